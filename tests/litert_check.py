@@ -1,0 +1,79 @@
+"""Comparing an operator's numpy reference with LiteRT, for whole models built in a test."""
+
+from __future__ import annotations
+
+import numpy as np
+from tflite_builder import ModelBuilder
+
+from tvmtiny.frontend.reader import Graph, read_graph
+from tvmtiny.ops import Oracle, Tensor, find_operator
+from tvmtiny.oracle import run_litert
+
+#: Allowed relative and absolute error of float32 sums.
+FLOAT_TOLERANCE = 2e-5
+
+
+def one_node(
+    operator: str,
+    inputs: list[int | None],
+    output: int,
+    builder: ModelBuilder,
+    options: dict[str, object] | None = None,
+    version: int = 1,
+) -> bytes:
+    """A model whose only operator reads `inputs` and writes `output`."""
+    builder.op(operator, inputs, [output], options, version)
+    return builder.build([output])
+
+
+def random_input(tensor: Tensor, rng: np.random.Generator) -> np.ndarray:
+    """A value for `tensor` that covers the whole int8 range, or -4 to 4 for float32."""
+    if tensor.dtype == "int8":
+        return rng.integers(-128, 128, tensor.shape).astype(np.int8)
+    return rng.uniform(-4, 4, tensor.shape).astype(np.float32)
+
+
+def extreme_inputs(tensor: Tensor, rng: np.random.Generator) -> list[np.ndarray]:
+    """Values at the ends of the range: both constants, and a random mix of the ends."""
+    ends = (-128, 127) if tensor.dtype == "int8" else (-100.0, 100.0)
+    dtype = np.dtype(tensor.dtype)
+    constants = [np.full(tensor.shape, end, dtype) for end in ends]
+    return [*constants, rng.choice(np.array(ends, dtype), tensor.shape)]
+
+
+def accepted(graph: Graph) -> list[str]:
+    """What the operators of `graph` object to; empty where all are accepted."""
+    reasons = []
+    for node in graph.nodes:
+        operator = find_operator(node.operator)
+        assert operator is not None, node.operator
+        reasons += [problem.reason for problem in operator.check(node)]
+    return reasons
+
+
+def assert_reference_is_litert(model: bytes, seed: int = 0) -> None:
+    """Assert that the numpy reference of each node gives LiteRT's result, on several inputs.
+
+    int8 results must be equal, float32 ones within `FLOAT_TOLERANCE`.
+    """
+    graph = read_graph(model, "test")
+    assert accepted(graph) == []
+    rng = np.random.default_rng(seed)
+    sets = [[random_input(t, rng) for t in graph.inputs] for _ in range(3)]
+    sets += [list(s) for s in zip(*(extreme_inputs(t, rng) for t in graph.inputs), strict=True)]
+    for inputs in sets:
+        expected = run_litert(model, inputs)
+        for node in graph.nodes:
+            operator = find_operator(node.operator)
+            assert operator is not None
+            values = [expected[t.index] for t in node.inputs if t is not None]
+            got = operator.reference(node, values, Oracle.LITERT)
+            for tensor, value in zip(node.outputs, got, strict=True):
+                assert value.dtype == tensor.dtype
+                assert value.shape == tensor.shape == expected[tensor.index].shape
+                if tensor.dtype == "float32":
+                    np.testing.assert_allclose(
+                        value, expected[tensor.index], FLOAT_TOLERANCE, FLOAT_TOLERANCE
+                    )
+                else:
+                    np.testing.assert_array_equal(value, expected[tensor.index])

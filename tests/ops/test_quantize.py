@@ -1,0 +1,92 @@
+"""QUANTIZE against LiteRT's reference kernels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.ops import layer_cases as cases
+from tests.ops.layer_cases import Layer, Operand
+from tvmtiny.ops import Node, Oracle, Quantization, Tensor
+from tvmtiny.oracle import run_litert
+
+OPERATOR = "QUANTIZE"
+_SHAPE = (1, 3, 4, 5)
+_FLOAT = Operand(_SHAPE, "float32")
+_PER_CHANNEL = Operand((2, 3, 4), scales=(0.1, 0.03, 0.4), zero_points=(0, -20, 127), axis=1)
+
+
+def _layer(x: Operand, y: Operand) -> Layer:
+    return Layer(OPERATOR, (x,), y, {})
+
+
+CASES = {
+    "float_to_int8": _layer(_FLOAT, Operand(_SHAPE, "int8", 0.1, -5)),
+    "float_to_uint8": _layer(_FLOAT, Operand(_SHAPE, "uint8", 0.1, 130)),
+    "float_scalar": _layer(Operand((), "float32"), Operand((), "int8", 0.1, -5)),
+    "float_scale_half": _layer(_FLOAT, Operand(_SHAPE, "int8", 0.5, 3)),
+    "float_per_channel": _layer(Operand((2, 3, 4), "float32"), _PER_CHANNEL),
+    "int8_to_int8": _layer(Operand(_SHAPE, "int8", 0.05, 7), Operand(_SHAPE, "int8", 0.07, -3)),
+    "int8_same_scale": _layer(Operand(_SHAPE, "int8", 0.05, 7), Operand(_SHAPE, "int8", 0.05, -3)),
+    "int8_to_smaller_scale": _layer(Operand(_SHAPE, "int8", 0.5), Operand(_SHAPE, "int8", 0.01)),
+    "int8_to_uint8": _layer(Operand(_SHAPE, "int8", 0.05, 0), Operand(_SHAPE, "uint8", 0.05, 128)),
+    "int8_to_uint8_scaled": _layer(
+        Operand(_SHAPE, "int8", 0.05, 3), Operand(_SHAPE, "uint8", 0.03, 100)
+    ),
+    "uint8_to_int8": _layer(Operand(_SHAPE, "uint8", 0.05, 128), Operand(_SHAPE, "int8", 0.05, 0)),
+    "uint8_to_int8_scaled": _layer(
+        Operand(_SHAPE, "uint8", 0.05, 120), Operand(_SHAPE, "int8", 0.02, 9)
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", CASES.values(), ids=CASES)
+def test_reference_is_litert(layer: Layer) -> None:
+    cases.assert_is_litert(layer)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    source=st.sampled_from(["float32", "int8", "uint8"]),
+    scales=st.tuples(cases.scale, cases.scale),
+    zero_points=st.tuples(cases.zero_point, cases.zero_point),
+)
+def test_any_layer(source: str, scales: tuple[float, float], zero_points: tuple[int, int]) -> None:
+    zero = zero_points[0] + (128 if source == "uint8" else 0)
+    x = Operand((300,), source, scales[0], zero)
+    cases.assert_is_litert(_layer(x, Operand((300,), "int8", scales[1], zero_points[1])))
+
+
+def test_halves_round_away_from_zero() -> None:
+    halves = (np.arange(-300, 300, dtype=np.float32) + np.float32(0.5)) * np.float32(0.25)
+    layer = _layer(Operand(halves.shape, "float32"), Operand(halves.shape, "int8", 0.25, 1))
+    expected = run_litert(layer.model(), [halves])[layer.node().output.index]
+    for oracle in Oracle:
+        np.testing.assert_array_equal(cases.reference(layer, [halves], oracle), expected)
+
+
+_X = Tensor(0, "x", (1, 4), "float32")
+_Y = Tensor(1, "y", (1, 4), "int8", Quantization((0.5,), (0,)))
+_PER_AXIS = Quantization((0.5, 0.1), (0, 0), 1)
+_REFUSED = [
+    (Node(0, OPERATOR, 1, (), (_Y,)), "0 inputs"),
+    (Node(0, OPERATOR, 1, (_X,), (replace(_Y, dtype="float32"),)), "float32 output"),
+    (Node(0, OPERATOR, 1, (_X,), (replace(_Y, shape=(4,)),)), "the output is"),
+    (Node(0, OPERATOR, 1, (_X,), (replace(_Y, quantization=None),)), "without a scale"),
+    (Node(0, OPERATOR, 1, (_X,), (replace(_Y, quantization=_PER_AXIS),)), "2 scales"),
+    (Node(0, OPERATOR, 1, (_Y,), (replace(_Y, quantization=_PER_AXIS),)), "per channel"),
+    (Node(0, OPERATOR, 1, (replace(_Y, quantization=None),), (_Y,)), "without a scale"),
+    (
+        Node(0, OPERATOR, 1, (_Y,), (replace(_Y, quantization=Quantization((1e-12,), (0,))),)),
+        "output scale",
+    ),
+]
+
+
+@pytest.mark.parametrize(("node", "reason"), _REFUSED)
+def test_problems(node: Node, reason: str) -> None:
+    cases.assert_refused(OPERATOR, node, reason)

@@ -1,0 +1,182 @@
+"""A model written by hand, of the shape that the code generator gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tvmtiny.targets import resolve
+
+RUNTIME_HEADER = """\
+#ifndef TVMTINY_H
+#define TVMTINY_H
+#include <stdint.h>
+typedef void (*tvmtiny_layer_hook)(void *context, uint32_t layer, const void *data, uint32_t bytes);
+#endif
+"""
+
+MODEL_HEADER = """\
+#ifndef TVMTINY_@_H
+#define TVMTINY_@_H
+#include "tvmtiny.h"
+struct tvmtiny_@_inputs {
+    const int8_t *x;
+    const float *scale;
+};
+struct tvmtiny_@_outputs {
+    int8_t *y;
+    float *z;
+};
+void tvmtiny_@_bind(struct tvmtiny_@_inputs *inputs, struct tvmtiny_@_outputs *outputs);
+int32_t tvmtiny_@_run(const struct tvmtiny_@_inputs *inputs,
+                      const struct tvmtiny_@_outputs *outputs);
+#ifdef TVMTINY_LAYERS
+int32_t tvmtiny_@_run_layers(const struct tvmtiny_@_inputs *inputs,
+                             const struct tvmtiny_@_outputs *outputs, tvmtiny_layer_hook begin,
+                             tvmtiny_layer_hook end, void *context);
+#endif
+#endif
+"""
+
+# Layer 0 doubles in place, over the memory of its input, so that inputs must be read twice.
+MODEL_SOURCE = """\
+#include "@.h"
+void tvmtiny_@_double(const int8_t *from, int8_t *to);
+int32_t tvmtiny_@_scale(const int8_t *from, const float *scale, float *to);
+static struct {
+    int8_t xy[8];
+    float scale[1];
+    float z[8];
+} arena;
+void tvmtiny_@_bind(struct tvmtiny_@_inputs *inputs, struct tvmtiny_@_outputs *outputs)
+{
+    inputs->x = arena.xy;
+    inputs->scale = arena.scale;
+    outputs->y = arena.xy;
+    outputs->z = arena.z;
+}
+int32_t tvmtiny_@_run(const struct tvmtiny_@_inputs *inputs,
+                      const struct tvmtiny_@_outputs *outputs)
+{
+    tvmtiny_@_double(inputs->x, outputs->y);
+    return tvmtiny_@_scale(outputs->y, inputs->scale, outputs->z);
+}
+#ifdef TVMTINY_LAYERS
+int32_t tvmtiny_@_run_layers(const struct tvmtiny_@_inputs *inputs,
+                             const struct tvmtiny_@_outputs *outputs, tvmtiny_layer_hook begin,
+                             tvmtiny_layer_hook end, void *context)
+{
+    int32_t status;
+    begin(context, 0, (const void *)0, 0);
+    tvmtiny_@_double(inputs->x, outputs->y);
+    end(context, 0, outputs->y, 8);
+    begin(context, 1, (const void *)0, 0);
+    status = tvmtiny_@_scale(outputs->y, inputs->scale, outputs->z);
+    end(context, 1, outputs->z, 32);
+    return status;
+}
+#endif
+"""
+
+KERNELS_SOURCE = """\
+#include "@.h"
+void tvmtiny_@_double(const int8_t *from, int8_t *to);
+int32_t tvmtiny_@_scale(const int8_t *from, const float *scale, float *to);
+static const int8_t bias[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+%(declarations)s
+void tvmtiny_@_double(const int8_t *from, int8_t *to)
+{
+    uint32_t i;
+    for (i = 0; i < 8u; ++i) {
+        to[i] = (int8_t)(2 * from[i] + bias[i]);
+    }
+}
+int32_t tvmtiny_@_scale(const int8_t *from, const float *scale, float *to)
+{
+    uint32_t i;
+    %(body)s
+    for (i = 0; i < 8u; ++i) {
+        to[i] = (float)from[i] * scale[0];
+    }
+    return %(status)s;
+}
+"""
+
+
+def _tensor(name: str, shape: tuple[int, ...], dtype: str, offset: int) -> SimpleNamespace:
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return SimpleNamespace(
+        name=name, c_name=name, shape=shape, dtype=dtype, bytes=size, offset=offset
+    )
+
+
+def _layer(index: int, operator: str, name: str, dtype: str) -> SimpleNamespace:
+    size = 8 * np.dtype(dtype).itemsize
+    return SimpleNamespace(
+        index=index,
+        operator=operator,
+        name=name,
+        tensor=index + 2,
+        shape=(2, 4),
+        dtype=dtype,
+        bytes=size,
+    )
+
+
+@pytest.fixture
+def make_artifact() -> Callable[..., Any]:
+    """Give a function that makes an artifact for a target; its second layer can be broken."""
+
+    def make(
+        target: str,
+        *,
+        declarations: str = "",
+        body: str = "",
+        status: str = "0",
+        arena_bytes: int = 44,
+        constants_bytes: int = 8,
+        files: Mapping[str, str] | None = None,
+    ) -> Any:
+        kernels = KERNELS_SOURCE % {"declarations": declarations, "body": body, "status": status}
+        texts = {
+            "tvmtiny.h": RUNTIME_HEADER,
+            "hand.h": MODEL_HEADER,
+            "hand.c": MODEL_SOURCE,
+            "hand_kernels.c": kernels,
+            **(files or {}),
+        }
+        return SimpleNamespace(
+            name="hand",
+            target=resolve(target),
+            files={name: text.replace("@", "hand") for name, text in texts.items()},
+            inputs=(_tensor("x", (2, 4), "int8", 0), _tensor("scale", (1,), "float32", 8)),
+            outputs=(_tensor("y", (2, 4), "int8", 0), _tensor("z", (2, 4), "float32", 12)),
+            layers=(_layer(0, "MUL", "double", "int8"), _layer(1, "ADD", "scale", "float32")),
+            arena_bytes=arena_bytes,
+            constants_bytes=constants_bytes,
+        )
+
+    return make
+
+
+@pytest.fixture
+def hand_inputs() -> list[np.ndarray]:
+    """Inputs of the model written by hand."""
+    return [
+        np.arange(-4, 4, dtype=np.int8).reshape(2, 4),
+        np.array([0.5], dtype=np.float32),
+    ]
+
+
+@pytest.fixture
+def hand_outputs() -> tuple[np.ndarray, np.ndarray]:
+    """What the model written by hand gives for them."""
+    doubled = 2 * np.arange(-4, 4) + np.arange(1, 9)
+    return (
+        doubled.astype(np.int8).reshape(2, 4),
+        (doubled * 0.5).astype(np.float32).reshape(2, 4),
+    )

@@ -1,0 +1,58 @@
+"""From fault registers to words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tvmtiny.project import faults
+
+LAYERS: Any = (SimpleNamespace(operator="ADD", name="sum"),)
+FRAME = {"sp": 0x20000100, "stack_bottom": 0x20000000, "pc": 0x124, "lr": 0x201, "xpsr": 0}
+
+
+@pytest.fixture(autouse=True)
+def no_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "function_at", lambda elf, address: f"at_{address:x}")
+
+
+def describe(**report: int) -> Any:
+    return faults.describe_fault(report, Path("firmware.elf"), LAYERS)
+
+
+def test_bus_fault_with_an_address() -> None:
+    error = describe(**FRAME, exception=5, cfsr=1 << 9 | 1 << 15, bfar=0xF0000000, layer=0, stage=1)
+    assert error.fault == "BusFault, precise data bus error at 0xf0000000, in the first inference"
+    assert (error.pc, error.lr, error.function) == (0x124, 0x201, "at_124")
+    assert error.layer == "layer 0 ADD (sum)"
+
+
+def test_hard_fault_without_status_registers() -> None:
+    error = describe(**FRAME, exception=3, layer=faults.NO_LAYER, stage=2)
+    assert error.fault == "HardFault, in the measured inference"
+    assert error.layer is None
+    assert error.pc == 0x124
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"exception": 6, "cfsr": 1 << 20, **FRAME},
+        {"exception": 3, "sp": 0x1FFFFFE8, "stack_bottom": 0x20000000},
+        {"exception": 4, "cfsr": 0x92, "sp": 0x1FFFFFE8, "stack_bottom": 0x20000000},
+    ],
+)
+def test_stack_overflow_has_no_program_counter(report: dict[str, int]) -> None:
+    error = describe(**report)
+    assert "stack overflow" in error.fault
+    assert error.pc is None and error.lr is None and error.function is None
+    assert "larger stack" in str(error)
+
+
+def test_layer_text() -> None:
+    assert faults.layer_text(LAYERS, 0) == "layer 0 ADD (sum)"
+    assert faults.layer_text(LAYERS, 1) is None
+    assert faults.layer_text(LAYERS, faults.NO_LAYER) is None

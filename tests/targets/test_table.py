@@ -1,0 +1,132 @@
+"""CPUs and boards: the shipped tables, look-up by exact name, and checks of board files."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import pytest
+
+from tvmtiny.errors import UnknownTargetError
+from tvmtiny.project.qemu import QemuOptions
+from tvmtiny.targets import boards, cpus, find_board, resolve
+from tvmtiny.targets.table import parse_board
+
+BOARD = """
+name = "lab"
+description = "a board"
+cpu = "cortex-m4"
+platform = "qemu"
+code_region = "flash"
+data_region = "ram"
+regions = [
+    { name = "flash", kind = "flash", origin = 0x0, length = 0x10000 },
+    { name = "ram", kind = "ram", origin = 0x20000000, length = 0x4000 },
+]
+"""
+
+
+def test_shipped_cpus() -> None:
+    assert list(cpus()) == [
+        "cortex-m0",
+        "cortex-m0plus",
+        "cortex-m3",
+        "cortex-m4",
+        "cortex-m7",
+        "cortex-m33",
+        "cortex-m55",
+    ]
+    assert cpus()["cortex-m55"].features == {"thumb2", "dsp", "fpu", "mve"}
+    assert cpus()["cortex-m0"].features == {"thumb"}
+    for name, cpu in cpus().items():
+        assert f"-mcpu={name}" in cpu.flags
+        assert ("-mfloat-abi=hard" in cpu.flags) == ("fpu" in cpu.features)
+
+
+@pytest.mark.parametrize(
+    ("name", "cpu"),
+    [
+        ("microbit", "cortex-m0"),
+        ("mps2-an385", "cortex-m3"),
+        ("mps2-an386", "cortex-m4"),
+        ("mps2-an500", "cortex-m7"),
+        ("mps2-an505", "cortex-m33"),
+        ("mps3-an547", "cortex-m55"),
+    ],
+)
+def test_shipped_boards(name: str, cpu: str) -> None:
+    board = find_board(name)
+    assert board.cpu is cpus()[cpu]
+    assert board.code.kind == "flash"
+    assert board.data.kind == "ram"
+    options = QemuOptions.of(board)
+    assert options.stack_bytes < board.data.length
+    target = resolve(name)
+    assert target.board is board
+    assert target.cpu is board.cpu
+    assert target.name == name
+    assert pickle.loads(pickle.dumps(target)) == target
+    assert hash(target) == hash(resolve(name))
+
+
+def test_microbit_has_the_memory_of_the_real_one() -> None:
+    board = find_board("microbit")
+    assert (board.code.length, board.data.length) == (256 * 1024, 16 * 1024)
+
+
+def test_a_cpu_is_a_target_without_a_board() -> None:
+    target = resolve("cortex-m33")
+    assert target.board is None
+    assert target.name == "cortex-m33"
+    with pytest.raises(UnknownTargetError):
+        find_board("cortex-m33")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("mps2_an386", "mps2-an386"), ("cortexm4", "cortex-m4"), ("MicroBit", "microbit")],
+)
+def test_unknown_names_suggest_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(UnknownTargetError) as raised:
+        resolve(name)
+    assert raised.value.nearest[0] == nearest
+    assert nearest in str(raised.value)
+    assert set(raised.value.known) == {*boards(), *cpus()}
+
+
+@pytest.mark.parametrize("name", ["", "mps2-an386-extra", "an386", "cortex-m4f", "m4"])
+def test_a_part_of_a_name_is_not_a_name(name: str) -> None:
+    with pytest.raises(UnknownTargetError):
+        resolve(name)
+
+
+def test_a_board_file_is_read() -> None:
+    board = parse_board(BOARD, "lab.toml")
+    assert board.data.end == 0x20004000
+    assert board.options == {}
+    with pytest.raises(KeyError):
+        board.region("tcm")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        board.name = "other"  # type: ignore[misc]
+    with pytest.raises(ValueError, match="option machine must be str"):
+        QemuOptions.of(board)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "lab"', 'name = "bench"', "must be the file's name"),
+        ('cpu = "cortex-m4"', 'cpu = "cortex-m99"', "cortex-m99"),
+        ('code_region = "flash"', "", "code_region"),
+        ('data_region = "ram"', 'data_region = "tcm"', "tcm"),
+        ('kind = "ram"', 'kind = "eeprom"', "kind must be one of"),
+        ("0x20000000", "0x8000", "overlap"),
+        ("length = 0x4000", "length = 0", "length above 0"),
+        ('name = "ram",', 'name = "flash",', "share a name"),
+        ('platform = "qemu"', "platform = ", "lab.toml"),
+    ],
+)
+def test_a_wrong_board_file_is_refused(old: str, new: str, message: str) -> None:
+    assert old in BOARD
+    with pytest.raises(ValueError, match=message):
+        parse_board(BOARD.replace(old, new, 1), "lab.toml")

@@ -1,0 +1,81 @@
+"""The LiteRT runner: which tensors it returns, what it raises, that it stays silent."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from tflite_builder import ModelBuilder
+
+from tvmtiny.errors import InputDataError, ModelFormatError, ToolMissingError
+from tvmtiny.oracle import run_litert
+
+
+def _model() -> bytes:
+    b = ModelBuilder()
+    x = b.input("x", (1, 4), scale=0.5, zero_point=-3)
+    hidden = b.tensor("hidden", (2, 2), scale=0.5, zero_point=-3)
+    b.tensor("unused", (5,), scale=0.5)
+    shape = b.constant("shape", np.array([2, 2], np.int32))
+    y = b.tensor("y", (2, 2), scale=1 / 256, zero_point=-128)
+    b.op("RESHAPE", [x, shape], [hidden], {"new_shape": [2, 2]})
+    b.op("LOGISTIC", [hidden], [y], version=2)
+    return b.build([y])
+
+
+X = np.array([[-128, -3, 0, 127]], np.int8)
+
+
+def test_every_tensor_with_a_value_is_returned() -> None:
+    values = run_litert(_model(), [X])
+    assert {0, 1, 3, 4} <= values.keys() <= {0, 1, 2, 3, 4}
+    np.testing.assert_array_equal(values[0], X)
+    np.testing.assert_array_equal(values[1], X.reshape(2, 2))
+    np.testing.assert_array_equal(values[3], [2, 2])
+    assert values[4].dtype == np.int8
+    assert values[4][0, 1] == 0
+
+
+def test_results_are_copies() -> None:
+    first = run_litert(_model(), [X])
+    kept = first[4].copy()
+    run_litert(_model(), [X[:, ::-1].copy()])
+    np.testing.assert_array_equal(first[4], kept)
+    assert first[4].flags.owndata
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    print("before")
+    run_litert(_model(), [X])
+    with pytest.raises(ModelFormatError):
+        run_litert(b"not a model", [])
+    print("after")
+    assert capfd.readouterr() == ("before\nafter\n", "")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", _model()[:100]])
+def test_unreadable_models(content: bytes) -> None:
+    with pytest.raises(ModelFormatError, match=r"net\.tflite"):
+        run_litert(content, [X], path="net.tflite")
+
+
+def test_a_model_that_the_kernels_refuse() -> None:
+    b = ModelBuilder()
+    x = b.input("x", (1, 4), scale=0.5)
+    y = b.tensor("y", (1, 4), scale=0.5)
+    b.op("LOGISTIC", [x], [y], version=2)
+    with pytest.raises(ModelFormatError, match="LOGISTIC"):
+        run_litert(b.build([y]), [X])
+
+
+@pytest.mark.parametrize("inputs", [[], [X, X], [X.reshape(4)], [X.astype(np.int16)]])
+def test_inputs_that_do_not_fit(inputs: list[np.ndarray]) -> None:
+    with pytest.raises(InputDataError, match="'x'"):
+        run_litert(_model(), inputs)
+
+
+def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with pytest.raises(ToolMissingError, match="ai-edge-litert"):
+        run_litert(_model(), [X])

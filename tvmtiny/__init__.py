@@ -1,0 +1,75 @@
+"""tvmtiny: TFLite models as plain C for microcontrollers, through Apache TVM.
+
+Examples
+--------
+>>> import tvmtiny
+>>> model = tvmtiny.load("model.tflite")
+>>> artifact = tvmtiny.compile(model, target="mps2-an386")
+>>> artifact.save("generated")
+>>> inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
+>>> result = tvmtiny.run(artifact, *inputs)
+>>> tvmtiny.check(model, artifact, result, inputs).exact
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tvmtiny import errors
+    from tvmtiny.checking import CheckResult, check
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.compiler import compile
+    from tvmtiny.frontend import Model, load
+    from tvmtiny.inputs import make_inputs
+    from tvmtiny.project import RunResult, run
+    from tvmtiny.targets import Target, boards, resolve
+
+__version__ = version("tvmtiny")
+
+__all__ = [
+    "Artifact",
+    "CheckResult",
+    "Model",
+    "RunResult",
+    "Target",
+    "boards",
+    "check",
+    "compile",
+    "errors",
+    "load",
+    "make_inputs",
+    "resolve",
+    "run",
+]
+
+# Importing TVM takes most of a second, so that each name is imported when it is first used.
+_HOMES = {
+    "Artifact": "tvmtiny.codegen",
+    "CheckResult": "tvmtiny.checking",
+    "Model": "tvmtiny.frontend",
+    "RunResult": "tvmtiny.project",
+    "Target": "tvmtiny.targets",
+    "boards": "tvmtiny.targets",
+    "check": "tvmtiny.checking",
+    "compile": "tvmtiny.compiler",
+    "load": "tvmtiny.frontend",
+    "make_inputs": "tvmtiny.inputs",
+    "resolve": "tvmtiny.targets",
+    "run": "tvmtiny.project",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("tvmtiny.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tvmtiny' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,184 @@
+"""Comparing a run with the oracle, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from tvmtiny.errors import CheckError
+from tvmtiny.oracle import run_litert
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.frontend import Model
+    from tvmtiny.project import RunResult
+
+#: Largest difference of a float layer that still counts as exact, relative to the largest
+#: magnitude in the layer: sums in another order differ by a few float32 roundings.
+FLOAT_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class LayerDifference:
+    """A layer that differs from the oracle.
+
+    Attributes
+    ----------
+    layer, operator, tensor
+        Position, TFLite operator, and name of the output tensor.
+    element
+        Index of the first differing element in the flattened tensor.
+    got, expected
+        Its values.
+    """
+
+    layer: int
+    operator: str
+    tensor: str
+    element: int
+    got: float
+    expected: float
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How a run compares with the oracle.
+
+    Attributes
+    ----------
+    oracle
+        What was compared with.
+    mismatched_bytes
+        Bytes of all compared layers and outputs that differ; of float layers only elements beyond
+        `FLOAT_TOLERANCE` count.
+    max_abs_diff
+        Over all compared layers and outputs.
+    max_relative_diff
+        Over float layers: the difference over the layer's largest magnitude.
+    layers_compared, layers_exact
+        Numbers of layers.
+    first_mismatch
+        None if there is none.
+    """
+
+    oracle: str
+    mismatched_bytes: int
+    max_abs_diff: float
+    max_relative_diff: float
+    layers_compared: int
+    layers_exact: int
+    first_mismatch: LayerDifference | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing differs."""
+        return self.mismatched_bytes == 0 and self.layers_exact == self.layers_compared
+
+    def raise_mismatch(self) -> NoReturn:
+        """Raise a `CheckError` that says what differs."""
+        first = self.first_mismatch
+        raise CheckError(
+            self.oracle,
+            self.mismatched_bytes,
+            self.layers_compared,
+            self.layers_exact,
+            None
+            if first is None
+            else f"layer {first.layer} {first.operator} ({first.tensor}), element {first.element}: "
+            f"{first.got:g} instead of {first.expected:g}",
+        )
+
+
+def check(
+    model: Model, artifact: Artifact, result: RunResult, inputs: Sequence[np.ndarray]
+) -> CheckResult:
+    """Compare every layer and output of a run with the model's oracle.
+
+    Parameters
+    ----------
+    artifact
+        What `result` was run with.
+    inputs
+        What it was run on.
+
+    Notes
+    -----
+    The oracle is LiteRT's reference kernels. Where the model was loaded with ``oracle="tflm"``,
+    TFLM gives no intermediate results, so that the layers are computed by tvmtiny's own numpy
+    references of TFLM's arithmetic.
+    """
+    name, expected = oracle_tensors(model, inputs)
+    mismatched = exact = 0
+    difference = relative = 0.0
+    first: LayerDifference | None = None
+    for layer, got in zip(artifact.layers, result.layers, strict=True):
+        compared = _compare(got, expected[layer.tensor])
+        mismatched += compared.mismatched_bytes
+        exact += compared.mismatched_bytes == 0
+        difference = max(difference, compared.max_abs_diff)
+        relative = max(relative, compared.max_relative_diff)
+        if compared.mismatched_bytes and first is None:
+            element = compared.first_element
+            first = LayerDifference(
+                layer.index,
+                layer.operator,
+                layer.name,
+                element,
+                float(got.ravel()[element]),
+                float(expected[layer.tensor].ravel()[element]),
+            )
+    # The outputs come from a second inference, which must give the same.
+    for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+        compared = _compare(output.data, expected[tensor.index])
+        mismatched += compared.mismatched_bytes
+        difference = max(difference, compared.max_abs_diff)
+        relative = max(relative, compared.max_relative_diff)
+    return CheckResult(name, mismatched, difference, relative, len(artifact.layers), exact, first)
+
+
+def oracle_tensors(
+    model: Model, inputs: Sequence[np.ndarray]
+) -> tuple[str, Mapping[int, np.ndarray]]:
+    """The oracle's name, and every tensor's value by TFLite index."""
+    from tvmtiny.ops import Oracle
+
+    if model.oracle is Oracle.LITERT:
+        return "litert-reference", run_litert(model.content, inputs, path=model.name)
+    return "numpy-tflm", model.reference(inputs)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    mismatched_bytes: int
+    max_abs_diff: float
+    max_relative_diff: float
+    first_element: int
+
+
+def _compare(got: np.ndarray, expected: np.ndarray) -> _Comparison:
+    flat, wanted = got.ravel(), expected.ravel()
+    assert flat.shape == wanted.shape and flat.dtype == wanted.dtype
+    if not flat.size:
+        return _Comparison(0, 0.0, 0.0, 0)
+    apart = np.abs(flat.astype(np.float64) - wanted.astype(np.float64))
+    if flat.dtype.kind != "f":
+        wrong = flat != wanted
+        return _Comparison(
+            int(wrong.sum()) * flat.itemsize, float(apart.max()), 0.0, int(wrong.argmax())
+        )
+    # A NaN where the oracle has none, or the reverse, is as wrong as can be.
+    apart = np.where(flat == wanted, 0.0, np.nan_to_num(apart, nan=np.inf))
+    both_nan = np.isnan(flat) & np.isnan(wanted)
+    apart[both_nan] = 0.0
+    finite = np.abs(wanted[np.isfinite(wanted)]).astype(np.float64)
+    largest = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    wrong = apart > FLOAT_TOLERANCE * largest
+    return _Comparison(
+        int(wrong.sum()) * flat.itemsize,
+        float(apart.max()),
+        float(apart.max()) / largest,
+        int(wrong.argmax()),
+    )

@@ -1,0 +1,58 @@
+"""``tvmtiny compile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import (
+    JsonOption,
+    ModelArgument,
+    NameOption,
+    OracleOption,
+    console,
+    model_path,
+    print_json,
+    progress,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("compile")(compile_command)
+
+
+def compile_command(
+    model: ModelArgument,
+    target: Annotated[str, typer.Option("--target", "-t", help="A CPU or a board.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C files.")],
+    name: NameOption = None,
+    oracle: OracleOption = "litert",
+    json: JsonOption = False,
+) -> None:
+    """Generate C for a model, with a Model Library Format archive beside it.
+
+    Example: tvmtiny compile model.tflite --target cortex-m4 -o generated
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM")
+        import tvmtiny
+        from tvmtiny.report.summary import artifact_summary
+
+        # An unknown target or oracle is said before the model is read.
+        resolved = tvmtiny.resolve(target)
+        tell(f"reading {model}")
+        loaded = tvmtiny.load(model_path(model), name=name, oracle=oracle)
+        tell(f"compiling for {resolved.name}")
+        artifact = tvmtiny.compile(loaded, resolved)
+        files = artifact.save(output)
+    summary = artifact_summary(artifact, files)
+    if json:
+        print_json(summary)
+        return
+    from tvmtiny.report.tables import artifact_tables
+
+    for table in artifact_tables(artifact, files):
+        console().print(table)

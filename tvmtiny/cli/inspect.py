@@ -1,0 +1,31 @@
+"""``tvmtiny inspect``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from tvmtiny.cli.console import JsonOption, ModelArgument, console, model_path, print_json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("inspect")(inspect)
+
+
+def inspect(model: ModelArgument, json: JsonOption = False) -> None:
+    """Show a model's operators, their cost, and what keeps it from being compiled.
+
+    Example: tvmtiny inspect model.tflite
+    """
+    from tvmtiny.report.inspection import inspect_model
+
+    found = inspect_model(model_path(model))
+    if json:
+        print_json({**asdict(found), "supported": found.supported})
+        return
+    from tvmtiny.report.tables import inspection_tables
+
+    for table in inspection_tables(found):
+        console().print(table)

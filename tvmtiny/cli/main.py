@@ -1,0 +1,103 @@
+"""The ``tvmtiny`` command: its sub-commands, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from tvmtiny.cli import boards, compile, inspect, run
+from tvmtiny.cli.console import errors_console
+from tvmtiny.errors import TvmtinyError
+
+#: The command line itself is wrong; the same code as `tvmtiny.errors.InputError`.
+EXIT_USAGE = 2
+
+#: Exit codes beside those of `tvmtiny.errors`: what shells expect of an interrupt, and ours for a
+#: defect of tvmtiny itself.
+EXIT_INTERRUPTED = 130
+EXIT_INTERNAL = 70
+
+app = typer.Typer(
+    name="tvmtiny",
+    help="TFLite models as fast, plain C for microcontrollers.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+) -> None:
+    if version:
+        import tvmtiny
+
+        typer.echo(tvmtiny.__version__)
+        raise typer.Exit
+
+
+for _command in (inspect, compile, run, boards):
+    _command.add_to(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    arguments
+        Without the program's name; by default those of the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(words, debug="--debug" in words))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    try:
+        # The option is accepted anywhere on the line.
+        code = app([word for word in words if word != "--debug"], standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except typer.TyperException as error:
+        message = _usage(error)
+        # Without arguments, the help has been printed and there is nothing to add.
+        return _fail(message, EXIT_USAGE) if message else EXIT_USAGE
+    except TvmtinyError as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody to tell.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        name = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{name}{error.strerror or error}", TvmtinyError.exit_code)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(
+            f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}; "
+            "this is a defect of tvmtiny, --debug shows where",
+            EXIT_INTERNAL,
+        )
+
+
+def _usage(error: typer.TyperException) -> str:
+    format_message = getattr(error, "format_message", None)
+    text = str(format_message() if format_message else error).rstrip(".")
+    return f"{text}; tvmtiny --help shows what is allowed" if text else ""
+
+
+def _fail(message: str, code: int) -> int:
+    errors_console().print(f"tvmtiny: {message}", style="red", markup=False, soft_wrap=True)
+    return code

@@ -1,0 +1,85 @@
+"""microTVM's Model Library Format: one tar with metadata, sources, parameters and Relax."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact, TensorInfo
+
+#: The version of the format whose layout is followed (TVM 0.9 to 0.18).
+FORMAT_VERSION = 7
+
+
+def archive_bytes(artifact: Artifact) -> bytes:
+    """Pack `artifact`; file times and owners are fixed, so that equal content gives equal bytes."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in sorted(_members(artifact)):
+            info = tarfile.TarInfo(f"./{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def _members(artifact: Artifact) -> Iterator[tuple[str, bytes]]:
+    yield "metadata.json", (json.dumps(metadata(artifact), indent=2) + "\n").encode()
+    yield f"parameters/{artifact.name}.params", artifact.parameters
+    yield f"src/{artifact.name}.relax", artifact.relax.encode()
+    for name, text in artifact.files.items():
+        folder = "include" if name.endswith(".h") else "src"
+        yield f"codegen/host/{folder}/{name}", text.encode()
+
+
+def metadata(artifact: Artifact) -> dict[str, Any]:
+    """The content of ``metadata.json``.
+
+    Unlike legacy archives it has no export date, so that builds are reproducible.
+    """
+
+    def io_entry(tensor: TensorInfo) -> dict[str, Any]:
+        return {"size": tensor.bytes, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+
+    main = {
+        "device": 1,
+        "constants_size_bytes": artifact.constants_bytes,
+        "io_size_bytes": sum(t.bytes for t in (*artifact.inputs, *artifact.outputs)),
+        "workspace_size_bytes": artifact.arena_bytes,
+        "inputs": {t.c_name: io_entry(t) for t in artifact.inputs},
+        "outputs": {t.c_name: io_entry(t) for t in artifact.outputs},
+    }
+    functions = [
+        {
+            "function_name": layer.kernel,
+            "layer": layer.index,
+            "operator": layer.operator,
+            "tensor": layer.name,
+            "macs": layer.macs,
+            "workspace": [{"device": 1, "workspace_size_bytes": layer.workspace_bytes}],
+        }
+        for layer in artifact.layers
+    ]
+    return {
+        "version": FORMAT_VERSION,
+        "modules": {
+            artifact.name: {
+                "model_name": artifact.name,
+                "executors": ["aot"],
+                "style": "full-model",
+                "external_dependencies": [],
+                "target": [f"c -keys=arm_cpu,cpu -mcpu={artifact.target.cpu.name}"],
+                "oracle": artifact.oracle,
+                "memory": {
+                    "functions": {"main": [main], "operator_functions": functions},
+                    "sids": {
+                        t.c_name: {"arena_offset": t.offset, "size": t.bytes}
+                        for t in (*artifact.inputs, *artifact.outputs)
+                    },
+                },
+            }
+        },
+    }

@@ -1,0 +1,154 @@
+"""`Artifact`: the generated code with everything that is known about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvmtiny.codegen.archive import archive_bytes
+from tvmtiny.errors import OutputPathError
+from tvmtiny.memory import Plan
+from tvmtiny.targets import Target
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of the model.
+
+    Attributes
+    ----------
+    name
+        TFLite's tensor name.
+    c_name
+        Its field in the generated structs.
+    bytes
+        Size.
+    offset
+        Where it lies in the arena, in bytes.
+    scale, zero_point
+        None where the tensor is not quantized.
+    """
+
+    name: str
+    c_name: str
+    shape: tuple[int, ...]
+    dtype: str
+    bytes: int
+    offset: int
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One kernel call.
+
+    Attributes
+    ----------
+    index
+        Position in the order of execution.
+    operator, name
+        TFLite's operator, and the name of its output tensor.
+    tensor
+        TFLite's index of the output tensor.
+    shape, dtype, bytes, offset
+        Of the output; the offset is in the arena.
+    kernel
+        The C function.
+    macs
+        Multiply-accumulate operations.
+    constants_bytes
+        Weights and tables that this layer reads.
+    workspace_bytes
+        Arena bytes that only this layer uses.
+    schedule
+        What the scheduler decided.
+    """
+
+    index: int
+    operator: str
+    name: str
+    tensor: int
+    shape: tuple[int, ...]
+    dtype: str
+    bytes: int
+    offset: int
+    kernel: str
+    macs: int
+    constants_bytes: int
+    workspace_bytes: int
+    schedule: str
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """Generated C for one model and one target.
+
+    Attributes
+    ----------
+    name
+        A C identifier; every global symbol begins with ``tvmtiny_<name>``.
+    files
+        File name to text: header, entry point, kernels, and the shared ``tvmtiny.h``.
+    arena_bytes
+        Inputs, outputs, activations and workspaces; the generated code's only static RAM.
+    constants_bytes
+        Weights and tables in flash.
+    relax
+        The module that the code was generated from, as a script.
+    parameters
+        Constants by C name, in TVM's parameter format.
+    """
+
+    name: str
+    target: Target
+    oracle: str
+    files: Mapping[str, str]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    layers: tuple[LayerInfo, ...]
+    plan: Plan
+    arena_bytes: int
+    constants_bytes: int
+    relax: str
+    parameters: bytes
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulate operations of one inference."""
+        return sum(layer.macs for layer in self.layers)
+
+    def archive(self) -> bytes:
+        """The Model Library Format archive; the same artifact gives the same bytes."""
+        return archive_bytes(self)
+
+    def save(self, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
+        """Write the C files and the archive ``<name>.tar`` into `directory`.
+
+        Each file appears whole or not at all; the archive comes last.
+
+        Raises
+        ------
+        OutputPathError
+            If the directory cannot be made or written.
+        """
+        folder = Path(directory)
+        contents = {name: text.encode() for name, text in self.files.items()}
+        contents[f"{self.name}.tar"] = self.archive()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return tuple(_write(folder / name, content) for name, content in contents.items())
+        except OSError as error:
+            raise OutputPathError(str(folder), error.strerror or str(error)) from error
+
+
+def _write(path: Path, content: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

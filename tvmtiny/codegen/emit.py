@@ -1,0 +1,293 @@
+"""From a scheduled module to an `Artifact`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+import numpy as np
+import tvm
+from tvm import IRModule
+
+from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
+from tvmtiny.codegen.lower import Kernel
+from tvmtiny.codegen.program import Call, Program, Value, workspace_name
+from tvmtiny.frontend import Model
+from tvmtiny.frontend.converter import variable_name
+from tvmtiny.frontend.model import identifier
+from tvmtiny.memory import Plan
+from tvmtiny.ops import Tensor, find_operator
+from tvmtiny.targets import Target
+
+_C_TYPES = {"float32": "float", "float64": "double"}
+_SOURCE_WIDTH = 100
+
+
+@dataclass(frozen=True, eq=False)
+class _Constant:
+    name: str
+    declaration: str
+    data: np.ndarray
+
+
+def emit(
+    model: Model,
+    module: IRModule,
+    target: Target,
+    program: Program,
+    kernels: Mapping[str, Kernel],
+    plan: Plan,
+) -> Artifact:
+    """Generate all files.
+
+    Parameters
+    ----------
+    module
+        What `program` was read from.
+    kernels
+        By PrimFunc name.
+    """
+    return _Emitter(model, module, target, program, kernels, plan).artifact()
+
+
+class _Emitter:
+    def __init__(
+        self,
+        model: Model,
+        module: IRModule,
+        target: Target,
+        program: Program,
+        kernels: Mapping[str, Kernel],
+        plan: Plan,
+    ) -> None:
+        self._model = model
+        self._module = module
+        self._target = target
+        self._program = program
+        self._kernels = kernels
+        self._plan = plan
+        self._constants: dict[tuple[str, bytes], _Constant] = {}
+        self._nodes = {variable_name(n.output): n for n in model.graph.nodes}
+
+    def artifact(self) -> Artifact:
+        calls = [self._call(step, call) for step, call in enumerate(self._program.calls)]
+        layers = tuple(self._layer(i, call) for i, call in enumerate(self._program.calls))
+        inputs = self._interface(self._model.graph.inputs, self._program.inputs)
+        outputs = self._interface(self._model.graph.outputs, self._program.outputs)
+        output_constants = [
+            self._constant(v, f"output_{i}") if isinstance(v, np.ndarray) else None
+            for i, v in enumerate(self._program.outputs)
+        ]
+        constants = tuple(self._constants.values())
+        name = self._model.name
+        context: dict[str, Any] = {
+            "name": name,
+            "prefix": f"tvmtiny_{name}",
+            "PREFIX": f"TVMTINY_{name.upper()}",
+            "cpu": self._target.cpu.name,
+            "arena_bytes": self._plan.total,
+            "constants_bytes": sum(c.data.nbytes for c in constants),
+            "macs": sum(layer.macs for layer in layers),
+            "constants": constants,
+            "copies": bool(inputs or outputs),
+            "inputs": inputs,
+            "outputs": [
+                {**vars(t), "constant": c} for t, c in zip(outputs, output_constants, strict=True)
+            ],
+            "layers": [
+                {**vars(layer), "call": call, "comment": self._describe(layer)}
+                for layer, call in zip(layers, calls, strict=True)
+            ],
+            "kernels": [
+                {**vars(kernel), "operators": self._operators(function)}
+                for function, kernel in self._kernels.items()
+            ],
+        }
+        files = {
+            f"{name}.h": _render("model.h.j2", context),
+            f"{name}.c": _render("model.c.j2", context),
+            f"{name}_kernels.h": _render("kernels.h.j2", context),
+            f"{name}_kernels.c": _render("kernels.c.j2", context),
+            "tvmtiny.h": runtime_file("tvmtiny.h"),
+        }
+        parameters = tvm.runtime.save_param_dict(
+            {c.name: tvm.runtime.tensor(c.data) for c in constants}
+        )
+        return Artifact(
+            name,
+            self._target,
+            self._model.oracle.value,
+            files,
+            inputs,
+            outputs,
+            layers,
+            self._plan,
+            self._plan.total,
+            context["constants_bytes"],
+            self._module.script(),
+            bytes(parameters),
+        )
+
+    def _call(self, step: int, call: Call) -> str:
+        kernel = self._kernels[call.function]
+        names = [str(p.name) for p in self._module[call.function].params]
+        arguments = [
+            self._pointer(a)
+            if isinstance(a, Value)
+            else self._constant(a, f"{call.output.name}_{name}")
+            for a, name in zip(call.arguments, names, strict=False)
+        ]
+        arguments.append(self._pointer(call.output))
+        arguments += [
+            _pointer(w.dtype, self._plan.offsets[workspace_name(step, w.name)])
+            for w in kernel.workspaces
+        ]
+        return f"{kernel.symbol}({', '.join(arguments)})"
+
+    def _pointer(self, value: Value) -> str:
+        return _pointer(value.dtype, self._plan.offsets[value.buffer])
+
+    def _constant(self, data: np.ndarray, wanted: str) -> str:
+        key = (str(data.dtype), data.tobytes())
+        if key not in self._constants:
+            name = f"tvmtiny_{self._model.name}_{wanted}"
+            self._constants[key] = _Constant(name, _array(name, data), data)
+        return self._constants[key].name
+
+    def _layer(self, index: int, call: Call) -> LayerInfo:
+        node = self._nodes[call.output.name]
+        operator = find_operator(node.operator)
+        assert operator is not None
+        kernel = self._kernels[call.function]
+        constants = sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray))
+        return LayerInfo(
+            index,
+            node.operator,
+            node.output.name,
+            node.output.index,
+            call.output.shape,
+            call.output.dtype,
+            call.output.nbytes,
+            self._plan.offsets[call.output.buffer],
+            kernel.symbol,
+            operator.macs(node),
+            constants,
+            sum(w.size for w in kernel.workspaces),
+            kernel.schedule,
+        )
+
+    def _describe(self, layer: LayerInfo) -> str:
+        node = self._nodes[f"t{layer.tensor}"]
+        shapes = " x ".join(_shape(t.shape) for t in node.inputs if t is not None and t.shape)
+        macs = f", {layer.macs} MACs" if layer.macs else ""
+        return (
+            f"Layer {layer.index}: {layer.operator}, {_comment(layer.name)}: {shapes} -> "
+            f"{_shape(layer.shape)}{macs}; {layer.schedule}"
+        )
+
+    def _operators(self, function: str) -> str:
+        used = [f"layer {i}" for i, c in enumerate(self._program.calls) if c.function == function]
+        operator = self._module[function].attrs["tvmtiny.operator"]
+        return f"{operator}, {', '.join(used)}"
+
+    def _interface(
+        self, tensors: tuple[Tensor, ...], values: tuple[Value | np.ndarray, ...]
+    ) -> tuple[TensorInfo, ...]:
+        names = _unique([identifier(t.name) for t in tensors])
+        infos = []
+        for tensor, value, c_name in zip(tensors, values, names, strict=True):
+            # A constant output has no slot; it is copied from flash.
+            offset = self._plan.offsets[value.buffer] if isinstance(value, Value) else 0
+            scaled = tensor.quantized
+            infos.append(
+                TensorInfo(
+                    tensor.name,
+                    c_name,
+                    tensor.shape,
+                    tensor.dtype,
+                    tensor.nbytes,
+                    offset,
+                    tensor.scale if scaled else None,
+                    tensor.zero_point if scaled else None,
+                )
+            )
+        return tuple(infos)
+
+
+def runtime_file(name: str) -> str:
+    """The text of a file of ``tvmtiny/runtime``."""
+    return resources.files("tvmtiny.runtime").joinpath(name).read_text(encoding="utf-8")
+
+
+def _pointer(dtype: str, offset: int) -> str:
+    return f"({_ctype(dtype)} *)(void *)(arena + {offset})"
+
+
+def _ctype(dtype: str) -> str:
+    return _C_TYPES.get(dtype, f"{dtype}_t")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _comment(text: str) -> str:
+    """`text` made safe inside a C comment: it comes from the model file."""
+    return "".join(c if c.isascii() and c.isprintable() and c not in "*\\?" else "_" for c in text)
+
+
+def float_literal(value: float) -> str:
+    """A C literal that reads back as exactly the float32 `value`."""
+    text = f"{np.float32(value):.9g}"
+    return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
+
+
+def _element(value: Any, dtype: str) -> str:
+    if dtype == "float32":
+        return float_literal(value)
+    if dtype == "float64":
+        return repr(float(value))
+    # The most negative integer has no literal of its own.
+    return "(-2147483647 - 1)" if value == -(2**31) else str(value)
+
+
+def _array(name: str, data: np.ndarray) -> str:
+    dtype = str(data.dtype)
+    lines: list[str] = []
+    line = " "
+    for element in data.ravel().tolist():
+        text = f" {_element(element, dtype)},"
+        if len(line) + len(text) > _SOURCE_WIDTH:
+            lines.append(line)
+            line = " "
+        line += text
+    body = "\n".join([*lines, line])
+    declaration = f"static const {_ctype(dtype)} {name}[{data.size}] TVMTINY_ALIGN(4)"
+    return f"{declaration} = {{\n{body}\n}};"
+
+
+def _unique(names: list[str]) -> list[str]:
+    return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
+
+
+def _render(template: str, context: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tvmtiny.codegen"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters.update(
+        comment=_comment,
+        shape=_shape,
+        ctype=_ctype,
+        float_literal=float_literal,
+        elements=math.prod,
+    )
+    return environment.get_template(template).render(context)

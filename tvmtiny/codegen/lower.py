@@ -1,0 +1,160 @@
+"""A scheduled TIR function becomes one plain C function, printed by TVM's own C printer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+
+import tvm
+from tvm import s_tir, tirx
+from tvm.ir import PointerType, PrimType
+
+from tvmtiny.ops.node import DTYPE_BYTES
+
+#: Larger buffers of a kernel lie in the arena, so that the stack stays small and known.
+STACK_BUFFER_BYTES = 128
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A buffer that a kernel needs while it runs.
+
+    Attributes
+    ----------
+    size
+        Bytes.
+    """
+
+    name: str
+    dtype: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One C function.
+
+    Attributes
+    ----------
+    symbol
+        Its C name.
+    prototype
+        Without the semicolon. Parameters: inputs and constants, then the output, then one
+        pointer per workspace.
+    source
+        The definition.
+    schedule
+        What the scheduler decided, for comments and reports.
+    """
+
+    symbol: str
+    prototype: str
+    source: str
+    workspaces: tuple[Workspace, ...]
+    schedule: str
+
+
+def lower_kernel(function: tirx.PrimFunc, symbol: str, schedule: str) -> Kernel:
+    """Lower `function` and print it as C.
+
+    Parameters
+    ----------
+    function
+        A schedulable PrimFunc; its last parameter is the output, all others are only read.
+    symbol
+        The C name.
+    schedule
+        A word on its schedule, kept in the result.
+    """
+    module = tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
+    module = tirx.transform.BindTarget(_target().with_host(_target()))(module)
+    for lowering in _passes():
+        module = lowering(module)
+    lowered, workspaces = _plain_parameters(module[symbol])
+    module = tirx.transform.LowerIntrin()(tvm.IRModule({symbol: lowered}))
+    printed = tvm.get_global_func("target.build.c")(module, _target()).inspect_source()
+    return _as_c99(printed, symbol, len(function.params) - 1, workspaces, schedule)
+
+
+@cache
+def _target() -> tvm.target.Target:
+    return tvm.target.Target("c")
+
+
+@cache
+def _passes() -> tuple[tvm.ir.transform.Pass, ...]:
+    """TVM's lowering pipeline without packed arguments and the host and device split."""
+    s, t = s_tir.transform, tirx.transform
+    return (
+        s.CanonicalizeLoop(),
+        s.LowerInitBlock(),
+        s.PlanAndUpdateBufferAllocationLocation(),
+        s.ConvertBlocksToOpaque(),
+        s.CompactBufferAllocation(),
+        s.LowerMatchBuffer(),
+        t.StmtSimplify(),
+        s.LowerOpaqueBlock(),
+        t.FlattenBuffer(),
+        t.NarrowDataType(32),
+        s.LoopPartition(),
+        t.VectorizeLoop(True),
+        t.StorageRewrite(),
+        s.HoistIfThenElse(),
+        t.UnrollLoop(),
+        s.RenormalizeSplitPattern(),
+        t.StmtSimplify(),
+        t.RemoveNoOp(),
+        s.RewriteUnsafeSelect(),
+        t.CommonSubexprElim(),
+    )
+
+
+def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Workspace, ...]]:
+    """Make buffers pointers, and large local buffers additional parameters."""
+    parameters: list[tirx.Var] = []
+    declarations: list[tirx.Stmt] = []
+
+    def add(buffer: tirx.Buffer) -> None:
+        pointer = tirx.Var(buffer.name, PointerType(PrimType(buffer.dtype)))
+        parameters.append(pointer)
+        declarations.append(tirx.DeclBuffer(buffer, data=pointer))
+
+    for buffer in function.params:
+        add(buffer)
+    body = function.body
+    kept: list[tirx.Stmt] = []
+    workspaces: list[Workspace] = []
+    for statement in body.seq if isinstance(body, tirx.SeqStmt) else [body]:
+        if isinstance(statement, tirx.AllocBuffer):
+            buffer = statement.buffer
+            size = prod(int(d) for d in buffer.shape) * DTYPE_BYTES[str(buffer.dtype)]
+            if size > STACK_BUFFER_BYTES:
+                add(buffer)
+                workspaces.append(Workspace(buffer.name, str(buffer.dtype), size))
+                continue
+        kept.append(statement)
+    plain = tirx.PrimFunc(
+        parameters,
+        tirx.SeqStmt([*declarations, *kept]),
+        function.ret_type,
+        attrs=function.attrs,
+    )
+    return plain, tuple(workspaces)
+
+
+def _as_c99(
+    printed: str, symbol: str, inputs: int, workspaces: tuple[Workspace, ...], schedule: str
+) -> Kernel:
+    """Keep the definition only, and say const and restrict in its parameters."""
+    match = re.search(rf"TVM_DLL void {re.escape(symbol)}\(([^)]*)\) \{{", printed)
+    assert match is not None, printed
+    parameters = []
+    for position, parameter in enumerate(match[1].split(", ")):
+        dtype, name = parameter.split("* ")
+        const = "const " if position < inputs else ""
+        parameters.append(f"{const}{dtype} *TVMTINY_RESTRICT {name}")
+    prototype = f"void {symbol}({', '.join(parameters)})"
+    body = printed[match.end() :].rstrip()
+    return Kernel(symbol, prototype, f"{prototype}\n{{{body}\n", workspaces, schedule)

@@ -1,0 +1,150 @@
+"""The Relax ``main`` as a list of kernel calls on named buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from tvm import IRModule, relax
+from tvm.ir import GenericConst
+
+from tvmtiny.codegen.lower import Kernel
+from tvmtiny.memory import Request
+
+
+@dataclass(frozen=True)
+class Value:
+    """An activation.
+
+    Attributes
+    ----------
+    name
+        The Relax variable.
+    buffer
+        Name of the variable whose bytes it shares; its own name unless it is a reshape.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
+    buffer: str
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One kernel call.
+
+    Attributes
+    ----------
+    function
+        Name of the PrimFunc in the module.
+    arguments
+        Activations by value, constants as arrays.
+    """
+
+    function: str
+    arguments: tuple[Value | np.ndarray, ...]
+    output: Value
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Kernel calls in order, with the model's inputs and outputs.
+
+    Attributes
+    ----------
+    values
+        Every activation by name, reshapes included.
+    """
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value | np.ndarray, ...]
+    calls: tuple[Call, ...]
+    values: Mapping[str, Value]
+
+
+def read_program(module: IRModule) -> Program:
+    """Flatten ``main`` of `module` into calls."""
+    main = module["main"]
+    values: dict[str, Value] = {}
+    calls: list[Call] = []
+    renamed: dict[str, relax.Expr] = {}
+
+    def new_value(variable: relax.Var, buffer: str | None = None) -> Value:
+        shape = tuple(int(d) for d in variable.ty.shape.values)
+        dtype = str(variable.ty.dtype)
+        nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        name = str(variable.name)
+        assert name not in values, name
+        values[name] = Value(name, shape, dtype, nbytes, buffer or name)
+        return values[name]
+
+    def resolve(expression: relax.Expr) -> Value | np.ndarray:
+        if isinstance(expression, GenericConst):
+            return np.asarray(expression.value.numpy())
+        name = str(expression.name)
+        return resolve(renamed[name]) if name in renamed else values[name]
+
+    inputs = tuple(new_value(parameter) for parameter in main.params)
+    for block in main.body.blocks:
+        for binding in block.bindings:
+            variable, expression = binding.var, binding.value
+            if isinstance(expression, relax.Var | GenericConst | relax.Tuple):
+                renamed[str(variable.name)] = expression
+            elif expression.op.name == "relax.reshape":
+                source = resolve(expression.args[0])
+                if isinstance(source, Value):
+                    new_value(variable, source.buffer)
+                else:
+                    shape = [int(d) for d in variable.ty.shape.values]
+                    renamed[str(variable.name)] = relax.const(source.reshape(shape))
+            else:
+                assert expression.op.name == "relax.call_tir", expression
+                function, arguments = expression.args[0], expression.args[1]
+                resolved = tuple(resolve(argument) for argument in arguments.fields)
+                calls.append(Call(function.name_hint, resolved, new_value(variable)))
+    result = main.body.body
+    while isinstance(result, relax.Var) and str(result.name) in renamed:
+        result = renamed[str(result.name)]
+    fields = result.fields if isinstance(result, relax.Tuple) else [result]
+    return Program(inputs, tuple(resolve(f) for f in fields), tuple(calls), values)
+
+
+def workspace_name(step: int, name: str) -> str:
+    """Name of the request for a kernel's workspace at `step`."""
+    return f"workspace.{step}.{name}"
+
+
+def memory_requests(program: Program, kernels: Mapping[str, Kernel]) -> list[Request]:
+    """What must lie in the arena: activations from producer to last reader, and workspaces.
+
+    Step 0 fills the inputs, step ``i + 1`` is call ``i``; outputs live to the end.
+
+    Parameters
+    ----------
+    kernels
+        By function name.
+    """
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    size: dict[str, int] = {}
+
+    def touch(values: Iterable[object], step: int) -> None:
+        for value in values:
+            if isinstance(value, Value):
+                first.setdefault(value.buffer, step)
+                last[value.buffer] = step
+                size[value.buffer] = max(size.get(value.buffer, 0), value.nbytes)
+
+    touch(program.inputs, 0)
+    workspaces = []
+    for step, call in enumerate(program.calls, 1):
+        touch([*call.arguments, call.output], step)
+        workspaces += [
+            Request(workspace_name(step - 1, w.name), w.size, step, step)
+            for w in kernels[call.function].workspaces
+        ]
+    touch(program.outputs, len(program.calls) + 1)
+    return [Request(name, size[name], first[name], last[name]) for name in first] + workspaces

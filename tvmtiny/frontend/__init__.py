@@ -1,0 +1,5 @@
+"""From a .tflite file to Relax and TIR."""
+
+from tvmtiny.frontend.model import Model, load
+
+__all__ = ["Model", "load"]

@@ -1,0 +1,129 @@
+"""TFLite to Relax: upstream's converter with our integer-exact operators."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tflite
+from tvm import IRModule, relax, te
+from tvm.relax.frontend.tflite import from_tflite
+from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter, TensorWrapper
+
+from tvmtiny.frontend.reader import Graph
+from tvmtiny.ops import Alias, Compute, Node, Oracle, Tensor, find_operator
+
+#: PrimFunc attribute with the TFLite operator that a function implements.
+OPERATOR_ATTR = "tvmtiny.operator"
+
+
+def variable_name(tensor: Tensor) -> str:
+    """Name of the Relax variable that holds `tensor`: TFLite's index, which is unique."""
+    return f"t{tensor.index}"
+
+
+def to_relax(content: bytes, graph: Graph, oracle: Oracle) -> IRModule:
+    """Import a verified graph.
+
+    Parameters
+    ----------
+    content
+        The flatbuffer that `graph` was read from.
+
+    Returns
+    -------
+    IRModule
+        ``main`` binds one variable per activation, named by `variable_name`: a ``call_tir`` of a
+        PrimFunc with `OPERATOR_ATTR`, or a ``reshape``. Nodes that are the same function of their
+        arguments share one PrimFunc.
+    """
+    model = tflite.Model.GetRootAsModel(content, 0)
+    return from_tflite(
+        model, op_converter=partial(IntegerExactConverter, graph=graph, oracle=oracle)
+    )
+
+
+class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
+    """Upstream's converter whose operators come from `tvmtiny.ops`.
+
+    Upstream finds expressions by tensor name; TFLite does not promise that names are unique, so
+    they are found by tensor index here.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        subgraph: Any,
+        exp_tab: Any,
+        ctx: relax.BlockBuilder,
+        conversion_state: dict[str, Any] | None = None,
+        *,
+        graph: Graph,
+        oracle: Oracle,
+    ) -> None:
+        super().__init__(model, subgraph, exp_tab, ctx, conversion_state)
+        self._graph = graph
+        self._oracle = oracle
+        self._expressions: dict[int, relax.Expr] = {
+            tensor.index: exp_tab.get_expr(tensor.name) for tensor in graph.inputs
+        }
+
+    def check_unsupported_ops(self) -> None:
+        """Nothing to do: `verify` has already reported all problems of the whole graph."""
+
+    def convert_op_to_relax(self) -> None:
+        """Emit every node in execution order."""
+        for node in self._graph.nodes:
+            operator = find_operator(node.operator)
+            assert operator is not None
+            result = operator.compute(node, self._oracle)
+            expression = (
+                self._reshape(node, result)
+                if isinstance(result, Alias)
+                else self._call(node, result)
+            )
+            name = variable_name(node.output)
+            self._expressions[node.output.index] = self.bb.emit(expression, name_hint=name)
+
+    def get_tensor_expr(self, tensor: TensorWrapper, is_sparse: bool = False) -> relax.Expr:
+        """The expression of a tensor by index; constants become Relax constants."""
+        return self._expression(self._graph.tensors[tensor.tensor_idx])
+
+    def _expression(self, tensor: Tensor) -> relax.Expr:
+        if tensor.index not in self._expressions:
+            assert tensor.data is not None
+            self._expressions[tensor.index] = relax.const(tensor.data, tensor.dtype)
+        return self._expressions[tensor.index]
+
+    def _reshape(self, node: Node, alias: Alias) -> relax.Expr:
+        return relax.op.reshape(self._expression(alias.source), node.output.shape)
+
+    def _call(self, node: Node, compute: Compute) -> relax.Expr:
+        parameters = [
+            te.placeholder(argument.shape or (1,), str(argument.dtype), name=name)
+            for name, argument in zip(_parameter_names(compute), compute.arguments, strict=True)
+        ]
+        result = compute.expression(*parameters)
+        function = te.create_prim_func([*parameters, result])
+        function = function.with_attr(OPERATOR_ATTR, node.operator)
+        arguments = [
+            relax.const(a) if isinstance(a, np.ndarray) else self._expression(a)
+            for a in compute.arguments
+        ]
+        variable = self.bb.add_func(function, node.operator.lower())
+        output = relax.TensorType(node.output.shape, node.output.dtype)
+        return relax.call_tir(variable, relax.Tuple(arguments), output)
+
+
+def _parameter_names(compute: Compute) -> list[str]:
+    """The names that the expression gives its parameters; they end up in the C code."""
+    names: list[str] = []
+    for parameter in inspect.signature(compute.expression).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            rest = len(compute.arguments) - len(names)
+            names += [f"{parameter.name}{i}" for i in range(rest)]
+        else:
+            names.append(parameter.name)
+    return names

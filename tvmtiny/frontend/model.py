@@ -1,0 +1,134 @@
+"""`Model`: a TFLite file, read, verified and imported."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tvm import IRModule
+
+from tvmtiny.errors import InputError, ModelFormatError
+from tvmtiny.frontend.converter import to_relax
+from tvmtiny.frontend.reader import Graph, read_graph
+from tvmtiny.frontend.verify import verify
+from tvmtiny.ops import Oracle, find_operator
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model that can be compiled.
+
+    Attributes
+    ----------
+    name
+        A C identifier; the prefix of everything that is generated.
+    content
+        The .tflite file, byte by byte.
+    graph
+        Its tensors and nodes.
+    oracle
+        Whose rounding `module` follows.
+    module
+        Relax: ``main`` and one PrimFunc per distinct operator.
+    """
+
+    name: str
+    content: bytes
+    graph: Graph
+    oracle: Oracle
+    module: IRModule
+
+    def reference(self, inputs: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
+        """Compute every tensor with the operators' numpy references.
+
+        Parameters
+        ----------
+        inputs
+            One array for each input, of its shape and dtype.
+
+        Returns
+        -------
+        dict[int, np.ndarray]
+            By TFLite's tensor index, constants included.
+        """
+        values = {t.index: t.data for t in self.graph.tensors if t.data is not None}
+        values.update(zip((t.index for t in self.graph.inputs), inputs, strict=True))
+        for node in self.graph.nodes:
+            operator = find_operator(node.operator)
+            assert operator is not None
+            present = [values[t.index] for t in node.inputs if t is not None]
+            results = operator.reference(node, present, self.oracle)
+            values.update(zip((t.index for t in node.outputs), results, strict=True))
+        return values
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The content of a model file.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ModelFormatError(str(path), f"cannot read it: {error.strerror}") from error
+
+
+def load(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    name: str | None = None,
+    oracle: Oracle | str = Oracle.LITERT,
+) -> Model:
+    """Read, verify and import a TFLite model.
+
+    Parameters
+    ----------
+    source
+        The path of a .tflite file, or its content.
+    name
+        Prefix of the generated code; by default the file's name without its suffix, made into a
+        C identifier.
+    oracle
+        Whose results the code shall reproduce where implementations round differently: LiteRT's
+        reference kernels, or TensorFlow Lite for Microcontrollers.
+
+    Raises
+    ------
+    ModelFormatError, DynamicShapeError, DynamicRangeModelError, UnsupportedModelError
+        If the file cannot be read or compiled; see `tvmtiny.errors`.
+    """
+    if isinstance(source, bytes):
+        content, path = source, name or "model"
+    else:
+        content, path = read_file(source), str(source)
+    oracle = _oracle(oracle)
+    graph = read_graph(content, path)
+    verify(graph, path)
+    return Model(
+        identifier(name or Path(path).stem),
+        content,
+        graph,
+        oracle,
+        to_relax(content, graph, oracle),
+    )
+
+
+def _oracle(name: Oracle | str) -> Oracle:
+    try:
+        return Oracle(name)
+    except ValueError:
+        known = ", ".join(oracle.value for oracle in Oracle)
+        raise InputError(f"there is no oracle {name!r}; known: {known}") from None
+
+
+def identifier(text: str) -> str:
+    """`text` as a lower-case C identifier."""
+    cleaned = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
+    return cleaned if cleaned and cleaned[0].isalpha() else f"m{cleaned}"

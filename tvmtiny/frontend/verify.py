@@ -1,0 +1,123 @@
+"""What must hold before a graph is imported; everything that does not is reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tvmtiny.errors import (
+    DynamicRangeModelError,
+    DynamicShapeError,
+    ModelFormatError,
+    OperatorProblem,
+    UnsupportedModelError,
+)
+from tvmtiny.frontend.reader import Graph
+from tvmtiny.ops import Node, Tensor, find_operator
+
+
+def verify(graph: Graph, path: str) -> None:
+    """Raise if `graph` cannot be compiled.
+
+    Raises
+    ------
+    DynamicShapeError
+        If a dimension other than the batch is open.
+    DynamicRangeModelError
+        If weights are int8 while activations are float.
+    UnsupportedModelError
+        With all operators that are unsupported, or used in an unsupported way.
+    ModelFormatError
+        If a tensor is read before anything writes it.
+    """
+    _check_shapes(graph)
+    for node in graph.nodes:
+        if _dynamic_range(node):
+            raise DynamicRangeModelError(node.operator, node.input(1).name)
+    problems = operator_problems(graph)
+    if problems:
+        raise UnsupportedModelError(problems)
+    _check_order(graph, path)
+
+
+def operator_problems(graph: Graph) -> tuple[OperatorProblem, ...]:
+    """Every reason why a node of `graph` cannot be compiled."""
+    return tuple(problem for node in graph.nodes for problem in _node_problems(node))
+
+
+def _node_problems(node: Node) -> Iterator[OperatorProblem]:
+    def problem(reason: str, allowed: str) -> OperatorProblem:
+        name = node.outputs[0].name if node.outputs else "-"
+        return OperatorProblem(node.operator, node.index, name, reason, allowed)
+
+    operator = find_operator(node.operator)
+    if operator is None:
+        yield problem("the operator is not supported", "see the table of operators in the docs")
+        return
+    activations = [t for t in (*node.inputs[:1], *node.outputs) if t is not None]
+    for tensor in activations:
+        if tensor.dtype not in operator.dtypes:
+            allowed = " or ".join(operator.dtypes)
+            yield problem(f"tensor {tensor.name} is {tensor.dtype}", f"{allowed} activations")
+            return
+        if tensor.dtype == "int8" and not _sound(tensor):
+            yield problem(
+                f"int8 tensor {tensor.name} has no usable scale",
+                "one positive scale and a zero point from -128 to 127",
+            )
+            return
+    for found in operator.check(node):
+        yield problem(found.reason, found.allowed)
+
+
+def _sound(tensor: Tensor) -> bool:
+    quantization = tensor.quantization
+    return (
+        quantization is not None
+        and not quantization.per_channel
+        and quantization.scales[0] > 0
+        and -128 <= quantization.zero_points[0] <= 127
+    )
+
+
+def _dynamic_range(node: Node) -> bool:
+    weights = node.optional_input(1)
+    first = node.optional_input(0)
+    return (
+        weights is not None
+        and first is not None
+        and weights.data is not None
+        and weights.dtype in ("int8", "uint8")
+        and weights.quantized
+        and first.dtype == "float32"
+        and bool(node.outputs)
+        and node.outputs[0].dtype == "float32"
+    )
+
+
+def _check_shapes(graph: Graph) -> None:
+    used = {t.index: t for n in graph.nodes for t in (*n.inputs, *n.outputs) if t is not None}
+    used.update((t.index, t) for t in graph.inputs)
+    for tensor in used.values():
+        # A batch of -1 in the signature is how converters say "any"; the shape has the 1.
+        open_dimensions = graph.shape_signatures.get(tensor.index, ())[1:]
+        if min(tensor.shape, default=1) < 1 or min(open_dimensions, default=1) < 1:
+            raise DynamicShapeError(
+                tensor.name, graph.shape_signatures.get(tensor.index, tensor.shape)
+            )
+
+
+def _check_order(graph: Graph, path: str) -> None:
+    known = {t.index for t in graph.inputs}
+    for node in graph.nodes:
+        for tensor in node.inputs:
+            if tensor is not None and tensor.data is None and tensor.index not in known:
+                raise ModelFormatError(
+                    path, f"{node.where} reads tensor {tensor.name} before anything writes it"
+                )
+        known.update(t.index for t in node.outputs)
+    for tensor in graph.outputs:
+        if tensor.index not in known and tensor.data is None:
+            raise ModelFormatError(path, f"nothing writes the output {tensor.name}")
+    names = [t.name for t in graph.inputs]
+    if len(set(names)) != len(names):
+        raise ModelFormatError(path, f"two inputs have the same name ({', '.join(names)})")

@@ -1,0 +1,122 @@
+"""Input data for trying a model: patterns, seeded random values, files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tvmtiny.errors import InputDataError
+
+#: What `make_inputs` accepts, for messages and help texts.
+INPUT_KINDS = "ramp, zeros, random:SEED, FILE.npy or FILE.npz"
+
+
+class TensorSpec(Protocol):
+    """What a tensor must say of itself: `Artifact.inputs` and `Graph.inputs` both do."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+
+
+def make_inputs(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
+    """One array for each input of a model.
+
+    Parameters
+    ----------
+    kind
+        ``ramp`` (element i has the bits ``(i * 37 + 11) & 0xff``; floats are that int8 over 128),
+        ``zeros``, ``random:SEED`` (uniform over an integer type, normal for floats), a ``.npy``
+        file for a model with one input, or a ``.npz`` file with one array per input name.
+
+    Raises
+    ------
+    InputDataError
+        If `kind` is none of these, or a file does not hold what the model needs.
+    """
+    if kind == "ramp":
+        return [_ramp(tensor) for tensor in tensors]
+    if kind == "zeros":
+        return [np.zeros(tensor.shape, tensor.dtype) for tensor in tensors]
+    if kind.startswith("random:"):
+        return _random(kind, tensors)
+    if kind.endswith((".npy", ".npz")):
+        return _from_file(Path(kind), tensors)
+    raise InputDataError(kind, "unknown kind of input", INPUT_KINDS, kind)
+
+
+def check_input(tensor: TensorSpec, data: np.ndarray, source: str) -> np.ndarray:
+    """`data`, if it has the dtype and shape of `tensor`.
+
+    Raises
+    ------
+    InputDataError
+        If it has not; `source` says where it came from.
+    """
+    if data.dtype != np.dtype(tensor.dtype) or data.shape != tensor.shape:
+        raise InputDataError(
+            tensor.name,
+            f"wrong dtype or shape in {source}",
+            f"{tensor.dtype} {list(tensor.shape)}",
+            f"{data.dtype} {list(data.shape)}",
+        )
+    return data
+
+
+def _ramp(tensor: TensorSpec) -> np.ndarray:
+    count = int(np.prod(tensor.shape))
+    bits = ((np.arange(count, dtype=np.int64) * 37 + 11) & 0xFF).astype(np.uint8)
+    dtype = np.dtype(tensor.dtype)
+    signed = bits.view(np.int8).reshape(tensor.shape)
+    if dtype.kind == "f":
+        return (signed / 128).astype(dtype)
+    return bits.reshape(tensor.shape) if dtype == np.uint8 else signed.astype(dtype)
+
+
+def _random(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
+    seed = kind.removeprefix("random:")
+    if not seed.isdecimal():
+        raise InputDataError(kind, "the seed is not a number", "random:SEED with SEED >= 0", kind)
+    generator = np.random.default_rng(int(seed))
+    arrays = []
+    for tensor in tensors:
+        dtype = np.dtype(tensor.dtype)
+        if dtype.kind == "f":
+            arrays.append(generator.standard_normal(tensor.shape).astype(dtype))
+        elif dtype.kind == "b":
+            arrays.append(generator.integers(0, 2, tensor.shape).astype(dtype))
+        else:
+            limits = np.iinfo(dtype)
+            arrays.append(
+                generator.integers(limits.min, limits.max, tensor.shape, dtype, endpoint=True)
+            )
+    return arrays
+
+
+def _from_file(path: Path, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
+    try:
+        content = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "not a numpy file"
+        raise InputDataError(str(path), str(reason), INPUT_KINDS, str(path)) from error
+    if isinstance(content, np.ndarray):
+        if len(tensors) != 1:
+            names = ", ".join(tensor.name for tensor in tensors)
+            raise InputDataError(
+                str(path), "one array for several inputs", f"a .npz file with {names}", ".npy"
+            )
+        return [check_input(tensors[0], content, str(path))]
+    with content:
+        for tensor in tensors:
+            if tensor.name not in content:
+                got = ", ".join(content.files) or "nothing"
+                raise InputDataError(
+                    tensor.name, f"missing in {path}", f"an array named {tensor.name}", got
+                )
+        return [check_input(tensor, content[tensor.name], str(path)) for tensor in tensors]

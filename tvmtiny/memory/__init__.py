@@ -1,0 +1,5 @@
+"""The arena plan."""
+
+from tvmtiny.memory.plan import Plan, Request, plan
+
+__all__ = ["Plan", "Request", "plan"]

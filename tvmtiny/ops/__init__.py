@@ -1,0 +1,31 @@
+"""One file an operator: checks, tensor expression, numpy reference."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from tvmtiny.ops.node import Node, Quantization, Tensor
+from tvmtiny.ops.operator import (
+    Alias,
+    Compute,
+    Operator,
+    Oracle,
+    Problem,
+    find_operator,
+    operators,
+)
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+__all__ = [
+    "Alias",
+    "Compute",
+    "Node",
+    "Operator",
+    "Oracle",
+    "Problem",
+    "Quantization",
+    "Tensor",
+    "find_operator",
+    "operators",
+]

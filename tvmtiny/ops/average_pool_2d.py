@@ -1,0 +1,107 @@
+"""AVERAGE_POOL_2D."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops import convolution as shared
+from tvmtiny.ops.expressions import clamp_int8, float_output, int32
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.pooling import check_pool, pool_window
+from tvmtiny.ops.quantization import activation_range, clamp_float
+
+
+@register
+class AveragePool2D(Operator):
+    """Mean over a window, of those taps that lie inside the input.
+
+    int8 matches ``reference_integer_ops::AveragePool`` of LiteRT and TFLM bit by bit: the sum of
+    the raw values is divided with halves away from zero, without rescaling. float32 sums in the
+    order of ``reference_ops::AveragePool`` and divides once.
+    """
+
+    name = "AVERAGE_POOL_2D"
+    exactness = "int8 bit-exact (both oracles); float32 sums and divides in the reference's order"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        yield from check_pool(node)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        geometry = pool_window(node)
+        (height, width), (sy, sx) = geometry.kernel, geometry.stride
+        quantized = node.input(0).dtype == "int8"
+        wide = "int32" if quantized else "float32"
+
+        def accumulate(x: te.Tensor) -> te.Tensor:
+            staged = shared.pad_stage(x, geometry, 0 if quantized else 0.0)
+            ky = te.reduce_axis((0, height), "ky")
+            kx = te.reduce_axis((0, width), "kx")
+            return te.compute(
+                node.output.shape,
+                lambda n, y, z, c: te.sum(
+                    staged[n, y * sy + ky, z * sx + kx, c].astype(wide), axis=[ky, kx]
+                ),
+                name="acc",
+            )
+
+        def integer(x: te.Tensor) -> te.Tensor:
+            acc = accumulate(x)
+
+            def output(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> tirx.PrimExpr:
+                count = _inside(geometry, 0, y) * _inside(geometry, 1, z)
+                half = tirx.truncdiv(count, int32(2))
+                total = acc[n, y, z, c]
+                nudge = tirx.Select(total > 0, half, int32(0) - half)
+                return clamp_int8(tirx.truncdiv(total + nudge, count), *activation_range(node))
+
+            return te.compute(node.output.shape, output, name="out")
+
+        def floating(x: te.Tensor) -> te.Tensor:
+            acc = accumulate(x)
+            return te.compute(
+                node.output.shape,
+                lambda n, y, z, c: float_output(
+                    acc[n, y, z, c]
+                    / (_inside(geometry, 0, y) * _inside(geometry, 1, z)).astype("float32"),
+                    node,
+                ),
+                name="out",
+            )
+
+        return Compute((node.input(0),), integer if quantized else floating)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        x = inputs[0]
+        geometry = pool_window(node)
+        wide = np.int64 if x.dtype == np.int8 else np.float32
+        padded = shared.pad_reference(x.astype(wide), geometry, 0)
+        ones = shared.pad_reference(np.ones((1, *x.shape[1:3], 1), wide), geometry, 0)
+        total = np.zeros(node.output.shape, wide)
+        count = np.zeros((1, *geometry.output, 1), wide)
+        for ky, kx in np.ndindex(geometry.kernel):
+            total += shared.patch(padded, geometry, ky, kx)
+            count += shared.patch(ones, geometry, ky, kx)
+        if wide is np.float32:
+            return [clamp_float(total / count, node)]
+        rounded = np.sign(total) * ((np.abs(total) + count // 2) // count)
+        return [np.clip(rounded, *activation_range(node)).astype(np.int8)]
+
+
+def _inside(geometry: shared.Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:
+    """How many taps of the window at `position` lie inside the input, along one axis.
+
+    Never 0: with SAME the padding on either side is smaller than the window, and the last window
+    starts inside the input.
+    """
+    taps, pad, after = geometry.kernel[axis], geometry.pad[axis], geometry.pad_after[axis]
+    start = position * geometry.stride[axis] - pad
+    first = tirx.max(start, int32(0)) if pad else start
+    end = start + taps
+    last = tirx.min(end, int32(geometry.input[axis])) if after else end
+    return last - first if pad or after else int32(taps)

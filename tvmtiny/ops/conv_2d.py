@@ -1,0 +1,126 @@
+"""CONV_2D."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops import convolution as shared
+from tvmtiny.ops.expressions import Expression, float_output, int32, quantized_output, requantize
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.quantization import (
+    activation_range,
+    clamp_float,
+    convolution_multipliers,
+)
+from tvmtiny.ops.quantization import requantize as requantize_reference
+
+
+@register
+class Conv2D(Operator):
+    """2-D convolution, NHWC activations and OHWI weights.
+
+    int8 matches LiteRT's ``reference_integer_ops::ConvPerChannel`` and TFLM bit by bit: both scale
+    the int32 accumulator with two roundings. float32 sums in the order of ``reference_ops::Conv``,
+    up to the compiler's contraction of multiply and add.
+    """
+
+    name = "CONV_2D"
+    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        weights = node.input(1)
+        if len(weights.shape) != 4:
+            yield Problem("weights must have four dimensions", "OHWI weights")
+            return
+        channels, height, width, depth = weights.shape
+        yield from shared.check_window(node, (height, width))
+        yield from shared.check_activation(node)
+        yield from shared.check_weights(node, channels, axis=0)
+        if node.input(0).shape[-1] != depth or node.output.shape[-1] != channels:
+            yield Problem(
+                f"{node.input(0).shape[-1]} input channels with filters of depth {depth}",
+                "filters as deep as the input",
+            )
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        weights = node.input(1)
+        assert weights.data is not None
+        channels, height, width, depth = weights.shape
+        geometry = shared.window(node, (height, width))
+        (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
+        quantized = node.input(0).dtype == "int8"
+        wide = "int32" if quantized else "float32"
+
+        def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
+            staged = shared.pad_stage(x, geometry, node.input(0))
+            ky = te.reduce_axis((0, height), "ky")
+            kx = te.reduce_axis((0, width), "kx")
+            kc = te.reduce_axis((0, depth), "kc")
+
+            def tap(n: tirx.Var, y: tirx.Var, z: tirx.Var, o: tirx.Var) -> Expression:
+                value = staged[n, y * sy + ky * dy, z * sx + kx * dx, kc].astype(wide)
+                return te.sum(value * w[o, ky, kx, kc].astype(wide), axis=[ky, kx, kc])
+
+            return te.compute(node.output.shape, tap, name="acc")
+
+        def integer(
+            x: te.Tensor, w: te.Tensor, bias: te.Tensor, multiplier: te.Tensor, shift: te.Tensor
+        ) -> te.Tensor:
+            acc = accumulate(x, w)
+            return te.compute(
+                node.output.shape,
+                lambda n, y, z, o: quantized_output(
+                    requantize(acc[n, y, z, o] + bias[o], multiplier[o], int32(shift[o])), node
+                ),
+                name="out",
+            )
+
+        def floating(x: te.Tensor, w: te.Tensor, bias: te.Tensor) -> te.Tensor:
+            acc = accumulate(x, w)
+            return te.compute(
+                node.output.shape,
+                lambda n, y, z, o: float_output(acc[n, y, z, o] + bias[o], node),
+                name="out",
+            )
+
+        if not quantized:
+            return Compute((node.input(0), weights, shared.float_bias(node, channels)), floating)
+        sums = weights.data.reshape(channels, -1).astype(np.int64).sum(axis=1)
+        return Compute(
+            (
+                node.input(0),
+                weights,
+                shared.folded_bias(node, sums),
+                *convolution_multipliers(node, channels),
+            ),
+            integer,
+        )
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        x, w = inputs[0], inputs[1]
+        channels = w.shape[0]
+        quantized = x.dtype == np.int8
+        zero = node.input(0).zero_point if quantized else 0
+        wide = np.int64 if quantized else np.float32
+        geometry = shared.window(node, (w.shape[1], w.shape[2]))
+        padded = shared.pad_reference(x, geometry, zero).astype(wide) - wide(zero)
+        acc = np.zeros((x.shape[0], *geometry.output, channels), wide)
+        for ky, kx in np.ndindex(geometry.kernel):
+            acc += shared.patch(padded, geometry, ky, kx) @ w[:, ky, kx].astype(wide).T
+        if len(inputs) > 2:
+            acc += inputs[2].reshape(-1).astype(wide)
+        if not quantized:
+            return [clamp_float(acc, node)]
+        multiplier, shift = convolution_multipliers(node, channels)
+        scaled = requantize_reference(acc, multiplier, shift) + node.output.zero_point
+        return [np.clip(scaled, *activation_range(node)).astype(np.int8)]
+
+    def macs(self, node: Node) -> int:
+        return prod(node.output.shape) * prod(node.input(1).shape[1:])

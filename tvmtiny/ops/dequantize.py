@@ -1,0 +1,84 @@
+"""DEQUANTIZE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te
+
+from tvmtiny.ops.elementwise import (
+    INTEGER_RANGES,
+    check_count,
+    check_scale,
+    check_shape,
+    float32,
+)
+from tvmtiny.ops.expressions import elementwise, int32
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+
+
+@register
+class Dequantize(Operator):
+    """int8 or uint8 to float32.
+
+    Matches LiteRT's and TFLM's ``Dequantize`` bit by bit, per tensor or per channel: the product
+    with the scale is exact in their float64, so that one float32 product rounds the same.
+    """
+
+    name = "DEQUANTIZE"
+    dtypes = ("int8", "uint8", "float32")
+    exactness = "bit-exact"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 1)]
+        if problems:
+            yield from problems
+            return
+        x = node.input(0)
+        if x.dtype not in INTEGER_RANGES or node.output.dtype != "float32":
+            yield Problem(
+                f"{x.dtype} input and {node.output.dtype} output",
+                "int8 or uint8 input and float32 output",
+            )
+            return
+        yield from check_shape(node, x.shape)
+        yield from check_scale(x, per_channel=True)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        x, shape = node.input(0), node.output.shape
+        quantization = x.quantization
+        assert quantization is not None
+        axis = quantization.axis
+
+        def per_tensor(values: te.Tensor) -> te.Tensor:
+            scale, zero_point = float32(x.scale), int32(x.zero_point)
+            return elementwise(
+                shape, lambda *i: (int32(values(*i)) - zero_point).astype("float32") * scale
+            )
+
+        def per_channel(values: te.Tensor, scales: te.Tensor, zeros: te.Tensor) -> te.Tensor:
+            return elementwise(
+                shape,
+                lambda *i: (
+                    (int32(values(*i)) - int32(zeros[i[axis]])).astype("float32") * scales[i[axis]]
+                ),
+            )
+
+        if not quantization.per_channel:
+            return Compute((x,), per_tensor)
+        scales = np.array(quantization.scales, np.float32)
+        return Compute((x, scales, np.array(quantization.zero_points, np.int16)), per_channel)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        quantization = node.input(0).quantization
+        assert quantization is not None
+        shape = [1] * inputs[0].ndim
+        if quantization.per_channel:
+            shape[quantization.axis] = -1
+        scales = np.array(quantization.scales, np.float32).reshape(shape)
+        zeros = np.array(quantization.zero_points, np.int32).reshape(shape)
+        return [(inputs[0].astype(np.int32) - zeros).astype(np.float32) * scales]

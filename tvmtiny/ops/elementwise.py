@@ -1,0 +1,113 @@
+"""What element-wise and data-moving operators share: checks, broadcasting, exact float literals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.node import Node, Tensor
+from tvmtiny.ops.operator import Problem
+from tvmtiny.ops.quantization import FUSED_ACTIVATIONS
+
+#: The range of each dtype that an output can be quantized to.
+INTEGER_RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
+
+
+def check_count(node: Node, inputs: int, outputs: int = 1) -> Iterator[Problem]:
+    """Yield a problem unless exactly the first `inputs` inputs and `outputs` outputs are there."""
+    present = sum(tensor is not None for tensor in node.inputs)
+    absent_first = any(node.optional_input(i) is None for i in range(inputs))
+    if present != inputs or absent_first or len(node.outputs) != outputs:
+        yield Problem(
+            f"{present} inputs and {len(node.outputs)} outputs",
+            f"{inputs} inputs and {outputs} output" + "s" * (outputs != 1),
+        )
+
+
+def check_same_dtype(node: Node) -> Iterator[Problem]:
+    """Yield a problem unless all inputs and outputs have one dtype."""
+    found = list(dict.fromkeys(t.dtype for t in (*node.inputs, *node.outputs) if t is not None))
+    if len(found) > 1:
+        yield Problem(f"tensors of {' and '.join(found)}", "inputs and output of one dtype")
+
+
+def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:
+    """Yield a problem for an integer tensor without a usable scale.
+
+    Parameters
+    ----------
+    per_channel
+        Whether one scale for each slice along a dimension is accepted.
+    """
+    quantization = tensor.quantization
+    if quantization is None or not quantization.scales:
+        yield Problem(f"{tensor.dtype} tensor {tensor.name} without a scale", "quantized tensors")
+        return
+    if not all(np.isfinite(scale) and scale > 0 for scale in quantization.scales):
+        yield Problem(f"tensor {tensor.name} has a scale that is not positive", "positive scales")
+    if not quantization.per_channel:
+        return
+    if not per_channel:
+        yield Problem(f"tensor {tensor.name} has a scale per channel", "one scale per tensor")
+    elif not 0 <= quantization.axis < len(tensor.shape) or (
+        tensor.shape[quantization.axis] != len(quantization.scales)
+    ):
+        yield Problem(
+            f"{len(quantization.scales)} scales along dimension {quantization.axis} of "
+            f"{list(tensor.shape)}",
+            "as many scales as that dimension is long",
+        )
+
+
+def check_shape(node: Node, expected: Sequence[int]) -> Iterator[Problem]:
+    """Yield a problem unless the output has the shape `expected`."""
+    if tuple(node.output.shape) != tuple(expected):
+        yield Problem(
+            f"the output is {list(node.output.shape)}, but the inputs and options give "
+            f"{list(expected)}",
+            "an output of the shape that inputs and options imply",
+        )
+
+
+def check_binary(node: Node) -> Iterator[Problem]:
+    """Yield what is wrong with an arithmetic operator of two operands that broadcasts."""
+    problems = [*check_count(node, 2)]
+    if problems:
+        yield from problems
+        return
+    yield from check_same_dtype(node)
+    if node.activation not in FUSED_ACTIVATIONS:
+        yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))
+    shapes = node.input(0).shape, node.input(1).shape
+    try:
+        expected = np.broadcast_shapes(*shapes)
+    except ValueError:
+        yield Problem(
+            f"operands of {list(shapes[0])} and {list(shapes[1])} do not broadcast",
+            "dimensions that are equal or 1",
+        )
+    else:
+        yield from check_shape(node, expected)
+    if node.output.dtype == "int8":
+        for tensor in (node.input(0), node.input(1), node.output):
+            yield from check_scale(tensor)
+
+
+def at(tensor: te.Tensor, indices: Sequence[Expression]) -> Expression:
+    """Read `tensor` at `indices` of a shape that it broadcasts to (numpy's rules)."""
+    aligned = indices[len(indices) - len(tensor.shape) :]
+    return tensor(*(0 if int(d) == 1 else i for d, i in zip(tensor.shape, aligned, strict=True)))
+
+
+def float32(value: float) -> Expression:
+    """An exact float32 literal; the C printer keeps only seven digits of `tirx.const`."""
+    bits = int(np.float32(value).view(np.uint32))
+    return tirx.call_pure_extern("float32", "tvmtiny_float", tirx.const(bits, "uint32"))
+
+
+def select(condition: Sequence[Expression], then: Expression, otherwise: Expression) -> Expression:
+    """`then` where all of `condition` holds, evaluated only there; else `otherwise`."""
+    return tirx.if_then_else(tirx.all(*condition), then, otherwise) if condition else then

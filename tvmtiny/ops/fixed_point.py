@@ -1,0 +1,101 @@
+"""gemmlowp's fixed-point exp, reciprocal and logistic on the host, vectorised.
+
+The formulas are those of gemmlowp's ``fixedpoint/fixedpoint.h``; ``runtime/tvmtiny.h`` has the
+same ones in C. A number "with f fractional bits" stands for ``integer / 2**f``. All arrays are
+int64 that hold int32 values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+INT32_MAX = 2**31 - 1
+
+#: exp(-1/8) and 1/3 with 31 fractional bits.
+_EXP_EIGHTH, _THIRD = 1895147668, 715827883
+#: exp(-2**k) with 31 fractional bits, for k from -2 to 4.
+_FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+#: 48/17 and -32/17 with 29 fractional bits: Newton's first guess of a reciprocal.
+_GUESS_OFFSET, _GUESS_SLOPE = 1515870810, -1010580540
+
+
+def multiply_q31(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
+    """``a * b / 2**31``, halves upward (``SaturatingRoundingDoublingHighMul``)."""
+    return (np.asarray(a, np.int64) * b + (1 << 30)) >> 31
+
+
+def rounding_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
+    """``value / 2**shift``, halves away from zero (``RoundingDivideByPOT``)."""
+    value = np.asarray(value, np.int64)
+    mask = (np.int64(1) << np.asarray(shift, np.int64)) - 1
+    return (value >> shift) + ((value & mask) > (mask >> 1) + (value < 0))
+
+
+def exp_q31(value: np.ndarray, integer_bits: int) -> np.ndarray:
+    """Exp of numbers that are not positive (``exp_on_negative_values``).
+
+    Parameters
+    ----------
+    value
+        With ``31 - integer_bits`` fractional bits.
+    integer_bits
+        From 0 to 5.
+
+    Returns
+    -------
+    np.ndarray
+        With 31 fractional bits; 1 is ``INT32_MAX``.
+    """
+    value = np.asarray(value, np.int64)
+    quarter_bits = 31 - integer_bits - 2
+    rest = (value & ((1 << quarter_bits) - 1)) - (1 << quarter_bits)
+    quarters = (rest - value) >> quarter_bits
+    x = (rest << integer_bits) + (1 << 28)
+    x2 = multiply_q31(x, x)
+    x3 = multiply_q31(x2, x)
+    x4 = multiply_q31(x2, x2)
+    cubic = multiply_q31(rounding_shift(x4, 2) + x3, _THIRD)
+    result = _EXP_EIGHTH + multiply_q31(x + rounding_shift(cubic + x2, 1), _EXP_EIGHTH)
+    for bit, factor in enumerate(_FACTORS[: integer_bits + 2]):
+        result = np.where((quarters >> bit) & 1, multiply_q31(result, factor), result)
+    return np.where(value == 0, INT32_MAX, result)
+
+
+def reciprocal_q31(value: np.ndarray) -> np.ndarray:
+    """``1 / (1 + value)`` (``one_over_one_plus_x_for_x_in_0_1``).
+
+    Parameters
+    ----------
+    value
+        In [0, 1), with 31 fractional bits.
+
+    Returns
+    -------
+    np.ndarray
+        With 31 fractional bits.
+    """
+    half = (np.asarray(value, np.int64) >> 1) + (1 << 30)
+    x = _GUESS_OFFSET + multiply_q31(half, _GUESS_SLOPE)
+    for _ in range(3):
+        x = x + 4 * multiply_q31(x, (1 << 29) - multiply_q31(half, x))
+    return np.minimum(2 * x, INT32_MAX)
+
+
+def logistic_q31(value: np.ndarray, integer_bits: int) -> np.ndarray:
+    """``1 / (1 + exp(-value))`` (``gemmlowp::logistic``).
+
+    Parameters
+    ----------
+    value
+        With ``31 - integer_bits`` fractional bits.
+    integer_bits
+        From 0 to 5.
+
+    Returns
+    -------
+    np.ndarray
+        With 31 fractional bits.
+    """
+    value = np.asarray(value, np.int64)
+    upper = reciprocal_q31(exp_q31(-np.abs(value), integer_bits))
+    return np.where(value == 0, 1 << 30, np.where(value > 0, upper, INT32_MAX - upper))

@@ -1,0 +1,277 @@
+"""FULLY_CONNECTED."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops import convolution as shared
+from tvmtiny.ops.checks import (
+    accumulator_range,
+    bias_values,
+    check_accumulator,
+    check_operands,
+    check_weight_scales,
+)
+from tvmtiny.ops.expressions import (
+    float_output,
+    int32,
+    quantized_output,
+    requantize,
+    requantize_once,
+)
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.quantization import (
+    INT32_RANGE,
+    activation_range,
+    clamp_float,
+    exact_multiplier,
+    quantize_multiplier,
+    round_half_away,
+)
+from tvmtiny.ops.quantization import requantize as requantize_reference
+
+
+@register
+class FullyConnected(Operator):
+    """Product with a constant matrix of shape ``(channels, depth)``.
+
+    LiteRT's ``reference_integer_ops::FullyConnected`` rounds ``acc * scale`` once, in double
+    precision and with halves away from zero. Here that is one integer multiplication with a
+    multiplier that is proven equal over every accumulator the layer can reach; where there is
+    none, the product is computed in double precision. TFLM scales with two roundings.
+    """
+
+    name = "FULLY_CONNECTED"
+    exactness = (
+        "int8 bit-exact (LiteRT: one rounding, TFLM: two roundings); "
+        "float32 within rounding of sums"
+    )
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        odd = list(check_operands(node, 2))
+        if odd:
+            yield from odd
+            return
+        x, weights = node.input(0), node.input(1)
+        if len(weights.shape) != 2 or min(weights.shape) < 1:
+            yield Problem(
+                f"weights of shape {list(weights.shape)}", "weights of shape [channels, depth]"
+            )
+            return
+        channels, depth = weights.shape
+        layout = node.options.get("weights_format", "DEFAULT")
+        if layout != "DEFAULT":
+            yield Problem(f"weights in the format {layout}", "DEFAULT")
+        yield from shared.check_activation(node)
+        problems = list(shared.check_weights(node, channels, axis=0))
+        problems += check_weight_scales(node)
+        yield from problems
+        if x.elements % depth or not node.output.shape or node.output.shape[-1] != channels:
+            yield Problem(
+                f"input {list(x.shape)} and output {list(node.output.shape)} do not fit weights "
+                f"of {channels} channels and depth {depth}",
+                "an input of whole rows of that depth, an output row of one value per channel",
+            )
+        elif node.output.elements * depth != x.elements * channels:
+            yield Problem(
+                f"{node.output.elements} outputs for {x.elements // depth} rows of input",
+                f"{x.elements // depth * channels} outputs",
+            )
+        if not problems and x.dtype == "int8":
+            yield from _check_range(node)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        x_tensor, weights = node.input(0), node.input(1)
+        channels, depth = weights.shape
+        quantized = x_tensor.dtype == "int8"
+        wide = "int32" if quantized else "float32"
+        zero = _weight_zero_point(node)
+
+        def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
+            kc = te.reduce_axis((0, depth), "kc")
+
+            def product(*index: tirx.Var) -> tirx.PrimExpr:
+                *row, o = index
+                weight = w[o, kc].astype(wide)
+                if zero:
+                    weight = weight - int32(zero)
+                value = x[_position(row, kc, node)].astype(wide)
+                return te.sum(value * weight, axis=kc)
+
+            return te.compute(node.output.shape, product, name="acc")
+
+        def per_channel(values: te.Tensor, o: tirx.Var) -> tirx.PrimExpr:
+            return values[o if int(values.shape[0]) > 1 else 0]
+
+        def integer(
+            x: te.Tensor, w: te.Tensor, bias: te.Tensor, multiplier: te.Tensor, shift: te.Tensor
+        ) -> te.Tensor:
+            acc = accumulate(x, w)
+            scale = requantize if oracle is Oracle.TFLM else requantize_once
+
+            def output(*index: tirx.Var) -> tirx.PrimExpr:
+                o = index[-1]
+                factors = per_channel(multiplier, o), per_channel(shift, o)
+                return quantized_output(scale(acc[index] + bias[o], *factors), node)
+
+            return te.compute(node.output.shape, output, name="out")
+
+        def integer_by_double(
+            x: te.Tensor, w: te.Tensor, bias: te.Tensor, scale: te.Tensor
+        ) -> te.Tensor:
+            acc = accumulate(x, w)
+
+            def output(*index: tirx.Var) -> tirx.PrimExpr:
+                o = index[-1]
+                total = acc[index] + bias[o]
+                value = tirx.call_pure_extern(
+                    "int32", "tvmtiny_requantize_double", total, per_channel(scale, o)
+                )
+                return quantized_output(value, node)
+
+            return te.compute(node.output.shape, output, name="out")
+
+        def floating(x: te.Tensor, w: te.Tensor, bias: te.Tensor) -> te.Tensor:
+            acc = accumulate(x, w)
+            return te.compute(
+                node.output.shape,
+                lambda *index: float_output(acc[index] + bias[index[-1]], node),
+                name="out",
+            )
+
+        if not quantized:
+            return Compute((x_tensor, weights, shared.float_bias(node, channels)), floating)
+        operands = (x_tensor, weights, shared.folded_bias(node, _centred(node).sum(axis=1)))
+        if oracle is Oracle.TFLM:
+            return Compute((*operands, *_as_arrays(_tflm_multipliers(node))), integer)
+        pairs = _exact_multipliers(node)
+        if pairs is None:
+            return Compute((*operands, _scales(node)), integer_by_double)
+        return Compute((*operands, *_as_arrays(pairs)), integer)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        x, w = inputs[0], inputs[1]
+        rows = x.reshape(-1, w.shape[1])
+        if x.dtype == np.int8:
+            centred = w.astype(np.int64) - _weight_zero_point(node)
+            acc = (rows.astype(np.int64) - node.input(0).zero_point) @ centred.T
+        else:
+            acc = rows @ w.T
+        if len(inputs) > 2:
+            acc = acc + inputs[2].reshape(-1).astype(acc.dtype)
+        acc = acc.reshape(node.output.shape)
+        if x.dtype != np.int8:
+            return [clamp_float(acc, node)]
+        if oracle is Oracle.TFLM:
+            scaled = requantize_reference(acc, *_as_arrays(_tflm_multipliers(node)))
+        else:
+            scaled = round_half_away(acc.astype(np.float64) * _scales(node)).astype(np.int64)
+        shifted = scaled + node.output.zero_point
+        return [np.clip(shifted, *activation_range(node)).astype(np.int8)]
+
+    def macs(self, node: Node) -> int:
+        return prod(node.output.shape) * node.input(1).shape[1]
+
+
+def _position(
+    row: Sequence[tirx.Var], column: tirx.Var, node: Node
+) -> tuple[tirx.PrimExpr | int, ...]:
+    """Index into the input, whatever its shape, of one element of the row of an output."""
+    shape, rows = node.input(0).shape or (1,), node.output.shape[:-1]
+    depth = node.input(1).shape[1]
+    if shape == (*rows, depth):
+        return (*row, column)
+    flat, stride = column, depth
+    for index, extent in zip(reversed(row), reversed(rows), strict=True):
+        if extent > 1:
+            flat = flat + index * stride
+        stride *= extent
+    position: list[tirx.PrimExpr | int] = []
+    for i, extent in enumerate(shape):
+        below = prod(shape[i + 1 :])
+        index = flat if below == 1 else tirx.indexdiv(flat, below)
+        outermost = prod(shape[:i]) == 1
+        position.append(0 if extent == 1 else index if outermost else tirx.indexmod(index, extent))
+    return tuple(position)
+
+
+def _weight_zero_point(node: Node) -> int:
+    """Return the weights' zero point; per-channel weights are symmetric."""
+    quantization = node.input(1).quantization
+    if node.input(1).dtype != "int8" or quantization is None or quantization.per_channel:
+        return 0
+    return quantization.zero_points[0]
+
+
+def _centred(node: Node) -> np.ndarray:
+    """Subtract the zero point from the weights, as int64."""
+    weights = node.input(1).data
+    assert weights is not None
+    return weights.astype(np.int64) - _weight_zero_point(node)
+
+
+def _scales(node: Node) -> np.ndarray:
+    """Real output steps per accumulator step: float64, one per channel or one for all."""
+    quantization = node.input(1).quantization
+    assert quantization is not None
+    # The order of LiteRT's operations; another one may differ in the last bit.
+    return node.input(0).scale * np.array(quantization.scales) / node.output.scale
+
+
+def _check_range(node: Node) -> Iterator[Problem]:
+    centred = _centred(node)
+    bias, zero_point = bias_values(node, len(centred)), node.input(0).zero_point
+    problems = list(check_accumulator(centred, bias, zero_point))
+    yield from problems
+    if problems:
+        return
+    reach = np.abs(accumulator_range(centred, bias, zero_point)).max(axis=0)
+    if np.any(reach * _scales(node) > INT32_RANGE[1] - 128):
+        yield Problem(
+            "a scaled sum can exceed 32 bits, where LiteRT's result is undefined",
+            "an output scale that fits the sums",
+        )
+
+
+def _exact_multipliers(node: Node) -> list[tuple[int, int]] | None:
+    """Multipliers for `requantize_once` that equal LiteRT's double arithmetic, or None."""
+    centred = _centred(node)
+    low, high = accumulator_range(
+        centred, bias_values(node, len(centred)), node.input(0).zero_point
+    )
+    scales = _scales(node)
+    found: dict[float, tuple[int, int]] = {}
+    for scale in {float(s) for s in scales}:
+        mine = slice(None) if len(scales) == 1 else scales == scale
+        reach = (int(low[mine].min()), int(high[mine].max()))
+        if max(-reach[0], reach[1]) * scale < 0.5:
+            found[scale] = (0, 0)
+            continue
+        pair = exact_multiplier(scale, reach, node.output.zero_point, activation_range(node))
+        if pair is None:
+            return None
+        found[scale] = pair
+    return [found[float(scale)] for scale in scales]
+
+
+def _tflm_multipliers(node: Node) -> list[tuple[int, int]]:
+    """TFLM's multipliers for two roundings (``CalculateOpDataFullyConnected``)."""
+    quantization = node.input(1).quantization
+    assert quantization is not None
+    if quantization.per_channel:
+        return [quantize_multiplier(float(scale)) for scale in _scales(node)]
+    # Only here TFLM multiplies the two scales in single precision.
+    product = np.float32(node.input(0).scale) * np.float32(quantization.scales[0])
+    return [quantize_multiplier(float(product) / node.output.scale)]
+
+
+def _as_arrays(pairs: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    multipliers, shifts = zip(*pairs, strict=True)
+    return np.array(multipliers, np.int32), np.array(shifts, np.int8)

@@ -1,0 +1,86 @@
+"""MUL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.elementwise import at, check_binary
+from tvmtiny.ops.expressions import (
+    Expression,
+    elementwise,
+    float_output,
+    int32,
+    quantized_output,
+    requantize,
+)
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.quantization import activation_range, clamp_float, quantize_multiplier
+from tvmtiny.ops.quantization import requantize as requantize_reference
+
+
+@register
+class Mul(Operator):
+    """Product of two tensors that broadcast.
+
+    int8 matches LiteRT's and TFLM's ``reference_integer_ops::Mul`` bit by bit. Both round twice;
+    their multipliers differ, because LiteRT multiplies the scales in float32 and TFLM in float64.
+    """
+
+    name = "MUL"
+    exactness = "int8 bit-exact (two roundings, both oracles); float32 exact"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_binary(node)]
+        yield from problems
+        if problems or node.output.dtype != "int8":
+            return
+        if any(_multiplier(node, oracle)[1] > 30 for oracle in Oracle):
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g} for input scales of "
+                f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
+                "an output scale above the product of the input scales / 2^30",
+            )
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        def floating(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+            return elementwise(
+                node.output.shape, lambda *i: float_output(at(x, i) * at(y, i), node)
+            )
+
+        def integer(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+            multiplier, shift = _multiplier(node, oracle)
+            zeros = node.input(0).zero_point, node.input(1).zero_point
+
+            def value(*i: tirx.Var) -> Expression:
+                product = (int32(at(x, i)) - int32(zeros[0])) * (int32(at(y, i)) - int32(zeros[1]))
+                return quantized_output(requantize(product, int32(multiplier), int32(shift)), node)
+
+            return elementwise(node.output.shape, value)
+
+        quantized = node.output.dtype == "int8"
+        return Compute((node.input(0), node.input(1)), integer if quantized else floating)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        if node.output.dtype != "int8":
+            return [clamp_float(inputs[0] * inputs[1], node)]
+        left, right = (
+            values.astype(np.int64) - node.input(position).zero_point
+            for position, values in enumerate(inputs)
+        )
+        scaled = requantize_reference(left * right, *_multiplier(node, oracle))
+        total = scaled + node.output.zero_point
+        return [np.clip(total, *activation_range(node)).astype(np.int8)]
+
+
+def _multiplier(node: Node, oracle: Oracle) -> tuple[int, int]:
+    wide = np.float32 if oracle is Oracle.LITERT else np.float64
+    left, right, out = (
+        wide(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)
+    )
+    return quantize_multiplier(float(left * right / out))

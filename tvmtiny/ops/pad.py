@@ -1,0 +1,97 @@
+"""PAD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.elementwise import (
+    INTEGER_RANGES,
+    check_count,
+    check_shape,
+    select,
+)
+from tvmtiny.ops.expressions import Expression, elementwise
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+
+_MAX_RANK = 5
+_PADDING_DTYPES = ("int8", "int16", "int32", "int64", "bool")
+
+
+@register
+class Pad(Operator):
+    """A border of zeros; in an int8 tensor, of the output's zero point.
+
+    Matches LiteRT's and TFLM's ``reference_ops::Pad``, which copy bytes.
+    """
+
+    name = "PAD"
+    exactness = "bit-exact (values are copied)"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if problems:
+            yield from problems
+            return
+        x, paddings = node.input(0), node.input(1)
+        if x.dtype != node.output.dtype:
+            yield Problem(f"{x.dtype} input and {node.output.dtype} output", "one dtype")
+        if not 1 <= len(x.shape) <= _MAX_RANK:
+            yield Problem(f"{len(x.shape)} dimensions", f"1 to {_MAX_RANK} dimensions")
+        zero = _border(node)
+        if node.output.dtype == "int8" and not -128 <= zero <= 127:
+            yield Problem(f"zero point {zero}", "a zero point from -128 to 127")
+        if paddings.data is None:
+            yield Problem("paddings are computed at run time", "constant paddings")
+        elif paddings.dtype not in _PADDING_DTYPES:
+            yield Problem(f"{paddings.dtype} paddings", ", ".join(_PADDING_DTYPES))
+        elif paddings.shape != (len(x.shape), 2):
+            yield Problem(
+                f"paddings of shape {list(paddings.shape)}",
+                f"two numbers for each of {len(x.shape)} dimensions",
+            )
+        elif any(number < 0 for pair in _paddings(node) for number in pair):
+            yield Problem("negative paddings", "paddings of 0 and more")
+        else:
+            pairs = _paddings(node)
+            expected = [a + d + b for d, (a, b) in zip(x.shape, pairs, strict=True)]
+            yield from check_shape(node, expected)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        shape, pairs = node.input(0).shape, _paddings(node)
+
+        def expression(x: te.Tensor) -> te.Tensor:
+            border = tirx.const(_border(node), x.dtype)
+
+            def value(*indices: tirx.Var) -> Expression:
+                inside = []
+                for index, size, (before, after) in zip(indices, shape, pairs, strict=True):
+                    if before:
+                        inside.append(index >= before)
+                    if after:
+                        inside.append(index < before + size)
+                source = [i - before for i, (before, _) in zip(indices, pairs, strict=True)]
+                return select(inside, x(*source), border)
+
+            return elementwise(node.output.shape, value)
+
+        return Compute((node.input(0),), expression)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [np.pad(inputs[0], _paddings(node), constant_values=_border(node))]
+
+
+def _paddings(node: Node) -> list[tuple[int, int]]:
+    data = node.input(1).data
+    assert data is not None
+    return [(int(before), int(after)) for before, after in data]
+
+
+def _border(node: Node) -> int:
+    quantized = node.output.dtype in INTEGER_RANGES and node.output.quantization is not None
+    return node.output.zero_point if quantized else 0

@@ -1,0 +1,120 @@
+"""QUANTIZE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.elementwise import (
+    INTEGER_RANGES,
+    check_count,
+    check_scale,
+    check_shape,
+    float32,
+)
+from tvmtiny.ops.expressions import Expression, elementwise, int32, requantize
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.quantization import quantize_multiplier, round_half_away
+from tvmtiny.ops.quantization import requantize as requantize_reference
+
+
+@register
+class Quantize(Operator):
+    """float32 to int8 or uint8, or from one of these to another scale.
+
+    Matches LiteRT's and TFLM's ``reference_ops::AffineQuantize`` (float32 division, halves away
+    from zero), per tensor or per channel, and ``Requantize`` (two roundings) bit by bit. Where
+    the quotient leaves the int32 range, which is undefined there, the result is clamped.
+    """
+
+    name = "QUANTIZE"
+    dtypes = ("int8", "uint8", "float32")
+    exactness = "bit-exact (requantization with two roundings, both oracles)"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 1)]
+        if problems:
+            yield from problems
+            return
+        x, out = node.input(0), node.output
+        if out.dtype not in INTEGER_RANGES:
+            yield Problem(f"{out.dtype} output", "int8 or uint8 output")
+            return
+        yield from check_shape(node, x.shape)
+        yield from check_scale(out, per_channel=x.dtype == "float32")
+        if x.dtype == "float32":
+            return
+        problems = [*check_scale(x)]
+        yield from problems
+        if not problems and out.quantization is not None and _multiplier(node)[1] > 30:
+            yield Problem(
+                f"an output scale of {out.scale:.3g} for an input scale of {x.scale:.3g}",
+                "an output scale above the input scale / 2^30",
+            )
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        x, out = node.input(0), node.output
+        quantization = out.quantization
+        assert quantization is not None
+        axis, (low, high) = quantization.axis, INTEGER_RANGES[out.dtype]
+
+        def quantized(value: Expression, scale: Expression, zero_point: Expression) -> Expression:
+            bounds = int32(low), int32(high)
+            result = tirx.call_pure_extern(
+                "int32", "tvmtiny_quantize", value, scale, int32(zero_point), *bounds
+            )
+            return result.astype(out.dtype)
+
+        def per_tensor(x: te.Tensor) -> te.Tensor:
+            scale, zero_point = float32(out.scale), int32(out.zero_point)
+            return elementwise(out.shape, lambda *i: quantized(x(*i), scale, zero_point))
+
+        def per_channel(x: te.Tensor, scales: te.Tensor, zeros: te.Tensor) -> te.Tensor:
+            return elementwise(
+                out.shape, lambda *i: quantized(x(*i), scales[i[axis]], zeros[i[axis]])
+            )
+
+        def rescaled(values: te.Tensor) -> te.Tensor:
+            multiplier, shift = _multiplier(node)
+
+            def value(*i: tirx.Var) -> Expression:
+                steps = int32(values(*i)) - int32(x.zero_point)
+                if (multiplier, shift) != (1 << 30, 1):
+                    steps = requantize(steps, int32(multiplier), int32(shift))
+                total = steps + int32(out.zero_point)
+                return tirx.max(tirx.min(total, int32(high)), int32(low)).astype(out.dtype)
+
+            return elementwise(out.shape, value)
+
+        if x.dtype != "float32":
+            return Compute((x,), rescaled)
+        if not quantization.per_channel:
+            return Compute((x,), per_tensor)
+        scales = np.array(quantization.scales, np.float32)
+        return Compute((x, scales, np.array(quantization.zero_points, np.int16)), per_channel)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        x, out = inputs[0], node.output
+        quantization = out.quantization
+        assert quantization is not None
+        bounds = INTEGER_RANGES[out.dtype]
+        if x.dtype != np.float32:
+            wide = x.astype(np.int64) - node.input(0).zero_point
+            scaled = requantize_reference(wide, *_multiplier(node)) + out.zero_point
+            return [np.clip(scaled, *bounds).astype(out.dtype)]
+        shape = [1] * x.ndim
+        if quantization.per_channel:
+            shape[quantization.axis] = -1
+        scales = np.array(quantization.scales, np.float32).reshape(shape)
+        zeros = np.array(quantization.zero_points, np.float32).reshape(shape)
+        steps = np.clip(x / scales, bounds[0] - zeros, bounds[1] - zeros)
+        return [(round_half_away(steps) + zeros).astype(out.dtype)]
+
+
+def _multiplier(node: Node) -> tuple[int, int]:
+    return quantize_multiplier(node.input(0).scale / node.output.scale)

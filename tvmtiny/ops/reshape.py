@@ -1,0 +1,48 @@
+"""RESHAPE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Alias, Operator, Oracle, Problem, register
+
+
+@register
+class Reshape(Operator):
+    """The same bytes under another shape.
+
+    The new shape is the output tensor's: the options, or the second input, say the same less
+    directly, with -1 for a dimension to be inferred, and may be absent.
+    """
+
+    name = "RESHAPE"
+    dtypes = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
+    exactness = "bit-exact (no code)"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        if node.optional_input(0) is None or len(node.inputs) > 2 or len(node.outputs) != 1:
+            yield Problem(
+                f"{len(node.inputs)} inputs and {len(node.outputs)} outputs",
+                "one input, optionally a shape, and one output",
+            )
+            return
+        x = node.input(0)
+        if x.dtype != node.output.dtype:
+            yield Problem(f"{x.dtype} input and {node.output.dtype} output", "one dtype")
+        if x.elements != node.output.elements:
+            yield Problem(
+                f"{list(x.shape)} has {x.elements} elements, {list(node.output.shape)} has "
+                f"{node.output.elements}",
+                "shapes with equally many elements",
+            )
+
+    def compute(self, node: Node, oracle: Oracle) -> Alias:
+        return Alias(node.input(0))
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [inputs[0].reshape(node.output.shape)]

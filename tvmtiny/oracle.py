@@ -1,0 +1,131 @@
+"""LiteRT's reference kernels as the oracle: the bytes that generated code is compared with."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.errors import InputDataError, ModelFormatError, ToolMissingError
+
+__all__ = ["run_litert"]
+
+_silence_lock = threading.Lock()
+
+
+def run_litert(
+    model: bytes, inputs: Sequence[np.ndarray], *, path: str = "the model"
+) -> dict[int, np.ndarray]:
+    """Run a model once with LiteRT's reference kernels, keeping every intermediate tensor.
+
+    Parameters
+    ----------
+    model
+        A .tflite file.
+    inputs
+        One array for each input of subgraph 0, in its order, with the input's shape and dtype.
+    path
+        How messages name the model.
+
+    Returns
+    -------
+    dict[int, np.ndarray]
+        Copies of all tensors of subgraph 0 that have a value afterwards, constants and inputs
+        included, by TFLite's tensor index.
+
+    Raises
+    ------
+    ToolMissingError
+        ``ai-edge-litert`` is not installed.
+    ModelFormatError
+        LiteRT cannot read, prepare or run the model.
+    InputDataError
+        The number of inputs, or the shape or dtype of one, does not fit.
+    """
+    with _silenced():
+        interpreter_module = _import_litert()
+        try:
+            interpreter = interpreter_module.Interpreter(
+                model_content=bytes(model),
+                experimental_op_resolver_type=interpreter_module.OpResolverType.BUILTIN_REF,
+                experimental_preserve_all_tensors=True,
+            )
+            # Preparing the operators appends scratch tensors behind the model's own.
+            count = len(interpreter.get_tensor_details())
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelFormatError(path, str(error)) from error
+        details = interpreter.get_input_details()
+        _check_inputs(details, inputs)
+        for detail, value in zip(details, inputs, strict=True):
+            interpreter.set_tensor(detail["index"], value)
+        try:
+            interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise ModelFormatError(path, str(error)) from error
+        values = {}
+        for index in range(count):
+            # LiteRT raises ValueError for a tensor that never got memory.
+            with suppress(ValueError):
+                values[index] = np.array(interpreter.get_tensor(index))
+        return values
+
+
+def _import_litert() -> Any:
+    try:
+        from ai_edge_litert import interpreter
+    except ImportError as error:
+        raise ToolMissingError(
+            "ai-edge-litert", "ai-edge-litert", "to run LiteRT's reference kernels"
+        ) from error
+    return interpreter
+
+
+def _check_inputs(details: Sequence[dict[str, Any]], inputs: Sequence[np.ndarray]) -> None:
+    if len(details) != len(inputs):
+        names = ", ".join(str(detail["name"]) for detail in details)
+        raise InputDataError(
+            names, "wrong number of inputs", f"{len(details)} arrays", f"{len(inputs)}"
+        )
+    for detail, value in zip(details, inputs, strict=True):
+        shape, dtype = tuple(int(d) for d in detail["shape"]), np.dtype(detail["dtype"])
+        if value.shape != shape or value.dtype != dtype:
+            raise InputDataError(
+                str(detail["name"]),
+                "wrong shape or dtype",
+                f"{dtype.name} {shape}",
+                f"{value.dtype.name} {value.shape}",
+            )
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Drop what native code writes to the process's stdout and stderr.
+
+    LiteRT logs from C++, past ``sys.stderr``, so the file descriptors themselves are redirected.
+    """
+    with _silence_lock:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):
+                stream.flush()
+        saved = []
+        try:
+            sink = os.open(os.devnull, os.O_WRONLY)
+            try:
+                for descriptor in (1, 2):
+                    # A process without a standard stream has nothing to silence.
+                    with suppress(OSError):
+                        saved.append((descriptor, os.dup(descriptor)))
+                        os.dup2(sink, descriptor)
+            finally:
+                os.close(sink)
+            yield
+        finally:
+            for descriptor, copy in saved:
+                os.dup2(copy, descriptor)
+                os.close(copy)

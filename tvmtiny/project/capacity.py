@@ -1,0 +1,92 @@
+"""Whether a model can fit a board, before anything is built, and what the linker says after."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tvmtiny.errors import CapacityError, RegionDemand
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact
+    from tvmtiny.targets import Board
+
+__all__ = ["check_capacity", "overflow_error"]
+
+_OVERFLOW = re.compile(r"region [`'](?P<region>[^']+)' overflowed by (?P<bytes>\d+) byte")
+
+
+def check_capacity(
+    artifact: Artifact, board: Board, stack_bytes: int, extra_ram: int, extra_flash: int
+) -> None:
+    """Refuse a model that cannot fit.
+
+    Parameters
+    ----------
+    artifact
+        The generated model.
+    board
+        The board.
+    stack_bytes
+        Stack that is reserved.
+    extra_ram, extra_flash
+        Bytes that start-up code and test harness take at the least.
+
+    Raises
+    ------
+    CapacityError
+        A region is too small. Both regions are stated, the one that is too small first.
+
+    Notes
+    -----
+    The size of the machine code is only known after compilation, so it is left out here; the linker
+    has the last word (:func:`overflow_error`).
+    """
+    ram = artifact.arena_bytes + stack_bytes + extra_ram
+    flash = artifact.constants_bytes + extra_flash
+    demands = {board.data_region: ram}
+    demands[board.code_region] = demands.get(board.code_region, 0) + flash
+    _raise_if_short(demands, board)
+
+
+def _raise_if_short(demands: dict[str, int], board: Board) -> None:
+    regions = [
+        RegionDemand(name, needed, board.region(name).length) for name, needed in demands.items()
+    ]
+    ordered = sorted(regions, key=lambda region: region.needed <= region.available)
+    first = ordered[0]
+    if first.needed > first.available:
+        raise CapacityError(
+            region=first.region,
+            needed=first.needed,
+            available=first.available,
+            board=board.name,
+            others=tuple(ordered[1:]),
+        )
+
+
+def overflow_error(log: str, board: Board) -> CapacityError | None:
+    """Read what GNU ld says about regions that are too small.
+
+    Parameters
+    ----------
+    log
+        What the linker printed.
+    board
+        The board.
+
+    Returns
+    -------
+    CapacityError or None
+        None where it complains about something else.
+    """
+    demands: dict[str, int] = {}
+    for match in _OVERFLOW.finditer(log):
+        needed = board.region(match["region"]).length + int(match["bytes"])
+        demands[match["region"]] = max(needed, demands.get(match["region"], 0))
+    try:
+        if demands:
+            _raise_if_short(demands, board)
+    except CapacityError as error:
+        return error
+    return None

@@ -1,0 +1,146 @@
+"""How much flash and RAM the generated code takes, from the map file of GNU ld.
+
+Counted are the model's own object files and the members of libraries that the linker pulled in.
+Not counted are start-up code, test harness, the layer-by-layer entry point that only the harness
+calls, and the few bytes that the linker inserts for alignment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvmtiny.project.api import FlashSizes
+
+__all__ = ["InputSection", "library_members", "measure", "read_map"]
+
+_START = "Linker script and memory map"
+_OUTPUT = re.compile(r"^(?P<output>[._A-Za-z][\w.$-]*)(?:\s|$)")
+_NAME_ONLY = re.compile(r"^ (?P<name>[._A-Za-z]\S*)$")
+_SECTION = re.compile(
+    r"^ (?P<name>[._A-Za-z]\S*)?\s+0x[0-9a-f]+\s+0x(?P<size>[0-9a-f]+)\s+(?P<file>\S.*)$"
+)
+_MEMBER = re.compile(r"^(?P<archive>.*\.a)\((?P<member>[^()]+)\)$")
+
+_CODE_OUTPUTS = frozenset({".text", ".ARM.extab", ".ARM.exidx"})
+
+
+@dataclass(frozen=True)
+class InputSection:
+    """One section of one object file, as the linker placed it.
+
+    Attributes
+    ----------
+    output
+        Section of the program it went to.
+    name
+        Its own name.
+    size
+        Bytes.
+    file
+        Object file, or ``archive(member)``.
+    """
+
+    output: str
+    name: str
+    size: int
+    file: str
+
+    @property
+    def is_library(self) -> bool:
+        """Whether it comes from a member of an archive."""
+        return _MEMBER.match(self.file) is not None
+
+
+def read_map(text: str) -> Iterator[InputSection]:
+    """Read the sections that the linker kept.
+
+    Parameters
+    ----------
+    text
+        Map file as written by ``ld -Map``.
+    """
+    output = ""
+    name = ""
+    _, _, placed = text.partition(_START)
+    for line in placed.splitlines():
+        if match := _OUTPUT.match(line):
+            output = match["output"]
+            name = ""
+        elif match := _NAME_ONLY.match(line):
+            # ld breaks the line after a long name.
+            name = match["name"]
+        elif match := _SECTION.match(line):
+            size = int(match["size"], 16)
+            if size and (match["name"] or name):
+                yield InputSection(output, match["name"] or name, size, match["file"])
+            name = ""
+        else:
+            name = ""
+
+
+def library_members(text: str) -> tuple[str, ...]:
+    """Give the members of libraries that take space in the program, sorted.
+
+    Parameters
+    ----------
+    text
+        Map file.
+    """
+    members = set()
+    for section in read_map(text):
+        if (match := _MEMBER.match(section.file)) and not section.output.startswith(
+            (".debug", ".comment", ".ARM.attributes")
+        ):
+            members.add(f"{Path(match['archive']).name}({match['member']})")
+    return tuple(sorted(members))
+
+
+def _belongs_to(section: InputSection, function: str) -> bool:
+    """Whether a section holds a function, or a part or clone that GCC split off it."""
+    for prefix in (".text.", ".text.unlikely.", ".rodata.", ".data.rel.ro.local."):
+        stem = f"{prefix}{function}"
+        if section.name == stem or section.name.startswith(f"{stem}."):
+            return True
+    return False
+
+
+def measure(
+    text: str, objects: Collection[str], excluded_functions: Collection[str]
+) -> tuple[FlashSizes, int]:
+    """Add up what the model and the library functions it uses take.
+
+    Parameters
+    ----------
+    text
+        Map file.
+    objects
+        The model's object files, as they were given to the linker.
+    excluded_functions
+        Functions of those files that are only there for tests; each needs its own section
+        (``-ffunction-sections``).
+
+    Returns
+    -------
+    tuple of FlashSizes and int
+        Flash, and RAM for variables in bytes.
+    """
+    code = constants = ram = 0
+    for section in read_map(text):
+        if not section.is_library and section.file not in objects:
+            continue
+        if any(_belongs_to(section, function) for function in excluded_functions):
+            continue
+        if section.output == ".data":
+            # Variables take RAM, and flash for their initial values.
+            constants += section.size
+            ram += section.size
+        elif section.output == ".bss":
+            ram += section.size
+        elif section.output == ".text" and section.name.startswith(".rodata"):
+            constants += section.size
+        elif section.output in _CODE_OUTPUTS:
+            code += section.size
+    return FlashSizes(code=code, constants=constants, total=code + constants), ram

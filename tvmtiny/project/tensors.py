@@ -1,0 +1,96 @@
+"""Tensors as bytes: what goes to the device and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmtiny.errors import DeviceError, InputDataError
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import LayerInfo, TensorInfo
+
+__all__ = ["pack_inputs", "split_tensors"]
+
+
+def _device_dtype(name: str) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = np.dtype(name).newbyteorder("<")
+    return dtype
+
+
+def _describe(dtype: object, shape: tuple[int, ...]) -> str:
+    return f"{dtype} {shape}"
+
+
+def pack_inputs(tensors: Sequence[TensorInfo], inputs: Sequence[npt.NDArray[Any]]) -> bytes:
+    """Concatenate input data in the device's byte order.
+
+    Parameters
+    ----------
+    tensors
+        The model's inputs.
+    inputs
+        One array each, of the same dtype and shape.
+
+    Raises
+    ------
+    InputDataError
+        The number of arrays, a dtype or a shape is wrong.
+    """
+    if len(inputs) != len(tensors):
+        names = ", ".join(tensor.name for tensor in tensors)
+        raise InputDataError(
+            name=names,
+            reason="wrong number of inputs",
+            expected=f"{len(tensors)} ({names})",
+            got=str(len(inputs)),
+        )
+    parts = []
+    for tensor, data in zip(tensors, inputs, strict=True):
+        array = np.asarray(data)
+        if array.dtype.newbyteorder("=") != np.dtype(tensor.dtype) or array.shape != tensor.shape:
+            raise InputDataError(
+                name=tensor.name,
+                reason="wrong dtype or shape",
+                expected=_describe(tensor.dtype, tensor.shape),
+                got=_describe(array.dtype, array.shape),
+            )
+        parts.append(array.astype(_device_dtype(tensor.dtype)).tobytes())
+    return b"".join(parts)
+
+
+def split_tensors(
+    data: bytes, tensors: Sequence[TensorInfo] | Sequence[LayerInfo], what: str
+) -> tuple[npt.NDArray[Any], ...]:
+    """Cut what the device wrote into tensors.
+
+    Parameters
+    ----------
+    data
+        Concatenated tensors.
+    tensors
+        dtype, shape and size in bytes of each.
+    what
+        What they are, for the message.
+
+    Raises
+    ------
+    DeviceError
+        There are more or fewer bytes than the tensors have.
+    """
+    expected = sum(tensor.bytes for tensor in tensors)
+    if len(data) != expected:
+        raise DeviceError(
+            f"the firmware wrote {len(data)} bytes of {what}, but the model has {expected}; "
+            "build the firmware again"
+        )
+    arrays = []
+    offset = 0
+    for tensor in tensors:
+        part = np.frombuffer(data, _device_dtype(tensor.dtype), int(np.prod(tensor.shape)), offset)
+        arrays.append(part.astype(np.dtype(tensor.dtype)).reshape(tensor.shape))
+        offset += tensor.bytes
+    return tuple(arrays)

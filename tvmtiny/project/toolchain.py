@@ -1,0 +1,149 @@
+"""Finding and running compilers, with everything they print kept in a log file."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvmtiny.errors import BuildError, ToolMissingError
+
+__all__ = ["CompileJob", "compile_all", "find_tool", "first_error_line", "run_tool"]
+
+# Debian and Ubuntu packages, and what for.
+_PACKAGES = {
+    "arm-none-eabi-gcc": ("gcc-arm-none-eabi", "to compile for Arm Cortex-M"),
+    "qemu-system-arm": ("qemu-system-arm", "to run firmware without a board"),
+}
+
+_ERROR = re.compile(
+    r"\berror\b|undefined reference|multiple definition|overflowed by|cannot find|"
+    r"will not fit|No such file",
+    re.IGNORECASE,
+)
+
+# What GCC says when the C library's headers, spec files or archives are not installed.
+_LIBRARY_MISSING = re.compile(
+    r"cannot read spec file '(?:nano|nosys)\.specs'"
+    r"|fatal error: (?:stdint|stddef|math|string|limits)\.h: No such file"
+    r"|cannot find -l(?:c|m|c_nano|nosys)\b"
+)
+
+
+def find_tool(name: str) -> str:
+    """Give the path of an installed program.
+
+    Parameters
+    ----------
+    name
+        Its name, such as ``arm-none-eabi-gcc``.
+
+    Raises
+    ------
+    ToolMissingError
+        It is not installed; the error names the package.
+    """
+    path = shutil.which(name)
+    if path is None:
+        package, why = _PACKAGES[name]
+        raise ToolMissingError(tool=name, package=package, why=why)
+    return path
+
+
+def first_error_line(log: str) -> str:
+    """Give the line of a compiler's output that says what went wrong first."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    for line in lines:
+        if _ERROR.search(line):
+            return line
+    return lines[-1] if lines else "no output"
+
+
+def run_tool(command: Sequence[str], directory: Path, log_path: Path) -> str:
+    """Run a compiler or linker.
+
+    Parameters
+    ----------
+    command
+        Program and arguments.
+    directory
+        Where to run it. Relative names keep this machine's paths out of the program.
+    log_path
+        File for the command and everything that it prints.
+
+    Returns
+    -------
+    str
+        What it printed.
+
+    Raises
+    ------
+    BuildError
+        It failed.
+    ToolMissingError
+        It failed because the C library is not installed.
+    """
+    done = subprocess.run(
+        list(command),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    log_path.write_text(f"{' '.join(command)}\n{done.stdout}", encoding="utf-8")
+    if done.returncode == 0:
+        return done.stdout
+    if _LIBRARY_MISSING.search(done.stdout):
+        raise ToolMissingError(
+            tool="newlib, the C library of arm-none-eabi-gcc,",
+            package="libnewlib-arm-none-eabi",
+            why="to compile for Arm Cortex-M",
+        )
+    raise BuildError(
+        command=tuple(command),
+        log_path=log_path,
+        first_error_line=first_error_line(done.stdout),
+    )
+
+
+@dataclass(frozen=True)
+class CompileJob:
+    """One source file to compile.
+
+    Attributes
+    ----------
+    command
+        Program and arguments.
+    log_path
+        File for what it prints.
+    """
+
+    command: tuple[str, ...]
+    log_path: Path
+
+
+def compile_all(jobs: Sequence[CompileJob], directory: Path, workers: int = 2) -> None:
+    """Run several compilations, some at the same time.
+
+    Raises
+    ------
+    BuildError
+        One failed: the first in the order of `jobs`, so that the message does not depend on chance.
+    ToolMissingError
+        The C library is not installed.
+    """
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        futures = [pool.submit(run_tool, job.command, directory, job.log_path) for job in jobs]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise

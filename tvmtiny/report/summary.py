@@ -1,0 +1,56 @@
+"""What ``--json`` prints: plain dictionaries of the library's results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tvmtiny.checking import CheckResult
+from tvmtiny.codegen import Artifact
+from tvmtiny.project import RunResult
+
+
+def run_summary(result: RunResult, checked: CheckResult | None) -> dict[str, Any]:
+    """A run, and how it compared where it was compared."""
+    summary: dict[str, Any] = {
+        "model": result.model,
+        "board": result.board,
+        "cpu": result.cpu,
+        "instructions": result.instructions,
+        "arena_bytes": result.arena_bytes,
+        "static_ram_bytes": result.static_ram_bytes,
+        "stack_bytes": result.stack_bytes,
+        "flash": asdict(result.flash),
+        "outputs": [
+            {
+                "name": output.name,
+                "dtype": output.dtype,
+                "shape": list(output.shape),
+                "data": output.data.tolist(),
+            }
+            for output in result.outputs
+        ],
+    }
+    if checked is not None:
+        summary["check"] = asdict(checked)
+    return summary
+
+
+def artifact_summary(artifact: Artifact, files: Sequence[Path]) -> dict[str, Any]:
+    """A compilation: sizes, layers, files."""
+    return {
+        "model": artifact.name,
+        "target": artifact.target.name,
+        "cpu": artifact.target.cpu.name,
+        "oracle": artifact.oracle,
+        "macs": artifact.macs,
+        "arena_bytes": artifact.arena_bytes,
+        "arena_lower_bound": artifact.plan.lower_bound,
+        "constants_bytes": artifact.constants_bytes,
+        "inputs": [asdict(tensor) for tensor in artifact.inputs],
+        "outputs": [asdict(tensor) for tensor in artifact.outputs],
+        "layers": [asdict(layer) for layer in artifact.layers],
+        "files": [str(path) for path in files],
+    }

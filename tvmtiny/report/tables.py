@@ -1,0 +1,135 @@
+"""The tables that the command line prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tvmtiny.checking import CheckResult
+from tvmtiny.codegen import Artifact
+from tvmtiny.project import OutputTensor, RunResult
+from tvmtiny.report.inspection import Inspection
+from tvmtiny.targets import Board
+
+#: Elements of an output that are shown in full.
+_SHOWN_ELEMENTS = 16
+
+
+def board_table(boards: Iterable[Board]) -> Table:
+    """All boards with their memory."""
+    table = _table("board", "cpu", "platform", "memory", "description")
+    for board in boards:
+        memory = ", ".join(f"{r.name} {_size(r.length)}" for r in board.regions)
+        table.add_row(board.name, board.cpu.name, board.platform, memory, board.description)
+    return table
+
+
+def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
+    """Interface, operators and verdict of a model."""
+    interface = _table("", "tensor", "dtype", "shape", "scale", "zero point")
+    for kind, tensors in (("input", found.inputs), ("output", found.outputs)):
+        for t in tensors:
+            scale = "" if t.scale is None else f"{t.scale:.8g}"
+            point = "" if t.zero_point is None else str(t.zero_point)
+            interface.add_row(kind, Text(t.name), t.dtype, _shape(t.shape), scale, point)
+    yield interface
+    nodes = _table("#", "operator", "output", "shape", "dtype", "MACs", "weights", "problem")
+    for n in found.nodes:
+        nodes.add_row(
+            str(n.index),
+            n.operator,
+            Text(n.output),
+            _shape(n.shape),
+            n.dtype,
+            f"{n.macs:,}" if n.macs else "",
+            f"{n.weights_bytes:,}" if n.weights_bytes else "",
+            Text("; ".join(n.problems), style="red"),
+        )
+    yield nodes
+    yield _facts(
+        ("model file", f"{found.model_bytes:,} bytes"),
+        ("MACs", f"{found.macs:,}"),
+        ("weights", f"{found.weights_bytes:,} bytes"),
+        ("largest operator", f"{found.largest_activations_bytes:,} bytes of activations"),
+        ("can be compiled", "yes" if found.supported else f"no: {found.problem}"),
+    )
+
+
+def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[RenderableType]:
+    """Layers, sizes and files of a compilation."""
+    layers = _table("#", "operator", "output", "shape", "MACs", "constants", "schedule")
+    for layer in artifact.layers:
+        layers.add_row(
+            str(layer.index),
+            layer.operator,
+            Text(layer.name),
+            _shape(layer.shape),
+            f"{layer.macs:,}" if layer.macs else "",
+            f"{layer.constants_bytes:,}" if layer.constants_bytes else "",
+            layer.schedule,
+        )
+    yield layers
+    yield _facts(
+        ("target", f"{artifact.target.name} ({artifact.target.cpu.name})"),
+        ("MACs", f"{artifact.macs:,}"),
+        ("arena", f"{artifact.arena_bytes:,} bytes (at least {artifact.plan.lower_bound:,})"),
+        ("constants", f"{artifact.constants_bytes:,} bytes"),
+        ("files", "\n".join(str(path) for path in files)),
+    )
+
+
+def run_tables(result: RunResult, checked: CheckResult | None) -> Iterator[RenderableType]:
+    """Figures and outputs of a run, and how it compared."""
+    flash = result.flash
+    facts = [
+        ("model", result.model),
+        ("board", f"{result.board} ({result.cpu})"),
+        ("instructions", f"{result.instructions:,} per inference"),
+        ("arena", f"{result.arena_bytes:,} bytes"),
+        ("static RAM", f"{result.static_ram_bytes:,} bytes"),
+        ("stack", f"{result.stack_bytes:,} bytes"),
+        ("flash", f"{flash.total:,} bytes ({flash.code:,} code, {flash.constants:,} constants)"),
+        *((f"output {o.name}", _values(o)) for o in result.outputs),
+    ]
+    if checked is not None:
+        verdict = "exact" if checked.exact else f"{checked.mismatched_bytes:,} bytes differ"
+        layers = f"{checked.layers_exact} of {checked.layers_compared} layers exact"
+        facts.append((f"check ({checked.oracle})", f"{verdict}, {layers}"))
+    yield _facts(*facts)
+
+
+def _values(output: OutputTensor) -> str:
+    flat = output.data.ravel()
+    shown = np.array2string(flat[:_SHOWN_ELEMENTS], separator=" ", max_line_width=200)
+    more = f" ... {flat.size:,} in all" if flat.size > _SHOWN_ELEMENTS else ""
+    return f"{output.dtype} {_shape(output.shape)}: {shown}{more}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        number = column in ("#", "MACs", "weights", "constants")
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _facts(*facts: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in facts:
+        table.add_row(Text(key), Text(value))
+    return table
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _size(length: int) -> str:
+    return f"{length // 1024} KB" if length < 1 << 20 else f"{length / (1 << 20):g} MB"

@@ -1,0 +1,1 @@
+"""C sources that ship with generated code."""
