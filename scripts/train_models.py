@@ -450,8 +450,8 @@ def write_file(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as handle:
         handle.write(content)
-    os.chmod(handle.name, 0o644)
-    os.replace(handle.name, path)
+    Path(handle.name).chmod(0o644)
+    Path(handle.name).replace(path)
 
 
 def main() -> None:

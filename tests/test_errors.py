@@ -33,6 +33,11 @@ CASES: list[tuple[int, TvmtinyError, tuple[str, ...]]] = [
     ),
     (4, errors.ToolMissingError("gcc", "gcc-arm", "to compile"), ("apt-get install gcc-arm",)),
     (
+        4,
+        errors.ToolMissingError("a", "a-b", "to compare", "pip"),
+        ("to compare", "pip install a-b"),
+    ),
+    (
         5,
         errors.BuildError(("/usr/bin/gcc", "-c"), "b.log", "a.c:1: error: x"),
         ("gcc failed: a.c:1: error: x", "b.log"),

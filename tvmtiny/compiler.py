@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from tvm import tirx
 
-from tvmtiny import memory
+from tvmtiny import memory, passes
 from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.codegen.emit import emit
 from tvmtiny.codegen.lower import lower_kernel
 from tvmtiny.codegen.program import memory_requests, read_program
 from tvmtiny.frontend import Model
-from tvmtiny.schedule import schedule_module
+from tvmtiny.frontend.converter import to_relax
+from tvmtiny.schedule import Goal, implement, schedule_module
 from tvmtiny.targets import Target, resolve
 
 
-def compile(model: Model, target: Target | str) -> Artifact:
+def compile(
+    model: Model,
+    target: Target | str,
+    *,
+    optimize: Goal | str = Goal.BALANCED,
+    dead_channels: bool = True,
+) -> Artifact:
     """Generate C for `model`.
 
     Parameters
     ----------
     target
         A CPU or a board, or the name of one.
+    optimize
+        What schedules prefer: ``balanced`` keeps weights as small as in the model, ``speed`` may
+        widen them, ``size`` prefers short code.
+    dead_channels
+        Remove channels that are constant or that nothing depends on. Results are the same.
 
     Raises
     ------
@@ -28,16 +40,20 @@ def compile(model: Model, target: Target | str) -> Artifact:
         If there is no such CPU or board.
     """
     target = resolve(target) if isinstance(target, str) else target
-    module, schedules = schedule_module(model.module, target)
+    goal = Goal(optimize)
+    optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
+    module = to_relax(
+        model.content,
+        optimized.graph,
+        model.oracle,
+        lambda node: implement(node, target.cpu, model.oracle, goal),
+    )
+    module = schedule_module(module, target.cpu)
     kernels = {
-        variable.name_hint: lower_kernel(
-            function,
-            f"tvmtiny_{model.name}_{variable.name_hint}",
-            schedules[variable.name_hint],
-        )
+        variable.name_hint: lower_kernel(function, f"tvmtiny_{model.name}_{variable.name_hint}")
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }
     program = read_program(module)
     plan = memory.plan(memory_requests(program, kernels))
-    return emit(model, module, target, program, kernels, plan)
+    return emit(model, optimized, module, target, program, kernels, plan)

@@ -21,7 +21,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 __all__ = [
     "BuildError",
@@ -37,6 +37,7 @@ __all__ = [
     "ModelFormatError",
     "OperatorProblem",
     "OutputPathError",
+    "ProfileBoardError",
     "RegionDemand",
     "ToolMissingError",
     "TvmtinyError",
@@ -222,6 +223,30 @@ class UnknownTargetError(InputError):
 
 
 @dataclass(eq=False)
+class ProfileBoardError(InputError):
+    """Cycles cannot be estimated on a board.
+
+    Attributes
+    ----------
+    board, cpu
+        Names of the board and its processor.
+    supported
+        Names of the boards that allow it.
+    """
+
+    board: str
+    cpu: str
+    supported: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"cannot profile on {self.board}: Unicorn does not emulate its {self.cpu}, or the "
+            "core has no table of instruction timings; boards that can be profiled: "
+            f"{', '.join(self.supported)}"
+        )
+
+
+@dataclass(eq=False)
 class InputDataError(InputError):
     """Data for an input of the model has the wrong shape, dtype or content.
 
@@ -329,27 +354,30 @@ class CapacityError(TvmtinyError):
 
 @dataclass(eq=False)
 class ToolMissingError(TvmtinyError):
-    """A program that a step needs is not installed.
+    """A program or Python package that a step needs is not installed.
 
     Attributes
     ----------
     tool
-        Name of the program.
+        Its name.
     package
-        Debian or Ubuntu package that holds it.
+        Package that holds it.
     why
         What it is needed for.
+    installer
+        Program that installs the package: apt-get on Debian and Ubuntu, pip for Python packages.
     """
 
     exit_code = 4
     tool: str
     package: str
     why: str
+    installer: Literal["apt-get", "pip"] = "apt-get"
 
     def __str__(self) -> str:
         return (
             f"{self.tool} is not installed, needed {_one_line(self.why)}; install it with: "
-            f"apt-get install {self.package}"
+            f"{self.installer} install {self.package}"
         )
 
 

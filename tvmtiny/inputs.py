@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def _random(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
 def _from_file(path: Path, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
     try:
         content = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "not a numpy file"
         raise InputDataError(str(path), str(reason), INPUT_KINDS, str(path)) from error
     if isinstance(content, np.ndarray):

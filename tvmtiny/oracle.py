@@ -70,8 +70,8 @@ def run_litert(
             raise ModelFormatError(path, str(error)) from error
         values = {}
         for index in range(count):
-            # LiteRT raises ValueError for a tensor that never got memory.
-            with suppress(ValueError):
+            # What LiteRT raises for a tensor that never got memory; the latter for strings.
+            with suppress(ValueError, MemoryError):
                 values[index] = np.array(interpreter.get_tensor(index))
         return values
 
@@ -81,7 +81,7 @@ def _import_litert() -> Any:
         from ai_edge_litert import interpreter
     except ImportError as error:
         raise ToolMissingError(
-            "ai-edge-litert", "ai-edge-litert", "to run LiteRT's reference kernels"
+            "ai-edge-litert", "ai-edge-litert", "to run LiteRT's reference kernels", "pip"
         ) from error
     return interpreter
 

@@ -15,6 +15,8 @@ from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Oracle, find_operator
 
 OPERATOR = "AVERAGE_POOL_2D"
+#: Sums in another order.
+FLOAT_TOLERANCE = 1e-6
 CASES = cases(OPERATOR)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import layer_cases as cases
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_cases import Layer, Operand, random_constant
 
-from tests.ops import layer_cases as cases
-from tests.ops.layer_cases import Layer, Operand, random_constant
 from tvmtiny.ops import Node, Quantization, Tensor
 
 OPERATOR = "CONCATENATION"

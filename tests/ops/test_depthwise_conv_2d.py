@@ -14,6 +14,9 @@ from tflite_builder import ModelBuilder
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Quantization, Tensor, find_operator
 
+#: Sums in another order.
+FLOAT_TOLERANCE = 1e-6
+
 
 @dataclass(frozen=True)
 class Depthwise:

@@ -27,6 +27,13 @@ from tvmtiny.ops.quantization import (
     requantize_once,
     round_half_away,
 )
+from tvmtiny.ops.rounding import (
+    litert_fully_connected_rounding,
+    tflm_fully_connected_rounding,
+)
+
+#: Sums in another order.
+FLOAT_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ def test_any_layer(rows: int, depth: int, **fields: object) -> None:
 
 def assert_multipliers_are_exact(node: Node) -> None:
     """Assert that integer scaling equals float64 on all sums, or on many where there are more."""
-    scales = fully_connected._scales(node)
+    scales = litert_fully_connected_rounding(node).scales
     pairs = fully_connected._exact_multipliers(node)
     assert pairs is not None
     reach = 255 * 127 * node.input(1).shape[1] + 2000
@@ -195,7 +202,8 @@ def test_double_where_no_multiplier_is_exact(monkeypatch: pytest.MonkeyPatch) ->
 def test_tflm_multiplies_per_tensor_scales_in_single_precision() -> None:
     case = Dense(input_scale=0.0437, weight_scale=0.0213)
     node = read_graph(case.model(), "test").nodes[0]
-    ((multiplier, shift),) = fully_connected._tflm_multipliers(node)
+    rounding = tflm_fully_connected_rounding(node)
+    multiplier, shift = int(rounding.multiplier[0]), int(rounding.shift[0])
     weights = node.input(1).quantization
     assert weights is not None
     product = np.float32(node.input(0).scale) * np.float32(weights.scales[0])

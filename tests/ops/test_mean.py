@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import layer_cases as cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_cases import Layer, Operand, numbers
 
-from tests.ops import layer_cases as cases
-from tests.ops.layer_cases import Layer, Operand, numbers
 from tvmtiny.ops import Node, Quantization, Tensor
 
 OPERATOR = "MEAN"
-_TOLERANCE = 1e-5
+FLOAT_TOLERANCE = 1e-5
 
 
 def _layer(
@@ -59,7 +59,7 @@ CASES = {
 
 
 def _check(layer: Layer) -> None:
-    cases.assert_is_litert(layer, _TOLERANCE if layer.output.dtype == "float32" else 0.0)
+    cases.assert_is_litert(layer, FLOAT_TOLERANCE if layer.output.dtype == "float32" else 0.0)
 
 
 @pytest.mark.parametrize("layer", CASES.values(), ids=CASES)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import layer_cases as cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_cases import Layer, Operand, numbers
 
-from tests.ops import layer_cases as cases
-from tests.ops.layer_cases import Layer, Operand, numbers
 from tvmtiny.ops import Node, Quantization, Tensor
 
 OPERATOR = "PAD"

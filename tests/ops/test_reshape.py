@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import layer_cases as cases
 import pytest
 from hypothesis import given, settings
+from layer_cases import Layer, Operand, numbers
 
-from tests.ops import layer_cases as cases
-from tests.ops.layer_cases import Layer, Operand, numbers
 from tvmtiny.ops import Alias, Node, Oracle, Quantization, Tensor, find_operator
 
 OPERATOR = "RESHAPE"
@@ -32,8 +32,9 @@ CASES = {
     "inferred_by_shape_tensor": _layer((_X, numbers([4, -1])), _Y),
     "both": _layer((_X, numbers([4, -1])), _Y, {"new_shape": [4, 6]}),
     "to_scalar": _layer(
-        (Operand((1, 1)), numbers(range(0))),
+        (Operand((1, 1)),),
         Operand(()),
+        {"new_shape": []},
     ),
     "same_shape": _layer((_X, numbers([1, 4, 3, 2])), _X),
     "float": _layer((_FLOAT[0], numbers([4, 6])), _FLOAT[1]),

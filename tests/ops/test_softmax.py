@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import layer_cases as cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_cases import Layer, Operand
 
-from tests.ops import layer_cases as cases
-from tests.ops.layer_cases import Layer, Operand
 from tvmtiny.ops import Node, Oracle, Quantization, Tensor
 from tvmtiny.oracle import run_litert
 
 OPERATOR = "SOFTMAX"
-_TOLERANCE = 1e-6
+FLOAT_TOLERANCE = 1e-6
 
 
 def _layer(
@@ -52,7 +52,7 @@ CASES = {
 
 
 def _check(layer: Layer) -> None:
-    cases.assert_is_litert(layer, _TOLERANCE if layer.output.dtype == "float32" else 0.0)
+    cases.assert_is_litert(layer, FLOAT_TOLERANCE if layer.output.dtype == "float32" else 0.0)
 
 
 @pytest.mark.parametrize("layer", CASES.values(), ids=CASES)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
+    DeadChannelsOption,
     JsonOption,
     ModelArgument,
     NameOption,
@@ -30,6 +31,7 @@ def compile_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C files.")],
     name: NameOption = None,
     oracle: OracleOption = "litert",
+    dead_channels: DeadChannelsOption = True,
     json: JsonOption = False,
 ) -> None:
     """Generate C for a model, with a Model Library Format archive beside it.
@@ -46,7 +48,7 @@ def compile_command(
         tell(f"reading {model}")
         loaded = tvmtiny.load(model_path(model), name=name, oracle=oracle)
         tell(f"compiling for {resolved.name}")
-        artifact = tvmtiny.compile(loaded, resolved)
+        artifact = tvmtiny.compile(loaded, resolved, dead_channels=dead_channels)
         files = artifact.save(output)
     summary = artifact_summary(artifact, files)
     if json:

@@ -22,17 +22,29 @@ OracleOption = Annotated[
         "--oracle", help="Whose rounding the code reproduces: litert or tflm.", metavar="NAME"
     ),
 ]
+DeadChannelsOption = Annotated[
+    bool,
+    typer.Option(
+        "--dead-channels/--no-dead-channels",
+        help="Remove channels that are constant or that nothing depends on; results are the same.",
+    ),
+]
 NameOption = Annotated[
     str | None,
     typer.Option("--name", help="Prefix of the generated code; by default the file's name."),
 ]
 
 
+#: Columns where stdout is no terminal, such as a file or a pager.
+_PLAIN_WIDTH = 120
+
+
 def console() -> Console:
     """For results."""
     from rich.console import Console
 
-    return Console()
+    result = Console()
+    return result if result.is_terminal else Console(width=_PLAIN_WIDTH)
 
 
 def errors_console() -> Console:
@@ -61,7 +73,9 @@ def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
         return
     output = errors_console()
     if not output.is_terminal:
-        yield lambda step: output.print(f"{step} ...", markup=False, highlight=False)
+        yield lambda step: output.print(
+            f"{step} ...", markup=False, highlight=False, soft_wrap=True
+        )
         return
     with output.status("starting") as status:
         yield lambda step: status.update(step)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
 
 import typer
 
-from tvmtiny.cli import boards, compile, inspect, run
+from tvmtiny.cli import bench, boards, compile, inspect, profile, run
 from tvmtiny.cli.console import errors_console
 from tvmtiny.errors import TvmtinyError
 
@@ -30,19 +33,30 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _options(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
-    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         import tvmtiny
 
         typer.echo(tvmtiny.__version__)
         raise typer.Exit
 
 
-for _command in (inspect, compile, run, boards):
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    # Eager, or the missing command would be complained about first.
+    version: bool = typer.Option(
+        False,
+        "--version",
+        help="Show the version and exit.",
+        callback=_print_version,
+        is_eager=True,
+    ),
+) -> None:
+    pass
+
+
+for _command in (inspect, compile, run, profile, bench, boards):
     _command.add_to(app)
 
 
@@ -55,13 +69,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Without the program's name; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(words, debug="--debug" in words))
+    with _unwind_when_terminated():
+        sys.exit(_run(words, debug="--debug" in words))
+
+
+@contextmanager
+def _unwind_when_terminated() -> Iterator[None]:
+    """Let SIGTERM end emulators and remove temporary files, as an interrupt does."""
+
+    def leave(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(words: list[str], debug: bool) -> int:
     try:
         # The option is accepted anywhere on the line.
         code = app([word for word in words if word != "--debug"], standalone_mode=False)
+        # typer turns an interrupt into this code, without a word.
+        if code == EXIT_INTERRUPTED:
+            return _fail("interrupted", EXIT_INTERRUPTED)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
         message = _usage(error)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
+    DeadChannelsOption,
     JsonOption,
     ModelArgument,
     OracleOption,
@@ -38,6 +39,7 @@ def run(
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 120.0,
     oracle: OracleOption = "litert",
+    dead_channels: DeadChannelsOption = True,
     json: JsonOption = False,
 ) -> None:
     """Compile a model, run it on a board, and count its instructions.
@@ -55,7 +57,7 @@ def run(
         loaded = tvmtiny.load(model_path(model), oracle=oracle)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
         tell(f"compiling for {board}")
-        artifact = tvmtiny.compile(loaded, target)
+        artifact = tvmtiny.compile(loaded, target, dead_channels=dead_channels)
         result = tvmtiny.run(artifact, *inputs, timeout=timeout, progress=tell)
         checked = None
         if check:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tvmtiny.codegen.archive import archive_bytes
 from tvmtiny.errors import OutputPathError
+from tvmtiny.frontend.reader import Graph
 from tvmtiny.memory import Plan
 from tvmtiny.targets import Target
 
@@ -65,6 +66,8 @@ class LayerInfo:
         Arena bytes that only this layer uses.
     schedule
         What the scheduler decided.
+    kept_channels
+        Which channels of TFLite's tensor, along its last dimension, the output holds; None: all.
     """
 
     index: int
@@ -80,6 +83,7 @@ class LayerInfo:
     constants_bytes: int
     workspace_bytes: int
     schedule: str
+    kept_channels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,8 @@ class Artifact:
         A C identifier; every global symbol begins with ``tvmtiny_<name>``.
     files
         File name to text: header, entry point, kernels, and the shared ``tvmtiny.h``.
+    graph
+        The nodes that the code was generated from: the model's, after all graph passes.
     arena_bytes
         Inputs, outputs, activations and workspaces; the generated code's only static RAM.
     constants_bytes
@@ -106,6 +112,7 @@ class Artifact:
     target: Target
     oracle: str
     files: Mapping[str, str]
+    graph: Graph
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     layers: tuple[LayerInfo, ...]

@@ -21,6 +21,7 @@ from tvmtiny.frontend.converter import variable_name
 from tvmtiny.frontend.model import identifier
 from tvmtiny.memory import Plan
 from tvmtiny.ops import Tensor, find_operator
+from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
 
 _C_TYPES = {"float32": "float", "float64": "double"}
@@ -36,6 +37,7 @@ class _Constant:
 
 def emit(
     model: Model,
+    optimized: Optimized,
     module: IRModule,
     target: Target,
     program: Program,
@@ -46,18 +48,21 @@ def emit(
 
     Parameters
     ----------
+    optimized
+        What `module` was made from.
     module
         What `program` was read from.
     kernels
         By PrimFunc name.
     """
-    return _Emitter(model, module, target, program, kernels, plan).artifact()
+    return _Emitter(model, optimized, module, target, program, kernels, plan).artifact()
 
 
 class _Emitter:
     def __init__(
         self,
         model: Model,
+        optimized: Optimized,
         module: IRModule,
         target: Target,
         program: Program,
@@ -65,19 +70,21 @@ class _Emitter:
         plan: Plan,
     ) -> None:
         self._model = model
+        self._graph = optimized.graph
+        self._kept = optimized.kept
         self._module = module
         self._target = target
         self._program = program
         self._kernels = kernels
         self._plan = plan
         self._constants: dict[tuple[str, bytes], _Constant] = {}
-        self._nodes = {variable_name(n.output): n for n in model.graph.nodes}
+        self._nodes = {variable_name(n.output): n for n in optimized.graph.nodes}
 
     def artifact(self) -> Artifact:
         calls = [self._call(step, call) for step, call in enumerate(self._program.calls)]
         layers = tuple(self._layer(i, call) for i, call in enumerate(self._program.calls))
-        inputs = self._interface(self._model.graph.inputs, self._program.inputs)
-        outputs = self._interface(self._model.graph.outputs, self._program.outputs)
+        inputs = self._interface(self._graph.inputs, self._program.inputs)
+        outputs = self._interface(self._graph.outputs, self._program.outputs)
         output_constants = [
             self._constant(v, f"output_{i}") if isinstance(v, np.ndarray) else None
             for i, v in enumerate(self._program.outputs)
@@ -107,12 +114,18 @@ class _Emitter:
                 for function, kernel in self._kernels.items()
             ],
         }
+        headers = sorted({h for kernel in self._kernels.values() for h in kernel.headers})
+        context["headers"] = headers
+        context["preamble"] = list(
+            dict.fromkeys(line for kernel in self._kernels.values() for line in kernel.preamble)
+        )
         files = {
             f"{name}.h": _render("model.h.j2", context),
             f"{name}.c": _render("model.c.j2", context),
             f"{name}_kernels.h": _render("kernels.h.j2", context),
             f"{name}_kernels.c": _render("kernels.c.j2", context),
             "tvmtiny.h": runtime_file("tvmtiny.h"),
+            **{header: runtime_file(header) for header in headers},
         }
         parameters = tvm.runtime.save_param_dict(
             {c.name: tvm.runtime.tensor(c.data) for c in constants}
@@ -122,6 +135,7 @@ class _Emitter:
             self._target,
             self._model.oracle.value,
             files,
+            self._graph,
             inputs,
             outputs,
             layers,
@@ -178,15 +192,18 @@ class _Emitter:
             constants,
             sum(w.size for w in kernel.workspaces),
             kernel.schedule,
+            self._kept.get(node.output.index),
         )
 
     def _describe(self, layer: LayerInfo) -> str:
         node = self._nodes[f"t{layer.tensor}"]
         shapes = " x ".join(_shape(t.shape) for t in node.inputs if t is not None and t.shape)
         macs = f", {layer.macs} MACs" if layer.macs else ""
+        original = self._model.graph.tensors[layer.tensor].shape
+        dead = f" of {original[-1]} channels" if layer.kept_channels is not None else ""
         return (
             f"Layer {layer.index}: {layer.operator}, {_comment(layer.name)}: {shapes} -> "
-            f"{_shape(layer.shape)}{macs}; {layer.schedule}"
+            f"{_shape(layer.shape)}{dead}{macs}; {layer.schedule}"
         )
 
     def _operators(self, function: str) -> str:
@@ -202,7 +219,8 @@ class _Emitter:
         for tensor, value, c_name in zip(tensors, values, names, strict=True):
             # A constant output has no slot; it is copied from flash.
             offset = self._plan.offsets[value.buffer] if isinstance(value, Value) else 0
-            scaled = tensor.quantized
+            quantization = tensor.quantization if tensor.quantized else None
+            scaled = quantization is not None and not quantization.per_channel
             infos.append(
                 TensorInfo(
                     tensor.name,

@@ -12,6 +12,7 @@ from tvm import s_tir, tirx
 from tvm.ir import PointerType, PrimType
 
 from tvmtiny.ops.node import DTYPE_BYTES
+from tvmtiny.schedule.implementation import HEADERS_ATTR, PREAMBLE_ATTR, SCHEDULE_ATTR
 
 #: Larger buffers of a kernel lie in the arena, so that the stack stays small and known.
 STACK_BUFFER_BYTES = 128
@@ -47,6 +48,10 @@ class Kernel:
         The definition.
     schedule
         What the scheduler decided, for comments and reports.
+    headers
+        Runtime headers that it includes.
+    preamble
+        Instantiations of micro-kernels in front of it.
     """
 
     symbol: str
@@ -54,9 +59,11 @@ class Kernel:
     source: str
     workspaces: tuple[Workspace, ...]
     schedule: str
+    headers: tuple[str, ...]
+    preamble: tuple[str, ...]
 
 
-def lower_kernel(function: tirx.PrimFunc, symbol: str, schedule: str) -> Kernel:
+def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
     """Lower `function` and print it as C.
 
     Parameters
@@ -65,17 +72,16 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str, schedule: str) -> Kernel:
         A schedulable PrimFunc; its last parameter is the output, all others are only read.
     symbol
         The C name.
-    schedule
-        A word on its schedule, kept in the result.
     """
     module = tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
     module = tirx.transform.BindTarget(_target().with_host(_target()))(module)
-    for lowering in _passes():
+    for lowering in _passes(opaque=HEADERS_ATTR in function.attrs):
         module = lowering(module)
     lowered, workspaces = _plain_parameters(module[symbol])
     module = tirx.transform.LowerIntrin()(tvm.IRModule({symbol: lowered}))
     printed = tvm.get_global_func("target.build.c")(module, _target()).inspect_source()
-    return _as_c99(printed, symbol, len(function.params) - 1, workspaces, schedule)
+    attributes = {key: str(value) for key, value in function.attrs.items()}
+    return _as_c99(printed, symbol, len(function.params) - 1, workspaces, attributes)
 
 
 @cache
@@ -84,15 +90,22 @@ def _target() -> tvm.target.Target:
 
 
 @cache
-def _passes() -> tuple[tvm.ir.transform.Pass, ...]:
-    """TVM's lowering pipeline without packed arguments and the host and device split."""
+def _passes(opaque: bool) -> tuple[tvm.ir.transform.Pass, ...]:
+    """TVM's lowering pipeline without packed arguments and the host and device split.
+
+    Parameters
+    ----------
+    opaque
+        The function passes addresses of buffers to micro-kernels. Compaction would shrink such a
+        buffer to the elements whose addresses are taken.
+    """
     s, t = s_tir.transform, tirx.transform
     return (
         s.CanonicalizeLoop(),
         s.LowerInitBlock(),
         s.PlanAndUpdateBufferAllocationLocation(),
         s.ConvertBlocksToOpaque(),
-        s.CompactBufferAllocation(),
+        *(() if opaque else (s.CompactBufferAllocation(),)),
         s.LowerMatchBuffer(),
         t.StmtSimplify(),
         s.LowerOpaqueBlock(),
@@ -145,16 +158,44 @@ def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Wor
 
 
 def _as_c99(
-    printed: str, symbol: str, inputs: int, workspaces: tuple[Workspace, ...], schedule: str
+    printed: str,
+    symbol: str,
+    inputs: int,
+    workspaces: tuple[Workspace, ...],
+    attributes: dict[str, str],
 ) -> Kernel:
     """Keep the definition only, and say const and restrict in its parameters."""
     match = re.search(rf"TVM_DLL void {re.escape(symbol)}\(([^)]*)\) \{{", printed)
     assert match is not None, printed
-    parameters = []
+    body = printed[match.end() :].rstrip()
+    _check_temporaries(body)
+    parameters, unused = [], ""
     for position, parameter in enumerate(match[1].split(", ")):
         dtype, name = parameter.split("* ")
         const = "const " if position < inputs else ""
         parameters.append(f"{const}{dtype} *TVMTINY_RESTRICT {name}")
+        # An operand that is multiplied by zero is simplified away.
+        if not re.search(rf"\b{name}\b", body):
+            unused += f"\n  (void){name};"
     prototype = f"void {symbol}({', '.join(parameters)})"
-    body = printed[match.end() :].rstrip()
-    return Kernel(symbol, prototype, f"{prototype}\n{{{body}\n", workspaces, schedule)
+    return Kernel(
+        symbol,
+        prototype,
+        f"{prototype}\n{{{unused}{body}\n",
+        workspaces,
+        attributes[SCHEDULE_ATTR],
+        tuple(attributes.get(HEADERS_ATTR, "").split()),
+        tuple(attributes.get(PREAMBLE_ATTR, "").splitlines()),
+    )
+
+
+def _check_temporaries(body: str) -> None:
+    """Assert that no temporary holds what a memory location contained before it was written.
+
+    The printer keeps operands of min and max in temporaries, and uses one again wherever the text
+    of an operand repeats, even if it reads memory that was written in between.
+    """
+    lines = body.splitlines()
+    for name in re.findall(r"^ *\w+ (v_\w*) = .*\[", body, re.MULTILINE):
+        uses = [line for line in lines if re.search(rf"\({name}\)", line)]
+        assert len(uses) <= 1, f"{name} is used again:\n{body}"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tflite
-from tvm import IRModule, relax, te
+from tvm import IRModule, relax, te, tirx
 from tvm.relax.frontend.tflite import from_tflite
-from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter, TensorWrapper
+from tvm.relax.frontend.tflite.tflite_frontend import (
+    OperatorConverter,
+    TensorWrapper,
+    get_tensor_name,
+)
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Alias, Compute, Node, Oracle, Tensor, find_operator
@@ -19,18 +24,35 @@ from tvmtiny.ops import Alias, Compute, Node, Oracle, Tensor, find_operator
 OPERATOR_ATTR = "tvmtiny.operator"
 
 
+class FinishedNode(Protocol):
+    """A node that a schedule has turned into TIR itself, with arguments in parameter order."""
+
+    @property
+    def function(self) -> tirx.PrimFunc: ...
+    @property
+    def arguments(self) -> Sequence[Tensor | np.ndarray]: ...
+
+
+#: Offers a node to the schedules of a target; None leaves it to the operator's tensor expression.
+Implement = Callable[[Node], FinishedNode | None]
+
+
 def variable_name(tensor: Tensor) -> str:
     """Name of the Relax variable that holds `tensor`: TFLite's index, which is unique."""
     return f"t{tensor.index}"
 
 
-def to_relax(content: bytes, graph: Graph, oracle: Oracle) -> IRModule:
+def to_relax(
+    content: bytes, graph: Graph, oracle: Oracle, implement: Implement = lambda _: None
+) -> IRModule:
     """Import a verified graph.
 
     Parameters
     ----------
     content
         The flatbuffer that `graph` was read from.
+    implement
+        Offered every node first.
 
     Returns
     -------
@@ -40,9 +62,8 @@ def to_relax(content: bytes, graph: Graph, oracle: Oracle) -> IRModule:
         arguments share one PrimFunc.
     """
     model = tflite.Model.GetRootAsModel(content, 0)
-    return from_tflite(
-        model, op_converter=partial(IntegerExactConverter, graph=graph, oracle=oracle)
-    )
+    converter = partial(IntegerExactConverter, graph=graph, oracle=oracle, implement=implement)
+    return from_tflite(model, op_converter=converter)
 
 
 class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
@@ -62,12 +83,15 @@ class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
         *,
         graph: Graph,
         oracle: Oracle,
+        implement: Implement,
     ) -> None:
         super().__init__(model, subgraph, exp_tab, ctx, conversion_state)
         self._graph = graph
         self._oracle = oracle
+        self._implement = implement
         self._expressions: dict[int, relax.Expr] = {
-            tensor.index: exp_tab.get_expr(tensor.name) for tensor in graph.inputs
+            tensor.index: exp_tab.get_expr(get_tensor_name(subgraph, tensor.index))
+            for tensor in graph.inputs
         }
 
     def check_unsupported_ops(self) -> None:
@@ -76,14 +100,7 @@ class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
     def convert_op_to_relax(self) -> None:
         """Emit every node in execution order."""
         for node in self._graph.nodes:
-            operator = find_operator(node.operator)
-            assert operator is not None
-            result = operator.compute(node, self._oracle)
-            expression = (
-                self._reshape(node, result)
-                if isinstance(result, Alias)
-                else self._call(node, result)
-            )
+            expression = self._emit_node(node)
             name = variable_name(node.output)
             self._expressions[node.output.index] = self.bb.emit(expression, name_hint=name)
 
@@ -97,6 +114,17 @@ class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
             self._expressions[tensor.index] = relax.const(tensor.data, tensor.dtype)
         return self._expressions[tensor.index]
 
+    def _emit_node(self, node: Node) -> relax.Expr:
+        finished = self._implement(node)
+        if finished is not None:
+            return self._call_function(node, finished.function, finished.arguments)
+        operator = find_operator(node.operator)
+        assert operator is not None
+        result = operator.compute(node, self._oracle)
+        if isinstance(result, Alias):
+            return self._reshape(node, result)
+        return self._call(node, result)
+
     def _reshape(self, node: Node, alias: Alias) -> relax.Expr:
         return relax.op.reshape(self._expression(alias.source), node.output.shape)
 
@@ -108,9 +136,13 @@ class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
         result = compute.expression(*parameters)
         function = te.create_prim_func([*parameters, result])
         function = function.with_attr(OPERATOR_ATTR, node.operator)
+        return self._call_function(node, function, compute.arguments)
+
+    def _call_function(
+        self, node: Node, function: tirx.PrimFunc, values: Sequence[Tensor | np.ndarray]
+    ) -> relax.Expr:
         arguments = [
-            relax.const(a) if isinstance(a, np.ndarray) else self._expression(a)
-            for a in compute.arguments
+            relax.const(a) if isinstance(a, np.ndarray) else self._expression(a) for a in values
         ]
         variable = self.bb.add_func(function, node.operator.lower())
         output = relax.TensorType(node.output.shape, node.output.dtype)

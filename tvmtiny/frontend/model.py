@@ -1,4 +1,4 @@
-"""`Model`: a TFLite file, read, verified and imported."""
+"""`Model`: a TFLite file, read and verified."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from tvm import IRModule
 
 from tvmtiny.errors import InputError, ModelFormatError
 from tvmtiny.frontend.converter import to_relax
+from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import verify
-from tvmtiny.ops import Oracle, find_operator
+from tvmtiny.ops import Oracle
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +33,18 @@ class Model:
     graph
         Its tensors and nodes.
     oracle
-        Whose rounding `module` follows.
-    module
-        Relax: ``main`` and one PrimFunc per distinct operator.
+        Whose rounding is followed.
     """
 
     name: str
     content: bytes
     graph: Graph
     oracle: Oracle
-    module: IRModule
+
+    @cached_property
+    def module(self) -> IRModule:
+        """The graph as it is in the file, in Relax; see `to_relax`."""
+        return to_relax(self.content, self.graph, self.oracle)
 
     def reference(self, inputs: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
         """Compute every tensor with the operators' numpy references.
@@ -55,15 +59,7 @@ class Model:
         dict[int, np.ndarray]
             By TFLite's tensor index, constants included.
         """
-        values = {t.index: t.data for t in self.graph.tensors if t.data is not None}
-        values.update(zip((t.index for t in self.graph.inputs), inputs, strict=True))
-        for node in self.graph.nodes:
-            operator = find_operator(node.operator)
-            assert operator is not None
-            present = [values[t.index] for t in node.inputs if t is not None]
-            results = operator.reference(node, present, self.oracle)
-            values.update(zip((t.index for t in node.outputs), results, strict=True))
-        return values
+        return evaluate(self.graph, inputs, self.oracle)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -86,7 +82,7 @@ def load(
     name: str | None = None,
     oracle: Oracle | str = Oracle.LITERT,
 ) -> Model:
-    """Read, verify and import a TFLite model.
+    """Read and verify a TFLite model.
 
     Parameters
     ----------
@@ -104,20 +100,14 @@ def load(
     ModelFormatError, DynamicShapeError, DynamicRangeModelError, UnsupportedModelError
         If the file cannot be read or compiled; see `tvmtiny.errors`.
     """
+    oracle = _oracle(oracle)
     if isinstance(source, bytes):
         content, path = source, name or "model"
     else:
         content, path = read_file(source), str(source)
-    oracle = _oracle(oracle)
     graph = read_graph(content, path)
     verify(graph, path)
-    return Model(
-        identifier(name or Path(path).stem),
-        content,
-        graph,
-        oracle,
-        to_relax(content, graph, oracle),
-    )
+    return Model(identifier(name or Path(path).stem), content, graph, oracle)
 
 
 def _oracle(name: Oracle | str) -> Oracle:

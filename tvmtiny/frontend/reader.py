@@ -100,13 +100,12 @@ class _Reader:
         outputs = tuple(tensors[self._index(i, tensors)] for i in subgraph.outputs)
         if not outputs:
             raise ModelFormatError(self._path, "the model has no output")
-        return Graph(
-            tensors,
-            nodes,
-            tuple(tensors[self._index(i, tensors)] for i in subgraph.inputs),
-            outputs,
-            signatures,
-        )
+        inputs = tuple(tensors[self._index(i, tensors)] for i in subgraph.inputs)
+        # Upstream's importer tells inputs apart by name; it makes one up where there is none at
+        # all, but not for an empty one.
+        if sum(subgraph.tensors[t.index].name == b"" for t in inputs) > 1:
+            raise ModelFormatError(self._path, "several inputs have an empty name")
+        return Graph(tensors, nodes, inputs, outputs, signatures)
 
     def _index(self, index: int, tensors: tuple[Tensor, ...]) -> int:
         if not 0 <= index < len(tensors):
@@ -118,7 +117,7 @@ class _Reader:
     def _tensor(self, index: int, raw: Any) -> Tensor:
         shape = () if raw.shape is None else tuple(int(d) for d in raw.shape)
         dtype = self._dtypes.get(raw.type, f"type {raw.type}")
-        name = (raw.name or b"").decode("utf-8", "replace") or f"tensor_{index}"
+        name = (raw.name or b"").decode("utf-8") or f"tensor_{index}"
         tensor = Tensor(index, name, shape, dtype, self._quantization(raw, name))
         buffer = self._model.buffers[raw.buffer] if raw.buffer else None
         if buffer is None or buffer.data is None or not len(buffer.data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from tvmtiny.errors import (
     DynamicRangeModelError,
@@ -59,7 +60,7 @@ def _node_problems(node: Node) -> Iterator[OperatorProblem]:
             allowed = " or ".join(operator.dtypes)
             yield problem(f"tensor {tensor.name} is {tensor.dtype}", f"{allowed} activations")
             return
-        if tensor.dtype == "int8" and not _sound(tensor):
+        if tensor.dtype == "int8" and not operator.per_channel and not _sound(tensor):
             yield problem(
                 f"int8 tensor {tensor.name} has no usable scale",
                 "one positive scale and a zero point from -128 to 127",
@@ -74,7 +75,7 @@ def _sound(tensor: Tensor) -> bool:
     return (
         quantization is not None
         and not quantization.per_channel
-        and quantization.scales[0] > 0
+        and 0 < quantization.scales[0] < inf
         and -128 <= quantization.zero_points[0] <= 127
     )
 

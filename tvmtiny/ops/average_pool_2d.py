@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from math import prod
 
 import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.expressions import clamp_int8, float_output, int32
+from tvmtiny.ops.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
+from tvmtiny.ops.expressions import affine, clamp_int8, float_output, int32
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.pooling import check_pool, pool_window
 from tvmtiny.ops.quantization import activation_range, clamp_float
+
+#: Larger windows are divided at run time: there are too many sums to prove a multiplication for.
+_MOST_TAPS = 512
 
 
 @register
@@ -20,7 +26,8 @@ class AveragePool2D(Operator):
     """Mean over a window, of those taps that lie inside the input.
 
     int8 matches ``reference_integer_ops::AveragePool`` of LiteRT and TFLM bit by bit: the sum of
-    the raw values is divided with halves away from zero, without rescaling. float32 sums in the
+    the raw values is divided with halves away from zero, without rescaling; by a multiplication and
+    a shift where these are proven to give the same for all sums. float32 sums in the
     order of ``reference_ops::AveragePool`` and divides once.
     """
 
@@ -51,7 +58,13 @@ class AveragePool2D(Operator):
         def integer(x: te.Tensor) -> te.Tensor:
             acc = accumulate(x)
 
+            line = None
+            if not any((*geometry.pad, *geometry.pad_after)):
+                line = exact_mean(prod(geometry.kernel), activation_range(node))
+
             def output(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> tirx.PrimExpr:
+                if line is not None:
+                    return affine([acc(n, y, z, c)], line, *activation_range(node))
                 count = _inside(geometry, 0, y) * _inside(geometry, 1, z)
                 half = tirx.truncdiv(count, int32(2))
                 total = acc[n, y, z, c]
@@ -89,8 +102,44 @@ class AveragePool2D(Operator):
             count += shared.patch(ones, geometry, ky, kx)
         if wide is np.float32:
             return [clamp_float(total / count, node)]
-        rounded = np.sign(total) * ((np.abs(total) + count // 2) // count)
-        return [np.clip(rounded, *activation_range(node)).astype(np.int8)]
+        return [np.clip(_rounded_mean(total, count), *activation_range(node)).astype(np.int8)]
+
+
+def exact_mean(
+    count: int,
+    output_range: tuple[int, int],
+    image: Image = product_image,
+    bits: int = 0,
+    largest_shift: int = LARGEST_SHIFT,
+) -> Affine | None:
+    """Integers whose line over the sum of `count` int8 values equals the reference's mean.
+
+    Parameters
+    ----------
+    output_range
+        Of the fused activation.
+    image, bits
+        How the core multiplies, and how many bits that drops: see `affine.solve`.
+    largest_shift
+        Of the result.
+    """
+    return _exact_mean(count, output_range, image, bits, largest_shift)
+
+
+@lru_cache(maxsize=256)
+def _exact_mean(
+    count: int, output_range: tuple[int, int], image: Image, bits: int, largest_shift: int
+) -> Affine | None:
+    if count > _MOST_TAPS:
+        return None
+    sums = np.arange(-128 * count, 127 * count + 1)
+    wanted = np.clip(_rounded_mean(sums, count), *output_range)
+    return solve([sums], wanted, [1 / count], output_range, image, bits, largest_shift)
+
+
+def _rounded_mean(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
+    """`total` divided by `count`, halves away from zero."""
+    return np.sign(total) * ((np.abs(total) + count // 2) // count)
 
 
 def _inside(geometry: shared.Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:

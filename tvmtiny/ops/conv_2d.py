@@ -9,15 +9,15 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops import convolution as shared
+from tvmtiny.ops.checks import bias_values, check_accumulator, check_operands, check_weight_scales
 from tvmtiny.ops.expressions import Expression, float_output, int32, quantized_output, requantize
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.quantization import (
-    activation_range,
     clamp_float,
     convolution_multipliers,
 )
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.rounding import convolution_rounding
 
 
 @register
@@ -33,19 +33,34 @@ class Conv2D(Operator):
     exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
 
     def check(self, node: Node) -> Iterator[Problem]:
-        weights = node.input(1)
+        odd = list(check_operands(node, 2, ("padding", "stride_h", "stride_w")))
+        if odd:
+            yield from odd
+            return
+        x, weights = node.input(0), node.input(1)
         if len(weights.shape) != 4:
             yield Problem("weights must have four dimensions", "OHWI weights")
             return
         channels, height, width, depth = weights.shape
         yield from shared.check_window(node, (height, width))
         yield from shared.check_activation(node)
-        yield from shared.check_weights(node, channels, axis=0)
-        if node.input(0).shape[-1] != depth or node.output.shape[-1] != channels:
+        problems = list(shared.check_weights(node, channels, axis=0))
+        problems += check_weight_scales(node)
+        yield from problems
+        if len(x.shape) != 4 or len(node.output.shape) != 4:
+            return
+        if x.shape[3] != depth or node.output.shape[3] != channels:
             yield Problem(
-                f"{node.input(0).shape[-1]} input channels with filters of depth {depth}",
-                "filters as deep as the input",
+                f"{channels} filters of depth {depth} for {x.shape[3]} input channels and "
+                f"{node.output.shape[3]} output channels",
+                "filters as deep as the input, one for each output channel",
             )
+        if node.output.shape[0] != x.shape[0]:
+            yield Problem("input and output differ in batch size", "equal batch sizes")
+        if not problems and x.dtype == "int8":
+            assert weights.data is not None
+            taps = weights.data.reshape(channels, -1)
+            yield from check_accumulator(taps, bias_values(node, channels), x.zero_point)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         weights = node.input(1)
@@ -118,9 +133,7 @@ class Conv2D(Operator):
             acc += inputs[2].reshape(-1).astype(wide)
         if not quantized:
             return [clamp_float(acc, node)]
-        multiplier, shift = convolution_multipliers(node, channels)
-        scaled = requantize_reference(acc, multiplier, shift) + node.output.zero_point
-        return [np.clip(scaled, *activation_range(node)).astype(np.int8)]
+        return [convolution_rounding(node, channels)(acc).astype(np.int8)]
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * prod(node.input(1).shape[1:])

@@ -48,6 +48,9 @@ class Window:
 def window(node: Node, kernel: tuple[int, int]) -> Window:
     """Geometry of a convolution or pooling node (LiteRT ``ComputePaddingHeightWidth``).
 
+    The option `explicit_padding`, which graph passes set, replaces `padding`: rows and columns
+    ``(top, bottom, left, right)`` around the input.
+
     Parameters
     ----------
     kernel
@@ -61,14 +64,23 @@ def window(node: Node, kernel: tuple[int, int]) -> Window:
         int(options.get("dilation_w_factor", 1)),
     )
     output, pad, after = [], [], []
-    for extent, taps, step, spread in zip(size, kernel, stride, dilation, strict=True):
+    explicit = options.get("explicit_padding")
+    top, bottom, left, right = explicit or (0, 0, 0, 0)
+    for extent, taps, step, spread, sides in zip(
+        size, kernel, stride, dilation, ((top, bottom), (left, right)), strict=True
+    ):
         reach = (taps - 1) * spread + 1
-        same = options["padding"] == "SAME"
-        count = -(-extent // step) if same else (extent - reach + step) // step
-        outside = max(0, (count - 1) * step + reach - extent) if same else 0
+        if explicit is not None:
+            count = (extent + sum(sides) - reach + step) // step
+            before = sides[0]
+        elif options["padding"] == "SAME":
+            count = -(-extent // step)
+            before = max(0, (count - 1) * step + reach - extent) // 2
+        else:
+            count, before = (extent - reach + step) // step, 0
         output.append(count)
-        pad.append(outside // 2)
-        after.append(outside - outside // 2)
+        pad.append(before)
+        after.append(max(0, (count - 1) * step + reach - extent - before))
     return Window(
         (size[0], size[1]),
         (output[0], output[1]),

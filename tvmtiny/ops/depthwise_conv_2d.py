@@ -13,8 +13,8 @@ from tvmtiny.ops.checks import bias_values, check_accumulator, check_operands, c
 from tvmtiny.ops.expressions import float_output, int32, quantized_output, requantize
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import activation_range, clamp_float, convolution_multipliers
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.quantization import clamp_float, convolution_multipliers
+from tvmtiny.ops.rounding import convolution_rounding
 
 
 @register
@@ -137,9 +137,7 @@ class DepthwiseConv2D(Operator):
             acc += inputs[2].reshape(-1).astype(wide)
         if not quantized:
             return [clamp_float(acc, node)]
-        multiplier, shift = convolution_multipliers(node, channels)
-        scaled = requantize_reference(acc, multiplier, shift) + node.output.zero_point
-        return [np.clip(scaled, *activation_range(node)).astype(np.int8)]
+        return [convolution_rounding(node, channels)(acc).astype(np.int8)]
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * prod(node.input(1).shape[1:3])

@@ -29,6 +29,7 @@ class Dequantize(Operator):
 
     name = "DEQUANTIZE"
     dtypes = ("int8", "uint8", "float32")
+    per_channel = True
     exactness = "bit-exact"
 
     def check(self, node: Node) -> Iterator[Problem]:

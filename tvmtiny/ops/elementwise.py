@@ -10,7 +10,7 @@ from tvm import te, tirx
 from tvmtiny.ops.expressions import Expression
 from tvmtiny.ops.node import Node, Tensor
 from tvmtiny.ops.operator import Problem
-from tvmtiny.ops.quantization import FUSED_ACTIVATIONS
+from tvmtiny.ops.quantization import FUSED_ACTIVATIONS, INT32_RANGE
 
 #: The range of each dtype that an output can be quantized to.
 INTEGER_RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
@@ -48,6 +48,12 @@ def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:
         return
     if not all(np.isfinite(scale) and scale > 0 for scale in quantization.scales):
         yield Problem(f"tensor {tensor.name} has a scale that is not positive", "positive scales")
+    low, high = INTEGER_RANGES.get(tensor.dtype, INT32_RANGE)
+    if not all(low <= zero_point <= high for zero_point in quantization.zero_points):
+        yield Problem(
+            f"tensor {tensor.name} has a zero point beyond {tensor.dtype}",
+            f"zero points from {low} to {high}",
+        )
     if not quantization.per_channel:
         return
     if not per_channel:

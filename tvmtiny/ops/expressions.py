@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from tvm import ir, te, tirx
 
+from tvmtiny.ops.affine import Affine
 from tvmtiny.ops.node import Node
-from tvmtiny.ops.quantization import activation_range, float_activation_range
+from tvmtiny.ops.quantization import INT8_RANGE, activation_range, float_activation_range
 
 #: What TVM's operators take and return; `ir.Expr` has no type information.
 Expression: TypeAlias = ir.Expr
@@ -33,9 +34,32 @@ def requantize_once(acc: Expression, multiplier: Expression, shift: Expression) 
     )
 
 
+def larger(a: Expression, b: Expression) -> Expression:
+    """The larger of two int32 or float32 values, for reductions.
+
+    TVM's C printer keeps the operands of its own max in temporaries, and uses those again where
+    the text of an operand repeats, even if that memory was written in between.
+    """
+    dtype = str(tirx.convert(a).ty.dtype)
+    name = "tvmtiny_maxf" if dtype == "float32" else "tvmtiny_max"
+    return tirx.call_pure_extern(dtype, name, a, b)
+
+
 def clamp_int8(value: Expression, low: int, high: int) -> Expression:
     """Clamp an int32 expression to ``[low, high]`` and narrow it to int8."""
+    if (low, high) == INT8_RANGE:
+        return tirx.call_pure_extern("int32", "tvmtiny_saturate", value).astype("int8")
     return tirx.max(tirx.min(value, int32(high)), int32(low)).astype("int8")
+
+
+def affine(operands: Sequence[Expression], found: Affine, low: int, high: int) -> Expression:
+    """The int8 result of an `Affine` of int32 operands."""
+    total = int32(found.offset)
+    for operand, factor in zip(operands, found.factors, strict=True):
+        total = tirx.call_pure_extern(
+            "int32", "tvmtiny_multiply_add", operand, int32(factor), total
+        )
+    return clamp_int8(total >> int32(found.shift), low, high)
 
 
 def quantized_output(value: Expression, node: Node) -> Expression:

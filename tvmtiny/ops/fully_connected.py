@@ -30,10 +30,11 @@ from tvmtiny.ops.quantization import (
     activation_range,
     clamp_float,
     exact_multiplier,
-    quantize_multiplier,
-    round_half_away,
 )
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.rounding import (
+    litert_fully_connected_rounding,
+    tflm_fully_connected_rounding,
+)
 
 
 @register
@@ -148,10 +149,12 @@ class FullyConnected(Operator):
             return Compute((x_tensor, weights, shared.float_bias(node, channels)), floating)
         operands = (x_tensor, weights, shared.folded_bias(node, _centred(node).sum(axis=1)))
         if oracle is Oracle.TFLM:
-            return Compute((*operands, *_as_arrays(_tflm_multipliers(node))), integer)
+            rounding = tflm_fully_connected_rounding(node)
+            return Compute((*operands, rounding.multiplier, rounding.shift), integer)
         pairs = _exact_multipliers(node)
         if pairs is None:
-            return Compute((*operands, _scales(node)), integer_by_double)
+            scales = litert_fully_connected_rounding(node).scales
+            return Compute((*operands, scales), integer_by_double)
         return Compute((*operands, *_as_arrays(pairs)), integer)
 
     def reference(
@@ -169,12 +172,12 @@ class FullyConnected(Operator):
         acc = acc.reshape(node.output.shape)
         if x.dtype != np.int8:
             return [clamp_float(acc, node)]
-        if oracle is Oracle.TFLM:
-            scaled = requantize_reference(acc, *_as_arrays(_tflm_multipliers(node)))
-        else:
-            scaled = round_half_away(acc.astype(np.float64) * _scales(node)).astype(np.int64)
-        shifted = scaled + node.output.zero_point
-        return [np.clip(shifted, *activation_range(node)).astype(np.int8)]
+        rounding = (
+            tflm_fully_connected_rounding(node)
+            if oracle is Oracle.TFLM
+            else litert_fully_connected_rounding(node)
+        )
+        return [rounding(acc).astype(np.int8)]
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * node.input(1).shape[1]
@@ -217,14 +220,6 @@ def _centred(node: Node) -> np.ndarray:
     return weights.astype(np.int64) - _weight_zero_point(node)
 
 
-def _scales(node: Node) -> np.ndarray:
-    """Real output steps per accumulator step: float64, one per channel or one for all."""
-    quantization = node.input(1).quantization
-    assert quantization is not None
-    # The order of LiteRT's operations; another one may differ in the last bit.
-    return node.input(0).scale * np.array(quantization.scales) / node.output.scale
-
-
 def _check_range(node: Node) -> Iterator[Problem]:
     centred = _centred(node)
     bias, zero_point = bias_values(node, len(centred)), node.input(0).zero_point
@@ -233,7 +228,7 @@ def _check_range(node: Node) -> Iterator[Problem]:
     if problems:
         return
     reach = np.abs(accumulator_range(centred, bias, zero_point)).max(axis=0)
-    if np.any(reach * _scales(node) > INT32_RANGE[1] - 128):
+    if np.any(reach * litert_fully_connected_rounding(node).scales > INT32_RANGE[1] - 128):
         yield Problem(
             "a scaled sum can exceed 32 bits, where LiteRT's result is undefined",
             "an output scale that fits the sums",
@@ -246,7 +241,7 @@ def _exact_multipliers(node: Node) -> list[tuple[int, int]] | None:
     low, high = accumulator_range(
         centred, bias_values(node, len(centred)), node.input(0).zero_point
     )
-    scales = _scales(node)
+    scales = litert_fully_connected_rounding(node).scales
     found: dict[float, tuple[int, int]] = {}
     for scale in {float(s) for s in scales}:
         mine = slice(None) if len(scales) == 1 else scales == scale
@@ -259,17 +254,6 @@ def _exact_multipliers(node: Node) -> list[tuple[int, int]] | None:
             return None
         found[scale] = pair
     return [found[float(scale)] for scale in scales]
-
-
-def _tflm_multipliers(node: Node) -> list[tuple[int, int]]:
-    """TFLM's multipliers for two roundings (``CalculateOpDataFullyConnected``)."""
-    quantization = node.input(1).quantization
-    assert quantization is not None
-    if quantization.per_channel:
-        return [quantize_multiplier(float(scale)) for scale in _scales(node)]
-    # Only here TFLM multiplies the two scales in single precision.
-    product = np.float32(node.input(0).scale) * np.float32(quantization.scales[0])
-    return [quantize_multiplier(float(product) / node.output.scale)]
 
 
 def _as_arrays(pairs: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.expressions import clamp_int8, float_output
+from tvmtiny.ops.expressions import clamp_int8, float_output, larger
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.pooling import check_pool, pool_window
@@ -39,9 +39,7 @@ class MaxPool2D(Operator):
         wide = "int32" if quantized else "float32"
         lowest = INT8_RANGE[0] if quantized else _LOWEST_FLOAT
         # TVM's own max reduction starts at INT32_MIN, which C cannot write as one int literal.
-        maximum = te.comm_reducer(
-            lambda a, b: tirx.max(a, b), lambda dtype: tirx.const(lowest, dtype), name="max"
-        )
+        maximum = te.comm_reducer(larger, lambda dtype: tirx.const(lowest, dtype), name="max")
 
         def expression(x: te.Tensor) -> te.Tensor:
             staged = shared.pad_stage(x, geometry, lowest)

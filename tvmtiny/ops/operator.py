@@ -70,12 +70,15 @@ class Operator(ABC):
         TFLite's name.
     dtypes
         The activations' dtypes that are accepted.
+    per_channel
+        Whether int8 activations may have a scale per slice; `check` then looks at them.
     exactness
         One sentence for the support table: which reference kernel is matched, and how exactly.
     """
 
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
+    per_channel: ClassVar[bool] = False
     exactness: ClassVar[str]
 
     @abstractmethod

@@ -32,6 +32,7 @@ class Quantize(Operator):
 
     name = "QUANTIZE"
     dtypes = ("int8", "uint8", "float32")
+    per_channel = True
     exactness = "bit-exact (requantization with two roundings, both oracles)"
 
     def check(self, node: Node) -> Iterator[Problem]:

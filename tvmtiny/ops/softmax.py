@@ -9,7 +9,7 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.elementwise import check_count, check_scale, check_shape, float32
-from tvmtiny.ops.expressions import Expression, clamp_int8, int32
+from tvmtiny.ops.expressions import Expression, clamp_int8, int32, larger
 from tvmtiny.ops.fixed_point import exp_q31, multiply_q31, reciprocal_q31, rounding_shift
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
@@ -20,6 +20,8 @@ _DIFFERENCE_BITS, _SUM_BITS = 5, 12
 #: As many ones as the sum has room for.
 _MAX_DEPTH = (1 << _SUM_BITS) - 1
 _LARGEST_MULTIPLIER = 2**31 - 1.0
+#: A longer table of exponentials takes more flash than the code that computes them.
+_MOST_ENTRIES = 128
 
 
 @register
@@ -27,8 +29,9 @@ class Softmax(Operator):
     """Softmax along the last dimension.
 
     int8 matches LiteRT's and TFLM's ``reference_ops::Softmax`` bit by bit: gemmlowp's fixed-point
-    exponential and reciprocal. float32 follows the same kernel with an exponential of our own,
-    which is within 1 unit in the last place.
+    exponential, by a table where that is short, and reciprocal; all of it by a table where there
+    are two classes, whose results depend on one difference only. float32 follows the same kernel
+    with an exponential of our own, which is within 1 unit in the last place.
     """
 
     name = "SOFTMAX"
@@ -54,10 +57,13 @@ class Softmax(Operator):
         shape = node.output.shape
         rows = shape[:-1] or (1,)
         quantized = node.output.dtype == "int8"
-        wide, least = ("int32", -128) if quantized else ("float32", -3.0e38)
-        largest = te.comm_reducer(
-            lambda a, b: tirx.max(a, b), lambda dtype: tirx.const(least, dtype), name="largest"
-        )
+        if quantized and shape[-1] == 2:
+            return _two_classes(node)
+        exponentials = _exponentials(node) if quantized else None
+        if exponentials is not None and exponentials.size > _MOST_ENTRIES:
+            exponentials = None
+        wide, least = ("int32", -128) if quantized else ("float32", -3.402823e38)
+        largest = te.comm_reducer(larger, lambda dtype: tirx.const(least, dtype), name="largest")
 
         def row(indices: Sequence[Expression]) -> Sequence[Expression]:
             return indices[: len(shape) - 1] or [0]
@@ -71,12 +77,16 @@ class Softmax(Operator):
                 rows, lambda *i: largest(x(*source(i, k)).astype(wide), axis=[k]), name="max"
             )
 
-        def integer(x: te.Tensor) -> te.Tensor:
+        def integer(x: te.Tensor, *tables: te.Tensor) -> te.Tensor:
             multiplier, shift, smallest = _scaling(node)
             top = maximum(x)
 
             def exponential(indices: Sequence[Expression], k: Expression) -> Expression:
                 difference = int32(x(*source(indices, k))) - top(*row(indices))
+                for table in tables:
+                    below = int32(0) - difference
+                    counts = below < int32(int(table.shape[0]))
+                    return tirx.if_then_else(counts, table(below), int32(0))
                 constants = int32(multiplier), int32(shift), int32(smallest)
                 return _call("tvmtiny_softmax_exp", difference, *constants)
 
@@ -114,7 +124,8 @@ class Softmax(Operator):
             acc = te.compute(rows, lambda *i: te.sum(exponential(i, k), axis=[k]), name="acc")
             return te.compute(shape, lambda *i: exponential(i, i[-1]) / acc(*row(i)), name="out")
 
-        return Compute((node.input(0),), integer if quantized else floating)
+        tables = () if exponentials is None else (exponentials,)
+        return Compute((node.input(0), *tables), integer if quantized else floating)
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
@@ -124,16 +135,45 @@ class Softmax(Operator):
             difference = (x - x.max(axis=-1, keepdims=True)) * np.float32(_beta(node))
             exponentials = np.exp(difference.astype(np.float64)).astype(np.float32)
             return [exponentials / exponentials.sum(axis=-1, keepdims=True, dtype=np.float32)]
-        multiplier, shift, smallest = _scaling(node)
         wide = x.astype(np.int64)
-        difference = wide - wide.max(axis=-1, keepdims=True)
-        scaled = requantize(np.maximum(difference, smallest), multiplier, shift)
-        exponential = np.where(difference < smallest, 0, exp_q31(scaled, _DIFFERENCE_BITS))
+        exponential = _exponential(node, wide - wide.max(axis=-1, keepdims=True))
         total = rounding_shift(exponential, _SUM_BITS).sum(axis=-1, keepdims=True)
         headroom = 32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)
         reciprocal = reciprocal_q31((total << headroom) - 2**31)
         share = rounding_shift(multiply_q31(reciprocal, exponential), 35 - headroom)
         return [np.clip(share + INT8_RANGE[0], *INT8_RANGE).astype(np.int8)]
+
+
+def _exponential(node: Node, difference: np.ndarray) -> np.ndarray:
+    """Exp of differences to the largest input, with 31 fractional bits; int64."""
+    multiplier, shift, smallest = _scaling(node)
+    scaled = requantize(np.maximum(difference, smallest), multiplier, shift)
+    return np.where(difference < smallest, 0, exp_q31(scaled, _DIFFERENCE_BITS))
+
+
+def _exponentials(node: Node) -> np.ndarray:
+    """Exp of the differences 0, -1 .., as long as they count; int32.
+
+    One that vanishes from the sum, where it has `_SUM_BITS` bits less, does not reach half of a
+    256th either, because the sum is at least 1.
+    """
+    values = _exponential(node, -np.arange(256))
+    return values[values >= 1 << (_SUM_BITS - 1)].astype(np.int32)
+
+
+def _two_classes(node: Node) -> Compute:
+    difference = np.arange(-255, 256)
+    pairs = np.stack([np.maximum(difference, 0), np.maximum(-difference, 0)], axis=-1) - 128
+    results = Softmax().reference(node, [pairs], Oracle.LITERT)[0][:, 0]
+
+    def expression(x: te.Tensor, table: te.Tensor) -> te.Tensor:
+        def value(*i: tirx.Var) -> Expression:
+            other = x(*i[:-1], 1 - i[-1])
+            return table(int32(x(*i)) - int32(other) + int32(255))
+
+        return te.compute(node.output.shape, value, name="out")
+
+    return Compute((node.input(0), results), expression)
 
 
 def _call(function: str, *arguments: Expression) -> Expression:

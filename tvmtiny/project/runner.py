@@ -44,11 +44,14 @@ def run(
     Raises
     ------
     InputError
-        If there is no board, or its CPU lacks what the code was compiled for.
+        If there is no board, its CPU lacks what the code was compiled for, or there is no time.
     CapacityError, ToolMissingError, BuildError, DeviceError, InputDataError
         See `Platform`.
     """
     where = _board(artifact, board)
+    # The negation covers NaN.
+    if not timeout > 0:
+        raise InputError(f"a timeout of {timeout:g} s leaves no time to run; give more than 0")
     platform = platform_for(where)
     tell = progress or (lambda _: None)
     directory = Path(tempfile.mkdtemp(prefix="tvmtiny-project-"))

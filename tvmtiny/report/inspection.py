@@ -9,7 +9,8 @@ from tvmtiny.errors import InputError, OperatorProblem
 from tvmtiny.frontend.model import read_file
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import operator_problems, verify
-from tvmtiny.ops import Node, Tensor, find_operator
+from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.passes import eliminate_dead_channels
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Inspection:
         Why the model as a whole cannot be compiled; None where it can.
     macs, weights_bytes
         Sums over `nodes`.
+    live_macs
+        As many as remain without dead channels; `macs` where the model cannot be compiled.
     largest_activations_bytes
         The most bytes of inputs and outputs that one operator holds at once: no arena without
         in-place execution can be smaller.
@@ -76,6 +79,7 @@ class Inspection:
     outputs: tuple[TensorLine, ...]
     nodes: tuple[NodeLine, ...]
     macs: int
+    live_macs: int
     weights_bytes: int
     largest_activations_bytes: int
     problem: str | None
@@ -98,16 +102,19 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
     graph = read_graph(content, str(path))
     problems = operator_problems(graph)
     nodes = tuple(_node_line(node, problems) for node in graph.nodes)
+    problem = _problem(graph, str(path))
+    macs = sum(line.macs for line in nodes)
     return Inspection(
         str(path),
         len(content),
         tuple(_tensor_line(t) for t in graph.inputs),
         tuple(_tensor_line(t) for t in graph.outputs),
         nodes,
-        sum(line.macs for line in nodes),
+        macs,
+        macs if problem else _live_macs(graph),
         sum(line.weights_bytes for line in nodes),
         max((_activations(node) for node in graph.nodes), default=0),
-        _problem(graph, str(path)),
+        problem,
     )
 
 
@@ -117,6 +124,12 @@ def _problem(graph: Graph, path: str) -> str | None:
     except InputError as error:
         return str(error)
     return None
+
+
+def _live_macs(graph: Graph) -> int:
+    live = eliminate_dead_channels(graph, Oracle.LITERT).graph
+    operators = [(find_operator(node.operator), node) for node in live.nodes]
+    return sum(operator.macs(node) for operator, node in operators if operator)
 
 
 def _node_line(node: Node, problems: tuple[OperatorProblem, ...]) -> NodeLine:

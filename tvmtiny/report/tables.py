@@ -19,6 +19,9 @@ from tvmtiny.targets import Board
 #: Elements of an output that are shown in full.
 _SHOWN_ELEMENTS = 16
 
+#: Characters of a layer's name that are shown: converters join the names of all that they fused.
+_SHOWN_NAME = 28
+
 
 def board_table(boards: Iterable[Board]) -> Table:
     """All boards with their memory."""
@@ -43,7 +46,7 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
         nodes.add_row(
             str(n.index),
             n.operator,
-            Text(n.output),
+            Text(_short(n.output)),
             _shape(n.shape),
             n.dtype,
             f"{n.macs:,}" if n.macs else "",
@@ -51,9 +54,12 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
             Text("; ".join(n.problems), style="red"),
         )
     yield nodes
+    live = ""
+    if found.live_macs != found.macs:
+        live = f", {found.live_macs:,} without dead channels"
     yield _facts(
         ("model file", f"{found.model_bytes:,} bytes"),
-        ("MACs", f"{found.macs:,}"),
+        ("MACs", f"{found.macs:,}{live}"),
         ("weights", f"{found.weights_bytes:,} bytes"),
         ("largest operator", f"{found.largest_activations_bytes:,} bytes of activations"),
         ("can be compiled", "yes" if found.supported else f"no: {found.problem}"),
@@ -67,7 +73,7 @@ def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[Rende
         layers.add_row(
             str(layer.index),
             layer.operator,
-            Text(layer.name),
+            Text(_short(layer.name)),
             _shape(layer.shape),
             f"{layer.macs:,}" if layer.macs else "",
             f"{layer.constants_bytes:,}" if layer.constants_bytes else "",
@@ -114,7 +120,12 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         number = column in ("#", "MACs", "weights", "constants")
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=column in ("#", "operator"),
+        )
     return table
 
 
@@ -125,6 +136,10 @@ def _facts(*facts: tuple[str, str]) -> Table:
     for key, value in facts:
         table.add_row(Text(key), Text(value))
     return table
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _SHOWN_NAME else f"{name[: _SHOWN_NAME - 3]}..."
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -39,6 +39,34 @@ extern "C" {
 /* Called around each layer by the debug entry point; `data` is the layer's output, or NULL before it. */
 typedef void (*tvmtiny_layer_hook)(void *context, uint32_t layer, const void *data, uint32_t bytes);
 
+static inline int32_t TVMTINY_UNUSED tvmtiny_max(int32_t a, int32_t b)
+{
+  return a > b ? a : b;
+}
+
+/* Saturates to int8; compilers miss the instruction where they keep the bounds in registers. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_saturate(int32_t value)
+{
+#if defined(__ARM_FEATURE_SAT) && (defined(__GNUC__) || defined(__clang__))
+  int32_t saturated;
+  __asm__("ssat %0, #8, %1" : "=r"(saturated) : "r"(value) : "cc");
+  return saturated;
+#else
+  return value > 127 ? 127 : value < -128 ? -128 : value;
+#endif
+}
+
+/* a * b + c in this order: TVM would move a constant to the end, where it takes an addition. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_add(int32_t a, int32_t b, int32_t c)
+{
+  return a * b + c;
+}
+
+static inline float TVMTINY_UNUSED tvmtiny_maxf(float a, float b)
+{
+  return a > b ? a : b;
+}
+
 /* acc * multiplier * 2^(shift - 31), rounded twice: LiteRT's MultiplyByQuantizedMultiplier. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_requantize(int32_t acc, int32_t multiplier, int32_t shift)
 {
@@ -183,11 +211,15 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_softmax_exp(int32_t difference, int
 /* Zero bits above the leading one of the sum of a row's exponentials, which has 19 fractional bits. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_softmax_headroom(int32_t sum)
 {
+#if defined(__ARM_FEATURE_CLZ) && (defined(__GNUC__) || defined(__clang__))
+  return __builtin_clz((uint32_t)sum | 1u);
+#else
   int32_t zeros = 0;
   for (uint32_t bits = (uint32_t)sum; zeros < 31 && (bits & 0x80000000u) == 0u; bits <<= 1) {
     ++zeros;
   }
   return zeros;
+#endif
 }
 
 /* 1 / sum, 31 fractional bits, after the sum's leading one was shifted to 1. */

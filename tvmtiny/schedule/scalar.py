@@ -44,6 +44,12 @@ def schedule_scalar(function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tuple[t
 
 
 def _plain(schedule: Schedule, cpu: Cpu) -> str:
+    reduction = int(tirx.IterVar.CommReduce)
+    for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        kinds = [v.iter_type for v in schedule.get(block).iter_vars]
+        if reduction in kinds:
+            # Left inside, the initial value would be set under a condition in the innermost loop.
+            schedule.decompose_reduction(block, schedule.get_loops(block)[kinds.index(reduction)])
     return ""
 
 
@@ -52,8 +58,9 @@ def _convolution(schedule: Schedule, cpu: Cpu) -> str:
     batch, row, column, channel = schedule.get_loops(out)
     staged = _has(schedule, "pad")
     reads_one_pixel = not staged and _is_pointwise(schedule)
+    columns = _extent(schedule, column)
     pixels = schedule.fuse(row, column) if reads_one_pixel else column
-    tile = _tile(_extent(schedule, pixels), _extent(schedule, channel), cpu)
+    tile = _tile(_extent(schedule, pixels), columns, _extent(schedule, channel), cpu)
     pixel_tiles, pixel = schedule.split(pixels, [None, tile[0]])
     channel_tiles, lane = schedule.split(channel, [None, tile[1]])
     outer = [batch] if reads_one_pixel else [batch, row]
@@ -136,16 +143,21 @@ def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int) -> No
             schedule.unroll(loop)
 
 
-def _tile(pixels: int, channels: int, cpu: Cpu) -> tuple[int, int]:
+def _tile(pixels: int, columns: int, channels: int, cpu: Cpu) -> tuple[int, int]:
     """The tile with the fewest loads per product among those that divide both extents.
 
-    A tile of ``p`` pixels and ``c`` channels loads ``p + c`` operands for ``p * c`` products.
+    A tile of ``p`` pixels and ``c`` channels loads ``p + c`` operands for ``p * c`` products. It
+    is part of a row of `columns` pixels, or whole rows: TVM cannot place a stage at a tile that
+    starts and ends within rows.
     """
     limit = _ACCUMULATORS["thumb2" if "thumb2" in cpu.features else "thumb"]
     candidates = [
         (p, c)
         for p, c in product(range(1, limit + 1), repeat=2)
-        if p * c <= limit and pixels % p == 0 and channels % c == 0
+        if p * c <= limit
+        and pixels % p == 0
+        and channels % c == 0
+        and (p % columns == 0 or columns % p == 0)
     ]
     return min(candidates, key=lambda t: ((t[0] + t[1]) / (t[0] * t[1]), t[0]))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from tflite_builder import ModelBuilder
 
-from tests.tflite_builder import ModelBuilder
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Oracle, find_operator
 from tvmtiny.oracle import run_litert

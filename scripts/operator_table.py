@@ -1,0 +1,13 @@
+"""Write docs/operators.md; run it after an operator has been added or changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tvmtiny.report.operators import operator_page
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "operators.md"
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(operator_page(), encoding="utf-8")

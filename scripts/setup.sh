@@ -1,0 +1,152 @@
+# shellcheck shell=bash
+# Sourced by demo.sh and test.sh: `setup run` or `setup dev` installs what is missing.
+#
+# Programs come from apt (Debian 12, Ubuntu 24.04), Python packages go into .venv. Nothing is looked
+# up or downloaded where everything is there.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$root/.venv
+
+say() {
+    printf 'setup: %s\n' "$*" >&2
+}
+
+fail() {
+    say "$@"
+    exit 1
+}
+
+# setup run|dev: what the demonstration needs, or what the tests need as well.
+setup() {
+    local kind=$1
+    setup_programs "$kind"
+    setup_python "$kind"
+}
+
+setup_programs() {
+    local packages=()
+    command -v qemu-system-arm >/dev/null || packages+=(qemu-system-arm)
+    command -v arm-none-eabi-gcc >/dev/null || packages+=(gcc-arm-none-eabi)
+    # GCC answers with the bare name where the file is missing.
+    [[ $(arm-none-eabi-gcc -print-file-name=nano.specs 2>/dev/null) == /* ]] ||
+        packages+=(libnewlib-arm-none-eabi)
+    if [[ $1 == dev ]]; then
+        command -v gcc >/dev/null || packages+=(gcc libc6-dev)
+        command -v clang >/dev/null || packages+=(clang)
+    fi
+    if ! venv_python >/dev/null; then
+        local found version
+        found=$(find_python)
+        if [[ -z $found ]]; then
+            packages+=(python3 python3-venv)
+        elif ! has_venv "$found"; then
+            version=$("$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+            packages+=("python$version-venv")
+        fi
+    fi
+    if ((${#packages[@]})); then
+        apt_install "${packages[@]}"
+    fi
+}
+
+apt_install() {
+    local become=() log
+    if ! command -v apt-get >/dev/null; then
+        fail "there is no apt-get here; install what these Debian packages hold, then run this" \
+            "again: $*"
+    fi
+    if ((EUID != 0)); then
+        if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+            become=(sudo -n)
+        else
+            fail "these packages are missing; install them, then run this again:" \
+                "sudo apt-get update && sudo apt-get install $*"
+        fi
+    fi
+    log=$(mktemp)
+    say "installing $* with apt-get (some minutes) ..."
+    if ! {
+        "${become[@]}" apt-get update &&
+            "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes \
+                --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
+    } >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        fail "apt-get failed (the last lines are above, all of them in $log)"
+    fi
+    rm -f "$log"
+}
+
+# The path of a Python that tvmtiny runs on, or nothing; one that can make environments if there is.
+find_python() {
+    local name path first=
+    for name in python3 python3.13 python3.12 python3.11 python3.10 /usr/bin/python3; do
+        path=$(command -v "$name") || continue
+        is_recent "$path" || continue
+        if has_venv "$path"; then
+            printf '%s\n' "$path"
+            return
+        fi
+        # A package can add the module to the system's own Python, and to no other.
+        [[ $path == /usr/bin/* ]] && first=${first:-$path}
+    done
+    printf '%s\n' "$first"
+}
+
+is_recent() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
+has_venv() {
+    "$1" -c 'import ensurepip, venv' 2>/dev/null
+}
+
+# The version of the environment's Python; fails where there is no whole environment. One holds
+# absolute paths, so that a clone that moved needs a new one.
+venv_python() {
+    [[ -x $venv/bin/python && ! -e $venv/.unfinished ]] &&
+        grep -qF "$venv" "$venv/bin/activate" 2>/dev/null &&
+        "$venv/bin/python" -V 2>/dev/null
+}
+
+# What the environment depends on.
+stamp_of() {
+    { cat "$root/pyproject.toml" && printf '%s\n' "$1"; } | sha256sum
+}
+
+setup_python() {
+    local kind=$1 version wanted python extra=
+    if version=$(venv_python); then
+        wanted=$(stamp_of "$version")
+        if [[ $(cat "$venv/.stamp-$kind" 2>/dev/null) == "$wanted" ]]; then
+            return
+        fi
+    fi
+    if ! { [[ -n $version ]] && is_recent "$venv/bin/python" &&
+        "$venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
+        python=$(find_python)
+        [[ -n $python ]] || fail "Python 3.10 or newer is needed, and there is none"
+        say "making a virtual environment in .venv with $("$python" -V) ..."
+        rm -rf "$venv"
+        mkdir "$venv"
+        touch "$venv/.unfinished"
+        "$python" -m venv "$venv" >&2 ||
+            fail "$python cannot make a virtual environment (see above)"
+    fi
+    [[ $kind == dev ]] && extra='[dev]'
+    say "installing Python packages into .venv (a minute or two) ..."
+    # An interrupted installation may leave broken packages: the next run then starts afresh.
+    touch "$venv/.unfinished"
+    if ! (cd "$root" && "$venv/bin/python" -m pip install --disable-pip-version-check \
+        --editable ".$extra") >"$venv/pip.log" 2>&1; then
+        grep -E '^(ERROR|error|WARNING: Retrying)' "$venv/pip.log" | tail -n 5 >&2
+        fail "pip could not install tvmtiny$extra (its whole output is in .venv/pip.log);" \
+            "mend what it complains about, then run this again"
+    fi
+    rm "$venv/.unfinished"
+    wanted=$(stamp_of "$("$venv/bin/python" -V)")
+    printf '%s\n' "$wanted" >"$venv/.stamp-$kind"
+    # The tests need all that the demonstration needs.
+    if [[ $kind == dev ]]; then
+        printf '%s\n' "$wanted" >"$venv/.stamp-run"
+    fi
+}

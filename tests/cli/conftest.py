@@ -1,0 +1,81 @@
+"""Running the command line, in this process or as a program of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("tvmtiny")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The only thing on stdout, of a command that succeeded."""
+        assert self.code == 0, self.err
+        value = json.loads(self.out)
+        assert isinstance(value, dict)
+        return value
+
+    def error(self, code: int) -> str:
+        """The message of a command that failed with `code`: one line, the last one on stderr.
+
+        A list of operators may follow it, indented.
+        """
+        assert self.code == code, (self.code, self.err)
+        assert "Traceback" not in self.err
+        assert self.out == ""
+        lines = [line for line in self.err.splitlines() if not line.endswith(" ...")]
+        assert lines and lines[0].startswith("tvmtiny: "), self.err
+        assert all(line.startswith("  operator ") for line in lines[1:]), self.err
+        return "\n".join(lines)
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run ``tvmtiny`` in this process."""
+    from tvmtiny.cli.main import main
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        caught = capsys.readouterr()
+        return Outcome(int(ended.value.code or 0), caught.out, caught.err)
+
+    return run
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Command:
+    """Run ``tvmtiny`` as a program."""
+
+    def run(*arguments: object, **environment: str) -> Outcome:
+        done = subprocess.run(
+            [PROGRAM, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run

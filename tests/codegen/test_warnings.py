@@ -1,0 +1,55 @@
+"""Generated C compiles without a warning, for the host and for each kind of core."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from host_runner import WARNINGS, compiler_or_skip, run_command, write_files
+
+import tvmtiny
+from tests.ops.three_ways import operator_cases
+from tvmtiny import models
+from tvmtiny.ops import operators
+
+_OPERATORS = [operator.name for operator in operators()]
+
+
+@cache
+def _model(name: str) -> tvmtiny.Model:
+    if name in models.names():
+        return tvmtiny.load(models.path(name))
+    return operator_cases(name).load()
+
+
+def _assert_clean(name: str, cpu: str, command: list[str], folder: Path) -> None:
+    sources = write_files(tvmtiny.compile(_model(name), cpu), folder)
+    for layers in ((), ("-DTVMTINY_LAYERS",)):
+        run_command([*command, *WARNINGS, *layers, "-fsyntax-only", *sources], folder)
+    run_command([*command, *WARNINGS, "-O2", "-DTVMTINY_LAYERS", "-c", *sources], folder)
+
+
+@pytest.mark.parametrize("name", [*models.names(), *_OPERATORS])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_host(compiler: str, name: str, tmp_path: Path) -> None:
+    _assert_clean(name, "cortex-m4", [compiler_or_skip(compiler)], tmp_path)
+
+
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m33"])
+def test_core(cpu: str, name: str, tmp_path: Path) -> None:
+    compiler = compiler_or_skip("arm-none-eabi-gcc")
+    flags = tvmtiny.resolve(cpu).cpu.flags
+    _assert_clean(name, cpu, [compiler, *flags, "-ffreestanding"], tmp_path)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_header_in_cpp(name: str, tmp_path: Path) -> None:
+    """The header is C++, too, and complete in itself."""
+    compiler = compiler_or_skip("g++")
+    write_files(tvmtiny.compile(_model(name), "cortex-m4"), tmp_path)
+    (tmp_path / "main.cpp").write_text(
+        f'#include "{name}.h"\n#include "{name}.h"\nint main() {{ return 0; }}\n'
+    )
+    run_command([compiler, "-std=c++11", "-Wall", "-Wextra", "-Werror", "main.cpp"], tmp_path)

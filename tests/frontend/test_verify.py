@@ -1,0 +1,248 @@
+"""What is refused before a model is imported, and odd models that are none the worse for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from host_runner import run_on_host
+from tflite_builder import ModelBuilder
+
+import tvmtiny
+from tvmtiny.errors import (
+    DynamicRangeModelError,
+    DynamicShapeError,
+    InputError,
+    ModelFormatError,
+    UnsupportedModelError,
+)
+from tvmtiny.oracle import run_litert
+
+PROBABILITY = {"scale": 1 / 256, "zero_point": -128}
+
+
+def logistic(names: tuple[str, str] = ("x", "y"), **output: Any) -> ModelBuilder:
+    """Input 0, output 1."""
+    b = ModelBuilder()
+    b.input(names[0], (1, 4), scale=0.05)
+    b.tensor(names[1], (1, 4), **(output or PROBABILITY))
+    b.op("LOGISTIC", [0], [1])
+    return b
+
+
+def assert_right_on_host(content: bytes, directory: Path) -> None:
+    model = tvmtiny.load(content, name="odd")
+    artifact = tvmtiny.compile(model, "cortex-m4")
+    inputs = tvmtiny.make_inputs("random:1", artifact.inputs)
+    (result,) = run_on_host(artifact, [inputs], directory)
+    expected = run_litert(content, inputs)
+    for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+        np.testing.assert_array_equal(output.data, expected[tensor.index])
+
+
+def test_an_open_batch_in_the_signature_is_allowed(tmp_path: Path) -> None:
+    b = logistic()
+    for tensor in b._tensors:
+        tensor.shapeSignature = [-1, 4]
+    assert_right_on_host(b.build([1]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "signature", "text"),
+    [
+        ((1, 4), (1, -1), "1x?"),
+        ((1, 4), (-1, -1), "?x?"),
+        ((-1, 4), None, "?x4"),
+        ((1, 0), None, "1x0"),
+    ],
+)
+def test_dynamic_shapes(shape: tuple[int, ...], signature: tuple[int, ...], text: str) -> None:
+    b = logistic()
+    b._tensors[0].shape = list(shape)
+    b._tensors[0].shapeSignature = signature
+    with pytest.raises(DynamicShapeError) as raised:
+        tvmtiny.load(b.build([1]))
+    assert raised.value.tensor == "x"
+    assert text in str(raised.value)
+
+
+def test_all_problems_are_listed_in_order() -> None:
+    b = logistic(scale=0.1)
+    tanh = b.tensor("tanh", (1, 4), scale=1 / 128)
+    b.op("TANH", [1], [tanh])
+    b.op("CUSTOM", [tanh], [b.tensor("custom", (1, 4), scale=1.0)])
+    b._codes[-1].customCode = "Mine"
+    with pytest.raises(UnsupportedModelError) as raised:
+        tvmtiny.load(b.build([tanh + 1]))
+    problems = raised.value.problems
+    assert [(p.index, p.operator, p.tensor) for p in problems] == [
+        (0, "LOGISTIC", "y"),
+        (1, "TANH", "tanh"),
+        (2, "CUSTOM:Mine", "custom"),
+    ]
+    assert "256" in str(problems[0])
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        {"scale": 0.0},
+        {"scale": -1.0},
+        {"scale": float("inf")},
+        {"scale": float("nan")},
+        {"scale": 1.0, "zero_point": 128},
+        {"scales": [1.0, 2.0, 3.0, 4.0], "axis": 1},
+        {"scale": None},
+    ],
+    ids=str,
+)
+def test_unusable_quantization_of_an_activation(quantization: dict[str, Any]) -> None:
+    b = ModelBuilder()
+    x = b.input("x", (1, 4), **quantization)
+    y = b.tensor("y", (1, 4), **PROBABILITY)
+    b.op("LOGISTIC", [x], [y])
+    with pytest.raises(UnsupportedModelError, match="int8 tensor x has no usable scale"):
+        tvmtiny.load(b.build([y]))
+
+
+def test_other_dtypes() -> None:
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 4), "int16", scale=0.1), b.tensor("y", (1, 4), "int16", scale=0.1)
+    b.op("LOGISTIC", [x], [y])
+    with pytest.raises(UnsupportedModelError, match="tensor x is int16; allowed: int8 or float32"):
+        tvmtiny.load(b.build([y]))
+
+
+def test_dynamic_range_comes_before_its_consequences() -> None:
+    b = ModelBuilder()
+    x = b.input("x", (1, 8), "float32")
+    w = b.constant("w", np.ones((4, 8), np.int8), scale=0.5)
+    y, z = b.tensor("y", (1, 4), "float32"), b.tensor("z", (1, 4), "float32")
+    b.op("FULLY_CONNECTED", [x, w, None], [y], {}, version=3)
+    b.op("TANH", [y], [z])
+    with pytest.raises(DynamicRangeModelError) as raised:
+        tvmtiny.load(b.build([z]))
+    assert (raised.value.operator, raised.value.tensor) == ("FULLY_CONNECTED", "w")
+
+
+def conv(change: Callable[[Any], None]) -> bytes:
+    b = ModelBuilder()
+    x = b.input("x", (1, 4, 4, 2), scale=0.1)
+    w = b.constant("w", np.ones((3, 1, 1, 2), np.int8), scale=0.1)
+    bias = b.constant("bias", np.zeros(3, np.int32))
+    y = b.tensor("y", (1, 4, 4, 3), scale=0.1)
+    options = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
+    b.op("CONV_2D", [x, w, bias], [y], options, version=3)
+    change(b)
+    return b.build([y])
+
+
+def set_field(kind: str, index: int, name: str, value: Any) -> Callable[[Any], None]:
+    return lambda b: setattr(getattr(b, f"_{kind}")[index], name, value)
+
+
+ODD_NODES = {
+    "no inputs": set_field("operators", 0, "inputs", []),
+    "no weights": set_field("operators", 0, "inputs", [0]),
+    "absent weights": set_field("operators", 0, "inputs", [0, -1, -1]),
+    "absent input": set_field("operators", 0, "inputs", [-1, 1, 2]),
+    "no options": set_field("operators", 0, "builtinOptions", None),
+    "scalar input": set_field("tensors", 0, "shape", []),
+    "flat output": set_field("tensors", 3, "shape", [48]),
+    "other output": set_field("tensors", 3, "shape", [1, 4, 4, 5]),
+    "other batch": set_field("tensors", 3, "shape", [2, 4, 4, 3]),
+    "flat weights": set_field("tensors", 1, "shape", [3, 2]),
+}
+
+
+@pytest.mark.parametrize("change", ODD_NODES.values(), ids=ODD_NODES.keys())
+def test_odd_nodes_are_refused(change: Callable[[Any], None]) -> None:
+    with pytest.raises(InputError):
+        tvmtiny.load(conv(change))
+
+
+def test_a_tensor_that_is_read_before_it_is_written() -> None:
+    b = logistic()
+    hidden = b.tensor("hidden", (1, 4), scale=1.0)
+    b.op("LOGISTIC", [hidden], [b.tensor("z", (1, 4), **PROBABILITY)])
+    with pytest.raises(ModelFormatError, match="reads tensor hidden before anything writes it"):
+        tvmtiny.load(b.build([1]))
+
+
+def test_an_output_that_nothing_writes() -> None:
+    b = logistic()
+    b.tensor("nothing", (1, 4), scale=1.0)
+    with pytest.raises(ModelFormatError, match="nothing writes the output nothing"):
+        tvmtiny.load(b.build([2]))
+
+
+def test_two_inputs_of_one_name() -> None:
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 4), scale=0.1), b.input("x", (1, 4), scale=0.1)
+    z = b.tensor("z", (1, 4), scale=0.1)
+    b.op("ADD", [x, y], [z], {})
+    with pytest.raises(ModelFormatError, match="two inputs have the same name"):
+        tvmtiny.load(b.build([z]))
+
+
+def sum_of_inputs() -> ModelBuilder:
+    """Inputs 0 and 1, output 2; one input counts twice as much as the other."""
+    b = ModelBuilder()
+    b.input("x", (1, 4), scale=0.1)
+    b.input("y", (1, 4), scale=0.2)
+    b.tensor("sum", (1, 4), scale=0.2)
+    b.op("ADD", [0, 1], [2], {})
+    return b
+
+
+def test_two_empty_names_of_inputs() -> None:
+    b = sum_of_inputs()
+    b._tensors[0].name = b._tensors[1].name = ""
+    with pytest.raises(ModelFormatError, match="several inputs have an empty name"):
+        tvmtiny.load(b.build([2]))
+
+
+def test_two_inputs_without_names(tmp_path: Path) -> None:
+    b = sum_of_inputs()
+    b._tensors[0].name = b._tensors[1].name = None
+    assert_right_on_host(b.build([2]), tmp_path)
+
+
+@pytest.mark.parametrize("outputs", [[2], [1, 2], [2, 1]])
+@pytest.mark.parametrize("names", [("x", "x"), ("x", "y"), ("", "")])
+def test_tensors_of_one_name(names: tuple[str, str], outputs: list[int], tmp_path: Path) -> None:
+    b = logistic(names)
+    again = b.tensor(names[1], (1, 4), **PROBABILITY)
+    b.op("LOGISTIC", [1], [again])
+    assert_right_on_host(b.build(outputs), tmp_path)
+
+
+def test_tensors_without_names(tmp_path: Path) -> None:
+    b = logistic()
+    for tensor in b._tensors:
+        tensor.name = None
+    assert_right_on_host(b.build([1]), tmp_path)
+
+
+def test_tensors_that_nothing_uses_may_be_anything(tmp_path: Path) -> None:
+    b = logistic()
+    b.tensor("open", (-1, 4), "string")
+    b.tensor("odd", (1, 4), scale=float("nan"))
+    assert_right_on_host(b.build([1]), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["keras", "", "LITERT "])
+def test_unknown_oracle(name: str) -> None:
+    with pytest.raises(InputError, match="litert, tflm"):
+        tvmtiny.load(logistic().build([1]), oracle=name)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("kws_int8", "kws_int8"), ("My Model (2).v1", "my_model_2_v1"), ("1st", "m1st"), ("é", "m")],
+)
+def test_names_become_c_identifiers(given: str, expected: str) -> None:
+    assert tvmtiny.load(logistic().build([1]), name=given).name == expected

@@ -1,0 +1,299 @@
+"""Compiles an artifact's C for the host, with sanitizers, and runs it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pytest
+
+from tvmtiny.codegen import Artifact
+from tvmtiny.project import OutputTensor
+from tvmtiny.project.tensors import pack_inputs, split_tensors
+
+WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+_TIMEOUT = 300.0
+
+_MAIN = """\
+#include "{{ name }}.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+void __asan_poison_memory_region(void const volatile *address, size_t size);
+void __asan_unpoison_memory_region(void const volatile *address, size_t size);
+#else
+static void __asan_poison_memory_region(void const volatile *address, size_t size)
+{
+  (void)address;
+  (void)size;
+}
+static void __asan_unpoison_memory_region(void const volatile *address, size_t size)
+{
+  (void)address;
+  (void)size;
+}
+#endif
+
+struct range {
+  uint32_t layer, offset, bytes;
+};
+
+/* What each layer may touch in the arena; everything is allowed where the table is empty. */
+static const struct range allowed[] = {
+{% for layer, offset, bytes in allowed %}
+  { {{ layer }}u, {{ offset }}u, {{ bytes }}u },
+{% endfor %}
+  { {{ layers }}u, 0u, 0u },
+};
+static uint8_t *arena;
+static FILE *layers_file;
+
+static void layer_begins(void *context, uint32_t layer, const void *data, uint32_t bytes)
+{
+  (void)context;
+  (void)data;
+  (void)bytes;
+  if (sizeof(allowed) / sizeof(allowed[0]) == 1u) {
+    return;
+  }
+  __asan_poison_memory_region(arena, {{ arena_bytes }}u);
+  for (uint32_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); ++i) {
+    if (allowed[i].layer == layer) {
+      __asan_unpoison_memory_region(arena + allowed[i].offset, allowed[i].bytes);
+    }
+  }
+}
+
+static void layer_ends(void *context, uint32_t layer, const void *data, uint32_t bytes)
+{
+  (void)context;
+  (void)layer;
+  __asan_unpoison_memory_region(arena, {{ arena_bytes }}u);
+  if (fwrite(data, 1, bytes, layers_file) != bytes) {
+    exit(3);
+  }
+}
+
+static void read_inputs(const uint8_t *from)
+{
+{% for t in inputs %}
+  memcpy(arena + {{ t.offset }}, from + {{ t.start }}, {{ t.bytes }}u);
+{% endfor %}
+}
+
+int main(void)
+{
+  struct tvmtiny_{{ name }}_inputs inputs;
+  struct tvmtiny_{{ name }}_outputs outputs;
+  static uint8_t data[{{ input_bytes }}u + 1u];
+  FILE *const input_file = fopen("input.bin", "rb");
+  FILE *const output_file = fopen("output.bin", "wb");
+  layers_file = fopen("layers.bin", "wb");
+  if (input_file == NULL || output_file == NULL || layers_file == NULL) {
+    return 4;
+  }
+  tvmtiny_{{ name }}_bind(&inputs, &outputs);
+  arena = (uint8_t *)(uintptr_t)inputs.{{ inputs[0].c_name }} - {{ inputs[0].offset }};
+  for (int32_t set = 0; set < {{ sets }}; ++set) {
+    if (fread(data, 1, {{ input_bytes }}u, input_file) != {{ input_bytes }}u) {
+      return 5;
+    }
+    read_inputs(data);
+    if (tvmtiny_{{ name }}_run_layers(&inputs, &outputs, layer_begins, layer_ends, NULL) != TVMTINY_OK) {
+      return 6;
+    }
+    read_inputs(data);
+    if (tvmtiny_{{ name }}_run(&inputs, &outputs) != TVMTINY_OK) {
+      return 7;
+    }
+    {% for t in outputs %}
+    if (fwrite(outputs.{{ t.c_name }}, 1, {{ t.bytes }}u, output_file) != {{ t.bytes }}u) {
+      return 8;
+    }
+    {% endfor %}
+  }
+  return fclose(output_file) == 0 && fclose(layers_file) == 0 ? 0 : 9;
+}
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class HostResult:
+    """What one run gave; the same attributes as a `tvmtiny.RunResult` as far as `check` needs.
+
+    Attributes
+    ----------
+    layers
+        The output of each layer.
+    outputs
+        The outputs of a second inference.
+    """
+
+    layers: tuple[np.ndarray, ...]
+    outputs: tuple[OutputTensor, ...]
+
+
+def compiler_or_skip(name: str) -> str:
+    """The path of a compiler; skips the test where it is missing."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def run_command(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str] = {}
+) -> str:
+    """Run a command that must succeed, and return what it printed."""
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT,
+        check=False,
+    )
+    if done.returncode:
+        output = (done.stdout + done.stderr)[:6000]
+        pytest.fail(f"{' '.join(command)} gave {done.returncode}:\n{output}", pytrace=False)
+    return done.stdout
+
+
+def write_files(artifact: Artifact, directory: Path) -> list[str]:
+    """Write the generated files, and return the names of those to compile."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in artifact.files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    return [name for name in artifact.files if name.endswith(".c")]
+
+
+def build_program(
+    main: str,
+    artifacts: Iterable[Artifact],
+    directory: Path,
+    compiler: str = "gcc",
+    flags: Sequence[str] = SANITIZERS,
+) -> Path:
+    """Compile `main` with the C of `artifacts`, without warnings."""
+    path = compiler_or_skip(compiler)
+    sources = [source for a in artifacts for source in write_files(a, directory)]
+    (directory / "main.c").write_text(main, encoding="utf-8")
+    command = [path, *WARNINGS, *flags, "-DTVMTINY_LAYERS", *sources, "main.c", "-o", "program"]
+    run_command(command, directory)
+    return directory / "program"
+
+
+def run_program(program: Path) -> str:
+    """Run a program in its directory, and return what it printed."""
+    return run_command([str(program)], program.parent, {"ASAN_OPTIONS": "detect_leaks=0"})
+
+
+def run_on_host(
+    artifact: Artifact,
+    input_sets: Sequence[Sequence[np.ndarray]],
+    directory: Path,
+    compiler: str = "gcc",
+    flags: Sequence[str] = SANITIZERS,
+) -> list[HostResult]:
+    """Compile an artifact under sanitizers and run it on each set of inputs.
+
+    While a layer runs, all of the arena but its inputs, output and workspaces is poisoned, so that
+    a kernel that strays into a neighbour's memory is caught.
+
+    Parameters
+    ----------
+    artifact
+        With at least one input.
+    directory
+        Where to work.
+    """
+    main = _render(artifact, len(input_sets))
+    program = build_program(main, [artifact], directory, compiler, flags)
+    (directory / "input.bin").write_bytes(
+        b"".join(pack_inputs(artifact.inputs, inputs) for inputs in input_sets)
+    )
+    run_program(program)
+    layers = _split((directory / "layers.bin").read_bytes(), len(input_sets))
+    outputs = _split((directory / "output.bin").read_bytes(), len(input_sets))
+    return [
+        HostResult(
+            split_tensors(layer_data, artifact.layers, "layer outputs"),
+            tuple(
+                OutputTensor(t.name, t.dtype, t.shape, data)
+                for t, data in zip(
+                    artifact.outputs,
+                    split_tensors(output_data, artifact.outputs, "outputs"),
+                    strict=True,
+                )
+            ),
+        )
+        for layer_data, output_data in zip(layers, outputs, strict=True)
+    ]
+
+
+def _split(data: bytes, count: int) -> list[bytes]:
+    size = len(data) // count
+    assert len(data) == size * count
+    return [data[i * size : (i + 1) * size] for i in range(count)]
+
+
+def _render(artifact: Artifact, sets: int) -> str:
+    inputs, start = [], 0
+    for tensor in artifact.inputs:
+        inputs.append({**vars(tensor), "start": start})
+        start += tensor.bytes
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    return environment.from_string(_MAIN).render(
+        name=artifact.name,
+        arena_bytes=artifact.arena_bytes,
+        inputs=inputs,
+        input_bytes=start,
+        outputs=artifact.outputs,
+        layers=len(artifact.layers),
+        allowed=_allowed(artifact),
+        sets=sets,
+    )
+
+
+def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
+    """Layer, offset and bytes of everything in the arena that a layer may touch."""
+    layers = {layer.tensor: layer for layer in artifact.layers}
+    slots = {
+        tensor.index: info.offset
+        for tensor, info in zip(artifact.graph.inputs, artifact.inputs, strict=True)
+    }
+    ranges = []
+    for node in artifact.graph.nodes:
+        sources = [t for t in node.inputs if t is not None and t.index in slots]
+        layer = layers.get(node.output.index)
+        if layer is None:
+            # A reshape has no code: its output lies where its input does.
+            slots.update((node.output.index, slots[t.index]) for t in sources[:1])
+            continue
+        slots[node.output.index] = layer.offset
+        ranges += [(layer.index, slots[t.index], t.nbytes) for t in (*sources, node.output)]
+        workspaces = [
+            offset
+            for name, offset in artifact.plan.offsets.items()
+            if name.startswith(f"workspace.{layer.index}.")
+        ]
+        # Only their total size is known.
+        ranges += [(layer.index, offset, layer.workspace_bytes) for offset in workspaces]
+    return ranges

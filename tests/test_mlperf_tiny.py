@@ -1,0 +1,80 @@
+"""The MLPerf Tiny models on emulated boards: every layer equal to LiteRT's reference kernels."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu
+
+import tvmtiny
+from tvmtiny.project import platform_for
+
+pytestmark = needs_mlperf_tiny
+
+#: Instructions of one inference with TFLM's reference kernels on mps2-an386, second inference,
+#: ramp input, compiled with arm-none-eabi-gcc 12.2.
+TFLM_REFERENCE = {
+    "kws": 43_040_000,
+    "vww": 100_241_320,
+    "ic": 107_406_240,
+    "ad": 1_952_520,
+    "sww": 8_286_520,
+}
+FLOAT_MODELS = ("vww", "ic", "ad")
+#: What the float models may differ by, relative to the largest magnitude of a layer.
+FLOAT_TOLERANCE = 1e-4
+
+
+@cache
+def load(name: str) -> tvmtiny.Model:
+    return tvmtiny.load(MLPERF_TINY / f"{name}.tflite")
+
+
+def run_and_check(
+    name: str, board_name: str, kinds: list[str], directory: Path
+) -> list[tuple[tvmtiny.RunResult, tvmtiny.CheckResult]]:
+    """Build firmware once, run it on each kind of input."""
+    model, board = load(name), tvmtiny.boards()[board_name]
+    artifact = tvmtiny.compile(model, board_name)
+    platform = platform_for(board)
+    firmware = platform.build(platform.generate(artifact, board, directory))
+    found = []
+    for kind in kinds:
+        inputs = tvmtiny.make_inputs(kind, artifact.inputs)
+        result = platform.run(firmware, inputs, timeout=300)
+        found.append((result, tvmtiny.check(model, artifact, result, inputs)))
+    return found
+
+
+def assert_exact(checked: tvmtiny.CheckResult) -> None:
+    assert checked.mismatched_bytes == 0, checked
+    assert checked.max_abs_diff == 0
+    assert checked.layers_exact == checked.layers_compared > 0
+
+
+@on_qemu
+@pytest.mark.parametrize("name", TFLM_REFERENCE)
+def test_int8_on_cortex_m4(name: str, tmp_path: Path) -> None:
+    kinds = ["ramp", *(f"random:{seed}" for seed in range(1, 6))]
+    found = run_and_check(f"{name}_int8", "mps2-an386", kinds, tmp_path)
+    for _, checked in found:
+        assert_exact(checked)
+    assert found[0][0].instructions < TFLM_REFERENCE[name]
+
+
+@on_qemu
+@pytest.mark.parametrize("board", ["mps2-an385", "mps2-an500", "mps2-an505", "mps3-an547"])
+def test_keyword_spotting_on_other_boards(board: str, tmp_path: Path) -> None:
+    for _, checked in run_and_check("kws_int8", board, ["ramp", "random:1"], tmp_path):
+        assert_exact(checked)
+
+
+@on_qemu
+@pytest.mark.parametrize("name", FLOAT_MODELS)
+def test_float(name: str, tmp_path: Path) -> None:
+    ((_, checked),) = run_and_check(f"{name}_float", "mps2-an386", ["ramp"], tmp_path)
+    assert checked.mismatched_bytes == 0, checked
+    assert checked.max_relative_diff < FLOAT_TOLERANCE
+    assert checked.layers_exact == checked.layers_compared > 0

@@ -1,0 +1,86 @@
+"""``tvmtiny bench``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import (
+    DeadChannelsOption,
+    JsonOption,
+    OracleOption,
+    console,
+    model_path,
+    print_json,
+    progress,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("bench")(bench)
+
+
+def bench(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help=".tflite files, or names of shipped models."),
+    ],
+    boards: Annotated[
+        list[str],
+        typer.Option("--board", "-b", help="A board; may be given several times."),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--input", "-i", help="ramp, zeros, random:SEED, FILE.npy or FILE.npz", metavar="DATA"
+        ),
+    ] = "ramp",
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare every layer with LiteRT's reference kernels.")
+    ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate/--no-estimate", help="Estimate cycles, which takes most time."),
+    ] = True,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", help="What an earlier bench --json printed.", metavar="FILE"),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
+    oracle: OracleOption = "litert",
+    dead_channels: DeadChannelsOption = True,
+    json: JsonOption = False,
+) -> None:
+    """Run all models on all boards, and compare with other engines.
+
+    Example: tvmtiny bench kws_int8.tflite ad_int8.tflite --board mps2-an386 --board mps2-an385
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM")
+        from tvmtiny.report.bench import BenchOptions, bench_summary, read_earlier
+        from tvmtiny.report.bench import bench as run_bench
+        from tvmtiny.targets import find_board
+
+        found = [find_board(name) for name in boards]
+        earlier = None if compare is None else read_earlier(compare)
+        options = BenchOptions(
+            inputs=data,
+            check=check,
+            estimate=estimate,
+            timeout=timeout,
+            oracle=oracle,
+            compile={"dead_channels": dead_channels},
+        )
+        results = run_bench([model_path(model) for model in models], found, options, tell)
+    if json:
+        print_json(bench_summary(results, earlier))
+    else:
+        from tvmtiny.report.profile_tables import bench_tables
+
+        for table in bench_tables(results, earlier):
+            console().print(table)
+    for result in results:
+        if result.error is not None:
+            raise result.error

@@ -1,0 +1,36 @@
+"""Running a graph with the operators' numpy references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tvmtiny.frontend.reader import Graph
+from tvmtiny.ops import Oracle, find_operator
+
+
+def evaluate(graph: Graph, inputs: Sequence[np.ndarray], oracle: Oracle) -> dict[int, np.ndarray]:
+    """Compute every tensor of a verified graph.
+
+    Parameters
+    ----------
+    inputs
+        One array for each input, of its shape and dtype.
+    oracle
+        Whose rounding is followed.
+
+    Returns
+    -------
+    dict[int, np.ndarray]
+        By TFLite's tensor index, constants included.
+    """
+    values = {t.index: t.data for t in graph.tensors if t.data is not None}
+    values.update(zip((t.index for t in graph.inputs), inputs, strict=True))
+    for node in graph.nodes:
+        operator = find_operator(node.operator)
+        assert operator is not None
+        present = [values[t.index] for t in node.inputs if t is not None]
+        results = operator.reference(node, present, oracle)
+        values.update(zip((t.index for t in node.outputs), results, strict=True))
+    return values

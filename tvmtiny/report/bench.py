@@ -1,0 +1,236 @@
+"""Several models on several boards: one line of figures each, beside those of other engines."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tvmtiny
+from tvmtiny.errors import InputDataError, TvmtinyError
+from tvmtiny.project import FlashSizes, platform_for
+from tvmtiny.report.firmware import built_firmware
+from tvmtiny.report.peers import PeerFigures, measured, peers_of
+from tvmtiny.report.profile import DEFAULT_TIMEOUT, profilable_boards, profile_firmware
+from tvmtiny.targets import Board, Target
+
+if TYPE_CHECKING:
+    import os
+
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.frontend import Model
+
+__all__ = ["BenchOptions", "BenchResult", "Figures", "bench", "bench_summary", "read_earlier"]
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """How the models are compiled and run.
+
+    Attributes
+    ----------
+    inputs
+        See `tvmtiny.make_inputs`.
+    check
+        Compare every layer with the oracle.
+    estimate
+        Execute in Unicorn too, for cycles.
+    timeout
+        Limit of each run, in seconds of host time.
+    oracle
+        See `tvmtiny.load`.
+    compile
+        Keyword arguments of `tvmtiny.compile`.
+    """
+
+    inputs: str = "ramp"
+    check: bool = False
+    estimate: bool = True
+    timeout: float = DEFAULT_TIMEOUT
+    oracle: str = "litert"
+    compile: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one model needs on one board.
+
+    Attributes
+    ----------
+    macs
+        Multiply-accumulate operations of one inference.
+    instructions
+        Of one inference, QEMU's count.
+    estimated_cycles
+        None where they were not asked for, or the board cannot be profiled.
+    instructions_per_mac, cycles_per_mac
+        None without multiplications; the second is estimated.
+    arena_bytes, static_ram_bytes, stack_bytes, flash
+        See `tvmtiny.project.RunResult`.
+    exact
+        Whether every layer equals the oracle's; None where it was not compared.
+    """
+
+    macs: int
+    instructions: int
+    estimated_cycles: int | None
+    instructions_per_mac: float | None
+    cycles_per_mac: float | None
+    arena_bytes: int
+    static_ram_bytes: int
+    stack_bytes: int
+    flash: FlashSizes
+    exact: bool | None
+
+
+@dataclass(frozen=True, eq=False)
+class BenchResult:
+    """One model on one board.
+
+    Attributes
+    ----------
+    figures
+        None where it failed.
+    error
+        Why it failed, or that results differ; None where all is well.
+    peers
+        Other engines, fewest instructions first.
+    """
+
+    model: str
+    board: str
+    cpu: str
+    figures: Figures | None
+    error: TvmtinyError | None
+    peers: tuple[PeerFigures, ...]
+
+
+def bench(
+    models: Sequence[str | os.PathLike[str]],
+    boards: Sequence[Board],
+    options: BenchOptions | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[BenchResult, ...]:
+    """Run every model on every board.
+
+    Parameters
+    ----------
+    models
+        Paths of .tflite files.
+    boards
+        At least one.
+    progress
+        Called with a few words before each step.
+
+    Returns
+    -------
+    tuple of BenchResult
+        By model, then by board. What fails with one of tvmtiny's errors is a result, so that the
+        others are measured all the same.
+    """
+    options = options or BenchOptions()
+    tell = progress or (lambda _: None)
+    results = []
+    for path, board in itertools.product(models, boards):
+        name = Path(path).stem
+        tell(f"{name} on {board.name}")
+        figures, error = None, None
+        try:
+            figures, error = _measure(path, board, options)
+        except TvmtinyError as failure:
+            error = failure
+        peers = peers_of(name, board.cpu.name)
+        results.append(BenchResult(name, board.name, board.cpu.name, figures, error, peers))
+    return tuple(results)
+
+
+def _measure(
+    path: str | os.PathLike[str], board: Board, options: BenchOptions
+) -> tuple[Figures, TvmtinyError | None]:
+    model = tvmtiny.load(path, oracle=options.oracle)
+    artifact = tvmtiny.compile(model, Target(board.cpu, board), **(options.compile or {}))
+    inputs = tvmtiny.make_inputs(options.inputs, artifact.inputs)
+    with built_firmware(artifact, board) as firmware:
+        result = platform_for(board).run(firmware, inputs, options.timeout)
+        cycles = None
+        if options.estimate and board.name in profilable_boards():
+            found = profile_firmware(firmware, inputs, options.timeout, result)
+            cycles = found.total.estimated_cycles
+    error = _difference(model, artifact, result, inputs) if options.check else None
+    macs = artifact.macs
+    figures = Figures(
+        macs,
+        result.instructions,
+        cycles,
+        result.instructions / macs if macs else None,
+        cycles / macs if macs and cycles is not None else None,
+        result.arena_bytes,
+        result.static_ram_bytes,
+        result.stack_bytes,
+        result.flash,
+        error is None if options.check else None,
+    )
+    return figures, error
+
+
+def _difference(
+    model: Model, artifact: Artifact, result: tvmtiny.RunResult, inputs: Sequence[Any]
+) -> TvmtinyError | None:
+    checked = tvmtiny.check(model, artifact, result, inputs)
+    try:
+        if not checked.exact:
+            checked.raise_mismatch()
+    except TvmtinyError as error:
+        return error
+    return None
+
+
+def bench_summary(
+    results: Sequence[BenchResult], earlier: Mapping[tuple[str, str], int] | None = None
+) -> dict[str, Any]:
+    """What ``--json`` prints.
+
+    Parameters
+    ----------
+    earlier
+        Instructions of an earlier bench by model and board, see `read_earlier`.
+    """
+    entries = []
+    for result in results:
+        entry: dict[str, Any] = {
+            "model": result.model,
+            "board": result.board,
+            "cpu": result.cpu,
+            **(asdict(result.figures) if result.figures is not None else {}),
+            "error": None if result.error is None else str(result.error),
+            "peers": [asdict(peer) for peer in result.peers],
+        }
+        if earlier is not None:
+            entry["earlier_instructions"] = earlier.get((result.model, result.board))
+        entries.append(entry)
+    return {"results": entries, "peers_measured": measured()}
+
+
+def read_earlier(path: str | os.PathLike[str]) -> Mapping[tuple[str, str], int]:
+    """Read instructions by model and board from what ``bench --json`` printed.
+
+    Raises
+    ------
+    InputDataError
+        The file cannot be read or is something else.
+    """
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8"))["results"]
+        return {
+            (entry["model"], entry["board"]): int(entry["instructions"])
+            for entry in entries
+            if "instructions" in entry
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or "not the output of tvmtiny bench --json"
+        raise InputDataError(
+            str(path), str(reason), "a file written with tvmtiny bench --json", str(path)
+        ) from error

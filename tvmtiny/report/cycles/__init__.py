@@ -1,0 +1,22 @@
+"""Estimated cycles: decoded instructions, timings from the cores' manuals, and the sum of both.
+
+The timings are data: one TOML file a core, each row with the place in the manual that it comes
+from, or with the assumption that stands in for it.
+"""
+
+from tvmtiny.report.cycles.blocks import BlockCost, block_cost
+from tvmtiny.report.cycles.decode import Instruction, decode
+from tvmtiny.report.cycles.table import Cost, Rule, Timing, Timings, timed_cores, timings
+
+__all__ = [
+    "BlockCost",
+    "Cost",
+    "Instruction",
+    "Rule",
+    "Timing",
+    "Timings",
+    "block_cost",
+    "decode",
+    "timed_cores",
+    "timings",
+]

@@ -1,0 +1,46 @@
+"""Firmware for a report: built for an artifact's board, and gone afterwards."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmtiny.errors import BuildError
+from tvmtiny.project import platform_for
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.project import Firmware
+    from tvmtiny.targets import Board
+
+__all__ = ["built_firmware"]
+
+
+@contextmanager
+def built_firmware(artifact: Artifact, board: Board) -> Iterator[Firmware]:
+    """Build firmware in a temporary directory, which lasts as long as the context.
+
+    It stays behind where the build failed, as the error points to the log in there.
+
+    Raises
+    ------
+    CapacityError, ToolMissingError, BuildError
+        See `tvmtiny.project.Platform`.
+    """
+    platform = platform_for(board)
+    directory = Path(tempfile.mkdtemp(prefix="tvmtiny-project-"))
+    keep = False
+    try:
+        try:
+            firmware = platform.build(platform.generate(artifact, board, directory))
+        except BuildError:
+            keep = True
+            raise
+        yield firmware
+    finally:
+        if not keep:
+            shutil.rmtree(directory, ignore_errors=True)

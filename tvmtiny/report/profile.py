@@ -1,0 +1,341 @@
+"""Where an inference spends its time: instructions and estimated cycles of every layer.
+
+The real firmware is executed in Unicorn, which counts its basic blocks; the instructions of each
+block are priced with the timings of the core's technical reference manual. Instructions are exact.
+Cycles are an estimate: see `Profile.assumptions`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tvmtiny.errors import DeviceError, InputError, ProfileBoardError
+from tvmtiny.project import platform_for
+from tvmtiny.report.cycles import BlockCost, Timings, block_cost, decode, timed_cores, timings
+from tvmtiny.report.emulator import EMULATED_CPUS, Block, Region, Trace, emulate
+from tvmtiny.report.firmware import built_firmware
+from tvmtiny.targets import boards
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.codegen.artifact import LayerInfo
+    from tvmtiny.project import Firmware, RunResult
+    from tvmtiny.targets import Board
+
+__all__ = [
+    "Cost",
+    "LayerProfile",
+    "Profile",
+    "TotalProfile",
+    "profilable_boards",
+    "profile",
+    "profile_firmware",
+]
+
+#: Host seconds after which an emulation counts as hung; it is some ten times slower than QEMU.
+DEFAULT_TIMEOUT = 600.0
+
+_PLATFORM = "qemu"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of the program takes.
+
+    Attributes
+    ----------
+    instructions
+        Executed instructions, exact.
+    estimated_cycles
+        Estimated processor cycles.
+    """
+
+    instructions: int
+    estimated_cycles: int
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """One layer, that is its kernel and the library functions that it calls.
+
+    Attributes
+    ----------
+    index, operator, name, kernel, schedule
+        As in `tvmtiny.codegen.LayerInfo`.
+    macs
+        Multiply-accumulate operations.
+    instructions, estimated_cycles
+        See `Cost`.
+    instructions_per_mac, cycles_per_mac
+        None for a layer without multiplications; the second is estimated.
+    share
+        Part of the whole inference's estimated cycles, 0 to 1.
+    weights_bytes
+        Constants that it reads.
+    """
+
+    index: int
+    operator: str
+    name: str
+    macs: int
+    instructions: int
+    estimated_cycles: int
+    instructions_per_mac: float | None
+    cycles_per_mac: float | None
+    share: float
+    weights_bytes: int
+    schedule: str
+    kernel: str
+
+
+@dataclass(frozen=True)
+class TotalProfile:
+    """One inference, from entry to return of the generated run function.
+
+    Attributes
+    ----------
+    macs, instructions, estimated_cycles, instructions_per_mac, cycles_per_mac
+        As in `LayerProfile`.
+    weights_bytes, arena_bytes
+        Of the generated code.
+    qemu_instructions
+        QEMU's count of the same inference; None where it was not asked.
+    """
+
+    macs: int
+    instructions: int
+    estimated_cycles: int
+    instructions_per_mac: float | None
+    cycles_per_mac: float | None
+    weights_bytes: int
+    arena_bytes: int
+    qemu_instructions: int | None = None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What an inference costs, by layer.
+
+    Attributes
+    ----------
+    model, board, cpu
+        Names.
+    layers
+        In the order of execution.
+    entry
+        The run function itself: checks, calls, and copies of inputs and outputs. With the layers
+        it makes up `total`.
+    manual
+        Where the timings of the estimate come from.
+    assumptions
+        What the estimate takes for granted.
+    unlisted
+        Executed instructions without a timing, by name; each counts one cycle.
+    """
+
+    model: str
+    board: str
+    cpu: str
+    layers: tuple[LayerProfile, ...]
+    entry: Cost
+    total: TotalProfile
+    manual: str
+    assumptions: tuple[str, ...]
+    unlisted: Mapping[str, int]
+
+
+def profilable_boards() -> tuple[str, ...]:
+    """Names of the boards that `profile` supports, sorted."""
+    return tuple(name for name, board in boards().items() if _supported(board))
+
+
+def _supported(board: Board) -> bool:
+    cpu = board.cpu.name
+    return board.platform == _PLATFORM and cpu in EMULATED_CPUS and cpu in timed_cores()
+
+
+def _check(board: Board) -> None:
+    if not _supported(board):
+        raise ProfileBoardError(board.name, board.cpu.name, profilable_boards())
+
+
+def profile(
+    artifact: Artifact,
+    *inputs: np.ndarray,
+    timeout: float = DEFAULT_TIMEOUT,
+    progress: Callable[[str], None] | None = None,
+) -> Profile:
+    """Build firmware around `artifact`, run it in QEMU and in Unicorn, and count.
+
+    Parameters
+    ----------
+    artifact
+        Compiled for a board.
+    inputs
+        One array for each input of the model, of its shape and dtype.
+    timeout
+        Limit of each of both runs, in seconds of host time.
+    progress
+        Called with a few words before each step.
+
+    Raises
+    ------
+    InputError
+        The artifact is for no board.
+    ProfileBoardError
+        For a board that cannot be profiled.
+    DeviceError
+        The firmware failed, or Unicorn computes something else than QEMU.
+    CapacityError, ToolMissingError, BuildError, InputDataError
+        See `tvmtiny.project.Platform`.
+    """
+    board = artifact.target.board
+    if board is None:
+        raise InputError(
+            f"the code was compiled for the CPU {artifact.target.cpu.name}, not for a board; "
+            f"compile it for one of {', '.join(profilable_boards())}"
+        )
+    _check(board)
+    tell = progress or (lambda _: None)
+    tell(f"building firmware for {board.name}")
+    with built_firmware(artifact, board) as firmware:
+        tell(f"running on {board.name}")
+        result = platform_for(board).run(firmware, inputs, timeout)
+        tell("executing in Unicorn")
+        return profile_firmware(firmware, inputs, timeout, result)
+
+
+def profile_firmware(
+    firmware: Firmware,
+    inputs: Sequence[np.ndarray],
+    timeout: float = DEFAULT_TIMEOUT,
+    result: RunResult | None = None,
+) -> Profile:
+    """Execute firmware in Unicorn and count.
+
+    Parameters
+    ----------
+    firmware
+        Of the QEMU platform.
+    inputs, timeout
+        As in `profile`.
+    result
+        QEMU's run on the same inputs, which Unicorn's must equal; None to compare nothing.
+
+    Raises
+    ------
+    ProfileBoardError, DeviceError, InputDataError
+        As in `profile`.
+    """
+    project = firmware.project
+    _check(project.board)
+    trace = emulate(firmware, inputs, timeout)
+    if result is not None:
+        _compare(trace, result)
+    return _profile(
+        project.artifact,
+        project.board,
+        trace,
+        timings(project.board.cpu.name),
+        None if result is None else result.instructions,
+    )
+
+
+def _compare(trace: Trace, result: RunResult) -> None:
+    outputs = b"".join(output.data.tobytes() for output in result.outputs)
+    layers = b"".join(layer.tobytes() for layer in result.layers)
+    if (trace.output, trace.layer_output) != (outputs, layers):
+        raise DeviceError(
+            f"Unicorn computes other outputs of {result.model} than QEMU on {result.board}, so "
+            "that its counts mean nothing; tvmtiny run --check shows which is right"
+        )
+
+
+def _profile(
+    artifact: Artifact, board: Board, trace: Trace, table: Timings, qemu_instructions: int | None
+) -> Profile:
+    blocks = {
+        block: block_cost(decode(code, _address(block)), table)
+        for block, code in trace.code.items()
+    }
+    whole = _cost(trace.inference, blocks, table)
+    costs = [_cost(region, blocks, table) for region in trace.layers]
+    layers = tuple(
+        _layer(layer, cost, whole) for layer, cost in zip(artifact.layers, costs, strict=True)
+    )
+    macs = artifact.macs
+    return Profile(
+        artifact.name,
+        board.name,
+        board.cpu.name,
+        layers,
+        Cost(
+            whole.instructions - sum(cost.instructions for cost in costs),
+            whole.estimated_cycles - sum(cost.estimated_cycles for cost in costs),
+        ),
+        TotalProfile(
+            macs,
+            whole.instructions,
+            whole.estimated_cycles,
+            _per_mac(whole.instructions, macs),
+            _per_mac(whole.estimated_cycles, macs),
+            artifact.constants_bytes,
+            artifact.arena_bytes,
+            qemu_instructions,
+        ),
+        table.manual,
+        table.assumptions,
+        _unlisted(trace.inference, blocks),
+    )
+
+
+def _layer(layer: LayerInfo, cost: Cost, whole: Cost) -> LayerProfile:
+    return LayerProfile(
+        layer.index,
+        layer.operator,
+        layer.name,
+        layer.macs,
+        cost.instructions,
+        cost.estimated_cycles,
+        _per_mac(cost.instructions, layer.macs),
+        _per_mac(cost.estimated_cycles, layer.macs),
+        cost.estimated_cycles / whole.estimated_cycles,
+        layer.constants_bytes,
+        layer.schedule,
+        layer.kernel,
+    )
+
+
+def _address(block: Block) -> int:
+    return block & 0xFFFFFFFF
+
+
+def _end(block: Block) -> int:
+    return _address(block) + (block >> 32)
+
+
+def _cost(region: Region, blocks: Mapping[Block, BlockCost], table: Timings) -> Cost:
+    instructions = 0
+    cycles = region.split_loads * table.rule_cycles("unaligned_load")
+    for (block, following), count in region.edges.items():
+        cost = blocks[block]
+        instructions += count * cost.instructions
+        cycles += count * cost.cycles(falls_through=_end(block) == _address(following))
+    return Cost(instructions, cycles)
+
+
+def _unlisted(region: Region, blocks: Mapping[Block, BlockCost]) -> Mapping[str, int]:
+    found: Counter[str] = Counter()
+    for (block, _), count in region.edges.items():
+        for name, times in blocks[block].unlisted.items():
+            found[name] += count * times
+    return dict(sorted(found.items()))
+
+
+def _per_mac(amount: int, macs: int) -> float | None:
+    return amount / macs if macs else None

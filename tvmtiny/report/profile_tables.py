@@ -1,0 +1,189 @@
+"""The tables of ``tvmtiny profile`` and ``tvmtiny bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tvmtiny.report.bench import BenchResult
+from tvmtiny.report.peers import measured
+from tvmtiny.report.profile import Profile
+
+#: Characters of the bar of a layer that takes all the time.
+_BAR_LENGTH = 10
+
+#: The peer that works with an interpreter's arena.
+_ARENA_PEER = "CMSIS-NN"
+
+
+def profile_summary(found: Profile) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    summary = asdict(found)
+    estimate = {key: summary.pop(key) for key in ("manual", "assumptions", "unlisted")}
+    return {**summary, "estimate": estimate}
+
+
+def profile_tables(found: Profile) -> Iterator[RenderableType]:
+    """Layers in order, their sum, and what the estimate rests on."""
+    table = _table(
+        ("#", True),
+        ("operator", False),
+        ("MACs", True),
+        ("instructions", True),
+        ("/MAC", True),
+        ("est. cycles", True),
+        ("/MAC", True),
+        ("share", True),
+        ("", False),
+        ("weights", True),
+        ("schedule", False),
+    )
+    for layer in found.layers:
+        table.add_row(
+            str(layer.index),
+            layer.operator,
+            _amount(layer.macs or None),
+            _amount(layer.instructions),
+            _ratio(layer.instructions_per_mac),
+            _amount(layer.estimated_cycles),
+            _ratio(layer.cycles_per_mac),
+            f"{layer.share:.1%}",
+            "█" * round(layer.share * _BAR_LENGTH),
+            _amount(layer.weights_bytes or None),
+            Text(layer.schedule),
+        )
+    total = found.total
+    entry = found.entry
+    table.add_row(
+        "",
+        "entry",
+        "",
+        _amount(entry.instructions),
+        "",
+        _amount(entry.estimated_cycles),
+        "",
+        f"{entry.estimated_cycles / total.estimated_cycles:.1%}",
+        end_section=True,
+    )
+    table.add_row(
+        "",
+        "total",
+        _amount(total.macs or None),
+        _amount(total.instructions),
+        _ratio(total.instructions_per_mac),
+        _amount(total.estimated_cycles),
+        _ratio(total.cycles_per_mac),
+        "",
+        "",
+        _amount(total.weights_bytes),
+        style="bold",
+    )
+    yield table
+    yield Text(f"\n{found.model} on {found.board} ({found.cpu})")
+    if total.qemu_instructions is not None:
+        yield Text(f"QEMU counts {total.qemu_instructions:,} instructions")
+    yield Text(f"Cycles are estimated, not measured, with the timings of the {found.manual}:")
+    for assumption in found.assumptions:
+        yield Text(f"  {assumption}")
+    if found.unlisted:
+        names = ", ".join(f"{name} ({count:,})" for name, count in found.unlisted.items())
+        yield Text(f"  without a timing, counted as one cycle each: {names}")
+
+
+def bench_tables(
+    results: Sequence[BenchResult], earlier: Mapping[tuple[str, str], int] | None = None
+) -> Iterator[RenderableType]:
+    """One line for each model, by board; errors below.
+
+    Parameters
+    ----------
+    earlier
+        As in `tvmtiny.report.bench.bench_summary`; its columns take the place of the peers'.
+    """
+    table = _table(
+        ("model", False),
+        ("instructions", True),
+        ("/MAC", True),
+        ("est. cycles", True),
+        ("/MAC", True),
+        ("exact", False),
+        ("stack", True),
+        ("code", True),
+        ("const.", True),
+        ("arena", True),
+        *((("before", True), ("change", True)) if earlier is not None else _PEER_COLUMNS),
+        padding=(0, 1, 0, 0),
+    )
+    for board in dict.fromkeys(result.board for result in results):
+        mine = [result for result in results if result.board == board]
+        table.add_row(Text(f"{board} ({mine[0].cpu})", style="bold"))
+        for result in mine:
+            table.add_row(*_figures(result), *_comparison(result, earlier))
+    yield table
+    for result in results:
+        if result.error is not None:
+            yield Text(f"{result.model} on {result.board}: {result.error}", style="red")
+    yield Text("\nInstructions are QEMU's count. Cycles are estimated, not measured; see profile.")
+    if earlier is None and any(result.peers for result in results):
+        yield Text(f"Peers: {measured()}.")
+
+
+_PEER_COLUMNS = (("TFLM's", True), ("best peer", False), ("faster", True))
+
+
+def _figures(result: BenchResult) -> list[str]:
+    figures = result.figures
+    if figures is None:
+        return [result.model, "failed", *[""] * 8]
+    return [
+        result.model,
+        _amount(figures.instructions),
+        _ratio(figures.instructions_per_mac),
+        _amount(figures.estimated_cycles),
+        _ratio(figures.cycles_per_mac),
+        "" if figures.exact is None else "yes" if figures.exact else "no",
+        _amount(figures.stack_bytes),
+        _amount(figures.flash.code),
+        _amount(figures.flash.constants),
+        _amount(figures.arena_bytes),
+    ]
+
+
+def _comparison(
+    result: BenchResult, earlier: Mapping[tuple[str, str], int] | None
+) -> tuple[str, ...]:
+    now = None if result.figures is None else result.figures.instructions
+    if earlier is not None:
+        before = earlier.get((result.model, result.board))
+        return _amount(before), f"{now / before - 1:+.1%}" if now and before else ""
+    if not result.peers:
+        return ("", "", "")
+    best = result.peers[0]
+    arenas = [peer.arena_bytes for peer in result.peers if peer.peer == _ARENA_PEER]
+    return (
+        _amount(arenas[0] if arenas else None),
+        f"{best.peer} {best.instructions:,}",
+        f"{best.instructions / now:.2f}x" if now else "",
+    )
+
+
+def _amount(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _table(*columns: tuple[str, bool], padding: tuple[int, int, int, int] = (0, 2, 0, 0)) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=padding)
+    for name, number in columns:
+        table.add_column(
+            name, justify="right" if number else "left", no_wrap=name != "schedule", overflow="fold"
+        )
+    return table

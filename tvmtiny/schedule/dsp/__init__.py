@@ -1,0 +1,43 @@
+"""Schedules around the micro-kernels for the DSP extension (Armv7E-M, Armv8-M)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule.dsp.convolution import (
+    implement_convolution,
+    implement_fully_connected,
+)
+from tvmtiny.schedule.dsp.elementwise import implement_add
+from tvmtiny.schedule.dsp.pool import (
+    implement_average_pool,
+    implement_max_pool,
+    implement_mean,
+)
+from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
+
+_IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
+    "ADD": implement_add,
+    "AVERAGE_POOL_2D": implement_average_pool,
+    "CONV_2D": implement_convolution,
+    "MAX_POOL_2D": implement_max_pool,
+    "MEAN": implement_mean,
+    "FULLY_CONNECTED": implement_fully_connected,
+}
+
+
+def implement_dsp(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """Implement `node`; None where there is no micro-kernel for it or it cannot be proven exact.
+
+    Parameters
+    ----------
+    decisions
+        Of an earlier implementation of the same node, varied; by default the rule's own.
+    """
+    if node.input(0).dtype != "int8" or node.output.dtype != "int8":
+        return None
+    implement = _IMPLEMENT.get(node.operator)
+    return implement(node, oracle, goal, decisions) if implement else None

@@ -1,0 +1,307 @@
+"""CONV_2D and FULLY_CONNECTED around the tile kernels of ``tvmtiny_dsp.h``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops.checks import accumulator_range, bias_values
+from tvmtiny.ops.convolution import Window, window
+from tvmtiny.ops.rounding import (
+    OutputRounding,
+    convolution_rounding,
+    litert_fully_connected_rounding,
+    tflm_fully_connected_rounding,
+)
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.dsp import packing
+from tvmtiny.schedule.dsp.requantize import Scaling, solve
+from tvmtiny.schedule.implementation import (
+    HEADERS_ATTR,
+    PREAMBLE_ATTR,
+    SCHEDULE_ATTR,
+    Decisions,
+    Goal,
+    Implementation,
+)
+
+#: Groups that are unrolled at most, by goal.
+_UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 16, Goal.SIZE: 4}
+
+#: Cycles and instructions around the groups of one tile step, roughly, for comparing tiles.
+_TILE_OVERHEAD = 20
+
+#: Outputs of neighbouring pixels must be within reach of STRB's immediate.
+_MOST_PITCH = 2047
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A convolution as a matrix product.
+
+    Attributes
+    ----------
+    weights
+        int8, ``(channels, depth)`` in the order in which a patch lies in memory.
+    pixels
+        Output positions.
+    geometry
+        None where a patch is `depth` consecutive inputs, one patch after the other.
+    """
+
+    weights: np.ndarray
+    pixels: int
+    geometry: Window | None
+    pad: int
+
+    @property
+    def channels(self) -> int:
+        return len(self.weights)
+
+    @property
+    def depth(self) -> int:
+        return self.weights.shape[1]
+
+
+def implement_convolution(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """CONV_2D in int8; None where the micro-kernels cannot be used or proven exact."""
+    weights = node.input(1)
+    assert weights.data is not None
+    channels, height, width, _ = weights.shape
+    geometry = window(node, (height, width))
+    if geometry.dilation != (1, 1) or np.any(weight_zero_points(node)):
+        return None
+    flat = weights.data.reshape(channels, -1)
+    pixels = node.output.shape[0] * prod(geometry.output)
+    layer = _Layer(flat, pixels, None if geometry.trivial else geometry, node.input(0).zero_point)
+    return _implement(node, layer, convolution_rounding(node, channels), goal, decisions)
+
+
+def weight_zero_points(node: Node) -> np.ndarray:
+    """The zero points of a node's weights."""
+    quantization = node.input(1).quantization
+    return np.zeros(1) if quantization is None else np.array(quantization.zero_points)
+
+
+def implement_fully_connected(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """FULLY_CONNECTED in int8; None where the micro-kernels cannot be used or proven exact."""
+    weights = node.input(1)
+    assert weights.data is not None
+    if np.any(weight_zero_points(node)):
+        return None
+    layer = _Layer(weights.data, node.input(0).elements // weights.shape[1], None, 0)
+    rounding = (
+        tflm_fully_connected_rounding(node)
+        if oracle is Oracle.TFLM
+        else litert_fully_connected_rounding(node)
+    )
+    return _implement(node, layer, rounding, goal, decisions)
+
+
+def _implement(
+    node: Node,
+    layer: _Layer,
+    rounding: OutputRounding,
+    goal: Goal,
+    decisions: Decisions | None,
+) -> Implementation | None:
+    chosen = dict(decisions) if decisions else _decide(layer, goal)
+    if chosen is None:
+        return None
+    tile, weight_format = packing.TILES[str(chosen["tile"])], str(chosen["weights"])
+    scaling = _scale(node, layer, rounding, weight_format)
+    if scaling is None and weight_format == "w8":
+        weight_format = chosen["weights"] = "w16"
+        scaling = _scale(node, layer, rounding, weight_format)
+    if scaling is None:
+        return None
+    stream = packing.pack_stream(layer.weights, scaling, tile, weight_format)
+    function = _function(node, layer, tile, weight_format, scaling, stream.size, chosen)
+    return Implementation(function, (node.input(0), stream), chosen)
+
+
+def _decide(layer: _Layer, goal: Goal) -> dict[str, int | str] | None:
+    """The default rule: the tile with the fewest estimated cycles."""
+    weight_format = "w16" if goal is Goal.SPEED else "w8"
+    count = packing.groups(layer.depth)
+
+    def cost(tile: packing.TileShape) -> float:
+        steps = -(-layer.pixels // tile.pixels) * -(-layer.channels // tile.channels)
+        overhead = _TILE_OVERHEAD + 3 * tile.pixels * tile.channels
+        return steps * (count * tile.cycles[weight_format] + overhead)
+
+    usable = [
+        tile
+        for tile in packing.TILES.values()
+        if tile.pixels <= layer.pixels
+        and tile.channels <= layer.channels
+        and (tile.pixels == 1 or tile.pixels * layer.channels <= _MOST_PITCH)
+    ]
+    if not usable:
+        return None
+    tile = min(usable, key=cost)
+    return {"tile": tile.name, "weights": weight_format, "unroll": _UNROLL[goal]}
+
+
+def _scale(
+    node: Node, layer: _Layer, rounding: OutputRounding, weight_format: str
+) -> Scaling | None:
+    if not packing.storable(layer.weights, weight_format):
+        return None
+    zero_point = node.input(0).zero_point
+    bias = bias_values(node, layer.channels)
+    return solve(
+        lambda acc: rounding(acc.T).T,
+        np.broadcast_to(rounding.scales, (layer.channels,)),
+        rounding.zero_point,
+        accumulator_range(layer.weights, bias, zero_point),
+        bias.astype(np.int64) - zero_point * layer.weights.astype(np.int64).sum(axis=1),
+        excess=packing.excess(layer.weights, weight_format),
+    )
+
+
+def _function(
+    node: Node,
+    layer: _Layer,
+    tile: packing.TileShape,
+    weight_format: str,
+    scaling: Scaling,
+    stream_words: int,
+    decisions: Decisions,
+) -> tirx.PrimFunc:
+    count = packing.groups(layer.depth)
+    first, unroll, loops = split_groups(count, int(decisions["unroll"]))
+    pixels, channels, positions = tile.pixels, layer.channels, layer.pixels
+    patch_words = 2 * count * pixels
+    rounding = "SIGNED" if scaling.signed else "PLAIN"
+    kernel = (
+        f"tile_{tile.name}_{weight_format}_{first}_{unroll}_{loops}_{scaling.shift}_{channels}_"
+        f"{rounding.lower()}"
+    )
+    preamble = [
+        f"TVMTINY_TILE_{tile.name.upper()}_{weight_format.upper()}({kernel}, {first}, {unroll}, "
+        f"{loops}, {scaling.shift}, {channels}, {4 * patch_words}, {rounding})"
+    ]
+    gather = _Gather(node, layer, tile, weight_format)
+    preamble += gather.preamble
+    whole = channels - channels % tile.channels
+    whole_words = stream_words * whole // len(packing.channel_order(channels, tile))
+
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    stream = nest.buffer("stream", stream_words, "int32")
+    out = nest.buffer("out", node.output.elements, "int8")
+    patches = nest.buffer("patches", patch_words, "uint32")
+
+    def tile_call(position: nest.Argument, words: tuple[int, int], channel: int) -> tirx.Stmt:
+        return nest.call(
+            kernel,
+            nest.address(patches),
+            nest.address(stream, words[0]),
+            nest.address(out, position * channels + channel),
+            nest.address(stream, words[1]),
+        )
+
+    def step(index: nest.Argument) -> list[tirx.Stmt]:
+        # Where pixels or channels do not divide, the last tile overlaps the one before.
+        position = index * pixels
+        if positions % pixels:
+            position = tirx.min(position, positions - pixels)
+        calls = [gather.call(x, position + lane, patches, lane) for lane in range(pixels)]
+        calls.append(tile_call(position, (0, whole_words), 0))
+        if whole < channels:
+            calls.append(tile_call(position, (whole_words, stream_words), channels - tile.channels))
+        return calls
+
+    return nest.function(
+        [x, stream, out],
+        [patches],
+        [nest.loop(-(-positions // pixels), "step", step)],
+        {
+            "tvmtiny.operator": node.operator,
+            SCHEDULE_ATTR: f"dsp, tile {tile.name}, {weight_format}, {gather.description}, "
+            f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
+            HEADERS_ATTR: "tvmtiny_dsp.h",
+            PREAMBLE_ATTR: "\n".join(preamble),
+        },
+    )
+
+
+def split_groups(count: int, limit: int) -> tuple[int, int, int]:
+    """How a tile runs over its groups: some unrolled, then a loop of unrolled ones.
+
+    Returns
+    -------
+    first, unroll, loops
+        ``first + unroll * loops == count``, with ``first >= 1``.
+    """
+    if count <= limit:
+        return count, 0, 0
+    # A loop costs three instructions a turn; a remainder costs only code.
+    unroll = max(range(limit // 2, limit + 1), key=lambda u: (-((count - 1) % u), u))
+    loops = (count - 1) // unroll
+    return count - unroll * loops, unroll, loops
+
+
+class _Gather:
+    """Expansion of one patch.
+
+    Attributes
+    ----------
+    preamble
+        What has to be instantiated.
+    description
+        For reports.
+    """
+
+    def __init__(
+        self, node: Node, layer: _Layer, tile: packing.TileShape, weight_format: str
+    ) -> None:
+        self._layer = layer
+        self._pixels = tile.pixels
+        self._image = node.input(0).elements // node.input(0).shape[0]
+        self.preamble: list[str] = []
+        geometry = layer.geometry
+        if geometry is None:
+            self._name = f"tvmtiny_expand_{weight_format}"
+            self.description = "direct"
+            return
+        height, width, depth = node.input(0).shape[1:]
+        rows, columns = geometry.kernel
+        by_words = columns * depth % packing.GROUP == 0
+        macro = "TVMTINY_GATHER" if by_words else "TVMTINY_GATHER_BYTES"
+        pad = str(layer.pad).replace("-", "m")
+        sizes = f"{height}x{width}x{depth}_{rows}x{columns}"
+        self._name = f"gather_{weight_format}_{sizes}_{pad}_{tile.pixels}"
+        self.preamble.append(
+            f"{macro}({self._name}, {weight_format}, {height}, {width}, {depth}, {rows}, "
+            f"{columns}, ({layer.pad}), {tile.pixels})"
+        )
+        self.description = "patches" if by_words else "byte patches"
+
+    def call(
+        self, x: tirx.Buffer, position: nest.Argument, patches: tirx.Buffer, lane: int
+    ) -> tirx.Stmt:
+        """Expand the patch of the output at `position` into every ``pixels``-th word."""
+        target = nest.address(patches, lane)
+        geometry = self._layer.geometry
+        if geometry is None:
+            depth = self._layer.depth
+            source = nest.address(x, position * depth)
+            return nest.call(self._name, target, source, depth, self._pixels)
+        rows, columns = geometry.output
+        row = tirx.indexdiv(position, columns)
+        return nest.call(
+            self._name,
+            nest.address(x, tirx.indexdiv(row, rows) * self._image),
+            tirx.indexmod(row, rows) * geometry.stride[0] - geometry.pad[0],
+            tirx.indexmod(position, columns) * geometry.stride[1] - geometry.pad[1],
+            target,
+        )

@@ -1,0 +1,289 @@
+"""Requantization in two instructions, proven exact per channel when the code is generated.
+
+SMMUL and SSAT compute ``clamp((acc * multiplier >> 32) >> shift)``. That is a monotone function of
+the accumulator, and so is every rounding that TFLite defines; two monotone functions are equal if
+they take each step at the same accumulator. The steps of TFLite's function are computed once per
+channel. For a given multiplier each of them bounds the initial accumulator from below and from
+above, so that its exact values are an interval, which is either empty or proves the channel.
+
+Where TFLite rounds positive and negative sums differently (two roundings, halves away from zero,
+and an output that is not clamped at its zero point), two more instructions add a step below zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Shifts in the order in which they are tried: a common one lets layers share micro-kernels.
+SHIFTS = (12, 13, 14, 11, 15, 10, 16, 9, 17, 8, 18, 7, 19, 6, 20, 5, 21, 4, 22, 3, 23, 2)
+
+#: Neighbours of the nearest multiplier that are tried, nearest first.
+_NEIGHBOURS = sorted(range(-24, 25), key=abs)
+
+#: How far the first guess of a step can be from the step itself, in accumulators.
+_WINDOW = 3
+
+#: Beyond every bound of an initial accumulator.
+_FAR = 2**62
+
+#: TFLite's function: accumulators of shape ``(channels, n)`` to outputs, clamped, int64.
+Reference = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Constants of `SMMUL` and `SSAT`, one pair per channel.
+
+    Attributes
+    ----------
+    initial
+        What the accumulator starts with: bias, zero points and rounding. int32, ``(channels,)``.
+    multiplier
+        int32, ``(channels,)``.
+    shift
+        The right shift that all channels share.
+    offset, step
+        Of rounding by sign: added before the shift, always and below zero; None without it.
+    """
+
+    initial: np.ndarray
+    multiplier: np.ndarray
+    shift: int
+    offset: np.ndarray | None = None
+    step: np.ndarray | None = None
+
+    @property
+    def signed(self) -> bool:
+        """Whether positive and negative sums are rounded differently."""
+        return self.offset is not None
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """Where TFLite's function of each channel takes its steps, ``(channels, n)``.
+
+    The output is at least ``outputs[n]`` from the accumulator ``at[n]`` on. A step that is already
+    taken at the smallest accumulator has only a lower bound, one that is never taken an upper one.
+    """
+
+    outputs: np.ndarray
+    at: np.ndarray
+    below: np.ndarray
+    taken_at_once: np.ndarray
+    never_taken: np.ndarray
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Channels whose output never changes."""
+        return np.asarray((self.taken_at_once | self.never_taken).all(axis=1))
+
+
+def solve(
+    reference: Reference,
+    scales: np.ndarray,
+    zero_point: int,
+    reach: tuple[np.ndarray, np.ndarray],
+    bias: np.ndarray,
+    *,
+    gain: int = 256,
+    excess: np.ndarray | int = 0,
+    shifts: tuple[int, ...] = SHIFTS,
+) -> Scaling | None:
+    """Find initial accumulators and multipliers with which the two instructions equal `reference`.
+
+    The hardware's accumulator is ``initial + gain * (acc - bias) + excess``.
+
+    Parameters
+    ----------
+    reference
+        Exact outputs, in ``[-128, 127]``, of accumulators that include the bias.
+    scales
+        float64, ``(channels,)``: real output steps per accumulator step; only a first guess.
+    zero_point
+        Of the output.
+    reach
+        Smallest and largest accumulator of each channel, bias included: int64, ``(channels,)``.
+    bias
+        What is not in the sum of products: int64, ``(channels,)``.
+    gain, excess
+        See above.
+
+    Returns
+    -------
+    Scaling or None
+        None where some channel has no solution, or could overflow 32 bits.
+    """
+    low, high = (np.asarray(bound, np.int64) for bound in reach)
+    bias = np.asarray(bias, np.int64)[:, None]
+    extra = np.broadcast_to(np.asarray(excess, np.int64), low.shape)[:, None]
+    steps = _find_steps(reference, scales, zero_point, low[:, None], high[:, None])
+
+    def summed(acc: np.ndarray) -> np.ndarray:
+        return gain * (acc - bias) + extra
+
+    hardware = _Steps(
+        steps.outputs,
+        summed(steps.at),
+        summed(steps.below),
+        steps.taken_at_once,
+        steps.never_taken,
+    )
+    ends = summed(np.stack([low, high], axis=1))
+    if np.abs(ends).max() >= 2**31:
+        return None
+    for shift in shifts:
+        found = _solve_shift(hardware, ends, scales / gain, shift)
+        if found is not None:
+            return found
+    start = gain * bias[:, 0] - extra[:, 0]
+    points = _signed_points(reference, steps, low, high)
+    best = int(np.floor(31 - np.log2(max(scales.max() / gain, 2.0**-60)) - 32))
+    for shift in range(best, best - 4, -1):
+        signed = _solve_signed(points, low, high, start, scales, gain, shift)
+        if signed is not None:
+            return signed
+    return None
+
+
+def _find_steps(
+    reference: Reference, scales: np.ndarray, zero_point: int, low: np.ndarray, high: np.ndarray
+) -> _Steps:
+    outputs = np.arange(-127, 128)
+    safe = np.maximum(scales, 2.0**-60)[:, None]
+    guess = np.ceil((outputs[None, :] - zero_point - 0.5) / safe)
+    guess = np.clip(guess, low - _WINDOW, high + _WINDOW).astype(np.int64)
+    window = guess[:, :, None] + np.arange(-_WINDOW, _WINDOW + 1)
+    inside = np.clip(window, low[:, :, None], high[:, :, None])
+    values = reference(inside.reshape(len(scales), -1)).reshape(window.shape)
+    reached = values >= outputs[None, :, None]
+    first = np.take_along_axis(inside, reached.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
+    at = np.where(reached.any(axis=2), first, high + 1)
+    steps = _Steps(outputs, np.minimum(at, high), np.clip(at - 1, low, high), at <= low, at > high)
+    # A guess that was off by more than the window would show here.
+    assert np.all(steps.never_taken | (reference(steps.at) >= outputs))
+    assert np.all(steps.taken_at_once | (reference(steps.below) < outputs))
+    return steps
+
+
+def _solve_shift(steps: _Steps, ends: np.ndarray, scales: np.ndarray, shift: int) -> Scaling | None:
+    nominal = np.rint(scales * 2.0 ** (32 + shift))
+    if nominal.max() >= 2**31 - max(_NEIGHBOURS):
+        return None
+    initial = np.zeros(len(scales), np.int64)
+    multiplier = np.zeros(len(scales), np.int64)
+    missing = np.ones(len(scales), bool)
+    # A channel whose output is constant is free to take any multiplier, and may need to.
+    powers = [np.where(steps.constant, 2**exponent, 0) for exponent in range(30, 4, -1)]
+    candidates = [nominal.astype(np.int64) + neighbour for neighbour in _NEIGHBOURS] + powers
+    for candidate in candidates:
+        usable = missing & (candidate > 0)
+        m = np.maximum(candidate, 1)[:, None]
+        # acc * m >= output << (32 + shift), as a bound on acc.
+        target = -((-(steps.outputs.astype(np.int64)[None, :] << (32 + shift))) // m)
+        least = np.where(steps.never_taken, -_FAR, target - steps.at).max(axis=1)
+        most = np.where(steps.taken_at_once, _FAR, target - 1 - steps.below).min(axis=1)
+        chosen = _between(least, most)
+        totals = chosen[:, None] + ends
+        fits = (np.abs(totals).max(axis=1) < 2**31) & (np.abs(chosen) < 2**31)
+        new = usable & (least <= most) & fits
+        initial[new], multiplier[new] = chosen[new], m[new, 0]
+        missing &= ~new
+        if not missing.any():
+            return Scaling(initial.astype(np.int32), multiplier.astype(np.int32), shift)
+    return None
+
+
+def _between(least: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """A value between bounds of which one may be missing."""
+    no_least, no_most = least == -_FAR, most == _FAR
+    middle = np.where(no_least | no_most, 0, (least + most) >> 1)
+    middle = np.where(no_least & ~no_most, most, middle)
+    return np.where(no_most & ~no_least, least, middle)
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """Accumulators that must reach an output, or stay below one: ``(channels, n)`` each."""
+
+    reach_acc: np.ndarray
+    reach_output: np.ndarray
+    reach_valid: np.ndarray
+    below_acc: np.ndarray
+    below_output: np.ndarray
+    below_valid: np.ndarray
+
+
+def _signed_points(
+    reference: Reference, steps: _Steps, low: np.ndarray, high: np.ndarray
+) -> _Points:
+    """All steps, and both sides of zero, where the offset changes."""
+    channels = len(low)
+    zero = np.tile(np.array([0, -1]), (channels, 1))
+    inside = (zero >= low[:, None]) & (zero <= high[:, None])
+    at_zero = reference(zero)
+    outputs = np.tile(steps.outputs, (channels, 1))
+    return _Points(
+        np.concatenate([steps.at, zero], axis=1),
+        np.concatenate([outputs, at_zero], axis=1),
+        np.concatenate([~steps.never_taken, inside & (at_zero > -128)], axis=1),
+        np.concatenate([steps.below, zero], axis=1),
+        np.concatenate([outputs, at_zero + 1], axis=1),
+        np.concatenate([~steps.taken_at_once, inside & (at_zero < 127)], axis=1),
+    )
+
+
+def _solve_signed(
+    points: _Points,
+    low: np.ndarray,
+    high: np.ndarray,
+    start: np.ndarray,
+    scales: np.ndarray,
+    gain: int,
+    shift: int,
+) -> Scaling | None:
+    if not 0 < shift < 24:
+        return None
+    nominal = np.rint(scales / gain * 2.0 ** (32 + shift)).astype(np.int64)
+    channels = len(scales)
+    fields = {name: np.zeros(channels, np.int64) for name in ("initial", "m", "offset", "step")}
+    missing = np.ones(channels, bool)
+    ends = gain * np.stack([low, high], axis=1)
+    if nominal.max() >= 2**31 - 16 or np.abs(ends).max() + gain >= 2**31:
+        return None
+    # A fraction of one accumulator step, which does not change the sign.
+    for fraction in range(0, gain, gain // 16):
+        for neighbour in sorted(range(-3, 4), key=abs):
+            m = np.maximum(nominal + neighbour, 0)[:, None]
+            at = (points.reach_output << shift) - (((gain * points.reach_acc + fraction) * m) >> 32)
+            below = (
+                (points.below_output << shift)
+                - 1
+                - (((gain * points.below_acc + fraction) * m) >> 32)
+            )
+            sides = []
+            for sign in (points.reach_acc >= 0, points.reach_acc < 0):
+                sides.append(np.where(points.reach_valid & sign, at, -_FAR).max(axis=1))
+            for sign in (points.below_acc >= 0, points.below_acc < 0):
+                sides.append(np.where(points.below_valid & sign, below, _FAR).min(axis=1))
+            positive = _between(sides[0], sides[2])
+            negative = _between(sides[1], sides[3])
+            tops = np.abs(((ends + fraction) * m) >> 32).max(axis=1)
+            fits = tops + np.maximum(np.abs(positive), np.abs(negative)) < 2**31
+            new = missing & (sides[0] <= sides[2]) & (sides[1] <= sides[3]) & fits
+            for name, value in (
+                ("initial", start + fraction),
+                ("m", m[:, 0]),
+                ("offset", positive),
+                ("step", negative - positive),
+            ):
+                fields[name][new] = value[new]
+            missing &= ~new
+            if not missing.any():
+                initial, multiplier, offset, step = (
+                    fields[name].astype(np.int32) for name in ("initial", "m", "offset", "step")
+                )
+                return Scaling(initial, multiplier, shift, offset, step)
+    return None

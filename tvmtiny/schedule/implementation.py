@@ -1,0 +1,53 @@
+"""What a schedule returns for a node that it implements itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Tensor
+
+#: PrimFunc attributes: what was decided, for reports; the runtime headers that the C code includes;
+#: C text in front of the kernel, one instantiation a line.
+SCHEDULE_ATTR = "tvmtiny.schedule"
+HEADERS_ATTR = "tvmtiny.headers"
+PREAMBLE_ATTR = "tvmtiny.preamble"
+
+#: Named choices of a schedule.
+Decisions = Mapping[str, int | str]
+
+
+class Goal(str, Enum):
+    """What schedules trade for what.
+
+    ``BALANCED`` keeps weights as they are stored in the model, ``SPEED`` may widen them to int16,
+    ``SIZE`` prefers short code.
+    """
+
+    SPEED = "speed"
+    BALANCED = "balanced"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, eq=False)
+class Implementation:
+    """A node as a finished TIR function.
+
+    Attributes
+    ----------
+    function
+        Loops around calls of micro-kernels; its last parameter is the output. Carries the
+        attributes above.
+    arguments
+        For the other parameters: the node's activations, and constants packed for the function.
+    decisions
+        What was chosen, by name; a tuner can ask for others.
+    """
+
+    function: tirx.PrimFunc
+    arguments: tuple[Tensor | np.ndarray, ...]
+    decisions: Decisions

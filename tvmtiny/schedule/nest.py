@@ -1,0 +1,60 @@
+"""Building TIR of loops around micro-kernel calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tvm import tirx
+
+from tvmtiny.ops.expressions import Expression
+
+#: An index or another argument of a call.
+Argument = Expression | int
+
+
+def buffer(name: str, elements: int, dtype: str) -> tirx.Buffer:
+    """A flat parameter or workspace."""
+    return tirx.decl_buffer((elements,), dtype, name=name)
+
+
+def address(of: tirx.Buffer, index: Argument = 0) -> Expression:
+    """Address of an element; it may be one past the end."""
+    return tirx.address_of(of[index])
+
+
+def call(name: str, *arguments: Argument) -> tirx.Stmt:
+    """Call of a micro-kernel."""
+    return tirx.Evaluate(tirx.call_extern("void", name, *arguments))
+
+
+def loop(extent: int, name: str, body: Callable[[Argument], Sequence[tirx.Stmt]]) -> tirx.Stmt:
+    """A serial loop; `body` takes the index and returns statements."""
+    if extent == 1:
+        return sequence(body(0))
+    variable = tirx.Var(name, "int32")
+    return tirx.For(variable, 0, extent, tirx.ForKind.SERIAL, sequence(body(variable)))
+
+
+def sequence(statements: Sequence[tirx.Stmt]) -> tirx.Stmt:
+    """Statements one after the other."""
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
+
+
+def function(
+    parameters: Sequence[tirx.Buffer],
+    workspaces: Sequence[tirx.Buffer],
+    body: Sequence[tirx.Stmt],
+    attributes: Mapping[str, str],
+) -> tirx.PrimFunc:
+    """A PrimFunc; the last parameter is the output.
+
+    Parameters
+    ----------
+    workspaces
+        Buffers that only this function uses; those that are not small end up in the arena.
+    attributes
+        Of the function; see `tvmtiny.schedule.implementation`.
+    """
+    allocations = [tirx.AllocBuffer(workspace) for workspace in workspaces]
+    made = tirx.PrimFunc(list(parameters), sequence([*allocations, *body]))
+    return made.with_attrs({**attributes, "tirx.noalias": True})
