@@ -77,5 +77,5 @@ def test_inputs_that_do_not_fit(inputs: list[np.ndarray]) -> None:
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-    with pytest.raises(ToolMissingError, match="ai-edge-litert"):
+    with pytest.raises(ToolMissingError, match="pip install ai-edge-litert"):
         run_litert(_model(), [X])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,17 +194,19 @@ def test_without_apt_get(machine: Machine) -> None:
     assert not machine.venv.exists()
 
 
-def test_without_root(machine: Machine) -> None:
+def test_without_root() -> None:
     prefix: tuple[str, ...] = ()
     if os.geteuid() == 0:
         setpriv = shutil.which("setpriv")
         if setpriv is None:
             pytest.skip("setpriv is not installed")
         prefix = (setpriv, "--reuid=65534", "--clear-groups")
-        for folder in (machine.base, *list(machine.base.parents)[:2]):
-            folder.chmod(0o755)
-    machine.write(machine.bin / "apt-get", APT_GET)
-    code, text, calls = machine.setup(prefix=prefix)
+    # Others cannot look into pytest's own temporary folders.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        machine = Machine(Path(folder))
+        machine.write(machine.bin / "apt-get", APT_GET)
+        code, text, calls = machine.setup(prefix=prefix)
     assert code == 1, text
     assert (
         "sudo apt-get update && sudo apt-get install "

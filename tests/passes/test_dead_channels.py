@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from litert_check import random_input
 from small_networks import Network, Value
+from tools import MLPERF_TINY, needs_mlperf_tiny
 
 import tvmtiny
 from tvmtiny.frontend.evaluate import evaluate
@@ -288,6 +289,7 @@ def test_option_turns_it_off() -> None:
     assert optimize(graph, Oracle.LITERT, Options(dead_channels=False)).kept == {}
 
 
+@needs_mlperf_tiny
 @pytest.mark.parametrize(
     "name, before, after",
     [

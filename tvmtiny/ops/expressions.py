@@ -59,6 +59,11 @@ def affine(operands: Sequence[Expression], found: Affine, low: int, high: int) -
         total = tirx.call_pure_extern(
             "int32", "tvmtiny_multiply_add", operand, int32(factor), total
         )
+    if (low, high) == INT8_RANGE and found.shift:
+        value = tirx.call_pure_extern(
+            "int32", "tvmtiny_saturate_shifted", total, int32(found.shift)
+        )
+        return value.astype("int8")
     return clamp_int8(total >> int32(found.shift), low, high)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
+from tvmtiny.ops.affine import Affine, solve
 from tvmtiny.ops.elementwise import (
     INTEGER_RANGES,
     check_count,
@@ -14,7 +15,7 @@ from tvmtiny.ops.elementwise import (
     check_shape,
     float32,
 )
-from tvmtiny.ops.expressions import Expression, elementwise, int32, requantize
+from tvmtiny.ops.expressions import Expression, affine, elementwise, int32, requantize
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.quantization import quantize_multiplier, round_half_away
@@ -27,7 +28,8 @@ class Quantize(Operator):
 
     Matches LiteRT's and TFLM's ``reference_ops::AffineQuantize`` (float32 division, halves away
     from zero), per tensor or per channel, and ``Requantize`` (two roundings) bit by bit. Where
-    the quotient leaves the int32 range, which is undefined there, the result is clamped.
+    the quotient leaves the int32 range, which is undefined there, the result is clamped. Integers
+    are requantized in one step where that is proven to give the same for all values.
     """
 
     name = "QUANTIZE"
@@ -80,8 +82,11 @@ class Quantize(Operator):
 
         def rescaled(values: te.Tensor) -> te.Tensor:
             multiplier, shift = _multiplier(node)
+            line = _exact_line(node) if out.dtype == "int8" else None
 
             def value(*i: tirx.Var) -> Expression:
+                if line is not None:
+                    return affine([int32(values(*i))], line, low, high)
                 steps = int32(values(*i)) - int32(x.zero_point)
                 if (multiplier, shift) != (1 << 30, 1):
                     steps = requantize(steps, int32(multiplier), int32(shift))
@@ -105,9 +110,7 @@ class Quantize(Operator):
         assert quantization is not None
         bounds = INTEGER_RANGES[out.dtype]
         if x.dtype != np.float32:
-            wide = x.astype(np.int64) - node.input(0).zero_point
-            scaled = requantize_reference(wide, *_multiplier(node)) + out.zero_point
-            return [np.clip(scaled, *bounds).astype(out.dtype)]
+            return [_rescaled(node, x).astype(out.dtype)]
         shape = [1] * x.ndim
         if quantization.per_channel:
             shape[quantization.axis] = -1
@@ -115,6 +118,21 @@ class Quantize(Operator):
         zeros = np.array(quantization.zero_points, np.float32).reshape(shape)
         steps = np.clip(x / scales, bounds[0] - zeros, bounds[1] - zeros)
         return [(round_half_away(steps) + zeros).astype(out.dtype)]
+
+
+def _rescaled(node: Node, x: np.ndarray) -> np.ndarray:
+    wide = x.astype(np.int64) - node.input(0).zero_point
+    scaled = requantize_reference(wide, *_multiplier(node)) + node.output.zero_point
+    return np.clip(scaled, *INTEGER_RANGES[node.output.dtype])
+
+
+def _exact_line(node: Node) -> Affine | None:
+    """Integers whose line over the input equals the reference for all 256 values."""
+    x, out = node.input(0), node.output
+    low, high = INTEGER_RANGES[x.dtype]
+    values = np.arange(low, high + 1)
+    slopes = [x.scale / out.scale]
+    return solve([values], _rescaled(node, values), slopes, INTEGER_RANGES[out.dtype])
 
 
 def _multiplier(node: Node) -> tuple[int, int]:

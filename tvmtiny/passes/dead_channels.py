@@ -79,8 +79,8 @@ class _Constants:
         return same, values[0].astype(np.int64)
 
     def _mask(self, tensor: Tensor) -> np.ndarray:
-        unknown = np.full(channel_count(tensor), tensor.data is not None)
-        return self.known.get(tensor.index, unknown)
+        constant = np.full(channel_count(tensor), tensor.data is not None)
+        return self.known.get(tensor.index, constant)
 
     def _value(self, tensor: Tensor) -> np.ndarray:
         """The tensor; where it is not known, its zero point."""

@@ -93,9 +93,10 @@ class GraphSlicer:
         if not output.all():
             if node.operator == "DEPTHWISE_CONV_2D":
                 inputs[1] = self._sliced(node.input(1), output, 3)
-                if node.optional_input(2) is not None:
-                    bias = node.input(2)
-                    inputs[2] = self._sliced(bias, output, len(bias.shape) - 1)
+                bias = node.optional_input(2)
+                if bias is not None and bias.data is not None:
+                    scales = _sliced_scales(bias, output, 0)
+                    inputs[2] = self._constant(bias.name, bias.data.reshape(-1)[output], scales)
                 options["depth_multiplier"] = int(output.sum()) // self._count(node.input(0))
             elif node.operator == "PAD":
                 inputs[1] = self._paddings(node, connections[0])

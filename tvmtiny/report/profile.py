@@ -186,7 +186,7 @@ def profile(
     Raises
     ------
     InputError
-        The artifact is for no board.
+        The artifact is for no board, or there is no time.
     ProfileBoardError
         For a board that cannot be profiled.
     DeviceError
@@ -201,6 +201,9 @@ def profile(
             f"compile it for one of {', '.join(profilable_boards())}"
         )
     _check(board)
+    # The negation covers NaN.
+    if not timeout > 0:
+        raise InputError(f"a timeout of {timeout:g} s leaves no time to run; give more than 0")
     tell = progress or (lambda _: None)
     tell(f"building firmware for {board.name}")
     with built_firmware(artifact, board) as firmware:

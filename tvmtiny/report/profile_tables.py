@@ -87,7 +87,7 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
     yield Text(f"\n{found.model} on {found.board} ({found.cpu})")
     if total.qemu_instructions is not None:
         yield Text(f"QEMU counts {total.qemu_instructions:,} instructions")
-    yield Text(f"Cycles are estimated, not measured, with the timings of the {found.manual}:")
+    yield Text(f"Cycles are estimated, not measured. Timings: {found.manual}")
     for assumption in found.assumptions:
         yield Text(f"  {assumption}")
     if found.unlisted:
@@ -121,7 +121,7 @@ def bench_tables(
     )
     for board in dict.fromkeys(result.board for result in results):
         mine = [result for result in results if result.board == board]
-        table.add_row(Text(f"{board} ({mine[0].cpu})", style="bold"))
+        table.add_row(Text(board, style="bold"))
         for result in mine:
             table.add_row(*_figures(result), *_comparison(result, earlier))
     yield table

@@ -56,6 +56,18 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_saturate(int32_t value)
 #endif
 }
 
+/* value >> shift, saturated to int8; the shift is a literal from 1 to 31. */
+#if defined(__ARM_FEATURE_SAT) && (defined(__GNUC__) || defined(__clang__))
+#define tvmtiny_saturate_shifted(value, shift)                                                       \
+  __extension__({                                                                                    \
+    int32_t tvmtiny_saturated;                                                                       \
+    __asm__("ssat %0, #8, %1, asr %2" : "=r"(tvmtiny_saturated) : "r"(value), "I"(shift) : "cc");    \
+    tvmtiny_saturated;                                                                               \
+  })
+#else
+#define tvmtiny_saturate_shifted(value, shift) tvmtiny_saturate((value) >> (shift))
+#endif
+
 /* a * b + c in this order: TVM would move a constant to the end, where it takes an addition. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_add(int32_t a, int32_t b, int32_t c)
 {

@@ -111,12 +111,26 @@ def _pool(schedule: Schedule, cpu: Cpu) -> str:
     return f", {lanes} lanes"
 
 
+def _elementwise(schedule: Schedule, cpu: Cpu) -> str:
+    function = schedule.mod["main"]
+    shapes = {tuple(int(d) for d in buffer.shape) for buffer in function.params}
+    if len(shapes) > 1 or any(str(buffer.dtype) != "int8" for buffer in function.params):
+        return _plain(schedule, cpu)
+    loop = schedule.fuse(*schedule.get_loops(schedule.get_sblock("out")))
+    lanes = _divisor(_extent(schedule, loop), 4 if "thumb2" in cpu.features else 2)
+    _, lane = schedule.split(loop, [None, lanes])
+    schedule.unroll(lane)
+    return f", {lanes} lanes"
+
+
 _RULES: dict[str, Rule] = {
+    "ADD": _elementwise,
     "AVERAGE_POOL_2D": _pool,
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _fully_connected,
     "MAX_POOL_2D": _pool,
+    "QUANTIZE": _elementwise,
 }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule.dsp.add import implement_add
 from tvmtiny.schedule.dsp.convolution import (
     implement_convolution,
     implement_fully_connected,
 )
-from tvmtiny.schedule.dsp.elementwise import implement_add
 from tvmtiny.schedule.dsp.pool import (
     implement_average_pool,
     implement_max_pool,

@@ -161,7 +161,6 @@ def _scale(
     return solve(
         lambda acc: rounding(acc.T).T,
         np.broadcast_to(rounding.scales, (layer.channels,)),
-        rounding.zero_point,
         accumulator_range(layer.weights, bias, zero_point),
         bias.astype(np.int64) - zero_point * layer.weights.astype(np.int64).sum(axis=1),
         excess=packing.excess(layer.weights, weight_format),

@@ -16,7 +16,7 @@ from tvmtiny.ops.mean import exact_line, reduced_block
 from tvmtiny.ops.pooling import pool_window
 from tvmtiny.ops.quantization import activation_range
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.dsp.elementwise import HEADERS
+from tvmtiny.schedule.dsp.add import HEADERS
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
     PREAMBLE_ATTR,

@@ -23,9 +23,6 @@ SHIFTS = (12, 13, 14, 11, 15, 10, 16, 9, 17, 8, 18, 7, 19, 6, 20, 5, 21, 4, 22, 
 #: Neighbours of the nearest multiplier that are tried, nearest first.
 _NEIGHBOURS = sorted(range(-24, 25), key=abs)
 
-#: How far the first guess of a step can be from the step itself, in accumulators.
-_WINDOW = 3
-
 #: Beyond every bound of an initial accumulator.
 _FAR = 2**62
 
@@ -84,7 +81,6 @@ class _Steps:
 def solve(
     reference: Reference,
     scales: np.ndarray,
-    zero_point: int,
     reach: tuple[np.ndarray, np.ndarray],
     bias: np.ndarray,
     *,
@@ -102,8 +98,6 @@ def solve(
         Exact outputs, in ``[-128, 127]``, of accumulators that include the bias.
     scales
         float64, ``(channels,)``: real output steps per accumulator step; only a first guess.
-    zero_point
-        Of the output.
     reach
         Smallest and largest accumulator of each channel, bias included: int64, ``(channels,)``.
     bias
@@ -119,7 +113,7 @@ def solve(
     low, high = (np.asarray(bound, np.int64) for bound in reach)
     bias = np.asarray(bias, np.int64)[:, None]
     extra = np.broadcast_to(np.asarray(excess, np.int64), low.shape)[:, None]
-    steps = _find_steps(reference, scales, zero_point, low[:, None], high[:, None])
+    steps = _find_steps(reference, low[:, None], high[:, None])
 
     def summed(acc: np.ndarray) -> np.ndarray:
         return gain * (acc - bias) + extra
@@ -148,24 +142,23 @@ def solve(
     return None
 
 
-def _find_steps(
-    reference: Reference, scales: np.ndarray, zero_point: int, low: np.ndarray, high: np.ndarray
-) -> _Steps:
+def _find_steps(reference: Reference, low: np.ndarray, high: np.ndarray) -> _Steps:
+    """Find all steps by bisection; `low` and `high` have the shape ``(channels, 1)``."""
     outputs = np.arange(-127, 128)
-    safe = np.maximum(scales, 2.0**-60)[:, None]
-    guess = np.ceil((outputs[None, :] - zero_point - 0.5) / safe)
-    guess = np.clip(guess, low - _WINDOW, high + _WINDOW).astype(np.int64)
-    window = guess[:, :, None] + np.arange(-_WINDOW, _WINDOW + 1)
-    inside = np.clip(window, low[:, :, None], high[:, :, None])
-    values = reference(inside.reshape(len(scales), -1)).reshape(window.shape)
-    reached = values >= outputs[None, :, None]
-    first = np.take_along_axis(inside, reached.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
-    at = np.where(reached.any(axis=2), first, high + 1)
-    steps = _Steps(outputs, np.minimum(at, high), np.clip(at - 1, low, high), at <= low, at > high)
-    # A guess that was off by more than the window would show here.
-    assert np.all(steps.never_taken | (reference(steps.at) >= outputs))
-    assert np.all(steps.taken_at_once | (reference(steps.below) < outputs))
-    return steps
+    first = np.tile(low, (1, outputs.size))
+    last = np.tile(high + 1, (1, outputs.size))
+    while np.any(first < last):
+        middle = (first + last) >> 1
+        reached = reference(np.minimum(middle, high)) >= outputs
+        last = np.where(reached & (first < last), middle, last)
+        first = np.where(reached, first, np.minimum(middle + 1, last))
+    return _Steps(
+        outputs,
+        np.minimum(first, high),
+        np.clip(first - 1, low, high),
+        first <= low,
+        first > high,
+    )
 
 
 def _solve_shift(steps: _Steps, ends: np.ndarray, scales: np.ndarray, shift: int) -> Scaling | None:

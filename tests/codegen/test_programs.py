@@ -1,0 +1,194 @@
+"""Generated code as a caller sees it: binding, arenas, several models, odd inputs and outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_runner import run_on_host
+from tflite_builder import ModelBuilder
+
+import tvmtiny
+from tests.codegen.programs import COUNT, SHAPE, add_model, compiled, run_statements
+from tvmtiny import models
+
+_FILL = """
+for (int i = 0; i < 6; ++i) {
+  a[i] = (float)i;
+  b[i] = 10.0f;
+}
+"""
+_SUMS = [str(10 + i) for i in range(COUNT)]
+_ARRAYS = {
+    "a": "float a[6]",
+    "b": "float b[6]",
+    "y": "float y[6]",
+    "arena": "uint8_t arena[TVMTINY_M_ARENA_BYTES + 16] TVMTINY_ALIGN(16)",
+}
+
+
+def test_inputs_and_outputs_outside_of_the_arena(tmp_path: Path) -> None:
+    statements = f"""{_FILL}
+    const struct tvmtiny_m_inputs inputs = {{ a, b }};
+    const struct tvmtiny_m_outputs outputs = {{ y }};
+    printf("%d\\n", (int)tvmtiny_m_run(&inputs, &outputs));
+    for (int i = 0; i < 6; ++i) {{
+      printf("%g %g %g\\n", (double)a[i], (double)b[i], (double)y[i]);
+    }}"""
+    artifact = compiled(add_model())
+    status, *values = run_statements(statements, [artifact], tmp_path, _ARRAYS)
+    assert status == "0"
+    assert values[2::3] == _SUMS
+    assert values[0::3] == [str(i) for i in range(COUNT)]
+
+
+def test_own_arena(tmp_path: Path) -> None:
+    """The model's own arena is not needed then, and stays as it is."""
+    statements = f"""{_FILL}
+    struct tvmtiny_m_inputs inputs;
+    struct tvmtiny_m_outputs outputs;
+    float *slots[2];
+    arena[TVMTINY_M_ARENA_BYTES] = 99;
+    tvmtiny_m_bind_arena(arena, &inputs, &outputs);
+    slots[0] = (float *)(void *)(arena + TVMTINY_M_INPUT_A_OFFSET);
+    slots[1] = (float *)(void *)(arena + TVMTINY_M_INPUT_B_OFFSET);
+    printf("%d %d\\n", inputs.a == slots[0], inputs.b == slots[1]);
+    for (int i = 0; i < 6; ++i) {{
+      slots[0][i] = a[i];
+      slots[1][i] = b[i];
+    }}
+    printf("%d\\n", (int)tvmtiny_m_run_arena(arena, &inputs, &outputs));
+    for (int i = 0; i < 6; ++i) {{
+      printf("%g\\n", (double)outputs.y[i]);
+    }}
+    printf("%d\\n", arena[TVMTINY_M_ARENA_BYTES]);"""
+    artifact = compiled(add_model())
+    got = run_statements(statements, [artifact], tmp_path, _ARRAYS)
+    assert got == ["1", "1", "0", *_SUMS, "99"]
+
+
+def test_misaligned_arena(tmp_path: Path) -> None:
+    statements = """
+    const struct tvmtiny_m_inputs inputs = { a, b };
+    const struct tvmtiny_m_outputs outputs = { y };
+    for (int shift = 0; shift < 16; ++shift) {
+      printf("%d\\n", (int)tvmtiny_m_run_arena(arena + shift, &inputs, &outputs));
+    }"""
+    got = run_statements(statements, [compiled(add_model())], tmp_path, _ARRAYS)
+    assert got == ["0"] + ["-2"] * 15
+
+
+def test_null_pointers(tmp_path: Path) -> None:
+    statements = """
+    struct tvmtiny_m_inputs inputs = { a, b };
+    struct tvmtiny_m_outputs outputs = { y };
+    printf("%d\\n", (int)tvmtiny_m_run_arena(NULL, &inputs, &outputs));
+    printf("%d\\n", (int)tvmtiny_m_run(NULL, &outputs));
+    printf("%d\\n", (int)tvmtiny_m_run(&inputs, NULL));
+    outputs.y = NULL;
+    printf("%d\\n", (int)tvmtiny_m_run(&inputs, &outputs));
+    outputs.y = y;
+    inputs.b = NULL;
+    printf("%d\\n", (int)tvmtiny_m_run(&inputs, &outputs));
+    inputs.b = b;
+    printf("%d\\n", (int)tvmtiny_m_run(&inputs, &outputs));"""
+    got = run_statements(statements, [compiled(add_model())], tmp_path, _ARRAYS)
+    assert got == ["-1"] * 5 + ["0"]
+
+
+def test_two_models_in_one_program(tmp_path: Path) -> None:
+    loaded = [tvmtiny.load(models.path(name)) for name in ("temperature", "sine")]
+    artifacts = [tvmtiny.compile(model, "cortex-m4") for model in loaded]
+    calls, expected = [], []
+    for model, artifact in zip(loaded, artifacts, strict=True):
+        (x,) = tvmtiny.make_inputs("ramp", artifact.inputs)
+        values = ", ".join(str(v) for v in x.ravel())
+        name, field, result = artifact.name, artifact.inputs[0], artifact.outputs[0]
+        elements = result.bytes
+        calls.append(f"""{{
+        static const int8_t x[] = {{ {values} }};
+        static int8_t y[{elements}];
+        const struct tvmtiny_{name}_inputs inputs = {{ .{field.c_name} = x }};
+        const struct tvmtiny_{name}_outputs outputs = {{ .{result.c_name} = y }};
+        if (tvmtiny_{name}_run(&inputs, &outputs) != TVMTINY_OK) {{
+          return 1;
+        }}
+        for (int i = 0; i < {elements}; ++i) {{
+          printf("%d\\n", y[i]);
+        }}
+        }}""")
+        output = model.reference([x])[model.graph.outputs[0].index]
+        expected += [str(v) for v in output.ravel()]
+    # Each twice, in turn: neither may disturb the other.
+    got = run_statements("\n".join(calls * 2), artifacts, tmp_path)
+    assert got == expected * 2
+
+
+def _assert_outputs(content: bytes, folder: Path) -> list[np.ndarray]:
+    model = tvmtiny.load(content, name="m")
+    artifact = tvmtiny.compile(model, "cortex-m4")
+    inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
+    (result,) = run_on_host(artifact, [inputs], folder)
+    expected = model.reference(inputs)
+    for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+        np.testing.assert_array_equal(output.data, expected[tensor.index])
+    return [output.data for output in result.outputs]
+
+
+def test_output_that_is_an_input(tmp_path: Path) -> None:
+    passed, _ = _assert_outputs(add_model(outputs=("a", "y")), tmp_path)
+    ramp = ((np.arange(COUNT) * 37 + 11) & 0xFF).astype(np.uint8).view(np.int8) / 128
+    np.testing.assert_array_equal(passed.ravel(), ramp.astype(np.float32))
+
+
+def test_output_that_is_a_constant(tmp_path: Path) -> None:
+    twos, _ = _assert_outputs(add_model(constant=True, outputs=("b", "y")), tmp_path)
+    np.testing.assert_array_equal(twos, np.full(SHAPE, 2, np.float32))
+
+
+def test_one_tensor_as_two_outputs(tmp_path: Path) -> None:
+    first, second, third = _assert_outputs(add_model(outputs=("y", "a", "y")), tmp_path)
+    np.testing.assert_array_equal(first, third)
+    assert (first != second).any()
+
+
+def test_nothing_but_an_input_as_output(tmp_path: Path) -> None:
+    b = ModelBuilder()
+    x = b.input("x", SHAPE, "float32")
+    _assert_outputs(b.build([x, x]), tmp_path)
+
+
+def test_reshapes_of_inputs_and_constants_as_outputs(tmp_path: Path) -> None:
+    b = ModelBuilder()
+    x = b.input("x", SHAPE, "float32")
+    constant = b.constant("c", np.arange(6, dtype=np.float32))
+    outputs = []
+    for source in (x, constant):
+        y = b.tensor(f"y{source}", (2, 3), "float32")
+        b.op("RESHAPE", [source], [y], {"new_shape": [2, 3]})
+        outputs.append(y)
+    _assert_outputs(b.build(outputs), tmp_path)
+
+
+def test_an_input_that_nothing_reads(tmp_path: Path) -> None:
+    b = ModelBuilder()
+    x = b.input("x", SHAPE, "float32")
+    b.input("unused", (3, 3), "float32")
+    y = b.tensor("y", SHAPE, "float32")
+    b.op("MUL", [x, x], [y], {"fused_activation_function": "NONE"})
+    _assert_outputs(b.build([y]), tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_many_inputs_and_outputs_of_several_types(count: int, tmp_path: Path) -> None:
+    b = ModelBuilder()
+    outputs = []
+    for i in range(count):
+        x = b.input(f"x{i}", (1, 3 + i), "int8", scale=0.1, zero_point=i)
+        y = b.tensor(f"y{i}", (1, 3 + i), "float32")
+        b.op("DEQUANTIZE", [x], [y], {}, version=2)
+        z = b.tensor(f"z{i}", (1, 3 + i), "uint8", scale=0.2, zero_point=100)
+        b.op("QUANTIZE", [x], [z], {}, version=2)
+        outputs += [z, y]
+    _assert_outputs(b.build(outputs), tmp_path)

@@ -1,0 +1,110 @@
+"""The two-instruction requantization equals TFLite's on every accumulator that can be reached."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tvmtiny.ops.quantization import quantize_multiplier
+from tvmtiny.ops.rounding import DoubleProduct, OutputRounding, TwoRoundings
+from tvmtiny.schedule.dsp.requantize import Scaling, solve
+
+GAIN = 256
+
+
+def rounding(kind: str, scales: list[float], zero_point: int, relu: bool) -> OutputRounding:
+    output_range = (zero_point if relu else -128, 127)
+    if kind == "double":
+        return DoubleProduct(zero_point, output_range, np.array(scales))
+    multipliers, shifts = zip(*(quantize_multiplier(s) for s in scales), strict=True)
+    return TwoRoundings(zero_point, output_range, np.array(multipliers), np.array(shifts))
+
+
+def hardware(scaling: Scaling, channel: int, acc: np.ndarray, bias: int) -> np.ndarray:
+    """What SMMLA (or SMMUL) and SSAT compute."""
+    total = int(scaling.initial[channel]) + GAIN * (acc - bias)
+    assert np.abs(total).max() < 2**31
+    value = (total * int(scaling.multiplier[channel])) >> 32
+    if scaling.offset is not None and scaling.step is not None:
+        value = value + int(scaling.offset[channel])
+        value = value + np.where(total < 0, int(scaling.step[channel]), 0)
+    assert np.abs(value).max() < 2**31
+    return np.clip(value >> scaling.shift, -128, 127)
+
+
+def assert_exact(
+    reference: OutputRounding, low: list[int], high: list[int], bias: list[int]
+) -> Scaling | None:
+    """Compare every reachable accumulator of every channel; None where there is no solution."""
+    scaling = solve(
+        lambda acc: reference(acc.T).T,
+        reference.scales,
+        (np.array(low), np.array(high)),
+        np.array(bias),
+    )
+    if scaling is None:
+        return None
+    for channel in range(len(low)):
+        acc = np.arange(low[channel], high[channel] + 1)
+        wanted = reference(np.stack([acc] * len(low), axis=1))[:, channel]
+        got = hardware(scaling, channel, acc, bias[channel])
+        assert np.array_equal(got, wanted), f"channel {channel}"
+    return scaling
+
+
+@pytest.mark.parametrize("zero_point", [-128, -17, 0, 38, 127])
+@pytest.mark.parametrize("kind", ["two", "double"])
+def test_typical_layers_have_a_solution(kind: str, zero_point: int) -> None:
+    rng = np.random.default_rng(zero_point + 128)
+    scales = list(2.0 ** rng.uniform(-10, -7, 8))
+    reach = [int(400 / s) for s in scales]
+    bias = rng.integers(-2000, 2000, 8).tolist()
+    scaling = assert_exact(
+        rounding(kind, scales, zero_point, False), [-r for r in reach], reach, bias
+    )
+    assert scaling is not None
+    # Halves away from zero matter only where the output is not clamped at its zero point.
+    assert scaling.signed == (kind == "two" and -128 < zero_point < 127)
+
+
+def test_constant_channels_and_tiny_scales() -> None:
+    reference = rounding("two", [0.004, 2.0**-31, 0.0, 0.004], -5, False)
+    assert assert_exact(reference, [-9000, -40, -7, 3], [9000, 40, 7, 3], [0, 5, 0, 3]) is not None
+
+
+def test_overflow_is_no_solution() -> None:
+    reference = rounding("two", [1e-6], 0, False)
+    assert assert_exact(reference, [-(2**24)], [2**24], [0]) is None
+
+
+def test_narrow_activation_is_no_solution() -> None:
+    reference = DoubleProduct(-128, (-128, 100), np.array([0.01]))
+    assert assert_exact(reference, [-30000], [30000], [0]) is None
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(["two", "double"]),
+    exponents=st.lists(st.floats(-13, -2), min_size=1, max_size=3),
+    zero_point=st.integers(-128, 127),
+    relu=st.booleans(),
+    reach=st.integers(0, 60000),
+    middle=st.integers(-60000, 60000),
+    bias=st.integers(-50000, 50000),
+)
+def test_any_solution_is_exact(
+    kind: str,
+    exponents: list[float],
+    zero_point: int,
+    relu: bool,
+    reach: int,
+    middle: int,
+    bias: int,
+) -> None:
+    channels = len(exponents)
+    reference = rounding(kind, [2.0**e for e in exponents], zero_point, relu)
+    assert_exact(
+        reference, [middle - reach] * channels, [middle + reach] * channels, [bias] * channels
+    )
