@@ -19,6 +19,8 @@ from tvmtiny.project.tensors import pack_inputs, split_tensors
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _TIMEOUT = 300.0
+# No model has a name that ends in an underscore.
+_MAIN_FILE = "main_.c"
 
 _MAIN = """\
 #include "{{ name }}.h"
@@ -113,7 +115,8 @@ int main(void)
       return 5;
     }
     read_inputs(data);
-    if (tvmtiny_{{ name }}_run_layers(&inputs, &outputs, layer_begins, layer_ends, NULL) != TVMTINY_OK) {
+    if (tvmtiny_{{ name }}_run_layers(
+            &inputs, &outputs, layer_begins, layer_ends, NULL) != TVMTINY_OK) {
       return 6;
     }
     read_inputs(data);
@@ -192,8 +195,8 @@ def build_program(
     """Compile `main` with the C of `artifacts`, without warnings."""
     path = compiler_or_skip(compiler)
     sources = [source for a in artifacts for source in write_files(a, directory)]
-    (directory / "main.c").write_text(main, encoding="utf-8")
-    command = [path, *WARNINGS, *flags, "-DTVMTINY_LAYERS", *sources, "main.c", "-o", "program"]
+    (directory / _MAIN_FILE).write_text(main, encoding="utf-8")
+    command = [path, *WARNINGS, *flags, "-DTVMTINY_LAYERS", *sources, _MAIN_FILE, "-o", "program"]
     run_command(command, directory)
     return directory / "program"
 

@@ -11,7 +11,7 @@ from tvmtiny.codegen.lower import lower_kernel
 from tvmtiny.codegen.program import memory_requests, read_program
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import to_relax
-from tvmtiny.schedule import Goal, implement, schedule_module
+from tvmtiny.schedule import Goal, implementer, parse_goal, schedule_module
 from tvmtiny.targets import Target, resolve
 
 
@@ -20,6 +20,7 @@ def compile(
     target: Target | str,
     *,
     optimize: Goal | str = Goal.BALANCED,
+    flash_budget: int | None = None,
     dead_channels: bool = True,
 ) -> Artifact:
     """Generate C for `model`.
@@ -31,6 +32,9 @@ def compile(
     optimize
         What schedules prefer: ``balanced`` keeps weights as small as in the model, ``speed`` may
         widen them, ``size`` prefers short code.
+    flash_budget
+        With ``speed``: the most bytes of constants; weights are widened where that saves most per
+        byte, as long as all constants fit.
     dead_channels
         Remove channels that are constant or that nothing depends on. Results are the same.
 
@@ -38,15 +42,17 @@ def compile(
     ------
     UnknownTargetError
         If there is no such CPU or board.
+    InputError
+        If `optimize` is none of the above.
     """
     target = resolve(target) if isinstance(target, str) else target
-    goal = Goal(optimize)
+    goal = parse_goal(optimize)
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
     module = to_relax(
         model.content,
         optimized.graph,
         model.oracle,
-        lambda node: implement(node, target.cpu, model.oracle, goal),
+        implementer(optimized.graph.nodes, target.cpu, model.oracle, goal, flash_budget),
     )
     module = schedule_module(module, target.cpu)
     kernels = {

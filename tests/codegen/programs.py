@@ -62,9 +62,11 @@ def run_statements(
     Parameters
     ----------
     declarations
-        Arrays outside of ``main``, by name.
+        Arrays outside of ``main``, by name; those that `statements` do not name are left out.
     """
     includes = "".join(f'#include "{artifact.name}.h"\n' for artifact in artifacts)
-    arrays = "".join(f"static {text};\n" for text in (declarations or {}).values())
-    main = f"#include <stdio.h>\n{includes}{arrays}int main(void)\n{{\n{statements}\nreturn 0;\n}}\n"
+    used = [text for name, text in (declarations or {}).items() if name in statements]
+    arrays = "".join(f"static {text};\n" for text in used)
+    body = f"int main(void)\n{{\n{statements}\nreturn 0;\n}}\n"
+    main = f"#include <stdio.h>\n{includes}{arrays}{body}"
     return run_program(build_program(main, artifacts, directory)).split()

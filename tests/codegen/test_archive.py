@@ -99,7 +99,9 @@ def test_a_comment_per_layer(artifact: tvmtiny.Artifact) -> None:
         assert f"/* Layer {layer.index}: {layer.operator}, " in artifact.files["digits.c"]
 
 
-@pytest.mark.parametrize("pattern", [r"\b20[0-9]{2}-[0-9]{2}", r"/(home|root|tmp|work|usr)/", "__(DATE|TIME|FILE)__"])
+@pytest.mark.parametrize(
+    "pattern", [r"\b20[0-9]{2}-[0-9]{2}", r"/(home|root|tmp|work|usr)/", "__(DATE|TIME|FILE)__"]
+)
 def test_no_dates_and_no_paths(artifact: tvmtiny.Artifact, pattern: str) -> None:
     own = {n: text for n, text in artifact.files.items() if not n.startswith("tvmtiny")}
     for name, text in {**own, "relax": artifact.relax}.items():

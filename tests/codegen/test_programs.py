@@ -15,26 +15,26 @@ from tvmtiny import models
 
 _FILL = """
 for (int i = 0; i < 6; ++i) {
-  a[i] = (float)i;
-  b[i] = 10.0f;
+  in_a[i] = (float)i;
+  in_b[i] = 10.0f;
 }
 """
 _SUMS = [str(10 + i) for i in range(COUNT)]
 _ARRAYS = {
-    "a": "float a[6]",
-    "b": "float b[6]",
-    "y": "float y[6]",
-    "arena": "uint8_t arena[TVMTINY_M_ARENA_BYTES + 16] TVMTINY_ALIGN(16)",
+    "in_a": "float in_a[6]",
+    "in_b": "float in_b[6]",
+    "result": "float result[6]",
+    "scratch": "uint8_t scratch[TVMTINY_M_ARENA_BYTES + 16] TVMTINY_ALIGN(16)",
 }
 
 
 def test_inputs_and_outputs_outside_of_the_arena(tmp_path: Path) -> None:
     statements = f"""{_FILL}
-    const struct tvmtiny_m_inputs inputs = {{ a, b }};
-    const struct tvmtiny_m_outputs outputs = {{ y }};
+    const struct tvmtiny_m_inputs inputs = {{ in_a, in_b }};
+    const struct tvmtiny_m_outputs outputs = {{ result }};
     printf("%d\\n", (int)tvmtiny_m_run(&inputs, &outputs));
     for (int i = 0; i < 6; ++i) {{
-      printf("%g %g %g\\n", (double)a[i], (double)b[i], (double)y[i]);
+      printf("%g %g %g\\n", (double)in_a[i], (double)in_b[i], (double)result[i]);
     }}"""
     artifact = compiled(add_model())
     status, *values = run_statements(statements, [artifact], tmp_path, _ARRAYS)
@@ -49,20 +49,20 @@ def test_own_arena(tmp_path: Path) -> None:
     struct tvmtiny_m_inputs inputs;
     struct tvmtiny_m_outputs outputs;
     float *slots[2];
-    arena[TVMTINY_M_ARENA_BYTES] = 99;
-    tvmtiny_m_bind_arena(arena, &inputs, &outputs);
-    slots[0] = (float *)(void *)(arena + TVMTINY_M_INPUT_A_OFFSET);
-    slots[1] = (float *)(void *)(arena + TVMTINY_M_INPUT_B_OFFSET);
+    scratch[TVMTINY_M_ARENA_BYTES] = 99;
+    tvmtiny_m_bind_arena(scratch, &inputs, &outputs);
+    slots[0] = (float *)(void *)(scratch + TVMTINY_M_INPUT_A_OFFSET);
+    slots[1] = (float *)(void *)(scratch + TVMTINY_M_INPUT_B_OFFSET);
     printf("%d %d\\n", inputs.a == slots[0], inputs.b == slots[1]);
     for (int i = 0; i < 6; ++i) {{
-      slots[0][i] = a[i];
-      slots[1][i] = b[i];
+      slots[0][i] = in_a[i];
+      slots[1][i] = in_b[i];
     }}
-    printf("%d\\n", (int)tvmtiny_m_run_arena(arena, &inputs, &outputs));
+    printf("%d\\n", (int)tvmtiny_m_run_arena(scratch, &inputs, &outputs));
     for (int i = 0; i < 6; ++i) {{
       printf("%g\\n", (double)outputs.y[i]);
     }}
-    printf("%d\\n", arena[TVMTINY_M_ARENA_BYTES]);"""
+    printf("%d\\n", scratch[TVMTINY_M_ARENA_BYTES]);"""
     artifact = compiled(add_model())
     got = run_statements(statements, [artifact], tmp_path, _ARRAYS)
     assert got == ["1", "1", "0", *_SUMS, "99"]
@@ -70,10 +70,10 @@ def test_own_arena(tmp_path: Path) -> None:
 
 def test_misaligned_arena(tmp_path: Path) -> None:
     statements = """
-    const struct tvmtiny_m_inputs inputs = { a, b };
-    const struct tvmtiny_m_outputs outputs = { y };
+    const struct tvmtiny_m_inputs inputs = { in_a, in_b };
+    const struct tvmtiny_m_outputs outputs = { result };
     for (int shift = 0; shift < 16; ++shift) {
-      printf("%d\\n", (int)tvmtiny_m_run_arena(arena + shift, &inputs, &outputs));
+      printf("%d\\n", (int)tvmtiny_m_run_arena(scratch + shift, &inputs, &outputs));
     }"""
     got = run_statements(statements, [compiled(add_model())], tmp_path, _ARRAYS)
     assert got == ["0"] + ["-2"] * 15
@@ -81,17 +81,17 @@ def test_misaligned_arena(tmp_path: Path) -> None:
 
 def test_null_pointers(tmp_path: Path) -> None:
     statements = """
-    struct tvmtiny_m_inputs inputs = { a, b };
-    struct tvmtiny_m_outputs outputs = { y };
+    struct tvmtiny_m_inputs inputs = { in_a, in_b };
+    struct tvmtiny_m_outputs outputs = { result };
     printf("%d\\n", (int)tvmtiny_m_run_arena(NULL, &inputs, &outputs));
     printf("%d\\n", (int)tvmtiny_m_run(NULL, &outputs));
     printf("%d\\n", (int)tvmtiny_m_run(&inputs, NULL));
     outputs.y = NULL;
     printf("%d\\n", (int)tvmtiny_m_run(&inputs, &outputs));
-    outputs.y = y;
+    outputs.y = result;
     inputs.b = NULL;
     printf("%d\\n", (int)tvmtiny_m_run(&inputs, &outputs));
-    inputs.b = b;
+    inputs.b = in_b;
     printf("%d\\n", (int)tvmtiny_m_run(&inputs, &outputs));"""
     got = run_statements(statements, [compiled(add_model())], tmp_path, _ARRAYS)
     assert got == ["-1"] * 5 + ["0"]

@@ -8,10 +8,13 @@ import pytest
 
 from tests.ops.three_ways import operator_cases, small_cases
 from tests.tools import on_qemu
-from tvmtiny.ops import Oracle, operators
+from tvmtiny.ops import operators
 
-OPERATORS = [operator.name for operator in operators()]
-pytestmark = pytest.mark.parametrize("operator", OPERATORS)
+pytestmark = pytest.mark.parametrize("operator", [operator.name for operator in operators()])
+
+#: Operators whose code is another one for TFLM. LOGISTIC computes its table in another way, too,
+#: but no case is known where an entry differs.
+_ROUNDED_DIFFERENTLY = {"FULLY_CONNECTED", "MUL"}
 
 
 def test_numpy_reference(operator: str) -> None:
@@ -25,7 +28,8 @@ def test_c_on_host(operator: str, cpu: str, tmp_path: Path) -> None:
 
 
 def test_c_on_host_with_rounding_of_tflm(operator: str, tmp_path: Path) -> None:
-    operator_cases(operator).check_host("cortex-m4", tmp_path, oracle=Oracle.TFLM)
+    differs = operator_cases(operator).check_host_with_rounding_of_tflm("cortex-m4", tmp_path)
+    assert differs == (operator in _ROUNDED_DIFFERENTLY)
 
 
 @on_qemu

@@ -33,7 +33,7 @@ PAIRS: Mapping[str, _Quantized] = {
     "equal": ((0.05, 3), (0.05, -4), (0.05, 7), "NONE"),
     "ties_everywhere": ((0.05, 3), (0.05, -4), (0.1, 7), "NONE"),
     "thirds": ((0.05, 3), (0.05, -4), (0.15, 7), "NONE"),
-    "small_and_large": ((0.001, 0), (0.9, 0), (0.88, 0), "NONE"),
+    "small_and_large": ((0.00137, 0), (0.9041, 0), (0.8713, 0), "NONE"),
     "saturating": ((0.7, 100), (0.9, -100), (0.21, 0), "NONE"),
 }
 #: Eighths of both operands: ties whose rounding depends on how the operands were rounded.

@@ -8,7 +8,9 @@ import typer
 
 from tvmtiny.cli.console import (
     DeadChannelsOption,
+    FlashBudgetOption,
     JsonOption,
+    OptimizeOption,
     OracleOption,
     console,
     model_path,
@@ -50,6 +52,8 @@ def bench(
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
     oracle: OracleOption = "litert",
+    optimize: OptimizeOption = "balanced",
+    flash_budget: FlashBudgetOption = None,
     dead_channels: DeadChannelsOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -71,7 +75,11 @@ def bench(
             estimate=estimate,
             timeout=timeout,
             oracle=oracle,
-            compile={"dead_channels": dead_channels},
+            compile={
+                "optimize": optimize,
+                "flash_budget": flash_budget,
+                "dead_channels": dead_channels,
+            },
         )
         results = run_bench([model_path(model) for model in models], found, options, tell)
     if json:

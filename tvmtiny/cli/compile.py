@@ -9,9 +9,11 @@ import typer
 
 from tvmtiny.cli.console import (
     DeadChannelsOption,
+    FlashBudgetOption,
     JsonOption,
     ModelArgument,
     NameOption,
+    OptimizeOption,
     OracleOption,
     console,
     model_path,
@@ -31,6 +33,8 @@ def compile_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C files.")],
     name: NameOption = None,
     oracle: OracleOption = "litert",
+    optimize: OptimizeOption = "balanced",
+    flash_budget: FlashBudgetOption = None,
     dead_channels: DeadChannelsOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -41,6 +45,7 @@ def compile_command(
     with progress(quiet=json) as tell:
         tell("importing TVM")
         import tvmtiny
+        from tvmtiny.project.capacity import check_capacity
         from tvmtiny.report.summary import artifact_summary
 
         # An unknown target or oracle is said before the model is read.
@@ -48,7 +53,16 @@ def compile_command(
         tell(f"reading {model}")
         loaded = tvmtiny.load(model_path(model), name=name, oracle=oracle)
         tell(f"compiling for {resolved.name}")
-        artifact = tvmtiny.compile(loaded, resolved, dead_channels=dead_channels)
+        artifact = tvmtiny.compile(
+            loaded,
+            resolved,
+            optimize=optimize,
+            flash_budget=flash_budget,
+            dead_channels=dead_channels,
+        )
+        if resolved.board is not None:
+            # Start-up code, stack and application come on top; what they take is not known here.
+            check_capacity(artifact, resolved.board, 0, 0, 0)
         files = artifact.save(output)
     summary = artifact_summary(artifact, files)
     if json:

@@ -22,6 +22,23 @@ OracleOption = Annotated[
         "--oracle", help="Whose rounding the code reproduces: litert or tflm.", metavar="NAME"
     ),
 ]
+OptimizeOption = Annotated[
+    str,
+    typer.Option(
+        "--optimize",
+        help="speed may widen weights to int16, size prefers short code; or balanced.",
+        metavar="GOAL",
+    ),
+]
+FlashBudgetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--flash-budget",
+        help="With --optimize speed: widen weights only while all constants fit these bytes.",
+        metavar="BYTES",
+        min=0,
+    ),
+]
 DeadChannelsOption = Annotated[
     bool,
     typer.Option(

@@ -8,8 +8,10 @@ import typer
 
 from tvmtiny.cli.console import (
     DeadChannelsOption,
+    FlashBudgetOption,
     JsonOption,
     ModelArgument,
+    OptimizeOption,
     OracleOption,
     console,
     model_path,
@@ -36,6 +38,8 @@ def profile(
     ] = "ramp",
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
     oracle: OracleOption = "litert",
+    optimize: OptimizeOption = "balanced",
+    flash_budget: FlashBudgetOption = None,
     dead_channels: DeadChannelsOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -57,7 +61,13 @@ def profile(
         loaded = tvmtiny.load(model_path(model), oracle=oracle)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
         tell(f"compiling for {board}")
-        artifact = tvmtiny.compile(loaded, target, dead_channels=dead_channels)
+        artifact = tvmtiny.compile(
+            loaded,
+            target,
+            optimize=optimize,
+            flash_budget=flash_budget,
+            dead_channels=dead_channels,
+        )
         found = profile_artifact(artifact, *inputs, timeout=timeout, progress=tell)
     if json:
         print_json(profile_summary(found))

@@ -8,8 +8,10 @@ import typer
 
 from tvmtiny.cli.console import (
     DeadChannelsOption,
+    FlashBudgetOption,
     JsonOption,
     ModelArgument,
+    OptimizeOption,
     OracleOption,
     console,
     model_path,
@@ -39,6 +41,8 @@ def run(
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 120.0,
     oracle: OracleOption = "litert",
+    optimize: OptimizeOption = "balanced",
+    flash_budget: FlashBudgetOption = None,
     dead_channels: DeadChannelsOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -57,7 +61,13 @@ def run(
         loaded = tvmtiny.load(model_path(model), oracle=oracle)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
         tell(f"compiling for {board}")
-        artifact = tvmtiny.compile(loaded, target, dead_channels=dead_channels)
+        artifact = tvmtiny.compile(
+            loaded,
+            target,
+            optimize=optimize,
+            flash_budget=flash_budget,
+            dead_channels=dead_channels,
+        )
         result = tvmtiny.run(artifact, *inputs, timeout=timeout, progress=tell)
         checked = None
         if check:

@@ -15,10 +15,10 @@ from tvm import IRModule
 
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
 from tvmtiny.codegen.lower import Kernel
-from tvmtiny.codegen.program import Call, Program, Value, workspace_name
+from tvmtiny.codegen.names import field_names
+from tvmtiny.codegen.program import Call, Program, Value, output_name, workspace_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import variable_name
-from tvmtiny.frontend.model import identifier
 from tvmtiny.memory import Plan
 from tvmtiny.ops import Tensor, find_operator
 from tvmtiny.passes import Optimized
@@ -214,11 +214,10 @@ class _Emitter:
     def _interface(
         self, tensors: tuple[Tensor, ...], values: tuple[Value | np.ndarray, ...]
     ) -> tuple[TensorInfo, ...]:
-        names = _unique([identifier(t.name) for t in tensors])
+        names = field_names([t.name for t in tensors])
         infos = []
-        for tensor, value, c_name in zip(tensors, values, names, strict=True):
-            # A constant output has no slot; it is copied from flash.
-            offset = self._plan.offsets[value.buffer] if isinstance(value, Value) else 0
+        for i, (tensor, value, c_name) in enumerate(zip(tensors, values, names, strict=True)):
+            slot = value.buffer if isinstance(value, Value) else output_name(i)
             quantization = tensor.quantization if tensor.quantized else None
             scaled = quantization is not None and not quantization.per_channel
             infos.append(
@@ -228,7 +227,7 @@ class _Emitter:
                     tensor.shape,
                     tensor.dtype,
                     tensor.nbytes,
-                    offset,
+                    self._plan.offsets[slot],
                     tensor.scale if scaled else None,
                     tensor.zero_point if scaled else None,
                 )
@@ -286,10 +285,6 @@ def _array(name: str, data: np.ndarray) -> str:
     body = "\n".join([*lines, line])
     declaration = f"static const {_ctype(dtype)} {name}[{data.size}] TVMTINY_ALIGN(4)"
     return f"{declaration} = {{\n{body}\n}};"
-
-
-def _unique(names: list[str]) -> list[str]:
-    return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
 
 
 def _render(template: str, context: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ class Value:
     Attributes
     ----------
     name
-        The Relax variable.
+        The Relax variable's, or ``input.0`` and so on.
     buffer
         Name of the variable whose bytes it shares; its own name unless it is a reshape.
     """
@@ -72,11 +72,18 @@ def read_program(module: IRModule) -> Program:
     calls: list[Call] = []
     renamed: dict[str, relax.Expr] = {}
 
+    def name_of(variable: relax.Var) -> str:
+        # Inputs have their TFLite names, which may be those of other variables, too.
+        for position, parameter in enumerate(main.params):
+            if variable.same_as(parameter):
+                return f"input.{position}"
+        return str(variable.name)
+
     def new_value(variable: relax.Var, buffer: str | None = None) -> Value:
         shape = tuple(int(d) for d in variable.ty.shape.values)
         dtype = str(variable.ty.dtype)
         nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        name = str(variable.name)
+        name = name_of(variable)
         assert name not in values, name
         values[name] = Value(name, shape, dtype, nbytes, buffer or name)
         return values[name]
@@ -84,7 +91,7 @@ def read_program(module: IRModule) -> Program:
     def resolve(expression: relax.Expr) -> Value | np.ndarray:
         if isinstance(expression, GenericConst):
             return np.asarray(expression.value.numpy())
-        name = str(expression.name)
+        name = name_of(expression)
         return resolve(renamed[name]) if name in renamed else values[name]
 
     inputs = tuple(new_value(parameter) for parameter in main.params)
@@ -92,22 +99,22 @@ def read_program(module: IRModule) -> Program:
         for binding in block.bindings:
             variable, expression = binding.var, binding.value
             if isinstance(expression, relax.Var | GenericConst | relax.Tuple):
-                renamed[str(variable.name)] = expression
+                renamed[name_of(variable)] = expression
             elif expression.op.name == "relax.reshape":
                 source = resolve(expression.args[0])
                 if isinstance(source, Value):
                     new_value(variable, source.buffer)
                 else:
                     shape = [int(d) for d in variable.ty.shape.values]
-                    renamed[str(variable.name)] = relax.const(source.reshape(shape))
+                    renamed[name_of(variable)] = relax.const(source.reshape(shape))
             else:
                 assert expression.op.name == "relax.call_tir", expression
                 function, arguments = expression.args[0], expression.args[1]
                 resolved = tuple(resolve(argument) for argument in arguments.fields)
                 calls.append(Call(function.name_hint, resolved, new_value(variable)))
     result = main.body.body
-    while isinstance(result, relax.Var) and str(result.name) in renamed:
-        result = renamed[str(result.name)]
+    while isinstance(result, relax.Var) and name_of(result) in renamed:
+        result = renamed[name_of(result)]
     fields = result.fields if isinstance(result, relax.Tuple) else [result]
     return Program(inputs, tuple(resolve(f) for f in fields), tuple(calls), values)
 
@@ -117,10 +124,16 @@ def workspace_name(step: int, name: str) -> str:
     return f"workspace.{step}.{name}"
 
 
+def output_name(position: int) -> str:
+    """Name of the request for the slot of a constant output."""
+    return f"output.{position}"
+
+
 def memory_requests(program: Program, kernels: Mapping[str, Kernel]) -> list[Request]:
     """What must lie in the arena: activations from producer to last reader, and workspaces.
 
-    Step 0 fills the inputs, step ``i + 1`` is call ``i``; outputs live to the end.
+    Step 0 fills the inputs, step ``i + 1`` is call ``i``; outputs live to the end, where constant
+    ones are copied from flash.
 
     Parameters
     ----------
@@ -146,5 +159,12 @@ def memory_requests(program: Program, kernels: Mapping[str, Kernel]) -> list[Req
             Request(workspace_name(step - 1, w.name), w.size, step, step)
             for w in kernels[call.function].workspaces
         ]
-    touch(program.outputs, len(program.calls) + 1)
-    return [Request(name, size[name], first[name], last[name]) for name in first] + workspaces
+    end = len(program.calls) + 1
+    touch(program.outputs, end)
+    copies = [
+        Request(output_name(i), output.nbytes, end, end)
+        for i, output in enumerate(program.outputs)
+        if isinstance(output, np.ndarray)
+    ]
+    activations = [Request(name, size[name], first[name], last[name]) for name in first]
+    return activations + workspaces + copies

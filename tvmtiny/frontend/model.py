@@ -107,7 +107,11 @@ def load(
         content, path = read_file(source), str(source)
     graph = read_graph(content, path)
     verify(graph, path)
-    return Model(identifier(name or Path(path).stem), content, graph, oracle)
+    prefix = identifier(name or Path(path).stem)
+    if prefix.startswith("tvmtiny"):
+        # The headers of the runtime are named so.
+        prefix = f"m_{prefix}"
+    return Model(prefix, content, graph, oracle)
 
 
 def _oracle(name: Oracle | str) -> Oracle:

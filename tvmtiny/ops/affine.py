@@ -18,8 +18,9 @@ from tvmtiny.ops.quantization import INT32_RANGE
 #: How far slopes are looked for around the real ones, relative to the largest.
 _WIDTH = 2.0**-12
 _STEPS = 40
-#: Points nearest to a rounding boundary that the search for slopes looks at.
-_NEAREST = 2000
+#: Points nearest to a rounding boundary that each round of the search for slopes adds.
+_NEAREST = 1000
+_ROUNDS = 6
 #: How far from the best slopes integer factors are tried, in steps.
 _NEIGHBOURS = 3
 #: A larger shift leaves too few bits for results.
@@ -179,46 +180,56 @@ def _best_slopes(
     """The slopes that leave the offset the most room.
 
     That room, the least upper bound of the offset minus the greatest lower one, is a concave
-    function of the slopes, so that narrowing an interval per slope finds its maximum.
+    function of the slopes, so that narrowing an interval per slope finds its maximum. The few
+    points that bound it are not known at first; those that turn out to be missing are added.
     """
-    real = [slope * x for slope, x in zip(slopes, operands, strict=True)]
-    rough = wanted - sum(real)
-    inside = (wanted > output_range[0]) & (wanted < output_range[1])
-    centre = float(rough[inside].mean()) + 0.5 if inside.any() else float(rough.mean())
-    excess = sum(real) + centre - wanted
-    below = _nearest(operands, wanted, excess, wanted > output_range[0])
-    above = _nearest(operands, wanted + 1, 1 - excess, wanted < output_range[1])
-
-    def room(candidate: Sequence[float]) -> float:
-        least, most = (
-            bound - sum(slope * x for slope, x in zip(candidate, points, strict=True))
-            for points, bound in (below, above)
-        )
-        return float(most.min(initial=np.inf) - least.max(initial=-np.inf))
-
+    below, above = wanted > output_range[0], wanted < output_range[1]
+    flat = [np.broadcast_to(x, wanted.shape).astype(float) for x in operands]
+    lower = [*(x[below] for x in flat), wanted[below].astype(float)]
+    upper = [*(x[above] for x in flat), wanted[above] + 1.0]
+    chosen = [np.zeros(side[-1].size, bool) for side in (lower, upper)]
     width = _WIDTH * max(map(abs, slopes))
+    best = tuple(slopes)
+    for _ in range(_ROUNDS):
+        least, most = _bounds(lower, best), _bounds(upper, best)
+        for bounds, known in zip((-least, most), chosen, strict=True):
+            known[np.argsort(bounds, kind="stable")[:_NEAREST]] = True
+        points = [
+            [x[known] for x in side] for side, known in zip((lower, upper), chosen, strict=True)
+        ]
+        best = _widest(points, slopes, width)
+        if _room([lower, upper], best) > 0 or _room(points, best) <= 0:
+            break
+    return best
 
-    def widest(fixed: tuple[float, ...]) -> tuple[float, tuple[float, ...]]:
+
+def _bounds(side: Sequence[np.ndarray], slopes: Sequence[float]) -> np.ndarray:
+    """What each point of `side`, operands and then a boundary, demands of the offset."""
+    *operands, boundary = side
+    return boundary - sum(slope * x for slope, x in zip(slopes, operands, strict=True))
+
+
+def _room(sides: Sequence[Sequence[np.ndarray]], slopes: Sequence[float]) -> float:
+    least, most = (_bounds(side, slopes) for side in sides)
+    return float(most.min(initial=np.inf) - least.max(initial=-np.inf))
+
+
+def _widest(
+    sides: Sequence[Sequence[np.ndarray]], centre: Sequence[float], width: float
+) -> tuple[float, ...]:
+    """The slopes with the most room within `width` of `centre`."""
+
+    def search(fixed: tuple[float, ...]) -> tuple[float, tuple[float, ...]]:
         """The most room, and its slopes, with the first slopes as given."""
-        if len(fixed) == len(slopes):
-            return room(fixed), fixed
-        low, high = slopes[len(fixed)] - width, slopes[len(fixed)] + width
+        if len(fixed) == len(centre):
+            return _room(sides, fixed), fixed
+        low, high = centre[len(fixed)] - width, centre[len(fixed)] + width
         for _ in range(_STEPS):
             left, right = 0.55 * low + 0.45 * high, 0.45 * low + 0.55 * high
-            if widest((*fixed, left))[0] < widest((*fixed, right))[0]:
+            if search((*fixed, left))[0] < search((*fixed, right))[0]:
                 low = left
             else:
                 high = right
-        return widest((*fixed, (low + high) / 2))
+        return search((*fixed, (low + high) / 2))
 
-    return widest(())[1]
-
-
-def _nearest(
-    operands: Sequence[np.ndarray], bound: np.ndarray, distance: np.ndarray, bounded: np.ndarray
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """The points nearest to the boundary where the result changes, and `bound` there."""
-    order = np.where(bounded, distance, np.inf).ravel()
-    chosen = np.argsort(order, kind="stable")[: min(_NEAREST, int(bounded.sum()))]
-    points = [np.broadcast_to(x, bound.shape).ravel()[chosen].astype(float) for x in operands]
-    return points, bound.ravel()[chosen].astype(float)
+    return search(())[1]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
 from tvmtiny.ops.elementwise import check_count, check_scale, check_shape, float32
 from tvmtiny.ops.expressions import (
     Expression,
-    affine,
     elementwise,
     int32,
     quantized_output,
@@ -25,18 +21,14 @@ from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.quantization import activation_range, quantize_multiplier
 from tvmtiny.ops.quantization import requantize as requantize_reference
 
-#: Longer means are requantized as the reference does: there are too many sums to prove a line for.
-_MOST_TERMS = 512
-
 
 @register
 class Mean(Operator):
     """Mean over any dimensions.
 
     int8 matches ``reference_ops::QuantizedMeanOrSum`` of LiteRT and TFLM bit by bit: the sum is
-    requantized, twice rounded, by a multiplier into which the count has been divided; or in one
-    step that is proven to give the same for all sums. float32 sums in the order of
-    ``reference_ops::Mean``.
+    requantized, twice rounded, by a multiplier into which the count has been divided. float32
+    sums in the order of ``reference_ops::Mean``.
     """
 
     name = "MEAN"
@@ -89,13 +81,10 @@ class Mean(Operator):
 
         def integer(x: te.Tensor) -> te.Tensor:
             acc = accumulate(x)
-            multiplier, shift = _multiplier(node)
+            multiplier, shift = mean_multiplier(node)
             zeros = node.input(0).zero_point * _count(node)
-            line = exact_line(node)
 
             def value(*i: tirx.Var) -> Expression:
-                if line is not None:
-                    return affine([acc(*i)], line, *activation_range(node))
                 scaled = requantize(acc(*i) - int32(zeros), int32(multiplier), int32(shift))
                 return quantized_output(scaled, node)
 
@@ -115,7 +104,11 @@ class Mean(Operator):
             total = inputs[0].sum(axis=_axes(node), dtype=np.float32, keepdims=keep)
             return [np.asarray(total / np.float32(count), np.float32)]
         total = inputs[0].sum(axis=_axes(node), dtype=np.int64, keepdims=keep)
-        return [np.asarray(_scaled(_Quantized.of(node), total), np.int8)]
+        scaled = requantize_reference(
+            total - node.input(0).zero_point * count, *mean_multiplier(node)
+        )
+        clipped = np.clip(scaled + node.output.zero_point, *activation_range(node))
+        return [np.asarray(clipped, np.int8)]
 
 
 def reduced_block(node: Node) -> tuple[int, int, int] | None:
@@ -132,58 +125,12 @@ def reduced_block(node: Node) -> tuple[int, int, int] | None:
     return prod(shape[: axes[0]]), _count(node), prod(shape[axes[-1] + 1 :])
 
 
-def exact_line(
-    node: Node,
-    image: Image = product_image,
-    bits: int = 0,
-    largest_shift: int = LARGEST_SHIFT,
-) -> Affine | None:
-    """Integers whose line over the sum of the raw int8 values equals the reference.
-
-    Parameters
-    ----------
-    image, bits
-        How the core multiplies, and how many bits that drops: see `affine.solve`.
-    largest_shift
-        Of the result.
-    """
-    return _exact_line(_Quantized.of(node), image, bits, largest_shift)
-
-
-@dataclass(frozen=True)
-class _Quantized:
-    """Everything that an int8 mean depends on."""
-
-    count: int
-    multiplier: tuple[int, int]
-    zero_points: tuple[int, int]
-    slope: float
-    output_range: tuple[int, int]
-
-    @classmethod
-    def of(cls, node: Node) -> _Quantized:
-        x, out, count = node.input(0), node.output, _count(node)
-        return cls(
-            count,
-            _multiplier(node),
-            (x.zero_point, out.zero_point),
-            x.scale / (out.scale * count),
-            activation_range(node),
-        )
-
-
-def _scaled(layer: _Quantized, total: np.ndarray) -> np.ndarray:
-    scaled = requantize_reference(total - layer.zero_points[0] * layer.count, *layer.multiplier)
-    return np.clip(scaled + layer.zero_points[1], *layer.output_range)
-
-
-@lru_cache(maxsize=256)
-def _exact_line(layer: _Quantized, image: Image, bits: int, largest_shift: int) -> Affine | None:
-    if layer.count > _MOST_TERMS:
-        return None
-    sums = np.arange(-128 * layer.count, 127 * layer.count + 1)
-    wanted, limits = _scaled(layer, sums), layer.output_range
-    return solve([sums], wanted, [layer.slope], limits, image, bits, largest_shift)
+def mean_multiplier(node: Node) -> tuple[int, int]:
+    """Multiplier and shift of the scales' ratio divided by the count, truncated."""
+    multiplier, shift = quantize_multiplier(node.input(0).scale / node.output.scale)
+    count = _count(node)
+    spare = min(count.bit_length() - 1, 32, 31 + shift)
+    return (multiplier << spare) // count, shift - spare
 
 
 def _axes(node: Node) -> tuple[int, ...]:
@@ -195,11 +142,3 @@ def _axes(node: Node) -> tuple[int, ...]:
 
 def _count(node: Node) -> int:
     return prod(node.input(0).shape[i] for i in _axes(node))
-
-
-def _multiplier(node: Node) -> tuple[int, int]:
-    """Multiplier and shift of the scales' ratio divided by the count, truncated."""
-    multiplier, shift = quantize_multiplier(node.input(0).scale / node.output.scale)
-    count = _count(node)
-    spare = min(count.bit_length() - 1, 32, 31 + shift)
-    return (multiplier << spare) // count, shift - spare

@@ -41,7 +41,7 @@ class Pad(Operator):
             yield Problem(f"{x.dtype} input and {node.output.dtype} output", "one dtype")
         if not 1 <= len(x.shape) <= _MAX_RANK:
             yield Problem(f"{len(x.shape)} dimensions", f"1 to {_MAX_RANK} dimensions")
-        zero = _border(node)
+        zero = pad_value(node)
         if node.output.dtype == "int8" and not -128 <= zero <= 127:
             yield Problem(f"zero point {zero}", "a zero point from -128 to 127")
         if paddings.data is None:
@@ -53,18 +53,18 @@ class Pad(Operator):
                 f"paddings of shape {list(paddings.shape)}",
                 f"two numbers for each of {len(x.shape)} dimensions",
             )
-        elif any(number < 0 for pair in _paddings(node) for number in pair):
+        elif any(number < 0 for pair in pad_widths(node) for number in pair):
             yield Problem("negative paddings", "paddings of 0 and more")
         else:
-            pairs = _paddings(node)
+            pairs = pad_widths(node)
             expected = [a + d + b for d, (a, b) in zip(x.shape, pairs, strict=True)]
             yield from check_shape(node, expected)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
-        shape, pairs = node.input(0).shape, _paddings(node)
+        shape, pairs = node.input(0).shape, pad_widths(node)
 
         def expression(x: te.Tensor) -> te.Tensor:
-            border = tirx.const(_border(node), x.dtype)
+            border = tirx.const(pad_value(node), x.dtype)
 
             def value(*indices: tirx.Var) -> Expression:
                 inside = []
@@ -83,15 +83,17 @@ class Pad(Operator):
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        return [np.pad(inputs[0], _paddings(node), constant_values=_border(node))]
+        return [np.pad(inputs[0], pad_widths(node), constant_values=pad_value(node))]
 
 
-def _paddings(node: Node) -> list[tuple[int, int]]:
+def pad_widths(node: Node) -> list[tuple[int, int]]:
+    """How many elements a PAD adds before and after each dimension."""
     data = node.input(1).data
     assert data is not None
     return [(int(before), int(after)) for before, after in data]
 
 
-def _border(node: Node) -> int:
+def pad_value(node: Node) -> int:
+    """What the border of a PAD is filled with."""
     quantized = node.output.dtype in INTEGER_RANGES and node.output.quantization is not None
     return node.output.zero_point if quantized else 0

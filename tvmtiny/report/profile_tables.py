@@ -131,6 +131,10 @@ def bench_tables(
     yield Text("\nInstructions are QEMU's count. Cycles are estimated, not measured; see profile.")
     if earlier is None and any(result.peers for result in results):
         yield Text(f"Peers: {measured()}.")
+        best = {(r.model, r.cpu): r.peers[0] for r in results if r.peers}
+        for (model, cpu), peer in best.items():
+            if peer.note:
+                yield Text(f"  * {peer.peer} on {model}, {cpu}: {peer.note}")
 
 
 _PEER_COLUMNS = (("TFLM's", True), ("best peer", False), ("faster", True))
@@ -167,7 +171,7 @@ def _comparison(
     arenas = [peer.arena_bytes for peer in result.peers if peer.peer == _ARENA_PEER]
     return (
         _amount(arenas[0] if arenas else None),
-        f"{best.peer} {best.instructions:,}",
+        f"{best.peer} {best.instructions:,}{'*' if best.note else ''}",
         f"{best.instructions / now:.2f}x" if now else "",
     )
 

@@ -170,18 +170,20 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
   "ssat %[u], #8, %[u], asr #" SHIFT "\n\tssat %[a], #8, %[a], asr #" SHIFT "\n\t"                 \
   "bfi %[t], %[v], #8, #8\n\tbfi %[t], %[u], #16, #8\n\tbfi %[t], %[a], #24, #8\n\t"               \
   TVMTINY_ADD_LOW(LOW) TVMTINY_ADD_HIGH(HIGH) "str %[t], [%[out]], #4\n\t"
+#define TVMTINY_ADD_STEPS_1(SHIFT, LOW, HIGH) TVMTINY_ADD_STEP(SHIFT, LOW, HIGH)
+#define TVMTINY_ADD_STEPS_2(SHIFT, LOW, HIGH)                                                      \
+  TVMTINY_ADD_STEP(SHIFT, LOW, HIGH) TVMTINY_ADD_STEP(SHIFT, LOW, HIGH)
 #define TVMTINY_ADD_WORDS(NAME, SHIFT, WORDS, LOW, HIGH)                                           \
-  static void NAME(const int8_t *x, const int8_t *y, const int32_t *plane, int8_t *out,            \
-                   int32_t count)                                                                  \
+  static void TVMTINY_UNUSED NAME(const int8_t *x, const int8_t *y, const int32_t *plane,          \
+                                  int8_t *out, int32_t count)                                      \
   {                                                                                                \
     uint32_t a, b, t, u, v;                                                                        \
     if (count == 0) {                                                                              \
       return;                                                                                      \
     }                                                                                              \
     __asm__ volatile("1:\n\t"                                                                      \
-                     ".rept " TVMTINY_STRING(WORDS) "\n\t"                                         \
-                     TVMTINY_ADD_STEP(TVMTINY_STRING(SHIFT), LOW, HIGH)                            \
-                     ".endr\n\tcmp %[out], %[end]\n\tbne 1b"                                       \
+                     TVMTINY_ADD_STEPS_##WORDS(TVMTINY_STRING(SHIFT), LOW, HIGH)                   \
+                     "cmp %[out], %[end]\n\tbne 1b"                                                \
                      : [x] "+r"(x), [y] "+r"(y), [out] "+r"(out), [a] "=&r"(a), [b] "=&r"(b),      \
                        [t] "=&r"(t), [u] "=&r"(u), [v] "=&r"(v)                                    \
                      : [p] "r"(plane[0]), [q] "r"(plane[1]), [r] "r"(plane[2]),                    \
@@ -192,8 +194,8 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
 #else
 
 #define TVMTINY_ADD_WORDS(NAME, SHIFT, WORDS, LOW, HIGH)                                           \
-  static void NAME(const int8_t *x, const int8_t *y, const int32_t *plane, int8_t *out,            \
-                   int32_t count)                                                                  \
+  static void TVMTINY_UNUSED NAME(const int8_t *x, const int8_t *y, const int32_t *plane,          \
+                                  int8_t *out, int32_t count)                                      \
   {                                                                                                \
     int32_t i;                                                                                     \
     for (i = 0; i < count; ++i) {                                                                  \
@@ -207,8 +209,8 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
 
 #define TVMTINY_ADD(NAME, SHIFT, LOW, HIGH)                                                        \
   TVMTINY_ADD_WORDS(NAME##_words, SHIFT, 1, LOW, HIGH)                                             \
-  static void NAME(const int8_t *x, const int8_t *y, const int32_t *plane, int8_t *out,            \
-                   int32_t count)                                                                  \
+  static void TVMTINY_UNUSED NAME(const int8_t *x, const int8_t *y, const int32_t *plane,          \
+                                  int8_t *out, int32_t count)                                      \
   {                                                                                                \
     const int32_t whole = count & ~3;                                                              \
     int8_t rest[3][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}};                                \
@@ -256,16 +258,14 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
     BODY                                                                                           \
   }
 
-/* One window, of `rows` x `columns` pixels of CHANNELS channels, rows PITCH bytes apart:
- *   out = clamp((scale[1] + scale[0] * sum / 2^16) >> SHIFT), the division rounded down.
- * At most 256 pixels, so that sums fit the lanes. */
-#define TVMTINY_AVERAGE_TAP(WORD)                                                                  \
+/* One window, of `rows` x `columns` pixels of CHANNELS channels, rows PITCH bytes apart; at most 256
+ * pixels, so that sums fit the lanes. NAME_low and NAME_high scale a sum in the low or high lane. */
+#define TVMTINY_SUM_TAP(WORD)                                                                      \
   even = tvmtiny_sxtab16(even, WORD);                                                              \
   odd = tvmtiny_sxtab16_odd(odd, WORD);
-#define TVMTINY_AVERAGE_POOL(NAME, CHANNELS, PITCH, SHIFT, LOW, HIGH)                              \
-  TVMTINY_SATURATE_FUNCTION(NAME, SHIFT)                                                           \
-  static void NAME(const int8_t *x, const int32_t *scale, int8_t *out, int32_t rows,               \
-                   int32_t columns)                                                                \
+#define TVMTINY_SUM_POOL(NAME, CHANNELS, PITCH, LOW, HIGH)                                         \
+  static void TVMTINY_UNUSED NAME(const int8_t *x, const int32_t *scale, int8_t *out,              \
+                                  int32_t rows, int32_t columns)                                   \
   {                                                                                                \
     const int32_t factor = scale[0];                                                               \
     const int32_t offset = scale[1];                                                               \
@@ -278,22 +278,47 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
       for (i = 0; i < rows; ++i, row += (PITCH)) {                                                 \
         const int8_t *from = row;                                                                  \
         int32_t left;                                                                              \
-        TVMTINY_POOL_ROW(TVMTINY_AVERAGE_TAP, CHANNELS)                                            \
+        TVMTINY_POOL_ROW(TVMTINY_SUM_TAP, CHANNELS)                                                \
       }                                                                                            \
-      tvmtiny_store4(                                                                              \
-          out + channel,                                                                           \
-          tvmtiny_clamp4(tvmtiny_pack4(NAME##_saturate(tvmtiny_smlawb(factor, even, offset)),      \
-                                       NAME##_saturate(tvmtiny_smlawb(factor, odd, offset)),       \
-                                       NAME##_saturate(tvmtiny_smlawt(factor, even, offset)),      \
-                                       NAME##_saturate(tvmtiny_smlawt(factor, odd, offset))),      \
-                         LOW, HIGH));                                                              \
+      tvmtiny_store4(out + channel,                                                                \
+                     tvmtiny_clamp4(tvmtiny_pack4(NAME##_low(even, factor, offset),                \
+                                                  NAME##_low(odd, factor, offset),                 \
+                                                  NAME##_high(even, factor, offset),               \
+                                                  NAME##_high(odd, factor, offset)),               \
+                                    LOW, HIGH));                                                   \
     })                                                                                             \
   }
 
-/* The same with the largest value of the window. */
+/* out = clamp((scale[1] + scale[0] * sum / 2^16) >> SHIFT), the division rounded down. */
+#define TVMTINY_AVERAGE_POOL(NAME, CHANNELS, PITCH, SHIFT, LOW, HIGH)                              \
+  TVMTINY_SATURATE_FUNCTION(NAME, SHIFT)                                                           \
+  TVMTINY_INLINE uint32_t NAME##_low(uint32_t sums, int32_t factor, int32_t offset)                \
+  {                                                                                                \
+    return NAME##_saturate(tvmtiny_smlawb(factor, sums, offset));                                  \
+  }                                                                                                \
+  TVMTINY_INLINE uint32_t NAME##_high(uint32_t sums, int32_t factor, int32_t offset)               \
+  {                                                                                                \
+    return NAME##_saturate(tvmtiny_smlawt(factor, sums, offset));                                  \
+  }                                                                                                \
+  TVMTINY_SUM_POOL(NAME, CHANNELS, PITCH, LOW, HIGH)
+
+/* out = (sum + scale[1]) * scale[0] * 2^(SHIFT - 31), rounded twice, + ZERO_POINT, saturated. */
+#define TVMTINY_MEAN(NAME, CHANNELS, SHIFT, ZERO_POINT)                                            \
+  TVMTINY_INLINE uint32_t NAME##_low(uint32_t sums, int32_t factor, int32_t offset)                \
+  {                                                                                                \
+    const int32_t sum = (int16_t)(sums & 0xffffu) + offset;                                        \
+    return (uint32_t)tvmtiny_saturate(tvmtiny_requantize(sum, factor, SHIFT) + (ZERO_POINT));      \
+  }                                                                                                \
+  TVMTINY_INLINE uint32_t NAME##_high(uint32_t sums, int32_t factor, int32_t offset)               \
+  {                                                                                                \
+    return NAME##_low(sums >> 16, factor, offset);                                                 \
+  }                                                                                                \
+  TVMTINY_SUM_POOL(NAME, CHANNELS, 0, -128, 127)
+
+/* The largest value of each channel of a window. */
 #define TVMTINY_MAX_TAP(WORD) most = tvmtiny_max4(most, WORD);
 #define TVMTINY_MAX_POOL(NAME, CHANNELS, PITCH, LOW, HIGH)                                         \
-  static void NAME(const int8_t *x, int8_t *out, int32_t rows, int32_t columns)                    \
+  static void TVMTINY_UNUSED NAME(const int8_t *x, int8_t *out, int32_t rows, int32_t columns)     \
   {                                                                                                \
     int32_t next;                                                                                  \
     TVMTINY_POOL_CHANNELS(CHANNELS, {                                                              \

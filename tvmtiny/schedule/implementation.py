@@ -9,13 +9,16 @@ from enum import Enum
 import numpy as np
 from tvm import tirx
 
+from tvmtiny.errors import InputError
 from tvmtiny.ops import Tensor
 
 #: PrimFunc attributes: what was decided, for reports; the runtime headers that the C code includes;
-#: C text in front of the kernel, one instantiation a line.
+#: C text in front of the kernel, one instantiation a line; which buffers may overlap, see
+#: `tvmtiny.schedule.overlap`.
 SCHEDULE_ATTR = "tvmtiny.schedule"
 HEADERS_ATTR = "tvmtiny.headers"
 PREAMBLE_ATTR = "tvmtiny.preamble"
+OVERLAPS_ATTR = "tvmtiny.overlaps"
 
 #: Named choices of a schedule.
 Decisions = Mapping[str, int | str]
@@ -31,6 +34,21 @@ class Goal(str, Enum):
     SPEED = "speed"
     BALANCED = "balanced"
     SIZE = "size"
+
+
+def parse_goal(name: Goal | str) -> Goal:
+    """The goal called `name`.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    try:
+        return Goal(name)
+    except ValueError:
+        known = ", ".join(goal.value for goal in Goal)
+        raise InputError(f"there is no optimization goal {name!r}; known: {known}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,3 +69,8 @@ class Implementation:
     function: tirx.PrimFunc
     arguments: tuple[Tensor | np.ndarray, ...]
     decisions: Decisions
+
+    @property
+    def constants_bytes(self) -> int:
+        """Flash of the packed constants."""
+        return sum(a.nbytes for a in self.arguments if isinstance(a, np.ndarray))

@@ -10,6 +10,8 @@ from tvmtiny.schedule.dsp.convolution import (
     implement_convolution,
     implement_fully_connected,
 )
+from tvmtiny.schedule.dsp.copy import implement_concatenation, implement_pad
+from tvmtiny.schedule.dsp.depthwise import implement_depthwise
 from tvmtiny.schedule.dsp.pool import (
     implement_average_pool,
     implement_max_pool,
@@ -20,9 +22,12 @@ from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
     "ADD": implement_add,
     "AVERAGE_POOL_2D": implement_average_pool,
+    "CONCATENATION": implement_concatenation,
     "CONV_2D": implement_convolution,
+    "DEPTHWISE_CONV_2D": implement_depthwise,
     "MAX_POOL_2D": implement_max_pool,
     "MEAN": implement_mean,
+    "PAD": implement_pad,
     "FULLY_CONNECTED": implement_fully_connected,
 }
 

@@ -11,12 +11,14 @@ from tvmtiny.ops.quantization import activation_range
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
+    OVERLAPS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
     Decisions,
     Goal,
     Implementation,
 )
+from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
 
 HEADERS = "tvmtiny_dsp.h tvmtiny_dsp_elementwise.h"
 
@@ -54,6 +56,8 @@ def implement_add(
         SCHEDULE_ATTR: f"dsp, {f'{words} words' if words else 'any count'}, shift {plane.shift}",
         HEADERS_ATTR: HEADERS,
         PREAMBLE_ATTR: f"{macro}{low}, {high})",
+        # Word by word: what is written has been read.
+        OVERLAPS_ATTR: overlaps_attribute([Overlap("out", 0, 0), Overlap("out", 1, 0)]),
     }
 
     x, y = nest.buffer("x", count, "int8"), nest.buffer("y", count, "int8")

@@ -22,15 +22,23 @@ from tvmtiny.schedule.dsp import packing
 from tvmtiny.schedule.dsp.requantize import Scaling, solve
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
+    OVERLAPS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
     Decisions,
     Goal,
     Implementation,
 )
+from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
 
-#: Groups that are unrolled at most, by goal.
-_UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 16, Goal.SIZE: 4}
+#: Instructions per inference that one more byte of code has to save, by goal.
+_BYTE_WORTH = {Goal.SPEED: 2, Goal.BALANCED: 24, Goal.SIZE: 1000}
+
+#: How many groups may be unrolled.
+_UNROLL_LIMITS = (4, 8, 12, 16)
+
+#: Instructions of a turn of the loop over groups.
+_TURN = 3
 
 #: Cycles and instructions around the groups of one tile step, roughly, for comparing tiles.
 _TILE_OVERHEAD = 20
@@ -121,11 +129,16 @@ def _implement(
     if scaling is None and weight_format == "w8":
         weight_format = chosen["weights"] = "w16"
         scaling = _scale(node, layer, rounding, weight_format)
-    if scaling is None:
+    if scaling is None or (tile.direct and not _can_be_direct(layer, weight_format)):
         return None
     stream = packing.pack_stream(layer.weights, scaling, tile, weight_format)
     function = _function(node, layer, tile, weight_format, scaling, stream.size, chosen)
     return Implementation(function, (node.input(0), stream), chosen)
+
+
+def _can_be_direct(layer: _Layer, weight_format: str) -> bool:
+    """Whether inputs can be read in whole groups without expanding them first."""
+    return layer.geometry is None and layer.depth % packing.GROUP == 0 and weight_format == "w8"
 
 
 def _decide(layer: _Layer, goal: Goal) -> dict[str, int | str] | None:
@@ -141,14 +154,23 @@ def _decide(layer: _Layer, goal: Goal) -> dict[str, int | str] | None:
     usable = [
         tile
         for tile in packing.TILES.values()
-        if tile.pixels <= layer.pixels
+        if not tile.direct
+        and tile.pixels <= layer.pixels
         and tile.channels <= layer.channels
         and (tile.pixels == 1 or tile.pixels * layer.channels <= _MOST_PITCH)
     ]
     if not usable:
         return None
     tile = min(usable, key=cost)
-    return {"tile": tile.name, "weights": weight_format, "unroll": _UNROLL[goal]}
+    steps = -(-layer.pixels // tile.pixels) * -(-layer.channels // tile.channels)
+    group_bytes = 4 * tile.instructions[weight_format]
+
+    def unroll_cost(limit: int) -> int:
+        first, unroll, loops = split_groups(count, limit)
+        return _TURN * loops * steps + _BYTE_WORTH[goal] * group_bytes * (first + unroll)
+
+    unroll = min(_UNROLL_LIMITS, key=unroll_cost)
+    return {"tile": tile.name, "weights": weight_format, "unroll": unroll}
 
 
 def _scale(
@@ -180,6 +202,7 @@ def _function(
     first, unroll, loops = split_groups(count, int(decisions["unroll"]))
     pixels, channels, positions = tile.pixels, layer.channels, layer.pixels
     patch_words = 2 * count * pixels
+    step_bytes = layer.depth if tile.direct else 4 * patch_words
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     kernel = (
         f"tile_{tile.name}_{weight_format}_{first}_{unroll}_{loops}_{scaling.shift}_{channels}_"
@@ -187,10 +210,12 @@ def _function(
     )
     preamble = [
         f"TVMTINY_TILE_{tile.name.upper()}_{weight_format.upper()}({kernel}, {first}, {unroll}, "
-        f"{loops}, {scaling.shift}, {channels}, {4 * patch_words}, {rounding})"
+        f"{loops}, {scaling.shift}, {channels}, {step_bytes}, {rounding})"
     ]
-    gather = _Gather(node, layer, tile, weight_format)
-    preamble += gather.preamble
+    gather = None if tile.direct else _Gather(node, layer, tile, weight_format)
+    if gather is not None:
+        preamble += gather.preamble
+    staging = "no patches" if gather is None else gather.description
     whole = channels - channels % tile.channels
     whole_words = stream_words * whole // len(packing.channel_order(channels, tile))
 
@@ -202,7 +227,7 @@ def _function(
     def tile_call(position: nest.Argument, words: tuple[int, int], channel: int) -> tirx.Stmt:
         return nest.call(
             kernel,
-            nest.address(patches),
+            nest.address(x, position * layer.depth) if gather is None else nest.address(patches),
             nest.address(stream, words[0]),
             nest.address(out, position * channels + channel),
             nest.address(stream, words[1]),
@@ -213,7 +238,7 @@ def _function(
         position = index * pixels
         if positions % pixels:
             position = tirx.min(position, positions - pixels)
-        calls = [gather.call(x, position + lane, patches, lane) for lane in range(pixels)]
+        calls = [] if gather is None else [gather.calls(x, position, patches)]
         calls.append(tile_call(position, (0, whole_words), 0))
         if whole < channels:
             calls.append(tile_call(position, (whole_words, stream_words), channels - tile.channels))
@@ -221,16 +246,58 @@ def _function(
 
     return nest.function(
         [x, stream, out],
-        [patches],
+        [] if gather is None else [patches],
         [nest.loop(-(-positions // pixels), "step", step)],
         {
             "tvmtiny.operator": node.operator,
-            SCHEDULE_ATTR: f"dsp, tile {tile.name}, {weight_format}, {gather.description}, "
+            SCHEDULE_ATTR: f"dsp, tile {tile.name}, {weight_format}, {staging}, "
             f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
             HEADERS_ATTR: "tvmtiny_dsp.h",
             PREAMBLE_ATTR: "\n".join(preamble),
+            OVERLAPS_ATTR: overlaps_attribute(_overlaps(node, layer, tile)),
         },
     )
+
+
+def _overlaps(node: Node, layer: _Layer, tile: packing.TileShape) -> list[Overlap]:
+    """What the order of the steps allows: a step expands its patches before it writes."""
+    inputs = node.input(0)
+    positions = np.arange(layer.pixels)
+    # The last step may repeat positions of the one before.
+    first_write = positions // tile.pixels
+    last_step = np.where(
+        positions >= layer.pixels - tile.pixels, first_write[-1], positions // tile.pixels
+    )
+    depth = inputs.shape[-1] if layer.geometry is not None else layer.depth
+    last_read = np.full(inputs.elements // depth, -1)
+    if layer.geometry is None:
+        last_read[:] = last_step
+    else:
+        _read_patches(last_read, last_step, layer.geometry, inputs.shape[0])
+    distance = smallest_distance(
+        np.repeat(last_read, depth), np.repeat(first_write, layer.channels)
+    )
+    if tile.direct:
+        # Every step reads the whole of its pixel again for each tile of channels.
+        return []
+    found = [Overlap("out", 0, distance)]
+    if layer.geometry is None and layer.pixels == tile.pixels == 1:
+        # Each word is read before it is written as two, so that the input can lie in the last
+        # bytes of the patch that it becomes.
+        found.append(Overlap("patches", 0, layer.depth))
+    return found
+
+
+def _read_patches(last_read: np.ndarray, steps: np.ndarray, geometry: Window, images: int) -> None:
+    """Enter into `last_read`, per input pixel, the steps of all patches that hold it."""
+    (height, width), (rows, columns) = geometry.input, geometry.output
+    image, y, x = np.unravel_index(np.arange(len(steps)), (images, rows, columns))
+    for ky, kx in np.ndindex(geometry.kernel):
+        row = y * geometry.stride[0] - geometry.pad[0] + ky
+        column = x * geometry.stride[1] - geometry.pad[1] + kx
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        pixel = (image * height + row) * width + column
+        np.maximum.at(last_read, pixel[inside], steps[inside])
 
 
 def split_groups(count: int, limit: int) -> tuple[int, int, int]:
@@ -270,7 +337,7 @@ class _Gather:
         geometry = layer.geometry
         if geometry is None:
             self._name = f"tvmtiny_expand_{weight_format}"
-            self.description = "direct"
+            self.description = "pixels"
             return
         height, width, depth = node.input(0).shape[1:]
         rows, columns = geometry.kernel
@@ -285,8 +352,18 @@ class _Gather:
         )
         self.description = "patches" if by_words else "byte patches"
 
-    def call(
-        self, x: tirx.Buffer, position: nest.Argument, patches: tirx.Buffer, lane: int
+    def calls(self, x: tirx.Buffer, position: nest.Argument, patches: tirx.Buffer) -> tirx.Stmt:
+        """Expand the patches of all pixels from `position` on."""
+        return nest.loop(
+            self._pixels, "lane", lambda lane: [self._call(x, position + lane, patches, lane)]
+        )
+
+    def _call(
+        self,
+        x: tirx.Buffer,
+        position: nest.Argument,
+        patches: tirx.Buffer,
+        lane: nest.Argument,
     ) -> tirx.Stmt:
         """Expand the patch of the output at `position` into every ``pixels``-th word."""
         target = nest.address(patches, lane)

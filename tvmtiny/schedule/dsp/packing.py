@@ -25,17 +25,20 @@ class TileShape:
         LDRD 3, all else 1 (Arm DDI 0439, 3.3.1).
     instructions
         The same in instructions.
+    direct
+        Inputs are read as they are; there is no patch.
     """
 
     pixels: int
     channels: int
     cycles: dict[str, int]
     instructions: dict[str, int]
+    direct: bool = False
 
     @property
     def name(self) -> str:
         """As in the header's macros."""
-        return f"{self.pixels}x{self.channels}"
+        return f"{self.pixels}x{self.channels}{'_direct' * self.direct}"
 
 
 TILES = {
@@ -44,6 +47,7 @@ TILES = {
         TileShape(3, 2, {"w8": 25, "w16": 26}, {"w8": 17, "w16": 16}),
         TileShape(2, 2, {"w8": 18, "w16": 18}, {"w8": 12, "w16": 10}),
         TileShape(1, 4, {"w8": 20, "w16": 21}, {"w8": 14, "w16": 11}),
+        TileShape(1, 4, {"w8": 23}, {"w8": 18}, direct=True),
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -10,9 +10,9 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.ops.affine import Affine, wide_image
+from tvmtiny.ops.affine import wide_image
 from tvmtiny.ops.average_pool_2d import exact_mean
-from tvmtiny.ops.mean import exact_line, reduced_block
+from tvmtiny.ops.mean import mean_multiplier, reduced_block
 from tvmtiny.ops.pooling import pool_window
 from tvmtiny.ops.quantization import activation_range
 from tvmtiny.schedule import nest
@@ -26,10 +26,11 @@ from tvmtiny.schedule.implementation import (
     Implementation,
 )
 
-#: Sums of more values do not fit the lanes.
+#: Sums of more values would not fit the lanes.
 _MOST_TAPS = 256
 #: With padding there is a scale for each count of taps; beyond this many they are not worth it.
 _MOST_SCALES = 64
+#: Precise enough for all counts, and small enough for the factor of a single tap.
 _SHIFT = 14
 
 
@@ -57,6 +58,15 @@ class _Windows:
     kernel: tuple[int, int]
 
     @property
+    def any_whole(self) -> bool:
+        """Whether some window has the whole kernel's size."""
+        whole = [
+            any(n == size for _, n in windows)
+            for windows, size in zip((self.rows, self.columns), self.kernel, strict=True)
+        ]
+        return all(whole)
+
+    @property
     def constant(self) -> bool:
         """Whether all windows have the whole kernel's size."""
         sizes = (*self.rows, *self.columns)
@@ -73,26 +83,43 @@ def implement_average_pool(
 ) -> Implementation | None:
     """AVERAGE_POOL_2D in int8; None for large windows or fewer than four channels."""
     windows = _windows(node)
-    return _average(
-        node,
-        windows,
-        goal,
-        decisions,
-        lambda n, **how: exact_mean(n, activation_range(node), **how),
+    low, high = activation_range(node)
+    counts = windows.counts
+    most = max(counts)
+    if windows.channels < 4 or most > _MOST_TAPS or (len(counts) > 1 and most > _MOST_SCALES):
+        return None
+    scales = np.zeros((1 if len(counts) == 1 else most, 2), np.int32)
+    for count in counts:
+        line = exact_mean(count, (low, high), wide_image, 16, _SHIFT)
+        if line is None or line.shift != _SHIFT:
+            return None
+        scales[0 if len(counts) == 1 else count - 1] = line.factors[0], line.offset
+    kernel = f"average_pool_{_SHIFT}_{_suffix(windows, low, high)}"
+    macro = (
+        f"TVMTINY_AVERAGE_POOL({{}}, {windows.channels}, {_pitch(windows)}, {_SHIFT}, "
+        f"{low}, {high})"
     )
+    chosen = _decide(windows, goal, decisions)
+    return _implementation(node, windows, kernel, macro, scales, chosen)
 
 
 def implement_mean(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """MEAN in int8 over neighbouring dimensions that are not the last."""
+    """MEAN in int8 over neighbouring dimensions, not the last, of at most 256 elements."""
     block = reduced_block(node)
-    if block is None:
+    if block is None or block[1] > _MOST_TAPS or block[2] < 4:
         return None
     images, count, channels = block
-    whole = ((0, count),)
-    windows = _Windows(images, ((0, 1),), whole, (1, count), channels, (1, 1), (0, 0), (1, count))
-    return _average(node, windows, goal, decisions, lambda n, **how: exact_line(node, **how))
+    windows = _Windows(
+        images, ((0, 1),), ((0, count),), (1, count), channels, (1, 1), (0, 0), (1, count)
+    )
+    (multiplier, shift), zero_point = mean_multiplier(node), node.output.zero_point
+    kernel = f"mean_{channels}_{shift}_{zero_point}".replace("-", "m")
+    macro = f"TVMTINY_MEAN({{}}, {channels}, {shift}, {zero_point})"
+    scales = np.array([[multiplier, -count * node.input(0).zero_point]], np.int32)
+    chosen = _decide(windows, goal, decisions)
+    return _implementation(node, windows, kernel, macro, scales, chosen)
 
 
 def implement_max_pool(
@@ -130,35 +157,6 @@ def _windows(node: Node) -> _Windows:
     )
 
 
-def _average(
-    node: Node,
-    windows: _Windows,
-    goal: Goal,
-    decisions: Decisions | None,
-    line: Callable[..., Affine | None],
-) -> Implementation | None:
-    low, high = activation_range(node)
-    counts = windows.counts
-    most = max(counts)
-    if windows.channels < 4 or most > _MOST_TAPS or (len(counts) > 1 and most > _MOST_SCALES):
-        return None
-    lines = {n: line(n, image=wide_image, bits=16, largest_shift=_SHIFT) for n in counts}
-    shifts = {found.shift for found in lines.values() if found is not None}
-    if None in lines.values() or len(shifts) != 1:
-        return None
-    (shift,) = shifts
-    scales = np.zeros((1 if len(counts) == 1 else most, 2), np.int32)
-    for n, found in lines.items():
-        assert found is not None
-        scales[0 if len(counts) == 1 else n - 1] = found.factors[0], found.offset
-    kernel = f"average_pool_{shift}_{_suffix(windows, low, high)}"
-    macro = (
-        f"TVMTINY_AVERAGE_POOL({{}}, {windows.channels}, {_pitch(windows)}, {shift}, {low}, {high})"
-    )
-    chosen = _decide(windows, goal, decisions)
-    return _implementation(node, windows, kernel, macro, scales, chosen)
-
-
 def _pitch(windows: _Windows) -> int:
     return windows.size[1] * windows.channels
 
@@ -171,7 +169,8 @@ def _decide(windows: _Windows, goal: Goal, decisions: Decisions | None) -> Decis
     """Decisions: ``split`` is 1 for a copy of the kernel for windows that are not clipped."""
     if decisions:
         return decisions
-    return {"split": int(goal is not Goal.SIZE and not windows.constant)}
+    split = goal is not Goal.SIZE and windows.any_whole and not windows.constant
+    return {"split": int(split)}
 
 
 def _implementation(
@@ -182,7 +181,7 @@ def _implementation(
     scales: np.ndarray | None,
     decisions: Decisions,
 ) -> Implementation:
-    split = bool(decisions["split"]) and not windows.constant
+    split = bool(decisions["split"]) and windows.any_whole and not windows.constant
     kernels = (kernel, f"{kernel}_clipped") if split else (kernel,)
     words = "words" if windows.channels % 4 == 0 else "overlapping words"
     clipped = "" if windows.constant else ", clipped windows apart" if split else ", clipped"

@@ -1,0 +1,533 @@
+/* Depthwise convolutions of int8 for cores with the DSP extension, one channel after the other.
+ *
+ * A strip of rows of some channels is packed first. The plane of a channel holds words of two
+ * vertical neighbours, rows 2i and 2i + 1 counted from the strip's first row, column by column, at
+ * PAIRS * column + i. A filter of three rows that starts at an even row is one SMLAD and one SMLABx
+ * per column with the words P = i and Q = i + 1, which LDRD loads together; at an odd row it is one
+ * SMLATx of P and one SMLAD of Q. Rows outside the input are packed as its zero point.
+ *
+ * The 3x3 kernels slide along a row with two sums in registers and leave out the columns outside
+ * the input: their constant share is in the initial sums of the first and the last output. Weights
+ * are 256 * w. An output is (sum * multiplier >> 32) >> SHIFT, saturated to int8, with constants
+ * that were proven exact when the code was generated.
+ *
+ * Stream of a channel for the 3x3 kernels, w[row][column]:
+ *   (w00 w10) (w01 w11) (w02 w12) (w20 w21) (w22 0) initial multiplier first last
+ *   and for stride 1, for odd rows: (w10 w20) (w11 w21) (w12 w22) (w00 w01) (w02 0)
+ * Stream of a channel for the other kernels: initial, multiplier and, for rounding by sign, offset
+ * and step; then the words of each column of the filter, for an even and for an odd row in turn.
+ */
+#ifndef TVMTINY_DSP_DEPTHWISE_H
+#define TVMTINY_DSP_DEPTHWISE_H
+
+#include "tvmtiny_dsp.h"
+
+/* ---- Packing ------------------------------------------------------------------------------ */
+
+/* Four channels of a pair of rows into four planes. */
+TVMTINY_INLINE void tvmtiny_depthwise_pair(uint32_t *to, int32_t plane, uint32_t upper,
+                                           uint32_t lower)
+{
+#if TVMTINY_DSP
+  uint32_t c0, c1, c2, c3, odd;
+  __asm__("sxtb16 %1, %5\n\tsxtb16 %2, %6\n\tsxtb16 %4, %5, ror #8\n\tsxtb16 %3, %6, ror #8\n\t"
+          "pkhbt %0, %1, %2, lsl #16\n\tpkhtb %2, %2, %1, asr #16\n\t"
+          "pkhbt %1, %4, %3, lsl #16\n\tpkhtb %3, %3, %4, asr #16"
+          : "=&r"(c0), "=&r"(c1), "=&r"(c2), "=&r"(c3), "=&r"(odd)
+          : "r"(upper), "r"(lower));
+  to[0] = c0;
+  to[plane] = c1;
+  to[2 * plane] = c2;
+  to[3 * plane] = c3;
+#else
+  int32_t c;
+  for (c = 0; c < 4; ++c, upper >>= 8, lower >>= 8) {
+    to[c * plane] = tvmtiny_lanes((int8_t)(upper & 0xffu), (int8_t)(lower & 0xffu));
+  }
+#endif
+}
+
+/* NAME(from, to): two pairs of rows, ROW bytes apart and all inside the input, COUNT times. */
+#if TVMTINY_DSP
+#define TVMTINY_DEPTHWISE_UNPACK(A, B, C, D, E)                                                    \
+  " sxtb16 " E ", " A "\n sxtb16 " A ", " A ", ror #8\n"                                           \
+  " sxtb16 " C ", " B "\n sxtb16 " B ", " B ", ror #8\n"                                           \
+  " pkhbt " D ", " E ", " C ", lsl #16\n pkhtb " C ", " C ", " E ", asr #16\n"                     \
+  " pkhbt " E ", " A ", " B ", lsl #16\n pkhtb " B ", " B ", " A ", asr #16\n"
+#define TVMTINY_DEPTHWISE_QUADS_(NAME, BYTES, STEP, ROW, PLANE, TO)                                \
+  static __attribute__((naked, noinline)) void NAME(const int8_t *from TVMTINY_UNUSED,             \
+                                                    uint32_t *to TVMTINY_UNUSED)                   \
+  {                                                                                                \
+    __asm__ volatile(".syntax unified\n push {r4-r11, lr}\n"                                       \
+                     " movw r11, #" BYTES "\n add r11, r0, r11\n add r12, r1, #2 * " PLANE "\n"    \
+                     "1:\n"                                                                        \
+                     " ldr r3, [r0, #" ROW "]\n ldr r4, [r0, #2 * " ROW "]\n"                      \
+                     " ldr r8, [r0, #3 * " ROW "]\n"                                               \
+                     ".if " STEP " < 256\n ldr r2, [r0], #" STEP "\n"                              \
+                     ".else\n ldr r2, [r0]\n add r0, r0, #" STEP "\n.endif\n"                     \
+                     TVMTINY_DEPTHWISE_UNPACK("r2", "r3", "r5", "r6", "r7")                        \
+                     TVMTINY_DEPTHWISE_UNPACK("r4", "r8", "r9", "r2", "r10")                       \
+                     " strd r7, r10, [r1, #" PLANE "]\n strd r6, r2, [r1], #" TO "\n"              \
+                     " strd r3, r8, [r12, #" PLANE "]\n strd r5, r9, [r12], #" TO "\n"             \
+                     " cmp r0, r11\n bne 1b\n"                                                     \
+                     " pop {r4-r11, pc}\n");                                                       \
+  }
+#define TVMTINY_DEPTHWISE_QUADS(NAME, COUNT, STEP, ROW, PLANE, TO)                                 \
+  TVMTINY_DEPTHWISE_QUADS_(NAME, "(" #COUNT ") * (" #STEP ")", "(" #STEP ")", "(" #ROW ")",        \
+                           "4 * (" #PLANE ")", "4 * (" #TO ")")
+#else
+#define TVMTINY_DEPTHWISE_QUADS(NAME, COUNT, STEP, ROW, PLANE, TO)                                 \
+  static void NAME(const int8_t *from, uint32_t *to)                                               \
+  {                                                                                                \
+    const int8_t *end = from + (COUNT) * (STEP);                                                   \
+    for (; from != end; from += (STEP), to += (TO)) {                                              \
+      tvmtiny_depthwise_pair(to, (PLANE), tvmtiny_load4(from), tvmtiny_load4(from + (ROW)));       \
+      tvmtiny_depthwise_pair(to + 1, (PLANE), tvmtiny_load4(from + 2 * (ROW)),                     \
+                             tvmtiny_load4(from + 3 * (ROW)));                                     \
+    }                                                                                              \
+  }
+#endif
+
+/* One pair of rows; the one that lies outside the input, if any, is NULL. */
+static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_edge(
+    uint32_t *to, int32_t pairs, int32_t columns, const int8_t *upper, const int8_t *lower,
+    int32_t width, int32_t channels, int32_t pad)
+{
+  const int8_t outside[4] = {(int8_t)pad, (int8_t)pad, (int8_t)pad, (int8_t)pad};
+  const int32_t upper_step = upper != NULL ? channels : 0;
+  const int32_t lower_step = lower != NULL ? channels : 0;
+  const uint32_t *const end = to + pairs * width;
+  upper = upper != NULL ? upper : outside;
+  lower = lower != NULL ? lower : outside;
+  for (; to != end; to += pairs, upper += upper_step, lower += lower_step) {
+    tvmtiny_depthwise_pair(to, pairs * columns, tvmtiny_load4(upper), tvmtiny_load4(lower));
+  }
+}
+
+/* Words of one column of four planes that lies outside the input. */
+TVMTINY_INLINE void tvmtiny_depthwise_outside(uint32_t *to, int32_t pairs, int32_t plane,
+                                              int32_t pad)
+{
+  int32_t i;
+  for (i = 0; i < pairs; ++i, ++to) {
+    to[0] = to[plane] = to[2 * plane] = to[3 * plane] = tvmtiny_lanes(pad, pad);
+  }
+}
+
+/* Pairs outside the input, for planes that hold whole columns of it. */
+static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_fill(uint32_t *planes,
+                                                                            int32_t words,
+                                                                            int32_t pad)
+{
+  for (; words > 0; --words) {
+    *planes++ = tvmtiny_lanes(pad, pad);
+  }
+}
+
+/* Pairs of rows of four channels for planes of `width` columns of `capacity` words; see below. */
+static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
+    const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs, int32_t capacity, int32_t height,
+    int32_t width, int32_t channels, int32_t pad)
+{
+  for (; pairs > 0; --pairs, ++planes, row += 2) {
+    const int8_t *const from = x + row * (width * channels);
+    tvmtiny_depthwise_edge(planes, capacity, width, row >= 0 && row < height ? from : NULL,
+                           row >= -1 && row + 1 < height ? from + width * channels : NULL, width,
+                           channels, pad);
+  }
+}
+
+/* Instantiates NAME(x, row, planes, pairs): packs pairs of rows of four channels. `x` is the first
+ * of these channels in an image of HEIGHT x WIDTH x CHANNELS, `row` the first row, which may lie
+ * outside. A plane has COLUMNS columns of PAIRS words; LEFT of them are left of the input. */
+#define TVMTINY_DEPTHWISE_PACK(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, PAD)           \
+  TVMTINY_DEPTHWISE_QUADS(NAME##_quad, WIDTH, CHANNELS, (WIDTH) * (CHANNELS), (PAIRS) * (COLUMNS), \
+                          PAIRS)                                                                   \
+  TVMTINY_DEPTHWISE_PACK_WITH(NAME, NAME##_quad, 2, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, \
+                              PAD)
+/* The same for an input of a single column of at least four rows that is packed from its start. */
+#define TVMTINY_DEPTHWISE_PACK_COLUMN(NAME, PAIRS, HEIGHT, CHANNELS, PAD)                          \
+  TVMTINY_DEPTHWISE_QUADS(NAME##_quads, (HEIGHT) / 4, 4 * (CHANNELS), CHANNELS, PAIRS, 2)          \
+  static void NAME(const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs)                  \
+  {                                                                                                \
+    int32_t pair;                                                                                  \
+    NAME##_quads(x, planes);                                                                       \
+    for (pair = (HEIGHT) / 4 * 2; pair < pairs; ++pair) {                                          \
+      row = 2 * pair;                                                                              \
+      tvmtiny_depthwise_edge(planes + pair, (PAIRS), 1,                                            \
+                             row < (HEIGHT) ? x + row * (CHANNELS) : NULL,                         \
+                             row + 1 < (HEIGHT) ? x + (row + 1) * (CHANNELS) : NULL, 1,            \
+                             (CHANNELS), (PAD));                                                   \
+    }                                                                                              \
+    (void)row;                                                                                     \
+  }
+/* The same for rows or planes that are too large for immediate offsets. */
+#define TVMTINY_DEPTHWISE_PACK_PAIRS(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, PAD)     \
+  static void NAME##_pair(const int8_t *from, uint32_t *to)                                        \
+  {                                                                                                \
+    tvmtiny_depthwise_edge(to, (PAIRS), (COLUMNS), from, from + (WIDTH) * (CHANNELS), (WIDTH),     \
+                           (CHANNELS), (PAD));                                                     \
+  }                                                                                                \
+  TVMTINY_DEPTHWISE_PACK_WITH(NAME, NAME##_pair, 1, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, \
+                              PAD)
+#define TVMTINY_DEPTHWISE_PACK_WITH(NAME, INSIDE, STEP, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT,      \
+                                    COLUMNS, PAD)                                                  \
+  static void NAME(const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs)                  \
+  {                                                                                                \
+    const uint32_t *end;                                                                           \
+    int32_t column;                                                                                \
+    for (column = 0; column < (COLUMNS) - (WIDTH); ++column) {                                     \
+      tvmtiny_depthwise_outside(                                                                   \
+          planes + (column < (LEFT) ? column : column + (WIDTH)) * (PAIRS), (PAIRS),               \
+          (PAIRS) * (COLUMNS), (PAD));                                                             \
+    }                                                                                              \
+    planes += (LEFT) * (PAIRS);                                                                    \
+    end = planes + pairs;                                                                          \
+    while (planes != end) {                                                                        \
+      const int8_t *const from = x + row * ((WIDTH) * (CHANNELS));                                 \
+      if (row >= 0 && row + 2 * (STEP) <= (HEIGHT) && end - planes >= (STEP)) {                    \
+        INSIDE(from, planes);                                                                      \
+        planes += (STEP);                                                                          \
+        row += 2 * (STEP);                                                                         \
+      } else {                                                                                     \
+        tvmtiny_depthwise_edge(planes, (PAIRS), (COLUMNS),                                         \
+                               row >= 0 && row < (HEIGHT) ? from : NULL,                           \
+                               row >= -1 && row + 1 < (HEIGHT) ? from + (WIDTH) * (CHANNELS)       \
+                                                               : NULL,                             \
+                               (WIDTH), (CHANNELS), (PAD));                                        \
+        ++planes;                                                                                  \
+        row += 2;                                                                                  \
+      }                                                                                            \
+    }                                                                                              \
+  }
+
+/* ---- Sums and outputs --------------------------------------------------------------------- */
+
+TVMTINY_INLINE int32_t tvmtiny_depthwise_smlad(uint32_t a, uint32_t b, int32_t sum)
+{
+#if TVMTINY_DSP
+  int32_t result;
+  __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+  return result;
+#else
+  return tvmtiny_smlad(a, b, sum);
+#endif
+}
+
+/* Words of constants behind the initial sum, by rounding. */
+#define TVMTINY_DEPTHWISE_CONSTANTS_PLAIN 1
+#define TVMTINY_DEPTHWISE_CONSTANTS_SIGNED 3
+
+TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *constants, int32_t count,
+                                               int32_t shift)
+{
+  int32_t value = (int32_t)(((int64_t)sum * constants[0]) >> 32);
+  if (count == TVMTINY_DEPTHWISE_CONSTANTS_SIGNED) {
+    value += constants[1] + (constants[2] & (sum >> 31));
+  }
+  value >>= shift;
+  return (int8_t)(value > 127 ? 127 : value < -128 ? -128 : value);
+}
+
+/* ---- 3x3 ---------------------------------------------------------------------------------- */
+
+/* Instantiates NAME(planes, stream, out, channels, rows, pitch): `rows` output rows of `channels`
+ * planes; `pitch` is the distance of neighbouring outputs.
+ *
+ * WIDTH is that of the output, LEFT and RIGHT say whether the filter reaches over the input's sides
+ * by one column. Of the outputs that are neither first nor last in a row, LOOPS times UNROLL and
+ * then REST are computed. PITCH is `pitch` as a constant, or 0, which needs LOOPS to be 0: then
+ * layers of different channel counts can share the code. */
+#if TVMTINY_DSP
+
+/* r0 planes, r1 out, r2 r3 sums, r4 P, r5 Q, r6-r10 weights (r10: rows - 1 on top), r11 initial,
+ * r12 multiplier, lr counter or pitch. Stack: first, last, stream, out, planes, channels; saved
+ * registers; the arguments `rows` and `pitch`. F and H are the words multiplied as a whole and by half, L is that half. */
+#define TVMTINY_DEPTHWISE_LOAD(PAIRS) " ldrd r4, r5, [r0], #4 * " PAIRS "\n"
+#define TVMTINY_DEPTHWISE_TAP0(F, H, L, SUM, FROM)                                                 \
+  " smlad " SUM ", " F ", r6, " FROM "\n smla" L "b " SUM ", " H ", r9, " SUM "\n"
+#define TVMTINY_DEPTHWISE_TAP1(F, H, L, SUM, FROM)                                                 \
+  " smlad " SUM ", " F ", r7, " FROM "\n smla" L "t " SUM ", " H ", r9, " SUM "\n"
+#define TVMTINY_DEPTHWISE_TAP2(F, H, L, SUM)                                                       \
+  " smlad " SUM ", " F ", r8, " SUM "\n smla" L "b " SUM ", " H ", r10, " SUM "\n"
+#define TVMTINY_DEPTHWISE_STORE(SUM, SHIFT, PITCH)                                                 \
+  " smmul " SUM ", " SUM ", r12\n ssat " SUM ", #8, " SUM ", asr #" SHIFT "\n"                     \
+  ".if " PITCH " == 0\n strb " SUM ", [r1]\n add r1, r1, lr\n"                                     \
+  ".elseif " PITCH " < 256\n strb " SUM ", [r1], #" PITCH "\n"                                     \
+  ".else\n strb " SUM ", [r1]\n add r1, r1, #" PITCH "\n.endif\n"
+
+/* Finishes the sum S, continues A and starts another one in S. */
+#define TVMTINY_DEPTHWISE_SLIDE(F, H, L, S, A, PAIRS, SHIFT, PITCH)                                \
+  TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
+  TVMTINY_DEPTHWISE_TAP2(F, H, L, S) TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH)                      \
+  TVMTINY_DEPTHWISE_TAP1(F, H, L, A, A) TVMTINY_DEPTHWISE_TAP0(F, H, L, S, "r11")
+/* The last two outputs of a row. */
+#define TVMTINY_DEPTHWISE_CLOSE(F, H, L, S, A, RIGHT, PAIRS, SHIFT, PITCH)                         \
+  TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
+  TVMTINY_DEPTHWISE_TAP2(F, H, L, S) TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH)                      \
+  TVMTINY_DEPTHWISE_TAP1(F, H, L, A, A)                                                            \
+  ".if " RIGHT "\n ldr " S ", [sp, #4]\n" TVMTINY_DEPTHWISE_TAP0(F, H, L, S, S) ".endif\n"         \
+  TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
+  TVMTINY_DEPTHWISE_TAP2(F, H, L, A) TVMTINY_DEPTHWISE_STORE(A, SHIFT, PITCH)                      \
+  ".if " RIGHT "\n" TVMTINY_DEPTHWISE_TAP1(F, H, L, S, S)                                          \
+  TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) ".endif\n"
+#define TVMTINY_DEPTHWISE_ROW_S1(F, H, L, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,   \
+                                 PITCH)                                                            \
+  "2:\n"                                                                                           \
+  ".if " LEFT "\n ldr r2, [sp]\n"                                                                  \
+  ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP0(F, H, L, "r2", "r11") ".endif\n"  \
+  TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
+  TVMTINY_DEPTHWISE_TAP1(F, H, L, "r2", "r2") TVMTINY_DEPTHWISE_TAP0(F, H, L, "r3", "r11")         \
+  ".if " LOOPS "\n mov lr, #" LOOPS "\n3:\n.rept " UNROLL " / 2\n"                                 \
+  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r2", "r3", PAIRS, SHIFT, PITCH)                                \
+  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r3", "r2", PAIRS, SHIFT, PITCH)                                \
+  ".endr\n subs lr, lr, #1\n bne 3b\n.endif\n.rept " REST " / 2\n"                                 \
+  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r2", "r3", PAIRS, SHIFT, PITCH)                                \
+  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r3", "r2", PAIRS, SHIFT, PITCH)                                \
+  ".endr\n.if " REST " & 1\n"                                                                      \
+  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r2", "r3", PAIRS, SHIFT, PITCH)                                \
+  TVMTINY_DEPTHWISE_CLOSE(F, H, L, "r3", "r2", RIGHT, PAIRS, SHIFT, PITCH)                         \
+  ".else\n" TVMTINY_DEPTHWISE_CLOSE(F, H, L, "r2", "r3", RIGHT, PAIRS, SHIFT, PITCH) ".endif\n"    \
+  " sub r0, r0, #4 * (" PAIRS " * (" WIDTH " + 2 - " LEFT " - " RIGHT ") - 1)\n"                   \
+  ".if " PITCH "\n add r1, r1, #" WIDTH " * " PITCH "\n"                                           \
+  ".else\n movs r2, #" WIDTH "\n mla r1, r2, lr, r1\n.endif\n"                                    \
+  " subs r10, r10, #65536\n bpl 2b\n"
+
+#define TVMTINY_DEPTHWISE_ENTER                                                                    \
+  ".syntax unified\n push {r4-r11, lr}\n sub sp, sp, #24\n str r3, [sp, #20]\n"                    \
+  "1:\n str r2, [sp, #12]\n str r0, [sp, #16]\n"                                                   \
+  " ldmia r1!, {r6-r12}\n ldrd r4, r5, [r1], #8\n ldr lr, [sp, #60]\n strd r4, r5, [sp]\n"         \
+  " str r1, [sp, #8]\n mov r1, r2\n"
+#define TVMTINY_DEPTHWISE_LEAVE(PLANE)                                                             \
+  " ldrd r1, r2, [sp, #8]\n ldrd r0, r3, [sp, #16]\n add r2, r2, #1\n add r0, r0, #" PLANE "\n"    \
+  " subs r3, r3, #1\n str r3, [sp, #20]\n bne 1b\n add sp, sp, #24\n pop {r4-r11, pc}\n"
+#define TVMTINY_DEPTHWISE_FUNCTION(NAME, BODY)                                                     \
+  static __attribute__((naked, noinline)) void NAME(                                               \
+      const uint32_t *planes TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED,                 \
+      int8_t *out TVMTINY_UNUSED, int32_t channels TVMTINY_UNUSED, int32_t rows TVMTINY_UNUSED,    \
+      int32_t pitch TVMTINY_UNUSED)                                                                \
+  {                                                                                                \
+    __asm__ volatile(BODY);                                                                        \
+  }
+
+/* Every other row from the first, then the rows between, which start SKIP words further down. */
+#define TVMTINY_DEPTHWISE_S1_(NAME, FIRST, SECOND, SKIP, PLANE, WIDTH, PITCH)                      \
+  TVMTINY_DEPTHWISE_FUNCTION(                                                                      \
+      NAME, TVMTINY_DEPTHWISE_ENTER                                                                \
+      " subs lr, lr, #1\n lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                           \
+      ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n" FIRST                                     \
+      " ldrd r1, r2, [sp, #8]\n ldr r0, [sp, #16]\n ldr lr, [sp, #60]\n"                           \
+      " ldmia r1!, {r6-r10}\n str r1, [sp, #8]\n"                                                  \
+      ".if " SKIP "\n add r0, r0, #4\n.endif\n"                                                   \
+      " subs lr, lr, #2\n bmi 4f\n lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                  \
+      ".if " PITCH "\n add r1, r2, #" WIDTH " * " PITCH "\n"                                       \
+      ".else\n ldr lr, [sp, #64]\n movs r1, #" WIDTH "\n mla r1, r1, lr, r2\n.endif\n" SECOND      \
+      "4:\n" TVMTINY_DEPTHWISE_LEAVE(PLANE))
+#define TVMTINY_DEPTHWISE_EVEN(...) TVMTINY_DEPTHWISE_ROW_S1("r4", "r5", "b", __VA_ARGS__)
+#define TVMTINY_DEPTHWISE_ODD(...) TVMTINY_DEPTHWISE_ROW_S1("r5", "r4", "t", __VA_ARGS__)
+#define TVMTINY_DEPTHWISE_3X3_S1(NAME, START, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST,      \
+                                 SHIFT, PITCH)                                                     \
+  TVMTINY_DEPTHWISE_S1_##START(NAME, #PAIRS, #WIDTH, #LEFT, #RIGHT, #LOOPS, #UNROLL, #REST,        \
+                               #SHIFT, #PITCH)
+#define TVMTINY_DEPTHWISE_S1_0(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH) \
+  TVMTINY_DEPTHWISE_S1_(                                                                           \
+      NAME,                                                                                        \
+      TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),        \
+      TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH), "0",    \
+      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH)
+#define TVMTINY_DEPTHWISE_S1_1(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH) \
+  TVMTINY_DEPTHWISE_S1_(                                                                           \
+      NAME,                                                                                        \
+      TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),         \
+      TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH), "1",   \
+      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH)
+#define TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT)                                         \
+  "4 * " PAIRS " * (" WIDTH " + 2 - " LEFT " - " RIGHT ")"
+
+/* Finishes the sum in r2 and starts the next one with FROM in its place. */
+#define TVMTINY_DEPTHWISE_STEP(FROM, PAIRS, SHIFT, PITCH)                                          \
+  TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP1("r4", "r5", "b", "r2", "r2")                \
+  TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2")                      \
+  TVMTINY_DEPTHWISE_STORE("r2", SHIFT, PITCH) TVMTINY_DEPTHWISE_TAP0("r4", "r5", "b", "r2", FROM)
+#define TVMTINY_DEPTHWISE_S2_(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH,  \
+                              COLUMNS)                                                             \
+  TVMTINY_DEPTHWISE_FUNCTION(                                                                      \
+      NAME,                                                                                        \
+      TVMTINY_DEPTHWISE_ENTER                                                                      \
+      " sub lr, lr, #1\n add r10, r10, lr, lsl #16\n"                                              \
+      ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n"                                           \
+      "2:\n"                                                                                       \
+      ".if " LEFT "\n ldr r2, [sp]\n"                                                              \
+      ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                      \
+      TVMTINY_DEPTHWISE_TAP0("r4", "r5", "b", "r2", "r11") ".endif\n"                              \
+      ".if " LOOPS "\n mov lr, #" LOOPS "\n3:\n.rept " UNROLL "\n"                                 \
+      TVMTINY_DEPTHWISE_STEP("r11", PAIRS, SHIFT, PITCH)                                           \
+      ".endr\n subs lr, lr, #1\n bne 3b\n.endif\n.rept " REST "\n"                                 \
+      TVMTINY_DEPTHWISE_STEP("r11", PAIRS, SHIFT, PITCH)                                           \
+      ".endr\n.if " RIGHT "\n ldr r3, [sp, #4]\n"                                                  \
+      TVMTINY_DEPTHWISE_STEP("r3", PAIRS, SHIFT, PITCH)                                            \
+      ".endif\n"                                                                                   \
+      TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP1("r4", "r5", "b", "r2", "r2")            \
+      ".if !(" RIGHT ")\n"                                                                         \
+      TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2")                  \
+      ".endif\n"                                                                                   \
+      TVMTINY_DEPTHWISE_STORE("r2", SHIFT, PITCH)                                                  \
+      " sub r0, r0, #4 * (" PAIRS " * (2 * " WIDTH " + 1 - " LEFT " - " RIGHT ") - 1)\n"           \
+      " subs r10, r10, #65536\n bpl 2b\n"                                                          \
+      TVMTINY_DEPTHWISE_LEAVE("4 * " PAIRS " * " COLUMNS))
+#define TVMTINY_DEPTHWISE_3X3_S2(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,      \
+                                 PITCH, COLUMNS)                                                   \
+  TVMTINY_DEPTHWISE_S2_(NAME, #PAIRS, #WIDTH, #LEFT, #RIGHT, #LOOPS, #UNROLL, #REST, #SHIFT,       \
+                        #PITCH, #COLUMNS)
+/* Filters of one column on an input of one column: WORDS words, at least 2.
+ *
+ * r0 planes, r1 out, r2 r3 sums of an even row and the odd row below it, r4 r5 words, r6-r9
+ * weights, r10 stream, r11 initial, r12 multiplier, lr rows. Stack: out, planes, channels. */
+#define TVMTINY_DEPTHWISE_SCALE_PLAIN(WORDS) " smmul r2, r2, r12\n smmul r3, r3, r12\n"
+#define TVMTINY_DEPTHWISE_SCALE_SIGNED(WORDS)                                                      \
+  " ldrd r4, r5, [r10, #-8 * " WORDS " - 8]\n"                                                     \
+  " and r6, r5, r2, asr #31\n add r6, r6, r4\n smmla r2, r2, r12, r6\n"                            \
+  " and r6, r5, r3, asr #31\n add r6, r6, r4\n smmla r3, r3, r12, r6\n"
+#define TVMTINY_DEPTHWISE_TWO_WORDS(EVEN, ODD)                                                     \
+  " ldrd r4, r5, [r0], #8\n ldmia r10!, {r6-r9}\n"                                                 \
+  " smlad r2, r4, r6, " EVEN "\n smlad r3, r4, r7, " ODD "\n"                                      \
+  " smlad r2, r5, r8, r2\n smlad r3, r5, r9, r3\n"
+#define TVMTINY_DEPTHWISE_COLUMN_(NAME, PAIRS, WORDS, SHIFT, PITCH, SCALE, CONSTANTS)              \
+  TVMTINY_DEPTHWISE_FUNCTION(                                                                      \
+      NAME,                                                                                        \
+      ".syntax unified\n push {r4-r11, lr}\n sub sp, sp, #12\n str r3, [sp, #8]\n mov r10, r1\n"   \
+      "1:\n strd r2, r0, [sp]\n mov r1, r2\n ldrd r11, r12, [r10], #4 + 4 * " CONSTANTS "\n"       \
+      " ldr lr, [sp, #48]\n"                                                                       \
+      "2:\n" TVMTINY_DEPTHWISE_TWO_WORDS("r11", "r11")                                             \
+      ".rept " WORDS " / 2 - 1\n" TVMTINY_DEPTHWISE_TWO_WORDS("r2", "r3") ".endr\n"                \
+      ".if " WORDS " & 1\n ldr r4, [r0], #4\n ldrd r6, r7, [r10], #8\n"                            \
+      " smlad r2, r4, r6, r2\n smlad r3, r4, r7, r3\n.endif\n" SCALE                               \
+      " ssat r2, #8, r2, asr #" SHIFT "\n ssat r3, #8, r3, asr #" SHIFT "\n"                       \
+      " strb r2, [r1]\n subs lr, lr, #2\n bmi 3f\n"                                                \
+      " strb r3, [r1, #" PITCH "]\n add r1, r1, #2 * " PITCH "\n beq 3f\n"                         \
+      " sub r0, r0, #4 * " WORDS " - 4\n sub r10, r10, #8 * " WORDS "\n b 2b\n"                    \
+      "3:\n ldrd r2, r0, [sp]\n ldr r3, [sp, #8]\n add r2, r2, #1\n add r0, r0, #4 * " PAIRS "\n"  \
+      " subs r3, r3, #1\n str r3, [sp, #8]\n bne 1b\n add sp, sp, #12\n pop {r4-r11, pc}\n")
+#define TVMTINY_DEPTHWISE_COLUMN(NAME, PAIRS, WORDS, SHIFT, PITCH, ROUNDING)                       \
+  TVMTINY_DEPTHWISE_COLUMN_(NAME, #PAIRS, #WORDS, #SHIFT, #PITCH,                                  \
+                            TVMTINY_DEPTHWISE_SCALE_##ROUNDING(#WORDS),                            \
+                            TVMTINY_DEPTHWISE_WORDS_OF_##ROUNDING)
+#define TVMTINY_DEPTHWISE_WORDS_OF_PLAIN "1"
+#define TVMTINY_DEPTHWISE_WORDS_OF_SIGNED "3"
+
+#else /* !TVMTINY_DSP */
+
+/* Both 3x3 kernels. */
+TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t *stream,
+                                          int8_t *out, int32_t channels, int32_t rows,
+                                          int32_t pairs, int32_t width, int32_t columns,
+                                          int32_t left, int32_t right, int32_t stride,
+                                          int32_t start, int32_t shift, int32_t pitch)
+{
+  for (; channels > 0; --channels, planes += pairs * columns, ++out) {
+    int32_t y;
+    int32_t x;
+    int32_t tap;
+    for (y = 0; y < rows; ++y) {
+      const int32_t odd = stride == 1 ? (y + start) & 1 : 0;
+      const uint32_t *const row = planes + (stride == 1 ? (y + start) / 2 : y);
+      const int32_t *const weights = stream + (stride == 1 && (y & 1) != 0 ? 9 : 0);
+      for (x = 0; x < width; ++x) {
+        const int32_t first = x == 0 && left != 0;
+        const int32_t last = x == width - 1 && right != 0;
+        int32_t sum = stream[first != 0 ? 7 : last != 0 ? 8 : 5];
+        for (tap = first != 0 ? 1 : 0; tap < (last != 0 ? 2 : 3); ++tap) {
+          const uint32_t *const words = row + (x * stride - left + tap) * pairs;
+          const uint32_t half = odd != 0 ? words[0] >> 16 : words[1] & 0xffffu;
+          const uint32_t single = (uint32_t)weights[3 + tap / 2] >> (16 * (tap & 1));
+          sum = tvmtiny_smlad(words[odd], (uint32_t)weights[tap], sum);
+          sum = tvmtiny_smlad(half, single & 0xffffu, sum);
+        }
+        out[(y * width + x) * pitch] = tvmtiny_depthwise_output(sum, stream + 6, 1, shift);
+      }
+    }
+    stream += stride == 1 ? 14 : 9;
+  }
+}
+
+#define TVMTINY_DEPTHWISE_3X3_S1(NAME, START, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST,      \
+                                 SHIFT, PITCH)                                                     \
+  static void NAME(const uint32_t *planes, const int32_t *stream, int8_t *out, int32_t channels,   \
+                   int32_t rows, int32_t pitch)                                                    \
+  {                                                                                                \
+    tvmtiny_depthwise_3x3(planes, stream, out, channels, rows, PAIRS, WIDTH,                       \
+                          (WIDTH) + 2 - (LEFT) - (RIGHT), LEFT, RIGHT, 1, START, SHIFT, pitch);    \
+  }
+#define TVMTINY_DEPTHWISE_3X3_S2(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,      \
+                                 PITCH, COLUMNS)                                                   \
+  static void NAME(const uint32_t *planes, const int32_t *stream, int8_t *out, int32_t channels,   \
+                   int32_t rows, int32_t pitch)                                                    \
+  {                                                                                                \
+    tvmtiny_depthwise_3x3(planes, stream, out, channels, rows, PAIRS, WIDTH, COLUMNS, LEFT, RIGHT, \
+                          2, 0, SHIFT, pitch);                                                        \
+  }
+#define TVMTINY_DEPTHWISE_COLUMN(NAME, PAIRS, WORDS, SHIFT, PITCH, ROUNDING)                       \
+  TVMTINY_DEPTHWISE_ANY(NAME, PAIRS, 1, WORDS, 1, 1, 1, 1, 1, SHIFT, ROUNDING)
+#endif
+
+/* ---- Any filter and stride ---------------------------------------------------------------- */
+
+/* Adds one word of a column to the sums of an even row and of the odd row below it. */
+#define TVMTINY_DEPTHWISE_WORD                                                                     \
+  even = tvmtiny_depthwise_smlad(word[0], (uint32_t)weight[0], even);                              \
+  odd = tvmtiny_depthwise_smlad(word[0], (uint32_t)weight[1], odd);                                \
+  ++word;                                                                                          \
+  weight += 2;
+#define TVMTINY_DEPTHWISE_WORDS_1 TVMTINY_DEPTHWISE_WORD
+#define TVMTINY_DEPTHWISE_WORDS_2 TVMTINY_DEPTHWISE_WORDS_1 TVMTINY_DEPTHWISE_WORD
+#define TVMTINY_DEPTHWISE_WORDS_3 TVMTINY_DEPTHWISE_WORDS_2 TVMTINY_DEPTHWISE_WORD
+#define TVMTINY_DEPTHWISE_WORDS_4 TVMTINY_DEPTHWISE_WORDS_3 TVMTINY_DEPTHWISE_WORD
+#define TVMTINY_DEPTHWISE_WORDS_5 TVMTINY_DEPTHWISE_WORDS_4 TVMTINY_DEPTHWISE_WORD
+#define TVMTINY_DEPTHWISE_WORDS_6 TVMTINY_DEPTHWISE_WORDS_5 TVMTINY_DEPTHWISE_WORD
+#define TVMTINY_DEPTHWISE_WORDS_7 TVMTINY_DEPTHWISE_WORDS_6 TVMTINY_DEPTHWISE_WORD
+#define TVMTINY_DEPTHWISE_WORDS_8 TVMTINY_DEPTHWISE_WORDS_7 TVMTINY_DEPTHWISE_WORD
+
+/* Instantiates NAME(planes, stream, out, channels, rows, pitch) for a filter of FILTER columns with
+ * LOOPS times UNROLL words each, UNROLL from 1 to 8. Planes have COLUMNS columns, outside ones
+ * included. With STRIDE_Y 1 two rows are computed at a time. */
+#define TVMTINY_DEPTHWISE_ANY(NAME, PAIRS, FILTER, LOOPS, UNROLL, STRIDE_Y, STRIDE_X, WIDTH,       \
+                              COLUMNS, SHIFT, ROUNDING)                                            \
+  static void NAME(const uint32_t *planes, const int32_t *stream, int8_t *out, int32_t channels,   \
+                   int32_t rows, int32_t pitch)                                                    \
+  {                                                                                                \
+    const int32_t constants = TVMTINY_DEPTHWISE_CONSTANTS_##ROUNDING;                              \
+    for (; channels > 0; --channels, planes += (PAIRS) * (COLUMNS), ++out) {                       \
+      int8_t *to = out;                                                                            \
+      int32_t y;                                                                                   \
+      for (y = 0; y < rows; y += (STRIDE_Y) == 1 ? 2 : 1) {                                        \
+        const uint32_t *row = planes + y * (STRIDE_Y) / 2;                                         \
+        int32_t x;                                                                                 \
+        for (x = 0; x < (WIDTH); ++x, row += (STRIDE_X) * (PAIRS), to += pitch) {                \
+          const int32_t *weight = stream + 1 + constants;                                          \
+          const uint32_t *word = row;                                                              \
+          int32_t even = stream[0];                                                                \
+          int32_t odd = even;                                                                      \
+          int32_t column;                                                                          \
+          int32_t loop;                                                                            \
+          for (column = 0; column < (FILTER); ++column, word += (PAIRS) - (LOOPS) * (UNROLL)) {    \
+            for (loop = 0; loop < (LOOPS); ++loop) {                                               \
+              TVMTINY_DEPTHWISE_WORDS_##UNROLL                                                     \
+            }                                                                                      \
+          }                                                                                        \
+          if ((STRIDE_Y) == 1) {                                                                   \
+            if (y + 1 < rows) {                                                                    \
+              to[(WIDTH) * pitch] =                                                              \
+                  tvmtiny_depthwise_output(odd, stream + 1, constants, (SHIFT));                   \
+            }                                                                                      \
+          } else if ((y * (STRIDE_Y) & 1) != 0) {                                                  \
+            even = odd;                                                                            \
+          }                                                                                        \
+          to[0] = tvmtiny_depthwise_output(even, stream + 1, constants, (SHIFT));                  \
+        }                                                                                          \
+        to += (STRIDE_Y) == 1 ? (WIDTH) * pitch : 0;                                             \
+      }                                                                                            \
+      stream += 1 + constants + 2 * (FILTER) * (LOOPS) * (UNROLL);                                 \
+    }                                                                                              \
+  }
+
+#endif /* TVMTINY_DSP_DEPTHWISE_H */

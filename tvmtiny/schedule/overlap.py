@@ -1,0 +1,78 @@
+"""How far an output may overlap an input that dies with it, from the order of reads and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A buffer that may be written over a parameter while that is still being read.
+
+    Attributes
+    ----------
+    written
+        ``out``, or the name of a workspace.
+    read
+        Position of the parameter.
+    before, multiple
+        The written buffer may start ``before + k * multiple`` bytes before the parameter, for any
+        ``k >= 0``. `before` may be negative: then it may also start that much after it.
+    """
+
+    written: str
+    read: int
+    before: int
+    multiple: int = 1
+
+
+def smallest_distance(last_read: np.ndarray, first_write: np.ndarray, multiple: int = 1) -> int:
+    """How many bytes the output must start before the input, at the least.
+
+    Parameters
+    ----------
+    last_read
+        For each byte of the input the step that reads it last; -1 for one that is never read.
+    first_write
+        For each byte of the output the step that writes it first. Within a step all reads come
+        before all writes.
+    multiple
+        Distances are multiples of this, counted from 0: channels of a pixel, for instance, where
+        steps of different channels are independent of each other.
+
+    Notes
+    -----
+    Output byte ``o`` at distance ``d`` covers input byte ``o - d``, so that every such pair needs
+    ``first_write[o] >= last_read[o - d]``. Within a residue class the running maximum of
+    `last_read` makes the condition monotone in ``d``, and bisection finds its edge.
+    """
+    inputs, outputs = len(last_read), len(first_write)
+    padded = np.full(-(-inputs // multiple) * multiple, -1, np.int64)
+    padded[:inputs] = last_read
+    running = np.maximum.accumulate(padded.reshape(-1, multiple), axis=0).ravel()[:inputs]
+
+    def valid(distance: int) -> bool:
+        first, last = max(0, distance), min(outputs, inputs + distance)
+        if first >= last:
+            return True
+        return bool(np.all(first_write[first:last] >= running[first - distance : last - distance]))
+
+    low, high = -(inputs // multiple), -(-outputs // multiple)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if valid(middle * multiple) else (middle + 1, high)
+    return low * multiple
+
+
+def overlaps_attribute(overlaps: Sequence[Overlap]) -> str:
+    """Overlaps as the text of a PrimFunc attribute."""
+    return json.dumps([asdict(overlap) for overlap in overlaps])
+
+
+def parse_overlaps(text: str) -> tuple[Overlap, ...]:
+    """The reverse of `overlaps_attribute`."""
+    return tuple(Overlap(**fields) for fields in json.loads(text))
