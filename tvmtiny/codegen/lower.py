@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,12 @@ from tvm import s_tir, tirx
 from tvm.ir import PointerType, PrimType
 
 from tvmtiny.ops.node import DTYPE_BYTES
-from tvmtiny.schedule.implementation import HEADERS_ATTR, PREAMBLE_ATTR, SCHEDULE_ATTR
+from tvmtiny.schedule.implementation import (
+    HEADERS_ATTR,
+    OVERLAPS_ATTR,
+    PREAMBLE_ATTR,
+    SCHEDULE_ATTR,
+)
 
 #: Larger buffers of a kernel lie in the arena, so that the stack stays small and known.
 STACK_BUFFER_BYTES = 128
@@ -34,6 +40,26 @@ class Workspace:
 
 
 @dataclass(frozen=True)
+class KernelOverlap:
+    """Where a kernel may write over an input that nobody reads afterwards.
+
+    Attributes
+    ----------
+    written
+        ``out`` or the name of a workspace.
+    read
+        Position of the parameter.
+    before, multiple
+        See `tvmtiny.memory.Overlap`.
+    """
+
+    written: str
+    read: int
+    before: int
+    multiple: int = 1
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One C function.
 
@@ -52,6 +78,8 @@ class Kernel:
         Runtime headers that it includes.
     preamble
         Instantiations of micro-kernels in front of it.
+    overlaps
+        Which of its parameters may share bytes; no other do.
     """
 
     symbol: str
@@ -61,6 +89,7 @@ class Kernel:
     schedule: str
     headers: tuple[str, ...]
     preamble: tuple[str, ...]
+    overlaps: tuple[KernelOverlap, ...] = ()
 
 
 def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
@@ -169,11 +198,14 @@ def _as_c99(
     assert match is not None, printed
     body = printed[match.end() :].rstrip()
     _check_temporaries(body)
+    overlaps = tuple(KernelOverlap(**o) for o in json.loads(attributes.get(OVERLAPS_ATTR, "[]")))
+    shared = {position for o in overlaps for position in (o.read, _position(o, inputs, workspaces))}
     parameters, unused = [], ""
     for position, parameter in enumerate(match[1].split(", ")):
         dtype, name = parameter.split("* ")
         const = "const " if position < inputs else ""
-        parameters.append(f"{const}{dtype} *TVMTINY_RESTRICT {name}")
+        restrict = "" if position in shared else "TVMTINY_RESTRICT "
+        parameters.append(f"{const}{dtype} *{restrict}{name}")
         # An operand that is multiplied by zero is simplified away.
         if not re.search(rf"\b{name}\b", body):
             unused += f"\n  (void){name};"
@@ -186,7 +218,16 @@ def _as_c99(
         attributes[SCHEDULE_ATTR],
         tuple(attributes.get(HEADERS_ATTR, "").split()),
         tuple(attributes.get(PREAMBLE_ATTR, "").splitlines()),
+        overlaps,
     )
+
+
+def _position(overlap: KernelOverlap, inputs: int, workspaces: tuple[Workspace, ...]) -> int:
+    """Position of the parameter that is written."""
+    assert overlap.read < inputs, overlap
+    if overlap.written == "out":
+        return inputs
+    return inputs + 1 + [workspace.name for workspace in workspaces].index(overlap.written)
 
 
 def _check_temporaries(body: str) -> None:

@@ -1,5 +1,6 @@
 """The arena plan."""
 
-from tvmtiny.memory.plan import Plan, Request, plan
+from tvmtiny.memory.plan import TIME_LIMIT, Plan, plan
+from tvmtiny.memory.problem import Inside, Overlap, Problem, Request
 
-__all__ = ["Plan", "Request", "plan"]
+__all__ = ["TIME_LIMIT", "Inside", "Overlap", "Plan", "Problem", "Request", "plan"]

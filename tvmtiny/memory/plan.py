@@ -5,33 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tvmtiny.memory.exact import solve
+from tvmtiny.memory.first_fit import extent, first_fit, settle
+from tvmtiny.memory.problem import Conflicts, Inside, Overlap, Problem, Request
 
-@dataclass(frozen=True)
-class Request:
-    """A piece of the arena that is needed for a while.
-
-    Attributes
-    ----------
-    name
-        Unique within one plan.
-    size
-        Bytes.
-    first, last
-        The steps between which it holds data, both included: an input of step 3 whose producer
-        is step 1 has ``first=1, last=3``.
-    alignment
-        Power of two, in bytes.
-    """
-
-    name: str
-    size: int
-    first: int
-    last: int
-    alignment: int = 4
-
-    def lives_with(self, other: Request) -> bool:
-        """Whether both hold data at the same step."""
-        return self.first <= other.last and other.first <= self.last
+#: Deterministic seconds of the exact solver.
+TIME_LIMIT = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,41 +24,53 @@ class Plan:
     total
         Size of the arena in bytes.
     lower_bound
-        No plan without overlap can be smaller: the most bytes alive at one step.
+        Proven: no plan for these requests is smaller.
     """
 
     offsets: Mapping[str, int]
     total: int
     lower_bound: int
 
+    @property
+    def optimal(self) -> bool:
+        """Whether it is proven that no plan is smaller."""
+        return self.total == self.lower_bound
 
-def plan(requests: Sequence[Request]) -> Plan:
-    """Place all requests, largest first, each at the lowest offset where it fits.
 
-    The result depends on the requests alone: ties are broken by first step, then by name.
+def plan(
+    requests: Sequence[Request],
+    overlaps: Sequence[Overlap] = (),
+    insides: Sequence[Inside] = (),
+    time_limit: float = TIME_LIMIT,
+) -> Plan:
+    """Place all requests in as few bytes as possible.
+
+    A greedy placement comes first; where it is larger than a simple lower bound, CP-SAT improves
+    it or proves that nothing is better. The result depends on the arguments alone, neither on the
+    order of requests nor on the speed of the machine.
+
+    Parameters
+    ----------
+    overlaps
+        Each only holds where the request that it reads dies at the step of the request that it
+        writes.
+    time_limit
+        Deterministic seconds for the exact solver: how much it works, about a second of time each.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or used twice, or an `Inside` contradicts a size, an alignment or
+        another `Inside`.
     """
-    placed: list[tuple[int, Request]] = []
-    offsets: dict[str, int] = {}
-    for request in sorted(requests, key=lambda r: (-r.size, r.first, r.name)):
-        offset = 0
-        for start, other in sorted(placed, key=lambda p: (p[0], p[1].name)):
-            if not request.lives_with(other):
-                continue
-            if offset + request.size <= start:
-                break
-            offset = max(offset, _align(start + other.size, request.alignment))
-        placed.append((offset, request))
-        offsets[request.name] = offset
-    total = max((offset + request.size for offset, request in placed), default=0)
-    return Plan(offsets, total, _peak(requests))
-
-
-def _peak(requests: Sequence[Request]) -> int:
-    steps = {request.first for request in requests}
-    return max(
-        (sum(r.size for r in requests if r.first <= step <= r.last) for step in steps), default=0
-    )
-
-
-def _align(offset: int, alignment: int) -> int:
-    return (offset + alignment - 1) & -alignment
+    conflicts = Conflicts(Problem(tuple(requests), tuple(overlaps), tuple(insides)))
+    offsets = first_fit(conflicts)
+    total = extent(conflicts, offsets)
+    bound = max((sum(r.size for r in clique) for clique in conflicts.cliques()), default=0)
+    bound = max([bound, *(group.size for group in conflicts.groups)])
+    if total > bound and time_limit > 0:
+        solution = solve(conflicts, offsets, bound, time_limit)
+        bound = solution.lower_bound
+        if solution.offsets is not None and extent(conflicts, solution.offsets) < total:
+            offsets = settle(conflicts, solution.offsets)
+    return Plan(offsets, extent(conflicts, offsets), bound)

@@ -21,185 +21,7 @@
 #define TVMTINY_DSP_DEPTHWISE_H
 
 #include "tvmtiny_dsp.h"
-
-/* ---- Packing ------------------------------------------------------------------------------ */
-
-/* Four channels of a pair of rows into four planes. */
-TVMTINY_INLINE void tvmtiny_depthwise_pair(uint32_t *to, int32_t plane, uint32_t upper,
-                                           uint32_t lower)
-{
-#if TVMTINY_DSP
-  uint32_t c0, c1, c2, c3, odd;
-  __asm__("sxtb16 %1, %5\n\tsxtb16 %2, %6\n\tsxtb16 %4, %5, ror #8\n\tsxtb16 %3, %6, ror #8\n\t"
-          "pkhbt %0, %1, %2, lsl #16\n\tpkhtb %2, %2, %1, asr #16\n\t"
-          "pkhbt %1, %4, %3, lsl #16\n\tpkhtb %3, %3, %4, asr #16"
-          : "=&r"(c0), "=&r"(c1), "=&r"(c2), "=&r"(c3), "=&r"(odd)
-          : "r"(upper), "r"(lower));
-  to[0] = c0;
-  to[plane] = c1;
-  to[2 * plane] = c2;
-  to[3 * plane] = c3;
-#else
-  int32_t c;
-  for (c = 0; c < 4; ++c, upper >>= 8, lower >>= 8) {
-    to[c * plane] = tvmtiny_lanes((int8_t)(upper & 0xffu), (int8_t)(lower & 0xffu));
-  }
-#endif
-}
-
-/* NAME(from, to): two pairs of rows, ROW bytes apart and all inside the input, COUNT times. */
-#if TVMTINY_DSP
-#define TVMTINY_DEPTHWISE_UNPACK(A, B, C, D, E)                                                    \
-  " sxtb16 " E ", " A "\n sxtb16 " A ", " A ", ror #8\n"                                           \
-  " sxtb16 " C ", " B "\n sxtb16 " B ", " B ", ror #8\n"                                           \
-  " pkhbt " D ", " E ", " C ", lsl #16\n pkhtb " C ", " C ", " E ", asr #16\n"                     \
-  " pkhbt " E ", " A ", " B ", lsl #16\n pkhtb " B ", " B ", " A ", asr #16\n"
-#define TVMTINY_DEPTHWISE_QUADS_(NAME, BYTES, STEP, ROW, PLANE, TO)                                \
-  static __attribute__((naked, noinline)) void NAME(const int8_t *from TVMTINY_UNUSED,             \
-                                                    uint32_t *to TVMTINY_UNUSED)                   \
-  {                                                                                                \
-    __asm__ volatile(".syntax unified\n push {r4-r11, lr}\n"                                       \
-                     " movw r11, #" BYTES "\n add r11, r0, r11\n add r12, r1, #2 * " PLANE "\n"    \
-                     "1:\n"                                                                        \
-                     " ldr r3, [r0, #" ROW "]\n ldr r4, [r0, #2 * " ROW "]\n"                      \
-                     " ldr r8, [r0, #3 * " ROW "]\n"                                               \
-                     ".if " STEP " < 256\n ldr r2, [r0], #" STEP "\n"                              \
-                     ".else\n ldr r2, [r0]\n add r0, r0, #" STEP "\n.endif\n"                     \
-                     TVMTINY_DEPTHWISE_UNPACK("r2", "r3", "r5", "r6", "r7")                        \
-                     TVMTINY_DEPTHWISE_UNPACK("r4", "r8", "r9", "r2", "r10")                       \
-                     " strd r7, r10, [r1, #" PLANE "]\n strd r6, r2, [r1], #" TO "\n"              \
-                     " strd r3, r8, [r12, #" PLANE "]\n strd r5, r9, [r12], #" TO "\n"             \
-                     " cmp r0, r11\n bne 1b\n"                                                     \
-                     " pop {r4-r11, pc}\n");                                                       \
-  }
-#define TVMTINY_DEPTHWISE_QUADS(NAME, COUNT, STEP, ROW, PLANE, TO)                                 \
-  TVMTINY_DEPTHWISE_QUADS_(NAME, "(" #COUNT ") * (" #STEP ")", "(" #STEP ")", "(" #ROW ")",        \
-                           "4 * (" #PLANE ")", "4 * (" #TO ")")
-#else
-#define TVMTINY_DEPTHWISE_QUADS(NAME, COUNT, STEP, ROW, PLANE, TO)                                 \
-  static void NAME(const int8_t *from, uint32_t *to)                                               \
-  {                                                                                                \
-    const int8_t *end = from + (COUNT) * (STEP);                                                   \
-    for (; from != end; from += (STEP), to += (TO)) {                                              \
-      tvmtiny_depthwise_pair(to, (PLANE), tvmtiny_load4(from), tvmtiny_load4(from + (ROW)));       \
-      tvmtiny_depthwise_pair(to + 1, (PLANE), tvmtiny_load4(from + 2 * (ROW)),                     \
-                             tvmtiny_load4(from + 3 * (ROW)));                                     \
-    }                                                                                              \
-  }
-#endif
-
-/* One pair of rows; the one that lies outside the input, if any, is NULL. */
-static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_edge(
-    uint32_t *to, int32_t pairs, int32_t columns, const int8_t *upper, const int8_t *lower,
-    int32_t width, int32_t channels, int32_t pad)
-{
-  const int8_t outside[4] = {(int8_t)pad, (int8_t)pad, (int8_t)pad, (int8_t)pad};
-  const int32_t upper_step = upper != NULL ? channels : 0;
-  const int32_t lower_step = lower != NULL ? channels : 0;
-  const uint32_t *const end = to + pairs * width;
-  upper = upper != NULL ? upper : outside;
-  lower = lower != NULL ? lower : outside;
-  for (; to != end; to += pairs, upper += upper_step, lower += lower_step) {
-    tvmtiny_depthwise_pair(to, pairs * columns, tvmtiny_load4(upper), tvmtiny_load4(lower));
-  }
-}
-
-/* Words of one column of four planes that lies outside the input. */
-TVMTINY_INLINE void tvmtiny_depthwise_outside(uint32_t *to, int32_t pairs, int32_t plane,
-                                              int32_t pad)
-{
-  int32_t i;
-  for (i = 0; i < pairs; ++i, ++to) {
-    to[0] = to[plane] = to[2 * plane] = to[3 * plane] = tvmtiny_lanes(pad, pad);
-  }
-}
-
-/* Pairs outside the input, for planes that hold whole columns of it. */
-static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_fill(uint32_t *planes,
-                                                                            int32_t words,
-                                                                            int32_t pad)
-{
-  for (; words > 0; --words) {
-    *planes++ = tvmtiny_lanes(pad, pad);
-  }
-}
-
-/* Pairs of rows of four channels for planes of `width` columns of `capacity` words; see below. */
-static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
-    const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs, int32_t capacity, int32_t height,
-    int32_t width, int32_t channels, int32_t pad)
-{
-  for (; pairs > 0; --pairs, ++planes, row += 2) {
-    const int8_t *const from = x + row * (width * channels);
-    tvmtiny_depthwise_edge(planes, capacity, width, row >= 0 && row < height ? from : NULL,
-                           row >= -1 && row + 1 < height ? from + width * channels : NULL, width,
-                           channels, pad);
-  }
-}
-
-/* Instantiates NAME(x, row, planes, pairs): packs pairs of rows of four channels. `x` is the first
- * of these channels in an image of HEIGHT x WIDTH x CHANNELS, `row` the first row, which may lie
- * outside. A plane has COLUMNS columns of PAIRS words; LEFT of them are left of the input. */
-#define TVMTINY_DEPTHWISE_PACK(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, PAD)           \
-  TVMTINY_DEPTHWISE_QUADS(NAME##_quad, WIDTH, CHANNELS, (WIDTH) * (CHANNELS), (PAIRS) * (COLUMNS), \
-                          PAIRS)                                                                   \
-  TVMTINY_DEPTHWISE_PACK_WITH(NAME, NAME##_quad, 2, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, \
-                              PAD)
-/* The same for an input of a single column of at least four rows that is packed from its start. */
-#define TVMTINY_DEPTHWISE_PACK_COLUMN(NAME, PAIRS, HEIGHT, CHANNELS, PAD)                          \
-  TVMTINY_DEPTHWISE_QUADS(NAME##_quads, (HEIGHT) / 4, 4 * (CHANNELS), CHANNELS, PAIRS, 2)          \
-  static void NAME(const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs)                  \
-  {                                                                                                \
-    int32_t pair;                                                                                  \
-    NAME##_quads(x, planes);                                                                       \
-    for (pair = (HEIGHT) / 4 * 2; pair < pairs; ++pair) {                                          \
-      row = 2 * pair;                                                                              \
-      tvmtiny_depthwise_edge(planes + pair, (PAIRS), 1,                                            \
-                             row < (HEIGHT) ? x + row * (CHANNELS) : NULL,                         \
-                             row + 1 < (HEIGHT) ? x + (row + 1) * (CHANNELS) : NULL, 1,            \
-                             (CHANNELS), (PAD));                                                   \
-    }                                                                                              \
-    (void)row;                                                                                     \
-  }
-/* The same for rows or planes that are too large for immediate offsets. */
-#define TVMTINY_DEPTHWISE_PACK_PAIRS(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, PAD)     \
-  static void NAME##_pair(const int8_t *from, uint32_t *to)                                        \
-  {                                                                                                \
-    tvmtiny_depthwise_edge(to, (PAIRS), (COLUMNS), from, from + (WIDTH) * (CHANNELS), (WIDTH),     \
-                           (CHANNELS), (PAD));                                                     \
-  }                                                                                                \
-  TVMTINY_DEPTHWISE_PACK_WITH(NAME, NAME##_pair, 1, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, \
-                              PAD)
-#define TVMTINY_DEPTHWISE_PACK_WITH(NAME, INSIDE, STEP, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT,      \
-                                    COLUMNS, PAD)                                                  \
-  static void NAME(const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs)                  \
-  {                                                                                                \
-    const uint32_t *end;                                                                           \
-    int32_t column;                                                                                \
-    for (column = 0; column < (COLUMNS) - (WIDTH); ++column) {                                     \
-      tvmtiny_depthwise_outside(                                                                   \
-          planes + (column < (LEFT) ? column : column + (WIDTH)) * (PAIRS), (PAIRS),               \
-          (PAIRS) * (COLUMNS), (PAD));                                                             \
-    }                                                                                              \
-    planes += (LEFT) * (PAIRS);                                                                    \
-    end = planes + pairs;                                                                          \
-    while (planes != end) {                                                                        \
-      const int8_t *const from = x + row * ((WIDTH) * (CHANNELS));                                 \
-      if (row >= 0 && row + 2 * (STEP) <= (HEIGHT) && end - planes >= (STEP)) {                    \
-        INSIDE(from, planes);                                                                      \
-        planes += (STEP);                                                                          \
-        row += 2 * (STEP);                                                                         \
-      } else {                                                                                     \
-        tvmtiny_depthwise_edge(planes, (PAIRS), (COLUMNS),                                         \
-                               row >= 0 && row < (HEIGHT) ? from : NULL,                           \
-                               row >= -1 && row + 1 < (HEIGHT) ? from + (WIDTH) * (CHANNELS)       \
-                                                               : NULL,                             \
-                               (WIDTH), (CHANNELS), (PAD));                                        \
-        ++planes;                                                                                  \
-        row += 2;                                                                                  \
-      }                                                                                            \
-    }                                                                                              \
-  }
+#include "tvmtiny_dsp_depthwise_pack.h"
 
 /* ---- Sums and outputs --------------------------------------------------------------------- */
 
@@ -242,7 +64,8 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 
 /* r0 planes, r1 out, r2 r3 sums, r4 P, r5 Q, r6-r10 weights (r10: rows - 1 on top), r11 initial,
  * r12 multiplier, lr counter or pitch. Stack: first, last, stream, out, planes, channels; saved
- * registers; the arguments `rows` and `pitch`. F and H are the words multiplied as a whole and by half, L is that half. */
+ * registers; the arguments `rows` and `pitch`. F and H are the words multiplied as a whole and by
+ * half, L is that half. */
 #define TVMTINY_DEPTHWISE_LOAD(PAIRS) " ldrd r4, r5, [r0], #4 * " PAIRS "\n"
 #define TVMTINY_DEPTHWISE_TAP0(F, H, L, SUM, FROM)                                                 \
   " smlad " SUM ", " F ", r6, " FROM "\n smla" L "b " SUM ", " H ", r9, " SUM "\n"
@@ -464,7 +287,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
                    int32_t rows, int32_t pitch)                                                    \
   {                                                                                                \
     tvmtiny_depthwise_3x3(planes, stream, out, channels, rows, PAIRS, WIDTH, COLUMNS, LEFT, RIGHT, \
-                          2, 0, SHIFT, pitch);                                                        \
+                          2, 0, SHIFT, pitch);                                                     \
   }
 #define TVMTINY_DEPTHWISE_COLUMN(NAME, PAIRS, WORDS, SHIFT, PITCH, ROUNDING)                       \
   TVMTINY_DEPTHWISE_ANY(NAME, PAIRS, 1, WORDS, 1, 1, 1, 1, 1, SHIFT, ROUNDING)

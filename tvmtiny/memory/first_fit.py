@@ -1,0 +1,116 @@
+"""Greedy placement: one group after the other, each at the lowest offset where it may lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from math import lcm
+from typing import Any
+
+from tvmtiny.memory.problem import Conflicts, Group, Overlap, Request
+
+#: Offsets by request name.
+Offsets = Mapping[str, int]
+
+#: Orders that are tried; each suits some graphs. Ties are broken by step, then by name.
+_ORDERS: tuple[Callable[[Group], Any], ...] = (
+    lambda g: -g.size,
+    # From the end, because what overlaps has to start before what it overwrites.
+    lambda g: (-g.last, -g.first),
+    lambda g: (g.first, -g.size),
+    lambda g: -g.size * (g.last - g.first + 1),
+)
+
+
+def first_fit(conflicts: Conflicts) -> Offsets:
+    """The smallest of a few greedy placements."""
+    placements = [_place(conflicts, order) for order in _ORDERS]
+    return min(placements, key=lambda offsets: extent(conflicts, offsets))
+
+
+def settle(conflicts: Conflicts, offsets: Offsets) -> Offsets:
+    """Move every group down as far as it goes, lowest first."""
+    settled = dict(offsets)
+    for group in sorted(
+        conflicts.groups, key=lambda g: (_base(g, offsets), g.first, g.members[0].request.name)
+    ):
+        names = {m.request.name for m in group.members}
+        others = {name: offset for name, offset in settled.items() if name not in names}
+        base = _lowest(conflicts, group, others, _base(group, settled))
+        settled.update((m.request.name, base + m.delta) for m in group.members)
+    return settled
+
+
+def extent(conflicts: Conflicts, offsets: Offsets) -> int:
+    """Bytes up to the end of the last request."""
+    return max((offsets[r.name] + r.size for r in conflicts.requests.values()), default=0)
+
+
+def _base(group: Group, offsets: Offsets) -> int:
+    return offsets[group.members[0].request.name] - group.members[0].delta
+
+
+def _place(conflicts: Conflicts, order: Callable[[Group], Any]) -> Offsets:
+    placed: dict[str, int] = {}
+    for group in sorted(
+        conflicts.groups, key=lambda g: (order(g), g.first, g.members[0].request.name)
+    ):
+        base = _lowest(conflicts, group, placed)
+        placed.update((m.request.name, base + m.delta) for m in group.members)
+    return placed
+
+
+def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0) -> int:
+    """The lowest base at which `group` conflicts with nothing that is placed.
+
+    Parameters
+    ----------
+    known
+        A further base to try.
+    """
+    others = [
+        (member, conflicts.requests[name], offset)
+        for name, offset in placed.items()
+        for member in group.members
+        if conflicts.between(member.request, conflicts.requests[name]) is not None
+    ]
+    candidates = {0, known}
+    for member, other, offset in others:
+        overlaps = conflicts.between(member.request, other) or ()
+        for wanted, step in _borders(member.request, other, offset, overlaps):
+            candidates.update(_aligned(wanted - member.delta, step, group.alignment))
+    return next(
+        base
+        for base in sorted(candidates)
+        if all(
+            conflicts.compatible(member.request, base + member.delta, other, offset)
+            for member, other, offset in others
+        )
+    )
+
+
+def _borders(
+    request: Request, other: Request, offset: int, overlaps: tuple[Overlap, ...]
+) -> Iterator[tuple[int, int]]:
+    """Offsets at which `request` begins to be or ceases to be compatible with `other`.
+
+    Yields
+    ------
+    tuple
+        The offset, and in which steps to go from there to an aligned one.
+    """
+    yield offset + other.size, 1
+    yield offset - request.size, -1
+    for overlap in overlaps:
+        if overlap.read == request.name:
+            yield offset + overlap.before, overlap.multiple
+        else:
+            yield offset - overlap.before, -overlap.multiple
+
+
+def _aligned(offset: int, step: int, alignment: int) -> Iterator[int]:
+    """The first of ``offset, offset + step, ...`` that is aligned, and the one nearest to 0."""
+    period = lcm(step, alignment)
+    for candidate in range(offset, offset + step * alignment, step):
+        if candidate % alignment == 0:
+            yield from (c for c in (candidate, candidate % period) if c >= 0)
+            return

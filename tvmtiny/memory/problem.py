@@ -1,0 +1,265 @@
+"""What has to be placed in the arena, and which of it may share bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import lcm
+
+
+@dataclass(frozen=True)
+class Request:
+    """A piece of the arena that is needed for a while.
+
+    Attributes
+    ----------
+    name
+        Unique within one plan.
+    size
+        Bytes.
+    first, last
+        The steps between which it holds data, both included: an input of step 3 whose producer
+        is step 1 has ``first=1, last=3``.
+    alignment
+        Power of two, in bytes.
+    """
+
+    name: str
+    size: int
+    first: int
+    last: int
+    alignment: int = 4
+
+    def lives_with(self, other: Request) -> bool:
+        """Whether both hold data at the same step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Permission to write over what is read for the last time at the same step.
+
+    Two requests that it names need not be disjoint if
+    ``offset[read] - offset[written] >= before`` and that difference less `before` is divisible by
+    `multiple`.
+
+    Attributes
+    ----------
+    written, read
+        Names of requests.
+    before
+        Bytes that `written` has to start before `read`; negative where it may start after it.
+    multiple
+        Of what the distance may exceed `before`.
+    """
+
+    written: str
+    read: str
+    before: int
+    multiple: int = 1
+
+    def allows(self, offset_written: int, offset_read: int) -> bool:
+        """Whether the two may lie there, whatever their sizes."""
+        excess = offset_read - offset_written - self.before
+        return excess >= 0 and excess % self.multiple == 0
+
+
+@dataclass(frozen=True)
+class Inside:
+    """One request is a part of another: both hold the same bytes and never conflict.
+
+    Attributes
+    ----------
+    inner, outer
+        Names of requests.
+    offset
+        Bytes from the start of `outer`.
+    """
+
+    inner: str
+    outer: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All of one plan.
+
+    Attributes
+    ----------
+    requests, overlaps, insides
+        Overlaps and insides only name requests.
+    """
+
+    requests: tuple[Request, ...]
+    overlaps: tuple[Overlap, ...] = ()
+    insides: tuple[Inside, ...] = ()
+
+    def at(self, step: int) -> Problem:
+        """What of it is alive at one step."""
+        alive = tuple(r for r in self.requests if r.first <= step <= r.last)
+        names = {r.name for r in alive}
+        return Problem(
+            alive,
+            tuple(o for o in self.overlaps if {o.written, o.read} <= names),
+            tuple(i for i in self.insides if {i.inner, i.outer} <= names),
+        )
+
+
+@dataclass(frozen=True)
+class Member:
+    """A request at a fixed distance from the base of its group."""
+
+    request: Request
+    delta: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Requests that move together.
+
+    Attributes
+    ----------
+    members
+        Every `Inside` chain makes one group; all other requests are alone in theirs.
+    alignment
+        Of the base, such that every member is aligned.
+    """
+
+    members: tuple[Member, ...]
+    alignment: int
+
+    @property
+    def size(self) -> int:
+        """Bytes from the base to the end."""
+        return max(m.delta + m.request.size for m in self.members)
+
+    @property
+    def first(self) -> int:
+        """First step of any member."""
+        return min(m.request.first for m in self.members)
+
+    @property
+    def last(self) -> int:
+        """Last step of any member."""
+        return max(m.request.last for m in self.members)
+
+
+class Conflicts:
+    """Which requests must not share bytes, and where they may after all.
+
+    Parameters
+    ----------
+    problem
+        What to place.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or used twice, or an `Inside` contradicts a size, an alignment or
+        another `Inside`.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        # Sorted, so that the plan does not depend on the order in which requests come.
+        ordered = sorted(problem.requests, key=lambda r: (r.first, r.last, -r.size, r.name))
+        self.requests: Mapping[str, Request] = {r.name: r for r in ordered}
+        if len(self.requests) != len(ordered):
+            raise ValueError("requests share a name")
+        self._roots = _roots(self.requests, problem.insides)
+        self.groups = _groups(ordered, self._roots)
+        self._overlaps: dict[tuple[str, str], tuple[Overlap, ...]] = {}
+        for overlap in sorted(
+            set(problem.overlaps), key=lambda o: (o.written, o.read, o.before, o.multiple)
+        ):
+            if not {overlap.written, overlap.read} <= set(self.requests):
+                raise ValueError(f"{overlap} names no request")
+            pair = _pair(overlap.written, overlap.read)
+            self._overlaps[pair] = (*self._overlaps.get(pair, ()), overlap)
+        outers = {i.inner: i.outer for i in problem.insides}
+        self._related = {_pair(r, outer) for r in outers for outer in _chain(r, outers)}
+        self._check_groups()
+
+    def between(self, a: Request, b: Request) -> tuple[Overlap, ...] | None:
+        """The overlaps of two requests; None where they do not conflict at all."""
+        pair = _pair(a.name, b.name)
+        if not a.lives_with(b) or pair in self._related or not a.size or not b.size:
+            return None
+        return self._overlaps.get(pair, ())
+
+    def compatible(self, a: Request, offset_a: int, b: Request, offset_b: int) -> bool:
+        """Whether two requests may lie at these offsets."""
+        overlaps = self.between(a, b)
+        if overlaps is None or offset_a + a.size <= offset_b or offset_b + b.size <= offset_a:
+            return True
+        offsets = {a.name: offset_a, b.name: offset_b}
+        return any(o.allows(offsets[o.written], offsets[o.read]) for o in overlaps)
+
+    def cliques(self) -> list[list[Request]]:
+        """Requests that must all be disjoint, the most bytes of each step first chosen."""
+        found: dict[tuple[str, ...], list[Request]] = {}
+        for step in sorted({r.first for r in self.requests.values()}):
+            alive = [r for r in self.requests.values() if r.first <= step <= r.last]
+            chosen: list[Request] = []
+            for request in sorted(alive, key=lambda r: (-r.size, r.name)):
+                if all(self.between(request, other) == () for other in chosen):
+                    chosen.append(request)
+            found[tuple(sorted(r.name for r in chosen))] = chosen
+        return list(found.values())
+
+    def _check_groups(self) -> None:
+        for group in self.groups:
+            for i, a in enumerate(group.members):
+                for b in group.members[:i]:
+                    if not self.compatible(a.request, a.delta, b.request, b.delta):
+                        raise ValueError(f"{a.request.name} and {b.request.name} collide")
+
+
+def _pair(a: str, b: str) -> tuple[str, str]:
+    return (a, b) if a < b else (b, a)
+
+
+def _chain(name: str, outers: Mapping[str, str]) -> Iterable[str]:
+    while name in outers:
+        name = outers[name]
+        yield name
+
+
+def _roots(
+    requests: Mapping[str, Request], insides: Sequence[Inside]
+) -> Mapping[str, tuple[str, int]]:
+    """The outermost request around each, and the offset in it."""
+    outers: dict[str, Inside] = {}
+    for inside in insides:
+        if not {inside.inner, inside.outer} <= set(requests) or inside.inner in outers:
+            raise ValueError(f"{inside}: no such request, or inside two others")
+        inner, outer = requests[inside.inner], requests[inside.outer]
+        if inside.offset < 0 or inside.offset + inner.size > outer.size:
+            raise ValueError(f"{inside}: {inner.size} bytes do not fit into {outer.size}")
+        if inside.offset % inner.alignment:
+            raise ValueError(f"{inside}: not aligned to {inner.alignment} bytes")
+        outers[inside.inner] = inside
+    roots = {}
+    for name in requests:
+        root, offset, seen = name, 0, {name}
+        while root in outers:
+            offset += outers[root].offset
+            root = outers[root].outer
+            if root in seen:
+                raise ValueError(f"{root} is inside itself")
+            seen.add(root)
+        roots[name] = (root, offset)
+    return roots
+
+
+def _groups(
+    ordered: Sequence[Request], roots: Mapping[str, tuple[str, int]]
+) -> tuple[Group, ...]:
+    members: dict[str, list[Member]] = {}
+    for request in ordered:
+        root, offset = roots[request.name]
+        members.setdefault(root, []).append(Member(request, offset))
+    return tuple(
+        Group(tuple(group), lcm(*(m.request.alignment for m in group)))
+        for group in members.values()
+    )
