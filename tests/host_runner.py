@@ -84,16 +84,31 @@ static void layer_ends(void *context, uint32_t layer, const void *data, uint32_t
 {
   (void)context;
   (void)layer;
+{% if not external %}
   __asan_unpoison_memory_region(arena, {{ arena_bytes }}u);
+{% endif %}
   if (fwrite(data, 1, bytes, layers_file) != bytes) {
     exit(3);
   }
 }
 
+{% if external %}
+{% for t in inputs %}
+static uint8_t input_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(4);
+{% endfor %}
+{% for t in outputs %}
+static uint8_t output_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(4);
+{% endfor %}
+{% endif %}
+
 static void read_inputs(const uint8_t *from)
 {
 {% for t in inputs %}
+{% if external %}
+  memcpy(input_{{ loop.index0 }}, from + {{ t.start }}, {{ t.bytes }}u);
+{% else %}
   memcpy(arena + {{ t.offset }}, from + {{ t.start }}, {{ t.bytes }}u);
+{% endif %}
 {% endfor %}
 }
 
@@ -108,8 +123,17 @@ int main(void)
   if (input_file == NULL || output_file == NULL || layers_file == NULL) {
     return 4;
   }
+{% if external %}
+{% for t in inputs %}
+  inputs.{{ t.c_name }} = (const void *)input_{{ loop.index0 }};
+{% endfor %}
+{% for t in outputs %}
+  outputs.{{ t.c_name }} = (void *)output_{{ loop.index0 }};
+{% endfor %}
+{% else %}
   tvmtiny_{{ name }}_bind(&inputs, &outputs);
   arena = (uint8_t *)(uintptr_t)inputs.{{ inputs[0].c_name }} - {{ inputs[0].offset }};
+{% endif %}
   for (int32_t set = 0; set < {{ sets }}; ++set) {
     if (fread(data, 1, {{ input_bytes }}u, input_file) != {{ input_bytes }}u) {
       return 5;
@@ -216,7 +240,8 @@ def run_on_host(
     """Compile an artifact under sanitizers and run it on each set of inputs.
 
     While a layer runs, all of the arena but its inputs, output and workspaces is poisoned, so that
-    a kernel that strays into a neighbour's memory is caught.
+    a kernel that strays into a neighbour's memory is caught. External inputs and outputs are static
+    arrays, whose surroundings are poisoned, too.
 
     Parameters
     ----------
@@ -266,11 +291,12 @@ def _render(artifact: Artifact, sets: int) -> str:
     return environment.from_string(_MAIN).render(
         name=artifact.name,
         arena_bytes=artifact.arena_bytes,
+        external=artifact.external,
         inputs=inputs,
         input_bytes=start,
         outputs=artifact.outputs,
         layers=len(artifact.layers),
-        allowed=_allowed(artifact),
+        allowed=[] if artifact.external else _allowed(artifact),
         sets=sets,
     )
 

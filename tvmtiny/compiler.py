@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from tvm import tirx
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from tvmtiny import memory, passes
+from tvm import IRModule, tirx
+
+from tvmtiny import passes
+from tvmtiny.codegen.arrange import Arrangement, Interface, arrange, parse_interface
 from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.codegen.emit import emit
-from tvmtiny.codegen.lower import lower_kernel
-from tvmtiny.codegen.program import memory_requests, read_program
+from tvmtiny.codegen.lower import Kernel, lower_kernel
+from tvmtiny.codegen.occupancy import peak, short
+from tvmtiny.codegen.placement import parse_placement
+from tvmtiny.codegen.program import read_program
+from tvmtiny.errors import RamBudgetError
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.converter import to_relax
+from tvmtiny.frontend.converter import to_relax, variable_name
+from tvmtiny.ops import Node
 from tvmtiny.schedule import Goal, implementer, parse_goal, schedule_module
-from tvmtiny.targets import Target, resolve
+from tvmtiny.schedule.shrink import Choices, shrink
+from tvmtiny.targets import Cpu, Target, resolve
 
 
 def compile(
@@ -22,6 +31,9 @@ def compile(
     optimize: Goal | str = Goal.BALANCED,
     flash_budget: int | None = None,
     dead_channels: bool = True,
+    io: Interface | str = Interface.ARENA,
+    ram_budget: int | None = None,
+    place: Mapping[str, str] | None = None,
 ) -> Artifact:
     """Generate C for `model`.
 
@@ -37,29 +49,96 @@ def compile(
         byte, as long as all constants fit.
     dead_channels
         Remove channels that are constant or that nothing depends on. Results are the same.
+    io
+        Inputs and outputs lie in the ``arena``, or are ``external``: kernels read and write the
+        memory that the caller passes.
+    ram_budget
+        Bytes of arena; where the fastest kernels need more, slower ones that need less are taken.
+    place
+        Which of the board's memory regions holds the ``arena`` and the ``weights``, by those
+        names; by default those for data and for code.
 
     Raises
     ------
     UnknownTargetError
         If there is no such CPU or board.
     InputError
-        If `optimize` is none of the above.
+        If `optimize` or `io` is none of the above, or there is no such region for `place`.
+    RamBudgetError
+        If no arena within `ram_budget` was found.
     """
     target = resolve(target) if isinstance(target, str) else target
-    goal = parse_goal(optimize)
+    goal, interface = parse_goal(optimize), parse_interface(io)
+    placement = parse_placement(place or {}, target.board)
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
-    module = to_relax(
-        model.content,
-        optimized.graph,
+    nodes = optimized.graph.nodes
+    implement = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
+    built = shrink(
+        lambda choices: _build(model, optimized, target.cpu, interface, choices),
+        nodes,
+        {node.index: implement(node) for node in nodes},
         model.oracle,
-        implementer(optimized.graph.nodes, target.cpu, model.oracle, goal, flash_budget),
+        goal,
+        ram_budget,
     )
-    module = schedule_module(module, target.cpu)
+    artifact = emit(
+        model, optimized, built.module, target, built.arrangement, built.kernels, placement
+    )
+    if ram_budget is not None and artifact.arena_bytes > ram_budget:
+        raise _budget_error(artifact, ram_budget, built)
+    return artifact
+
+
+@dataclass(frozen=True, eq=False)
+class _Built:
+    module: IRModule
+    kernels: Mapping[str, Kernel]
+    nodes: Mapping[str, Node]
+    arrangement: Arrangement
+
+    @property
+    def arena_bytes(self) -> int:
+        return self.arrangement.plan.total
+
+    def tight_nodes(self) -> dict[int, int]:
+        plan, problem = self.arrangement.plan, self.arrangement.problem
+        ends = {r.name: plan.offsets[r.name] + r.size for r in problem.requests}
+        tight = {}
+        for step, call in enumerate(self.arrangement.program.calls, 1):
+            alive = [r.name for r in problem.requests if r.first <= step <= r.last]
+            full = max((ends[name] for name in alive), default=0) == plan.total
+            workspace = sum(w.size for w in self.kernels[call.function].workspaces)
+            if full and workspace:
+                tight[self.nodes[call.output.name].index] = workspace
+        return tight
+
+
+def _budget_error(artifact: Artifact, ram_budget: int, built: _Built) -> RamBudgetError:
+    bottleneck = peak(artifact)
+    external = arrange(built.arrangement.program, built.kernels, built.nodes, Interface.EXTERNAL)
+    return RamBudgetError(
+        artifact.name,
+        ram_budget,
+        artifact.arena_bytes,
+        artifact.plan.lower_bound,
+        bottleneck.label,
+        tuple((short(occupant.label), occupant.bytes) for occupant in bottleneck.occupants),
+        None if artifact.external else external.plan.total,
+    )
+
+
+def _build(
+    model: Model, optimized: passes.Optimized, cpu: Cpu, interface: Interface, choices: Choices
+) -> _Built:
+    module = to_relax(
+        model.content, optimized.graph, model.oracle, lambda node: choices[node.index]
+    )
+    module = schedule_module(module, cpu)
     kernels = {
         variable.name_hint: lower_kernel(function, f"tvmtiny_{model.name}_{variable.name_hint}")
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }
-    program = read_program(module)
-    plan = memory.plan(memory_requests(program, kernels))
-    return emit(model, optimized, module, target, program, kernels, plan)
+    nodes = {variable_name(node.output): node for node in optimized.graph.nodes}
+    arrangement = arrange(read_program(module), kernels, nodes, interface)
+    return _Built(module, kernels, nodes, arrangement)

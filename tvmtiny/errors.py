@@ -8,6 +8,7 @@ Code  Class                      Meaning
 1     :class:`TvmtinyError`      Any other error of tvmtiny.
 2     :class:`InputError`        The model, the input data, a name or a path given is not usable.
 3     :class:`CapacityError`     The model does not fit the memory of the board.
+3     :class:`RamBudgetError`    The model does not fit the RAM that was allowed.
 4     :class:`ToolMissingError`  A compiler or an emulator is not installed.
 5     :class:`BuildError`        The compiler or the linker refused the generated project.
 6     :class:`DeviceError`       The firmware faulted, timed out or answered nonsense.
@@ -38,6 +39,7 @@ __all__ = [
     "OperatorProblem",
     "OutputPathError",
     "ProfileBoardError",
+    "RamBudgetError",
     "RegionDemand",
     "ToolMissingError",
     "TvmtinyError",
@@ -349,6 +351,55 @@ class CapacityError(TvmtinyError):
             f"the model does not fit {self.board}: "
             f"{', '.join(str(region) for region in self.regions)}; choose a board with more "
             "memory or a smaller model"
+        )
+
+
+@dataclass(eq=False)
+class RamBudgetError(TvmtinyError):
+    """The smallest arena of a model is larger than what was allowed.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    budget, needed
+        Bytes that were allowed, and those of the smallest arena that was found.
+    lower_bound
+        Proven: no arena for these kernels is smaller.
+    where
+        The layer that bounds it.
+    tensors
+        Names and bytes of what is alive there.
+    external
+        What would be needed with inputs and outputs outside of the arena; None where they are.
+    """
+
+    exit_code = 3
+    model: str
+    budget: int
+    needed: int
+    lower_bound: int
+    where: str
+    tensors: tuple[tuple[str, int], ...]
+    external: int | None = None
+
+    def __str__(self) -> str:
+        proven = (
+            "which is proven to be the smallest"
+            if self.lower_bound == self.needed
+            else f"and at least {self.lower_bound:,} in any plan"
+        )
+        alive = ", ".join(f"{_one_line(name)} {size:,}" for name, size in self.tensors)
+        external = (
+            ""
+            if self.external is None or self.external >= self.needed
+            else f"; with inputs and outputs outside of it (io external), {self.external:,}"
+        )
+        return (
+            f"the arena of {self.model} needs {self.needed:,} bytes, {proven}: "
+            f"{self.needed - self.budget:,} more than the budget of {self.budget:,}; "
+            f"{self.where} bounds it, where these are alive: {alive}{external}; "
+            "allow more, or use a smaller model"
         )
 
 

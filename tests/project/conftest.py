@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmtiny.codegen.placement import Placement
 from tvmtiny.targets import resolve
 
 RUNTIME_HEADER = """\
@@ -158,6 +159,8 @@ def make_artifact() -> Callable[..., Any]:
             layers=(_layer(0, "MUL", "double", "int8"), _layer(1, "ADD", "scale", "float32")),
             arena_bytes=arena_bytes,
             constants_bytes=constants_bytes,
+            external=False,
+            placement=Placement(),
         )
 
     return make

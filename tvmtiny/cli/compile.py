@@ -10,13 +10,17 @@ import typer
 from tvmtiny.cli.console import (
     DeadChannelsOption,
     FlashBudgetOption,
+    IoOption,
     JsonOption,
     ModelArgument,
     NameOption,
     OptimizeOption,
     OracleOption,
+    PlaceOption,
+    RamBudgetOption,
     console,
     model_path,
+    parse_place,
     print_json,
     progress,
 )
@@ -36,6 +40,9 @@ def compile_command(
     optimize: OptimizeOption = "balanced",
     flash_budget: FlashBudgetOption = None,
     dead_channels: DeadChannelsOption = True,
+    io: IoOption = "arena",
+    ram_budget: RamBudgetOption = None,
+    place: PlaceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Generate C for a model, with a Model Library Format archive beside it.
@@ -59,6 +66,9 @@ def compile_command(
             optimize=optimize,
             flash_budget=flash_budget,
             dead_channels=dead_channels,
+            io=io,
+            ram_budget=ram_budget,
+            place=parse_place(place),
         )
         if resolved.board is not None:
             # Start-up code, stack and application come on top; what they take is not known here.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,10 +46,69 @@ DeadChannelsOption = Annotated[
         help="Remove channels that are constant or that nothing depends on; results are the same.",
     ),
 ]
+IoOption = Annotated[
+    str,
+    typer.Option(
+        "--io",
+        help="Where inputs and outputs lie: in the arena, or external, in memory of the caller.",
+        metavar="WHERE",
+    ),
+]
+RamBudgetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--ram-budget",
+        help="The most bytes of arena; slower kernels are taken where that makes it fit.",
+        metavar="BYTES",
+        min=0,
+    ),
+]
+PlaceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--place",
+        help="Memory regions of the board: arena=REGION weights=REGION, one or both.",
+        metavar="WHAT=REGION",
+    ),
+]
 NameOption = Annotated[
     str | None,
     typer.Option("--name", help="Prefix of the generated code; by default the file's name."),
 ]
+
+
+def parse_place(words: list[str] | None) -> dict[str, str]:
+    """What ``--place`` asks for, by what is to be placed.
+
+    Raises
+    ------
+    InputError
+        If a word is not ``WHAT=REGION``, or places the same thing again.
+    """
+    from tvmtiny.errors import InputError
+
+    place: dict[str, str] = {}
+    for word in words or ():
+        what, equals, region = word.partition("=")
+        if not equals or not region or what in place:
+            raise InputError(
+                f"--place {word!r} is not understood; give arena=REGION, weights=REGION or both"
+            )
+        place[what] = region
+    return place
+
+
+def separate_places(words: Sequence[str]) -> list[str]:
+    """Repeat ``--place`` in front of each of the words that follow it."""
+    separated: list[str] = []
+    placing = False
+    for word in words:
+        more = placing and "=" in word and not word.startswith("-")
+        if more and separated[-1] != "--place":
+            separated.append("--place")
+        placing = word == "--place" or more
+        separated.append(word)
+    return separated
 
 
 #: Columns where stdout is no terminal, such as a file or a pager.

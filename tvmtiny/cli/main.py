@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import typer
 
-from tvmtiny.cli import bench, boards, compile, inspect, profile, run
-from tvmtiny.cli.console import errors_console
+from tvmtiny.cli import bench, boards, compile, inspect, memory, profile, run
+from tvmtiny.cli.console import errors_console, separate_places
 from tvmtiny.errors import TvmtinyError
 
 #: The command line itself is wrong; the same code as `tvmtiny.errors.InputError`.
@@ -56,7 +56,7 @@ def _options(
     pass
 
 
-for _command in (inspect, compile, run, profile, bench, boards):
+for _command in (inspect, memory, compile, run, profile, bench, boards):
     _command.add_to(app)
 
 
@@ -90,7 +90,9 @@ def _unwind_when_terminated() -> Iterator[None]:
 def _run(words: list[str], debug: bool) -> int:
     try:
         # The option is accepted anywhere on the line.
-        code = app([word for word in words if word != "--debug"], standalone_mode=False)
+        code = app(
+            separate_places([word for word in words if word != "--debug"]), standalone_mode=False
+        )
         # typer turns an interrupt into this code, without a word.
         if code == EXIT_INTERRUPTED:
             return _fail("interrupted", EXIT_INTERRUPTED)

@@ -9,12 +9,16 @@ import typer
 from tvmtiny.cli.console import (
     DeadChannelsOption,
     FlashBudgetOption,
+    IoOption,
     JsonOption,
     ModelArgument,
     OptimizeOption,
     OracleOption,
+    PlaceOption,
+    RamBudgetOption,
     console,
     model_path,
+    parse_place,
     print_json,
     progress,
 )
@@ -41,6 +45,9 @@ def profile(
     optimize: OptimizeOption = "balanced",
     flash_budget: FlashBudgetOption = None,
     dead_channels: DeadChannelsOption = True,
+    io: IoOption = "arena",
+    ram_budget: RamBudgetOption = None,
+    place: PlaceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Count instructions and estimate cycles of each layer.
@@ -67,6 +74,9 @@ def profile(
             optimize=optimize,
             flash_budget=flash_budget,
             dead_channels=dead_channels,
+            io=io,
+            ram_budget=ram_budget,
+            place=parse_place(place),
         )
         found = profile_artifact(artifact, *inputs, timeout=timeout, progress=tell)
     if json:

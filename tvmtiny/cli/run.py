@@ -9,12 +9,16 @@ import typer
 from tvmtiny.cli.console import (
     DeadChannelsOption,
     FlashBudgetOption,
+    IoOption,
     JsonOption,
     ModelArgument,
     OptimizeOption,
     OracleOption,
+    PlaceOption,
+    RamBudgetOption,
     console,
     model_path,
+    parse_place,
     print_json,
     progress,
 )
@@ -44,6 +48,9 @@ def run(
     optimize: OptimizeOption = "balanced",
     flash_budget: FlashBudgetOption = None,
     dead_channels: DeadChannelsOption = True,
+    io: IoOption = "arena",
+    ram_budget: RamBudgetOption = None,
+    place: PlaceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compile a model, run it on a board, and count its instructions.
@@ -67,6 +74,9 @@ def run(
             optimize=optimize,
             flash_budget=flash_budget,
             dead_channels=dead_channels,
+            io=io,
+            ram_budget=ram_budget,
+            place=parse_place(place),
         )
         result = tvmtiny.run(artifact, *inputs, timeout=timeout, progress=tell)
         checked = None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvmtiny.codegen.archive import archive_bytes
+from tvmtiny.codegen.placement import Placement
 from tvmtiny.errors import OutputPathError
 from tvmtiny.frontend.reader import Graph
-from tvmtiny.memory import Plan
+from tvmtiny.memory import Plan, Problem
 from tvmtiny.targets import Target
 
 
@@ -27,7 +28,7 @@ class TensorInfo:
     bytes
         Size.
     offset
-        Where it lies in the arena, in bytes.
+        Where it lies in the arena, in bytes; None where the caller provides its memory.
     scale, zero_point
         None where the tensor is not quantized.
     """
@@ -37,7 +38,7 @@ class TensorInfo:
     shape: tuple[int, ...]
     dtype: str
     bytes: int
-    offset: int
+    offset: int | None
     scale: float | None
     zero_point: int | None
 
@@ -55,9 +56,10 @@ class LayerInfo:
     tensor
         TFLite's index of the output tensor.
     shape, dtype, bytes, offset
-        Of the output; the offset is in the arena.
+        Of the output; the offset is in the arena, None where the caller provides its memory.
     kernel
-        The C function.
+        The C function; empty where nothing is left to do, because all inputs of a concatenation
+        were produced in place.
     macs
         Multiply-accumulate operations.
     constants_bytes
@@ -66,6 +68,9 @@ class LayerInfo:
         Arena bytes that only this layer uses.
     schedule
         What the scheduler decided.
+    reads, writes
+        Names of the activations' requests in the plan; one that is not in the plan lies in memory
+        of the caller.
     kept_channels
         Which channels of TFLite's tensor, along its last dimension, the output holds; None: all.
     """
@@ -77,12 +82,14 @@ class LayerInfo:
     shape: tuple[int, ...]
     dtype: str
     bytes: int
-    offset: int
+    offset: int | None
     kernel: str
     macs: int
     constants_bytes: int
     workspace_bytes: int
     schedule: str
+    reads: tuple[str, ...]
+    writes: str
     kept_channels: tuple[int, ...] | None = None
 
 
@@ -98,8 +105,17 @@ class Artifact:
         File name to text: header, entry point, kernels, and the shared ``tvmtiny.h``.
     graph
         The nodes that the code was generated from: the model's, after all graph passes.
+    external
+        Whether inputs and outputs lie in memory of the caller.
+    placement
+        Memory regions of the board for arena and constants.
+    plan
+        Where everything else lies in the arena.
+    problem
+        What the plan was made for: step 0 fills the inputs, step ``i + 1`` is layer ``i``.
     arena_bytes
-        Inputs, outputs, activations and workspaces; the generated code's only static RAM.
+        Inputs and outputs unless they are external, activations and workspaces; the generated
+        code's only static RAM.
     constants_bytes
         Weights and tables in flash.
     relax
@@ -116,7 +132,10 @@ class Artifact:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     layers: tuple[LayerInfo, ...]
+    external: bool
+    placement: Placement
     plan: Plan
+    problem: Problem
     arena_bytes: int
     constants_bytes: int
     relax: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -13,13 +13,15 @@ import numpy as np
 import tvm
 from tvm import IRModule
 
+from tvmtiny.codegen.arrange import Arrangement
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import field_names
-from tvmtiny.codegen.program import Call, Program, Value, output_name, workspace_name
+from tvmtiny.codegen.placement import Placement
+from tvmtiny.codegen.program import Call, Value
+from tvmtiny.codegen.requests import in_place, output_name, workspace_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import variable_name
-from tvmtiny.memory import Plan
 from tvmtiny.ops import Tensor, find_operator
 from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
@@ -40,9 +42,9 @@ def emit(
     optimized: Optimized,
     module: IRModule,
     target: Target,
-    program: Program,
+    arrangement: Arrangement,
     kernels: Mapping[str, Kernel],
-    plan: Plan,
+    placement: Placement,
 ) -> Artifact:
     """Generate all files.
 
@@ -51,11 +53,13 @@ def emit(
     optimized
         What `module` was made from.
     module
-        What `program` was read from.
+        What the arrangement's program was read from.
     kernels
         By PrimFunc name.
+    placement
+        Regions of the target's board.
     """
-    return _Emitter(model, optimized, module, target, program, kernels, plan).artifact()
+    return _Emitter(model, optimized, module, target, arrangement, kernels, placement).artifact()
 
 
 class _Emitter:
@@ -65,30 +69,35 @@ class _Emitter:
         optimized: Optimized,
         module: IRModule,
         target: Target,
-        program: Program,
+        arrangement: Arrangement,
         kernels: Mapping[str, Kernel],
-        plan: Plan,
+        placement: Placement,
     ) -> None:
+        self._placement = placement
         self._model = model
         self._graph = optimized.graph
         self._kept = optimized.kept
         self._module = module
         self._target = target
-        self._program = program
-        self._kernels = kernels
-        self._plan = plan
+        self._problem = arrangement.problem
+        self._external = arrangement.external
+        self._program = program = arrangement.program
+        self._plan = arrangement.plan
+        # A concatenation whose parts were produced in place has nothing to do.
+        self._idle = {i for i, c in enumerate(program.calls) if in_place(c, self._problem)}
+        used = {c.function for i, c in enumerate(program.calls) if i not in self._idle}
+        self._kernels = {name: kernel for name, kernel in kernels.items() if name in used}
         self._constants: dict[tuple[str, bytes], _Constant] = {}
         self._nodes = {variable_name(n.output): n for n in optimized.graph.nodes}
+        self._input_names = field_names([t.name for t in self._graph.inputs])
+        self._output_names = field_names([t.name for t in self._graph.outputs])
 
     def artifact(self) -> Artifact:
         calls = [self._call(step, call) for step, call in enumerate(self._program.calls)]
         layers = tuple(self._layer(i, call) for i, call in enumerate(self._program.calls))
-        inputs = self._interface(self._graph.inputs, self._program.inputs)
-        outputs = self._interface(self._graph.outputs, self._program.outputs)
-        output_constants = [
-            self._constant(v, f"output_{i}") if isinstance(v, np.ndarray) else None
-            for i, v in enumerate(self._program.outputs)
-        ]
+        inputs = self._interface(self._graph.inputs, self._program.inputs, self._input_names)
+        outputs = self._interface(self._graph.outputs, self._program.outputs, self._output_names)
+        sources = [self._source(i, v) for i, v in enumerate(self._program.outputs)]
         constants = tuple(self._constants.values())
         name = self._model.name
         context: dict[str, Any] = {
@@ -100,14 +109,22 @@ class _Emitter:
             "constants_bytes": sum(c.data.nbytes for c in constants),
             "macs": sum(layer.macs for layer in layers),
             "constants": constants,
-            "copies": bool(inputs or outputs),
+            "external": self._external.external,
+            "placement": self._placement,
+            "uses_arena": bool(self._plan.total),
+            "copies": any(sources) or bool(inputs and not self._external.external),
             "inputs": inputs,
             "outputs": [
-                {**vars(t), "constant": c} for t, c in zip(outputs, output_constants, strict=True)
+                {**vars(t), "source": source} for t, source in zip(outputs, sources, strict=True)
             ],
             "layers": [
-                {**vars(layer), "call": call, "comment": self._describe(layer)}
-                for layer, call in zip(layers, calls, strict=True)
+                {
+                    **vars(layer),
+                    "call": text,
+                    "comment": self._describe(layer),
+                    "pointer": self._pointer(call.output),
+                }
+                for layer, call, text in zip(layers, self._program.calls, calls, strict=True)
             ],
             "kernels": [
                 {**vars(kernel), "operators": self._operators(function)}
@@ -139,7 +156,10 @@ class _Emitter:
             inputs,
             outputs,
             layers,
+            self._external.external,
+            self._placement,
             self._plan,
+            self._problem,
             self._plan.total,
             context["constants_bytes"],
             self._module.script(),
@@ -147,6 +167,8 @@ class _Emitter:
         )
 
     def _call(self, step: int, call: Call) -> str:
+        if step in self._idle:
+            return ""
         kernel = self._kernels[call.function]
         names = [str(p.name) for p in self._module[call.function].params]
         arguments = [
@@ -163,7 +185,19 @@ class _Emitter:
         return f"{kernel.symbol}({', '.join(arguments)})"
 
     def _pointer(self, value: Value) -> str:
+        if value.buffer in self._external.inputs:
+            return f"inputs->{self._input_names[self._external.inputs[value.buffer]]}"
+        if value.buffer in self._external.outputs:
+            return f"outputs->{self._output_names[self._external.outputs[value.buffer]]}"
         return _pointer(value.dtype, self._plan.offsets[value.buffer])
+
+    def _source(self, position: int, value: Value | np.ndarray) -> str:
+        """What is copied to an output at the end; nothing where a kernel writes it itself."""
+        if isinstance(value, np.ndarray):
+            return self._constant(value, f"output_{position}")
+        if self._external.outputs.get(value.buffer) == position:
+            return ""
+        return self._pointer(value)
 
     def _constant(self, data: np.ndarray, wanted: str) -> str:
         key = (str(data.dtype), data.tobytes())
@@ -176,7 +210,7 @@ class _Emitter:
         node = self._nodes[call.output.name]
         operator = find_operator(node.operator)
         assert operator is not None
-        kernel = self._kernels[call.function]
+        kernel = None if index in self._idle else self._kernels[call.function]
         constants = sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray))
         return LayerInfo(
             index,
@@ -186,12 +220,14 @@ class _Emitter:
             call.output.shape,
             call.output.dtype,
             call.output.nbytes,
-            self._plan.offsets[call.output.buffer],
-            kernel.symbol,
+            self._plan.offsets.get(call.output.buffer),
+            kernel.symbol if kernel else "",
             operator.macs(node),
             constants,
-            sum(w.size for w in kernel.workspaces),
-            kernel.schedule,
+            sum(w.size for w in kernel.workspaces) if kernel else 0,
+            kernel.schedule if kernel else "in place",
+            tuple(dict.fromkeys(a.buffer for a in call.arguments if isinstance(a, Value))),
+            call.output.buffer,
             self._kept.get(node.output.index),
         )
 
@@ -207,14 +243,20 @@ class _Emitter:
         )
 
     def _operators(self, function: str) -> str:
-        used = [f"layer {i}" for i, c in enumerate(self._program.calls) if c.function == function]
+        used = [
+            f"layer {i}"
+            for i, c in enumerate(self._program.calls)
+            if c.function == function and i not in self._idle
+        ]
         operator = self._module[function].attrs["tvmtiny.operator"]
         return f"{operator}, {', '.join(used)}"
 
     def _interface(
-        self, tensors: tuple[Tensor, ...], values: tuple[Value | np.ndarray, ...]
+        self,
+        tensors: tuple[Tensor, ...],
+        values: tuple[Value | np.ndarray, ...],
+        names: Sequence[str],
     ) -> tuple[TensorInfo, ...]:
-        names = field_names([t.name for t in tensors])
         infos = []
         for i, (tensor, value, c_name) in enumerate(zip(tensors, values, names, strict=True)):
             slot = value.buffer if isinstance(value, Value) else output_name(i)
@@ -227,7 +269,7 @@ class _Emitter:
                     tensor.shape,
                     tensor.dtype,
                     tensor.nbytes,
-                    self._plan.offsets[slot],
+                    None if self._external.external else self._plan.offsets[slot],
                     tensor.scale if scaled else None,
                     tensor.zero_point if scaled else None,
                 )
@@ -283,7 +325,8 @@ def _array(name: str, data: np.ndarray) -> str:
             line = " "
         line += text
     body = "\n".join([*lines, line])
-    declaration = f"static const {_ctype(dtype)} {name}[{data.size}] TVMTINY_ALIGN(4)"
+    attributes = "TVMTINY_ALIGN(4) TVMTINY_CONSTANTS_SECTION"
+    declaration = f"static const {_ctype(dtype)} {name}[{data.size}] {attributes}"
     return f"{declaration} = {{\n{body}\n}};"
 
 

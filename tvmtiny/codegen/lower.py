@@ -198,8 +198,12 @@ def _as_c99(
     assert match is not None, printed
     body = printed[match.end() :].rstrip()
     _check_temporaries(body)
-    overlaps = tuple(KernelOverlap(**o) for o in json.loads(attributes.get(OVERLAPS_ATTR, "[]")))
-    shared = {position for o in overlaps for position in (o.read, _position(o, inputs, workspaces))}
+    written = {"out": inputs, **{w.name: inputs + 1 + i for i, w in enumerate(workspaces)}}
+    stated = [KernelOverlap(**o) for o in json.loads(attributes.get(OVERLAPS_ATTR, "[]"))]
+    # A small workspace lies on the stack, where it overlaps nothing.
+    overlaps = tuple(o for o in stated if o.written in written)
+    shared = {position for o in overlaps for position in (o.read, written[o.written])}
+    assert all(o.read < inputs for o in overlaps), overlaps
     parameters, unused = [], ""
     for position, parameter in enumerate(match[1].split(", ")):
         dtype, name = parameter.split("* ")
@@ -220,14 +224,6 @@ def _as_c99(
         tuple(attributes.get(PREAMBLE_ATTR, "").splitlines()),
         overlaps,
     )
-
-
-def _position(overlap: KernelOverlap, inputs: int, workspaces: tuple[Workspace, ...]) -> int:
-    """Position of the parameter that is written."""
-    assert overlap.read < inputs, overlap
-    if overlap.written == "out":
-        return inputs
-    return inputs + 1 + [workspace.name for workspace in workspaces].index(overlap.written)
 
 
 def _check_temporaries(body: str) -> None:

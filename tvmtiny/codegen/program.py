@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from tvm import IRModule, relax
 from tvm.ir import GenericConst
-
-from tvmtiny.codegen.lower import Kernel
-from tvmtiny.memory import Request
 
 
 @dataclass(frozen=True)
@@ -117,54 +114,3 @@ def read_program(module: IRModule) -> Program:
         result = renamed[name_of(result)]
     fields = result.fields if isinstance(result, relax.Tuple) else [result]
     return Program(inputs, tuple(resolve(f) for f in fields), tuple(calls), values)
-
-
-def workspace_name(step: int, name: str) -> str:
-    """Name of the request for a kernel's workspace at `step`."""
-    return f"workspace.{step}.{name}"
-
-
-def output_name(position: int) -> str:
-    """Name of the request for the slot of a constant output."""
-    return f"output.{position}"
-
-
-def memory_requests(program: Program, kernels: Mapping[str, Kernel]) -> list[Request]:
-    """What must lie in the arena: activations from producer to last reader, and workspaces.
-
-    Step 0 fills the inputs, step ``i + 1`` is call ``i``; outputs live to the end, where constant
-    ones are copied from flash.
-
-    Parameters
-    ----------
-    kernels
-        By function name.
-    """
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    size: dict[str, int] = {}
-
-    def touch(values: Iterable[object], step: int) -> None:
-        for value in values:
-            if isinstance(value, Value):
-                first.setdefault(value.buffer, step)
-                last[value.buffer] = step
-                size[value.buffer] = max(size.get(value.buffer, 0), value.nbytes)
-
-    touch(program.inputs, 0)
-    workspaces = []
-    for step, call in enumerate(program.calls, 1):
-        touch([*call.arguments, call.output], step)
-        workspaces += [
-            Request(workspace_name(step - 1, w.name), w.size, step, step)
-            for w in kernels[call.function].workspaces
-        ]
-    end = len(program.calls) + 1
-    touch(program.outputs, end)
-    copies = [
-        Request(output_name(i), output.nbytes, end, end)
-        for i, output in enumerate(program.outputs)
-        if isinstance(output, np.ndarray)
-    ]
-    activations = [Request(name, size[name], first[name], last[name]) for name in first]
-    return activations + workspaces + copies

@@ -27,9 +27,7 @@ class Solution:
     lower_bound: int
 
 
-def solve(
-    conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: float
-) -> Solution:
+def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: float) -> Solution:
     """The placement with the lowest end.
 
     Parameters
@@ -74,6 +72,8 @@ def solve(
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
     solver.parameters.max_deterministic_time = time_limit
+    # Otherwise it leaves the process without Python's handler of interrupts.
+    solver.parameters.catch_sigint_signal = False
     status = solver.solve(model)
     assert status not in (cp_model.INFEASIBLE, cp_model.MODEL_INVALID), solver.status_name(status)
     # Less than one half below an integer is rounding: the bound is the integer.

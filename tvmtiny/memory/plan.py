@@ -10,7 +10,11 @@ from tvmtiny.memory.first_fit import extent, first_fit, settle
 from tvmtiny.memory.problem import Conflicts, Inside, Overlap, Problem, Request
 
 #: Deterministic seconds of the exact solver.
-TIME_LIMIT = 10.0
+TIME_LIMIT = 2.0
+
+#: Problems with more requests alive at one step stay with the greedy placement: the solver's work
+#: grows with the square of their number, and its deterministic clock hardly advances meanwhile.
+MOST_ALIVE = 12
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ def plan(
     total = extent(conflicts, offsets)
     bound = max((sum(r.size for r in clique) for clique in conflicts.cliques()), default=0)
     bound = max([bound, *(group.size for group in conflicts.groups)])
-    if total > bound and time_limit > 0:
+    alive = max((len(clique) for clique in conflicts.cliques()), default=0)
+    if total > bound and time_limit > 0 and alive <= MOST_ALIVE:
         solution = solve(conflicts, offsets, bound, time_limit)
         bound = solution.lower_bound
         if solution.offsets is not None and extent(conflicts, solution.offsets) < total:

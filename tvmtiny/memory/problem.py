@@ -252,9 +252,7 @@ def _roots(
     return roots
 
 
-def _groups(
-    ordered: Sequence[Request], roots: Mapping[str, tuple[str, int]]
-) -> tuple[Group, ...]:
+def _groups(ordered: Sequence[Request], roots: Mapping[str, tuple[str, int]]) -> tuple[Group, ...]:
     members: dict[str, list[Member]] = {}
     for request in ordered:
         root, offset = roots[request.name]

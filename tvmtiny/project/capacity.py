@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
     from tvmtiny.targets import Board
 
-__all__ = ["check_capacity", "overflow_error"]
+__all__ = ["check_capacity", "memory_demands", "overflow_error"]
 
 _OVERFLOW = re.compile(r"region [`'](?P<region>[^']+)' overflowed by (?P<bytes>\d+) byte")
 
@@ -42,11 +42,30 @@ def check_capacity(
     The size of the machine code is only known after compilation, so it is left out here; the linker
     has the last word (:func:`overflow_error`).
     """
-    ram = artifact.arena_bytes + stack_bytes + extra_ram
-    flash = artifact.constants_bytes + extra_flash
-    demands = {board.data_region: ram}
-    demands[board.code_region] = demands.get(board.code_region, 0) + flash
+    demands = memory_demands(artifact, board)
+    demands[board.data_region] += stack_bytes + extra_ram
+    demands[board.code_region] += extra_flash
     _raise_if_short(demands, board)
+
+
+def memory_demands(artifact: Artifact, board: Board) -> dict[str, int]:
+    """Bytes that arena and constants take of the board's regions, by name.
+
+    Regions for data and for code are always there, data first.
+    """
+    placement = artifact.placement
+    demands = {board.data_region: 0}
+    demands.setdefault(board.code_region, 0)
+
+    def take(region: str, count: int) -> None:
+        demands[region] = demands.get(region, 0) + count
+
+    take(placement.arena or board.data_region, artifact.arena_bytes)
+    take(placement.weights or board.code_region, artifact.constants_bytes)
+    if placement.weights_in_ram:
+        # Start-up code copies them from there.
+        take(board.code_region, artifact.constants_bytes)
+    return demands
 
 
 def _raise_if_short(demands: dict[str, int], board: Board) -> None:

@@ -167,13 +167,21 @@ class QemuPlatform:
     def generate(self, artifact: Artifact, board: Board, directory: Path) -> Project:
         """Write a project; see :meth:`tvmtiny.project.Platform.generate`."""
         options = QemuOptions.of(board)
-        check_capacity(artifact, board, options.stack_bytes, HARNESS_RAM_BYTES, HARNESS_FLASH_BYTES)
+        harness_ram = HARNESS_RAM_BYTES
+        if artifact.external:
+            harness_ram += sum(tensor.bytes for tensor in (*artifact.inputs, *artifact.outputs))
+        check_capacity(artifact, board, options.stack_bytes, harness_ram, HARNESS_FLASH_BYTES)
         files = {
             **artifact.files,
             "qemu/device.h": _resource("device.h"),
             "qemu/startup.c": _resource("startup.c"),
             "qemu/harness.c": _render("harness.c.j2", artifact=artifact, prefix=_prefix(artifact)),
-            "link.ld": _render("link.ld.j2", board=board, stack_bytes=options.stack_bytes),
+            "link.ld": _render(
+                "link.ld.j2",
+                board=board,
+                placement=artifact.placement,
+                stack_bytes=options.stack_bytes,
+            ),
         }
         make_directory(directory / "qemu")
         for name, text in files.items():

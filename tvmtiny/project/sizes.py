@@ -137,8 +137,12 @@ def measure(
             # Variables take RAM, and flash for their initial values.
             constants += section.size
             ram += section.size
-        elif section.output == ".bss":
+        elif section.output in (".bss", ".tvmtiny_arena"):
             ram += section.size
+        elif section.output == ".tvmtiny_weights":
+            constants += section.size
+            # Those in RAM are copied there, as variables are.
+            ram += section.size if section.name.startswith(".data") else 0
         elif section.output == ".text" and section.name.startswith(".rodata"):
             constants += section.size
         elif section.output in _CODE_OUTPUTS:

@@ -64,11 +64,14 @@ class Implementation:
         For the other parameters: the node's activations, and constants packed for the function.
     decisions
         What was chosen, by name; a tuner can ask for others.
+    instructions
+        A rough estimate for one execution, for weighing decisions against each other.
     """
 
     function: tirx.PrimFunc
     arguments: tuple[Tensor | np.ndarray, ...]
     decisions: Decisions
+    instructions: int = 0
 
     @property
     def constants_bytes(self) -> int:

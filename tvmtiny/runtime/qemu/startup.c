@@ -46,6 +46,9 @@ extern uint32_t device_stack_guard[];
 extern const uint32_t device_data_load[];
 extern uint32_t device_data_start[];
 extern uint32_t device_data_end[];
+extern const uint32_t device_weights_load[];
+extern uint32_t device_weights_start[];
+extern uint32_t device_weights_end[];
 extern uint32_t device_bss_start[];
 extern uint32_t device_bss_end[];
 
@@ -224,6 +227,12 @@ void device_reset(void)
 #endif
     for (to = device_data_start; to < device_data_end; ++to) {
         *to = *from++;
+    }
+    from = device_weights_load;
+    if (from != device_weights_start) {
+        for (to = device_weights_start; to < device_weights_end; ++to) {
+            *to = *from++;
+        }
     }
     for (to = device_bss_start; to < device_bss_end; ++to) {
         *to = 0;

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.dsp.add import implement_add
 from tvmtiny.schedule.dsp.convolution import (
     implement_convolution,
     implement_fully_connected,
+    smaller_convolution,
 )
 from tvmtiny.schedule.dsp.copy import implement_concatenation, implement_pad
-from tvmtiny.schedule.dsp.depthwise import implement_depthwise
+from tvmtiny.schedule.dsp.depthwise import implement_depthwise, smaller_depthwise
 from tvmtiny.schedule.dsp.pool import (
     implement_average_pool,
     implement_max_pool,
@@ -30,6 +31,19 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "PAD": implement_pad,
     "FULLY_CONNECTED": implement_fully_connected,
 }
+
+_SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
+    "CONV_2D": smaller_convolution,
+    "DEPTHWISE_CONV_2D": smaller_depthwise,
+    "FULLY_CONNECTED": smaller_convolution,
+}
+
+
+def smaller_dsp(node: Node, implementation: Implementation) -> Iterator[Decisions]:
+    """Decisions with which `node` needs less workspace, at some cost; the cheapest first."""
+    find = _SMALLER.get(node.operator)
+    if find is not None:
+        yield from find(node, implementation.decisions)
 
 
 def implement_dsp(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -31,11 +32,14 @@ from tvmtiny.schedule.implementation import (
 )
 from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
 
-#: Instructions per inference that one more byte of code has to save, by goal.
-_BYTE_WORTH = {Goal.SPEED: 2, Goal.BALANCED: 24, Goal.SIZE: 1000}
+#: What one percent more flash of a layer weighs against one percent more instructions, by goal.
+_FLASH_WEIGHT = {Goal.SPEED: 0.02, Goal.BALANCED: 0.35, Goal.SIZE: 10.0}
 
 #: How many groups may be unrolled.
 _UNROLL_LIMITS = (4, 8, 12, 16)
+
+#: Instructions that expand a group of one pixel.
+_EXPANSION = 7
 
 #: Instructions of a turn of the loop over groups.
 _TURN = 3
@@ -133,7 +137,28 @@ def _implement(
         return None
     stream = packing.pack_stream(layer.weights, scaling, tile, weight_format)
     function = _function(node, layer, tile, weight_format, scaling, stream.size, chosen)
-    return Implementation(function, (node.input(0), stream), chosen)
+    return Implementation(
+        function, (node.input(0), stream), chosen, _instructions(layer, tile, weight_format)
+    )
+
+
+def _instructions(layer: _Layer, tile: packing.TileShape, weight_format: str) -> int:
+    count = packing.groups(layer.depth)
+    steps = -(-layer.pixels // tile.pixels)
+    tiles = steps * -(-layer.channels // tile.channels)
+    expansion = 0 if tile.direct else _EXPANSION * steps * tile.pixels * count
+    return expansion + tiles * (
+        count * tile.instructions[weight_format] + 4 * tile.pixels * tile.channels
+    )
+
+
+def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
+    """Decisions with smaller patches, the fastest first."""
+    tile = packing.TILES[str(decisions["tile"])]
+    for other in sorted(packing.TILES.values(), key=lambda t: (-t.pixels, t.direct)):
+        fits = other.channels <= node.output.shape[-1]
+        if fits and (other.pixels < tile.pixels or (other.direct and not tile.direct)):
+            yield {**decisions, "tile": other.name}
 
 
 def _can_be_direct(layer: _Layer, weight_format: str) -> bool:
@@ -162,12 +187,13 @@ def _decide(layer: _Layer, goal: Goal) -> dict[str, int | str] | None:
     if not usable:
         return None
     tile = min(usable, key=cost)
-    steps = -(-layer.pixels // tile.pixels) * -(-layer.channels // tile.channels)
-    group_bytes = 4 * tile.instructions[weight_format]
+    group_instructions = tile.instructions[weight_format]
 
-    def unroll_cost(limit: int) -> int:
+    def unroll_cost(limit: int) -> float:
         first, unroll, loops = split_groups(count, limit)
-        return _TURN * loops * steps + _BYTE_WORTH[goal] * group_bytes * (first + unroll)
+        slower = _TURN * loops / (group_instructions * count)
+        larger = 4 * group_instructions * (first + unroll) / layer.weights.size
+        return slower + _FLASH_WEIGHT[goal] * larger
 
     unroll = min(_UNROLL_LIMITS, key=unroll_cost)
     return {"tile": tile.name, "weights": weight_format, "unroll": unroll}

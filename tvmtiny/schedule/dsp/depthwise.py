@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +15,20 @@ from tvmtiny.schedule.dsp.depthwise_packing import pack_stream, scale_channels
 from tvmtiny.schedule.dsp.requantize import Scaling
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
+    OVERLAPS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
     Decisions,
     Goal,
     Implementation,
 )
+from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
 
 #: Channels that are packed at a time.
 _LANES = 4
+
+#: Instructions that pack one word, in groups of four channels.
+_PACKING = 3
 
 #: Outputs of a row that are unrolled at most, by goal.
 _UNROLL = {Goal.SPEED: 12, Goal.BALANCED: 8, Goal.SIZE: 2}
@@ -107,7 +113,29 @@ def implement_depthwise(
         _function(node, geometry, plan, scaling, stream.shape[1], chosen),
         (node.input(0), stream.ravel()),
         chosen,
+        _instructions(node, geometry, plan),
     )
+
+
+def _instructions(node: Node, geometry: Window, plan: _Plan) -> int:
+    outputs = node.output.elements
+    per_output = 10 if plan.kernel == "3x3" else 4 * geometry.kernel[0] * geometry.kernel[1]
+    strips = node.input(0).shape[0] * -(-geometry.output[0] // plan.rows)
+    return outputs * per_output + _PACKING * strips * plan.plane * node.input(0).shape[3]
+
+
+def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
+    """Decisions with smaller strips, the largest of them first."""
+    geometry = window(node, (node.input(1).shape[1], node.input(1).shape[2]))
+    channels = node.input(1).shape[3]
+    current = _plan(geometry, channels, decisions)
+    assert current is not None
+    words = current.words
+    for rows in range(int(decisions["rows"]) - 1, 0, -1):
+        plan = _plan(geometry, channels, {**decisions, "rows": rows})
+        if plan is not None and plan.words < words:
+            words = plan.words
+            yield {**decisions, "rows": rows}
 
 
 def _decide(geometry: Window, channels: int, signed: bool, goal: Goal) -> dict[str, int | str]:
@@ -301,7 +329,8 @@ def _function(
     blocks, rest = divmod(channels, plan.block)
 
     def channels_of(image: nest.Argument, strip: nest.Argument) -> list[tirx.Stmt]:
-        statements = []
+        # The rest comes first: its last channels are packed with some that must not be overwritten.
+        statements = compute(image, strip, blocks * plan.block, rest) if rest else []
         if blocks:
             statements.append(
                 nest.loop(
@@ -310,8 +339,6 @@ def _function(
                     lambda block: compute(image, strip, block * plan.block, plan.block),
                 )
             )
-        if rest:
-            statements += compute(image, strip, blocks * plan.block, rest)
         return statements
 
     body = []
@@ -335,8 +362,36 @@ def _function(
             f"{plan.block} channels",
             HEADERS_ATTR: "tvmtiny_dsp.h tvmtiny_dsp_depthwise.h tvmtiny_dsp_depthwise_pack.h",
             PREAMBLE_ATTR: "\n".join([*preamble, kernel_line]),
+            OVERLAPS_ATTR: overlaps_attribute([_overlap(node, geometry, plan)]),
         },
     )
+
+
+def _overlap(node: Node, geometry: Window, plan: _Plan) -> Overlap:
+    """What the order of strips and blocks allows: a block is packed before it is written.
+
+    Channels are independent of each other, so that only distances of whole pixels count.
+    """
+    batch, height, width, channels = node.input(0).shape
+    out_height, out_width = geometry.output
+    last_read = np.full((batch, height, width, channels), -1)
+    first_write = np.zeros((batch, out_height, out_width, channels), np.int64)
+    rest = channels - channels % plan.block
+    starts = [*([rest] if rest < channels else []), *range(0, rest, plan.block)]
+    step = 0
+    for image, top in np.ndindex(batch, -(-out_height // plan.rows)):
+        first = top * plan.rows * geometry.stride[0] - geometry.pad[0]
+        rows = slice(0, height) if plan.whole else slice(max(0, first), first + 2 * plan.pairs)
+        written = slice(top * plan.rows, (top + 1) * plan.rows)
+        for start in starts:
+            end = min(start + plan.block, channels)
+            # A block that is not whole groups of lanes reads the channels before it too.
+            lanes = slice(min(start, end - _LANES), end)
+            last_read[image, rows, :, lanes] = np.maximum(last_read[image, rows, :, lanes], step)
+            first_write[image, written, :, start:end] = step
+            step += 1
+    distance = smallest_distance(last_read.ravel(), first_write.ravel(), channels)
+    return Overlap("out", 0, distance, channels)
 
 
 def _pack_kernel(geometry: Window, channels: int, plan: _Plan, zero_point: int) -> tuple[str, str]:

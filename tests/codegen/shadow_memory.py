@@ -1,0 +1,281 @@
+"""Runs generated C while a shadow of the arena keeps which tensor each byte belongs to.
+
+GCC's kernel address sanitizer replaces every load and store of the model's code by a call, which
+lands here. A load inside an input of the running layer must find bytes that the producer of that
+input wrote; everything else is reported with layer and offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from host_runner import WARNINGS, compiler_or_skip, run_command, run_program, write_files
+
+from tvmtiny.codegen import Artifact
+from tvmtiny.project.tensors import pack_inputs, split_tensors
+
+#: Every access becomes a call; nothing else is checked. Without built-in functions and patterns,
+#: so that no access hides in a library function.
+_INSTRUMENT = (
+    "-O1",
+    "-g",
+    "-fno-builtin",
+    "-fno-tree-loop-distribute-patterns",
+    "-fsanitize=kernel-address",
+    "--param=asan-instrumentation-with-call-threshold=0",
+    "--param=asan-stack=0",
+    "--param=asan-globals=0",
+)
+_READ, _OUTPUT, _WORKSPACE = 0, 1, 2
+_MAIN = """\
+#include "{{ name }}.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct range {
+  uint32_t layer, offset, bytes, kind, owner;
+};
+
+static const struct range ranges[] = {
+{% for r in ranges %}
+  { {{ r.layer }}u, {{ r.offset }}u, {{ r.bytes }}u, {{ r.kind }}u, {{ r.owner }}u },
+{% endfor %}
+};
+/* accepts[a][b]: the bytes that b wrote are bytes of a. */
+static const uint8_t accepts[{{ names | length }}u][{{ names | length }}u] = {
+{% for row in accepts %}
+  { {{ row | join(", ") }} },
+{% endfor %}
+};
+static const char *const names[] = {
+{% for n in names %}
+  "{{ n }}",
+{% endfor %}
+};
+static uint16_t shadow[{{ arena_bytes }}u];
+static uint8_t *arena;
+static const struct range *first, *end;
+static uint32_t layer;
+static int active;
+static FILE *layers_file;
+
+static void complain(const char *what, uint32_t offset)
+{
+  printf("layer %u %s arena + %u, last written by %s\\n", (unsigned)layer, what,
+      (unsigned)offset, names[shadow[offset]]);
+  exit(20);
+}
+
+static int covers(const struct range *range, uint32_t offset)
+{
+  return offset >= range->offset && offset - range->offset < range->bytes;
+}
+
+static void load(uintptr_t address, size_t size)
+{
+  for (uintptr_t a = address; a < address + size; ++a) {
+    const uint32_t offset = (uint32_t)(a - (uintptr_t)arena);
+    int allowed = 0, known = 0, input = 0;
+    if (!active || a < (uintptr_t)arena || a - (uintptr_t)arena >= {{ arena_bytes }}u) {
+      continue;
+    }
+    for (const struct range *r = first; r < end; ++r) {
+      if (covers(r, offset)) {
+        known = 1;
+        input |= r->kind == {{ READ }}u;
+        allowed |= r->kind != {{ OUTPUT }}u && accepts[r->owner][shadow[offset]];
+      }
+    }
+    for (const struct range *r = first; r < end; ++r) {
+      /* What lies in an input is read as that, never as the output above it. */
+      allowed |= !input && r->kind == {{ OUTPUT }}u && covers(r, offset) &&
+                 shadow[offset] == r->owner;
+    }
+    if (!known) {
+      complain("reads outside of its tensors at", offset);
+    }
+    if (!allowed) {
+      complain("reads an overwritten byte at", offset);
+    }
+  }
+}
+
+static void store(uintptr_t address, size_t size)
+{
+  for (uintptr_t a = address; a < address + size; ++a) {
+    const uint32_t offset = (uint32_t)(a - (uintptr_t)arena);
+    uint16_t owner = 0;
+    if (!active || a < (uintptr_t)arena || a - (uintptr_t)arena >= {{ arena_bytes }}u) {
+      continue;
+    }
+    for (const struct range *r = first; r < end; ++r) {
+      if (r->kind != {{ READ }}u && covers(r, offset)) {
+        owner = (uint16_t)r->owner;
+      }
+    }
+    if (owner == 0) {
+      complain("writes outside of its tensors at", offset);
+    }
+    shadow[offset] = owner;
+  }
+}
+
+{% for n in (1, 2, 4, 8, 16) %}
+void __asan_load{{ n }}_noabort(uintptr_t address);
+void __asan_load{{ n }}_noabort(uintptr_t address)
+{
+  load(address, {{ n }}u);
+}
+void __asan_store{{ n }}_noabort(uintptr_t address);
+void __asan_store{{ n }}_noabort(uintptr_t address)
+{
+  store(address, {{ n }}u);
+}
+{% endfor %}
+void __asan_loadN_noabort(uintptr_t address, size_t size);
+void __asan_loadN_noabort(uintptr_t address, size_t size)
+{
+  load(address, size);
+}
+void __asan_storeN_noabort(uintptr_t address, size_t size);
+void __asan_storeN_noabort(uintptr_t address, size_t size)
+{
+  store(address, size);
+}
+void __asan_handle_no_return(void);
+void __asan_handle_no_return(void)
+{
+}
+
+static void layer_begins(void *context, uint32_t index, const void *data, uint32_t bytes)
+{
+  (void)context;
+  (void)data;
+  (void)bytes;
+  layer = index;
+  first = end = ranges;
+  for (const struct range *r = ranges; r < ranges + sizeof(ranges) / sizeof(ranges[0]); ++r) {
+    first = r->layer < index ? r + 1 : first;
+    end = r->layer <= index ? r + 1 : end;
+  }
+  active = 1;
+}
+
+static void layer_ends(void *context, uint32_t index, const void *data, uint32_t bytes)
+{
+  (void)context;
+  (void)index;
+  active = 0;
+  if (fwrite(data, 1, bytes, layers_file) != bytes) {
+    exit(3);
+  }
+}
+
+int main(void)
+{
+  struct tvmtiny_{{ name }}_inputs inputs;
+  struct tvmtiny_{{ name }}_outputs outputs;
+  FILE *const input_file = fopen("input.bin", "rb");
+  layers_file = fopen("layers.bin", "wb");
+  if (input_file == NULL || layers_file == NULL) {
+    return 4;
+  }
+  tvmtiny_{{ name }}_bind(&inputs, &outputs);
+  arena = (uint8_t *)(uintptr_t)inputs.{{ inputs[0].c_name }} - {{ inputs[0].offset }};
+{% for t in inputs %}
+  if (fread(arena + {{ t.offset }}, 1, {{ t.bytes }}u, input_file) != {{ t.bytes }}u) {
+    return 5;
+  }
+  for (uint32_t i = 0; i < {{ t.bytes }}u; ++i) {
+    shadow[{{ t.offset }}u + i] = {{ t.owner }}u;
+  }
+{% endfor %}
+  if (tvmtiny_{{ name }}_run_layers(&inputs, &outputs, layer_begins, layer_ends, NULL) != 0) {
+    return 6;
+  }
+  return fclose(layers_file) == 0 ? 0 : 7;
+}
+"""
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Bytes that a layer may touch."""
+
+    layer: int
+    offset: int
+    bytes: int
+    kind: int
+    owner: int
+
+
+def run_with_shadow(
+    artifact: Artifact, inputs: Sequence[np.ndarray], directory: Path
+) -> tuple[np.ndarray, ...]:
+    """The output of each layer; fails where a layer reads what another has overwritten.
+
+    Parameters
+    ----------
+    artifact
+        With at least one input.
+    directory
+        Where to work.
+    """
+    compiler = compiler_or_skip("gcc")
+    sources = write_files(artifact, directory)
+    (directory / "main_.c").write_text(_render(artifact), encoding="utf-8")
+    common = [compiler, *WARNINGS, "-DTVMTINY_LAYERS", "-c"]
+    run_command([*common, *_INSTRUMENT, *sources], directory)
+    run_command([*common, "-O1", "main_.c"], directory)
+    objects = [source.replace(".c", ".o") for source in (*sources, "main_.c")]
+    run_command([compiler, *objects, "-lm", "-o", "program"], directory)
+    (directory / "input.bin").write_bytes(pack_inputs(artifact.inputs, inputs))
+    run_program(directory / "program")
+    data = (directory / "layers.bin").read_bytes()
+    return split_tensors(data, artifact.layers, "layer outputs")
+
+
+def _render(artifact: Artifact) -> str:
+    owners = {r.name: i for i, r in enumerate(artifact.problem.requests, 1)}
+    inner: dict[str, set[str]] = {name: {name} for name in owners}
+    # From the last producer on, what lies inside something is complete itself.
+    for inside in artifact.problem.insides:
+        inner[inside.outer] |= inner[inside.inner]
+    offsets = {t.offset: t for t in artifact.inputs}
+    assert len(offsets) == len(artifact.inputs)
+    inputs = [{**vars(t), "owner": owners[f"input.{i}"]} for i, t in enumerate(artifact.inputs)]
+    rows = [[1 if b in inner.get(a, ()) else 0 for b in ["", *owners]] for a in ["", *owners]]
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    return environment.from_string(_MAIN).render(
+        name=artifact.name,
+        arena_bytes=artifact.arena_bytes,
+        ranges=list(_ranges(artifact, owners)),
+        names=["nobody", *owners],
+        accepts=rows,
+        inputs=inputs,
+        READ=_READ,
+        OUTPUT=_OUTPUT,
+        WORKSPACE=_WORKSPACE,
+    )
+
+
+def _ranges(artifact: Artifact, owners: dict[str, int]) -> Iterator[_Range]:
+    sizes = {request.name: request.size for request in artifact.problem.requests}
+    for layer in artifact.layers:
+        workspaces = [n for n in owners if n.startswith(f"workspace.{layer.index}.")]
+        for kind, names in (
+            (_READ, layer.reads),
+            (_OUTPUT, (layer.writes,)),
+            (_WORKSPACE, tuple(workspaces)),
+        ):
+            for name in names:
+                offset = artifact.plan.offsets[name]
+                yield _Range(layer.index, offset, sizes[name], kind, owners[name])

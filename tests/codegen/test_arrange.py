@@ -1,0 +1,168 @@
+"""Where things lie: external inputs and outputs, concatenation in place, order, regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_runner import run_on_host
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_networks import random_network
+from small_networks import Network
+
+import tvmtiny
+from tests.codegen.programs import add_model
+from tests.codegen.shadow_memory import run_with_shadow
+from tvmtiny import models
+from tvmtiny.errors import InputError, RamBudgetError
+
+
+def assert_exact(model: tvmtiny.Model, artifact: tvmtiny.Artifact, folder: Path) -> None:
+    inputs = tvmtiny.make_inputs("random:5", artifact.inputs)
+    (result,) = run_on_host(artifact, [inputs], folder)
+    compared = tvmtiny.check(model, artifact, result, inputs)  # type: ignore[arg-type]
+    assert compared.exact, compared.first_mismatch
+
+
+def concatenation(axis: int = 1, twice: bool = False) -> tvmtiny.Model:
+    network = Network(3)
+    x = network.input(1, 4, 4, 4)
+    parts = [network.logistic(network.conv(x, 4)) for _ in range(2)]
+    y = network.concatenate(*(parts[:1] * 2 if twice else parts), axis=axis)
+    return tvmtiny.load(network.build(network.conv(y, 3)), name="concatenation")
+
+
+def test_parts_of_a_concatenation_are_produced_in_place(tmp_path: Path) -> None:
+    model = concatenation()
+    artifact = tvmtiny.compile(model, "cortex-m4")
+    (layer,) = [la for la in artifact.layers if la.operator == "CONCATENATION"]
+    assert (layer.schedule, layer.kernel) == ("in place", "")
+    offsets = [artifact.plan.offsets[name] for name in layer.reads]
+    assert [o - artifact.plan.offsets[layer.writes] for o in offsets] == [0, 64]
+    # Without a call there is no kernel either.
+    assert "concatenation_concatenation" not in artifact.files["concatenation_kernels.c"]
+    run_with_shadow(artifact, tvmtiny.make_inputs("ramp", artifact.inputs), tmp_path / "shadow")
+    assert_exact(model, artifact, tmp_path)
+
+
+@pytest.mark.parametrize(("axis", "twice"), [(3, False), (1, True)])
+def test_other_concatenations_are_copies(axis: int, twice: bool, tmp_path: Path) -> None:
+    model = concatenation(axis, twice)
+    artifact = tvmtiny.compile(model, "cortex-m4")
+    assert not artifact.problem.insides
+    assert_exact(model, artifact, tmp_path)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_external_inputs_and_outputs(name: str, tmp_path: Path) -> None:
+    model = tvmtiny.load(models.path(name))
+    inside = tvmtiny.compile(model, "cortex-m4")
+    artifact = tvmtiny.compile(model, "cortex-m4", io="external")
+    assert artifact.external and artifact.arena_bytes <= inside.arena_bytes
+    assert all(t.offset is None for t in (*artifact.inputs, *artifact.outputs))
+    header = artifact.files[f"{name}.h"]
+    assert "_bind" not in header and "_OFFSET" not in header
+    assert_exact(model, artifact, tmp_path)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10_000))
+def test_random_networks_with_external_inputs_and_outputs(
+    seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = tvmtiny.load(random_network(seed), name="random")
+    artifact = tvmtiny.compile(model, "cortex-m4", io="external")
+    assert_exact(model, artifact, tmp_path_factory.mktemp("external"))
+
+
+def test_an_external_output_that_is_the_input_is_copied(tmp_path: Path) -> None:
+    network = Network(1)
+    x = network.input(1, 2, 2, 4)
+    same = network.reshape(x, 1, 16)
+    y = network.logistic(x)
+    model = tvmtiny.load(network.build(y, x, same, y), name="same")
+    artifact = tvmtiny.compile(model, "cortex-m4", io="external")
+    assert artifact.arena_bytes == 0
+    assert_exact(model, artifact, tmp_path)
+
+
+def test_an_external_constant_output_is_copied(tmp_path: Path) -> None:
+    model = tvmtiny.load(add_model(constant=True, outputs=("b", "y")), name="constant")
+    artifact = tvmtiny.compile(model, "cortex-m4", io="external")
+    assert_exact(model, artifact, tmp_path)
+
+
+def branches() -> tvmtiny.Model:
+    """Two branches, both of whose wide tensors are written first in the file."""
+    network = Network(2)
+    x = network.input(1, 8, 8, 2)
+    wide = [network.conv(x, 32) for _ in range(2)]
+    narrow = [network.conv(w, 2) for w in wide]
+    return tvmtiny.load(network.build(network.binary("ADD", *narrow)), name="branches")
+
+
+def test_the_order_of_execution_lowers_the_peak(tmp_path: Path) -> None:
+    model = branches()
+    artifact = tvmtiny.compile(model, "cortex-m4")
+    wide = 8 * 8 * 32
+    assert artifact.arena_bytes < 2 * wide
+    order = [layer.tensor for layer in artifact.layers]
+    assert order != sorted(order)
+    assert [layer.index for layer in artifact.layers] == list(range(5))
+    assert_exact(model, artifact, tmp_path)
+
+
+def test_budget() -> None:
+    model = tvmtiny.load(models.path("digits"))
+    smallest = tvmtiny.compile(model, "cortex-m4", ram_budget=1 << 20)
+    with pytest.raises(RamBudgetError) as caught:
+        tvmtiny.compile(model, "cortex-m4", ram_budget=100)
+    error = caught.value
+    assert 100 < error.needed <= smallest.arena_bytes
+    assert error.exit_code == 3
+    assert f"{error.needed:,} bytes" in str(error)
+    assert error.tensors and all(name in str(error) for name, _ in error.tensors)
+    assert tvmtiny.compile(model, "cortex-m4", ram_budget=error.needed).arena_bytes == error.needed
+
+
+def test_places() -> None:
+    model = tvmtiny.load(models.path("sine"))
+    plain = tvmtiny.compile(model, "mps2-an386").files
+    same = tvmtiny.compile(model, "mps2-an386", place={"arena": "ram", "weights": "flash"})
+    assert same.files == plain
+    weights = tvmtiny.compile(model, "mps2-an386", place={"weights": "ram"})
+    assert '__attribute__((section(".data.tvmtiny_constants")))' in weights.files["sine.c"]
+    assert weights.placement.weights_in_ram
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"arena": "dtcm"}, r"no region 'dtcm'.*flash \(flash\), ram \(ram\); allowed here: ram$"),
+        ({"arena": "flash"}, "allowed here: ram$"),
+        ({"code": "flash"}, "'code' cannot be placed; known: arena, weights"),
+    ],
+)
+def test_unknown_places(place: dict[str, str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        tvmtiny.compile(tvmtiny.load(models.path("sine")), "mps2-an386", place=place)
+
+
+def test_a_cpu_has_no_regions() -> None:
+    with pytest.raises(InputError, match="only a board has memory regions"):
+        tvmtiny.compile(tvmtiny.load(models.path("sine")), "cortex-m4", place={"arena": "ram"})
+
+
+def test_io_has_two_values() -> None:
+    with pytest.raises(InputError, match="'flash'; known: arena, external"):
+        tvmtiny.compile(tvmtiny.load(models.path("sine")), "cortex-m4", io="flash")
+
+
+def test_the_same_plan_every_time() -> None:
+    model = tvmtiny.load(models.path("digits"))
+    plans = [tvmtiny.compile(model, "cortex-m4").plan for _ in range(2)]
+    assert plans[0] == plans[1]
+    assert plans[0].optimal
+    assert isinstance(next(iter(plans[0].offsets.values())), int | np.integer)

@@ -1,0 +1,148 @@
+"""Order, requests and plan of a program: where everything lies and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from tvmtiny import memory
+from tvmtiny.codegen.lower import Kernel
+from tvmtiny.codegen.program import Program, Value
+from tvmtiny.codegen.requests import (
+    NOTHING_EXTERNAL,
+    External,
+    external_buffers,
+    memory_problem,
+)
+from tvmtiny.errors import InputError
+from tvmtiny.memory import Overlap, Plan, Problem
+from tvmtiny.memory.order import Operation, best_order
+from tvmtiny.ops import Node
+
+
+class Interface(str, Enum):
+    """Where the model's inputs and outputs lie: in the arena, or in memory of the caller."""
+
+    ARENA = "arena"
+    EXTERNAL = "external"
+
+
+def parse_interface(name: Interface | str) -> Interface:
+    """The interface called `name`.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    try:
+        return Interface(name)
+    except ValueError:
+        known = ", ".join(interface.value for interface in Interface)
+        raise InputError(f"inputs and outputs cannot lie in {name!r}; known: {known}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """What code generation needs to know about memory.
+
+    Attributes
+    ----------
+    program
+        In the order of execution.
+    problem
+        What the plan was made for: step 0 fills the inputs, step ``i + 1`` is call ``i``.
+    external
+        What does not lie in the arena.
+    """
+
+    program: Program
+    problem: Problem
+    plan: Plan
+    external: External
+
+
+def arrange(
+    program: Program,
+    kernels: Mapping[str, Kernel],
+    nodes: Mapping[str, Node],
+    interface: Interface = Interface.ARENA,
+) -> Arrangement:
+    """Find the smallest arena for a program.
+
+    Parameters
+    ----------
+    kernels
+        By function name.
+    nodes
+        By the name of the activation that they produce.
+    """
+    external = external_buffers(program) if interface is Interface.EXTERNAL else NOTHING_EXTERNAL
+    found: list[Arrangement] = []
+    for ordered in _orders(program, kernels, nodes, external):
+        problem = memory_problem(ordered, kernels, nodes, external)
+        # Producing the parts of a concatenation in place saves a copy, but may fix them where
+        # they are in the way.
+        loose = replace(problem, insides=())
+        for wanted in [problem, loose] if problem.insides else [problem]:
+            plan = memory.plan(wanted.requests, wanted.overlaps, wanted.insides)
+            found.append(Arrangement(ordered, wanted, plan, external))
+    return min(found, key=lambda arrangement: arrangement.plan.total)
+
+
+def _orders(
+    program: Program,
+    kernels: Mapping[str, Kernel],
+    nodes: Mapping[str, Node],
+    external: External,
+) -> list[Program]:
+    """The program in its own order, and in the one whose sum of live bytes is smallest."""
+    problem = memory_problem(program, kernels, nodes, external)
+    sizes = {request.name: request.size for request in problem.requests}
+    operations = [
+        Operation(
+            tuple(a.buffer for a in call.arguments if isinstance(a, Value)),
+            call.output.buffer,
+            sum(w.size for w in kernels[call.function].workspaces),
+            _savings(program, index, kernels, sizes),
+        )
+        for index, call in enumerate(program.calls)
+    ]
+    order = best_order(
+        operations,
+        sizes,
+        [value.buffer for value in program.inputs],
+        [value.buffer for value in program.outputs if isinstance(value, Value)],
+    )
+    if order == tuple(range(len(order))):
+        return [program]
+    return [program, replace(program, calls=tuple(program.calls[i] for i in order))]
+
+
+def _savings(
+    program: Program, index: int, kernels: Mapping[str, Kernel], sizes: Mapping[str, int]
+) -> Mapping[str, int]:
+    """Bytes that a call saves by writing over each of its inputs, if that dies with it."""
+    call = program.calls[index]
+    buffers = [a.buffer if isinstance(a, Value) else "" for a in call.arguments]
+    savings: dict[str, int] = {}
+    for stated in kernels[call.function].overlaps:
+        read = buffers[stated.read]
+        if stated.written != "out" or buffers.count(read) > 1 or read not in sizes:
+            continue
+        written = call.output.buffer
+        saved = _shared(
+            sizes.get(written, 0),
+            sizes[read],
+            Overlap(written, read, stated.before, stated.multiple),
+        )
+        savings[read] = max(saved, savings.get(read, 0))
+    return savings
+
+
+def _shared(written: int, read: int, overlap: Overlap) -> int:
+    """Bytes that two buffers of these sizes can have in common, but for alignment."""
+    distances = [max(overlap.before, d) for d in (0, written - read)]
+    spans = [max(written, d + read) - min(0, d) for d in distances]
+    return max(0, written + read - min(spans))

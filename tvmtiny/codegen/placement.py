@@ -1,0 +1,95 @@
+"""Which memory regions of a board hold the arena and the constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tvmtiny.errors import InputError
+from tvmtiny.targets import Board
+
+#: What can be placed, and the kinds of regions that can hold it.
+_KINDS: Mapping[str, tuple[str, ...]] = {"arena": ("ram",), "weights": ("flash", "ram")}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Regions by name; None where the board's default holds it, with all other data or code.
+
+    Attributes
+    ----------
+    arena, weights
+        Regions.
+    weights_in_ram
+        Whether start-up code has to copy the weights.
+    """
+
+    arena: str | None = None
+    weights: str | None = None
+    weights_in_ram: bool = False
+
+    # The names begin such that GCC gives the sections the right flags, and that a linker script
+    # which does not know them puts them where such data belongs.
+    @property
+    def arena_section(self) -> str | None:
+        """Section of the arena."""
+        return None if self.arena is None else ".bss.tvmtiny_arena"
+
+    @property
+    def constants_section(self) -> str | None:
+        """Section of the constants."""
+        if self.weights is None:
+            return None
+        return ".data.tvmtiny_constants" if self.weights_in_ram else ".rodata.tvmtiny_constants"
+
+    @property
+    def arena_attribute(self) -> str:
+        """What puts the arena into its section; empty without one."""
+        return _attribute(self.arena_section)
+
+    @property
+    def constants_attribute(self) -> str:
+        """What puts constants into their section; empty without one."""
+        return _attribute(self.constants_section)
+
+
+def parse_placement(place: Mapping[str, str], board: Board | None) -> Placement:
+    """Check names of regions.
+
+    Parameters
+    ----------
+    place
+        Names of regions for ``arena`` and ``weights``.
+    board
+        The target's.
+
+    Raises
+    ------
+    InputError
+        If there is no board, no such thing to place, or no region of that name that can hold it.
+    """
+    if not place:
+        return Placement()
+    if board is None:
+        raise InputError("only a board has memory regions: name a board as the target to place in")
+    for what, name in place.items():
+        if what not in _KINDS:
+            raise InputError(f"{what!r} cannot be placed; known: {', '.join(_KINDS)}")
+        usable = [region.name for region in board.regions if region.kind in _KINDS[what]]
+        if name not in usable:
+            regions = ", ".join(f"{region.name} ({region.kind})" for region in board.regions)
+            raise InputError(
+                f"{board.name} has no region {name!r} that can hold the {what}; its regions: "
+                f"{regions}; allowed here: {', '.join(usable)}"
+            )
+    arena, weights = place.get("arena"), place.get("weights")
+    # The defaults need no sections of their own.
+    return Placement(
+        None if arena == board.data_region else arena,
+        None if weights == board.code_region else weights,
+        weights is not None and board.region(weights).kind == "ram",
+    )
+
+
+def _attribute(section: str | None) -> str:
+    return "" if section is None else f'__attribute__((section("{section}")))'

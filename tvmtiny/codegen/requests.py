@@ -1,0 +1,180 @@
+"""What a program needs of the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from tvmtiny.codegen.lower import Kernel
+from tvmtiny.codegen.program import Call, Program, Value
+from tvmtiny.memory import Inside, Overlap, Problem, Request
+from tvmtiny.ops import Node
+
+#: Of everything in the arena: kernels access activations by words.
+ALIGNMENT = 4
+
+
+def workspace_name(step: int, name: str) -> str:
+    """Name of the request for a kernel's workspace at `step`."""
+    return f"workspace.{step}.{name}"
+
+
+def output_name(position: int) -> str:
+    """Name of the request for the slot of a constant output."""
+    return f"output.{position}"
+
+
+@dataclass(frozen=True, eq=False)
+class External:
+    """Which activations lie in the caller's memory.
+
+    Attributes
+    ----------
+    external
+        Whether the model's inputs and outputs lie there.
+    inputs, outputs
+        Position of the model's input or output whose memory an activation uses, by buffer.
+    """
+
+    external: bool
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+
+    def __contains__(self, buffer: str) -> bool:
+        return buffer in self.inputs or buffer in self.outputs
+
+
+#: Everything lies in the arena.
+NOTHING_EXTERNAL = External(False, {}, {})
+
+
+def external_buffers(program: Program) -> External:
+    """All inputs and outputs lie in the caller's memory.
+
+    Of outputs with the same bytes, the first gives its memory; the others are copies.
+    """
+    inputs = {value.buffer: position for position, value in enumerate(program.inputs)}
+    outputs: dict[str, int] = {}
+    for position, value in enumerate(program.outputs):
+        if isinstance(value, Value) and value.buffer not in inputs:
+            outputs.setdefault(value.buffer, position)
+    return External(True, inputs, outputs)
+
+
+def memory_problem(
+    program: Program,
+    kernels: Mapping[str, Kernel],
+    nodes: Mapping[str, Node],
+    external: External = NOTHING_EXTERNAL,
+) -> Problem:
+    """What must lie in the arena: activations from producer to last reader, and workspaces.
+
+    Step 0 fills the inputs, step ``i + 1`` is call ``i``; outputs live to the end, where constant
+    ones are copied from flash.
+
+    Parameters
+    ----------
+    kernels
+        By function name.
+    nodes
+        By the name of the activation that they produce.
+    external
+        What lies elsewhere.
+    """
+    lives = _lives(program, external)
+    workspaces = [
+        Request(workspace_name(index, w.name), w.size, index + 1, index + 1, ALIGNMENT)
+        for index, call in enumerate(program.calls)
+        for w in kernels[call.function].workspaces
+    ]
+    end = len(program.calls) + 1
+    copies = [
+        Request(output_name(i), output.nbytes, end, end, ALIGNMENT)
+        for i, output in enumerate(program.outputs)
+        if isinstance(output, np.ndarray) and not external.external
+    ]
+    overlaps = [
+        overlap
+        for index, call in enumerate(program.calls)
+        for overlap in _overlaps(index, call, kernels[call.function], lives)
+    ]
+    return Problem(
+        (*lives.values(), *workspaces, *copies),
+        tuple(overlaps),
+        tuple(_insides(program, nodes, lives)),
+    )
+
+
+def in_place(call: Call, problem: Problem) -> bool:
+    """Whether all inputs of a concatenation already lie in its output, so that nothing is done."""
+    inner = {inside.inner for inside in problem.insides if inside.outer == call.output.buffer}
+    return bool(inner) and all(isinstance(a, Value) and a.buffer in inner for a in call.arguments)
+
+
+def _lives(program: Program, external: External) -> Mapping[str, Request]:
+    """The request for every buffer in the arena."""
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    size: dict[str, int] = {}
+
+    def touch(values: Sequence[object], step: int) -> None:
+        for value in values:
+            if isinstance(value, Value) and value.buffer not in external:
+                first.setdefault(value.buffer, step)
+                last[value.buffer] = step
+                size[value.buffer] = max(size.get(value.buffer, 0), value.nbytes)
+
+    touch(program.inputs, 0)
+    for step, call in enumerate(program.calls, 1):
+        touch([*call.arguments, call.output], step)
+    touch(program.outputs, len(program.calls) + 1)
+    return {name: Request(name, size[name], first[name], last[name], ALIGNMENT) for name in first}
+
+
+def _overlaps(
+    index: int, call: Call, kernel: Kernel, lives: Mapping[str, Request]
+) -> Iterator[Overlap]:
+    """What the kernel allows, of arguments that nobody reads afterwards."""
+    buffers = [a.buffer if isinstance(a, Value) else None for a in call.arguments]
+    for stated in kernel.overlaps:
+        buffer = buffers[stated.read]
+        if (
+            buffer is None
+            or buffer not in lives
+            or buffers.count(buffer) > 1
+            or lives[buffer].last != index + 1
+        ):
+            continue
+        written = stated.written
+        name = call.output.buffer if written == "out" else workspace_name(index, written)
+        if written == "out" and name not in lives:
+            continue
+        yield Overlap(name, buffer, stated.before, stated.multiple)
+
+
+def _insides(
+    program: Program, nodes: Mapping[str, Node], lives: Mapping[str, Request]
+) -> Iterator[Inside]:
+    """Inputs of concatenations that may be produced where the output wants them."""
+    taken: set[str] = set()
+    for call in program.calls:
+        node = nodes[call.output.name]
+        if node.operator != "CONCATENATION" or call.output.buffer not in lives:
+            continue
+        axis = int(node.options.get("axis", 0)) % len(node.output.shape)
+        buffers = [a.buffer for a in call.arguments if isinstance(a, Value)]
+        usable = (
+            prod(node.output.shape[:axis]) == 1
+            and len(buffers) == len(call.arguments) == len(set(buffers))
+            and all(buffer in lives and buffer not in taken for buffer in buffers)
+        )
+        sizes = [lives[buffer].size for buffer in buffers] if usable else []
+        offsets = [sum(sizes[:i]) for i in range(len(sizes))]
+        if any(offset % ALIGNMENT for offset in offsets):
+            continue
+        for buffer, offset in zip(buffers, offsets, strict=False):
+            taken.add(buffer)
+            yield Inside(buffer, call.output.buffer, offset)

@@ -1,0 +1,252 @@
+"""The arena over time: what lies where and when, what bounds it, and which boards it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tvmtiny.codegen import Artifact
+from tvmtiny.codegen.occupancy import Occupant, occupants, peak, short, step_label
+from tvmtiny.compiler import compile
+from tvmtiny.frontend import Model
+from tvmtiny.memory import plan
+from tvmtiny.memory.peak import step_bounds, without
+from tvmtiny.project.capacity import memory_demands
+from tvmtiny.targets import Board, Target, boards
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of the table.
+
+    Attributes
+    ----------
+    step
+        0 fills the inputs, ``i + 1`` is layer ``i``, the last one reads the outputs.
+    label
+        What happens.
+    live
+        Names of what is alive, largest first.
+    bytes
+        Arena bytes that hold something; what overlaps counts once.
+    least_bytes
+        In less, what is alive cannot lie.
+    peak
+        Whether no step needs more.
+    """
+
+    step: int
+    label: str
+    live: tuple[str, ...]
+    bytes: int
+    least_bytes: int
+    peak: bool
+
+
+@dataclass(frozen=True)
+class PeakTensor:
+    """Something alive at the peak.
+
+    Attributes
+    ----------
+    occupant
+        What it is.
+    arena_without
+        Bytes of the best arena if it were not there, with a short search.
+    """
+
+    occupant: Occupant
+    arena_without: int
+
+
+@dataclass(frozen=True)
+class BoardFit:
+    """Whether arena and constants fit a board.
+
+    Attributes
+    ----------
+    board, cpu
+        Names.
+    fits
+        Code, stack and application come on top.
+    arena_bytes, constants_bytes
+        With the kernels for its CPU.
+    regions
+        By name: bytes needed, and bytes that it has.
+    """
+
+    board: str
+    cpu: str
+    fits: bool
+    arena_bytes: int
+    constants_bytes: int
+    regions: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """All about one arena.
+
+    Attributes
+    ----------
+    arena_bytes, lower_bound
+        Size, and what is proven about the smallest possible size.
+    step_bound
+        What the peak step alone needs; between this and `lower_bound`, several steps together are
+        what bounds the arena.
+    external
+        Whether inputs and outputs lie elsewhere.
+    external_arena_bytes
+        Size if inputs and outputs lay outside of the arena.
+    occupants
+        Everything in the arena.
+    advice
+        What would lower the peak, most first.
+    """
+
+    model: str
+    target: str
+    arena_bytes: int
+    lower_bound: int
+    optimal: bool
+    step_bound: int
+    constants_bytes: int
+    external: bool
+    external_arena_bytes: int
+    peak_step: int
+    peak_label: str
+    peak_tensors: tuple[PeakTensor, ...]
+    advice: tuple[str, ...]
+    steps: tuple[Step, ...]
+    occupants: tuple[Occupant, ...]
+    boards: tuple[BoardFit, ...]
+
+
+def memory_report(model: Model, board: Board, **options: Any) -> MemoryReport:
+    """Plan the arena of a model on a board; nothing is built.
+
+    Parameters
+    ----------
+    options
+        Of `tvmtiny.compile`.
+
+    Raises
+    ------
+    InputError, RamBudgetError
+        As `tvmtiny.compile` does.
+    """
+    artifact = compile(model, Target(board.cpu, board), **options)
+    if artifact.external:
+        external = artifact.arena_bytes
+    else:
+        external = compile(
+            model, artifact.target, **{**_free(options), "io": "external"}
+        ).arena_bytes
+    found = occupants(artifact)
+    top = peak(artifact)
+    tensors = tuple(PeakTensor(o, _arena_without(artifact, o.name)) for o in top.occupants)
+    return MemoryReport(
+        artifact.name,
+        board.name,
+        artifact.arena_bytes,
+        artifact.plan.lower_bound,
+        artifact.plan.optimal,
+        top.bytes,
+        artifact.constants_bytes,
+        artifact.external,
+        external,
+        top.step,
+        top.label,
+        tensors,
+        tuple(_advice(artifact, tensors, external)),
+        tuple(_steps(artifact, found)),
+        found,
+        tuple(_fits(artifact, lambda target: compile(model, target, **_free(options)))),
+    )
+
+
+def memory_summary(report: MemoryReport) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    return asdict(report)
+
+
+def _free(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that hold on every board."""
+    return {key: value for key, value in options.items() if key not in ("ram_budget", "place")}
+
+
+def _arena_without(artifact: Artifact, name: str) -> int:
+    rest = without(artifact.problem, {name})
+    return plan(rest.requests, rest.overlaps, rest.insides, time_limit=1.0).total
+
+
+def _steps(artifact: Artifact, found: tuple[Occupant, ...]) -> Iterator[Step]:
+    bounds = step_bounds(artifact.problem)
+    highest = max(bounds.values(), default=0)
+    for step in range(len(artifact.layers) + 2):
+        alive = sorted(
+            (o for o in found if o.first <= step <= o.last), key=lambda o: (-o.bytes, o.name)
+        )
+        least = bounds.get(step, 0)
+        yield Step(
+            step,
+            step_label(artifact, step),
+            tuple(o.name for o in alive),
+            _covered(alive),
+            least,
+            bool(alive) and least == highest,
+        )
+
+
+def _covered(alive: list[Occupant]) -> int:
+    """Bytes that at least one of them lies on."""
+    covered = end = 0
+    for occupant in sorted(alive, key=lambda o: o.offset):
+        covered += max(0, occupant.end - max(end, occupant.offset))
+        end = max(end, occupant.end)
+    return covered
+
+
+def _advice(artifact: Artifact, tensors: tuple[PeakTensor, ...], external: int) -> Iterator[str]:
+    size = artifact.arena_bytes
+    found = []
+    if not artifact.external and external < size:
+        named = [short(t.occupant.label) for t in tensors if t.occupant.kind in ("input", "output")]
+        at_peak = f" ({', '.join(named)} at the peak)" if named else ""
+        found.append((external, f"inputs and outputs outside of the arena, --io external{at_peak}"))
+    for tensor in tensors:
+        kind = tensor.occupant.kind
+        if tensor.arena_without >= size or kind in ("input", "output"):
+            continue
+        label = short(tensor.occupant.label)
+        what = "a kernel without the" if kind == "workspace" else "a smaller or recomputed"
+        found.append((tensor.arena_without, f"{what} {label}"))
+    for total, what in sorted(found):
+        yield f"{what}: {total:,} bytes at best, {size - total:,} less"
+    if not found:
+        yield "nothing alone: several steps need as much"
+
+
+def _fits(artifact: Artifact, build: Callable[[Target], Artifact]) -> Iterator[BoardFit]:
+    """Every known board; kernels depend on what its CPU offers."""
+    assert artifact.target.board is not None
+    built = {artifact.target.cpu.features: artifact}
+    for board in boards().values():
+        own = artifact.target.board.name == board.name
+        if board.cpu.features not in built:
+            built[board.cpu.features] = build(Target(board.cpu, board))
+        code = built[board.cpu.features]
+        if not own:
+            # Regions that were named are those of another board.
+            code = replace(code, placement=type(code.placement)())
+        demands = memory_demands(code, board)
+        regions = {name: (needed, board.region(name).length) for name, needed in demands.items()}
+        yield BoardFit(
+            board.name,
+            board.cpu.name,
+            all(needed <= available for needed, available in regions.values()),
+            code.arena_bytes,
+            code.constants_bytes,
+            regions,
+        )

@@ -1,0 +1,97 @@
+"""The arena over time as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from tvmtiny.codegen.occupancy import Occupant, short
+from tvmtiny.report.memory import MemoryReport
+
+_LEFT, _TOP, _BOTTOM, _RIGHT = 76, 44, 150, 16
+_HEIGHT = 460
+#: Pixels of a step, depending on how many there are.
+_NARROWEST, _WIDEST, _WIDTH = 14, 72, 1200
+
+_FILLS = {
+    "input": ("#2f7d5b", "#3c9a72"),
+    "output": ("#8a4fa3", "#a468bd"),
+    "activation": ("#2f6db0", "#4a89cc", "#6ba3dd", "#3f5fa8"),
+    "workspace": ("#c98a1b", "#dba23f"),
+}
+#: Pixels that a character of a label takes.
+_CHARACTER = 6.2
+_LINE = 12
+
+
+def memory_svg(report: MemoryReport) -> str:
+    """An SVG document: steps to the right, addresses upwards, a rectangle for each tensor.
+
+    Rectangles that share bytes are translucent; pointing at one shows its name, size and place.
+    """
+    count = len(report.steps)
+    step = max(_NARROWEST, min(_WIDEST, _WIDTH // max(count, 1)))
+    return "\n".join(_document(report, step, _LEFT + count * step + _RIGHT)) + "\n"
+
+
+def _document(report: MemoryReport, step: int, drawn: int) -> Iterator[str]:
+    width, height = max(drawn, 520), _TOP + _HEIGHT + _BOTTOM
+    scale = _HEIGHT / max(report.arena_bytes, 1)
+    yield (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">'
+    )
+    yield f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+    title = f"{report.model} on {report.target}: arena of {report.arena_bytes:,} bytes"
+    yield f'<text x="{_LEFT}" y="18" font-size="15">{escape(title)}</text>'
+    proven = "proven smallest" if report.optimal else f"at least {report.lower_bound:,}"
+    under = f"{proven}; peak at {report.peak_label}"
+    yield f'<text x="{_LEFT}" y="34" fill="#555555">{escape(under)}</text>'
+    yield from _axes(report, step, scale)
+    for position, occupant in enumerate(report.occupants):
+        yield from _rectangle(occupant, position, step, scale)
+    yield "</svg>"
+
+
+def _axes(report: MemoryReport, step: int, scale: float) -> Iterator[str]:
+    right, bottom = _LEFT + len(report.steps) * step, _TOP + _HEIGHT
+    for row in report.steps:
+        x = _LEFT + row.step * step
+        if row.peak:
+            yield (
+                f'<rect class="peak" x="{x}" y="{_TOP}" width="{step}" height="{_HEIGHT}" '
+                'fill="#fbd9d3" stroke="#d0402b"/>'
+            )
+        middle = x + step / 2 + 4
+        color = "#d0402b" if row.peak else "#333333"
+        yield (
+            f'<text x="{middle:g}" y="{bottom + 8}" fill="{color}" text-anchor="end" '
+            f'transform="rotate(-60 {middle:g} {bottom + 8})">{escape(row.label)}</text>'
+        )
+    for quarter in range(5):
+        offset = report.arena_bytes * quarter // 4
+        y = bottom - offset * scale
+        yield f'<line x1="{_LEFT}" y1="{y:g}" x2="{right}" y2="{y:g}" stroke="#dddddd"/>'
+        yield f'<text x="{_LEFT - 6}" y="{y + 4:g}" text-anchor="end">{offset:,}</text>'
+
+
+def _rectangle(occupant: Occupant, position: int, step: int, scale: float) -> Iterator[str]:
+    x = _LEFT + occupant.first * step + 0.5
+    width = (occupant.last - occupant.first + 1) * step - 1
+    height = occupant.bytes * scale
+    y = _TOP + _HEIGHT - occupant.end * scale
+    fills = _FILLS[occupant.kind]
+    label = escape(occupant.label)
+    yield (
+        f'<rect x="{x:g}" y="{y:.2f}" width="{width}" height="{max(height, 0.6):.2f}" '
+        f'fill="{fills[position % len(fills)]}" fill-opacity="0.78" stroke="#1d2b3a" '
+        f'stroke-width="0.6"><title>{label}: {occupant.kind}, {occupant.bytes:,} bytes at '
+        f"{occupant.offset:,}, steps {occupant.first} to {occupant.last}</title></rect>"
+    )
+    letters = int((width - 6) / _CHARACTER)
+    if height >= _LINE and letters >= 5:
+        text = short(occupant.label)[:letters]
+        yield (
+            f'<text x="{x + 3:g}" y="{y + height / 2 + 4:.2f}" fill="#ffffff" '
+            f'pointer-events="none">{escape(text)}</text>'
+        )

@@ -1,0 +1,108 @@
+"""Trading instructions for arena: slower implementations where they lower the peak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule.dsp import implement_dsp, smaller_dsp
+from tvmtiny.schedule.implementation import Goal, Implementation
+
+#: Each build takes about as long as the whole compilation without this search.
+_MOST_BUILDS = 16
+
+#: Without a budget, workspaces below this share of the arena are left alone.
+_LEAST_SHARE = 0.02
+
+#: A percent of arena is worth this many percent of instructions.
+_WORTH = 0.5
+
+
+class Built(Protocol):
+    """A model whose arena is planned."""
+
+    @property
+    def arena_bytes(self) -> int:
+        """Size of the arena."""
+
+    def tight_nodes(self) -> Mapping[int, int]:
+        """Bytes of workspace of the nodes that need one while the arena is used to its end."""
+
+
+AnyBuilt = TypeVar("AnyBuilt", bound=Built)
+
+#: What each node is implemented by; None where its tensor expression is scheduled.
+Choices = Mapping[int, Implementation | None]
+
+
+def shrink(
+    build: Callable[[Choices], AnyBuilt],
+    nodes: Sequence[Node],
+    chosen: Choices,
+    oracle: Oracle,
+    goal: Goal,
+    ram_budget: int | None = None,
+) -> AnyBuilt:
+    """Build with slower implementations as long as that pays, or as long as the budget wants it.
+
+    Parameters
+    ----------
+    build
+        Plans the arena for given implementations.
+    chosen
+        The fastest implementations, by node index.
+    ram_budget
+        Bytes; what is needed to get below is done whatever it costs.
+    """
+    by_index = {node.index: node for node in nodes}
+    best, current = build(chosen), dict(chosen)
+    left = _MOST_BUILDS
+    while left > 0:
+        total = sum(i.instructions for i in current.values() if i is not None)
+        wanted = ram_budget is not None and best.arena_bytes > ram_budget
+        least = 0.0 if wanted else _LEAST_SHARE * best.arena_bytes
+        for step in _steps(by_index, current, best, oracle, goal, least):
+            if left == 0:
+                return best
+            left -= 1
+            choices = {**current, **step}
+            built = build(choices)
+            saved = (best.arena_bytes - built.arena_bytes) / max(best.arena_bytes, 1)
+            after = sum(i.instructions for i in choices.values() if i is not None)
+            if saved > 0 and (wanted or saved * _WORTH >= (after - total) / max(total, 1)):
+                best, current = built, choices
+                break
+        else:
+            return best
+    return best
+
+
+def _steps(
+    nodes: Mapping[int, Node],
+    current: Choices,
+    best: Built,
+    oracle: Oracle,
+    goal: Goal,
+    least: float,
+) -> list[dict[int, Implementation]]:
+    """Slower implementations of one node, and then of all, that use the arena to its end."""
+    tight = {
+        index: list(_smaller(nodes[index], implementation, oracle, goal))
+        for index, workspace in best.tight_nodes().items()
+        if workspace >= least and (implementation := current.get(index)) is not None
+    }
+    steps = [{index: slower} for index, options in tight.items() for slower in options]
+    if len(tight) > 1 and all(tight.values()):
+        for depth in range(max(map(len, tight.values()))):
+            steps.append({i: o[min(depth, len(o) - 1)] for i, o in tight.items()})
+    return steps
+
+
+def _smaller(
+    node: Node, implementation: Implementation, oracle: Oracle, goal: Goal
+) -> Iterator[Implementation]:
+    for decisions in smaller_dsp(node, implementation):
+        found = implement_dsp(node, oracle, goal, decisions)
+        if found is not None:
+            yield found
