@@ -186,14 +186,14 @@ def layers(draw: st.DrawFn) -> Conv:
     return case
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=24, deadline=None, derandomize=True)
 @given(case=layers())
 def test_any_layer(case: Conv) -> None:
     assert_reference_is_litert(case.model())
 
 
 # Each example is a build, so that shrinking a failure would take minutes.
-@settings(max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(cases=st.lists(layers(), min_size=8, max_size=12))
 def test_any_layer_in_c(cases: list[Conv]) -> None:
     named = {str(i): case for i, case in enumerate(cases)}

@@ -1,0 +1,65 @@
+"""The exceptions of tvmtiny: one tree, each class with fields and one clear message.
+
+The command line prints the message on one line and exits with the class's ``exit_code``:
+
+====  =========================  ============================================================
+Code  Class                      Meaning
+====  =========================  ============================================================
+1     :class:`TvmtinyError`      Any other error of tvmtiny.
+2     :class:`InputError`        The model, the input data, a name or a path given is not usable.
+3     :class:`CapacityError`     The model does not fit the memory of the board.
+3     :class:`RamBudgetError`    The model does not fit the RAM that was allowed.
+4     :class:`ToolMissingError`  A compiler or an emulator is not installed.
+5     :class:`BuildError`        The compiler or the linker refused the generated project.
+6     :class:`DeviceError`       The firmware faulted, timed out or answered nonsense.
+7     :class:`CheckError`        The firmware ran, but its results differ from the reference.
+====  =========================  ============================================================
+"""
+
+from __future__ import annotations
+
+from tvmtiny.errors.arguments import (
+    InputDataError,
+    OutputPathError,
+    ProfileBoardError,
+    UnknownTargetError,
+)
+from tvmtiny.errors.base import InputError, TvmtinyError
+from tvmtiny.errors.device import CheckError, DeviceError, DeviceFaultError, DeviceTimeoutError
+from tvmtiny.errors.model import (
+    DynamicRangeModelError,
+    DynamicShapeError,
+    ModelFormatError,
+    OperatorProblem,
+    UnsupportedModelError,
+)
+from tvmtiny.errors.resources import (
+    BuildError,
+    CapacityError,
+    RamBudgetError,
+    RegionDemand,
+    ToolMissingError,
+)
+
+__all__ = [
+    "BuildError",
+    "CapacityError",
+    "CheckError",
+    "DeviceError",
+    "DeviceFaultError",
+    "DeviceTimeoutError",
+    "DynamicRangeModelError",
+    "DynamicShapeError",
+    "InputDataError",
+    "InputError",
+    "ModelFormatError",
+    "OperatorProblem",
+    "OutputPathError",
+    "ProfileBoardError",
+    "RamBudgetError",
+    "RegionDemand",
+    "ToolMissingError",
+    "TvmtinyError",
+    "UnknownTargetError",
+    "UnsupportedModelError",
+]

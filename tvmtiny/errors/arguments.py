@@ -1,0 +1,107 @@
+"""What is wrong with a name, a file or a path that was given."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from tvmtiny.errors.base import InputError, one_line
+
+
+@dataclass(eq=False)
+class UnknownTargetError(InputError):
+    """A name is neither a board nor a CPU.
+
+    Attributes
+    ----------
+    name
+        The name given.
+    known
+        Every name allowed there.
+    nearest
+        The allowed names that look most like it, best first; may be empty.
+    """
+
+    name: str
+    known: tuple[str, ...]
+    nearest: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"there is no target {one_line(self.name)!r}"
+        if self.nearest:
+            text += f"; did you mean {' or '.join(self.nearest)}?"
+        return f"{text}{'' if self.nearest else ';'} known: {', '.join(self.known)}"
+
+
+@dataclass(eq=False)
+class ProfileBoardError(InputError):
+    """Cycles cannot be estimated on a board.
+
+    Attributes
+    ----------
+    board, cpu
+        Names of the board and its processor.
+    supported
+        Names of the boards that allow it.
+    """
+
+    board: str
+    cpu: str
+    supported: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"cannot profile on {self.board}: Unicorn does not emulate its {self.cpu}, or the "
+            "core has no table of instruction timings; boards that can be profiled: "
+            f"{', '.join(self.supported)}"
+        )
+
+
+@dataclass(eq=False)
+class InputDataError(InputError):
+    """Data for an input of the model has the wrong shape, dtype or content.
+
+    Attributes
+    ----------
+    name
+        Name of the input (or the file it came from).
+    reason
+        What is wrong, in a few words.
+    expected
+        What is allowed, for example ``int8 (1, 49, 10, 1)``.
+    got
+        What was given.
+    """
+
+    name: str
+    reason: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return (
+            f"input {self.name!r}: {one_line(self.reason)}; expected {one_line(self.expected)}, "
+            f"got {one_line(self.got)}"
+        )
+
+
+@dataclass(eq=False)
+class OutputPathError(InputError):
+    """Results cannot be written where they were asked for.
+
+    Attributes
+    ----------
+    path
+        The file or directory.
+    reason
+        Why not.
+    """
+
+    path: str | os.PathLike[str]
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"cannot write to {os.fspath(self.path)}: {one_line(self.reason)}; "
+            "give a directory that you may write to"
+        )

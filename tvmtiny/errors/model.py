@@ -1,0 +1,131 @@
+"""What is wrong with a model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from tvmtiny.errors.base import InputError, one_line
+
+
+@dataclass(eq=False)
+class ModelFormatError(InputError):
+    """A file is not a readable TFLite model.
+
+    Attributes
+    ----------
+    path
+        The file that was read.
+    reason
+        What is wrong with it.
+    """
+
+    path: str | os.PathLike[str]
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{os.fspath(self.path)} is not a usable TFLite model: {one_line(self.reason)}; "
+            "give a .tflite file as written by the TFLite converter"
+        )
+
+
+@dataclass(frozen=True)
+class OperatorProblem:
+    """Why one operator of a model cannot be compiled.
+
+    Attributes
+    ----------
+    operator
+        TFLite name of the operator, such as ``CONV_2D``.
+    index
+        Position of the operator in the model.
+    tensor
+        Name of the tensor that shows where it is (normally the operator's output).
+    reason
+        What is not supported.
+    allowed
+        What would be; empty when there is nothing to suggest.
+    """
+
+    operator: str
+    index: int
+    tensor: str
+    reason: str
+    allowed: str = ""
+
+    def __str__(self) -> str:
+        text = (
+            f"operator {self.index} {self.operator} (tensor {self.tensor!r}): "
+            f"{one_line(self.reason)}"
+        )
+        return f"{text}; allowed: {one_line(self.allowed)}" if self.allowed else text
+
+
+@dataclass(eq=False)
+class UnsupportedModelError(InputError):
+    """A model has operators that cannot be compiled; all of them are listed.
+
+    Attributes
+    ----------
+    problems
+        One entry an operator, in the order of the model.
+    """
+
+    problems: tuple[OperatorProblem, ...]
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        head = f"the model has {count} unsupported operator{'s' if count != 1 else ''}"
+        tail = "convert the model without them, or see docs/operators.md for what is supported"
+        if count == 1:
+            return f"{head}: {self.problems[0]}; {tail}"
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"{head} ({tail}):{lines}"
+
+
+@dataclass(eq=False)
+class DynamicRangeModelError(InputError):
+    """A model has int8 weights but computes in float ("dynamic range" quantization).
+
+    Attributes
+    ----------
+    operator
+        TFLite name of the first such operator.
+    tensor
+        Name of its quantized weight tensor.
+    """
+
+    operator: str
+    tensor: str
+
+    def __str__(self) -> str:
+        return (
+            f"this is a dynamic-range model: {self.operator} has quantized weights "
+            f"({self.tensor!r}) and float activations; convert it again either fully quantized "
+            "(give the converter a representative_dataset and TFLITE_BUILTINS_INT8) or as plain "
+            "float32 (without optimizations)"
+        )
+
+
+@dataclass(eq=False)
+class DynamicShapeError(InputError):
+    """A tensor has a dimension that is only known when the model runs.
+
+    Attributes
+    ----------
+    tensor
+        Name of the tensor.
+    shape
+        Its shape, with -1 for an unknown dimension.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        shape = "x".join("?" if size < 0 else str(size) for size in self.shape)
+        return (
+            f"tensor {self.tensor!r} has the dynamic shape {shape}; every dimension must be "
+            "fixed: convert the model again with a fixed input shape (batch size 1)"
+        )

@@ -1,0 +1,171 @@
+"""Memory that is too small, programs that are missing or fail."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tvmtiny.errors.base import TvmtinyError, one_line
+
+
+@dataclass(frozen=True)
+class RegionDemand:
+    """What a model needs of one memory region.
+
+    Attributes
+    ----------
+    region
+        Name of the region on the board.
+    needed, available
+        Sizes in bytes.
+    """
+
+    region: str
+    needed: int
+    available: int
+
+    def __str__(self) -> str:
+        return f"{self.region} needs {self.needed:,} bytes of {self.available:,} available"
+
+
+@dataclass(eq=False)
+class CapacityError(TvmtinyError):
+    """A model does not fit the memory of a board.
+
+    Attributes
+    ----------
+    region
+        Name of the (first) region that is too small.
+    needed, available
+        Its sizes in bytes.
+    board
+        Name of the board.
+    others
+        The board's other regions, whether they are too small or not.
+    """
+
+    exit_code = 3
+    region: str
+    needed: int
+    available: int
+    board: str
+    others: tuple[RegionDemand, ...] = ()
+
+    @property
+    def regions(self) -> tuple[RegionDemand, ...]:
+        """Every region that was looked at, the one too small first."""
+        return (RegionDemand(self.region, self.needed, self.available), *self.others)
+
+    def __str__(self) -> str:
+        return (
+            f"the model does not fit {self.board}: "
+            f"{', '.join(str(region) for region in self.regions)}; choose a board with more "
+            "memory or a smaller model"
+        )
+
+
+@dataclass(eq=False)
+class RamBudgetError(TvmtinyError):
+    """The smallest arena of a model is larger than what was allowed.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    budget, needed
+        Bytes that were allowed, and those of the smallest arena that was found.
+    lower_bound
+        Proven: no arena for these kernels is smaller.
+    where
+        The layer that bounds it.
+    tensors
+        Names and bytes of what is alive there.
+    external
+        What would be needed with inputs and outputs outside of the arena; None where they are.
+    """
+
+    exit_code = 3
+    model: str
+    budget: int
+    needed: int
+    lower_bound: int
+    where: str
+    tensors: tuple[tuple[str, int], ...]
+    external: int | None = None
+
+    def __str__(self) -> str:
+        proven = (
+            "which is proven to be the smallest"
+            if self.lower_bound == self.needed
+            else f"and at least {self.lower_bound:,} in any plan"
+        )
+        alive = ", ".join(f"{one_line(name)} {size:,}" for name, size in self.tensors)
+        external = (
+            ""
+            if self.external is None or self.external >= self.needed
+            else f"; with inputs and outputs outside of it (io external), {self.external:,}"
+        )
+        return (
+            f"the arena of {self.model} needs {self.needed:,} bytes, {proven}: "
+            f"{self.needed - self.budget:,} more than the budget of {self.budget:,}; "
+            f"{self.where} bounds it, where these are alive: {alive}{external}; "
+            "allow more, or use a smaller model"
+        )
+
+
+@dataclass(eq=False)
+class ToolMissingError(TvmtinyError):
+    """A program or Python package that a step needs is not installed.
+
+    Attributes
+    ----------
+    tool
+        Its name.
+    package
+        Package that holds it.
+    why
+        What it is needed for.
+    installer
+        Program that installs the package: apt-get on Debian and Ubuntu, pip for Python packages.
+    """
+
+    exit_code = 4
+    tool: str
+    package: str
+    why: str
+    installer: Literal["apt-get", "pip"] = "apt-get"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tool} is not installed, needed {one_line(self.why)}; install it with: "
+            f"{self.installer} install {self.package}"
+        )
+
+
+@dataclass(eq=False)
+class BuildError(TvmtinyError):
+    """A compiler or linker failed.
+
+    Attributes
+    ----------
+    command
+        The command, as the list of its arguments.
+    log_path
+        File with everything that the command printed.
+    first_error_line
+        The first line of that file that names an error.
+    """
+
+    exit_code = 5
+    command: tuple[str, ...]
+    log_path: str | os.PathLike[str]
+    first_error_line: str
+
+    def __str__(self) -> str:
+        tool = Path(self.command[0]).name if self.command else "the compiler"
+        return (
+            f"{tool} failed: {one_line(self.first_error_line)}; "
+            f"its whole output is in {os.fspath(self.log_path)}"
+        )
