@@ -97,7 +97,7 @@ class RamBudgetError(TvmtinyError):
 
     def __str__(self) -> str:
         proven = (
-            "which is proven to be the smallest"
+            "which is proven to be the smallest for these kernels"
             if self.lower_bound == self.needed
             else f"and at least {self.lower_bound:,} in any plan"
         )

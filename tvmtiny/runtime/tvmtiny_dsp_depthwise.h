@@ -25,17 +25,6 @@
 
 /* ---- Sums and outputs --------------------------------------------------------------------- */
 
-TVMTINY_INLINE int32_t tvmtiny_depthwise_smlad(uint32_t a, uint32_t b, int32_t sum)
-{
-#if TVMTINY_DSP
-  int32_t result;
-  __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
-  return result;
-#else
-  return tvmtiny_smlad(a, b, sum);
-#endif
-}
-
 /* Words of constants behind the initial sum, by rounding. */
 #define TVMTINY_DEPTHWISE_CONSTANTS_PLAIN 1
 #define TVMTINY_DEPTHWISE_CONSTANTS_SIGNED 3
@@ -82,39 +71,83 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 /* Finishes the sum S, continues A and starts another one in S. */
 #define TVMTINY_DEPTHWISE_SLIDE(F, H, L, S, A, PAIRS, SHIFT, PITCH)                                \
   TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
-  TVMTINY_DEPTHWISE_TAP2(F, H, L, S) TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH)                      \
-  TVMTINY_DEPTHWISE_TAP1(F, H, L, A, A) TVMTINY_DEPTHWISE_TAP0(F, H, L, S, "r11")
+  TVMTINY_DEPTHWISE_TAP2(F, H, L, S)                                                               \
+  TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) TVMTINY_DEPTHWISE_TAP1(F, H, L, A, A)                   \
+      TVMTINY_DEPTHWISE_TAP0(F, H, L, S, "r11")
 /* The last two outputs of a row. */
 #define TVMTINY_DEPTHWISE_CLOSE(F, H, L, S, A, RIGHT, PAIRS, SHIFT, PITCH)                         \
   TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
-  TVMTINY_DEPTHWISE_TAP2(F, H, L, S) TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH)                      \
-  TVMTINY_DEPTHWISE_TAP1(F, H, L, A, A)                                                            \
-  ".if " RIGHT "\n ldr " S ", [sp, #4]\n" TVMTINY_DEPTHWISE_TAP0(F, H, L, S, S) ".endif\n"         \
-  TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
-  TVMTINY_DEPTHWISE_TAP2(F, H, L, A) TVMTINY_DEPTHWISE_STORE(A, SHIFT, PITCH)                      \
-  ".if " RIGHT "\n" TVMTINY_DEPTHWISE_TAP1(F, H, L, S, S)                                          \
-  TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) ".endif\n"
-#define TVMTINY_DEPTHWISE_ROW_S1(F, H, L, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,   \
-                                 PITCH)                                                            \
-  "2:\n"                                                                                           \
-  ".if " LEFT "\n ldr r2, [sp]\n"                                                                  \
-  ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP0(F, H, L, "r2", "r11") ".endif\n"  \
-  TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
-  TVMTINY_DEPTHWISE_TAP1(F, H, L, "r2", "r2") TVMTINY_DEPTHWISE_TAP0(F, H, L, "r3", "r11")         \
-  ".if " LOOPS "\n mov lr, #" LOOPS "\n3:\n.rept " UNROLL " / 2\n"                                 \
-  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r2", "r3", PAIRS, SHIFT, PITCH)                                \
-  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r3", "r2", PAIRS, SHIFT, PITCH)                                \
-  ".endr\n subs lr, lr, #1\n bne 3b\n.endif\n.rept " REST " / 2\n"                                 \
-  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r2", "r3", PAIRS, SHIFT, PITCH)                                \
-  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r3", "r2", PAIRS, SHIFT, PITCH)                                \
-  ".endr\n.if " REST " & 1\n"                                                                      \
-  TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r2", "r3", PAIRS, SHIFT, PITCH)                                \
-  TVMTINY_DEPTHWISE_CLOSE(F, H, L, "r3", "r2", RIGHT, PAIRS, SHIFT, PITCH)                         \
-  ".else\n" TVMTINY_DEPTHWISE_CLOSE(F, H, L, "r2", "r3", RIGHT, PAIRS, SHIFT, PITCH) ".endif\n"    \
-  " sub r0, r0, #4 * (" PAIRS " * (" WIDTH " + 2 - " LEFT " - " RIGHT ") - 1)\n"                   \
-  ".if " PITCH "\n add r1, r1, #" WIDTH " * " PITCH "\n"                                           \
-  ".else\n movs r2, #" WIDTH "\n mla r1, r2, lr, r1\n.endif\n"                                    \
-  " subs r10, r10, #65536\n bpl 2b\n"
+  TVMTINY_DEPTHWISE_TAP2(F, H, L, S)                                                               \
+  TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) TVMTINY_DEPTHWISE_TAP1(                                 \
+      F, H, L, A,                                                                                  \
+      A) ".if " RIGHT "\n ldr " S                                                                  \
+         ", [sp, #4]\n" TVMTINY_DEPTHWISE_TAP0(F, H, L, S, S) ".endif\n" TVMTINY_DEPTHWISE_LOAD(   \
+             PAIRS) TVMTINY_DEPTHWISE_TAP2(F, H, L, A)                                             \
+             TVMTINY_DEPTHWISE_STORE(A, SHIFT, PITCH) ".if " RIGHT "\n" TVMTINY_DEPTHWISE_TAP1(    \
+                 F, H, L, S, S) TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) ".endif\n"
+#define TVMTINY_DEPTHWISE_ROW_S1(F, H, L, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,                                                       \
+                                 PITCH)                                                                                                                \
+  "2:\n"                                                                                                                                               \
+  ".if " LEFT "\n ldr r2, [sp]\n"                                                                                                                      \
+  ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP0(                                                                                      \
+      F, H, L, "r2", "r11") ".endif\n" TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                                   \
+      TVMTINY_DEPTHWISE_TAP1(F, H, L, "r2", "r2") TVMTINY_DEPTHWISE_TAP0(                                                                              \
+          F, H, L, "r3",                                                                                                                               \
+          "r11") ".if " LOOPS "\n mov lr, #" LOOPS "\n3:\n.rept " UNROLL                                                                               \
+                 " / 2\n" TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r2", "r3", PAIRS, SHIFT, PITCH) TVMTINY_DEPTHWISE_SLIDE(                                   \
+                     F, H, L, "r3", "r2",                                                                                                              \
+                     PAIRS, SHIFT,                                                                                                                     \
+                     PITCH) ".endr\n subs lr, lr, #1\n bne 3b\n.endif\n.rept " REST                                                                    \
+                            " / 2\n" TVMTINY_DEPTHWISE_SLIDE(                                                                                          \
+                                F, H, L, "r2",                                                                                                         \
+                                "r3", PAIRS,                                                                                                           \
+                                SHIFT, PITCH)                                                                                                          \
+                                TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r3", "r2", PAIRS, SHIFT, PITCH) ".endr\n.if " REST " & 1\n" TVMTINY_DEPTHWISE_SLIDE( \
+                                    F, H, L, "r2",                                                                                                     \
+                                    "r3", PAIRS, SHIFT, PITCH)                                                                                         \
+                                    TVMTINY_DEPTHWISE_CLOSE(                                                                                           \
+                                        F, H, L, "r3",                                                                                                 \
+                                        "r2", RIGHT, PAIRS,                                                                                            \
+                                        SHIFT,                                                                                                         \
+                                        PITCH) ".else\n" TVMTINY_DEPTHWISE_CLOSE(F, H, L, "r2",                                                        \
+                                                                                 "r3", RIGHT,                                                          \
+                                                                                 PAIRS,                                                                \
+                                                                                 SHIFT,                                                                \
+                                                                                 PITCH) ".endif\n"                                                     \
+                                                                                        " sub "                                                        \
+                                                                                        "r0, r0, "                                                     \
+                                                                                        "#4 * "                                                        \
+                                                                                        "(" PAIRS                                                      \
+                                                                                        " * "                                                          \
+                                                                                        "(" WIDTH                                                      \
+                                                                                        " + 2 "                                                        \
+                                                                                        "- " LEFT                                                      \
+                                                                                        " -"                                                           \
+                                                                                        " " RIGHT                                                      \
+                                                                                        ") - 1)\n"                                                     \
+                                                                                        ".if"                                                          \
+                                                                                        " " PITCH                                                      \
+                                                                                        "\n add "                                                      \
+                                                                                        "r1, r1, "                                                     \
+                                                                                        "#" WIDTH                                                      \
+                                                                                        " *"                                                           \
+                                                                                        " " PITCH                                                      \
+                                                                                        "\n"                                                           \
+                                                                                        ".else\n "                                                     \
+                                                                                        "movs "                                                        \
+                                                                                        "r2, "                                                         \
+                                                                                        "#" WIDTH                                                      \
+                                                                                        "\n mla "                                                      \
+                                                                                        "r1, r2, "                                                     \
+                                                                                        "lr, "                                                         \
+                                                                                        "r1\n."                                                        \
+                                                                                        "endif\n"                                                      \
+                                                                                        " subs "                                                       \
+                                                                                        "r10, "                                                        \
+                                                                                        "r10, "                                                        \
+                                                                                        "#65536\n"                                                     \
+                                                                                        " bpl "                                                        \
+                                                                                        "2b\n"
 
 #define TVMTINY_DEPTHWISE_ENTER                                                                    \
   ".syntax unified\n push {r4-r11, lr}\n sub sp, sp, #24\n str r3, [sp, #20]\n"                    \
@@ -141,7 +174,7 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
       ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n" FIRST                                     \
       " ldrd r1, r2, [sp, #8]\n ldr r0, [sp, #16]\n ldr lr, [sp, #60]\n"                           \
       " ldmia r1!, {r6-r10}\n str r1, [sp, #8]\n"                                                  \
-      ".if " SKIP "\n add r0, r0, #4\n.endif\n"                                                   \
+      ".if " SKIP "\n add r0, r0, #4\n.endif\n"                                                    \
       " subs lr, lr, #2\n bmi 4f\n lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                  \
       ".if " PITCH "\n add r1, r2, #" WIDTH " * " PITCH "\n"                                       \
       ".else\n ldr lr, [sp, #64]\n movs r1, #" WIDTH "\n mla r1, r1, lr, r2\n.endif\n" SECOND      \
@@ -154,14 +187,12 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
                                #SHIFT, #PITCH)
 #define TVMTINY_DEPTHWISE_S1_0(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH) \
   TVMTINY_DEPTHWISE_S1_(                                                                           \
-      NAME,                                                                                        \
-      TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),        \
+      NAME, TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),  \
       TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH), "0",    \
       TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH)
 #define TVMTINY_DEPTHWISE_S1_1(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH) \
   TVMTINY_DEPTHWISE_S1_(                                                                           \
-      NAME,                                                                                        \
-      TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),         \
+      NAME, TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),   \
       TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH), "1",   \
       TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH)
 #define TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT)                                         \
@@ -169,35 +200,47 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 
 /* Finishes the sum in r2 and starts the next one with FROM in its place. */
 #define TVMTINY_DEPTHWISE_STEP(FROM, PAIRS, SHIFT, PITCH)                                          \
-  TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP1("r4", "r5", "b", "r2", "r2")                \
-  TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2")                      \
-  TVMTINY_DEPTHWISE_STORE("r2", SHIFT, PITCH) TVMTINY_DEPTHWISE_TAP0("r4", "r5", "b", "r2", FROM)
-#define TVMTINY_DEPTHWISE_S2_(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH,  \
-                              COLUMNS)                                                             \
-  TVMTINY_DEPTHWISE_FUNCTION(                                                                      \
-      NAME,                                                                                        \
-      TVMTINY_DEPTHWISE_ENTER                                                                      \
-      " sub lr, lr, #1\n add r10, r10, lr, lsl #16\n"                                              \
-      ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n"                                           \
-      "2:\n"                                                                                       \
-      ".if " LEFT "\n ldr r2, [sp]\n"                                                              \
-      ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                      \
-      TVMTINY_DEPTHWISE_TAP0("r4", "r5", "b", "r2", "r11") ".endif\n"                              \
-      ".if " LOOPS "\n mov lr, #" LOOPS "\n3:\n.rept " UNROLL "\n"                                 \
-      TVMTINY_DEPTHWISE_STEP("r11", PAIRS, SHIFT, PITCH)                                           \
-      ".endr\n subs lr, lr, #1\n bne 3b\n.endif\n.rept " REST "\n"                                 \
-      TVMTINY_DEPTHWISE_STEP("r11", PAIRS, SHIFT, PITCH)                                           \
-      ".endr\n.if " RIGHT "\n ldr r3, [sp, #4]\n"                                                  \
-      TVMTINY_DEPTHWISE_STEP("r3", PAIRS, SHIFT, PITCH)                                            \
-      ".endif\n"                                                                                   \
-      TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP1("r4", "r5", "b", "r2", "r2")            \
-      ".if !(" RIGHT ")\n"                                                                         \
-      TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2")                  \
-      ".endif\n"                                                                                   \
-      TVMTINY_DEPTHWISE_STORE("r2", SHIFT, PITCH)                                                  \
-      " sub r0, r0, #4 * (" PAIRS " * (2 * " WIDTH " + 1 - " LEFT " - " RIGHT ") - 1)\n"           \
-      " subs r10, r10, #65536\n bpl 2b\n"                                                          \
-      TVMTINY_DEPTHWISE_LEAVE("4 * " PAIRS " * " COLUMNS))
+  TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
+  TVMTINY_DEPTHWISE_TAP1("r4", "r5", "b", "r2", "r2") TVMTINY_DEPTHWISE_LOAD(PAIRS)                \
+      TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2") TVMTINY_DEPTHWISE_STORE("r2", SHIFT, PITCH)    \
+          TVMTINY_DEPTHWISE_TAP0("r4", "r5", "b", "r2", FROM)
+#define TVMTINY_DEPTHWISE_S2_(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH,                                          \
+                              COLUMNS)                                                                                                     \
+  TVMTINY_DEPTHWISE_FUNCTION(                                                                                                              \
+      NAME, TVMTINY_DEPTHWISE_ENTER                                                                                                        \
+      " sub lr, lr, #1\n add r10, r10, lr, lsl #16\n"                                                                                      \
+      ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n"                                                                                   \
+      "2:\n"                                                                                                                               \
+      ".if " LEFT "\n ldr r2, [sp]\n"                                                                                                      \
+      ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP0(                                                                      \
+          "r4", "r5", "b", "r2",                                                                                                           \
+          "r11") ".endif\n"                                                                                                                \
+                 ".if " LOOPS "\n mov lr, #" LOOPS "\n3:\n.rept " UNROLL                                                                   \
+                 "\n" TVMTINY_DEPTHWISE_STEP(                                                                                              \
+                     "r11", PAIRS, SHIFT,                                                                                                  \
+                     PITCH) ".endr\n subs lr, lr, #1\n bne 3b\n.endif\n.rept " REST                                                        \
+                            "\n" TVMTINY_DEPTHWISE_STEP(                                                                                   \
+                                "r11", PAIRS, SHIFT,                                                                                       \
+                                PITCH) ".endr\n.if " RIGHT                                                                                 \
+                                       "\n ldr r3, [sp, #4]\n" TVMTINY_DEPTHWISE_STEP(                                                     \
+                                           "r3", PAIRS, SHIFT,                                                                             \
+                                           PITCH) ".endif\n" TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                 \
+                                           TVMTINY_DEPTHWISE_TAP1(                                                                         \
+                                               "r4", "r5", "b", "r2",                                                                      \
+                                               "r2") ".if !(" RIGHT                                                                        \
+                                                     ")\n" TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                   \
+                                                         TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2") ".endif\n" TVMTINY_DEPTHWISE_STORE( \
+                                                             "r2", SHIFT,                                                                  \
+                                                             PITCH) " sub r0, r0, #4 * (" PAIRS                                            \
+                                                                    " * (2 * " WIDTH                                                       \
+                                                                    " + 1 - " LEFT " - " RIGHT                                             \
+                                                                    ") - 1)\n"                                                             \
+                                                                    " subs r10, r10, #65536\n "                                            \
+                                                                    "bpl "                                                                 \
+                                                                    "2b"                                                                   \
+                                                                    "\n" TVMTINY_DEPTHWISE_LEAVE(                                          \
+                                                                        "4 * " PAIRS                                                       \
+                                                                        " * " COLUMNS))
 #define TVMTINY_DEPTHWISE_3X3_S2(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,      \
                                  PITCH, COLUMNS)                                                   \
   TVMTINY_DEPTHWISE_S2_(NAME, #PAIRS, #WIDTH, #LEFT, #RIGHT, #LOOPS, #UNROLL, #REST, #SHIFT,       \
@@ -221,16 +264,23 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
       ".syntax unified\n push {r4-r11, lr}\n sub sp, sp, #12\n str r3, [sp, #8]\n mov r10, r1\n"   \
       "1:\n strd r2, r0, [sp]\n mov r1, r2\n ldrd r11, r12, [r10], #4 + 4 * " CONSTANTS "\n"       \
       " ldr lr, [sp, #48]\n"                                                                       \
-      "2:\n" TVMTINY_DEPTHWISE_TWO_WORDS("r11", "r11")                                             \
-      ".rept " WORDS " / 2 - 1\n" TVMTINY_DEPTHWISE_TWO_WORDS("r2", "r3") ".endr\n"                \
-      ".if " WORDS " & 1\n ldr r4, [r0], #4\n ldrd r6, r7, [r10], #8\n"                            \
-      " smlad r2, r4, r6, r2\n smlad r3, r4, r7, r3\n.endif\n" SCALE                               \
-      " ssat r2, #8, r2, asr #" SHIFT "\n ssat r3, #8, r3, asr #" SHIFT "\n"                       \
-      " strb r2, [r1]\n subs lr, lr, #2\n bmi 3f\n"                                                \
-      " strb r3, [r1, #" PITCH "]\n add r1, r1, #2 * " PITCH "\n beq 3f\n"                         \
-      " sub r0, r0, #4 * " WORDS " - 4\n sub r10, r10, #8 * " WORDS "\n b 2b\n"                    \
-      "3:\n ldrd r2, r0, [sp]\n ldr r3, [sp, #8]\n add r2, r2, #1\n add r0, r0, #4 * " PAIRS "\n"  \
-      " subs r3, r3, #1\n str r3, [sp, #8]\n bne 1b\n add sp, sp, #12\n pop {r4-r11, pc}\n")
+      "2:\n" TVMTINY_DEPTHWISE_TWO_WORDS(                                                          \
+          "r11",                                                                                   \
+          "r11") ".rept " WORDS                                                                    \
+                 " / 2 - 1\n" TVMTINY_DEPTHWISE_TWO_WORDS(                                         \
+                     "r2",                                                                         \
+                     "r3") ".endr\n"                                                               \
+                           ".if " WORDS " & 1\n ldr r4, [r0], #4\n ldrd r6, r7, [r10], #8\n"       \
+                           " smlad r2, r4, r6, r2\n smlad r3, r4, r7, r3\n.endif\n" SCALE          \
+                           " ssat r2, #8, r2, asr #" SHIFT "\n ssat r3, #8, r3, asr #" SHIFT "\n"  \
+                           " strb r2, [r1]\n subs lr, lr, #2\n bmi 3f\n"                           \
+                           " strb r3, [r1, #" PITCH "]\n add r1, r1, #2 * " PITCH "\n beq 3f\n"    \
+                           " sub r0, r0, #4 * " WORDS " - 4\n sub r10, r10, #8 * " WORDS           \
+                           "\n b 2b\n"                                                             \
+                           "3:\n ldrd r2, r0, [sp]\n ldr r3, [sp, #8]\n add r2, r2, #1\n add r0, " \
+                           "r0, #4 * " PAIRS "\n"                                                  \
+                           " subs r3, r3, #1\n str r3, [sp, #8]\n bne 1b\n add sp, sp, #12\n pop " \
+                           "{r4-r11, pc}\n")
 #define TVMTINY_DEPTHWISE_COLUMN(NAME, PAIRS, WORDS, SHIFT, PITCH, ROUNDING)                       \
   TVMTINY_DEPTHWISE_COLUMN_(NAME, #PAIRS, #WORDS, #SHIFT, #PITCH,                                  \
                             TVMTINY_DEPTHWISE_SCALE_##ROUNDING(#WORDS),                            \
@@ -297,8 +347,8 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
 
 /* Adds one word of a column to the sums of an even row and of the odd row below it. */
 #define TVMTINY_DEPTHWISE_WORD                                                                     \
-  even = tvmtiny_depthwise_smlad(word[0], (uint32_t)weight[0], even);                              \
-  odd = tvmtiny_depthwise_smlad(word[0], (uint32_t)weight[1], odd);                                \
+  even = tvmtiny_smlad(word[0], (uint32_t)weight[0], even);                                        \
+  odd = tvmtiny_smlad(word[0], (uint32_t)weight[1], odd);                                          \
   ++word;                                                                                          \
   weight += 2;
 #define TVMTINY_DEPTHWISE_WORDS_1 TVMTINY_DEPTHWISE_WORD
@@ -325,7 +375,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
       for (y = 0; y < rows; y += (STRIDE_Y) == 1 ? 2 : 1) {                                        \
         const uint32_t *row = planes + y * (STRIDE_Y) / 2;                                         \
         int32_t x;                                                                                 \
-        for (x = 0; x < (WIDTH); ++x, row += (STRIDE_X) * (PAIRS), to += pitch) {                \
+        for (x = 0; x < (WIDTH); ++x, row += (STRIDE_X) * (PAIRS), to += pitch) {                  \
           const int32_t *weight = stream + 1 + constants;                                          \
           const uint32_t *word = row;                                                              \
           int32_t even = stream[0];                                                                \
@@ -339,15 +389,14 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
           }                                                                                        \
           if ((STRIDE_Y) == 1) {                                                                   \
             if (y + 1 < rows) {                                                                    \
-              to[(WIDTH) * pitch] =                                                              \
-                  tvmtiny_depthwise_output(odd, stream + 1, constants, (SHIFT));                   \
+              to[(WIDTH) * pitch] = tvmtiny_depthwise_output(odd, stream + 1, constants, (SHIFT)); \
             }                                                                                      \
           } else if ((y * (STRIDE_Y) & 1) != 0) {                                                  \
             even = odd;                                                                            \
           }                                                                                        \
           to[0] = tvmtiny_depthwise_output(even, stream + 1, constants, (SHIFT));                  \
         }                                                                                          \
-        to += (STRIDE_Y) == 1 ? (WIDTH) * pitch : 0;                                             \
+        to += (STRIDE_Y) == 1 ? (WIDTH) * pitch : 0;                                               \
       }                                                                                            \
       stream += 1 + constants + 2 * (FILTER) * (LOOPS) * (UNROLL);                                 \
     }                                                                                              \

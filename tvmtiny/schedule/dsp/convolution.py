@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED around the tile kernels of ``tvmtiny_dsp.h``."""
+"""CONV_2D and FULLY_CONNECTED around the tile kernels of ``tvmtiny_dsp_tile.h``."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def _function(
             "tvmtiny.operator": node.operator,
             SCHEDULE_ATTR: f"dsp, tile {tile.name}, {weight_format}, {staging}, "
             f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
-            HEADERS_ATTR: "tvmtiny_dsp.h",
+            HEADERS_ATTR: "tvmtiny_dsp.h tvmtiny_dsp_patch.h tvmtiny_dsp_tile.h",
             PREAMBLE_ATTR: "\n".join(preamble),
             OVERLAPS_ATTR: overlaps_attribute(_overlaps(node, layer, tile)),
         },

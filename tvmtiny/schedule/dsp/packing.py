@@ -1,4 +1,4 @@
-"""Operands of the tile kernels of ``tvmtiny_dsp.h``: weights and constants as one stream."""
+"""Operands of the tile kernels of ``tvmtiny_dsp_tile.h``: weights and constants as one stream."""
 
 from __future__ import annotations
 

@@ -1,0 +1,169 @@
+/* Input patches of the tile kernels, expanded as tvmtiny_dsp_tile.h describes. */
+#ifndef TVMTINY_DSP_PATCH_H
+#define TVMTINY_DSP_PATCH_H
+
+#include "tvmtiny_dsp.h"
+
+/* ---- Expansion of inputs ------------------------------------------------------------------ */
+
+TVMTINY_INLINE void tvmtiny_expand_word_w16(uint32_t *to, uint32_t word, int32_t pixels)
+{
+  to[0] = tvmtiny_sxtb16(word);
+  to[pixels] = tvmtiny_sxtb16_odd(word);
+}
+
+TVMTINY_INLINE void tvmtiny_expand_word_w8(uint32_t *to, uint32_t word, int32_t pixels)
+{
+  const uint32_t odd = tvmtiny_sxtb16_odd(word);
+  to[0] = odd;
+  to[pixels] = tvmtiny_ssub16(((word << 8) & 0xff00ff00u) | 0x007f007fu, odd);
+}
+
+/* The last one to three bytes of a patch; the missing ones meet zero weights. */
+TVMTINY_INLINE uint32_t tvmtiny_load_tail(const int8_t *source, int32_t bytes)
+{
+  uint32_t word = (uint8_t)source[0];
+  if (bytes > 1) {
+    word |= (uint32_t)(uint8_t)source[1] << 8;
+  }
+  if (bytes > 2) {
+    word |= (uint32_t)(uint8_t)source[2] << 16;
+  }
+  return word;
+}
+
+/* `bytes` consecutive inputs of one pixel, into every `pixels`-th word from `to`. */
+#define TVMTINY_EXPAND(FORMAT)                                                                     \
+  TVMTINY_INLINE uint32_t *tvmtiny_expand_##FORMAT(uint32_t *to, const int8_t *from,               \
+                                                   int32_t bytes, int32_t pixels)                  \
+  {                                                                                                \
+    const int8_t *end = from + (bytes & ~15);                                                      \
+    while (from != end) {                                                                          \
+      tvmtiny_expand_word_##FORMAT(to, tvmtiny_load4(from), pixels);                               \
+      tvmtiny_expand_word_##FORMAT(to + 2 * pixels, tvmtiny_load4(from + 4), pixels);              \
+      tvmtiny_expand_word_##FORMAT(to + 4 * pixels, tvmtiny_load4(from + 8), pixels);              \
+      tvmtiny_expand_word_##FORMAT(to + 6 * pixels, tvmtiny_load4(from + 12), pixels);             \
+      from += 16;                                                                                  \
+      to += 8 * pixels;                                                                            \
+    }                                                                                              \
+    if ((bytes & 8) != 0) {                                                                        \
+      tvmtiny_expand_word_##FORMAT(to, tvmtiny_load4(from), pixels);                               \
+      tvmtiny_expand_word_##FORMAT(to + 2 * pixels, tvmtiny_load4(from + 4), pixels);              \
+      from += 8;                                                                                   \
+      to += 4 * pixels;                                                                            \
+    }                                                                                              \
+    if ((bytes & 4) != 0) {                                                                        \
+      tvmtiny_expand_word_##FORMAT(to, tvmtiny_load4(from), pixels);                               \
+      from += 4;                                                                                   \
+      to += 2 * pixels;                                                                            \
+    }                                                                                              \
+    if ((bytes & 3) != 0) {                                                                        \
+      tvmtiny_expand_word_##FORMAT(to, tvmtiny_load_tail(from, bytes & 3), pixels);                \
+      to += 2 * pixels;                                                                            \
+    }                                                                                              \
+    return to;                                                                                     \
+  }
+TVMTINY_EXPAND(w16)
+TVMTINY_EXPAND(w8)
+
+/* The same with `value` in place of every input; `bytes` is a multiple of 4. */
+#define TVMTINY_FILL(FORMAT)                                                                       \
+  TVMTINY_INLINE uint32_t *tvmtiny_fill_##FORMAT(uint32_t *to, int32_t value, int32_t bytes,       \
+                                                 int32_t pixels)                                   \
+  {                                                                                                \
+    const uint32_t word = ((uint32_t)value & 0xffu) * 0x01010101u;                                 \
+    for (; bytes > 0; bytes -= 4) {                                                                \
+      tvmtiny_expand_word_##FORMAT(to, word, pixels);                                              \
+      to += 2 * pixels;                                                                            \
+    }                                                                                              \
+    return to;                                                                                     \
+  }
+TVMTINY_FILL(w16)
+TVMTINY_FILL(w8)
+
+/* Instantiates NAME(x, row, column, to): expands the patch whose top left corner is at (row,
+ * column) of an input of HEIGHT x WIDTH x CHANNELS, which may lie outside; there the input is PAD.
+ */
+#define TVMTINY_GATHER(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PAD, PIXELS)          \
+  static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
+  {                                                                                                \
+    const int8_t *from = x + (row * (WIDTH) + column) * (CHANNELS);                                \
+    const int32_t inside = column >= 0 && column + (COLUMNS) <= (WIDTH);                           \
+    int32_t ky;                                                                                    \
+    int32_t kx;                                                                                    \
+    if (inside && row >= 0 && row + (ROWS) <= (HEIGHT)) {                                          \
+      for (ky = 0; ky < (ROWS); ++ky) {                                                            \
+        to = tvmtiny_expand_##FORMAT(to, from, (COLUMNS) * (CHANNELS), (PIXELS));                  \
+        from += (WIDTH) * (CHANNELS);                                                              \
+      }                                                                                            \
+      return;                                                                                      \
+    }                                                                                              \
+    for (ky = 0; ky < (ROWS); ++ky, ++row) {                                                       \
+      if (row < 0 || row >= (HEIGHT)) {                                                            \
+        to = tvmtiny_fill_##FORMAT(to, (PAD), (COLUMNS) * (CHANNELS), (PIXELS));                   \
+      } else if ((CHANNELS) % 4 == 0) {                                                            \
+        for (kx = column; kx < column + (COLUMNS); ++kx) {                                         \
+          to = kx < 0 || kx >= (WIDTH)                                                             \
+                   ? tvmtiny_fill_##FORMAT(to, (PAD), (CHANNELS), (PIXELS))                        \
+                   : tvmtiny_expand_##FORMAT(to, x + (row * (WIDTH) + kx) * (CHANNELS),            \
+                                             (CHANNELS), (PIXELS));                                \
+        }                                                                                          \
+      } else {                                                                                     \
+        int8_t bytes[(COLUMNS) * (CHANNELS)];                                                      \
+        tvmtiny_patch_row(bytes, x + row * ((WIDTH) * (CHANNELS)), column * (CHANNELS),            \
+                          (WIDTH) * (CHANNELS), (COLUMNS) * (CHANNELS), (PAD));                    \
+        to = tvmtiny_expand_##FORMAT(to, bytes, (COLUMNS) * (CHANNELS), (PIXELS));                 \
+      }                                                                                            \
+    }                                                                                              \
+  }
+
+/* The same for rows of a patch that are no multiple of four bytes: they are joined first. */
+#define TVMTINY_GATHER_BYTES(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PAD, PIXELS)    \
+  static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
+  {                                                                                                \
+    int8_t bytes[(ROWS) * (COLUMNS) * (CHANNELS)];                                                 \
+    int32_t ky;                                                                                    \
+    if (column >= 0 && column + (COLUMNS) <= (WIDTH) && row >= 0 && row + (ROWS) <= (HEIGHT)) {    \
+      const int8_t *from = x + (row * (WIDTH) + column) * (CHANNELS);                              \
+      for (ky = 0; ky < (ROWS); ++ky) {                                                            \
+        tvmtiny_copy_bytes(bytes + ky * ((COLUMNS) * (CHANNELS)), from, (COLUMNS) * (CHANNELS));   \
+        from += (WIDTH) * (CHANNELS);                                                              \
+      }                                                                                            \
+    } else {                                                                                       \
+      for (ky = 0; ky < (ROWS); ++ky) {                                                            \
+        const int32_t y = row + ky;                                                                \
+        const int32_t valid = y >= 0 && y < (HEIGHT);                                              \
+        tvmtiny_patch_row(bytes + ky * ((COLUMNS) * (CHANNELS)),                                   \
+                          x + (valid ? y : 0) * ((WIDTH) * (CHANNELS)), column * (CHANNELS),       \
+                          valid ? (WIDTH) * (CHANNELS) : 0, (COLUMNS) * (CHANNELS), (PAD));        \
+      }                                                                                            \
+    }                                                                                              \
+    (void)tvmtiny_expand_##FORMAT(to, bytes, (ROWS) * (COLUMNS) * (CHANNELS), (PIXELS));           \
+  }
+
+/* `bytes` bytes from `first` of a row of `width` bytes; `pad` outside of it. */
+TVMTINY_INLINE void tvmtiny_patch_row(int8_t *to, const int8_t *row, int32_t first, int32_t width,
+                                      int32_t bytes, int32_t pad)
+{
+  int32_t i;
+  for (i = 0; i < bytes; ++i) {
+    to[i] = first + i >= 0 && first + i < width ? row[first + i] : (int8_t)pad;
+  }
+}
+
+/* A copy of constant length, by words. */
+TVMTINY_INLINE void tvmtiny_copy_bytes(int8_t *to, const int8_t *from, int32_t bytes)
+{
+  int32_t i = 0;
+#if TVMTINY_DSP
+  for (; i + 4 <= bytes; i += 4) {
+    const uint32_t word = tvmtiny_load4(from + i);
+    __asm__("str %1, %0" : "=m"(*(uint8_t (*)[4])(to + i)) : "r"(word));
+  }
+#endif
+  for (; i < bytes; ++i) {
+    to[i] = from[i];
+  }
+}
+
+#endif /* TVMTINY_DSP_PATCH_H */
