@@ -10,7 +10,7 @@ from tvmtiny.schedule.dsp import implement_dsp, smaller_dsp
 from tvmtiny.schedule.implementation import Goal, Implementation
 
 #: Each build takes about as long as the whole compilation without this search.
-_MOST_BUILDS = 16
+_MOST_BUILDS = 8
 
 #: Without a budget, workspaces below this share of the arena are left alone.
 _LEAST_SHARE = 0.02
