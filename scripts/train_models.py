@@ -2,8 +2,8 @@
 
 Run it from the root of the repository, in a virtual environment of its own::
 
-    python -m venv /tmp/train && /tmp/train/bin/pip install -r scripts/train_requirements.txt
-    /tmp/train/bin/python scripts/train_models.py
+    python -m venv build/train && build/train/bin/pip install -r scripts/train_requirements.txt
+    build/train/bin/python scripts/train_models.py
 
 No data is downloaded: ``digits`` uses the images that scikit-learn ships, the other two use data
 synthesized here. Seeds are fixed and TensorFlow runs its deterministic kernels on one thread, so a
