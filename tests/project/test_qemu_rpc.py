@@ -26,7 +26,7 @@ from tvmtiny.targets import boards, find_board
 
 BOARDS = tuple(boards())
 MakeArtifact = Callable[..., Any]
-_TIMEOUT = 60.0
+_TIMEOUT = 20.0
 ENDLESS = 'for (i = from[0] != 0;;) { __asm__ volatile(""); }'
 
 needs_compiler = pytest.mark.skipif(
