@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from tvmtiny.cli import bench, boards, compile, inspect, memory, profile, report, run
+from tvmtiny.cli import bench, boards, compile, doctor, inspect, memory, profile, report, run
 from tvmtiny.cli.console import errors_console, separate_places
 from tvmtiny.errors import TvmtinyError
 
@@ -56,7 +56,7 @@ def _options(
     pass
 
 
-for _command in (inspect, memory, compile, run, profile, report, bench, boards):
+for _command in (inspect, memory, compile, run, profile, report, bench, boards, doctor):
     _command.add_to(app)
 
 
