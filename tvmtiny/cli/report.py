@@ -7,18 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import (
-    DeadChannelsOption,
-    FlashBudgetOption,
-    IoOption,
-    JsonOption,
-    ModelArgument,
-    OracleOption,
-    RamBudgetOption,
-    model_path,
-    print_json,
-    progress,
-)
+from tvmtiny.cli.console import JsonOption, ModelArgument, model_path, print_json, progress
+from tvmtiny.cli.options import Settings, compiles
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,6 +16,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("report")(report)
 
 
+@compiles(leave_out=("optimize", "place"))
 def report(
     model: ModelArgument,
     board: Annotated[
@@ -41,7 +32,6 @@ def report(
         ),
     ] = "ramp",
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
-    oracle: OracleOption = "litert",
     optimize: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,11 +40,9 @@ def report(
             metavar="GOAL",
         ),
     ] = None,
-    flash_budget: FlashBudgetOption = None,
-    dead_channels: DeadChannelsOption = True,
-    io: IoOption = "arena",
-    ram_budget: RamBudgetOption = None,
     json: JsonOption = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Write one HTML page about a model: time, memory, schedules, graph; two columns to compare.
 
@@ -68,16 +56,11 @@ def report(
         from tvmtiny.report.page import report_page
         from tvmtiny.targets import find_board
 
-        given = {
-            "flash_budget": (flash_budget, None),
-            "dead_channels": (dead_channels, True),
-            "io": (io, "arena"),
-            "ram_budget": (ram_budget, None),
-        }
-        options = {key: value for key, (value, default) in given.items() if value != default}
-        wanted = variants([find_board(name) for name in board], optimize or ["balanced"], options)
+        wanted = variants(
+            [find_board(name) for name in board], optimize or ["balanced"], settings.changed()
+        )
         tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), oracle=oracle)
+        loaded = tvmtiny.load(model_path(model), **settings.load)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
         path = output or Path(f"{loaded.name}.html")
         # Before minutes of work, not after.
