@@ -36,6 +36,10 @@ class Goal(str, Enum):
     SIZE = "size"
 
 
+#: What one percent more flash of a layer weighs against one percent more instructions, by goal.
+FLASH_WEIGHT = {Goal.SPEED: 0.02, Goal.BALANCED: 0.35, Goal.SIZE: 10.0}
+
+
 def parse_goal(name: Goal | str) -> Goal:
     """The goal called `name`.
 
@@ -49,6 +53,25 @@ def parse_goal(name: Goal | str) -> Goal:
     except ValueError:
         known = ", ".join(goal.value for goal in Goal)
         raise InputError(f"there is no optimization goal {name!r}; known: {known}") from None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A named choice and its allowed values."""
+
+    name: str
+    values: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """One way to compute a layer, with the decisions that it leaves open.
+
+    Any combination of their values is a candidate, though not each can be implemented.
+    """
+
+    name: str
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,21 +22,22 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.dsp import packing
 from tvmtiny.schedule.dsp.requantize import Scaling, solve
 from tvmtiny.schedule.implementation import (
+    FLASH_WEIGHT,
     HEADERS_ATTR,
     OVERLAPS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
+    Decision,
     Decisions,
     Goal,
     Implementation,
+    Sketch,
 )
 from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
 
-#: What one percent more flash of a layer weighs against one percent more instructions, by goal.
-_FLASH_WEIGHT = {Goal.SPEED: 0.02, Goal.BALANCED: 0.35, Goal.SIZE: 10.0}
-
-#: How many groups may be unrolled.
+#: How many groups the default rule may unroll, and a tuner beside it.
 _UNROLL_LIMITS = (4, 8, 12, 16)
+_MORE_UNROLL_LIMITS = (2, 6, 20, 24, 36)
 
 #: Instructions that expand a group of one pixel.
 _EXPANSION = 7
@@ -128,7 +129,7 @@ def _implement(
     chosen = dict(decisions) if decisions else _decide(layer, goal)
     if chosen is None:
         return None
-    tile, weight_format = packing.TILES[str(chosen["tile"])], str(chosen["weights"])
+    tile, weight_format = _tile(chosen), str(chosen["weights"])
     scaling = _scale(node, layer, rounding, weight_format)
     if scaling is None and weight_format == "w8":
         weight_format = chosen["weights"] = "w16"
@@ -154,11 +155,46 @@ def _instructions(layer: _Layer, tile: packing.TileShape, weight_format: str) ->
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Decisions with smaller patches, the fastest first."""
-    tile = packing.TILES[str(decisions["tile"])]
+    tile = _tile(decisions)
     for other in sorted(packing.TILES.values(), key=lambda t: (-t.pixels, t.direct)):
         fits = other.channels <= node.output.shape[-1]
         if fits and (other.pixels < tile.pixels or (other.direct and not tile.direct)):
-            yield {**decisions, "tile": other.name}
+            sketch = "direct" if other.direct else "patches"
+            yield {**decisions, "sketch": sketch, "tile": other.shape}
+
+
+def _tile(decisions: Decisions) -> packing.TileShape:
+    direct = "_direct" if decisions["sketch"] == "direct" else ""
+    return packing.TILES[f"{decisions['tile']}{direct}"]
+
+
+def convolution_sketches(node: Node) -> tuple[Sketch, ...]:
+    """Ways to compute a CONV_2D or FULLY_CONNECTED around the tile kernels."""
+    weights = node.input(1)
+    channels, depth = weights.shape[0], prod(weights.shape[1:])
+    pixels = node.output.elements // channels
+    unrolls = Decision("unroll", tuple(unroll_limits(packing.groups(depth))))
+    sketches = []
+    for direct in (False, True):
+        tiles = [
+            tile
+            for tile in packing.TILES.values()
+            if tile.direct == direct and _usable(tile, pixels, channels)
+        ]
+        if tiles and not (direct and depth % packing.GROUP):
+            formats = ("w8",) if direct else ("w8", "w16")
+            decisions = (
+                Decision("tile", tuple(tile.shape for tile in tiles)),
+                Decision("weights", formats),
+                unrolls,
+            )
+            sketches.append(Sketch("direct" if direct else "patches", decisions))
+    return tuple(sketches)
+
+
+def _usable(tile: packing.TileShape, pixels: int, channels: int) -> bool:
+    near = tile.pixels == 1 or tile.pixels * channels <= _MOST_PITCH
+    return tile.pixels <= pixels and tile.channels <= channels and near
 
 
 def _can_be_direct(layer: _Layer, weight_format: str) -> bool:
@@ -179,10 +215,7 @@ def _decide(layer: _Layer, goal: Goal) -> dict[str, int | str] | None:
     usable = [
         tile
         for tile in packing.TILES.values()
-        if not tile.direct
-        and tile.pixels <= layer.pixels
-        and tile.channels <= layer.channels
-        and (tile.pixels == 1 or tile.pixels * layer.channels <= _MOST_PITCH)
+        if not tile.direct and _usable(tile, layer.pixels, layer.channels)
     ]
     if not usable:
         return None
@@ -193,10 +226,11 @@ def _decide(layer: _Layer, goal: Goal) -> dict[str, int | str] | None:
         first, unroll, loops = split_groups(count, limit)
         slower = _TURN * loops / (group_instructions * count)
         larger = 4 * group_instructions * (first + unroll) / layer.weights.size
-        return slower + _FLASH_WEIGHT[goal] * larger
+        return slower + FLASH_WEIGHT[goal] * larger
 
-    unroll = min(_UNROLL_LIMITS, key=unroll_cost)
-    return {"tile": tile.name, "weights": weight_format, "unroll": unroll}
+    best = split_groups(count, min(_UNROLL_LIMITS, key=unroll_cost))
+    unroll = next(u for u in unroll_limits(count) if split_groups(count, u) == best)
+    return {"sketch": "patches", "tile": tile.name, "weights": weight_format, "unroll": unroll}
 
 
 def _scale(
@@ -340,6 +374,14 @@ def split_groups(count: int, limit: int) -> tuple[int, int, int]:
     unroll = max(range(limit // 2, limit + 1), key=lambda u: (-((count - 1) % u), u))
     loops = (count - 1) // unroll
     return count - unroll * loops, unroll, loops
+
+
+def unroll_limits(count: int) -> list[int]:
+    """Limits that divide `count` groups in different ways, in ascending order."""
+    ways: dict[tuple[int, int, int], int] = {}
+    for limit in sorted((*_UNROLL_LIMITS, *_MORE_UNROLL_LIMITS)):
+        ways.setdefault(split_groups(count, limit), limit)
+    return list(ways.values())
 
 
 class _Gather:

@@ -36,9 +36,14 @@ class TileShape:
     direct: bool = False
 
     @property
+    def shape(self) -> str:
+        """Pixels and channels."""
+        return f"{self.pixels}x{self.channels}"
+
+    @property
     def name(self) -> str:
         """As in the header's macros."""
-        return f"{self.pixels}x{self.channels}{'_direct' * self.direct}"
+        return f"{self.shape}{'_direct' * self.direct}"
 
 
 TILES = {
