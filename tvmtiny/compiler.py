@@ -20,7 +20,15 @@ from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import node_to_relax, to_relax, variable_name
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node
-from tvmtiny.schedule import Decisions, Goal, implement, implementer, parse_goal, schedule_module
+from tvmtiny.schedule import (
+    Decisions,
+    Goal,
+    Implementation,
+    implement,
+    implementer,
+    parse_goal,
+    schedule_module,
+)
 from tvmtiny.schedule.implement import implement_plain
 from tvmtiny.schedule.shrink import Choices, shrink
 from tvmtiny.targets import Cpu, Target, resolve
@@ -75,10 +83,14 @@ def compile(
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
     nodes = optimized.graph.nodes
     choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
+
+    def plain(node: Node) -> Implementation | None:
+        return implement_plain(node, target.cpu, model.oracle)
+
     built = shrink(
         lambda choices: _build(model, optimized, target.cpu, interface, choices),
         nodes,
-        {node.index: choose(node) for node in nodes},
+        {node.index: choose(node) or plain(node) for node in nodes},
         model.oracle,
         goal,
         ram_budget,

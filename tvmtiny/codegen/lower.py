@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 
 import tvm
@@ -92,8 +92,13 @@ class Kernel:
     overlaps: tuple[KernelOverlap, ...] = ()
 
 
+#: More than any model has, so that builds that differ in one kernel only lower that.
+_KEPT_KERNELS = 512
+
+
+@lru_cache(_KEPT_KERNELS)
 def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
-    """Lower `function` and print it as C.
+    """Lower `function` and print it as C; the same object is lowered once.
 
     Parameters
     ----------

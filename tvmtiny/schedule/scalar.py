@@ -205,7 +205,8 @@ def _pool(schedule: Schedule, decisions: Decisions) -> str:
 
 def _open_elementwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
     loops = schedule.get_loops(schedule.get_sblock("out"))
-    return _lanes(prod(_extent(schedule, loop) for loop in loops), 4 if "thumb2" in cpu.features else 2)
+    count = prod(_extent(schedule, loop) for loop in loops)
+    return _lanes(count, 4 if "thumb2" in cpu.features else 2)
 
 
 def _elementwise(schedule: Schedule, decisions: Decisions) -> str:

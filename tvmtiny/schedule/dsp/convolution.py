@@ -34,6 +34,7 @@ from tvmtiny.schedule.implementation import (
     Sketch,
 )
 from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
+from tvmtiny.schedule.per_node import per_node
 
 #: How many groups the default rule may unroll, and a tuner beside it.
 _UNROLL_LIMITS = (4, 8, 12, 16)
@@ -93,7 +94,7 @@ def implement_convolution(
     flat = weights.data.reshape(channels, -1)
     pixels = node.output.shape[0] * prod(geometry.output)
     layer = _Layer(flat, pixels, None if geometry.trivial else geometry, node.input(0).zero_point)
-    return _implement(node, layer, convolution_rounding(node, channels), goal, decisions)
+    return _implement(node, layer, oracle, goal, decisions)
 
 
 def weight_zero_points(node: Node) -> np.ndarray:
@@ -111,18 +112,21 @@ def implement_fully_connected(
     if np.any(weight_zero_points(node)):
         return None
     layer = _Layer(weights.data, node.input(0).elements // weights.shape[1], None, 0)
-    rounding = (
-        tflm_fully_connected_rounding(node)
-        if oracle is Oracle.TFLM
-        else litert_fully_connected_rounding(node)
-    )
-    return _implement(node, layer, rounding, goal, decisions)
+    return _implement(node, layer, oracle, goal, decisions)
+
+
+def _rounding(node: Node, oracle: Oracle) -> OutputRounding:
+    if node.operator == "CONV_2D":
+        return convolution_rounding(node, node.input(1).shape[0])
+    if oracle is Oracle.TFLM:
+        return tflm_fully_connected_rounding(node)
+    return litert_fully_connected_rounding(node)
 
 
 def _implement(
     node: Node,
     layer: _Layer,
-    rounding: OutputRounding,
+    oracle: Oracle,
     goal: Goal,
     decisions: Decisions | None,
 ) -> Implementation | None:
@@ -130,10 +134,10 @@ def _implement(
     if chosen is None:
         return None
     tile, weight_format = _tile(chosen), str(chosen["weights"])
-    scaling = _scale(node, layer, rounding, weight_format)
+    scaling = _scale(node, oracle, weight_format)
     if scaling is None and weight_format == "w8":
         weight_format = chosen["weights"] = "w16"
-        scaling = _scale(node, layer, rounding, weight_format)
+        scaling = _scale(node, oracle, weight_format)
     if scaling is None or (tile.direct and not _can_be_direct(layer, weight_format)):
         return None
     stream = packing.pack_stream(layer.weights, scaling, tile, weight_format)
@@ -233,19 +237,23 @@ def _decide(layer: _Layer, goal: Goal) -> dict[str, int | str] | None:
     return {"sketch": "patches", "tile": tile.name, "weights": weight_format, "unroll": unroll}
 
 
-def _scale(
-    node: Node, layer: _Layer, rounding: OutputRounding, weight_format: str
-) -> Scaling | None:
-    if not packing.storable(layer.weights, weight_format):
+@per_node
+def _scale(node: Node, oracle: Oracle, weight_format: str) -> Scaling | None:
+    data = node.input(1).data
+    assert data is not None
+    channels = len(data)
+    weights = data.reshape(channels, -1)
+    if not packing.storable(weights, weight_format):
         return None
+    rounding = _rounding(node, oracle)
     zero_point = node.input(0).zero_point
-    bias = bias_values(node, layer.channels)
+    bias = bias_values(node, channels)
     return solve(
         lambda acc: rounding(acc.T).T,
-        np.broadcast_to(rounding.scales, (layer.channels,)),
-        accumulator_range(layer.weights, bias, zero_point),
-        bias.astype(np.int64) - zero_point * layer.weights.astype(np.int64).sum(axis=1),
-        excess=packing.excess(layer.weights, weight_format),
+        np.broadcast_to(rounding.scales, (channels,)),
+        accumulator_range(weights, bias, zero_point),
+        bias.astype(np.int64) - zero_point * weights.astype(np.int64).sum(axis=1),
+        excess=packing.excess(weights, weight_format),
     )
 
 
