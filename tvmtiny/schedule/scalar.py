@@ -144,7 +144,7 @@ def _convolution(schedule: Schedule, decisions: Decisions) -> str:
 
 def _open_depthwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
     channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
-    taps = schedule.get_loops(schedule.get_sblock("acc"))[-3:-1]
+    taps = schedule.get_loops(schedule.get_sblock("acc"))[-2:]
     few = _extent(schedule, taps[0]) * _extent(schedule, taps[1]) <= _UNROLLED_TAPS
     lanes = _divisor(channels, 4 if "thumb2" in cpu.features else 1)
     return (
