@@ -56,6 +56,17 @@ TILES = {
     )
 }
 
+#: The tile kernels of ``tvmtiny_dsp_block.h``; loads in a row take 1 + N cycles.
+BLOCK_TILES = {
+    tile.name: tile
+    for tile in (
+        TileShape(4, 2, {"w8": 32, "w16": 32}, {"w8": 28, "w16": 28}),
+        TileShape(3, 2, {"w8": 24, "w16": 24}, {"w8": 22, "w16": 22}),
+        TileShape(2, 2, {"w8": 17, "w16": 17}, {"w8": 16, "w16": 16}),
+        TileShape(1, 4, {"w8": 19, "w16": 20}, {"w8": 18, "w16": 18}),
+    )
+}
+
 
 def groups(depth: int) -> int:
     """Groups of a filter with `depth` weights."""
