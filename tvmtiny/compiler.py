@@ -29,8 +29,10 @@ from tvmtiny.schedule import (
     parse_goal,
     schedule_module,
 )
-from tvmtiny.schedule.implement import implement_plain
+from tvmtiny.schedule.implement import constants_bytes, implement_plain
+from tvmtiny.schedule.records import Records, shipped_records
 from tvmtiny.schedule.shrink import Choices, shrink
+from tvmtiny.schedule.tuned import tuned, with_records
 from tvmtiny.targets import Cpu, Target, resolve
 
 
@@ -44,6 +46,7 @@ def compile(
     io: Interface | str = Interface.ARENA,
     ram_budget: int | None = None,
     place: Mapping[str, str] | None = None,
+    records: Records | None = None,
 ) -> Artifact:
     """Generate C for `model`.
 
@@ -67,6 +70,11 @@ def compile(
     place
         Which of the board's memory regions holds the ``arena`` and the ``weights``, by those
         names; by default those for data and for code.
+    records
+        Tuned decisions, taken where a record of the same layer, CPU and goal beats the default
+        rule, see `tvmtiny.schedule.records`. They may use arena up to `ram_budget`, or else no
+        more than the default rules need, and flash as far as the goal weighs it, within
+        `flash_budget`. By default the records that come with tvmtiny; ``NO_RECORDS`` for none.
 
     Raises
     ------
@@ -95,6 +103,17 @@ def compile(
         goal,
         ram_budget,
     )
+    known = shipped_records() if records is None else records
+    if known:
+        built = with_records(
+            lambda choices: _build(model, optimized, target.cpu, interface, choices),
+            nodes,
+            built,
+            built.choices,
+            lambda node: list(tuned(node, target.cpu, model.oracle, goal, known)),
+            ram_budget,
+            lambda choices: flash_budget is None or constants_bytes(nodes, choices) <= flash_budget,
+        )
     artifact = emit(
         model, optimized, built.module, target, built.arrangement, built.kernels, placement
     )
@@ -158,7 +177,7 @@ def compile_layer(
     label = name or f"{model.name}_{node.operator.lower()}_{node.output.index}"
     layer = Model(label, b"", graph, model.oracle)
     module = node_to_relax(node, done)
-    built = _arranged(layer, module, graph, target.cpu, Interface.ARENA)
+    built = _arranged(layer, module, graph, target.cpu, Interface.ARENA, {node.index: done})
     return emit(
         layer,
         passes.Optimized(graph),
@@ -176,6 +195,7 @@ class _Built:
     kernels: Mapping[str, Kernel]
     nodes: Mapping[str, Node]
     arrangement: Arrangement
+    choices: Choices
 
     @property
     def arena_bytes(self) -> int:
@@ -214,11 +234,16 @@ def _build(
     module = to_relax(
         model.content, optimized.graph, model.oracle, lambda node: choices[node.index]
     )
-    return _arranged(model, module, optimized.graph, cpu, interface)
+    return _arranged(model, module, optimized.graph, cpu, interface, choices)
 
 
 def _arranged(
-    model: Model, module: IRModule, graph: Graph, cpu: Cpu, interface: Interface
+    model: Model,
+    module: IRModule,
+    graph: Graph,
+    cpu: Cpu,
+    interface: Interface,
+    choices: Choices,
 ) -> _Built:
     module = schedule_module(module, cpu)
     kernels = {
@@ -228,4 +253,4 @@ def _arranged(
     }
     nodes = {variable_name(node.output): node for node in graph.nodes}
     arrangement = arrange(read_program(module), kernels, nodes, interface)
-    return _Built(module, kernels, nodes, arrangement)
+    return _Built(module, kernels, nodes, arrangement, choices)

@@ -230,6 +230,7 @@ class _Emitter:
             tuple(dict.fromkeys(a.buffer for a in call.arguments if isinstance(a, Value))),
             call.output.buffer,
             self._kept.get(node.output.index),
+            kernel is not None and kernel.tuned,
         )
 
     def _describe(self, layer: LayerInfo) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tvm import IRModule, tirx
 
@@ -87,6 +87,13 @@ def implementer(
             chosen[index] = fast[index]
             left -= extra
     return lambda node: chosen[node.index]
+
+
+def constants_bytes(
+    nodes: Sequence[Node], implementations: Mapping[int, Implementation | None]
+) -> int:
+    """Bytes of constants of all nodes, with these implementations."""
+    return sum(_constants_bytes(node, implementations.get(node.index)) for node in nodes)
 
 
 def _constants_bytes(node: Node, implementation: Implementation | None) -> int:

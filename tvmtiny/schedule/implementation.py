@@ -19,6 +19,8 @@ SCHEDULE_ATTR = "tvmtiny.schedule"
 HEADERS_ATTR = "tvmtiny.headers"
 PREAMBLE_ATTR = "tvmtiny.preamble"
 OVERLAPS_ATTR = "tvmtiny.overlaps"
+#: Set where the decisions come from a tuned record.
+TUNED_ATTR = "tvmtiny.tuned"
 
 #: Named choices of a schedule.
 Decisions = Mapping[str, int | str]
@@ -98,5 +100,7 @@ class Implementation:
 
     @property
     def constants_bytes(self) -> int:
-        """Flash of the packed constants."""
-        return sum(a.nbytes for a in self.arguments if isinstance(a, np.ndarray))
+        """Flash of the constants."""
+        return sum(
+            a.nbytes for a in self.arguments if isinstance(a, np.ndarray) or a.data is not None
+        )

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ class Record:
         Of which layer, on which CPU.
     metric
         What `figure` counts for one execution: ``cycles`` or ``instructions``.
+    goal
+        Whose default rule `default_figure` is of; the record serves no other.
     decisions
         The candidate, as `tvmtiny.schedule.Space` gives it.
     status
@@ -69,6 +72,7 @@ class Record:
     metric: str
     decisions: Decisions
     status: Status
+    goal: Goal = Goal.BALANCED
     figure: float | None = None
     default_figure: float | None = None
     flash_bytes: int | None = None
@@ -85,6 +89,7 @@ class Record:
             "workload": self.workload.to_json(),
             "decisions": dict(self.decisions),
             "status": self.status.value,
+            "goal": self.goal.value,
             "provenance": dict(self.provenance),
         }
 
@@ -109,6 +114,7 @@ class Record:
             metric,
             decisions,
             Status(fields["status"]),
+            Goal(fields["goal"]),
             _number(fields.get("figure")),
             _number(fields.get("default_figure")),
             _number(fields.get("flash_bytes")),
@@ -122,15 +128,16 @@ class Record:
         """The record as one line of a file, without its end."""
         return json.dumps(self.to_json(), separators=(",", ":"))
 
-    def merit(self, goal: Goal) -> float:
-        """What the candidate is worth for `goal`; less is better, and the default rule has 1.
+    @property
+    def merit(self) -> float:
+        """What the candidate is worth for its goal; less is better, and the default rule has 1.
 
         The share of the default's figure that it takes, and the share of its flash, weighted as
         the default rules weigh them.
         """
         if self.status is not Status.OK or not self.figure or not self.default_figure:
             return float("inf")
-        weight = FLASH_WEIGHT[goal]
+        weight = FLASH_WEIGHT[self.goal]
         flash = 1.0
         if self.flash_bytes and self.default_flash_bytes:
             flash = self.flash_bytes / self.default_flash_bytes
@@ -169,16 +176,38 @@ class Records:
                 found = [
                     record
                     for record in self._by_key.get(workload, ())
-                    if record.cpu == name and record.metric == metric
+                    if (record.cpu, record.metric, record.goal) == (name, metric, goal)
+                    and record.status is Status.OK
                 ]
-                better = [r for r in found if r.merit(goal) < 1]
                 if found:
-                    return tuple(sorted(better, key=lambda record: record.merit(goal)))
+                    better = [record for record in found if record.merit < 1]
+                    return tuple(sorted(better, key=lambda record: record.merit))
         return ()
 
     def best(self, workload: Workload, cpu: str, goal: Goal) -> Record | None:
         """The first of `ranked`, or None."""
         return next(iter(self.ranked(workload, cpu, goal)), None)
+
+    def useful(self) -> Records:
+        """What is worth shipping, by layer, CPU, metric and goal; the best first.
+
+        Records that beat the default rule, without those that another one equals in merit and
+        workspace both.
+        """
+        groups: dict[tuple[object, ...], list[Record]] = {}
+        for record in self.records:
+            if record.merit < 1:
+                key = (record.workload, record.cpu, record.metric, record.goal)
+                groups.setdefault(key, []).append(record)
+        kept = []
+        for found in groups.values():
+            least: float = float("inf")
+            for record in sorted(found, key=lambda record: record.merit):
+                workspace = record.workspace_bytes or 0
+                if workspace < least:
+                    least = workspace
+                    kept.append(record)
+        return Records(tuple(kept))
 
     @property
     def _by_key(self) -> Mapping[Workload, tuple[Record, ...]]:
@@ -228,6 +257,7 @@ def load_records(path: str | os.PathLike[str]) -> Records:
     return Records(tuple(records), tuple(dropped))
 
 
+@cache
 def shipped_records() -> Records:
     """The records that come with tvmtiny: ``tvmtiny/schedules/<cpu>/*.jsonl``."""
     folder = Path(str(resources.files("tvmtiny"))) / "schedules"
