@@ -109,7 +109,6 @@ def compile(
             lambda choices: _build(model, optimized, target.cpu, interface, choices),
             nodes,
             built,
-            built.choices,
             lambda node: list(tuned(node, target.cpu, model.oracle, goal, known)),
             ram_budget,
             lambda choices: flash_budget is None or constants_bytes(nodes, choices) <= flash_budget,

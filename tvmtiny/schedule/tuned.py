@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops import Node, Oracle, find_operator
 from tvmtiny.schedule.implement import implement
 from tvmtiny.schedule.implementation import TUNED_ATTR, Goal, Implementation
 from tvmtiny.schedule.records import Records
@@ -28,7 +28,6 @@ def with_records(
     build: Callable[[Choices], AnyBuilt],
     nodes: Sequence[Node],
     default: AnyBuilt,
-    chosen: Choices,
     better: Callable[[Node], Sequence[Implementation]],
     ram_budget: int | None,
     fits: Callable[[Choices], bool],
@@ -39,8 +38,8 @@ def with_records(
     ----------
     build
         Plans the arena for given implementations.
-    default, chosen
-        What was built without records, and from what.
+    default
+        What was built without records.
     better
         Tuned implementations of a node, best first.
     ram_budget
@@ -49,25 +48,32 @@ def with_records(
         Whether the constants of all nodes are few enough.
     """
     limit = max(default.arena_bytes, ram_budget or 0)
-    options = {node.index: list(better(node)) for node in nodes}
-    current = dict(chosen)
-    for index, found in options.items():
-        while found and not fits({**current, index: found[0]}):
-            found.pop(0)
-        if found:
-            current[index] = found[0]
-    while any(options.values()):
-        built = build(current)
-        if built.arena_bytes <= limit:
-            return built
-        # A layer that uses the arena to its end takes its next best; if there is none, any other.
-        tight = {index: size for index, size in built.tight_nodes().items() if options.get(index)}
-        index = max(
-            tight or [i for i, found in options.items() if found], key=lambda i: tight.get(i, 0)
-        )
-        found = options[index]
-        found.pop(0)
-        while found and not fits({**current, index: found[0]}):
-            found.pop(0)
-        current[index] = found[0] if found else chosen[index]
-    return default
+    options = {node.index: found for node in nodes if (found := better(node))}
+
+    def attempt(accepted: AnyBuilt, changes: Mapping[int, Implementation]) -> AnyBuilt | None:
+        choices = {**accepted.choices, **changes}
+        if not fits(choices):
+            return None
+        built = build(choices)
+        return built if built.arena_bytes <= limit else None
+
+    def settle(accepted: AnyBuilt, group: Sequence[int]) -> AnyBuilt:
+        """Take as much as possible for a group of nodes: all at once, or by halves."""
+        if len(group) == 1:
+            tried = (attempt(accepted, {group[0]: option}) for option in options[group[0]])
+            return next((built for built in tried if built is not None), accepted)
+        together = attempt(accepted, {index: options[index][0] for index in group})
+        if together is not None:
+            return together
+        half = len(group) // 2
+        return settle(settle(accepted, group[:half]), group[half:])
+
+    # The largest layers come first, since memory that they take may be missing for others.
+    macs = {node.index: _macs(node) for node in nodes}
+    order = sorted(options, key=lambda index: -macs[index])
+    return settle(default, order) if order else default
+
+
+def _macs(node: Node) -> int:
+    operator = find_operator(node.operator)
+    return 0 if operator is None else operator.macs(node)
