@@ -13,6 +13,7 @@ from rich.text import Text
 from tvmtiny.checking import CheckResult
 from tvmtiny.codegen import Artifact
 from tvmtiny.project import OutputTensor, RunResult
+from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.inspection import Inspection
 from tvmtiny.targets import Board
 
@@ -29,6 +30,21 @@ def board_table(boards: Iterable[Board]) -> Table:
     for board in boards:
         memory = ", ".join(f"{r.name} {_size(r.length)}" for r in board.regions)
         table.add_row(board.name, board.cpu.name, board.platform, memory, board.description)
+    return table
+
+
+def doctor_table(findings: Iterable[Finding]) -> Table:
+    """What was found on the machine, and what to do about it."""
+    styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
+    table = _table("", "found", "", "for", "remedy")
+    for finding in findings:
+        table.add_row(
+            Text(finding.what),
+            Text(finding.status.value, style=styles[finding.status]),
+            Text(finding.detail),
+            finding.needed_for,
+            Text(finding.remedy),
+        )
     return table
 
 
