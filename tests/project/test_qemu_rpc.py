@@ -1,4 +1,4 @@
-"""Firmware that serves a host, in QEMU, driven by a plain peer at the other end of its serial line."""
+"""Firmware that serves a host, in QEMU, with a plain peer at the other end of its serial line."""
 
 from __future__ import annotations
 
