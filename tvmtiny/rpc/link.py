@@ -53,10 +53,13 @@ _LONGEST_FRAME = (1 << 16) + 1024
 _LONGEST_PACKET = 1 << 30
 _KEPT_FRAMES = 16
 
-# Seconds until a frame is repeated: first without a measurement, then within these bounds.
-_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.2, 0.03, 1.0
+# Seconds until a frame is repeated: without a measurement, and within which bounds.
+_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.2, 0.03, 0.5
+_WAIT_GROWTH = 1.5
 # Seconds between two polls: they double, since an answer may rightly take long.
 _FIRST_POLL, _LONGEST_POLL = 0.05, 2.0
+# On a line that loses frames shorter ones have better chances.
+_SHORTEST_PAYLOAD, _PAYLOAD_GROWTH = 64, 32
 # Seconds between two attempts to reset.
 _FIRST_RESET, _LONGEST_RESET = 0.1, 1.0
 _WRITE_SECONDS = 1.0
@@ -225,8 +228,9 @@ class Link:
         self._received = bytearray()
         self._encoded: deque[bytes] = deque()
         self._trace: deque[tuple[float, str, Frame | int]] = deque(maxlen=_KEPT_FRAMES)
-        self._round_trip = _FIRST_WAIT / 2
-        self._variation = _FIRST_WAIT / 8
+        self._payload_bytes = 1
+        self._round_trip: float | None = None
+        self._variation = 0.0
 
     @property
     def frames(self) -> tuple[str, ...]:
@@ -247,6 +251,7 @@ class Link:
             The line is gone.
         """
         self.abandon()
+        started = time.monotonic()
         interval = _FIRST_RESET
         while True:
             frame = self._next_frame(min(deadline.at, time.monotonic() + interval))
@@ -260,6 +265,9 @@ class Link:
                 if isinstance(hello, str):
                     raise LinkProtocolError(self._line.url, hello, deadline.seconds, self.frames)
                 self.hello = hello
+                self._payload_bytes = hello.largest_payload
+                if interval == _FIRST_RESET:
+                    self._measure(time.monotonic() - started)
                 return hello
 
     def abandon(self) -> None:
@@ -274,10 +282,11 @@ class Link:
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         """Send bytes; they have arrived when this returns."""
-        largest = self.hello.largest_payload if self.hello else 1
-        view = memoryview(data)
-        for start in range(0, len(view), largest):
-            self._send_data(bytes(view[start : start + largest]), deadline)
+        rest = memoryview(data)
+        while rest:
+            payload = bytes(rest[: self._payload_bytes])
+            self._send_data(payload, deadline)
+            rest = rest[len(payload) :]
 
     def receive_packet(self, deadline: Deadline) -> bytes:
         """Wait for a packet of TVM's protocol: its length in eight bytes, and so many bytes.
@@ -328,7 +337,7 @@ class Link:
         wait = self._repeat_after(len(payload))
         started = time.monotonic()
         self._write(DATA, payload)
-        repeated = False
+        repeated = 0
         following = (self._sequence + 1) % 256
         while self._acknowledged != following:
             frame = self._next_frame(min(deadline.at, started + wait))
@@ -337,24 +346,34 @@ class Link:
                 continue
             if time.monotonic() >= deadline.at:
                 self._time_out("it does not acknowledge what was sent", deadline)
-            repeated = True
-            self.statistics.frames_repeated += 1
-            wait = min(2 * wait, _LONGEST_WAIT)
+            repeated += 1
+            wait = min(_WAIT_GROWTH * wait, _LONGEST_WAIT + len(payload) * self._line.byte_seconds)
             started = time.monotonic()
             self._write(DATA, payload, repeat=True)
-        if not repeated:
-            # An acknowledgement of a repeated frame may belong to either of them.
-            self._measure(time.monotonic() - started - len(payload) * self._line.byte_seconds)
+        self.statistics.frames_repeated += repeated
         self._sequence = following
         self.statistics.stream_sent += len(payload)
+        if repeated == 0:
+            # An acknowledgement of a repeated frame may belong to either of them.
+            self._measure(time.monotonic() - started - len(payload) * self._line.byte_seconds)
+        largest = self.hello.largest_payload if self.hello else 1
+        if repeated > 1:
+            shorter = max(_SHORTEST_PAYLOAD, self._payload_bytes // 2)
+            self._payload_bytes = min(shorter, largest)
+        elif repeated == 0:
+            self._payload_bytes = min(self._payload_bytes + _PAYLOAD_GROWTH, largest)
 
     def _repeat_after(self, length: int) -> float:
         """Seconds after which a frame is lost, as in RFC 6298, and the time on the wire."""
-        wait = self._round_trip + 4 * self._variation
-        return min(max(wait, _SHORTEST_WAIT), _LONGEST_WAIT) + length * self._line.byte_seconds
+        wait = _FIRST_WAIT
+        if self._round_trip is not None:
+            wait = min(max(self._round_trip + 4 * self._variation, _SHORTEST_WAIT), _LONGEST_WAIT)
+        return wait + length * self._line.byte_seconds
 
     def _measure(self, seconds: float) -> None:
         seconds = max(0.0, seconds)
+        if self._round_trip is None:
+            self._round_trip, self._variation = seconds, seconds / 2
         self._variation += (abs(self._round_trip - seconds) - self._variation) / 4
         self._round_trip += (seconds - self._round_trip) / 8
 
@@ -378,12 +397,15 @@ class Link:
         return new
 
     def _next_frame(self, until: float) -> Frame | None:
-        """Wait for a frame of this session."""
+        """Wait for a frame of this session, not for long once a broken one has come."""
         while True:
             while self._encoded:
-                frame = self._decode(self._encoded.popleft())
+                encoded = self._encoded.popleft()
+                frame = self._decode(encoded)
                 if frame is not None:
                     return frame
+                if encoded:
+                    until = min(until, time.monotonic() + _SHORTEST_WAIT)
             try:
                 data = self._line.read(max(0.0, until - time.monotonic()))
             except DisconnectedError as error:

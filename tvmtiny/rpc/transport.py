@@ -136,10 +136,11 @@ class _DescriptorLine:
         self._descriptor = descriptor
         self._watched = watched
         self.byte_seconds = 10 / baudrate if os.isatty(descriptor) else 0.0
+        self._socket: socket.socket | None = None
         if not os.isatty(descriptor):
             # Frames are small and wait for answers: they must not wait for more to send.
-            with socket.socket(fileno=os.dup(descriptor)) as end:
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = socket.socket(fileno=os.dup(descriptor))
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _wait(self, events: int, seconds: float) -> bool:
         poll = select.poll()
@@ -162,6 +163,10 @@ class _DescriptorLine:
             raise DisconnectedError(error.strerror) from error
         if not data:
             raise DisconnectedError("end of the stream")
+        if self._socket is not None:
+            # A server that lacks TCP_NODELAY keeps the next frame until this is acknowledged; the
+            # system forgets the option.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return data
 
     def write(self, data: bytes, seconds: float) -> bool:
@@ -179,6 +184,8 @@ class _DescriptorLine:
         return True
 
     def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
         self._port.close()
 
 
