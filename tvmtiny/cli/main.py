@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from tvmtiny.cli import bench, boards, compile, inspect, memory, profile, run
+from tvmtiny.cli import bench, boards, compile, devices, inspect, memory, profile, run, serve
 from tvmtiny.cli.console import errors_console, separate_places
 from tvmtiny.errors import TvmtinyError
 
@@ -56,7 +56,7 @@ def _options(
     pass
 
 
-for _command in (inspect, memory, compile, run, profile, bench, boards):
+for _command in (inspect, memory, compile, run, profile, bench, boards, devices, serve):
     _command.add_to(app)
 
 

@@ -128,11 +128,12 @@ class RunResult:
     arena_bytes
         Static memory of the model: inputs, outputs, tensors and scratch.
     static_ram_bytes
-        All variables of the generated code and the library functions it uses.
+        All variables of the generated code and the library functions it uses; None where the
+        firmware was not built here.
     stack_bytes
         Deepest stack of that inference below its caller's, in bytes.
     flash
-        Flash of the generated code.
+        Flash of the generated code; None where the firmware was not built here.
     outputs
         One entry an output of the model.
     layers
@@ -144,9 +145,9 @@ class RunResult:
     cpu: str
     instructions: int
     arena_bytes: int
-    static_ram_bytes: int
+    static_ram_bytes: int | None
     stack_bytes: int
-    flash: FlashSizes
+    flash: FlashSizes | None
     outputs: tuple[OutputTensor, ...]
     layers: tuple[npt.NDArray[np.generic], ...]
 
