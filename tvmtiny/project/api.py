@@ -46,12 +46,15 @@ class Project:
         The board it is for.
     sources
         C files to compile, relative to the directory.
+    firmware
+        What is built around the model: ``harness`` runs it once, ``rpc`` serves a host.
     """
 
     directory: Path
     artifact: Artifact
     board: Board
     sources: tuple[str, ...]
+    firmware: str = "harness"
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,9 @@ class Transport(Protocol):
 class Platform(Protocol):
     """How the boards of one kind are built for and run."""
 
-    def generate(self, artifact: Artifact, board: Board, directory: Path) -> Project:
+    def generate(
+        self, artifact: Artifact, board: Board, directory: Path, firmware: str = "harness"
+    ) -> Project:
         """Write a project.
 
         Parameters
@@ -183,9 +188,13 @@ class Platform(Protocol):
             A board of this platform.
         directory
             Where to; created when it does not exist.
+        firmware
+            ``harness`` for :meth:`run`; ``rpc`` for a host that is connected.
 
         Raises
         ------
+        InputError
+            The platform has no such firmware.
         CapacityError
             The model cannot fit the board; nothing was written.
         OutputPathError

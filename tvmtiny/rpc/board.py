@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tvmtiny.errors import BuildError, ModelMismatchError
 from tvmtiny.project import Firmware, Transport, platform_for
-from tvmtiny.project.rpc_firmware import identity
+from tvmtiny.project.qemu_sources import model_identity
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.link import Deadline, Hello, Link
 from tvmtiny.rpc.transport import DEFAULT_BAUDRATE, open_line
@@ -87,7 +87,7 @@ def check_identity(artifact: Artifact, url: str, found: str, model: str) -> None
     ModelMismatchError
         It is something else.
     """
-    expected = identity(artifact).hex()
+    expected = model_identity(artifact).hex()
     if found != expected:
         raise ModelMismatchError(
             url, f"{artifact.name} as compiled here ({expected})", f"{model} ({found})"
