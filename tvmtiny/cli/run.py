@@ -82,7 +82,7 @@ def run(
         from tvmtiny.rpc.board import is_url, target_of
 
         over_link = _over_link(via, is_url(board))
-        target = target_of(board, baudrate)
+        target = target_of(board, baudrate, timeout)
         tell(f"reading {model}")
         loaded = tvmtiny.load(model_path(model), oracle=oracle)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)

@@ -64,7 +64,7 @@ def serve(
         from tvmtiny.rpc.board import target_of
         from tvmtiny.rpc.serve import LOOPBACK, BoardServer
 
-        target = target_of(board, baudrate)
+        target = target_of(board, baudrate, timeout)
         tell(f"compiling for {target.name}")
         loaded = tvmtiny.load(model_path(model), oracle=oracle)
         artifact = tvmtiny.compile(loaded, target, optimize=optimize)

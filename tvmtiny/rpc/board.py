@@ -55,8 +55,15 @@ def identify(url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNEC
         line.close()
 
 
-def target_of(board_or_url: str, baudrate: int = DEFAULT_BAUDRATE) -> Target:
+def target_of(
+    board_or_url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNECT_TIMEOUT
+) -> Target:
     """Give what to compile for: a board by its name, or the one that answers at a port.
+
+    Parameters
+    ----------
+    baudrate, timeout
+        See :func:`identify`, which allows no more time than a board ever needs.
 
     Raises
     ------
@@ -65,7 +72,9 @@ def target_of(board_or_url: str, baudrate: int = DEFAULT_BAUDRATE) -> Target:
     PortError, LinkError
         See :func:`identify`.
     """
-    name = identify(board_or_url, baudrate).board if is_url(board_or_url) else board_or_url
+    name = board_or_url
+    if is_url(name):
+        name = identify(board_or_url, baudrate, min(timeout, CONNECT_TIMEOUT)).board
     board = find_board(name)
     return Target(board.cpu, board)
 
