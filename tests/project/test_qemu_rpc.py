@@ -1,4 +1,4 @@
-"""Firmware that serves a host, in QEMU, driven by a plain peer at the other end of its serial line."""
+"""Firmware that serves a host, in QEMU, with a plain peer at the other end of its serial line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tvmtiny.targets import boards, find_board
 
 BOARDS = tuple(boards())
 MakeArtifact = Callable[..., Any]
-_TIMEOUT = 60.0
+_TIMEOUT = 20.0
 ENDLESS = 'for (i = from[0] != 0;;) { __asm__ volatile(""); }'
 
 needs_compiler = pytest.mark.skipif(

@@ -7,16 +7,13 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
-    DeadChannelsOption,
-    FlashBudgetOption,
     JsonOption,
-    OptimizeOption,
-    OracleOption,
     console,
     model_path,
     print_json,
     progress,
 )
+from tvmtiny.cli.options import Settings, compiles
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
+@compiles()
 def bench(
     models: Annotated[
         list[str],
@@ -51,11 +49,9 @@ def bench(
         typer.Option("--compare", help="What an earlier bench --json printed.", metavar="FILE"),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
-    oracle: OracleOption = "litert",
-    optimize: OptimizeOption = "balanced",
-    flash_budget: FlashBudgetOption = None,
-    dead_channels: DeadChannelsOption = True,
     json: JsonOption = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Run all models on all boards, and compare with other engines.
 
@@ -74,12 +70,8 @@ def bench(
             check=check,
             estimate=estimate,
             timeout=timeout,
-            oracle=oracle,
-            compile={
-                "optimize": optimize,
-                "flash_budget": flash_budget,
-                "dead_channels": dead_channels,
-            },
+            oracle=settings.load["oracle"],
+            compile=settings.compile,
         )
         results = run_bench([model_path(model) for model in models], found, options, tell)
     if json:

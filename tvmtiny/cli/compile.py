@@ -8,22 +8,15 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
-    DeadChannelsOption,
-    FlashBudgetOption,
-    IoOption,
     JsonOption,
     ModelArgument,
     NameOption,
-    OptimizeOption,
-    OracleOption,
-    PlaceOption,
-    RamBudgetOption,
     console,
     model_path,
-    parse_place,
     print_json,
     progress,
 )
+from tvmtiny.cli.options import Settings, compiles
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,19 +24,15 @@ def add_to(app: typer.Typer) -> None:
     app.command("compile")(compile_command)
 
 
+@compiles()
 def compile_command(
     model: ModelArgument,
     target: Annotated[str, typer.Option("--target", "-t", help="A CPU or a board.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C files.")],
     name: NameOption = None,
-    oracle: OracleOption = "litert",
-    optimize: OptimizeOption = "balanced",
-    flash_budget: FlashBudgetOption = None,
-    dead_channels: DeadChannelsOption = True,
-    io: IoOption = "arena",
-    ram_budget: RamBudgetOption = None,
-    place: PlaceOption = None,
     json: JsonOption = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Generate C for a model, with a Model Library Format archive beside it.
 
@@ -58,17 +47,12 @@ def compile_command(
         # An unknown target or oracle is said before the model is read.
         resolved = tvmtiny.resolve(target)
         tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), name=name, oracle=oracle)
+        loaded = tvmtiny.load(model_path(model), name=name, **settings.load)
         tell(f"compiling for {resolved.name}")
         artifact = tvmtiny.compile(
             loaded,
             resolved,
-            optimize=optimize,
-            flash_budget=flash_budget,
-            dead_channels=dead_channels,
-            io=io,
-            ram_budget=ram_budget,
-            place=parse_place(place),
+            **settings.compile,
         )
         if resolved.board is not None:
             # Start-up code, stack and application come on top; what they take is not known here.

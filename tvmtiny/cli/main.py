@@ -7,11 +7,25 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 
-from tvmtiny.cli import bench, boards, compile, devices, inspect, memory, profile, run, serve
+from tvmtiny.cli import (
+    bench,
+    boards,
+    compile,
+    devices,
+    doctor,
+    inspect,
+    memory,
+    profile,
+    report,
+    run,
+    serve,
+)
+from tvmtiny.cli.config import FILE_NAME, known_options, read_config
 from tvmtiny.cli.console import errors_console, separate_places
 from tvmtiny.errors import TvmtinyError
 
@@ -44,6 +58,12 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    config: str = typer.Option(
+        FILE_NAME,
+        "--config",
+        help="Values for options that are not given; comes first on the line.",
+        metavar="FILE",
+    ),
     # Eager, or the missing command would be complained about first.
     version: bool = typer.Option(
         False,
@@ -56,7 +76,20 @@ def _options(
     pass
 
 
-for _command in (inspect, memory, compile, run, profile, bench, boards, devices, serve):
+_COMMANDS = (
+    inspect,
+    memory,
+    compile,
+    run,
+    profile,
+    report,
+    bench,
+    boards,
+    devices,
+    serve,
+    doctor,
+)
+for _command in _COMMANDS:
     _command.add_to(app)
 
 
@@ -89,9 +122,12 @@ def _unwind_when_terminated() -> Iterator[None]:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
+        words, defaults = _configure(words)
         # The option is accepted anywhere on the line.
         code = app(
-            separate_places([word for word in words if word != "--debug"]), standalone_mode=False
+            separate_places([word for word in words if word != "--debug"]),
+            standalone_mode=False,
+            default_map=defaults,
         )
         # typer turns an interrupt into this code, without a word.
         if code == EXIT_INTERRUPTED:
@@ -124,6 +160,17 @@ def _run(words: list[str], debug: bool) -> int:
             "this is a defect of tvmtiny, --debug shows where",
             EXIT_INTERNAL,
         )
+
+
+def _configure(words: list[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Take ``--config FILE`` from the front of the line; what the file says by command."""
+    if words[:1] == ["--config"] and len(words) > 1:
+        path, words = Path(words[1]), words[2:]
+    else:
+        path = Path(FILE_NAME)
+        if not path.is_file():
+            return words, {}
+    return words, read_config(path, known_options(typer.main.get_command(app)))
 
 
 def _usage(error: typer.TyperException) -> str:

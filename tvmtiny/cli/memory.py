@@ -8,21 +8,14 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
-    DeadChannelsOption,
-    FlashBudgetOption,
-    IoOption,
     JsonOption,
     ModelArgument,
-    OptimizeOption,
-    OracleOption,
-    PlaceOption,
-    RamBudgetOption,
     console,
     model_path,
-    parse_place,
     print_json,
     progress,
 )
+from tvmtiny.cli.options import Settings, compiles
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("memory")(memory)
 
 
+@compiles()
 def memory(
     model: ModelArgument,
     board: Annotated[
@@ -39,14 +33,9 @@ def memory(
         Path | None,
         typer.Option("--svg", help="Draw the arena over time into this file.", metavar="FILE"),
     ] = None,
-    oracle: OracleOption = "litert",
-    optimize: OptimizeOption = "balanced",
-    flash_budget: FlashBudgetOption = None,
-    dead_channels: DeadChannelsOption = True,
-    io: IoOption = "arena",
-    ram_budget: RamBudgetOption = None,
-    place: PlaceOption = None,
     json: JsonOption = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Show the arena over time, what bounds it, and which boards it fits; nothing is built.
 
@@ -63,17 +52,12 @@ def memory(
 
         found_board = find_board(board)
         tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), oracle=oracle)
+        loaded = tvmtiny.load(model_path(model), **settings.load)
         tell("planning memory on every board")
         report = memory_report(
             loaded,
             found_board,
-            optimize=optimize,
-            flash_budget=flash_budget,
-            dead_channels=dead_channels,
-            io=io,
-            ram_budget=ram_budget,
-            place=parse_place(place),
+            **settings.compile,
         )
         if svg is not None:
             write_text(svg, memory_svg(report))

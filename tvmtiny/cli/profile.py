@@ -7,21 +7,14 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
-    DeadChannelsOption,
-    FlashBudgetOption,
-    IoOption,
     JsonOption,
     ModelArgument,
-    OptimizeOption,
-    OracleOption,
-    PlaceOption,
-    RamBudgetOption,
     console,
     model_path,
-    parse_place,
     print_json,
     progress,
 )
+from tvmtiny.cli.options import Settings, compiles
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("profile")(profile)
 
 
+@compiles()
 def profile(
     model: ModelArgument,
     board: Annotated[
@@ -41,14 +35,9 @@ def profile(
         ),
     ] = "ramp",
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
-    oracle: OracleOption = "litert",
-    optimize: OptimizeOption = "balanced",
-    flash_budget: FlashBudgetOption = None,
-    dead_channels: DeadChannelsOption = True,
-    io: IoOption = "arena",
-    ram_budget: RamBudgetOption = None,
-    place: PlaceOption = None,
     json: JsonOption = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Count instructions and estimate cycles of each layer.
 
@@ -65,18 +54,13 @@ def profile(
 
         target = Target(find_board(board).cpu, find_board(board))
         tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), oracle=oracle)
+        loaded = tvmtiny.load(model_path(model), **settings.load)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
         tell(f"compiling for {board}")
         artifact = tvmtiny.compile(
             loaded,
             target,
-            optimize=optimize,
-            flash_budget=flash_budget,
-            dead_channels=dead_channels,
-            io=io,
-            ram_budget=ram_budget,
-            place=parse_place(place),
+            **settings.compile,
         )
         found = profile_artifact(artifact, *inputs, timeout=timeout, progress=tell)
     if json:

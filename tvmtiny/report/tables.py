@@ -14,6 +14,7 @@ from rich.text import Text
 from tvmtiny.checking import CheckResult
 from tvmtiny.codegen import Artifact
 from tvmtiny.project import OutputTensor, RunResult
+from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.inspection import Inspection
 from tvmtiny.targets import Board
 
@@ -48,6 +49,21 @@ def device_tables(devices: Devices) -> Iterator[RenderableType]:
     yield ports if devices.ports else "no serial ports"
     yield ""
     yield emulated if devices.emulated else "no boards in QEMU"
+
+
+def doctor_table(findings: Iterable[Finding]) -> Table:
+    """What was found on the machine, and what to do about it."""
+    styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
+    table = _table("", "found", "", "for", "remedy")
+    for finding in findings:
+        table.add_row(
+            Text(finding.what),
+            Text(finding.status.value, style=styles[finding.status]),
+            Text(finding.detail),
+            finding.needed_for,
+            Text(finding.remedy),
+        )
+    return table
 
 
 def inspection_tables(found: Inspection) -> Iterator[RenderableType]:

@@ -1,0 +1,5 @@
+"""``python -m tvmtiny``: the command line."""
+
+from tvmtiny.cli.main import main
+
+main()

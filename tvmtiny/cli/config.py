@@ -1,0 +1,131 @@
+"""``tvmtiny.toml``: what a project's commands use where the command line says nothing.
+
+A table is named after a command and has the command's options, with underscores; what ``[compile]``
+says of how models are compiled holds for every command that compiles::
+
+    [compile]
+    optimize = "speed"
+    flash_budget = 65536
+
+    [run]
+    board = "mps2-an386"
+    check = true
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from tvmtiny.errors import InputError
+from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: Looked for in the directory where the command is run.
+FILE_NAME = "tvmtiny.toml"
+
+#: The section for all commands that compile.
+_SHARED = "compile"
+
+
+def read_config(
+    path: Path, commands: Mapping[str, Mapping[str, type]]
+) -> dict[str, dict[str, Any]]:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    commands
+        Options by command: names with underscores, and the kind of value that each takes.
+
+    Returns
+    -------
+    dict
+        Values by command and option.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is no TOML, or has a section, key or value that is not known.
+    """
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no valid TOML: {error}") from error
+    values: dict[str, dict[str, Any]] = {}
+    for section, entries in found.items():
+        if section not in commands or not isinstance(entries, dict):
+            raise InputError(
+                f"{path}: there is no command {section!r}{_nearest(section, commands)}; "
+                "sections are named after commands"
+            )
+        for key, value in entries.items():
+            _check(path, section, key, value, commands[section])
+        values[section] = dict(entries)
+    shared = {option.name for option in (*LOAD_OPTIONS, *COMPILE_OPTIONS)}
+    for command, options in commands.items():
+        inherited = {
+            key: [value] if options[key] is list and not isinstance(value, list) else value
+            for key, value in values.get(_SHARED, {}).items()
+            if key in shared and key in options
+        }
+        if inherited:
+            values[command] = {**inherited, **values.get(command, {})}
+    return values
+
+
+def known_options(group: Any) -> dict[str, dict[str, type]]:
+    """The options of every command of `group`, as `read_config` wants them.
+
+    Parameters
+    ----------
+    group
+        Typer's command with sub-commands.
+    """
+    found: dict[str, dict[str, type]] = {}
+    for name, command in group.commands.items():
+        parameters = [p for p in getattr(command, "params", ()) if p.param_type_name == "option"]
+        found[name] = {p.name: _kind(p.type_descriptor.annotation) for p in parameters}
+    return found
+
+
+def _kind(annotation: Any) -> type:
+    """The type of TOML value that an option takes."""
+    members = [member for member in get_args(annotation) if member is not NoneType]
+    if get_origin(annotation) is list:
+        return list
+    if members:
+        return _kind(members[0])
+    return annotation if annotation in (bool, int, float) else str
+
+
+def _check(path: Path, section: str, key: str, value: Any, options: Mapping[str, type]) -> None:
+    if key not in options:
+        raise InputError(
+            f"{path}: {section} has no option {key!r}{_nearest(key, options)}; "
+            f"tvmtiny {section} --help lists them"
+        )
+    wanted = options[key]
+    if wanted is float and isinstance(value, int):
+        wanted = int
+    # A boolean is an int to Python, but not to people.
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        raise InputError(
+            f"{path}: {key} of {section} is {value!r}; give a value of type {wanted.__name__}"
+        )
+
+
+def _nearest(word: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,110 @@
+"""The option table of `tvmtiny.options` as command line options, shared by all that compile."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS, CompileOption
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for, as keyword arguments.
+
+    Attributes
+    ----------
+    load
+        For `tvmtiny.load`.
+    compile
+        For `tvmtiny.compile`.
+    """
+
+    load: Mapping[str, Any]
+    compile: Mapping[str, Any]
+
+    def changed(self) -> dict[str, Any]:
+        """The entries of `compile` that are not at their defaults."""
+        defaults = {option.name: option.default for option in COMPILE_OPTIONS}
+        return {key: value for key, value in self.compile.items() if value != defaults[key]}
+
+
+def compiles(
+    leave_out: Collection[str] = (),
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator for a command with a parameter `settings`: it becomes the options of the table.
+
+    Parameters
+    ----------
+    leave_out
+        Names of options that the command has another way for.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        options = [o for o in (*LOAD_OPTIONS, *COMPILE_OPTIONS) if o.name not in leave_out]
+
+        @wraps(command)
+        def run(*arguments: Any, **given: Any) -> None:
+            values = {option.name: given.pop(option.name) for option in options}
+            if "place" in values:
+                values["place"] = parse_place(values["place"]) or None
+            load = {o.name: values.pop(o.name) for o in LOAD_OPTIONS if o.name in values}
+            command(*arguments, settings=Settings(load, values), **given)
+
+        hints = get_type_hints(command, include_extras=True)
+        parameters = []
+        for parameter in inspect.signature(command).parameters.values():
+            if parameter.name == "settings":
+                parameters += [_parameter(option) for option in options]
+            else:
+                parameters.append(parameter.replace(annotation=hints[parameter.name]))
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        # Typer would follow it to the command's own annotations.
+        del run.__wrapped__  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _parameter(option: CompileOption) -> inspect.Parameter:
+    if option.type is bool:
+        declared = typer.Option(*option.switches, help=option.help)
+    elif option.type is int:
+        declared = typer.Option(*option.switches, help=option.help, metavar=option.metavar, min=0)
+    else:
+        declared = typer.Option(*option.switches, help=option.help, metavar=option.metavar)
+    kind: Any = list[str] if option.type is Mapping else option.type
+    annotation: Any = Annotated[kind if option.default is not None else kind | None, declared]
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=option.default,
+        annotation=annotation,
+    )
+
+
+def parse_place(words: list[str] | None) -> dict[str, str]:
+    """What ``--place`` asks for, by what is to be placed.
+
+    Raises
+    ------
+    InputError
+        If a word is not ``WHAT=REGION``, or places the same thing again.
+    """
+    from tvmtiny.errors import InputError
+
+    place: dict[str, str] = {}
+    for word in words or ():
+        what, equals, region = word.partition("=")
+        if not equals or not region or what in place:
+            raise InputError(
+                f"--place {word!r} is not understood; give arena=REGION, weights=REGION or both"
+            )
+        place[what] = region
+    return place

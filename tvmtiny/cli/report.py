@@ -1,0 +1,73 @@
+"""``tvmtiny report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import JsonOption, ModelArgument, model_path, print_json, progress
+from tvmtiny.cli.options import Settings, compiles
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("report")(report)
+
+
+@compiles(leave_out=("optimize", "place"))
+def report(
+    model: ModelArgument,
+    board: Annotated[
+        list[str], typer.Option("--board", "-b", help="A board; give two to compare them.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page to write.", metavar="FILE.html")
+    ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            "--input", "-i", help="ramp, zeros, random:SEED, FILE.npy or FILE.npz", metavar="DATA"
+        ),
+    ] = "ramp",
+    timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
+    optimize: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--optimize",
+            help="speed, balanced or size; give two to compare them on one board.",
+            metavar="GOAL",
+        ),
+    ] = None,
+    json: JsonOption = False,
+    *,
+    settings: Settings,
+) -> None:
+    """Write one HTML page about a model: time, memory, schedules, graph; two columns to compare.
+
+    Example: tvmtiny report model.tflite --board mps2-an386 --board mps2-an385 -o report.html
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM")
+        import tvmtiny
+        from tvmtiny.project.files import make_directory, write_text
+        from tvmtiny.report.model_report import model_report, model_report_summary, variants
+        from tvmtiny.report.page import report_page
+        from tvmtiny.targets import find_board
+
+        wanted = variants(
+            [find_board(name) for name in board], optimize or ["balanced"], settings.changed()
+        )
+        tell(f"reading {model}")
+        loaded = tvmtiny.load(model_path(model), **settings.load)
+        inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
+        path = output or Path(f"{loaded.name}.html")
+        # Before minutes of work, not after.
+        make_directory(path.parent)
+        found = model_report(loaded, wanted, inputs, timeout=timeout, progress=tell)
+        write_text(path, report_page(found))
+    if json:
+        print_json({**model_report_summary(found), "page": str(path)})
+    else:
+        typer.echo(f"{path}")

@@ -1,0 +1,238 @@
+"""What of this machine tvmtiny needs, whether it is there, and how to get what is not."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from tvmtiny.errors import BuildError, ToolMissingError
+from tvmtiny.project.toolchain import find_tool, run_tool
+from tvmtiny.targets import boards
+
+__all__ = ["Finding", "Status", "diagnose"]
+
+#: Host seconds after which a program that only states its version counts as broken.
+_TIMEOUT = 20.0
+
+#: The oldest Zephyr that the application is written for.
+_OLDEST_ZEPHYR = (3, 3)
+
+
+class Status(str, Enum):
+    """How bad a finding is: ``MISSING`` stops a part of tvmtiny, ``NOTE`` does not."""
+
+    OK = "ok"
+    NOTE = "note"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    what
+        Its name.
+    status
+        Whether it will do.
+    detail
+        Version, place, or what is wrong.
+    needed_for
+        What does not work without it.
+    remedy
+        What to do; empty where nothing is to be done.
+    """
+
+    what: str
+    status: Status
+    detail: str
+    needed_for: str
+    remedy: str = ""
+
+
+def diagnose(environment: Mapping[str, str]) -> tuple[Finding, ...]:
+    """Look at the machine.
+
+    Parameters
+    ----------
+    environment
+        Variables of the caller's environment; ``ZEPHYR_BASE`` names a Zephyr tree.
+    """
+    return (
+        _python(),
+        *_packages(),
+        _compiler(),
+        _emulator(),
+        *_zephyr(environment),
+        *_serial_ports(),
+        _temporary_space(),
+    )
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Finding("Python", Status.OK, f"{found}, {sys.executable}", "everything")
+
+
+def _packages() -> Iterator[Finding]:
+    """The packages that tvmtiny itself asks for, in the versions that it asks for."""
+    for text in requires("tvmtiny") or ():
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        wanted = f"{requirement.name}{requirement.specifier}"
+        remedy = f'pip install "{wanted}"'
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            yield Finding(requirement.name, Status.MISSING, "not installed", "tvmtiny", remedy)
+            continue
+        if requirement.specifier.contains(found, prereleases=True):
+            yield Finding(requirement.name, Status.OK, found, "tvmtiny")
+        else:
+            detail = f"{found}, but {wanted} is needed"
+            yield Finding(requirement.name, Status.MISSING, detail, "tvmtiny", remedy)
+
+
+def _compiler() -> Finding:
+    what, purpose = "arm-none-eabi-gcc", "building firmware"
+    try:
+        compiler = find_tool(what)
+        detail = _first_line([compiler, "--version"])
+        with tempfile.TemporaryDirectory(prefix="tvmtiny-doctor-") as name:
+            directory = Path(name)
+            (directory / "try.c").write_text("#include <stdint.h>\nint main(void) { return 0; }\n")
+            command = (compiler, "-mcpu=cortex-m4", "-mthumb", "-specs=nano.specs")
+            run_tool(
+                (*command, "-specs=nosys.specs", "try.c", "-o", "try.elf"),
+                directory,
+                directory / "try.log",
+            )
+    except ToolMissingError as error:
+        return Finding(what, Status.MISSING, error.why, purpose, _install(error.package))
+    except BuildError as error:
+        remedy = _install("gcc-arm-none-eabi libnewlib-arm-none-eabi")
+        return Finding(what, Status.MISSING, error.first_error_line, purpose, remedy)
+    return Finding(what, Status.OK, f"{detail}, with newlib-nano", purpose)
+
+
+def _emulator() -> Finding:
+    what, purpose = "qemu-system-arm", "running without a board"
+    try:
+        emulator = find_tool(what)
+    except ToolMissingError as error:
+        return Finding(what, Status.MISSING, "not installed", purpose, _install(error.package))
+    detail = _first_line([emulator, "--version"])
+    known = set(re.findall(r"^(\S+)", _output([emulator, "-machine", "help"]), re.MULTILINE))
+    wanted = {str(b.options["machine"]) for b in boards().values() if b.platform == "qemu"}
+    if wanted - known:
+        lacking = f"{detail}, without the machines {', '.join(sorted(wanted - known))}"
+        return Finding(what, Status.NOTE, lacking, purpose, "install QEMU 7.2 or newer")
+    return Finding(what, Status.OK, detail, purpose)
+
+
+def _zephyr(environment: Mapping[str, str]) -> Iterator[Finding]:
+    purpose = "Zephyr applications"
+    base = environment.get("ZEPHYR_BASE")
+    if not base:
+        remedy = "set ZEPHYR_BASE to a Zephyr tree, as Zephyr's zephyr-env.sh does"
+        yield Finding("Zephyr", Status.NOTE, "ZEPHYR_BASE is not set", purpose, remedy)
+        return
+    yield _zephyr_tree(Path(base), purpose)
+    for tool, package in (("west", "pip install west"), ("cmake", ""), ("ninja", "")):
+        yield _tool(tool, purpose, package or _install({"ninja": "ninja-build"}.get(tool, tool)))
+
+
+def _zephyr_tree(base: Path, purpose: str) -> Finding:
+    try:
+        text = (base / "VERSION").read_text(encoding="utf-8")
+        numbers = dict(re.findall(r"^(\w+)\s*=\s*(\d+)\s*$", text, re.MULTILINE))
+        found = int(numbers["VERSION_MAJOR"]), int(numbers["VERSION_MINOR"])
+    except (OSError, KeyError):
+        detail = f"ZEPHYR_BASE is {base}, which holds no Zephyr"
+        return Finding("Zephyr", Status.MISSING, detail, purpose, "point ZEPHYR_BASE at a tree")
+    detail = f"{found[0]}.{found[1]} in {base}"
+    if found < _OLDEST_ZEPHYR:
+        oldest = ".".join(map(str, _OLDEST_ZEPHYR))
+        return Finding("Zephyr", Status.MISSING, detail, purpose, f"use Zephyr {oldest} or newer")
+    return Finding("Zephyr", Status.OK, detail, purpose)
+
+
+def _tool(name: str, purpose: str, remedy: str) -> Finding:
+    output = _output([name, "--version"])
+    if not output:
+        return Finding(name, Status.MISSING, "not installed", purpose, remedy)
+    return Finding(name, Status.OK, output.splitlines()[0].strip(), purpose)
+
+
+def _serial_ports() -> Iterator[Finding]:
+    from serial.tools import list_ports
+
+    purpose = "attached boards"
+    ports = sorted(list_ports.comports(), key=lambda port: str(port.device))
+    if not ports:
+        yield Finding("serial ports", Status.NOTE, "none", purpose)
+    for port in ports:
+        what = f"serial port {port.device}"
+        if os.access(port.device, os.R_OK | os.W_OK):
+            yield Finding(what, Status.OK, str(port.description), purpose)
+        else:
+            remedy = "sudo usermod -a -G dialout $USER, then log in again"
+            yield Finding(what, Status.MISSING, "no permission", purpose, remedy)
+
+
+#: What a project with the largest models, its objects and its log take, with a margin.
+_SPACE_BYTES = 64 << 20
+
+
+def _temporary_space() -> Finding:
+    what, purpose = "temporary files", "building firmware"
+    folder = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            state = os.statvfs(folder)
+    except OSError as error:
+        remedy = "make the folder writable, or set TMPDIR to one that is"
+        return Finding(what, Status.MISSING, f"{folder}: {error.strerror}", purpose, remedy)
+    free = state.f_bavail * state.f_frsize
+    detail = f"{folder}, {free >> 20:,} MB free"
+    if free < _SPACE_BYTES:
+        return Finding(what, Status.MISSING, detail, purpose, "free some space, or set TMPDIR")
+    return Finding(what, Status.OK, detail, purpose)
+
+
+def _install(package: str) -> str:
+    return f"sudo apt-get install {package}"
+
+
+def _first_line(command: list[str]) -> str:
+    lines = _output(command).splitlines()
+    return lines[0].strip() if lines else "does not state its version"
+
+
+def _output(command: list[str]) -> str:
+    """What a program prints; empty where it is not there or fails."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout

@@ -1,0 +1,213 @@
+"""Everything about a model on one or two boards, or with two sets of options, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tvmtiny.checking import CheckResult, check
+from tvmtiny.codegen import Artifact
+from tvmtiny.compiler import compile
+from tvmtiny.errors import InputError
+from tvmtiny.frontend import Model
+from tvmtiny.project import RunResult, platform_for
+from tvmtiny.report.firmware import built_firmware
+from tvmtiny.report.memory import MemoryReport, memory_report
+from tvmtiny.report.profile import Profile, profilable_boards, profile_firmware
+from tvmtiny.report.profile_tables import profile_summary
+from tvmtiny.report.summary import run_summary
+from tvmtiny.targets import Board, Target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "ModelReport",
+    "Variant",
+    "VariantReport",
+    "model_report",
+    "model_report_summary",
+    "variants",
+]
+
+#: Side by side, more than this many columns cannot be read.
+MOST_VARIANTS = 2
+
+#: Host seconds after which a run or an emulation counts as hung.
+DEFAULT_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One column of a report.
+
+    Attributes
+    ----------
+    label
+        What tells it from the other one.
+    board
+        Where it runs.
+    options
+        Of `tvmtiny.compile`.
+    """
+
+    label: str
+    board: Board
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class VariantReport:
+    """What is known of one variant.
+
+    Attributes
+    ----------
+    variant
+        What it is.
+    artifact
+        The generated code.
+    run
+        An inference on the board.
+    checked
+        How that compares with the oracle.
+    profile
+        Layer by layer; None on boards that cannot be profiled.
+    memory
+        The arena over time.
+    """
+
+    variant: Variant
+    artifact: Artifact
+    run: RunResult
+    checked: CheckResult
+    profile: Profile | None
+    memory: MemoryReport
+
+
+@dataclass(frozen=True, eq=False)
+class ModelReport:
+    """A model and its variants.
+
+    Attributes
+    ----------
+    model
+        Its name.
+    oracle
+        What results are compared with.
+    variants
+        One or two.
+    """
+
+    model: str
+    oracle: str
+    variants: tuple[VariantReport, ...]
+
+
+def variants(
+    boards: Sequence[Board], goals: Sequence[str], options: Mapping[str, Any]
+) -> tuple[Variant, ...]:
+    """Every board with every optimization goal.
+
+    Parameters
+    ----------
+    boards, goals
+        At least one of each; labels name what there is more than one of.
+    options
+        Further options of `tvmtiny.compile` that are not at their defaults, the same for all.
+
+    Raises
+    ------
+    InputError
+        There are more than two.
+    """
+    count = len(boards) * len(goals)
+    if count > MOST_VARIANTS:
+        raise InputError(
+            f"{len(boards)} boards with {len(goals)} optimization goals make {count} columns; a "
+            f"report compares at most {MOST_VARIANTS}: give two boards or two goals"
+        )
+    return tuple(
+        Variant(goal if len(goals) > 1 else board.name, board, {**options, "optimize": goal})
+        for board in boards
+        for goal in goals
+    )
+
+
+def model_report(
+    model: Model,
+    wanted: Sequence[Variant],
+    inputs: Sequence[np.ndarray],
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    progress: Callable[[str], None] | None = None,
+) -> ModelReport:
+    """Compile, build, run, check, profile and plan each variant.
+
+    Parameters
+    ----------
+    inputs
+        One array for each input of the model.
+    timeout
+        Limit of each run, in seconds of host time.
+    progress
+        Called with a few words before each step.
+
+    Raises
+    ------
+    TvmtinyError
+        As `tvmtiny.compile`, `tvmtiny.run` and `profile_firmware` do.
+    """
+    tell = progress or (lambda _: None)
+    found = tuple(_variant_report(model, variant, inputs, timeout, tell) for variant in wanted)
+    return ModelReport(model.name, found[0].checked.oracle, found)
+
+
+def _variant_report(
+    model: Model,
+    variant: Variant,
+    inputs: Sequence[np.ndarray],
+    timeout: float,
+    tell: Callable[[str], None],
+) -> VariantReport:
+    board = variant.board
+    tell(f"compiling for {variant.label}")
+    artifact = compile(model, Target(board.cpu, board), **variant.options)
+    tell(f"building firmware for {board.name}")
+    with built_firmware(artifact, board) as firmware:
+        tell(f"running on {board.name}")
+        result = platform_for(board).run(firmware, inputs, timeout)
+        profiled = None
+        if board.name in profilable_boards():
+            tell("executing in Unicorn")
+            profiled = profile_firmware(firmware, inputs, timeout, result)
+    tell("planning memory")
+    return VariantReport(
+        variant,
+        artifact,
+        result,
+        check(model, artifact, result, inputs),
+        profiled,
+        memory_report(model, board, **variant.options),
+    )
+
+
+def model_report_summary(report: ModelReport) -> dict[str, Any]:
+    """What ``--json`` prints, and what the page is drawn from."""
+    return {
+        "model": report.model,
+        "oracle": report.oracle,
+        "variants": [_summary(variant) for variant in report.variants],
+    }
+
+
+def _summary(report: VariantReport) -> dict[str, Any]:
+    return {
+        "label": report.variant.label,
+        "options": dict(report.variant.options),
+        "macs": report.artifact.macs,
+        "run": run_summary(report.run, report.checked),
+        "layers": [asdict(layer) for layer in report.artifact.layers],
+        "profile": None if report.profile is None else profile_summary(report.profile),
+        "memory": asdict(report.memory),
+    }
