@@ -21,7 +21,19 @@ from tvmtiny.targets import Board, Target, find_board
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
 
-__all__ = ["StartedBoard", "check_identity", "identify", "is_url", "start_board", "target_of"]
+__all__ = [
+    "EMULATED_CONNECT_TIMEOUT",
+    "StartedBoard",
+    "check_identity",
+    "identify",
+    "is_url",
+    "start_board",
+    "target_of",
+]
+
+#: Seconds that a board in QEMU has to answer, on a machine that does much else. Where QEMU has
+#: ended, nobody waits for them.
+EMULATED_CONNECT_TIMEOUT = 60.0
 
 
 def is_url(name: str) -> bool:
