@@ -12,7 +12,19 @@ from typing import Any, NoReturn
 
 import typer
 
-from tvmtiny.cli import bench, boards, compile, doctor, inspect, memory, profile, report, run
+from tvmtiny.cli import (
+    bench,
+    boards,
+    compile,
+    devices,
+    doctor,
+    inspect,
+    memory,
+    profile,
+    report,
+    run,
+    serve,
+)
 from tvmtiny.cli.config import FILE_NAME, known_options, read_config
 from tvmtiny.cli.console import errors_console, separate_places
 from tvmtiny.errors import TvmtinyError
@@ -64,7 +76,20 @@ def _options(
     pass
 
 
-for _command in (inspect, memory, compile, run, profile, report, bench, boards, doctor):
+_COMMANDS = (
+    inspect,
+    memory,
+    compile,
+    run,
+    profile,
+    report,
+    bench,
+    boards,
+    devices,
+    serve,
+    doctor,
+)
+for _command in _COMMANDS:
     _command.add_to(app)
 
 

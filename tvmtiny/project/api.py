@@ -27,6 +27,7 @@ __all__ = [
     "Platform",
     "Project",
     "RunResult",
+    "Transport",
     "platform_for",
 ]
 
@@ -130,11 +131,12 @@ class RunResult:
     arena_bytes
         Static memory of the model: inputs, outputs, tensors and scratch.
     static_ram_bytes
-        All variables of the generated code and the library functions it uses.
+        All variables of the generated code and the library functions it uses; None where the
+        firmware was not built here.
     stack_bytes
         Deepest stack of that inference below its caller's, in bytes.
     flash
-        Flash of the generated code.
+        Flash of the generated code; None where the firmware was not built here.
     outputs
         One entry an output of the model.
     layers
@@ -146,11 +148,28 @@ class RunResult:
     cpu: str
     instructions: int
     arena_bytes: int
-    static_ram_bytes: int
+    static_ram_bytes: int | None
     stack_bytes: int
-    flash: FlashSizes
+    flash: FlashSizes | None
     outputs: tuple[OutputTensor, ...]
     layers: tuple[npt.NDArray[np.generic], ...]
+
+
+class Transport(Protocol):
+    """A running board, and the port that it can be reached at."""
+
+    @property
+    def url(self) -> str:
+        """Path or URL of the port."""
+        ...
+
+    def problem(self) -> str | None:
+        """Say why the board has gone; None while it runs, or where that cannot be known."""
+        ...
+
+    def close(self) -> None:
+        """End what was started to reach the board."""
+        ...
 
 
 class Platform(Protocol):
@@ -223,6 +242,27 @@ class Platform(Protocol):
             The emulator is not installed.
         DeviceError
             The firmware faulted, timed out or gave unusable results.
+        """
+        ...
+
+    def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
+        """Start a board with firmware that serves RPC.
+
+        Parameters
+        ----------
+        firmware
+            Flashed already.
+        kind
+            What the port is: ``socket``, or ``pty`` for one that looks like a serial port.
+
+        Raises
+        ------
+        InputError
+            The platform has no such kind.
+        ToolMissingError
+            The emulator is not installed.
+        DeviceError
+            It ended at once.
         """
         ...
 
