@@ -250,6 +250,6 @@ def _arranged(
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }
-    nodes = {variable_name(node.output): node for node in graph.nodes}
+    nodes = {variable_name(t): node for node in graph.nodes for t in node.outputs}
     arrangement = arrange(read_program(module), kernels, nodes, interface)
     return _Built(module, kernels, nodes, arrangement, choices)

@@ -13,6 +13,9 @@ from tvmtiny.codegen.program import Call, Program, Value
 from tvmtiny.memory import Inside, Overlap, Problem, Request
 from tvmtiny.ops import Node
 
+#: Operators whose output is their inputs one after the other, seen from the axis in their options.
+_JOINING = ("CONCATENATION", "PACK")
+
 #: Of everything in the arena: kernels access activations by words.
 ALIGNMENT = 4
 
@@ -54,12 +57,13 @@ NOTHING_EXTERNAL = External(False, {}, {})
 def external_buffers(program: Program) -> External:
     """All inputs and outputs lie in the caller's memory.
 
-    Of outputs with the same bytes, the first gives its memory; the others are copies.
+    Of outputs with the same bytes, the first gives its memory; the others are copies, and so are
+    outputs that are a part of an activation.
     """
     inputs = {value.buffer: position for position, value in enumerate(program.inputs)}
     outputs: dict[str, int] = {}
     for position, value in enumerate(program.outputs):
-        if isinstance(value, Value) and value.buffer not in inputs:
+        if isinstance(value, Value) and value.buffer not in inputs and _whole(value, program):
             outputs.setdefault(value.buffer, position)
     return External(True, inputs, outputs)
 
@@ -114,6 +118,11 @@ def in_place(call: Call, problem: Problem) -> bool:
     return bool(inner) and all(isinstance(a, Value) and a.buffer in inner for a in call.arguments)
 
 
+def _whole(value: Value, program: Program) -> bool:
+    """Whether a value is all of its buffer."""
+    return value.nbytes == program.values[value.buffer].nbytes
+
+
 def _lives(program: Program, external: External) -> Mapping[str, Request]:
     """The request for every buffer in the arena."""
     first: dict[str, int] = {}
@@ -140,9 +149,10 @@ def _overlaps(
     """What the kernel allows, of arguments that nobody reads afterwards."""
     buffers = [a.buffer if isinstance(a, Value) else None for a in call.arguments]
     for stated in kernel.overlaps:
-        buffer = buffers[stated.read]
+        argument, buffer = call.arguments[stated.read], buffers[stated.read]
         if (
-            buffer is None
+            not isinstance(argument, Value)
+            or buffer is None
             or buffer not in lives
             or buffers.count(buffer) > 1
             or lives[buffer].last != index + 1
@@ -152,24 +162,26 @@ def _overlaps(
         name = call.output.buffer if written == "out" else workspace_name(index, written)
         if written == "out" and name not in lives:
             continue
-        yield Overlap(name, buffer, stated.before, stated.multiple)
+        yield Overlap(name, buffer, stated.before - argument.offset, stated.multiple)
 
 
 def _insides(
     program: Program, nodes: Mapping[str, Node], lives: Mapping[str, Request]
 ) -> Iterator[Inside]:
-    """Inputs of concatenations that may be produced where the output wants them."""
+    """Inputs of concatenations and packs that may be produced where the output wants them."""
     taken: set[str] = set()
     for call in program.calls:
         node = nodes[call.output.name]
-        if node.operator != "CONCATENATION" or call.output.buffer not in lives:
+        if node.operator not in _JOINING or call.output.buffer not in lives:
             continue
         axis = int(node.options.get("axis", 0)) % len(node.output.shape)
-        buffers = [a.buffer for a in call.arguments if isinstance(a, Value)]
+        parts = [a for a in call.arguments if isinstance(a, Value)]
+        buffers = [part.buffer for part in parts]
         usable = (
             prod(node.output.shape[:axis]) == 1
             and len(buffers) == len(call.arguments) == len(set(buffers))
-            and all(buffer in lives and buffer not in taken for buffer in buffers)
+            and all(part.buffer in lives and part.buffer not in taken for part in parts)
+            and all(_whole(part, program) for part in parts)
         )
         sizes = [lives[buffer].size for buffer in buffers] if usable else []
         offsets = [sum(sizes[:i]) for i in range(len(sizes))]

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 from tvm import te
 
+from tvmtiny.ops.movement import Alias, Movement
 from tvmtiny.ops.node import Node, Tensor
 
 
@@ -54,11 +55,8 @@ class Compute:
     expression: Callable[..., te.Tensor]
 
 
-@dataclass(frozen=True)
-class Alias:
-    """A node that only renames its input: no code, no bytes."""
-
-    source: Tensor
+#: How an output comes about.
+Result = Compute | Alias | Movement
 
 
 class Operator(ABC):
@@ -86,8 +84,8 @@ class Operator(ABC):
         """Yield every reason why `node` cannot be compiled."""
 
     @abstractmethod
-    def compute(self, node: Node, oracle: Oracle) -> Compute | Alias:
-        """The tensor expression of a node that passed `check`."""
+    def compute(self, node: Node, oracle: Oracle) -> Result | tuple[Result, ...]:
+        """How the outputs of a node that passed `check` come about; one result for each."""
 
     @abstractmethod
     def reference(

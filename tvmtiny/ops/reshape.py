@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tvmtiny.ops.movement import Alias
 from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Alias, Operator, Oracle, Problem, register
+from tvmtiny.ops.operator import Operator, Oracle, Problem, register
 
 
 @register
