@@ -230,9 +230,7 @@ def _budget_error(artifact: Artifact, ram_budget: int, built: _Built) -> RamBudg
 def _build(
     model: Model, optimized: passes.Optimized, cpu: Cpu, interface: Interface, choices: Choices
 ) -> _Built:
-    module = to_relax(
-        model.content, optimized.graph, model.oracle, lambda node: choices[node.index]
-    )
+    module = to_relax(optimized.graph, model.oracle, lambda node: choices[node.index])
     return _arranged(model, module, optimized.graph, cpu, interface, choices)
 
 

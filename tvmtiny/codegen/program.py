@@ -74,7 +74,6 @@ def read_program(module: IRModule) -> Program:
     renamed: dict[str, relax.Expr] = {}
 
     def name_of(variable: relax.Var) -> str:
-        # Inputs have their TFLite names, which may be those of other variables, too.
         for position, parameter in enumerate(main.params):
             if variable.same_as(parameter):
                 return f"input.{position}"

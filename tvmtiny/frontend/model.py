@@ -44,7 +44,7 @@ class Model:
     @cached_property
     def module(self) -> IRModule:
         """The graph as it is in the file, in Relax; see `to_relax`."""
-        return to_relax(self.content, self.graph, self.oracle)
+        return to_relax(self.graph, self.oracle)
 
     def reference(self, inputs: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
         """Compute every tensor with the operators' numpy references.
