@@ -78,11 +78,12 @@ class SideBySide:
         """
         wrong = []
         for node in model.graph.nodes:
-            index = node.output.index
-            if index in got:
-                difference = _difference(got[index], expected[index], self.tolerance)
-                if difference:
-                    wrong.append(f"{node.output.name}: {difference}")
+            for output in node.outputs:
+                if output.index in got:
+                    pair = got[output.index], expected[output.index]
+                    difference = _difference(*pair, self.tolerance)
+                    if difference:
+                        wrong.append(f"{output.name}: {difference}")
         assert not wrong, f"{self.name}: {len(wrong)} cases differ\n" + "\n".join(wrong)
 
     def check_reference(self) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layer_cases import Layer, Operand, numbers
+from tvmtiny.schedule.dsp.copy import implement_concatenation, implement_pad
 
 import tvmtiny
 from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
 from tvmtiny.ops import Oracle
-from tvmtiny.schedule.dsp.copy import implement_concatenation, implement_pad
 from tvmtiny.schedule.implementation import Goal
 
 

@@ -1,4 +1,4 @@
-"""From a graph to Relax: one variable per activation, one PrimFunc per operator."""
+"""From a graph to Relax: one variable per activation, one PrimFunc per output of an operator."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 from tvm import IRModule, relax, te, tirx
 
 from tvmtiny.frontend.reader import Graph
-from tvmtiny.ops import Alias, Compute, Node, Oracle, Tensor, find_operator
-
-#: PrimFunc attribute with the TFLite operator that a function implements.
-OPERATOR_ATTR = "tvmtiny.operator"
+from tvmtiny.ops import Alias, Compute, Movement, Node, Oracle, Result, Tensor, find_operator
+from tvmtiny.ops.attributes import OPERATOR_ATTR as OPERATOR_ATTR
+from tvmtiny.ops.movement_code import movement_function
 
 
 class FinishedNode(Protocol):
@@ -47,8 +46,8 @@ def to_relax(graph: Graph, oracle: Oracle, implement: Implement = lambda _: None
     IRModule
         ``main`` takes the inputs and gives the outputs, in the graph's order. It binds one
         variable per activation, named by `variable_name`: a ``call_tir`` of a PrimFunc with
-        `OPERATOR_ATTR`, or a ``reshape``. Nodes that are the same function of their arguments
-        share one PrimFunc.
+        `OPERATOR_ATTR`, or a ``memory.view``. Outputs that are the same function of their
+        arguments share one PrimFunc.
     """
     return _Converter(oracle, implement).module(graph)
 
@@ -69,9 +68,9 @@ class _Converter:
         with self._builder.function("main", parameters):
             with self._builder.dataflow():
                 for node in graph.nodes:
-                    name = variable_name(node.output)
-                    expression = self._builder.emit(self._emit_node(node), name_hint=name)
-                    self._expressions[node.output.index] = expression
+                    for output, expression in zip(node.outputs, self._node(node), strict=True):
+                        variable = self._builder.emit(expression, name_hint=variable_name(output))
+                        self._expressions[output.index] = variable
                 results = [self._expression(tensor) for tensor in graph.outputs]
                 result = self._builder.emit_output(relax.Tuple(results))
             self._builder.emit_func_output(result)
@@ -83,32 +82,44 @@ class _Converter:
             self._expressions[tensor.index] = relax.const(tensor.data, tensor.dtype)
         return self._expressions[tensor.index]
 
-    def _emit_node(self, node: Node) -> relax.Expr:
+    def _node(self, node: Node) -> list[relax.Expr]:
+        """One expression for each output."""
         finished = self._implement(node)
         if finished is not None:
-            return self._call_function(node, finished.function, finished.arguments)
+            called = self._call_function(node, node.output, finished.function, finished.arguments)
+            return [called]
         operator = find_operator(node.operator)
         assert operator is not None
-        result = operator.compute(node, self._oracle)
+        results = operator.results(node, self._oracle)
+        return [self._result(node, *pair) for pair in zip(node.outputs, results, strict=True)]
+
+    def _result(self, node: Node, output: Tensor, result: Result) -> relax.Expr:
         if isinstance(result, Alias):
-            return self._reshape(node, result)
-        return self._call(node, result)
-
-    def _reshape(self, node: Node, alias: Alias) -> relax.Expr:
-        return relax.op.reshape(self._expression(alias.source), node.output.shape)
-
-    def _call(self, node: Node, compute: Compute) -> relax.Expr:
-        return self._call_function(node, tensor_function(node, compute), compute.arguments)
+            return relax.op.memory.view(
+                self._expression(result.source),
+                shape=output.shape,
+                dtype=output.dtype,
+                relative_byte_offset=result.offset,
+            )
+        if isinstance(result, Movement):
+            function, arguments = movement_function(result, node.operator)
+        else:
+            function, arguments = tensor_function(node, result), result.arguments
+        return self._call_function(node, output, function, arguments)
 
     def _call_function(
-        self, node: Node, function: tirx.PrimFunc, values: Sequence[Tensor | np.ndarray]
+        self,
+        node: Node,
+        output: Tensor,
+        function: tirx.PrimFunc,
+        values: Sequence[Tensor | np.ndarray],
     ) -> relax.Expr:
         arguments = [
             relax.const(a) if isinstance(a, np.ndarray) else self._expression(a) for a in values
         ]
         variable = self._builder.add_func(function, node.operator.lower())
-        output = relax.TensorType(node.output.shape, node.output.dtype)
-        return relax.call_tir(variable, relax.Tuple(arguments), output)
+        result = relax.TensorType(output.shape, output.dtype)
+        return relax.call_tir(variable, relax.Tuple(arguments), result)
 
 
 def tensor_function(node: Node, compute: Compute) -> tirx.PrimFunc:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import check_same_dtype, check_scale, check_shape, select
-from tvmtiny.ops.expressions import Expression, elementwise
+from tvmtiny.ops.elementwise import check_same_dtype, check_scale, check_shape
+from tvmtiny.ops.movement import Alias, Movement, dense, moved, piece, strides
 from tvmtiny.ops.node import Node, Tensor
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.operator import Operator, Oracle, Problem, register
 
 
 @register
@@ -50,27 +49,17 @@ class Concatenation(Operator):
         total = sum(tensor.shape[axis] for tensor in _inputs(node))
         yield from check_shape(node, (*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
-    def compute(self, node: Node, oracle: Oracle) -> Compute:
-        axis = node.options.get("axis", 0) % len(node.output.shape)
-        parts = tuple(tensor for tensor in _inputs(node) if tensor.shape[axis])
-        starts = np.cumsum([0, *(tensor.shape[axis] for tensor in parts)]).tolist()
-
-        def expression(*tensors: te.Tensor) -> te.Tensor:
-            def value(*indices: tirx.Var) -> Expression:
-                along = indices[axis]
-
-                def element(position: int) -> Expression:
-                    shifted = along - starts[position]
-                    return tensors[position](*indices[:axis], shifted, *indices[axis + 1 :])
-
-                result = element(len(parts) - 1)
-                for position in reversed(range(len(parts) - 1)):
-                    result = select([along < starts[position + 1]], element(position), result)
-                return result
-
-            return elementwise(node.output.shape, value)
-
-        return Compute(parts, expression)
+    def compute(self, node: Node, oracle: Oracle) -> Movement | Alias:
+        shape = node.output.shape
+        axis = node.options.get("axis", 0) % len(shape)
+        parts = [tensor for tensor in _inputs(node) if tensor.elements]
+        pieces, start = [], 0
+        for position, tensor in enumerate(parts):
+            writes = [np.arange(d) * step for d, step in zip(tensor.shape, strides(shape))]
+            writes[axis] += start * strides(shape)[axis]
+            pieces.append(piece(dense(tensor.shape), writes, position))
+            start += tensor.shape[axis]
+        return moved(node, pieces, parts)
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle

@@ -109,7 +109,9 @@ class _Builder:
         kind = tirx.ForKind.SERIAL
         return tirx.For(variable, 0, self._movement.output.elements, kind, store)
 
-    def _call(self, name: str, write: Expression | int, what: Expression | int, size: int) -> tirx.Stmt:
+    def _call(
+        self, name: str, write: Expression | int, what: Expression | int, size: int
+    ) -> tirx.Stmt:
         self._copies = True
         target = tirx.address_of(self._out[write])
         return tirx.Evaluate(tirx.call_extern("void", name, target, what, size))

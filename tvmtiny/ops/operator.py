@@ -87,6 +87,11 @@ class Operator(ABC):
     def compute(self, node: Node, oracle: Oracle) -> Result | tuple[Result, ...]:
         """How the outputs of a node that passed `check` come about; one result for each."""
 
+    def results(self, node: Node, oracle: Oracle) -> tuple[Result, ...]:
+        """`compute`, as a tuple even where there is one output."""
+        result = self.compute(node, oracle)
+        return result if isinstance(result, tuple) else (result,)
+
     @abstractmethod
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import (
-    INTEGER_RANGES,
-    check_count,
-    check_shape,
-    select,
-)
-from tvmtiny.ops.expressions import Expression, elementwise
+from tvmtiny.ops.elementwise import INTEGER_RANGES, check_count, check_shape
+from tvmtiny.ops.movement import Alias, Movement, dense, moved, piece, strides
 from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.operator import Operator, Oracle, Problem, register
 
 _MAX_RANK = 5
 _PADDING_DTYPES = ("int8", "int16", "int32", "int64", "bool")
@@ -60,25 +54,8 @@ class Pad(Operator):
             expected = [a + d + b for d, (a, b) in zip(x.shape, pairs, strict=True)]
             yield from check_shape(node, expected)
 
-    def compute(self, node: Node, oracle: Oracle) -> Compute:
-        shape, pairs = node.input(0).shape, pad_widths(node)
-
-        def expression(x: te.Tensor) -> te.Tensor:
-            border = tirx.const(pad_value(node), x.dtype)
-
-            def value(*indices: tirx.Var) -> Expression:
-                inside = []
-                for index, size, (before, after) in zip(indices, shape, pairs, strict=True):
-                    if before:
-                        inside.append(index >= before)
-                    if after:
-                        inside.append(index < before + size)
-                source = [i - before for i, (before, _) in zip(indices, pairs, strict=True)]
-                return select(inside, x(*source), border)
-
-            return elementwise(node.output.shape, value)
-
-        return Compute((node.input(0),), expression)
+    def compute(self, node: Node, oracle: Oracle) -> Movement | Alias:
+        return padded(node, pad_value(node))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
@@ -97,3 +74,15 @@ def pad_value(node: Node) -> int:
     """What the border of a PAD is filled with."""
     quantized = node.output.dtype in INTEGER_RANGES and node.output.quantization is not None
     return node.output.zero_point if quantized else 0
+
+
+def padded(node: Node, value: float | int) -> Movement | Alias:
+    """The first input with a border of `value`."""
+    steps = strides(node.output.shape)
+    writes = [
+        (np.arange(size) + before) * step
+        for size, (before, _), step in zip(
+            node.input(0).shape, pad_widths(node), steps, strict=True
+        )
+    ]
+    return moved(node, [piece(dense(node.input(0).shape), writes)], fill=value)
