@@ -63,6 +63,7 @@ class Layer:
     output: Operand
     options: Mapping[str, Any] | None = None
     version: int = 2
+    more_outputs: tuple[Operand, ...] = ()
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
@@ -75,10 +76,12 @@ class Layer:
             else:
                 value = operand.value.astype(operand.dtype).reshape(operand.shape)
                 indices.append(b.constant(name, value, **quantization))
-        output = self.output
-        y = b.tensor("y", output.shape, output.dtype, **output.quantization())
-        b.op(self.operator, indices, [y], self.options, self.version)
-        return b.build([y])
+        outputs = [
+            b.tensor(f"y{i or ''}", o.shape, o.dtype, **o.quantization())
+            for i, o in enumerate((self.output, *self.more_outputs))
+        ]
+        b.op(self.operator, indices, outputs, self.options, self.version)
+        return b.build(outputs)
 
     def node(self) -> Node:
         """The layer as operators see it."""
@@ -89,8 +92,10 @@ def random_values(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) 
     """Values that cover the whole range of an integer dtype, or -20 to 20."""
     if dtype == "float32":
         return rng.uniform(-20, 20, shape).astype(np.float32)
+    if dtype == "bool":
+        return np.asarray(rng.random(shape) < 0.5)
     info = np.iinfo(dtype)
-    return rng.integers(info.min, info.max + 1, shape).astype(dtype)
+    return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
 
 
 def input_sets(layer: Layer, seed: int = 0) -> list[list[np.ndarray]]:
@@ -101,6 +106,8 @@ def input_sets(layer: Layer, seed: int = 0) -> list[list[np.ndarray]]:
     def ends(operand: Operand) -> np.ndarray:
         if operand.dtype == "float32":
             return np.array([-1e4, 1e4, 0, 0.5, -0.5], np.float32)
+        if operand.dtype == "bool":
+            return np.array([False, True, True])
         info = np.iinfo(operand.dtype)
         return np.array([info.min, info.max, 0], operand.dtype)
 
@@ -118,14 +125,19 @@ def problems(layer: Layer) -> list[str]:
 
 
 def reference(layer: Layer, inputs: list[np.ndarray], oracle: Oracle) -> np.ndarray:
-    """The operator's numpy reference."""
+    """The first output by the operator's numpy reference."""
+    return references(layer, inputs, oracle)[0]
+
+
+def references(layer: Layer, inputs: list[np.ndarray], oracle: Oracle) -> list[np.ndarray]:
+    """The outputs by the operator's numpy reference."""
     operator = find_operator(layer.operator)
     assert operator is not None
     values = iter(inputs)
     present = [
         next(values) if t.data is None else t.data for t in layer.node().inputs if t is not None
     ]
-    return operator.reference(layer.node(), present, oracle)[0]
+    return operator.reference(layer.node(), present, oracle)
 
 
 def assert_is_litert(layer: Layer, tolerance: float = 0.0, seed: int = 0) -> None:
@@ -139,14 +151,15 @@ def assert_is_litert(layer: Layer, tolerance: float = 0.0, seed: int = 0) -> Non
     assert problems(layer) == []
     model, node = layer.model(), layer.node()
     for inputs in input_sets(layer, seed):
-        expected = run_litert(model, inputs)[node.output.index]
-        got = reference(layer, inputs, Oracle.LITERT)
-        assert got.dtype == np.dtype(layer.output.dtype)
-        assert got.shape == layer.output.shape == expected.shape
-        if tolerance:
-            np.testing.assert_allclose(got, expected, tolerance, tolerance)
-        else:
-            np.testing.assert_array_equal(got, expected)
+        everything = run_litert(model, inputs)
+        for output, got in zip(node.outputs, references(layer, inputs, Oracle.LITERT), strict=True):
+            expected = everything[output.index]
+            assert got.dtype == np.dtype(output.dtype)
+            assert got.shape == output.shape == expected.shape
+            if tolerance:
+                np.testing.assert_allclose(got, expected, tolerance, tolerance)
+            else:
+                np.testing.assert_array_equal(got, expected)
 
 
 def assert_refused(operator: str, node: Node, reason: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tvmtiny.ops.elementwise import check_same_dtype, check_scale, check_shape
-from tvmtiny.ops.movement import Alias, Movement, dense, moved, piece, strides
+from tvmtiny.ops.joining import joined
+from tvmtiny.ops.movement import Alias, Movement
 from tvmtiny.ops.node import Node, Tensor
 from tvmtiny.ops.operator import Operator, Oracle, Problem, register
 
@@ -50,16 +51,9 @@ class Concatenation(Operator):
         yield from check_shape(node, (*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
     def compute(self, node: Node, oracle: Oracle) -> Movement | Alias:
-        shape = node.output.shape
-        axis = node.options.get("axis", 0) % len(shape)
+        axis = node.options.get("axis", 0) % len(node.output.shape)
         parts = [tensor for tensor in _inputs(node) if tensor.elements]
-        pieces, start = [], 0
-        for position, tensor in enumerate(parts):
-            writes = [np.arange(d) * step for d, step in zip(tensor.shape, strides(shape))]
-            writes[axis] += start * strides(shape)[axis]
-            pieces.append(piece(dense(tensor.shape), writes, position))
-            start += tensor.shape[axis]
-        return moved(node, pieces, parts)
+        return joined(node, parts, axis, [tensor.shape for tensor in parts])
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle

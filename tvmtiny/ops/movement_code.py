@@ -1,4 +1,4 @@
-"""TIR of a `Movement`: loops around copies of ``runtime/tvmtiny_copy.h``, or around single elements."""
+"""TIR of a `Movement`: loops around copies of runs of bytes, or of single elements."""
 
 from __future__ import annotations
 
