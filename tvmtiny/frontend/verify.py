@@ -42,10 +42,12 @@ def verify(graph: Graph, path: str) -> None:
 
 def operator_problems(graph: Graph) -> tuple[OperatorProblem, ...]:
     """Every reason why a node of `graph` cannot be compiled."""
-    return tuple(problem for node in graph.nodes for problem in _node_problems(node))
+    return tuple(problem for node in graph.nodes for problem in node_problems(node))
 
 
-def _node_problems(node: Node) -> Iterator[OperatorProblem]:
+def node_problems(node: Node) -> Iterator[OperatorProblem]:
+    """Yield every reason why `node` cannot be compiled."""
+
     def problem(reason: str, allowed: str) -> OperatorProblem:
         name = node.outputs[0].name if node.outputs else "-"
         return OperatorProblem(node.operator, node.index, name, reason, allowed)

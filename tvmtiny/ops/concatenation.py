@@ -9,12 +9,13 @@ import numpy as np
 from tvmtiny.ops.elementwise import check_same_dtype, check_scale, check_shape
 from tvmtiny.ops.joining import joined
 from tvmtiny.ops.movement import Alias, Movement
+from tvmtiny.ops.moving import Moving
 from tvmtiny.ops.node import Node, Tensor
-from tvmtiny.ops.operator import Operator, Oracle, Problem, register
+from tvmtiny.ops.operator import Oracle, Problem, register
 
 
 @register
-class Concatenation(Operator):
+class Concatenation(Moving):
     """Tensors, constants among them, side by side along one dimension.
 
     LiteRT and TFLM copy bytes and refuse int8 inputs whose scale or zero point is not the
@@ -22,7 +23,6 @@ class Concatenation(Operator):
     """
 
     name = "CONCATENATION"
-    exactness = "bit-exact (values are copied)"
 
     def check(self, node: Node) -> Iterator[Problem]:
         if not node.inputs or None in node.inputs or len(node.outputs) != 1:

@@ -70,6 +70,8 @@ class Operator(ABC):
         The activations' dtypes that are accepted.
     per_channel
         Whether int8 activations may have a scale per slice; `check` then looks at them.
+    of_shape
+        Whether the outputs depend on nothing but the inputs' shapes.
     exactness
         One sentence for the support table: which reference kernel is matched, and how exactly.
     """
@@ -77,6 +79,7 @@ class Operator(ABC):
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
     per_channel: ClassVar[bool] = False
+    of_shape: ClassVar[bool] = False
     exactness: ClassVar[str]
 
     @abstractmethod
