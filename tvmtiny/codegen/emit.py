@@ -27,7 +27,7 @@ from tvmtiny.ops import Tensor, find_operator
 from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
 
-_C_TYPES = {"float32": "float", "float64": "double"}
+_C_TYPES = {"bool": "bool", "float32": "float", "float64": "double"}
 _SOURCE_WIDTH = 100
 
 
@@ -325,8 +325,11 @@ def _element(value: Any, dtype: str) -> str:
         return float_literal(value)
     if dtype == "float64":
         return repr(float(value))
+    number = int(value)
+    if dtype == "int64":
+        return "INT64_MIN" if number == -(2**63) else f"INT64_C({number})"
     # The most negative integer has no literal of its own.
-    return "(-2147483647 - 1)" if value == -(2**31) else str(value)
+    return "(-2147483647 - 1)" if number == -(2**31) else str(number)
 
 
 def _array(name: str, data: np.ndarray) -> str:

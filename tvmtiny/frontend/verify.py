@@ -62,7 +62,8 @@ def node_problems(node: Node) -> Iterator[OperatorProblem]:
             allowed = " or ".join(operator.dtypes)
             yield problem(f"tensor {tensor.name} is {tensor.dtype}", f"{allowed} activations")
             return
-        if tensor.dtype == "int8" and not operator.per_channel and not _sound(tensor):
+        scaled = operator.needs_scale and not operator.per_channel
+        if tensor.dtype == "int8" and scaled and not _sound(tensor):
             yield problem(
                 f"int8 tensor {tensor.name} has no usable scale",
                 "one positive scale and a zero point from -128 to 127",

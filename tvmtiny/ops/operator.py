@@ -72,6 +72,8 @@ class Operator(ABC):
         Whether int8 activations may have a scale per slice; `check` then looks at them.
     of_shape
         Whether the outputs depend on nothing but the inputs' shapes.
+    needs_scale
+        Whether int8 activations must have a scale; where not, `check` looks at them, too.
     exactness
         One sentence for the support table: which reference kernel is matched, and how exactly.
     """
@@ -80,6 +82,7 @@ class Operator(ABC):
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
     per_channel: ClassVar[bool] = False
     of_shape: ClassVar[bool] = False
+    needs_scale: ClassVar[bool] = True
     exactness: ClassVar[str]
 
     @abstractmethod

@@ -6,6 +6,7 @@
 #ifndef TVMTINY_H
 #define TVMTINY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
