@@ -19,8 +19,8 @@ from tvmtiny.oracle import run_litert
 class Operand:
     """A tensor of a layer; a constant where it has a `value`.
 
-    `scale` is ignored for tensors that are not integers, unless there are `scales`, one for each
-    slice along `axis`.
+    `scale` is ignored for tensors that are not quantized, unless there are `scales`, one for each
+    slice along `axis`. `limits` are the smallest and largest value that tests put in.
     """
 
     shape: tuple[int, ...]
@@ -31,10 +31,11 @@ class Operand:
     scales: tuple[float, ...] = ()
     zero_points: tuple[int, ...] = ()
     axis: int = 0
+    limits: tuple[float, float] | None = None
 
     def quantization(self) -> dict[str, Any]:
         """Keyword arguments for `ModelBuilder`."""
-        if self.dtype not in ("int8", "uint8"):
+        if self.dtype not in ("int8", "uint8", "int16"):
             return {}
         if self.scales:
             zeros = self.zero_points or (0,) * len(self.scales)
@@ -83,19 +84,26 @@ class Layer:
         b.op(self.operator, indices, outputs, self.options, self.version)
         return b.build(outputs)
 
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of the inputs that have limits, by name."""
+        return {f"x{i}": o.limits for i, o in enumerate(self.inputs) if o.limits is not None}
+
     def node(self) -> Node:
         """The layer as operators see it."""
         return read_graph(self.model(), "test").nodes[0]
 
 
-def random_values(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> np.ndarray:
-    """Values that cover the whole range of an integer dtype, or -20 to 20."""
+def random_values(
+    shape: tuple[int, ...],
+    dtype: str,
+    rng: np.random.Generator,
+    limits: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Values within `limits`; by default the whole range of an integer dtype, or -20 to 20."""
     if dtype == "float32":
-        return rng.uniform(-20, 20, shape).astype(np.float32)
-    if dtype == "bool":
-        return np.asarray(rng.random(shape) < 0.5)
-    info = np.iinfo(dtype)
-    return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+        return rng.uniform(*(limits or (-20, 20)), shape).astype(np.float32)
+    low, high = limits or _range(dtype)
+    return rng.integers(int(low), int(high), shape, np.int64, endpoint=True).astype(dtype)
 
 
 def input_sets(layer: Layer, seed: int = 0) -> list[list[np.ndarray]]:
@@ -104,17 +112,21 @@ def input_sets(layer: Layer, seed: int = 0) -> list[list[np.ndarray]]:
     operands = [operand for operand in layer.inputs if operand.value is None]
 
     def ends(operand: Operand) -> np.ndarray:
+        if operand.limits is not None:
+            low, high = operand.limits
+            return np.array([low, high, (low + high) / 2], operand.dtype)
         if operand.dtype == "float32":
             return np.array([-1e4, 1e4, 0, 0.5, -0.5], np.float32)
-        if operand.dtype == "bool":
-            return np.array([False, True, True])
-        info = np.iinfo(operand.dtype)
-        return np.array([info.min, info.max, 0], operand.dtype)
+        return np.array([*_range(operand.dtype), 0], operand.dtype)
 
-    sets = [[random_values(o.shape, o.dtype, rng) for o in operands] for _ in range(3)]
+    sets = [[random_values(o.shape, o.dtype, rng, o.limits) for o in operands] for _ in range(3)]
     sets += [[np.full(o.shape, ends(o)[i], o.dtype) for o in operands] for i in range(3)]
     sets += [[np.array(rng.choice(ends(o), o.shape), o.dtype) for o in operands]]
     return sets
+
+
+def _range(dtype: str) -> tuple[int, int]:
+    return (0, 1) if dtype == "bool" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
 def problems(layer: Layer) -> list[str]:

@@ -15,6 +15,7 @@ from tvmtiny.ops import Node, Oracle, Quantization, Tensor
 from tvmtiny.oracle import run_litert
 
 OPERATOR = "LOGISTIC"
+FAMILY = "activation"
 FLOAT_TOLERANCE = 1e-6
 
 

@@ -50,7 +50,8 @@ class BatchToSpaceND(Moving):
         for part, index in zip(np.split(inputs[0], prod(blocks)), np.ndindex(*blocks), strict=True):
             out[every_block(index, blocks)] = part
         ends = [(a, a + size) for (a, _), size in zip(margins(node), _sizes(node), strict=True)]
-        return [out[tuple([slice(None), *(slice(*pair) for pair in ends)])]]
+        box = [slice(None), *(slice(*pair) for pair in ends)]
+        return [out[tuple(box)]]
 
 
 def _sizes(node: Node) -> list[int]:

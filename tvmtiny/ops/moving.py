@@ -27,6 +27,7 @@ class Moving(Operator):
         "bool",
     )
     per_channel: ClassVar[bool] = True
+    needs_scale: ClassVar[bool] = False
     exactness: ClassVar[str] = "bit-exact (values are copied)"
 
 
