@@ -26,7 +26,6 @@ class Moving(Operator):
         "float32",
         "bool",
     )
-    per_channel: ClassVar[bool] = True
     needs_scale: ClassVar[bool] = False
     exactness: ClassVar[str] = "bit-exact (values are copied)"
 
