@@ -95,10 +95,10 @@ static void layer_ends(void *context, uint32_t layer, const void *data, uint32_t
 
 {% if external %}
 {% for t in inputs %}
-static uint8_t input_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(4);
+static uint8_t input_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(8);
 {% endfor %}
 {% for t in outputs %}
-static uint8_t output_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(4);
+static uint8_t output_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(8);
 {% endfor %}
 {% endif %}
 

@@ -19,7 +19,11 @@ _silence_lock = threading.Lock()
 
 
 def run_litert(
-    model: bytes, inputs: Sequence[np.ndarray], *, path: str = "the model"
+    model: bytes,
+    inputs: Sequence[np.ndarray],
+    *,
+    path: str = "the model",
+    optimized: bool = False,
 ) -> dict[int, np.ndarray]:
     """Run a model once with LiteRT's reference kernels, keeping every intermediate tensor.
 
@@ -31,6 +35,8 @@ def run_litert(
         One array for each input of subgraph 0, in its order, with the input's shape and dtype.
     path
         How messages name the model.
+    optimized
+        Take LiteRT's other kernels, still without XNNPACK.
 
     Returns
     -------
@@ -49,10 +55,12 @@ def run_litert(
     """
     with _silenced():
         interpreter_module = _import_litert()
+        known = interpreter_module.OpResolverType
+        kernels = known.BUILTIN_WITHOUT_DEFAULT_DELEGATES if optimized else known.BUILTIN_REF
         try:
             interpreter = interpreter_module.Interpreter(
                 model_content=bytes(model),
-                experimental_op_resolver_type=interpreter_module.OpResolverType.BUILTIN_REF,
+                experimental_op_resolver_type=kernels,
                 experimental_preserve_all_tensors=True,
             )
             # Preparing the operators appends scratch tensors behind the model's own.

@@ -20,7 +20,7 @@ from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import field_names
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.program import Call, Value
-from tvmtiny.codegen.requests import in_place, output_name, workspace_name
+from tvmtiny.codegen.requests import ALIGNMENT, alignment_of, in_place, output_name, workspace_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import variable_name
 from tvmtiny.ops import Tensor, find_operator
@@ -112,6 +112,9 @@ class _Emitter:
             "constants": constants,
             "external": self._external.external,
             "placement": self._placement,
+            "io_alignment": max(
+                (alignment_of(t.dtype) for t in (*inputs, *outputs)), default=ALIGNMENT
+            ),
             "uses_arena": bool(self._plan.total),
             "copies": any(sources) or bool(inputs and not self._external.external),
             "inputs": inputs,

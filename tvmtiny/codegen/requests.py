@@ -12,17 +12,23 @@ from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.program import Call, Program, Value
 from tvmtiny.memory import Inside, Overlap, Problem, Request
 from tvmtiny.ops import Node
+from tvmtiny.ops.node import DTYPE_BYTES
 
 #: Operators whose output is their inputs one after the other, seen from the axis in their options.
 _JOINING = ("CONCATENATION", "PACK")
 
-#: Of everything in the arena: kernels access activations by words.
+#: Of everything in the arena, at least: kernels access activations by words.
 ALIGNMENT = 4
 
 
 def workspace_name(step: int, name: str) -> str:
     """Name of the request for a kernel's workspace at `step`."""
     return f"workspace.{step}.{name}"
+
+
+def alignment_of(dtype: str) -> int:
+    """Of a tensor, in bytes."""
+    return max(ALIGNMENT, DTYPE_BYTES[dtype])
 
 
 def output_name(position: int) -> str:
@@ -90,13 +96,13 @@ def memory_problem(
     """
     lives = _lives(program, external)
     workspaces = [
-        Request(workspace_name(index, w.name), w.size, index + 1, index + 1, ALIGNMENT)
+        Request(workspace_name(index, w.name), w.size, index + 1, index + 1, alignment_of(w.dtype))
         for index, call in enumerate(program.calls)
         for w in kernels[call.function].workspaces
     ]
     end = len(program.calls) + 1
     copies = [
-        Request(output_name(i), output.nbytes, end, end, ALIGNMENT)
+        Request(output_name(i), output.nbytes, end, end, alignment_of(str(output.dtype)))
         for i, output in enumerate(program.outputs)
         if isinstance(output, np.ndarray) and not external.external
     ]
@@ -128,6 +134,7 @@ def _lives(program: Program, external: External) -> Mapping[str, Request]:
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     size: dict[str, int] = {}
+    alignment: dict[str, int] = {}
 
     def touch(values: Sequence[object], step: int) -> None:
         for value in values:
@@ -135,12 +142,15 @@ def _lives(program: Program, external: External) -> Mapping[str, Request]:
                 first.setdefault(value.buffer, step)
                 last[value.buffer] = step
                 size[value.buffer] = max(size.get(value.buffer, 0), value.nbytes)
+                alignment[value.buffer] = alignment_of(value.dtype)
 
     touch(program.inputs, 0)
     for step, call in enumerate(program.calls, 1):
         touch([*call.arguments, call.output], step)
     touch(program.outputs, len(program.calls) + 1)
-    return {name: Request(name, size[name], first[name], last[name], ALIGNMENT) for name in first}
+    return {
+        name: Request(name, size[name], first[name], last[name], alignment[name]) for name in first
+    }
 
 
 def _overlaps(
@@ -185,7 +195,7 @@ def _insides(
         )
         sizes = [lives[buffer].size for buffer in buffers] if usable else []
         offsets = [sum(sizes[:i]) for i in range(len(sizes))]
-        if any(offset % ALIGNMENT for offset in offsets):
+        if any(o % lives[b].alignment for o, b in zip(offsets, buffers, strict=False)):
             continue
         for buffer, offset in zip(buffers, offsets, strict=False):
             taken.add(buffer)

@@ -75,6 +75,10 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_add(int32_t a, int32_t b, 
   return a * b + c;
 }
 
+/* The most negative integers, which have no literal. */
+#define tvmtiny_lowest_int32() INT32_MIN
+#define tvmtiny_lowest_int64() INT64_MIN
+
 static inline float TVMTINY_UNUSED tvmtiny_maxf(float a, float b)
 {
   return a > b ? a : b;
@@ -128,6 +132,13 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_quantize(float value, float scale, 
   const int32_t whole = (int32_t)clamped;
   const float rest = clamped - (float)whole;
   return zero_point + whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0);
+}
+
+/* total * scale + bias, where the product is rounded, too: volatile, so that no compiler fuses the two. */
+static inline float TVMTINY_UNUSED tvmtiny_scaled_sum(int32_t total, float scale, float bias)
+{
+  const volatile float product = (float)total * scale;
+  return product + bias;
 }
 
 /* exp(value), within 1 unit in the last place. */
