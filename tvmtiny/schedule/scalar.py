@@ -257,6 +257,7 @@ _FAMILIES: dict[str, _Family] = {
     "FULLY_CONNECTED": _Family(_open_fully_connected, _fully_connected),
     "MAX_POOL_2D": _Family(_open_pool, _pool),
     "QUANTIZE": _ELEMENTWISE,
+    "SUB": _ELEMENTWISE,
 }
 
 

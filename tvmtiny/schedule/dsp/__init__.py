@@ -33,6 +33,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "MAX_POOL_2D": implement_max_pool,
     "MEAN": implement_mean,
     "FULLY_CONNECTED": implement_fully_connected,
+    "SUB": implement_add,
 }
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
