@@ -47,6 +47,7 @@ def _table(operator: str) -> dict[str, Layer]:
         "one_pixel": _layer(operator, (3, 4), (1, 1), mode="align_corners"),
         "same": _layer(operator, (2, 3), (2, 3)),
         "many_channels": _layer(operator, (2, 2), (4, 4), channels=9),
+        "int16": _layer(operator, (3, 2), (4, 5), "int16"),
         "float": _layer(operator, (3, 2), (6, 5), "float32"),
         "float_centers": _layer(operator, (3, 2), (6, 5), "float32", mode="half_pixel_centers"),
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.expressions import Expression, elementwise
+from tvmtiny.ops.expressions import Expression, elementwise, int32
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.resizing import centers, check_resize, corners
@@ -35,8 +36,7 @@ class ResizeBilinear(Operator):
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         rows, columns = _axes(node)
-        # Sums of four products stay below 2^31 in int8.
-        wide = {"int8": "int32", "int16": "int64"}.get(node.output.dtype, "float32")
+        dtype = node.output.dtype
 
         def expression(
             x: te.Tensor,
@@ -48,16 +48,16 @@ class ResizeBilinear(Operator):
             later: te.Tensor,
         ) -> te.Tensor:
             def value(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> Expression:
-                one = tirx.const(1 if wide == "float32" else _ONE, wide)
-                down, across = lower[y].astype(wide), later[z].astype(wide)
-                up, back = one - down, one - across
-                total = (
-                    x[n, top[y], left[z], c].astype(wide) * up * back
-                    + x[n, bottom[y], left[z], c].astype(wide) * down * back
-                    + x[n, top[y], right[z], c].astype(wide) * up * across
-                    + x[n, bottom[y], right[z], c].astype(wide) * down * across
-                )
-                return total if wide == "float32" else _rounded(total, wide, node.output.dtype)
+                places = product((left, right), (top, bottom))
+                taps = [x[n, row[y], column[z], c] for column, row in places]
+                if dtype == "float32":
+                    return tirx.call_pure_extern(
+                        dtype, "tvmtiny_bilinear_float", *taps, lower[y], later[z]
+                    )
+                # Sums of four products stay below 2^31 in int8.
+                name = "tvmtiny_bilinear" if dtype == "int8" else "tvmtiny_bilinear_wide"
+                wide = [int32(tap) for tap in taps]
+                return tirx.call_pure_extern("int32", name, *wide, lower[y], later[z]).astype(dtype)
 
             return elementwise(node.output.shape, value)
 
@@ -91,13 +91,6 @@ class ResizeBilinear(Operator):
         # C rounds the quotient toward zero.
         quotient = np.abs(total + half) // (_ONE * _ONE) * np.sign(total + half)
         return [quotient.astype(node.output.dtype)]
-
-
-def _rounded(total: Expression, wide: str, dtype: str) -> Expression:
-    half = tirx.const(_ONE * _ONE // 2, wide)
-    zero = tirx.const(0, wide)
-    shifted = tirx.Select(total > zero, total + half, half - total) >> tirx.const(20, wide)
-    return tirx.Select(total > zero, shifted, zero - shifted).astype(dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -134,6 +134,35 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_quantize(float value, float scale, 
   return zero_point + whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0);
 }
 
+/* Interpolates between four pixels: the second ones weigh `down` and `across`, of 2^10; halves are rounded away from zero. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_bilinear(int32_t top_left, int32_t bottom_left, int32_t top_right, int32_t bottom_right, int32_t down, int32_t across)
+{
+  const int32_t up = 1024 - down;
+  const int32_t back = 1024 - across;
+  const int32_t left = top_left * (up * back) + bottom_left * (down * back);
+  const int32_t total = left + top_right * (up * across) + bottom_right * (down * across);
+  return total > 0 ? (total + (1 << 19)) >> 20 : -(((1 << 19) - total) >> 20);
+}
+
+/* The same for pixels of 16 bits. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_bilinear_wide(int32_t top_left, int32_t bottom_left, int32_t top_right, int32_t bottom_right, int32_t down, int32_t across)
+{
+  const int32_t up = 1024 - down;
+  const int32_t back = 1024 - across;
+  const int64_t left = (int64_t)top_left * (up * back) + (int64_t)bottom_left * (down * back);
+  const int64_t total = left + (int64_t)top_right * (up * across) + (int64_t)bottom_right * (down * across);
+  return (int32_t)(total > 0 ? (total + (1 << 19)) >> 20 : -(((1 << 19) - total) >> 20));
+}
+
+/* The same for floats, with weights of 1. */
+static inline float TVMTINY_UNUSED tvmtiny_bilinear_float(float top_left, float bottom_left, float top_right, float bottom_right, float down, float across)
+{
+  const float up = 1.0f - down;
+  const float back = 1.0f - across;
+  const float left = top_left * up * back + bottom_left * down * back;
+  return left + top_right * up * across + bottom_right * down * across;
+}
+
 /* total * scale + bias, where the product is rounded, too: volatile, so that no compiler fuses the two. */
 static inline float TVMTINY_UNUSED tvmtiny_scaled_sum(int32_t total, float scale, float bias)
 {
