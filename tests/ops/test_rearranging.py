@@ -98,6 +98,16 @@ def _from_batch(
 
 
 TABLES = {
+    "SQUEEZE": {
+        "every": _layer("SQUEEZE", (1, 3, 1, 4), (3, 4), squeeze_dims=[]),
+        "some": _layer("SQUEEZE", (1, 3, 1, 4), (1, 3, 4), squeeze_dims=[-2], version=1),
+        "float": _layer("SQUEEZE", (2, 1), (2,), squeeze_dims=[1], dtype="float32"),
+    },
+    "EXPAND_DIMS": {
+        "first": _layer("EXPAND_DIMS", (3, 4), (1, 3, 4), numbers(0), version=1),
+        "last": _layer("EXPAND_DIMS", (3,), (3, 1), numbers(-1, "int64"), version=1),
+        "scalar": _layer("EXPAND_DIMS", (), (1,), numbers([0]), dtype="float32", version=1),
+    },
     "TRANSPOSE": {
         "to_planes": _transpose(_IMAGE, 0, 3, 1, 2),
         "from_planes": _transpose(_IMAGE, 0, 2, 3, 1),
@@ -219,6 +229,12 @@ def _node(operator: str, inputs: Sequence[Any], shape: Sequence[int], **options:
 _RUN_TIME = Tensor(6, "r", (2,), "int32")
 _IMAGE_4 = replace(_X, shape=(1, 4, 4, 3))
 _REFUSED = [
+    (_node("SQUEEZE", [_X], (12,), squeeze_dims=[0]), "size 1"),
+    (_node("SQUEEZE", [_X], (12,), squeeze_dims=[2]), "axis 2"),
+    (_node("SQUEEZE", [_X], (12,)), "but the inputs"),
+    (_node("EXPAND_DIMS", [_X, _RUN_TIME], (1, 4, 3)), "run time"),
+    (_node("EXPAND_DIMS", [_X, [3]], (1, 4, 3)), "axis 3"),
+    (_node("EXPAND_DIMS", [_X, [0]], (4, 1, 3)), "but the inputs"),
     (_node("TRANSPOSE", [_X, _RUN_TIME], (3, 4)), "run time"),
     (_node("TRANSPOSE", [_X, [1, 1]], (3, 3)), "order [1, 1]"),
     (_node("TRANSPOSE", [_X, [1]], (3, 4)), "1 numbers as order"),
