@@ -19,13 +19,14 @@ from tvmtiny.oracle import run_litert
 class Operand:
     """A tensor of a layer; a constant where it has a `value`.
 
-    `scale` is ignored for tensors that are not quantized, unless there are `scales`, one for each
-    slice along `axis`. `limits` are the smallest and largest value that tests put in.
+    `scale` is ignored for floats and wide integers, and None leaves it out, unless there are
+    `scales`, one for each slice along `axis`. `limits` are the smallest and largest value that
+    tests put in.
     """
 
     shape: tuple[int, ...]
     dtype: str = "int8"
-    scale: float = 0.05
+    scale: float | None = 0.05
     zero_point: int = 0
     value: np.ndarray | None = None
     scales: tuple[float, ...] = ()
@@ -35,7 +36,7 @@ class Operand:
 
     def quantization(self) -> dict[str, Any]:
         """Keyword arguments for `ModelBuilder`."""
-        if self.dtype not in ("int8", "uint8", "int16"):
+        if self.dtype not in ("int8", "uint8", "int16") or self.scale is None:
             return {}
         if self.scales:
             zeros = self.zero_points or (0,) * len(self.scales)

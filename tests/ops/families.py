@@ -3,8 +3,8 @@
 A test module of this folder states the table of its operator as ``OPERATOR`` and ``CASES``, or
 those of several operators as ``TABLES``, by operator and name. ``FLOAT_TOLERANCE`` is the error
 that float32 results are allowed, if there are any. Building a model takes much longer than one
-more case in it, so that operators with the same ``FAMILY`` share one; without it an operator has a
-family of its own.
+more case in it, so that operators with the same ``FAMILY``, a name or names by operator, share one;
+without it an operator has a family of its own.
 
 Inputs and outputs of a shared model lie outside of the arena, see `SideBySide`; its operators have
 no kernels for special instructions, so that one core with Thumb-2 stands for all.
@@ -96,8 +96,10 @@ def families() -> Mapping[str, Family]:
         if hasattr(module, "CASES"):
             tables[getattr(module, "OPERATOR", path.stem[len("test_") :].upper())] = module.CASES
         for operator, table in tables.items():
-            name = getattr(module, "FAMILY", operator.lower())
-            family = found.setdefault(name, Family(name, {}, {}, hasattr(module, "FAMILY")))
+            stated = getattr(module, "FAMILY", None)
+            name = stated.get(operator) if isinstance(stated, dict) else stated
+            own = operator.lower()
+            family = found.setdefault(name or own, Family(name or own, {}, {}, name is not None))
             family.tables[operator] = table
             family.tolerances[operator] = getattr(module, "FLOAT_TOLERANCE", 0.0)
     return found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import layer_cases as cases
@@ -15,10 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_cases import Layer, Operand, numbers
 
-from tests.ops.three_ways import SideBySide
-from tests.tools import on_qemu
 from tvmtiny.ops import Node, Quantization, Tensor
-from tvmtiny.oracle import run_litert
 
 FAMILY = "reduction"
 FLOAT_TOLERANCE = 1e-5
@@ -74,6 +69,12 @@ def _indices(operator: str) -> dict[str, Layer]:
 
 TABLES = {
     "SUM": {
+        "int8": _layer("SUM", _IMAGE, [1, 2], scales=(0.05, 0.3)),
+        "channels": _layer("SUM", _IMAGE, [3], False, scales=(0.05, 0.11), zero_points=(-128, 3)),
+        "same_scale": _layer("SUM", _IMAGE, [1], scales=(0.05, 0.05)),
+        "int8_everything": _layer("SUM", (3, 4), [0, 1], False, scales=(0.1, 0.7), zero_points=(9, 1)),
+        "large": _layer("SUM", (64, 50, 2), [0, 1], scales=(0.1, 21.7), zero_points=(9, 1)),
+        "halves": _layer("SUM", (2, 40), [0], scales=(0.25, 0.5), zero_points=(0, 0)),
         "image": _layer("SUM", _IMAGE, [1, 2], dtype="float32"),
         "everything": _layer("SUM", (3, 4), [0, 1], keep_dims=False, dtype="float32"),
         "int32": _layer("SUM", (2, 3, 4), [1], dtype="int32"),
@@ -115,42 +116,6 @@ def test_any_extreme(
 ) -> None:
     axes = sorted({axis % len(shape) for axis in chosen})
     _check(_layer(operator, shape, axes, keep_dims))
-
-
-class _Sums(SideBySide):
-    """Sums in int8: LiteRT's reference kernel reads their input as uint8, its others do not."""
-
-    @cached_property
-    def expected(self) -> list[Mapping[int, np.ndarray]]:
-        return [run_litert(self.content, inputs, optimized=True) for inputs in self.input_sets]
-
-
-_SUMS = _Sums(
-    "sums",
-    {
-        "image": _layer("SUM", _IMAGE, [1, 2], scales=(0.05, 0.3)),
-        "channels": _layer("SUM", _IMAGE, [3], False, scales=(0.05, 0.11), zero_points=(-128, 3)),
-        "same_scale": _layer("SUM", _IMAGE, [1], scales=(0.05, 0.05)),
-        "everything": _layer("SUM", (3, 4), [0, 1], False, scales=(0.1, 0.7), zero_points=(9, 1)),
-        "large": _layer("SUM", (64, 50, 2), [0, 1], scales=(0.1, 21.7), zero_points=(9, 1)),
-        "halves": _layer("SUM", (2, 40), [0], scales=(0.25, 0.5), zero_points=(0, 0)),
-    },
-    0.0,
-)
-
-
-def test_sums_in_numpy() -> None:
-    _SUMS.check_reference()
-
-
-@pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4"])
-def test_sums_on_host(cpu: str, tmp_path: Path) -> None:
-    _SUMS.check_host(cpu, tmp_path)
-
-
-@on_qemu
-def test_sums_on_cortex_m4() -> None:
-    _SUMS.check_board("mps2-an386")
 
 
 _X = Tensor(0, "x", (4, 3), "int8", Quantization((0.5,), (0,)))

@@ -16,7 +16,7 @@ from tvmtiny.ops import Node, Oracle, Quantization, Tensor
 from tvmtiny.oracle import run_litert
 
 OPERATOR = "SOFTMAX"
-FAMILY = "activation"
+FAMILY = "rows"
 FLOAT_TOLERANCE = 1e-6
 
 

@@ -177,18 +177,19 @@ def activation_range(node: Node) -> tuple[int, int]:
     LiteRT's ``CalculateActivationRangeQuantized``.
     """
     output = node.output
-
-    def quantized(real: float) -> int:
-        scaled = np.float32(real) / np.float32(output.scale)
-        return int(round_half_away(scaled)) + output.zero_point
-
     low, high = INTEGER_RANGES[output.dtype]
     bounds = _ACTIVATIONS[node.activation]
     if bounds.low is not None:
-        low = max(low, quantized(bounds.low))
+        low = max(low, quantized_bound(bounds.low, output))
     if bounds.high is not None:
-        high = min(high, quantized(bounds.high))
+        high = min(high, quantized_bound(bounds.high, output))
     return low, high
+
+
+def quantized_bound(real: float, tensor: Tensor) -> int:
+    """The step of a quantized tensor that stands for `real`, whether it is in range or not."""
+    scaled = np.float32(real) / np.float32(tensor.scale)
+    return int(round_half_away(scaled)) + tensor.zero_point
 
 
 def float_activation_range(node: Node) -> tuple[float | None, float | None]:

@@ -170,6 +170,28 @@ static inline float TVMTINY_UNUSED tvmtiny_scaled_sum(int32_t total, float scale
   return product + bias;
 }
 
+/* Between two entries of an int16 table, `offset` 128ths of the way: LiteRT's LUTLookup. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_interpolate(int32_t left, int32_t right, int32_t offset)
+{
+  return left + (((int16_t)(right - left) * offset + 64) >> 7);
+}
+
+/* logistic of an int16, between two entries of a table of 65536 times that function, 512 steps apart. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_logistic_int16(int32_t scaled, int32_t left, int32_t right)
+{
+  const int32_t size = scaled < 0 ? -scaled : scaled;
+  const int32_t result = size >= 255 * 512 ? 0x7fff << 10 : left * 512 + (size & 511) * (right - left);
+  return (scaled >= 0 ? result + 512 : (1 << 25) - result + 511) >> 10;
+}
+
+/* tanh of an int16, between two entries of the same table, 256 steps apart. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_tanh_int16(int32_t scaled, int32_t left, int32_t right)
+{
+  const int32_t size = scaled < 0 ? -scaled : scaled;
+  const int32_t result = size >= 255 * 256 ? 0xffff * 256 : left * 256 + (size & 255) * (right - left);
+  return (scaled >= 0 ? result - (1 << 23) + 128 : (1 << 23) - result + 127) >> 8;
+}
+
 /* exp(value), within 1 unit in the last place. */
 static inline float TVMTINY_UNUSED tvmtiny_exp(float value)
 {

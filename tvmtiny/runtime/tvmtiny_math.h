@@ -108,6 +108,13 @@ static inline float TVMTINY_UNUSED tvmtiny_rsqrt(float value)
   return 1.0f / tvmtiny_sqrt(value);
 }
 
+/* sqrt(value) / scale, truncated and at most 2^20; 0 below 0. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_sqrt_steps(float value, float scale)
+{
+  const float steps = value > 0.0f ? tvmtiny_sqrt(value) / scale : 0.0f;
+  return (int32_t)(steps < 1048576.0f ? steps : 1048576.0f);
+}
+
 /* log(value), within 1 ulp. */
 static inline float TVMTINY_UNUSED tvmtiny_log(float value)
 {

@@ -255,6 +255,7 @@ _FAMILIES: dict[str, _Family] = {
     "CONV_2D": _Family(_open_convolution, _convolution),
     "DEPTHWISE_CONV_2D": _Family(_open_depthwise, _depthwise),
     "FULLY_CONNECTED": _Family(_open_fully_connected, _fully_connected),
+    "L2_POOL_2D": _Family(_open_pool, _pool),
     "MAX_POOL_2D": _Family(_open_pool, _pool),
     "QUANTIZE": _ELEMENTWISE,
     "SUB": _ELEMENTWISE,
