@@ -72,7 +72,9 @@ TABLES = {
         "int8": _layer("SUM", _IMAGE, [1, 2], scales=(0.05, 0.3)),
         "channels": _layer("SUM", _IMAGE, [3], False, scales=(0.05, 0.11), zero_points=(-128, 3)),
         "same_scale": _layer("SUM", _IMAGE, [1], scales=(0.05, 0.05)),
-        "int8_everything": _layer("SUM", (3, 4), [0, 1], False, scales=(0.1, 0.7), zero_points=(9, 1)),
+        "int8_everything": _layer(
+            "SUM", (3, 4), [0, 1], False, scales=(0.1, 0.7), zero_points=(9, 1)
+        ),
         "large": _layer("SUM", (64, 50, 2), [0, 1], scales=(0.1, 21.7), zero_points=(9, 1)),
         "halves": _layer("SUM", (2, 40), [0], scales=(0.25, 0.5), zero_points=(0, 0)),
         "image": _layer("SUM", _IMAGE, [1, 2], dtype="float32"),
