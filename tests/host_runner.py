@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tvmtiny.codegen import Artifact
+from tvmtiny.ops import Oracle, find_operator
 from tvmtiny.project import OutputTensor
 from tvmtiny.project.tensors import pack_inputs, split_tensors
 
@@ -94,10 +95,10 @@ static void layer_ends(void *context, uint32_t layer, const void *data, uint32_t
 
 {% if external %}
 {% for t in inputs %}
-static uint8_t input_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(4);
+static uint8_t input_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(8);
 {% endfor %}
 {% for t in outputs %}
-static uint8_t output_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(4);
+static uint8_t output_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(8);
 {% endfor %}
 {% endif %}
 
@@ -311,18 +312,21 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
     ranges = []
     for node in artifact.graph.nodes:
         sources = [t for t in node.inputs if t is not None and t.index in slots]
-        layer = layers.get(node.output.index)
-        if layer is None:
-            # A reshape has no code: its output lies where its input does.
-            slots.update((node.output.index, slots[t.index]) for t in sources[:1])
-            continue
-        slots[node.output.index] = layer.offset
-        ranges += [(layer.index, slots[t.index], t.nbytes) for t in (*sources, node.output)]
-        workspaces = [
-            offset
-            for name, offset in artifact.plan.offsets.items()
-            if name.startswith(f"workspace.{layer.index}.")
-        ]
-        # Only their total size is known.
-        ranges += [(layer.index, offset, layer.workspace_bytes) for offset in workspaces]
+        for position, output in enumerate(node.outputs):
+            layer = layers.get(output.index)
+            if layer is None:
+                # No code: the output is a part of an input.
+                view = find_operator(node.operator).results(node, Oracle.LITERT)[position]
+                if view.source.index in slots:
+                    slots[output.index] = slots[view.source.index] + view.offset
+                continue
+            slots[output.index] = layer.offset
+            ranges += [(layer.index, slots[t.index], t.nbytes) for t in (*sources, output)]
+            workspaces = [
+                offset
+                for name, offset in artifact.plan.offsets.items()
+                if name.startswith(f"workspace.{layer.index}.")
+            ]
+            # Only their total size is known.
+            ranges += [(layer.index, offset, layer.workspace_bytes) for offset in workspaces]
     return ranges

@@ -50,11 +50,7 @@ def run_litert(
     with _silenced():
         interpreter_module = _import_litert()
         try:
-            interpreter = interpreter_module.Interpreter(
-                model_content=bytes(model),
-                experimental_op_resolver_type=interpreter_module.OpResolverType.BUILTIN_REF,
-                experimental_preserve_all_tensors=True,
-            )
+            interpreter = _interpreter(interpreter_module, bytes(model))
             # Preparing the operators appends scratch tensors behind the model's own.
             count = len(interpreter.get_tensor_details())
             interpreter.allocate_tensors()
@@ -84,6 +80,41 @@ def _import_litert() -> Any:
             "ai-edge-litert", "ai-edge-litert", "to run LiteRT's reference kernels", "pip"
         ) from error
     return interpreter
+
+
+def _interpreter(module: Any, model: bytes) -> Any:
+    """An interpreter with the reference kernels.
+
+    CEIL, ELU and ROUND have none, and that of SUM takes int8 for uint8: a model with one of these
+    gets LiteRT's other kernels instead, without delegates; there, a convolution may differ in the
+    last bit.
+    """
+    resolvers = module.OpResolverType
+
+    def create(resolver: Any) -> Any:
+        return module.Interpreter(
+            model_content=model,
+            experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=True,
+        )
+
+    try:
+        interpreter = create(resolvers.BUILTIN_REF)
+    except ValueError as error:
+        if "Didn't find op" not in str(error):
+            raise
+    else:
+        if not _sums_int8(interpreter):
+            return interpreter
+    return create(resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+
+
+def _sums_int8(interpreter: Any) -> bool:
+    types = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
+    return any(
+        operator["op_name"] == "SUM" and types.get(operator["inputs"][0]) == np.int8
+        for operator in interpreter._get_ops_details()
+    )
 
 
 def _check_inputs(details: Sequence[dict[str, Any]], inputs: Sequence[np.ndarray]) -> None:

@@ -125,6 +125,7 @@ def _savings(
 ) -> Mapping[str, int]:
     """Bytes that a call saves by writing over each of its inputs, if that dies with it."""
     call = program.calls[index]
+    starts = [a.offset if isinstance(a, Value) else 0 for a in call.arguments]
     buffers = [a.buffer if isinstance(a, Value) else "" for a in call.arguments]
     savings: dict[str, int] = {}
     for stated in kernels[call.function].overlaps:
@@ -135,7 +136,7 @@ def _savings(
         saved = _shared(
             sizes.get(written, 0),
             sizes[read],
-            Overlap(written, read, stated.before, stated.multiple),
+            Overlap(written, read, stated.before - starts[stated.read], stated.multiple),
         )
         savings[read] = max(saved, savings.get(read, 0))
     return savings

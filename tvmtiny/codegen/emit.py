@@ -20,14 +20,14 @@ from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import field_names
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.program import Call, Value
-from tvmtiny.codegen.requests import in_place, output_name, workspace_name
+from tvmtiny.codegen.requests import ALIGNMENT, alignment_of, in_place, output_name, workspace_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import variable_name
 from tvmtiny.ops import Tensor, find_operator
 from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
 
-_C_TYPES = {"float32": "float", "float64": "double"}
+_C_TYPES = {"bool": "bool", "float32": "float", "float64": "double"}
 _SOURCE_WIDTH = 100
 
 
@@ -89,7 +89,7 @@ class _Emitter:
         used = {c.function for i, c in enumerate(program.calls) if i not in self._idle}
         self._kernels = {name: kernel for name, kernel in kernels.items() if name in used}
         self._constants: dict[tuple[str, bytes], _Constant] = {}
-        self._nodes = {variable_name(n.output): n for n in optimized.graph.nodes}
+        self._nodes = {variable_name(t): n for n in optimized.graph.nodes for t in n.outputs}
         self._input_names = field_names([t.name for t in self._graph.inputs])
         self._output_names = field_names([t.name for t in self._graph.outputs])
 
@@ -112,6 +112,9 @@ class _Emitter:
             "constants": constants,
             "external": self._external.external,
             "placement": self._placement,
+            "io_alignment": max(
+                (alignment_of(t.dtype) for t in (*inputs, *outputs)), default=ALIGNMENT
+            ),
             "uses_arena": bool(self._plan.total),
             "copies": any(sources) or bool(inputs and not self._external.external),
             "inputs": inputs,
@@ -186,11 +189,14 @@ class _Emitter:
         return f"{kernel.symbol}({', '.join(arguments)})"
 
     def _pointer(self, value: Value) -> str:
-        if value.buffer in self._external.inputs:
-            return f"inputs->{self._input_names[self._external.inputs[value.buffer]]}"
-        if value.buffer in self._external.outputs:
-            return f"outputs->{self._output_names[self._external.outputs[value.buffer]]}"
-        return _pointer(value.dtype, self._plan.offsets[value.buffer])
+        external = self._external
+        if value.buffer in external.inputs:
+            field = f"inputs->{self._input_names[external.inputs[value.buffer]]}"
+            return _part(field, value, "const ") if value.offset else field
+        if value.buffer in external.outputs:
+            field = f"outputs->{self._output_names[external.outputs[value.buffer]]}"
+            return _part(field, value) if value.offset else field
+        return _pointer(value.dtype, self._plan.offsets[value.buffer] + value.offset)
 
     def _source(self, position: int, value: Value | np.ndarray) -> str:
         """What is copied to an output at the end; nothing where a kernel writes it itself."""
@@ -211,25 +217,26 @@ class _Emitter:
         node = self._nodes[call.output.name]
         operator = find_operator(node.operator)
         assert operator is not None
+        tensor = next(t for t in node.outputs if variable_name(t) == call.output.name)
         kernel = None if index in self._idle else self._kernels[call.function]
         constants = sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray))
         return LayerInfo(
             index,
             node.operator,
-            node.output.name,
-            node.output.index,
+            tensor.name,
+            tensor.index,
             call.output.shape,
             call.output.dtype,
             call.output.nbytes,
             self._plan.offsets.get(call.output.buffer),
             kernel.symbol if kernel else "",
-            operator.macs(node),
+            operator.macs(node) if tensor is node.output else 0,
             constants,
             sum(w.size for w in kernel.workspaces) if kernel else 0,
             kernel.schedule if kernel else "in place",
             tuple(dict.fromkeys(a.buffer for a in call.arguments if isinstance(a, Value))),
             call.output.buffer,
-            self._kept.get(node.output.index),
+            self._kept.get(tensor.index),
             kernel is not None and kernel.tuned,
         )
 
@@ -261,7 +268,9 @@ class _Emitter:
     ) -> tuple[TensorInfo, ...]:
         infos = []
         for i, (tensor, value, c_name) in enumerate(zip(tensors, values, names, strict=True)):
-            slot = value.buffer if isinstance(value, Value) else output_name(i)
+            slot, offset = (
+                (value.buffer, value.offset) if isinstance(value, Value) else (output_name(i), 0)
+            )
             quantization = tensor.quantization if tensor.quantized else None
             scaled = quantization is not None and not quantization.per_channel
             infos.append(
@@ -271,7 +280,7 @@ class _Emitter:
                     tensor.shape,
                     tensor.dtype,
                     tensor.nbytes,
-                    None if self._external.external else self._plan.offsets[slot],
+                    None if self._external.external else self._plan.offsets[slot] + offset,
                     tensor.scale if scaled else None,
                     tensor.zero_point if scaled else None,
                 )
@@ -287,6 +296,12 @@ def runtime_file(name: str) -> str:
 
 def _pointer(dtype: str, offset: int) -> str:
     return f"({_ctype(dtype)} *)(void *)(arena + {offset})"
+
+
+def _part(field: str, value: Value, const: str = "") -> str:
+    """Where a view begins in the caller's memory."""
+    bytes_ = f"({const}uint8_t *)(uintptr_t){field}"
+    return f"({const}{_ctype(value.dtype)} *)({const}void *)({bytes_} + {value.offset})"
 
 
 def _ctype(dtype: str) -> str:
@@ -313,8 +328,11 @@ def _element(value: Any, dtype: str) -> str:
         return float_literal(value)
     if dtype == "float64":
         return repr(float(value))
+    number = int(value)
+    if dtype == "int64":
+        return "INT64_MIN" if number == -(2**63) else f"INT64_C({number})"
     # The most negative integer has no literal of its own.
-    return "(-2147483647 - 1)" if value == -(2**31) else str(value)
+    return "(-2147483647 - 1)" if number == -(2**31) else str(number)
 
 
 def _array(name: str, data: np.ndarray) -> str:

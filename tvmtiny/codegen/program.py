@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,9 @@ class Value:
     name
         The Relax variable's, or ``input.0`` and so on.
     buffer
-        Name of the variable whose bytes it shares; its own name unless it is a reshape.
+        Name of the variable whose bytes it shares; its own name unless it is a view.
+    offset
+        Of its first byte in the buffer.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Value:
     dtype: str
     nbytes: int
     buffer: str
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,7 @@ class Program:
     Attributes
     ----------
     values
-        Every activation by name, reshapes included.
+        Every activation by name, views included.
     """
 
     inputs: tuple[Value, ...]
@@ -70,19 +74,20 @@ def read_program(module: IRModule) -> Program:
     renamed: dict[str, relax.Expr] = {}
 
     def name_of(variable: relax.Var) -> str:
-        # Inputs have their TFLite names, which may be those of other variables, too.
         for position, parameter in enumerate(main.params):
             if variable.same_as(parameter):
                 return f"input.{position}"
         return str(variable.name)
 
-    def new_value(variable: relax.Var, buffer: str | None = None) -> Value:
+    def new_value(variable: relax.Var, source: Value | None = None, offset: int = 0) -> Value:
         shape = tuple(int(d) for d in variable.ty.shape.values)
         dtype = str(variable.ty.dtype)
         nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         name = name_of(variable)
         assert name not in values, name
-        values[name] = Value(name, shape, dtype, nbytes, buffer or name)
+        buffer = source.buffer if source else name
+        begin = source.offset + offset if source else 0
+        values[name] = Value(name, shape, dtype, nbytes, buffer, begin)
         return values[name]
 
     def resolve(expression: relax.Expr) -> Value | np.ndarray:
@@ -97,13 +102,15 @@ def read_program(module: IRModule) -> Program:
             variable, expression = binding.var, binding.value
             if isinstance(expression, relax.Var | GenericConst | relax.Tuple):
                 renamed[name_of(variable)] = expression
-            elif expression.op.name == "relax.reshape":
-                source = resolve(expression.args[0])
+            elif expression.op.name == "relax.memory.view":
+                source, offset = resolve(expression.args[0]), int(expression.args[3].value)
                 if isinstance(source, Value):
-                    new_value(variable, source.buffer)
+                    new_value(variable, source, offset)
                 else:
-                    shape = [int(d) for d in variable.ty.shape.values]
-                    renamed[name_of(variable)] = relax.const(source.reshape(shape))
+                    shape = tuple(int(d) for d in variable.ty.shape.values)
+                    first = offset // source.itemsize
+                    flat = source.reshape(-1)[first : first + math.prod(shape)]
+                    renamed[name_of(variable)] = relax.const(flat.reshape(shape))
             else:
                 assert expression.op.name == "relax.call_tir", expression
                 function, arguments = expression.args[0], expression.args[1]

@@ -13,6 +13,7 @@ import numpy as np
 from tvm import IRModule
 
 from tvmtiny.errors import InputError, ModelFormatError
+from tvmtiny.frontend.constants import fold_constants
 from tvmtiny.frontend.converter import to_relax
 from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.reader import Graph, read_graph
@@ -31,7 +32,7 @@ class Model:
     content
         The .tflite file, byte by byte.
     graph
-        Its tensors and nodes.
+        Its tensors and nodes, but for those whose results are constants.
     oracle
         Whose rounding is followed.
     """
@@ -44,7 +45,7 @@ class Model:
     @cached_property
     def module(self) -> IRModule:
         """The graph as it is in the file, in Relax; see `to_relax`."""
-        return to_relax(self.content, self.graph, self.oracle)
+        return to_relax(self.graph, self.oracle)
 
     def reference(self, inputs: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
         """Compute every tensor with the operators' numpy references.
@@ -105,7 +106,7 @@ def load(
         content, path = source, name or "model"
     else:
         content, path = read_file(source), str(source)
-    graph = read_graph(content, path)
+    graph = fold_constants(read_graph(content, path), oracle)
     verify(graph, path)
     prefix = identifier(name or Path(path).stem)
     if prefix.startswith("tvmtiny"):

@@ -80,6 +80,7 @@ class _Reader:
         self._enums = {
             "padding": _names(schema.Padding),
             "fused_activation_function": _names(schema.ActivationFunctionType),
+            "mode": _names(schema.MirrorPadMode),
             "weights_format": _names(schema.FullyConnectedOptionsWeightsFormat),
         }
         self._operators = _names(schema.BuiltinOperator)

@@ -42,10 +42,12 @@ def verify(graph: Graph, path: str) -> None:
 
 def operator_problems(graph: Graph) -> tuple[OperatorProblem, ...]:
     """Every reason why a node of `graph` cannot be compiled."""
-    return tuple(problem for node in graph.nodes for problem in _node_problems(node))
+    return tuple(problem for node in graph.nodes for problem in node_problems(node))
 
 
-def _node_problems(node: Node) -> Iterator[OperatorProblem]:
+def node_problems(node: Node) -> Iterator[OperatorProblem]:
+    """Yield every reason why `node` cannot be compiled."""
+
     def problem(reason: str, allowed: str) -> OperatorProblem:
         name = node.outputs[0].name if node.outputs else "-"
         return OperatorProblem(node.operator, node.index, name, reason, allowed)
@@ -60,7 +62,8 @@ def _node_problems(node: Node) -> Iterator[OperatorProblem]:
             allowed = " or ".join(operator.dtypes)
             yield problem(f"tensor {tensor.name} is {tensor.dtype}", f"{allowed} activations")
             return
-        if tensor.dtype == "int8" and not operator.per_channel and not _sound(tensor):
+        scaled = operator.needs_scale and not operator.per_channel
+        if tensor.dtype == "int8" and scaled and not _sound(tensor):
             yield problem(
                 f"int8 tensor {tensor.name} has no usable scale",
                 "one positive scale and a zero point from -128 to 127",

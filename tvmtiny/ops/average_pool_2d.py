@@ -65,7 +65,7 @@ class AveragePool2D(Operator):
             def output(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> tirx.PrimExpr:
                 if line is not None:
                     return affine([acc(n, y, z, c)], line, *activation_range(node))
-                count = _inside(geometry, 0, y) * _inside(geometry, 1, z)
+                count = taps_inside(geometry, 0, y) * taps_inside(geometry, 1, z)
                 half = tirx.truncdiv(count, int32(2))
                 total = acc[n, y, z, c]
                 nudge = tirx.Select(total > 0, half, int32(0) - half)
@@ -79,7 +79,7 @@ class AveragePool2D(Operator):
                 node.output.shape,
                 lambda n, y, z, c: float_output(
                     acc[n, y, z, c]
-                    / (_inside(geometry, 0, y) * _inside(geometry, 1, z)).astype("float32"),
+                    / (taps_inside(geometry, 0, y) * taps_inside(geometry, 1, z)).astype("float32"),
                     node,
                 ),
                 name="out",
@@ -142,7 +142,7 @@ def _rounded_mean(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
     return np.sign(total) * ((np.abs(total) + count // 2) // count)
 
 
-def _inside(geometry: shared.Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:
+def taps_inside(geometry: shared.Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:
     """How many taps of the window at `position` lie inside the input, along one axis.
 
     Never 0: with SAME the padding on either side is smaller than the window, and the last window

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from tvmtiny.errors import InputError, OperatorProblem
+from tvmtiny.frontend.constants import fold_constants
 from tvmtiny.frontend.model import read_file
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import operator_problems, verify
@@ -100,9 +101,10 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
     """
     content = read_file(path)
     graph = read_graph(content, str(path))
-    problems = operator_problems(graph)
+    folded = fold_constants(graph, Oracle.LITERT)
+    problems = operator_problems(folded)
     nodes = tuple(_node_line(node, problems) for node in graph.nodes)
-    problem = _problem(graph, str(path))
+    problem = _problem(folded, str(path))
     macs = sum(line.macs for line in nodes)
     return Inspection(
         str(path),
@@ -111,9 +113,9 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
         tuple(_tensor_line(t) for t in graph.outputs),
         nodes,
         macs,
-        macs if problem else _live_macs(graph),
+        macs if problem else _live_macs(folded),
         sum(line.weights_bytes for line in nodes),
-        max((_activations(node) for node in graph.nodes), default=0),
+        max((_activations(node) for node in folded.nodes), default=0),
         problem,
     )
 
