@@ -36,7 +36,7 @@ _TABLE = "table/tvmtiny_models.c"
 
 # Of the main thread beside the model: the application's own frames, what logs a line, and what the
 # processor saves at an interrupt.
-_THREAD_STACK_BYTES = 768
+_THREAD_STACK_BYTES = 640
 # The shell's own commands are nested deeper.
 _SHELL_STACK_BYTES = 2048
 # The measured need is that of another compiler's options, and perhaps of another CPU.
@@ -255,7 +255,9 @@ def _option_lines(board: ZephyrBoard, options: ApplicationOptions) -> list[tuple
 def _uses_float(model: PackagedModel) -> bool:
     artifact = model.artifact
     dtypes = [tensor.dtype for tensor in (*artifact.inputs, *artifact.outputs)]
-    return any(dtype.startswith("float") for dtype in [*dtypes, *(x.dtype for x in artifact.layers)])
+    return any(
+        dtype.startswith("float") for dtype in [*dtypes, *(x.dtype for x in artifact.layers)]
+    )
 
 
 def _static_files() -> dict[str, str]:
@@ -350,7 +352,9 @@ def build_application(
         if region != "IDT_LIST"
     }
     if memory:
-        write_text(directory / "tvmtiny_memory.txt", "\n".join(m.group() for m in _USED.finditer(table)))
+        write_text(
+            directory / "tvmtiny_memory.txt", "\n".join(m.group() for m in _USED.finditer(table))
+        )
     return ApplicationBuild(application, directory, program, log, tree.version, name, memory)
 
 
@@ -392,9 +396,7 @@ def _evaluate(expression: str) -> int:
     return product
 
 
-def flash_application(
-    build: ApplicationBuild, tree: ZephyrTree, runner: str | None = None
-) -> None:
+def flash_application(build: ApplicationBuild, tree: ZephyrTree, runner: str | None = None) -> None:
     """Put a program onto its board, with west's runner for it.
 
     Parameters

@@ -1,0 +1,68 @@
+"""What is printed about Zephyr applications."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from tvmtiny.project.application import Application, ApplicationBuild
+
+
+def application_summary(application: Application) -> dict[str, Any]:
+    """An application, for ``--json``."""
+    return {
+        "directory": str(application.directory),
+        "board": application.board.name,
+        "cpu": application.board.cpu.name,
+        "mode": application.mode,
+        "models": [asdict(model) for model in application.models],
+    }
+
+
+def application_table(application: Application) -> Table:
+    """An application, and what to do with it."""
+    name = application.board.names[-1]
+    table = Table(
+        title=f"{application.directory} for {application.board.name}",
+        caption=f"tvmtiny project build {application.directory}, or: west build -b {name} "
+        f"{application.directory}",
+    )
+    table.add_column("model")
+    for column in ("arena", "constants", "stack"):
+        table.add_column(f"{column} [bytes]", justify="right")
+    for model in application.models:
+        table.add_row(
+            model.name,
+            f"{model.arena_bytes:,}",
+            f"{model.constants_bytes:,}",
+            f"{model.stack_bytes:,}" if model.stack_bytes else "not measured",
+        )
+    return table
+
+
+def build_summary(build: ApplicationBuild) -> dict[str, Any]:
+    """A build, for ``--json``."""
+    return {
+        **application_summary(build.application),
+        "zephyr": ".".join(map(str, build.zephyr_version)),
+        "zephyr_board": build.zephyr_board,
+        "elf": str(build.elf),
+        "log": str(build.log),
+        "memory": {
+            region: {"used": used, "size": size} for region, (used, size) in build.memory.items()
+        },
+    }
+
+
+def build_table(build: ApplicationBuild) -> Table:
+    """A build: its memory."""
+    version = ".".join(map(str, build.zephyr_version))
+    table = Table(title=f"{build.zephyr_board}, Zephyr {version}", caption=str(build.elf))
+    table.add_column("region")
+    table.add_column("used [bytes]", justify="right")
+    table.add_column("of", justify="right")
+    for region, (used, size) in build.memory.items():
+        table.add_row(region, f"{used:,}", f"{size:,}")
+    return table
