@@ -27,6 +27,7 @@ __all__ = [
     "Platform",
     "Project",
     "RunResult",
+    "Transport",
     "platform_for",
 ]
 
@@ -150,6 +151,23 @@ class RunResult:
     layers: tuple[npt.NDArray[np.generic], ...]
 
 
+class Transport(Protocol):
+    """A running board, and the port that it can be reached at."""
+
+    @property
+    def url(self) -> str:
+        """Path or URL of the port."""
+        ...
+
+    def problem(self) -> str | None:
+        """Say why the board has gone; None while it runs, or where that cannot be known."""
+        ...
+
+    def close(self) -> None:
+        """End what was started to reach the board."""
+        ...
+
+
 class Platform(Protocol):
     """How the boards of one kind are built for and run."""
 
@@ -214,6 +232,27 @@ class Platform(Protocol):
             The emulator is not installed.
         DeviceError
             The firmware faulted, timed out or gave unusable results.
+        """
+        ...
+
+    def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
+        """Start a board with firmware that serves RPC.
+
+        Parameters
+        ----------
+        firmware
+            Flashed already.
+        kind
+            What the port is: ``socket``, or ``pty`` for one that looks like a serial port.
+
+        Raises
+        ------
+        InputError
+            The platform has no such kind.
+        ToolMissingError
+            The emulator is not installed.
+        DeviceError
+            It ended at once.
         """
         ...
 

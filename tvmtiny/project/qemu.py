@@ -21,10 +21,11 @@ import jinja2
 
 from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
 from tvmtiny.project import sizes
-from tvmtiny.project.api import Firmware, OutputTensor, Project, RunResult
+from tvmtiny.project.api import Firmware, OutputTensor, Project, RunResult, Transport
 from tvmtiny.project.capacity import check_capacity, overflow_error
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.files import make_directory, write_text
+from tvmtiny.project.qemu_transport import start_qemu
 from tvmtiny.project.tensors import pack_inputs, split_tensors
 from tvmtiny.project.toolchain import CompileJob, compile_all, find_tool, run_tool
 
@@ -254,6 +255,17 @@ class QemuPlatform:
 
     def flash(self, firmware: Firmware) -> None:
         """Do nothing: QEMU loads the program when it starts."""
+
+    def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
+        """Start QEMU; see :meth:`tvmtiny.project.Platform.open_transport`."""
+        board = firmware.project.board
+        return start_qemu(
+            firmware.elf,
+            QemuOptions.of(board).machine,
+            firmware.project.artifact.name,
+            board.name,
+            kind,
+        )
 
     def run(
         self,
