@@ -16,9 +16,18 @@ from dataclasses import dataclass
 from cobs import cobs
 
 DATA, ACK, POLL, RESET, HELLO, ABORT = 1, 2, 3, 4, 5, 6
-(SHUTDOWN, INIT, CALL, RETURN, EXCEPTION, COPY_FROM, COPY_TO, COPY_ACK, GET_FUNCTION, FREE_HANDLE) = (
-    range(1, 11)
-)
+(
+    SHUTDOWN,
+    INIT,
+    CALL,
+    RETURN,
+    EXCEPTION,
+    COPY_FROM,
+    COPY_TO,
+    COPY_ACK,
+    GET_FUNCTION,
+    FREE_HANDLE,
+) = range(1, 11)
 (SET_DEVICE, GET_ATTR, ALLOC, FREE, STREAM_SYNC, COPY_AMONG, ALLOC_SCOPE) = range(11, 18)
 
 CPU = struct.pack("<ii", 1, 0)
@@ -163,7 +172,13 @@ def byte_array(value: bytes) -> bytes:
 
 def tensor(data: int, size: int, offset: int = 0) -> bytes:
     """A one-dimensional int8 tensor, without the type that makes it an argument."""
-    return struct.pack("<Q", data) + CPU + struct.pack("<i", 1) + INT8 + struct.pack("<qQ", size, offset)
+    return (
+        struct.pack("<Q", data)
+        + CPU
+        + struct.pack("<i", 1)
+        + INT8
+        + struct.pack("<qQ", size, offset)
+    )
 
 
 def tensor_argument(data: int, size: int, offset: int = 0) -> bytes:

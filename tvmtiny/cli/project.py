@@ -118,6 +118,7 @@ def create(
         print_json(application_summary(application))
         return
     console().print(application_table(application))
+    _say(f"tvmtiny project build {output}, or west build -b {found.names[-1]} {output}")
 
 
 @_app.command("build")
@@ -135,6 +136,7 @@ def build(
         print_json(build_summary(built))
         return
     console().print(build_table(built))
+    _say(str(built.elf))
 
 
 @_app.command("flash")
@@ -184,6 +186,10 @@ def run(
 
     for line in converse(built, seconds=seconds, until=until, send=tuple(send or ()), port=port):
         typer.echo(line)
+
+
+def _say(text: str) -> None:
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _build(directory: Path, define: list[str] | None, quiet: bool) -> Any:

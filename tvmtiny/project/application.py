@@ -140,7 +140,7 @@ def create_application(
     models: Sequence[PackagedModel],
     board: ZephyrBoard,
     directory: Path,
-    options: ApplicationOptions = ApplicationOptions(),
+    options: ApplicationOptions | None = None,
 ) -> Application:
     """Write an application; no Zephyr tree is needed.
 
@@ -164,10 +164,11 @@ def create_application(
     OutputPathError
         The directory cannot be written to.
     """
-    if options.mode not in MODES:
-        raise InputError(f"there is no mode {options.mode!r}; known: {', '.join(MODES)}")
-    stack = _main_stack(models, options)
-    files = _files(models, board, options, stack)
+    chosen = options or ApplicationOptions()
+    if chosen.mode not in MODES:
+        raise InputError(f"there is no mode {chosen.mode!r}; known: {', '.join(MODES)}")
+    stack = _main_stack(models, chosen)
+    files = _files(models, board, chosen, stack)
     if board.board is not None:
         check_capacities(
             [model.artifact for model in models],

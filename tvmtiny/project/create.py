@@ -27,7 +27,7 @@ def create_zephyr_application(
     models: Sequence[Model],
     board: ZephyrBoard,
     directory: Path,
-    options: ApplicationOptions = ApplicationOptions(),
+    options: ApplicationOptions | None = None,
     compile_options: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Application:
@@ -58,6 +58,7 @@ def create_zephyr_application(
     CapacityError, OutputPathError
         See `create_application`.
     """
+    chosen = options or ApplicationOptions()
     names = [model.name for model in models]
     if len(set(names)) != len(names):
         raise InputError(
@@ -67,12 +68,12 @@ def create_zephyr_application(
     tell = progress or (lambda _: None)
     packaged = [
         package_model(
-            model, board, compile_options or {}, measure=options.stack_bytes is None, progress=tell
+            model, board, compile_options or {}, measure=chosen.stack_bytes is None, progress=tell
         )
         for model in models
     ]
     tell(f"writing {directory}")
-    return create_application(packaged, board, directory, options)
+    return create_application(packaged, board, directory, chosen)
 
 
 def package_model(

@@ -103,6 +103,6 @@ def find_zephyr_board(name: str, cpu: str | None = None) -> ZephyrBoard:
                 f"{error}; for any other board of Zephyr name its processor, too: --cpu with one "
                 f"of {', '.join(cpus())}"
             ) from None
-    if cpu not in cpus():
+    if cpu is None or cpu not in cpus():
         raise UnknownTargetError(name=str(cpu), known=tuple(cpus()))
     return ZephyrBoard((short,), cpus()[cpu])

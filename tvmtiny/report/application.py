@@ -22,13 +22,8 @@ def application_summary(application: Application) -> dict[str, Any]:
 
 
 def application_table(application: Application) -> Table:
-    """An application, and what to do with it."""
-    name = application.board.names[-1]
-    table = Table(
-        title=f"{application.directory} for {application.board.name}",
-        caption=f"tvmtiny project build {application.directory}, or: west build -b {name} "
-        f"{application.directory}",
-    )
+    """An application."""
+    table = Table(title=f"Zephyr application for {application.board.name}")
     table.add_column("model")
     for column in ("arena", "constants", "stack"):
         table.add_column(f"{column} [bytes]", justify="right")
@@ -59,7 +54,7 @@ def build_summary(build: ApplicationBuild) -> dict[str, Any]:
 def build_table(build: ApplicationBuild) -> Table:
     """A build: its memory."""
     version = ".".join(map(str, build.zephyr_version))
-    table = Table(title=f"{build.zephyr_board}, Zephyr {version}", caption=str(build.elf))
+    table = Table(title=f"{build.zephyr_board}, Zephyr {version}")
     table.add_column("region")
     table.add_column("used [bytes]", justify="right")
     table.add_column("of", justify="right")

@@ -24,7 +24,15 @@ from tvmtiny.errors import (
 )
 from tvmtiny.rpc.failures import fault_registers, find_failure
 
-__all__ = ["BRIDGE_PROGRAM", "CONSTRUCTOR", "Remote", "bridge_command", "open_pipe", "open_tracker", "split_address"]
+__all__ = [
+    "BRIDGE_PROGRAM",
+    "CONSTRUCTOR",
+    "Remote",
+    "bridge_command",
+    "open_pipe",
+    "open_tracker",
+    "split_address",
+]
 
 #: TVM's constructor of a session over the pipes of a process that it starts.
 CONSTRUCTOR = "rpc.CreatePipeClient"
@@ -46,7 +54,9 @@ def bridge_command(url: str, timeout: float, baudrate: int) -> list[str]:
     """
     # Where the program does not exist, TVM's child would go on as a copy of this process.
     if not sys.executable or not os.access(sys.executable, os.X_OK):
-        raise ToolMissingError("the Python interpreter", "python3", "to start the bridge to a board")
+        raise ToolMissingError(
+            "the Python interpreter", "python3", "to start the bridge to a board"
+        )
     options = [f"--timeout={timeout!r}", f"--baudrate={baudrate}"]
     return [sys.executable, "-m", "tvmtiny.rpc.bridge", *options, "--", url]
 
@@ -104,6 +114,7 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise InputError(f"{address!r} is not an address; give HOST:PORT")
     return host, int(port)
+
 
 #: Seconds that a killed process may take to end.
 _REAP_SECONDS = 5.0
