@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tvmtiny.cli.console import JsonOption, console, model_path, print_json, progress
 from tvmtiny.cli.options import Settings, compiles
+
+if TYPE_CHECKING:
+    from tvmtiny.project.zephyr_build import ApplicationBuild
 
 _PLATFORMS = ("zephyr",)
 
@@ -151,13 +154,14 @@ def flash(
 
     Example: tvmtiny project flash application --runner jlink
     """
-    built = _build(directory, define, quiet=False)
-    with progress(quiet=False) as tell:
-        from tvmtiny.project.application import flash_application
-        from tvmtiny.project.zephyr_tree import find_tree
+    from tvmtiny.project.application import load_application
+    from tvmtiny.project.zephyr_build import flash_application
+    from tvmtiny.project.zephyr_tree import find_tree
 
-        tell(f"flashing {built.application.board.name}")
-        flash_application(built, find_tree(), runner)
+    application = load_application(directory)
+    with progress(quiet=False) as tell:
+        tell(f"building for {application.board.name} and flashing")
+        flash_application(application, find_tree(), runner, _definitions(define))
 
 
 @_app.command("run")
@@ -192,17 +196,24 @@ def _say(text: str) -> None:
     console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _build(directory: Path, define: list[str] | None, quiet: bool) -> Any:
+def _definitions(words: list[str] | None) -> dict[str, str]:
     from tvmtiny.errors import InputError
-    from tvmtiny.project.application import build_application, load_application
-    from tvmtiny.project.zephyr_tree import find_tree
 
-    definitions = {}
-    for word in define or ():
+    found = {}
+    for word in words or ():
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise InputError(f"--define {word!r} is not understood; give NAME=VALUE")
-        definitions[name] = value
+        found[name] = value
+    return found
+
+
+def _build(directory: Path, define: list[str] | None, quiet: bool) -> ApplicationBuild:
+    from tvmtiny.project.application import load_application
+    from tvmtiny.project.zephyr_build import build_application
+    from tvmtiny.project.zephyr_tree import find_tree
+
+    definitions = _definitions(define)
     application = load_application(directory)
     tree = find_tree()
     with progress(quiet=quiet) as tell:

@@ -1,31 +1,27 @@
-"""Zephyr applications: written from models, built with west, flashed by west's runners."""
+"""Zephyr applications: written from models, and read again."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tvmtiny.errors import BuildError, CapacityError, InputError
+from tvmtiny.errors import InputError
 from tvmtiny.project.capacity import check_capacities
 from tvmtiny.project.files import make_directory, write_text
 from tvmtiny.project.package import PackagedModel, package_files, render
 from tvmtiny.project.zephyr_board import ZephyrBoard, find_zephyr_board
-from tvmtiny.project.zephyr_tree import ZephyrTree
 
 __all__ = [
     "MODES",
     "Application",
-    "ApplicationBuild",
     "ApplicationModel",
     "ApplicationOptions",
-    "build_application",
+    "check_application",
     "create_application",
-    "flash_application",
     "load_application",
 ]
 
@@ -45,11 +41,6 @@ _STACK_MARGIN = 1.125
 # Of a kernel with a console, at the least.
 _ZEPHYR_FLASH_BYTES = 8192
 _ZEPHYR_RAM_BYTES = 2048
-
-_USED = re.compile(r"^\s+(\w+):\s+(\d+) (B|KB|MB|GB)\s+(\d+) (B|KB|MB|GB)\s", re.MULTILINE)
-_UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-_OVERFLOW = re.compile(r"region [`'](?P<region>\w+)' overflowed by (?P<bytes>\d+) byte")
-_LENGTH = re.compile(r"^\s*(\w+)\s*\(\w+\)\s*:\s*ORIGIN\s*=[^,]*,\s*LENGTH\s*=\s*(.+)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -107,35 +98,6 @@ class Application:
     models: tuple[ApplicationModel, ...]
 
 
-@dataclass(frozen=True)
-class ApplicationBuild:
-    """A built application.
-
-    Attributes
-    ----------
-    application
-        What it was built from.
-    directory
-        West's build directory.
-    elf, log
-        The program, and everything that was printed.
-    zephyr_version
-        Of the tree.
-    zephyr_board
-        That tree's name of the board.
-    memory
-        Bytes that the program takes of each region, and bytes that it has.
-    """
-
-    application: Application
-    directory: Path
-    elf: Path
-    log: Path
-    zephyr_version: tuple[int, int, int]
-    zephyr_board: str
-    memory: Mapping[str, tuple[int, int]] = field(hash=False)
-
-
 def create_application(
     models: Sequence[PackagedModel],
     board: ZephyrBoard,
@@ -167,20 +129,32 @@ def create_application(
     chosen = options or ApplicationOptions()
     if chosen.mode not in MODES:
         raise InputError(f"there is no mode {chosen.mode!r}; known: {', '.join(MODES)}")
-    stack = _main_stack(models, chosen)
-    files = _files(models, board, chosen, stack)
-    if board.board is not None:
-        check_capacities(
-            [model.artifact for model in models],
-            board.board,
-            stack,
-            _ZEPHYR_RAM_BYTES,
-            _ZEPHYR_FLASH_BYTES,
-        )
+    files = _files(models, board, chosen, _main_stack(models, chosen))
+    check_application(models, board, chosen)
     for name, text in files.items():
         make_directory((directory / name).parent)
         write_text(directory / name, text)
     return load_application(directory)
+
+
+def check_application(
+    models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions
+) -> None:
+    """Refuse models that cannot fit a board of known size.
+
+    Raises
+    ------
+    CapacityError
+        A region is too small even for what the models alone take beside a small kernel.
+    """
+    if board.board is not None:
+        check_capacities(
+            [model.artifact for model in models],
+            board.board,
+            _main_stack(models, options),
+            _ZEPHYR_RAM_BYTES,
+            _ZEPHYR_FLASH_BYTES,
+        )
 
 
 def _main_stack(models: Sequence[PackagedModel], options: ApplicationOptions) -> int:
@@ -297,129 +271,3 @@ def load_application(directory: Path) -> Application:
             "write one: tvmtiny project create --platform zephyr MODEL -o DIR"
         ) from None
     return Application(directory.resolve(), find_zephyr_board(board, cpu), mode, models)
-
-
-def build_application(
-    application: Application,
-    tree: ZephyrTree,
-    build_directory: Path | None = None,
-    definitions: Mapping[str, str] | None = None,
-) -> ApplicationBuild:
-    """Build an application with west.
-
-    Parameters
-    ----------
-    application
-        What to build.
-    tree
-        With which Zephyr.
-    build_directory
-        By default ``build`` in the application.
-    definitions
-        CMake variables, such as ``TVMTINY_MODE``.
-
-    Raises
-    ------
-    UnknownTargetError
-        This Zephyr does not know the board.
-    ToolMissingError, BuildError
-        West is not installed, or failed.
-    CapacityError
-        The program does not fit the board.
-    """
-    directory = build_directory or application.directory / "build"
-    given = dict(definitions or {})
-    names = application.board.names
-    # A board of the user's own is not in the tree.
-    name = names[-1] if "BOARD_ROOT" in given else tree.board_name(names)
-    log = directory.parent / f"{directory.name}.log"
-    command = ["build", "--pristine=auto", "--board", name, "--build-dir", str(directory)]
-    command += [str(application.directory), "--"]
-    command += [f"-D{key}={value}" for key, value in given.items()]
-    make_directory(directory.parent)
-    try:
-        output = tree.west(command, log)
-    except BuildError as error:
-        if too_small := _too_small(application, directory, log):
-            raise too_small from error
-        raise
-    elf = directory / "zephyr" / "zephyr.elf"
-    program = elf if elf.exists() else directory / "zephyr" / "zephyr.exe"
-    # An incremental build without changes links nothing and prints no table.
-    table = output if _USED.search(output) else _last_table(directory)
-    memory = {
-        region: (int(used) * _UNITS[used_unit], int(size) * _UNITS[size_unit])
-        for region, used, used_unit, size, size_unit in _USED.findall(table)
-        if region != "IDT_LIST"
-    }
-    if memory:
-        write_text(
-            directory / "tvmtiny_memory.txt", "\n".join(m.group() for m in _USED.finditer(table))
-        )
-    return ApplicationBuild(application, directory, program, log, tree.version, name, memory)
-
-
-def _last_table(directory: Path) -> str:
-    try:
-        return (directory / "tvmtiny_memory.txt").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _too_small(application: Application, directory: Path, log: Path) -> CapacityError | None:
-    """What the linker says about a memory region that is too small."""
-    match = _OVERFLOW.search(log.read_text(encoding="utf-8", errors="replace"))
-    if match is None:
-        return None
-    available = 0
-    for script in sorted((directory / "zephyr").glob("linker*.cmd")):
-        for region, length in _LENGTH.findall(script.read_text(encoding="utf-8", errors="replace")):
-            if region == match["region"]:
-                available = _evaluate(length)
-    return CapacityError(
-        region=match["region"],
-        needed=available + int(match["bytes"]),
-        available=available,
-        board=application.board.name,
-    )
-
-
-def _evaluate(expression: str) -> int:
-    """A product of numbers, which is what Zephyr writes for the size of a region."""
-    product = 1
-    for factor in expression.replace("(", " ").replace(")", " ").split("*"):
-        text = factor.strip()
-        unit = {"K": 1 << 10, "M": 1 << 20}.get(text[-1:], 1)
-        try:
-            product *= int(text.rstrip("KM"), 0) * unit
-        except ValueError:
-            return 0
-    return product
-
-
-def flash_application(build: ApplicationBuild, tree: ZephyrTree, runner: str | None = None) -> None:
-    """Put a program onto its board, with west's runner for it.
-
-    Parameters
-    ----------
-    build
-        The program.
-    tree
-        Zephyr.
-    runner
-        Such as ``jlink``; by default the board's.
-
-    Raises
-    ------
-    InputError
-        The board is emulated.
-    ToolMissingError, BuildError
-        West is not installed, or failed.
-    """
-    board = build.application.board
-    if board.machine is not None:
-        raise InputError(f"{board.name} is emulated: there is nothing to flash; run it")
-    command = ["flash", "--build-dir", str(build.directory)]
-    if runner is not None:
-        command += ["--runner", runner]
-    tree.west(command, build.directory.parent / "flash.log")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvmtiny.errors import InputError, ToolMissingError
-from tvmtiny.project.application import Application, ApplicationOptions, create_application
+from tvmtiny.errors import CapacityError, InputError, ToolMissingError
+from tvmtiny.project.application import (
+    Application,
+    ApplicationOptions,
+    check_application,
+    create_application,
+)
 from tvmtiny.project.package import PackagedModel, expected_checksums, sample_inputs
 from tvmtiny.project.runner import run
 from tvmtiny.project.zephyr_board import ZephyrBoard
@@ -66,12 +72,16 @@ def create_zephyr_application(
             "model's"
         )
     tell = progress or (lambda _: None)
-    packaged = [
-        package_model(
-            model, board, compile_options or {}, measure=chosen.stack_bytes is None, progress=tell
-        )
-        for model in models
-    ]
+    packaged = []
+    for model in models:
+        tell(f"compiling {model.name} for {board.name}")
+        packaged.append(package_model(model, board, compile_options or {}, tell))
+    if chosen.stack_bytes is None:
+        # A board that is too small is said at once, and in its own words.
+        check_application(packaged, board, chosen)
+        for position, each in enumerate(packaged):
+            tell(f"measuring the stack of {each.name}")
+            packaged[position] = replace(each, stack_bytes=measure_stack(each.artifact))
     tell(f"writing {directory}")
     return create_application(packaged, board, directory, chosen)
 
@@ -80,21 +90,12 @@ def package_model(
     model: Model,
     board: ZephyrBoard,
     compile_options: Mapping[str, Any],
-    *,
-    measure: bool,
     progress: Callable[[str], None],
 ) -> PackagedModel:
-    """Compile a model and find out what firmware needs to know of it.
-
-    Parameters
-    ----------
-    measure
-        Whether to measure its stack, in QEMU.
-    """
+    """Compile a model, and compute what firmware should give."""
     from tvmtiny.checking import oracle_tensors
     from tvmtiny.compiler import compile
 
-    progress(f"compiling {model.name} for {board.name}")
     artifact = compile(model, board.target, **compile_options)
 
     def reference(inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -102,12 +103,7 @@ def package_model(
         return [tensors[output.index] for output in model.graph.outputs]
 
     progress(f"computing what {model.name} should give")
-    expected = expected_checksums(artifact, reference)
-    stack = 0
-    if measure:
-        progress(f"measuring the stack of {model.name}")
-        stack = measure_stack(artifact)
-    return PackagedModel(artifact, stack, expected)
+    return PackagedModel(artifact, expected=expected_checksums(artifact, reference))
 
 
 def measure_stack(artifact: Artifact) -> int:
@@ -127,7 +123,9 @@ def measure_stack(artifact: Artifact) -> int:
     portable = replace(artifact, placement=type(artifact.placement)())
     inputs = sample_inputs(artifact.inputs, 0)
     try:
-        return run(portable, *inputs, board=_measuring_board(artifact.target.cpu)).stack_bytes
+        for board in _measuring_boards(artifact.target.cpu):
+            with suppress(CapacityError):
+                return run(portable, *inputs, board=board).stack_bytes
     except ToolMissingError as error:
         raise ToolMissingError(
             error.tool,
@@ -135,13 +133,17 @@ def measure_stack(artifact: Artifact) -> int:
             f"{error.why}: the stack is measured so (give it, --stack BYTES, to do without)",
             error.installer,
         ) from error
+    raise InputError(
+        f"{artifact.name} fits no emulated board, so that its stack cannot be measured; give the "
+        "bytes of stack yourself: --stack BYTES"
+    )
 
 
-def _measuring_board(cpu: Cpu) -> Board:
-    """The emulated board whose CPU is the nearest of those that can run code for `cpu`."""
+def _measuring_boards(cpu: Cpu) -> list[Board]:
+    """Emulated boards that can run code for `cpu`, those with the most similar CPU first."""
     able = [
         board
         for board in boards().values()
         if board.platform == "qemu" and cpu.features <= board.cpu.features
     ]
-    return min(able, key=lambda b: (b.cpu.name != cpu.name, len(b.cpu.features), b.name))
+    return sorted(able, key=lambda b: (b.cpu.name != cpu.name, len(b.cpu.features), b.name))

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from tvmtiny.errors import DeviceError, DeviceTimeoutError, InputError
-from tvmtiny.project.application import ApplicationBuild
 from tvmtiny.project.processes import start_guarded, stop_guarded
 from tvmtiny.project.qemu_transport import start_qemu
+from tvmtiny.project.zephyr_build import ApplicationBuild
 from tvmtiny.rpc.transport import DisconnectedError, Line, open_line
 
 __all__ = ["converse"]

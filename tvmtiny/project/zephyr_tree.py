@@ -150,22 +150,26 @@ def find_tree(base: Path | None = None) -> ZephyrTree:
 def _boards(base: Path) -> Mapping[str, bool]:
     """Devicetrees of boards by name, and whether their boards' names have parts."""
     found: dict[str, bool] = {}
-    for directory, _, files in os.walk(base / "boards"):
+    for _, _, files in os.walk(base / "boards"):
         trees = [name.removesuffix(".dts") for name in files if name.endswith(".dts")]
         # What describes a board since names have parts.
         found.update(dict.fromkeys(trees, "board.yml" in files))
     return found
 
 
-# What says most comes first: a compiler's or linker's complaint rather than CMake's that it failed.
+# What says most comes first: a complaint of a compiler, a linker or the devicetree's compiler, then
+# of Kconfig, rather than CMake's that they failed.
 _COMPLAINTS = (
-    re.compile(r"\b(?:fatal )?error: (?!Aborting)|undefined reference to|overflowed by \d+|"
-               r"ld: cannot find|\*\*\* \[|Assertion .* failed"),
-    re.compile(r"^(?:warning|error): .*(?:undefined symbol|was assigned|assigned the value|"
-               r"malformed|but got the value)|kconfig\.py: .*"),
+    re.compile(
+        r"\b(?:fatal |devicetree |syntax )error\b|\berror: (?!Aborting)|undefined reference to|"
+        r"overflowed by \d+|ld: cannot find"
+    ),
+    re.compile(r"kconfig\.py: "),
     re.compile(r"^CMake Error"),
-    re.compile(r"^FATAL ERROR:|^ERROR:|^west: error:|^usage: west"),
-)  # fmt: skip
+    re.compile(r"^FATAL ERROR:|^ERROR:|^west: error:"),
+)
+_KCONFIG_BEGINS = re.compile(r"^Parsing \S*Kconfig$")
+_KCONFIG_ENDS = "error: Aborting due to Kconfig warnings"
 
 
 def first_west_error(log: str) -> str:
@@ -174,9 +178,15 @@ def first_west_error(log: str) -> str:
     Parameters
     ----------
     log
-        Output of west, and of CMake, Kconfig, the devetree compiler, compilers and linkers below.
+        Output of west, and of CMake, Kconfig, the devicetree compiler, compilers and linkers below.
     """
     lines = [line.rstrip() for line in log.splitlines()]
+    if _KCONFIG_ENDS in lines:
+        # Any warning is an error there.
+        begins = [number for number, line in enumerate(lines) if _KCONFIG_BEGINS.match(line)]
+        for line in lines[begins[-1] if begins else 0 :]:
+            if "warning: " in line:
+                return line.strip()
     for pattern in _COMPLAINTS:
         for number, line in enumerate(lines):
             if not pattern.search(line.strip()):

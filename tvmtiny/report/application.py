@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from tvmtiny.project.application import Application, ApplicationBuild
+from tvmtiny.project.application import Application
+from tvmtiny.project.zephyr_build import ApplicationBuild
 
 
 def application_summary(application: Application) -> dict[str, Any]:
