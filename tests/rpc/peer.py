@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from tvmtiny.rpc import link, packets
 from tvmtiny.rpc.link import ACK, DATA, HELLO, POLL, RESET, Frame
@@ -58,10 +59,8 @@ class Peer:
         assert self._session is not None
         frame = Frame(kind, self._session, sequence, self._expected, payload)
         data = self.outgoing(b"\0" + link.encode(frame))
-        try:
+        with suppress(OSError):
             self.end.sendall(data)
-        except OSError:
-            pass
 
     def _take(self, frame: Frame) -> None:
         if frame.type == RESET and frame.payload == b"TVMT\x01":

@@ -16,6 +16,7 @@ from tvmtiny.cli import (
     bench,
     boards,
     compile,
+    devices,
     doctor,
     inspect,
     memory,
@@ -23,6 +24,7 @@ from tvmtiny.cli import (
     project,
     report,
     run,
+    serve,
 )
 from tvmtiny.cli.config import FILE_NAME, known_options, read_config
 from tvmtiny.cli.console import errors_console, separate_places
@@ -75,7 +77,20 @@ def _options(
     pass
 
 
-for _command in (inspect, memory, compile, run, project, profile, report, bench, boards, doctor):
+for _command in (
+    inspect,
+    memory,
+    compile,
+    run,
+    project,
+    profile,
+    report,
+    bench,
+    boards,
+    devices,
+    serve,
+    doctor,
+):
     _command.add_to(app)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
+    BaudrateOption,
     DeadChannelsOption,
     FlashBudgetOption,
     IoOption,
@@ -32,7 +33,13 @@ def add_to(app: typer.Typer) -> None:
 def run(
     model: ModelArgument,
     board: Annotated[
-        str, typer.Option("--board", "-b", help="A board; tvmtiny boards lists them.")
+        str,
+        typer.Option(
+            "--board",
+            "-b",
+            help="A board (tvmtiny boards lists them), or the port of one that was flashed "
+            "(tvmtiny devices lists them), such as /dev/ttyACM0 or socket://HOST:PORT.",
+        ),
     ],
     data: Annotated[
         str,
@@ -43,7 +50,16 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="Compare every layer with LiteRT's reference kernels.")
     ] = False,
+    via: Annotated[
+        str | None,
+        typer.Option(
+            help="harness runs once and reports by semihosting; rpc drives the board over its "
+            "serial port. By default rpc for ports, harness otherwise.",
+            metavar="WAY",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 120.0,
+    baudrate: BaudrateOption = 115200,
     oracle: OracleOption = "litert",
     optimize: OptimizeOption = "balanced",
     flash_budget: FlashBudgetOption = None,
@@ -56,18 +72,21 @@ def run(
     """Compile a model, run it on a board, and count its instructions.
 
     Example: tvmtiny run model.tflite --board mps2-an386 --check
+
+    Example: tvmtiny run model.tflite --board /dev/ttyACM0
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
         import tvmtiny
         from tvmtiny.report.summary import run_summary
-        from tvmtiny.targets import Target, find_board
+        from tvmtiny.rpc.board import is_url, target_of
 
-        target = Target(find_board(board).cpu, find_board(board))
+        over_link = _over_link(via, is_url(board))
+        target = target_of(board, baudrate)
         tell(f"reading {model}")
         loaded = tvmtiny.load(model_path(model), oracle=oracle)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
-        tell(f"compiling for {board}")
+        tell(f"compiling for {target.name}")
         artifact = tvmtiny.compile(
             loaded,
             target,
@@ -78,7 +97,14 @@ def run(
             ram_budget=ram_budget,
             place=parse_place(place),
         )
-        result = tvmtiny.run(artifact, *inputs, timeout=timeout, progress=tell)
+        if over_link:
+            with tvmtiny.Session(
+                artifact, board, timeout=timeout, baudrate=baudrate, progress=tell
+            ) as session:
+                tell(f"running on {session.info['board']}")
+                result = session.measure(*inputs)
+        else:
+            result = tvmtiny.run(artifact, *inputs, timeout=timeout, progress=tell)
         checked = None
         if check:
             tell("comparing with the oracle")
@@ -92,3 +118,13 @@ def run(
             console().print(table)
     if checked is not None and not checked.exact:
         checked.raise_mismatch()
+
+
+def _over_link(via: str | None, is_port: bool) -> bool:
+    from tvmtiny.errors import InputError
+
+    if via not in (None, "harness", "rpc"):
+        raise InputError(f"--via {via!r} is no way to run a model; allowed: harness, rpc")
+    if is_port and via == "harness":
+        raise InputError("--via harness needs a board that is emulated; a port has --via rpc")
+    return is_port if via is None else via == "rpc"

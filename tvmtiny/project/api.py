@@ -46,12 +46,15 @@ class Project:
         The board it is for.
     sources
         C files to compile, relative to the directory.
+    firmware
+        What is built around the model: ``harness`` runs it once, ``rpc`` serves a host.
     """
 
     directory: Path
     artifact: Artifact
     board: Board
     sources: tuple[str, ...]
+    firmware: str = "harness"
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,12 @@ class RunResult:
     arena_bytes
         Static memory of the model: inputs, outputs, tensors and scratch.
     static_ram_bytes
-        All variables of the generated code and the library functions it uses.
+        All variables of the generated code and the library functions it uses; None where the
+        firmware was not built here.
     stack_bytes
         Deepest stack of that inference below its caller's, in bytes.
     flash
-        Flash of the generated code.
+        Flash of the generated code; None where the firmware was not built here.
     outputs
         One entry an output of the model.
     layers
@@ -144,9 +148,9 @@ class RunResult:
     cpu: str
     instructions: int
     arena_bytes: int
-    static_ram_bytes: int
+    static_ram_bytes: int | None
     stack_bytes: int
-    flash: FlashSizes
+    flash: FlashSizes | None
     outputs: tuple[OutputTensor, ...]
     layers: tuple[npt.NDArray[np.generic], ...]
 
@@ -171,7 +175,9 @@ class Transport(Protocol):
 class Platform(Protocol):
     """How the boards of one kind are built for and run."""
 
-    def generate(self, artifact: Artifact, board: Board, directory: Path) -> Project:
+    def generate(
+        self, artifact: Artifact, board: Board, directory: Path, firmware: str = "harness"
+    ) -> Project:
         """Write a project.
 
         Parameters
@@ -182,9 +188,13 @@ class Platform(Protocol):
             A board of this platform.
         directory
             Where to; created when it does not exist.
+        firmware
+            ``harness`` for :meth:`run`; ``rpc`` for a host that is connected.
 
         Raises
         ------
+        InputError
+            The platform has no such firmware.
         CapacityError
             The model cannot fit the board; nothing was written.
         OutputPathError

@@ -63,6 +63,7 @@ _STAGES = {
     1: "in the first inference",
     2: "in the measured inference",
     3: "after the inferences",
+    4: "in a call from the host",
 }
 
 _REGISTERS = ("sp", "cfsr", "hfsr")

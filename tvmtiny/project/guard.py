@@ -1,8 +1,9 @@
-"""Run a program that ends with another process: ``python guard.py PROCESS PROGRAM ARGUMENTS...``.
+"""Run a program that ends with another process.
 
-The program is killed, with its process group, when PROCESS has gone, in whatever way. It takes the
-place of this script; a child of it keeps watch. (Linux's PR_SET_PDEATHSIG does not do: it fires when
-the thread ends that started the program.)
+``python guard.py PROCESS DIRECTORY PROGRAM ARGUMENTS...``: the program is killed, with its process
+group, when PROCESS has gone, in whatever way, and DIRECTORY is removed unless that is empty. The
+program takes the place of this script; a child of it keeps watch. (Linux's PR_SET_PDEATHSIG does
+not do: it fires when the thread ends that started the program.)
 """
 
 import os
@@ -11,7 +12,7 @@ import signal
 import sys
 
 
-def _watch(host: int, program: int) -> None:
+def _watch(host: int, program: int, directory: str) -> None:
     poll = select.poll()
     poll.register(host, select.POLLIN)
     poll.register(program, select.POLLIN)
@@ -22,18 +23,29 @@ def _watch(host: int, program: int) -> None:
     kept = (host, program)
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (pathlib would take longer to import)
         if int(name) > 2 and int(name) not in kept:
-            try:
+            try:  # noqa: SIM105 (contextlib would take longer to import)
                 os.close(int(name))
             except OSError:
                 pass  # the descriptor of the listing itself
-    poll.poll()
+    ready = [descriptor for descriptor, _ in poll.poll()]
+    if directory and host in ready:
+        _remove(directory)
     # The watch is a member of the group, too, and so are children that the program has left behind.
     os.killpg(0, signal.SIGKILL)
 
 
+def _remove(directory: str) -> None:
+    try:
+        for name in os.listdir(directory):  # noqa: PTH208
+            os.unlink(f"{directory}/{name}")  # noqa: PTH108
+        os.rmdir(directory)  # noqa: PTH106
+    except OSError:
+        pass  # somebody else has been faster
+
+
 def main() -> None:
     """Become the program."""
-    process, *command = sys.argv[1:]
+    process, directory, *command = sys.argv[1:]
     host = os.pidfd_open(int(process))
     program = os.pidfd_open(os.getpid())
     if os.getppid() != int(process):
@@ -41,7 +53,7 @@ def main() -> None:
         sys.exit(1)
     if os.fork() == 0:
         try:
-            _watch(host, program)
+            _watch(host, program, directory)
         finally:
             os._exit(1)
     os.execv(command[0], command)

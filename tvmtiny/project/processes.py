@@ -23,6 +23,7 @@ def start_guarded(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
     descriptors: Sequence[int] = (),
+    remove: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program that is killed when this process ends, even when that is killed.
 
@@ -36,6 +37,8 @@ def start_guarded(
         By default those of this process.
     descriptors
         Open files that it inherits.
+    remove
+        A directory without subdirectories that is removed when this process does not live to do so.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def start_guarded(
     """
     return subprocess.Popen(
         # Isolated and without site: it starts in a few milliseconds.
-        [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), *command],
+        [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(remove or ""), *command],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -58,6 +61,9 @@ def start_guarded(
 
 def stop_guarded(process: subprocess.Popen[bytes]) -> None:
     """Kill a program and all that it has started, and wait for its end."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    # One that has ended was waited for, so that its number may be another's; its guard saw to the
+    # rest.
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

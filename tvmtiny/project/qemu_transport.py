@@ -102,7 +102,7 @@ def start_qemu(
         )
     command = [find_tool(EMULATOR), "-M", machine, "-display", "none", "-monitor", "none"]
     command += ["-icount", "shift=0", "-kernel", str(elf.resolve()), *more]
-    log = tempfile.TemporaryFile()
+    log = tempfile.TemporaryFile()  # noqa: SIM115 (the transport closes it)
     try:
         if kind == "pty":
             return _start_pty(command, f"{_MARK} {model} {board} pty", log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ __all__ = [
     "CONSTRUCTOR",
     "Remote",
     "bridge_command",
+    "check_program",
+    "connect_tracker",
     "open_pipe",
     "open_tracker",
     "split_address",
@@ -52,13 +55,26 @@ def bridge_command(url: str, timeout: float, baudrate: int) -> list[str]:
     ToolMissingError
         The Python interpreter cannot be started again.
     """
-    # Where the program does not exist, TVM's child would go on as a copy of this process.
-    if not sys.executable or not os.access(sys.executable, os.X_OK):
+    options = [f"--timeout={timeout!r}", f"--baudrate={baudrate}"]
+    python = check_program(sys.executable)
+    return [python, "-m", "tvmtiny.rpc.bridge", *options, "--", url]
+
+
+def check_program(path: str) -> str:
+    """Give the path of the Python interpreter, once it is known to be one.
+
+    Where the program does not exist, TVM's child would go on as a copy of this process.
+
+    Raises
+    ------
+    ToolMissingError
+        It cannot be started.
+    """
+    if not path or not os.access(path, os.X_OK):
         raise ToolMissingError(
             "the Python interpreter", "python3", "to start the bridge to a board"
         )
-    options = [f"--timeout={timeout!r}", f"--baudrate={baudrate}"]
-    return [sys.executable, "-m", "tvmtiny.rpc.bridge", *options, "--", url]
+    return path
 
 
 def open_pipe(url: str, timeout: float, baudrate: int) -> rpc.RPCSession:
@@ -82,19 +98,37 @@ def open_tracker(tracker: str, key: str) -> rpc.RPCSession:
     InputError
         There is no tracker, or no board of that key is served.
     """
+    connection = connect_tracker(tracker)
+    served = {server["key"] for server in connection.summary()["server_info"]}
+    if f"server:{key}" not in served:
+        known = ", ".join(sorted(name.partition(":")[2] for name in served)) or "none"
+        raise InputError(
+            f"no board is served as {key!r} at {tracker}; served there: {known}; start one "
+            f"with tvmtiny serve MODEL --board BOARD --tracker {tracker} --key {key}"
+        )
+    return connection.request(
+        key, max_retry=1, session_constructor_args=[CONSTRUCTOR, BRIDGE_PROGRAM]
+    )
+
+
+def connect_tracker(tracker: str) -> rpc.TrackerSession:
+    """Connect to a tracker.
+
+    Parameters
+    ----------
+    tracker
+        ``HOST:PORT``.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
     host, port = split_address(tracker)
     try:
-        connection = rpc.connect_tracker(host, port)
-        served = {server["key"] for server in connection.summary()["server_info"]}
-        if f"server:{key}" not in served:
-            known = ", ".join(sorted(name.partition(":")[2] for name in served)) or "none"
-            raise InputError(
-                f"no board is served as {key!r} at {tracker}; served there: {known}; start one "
-                f"with tvmtiny serve MODEL --board BOARD --tracker {tracker} --key {key}"
-            )
-        return connection.request(
-            key, max_retry=1, session_constructor_args=[CONSTRUCTOR, BRIDGE_PROGRAM]
-        )
+        # TVM itself tries for a minute.
+        socket.create_connection((host, port), _TRACKER_SECONDS).close()
+        return rpc.connect_tracker(host, port)
     except OSError as error:
         raise InputError(
             f"cannot reach a tracker at {tracker}: {error.strerror or error}; start one with "
@@ -116,6 +150,8 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+#: Seconds in which a tracker must accept a connection.
+_TRACKER_SECONDS = 5.0
 #: Seconds that a killed process may take to end.
 _REAP_SECONDS = 5.0
 

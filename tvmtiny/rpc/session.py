@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvmtiny.errors import (
-    BuildError,
-    DeviceFaultError,
-    InputError,
-    LinkClosedError,
-    ModelMismatchError,
-    TvmtinyError,
-)
-from tvmtiny.project import Firmware, Transport, board_for, platform_for
+from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
+from tvmtiny.project import Firmware, OutputTensor, RunResult, Transport, board_for
 from tvmtiny.project.faults import describe_fault
+from tvmtiny.project.measurement import Timing, decode_times
 from tvmtiny.project.tensors import pack_inputs, split_tensors
+from tvmtiny.rpc.board import StartedBoard, check_identity, is_url, start_board
 from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
+from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
 from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
 from tvmtiny.targets import Board
 
@@ -35,12 +29,7 @@ if TYPE_CHECKING:
 
     from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
 
-__all__ = ["Session", "is_url"]
-
-
-def is_url(name: str) -> bool:
-    """Whether a name is that of a port, not of a board."""
-    return "://" in name or name.startswith("/")
+__all__ = ["Session"]
 
 
 class Session:
@@ -120,6 +109,7 @@ class Session:
         self.artifact = artifact
         self.firmware: Firmware | None = None
         self._elf: bytes | None = None
+        self._inputs: bytes | None = None
         self._timeout = float(timeout)
         self._tracker, self._key = tracker, key
         self._baudrate = baudrate
@@ -127,28 +117,17 @@ class Session:
         self._remote: Remote | None = None
         self._closed = False
         tell = progress or (lambda _: None)
-        directory: Path | None = None
-        keep = False
-        try:
-            if tracker is not None:
-                self._url = f"{key} at {tracker}"
-            elif isinstance(board_or_url, str) and is_url(board_or_url):
-                self._url = board_or_url
-            else:
-                board = board_for(artifact, board_or_url)
-                directory = Path(tempfile.mkdtemp(prefix="tvmtiny-session-"))
-                self._start_board(board, directory, transport, tell)
-            tell(f"connecting to {self._url}")
-            self._connect()
-        except BaseException as error:
-            self.close()
-            # The message of this error points to a log in there.
-            keep = isinstance(error, BuildError)
-            raise
-        finally:
-            # An emulator that answers has read its program, so that no file has to stay.
-            if directory is not None and not keep:
-                shutil.rmtree(directory, ignore_errors=True)
+        if tracker is not None:
+            self._url = f"{key} at {tracker}"
+        elif isinstance(board_or_url, str) and is_url(board_or_url):
+            self._url = board_or_url
+        else:
+            board = board_for(artifact, board_or_url)
+            with start_board(artifact, board, transport, tell) as started:
+                self._adopt(started)
+                self._begin(tell)
+            return
+        self._begin(tell)
 
     @property
     def url(self) -> str:
@@ -191,20 +170,78 @@ class Session:
         Parameters
         ----------
         inputs
-            As in :meth:`run`; none for those of the last run.
+            As in :meth:`run`; none for those of the last call.
 
         Returns
         -------
         list of numpy.ndarray
             The output of each layer of the artifact, in order.
         """
-        if inputs:
-            self._write_inputs(inputs)
+        self._write_inputs(inputs)
         outputs = []
         for layer in self.artifact.layers:
             self._call("tvmtiny.run_layer", layer.index)
             outputs.append(self._read(f"layer.{layer.index}", layer))
         return outputs
+
+    def time(self, *inputs: np.ndarray, repeats: int = 3) -> Timing:
+        """Count the instructions of inferences.
+
+        Parameters
+        ----------
+        inputs
+            As in :meth:`run`; none for those of the last call.
+        repeats
+            Number of inferences, 1 to 1000.
+
+        Raises
+        ------
+        InputError
+            `repeats` is out of bounds.
+        """
+        if not 1 <= repeats <= LARGEST_REPEATS:
+            raise InputError(
+                f"{repeats} inferences cannot be measured at once; give 1 to {LARGEST_REPEATS}"
+            )
+        self._write_inputs(inputs)
+        return decode_times(bytes(self._call("tvmtiny.time", repeats)))
+
+    def measure(self, *inputs: np.ndarray) -> RunResult:
+        """Run an inference layer by layer, one whole, and one to be counted.
+
+        Parameters
+        ----------
+        inputs
+            As in :meth:`run`.
+
+        Returns
+        -------
+        RunResult
+            As of firmware that is run without a session; sizes are None unless it was built here.
+        """
+        layers = self.run_layers(*inputs)
+        outputs = self.run(*inputs)
+        timing = self.time(*inputs, repeats=1)
+        artifact, firmware = self.artifact, self.firmware
+        return RunResult(
+            model=artifact.name,
+            board=str(self.info["board"]),
+            cpu=artifact.target.cpu.name,
+            instructions=timing.median,
+            arena_bytes=artifact.arena_bytes,
+            static_ram_bytes=None if firmware is None else firmware.static_ram_bytes,
+            stack_bytes=timing.stack_bytes,
+            flash=None if firmware is None else firmware.sizes,
+            outputs=tuple(
+                OutputTensor(tensor.name, tensor.dtype, tensor.shape, data)
+                for tensor, data in zip(artifact.outputs, outputs, strict=True)
+            ),
+            layers=tuple(layers),
+        )
+
+    def memory(self) -> DeviceMemory:
+        """Ask what is free on the board's heap, and how deep the stack of the last run was."""
+        return parse_memory(bytes(self._call("tvmtiny.memory")))
 
     def statistics(self) -> Mapping[str, Any]:
         """Counts of the link since the session began: bytes, frames, repetitions, polls."""
@@ -231,15 +268,17 @@ class Session:
         LinkError
             The board has gone, or does not answer.
         """
-        remote = self._open()
-        self._forget()
-        if not remote.broken:
-            with suppress(LinkClosedError):
+        if self._closed:
+            raise LinkClosedError(self._url, "the session was closed")
+        remote = self._remote
+        if remote is not None and not remote.broken:
+            self._forget()
+            try:
                 remote.function("tvmtiny.bridge.reset")()
                 return
-            if not remote.broken:
-                remote.function("tvmtiny.bridge.reset")()
-                return
+            except LinkError:
+                if not remote.broken:
+                    raise
         self._disconnect()
         self._connect()
 
@@ -262,20 +301,21 @@ class Session:
     ) -> None:
         self.close()
 
-    def _start_board(
-        self, board: Board, directory: Path, kind: str, tell: Callable[[str], None]
-    ) -> None:
-        platform = platform_for(board)
-        tell(f"building firmware for {board.name}")
-        project = platform.generate(self.artifact, board, directory, firmware="rpc")
-        self.firmware = platform.build(project)
-        self._elf = self.firmware.elf.read_bytes()
-        tell(f"starting {board.name}")
-        platform.flash(self.firmware)
-        self._transport = platform.open_transport(self.firmware, kind)
+    def _adopt(self, started: StartedBoard) -> None:
+        self.firmware = started.firmware
+        self._elf = started.elf
+        self._transport = started.transport
+        self._url = started.transport.url
         # A session that is forgotten, not closed, ends its board nevertheless.
-        self._finish = weakref.finalize(self, self._transport.close)
-        self._url = self._transport.url
+        self._finish = weakref.finalize(self, started.transport.close)
+
+    def _begin(self, tell: Callable[[str], None]) -> None:
+        tell(f"connecting to {self._url}")
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
 
     def _connect(self) -> None:
         self._forget()
@@ -296,10 +336,11 @@ class Session:
         self.info: Mapping[str, Any] = self._read_info()
 
     def _disconnect(self) -> None:
-        self._forget()
+        # First the connection: freeing memory over one that was interrupted would wait for it.
         if self._remote is not None:
             self._remote.close()
             self._remote = None
+        self._forget()
 
     def _forget(self) -> None:
         """Let go of everything on the board."""
@@ -315,13 +356,9 @@ class Session:
 
     def _read_info(self) -> dict[str, Any]:
         info: dict[str, Any] = json.loads(self._call("tvmtiny.metadata"))
-        expected = identity(self.artifact).hex()
-        if info["identity"] != expected:
-            raise ModelMismatchError(
-                self._url,
-                f"{self.artifact.name} as compiled here ({expected})",
-                f"{info['model']} ({info['identity']})",
-            )
+        check_identity(
+            self.artifact, self._url, str(self.statistics()["identity"]), str(info["model"])
+        )
         return info
 
     def _call(self, name: str, *arguments: Any) -> Any:
@@ -336,10 +373,12 @@ class Session:
         return self._slots[scope]
 
     def _write_inputs(self, inputs: Sequence[np.ndarray]) -> None:
-        data = pack_inputs(self.artifact.inputs, inputs)
+        if inputs or self._inputs is None:
+            self._inputs = pack_inputs(self.artifact.inputs, inputs)
+        # Always, since a run may use the memory of its inputs for something else.
         start = 0
         for index, tensor in enumerate(self.artifact.inputs):
-            part = data[start : start + tensor.bytes]
+            part = self._inputs[start : start + tensor.bytes]
             self._open().write(self._slot(f"input.{index}", tensor.bytes), part)
             start += tensor.bytes
 

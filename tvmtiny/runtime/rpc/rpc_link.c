@@ -165,7 +165,9 @@ static void send_hello(void)
  * stored of it if there is no room. */
 static uint32_t decode(const uint8_t *from, uint32_t count, uint32_t room, uint32_t *ended)
 {
-  struct decoder state = stream.decoder;
+  uint32_t length = stream.decoder.length;
+  uint32_t crc = stream.decoder.crc;
+  uint32_t block = stream.decoder.block;
   uint8_t *const to = stream.received.bytes;
   const uint8_t *byte = from;
   const uint8_t *const end = from + count;
@@ -178,25 +180,27 @@ static uint32_t decode(const uint8_t *from, uint32_t count, uint32_t room, uint3
       *ended = 1;
       break;
     }
-    if (state.block == 0u) {
-      const uint32_t zero = state.zero;
+    if (block == 0u) {
+      const uint32_t zero = stream.decoder.zero;
 
-      state.block = value - 1u;
-      state.zero = value != COBS_RUN + 1;
+      block = value - 1u;
+      stream.decoder.zero = value != COBS_RUN + 1;
       if (zero == 0u) {
         continue;
       }
       value = 0;
     } else {
-      --state.block;
+      --block;
     }
-    state.crc = crc_step(state.crc, value);
-    if (state.length < room) {
-      to[state.length] = (uint8_t)value;
+    crc = crc_step(crc, value);
+    if (length < room) {
+      to[length] = (uint8_t)value;
     }
-    ++state.length;
+    ++length;
   }
-  stream.decoder = state;
+  stream.decoder.length = length;
+  stream.decoder.crc = crc;
+  stream.decoder.block = block;
   return (uint32_t)(byte - from);
 }
 
@@ -251,7 +255,9 @@ static uint32_t take_data(uint32_t sequence, uint32_t payload_bytes, uint32_t bu
 static void take_frame(uint32_t busy)
 {
   const uint8_t *frame = stream.received.bytes;
-  const struct decoder decoder = stream.decoder;
+  const uint32_t length = stream.decoder.length;
+  const uint32_t block = stream.decoder.block;
+  const uint32_t crc = stream.decoder.crc;
   const uint32_t session = frame[1] | (uint32_t)frame[2] << 8;
   uint32_t polled;
 
@@ -259,16 +265,16 @@ static void take_frame(uint32_t busy)
   stream.decoder.crc = CRC_START;
   stream.decoder.block = 0;
   stream.decoder.zero = 0;
-  if (decoder.length == 0u && decoder.block == 0u) {
+  if (length == 0u && block == 0u) {
     return; /* zeros between frames */
   }
-  if (decoder.block != 0u || decoder.crc != CRC_REMAINDER || decoder.length > FRAME_BYTES ||
-      decoder.length < HEADER_BYTES + CRC_BYTES) {
+  if (block != 0u || crc != CRC_REMAINDER || length > FRAME_BYTES ||
+      length < HEADER_BYTES + CRC_BYTES) {
     ++tvmtiny_rpc_link_counters.dropped;
     return;
   }
   if (frame[0] == RESET) {
-    take_reset(session, decoder.length - HEADER_BYTES - CRC_BYTES, busy);
+    take_reset(session, length - HEADER_BYTES - CRC_BYTES, busy);
     return;
   }
   if (stream.state == CLOSED || session != stream.session || frame[0] > POLL || frame[0] < DATA) {
@@ -283,7 +289,7 @@ static void take_frame(uint32_t busy)
   }
   polled = frame[0] == POLL;
   if (frame[0] == DATA) {
-    polled = take_data(frame[3], decoder.length - HEADER_BYTES - CRC_BYTES, busy);
+    polled = take_data(frame[3], length - HEADER_BYTES - CRC_BYTES, busy);
   }
   if (polled != 0u) {
     if (stream.unacknowledged != 0u) {
