@@ -13,6 +13,7 @@ from tvmtiny.errors import InputError
 from tvmtiny.project.capacity import check_capacities
 from tvmtiny.project.files import make_directory, write_text
 from tvmtiny.project.package import PackagedModel, package_files, render
+from tvmtiny.project.qemu_sources import rpc_library_files, rpc_model_source
 from tvmtiny.project.zephyr_board import ZephyrBoard, find_zephyr_board
 
 __all__ = [
@@ -35,6 +36,8 @@ _TABLE = "table/tvmtiny_models.c"
 _THREAD_STACK_BYTES = 640
 # The shell's own commands are nested deeper.
 _SHELL_STACK_BYTES = 2048
+# What the host calls around the model.
+_RPC_STACK_BYTES = 256
 # The measured need is that of another compiler's options, and perhaps of another CPU.
 _STACK_MARGIN = 1.125
 
@@ -180,10 +183,17 @@ def _files(
         "Kconfig.j2",
         main_stack_bytes=stack,
         shell_stack_bytes=shell_stack,
+        rpc_stack_bytes=stack + _RPC_STACK_BYTES,
         uses_float=any(_uses_float(model) for model in models),
     )
-    package["application.cmake"] = render("application.cmake.j2", mode=options.mode)
+    package["application.cmake"] = render(
+        "application.cmake.j2", mode=options.mode, first=models[0].name
+    )
+    package["rpc/board.h"] = render("board.h.j2", board=board)
+    for model in models:
+        package[f"rpc/{model.name}.c"] = rpc_model_source(model.artifact, board.name)
     files.update({f"models/{name}": text for name, text in package.items()})
+    files.update({f"rpc/{name}": text for name, text in rpc_library_files().items()})
     if lines := _option_lines(board, options):
         files["conf/user/0-created.conf"] = render("options.conf.j2", options=lines)
     for number, path in enumerate(options.fragments, 1):

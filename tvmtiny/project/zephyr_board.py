@@ -73,7 +73,7 @@ def find_zephyr_board(name: str, cpu: str | None = None) -> ZephyrBoard:
     Parameters
     ----------
     name
-        A name of the table of boards, with or without its prefix, or another name that Zephyr knows.
+        A name of the table of boards, with or without its prefix, or another name of Zephyr's.
     cpu
         Its processor; needed where the table does not have the board.
 
