@@ -60,6 +60,8 @@ _WAIT_GROWTH = 1.5
 _FIRST_POLL, _LONGEST_POLL = 0.05, 2.0
 # On a line that loses frames shorter ones have better chances.
 _SHORTEST_PAYLOAD, _PAYLOAD_GROWTH = 64, 32
+# From this many bytes on, the time of a frame depends on its length rather than on the line.
+_LONG_PAYLOAD = 256
 # Seconds between two attempts to reset.
 _FIRST_RESET, _LONGEST_RESET = 0.1, 1.0
 _WRITE_SECONDS = 1.0
@@ -202,6 +204,32 @@ def _parse_hello(payload: bytes) -> Hello | str:
     return Hello(largest, identity, name.decode("utf-8", "replace"))
 
 
+class _RoundTrip:
+    """Time from a frame to its acknowledgement, estimated as in RFC 6298."""
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._variation = 0.0
+        self._at_least = 0.0
+
+    def back_off(self, wait: float) -> None:
+        """Wait as long for the next frame: the last one may have come late, not been lost."""
+        self._at_least = wait
+
+    def measure(self, seconds: float) -> None:
+        self._at_least = 0.0
+        if self._mean is None:
+            self._mean, self._variation = seconds, seconds / 2
+        self._variation += (abs(self._mean - seconds) - self._variation) / 4
+        self._mean += (seconds - self._mean) / 8
+
+    def repeat_after(self) -> float:
+        if self._mean is None:
+            return _FIRST_WAIT
+        wait = max(self._mean + 4 * self._variation, _SHORTEST_WAIT, self._at_least)
+        return min(wait, _LONGEST_WAIT)
+
+
 class Link:
     """A reliable stream of bytes to and from a board.
 
@@ -229,8 +257,8 @@ class Link:
         self._encoded: deque[bytes] = deque()
         self._trace: deque[tuple[float, str, Frame | int]] = deque(maxlen=_KEPT_FRAMES)
         self._payload_bytes = 1
-        self._round_trip: float | None = None
-        self._variation = 0.0
+        # Long frames have times of their own: an emulated port takes its time for each byte.
+        self._round_trips = (_RoundTrip(), _RoundTrip())
 
     @property
     def frames(self) -> tuple[str, ...]:
@@ -267,7 +295,7 @@ class Link:
                 self.hello = hello
                 self._payload_bytes = hello.largest_payload
                 if interval == _FIRST_RESET:
-                    self._measure(time.monotonic() - started)
+                    self._measure(0, time.monotonic() - started)
                 return hello
 
     def abandon(self) -> None:
@@ -355,7 +383,10 @@ class Link:
         self.statistics.stream_sent += len(payload)
         if repeated == 0:
             # An acknowledgement of a repeated frame may belong to either of them.
-            self._measure(time.monotonic() - started - len(payload) * self._line.byte_seconds)
+            self._measure(len(payload), time.monotonic() - started)
+        else:
+            long = len(payload) >= _LONG_PAYLOAD
+            self._round_trips[long].back_off(wait - len(payload) * self._line.byte_seconds)
         largest = self.hello.largest_payload if self.hello else 1
         if repeated > 1:
             shorter = max(_SHORTEST_PAYLOAD, self._payload_bytes // 2)
@@ -364,18 +395,13 @@ class Link:
             self._payload_bytes = min(self._payload_bytes + _PAYLOAD_GROWTH, largest)
 
     def _repeat_after(self, length: int) -> float:
-        """Seconds after which a frame is lost, as in RFC 6298, and the time on the wire."""
-        wait = _FIRST_WAIT
-        if self._round_trip is not None:
-            wait = min(max(self._round_trip + 4 * self._variation, _SHORTEST_WAIT), _LONGEST_WAIT)
-        return wait + length * self._line.byte_seconds
+        """Seconds after which a frame with that payload is lost."""
+        known = self._round_trips[length >= _LONG_PAYLOAD].repeat_after()
+        return known + length * self._line.byte_seconds
 
-    def _measure(self, seconds: float) -> None:
-        seconds = max(0.0, seconds)
-        if self._round_trip is None:
-            self._round_trip, self._variation = seconds, seconds / 2
-        self._variation += (abs(self._round_trip - seconds) - self._variation) / 4
-        self._round_trip += (seconds - self._round_trip) / 8
+    def _measure(self, length: int, seconds: float) -> None:
+        seconds -= length * self._line.byte_seconds
+        self._round_trips[length >= _LONG_PAYLOAD].measure(max(0.0, seconds))
 
     def _handle(self, frame: Frame) -> bool:
         """Take what a frame brings; True when the stream grew."""

@@ -9,12 +9,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
 from tvm import rpc
 
+import tvmtiny
 from tvmtiny.errors import (
     DeviceError,
     DeviceFaultError,
@@ -56,8 +58,12 @@ def bridge_command(url: str, timeout: float, baudrate: int) -> list[str]:
         The Python interpreter cannot be started again.
     """
     options = [f"--timeout={timeout!r}", f"--baudrate={baudrate}"]
-    python = check_program(sys.executable)
-    return [python, "-m", "tvmtiny.rpc.bridge", *options, "--", url]
+    # Not by -m, which would take a package of that name in the current directory.
+    root = str(Path(tvmtiny.__file__).resolve().parents[1])
+    start = (
+        f"import sys; sys.path[0] = {root!r}; import tvmtiny.rpc.bridge as b; b.main(sys.argv[1:])"
+    )
+    return [check_program(sys.executable), "-c", start, *options, "--", url]
 
 
 def check_program(path: str) -> str:

@@ -36,45 +36,40 @@ void device_serial_start(void)
     device_serial_release();
 }
 
-/* Returns whether the function that runs is to be left. */
+/* Takes a byte; returns whether the function that runs is to be left. */
 uint32_t device_uart_receive(void)
 {
     static const uint8_t abort_bytes[] = TVMTINY_RPC_ABORT_BYTES;
     static uint32_t matched;
     const uint32_t guarded = device_is_guarded();
-    uint32_t put = put_count;
+    const uint32_t put = put_count;
+    const uint32_t is_full = put - taken_count == RING_BYTES;
+    uint8_t byte;
 
     uart_acknowledge();
-    while (uart_has_byte() != 0u) {
-        const uint32_t is_full = put - taken_count == RING_BYTES;
-        uint8_t byte;
-
-        /* The line waits, unless a function runs: it may never end, and an ABORT must get through. */
-        if (is_full != 0u && guarded == 0u) {
-            is_stopped = 1;
-            device_serial_hold();
-            break;
-        }
-        byte = uart_take();
-        if (is_full == 0u) {
-            ring[put & RING_MASK] = byte;
-            ++put;
-        }
-        if (byte == abort_bytes[matched]) {
-            ++matched;
-        } else {
-            matched = byte == 0u ? 1u : 0u;
-        }
-        if (matched == sizeof abort_bytes) {
-            matched = 0;
-            if (guarded != 0u) {
-                put_count = put;
-                return 1;
-            }
-        }
+    if (uart_has_byte() == 0u) {
+        return 0;
     }
-    put_count = put;
-    return 0;
+    /* The line waits, unless a function runs: it may never end, and an ABORT must get through. */
+    if (is_full != 0u && guarded == 0u) {
+        is_stopped = 1;
+        device_serial_hold();
+        return 0;
+    }
+    byte = uart_take();
+    if (is_full == 0u) {
+        ring[put & RING_MASK] = byte;
+        put_count = put + 1u;
+    }
+    if (byte != abort_bytes[matched]) {
+        matched = byte == 0u ? 1u : 0u;
+        return 0;
+    }
+    if (++matched < sizeof abort_bytes) {
+        return 0;
+    }
+    matched = 0;
+    return guarded;
 }
 
 __attribute__((naked)) static void uart_entry(void)

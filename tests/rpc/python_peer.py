@@ -37,8 +37,10 @@ class Peer:
         self._thread.start()
 
     def close(self) -> None:
-        self.end.close()
+        with suppress(OSError):
+            self.end.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
+        self.end.close()
 
     def _serve(self) -> None:
         buffer = b""
