@@ -1,7 +1,7 @@
 """The platform for boards that Zephyr runs on, emulated or attached.
 
-Its firmware always serves a host, in the application's mode ``rpc``: what a run gives comes over the
-serial line.
+Its firmware always serves a host, in the application's mode ``rpc``: what a run gives comes over
+the serial line.
 """
 
 from __future__ import annotations

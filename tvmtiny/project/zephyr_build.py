@@ -12,9 +12,16 @@ from tvmtiny.project.application import Application
 from tvmtiny.project.files import make_directory, write_text
 from tvmtiny.project.zephyr_tree import ZephyrTree
 
-__all__ = ["ApplicationBuild", "build_application", "flash_application", "flash_build"]
+__all__ = [
+    "ApplicationBuild",
+    "build_application",
+    "flash_application",
+    "flash_build",
+    "memory_table",
+]
 
 _USED = re.compile(r"^\s+(\w+):\s+(\d+) (B|KB|MB|GB)\s+(\d+) (B|KB|MB|GB)\s", re.MULTILINE)
+_TABLE = "tvmtiny_memory.txt"
 _UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _OVERFLOW = re.compile(r"region [`'](?P<region>\w+)' overflowed by (?P<bytes>\d+) byte")
 _LENGTH = re.compile(r"^\s*(\w+)\s*\(\w+\)\s*:\s*ORIGIN\s*=[^,]*,\s*LENGTH\s*=\s*(.+)$", re.M)
@@ -96,25 +103,35 @@ def build_application(
         raise
     elf = directory / "zephyr" / "zephyr.elf"
     program = elf if elf.exists() else directory / "zephyr" / "zephyr.exe"
-    # An incremental build without changes links nothing and prints no table.
-    table = output if _USED.search(output) else _last_table(directory)
-    memory = {
-        region: (int(used) * _UNITS[used_unit], int(size) * _UNITS[size_unit])
-        for region, used, used_unit, size, size_unit in _USED.findall(table)
-        if region != "IDT_LIST"
-    }
+    memory = memory_table(output)
+    table = directory / _TABLE
     if memory:
-        write_text(
-            directory / "tvmtiny_memory.txt", "\n".join(m.group() for m in _USED.finditer(table))
-        )
+        write_text(table, "".join(match.group() + "\n" for match in _USED.finditer(output)))
+    elif table.exists():
+        # A build without changes links nothing.
+        memory = memory_table(table.read_text(encoding="utf-8"))
     return ApplicationBuild(application, directory, program, log, tree.version, name, memory)
 
 
-def _last_table(directory: Path) -> str:
-    try:
-        return (directory / "tvmtiny_memory.txt").read_text(encoding="utf-8")
-    except OSError:
-        return ""
+def memory_table(output: str) -> dict[str, tuple[int, int]]:
+    """Read what the linker says that a program takes.
+
+    Parameters
+    ----------
+    output
+        What a build has printed.
+
+    Returns
+    -------
+    dict
+        Bytes taken and bytes available by region.
+    """
+    return {
+        region: (int(used) * _UNITS[used_unit], int(size) * _UNITS[size_unit])
+        for region, used, used_unit, size, size_unit in _USED.findall(output)
+        # Only there while interrupt tables are made.
+        if region != "IDT_LIST"
+    }
 
 
 def _too_small(application: Application, directory: Path, log: Path) -> CapacityError | None:

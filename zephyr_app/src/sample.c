@@ -1,21 +1,12 @@
 #include <stddef.h>
+#include <string.h>
 
 #include "tvmtiny_sample.h"
-
-/* Compares C strings; string.h is not there in freestanding builds. */
-static bool same_text(const char *a, const char *b)
-{
-  while (*a == *b && *a != '\0') {
-    ++a;
-    ++b;
-  }
-  return *a == *b;
-}
 
 const struct tvmtiny_model *tvmtiny_model_find(const char *name)
 {
   for (uint32_t i = 0; i < tvmtiny_model_count; ++i) {
-    if (same_text(tvmtiny_models[i].name, name)) {
+    if (strcmp(tvmtiny_models[i].name, name) == 0) {
       return &tvmtiny_models[i];
     }
   }
@@ -29,21 +20,40 @@ static int32_t element(uint32_t position, uint32_t sample)
   return bits < 128u ? (int32_t)bits : (int32_t)bits - 256;
 }
 
+/* The bits of value / 128, for value from -128 to 127: without floating-point code, which an application
+ * without an FPU may not have otherwise. */
+static uint32_t float_bits(int32_t value)
+{
+  const uint32_t magnitude = value < 0 ? (uint32_t)-value : (uint32_t)value;
+  uint32_t top = 7u;
+
+  if (magnitude == 0u) {
+    return 0u;
+  }
+  while ((magnitude >> top) == 0u) {
+    --top;
+  }
+  return (value < 0 ? 0x80000000u : 0u) | ((120u + top) << 23) |
+         ((magnitude << (23u - top)) & 0x007fffffu);
+}
+
 static void fill(const struct tvmtiny_tensor *tensor, void *data, uint32_t sample)
 {
-  if (same_text(tensor->dtype, "float32")) {
-    float *to = (float *)data;
+  if (strcmp(tensor->dtype, "float32") == 0) {
+    uint8_t *to = (uint8_t *)data;
 
     for (uint32_t i = 0; i < tensor->bytes / sizeof(float); ++i) {
-      to[i] = (float)element(i, sample) / 128.0f;
+      const uint32_t bits = float_bits(element(i, sample));
+
+      memcpy(to + i * sizeof(float), &bits, sizeof bits);
     }
-  } else if (same_text(tensor->dtype, "int32")) {
+  } else if (strcmp(tensor->dtype, "int32") == 0) {
     int32_t *to = (int32_t *)data;
 
     for (uint32_t i = 0; i < tensor->bytes / sizeof(int32_t); ++i) {
       to[i] = element(i, sample);
     }
-  } else if (same_text(tensor->dtype, "int16")) {
+  } else if (strcmp(tensor->dtype, "int16") == 0) {
     int16_t *to = (int16_t *)data;
 
     for (uint32_t i = 0; i < tensor->bytes / sizeof(int16_t); ++i) {
