@@ -25,6 +25,12 @@ def on_qemu(test: Callable[..., Any]) -> Callable[..., Any]:
     return pytest.mark.qemu(skip(test))
 
 
+def needs_programs(*names: str) -> pytest.MarkDecorator:
+    """Skip a test where a program is not installed."""
+    missing = [name for name in names if shutil.which(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
 def _zephyr_lacks() -> str:
     if not os.environ.get("ZEPHYR_BASE"):
         return "ZEPHYR_BASE is not set: no Zephyr tree"
