@@ -13,14 +13,26 @@ from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.codegen.emit import emit
 from tvmtiny.codegen.lower import Kernel, lower_kernel
 from tvmtiny.codegen.occupancy import peak, short
-from tvmtiny.codegen.placement import parse_placement
+from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.program import read_program
 from tvmtiny.errors import RamBudgetError
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.converter import to_relax, variable_name
+from tvmtiny.frontend.converter import node_to_relax, to_relax, variable_name
+from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node
-from tvmtiny.schedule import Goal, implementer, parse_goal, schedule_module
+from tvmtiny.schedule import (
+    Decisions,
+    Goal,
+    Implementation,
+    implement,
+    implementer,
+    parse_goal,
+    schedule_module,
+)
+from tvmtiny.schedule.implement import constants_bytes, implement_plain
+from tvmtiny.schedule.records import Records, shipped_records
 from tvmtiny.schedule.shrink import Choices, shrink
+from tvmtiny.schedule.tuned import tuned, with_records
 from tvmtiny.targets import Cpu, Target, resolve
 
 
@@ -34,6 +46,7 @@ def compile(
     io: Interface | str = Interface.ARENA,
     ram_budget: int | None = None,
     place: Mapping[str, str] | None = None,
+    records: Records | None = None,
 ) -> Artifact:
     """Generate C for `model`.
 
@@ -57,6 +70,11 @@ def compile(
     place
         Which of the board's memory regions holds the ``arena`` and the ``weights``, by those
         names; by default those for data and for code.
+    records
+        Tuned decisions, taken where a record of the same layer, CPU and goal beats the default
+        rule, see `tvmtiny.schedule.records`. They may use arena up to `ram_budget`, or else no
+        more than the default rules need, and flash as far as the goal weighs it, within
+        `flash_budget`. By default the records that come with tvmtiny; ``NO_RECORDS`` for none.
 
     Raises
     ------
@@ -72,15 +90,29 @@ def compile(
     placement = parse_placement(place or {}, target.board)
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
     nodes = optimized.graph.nodes
-    implement = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
+    choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
+
+    def plain(node: Node) -> Implementation | None:
+        return implement_plain(node, target.cpu, model.oracle)
+
     built = shrink(
         lambda choices: _build(model, optimized, target.cpu, interface, choices),
         nodes,
-        {node.index: implement(node) for node in nodes},
+        {node.index: choose(node) or plain(node) for node in nodes},
         model.oracle,
         goal,
         ram_budget,
     )
+    known = shipped_records() if records is None else records
+    if known:
+        built = with_records(
+            lambda choices: _build(model, optimized, target.cpu, interface, choices),
+            nodes,
+            built,
+            lambda node: list(tuned(node, target.cpu, model.oracle, goal, known)),
+            ram_budget,
+            lambda choices: flash_budget is None or constants_bytes(nodes, choices) <= flash_budget,
+        )
     artifact = emit(
         model, optimized, built.module, target, built.arrangement, built.kernels, placement
     )
@@ -89,12 +121,80 @@ def compile(
     return artifact
 
 
+def optimized_nodes(model: Model, *, dead_channels: bool = True) -> tuple[Node, ...]:
+    """The nodes of `model` after all graph passes: what `compile` implements."""
+    options = passes.Options(dead_channels)
+    return passes.optimize(model.graph, model.oracle, options).graph.nodes
+
+
+def compile_layer(
+    model: Model,
+    node: Node,
+    target: Target | str,
+    decisions: Decisions | None = None,
+    *,
+    goal: Goal | str = Goal.BALANCED,
+    name: str | None = None,
+) -> Artifact | None:
+    """Generate C for one layer alone.
+
+    Parameters
+    ----------
+    model
+        Where the node is from.
+    node
+        One of `optimized_nodes`; its activations are the inputs.
+    target
+        A CPU or a board, or the name of one.
+    decisions
+        A candidate of `tvmtiny.schedule.space`; by default the rule's own for `goal`.
+    name
+        Prefix of the generated code; by default made from model, operator and output tensor.
+
+    Returns
+    -------
+    Artifact or None
+        None where the decisions cannot be implemented, see `tvmtiny.schedule.implement`, and for
+        a node that needs no code.
+
+    Raises
+    ------
+    UnknownTargetError
+        If there is no such CPU or board.
+    InputError
+        If there is no such goal.
+    """
+    target = resolve(target) if isinstance(target, str) else target
+    done = implement(node, target.cpu, model.oracle, parse_goal(goal), decisions)
+    if done is None and decisions is None:
+        done = implement_plain(node, target.cpu, model.oracle)
+    if done is None:
+        return None
+    inputs = {t.index: t for t in node.inputs if t is not None and t.data is None}
+    tensors = model.graph.tensors
+    graph = Graph(tensors, (node,), tuple(inputs.values()), node.outputs, {})
+    label = name or f"{model.name}_{node.operator.lower()}_{node.output.index}"
+    layer = Model(label, b"", graph, model.oracle)
+    module = node_to_relax(node, done)
+    built = _arranged(layer, module, graph, target.cpu, Interface.ARENA, {node.index: done})
+    return emit(
+        layer,
+        passes.Optimized(graph),
+        built.module,
+        target,
+        built.arrangement,
+        built.kernels,
+        Placement(),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Built:
     module: IRModule
     kernels: Mapping[str, Kernel]
     nodes: Mapping[str, Node]
     arrangement: Arrangement
+    choices: Choices
 
     @property
     def arena_bytes(self) -> int:
@@ -133,12 +233,23 @@ def _build(
     module = to_relax(
         model.content, optimized.graph, model.oracle, lambda node: choices[node.index]
     )
+    return _arranged(model, module, optimized.graph, cpu, interface, choices)
+
+
+def _arranged(
+    model: Model,
+    module: IRModule,
+    graph: Graph,
+    cpu: Cpu,
+    interface: Interface,
+    choices: Choices,
+) -> _Built:
     module = schedule_module(module, cpu)
     kernels = {
         variable.name_hint: lower_kernel(function, f"tvmtiny_{model.name}_{variable.name_hint}")
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }
-    nodes = {variable_name(node.output): node for node in optimized.graph.nodes}
+    nodes = {variable_name(node.output): node for node in graph.nodes}
     arrangement = arrange(read_program(module), kernels, nodes, interface)
-    return _Built(module, kernels, nodes, arrangement)
+    return _Built(module, kernels, nodes, arrangement, choices)

@@ -108,7 +108,7 @@ def test_random_layers_use_both_kernels() -> None:
         {"rows": 2},
         {"rows": 4, "channel_block": 8},
         {"rows": 6, "channel_block": 12, "unroll": 2},
-        {"kernel": "any", "rows": 4, "channel_block": 8},
+        {"sketch": "any", "rows": 4, "channel_block": 8},
         {"code": "shared"},
         {"code": "shared", "rows": 4, "channel_block": 8},
         {"rows": 99, "channel_block": 16, "unroll": 12},

@@ -73,6 +73,8 @@ class LayerInfo:
         of the caller.
     kept_channels
         Which channels of TFLite's tensor, along its last dimension, the output holds; None: all.
+    tuned
+        Whether a tuned record decided the schedule.
     """
 
     index: int
@@ -91,6 +93,7 @@ class LayerInfo:
     reads: tuple[str, ...]
     writes: str
     kept_channels: tuple[int, ...] | None = None
+    tuned: bool = False
 
 
 @dataclass(frozen=True, eq=False)

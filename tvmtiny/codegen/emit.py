@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -229,6 +230,7 @@ class _Emitter:
             tuple(dict.fromkeys(a.buffer for a in call.arguments if isinstance(a, Value))),
             call.output.buffer,
             self._kept.get(node.output.index),
+            kernel is not None and kernel.tuned,
         )
 
     def _describe(self, layer: LayerInfo) -> str:
@@ -277,6 +279,7 @@ class _Emitter:
         return tuple(infos)
 
 
+@cache
 def runtime_file(name: str) -> str:
     """The text of a file of ``tvmtiny/runtime``."""
     return resources.files("tvmtiny.runtime").joinpath(name).read_text(encoding="utf-8")
@@ -331,6 +334,11 @@ def _array(name: str, data: np.ndarray) -> str:
 
 
 def _render(template: str, context: Mapping[str, Any]) -> str:
+    return _environment().get_template(template).render(context)
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tvmtiny.codegen"),
         undefined=jinja2.StrictUndefined,
@@ -346,4 +354,4 @@ def _render(template: str, context: Mapping[str, Any]) -> str:
         float_literal=float_literal,
         elements=math.prod,
     )
-    return environment.get_template(template).render(context)
+    return environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 
 import tvm
@@ -18,6 +18,7 @@ from tvmtiny.schedule.implementation import (
     OVERLAPS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
+    TUNED_ATTR,
 )
 
 #: Larger buffers of a kernel lie in the arena, so that the stack stays small and known.
@@ -80,6 +81,8 @@ class Kernel:
         Instantiations of micro-kernels in front of it.
     overlaps
         Which of its parameters may share bytes; no other do.
+    tuned
+        Whether its decisions come from a tuned record.
     """
 
     symbol: str
@@ -90,10 +93,16 @@ class Kernel:
     headers: tuple[str, ...]
     preamble: tuple[str, ...]
     overlaps: tuple[KernelOverlap, ...] = ()
+    tuned: bool = False
 
 
+#: More than any model has, so that builds that differ in one kernel only lower that.
+_KEPT_KERNELS = 512
+
+
+@lru_cache(_KEPT_KERNELS)
 def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
-    """Lower `function` and print it as C.
+    """Lower `function` and print it as C; the same object is lowered once.
 
     Parameters
     ----------
@@ -213,16 +222,18 @@ def _as_c99(
         # An operand that is multiplied by zero is simplified away.
         if not re.search(rf"\b{name}\b", body):
             unused += f"\n  (void){name};"
+    tuned = TUNED_ATTR in attributes
     prototype = f"void {symbol}({', '.join(parameters)})"
     return Kernel(
         symbol,
         prototype,
         f"{prototype}\n{{{unused}{body}\n",
         workspaces,
-        attributes[SCHEDULE_ATTR],
+        attributes[SCHEDULE_ATTR] + (", tuned" if tuned else ""),
         tuple(attributes.get(HEADERS_ATTR, "").split()),
         tuple(attributes.get(PREAMBLE_ATTR, "").splitlines()),
         overlaps,
+        tuned,
     )
 
 

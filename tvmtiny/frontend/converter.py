@@ -129,14 +129,7 @@ class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
         return relax.op.reshape(self._expression(alias.source), node.output.shape)
 
     def _call(self, node: Node, compute: Compute) -> relax.Expr:
-        parameters = [
-            te.placeholder(argument.shape or (1,), str(argument.dtype), name=name)
-            for name, argument in zip(_parameter_names(compute), compute.arguments, strict=True)
-        ]
-        result = compute.expression(*parameters)
-        function = te.create_prim_func([*parameters, result])
-        function = function.with_attr(OPERATOR_ATTR, node.operator)
-        return self._call_function(node, function, compute.arguments)
+        return self._call_function(node, tensor_function(node, compute), compute.arguments)
 
     def _call_function(
         self, node: Node, function: tirx.PrimFunc, values: Sequence[Tensor | np.ndarray]
@@ -147,6 +140,43 @@ class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
         variable = self.bb.add_func(function, node.operator.lower())
         output = relax.TensorType(node.output.shape, node.output.dtype)
         return relax.call_tir(variable, relax.Tuple(arguments), output)
+
+
+def tensor_function(node: Node, compute: Compute) -> tirx.PrimFunc:
+    """The tensor expression of `node` as a function that can be scheduled."""
+    parameters = [
+        te.placeholder(argument.shape or (1,), str(argument.dtype), name=name)
+        for name, argument in zip(_parameter_names(compute), compute.arguments, strict=True)
+    ]
+    function = te.create_prim_func([*parameters, compute.expression(*parameters)])
+    return function.with_attr(OPERATOR_ATTR, node.operator)
+
+
+def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
+    """One node as a module of its own, whose inputs are the node's activations."""
+    builder = relax.BlockBuilder()
+    activations = {t.index: t for t in node.inputs if t is not None and t.data is None}
+    variables = {
+        index: relax.Var(f"x{position}", relax.TensorType(t.shape, t.dtype))
+        for position, (index, t) in enumerate(activations.items())
+    }
+    arguments = [
+        relax.const(a)
+        if isinstance(a, np.ndarray)
+        else variables[a.index]
+        if a.index in variables
+        else relax.const(a.data)
+        for a in function.arguments
+    ]
+    kind = relax.TensorType(node.output.shape, node.output.dtype)
+    with builder.function("main", list(variables.values())):
+        with builder.dataflow():
+            callee = builder.add_func(function.function, node.operator.lower())
+            called = relax.call_tir(callee, relax.Tuple(arguments), kind)
+            result = builder.emit(called, name_hint=variable_name(node.output))
+            output = builder.emit_output(result)
+        builder.emit_func_output(output)
+    return builder.get()
 
 
 def _parameter_names(compute: Compute) -> list[str]:

@@ -19,6 +19,8 @@ SCHEDULE_ATTR = "tvmtiny.schedule"
 HEADERS_ATTR = "tvmtiny.headers"
 PREAMBLE_ATTR = "tvmtiny.preamble"
 OVERLAPS_ATTR = "tvmtiny.overlaps"
+#: Set where the decisions come from a tuned record.
+TUNED_ATTR = "tvmtiny.tuned"
 
 #: Named choices of a schedule.
 Decisions = Mapping[str, int | str]
@@ -36,6 +38,10 @@ class Goal(str, Enum):
     SIZE = "size"
 
 
+#: What one percent more flash of a layer weighs against one percent more instructions, by goal.
+FLASH_WEIGHT = {Goal.SPEED: 0.02, Goal.BALANCED: 0.35, Goal.SIZE: 10.0}
+
+
 def parse_goal(name: Goal | str) -> Goal:
     """The goal called `name`.
 
@@ -49,6 +55,25 @@ def parse_goal(name: Goal | str) -> Goal:
     except ValueError:
         known = ", ".join(goal.value for goal in Goal)
         raise InputError(f"there is no optimization goal {name!r}; known: {known}") from None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A named choice and its allowed values."""
+
+    name: str
+    values: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """One way to compute a layer, with the decisions that it leaves open.
+
+    Any combination of their values is a candidate, though not each can be implemented.
+    """
+
+    name: str
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,5 +100,7 @@ class Implementation:
 
     @property
     def constants_bytes(self) -> int:
-        """Flash of the packed constants."""
-        return sum(a.nbytes for a in self.arguments if isinstance(a, np.ndarray))
+        """Flash of the constants."""
+        return sum(
+            a.nbytes for a in self.arguments if isinstance(a, np.ndarray) or a.data is not None
+        )

@@ -1,17 +1,21 @@
 """Default rules for plain C: local accumulators, register tiles, staged rows, unrolled taps.
 
-They serve every core; only the size of the register tile depends on it. Stages are found by the
+They serve every core; only the size of the register tile depends on it. A tuner may decide
+otherwise. Stages are found by the
 names that `tvmtiny.ops` gives them: ``pad``, ``acc`` and ``out``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from tvm import IRModule, tirx
 from tvm.s_tir import Schedule
 
+from tvmtiny.schedule.implementation import Decision, Decisions, Sketch
 from tvmtiny.targets import Cpu
 
 #: Filters of up to this many taps are unrolled in depthwise kernels.
@@ -20,11 +24,33 @@ _UNROLLED_TAPS = 16
 #: Accumulators of a tile that fit the registers beside the operands and pointers.
 _ACCUMULATORS = {"thumb2": 8, "thumb": 2}
 
-Rule = Callable[[Schedule, Cpu], str]
+#: What a tuner may choose beside the default: register tiles up to this many accumulators, lanes,
+#: and products per turn of the innermost loop.
+_MOST_ACCUMULATORS = {"thumb2": 16, "thumb": 4}
+_LANES = (1, 2, 4, 8)
+_UNROLLS = (1, 2, 4, 8)
 
 
-def schedule_scalar(function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tuple[tirx.PrimFunc, str]:
-    """Apply the default rule of `operator`.
+@dataclass(frozen=True)
+class _Family:
+    """How operators of one kind are scheduled.
+
+    Attributes
+    ----------
+    open
+        What is left to decide for a function, and the default.
+    apply
+        Schedules it so, and describes that.
+    """
+
+    open: Callable[[Schedule, Cpu], tuple[tuple[Decision, ...], Decisions]]
+    apply: Callable[[Schedule, Decisions], str]
+
+
+def schedule_scalar(
+    function: tirx.PrimFunc, operator: str, cpu: Cpu, decisions: Decisions | None = None
+) -> tuple[tirx.PrimFunc, str]:
+    """Schedule a function.
 
     Parameters
     ----------
@@ -32,6 +58,8 @@ def schedule_scalar(function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tuple[t
         As `te.create_prim_func` made it.
     operator
         TFLite's name.
+    decisions
+        Of `scalar_space`; by default the rule's own.
 
     Returns
     -------
@@ -39,11 +67,35 @@ def schedule_scalar(function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tuple[t
         The description names the decisions, for reports and comments.
     """
     schedule = Schedule(IRModule({"main": function}))
-    description = _RULES.get(operator, _plain)(schedule, cpu)
+    family = _FAMILIES.get(operator)
+    if family is None or (family is _ELEMENTWISE and not _is_flat(function)):
+        return _finish(schedule, _plain(schedule))
+    chosen = family.open(schedule, cpu)[1] if decisions is None else decisions
+    return _finish(schedule, family.apply(schedule, chosen))
+
+
+def _finish(schedule: Schedule, description: str) -> tuple[tirx.PrimFunc, str]:
     return schedule.mod["main"], f"scalar{description}"
 
 
-def _plain(schedule: Schedule, cpu: Cpu) -> str:
+def scalar_space(
+    function: tirx.PrimFunc, operator: str, cpu: Cpu
+) -> tuple[tuple[Sketch, ...], Decisions | None]:
+    """What is left to decide for `function`, and what the default rule decides.
+
+    Returns
+    -------
+    sketches, default
+        None and no sketch where there is nothing to decide.
+    """
+    family = _FAMILIES.get(operator)
+    if family is None or (family is _ELEMENTWISE and not _is_flat(function)):
+        return (), None
+    decisions, default = family.open(Schedule(IRModule({"main": function})), cpu)
+    return (Sketch("scalar", decisions),), {"sketch": "scalar", **default}
+
+
+def _plain(schedule: Schedule) -> str:
     reduction = int(tirx.IterVar.CommReduce)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         kinds = [v.iter_type for v in schedule.get(block).iter_vars]
@@ -53,88 +105,147 @@ def _plain(schedule: Schedule, cpu: Cpu) -> str:
     return ""
 
 
-def _convolution(schedule: Schedule, cpu: Cpu) -> str:
+def _open_convolution(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
+    _, row, column, channel = schedule.get_loops(schedule.get_sblock("out"))
+    columns, channels = _extent(schedule, column), _extent(schedule, channel)
+    pixels = columns * (_extent(schedule, row) if _reads_one_pixel(schedule) else 1)
+    tiles = _tiles(pixels, columns, channels, _MOST_ACCUMULATORS[_base(cpu)])
+    few = _tiles(pixels, columns, channels, _ACCUMULATORS[_base(cpu)])
+    best = min(few, key=lambda t: ((t[0] + t[1]) / (t[0] * t[1]), t[0]))
+    depth = _extent(schedule, schedule.get_loops(schedule.get_sblock("acc"))[-1])
+    return (
+        Decision("tile", tuple(f"{p}x{c}" for p, c in tiles)),
+        Decision("order", ("pixels", "channels")),
+        Decision("unroll", _divisors(depth, _UNROLLS)),
+    ), {"tile": f"{best[0]}x{best[1]}", "order": "pixels", "unroll": 1}
+
+
+def _convolution(schedule: Schedule, decisions: Decisions) -> str:
     out = schedule.get_sblock("out")
     batch, row, column, channel = schedule.get_loops(out)
     staged = _has(schedule, "pad")
-    reads_one_pixel = not staged and _is_pointwise(schedule)
-    columns = _extent(schedule, column)
+    reads_one_pixel = _reads_one_pixel(schedule)
     pixels = schedule.fuse(row, column) if reads_one_pixel else column
-    tile = _tile(_extent(schedule, pixels), columns, _extent(schedule, channel), cpu)
+    tile = [int(extent) for extent in str(decisions["tile"]).split("x")]
     pixel_tiles, pixel = schedule.split(pixels, [None, tile[0]])
     channel_tiles, lane = schedule.split(channel, [None, tile[1]])
     outer = [batch] if reads_one_pixel else [batch, row]
-    schedule.reorder(*outer, pixel_tiles, channel_tiles, pixel, lane)
-    _accumulate_locally(schedule, channel_tiles, tile_loops=2)
+    tiles = [pixel_tiles, channel_tiles]
+    if decisions["order"] == "channels":
+        tiles.reverse()
+    schedule.reorder(*outer, *tiles, pixel, lane)
+    _accumulate_locally(schedule, tiles[-1], tile_loops=2, unroll=int(decisions["unroll"]))
     if staged:
         schedule.compute_at(schedule.get_sblock("pad"), row)
-    return f", tile {tile[0]}x{tile[1]}{', staged rows' if staged else ''}"
+    order = ", channel tiles outside" if decisions["order"] == "channels" else ""
+    rows = ", staged rows" if staged else ""
+    return f", tile {tile[0]}x{tile[1]}{order}{_unrolled(decisions)}{rows}"
 
 
-def _depthwise(schedule: Schedule, cpu: Cpu) -> str:
+def _open_depthwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
+    channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
+    taps = schedule.get_loops(schedule.get_sblock("acc"))[-2:]
+    few = _extent(schedule, taps[0]) * _extent(schedule, taps[1]) <= _UNROLLED_TAPS
+    lanes = _divisor(channels, 4 if "thumb2" in cpu.features else 1)
+    return (
+        Decision("lanes", _divisors(channels, _LANES)),
+        Decision("taps", ("loop", "unrolled") if few else ("loop",)),
+    ), {"lanes": lanes, "taps": "unrolled" if few else "loop"}
+
+
+def _depthwise(schedule: Schedule, decisions: Decisions) -> str:
     out = schedule.get_sblock("out")
     _, row, _, channel = schedule.get_loops(out)
     staged = _has(schedule, "pad")
-    lanes = _divisor(_extent(schedule, channel), 4 if "thumb2" in cpu.features else 1)
+    lanes = int(decisions["lanes"])
     channel_tiles, _ = schedule.split(channel, [None, lanes])
     _accumulate_locally(schedule, channel_tiles, tile_loops=1)
     if staged:
         schedule.compute_at(schedule.get_sblock("pad"), row)
-    update = schedule.get_sblock("acc_update")
-    taps = schedule.get_loops(update)[-3:-1]
-    unrolled = _extent(schedule, taps[0]) * _extent(schedule, taps[1]) <= _UNROLLED_TAPS
+    unrolled = decisions["taps"] == "unrolled"
     if unrolled:
-        for loop in taps:
+        for loop in schedule.get_loops(schedule.get_sblock("acc_update"))[-3:-1]:
             schedule.unroll(loop)
     return (
         f", {lanes} lanes{', unrolled taps' if unrolled else ''}{', staged rows' if staged else ''}"
     )
 
 
-def _fully_connected(schedule: Schedule, cpu: Cpu) -> str:
-    out = schedule.get_sblock("out")
-    channel = schedule.get_loops(out)[-1]
-    lanes = _divisor(_extent(schedule, channel), 4 if "thumb2" in cpu.features else 2)
-    channel_tiles, _ = schedule.split(channel, [None, lanes])
-    _accumulate_locally(schedule, channel_tiles, tile_loops=1)
-    return f", {lanes} lanes"
+def _open_fully_connected(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
+    channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
+    depth = _extent(schedule, schedule.get_loops(schedule.get_sblock("acc"))[-1])
+    lanes = _divisor(channels, 4 if "thumb2" in cpu.features else 2)
+    return (
+        Decision("lanes", tuple(sorted({*_divisors(channels, _LANES), lanes}))),
+        Decision("unroll", _divisors(depth, _UNROLLS)),
+    ), {"lanes": lanes, "unroll": 1}
 
 
-def _pool(schedule: Schedule, cpu: Cpu) -> str:
+def _fully_connected(schedule: Schedule, decisions: Decisions) -> str:
     channel = schedule.get_loops(schedule.get_sblock("out"))[-1]
-    lanes = _divisor(_extent(schedule, channel), 4 if "thumb2" in cpu.features else 1)
-    channel_tiles, _ = schedule.split(channel, [None, lanes])
+    channel_tiles, _ = schedule.split(channel, [None, int(decisions["lanes"])])
+    _accumulate_locally(schedule, channel_tiles, tile_loops=1, unroll=int(decisions["unroll"]))
+    return f", {decisions['lanes']} lanes{_unrolled(decisions)}"
+
+
+def _open_pool(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
+    channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
+    return _lanes(channels, 4 if "thumb2" in cpu.features else 1)
+
+
+def _pool(schedule: Schedule, decisions: Decisions) -> str:
+    channel = schedule.get_loops(schedule.get_sblock("out"))[-1]
+    channel_tiles, _ = schedule.split(channel, [None, int(decisions["lanes"])])
     staged = _has(schedule, "pad")
     _accumulate_locally(schedule, channel_tiles, tile_loops=1)
     if staged:
         schedule.compute_inline(schedule.get_sblock("pad"))
-    return f", {lanes} lanes"
+    return f", {decisions['lanes']} lanes"
 
 
-def _elementwise(schedule: Schedule, cpu: Cpu) -> str:
-    function = schedule.mod["main"]
-    shapes = {tuple(int(d) for d in buffer.shape) for buffer in function.params}
-    if len(shapes) > 1 or any(str(buffer.dtype) != "int8" for buffer in function.params):
-        return _plain(schedule, cpu)
+def _open_elementwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
+    loops = schedule.get_loops(schedule.get_sblock("out"))
+    count = prod(_extent(schedule, loop) for loop in loops)
+    return _lanes(count, 4 if "thumb2" in cpu.features else 2)
+
+
+def _elementwise(schedule: Schedule, decisions: Decisions) -> str:
     loop = schedule.fuse(*schedule.get_loops(schedule.get_sblock("out")))
-    lanes = _divisor(_extent(schedule, loop), 4 if "thumb2" in cpu.features else 2)
-    _, lane = schedule.split(loop, [None, lanes])
+    _, lane = schedule.split(loop, [None, int(decisions["lanes"])])
     schedule.unroll(lane)
-    return f", {lanes} lanes"
+    return f", {decisions['lanes']} lanes"
 
 
-_RULES: dict[str, Rule] = {
-    "ADD": _elementwise,
-    "AVERAGE_POOL_2D": _pool,
-    "CONV_2D": _convolution,
-    "DEPTHWISE_CONV_2D": _depthwise,
-    "FULLY_CONNECTED": _fully_connected,
-    "MAX_POOL_2D": _pool,
-    "QUANTIZE": _elementwise,
+def _is_flat(function: tirx.PrimFunc) -> bool:
+    """Whether all parameters have the same int8 shape."""
+    shapes = {tuple(int(d) for d in buffer.shape) for buffer in function.params}
+    return len(shapes) == 1 and all(str(buffer.dtype) == "int8" for buffer in function.params)
+
+
+def _lanes(extent: int, default: int) -> tuple[tuple[Decision, ...], Decisions]:
+    lanes = _divisor(extent, default)
+    return (Decision("lanes", tuple(sorted({*_divisors(extent, _LANES), lanes}))),), {
+        "lanes": lanes
+    }
+
+
+def _unrolled(decisions: Decisions) -> str:
+    return f", unroll {decisions['unroll']}" if decisions["unroll"] != 1 else ""
+
+
+_ELEMENTWISE = _Family(_open_elementwise, _elementwise)
+_FAMILIES: dict[str, _Family] = {
+    "ADD": _ELEMENTWISE,
+    "AVERAGE_POOL_2D": _Family(_open_pool, _pool),
+    "CONV_2D": _Family(_open_convolution, _convolution),
+    "DEPTHWISE_CONV_2D": _Family(_open_depthwise, _depthwise),
+    "FULLY_CONNECTED": _Family(_open_fully_connected, _fully_connected),
+    "MAX_POOL_2D": _Family(_open_pool, _pool),
+    "QUANTIZE": _ELEMENTWISE,
 }
 
 
-def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int) -> None:
+def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int, unroll: int = 1) -> None:
     """Compute ``acc`` per register tile, reduction outside, tile unrolled inside.
 
     Parameters
@@ -143,6 +254,8 @@ def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int) -> No
         The loop of ``out`` around one tile.
     tile_loops
         How many innermost loops of ``out`` make up the tile.
+    unroll
+        Turns of the innermost loop of the reduction that are written out.
     """
     acc, out = schedule.get_sblock("acc"), schedule.get_sblock("out")
     schedule.compute_at(acc, tile, preserve_unit_loops=True)
@@ -152,20 +265,22 @@ def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int) -> No
     spatial = sum(v.iter_type != reduction for v in schedule.get(acc).iter_vars)
     schedule.reorder(*own[spatial:], *own[:spatial])
     schedule.decompose_reduction(acc, own[spatial])
+    if unroll > 1:
+        innermost = schedule.get_loops(schedule.get_sblock("acc_update"))[-spatial - 1]
+        schedule.unroll(schedule.split(innermost, [None, unroll])[1])
     for name, count in (("acc_init", spatial), ("acc_update", spatial), ("out", tile_loops)):
         for loop in schedule.get_loops(schedule.get_sblock(name))[-count:]:
             schedule.unroll(loop)
 
 
-def _tile(pixels: int, columns: int, channels: int, cpu: Cpu) -> tuple[int, int]:
-    """The tile with the fewest loads per product among those that divide both extents.
+def _tiles(pixels: int, columns: int, channels: int, limit: int) -> list[tuple[int, int]]:
+    """Tiles of up to `limit` accumulators that divide both extents.
 
     A tile of ``p`` pixels and ``c`` channels loads ``p + c`` operands for ``p * c`` products. It
     is part of a row of `columns` pixels, or whole rows: TVM cannot place a stage at a tile that
     starts and ends within rows.
     """
-    limit = _ACCUMULATORS["thumb2" if "thumb2" in cpu.features else "thumb"]
-    candidates = [
+    return [
         (p, c)
         for p, c in product(range(1, limit + 1), repeat=2)
         if p * c <= limit
@@ -173,7 +288,14 @@ def _tile(pixels: int, columns: int, channels: int, cpu: Cpu) -> tuple[int, int]
         and channels % c == 0
         and (p % columns == 0 or columns % p == 0)
     ]
-    return min(candidates, key=lambda t: ((t[0] + t[1]) / (t[0] * t[1]), t[0]))
+
+
+def _base(cpu: Cpu) -> str:
+    return "thumb2" if "thumb2" in cpu.features else "thumb"
+
+
+def _divisors(extent: int, candidates: Sequence[int]) -> tuple[int, ...]:
+    return tuple(c for c in candidates if extent % c == 0)
 
 
 def _divisor(extent: int, limit: int) -> int:
@@ -189,6 +311,10 @@ def _has(schedule: Schedule, name: str) -> bool:
         schedule.get(child).name_hint == name
         for child in schedule.get_child_blocks(schedule.get_sblock("root"))
     )
+
+
+def _reads_one_pixel(schedule: Schedule) -> bool:
+    return not _has(schedule, "pad") and _is_pointwise(schedule)
 
 
 def _is_pointwise(schedule: Schedule) -> bool:

@@ -18,6 +18,9 @@ _LEAST_SHARE = 0.02
 #: A percent of arena is worth this many percent of instructions.
 _WORTH = 0.5
 
+#: What each node is implemented by; None where its tensor expression is scheduled.
+Choices = Mapping[int, Implementation | None]
+
 
 class Built(Protocol):
     """A model whose arena is planned."""
@@ -26,14 +29,15 @@ class Built(Protocol):
     def arena_bytes(self) -> int:
         """Size of the arena."""
 
+    @property
+    def choices(self) -> Choices:
+        """What it was built from."""
+
     def tight_nodes(self) -> Mapping[int, int]:
         """Bytes of workspace of the nodes that need one while the arena is used to its end."""
 
 
 AnyBuilt = TypeVar("AnyBuilt", bound=Built)
-
-#: What each node is implemented by; None where its tensor expression is scheduled.
-Choices = Mapping[int, Implementation | None]
 
 
 def shrink(

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.schedule.dsp.add import implement_add
+from tvmtiny.schedule.dsp.add import add_sketches, implement_add
 from tvmtiny.schedule.dsp.convolution import (
+    convolution_sketches,
     implement_convolution,
     implement_fully_connected,
     smaller_convolution,
 )
 from tvmtiny.schedule.dsp.copy import implement_concatenation, implement_pad
-from tvmtiny.schedule.dsp.depthwise import implement_depthwise, smaller_depthwise
+from tvmtiny.schedule.dsp.depthwise import (
+    depthwise_sketches,
+    implement_depthwise,
+    smaller_depthwise,
+)
 from tvmtiny.schedule.dsp.pool import (
     implement_average_pool,
     implement_max_pool,
     implement_mean,
+    pool_sketches,
 )
-from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
+from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
     "ADD": implement_add,
@@ -38,11 +44,28 @@ _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
     "FULLY_CONNECTED": smaller_convolution,
 }
 
+_SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
+    "ADD": add_sketches,
+    "AVERAGE_POOL_2D": pool_sketches,
+    "CONV_2D": convolution_sketches,
+    "DEPTHWISE_CONV_2D": depthwise_sketches,
+    "FULLY_CONNECTED": convolution_sketches,
+    "MAX_POOL_2D": pool_sketches,
+}
+
+
+def dsp_sketches(node: Node) -> tuple[Sketch, ...]:
+    """Ways to compute `node` around micro-kernels; none where there is nothing to decide."""
+    find = _SKETCHES.get(node.operator)
+    if find is None or node.input(0).dtype != "int8" or node.output.dtype != "int8":
+        return ()
+    return find(node)
+
 
 def smaller_dsp(node: Node, implementation: Implementation) -> Iterator[Decisions]:
     """Decisions with which `node` needs less workspace, at some cost; the cheapest first."""
     find = _SMALLER.get(node.operator)
-    if find is not None:
+    if find is not None and implementation.decisions["sketch"] != "scalar":
         yield from find(node, implementation.decisions)
 
 

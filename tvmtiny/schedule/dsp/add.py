@@ -14,9 +14,11 @@ from tvmtiny.schedule.implementation import (
     OVERLAPS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
+    Decision,
     Decisions,
     Goal,
     Implementation,
+    Sketch,
 )
 from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
 
@@ -43,7 +45,7 @@ def implement_add(
     plane = exact_plane(node, _GAIN, wide_image, 16, _SHIFT)
     if plane is None:
         return None
-    words = int(decisions["words"]) if decisions else _words(count, goal)
+    words = int(decisions["words"] if decisions else _words(count, goal))
     if words and count % (4 * words):
         return None
     low, high = activation_range(node)
@@ -67,7 +69,18 @@ def implement_add(
     call = nest.call(kernel, *(nest.address(parameter) for parameter in parameters), count)
     function = nest.function(parameters, [], [call], attributes)
     values = np.array([*plane.factors, plane.offset], np.int32)
-    return Implementation(function, (node.input(0), node.input(1), values), {"words": words})
+    return Implementation(function, (node.input(0), node.input(1), values), _decided(words))
+
+
+def add_sketches(node: Node) -> tuple[Sketch, ...]:
+    """One way to compute an ADD, with the words per turn of the loop open."""
+    count = node.output.elements
+    usable = tuple(words for words in (0, 1, 2) if not words or count % (4 * words) == 0)
+    return (Sketch("words", (Decision("words", usable),)),)
+
+
+def _decided(words: int) -> Decisions:
+    return {"sketch": "words", "words": words}
 
 
 def _words(count: int, goal: Goal) -> int:

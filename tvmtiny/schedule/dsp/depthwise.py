@@ -18,9 +18,11 @@ from tvmtiny.schedule.implementation import (
     OVERLAPS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
+    Decision,
     Decisions,
     Goal,
     Implementation,
+    Sketch,
 )
 from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
 
@@ -32,6 +34,10 @@ _PACKING = 3
 
 #: Outputs of a row that are unrolled at most, by goal.
 _UNROLL = {Goal.SPEED: 12, Goal.BALANCED: 8, Goal.SIZE: 2}
+
+#: What a tuner may choose.
+_UNROLLS = (2, 4, 8, 12, 16, 24, 48)
+_CODE = ("own", "shared")
 
 #: Largest immediate offsets: LDRD and STRD in bytes; LDR, ADD and SUB.
 _DOUBLE_OFFSET, _OFFSET = 1020, 4095
@@ -105,7 +111,7 @@ def implement_depthwise(
     scaling, gains = scaled
     chosen = dict(decisions) if decisions else _decide(geometry, channels, scaling.signed, goal)
     plan = _plan(geometry, channels, chosen)
-    if plan is None:
+    if plan is None or (plan.kernel == "3x3" and scaling.signed):
         return None
     taps = weights.data.reshape(height, width, channels).transpose(2, 0, 1) * gains[:, None, None]
     stream = pack_stream(taps, scaling, node.input(0).zero_point, geometry, plan.whole, plan.kernel)
@@ -131,11 +137,32 @@ def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     current = _plan(geometry, channels, decisions)
     assert current is not None
     words = current.words
-    for rows in range(int(decisions["rows"]) - 1, 0, -1):
+    for rows in range(int(decisions.get("rows", 1)) - 1, 0, -1):
         plan = _plan(geometry, channels, {**decisions, "rows": rows})
         if plan is not None and plan.words < words:
             words = plan.words
             yield {**decisions, "rows": rows}
+
+
+def depthwise_sketches(node: Node) -> tuple[Sketch, ...]:
+    """Ways to compute a DEPTHWISE_CONV_2D, by kernel."""
+    geometry = window(node, (node.input(1).shape[1], node.input(1).shape[2]))
+    channels, total = node.input(1).shape[3], geometry.output[0]
+    if channels < _LANES or geometry.dilation != (1, 1):
+        return ()
+    # As many strips as give different numbers of rows; those are even where strips have to be.
+    counts = {-(-total // strips) for strips in range(1, total + 1)}
+    rows = Decision("rows", tuple(sorted({n + n % 2 if n < total else n for n in counts})))
+    blocks = {-(-n // _LANES) * _LANES for n in (4, 8, 16, 32, channels) if n <= channels + 3}
+    block = Decision("channel_block", tuple(sorted(blocks)))
+    sketches = [Sketch("any", (rows, block))]
+    if _fits_column(geometry, channels):
+        sketches.append(Sketch("column", (block,)))
+    if _fits_3x3(geometry, channels):
+        unrolls = sorted({min(limit, geometry.output[1]) for limit in _UNROLLS})
+        decisions = (rows, block, Decision("unroll", tuple(unrolls)), Decision("code", _CODE))
+        sketches.append(Sketch("3x3", decisions))
+    return tuple(sketches)
 
 
 def _decide(geometry: Window, channels: int, signed: bool, goal: Goal) -> dict[str, int | str]:
@@ -155,7 +182,7 @@ def _decide(geometry: Window, channels: int, signed: bool, goal: Goal) -> dict[s
         rows = -(-total // count)
         rows += rows % 2 if count > 1 else 0
         decisions: dict[str, int | str] = {
-            "kernel": kernel,
+            "sketch": kernel,
             "rows": rows,
             "channel_block": _LANES,
             "code": "own",
@@ -166,16 +193,16 @@ def _decide(geometry: Window, channels: int, signed: bool, goal: Goal) -> dict[s
         if kernel == "column" or (4 * plan.words <= limit and _quads(geometry, channels, plan)):
             best = rows
             break
-    macs = total * geometry.output[1] * 9 * channels
-    # Hardly two layers of stride 2 in a model have the same width.
-    small = kernel == "3x3" and geometry.stride[0] == 1 and macs < _SHARED_BELOW[goal]
-    return {
-        "kernel": kernel,
-        "rows": best,
-        "channel_block": _LANES,
-        "unroll": _UNROLL[goal],
-        "code": "shared" if small and geometry.output[1] <= _UNROLL[goal] else "own",
-    }
+    decided: dict[str, int | str] = {"sketch": kernel, "channel_block": _LANES}
+    if kernel != "column":
+        decided["rows"] = best
+    if kernel == "3x3":
+        macs = total * geometry.output[1] * 9 * channels
+        # Hardly two layers of stride 2 in a model have the same width.
+        small = geometry.stride[0] == 1 and macs < _SHARED_BELOW[goal]
+        decided["unroll"] = min(_UNROLL[goal], geometry.output[1])
+        decided["code"] = "shared" if small and geometry.output[1] <= _UNROLL[goal] else "own"
+    return decided
 
 
 def _fits_3x3(geometry: Window, channels: int) -> bool:
@@ -207,7 +234,8 @@ def _fits_column(geometry: Window, channels: int) -> bool:
 
 def _plan(geometry: Window, channels: int, decisions: Decisions) -> _Plan | None:
     """Sizes that follow from the decisions; None where the kernel does not allow them."""
-    kernel, rows = str(decisions["kernel"]), int(decisions["rows"])
+    kernel = str(decisions["sketch"])
+    rows = int(decisions.get("rows", geometry.output[0]))
     (height, width), (stride_y, stride_x) = geometry.kernel, geometry.stride
     total, top = geometry.output[0], geometry.pad[0]
     single = rows >= total

@@ -9,6 +9,7 @@ from tvmtiny.ops.checks import accumulator_range, bias_values
 from tvmtiny.ops.convolution import Window
 from tvmtiny.ops.rounding import convolution_rounding
 from tvmtiny.schedule.dsp.requantize import SHIFTS, Scaling, solve
+from tvmtiny.schedule.per_node import per_node
 
 #: What weights are multiplied by at most, so that the multiplier of the output keeps enough bits.
 _GAIN = 256
@@ -17,6 +18,7 @@ _GAIN = 256
 _GAIN_PER_SCALE = 2.0**22
 
 
+@per_node
 def scale_channels(node: Node) -> tuple[Scaling, np.ndarray] | None:
     """Constants of the output, and what the weights of each channel are multiplied by (int64).
 

@@ -36,9 +36,14 @@ class TileShape:
     direct: bool = False
 
     @property
+    def shape(self) -> str:
+        """Pixels and channels."""
+        return f"{self.pixels}x{self.channels}"
+
+    @property
     def name(self) -> str:
         """As in the header's macros."""
-        return f"{self.pixels}x{self.channels}{'_direct' * self.direct}"
+        return f"{self.shape}{'_direct' * self.direct}"
 
 
 TILES = {
@@ -48,6 +53,17 @@ TILES = {
         TileShape(2, 2, {"w8": 18, "w16": 18}, {"w8": 12, "w16": 10}),
         TileShape(1, 4, {"w8": 20, "w16": 21}, {"w8": 14, "w16": 11}),
         TileShape(1, 4, {"w8": 23}, {"w8": 18}, direct=True),
+    )
+}
+
+#: The tile kernels of ``tvmtiny_dsp_block.h``; loads in a row take 1 + N cycles.
+BLOCK_TILES = {
+    tile.name: tile
+    for tile in (
+        TileShape(4, 2, {"w8": 32, "w16": 32}, {"w8": 28, "w16": 28}),
+        TileShape(3, 2, {"w8": 24, "w16": 24}, {"w8": 22, "w16": 22}),
+        TileShape(2, 2, {"w8": 17, "w16": 17}, {"w8": 16, "w16": 16}),
+        TileShape(1, 4, {"w8": 19, "w16": 20}, {"w8": 18, "w16": 18}),
     )
 }
 

@@ -21,9 +21,11 @@ from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
+    Decision,
     Decisions,
     Goal,
     Implementation,
+    Sketch,
 )
 
 #: Sums of more values would not fit the lanes.
@@ -170,7 +172,14 @@ def _decide(windows: _Windows, goal: Goal, decisions: Decisions | None) -> Decis
     if decisions:
         return decisions
     split = goal is not Goal.SIZE and windows.any_whole and not windows.constant
-    return {"split": int(split)}
+    return {"sketch": "windows", "split": int(split)}
+
+
+def pool_sketches(node: Node) -> tuple[Sketch, ...]:
+    """One way to compute a pool, with a kernel of its own for whole windows or without."""
+    windows = _windows(node)
+    both = windows.any_whole and not windows.constant
+    return (Sketch("windows", (Decision("split", (0, 1) if both else (0,)),)),)
 
 
 def _implementation(

@@ -167,26 +167,37 @@ def _solve_shift(steps: _Steps, ends: np.ndarray, scales: np.ndarray, shift: int
         return None
     initial = np.zeros(len(scales), np.int64)
     multiplier = np.zeros(len(scales), np.int64)
-    missing = np.ones(len(scales), bool)
     # A channel whose output is constant is free to take any multiplier, and may need to.
     powers = [np.where(steps.constant, 2**exponent, 0) for exponent in range(30, 4, -1)]
     candidates = [nominal.astype(np.int64) + neighbour for neighbour in _NEIGHBOURS] + powers
-    for candidate in candidates:
-        usable = missing & (candidate > 0)
-        m = np.maximum(candidate, 1)[:, None]
-        # acc * m >= output << (32 + shift), as a bound on acc.
-        target = -((-(steps.outputs.astype(np.int64)[None, :] << (32 + shift))) // m)
-        least = np.where(steps.never_taken, -_FAR, target - steps.at).max(axis=1)
-        most = np.where(steps.taken_at_once, _FAR, target - 1 - steps.below).min(axis=1)
-        chosen = _between(least, most)
-        totals = chosen[:, None] + ends
-        fits = (np.abs(totals).max(axis=1) < 2**31) & (np.abs(chosen) < 2**31)
-        new = usable & (least <= most) & fits
-        initial[new], multiplier[new] = chosen[new], m[new, 0]
-        missing &= ~new
-        if not missing.any():
-            return Scaling(initial.astype(np.int32), multiplier.astype(np.int32), shift)
-    return None
+    # Where a shift does not do, that shows in nearly every channel, so that one is tried alone.
+    for missing in (np.arange(1), np.arange(1, len(scales))):
+        for candidate in candidates:
+            m = candidate[missing]
+            least, most = _bounds(steps, missing, np.maximum(m, 1)[:, None], shift)
+            chosen = _between(least, most)
+            totals = chosen[:, None] + ends[missing]
+            fits = (np.abs(totals).max(axis=1) < 2**31) & (np.abs(chosen) < 2**31)
+            new = (m > 0) & (least <= most) & fits
+            initial[missing[new]], multiplier[missing[new]] = chosen[new], m[new]
+            missing = missing[~new]
+            if not missing.size:
+                break
+        if missing.size:
+            return None
+    return Scaling(initial.astype(np.int32), multiplier.astype(np.int32), shift)
+
+
+def _bounds(
+    steps: _Steps, channels: np.ndarray, m: np.ndarray, shift: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least and most initial accumulators of `channels` for multipliers `m`."""
+    # acc * m >= output << (32 + shift), as a bound on acc.
+    target = -((-(steps.outputs.astype(np.int64)[None, :] << (32 + shift))) // m)
+    least = np.where(steps.never_taken[channels], -_FAR, target - steps.at[channels]).max(axis=1)
+    below = target - 1 - steps.below[channels]
+    most = np.where(steps.taken_at_once[channels], _FAR, below).min(axis=1)
+    return least, most
 
 
 def _between(least: np.ndarray, most: np.ndarray) -> np.ndarray:

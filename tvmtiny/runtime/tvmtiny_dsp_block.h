@@ -1,0 +1,290 @@
+/* Tile kernels that read expanded inputs where they lie, for cores with the DSP extension.
+ *
+ * A block is a rectangle of input pixels, expanded once: of each pixel the words A and B of its
+ * first four channels, of the next four and so on, as tvmtiny_dsp_tile.h describes. Neighbouring
+ * patches share what they have in common. Weights are packed as for the other tile kernels.
+ *
+ * All words are loaded by LDR with immediate offsets: of loads in a row each but the first takes
+ * one cycle, so that this is faster than LDM and LDRD on words from several places, though longer.
+ */
+#ifndef TVMTINY_DSP_BLOCK_H
+#define TVMTINY_DSP_BLOCK_H
+
+#include "tvmtiny_dsp_tile.h"
+
+/* Instantiates NAME(x, row, column, to): expands ROWS x COLUMNS pixels whose top left corner is at
+ * (row, column) of an input of HEIGHT x WIDTH x CHANNELS, a multiple of 4. Outside the input is PAD.
+ */
+#define TVMTINY_EXPAND_BLOCK(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PAD)            \
+  static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
+  {                                                                                                \
+    const int32_t left = column < 0 ? -column : 0;                                                 \
+    const int32_t over = column + (COLUMNS) - (WIDTH);                                             \
+    const int32_t right = over > 0 ? over : 0;                                                     \
+    const int32_t inside = (COLUMNS)-left - right;                                                 \
+    int32_t ky;                                                                                    \
+    for (ky = row; ky < row + (ROWS); ++ky) {                                                      \
+      if (ky < 0 || ky >= (HEIGHT) || inside <= 0) {                                               \
+        to = tvmtiny_fill_##FORMAT(to, (PAD), (COLUMNS) * (CHANNELS), 1);                          \
+      } else {                                                                                     \
+        to = tvmtiny_fill_##FORMAT(to, (PAD), left * (CHANNELS), 1);                               \
+        to = tvmtiny_expand_##FORMAT(to, x + (ky * (WIDTH) + column + left) * (CHANNELS),          \
+                                     inside * (CHANNELS), 1);                                      \
+        to = tvmtiny_fill_##FORMAT(to, (PAD), right * (CHANNELS), 1);                              \
+      }                                                                                            \
+    }                                                                                              \
+  }
+
+/* Instantiates NAME(x, stream, out, end): all channels of P pixels whose first patch starts at x.
+ *
+ * A patch has HEIGHT rows of UNROLL * TURNS groups; in bytes, ROW is from row to row, PIXEL from
+ * patch to patch, PITCH from output to output. The offsets of a turn must be less than 4096. */
+#if TVMTINY_DSP
+
+/* Stack: out, the end of a row of the patch, the end of x, the end of the stream. r9 is free between
+ * groups. */
+#define TVMTINY_BLOCK_ADD(TO, FROM, BYTES)                                                         \
+  ".if (" BYTES ") > 4095\n movw r9, #" BYTES "\n add " TO ", " FROM ", r9\n.else\n"               \
+  " addw " TO ", " FROM ", #" BYTES "\n.endif\n"
+#define TVMTINY_BLOCK_SUBTRACT(TO, BYTES)                                                          \
+  ".if (" BYTES ") > 4095\n movw r9, #" BYTES "\n sub " TO ", " TO ", r9\n.else\n"                 \
+  " subw " TO ", " TO ", #" BYTES "\n.endif\n"
+#define TVMTINY_BLOCK(INIT, GROUP, SCALE, STORE, WEIGHTS, HEIGHT, UNROLL, TURNS, ROW)              \
+  ".syntax unified\n push {r3-r11, lr}\n" TVMTINY_BLOCK_ADD("r12", "r0", "(" HEIGHT ") * (" ROW    \
+                                                                         ")") "sub sp, sp, #12\n"  \
+  " str r2, [sp]\n str r12, [sp, #8]\n"                                                            \
+  "1:\n" INIT "2:\n"                                                                               \
+  ".if (" TURNS ") > 1\n" TVMTINY_BLOCK_ADD("r12", "r0", "8 * (" UNROLL ") * (" TURNS ")")         \
+  " str r12, [sp, #4]\n.endif\n"                                                                   \
+  "3:\n.set tvmtiny_group, 0\n.rept " UNROLL "\n" GROUP                                            \
+  ".set tvmtiny_group, tvmtiny_group + 1\n.endr\n addw r1, r1, #" WEIGHTS " * (" UNROLL ")\n"      \
+  ".if (" TURNS ") > 1\n addw r0, r0, #8 * (" UNROLL ")\n ldr r9, [sp, #4]\n cmp r0, r9\n bne 3b\n"\
+  ".endif\n"                                                                                       \
+  ".if (" HEIGHT ") > 1\n"                                                                         \
+  ".if (" TURNS ") > 1\n" TVMTINY_BLOCK_ADD("r0", "r0", "(" ROW ") - 8 * (" UNROLL ") * (" TURNS   \
+                                                                                         ")")      \
+  ".else\n" TVMTINY_BLOCK_ADD("r0", "r0", ROW)                                                     \
+  ".endif\n ldr r9, [sp, #8]\n cmp r0, r9\n bne 2b\n" TVMTINY_BLOCK_SUBTRACT(                      \
+      "r0", "(" HEIGHT ") * (" ROW ")")                                                            \
+  ".elseif (" TURNS ") > 1\n" TVMTINY_BLOCK_SUBTRACT("r0", "8 * (" UNROLL ") * (" TURNS ")")       \
+  ".endif\n" SCALE STORE "ldr r12, [sp, #12]\n cmp r1, r12\n bne 1b\n"                             \
+  " add sp, sp, #16\n pop {r4-r11, pc}\n"
+#define TVMTINY_BLOCK_FUNCTION(NAME, INIT, GROUP, SCALE, STORE, WEIGHTS, HEIGHT, UNROLL, TURNS,    \
+                               ROW)                                                                \
+  TVMTINY_TILE_FUNCTION(NAME, TVMTINY_BLOCK(INIT, GROUP, SCALE, STORE, WEIGHTS,                    \
+                                            TVMTINY_STRING(HEIGHT), TVMTINY_STRING(UNROLL),        \
+                                            TVMTINY_STRING(TURNS), TVMTINY_STRING(ROW)))
+
+/* Word W (0: A, 1: B) of pixel P, and word W of the weights of a group, which are BYTES long. */
+#define TVMTINY_BLOCK_X(TO, P, W, PIXEL)                                                           \
+  " ldr " TO ", [r0, #8 * tvmtiny_group + 4 * " W " + " P " * " PIXEL "]\n"
+#define TVMTINY_BLOCK_W(TO, W, BYTES) " ldr " TO ", [r1, #" BYTES " * tvmtiny_group + 4 * (" W ")]\n"
+
+/* 4 x 2: accumulators r2..r8 and r11 (pixel 0: r3 r4, 1: r5 r6, 2: r7 r8, 3: r2 r11), weights r9
+ * r10, inputs r12 lr. */
+#define TVMTINY_BLOCK_INIT_4X2                                                                     \
+  " ldrd r7, r8, [r1], #8\n mov r3, r7\n mov r4, r8\n mov r5, r7\n mov r6, r8\n mov r2, r7\n"      \
+  " mov r11, r8\n"
+#define TVMTINY_BLOCK_HALF_4X2(W, PIXEL)                                                           \
+  TVMTINY_BLOCK_X("r12", "0", W, PIXEL)                                                            \
+  TVMTINY_BLOCK_X("lr", "1", W, PIXEL)                                                             \
+  " smlad r3, r12, r9, r3\n smlad r4, r12, r10, r4\n smlad r5, lr, r9, r5\n smlad r6, lr, r10, "   \
+  "r6\n" TVMTINY_BLOCK_X("r12", "2", W, PIXEL) TVMTINY_BLOCK_X("lr", "3", W, PIXEL)                \
+  " smlad r7, r12, r9, r7\n smlad r8, r12, r10, r8\n smlad r2, lr, r9, r2\n smlad r11, lr, r10, "  \
+  "r11\n"
+#define TVMTINY_BLOCK_SCALE_4X2_PLAIN                                                              \
+  " ldrd r9, r10, [r1], #8\n"                                                                      \
+  " smmul r3, r3, r9\n smmul r4, r4, r10\n smmul r5, r5, r9\n smmul r6, r6, r10\n"                 \
+  " smmul r7, r7, r9\n smmul r8, r8, r10\n smmul r2, r2, r9\n smmul r11, r11, r10\n"
+/* Multiplier r9, offset r10, step r12; r11 waits for its turn. */
+#define TVMTINY_BLOCK_SIGNED(ACC)                                                                  \
+  " and lr, r12, " ACC ", asr #31\n add lr, lr, r10\n smmla " ACC ", " ACC ", r9, lr\n"
+#define TVMTINY_BLOCK_SCALE_4X2_SIGNED                                                             \
+  " ldm r1!, {r9, r10, r12}\n" TVMTINY_BLOCK_SIGNED("r3") TVMTINY_BLOCK_SIGNED("r5")               \
+      TVMTINY_BLOCK_SIGNED("r7") TVMTINY_BLOCK_SIGNED("r2") " ldm r1!, {r9, r10, r12}\n"           \
+      TVMTINY_BLOCK_SIGNED("r4") TVMTINY_BLOCK_SIGNED("r6") TVMTINY_BLOCK_SIGNED("r8")             \
+          TVMTINY_BLOCK_SIGNED("r11")
+#define TVMTINY_BLOCK_STORE_4X2(SHIFT, PITCH)                                                      \
+  " ldr r9, [sp]\n"                                                                                \
+  " ssat r3, #8, r3, asr #" SHIFT "\n ssat r4, #8, r4, asr #" SHIFT "\n"                           \
+  " ssat r5, #8, r5, asr #" SHIFT "\n ssat r6, #8, r6, asr #" SHIFT "\n"                           \
+  " ssat r7, #8, r7, asr #" SHIFT "\n ssat r8, #8, r8, asr #" SHIFT "\n"                           \
+  " ssat r2, #8, r2, asr #" SHIFT "\n ssat r11, #8, r11, asr #" SHIFT "\n"                         \
+  " strb r4, [r9, #1]\n strb r5, [r9, #" PITCH "]\n strb r6, [r9, #" PITCH " + 1]\n"               \
+  " strb r7, [r9, #2 * " PITCH "]\n strb r8, [r9, #2 * " PITCH " + 1]\n"                           \
+  " strb r2, [r9, #3 * " PITCH "]\n strb r11, [r9, #3 * " PITCH " + 1]\n strb r3, [r9], #2\n"      \
+  " str r9, [sp]\n"
+
+/* 3 x 2: as in tvmtiny_dsp_tile.h. */
+#define TVMTINY_BLOCK_INIT_3X2                                                                     \
+  " ldrd r7, r8, [r1], #8\n mov r3, r7\n mov r4, r8\n mov r5, r7\n mov r6, r8\n"
+#define TVMTINY_BLOCK_HALF_3X2(W, PIXEL)                                                           \
+  TVMTINY_BLOCK_X("r11", "0", W, PIXEL)                                                            \
+  TVMTINY_BLOCK_X("r12", "1", W, PIXEL) TVMTINY_BLOCK_X("lr", "2", W, PIXEL) TVMTINY_MAC_3X2
+#define TVMTINY_BLOCK_SCALE_3X2_PLAIN TVMTINY_SCALE_3X2_PLAIN
+#define TVMTINY_BLOCK_SCALE_3X2_SIGNED TVMTINY_SCALE_3X2_SIGNED
+#define TVMTINY_BLOCK_STORE_3X2(SHIFT, PITCH)                                                      \
+  " ldr r2, [sp]\n" TVMTINY_STORE_3X2(SHIFT, PITCH) " str r2, [sp]\n"
+
+/* 2 x 2: accumulators r3..r6 (pixel 0: r3 r4, pixel 1: r5 r6), weights r9 r10, inputs r11 r12 (A)
+ * and r7 r8 (B), which are loaded together. */
+#define TVMTINY_BLOCK_INIT_2X2 " ldrd r5, r6, [r1], #8\n mov r3, r5\n mov r4, r6\n"
+#define TVMTINY_BLOCK_SCALE_2X2_PLAIN TVMTINY_SCALE_2X2_PLAIN
+#define TVMTINY_BLOCK_SCALE_2X2_SIGNED TVMTINY_SCALE_2X2_SIGNED
+#define TVMTINY_BLOCK_STORE_2X2(SHIFT, PITCH)                                                      \
+  " ldr r2, [sp]\n" TVMTINY_STORE_2X2(SHIFT, PITCH) " str r2, [sp]\n"
+#define TVMTINY_BLOCK_INPUTS_2X2(PIXEL)                                                            \
+  TVMTINY_BLOCK_X("r11", "0", "0", PIXEL)                                                          \
+  TVMTINY_BLOCK_X("r12", "1", "0", PIXEL) TVMTINY_BLOCK_X("r7", "0", "1", PIXEL)                   \
+      TVMTINY_BLOCK_X("r8", "1", "1", PIXEL)
+
+/* 1 x 4: accumulators r3..r6, weights r9..r12, inputs r7 r8 (A B). */
+#define TVMTINY_BLOCK_SCALE_1X4_PLAIN TVMTINY_SCALE_1X4_PLAIN
+#define TVMTINY_BLOCK_SCALE_1X4_SIGNED TVMTINY_SCALE_1X4_SIGNED
+#define TVMTINY_BLOCK_STORE_1X4(SHIFT)                                                             \
+  " ldr r2, [sp]\n" TVMTINY_STORE_1X4(SHIFT) " str r2, [sp]\n"
+#define TVMTINY_BLOCK_WEIGHTS_1X4(FIRST, BYTES)                                                    \
+  TVMTINY_BLOCK_W("r9", FIRST, BYTES)                                                              \
+  TVMTINY_BLOCK_W("r10", FIRST " + 1", BYTES)                                                      \
+  TVMTINY_BLOCK_W("r11", FIRST " + 2", BYTES) TVMTINY_BLOCK_W("r12", FIRST " + 3", BYTES)
+
+#define TVMTINY_BLOCK_WIDEN " sxtb16 r9, r9\n sxtb16 r10, r10\n"
+#define TVMTINY_BLOCK_W2(FIRST, BYTES)                                                             \
+  TVMTINY_BLOCK_W("r9", FIRST, BYTES) TVMTINY_BLOCK_W("r10", FIRST " + 1", BYTES)
+
+#define TVMTINY_BLOCK_4X2_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_BLOCK_INIT_4X2,                                                                \
+      TVMTINY_BLOCK_W2("0", "8") TVMTINY_BLOCK_HALF_4X2("0", TVMTINY_STRING(PIXEL))                \
+          TVMTINY_BLOCK_WIDEN TVMTINY_BLOCK_HALF_4X2("1", TVMTINY_STRING(PIXEL)),                  \
+      TVMTINY_BLOCK_SCALE_4X2_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_4X2(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "8", HEIGHT, UNROLL,  \
+      TURNS, ROW)
+#define TVMTINY_BLOCK_4X2_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_BLOCK_INIT_4X2,                                                                \
+      TVMTINY_BLOCK_W2("0", "16") TVMTINY_BLOCK_HALF_4X2("0", TVMTINY_STRING(PIXEL))               \
+          TVMTINY_BLOCK_W2("2", "16") TVMTINY_BLOCK_HALF_4X2("1", TVMTINY_STRING(PIXEL)),          \
+      TVMTINY_BLOCK_SCALE_4X2_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_4X2(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "16", HEIGHT, UNROLL, \
+      TURNS, ROW)
+#define TVMTINY_BLOCK_3X2_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_BLOCK_INIT_3X2,                                                                \
+      TVMTINY_BLOCK_W2("0", "8") TVMTINY_BLOCK_HALF_3X2("0", TVMTINY_STRING(PIXEL))                \
+          TVMTINY_BLOCK_WIDEN TVMTINY_BLOCK_HALF_3X2("1", TVMTINY_STRING(PIXEL)),                  \
+      TVMTINY_BLOCK_SCALE_3X2_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_3X2(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "8", HEIGHT, UNROLL,  \
+      TURNS, ROW)
+#define TVMTINY_BLOCK_3X2_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_BLOCK_INIT_3X2,                                                                \
+      TVMTINY_BLOCK_W2("0", "16") TVMTINY_BLOCK_HALF_3X2("0", TVMTINY_STRING(PIXEL))               \
+          TVMTINY_BLOCK_W2("2", "16") TVMTINY_BLOCK_HALF_3X2("1", TVMTINY_STRING(PIXEL)),          \
+      TVMTINY_BLOCK_SCALE_3X2_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_3X2(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "16", HEIGHT, UNROLL, \
+      TURNS, ROW)
+#define TVMTINY_BLOCK_2X2_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_BLOCK_INIT_2X2,                                                                \
+      TVMTINY_BLOCK_W2("0", "8") TVMTINY_BLOCK_INPUTS_2X2(TVMTINY_STRING(PIXEL)) TVMTINY_MAC_2X2(  \
+          "r11", "r12", "r9", "r10") TVMTINY_BLOCK_WIDEN TVMTINY_MAC_2X2("r7", "r8", "r9", "r10"), \
+      TVMTINY_BLOCK_SCALE_2X2_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_2X2(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "8", HEIGHT, UNROLL,  \
+      TURNS, ROW)
+#define TVMTINY_BLOCK_2X2_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_BLOCK_INIT_2X2,                                                                \
+      TVMTINY_BLOCK_W2("0", "16") TVMTINY_BLOCK_W("r2", "2", "16") TVMTINY_BLOCK_W(                \
+          "lr", "3", "16") TVMTINY_BLOCK_INPUTS_2X2(TVMTINY_STRING(PIXEL))                         \
+          TVMTINY_MAC_2X2("r11", "r12", "r9", "r10") TVMTINY_MAC_2X2("r7", "r8", "r2", "lr"),      \
+      TVMTINY_BLOCK_SCALE_2X2_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_2X2(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "16", HEIGHT, UNROLL, \
+      TURNS, ROW)
+#define TVMTINY_BLOCK_1X4_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_INIT_1X4,                                                                      \
+      TVMTINY_BLOCK_X("r7", "0", "0", "0") TVMTINY_BLOCK_X("r8", "0", "1", "0")                    \
+          TVMTINY_BLOCK_WEIGHTS_1X4("0", "16") TVMTINY_MAC_1X4("r7")                               \
+              TVMTINY_WIDEN_1X4 TVMTINY_MAC_1X4("r8"),                                             \
+      TVMTINY_BLOCK_SCALE_1X4_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_1X4(TVMTINY_STRING(SHIFT)), "16", HEIGHT, UNROLL, TURNS, ROW)
+#define TVMTINY_BLOCK_1X4_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_INIT_1X4,                                                                      \
+      TVMTINY_BLOCK_X("r7", "0", "0", "0") TVMTINY_BLOCK_X("r8", "0", "1", "0")                    \
+          TVMTINY_BLOCK_WEIGHTS_1X4("0", "32") TVMTINY_MAC_1X4("r7")                               \
+              TVMTINY_BLOCK_WEIGHTS_1X4("4", "32") TVMTINY_MAC_1X4("r8"),                          \
+      TVMTINY_BLOCK_SCALE_1X4_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_1X4(TVMTINY_STRING(SHIFT)), "32", HEIGHT, UNROLL, TURNS, ROW)
+
+#else /* !TVMTINY_DSP */
+
+TVMTINY_INLINE void tvmtiny_block(const uint32_t *x, const int32_t *stream, int8_t *out,
+                                  const int32_t *end, int32_t pixels, int32_t channels,
+                                  int32_t wide, int32_t height, int32_t groups, int32_t shift,
+                                  int32_t pitch, int32_t row, int32_t pixel, int32_t rounding)
+{
+  while (stream != end) {
+    int32_t acc[8];
+    int32_t y;
+    int32_t group;
+    int32_t p;
+    int32_t c;
+    for (p = 0; p < pixels * channels; ++p) {
+      acc[p] = stream[p % channels];
+    }
+    stream += channels;
+    for (y = 0; y < height; ++y) {
+      for (group = 0; group < groups; ++group) {
+        for (p = 0; p < pixels; ++p) {
+          const uint32_t *inputs = x + (y * row + p * pixel) / 4 + 2 * group;
+          for (c = 0; c < channels; ++c) {
+            const uint32_t a = (uint32_t)stream[c];
+            const uint32_t b = wide != 0 ? (uint32_t)stream[channels + c] : tvmtiny_sxtb16(a);
+            int32_t *sum = &acc[p * channels + c];
+            *sum = tvmtiny_smlad(inputs[0], a, *sum);
+            *sum = tvmtiny_smlad(inputs[1], b, *sum);
+          }
+        }
+        stream += wide != 0 ? 2 * channels : channels;
+      }
+    }
+    for (p = 0; p < pixels; ++p) {
+      for (c = 0; c < channels; ++c) {
+        out[p * pitch + c] =
+            tvmtiny_scale_int8(acc[p * channels + c], stream + c * rounding, rounding, shift);
+      }
+    }
+    stream += channels * rounding;
+    out += channels;
+  }
+}
+
+#define TVMTINY_BLOCK_TWIN(NAME, PIXELS, CHANNELS, WIDE, HEIGHT, GROUPS, SHIFT, PITCH, ROW, PIXEL, \
+                           ROUNDING)                                                               \
+  static void NAME(const void *x, const int32_t *stream, int8_t *out, const int32_t *end)          \
+  {                                                                                                \
+    tvmtiny_block((const uint32_t *)x, stream, out, end, PIXELS, CHANNELS, WIDE, HEIGHT, GROUPS,   \
+                  SHIFT, PITCH, ROW, PIXEL, TVMTINY_ROUNDING_##ROUNDING);                          \
+  }
+#define TVMTINY_BLOCK_4X2_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_TWIN(NAME, 4, 2, 0, HEIGHT, (UNROLL) * (TURNS), SHIFT, PITCH, ROW, PIXEL, ROUNDING)
+#define TVMTINY_BLOCK_4X2_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
+  TVMTINY_BLOCK_TWIN(NAME, 4, 2, 1, HEIGHT, (UNROLL) * (TURNS), SHIFT, PITCH, ROW, PIXEL, ROUNDING)
+#define TVMTINY_BLOCK_3X2_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_TWIN(NAME, 3, 2, 0, HEIGHT, (UNROLL) * (TURNS), SHIFT, PITCH, ROW, PIXEL, ROUNDING)
+#define TVMTINY_BLOCK_3X2_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
+  TVMTINY_BLOCK_TWIN(NAME, 3, 2, 1, HEIGHT, (UNROLL) * (TURNS), SHIFT, PITCH, ROW, PIXEL, ROUNDING)
+#define TVMTINY_BLOCK_2X2_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_TWIN(NAME, 2, 2, 0, HEIGHT, (UNROLL) * (TURNS), SHIFT, PITCH, ROW, PIXEL, ROUNDING)
+#define TVMTINY_BLOCK_2X2_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
+  TVMTINY_BLOCK_TWIN(NAME, 2, 2, 1, HEIGHT, (UNROLL) * (TURNS), SHIFT, PITCH, ROW, PIXEL, ROUNDING)
+#define TVMTINY_BLOCK_1X4_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_TWIN(NAME, 1, 4, 0, HEIGHT, (UNROLL) * (TURNS), SHIFT, PITCH, ROW, PIXEL, ROUNDING)
+#define TVMTINY_BLOCK_1X4_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
+  TVMTINY_BLOCK_TWIN(NAME, 1, 4, 1, HEIGHT, (UNROLL) * (TURNS), SHIFT, PITCH, ROW, PIXEL, ROUNDING)
+
+#endif
+
+#endif /* TVMTINY_DSP_BLOCK_H */

@@ -1,0 +1,302 @@
+"""Tuned records: what was tried for a layer, and how it went. One JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tvmtiny.errors import InputError, OutputPathError
+from tvmtiny.schedule.implementation import FLASH_WEIGHT, Decisions, Goal
+from tvmtiny.schedule.workload import Workload
+
+#: Of the fields of a line.
+FORMAT_VERSION = 1
+
+#: What a figure counts, the one that `Records.ranked` trusts most first.
+METRICS = ("cycles", "instructions")
+
+#: CPUs without records of their own take those of another whose kernels are the same.
+FALLBACK_CPUS: Mapping[str, str] = {"cortex-m33": "cortex-m4"}
+
+
+class Status(str, Enum):
+    """How a trial ended."""
+
+    OK = "ok"
+    COMPILE_ERROR = "compile error"
+    LINK_ERROR = "link error"
+    TOO_BIG = "too big"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    WRONG_RESULT = "wrong result"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial.
+
+    Attributes
+    ----------
+    workload, cpu
+        Of which layer, on which CPU.
+    metric
+        What `figure` counts for one execution: ``cycles`` or ``instructions``.
+    goal
+        Whose default rule `default_figure` is of; the record serves no other.
+    decisions
+        The candidate, as `tvmtiny.schedule.Space` gives it.
+    status
+        How it ended; only one that is ``ok`` has a figure.
+    figure, default_figure
+        Of the candidate, and of the default rule's on the same board; None where not known.
+    flash_bytes, default_flash_bytes
+        Code and constants of the layer alone; None where not known.
+    workspace_bytes
+        Arena that only this layer uses; None where not known.
+    log
+        An excerpt of what the compiler or the board said.
+    provenance
+        Who made the record with what: versions of tvmtiny, TVM and the C compiler, the board; a
+        date only if the user gave one.
+    """
+
+    workload: Workload
+    cpu: str
+    metric: str
+    decisions: Decisions
+    status: Status
+    goal: Goal = Goal.BALANCED
+    figure: float | None = None
+    default_figure: float | None = None
+    flash_bytes: int | None = None
+    default_flash_bytes: int | None = None
+    workspace_bytes: int | None = None
+    log: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As what ``json`` writes; the reverse of `from_json`."""
+        return {
+            "version": FORMAT_VERSION,
+            **vars(self),
+            "workload": self.workload.to_json(),
+            "decisions": dict(self.decisions),
+            "status": self.status.value,
+            "goal": self.goal.value,
+            "provenance": dict(self.provenance),
+        }
+
+    @staticmethod
+    def from_json(fields: Mapping[str, Any]) -> Record:
+        """The reverse of `to_json`.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If `fields` are none of a record of this version.
+        """
+        if fields["version"] != FORMAT_VERSION:
+            raise ValueError(f"version {fields['version']}, not {FORMAT_VERSION}")
+        metric = str(fields["metric"])
+        if metric not in METRICS:
+            raise ValueError(f"no metric {metric!r}")
+        decisions = {str(name): _choice(value) for name, value in fields["decisions"].items()}
+        return Record(
+            Workload.from_json(fields["workload"]),
+            str(fields["cpu"]),
+            metric,
+            decisions,
+            Status(fields["status"]),
+            Goal(fields["goal"]),
+            _number(fields.get("figure")),
+            _number(fields.get("default_figure")),
+            _number(fields.get("flash_bytes")),
+            _number(fields.get("default_flash_bytes")),
+            _number(fields.get("workspace_bytes")),
+            str(fields.get("log", "")),
+            {str(name): str(value) for name, value in fields.get("provenance", {}).items()},
+        )
+
+    def to_line(self) -> str:
+        """The record as one line of a file, without its end."""
+        return json.dumps(self.to_json(), separators=(",", ":"))
+
+    @property
+    def merit(self) -> float:
+        """What the candidate is worth for its goal; less is better, and the default rule has 1.
+
+        The share of the default's figure that it takes, and the share of its flash, weighted as
+        the default rules weigh them.
+        """
+        if self.status is not Status.OK or not self.figure or not self.default_figure:
+            return float("inf")
+        weight = FLASH_WEIGHT[self.goal]
+        flash = 1.0
+        if self.flash_bytes and self.default_flash_bytes:
+            flash = self.flash_bytes / self.default_flash_bytes
+        return (self.figure / self.default_figure + weight * flash) / (1 + weight)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of one or more files.
+
+    Attributes
+    ----------
+    records
+        In the order of the files' names, and of the lines in them.
+    dropped
+        Lines that are no records, one message each.
+    """
+
+    records: tuple[Record, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def ranked(self, workload: Workload, cpu: str, goal: Goal) -> tuple[Record, ...]:
+        """Records that beat the default rule, the best first; of equals the earlier one.
+
+        Figures of different metrics are not compared: the ones of the first of `METRICS` for
+        which there are any are taken. A CPU without any takes those of `FALLBACK_CPUS`.
+        """
+        for name in (cpu, FALLBACK_CPUS.get(cpu)):
+            for metric in METRICS:
+                found = [
+                    record
+                    for record in self._by_key.get(workload, ())
+                    if (record.cpu, record.metric, record.goal) == (name, metric, goal)
+                    and record.status is Status.OK
+                ]
+                if found:
+                    better = [record for record in found if record.merit < 1]
+                    return tuple(sorted(better, key=lambda record: record.merit))
+        return ()
+
+    def best(self, workload: Workload, cpu: str, goal: Goal) -> Record | None:
+        """The first of `ranked`, or None."""
+        return next(iter(self.ranked(workload, cpu, goal)), None)
+
+    def useful(self) -> Records:
+        """What is worth shipping, by layer, CPU, metric and goal; the best first.
+
+        Records that beat the default rule, without those that another one equals in merit and
+        workspace both.
+        """
+        groups: dict[tuple[object, ...], list[Record]] = {}
+        for record in self.records:
+            if record.merit < 1:
+                key = (record.workload, record.cpu, record.metric, record.goal)
+                groups.setdefault(key, []).append(record)
+        kept = []
+        for found in groups.values():
+            least: float = float("inf")
+            for record in sorted(found, key=lambda record: record.merit):
+                workspace = record.workspace_bytes or 0
+                if workspace < least:
+                    least = workspace
+                    kept.append(record)
+        return Records(tuple(kept))
+
+    @property
+    def _by_key(self) -> Mapping[Workload, tuple[Record, ...]]:
+        index = self.__dict__.get("_index")
+        if index is None:
+            lists: dict[Workload, list[Record]] = {}
+            for record in self.records:
+                lists.setdefault(record.workload, []).append(record)
+            index = {key: tuple(found) for key, found in lists.items()}
+            self.__dict__["_index"] = index
+        return index
+
+
+#: For `tvmtiny.compile`: default rules only.
+NO_RECORDS = Records()
+
+
+def load_records(path: str | os.PathLike[str]) -> Records:
+    """Read a file of records, or all ``*.jsonl`` of a folder and its folders.
+
+    A line that is no record, such as a last one that was torn when the machine stopped, is left
+    out and reported in `Records.dropped`.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or folder, or it cannot be read.
+    """
+    place = Path(path)
+    files = sorted(place.rglob("*.jsonl")) if place.is_dir() else [place]
+    records: list[Record] = []
+    dropped: list[str] = []
+    for file in files:
+        try:
+            lines = file.read_bytes().split(b"\n")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"cannot read the records {file}: {reason}") from error
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                records.append(Record.from_json(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                torn = "torn" if number == len(lines) else "not a record"
+                dropped.append(f"{file}:{number}: {torn}, left out ({error})")
+    return Records(tuple(records), tuple(dropped))
+
+
+@cache
+def shipped_records() -> Records:
+    """The records that come with tvmtiny: ``tvmtiny/schedules/<cpu>/*.jsonl``."""
+    folder = Path(str(resources.files("tvmtiny"))) / "schedules"
+    return load_records(folder) if folder.is_dir() else NO_RECORDS
+
+
+def append_record(path: str | os.PathLike[str], record: Record) -> None:
+    """Append `record` to a file, made if missing; on return it is on the disk.
+
+    Raises
+    ------
+    OutputPathError
+        If the file cannot be written.
+    """
+    file = Path(path)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            size = os.fstat(descriptor).st_size
+            # Behind a torn line a new one starts, so that only the torn one is lost.
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            line = b"\n" * torn + record.to_line().encode() + b"\n"
+            while line:
+                line = line[os.write(descriptor, line) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OutputPathError(str(file), error.strerror or str(error)) from error
+
+
+def _choice(value: Any) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"a decision is a number or a word, not {value!r}")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise TypeError(f"not a number: {value!r}")
+    return value

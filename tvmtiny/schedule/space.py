@@ -1,0 +1,92 @@
+"""The search space of a layer as data: every decision that its schedules leave open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from tvmtiny.frontend.converter import tensor_function
+from tvmtiny.ops import Compute, Node, Oracle, find_operator
+from tvmtiny.schedule.dsp import dsp_sketches
+from tvmtiny.schedule.implement import implement
+from tvmtiny.schedule.implementation import Decisions, Goal, Sketch
+from tvmtiny.schedule.scalar import scalar_space
+from tvmtiny.schedule.workload import Workload, workload
+from tvmtiny.targets import Cpu
+
+
+@dataclass(frozen=True)
+class Space:
+    """All candidates of one layer.
+
+    Iteration gives each candidate once, in a fixed order. A candidate names its sketch and every
+    decision of that sketch; `tvmtiny.schedule.implement` says whether it can be built at all.
+
+    Attributes
+    ----------
+    workload
+        Which layers have this space.
+    cpu
+        Name of the CPU.
+    sketches
+        Ways to compute the layer; empty where nothing is left to decide.
+    default
+        What the default rule chooses, or None where no sketch has it.
+    """
+
+    workload: Workload
+    cpu: str
+    sketches: tuple[Sketch, ...]
+    default: Decisions | None
+
+    def __len__(self) -> int:
+        return sum(prod(len(d.values) for d in sketch.decisions) for sketch in self.sketches)
+
+    def __iter__(self) -> Iterator[Decisions]:
+        for sketch in self.sketches:
+            names = [decision.name for decision in sketch.decisions]
+            for values in product(*(decision.values for decision in sketch.decisions)):
+                yield {"sketch": sketch.name, **dict(zip(names, values, strict=True))}
+
+    def __contains__(self, decisions: object) -> bool:
+        """Whether `decisions` are a candidate: they name one value of every decision."""
+        if not isinstance(decisions, dict):
+            return False
+        for sketch in self.sketches:
+            if decisions.get("sketch") == sketch.name:
+                allowed = {decision.name: decision.values for decision in sketch.decisions}
+                return decisions.keys() == {"sketch", *allowed} and all(
+                    decisions[name] in values for name, values in allowed.items()
+                )
+        return False
+
+
+def decisions_key(decisions: Decisions) -> str:
+    """Decisions as one line of text, the same whatever their order."""
+    return json.dumps(dict(decisions), sort_keys=True, separators=(",", ":"))
+
+
+def space(node: Node, cpu: Cpu, oracle: Oracle, goal: Goal = Goal.BALANCED) -> Space:
+    """The search space of `node` on `cpu`.
+
+    Parameters
+    ----------
+    node
+        Of an optimized graph, see `tvmtiny.compiler.optimized_nodes`.
+    goal
+        Whose default rule gives `Space.default`.
+    """
+    fast = dsp_sketches(node) if "dsp" in cpu.features else ()
+    chosen = implement(node, cpu, oracle, goal) if fast else None
+    default = None if chosen is None else chosen.decisions
+    operator = find_operator(node.operator)
+    compute = None if operator is None else operator.compute(node, oracle)
+    plain: tuple[Sketch, ...] = ()
+    if isinstance(compute, Compute):
+        function = tensor_function(node, compute)
+        plain, scalar = scalar_space(function, node.operator, cpu)
+        default = scalar if default is None else default
+    return Space(workload(node, oracle), cpu.name, (*fast, *plain), default)

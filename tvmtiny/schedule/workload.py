@@ -1,0 +1,113 @@
+"""What the speed of a schedule depends on: the identity of a layer in tuned records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvmtiny.ops import Node, Oracle, Tensor
+from tvmtiny.ops.quantization import activation_range
+
+#: TFLite options that change what is computed, by the name that they have in a key.
+_OPTIONS = {
+    "stride_h": "stride_h",
+    "stride_w": "stride_w",
+    "filter_height": "filter_h",
+    "filter_width": "filter_w",
+    "dilation_h_factor": "dilation_h",
+    "dilation_w_factor": "dilation_w",
+    "padding": "padding",
+    "depth_multiplier": "multiplier",
+    "axis": "axis",
+    "beta": "beta",
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A layer without its values.
+
+    Two layers with equal workloads run equally fast under equal decisions, though a decision may be
+    exact for the weights of one and not for those of the other.
+
+    Attributes
+    ----------
+    operator
+        TFLite's name.
+    inputs
+        Each as ``dtype[shape]``, with ``const`` in front where it is a constant; ``none`` for one
+        that is left out.
+    output
+        In the same form.
+    attributes
+        Names and values: strides, padding, dilation, the range of the activation and how far it is
+        from the zero point, and the oracle, whose rounding takes different instructions.
+    """
+
+    operator: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """One line of text, the same for equal workloads in every version of Python."""
+        attributes = "".join(f" {name}={value}" for name, value in self.attributes)
+        return f"{self.operator} {' '.join(self.inputs)} -> {self.output}{attributes}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As what ``json`` writes; the reverse of `from_json`."""
+        return {
+            "operator": self.operator,
+            "inputs": list(self.inputs),
+            "output": self.output,
+            "attributes": dict(self.attributes),
+        }
+
+    @staticmethod
+    def from_json(fields: Mapping[str, Any]) -> Workload:
+        """The reverse of `to_json`.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If `fields` are none of a workload.
+        """
+        inputs, attributes = fields["inputs"], fields["attributes"]
+        if not isinstance(inputs, Sequence) or isinstance(inputs, str):
+            raise TypeError("inputs are a list")
+        return Workload(
+            str(fields["operator"]),
+            tuple(str(i) for i in inputs),
+            str(fields["output"]),
+            tuple((str(name), str(value)) for name, value in dict(attributes).items()),
+        )
+
+
+def workload(node: Node, oracle: Oracle) -> Workload:
+    """The workload of a node of an optimized graph."""
+    attributes = {
+        name: _text(node.options[option])
+        for option, name in _OPTIONS.items()
+        if option in node.options
+    }
+    output = node.output
+    if output.dtype == "int8" and output.quantization is not None:
+        low, high = activation_range(node)
+        attributes["range"] = f"{low}..{high}"
+        # Rounding by sign takes more instructions, and is only needed below the zero point.
+        attributes["negative"] = "yes" if low < output.zero_point else "no"
+    attributes["oracle"] = oracle.value
+    inputs = tuple("none" if tensor is None else _tensor(tensor) for tensor in node.inputs)
+    return Workload(node.operator, inputs, _tensor(output), tuple(attributes.items()))
+
+
+def _tensor(tensor: Tensor) -> str:
+    const = "" if tensor.data is None else "const "
+    per_channel = tensor.quantization is not None and tensor.quantization.per_channel
+    return f"{const}{tensor.dtype}[{','.join(map(str, tensor.shape))}]{'*' * per_channel}"
+
+
+def _text(value: object) -> str:
+    return "yes" if value is True else "no" if value is False else str(value)
