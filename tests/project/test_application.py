@@ -27,6 +27,7 @@ from tvmtiny.project.package import PackagedModel
 from tvmtiny.project.zephyr_board import find_zephyr_board
 from tvmtiny.project.zephyr_build import flash_application
 from tvmtiny.project.zephyr_tree import ZephyrTree
+from tvmtiny.resources import shipped
 
 BOARD = "zephyr:mps2_an385"
 MODES = ("standalone", "rpc", "shell")
@@ -228,7 +229,7 @@ def test_cmake(version: str, mode: str, tmp_path: Path) -> None:
 @needs_programs("cmake")
 def test_cmake_refuses(tmp_path: Path) -> None:
     script = tmp_path / "script.cmake"
-    fragments = Path(tvmtiny.__file__).parent / "project" / "zephyr_app" / "cmake"
+    fragments = shipped("zephyr_app") / "cmake"
     base = make_tree(tmp_path / "zephyr", "3.4")
 
     def said(call: str) -> str:

@@ -24,8 +24,9 @@ from tvmtiny.project.package import (
     render,
     sample_inputs,
 )
+from tvmtiny.resources import shipped
 
-APPLICATION = Path(tvmtiny.__file__).parent / "project" / "zephyr_app"
+APPLICATION = shipped("zephyr_app")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 MAIN = """\

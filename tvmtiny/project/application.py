@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tvmtiny.project.files import make_directory, write_text
 from tvmtiny.project.package import PackagedModel, package_files, render
 from tvmtiny.project.qemu_sources import rpc_library_files, rpc_model_source
 from tvmtiny.project.zephyr_board import ZephyrBoard, find_zephyr_board
+from tvmtiny.resources import shipped
 
 __all__ = [
     "MODES",
@@ -247,7 +247,7 @@ def _uses_float(model: PackagedModel) -> bool:
 
 def _static_files() -> dict[str, str]:
     """The parts of the application that no model changes."""
-    root = Path(str(resources.files("tvmtiny.project"))) / "zephyr_app"
+    root = shipped("zephyr_app")
     return {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(root.rglob("*"))
