@@ -121,7 +121,7 @@ def create(
         print_json(application_summary(application))
         return
     console().print(application_table(application))
-    _say(f"tvmtiny project build {output}, or west build -b {found.names[-1]} {output}")
+    _say(f"build it: tvmtiny project build {output}, or west build -b {found.names[-1]} {output}")
 
 
 @_app.command("build")
@@ -139,7 +139,8 @@ def build(
         print_json(build_summary(built))
         return
     console().print(build_table(built))
-    _say(str(built.elf))
+    version = ".".join(map(str, built.zephyr_version))
+    _say(f"{built.elf} for {built.zephyr_board}, Zephyr {version}")
 
 
 @_app.command("flash")

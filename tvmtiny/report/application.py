@@ -23,11 +23,8 @@ def application_summary(application: Application) -> dict[str, Any]:
 
 
 def application_table(application: Application) -> Table:
-    """An application."""
-    table = Table(title=f"Zephyr application for {application.board.name}")
-    table.add_column("model")
-    for column in ("arena", "constants", "stack"):
-        table.add_column(f"{column} [bytes]", justify="right")
+    """An application: what its models take, in bytes."""
+    table = _table("model", "arena", "constants", "stack")
     for model in application.models:
         table.add_row(
             model.name,
@@ -53,12 +50,16 @@ def build_summary(build: ApplicationBuild) -> dict[str, Any]:
 
 
 def build_table(build: ApplicationBuild) -> Table:
-    """A build: its memory."""
-    version = ".".join(map(str, build.zephyr_version))
-    table = Table(title=f"{build.zephyr_board}, Zephyr {version}")
-    table.add_column("region")
-    table.add_column("used [bytes]", justify="right")
-    table.add_column("of", justify="right")
+    """A build: its memory, in bytes."""
+    table = _table("region", "bytes", "of")
     for region, (used, size) in build.memory.items():
         table.add_row(region, f"{used:,}", f"{size:,}")
+    return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for column in numbers:
+        table.add_column(column, justify="right")
     return table
