@@ -104,10 +104,20 @@ static void on_interrupt(const struct device *device, void *data)
   }
 }
 
+/* Some UARTs do not interrupt for what has arrived before. */
+static void start_receiving(void)
+{
+  uart_irq_rx_enable(uart);
+  receive();
+}
+
 void device_serial_start(void)
 {
+  const unsigned int key = irq_lock();
+
   uart_irq_callback_user_data_set(uart, on_interrupt, NULL);
-  uart_irq_rx_enable(uart);
+  start_receiving();
+  irq_unlock(key);
 }
 
 uint32_t tvmtiny_rpc_received(const uint8_t **bytes)
@@ -130,9 +140,7 @@ void tvmtiny_rpc_release(uint32_t count)
   taken_count += count;
   if (is_stopped) {
     is_stopped = false;
-    uart_irq_rx_enable(uart);
-    /* Some UARTs do not interrupt for what has arrived before. */
-    receive();
+    start_receiving();
   }
   irq_unlock(key);
 }
