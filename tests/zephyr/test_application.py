@@ -14,7 +14,7 @@ from tvmtiny.project.application import ApplicationOptions
 from tvmtiny.project.create import create_zephyr_application
 from tvmtiny.project.package import sample_inputs
 from tvmtiny.project.zephyr_board import find_zephyr_board
-from tvmtiny.project.zephyr_build import ApplicationBuild, memory_table
+from tvmtiny.project.zephyr_build import ApplicationBuild, build_application, memory_table
 from tvmtiny.project.zephyr_console import converse
 from tvmtiny.project.zephyr_tree import find_tree
 from tvmtiny.targets import find_board
@@ -125,6 +125,24 @@ int main(void)
     elf = directory / "build" / "zephyr" / "zephyr.elf"
     build = ApplicationBuild(application, directory, elf, elf, (0, 0, 0), "", {})
     assert "status 0" in list(converse(build, seconds=CONSOLE_SECONDS, until="status"))
+
+
+@on_zephyr
+def test_the_arena_in_a_region_of_the_devicetree(tmp_path: Path) -> None:
+    board = find_zephyr_board("zephyr:mps2_an521")
+    model = tvmtiny.load(models.path("digits"))
+    application = create_zephyr_application(
+        [model],
+        board,
+        tmp_path,
+        ApplicationOptions(stack_bytes=2048),
+        {"place": {"arena": "PSRAM"}},
+    )
+    build = build_application(application, find_tree())
+    assert build.memory["PSRAM"][0] == application.models[0].arena_bytes
+    lines = converse(build, seconds=CONSOLE_SECONDS, until="sample 3")
+    found = [inference for inference in map(Inference.read, lines) if inference]
+    assert [inference.verdict for inference in found] == ["exact"] * 4
 
 
 @on_zephyr

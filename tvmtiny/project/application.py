@@ -58,8 +58,11 @@ class ApplicationOptions:
         Kconfig files to add.
     stack_bytes
         Of the main thread; by default from what the models need.
-    arena_section, constants_section
-        Sections of the linker script; by default with other data.
+    arena_section
+        Section of the linker script; by default that of the region where the models were placed,
+        or with other data.
+    constants_section
+        The same of the constants; by default with other constants.
     """
 
     mode: str = "standalone"
@@ -132,6 +135,11 @@ def create_application(
     chosen = options or ApplicationOptions()
     if chosen.mode not in MODES:
         raise InputError(f"there is no mode {chosen.mode!r}; known: {', '.join(MODES)}")
+    if any(model.artifact.placement.weights for model in models) and not chosen.constants_section:
+        raise InputError(
+            "Zephyr's linker script has no sections for constants by region: leave out the place "
+            "of the weights, or name a section of yours for them (--constants-section NAME)"
+        )
     files = _files(models, board, chosen, _main_stack(models, chosen))
     check_application(models, board, chosen)
     for name, text in files.items():
@@ -194,7 +202,7 @@ def _files(
         package[f"rpc/{model.name}.c"] = rpc_model_source(model.artifact, board.name)
     files.update({f"models/{name}": text for name, text in package.items()})
     files.update({f"rpc/{name}": text for name, text in rpc_library_files().items()})
-    if lines := _option_lines(board, options):
+    if lines := _option_lines(models, board, options):
         files["conf/user/0-created.conf"] = render("options.conf.j2", options=lines)
     for number, path in enumerate(options.fragments, 1):
         try:
@@ -223,15 +231,20 @@ def _files(
     return files
 
 
-def _option_lines(board: ZephyrBoard, options: ApplicationOptions) -> list[tuple[str, str]]:
+def _option_lines(
+    models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions
+) -> list[tuple[str, str]]:
     lines = []
+    # Zephyr's linker script names the section after the region.
+    regions = {model.artifact.placement.arena for model in models}
+    arena = options.arena_section or (regions.pop() if len(regions) == 1 else None)
     if options.stack_bytes is not None:
         lines.append(("MAIN_STACK_SIZE", str(options.stack_bytes)))
     if board.compile_options:
         flags = " ".join(("-O2", *board.compile_options))
         lines.append(("TVMTINY_COMPILE_OPTIONS", f'"{flags}"'))
-    if options.arena_section is not None:
-        lines.append(("TVMTINY_ARENA_SECTION", f'"{options.arena_section}"'))
+    if arena is not None:
+        lines.append(("TVMTINY_ARENA_SECTION", f'"{arena}"'))
     if options.constants_section is not None:
         lines.append(("TVMTINY_CONSTANTS_SECTION", f'"{options.constants_section}"'))
     return lines
