@@ -29,7 +29,7 @@ from tvmtiny.project import Firmware, FlashSizes, platform_for, sizes
 from tvmtiny.project.qemu import HARNESS_FLASH_BYTES, HARNESS_RAM_BYTES, QemuPlatform
 from tvmtiny.targets import boards, find_board
 
-BOARDS = tuple(boards())
+BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")
 MakeArtifact = Callable[..., Any]
 CLANG_FLAGS = [
     "--target=arm-none-eabi",
