@@ -55,6 +55,8 @@ class Frame:
     def decode(cls, data: bytes) -> Frame:
         """Raises ValueError or cobs.DecodeError where the frame is damaged."""
         body = cobs.decode(data)
+        if cobs.encode(body) != data:
+            raise ValueError(f"not as COBS has it: {data.hex()}")
         if len(body) < 9 or zlib.crc32(body[:-4]) != struct.unpack("<I", body[-4:])[0]:
             raise ValueError(f"bad frame {body.hex()}")
         return cls(*struct.unpack("<BHBB", body[:5]), body[5:-4])

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,6 +259,8 @@ static int serve_pty(void)
 
 int main(int argc, char **argv)
 {
+  /* A host may leave while something is sent to it. */
+  (void)signal(SIGPIPE, SIG_IGN);
   if (argc > 1 && strcmp(argv[1], "tcp") == 0) {
     return serve_tcp();
   }

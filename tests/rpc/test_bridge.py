@@ -126,6 +126,8 @@ def test_a_port_that_cannot_be_opened() -> None:
     "packet",
     [
         packets.make(packets.GET_GLOBAL_FUNC, struct.pack("<i", 1)),
+        packets.make(packets.GET_GLOBAL_FUNC, struct.pack("<i", 0)),
+        packets.make(packets.FREE_HANDLE, struct.pack("<i", -1)),
         packets.make(packets.CALL_FUNC, b"abc"),
         packets.make(packets.CALL_FUNC, struct.pack("<QiiQ", 0x6272 << 48, 1, 8, 1 << 40)),
         packets.make(packets.CALL_FUNC, struct.pack("<Qi", (0x6272 << 48) + 9, 0)),

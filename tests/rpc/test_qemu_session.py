@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,12 +16,11 @@ import numpy as np
 import pytest
 import tvm
 from fault_proxy import FaultProxy, Rates
-from tflite_builder import ModelBuilder
 from tools import on_qemu
 
 import tvmtiny
 from tvmtiny import models
-from tvmtiny.errors import LinkClosedError, LinkError, LinkTimeoutError, PortError
+from tvmtiny.errors import LinkError
 from tvmtiny.oracle import run_litert
 from tvmtiny.project.qemu_transport import running_boards
 
@@ -93,39 +91,6 @@ def test_a_board_is_found_at_its_port(digits: tuple[tvmtiny.Model, tvmtiny.Sessi
             assert result.board == "mps2-an386"
             assert result.flash is None and result.static_ram_bytes is None
             assert tvmtiny.check(model, artifact, result, inputs).exact
-
-
-def endless() -> tvmtiny.Artifact:
-    """A model that takes QEMU many seconds: a billion multiplications in little memory."""
-    b = ModelBuilder()
-    x = b.input("x", (1, 64, 64, 64), scale=1.0)
-    w = b.constant("w", np.ones((64, 9, 9, 64), np.int8), scale=1 / 5184)
-    y = b.tensor("y", (1, 64, 64, 64), scale=1.0)
-    options = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
-    b.op("CONV_2D", [x, w, None], [y], options, version=3)
-    return tvmtiny.compile(tvmtiny.load(b.build([y]), name="endless"), "mps2-an386")
-
-
-@on_qemu
-def test_a_call_that_takes_too_long_and_a_board_that_is_killed() -> None:
-    with tvmtiny.Session(endless(), timeout=60) as session:
-        for _ in range(2):
-            session.timeout = 1
-            with pytest.raises(LinkTimeoutError) as caught:
-                session._call("tvmtiny.run")
-            assert any("POLL" in frame for frame in caught.value.frames)
-            # The board never finishes that call; it leaves it.
-            session.timeout = 60
-            session.reset()
-            assert session.memory().heap_free_bytes > 0
-        qemu = session._transport.process  # type: ignore[union-attr]
-        timer = threading.Timer(0.5, qemu.kill)
-        timer.start()
-        with pytest.raises(LinkClosedError, match="QEMU was killed by signal 9"):
-            session._call("tvmtiny.run")
-        timer.join()
-        with pytest.raises((LinkError, PortError)):
-            session.reset()
 
 
 HOST = """

@@ -71,9 +71,6 @@ PlaceOption = Annotated[
         metavar="WHAT=REGION",
     ),
 ]
-BaudrateOption = Annotated[
-    int, typer.Option("--baudrate", help="Bits per second of a serial port.", metavar="RATE", min=1)
-]
 NameOption = Annotated[
     str | None,
     typer.Option("--name", help="Prefix of the generated code; by default the file's name."),

@@ -77,7 +77,7 @@ def _options(
     pass
 
 
-for _command in (
+_COMMANDS = (
     inspect,
     memory,
     compile,
@@ -90,7 +90,8 @@ for _command in (
     devices,
     serve,
     doctor,
-):
+)
+for _command in _COMMANDS:
     _command.add_to(app)
 
 

@@ -7,22 +7,14 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
-    BaudrateOption,
-    DeadChannelsOption,
-    FlashBudgetOption,
-    IoOption,
     JsonOption,
     ModelArgument,
-    OptimizeOption,
-    OracleOption,
-    PlaceOption,
-    RamBudgetOption,
     console,
     model_path,
-    parse_place,
     print_json,
     progress,
 )
+from tvmtiny.cli.options import BaudrateOption, Settings, compiles
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
+@compiles()
 def run(
     model: ModelArgument,
     board: Annotated[
@@ -60,14 +53,9 @@ def run(
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 120.0,
     baudrate: BaudrateOption = 115200,
-    oracle: OracleOption = "litert",
-    optimize: OptimizeOption = "balanced",
-    flash_budget: FlashBudgetOption = None,
-    dead_channels: DeadChannelsOption = True,
-    io: IoOption = "arena",
-    ram_budget: RamBudgetOption = None,
-    place: PlaceOption = None,
     json: JsonOption = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Compile a model, run it on a board, and count its instructions.
 
@@ -82,21 +70,12 @@ def run(
         from tvmtiny.rpc.board import is_url, target_of
 
         over_link = _over_link(via, is_url(board))
-        target = target_of(board, baudrate)
+        target = target_of(board, baudrate, timeout)
         tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), oracle=oracle)
+        loaded = tvmtiny.load(model_path(model), **settings.load)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
         tell(f"compiling for {target.name}")
-        artifact = tvmtiny.compile(
-            loaded,
-            target,
-            optimize=optimize,
-            flash_budget=flash_budget,
-            dead_channels=dead_channels,
-            io=io,
-            ram_budget=ram_budget,
-            place=parse_place(place),
-        )
+        artifact = tvmtiny.compile(loaded, target, **settings.compile)
         if over_link:
             with tvmtiny.Session(
                 artifact, board, timeout=timeout, baudrate=baudrate, progress=tell

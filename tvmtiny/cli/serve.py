@@ -7,16 +7,14 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
-    BaudrateOption,
     JsonOption,
     ModelArgument,
-    OptimizeOption,
-    OracleOption,
     console,
     model_path,
     print_json,
     progress,
 )
+from tvmtiny.cli.options import BaudrateOption, Settings, compiles
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("serve")(serve)
 
 
+@compiles()
 def serve(
     model: ModelArgument,
     board: Annotated[
@@ -45,9 +44,9 @@ def serve(
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until a call counts as hung.")] = 60.0,
     baudrate: BaudrateOption = 115200,
-    oracle: OracleOption = "litert",
-    optimize: OptimizeOption = "balanced",
     json: JsonOption = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Serve a board to other machines through a TVM tracker, until interrupted.
 
@@ -64,10 +63,10 @@ def serve(
         from tvmtiny.rpc.board import target_of
         from tvmtiny.rpc.serve import LOOPBACK, BoardServer
 
-        target = target_of(board, baudrate)
+        target = target_of(board, baudrate, timeout)
         tell(f"compiling for {target.name}")
-        loaded = tvmtiny.load(model_path(model), oracle=oracle)
-        artifact = tvmtiny.compile(loaded, target, optimize=optimize)
+        loaded = tvmtiny.load(model_path(model), **settings.load)
+        artifact = tvmtiny.compile(loaded, target, **settings.compile)
         server = BoardServer(
             artifact,
             board,

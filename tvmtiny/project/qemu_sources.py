@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from tvmtiny.errors import InputError
+from tvmtiny.project import sizes
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact, TensorInfo
+    from tvmtiny.project.api import Firmware
     from tvmtiny.targets import Board
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "QemuOptions",
     "UartOptions",
     "device_files",
+    "device_side",
     "fixed_demand",
     "layer_functions",
     "model_identity",
@@ -277,6 +280,23 @@ def rpc_model_source(artifact: Artifact, board_name: str) -> str:
         identity=", ".join(f"0x{byte:02x}" for byte in model_identity(artifact)),
         metadata=_c_string(_metadata(artifact, board_name)),
     )
+
+
+def device_side(firmware: Firmware) -> tuple[int, int, int]:
+    """What the linked firmware takes besides the model, in bytes; stack and heap are not in it.
+
+    Returns
+    -------
+    tuple of int
+        Flash, RAM, and how much of that RAM is the two payload buffers of the board link.
+    """
+    project = firmware.project
+    own = [name for name in project.sources if name not in project.artifact.files]
+    text = firmware.elf.with_name("firmware.map").read_text(encoding="utf-8")
+    flash, ram = sizes.total_of(text, [f"build/{name.removesuffix('.c')}.o" for name in own])
+    uart = QemuOptions.of(project.board).uart
+    serves = project.firmware == RPC and uart is not None
+    return flash, ram, 2 * uart.payload_bytes if serves and uart is not None else 0
 
 
 def _prefix(artifact: Artifact) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tvmtiny.project.api import FlashSizes
 
-__all__ = ["InputSection", "library_members", "measure", "measure_archive", "read_map"]
+__all__ = ["InputSection", "library_members", "measure", "measure_archive", "read_map", "total_of"]
 
 _START = "Linker script and memory map"
 _OUTPUT = re.compile(r"^(?P<output>[._A-Za-z][\w.$-]*)(?:\s|$)")
@@ -148,6 +148,27 @@ def measure(
         elif section.output in _CODE_OUTPUTS:
             code += section.size
     return FlashSizes(code=code, constants=constants, total=code + constants), ram
+
+
+def total_of(text: str, objects: Collection[str]) -> tuple[int, int]:
+    """Flash and RAM of object files, in bytes; with vectors, without stack and heap.
+
+    Parameters
+    ----------
+    text
+        Map file.
+    objects
+        As they were given to the linker.
+    """
+    flash = ram = 0
+    for section in read_map(text):
+        if section.file not in objects:
+            continue
+        if section.output in (".text", ".vectors", ".data"):
+            flash += section.size
+        if section.output in (".data", ".bss"):
+            ram += section.size
+    return flash, ram
 
 
 def measure_archive(

@@ -37,6 +37,20 @@ def board_table(boards: Iterable[Board]) -> Table:
     return table
 
 
+def device_tables(devices: Devices) -> Iterator[RenderableType]:
+    """Serial ports, and boards in QEMU."""
+    ports = _table("port", "usb", "serial number", "description")
+    for port in devices.ports:
+        texts = (port.path, port.usb, port.serial_number, port.product or port.description)
+        ports.add_row(*(Text(text or "") for text in texts))
+    emulated = _table("port", "board", "model", "process")
+    for board in devices.emulated:
+        emulated.add_row(Text(board.url), board.board, board.model, str(board.process))
+    yield ports if devices.ports else "no serial ports"
+    yield ""
+    yield emulated if devices.emulated else "no boards in QEMU"
+
+
 def doctor_table(findings: Iterable[Finding]) -> Table:
     """What was found on the machine, and what to do about it."""
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
@@ -50,20 +64,6 @@ def doctor_table(findings: Iterable[Finding]) -> Table:
             Text(finding.remedy),
         )
     return table
-
-
-def device_tables(devices: Devices) -> Iterator[RenderableType]:
-    """Serial ports, and boards in QEMU."""
-    ports = _table("port", "usb", "serial number", "description")
-    for port in devices.ports:
-        texts = (port.path, port.usb, port.serial_number, port.product or port.description)
-        ports.add_row(*(Text(text or "") for text in texts))
-    emulated = _table("port", "board", "model", "process")
-    for board in devices.emulated:
-        emulated.add_row(Text(board.url), board.board, board.model, str(board.process))
-    yield ports if devices.ports else "no serial ports"
-    yield ""
-    yield emulated if devices.emulated else "no boards in QEMU"
 
 
 def inspection_tables(found: Inspection) -> Iterator[RenderableType]:

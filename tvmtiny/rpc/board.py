@@ -21,7 +21,19 @@ from tvmtiny.targets import Board, Target, find_board
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
 
-__all__ = ["StartedBoard", "check_identity", "identify", "is_url", "start_board", "target_of"]
+__all__ = [
+    "EMULATED_CONNECT_TIMEOUT",
+    "StartedBoard",
+    "check_identity",
+    "identify",
+    "is_url",
+    "start_board",
+    "target_of",
+]
+
+#: Seconds that a board in QEMU has to answer, on a machine that does much else. Where QEMU has
+#: ended, nobody waits for them.
+EMULATED_CONNECT_TIMEOUT = 60.0
 
 
 def is_url(name: str) -> bool:
@@ -55,8 +67,15 @@ def identify(url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNEC
         line.close()
 
 
-def target_of(board_or_url: str, baudrate: int = DEFAULT_BAUDRATE) -> Target:
+def target_of(
+    board_or_url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNECT_TIMEOUT
+) -> Target:
     """Give what to compile for: a board by its name, or the one that answers at a port.
+
+    Parameters
+    ----------
+    baudrate, timeout
+        See :func:`identify`, which allows no more time than a board ever needs.
 
     Raises
     ------
@@ -65,7 +84,9 @@ def target_of(board_or_url: str, baudrate: int = DEFAULT_BAUDRATE) -> Target:
     PortError, LinkError
         See :func:`identify`.
     """
-    name = identify(board_or_url, baudrate).board if is_url(board_or_url) else board_or_url
+    name = board_or_url
+    if is_url(name):
+        name = identify(board_or_url, baudrate, min(timeout, CONNECT_TIMEOUT)).board
     board = find_board(name)
     return Target(board.cpu, board)
 

@@ -83,10 +83,11 @@ class Bridge:
         self._failure: LinkError | PortError | None = None
 
     def answer(self, packet: bytes) -> bytes:
-        """Give the answer to a packet; this takes no longer than the timeout."""
+        """Give the answer to a packet, before its deadline; only a reset may take longer."""
         try:
             return self._answer(packet)
-        except packets.MalformedError as error:
+        # A number of values that is not what the code asks for is a ValueError.
+        except (packets.MalformedError, ValueError) as error:
             return packets.exception(f"the bridge cannot read the packet: {error}")
         except (LinkError, PortError) as error:
             self._fail(error)
@@ -151,8 +152,7 @@ class Bridge:
         if self._link is None:
             self._line = self._open_port()
             self._link = Link(self._line)
-        seconds = min(self._connect_timeout, self.timeout)
-        self._link.reset(Deadline.after(seconds))
+        self._link.reset(Deadline.after(self._connect_timeout))
         if self._start is None:
             return packets.return_nothing()
         return self._forward(self._start, Deadline.after(self.timeout))

@@ -49,15 +49,23 @@ BRIDGE_PROGRAM = "tvmtiny-board-bridge"
 _TVM_PREFIX = "Error caught from RPC call:"
 
 
-def bridge_command(url: str, timeout: float, baudrate: int) -> list[str]:
+def bridge_command(url: str, timeout: float, connect_timeout: float, baudrate: int) -> list[str]:
     """Give the command of the bridge to a port, without the two numbers that TVM appends.
+
+    Parameters
+    ----------
+    timeout
+        Seconds until a call counts as hung.
+    connect_timeout
+        Seconds that the board has to answer at all.
 
     Raises
     ------
     ToolMissingError
         The Python interpreter cannot be started again.
     """
-    options = [f"--timeout={timeout!r}", f"--baudrate={baudrate}"]
+    options = [f"--timeout={timeout!r}", f"--connect-timeout={connect_timeout!r}"]
+    options.append(f"--baudrate={baudrate}")
     # Not by -m, which would take a package of that name in the current directory.
     root = str(Path(tvmtiny.__file__).resolve().parents[1])
     start = (
@@ -83,10 +91,10 @@ def check_program(path: str) -> str:
     return path
 
 
-def open_pipe(url: str, timeout: float, baudrate: int) -> rpc.RPCSession:
+def open_pipe(url: str, timeout: float, connect_timeout: float, baudrate: int) -> rpc.RPCSession:
     """Open a session to the board at a port of this machine."""
     create = tvm.get_global_func(CONSTRUCTOR)
-    return rpc.RPCSession(create(*bridge_command(url, timeout, baudrate)))
+    return rpc.RPCSession(create(*bridge_command(url, timeout, connect_timeout, baudrate)))
 
 
 def open_tracker(tracker: str, key: str) -> rpc.RPCSession:

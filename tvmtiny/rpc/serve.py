@@ -27,8 +27,14 @@ from tvm import rpc
 from tvmtiny.errors import DeviceError, LinkClosedError
 from tvmtiny.project import Transport, board_for
 from tvmtiny.project.processes import start_guarded, stop_guarded
-from tvmtiny.rpc.board import check_identity, identify, is_url, start_board
-from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
+from tvmtiny.rpc.board import (
+    EMULATED_CONNECT_TIMEOUT,
+    check_identity,
+    identify,
+    is_url,
+    start_board,
+)
+from tvmtiny.rpc.bridge import CONNECT_TIMEOUT, DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import (
     BRIDGE_PROGRAM,
     bridge_command,
@@ -203,7 +209,7 @@ class BoardServer:
             return hello.board, board_or_url
         board = board_for(artifact, board_or_url)
         with start_board(artifact, board, kind, self._tell) as started:
-            identify(started.transport.url)
+            identify(started.transport.url, timeout=EMULATED_CONNECT_TIMEOUT)
         self._transport = started.transport
         self._closing.callback(started.transport.close)
         return board.name, started.transport.url
@@ -213,7 +219,8 @@ class BoardServer:
         directory = Path(tempfile.mkdtemp(prefix="tvmtiny-serve-"))
         self._closing.callback(shutil.rmtree, directory, ignore_errors=True)
         program = directory / BRIDGE_PROGRAM
-        command = shlex.join(bridge_command(url, timeout, baudrate))
+        connect = EMULATED_CONNECT_TIMEOUT if self._transport else CONNECT_TIMEOUT
+        command = shlex.join(bridge_command(url, timeout, connect, baudrate))
         program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         program.chmod(0o700)
         return directory

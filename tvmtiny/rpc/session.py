@@ -17,8 +17,14 @@ from tvmtiny.project import Firmware, OutputTensor, RunResult, Transport, board_
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import Timing, decode_times
 from tvmtiny.project.tensors import pack_inputs, split_tensors
-from tvmtiny.rpc.board import StartedBoard, check_identity, is_url, start_board
-from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
+from tvmtiny.rpc.board import (
+    EMULATED_CONNECT_TIMEOUT,
+    StartedBoard,
+    check_identity,
+    is_url,
+    start_board,
+)
+from tvmtiny.rpc.bridge import CONNECT_TIMEOUT, DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
 from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
@@ -320,11 +326,12 @@ class Session:
     def _connect(self) -> None:
         self._forget()
         tracker, key = self._tracker, self._key
+        connect = EMULATED_CONNECT_TIMEOUT if self._transport else CONNECT_TIMEOUT
         self._remote = Remote(
             lambda: (
                 open_tracker(tracker, key)
                 if tracker is not None and key is not None
-                else open_pipe(self._url, self._timeout, self._baudrate)
+                else open_pipe(self._url, self._timeout, connect, self._baudrate)
             ),
             self._url,
             owns_bridge=tracker is None,

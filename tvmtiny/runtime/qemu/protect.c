@@ -72,9 +72,12 @@ __attribute__((naked)) void device_leave(__attribute__((unused)) int32_t status,
 {
     /* The new frame: r0 is the status, the return address has no Thumb bit, and xPSR only that, so
      * that no half-done instruction or condition is continued. EXC_RETURN says that there are no
-     * floating-point registers in the frame. */
-    __asm__ volatile(FORGET_FLOATS "ldr r2, =device_guarded_sp\n\t"
-                                   "ldr r2, [r2]\n\t"
+     * floating-point registers in the frame. The call is no longer guarded from here on, so that what
+     * comes behind an ABORT is kept. */
+    __asm__ volatile(FORGET_FLOATS "ldr r3, =device_guarded_sp\n\t"
+                                   "ldr r2, [r3]\n\t"
+                                   "movs r4, #0\n\t"
+                                   "str r4, [r3]\n\t"
                                    "subs r2, #32\n\t"
                                    "str r0, [r2]\n\t"
                                    "ldr r3, =device_guarded_end\n\t"
