@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import zlib
 from functools import cache
@@ -101,6 +102,41 @@ def test_sample_0_is_the_ramp() -> None:
     ):
         assert sample.dtype == ramp.dtype
         assert np.array_equal(sample, ramp)
+
+
+SAMPLES_MAIN = """\
+#include <stdio.h>
+#include "tvmtiny_sample.h"
+
+static uint8_t memory[4096];
+static void *input(uint32_t index) {{ (void)index; return memory; }}
+static const struct tvmtiny_tensor tensor = {{"x", "{dtype}", {bytes}u, {elements}u}};
+const struct tvmtiny_model tvmtiny_models[] = {{
+  {{.name = "m", .input = input, .inputs = &tensor, .input_count = 1u}},
+}};
+const uint32_t tvmtiny_model_count = 1u;
+
+int main(void)
+{{
+  tvmtiny_sample_fill(tvmtiny_models, 3u);
+  fwrite(memory, 1, {bytes}u, stdout);
+  return 0;
+}}
+"""
+
+
+@needs_programs("gcc")
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "float32"])
+def test_firmware_makes_the_same_samples(dtype: str, tmp_path: Path) -> None:
+    tensor = dataclasses.replace(packaged("digits").artifact.inputs[0], dtype=dtype, shape=(1, 300))
+    (wanted,) = sample_inputs([tensor], 3)
+    assert wanted.dtype == dtype
+    text = SAMPLES_MAIN.format(dtype=dtype, bytes=wanted.nbytes, elements=wanted.size)
+    write_text(tmp_path / "main.c", text)
+    sources = ["main.c", APPLICATION / "src" / "sample.c", f"-I{APPLICATION}/include"]
+    run("gcc", "-std=c99", *WARNINGS, *sources, "-o", "program", directory=tmp_path)
+    printed = subprocess.run([tmp_path / "program"], capture_output=True, timeout=60).stdout
+    assert printed == wanted.tobytes()
 
 
 def test_what_is_expected_is_what_the_oracle_gives() -> None:

@@ -7,6 +7,7 @@ CMake package (``find_package`` or ``add_subdirectory``), and a fragment for Mak
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ def render(name: str, **values: Any) -> str:
         autoescape=False,
     )
     environment.filters["string_literal"] = _string_literal
+    environment.filters["elements"] = math.prod
     text = resources.files("tvmtiny.project").joinpath("templates").joinpath(name)
     return environment.from_string(text.read_text(encoding="utf-8")).render(**values)
 

@@ -14,6 +14,7 @@ struct tvmtiny_tensor {
   const char *name;
   const char *dtype;
   uint32_t bytes;
+  uint32_t elements;
 };
 
 struct tvmtiny_model {

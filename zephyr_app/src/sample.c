@@ -39,31 +39,18 @@ static uint32_t float_bits(int32_t value)
 
 static void fill(const struct tvmtiny_tensor *tensor, void *data, uint32_t sample)
 {
-  if (strcmp(tensor->dtype, "float32") == 0) {
-    uint8_t *to = (uint8_t *)data;
+  const bool is_float = tensor->dtype[0] == 'f';
+  const uint32_t width = tensor->bytes / tensor->elements;
+  uint8_t *to = (uint8_t *)data;
 
-    for (uint32_t i = 0; i < tensor->bytes / sizeof(float); ++i) {
-      const uint32_t bits = float_bits(element(i, sample));
+  for (uint32_t i = 0; i < tensor->elements; ++i) {
+    const int32_t value = element(i, sample);
+    uint32_t bits = is_float ? float_bits(value) : (uint32_t)value;
 
-      memcpy(to + i * sizeof(float), &bits, sizeof bits);
-    }
-  } else if (strcmp(tensor->dtype, "int32") == 0) {
-    int32_t *to = (int32_t *)data;
-
-    for (uint32_t i = 0; i < tensor->bytes / sizeof(int32_t); ++i) {
-      to[i] = element(i, sample);
-    }
-  } else if (strcmp(tensor->dtype, "int16") == 0) {
-    int16_t *to = (int16_t *)data;
-
-    for (uint32_t i = 0; i < tensor->bytes / sizeof(int16_t); ++i) {
-      to[i] = (int16_t)element(i, sample);
-    }
-  } else {
-    uint8_t *to = (uint8_t *)data;
-
-    for (uint32_t i = 0; i < tensor->bytes; ++i) {
-      to[i] = (uint8_t)element(i, sample);
+    /* Integers are extended by their sign; every board is little endian. */
+    for (uint32_t byte = 0; byte < width; ++byte) {
+      *to++ = (uint8_t)bits;
+      bits >>= 8;
     }
   }
 }

@@ -14,14 +14,16 @@ typedef void (*result_callback)(const struct tvmtiny_inference *result);
 
 static K_SEM_DEFINE(input_free, 0, 1);
 static K_SEM_DEFINE(input_ready, 0, 1);
+/* A sample is due when the period is over, or at once when somebody gives this. */
+static K_SEM_DEFINE(sample_wanted, 0, 1);
 static const struct tvmtiny_model *sampled_model;
 static uint32_t sample;
 
 static void produce(const struct tvmtiny_model *model, uint32_t index)
 {
   /* The model's input is written in place: there is no second buffer. */
-  k_sem_take(&input_free, K_FOREVER);
-  k_msleep(CONFIG_TVMTINY_APP_PERIOD_MS);
+  (void)k_sem_take(&input_free, K_FOREVER);
+  (void)k_sem_take(&sample_wanted, K_MSEC(CONFIG_TVMTINY_APP_PERIOD_MS));
   sampled_model = model;
   sample = index;
   tvmtiny_sample_fill(model, index);
@@ -56,7 +58,7 @@ static void infer_forever(result_callback callback)
     struct tvmtiny_inference result;
 
     k_sem_give(&input_free);
-    k_sem_take(&input_ready, K_FOREVER);
+    (void)k_sem_take(&input_ready, K_FOREVER);
     result = tvmtiny_infer(sampled_model, sample);
     callback(&result);
   }

@@ -36,12 +36,13 @@ static uint32_t fault_count;
 
 bool guard_is_active(void)
 {
-  return is_active;
+  /* Once it is given up, what arrives is for the server again. */
+  return is_active && outcome == RUNNING;
 }
 
 void guard_abort(void)
 {
-  if (is_active && outcome == RUNNING) {
+  if (guard_is_active()) {
     outcome = ABORTED;
     k_sem_give(&ended);
   }
@@ -99,7 +100,7 @@ typedef z_arch_esf_t saved_registers;
 
 void k_sys_fatal_error_handler(unsigned int reason, const saved_registers *registers)
 {
-  if (!is_active || k_current_get() != &worker || outcome != RUNNING) {
+  if (!guard_is_active() || k_current_get() != &worker) {
     /* Not a function's fault, so that there is nothing to go on with. */
     k_fatal_halt(reason);
   }
