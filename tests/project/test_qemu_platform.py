@@ -30,7 +30,7 @@ from tvmtiny.project.qemu import QemuPlatform
 from tvmtiny.project.qemu_sources import QemuOptions, fixed_demand
 from tvmtiny.targets import boards, find_board
 
-BOARDS = tuple(boards())
+BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")
 MakeArtifact = Callable[..., Any]
 CLANG_FLAGS = [
     "--target=arm-none-eabi",

@@ -273,8 +273,14 @@ def _qemu() -> Platform:
     return QemuPlatform()
 
 
+def _zephyr() -> Platform:
+    from tvmtiny.project.zephyr import ZephyrPlatform
+
+    return ZephyrPlatform()
+
+
 # Functions, so that using one platform does not import the others.
-_PLATFORMS: Mapping[str, Callable[[], Platform]] = {"qemu": _qemu}
+_PLATFORMS: Mapping[str, Callable[[], Platform]] = {"qemu": _qemu, "zephyr": _zephyr}
 
 
 def platform_for(board: Board) -> Platform:

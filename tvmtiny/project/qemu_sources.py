@@ -36,6 +36,8 @@ __all__ = [
     "fixed_demand",
     "layer_functions",
     "model_identity",
+    "rpc_library_files",
+    "rpc_model_source",
     "server_files",
 ]
 
@@ -224,12 +226,7 @@ def device_files(
     if firmware == RPC:
         heap_bytes = HEAP_BYTES
         files = server_files(board)
-        files["qemu/rpc_model.c"] = _render(
-            "rpc_model.c.j2",
-            identity=", ".join(f"0x{byte:02x}" for byte in model_identity(artifact)),
-            metadata=_c_string(_metadata(artifact, board)),
-            **context,
-        )
+        files["qemu/rpc_model.c"] = rpc_model_source(artifact, board.name)
     else:
         files = {f"qemu/{name}": _resource(name) for name in (*_SHARED_FILES, *_HARNESS_FILES)}
         files["qemu/harness.c"] = _render("harness.c.j2", **context)
@@ -260,10 +257,29 @@ def server_files(board: Board) -> dict[str, str]:
     driver = f"uart_{options.uart.driver}.h"
     return {
         **{f"qemu/{name}": _resource(name) for name in (*_SHARED_FILES, *_SERVER_FILES)},
-        **{f"rpc/{name}": _resource(name, "rpc") for name in _RPC_FILES},
+        **{f"rpc/{name}": text for name, text in rpc_library_files().items()},
         f"qemu/{driver}": _resource(driver),
         "qemu/board.h": _render("board.h.j2", board=board, options=options),
     }
+
+
+def rpc_library_files() -> dict[str, str]:
+    """The RPC server itself, by file name; it knows of no board."""
+    return {name: _resource(name, "rpc") for name in _RPC_FILES}
+
+
+def rpc_model_source(artifact: Artifact, board_name: str) -> str:
+    """The C file that offers a model to a host.
+
+    It includes ``board.h``, ``device.h``, ``measure.h`` and ``serial.h`` of the device.
+    """
+    return _render(
+        "rpc_model.c.j2",
+        artifact=artifact,
+        prefix=_prefix(artifact),
+        identity=", ".join(f"0x{byte:02x}" for byte in model_identity(artifact)),
+        metadata=_c_string(_metadata(artifact, board_name)),
+    )
 
 
 def device_side(firmware: Firmware) -> tuple[int, int, int]:
@@ -287,7 +303,7 @@ def _prefix(artifact: Artifact) -> str:
     return f"tvmtiny_{artifact.name}"
 
 
-def _metadata(artifact: Artifact, board: Board) -> str:
+def _metadata(artifact: Artifact, board_name: str) -> str:
     def describe(tensor: TensorInfo) -> dict[str, Any]:
         described: dict[str, Any] = {
             "name": tensor.name,
@@ -301,7 +317,7 @@ def _metadata(artifact: Artifact, board: Board) -> str:
     return json.dumps(
         {
             "model": artifact.name,
-            "board": board.name,
+            "board": board_name,
             "identity": model_identity(artifact).hex(),
             "tvm": metadata.version("apache-tvm"),
             "tvmtiny": metadata.version("tvmtiny"),

@@ -61,7 +61,13 @@ class QemuTransport:
 
 
 def start_qemu(
-    elf: Path, machine: str, model: str, board: str, kind: str = "socket", more: Sequence[str] = ()
+    elf: Path,
+    machine: str,
+    model: str,
+    board: str,
+    kind: str = "socket",
+    more: Sequence[str] = (),
+    wait: bool = False,
 ) -> QemuTransport:
     """Start QEMU with a program.
 
@@ -77,6 +83,9 @@ def start_qemu(
         ``socket`` or ``pty``.
     more
         Further options.
+    wait
+        Whether the board starts only when somebody has connected to its socket, so that nothing
+        that it sends is lost.
 
     Raises
     ------
@@ -97,15 +106,16 @@ def start_qemu(
     try:
         if kind == "pty":
             return _start_pty(command, f"{_MARK} {model} {board} pty", log)
-        return _start_socket(command, f"{_MARK} {model} {board}", log)
+        return _start_socket(command, f"{_MARK} {model} {board}", log, wait)
     except BaseException:
         log.close()
         raise
 
 
-def _start_socket(command: Sequence[str], name: str, log: IO[bytes]) -> QemuTransport:
+def _start_socket(command: Sequence[str], name: str, log: IO[bytes], wait: bool) -> QemuTransport:
     # QEMU gets a socket that listens already, so that nobody else can take the port meanwhile, and
     # connections wait until QEMU is ready.
+    waits = "on" if wait else "off"
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
         descriptor = listener.fileno()
@@ -115,7 +125,7 @@ def _start_socket(command: Sequence[str], name: str, log: IO[bytes]) -> QemuTran
                 "-name",
                 f"guest={name} {url}",
                 "-chardev",
-                f"socket,id=link,fd={descriptor},server=on,wait=off,nodelay=on",
+                f"socket,id=link,fd={descriptor},server=on,wait={waits},nodelay=on",
                 "-serial",
                 "chardev:link",
             ],
