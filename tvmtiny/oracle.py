@@ -13,7 +13,7 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError, ModelFormatError, ToolMissingError
 
-__all__ = ["run_litert"]
+__all__ = ["run_litert", "run_litert_frames"]
 
 _silence_lock = threading.Lock()
 
@@ -47,29 +47,48 @@ def run_litert(
     InputDataError
         The number of inputs, or the shape or dtype of one, does not fit.
     """
+    (values,) = run_litert_frames(model, [inputs], path=path)
+    return values
+
+
+def run_litert_frames(
+    model: bytes, frames: Sequence[Sequence[np.ndarray]], *, path: str = "the model"
+) -> list[dict[int, np.ndarray]]:
+    """Run a model on one frame after the other; what it remembers goes from each to the next.
+
+    Parameters
+    ----------
+    frames
+        The inputs of each run; see `run_litert`, also for what is returned and raised.
+    """
     with _silenced():
         interpreter_module = _import_litert()
         try:
             interpreter = _interpreter(interpreter_module, bytes(model))
             # Preparing the operators appends scratch tensors behind the model's own.
-            count = len(interpreter.get_tensor_details())
+            details = interpreter.get_tensor_details()
+            # Reading a handle of a variable as a tensor would follow a wild pointer.
+            numbers = [d["index"] for d in details if np.dtype(d["dtype"]).kind in "biuf"]
             interpreter.allocate_tensors()
+            return [_invoke(interpreter, inputs, numbers) for inputs in frames]
         except (ValueError, RuntimeError) as error:
             raise ModelFormatError(path, str(error)) from error
-        details = interpreter.get_input_details()
-        _check_inputs(details, inputs)
-        for detail, value in zip(details, inputs, strict=True):
-            interpreter.set_tensor(detail["index"], value)
-        try:
-            interpreter.invoke()
-        except (ValueError, RuntimeError) as error:
-            raise ModelFormatError(path, str(error)) from error
-        values = {}
-        for index in range(count):
-            # What LiteRT raises for a tensor that never got memory; the latter for strings.
-            with suppress(ValueError, MemoryError):
-                values[index] = np.array(interpreter.get_tensor(index))
-        return values
+
+
+def _invoke(
+    interpreter: Any, inputs: Sequence[np.ndarray], tensors: Sequence[int]
+) -> dict[int, np.ndarray]:
+    details = interpreter.get_input_details()
+    _check_inputs(details, inputs)
+    for detail, value in zip(details, inputs, strict=True):
+        interpreter.set_tensor(detail["index"], value)
+    interpreter.invoke()
+    values = {}
+    for index in tensors:
+        # What LiteRT raises for a tensor that never got memory.
+        with suppress(ValueError):
+            values[index] = np.array(interpreter.get_tensor(index))
+    return values
 
 
 def _import_litert() -> Any:

@@ -44,10 +44,10 @@ def to_relax(graph: Graph, oracle: Oracle, implement: Implement = lambda _: None
     Returns
     -------
     IRModule
-        ``main`` takes the inputs and gives the outputs, in the graph's order. It binds one
-        variable per activation, named by `variable_name`: a ``call_tir`` of a PrimFunc with
-        `OPERATOR_ATTR`, or a ``memory.view``. Outputs that are the same function of their
-        arguments share one PrimFunc.
+        ``main`` takes the inputs and the states, and gives the outputs and the new states, in the
+        graph's order. It binds one variable per activation, named by `variable_name`: a
+        ``call_tir`` of a PrimFunc with `OPERATOR_ATTR`, or a ``memory.view``. Outputs that are the
+        same function of their arguments share one PrimFunc.
     """
     return _Converter(oracle, implement).module(graph)
 
@@ -61,17 +61,19 @@ class _Converter:
         self._expressions: dict[int, relax.Expr] = {}
 
     def module(self, graph: Graph) -> IRModule:
+        given = [*graph.inputs, *(state.before for state in graph.states)]
         parameters = [
-            relax.Var(variable_name(t), relax.TensorType(t.shape, t.dtype)) for t in graph.inputs
+            relax.Var(variable_name(t), relax.TensorType(t.shape, t.dtype)) for t in given
         ]
-        self._expressions.update(zip((t.index for t in graph.inputs), parameters, strict=True))
+        self._expressions.update(zip((t.index for t in given), parameters, strict=True))
         with self._builder.function("main", parameters):
             with self._builder.dataflow():
                 for node in graph.nodes:
                     for output, expression in zip(node.outputs, self._node(node), strict=True):
                         variable = self._builder.emit(expression, name_hint=variable_name(output))
                         self._expressions[output.index] = variable
-                results = [self._expression(tensor) for tensor in graph.outputs]
+                wanted = [*graph.outputs, *(state.after for state in graph.states)]
+                results = [self._expression(tensor) for tensor in wanted]
                 result = self._builder.emit_output(relax.Tuple(results))
             self._builder.emit_func_output(result)
         return self._builder.get()

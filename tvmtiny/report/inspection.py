@@ -9,8 +9,9 @@ from tvmtiny.errors import InputError, OperatorProblem
 from tvmtiny.frontend.constants import fold_constants
 from tvmtiny.frontend.model import read_file
 from tvmtiny.frontend.reader import Graph, read_graph
-from tvmtiny.frontend.verify import operator_problems, verify
+from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.ops.node import DTYPE_BYTES
 from tvmtiny.passes import eliminate_dead_channels
 
 
@@ -101,10 +102,12 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
     """
     content = read_file(path)
     graph = read_graph(content, str(path))
-    folded = fold_constants(graph, Oracle.LITERT)
-    problems = operator_problems(folded)
+    problem, folded, problems = _too_large(graph, str(path)), graph, graph.problems
+    if problem is None:
+        folded = fold_constants(graph, Oracle.LITERT)
+        problems = operator_problems(folded)
+        problem = _problem(folded, str(path))
     nodes = tuple(_node_line(node, problems) for node in graph.nodes)
-    problem = _problem(folded, str(path))
     macs = sum(line.macs for line in nodes)
     return Inspection(
         str(path),
@@ -118,6 +121,14 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
         max((_activations(node) for node in folded.nodes), default=0),
         problem,
     )
+
+
+def _too_large(graph: Graph, path: str) -> str | None:
+    try:
+        check_sizes(graph, path)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _problem(graph: Graph, path: str) -> str | None:
@@ -145,7 +156,7 @@ def _node_line(node: Node, problems: tuple[OperatorProblem, ...]) -> NodeLine:
         output.dtype if output else "-",
         output.shape if output else (),
         operator.macs(node) if operator and not mine else 0,
-        sum(t.nbytes for t in node.inputs if t is not None and t.data is not None),
+        sum(_size(t) for t in node.inputs if t is not None and t.data is not None),
         mine,
     )
 
@@ -154,7 +165,12 @@ def _activations(node: Node) -> int:
     tensors = {
         t.index: t for t in (*node.inputs, *node.outputs) if t is not None and t.data is None
     }
-    return sum(t.nbytes for t in tensors.values())
+    return sum(_size(t) for t in tensors.values())
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes; 0 for what is no number, or has an open dimension."""
+    return max(0, tensor.elements) * DTYPE_BYTES.get(tensor.dtype, 0)
 
 
 def _tensor_line(tensor: Tensor) -> TensorLine:

@@ -96,10 +96,12 @@ def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[Rende
             layer.schedule,
         )
     yield layers
+    state = [("state", f"{artifact.state_bytes:,} bytes")] if artifact.states else []
     yield _facts(
         ("target", f"{artifact.target.name} ({artifact.target.cpu.name})"),
         ("MACs", f"{artifact.macs:,}"),
         ("arena", f"{artifact.arena_bytes:,} bytes (at least {artifact.plan.lower_bound:,})"),
+        *state,
         ("constants", f"{artifact.constants_bytes:,} bytes"),
         ("files", "\n".join(str(path) for path in files)),
     )
