@@ -136,6 +136,14 @@ class ModelBuilder:
         self._buffers.append(_buffer(value.astype(value.dtype.newbyteorder("<")).tobytes()))
         return index
 
+    def int4_constant(self, name: str, value: np.ndarray, **quantization: Any) -> int:
+        """Add a constant of 4-bit integers from -8 to 7; keywords as for `tensor`."""
+        index = self.tensor(name, value.shape, "int4", **quantization)
+        halves = np.append(value.reshape(-1), [0] * (value.size % 2)).astype(np.uint8) & 0xF
+        self._tensors[index].buffer = len(self._buffers)
+        self._buffers.append(_buffer((halves[::2] | halves[1::2] << 4).tobytes()))
+        return index
+
     def variable(self, name: str, initial: np.ndarray | None = None) -> int:
         """Add a VAR_HANDLE; with an initial value, the first operator of the model sets it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -113,16 +114,22 @@ class _Reader:
         if max(buffer.offset, buffer.size) > 1:
             # Only files of more than 2 GB have data behind the flatbuffer.
             raise ModelFormatError(self._path, f"the data of tensor {name} lies outside the model")
-        if buffer.data is None or not len(buffer.data) or dtype not in DTYPE_BYTES:
+        data = buffer.data
+        if data is None or not len(data):
             return tensor
-        content = buffer.data.tobytes()
+        if dtype == "int4":
+            # LiteRT computes with such weights as with int8 ones, too.
+            tensor, data = replace(tensor, dtype="int8"), _nibbles(data, shape)
+        if tensor.dtype not in DTYPE_BYTES:
+            return tensor
+        content = data.tobytes()
         if len(content) != tensor.nbytes:
             raise ModelFormatError(
                 self._path,
-                f"tensor {name} of shape {list(shape)} needs {tensor.nbytes} bytes of {dtype}, "
-                f"its buffer holds {len(content)}",
+                f"tensor {name} of shape {list(shape)} needs {tensor.nbytes} bytes of "
+                f"{tensor.dtype}, its buffer holds {len(content)}",
             )
-        return replace(tensor, data=np.frombuffer(content, dtype).reshape(shape))
+        return replace(tensor, data=np.frombuffer(content, tensor.dtype).reshape(shape))
 
     def _name(self, raw: Any, index: int) -> str:
         try:
@@ -171,6 +178,16 @@ class _Reader:
             key = re.sub(r"(?<!^)([A-Z])", r"_\1", field).lower()
             options[key] = self._enums[key].get(value, value) if key in self._enums else value
         return options
+
+
+def _nibbles(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Signed 4-bit integers, two a byte and the lower half first, as int8.
+
+    What does not fit `shape` has the wrong length afterwards, too.
+    """
+    halves = np.stack([data << 4, data & 0xF0], axis=-1).reshape(-1).view(np.int8) >> 4
+    odd_one = prod(shape) % 2
+    return halves[: len(halves) - odd_one]
 
 
 def _present(items: Sequence[AnyItem] | None) -> Sequence[AnyItem]:

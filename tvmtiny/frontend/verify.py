@@ -63,7 +63,8 @@ def node_problems(node: Node) -> Iterator[OperatorProblem]:
     if operator is None:
         yield problem("the operator is not supported", "see the table of operators in the docs")
         return
-    activations = [t for t in (*node.inputs[:1], *node.outputs) if t is not None]
+    first = node.optional_input(operator.data)
+    activations = [t for t in (first, *node.outputs) if t is not None]
     for tensor in activations:
         if tensor.dtype not in operator.dtypes:
             allowed = " or ".join(operator.dtypes)

@@ -24,6 +24,9 @@ from tvmtiny.ops.rounding import convolution_rounding
 class Conv2D(Operator):
     """2-D convolution, NHWC activations and OHWI weights.
 
+    Filters that are less deep than the input make groups: the output channels are as many equal
+    parts, each of which reads its part of the input channels.
+
     int8 matches LiteRT's ``reference_integer_ops::ConvPerChannel`` and TFLM bit by bit: both scale
     the int32 accumulator with two roundings. float32 sums in the order of ``reference_ops::Conv``,
     up to the compiler's contraction of multiply and add.
@@ -49,11 +52,12 @@ class Conv2D(Operator):
         yield from problems
         if len(x.shape) != 4 or len(node.output.shape) != 4:
             return
-        if x.shape[3] != depth or node.output.shape[3] != channels:
+        parts = x.shape[3] // depth if depth else 0
+        if parts * depth != x.shape[3] or channels % parts or node.output.shape[3] != channels:
             yield Problem(
                 f"{channels} filters of depth {depth} for {x.shape[3]} input channels and "
                 f"{node.output.shape[3]} output channels",
-                "filters as deep as the input, one for each output channel",
+                "filters as deep as the input or an equal part of it, one an output channel",
             )
         if node.output.shape[0] != x.shape[0]:
             yield Problem("input and output differ in batch size", "equal batch sizes")
@@ -70,6 +74,7 @@ class Conv2D(Operator):
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
         quantized = node.input(0).dtype == "int8"
         wide = "int32" if quantized else "float32"
+        group_channels = channels // groups(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
             staged = shared.pad_stage(x, geometry, node.input(0))
@@ -78,7 +83,10 @@ class Conv2D(Operator):
             kc = te.reduce_axis((0, depth), "kc")
 
             def tap(n: tirx.Var, y: tirx.Var, z: tirx.Var, o: tirx.Var) -> Expression:
-                value = staged[n, y * sy + ky * dy, z * sx + kx * dx, kc].astype(wide)
+                channel = kc
+                if group_channels < channels:
+                    channel = tirx.indexdiv(o, group_channels) * depth + kc
+                value = staged[n, y * sy + ky * dy, z * sx + kx * dx, channel].astype(wide)
                 return te.sum(value * w[o, ky, kx, kc].astype(wide), axis=[ky, kx, kc])
 
             return te.compute(node.output.shape, tap, name="acc")
@@ -127,8 +135,12 @@ class Conv2D(Operator):
         geometry = shared.window(node, (w.shape[1], w.shape[2]))
         padded = shared.pad_reference(x, geometry, zero).astype(wide) - wide(zero)
         acc = np.zeros((x.shape[0], *geometry.output, channels), wide)
+        parts = groups(node)
+        filters = w.astype(wide).reshape(parts, -1, *w.shape[1:])
         for ky, kx in np.ndindex(geometry.kernel):
-            acc += shared.patch(padded, geometry, ky, kx) @ w[:, ky, kx].astype(wide).T
+            taps = np.split(shared.patch(padded, geometry, ky, kx), parts, axis=3)
+            products = [tap @ f[:, ky, kx].T for tap, f in zip(taps, filters, strict=True)]
+            acc += np.concatenate(products, axis=3)
         if len(inputs) > 2:
             acc += inputs[2].reshape(-1).astype(wide)
         if not quantized:
@@ -137,3 +149,8 @@ class Conv2D(Operator):
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * prod(node.input(1).shape[1:])
+
+
+def groups(node: Node) -> int:
+    """How many parts of the input channels have filters of their own."""
+    return node.input(0).shape[3] // node.input(1).shape[3]

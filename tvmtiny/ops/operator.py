@@ -68,6 +68,8 @@ class Operator(ABC):
         TFLite's name.
     dtypes
         The activations' dtypes that are accepted.
+    data
+        Position of the first activation among the inputs.
     per_channel
         Whether int8 activations may have a scale per slice; `check` then looks at them.
     of_shape
@@ -80,6 +82,7 @@ class Operator(ABC):
 
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
+    data: ClassVar[int] = 0
     per_channel: ClassVar[bool] = False
     of_shape: ClassVar[bool] = False
     needs_scale: ClassVar[bool] = True
