@@ -74,11 +74,11 @@ def arrange(
     nodes
         By the name of the activation that they produce.
     """
-    program = assign_in_place(program, nodes)
+    program = assign_in_place(program, nodes, kernels)
     caller = interface is Interface.EXTERNAL
     found: list[Arrangement] = []
-    for ordered in _orders(program, kernels, nodes, external_buffers(program, caller)):
-        external = external_buffers(ordered, caller)
+    for ordered in _orders(program, kernels, nodes, external_buffers(program, kernels, caller)):
+        external = external_buffers(ordered, kernels, caller)
         problem = memory_problem(ordered, kernels, nodes, external)
         # Producing the parts of a concatenation in place saves a copy, but may fix them where
         # they are in the way.

@@ -60,13 +60,15 @@ class External:
         return buffer in self.inputs or buffer in self.outputs or buffer in self.states
 
 
-def external_buffers(program: Program, caller: bool) -> External:
+def external_buffers(program: Program, kernels: Mapping[str, Kernel], caller: bool) -> External:
     """Where a program's inputs, outputs and states lie.
 
     Old states, and new ones that can be computed over them, lie in memory of their own.
 
     Parameters
     ----------
+    kernels
+        By function name.
     caller
         All inputs and outputs lie in the caller's memory. Of outputs with the same bytes, the
         first gives its memory; the others are copies, and so are outputs that are a part of an
@@ -75,7 +77,7 @@ def external_buffers(program: Program, caller: bool) -> External:
     states: dict[str, int] = {}
     for position, state in enumerate(program.states):
         states[state.before.buffer] = position
-        if fits_in_place(program, state):
+        if fits_in_place(program, state, kernels):
             states[state.after.buffer] = position
     inputs = {value.buffer: position for position, value in enumerate(program.inputs)}
     outputs: dict[str, int] = {}

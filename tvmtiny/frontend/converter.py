@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +13,7 @@ from tvm import IRModule, relax, te, tirx
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Alias, Compute, Movement, Node, Oracle, Result, Tensor, find_operator
-from tvmtiny.ops.attributes import OPERATOR_ATTR as OPERATOR_ATTR
+from tvmtiny.ops.attributes import OPERATOR_ATTR, OVERLAPS_ATTR
 from tvmtiny.ops.movement_code import movement_function
 
 
@@ -69,7 +71,7 @@ class _Converter:
         with self._builder.function("main", parameters):
             with self._builder.dataflow():
                 for node in graph.nodes:
-                    for output, expression in zip(node.outputs, self._node(node), strict=True):
+                    for output, expression in self._node(node):
                         variable = self._builder.emit(expression, name_hint=variable_name(output))
                         self._expressions[output.index] = variable
                 wanted = [*graph.outputs, *(state.after for state in graph.states)]
@@ -84,16 +86,19 @@ class _Converter:
             self._expressions[tensor.index] = relax.const(tensor.data, tensor.dtype)
         return self._expressions[tensor.index]
 
-    def _node(self, node: Node) -> list[relax.Expr]:
-        """One expression for each output."""
+    def _node(self, node: Node) -> Iterator[tuple[Tensor, relax.Expr]]:
+        """Each output and its expression; those that others are made of come first."""
         finished = self._implement(node)
         if finished is not None:
-            called = self._call_function(node, node.output, finished.function, finished.arguments)
-            return [called]
+            function, arguments = finished.function, finished.arguments
+            yield node.output, self._call_function(node, node.output, function, arguments)
+            return
         operator = find_operator(node.operator)
         assert operator is not None
         results = operator.results(node, self._oracle)
-        return [self._result(node, *pair) for pair in zip(node.outputs, results, strict=True)]
+        pairs = sorted(zip(node.outputs, results, strict=True), key=partial(_reads_output, node))
+        for output, result in pairs:
+            yield output, self._result(node, output, result)
 
     def _result(self, node: Node, output: Tensor, result: Result) -> relax.Expr:
         if isinstance(result, Alias):
@@ -131,6 +136,9 @@ def tensor_function(node: Node, compute: Compute) -> tirx.PrimFunc:
         for name, argument in zip(_parameter_names(compute), compute.arguments, strict=True)
     ]
     function = te.create_prim_func([*parameters, compute.expression(*parameters)])
+    if compute.in_place:
+        overlaps = [{"written": "out", "read": i, "before": 0} for i in compute.in_place]
+        function = function.with_attr(OVERLAPS_ATTR, json.dumps(overlaps))
     return function.with_attr(OPERATOR_ATTR, node.operator)
 
 
@@ -143,11 +151,11 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
         for position, (index, t) in enumerate(activations.items())
     }
     arguments = [
-        relax.const(a)
+        relax.const(a, str(a.dtype))
         if isinstance(a, np.ndarray)
         else variables[a.index]
         if a.index in variables
-        else relax.const(a.data)
+        else relax.const(a.data, a.dtype)
         for a in function.arguments
     ]
     kind = relax.TensorType(node.output.shape, node.output.dtype)
@@ -159,6 +167,13 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
             output = builder.emit_output(result)
         builder.emit_func_output(output)
     return builder.get()
+
+
+def _reads_output(node: Node, pair: tuple[Tensor, Result]) -> bool:
+    """Whether an output is made of another one of the same node."""
+    own = {tensor.index for tensor in node.outputs}
+    arguments = pair[1].arguments if isinstance(pair[1], Compute) else ()
+    return any(isinstance(a, Tensor) and a.index in own for a in arguments)
 
 
 def _parameter_names(compute: Compute) -> list[str]:

@@ -14,9 +14,13 @@ import numpy as np
 from tvmtiny.errors import OperatorProblem
 from tvmtiny.frontend.graph import Graph, State
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.ops.node import DTYPE_BYTES
 
 #: Container and shared name: what tells variables apart.
 _Key = tuple[bytes, bytes]
+
+#: Positions of the variable tensors that operators change.
+VARIABLE_INPUTS = {"SVDF": (4,), "UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19)}
 
 _OPERATORS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 
@@ -38,9 +42,30 @@ def resolve_variables(graph: Graph, subgraph: Callable[[int], Graph]) -> Graph:
     Graph
         What is wrong with variables is in its `problems`.
     """
-    if not any(node.operator in _OPERATORS for node in graph.nodes):
-        return graph
-    return _Resolver(graph, subgraph).graph()
+    if any(node.operator in _OPERATORS for node in graph.nodes):
+        graph = _Resolver(graph, subgraph).graph()
+    return _with_variable_tensors(graph)
+
+
+def _with_variable_tensors(graph: Graph) -> Graph:
+    """Give operators that change a variable tensor its new value as one more output."""
+    tensors, nodes, states = list(graph.tensors), [], list(graph.states)
+    for node in graph.nodes:
+        outputs = list(node.outputs)
+        for position in VARIABLE_INPUTS.get(node.operator, ()):
+            before = node.optional_input(position)
+            if before is None or not before.variable or before.data is not None:
+                continue
+            after = replace(before, index=len(tensors), name=f"{before.name}/after")
+            tensors.append(after)
+            outputs.append(after)
+            # LiteRT fills variable tensors of int8 with their zero point, others with zeros.
+            zero = before.zero_point if before.dtype == "int8" and before.quantization else 0
+            dtype = before.dtype if before.dtype in DTYPE_BYTES else "int8"
+            initial = np.full(before.shape, zero, dtype)
+            states.append(State(before.name, before, after, initial))
+        nodes.append(replace(node, outputs=tuple(outputs)))
+    return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes), states=tuple(states))
 
 
 def with_assigned(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
@@ -55,6 +80,9 @@ def with_assigned(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, n
     for node in graph.nodes:
         if node.operator == "ASSIGN_VARIABLE" and node.input(0).index in found:
             found[node.output.index] = found[node.input(0).index]
+    for state in graph.states:
+        if state.before.variable and state.before.index in found:
+            found[state.after.index] = found[state.before.index]
     return found
 
 

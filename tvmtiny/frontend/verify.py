@@ -64,7 +64,7 @@ def node_problems(node: Node) -> Iterator[OperatorProblem]:
         yield problem("the operator is not supported", "see the table of operators in the docs")
         return
     first = node.optional_input(operator.data)
-    activations = [t for t in (first, *node.outputs) if t is not None]
+    activations = [t for t in (first, *node.outputs) if t is not None and not t.variable]
     for tensor in activations:
         if tensor.dtype not in operator.dtypes:
             allowed = " or ".join(operator.dtypes)

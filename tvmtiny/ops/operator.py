@@ -49,10 +49,14 @@ class Compute:
     expression
         Takes one `te.Tensor` per argument and returns the output. Schedules find the stages by
         name: ``pad`` stages an input, ``acc`` is the reduction, ``out`` writes the output.
+    in_place
+        Positions of arguments over which the output may be written, element by element from the
+        first to the last: none is read after the output at its place or behind it was written.
     """
 
     arguments: tuple[Tensor | np.ndarray, ...]
     expression: Callable[..., te.Tensor]
+    in_place: tuple[int, ...] = ()
 
 
 #: How an output comes about.
