@@ -11,6 +11,14 @@ from tvm import te, tirx
 from tvmtiny.ops import convolution as shared
 from tvmtiny.ops.checks import bias_values, check_accumulator, check_operands, check_weight_scales
 from tvmtiny.ops.expressions import Expression, float_output, int32, quantized_output, requantize
+from tvmtiny.ops.int16 import (
+    check_sums,
+    check_zero_points,
+    has_wide_sums,
+    shortened,
+    sum_dtype,
+    wide_output,
+)
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.quantization import (
@@ -27,13 +35,19 @@ class Conv2D(Operator):
     Filters that are less deep than the input make groups: the output channels are as many equal
     parts, each of which reads its part of the input channels.
 
+    int16 activations have int8 weights, see `tvmtiny.ops.int16`.
+
     int8 matches LiteRT's ``reference_integer_ops::ConvPerChannel`` and TFLM bit by bit: both scale
     the int32 accumulator with two roundings. float32 sums in the order of ``reference_ops::Conv``,
     up to the compiler's contraction of multiply and add.
     """
 
     name = "CONV_2D"
-    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    dtypes = ("int8", "int16", "float32")
+    exactness = (
+        "int8 bit-exact (two roundings, both oracles), int16 bit-exact (one rounding with an int64 "
+        "bias); float32 within rounding of sums"
+    )
 
     def check(self, node: Node) -> Iterator[Problem]:
         odd = list(check_operands(node, 2, ("padding", "stride_h", "stride_w")))
@@ -61,7 +75,15 @@ class Conv2D(Operator):
             )
         if node.output.shape[0] != x.shape[0]:
             yield Problem("input and output differ in batch size", "equal batch sizes")
-        if not problems and x.dtype == "int8":
+        if not problems and x.dtype == "int16":
+            problems = list(check_zero_points(node))
+            if node.optional_input(2) is None:
+                problems.append(Problem("no bias", "a bias with int16 activations, as in LiteRT"))
+            yield from problems
+            if not problems:
+                assert weights.data is not None
+                yield from check_sums(node, weights.data.reshape(channels, -1))
+        elif not problems and x.dtype == "int8":
             assert weights.data is not None
             taps = weights.data.reshape(channels, -1)
             yield from check_accumulator(taps, bias_values(node, channels), x.zero_point)
@@ -72,8 +94,8 @@ class Conv2D(Operator):
         channels, height, width, depth = weights.shape
         geometry = shared.window(node, (height, width))
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
-        quantized = node.input(0).dtype == "int8"
-        wide = "int32" if quantized else "float32"
+        quantized = node.input(0).dtype != "float32"
+        wide = _sum_dtype(node)
         group_channels = channels // groups(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
@@ -103,6 +125,18 @@ class Conv2D(Operator):
                 name="out",
             )
 
+        def wide_integer(
+            x: te.Tensor, w: te.Tensor, bias: te.Tensor, multiplier: te.Tensor, shift: te.Tensor
+        ) -> te.Tensor:
+            acc = accumulate(x, w)
+            return te.compute(
+                node.output.shape,
+                lambda n, y, z, o: wide_output(
+                    node, acc[n, y, z, o], bias[o], multiplier[o], shift[o]
+                ),
+                name="out",
+            )
+
         def floating(x: te.Tensor, w: te.Tensor, bias: te.Tensor) -> te.Tensor:
             acc = accumulate(x, w)
             return te.compute(
@@ -113,6 +147,11 @@ class Conv2D(Operator):
 
         if not quantized:
             return Compute((node.input(0), weights, shared.float_bias(node, channels)), floating)
+        if has_wide_sums(node):
+            factors = shortened(*convolution_multipliers(node, channels))
+            return Compute(
+                (node.input(0), weights, bias_values(node, channels), *factors), wide_integer
+            )
         sums = weights.data.reshape(channels, -1).astype(np.int64).sum(axis=1)
         return Compute(
             (
@@ -129,7 +168,7 @@ class Conv2D(Operator):
     ) -> list[np.ndarray]:
         x, w = inputs[0], inputs[1]
         channels = w.shape[0]
-        quantized = x.dtype == np.int8
+        quantized = x.dtype != np.float32
         zero = node.input(0).zero_point if quantized else 0
         wide = np.int64 if quantized else np.float32
         geometry = shared.window(node, (w.shape[1], w.shape[2]))
@@ -145,10 +184,18 @@ class Conv2D(Operator):
             acc += inputs[2].reshape(-1).astype(wide)
         if not quantized:
             return [clamp_float(acc, node)]
-        return [convolution_rounding(node, channels)(acc).astype(np.int8)]
+        return [convolution_rounding(node, channels)(acc).astype(x.dtype)]
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * prod(node.input(1).shape[1:])
+
+
+def _sum_dtype(node: Node) -> str:
+    weights = node.input(1)
+    assert weights.data is not None
+    if node.input(0).dtype == "int16":
+        return sum_dtype(node, weights.data.reshape(weights.shape[0], -1))
+    return "int32" if node.input(0).dtype == "int8" else "float32"
 
 
 def groups(node: Node) -> int:
