@@ -122,7 +122,9 @@ class _Converter:
         values: Sequence[Tensor | np.ndarray],
     ) -> relax.Expr:
         arguments = [
-            relax.const(a) if isinstance(a, np.ndarray) else self._expression(a) for a in values
+            # Without a dtype, 64-bit numbers would become 32-bit ones.
+            relax.const(a, str(a.dtype)) if isinstance(a, np.ndarray) else self._expression(a)
+            for a in values
         ]
         variable = self._builder.add_func(function, node.operator.lower())
         result = relax.TensorType(output.shape, output.dtype)

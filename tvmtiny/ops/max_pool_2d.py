@@ -22,8 +22,8 @@ _LOWEST_FLOAT = float(np.finfo(np.float32).min)
 class MaxPool2D(Operator):
     """Maximum over a window, of those taps that lie inside the input.
 
-    Matches ``reference_integer_ops::MaxPool`` (int8, int16) and ``reference_ops::MaxPool`` (float32) of
-    LiteRT and TFLM bit by bit, on finite values; nothing is rescaled.
+    Matches ``reference_integer_ops::MaxPool`` (int8, int16) and ``reference_ops::MaxPool``
+    (float32) of LiteRT and TFLM bit by bit, on finite values; nothing is rescaled.
     """
 
     name = "MAX_POOL_2D"
