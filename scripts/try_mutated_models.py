@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
-from typing import TextIO
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -24,11 +25,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 #: A new process after so many models, so that memory tells something of the few before.
 _BATCH = 250
 _START_SECONDS = 120.0
-#: Waiting for so many times the seconds of computation that are allowed.
-_PATIENCE = 6
+#: Other processes may take most of the machine's time.
+_PATIENCE_SECONDS = 900.0
 
 
-def work() -> None:
+def work(seconds: float) -> None:
     """Try the models whose names and seeds come in; answer with seconds, kilobytes, outcome."""
     from mutated_models import mutated, originals, outcome
 
@@ -39,11 +40,14 @@ def work() -> None:
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         name, seed = line.split()
+        # Ends the process where computation takes too long, be it in Python or below.
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         begin = time.process_time()
         try:
             result = outcome(mutated(known[name], int(seed)), int(seed))
         except BaseException as error:
             result = f"CRASH {type(error).__name__}: {str(error).splitlines()[:1]}"
+        signal.setitimer(signal.ITIMER_PROF, 0)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(f"{time.process_time() - begin:.2f} {memory} {result}", file=answers, flush=True)
 
@@ -51,8 +55,8 @@ def work() -> None:
 class Worker:
     """A process that tries models."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, __file__, "--worker"]
+    def __init__(self, seconds: float) -> None:
+        command = [sys.executable, __file__, "--worker", "--seconds", str(seconds)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -61,16 +65,16 @@ class Worker:
             text=True,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._stdin: TextIO = self._process.stdin
+        self._stdin = self._process.stdin
         self._lines: Queue[str] = Queue()
         Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
         assert self._next(_START_SECONDS) == "ready"
 
-    def attempt(self, name: str, seed: int, seconds: float) -> str | None:
-        """The answer; None where there is none in time or at all."""
+    def attempt(self, name: str, seed: int) -> str | None:
+        """The answer; None where there is none."""
         self._stdin.write(f"{name} {seed}\n")
         self._stdin.flush()
-        return self._next(seconds)
+        return self._next(_PATIENCE_SECONDS)
 
     def stop(self) -> int:
         """End the process; its exit code, negative where a signal had ended it before."""
@@ -79,7 +83,7 @@ class Worker:
         self._process.wait()
         return 0 if ended is None else ended
 
-    def _read(self, stream: TextIO) -> None:
+    def _read(self, stream: IO[str]) -> None:
         for line in stream:
             self._lines.put(line.strip())
         self._lines.put("")
@@ -101,7 +105,7 @@ def main() -> int:
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        work()
+        work(arguments.seconds)
         return 0
     from mutated_models import originals
 
@@ -109,23 +113,21 @@ def main() -> int:
     outcomes: Counter[str] = Counter()
     failures: list[str] = []
     slowest, largest = 0.0, 0
-    worker, used = Worker(), 0
+    worker, used = Worker(arguments.seconds), 0
     for seed in range(arguments.first, arguments.first + arguments.count):
         name = names[seed % len(names)]
         if used == _BATCH:
             worker.stop()
-            worker, used = Worker(), 0
-        # Other processes may take most of the machine's time.
-        answer = worker.attempt(name, seed, _PATIENCE * arguments.seconds)
+            worker, used = Worker(arguments.seconds), 0
+        answer = worker.attempt(name, seed)
         used += 1
         if answer is None:
             code = worker.stop()
-            result = f"DIED ({code})" if code else f"HANG over {arguments.seconds:.0f} s"
-            worker, used = Worker(), 0
+            late = code in (0, -signal.SIGPROF)
+            result = f"HANG over {arguments.seconds:.0f} s" if late else f"DIED ({code})"
+            worker, used = Worker(arguments.seconds), 0
         else:
             seconds, kilobytes, result = answer.split(maxsplit=2)
-            if float(seconds) > arguments.seconds:
-                result = f"HANG of {seconds} s"
             slowest, largest = max(slowest, float(seconds)), max(largest, int(kilobytes))
             if int(kilobytes) > arguments.megabytes * 1024:
                 result = f"MEMORY {kilobytes} KB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError, ModelFormatError, ToolMissingError
 
-__all__ = ["run_litert", "run_litert_frames"]
+__all__ = ["run_litert", "run_litert_frames", "run_litert_outputs", "silenced"]
 
 _silence_lock = threading.Lock()
 
@@ -61,7 +61,7 @@ def run_litert_frames(
     frames
         The inputs of each run; see `run_litert`, also for what is returned and raised.
     """
-    with _silenced():
+    with silenced():
         interpreter_module = _import_litert()
         try:
             interpreter = _interpreter(interpreter_module, bytes(model))
@@ -75,14 +75,46 @@ def run_litert_frames(
             raise ModelFormatError(path, str(error)) from error
 
 
-def _invoke(
-    interpreter: Any, inputs: Sequence[np.ndarray], tensors: Sequence[int]
-) -> dict[int, np.ndarray]:
+def run_litert_outputs(
+    model: bytes, frames: Iterable[Sequence[np.ndarray]], *, path: str = "the model"
+) -> Iterator[list[np.ndarray]]:
+    """The outputs of a model for one frame after the other, without intermediate tensors.
+
+    Parameters
+    ----------
+    frames
+        The inputs of each run; see `run_litert`, also for what is raised.
+    """
+    with silenced():
+        interpreter_module = _import_litert()
+        try:
+            interpreter = _interpreter(interpreter_module, bytes(model))
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelFormatError(path, str(error)) from error
+    for inputs in frames:
+        with silenced():
+            try:
+                _run(interpreter, inputs)
+            except (ValueError, RuntimeError) as error:
+                raise ModelFormatError(path, str(error)) from error
+            details = interpreter.get_output_details()
+            outputs = [np.array(interpreter.get_tensor(d["index"])) for d in details]
+        yield outputs
+
+
+def _run(interpreter: Any, inputs: Sequence[np.ndarray]) -> None:
     details = interpreter.get_input_details()
     _check_inputs(details, inputs)
     for detail, value in zip(details, inputs, strict=True):
         interpreter.set_tensor(detail["index"], value)
     interpreter.invoke()
+
+
+def _invoke(
+    interpreter: Any, inputs: Sequence[np.ndarray], tensors: Sequence[int]
+) -> dict[int, np.ndarray]:
+    _run(interpreter, inputs)
     values = {}
     for index in tensors:
         # What LiteRT raises for a tensor that never got memory.
@@ -154,7 +186,7 @@ def _check_inputs(details: Sequence[dict[str, Any]], inputs: Sequence[np.ndarray
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Drop what native code writes to the process's stdout and stderr.
 
     LiteRT logs from C++, past ``sys.stderr``, so the file descriptors themselves are redirected.

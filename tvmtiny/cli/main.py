@@ -12,7 +12,18 @@ from typing import Any, NoReturn
 
 import typer
 
-from tvmtiny.cli import bench, boards, compile, doctor, inspect, memory, profile, report, run
+from tvmtiny.cli import (
+    bench,
+    boards,
+    compile,
+    doctor,
+    inspect,
+    memory,
+    profile,
+    quantize,
+    report,
+    run,
+)
 from tvmtiny.cli.config import FILE_NAME, known_options, read_config
 from tvmtiny.cli.console import errors_console, separate_places
 from tvmtiny.errors import TvmtinyError
@@ -64,7 +75,7 @@ def _options(
     pass
 
 
-for _command in (inspect, memory, compile, run, profile, report, bench, boards, doctor):
+for _command in (inspect, quantize, memory, compile, run, profile, report, bench, boards, doctor):
     _command.add_to(app)
 
 

@@ -31,6 +31,7 @@ from tvmtiny.errors.model import (
     DynamicShapeError,
     ModelFormatError,
     OperatorProblem,
+    QuantizeError,
     UnsupportedModelError,
 )
 from tvmtiny.errors.resources import (
@@ -56,6 +57,7 @@ __all__ = [
     "OperatorProblem",
     "OutputPathError",
     "ProfileBoardError",
+    "QuantizeError",
     "RamBudgetError",
     "RegionDemand",
     "ToolMissingError",

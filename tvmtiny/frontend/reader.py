@@ -47,11 +47,12 @@ def read_graph(content: bytes, path: str) -> Graph:
         model = unpack_model(content)
     except FlatbufferError as error:
         raise ModelFormatError(path, f"the file is truncated or damaged ({error})") from error
-    return _Reader(schema(), model, path).graph()
+    return _Reader(schema(), model, content, path).graph()
 
 
 class _Reader:
-    def __init__(self, schema: Any, model: Any, path: str) -> None:
+    def __init__(self, schema: Any, model: Any, content: bytes, path: str) -> None:
+        self._content = content
         self._schema = schema
         self._model = model
         self._path = path
@@ -111,10 +112,14 @@ class _Reader:
         buffer = self._item(self._model.buffers, raw.buffer, "buffer") if raw.buffer else None
         if buffer is None:
             return tensor
-        if max(buffer.offset, buffer.size) > 1:
-            # Only files of more than 2 GB have data behind the flatbuffer.
-            raise ModelFormatError(self._path, f"the data of tensor {name} lies outside the model")
         data = buffer.data
+        if buffer.offset > 1:
+            # Some writers put large data behind the flatbuffer.
+            end = buffer.offset + buffer.size
+            if end > len(self._content):
+                reason = f"the data of tensor {name} lies outside the file"
+                raise ModelFormatError(self._path, reason)
+            data = np.frombuffer(self._content[buffer.offset : end], np.uint8)
         if data is None or not len(data):
             return tensor
         if dtype == "int4":

@@ -13,6 +13,7 @@ from rich.text import Text
 from tvmtiny.checking import CheckResult
 from tvmtiny.codegen import Artifact
 from tvmtiny.project import OutputTensor, RunResult
+from tvmtiny.quantizing import Quantized
 from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.inspection import Inspection
 from tvmtiny.targets import Board
@@ -105,6 +106,30 @@ def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[Rende
         ("constants", f"{artifact.constants_bytes:,} bytes"),
         ("files", "\n".join(str(path) for path in files)),
     )
+
+
+def quantized_tables(made: Quantized, file: str) -> Iterator[RenderableType]:
+    """What quantization changed."""
+    outputs = _table("output", "largest", "max difference", "mean difference", "same maximum")
+    for change in made.outputs:
+        outputs.add_row(
+            Text(_short(change.name)),
+            f"{change.largest:.4g}",
+            f"{change.max_abs_diff:.4g}",
+            f"{change.mean_abs_diff:.4g}",
+            f"{change.same_argmax:.1%}",
+        )
+    yield outputs
+    facts = [
+        ("file", file),
+        ("size", f"{made.bytes_after:,} bytes, {made.bytes_before:,} before"),
+        ("samples", f"{made.samples:,}"),
+    ]
+    if made.accuracy_before is not None and made.accuracy_after is not None:
+        gained = made.accuracy_after - made.accuracy_before
+        text = f"{made.accuracy_after:.1%}, {made.accuracy_before:.1%} before ({gained:+.1%})"
+        facts.append(("accuracy", text))
+    yield _facts(*facts)
 
 
 def run_tables(result: RunResult, checked: CheckResult | None) -> Iterator[RenderableType]:
