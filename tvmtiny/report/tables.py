@@ -78,9 +78,17 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
         ("model file", f"{found.model_bytes:,} bytes"),
         ("MACs", f"{found.macs:,}{live}"),
         ("weights", f"{found.weights_bytes:,} bytes"),
+        *((("state", f"{found.state_bytes:,} bytes"),) if found.state_bytes else ()),
         ("largest operator", f"{found.largest_activations_bytes:,} bytes of activations"),
         ("can be compiled", "yes" if found.supported else f"no: {found.problem}"),
     )
+    fits = _table("board", "cpu", "large enough", "RAM at least", "constants")
+    for board in found.boards:
+        verdict = ("may be", "green") if board.may_fit else ("no", "red")
+        ram = f"{board.ram_bytes:,} of {board.ram_available:,}"
+        flash = f"{board.flash_bytes:,} of {board.flash_available:,}"
+        fits.add_row(board.board, board.cpu, Text(verdict[0], style=verdict[1]), ram, flash)
+    yield fits
 
 
 def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[RenderableType]:
