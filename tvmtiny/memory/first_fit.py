@@ -78,14 +78,24 @@ def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0)
         overlaps = conflicts.between(member.request, other) or ()
         for wanted, step in _borders(member.request, other, offset, overlaps):
             candidates.update(_aligned(wanted - member.delta, step, group.alignment))
-    return next(
-        base
-        for base in sorted(candidates)
-        if all(
-            conflicts.compatible(member.request, base + member.delta, other, offset)
-            for member, other, offset in others
-        )
+    # Where nothing may overlap, the bases between two bounds are out of question.
+    plain = [o for o in others if not conflicts.between(o[0].request, o[1])]
+    special = [o for o in others if conflicts.between(o[0].request, o[1])]
+    bounds = sorted(
+        (offset - member.delta - member.request.size, offset - member.delta + other.size)
+        for member, other, offset in plain
     )
+    begun, end = 0, 0
+    for base in sorted(candidates):
+        while begun < len(bounds) and bounds[begun][0] < base:
+            end = max(end, bounds[begun][1])
+            begun += 1
+        if end <= base and all(
+            conflicts.compatible(member.request, base + member.delta, other, offset)
+            for member, other, offset in special
+        ):
+            return base
+    raise AssertionError("behind everything there is room")
 
 
 def _borders(

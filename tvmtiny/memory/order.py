@@ -73,10 +73,10 @@ def best_order(
                 reaches = (largest, (*order, index), graph.live(done, live, index))
                 if after not in following or reaches < following[after]:
                     following[after] = reaches
+            if states + len(following) > most_states:
+                return given
         reached = following
         states += len(reached)
-        if states > most_states:
-            return given
     ((peak, order, _),) = reached.values()
     return given if graph.peak(given) <= peak else order
 

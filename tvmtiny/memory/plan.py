@@ -70,9 +70,10 @@ def plan(
     conflicts = Conflicts(Problem(tuple(requests), tuple(overlaps), tuple(insides)))
     offsets = first_fit(conflicts)
     total = extent(conflicts, offsets)
-    bound = max((sum(r.size for r in clique) for clique in conflicts.cliques()), default=0)
+    cliques = conflicts.cliques()
+    bound = max((sum(r.size for r in clique) for clique in cliques), default=0)
     bound = max([bound, *(group.size for group in conflicts.groups)])
-    alive = max((len(clique) for clique in conflicts.cliques()), default=0)
+    alive = max((len(clique) for clique in cliques), default=0)
     if total > bound and time_limit > 0 and alive <= MOST_ALIVE:
         solution = solve(conflicts, offsets, bound, time_limit)
         bound = solution.lower_bound

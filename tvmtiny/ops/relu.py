@@ -30,7 +30,7 @@ class Clamp(Unary):
     clamped.
     """
 
-    dtypes = ("int8", "float32")
+    dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
     exactness = "integers bit-exact (two roundings); float32 exact"
 
     bounds: ClassVar[tuple[float, float | None]]

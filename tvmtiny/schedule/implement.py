@@ -9,9 +9,15 @@ from tvm import IRModule, tirx
 from tvmtiny.frontend.converter import tensor_function
 from tvmtiny.ops import Compute, Node, Oracle, find_operator
 from tvmtiny.ops.attributes import OPERATOR_ATTR
-from tvmtiny.schedule.dsp import implement_dsp
-from tvmtiny.schedule.implementation import SCHEDULE_ATTR, Decisions, Goal, Implementation
-from tvmtiny.schedule.scalar import schedule_scalar
+from tvmtiny.schedule.dsp import dsp_sketches, implement_dsp
+from tvmtiny.schedule.implementation import (
+    SCHEDULE_ATTR,
+    Decisions,
+    Goal,
+    Implementation,
+    is_candidate,
+)
+from tvmtiny.schedule.scalar import scalar_space, schedule_scalar
 from tvmtiny.targets import Cpu
 
 
@@ -30,10 +36,13 @@ def implement(
     Implementation or None
         Without `decisions`, None where `cpu` has no micro-kernels for the node: its tensor
         expression is scheduled then, see `schedule_module`. With `decisions`, None where they
-        cannot be combined, do not fit, or cannot be proven exact for the node's weights.
+        are not in the node's space, cannot be combined, do not fit, or cannot be proven exact for
+        its weights.
     """
-    if decisions is not None and decisions["sketch"] == "scalar":
+    if decisions is not None and decisions.get("sketch") == "scalar":
         return implement_plain(node, cpu, oracle, decisions)
+    if decisions is not None and not is_candidate(dsp_sketches(node), decisions):
+        return None
     if "dsp" in cpu.features:
         return implement_dsp(node, oracle, goal, decisions)
     return None
@@ -54,6 +63,10 @@ def implement_plain(
     if not isinstance(compute, Compute):
         return None
     function = tensor_function(node, compute)
+    if decisions is not None and not is_candidate(
+        scalar_space(function, node.operator, cpu)[0], decisions
+    ):
+        return None
     scheduled, description = schedule_scalar(function, node.operator, cpu, decisions)
     scheduled = scheduled.with_attr(SCHEDULE_ATTR, description)
     return Implementation(scheduled, compute.arguments, decisions or {"sketch": "scalar"})

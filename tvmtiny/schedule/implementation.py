@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -69,6 +69,17 @@ class Sketch:
 
     name: str
     decisions: tuple[Decision, ...] = ()
+
+
+def is_candidate(sketches: Sequence[Sketch], decisions: Decisions) -> bool:
+    """Whether `decisions` name one of `sketches`, and one value of each of its decisions."""
+    for sketch in sketches:
+        if decisions.get("sketch") == sketch.name:
+            allowed = {decision.name: decision.values for decision in sketch.decisions}
+            return decisions.keys() == {"sketch", *allowed} and all(
+                decisions[name] in values for name, values in allowed.items()
+            )
+    return False
 
 
 @dataclass(frozen=True, eq=False)

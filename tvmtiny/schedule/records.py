@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tvmtiny.errors import InputError, OutputPathError
+from tvmtiny.resources import shipped
 from tvmtiny.schedule.implementation import FLASH_WEIGHT, Decisions, Goal
 from tvmtiny.schedule.workload import Workload
 
@@ -259,8 +259,8 @@ def load_records(path: str | os.PathLike[str]) -> Records:
 
 @cache
 def shipped_records() -> Records:
-    """The records that come with tvmtiny: ``tvmtiny/schedules/<cpu>/*.jsonl``."""
-    folder = Path(str(resources.files("tvmtiny"))) / "schedules"
+    """The records that come with tvmtiny: ``schedules/<cpu>/*.jsonl``."""
+    folder = shipped("schedules")
     return load_records(folder) if folder.is_dir() else NO_RECORDS
 
 

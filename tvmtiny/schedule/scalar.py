@@ -160,7 +160,7 @@ def _open_depthwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...],
     few = _extent(schedule, taps[0]) * _extent(schedule, taps[1]) <= _UNROLLED_TAPS
     lanes = _divisor(channels, 4 if "thumb2" in cpu.features else 1)
     return (
-        Decision("lanes", _divisors(channels, _LANES)),
+        Decision("lanes", tuple(sorted({*_divisors(channels, _LANES), lanes}))),
         Decision("taps", ("loop", "unrolled") if few else ("loop",)),
     ), {"lanes": lanes, "taps": "unrolled" if few else "loop"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -12,7 +12,7 @@ from tvmtiny.frontend.converter import tensor_function
 from tvmtiny.ops import Compute, Node, Oracle, find_operator
 from tvmtiny.schedule.dsp import dsp_sketches
 from tvmtiny.schedule.implement import implement
-from tvmtiny.schedule.implementation import Decisions, Goal, Sketch
+from tvmtiny.schedule.implementation import Decisions, Goal, Sketch, is_candidate
 from tvmtiny.schedule.scalar import scalar_space
 from tvmtiny.schedule.workload import Workload, workload
 from tvmtiny.targets import Cpu
@@ -53,15 +53,7 @@ class Space:
 
     def __contains__(self, decisions: object) -> bool:
         """Whether `decisions` are a candidate: they name one value of every decision."""
-        if not isinstance(decisions, dict):
-            return False
-        for sketch in self.sketches:
-            if decisions.get("sketch") == sketch.name:
-                allowed = {decision.name: decision.values for decision in sketch.decisions}
-                return decisions.keys() == {"sketch", *allowed} and all(
-                    decisions[name] in values for name, values in allowed.items()
-                )
-        return False
+        return isinstance(decisions, Mapping) and is_candidate(self.sketches, decisions)
 
 
 def decisions_key(decisions: Decisions) -> str:

@@ -128,8 +128,9 @@ def solve(
     ends = summed(np.stack([low, high], axis=1))
     if np.abs(ends).max() >= 2**31:
         return None
+    probe = 0
     for shift in shifts:
-        found = _solve_shift(hardware, ends, scales / gain, shift)
+        found, probe = _solve_shift(hardware, ends, scales / gain, shift, probe)
         if found is not None:
             return found
     start = gain * bias[:, 0] - extra[:, 0]
@@ -161,31 +162,52 @@ def _find_steps(reference: Reference, low: np.ndarray, high: np.ndarray) -> _Ste
     )
 
 
-def _solve_shift(steps: _Steps, ends: np.ndarray, scales: np.ndarray, shift: int) -> Scaling | None:
+def _solve_shift(
+    steps: _Steps, ends: np.ndarray, scales: np.ndarray, shift: int, probe: int
+) -> tuple[Scaling | None, int]:
+    """Solve for one shift.
+
+    Parameters
+    ----------
+    probe
+        The channel that is tried first: one for which other shifts do not do.
+
+    Returns
+    -------
+    scaling, probe
+        Without a solution, a channel that has none.
+    """
     nominal = np.rint(scales * 2.0 ** (32 + shift))
     if nominal.max() >= 2**31 - max(_NEIGHBOURS):
-        return None
+        return None, probe
     initial = np.zeros(len(scales), np.int64)
     multiplier = np.zeros(len(scales), np.int64)
     # A channel whose output is constant is free to take any multiplier, and may need to.
     powers = [np.where(steps.constant, 2**exponent, 0) for exponent in range(30, 4, -1)]
     candidates = [nominal.astype(np.int64) + neighbour for neighbour in _NEIGHBOURS] + powers
-    # Where a shift does not do, that shows in nearly every channel, so that one is tried alone.
-    for missing in (np.arange(1), np.arange(1, len(scales))):
-        for candidate in candidates:
-            m = candidate[missing]
-            least, most = _bounds(steps, missing, np.maximum(m, 1)[:, None], shift)
-            chosen = _between(least, most)
-            totals = chosen[:, None] + ends[missing]
-            fits = (np.abs(totals).max(axis=1) < 2**31) & (np.abs(chosen) < 2**31)
-            new = (m > 0) & (least <= most) & fits
-            initial[missing[new]], multiplier[missing[new]] = chosen[new], m[new]
-            missing = missing[~new]
-            if not missing.size:
-                break
-        if missing.size:
-            return None
-    return Scaling(initial.astype(np.int32), multiplier.astype(np.int32), shift)
+    first = np.array([candidate[probe] for candidate in candidates])
+    if not _exact(steps, ends, np.full(len(first), probe), first, shift)[0].any():
+        return None, probe
+    missing = np.arange(len(scales))
+    for candidate in candidates:
+        exact, chosen = _exact(steps, ends, missing, candidate[missing], shift)
+        found = missing[exact]
+        initial[found], multiplier[found] = chosen[exact], candidate[found]
+        missing = missing[~exact]
+        if not missing.size:
+            return Scaling(initial.astype(np.int32), multiplier.astype(np.int32), shift), probe
+    return None, int(missing[0])
+
+
+def _exact(
+    steps: _Steps, ends: np.ndarray, channels: np.ndarray, multipliers: np.ndarray, shift: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `channels` their multiplier is exact for, and with which initial accumulators."""
+    least, most = _bounds(steps, channels, np.maximum(multipliers, 1)[:, None], shift)
+    chosen = _between(least, most)
+    totals = chosen[:, None] + ends[channels]
+    fits = (np.abs(totals).max(axis=1) < 2**31) & (np.abs(chosen) < 2**31)
+    return (multipliers > 0) & (least <= most) & fits, chosen
 
 
 def _bounds(

@@ -1,0 +1,84 @@
+"""Layers whose copies in one model each get another candidate of their space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tvmtiny.compiler
+from tests.ops.three_ways import Case, SideBySide
+from tvmtiny.compiler import optimized_nodes
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule import Decisions, Goal, Implementation, implement, space
+from tvmtiny.targets import resolve
+
+
+def covering(node: Node, cpu: str, scalar: bool) -> list[Decisions]:
+    """Candidates that can be implemented, such that each value of each decision is in one."""
+    target, rng = resolve(cpu).cpu, np.random.default_rng(1)
+    candidates = list(space(node, target, Oracle.LITERT))
+    covered: set[object] = set()
+    chosen = []
+    for position in rng.permutation(len(candidates)):
+        decisions = candidates[position]
+        values = {(decisions["sketch"], *item) for item in decisions.items()}
+        if values <= covered or (decisions["sketch"] == "scalar") != scalar:
+            continue
+        if implement(node, target, Oracle.LITERT, Goal.BALANCED, decisions) is not None:
+            covered |= values
+            chosen.append(decisions)
+    return chosen
+
+
+class Candidates:
+    """All copies as one model.
+
+    Parameters
+    ----------
+    scalar
+        Whether plain C is looked at, or the micro-kernels.
+
+    Attributes
+    ----------
+    layers
+        The model.
+    decisions
+        Of its nodes, in their order.
+    """
+
+    def __init__(self, name: str, cases: Mapping[str, Case], cpu: str, scalar: bool) -> None:
+        self._cpu = cpu
+        self.decisions: list[Decisions] = []
+        copies: dict[str, Case] = {}
+        for key, case in cases.items():
+            node = optimized_nodes(tvmtiny.load(case.model(), name=key))[0]
+            for decisions in covering(node, cpu, scalar):
+                copies[f"{key}_{len(self.decisions)}"] = case
+                self.decisions.append(decisions)
+        self.layers = SideBySide(name, copies, 0.0)
+
+    def force(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make the compiler take these decisions, and no others for a smaller arena."""
+        cpu = resolve(self._cpu).cpu
+
+        def implementer(nodes: Any, *_: Any) -> Callable[[Node], Implementation | None]:
+            # The node is another object than that for which the space was made.
+            return lambda node: implement(
+                node, cpu, Oracle.LITERT, Goal.BALANCED, self.decisions[node.index]
+            )
+
+        def build_once(build: Any, nodes: Any, chosen: Any, *_: Any) -> Any:
+            assert all(implementation is not None for implementation in chosen.values())
+            return build(chosen)
+
+        monkeypatch.setattr(tvmtiny.compiler, "implementer", implementer)
+        monkeypatch.setattr(tvmtiny.compiler, "shrink", build_once)
+
+    def values(self) -> Iterator[tuple[str, str, object]]:
+        """Sketch, name and value of every decision that is taken somewhere."""
+        for decisions in self.decisions:
+            for name, value in decisions.items():
+                yield str(decisions["sketch"]), name, value

@@ -1,0 +1,153 @@
+"""The search space of layers: what is in it, and that every candidate gives exact results."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from host_runner import run_on_host
+
+import tvmtiny
+from tests.binary_cases import _layer
+from tests.ops.test_conv_2d import Conv
+from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.test_fully_connected import Dense
+from tests.ops.three_ways import Case
+from tests.pooling_cases import Pool
+from tests.schedule.candidates import Candidates
+from tests.tools import on_qemu
+from tvmtiny.compiler import compile_layer, optimized_nodes
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule import Goal, decisions_key, implement, space
+from tvmtiny.targets import resolve
+
+BOARD = "mps2-an386"
+
+#: Clamped at its zero point, so that rounding needs no sign.
+_RELU = {"activation": "RELU", "zero_points": (-128, -128)}
+
+CONVOLUTIONS: dict[str, Case] = {
+    "conv": Conv((4, 6), 8, 5),
+    "conv_relu_s2": Conv((7, 8), 4, 6, stride=(2, 2), output_scale=1.0, **_RELU),
+    "conv_valid": Conv((6, 6), 4, 4, kernel=(2, 3), padding="VALID", batch=2),
+    "conv_bytes": Conv((5, 5), 3, 4),
+    "pointwise": Conv((3, 3), 7, 5, kernel=(1, 1)),
+    "dense": Dense((1, 24), 24, 6),
+    "dense_batch": Dense((5, 20), 20, 7),
+}
+OTHERS: dict[str, Case] = {
+    "depthwise": Depthwise((6, 7), 6),
+    "depthwise_relu": Depthwise((8, 9), 8, output_scale=1.0, **_RELU),
+    "depthwise_relu_s2": Depthwise((8, 9), 5, stride=(2, 2), output_scale=1.0, **_RELU),
+    "depthwise_column": Depthwise((9, 1), 8, kernel=(3, 1), padding="VALID"),
+    "add": _layer(),
+    "average_pool": Pool(channels=8, padding="SAME"),
+    "max_pool": Pool("MAX_POOL_2D", channels=8, padding="SAME"),
+}
+#: Plain C looks the same for the others.
+SCALAR = {
+    name: (CONVOLUTIONS | OTHERS)[name]
+    for name in ("conv", "pointwise", "dense", "depthwise", "add", "average_pool")
+}
+
+
+def _node(case: Case) -> Node:
+    return optimized_nodes(tvmtiny.load(case.model(), name="case"))[0]
+
+
+@pytest.mark.parametrize("name", ["convolutions", "others"])
+def test_every_decision_is_exact_on_the_host(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cases = CONVOLUTIONS if name == "convolutions" else OTHERS
+    candidates = Candidates(name, cases, "cortex-m4", scalar=False)
+    candidates.force(monkeypatch)
+    candidates.layers.check_host("cortex-m4", tmp_path)
+    if name == "convolutions":
+        values = set(candidates.values())
+        for sketch, tile in itertools.product(("patches", "block"), ("3x2", "2x2", "1x4")):
+            assert (sketch, "tile", tile) in values
+        assert {("block", "tile", "4x2"), ("direct", "tile", "1x4")} <= values
+
+
+def test_every_scalar_decision_is_exact_on_the_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    candidates = Candidates("scalar", SCALAR, "cortex-m3", scalar=True)
+    candidates.force(monkeypatch)
+    candidates.layers.check_host("cortex-m3", tmp_path)
+    assert {sketch for sketch, _, _ in candidates.values()} == {"scalar"}
+
+
+@on_qemu
+def test_every_decision_is_exact_on_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = Candidates("board", CONVOLUTIONS | OTHERS, BOARD, scalar=False)
+    candidates.force(monkeypatch)
+    candidates.layers.check_board(BOARD)
+
+
+@pytest.mark.parametrize("cpu", ["cortex-m4", "cortex-m3"])
+@pytest.mark.parametrize("name", CONVOLUTIONS | OTHERS)
+def test_default_is_in_the_space(name: str, cpu: str) -> None:
+    node, target = _node((CONVOLUTIONS | OTHERS)[name]), resolve(cpu).cpu
+    for goal in Goal:
+        found = space(node, target, Oracle.LITERT, goal)
+        assert found.default in found
+        default = implement(node, target, Oracle.LITERT, goal)
+        again = implement(node, target, Oracle.LITERT, goal, found.default)
+        assert again is not None
+        if default is not None:
+            assert again.function.script() == default.function.script()
+
+
+@pytest.mark.parametrize("name", ["conv", "depthwise_relu", "add"])
+def test_a_space_counts_its_candidates(name: str) -> None:
+    found = space(_node((CONVOLUTIONS | OTHERS)[name]), resolve("cortex-m4").cpu, Oracle.LITERT)
+    candidates = [decisions_key(decisions) for decisions in found]
+    assert len(found) == len(candidates) == len(set(candidates)) > 4
+    assert candidates == [decisions_key(decisions) for decisions in found]
+    assert all(decisions in found for decisions in found)
+    assert {"sketch": "scalar"} not in found
+    assert None not in found
+
+
+def test_a_reshape_leaves_nothing_to_decide() -> None:
+    model = tvmtiny.load(tvmtiny_models("digits"))
+    reshapes = [node for node in optimized_nodes(model) if node.operator == "RESHAPE"]
+    assert reshapes
+    for node in reshapes:
+        assert len(space(node, resolve("cortex-m4").cpu, Oracle.LITERT)) == 0
+        assert compile_layer(model, node, "cortex-m4") is None
+
+
+def tvmtiny_models(name: str) -> Path:
+    """Path of a model that comes with the package."""
+    return Path(tvmtiny.__file__).parent / "models" / f"{name}.tflite"
+
+
+def test_weights_that_do_not_fit_a_format_are_refused() -> None:
+    """Two weights of -128 do not fit the int8 format; the rule takes the other one by itself."""
+    node = _node(Conv((4, 6), 8, 6, weight_range=(-128, -127)))
+    cpu = resolve("cortex-m4").cpu
+    default = implement(node, cpu, Oracle.LITERT, Goal.BALANCED)
+    assert default is not None and default.decisions["weights"] == "w16"
+    narrow = {**default.decisions, "weights": "w8"}
+    assert implement(node, cpu, Oracle.LITERT, Goal.BALANCED, narrow) is None
+
+
+def test_a_layer_alone_computes_the_same(tmp_path: Path) -> None:
+    case = replace(Conv((4, 6), 8, 5), output_scale=0.3)
+    model = tvmtiny.load(case.model(), name="whole")
+    (node,) = optimized_nodes(model)
+    artifact = compile_layer(model, node, "cortex-m4")
+    assert artifact is not None and len(artifact.layers) == 1
+    whole = tvmtiny.compile(model, "cortex-m4")
+    inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
+    for position, compiled in enumerate((artifact, whole)):
+        folder = tmp_path / str(position)
+        folder.mkdir()
+        (result,) = run_on_host(compiled, [inputs], folder)
+        expected = model.reference(inputs)[node.output.index]
+        assert (result.outputs[0].data == expected).all()
