@@ -22,6 +22,7 @@ _OPTIONS = {
     "FLOOR": None,
     "LOG": None,
     "LOGISTIC": None,
+    "CUMSUM": "CumsumOptions",
     "MAXIMUM": "MaximumMinimumOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
