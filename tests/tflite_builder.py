@@ -20,6 +20,7 @@ _OPTIONS = {
     "CEIL": None,
     "ELU": None,
     "FLOOR": None,
+    "L2_NORMALIZATION": "L2NormOptions",
     "LOG": None,
     "LOGISTIC": None,
     "CUMSUM": "CumsumOptions",
