@@ -87,13 +87,14 @@ class L2Normalization(Operator):
                     rows, lambda *i: larger(call("tvmtiny_sqrt", acc(*i)), least), name="norm"
                 )
                 return te.compute(shape, lambda *i: x(*i) / norm(*row(i)), name="out")
-            multiplier, shift = (
-                te.compute(rows, lambda *i, f=function: call(f, acc(*i), dtype="int32"), name=name)
-                for function, name in (
-                    ("tvmtiny_inverse_sqrt", "multiplier"),
-                    ("tvmtiny_inverse_sqrt_shift", "shift"),
+
+            def of_sum(function: str, name: str) -> te.Tensor:
+                return te.compute(
+                    rows, lambda *i: call(function, acc(*i), dtype="int32"), name=name
                 )
-            )
+
+            multiplier = of_sum("tvmtiny_inverse_sqrt", "multiplier")
+            shift = of_sum("tvmtiny_inverse_sqrt_shift", "shift")
 
             def value(*i: tirx.Var) -> Expression:
                 bits = shift(*row(i)) + int32(_OUTPUT_BITS)
