@@ -113,7 +113,12 @@ def _read_in_step(schedule: Schedule) -> list[int]:
         if read.source.name == parameter.name
         and str(read.source.dtype) == str(written.source.dtype)
         and structural_equal(read.source.shape, written.source.shape)
-        and structural_equal(read.region, written.region)
+        and all(
+            int(extent) == 1 or structural_equal(reads, writes)
+            for extent, reads, writes in zip(
+                written.source.shape, read.region, written.region, strict=True
+            )
+        )
     ]
 
 
