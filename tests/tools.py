@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,26 @@ def on_qemu(test: Callable[..., Any]) -> Callable[..., Any]:
     missing = [name for name in _PROGRAMS if shutil.which(name) is None]
     skip = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
     return pytest.mark.qemu(skip(test))
+
+
+def needs_programs(*names: str) -> pytest.MarkDecorator:
+    """Skip a test where a program is not installed."""
+    missing = [name for name in names if shutil.which(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def _zephyr_lacks() -> str:
+    if not os.environ.get("ZEPHYR_BASE"):
+        return "ZEPHYR_BASE is not set: no Zephyr tree"
+    missing = [name for name in ("west", "cmake", "ninja") if shutil.which(name) is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+def on_zephyr(test: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a test that builds Zephyr applications, for boards in QEMU."""
+    lacks = _zephyr_lacks()
+    skip = pytest.mark.skipif(bool(lacks), reason=lacks)
+    return pytest.mark.zephyr(on_qemu(skip(test)))
 
 
 needs_mlperf_tiny = pytest.mark.skipif(

@@ -15,10 +15,10 @@ True
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from tvmtiny import errors
     from tvmtiny.checking import CheckResult, check
     from tvmtiny.codegen import Artifact
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project import RunResult, run
     from tvmtiny.quantizing import quantize
+    from tvmtiny.rpc.session import Session
     from tvmtiny.targets import Target, boards, resolve
-
-__version__ = version("tvmtiny")
 
 __all__ = [
     "Artifact",
     "CheckResult",
     "Model",
     "RunResult",
+    "Session",
     "Target",
     "boards",
     "check",
@@ -48,12 +48,14 @@ __all__ = [
     "run",
 ]
 
-# Importing TVM takes most of a second, so that each name is imported when it is first used.
+# Importing TVM takes most of a second, so that each name is imported when it is first used; the
+# bridge to a board, which needs none of them, starts all the faster.
 _HOMES = {
     "Artifact": "tvmtiny.codegen",
     "CheckResult": "tvmtiny.checking",
     "Model": "tvmtiny.frontend",
     "RunResult": "tvmtiny.project",
+    "Session": "tvmtiny.rpc.session",
     "Target": "tvmtiny.targets",
     "boards": "tvmtiny.targets",
     "check": "tvmtiny.checking",
@@ -69,6 +71,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return import_module("tvmtiny.errors")
+    if name == "__version__":
+        return import_module("importlib.metadata").version("tvmtiny")
     if name not in _HOMES:
         raise AttributeError(f"module 'tvmtiny' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

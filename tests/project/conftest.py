@@ -36,6 +36,9 @@ void tvmtiny_@_bind(struct tvmtiny_@_inputs *inputs, struct tvmtiny_@_outputs *o
 int32_t tvmtiny_@_run(const struct tvmtiny_@_inputs *inputs,
                       const struct tvmtiny_@_outputs *outputs);
 #ifdef TVMTINY_LAYERS
+int32_t tvmtiny_@_run_layer(uint32_t layer, const struct tvmtiny_@_inputs *inputs,
+                            const struct tvmtiny_@_outputs *outputs, const void **data,
+                            uint32_t *bytes);
 int32_t tvmtiny_@_run_layers(const struct tvmtiny_@_inputs *inputs,
                              const struct tvmtiny_@_outputs *outputs, tvmtiny_layer_hook begin,
                              tvmtiny_layer_hook end, void *context);
@@ -67,17 +70,33 @@ int32_t tvmtiny_@_run(const struct tvmtiny_@_inputs *inputs,
     return tvmtiny_@_scale(outputs->y, inputs->scale, outputs->z);
 }
 #ifdef TVMTINY_LAYERS
+int32_t tvmtiny_@_run_layer(uint32_t layer, const struct tvmtiny_@_inputs *inputs,
+                            const struct tvmtiny_@_outputs *outputs, const void **data,
+                            uint32_t *bytes)
+{
+    if (layer == 0u) {
+        tvmtiny_@_double(inputs->x, outputs->y);
+        *data = outputs->y;
+        *bytes = 8;
+        return 0;
+    }
+    *data = outputs->z;
+    *bytes = 32;
+    return tvmtiny_@_scale(outputs->y, inputs->scale, outputs->z);
+}
 int32_t tvmtiny_@_run_layers(const struct tvmtiny_@_inputs *inputs,
                              const struct tvmtiny_@_outputs *outputs, tvmtiny_layer_hook begin,
                              tvmtiny_layer_hook end, void *context)
 {
-    int32_t status;
-    begin(context, 0, (const void *)0, 0);
-    tvmtiny_@_double(inputs->x, outputs->y);
-    end(context, 0, outputs->y, 8);
-    begin(context, 1, (const void *)0, 0);
-    status = tvmtiny_@_scale(outputs->y, inputs->scale, outputs->z);
-    end(context, 1, outputs->z, 32);
+    const void *data;
+    uint32_t bytes;
+    uint32_t layer;
+    int32_t status = 0;
+    for (layer = 0; layer < 2u; ++layer) {
+        begin(context, layer, (const void *)0, 0);
+        status = tvmtiny_@_run_layer(layer, inputs, outputs, &data, &bytes);
+        end(context, layer, data, bytes);
+    }
     return status;
 }
 #endif
@@ -111,7 +130,14 @@ int32_t tvmtiny_@_scale(const int8_t *from, const float *scale, float *to)
 def _tensor(name: str, shape: tuple[int, ...], dtype: str, offset: int) -> SimpleNamespace:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     return SimpleNamespace(
-        name=name, c_name=name, shape=shape, dtype=dtype, bytes=size, offset=offset
+        name=name,
+        c_name=name,
+        shape=shape,
+        dtype=dtype,
+        bytes=size,
+        offset=offset,
+        scale=None,
+        zero_point=None,
     )
 
 

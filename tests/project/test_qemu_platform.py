@@ -26,10 +26,11 @@ from tvmtiny.errors import (
     InputError,
 )
 from tvmtiny.project import Firmware, FlashSizes, platform_for, sizes
-from tvmtiny.project.qemu import HARNESS_FLASH_BYTES, HARNESS_RAM_BYTES, QemuPlatform
+from tvmtiny.project.qemu import QemuPlatform
+from tvmtiny.project.qemu_sources import QemuOptions, fixed_demand
 from tvmtiny.targets import boards, find_board
 
-BOARDS = tuple(boards())
+BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")
 MakeArtifact = Callable[..., Any]
 CLANG_FLAGS = [
     "--target=arm-none-eabi",
@@ -42,6 +43,7 @@ CLANG_FLAGS = [
     "-Os",
     "-ffreestanding",
     "-I.",
+    "-Irpc",
     "-DTVMTINY_LAYERS",
 ]
 
@@ -250,10 +252,13 @@ def test_harness_needs_no_library(board: str, make_artifact: MakeArtifact, tmp_p
     assert 0 < firmware.sizes.code < 200
     assert firmware.sizes.constants == 0
     # What generate() takes for granted must not be more than what there is.
-    everything = {"build/qemu/startup.o", "build/qemu/harness.o"}
+    names = ("startup", "harness", "semihosting", "fault", "measure")
+    everything = {f"build/qemu/{name}.o" for name in names}
     flash, ram = sizes.measure(text, everything, ())
-    assert ram >= HARNESS_RAM_BYTES
-    assert flash.total >= HARNESS_FLASH_BYTES
+    project = firmware.project
+    demand = fixed_demand(project.artifact, QemuOptions.of(project.board), "harness")
+    assert ram >= demand.ram
+    assert flash.total >= demand.flash
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="clang is not installed")
@@ -261,8 +266,13 @@ def test_harness_needs_no_library(board: str, make_artifact: MakeArtifact, tmp_p
 def test_shipped_c_is_free_of_warnings_under_clang(
     cpu: str, make_artifact: MakeArtifact, tmp_path: Path
 ) -> None:
-    QemuPlatform().generate(make_artifact("mps2-an386"), find_board("mps2-an386"), tmp_path)
-    for source in ("qemu/startup.c", "qemu/harness.c"):
+    artifact = make_artifact("mps2-an386")
+    sources: set[str] = set()
+    for firmware in ("harness", "rpc"):
+        board = find_board("mps2-an386")
+        project = QemuPlatform().generate(artifact, board, tmp_path, firmware)
+        sources |= {name for name in project.sources if name not in artifact.files}
+    for source in sorted(sources):
         done = subprocess.run(
             ("clang", *CLANG_FLAGS, f"-mcpu={cpu}", "-c", source, "-o", "out.o"),
             cwd=tmp_path,

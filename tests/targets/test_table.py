@@ -9,6 +9,7 @@ import pytest
 
 from tvmtiny.errors import UnknownTargetError
 from tvmtiny.project.qemu import QemuOptions
+from tvmtiny.project.zephyr_board import ZephyrBoard
 from tvmtiny.targets import boards, cpus, find_board, resolve
 from tvmtiny.targets.table import parse_board
 
@@ -34,6 +35,7 @@ def test_shipped_cpus() -> None:
         "cortex-m4",
         "cortex-m7",
         "cortex-m33",
+        "cortex-m33+nodsp",
         "cortex-m55",
     ]
     assert cpus()["cortex-m55"].features == {"thumb2", "dsp", "fpu", "mve"}
@@ -67,6 +69,25 @@ def test_shipped_boards(name: str, cpu: str) -> None:
     assert target.name == name
     assert pickle.loads(pickle.dumps(target)) == target
     assert hash(target) == hash(resolve(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "cpu"),
+    [
+        ("mps2_an385", "cortex-m3"),
+        ("mps2_an386", "cortex-m4"),
+        ("mps2_an521", "cortex-m33+nodsp"),
+        ("mps3_an547", "cortex-m55"),
+    ],
+)
+def test_shipped_boards_of_zephyr(name: str, cpu: str) -> None:
+    board = find_board(f"zephyr:{name}")
+    assert (board.platform, board.cpu.name) == ("zephyr", cpu)
+    options = ZephyrBoard.of(board)
+    assert options.board is board
+    assert options.machine == name.replace("_", "-")
+    # Zephyr 3.7 has names with parts; the older name comes last.
+    assert "/" in options.names[0] and "/" not in options.names[-1]
 
 
 def test_microbit_has_the_memory_of_the_real_one() -> None:

@@ -16,13 +16,16 @@ from tvmtiny.cli import (
     bench,
     boards,
     compile,
+    devices,
     doctor,
     inspect,
     memory,
     profile,
+    project,
     quantize,
     report,
     run,
+    serve,
 )
 from tvmtiny.cli.config import FILE_NAME, known_options, read_config
 from tvmtiny.cli.console import errors_console, separate_places
@@ -75,7 +78,22 @@ def _options(
     pass
 
 
-for _command in (inspect, quantize, memory, compile, run, profile, report, bench, boards, doctor):
+_COMMANDS = (
+    inspect,
+    quantize,
+    memory,
+    compile,
+    run,
+    project,
+    profile,
+    report,
+    bench,
+    boards,
+    devices,
+    serve,
+    doctor,
+)
+for _command in _COMMANDS:
     _command.add_to(app)
 
 

@@ -12,6 +12,10 @@ import typer
 
 from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS, CompileOption
 
+BaudrateOption = Annotated[
+    int, typer.Option("--baudrate", help="Bits per second of a serial port.", metavar="RATE", min=1)
+]
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -7,21 +7,14 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import (
-    DeadChannelsOption,
-    FlashBudgetOption,
-    IoOption,
     JsonOption,
     ModelArgument,
-    OptimizeOption,
-    OracleOption,
-    PlaceOption,
-    RamBudgetOption,
     console,
     model_path,
-    parse_place,
     print_json,
     progress,
 )
+from tvmtiny.cli.options import BaudrateOption, Settings, compiles
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,10 +22,17 @@ def add_to(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
+@compiles()
 def run(
     model: ModelArgument,
     board: Annotated[
-        str, typer.Option("--board", "-b", help="A board; tvmtiny boards lists them.")
+        str,
+        typer.Option(
+            "--board",
+            "-b",
+            help="A board (tvmtiny boards lists them), or the port of one that was flashed "
+            "(tvmtiny devices lists them), such as /dev/ttyACM0 or socket://HOST:PORT.",
+        ),
     ],
     data: Annotated[
         str,
@@ -43,42 +43,47 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="Compare every layer with LiteRT's reference kernels.")
     ] = False,
+    via: Annotated[
+        str | None,
+        typer.Option(
+            help="harness runs once and reports by semihosting; rpc drives the board over its "
+            "serial port. By default rpc for ports, harness otherwise.",
+            metavar="WAY",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 120.0,
-    oracle: OracleOption = "litert",
-    optimize: OptimizeOption = "balanced",
-    flash_budget: FlashBudgetOption = None,
-    dead_channels: DeadChannelsOption = True,
-    io: IoOption = "arena",
-    ram_budget: RamBudgetOption = None,
-    place: PlaceOption = None,
+    baudrate: BaudrateOption = 115200,
     json: JsonOption = False,
+    *,
+    settings: Settings,
 ) -> None:
     """Compile a model, run it on a board, and count its instructions.
 
     Example: tvmtiny run model.tflite --board mps2-an386 --check
+
+    Example: tvmtiny run model.tflite --board /dev/ttyACM0
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
         import tvmtiny
         from tvmtiny.report.summary import run_summary
-        from tvmtiny.targets import Target, find_board
+        from tvmtiny.rpc.board import is_url, target_of
 
-        target = Target(find_board(board).cpu, find_board(board))
+        over_link = _over_link(via, is_url(board))
+        target = target_of(board, baudrate, timeout)
         tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), oracle=oracle)
+        loaded = tvmtiny.load(model_path(model), **settings.load)
         inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
-        tell(f"compiling for {board}")
-        artifact = tvmtiny.compile(
-            loaded,
-            target,
-            optimize=optimize,
-            flash_budget=flash_budget,
-            dead_channels=dead_channels,
-            io=io,
-            ram_budget=ram_budget,
-            place=parse_place(place),
-        )
-        result = tvmtiny.run(artifact, *inputs, timeout=timeout, progress=tell)
+        tell(f"compiling for {target.name}")
+        artifact = tvmtiny.compile(loaded, target, **settings.compile)
+        if over_link:
+            with tvmtiny.Session(
+                artifact, board, timeout=timeout, baudrate=baudrate, progress=tell
+            ) as session:
+                tell(f"running on {session.info['board']}")
+                result = session.measure(*inputs)
+        else:
+            result = tvmtiny.run(artifact, *inputs, timeout=timeout, progress=tell)
         checked = None
         if check:
             tell("comparing with the oracle")
@@ -92,3 +97,13 @@ def run(
             console().print(table)
     if checked is not None and not checked.exact:
         checked.raise_mismatch()
+
+
+def _over_link(via: str | None, is_port: bool) -> bool:
+    from tvmtiny.errors import InputError
+
+    if via not in (None, "harness", "rpc"):
+        raise InputError(f"--via {via!r} is no way to run a model; allowed: harness, rpc")
+    if is_port and via == "harness":
+        raise InputError("--via harness needs a board that is emulated; a port has --via rpc")
+    return is_port if via is None else via == "rpc"

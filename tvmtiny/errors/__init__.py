@@ -13,6 +13,7 @@ Code  Class                      Meaning
 5     :class:`BuildError`        The compiler or the linker refused the generated project.
 6     :class:`DeviceError`       The firmware faulted, timed out or answered nonsense.
 7     :class:`CheckError`        The firmware ran, but its results differ from the reference.
+8     :class:`LinkError`         The link to the board timed out, closed or broke its protocol.
 ====  =========================  ============================================================
 """
 
@@ -26,6 +27,14 @@ from tvmtiny.errors.arguments import (
 )
 from tvmtiny.errors.base import InputError, TvmtinyError
 from tvmtiny.errors.device import CheckError, DeviceError, DeviceFaultError, DeviceTimeoutError
+from tvmtiny.errors.link import (
+    LinkClosedError,
+    LinkError,
+    LinkProtocolError,
+    LinkTimeoutError,
+    ModelMismatchError,
+    PortError,
+)
 from tvmtiny.errors.model import (
     DynamicRangeModelError,
     DynamicShapeError,
@@ -53,9 +62,15 @@ __all__ = [
     "DynamicShapeError",
     "InputDataError",
     "InputError",
+    "LinkClosedError",
+    "LinkError",
+    "LinkProtocolError",
+    "LinkTimeoutError",
     "ModelFormatError",
+    "ModelMismatchError",
     "OperatorProblem",
     "OutputPathError",
+    "PortError",
     "ProfileBoardError",
     "QuantizeError",
     "RamBudgetError",

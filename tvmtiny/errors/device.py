@@ -32,6 +32,8 @@ class DeviceFaultError(DeviceError):
         Further registers by name.
     advice
         What to do about it.
+    frames
+        The last frames on the link, where there was one.
     """
 
     fault: str
@@ -43,6 +45,7 @@ class DeviceFaultError(DeviceError):
     advice: str = (
         "look the address up in the generated sources, and report it if they are unchanged"
     )
+    frames: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = "at an unknown place" if self.pc is None else f"at pc {self.pc:#010x}"

@@ -7,9 +7,10 @@ from tvmtiny.project.api import (
     Platform,
     Project,
     RunResult,
+    Transport,
     platform_for,
 )
-from tvmtiny.project.runner import run
+from tvmtiny.project.runner import board_for, run
 
 __all__ = [
     "Firmware",
@@ -18,6 +19,8 @@ __all__ = [
     "Platform",
     "Project",
     "RunResult",
+    "Transport",
+    "board_for",
     "platform_for",
     "run",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "Platform",
     "Project",
     "RunResult",
+    "Transport",
     "platform_for",
 ]
 
@@ -45,12 +46,15 @@ class Project:
         The board it is for.
     sources
         C files to compile, relative to the directory.
+    firmware
+        What is built around the model: ``harness`` runs it once, ``rpc`` serves a host.
     """
 
     directory: Path
     artifact: Artifact
     board: Board
     sources: tuple[str, ...]
+    firmware: str = "harness"
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,12 @@ class RunResult:
     arena_bytes
         Static memory of the model: inputs, outputs, tensors and scratch.
     static_ram_bytes
-        All variables of the generated code and the library functions it uses.
+        All variables of the generated code and the library functions it uses; None where the
+        firmware was not built here.
     stack_bytes
         Deepest stack of that inference below its caller's, in bytes.
     flash
-        Flash of the generated code.
+        Flash of the generated code; None where the firmware was not built here.
     outputs
         One entry an output of the model.
     layers
@@ -143,17 +148,36 @@ class RunResult:
     cpu: str
     instructions: int
     arena_bytes: int
-    static_ram_bytes: int
+    static_ram_bytes: int | None
     stack_bytes: int
-    flash: FlashSizes
+    flash: FlashSizes | None
     outputs: tuple[OutputTensor, ...]
     layers: tuple[npt.NDArray[np.generic], ...]
+
+
+class Transport(Protocol):
+    """A running board, and the port that it can be reached at."""
+
+    @property
+    def url(self) -> str:
+        """Path or URL of the port."""
+        ...
+
+    def problem(self) -> str | None:
+        """Say why the board has gone; None while it runs, or where that cannot be known."""
+        ...
+
+    def close(self) -> None:
+        """End what was started to reach the board."""
+        ...
 
 
 class Platform(Protocol):
     """How the boards of one kind are built for and run."""
 
-    def generate(self, artifact: Artifact, board: Board, directory: Path) -> Project:
+    def generate(
+        self, artifact: Artifact, board: Board, directory: Path, firmware: str = "harness"
+    ) -> Project:
         """Write a project.
 
         Parameters
@@ -164,9 +188,13 @@ class Platform(Protocol):
             A board of this platform.
         directory
             Where to; created when it does not exist.
+        firmware
+            ``harness`` for :meth:`run`; ``rpc`` for a host that is connected.
 
         Raises
         ------
+        InputError
+            The platform has no such firmware.
         CapacityError
             The model cannot fit the board; nothing was written.
         OutputPathError
@@ -217,6 +245,27 @@ class Platform(Protocol):
         """
         ...
 
+    def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
+        """Start a board with firmware that serves RPC.
+
+        Parameters
+        ----------
+        firmware
+            Flashed already.
+        kind
+            What the port is: ``socket``, or ``pty`` for one that looks like a serial port.
+
+        Raises
+        ------
+        InputError
+            The platform has no such kind.
+        ToolMissingError
+            The emulator is not installed.
+        DeviceError
+            It ended at once.
+        """
+        ...
+
 
 def _qemu() -> Platform:
     from tvmtiny.project.qemu import QemuPlatform
@@ -224,8 +273,14 @@ def _qemu() -> Platform:
     return QemuPlatform()
 
 
+def _zephyr() -> Platform:
+    from tvmtiny.project.zephyr import ZephyrPlatform
+
+    return ZephyrPlatform()
+
+
 # Functions, so that using one platform does not import the others.
-_PLATFORMS: Mapping[str, Callable[[], Platform]] = {"qemu": _qemu}
+_PLATFORMS: Mapping[str, Callable[[], Platform]] = {"qemu": _qemu, "zephyr": _zephyr}
 
 
 def platform_for(board: Board) -> Platform:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import CapacityError, RegionDemand
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
     from tvmtiny.targets import Board
 
-__all__ = ["check_capacity", "memory_demands", "overflow_error"]
+__all__ = ["check_capacities", "check_capacity", "memory_demands", "overflow_error"]
 
 _OVERFLOW = re.compile(r"region [`'](?P<region>[^']+)' overflowed by (?P<bytes>\d+) byte")
 
@@ -42,7 +43,18 @@ def check_capacity(
     The size of the machine code is only known after compilation, so it is left out here; the linker
     has the last word (:func:`overflow_error`).
     """
-    demands = memory_demands(artifact, board)
+    check_capacities((artifact,), board, stack_bytes, extra_ram, extra_flash)
+
+
+def check_capacities(
+    artifacts: Sequence[Artifact], board: Board, stack_bytes: int, extra_ram: int, extra_flash: int
+) -> None:
+    """Refuse models that cannot fit together; see :func:`check_capacity`."""
+    demands = {board.data_region: 0}
+    demands.setdefault(board.code_region, 0)
+    for artifact in artifacts:
+        for region, count in memory_demands(artifact, board).items():
+            demands[region] = demands.get(region, 0) + count
     demands[board.data_region] += stack_bytes + extra_ram
     demands[board.code_region] += extra_flash
     _raise_if_short(demands, board)

@@ -63,6 +63,7 @@ _STAGES = {
     1: "in the first inference",
     2: "in the measured inference",
     3: "after the inferences",
+    4: "in a call from the host",
 }
 
 _REGISTERS = ("sp", "cfsr", "hfsr")
@@ -122,11 +123,13 @@ def _cause(report: Mapping[str, int], overflow: bool) -> str:
         text += f" at {report.get('mmfar', 0):#010x}"
     elif cfsr & _BFARVALID:
         text += f" at {report.get('bfar', 0):#010x}"
-    return f"{text}, {_STAGES.get(report.get('stage', 0), 'at an unknown stage')}"
+    if "stage" not in report:
+        return text
+    return f"{text}, {_STAGES.get(report['stage'], 'at an unknown stage')}"
 
 
 def describe_fault(
-    report: Mapping[str, int], elf: Path, layers: Sequence[LayerInfo]
+    report: Mapping[str, int], elf: Path | None, layers: Sequence[LayerInfo]
 ) -> DeviceFaultError:
     """Turn the fault report of the start-up code into an error.
 
@@ -135,7 +138,7 @@ def describe_fault(
     report
         Registers by name, as the device wrote them.
     elf
-        The program, for the name of the function.
+        The program, for the name of the function; None where it is not at hand.
     layers
         The layers of the model.
     """
@@ -151,7 +154,7 @@ def describe_fault(
         fault=_cause(report, overflow),
         pc=pc,
         lr=lr,
-        function=None if pc is None else function_at(elf, pc),
+        function=None if pc is None or elf is None else function_at(elf, pc),
         layer=layer_text(layers, report.get("layer", NO_LAYER)),
         registers={name: report[name] for name in _REGISTERS if name in report},
     )

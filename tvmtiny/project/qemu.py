@@ -11,20 +11,26 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
 from tvmtiny.project import sizes
-from tvmtiny.project.api import Firmware, OutputTensor, Project, RunResult
+from tvmtiny.project.api import Firmware, OutputTensor, Project, RunResult, Transport
 from tvmtiny.project.capacity import check_capacity, overflow_error
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.files import make_directory, write_text
+from tvmtiny.project.measurement import Measurement, instructions
+from tvmtiny.project.qemu_sources import (
+    DEVICE_FLAGS,
+    HARNESS,
+    QemuOptions,
+    device_files,
+    fixed_demand,
+    layer_functions,
+)
+from tvmtiny.project.qemu_transport import start_qemu
 from tvmtiny.project.tensors import pack_inputs, split_tensors
 from tvmtiny.project.toolchain import CompileJob, compile_all, find_tool, run_tool
 
@@ -39,10 +45,6 @@ __all__ = ["QemuPlatform"]
 COMPILER = "arm-none-eabi-gcc"
 EMULATOR = "qemu-system-arm"
 
-# At least this much goes to start-up code and test harness; the linker knows the exact figures.
-HARNESS_RAM_BYTES = 416
-HARNESS_FLASH_BYTES = 1024
-
 DEFAULT_OPTIMIZATION = "-O2"
 DEFAULT_TIMEOUT = 120.0
 
@@ -55,17 +57,8 @@ COMMON_FLAGS = (
     "-ffunction-sections",
     "-fdata-sections",
 )
-MODEL_FLAGS = ("-DTVMTINY_LAYERS",)
-# The harness must not pull in library functions, which would be counted as the model's.
-HARNESS_FLAGS = (
-    "-Os",
-    "-ffreestanding",
-    "-fno-builtin",
-    "-fno-tree-loop-distribute-patterns",
-    "-masm-syntax-unified",
-    "-I.",
-    "-DTVMTINY_LAYERS",
-)
+# Without tables for `switch`, which on Armv6-M are read by a library function.
+MODEL_FLAGS = ("-DTVMTINY_LAYERS", "-fno-jump-tables")
 LINK_FLAGS = (
     "-nostartfiles",
     "-specs=nano.specs",
@@ -75,74 +68,11 @@ LINK_FLAGS = (
     "-Wl,-T,link.ld",
 )
 
-# In a folder of their own, so that no name of a model can be taken.
-_HARNESS_SOURCES = ("qemu/startup.c", "qemu/harness.c")
-
-# With -icount shift=0.
-_INSTRUCTIONS_PER_SECOND = 1_000_000_000
-# The harness finds the end of a SysTick period with a loop of this many instructions.
-_SPIN_INSTRUCTIONS = 4
-# The call that is subtracted is of a function with two instructions: set the result, return.
-_EMPTY_CALL_INSTRUCTIONS = 2
-_SYSTICK_PERIOD = 1 << 24
-
 # enum device_exit_code of runtime/qemu/device.h.
 _EXIT_OK = 0
 _EXIT_FAULT = 10
 _EXIT_FILE = 11
 _EXIT_STATUS = 12
-
-
-@dataclass(frozen=True)
-class QemuOptions:
-    """What this platform needs to know about a board.
-
-    Attributes
-    ----------
-    machine
-        QEMU's name of the board.
-    systick_hz
-        Frequency of the processor clock that drives SysTick, in Hz.
-    stack_bytes
-        Size of the stack.
-    """
-
-    machine: str
-    systick_hz: int
-    stack_bytes: int
-
-    @classmethod
-    def of(cls, board: Board) -> QemuOptions:
-        """Read the options of a board.
-
-        Raises
-        ------
-        ValueError
-            One is missing or not of the right kind.
-        """
-        values: list[Any] = []
-        for key, kind in (("machine", str), ("systick_hz", int), ("stack_bytes", int)):
-            value = board.options.get(key)
-            if not isinstance(value, kind):
-                raise ValueError(f"board {board.name}: option {key} must be {kind.__name__}")
-            values.append(value)
-        return cls(*values)
-
-
-def _prefix(artifact: Artifact) -> str:
-    return f"tvmtiny_{artifact.name}"
-
-
-def _resource(name: str) -> str:
-    folder = resources.files("tvmtiny").joinpath("runtime").joinpath("qemu")
-    return folder.joinpath(name).read_text(encoding="utf-8")
-
-
-def _render(name: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )
-    return environment.from_string(_resource(name)).render(**values)
 
 
 def _object(source: str) -> str:
@@ -164,34 +94,24 @@ class QemuPlatform:
         self.optimization = optimization
         self.workers = workers
 
-    def generate(self, artifact: Artifact, board: Board, directory: Path) -> Project:
+    def generate(
+        self, artifact: Artifact, board: Board, directory: Path, firmware: str = HARNESS
+    ) -> Project:
         """Write a project; see :meth:`tvmtiny.project.Platform.generate`."""
         options = QemuOptions.of(board)
-        harness_ram = HARNESS_RAM_BYTES
-        if artifact.external:
-            harness_ram += sum(tensor.bytes for tensor in (*artifact.inputs, *artifact.outputs))
-        check_capacity(artifact, board, options.stack_bytes, harness_ram, HARNESS_FLASH_BYTES)
-        files = {
-            **artifact.files,
-            "qemu/device.h": _resource("device.h"),
-            "qemu/startup.c": _resource("startup.c"),
-            "qemu/harness.c": _render("harness.c.j2", artifact=artifact, prefix=_prefix(artifact)),
-            "link.ld": _render(
-                "link.ld.j2",
-                board=board,
-                placement=artifact.placement,
-                stack_bytes=options.stack_bytes,
-            ),
-        }
+        demand = fixed_demand(artifact, options, firmware)
+        check_capacity(artifact, board, options.stack_bytes, demand.ram, demand.flash)
+        device = device_files(artifact, board, options, firmware)
         make_directory(directory / "qemu")
-        for name, text in files.items():
+        make_directory(directory / "rpc")
+        for name, text in {**artifact.files, **device}.items():
             write_text(directory / name, text)
-        model = tuple(name for name in artifact.files if name.endswith(".c"))
         return Project(
             directory=directory,
             artifact=artifact,
             board=board,
-            sources=(*model, *_HARNESS_SOURCES),
+            sources=tuple(name for name in (*artifact.files, *device) if name.endswith(".c")),
+            firmware=firmware,
         )
 
     def build(self, project: Project) -> Firmware:
@@ -199,10 +119,14 @@ class QemuPlatform:
         compiler = find_tool(COMPILER)
         directory = project.directory
         make_directory(directory / "build" / "qemu")
+        make_directory(directory / "build" / "rpc")
         cpu_flags = project.board.cpu.flags
+        device_flags = (*DEVICE_FLAGS, *QemuOptions.of(project.board).flags)
+        model_files = project.artifact.files
         jobs = []
         for source in project.sources:
-            own = HARNESS_FLAGS if source in _HARNESS_SOURCES else (self.optimization, *MODEL_FLAGS)
+            model = source in model_files
+            own = (self.optimization, *MODEL_FLAGS) if model else device_flags
             jobs.append(
                 CompileJob(
                     command=(
@@ -221,8 +145,8 @@ class QemuPlatform:
         compile_all(jobs, directory, self.workers)
         self._link(project, compiler)
         text = (directory / "build" / "firmware.map").read_text(encoding="utf-8")
-        model = [_object(source) for source in project.sources if source not in _HARNESS_SOURCES]
-        flash, ram = sizes.measure(text, model, [f"{_prefix(project.artifact)}_run_layers"])
+        objects = [_object(source) for source in project.sources if source in model_files]
+        flash, ram = sizes.measure(text, objects, layer_functions(project.artifact))
         return Firmware(
             elf=directory / "build" / "firmware.elf",
             project=project,
@@ -255,6 +179,17 @@ class QemuPlatform:
     def flash(self, firmware: Firmware) -> None:
         """Do nothing: QEMU loads the program when it starts."""
 
+    def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
+        """Start QEMU; see :meth:`tvmtiny.project.Platform.open_transport`."""
+        board = firmware.project.board
+        return start_qemu(
+            firmware.elf,
+            QemuOptions.of(board).machine,
+            firmware.project.artifact.name,
+            board.name,
+            kind,
+        )
+
     def run(
         self,
         firmware: Firmware,
@@ -277,7 +212,7 @@ class QemuPlatform:
             model = _entries(directory / "result.txt")
             empty = _entries(directory / "empty.txt")
         try:
-            instructions = _instructions(model, empty, options.systick_hz)
+            count = instructions(Measurement.of(model), Measurement.of(empty), options.systick_hz)
             stack_bytes = model["stack_bytes"]
         except KeyError as error:
             raise DeviceError(f"the firmware's results lack {error}; build it again") from error
@@ -285,7 +220,7 @@ class QemuPlatform:
             model=artifact.name,
             board=board.name,
             cpu=board.cpu.name,
-            instructions=instructions,
+            instructions=count,
             arena_bytes=artifact.arena_bytes,
             static_ram_bytes=firmware.static_ram_bytes,
             stack_bytes=stack_bytes,
@@ -373,19 +308,3 @@ def _entries(path: Path) -> dict[str, int]:
 
 def _signed(value: int) -> int:
     return value - (1 << 32) if value >= 1 << 31 else value
-
-
-def _virtual_time(entries: Mapping[str, int], systick_hz: int) -> float:
-    """Instructions between the two SysTick edges, less those spent waiting for the second."""
-    ticks = (
-        (entries["end_wraps"] - entries["begin_wraps"]) * _SYSTICK_PERIOD
-        + entries["begin_value"]
-        - entries["end_value"]
-    )
-    waiting = entries["end_spins"] * _SPIN_INSTRUCTIONS
-    return ticks * _INSTRUCTIONS_PER_SECOND / systick_hz - waiting
-
-
-def _instructions(model: Mapping[str, int], empty: Mapping[str, int], systick_hz: int) -> int:
-    difference = _virtual_time(model, systick_hz) - _virtual_time(empty, systick_hz)
-    return round(difference) + _EMPTY_CALL_INSTRUCTIONS

@@ -48,7 +48,7 @@ def run(
     CapacityError, ToolMissingError, BuildError, DeviceError, InputDataError
         See `Platform`.
     """
-    where = _board(artifact, board)
+    where = board_for(artifact, board)
     # The negation covers NaN.
     if not timeout > 0:
         raise InputError(f"a timeout of {timeout:g} s leaves no time to run; give more than 0")
@@ -71,7 +71,19 @@ def run(
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _board(artifact: Artifact, board: Board | str | None) -> Board:
+def board_for(artifact: Artifact, board: Board | str | None) -> Board:
+    """Give the board to run an artifact on.
+
+    Parameters
+    ----------
+    board
+        A board or its name; by default the one that the artifact was compiled for.
+
+    Raises
+    ------
+    InputError
+        If there is none, or its CPU lacks what the code was compiled for.
+    """
     found = find_board(board) if isinstance(board, str) else board or artifact.target.board
     cpu = artifact.target.cpu
     if found is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tvmtiny.project.api import FlashSizes
 
-__all__ = ["InputSection", "library_members", "measure", "read_map"]
+__all__ = ["InputSection", "library_members", "measure", "measure_archive", "read_map", "total_of"]
 
 _START = "Linker script and memory map"
 _OUTPUT = re.compile(r"^(?P<output>[._A-Za-z][\w.$-]*)(?:\s|$)")
@@ -147,4 +147,64 @@ def measure(
             constants += section.size
         elif section.output in _CODE_OUTPUTS:
             code += section.size
+    return FlashSizes(code=code, constants=constants, total=code + constants), ram
+
+
+def total_of(text: str, objects: Collection[str]) -> tuple[int, int]:
+    """Flash and RAM of object files, in bytes; with vectors, without stack and heap.
+
+    Parameters
+    ----------
+    text
+        Map file.
+    objects
+        As they were given to the linker.
+    """
+    flash = ram = 0
+    for section in read_map(text):
+        if section.file not in objects:
+            continue
+        if section.output in (".text", ".vectors", ".data"):
+            flash += section.size
+        if section.output in (".data", ".bss"):
+            ram += section.size
+    return flash, ram
+
+
+def measure_archive(
+    text: str, archive: str, excluded_functions: Collection[str]
+) -> tuple[FlashSizes, int]:
+    """Add up what the members of one library take, in a program of any linker script.
+
+    Parameters
+    ----------
+    text
+        Map file.
+    archive
+        File name of the library.
+    excluded_functions
+        As for :func:`measure`.
+
+    Returns
+    -------
+    tuple of FlashSizes and int
+        Flash, and RAM for variables in bytes.
+    """
+    code = constants = ram = 0
+    for section in read_map(text):
+        match = _MEMBER.match(section.file)
+        if match is None or Path(match["archive"]).name != archive:
+            continue
+        if any(_belongs_to(section, function) for function in excluded_functions):
+            continue
+        kind = section.name.split(".")[1] if section.name.startswith(".") else section.name
+        if kind == "text":
+            code += section.size
+        elif kind == "rodata":
+            constants += section.size
+        elif kind == "data":
+            constants += section.size
+            ram += section.size
+        elif kind in ("bss", "noinit"):
+            ram += section.size
     return FlashSizes(code=code, constants=constants, total=code + constants), ram

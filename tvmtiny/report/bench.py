@@ -161,6 +161,8 @@ def _measure(
             cycles = found.total.estimated_cycles
     error = _difference(model, artifact, result, inputs) if options.check else None
     macs = artifact.macs
+    # Known of all firmware that was built here.
+    assert result.static_ram_bytes is not None and result.flash is not None
     figures = Figures(
         macs,
         result.instructions,

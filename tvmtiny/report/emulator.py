@@ -22,6 +22,7 @@ from unicorn import arm_const
 
 from tvmtiny.errors import DeviceError, DeviceTimeoutError
 from tvmtiny.project.faults import function_at, layer_text
+from tvmtiny.project.qemu_sources import layer_functions
 from tvmtiny.project.tensors import pack_inputs
 
 if TYPE_CHECKING:
@@ -144,11 +145,11 @@ class _Machine:
         self._end = functions["layer_ends"][0]
         self._run = functions[f"{prefix}_run"][0]
         # The compiler may move parts of a function elsewhere, under its name and a suffix.
-        own = (f"{prefix}_run_layers", "layer_begins")
+        own = (*layer_functions(artifact), "layer_begins")
         self._not_kernels = tuple(
             range(start, start + size)
             for name, (start, size) in functions.items()
-            if name in own or name.startswith(f"{prefix}_run_layers.")
+            if name in own or name.startswith(tuple(f"{function}." for function in own))
         )
         self._outside = _Counter()
         self._inference = _Counter()

@@ -22,7 +22,7 @@ def run_summary(result: RunResult, checked: CheckResult | None) -> dict[str, Any
         "arena_bytes": result.arena_bytes,
         "static_ram_bytes": result.static_ram_bytes,
         "stack_bytes": result.stack_bytes,
-        "flash": asdict(result.flash),
+        "flash": None if result.flash is None else asdict(result.flash),
         "outputs": [
             {
                 "name": output.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import RenderableType
@@ -17,6 +18,9 @@ from tvmtiny.quantizing import Quantized
 from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.inspection import Inspection
 from tvmtiny.targets import Board
+
+if TYPE_CHECKING:
+    from tvmtiny.rpc.devices import Devices
 
 #: Elements of an output that are shown in full.
 _SHOWN_ELEMENTS = 16
@@ -32,6 +36,20 @@ def board_table(boards: Iterable[Board]) -> Table:
         memory = ", ".join(f"{r.name} {_size(r.length)}" for r in board.regions)
         table.add_row(board.name, board.cpu.name, board.platform, memory, board.description)
     return table
+
+
+def device_tables(devices: Devices) -> Iterator[RenderableType]:
+    """Serial ports, and boards in QEMU."""
+    ports = _table("port", "usb", "serial number", "description")
+    for port in devices.ports:
+        texts = (port.path, port.usb, port.serial_number, port.product or port.description)
+        ports.add_row(*(Text(text or "") for text in texts))
+    emulated = _table("port", "board", "model", "process")
+    for board in devices.emulated:
+        emulated.add_row(Text(board.url), board.board, board.model, str(board.process))
+    yield ports if devices.ports else "no serial ports"
+    yield ""
+    yield emulated if devices.emulated else "no boards in QEMU"
 
 
 def doctor_table(findings: Iterable[Finding]) -> Table:
@@ -142,15 +160,20 @@ def quantized_tables(made: Quantized, file: str) -> Iterator[RenderableType]:
 
 def run_tables(result: RunResult, checked: CheckResult | None) -> Iterator[RenderableType]:
     """Figures and outputs of a run, and how it compared."""
-    flash = result.flash
+    flash, ram = result.flash, result.static_ram_bytes
     facts = [
         ("model", result.model),
         ("board", f"{result.board} ({result.cpu})"),
         ("instructions", f"{result.instructions:,} per inference"),
         ("arena", f"{result.arena_bytes:,} bytes"),
-        ("static RAM", f"{result.static_ram_bytes:,} bytes"),
+        ("static RAM", "not known" if ram is None else f"{ram:,} bytes"),
         ("stack", f"{result.stack_bytes:,} bytes"),
-        ("flash", f"{flash.total:,} bytes ({flash.code:,} code, {flash.constants:,} constants)"),
+        (
+            "flash",
+            "not known"
+            if flash is None
+            else f"{flash.total:,} bytes ({flash.code:,} code, {flash.constants:,} constants)",
+        ),
         *((f"output {o.name}", _values(o)) for o in result.outputs),
     ]
     if checked is not None:

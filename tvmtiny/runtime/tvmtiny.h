@@ -36,6 +36,7 @@ extern "C" {
 #define TVMTINY_OK 0
 #define TVMTINY_ERROR_NULL (-1)      /* a pointer to an input, an output or the arena is NULL */
 #define TVMTINY_ERROR_ALIGNMENT (-2) /* the arena is not aligned to 16 bytes */
+#define TVMTINY_ERROR_LAYER (-3)     /* there is no layer of this index */
 
 /* Called around each layer by the debug entry point; `data` is the layer's output, or NULL before it. */
 typedef void (*tvmtiny_layer_hook)(void *context, uint32_t layer, const void *data, uint32_t bytes);

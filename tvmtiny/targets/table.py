@@ -1,7 +1,8 @@
 """CPUs and boards, read from the TOML files beside this module.
 
 A CPU is one entry of ``cpus.toml``, a board is one file of ``boards/``. Names are looked up
-exactly: nothing is ever recognised by a part of its name.
+exactly: nothing is ever recognised by a part of its name. Boards of Zephyr are in ``boards/zephyr``
+and have names such as ``zephyr:mps2_an385``.
 """
 
 from __future__ import annotations
@@ -160,10 +161,11 @@ def boards() -> Mapping[str, Board]:
     """Give every known board by name, sorted."""
     folder = resources.files(__package__).joinpath("boards")
     found = {}
-    for file in folder.iterdir():
-        if file.name.endswith(".toml"):
-            board = parse_board(file.read_text(encoding="utf-8"), file.name)
-            found[board.name] = board
+    for prefix, part in (("", folder), ("zephyr/", folder.joinpath("zephyr"))):
+        for file in part.iterdir():
+            if file.name.endswith(".toml"):
+                board = parse_board(file.read_text(encoding="utf-8"), prefix + file.name)
+                found[board.name] = board
     return dict(sorted(found.items()))
 
 
@@ -175,7 +177,8 @@ def parse_board(text: str, source: str) -> Board:
     text
         The TOML text.
     source
-        Name of the file; its stem must be the name of the board.
+        Name of the file: that of the board, with a folder in front where the name has a colon
+        (``zephyr/mps2_an385.toml`` for ``zephyr:mps2_an385``).
 
     Raises
     ------
@@ -207,7 +210,7 @@ def parse_board(text: str, source: str) -> Board:
 
 
 def _check_board(board: Board, source: str) -> None:
-    if source != f"{board.name}.toml":
+    if source != f"{board.name.replace(':', '/')}.toml":
         raise ValueError(f"{source}: name is {board.name!r}, which must be the file's name")
     names = [region.name for region in board.regions]
     if len(set(names)) != len(names):

@@ -1,0 +1,243 @@
+"""Zephyr applications without Zephyr: what is written, and that CMake and Kconfig can read it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import kconfiglib
+import pytest
+from fake_zephyr import make_tree
+from tools import needs_programs
+
+import tvmtiny
+from tvmtiny import models
+from tvmtiny.errors import CapacityError, InputError, OutputPathError, UnknownTargetError
+from tvmtiny.project.application import (
+    Application,
+    ApplicationOptions,
+    create_application,
+    load_application,
+)
+from tvmtiny.project.package import PackagedModel
+from tvmtiny.project.zephyr_board import find_zephyr_board
+from tvmtiny.project.zephyr_build import flash_application
+from tvmtiny.project.zephyr_tree import ZephyrTree
+from tvmtiny.resources import shipped
+
+BOARD = "zephyr:mps2_an385"
+MODES = ("standalone", "rpc", "shell")
+
+
+@cache
+def packaged(name: str) -> PackagedModel:
+    model = tvmtiny.load(models.path(name))
+    return PackagedModel(tvmtiny.compile(model, BOARD), 1000, (1, 2))
+
+
+def create(directory: Path, board: str = BOARD, **options: object) -> Application:
+    chosen = ApplicationOptions(**options)  # type: ignore[arg-type]
+    both = [packaged("digits"), packaged("sine")]
+    return create_application(both, find_zephyr_board(board), directory, chosen)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    application = create(tmp_path / "a", mode="shell")
+    assert load_application(tmp_path / "a") == application
+    assert application.mode == "shell"
+    assert [model.name for model in application.models] == ["digits", "sine"]
+    assert application.board.machine == "mps2-an385"
+    digits = packaged("digits").artifact
+    assert application.models[0].arena_bytes == digits.arena_bytes
+    for name, text in digits.files.items():
+        assert (tmp_path / "a" / "models" / name).read_text() == text
+    # No path of this machine, and the same again.
+    create(tmp_path / "b", mode="shell")
+    for path in (tmp_path / "a").rglob("*.*"):
+        text = path.read_text()
+        assert str(tmp_path) not in text
+        assert text == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "fast"}, "there is no mode 'fast'; known: standalone, rpc, shell"),
+        ({"fragments": (Path("none.conf"),)}, "none.conf cannot be read: No such file"),
+    ],
+)
+def test_wrong_options(options: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        create(tmp_path / "a", **options)
+    assert not (tmp_path / "a").exists()
+
+
+def test_models_that_cannot_fit_and_directories_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(CapacityError, match="RAM needs"):
+        create(tmp_path / "a", "zephyr:mps3_an547", stack_bytes=600_000)
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputPathError):
+        create(tmp_path / "file")
+
+
+def test_no_application(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no application"):
+        load_application(tmp_path)
+    create(tmp_path)
+    record = json.loads((tmp_path / "tvmtiny.json").read_text())
+    del record["models"]
+    (tmp_path / "tvmtiny.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="damaged"):
+        load_application(tmp_path)
+
+
+def test_boards() -> None:
+    assert find_zephyr_board("mps2_an385") == find_zephyr_board(BOARD)
+    assert find_zephyr_board("mps2/an385") == find_zephyr_board(BOARD)
+    # The same board to Zephyr, with other code.
+    assert find_zephyr_board("mps2_an386").compile_options == ("-mcpu=cortex-m4",)
+    other = find_zephyr_board("zephyr:nucleo_h743zi", "cortex-m7")
+    assert (other.name, other.cpu.name) == ("zephyr:nucleo_h743zi", "cortex-m7")
+    assert other.target.board is None
+    with pytest.raises(InputError, match=r"did you mean zephyr:mps2_an38.*--cpu with one of"):
+        find_zephyr_board("mps2_an38")
+    with pytest.raises(UnknownTargetError, match="cortex-m99"):
+        find_zephyr_board("nucleo_h743zi", "cortex-m99")
+    with pytest.raises(InputError, match="has a cortex-m3, not a cortex-m7"):
+        find_zephyr_board("mps2_an385", "cortex-m7")
+
+
+def test_an_emulated_board_is_not_flashed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="emulated"):
+        flash_application(create(tmp_path), ZephyrTree(tmp_path, (3, 4, 0)))
+
+
+def read_kconfig(
+    application: Path, fragments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> kconfiglib.Kconfig:
+    """Read the application's Kconfig and fragments as Zephyr does: any warning is an error."""
+    monkeypatch.setenv("srctree", str(make_tree(tmp_path / "zephyr", "3.4")))
+    monkeypatch.setenv("TVMTINY_MODULE", str(application / "zephyr"))
+    kconfig = kconfiglib.Kconfig(str(application / "Kconfig"), warn_to_stderr=False)
+    kconfig.warn_assign_undef = True
+    kconfig.warn_assign_override = kconfig.warn_assign_redun = False
+    for number, name in enumerate(fragments):
+        kconfig.load_config(str(application / name), replace=number == 0)
+    assert kconfig.warnings == []
+    return kconfig
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_kconfig(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    application = tmp_path / "application"
+    extra = tmp_path / "extra.conf"
+    extra.write_text("CONFIG_QEMU_ICOUNT_SHIFT=3\n")
+    create(application, mode=mode, fragments=(extra,), arena_section="DTCM")
+    fragments = ["prj.conf", "boards/mps2_an521.conf", f"conf/{mode}.conf"]
+    fragments += ["conf/user/0-created.conf", "conf/user/1-extra.conf"]
+    symbols = read_kconfig(application, fragments, tmp_path, monkeypatch).syms
+    values = {name: symbol.str_value for name, symbol in symbols.items()}
+    for other in MODES:
+        assert values[f"TVMTINY_APP_{other.upper()}"] == ("y" if other == mode else "n")
+    assert values["TVMTINY_LAYERS"] == ("y" if mode == "rpc" else "n")
+    assert values["TVMTINY_SHELL"] == values["SHELL"] == ("y" if mode == "shell" else "n")
+    assert values["UART_CONSOLE"] == "n"
+    assert values["TVMTINY_ARENA_IN_SECTION"] == "y"
+    assert values["TVMTINY_CONSTANTS_IN_SECTION"] == "n"
+    assert values["QEMU_ICOUNT_SHIFT"] == "3"
+    # What the models need comes before the kernel's own defaults.
+    stack = {
+        "standalone": "MAIN_STACK_SIZE",
+        "rpc": "TVMTINY_APP_RPC_STACK_SIZE",
+        "shell": "SHELL_STACK_SIZE",
+    }[mode]
+    assert 1500 < int(values[stack]) < 4000
+    assert values["FPU"] == values["FPU_SHARING"] == "n"
+
+
+def test_a_stack_that_was_given_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(tmp_path / "a", "zephyr:mps2_an386", stack_bytes=4711)
+    fragments = ["prj.conf", "conf/standalone.conf", "conf/user/0-created.conf"]
+    symbols = read_kconfig(tmp_path / "a", fragments, tmp_path, monkeypatch).syms
+    assert symbols["MAIN_STACK_SIZE"].str_value == "4711"
+    assert symbols["TVMTINY_COMPILE_OPTIONS"].str_value == "-O2 -mcpu=cortex-m4"
+
+
+def test_floats_get_the_fpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    integer = packaged("digits")
+    tensor = dataclasses.replace(integer.artifact.inputs[0], dtype="float32")
+    artifact = dataclasses.replace(integer.artifact, inputs=(tensor,))
+    create_application([PackagedModel(artifact)], find_zephyr_board(BOARD), tmp_path / "a")
+    symbols = read_kconfig(tmp_path / "a", ["prj.conf"], tmp_path, monkeypatch).syms
+    assert symbols["FPU"].str_value == symbols["FPU_SHARING"].str_value == "y"
+
+
+def configure(application: Path, base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["cmake", "-S", application, "-B", base / "build", *arguments],
+        env={**os.environ, "ZEPHYR_BASE": str(base)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@needs_programs("cmake", "gcc")
+@pytest.mark.parametrize(("version", "mode"), [("3.3", "rpc"), ("3.4", "shell"), ("4.1", "rpc")])
+def test_cmake(version: str, mode: str, tmp_path: Path) -> None:
+    application = tmp_path / "application"
+    create(application, mode=mode, stack_bytes=2048)
+    (application / "conf" / "from-3.4.conf").write_text("")
+    (application / "conf" / "before-4.0.conf").write_text("")
+    base = make_tree(tmp_path / "zephyr", version)
+    user = tmp_path / "user.conf"
+    user.write_text("")
+    # What the user gives in the variable that this version looks up in the cache first.
+    given = [f"-DOVERLAY_CONFIG={user}"] if version == "3.3" else []
+    for _ in range(2):
+        done = configure(application, base, *given)
+        assert done.returncode == 0, done.stderr
+        lines = dict(
+            line.removeprefix("-- ").split(": ", 1)
+            for line in done.stdout.splitlines()
+            if line.startswith(("-- fragments", "-- modules"))
+        )
+        names = [Path(name).name for name in lines["fragments"].split(";")]
+        assert names == [
+            *(["user.conf"] if version == "3.3" else []),
+            f"{mode}.conf",
+            *(["before-4.0.conf"] if version != "4.1" else []),
+            *(["from-3.4.conf"] if version != "3.3" else []),
+            "0-created.conf",
+        ]
+        assert lines["modules"] == str(application)
+    # The models' own sources need no Zephyr.
+    built = subprocess.run(
+        ["cmake", "--build", base / "build", "--target", "tvmtiny_models"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+
+
+@needs_programs("cmake")
+def test_cmake_refuses(tmp_path: Path) -> None:
+    script = tmp_path / "script.cmake"
+    fragments = shipped("zephyr_app") / "cmake"
+    base = make_tree(tmp_path / "zephyr", "3.4")
+
+    def said(call: str) -> str:
+        script.write_text(f"include({fragments}/fragments.cmake)\n{call}\nmessage(STATUS ${{v}})")
+        done = subprocess.run(["cmake", "-P", script], capture_output=True, text=True, timeout=60)
+        return " ".join((done.stdout + done.stderr).split())
+
+    assert "3.4" in said(f'tvmtiny_zephyr_version(v "{base}")')
+    assert "ZEPHYR_BASE is not set" in said('tvmtiny_zephyr_version(v "")')
+    assert "not a Zephyr tree" in said(f'tvmtiny_zephyr_version(v "{tmp_path}")')
+    assert "can be standalone, rpc or shell" in said(f'tvmtiny_fragments(v {base} "fast" 3.4)')

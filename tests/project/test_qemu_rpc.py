@@ -1,0 +1,228 @@
+"""Firmware that serves a host, in QEMU, with a plain peer at the other end of its serial line."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from raw_link import DeviceExceptionError, RawLink, RawSession, byte_array, integer
+
+from tvmtiny.errors import InputError
+from tvmtiny.project import Firmware
+from tvmtiny.project.faults import describe_fault
+from tvmtiny.project.measurement import decode_times
+from tvmtiny.project.qemu import QemuPlatform
+from tvmtiny.project.qemu_sources import QemuOptions, device_side, model_identity
+from tvmtiny.targets import boards, find_board
+
+BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")
+MakeArtifact = Callable[..., Any]
+_TIMEOUT = 20.0
+ENDLESS = 'for (i = from[0] != 0;;) { __asm__ volatile(""); }'
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed"
+)
+needs_qemu = pytest.mark.skipif(
+    shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed"
+)
+
+
+def on_qemu(test: Any) -> Any:
+    """Mark a test that starts QEMU."""
+    return pytest.mark.qemu(needs_compiler(needs_qemu(test)))
+
+
+def build(artifact: Any, board: str, directory: Path) -> Firmware:
+    platform = QemuPlatform()
+    return platform.build(platform.generate(artifact, find_board(board), directory, "rpc"))
+
+
+@contextlib.contextmanager
+def connected(firmware: Firmware) -> Iterator[RawLink]:
+    """A QEMU that runs the firmware, and the link to it."""
+    machine = QemuOptions.of(firmware.project.board).machine
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        process = subprocess.Popen(
+            [
+                *("qemu-system-arm", "-M", machine, "-display", "none", "-monitor", "none"),
+                *("-icount", "shift=0", "-kernel", str(firmware.elf)),
+                *("-chardev", f"socket,id=link,host=127.0.0.1,port={port},nodelay=on"),
+                *("-serial", "chardev:link"),
+            ],
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            listener.settimeout(_TIMEOUT)
+            connection, _ = listener.accept()
+            with connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                descriptor = connection.fileno()
+                yield RawLink(descriptor, descriptor, _TIMEOUT)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def give_inputs(session: RawSession, inputs: list[np.ndarray]) -> None:
+    for index, array in enumerate(inputs):
+        session.copy_to(session.slot(f"input.{index}", array.nbytes), array.tobytes())
+
+
+def fault_words(error: DeviceExceptionError) -> dict[str, int]:
+    head, *words = str(error).split()
+    assert head == "tvmtiny-fault"
+    return {name: int(value, 16) for name, value in (word.split("=") for word in words)}
+
+
+@on_qemu
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_model_runs_whole_by_layers_and_measured(
+    board: str,
+    make_artifact: MakeArtifact,
+    hand_inputs: list[np.ndarray],
+    hand_outputs: tuple[np.ndarray, np.ndarray],
+    tmp_path: Path,
+) -> None:
+    artifact = make_artifact(board)
+    platform = QemuPlatform()
+    project = platform.generate(artifact, find_board(board), tmp_path / "harness")
+    expected = platform.run(platform.build(project), hand_inputs)
+    with connected(build(artifact, board, tmp_path / "rpc")) as link:
+        session = RawSession(link, 0x1234)
+        payload = session.hello.payload
+        assert payload[3:11] == model_identity(artifact)
+        assert payload[12:].decode() == board and payload[11] == len(board)
+        give_inputs(session, hand_inputs)
+        assert session.call("tvmtiny.run") is None
+        for index, output in enumerate(hand_outputs):
+            slot = session.slot(f"output.{index}", output.nbytes)
+            assert session.copy_from(slot, output.nbytes) == output.tobytes()
+        give_inputs(session, hand_inputs)
+        for index, output in enumerate(hand_outputs):
+            assert session.call("tvmtiny.run_layer", integer(index)) is None
+            slot = session.slot(f"layer.{index}", output.nbytes)
+            assert session.copy_from(slot, output.nbytes) == output.tobytes()
+        with pytest.raises(DeviceExceptionError, match="no memory now"):
+            session.copy_from(session.slot("layer.0", 8), 8)
+        give_inputs(session, hand_inputs)
+        data = session.call("tvmtiny.time", integer(3))
+        assert isinstance(data, bytes)
+        timing = decode_times(data)
+        assert len(timing.instructions) == 3
+        for count in timing.instructions:
+            assert abs(count - expected.instructions) <= 4
+        assert timing.stack_bytes == expected.stack_bytes
+
+
+@on_qemu
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_fault_is_an_exception_and_the_board_goes_on(
+    board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
+) -> None:
+    address = "0xa0000000" if board == "microbit" else "0xf0000000"
+    # The second input decides; the stack is used up where it is 3.
+    declarations = (
+        "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n);"
+        "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n)"
+        "{ volatile uint32_t own[16]; own[0] = *n;"
+        "  return *n == 0u ? 0u : tvmtiny_hand_recurse(own) + own[0]; }"
+    )
+    body = (
+        f"if (scale[0] == 2.0f) {{ i = *(volatile uint32_t *){address}u; }}"
+        "if (scale[0] == 3.0f) { volatile uint32_t n = 1; i = tvmtiny_hand_recurse(&n); }"
+    )
+    artifact = make_artifact(board, declarations=declarations, body=body)
+    firmware = build(artifact, board, tmp_path)
+    with connected(firmware) as link:
+        session = RawSession(link, 1)
+        for scale, cause in ((2.0, "Fault"), (3.0, "stack overflow"), (2.0, "Fault")):
+            give_inputs(session, [hand_inputs[0], np.array([scale], dtype=np.float32)])
+            with pytest.raises(DeviceExceptionError) as raised:
+                session.call("tvmtiny.run")
+            error = describe_fault(fault_words(raised.value), firmware.elf, artifact.layers)
+            assert error.layer == "layer 1 ADD (scale)"
+            assert cause in error.fault
+            assert (error.function == "tvmtiny_hand_scale") == (scale == 2.0)
+            # The same session goes on.
+            give_inputs(session, hand_inputs)
+            assert session.call("tvmtiny.run") is None
+
+
+@on_qemu
+@pytest.mark.parametrize("board", BOARDS)
+def test_abort_ends_an_endless_loop(
+    board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
+) -> None:
+    # Floating-point state is pending and the registers are full while the loop runs.
+    loop = 'for (;;) { to[0] *= 1.5f; __asm__ volatile("" : : : "memory"); }'
+    artifact = make_artifact(board, body=f"if (scale[0] == 2.0f) {loop}")
+    with connected(build(artifact, board, tmp_path)) as link:
+        for number in range(1, 4):
+            session = RawSession(link, number)
+            give_inputs(session, [hand_inputs[0], np.array([2.0], dtype=np.float32)])
+            link.write(call_packet(session.function("tvmtiny.run")))
+            # More than the ring of the board holds, as of a host that waits for long.
+            for _ in range(40):
+                link.send(3)
+            link.abort()
+        session = RawSession(link, 9)
+        give_inputs(session, hand_inputs)
+        assert session.call("tvmtiny.run") is None
+        output = session.copy_from(session.slot("output.0", 8), 8)
+        assert output == (2 * hand_inputs[0].ravel() + np.arange(1, 9)).astype(np.int8).tobytes()
+
+
+@on_qemu
+def test_abort_ends_a_measurement(
+    make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
+) -> None:
+    artifact = make_artifact("mps3-an547", body=ENDLESS)
+    with connected(build(artifact, "mps3-an547", tmp_path)) as link:
+        session = RawSession(link, 1)
+        give_inputs(session, hand_inputs)
+        link.write(call_packet(session.function("tvmtiny.time"), integer(1)))
+        link.abort()
+        assert RawSession(link, 2).call("tvmtiny.echo", integer(5)) == 5
+
+
+def call_packet(function: int, *arguments: bytes) -> bytes:
+    body = struct.pack("<Qi", function, len(arguments)) + b"".join(arguments)
+    return struct.pack("<Qi", 4 + len(body), 3) + body
+
+
+@on_qemu
+def test_bytes_go_there_and_back(make_artifact: MakeArtifact, tmp_path: Path) -> None:
+    data = random.Random(5).randbytes(40_000)
+    with connected(build(make_artifact("mps2-an386"), "mps2-an386", tmp_path)) as link:
+        session = RawSession(link, 1)
+        memory = session.allocate(len(data))
+        session.copy_to(memory, data)
+        assert session.copy_from(memory, len(data)) == data
+        session.free(memory)
+        assert session.call("tvmtiny.echo", byte_array(data[:3000])) == data[:3000]
+
+
+@needs_compiler
+@pytest.mark.parametrize("board", ("microbit", "mps2-an386", "mps3-an547"))
+def test_the_device_side_is_small(board: str, make_artifact: MakeArtifact, tmp_path: Path) -> None:
+    firmware = build(make_artifact(board), board, tmp_path)
+    # What scripts/rpc_size.py prints.
+    flash, ram, buffers = device_side(firmware)
+    assert 4_000 < flash < 10_000
+    assert 200 < ram - buffers < 1_800
+
+
+def test_an_unknown_firmware_is_refused(make_artifact: MakeArtifact, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="allowed: 'harness', 'rpc'"):
+        QemuPlatform().generate(make_artifact("microbit"), find_board("microbit"), tmp_path, "x")

@@ -1,0 +1,51 @@
+"""Builds the RPC server for this machine, with sanitizers, and starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from host_runner import SANITIZERS, WARNINGS, compiler_or_skip, run_command
+from raw_link import RawLink
+
+MAIN = Path(__file__).with_name("device_main.c")
+RUNTIME = Path(str(resources.files("tvmtiny.runtime").joinpath("rpc")))
+SOURCES = tuple(sorted(str(path) for path in RUNTIME.glob("*.c")))
+
+
+def build_device(directory: Path, compiler: str = "gcc") -> Path:
+    """Compile the device without warnings; skips the test where the compiler is missing."""
+    program = directory / "device"
+    command = [compiler_or_skip(compiler), *WARNINGS, *SANITIZERS, f"-I{RUNTIME}", str(MAIN)]
+    run_command([*command, *SOURCES, "-o", str(program)], directory)
+    return program
+
+
+def shared_device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device, compiled once for all tests of this process."""
+    directory = tmp_path_factory.getbasetemp() / "sanitized_device"
+    directory.mkdir(exist_ok=True)
+    program = directory / "device"
+    return program if program.exists() else build_device(directory)
+
+
+@contextlib.contextmanager
+def running(program: Path, timeout: float = 20.0) -> Iterator[RawLink]:
+    """A device, which must have found nothing to complain about when the host has left."""
+    with subprocess.Popen(
+        [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield RawLink(process.stdout.fileno(), process.stdin.fileno(), timeout)
+            process.stdin.close()
+            process.stdout.read()
+            assert process.wait(timeout) == 0
+        finally:
+            process.kill()
+            if process.stderr is not None and (said := process.stderr.read()):
+                raise AssertionError(said.decode(errors="replace"))

@@ -1,0 +1,47 @@
+"""The MLPerf Tiny models through `Session`: every layer equal to LiteRT's reference kernels."""
+
+from __future__ import annotations
+
+import pytest
+from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu
+
+import tvmtiny
+
+pytestmark = needs_mlperf_tiny
+
+
+def check_session(name: str, board: str) -> None:
+    model = tvmtiny.load(MLPERF_TINY / f"{name}_int8.tflite")
+    artifact = tvmtiny.compile(model, board)
+    inputs = tvmtiny.make_inputs("random:7", artifact.inputs)
+    with tvmtiny.Session(artifact, timeout=300) as session:
+        result = session.measure(*inputs)
+        assert session.statistics()["frames_dropped"] == 0
+    checked = tvmtiny.check(model, artifact, result, inputs)
+    assert checked.exact, checked
+    assert checked.layers_compared == len(artifact.layers)
+    assert result.instructions == tvmtiny.run(artifact, *inputs).instructions
+
+
+@on_qemu
+@pytest.mark.parametrize("name", ["kws", "vww", "ic", "ad", "sww"])
+def test_on_cortex_m4(name: str) -> None:
+    check_session(name, "mps2-an386")
+
+
+@on_qemu
+@pytest.mark.parametrize("board", ["mps2-an385", "mps2-an500", "mps2-an505", "mps3-an547"])
+def test_keyword_spotting_on_other_boards(board: str) -> None:
+    check_session("kws", board)
+
+
+@on_qemu
+def test_a_small_model_on_microbit() -> None:
+    from tvmtiny import models
+
+    model = tvmtiny.load(models.path("sine"))
+    artifact = tvmtiny.compile(model, "microbit")
+    inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
+    with tvmtiny.Session(artifact) as session:
+        result = session.measure(*inputs)
+    assert tvmtiny.check(model, artifact, result, inputs).exact

@@ -1,0 +1,66 @@
+"""MLPerf Tiny models in Zephyr applications, and what these print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from tools import MLPERF_TINY
+
+import tvmtiny
+from tvmtiny.project.zephyr_build import ApplicationBuild
+from tvmtiny.project.zephyr_console import converse
+
+#: Lets an application end its console.
+CONSOLE_SECONDS = 120.0
+
+_RESULT = re.compile(
+    r"(?P<model>\w+): sample (?P<sample>\d+) (?P<verdict>[a-zA-Z ]+), crc (?P<crc>[0-9a-f]{8}), "
+    r"(?P<cycles>\d+) cycles, \d+ us, stack (?P<used>\d+) of (?P<size>\d+) bytes"
+)
+_HZ = re.compile(r"I: (\d+) Hz")
+
+Built = Callable[..., ApplicationBuild]
+
+
+@cache
+def mlperf_model(name: str) -> tvmtiny.Model:
+    return tvmtiny.load(MLPERF_TINY / f"{name}_int8.tflite", name=name)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a line of the console says of one."""
+
+    model: str
+    sample: int
+    verdict: str
+    cycles: int
+    stack_used: int
+    stack_size: int
+
+    @classmethod
+    def read(cls, line: str) -> Inference | None:
+        match = _RESULT.search(line)
+        if match is None:
+            return None
+        sample, cycles, used, size = (
+            int(match[name]) for name in ("sample", "cycles", "used", "size")
+        )
+        return cls(match["model"], sample, match["verdict"], cycles, used, size)
+
+
+def standalone_run(build: ApplicationBuild) -> tuple[int, list[Inference]]:
+    """Frequency of the cycle counter, and the inferences until every model saw all four samples."""
+    hz = 0
+    inferences = []
+    last = build.application.models[-1].name
+    for line in converse(build, seconds=CONSOLE_SECONDS, until=f"{last}: sample 3"):
+        if match := _HZ.search(line):
+            hz = int(match[1])
+        if inference := Inference.read(line):
+            inferences.append(inference)
+    assert hz > 0
+    return hz, inferences

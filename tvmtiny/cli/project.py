@@ -1,0 +1,223 @@
+"""``tvmtiny project``: applications on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tvmtiny.cli.console import JsonOption, console, model_path, print_json, progress
+from tvmtiny.cli.options import Settings, compiles
+
+if TYPE_CHECKING:
+    from tvmtiny.project.zephyr_build import ApplicationBuild
+
+_PLATFORMS = ("zephyr",)
+
+DirectoryArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="What tvmtiny project create wrote.")
+]
+DefineOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--define",
+        "-D",
+        help="A variable for CMake, such as TVMTINY_MODE=shell; may be repeated.",
+        metavar="NAME=VALUE",
+    ),
+]
+
+_app = typer.Typer(
+    name="project",
+    help="Write, build, flash and run applications (Zephyr).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(_app)
+
+
+@_app.command("create")
+@compiles()
+def create(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help=".tflite files, or names of shipped models."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    board: Annotated[
+        str,
+        typer.Option(
+            "--board", "-b", help="zephyr:NAME of tvmtiny boards, or a board of Zephyr with --cpu."
+        ),
+    ],
+    platform: Annotated[str, typer.Option(help="What the application is for: zephyr.")] = "zephyr",
+    cpu: Annotated[
+        str | None, typer.Option(help="Processor of a board that tvmtiny boards does not list.")
+    ] = None,
+    mode: Annotated[
+        str, typer.Option(help="What it does: standalone, rpc or shell.")
+    ] = "standalone",
+    conf: Annotated[
+        list[Path] | None,
+        typer.Option("--conf", help="A Kconfig fragment to add; may be repeated.", metavar="FILE"),
+    ] = None,
+    stack: Annotated[
+        int | None,
+        typer.Option(
+            help="Stack of the main thread; by default from a measurement.",
+            metavar="BYTES",
+            min=256,
+        ),
+    ] = None,
+    arena_section: Annotated[
+        str | None, typer.Option(help="Linker section of the arenas.", metavar="NAME")
+    ] = None,
+    constants_section: Annotated[
+        str | None, typer.Option(help="Linker section of the weights.", metavar="NAME")
+    ] = None,
+    json: JsonOption = False,
+    *,
+    settings: Settings,
+) -> None:
+    """Write a Zephyr application around one or more models, which is a Zephyr module, too.
+
+    Example: tvmtiny project create kws.tflite ad.tflite --board zephyr:mps2_an385 -o application
+    """
+    with progress(quiet=json) as tell:
+        from tvmtiny.errors import InputError
+        from tvmtiny.project.application import ApplicationOptions
+        from tvmtiny.project.zephyr_board import find_zephyr_board
+
+        if platform not in _PLATFORMS:
+            raise InputError(
+                f"there is no platform {platform!r} for applications; known: "
+                f"{', '.join(_PLATFORMS)}"
+            )
+        found = find_zephyr_board(board, cpu)
+        tell("importing TVM")
+        import tvmtiny
+        from tvmtiny.project.create import create_zephyr_application
+
+        loaded = []
+        for model in models:
+            tell(f"reading {model}")
+            loaded.append(tvmtiny.load(model_path(model), **settings.load))
+        application = create_zephyr_application(
+            loaded,
+            found,
+            output,
+            ApplicationOptions(mode, tuple(conf or ()), stack, arena_section, constants_section),
+            settings.compile,
+            tell,
+        )
+    from tvmtiny.report.application import application_summary, application_table
+
+    if json:
+        print_json(application_summary(application))
+        return
+    console().print(application_table(application))
+    _say(f"build it: tvmtiny project build {output}, or west build -b {found.names[-1]} {output}")
+
+
+@_app.command("build")
+def build(
+    directory: DirectoryArgument, define: DefineOption = None, json: JsonOption = False
+) -> None:
+    """Build an application with west; ZEPHYR_BASE names the Zephyr tree.
+
+    Example: tvmtiny project build application
+    """
+    built = _build(directory, define, quiet=json)
+    from tvmtiny.report.application import build_summary, build_table
+
+    if json:
+        print_json(build_summary(built))
+        return
+    console().print(build_table(built))
+    version = ".".join(map(str, built.zephyr_version))
+    _say(f"{built.elf} for {built.zephyr_board}, Zephyr {version}")
+
+
+@_app.command("flash")
+def flash(
+    directory: DirectoryArgument,
+    define: DefineOption = None,
+    runner: Annotated[
+        str | None, typer.Option(help="West's runner, such as jlink; by default the board's.")
+    ] = None,
+) -> None:
+    """Build an application and flash it with west's runner for the board.
+
+    Example: tvmtiny project flash application --runner jlink
+    """
+    from tvmtiny.project.application import load_application
+    from tvmtiny.project.zephyr_build import flash_application
+    from tvmtiny.project.zephyr_tree import find_tree
+
+    application = load_application(directory)
+    with progress(quiet=False) as tell:
+        tell(f"building for {application.board.name} and flashing")
+        flash_application(application, find_tree(), runner, _definitions(define))
+
+
+@_app.command("run")
+def run(
+    directory: DirectoryArgument,
+    define: DefineOption = None,
+    seconds: Annotated[float, typer.Option(help="How long to listen.")] = 10.0,
+    until: Annotated[
+        str | None, typer.Option(help="End when a line has this text; fail when none has.")
+    ] = None,
+    send: Annotated[
+        list[str] | None,
+        typer.Option(help="A line to send to the shell first; may be repeated.", metavar="TEXT"),
+    ] = None,
+    port: Annotated[
+        str | None,
+        typer.Option(help="Serial port of a real board, flashed before.", metavar="URL"),
+    ] = None,
+) -> None:
+    """Build an application, run it in QEMU or listen to a real board, and print its console.
+
+    Example: tvmtiny project run application --until exact
+    """
+    built = _build(directory, define, quiet=False)
+    from tvmtiny.project.zephyr_console import converse
+
+    for line in converse(built, seconds=seconds, until=until, send=tuple(send or ()), port=port):
+        typer.echo(line)
+
+
+def _say(text: str) -> None:
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _definitions(words: list[str] | None) -> dict[str, str]:
+    from tvmtiny.errors import InputError
+
+    found = {}
+    for word in words or ():
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError(f"--define {word!r} is not understood; give NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _build(directory: Path, define: list[str] | None, quiet: bool) -> ApplicationBuild:
+    from tvmtiny.project.application import load_application
+    from tvmtiny.project.zephyr_build import build_application
+    from tvmtiny.project.zephyr_tree import find_tree
+
+    definitions = _definitions(define)
+    application = load_application(directory)
+    tree = find_tree()
+    with progress(quiet=quiet) as tell:
+        version = ".".join(map(str, tree.version))
+        tell(f"building for {application.board.name} with Zephyr {version}")
+        return build_application(application, tree, definitions=definitions)

@@ -1,0 +1,97 @@
+"""``tvmtiny serve``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import (
+    JsonOption,
+    ModelArgument,
+    console,
+    model_path,
+    print_json,
+    progress,
+)
+from tvmtiny.cli.options import BaudrateOption, Settings, compiles
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("serve")(serve)
+
+
+@compiles()
+def serve(
+    model: ModelArgument,
+    board: Annotated[
+        str, typer.Option("--board", "-b", help="A board to emulate, or the port of a flashed one.")
+    ],
+    tracker: Annotated[
+        str, typer.Option(help="A running tvm.exec.rpc_tracker.", metavar="HOST:PORT")
+    ],
+    key: Annotated[str, typer.Option(help="What clients request the board as.")],
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen at. TVM's server lets whoever reaches it run programs as you: "
+            "anything but loopback is for networks that you trust."
+        ),
+    ] = "127.0.0.1",
+    advertise: Annotated[
+        str | None, typer.Option(help="Address that the tracker gives to clients.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds until a call counts as hung.")] = 60.0,
+    baudrate: BaudrateOption = 115200,
+    json: JsonOption = False,
+    *,
+    settings: Settings,
+) -> None:
+    """Serve a board to other machines through a TVM tracker, until interrupted.
+
+    Clients connect with tvmtiny.Session(artifact, tracker="HOST:PORT", key="KEY"), where the
+    artifact is compiled with the same options.
+
+    Example: tvmtiny serve kws.tflite --board mps2-an386 --tracker 127.0.0.1:9190 --key kws
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM")
+        from dataclasses import asdict
+
+        import tvmtiny
+        from tvmtiny.rpc.board import target_of
+        from tvmtiny.rpc.serve import LOOPBACK, BoardServer
+
+        target = target_of(board, baudrate, timeout)
+        tell(f"compiling for {target.name}")
+        loaded = tvmtiny.load(model_path(model), **settings.load)
+        artifact = tvmtiny.compile(loaded, target, **settings.compile)
+        server = BoardServer(
+            artifact,
+            board,
+            tracker=tracker,
+            key=key,
+            host=host,
+            advertise=advertise,
+            timeout=timeout,
+            baudrate=baudrate,
+            progress=tell,
+        )
+    with server:
+        served = server.served
+        if json:
+            print_json(asdict(served))
+        else:
+            reach = (
+                "reached from this machine only (--host opens it to others)"
+                if host == LOOPBACK
+                else "open to the network: whoever reaches it can run programs as you"
+            )
+            console().print(
+                f"serving {served.model} on {served.board} as {served.key!r} at {served.tracker}; "
+                f"listening at {served.host}:{served.port}, {reach}",
+                markup=False,
+                soft_wrap=True,
+            )
+        server.wait()

@@ -1,0 +1,174 @@
+"""Generated models as a folder that other build systems can use.
+
+The folder has the C files of all models, side by side, and for each build system what it needs: a
+CMake package (``find_package`` or ``add_subdirectory``), and a fragment for Makefiles.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+
+from tvmtiny.errors import InputError
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact, TensorInfo
+
+__all__ = [
+    "SAMPLES",
+    "PackagedModel",
+    "expected_checksums",
+    "package_files",
+    "render",
+    "sample_inputs",
+]
+
+#: How many samples firmware knows the right outputs of.
+SAMPLES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class PackagedModel:
+    """A model of a package.
+
+    Attributes
+    ----------
+    artifact
+        Its code.
+    stack_bytes
+        Deepest stack of a run below its caller; 0 where it is not known.
+    expected
+        CRC-32 of the outputs for samples 0, 1, ...; see :func:`sample_inputs`.
+    """
+
+    artifact: Artifact
+    stack_bytes: int = 0
+    expected: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.artifact.name
+
+
+def sample_inputs(tensors: Sequence[TensorInfo], index: int) -> list[np.ndarray]:
+    """Make the input data that firmware makes itself, for checks without transmission.
+
+    Parameters
+    ----------
+    tensors
+        The model's inputs.
+    index
+        Which sample; 0 is the ``ramp`` of `tvmtiny.make_inputs`.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One array an input: element ``i`` has the bits ``(37 * i + 101 * index + 11) & 0xff`` as
+        int8 or uint8, which float32 divides by 128.
+    """
+    arrays = []
+    for tensor in tensors:
+        positions = np.arange(int(np.prod(tensor.shape)), dtype=np.int64)
+        bits = ((37 * positions + 101 * index + 11) & 0xFF).astype(np.uint8)
+        dtype = np.dtype(tensor.dtype)
+        signed = bits.view(np.int8)
+        if dtype.kind == "f":
+            values = (signed / 128).astype(dtype)
+        else:
+            values = bits if dtype == np.uint8 else signed.astype(dtype)
+        arrays.append(values.reshape(tensor.shape))
+    return arrays
+
+
+def expected_checksums(
+    artifact: Artifact, reference: Callable[[list[np.ndarray]], Sequence[np.ndarray]]
+) -> tuple[int, ...]:
+    """Compute what the firmware's outputs are checked against.
+
+    Parameters
+    ----------
+    artifact
+        The model.
+    reference
+        Gives the outputs for inputs.
+
+    Returns
+    -------
+    tuple of int
+        CRC-32 of the concatenated outputs, one a sample. Empty where an output is float: those may
+        differ from the reference in the last bits.
+    """
+    if any(np.dtype(tensor.dtype).kind == "f" for tensor in artifact.outputs):
+        return ()
+    checksums = []
+    for index in range(SAMPLES):
+        outputs = reference(sample_inputs(artifact.inputs, index))
+        little = [array.astype(array.dtype.newbyteorder("<")).tobytes() for array in outputs]
+        checksums.append(zlib.crc32(b"".join(little)))
+    return tuple(checksums)
+
+
+def render(name: str, **values: Any) -> str:
+    """Fill one of this package's templates."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    environment.filters["string_literal"] = _string_literal
+    environment.filters["elements"] = math.prod
+    text = resources.files("tvmtiny.project").joinpath("templates").joinpath(name)
+    return environment.from_string(text.read_text(encoding="utf-8")).render(**values)
+
+
+def _string_literal(text: str) -> str:
+    # JSON's escapes for ASCII are C's, except for control characters and trigraphs.
+    plain = "".join(c if " " <= c <= "~" else "?" for c in text)
+    return json.dumps(plain).replace("??", '?""?')
+
+
+def package_files(models: Sequence[PackagedModel], table: str | None = None) -> dict[str, str]:
+    """Give the files of a package by name.
+
+    Parameters
+    ----------
+    models
+        One or more, of different names.
+    table
+        Name of a C file of the caller's with the table of the models.
+
+    Raises
+    ------
+    InputError
+        There is no model, or two have the same name.
+    """
+    if not models:
+        raise InputError("there is no model to package; name one or more")
+    files: dict[str, str] = {}
+    for model in models:
+        for name, text in model.artifact.files.items():
+            if files.setdefault(name, text) != text:
+                raise InputError(
+                    f"two models would both write {name}; give one of them another name"
+                )
+    sources = [name for name in files if name.endswith(".c")]
+    names = [model.name for model in models]
+    if len(set(names)) != len(names):
+        raise InputError(f"the models {', '.join(names)} need different names")
+    values: Mapping[str, Any] = {"sources": sources, "table": table}
+    files["sources.cmake"] = render("sources.cmake.j2", **values)
+    files["tvmtiny_models-config.cmake"] = render("package.cmake.j2", **values)
+    files["CMakeLists.txt"] = render("CMakeLists.txt.j2", **values)
+    files["tvmtiny_models.mk"] = render("models.mk.j2", **values)
+    return files

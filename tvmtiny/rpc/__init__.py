@@ -1,0 +1,1 @@
+"""Talking to firmware on a board over TVM's RPC."""

@@ -1,0 +1,173 @@
+"""A board for a session: built for and started, or found at its port."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmtiny.errors import BuildError, ModelMismatchError
+from tvmtiny.project import Firmware, Transport, platform_for
+from tvmtiny.project.qemu_sources import model_identity
+from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
+from tvmtiny.rpc.frames import Hello
+from tvmtiny.rpc.link import Deadline, Link
+from tvmtiny.rpc.transport import DEFAULT_BAUDRATE, open_line
+from tvmtiny.targets import Board, Target, find_board
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact
+
+__all__ = [
+    "EMULATED_CONNECT_TIMEOUT",
+    "StartedBoard",
+    "check_identity",
+    "identify",
+    "is_url",
+    "start_board",
+    "target_of",
+]
+
+#: Seconds that a board in QEMU has to answer, on a machine that does much else. Where QEMU has
+#: ended, nobody waits for them.
+EMULATED_CONNECT_TIMEOUT = 60.0
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is that of a port, not of a board."""
+    return "://" in name or name.startswith("/")
+
+
+def identify(url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNECT_TIMEOUT) -> Hello:
+    """Ask a board what it is and what it runs; whatever it was doing ends.
+
+    Parameters
+    ----------
+    url
+        Its port.
+    baudrate
+        Bits per second, where the line has any.
+    timeout
+        Seconds that it has to answer.
+
+    Raises
+    ------
+    PortError
+        The port does not exist, is in use, or may not be opened.
+    LinkError
+        The board does not answer, or not as it should.
+    """
+    line = open_line(url, baudrate)
+    try:
+        return Link(line).reset(Deadline.after(timeout))
+    finally:
+        line.close()
+
+
+def target_of(
+    board_or_url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNECT_TIMEOUT
+) -> Target:
+    """Give what to compile for: a board by its name, or the one that answers at a port.
+
+    Parameters
+    ----------
+    baudrate, timeout
+        See :func:`identify`, which allows no more time than a board ever needs.
+
+    Raises
+    ------
+    UnknownTargetError
+        There is no such board.
+    PortError, LinkError
+        See :func:`identify`.
+    """
+    name = board_or_url
+    if is_url(name):
+        name = identify(board_or_url, baudrate, min(timeout, CONNECT_TIMEOUT)).board
+    board = find_board(name)
+    return Target(board.cpu, board)
+
+
+def check_identity(artifact: Artifact, url: str, found: str, model: str) -> None:
+    """Compare what a board runs with an artifact.
+
+    Parameters
+    ----------
+    url
+        The board's port.
+    found
+        Identity of what it runs, in hexadecimal digits.
+    model
+        Name of that.
+
+    Raises
+    ------
+    ModelMismatchError
+        It is something else.
+    """
+    expected = model_identity(artifact).hex()
+    if found != expected:
+        raise ModelMismatchError(
+            url, f"{artifact.name} as compiled here ({expected})", f"{model} ({found})"
+        )
+
+
+@dataclass(frozen=True)
+class StartedBoard:
+    """A board that was started with firmware for it.
+
+    Attributes
+    ----------
+    firmware
+        What was built; its files are gone once the board is in use.
+    elf
+        The program.
+    transport
+        The board's port; closing it ends the board.
+    """
+
+    firmware: Firmware
+    elf: bytes
+    transport: Transport
+
+
+@contextmanager
+def start_board(
+    artifact: Artifact, board: Board, kind: str, tell: Callable[[str], None]
+) -> Iterator[StartedBoard]:
+    """Build firmware that serves RPC, and start a board with it.
+
+    The files of the build are there until the context ends; by then the board has answered, so that
+    an emulator has read its program. The board goes on, unless an error ends the context.
+
+    Parameters
+    ----------
+    kind
+        What its port is to be; see :meth:`tvmtiny.project.Platform.open_transport`.
+    tell
+        Called with a few words before each step.
+    """
+    platform = platform_for(board)
+    directory = Path(tempfile.mkdtemp(prefix="tvmtiny-board-"))
+    keep = False
+    transport: Transport | None = None
+    try:
+        tell(f"building firmware for {board.name}")
+        firmware = platform.build(platform.generate(artifact, board, directory, firmware="rpc"))
+        tell(f"starting {board.name}")
+        platform.flash(firmware)
+        transport = platform.open_transport(firmware, kind)
+        yield StartedBoard(firmware, firmware.elf.read_bytes(), transport)
+    except BaseException as error:
+        if transport is not None:
+            transport.close()
+        # The message of this error points to a log in there.
+        keep = isinstance(error, BuildError)
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(directory, ignore_errors=True)

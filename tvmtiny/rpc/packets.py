@@ -1,0 +1,145 @@
+"""Packets of TVM's RPC protocol, as far as the bridge has to understand them.
+
+A packet is a length in eight bytes, and so many bytes: a code in four, and what belongs to it. See
+``rpc_reference.h`` of TVM 0.27, protocol version 0.8.0.
+"""
+
+from __future__ import annotations
+
+import struct
+
+__all__ = [
+    "CALL_FUNC",
+    "COPY_ACK",
+    "COPY_FROM_REMOTE",
+    "COPY_TO_REMOTE",
+    "DEV_FREE_DATA",
+    "EXCEPTION",
+    "FREE_HANDLE",
+    "GET_GLOBAL_FUNC",
+    "INIT_SERVER",
+    "RETURN",
+    "SHUTDOWN",
+    "MalformedError",
+    "arguments",
+    "call",
+    "code",
+    "exception",
+    "exception_text",
+    "make",
+    "return_handle",
+    "return_nothing",
+    "return_text",
+]
+
+# enum class RPCCode
+SHUTDOWN, INIT_SERVER, CALL_FUNC, RETURN, EXCEPTION = range(1, 6)
+COPY_FROM_REMOTE, COPY_TO_REMOTE, COPY_ACK = range(6, 9)
+GET_GLOBAL_FUNC, FREE_HANDLE = 9, 10
+DEV_FREE_DATA = 14
+
+# enum TVMFFITypeIndex
+NONE, INT, BOOL, FLOAT, OPAQUE = range(5)
+RAW_STR, BYTES_POINTER = 8, 9
+SMALL_STR, SMALL_BYTES = 11, 12
+STR, BYTES = 65, 66
+
+_HEAD = struct.Struct("<Qi")
+
+Value = int | float | str | bytes | None
+
+
+class MalformedError(Exception):
+    """A packet is not what it should be."""
+
+
+def make(kind: int, body: bytes = b"") -> bytes:
+    """Give a packet of a code and what belongs to it."""
+    return _HEAD.pack(4 + len(body), kind) + body
+
+
+def code(packet: bytes) -> int:
+    """Give the code of a packet."""
+    return _HEAD.unpack_from(packet)[1] if len(packet) >= _HEAD.size else 0
+
+
+def call(packet: bytes) -> tuple[int, int]:
+    """Give the handle of the function that a packet calls, and where its arguments begin."""
+    return _unpack("<Q", packet, _HEAD.size)[0], _HEAD.size + 8
+
+
+def arguments(packet: bytes, offset: int = _HEAD.size) -> list[Value]:
+    """Read packed arguments: numbers, handles and text.
+
+    Raises
+    ------
+    MalformedError
+        They are cut short, or of another type.
+    """
+    (count,) = _unpack("<i", packet, offset)
+    offset += 4
+    values: list[Value] = []
+    for _ in range(count):
+        (kind,) = _unpack("<i", packet, offset)
+        offset += 4
+        value: Value = None
+        if kind in (INT, BOOL):
+            (value,) = _unpack("<q", packet, offset)
+        elif kind == OPAQUE:
+            (value,) = _unpack("<Q", packet, offset)
+        elif kind == FLOAT:
+            (value,) = _unpack("<d", packet, offset)
+        elif kind in (RAW_STR, BYTES_POINTER, SMALL_STR, SMALL_BYTES, STR, BYTES):
+            if kind not in (RAW_STR, BYTES_POINTER):
+                # Objects carry their type again.
+                (kind,) = _unpack("<I", packet, offset)
+                offset += 4
+            (length,) = _unpack("<Q", packet, offset)
+            data = packet[offset + 8 : offset + 8 + length]
+            if len(data) != length:
+                raise MalformedError("text is cut short")
+            value = data if kind in (BYTES_POINTER, BYTES) else data.decode("utf-8", "replace")
+            offset += length
+        elif kind != NONE:
+            raise MalformedError(f"arguments of type {kind} are not known")
+        offset += 0 if kind == NONE else 8
+        values.append(value)
+    return values
+
+
+def exception(text: str) -> bytes:
+    """Give the answer that makes the caller raise an error with this text."""
+    # The text ends at its first zero byte.
+    data = text.replace("\0", " ").encode("utf-8", "replace")
+    return make(EXCEPTION, struct.pack("<iiQ", 1, RAW_STR, len(data)) + data)
+
+
+def exception_text(packet: bytes) -> str:
+    """Give the text of such an answer."""
+    values = arguments(packet)
+    return values[0] if values and isinstance(values[0], str) else ""
+
+
+def return_nothing(*, called: bool = False) -> bytes:
+    """Give the answer without a value: of a function that was called, or of anything else."""
+    if called:
+        return make(RETURN, struct.pack("<iiqi", 2, INT, NONE, NONE))
+    return make(RETURN, struct.pack("<ii", 1, NONE))
+
+
+def return_handle(handle: int) -> bytes:
+    """Give the answer to a question for a function."""
+    return make(RETURN, struct.pack("<iiQ", 1, OPAQUE, handle))
+
+
+def return_text(text: str) -> bytes:
+    """Give the answer of a function that returns text."""
+    data = text.encode()
+    return make(RETURN, struct.pack("<iiqiQ", 2, INT, STR, RAW_STR, len(data)) + data)
+
+
+def _unpack(layout: str, packet: bytes, offset: int) -> tuple[int, ...]:
+    try:
+        return struct.unpack_from(layout, packet, offset)
+    except struct.error as error:
+        raise MalformedError(f"it is cut short at byte {offset}") from error

@@ -1,0 +1,419 @@
+"""`Session`: a model on a board, driven from the host."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
+from tvmtiny.project import Firmware, OutputTensor, RunResult, Transport, board_for
+from tvmtiny.project.faults import describe_fault
+from tvmtiny.project.measurement import Timing, decode_times
+from tvmtiny.project.tensors import pack_inputs, split_tensors
+from tvmtiny.rpc.board import (
+    EMULATED_CONNECT_TIMEOUT,
+    StartedBoard,
+    check_identity,
+    is_url,
+    start_board,
+)
+from tvmtiny.rpc.bridge import CONNECT_TIMEOUT, DEFAULT_TIMEOUT
+from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
+from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
+from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
+from tvmtiny.targets import Board
+
+if TYPE_CHECKING:
+    import tvm
+
+    from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A connection to a board that runs a model.
+
+    Parameters
+    ----------
+    artifact
+        The model, compiled.
+    board_or_url
+        A board that QEMU emulates, or its name: it is started for this session. Or the port of a
+        board that was flashed with this artifact: a path such as ``/dev/ttyACM0``, or a URL. By
+        default the board that the artifact was compiled for.
+    timeout
+        Seconds until a call counts as hung.
+    transport
+        For an emulated board: ``socket``, or ``pty`` for a pseudo-terminal.
+    baudrate
+        Of a serial port, in bits per second.
+    tracker, key
+        In place of a board: the address ``HOST:PORT`` of a TVM tracker, and what the board is
+        served as there. The session begins when one is free.
+    progress
+        Called with a few words before each step.
+
+    Attributes
+    ----------
+    artifact
+        The model.
+    firmware
+        What was built for an emulated board; its files are gone. None for other boards.
+    info
+        What the board says of itself: model, board, identity, versions.
+
+    Raises
+    ------
+    InputError
+        No such board or tracker, or the arguments contradict each other.
+    PortError
+        The port does not exist, is in use, or may not be opened.
+    ModelMismatchError
+        The board runs another model.
+    LinkError
+        The board does not answer, or not as it should.
+    CapacityError, ToolMissingError, BuildError
+        See `Platform`.
+
+    Notes
+    -----
+    It is a context manager. What it has started ends with it, and also when this process ends in
+    any other way, even killed. A session is for one thread at a time; several can be open.
+
+    Every method raises `LinkTimeoutError`, `LinkClosedError` or `LinkProtocolError` when the link
+    fails, `DeviceFaultError` when the board's processor faults, and `DeviceError` when the board
+    refuses. After any of them, :meth:`reset` makes the session usable again without restarting the
+    board, unless it has gone.
+
+    Examples
+    --------
+    >>> with tvmtiny.Session(artifact, "mps2-an386") as session:
+    ...     outputs = session.run(*inputs)
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        board_or_url: Board | str | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        transport: str = "socket",
+        baudrate: int = DEFAULT_BAUDRATE,
+        tracker: str | None = None,
+        key: str | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        _check_arguments(board_or_url, timeout, tracker, key)
+        self.artifact = artifact
+        self.firmware: Firmware | None = None
+        self._elf: bytes | None = None
+        self._inputs: bytes | None = None
+        self._timeout = float(timeout)
+        self._tracker, self._key = tracker, key
+        self._baudrate = baudrate
+        self._transport: Transport | None = None
+        self._remote: Remote | None = None
+        self._closed = False
+        tell = progress or (lambda _: None)
+        if tracker is not None:
+            self._url = f"{key} at {tracker}"
+        elif isinstance(board_or_url, str) and is_url(board_or_url):
+            self._url = board_or_url
+        else:
+            board = board_for(artifact, board_or_url)
+            with start_board(artifact, board, transport, tell) as started:
+                self._adopt(started)
+                self._begin(tell)
+            return
+        self._begin(tell)
+
+    @property
+    def url(self) -> str:
+        """The port of the board, or what it is called at its tracker."""
+        return self._url
+
+    @property
+    def remote(self) -> tvm.rpc.RPCSession:
+        """TVM's session, for tensors and functions on the board; another one after some resets."""
+        return self._open().session
+
+    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Run one inference.
+
+        Parameters
+        ----------
+        inputs
+            One array an input of the model, of its shape and dtype.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            One array an output of the model.
+
+        Raises
+        ------
+        InputDataError
+            An input has the wrong shape or dtype, or their number is wrong.
+        """
+        self._write_inputs(inputs)
+        self._call("tvmtiny.run")
+        return [
+            self._read(f"output.{index}", tensor)
+            for index, tensor in enumerate(self.artifact.outputs)
+        ]
+
+    def run_layers(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Run one inference layer by layer.
+
+        Parameters
+        ----------
+        inputs
+            As in :meth:`run`; none for those of the last call.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            The output of each layer of the artifact, in order.
+        """
+        self._write_inputs(inputs)
+        outputs = []
+        for layer in self.artifact.layers:
+            self._call("tvmtiny.run_layer", layer.index)
+            outputs.append(self._read(f"layer.{layer.index}", layer))
+        return outputs
+
+    def time(self, *inputs: np.ndarray, repeats: int = 3) -> Timing:
+        """Count the instructions of inferences.
+
+        Parameters
+        ----------
+        inputs
+            As in :meth:`run`; none for those of the last call.
+        repeats
+            Number of inferences, 1 to 1000.
+
+        Raises
+        ------
+        InputError
+            `repeats` is out of bounds.
+        """
+        if not 1 <= repeats <= LARGEST_REPEATS:
+            raise InputError(
+                f"{repeats} inferences cannot be measured at once; give 1 to {LARGEST_REPEATS}"
+            )
+        self._write_inputs(inputs)
+        return decode_times(bytes(self._call("tvmtiny.time", repeats)))
+
+    def measure(self, *inputs: np.ndarray) -> RunResult:
+        """Run an inference layer by layer, one whole, and one to be counted.
+
+        Parameters
+        ----------
+        inputs
+            As in :meth:`run`.
+
+        Returns
+        -------
+        RunResult
+            As of firmware that is run without a session; sizes are None unless it was built here.
+        """
+        layers = self.run_layers(*inputs)
+        outputs = self.run(*inputs)
+        timing = self.time(*inputs, repeats=1)
+        artifact, firmware = self.artifact, self.firmware
+        return RunResult(
+            model=artifact.name,
+            board=str(self.info["board"]),
+            cpu=artifact.target.cpu.name,
+            instructions=timing.median,
+            arena_bytes=artifact.arena_bytes,
+            static_ram_bytes=None if firmware is None else firmware.static_ram_bytes,
+            stack_bytes=timing.stack_bytes,
+            flash=None if firmware is None else firmware.sizes,
+            outputs=tuple(
+                OutputTensor(tensor.name, tensor.dtype, tensor.shape, data)
+                for tensor, data in zip(artifact.outputs, outputs, strict=True)
+            ),
+            layers=tuple(layers),
+        )
+
+    def memory(self) -> DeviceMemory:
+        """Ask what is free on the board's heap, and how deep the stack of the last run was."""
+        return parse_memory(bytes(self._call("tvmtiny.memory")))
+
+    def statistics(self) -> Mapping[str, Any]:
+        """Counts of the link since the session began: bytes, frames, repetitions, polls."""
+        return self._open().statistics()
+
+    @property
+    def timeout(self) -> float:
+        """Seconds until a call counts as hung."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        _check_timeout(seconds)
+        self._call("tvmtiny.bridge.set_timeout", float(seconds))
+        self._timeout = float(seconds)
+
+    def reset(self) -> None:
+        """Make the session usable again after an error, also while the board still runs a function.
+
+        Tensors and functions that were taken from :attr:`remote` before are no longer valid.
+
+        Raises
+        ------
+        LinkError
+            The board has gone, or does not answer.
+        """
+        if self._closed:
+            raise LinkClosedError(self._url, "the session was closed")
+        remote = self._remote
+        if remote is not None and not remote.broken:
+            self._forget()
+            try:
+                remote.function("tvmtiny.bridge.reset")()
+                return
+            except LinkError:
+                if not remote.broken:
+                    raise
+        self._disconnect()
+        self._connect()
+
+    def close(self) -> None:
+        """End the session, and the board where the session has started it."""
+        self._closed = True
+        self._disconnect()
+        if self._transport is not None:
+            self._finish()
+            self._transport = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _adopt(self, started: StartedBoard) -> None:
+        self.firmware = started.firmware
+        self._elf = started.elf
+        self._transport = started.transport
+        self._url = started.transport.url
+        # A session that is forgotten, not closed, ends its board nevertheless.
+        self._finish = weakref.finalize(self, started.transport.close)
+
+    def _begin(self, tell: Callable[[str], None]) -> None:
+        tell(f"connecting to {self._url}")
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> None:
+        self._forget()
+        tracker, key = self._tracker, self._key
+        connect = EMULATED_CONNECT_TIMEOUT if self._transport else CONNECT_TIMEOUT
+        self._remote = Remote(
+            lambda: (
+                open_tracker(tracker, key)
+                if tracker is not None and key is not None
+                else open_pipe(self._url, self._timeout, connect, self._baudrate)
+            ),
+            self._url,
+            owns_bridge=tracker is None,
+            problem=lambda: self._transport.problem() if self._transport else None,
+            describe_fault=self._describe_fault,
+        )
+        if tracker is not None:
+            self._call("tvmtiny.bridge.set_timeout", self._timeout)
+        self.info: Mapping[str, Any] = self._read_info()
+
+    def _disconnect(self) -> None:
+        # First the connection: freeing memory over one that was interrupted would wait for it.
+        if self._remote is not None:
+            self._remote.close()
+            self._remote = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of everything on the board."""
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._slots: dict[str, tvm.runtime.Tensor] = {}
+
+    def _open(self) -> Remote:
+        if self._closed:
+            raise LinkClosedError(self._url, "the session was closed")
+        if self._remote is None:
+            raise LinkClosedError(self._url, "the session could not be opened again; call reset()")
+        return self._remote
+
+    def _read_info(self) -> dict[str, Any]:
+        info: dict[str, Any] = json.loads(self._call("tvmtiny.metadata"))
+        check_identity(
+            self.artifact, self._url, str(self.statistics()["identity"]), str(info["model"])
+        )
+        return info
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        remote = self._open()
+        if name not in self._functions:
+            self._functions[name] = remote.function(name)
+        return self._functions[name](*arguments)
+
+    def _slot(self, scope: str, count: int) -> tvm.runtime.Tensor:
+        if scope not in self._slots:
+            self._slots[scope] = self._open().memory(scope, count)
+        return self._slots[scope]
+
+    def _write_inputs(self, inputs: Sequence[np.ndarray]) -> None:
+        if inputs or self._inputs is None:
+            self._inputs = pack_inputs(self.artifact.inputs, inputs)
+        # Always, since a run may use the memory of its inputs for something else.
+        start = 0
+        for index, tensor in enumerate(self.artifact.inputs):
+            part = self._inputs[start : start + tensor.bytes]
+            self._open().write(self._slot(f"input.{index}", tensor.bytes), part)
+            start += tensor.bytes
+
+    def _read(self, scope: str, tensor: TensorInfo | LayerInfo) -> np.ndarray:
+        data = self._open().read(self._slot(scope, tensor.bytes))
+        (array,) = split_tensors(data, [tensor], scope)  # type: ignore[arg-type]
+        return array
+
+    def _describe_fault(self, registers: Mapping[str, int]) -> DeviceFaultError:
+        if self._elf is None:
+            return describe_fault(registers, None, self.artifact.layers)
+        with tempfile.NamedTemporaryFile(prefix="tvmtiny-") as file:
+            file.write(self._elf)
+            file.flush()
+            return describe_fault(registers, Path(file.name), self.artifact.layers)
+
+
+def _check_arguments(
+    board_or_url: Board | str | None, timeout: float, tracker: str | None, key: str | None
+) -> None:
+    if (tracker is None) != (key is None):
+        raise InputError("a tracker and the key of a board there are given together")
+    if tracker is not None and board_or_url is not None:
+        raise InputError("give a board or a tracker, not both: the tracker chooses the board")
+    _check_timeout(timeout)
+
+
+def _check_timeout(seconds: float) -> None:
+    # The negation covers NaN.
+    if not seconds > 0:
+        raise InputError(f"a timeout of {seconds:g} s leaves no time to answer; give more than 0")

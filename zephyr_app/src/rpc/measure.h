@@ -1,0 +1,30 @@
+/* Cycles and stack of a call. Cycles are stated as changes of a counter of 24 bits that counts down, which
+ * is what bare-metal firmware has; the host makes instructions of them. */
+#ifndef TVMTINY_ZEPHYR_MEASURE_H
+#define TVMTINY_ZEPHYR_MEASURE_H
+
+#include <stdint.h>
+
+struct device_edge {
+  uint32_t wraps;
+  uint32_t value;
+  uint32_t spins;
+};
+
+struct device_measurement {
+  int32_t status;
+  struct device_edge begin;
+  struct device_edge end;
+  uint32_t stack_bytes;
+};
+
+void device_measure(int32_t (*call)(void), struct device_measurement *result);
+
+/* The deepest stack of calls by the same function between painting and asking, in bytes. */
+void device_paint_stack(void);
+uint32_t device_painted_bytes(void);
+
+/* The program's. Here nothing calls it: the receive interrupt is never held. */
+void device_measured_long(void);
+
+#endif

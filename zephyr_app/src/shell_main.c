@@ -1,0 +1,5 @@
+/* The shell runs in a thread of its own. */
+int main(void)
+{
+  return 0;
+}
