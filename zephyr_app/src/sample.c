@@ -20,8 +20,8 @@ static int32_t element(uint32_t position, uint32_t sample)
   return bits < 128u ? (int32_t)bits : (int32_t)bits - 256;
 }
 
-/* The bits of value / 128, for value from -128 to 127: without floating-point code, which an application
- * without an FPU may not have otherwise. */
+/* The bits of value / 128, for value from -128 to 127: without floating-point code, which an
+ * application without an FPU may not have otherwise. */
 static uint32_t float_bits(int32_t value)
 {
   const uint32_t magnitude = value < 0 ? (uint32_t)-value : (uint32_t)value;
