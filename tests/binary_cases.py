@@ -1,4 +1,4 @@
-"""Layers that the tests of ADD and MUL share."""
+"""Layers that the tests of ADD, SUB and MUL share."""
 
 from __future__ import annotations
 
@@ -47,10 +47,29 @@ _INT8 = {
     "power_of_two_scales": _layer(replace(_A, scale=0.25), replace(_B, scale=0.03125)),
     "zero_points_at_ends": _layer(replace(_A, zero_point=-128), replace(_B, zero_point=127)),
 }
-_TABLE = _INT8 | {
-    f"float_{name}": _float(_INT8[name])
-    for name in ("same_shape", "relu6", "relu_n1_to_1", "both_sides_broadcast", "constant_left")
-}
+
+
+def _other(layer: Layer, dtype: str) -> Layer:
+    """`layer` with plain or symmetrically quantized integers, and its output in the middle."""
+    a, b, y = (
+        replace(o, dtype=dtype, zero_point=0, value=None) for o in (*layer.inputs, layer.output)
+    )
+    return replace(layer, inputs=(a, b), output=y)
+
+
+_TABLE = (
+    _INT8
+    | {
+        f"float_{name}": _float(_INT8[name])
+        for name in ("same_shape", "relu6", "relu_n1_to_1", "both_sides_broadcast", "constant_left")
+    }
+    | {
+        f"{dtype}_{name}": _other(_INT8[name], dtype)
+        for dtype in ("int16", "int32", "int64")
+        for name in ("rank_1", "one_channel_vector", "relu6")
+        if (dtype, name) != ("int64", "relu6")
+    }
+)
 
 
 _dimensions = st.lists(

@@ -19,22 +19,24 @@ from tvmtiny.oracle import run_litert
 class Operand:
     """A tensor of a layer; a constant where it has a `value`.
 
-    `scale` is ignored for tensors that are not integers, unless there are `scales`, one for each
-    slice along `axis`.
+    `scale` is ignored for floats and wide integers, and None leaves it out, unless there are
+    `scales`, one for each slice along `axis`. `limits` are the smallest and largest value that
+    tests put in.
     """
 
     shape: tuple[int, ...]
     dtype: str = "int8"
-    scale: float = 0.05
+    scale: float | None = 0.05
     zero_point: int = 0
     value: np.ndarray | None = None
     scales: tuple[float, ...] = ()
     zero_points: tuple[int, ...] = ()
     axis: int = 0
+    limits: tuple[float, float] | None = None
 
     def quantization(self) -> dict[str, Any]:
         """Keyword arguments for `ModelBuilder`."""
-        if self.dtype not in ("int8", "uint8"):
+        if self.dtype not in ("int8", "uint8", "int16") or self.scale is None:
             return {}
         if self.scales:
             zeros = self.zero_points or (0,) * len(self.scales)
@@ -63,6 +65,7 @@ class Layer:
     output: Operand
     options: Mapping[str, Any] | None = None
     version: int = 2
+    more_outputs: tuple[Operand, ...] = ()
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
@@ -75,22 +78,33 @@ class Layer:
             else:
                 value = operand.value.astype(operand.dtype).reshape(operand.shape)
                 indices.append(b.constant(name, value, **quantization))
-        output = self.output
-        y = b.tensor("y", output.shape, output.dtype, **output.quantization())
-        b.op(self.operator, indices, [y], self.options, self.version)
-        return b.build([y])
+        outputs = [
+            b.tensor(f"y{i or ''}", o.shape, o.dtype, **o.quantization())
+            for i, o in enumerate((self.output, *self.more_outputs))
+        ]
+        b.op(self.operator, indices, outputs, self.options, self.version)
+        return b.build(outputs)
+
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of the inputs that have limits, by name."""
+        return {f"x{i}": o.limits for i, o in enumerate(self.inputs) if o.limits is not None}
 
     def node(self) -> Node:
         """The layer as operators see it."""
         return read_graph(self.model(), "test").nodes[0]
 
 
-def random_values(shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> np.ndarray:
-    """Values that cover the whole range of an integer dtype, or -20 to 20."""
+def random_values(
+    shape: tuple[int, ...],
+    dtype: str,
+    rng: np.random.Generator,
+    limits: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Values within `limits`; by default the whole range of an integer dtype, or -20 to 20."""
     if dtype == "float32":
-        return rng.uniform(-20, 20, shape).astype(np.float32)
-    info = np.iinfo(dtype)
-    return rng.integers(info.min, info.max + 1, shape).astype(dtype)
+        return rng.uniform(*(limits or (-20, 20)), shape).astype(np.float32)
+    low, high = limits or _range(dtype)
+    return rng.integers(int(low), int(high), shape, np.int64, endpoint=True).astype(dtype)
 
 
 def input_sets(layer: Layer, seed: int = 0) -> list[list[np.ndarray]]:
@@ -99,15 +113,21 @@ def input_sets(layer: Layer, seed: int = 0) -> list[list[np.ndarray]]:
     operands = [operand for operand in layer.inputs if operand.value is None]
 
     def ends(operand: Operand) -> np.ndarray:
+        if operand.limits is not None:
+            low, high = operand.limits
+            return np.array([low, high, (low + high) / 2], operand.dtype)
         if operand.dtype == "float32":
             return np.array([-1e4, 1e4, 0, 0.5, -0.5], np.float32)
-        info = np.iinfo(operand.dtype)
-        return np.array([info.min, info.max, 0], operand.dtype)
+        return np.array([*_range(operand.dtype), 0], operand.dtype)
 
-    sets = [[random_values(o.shape, o.dtype, rng) for o in operands] for _ in range(3)]
+    sets = [[random_values(o.shape, o.dtype, rng, o.limits) for o in operands] for _ in range(3)]
     sets += [[np.full(o.shape, ends(o)[i], o.dtype) for o in operands] for i in range(3)]
     sets += [[np.array(rng.choice(ends(o), o.shape), o.dtype) for o in operands]]
     return sets
+
+
+def _range(dtype: str) -> tuple[int, int]:
+    return (0, 1) if dtype == "bool" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
 def problems(layer: Layer) -> list[str]:
@@ -118,14 +138,19 @@ def problems(layer: Layer) -> list[str]:
 
 
 def reference(layer: Layer, inputs: list[np.ndarray], oracle: Oracle) -> np.ndarray:
-    """The operator's numpy reference."""
+    """The first output by the operator's numpy reference."""
+    return references(layer, inputs, oracle)[0]
+
+
+def references(layer: Layer, inputs: list[np.ndarray], oracle: Oracle) -> list[np.ndarray]:
+    """The outputs by the operator's numpy reference."""
     operator = find_operator(layer.operator)
     assert operator is not None
     values = iter(inputs)
     present = [
         next(values) if t.data is None else t.data for t in layer.node().inputs if t is not None
     ]
-    return operator.reference(layer.node(), present, oracle)[0]
+    return operator.reference(layer.node(), present, oracle)
 
 
 def assert_is_litert(layer: Layer, tolerance: float = 0.0, seed: int = 0) -> None:
@@ -139,14 +164,15 @@ def assert_is_litert(layer: Layer, tolerance: float = 0.0, seed: int = 0) -> Non
     assert problems(layer) == []
     model, node = layer.model(), layer.node()
     for inputs in input_sets(layer, seed):
-        expected = run_litert(model, inputs)[node.output.index]
-        got = reference(layer, inputs, Oracle.LITERT)
-        assert got.dtype == np.dtype(layer.output.dtype)
-        assert got.shape == layer.output.shape == expected.shape
-        if tolerance:
-            np.testing.assert_allclose(got, expected, tolerance, tolerance)
-        else:
-            np.testing.assert_array_equal(got, expected)
+        everything = run_litert(model, inputs)
+        for output, got in zip(node.outputs, references(layer, inputs, Oracle.LITERT), strict=True):
+            expected = everything[output.index]
+            assert got.dtype == np.dtype(output.dtype)
+            assert got.shape == output.shape == expected.shape
+            if tolerance:
+                np.testing.assert_allclose(got, expected, tolerance, tolerance)
+            else:
+                np.testing.assert_array_equal(got, expected)
 
 
 def assert_refused(operator: str, node: Node, reason: str) -> None:

@@ -26,6 +26,7 @@ class Pool:
     batch: int = 1
     scale: float = 0.04
     zero_point: int = -3
+    version: int = 2
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
@@ -42,7 +43,7 @@ class Pool:
             "filter_width": self.kernel[1],
             "fused_activation_function": self.activation,
         }
-        b.op(self.operator, [x], [y], options, version=2)
+        b.op(self.operator, [x], [y], options, self.version)
         return b.build([y])
 
     def output_shape(self) -> tuple[int, ...]:

@@ -12,9 +12,15 @@ from ai_edge_litert import schema_py_generated as schema
 #: Operators whose options table is not named after them.
 _OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
+    "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "EMBEDDING_LOOKUP": None,
     "L2_POOL_2D": "Pool2DOptions",
+    "CEIL": None,
+    "ELU": None,
+    "FLOOR": None,
+    "LOG": None,
     "LOGISTIC": None,
     "MAXIMUM": "MaximumMinimumOptions",
     "MAX_POOL_2D": "Pool2DOptions",
@@ -22,11 +28,24 @@ _OPTIONS = {
     "MINIMUM": "MaximumMinimumOptions",
     "PADV2": "PadV2Options",
     "PRELU": None,
+    "REDUCE_ALL": "ReducerOptions",
+    "REDUCE_ANY": "ReducerOptions",
     "REDUCE_MAX": "ReducerOptions",
     "REDUCE_MIN": "ReducerOptions",
+    "REDUCE_PROD": "ReducerOptions",
+    "REVERSE_V2": "ReverseV2Options",
     "RELU": None,
     "RELU6": None,
+    "RELU_0_TO_1": None,
+    "RELU_N1_TO_1": None,
+    "ROUND": None,
+    "RSQRT": None,
+    "SIN": None,
+    "SQRT": None,
+    "SPACE_TO_BATCH_ND": "SpaceToBatchNDOptions",
+    "SPLIT_V": "SplitVOptions",
     "SUM": "ReducerOptions",
+    "TOPK_V2": "TopKV2Options",
     "SVDF": "SVDFOptions",
     "TANH": None,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
@@ -67,6 +86,7 @@ class ModelBuilder:
         self._codes: list[schema.OperatorCodeT] = []
         self._operators: list[schema.OperatorT] = []
         self._inputs: list[int] = []
+        self._initial: dict[str, np.ndarray] = {}
 
     def tensor(
         self,
@@ -116,6 +136,27 @@ class ModelBuilder:
         self._buffers.append(_buffer(value.astype(value.dtype.newbyteorder("<")).tobytes()))
         return index
 
+    def int4_constant(self, name: str, value: np.ndarray, **quantization: Any) -> int:
+        """Add a constant of 4-bit integers from -8 to 7; keywords as for `tensor`."""
+        index = self.tensor(name, value.shape, "int4", **quantization)
+        halves = np.append(value.reshape(-1), [0] * (value.size % 2)).astype(np.uint8) & 0xF
+        self._tensors[index].buffer = len(self._buffers)
+        self._buffers.append(_buffer((halves[::2] | halves[1::2] << 4).tobytes()))
+        return index
+
+    def variable(self, name: str, initial: np.ndarray | None = None) -> int:
+        """Add a VAR_HANDLE; with an initial value, the first operator of the model sets it.
+
+        Variables with an initial value come in front of all operators but other handles.
+        """
+        if initial is not None:
+            self._initial[name] = np.asarray(initial)
+            if len(self._initial) == 1:
+                self.op("CALL_ONCE", [], [], {"init_subgraph_index": 1})
+        handle = self.tensor(f"{name}/handle", (), "resource")
+        self.op("VAR_HANDLE", [], [handle], {"shared_name": name, "container": ""})
+        return handle
+
     def op(
         self,
         operator: str,
@@ -150,21 +191,31 @@ class ModelBuilder:
 
     def build(self, outputs: Sequence[int]) -> bytes:
         """The model with the given output tensors, as the bytes of a .tflite file."""
-        subgraph = schema.SubGraphT()
-        subgraph.name = "main"
-        subgraph.tensors = self._tensors
-        subgraph.inputs = self._inputs
-        subgraph.outputs = list(outputs)
-        subgraph.operators = self._operators
+        subgraphs = [self._subgraph("main", outputs)]
+        if self._initial:
+            self._tensors, self._operators, self._inputs = [], [], []
+            for name, initial in self._initial.items():
+                value = self.constant(f"{name}/initial", initial)
+                self.op("ASSIGN_VARIABLE", [self.variable(name), value], [], {})
+            subgraphs.append(self._subgraph("initialisation", []))
         model = schema.ModelT()
         model.version = 3
         model.description = "test"
         model.operatorCodes = self._codes
-        model.subgraphs = [subgraph]
+        model.subgraphs = subgraphs
         model.buffers = self._buffers
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
+
+    def _subgraph(self, name: str, outputs: Sequence[int]) -> schema.SubGraphT:
+        subgraph = schema.SubGraphT()
+        subgraph.name = name
+        subgraph.tensors = self._tensors
+        subgraph.inputs = self._inputs
+        subgraph.outputs = list(outputs)
+        subgraph.operators = self._operators
+        return subgraph
 
     def _code(self, operator: str, version: int) -> int:
         builtin = getattr(schema.BuiltinOperator, operator)
@@ -199,7 +250,7 @@ def _fill(table: Any, options: Mapping[str, Any]) -> Any:
         head, *rest = name.split("_")
         field = head + "".join(part.capitalize() for part in rest)
         assert hasattr(table, field), f"{type(table).__name__} has no field {name}"
-        if isinstance(value, str):
+        if isinstance(value, str) and name in _ENUMS:
             value = getattr(_ENUMS[name], value.upper())
         setattr(table, field, value)
     return table

@@ -230,9 +230,7 @@ def _budget_error(artifact: Artifact, ram_budget: int, built: _Built) -> RamBudg
 def _build(
     model: Model, optimized: passes.Optimized, cpu: Cpu, interface: Interface, choices: Choices
 ) -> _Built:
-    module = to_relax(
-        model.content, optimized.graph, model.oracle, lambda node: choices[node.index]
-    )
+    module = to_relax(optimized.graph, model.oracle, lambda node: choices[node.index])
     return _arranged(model, module, optimized.graph, cpu, interface, choices)
 
 
@@ -250,6 +248,7 @@ def _arranged(
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }
-    nodes = {variable_name(node.output): node for node in graph.nodes}
-    arrangement = arrange(read_program(module), kernels, nodes, interface)
+    nodes = {variable_name(t): node for node in graph.nodes for t in node.outputs}
+    program = read_program(module, len(graph.states))
+    arrangement = arrange(program, kernels, nodes, interface)
     return _Built(module, kernels, nodes, arrangement, choices)

@@ -51,7 +51,7 @@ CASES = {
     "one byte": (b"T", ["not a TFLite file"]),
     "text": (b"This is no model, but a line of text.", ["not a TFLite file", "TFL3"]),
     "zeros": (bytes(4096), ["not a TFLite file"]),
-    "only an identifier": (b"\0\0\0\0TFL3", ["the model has no subgraph"]),
+    "only an identifier": (b"\0\0\0\0TFL3", ["truncated or damaged"]),
     "identifier and noise": (b"\x10\0\0\0TFL3" + b"\xff" * 64, ["truncated or damaged"]),
     "unsupported": (
         unsupported_model(),

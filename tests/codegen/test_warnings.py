@@ -9,22 +9,22 @@ import pytest
 from host_runner import WARNINGS, compiler_or_skip, run_command, write_files
 
 import tvmtiny
-from tests.ops.three_ways import operator_cases
+from tests.ops.families import families, family_cases
 from tvmtiny import models
-from tvmtiny.ops import operators
 
-_OPERATORS = [operator.name for operator in operators()]
+_FAMILIES = sorted(families())
+_WITH_KERNELS_OF_A_CORE = [name for name in _FAMILIES if not families()[name].shared]
 
 
 @cache
-def _model(name: str) -> tvmtiny.Model:
+def _compiled(name: str, target: str) -> tvmtiny.Artifact:
     if name in models.names():
-        return tvmtiny.load(models.path(name))
-    return operator_cases(name).load()
+        return tvmtiny.compile(tvmtiny.load(models.path(name)), target)
+    return family_cases(name).compile(target)
 
 
 def _assert_clean(name: str, cpu: str, command: list[str], folder: Path) -> None:
-    sources = write_files(tvmtiny.compile(_model(name), cpu), folder)
+    sources = write_files(_compiled(name, cpu), folder)
     run_command([*command, *WARNINGS, "-fsyntax-only", f"{name.lower()}.c"], folder)
     run_command([*command, *WARNINGS, "-DTVMTINY_LAYERS", "-c", *sources], folder)
 
@@ -35,10 +35,14 @@ def test_gcc(name: str, tmp_path: Path) -> None:
     _assert_clean(name, "cortex-m4", [compiler_or_skip("gcc"), "-O2"], tmp_path)
 
 
-@pytest.mark.parametrize("name", [*models.names(), *_OPERATORS])
-@pytest.mark.parametrize("cpu", ["cortex-m3", "cortex-m4"])
-def test_clang(cpu: str, name: str, tmp_path: Path) -> None:
-    _assert_clean(name, cpu, [compiler_or_skip("clang"), "-O0"], tmp_path)
+@pytest.mark.parametrize("name", [*models.names(), *_FAMILIES])
+def test_clang(name: str, tmp_path: Path) -> None:
+    _assert_clean(name, "mps2-an386", [compiler_or_skip("clang"), "-O0"], tmp_path)
+
+
+@pytest.mark.parametrize("name", [*models.names(), *_WITH_KERNELS_OF_A_CORE])
+def test_clang_without_dsp(name: str, tmp_path: Path) -> None:
+    _assert_clean(name, "mps2-an385", [compiler_or_skip("clang"), "-O0"], tmp_path)
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -53,7 +57,7 @@ def test_core(cpu: str, name: str, tmp_path: Path) -> None:
 def test_header_in_cpp(name: str, tmp_path: Path) -> None:
     """The header is C++, too, and complete in itself."""
     compiler = compiler_or_skip("g++")
-    write_files(tvmtiny.compile(_model(name), "cortex-m4"), tmp_path)
+    write_files(_compiled(name, "cortex-m4"), tmp_path)
     (tmp_path / "main.cpp").write_text(
         f'#include "{name}.h"\n#include "{name}.h"\nint main() {{ return 0; }}\n'
     )

@@ -10,12 +10,20 @@ import layer_cases as cases
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
-from layer_cases import Layer
+from layer_cases import Layer, Operand
 
 from tvmtiny.ops import Node, Oracle, Quantization
 
 OPERATOR = "ADD"
 CASES = binary_cases.table(OPERATOR, scale=0.06)
+
+_POWERS = Operand((9,), "int16", 2.0**-12)
+CASES["int16_powers_of_two"] = Layer(
+    OPERATOR,
+    (_POWERS, replace(_POWERS, scale=2.0**-15)),
+    _POWERS,
+    {"fused_activation_function": "RELU6", "pot_scale_int16": True},
+)
 
 
 @pytest.mark.parametrize("layer", CASES.values(), ids=CASES)

@@ -15,6 +15,7 @@ from tvmtiny.ops import Node, Oracle, Quantization, Tensor
 from tvmtiny.oracle import run_litert
 
 OPERATOR = "DEQUANTIZE"
+FAMILY = "conversion"
 
 
 def _layer(x: Operand) -> Layer:

@@ -25,7 +25,7 @@ def _layer(
     return Layer(OPERATOR, (x,), Operand(shape, dtype, 1 / 256, -128))
 
 
-CASES = {
+_CASES = {
     "image": _layer((1, 3, 4, 5)),
     "one": _layer((1, 1)),
     "scalar": _layer(()),
@@ -38,7 +38,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("layer", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("layer", _CASES.values(), ids=_CASES)
 def test_reference_is_litert(layer: Layer) -> None:
     cases.assert_is_litert(layer, FLOAT_TOLERANCE if layer.output.dtype == "float32" else 0.0)
 

@@ -95,10 +95,10 @@ _REFUSED = [
     (_node(axes=None), "1 inputs"),
     (_node(axes=replace(_A, data=None)), "run time"),
     (_node(axes=replace(_A, dtype="float32")), "float32 axes"),
-    (_node(axes=replace(_A, data=np.array([2], np.int32))), "axes [2]"),
+    (_node(axes=replace(_A, data=np.array([2], np.int32))), "axis 2"),
     (_node(replace(_X, shape=())), "of 0 dimensions"),
     (_node(keep_dims=True), "the output is"),
-    (_node(y=replace(_Y, dtype="float32")), "float32 output"),
+    (_node(y=replace(_Y, dtype="float32")), "int8 and float32"),
     (_node(replace(_X, quantization=None)), "without a scale"),
 ]
 

@@ -16,6 +16,7 @@ from tvmtiny.ops import Node, Oracle, Quantization
 from tvmtiny.oracle import run_litert
 
 OPERATOR = "MUL"
+FAMILY = "differs_by_oracle"
 CASES = binary_cases.table(OPERATOR, scale=0.1)
 CASES["output_saturates"] = replace(
     CASES["same_shape"], output=replace(CASES["same_shape"].output, scale=1e-5)

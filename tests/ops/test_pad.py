@@ -91,7 +91,7 @@ _REFUSED = [
     (_node(replace(_X, shape=())), "0 dimensions"),
     (_node(replace(_X, shape=(1,) * 6)), "6 dimensions"),
     (_node(y=replace(_Y, shape=(3, 2))), "the output is"),
-    (_node(y=replace(_Y, dtype="float32")), "float32 output"),
+    (_node(y=replace(_Y, dtype="float32")), "int8 and float32"),
     (_node(y=replace(_Y, quantization=Quantization((0.5,), (300,)))), "zero point 300"),
 ]
 

@@ -15,6 +15,7 @@ from tvmtiny.ops import Node, Oracle, Quantization, Tensor
 from tvmtiny.oracle import run_litert
 
 OPERATOR = "QUANTIZE"
+FAMILY = "conversion"
 _SHAPE = (1, 3, 4, 5)
 _FLOAT = Operand(_SHAPE, "float32")
 _PER_CHANNEL = Operand((2, 3, 4), scales=(0.1, 0.03, 0.4), zero_points=(0, -20, 127), axis=1)

@@ -14,6 +14,7 @@ from layer_cases import Layer, Operand, numbers
 from tvmtiny.ops import Alias, Node, Oracle, Quantization, Tensor, find_operator
 
 OPERATOR = "RESHAPE"
+FAMILY = "movement"
 
 
 def _layer(

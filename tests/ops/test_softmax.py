@@ -16,6 +16,7 @@ from tvmtiny.ops import Node, Oracle, Quantization, Tensor
 from tvmtiny.oracle import run_litert
 
 OPERATOR = "SOFTMAX"
+FAMILY = "rows"
 FLOAT_TOLERANCE = 1e-6
 
 

@@ -6,43 +6,59 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.three_ways import operator_cases, small_cases
+from tests.ops.families import families, family_cases
 from tests.tools import on_qemu
 from tvmtiny.ops import operators
 
-pytestmark = pytest.mark.parametrize("operator", [operator.name for operator in operators()])
-
 #: Operators whose code is another one for TFLM. LOGISTIC computes its table in another way, too,
 #: but no case is known where an entry differs.
-_ROUNDED_DIFFERENTLY = {"FULLY_CONNECTED", "MUL"}
+_ROUNDED_DIFFERENTLY = {"FULLY_CONNECTED", "MUL", "RELU6", "TANH"}
+
+_EACH = sorted(families())
+_WITH_KERNELS_OF_A_CORE = [name for name in _EACH if not families()[name].shared]
 
 
-def test_numpy_reference(operator: str) -> None:
-    operator_cases(operator).check_reference()
+def test_every_operator_has_cases() -> None:
+    tested = {operator for family in families().values() for operator in family.tables}
+    assert tested == {operator.name for operator in operators()}
 
 
-@pytest.mark.parametrize("cpu", ["cortex-m3", "cortex-m4"])
-def test_c_on_host(operator: str, cpu: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", _EACH)
+def test_numpy_reference(family: str) -> None:
+    family_cases(family).check_reference()
+
+
+@pytest.mark.parametrize("family", _EACH)
+def test_c_on_host(family: str, tmp_path: Path) -> None:
     """Of the DSP extension's instructions, the host runs the portable twins."""
-    operator_cases(operator).check_host(cpu, tmp_path)
+    family_cases(family).check_host("mps2-an386", tmp_path)
 
 
-def test_c_on_host_with_rounding_of_tflm(operator: str, tmp_path: Path) -> None:
-    differs = operator_cases(operator).check_host_with_rounding_of_tflm("cortex-m4", tmp_path)
-    assert differs == (operator in _ROUNDED_DIFFERENTLY)
+@pytest.mark.parametrize("family", _WITH_KERNELS_OF_A_CORE)
+def test_c_without_dsp_on_host(family: str, tmp_path: Path) -> None:
+    family_cases(family).check_host("mps2-an385", tmp_path)
 
 
-@on_qemu
-def test_c_on_cortex_m4(operator: str) -> None:
-    operator_cases(operator).check_board("mps2-an386")
-
-
-@on_qemu
-def test_c_on_cortex_m3(operator: str) -> None:
-    operator_cases(operator).check_board("mps2-an385")
+@pytest.mark.parametrize("family", _EACH)
+def test_c_on_host_with_rounding_of_tflm(family: str, tmp_path: Path) -> None:
+    differs = family_cases(family).check_host_with_rounding_of_tflm("mps2-an386", tmp_path)
+    assert differs == bool(_ROUNDED_DIFFERENTLY & set(families()[family].tables))
 
 
 @on_qemu
-def test_c_on_cortex_m0(operator: str) -> None:
+@pytest.mark.parametrize("family", _EACH)
+def test_c_on_cortex_m4(family: str) -> None:
+    family_cases(family).check_board("mps2-an386")
+
+
+@on_qemu
+@pytest.mark.parametrize("family", _WITH_KERNELS_OF_A_CORE)
+def test_c_on_cortex_m3(family: str) -> None:
+    family_cases(family).check_board("mps2-an385")
+
+
+@on_qemu
+@pytest.mark.parametrize("family", _EACH)
+def test_c_on_cortex_m0(family: str) -> None:
     """In 16 KB of RAM: just the small cases."""
-    small_cases(operator, 400).check_board("microbit")
+    family_cases(family, small=True).check_board("microbit")

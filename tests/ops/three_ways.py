@@ -1,11 +1,9 @@
-"""Runs all cases of an operator side by side: numpy reference, C on the host, C on a board."""
+"""Runs cases side by side as one model: numpy reference, C on the host, C on a board."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,27 +14,28 @@ from merge_models import merge_models
 import tvmtiny
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.reader import read_graph
+from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.ops import Oracle, Tensor
 from tvmtiny.oracle import run_litert
 
 InputSet = Sequence[np.ndarray]
 
+#: Without an optimizer, which might drop what is undefined before it is seen, and without debug
+#: information, because compiling is most of the time that these tests take.
+_SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
 
 class Case(Protocol):
-    """An entry of an operator's case table: it builds a model that holds just one layer."""
+    """An entry of an operator's case table: it builds a model that holds just one layer.
+
+    Where it has a method ``limits``, that gives the smallest and largest value of inputs by name.
+    """
 
     def model(self) -> bytes: ...
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What one way of running a model gave, by TFLite's tensor index."""
-
-    tensors: Mapping[int, np.ndarray]
-
-
 class SideBySide:
-    """The cases of an operator as one model with an input set per kind of data.
+    """Cases as one model with an input set per kind of data.
 
     Parameters
     ----------
@@ -46,28 +45,61 @@ class SideBySide:
         By name.
     tolerance
         Allowed error of float32 results, relative to the largest magnitude in the tensor:
-        sums of terms that cancel are no more precise. Integers must be equal.
+        sums of terms that cancel are no more precise. Integers must be equal. Either for all
+        cases, or a function of a case's name.
+    external
+        Whether inputs and outputs lie outside of the arena. There, no plan is needed, which takes
+        most of the time of compiling many cases; in the arena, a kernel may write over an input.
     """
 
-    def __init__(self, name: str, cases: Mapping[str, Case], tolerance: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        cases: Mapping[str, Case],
+        tolerance: float | Callable[[str], float],
+        *,
+        external: bool = False,
+    ) -> None:
         self.name = name
         self.cases = cases
-        self.tolerance = tolerance
-        self.content = merge_models({key: case.model() for key, case in cases.items()})
+        self._io = "external" if external else "arena"
+        self._tolerance = tolerance if callable(tolerance) else lambda _: tolerance
+        self._artifacts: dict[tuple[str, Oracle], tvmtiny.Artifact] = {}
+
+    @cached_property
+    def content(self) -> bytes:
+        """The .tflite file of all cases."""
+        return merge_models({key: case.model() for key, case in self.cases.items()})
 
     def load(self, oracle: Oracle = Oracle.LITERT) -> Model:
         """The model of all cases."""
         return tvmtiny.load(self.content, name=self.name, oracle=oracle)
 
+    def compile(self, target: str, oracle: Oracle = Oracle.LITERT) -> tvmtiny.Artifact:
+        """The C of all cases; the same object for the same arguments."""
+        key = target, oracle
+        if key not in self._artifacts:
+            self._artifacts[key] = tvmtiny.compile(self.load(oracle), target, io=self._io)
+        return self._artifacts[key]
+
+    @cached_property
     def input_sets(self) -> list[list[np.ndarray]]:
         """Random data mixed with the ends of the range; random data; the ends; their mix."""
         rng = np.random.default_rng(7)
         tensors = read_graph(self.content, self.name).inputs
-        return [[_data(tensor, kind, rng) for tensor in tensors] for kind in _KINDS]
+        limits = {
+            f"{name}/{tensor}": ends
+            for name, case in self.cases.items()
+            for tensor, ends in getattr(case, "limits", dict)().items()
+        }
+        return [[_data(t, kind, rng, limits.get(t.name)) for t in tensors] for kind in _KINDS]
 
-    def expected(self, inputs: InputSet) -> Mapping[int, np.ndarray]:
-        """Every tensor as LiteRT's reference kernels compute it."""
-        return run_litert(self.content, inputs)
+    @cached_property
+    def expected(self) -> list[Mapping[int, np.ndarray]]:
+        """For each input set, every tensor as LiteRT's reference kernels compute it."""
+        graph = read_graph(self.content, self.name)
+        runs = [run_litert(self.content, inputs) for inputs in self.input_sets]
+        return [with_assigned(graph, values) for values in runs]
 
     def compare(
         self, model: Model, got: Mapping[int, np.ndarray], expected: Mapping[int, np.ndarray]
@@ -77,31 +109,26 @@ class SideBySide:
         The message names each case that differs, with its first difference.
         """
         wrong = []
-        for node in model.graph.nodes:
-            index = node.output.index
-            if index in got:
-                difference = _difference(got[index], expected[index], self.tolerance)
+        for tensor in (t for node in model.graph.nodes for t in node.outputs):
+            if tensor.index in got:
+                tolerance = self._tolerance(tensor.name.rpartition("/")[0])
+                difference = _difference(got[tensor.index], expected[tensor.index], tolerance)
                 if difference:
-                    wrong.append(f"{node.output.name}: {difference}")
+                    wrong.append(f"{tensor.name}: {difference}")
         assert not wrong, f"{self.name}: {len(wrong)} cases differ\n" + "\n".join(wrong)
 
     def check_reference(self) -> None:
         """Compare the numpy reference with LiteRT."""
         model = self.load()
-        for inputs in self.input_sets():
-            self.compare(model, model.reference(inputs), self.expected(inputs))
+        for inputs, expected in zip(self.input_sets, self.expected, strict=True):
+            self.compare(model, model.reference(inputs), expected)
 
-    def check_host(self, cpu: str, directory: Path, compiler: str = "gcc") -> None:
-        """Compare C for `cpu` with LiteRT, on the host under sanitizers."""
-        model = self.load()
-        artifact = tvmtiny.compile(model, cpu)
-        sets = self.input_sets()
-        for inputs, result in zip(
-            sets, run_on_host(artifact, sets, directory, compiler), strict=True
-        ):
-            self._compare_run(model, artifact, result, self.expected(inputs))
+    def check_host(self, target: str, directory: Path, compiler: str = "gcc") -> None:
+        """Compare C for `target` with LiteRT, on the host under sanitizers."""
+        artifact = self.compile(target)
+        self._check_host(artifact, self.load(), self.expected, directory, compiler)
 
-    def check_host_with_rounding_of_tflm(self, cpu: str, directory: Path) -> bool:
+    def check_host_with_rounding_of_tflm(self, target: str, directory: Path) -> bool:
         """Compare C for ``oracle="tflm"`` with the numpy reference of TFLM's arithmetic.
 
         Returns
@@ -109,23 +136,32 @@ class SideBySide:
         bool
             False where code and reference are those of LiteRT, which `check_host` runs.
         """
-        model, sets = self.load(Oracle.TFLM), self.input_sets()
-        artifact = tvmtiny.compile(model, cpu)
-        if artifact.files == tvmtiny.compile(self.load(), cpu).files:
-            for inputs in sets:
-                self.compare(model, model.reference(inputs), self.expected(inputs))
+        model, artifact = self.load(Oracle.TFLM), self.compile(target, Oracle.TFLM)
+        expected = [model.reference(inputs) for inputs in self.input_sets]
+        if artifact.files == self.compile(target).files:
+            for computed, litert in zip(expected, self.expected, strict=True):
+                self.compare(model, computed, litert)
             return False
-        for inputs, result in zip(sets, run_on_host(artifact, sets, directory), strict=True):
-            self._compare_run(model, artifact, result, model.reference(inputs))
+        self._check_host(artifact, model, expected, directory)
         return True
 
     def check_board(self, board: str) -> None:
         """Compare C on an emulated board with LiteRT, on the first input set."""
-        model = self.load()
-        artifact = tvmtiny.compile(model, board)
-        inputs = self.input_sets()[0]
-        result = tvmtiny.run(artifact, *inputs)
-        self._compare_run(model, artifact, result, self.expected(inputs))
+        artifact = self.compile(board)
+        result = tvmtiny.run(artifact, *self.input_sets[0])
+        self._compare_run(self.load(), artifact, result, self.expected[0])
+
+    def _check_host(
+        self,
+        artifact: tvmtiny.Artifact,
+        model: Model,
+        expected: Sequence[Mapping[int, np.ndarray]],
+        directory: Path,
+        compiler: str = "gcc",
+    ) -> None:
+        results = run_on_host(artifact, self.input_sets, directory, compiler, _SANITIZERS)
+        for result, wanted in zip(results, expected, strict=True):
+            self._compare_run(model, artifact, result, wanted)
 
     def _compare_run(
         self,
@@ -147,40 +183,22 @@ class SideBySide:
         self.compare(model, outputs, expected)
 
 
-@cache
-def operator_cases(operator: str) -> SideBySide:
-    """The case table of an operator, from its test module.
-
-    The module has the table in ``CASES``, and the error allowed to float32 results, if there
-    are any, in ``FLOAT_TOLERANCE``.
-    """
-    module = import_module(f"tests.ops.test_{operator.lower()}")
-    return SideBySide(operator.lower(), module.CASES, getattr(module, "FLOAT_TOLERANCE", 0.0))
-
-
-def small_cases(operator: str, limit: int) -> SideBySide:
-    """The cases of an operator whose tensors, constants included, have at most `limit` bytes."""
-    whole = operator_cases(operator)
-
-    def size(case: Case) -> int:
-        return sum(t.nbytes for t in read_graph(case.model(), "case").tensors)
-
-    small = {name: case for name, case in whole.cases.items() if size(case) <= limit}
-    return SideBySide(whole.name, small, whole.tolerance)
-
-
 _KINDS = ("mixed", "random", "lowest", "highest", "ends")
 
 
-def _data(tensor: Tensor, kind: str, rng: np.random.Generator) -> np.ndarray:
+def _data(
+    tensor: Tensor, kind: str, rng: np.random.Generator, limits: tuple[float, float] | None
+) -> np.ndarray:
     dtype = np.dtype(tensor.dtype)
     if dtype.kind == "f":
-        random = rng.uniform(-4, 4, tensor.shape).astype(dtype)
-        ends = np.array([-10, 10], dtype)
+        low, high = limits or (-4, 4)
+        random = rng.uniform(low, high, tensor.shape).astype(dtype)
+        ends = np.array(limits or (-10, 10), dtype)
     else:
-        limits = np.iinfo(dtype)
-        random = rng.integers(limits.min, limits.max, tensor.shape, dtype, endpoint=True)
-        ends = np.array([limits.min, limits.max], dtype)
+        whole = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        low, high = (int(limit) for limit in limits or whole)
+        random = rng.integers(low, high, tensor.shape, np.int64, endpoint=True).astype(dtype)
+        ends = np.array([low, high], dtype)
     chosen = np.asarray(rng.choice(ends, tensor.shape), dtype)
     return {
         "random": random,

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from tvmtiny.rpc import link, packets
-from tvmtiny.rpc.link import ACK, DATA, HELLO, POLL, RESET, Frame
+from tvmtiny.rpc import packets
+from tvmtiny.rpc.frames import ACK, DATA, HELLO, POLL, RESET, Frame, decode, encode
 
 IDENTITY = bytes(range(8))
 BOARD = "peer"
@@ -53,14 +53,14 @@ class Peer:
                 return
             *ended, buffer = (buffer + data).split(b"\0")
             for encoded in ended:
-                frame = link.decode(encoded)
+                frame = decode(encoded)
                 if frame is not None:
                     self._take(frame)
 
     def _put(self, kind: int, payload: bytes = b"", sequence: int = 0) -> None:
         assert self._session is not None
         frame = Frame(kind, self._session, sequence, self._expected, payload)
-        data = self.outgoing(b"\0" + link.encode(frame))
+        data = self.outgoing(b"\0" + encode(frame))
         with suppress(OSError):
             self.end.sendall(data)
 

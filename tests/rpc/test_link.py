@@ -15,7 +15,8 @@ from python_peer import BOARD, IDENTITY, Peer, SocketLine, pair
 
 from tvmtiny.errors import LinkClosedError, LinkProtocolError, LinkTimeoutError
 from tvmtiny.rpc import packets
-from tvmtiny.rpc.link import ABORT, ACK, DATA, HELLO, Deadline, Frame, Link, decode, encode
+from tvmtiny.rpc.frames import ABORT, ACK, DATA, HELLO, Frame, decode, encode
+from tvmtiny.rpc.link import Deadline, Link
 
 SOON = 0.3
 LONG = 20.0

@@ -18,6 +18,9 @@ from tvmtiny.errors import LinkClosedError, PortError
 from tvmtiny.rpc.bridge import Bridge
 from tvmtiny.rpc.transport import open_line
 
+# pyserial 3.5 names its reader thread in the old way.
+pytestmark = pytest.mark.filterwarnings("ignore:set(Daemon|Name).. is deprecated")
+
 
 class _Connection:
     """What the port manager writes its answers to."""

@@ -15,20 +15,22 @@ import tvm
 from tvm import IRModule
 
 from tvmtiny.codegen.arrange import Arrangement
-from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
+from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import field_names
 from tvmtiny.codegen.placement import Placement
-from tvmtiny.codegen.program import Call, Value
-from tvmtiny.codegen.requests import in_place, output_name, workspace_name
+from tvmtiny.codegen.program import Call, StateValues, Value
+from tvmtiny.codegen.requests import ALIGNMENT, alignment_of, in_place, output_name, workspace_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import variable_name
 from tvmtiny.ops import Tensor, find_operator
 from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
 
-_C_TYPES = {"float32": "float", "float64": "double"}
+_C_TYPES = {"bool": "bool", "float32": "float", "float64": "double"}
 _SOURCE_WIDTH = 100
+#: Kernels access activations by words.
+_STATE_ALIGNMENT = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,8 @@ class _Emitter:
         used = {c.function for i, c in enumerate(program.calls) if i not in self._idle}
         self._kernels = {name: kernel for name, kernel in kernels.items() if name in used}
         self._constants: dict[tuple[str, bytes], _Constant] = {}
-        self._nodes = {variable_name(n.output): n for n in optimized.graph.nodes}
+        self._nodes = {variable_name(t): n for n in optimized.graph.nodes for t in n.outputs}
+        self._state_offsets = _offsets([s.before.nbytes for s in program.states])
         self._input_names = field_names([t.name for t in self._graph.inputs])
         self._output_names = field_names([t.name for t in self._graph.outputs])
 
@@ -99,6 +102,10 @@ class _Emitter:
         inputs = self._interface(self._graph.inputs, self._program.inputs, self._input_names)
         outputs = self._interface(self._graph.outputs, self._program.outputs, self._output_names)
         sources = [self._source(i, v) for i, v in enumerate(self._program.outputs)]
+        states = self._states()
+        initial = [self._initial(i, s.initial) for i, s in enumerate(self._graph.states)]
+        updates = [self._update(i, s) for i, s in enumerate(self._program.states)]
+        state_bytes = _state_bytes(states)
         constants = tuple(self._constants.values())
         name = self._model.name
         context: dict[str, Any] = {
@@ -112,8 +119,16 @@ class _Emitter:
             "constants": constants,
             "external": self._external.external,
             "placement": self._placement,
+            "io_alignment": max(
+                (alignment_of(t.dtype) for t in (*inputs, *outputs)), default=ALIGNMENT
+            ),
             "uses_arena": bool(self._plan.total),
-            "copies": any(sources) or bool(inputs and not self._external.external),
+            "copies": any((*sources, *updates)) or bool(inputs and not self._external.external),
+            "state_bytes": state_bytes,
+            "states": [
+                {**vars(state), "initial": value, "source": update}
+                for state, value, update in zip(states, initial, updates, strict=True)
+            ],
             "inputs": inputs,
             "outputs": [
                 {**vars(t), "source": source} for t, source in zip(outputs, sources, strict=True)
@@ -157,6 +172,8 @@ class _Emitter:
             inputs,
             outputs,
             layers,
+            states,
+            state_bytes,
             self._external.external,
             self._placement,
             self._plan,
@@ -186,11 +203,17 @@ class _Emitter:
         return f"{kernel.symbol}({', '.join(arguments)})"
 
     def _pointer(self, value: Value) -> str:
-        if value.buffer in self._external.inputs:
-            return f"inputs->{self._input_names[self._external.inputs[value.buffer]]}"
-        if value.buffer in self._external.outputs:
-            return f"outputs->{self._output_names[self._external.outputs[value.buffer]]}"
-        return _pointer(value.dtype, self._plan.offsets[value.buffer])
+        external = self._external
+        if value.buffer in external.inputs:
+            field = f"inputs->{self._input_names[external.inputs[value.buffer]]}"
+            return _part(field, value, "const ") if value.offset else field
+        if value.buffer in external.outputs:
+            field = f"outputs->{self._output_names[external.outputs[value.buffer]]}"
+            return _part(field, value) if value.offset else field
+        if value.buffer in external.states:
+            offset = self._state_offsets[external.states[value.buffer]] + value.offset
+            return _pointer(value.dtype, offset, f"tvmtiny_{self._model.name}_state")
+        return _pointer(value.dtype, self._plan.offsets[value.buffer] + value.offset)
 
     def _source(self, position: int, value: Value | np.ndarray) -> str:
         """What is copied to an output at the end; nothing where a kernel writes it itself."""
@@ -199,6 +222,24 @@ class _Emitter:
         if self._external.outputs.get(value.buffer) == position:
             return ""
         return self._pointer(value)
+
+    def _states(self) -> tuple[StateInfo, ...]:
+        return tuple(
+            StateInfo(state.name, t.index, t.shape, t.dtype, t.nbytes, offset)
+            for state, offset in zip(self._graph.states, self._state_offsets, strict=True)
+            for t in [state.before]
+        )
+
+    def _initial(self, position: int, value: np.ndarray) -> int | str:
+        """The byte that a state is filled with at first, or the constant that it is copied from."""
+        content = set(value.tobytes())
+        return content.pop() if len(content) == 1 else self._constant(value, f"state_{position}")
+
+    def _update(self, position: int, state: StateValues) -> str:
+        """What is copied to a state at the end; nothing where it has been computed there."""
+        if self._external.states.get(state.after.buffer) == position:
+            return ""
+        return self._pointer(state.after)
 
     def _constant(self, data: np.ndarray, wanted: str) -> str:
         key = (str(data.dtype), data.tobytes())
@@ -211,25 +252,26 @@ class _Emitter:
         node = self._nodes[call.output.name]
         operator = find_operator(node.operator)
         assert operator is not None
+        tensor = next(t for t in node.outputs if variable_name(t) == call.output.name)
         kernel = None if index in self._idle else self._kernels[call.function]
         constants = sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray))
         return LayerInfo(
             index,
             node.operator,
-            node.output.name,
-            node.output.index,
+            tensor.name,
+            tensor.index,
             call.output.shape,
             call.output.dtype,
             call.output.nbytes,
             self._plan.offsets.get(call.output.buffer),
             kernel.symbol if kernel else "",
-            operator.macs(node),
+            operator.macs(node) if tensor is node.output else 0,
             constants,
             sum(w.size for w in kernel.workspaces) if kernel else 0,
             kernel.schedule if kernel else "in place",
             tuple(dict.fromkeys(a.buffer for a in call.arguments if isinstance(a, Value))),
             call.output.buffer,
-            self._kept.get(node.output.index),
+            self._kept.get(tensor.index),
             kernel is not None and kernel.tuned,
         )
 
@@ -261,7 +303,9 @@ class _Emitter:
     ) -> tuple[TensorInfo, ...]:
         infos = []
         for i, (tensor, value, c_name) in enumerate(zip(tensors, values, names, strict=True)):
-            slot = value.buffer if isinstance(value, Value) else output_name(i)
+            slot, offset = output_name(i), 0
+            if isinstance(value, Value) and value.buffer not in self._external:
+                slot, offset = value.buffer, value.offset
             quantization = tensor.quantization if tensor.quantized else None
             scaled = quantization is not None and not quantization.per_channel
             infos.append(
@@ -271,7 +315,7 @@ class _Emitter:
                     tensor.shape,
                     tensor.dtype,
                     tensor.nbytes,
-                    None if self._external.external else self._plan.offsets[slot],
+                    None if self._external.external else self._plan.offsets[slot] + offset,
                     tensor.scale if scaled else None,
                     tensor.zero_point if scaled else None,
                 )
@@ -285,8 +329,25 @@ def runtime_file(name: str) -> str:
     return resources.files("tvmtiny.runtime").joinpath(name).read_text(encoding="utf-8")
 
 
-def _pointer(dtype: str, offset: int) -> str:
-    return f"({_ctype(dtype)} *)(void *)(arena + {offset})"
+def _pointer(dtype: str, offset: int, memory: str = "arena") -> str:
+    return f"({_ctype(dtype)} *)(void *)({memory} + {offset})"
+
+
+def _offsets(sizes: Sequence[int]) -> list[int]:
+    """Where states of these sizes lie, one behind the other."""
+    aligned = [-(-size // _STATE_ALIGNMENT) * _STATE_ALIGNMENT for size in sizes]
+    return [sum(aligned[:position]) for position in range(len(sizes))]
+
+
+def _state_bytes(states: Sequence[StateInfo]) -> int:
+    """Static RAM of states, and of the byte behind them that says whether they were set."""
+    return states[-1].offset + states[-1].bytes + 1 if states else 0
+
+
+def _part(field: str, value: Value, const: str = "") -> str:
+    """Where a view begins in the caller's memory."""
+    bytes_ = f"({const}uint8_t *)(uintptr_t){field}"
+    return f"({const}{_ctype(value.dtype)} *)({const}void *)({bytes_} + {value.offset})"
 
 
 def _ctype(dtype: str) -> str:
@@ -313,8 +374,11 @@ def _element(value: Any, dtype: str) -> str:
         return float_literal(value)
     if dtype == "float64":
         return repr(float(value))
+    number = int(value)
+    if dtype == "int64":
+        return "INT64_MIN" if number == -(2**63) else f"INT64_C({number})"
     # The most negative integer has no literal of its own.
-    return "(-2147483647 - 1)" if value == -(2**31) else str(value)
+    return "(-2147483647 - 1)" if number == -(2**31) else str(number)
 
 
 def _array(name: str, data: np.ndarray) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from importlib import resources
 from math import prod
 
 import tvm
@@ -23,6 +25,9 @@ from tvmtiny.schedule.implementation import (
 
 #: Larger buffers of a kernel lie in the arena, so that the stack stays small and known.
 STACK_BUFFER_BYTES = 128
+
+#: Runtime headers that a kernel includes if it calls one of their functions.
+_ON_DEMAND = ("tvmtiny_math.h",)
 
 
 @dataclass(frozen=True)
@@ -224,17 +229,30 @@ def _as_c99(
             unused += f"\n  (void){name};"
     tuned = TUNED_ATTR in attributes
     prototype = f"void {symbol}({', '.join(parameters)})"
+    headers = dict.fromkeys(attributes.get(HEADERS_ATTR, "").split())
+    headers.update((header, None) for name, header in _functions().items() if f"{name}(" in body)
     return Kernel(
         symbol,
         prototype,
         f"{prototype}\n{{{unused}{body}\n",
         workspaces,
         attributes[SCHEDULE_ATTR] + (", tuned" if tuned else ""),
-        tuple(attributes.get(HEADERS_ATTR, "").split()),
+        tuple(headers),
         tuple(attributes.get(PREAMBLE_ATTR, "").splitlines()),
         overlaps,
         tuned,
     )
+
+
+@cache
+def _functions() -> Mapping[str, str]:
+    """Names of functions whose runtime header is included where they are called."""
+    found: dict[str, str] = {}
+    for header in _ON_DEMAND:
+        text = resources.files("tvmtiny.runtime").joinpath(header).read_text(encoding="utf-8")
+        names = re.findall(r"^static inline \w+ TVMTINY_UNUSED (\w+)\(", text, re.MULTILINE)
+        found.update(dict.fromkeys(names, header))
+    return found
 
 
 def _check_temporaries(body: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,9 +18,11 @@ class Value:
     Attributes
     ----------
     name
-        The Relax variable's, or ``input.0`` and so on.
+        The Relax variable's, or ``input.0``, ``state.0`` and so on.
     buffer
-        Name of the variable whose bytes it shares; its own name unless it is a reshape.
+        Name of the variable whose bytes it shares; its own name unless it is a view.
+    offset
+        Of its first byte in the buffer.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Value:
     dtype: str
     nbytes: int
     buffer: str
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,43 +50,61 @@ class Call:
     output: Value
 
 
+@dataclass(frozen=True)
+class StateValues:
+    """What a state holds when a run begins and when it ends."""
+
+    before: Value
+    after: Value
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Kernel calls in order, with the model's inputs and outputs.
+    """Kernel calls in order, with the model's inputs, outputs and states.
 
     Attributes
     ----------
     values
-        Every activation by name, reshapes included.
+        Every activation by name, views included.
     """
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value | np.ndarray, ...]
     calls: tuple[Call, ...]
     values: Mapping[str, Value]
+    states: tuple[StateValues, ...] = ()
 
 
-def read_program(module: IRModule) -> Program:
-    """Flatten ``main`` of `module` into calls."""
+def read_program(module: IRModule, states: int = 0) -> Program:
+    """Flatten ``main`` of `module` into calls.
+
+    Parameters
+    ----------
+    states
+        How many of its last parameters and results are states.
+    """
     main = module["main"]
+    inputs_count = len(main.params) - states
     values: dict[str, Value] = {}
     calls: list[Call] = []
     renamed: dict[str, relax.Expr] = {}
 
     def name_of(variable: relax.Var) -> str:
-        # Inputs have their TFLite names, which may be those of other variables, too.
         for position, parameter in enumerate(main.params):
             if variable.same_as(parameter):
-                return f"input.{position}"
+                state = position - inputs_count
+                return f"input.{position}" if state < 0 else f"state.{state}"
         return str(variable.name)
 
-    def new_value(variable: relax.Var, buffer: str | None = None) -> Value:
+    def new_value(variable: relax.Var, source: Value | None = None, offset: int = 0) -> Value:
         shape = tuple(int(d) for d in variable.ty.shape.values)
         dtype = str(variable.ty.dtype)
         nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         name = name_of(variable)
         assert name not in values, name
-        values[name] = Value(name, shape, dtype, nbytes, buffer or name)
+        buffer = source.buffer if source else name
+        begin = source.offset + offset if source else 0
+        values[name] = Value(name, shape, dtype, nbytes, buffer, begin)
         return values[name]
 
     def resolve(expression: relax.Expr) -> Value | np.ndarray:
@@ -91,19 +113,21 @@ def read_program(module: IRModule) -> Program:
         name = name_of(expression)
         return resolve(renamed[name]) if name in renamed else values[name]
 
-    inputs = tuple(new_value(parameter) for parameter in main.params)
+    parameters = tuple(new_value(parameter) for parameter in main.params)
     for block in main.body.blocks:
         for binding in block.bindings:
             variable, expression = binding.var, binding.value
             if isinstance(expression, relax.Var | GenericConst | relax.Tuple):
                 renamed[name_of(variable)] = expression
-            elif expression.op.name == "relax.reshape":
-                source = resolve(expression.args[0])
+            elif expression.op.name == "relax.memory.view":
+                source, offset = resolve(expression.args[0]), int(expression.args[3].value)
                 if isinstance(source, Value):
-                    new_value(variable, source.buffer)
+                    new_value(variable, source, offset)
                 else:
-                    shape = [int(d) for d in variable.ty.shape.values]
-                    renamed[name_of(variable)] = relax.const(source.reshape(shape))
+                    shape = tuple(int(d) for d in variable.ty.shape.values)
+                    first = offset // source.itemsize
+                    flat = source.reshape(-1)[first : first + math.prod(shape)]
+                    renamed[name_of(variable)] = relax.const(flat.reshape(shape))
             else:
                 assert expression.op.name == "relax.call_tir", expression
                 function, arguments = expression.args[0], expression.args[1]
@@ -113,4 +137,11 @@ def read_program(module: IRModule) -> Program:
     while isinstance(result, relax.Var) and name_of(result) in renamed:
         result = renamed[name_of(result)]
     fields = result.fields if isinstance(result, relax.Tuple) else [result]
-    return Program(inputs, tuple(resolve(f) for f in fields), tuple(calls), values)
+    results = tuple(resolve(f) for f in fields)
+    befores, afters = parameters[inputs_count:], results[len(results) - states :]
+    pairs = []
+    for before, after in zip(befores, afters, strict=True):
+        assert isinstance(after, Value)
+        pairs.append(StateValues(before, after))
+    outputs = results[: len(results) - states]
+    return Program(parameters[:inputs_count], outputs, tuple(calls), values, tuple(pairs))

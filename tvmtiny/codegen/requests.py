@@ -10,10 +10,15 @@ import numpy as np
 
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.program import Call, Program, Value
+from tvmtiny.codegen.states import fits_in_place
 from tvmtiny.memory import Inside, Overlap, Problem, Request
 from tvmtiny.ops import Node
+from tvmtiny.ops.node import DTYPE_BYTES
 
-#: Of everything in the arena: kernels access activations by words.
+#: Operators whose output is their inputs one after the other, seen from the axis in their options.
+_JOINING = ("CONCATENATION", "PACK")
+
+#: Of everything in the arena, at least: kernels access activations by words.
 ALIGNMENT = 4
 
 
@@ -22,53 +27,72 @@ def workspace_name(step: int, name: str) -> str:
     return f"workspace.{step}.{name}"
 
 
+def alignment_of(dtype: str) -> int:
+    """Of a tensor, in bytes."""
+    return max(ALIGNMENT, DTYPE_BYTES[dtype])
+
+
 def output_name(position: int) -> str:
-    """Name of the request for the slot of a constant output."""
+    """Name of the request for the slot of an output that is a copy."""
     return f"output.{position}"
 
 
 @dataclass(frozen=True, eq=False)
 class External:
-    """Which activations lie in the caller's memory.
+    """Which activations lie outside of the arena.
 
     Attributes
     ----------
     external
-        Whether the model's inputs and outputs lie there.
+        Whether the model's inputs and outputs lie in the caller's memory.
     inputs, outputs
         Position of the model's input or output whose memory an activation uses, by buffer.
+    states
+        Position of the state whose memory an activation uses, by buffer.
     """
 
     external: bool
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
+    states: Mapping[str, int]
 
     def __contains__(self, buffer: str) -> bool:
-        return buffer in self.inputs or buffer in self.outputs
+        return buffer in self.inputs or buffer in self.outputs or buffer in self.states
 
 
-#: Everything lies in the arena.
-NOTHING_EXTERNAL = External(False, {}, {})
+def external_buffers(program: Program, kernels: Mapping[str, Kernel], caller: bool) -> External:
+    """Where a program's inputs, outputs and states lie.
 
+    Old states, and new ones that can be computed over them, lie in memory of their own.
 
-def external_buffers(program: Program) -> External:
-    """All inputs and outputs lie in the caller's memory.
-
-    Of outputs with the same bytes, the first gives its memory; the others are copies.
+    Parameters
+    ----------
+    kernels
+        By function name.
+    caller
+        All inputs and outputs lie in the caller's memory. Of outputs with the same bytes, the
+        first gives its memory; the others are copies, and so are outputs that are a part of an
+        activation.
     """
+    states: dict[str, int] = {}
+    for position, state in enumerate(program.states):
+        states[state.before.buffer] = position
+        if fits_in_place(program, state, kernels):
+            states[state.after.buffer] = position
     inputs = {value.buffer: position for position, value in enumerate(program.inputs)}
     outputs: dict[str, int] = {}
     for position, value in enumerate(program.outputs):
-        if isinstance(value, Value) and value.buffer not in inputs:
+        inside = isinstance(value, Value) and (value.buffer in inputs or value.buffer in states)
+        if isinstance(value, Value) and not inside and _whole(value, program):
             outputs.setdefault(value.buffer, position)
-    return External(True, inputs, outputs)
+    return External(True, inputs, outputs, states) if caller else External(False, {}, {}, states)
 
 
 def memory_problem(
     program: Program,
     kernels: Mapping[str, Kernel],
     nodes: Mapping[str, Node],
-    external: External = NOTHING_EXTERNAL,
+    external: External,
 ) -> Problem:
     """What must lie in the arena: activations from producer to last reader, and workspaces.
 
@@ -86,15 +110,15 @@ def memory_problem(
     """
     lives = _lives(program, external)
     workspaces = [
-        Request(workspace_name(index, w.name), w.size, index + 1, index + 1, ALIGNMENT)
+        Request(workspace_name(index, w.name), w.size, index + 1, index + 1, alignment_of(w.dtype))
         for index, call in enumerate(program.calls)
         for w in kernels[call.function].workspaces
     ]
     end = len(program.calls) + 1
     copies = [
-        Request(output_name(i), output.nbytes, end, end, ALIGNMENT)
+        Request(output_name(i), output.nbytes, end, end, alignment_of(str(output.dtype)))
         for i, output in enumerate(program.outputs)
-        if isinstance(output, np.ndarray) and not external.external
+        if not external.external and _needs_slot(output, external)
     ]
     overlaps = [
         overlap
@@ -108,10 +132,20 @@ def memory_problem(
     )
 
 
+def _needs_slot(output: Value | np.ndarray, external: External) -> bool:
+    """Whether an output is a constant, or lies in the memory of a state."""
+    return not isinstance(output, Value) or output.buffer in external
+
+
 def in_place(call: Call, problem: Problem) -> bool:
     """Whether all inputs of a concatenation already lie in its output, so that nothing is done."""
     inner = {inside.inner for inside in problem.insides if inside.outer == call.output.buffer}
     return bool(inner) and all(isinstance(a, Value) and a.buffer in inner for a in call.arguments)
+
+
+def _whole(value: Value, program: Program) -> bool:
+    """Whether a value is all of its buffer."""
+    return value.nbytes == program.values[value.buffer].nbytes
 
 
 def _lives(program: Program, external: External) -> Mapping[str, Request]:
@@ -119,6 +153,7 @@ def _lives(program: Program, external: External) -> Mapping[str, Request]:
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     size: dict[str, int] = {}
+    alignment: dict[str, int] = {}
 
     def touch(values: Sequence[object], step: int) -> None:
         for value in values:
@@ -126,12 +161,17 @@ def _lives(program: Program, external: External) -> Mapping[str, Request]:
                 first.setdefault(value.buffer, step)
                 last[value.buffer] = step
                 size[value.buffer] = max(size.get(value.buffer, 0), value.nbytes)
+                alignment[value.buffer] = alignment_of(value.dtype)
 
     touch(program.inputs, 0)
     for step, call in enumerate(program.calls, 1):
         touch([*call.arguments, call.output], step)
-    touch(program.outputs, len(program.calls) + 1)
-    return {name: Request(name, size[name], first[name], last[name], ALIGNMENT) for name in first}
+    end = len(program.calls) + 1
+    touch(program.outputs, end)
+    touch([state.after for state in program.states], end)
+    return {
+        name: Request(name, size[name], first[name], last[name], alignment[name]) for name in first
+    }
 
 
 def _overlaps(
@@ -140,9 +180,10 @@ def _overlaps(
     """What the kernel allows, of arguments that nobody reads afterwards."""
     buffers = [a.buffer if isinstance(a, Value) else None for a in call.arguments]
     for stated in kernel.overlaps:
-        buffer = buffers[stated.read]
+        argument, buffer = call.arguments[stated.read], buffers[stated.read]
         if (
-            buffer is None
+            not isinstance(argument, Value)
+            or buffer is None
             or buffer not in lives
             or buffers.count(buffer) > 1
             or lives[buffer].last != index + 1
@@ -152,28 +193,30 @@ def _overlaps(
         name = call.output.buffer if written == "out" else workspace_name(index, written)
         if written == "out" and name not in lives:
             continue
-        yield Overlap(name, buffer, stated.before, stated.multiple)
+        yield Overlap(name, buffer, stated.before - argument.offset, stated.multiple)
 
 
 def _insides(
     program: Program, nodes: Mapping[str, Node], lives: Mapping[str, Request]
 ) -> Iterator[Inside]:
-    """Inputs of concatenations that may be produced where the output wants them."""
+    """Inputs of concatenations and packs that may be produced where the output wants them."""
     taken: set[str] = set()
     for call in program.calls:
         node = nodes[call.output.name]
-        if node.operator != "CONCATENATION" or call.output.buffer not in lives:
+        if node.operator not in _JOINING or call.output.buffer not in lives:
             continue
         axis = int(node.options.get("axis", 0)) % len(node.output.shape)
-        buffers = [a.buffer for a in call.arguments if isinstance(a, Value)]
+        parts = [a for a in call.arguments if isinstance(a, Value)]
+        buffers = [part.buffer for part in parts]
         usable = (
             prod(node.output.shape[:axis]) == 1
             and len(buffers) == len(call.arguments) == len(set(buffers))
-            and all(buffer in lives and buffer not in taken for buffer in buffers)
+            and all(part.buffer in lives and part.buffer not in taken for part in parts)
+            and all(_whole(part, program) for part in parts)
         )
         sizes = [lives[buffer].size for buffer in buffers] if usable else []
         offsets = [sum(sizes[:i]) for i in range(len(sizes))]
-        if any(offset % ALIGNMENT for offset in offsets):
+        if any(o % lives[b].alignment for o, b in zip(offsets, buffers, strict=False)):
             continue
         for buffer, offset in zip(buffers, offsets, strict=False):
             taken.add(buffer)

@@ -1,27 +1,20 @@
-"""TFLite to Relax: upstream's converter with our integer-exact operators."""
+"""From a graph to Relax: one variable per activation, one PrimFunc per output of an operator."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import tflite
 from tvm import IRModule, relax, te, tirx
-from tvm.relax.frontend.tflite import from_tflite
-from tvm.relax.frontend.tflite.tflite_frontend import (
-    OperatorConverter,
-    TensorWrapper,
-    get_tensor_name,
-)
 
 from tvmtiny.frontend.reader import Graph
-from tvmtiny.ops import Alias, Compute, Node, Oracle, Tensor, find_operator
-
-#: PrimFunc attribute with the TFLite operator that a function implements.
-OPERATOR_ATTR = "tvmtiny.operator"
+from tvmtiny.ops import Alias, Compute, Movement, Node, Oracle, Result, Tensor, find_operator
+from tvmtiny.ops.attributes import OPERATOR_ATTR, OVERLAPS_ATTR
+from tvmtiny.ops.movement_code import movement_function
 
 
 class FinishedNode(Protocol):
@@ -42,71 +35,50 @@ def variable_name(tensor: Tensor) -> str:
     return f"t{tensor.index}"
 
 
-def to_relax(
-    content: bytes, graph: Graph, oracle: Oracle, implement: Implement = lambda _: None
-) -> IRModule:
-    """Import a verified graph.
+def to_relax(graph: Graph, oracle: Oracle, implement: Implement = lambda _: None) -> IRModule:
+    """Express a verified graph in Relax.
 
     Parameters
     ----------
-    content
-        The flatbuffer that `graph` was read from.
     implement
         Offered every node first.
 
     Returns
     -------
     IRModule
-        ``main`` binds one variable per activation, named by `variable_name`: a ``call_tir`` of a
-        PrimFunc with `OPERATOR_ATTR`, or a ``reshape``. Nodes that are the same function of their
-        arguments share one PrimFunc.
+        ``main`` takes the inputs and the states, and gives the outputs and the new states, in the
+        graph's order. It binds one variable per activation, named by `variable_name`: a
+        ``call_tir`` of a PrimFunc with `OPERATOR_ATTR`, or a ``memory.view``. Outputs that are the
+        same function of their arguments share one PrimFunc.
     """
-    model = tflite.Model.GetRootAsModel(content, 0)
-    converter = partial(IntegerExactConverter, graph=graph, oracle=oracle, implement=implement)
-    return from_tflite(model, op_converter=converter)
+    return _Converter(oracle, implement).module(graph)
 
 
-class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
-    """Upstream's converter whose operators come from `tvmtiny.ops`.
-
-    Upstream finds expressions by tensor name; TFLite does not promise that names are unique, so
-    they are found by tensor index here.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        subgraph: Any,
-        exp_tab: Any,
-        ctx: relax.BlockBuilder,
-        conversion_state: dict[str, Any] | None = None,
-        *,
-        graph: Graph,
-        oracle: Oracle,
-        implement: Implement,
-    ) -> None:
-        super().__init__(model, subgraph, exp_tab, ctx, conversion_state)
-        self._graph = graph
+class _Converter:
+    def __init__(self, oracle: Oracle, implement: Implement) -> None:
+        self._builder = relax.BlockBuilder()
         self._oracle = oracle
         self._implement = implement
-        self._expressions: dict[int, relax.Expr] = {
-            tensor.index: exp_tab.get_expr(get_tensor_name(subgraph, tensor.index))
-            for tensor in graph.inputs
-        }
+        #: By tensor index.
+        self._expressions: dict[int, relax.Expr] = {}
 
-    def check_unsupported_ops(self) -> None:
-        """Nothing to do: `verify` has already reported all problems of the whole graph."""
-
-    def convert_op_to_relax(self) -> None:
-        """Emit every node in execution order."""
-        for node in self._graph.nodes:
-            expression = self._emit_node(node)
-            name = variable_name(node.output)
-            self._expressions[node.output.index] = self.bb.emit(expression, name_hint=name)
-
-    def get_tensor_expr(self, tensor: TensorWrapper, is_sparse: bool = False) -> relax.Expr:
-        """The expression of a tensor by index; constants become Relax constants."""
-        return self._expression(self._graph.tensors[tensor.tensor_idx])
+    def module(self, graph: Graph) -> IRModule:
+        given = [*graph.inputs, *(state.before for state in graph.states)]
+        parameters = [
+            relax.Var(variable_name(t), relax.TensorType(t.shape, t.dtype)) for t in given
+        ]
+        self._expressions.update(zip((t.index for t in given), parameters, strict=True))
+        with self._builder.function("main", parameters):
+            with self._builder.dataflow():
+                for node in graph.nodes:
+                    for output, expression in self._node(node):
+                        variable = self._builder.emit(expression, name_hint=variable_name(output))
+                        self._expressions[output.index] = variable
+                wanted = [*graph.outputs, *(state.after for state in graph.states)]
+                results = [self._expression(tensor) for tensor in wanted]
+                result = self._builder.emit_output(relax.Tuple(results))
+            self._builder.emit_func_output(result)
+        return self._builder.get()
 
     def _expression(self, tensor: Tensor) -> relax.Expr:
         if tensor.index not in self._expressions:
@@ -114,32 +86,49 @@ class IntegerExactConverter(OperatorConverter):  # type: ignore[misc]
             self._expressions[tensor.index] = relax.const(tensor.data, tensor.dtype)
         return self._expressions[tensor.index]
 
-    def _emit_node(self, node: Node) -> relax.Expr:
+    def _node(self, node: Node) -> Iterator[tuple[Tensor, relax.Expr]]:
+        """Each output and its expression; those that others are made of come first."""
         finished = self._implement(node)
         if finished is not None:
-            return self._call_function(node, finished.function, finished.arguments)
+            function, arguments = finished.function, finished.arguments
+            yield node.output, self._call_function(node, node.output, function, arguments)
+            return
         operator = find_operator(node.operator)
         assert operator is not None
-        result = operator.compute(node, self._oracle)
+        results = operator.results(node, self._oracle)
+        pairs = sorted(zip(node.outputs, results, strict=True), key=partial(_reads_output, node))
+        for output, result in pairs:
+            yield output, self._result(node, output, result)
+
+    def _result(self, node: Node, output: Tensor, result: Result) -> relax.Expr:
         if isinstance(result, Alias):
-            return self._reshape(node, result)
-        return self._call(node, result)
-
-    def _reshape(self, node: Node, alias: Alias) -> relax.Expr:
-        return relax.op.reshape(self._expression(alias.source), node.output.shape)
-
-    def _call(self, node: Node, compute: Compute) -> relax.Expr:
-        return self._call_function(node, tensor_function(node, compute), compute.arguments)
+            return relax.op.memory.view(
+                self._expression(result.source),
+                shape=output.shape,
+                dtype=output.dtype,
+                relative_byte_offset=result.offset,
+            )
+        if isinstance(result, Movement):
+            function, arguments = movement_function(result, node.operator)
+        else:
+            function, arguments = tensor_function(node, result), result.arguments
+        return self._call_function(node, output, function, arguments)
 
     def _call_function(
-        self, node: Node, function: tirx.PrimFunc, values: Sequence[Tensor | np.ndarray]
+        self,
+        node: Node,
+        output: Tensor,
+        function: tirx.PrimFunc,
+        values: Sequence[Tensor | np.ndarray],
     ) -> relax.Expr:
         arguments = [
-            relax.const(a) if isinstance(a, np.ndarray) else self._expression(a) for a in values
+            # Without a dtype, 64-bit numbers would become 32-bit ones.
+            relax.const(a, str(a.dtype)) if isinstance(a, np.ndarray) else self._expression(a)
+            for a in values
         ]
-        variable = self.bb.add_func(function, node.operator.lower())
-        output = relax.TensorType(node.output.shape, node.output.dtype)
-        return relax.call_tir(variable, relax.Tuple(arguments), output)
+        variable = self._builder.add_func(function, node.operator.lower())
+        result = relax.TensorType(output.shape, output.dtype)
+        return relax.call_tir(variable, relax.Tuple(arguments), result)
 
 
 def tensor_function(node: Node, compute: Compute) -> tirx.PrimFunc:
@@ -149,6 +138,9 @@ def tensor_function(node: Node, compute: Compute) -> tirx.PrimFunc:
         for name, argument in zip(_parameter_names(compute), compute.arguments, strict=True)
     ]
     function = te.create_prim_func([*parameters, compute.expression(*parameters)])
+    if compute.in_place:
+        overlaps = [{"written": "out", "read": i, "before": 0} for i in compute.in_place]
+        function = function.with_attr(OVERLAPS_ATTR, json.dumps(overlaps))
     return function.with_attr(OPERATOR_ATTR, node.operator)
 
 
@@ -161,11 +153,11 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
         for position, (index, t) in enumerate(activations.items())
     }
     arguments = [
-        relax.const(a)
+        relax.const(a, str(a.dtype))
         if isinstance(a, np.ndarray)
         else variables[a.index]
         if a.index in variables
-        else relax.const(a.data)
+        else relax.const(a.data, a.dtype)
         for a in function.arguments
     ]
     kind = relax.TensorType(node.output.shape, node.output.dtype)
@@ -177,6 +169,13 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
             output = builder.emit_output(result)
         builder.emit_func_output(output)
     return builder.get()
+
+
+def _reads_output(node: Node, pair: tuple[Tensor, Result]) -> bool:
+    """Whether an output is made of another one of the same node."""
+    own = {tensor.index for tensor in node.outputs}
+    arguments = pair[1].arguments if isinstance(pair[1], Compute) else ()
+    return any(isinstance(a, Tensor) and a.index in own for a in arguments)
 
 
 def _parameter_names(compute: Compute) -> list[str]:

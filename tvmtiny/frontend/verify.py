@@ -15,6 +15,12 @@ from tvmtiny.errors import (
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Tensor, find_operator
 
+#: LiteRT's own kernels take fewer dimensions.
+MOST_DIMENSIONS = 8
+#: Of one tensor, and of all tensors of a model, constants included.
+MOST_TENSOR_BYTES = 1 << 26
+MOST_BYTES = 1 << 29
+
 
 def verify(graph: Graph, path: str) -> None:
     """Raise if `graph` cannot be compiled.
@@ -42,10 +48,13 @@ def verify(graph: Graph, path: str) -> None:
 
 def operator_problems(graph: Graph) -> tuple[OperatorProblem, ...]:
     """Every reason why a node of `graph` cannot be compiled."""
-    return tuple(problem for node in graph.nodes for problem in _node_problems(node))
+    found = [problem for node in graph.nodes for problem in node_problems(node)]
+    return (*graph.problems, *found)
 
 
-def _node_problems(node: Node) -> Iterator[OperatorProblem]:
+def node_problems(node: Node) -> Iterator[OperatorProblem]:
+    """Yield every reason why `node` cannot be compiled."""
+
     def problem(reason: str, allowed: str) -> OperatorProblem:
         name = node.outputs[0].name if node.outputs else "-"
         return OperatorProblem(node.operator, node.index, name, reason, allowed)
@@ -54,13 +63,15 @@ def _node_problems(node: Node) -> Iterator[OperatorProblem]:
     if operator is None:
         yield problem("the operator is not supported", "see the table of operators in the docs")
         return
-    activations = [t for t in (*node.inputs[:1], *node.outputs) if t is not None]
+    first = node.optional_input(operator.data)
+    activations = [t for t in (first, *node.outputs) if t is not None and not t.variable]
     for tensor in activations:
         if tensor.dtype not in operator.dtypes:
             allowed = " or ".join(operator.dtypes)
             yield problem(f"tensor {tensor.name} is {tensor.dtype}", f"{allowed} activations")
             return
-        if tensor.dtype == "int8" and not operator.per_channel and not _sound(tensor):
+        scaled = operator.needs_scale and not operator.per_channel
+        if tensor.dtype == "int8" and scaled and not _sound(tensor):
             yield problem(
                 f"int8 tensor {tensor.name} has no usable scale",
                 "one positive scale and a zero point from -128 to 127",
@@ -107,8 +118,33 @@ def _check_shapes(graph: Graph) -> None:
             )
 
 
+def check_sizes(graph: Graph, path: str) -> None:
+    """Refuse what no microcontroller has memory for, before anything is computed with it.
+
+    Raises
+    ------
+    ModelFormatError
+        If a tensor, or all of them together, are unreasonably large.
+    """
+    total = 0
+    for tensor in graph.tensors:
+        rank, size = len(tensor.shape), tensor.nbytes
+        total += size
+        if rank > MOST_DIMENSIONS:
+            raise ModelFormatError(
+                path, f"tensor {tensor.name} has {rank} dimensions, at most {MOST_DIMENSIONS} fit"
+            )
+        if size > MOST_TENSOR_BYTES or total > MOST_BYTES:
+            raise ModelFormatError(
+                path,
+                f"tensor {tensor.name} of shape {list(tensor.shape)} has {size:,} bytes, {total:,} "
+                f"with all before it; at most {MOST_TENSOR_BYTES:,} and {MOST_BYTES:,} fit any "
+                "microcontroller",
+            )
+
+
 def _check_order(graph: Graph, path: str) -> None:
-    known = {t.index for t in graph.inputs}
+    known = {t.index for t in graph.inputs} | {state.before.index for state in graph.states}
     for node in graph.nodes:
         for tensor in node.inputs:
             if tensor is not None and tensor.data is None and tensor.index not in known:

@@ -3,13 +3,14 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
+from tvmtiny.ops.movement import Alias, Movement
 from tvmtiny.ops.node import Node, Quantization, Tensor
 from tvmtiny.ops.operator import (
-    Alias,
     Compute,
     Operator,
     Oracle,
     Problem,
+    Result,
     find_operator,
     operators,
 )
@@ -20,11 +21,13 @@ for _module in iter_modules(__path__):
 __all__ = [
     "Alias",
     "Compute",
+    "Movement",
     "Node",
     "Operator",
     "Oracle",
     "Problem",
     "Quantization",
+    "Result",
     "Tensor",
     "find_operator",
     "operators",

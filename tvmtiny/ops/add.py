@@ -1,10 +1,12 @@
-"""ADD."""
+"""ADD and SUB."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from tvm import te, tirx
@@ -14,19 +16,23 @@ from tvmtiny.ops.elementwise import at, check_binary
 from tvmtiny.ops.expressions import (
     Expression,
     affine,
+    clamp,
     elementwise,
     float_output,
     int32,
     quantized_output,
     requantize,
+    rounding_shift,
+    wrapped,
 )
+from tvmtiny.ops.fixed_point import rounding_shift as rounding_shift_reference
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.quantization import activation_range, clamp_float, quantize_multiplier
 from tvmtiny.ops.quantization import requantize as requantize_reference
 
 #: Fractional bits that the operands are given before they are scaled.
-_LEFT_SHIFT = 20
+_LEFT_SHIFTS = {"int8": 20, "int16": 15}
 
 
 @register
@@ -36,58 +42,115 @@ class Add(Operator):
     int8 matches LiteRT's and TFLM's ``reference_integer_ops::Add`` bit by bit: both operands are
     brought to a common scale with 20 more bits, then the sum is requantized, all with two
     roundings. Code uses one multiplication per operand, an addition and a shift where these are
-    proven to give the same for all pairs of operands.
+    proven to give the same for all pairs of operands. int16 is the same with 15 more bits, or,
+    where the options say so and all scales are powers of two, one shift with rounding and a
+    saturating addition. int32 and int64 wrap around.
     """
 
     name = "ADD"
-    exactness = "int8 bit-exact (two roundings, both oracles); float32 exact"
+    dtypes = ("int8", "int16", "int32", "int64", "float32")
+    exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
+
+    #: Of the second operand.
+    sign: ClassVar[int] = 1
+    #: Whether the sum may grow when it is requantized.
+    may_grow: ClassVar[bool] = False
 
     def check(self, node: Node) -> Iterator[Problem]:
         problems = [*check_binary(node)]
         yield from problems
-        if problems or node.output.dtype != "int8":
+        if problems or node.output.dtype not in _LEFT_SHIFTS:
             return
+        if _power_of_two_scales(node):
+            if max(_shifts(node)) > 0 or min(_shifts(node)) < -15 or 0 not in _shifts(node):
+                yield Problem(
+                    "int16 operands with scales of powers of two, the larger of which is not the "
+                    "output's",
+                    "the output with the larger input scale",
+                )
+            if node.input(0).shape != node.input(1).shape:
+                yield Problem("int16 operands that broadcast", "operands of one shape")
+            return
+        largest = 30 if self.may_grow else 0
         real = _real_multipliers(node)
-        if real[2] >= 1 or any(quantize_multiplier(r)[1] > 0 for r in real):
+        if real[2] >= 2**largest or any(quantize_multiplier(r)[1] > largest for r in real):
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for input scales of "
                 f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
-                f"an output scale above the larger input scale / 2^{_LEFT_SHIFT - 1}",
+                f"an output scale above the larger input scale / 2^{_left_shift(node) - 1}",
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
-        def floating(x: te.Tensor, y: te.Tensor) -> te.Tensor:
-            return elementwise(
-                node.output.shape, lambda *i: float_output(at(x, i) + at(y, i), node)
-            )
+        def plain(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+            def value(*i: tirx.Var) -> Expression:
+                a, b = wrapped(at(x, i)), wrapped(at(y, i))
+                total = a + b if self.sign > 0 else a - b
+                return float_output(total.astype(node.output.dtype), node)
+
+            return elementwise(node.output.shape, value)
+
+        def shifted(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+            def value(*i: tirx.Var) -> Expression:
+                a, b = (
+                    rounding_shift(int32(at(operand, i)), -shift)
+                    for operand, shift in zip((x, y), _shifts(node), strict=True)
+                )
+                total = a + b if self.sign > 0 else a - b
+                return clamp(total, *activation_range(node), node.output.dtype)
+
+            return elementwise(node.output.shape, value)
 
         def integer(x: te.Tensor, y: te.Tensor) -> te.Tensor:
             left, right, result = (
-                _Scaling(*quantize_multiplier(r)) for r in _real_multipliers(node)
+                _Scaling(*quantize_multiplier(r), _left_shift(node))
+                for r in _real_multipliers(node)
             )
             zeros = node.input(0).zero_point, node.input(1).zero_point
 
             def value(*i: tirx.Var) -> Expression:
-                total = left.widened(int32(at(x, i)) - int32(zeros[0])) + right.widened(
-                    int32(at(y, i)) - int32(zeros[1])
-                )
+                a = left.widened(int32(at(x, i)) - int32(zeros[0]))
+                b = right.widened(int32(at(y, i)) - int32(zeros[1]))
+                total = a + b if self.sign > 0 else a - b
                 scaled = requantize(total, int32(result.multiplier), int32(result.shift))
                 return quantized_output(scaled, node)
 
             return elementwise(node.output.shape, value)
 
         operands = node.input(0), node.input(1)
-        if node.output.dtype != "int8":
-            return Compute(operands, floating)
-        plane = exact_plane(node)
+        if node.output.dtype not in _LEFT_SHIFTS:
+            return Compute(operands, plain)
+        if _power_of_two_scales(node):
+            return Compute(operands, shifted)
+        plane = exact_plane(node) if node.output.dtype == "int8" else None
         return Compute(operands, integer if plane is None else _in_one_step(node, plane))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        if node.output.dtype != "int8":
-            return [clamp_float(inputs[0] + inputs[1], node)]
-        return [_sum(_Quantized.of(node), inputs[0], inputs[1]).astype(np.int8)]
+        if node.output.dtype not in _LEFT_SHIFTS:
+            total = inputs[0] + inputs[1] if self.sign > 0 else inputs[0] - inputs[1]
+            return [clamp_float(np.asarray(total), node)]
+        if _power_of_two_scales(node):
+            left, right = (
+                rounding_shift_reference(values, -shift)
+                for values, shift in zip(inputs, _shifts(node), strict=True)
+            )
+            total = np.clip(left + self.sign * right, *activation_range(node))
+        else:
+            total = _sum(_Quantized.of(node), inputs[0], inputs[1])
+        return [total.astype(node.output.dtype)]
+
+
+@register
+class Sub(Add):
+    """Difference of two tensors that broadcast.
+
+    Matches LiteRT's and TFLM's ``reference_ops::Sub``, which is ``Add`` with another sign.
+    """
+
+    name = "SUB"
+    sign = -1
+    may_grow = True
 
 
 def exact_plane(
@@ -129,15 +192,20 @@ class _Quantized:
     zero_points: tuple[int, int, int]
     slopes: tuple[float, float]
     output_range: tuple[int, int]
+    sign: int
+    left_shift: int
 
     @classmethod
     def of(cls, node: Node) -> _Quantized:
         x, y, out = node.input(0), node.input(1), node.output
+        sign = -1 if node.operator == Sub.name else 1
         return cls(
             tuple(quantize_multiplier(real) for real in _real_multipliers(node)),
             (x.zero_point, y.zero_point, out.zero_point),
-            (x.scale / out.scale, y.scale / out.scale),
+            (x.scale / out.scale, sign * y.scale / out.scale),
             activation_range(node),
+            sign,
+            _left_shift(node),
         )
 
 
@@ -146,7 +214,8 @@ def _sum(layer: _Quantized, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     for position, values in enumerate((x, y)):
         wide = values.astype(np.int64) - layer.zero_points[position]
         multiplier, shift = layer.multipliers[position]
-        total = total + requantize_reference(wide << _LEFT_SHIFT, multiplier, shift)
+        scaled = requantize_reference(wide << layer.left_shift, multiplier, shift)
+        total = total + (layer.sign * scaled if position else scaled)
     scaled = requantize_reference(total, *layer.multipliers[2]) + layer.zero_points[2]
     return np.clip(scaled, *layer.output_range)
 
@@ -166,13 +235,14 @@ def _exact_plane(
 class _Scaling:
     multiplier: int
     shift: int
+    left_shift: int
 
     def widened(self, value: Expression) -> Expression:
-        """`value` shifted left by `_LEFT_SHIFT` and scaled."""
-        if self.multiplier == 1 << 30 and 1 - _LEFT_SHIFT <= self.shift <= 0:
+        """`value` shifted left and scaled."""
+        if self.multiplier == 1 << 30 and 1 - self.left_shift <= self.shift <= 0:
             # A power of two, which at least one operand has: exact, so nothing is rounded.
-            return value * int32(1 << (_LEFT_SHIFT - 1 + self.shift))
-        shifted = value * int32(1 << _LEFT_SHIFT)
+            return value * int32(1 << (self.left_shift - 1 + self.shift))
+        shifted = value * int32(1 << self.left_shift)
         return requantize(shifted, int32(self.multiplier), int32(self.shift))
 
 
@@ -183,5 +253,27 @@ def _real_multipliers(node: Node) -> tuple[float, float, float]:
     return (
         scales[0] / common,
         scales[1] / common,
-        common / ((1 << _LEFT_SHIFT) * node.output.scale),
+        common / ((1 << _left_shift(node)) * node.output.scale),
     )
+
+
+def _left_shift(node: Node) -> int:
+    return _LEFT_SHIFTS[node.output.dtype]
+
+
+def _power_of_two_scales(node: Node) -> bool:
+    """Whether the kernel for power-of-two scales, of the time before general int16, is used."""
+    tensors = node.input(0), node.input(1), node.output
+    return (
+        node.output.dtype == "int16"
+        and bool(node.options.get("pot_scale_int16", False))
+        and all(math.frexp(tensor.scale)[0] == 0.5 for tensor in tensors)
+    )
+
+
+def _shifts(node: Node) -> tuple[int, int]:
+    """Exponents of the operands' scales relative to the output's, which are powers of two."""
+    left, right, out = (
+        math.frexp(tensor.scale)[1] for tensor in (node.input(0), node.input(1), node.output)
+    )
+    return left - out, right - out

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import check_same_dtype, check_scale, check_shape, select
-from tvmtiny.ops.expressions import Expression, elementwise
+from tvmtiny.ops.elementwise import check_same_dtype, check_scale, check_shape
+from tvmtiny.ops.joining import joined
+from tvmtiny.ops.movement import Alias, Movement
+from tvmtiny.ops.moving import Moving
 from tvmtiny.ops.node import Node, Tensor
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.operator import Oracle, Problem, register
 
 
 @register
-class Concatenation(Operator):
+class Concatenation(Moving):
     """Tensors, constants among them, side by side along one dimension.
 
     LiteRT and TFLM copy bytes and refuse int8 inputs whose scale or zero point is not the
@@ -22,7 +23,6 @@ class Concatenation(Operator):
     """
 
     name = "CONCATENATION"
-    exactness = "bit-exact (values are copied)"
 
     def check(self, node: Node) -> Iterator[Problem]:
         if not node.inputs or None in node.inputs or len(node.outputs) != 1:
@@ -50,27 +50,10 @@ class Concatenation(Operator):
         total = sum(tensor.shape[axis] for tensor in _inputs(node))
         yield from check_shape(node, (*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
-    def compute(self, node: Node, oracle: Oracle) -> Compute:
+    def compute(self, node: Node, oracle: Oracle) -> Movement | Alias:
         axis = node.options.get("axis", 0) % len(node.output.shape)
-        parts = tuple(tensor for tensor in _inputs(node) if tensor.shape[axis])
-        starts = np.cumsum([0, *(tensor.shape[axis] for tensor in parts)]).tolist()
-
-        def expression(*tensors: te.Tensor) -> te.Tensor:
-            def value(*indices: tirx.Var) -> Expression:
-                along = indices[axis]
-
-                def element(position: int) -> Expression:
-                    shifted = along - starts[position]
-                    return tensors[position](*indices[:axis], shifted, *indices[axis + 1 :])
-
-                result = element(len(parts) - 1)
-                for position in reversed(range(len(parts) - 1)):
-                    result = select([along < starts[position + 1]], element(position), result)
-                return result
-
-            return elementwise(node.output.shape, value)
-
-        return Compute(parts, expression)
+        parts = [tensor for tensor in _inputs(node) if tensor.elements]
+        return joined(node, parts, axis, [tensor.shape for tensor in parts])
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle

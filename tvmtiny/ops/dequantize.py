@@ -8,7 +8,6 @@ import numpy as np
 from tvm import te
 
 from tvmtiny.ops.elementwise import (
-    INTEGER_RANGES,
     check_count,
     check_scale,
     check_shape,
@@ -17,6 +16,7 @@ from tvmtiny.ops.elementwise import (
 from tvmtiny.ops.expressions import elementwise, int32
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.quantization import INTEGER_RANGES
 
 
 @register

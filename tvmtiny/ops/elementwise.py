@@ -11,9 +11,7 @@ from tvmtiny.ops.expressions import Expression
 from tvmtiny.ops.node import Node, Tensor
 from tvmtiny.ops.operator import Problem
 from tvmtiny.ops.quantization import FUSED_ACTIVATIONS, INT32_RANGE
-
-#: The range of each dtype that an output can be quantized to.
-INTEGER_RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
+from tvmtiny.ops.quantization import INTEGER_RANGES as INTEGER_RANGES
 
 
 def check_count(node: Node, inputs: int, outputs: int = 1) -> Iterator[Problem]:
@@ -78,6 +76,37 @@ def check_shape(node: Node, expected: Sequence[int]) -> Iterator[Problem]:
         )
 
 
+def check_symmetric(node: Node) -> Iterator[Problem]:
+    """Yield what is wrong with the scales of the activations, as far as they are quantized.
+
+    Each quantized tensor has one scale; int16 ones have the zero point 0.
+    """
+    for tensor in (*node.inputs, *node.outputs):
+        if tensor is None or tensor.dtype not in ("int8", "int16"):
+            continue
+        problems = [*check_scale(tensor)]
+        yield from problems
+        if not problems and tensor.dtype == "int16" and tensor.zero_point != 0:
+            yield Problem(
+                f"int16 tensor {tensor.name} has the zero point {tensor.zero_point}",
+                "int16 tensors with the zero point 0",
+            )
+
+
+def check_broadcast(node: Node, operands: int = 2) -> Iterator[Problem]:
+    """Yield a problem unless the first inputs broadcast to the output's shape."""
+    shapes = [node.input(position).shape for position in range(operands)]
+    try:
+        expected = np.broadcast_shapes(*shapes)
+    except ValueError:
+        yield Problem(
+            f"operands of {' and '.join(str(list(shape)) for shape in shapes)} do not broadcast",
+            "dimensions that are equal or 1",
+        )
+    else:
+        yield from check_shape(node, expected)
+
+
 def check_binary(node: Node) -> Iterator[Problem]:
     """Yield what is wrong with an arithmetic operator of two operands that broadcasts."""
     problems = [*check_count(node, 2)]
@@ -87,19 +116,8 @@ def check_binary(node: Node) -> Iterator[Problem]:
     yield from check_same_dtype(node)
     if node.activation not in FUSED_ACTIVATIONS:
         yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))
-    shapes = node.input(0).shape, node.input(1).shape
-    try:
-        expected = np.broadcast_shapes(*shapes)
-    except ValueError:
-        yield Problem(
-            f"operands of {list(shapes[0])} and {list(shapes[1])} do not broadcast",
-            "dimensions that are equal or 1",
-        )
-    else:
-        yield from check_shape(node, expected)
-    if node.output.dtype == "int8":
-        for tensor in (node.input(0), node.input(1), node.output):
-            yield from check_scale(tensor)
+    yield from check_broadcast(node)
+    yield from check_symmetric(node)
 
 
 def at(tensor: te.Tensor, indices: Sequence[Expression]) -> Expression:

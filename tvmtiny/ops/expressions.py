@@ -34,6 +34,14 @@ def requantize_once(acc: Expression, multiplier: Expression, shift: Expression) 
     )
 
 
+def rounding_shift(value: Expression, shift: int) -> Expression:
+    """`fixed_point.rounding_shift` of int32 `value`: halves away from zero."""
+    shifted = tirx.call_pure_extern(
+        "int32", "tvmtiny_rounding_shift", value, tirx.const(shift, "uint32")
+    )
+    return shifted if shift else value
+
+
 def larger(a: Expression, b: Expression) -> Expression:
     """The larger of two int32 or float32 values, for reductions.
 
@@ -50,6 +58,13 @@ def clamp_int8(value: Expression, low: int, high: int) -> Expression:
     if (low, high) == INT8_RANGE:
         return tirx.call_pure_extern("int32", "tvmtiny_saturate", value).astype("int8")
     return tirx.max(tirx.min(value, int32(high)), int32(low)).astype("int8")
+
+
+def clamp(value: Expression, low: int, high: int, dtype: str) -> Expression:
+    """Clamp an int32 expression to ``[low, high]`` and narrow it to `dtype`."""
+    if dtype == "int8":
+        return clamp_int8(value, low, high)
+    return tirx.max(tirx.min(value, int32(high)), int32(low)).astype(dtype)
 
 
 def affine(operands: Sequence[Expression], found: Affine, low: int, high: int) -> Expression:
@@ -69,17 +84,27 @@ def affine(operands: Sequence[Expression], found: Affine, low: int, high: int) -
 
 def quantized_output(value: Expression, node: Node) -> Expression:
     """Add the output's zero point to a requantized int32 value and clamp to the activation."""
-    return clamp_int8(value + int32(node.output.zero_point), *activation_range(node))
+    total = value + int32(node.output.zero_point)
+    return clamp(total, *activation_range(node), node.output.dtype)
 
 
 def float_output(value: Expression, node: Node) -> Expression:
-    """Clamp a float32 value to the fused activation."""
+    """Clamp a value of the output's dtype, which is not quantized, to the fused activation."""
     low, high = float_activation_range(node)
     if high is not None:
-        value = tirx.min(value, tirx.const(high, "float32"))
+        value = tirx.min(value, tirx.const(high, node.output.dtype))
     if low is not None:
-        value = tirx.max(value, tirx.const(low, "float32"))
+        value = tirx.max(value, tirx.const(low, node.output.dtype))
     return value
+
+
+def wrapped(value: Expression) -> Expression:
+    """An integer as the unsigned one of the same bits, for arithmetic that wraps around.
+
+    Signed overflow is undefined in C; the reference kernels wrap around in practice.
+    """
+    dtype = str(tirx.convert(value).ty.dtype)
+    return value.astype(f"u{dtype}") if dtype.startswith("int") else value
 
 
 def elementwise(

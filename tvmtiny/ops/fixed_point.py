@@ -17,6 +17,8 @@ _EXP_EIGHTH, _THIRD = 1895147668, 715827883
 _FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 #: 48/17 and -32/17 with 29 fractional bits: Newton's first guess of a reciprocal.
 _GUESS_OFFSET, _GUESS_SLOPE = 1515870810, -1010580540
+#: sqrt(2) / 2 with 31 fractional bits.
+_HALF_SQRT_2 = 1518500250
 
 
 def multiply_q31(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
@@ -74,11 +76,36 @@ def reciprocal_q31(value: np.ndarray) -> np.ndarray:
     np.ndarray
         With 31 fractional bits.
     """
+    return np.minimum(2 * _reciprocal_q29(value), INT32_MAX)
+
+
+def _reciprocal_q29(value: np.ndarray) -> np.ndarray:
+    """``2 / (1 + value)`` with 29 fractional bits, by three Newton steps."""
     half = (np.asarray(value, np.int64) >> 1) + (1 << 30)
     x = _GUESS_OFFSET + multiply_q31(half, _GUESS_SLOPE)
     for _ in range(3):
         x = x + 4 * multiply_q31(x, (1 << 29) - multiply_q31(half, x))
-    return np.minimum(2 * x, INT32_MAX)
+    return x
+
+
+def tanh_q31(value: np.ndarray) -> np.ndarray:
+    """``tanh(value)`` (``gemmlowp::tanh``).
+
+    Parameters
+    ----------
+    value
+        With 27 fractional bits.
+
+    Returns
+    -------
+    np.ndarray
+        With 31 fractional bits.
+    """
+    value = np.asarray(value, np.int64)
+    # Read with 26 fractional bits, a number is its own double.
+    exponential = exp_q31(-np.abs(value), 5)
+    size = np.clip((_reciprocal_q29(exponential) - (1 << 29)) << 2, -(2**31), INT32_MAX)
+    return np.where(value == 0, 0, np.where(value > 0, size, -size))
 
 
 def logistic_q31(value: np.ndarray, integer_bits: int) -> np.ndarray:
@@ -99,3 +126,44 @@ def logistic_q31(value: np.ndarray, integer_bits: int) -> np.ndarray:
     value = np.asarray(value, np.int64)
     upper = reciprocal_q31(exp_q31(-np.abs(value), integer_bits))
     return np.where(value == 0, 1 << 30, np.where(value > 0, upper, INT32_MAX - upper))
+
+
+def inverse_sqrt_multiplier(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Multiplier and shift of ``1 / sqrt(value)`` (LiteRT ``GetInvSqrtQuantizedMultiplierExp``).
+
+    Parameters
+    ----------
+    value
+        Integers from 0 to 2^31 - 1; 0 counts as 1.
+
+    Returns
+    -------
+    multiplier, shift
+        In the convention of `quantization.requantize`; the shift is to the right, so not positive.
+    """
+    value = np.maximum(np.asarray(value, np.int64), 1)
+    right = np.full(value.shape, 11, np.int64)
+    while np.any(value >= 1 << 29):
+        right = right + (value >= 1 << 29)
+        value = np.where(value >= 1 << 29, value // 4, value)
+    # Between 2^27 and 2^29, by an even shift.
+    bits = np.frexp(value.astype(np.float64))[1].astype(np.int64)
+    pairs = (31 - bits) // 2 - 1
+    right = right - pairs
+    scaled = value << (2 * pairs)
+    three = scaled >> 1
+    half = rounding_shift(three, 1)
+    x = np.full(value.shape, 1 << 28, np.int64)
+    for _ in range(5):
+        cube = multiply_q31(multiply_q31(x, x), x)
+        # From 9 and from 6 integer bits to 3.
+        cube = _saturated(cube << 6)
+        x = _saturated((multiply_q31(x, (1 << 28) + (1 << 27)) - multiply_q31(half, cube)) << 3)
+    root = multiply_q31(x, _HALF_SQRT_2)
+    root = np.where(right < 0, root << np.maximum(-right, 0), root)
+    one = value == 1
+    return np.where(one, INT32_MAX, root), np.where(one, 0, -np.maximum(right, 0))
+
+
+def _saturated(value: np.ndarray) -> np.ndarray:
+    return np.clip(value, -(2**31), INT32_MAX)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import check_count, check_scale, check_shape
-from tvmtiny.ops.expressions import elementwise, int32
+from tvmtiny.ops.expressions import Expression
 from tvmtiny.ops.fixed_point import logistic_q31, rounding_shift
 from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.operator import Oracle, Problem, register
 from tvmtiny.ops.quantization import INT8_RANGE, quantize_multiplier, requantize, round_half_away
+from tvmtiny.ops.sigmoid_table import SigmoidTable, check_output_scale
+from tvmtiny.ops.tables import EVERY_INT8
+from tvmtiny.ops.unary import call
 
 _INTEGER_BITS = 4
 #: Beyond these, LiteRT's float kernel takes 1 and exp(x) instead.
@@ -21,74 +22,60 @@ _UPPER, _LOWER = np.float32(16.619047164916992), np.float32(-9.0)
 
 
 @register
-class Logistic(Operator):
+class Logistic(SigmoidTable):
     """``1 / (1 + exp(-x))``.
 
     int8 is a table of 256 bytes. For LiteRT its entries are computed as ``LUTPopulate`` does, in
     float32; they could only differ where that machine's ``expf`` rounds differently next to the
     middle between two outputs. For TFLM they are gemmlowp's fixed-point logistic, bit by bit.
+    int16 matches ``reference_integer_ops::Logistic`` of both bit by bit: interpolation in a table.
     float32 uses an exponential of our own, which is within 1 unit in the last place.
     """
 
     name = "LOGISTIC"
-    exactness = "int8 bit-exact (table, differs by oracle); float32 within rounding of exp"
+    dtypes = ("int8", "int16", "float32")
+    exactness = (
+        "int8 bit-exact (table, differs by oracle), int16 bit-exact (both oracles); float32 within "
+        "rounding of exp"
+    )
+    largest_power = 0
+    interpolation = "tvmtiny_logistic_int16"
+    fraction_bits = 9
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if problems:
-            yield from problems
-            return
-        x, out = node.input(0), node.output
-        if x.dtype != out.dtype:
-            yield Problem(f"{x.dtype} input and {out.dtype} output", "one dtype")
-        yield from check_shape(node, x.shape)
-        if out.dtype != "int8":
-            return
-        problems = [*check_scale(x), *check_scale(out)]
-        yield from problems
-        if not problems and (out.scale, out.zero_point) != (1 / 256, INT8_RANGE[0]):
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        out = node.output
+        if out.dtype == "int16":
+            yield from check_output_scale(node)
+        elif out.dtype == "int8" and (out.scale, out.zero_point) != (1 / 256, INT8_RANGE[0]):
             yield Problem(
                 f"output scale {out.scale:.9g} and zero point {out.zero_point}",
                 "scale 1/256 and zero point -128",
             )
 
-    def compute(self, node: Node, oracle: Oracle) -> Compute:
-        def looked_up(x: te.Tensor, table: te.Tensor) -> te.Tensor:
-            shape = node.output.shape
-            return elementwise(shape, lambda *i: table[int32(x(*i)) - int32(INT8_RANGE[0])])
+    def value(self, node: Node, x: Expression) -> Expression:
+        return call("tvmtiny_logistic", x)
 
-        def floating(x: te.Tensor) -> te.Tensor:
-            return elementwise(
-                node.output.shape,
-                lambda *i: tirx.call_pure_extern("float32", "tvmtiny_logistic", x(*i)),
-            )
-
-        if node.output.dtype != "int8":
-            return Compute((node.input(0),), floating)
-        return Compute((node.input(0), _table(node, oracle)), looked_up)
-
-    def reference(
-        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
-    ) -> list[np.ndarray]:
-        if node.output.dtype == "int8":
-            return [_table(node, oracle)[inputs[0].astype(np.int64) - INT8_RANGE[0]]]
-        x = inputs[0]
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
         usual = np.float32(1) / (np.float32(1) + _exp(-x))
-        return [np.where(x > _UPPER, np.float32(1), np.where(x < _LOWER, _exp(x), usual))]
+        return np.where(x > _UPPER, np.float32(1), np.where(x < _LOWER, _exp(x), usual))
+
+    def table(self, node: Node, oracle: Oracle) -> np.ndarray:
+        steps = EVERY_INT8 - node.input(0).zero_point
+        scale = node.input(0).scale
+        table = _litert(scale, steps) if oracle is Oracle.LITERT else _tflm(scale, steps)
+        return np.clip(table + INT8_RANGE[0], *INT8_RANGE).astype(np.int8)
+
+    def interpolated(self, left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
+        size = np.abs(x)
+        between = (left << 9) + (size & 511) * (right - left)
+        result = np.where(size >> 9 >= 255, 0x7FFF << 10, between)
+        return np.where(x >= 0, result + 512, (1 << 25) - result + 511) >> 10
 
 
 def _exp(x: np.ndarray) -> np.ndarray:
     """Correctly rounded float32 exp, but for the rare double rounding."""
     with np.errstate(over="ignore"):
         return np.exp(x.astype(np.float64)).astype(np.float32)
-
-
-def _table(node: Node, oracle: Oracle) -> np.ndarray:
-    """The int8 output for each int8 input from -128 to 127."""
-    steps = np.arange(INT8_RANGE[0], INT8_RANGE[1] + 1) - node.input(0).zero_point
-    scale = node.input(0).scale
-    table = _litert(scale, steps) if oracle is Oracle.LITERT else _tflm(scale, steps)
-    return np.clip(table + INT8_RANGE[0], *INT8_RANGE).astype(np.int8)
 
 
 def _litert(scale: float, steps: np.ndarray) -> np.ndarray:

@@ -15,28 +15,33 @@ from tvmtiny.ops.expressions import (
     int32,
     quantized_output,
     requantize,
+    wrapped,
 )
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.quantization import activation_range, clamp_float, quantize_multiplier
 from tvmtiny.ops.quantization import requantize as requantize_reference
 
+_QUANTIZED = ("int8", "int16")
+
 
 @register
 class Mul(Operator):
     """Product of two tensors that broadcast.
 
-    int8 matches LiteRT's and TFLM's ``reference_integer_ops::Mul`` bit by bit. Both round twice;
-    their multipliers differ, because LiteRT multiplies the scales in float32 and TFLM in float64.
+    int8 and int16 match LiteRT's and TFLM's ``reference_integer_ops::Mul`` bit by bit. Both round
+    twice; their multipliers differ, because LiteRT multiplies the scales in float32 and TFLM in
+    float64. int32 and int64 wrap around.
     """
 
     name = "MUL"
-    exactness = "int8 bit-exact (two roundings, both oracles); float32 exact"
+    dtypes = ("int8", "int16", "int32", "int64", "float32")
+    exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
 
     def check(self, node: Node) -> Iterator[Problem]:
         problems = [*check_binary(node)]
         yield from problems
-        if problems or node.output.dtype != "int8":
+        if problems or node.output.dtype not in _QUANTIZED:
             return
         if any(_multiplier(node, oracle)[1] > 30 for oracle in Oracle):
             yield Problem(
@@ -46,10 +51,12 @@ class Mul(Operator):
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
-        def floating(x: te.Tensor, y: te.Tensor) -> te.Tensor:
-            return elementwise(
-                node.output.shape, lambda *i: float_output(at(x, i) * at(y, i), node)
-            )
+        def plain(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+            def value(*i: tirx.Var) -> Expression:
+                product = wrapped(at(x, i)) * wrapped(at(y, i))
+                return float_output(product.astype(node.output.dtype), node)
+
+            return elementwise(node.output.shape, value)
 
         def integer(x: te.Tensor, y: te.Tensor) -> te.Tensor:
             multiplier, shift = _multiplier(node, oracle)
@@ -61,21 +68,21 @@ class Mul(Operator):
 
             return elementwise(node.output.shape, value)
 
-        quantized = node.output.dtype == "int8"
-        return Compute((node.input(0), node.input(1)), integer if quantized else floating)
+        quantized = node.output.dtype in _QUANTIZED
+        return Compute((node.input(0), node.input(1)), integer if quantized else plain)
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        if node.output.dtype != "int8":
-            return [clamp_float(inputs[0] * inputs[1], node)]
+        if node.output.dtype not in _QUANTIZED:
+            return [clamp_float(np.asarray(inputs[0] * inputs[1]), node)]
         left, right = (
             values.astype(np.int64) - node.input(position).zero_point
             for position, values in enumerate(inputs)
         )
         scaled = requantize_reference(left * right, *_multiplier(node, oracle))
         total = scaled + node.output.zero_point
-        return [np.clip(total, *activation_range(node)).astype(np.int8)]
+        return [np.clip(total, *activation_range(node)).astype(node.output.dtype)]
 
 
 def _multiplier(node: Node, oracle: Oracle) -> tuple[int, int]:

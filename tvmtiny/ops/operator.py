@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 from tvm import te
 
+from tvmtiny.ops.movement import Alias, Movement
 from tvmtiny.ops.node import Node, Tensor
 
 
@@ -48,17 +49,18 @@ class Compute:
     expression
         Takes one `te.Tensor` per argument and returns the output. Schedules find the stages by
         name: ``pad`` stages an input, ``acc`` is the reduction, ``out`` writes the output.
+    in_place
+        Positions of arguments over which the output may be written, element by element from the
+        first to the last: none is read after the output at its place or behind it was written.
     """
 
     arguments: tuple[Tensor | np.ndarray, ...]
     expression: Callable[..., te.Tensor]
+    in_place: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Alias:
-    """A node that only renames its input: no code, no bytes."""
-
-    source: Tensor
+#: How an output comes about.
+Result = Compute | Alias | Movement
 
 
 class Operator(ABC):
@@ -70,15 +72,24 @@ class Operator(ABC):
         TFLite's name.
     dtypes
         The activations' dtypes that are accepted.
+    data
+        Position of the first activation among the inputs.
     per_channel
         Whether int8 activations may have a scale per slice; `check` then looks at them.
+    of_shape
+        Whether the outputs depend on nothing but the inputs' shapes.
+    needs_scale
+        Whether int8 activations must have a scale; where not, `check` looks at them, too.
     exactness
         One sentence for the support table: which reference kernel is matched, and how exactly.
     """
 
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
+    data: ClassVar[int] = 0
     per_channel: ClassVar[bool] = False
+    of_shape: ClassVar[bool] = False
+    needs_scale: ClassVar[bool] = True
     exactness: ClassVar[str]
 
     @abstractmethod
@@ -86,8 +97,13 @@ class Operator(ABC):
         """Yield every reason why `node` cannot be compiled."""
 
     @abstractmethod
-    def compute(self, node: Node, oracle: Oracle) -> Compute | Alias:
-        """The tensor expression of a node that passed `check`."""
+    def compute(self, node: Node, oracle: Oracle) -> Result | tuple[Result, ...]:
+        """How the outputs of a node that passed `check` come about; one result for each."""
+
+    def results(self, node: Node, oracle: Oracle) -> tuple[Result, ...]:
+        """`compute`, as a tuple even where there is one output."""
+        result = self.compute(node, oracle)
+        return result if isinstance(result, tuple) else (result,)
 
     @abstractmethod
     def reference(

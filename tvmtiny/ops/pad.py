@@ -5,85 +5,66 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import (
-    INTEGER_RANGES,
-    check_count,
-    check_shape,
-    select,
-)
-from tvmtiny.ops.expressions import Expression, elementwise
+from tvmtiny.ops.elementwise import INTEGER_RANGES, check_count, check_shape
+from tvmtiny.ops.movement import Alias, Movement, dense, moved, piece, strides
+from tvmtiny.ops.moving import Moving, check_same
 from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.operator import Oracle, Problem, register
 
 _MAX_RANK = 5
 _PADDING_DTYPES = ("int8", "int16", "int32", "int64", "bool")
 
 
 @register
-class Pad(Operator):
+class Pad(Moving):
     """A border of zeros; in an int8 tensor, of the output's zero point.
 
     Matches LiteRT's and TFLM's ``reference_ops::Pad``, which copy bytes.
     """
 
     name = "PAD"
-    exactness = "bit-exact (values are copied)"
 
     def check(self, node: Node) -> Iterator[Problem]:
         problems = [*check_count(node, 2)]
         if problems:
             yield from problems
             return
-        x, paddings = node.input(0), node.input(1)
-        if x.dtype != node.output.dtype:
-            yield Problem(f"{x.dtype} input and {node.output.dtype} output", "one dtype")
-        if not 1 <= len(x.shape) <= _MAX_RANK:
-            yield Problem(f"{len(x.shape)} dimensions", f"1 to {_MAX_RANK} dimensions")
+        yield from check_same(node.input(0), node.output)
         zero = pad_value(node)
         if node.output.dtype == "int8" and not -128 <= zero <= 127:
             yield Problem(f"zero point {zero}", "a zero point from -128 to 127")
-        if paddings.data is None:
-            yield Problem("paddings are computed at run time", "constant paddings")
-        elif paddings.dtype not in _PADDING_DTYPES:
-            yield Problem(f"{paddings.dtype} paddings", ", ".join(_PADDING_DTYPES))
-        elif paddings.shape != (len(x.shape), 2):
-            yield Problem(
-                f"paddings of shape {list(paddings.shape)}",
-                f"two numbers for each of {len(x.shape)} dimensions",
-            )
-        elif any(number < 0 for pair in pad_widths(node) for number in pair):
-            yield Problem("negative paddings", "paddings of 0 and more")
-        else:
-            pairs = pad_widths(node)
-            expected = [a + d + b for d, (a, b) in zip(x.shape, pairs, strict=True)]
-            yield from check_shape(node, expected)
+        yield from check_paddings(node)
 
-    def compute(self, node: Node, oracle: Oracle) -> Compute:
-        shape, pairs = node.input(0).shape, pad_widths(node)
-
-        def expression(x: te.Tensor) -> te.Tensor:
-            border = tirx.const(pad_value(node), x.dtype)
-
-            def value(*indices: tirx.Var) -> Expression:
-                inside = []
-                for index, size, (before, after) in zip(indices, shape, pairs, strict=True):
-                    if before:
-                        inside.append(index >= before)
-                    if after:
-                        inside.append(index < before + size)
-                source = [i - before for i, (before, _) in zip(indices, pairs, strict=True)]
-                return select(inside, x(*source), border)
-
-            return elementwise(node.output.shape, value)
-
-        return Compute((node.input(0),), expression)
+    def compute(self, node: Node, oracle: Oracle) -> Movement | Alias:
+        return padded(node, pad_value(node))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         return [np.pad(inputs[0], pad_widths(node), constant_values=pad_value(node))]
+
+
+def check_paddings(node: Node) -> Iterator[Problem]:
+    """Yield what is wrong with the shape of a node, or with its paddings, the second input."""
+    x, paddings = node.input(0), node.input(1)
+    if not 1 <= len(x.shape) <= _MAX_RANK:
+        yield Problem(f"{len(x.shape)} dimensions", f"1 to {_MAX_RANK} dimensions")
+    if paddings.data is None:
+        yield Problem("paddings are computed at run time", "constant paddings")
+    elif paddings.dtype not in _PADDING_DTYPES:
+        yield Problem(f"{paddings.dtype} paddings", ", ".join(_PADDING_DTYPES))
+    elif paddings.shape != (len(x.shape), 2):
+        yield Problem(
+            f"paddings of shape {list(paddings.shape)}",
+            f"two numbers for each of {len(x.shape)} dimensions",
+        )
+    elif any(number < 0 for pair in pad_widths(node) for number in pair):
+        yield Problem("negative paddings", "paddings of 0 and more")
+    else:
+        pairs = pad_widths(node)
+        expected = [a + d + b for d, (a, b) in zip(x.shape, pairs, strict=True)]
+        yield from check_shape(node, expected)
 
 
 def pad_widths(node: Node) -> list[tuple[int, int]]:
@@ -97,3 +78,15 @@ def pad_value(node: Node) -> int:
     """What the border of a PAD is filled with."""
     quantized = node.output.dtype in INTEGER_RANGES and node.output.quantization is not None
     return node.output.zero_point if quantized else 0
+
+
+def padded(node: Node, value: float | int) -> Movement | Alias:
+    """The first input with a border of `value`."""
+    steps = strides(node.output.shape)
+    writes = [
+        (np.arange(size) + before) * step
+        for size, (before, _), step in zip(
+            node.input(0).shape, pad_widths(node), steps, strict=True
+        )
+    ]
+    return moved(node, [piece(dense(node.input(0).shape), writes)], fill=value)

@@ -17,6 +17,9 @@ from tvmtiny.ops.node import Node, Tensor
 INT8_RANGE = (-128, 127)
 INT32_RANGE = (-(2**31), 2**31 - 1)
 
+#: The range of each dtype that a tensor can be quantized to.
+INTEGER_RANGES = {"int8": INT8_RANGE, "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
+
 #: How far from the nearest multiplier `exact_multiplier` looks for one that proves exact.
 _MULTIPLIER_SEARCH = 64
 
@@ -169,23 +172,24 @@ def channel_scales(weights: Tensor, channels: int) -> Sequence[float]:
 
 
 def activation_range(node: Node) -> tuple[int, int]:
-    """Range of the int8 output under the fused activation.
+    """Range of the quantized output under the fused activation.
 
     LiteRT's ``CalculateActivationRangeQuantized``.
     """
     output = node.output
-
-    def quantized(real: float) -> int:
-        scaled = np.float32(real) / np.float32(output.scale)
-        return int(round_half_away(scaled)) + output.zero_point
-
-    low, high = INT8_RANGE
+    low, high = INTEGER_RANGES[output.dtype]
     bounds = _ACTIVATIONS[node.activation]
     if bounds.low is not None:
-        low = max(low, quantized(bounds.low))
+        low = max(low, quantized_bound(bounds.low, output))
     if bounds.high is not None:
-        high = min(high, quantized(bounds.high))
+        high = min(high, quantized_bound(bounds.high, output))
     return low, high
+
+
+def quantized_bound(real: float, tensor: Tensor) -> int:
+    """The step of a quantized tensor that stands for `real`, whether it is in range or not."""
+    scaled = np.float32(real) / np.float32(tensor.scale)
+    return int(round_half_away(scaled)) + tensor.zero_point
 
 
 def float_activation_range(node: Node) -> tuple[float | None, float | None]:
@@ -212,6 +216,8 @@ FUSED_ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
 def clamp_float(values: np.ndarray, node: Node) -> np.ndarray:
-    """Clamp a float32 array to the fused activation's bounds."""
+    """Clamp an array that is not quantized to the fused activation's bounds."""
     low, high = float_activation_range(node)
-    return np.clip(values, low, high).astype(np.float32) if (low, high) != (None, None) else values
+    return (
+        np.clip(values, low, high).astype(values.dtype) if (low, high) != (None, None) else values
+    )

@@ -9,7 +9,6 @@ from tvm import te, tirx
 
 from tvmtiny.ops.affine import Affine, solve
 from tvmtiny.ops.elementwise import (
-    INTEGER_RANGES,
     check_count,
     check_scale,
     check_shape,
@@ -18,7 +17,7 @@ from tvmtiny.ops.elementwise import (
 from tvmtiny.ops.expressions import Expression, affine, elementwise, int32, requantize
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import quantize_multiplier, round_half_away
+from tvmtiny.ops.quantization import INTEGER_RANGES, quantize_multiplier, round_half_away
 from tvmtiny.ops.quantization import requantize as requantize_reference
 
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tvmtiny.ops.movement import Alias
+from tvmtiny.ops.moving import Moving
 from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Alias, Operator, Oracle, Problem, register
+from tvmtiny.ops.operator import Oracle, Problem, register
 
 
 @register
-class Reshape(Operator):
+class Reshape(Moving):
     """The same bytes under another shape.
 
     The new shape is the output tensor's: the options, or the second input, say the same less
@@ -19,7 +21,6 @@ class Reshape(Operator):
     """
 
     name = "RESHAPE"
-    dtypes = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
     exactness = "bit-exact (no code)"
 
     def check(self, node: Node) -> Iterator[Problem]:

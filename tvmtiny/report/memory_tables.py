@@ -130,6 +130,8 @@ def _facts(report: MemoryReport) -> Table:
     table.add_row("arena", f"{report.arena_bytes:,} bytes, {place}")
     table.add_row("lower bound", f"{report.lower_bound:,} bytes: {bound}")
     table.add_row("peak step alone", f"{report.step_bound:,} bytes")
+    if report.state_bytes:
+        table.add_row("state", f"{report.state_bytes:,} bytes beside the arena")
     table.add_row("constants", f"{report.constants_bytes:,} bytes")
     table.add_row("would be lower with", Text("\n".join(report.advice)))
     return table
@@ -137,7 +139,7 @@ def _facts(report: MemoryReport) -> Table:
 
 def _boards(report: MemoryReport) -> Table:
     table = _table(
-        ("board", False), ("cpu", False), ("fits", False), ("arena and constants of memory", False)
+        ("board", False), ("cpu", False), ("fits", False), ("RAM and constants of memory", False)
     )
     for fit in report.boards:
         memory = ", ".join(

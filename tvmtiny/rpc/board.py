@@ -14,7 +14,8 @@ from tvmtiny.errors import BuildError, ModelMismatchError
 from tvmtiny.project import Firmware, Transport, platform_for
 from tvmtiny.project.qemu_sources import model_identity
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
-from tvmtiny.rpc.link import Deadline, Hello, Link
+from tvmtiny.rpc.frames import Hello
+from tvmtiny.rpc.link import Deadline, Link
 from tvmtiny.rpc.transport import DEFAULT_BAUDRATE, open_line
 from tvmtiny.targets import Board, Target, find_board
 

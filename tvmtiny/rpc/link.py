@@ -1,51 +1,38 @@
 """The link: frames that make a stream of bytes over a serial line reliable.
 
-A frame is ``COBS(type session sequence acknowledged payload crc) 00``. One DATA frame in each
-direction waits for its acknowledgement at a time. Only the host has a clock: it repeats what is not
-acknowledged, and polls for what does not come.
+One DATA frame in each direction waits for its acknowledgement at a time. Only the host has a clock:
+it repeats what is not acknowledged, and polls for what does not come.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import time
-import zlib
 from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
-from cobs import cobs
-
 from tvmtiny.errors import LinkClosedError, LinkProtocolError, LinkTimeoutError
+from tvmtiny.rpc.frames import (
+    ABORT,
+    ACK,
+    DATA,
+    HELLO,
+    MAGIC,
+    NO_SESSION,
+    POLL,
+    RESET,
+    VERSION,
+    Frame,
+    Hello,
+    decode,
+    encode,
+    in_words,
+    parse_hello,
+)
 from tvmtiny.rpc.transport import DisconnectedError, Line
 
-__all__ = [
-    "ABORT",
-    "ACK",
-    "DATA",
-    "HELLO",
-    "POLL",
-    "RESET",
-    "Deadline",
-    "Frame",
-    "Hello",
-    "Link",
-    "Statistics",
-    "decode",
-    "encode",
-]
-
-DATA, ACK, POLL, RESET, HELLO, ABORT = range(1, 7)
-_NAMES = {DATA: "DATA", ACK: "ACK", POLL: "POLL", RESET: "RESET", HELLO: "HELLO", ABORT: "ABORT"}
-
-VERSION = 1
-MAGIC = b"TVMT"
-NO_SESSION = 0xFFFF
-
-_HEADER = struct.Struct("<BHBB")
-_CRC = struct.Struct("<I")
-_HELLO = struct.Struct("<BH8sB")
+__all__ = ["Deadline", "Link", "Statistics"]
 
 #: No payload is longer, so that noise without zero bytes cannot fill the memory.
 _LONGEST_FRAME = (1 << 16) + 1024
@@ -65,50 +52,6 @@ _LONG_PAYLOAD = 256
 # Seconds between two attempts to reset.
 _FIRST_RESET, _LONGEST_RESET = 0.1, 1.0
 _WRITE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame.
-
-    Attributes
-    ----------
-    type
-        `DATA` to `ABORT`.
-    session
-        Drawn by the host at each reset.
-    sequence
-        Of a DATA frame, modulo 256; 0 in others.
-    acknowledged
-        The sequence that the sender expects next.
-    payload
-        Bytes of the stream, or what the type says.
-    """
-
-    type: int
-    session: int
-    sequence: int = 0
-    acknowledged: int = 0
-    payload: bytes = b""
-
-
-@dataclass(frozen=True)
-class Hello:
-    """What a board says of itself after a reset.
-
-    Attributes
-    ----------
-    largest_payload
-        Bytes of a DATA frame that it can take.
-    identity
-        Eight bytes that name the model as compiled.
-    board
-        Its name.
-    """
-
-    largest_payload: int
-    identity: bytes
-    board: str
 
 
 @dataclass
@@ -167,41 +110,6 @@ class Deadline:
     def after(cls, seconds: float) -> Deadline:
         """So many seconds from now."""
         return cls(time.monotonic() + seconds, seconds)
-
-
-def encode(frame: Frame) -> bytes:
-    """Give the bytes of a frame, with the zero at its end."""
-    body = _HEADER.pack(frame.type, frame.session, frame.sequence, frame.acknowledged)
-    body += frame.payload
-    return bytes(cobs.encode(body + _CRC.pack(zlib.crc32(body)))) + b"\0"
-
-
-def decode(encoded: bytes) -> Frame | None:
-    """Read what lay between two zero bytes; None unless it is a frame, whole and unchanged."""
-    try:
-        raw = cobs.decode(encoded)
-    except cobs.DecodeError:
-        return None
-    if len(raw) < _HEADER.size + _CRC.size:
-        return None
-    body = raw[: -_CRC.size]
-    if _CRC.pack(zlib.crc32(body)) != raw[-_CRC.size :] or body[0] not in _NAMES:
-        return None
-    kind, session, sequence, acknowledged = _HEADER.unpack_from(body)
-    return Frame(kind, session, sequence, acknowledged, bytes(body[_HEADER.size :]))
-
-
-def _parse_hello(payload: bytes) -> Hello | str:
-    """Read the payload of a HELLO, or say what is wrong with it."""
-    if len(payload) < _HELLO.size:
-        return "it said HELLO in too few bytes"
-    version, largest, identity, length = _HELLO.unpack_from(payload)
-    if version != VERSION:
-        return f"it speaks version {version} of the link, not {VERSION}"
-    name = payload[_HELLO.size :]
-    if len(name) != length or not largest:
-        return "its HELLO makes no sense"
-    return Hello(largest, identity, name.decode("utf-8", "replace"))
 
 
 class _RoundTrip:
@@ -264,7 +172,7 @@ class Link:
     def frames(self) -> tuple[str, ...]:
         """The last frames in words, oldest first, with their age in seconds."""
         now = time.monotonic()
-        return tuple(_in_words(now - when, mark, what) for when, mark, what in self._trace)
+        return tuple(in_words(now - when, mark, what) for when, mark, what in self._trace)
 
     def reset(self, deadline: Deadline) -> Hello:
         """Begin a new session on the board, whatever it is doing.
@@ -289,7 +197,7 @@ class Link:
                 interval = min(2 * interval, _LONGEST_RESET)
                 self._send_reset()
             elif frame.type == HELLO:
-                hello = _parse_hello(frame.payload)
+                hello = parse_hello(frame.payload)
                 if isinstance(hello, str):
                     raise LinkProtocolError(self._line.url, hello, deadline.seconds, self.frames)
                 self.hello = hello
@@ -488,12 +396,3 @@ class Link:
 
     def _time_out(self, reason: str, deadline: Deadline) -> NoReturn:
         raise LinkTimeoutError(self._line.url, reason, deadline.seconds, self.frames)
-
-
-def _in_words(age: float, mark: str, what: Frame | int) -> str:
-    if isinstance(what, int):
-        return f"-{age:.3f} s {mark} {what} bytes that are no frame"
-    text = f"-{age:.3f} s {mark} {_NAMES[what.type]} session {what.session:04x}"
-    if what.type == DATA:
-        text += f" sequence {what.sequence}, {len(what.payload)} bytes"
-    return f"{text}, acknowledged {what.acknowledged}"

@@ -6,6 +6,7 @@
 #ifndef TVMTINY_H
 #define TVMTINY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -75,6 +76,10 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_add(int32_t a, int32_t b, 
   return a * b + c;
 }
 
+/* The most negative integers, which have no literal. */
+#define tvmtiny_lowest_int32() INT32_MIN
+#define tvmtiny_lowest_int64() INT64_MIN
+
 static inline float TVMTINY_UNUSED tvmtiny_maxf(float a, float b)
 {
   return a > b ? a : b;
@@ -91,6 +96,12 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_requantize(int32_t acc, int32_t mul
   return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0) ? 1 : 0);
 }
 
+/* acc * multiplier / 2^shift, rounded once, halves upward, for shifts of at least 1. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_requantize_wide(int64_t acc, int32_t multiplier, int32_t shift)
+{
+  return (int32_t)((acc * multiplier + ((int64_t)1 << (shift - 1))) >> shift);
+}
+
 /* acc * multiplier * 2^(shift - 31), rounded once, halves upward. Needs shift < 31. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_requantize_once(int32_t acc, int32_t multiplier, int32_t shift)
 {
@@ -104,6 +115,16 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_requantize_double(int32_t acc, doub
   const double value = acc * scale;
   const int32_t whole = (int32_t)value;
   const double rest = value - whole;
+  return whole + (rest >= 0.5 ? 1 : 0) - (rest <= -0.5 ? 1 : 0);
+}
+
+/* The same of 64-bit sums; far beyond any output, where LiteRT's result is undefined, it saturates. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_requantize_wide_double(int64_t acc, double scale)
+{
+  const double value = (double)acc * scale;
+  const double limited = value > 1e9 ? 1e9 : value < -1e9 ? -1e9 : value;
+  const int32_t whole = (int32_t)limited;
+  const double rest = limited - whole;
   return whole + (rest >= 0.5 ? 1 : 0) - (rest <= -0.5 ? 1 : 0);
 }
 
@@ -128,6 +149,64 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_quantize(float value, float scale, 
   const int32_t whole = (int32_t)clamped;
   const float rest = clamped - (float)whole;
   return zero_point + whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0);
+}
+
+/* Interpolates between four pixels: the second ones weigh `down` and `across`, of 2^10; halves are rounded away from zero. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_bilinear(int32_t top_left, int32_t bottom_left, int32_t top_right, int32_t bottom_right, int32_t down, int32_t across)
+{
+  const int32_t up = 1024 - down;
+  const int32_t back = 1024 - across;
+  const int32_t left = top_left * (up * back) + bottom_left * (down * back);
+  const int32_t total = left + top_right * (up * across) + bottom_right * (down * across);
+  return total > 0 ? (total + (1 << 19)) >> 20 : -(((1 << 19) - total) >> 20);
+}
+
+/* The same for pixels of 16 bits. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_bilinear_wide(int32_t top_left, int32_t bottom_left, int32_t top_right, int32_t bottom_right, int32_t down, int32_t across)
+{
+  const int32_t up = 1024 - down;
+  const int32_t back = 1024 - across;
+  const int64_t left = (int64_t)top_left * (up * back) + (int64_t)bottom_left * (down * back);
+  const int64_t total = left + (int64_t)top_right * (up * across) + (int64_t)bottom_right * (down * across);
+  return (int32_t)(total > 0 ? (total + (1 << 19)) >> 20 : -(((1 << 19) - total) >> 20));
+}
+
+/* The same for floats, with weights of 1. */
+static inline float TVMTINY_UNUSED tvmtiny_bilinear_float(float top_left, float bottom_left, float top_right, float bottom_right, float down, float across)
+{
+  const float up = 1.0f - down;
+  const float back = 1.0f - across;
+  const float left = top_left * up * back + bottom_left * down * back;
+  return left + top_right * up * across + bottom_right * down * across;
+}
+
+/* total * scale + bias, where the product is rounded, too: volatile, so that no compiler fuses the two. */
+static inline float TVMTINY_UNUSED tvmtiny_scaled_sum(int32_t total, float scale, float bias)
+{
+  const volatile float product = (float)total * scale;
+  return product + bias;
+}
+
+/* Between two entries of an int16 table, `offset` 128ths of the way: LiteRT's LUTLookup. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_interpolate(int32_t left, int32_t right, int32_t offset)
+{
+  return left + (((int16_t)(right - left) * offset + 64) >> 7);
+}
+
+/* logistic of an int16, between two entries of a table of 65536 times that function, 512 steps apart. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_logistic_int16(int32_t scaled, int32_t left, int32_t right)
+{
+  const int32_t size = scaled < 0 ? -scaled : scaled;
+  const int32_t result = size >= 255 * 512 ? 0x7fff << 10 : left * 512 + (size & 511) * (right - left);
+  return (scaled >= 0 ? result + 512 : (1 << 25) - result + 511) >> 10;
+}
+
+/* tanh of an int16, between two entries of the same table, 256 steps apart. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_tanh_int16(int32_t scaled, int32_t left, int32_t right)
+{
+  const int32_t size = scaled < 0 ? -scaled : scaled;
+  const int32_t result = size >= 255 * 256 ? 0xffff * 256 : left * 256 + (size & 255) * (right - left);
+  return (scaled >= 0 ? result - (1 << 23) + 128 : (1 << 23) - result + 127) >> 8;
 }
 
 /* exp(value), within 1 unit in the last place. */

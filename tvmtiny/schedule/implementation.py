@@ -11,16 +11,11 @@ from tvm import tirx
 
 from tvmtiny.errors import InputError
 from tvmtiny.ops import Tensor
-
-#: PrimFunc attributes: what was decided, for reports; the runtime headers that the C code includes;
-#: C text in front of the kernel, one instantiation a line; which buffers may overlap, see
-#: `tvmtiny.schedule.overlap`.
-SCHEDULE_ATTR = "tvmtiny.schedule"
-HEADERS_ATTR = "tvmtiny.headers"
-PREAMBLE_ATTR = "tvmtiny.preamble"
-OVERLAPS_ATTR = "tvmtiny.overlaps"
-#: Set where the decisions come from a tuned record.
-TUNED_ATTR = "tvmtiny.tuned"
+from tvmtiny.ops.attributes import HEADERS_ATTR as HEADERS_ATTR
+from tvmtiny.ops.attributes import OVERLAPS_ATTR as OVERLAPS_ATTR
+from tvmtiny.ops.attributes import PREAMBLE_ATTR as PREAMBLE_ATTR
+from tvmtiny.ops.attributes import SCHEDULE_ATTR as SCHEDULE_ATTR
+from tvmtiny.ops.attributes import TUNED_ATTR as TUNED_ATTR
 
 #: Named choices of a schedule.
 Decisions = Mapping[str, int | str]

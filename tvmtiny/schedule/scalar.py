@@ -69,7 +69,8 @@ def schedule_scalar(
     schedule = Schedule(IRModule({"main": function}))
     family = _FAMILIES.get(operator)
     if family is None or (family is _ELEMENTWISE and not _is_flat(function)):
-        return _finish(schedule, _plain(schedule))
+        reduces = operator in _REDUCTIONS and _has(schedule, "acc")
+        return _finish(schedule, _reduction(schedule) if reduces else _plain(schedule))
     chosen = family.open(schedule, cpu)[1] if decisions is None else decisions
     return _finish(schedule, family.apply(schedule, chosen))
 
@@ -102,6 +103,17 @@ def _plain(schedule: Schedule) -> str:
         if reduction in kinds:
             # Left inside, the initial value would be set under a condition in the innermost loop.
             schedule.decompose_reduction(block, schedule.get_loops(block)[kinds.index(reduction)])
+    return ""
+
+
+def _reduction(schedule: Schedule) -> str:
+    """One element of the output after the other, so that accumulators need no memory."""
+    acc, out = schedule.get_sblock("acc"), schedule.get_sblock("out")
+    reduction = int(tirx.IterVar.CommReduce)
+    kinds = [v.iter_type for v in schedule.get(acc).iter_vars]
+    schedule.compute_at(acc, schedule.get_loops(out)[-1], preserve_unit_loops=True)
+    if reduction in kinds:
+        schedule.decompose_reduction(acc, schedule.get_loops(acc)[-kinds.count(reduction)])
     return ""
 
 
@@ -233,6 +245,9 @@ def _unrolled(decisions: Decisions) -> str:
     return f", unroll {decisions['unroll']}" if decisions["unroll"] != 1 else ""
 
 
+#: Scheduled by `_reduction`.
+_REDUCTIONS = ("ARG_MAX", "ARG_MIN", "SUM")
+
 _ELEMENTWISE = _Family(_open_elementwise, _elementwise)
 _FAMILIES: dict[str, _Family] = {
     "ADD": _ELEMENTWISE,
@@ -240,8 +255,10 @@ _FAMILIES: dict[str, _Family] = {
     "CONV_2D": _Family(_open_convolution, _convolution),
     "DEPTHWISE_CONV_2D": _Family(_open_depthwise, _depthwise),
     "FULLY_CONNECTED": _Family(_open_fully_connected, _fully_connected),
+    "L2_POOL_2D": _Family(_open_pool, _pool),
     "MAX_POOL_2D": _Family(_open_pool, _pool),
     "QUANTIZE": _ELEMENTWISE,
+    "SUB": _ELEMENTWISE,
 }
 
 

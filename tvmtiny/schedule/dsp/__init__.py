@@ -12,7 +12,6 @@ from tvmtiny.schedule.dsp.convolution import (
     implement_fully_connected,
     smaller_convolution,
 )
-from tvmtiny.schedule.dsp.copy import implement_concatenation, implement_pad
 from tvmtiny.schedule.dsp.depthwise import (
     depthwise_sketches,
     implement_depthwise,
@@ -29,13 +28,12 @@ from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Ske
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
     "ADD": implement_add,
     "AVERAGE_POOL_2D": implement_average_pool,
-    "CONCATENATION": implement_concatenation,
     "CONV_2D": implement_convolution,
     "DEPTHWISE_CONV_2D": implement_depthwise,
     "MAX_POOL_2D": implement_max_pool,
     "MEAN": implement_mean,
-    "PAD": implement_pad,
     "FULLY_CONNECTED": implement_fully_connected,
+    "SUB": implement_add,
 }
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {

@@ -1,4 +1,4 @@
-"""ADD around the micro-kernels of ``tvmtiny_dsp_elementwise.h``."""
+"""ADD and SUB around the micro-kernels of ``tvmtiny_dsp_elementwise.h``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _GAIN = 256
 def implement_add(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """ADD in int8; None where operands broadcast, or no exact integers are found.
+    """ADD or SUB in int8; None where operands broadcast, or no exact integers are found.
 
     Decisions: ``words`` per turn of the loop, 1 or 2; 0 for a kernel that takes any count.
     """

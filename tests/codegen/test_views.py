@@ -1,0 +1,130 @@
+"""Outputs that are a part of an input: no copies, right addresses, nothing overwritten early."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from host_runner import run_on_host
+from tflite_builder import ModelBuilder
+
+import tvmtiny
+from tvmtiny.oracle import run_litert
+
+_SCALED: dict[str, Any] = {"scale": 0.1, "zero_point": 3}
+
+
+class _Net:
+    """Layers of int8 tensors that are all quantized alike."""
+
+    def __init__(self) -> None:
+        self.b = ModelBuilder()
+        self.shapes: dict[int, tuple[int, ...]] = {}
+
+    def input(self, *shape: int) -> int:
+        return self._keep(self.b.input(f"x{len(self.shapes)}", shape, **_SCALED), shape)
+
+    def split(self, x: int, count: int, axis: int = 0) -> list[int]:
+        shape = list(self.shapes[x])
+        shape[axis] //= count
+        outputs = [self._tensor(*shape) for _ in range(count)]
+        number = self.b.constant(f"axis{x}", np.array(axis, np.int32))
+        self.b.op("SPLIT", [number, x], outputs, {"num_splits": count}, 2)
+        return outputs
+
+    def unpack(self, x: int) -> list[int]:
+        count, *shape = self.shapes[x]
+        outputs = [self._tensor(*shape) for _ in range(count)]
+        self.b.op("UNPACK", [x], outputs, {"num": count, "axis": 0}, 2)
+        return outputs
+
+    def pack(self, *parts: int) -> int:
+        y = self._tensor(len(parts), *self.shapes[parts[0]])
+        self.b.op("PACK", parts, [y], {"values_count": len(parts), "axis": 0}, 2)
+        return y
+
+    def reshape(self, x: int, *shape: int) -> int:
+        y = self._tensor(*shape)
+        self.b.op("RESHAPE", [x], [y], {"new_shape": list(shape)})
+        return y
+
+    def add(self, x: int, y: int) -> int:
+        z = self._tensor(*self.shapes[x])
+        self.b.op("ADD", [x, y], [z], {"fused_activation_function": "NONE"}, 2)
+        return z
+
+    def _tensor(self, *shape: int) -> int:
+        return self._keep(self.b.tensor(f"t{len(self.shapes)}", shape, **_SCALED), shape)
+
+    def _keep(self, index: int, shape: tuple[int, ...]) -> int:
+        self.shapes[index] = shape
+        return index
+
+
+def _assert_right(net: _Net, outputs: list[int], directory: Path) -> tvmtiny.Artifact:
+    content = net.b.build(outputs)
+    model = tvmtiny.load(content, name="views")
+    inputs = tvmtiny.make_inputs("random:5", model.graph.inputs)
+    expected = run_litert(content, inputs)
+    for io in ("external", "arena"):
+        artifact = tvmtiny.compile(model, "cortex-m4", io=io)
+        (result,) = run_on_host(artifact, [inputs], directory / io)
+        for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+            np.testing.assert_array_equal(output.data, expected[tensor.index])
+        for layer, data in zip(artifact.layers, result.layers, strict=True):
+            np.testing.assert_array_equal(data, expected[layer.tensor])
+    return artifact
+
+
+def test_halves_are_added_without_a_copy(tmp_path: Path) -> None:
+    net = _Net()
+    y = net.add(*net.split(net.input(4, 8), 2))
+    artifact = _assert_right(net, [y], tmp_path)
+    assert [layer.operator for layer in artifact.layers] == ["ADD"]
+
+
+def test_views_of_views(tmp_path: Path) -> None:
+    net = _Net()
+    x = net.add(a := net.input(4, 2, 4), a)
+    first, _, third, _ = net.unpack(x)
+    top, bottom = net.split(net.reshape(third, 2, 4), 2)
+    z = net.add(top, bottom)
+    artifact = _assert_right(net, [net.add(net.reshape(first, 2, 4), third), z], tmp_path)
+    assert [layer.operator for layer in artifact.layers] == ["ADD"] * 3
+
+
+@pytest.mark.parametrize("size", [8, 6])
+def test_views_as_outputs(size: int, tmp_path: Path) -> None:
+    """Of an input, and of a result that another layer reads, too."""
+    net = _Net()
+    x = net.input(2, size)
+    y = net.add(x, x)
+    parts = [*net.split(x, 2), *net.split(y, 2)]
+    _assert_right(net, [*parts, net.add(y, x)], tmp_path)
+
+
+def test_split_along_channels_is_one_layer_for_each_part(tmp_path: Path) -> None:
+    net = _Net()
+    left, right = net.split(net.input(1, 3, 24), 2, axis=2)
+    artifact = _assert_right(net, [net.add(left, right)], tmp_path)
+    assert [layer.operator for layer in artifact.layers] == ["SPLIT", "SPLIT", "ADD"]
+    assert len({layer.name for layer in artifact.layers}) == 3
+
+
+def test_parts_are_produced_where_they_are_packed(tmp_path: Path) -> None:
+    net = _Net()
+    x, y = net.input(2, 8), net.input(2, 8)
+    packed = net.pack(net.add(x, y), net.add(y, y))
+    artifact = _assert_right(net, [net.add(packed, packed)], tmp_path)
+    schedules = {layer.operator: layer.schedule for layer in artifact.layers}
+    assert schedules["PACK"] == "in place"
+
+
+def test_a_part_is_packed_by_a_copy(tmp_path: Path) -> None:
+    net = _Net()
+    x = net.add(a := net.input(2, 8), a)
+    first, second = net.unpack(x)
+    artifact = _assert_right(net, [net.pack(second, first)], tmp_path)
+    assert artifact.layers[-1].schedule == "copies of words"

@@ -1,0 +1,146 @@
+"""GATHER, GATHER_ND, EMBEDDING_LOOKUP and ONE_HOT against LiteRT's reference kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import layer_cases as cases
+import numpy as np
+import pytest
+from layer_cases import Layer, Operand, numbers
+
+from tvmtiny.ops import Node, Oracle, Quantization, Tensor, find_operator
+
+FAMILY = "indexing"
+
+
+def _indices(shape: tuple[int, ...], most: int, dtype: str = "int32") -> Operand:
+    """Indices that are known at run time only."""
+    return Operand(shape, dtype, limits=(0, most))
+
+
+def _gather(
+    shape: tuple[int, ...], axis: int, indices: Operand, batch: int = 0, dtype: str = "int8"
+) -> Layer:
+    x, at = Operand(shape, dtype), axis % len(shape)
+    y = replace(x, shape=(*shape[:at], *indices.shape[batch:], *shape[at + 1 :]))
+    return Layer("GATHER", (x, indices), y, {"axis": axis, "batch_dims": batch})
+
+
+def _gather_nd(shape: tuple[int, ...], indices: Operand, dtype: str = "int8") -> Layer:
+    x = Operand(shape, dtype)
+    y = replace(x, shape=(*indices.shape[:-1], *shape[indices.shape[-1] :]))
+    return Layer("GATHER_ND", (x, indices), y, {})
+
+
+def _lookup(shape: tuple[int, ...], indices: Operand, dtype: str = "int8") -> Layer:
+    x = Operand(shape, dtype)
+    y = replace(x, shape=(*indices.shape, *shape[1:]))
+    return Layer("EMBEDDING_LOOKUP", (indices, x), y)
+
+
+def _one_hot(
+    indices: Operand, depth: int, on: float = 1, off: float = 0, axis: int = -1, dtype: str = "int8"
+) -> Layer:
+    at = axis % (len(indices.shape) + 1)
+    shape = (*indices.shape[:at], depth, *indices.shape[at:])
+    values = (Operand((), dtype, value=np.array(v, dtype)) for v in (on, off))
+    inputs = (indices, numbers(depth), *values)
+    return Layer("ONE_HOT", inputs, Operand(shape, dtype), {"axis": axis}, 1)
+
+
+TABLES = {
+    "GATHER": {
+        "rows": _gather((5, 3), 0, numbers([4, 0, 2, 2])),
+        "columns": _gather((2, 5), -1, numbers([[4, 0], [1, 1]])),
+        "middle": _gather((2, 3, 9), 1, numbers([2, 0], "int64")),
+        "scalar": _gather((3, 4), 0, numbers(1)),
+        "float": _gather((4, 3), 0, numbers([3, 1]), dtype="float32"),
+        "run_time": _gather((5, 3), 0, _indices((2, 2), 4)),
+        "run_time_scalar": _gather((5, 3), 1, _indices((), 2)),
+        "run_time_int64": _gather((2, 4, 3), 1, _indices((3,), 3, "int64"), dtype="float32"),
+        "batch": _gather((2, 4, 3), 1, _indices((2, 2), 3), 1),
+        "constant_batch": _gather((2, 4), 1, numbers([[1, 3], [0, 0]]), 1),
+    },
+    "GATHER_ND": {
+        "elements": _gather_nd((3, 4), numbers([[2, 0], [1, 3], [0, 0]])),
+        "rows": _gather_nd((3, 9), numbers([[2], [0]])),
+        "float": _gather_nd((2, 3, 2), numbers([[[1, 2]], [[0, 0]]], "int64"), "float32"),
+        "run_time": _gather_nd((3, 4, 2), _indices((2, 2), 2)),
+        "run_time_elements": _gather_nd((3, 3), _indices((4, 2), 2)),
+    },
+    "EMBEDDING_LOOKUP": {
+        "plain": _lookup((5, 3), _indices((4,), 4)),
+        "float": _lookup((5, 2, 2), _indices((3,), 4), "float32"),
+    },
+    "ONE_HOT": {
+        "plain": _one_hot(_indices((3,), 3), 4),
+        "values": _one_hot(_indices((2, 2), 3), 3, 7, -2, dtype="int32"),
+        "outermost": _one_hot(_indices((3,), 4), 3, axis=0),
+        "float": _one_hot(_indices((3,), 2, "int64"), 3, 2.5, -0.5, dtype="float32"),
+        "bool": _one_hot(_indices((3,), 2), 3, True, False, dtype="bool"),
+    },
+}
+_EVERY = {f"{o}/{name}": layer for o, table in TABLES.items() for name, layer in table.items()}
+
+
+@pytest.mark.parametrize("layer", _EVERY.values(), ids=_EVERY)
+def test_reference_is_litert(layer: Layer) -> None:
+    cases.assert_is_litert(layer)
+
+
+def test_indices_out_of_range_are_clamped() -> None:
+    for layer, indices, expected in (
+        (TABLES["GATHER"]["run_time"], [[-1, 9]], [0, 4]),
+        (TABLES["EMBEDDING_LOOKUP"]["plain"], [-5, 9], [0, 4]),
+    ):
+        table = np.arange(15, dtype=np.int8).reshape(5, 3)
+        inputs = [table, np.array(indices, np.int32)]
+        if layer.operator == "EMBEDDING_LOOKUP":
+            inputs.reverse()
+        got = cases.reference(layer, inputs, Oracle.LITERT)
+        np.testing.assert_array_equal(np.ravel(got[..., 0])[:2] // 3, expected)
+
+
+_X = Tensor(0, "x", (4, 3), "int8", Quantization((0.5,), (0,)))
+_I = Tensor(1, "i", (2,), "int32", data=np.array([3, 0], np.int32))
+_DEPTH = Tensor(2, "depth", (), "int32", data=np.array(3, np.int32))
+_ON = Tensor(3, "on", (), "int8", data=np.array(1, np.int8))
+
+
+def _node(operator: str, inputs: Sequence[Tensor], shape: Sequence[int], **options: Any) -> Node:
+    y = replace(_X, index=10, shape=tuple(shape))
+    return Node(0, operator, 1, tuple(inputs), (y,), options)
+
+
+_REFUSED = [
+    (_node("GATHER", [_X, _I], (2, 3), axis=2), "axis 2"),
+    (_node("GATHER", [_X, _I], (4, 2), axis=1), "out of range"),
+    (_node("GATHER", [_X, replace(_I, dtype="float32")], (2, 3)), "float32 indices"),
+    (_node("GATHER", [_X, _I], (3, 3)), "the output is"),
+    (_node("GATHER", [_X, _I], (4, 3), axis=1, batch_dims=1), "batch dimensions"),
+    (_node("GATHER_ND", [_X, replace(_I, shape=(), data=None)], (3,)), "indices of shape"),
+    (_node("GATHER_ND", [_X, replace(_I, shape=(3,), data=None)], (3,)), "indices of shape"),
+    (_node("GATHER_ND", [_X, replace(_I, data=_I.data * 2)], ()), "out of range"),
+    (_node("EMBEDDING_LOOKUP", [replace(_I, shape=(1, 2)), _X], (2, 3)), "indices of shape"),
+    (_node("EMBEDDING_LOOKUP", [replace(_I, dtype="int64"), _X], (2, 3)), "int64 indices"),
+    (_node("ONE_HOT", [_I, replace(_DEPTH, data=None), _ON, _ON], (2, 3)), "run time"),
+    (_node("ONE_HOT", [_I, _DEPTH, _ON, _ON], (2, 3), axis=2), "axis 2"),
+    (_node("ONE_HOT", [_I, _DEPTH, _ON, _I], (2, 3)), "int8 and int32"),
+    (_node("ONE_HOT", [_I, _DEPTH, _ON, replace(_X, data=None)], (2, 3)), "values"),
+]
+
+
+@pytest.mark.parametrize(("node", "reason"), _REFUSED)
+def test_problems(node: Node, reason: str) -> None:
+    cases.assert_refused(node.operator, node, reason)
+
+
+@pytest.mark.parametrize("name", ["rows", "columns", "middle"])
+def test_known_indices_are_addresses(name: str) -> None:
+    operator = find_operator("GATHER")
+    assert operator is not None
+    (result,) = operator.results(TABLES["GATHER"][name].node(), Oracle.LITERT)
+    assert type(result).__name__ == "Movement"

@@ -1,0 +1,79 @@
+"""Constant folding: what can be known of a graph before it runs becomes constants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tvmtiny.frontend.reader import Graph
+from tvmtiny.frontend.verify import node_problems
+from tvmtiny.ops import Node, Operator, Oracle, Tensor, find_operator
+
+#: Constants lie in flash: results that are much larger than what they are made from stay code.
+_FREE_BYTES, _GROWTH = 1024, 8
+#: What a variable holds after a run has to be computed in every run.
+_STAY = ("ASSIGN_VARIABLE",)
+
+
+def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
+    """Replace nodes whose results are known at compile time by those.
+
+    Known are results of nodes whose inputs are all constants, and those that depend on shapes
+    only. Converters leave chains of such nodes where a model computes a shape, and operators may
+    require their results to be constants, so that this comes before the graph is verified.
+    A batch of -1 in the signature is the 1 that the tensor's shape says.
+
+    Parameters
+    ----------
+    graph
+        Need not be verified: nodes that cannot be compiled stay.
+    oracle
+        Whose arithmetic is followed.
+    """
+    tensors = list(graph.tensors)
+    nodes = []
+    for original in graph.nodes:
+        inputs = tuple(None if t is None else tensors[t.index] for t in original.inputs)
+        node = replace(original, inputs=inputs)
+        values = _values(node, oracle)
+        if values is None:
+            nodes.append(node)
+            continue
+        for output, value in zip(node.outputs, values, strict=True):
+            tensors[output.index] = replace(output, data=value)
+    return replace(
+        graph,
+        tensors=tuple(tensors),
+        nodes=tuple(nodes),
+        outputs=tuple(tensors[t.index] for t in graph.outputs),
+    )
+
+
+def _values(node: Node, oracle: Oracle) -> list[np.ndarray] | None:
+    """The outputs, or None where they are not known."""
+    operator = find_operator(node.operator)
+    if operator is None or not node.outputs or node.operator in _STAY or not _known(node, operator):
+        return None
+    present = [tensor for tensor in node.inputs if tensor is not None]
+    if any(True for _ in node_problems(node)) or _grows(node, present):
+        return None
+    blank = np.zeros(0)
+    values = operator.reference(
+        node, [blank if tensor.data is None else tensor.data for tensor in present], oracle
+    )
+    for output, value in zip(node.outputs, values, strict=True):
+        assert (value.dtype, value.shape) == (np.dtype(output.dtype), output.shape), node.where
+    return values
+
+
+def _known(node: Node, operator: Operator) -> bool:
+    if operator.of_shape:
+        return True
+    present = [tensor for tensor in node.inputs if tensor is not None]
+    return bool(present) and all(tensor.data is not None for tensor in present)
+
+
+def _grows(node: Node, inputs: list[Tensor]) -> bool:
+    size = sum(tensor.nbytes for tensor in node.outputs)
+    return size > _FREE_BYTES + _GROWTH * sum(t.nbytes for t in inputs if t.data is not None)

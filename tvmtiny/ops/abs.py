@@ -1,0 +1,76 @@
+"""ABS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.elementwise import check_symmetric
+from tvmtiny.ops.expressions import Expression, int32, requantize, wrapped
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, register
+from tvmtiny.ops.quantization import quantize_multiplier
+from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.unary import Unary, call, saturate, saturated
+
+
+@register
+class Abs(Unary):
+    """Absolute value.
+
+    int8 and int16 match ``AbsEvalQuantized`` of LiteRT and TFLM bit by bit: the distance to the
+    zero point is requantized, twice rounded, where the scales differ. int16 without a scale and
+    int32 are plain integers, whose least value stays as it is.
+    """
+
+    name = "ABS"
+    dtypes = ("int8", "int16", "int32", "float32")
+    needs_scale = False
+    exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        if not _quantized(node):
+            return
+        problems = [*check_symmetric(node)]
+        yield from problems
+        if not problems and _multiplier(node)[1] > 15:
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g} for an input scale of "
+                f"{node.input(0).scale:.3g}",
+                "an output scale above the input scale / 2^15",
+            )
+
+    def value(self, node: Node, x: Expression) -> Expression:
+        if node.output.dtype == "float32":
+            return call("tvmtiny_abs", x)
+        if not _quantized(node):
+            wide = wrapped(int32(x))
+            negative = int32(x) < int32(0)
+            size = tirx.Select(negative, tirx.const(0, "uint32") - wide, wide)
+            return size.astype(node.output.dtype)
+        size = tirx.Select(int32(x) < int32(0), int32(0) - int32(x), int32(x))
+        if node.input(0).scale != node.output.scale:
+            multiplier, shift = _multiplier(node)
+            size = requantize(size, int32(multiplier), int32(shift))
+        return saturate(node, size)
+
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
+        if not _quantized(node):
+            return np.abs(x)
+        size = np.abs(x.astype(np.int64) - node.input(0).zero_point)
+        if node.input(0).scale != node.output.scale:
+            size = requantize_reference(size, *_multiplier(node))
+        return saturated(node, size + node.output.zero_point)
+
+
+def _quantized(node: Node) -> bool:
+    return node.output.dtype == "int8" or node.input(0).quantized
+
+
+def _multiplier(node: Node) -> tuple[int, int]:
+    # LiteRT divides in float32.
+    return quantize_multiplier(
+        float(np.float32(node.input(0).scale) / np.float32(node.output.scale))
+    )

@@ -1,0 +1,24 @@
+"""ARG_MAX."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.extremum_index import ExtremumIndex
+from tvmtiny.ops.folding import lowest
+from tvmtiny.ops.operator import register
+
+
+@register
+class ArgMax(ExtremumIndex):
+    """The index of the largest element along one dimension, the first one among equals."""
+
+    name = "ARG_MAX"
+    numpy_index = np.argmax
+
+    def worst(self, dtype: str) -> Expression:
+        return lowest(dtype)
+
+    def better(self, element: Expression, current: Expression) -> Expression:
+        return element > current

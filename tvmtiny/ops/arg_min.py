@@ -1,0 +1,24 @@
+"""ARG_MIN."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.extremum_index import ExtremumIndex
+from tvmtiny.ops.folding import highest
+from tvmtiny.ops.operator import register
+
+
+@register
+class ArgMin(ExtremumIndex):
+    """The index of the smallest element along one dimension, the first one among equals."""
+
+    name = "ARG_MIN"
+    numpy_index = np.argmin
+
+    def worst(self, dtype: str) -> Expression:
+        return highest(dtype)
+
+    def better(self, element: Expression, current: Expression) -> Expression:
+        return element < current

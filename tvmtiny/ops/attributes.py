@@ -1,0 +1,19 @@
+"""Attributes of PrimFuncs by which the parts of the compiler tell each other about them."""
+
+#: The TFLite operator that a function implements.
+OPERATOR_ATTR = "tvmtiny.operator"
+
+#: What was decided, for reports; a function that has it is finished.
+SCHEDULE_ATTR = "tvmtiny.schedule"
+
+#: The runtime headers that the C code includes.
+HEADERS_ATTR = "tvmtiny.headers"
+
+#: C text in front of the kernel, one instantiation a line.
+PREAMBLE_ATTR = "tvmtiny.preamble"
+
+#: Which buffers may overlap, see `tvmtiny.schedule.overlap`.
+OVERLAPS_ATTR = "tvmtiny.overlaps"
+
+#: Set where the decisions come from a tuned record.
+TUNED_ATTR = "tvmtiny.tuned"

@@ -1,0 +1,37 @@
+"""BROADCAST_TO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.moving import check_numbers, numbers
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Problem, register
+from tvmtiny.ops.selecting import Selecting
+
+
+@register
+class BroadcastTo(Selecting):
+    """The input repeated along its dimensions of size 1, and along new ones in front."""
+
+    name = "BROADCAST_TO"
+
+    def arguments(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if not problems:
+            problems = [*check_numbers(node, 1, "shape")]
+        if problems:
+            yield from problems
+            return
+        shape, wanted = node.input(0).shape, numbers(node, 1)
+        pairs = zip(reversed(shape), reversed(wanted), strict=False)
+        if len(wanted) < len(shape) or any(d not in (1, n) or n < 1 for d, n in pairs):
+            yield Problem(f"{list(shape)} broadcast to {wanted}", "dimensions that are equal or 1")
+
+    def indices(self, node: Node) -> Sequence[np.ndarray]:
+        shape, wanted = node.input(0).shape, numbers(node, 1)
+        aligned = (1,) * (len(wanted) - len(shape)) + tuple(shape)
+        return [np.arange(n) % d for d, n in zip(aligned, wanted, strict=True)]

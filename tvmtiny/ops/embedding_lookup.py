@@ -1,0 +1,45 @@
+"""EMBEDDING_LOOKUP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count, check_shape
+from tvmtiny.ops.indexing import EXACTNESS, check_indices, taken
+from tvmtiny.ops.moving import Moving, check_same
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, Result, register
+
+
+@register
+class EmbeddingLookup(Moving):
+    """Rows of a table, chosen by an array of indices."""
+
+    name = "EMBEDDING_LOOKUP"
+    exactness = EXACTNESS
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if problems:
+            yield from problems
+            return
+        indices, table = node.input(0), node.input(1)
+        if len(indices.shape) != 1 or len(table.shape) < 2:
+            yield Problem(
+                f"indices of shape {list(indices.shape)} into {list(table.shape)}",
+                "a list of indices into a table of rows",
+            )
+            return
+        yield from check_same(table, node.output)
+        yield from check_indices(indices, [table.shape[0]], ("int32",))
+        yield from check_shape(node, (*indices.shape, *table.shape[1:]))
+
+    def compute(self, node: Node, oracle: Oracle) -> Result:
+        return taken(node, node.input(1), node.input(0), 0, 0)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [inputs[1][inputs[0].clip(0, len(inputs[1]) - 1)]]

@@ -1,0 +1,30 @@
+"""EXP."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import register
+from tvmtiny.ops.unary import TableUnary, call, in_float64
+
+
+@register
+class Exp(TableUnary):
+    """Exponential.
+
+    int8 and int16 are tables as LiteRT fills them, in float32: entries could only differ where
+    that machine's ``expf`` rounds differently next to the middle between two outputs. float32
+    uses an exponential of our own, which is within 1 unit in the last place. TFLM has float32 only.
+    """
+
+    name = "EXP"
+    dtypes = ("int8", "int16", "float32")
+    exactness = "int8 and int16 bit-exact (tables); float32 within 1 unit in the last place"
+
+    def value(self, node: Node, x: Expression) -> Expression:
+        return call("tvmtiny_exp", x)
+
+    def function(self, node: Node, x: np.ndarray) -> np.ndarray:
+        return in_float64(np.exp, x)

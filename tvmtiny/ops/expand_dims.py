@@ -1,0 +1,31 @@
+"""EXPAND_DIMS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.moving import check_axis, check_numbers, check_output, numbers
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Problem, register
+from tvmtiny.ops.reshape import Reshape
+
+
+@register
+class ExpandDims(Reshape):
+    """The same bytes with one more dimension of size 1."""
+
+    name = "EXPAND_DIMS"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if not problems:
+            shape = node.input(0).shape
+            problems = [*super().check(node), *check_numbers(node, 1, "axis", 1)]
+        if not problems:
+            problems = [*check_axis(numbers(node, 1)[0], (*shape, 1))]
+        if problems:
+            yield from problems
+            return
+        axis = numbers(node, 1)[0] % (len(shape) + 1)
+        yield from check_output(node.output, (*shape[:axis], 1, *shape[axis:]))

@@ -1,0 +1,50 @@
+"""FILL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.expressions import elementwise
+from tvmtiny.ops.movement import Movement
+from tvmtiny.ops.moving import Moving, check_numbers, check_output, check_same, numbers
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Oracle, Problem, Result, register
+
+
+@register
+class Fill(Moving):
+    """A tensor of equal elements."""
+
+    name = "FILL"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if not problems:
+            problems = [*check_numbers(node, 0, "dimensions")]
+        if problems:
+            yield from problems
+            return
+        value = node.input(1)
+        yield from check_same(value, node.output)
+        if value.elements != 1:
+            yield Problem(f"{value.elements} values", "one value")
+        yield from check_output(node.output, numbers(node, 0))
+
+    def compute(self, node: Node, oracle: Oracle) -> Result:
+        value = node.input(1)
+        if value.data is not None:
+            return Movement((), node.output, (), value.data.item())
+
+        def expression(x: te.Tensor) -> te.Tensor:
+            return elementwise(node.output.shape, lambda *_: x(*[0] * max(len(value.shape), 1)))
+
+        return Compute((value,), expression)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [np.full(node.output.shape, inputs[1].reshape(-1)[0])]

@@ -1,0 +1,48 @@
+"""GATHER_ND."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count, check_shape
+from tvmtiny.ops.indexing import EXACTNESS, check_indices, taken_nd
+from tvmtiny.ops.moving import Moving, check_same
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, Result, register
+
+
+@register
+class GatherND(Moving):
+    """Elements or slices, each chosen by its position in the leading dimensions."""
+
+    name = "GATHER_ND"
+    exactness = EXACTNESS
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if problems:
+            yield from problems
+            return
+        x, indices = node.input(0), node.input(1)
+        if not indices.shape or not 1 <= indices.shape[-1] <= len(x.shape):
+            yield Problem(
+                f"indices of shape {list(indices.shape)} into {len(x.shape)} dimensions",
+                "positions of 1 number and more, in the last dimension",
+            )
+            return
+        depth = indices.shape[-1]
+        yield from check_same(x, node.output)
+        yield from check_indices(indices, x.shape[:depth], ("int16", "int32", "int64"))
+        yield from check_shape(node, (*indices.shape[:-1], *x.shape[depth:]))
+
+    def compute(self, node: Node, oracle: Oracle) -> Result:
+        return taken_nd(node, node.input(0), node.input(1))
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        depth = inputs[1].shape[-1]
+        indices = inputs[1].clip(0, np.array(inputs[0].shape[:depth]) - 1)
+        return [np.asarray(inputs[0][tuple(np.moveaxis(indices, -1, 0))])]

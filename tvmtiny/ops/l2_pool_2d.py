@@ -1,0 +1,69 @@
+"""L2_POOL_2D."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops import convolution as shared
+from tvmtiny.ops.average_pool_2d import taps_inside
+from tvmtiny.ops.expressions import Expression, float_output
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.pooling import check_pool, pool_window
+from tvmtiny.ops.quantization import clamp_float
+
+
+@register
+class L2Pool2D(Operator):
+    """Root of the mean square over a window, of those taps that lie inside the input.
+
+    LiteRT has ``reference_ops::L2Pool`` in float32 only; squares are added in its order.
+    """
+
+    name = "L2_POOL_2D"
+    dtypes = ("float32",)
+    exactness = "float32 within rounding of sums"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        yield from check_pool(node)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        geometry = pool_window(node)
+        (height, width), (sy, sx) = geometry.kernel, geometry.stride
+
+        def expression(x: te.Tensor) -> te.Tensor:
+            staged = shared.pad_stage(x, geometry, 0.0)
+            ky = te.reduce_axis((0, height), "ky")
+            kx = te.reduce_axis((0, width), "kx")
+
+            def square(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> Expression:
+                value = staged[n, y * sy + ky, z * sx + kx, c]
+                return te.sum(value * value, axis=[ky, kx])
+
+            acc = te.compute(node.output.shape, square, name="acc")
+
+            def output(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> Expression:
+                count = taps_inside(geometry, 0, y) * taps_inside(geometry, 1, z)
+                mean = acc[n, y, z, c] / count.astype("float32")
+                root = tirx.call_pure_extern("float32", "tvmtiny_sqrt", mean)
+                return float_output(root, node)
+
+            return te.compute(node.output.shape, output, name="out")
+
+        return Compute((node.input(0),), expression)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        geometry = pool_window(node)
+        padded = shared.pad_reference(inputs[0], geometry, 0)
+        ones = shared.pad_reference(np.ones((1, *inputs[0].shape[1:3], 1), np.float32), geometry, 0)
+        total = np.zeros(node.output.shape, np.float32)
+        count = np.zeros((1, *geometry.output, 1), np.float32)
+        for ky, kx in np.ndindex(geometry.kernel):
+            total += shared.patch(padded, geometry, ky, kx) ** 2
+            count += shared.patch(ones, geometry, ky, kx)
+        return [clamp_float(np.sqrt(total / count), node)]

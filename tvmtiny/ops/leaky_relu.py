@@ -1,0 +1,77 @@
+"""LEAKY_RELU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.elementwise import float32
+from tvmtiny.ops.expressions import Expression, int32, requantize
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, register
+from tvmtiny.ops.quantization import quantize_multiplier
+from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.unary import Unary, saturate, saturated
+
+#: A larger shift to the left makes an int16 input leave 32 bits.
+_LARGEST_SHIFT = 15
+
+
+@register
+class LeakyRelu(Unary):
+    """The input where it is positive, a multiple of it elsewhere.
+
+    int8 and int16 match ``QuantizeLeakyRelu`` of LiteRT and TFLM bit by bit: either branch is
+    requantized, twice rounded.
+    """
+
+    name = "LEAKY_RELU"
+    dtypes = ("int8", "int16", "float32")
+    exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        if not np.isfinite(_alpha(node)):
+            yield Problem("a slope that is not finite", "a finite slope")
+        elif node.output.dtype != "float32" and max(s for _, s in _multipliers(node)) > (
+            _LARGEST_SHIFT
+        ):
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g} for an input scale of "
+                f"{node.input(0).scale:.3g} and a slope of {_alpha(node):.3g}",
+                f"a ratio of scales below 2^{_LARGEST_SHIFT}",
+            )
+
+    def value(self, node: Node, x: Expression) -> Expression:
+        if node.output.dtype == "float32":
+            positive = x > tirx.const(0, "float32")
+            return tirx.if_then_else(positive, x, x * float32(_alpha(node)))
+        above, below = (
+            requantize(int32(x), int32(abs(multiplier)), int32(shift))
+            for multiplier, shift in _multipliers(node)
+        )
+        if _multipliers(node)[1][0] < 0:
+            below = int32(0) - below
+        return saturate(node, tirx.if_then_else(int32(x) >= int32(0), above, below))
+
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
+        if node.output.dtype == "float32":
+            return np.where(x > 0, x, x * np.float32(_alpha(node)))
+        steps = x.astype(np.int64) - node.input(0).zero_point
+        (identity, identity_shift), (alpha, alpha_shift) = _multipliers(node)
+        below = requantize_reference(steps, abs(alpha), alpha_shift)
+        above = requantize_reference(steps, identity, identity_shift)
+        scaled = np.where(steps >= 0, above, -below if alpha < 0 else below)
+        return saturated(node, scaled + node.output.zero_point)
+
+
+def _alpha(node: Node) -> float:
+    return float(node.options.get("alpha", 0.0))
+
+
+def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Multipliers and shifts of positive inputs and of the others; LiteRT works in float32."""
+    scale, out = np.float32(node.input(0).scale), np.float32(node.output.scale)
+    alpha = quantize_multiplier(float(scale * np.float32(_alpha(node)) / out))
+    return quantize_multiplier(float(scale / out)), alpha

@@ -1,0 +1,35 @@
+"""NEG."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.expressions import Expression, wrapped
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, register
+from tvmtiny.ops.unary import Unary
+
+
+@register
+class Neg(Unary):
+    """The number with the other sign.
+
+    Matches LiteRT's ``reference_ops::Negate``, which negates integers as they are, whatever scale
+    and zero point they have, so that the least value stays as it is. TFLM has float32 only.
+    """
+
+    name = "NEG"
+    dtypes = ("int8", "int16", "int32", "int64", "float32")
+    needs_scale = False
+    exactness = "exact"
+
+    def value(self, node: Node, x: Expression) -> Expression:
+        if node.output.dtype == "float32":
+            return tirx.const(-1, "float32") * x
+        positive = wrapped(x)
+        zero = tirx.const(0, str(positive.ty.dtype))
+        return (zero - positive).astype(node.output.dtype)
+
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
+        return np.negative(x)

@@ -1,0 +1,54 @@
+"""RANGE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.moving import check_numbers, check_output, check_same
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.numbering import Numbering
+from tvmtiny.ops.operator import Oracle, Problem, register
+
+
+@register
+class Range(Numbering):
+    """Numbers from a start to a limit, which is not one of them, in equal steps."""
+
+    name = "RANGE"
+    dtypes = ("int32", "int64", "float32")
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 3)]
+        if not problems:
+            start, limit, step = (node.input(i) for i in range(3))
+            problems = [*check_same(start, limit, step, node.output)]
+        if not problems:
+            for position, what in enumerate(("start", "limit", "step")):
+                problems += check_numbers(node, position, what, 1, self.dtypes)
+        if problems:
+            yield from problems
+            return
+        first, last, step_size = _ends(node)
+        if not np.isfinite([first, last, step_size]).all() or step_size == 0:
+            yield Problem(f"a range from {first} to {last} by {step_size}", "steps to the limit")
+            return
+        count = max(0, int(np.ceil((float(last) - float(first)) / float(step_size))))
+        yield from check_output(node.output, [count])
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        first, _, step = _ends(node)
+        dtype = np.dtype(node.output.dtype)
+        # One addition after the other, as LiteRT does, which matters in float32.
+        values = np.full(node.output.shape, step, dtype)
+        values[:1] = first
+        return [np.cumsum(values, dtype=dtype)]
+
+
+def _ends(node: Node) -> list[np.generic]:
+    found = [node.input(i).data for i in range(3)]
+    return [data.reshape(-1)[0] for data in found if data is not None]

@@ -1,0 +1,35 @@
+"""RANK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.moving import check_output
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.numbering import Numbering
+from tvmtiny.ops.operator import Oracle, Problem, register
+
+
+@register
+class Rank(Numbering):
+    """The number of dimensions of the input."""
+
+    name = "RANK"
+    of_shape = True
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 1)]
+        if problems:
+            yield from problems
+            return
+        if node.output.dtype != "int32":
+            yield Problem(f"{node.output.dtype} output", "int32")
+        yield from check_output(node.output, [])
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [np.array(len(node.input(0).shape), np.int32)]

@@ -1,0 +1,26 @@
+"""REDUCE_ALL."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.folding import Folding
+from tvmtiny.ops.operator import register
+
+
+@register
+class ReduceAll(Folding):
+    """Whether all elements are true, over any dimensions."""
+
+    name = "REDUCE_ALL"
+    dtypes = ("bool",)
+    exactness = "bit-exact"
+    numpy_reduction = np.all
+
+    def combine(self, current: Expression, element: Expression) -> Expression:
+        return tirx.all(current, element)
+
+    def identity(self, dtype: str) -> Expression:
+        return tirx.const(True, dtype)

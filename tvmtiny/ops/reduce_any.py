@@ -1,0 +1,26 @@
+"""REDUCE_ANY."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.folding import Folding
+from tvmtiny.ops.operator import register
+
+
+@register
+class ReduceAny(Folding):
+    """Whether any element is true, over any dimensions."""
+
+    name = "REDUCE_ANY"
+    dtypes = ("bool",)
+    exactness = "bit-exact"
+    numpy_reduction = np.any
+
+    def combine(self, current: Expression, element: Expression) -> Expression:
+        return tirx.any(current, element)
+
+    def identity(self, dtype: str) -> Expression:
+        return tirx.const(False, dtype)

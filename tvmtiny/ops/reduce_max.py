@@ -1,0 +1,29 @@
+"""REDUCE_MAX."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.folding import Folding, lowest
+from tvmtiny.ops.operator import register
+
+
+@register
+class ReduceMax(Folding):
+    """The largest element over any dimensions.
+
+    Which one of the scaled integers that is, does not depend on the scale.
+    """
+
+    name = "REDUCE_MAX"
+    dtypes = ("int8", "uint8", "int16", "int32", "int64", "float32")
+    exactness = "bit-exact (float32 on finite values)"
+    numpy_reduction = np.max
+
+    def combine(self, current: Expression, element: Expression) -> Expression:
+        return tirx.Select(current > element, current, element)
+
+    def identity(self, dtype: str) -> Expression:
+        return lowest(dtype)

@@ -1,0 +1,126 @@
+"""RELU, RELU6, RELU_N1_TO_1 and RELU_0_TO_1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.expressions import Expression, clamp, int32, requantize
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, register
+from tvmtiny.ops.quantization import (
+    INTEGER_RANGES,
+    quantize_multiplier,
+    quantized_bound,
+)
+from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.unary import Unary
+
+#: A larger shift to the left makes an int16 input leave 32 bits.
+_LARGEST_SHIFT = 15
+
+
+class Clamp(Unary):
+    """The input, clamped.
+
+    int8 and int16 match LiteRT's ``QuantizedReluX`` bit by bit: requantized, twice rounded, then
+    clamped.
+    """
+
+    dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
+    exactness = "integers bit-exact (two roundings); float32 exact"
+
+    bounds: ClassVar[tuple[float, float | None]]
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        if node.output.dtype != "float32" and _multiplier(node)[1] > _LARGEST_SHIFT:
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g} for an input scale of "
+                f"{node.input(0).scale:.3g}",
+                f"an output scale above the input scale / 2^{_LARGEST_SHIFT}",
+            )
+
+    def value(self, node: Node, x: Expression) -> Expression:
+        if node.output.dtype == "float32":
+            low, high = self.bounds
+            bounded = x if high is None else tirx.min(x, tirx.const(high, "float32"))
+            return tirx.max(bounded, tirx.const(low, "float32"))
+        multiplier, shift = _multiplier(node)
+        scaled = requantize(int32(x), int32(multiplier), int32(shift))
+        return clamp(scaled, *self.limits(node), node.output.dtype)
+
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
+        if node.output.dtype == "float32":
+            return np.clip(x, *self.bounds)
+        steps = x.astype(np.int64) - node.input(0).zero_point
+        scaled = requantize_reference(steps, *_multiplier(node)) + node.output.zero_point
+        return np.clip(scaled, *self.limits(node))
+
+    def limits(self, node: Node) -> tuple[int, int]:
+        """The bounds in steps of the output."""
+        least, most = INTEGER_RANGES[node.output.dtype]
+        low, high = self.bounds
+        return (
+            max(least, quantized_bound(low, node.output)),
+            most if high is None else min(most, quantized_bound(high, node.output)),
+        )
+
+
+@register
+class Relu(Clamp):
+    """The input, at least 0.
+
+    int8 and int16 match LiteRT and TFLM bit by bit: requantized, twice rounded, then clamped.
+    """
+
+    name = "RELU"
+    dtypes = ("int8", "int16", "float32")
+    exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
+    bounds = (0.0, None)
+
+
+@register
+class Relu6(Clamp):
+    """The input between 0 and 6.
+
+    int8 and int16 match LiteRT bit by bit: requantized, twice rounded, then clamped. TFLM clamps
+    int8 in steps of the input and takes the output's scale for the same.
+    """
+
+    name = "RELU6"
+    dtypes = ("int8", "int16", "float32")
+    exactness = "integers bit-exact (two roundings; TFLM does not rescale); float32 exact"
+    bounds = (0.0, 6.0)
+
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
+        if node.output.dtype != "int8" or oracle is Oracle.LITERT:
+            return super().numbers(node, x, oracle)
+        source = node.input(0)
+        high = min(INTEGER_RANGES["int8"][1], quantized_bound(6.0, source))
+        return np.clip(x, source.zero_point, high)
+
+
+@register
+class ReluN1To1(Clamp):
+    """The input between -1 and 1. TFLM does not have this operator."""
+
+    name = "RELU_N1_TO_1"
+    bounds = (-1.0, 1.0)
+
+
+@register
+class Relu0To1(Clamp):
+    """The input between 0 and 1. TFLM does not have this operator."""
+
+    name = "RELU_0_TO_1"
+    bounds = (0.0, 1.0)
+
+
+def _multiplier(node: Node) -> tuple[int, int]:
+    # LiteRT divides in float32.
+    return quantize_multiplier(
+        float(np.float32(node.input(0).scale) / np.float32(node.output.scale))
+    )

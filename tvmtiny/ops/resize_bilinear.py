@@ -1,0 +1,134 @@
+"""RESIZE_BILINEAR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.expressions import Expression, elementwise, int32
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.resizing import centers, check_resize, corners
+
+#: Positions and weights have 10 bits after the point, so that their products have 20.
+_ONE = 1 << 10
+
+
+@register
+class ResizeBilinear(Operator):
+    """Each pixel is interpolated between the four around its position in the input.
+
+    int8 and int16 match ``reference_ops::ResizeBilinearInteger`` bit by bit: positions and weights
+    have 10 bits after the point, and halves are rounded away from zero. float32 follows
+    ``reference_ops::ResizeBilinear``, with the products of a pixel's weights in the same order.
+    """
+
+    name = "RESIZE_BILINEAR"
+    dtypes = ("int8", "int16", "float32")
+    exactness = "integers bit-exact (10-bit weights); float32 within rounding of sums"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        yield from check_resize(node)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        rows, columns = _axes(node)
+        dtype = node.output.dtype
+
+        def expression(
+            x: te.Tensor,
+            top: te.Tensor,
+            bottom: te.Tensor,
+            lower: te.Tensor,
+            left: te.Tensor,
+            right: te.Tensor,
+            later: te.Tensor,
+        ) -> te.Tensor:
+            def value(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> Expression:
+                places = product((left, right), (top, bottom))
+                taps = [x[n, row[y], column[z], c] for column, row in places]
+                if dtype == "float32":
+                    return tirx.call_pure_extern(
+                        dtype, "tvmtiny_bilinear_float", *taps, lower[y], later[z]
+                    )
+                # Sums of four products stay below 2^31 in int8.
+                name = "tvmtiny_bilinear" if dtype == "int8" else "tvmtiny_bilinear_wide"
+                wide = [int32(tap) for tap in taps]
+                return tirx.call_pure_extern("int32", name, *wide, lower[y], later[z]).astype(dtype)
+
+            return elementwise(node.output.shape, value)
+
+        arrays = (
+            *(rows.first, rows.second, rows.weight),
+            *(columns.first, columns.second, columns.weight),
+        )
+        return Compute((node.input(0), *arrays), expression)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        rows, columns = _axes(node)
+        floating = node.output.dtype == "float32"
+        x = inputs[0] if floating else inputs[0].astype(np.int64)
+        one = np.float32(1) if floating else _ONE
+        down = rows.weight.astype(x.dtype)[:, None, None]
+        across = columns.weight.astype(x.dtype)[:, None]
+        total = sum(
+            x[:, r][:, :, c] * by_row * by_column
+            for r, by_row, c, by_column in (
+                (rows.first, one - down, columns.first, one - across),
+                (rows.second, down, columns.first, one - across),
+                (rows.first, one - down, columns.second, across),
+                (rows.second, down, columns.second, across),
+            )
+        )
+        if floating:
+            return [np.asarray(total, np.float32)]
+        half = np.where(total > 0, _ONE * _ONE // 2, -_ONE * _ONE // 2)
+        # C rounds the quotient toward zero.
+        quotient = np.abs(total + half) // (_ONE * _ONE) * np.sign(total + half)
+        return [quotient.astype(node.output.dtype)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Axis:
+    """For each output index two input indices, and the weight of the second."""
+
+    first: np.ndarray
+    second: np.ndarray
+    weight: np.ndarray
+
+
+def _axes(node: Node) -> list[_Axis]:
+    axis = _float_axis if node.output.dtype == "float32" else _integer_axis
+    pairs = zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True)
+    return [axis(size, wanted, corners(node), centers(node)) for size, wanted in pairs]
+
+
+def _integer_axis(size: int, wanted: int, aligned: bool, centered: bool) -> _Axis:
+    if aligned and wanted > 1:
+        scale = (_ONE * (size - 1) + (wanted - 1) // 2) // (wanted - 1)
+    else:
+        scale = (_ONE * size + wanted // 2) // wanted
+    position = np.arange(wanted) * scale
+    if centered:
+        position = position + scale // 2 - _ONE // 2
+    # The quotients of C are rounded toward zero; those below are clipped to 0 anyway.
+    first = np.maximum(position // _ONE, 0)
+    second = np.minimum(np.maximum((position + _ONE - 1) // _ONE, 0), size - 1)
+    return _Axis(*(a.astype(np.int32) for a in (first, second, position - _ONE * first)))
+
+
+def _float_axis(size: int, wanted: int, aligned: bool, centered: bool) -> _Axis:
+    if aligned and wanted > 1:
+        scale = np.float32(size - 1) / np.float32(wanted - 1)
+    else:
+        scale = np.float32(size) / np.float32(wanted)
+    half = np.float32(0.5 if centered else 0)
+    position = (np.arange(wanted).astype(np.float32) + half) * scale - half
+    first = np.maximum(np.floor(position), 0).astype(np.int32)
+    second = np.minimum(np.ceil(position), size - 1).astype(np.int32)
+    return _Axis(first, second, (position - first.astype(np.float32)).astype(np.float32))

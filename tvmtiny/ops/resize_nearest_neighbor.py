@@ -1,0 +1,55 @@
+"""RESIZE_NEAREST_NEIGHBOR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.movement import moved, selection
+from tvmtiny.ops.moving import Moving
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.resizing import centers, check_resize, corners
+
+
+@register
+class ResizeNearestNeighbor(Moving):
+    """Each pixel is a copy of the nearest one of the input.
+
+    Which one that is, ``reference_ops::ResizeNearestNeighbor`` computes in float32; so does the
+    compiler.
+    """
+
+    name = "RESIZE_NEAREST_NEIGHBOR"
+    dtypes = ("int8", "uint8", "int16", "int32", "float32")
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        yield from check_resize(node)
+
+    def compute(self, node: Node, oracle: Oracle) -> Result:
+        n, _, _, channels = node.input(0).shape
+        indices = [np.arange(n), *_nearest(node), np.arange(channels)]
+        return moved(node, [selection(node.input(0).shape, indices)])
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        rows, columns = _nearest(node)
+        return [inputs[0][:, rows][:, :, columns]]
+
+
+def _nearest(node: Node) -> list[np.ndarray]:
+    """Index in the input of each row and of each column."""
+    found = []
+    for size, wanted in zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True):
+        offset = np.float32(0.5 if centers(node) else 0)
+        position = np.arange(wanted).astype(np.float32) + offset
+        if corners(node) and wanted > 1:
+            scale = np.float32(size - 1) / np.float32(wanted - 1)
+        else:
+            scale = np.float32(size) / np.float32(wanted)
+        scaled = position * scale
+        whole = np.floor(scaled + np.float32(0.5)) if corners(node) else np.floor(scaled)
+        found.append(np.clip(whole.astype(np.int64), 0, size - 1))
+    return found

@@ -1,0 +1,34 @@
+"""REVERSE_V2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.moving import check_axis, check_numbers, numbers, whole
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Problem, register
+from tvmtiny.ops.selecting import Selecting
+
+
+@register
+class ReverseV2(Selecting):
+    """The input backwards along some dimensions."""
+
+    name = "REVERSE_V2"
+
+    def arguments(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if not problems:
+            problems = [*check_numbers(node, 1, "axes", None, ("int32",))]
+        yield from problems
+        for axis in [] if problems else numbers(node, 1):
+            yield from check_axis(axis, node.input(0).shape)
+
+    def indices(self, node: Node) -> Sequence[np.ndarray]:
+        indices = whole(node.input(0).shape)
+        for axis in {axis % len(indices) for axis in numbers(node, 1)}:
+            indices[axis] = indices[axis][::-1]
+        return indices

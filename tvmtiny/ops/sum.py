@@ -1,0 +1,99 @@
+"""SUM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.elementwise import float32
+from tvmtiny.ops.expressions import Expression, elementwise, int32
+from tvmtiny.ops.folding import wrapped
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.quantization import INT8_RANGE
+from tvmtiny.ops.reduction import (
+    accumulate,
+    check_reduction,
+    check_scales,
+    keeps_dims,
+    reduced_axes,
+    reduced_count,
+)
+
+
+@register
+class Sum(Operator):
+    """Sum over any dimensions.
+
+    int8 matches ``QuantizedMeanOrSum`` bit by bit, which rescales the sum in float32. LiteRT 2's
+    reference kernel takes int8 for uint8, so that the bytes are those of its other kernels.
+    int32 and int64 wrap around.
+    """
+
+    name = "SUM"
+    dtypes = ("int8", "int32", "int64", "float32")
+    exactness = (
+        "integers bit-exact (int8: LiteRT's optimized kernel, its reference kernel is wrong); "
+        "float32 within rounding of sums"
+    )
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_reduction(node)]
+        if not problems:
+            problems = [*check_scales(node)]
+        yield from problems
+        if not problems and reduced_count(node) >= 2**24:
+            yield Problem(f"{reduced_count(node)} elements in a sum", "fewer than 2^24 elements")
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        def plain(x: te.Tensor) -> te.Tensor:
+            total = te.comm_reducer(
+                lambda a, b: wrapped(lambda c, d: c + d, a, b),
+                lambda dtype: tirx.const(0, dtype),
+                name="sum",
+            )
+            return accumulate(node, x, total, node.output.dtype, "out")
+
+        def quantized(x: te.Tensor) -> te.Tensor:
+            acc = accumulate(node, x, te.sum, "int32")
+            scale, bias = (float32(float(number)) for number in _line(node))
+
+            def value(*i: tirx.Var) -> Expression:
+                scaled = tirx.call_pure_extern(
+                    "float32",
+                    "tvmtiny_scaled_sum",
+                    acc(*i),
+                    scale,
+                    bias,
+                )
+                ends = (int32(end) for end in (node.output.zero_point, *INT8_RANGE))
+                rounded = tirx.call_pure_extern(
+                    "int32", "tvmtiny_quantize", scaled, float32(1), *ends
+                )
+                return rounded.astype("int8")
+
+            return elementwise(node.output.shape, value)
+
+        return Compute((node.input(0),), quantized if node.output.dtype == "int8" else plain)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        x, dtype = inputs[0], np.dtype(node.output.dtype)
+        wide = np.dtype(np.int64) if dtype == np.int8 else dtype
+        total = np.asarray(x.sum(axis=reduced_axes(node), dtype=wide, keepdims=keeps_dims(node)))
+        if dtype != np.int8:
+            return [total.astype(dtype)]
+        scale, bias = _line(node)
+        value = total.astype(np.float32) * scale + bias
+        rounded = np.trunc(value + np.copysign(np.float32(0.5), value))
+        return [np.clip(rounded + node.output.zero_point, *INT8_RANGE).astype(np.int8)]
+
+
+def _line(node: Node) -> tuple[np.float32, np.float32]:
+    """What the reference multiplies a sum with, and adds to it, all in float32."""
+    x, count = node.input(0), np.float32(reduced_count(node))
+    scale = np.float32(x.scale) / np.float32(node.output.scale)
+    return scale, np.float32(-x.zero_point) * scale * count

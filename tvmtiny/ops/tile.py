@@ -1,0 +1,32 @@
+"""TILE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.moving import check_numbers, numbers
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Problem, register
+from tvmtiny.ops.selecting import Selecting
+
+
+@register
+class Tile(Selecting):
+    """The input several times, side by side along each dimension."""
+
+    name = "TILE"
+
+    def arguments(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if not problems:
+            problems = [*check_numbers(node, 1, "multiples", len(node.input(0).shape))]
+        yield from problems
+        if not problems and min(numbers(node, 1), default=1) < 1:
+            yield Problem(f"multiples {numbers(node, 1)}", "multiples of 1 and more")
+
+    def indices(self, node: Node) -> Sequence[np.ndarray]:
+        shape = node.input(0).shape
+        return [np.tile(np.arange(d), n) for d, n in zip(shape, numbers(node, 1), strict=True)]

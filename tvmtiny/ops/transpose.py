@@ -1,0 +1,47 @@
+"""TRANSPOSE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.movement import moved, permutation
+from tvmtiny.ops.moving import Moving, check_numbers, check_output, check_same, numbers
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, Result, register
+
+
+@register
+class Transpose(Moving):
+    """Dimensions in another order; a view where only dimensions of size 1 move."""
+
+    name = "TRANSPOSE"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if not problems:
+            rank = len(node.input(0).shape)
+            problems = [*check_numbers(node, 1, "order", rank)]
+        if problems:
+            yield from problems
+            return
+        yield from check_same(node.input(0), node.output)
+        order = numbers(node, 1)
+        if any(not -rank <= i < rank for i in order) or len(set(_order(node))) != rank:
+            yield Problem(f"order {order}", f"each of {rank} dimensions once")
+        else:
+            yield from check_output(node.output, [node.input(0).shape[i] for i in order])
+
+    def compute(self, node: Node, oracle: Oracle) -> Result:
+        return moved(node, [permutation(node.input(0).shape, _order(node))])
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [np.ascontiguousarray(inputs[0].transpose(_order(node)))]
+
+
+def _order(node: Node) -> list[int]:
+    return [i % len(node.input(0).shape) for i in numbers(node, 1)]

@@ -1,0 +1,55 @@
+"""UNPACK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.movement import moved, selection
+from tvmtiny.ops.moving import Moving, check_axis, check_output, check_same, whole
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, Result, register
+
+
+@register
+class Unpack(Moving):
+    """The slices of a tensor along one dimension; along the outermost one they are views."""
+
+    name = "UNPACK"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 1, len(node.outputs) or 1)]
+        if not problems:
+            x, axis = node.input(0), _axis(node)
+            problems = [*check_same(x, *node.outputs), *check_axis(axis, x.shape)]
+        if problems:
+            yield from problems
+            return
+        if x.shape[axis] != len(node.outputs):
+            yield Problem(
+                f"{len(node.outputs)} outputs for a dimension of {x.shape[axis]}",
+                "an output for each index",
+            )
+        axis %= len(x.shape)
+        for output in node.outputs:
+            yield from check_output(output, (*x.shape[:axis], *x.shape[axis + 1 :]))
+
+    def compute(self, node: Node, oracle: Oracle) -> tuple[Result, ...]:
+        shape = node.input(0).shape
+        results = []
+        for position in range(len(node.outputs)):
+            indices = whole(shape)
+            indices[_axis(node)] = np.array([position])
+            results.append(moved(node, [selection(shape, indices)], output=position))
+        return tuple(results)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return list(np.moveaxis(inputs[0], _axis(node), 0))
+
+
+def _axis(node: Node) -> int:
+    return int(node.options.get("axis", 0))

@@ -1,0 +1,38 @@
+"""ZEROS_LIKE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.elementwise import check_count
+from tvmtiny.ops.movement import Movement
+from tvmtiny.ops.moving import Moving, check_output, check_same
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, Problem, Result, register
+
+
+@register
+class ZerosLike(Moving):
+    """Zeros in the shape of the input."""
+
+    name = "ZEROS_LIKE"
+    dtypes = ("int32", "int64", "float32")
+    of_shape = True
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 1)]
+        if problems:
+            yield from problems
+            return
+        yield from check_same(node.input(0), node.output)
+        yield from check_output(node.output, node.input(0).shape)
+
+    def compute(self, node: Node, oracle: Oracle) -> Result:
+        return Movement((), node.output, (), 0)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [np.zeros(node.output.shape, node.output.dtype)]

@@ -1,0 +1,127 @@
+"""Frames of the link: ``COBS(type session sequence acknowledged payload crc) 00``."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+from cobs import cobs
+
+__all__ = [
+    "ABORT",
+    "ACK",
+    "DATA",
+    "HELLO",
+    "MAGIC",
+    "NO_SESSION",
+    "POLL",
+    "RESET",
+    "VERSION",
+    "Frame",
+    "Hello",
+    "decode",
+    "encode",
+    "in_words",
+    "parse_hello",
+]
+
+DATA, ACK, POLL, RESET, HELLO, ABORT = range(1, 7)
+_NAMES = {DATA: "DATA", ACK: "ACK", POLL: "POLL", RESET: "RESET", HELLO: "HELLO", ABORT: "ABORT"}
+
+VERSION = 1
+MAGIC = b"TVMT"
+NO_SESSION = 0xFFFF
+
+_HEADER = struct.Struct("<BHBB")
+_CRC = struct.Struct("<I")
+_HELLO = struct.Struct("<BH8sB")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes
+    ----------
+    type
+        `DATA` to `ABORT`.
+    session
+        Drawn by the host at each reset.
+    sequence
+        Of a DATA frame, modulo 256; 0 in others.
+    acknowledged
+        The sequence that the sender expects next.
+    payload
+        Bytes of the stream, or what the type says.
+    """
+
+    type: int
+    session: int
+    sequence: int = 0
+    acknowledged: int = 0
+    payload: bytes = b""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a board says of itself after a reset.
+
+    Attributes
+    ----------
+    largest_payload
+        Bytes of a DATA frame that it can take.
+    identity
+        Eight bytes that name the model as compiled.
+    board
+        Its name.
+    """
+
+    largest_payload: int
+    identity: bytes
+    board: str
+
+
+def encode(frame: Frame) -> bytes:
+    """Give the bytes of a frame, with the zero at its end."""
+    body = _HEADER.pack(frame.type, frame.session, frame.sequence, frame.acknowledged)
+    body += frame.payload
+    return bytes(cobs.encode(body + _CRC.pack(zlib.crc32(body)))) + b"\0"
+
+
+def decode(encoded: bytes) -> Frame | None:
+    """Read what lay between two zero bytes; None unless it is a frame, whole and unchanged."""
+    try:
+        raw = cobs.decode(encoded)
+    except cobs.DecodeError:
+        return None
+    if len(raw) < _HEADER.size + _CRC.size:
+        return None
+    body = raw[: -_CRC.size]
+    if _CRC.pack(zlib.crc32(body)) != raw[-_CRC.size :] or body[0] not in _NAMES:
+        return None
+    kind, session, sequence, acknowledged = _HEADER.unpack_from(body)
+    return Frame(kind, session, sequence, acknowledged, bytes(body[_HEADER.size :]))
+
+
+def parse_hello(payload: bytes) -> Hello | str:
+    """Read the payload of a HELLO, or say what is wrong with it."""
+    if len(payload) < _HELLO.size:
+        return "it said HELLO in too few bytes"
+    version, largest, identity, length = _HELLO.unpack_from(payload)
+    if version != VERSION:
+        return f"it speaks version {version} of the link, not {VERSION}"
+    name = payload[_HELLO.size :]
+    if len(name) != length or not largest:
+        return "its HELLO makes no sense"
+    return Hello(largest, identity, name.decode("utf-8", "replace"))
+
+
+def in_words(age: float, mark: str, what: Frame | int) -> str:
+    """Describe a frame, or the number of bytes that were none, for a person."""
+    if isinstance(what, int):
+        return f"-{age:.3f} s {mark} {what} bytes that are no frame"
+    text = f"-{age:.3f} s {mark} {_NAMES[what.type]} session {what.session:04x}"
+    if what.type == DATA:
+        text += f" sequence {what.sequence}, {len(what.payload)} bytes"
+    return f"{text}, acknowledged {what.acknowledged}"
