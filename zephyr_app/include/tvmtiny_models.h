@@ -25,11 +25,14 @@ struct tvmtiny_model {
    * that it has to be filled anew before each. */
   void *(*input)(uint32_t index);
   void *(*output)(uint32_t index);
+  /* Makes it forget what it remembers from one run to the next; NULL where it remembers nothing. */
+  void (*reset)(void);
   const struct tvmtiny_tensor *inputs;
   const struct tvmtiny_tensor *outputs;
   uint32_t input_count;
   uint32_t output_count;
   uint32_t arena_bytes;
+  uint32_t state_bytes;
   uint32_t constants_bytes;
   uint32_t layer_count;
   uint32_t macs;

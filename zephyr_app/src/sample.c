@@ -57,6 +57,9 @@ static void fill(const struct tvmtiny_tensor *tensor, void *data, uint32_t sampl
 
 void tvmtiny_sample_fill(const struct tvmtiny_model *model, uint32_t index)
 {
+  if (model->reset != NULL) {
+    model->reset();
+  }
   for (uint32_t i = 0; i < model->input_count; ++i) {
     fill(&model->inputs[i], model->input(i), index);
   }
