@@ -57,7 +57,8 @@ class ApplicationOptions:
     fragments
         Kconfig files to add.
     stack_bytes
-        Of the main thread; by default from what the models need.
+        Of the thread that runs the models, where that is the main thread; in other modes what they
+        need more comes on top. By default from what the models need.
     arena_section
         Section of the linker script; by default that of the region where the models were placed,
         or with other data.
@@ -238,8 +239,6 @@ def _option_lines(
     # Zephyr's linker script names the section after the region.
     regions = {model.artifact.placement.arena for model in models}
     arena = options.arena_section or (regions.pop() if len(regions) == 1 else None)
-    if options.stack_bytes is not None:
-        lines.append(("MAIN_STACK_SIZE", str(options.stack_bytes)))
     if board.compile_options:
         flags = " ".join(("-O2", *board.compile_options))
         lines.append(("TVMTINY_COMPILE_OPTIONS", f'"{flags}"'))
