@@ -21,6 +21,7 @@ __all__ = [
     "Application",
     "ApplicationModel",
     "ApplicationOptions",
+    "application_files",
     "check_application",
     "create_application",
     "load_application",
@@ -184,7 +185,7 @@ def _files(
     models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions, stack: int
 ) -> dict[str, str]:
     """All files by name; the record comes last."""
-    files = _static_files()
+    files = application_files()
     package = package_files(models, table=_TABLE)
     package[_TABLE] = render("models.c.j2", models=models)
     shell_stack = _round_up(stack - _THREAD_STACK_BYTES) + _SHELL_STACK_BYTES
@@ -257,8 +258,8 @@ def _uses_float(model: PackagedModel) -> bool:
     )
 
 
-def _static_files() -> dict[str, str]:
-    """The parts of the application that no model changes."""
+def application_files() -> dict[str, str]:
+    """The parts of the application that no model changes, by name."""
     root = shipped("zephyr_app")
     return {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
