@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tvmtiny.codegen import Artifact
-from tvmtiny.ops import Oracle, find_operator
+from tvmtiny.ops import Alias, Oracle, find_operator
 from tvmtiny.project import OutputTensor
 from tvmtiny.project.tensors import pack_inputs, split_tensors
 
@@ -139,11 +139,26 @@ int main(void)
     if (fread(data, 1, {{ input_bytes }}u, input_file) != {{ input_bytes }}u) {
       return 5;
     }
+{% if states and not successive %}
+    tvmtiny_{{ name }}_reset();
+{% endif %}
     read_inputs(data);
     if (tvmtiny_{{ name }}_run_layers(
             &inputs, &outputs, layer_begins, layer_ends, NULL) != TVMTINY_OK) {
       return 6;
     }
+  }
+{% if states %}
+  tvmtiny_{{ name }}_reset();
+{% endif %}
+  rewind(input_file);
+  for (int32_t set = 0; set < {{ sets }}; ++set) {
+    if (fread(data, 1, {{ input_bytes }}u, input_file) != {{ input_bytes }}u) {
+      return 5;
+    }
+{% if states and not successive %}
+    tvmtiny_{{ name }}_reset();
+{% endif %}
     read_inputs(data);
     if (tvmtiny_{{ name }}_run(&inputs, &outputs) != TVMTINY_OK) {
       return 7;
@@ -237,6 +252,7 @@ def run_on_host(
     directory: Path,
     compiler: str = "gcc",
     flags: Sequence[str] = SANITIZERS,
+    successive: bool = False,
 ) -> list[HostResult]:
     """Compile an artifact under sanitizers and run it on each set of inputs.
 
@@ -250,8 +266,10 @@ def run_on_host(
         With at least one input.
     directory
         Where to work.
+    successive
+        What the model remembers goes from each set to the next.
     """
-    main = _render(artifact, len(input_sets))
+    main = _render(artifact, len(input_sets), successive)
     program = build_program(main, [artifact], directory, compiler, flags)
     (directory / "input.bin").write_bytes(
         b"".join(pack_inputs(artifact.inputs, inputs) for inputs in input_sets)
@@ -281,7 +299,7 @@ def _split(data: bytes, count: int) -> list[bytes]:
     return [data[i * size : (i + 1) * size] for i in range(count)]
 
 
-def _render(artifact: Artifact, sets: int) -> str:
+def _render(artifact: Artifact, sets: int, successive: bool) -> str:
     inputs, start = [], 0
     for tensor in artifact.inputs:
         inputs.append({**vars(tensor), "start": start})
@@ -299,6 +317,8 @@ def _render(artifact: Artifact, sets: int) -> str:
         layers=len(artifact.layers),
         allowed=[] if artifact.external else _allowed(artifact),
         sets=sets,
+        states=artifact.states,
+        successive=successive,
     )
 
 
@@ -315,13 +335,15 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
         for position, output in enumerate(node.outputs):
             layer = layers.get(output.index)
             if layer is None:
-                # No code: the output is a part of an input.
+                # No code: the output is a part of an input, or a variable was assigned in place.
                 view = find_operator(node.operator).results(node, Oracle.LITERT)[position]
-                if view.source.index in slots:
+                if isinstance(view, Alias) and view.source.index in slots:
                     slots[output.index] = slots[view.source.index] + view.offset
                 continue
-            slots[output.index] = layer.offset
-            ranges += [(layer.index, slots[t.index], t.nbytes) for t in (*sources, output)]
+            if layer.offset is not None:
+                slots[output.index] = layer.offset
+            touched = [t for t in (*sources, output) if t.index in slots]
+            ranges += [(layer.index, slots[t.index], t.nbytes) for t in touched]
             workspaces = [
                 offset
                 for name, offset in artifact.plan.offsets.items()

@@ -32,28 +32,38 @@ def merge_models(models: Mapping[str, bytes]) -> bytes:
     whole.buffers = [schema.BufferT()]
     for name, content in models.items():
         model = schema.ModelT.InitFromPackedBuf(content, 0)
-        graph = model.subgraphs[0]
-        tensors, codes, buffers = (
-            len(merged.tensors),
-            len(whole.operatorCodes),
-            len(whole.buffers),
-        )
-        for tensor in graph.tensors:
-            tensor.name = f"{name}/{tensor.name.decode()}"
-            tensor.buffer = tensor.buffer + buffers if tensor.buffer else 0
+        graph, *others = model.subgraphs
+        codes, buffers = len(whole.operatorCodes), len(whole.buffers)
+        for part in model.subgraphs:
+            _rename(part, name, codes, buffers, len(whole.subgraphs) - 1)
+        tensors = len(merged.tensors)
         for operator in graph.operators:
-            operator.opcodeIndex += codes
             operator.inputs = _shifted(operator.inputs, tensors)
             operator.outputs = _shifted(operator.outputs, tensors)
         merged.tensors += graph.tensors
         merged.operators += graph.operators
         merged.inputs += _shifted(graph.inputs, tensors)
         merged.outputs += _shifted(graph.outputs, tensors)
+        whole.subgraphs += others
         whole.operatorCodes += model.operatorCodes
         whole.buffers += model.buffers
     builder = flatbuffers.Builder(1024)
     builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _rename(graph: Any, name: str, codes: int, buffers: int, subgraphs: int) -> None:
+    """Make a subgraph refer to what is its own in the whole model."""
+    for tensor in graph.tensors:
+        tensor.name = f"{name}/{tensor.name.decode()}"
+        tensor.buffer = tensor.buffer + buffers if tensor.buffer else 0
+    for operator in graph.operators:
+        operator.opcodeIndex += codes
+        options = operator.builtinOptions
+        if isinstance(options, schema.CallOnceOptionsT):
+            options.initSubgraphIndex += subgraphs
+        if isinstance(options, schema.VarHandleOptionsT):
+            options.sharedName = f"{name}/{options.sharedName.decode()}"
 
 
 def _shifted(indices: Any, by: int) -> list[int]:

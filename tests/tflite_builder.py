@@ -20,8 +20,10 @@ _OPTIONS = {
     "CEIL": None,
     "ELU": None,
     "FLOOR": None,
+    "L2_NORMALIZATION": "L2NormOptions",
     "LOG": None,
     "LOGISTIC": None,
+    "CUMSUM": "CumsumOptions",
     "MAXIMUM": "MaximumMinimumOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
@@ -86,6 +88,7 @@ class ModelBuilder:
         self._codes: list[schema.OperatorCodeT] = []
         self._operators: list[schema.OperatorT] = []
         self._inputs: list[int] = []
+        self._initial: dict[str, np.ndarray] = {}
 
     def tensor(
         self,
@@ -135,6 +138,27 @@ class ModelBuilder:
         self._buffers.append(_buffer(value.astype(value.dtype.newbyteorder("<")).tobytes()))
         return index
 
+    def int4_constant(self, name: str, value: np.ndarray, **quantization: Any) -> int:
+        """Add a constant of 4-bit integers from -8 to 7; keywords as for `tensor`."""
+        index = self.tensor(name, value.shape, "int4", **quantization)
+        halves = np.append(value.reshape(-1), [0] * (value.size % 2)).astype(np.uint8) & 0xF
+        self._tensors[index].buffer = len(self._buffers)
+        self._buffers.append(_buffer((halves[::2] | halves[1::2] << 4).tobytes()))
+        return index
+
+    def variable(self, name: str, initial: np.ndarray | None = None) -> int:
+        """Add a VAR_HANDLE; with an initial value, the first operator of the model sets it.
+
+        Variables with an initial value come in front of all operators but other handles.
+        """
+        if initial is not None:
+            self._initial[name] = np.asarray(initial)
+            if len(self._initial) == 1:
+                self.op("CALL_ONCE", [], [], {"init_subgraph_index": 1})
+        handle = self.tensor(f"{name}/handle", (), "resource")
+        self.op("VAR_HANDLE", [], [handle], {"shared_name": name, "container": ""})
+        return handle
+
     def op(
         self,
         operator: str,
@@ -169,21 +193,31 @@ class ModelBuilder:
 
     def build(self, outputs: Sequence[int]) -> bytes:
         """The model with the given output tensors, as the bytes of a .tflite file."""
-        subgraph = schema.SubGraphT()
-        subgraph.name = "main"
-        subgraph.tensors = self._tensors
-        subgraph.inputs = self._inputs
-        subgraph.outputs = list(outputs)
-        subgraph.operators = self._operators
+        subgraphs = [self._subgraph("main", outputs)]
+        if self._initial:
+            self._tensors, self._operators, self._inputs = [], [], []
+            for name, initial in self._initial.items():
+                value = self.constant(f"{name}/initial", initial)
+                self.op("ASSIGN_VARIABLE", [self.variable(name), value], [], {})
+            subgraphs.append(self._subgraph("initialisation", []))
         model = schema.ModelT()
         model.version = 3
         model.description = "test"
         model.operatorCodes = self._codes
-        model.subgraphs = [subgraph]
+        model.subgraphs = subgraphs
         model.buffers = self._buffers
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
+
+    def _subgraph(self, name: str, outputs: Sequence[int]) -> schema.SubGraphT:
+        subgraph = schema.SubGraphT()
+        subgraph.name = name
+        subgraph.tensors = self._tensors
+        subgraph.inputs = self._inputs
+        subgraph.outputs = list(outputs)
+        subgraph.operators = self._operators
+        return subgraph
 
     def _code(self, operator: str, version: int) -> int:
         builtin = getattr(schema.BuiltinOperator, operator)
@@ -218,7 +252,7 @@ def _fill(table: Any, options: Mapping[str, Any]) -> Any:
         head, *rest = name.split("_")
         field = head + "".join(part.capitalize() for part in rest)
         assert hasattr(table, field), f"{type(table).__name__} has no field {name}"
-        if isinstance(value, str):
+        if isinstance(value, str) and name in _ENUMS:
             value = getattr(_ENUMS[name], value.upper())
         setattr(table, field, value)
     return table

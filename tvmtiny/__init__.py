@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tvmtiny.frontend import Model, load
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project import RunResult, run
+    from tvmtiny.quantizing import quantize
     from tvmtiny.rpc.session import Session
     from tvmtiny.targets import Target, boards, resolve
 
@@ -42,6 +43,7 @@ __all__ = [
     "errors",
     "load",
     "make_inputs",
+    "quantize",
     "resolve",
     "run",
 ]
@@ -60,6 +62,7 @@ _HOMES = {
     "compile": "tvmtiny.compiler",
     "load": "tvmtiny.frontend",
     "make_inputs": "tvmtiny.inputs",
+    "quantize": "tvmtiny.quantizing",
     "resolve": "tvmtiny.targets",
     "run": "tvmtiny.project",
 }

@@ -149,10 +149,12 @@ def oracle_tensors(
     model: Model, inputs: Sequence[np.ndarray]
 ) -> tuple[str, Mapping[int, np.ndarray]]:
     """The oracle's name, and every tensor's value by TFLite index."""
+    from tvmtiny.frontend.variables import with_assigned
     from tvmtiny.ops import Oracle
 
     if model.oracle is Oracle.LITERT:
-        return "litert-reference", run_litert(model.content, inputs, path=model.name)
+        values = run_litert(model.content, inputs, path=model.name)
+        return "litert-reference", with_assigned(model.graph, values)
     return "numpy-tflm", model.reference(inputs)
 
 

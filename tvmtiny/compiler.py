@@ -249,5 +249,6 @@ def _arranged(
         if isinstance(function, tirx.PrimFunc)
     }
     nodes = {variable_name(t): node for node in graph.nodes for t in node.outputs}
-    arrangement = arrange(read_program(module), kernels, nodes, interface)
+    program = read_program(module, len(graph.states))
+    arrangement = arrange(program, kernels, nodes, interface)
     return _Built(module, kernels, nodes, arrangement, choices)

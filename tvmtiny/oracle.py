@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError, ModelFormatError, ToolMissingError
 
-__all__ = ["run_litert"]
+__all__ = ["run_litert", "run_litert_frames", "run_litert_outputs", "silenced"]
 
 _silence_lock = threading.Lock()
 
@@ -47,29 +47,80 @@ def run_litert(
     InputDataError
         The number of inputs, or the shape or dtype of one, does not fit.
     """
-    with _silenced():
+    (values,) = run_litert_frames(model, [inputs], path=path)
+    return values
+
+
+def run_litert_frames(
+    model: bytes, frames: Sequence[Sequence[np.ndarray]], *, path: str = "the model"
+) -> list[dict[int, np.ndarray]]:
+    """Run a model on one frame after the other; what it remembers goes from each to the next.
+
+    Parameters
+    ----------
+    frames
+        The inputs of each run; see `run_litert`, also for what is returned and raised.
+    """
+    with silenced():
         interpreter_module = _import_litert()
         try:
             interpreter = _interpreter(interpreter_module, bytes(model))
             # Preparing the operators appends scratch tensors behind the model's own.
-            count = len(interpreter.get_tensor_details())
+            details = interpreter.get_tensor_details()
+            # Reading a handle of a variable as a tensor would follow a wild pointer.
+            numbers = [d["index"] for d in details if np.dtype(d["dtype"]).kind in "biuf"]
+            interpreter.allocate_tensors()
+            return [_invoke(interpreter, inputs, numbers) for inputs in frames]
+        except (ValueError, RuntimeError) as error:
+            raise ModelFormatError(path, str(error)) from error
+
+
+def run_litert_outputs(
+    model: bytes, frames: Iterable[Sequence[np.ndarray]], *, path: str = "the model"
+) -> Iterator[list[np.ndarray]]:
+    """The outputs of a model for one frame after the other, without intermediate tensors.
+
+    Parameters
+    ----------
+    frames
+        The inputs of each run; see `run_litert`, also for what is raised.
+    """
+    with silenced():
+        interpreter_module = _import_litert()
+        try:
+            interpreter = _interpreter(interpreter_module, bytes(model))
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelFormatError(path, str(error)) from error
-        details = interpreter.get_input_details()
-        _check_inputs(details, inputs)
-        for detail, value in zip(details, inputs, strict=True):
-            interpreter.set_tensor(detail["index"], value)
-        try:
-            interpreter.invoke()
-        except (ValueError, RuntimeError) as error:
-            raise ModelFormatError(path, str(error)) from error
-        values = {}
-        for index in range(count):
-            # What LiteRT raises for a tensor that never got memory; the latter for strings.
-            with suppress(ValueError, MemoryError):
-                values[index] = np.array(interpreter.get_tensor(index))
-        return values
+    for inputs in frames:
+        with silenced():
+            try:
+                _run(interpreter, inputs)
+            except (ValueError, RuntimeError) as error:
+                raise ModelFormatError(path, str(error)) from error
+            details = interpreter.get_output_details()
+            outputs = [np.array(interpreter.get_tensor(d["index"])) for d in details]
+        yield outputs
+
+
+def _run(interpreter: Any, inputs: Sequence[np.ndarray]) -> None:
+    details = interpreter.get_input_details()
+    _check_inputs(details, inputs)
+    for detail, value in zip(details, inputs, strict=True):
+        interpreter.set_tensor(detail["index"], value)
+    interpreter.invoke()
+
+
+def _invoke(
+    interpreter: Any, inputs: Sequence[np.ndarray], tensors: Sequence[int]
+) -> dict[int, np.ndarray]:
+    _run(interpreter, inputs)
+    values = {}
+    for index in tensors:
+        # What LiteRT raises for a tensor that never got memory.
+        with suppress(ValueError):
+            values[index] = np.array(interpreter.get_tensor(index))
+    return values
 
 
 def _import_litert() -> Any:
@@ -135,7 +186,7 @@ def _check_inputs(details: Sequence[dict[str, Any]], inputs: Sequence[np.ndarray
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Drop what native code writes to the process's stdout and stderr.
 
     LiteRT logs from C++, past ``sys.stderr``, so the file descriptors themselves are redirected.

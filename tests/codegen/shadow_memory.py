@@ -277,5 +277,8 @@ def _ranges(artifact: Artifact, owners: dict[str, int]) -> Iterator[_Range]:
             (_WORKSPACE, tuple(workspaces)),
         ):
             for name in names:
+                if name not in owners:
+                    # A state has memory of its own.
+                    continue
                 offset = artifact.plan.offsets[name]
                 yield _Range(layer.index, offset, sizes[name], kind, owners[name])

@@ -44,6 +44,7 @@ class Conv:
     weight_scale: float = 0.02
     weight_range: tuple[int, int] = (-127, 127)
     bias_range: int = 2000
+    groups: int = 1
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
@@ -53,7 +54,7 @@ class Conv:
         x_scale = {"scale": self.input_scale, "zero_point": self.zero_points[0]} if int8 else {}
         y_scale = {"scale": self.output_scale, "zero_point": self.zero_points[1]} if int8 else {}
         x = b.input("x", (self.batch, *self.size, self.channels), self.dtype, **x_scale)
-        shape = (self.filters, *self.kernel, self.channels)
+        shape = (self.filters, *self.kernel, self.channels // self.groups)
         if int8:
             count = self.filters if self.per_channel else 1
             scales = [self.weight_scale * (1 + i % 5) / 3 for i in range(count)]
@@ -124,6 +125,9 @@ _INT8 = {
     "batch_2": Conv(batch=2),
     "batch_2_pointwise": replace(_POINT, batch=2),
     "batch_3_stride_2": Conv(batch=3, stride=(2, 2), size=(5, 4)),
+    "groups": Conv(channels=6, filters=9, groups=3, stride=(2, 1)),
+    "groups_of_one_channel": Conv(channels=3, filters=3, groups=3, padding="VALID"),
+    "groups_pointwise": replace(_POINT, channels=8, filters=4, groups=2),
     "relu": Conv(activation="RELU"),
     "relu6": Conv(activation="RELU6", output_scale=0.03, zero_points=(-3, -128)),
     "relu_n1_to_1": Conv(activation="RELU_N1_TO_1", output_scale=0.01),
@@ -148,6 +152,7 @@ CASES = _INT8 | {
         "column_kernel",
         "odd_channels",
         "batch_2",
+        "groups",
         "relu",
         "relu6",
         "relu_n1_to_1",

@@ -185,6 +185,8 @@ def make_artifact() -> Callable[..., Any]:
             layers=(_layer(0, "MUL", "double", "int8"), _layer(1, "ADD", "scale", "float32")),
             arena_bytes=arena_bytes,
             constants_bytes=constants_bytes,
+            states=(),
+            state_bytes=0,
             external=False,
             placement=Placement(),
         )

@@ -22,6 +22,7 @@ from tvmtiny.cli import (
     memory,
     profile,
     project,
+    quantize,
     report,
     run,
     serve,
@@ -79,6 +80,7 @@ def _options(
 
 _COMMANDS = (
     inspect,
+    quantize,
     memory,
     compile,
     run,

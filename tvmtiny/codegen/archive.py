@@ -49,6 +49,7 @@ def metadata(artifact: Artifact) -> dict[str, Any]:
         "constants_size_bytes": artifact.constants_bytes,
         "io_size_bytes": sum(t.bytes for t in (*artifact.inputs, *artifact.outputs)),
         "workspace_size_bytes": artifact.arena_bytes,
+        "state_size_bytes": artifact.state_bytes,
         "inputs": {t.c_name: io_entry(t) for t in artifact.inputs},
         "outputs": {t.c_name: io_entry(t) for t in artifact.outputs},
     }

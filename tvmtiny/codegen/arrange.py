@@ -9,12 +9,8 @@ from enum import Enum
 from tvmtiny import memory
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.program import Program, Value
-from tvmtiny.codegen.requests import (
-    NOTHING_EXTERNAL,
-    External,
-    external_buffers,
-    memory_problem,
-)
+from tvmtiny.codegen.requests import External, external_buffers, memory_problem
+from tvmtiny.codegen.states import assign_in_place
 from tvmtiny.errors import InputError
 from tvmtiny.memory import Overlap, Plan, Problem
 from tvmtiny.memory.order import Operation, best_order
@@ -78,9 +74,11 @@ def arrange(
     nodes
         By the name of the activation that they produce.
     """
-    external = external_buffers(program) if interface is Interface.EXTERNAL else NOTHING_EXTERNAL
+    program = assign_in_place(program, nodes, kernels)
+    caller = interface is Interface.EXTERNAL
     found: list[Arrangement] = []
-    for ordered in _orders(program, kernels, nodes, external):
+    for ordered in _orders(program, kernels, nodes, external_buffers(program, kernels, caller)):
+        external = external_buffers(ordered, kernels, caller)
         problem = memory_problem(ordered, kernels, nodes, external)
         # Producing the parts of a concatenation in place saves a copy, but may fix them where
         # they are in the way.
@@ -112,8 +110,14 @@ def _orders(
     order = best_order(
         operations,
         sizes,
-        [value.buffer for value in program.inputs],
-        [value.buffer for value in program.outputs if isinstance(value, Value)],
+        [
+            *(value.buffer for value in program.inputs),
+            *(state.before.buffer for state in program.states),
+        ],
+        [
+            *(value.buffer for value in program.outputs if isinstance(value, Value)),
+            *(state.after.buffer for state in program.states),
+        ],
     )
     if order == tuple(range(len(order))):
         return [program]

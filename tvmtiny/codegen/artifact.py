@@ -44,6 +44,28 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class StateInfo:
+    """What the model remembers from one run to the next.
+
+    Attributes
+    ----------
+    name
+        Of the variable.
+    tensor
+        Index of the tensor that a run begins with.
+    bytes, offset
+        Size, and where it lies in the memory of all states.
+    """
+
+    name: str
+    tensor: int
+    shape: tuple[int, ...]
+    dtype: str
+    bytes: int
+    offset: int
+
+
+@dataclass(frozen=True)
 class LayerInfo:
     """One kernel call.
 
@@ -108,6 +130,10 @@ class Artifact:
         File name to text: header, entry point, kernels, and the shared ``tvmtiny.h``.
     graph
         The nodes that the code was generated from: the model's, after all graph passes.
+    states
+        What it remembers from one run to the next.
+    state_bytes
+        Static RAM for that, beside the arena.
     external
         Whether inputs and outputs lie in memory of the caller.
     placement
@@ -117,8 +143,8 @@ class Artifact:
     problem
         What the plan was made for: step 0 fills the inputs, step ``i + 1`` is layer ``i``.
     arena_bytes
-        Inputs and outputs unless they are external, activations and workspaces; the generated
-        code's only static RAM.
+        Inputs and outputs unless they are external, activations and workspaces. Together with
+        `state_bytes`, the generated code's only static RAM.
     constants_bytes
         Weights and tables in flash.
     relax
@@ -135,6 +161,8 @@ class Artifact:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     layers: tuple[LayerInfo, ...]
+    states: tuple[StateInfo, ...]
+    state_bytes: int
     external: bool
     placement: Placement
     plan: Plan

@@ -15,11 +15,11 @@ import tvm
 from tvm import IRModule
 
 from tvmtiny.codegen.arrange import Arrangement
-from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
+from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import field_names
 from tvmtiny.codegen.placement import Placement
-from tvmtiny.codegen.program import Call, Value
+from tvmtiny.codegen.program import Call, StateValues, Value
 from tvmtiny.codegen.requests import ALIGNMENT, alignment_of, in_place, output_name, workspace_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import variable_name
@@ -29,6 +29,8 @@ from tvmtiny.targets import Target
 
 _C_TYPES = {"bool": "bool", "float32": "float", "float64": "double"}
 _SOURCE_WIDTH = 100
+#: Kernels access activations by words.
+_STATE_ALIGNMENT = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,7 @@ class _Emitter:
         self._kernels = {name: kernel for name, kernel in kernels.items() if name in used}
         self._constants: dict[tuple[str, bytes], _Constant] = {}
         self._nodes = {variable_name(t): n for n in optimized.graph.nodes for t in n.outputs}
+        self._state_offsets = _offsets([s.before.nbytes for s in program.states])
         self._input_names = field_names([t.name for t in self._graph.inputs])
         self._output_names = field_names([t.name for t in self._graph.outputs])
 
@@ -99,6 +102,10 @@ class _Emitter:
         inputs = self._interface(self._graph.inputs, self._program.inputs, self._input_names)
         outputs = self._interface(self._graph.outputs, self._program.outputs, self._output_names)
         sources = [self._source(i, v) for i, v in enumerate(self._program.outputs)]
+        states = self._states()
+        initial = [self._initial(i, s.initial) for i, s in enumerate(self._graph.states)]
+        updates = [self._update(i, s) for i, s in enumerate(self._program.states)]
+        state_bytes = _state_bytes(states)
         constants = tuple(self._constants.values())
         name = self._model.name
         context: dict[str, Any] = {
@@ -116,7 +123,12 @@ class _Emitter:
                 (alignment_of(t.dtype) for t in (*inputs, *outputs)), default=ALIGNMENT
             ),
             "uses_arena": bool(self._plan.total),
-            "copies": any(sources) or bool(inputs and not self._external.external),
+            "copies": any((*sources, *updates)) or bool(inputs and not self._external.external),
+            "state_bytes": state_bytes,
+            "states": [
+                {**vars(state), "initial": value, "source": update}
+                for state, value, update in zip(states, initial, updates, strict=True)
+            ],
             "inputs": inputs,
             "outputs": [
                 {**vars(t), "source": source} for t, source in zip(outputs, sources, strict=True)
@@ -160,6 +172,8 @@ class _Emitter:
             inputs,
             outputs,
             layers,
+            states,
+            state_bytes,
             self._external.external,
             self._placement,
             self._plan,
@@ -196,6 +210,9 @@ class _Emitter:
         if value.buffer in external.outputs:
             field = f"outputs->{self._output_names[external.outputs[value.buffer]]}"
             return _part(field, value) if value.offset else field
+        if value.buffer in external.states:
+            offset = self._state_offsets[external.states[value.buffer]] + value.offset
+            return _pointer(value.dtype, offset, f"tvmtiny_{self._model.name}_state")
         return _pointer(value.dtype, self._plan.offsets[value.buffer] + value.offset)
 
     def _source(self, position: int, value: Value | np.ndarray) -> str:
@@ -205,6 +222,24 @@ class _Emitter:
         if self._external.outputs.get(value.buffer) == position:
             return ""
         return self._pointer(value)
+
+    def _states(self) -> tuple[StateInfo, ...]:
+        return tuple(
+            StateInfo(state.name, t.index, t.shape, t.dtype, t.nbytes, offset)
+            for state, offset in zip(self._graph.states, self._state_offsets, strict=True)
+            for t in [state.before]
+        )
+
+    def _initial(self, position: int, value: np.ndarray) -> int | str:
+        """The byte that a state is filled with at first, or the constant that it is copied from."""
+        content = set(value.tobytes())
+        return content.pop() if len(content) == 1 else self._constant(value, f"state_{position}")
+
+    def _update(self, position: int, state: StateValues) -> str:
+        """What is copied to a state at the end; nothing where it has been computed there."""
+        if self._external.states.get(state.after.buffer) == position:
+            return ""
+        return self._pointer(state.after)
 
     def _constant(self, data: np.ndarray, wanted: str) -> str:
         key = (str(data.dtype), data.tobytes())
@@ -268,9 +303,9 @@ class _Emitter:
     ) -> tuple[TensorInfo, ...]:
         infos = []
         for i, (tensor, value, c_name) in enumerate(zip(tensors, values, names, strict=True)):
-            slot, offset = (
-                (value.buffer, value.offset) if isinstance(value, Value) else (output_name(i), 0)
-            )
+            slot, offset = output_name(i), 0
+            if isinstance(value, Value) and value.buffer not in self._external:
+                slot, offset = value.buffer, value.offset
             quantization = tensor.quantization if tensor.quantized else None
             scaled = quantization is not None and not quantization.per_channel
             infos.append(
@@ -294,8 +329,19 @@ def runtime_file(name: str) -> str:
     return resources.files("tvmtiny.runtime").joinpath(name).read_text(encoding="utf-8")
 
 
-def _pointer(dtype: str, offset: int) -> str:
-    return f"({_ctype(dtype)} *)(void *)(arena + {offset})"
+def _pointer(dtype: str, offset: int, memory: str = "arena") -> str:
+    return f"({_ctype(dtype)} *)(void *)({memory} + {offset})"
+
+
+def _offsets(sizes: Sequence[int]) -> list[int]:
+    """Where states of these sizes lie, one behind the other."""
+    aligned = [-(-size // _STATE_ALIGNMENT) * _STATE_ALIGNMENT for size in sizes]
+    return [sum(aligned[:position]) for position in range(len(sizes))]
+
+
+def _state_bytes(states: Sequence[StateInfo]) -> int:
+    """Static RAM of states, and of the byte behind them that says whether they were set."""
+    return states[-1].offset + states[-1].bytes + 1 if states else 0
 
 
 def _part(field: str, value: Value, const: str = "") -> str:

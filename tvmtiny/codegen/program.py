@@ -18,7 +18,7 @@ class Value:
     Attributes
     ----------
     name
-        The Relax variable's, or ``input.0`` and so on.
+        The Relax variable's, or ``input.0``, ``state.0`` and so on.
     buffer
         Name of the variable whose bytes it shares; its own name unless it is a view.
     offset
@@ -50,9 +50,17 @@ class Call:
     output: Value
 
 
+@dataclass(frozen=True)
+class StateValues:
+    """What a state holds when a run begins and when it ends."""
+
+    before: Value
+    after: Value
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Kernel calls in order, with the model's inputs and outputs.
+    """Kernel calls in order, with the model's inputs, outputs and states.
 
     Attributes
     ----------
@@ -64,11 +72,19 @@ class Program:
     outputs: tuple[Value | np.ndarray, ...]
     calls: tuple[Call, ...]
     values: Mapping[str, Value]
+    states: tuple[StateValues, ...] = ()
 
 
-def read_program(module: IRModule) -> Program:
-    """Flatten ``main`` of `module` into calls."""
+def read_program(module: IRModule, states: int = 0) -> Program:
+    """Flatten ``main`` of `module` into calls.
+
+    Parameters
+    ----------
+    states
+        How many of its last parameters and results are states.
+    """
     main = module["main"]
+    inputs_count = len(main.params) - states
     values: dict[str, Value] = {}
     calls: list[Call] = []
     renamed: dict[str, relax.Expr] = {}
@@ -76,7 +92,8 @@ def read_program(module: IRModule) -> Program:
     def name_of(variable: relax.Var) -> str:
         for position, parameter in enumerate(main.params):
             if variable.same_as(parameter):
-                return f"input.{position}"
+                state = position - inputs_count
+                return f"input.{position}" if state < 0 else f"state.{state}"
         return str(variable.name)
 
     def new_value(variable: relax.Var, source: Value | None = None, offset: int = 0) -> Value:
@@ -96,7 +113,7 @@ def read_program(module: IRModule) -> Program:
         name = name_of(expression)
         return resolve(renamed[name]) if name in renamed else values[name]
 
-    inputs = tuple(new_value(parameter) for parameter in main.params)
+    parameters = tuple(new_value(parameter) for parameter in main.params)
     for block in main.body.blocks:
         for binding in block.bindings:
             variable, expression = binding.var, binding.value
@@ -120,4 +137,11 @@ def read_program(module: IRModule) -> Program:
     while isinstance(result, relax.Var) and name_of(result) in renamed:
         result = renamed[name_of(result)]
     fields = result.fields if isinstance(result, relax.Tuple) else [result]
-    return Program(inputs, tuple(resolve(f) for f in fields), tuple(calls), values)
+    results = tuple(resolve(f) for f in fields)
+    befores, afters = parameters[inputs_count:], results[len(results) - states :]
+    pairs = []
+    for before, after in zip(befores, afters, strict=True):
+        assert isinstance(after, Value)
+        pairs.append(StateValues(before, after))
+    outputs = results[: len(results) - states]
+    return Program(parameters[:inputs_count], outputs, tuple(calls), values, tuple(pairs))

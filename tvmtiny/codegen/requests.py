@@ -10,6 +10,7 @@ import numpy as np
 
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.program import Call, Program, Value
+from tvmtiny.codegen.states import fits_in_place
 from tvmtiny.memory import Inside, Overlap, Problem, Request
 from tvmtiny.ops import Node
 from tvmtiny.ops.node import DTYPE_BYTES
@@ -32,53 +33,66 @@ def alignment_of(dtype: str) -> int:
 
 
 def output_name(position: int) -> str:
-    """Name of the request for the slot of a constant output."""
+    """Name of the request for the slot of an output that is a copy."""
     return f"output.{position}"
 
 
 @dataclass(frozen=True, eq=False)
 class External:
-    """Which activations lie in the caller's memory.
+    """Which activations lie outside of the arena.
 
     Attributes
     ----------
     external
-        Whether the model's inputs and outputs lie there.
+        Whether the model's inputs and outputs lie in the caller's memory.
     inputs, outputs
         Position of the model's input or output whose memory an activation uses, by buffer.
+    states
+        Position of the state whose memory an activation uses, by buffer.
     """
 
     external: bool
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
+    states: Mapping[str, int]
 
     def __contains__(self, buffer: str) -> bool:
-        return buffer in self.inputs or buffer in self.outputs
+        return buffer in self.inputs or buffer in self.outputs or buffer in self.states
 
 
-#: Everything lies in the arena.
-NOTHING_EXTERNAL = External(False, {}, {})
+def external_buffers(program: Program, kernels: Mapping[str, Kernel], caller: bool) -> External:
+    """Where a program's inputs, outputs and states lie.
 
+    Old states, and new ones that can be computed over them, lie in memory of their own.
 
-def external_buffers(program: Program) -> External:
-    """All inputs and outputs lie in the caller's memory.
-
-    Of outputs with the same bytes, the first gives its memory; the others are copies, and so are
-    outputs that are a part of an activation.
+    Parameters
+    ----------
+    kernels
+        By function name.
+    caller
+        All inputs and outputs lie in the caller's memory. Of outputs with the same bytes, the
+        first gives its memory; the others are copies, and so are outputs that are a part of an
+        activation.
     """
+    states: dict[str, int] = {}
+    for position, state in enumerate(program.states):
+        states[state.before.buffer] = position
+        if fits_in_place(program, state, kernels):
+            states[state.after.buffer] = position
     inputs = {value.buffer: position for position, value in enumerate(program.inputs)}
     outputs: dict[str, int] = {}
     for position, value in enumerate(program.outputs):
-        if isinstance(value, Value) and value.buffer not in inputs and _whole(value, program):
+        inside = isinstance(value, Value) and (value.buffer in inputs or value.buffer in states)
+        if isinstance(value, Value) and not inside and _whole(value, program):
             outputs.setdefault(value.buffer, position)
-    return External(True, inputs, outputs)
+    return External(True, inputs, outputs, states) if caller else External(False, {}, {}, states)
 
 
 def memory_problem(
     program: Program,
     kernels: Mapping[str, Kernel],
     nodes: Mapping[str, Node],
-    external: External = NOTHING_EXTERNAL,
+    external: External,
 ) -> Problem:
     """What must lie in the arena: activations from producer to last reader, and workspaces.
 
@@ -104,7 +118,7 @@ def memory_problem(
     copies = [
         Request(output_name(i), output.nbytes, end, end, alignment_of(str(output.dtype)))
         for i, output in enumerate(program.outputs)
-        if isinstance(output, np.ndarray) and not external.external
+        if not external.external and _needs_slot(output, external)
     ]
     overlaps = [
         overlap
@@ -116,6 +130,11 @@ def memory_problem(
         tuple(overlaps),
         tuple(_insides(program, nodes, lives)),
     )
+
+
+def _needs_slot(output: Value | np.ndarray, external: External) -> bool:
+    """Whether an output is a constant, or lies in the memory of a state."""
+    return not isinstance(output, Value) or output.buffer in external
 
 
 def in_place(call: Call, problem: Problem) -> bool:
@@ -147,7 +166,9 @@ def _lives(program: Program, external: External) -> Mapping[str, Request]:
     touch(program.inputs, 0)
     for step, call in enumerate(program.calls, 1):
         touch([*call.arguments, call.output], step)
-    touch(program.outputs, len(program.calls) + 1)
+    end = len(program.calls) + 1
+    touch(program.outputs, end)
+    touch([state.after for state in program.states], end)
     return {
         name: Request(name, size[name], first[name], last[name], alignment[name]) for name in first
     }

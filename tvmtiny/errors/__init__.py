@@ -40,6 +40,7 @@ from tvmtiny.errors.model import (
     DynamicShapeError,
     ModelFormatError,
     OperatorProblem,
+    QuantizeError,
     UnsupportedModelError,
 )
 from tvmtiny.errors.resources import (
@@ -71,6 +72,7 @@ __all__ = [
     "OutputPathError",
     "PortError",
     "ProfileBoardError",
+    "QuantizeError",
     "RamBudgetError",
     "RegionDemand",
     "ToolMissingError",

@@ -102,9 +102,31 @@ class DynamicRangeModelError(InputError):
     def __str__(self) -> str:
         return (
             f"this is a dynamic-range model: {self.operator} has quantized weights "
-            f"({self.tensor!r}) and float activations; convert it again either fully quantized "
-            "(give the converter a representative_dataset and TFLITE_BUILTINS_INT8) or as plain "
-            "float32 (without optimizations)"
+            f"({self.tensor!r}) and float activations; convert it again as plain float32 (without "
+            "optimizations), and make it fully quantized with tvmtiny quantize, or give the "
+            "converter a representative_dataset and TFLITE_BUILTINS_INT8"
+        )
+
+
+@dataclass(eq=False)
+class QuantizeError(InputError):
+    """A model could not be quantized.
+
+    Attributes
+    ----------
+    model
+        Which one, or which step.
+    reason
+        What is in the way.
+    """
+
+    model: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} could not be quantized: {one_line(self.reason)}; quantize the model "
+            "with the tools of the framework that it comes from"
         )
 
 

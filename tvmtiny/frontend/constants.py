@@ -12,6 +12,8 @@ from tvmtiny.ops import Node, Operator, Oracle, Tensor, find_operator
 
 #: Constants lie in flash: results that are much larger than what they are made from stay code.
 _FREE_BYTES, _GROWTH = 1024, 8
+#: What a variable holds after a run has to be computed in every run.
+_STAY = ("ASSIGN_VARIABLE",)
 
 
 def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
@@ -51,7 +53,7 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
 def _values(node: Node, oracle: Oracle) -> list[np.ndarray] | None:
     """The outputs, or None where they are not known."""
     operator = find_operator(node.operator)
-    if operator is None or not node.outputs or not _known(node, operator):
+    if operator is None or not node.outputs or node.operator in _STAY or not _known(node, operator):
         return None
     present = [tensor for tensor in node.inputs if tensor is not None]
     if any(True for _ in node_problems(node)) or _grows(node, present):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +13,7 @@ from tvm import IRModule, relax, te, tirx
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Alias, Compute, Movement, Node, Oracle, Result, Tensor, find_operator
-from tvmtiny.ops.attributes import OPERATOR_ATTR as OPERATOR_ATTR
+from tvmtiny.ops.attributes import OPERATOR_ATTR, OVERLAPS_ATTR
 from tvmtiny.ops.movement_code import movement_function
 
 
@@ -44,10 +46,10 @@ def to_relax(graph: Graph, oracle: Oracle, implement: Implement = lambda _: None
     Returns
     -------
     IRModule
-        ``main`` takes the inputs and gives the outputs, in the graph's order. It binds one
-        variable per activation, named by `variable_name`: a ``call_tir`` of a PrimFunc with
-        `OPERATOR_ATTR`, or a ``memory.view``. Outputs that are the same function of their
-        arguments share one PrimFunc.
+        ``main`` takes the inputs and the states, and gives the outputs and the new states, in the
+        graph's order. It binds one variable per activation, named by `variable_name`: a
+        ``call_tir`` of a PrimFunc with `OPERATOR_ATTR`, or a ``memory.view``. Outputs that are the
+        same function of their arguments share one PrimFunc.
     """
     return _Converter(oracle, implement).module(graph)
 
@@ -61,17 +63,19 @@ class _Converter:
         self._expressions: dict[int, relax.Expr] = {}
 
     def module(self, graph: Graph) -> IRModule:
+        given = [*graph.inputs, *(state.before for state in graph.states)]
         parameters = [
-            relax.Var(variable_name(t), relax.TensorType(t.shape, t.dtype)) for t in graph.inputs
+            relax.Var(variable_name(t), relax.TensorType(t.shape, t.dtype)) for t in given
         ]
-        self._expressions.update(zip((t.index for t in graph.inputs), parameters, strict=True))
+        self._expressions.update(zip((t.index for t in given), parameters, strict=True))
         with self._builder.function("main", parameters):
             with self._builder.dataflow():
                 for node in graph.nodes:
-                    for output, expression in zip(node.outputs, self._node(node), strict=True):
+                    for output, expression in self._node(node):
                         variable = self._builder.emit(expression, name_hint=variable_name(output))
                         self._expressions[output.index] = variable
-                results = [self._expression(tensor) for tensor in graph.outputs]
+                wanted = [*graph.outputs, *(state.after for state in graph.states)]
+                results = [self._expression(tensor) for tensor in wanted]
                 result = self._builder.emit_output(relax.Tuple(results))
             self._builder.emit_func_output(result)
         return self._builder.get()
@@ -82,16 +86,19 @@ class _Converter:
             self._expressions[tensor.index] = relax.const(tensor.data, tensor.dtype)
         return self._expressions[tensor.index]
 
-    def _node(self, node: Node) -> list[relax.Expr]:
-        """One expression for each output."""
+    def _node(self, node: Node) -> Iterator[tuple[Tensor, relax.Expr]]:
+        """Each output and its expression; those that others are made of come first."""
         finished = self._implement(node)
         if finished is not None:
-            called = self._call_function(node, node.output, finished.function, finished.arguments)
-            return [called]
+            function, arguments = finished.function, finished.arguments
+            yield node.output, self._call_function(node, node.output, function, arguments)
+            return
         operator = find_operator(node.operator)
         assert operator is not None
         results = operator.results(node, self._oracle)
-        return [self._result(node, *pair) for pair in zip(node.outputs, results, strict=True)]
+        pairs = sorted(zip(node.outputs, results, strict=True), key=partial(_reads_output, node))
+        for output, result in pairs:
+            yield output, self._result(node, output, result)
 
     def _result(self, node: Node, output: Tensor, result: Result) -> relax.Expr:
         if isinstance(result, Alias):
@@ -115,7 +122,9 @@ class _Converter:
         values: Sequence[Tensor | np.ndarray],
     ) -> relax.Expr:
         arguments = [
-            relax.const(a) if isinstance(a, np.ndarray) else self._expression(a) for a in values
+            # Without a dtype, 64-bit numbers would become 32-bit ones.
+            relax.const(a, str(a.dtype)) if isinstance(a, np.ndarray) else self._expression(a)
+            for a in values
         ]
         variable = self._builder.add_func(function, node.operator.lower())
         result = relax.TensorType(output.shape, output.dtype)
@@ -129,6 +138,9 @@ def tensor_function(node: Node, compute: Compute) -> tirx.PrimFunc:
         for name, argument in zip(_parameter_names(compute), compute.arguments, strict=True)
     ]
     function = te.create_prim_func([*parameters, compute.expression(*parameters)])
+    if compute.in_place:
+        overlaps = [{"written": "out", "read": i, "before": 0} for i in compute.in_place]
+        function = function.with_attr(OVERLAPS_ATTR, json.dumps(overlaps))
     return function.with_attr(OPERATOR_ATTR, node.operator)
 
 
@@ -141,11 +153,11 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
         for position, (index, t) in enumerate(activations.items())
     }
     arguments = [
-        relax.const(a)
+        relax.const(a, str(a.dtype))
         if isinstance(a, np.ndarray)
         else variables[a.index]
         if a.index in variables
-        else relax.const(a.data)
+        else relax.const(a.data, a.dtype)
         for a in function.arguments
     ]
     kind = relax.TensorType(node.output.shape, node.output.dtype)
@@ -157,6 +169,13 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
             output = builder.emit_output(result)
         builder.emit_func_output(output)
     return builder.get()
+
+
+def _reads_output(node: Node, pair: tuple[Tensor, Result]) -> bool:
+    """Whether an output is made of another one of the same node."""
+    own = {tensor.index for tensor in node.outputs}
+    arguments = pair[1].arguments if isinstance(pair[1], Compute) else ()
+    return any(isinstance(a, Tensor) and a.index in own for a in arguments)
 
 
 def _parameter_names(compute: Compute) -> list[str]:

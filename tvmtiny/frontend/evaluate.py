@@ -10,7 +10,12 @@ from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Oracle, find_operator
 
 
-def evaluate(graph: Graph, inputs: Sequence[np.ndarray], oracle: Oracle) -> dict[int, np.ndarray]:
+def evaluate(
+    graph: Graph,
+    inputs: Sequence[np.ndarray],
+    oracle: Oracle,
+    states: Sequence[np.ndarray] | None = None,
+) -> dict[int, np.ndarray]:
     """Compute every tensor of a verified graph.
 
     Parameters
@@ -19,6 +24,8 @@ def evaluate(graph: Graph, inputs: Sequence[np.ndarray], oracle: Oracle) -> dict
         One array for each input, of its shape and dtype.
     oracle
         Whose rounding is followed.
+    states
+        One array for each state; by default the initial ones.
 
     Returns
     -------
@@ -27,6 +34,8 @@ def evaluate(graph: Graph, inputs: Sequence[np.ndarray], oracle: Oracle) -> dict
     """
     values = {t.index: t.data for t in graph.tensors if t.data is not None}
     values.update(zip((t.index for t in graph.inputs), inputs, strict=True))
+    given = [state.initial for state in graph.states] if states is None else states
+    values.update(zip((state.before.index for state in graph.states), given, strict=True))
     for node in graph.nodes:
         operator = find_operator(node.operator)
         assert operator is not None

@@ -17,7 +17,7 @@ from tvmtiny.frontend.constants import fold_constants
 from tvmtiny.frontend.converter import to_relax
 from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.reader import Graph, read_graph
-from tvmtiny.frontend.verify import verify
+from tvmtiny.frontend.verify import check_sizes, verify
 from tvmtiny.ops import Oracle
 
 
@@ -47,20 +47,25 @@ class Model:
         """The graph as it is in the file, in Relax; see `to_relax`."""
         return to_relax(self.graph, self.oracle)
 
-    def reference(self, inputs: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
+    def reference(
+        self, inputs: Sequence[np.ndarray], states: Sequence[np.ndarray] | None = None
+    ) -> dict[int, np.ndarray]:
         """Compute every tensor with the operators' numpy references.
 
         Parameters
         ----------
         inputs
             One array for each input, of its shape and dtype.
+        states
+            One array for each of the graph's states, what the run before gave for their `after`;
+            by default the initial ones.
 
         Returns
         -------
         dict[int, np.ndarray]
             By TFLite's tensor index, constants included.
         """
-        return evaluate(self.graph, inputs, self.oracle)
+        return evaluate(self.graph, inputs, self.oracle, states)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -106,7 +111,9 @@ def load(
         content, path = source, name or "model"
     else:
         content, path = read_file(source), str(source)
-    graph = fold_constants(read_graph(content, path), oracle)
+    graph = read_graph(content, path)
+    check_sizes(graph, path)
+    graph = fold_constants(graph, oracle)
     verify(graph, path)
     prefix = identifier(name or Path(path).stem)
     if prefix.startswith("tvmtiny"):

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tvmtiny.errors import ModelFormatError
+from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
+from tvmtiny.frontend.graph import Graph
+from tvmtiny.frontend.variables import resolve_variables
 from tvmtiny.ops.node import DTYPE_BYTES, Node, Quantization, Tensor
+
+__all__ = ["FILE_IDENTIFIER", "Graph", "read_graph"]
 
 #: Bytes 4 to 8 of every TFLite file.
 FILE_IDENTIFIER = b"TFL3"
 
-
-@dataclass(frozen=True, eq=False)
-class Graph:
-    """The first subgraph of a TFLite model.
-
-    Attributes
-    ----------
-    tensors
-        By TFLite's tensor index.
-    nodes
-        In execution order.
-    """
-
-    tensors: tuple[Tensor, ...]
-    nodes: tuple[Node, ...]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    shape_signatures: Mapping[int, tuple[int, ...]]
+AnyItem = TypeVar("AnyItem")
 
 
 def read_graph(content: bytes, path: str) -> Graph:
@@ -54,21 +43,16 @@ def read_graph(content: bytes, path: str) -> Graph:
         raise ModelFormatError(path, "the file is empty")
     if content[4:8] != FILE_IDENTIFIER:
         raise ModelFormatError(path, "this is not a TFLite file (no TFL3 identifier at byte 4)")
-    from ai_edge_litert import schema_py_generated as schema
-
     try:
-        model = schema.ModelT.InitFromPackedBuf(content, 0)
-        return _Reader(schema, model, path).graph()
-    except ModelFormatError:
-        raise
-    except Exception as error:
-        # The generated reader follows offsets without checking them, so that a damaged file can
-        # end in almost any exception.
+        model = unpack_model(content)
+    except FlatbufferError as error:
         raise ModelFormatError(path, f"the file is truncated or damaged ({error})") from error
+    return _Reader(schema(), model, content, path).graph()
 
 
 class _Reader:
-    def __init__(self, schema: Any, model: Any, path: str) -> None:
+    def __init__(self, schema: Any, model: Any, content: bytes, path: str) -> None:
+        self._content = content
         self._schema = schema
         self._model = model
         self._path = path
@@ -86,54 +70,79 @@ class _Reader:
         self._operators = _names(schema.BuiltinOperator)
 
     def graph(self) -> Graph:
-        if not self._model.subgraphs:
-            raise ModelFormatError(self._path, "the model has no subgraph")
-        subgraph = self._model.subgraphs[0]
-        tensors = tuple(self._tensor(i, t) for i, t in enumerate(subgraph.tensors))
+        """The first subgraph."""
+        graph = resolve_variables(self._subgraph(0), self._subgraph)
+        if not graph.outputs:
+            raise ModelFormatError(self._path, "the model has no output")
+        return graph
+
+    def _subgraph(self, index: int) -> Graph:
+        subgraph = self._item(self._model.subgraphs, index, "subgraph")
+        raw = _present(subgraph.tensors)
+        tensors = tuple(self._tensor(i, t) for i, t in enumerate(raw))
         nodes = tuple(
-            self._node(i, operator, tensors) for i, operator in enumerate(subgraph.operators or ())
+            self._node(i, operator, tensors)
+            for i, operator in enumerate(_present(subgraph.operators))
         )
         signatures = {
             i: tuple(int(d) for d in t.shapeSignature)
-            for i, t in enumerate(subgraph.tensors)
+            for i, t in enumerate(raw)
             if t.shapeSignature is not None and len(t.shapeSignature)
         }
-        outputs = tuple(tensors[self._index(i, tensors)] for i in subgraph.outputs)
-        if not outputs:
-            raise ModelFormatError(self._path, "the model has no output")
-        inputs = tuple(tensors[self._index(i, tensors)] for i in subgraph.inputs)
-        # Upstream's importer tells inputs apart by name; it makes one up where there is none at
-        # all, but not for an empty one.
-        if sum(subgraph.tensors[t.index].name == b"" for t in inputs) > 1:
-            raise ModelFormatError(self._path, "several inputs have an empty name")
+        inputs, outputs = (
+            tuple(self._item(tensors, i, "tensor") for i in _present(indices))
+            for indices in (subgraph.inputs, subgraph.outputs)
+        )
         return Graph(tensors, nodes, inputs, outputs, signatures)
 
-    def _index(self, index: int, tensors: tuple[Tensor, ...]) -> int:
-        if not 0 <= index < len(tensors):
+    def _item(self, items: Sequence[AnyItem] | None, index: int, what: str) -> AnyItem:
+        count = len(_present(items))
+        if items is None or not 0 <= index < count:
             raise ModelFormatError(
-                self._path, f"tensor {index} is used, but there are only {len(tensors)}"
+                self._path, f"{what} {index} is used, but there are only {count}"
             )
-        return int(index)
+        return items[index]
 
     def _tensor(self, index: int, raw: Any) -> Tensor:
         shape = () if raw.shape is None else tuple(int(d) for d in raw.shape)
         dtype = self._dtypes.get(raw.type, f"type {raw.type}")
-        name = (raw.name or b"").decode("utf-8") or f"tensor_{index}"
-        tensor = Tensor(index, name, shape, dtype, self._quantization(raw, name))
-        buffer = self._model.buffers[raw.buffer] if raw.buffer else None
-        if buffer is None or buffer.data is None or not len(buffer.data):
+        name = self._name(raw, index)
+        variable = bool(raw.isVariable)
+        tensor = Tensor(index, name, shape, dtype, self._quantization(raw, name), None, variable)
+        buffer = self._item(self._model.buffers, raw.buffer, "buffer") if raw.buffer else None
+        if buffer is None:
             return tensor
-        if dtype not in DTYPE_BYTES:
+        data = buffer.data
+        if buffer.offset > 1:
+            # Some writers put large data behind the flatbuffer.
+            end = buffer.offset + buffer.size
+            if end > len(self._content):
+                reason = f"the data of tensor {name} lies outside the file"
+                raise ModelFormatError(self._path, reason)
+            data = np.frombuffer(self._content[buffer.offset : end], np.uint8)
+        if data is None or not len(data):
             return tensor
-        content = np.asarray(buffer.data, np.uint8).tobytes()
+        if dtype == "int4":
+            # LiteRT computes with such weights as with int8 ones, too.
+            tensor, data = replace(tensor, dtype="int8"), _nibbles(data, shape)
+        if tensor.dtype not in DTYPE_BYTES:
+            return tensor
+        content = data.tobytes()
         if len(content) != tensor.nbytes:
             raise ModelFormatError(
                 self._path,
-                f"tensor {name} of shape {list(shape)} needs {tensor.nbytes} bytes of {dtype}, "
-                f"its buffer holds {len(content)}",
+                f"tensor {name} of shape {list(shape)} needs {tensor.nbytes} bytes of "
+                f"{tensor.dtype}, its buffer holds {len(content)}",
             )
-        data = np.frombuffer(content, dtype).reshape(shape)
-        return Tensor(index, name, shape, dtype, tensor.quantization, data)
+        return replace(tensor, data=np.frombuffer(content, tensor.dtype).reshape(shape))
+
+    def _name(self, raw: Any, index: int) -> str:
+        try:
+            return (raw.name or b"").decode("utf-8") or f"tensor_{index}"
+        except UnicodeDecodeError as error:
+            raise ModelFormatError(
+                self._path, f"the file is damaged (the name of tensor {index} is no UTF-8)"
+            ) from error
 
     def _quantization(self, raw: Any, name: str) -> Quantization | None:
         parameters = raw.quantization
@@ -154,17 +163,16 @@ class _Reader:
         return Quantization(scales, points, int(parameters.quantizedDimension))
 
     def _node(self, index: int, raw: Any, tensors: tuple[Tensor, ...]) -> Node:
-        code = self._model.operatorCodes[raw.opcodeIndex]
+        code = self._item(self._model.operatorCodes, raw.opcodeIndex, "operator code")
         # The field grew from 8 to 32 bits in TFLite 2.4; old files fill only the narrow one.
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
         operator = self._operators.get(number, f"BUILTIN_{number}")
         if operator == "CUSTOM":
             operator = f"CUSTOM:{(code.customCode or b'').decode('utf-8', 'replace')}"
         inputs = tuple(
-            None if i < 0 else tensors[self._index(i, tensors)]
-            for i in (() if raw.inputs is None else raw.inputs)
+            None if i == -1 else self._item(tensors, i, "tensor") for i in _present(raw.inputs)
         )
-        outputs = tuple(tensors[self._index(i, tensors)] for i in raw.outputs)
+        outputs = tuple(self._item(tensors, i, "tensor") for i in _present(raw.outputs))
         if not outputs and operator not in ("ASSIGN_VARIABLE", "CALL_ONCE"):
             raise ModelFormatError(self._path, f"operator {operator} #{index} has no output")
         return Node(index, operator, code.version, inputs, outputs, self._options(raw))
@@ -175,6 +183,21 @@ class _Reader:
             key = re.sub(r"(?<!^)([A-Z])", r"_\1", field).lower()
             options[key] = self._enums[key].get(value, value) if key in self._enums else value
         return options
+
+
+def _nibbles(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Signed 4-bit integers, two a byte and the lower half first, as int8.
+
+    What does not fit `shape` has the wrong length afterwards, too.
+    """
+    halves = np.stack([data << 4, data & 0xF0], axis=-1).reshape(-1).view(np.int8) >> 4
+    odd_one = prod(shape) % 2
+    return halves[: len(halves) - odd_one]
+
+
+def _present(items: Sequence[AnyItem] | None) -> Sequence[AnyItem]:
+    """A vector of the file, which may be left out."""
+    return () if items is None else items
 
 
 def _names(enum: type) -> dict[int, str]:

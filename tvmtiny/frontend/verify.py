@@ -15,6 +15,12 @@ from tvmtiny.errors import (
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Tensor, find_operator
 
+#: LiteRT's own kernels take fewer dimensions.
+MOST_DIMENSIONS = 8
+#: Of one tensor, and of all tensors of a model, constants included.
+MOST_TENSOR_BYTES = 1 << 26
+MOST_BYTES = 1 << 29
+
 
 def verify(graph: Graph, path: str) -> None:
     """Raise if `graph` cannot be compiled.
@@ -42,7 +48,8 @@ def verify(graph: Graph, path: str) -> None:
 
 def operator_problems(graph: Graph) -> tuple[OperatorProblem, ...]:
     """Every reason why a node of `graph` cannot be compiled."""
-    return tuple(problem for node in graph.nodes for problem in node_problems(node))
+    found = [problem for node in graph.nodes for problem in node_problems(node)]
+    return (*graph.problems, *found)
 
 
 def node_problems(node: Node) -> Iterator[OperatorProblem]:
@@ -56,10 +63,14 @@ def node_problems(node: Node) -> Iterator[OperatorProblem]:
     if operator is None:
         yield problem("the operator is not supported", "see the table of operators in the docs")
         return
-    activations = [t for t in (*node.inputs[:1], *node.outputs) if t is not None]
-    for tensor in activations:
-        if tensor.dtype not in operator.dtypes:
-            allowed = " or ".join(operator.dtypes)
+    results = operator.dtypes if operator.result is None else (operator.result,)
+    activations = [(node.optional_input(operator.data), operator.dtypes)]
+    activations += [(t, results) for t in node.outputs]
+    for tensor, dtypes in activations:
+        if tensor is None or tensor.variable:
+            continue
+        if tensor.dtype not in dtypes:
+            allowed = " or ".join(dtypes)
             yield problem(f"tensor {tensor.name} is {tensor.dtype}", f"{allowed} activations")
             return
         scaled = operator.needs_scale and not operator.per_channel
@@ -110,8 +121,33 @@ def _check_shapes(graph: Graph) -> None:
             )
 
 
+def check_sizes(graph: Graph, path: str) -> None:
+    """Refuse what no microcontroller has memory for, before anything is computed with it.
+
+    Raises
+    ------
+    ModelFormatError
+        If a tensor, or all of them together, are unreasonably large.
+    """
+    total = 0
+    for tensor in graph.tensors:
+        rank, size = len(tensor.shape), tensor.nbytes
+        total += size
+        if rank > MOST_DIMENSIONS:
+            raise ModelFormatError(
+                path, f"tensor {tensor.name} has {rank} dimensions, at most {MOST_DIMENSIONS} fit"
+            )
+        if size > MOST_TENSOR_BYTES or total > MOST_BYTES:
+            raise ModelFormatError(
+                path,
+                f"tensor {tensor.name} of shape {list(tensor.shape)} has {size:,} bytes, {total:,} "
+                f"with all before it; at most {MOST_TENSOR_BYTES:,} and {MOST_BYTES:,} fit any "
+                "microcontroller",
+            )
+
+
 def _check_order(graph: Graph, path: str) -> None:
-    known = {t.index for t in graph.inputs}
+    known = {t.index for t in graph.inputs} | {state.before.index for state in graph.states}
     for node in graph.nodes:
         for tensor in node.inputs:
             if tensor is not None and tensor.data is None and tensor.index not in known:

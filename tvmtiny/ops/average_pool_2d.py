@@ -11,7 +11,7 @@ from tvm import te, tirx
 
 from tvmtiny.ops import convolution as shared
 from tvmtiny.ops.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
-from tvmtiny.ops.expressions import affine, clamp_int8, float_output, int32
+from tvmtiny.ops.expressions import affine, clamp, float_output, int32
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.pooling import check_pool, pool_window
@@ -19,28 +19,36 @@ from tvmtiny.ops.quantization import activation_range, clamp_float
 
 #: Larger windows are divided at run time: there are too many sums to prove a multiplication for.
 _MOST_TAPS = 512
+#: Sums of as many int16 values fit 32 bits, with half the divisor on top.
+_MOST_SUMMED = 65_535
 
 
 @register
 class AveragePool2D(Operator):
     """Mean over a window, of those taps that lie inside the input.
 
-    int8 matches ``reference_integer_ops::AveragePool`` of LiteRT and TFLM bit by bit: the sum of
-    the raw values is divided with halves away from zero, without rescaling; by a multiplication and
-    a shift where these are proven to give the same for all sums. float32 sums in the
-    order of ``reference_ops::AveragePool`` and divides once.
+    int8 and int16 match ``reference_integer_ops::AveragePool`` of LiteRT and TFLM bit by bit: the
+    sum of the raw values is divided with halves away from zero, without rescaling; in int8 by a
+    multiplication and a shift where these are proven to give the same for all sums. float32 sums
+    in the order of ``reference_ops::AveragePool`` and divides once.
     """
 
     name = "AVERAGE_POOL_2D"
-    exactness = "int8 bit-exact (both oracles); float32 sums and divides in the reference's order"
+    dtypes = ("int8", "int16", "float32")
+    exactness = (
+        "int8 and int16 bit-exact (both oracles); float32 sums and divides in the reference's order"
+    )
 
     def check(self, node: Node) -> Iterator[Problem]:
-        yield from check_pool(node)
+        problems = list(check_pool(node))
+        yield from problems
+        if not problems and prod(pool_window(node).kernel) > _MOST_SUMMED:
+            yield Problem("sums over the window can overflow 32 bits", "at most 65,535 taps")
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         geometry = pool_window(node)
         (height, width), (sy, sx) = geometry.kernel, geometry.stride
-        quantized = node.input(0).dtype == "int8"
+        quantized = node.input(0).dtype != "float32"
         wide = "int32" if quantized else "float32"
 
         def accumulate(x: te.Tensor) -> te.Tensor:
@@ -59,7 +67,7 @@ class AveragePool2D(Operator):
             acc = accumulate(x)
 
             line = None
-            if not any((*geometry.pad, *geometry.pad_after)):
+            if node.input(0).dtype == "int8" and not any((*geometry.pad, *geometry.pad_after)):
                 line = exact_mean(prod(geometry.kernel), activation_range(node))
 
             def output(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> tirx.PrimExpr:
@@ -69,7 +77,8 @@ class AveragePool2D(Operator):
                 half = tirx.truncdiv(count, int32(2))
                 total = acc[n, y, z, c]
                 nudge = tirx.Select(total > 0, half, int32(0) - half)
-                return clamp_int8(tirx.truncdiv(total + nudge, count), *activation_range(node))
+                mean = tirx.truncdiv(total + nudge, count)
+                return clamp(mean, *activation_range(node), node.output.dtype)
 
             return te.compute(node.output.shape, output, name="out")
 
@@ -92,7 +101,7 @@ class AveragePool2D(Operator):
     ) -> list[np.ndarray]:
         x = inputs[0]
         geometry = pool_window(node)
-        wide = np.int64 if x.dtype == np.int8 else np.float32
+        wide = np.float32 if x.dtype == np.float32 else np.int64
         padded = shared.pad_reference(x.astype(wide), geometry, 0)
         ones = shared.pad_reference(np.ones((1, *x.shape[1:3], 1), wide), geometry, 0)
         total = np.zeros(node.output.shape, wide)
@@ -102,7 +111,7 @@ class AveragePool2D(Operator):
             count += shared.patch(ones, geometry, ky, kx)
         if wide is np.float32:
             return [clamp_float(total / count, node)]
-        return [np.clip(_rounded_mean(total, count), *activation_range(node)).astype(np.int8)]
+        return [np.clip(_rounded_mean(total, count), *activation_range(node)).astype(x.dtype)]
 
 
 def exact_mean(

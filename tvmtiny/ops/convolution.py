@@ -13,6 +13,9 @@ from tvmtiny.ops.node import Node, Tensor
 from tvmtiny.ops.operator import Problem
 from tvmtiny.ops.quantization import FUSED_ACTIVATIONS, INT32_RANGE
 
+#: What biases can be, by the dtype of activations.
+BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
+
 
 @dataclass(frozen=True)
 class Window:
@@ -132,20 +135,23 @@ def check_weights(node: Node, channels: int, axis: int) -> Iterator[Problem]:
         The dimension of the weights that holds them.
     """
     weights, bias = node.input(1), node.optional_input(2)
-    quantized = node.input(0).dtype == "int8"
+    activations = node.input(0).dtype
     if weights.data is None or (bias is not None and bias.data is None):
         yield Problem("weights or bias are computed at run time", "constant weights and bias")
         return
-    wanted = "int8" if quantized else "float32"
+    wanted = "float32" if activations == "float32" else "int8"
     if weights.dtype != wanted:
         yield Problem(
-            f"{weights.dtype} weights with {node.input(0).dtype} activations", f"{wanted} weights"
+            f"{weights.dtype} weights with {activations} activations", f"{wanted} weights"
         )
-    if bias is not None and (bias.dtype != ("int32" if quantized else "float32")):
-        yield Problem(f"{bias.dtype} bias", "int32 bias (int8 model) or float32 bias (float model)")
+    if bias is not None and bias.dtype not in BIAS_DTYPES[activations]:
+        yield Problem(
+            f"{bias.dtype} bias with {activations} activations",
+            f"{' or '.join(BIAS_DTYPES[activations])} bias",
+        )
     if bias is not None and bias.elements != channels:
         yield Problem(f"{bias.elements} bias values for {channels} channels", "one per channel")
-    if not quantized:
+    if activations == "float32":
         return
     scales = weights.quantization
     if scales is None:
@@ -170,7 +176,7 @@ def pad_stage(x: te.Tensor, geometry: Window, value: Tensor | int | float) -> te
     if not geometry.padded:
         return x
     if isinstance(value, Tensor):
-        value = value.zero_point if x.dtype == "int8" else 0.0
+        value = 0.0 if x.dtype == "float32" else value.zero_point
     batch, height, width, channels = (int(d) for d in x.shape)
     (top, left), (bottom, right) = geometry.pad, geometry.pad_after
 

@@ -11,6 +11,14 @@ from tvm import te, tirx
 from tvmtiny.ops import convolution as shared
 from tvmtiny.ops.checks import bias_values, check_accumulator, check_operands, check_weight_scales
 from tvmtiny.ops.expressions import float_output, int32, quantized_output, requantize
+from tvmtiny.ops.int16 import (
+    check_sums,
+    check_zero_points,
+    has_wide_sums,
+    shortened,
+    sum_dtype,
+    wide_output,
+)
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.quantization import clamp_float, convolution_multipliers
@@ -25,12 +33,17 @@ class DepthwiseConv2D(Operator):
     channel ``o`` reads input channel ``o // depth multiplier``, and the multiplier follows from
     the shapes, as in LiteRT. int8 matches LiteRT's
     ``reference_integer_ops::DepthwiseConvPerChannel`` and TFLM bit by bit: both scale the int32
-    accumulator with two roundings and take the weights as symmetric. float32 sums in the order of
+    accumulator with two roundings and take the weights as symmetric. int16 activations have int8
+    weights, see `tvmtiny.ops.int16`. float32 sums in the order of
     ``reference_ops::DepthwiseConv``, up to the compiler's contraction of multiply and add.
     """
 
     name = "DEPTHWISE_CONV_2D"
-    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    dtypes = ("int8", "int16", "float32")
+    exactness = (
+        "int8 bit-exact (two roundings, both oracles), int16 bit-exact (one rounding with an int64 "
+        "bias); float32 within rounding of sums"
+    )
 
     def check(self, node: Node) -> Iterator[Problem]:
         odd = list(check_operands(node, 2, ("padding", "stride_h", "stride_w")))
@@ -60,10 +73,18 @@ class DepthwiseConv2D(Operator):
             )
         if node.output.shape[0] != x.shape[0]:
             yield Problem("input and output differ in batch size", "equal batch sizes")
-        if not problems and x.dtype == "int8":
+        if not problems and x.dtype == "int16":
+            problems = list(check_zero_points(node))
+            bias = node.optional_input(2)
+            if bias is not None and bias.dtype != "int64":
+                problems.append(Problem(f"{bias.dtype} bias", "an int64 bias, as in LiteRT"))
+            yield from problems
+            if not problems:
+                assert weights.data is not None
+                yield from check_sums(node, _taps(node))
+        elif not problems and x.dtype == "int8":
             taps = _taps(node)
-            bias = bias_values(node, channels)
-            yield from check_accumulator(taps, bias, x.zero_point)
+            yield from check_accumulator(taps, bias_values(node, channels), x.zero_point)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         x_tensor, weights = node.input(0), node.input(1)
@@ -71,8 +92,8 @@ class DepthwiseConv2D(Operator):
         depth_multiplier = channels // x_tensor.shape[3]
         geometry = shared.window(node, (height, width))
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
-        quantized = x_tensor.dtype == "int8"
-        wide = "int32" if quantized else "float32"
+        quantized = x_tensor.dtype != "float32"
+        wide = _sum_dtype(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
             staged = shared.pad_stage(x, geometry, x_tensor)
@@ -98,6 +119,18 @@ class DepthwiseConv2D(Operator):
                 name="out",
             )
 
+        def wide_integer(
+            x: te.Tensor, w: te.Tensor, bias: te.Tensor, multiplier: te.Tensor, shift: te.Tensor
+        ) -> te.Tensor:
+            acc = accumulate(x, w)
+            return te.compute(
+                node.output.shape,
+                lambda n, y, z, o: wide_output(
+                    node, acc[n, y, z, o], bias[o], multiplier[o], shift[o]
+                ),
+                name="out",
+            )
+
         def floating(x: te.Tensor, w: te.Tensor, bias: te.Tensor) -> te.Tensor:
             acc = accumulate(x, w)
             return te.compute(
@@ -108,6 +141,9 @@ class DepthwiseConv2D(Operator):
 
         if not quantized:
             return Compute((x_tensor, weights, shared.float_bias(node, channels)), floating)
+        if has_wide_sums(node):
+            factors = shortened(*convolution_multipliers(node, channels))
+            return Compute((x_tensor, weights, bias_values(node, channels), *factors), wide_integer)
         sums = _taps(node).sum(axis=1)
         return Compute(
             (
@@ -124,7 +160,7 @@ class DepthwiseConv2D(Operator):
     ) -> list[np.ndarray]:
         x, w = inputs[0], inputs[1]
         channels = w.shape[3]
-        quantized = x.dtype == np.int8
+        quantized = x.dtype != np.float32
         zero = node.input(0).zero_point if quantized else 0
         wide = np.int64 if quantized else np.float32
         geometry = shared.window(node, (w.shape[1], w.shape[2]))
@@ -137,10 +173,16 @@ class DepthwiseConv2D(Operator):
             acc += inputs[2].reshape(-1).astype(wide)
         if not quantized:
             return [clamp_float(acc, node)]
-        return [convolution_rounding(node, channels)(acc).astype(np.int8)]
+        return [convolution_rounding(node, channels)(acc).astype(x.dtype)]
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * prod(node.input(1).shape[1:3])
+
+
+def _sum_dtype(node: Node) -> str:
+    if node.input(0).dtype == "int16":
+        return sum_dtype(node, _taps(node))
+    return "int32" if node.input(0).dtype == "int8" else "float32"
 
 
 def _taps(node: Node) -> np.ndarray:

@@ -23,6 +23,14 @@ from tvmtiny.ops.expressions import (
     requantize,
     requantize_once,
 )
+from tvmtiny.ops.int16 import (
+    check_sums,
+    check_zero_points,
+    has_wide_sums,
+    per_channel,
+    sum_dtype,
+    wide_output,
+)
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.quantization import (
@@ -44,13 +52,15 @@ class FullyConnected(Operator):
     LiteRT's ``reference_integer_ops::FullyConnected`` rounds ``acc * scale`` once, in double
     precision and with halves away from zero. Here that is one integer multiplication with a
     multiplier that is proven equal over every accumulator the layer can reach; where there is
-    none, the product is computed in double precision. TFLM scales with two roundings.
+    none, and for int16 activations, the product is computed in double precision. TFLM scales with
+    two roundings, and 64-bit sums as `tvmtiny.ops.int16` says.
     """
 
     name = "FULLY_CONNECTED"
+    dtypes = ("int8", "int16", "float32")
     exactness = (
-        "int8 bit-exact (LiteRT: one rounding, TFLM: two roundings); "
-        "float32 within rounding of sums"
+        "int8 and int16 bit-exact (LiteRT: one rounding, TFLM: two roundings, one with 64-bit "
+        "sums); float32 within rounding of sums"
     )
 
     def check(self, node: Node) -> Iterator[Problem]:
@@ -83,14 +93,20 @@ class FullyConnected(Operator):
                 f"{node.output.elements} outputs for {x.elements // depth} rows of input",
                 f"{x.elements // depth * channels} outputs",
             )
-        if not problems and x.dtype == "int8":
+        if not problems and x.dtype == "int16":
+            assert weights.data is not None
+            problems = list(check_zero_points(node)) or list(check_sums(node, weights.data))
+            yield from problems
+        elif not problems and x.dtype == "int8":
             yield from _check_range(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         x_tensor, weights = node.input(0), node.input(1)
         channels, depth = weights.shape
-        quantized = x_tensor.dtype == "int8"
+        quantized = x_tensor.dtype != "float32"
         wide = "int32" if quantized else "float32"
+        if x_tensor.dtype == "int16":
+            wide = sum_dtype(node, _centred(node))
         zero = _weight_zero_point(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
@@ -105,9 +121,6 @@ class FullyConnected(Operator):
                 return te.sum(value * weight, axis=kc)
 
             return te.compute(node.output.shape, product, name="acc")
-
-        def per_channel(values: te.Tensor, o: tirx.Var) -> tirx.PrimExpr:
-            return values[o if int(values.shape[0]) > 1 else 0]
 
         def integer(
             x: te.Tensor, w: te.Tensor, bias: te.Tensor, multiplier: te.Tensor, shift: te.Tensor
@@ -137,6 +150,32 @@ class FullyConnected(Operator):
 
             return te.compute(node.output.shape, output, name="out")
 
+        def wide_by_double(
+            x: te.Tensor, w: te.Tensor, bias: te.Tensor, scale: te.Tensor
+        ) -> te.Tensor:
+            acc = accumulate(x, w)
+
+            def output(*index: tirx.Var) -> tirx.PrimExpr:
+                total = acc[index].astype("int64") + bias[index[-1]]
+                value = tirx.call_pure_extern(
+                    "int32", "tvmtiny_requantize_wide_double", total, per_channel(scale, index[-1])
+                )
+                return quantized_output(value, node)
+
+            return te.compute(node.output.shape, output, name="out")
+
+        def wide_integer(
+            x: te.Tensor, w: te.Tensor, bias: te.Tensor, multiplier: te.Tensor, shift: te.Tensor
+        ) -> te.Tensor:
+            acc = accumulate(x, w)
+
+            def output(*index: tirx.Var) -> tirx.PrimExpr:
+                o = index[-1]
+                factors = per_channel(multiplier, o), per_channel(shift, o)
+                return wide_output(node, acc[index], bias[o], *factors)
+
+            return te.compute(node.output.shape, output, name="out")
+
         def floating(x: te.Tensor, w: te.Tensor, bias: te.Tensor) -> te.Tensor:
             acc = accumulate(x, w)
             return te.compute(
@@ -147,6 +186,13 @@ class FullyConnected(Operator):
 
         if not quantized:
             return Compute((x_tensor, weights, shared.float_bias(node, channels)), floating)
+        if x_tensor.dtype == "int16" and oracle is Oracle.LITERT:
+            scales = litert_fully_connected_rounding(node).scales
+            return Compute((x_tensor, weights, bias_values(node, channels), scales), wide_by_double)
+        if has_wide_sums(node):
+            wide_rounding = tflm_fully_connected_rounding(node)
+            factors = wide_rounding.multiplier, wide_rounding.shift
+            return Compute((x_tensor, weights, bias_values(node, channels), *factors), wide_integer)
         operands = (x_tensor, weights, shared.folded_bias(node, _centred(node).sum(axis=1)))
         if oracle is Oracle.TFLM:
             rounding = tflm_fully_connected_rounding(node)
@@ -162,7 +208,7 @@ class FullyConnected(Operator):
     ) -> list[np.ndarray]:
         x, w = inputs[0], inputs[1]
         rows = x.reshape(-1, w.shape[1])
-        if x.dtype == np.int8:
+        if x.dtype != np.float32:
             centred = w.astype(np.int64) - _weight_zero_point(node)
             acc = (rows.astype(np.int64) - node.input(0).zero_point) @ centred.T
         else:
@@ -170,14 +216,14 @@ class FullyConnected(Operator):
         if len(inputs) > 2:
             acc = acc + inputs[2].reshape(-1).astype(acc.dtype)
         acc = acc.reshape(node.output.shape)
-        if x.dtype != np.int8:
+        if x.dtype == np.float32:
             return [clamp_float(acc, node)]
         rounding = (
             tflm_fully_connected_rounding(node)
             if oracle is Oracle.TFLM
             else litert_fully_connected_rounding(node)
         )
-        return [rounding(acc).astype(np.int8)]
+        return [rounding(acc).astype(x.dtype)]
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * node.input(1).shape[1]

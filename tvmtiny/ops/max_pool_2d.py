@@ -8,11 +8,11 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.expressions import clamp_int8, float_output, larger
+from tvmtiny.ops.expressions import clamp, float_output, larger
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.pooling import check_pool, pool_window
-from tvmtiny.ops.quantization import INT8_RANGE, activation_range, clamp_float
+from tvmtiny.ops.quantization import INTEGER_RANGES, activation_range, clamp_float
 
 #: Where the reference starts its float maximum: also the result where all taps are -inf.
 _LOWEST_FLOAT = float(np.finfo(np.float32).min)
@@ -22,11 +22,12 @@ _LOWEST_FLOAT = float(np.finfo(np.float32).min)
 class MaxPool2D(Operator):
     """Maximum over a window, of those taps that lie inside the input.
 
-    Matches ``reference_integer_ops::MaxPool`` (int8) and ``reference_ops::MaxPool`` (float32) of
-    LiteRT and TFLM bit by bit, on finite values; nothing is rescaled.
+    Matches ``reference_integer_ops::MaxPool`` (int8, int16) and ``reference_ops::MaxPool``
+    (float32) of LiteRT and TFLM bit by bit, on finite values; nothing is rescaled.
     """
 
     name = "MAX_POOL_2D"
+    dtypes = ("int8", "int16", "float32")
     exactness = "bit-exact (both oracles; float32 on finite values)"
 
     def check(self, node: Node) -> Iterator[Problem]:
@@ -35,9 +36,10 @@ class MaxPool2D(Operator):
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         geometry = pool_window(node)
         (height, width), (sy, sx) = geometry.kernel, geometry.stride
-        quantized = node.input(0).dtype == "int8"
+        dtype = node.input(0).dtype
+        quantized = dtype != "float32"
         wide = "int32" if quantized else "float32"
-        lowest = INT8_RANGE[0] if quantized else _LOWEST_FLOAT
+        lowest = INTEGER_RANGES[dtype][0] if quantized else _LOWEST_FLOAT
         # TVM's own max reduction starts at INT32_MIN, which C cannot write as one int literal.
         maximum = te.comm_reducer(larger, lambda dtype: tirx.const(lowest, dtype), name="max")
 
@@ -56,7 +58,7 @@ class MaxPool2D(Operator):
             def output(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> tirx.PrimExpr:
                 value = acc[n, y, z, c]
                 if quantized:
-                    return clamp_int8(value, *activation_range(node))
+                    return clamp(value, *activation_range(node), dtype)
                 return float_output(value, node)
 
             return te.compute(node.output.shape, output, name="out")
@@ -68,11 +70,12 @@ class MaxPool2D(Operator):
     ) -> list[np.ndarray]:
         x = inputs[0]
         geometry = pool_window(node)
-        lowest = INT8_RANGE[0] if x.dtype == np.int8 else _LOWEST_FLOAT
+        quantized = x.dtype != np.float32
+        lowest = INTEGER_RANGES[str(x.dtype)][0] if quantized else _LOWEST_FLOAT
         padded = shared.pad_reference(x, geometry, lowest)
         best = np.full(node.output.shape, lowest, x.dtype)
         for ky, kx in np.ndindex(geometry.kernel):
             best = np.maximum(best, shared.patch(padded, geometry, ky, kx))
-        if x.dtype == np.int8:
-            return [np.clip(best, *activation_range(node)).astype(np.int8)]
+        if quantized:
+            return [np.clip(best, *activation_range(node)).astype(x.dtype)]
         return [clamp_float(best, node)]

@@ -64,6 +64,8 @@ class Tensor:
         None where the tensor carries no scale.
     data
         The value of a constant, with the tensor's shape and dtype; None for an activation.
+    variable
+        Whether the operator that reads it changes it, for its next execution to read.
     """
 
     index: int
@@ -72,6 +74,7 @@ class Tensor:
     dtype: str
     quantization: Quantization | None = None
     data: np.ndarray | None = None
+    variable: bool = False
 
     @property
     def elements(self) -> int:
@@ -80,8 +83,8 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes."""
-        return self.elements * DTYPE_BYTES[self.dtype]
+        """Size in bytes; 0 where it holds no numbers but handles or text."""
+        return self.elements * DTYPE_BYTES.get(self.dtype, 0)
 
     @property
     def scale(self) -> float:

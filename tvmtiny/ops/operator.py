@@ -49,10 +49,14 @@ class Compute:
     expression
         Takes one `te.Tensor` per argument and returns the output. Schedules find the stages by
         name: ``pad`` stages an input, ``acc`` is the reduction, ``out`` writes the output.
+    in_place
+        Positions of arguments over which the output may be written, element by element from the
+        first to the last: none is read after the output at its place or behind it was written.
     """
 
     arguments: tuple[Tensor | np.ndarray, ...]
     expression: Callable[..., te.Tensor]
+    in_place: tuple[int, ...] = ()
 
 
 #: How an output comes about.
@@ -67,7 +71,11 @@ class Operator(ABC):
     name
         TFLite's name.
     dtypes
-        The activations' dtypes that are accepted.
+        The activations' dtypes that are accepted: those of the first one and of the outputs.
+    result
+        The outputs' dtype, where that is another one.
+    data
+        Position of the first activation among the inputs.
     per_channel
         Whether int8 activations may have a scale per slice; `check` then looks at them.
     of_shape
@@ -80,6 +88,8 @@ class Operator(ABC):
 
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
+    data: ClassVar[int] = 0
+    result: ClassVar[str | None] = None
     per_channel: ClassVar[bool] = False
     of_shape: ClassVar[bool] = False
     needs_scale: ClassVar[bool] = True

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tvmtiny.ops import convolution as shared
 from tvmtiny.ops.checks import check_operands
+from tvmtiny.ops.elementwise import check_symmetric
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Problem
 
@@ -37,8 +38,12 @@ def check_pool(node: Node) -> Iterator[Problem]:
             f"input {list(x.shape)} and output {list(output.shape)} differ in batch or channels",
             "equal batch size and channels",
         )
-    if x.dtype == "int8" and (
-        abs(x.scale - output.scale) > _SCALE_TOLERANCE or x.zero_point != output.zero_point
+    if x.dtype == "int16":
+        yield from check_symmetric(node)
+    if (
+        x.dtype in ("int8", "int16")
+        and None not in (x.quantization, output.quantization)
+        and (abs(x.scale - output.scale) > _SCALE_TOLERANCE or x.zero_point != output.zero_point)
     ):
         yield Problem(
             f"input (scale {x.scale:g}, zero point {x.zero_point}) and output (scale "

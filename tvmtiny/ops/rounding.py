@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvmtiny.ops.int16 import has_wide_sums, requantize_wide, shortened
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.quantization import (
     activation_range,
@@ -85,6 +86,27 @@ class DoubleProduct(OutputRounding):
         return round_half_away(acc.astype(np.float64) * self.factors).astype(np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class WideRounding(OutputRounding):
+    """`int16.requantize_wide`.
+
+    Attributes
+    ----------
+    multiplier, shift
+        ``(channels,)`` or ``(1,)``; see `int16.shortened`.
+    """
+
+    multiplier: np.ndarray
+    shift: np.ndarray
+
+    @property
+    def scales(self) -> np.ndarray:
+        return self.multiplier / 2.0 ** self.shift.astype(np.float64)
+
+    def scaled(self, acc: np.ndarray) -> np.ndarray:
+        return requantize_wide(acc, self.multiplier, self.shift)
+
+
 def convolution_rounding(node: Node, channels: int) -> OutputRounding:
     """CONV_2D and DEPTHWISE_CONV_2D, in LiteRT and TFLM alike.
 
@@ -93,9 +115,10 @@ def convolution_rounding(node: Node, channels: int) -> OutputRounding:
     channels
         Output channels.
     """
-    return TwoRoundings(
-        node.output.zero_point, activation_range(node), *convolution_multipliers(node, channels)
-    )
+    factors = convolution_multipliers(node, channels)
+    if has_wide_sums(node):
+        return WideRounding(0, activation_range(node), *shortened(*factors))
+    return TwoRoundings(node.output.zero_point, activation_range(node), *factors)
 
 
 def litert_fully_connected_rounding(node: Node) -> DoubleProduct:
@@ -107,7 +130,7 @@ def litert_fully_connected_rounding(node: Node) -> DoubleProduct:
     return DoubleProduct(node.output.zero_point, activation_range(node), factors)
 
 
-def tflm_fully_connected_rounding(node: Node) -> TwoRoundings:
+def tflm_fully_connected_rounding(node: Node) -> TwoRoundings | WideRounding:
     """TFLM's ``CalculateOpDataFullyConnected``."""
     quantization = node.input(1).quantization
     assert quantization is not None
@@ -119,9 +142,7 @@ def tflm_fully_connected_rounding(node: Node) -> TwoRoundings:
         product = np.float32(node.input(0).scale) * np.float32(quantization.scales[0])
         pairs = [quantize_multiplier(float(product) / node.output.scale)]
     multipliers, shifts = zip(*pairs, strict=True)
-    return TwoRoundings(
-        node.output.zero_point,
-        activation_range(node),
-        np.array(multipliers, np.int32),
-        np.array(shifts, np.int8),
-    )
+    scaling = np.array(multipliers, np.int32), np.array(shifts, np.int8)
+    if has_wide_sums(node):
+        return WideRounding(0, activation_range(node), *shortened(*scaling))
+    return TwoRoundings(node.output.zero_point, activation_range(node), *scaling)

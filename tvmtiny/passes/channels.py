@@ -123,6 +123,8 @@ def _dense(node: Node) -> Dense | None:
     wide = weights.data.astype(np.int64)
     padded, least = False, 1
     if node.operator == "CONV_2D":
+        if weights.shape[3] != inputs:
+            return None
         terms = wide.transpose(0, 3, 1, 2).reshape(outputs, inputs, -1)
         padded = shared.window(node, (weights.shape[1], weights.shape[2])).padded
     else:

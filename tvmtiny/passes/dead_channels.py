@@ -133,9 +133,12 @@ class _Liveness:
     def __init__(self, graph: Graph, relations: _Relations, constants: _Constants) -> None:
         self._relations = relations
         self._constants = constants
-        tensors = [*graph.inputs, *(t for node in graph.nodes for t in node.outputs)]
+        ends = [*graph.inputs, *graph.outputs]
+        ends += [t for state in graph.states for t in (state.before, state.after)]
+        tensors = [*graph.inputs, *(state.before for state in graph.states)]
+        tensors += [t for node in graph.nodes for t in node.outputs]
         self.kept = {t.index: np.zeros(channel_count(t), bool) for t in tensors}
-        for tensor in (*graph.inputs, *graph.outputs):
+        for tensor in ends:
             self._keep(tensor)
         before = -1
         # What is kept only grows, so this ends; ties make one backward pass too few.

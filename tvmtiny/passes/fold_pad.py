@@ -36,7 +36,8 @@ def fold_pad(graph: Graph) -> Graph:
 
 def _only_convolved(tensor: Tensor, graph: Graph) -> bool:
     """Whether all readers of an activation are convolutions over it, and there are any."""
-    if any(tensor.index == output.index for output in graph.outputs):
+    ends = (*graph.outputs, *(state.after for state in graph.states))
+    if any(tensor.index == output.index for output in ends):
         return False
     readers = [
         (node, [i for i, t in enumerate(node.inputs) if t is not None and t.index == tensor.index])

@@ -73,6 +73,7 @@ def memory_demands(artifact: Artifact, board: Board) -> dict[str, int]:
         demands[region] = demands.get(region, 0) + count
 
     take(placement.arena or board.data_region, artifact.arena_bytes)
+    take(board.data_region, artifact.state_bytes)
     take(placement.weights or board.code_region, artifact.constants_bytes)
     if placement.weights_in_ram:
         # Start-up code copies them from there.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tvmtiny.errors import OutputPathError
 
-__all__ = ["make_directory", "write_text"]
+__all__ = ["make_directory", "write_bytes", "write_text"]
 
 
 def make_directory(directory: Path) -> None:
@@ -27,6 +27,11 @@ def make_directory(directory: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8; see `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it.
 
     Raises
@@ -37,8 +42,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
         except BaseException:

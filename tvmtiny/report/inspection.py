@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tvmtiny.errors import InputError, OperatorProblem
 from tvmtiny.frontend.constants import fold_constants
 from tvmtiny.frontend.model import read_file
 from tvmtiny.frontend.reader import Graph, read_graph
-from tvmtiny.frontend.verify import operator_problems, verify
+from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.ops.node import DTYPE_BYTES
 from tvmtiny.passes import eliminate_dead_channels
+from tvmtiny.targets import Board, boards, find_board
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class NodeLine:
         Multiply-accumulate operations; 0 where it is not supported.
     weights_bytes
         Constants that it reads, as stored in the model.
+    activations_bytes
+        What it reads and writes beside these.
     problems
         Why it cannot be compiled; empty where it can.
     """
@@ -54,7 +59,33 @@ class NodeLine:
     shape: tuple[int, ...]
     macs: int
     weights_bytes: int
+    activations_bytes: int
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BoardEstimate:
+    """What a board must have at least; whether that is enough, `tvmtiny memory` says.
+
+    Attributes
+    ----------
+    board, cpu
+        Names.
+    may_fit
+        Whether the board is large enough for that.
+    ram_bytes, ram_available
+        The largest activations of one operator and all state; and the region for data.
+    flash_bytes, flash_available
+        All constants; and the region for code.
+    """
+
+    board: str
+    cpu: str
+    may_fit: bool
+    ram_bytes: int
+    ram_available: int
+    flash_bytes: int
+    flash_available: int
 
 
 @dataclass(frozen=True)
@@ -69,9 +100,13 @@ class Inspection:
         Sums over `nodes`.
     live_macs
         As many as remain without dead channels; `macs` where the model cannot be compiled.
+    state_bytes
+        What the model remembers between runs.
     largest_activations_bytes
         The most bytes of inputs and outputs that one operator holds at once: no arena without
         in-place execution can be smaller.
+    boards
+        All boards.
     """
 
     model: str
@@ -82,7 +117,9 @@ class Inspection:
     macs: int
     live_macs: int
     weights_bytes: int
+    state_bytes: int
     largest_activations_bytes: int
+    boards: tuple[BoardEstimate, ...]
     problem: str | None
 
     @property
@@ -101,11 +138,16 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
     """
     content = read_file(path)
     graph = read_graph(content, str(path))
-    folded = fold_constants(graph, Oracle.LITERT)
-    problems = operator_problems(folded)
-    nodes = tuple(_node_line(node, problems) for node in graph.nodes)
-    problem = _problem(folded, str(path))
+    problem, folded, problems = _too_large(graph, str(path)), graph, graph.problems
+    if problem is None:
+        folded = fold_constants(graph, Oracle.LITERT)
+        problems = operator_problems(folded)
+        problem = _problem(folded, str(path))
+    nodes = tuple(_node_lines(graph, problems))
     macs = sum(line.macs for line in nodes)
+    weights = sum(line.weights_bytes for line in nodes)
+    state = sum(_size(state.before) for state in graph.states)
+    largest = max((_activations(node) for node in folded.nodes), default=0)
     return Inspection(
         str(path),
         len(content),
@@ -114,10 +156,26 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
         nodes,
         macs,
         macs if problem else _live_macs(folded),
-        sum(line.weights_bytes for line in nodes),
-        max((_activations(node) for node in folded.nodes), default=0),
+        weights,
+        state,
+        largest,
+        tuple(_estimate(board, largest + state, weights) for board in map(find_board, boards())),
         problem,
     )
+
+
+def _estimate(board: Board, ram: int, flash: int) -> BoardEstimate:
+    data, code = board.region(board.data_region).length, board.region(board.code_region).length
+    may_fit = ram <= data and flash <= code
+    return BoardEstimate(board.name, board.cpu.name, may_fit, ram, data, flash, code)
+
+
+def _too_large(graph: Graph, path: str) -> str | None:
+    try:
+        check_sizes(graph, path)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _problem(graph: Graph, path: str) -> str | None:
@@ -134,8 +192,22 @@ def _live_macs(graph: Graph) -> int:
     return sum(operator.macs(node) for operator, node in operators if operator)
 
 
-def _node_line(node: Node, problems: tuple[OperatorProblem, ...]) -> NodeLine:
-    mine = tuple(f"{p.reason}; allowed: {p.allowed}" for p in problems if p.index == node.index)
+def _node_lines(graph: Graph, problems: tuple[OperatorProblem, ...]) -> list[NodeLine]:
+    reasons: dict[int, list[str]] = {}
+    for problem in problems:
+        reasons.setdefault(problem.index, []).append(
+            f"{problem.reason}; allowed: {problem.allowed}"
+        )
+    lines = {node.index: _node_line(node, reasons.get(node.index, ())) for node in graph.nodes}
+    for problem in problems:
+        # Of operators on variables, which are no nodes any more.
+        found = tuple(reasons[problem.index])
+        line = NodeLine(problem.index, problem.operator, problem.tensor, "-", (), 0, 0, 0, found)
+        lines.setdefault(problem.index, line)
+    return [lines[index] for index in sorted(lines)]
+
+
+def _node_line(node: Node, problems: Sequence[str]) -> NodeLine:
     operator = find_operator(node.operator)
     output = node.outputs[0] if node.outputs else None
     return NodeLine(
@@ -144,9 +216,10 @@ def _node_line(node: Node, problems: tuple[OperatorProblem, ...]) -> NodeLine:
         output.name if output else "-",
         output.dtype if output else "-",
         output.shape if output else (),
-        operator.macs(node) if operator and not mine else 0,
-        sum(t.nbytes for t in node.inputs if t is not None and t.data is not None),
-        mine,
+        operator.macs(node) if operator and not problems else 0,
+        sum(_size(t) for t in node.inputs if t is not None and t.data is not None),
+        _activations(node),
+        tuple(problems),
     )
 
 
@@ -154,7 +227,12 @@ def _activations(node: Node) -> int:
     tensors = {
         t.index: t for t in (*node.inputs, *node.outputs) if t is not None and t.data is None
     }
-    return sum(t.nbytes for t in tensors.values())
+    return sum(_size(t) for t in tensors.values())
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes; 0 for what is no number, or has an open dimension."""
+    return max(0, tensor.elements) * DTYPE_BYTES.get(tensor.dtype, 0)
 
 
 def _tensor_line(tensor: Tensor) -> TensorLine:

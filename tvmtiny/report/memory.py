@@ -95,6 +95,8 @@ class MemoryReport:
     step_bound
         What the peak step alone needs; between this and `lower_bound`, several steps together are
         what bounds the arena.
+    state_bytes
+        Static RAM beside the arena, for what the model remembers.
     external
         Whether inputs and outputs lie elsewhere.
     external_arena_bytes
@@ -112,6 +114,7 @@ class MemoryReport:
     optimal: bool
     step_bound: int
     constants_bytes: int
+    state_bytes: int
     external: bool
     external_arena_bytes: int
     peak_step: int
@@ -154,6 +157,7 @@ def memory_report(model: Model, board: Board, **options: Any) -> MemoryReport:
         artifact.plan.optimal,
         top.bytes,
         artifact.constants_bytes,
+        artifact.state_bytes,
         artifact.external,
         external,
         top.step,

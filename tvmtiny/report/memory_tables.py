@@ -132,6 +132,8 @@ def _facts(report: MemoryReport) -> Table:
     table.add_row("arena", f"{report.arena_bytes:,} bytes, {place}")
     table.add_row("lower bound", f"{report.lower_bound:,} bytes: {bound}")
     table.add_row("peak step alone", f"{report.step_bound:,} bytes")
+    if report.state_bytes:
+        table.add_row("state", f"{report.state_bytes:,} bytes beside the arena")
     table.add_row("constants", f"{report.constants_bytes:,} bytes")
     table.add_row("would be lower with", Text("\n".join(report.advice)))
     return table
@@ -143,7 +145,7 @@ def _boards(report: MemoryReport) -> FittingTable:
             TableColumn("board"),
             TableColumn("cpu", spare=1),
             TableColumn("fits"),
-            TableColumn("arena and constants of memory", wrap_at=40),
+            TableColumn("RAM and constants of memory", wrap_at=40),
         )
     )
     for fit in report.boards:

@@ -48,9 +48,11 @@ def artifact_summary(artifact: Artifact, files: Sequence[Path]) -> dict[str, Any
         "macs": artifact.macs,
         "arena_bytes": artifact.arena_bytes,
         "arena_lower_bound": artifact.plan.lower_bound,
+        "state_bytes": artifact.state_bytes,
         "constants_bytes": artifact.constants_bytes,
         "inputs": [asdict(tensor) for tensor in artifact.inputs],
         "outputs": [asdict(tensor) for tensor in artifact.outputs],
+        "states": [asdict(state) for state in artifact.states],
         "layers": [asdict(layer) for layer in artifact.layers],
         "files": [str(path) for path in files],
     }

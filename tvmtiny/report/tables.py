@@ -14,6 +14,7 @@ from rich.text import Text
 from tvmtiny.checking import CheckResult
 from tvmtiny.codegen import Artifact
 from tvmtiny.project import OutputTensor, RunResult
+from tvmtiny.quantizing import Quantized
 from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.report.inspection import Inspection
@@ -103,9 +104,17 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
         ("model file", f"{found.model_bytes:,} bytes"),
         ("MACs", f"{found.macs:,}{live}"),
         ("weights", f"{found.weights_bytes:,} bytes"),
+        *((("state", f"{found.state_bytes:,} bytes"),) if found.state_bytes else ()),
         ("largest operator", f"{found.largest_activations_bytes:,} bytes of activations"),
         ("can be compiled", "yes" if found.supported else f"no: {found.problem}"),
     )
+    fits = _table("board", "cpu", "large enough", "RAM at least", "constants")
+    for board in found.boards:
+        verdict = ("may be", "green") if board.may_fit else ("no", "red")
+        ram = f"{board.ram_bytes:,} of {board.ram_available:,}"
+        flash = f"{board.flash_bytes:,} of {board.flash_available:,}"
+        fits.add_row(board.board, board.cpu, Text(verdict[0], style=verdict[1]), ram, flash)
+    yield fits
 
 
 def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[RenderableType]:
@@ -132,13 +141,39 @@ def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[Rende
             layer.schedule,
         )
     yield layers
+    state = [("state", f"{artifact.state_bytes:,} bytes")] if artifact.states else []
     yield _facts(
         ("target", f"{artifact.target.name} ({artifact.target.cpu.name})"),
         ("MACs", f"{artifact.macs:,}"),
         ("arena", f"{artifact.arena_bytes:,} bytes (at least {artifact.plan.lower_bound:,})"),
+        *state,
         ("constants", f"{artifact.constants_bytes:,} bytes"),
         ("files", "\n".join(str(path) for path in files)),
     )
+
+
+def quantized_tables(made: Quantized, file: str) -> Iterator[RenderableType]:
+    """What quantization changed."""
+    outputs = _table("output", "largest", "max difference", "mean difference", "same maximum")
+    for change in made.outputs:
+        outputs.add_row(
+            Text(_short(change.name)),
+            f"{change.largest:.4g}",
+            f"{change.max_abs_diff:.4g}",
+            f"{change.mean_abs_diff:.4g}",
+            f"{change.same_argmax:.1%}",
+        )
+    yield outputs
+    facts = [
+        ("file", file),
+        ("size", f"{made.bytes_after:,} bytes, {made.bytes_before:,} before"),
+        ("samples", f"{made.samples:,}"),
+    ]
+    if made.accuracy_before is not None and made.accuracy_after is not None:
+        gained = made.accuracy_after - made.accuracy_before
+        text = f"{made.accuracy_after:.1%}, {made.accuracy_before:.1%} before ({gained:+.1%})"
+        facts.append(("accuracy", text))
+    yield _facts(*facts)
 
 
 def run_tables(result: RunResult, checked: CheckResult | None) -> Iterator[RenderableType]:

@@ -96,6 +96,12 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_requantize(int32_t acc, int32_t mul
   return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0) ? 1 : 0);
 }
 
+/* acc * multiplier / 2^shift, rounded once, halves upward, for shifts of at least 1. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_requantize_wide(int64_t acc, int32_t multiplier, int32_t shift)
+{
+  return (int32_t)((acc * multiplier + ((int64_t)1 << (shift - 1))) >> shift);
+}
+
 /* acc * multiplier * 2^(shift - 31), rounded once, halves upward. Needs shift < 31. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_requantize_once(int32_t acc, int32_t multiplier, int32_t shift)
 {
@@ -109,6 +115,16 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_requantize_double(int32_t acc, doub
   const double value = acc * scale;
   const int32_t whole = (int32_t)value;
   const double rest = value - whole;
+  return whole + (rest >= 0.5 ? 1 : 0) - (rest <= -0.5 ? 1 : 0);
+}
+
+/* The same of 64-bit sums; far beyond any output, where LiteRT's result is undefined, it saturates. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_requantize_wide_double(int64_t acc, double scale)
+{
+  const double value = (double)acc * scale;
+  const double limited = value > 1e9 ? 1e9 : value < -1e9 ? -1e9 : value;
+  const int32_t whole = (int32_t)limited;
+  const double rest = limited - whole;
   return whole + (rest >= 0.5 ? 1 : 0) - (rest <= -0.5 ? 1 : 0);
 }
 

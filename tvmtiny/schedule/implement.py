@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tvm import IRModule, tirx
 
-from tvmtiny.frontend.converter import OPERATOR_ATTR, tensor_function
+from tvmtiny.frontend.converter import tensor_function
 from tvmtiny.ops import Compute, Node, Oracle, find_operator
+from tvmtiny.ops.attributes import OPERATOR_ATTR
 from tvmtiny.schedule.dsp import dsp_sketches, implement_dsp
 from tvmtiny.schedule.implementation import (
     SCHEDULE_ATTR,

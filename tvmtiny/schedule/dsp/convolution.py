@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops.conv_2d import groups
 from tvmtiny.ops.convolution import window
 from tvmtiny.schedule.dsp import packing
 from tvmtiny.schedule.dsp.block import block_sketches, implement_block
@@ -47,7 +48,7 @@ def implement_convolution(
     assert weights.data is not None
     channels, height, width, _ = weights.shape
     geometry = window(node, (height, width))
-    if geometry.dilation != (1, 1) or np.any(weight_zero_points(node)):
+    if geometry.dilation != (1, 1) or groups(node) > 1 or np.any(weight_zero_points(node)):
         return None
     flat = weights.data.reshape(channels, -1)
     pixels = node.output.shape[0] * prod(geometry.output)

@@ -1,0 +1,76 @@
+"""Weights of 4 bits, two in a byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_runner import run_on_host
+from litert_check import assert_reference_is_litert
+from tflite_builder import ModelBuilder
+
+import tvmtiny
+from tvmtiny.errors import ModelFormatError
+from tvmtiny.frontend.reader import read_graph
+from tvmtiny.oracle import run_litert
+
+_RNG = np.random.default_rng(5)
+
+
+def _fully_connected() -> bytes:
+    b = ModelBuilder()
+    x = b.input("x", (2, 7), scale=0.1, zero_point=3)
+    w = b.int4_constant("w", _RNG.integers(-7, 8, (3, 7)), scales=[0.1, 0.2, 0.3])
+    bias = b.constant("bias", np.array([10, -20, 30], np.int32))
+    y = b.tensor("y", (2, 3), scale=0.5, zero_point=-4)
+    b.op("FULLY_CONNECTED", [x, w, bias], [y], {}, 10)
+    return b.build([y])
+
+
+def _convolution(operator: str) -> bytes:
+    b = ModelBuilder()
+    x = b.input("x", (1, 5, 4, 3), scale=0.1, zero_point=3)
+    shape, axis = ((1, 3, 3, 3), 3) if operator == "DEPTHWISE_CONV_2D" else ((3, 3, 3, 3), 0)
+    values = _RNG.integers(-7, 8, shape)
+    w = b.int4_constant("w", values, scales=[0.1, 0.2, 0.3], axis=axis)
+    bias = b.constant("bias", np.array([10, -20, 30], np.int32))
+    y = b.tensor("y", (1, 5, 4, 3), scale=0.5, zero_point=-4)
+    options = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
+    b.op(operator, [x, w, bias], [y], options, 6)
+    return b.build([y])
+
+
+MODELS = {
+    "fully_connected": _fully_connected(),
+    "conv_2d": _convolution("CONV_2D"),
+    "depthwise_conv_2d": _convolution("DEPTHWISE_CONV_2D"),
+}
+
+
+@pytest.mark.parametrize("content", MODELS.values(), ids=MODELS)
+def test_reference_is_litert(content: bytes) -> None:
+    assert_reference_is_litert(content)
+
+
+def test_c_on_host(tmp_path: Path) -> None:
+    for name, content in MODELS.items():
+        artifact = tvmtiny.compile(tvmtiny.load(content, name=name), "cortex-m4")
+        inputs = tvmtiny.make_inputs("random:1", artifact.inputs)
+        (result,) = run_on_host(artifact, [inputs], tmp_path / name)
+        expected = run_litert(content, inputs)
+        (output,) = artifact.graph.outputs
+        np.testing.assert_array_equal(result.outputs[0].data, expected[output.index])
+
+
+def test_values_and_their_number() -> None:
+    b = ModelBuilder()
+    values = np.array([[-8, 7, -1], [0, 3, -3], [1, 2, -7]])
+    b.int4_constant("w", values, scale=1.0)
+    x = b.input("x", (1, 2), scale=1.0)
+    tensor = read_graph(b.build([x]), "m").tensors[0]
+    assert tensor.dtype == "int8"
+    np.testing.assert_array_equal(tensor.data, values)
+    b._tensors[0].shape = [3, 5]
+    with pytest.raises(ModelFormatError, match="needs 15 bytes"):
+        read_graph(b.build([x]), "m")

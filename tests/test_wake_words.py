@@ -1,0 +1,71 @@
+"""Streaming wake-word models: frame after frame against LiteRT, which remembers the same."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_runner import run_on_host
+
+import tvmtiny
+from tests.tools import on_qemu
+from tvmtiny.oracle import run_litert_frames
+
+_FRAMES = 50
+
+
+def _models() -> dict[str, Path]:
+    package = find_spec("pymicro_wakeword")
+    folders = package.submodule_search_locations if package else None
+    return {path.stem: path for folder in folders or () for path in Path(folder).rglob("*.tflite")}
+
+
+MODELS = _models()
+pytestmark = [
+    pytest.mark.skipif(not MODELS, reason="the package pymicro-wakeword is not installed"),
+    pytest.mark.parametrize("name", sorted(MODELS) or ["none"]),
+]
+
+
+def _frames(model: tvmtiny.Model) -> list[list[np.ndarray]]:
+    return [tvmtiny.make_inputs(f"random:{seed}", model.graph.inputs) for seed in range(_FRAMES)]
+
+
+def test_numpy_reference(name: str) -> None:
+    model = tvmtiny.load(MODELS[name])
+    frames, states = _frames(model), None
+    for inputs, expected in zip(frames, run_litert_frames(model.content, frames), strict=True):
+        values = model.reference(inputs, states)
+        states = [values[state.after.index] for state in model.graph.states]
+        for index in expected.keys() & values.keys():
+            np.testing.assert_array_equal(values[index], expected[index])
+
+
+def test_c_on_host(name: str, tmp_path: Path) -> None:
+    model = tvmtiny.load(MODELS[name])
+    artifact = tvmtiny.compile(model, "cortex-m4")
+    frames = _frames(model)
+    results = run_on_host(artifact, frames, tmp_path, successive=True)
+    scores = set()
+    for result, expected in zip(results, run_litert_frames(model.content, frames), strict=True):
+        for layer, data in zip(artifact.layers, result.layers, strict=True):
+            if layer.tensor in expected and layer.kept_channels is None:
+                np.testing.assert_array_equal(data, expected[layer.tensor])
+            if layer.operator == "FULLY_CONNECTED":
+                scores.add(data.tobytes())
+        for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+            np.testing.assert_array_equal(output.data, expected[tensor.index])
+    # The probability of noise is always about 0, but not what it is computed from.
+    assert len(scores) > 5
+
+
+@on_qemu
+def test_one_frame_on_a_board(name: str) -> None:
+    model = tvmtiny.load(MODELS[name])
+    artifact = tvmtiny.compile(model, "mps2-an386")
+    (inputs, *_) = _frames(model)
+    result = tvmtiny.run(artifact, *inputs)
+    assert tvmtiny.check(model, artifact, result, inputs).exact
+    assert result.static_ram_bytes == artifact.arena_bytes + artifact.state_bytes

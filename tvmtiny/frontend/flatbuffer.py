@@ -1,0 +1,124 @@
+"""Unpacking a flatbuffer that nobody vouches for.
+
+The generated reader of ``ai_edge_litert`` follows offsets without a look, and LiteRT itself reads
+memory wherever they point. Here every access of the generated reader is checked first: offsets
+stay in the file, tables lie behind sound vtables, strings end, and tables that share others cannot
+multiply to more than a file of that size can hold. What passes is as sound as what flatbuffers'
+own C++ verifier accepts.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+#: More tables than any model for a microcontroller has, few enough to be unpacked in seconds.
+MOST_TABLES = 100_000
+#: A table has at least its own offset to a vtable, and an offset that leads to it.
+_SMALLEST_TABLE = 8
+_SPARE_TABLES = 1_000
+_WORD = 4
+
+
+class FlatbufferError(ValueError):
+    """The content is no sound flatbuffer."""
+
+
+def unpack_model(content: bytes) -> Any:
+    """The ``ModelT`` of `content`; its vectors of numbers are views of `content`.
+
+    Raises
+    ------
+    FlatbufferError
+        If an offset, a length or a table is not sound, or there are too many tables.
+    """
+    return schema().ModelT.InitFromPackedBuf(_Content(content), 0)
+
+
+@cache
+def schema() -> ModuleType:
+    """A copy of LiteRT's generated schema whose tables are checked."""
+    spec = find_spec("ai_edge_litert.schema_py_generated")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    # The generated code makes all its tables by this name.
+    checked = SimpleNamespace(Table=_CheckedTable)
+    module.flatbuffers = SimpleNamespace(**{**vars(flatbuffers), "table": checked})  # type: ignore[attr-defined]
+    return module
+
+
+class _Content(bytes):
+    """A file, and how many more tables may be unpacked from it."""
+
+    tables_left: int
+
+    def __new__(cls, content: bytes) -> _Content:
+        made = super().__new__(cls, content)
+        made.tables_left = min(MOST_TABLES, _SPARE_TABLES + len(content) // _SMALLEST_TABLE)
+        return made
+
+
+class _CheckedTable(Table):  # type: ignore[misc]
+    __slots__ = ()
+
+    def __init__(self, buf: _Content, pos: int) -> None:
+        _check_span(buf, pos, _WORD, "a table")
+        super().__init__(buf, pos)
+        buf.tables_left -= 1
+        if buf.tables_left < 0:
+            raise FlatbufferError("it has more tables than a file of its size can hold")
+        vtable = pos - self.Get(number_types.SOffsetTFlags, pos)
+        _check_span(buf, vtable, _WORD, "a vtable")
+        size, extent = (self._vtable_entry(vtable, at) for at in (0, 2))
+        if size < _WORD or size % 2 or extent < _WORD:
+            raise FlatbufferError(f"the vtable at byte {vtable} is not sound")
+        _check_span(buf, vtable, size, "a vtable")
+        _check_span(buf, pos, extent, "a table")
+
+    def _vtable_entry(self, vtable: int, at: int) -> int:
+        return int(self.Get(number_types.VOffsetTFlags, vtable + at))
+
+    def Get(self, flags: Any, off: int) -> Any:  # noqa: N802 - flatbuffers' name
+        _check_span(self.Bytes, off, flags.bytewidth, "a number")
+        return super().Get(flags, off)
+
+    def Indirect(self, off: int) -> int:  # noqa: N802
+        _check_span(self.Bytes, off, _WORD, "an offset")
+        return int(super().Indirect(off))
+
+    def String(self, off: int) -> bytes:  # noqa: N802
+        start = self.Indirect(off)
+        length = int(self.Get(number_types.UOffsetTFlags, start))
+        # LiteRT relies on the zero byte behind it.
+        _check_span(self.Bytes, start + _WORD, length + 1, "a string")
+        if self.Bytes[start + _WORD + length]:
+            raise FlatbufferError(f"the string at byte {start} does not end")
+        return bytes(super().String(off))
+
+    def VectorLen(self, off: int) -> int:  # noqa: N802
+        start = self.Indirect(self.Pos + off)
+        length = int(self.Get(number_types.UOffsetTFlags, start))
+        _check_span(self.Bytes, start + _WORD, length, "a vector")
+        return length
+
+    def GetVectorAsNumpy(self, flags: Any, off: int) -> np.ndarray:  # noqa: N802
+        start, length = self.Vector(off), self.VectorLen(off)
+        _check_span(self.Bytes, start, length * flags.bytewidth, "a vector")
+        dtype = number_types.to_numpy_type(flags)
+        return np.frombuffer(self.Bytes, dtype, length, start)
+
+    def Union(self, t2: Table, off: int) -> None:  # noqa: N802
+        t2.Pos, t2.Bytes = self.Indirect(self.Pos + off), self.Bytes
+
+
+def _check_span(content: bytes, start: int, length: int, what: str) -> None:
+    if start < 0 or start + length > len(content):
+        raise FlatbufferError(f"{what} at byte {start} is not within the file")

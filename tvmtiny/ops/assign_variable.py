@@ -1,0 +1,39 @@
+"""ASSIGN_VARIABLE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.movement import Movement, dense, piece
+from tvmtiny.ops.node import DTYPE_BYTES, Node
+from tvmtiny.ops.operator import Operator, Oracle, Problem, register
+
+
+@register
+class AssignVariable(Operator):
+    """A new value for a variable.
+
+    Its input is the value and its output the variable afterwards: `tvmtiny.frontend.variables`
+    has resolved the handle. Where the value can be computed in the variable's own memory, there is
+    no code.
+    """
+
+    name = "ASSIGN_VARIABLE"
+    dtypes = tuple(DTYPE_BYTES)
+    per_channel = True
+    exactness = "bit-exact (values are copied)"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        return iter(())
+
+    def compute(self, node: Node, oracle: Oracle) -> Movement:
+        value = node.input(0)
+        whole = piece(dense(value.shape), dense(value.shape))
+        return Movement((value,), node.output, () if whole is None else (whole,))
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [inputs[0].copy()]

@@ -1,0 +1,138 @@
+"""BATCH_MATMUL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.elementwise import at, check_count, check_same_dtype, check_scale, check_shape
+from tvmtiny.ops.expressions import Expression, clamp_int8, int32, requantize
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.quantization import INT8_RANGE, INT32_RANGE, quantize_multiplier
+from tvmtiny.ops.quantization import requantize as requantize_reference
+
+
+@register
+class BatchMatmul(Operator):
+    """Products of matrices, over leading dimensions that broadcast; either may be transposed.
+
+    int8 matches LiteRT's ``reference_ops::BatchMatMul``, which scales the int32 sum with two
+    roundings, as TFLM does. float32 sums in its order.
+    """
+
+    name = "BATCH_MATMUL"
+    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if not problems:
+            problems = [*check_same_dtype(node)]
+        if problems:
+            yield from problems
+            return
+        a, b = node.input(0), node.input(1)
+        if min(len(a.shape), len(b.shape)) < 2:
+            yield Problem(
+                f"operands of {list(a.shape)} and {list(b.shape)}", "at least two dimensions each"
+            )
+            return
+        (rows, depth), (other_depth, columns) = _matrix(node, 0), _matrix(node, 1)
+        try:
+            batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            batch, other_depth = (), -1
+        if depth != other_depth:
+            yield Problem(
+                f"operands of {list(a.shape)} and {list(b.shape)} have no product",
+                "matrices that fit, with leading dimensions that are equal or 1",
+            )
+            return
+        yield from check_shape(node, (*batch, rows, columns))
+        if a.dtype != "int8":
+            return
+        problems = [p for t in (a, b, node.output) for p in check_scale(t)]
+        yield from problems
+        if not problems and _multiplier(node)[1] > 30:
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g}",
+                "an output scale above the product of the input scales / 2^30",
+            )
+        if depth * 255 * 255 > INT32_RANGE[1]:
+            yield Problem(
+                f"sums of {depth} products can overflow 32 bits", "at most 33,025 products"
+            )
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        depth = _matrix(node, 0)[1]
+        quantized = node.output.dtype == "int8"
+        adjoint = _adjoint(node)
+
+        def element(tensor: te.Tensor, position: int, index: Sequence[Expression]) -> Expression:
+            *batch, row, column = index
+            order = (column, row) if adjoint[position] else (row, column)
+            value = at(tensor, [*batch, *order])
+            if not quantized:
+                return value
+            zero_point = node.input(position).zero_point
+            return int32(value) - int32(zero_point) if zero_point else int32(value)
+
+        def expression(a: te.Tensor, b: te.Tensor) -> te.Tensor:
+            kc = te.reduce_axis((0, depth), "kc")
+
+            def total(*index: tirx.Var) -> Expression:
+                *batch, row, column = index
+                left, right = (*batch, row, kc), (*batch, kc, column)
+                return te.sum(element(a, 0, left) * element(b, 1, right), axis=kc)
+
+            acc = te.compute(node.output.shape, total, name="acc")
+            return te.compute(node.output.shape, lambda *i: _output(node, acc[i]), name="out")
+
+        return Compute((node.input(0), node.input(1)), expression)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        quantized = inputs[0].dtype == np.int8
+        factors = [
+            values.astype(np.int64) - tensor.zero_point if quantized else values
+            for values, tensor in zip(inputs, (node.input(0), node.input(1)), strict=True)
+        ]
+        a, b = (
+            np.swapaxes(factor, -1, -2) if adjoint else factor
+            for factor, adjoint in zip(factors, _adjoint(node), strict=True)
+        )
+        if not quantized:
+            return [np.asarray(a @ b)]
+        scaled = requantize_reference(a @ b, *_multiplier(node)) + node.output.zero_point
+        return [np.clip(scaled, *INT8_RANGE).astype(np.int8)]
+
+    def macs(self, node: Node) -> int:
+        return prod(node.output.shape) * _matrix(node, 0)[1]
+
+
+def _output(node: Node, acc: Expression) -> Expression:
+    if node.output.dtype != "int8":
+        return acc
+    multiplier, shift = _multiplier(node)
+    scaled = requantize(acc, int32(multiplier), int32(shift))
+    return clamp_int8(scaled + int32(node.output.zero_point), *INT8_RANGE)
+
+
+def _adjoint(node: Node) -> tuple[bool, bool]:
+    return bool(node.options.get("adj_x")), bool(node.options.get("adj_y"))
+
+
+def _matrix(node: Node, position: int) -> tuple[int, int]:
+    """Rows and columns of an operand, transposed where the options say so."""
+    rows, columns = node.input(position).shape[-2:]
+    return (columns, rows) if _adjoint(node)[position] else (rows, columns)
+
+
+def _multiplier(node: Node) -> tuple[int, int]:
+    """LiteRT multiplies the two scales in single precision."""
+    product = np.float32(node.input(0).scale) * np.float32(node.input(1).scale)
+    return quantize_multiplier(float(product) / node.output.scale)

@@ -1,0 +1,35 @@
+"""READ_VARIABLE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.movement import Alias
+from tvmtiny.ops.node import DTYPE_BYTES, Node
+from tvmtiny.ops.operator import Operator, Oracle, Problem, register
+
+
+@register
+class ReadVariable(Operator):
+    """The value of a variable.
+
+    Its input is that value itself: `tvmtiny.frontend.variables` has resolved the handle.
+    """
+
+    name = "READ_VARIABLE"
+    dtypes = tuple(DTYPE_BYTES)
+    per_channel = True
+    exactness = "bit-exact (no code)"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        return iter(())
+
+    def compute(self, node: Node, oracle: Oracle) -> Alias:
+        return Alias(node.input(0))
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [inputs[0]]

@@ -1,0 +1,195 @@
+"""TRANSPOSE_CONV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops import convolution as shared
+from tvmtiny.ops.checks import bias_values, check_accumulator, check_operands, check_weight_scales
+from tvmtiny.ops.expressions import Expression, float_output, int32, quantized_output, requantize
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.quantization import clamp_float, convolution_multipliers
+from tvmtiny.ops.rounding import convolution_rounding
+
+
+@register
+class TransposeConv(Operator):
+    """The gradient of a convolution: each input pixel adds its filters to a window of the output.
+
+    Inputs are the output's shape, OHWI weights, the NHWC activation and perhaps a bias. Here each
+    output pixel gathers the taps that reach it, which is the same sum in integers: LiteRT's
+    ``reference_integer_ops::TransposeConv`` scales the int32 sum with two roundings, as TFLM does.
+    float32 sums in another order than ``reference_ops::TransposeConv``.
+    """
+
+    name = "TRANSPOSE_CONV"
+    data = 2
+    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        if len(node.inputs) < 3 or None in node.inputs[:3]:
+            yield Problem("inputs are missing", "a shape, weights and an activation")
+            return
+        inner = _as_convolution(node)
+        odd = list(check_operands(inner, 2, ("padding", "stride_h", "stride_w")))
+        if odd:
+            yield from odd
+            return
+        x, weights, y = inner.input(0), inner.input(1), node.output
+        if len(weights.shape) != 4 or len(x.shape) != 4 or len(y.shape) != 4:
+            yield Problem("tensors without four dimensions", "NHWC tensors and OHWI weights")
+            return
+        channels, height, width, depth = weights.shape
+        yield from shared.check_activation(inner)
+        problems = list(shared.check_weights(inner, channels, axis=0))
+        problems += check_weight_scales(inner)
+        yield from problems
+        if (x.shape[3], y.shape[3], y.shape[0]) != (depth, channels, x.shape[0]):
+            yield Problem(
+                f"input {list(x.shape)} and output {list(y.shape)} do not fit weights "
+                f"{list(weights.shape)}",
+                "weights of shape [output channels, height, width, input channels]",
+            )
+        if node.options["padding"] not in ("SAME", "VALID"):
+            yield Problem(f"padding {node.options['padding']}", "SAME or VALID")
+        elif min(node.options["stride_h"], node.options["stride_w"], height, width) < 1:
+            yield Problem("stride or filter size below 1", "positive numbers")
+        if not problems and x.dtype == "int8":
+            assert weights.data is not None
+            taps = weights.data.reshape(channels, -1)
+            yield from check_accumulator(taps, bias_values(inner, channels), x.zero_point)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        inner = _as_convolution(node)
+        x_tensor, weights = inner.input(0), inner.input(1)
+        channels, *_, depth = weights.shape
+        rows, columns = _axes(node)
+        quantized = x_tensor.dtype == "int8"
+        wide = "int32" if quantized else "float32"
+
+        def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
+            jy = te.reduce_axis((0, rows.steps), "jy")
+            jx = te.reduce_axis((0, columns.steps), "jx")
+            kc = te.reduce_axis((0, depth), "kc")
+
+            def tap(n: tirx.Var, y: tirx.Var, z: tirx.Var, o: tirx.Var) -> Expression:
+                iy, ky, inside_y = rows.reached(y, jy)
+                ix, kx, inside_x = columns.reached(z, jx)
+                value = x[n, iy, ix, kc].astype(wide)
+                if quantized and x_tensor.zero_point:
+                    value = value - int32(x_tensor.zero_point)
+                product = value * w[o, ky, kx, kc].astype(wide)
+                nothing = tirx.const(0, wide)
+                inside = tirx.all(*inside_y, *inside_x)
+                return te.sum(tirx.if_then_else(inside, product, nothing), axis=[jy, jx, kc])
+
+            return te.compute(node.output.shape, tap, name="acc")
+
+        def integer(
+            x: te.Tensor, w: te.Tensor, bias: te.Tensor, multiplier: te.Tensor, shift: te.Tensor
+        ) -> te.Tensor:
+            acc = accumulate(x, w)
+            return te.compute(
+                node.output.shape,
+                lambda n, y, z, o: quantized_output(
+                    requantize(acc[n, y, z, o] + bias[o], multiplier[o], int32(shift[o])), node
+                ),
+                name="out",
+            )
+
+        def floating(x: te.Tensor, w: te.Tensor, bias: te.Tensor) -> te.Tensor:
+            acc = accumulate(x, w)
+            return te.compute(
+                node.output.shape,
+                lambda n, y, z, o: float_output(acc[n, y, z, o] + bias[o], node),
+                name="out",
+            )
+
+        if not quantized:
+            return Compute((x_tensor, weights, shared.float_bias(inner, channels)), floating)
+        bias = bias_values(inner, channels)
+        factors = convolution_multipliers(inner, channels)
+        return Compute((x_tensor, weights, bias, *factors), integer)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        w, x = inputs[1], inputs[2]
+        channels, height, width, _ = w.shape
+        inner, (rows, columns) = _as_convolution(node), _axes(node)
+        quantized = x.dtype == np.int8
+        wide = np.int64 if quantized else np.float32
+        centred = x.astype(wide) - wide(inner.input(0).zero_point if quantized else 0)
+        size = [
+            max(axis.stride * (axis.input - 1) + axis.kernel, axis.pad + axis.output)
+            for axis in (rows, columns)
+        ]
+        acc = np.zeros((x.shape[0], *size, channels), wide)
+        for ky, kx in np.ndindex(height, width):
+            bottom = ky + rows.stride * (rows.input - 1) + 1
+            right = kx + columns.stride * (columns.input - 1) + 1
+            acc[:, ky : bottom : rows.stride, kx : right : columns.stride] += (
+                centred @ w[:, ky, kx].astype(wide).T
+            )
+        acc = acc[:, rows.pad : rows.pad + rows.output]
+        acc = acc[:, :, columns.pad : columns.pad + columns.output]
+        if len(inputs) > 3:
+            acc = acc + inputs[3].reshape(-1).astype(wide)
+        if not quantized:
+            return [clamp_float(acc, node)]
+        return [convolution_rounding(inner, channels)(acc).astype(np.int8)]
+
+    def macs(self, node: Node) -> int:
+        return prod(node.input(2).shape) * prod(node.input(1).shape[:3])
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Height or width."""
+
+    input: int
+    output: int
+    kernel: int
+    stride: int
+    pad: int
+
+    @property
+    def steps(self) -> int:
+        """How many taps can reach an output at the most."""
+        return -(-self.kernel // self.stride)
+
+    def reached(
+        self, position: tirx.Var, step: tirx.Var
+    ) -> tuple[Expression, Expression, list[Expression]]:
+        """Input and tap that reach an output position, and whether there are such."""
+        padded = position + self.pad
+        tap = tirx.indexmod(padded, self.stride) + step * self.stride
+        origin = tirx.indexdiv(padded, self.stride) - step
+        inside = [origin >= 0, origin < self.input]
+        if self.kernel % self.stride:
+            inside.append(tap < self.kernel)
+        return origin, tap, inside
+
+
+def _axes(node: Node) -> tuple[_Axis, _Axis]:
+    """Height and width; padding as in LiteRT's ``ComputePaddingHeightWidth`` of the output."""
+    axes = []
+    for axis, name in enumerate(("stride_h", "stride_w"), 1):
+        extent, taps = node.output.shape[axis], node.input(1).shape[axis]
+        stride = int(node.options[name])
+        same = node.options["padding"] == "SAME"
+        windows = -(-extent // stride) if same else (extent - taps + stride) // stride
+        pad = max(0, (windows - 1) * stride + taps - extent) // 2
+        axes.append(_Axis(node.input(2).shape[axis], extent, taps, stride, pad))
+    return axes[0], axes[1]
+
+
+def _as_convolution(node: Node) -> Node:
+    """The node with its inputs in the order of a convolution's."""
+    return replace(node, inputs=(node.inputs[2], node.inputs[1], *node.inputs[3:4]))
