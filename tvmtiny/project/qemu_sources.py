@@ -253,7 +253,10 @@ def server_files(board: Board) -> dict[str, str]:
     """
     options = QemuOptions.of(board)
     if options.uart is None:
-        raise InputError(f"the file of board {board.name} names no serial port (options.uart)")
+        raise InputError(
+            f"the file of board {board.name} names no serial port; add options.uart to it, or run "
+            "the model without one (--via harness)"
+        )
     driver = f"uart_{options.uart.driver}.h"
     return {
         **{f"qemu/{name}": _resource(name) for name in (*_SHARED_FILES, *_SERVER_FILES)},

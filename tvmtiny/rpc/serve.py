@@ -277,6 +277,7 @@ class _Server:
             raise DeviceError(
                 "TVM's server did not start: "
                 + (" ".join(" ".join(self._said).split())[-300:] or "it said nothing")
+                + "; see whether the packages are in order (tvmtiny doctor)"
             )
 
     def ended(self) -> bool:
