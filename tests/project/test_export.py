@@ -8,11 +8,13 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from fake_zephyr import make_tree
 from tools import MLPERF_TINY, needs_mlperf_tiny, needs_programs, on_qemu
 
 import tvmtiny
+from tests.ops.families import family_cases
 from tests.project.newlib_program import BOARD, FLAGS, linker_flags, run, run_on_board
 from tests.project.pack_rules import pack_problems
 from tvmtiny import Artifact, Library, Model, models
@@ -100,6 +102,24 @@ def test_makefile_on_host(tmp_path: Path) -> None:
     run("make", "-C", "example", f"CFLAGS={WARNINGS} -O1", directory=tmp_path)
     printed = run(tmp_path / "example" / "example", directory=tmp_path)
     assert printed == expected("digits") + expected("sine")
+
+
+@needs_programs("make", "gcc")
+def test_other_types_in_the_example(tmp_path: Path) -> None:
+    """Layers from and to int8, uint8 and float32."""
+    cases = family_cases("conversion")
+    artifact, graph = cases.compile("cortex-m3"), cases.load().graph
+    assert {"int8", "uint8", "float32"} <= {tensor.dtype for tensor in artifact.inputs}
+    tvmtiny.export(artifact, "makefile", tmp_path)
+    run("make", "-C", "example", f"CFLAGS={WARNINGS} -O0", directory=tmp_path)
+    printed = run(tmp_path / "example" / "example", directory=tmp_path).splitlines()
+    _, tensors = oracle_tensors(cases.load(), tvmtiny.make_inputs("ramp", graph.inputs))
+    for line, output in zip(printed, graph.outputs, strict=True):
+        name, _, values = line.rpartition(":")
+        assert name == output.name
+        np.testing.assert_allclose(
+            np.array(values.split(), np.float64), tensors[output.index].ravel(), 1e-6
+        )
 
 
 #: As much of it as the sketches need.
