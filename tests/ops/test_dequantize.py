@@ -25,6 +25,7 @@ def _layer(x: Operand) -> Layer:
 CASES = {
     "int8": _layer(Operand((1, 3, 4, 5), "int8", 0.0123456789, -5)),
     "uint8": _layer(Operand((1, 3, 4, 5), "uint8", 0.0123456789, 130)),
+    "int16": _layer(Operand((40,), "int16", 0.000123456789)),
     "scalar": _layer(Operand((), "int8", 0.1, 3)),
     "rank_5": _layer(Operand((1, 2, 1, 3, 2), "int8", 0.1, 3)),
 }

@@ -72,7 +72,7 @@ _Y = Tensor(1, "y", (1, 4), "int8", Quantization((1 / 256,), (-128,)))
 _REFUSED = [
     (Node(0, OPERATOR, 1, (), (_Y,)), "0 inputs"),
     (Node(0, OPERATOR, 1, (_X,), ()), "0 outputs"),
-    (Node(0, OPERATOR, 1, (_X,), (replace(_Y, dtype="float32"),)), "float32 output"),
+    (Node(0, OPERATOR, 1, (_X,), (replace(_Y, dtype="float32"),)), "int8 and float32"),
     (Node(0, OPERATOR, 1, (_X,), (replace(_Y, shape=(4,)),)), "the output is"),
     (Node(0, OPERATOR, 1, (replace(_X, quantization=None),), (_Y,)), "without a scale"),
     (Node(0, OPERATOR, 1, (_X,), (replace(_Y, quantization=_X.quantization),)), "output scale 0.5"),

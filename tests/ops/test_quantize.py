@@ -37,6 +37,10 @@ CASES = {
     "int8_to_uint8_scaled": _layer(
         Operand(_SHAPE, "int8", 0.05, 3), Operand(_SHAPE, "uint8", 0.03, 100)
     ),
+    "float_to_int16": _layer(_FLOAT, Operand(_SHAPE, "int16", 0.001, 0)),
+    "int16_to_int8": _layer(Operand(_SHAPE, "int16", 0.0005), Operand(_SHAPE, "int8", 0.1, -3)),
+    "int8_to_int16": _layer(Operand(_SHAPE, "int8", 0.05, 7), Operand(_SHAPE, "int16", 0.0004)),
+    "int16_to_int16": _layer(Operand(_SHAPE, "int16", 0.002), Operand(_SHAPE, "int16", 0.003)),
     "uint8_to_int8": _layer(Operand(_SHAPE, "uint8", 0.05, 128), Operand(_SHAPE, "int8", 0.05, 0)),
     "uint8_to_int8_scaled": _layer(
         Operand(_SHAPE, "uint8", 0.05, 120), Operand(_SHAPE, "int8", 0.02, 9)
@@ -58,7 +62,7 @@ def test_reference_is_litert(layer: Layer) -> None:
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
-    source=st.sampled_from(["float32", "int8", "uint8"]),
+    source=st.sampled_from(["float32", "int8", "uint8", "int16"]),
     scales=st.tuples(cases.scale, cases.scale),
     zero_points=st.tuples(cases.zero_point, cases.zero_point),
 )

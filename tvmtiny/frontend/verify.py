@@ -63,11 +63,14 @@ def node_problems(node: Node) -> Iterator[OperatorProblem]:
     if operator is None:
         yield problem("the operator is not supported", "see the table of operators in the docs")
         return
-    first = node.optional_input(operator.data)
-    activations = [t for t in (first, *node.outputs) if t is not None and not t.variable]
-    for tensor in activations:
-        if tensor.dtype not in operator.dtypes:
-            allowed = " or ".join(operator.dtypes)
+    results = operator.dtypes if operator.result is None else (operator.result,)
+    activations = [(node.optional_input(operator.data), operator.dtypes)]
+    activations += [(t, results) for t in node.outputs]
+    for tensor, dtypes in activations:
+        if tensor is None or tensor.variable:
+            continue
+        if tensor.dtype not in dtypes:
+            allowed = " or ".join(dtypes)
             yield problem(f"tensor {tensor.name} is {tensor.dtype}", f"{allowed} activations")
             return
         scaled = operator.needs_scale and not operator.per_channel

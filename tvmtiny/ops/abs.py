@@ -8,7 +8,7 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops.elementwise import check_symmetric
-from tvmtiny.ops.expressions import Expression, int32, requantize, wrapped
+from tvmtiny.ops.expressions import Expression, difference, int32, requantize
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Oracle, Problem, register
 from tvmtiny.ops.quantization import quantize_multiplier
@@ -46,9 +46,8 @@ class Abs(Unary):
         if node.output.dtype == "float32":
             return call("tvmtiny_abs", x)
         if not _quantized(node):
-            wide = wrapped(int32(x))
-            negative = int32(x) < int32(0)
-            size = tirx.Select(negative, tirx.const(0, "uint32") - wide, wide)
+            negated = difference(int32(0), int32(x))
+            size = tirx.if_then_else(int32(x) < int32(0), negated, int32(x))
             return size.astype(node.output.dtype)
         size = tirx.Select(int32(x) < int32(0), int32(0) - int32(x), int32(x))
         if node.input(0).scale != node.output.scale:

@@ -17,13 +17,14 @@ from tvmtiny.ops.expressions import (
     Expression,
     affine,
     clamp,
+    difference,
     elementwise,
     float_output,
     int32,
     quantized_output,
     requantize,
     rounding_shift,
-    wrapped,
+    total,
 )
 from tvmtiny.ops.fixed_point import rounding_shift as rounding_shift_reference
 from tvmtiny.ops.node import Node
@@ -83,9 +84,8 @@ class Add(Operator):
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         def plain(x: te.Tensor, y: te.Tensor) -> te.Tensor:
             def value(*i: tirx.Var) -> Expression:
-                a, b = wrapped(at(x, i)), wrapped(at(y, i))
-                total = a + b if self.sign > 0 else a - b
-                return float_output(total.astype(node.output.dtype), node)
+                combine = total if self.sign > 0 else difference
+                return float_output(combine(at(x, i), at(y, i)), node)
 
             return elementwise(node.output.shape, value)
 
@@ -95,8 +95,9 @@ class Add(Operator):
                     rounding_shift(int32(at(operand, i)), -shift)
                     for operand, shift in zip((x, y), _shifts(node), strict=True)
                 )
-                total = a + b if self.sign > 0 else a - b
-                return clamp(total, *activation_range(node), node.output.dtype)
+                return clamp(
+                    a + b if self.sign > 0 else a - b, *activation_range(node), node.output.dtype
+                )
 
             return elementwise(node.output.shape, value)
 
@@ -110,8 +111,8 @@ class Add(Operator):
             def value(*i: tirx.Var) -> Expression:
                 a = left.widened(int32(at(x, i)) - int32(zeros[0]))
                 b = right.widened(int32(at(y, i)) - int32(zeros[1]))
-                total = a + b if self.sign > 0 else a - b
-                scaled = requantize(total, int32(result.multiplier), int32(result.shift))
+                both = a + b if self.sign > 0 else a - b
+                scaled = requantize(both, int32(result.multiplier), int32(result.shift))
                 return quantized_output(scaled, node)
 
             return elementwise(node.output.shape, value)
@@ -128,17 +129,17 @@ class Add(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         if node.output.dtype not in _LEFT_SHIFTS:
-            total = inputs[0] + inputs[1] if self.sign > 0 else inputs[0] - inputs[1]
-            return [clamp_float(np.asarray(total), node)]
+            both = inputs[0] + inputs[1] if self.sign > 0 else inputs[0] - inputs[1]
+            return [clamp_float(np.asarray(both), node)]
         if _power_of_two_scales(node):
             left, right = (
                 rounding_shift_reference(values, -shift)
                 for values, shift in zip(inputs, _shifts(node), strict=True)
             )
-            total = np.clip(left + self.sign * right, *activation_range(node))
+            result = np.clip(left + self.sign * right, *activation_range(node))
         else:
-            total = _sum(_Quantized.of(node), inputs[0], inputs[1])
-        return [total.astype(node.output.dtype)]
+            result = _sum(_Quantized.of(node), inputs[0], inputs[1])
+        return [result.astype(node.output.dtype)]
 
 
 @register

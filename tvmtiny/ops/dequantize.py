@@ -21,14 +21,14 @@ from tvmtiny.ops.quantization import INTEGER_RANGES
 
 @register
 class Dequantize(Operator):
-    """int8 or uint8 to float32.
+    """int8, uint8 or int16 to float32.
 
     Matches LiteRT's and TFLM's ``Dequantize`` bit by bit, per tensor or per channel: the product
     with the scale is exact in their float64, so that one float32 product rounds the same.
     """
 
     name = "DEQUANTIZE"
-    dtypes = ("int8", "uint8", "float32")
+    dtypes = ("int8", "uint8", "int16", "float32")
     per_channel = True
     exactness = "bit-exact"
 
@@ -41,7 +41,7 @@ class Dequantize(Operator):
         if x.dtype not in INTEGER_RANGES or node.output.dtype != "float32":
             yield Problem(
                 f"{x.dtype} input and {node.output.dtype} output",
-                "int8 or uint8 input and float32 output",
+                "int8, uint8 or int16 input and float32 output",
             )
             return
         yield from check_shape(node, x.shape)

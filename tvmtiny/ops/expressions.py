@@ -48,7 +48,7 @@ def larger(a: Expression, b: Expression) -> Expression:
     TVM's C printer keeps the operands of its own max in temporaries, and uses those again where
     the text of an operand repeats, even if that memory was written in between.
     """
-    dtype = str(tirx.convert(a).ty.dtype)
+    dtype = dtype_of(a)
     name = "tvmtiny_maxf" if dtype == "float32" else "tvmtiny_max"
     return tirx.call_pure_extern(dtype, name, a, b)
 
@@ -98,13 +98,35 @@ def float_output(value: Expression, node: Node) -> Expression:
     return value
 
 
-def wrapped(value: Expression) -> Expression:
-    """An integer as the unsigned one of the same bits, for arithmetic that wraps around.
+def total(a: Expression, b: Expression) -> Expression:
+    """The sum of two numbers of one dtype; integers wrap around."""
+    return _wrapping("sum", a, b) if _integers(a) else a + b
 
-    Signed overflow is undefined in C; the reference kernels wrap around in practice.
-    """
-    dtype = str(tirx.convert(value).ty.dtype)
-    return value.astype(f"u{dtype}") if dtype.startswith("int") else value
+
+def difference(a: Expression, b: Expression) -> Expression:
+    """The difference of two numbers of one dtype; integers wrap around."""
+    return _wrapping("difference", a, b) if _integers(a) else a - b
+
+
+def product(a: Expression, b: Expression) -> Expression:
+    """The product of two numbers of one dtype; integers wrap around."""
+    return _wrapping("product", a, b) if _integers(a) else a * b
+
+
+def _integers(value: Expression) -> bool:
+    return dtype_of(value).startswith("int")
+
+
+def _wrapping(operation: str, a: Expression, b: Expression) -> Expression:
+    # TVM takes unsigned arithmetic for arithmetic that never overflows, and simplifies accordingly.
+    dtype = dtype_of(a)
+    assert dtype in ("int32", "int64"), dtype
+    return tirx.call_pure_extern(dtype, f"tvmtiny_{operation}_{dtype}", a, b)
+
+
+def dtype_of(value: Expression) -> str:
+    """The dtype of an expression."""
+    return str(tirx.convert(value).ty.dtype)
 
 
 def elementwise(

@@ -19,6 +19,10 @@ _FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 _GUESS_OFFSET, _GUESS_SLOPE = 1515870810, -1010580540
 #: sqrt(2) / 2 with 31 fractional bits.
 _HALF_SQRT_2 = 1518500250
+#: sqrt(sqrt(1/2)) and log(2) with 31 fractional bits.
+_SQRT_HALF_SQRT, _LOG_2 = 1805811301, 1488522236
+#: Of a rational function that is close to the logarithm, with 31 fractional bits.
+_LOG_COEFFICIENTS = (117049297, 127690142, 1057819769, 638450708)
 
 
 def multiply_q31(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
@@ -163,6 +167,42 @@ def inverse_sqrt_multiplier(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     root = np.where(right < 0, root << np.maximum(-right, 0), root)
     one = value == 1
     return np.where(one, INT32_MAX, root), np.where(one, 0, -np.maximum(right, 0))
+
+
+def log_q26(value: np.ndarray) -> np.ndarray:
+    """``log(value)`` (LiteRT ``log_x_for_x_greater_than_or_equal_to_1``).
+
+    Parameters
+    ----------
+    value
+        At least 1, with 19 fractional bits.
+
+    Returns
+    -------
+    np.ndarray
+        With 26 fractional bits.
+    """
+    value = np.asarray(value, np.int64)
+    quarter = 1 << 23
+    zeros = _leading_zeros(value)
+    first = _saturated(2 * multiply_q31(value << (zeros - 1), _HALF_SQRT_2))
+    headroom = _leading_zeros(multiply_q31(value, _HALF_SQRT_2)) - 1
+    second = _saturated(value << headroom)
+    r = np.minimum(first, second)
+    power = np.maximum(((12 - zeros) << 25) + quarter, ((12 - headroom) << 25) - quarter)
+    p = (r + _SQRT_HALF_SQRT + 1) // 2
+    q = (r - _SQRT_HALF_SQRT) * 2
+    square = multiply_q31(q, q)
+    alpha_n, alpha_d, alpha_i, alpha_f = _LOG_COEFFICIENTS
+    numerator = multiply_q31(q, r) + multiply_q31(multiply_q31(q, square), alpha_n)
+    inner = alpha_i + q + multiply_q31(square, alpha_d)
+    denominator = multiply_q31(p, inner) + multiply_q31(q, alpha_f)
+    quotient = multiply_q31(rounding_shift(numerator, 6), reciprocal_q31(denominator))
+    return _saturated((multiply_q31(power, _LOG_2) + quotient) << 1)
+
+
+def _leading_zeros(value: np.ndarray) -> np.ndarray:
+    return 32 - np.frexp(value.astype(np.float64))[1].astype(np.int64)
 
 
 def _saturated(value: np.ndarray) -> np.ndarray:

@@ -13,9 +13,9 @@ from tvmtiny.ops.expressions import (
     elementwise,
     float_output,
     int32,
+    product,
     quantized_output,
     requantize,
-    wrapped,
 )
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
@@ -52,19 +52,17 @@ class Mul(Operator):
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         def plain(x: te.Tensor, y: te.Tensor) -> te.Tensor:
-            def value(*i: tirx.Var) -> Expression:
-                product = wrapped(at(x, i)) * wrapped(at(y, i))
-                return float_output(product.astype(node.output.dtype), node)
-
-            return elementwise(node.output.shape, value)
+            return elementwise(
+                node.output.shape, lambda *i: float_output(product(at(x, i), at(y, i)), node)
+            )
 
         def integer(x: te.Tensor, y: te.Tensor) -> te.Tensor:
             multiplier, shift = _multiplier(node, oracle)
             zeros = node.input(0).zero_point, node.input(1).zero_point
 
             def value(*i: tirx.Var) -> Expression:
-                product = (int32(at(x, i)) - int32(zeros[0])) * (int32(at(y, i)) - int32(zeros[1]))
-                return quantized_output(requantize(product, int32(multiplier), int32(shift)), node)
+                both = (int32(at(x, i)) - int32(zeros[0])) * (int32(at(y, i)) - int32(zeros[1]))
+                return quantized_output(requantize(both, int32(multiplier), int32(shift)), node)
 
             return elementwise(node.output.shape, value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.expressions import Expression, wrapped
+from tvmtiny.ops.expressions import Expression, difference, dtype_of, int32
 from tvmtiny.ops.node import Node
 from tvmtiny.ops.operator import Oracle, register
 from tvmtiny.ops.unary import Unary
@@ -27,9 +27,8 @@ class Neg(Unary):
     def value(self, node: Node, x: Expression) -> Expression:
         if node.output.dtype == "float32":
             return tirx.const(-1, "float32") * x
-        positive = wrapped(x)
-        zero = tirx.const(0, str(positive.ty.dtype))
-        return (zero - positive).astype(node.output.dtype)
+        wide = x if node.output.dtype == "int64" else int32(x)
+        return difference(tirx.const(0, dtype_of(wide)), wide).astype(node.output.dtype)
 
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
         return np.negative(x)

@@ -71,7 +71,9 @@ class Operator(ABC):
     name
         TFLite's name.
     dtypes
-        The activations' dtypes that are accepted.
+        The activations' dtypes that are accepted: those of the first one and of the outputs.
+    result
+        The outputs' dtype, where that is another one.
     data
         Position of the first activation among the inputs.
     per_channel
@@ -87,6 +89,7 @@ class Operator(ABC):
     name: ClassVar[str]
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
     data: ClassVar[int] = 0
+    result: ClassVar[str | None] = None
     per_channel: ClassVar[bool] = False
     of_shape: ClassVar[bool] = False
     needs_scale: ClassVar[bool] = True

@@ -23,7 +23,7 @@ from tvmtiny.ops.quantization import requantize as requantize_reference
 
 @register
 class Quantize(Operator):
-    """float32 to int8 or uint8, or from one of these to another scale.
+    """float32 to int8, uint8 or int16, or from one of these to another scale or dtype.
 
     Matches LiteRT's and TFLM's ``reference_ops::AffineQuantize`` (float32 division, halves away
     from zero), per tensor or per channel, and ``Requantize`` (two roundings) bit by bit. Where
@@ -32,7 +32,7 @@ class Quantize(Operator):
     """
 
     name = "QUANTIZE"
-    dtypes = ("int8", "uint8", "float32")
+    dtypes = ("int8", "uint8", "int16", "float32")
     per_channel = True
     exactness = "bit-exact (requantization with two roundings, both oracles)"
 
@@ -43,7 +43,7 @@ class Quantize(Operator):
             return
         x, out = node.input(0), node.output
         if out.dtype not in INTEGER_RANGES:
-            yield Problem(f"{out.dtype} output", "int8 or uint8 output")
+            yield Problem(f"{out.dtype} output", "int8, uint8 or int16 output")
             return
         yield from check_shape(node, x.shape)
         yield from check_scale(out, per_channel=x.dtype == "float32")
@@ -51,10 +51,17 @@ class Quantize(Operator):
             return
         problems = [*check_scale(x)]
         yield from problems
-        if not problems and out.quantization is not None and _multiplier(node)[1] > 30:
+        if problems or out.quantization is None:
+            return
+        largest = 15 if x.dtype == "int16" else 30
+        if _multiplier(node)[1] > largest:
             yield Problem(
                 f"an output scale of {out.scale:.3g} for an input scale of {x.scale:.3g}",
-                "an output scale above the input scale / 2^30",
+                f"an output scale above the input scale / 2^{largest}",
+            )
+        if x.dtype == out.dtype == "int16" and (x.zero_point, out.zero_point) != (0, 0):
+            yield Problem(
+                f"zero points {x.zero_point} and {out.zero_point} of int16", "zero points of 0"
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
@@ -81,7 +88,8 @@ class Quantize(Operator):
 
         def rescaled(values: te.Tensor) -> te.Tensor:
             multiplier, shift = _multiplier(node)
-            line = _exact_line(node) if out.dtype == "int8" else None
+            narrow = out.dtype == "int8" and x.dtype in ("int8", "uint8")
+            line = _exact_line(node) if narrow else None
 
             def value(*i: tirx.Var) -> Expression:
                 if line is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tvmtiny.ops import operators
+from tvmtiny.ops import Operator, operators
 
 _HEAD = """\
 # Supported operators
@@ -23,5 +23,10 @@ bias.
 def operator_page() -> str:
     """The Markdown page: one row for each operator that is registered."""
     rows = [("operator", "activations", "results"), ("---", "---", "---")]
-    rows += [(f"`{o.name}`", ", ".join(o.dtypes), o.exactness) for o in operators()]
+    rows += [(f"`{o.name}`", _dtypes(o), o.exactness) for o in operators()]
     return _HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _dtypes(operator: Operator) -> str:
+    result = "" if operator.result is None else f" (result: {operator.result})"
+    return ", ".join(operator.dtypes) + result

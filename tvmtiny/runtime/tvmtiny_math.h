@@ -62,6 +62,23 @@ static inline float TVMTINY_UNUSED tvmtiny_round(float value)
   return rest < 0.5f || (rest == 0.5f && tvmtiny_trunc(half) == half) || rest != rest ? below : below + 1.0f;
 }
 
+/* The integer next to zero, saturated; NaN gives the largest. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_to_int32(float value)
+{
+  if (value < 2147483648.0f) {
+    return value >= -2147483648.0f ? (int32_t)value : INT32_MIN;
+  }
+  return INT32_MAX;
+}
+
+static inline int64_t TVMTINY_UNUSED tvmtiny_to_int64(float value)
+{
+  if (value < 9223372036854775808.0f) {
+    return value >= -9223372036854775808.0f ? (int64_t)value : INT64_MIN;
+  }
+  return INT64_MAX;
+}
+
 /* The square root, correctly rounded. */
 static inline float TVMTINY_UNUSED tvmtiny_sqrt(float value)
 {

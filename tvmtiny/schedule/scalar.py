@@ -14,8 +14,10 @@ from math import prod
 
 from tvm import IRModule, tirx
 from tvm.s_tir import Schedule
+from tvm_ffi import structural_equal
 
-from tvmtiny.schedule.implementation import Decision, Decisions, Sketch
+from tvmtiny.schedule.implementation import OVERLAPS_ATTR, Decision, Decisions, Sketch
+from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
 from tvmtiny.targets import Cpu
 
 #: Filters of up to this many taps are unrolled in depthwise kernels.
@@ -67,16 +69,57 @@ def schedule_scalar(
         The description names the decisions, for reports and comments.
     """
     schedule = Schedule(IRModule({"main": function}))
-    family = _FAMILIES.get(operator)
-    if family is None or (family is _ELEMENTWISE and not _is_flat(function)):
+    overlaps = [Overlap("out", position, 0) for position in _read_in_step(schedule)]
+    family = _family(function, operator)
+    if family is None:
         reduces = operator in _REDUCTIONS and _has(schedule, "acc")
-        return _finish(schedule, _reduction(schedule) if reduces else _plain(schedule))
+        description = _reduction(schedule) if reduces else _plain(schedule)
+        return _finish(schedule, description, overlaps)
     chosen = family.open(schedule, cpu)[1] if decisions is None else decisions
-    return _finish(schedule, family.apply(schedule, chosen))
+    return _finish(schedule, family.apply(schedule, chosen), overlaps)
 
 
-def _finish(schedule: Schedule, description: str) -> tuple[tirx.PrimFunc, str]:
-    return schedule.mod["main"], f"scalar{description}"
+def _family(function: tirx.PrimFunc, operator: str) -> _Family | None:
+    if _is_table(function):
+        return _ELEMENTWISE
+    family = _FAMILIES.get(operator)
+    return None if family is _ELEMENTWISE and not _is_flat(function) else family
+
+
+def _finish(
+    schedule: Schedule, description: str, overlaps: Sequence[Overlap]
+) -> tuple[tirx.PrimFunc, str]:
+    function = schedule.mod["main"]
+    if overlaps:
+        function = function.with_attr(OVERLAPS_ATTR, overlaps_attribute(overlaps))
+    return function, f"scalar{description}"
+
+
+def _read_in_step(schedule: Schedule) -> list[int]:
+    """Positions of parameters of which each element is read just before it could be written over.
+
+    That is so where the output is computed by one stage, element by element, from the element at
+    the same place.
+    """
+    (*first, out) = schedule.get_child_blocks(schedule.get_sblock("root"))
+    block = schedule.get(out)
+    if first or any(v.iter_type != tirx.IterVar.DataPar for v in block.iter_vars):
+        return []
+    (written,) = block.writes
+    return [
+        position
+        for position, parameter in enumerate(schedule.mod["main"].params[:-1])
+        for read in block.reads
+        if read.source.name == parameter.name
+        and str(read.source.dtype) == str(written.source.dtype)
+        and structural_equal(read.source.shape, written.source.shape)
+        and all(
+            int(extent) == 1 or structural_equal(reads, writes)
+            for extent, reads, writes in zip(
+                written.source.shape, read.region, written.region, strict=True
+            )
+        )
+    ]
 
 
 def scalar_space(
@@ -89,8 +132,8 @@ def scalar_space(
     sketches, default
         None and no sketch where there is nothing to decide.
     """
-    family = _FAMILIES.get(operator)
-    if family is None or (family is _ELEMENTWISE and not _is_flat(function)):
+    family = _family(function, operator)
+    if family is None:
         return (), None
     decisions, default = family.open(Schedule(IRModule({"main": function})), cpu)
     return (Sketch("scalar", decisions),), {"sketch": "scalar", **default}
@@ -232,6 +275,14 @@ def _is_flat(function: tirx.PrimFunc) -> bool:
     """Whether all parameters have the same int8 shape."""
     shapes = {tuple(int(d) for d in buffer.shape) for buffer in function.params}
     return len(shapes) == 1 and all(str(buffer.dtype) == "int8" for buffer in function.params)
+
+
+def _is_table(function: tirx.PrimFunc) -> bool:
+    """Whether every byte of the output is one of a table, chosen by the input's at that place."""
+    if len(function.params) != 3 or any(str(b.dtype) != "int8" for b in function.params):
+        return False
+    x, table, out = (tuple(int(d) for d in buffer.shape) for buffer in function.params)
+    return x == out and table == (256,)
 
 
 def _lanes(extent: int, default: int) -> tuple[tuple[Decision, ...], Decisions]:

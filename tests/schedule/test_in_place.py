@@ -1,0 +1,56 @@
+"""Element-wise results that are written over an input that dies with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_runner import run_on_host
+from tflite_builder import ModelBuilder
+
+import tvmtiny
+from tvmtiny.oracle import run_litert
+
+_SHAPE = (1, 5, 7)
+_BYTES = 4 * 5 * 7
+
+
+def _chain(other: tuple[int, ...] | None = None) -> bytes:
+    """``sqrt(abs(x)) - w`` in float32, with `w` of the shape `other`, if there is one."""
+    b = ModelBuilder()
+    x = b.input("x", _SHAPE, "float32")
+    size, root = b.tensor("size", _SHAPE, "float32"), b.tensor("root", _SHAPE, "float32")
+    b.op("ABS", [x], [size])
+    b.op("SQRT", [size], [root])
+    if other is None:
+        return b.build([root])
+    w, y = b.input("w", other, "float32"), b.tensor("y", _SHAPE, "float32")
+    b.op("SUB", [root, w], [y])
+    return b.build([y])
+
+
+@pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4"])
+@pytest.mark.parametrize(
+    ("other", "inputs"), [(None, _BYTES), (_SHAPE, 2 * _BYTES), ((7,), _BYTES + 28)]
+)
+def test_chain(cpu: str, other: tuple[int, ...] | None, inputs: int, tmp_path: Path) -> None:
+    """Nothing but the inputs needs memory, whether or not the last operand broadcasts."""
+    content = _chain(other)
+    artifact = tvmtiny.compile(tvmtiny.load(content, name="chain"), cpu)
+    assert artifact.arena_bytes == inputs
+    rng = np.random.default_rng(1)
+    values = [rng.normal(size=t.shape).astype(np.float32) for t in artifact.inputs]
+    (result,) = run_on_host(artifact, [values], tmp_path)
+    expected = run_litert(content, values)[artifact.graph.outputs[0].index]
+    np.testing.assert_array_equal(result.outputs[0].data, expected)
+
+
+def test_an_input_that_is_read_again_is_kept() -> None:
+    b = ModelBuilder()
+    x = b.input("x", _SHAPE, "float32")
+    size, y = b.tensor("size", _SHAPE, "float32"), b.tensor("y", _SHAPE, "float32")
+    b.op("ABS", [x], [size])
+    b.op("SUB", [x, size], [y])
+    artifact = tvmtiny.compile(tvmtiny.load(b.build([y]), name="kept"), "cortex-m4")
+    assert artifact.arena_bytes == 2 * _BYTES

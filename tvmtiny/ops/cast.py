@@ -1,0 +1,69 @@
+"""CAST."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.elementwise import check_count, check_shape
+from tvmtiny.ops.expressions import Expression, elementwise, int32
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.unary import call
+
+
+@register
+class Cast(Operator):
+    """The same number in another dtype; quantized numbers as they are, whatever scales they have.
+
+    Integers lose their upper bits, as in LiteRT and TFLM. Floats are truncated; beyond the range of
+    the output, where C does not define the result and LiteRT's differs between versions, they
+    saturate, and NaN gives the largest integer.
+    """
+
+    name = "CAST"
+    dtypes = ("bool", "int8", "uint8", "int16", "int32", "int64", "float32")
+    needs_scale = False
+    exactness = "exact (floats within the range of the output)"
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 1)]
+        yield from problems
+        if not problems:
+            yield from check_shape(node, node.input(0).shape)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        source, target = node.input(0).dtype, node.output.dtype
+
+        def converted(x: Expression) -> Expression:
+            if target == "bool":
+                return x if source == "bool" else x != tirx.const(0, source)
+            if source != "float32" or target == "float32":
+                return x.astype(target)
+            if target == "int64":
+                return call("tvmtiny_to_int64", x, dtype="int64")
+            whole = call("tvmtiny_to_int32", x, dtype="int32")
+            if target == "int32":
+                return whole
+            info = np.iinfo(target)
+            low, high = int32(int(info.min)), int32(int(info.max))
+            return tirx.max(tirx.min(whole, high), low).astype(target)
+
+        def expression(x: te.Tensor) -> te.Tensor:
+            return elementwise(node.output.shape, lambda *i: converted(x(*i[: len(x.shape)])))
+
+        return Compute((node.input(0),), expression)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        x, target = inputs[0], np.dtype(node.output.dtype)
+        if x.dtype.kind != "f" or target.kind not in "iu":
+            return [x.astype(target)]
+        info = np.iinfo(target)
+        whole = np.trunc(x.astype(np.float64))
+        inside = np.clip(whole, float(info.min), np.nextafter(float(info.max) + 1, 0))
+        saturates = np.isnan(whole) | (whole > info.max)
+        return [np.where(saturates, info.max, np.nan_to_num(inside).astype(target)).astype(target)]

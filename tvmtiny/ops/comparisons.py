@@ -1,0 +1,161 @@
+"""EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, GREATER and GREATER_EQUAL."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from tvmtiny.ops.binary import Binary
+from tvmtiny.ops.elementwise import check_scale
+from tvmtiny.ops.expressions import Expression, int32, requantize
+from tvmtiny.ops.node import Node, Tensor
+from tvmtiny.ops.operator import Problem, register
+from tvmtiny.ops.quantization import INTEGER_RANGES, quantize_multiplier
+from tvmtiny.ops.quantization import requantize as requantize_reference
+
+#: Fractional bits that quantized operands are given before they are scaled.
+_LEFT_SHIFT = 8
+
+
+class Comparison(Binary):
+    """A relation of two tensors that broadcast.
+
+    int8 and uint8 match ``ComparisonWithScaling`` of LiteRT and TFLM bit by bit: both operands are
+    scaled to 256ths, twice rounded, and compared. Where both have one scale, and no two values
+    become the same, they are compared as they are. Other integers and floats are compared as they
+    are, too.
+
+    Attributes
+    ----------
+    quantized
+        The dtypes that are compared as real numbers.
+    """
+
+    dtypes: ClassVar[tuple[str, ...]] = ("int8", "uint8", "int16", "int32", "int64", "float32")
+    exactness = "exact (int8 and uint8 as LiteRT scales them, both oracles)"
+    result = "bool"
+    needs_scale = False
+
+    quantized: ClassVar[tuple[str, ...]] = ("int8", "uint8")
+
+    @staticmethod
+    @abstractmethod
+    def relation(x: Expression, y: Expression) -> Expression:
+        """The relation, of expressions or arrays."""
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        x, y = node.input(0), node.input(1)
+        if x.dtype == "bool" or not self._scaled(node):
+            return
+        problems = [*check_scale(x), *check_scale(y)]
+        yield from problems
+        if not problems and max(x.scale, y.scale) >= 1:
+            yield Problem(f"a scale of {max(x.scale, y.scale):.3g}", "scales below 1")
+
+    def value(self, node: Node, x: Expression, y: Expression) -> Expression:
+        if self._scaled(node) and not _ordered(node):
+            x, y = (
+                requantize(
+                    (int32(value) - int32(tensor.zero_point)) * int32(1 << _LEFT_SHIFT),
+                    *(int32(part) for part in quantize_multiplier(tensor.scale)),
+                )
+                for value, tensor in ((x, node.input(0)), (y, node.input(1)))
+            )
+        return self.relation(x, y)
+
+    def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if self._scaled(node):
+            x, y = _in_256ths(node.input(0), x), _in_256ths(node.input(1), y)
+        return self.relation(x, y)
+
+    def _scaled(self, node: Node) -> bool:
+        return node.input(0).dtype in self.quantized
+
+
+def _in_256ths(tensor: Tensor, values: np.ndarray) -> np.ndarray:
+    steps = (values.astype(np.int64) - tensor.zero_point) << _LEFT_SHIFT
+    return requantize_reference(steps, *quantize_multiplier(tensor.scale))
+
+
+def _ordered(node: Node) -> bool:
+    """Whether the values of the operands have the order of the real numbers they stand for."""
+    x, y = node.input(0), node.input(1)
+    if (x.scale, x.zero_point) != (y.scale, y.zero_point):
+        return False
+    low, high = INTEGER_RANGES[x.dtype]
+    return bool(np.all(np.diff(_in_256ths(x, np.arange(low, high + 1))) > 0))
+
+
+class Equality(Comparison):
+    """A relation that booleans have, too."""
+
+    dtypes = ("bool", *Comparison.dtypes)
+
+
+@register
+class Equal(Equality):
+    """Whether two numbers are equal."""
+
+    name = "EQUAL"
+
+    @staticmethod
+    def relation(x: Expression, y: Expression) -> Expression:
+        return x == y
+
+
+@register
+class NotEqual(Equality):
+    """Whether two numbers differ."""
+
+    name = "NOT_EQUAL"
+
+    @staticmethod
+    def relation(x: Expression, y: Expression) -> Expression:
+        return x != y
+
+
+@register
+class Less(Comparison):
+    """Whether the first number is less."""
+
+    name = "LESS"
+
+    @staticmethod
+    def relation(x: Expression, y: Expression) -> Expression:
+        return x < y
+
+
+@register
+class LessEqual(Comparison):
+    """Whether the first number is at most the second."""
+
+    name = "LESS_EQUAL"
+
+    @staticmethod
+    def relation(x: Expression, y: Expression) -> Expression:
+        return x <= y
+
+
+@register
+class Greater(Comparison):
+    """Whether the first number is greater."""
+
+    name = "GREATER"
+
+    @staticmethod
+    def relation(x: Expression, y: Expression) -> Expression:
+        return x > y
+
+
+@register
+class GreaterEqual(Comparison):
+    """Whether the first number is at least the second."""
+
+    name = "GREATER_EQUAL"
+
+    @staticmethod
+    def relation(x: Expression, y: Expression) -> Expression:
+        return x >= y

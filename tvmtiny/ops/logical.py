@@ -1,0 +1,57 @@
+"""LOGICAL_AND, LOGICAL_OR and LOGICAL_NOT."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.binary import Binary
+from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Oracle, register
+from tvmtiny.ops.unary import Unary
+
+
+@register
+class LogicalAnd(Binary):
+    """Whether both booleans are true."""
+
+    name = "LOGICAL_AND"
+    dtypes = ("bool",)
+    exactness = "exact"
+
+    def value(self, node: Node, x: Expression, y: Expression) -> Expression:
+        return tirx.all(x, y)
+
+    def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.logical_and(x, y)
+
+
+@register
+class LogicalOr(Binary):
+    """Whether one of two booleans is true."""
+
+    name = "LOGICAL_OR"
+    dtypes = ("bool",)
+    exactness = "exact"
+
+    def value(self, node: Node, x: Expression, y: Expression) -> Expression:
+        return tirx.any(x, y)
+
+    def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.logical_or(x, y)
+
+
+@register
+class LogicalNot(Unary):
+    """Whether a boolean is false."""
+
+    name = "LOGICAL_NOT"
+    dtypes = ("bool",)
+    exactness = "exact"
+
+    def value(self, node: Node, x: Expression) -> Expression:
+        return tirx.Not(x)
+
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
+        return np.logical_not(x)

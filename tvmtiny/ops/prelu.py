@@ -1,0 +1,83 @@
+"""PRELU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.binary import Binary
+from tvmtiny.ops.elementwise import check_shape
+from tvmtiny.ops.expressions import Expression, int32, requantize
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Problem, register
+from tvmtiny.ops.quantization import quantize_multiplier
+from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.unary import saturate, saturated
+
+#: A larger shift to the left makes results leave 32 bits.
+_LARGEST_SHIFT = 15
+
+
+@register
+class Prelu(Binary):
+    """The input where it is not negative, its product with a slope elsewhere.
+
+    int8, and int16 with int8 slopes, match ``reference_ops::Prelu`` of LiteRT and TFLM bit by bit:
+    either branch is requantized, twice rounded.
+    """
+
+    name = "PRELU"
+    dtypes = ("int8", "int16", "float32")
+    exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
+
+    def _check_dtypes(self, node: Node) -> Iterator[Problem]:
+        x, slope, out = node.input(0), node.input(1), node.output
+        wanted = "int8" if x.dtype == "int16" else x.dtype
+        if (slope.dtype, out.dtype) != (wanted, x.dtype):
+            yield Problem(
+                f"{x.dtype} input, {slope.dtype} slopes and {out.dtype} output",
+                "one dtype, or int8 slopes for int16",
+            )
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        yield from check_shape(node, node.input(0).shape)
+        if node.output.dtype != "float32" and max(s for _, s in _multipliers(node)) > (
+            _LARGEST_SHIFT
+        ):
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g} for an input scale of "
+                f"{node.input(0).scale:.3g}",
+                f"a ratio of scales below 2^{_LARGEST_SHIFT}",
+            )
+
+    def value(self, node: Node, x: Expression, y: Expression) -> Expression:
+        if node.output.dtype == "float32":
+            return tirx.if_then_else(x >= tirx.const(0, "float32"), x, x * y)
+        steps = int32(x) - int32(node.input(0).zero_point)
+        slope = int32(y) - int32(node.input(1).zero_point)
+        above, below = (
+            requantize(value, int32(pair[0]), int32(pair[1]))
+            for value, pair in zip((steps, steps * slope), _multipliers(node), strict=True)
+        )
+        return saturate(node, tirx.if_then_else(steps >= int32(0), above, below))
+
+    def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if node.output.dtype == "float32":
+            return np.where(x >= 0, x, x * y)
+        steps = x.astype(np.int64) - node.input(0).zero_point
+        slope = y.astype(np.int64) - node.input(1).zero_point
+        above, below = (
+            requantize_reference(value, *pair)
+            for value, pair in zip((steps, steps * slope), _multipliers(node), strict=True)
+        )
+        return saturated(node, np.where(steps >= 0, above, below) + node.output.zero_point)
+
+
+def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of inputs that are not negative, and of products with a slope; LiteRT works in float32."""
+    x, slope, out = (
+        np.float32(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)
+    )
+    return quantize_multiplier(float(x / out)), quantize_multiplier(float(x * slope / out))

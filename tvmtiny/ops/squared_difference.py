@@ -1,0 +1,85 @@
+"""SQUARED_DIFFERENCE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tvmtiny.ops.binary import Binary
+from tvmtiny.ops.expressions import (
+    Expression,
+    clamp_int8,
+    difference,
+    int32,
+    product,
+    requantize,
+)
+from tvmtiny.ops.node import Node
+from tvmtiny.ops.operator import Problem, register
+from tvmtiny.ops.quantization import INT8_RANGE, quantize_multiplier
+from tvmtiny.ops.quantization import requantize as requantize_reference
+
+#: Fractional bits that the operands are given before they are scaled.
+_LEFT_SHIFT = 7
+
+
+@register
+class SquaredDifference(Binary):
+    """The square of the difference of two tensors that broadcast.
+
+    int8 matches ``SquaredDifference`` of LiteRT and TFLM bit by bit: both operands are brought to a
+    common scale with 7 more bits, and the square of the difference is requantized, all with two
+    roundings. int32 wraps around.
+    """
+
+    name = "SQUARED_DIFFERENCE"
+    dtypes = ("int8", "int32", "float32")
+    exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        if node.output.dtype == "int8" and _multipliers(node)[2][1] > 0:
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g} for input scales of "
+                f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
+                f"an output scale above the square of the larger input scale / 2^{_LEFT_SHIFT * 2}",
+            )
+
+    def value(self, node: Node, x: Expression, y: Expression) -> Expression:
+        if node.output.dtype != "int8":
+            distance = difference(x, y)
+            return product(distance, distance)
+        left, right, (multiplier, shift) = _multipliers(node)
+        a, b = (
+            requantize(
+                (int32(value) - int32(tensor.zero_point)) * int32(1 << _LEFT_SHIFT),
+                int32(pair[0]),
+                int32(pair[1]),
+            )
+            for value, tensor, pair in ((x, node.input(0), left), (y, node.input(1), right))
+        )
+        scaled = requantize((a - b) * (a - b), int32(multiplier), int32(shift))
+        return clamp_int8(scaled + int32(node.output.zero_point), *INT8_RANGE)
+
+    def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if node.output.dtype != "int8":
+            distance = x - y
+            return np.asarray(distance * distance)
+        left, right, result = _multipliers(node)
+        a, b = (
+            requantize_reference((value.astype(np.int64) - tensor.zero_point) << _LEFT_SHIFT, *pair)
+            for value, tensor, pair in ((x, node.input(0), left), (y, node.input(1), right))
+        )
+        scaled = requantize_reference((a - b) ** 2, *result)
+        return np.clip(scaled + node.output.zero_point, *INT8_RANGE)
+
+
+def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Of either operand relative to twice the larger scale, and of the square to the output."""
+    x, y, out = node.input(0).scale, node.input(1).scale, node.output.scale
+    common = 2 * max(x, y)
+    return (
+        quantize_multiplier(x / common),
+        quantize_multiplier(y / common),
+        quantize_multiplier(common * common / ((1 << _LEFT_SHIFT * 2) * out)),
+    )
