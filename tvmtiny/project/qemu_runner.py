@@ -35,6 +35,9 @@ _MOST_BYTES = BLOCK_BYTES << 16
 #: that much RAM to spare.
 _PAGE, _ROOMY = 4096, 1 << 18
 
+#: For the function ``tvmtiny.runner.load``.
+_SEMIHOSTING = ("-semihosting-config", "enable=on,target=native")
+
 #: For a measurement of a thousand repeats.
 _HEAP_BYTES = 64 * 1024
 _SMALL_HEAP_BYTES = 2 * HEAP_BYTES
@@ -133,7 +136,8 @@ def start_runner(firmware: RunnerFirmware, board: Board, kind: str = "socket") -
     InputError, ToolMissingError, DeviceError
         See `tvmtiny.project.qemu_transport.start_qemu`.
     """
-    return start_qemu(firmware.elf, QemuOptions.of(board).machine, RUNNER, board.name, kind)
+    machine = QemuOptions.of(board).machine
+    return start_qemu(firmware.elf, machine, RUNNER, board.name, kind, _SEMIHOSTING)
 
 
 def _symbols(elf: Path) -> dict[str, int]:

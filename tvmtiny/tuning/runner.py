@@ -40,6 +40,9 @@ __all__ = ["BoardRunner", "CandidateError", "Execution", "QemuRunner", "Runner"]
 _PATTERNS = (0xA5, 0x5A)
 _REGION = struct.Struct("<II")
 
+#: Below this, one frame of the link is as fast as a file.
+_LEAST_FILE_BYTES = 512
+
 #: Seconds for copying inputs and a program.
 _COPY_SECONDS = 20.0
 
@@ -274,11 +277,14 @@ class BoardRunner:
         end = address + len(data)
         for other in [o for o, d in self._kept.items() if o < end and address < o + len(d)]:
             del self._kept[other]
+        self._upload(remote, address, data)
+        if keep:
+            self._kept[address] = data
+
+    def _upload(self, remote: Remote, address: int, data: bytes) -> None:
         block, skipped = divmod(address - self.region.origin, BLOCK_BYTES)
         assert skipped == 0, hex(address)
         remote.write(self._memory(remote, block, len(data)), data)
-        if keep:
-            self._kept[address] = data
 
     def _unexpected(
         self, remote: Remote, image: Image, expected: Sequence[bytes]
@@ -323,7 +329,9 @@ class QemuRunner(BoardRunner):
     Parameters
     ----------
     transport
-        ``socket`` or ``pty``.
+        ``socket``, or ``pty`` for a pseudo-terminal. Over the socket, large pieces are not sent:
+        the board reads them from files of this machine, as QEMU takes longer to pass them through
+        its serial port than candidates take to run. Over the terminal, everything is sent.
     """
 
     def __init__(self, board: Board, transport: str = "socket") -> None:
@@ -348,6 +356,15 @@ class QemuRunner(BoardRunner):
             True,
             qemu.problem,
         )
+
+    def _upload(self, remote: Remote, address: int, data: bytes) -> None:
+        if self._kind != "socket" or len(data) < _LEAST_FILE_BYTES:
+            super()._upload(remote, address, data)
+            return
+        file = self._directory / "upload.bin"
+        file.write_bytes(data)
+        load = self._function(remote, "tvmtiny.runner.load")
+        load(str(file), address, len(data))
 
     def restart(self) -> None:
         self._disconnect()
