@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 
@@ -118,8 +119,11 @@ def tracker():
         output=subprocess.PIPE,
     )
     found = (re.search(rb"bind to \S+:(\d+)", line) for line in process.stdout)
-    port = next(match[1] for match in found if match)
-    yield f"127.0.0.1:{int(port)}"
+    port = int(next(match[1] for match in found if match))
+    # It says so before it listens.
+    while socket.socket().connect_ex(("127.0.0.1", port)) and process.poll() is None:
+        pass
+    yield f"127.0.0.1:{port}"
     stop_guarded(process)
     process.stdout.close()
 
