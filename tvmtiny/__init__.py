@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tvmtiny.quantizing import quantize
     from tvmtiny.rpc.session import Session
     from tvmtiny.targets import Target, boards, resolve
+    from tvmtiny.tuning import TuneResult, tune
 
 __all__ = [
     "Artifact",
@@ -40,6 +41,7 @@ __all__ = [
     "RunResult",
     "Session",
     "Target",
+    "TuneResult",
     "boards",
     "check",
     "compile",
@@ -50,6 +52,7 @@ __all__ = [
     "quantize",
     "resolve",
     "run",
+    "tune",
 ]
 
 # Importing TVM takes most of a second, so that each name is imported when it is first used; the
@@ -63,6 +66,7 @@ _HOMES = {
     "RunResult": "tvmtiny.project",
     "Session": "tvmtiny.rpc.session",
     "Target": "tvmtiny.targets",
+    "TuneResult": "tvmtiny.tuning",
     "boards": "tvmtiny.targets",
     "check": "tvmtiny.checking",
     "compile": "tvmtiny.compiler",
@@ -72,6 +76,7 @@ _HOMES = {
     "quantize": "tvmtiny.quantizing",
     "resolve": "tvmtiny.targets",
     "run": "tvmtiny.project",
+    "tune": "tvmtiny.tuning",
 }
 
 

@@ -24,9 +24,11 @@ from tvmtiny.cli import (
     profile,
     project,
     quantize,
+    records,
     report,
     run,
     serve,
+    tune,
 )
 from tvmtiny.cli.config import FILE_NAME, known_options, read_config
 from tvmtiny.cli.console import errors_console, separate_places
@@ -90,6 +92,8 @@ _COMMANDS = (
     profile,
     report,
     bench,
+    tune,
+    records,
     boards,
     devices,
     serve,

@@ -236,6 +236,7 @@ def device_files(
         placement=artifact.placement,
         stack_bytes=options.stack_bytes,
         heap_bytes=heap_bytes,
+        candidates=None,
     )
     return files
 
