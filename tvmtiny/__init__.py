@@ -26,26 +26,33 @@ if TYPE_CHECKING:
     from tvmtiny.frontend import Model, load
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project import RunResult, run
+    from tvmtiny.project.export import Export, Library, export
     from tvmtiny.quantizing import quantize
     from tvmtiny.rpc.session import Session
     from tvmtiny.targets import Target, boards, resolve
+    from tvmtiny.tuning import TuneResult, tune
 
 __all__ = [
     "Artifact",
     "CheckResult",
+    "Export",
+    "Library",
     "Model",
     "RunResult",
     "Session",
     "Target",
+    "TuneResult",
     "boards",
     "check",
     "compile",
     "errors",
+    "export",
     "load",
     "make_inputs",
     "quantize",
     "resolve",
     "run",
+    "tune",
 ]
 
 # Importing TVM takes most of a second, so that each name is imported when it is first used; the
@@ -53,18 +60,23 @@ __all__ = [
 _HOMES = {
     "Artifact": "tvmtiny.codegen",
     "CheckResult": "tvmtiny.checking",
+    "Export": "tvmtiny.project.export",
+    "Library": "tvmtiny.project.export",
     "Model": "tvmtiny.frontend",
     "RunResult": "tvmtiny.project",
     "Session": "tvmtiny.rpc.session",
     "Target": "tvmtiny.targets",
+    "TuneResult": "tvmtiny.tuning",
     "boards": "tvmtiny.targets",
     "check": "tvmtiny.checking",
     "compile": "tvmtiny.compiler",
+    "export": "tvmtiny.project.export",
     "load": "tvmtiny.frontend",
     "make_inputs": "tvmtiny.inputs",
     "quantize": "tvmtiny.quantizing",
     "resolve": "tvmtiny.targets",
     "run": "tvmtiny.project",
+    "tune": "tvmtiny.tuning",
 }
 
 

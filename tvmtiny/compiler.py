@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ from tvmtiny.schedule import (
     schedule_module,
 )
 from tvmtiny.schedule.implement import constants_bytes, implement_plain
-from tvmtiny.schedule.records import Records, shipped_records
+from tvmtiny.schedule.records import Records, find_records
 from tvmtiny.schedule.shrink import Choices, shrink
 from tvmtiny.schedule.tuned import tuned, with_records
 from tvmtiny.targets import Cpu, Target, resolve
@@ -46,7 +47,7 @@ def compile(
     io: Interface | str = Interface.ARENA,
     ram_budget: int | None = None,
     place: Mapping[str, str] | None = None,
-    records: Records | None = None,
+    records: Records | str | os.PathLike[str] | None = None,
 ) -> Artifact:
     """Generate C for `model`.
 
@@ -74,14 +75,16 @@ def compile(
         Tuned decisions, taken where a record of the same layer, CPU and goal beats the default
         rule, see `tvmtiny.schedule.records`. They may use arena up to `ram_budget`, or else no
         more than the default rules need, and flash as far as the goal weighs it, within
-        `flash_budget`. By default the records that come with tvmtiny; ``NO_RECORDS`` for none.
+        `flash_budget`. A file or folder of records, or ``none``; by default those that come with
+        tvmtiny.
 
     Raises
     ------
     UnknownTargetError
         If there is no such CPU or board.
     InputError
-        If `optimize` or `io` is none of the above, or there is no such region for `place`.
+        If `optimize` or `io` is none of the above, there is no such region for `place`, or the
+        `records` cannot be read.
     RamBudgetError
         If no arena within `ram_budget` was found.
     """
@@ -103,7 +106,7 @@ def compile(
         goal,
         ram_budget,
     )
-    known = shipped_records() if records is None else records
+    known = find_records(records)
     if known:
         built = with_records(
             lambda choices: _build(model, optimized, target.cpu, interface, choices),

@@ -92,6 +92,13 @@ COMPILE_OPTIONS = (
         "BYTES",
     ),
     CompileOption(
+        "records",
+        str,
+        None,
+        "Tuned records in place of those that ship: a file, a folder, or none.",
+        "PATH",
+    ),
+    CompileOption(
         "place",
         Mapping,
         None,

@@ -124,7 +124,7 @@ def quantize(
     arrays = data if isinstance(data, Mapping) else _read_arrays(Path(data))
     samples = _samples(graph, arrays)
     labels = _labels(arrays, len(samples))
-    quantized = _quantize(content, samples, activations)
+    quantized = _quantize(content, samples, activations, path)
     try:
         model = load(quantized, name="quantized")
     except InputError as error:
@@ -193,7 +193,9 @@ def _labels(arrays: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
     return labels.reshape(-1)
 
 
-def _quantize(content: bytes, samples: Sequence[Sequence[np.ndarray]], activations: str) -> bytes:
+def _quantize(
+    content: bytes, samples: Sequence[Sequence[np.ndarray]], activations: str, path: str
+) -> bytes:
     nothing = StringIO()
     with silenced(), redirect_stdout(nothing), redirect_stderr(nothing), catch_warnings():
         warnings.simplefilter("ignore")
@@ -217,7 +219,8 @@ def _quantize(content: bytes, samples: Sequence[Sequence[np.ndarray]], activatio
             return bytes(work.quantize(observer.get_model_qsvs()).quantized_model)
         except Exception as error:
             # The quantizer is an alpha release: it raises whatever its numpy code does.
-            raise QuantizeError("the quantizer", str(error) or type(error).__name__) from error
+            reason = f"ai-edge-quantizer failed with {type(error).__name__}: {error}"
+            raise QuantizeError(path, reason) from error
 
 
 def _with_signature(content: bytes) -> bytes:

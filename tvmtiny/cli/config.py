@@ -60,9 +60,12 @@ def read_config(
         with path.open("rb") as file:
             found = tomllib.load(file)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise InputError(
+            f"cannot read the configuration {path}: {error.strerror or error}; give a TOML file "
+            "that is there"
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is no valid TOML: {error}") from error
+        raise InputError(f"{path} is no valid TOML: {error}; mend that line") from error
     values: dict[str, dict[str, Any]] = {}
     for section, entries in found.items():
         if section not in commands or not isinstance(entries, dict):

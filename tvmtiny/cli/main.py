@@ -18,14 +18,17 @@ from tvmtiny.cli import (
     compile,
     devices,
     doctor,
+    export,
     inspect,
     memory,
     profile,
     project,
     quantize,
+    records,
     report,
     run,
     serve,
+    tune,
 )
 from tvmtiny.cli.config import FILE_NAME, known_options, read_config
 from tvmtiny.cli.console import errors_console, separate_places
@@ -83,11 +86,14 @@ _COMMANDS = (
     quantize,
     memory,
     compile,
+    export,
     run,
     project,
     profile,
     report,
     bench,
+    tune,
+    records,
     boards,
     devices,
     serve,
@@ -130,6 +136,7 @@ def _run(words: list[str], debug: bool) -> int:
         # The option is accepted anywhere on the line.
         code = app(
             separate_places([word for word in words if word != "--debug"]),
+            prog_name=app.info.name,
             standalone_mode=False,
             default_map=defaults,
         )
@@ -180,7 +187,9 @@ def _configure(words: list[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
 def _usage(error: typer.TyperException) -> str:
     format_message = getattr(error, "format_message", None)
     text = str(format_message() if format_message else error).rstrip(".")
-    return f"{text}; tvmtiny --help shows what is allowed" if text else ""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "tvmtiny"
+    return f"{text}; {command} --help shows what is allowed" if text else ""
 
 
 def _fail(message: str, code: int) -> int:

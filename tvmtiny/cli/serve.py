@@ -8,7 +8,6 @@ import typer
 
 from tvmtiny.cli.console import (
     JsonOption,
-    ModelArgument,
     console,
     model_path,
     print_json,
@@ -24,7 +23,6 @@ def add_to(app: typer.Typer) -> None:
 
 @compiles()
 def serve(
-    model: ModelArgument,
     board: Annotated[
         str, typer.Option("--board", "-b", help="A board to emulate, or the port of a flashed one.")
     ],
@@ -32,6 +30,13 @@ def serve(
         str, typer.Option(help="A running tvm.exec.rpc_tracker.", metavar="HOST:PORT")
     ],
     key: Annotated[str, typer.Option(help="What clients request the board as.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A .tflite file, or the name of a shipped model."),
+    ] = None,
+    runner: Annotated[
+        bool, typer.Option("--runner", help="In place of a model: candidates of tvmtiny tune.")
+    ] = False,
     host: Annotated[
         str,
         typer.Option(
@@ -60,13 +65,18 @@ def serve(
         from dataclasses import asdict
 
         import tvmtiny
+        from tvmtiny.errors import InputError
         from tvmtiny.rpc.board import target_of
         from tvmtiny.rpc.serve import LOOPBACK, BoardServer
 
-        target = target_of(board, baudrate, timeout)
-        tell(f"compiling for {target.name}")
-        loaded = tvmtiny.load(model_path(model), **settings.load)
-        artifact = tvmtiny.compile(loaded, target, **settings.compile)
+        if runner == (model is not None):
+            raise InputError("give a model to serve, or --runner, and not both")
+        artifact = None
+        if model is not None:
+            target = target_of(board, baudrate, timeout)
+            tell(f"compiling for {target.name}")
+            loaded = tvmtiny.load(model_path(model), **settings.load)
+            artifact = tvmtiny.compile(loaded, target, **settings.compile)
         server = BoardServer(
             artifact,
             board,

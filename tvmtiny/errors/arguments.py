@@ -103,5 +103,5 @@ class OutputPathError(InputError):
     def __str__(self) -> str:
         return (
             f"cannot write to {os.fspath(self.path)}: {one_line(self.reason)}; "
-            "give a directory that you may write to"
+            "give a place that you may write to"
         )

@@ -111,5 +111,5 @@ class CheckError(TvmtinyError):
         return (
             f"results differ from {self.oracle}: {self.mismatched_bytes} bytes of the outputs, "
             f"{self.layers_compared - self.layers_exact} of {self.layers_compared} layers{first}; "
-            "the first differing layer is the place to look"
+            "the first differing layer is the place to look; report it with the model"
         )

@@ -26,7 +26,7 @@ class ModelFormatError(InputError):
     def __str__(self) -> str:
         return (
             f"{os.fspath(self.path)} is not a usable TFLite model: {one_line(self.reason)}; "
-            "give a .tflite file as written by the TFLite converter"
+            "give a .tflite file as written by the TFLite converter, or the name of a shipped model"
         )
 
 
@@ -115,7 +115,7 @@ class QuantizeError(InputError):
     Attributes
     ----------
     model
-        Which one, or which step.
+        Which one.
     reason
         What is in the way.
     """

@@ -167,5 +167,6 @@ class BuildError(TvmtinyError):
         tool = Path(self.command[0]).name if self.command else "the compiler"
         return (
             f"{tool} failed: {one_line(self.first_error_line)}; "
-            f"its whole output is in {os.fspath(self.log_path)}"
+            f"its whole output is in {os.fspath(self.log_path)}; report it with that file if the "
+            "sources are as they were generated"
         )

@@ -134,7 +134,10 @@ def decode_times(data: bytes) -> Timing:
     empty, *runs = measurements
     for run in runs:
         if run.status != 0:
-            raise DeviceError(f"the generated run function returned {run.status}, not 0")
+            raise DeviceError(
+                f"the generated run function returned {run.status}, not 0; this is a defect of "
+                "tvmtiny: report it with the model"
+            )
     return Timing(
         tuple(instructions(run, empty, systick_hz) for run in runs),
         max(run.stack_bytes for run in runs),

@@ -278,11 +278,17 @@ def _emulate(firmware: Firmware, machine: str, directory: Path, timeout: float) 
         raise describe_fault(_entries(directory / "fault.txt"), firmware.elf, artifact.layers)
     if code == _EXIT_STATUS:
         status = _signed(_entries(directory / "result.txt").get("status", 0))
-        raise DeviceError(f"the generated run function of {artifact.name} returned {status}, not 0")
+        raise DeviceError(
+            f"the generated run function of {artifact.name} returned {status}, not 0; this is a "
+            "defect of tvmtiny: report it with the model"
+        )
     output = " ".join((directory / "qemu.log").read_text(errors="replace").split()) or "no output"
     if code == _EXIT_FILE:
         output = "the firmware could not read its inputs or write its results on the host"
-    raise DeviceError(f"QEMU ended with code {code} on {board}: {output[:400]}")
+    raise DeviceError(
+        f"QEMU ended with code {code} on {board}: {output[:400]}; see whether QEMU and the space "
+        "for temporary files are in order (tvmtiny doctor)"
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -302,7 +308,10 @@ def _entries(path: Path) -> dict[str, int]:
             name, value = line.split()
             entries[name] = int(value, 16)
         except ValueError:
-            raise DeviceError(f"the firmware wrote {line!r} in {path.name}") from None
+            raise DeviceError(
+                f"the firmware wrote {line!r} in {path.name}, which is not understood; build it "
+                "with this version of tvmtiny"
+            ) from None
     return entries
 
 

@@ -236,6 +236,7 @@ def device_files(
         placement=artifact.placement,
         stack_bytes=options.stack_bytes,
         heap_bytes=heap_bytes,
+        candidates=None,
     )
     return files
 
@@ -253,7 +254,10 @@ def server_files(board: Board) -> dict[str, str]:
     """
     options = QemuOptions.of(board)
     if options.uart is None:
-        raise InputError(f"the file of board {board.name} names no serial port (options.uart)")
+        raise InputError(
+            f"the file of board {board.name} names no serial port; add options.uart to it, or run "
+            "the model without one (--via harness)"
+        )
     driver = f"uart_{options.uart.driver}.h"
     return {
         **{f"qemu/{name}": _resource(name) for name in (*_SHARED_FILES, *_SERVER_FILES)},

@@ -149,7 +149,8 @@ def _start_pty(command: Sequence[str], name: str, log: IO[bytes]) -> QemuTranspo
                 return QemuTransport(found[1].decode(), process, log)
             started = QemuTransport("", process, log)
             if started.problem() or time.monotonic() > end:
-                raise DeviceError(started.problem() or "QEMU does not say which terminal it opened")
+                reason = started.problem() or "QEMU does not say which terminal it opened"
+                raise DeviceError(f"{reason}; tvmtiny doctor tells whether QEMU is in order")
             time.sleep(0.005)
     except BaseException:
         stop_guarded(process)

@@ -70,7 +70,10 @@ def converse(
             try:
                 partial += line.read(_SLICE_SECONDS).decode("utf-8", "replace")
             except DisconnectedError as error:
-                raise DeviceError(f"the console of {board} has ended: {error}") from error
+                raise DeviceError(
+                    f"the console of {board} has ended: {error}; check that the board is attached "
+                    "and runs, then start again"
+                ) from error
             *whole, partial = partial.split("\n")
             for text in whole:
                 plain = _CONTROL.sub("", text)

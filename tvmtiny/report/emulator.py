@@ -24,18 +24,17 @@ from tvmtiny.errors import DeviceError, DeviceTimeoutError
 from tvmtiny.project.faults import function_at, layer_text
 from tvmtiny.project.qemu_sources import layer_functions
 from tvmtiny.project.tensors import pack_inputs
+from tvmtiny.report.cycles import Block
 
 if TYPE_CHECKING:
     import numpy as np
 
     from tvmtiny.project import Firmware
 
-__all__ = ["EMULATED_CPUS", "Block", "Region", "Trace", "emulate"]
+__all__ = ["CPU_MODELS", "EMULATED_CPUS", "Region", "Trace", "emulate"]
 
-#: A basic block: ``size << 32 | address``, both in bytes.
-Block = int
-
-_CPU_MODELS: Mapping[str, int] = {
+#: Unicorn's models of CPUs, by name.
+CPU_MODELS: Mapping[str, int] = {
     "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
     # The same instruction set; only the timings differ.
     "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
@@ -45,7 +44,7 @@ _CPU_MODELS: Mapping[str, int] = {
     "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
 }
 #: The CPUs that Unicorn has; it knows no Helium.
-EMULATED_CPUS = frozenset(_CPU_MODELS)
+EMULATED_CPUS = frozenset(CPU_MODELS)
 
 _PAGE = 4096
 _ADDRESS_MASK = 0xFFFFFFFF
@@ -329,7 +328,7 @@ def _ignore(_uc: Any, _offset: int, _size: int, _value: int, _: object) -> None:
 def _load(firmware: Firmware) -> Any:
     board = firmware.project.board
     uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    uc.ctl_set_cpu_model(_CPU_MODELS[board.cpu.name])
+    uc.ctl_set_cpu_model(CPU_MODELS[board.cpu.name])
     for region in board.regions:
         uc.mem_map(region.origin, -(-region.length // _PAGE) * _PAGE)
     with firmware.elf.open("rb") as file:

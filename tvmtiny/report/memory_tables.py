@@ -9,7 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tvmtiny.codegen.occupancy import Occupant, short
+from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.report.memory import MemoryReport
+from tvmtiny.report.tables import size_text
 
 #: Rows of the drawing.
 _ROWS = 20
@@ -137,13 +139,18 @@ def _facts(report: MemoryReport) -> Table:
     return table
 
 
-def _boards(report: MemoryReport) -> Table:
-    table = _table(
-        ("board", False), ("cpu", False), ("fits", False), ("RAM and constants of memory", False)
+def _boards(report: MemoryReport) -> FittingTable:
+    table = FittingTable(
+        (
+            TableColumn("board"),
+            TableColumn("cpu", spare=1),
+            TableColumn("fits"),
+            TableColumn("RAM and constants of memory", wrap_at=40),
+        )
     )
     for fit in report.boards:
         memory = ", ".join(
-            f"{name} {needed:,} of {available:,}"
+            f"{name} {needed:,} of {size_text(available)}"
             for name, (needed, available) in fit.regions.items()
         )
         verdict = Text("yes", style="green") if fit.fits else Text("no", style="red")

@@ -14,8 +14,17 @@ from typing import TYPE_CHECKING
 
 from tvmtiny.errors import DeviceError, InputError, ProfileBoardError
 from tvmtiny.project import platform_for
-from tvmtiny.report.cycles import BlockCost, Timings, block_cost, decode, timed_cores, timings
-from tvmtiny.report.emulator import EMULATED_CPUS, Block, Region, Trace, emulate
+from tvmtiny.report.cycles import (
+    Block,
+    BlockCost,
+    Timings,
+    block_cost,
+    decode,
+    edges_cost,
+    timed_cores,
+    timings,
+)
+from tvmtiny.report.emulator import EMULATED_CPUS, Region, Trace, emulate
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.targets import boards
 
@@ -318,18 +327,8 @@ def _address(block: Block) -> int:
     return block & 0xFFFFFFFF
 
 
-def _end(block: Block) -> int:
-    return _address(block) + (block >> 32)
-
-
 def _cost(region: Region, blocks: Mapping[Block, BlockCost], table: Timings) -> Cost:
-    instructions = 0
-    cycles = region.split_loads * table.rule_cycles("unaligned_load")
-    for (block, following), count in region.edges.items():
-        cost = blocks[block]
-        instructions += count * cost.instructions
-        cycles += count * cost.cycles(falls_through=_end(block) == _address(following))
-    return Cost(instructions, cycles)
+    return Cost(*edges_cost(region.edges, blocks, table, region.split_loads))
 
 
 def _unlisted(region: Region, blocks: Mapping[Block, BlockCost]) -> Mapping[str, int]:

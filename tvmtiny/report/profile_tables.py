@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from tvmtiny.report.bench import BenchResult
+from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.report.peers import measured
 from tvmtiny.report.profile import Profile
 
@@ -19,6 +19,39 @@ _BAR_LENGTH = 10
 
 #: The peer that works with an interpreter's arena.
 _ARENA_PEER = "CMSIS-NN"
+
+_PROFILE_COLUMNS = (
+    TableColumn("#", number=True),
+    TableColumn("operator"),
+    TableColumn("MACs", number=True),
+    TableColumn("instructions", number=True),
+    TableColumn("/MAC", number=True, spare=5),
+    TableColumn("est. cycles", number=True),
+    TableColumn("/MAC", number=True, spare=4),
+    TableColumn("share", number=True),
+    TableColumn("", spare=3),
+    TableColumn("weights", number=True, spare=1),
+    TableColumn("schedule", wrap_at=24, spare=2),
+)
+
+_BENCH_COLUMNS = (
+    TableColumn("model"),
+    TableColumn("instructions", number=True),
+    TableColumn("/MAC", number=True, spare=4),
+    TableColumn("est. cycles", number=True, spare=6),
+    TableColumn("/MAC", number=True, spare=5),
+    TableColumn("exact"),
+    TableColumn("stack", number=True, spare=3),
+    TableColumn("code", number=True, spare=1),
+    TableColumn("const.", number=True, spare=2),
+    TableColumn("arena", number=True),
+)
+_PEER_COLUMNS = (
+    TableColumn("TFLM's", number=True, spare=7),
+    TableColumn("best peer"),
+    TableColumn("faster", number=True),
+)
+_EARLIER_COLUMNS = (TableColumn("before", number=True), TableColumn("change", number=True))
 
 
 def profile_summary(found: Profile) -> dict[str, Any]:
@@ -30,19 +63,7 @@ def profile_summary(found: Profile) -> dict[str, Any]:
 
 def profile_tables(found: Profile) -> Iterator[RenderableType]:
     """Layers in order, their sum, and what the estimate rests on."""
-    table = _table(
-        ("#", True),
-        ("operator", False),
-        ("MACs", True),
-        ("instructions", True),
-        ("/MAC", True),
-        ("est. cycles", True),
-        ("/MAC", True),
-        ("share", True),
-        ("", False),
-        ("weights", True),
-        ("schedule", False),
-    )
+    table = FittingTable(_PROFILE_COLUMNS)
     for layer in found.layers:
         table.add_row(
             str(layer.index),
@@ -68,7 +89,6 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
         _amount(entry.estimated_cycles),
         "",
         f"{entry.estimated_cycles / total.estimated_cycles:.1%}",
-        end_section=True,
     )
     table.add_row(
         "",
@@ -105,20 +125,8 @@ def bench_tables(
     earlier
         As in `tvmtiny.report.bench.bench_summary`; its columns take the place of the peers'.
     """
-    table = _table(
-        ("model", False),
-        ("instructions", True),
-        ("/MAC", True),
-        ("est. cycles", True),
-        ("/MAC", True),
-        ("exact", False),
-        ("stack", True),
-        ("code", True),
-        ("const.", True),
-        ("arena", True),
-        *((("before", True), ("change", True)) if earlier is not None else _PEER_COLUMNS),
-        padding=(0, 1, 0, 0),
-    )
+    compared = _PEER_COLUMNS if earlier is None else _EARLIER_COLUMNS
+    table = FittingTable((*_BENCH_COLUMNS, *compared), padding=1)
     for board in dict.fromkeys(result.board for result in results):
         mine = [result for result in results if result.board == board]
         table.add_row(Text(board, style="bold"))
@@ -135,9 +143,6 @@ def bench_tables(
         for (model, cpu), peer in best.items():
             if peer.note:
                 yield Text(f"  * {peer.peer} on {model}, {cpu}: {peer.note}")
-
-
-_PEER_COLUMNS = (("TFLM's", True), ("best peer", False), ("faster", True))
 
 
 def _figures(result: BenchResult) -> list[str]:
@@ -182,12 +187,3 @@ def _amount(value: int | None) -> str:
 
 def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _table(*columns: tuple[str, bool], padding: tuple[int, int, int, int] = (0, 2, 0, 0)) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=padding)
-    for name, number in columns:
-        table.add_column(
-            name, justify="right" if number else "left", no_wrap=name != "schedule", overflow="fold"
-        )
-    return table

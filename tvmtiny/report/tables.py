@@ -16,6 +16,7 @@ from tvmtiny.codegen import Artifact
 from tvmtiny.project import OutputTensor, RunResult
 from tvmtiny.quantizing import Quantized
 from tvmtiny.report.doctor import Finding, Status
+from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.report.inspection import Inspection
 from tvmtiny.targets import Board
 
@@ -29,12 +30,19 @@ _SHOWN_ELEMENTS = 16
 _SHOWN_NAME = 28
 
 
-def board_table(boards: Iterable[Board]) -> Table:
+def board_table(boards: Iterable[Board]) -> FittingTable:
     """All boards with their memory."""
-    table = _table("board", "cpu", "platform", "memory", "description")
+    table = FittingTable(
+        (
+            TableColumn("board"),
+            TableColumn("cpu"),
+            TableColumn("memory", wrap_at=20),
+            TableColumn("description", wrap_at=20, spare=1),
+        )
+    )
     for board in boards:
-        memory = ", ".join(f"{r.name} {_size(r.length)}" for r in board.regions)
-        table.add_row(board.name, board.cpu.name, board.platform, memory, board.description)
+        memory = ", ".join(f"{r.name} {size_text(r.length)}" for r in board.regions)
+        table.add_row(board.name, board.cpu.name, memory, board.description)
     return table
 
 
@@ -55,14 +63,14 @@ def device_tables(devices: Devices) -> Iterator[RenderableType]:
 def doctor_table(findings: Iterable[Finding]) -> Table:
     """What was found on the machine, and what to do about it."""
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
-    table = _table("", "found", "", "for", "remedy")
+    table = _table("", "found", "")
     for finding in findings:
+        detail = Text(finding.detail)
+        if finding.status is not Status.OK:
+            detail.append(f"\nneeded for {finding.needed_for}")
+            detail.append(f": {finding.remedy}" if finding.remedy else "", style="bold")
         table.add_row(
-            Text(finding.what),
-            Text(finding.status.value, style=styles[finding.status]),
-            Text(finding.detail),
-            finding.needed_for,
-            Text(finding.remedy),
+            Text(finding.what), Text(finding.status.value, style=styles[finding.status]), detail
         )
     return table
 
@@ -111,7 +119,17 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
 
 def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[RenderableType]:
     """Layers, sizes and files of a compilation."""
-    layers = _table("#", "operator", "output", "shape", "MACs", "constants", "schedule")
+    layers = FittingTable(
+        (
+            TableColumn("#", number=True),
+            TableColumn("operator"),
+            TableColumn("output", wrap_at=12, spare=3),
+            TableColumn("shape", spare=2),
+            TableColumn("MACs", number=True, spare=1),
+            TableColumn("constants", number=True),
+            TableColumn("schedule", wrap_at=28),
+        )
+    )
     for layer in artifact.layers:
         layers.add_row(
             str(layer.index),
@@ -220,5 +238,6 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
-def _size(length: int) -> str:
+def size_text(length: int) -> str:
+    """Bytes of a memory region for people: sizes of memories are round numbers."""
     return f"{length // 1024} KB" if length < 1 << 20 else f"{length / (1 << 20):g} MB"

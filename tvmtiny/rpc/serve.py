@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 
 from tvm import rpc
 
-from tvmtiny.errors import DeviceError, LinkClosedError
+from tvmtiny.errors import DeviceError, InputError, LinkClosedError
 from tvmtiny.project import Transport, board_for
 from tvmtiny.project.processes import start_guarded, stop_guarded
+from tvmtiny.project.qemu_runner import RUNNER, build_runner, start_runner
 from tvmtiny.rpc.board import (
     EMULATED_CONNECT_TIMEOUT,
     check_identity,
@@ -43,7 +44,7 @@ from tvmtiny.rpc.remote import (
     split_address,
 )
 from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
-from tvmtiny.targets import Board
+from tvmtiny.targets import Board, find_board
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
@@ -91,7 +92,7 @@ class BoardServer:
     Parameters
     ----------
     artifact
-        The model that the board runs.
+        The model that the board runs; None: it runs the candidates of `tvmtiny.tune`.
     board_or_url
         As in `Session`.
     tracker, key
@@ -128,7 +129,7 @@ class BoardServer:
 
     def __init__(
         self,
-        artifact: Artifact,
+        artifact: Artifact | None,
         board_or_url: Board | str | None,
         *,
         tracker: str,
@@ -158,7 +159,8 @@ class BoardServer:
         except BaseException:
             self.close()
             raise
-        self.served = ServedBoard(artifact.name, name, url, tracker, key, host, self._server.port)
+        model = RUNNER if artifact is None else artifact.name
+        self.served = ServedBoard(model, name, url, tracker, key, host, self._server.port)
 
     def wait(self) -> None:
         """Serve until something ends; start TVM's server anew where a client has broken it.
@@ -200,9 +202,11 @@ class BoardServer:
         self.close()
 
     def _start_board(
-        self, artifact: Artifact, board_or_url: Board | str | None, kind: str, baudrate: int
+        self, artifact: Artifact | None, board_or_url: Board | str | None, kind: str, baudrate: int
     ) -> tuple[str, str]:
         """Give the board's name and port."""
+        if artifact is None:
+            return self._start_runner(board_or_url, kind, baudrate)
         if isinstance(board_or_url, str) and is_url(board_or_url):
             hello = identify(board_or_url, baudrate)
             check_identity(artifact, board_or_url, hello.identity.hex(), "another model")
@@ -213,6 +217,22 @@ class BoardServer:
         self._transport = started.transport
         self._closing.callback(started.transport.close)
         return board.name, started.transport.url
+
+    def _start_runner(
+        self, board_or_url: Board | str | None, kind: str, baudrate: int
+    ) -> tuple[str, str]:
+        if isinstance(board_or_url, str) and is_url(board_or_url):
+            return identify(board_or_url, baudrate).board, board_or_url
+        if board_or_url is None:
+            raise InputError("a runner is for a board; name one (tvmtiny boards lists them)")
+        board = find_board(board_or_url) if isinstance(board_or_url, str) else board_or_url
+        with tempfile.TemporaryDirectory(prefix="tvmtiny-runner-") as name:
+            self._tell(f"building the runner for {board.name}")
+            transport = start_runner(build_runner(board, Path(name)), board, kind)
+            self._transport = transport
+            self._closing.callback(transport.close)
+            identify(transport.url, timeout=EMULATED_CONNECT_TIMEOUT)
+        return board.name, transport.url
 
     def _write_bridge(self, url: str, timeout: float, baudrate: int) -> Path:
         """Make the program that clients ask for: the bridge to this board."""
@@ -277,6 +297,7 @@ class _Server:
             raise DeviceError(
                 "TVM's server did not start: "
                 + (" ".join(" ".join(self._said).split())[-300:] or "it said nothing")
+                + "; see whether the packages are in order (tvmtiny doctor)"
             )
 
     def ended(self) -> bool:

@@ -264,6 +264,21 @@ def shipped_records() -> Records:
     return load_records(folder) if folder.is_dir() else NO_RECORDS
 
 
+def find_records(given: Records | str | os.PathLike[str] | None) -> Records:
+    """Records as an option gives them: a file, a folder, or ``none``; by default those that ship.
+
+    Raises
+    ------
+    InputError
+        There is no such file or folder, or it cannot be read.
+    """
+    if given is None:
+        return shipped_records()
+    if isinstance(given, Records):
+        return given
+    return NO_RECORDS if given == "none" else load_records(given)
+
+
 def append_record(path: str | os.PathLike[str], record: Record) -> None:
     """Append `record` to a file, made if missing; on return it is on the disk.
 

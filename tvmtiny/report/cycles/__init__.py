@@ -4,11 +4,12 @@ The timings are data: one TOML file a core, each row with the place in the manua
 from, or with the assumption that stands in for it.
 """
 
-from tvmtiny.report.cycles.blocks import BlockCost, block_cost
+from tvmtiny.report.cycles.blocks import Block, BlockCost, block_cost, edges_cost
 from tvmtiny.report.cycles.decode import Instruction, decode
 from tvmtiny.report.cycles.table import Cost, Rule, Timing, Timings, timed_cores, timings
 
 __all__ = [
+    "Block",
     "BlockCost",
     "Cost",
     "Instruction",
@@ -17,6 +18,7 @@ __all__ = [
     "Timings",
     "block_cost",
     "decode",
+    "edges_cost",
     "timed_cores",
     "timings",
 ]

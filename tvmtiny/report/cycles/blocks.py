@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from tvmtiny.report.cycles.decode import UNLISTED, Instruction
 from tvmtiny.report.cycles.table import Timings
 
-__all__ = ["BlockCost", "block_cost"]
+__all__ = ["Block", "BlockCost", "block_cost", "edges_cost"]
+
+#: A basic block: ``size << 32 | address``, both in bytes.
+Block = int
 
 # A branch that is not taken, and an instruction that its IT block skips.
 _SKIPPED_CYCLES = 1
@@ -132,3 +135,30 @@ def _interaction(before: Instruction | None, now: Instruction, timings: Timings)
     if before.operation in _FP_COMPUTATIONS and before.writes & now.reads:
         return timings.rule_cycles("fp_result_stall")
     return 0
+
+
+def edges_cost(
+    edges: Mapping[tuple[Block, Block], int],
+    costs: Mapping[Block, BlockCost],
+    timings: Timings,
+    split_loads: int,
+) -> tuple[int, int]:
+    """Instructions, and estimated cycles, of blocks that ran.
+
+    Parameters
+    ----------
+    edges
+        How often each block ran, by the block and the one after it.
+    costs
+        Of every block.
+    split_loads
+        Accesses beyond the first that unaligned loads are split into.
+    """
+    instructions = 0
+    cycles = split_loads * timings.rule_cycles("unaligned_load")
+    for (block, following), count in edges.items():
+        cost = costs[block]
+        falls_through = (block & 0xFFFFFFFF) + (block >> 32) == following & 0xFFFFFFFF
+        instructions += count * cost.instructions
+        cycles += count * cost.cycles(falls_through)
+    return instructions, cycles

@@ -1,0 +1,149 @@
+"""Candidates on emulated boards."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import tvmtiny
+from tests.tools import on_qemu
+from tests.tuning.broken import breaking, broken
+from tvmtiny.project.processes import start_guarded, stop_guarded
+from tvmtiny.rpc.serve import BoardServer
+from tvmtiny.schedule import Goal, decisions_key
+from tvmtiny.schedule.records import Status, load_records
+from tvmtiny.targets import Target, find_board
+from tvmtiny.tuning.emulation import emulate_image
+from tvmtiny.tuning.image import build_image, read_image
+from tvmtiny.tuning.runner import CandidateError, QemuRunner
+from tvmtiny.tuning.tasks import layer_inputs, reference_outputs, same_outputs
+from tvmtiny.tuning.worker import compile_candidate
+
+BOARD = find_board("mps2-an386")
+TARGET = Target(BOARD.cpu, BOARD)
+
+
+class Layer:
+    """A layer's default candidate, and what it should compute."""
+
+    def __init__(self, digits, task) -> None:
+        self.artifact = compile_candidate(
+            digits, task.node, TARGET, task.space.default, Goal.BALANCED
+        )
+        arrays = layer_inputs(task.node)
+        self.inputs = [array.tobytes() for array in arrays]
+        self.reference = reference_outputs(task.node, arrays, digits.oracle)
+        self.expected = [array.tobytes() for array in self.reference]
+
+    def image(self, runner, folder, kind=None):
+        artifact = self.artifact if kind is None else broken(self.artifact, kind)
+        elf = build_image(artifact, BOARD, runner.region, folder)
+        return read_image(elf, artifact, runner.region)
+
+
+@on_qemu
+@pytest.mark.parametrize("transport", ["socket", "pty"])
+def test_a_runner_survives_whatever_a_candidate_does(digits, tasks, tmp_path, transport):
+    layer = Layer(digits, tasks[-1])
+    runner = QemuRunner(BOARD, transport)
+    try:
+        good = layer.image(runner, tmp_path)
+        done = runner.run(good, layer.inputs, layer.expected, 20.0)
+        assert done.outputs is None
+        found = emulate_image(good, runner.region, BOARD.cpu, layer.inputs, 20.0)
+        # The board's counter is read in a loop of four instructions.
+        assert abs(done.instructions - found.instructions) <= 4
+
+        wrong = layer.image(runner, tmp_path, Status.WRONG_RESULT)
+        outputs = runner.run(wrong, layer.inputs, layer.expected, 20.0).outputs
+        assert outputs is not None
+        for run in outputs:
+            assert "1 of " in (same_outputs(run, layer.reference) or "")
+
+        process = runner._qemu.process.pid
+        for kind, seconds in ((Status.CRASH, 20.0), (Status.TIMEOUT, 1.0)):
+            with pytest.raises(CandidateError) as caught:
+                runner.run(
+                    layer.image(runner, tmp_path, kind), layer.inputs, layer.expected, seconds
+                )
+            assert caught.value.status is kind, str(caught.value)
+            again = runner.run(good, layer.inputs, layer.expected, 20.0)
+            assert again == done
+        # The board was brought back, not started again.
+        assert runner._qemu.process.pid == process
+    finally:
+        runner.close()
+
+
+@on_qemu
+def test_tuning_goes_on_after_failures_and_resumes(digits, tmp_path):
+    path = tmp_path / "trials.jsonl"
+    kinds = (Status.WRONG_RESULT, Status.CRASH, Status.COMPILE_ERROR)
+    result = None
+    for trials in (15, 17):
+        result = tvmtiny.tune(
+            digits,
+            BOARD,
+            records=path,
+            trials=trials,
+            metric="instructions",
+            resume=trials > 15,
+            workers=1,
+            compiler=breaking(*kinds),
+        )
+    assert result is not None
+    records = load_records(path).records
+    assert result.progress.restored == 15 and len(records) == 17
+    assert len({(r.workload.key, decisions_key(r.decisions)) for r in records}) == 17
+    by_kind = {kind: [r for r in records if r.status is kind] for kind in (Status.OK, *kinds)}
+    # The default rules' candidates are whole.
+    assert len(by_kind[Status.OK]) == 8
+    assert sum(map(len, by_kind.values())) == 17
+    assert sum(bool(by_kind[kind]) for kind in kinds) >= 2
+    assert all(r.log and r.figure is None for kind in kinds for r in by_kind[kind])
+    assert result.progress.default == result.progress.best
+
+
+@pytest.fixture
+def tracker():
+    """The address of a vanilla tracker."""
+    process = start_guarded(
+        [
+            *(sys.executable, "-m", "tvm.exec.rpc_tracker"),
+            *("--host", "127.0.0.1", "--port", "9190", "--port-end", "9990"),
+        ],
+        output=subprocess.PIPE,
+    )
+    found = (re.search(rb"bind to \S+:(\d+)", line) for line in process.stdout)
+    port = int(next(match[1] for match in found if match))
+    # It says so before it listens.
+    while socket.socket().connect_ex(("127.0.0.1", port)) and process.poll() is None:
+        pass
+    yield f"127.0.0.1:{port}"
+    stop_guarded(process)
+    process.stdout.close()
+
+
+@on_qemu
+def test_boards_behind_a_tracker_measure_together(digits, tracker, tmp_path):
+    with (
+        BoardServer(None, BOARD, tracker=tracker, key="runner") as first,
+        BoardServer(None, BOARD, tracker=tracker, key="runner") as second,
+    ):
+        assert first.served.url != second.served.url
+        result = tvmtiny.tune(
+            digits,
+            BOARD,
+            records=tmp_path / "trials.jsonl",
+            trials=12,
+            metric="instructions",
+            tracker=tracker,
+            key="runner",
+            boards_at_once=2,
+            workers=1,
+        )
+    assert result.progress.trials == 12 and not result.progress.failures

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+from tvmtiny.schedule import Decision, Sketch, Space, decisions_key
+from tvmtiny.tuning.design_space import decisions_of, schedule_of, stand_in
+from tvmtiny.tuning.features import LayerFeatures
+from tvmtiny.tuning.search import RandomSearch, guided_searches
+
+
+def test_a_schedule_of_the_stand_in_holds_its_decisions(tasks):
+    for task in tasks:
+        module = stand_in(task.space.workload.key)
+        for decisions in itertools.islice(task.space, 0, None, 17):
+            assert decisions_of(schedule_of(module, task.space, decisions), task.space) == decisions
+
+
+def large_space(task) -> Space:
+    return Space(
+        task.space.workload,
+        "cortex-m4",
+        (
+            Sketch(
+                "fast",
+                (
+                    Decision("tile", ("1x4", "2x2", "3x2", "4x2", "8x1")),
+                    Decision("weights", ("w8", "w16")),
+                    Decision("unroll", (1, 2, 4, 8, 12, 16, 24)),
+                    Decision("rows", (1, 2, 3, 4, 6, 8)),
+                ),
+            ),
+            Sketch("scalar", (Decision("unroll", (1, 2, 4, 8)), Decision("order", ("p", "c")))),
+        ),
+        {"sketch": "fast", "tile": "1x4", "weights": "w8", "unroll": 1, "rows": 1},
+    )
+
+
+def cost(decisions) -> float | None:
+    if decisions["sketch"] == "scalar":
+        return 5000.0 - 100 * int(decisions["unroll"])
+    if decisions["tile"] == "4x2" and decisions["unroll"] > 12:
+        return None
+    tile = {"1x4": 1.3, "2x2": 1.12, "3x2": 1.04, "4x2": 1.0, "8x1": 1.4}[decisions["tile"]]
+    wide = {"w8": 1.05, "w16": 1.0}[decisions["weights"]]
+    unroll = 1 + 0.4 / decisions["unroll"] + 0.004 * decisions["unroll"]
+    return 1000 * tile * wide * unroll * (1 + 0.2 / decisions["rows"])
+
+
+def follow(search, trials: int) -> list[float]:
+    """The best cost after each trial."""
+    best: list[float] = []
+    while len(best) < trials:
+        asked = search.ask(min(4, trials - len(best)))
+        results = [(decisions, cost(decisions)) for decisions in asked]
+        search.tell(results)
+        best += [result or math.inf for _, result in results]
+    return list(itertools.accumulate(best, min))
+
+
+def test_the_guided_search_needs_fewer_trials_than_random_search(tasks):
+    space = large_space(tasks[0])
+    assert len(space) == 428
+    needed = []
+    for seed in (1, 2, 3):
+        random_best = follow(RandomSearch(space, seed), 100)[-1]
+        (guided,) = guided_searches([(tasks[0].node, space)], seed, 4)
+        curve = follow(guided, 60)
+        reached = [trial for trial, best in enumerate(curve, 1) if best <= random_best]
+        needed.append(reached[0] if reached else math.inf)
+    assert sorted(needed)[1] <= 50, needed
+
+
+def test_no_search_proposes_what_it_was_told(tasks):
+    space = large_space(tasks[0])
+    (guided,) = guided_searches([(tasks[0].node, space)], 1, 4)
+    for search in (RandomSearch(space, 1), guided):
+        told = list(itertools.islice(space, 400))
+        search.tell([(decisions, cost(decisions)) for decisions in told])
+        known = {decisions_key(decisions) for decisions in told}
+        found = []
+        while asked := search.ask(4):
+            found += [decisions_key(decisions) for decisions in asked]
+            search.tell([(decisions, cost(decisions)) for decisions in asked])
+        assert len(set(found)) == len(found) and not known & set(found)
+        assert len(found) == len(space) - len(known)
+
+
+def test_features_tell_candidates_of_a_layer_apart(tasks):
+    for task in tasks:
+        describe = LayerFeatures(task.node)
+        seen = [tuple(sorted(describe(decisions).items())) for decisions in task.space]
+        assert len(set(seen)) == len(seen)

@@ -1,0 +1,127 @@
+"""``tvmtiny tune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import (
+    JsonOption,
+    ModelArgument,
+    console,
+    model_path,
+    print_json,
+    progress,
+)
+from tvmtiny.cli.options import Settings, compiles
+from tvmtiny.cli.tune_display import tuning_display
+
+#: Options of `tvmtiny.compile` that change no single layer.
+_LEFT_OUT = ("flash_budget", "io", "ram_budget", "place", "records")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("tune")(tune)
+
+
+@compiles(leave_out=_LEFT_OUT)
+def tune(
+    model: ModelArgument,
+    board: Annotated[
+        str,
+        typer.Option(
+            "--board", "-b", help="A board to emulate, or the port of one that runs the runner."
+        ),
+    ],
+    trials: Annotated[
+        int, typer.Option(help="Candidates to measure, earlier ones included.", min=1)
+    ] = 200,
+    metric: Annotated[
+        str,
+        typer.Option(help="What is to be low: cycles (estimated) or instructions.", metavar="NAME"),
+    ] = "cycles",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for trials.jsonl, best.jsonl and curve.svg; by default "
+            "tuned/<model>-<board>.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the trials that are there.")
+    ] = False,
+    tracker: Annotated[
+        str | None,
+        typer.Option(help="A TVM tracker; --board says what its boards are.", metavar="HOST:PORT"),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="What boards with the runner are served as there.")
+    ] = None,
+    boards: Annotated[int, typer.Option(help="Boards that measure at the same time.", min=1)] = 1,
+    repeats: Annotated[
+        int, typer.Option(help="Measurements of a candidate; the median counts.", min=1, max=1000)
+    ] = 1,
+    transport: Annotated[
+        str, typer.Option(help="Of emulated boards: socket or pty.", metavar="KIND")
+    ] = "socket",
+    workers: Annotated[
+        int, typer.Option(help="Processes that build candidates and estimate cycles.", min=1)
+    ] = 2,
+    seed: Annotated[int, typer.Option(help="Of the search.", min=1)] = 1,
+    date: Annotated[
+        str | None, typer.Option(help="Written to the records; by default they have none.")
+    ] = None,
+    json: JsonOption = False,
+    *,
+    settings: Settings,
+) -> None:
+    """Search faster schedules for the layers of a model by measuring them on a board.
+
+    Compile with them afterwards: tvmtiny compile --records FOLDER.
+
+    Example: tvmtiny tune model.tflite --board mps2-an386 --trials 200
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM")
+        import tvmtiny
+        from tvmtiny.rpc.board import is_url, target_of
+        from tvmtiny.tuning import TRIALS_FILE, save_result
+        from tvmtiny.tuning.summary import tune_summary, tune_tables
+
+        where = target_of(board).board
+        assert where is not None
+        tell(f"reading {model}")
+        loaded = tvmtiny.load(model_path(model), **settings.load)
+        folder = output or Path("tuned") / f"{loaded.name}-{where.name}"
+    with tuning_display(quiet=json) as display:
+        result = tvmtiny.tune(
+            loaded,
+            where,
+            records=folder / TRIALS_FILE,
+            trials=trials,
+            metric=metric,
+            seed=seed,
+            resume=resume,
+            boards_at_once=boards,
+            transport=transport,
+            url=board if is_url(board) else None,
+            tracker=tracker,
+            key=key,
+            repeats=repeats,
+            workers=workers,
+            date=date,
+            progress=display.show,
+            tell=display.tell,
+            **settings.compile,
+        )
+    files = save_result(result, folder)
+    if json:
+        print_json(tune_summary(result, files))
+        return
+    for table in tune_tables(result, files):
+        console().print(table)

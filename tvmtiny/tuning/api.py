@@ -1,0 +1,284 @@
+"""`tune`: measure candidates for the layers of a model on a board, and keep the best."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmtiny.errors import InputError, OutputPathError
+from tvmtiny.project.qemu import COMPILER
+from tvmtiny.project.toolchain import find_tool
+from tvmtiny.report.cycles import timed_cores
+from tvmtiny.report.emulator import EMULATED_CPUS
+from tvmtiny.schedule import Goal, parse_goal
+from tvmtiny.schedule.records import Record, Records, load_records, shipped_records
+from tvmtiny.targets import Board, Target, boards, find_board
+from tvmtiny.tuning.measure import CYCLES, INSTRUCTIONS, Measurer
+from tvmtiny.tuning.progress import Progress
+from tvmtiny.tuning.runner import BoardRunner, QemuRunner, Runner
+from tvmtiny.tuning.tasks import make_tasks
+from tvmtiny.tuning.tuner import Tuner
+from tvmtiny.tuning.worker import Workshop, compile_candidate
+
+if TYPE_CHECKING:
+    from tvmtiny.frontend import Model
+    from tvmtiny.tuning.worker import LayerCompiler
+
+__all__ = ["METRICS", "TRIALS_FILE", "TuneResult", "tune"]
+
+METRICS = (CYCLES, INSTRUCTIONS)
+
+_QEMU = "qemu"
+#: The file of trials in an output folder.
+TRIALS_FILE = "trials.jsonl"
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a tuning run found.
+
+    Attributes
+    ----------
+    model, board, cpu
+        Names.
+    metric, goal
+        What the figures count, and what counted as better.
+    progress
+        Figures of each layer, trials and failures, at the end.
+    records
+        Those that `tvmtiny.compile` can use: what beats the default rules.
+    path
+        The file with every trial.
+    weights
+        How often an inference runs each tuned layer, by workload key.
+    """
+
+    model: str
+    board: str
+    cpu: str
+    metric: str
+    goal: Goal
+    progress: Progress
+    records: tuple[Record, ...]
+    path: Path
+    weights: Mapping[str, int]
+
+
+def tune(
+    model: Model,
+    board: Board | str,
+    *,
+    records: str | os.PathLike[str],
+    trials: int = 200,
+    metric: str = CYCLES,
+    optimize: Goal | str = Goal.BALANCED,
+    dead_channels: bool = True,
+    seed: int = 1,
+    resume: bool = False,
+    boards_at_once: int = 1,
+    transport: str = "socket",
+    url: str | None = None,
+    tracker: str | None = None,
+    key: str | None = None,
+    repeats: int = 1,
+    workers: int = 2,
+    date: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+    runners: Sequence[Runner] | None = None,
+    compiler: LayerCompiler = compile_candidate,
+) -> TuneResult:
+    """Tune the layers of a model on a board.
+
+    Parameters
+    ----------
+    board
+        A board, or its name. One that QEMU emulates is started for this run.
+    records
+        File that every trial is appended to as it ends.
+    trials
+        How many candidates are measured, those of the file included.
+    metric
+        ``cycles`` or ``instructions``. Cycles are those that `tvmtiny.profile` estimates.
+    optimize
+        What counts as better; see `tvmtiny.compile`, which uses records of the same goal.
+    dead_channels
+        As in `tvmtiny.compile`: the layers are those that it generates code for.
+    seed
+        1 or more. The same seed proposes the same candidates as long as they measure the same.
+    resume
+        Go on with the trials of an existing file; nothing in it is measured again.
+    boards_at_once
+        How many emulated boards measure.
+    transport
+        Of emulated boards: ``socket`` or ``pty``.
+    url
+        Port of a board that was flashed with the runner; none is started then.
+    tracker, key
+        Address of a TVM tracker, and what boards with the runner are served as there.
+    repeats
+        How often a candidate is measured; the median counts.
+    workers
+        Processes that build candidates and estimate cycles.
+    date
+        For the records' provenance; without it they have none.
+    progress
+        Called after each trial.
+    tell
+        Called with a few words before each step.
+    runners
+        In place of boards; for tests.
+    compiler
+        In place of `tvmtiny.compiler.compile_layer`; for tests.
+
+    Raises
+    ------
+    InputError
+        An argument is not usable, the file exists and `resume` is not set, or there is no layer
+        with anything to decide.
+    OutputPathError
+        The file cannot be written.
+    DeviceError, ToolMissingError, BuildError
+        A board cannot be started, or has gone and does not come back.
+    """
+    from tvmtiny.compiler import optimized_nodes
+
+    where = find_board(board) if isinstance(board, str) else board
+    goal = parse_goal(optimize)
+    path = Path(records)
+    say = tell or (lambda _: None)
+    _check(where, metric, trials, seed, boards_at_once, workers)
+    earlier = _earlier(path, resume)
+    nodes = optimized_nodes(model, dead_channels=dead_channels)
+    tasks = make_tasks(nodes, where.cpu, model.oracle, goal)
+    if not tasks:
+        raise InputError(f"no layer of {model.name} leaves anything to decide on {where.cpu.name}")
+    provenance = _provenance(model, where, metric, date)
+    with ExitStack() as stack:
+        if runners is None:
+            runners = []
+            for number in range(boards_at_once):
+                say(f"starting board {number + 1} of {boards_at_once}")
+                runner = _runner(where, transport, url, tracker, key, repeats)
+                stack.callback(runner.close)
+                runners.append(runner)
+        regions = {runner.region for runner in runners}
+        if len(regions) != 1:
+            raise InputError("boards that measure together need the same firmware, byte by byte")
+        workshop = Workshop(model, nodes, Target(where.cpu, where), goal, regions.pop(), compiler)
+        say("tuning")
+        measurer = stack.enter_context(Measurer(workshop, tasks, runners, metric, workers))
+        tuner = Tuner(
+            tasks,
+            measurer,
+            cpu=where.cpu.name,
+            metric=metric,
+            goal=goal,
+            trials=trials,
+            seed=seed,
+            path=path,
+            provenance=provenance,
+            earlier=earlier.records,
+            progress=progress,
+            hints=[record for record in shipped_records() if record.goal is goal],
+        )
+        final = tuner.run()
+    return TuneResult(
+        model.name,
+        where.name,
+        where.cpu.name,
+        metric,
+        goal,
+        final,
+        _used(path, where.cpu.name, metric, goal),
+        path,
+        {task.space.workload.key: task.weight for task in tasks},
+    )
+
+
+def _used(path: Path, cpu: str, metric: str, goal: Goal) -> tuple[Record, ...]:
+    """Records of the file that `tvmtiny.compile` can use."""
+    return tuple(
+        record
+        for record in load_records(path).useful()
+        if (record.cpu, record.metric, record.goal) == (cpu, metric, goal)
+    )
+
+
+def _check(
+    board: Board, metric: str, trials: int, seed: int, boards_at_once: int, workers: int
+) -> None:
+    if metric not in METRICS:
+        raise InputError(f"there is no metric {metric!r}; known: {', '.join(METRICS)}")
+    for name, number in (
+        ("trials", trials),
+        ("seed", seed),
+        ("boards at once", boards_at_once),
+        ("workers", workers),
+    ):
+        if number < 1:
+            raise InputError(f"{name} {number} is not usable; give 1 or more")
+    cpu = board.cpu.name
+    if metric == CYCLES and (cpu not in EMULATED_CPUS or cpu not in timed_cores()):
+        known = [n for n, b in boards().items() if b.cpu.name in EMULATED_CPUS & set(timed_cores())]
+        raise InputError(
+            f"cycles of {cpu} cannot be estimated; tune {board.name} for instructions, or one of "
+            f"{', '.join(known)} for cycles"
+        )
+
+
+def _earlier(path: Path, resume: bool) -> Records:
+    try:
+        exists = path.exists() and path.stat().st_size > 0
+    except OSError as error:
+        raise OutputPathError(str(path), error.strerror or str(error)) from error
+    if not exists:
+        return Records()
+    if not resume:
+        raise InputError(f"{path} has trials already; go on with --resume, or give another place")
+    return load_records(path)
+
+
+def _runner(
+    board: Board,
+    transport: str,
+    url: str | None,
+    tracker: str | None,
+    key: str | None,
+    repeats: int,
+) -> Runner:
+    if (tracker is None) != (key is None):
+        raise InputError("a tracker and the key of boards there are given together")
+    if tracker is not None and key is not None:
+        return BoardRunner.at_tracker(tracker, key, repeats)
+    if url is not None:
+        return BoardRunner.at_port(url, repeats)
+    if board.platform != _QEMU:
+        raise InputError(f"{board.name} is no board of QEMU; flash the runner and give its port")
+    return QemuRunner(board, transport)
+
+
+def _provenance(model: Model, board: Board, metric: str, date: str | None) -> dict[str, str]:
+    """How a record was obtained; nothing that differs from run to run, unless it is asked for."""
+    version = subprocess.run(
+        [find_tool(COMPILER), "-dumpfullversion"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    ).stdout.strip()
+    found = {
+        "tvmtiny": importlib.metadata.version("tvmtiny"),
+        "tvm": importlib.metadata.version("apache-tvm"),
+        "compiler": f"{COMPILER} {version}",
+        "board": board.name,
+        "model": model.name,
+        "figure": "estimated from the core's manual" if metric == CYCLES else "counted by QEMU",
+    }
+    return found if date is None else {**found, "date": date}

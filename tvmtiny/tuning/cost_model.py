@@ -1,0 +1,130 @@
+"""A gradient-boosted cost model of decisions.
+
+MetaSchedule's own `XGBModel` learns from the stores of a TIR function. Its candidates here are
+stand-ins with one store each, and the real layers are calls of micro-kernels, so that stores say
+nothing. It also gives failed candidates no weight in its loss, and predicts at random until it has
+seen a hundred, which is half of what a whole tuning run measures here. So this is a `PyCostModel`
+of its own: XGBoost on the decisions and on numbers that follow from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xgboost
+from tvm.ir.utils import derived_object
+from tvm.s_tir import meta_schedule as ms
+from tvm.s_tir.meta_schedule.cost_model import PyCostModel
+
+if TYPE_CHECKING:
+    from tvm.s_tir import Schedule
+
+__all__ = ["DecisionModel"]
+
+#: Fewer measurements than this teach nothing.
+_LEAST_SAMPLES = 4
+
+#: A candidate that failed counts as this many times slower than the slowest of its layer.
+_FAILED = 1.5
+
+#: The emulators need the other processors; this takes milliseconds.
+_THREADS = 1
+_ROUNDS = 100
+_PARAMETERS = {
+    "max_depth": 5,
+    "eta": 0.15,
+    "lambda": 0.3,
+    "min_child_weight": 1.0,
+    "objective": "reg:squarederror",
+    "tree_method": "exact",
+    "nthread": _THREADS,
+}
+
+
+@derived_object
+class DecisionModel(PyCostModel):  # type: ignore[misc]
+    """Predicts how fast candidates are, across layers.
+
+    Parameters
+    ----------
+    describe
+        Gives the named features of a layer's candidate, by the layer's workload key and the
+        schedule of its stand-in.
+    seed
+        For the scores before anything is known.
+    """
+
+    def __init__(self, describe: Callable[[str, Schedule], Mapping[str, float]], seed: int) -> None:
+        super().__init__()
+        self.describe = describe
+        self.random = np.random.default_rng(seed)
+        self.samples: dict[str, list[tuple[Mapping[str, float], float | None]]] = {}
+        self.columns: dict[str, int] = {}
+        self.booster: xgboost.Booster | None = None
+        self.stale = False
+
+    def load(self, path: str) -> None:
+        raise NotImplementedError("records are the memory of a tuning run")
+
+    def save(self, path: str) -> None:
+        raise NotImplementedError("records are the memory of a tuning run")
+
+    def update(
+        self,
+        context: ms.TuneContext,
+        candidates: Sequence[ms.MeasureCandidate],
+        results: Sequence[ms.runner.RunnerResult],
+    ) -> None:
+        key = str(context.task_name)
+        for candidate, result in zip(candidates, results, strict=True):
+            seconds = result.run_secs
+            cost = float(np.median([float(s) for s in seconds])) if seconds else None
+            self.samples.setdefault(key, []).append((self.describe(key, candidate.sch), cost))
+            self.stale = True
+
+    def predict(
+        self, context: ms.TuneContext, candidates: Sequence[ms.MeasureCandidate]
+    ) -> np.ndarray:
+        if self.stale:
+            self.train()
+        if self.booster is None:
+            return self.random.uniform(size=len(candidates))
+        key = str(context.task_name)
+        described = [self.describe(key, candidate.sch) for candidate in candidates]
+        # Costs are logarithms; MetaSchedule wants scores of at least 0, the highest the best.
+        return np.exp(-self.booster.predict(self.matrix(described))).astype(np.float64)
+
+    def train(self) -> None:
+        """Fit to everything that was measured, each layer relative to its fastest candidate."""
+        self.stale = False
+        described: list[Mapping[str, float]] = []
+        labels: list[float] = []
+        for samples in self.samples.values():
+            costs = [cost for _, cost in samples if cost is not None]
+            if not costs:
+                continue
+            failed = max(costs) * _FAILED
+            for features, cost in samples:
+                described.append(features)
+                labels.append(float(np.log((failed if cost is None else cost) / min(costs))))
+        if len(labels) < _LEAST_SAMPLES:
+            return
+        for features in described:
+            for name in features:
+                self.columns.setdefault(name, len(self.columns))
+        self.booster = xgboost.train(_PARAMETERS, self.matrix(described, labels), _ROUNDS)
+
+    def matrix(
+        self, described: Sequence[Mapping[str, float]], labels: Sequence[float] | None = None
+    ) -> xgboost.DMatrix:
+        """Features as rows; those that were never measured are left out."""
+        data = np.zeros((len(described), max(len(self.columns), 1)), np.float32)
+        for row, features in zip(data, described, strict=True):
+            for name, value in features.items():
+                if name in self.columns:
+                    row[self.columns[name]] = value
+        return xgboost.DMatrix(
+            data, label=None if labels is None else np.array(labels), nthread=_THREADS
+        )

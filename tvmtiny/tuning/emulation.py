@@ -1,0 +1,165 @@
+"""Estimated cycles of a candidate: its image executed in Unicorn, block by block.
+
+The estimate is that of `tvmtiny.report.profile`, for one layer without firmware around it and
+without what unaligned loads of inputs add: Unicorn loses the state of an IT block where a hook sees
+one of its loads, and all candidates of a layer read the same inputs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import unicorn
+from unicorn import arm_const
+
+from tvmtiny.report.cycles import Block, block_cost, decode, edges_cost, timings
+from tvmtiny.report.emulator import CPU_MODELS
+
+if TYPE_CHECKING:
+    from tvmtiny.targets import Cpu
+    from tvmtiny.tuning.image import CandidateRegion, Image
+
+__all__ = ["Emulation", "EmulationError", "emulate_image"]
+
+_PAGE = 4096
+_STACK_BYTES = 1 << 16
+#: Where calls return to: memory that no board here has, and that may be executed.
+_RETURN = 0x0FFFF000
+#: What every output holds before a run that does not write it.
+_PATTERN = 0x5A
+
+_FAILURES = {
+    unicorn.UC_ERR_FETCH_UNMAPPED: "executed at an address without memory",
+    unicorn.UC_ERR_READ_UNMAPPED: "read at an address without memory",
+    unicorn.UC_ERR_WRITE_UNMAPPED: "wrote to an address without memory",
+    unicorn.UC_ERR_INSN_INVALID: "executed an instruction that does not exist",
+}
+
+
+class EmulationError(Exception):
+    """The candidate crashed, or did not end within its time."""
+
+    def __init__(self, message: str, timeout: bool = False) -> None:
+        super().__init__(message)
+        self.timeout = timeout
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """What one run of a candidate gave.
+
+    Attributes
+    ----------
+    instructions
+        Executed ones, from entry to return of the generated run function.
+    estimated_cycles
+        By the timings of the CPU's manual.
+    outputs
+        Bytes of each output.
+    """
+
+    instructions: int
+    estimated_cycles: int
+    outputs: tuple[bytes, ...]
+
+
+def emulate_image(
+    image: Image, region: CandidateRegion, cpu: Cpu, inputs: Sequence[bytes], seconds: float
+) -> Emulation:
+    """Run a candidate once.
+
+    Parameters
+    ----------
+    region
+        Where it was linked to.
+    cpu
+        One of `tvmtiny.report.emulator.EMULATED_CPUS`.
+    inputs
+        Bytes of each input.
+    seconds
+        Limit of host time.
+
+    Raises
+    ------
+    EmulationError
+        It crashed or took too long.
+    """
+    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+    uc.ctl_set_cpu_model(CPU_MODELS[cpu.name])
+    stack = region.origin - _STACK_BYTES - _PAGE
+    uc.mem_map(stack, _STACK_BYTES)
+    uc.mem_map(region.origin, -(-region.length // _PAGE) * _PAGE)
+    uc.mem_map(_RETURN, _PAGE)
+    for address, data in (*image.segments, *zip(image.inputs, inputs, strict=True)):
+        uc.mem_write(address, data)
+    interrupts: list[int] = []
+
+    def on_interrupt(machine: Any, number: int, _: object) -> None:
+        interrupts.append(number)
+        machine.emu_stop()
+
+    uc.hook_add(unicorn.UC_HOOK_INTR, on_interrupt)
+    top = stack + _STACK_BYTES
+
+    def call(entry: int, argument: int) -> None:
+        uc.reg_write(arm_const.UC_ARM_REG_SP, top)
+        uc.reg_write(arm_const.UC_ARM_REG_LR, _RETURN | 1)
+        uc.reg_write(arm_const.UC_ARM_REG_R0, argument)
+        try:
+            uc.emu_start(entry | 1, _RETURN, timeout=max(1, round(seconds * 1e6)))
+        except unicorn.UcError as error:
+            pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
+            raise EmulationError(f"{_FAILURES.get(error.errno, str(error))} at {pc:#x}") from error
+        if interrupts:
+            pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
+            raise EmulationError(f"exception {interrupts[0]} at {pc:#x}")
+        if uc.reg_read(arm_const.UC_ARM_REG_PC) & ~1 != _RETURN:
+            raise EmulationError(f"did not end within {seconds:g} s", timeout=True)
+
+    call(image.prepare, _PATTERN)
+    edges: defaultdict[tuple[Block, Block], int] = defaultdict(int)
+    uc.ctl_flush_tb()
+    uc.hook_add(unicorn.UC_HOOK_BLOCK, _block_hook(edges))
+    call(image.run, 0)
+    status = uc.reg_read(arm_const.UC_ARM_REG_R0)
+    if status != 0:
+        raise EmulationError(f"the run function returned {status:#x}")
+    return _priced(uc, edges, image, cpu)
+
+
+def _block_hook(edges: defaultdict[tuple[Block, Block], int]) -> Any:
+    """Called millions of times: all it touches is a local."""
+    previous: Block = 0
+
+    def on_block(_uc: Any, address: int, size: int, _: object) -> None:
+        nonlocal previous
+        block = size << 32 | address
+        edges[previous, block] += 1
+        previous = block
+
+    return on_block
+
+
+def _priced(
+    uc: Any, counted: Mapping[tuple[Block, Block], int], image: Image, cpu: Cpu
+) -> Emulation:
+    table = timings(cpu.name)
+    # The edge into the first block comes from no block, and the last block has none after it.
+    edges = {edge: count for edge, count in counted.items() if edge[0]}
+    runs = Counter[Block]()
+    for (block, following), count in counted.items():
+        runs[following] += count
+        runs[block] -= count
+    edges.update({(block, 0): left for block, left in runs.items() if left > 0 and block})
+    costs = {
+        block: block_cost(
+            decode(bytes(uc.mem_read(block & 0xFFFFFFFF, block >> 32)), block & 0xFFFFFFFF), table
+        )
+        for block, _ in edges
+    }
+    instructions, cycles = edges_cost(edges, costs, table, 0)
+    outputs = tuple(bytes(uc.mem_read(address, size)) for address, size in image.outputs)
+    return Emulation(instructions, cycles, outputs)

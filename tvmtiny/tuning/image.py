@@ -1,0 +1,261 @@
+"""A candidate as a program of its own, linked at the address where the runner will have it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from tvmtiny.errors import BuildError
+from tvmtiny.project.files import make_directory, write_text
+from tvmtiny.project.qemu import COMMON_FLAGS, COMPILER, DEFAULT_OPTIMIZATION
+from tvmtiny.project.qemu_runner import BLOCK_BYTES
+from tvmtiny.project.toolchain import find_tool, run_tool
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.codegen.artifact import TensorInfo
+    from tvmtiny.targets import Board
+
+__all__ = ["CandidateRegion", "Image", "TooBigError", "build_image", "read_image"]
+
+#: What emulators translate at a time, and the size of a region that has that to spare.
+_PAGE, _ROOMY = 4096, 1 << 16
+
+_RUN = "tvmtiny_candidate_run"
+_PREPARE = "tvmtiny_candidate_prepare"
+_INPUT = "tvmtiny_candidate_input_"
+
+_CONSTANTS = '-DTVMTINY_CONSTANTS_SECTION=__attribute__((section(".candidate_constants")))'
+_LINK_FLAGS = (
+    "-nostartfiles",
+    "-specs=nano.specs",
+    "-specs=nosys.specs",
+    "-Wl,--gc-sections",
+    f"-Wl,-u,{_PREPARE}",
+    "-Wl,-T,candidate.ld",
+)
+
+_OVERFLOW = re.compile(r"region [`'](?:inputs|constants|program)' overflowed by (\d+) byte")
+
+#: The smallest place for constants.
+_LEAST_PLACE = 1024
+
+
+@dataclass(frozen=True)
+class CandidateRegion:
+    """Where a board has room for a candidate.
+
+    Attributes
+    ----------
+    origin, length
+        First address, and size in bytes.
+    """
+
+    origin: int
+    length: int
+
+
+@dataclass(frozen=True)
+class _Area:
+    """A piece of the region, in the linker's script."""
+
+    name: str
+    origin: int
+    length: int
+
+
+@dataclass(frozen=True)
+class TooBigError(Exception):
+    """The candidate does not fit the region; `bytes` are missing."""
+
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"the candidate needs {self.bytes:,} bytes more than the runner has"
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a board needs to run a candidate.
+
+    Attributes
+    ----------
+    segments
+        Addresses and what to write there.
+    kept
+        Addresses among them that only segments with the same bytes are for.
+    prepare, run
+        Entry points; ``prepare(pattern)`` restores the inputs and spoils the outputs.
+    inputs
+        Where ``prepare`` takes each input from.
+    activations
+        Address and bytes of each input where the layer reads it.
+    outputs
+        Address and bytes of each output.
+    code_bytes, constants_bytes
+        Flash that the layer takes in a model.
+    """
+
+    segments: tuple[tuple[int, bytes], ...]
+    kept: frozenset[int]
+    prepare: int
+    run: int
+    inputs: tuple[int, ...]
+    activations: tuple[tuple[int, int], ...]
+    outputs: tuple[tuple[int, int], ...]
+    code_bytes: int
+    constants_bytes: int
+
+
+def build_image(
+    artifact: Artifact,
+    board: Board,
+    region: CandidateRegion,
+    directory: Path,
+    optimization: str = DEFAULT_OPTIMIZATION,
+) -> Path:
+    """Compile and link one layer.
+
+    Parameters
+    ----------
+    artifact
+        From `tvmtiny.compiler.compile_layer`.
+    region
+        Where the image will lie.
+    directory
+        For sources, logs and the program; created when it does not exist.
+
+    Returns
+    -------
+    Path
+        The program.
+
+    Raises
+    ------
+    BuildError
+        The compiler or the linker failed; the log is named by it.
+    TooBigError
+        It does not fit `region`.
+    ToolMissingError
+        There is no compiler.
+    """
+    compiler = find_tool(COMPILER)
+    prefix = f"tvmtiny_{artifact.name}"
+    make_directory(directory)
+    files = {
+        **artifact.files,
+        "candidate.c": _render("candidate.c.j2", artifact=artifact, prefix=prefix),
+        "candidate.ld": _render(
+            "candidate.ld.j2",
+            board=board.name,
+            areas=_areas(artifact, region),
+            page_bytes=_PAGE if region.length >= _ROOMY else BLOCK_BYTES,
+        ),
+    }
+    for name, text in files.items():
+        write_text(directory / name, text)
+    flags = (compiler, *board.cpu.flags, *COMMON_FLAGS, optimization)
+    # One call for all files, and the entry points with the model's: starting the compiler takes
+    # longer than compiling most of them.
+    sources = [name for name in files if name.endswith(".c") and name != f"{artifact.name}.c"]
+    run_tool((*flags, _CONSTANTS, "-c", *sources), directory, directory / "compile.log")
+    objects = [name.removesuffix(".c") + ".o" for name in sources]
+    log = directory / "link.log"
+    try:
+        command = (compiler, *board.cpu.flags, *_LINK_FLAGS, *objects, "-lm", "-o", "candidate.elf")
+        run_tool(command, directory, log)
+    except BuildError as error:
+        found = _OVERFLOW.search(log.read_text(encoding="utf-8"))
+        if found is not None:
+            raise TooBigError(int(found[1])) from error
+        raise
+    return directory / "candidate.elf"
+
+
+def read_image(elf: Path, artifact: Artifact, region: CandidateRegion) -> Image:
+    """What is in a program of `build_image`."""
+    areas = {area.name: area.origin for area in _areas(artifact, region)}
+    with elf.open("rb") as file:
+        program = ELFFile(file)
+        # Not segments: their beginnings are rounded down to pages, with headers of the file.
+        segments = tuple(
+            (int(section["sh_addr"]), bytes(section.data()))
+            for section in program.iter_sections()
+            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_type"] != "SHT_NOBITS"
+        )
+        symbols = {
+            symbol.name: (int(symbol["st_value"]), int(symbol["st_size"]))
+            for section in program.iter_sections()
+            if isinstance(section, SymbolTableSection)
+            for symbol in section.iter_symbols()
+        }
+    arena = symbols[f"tvmtiny_{artifact.name}_arena"][0]
+    code = symbols["candidate_code_end"][0] - symbols["candidate_code_start"][0]
+    # These are not the layer's.
+    code -= symbols[_PREPARE][1] + symbols[_RUN][1]
+
+    def places(tensors: tuple[TensorInfo, ...]) -> tuple[tuple[int, int], ...]:
+        return tuple((arena + (t.offset or 0), t.bytes) for t in tensors)
+
+    kept = frozenset(areas[name] for name in ("constants",) if name in areas)
+    return Image(
+        segments,
+        kept,
+        symbols[_PREPARE][0],
+        symbols[_RUN][0],
+        tuple(symbols[f"{_INPUT}{position}"][0] for position in range(len(artifact.inputs))),
+        places(artifact.inputs),
+        places(artifact.outputs),
+        code,
+        artifact.constants_bytes,
+    )
+
+
+def _areas(artifact: Artifact, region: CandidateRegion) -> tuple[_Area, ...]:
+    """Where a candidate's parts go; all to one area where the region is small.
+
+    The link to a board takes far longer than a run. Candidates of a layer read the same inputs, and
+    many the same constants, so that both get places by a hash of what is in them.
+    """
+    if region.length < _ROOMY:
+        return (_Area("program", region.origin, region.length),)
+    quarter = region.length // 4 // _PAGE * _PAGE
+    inputs = sum(t.bytes + 16 for t in artifact.inputs)
+    shapes = repr([(t.dtype, t.shape) for t in artifact.inputs]).encode()
+    return (
+        _Area("program", region.origin, quarter),
+        _place("inputs", region.origin + quarter, quarter, inputs, shapes),
+        _place(
+            "constants",
+            region.origin + 2 * quarter,
+            2 * quarter,
+            artifact.constants_bytes + 64,
+            artifact.parameters,
+        ),
+    )
+
+
+def _place(name: str, origin: int, length: int, needed: int, content: bytes) -> _Area:
+    size = max(_LEAST_PLACE, 1 << (needed - 1).bit_length())
+    if size >= length:
+        return _Area(name, origin, length)
+    number = int.from_bytes(hashlib.sha256(content).digest()[:8], "little") % (length // size)
+    return _Area(name, origin + number * size, size)
+
+
+def _render(name: str, **values: Any) -> str:
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    folder = resources.files("tvmtiny").joinpath("runtime").joinpath("runner")
+    text = folder.joinpath(name).read_text(encoding="utf-8")
+    return environment.from_string(text).render(**values)

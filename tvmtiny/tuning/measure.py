@@ -1,0 +1,236 @@
+"""Trials: a candidate is built, run, compared, and gets a figure."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+from tvm.support.popen_pool import PopenPoolExecutor
+
+from tvmtiny.report.emulator import EMULATED_CPUS
+from tvmtiny.schedule.records import Status
+from tvmtiny.tuning import worker
+from tvmtiny.tuning.emulation import Emulation
+from tvmtiny.tuning.runner import CandidateError, Execution, Runner
+from tvmtiny.tuning.tasks import Task, layer_inputs, reference_outputs, same_outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvmtiny.schedule import Decisions
+    from tvmtiny.tuning.image import Image
+    from tvmtiny.tuning.worker import Workshop
+
+__all__ = ["CYCLES", "INSTRUCTIONS", "Measurer", "Trial"]
+
+INSTRUCTIONS = "instructions"
+CYCLES = "cycles"
+
+#: A candidate may take this many times as long as the slowest run so far, and never less than this
+#: many seconds: a busy host must not look like an endless loop.
+_PATIENCE, _LEAST_SECONDS = 20.0, 2.0
+
+#: Seconds that building or estimating may take.
+_WORKER_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a candidate did.
+
+    Attributes
+    ----------
+    task
+        Position of its task.
+    decisions
+        The candidate.
+    status
+        None where the decisions are not valid for the layer, which is no trial at all.
+    figure
+        In the unit of the metric; None unless `status` is ``ok``.
+    flash_bytes, workspace_bytes
+        See `tvmtiny.schedule.records.Record`.
+    log
+        Why it failed.
+    """
+
+    task: int
+    decisions: Decisions
+    status: Status | None
+    figure: float | None = None
+    flash_bytes: int | None = None
+    workspace_bytes: int | None = None
+    log: str = ""
+
+
+class Measurer:
+    """Measures candidates, several at a time.
+
+    Parameters
+    ----------
+    workshop
+        What all builds share.
+    tasks
+        Whose candidates are measured.
+    runners
+        At least one; each runs one candidate at a time. They are closed at the end.
+    metric
+        ``instructions`` or ``cycles``; cycles are estimated.
+    workers
+        Processes that build and estimate.
+
+    Notes
+    -----
+    It is a context manager. MetaSchedule's own loop builds a batch, waits for all of it, and runs
+    it then; here a candidate runs while others are built, so that no processor waits.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        tasks: Sequence[Task],
+        runners: Sequence[Runner],
+        metric: str,
+        workers: int = 2,
+    ) -> None:
+        self._workshop = workshop
+        self._tasks = tasks
+        self._metric = metric
+        self._runners = tuple(runners)
+        self._free: queue.Queue[Runner] = queue.Queue()
+        for runner in runners:
+            self._free.put(runner)
+        self._directory = Path(tempfile.mkdtemp(prefix="tvmtiny-tune-"))
+        self._path = self._directory / "workshop"
+        self._path.write_bytes(cloudpickle.dumps(workshop))
+        self._numbers = itertools.count()
+        self._slowest = 0.0
+        self._known: dict[tuple[int, str], Trial] = {}
+        self._references: dict[int, tuple[list[bytes], list[np.ndarray]]] = {}
+        self._pool = PopenPoolExecutor(
+            max_workers=workers, timeout=_WORKER_SECONDS, initializer=worker.prepare
+        )
+        # One more than can be built and run at the same time, so that there always is a next one.
+        self.parallel = workers + len(self._runners) + 1
+        self._threads = ThreadPoolExecutor(self.parallel, thread_name_prefix="trial")
+
+    def __enter__(self) -> Measurer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, task: Task, decisions: Decisions) -> Future[Trial]:
+        """Begin to measure a candidate.
+
+        The result raises `TvmtinyError` where a runner has gone and could not be brought back.
+        """
+        return self._threads.submit(self._measure, task, decisions)
+
+    def close(self) -> None:
+        """Stop; what was begun is given up."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)
+        for runner in self._runners:
+            runner.close()
+        self._threads.shutdown(wait=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _measure(self, task: Task, decisions: Decisions) -> Trial:
+        directory = self._directory / f"candidate-{next(self._numbers)}"
+        position = self._workshop.nodes.index(task.node)
+        try:
+            built: worker.Built = self._in_process(
+                worker.build_candidate, self._path, position, decisions, directory
+            )
+        except (TimeoutError, ChildProcessError) as error:
+            log = f"the build did not end ({type(error).__name__})"
+            return Trial(task.position, decisions, Status.COMPILE_ERROR, log=log)
+
+        def trial(status: Status | None, log: str = "", figure: float | None = None) -> Trial:
+            return Trial(
+                task.position,
+                decisions,
+                status,
+                figure,
+                built.flash_bytes,
+                built.workspace_bytes,
+                log,
+            )
+
+        if built.image is None:
+            return trial(built.status, built.log)
+        known = self._known.get((task.position, built.code))
+        if known is not None:
+            return replace(known, decisions=decisions)
+        done = self._run_and_compare(task, built.image, trial)
+        if done.status is Status.OK:
+            self._known[task.position, built.code] = done
+        return done
+
+    def _run_and_compare(self, task: Task, image: Image, trial: Callable[..., Trial]) -> Trial:
+        inputs, expected = self._reference(task)
+        try:
+            execution = self._run(image, inputs, expected)
+        except CandidateError as error:
+            return trial(error.status, str(error))
+        for outputs in execution.outputs or ():
+            difference = same_outputs(outputs, expected)
+            if difference is not None:
+                return trial(Status.WRONG_RESULT, difference)
+        if self._metric == INSTRUCTIONS:
+            return trial(Status.OK, figure=execution.instructions)
+        return self._estimate(image, inputs, expected, trial)
+
+    def _reference(self, task: Task) -> tuple[list[bytes], list[np.ndarray]]:
+        if task.position not in self._references:
+            arrays = layer_inputs(task.node)
+            expected = reference_outputs(task.node, arrays, self._workshop.model.oracle)
+            self._references[task.position] = ([a.tobytes() for a in arrays], expected)
+        return self._references[task.position]
+
+    def _run(
+        self, image: Image, inputs: Sequence[bytes], expected: Sequence[np.ndarray]
+    ) -> Execution:
+        seconds = max(_LEAST_SECONDS, _PATIENCE * self._slowest)
+        runner = self._free.get()
+        begin = time.monotonic()
+        try:
+            execution = runner.run(image, inputs, [e.tobytes() for e in expected], seconds)
+        finally:
+            self._free.put(runner)
+        self._slowest = max(self._slowest, time.monotonic() - begin)
+        return execution
+
+    def _estimate(
+        self,
+        image: Image,
+        inputs: Sequence[bytes],
+        expected: Sequence[np.ndarray],
+        trial: Callable[..., Trial],
+    ) -> Trial:
+        assert self._workshop.target.cpu.name in EMULATED_CPUS
+        try:
+            found: Emulation | tuple[Status, str] = self._in_process(
+                worker.estimate, self._path, image, inputs, _WORKER_SECONDS / 2
+            )
+        except (TimeoutError, ChildProcessError) as error:
+            return trial(Status.TIMEOUT, f"the estimate did not end ({type(error).__name__})")
+        if not isinstance(found, Emulation):
+            return trial(*found)
+        difference = same_outputs(found.outputs, expected)
+        if difference is not None:
+            return trial(Status.WRONG_RESULT, f"in Unicorn: {difference}")
+        return trial(Status.OK, figure=found.estimated_cycles)
+
+    def _in_process(self, function: Callable[..., Any], *arguments: object) -> Any:
+        return self._pool.submit(function, *arguments).result()

@@ -1,0 +1,383 @@
+"""Running candidates: on a board through the runner firmware, or in Unicorn.
+
+A candidate runs twice on different leftovers in its outputs; both runs must give the same bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tvmtiny.errors import DeviceError, DeviceFaultError, LinkTimeoutError, TvmtinyError
+from tvmtiny.project.faults import describe_fault
+from tvmtiny.project.measurement import decode_times
+from tvmtiny.project.qemu_runner import BLOCK_BYTES, build_runner, start_runner
+from tvmtiny.project.qemu_transport import QemuTransport
+from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT
+from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
+from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
+from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
+from tvmtiny.schedule.records import Status
+from tvmtiny.tuning.image import CandidateRegion
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm import rpc
+
+    from tvmtiny.targets import Board
+    from tvmtiny.tuning.image import Image
+
+__all__ = ["BoardRunner", "CandidateError", "Execution", "QemuRunner", "Runner"]
+
+_PATTERNS = (0xA5, 0x5A)
+_REGION = struct.Struct("<II")
+
+#: Below this, one frame of the link is as fast as a file.
+_LEAST_FILE_BYTES = 512
+
+#: Seconds for copying inputs and a program.
+_COPY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a candidate did.
+
+    Attributes
+    ----------
+    outputs
+        Bytes of each output, where they are not those that were expected, or were wanted; of the
+        first run and of the second. None where both are as expected.
+    instructions
+        Executed ones, from entry to return of the generated run function; the median.
+    """
+
+    outputs: tuple[tuple[bytes, ...], tuple[bytes, ...]] | None
+    instructions: int
+
+
+class CandidateError(Exception):
+    """A candidate failed; the runner can take the next one.
+
+    Attributes
+    ----------
+    status
+        ``crash`` or ``timeout``.
+    """
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Runner(Protocol):
+    """Something that runs one candidate at a time."""
+
+    @property
+    def region(self) -> CandidateRegion:
+        """Where it wants candidates to be linked to."""
+
+    def run(
+        self, image: Image, inputs: Sequence[bytes], expected: Sequence[bytes], seconds: float
+    ) -> Execution:
+        """Run a candidate twice.
+
+        Parameters
+        ----------
+        inputs, expected
+            Bytes of each input, and those that each output should have.
+        seconds
+            After which it counts as an endless loop.
+
+        Raises
+        ------
+        CandidateError
+            The candidate crashed or did not end.
+        TvmtinyError
+            The runner has gone and could not be brought back.
+        """
+
+    def close(self) -> None:
+        """End it."""
+
+
+class BoardRunner:
+    """A board whose firmware is the runner.
+
+    Parameters
+    ----------
+    connect
+        Opens the connection.
+    url
+        What it leads to, for errors.
+    repeats
+        How often a candidate is measured.
+    """
+
+    def __init__(self, connect: Callable[[], Remote], url: str, repeats: int = 1) -> None:
+        self._connect = connect
+        self._url = url
+        self._repeats = repeats
+        self._remote: Remote | None = None
+        self._kept: dict[int, bytes] = {}
+        self._deadline = 0.0
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._blocks: dict[tuple[int, int], tvm.runtime.Tensor] = {}
+        remote = self._open()
+        self.region = CandidateRegion(*self._region(remote))
+
+    @classmethod
+    def at_port(
+        cls, url: str, repeats: int = 1, baudrate: int = DEFAULT_BAUDRATE, timeout: float = 10.0
+    ) -> BoardRunner:
+        """Connect to a board that was flashed with the runner, at a serial port or URL."""
+        return cls(
+            lambda: _remote(
+                lambda: open_pipe(url, timeout, CONNECT_TIMEOUT, baudrate), url, owns_bridge=True
+            ),
+            url,
+            repeats,
+        )
+
+    @classmethod
+    def at_tracker(cls, tracker: str, key: str, repeats: int = 1) -> BoardRunner:
+        """Connect to a board that a TVM tracker knows by `key`, and that runs the runner."""
+        url = f"{key} at {tracker}"
+        return cls(
+            lambda: _remote(lambda: open_tracker(tracker, key), url, owns_bridge=False),
+            url,
+            repeats,
+        )
+
+    def run(
+        self, image: Image, inputs: Sequence[bytes], expected: Sequence[bytes], seconds: float
+    ) -> Execution:
+        try:
+            reused = bool(self._kept)
+            execution = self._run(self._open(), image, inputs, expected, seconds)
+            if execution.outputs is not None and reused:
+                # An earlier candidate may have spoiled what this one found on the board.
+                self._kept.clear()
+                execution = self._run(self._open(), image, inputs, expected, seconds)
+            return execution
+        except LinkTimeoutError as error:
+            self.recover()
+            raise CandidateError(
+                Status.TIMEOUT, f"did not end within {seconds:g} s on {self._url}"
+            ) from error
+        except DeviceFaultError as error:
+            self.recover()
+            raise CandidateError(Status.CRASH, str(error)) from error
+        except DeviceError as error:
+            # A candidate that writes where it should not can make the board do anything.
+            self.recover()
+            raise CandidateError(Status.CRASH, f"{self._url} went wrong: {error}") from error
+
+    def _run(
+        self,
+        remote: Remote,
+        image: Image,
+        inputs: Sequence[bytes],
+        expected: Sequence[bytes],
+        seconds: float,
+    ) -> Execution:
+        self._limit(remote, max(seconds, _COPY_SECONDS))
+        for address, data in zip(image.inputs, inputs, strict=True):
+            self._write(remote, address, data, keep=bool(image.kept))
+        for address, data in image.segments:
+            self._write(remote, address, data, keep=address in image.kept)
+        self._limit(remote, seconds)
+        entries = (image.prepare | 1, image.run | 1)
+        status = self._function(remote, "tvmtiny.runner.check")(*entries, _PATTERNS[0])
+        if status != 0:
+            raise CandidateError(Status.CRASH, f"the run function returned {status:#x}")
+        first = self._unexpected(remote, image, expected)
+        # It ends, so that it may be measured without a way to stop it for a while.
+        self._limit(remote, seconds * self._repeats)
+        measure = self._function(remote, "tvmtiny.runner.measure")
+        times = decode_times(bytes(measure(*entries, _PATTERNS[1], self._repeats)))
+        second = self._unexpected(remote, image, expected)
+        outputs = None
+        if first is not None or second is not None:
+            outputs = (first or tuple(expected), second or tuple(expected))
+        return Execution(outputs, round(statistics.median(times.instructions)))
+
+    def recover(self) -> None:
+        """Make the board ready for the next candidate, whatever the last one did.
+
+        Raises
+        ------
+        TvmtinyError
+            The board does not come back.
+        """
+        self._forget()
+        remote = self._remote
+        if remote is not None and not remote.broken:
+            with suppress(TvmtinyError):
+                remote.function("tvmtiny.bridge.reset")()
+                if self._region(remote) == (self.region.origin, self.region.length):
+                    return
+        self.restart()
+
+    def restart(self) -> None:
+        """Connect again; platforms that can, start the board again."""
+        self._disconnect()
+        self._open()
+
+    def close(self) -> None:
+        self._disconnect()
+
+    def _open(self) -> Remote:
+        if self._remote is None:
+            self._remote = self._connect()
+            self._forget()
+        return self._remote
+
+    def _disconnect(self) -> None:
+        remote, self._remote = self._remote, None
+        # First the connection: freeing memory over one that was interrupted would wait for it.
+        if remote is not None:
+            remote.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of everything on the board."""
+        self._kept.clear()
+        self._deadline = 0.0
+        self._functions.clear()
+        self._blocks.clear()
+
+    def _limit(self, remote: Remote, seconds: float) -> None:
+        if seconds != self._deadline:
+            self._function(remote, "tvmtiny.bridge.set_timeout")(float(seconds))
+            self._deadline = seconds
+
+    def _region(self, remote: Remote) -> tuple[int, int]:
+        origin, length = _REGION.unpack(bytes(self._function(remote, "tvmtiny.runner.region")()))
+        return int(origin), int(length)
+
+    def _write(self, remote: Remote, address: int, data: bytes, keep: bool) -> None:
+        """Write, unless it is there already.
+
+        Parameters
+        ----------
+        keep
+            Nothing else is ever written there than what is written like this.
+        """
+        if keep and self._kept.get(address) == data:
+            return
+        end = address + len(data)
+        for other in [o for o, d in self._kept.items() if o < end and address < o + len(d)]:
+            del self._kept[other]
+        self._upload(remote, address, data)
+        if keep:
+            self._kept[address] = data
+
+    def _upload(self, remote: Remote, address: int, data: bytes) -> None:
+        block, skipped = divmod(address - self.region.origin, BLOCK_BYTES)
+        assert skipped == 0, hex(address)
+        remote.write(self._memory(remote, block, len(data)), data)
+
+    def _unexpected(
+        self, remote: Remote, image: Image, expected: Sequence[bytes]
+    ) -> tuple[bytes, ...] | None:
+        """What the outputs are, unless their CRCs are those of `expected`."""
+        crc = self._function(remote, "tvmtiny.runner.crc")
+        found = [crc(address, size) for address, size in image.outputs]
+        if found == [zlib.crc32(data) for data in expected]:
+            return None
+        outputs = []
+        for address, size in image.outputs:
+            block, skipped = divmod(address - self.region.origin, BLOCK_BYTES)
+            data = remote.read(self._memory(remote, block, skipped + size))
+            outputs.append(data[skipped:])
+        return tuple(outputs)
+
+    def _memory(self, remote: Remote, block: int, size: int) -> tvm.runtime.Tensor:
+        if (block, size) not in self._blocks:
+            self._blocks[block, size] = remote.memory(f"block.{block}", size)
+        return self._blocks[block, size]
+
+    def _function(self, remote: Remote, name: str) -> Callable[..., Any]:
+        if name not in self._functions:
+            self._functions[name] = remote.function(name)
+        return self._functions[name]
+
+
+def _remote(
+    open_session: Callable[[], rpc.RPCSession],
+    url: str,
+    owns_bridge: bool,
+    problem: Callable[[], str | None] = lambda: None,
+) -> Remote:
+    return Remote(
+        open_session, url, owns_bridge, problem, lambda report: describe_fault(report, None, ())
+    )
+
+
+class QemuRunner(BoardRunner):
+    """A board in QEMU that is started for this runner, and again where it does not answer.
+
+    Parameters
+    ----------
+    transport
+        ``socket``, or ``pty`` for a pseudo-terminal. Over the socket, large pieces are not sent:
+        the board reads them from files of this machine, as QEMU takes longer to pass them through
+        its serial port than candidates take to run. Over the terminal, everything is sent.
+    """
+
+    def __init__(self, board: Board, transport: str = "socket") -> None:
+        self._board = board
+        self._kind = transport
+        self._directory = Path(tempfile.mkdtemp(prefix="tvmtiny-runner-"))
+        self._qemu: QemuTransport | None = None
+        try:
+            self._firmware = build_runner(board, self._directory)
+            super().__init__(self._start, board.name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> Remote:
+        if self._qemu is None:
+            self._qemu = start_runner(self._firmware, self._board, self._kind)
+        qemu = self._qemu
+        return _remote(
+            lambda: open_pipe(qemu.url, _COPY_SECONDS, EMULATED_CONNECT_TIMEOUT, DEFAULT_BAUDRATE),
+            qemu.url,
+            True,
+            qemu.problem,
+        )
+
+    def _upload(self, remote: Remote, address: int, data: bytes) -> None:
+        if self._kind != "socket" or len(data) < _LEAST_FILE_BYTES:
+            super()._upload(remote, address, data)
+            return
+        file = self._directory / "upload.bin"
+        file.write_bytes(data)
+        load = self._function(remote, "tvmtiny.runner.load")
+        load(str(file), address, len(data))
+
+    def restart(self) -> None:
+        self._disconnect()
+        self._stop()
+        self._open()
+
+    def close(self) -> None:
+        if hasattr(self, "_remote"):
+            self._disconnect()
+        self._stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _stop(self) -> None:
+        qemu, self._qemu = self._qemu, None
+        if qemu is not None:
+            qemu.close()
