@@ -18,7 +18,7 @@ from tvmtiny.project import OutputTensor
 from tvmtiny.project.tensors import pack_inputs, split_tensors
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
-SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _TIMEOUT = 300.0
 # No model has a name that ends in an underscore.
 _MAIN_FILE = "main_.c"

@@ -22,7 +22,6 @@ from tvmtiny.project.tensors import pack_inputs, split_tensors
 #: so that no access hides in a library function.
 _INSTRUMENT = (
     "-O1",
-    "-g",
     "-fno-builtin",
     "-fno-tree-loop-distribute-patterns",
     "-fsanitize=kernel-address",

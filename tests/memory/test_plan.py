@@ -199,14 +199,25 @@ def test_requests_that_never_meet_share_memory(sizes: tuple[int, ...]) -> None:
     assert plan(apart).total == max(sizes)
 
 
-#: The simple bound knows nothing of alignment: only the solver proves that five bytes are needed.
-ALIGNED = [Request("a", 1, 0, 0), Request("b", 1, 0, 0)]
+#: The simple bound only knows the smallest alignment: the solver proves that 17 bytes are needed.
+ALIGNED = [
+    Request("a", 1, 0, 0, alignment=8),
+    Request("b", 1, 0, 0, alignment=8),
+    Request("c", 8, 0, 0),
+]
 
 
 def test_without_time_the_bound_is_stated_as_such() -> None:
-    assert plan(ALIGNED) == Plan({"a": 0, "b": 4}, 5, 5)
+    assert plan(ALIGNED) == Plan({"c": 0, "a": 8, "b": 16}, 17, 17)
     greedy = plan(ALIGNED, time_limit=0)
-    assert (greedy.total, greedy.lower_bound, greedy.optimal) == (5, 2, False)
+    assert (greedy.total, greedy.lower_bound, greedy.optimal) == (17, 13, False)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 7, 5, 8), (7, 8)])
+def test_the_simple_bound_counts_padding_behind_all_but_the_last(sizes: tuple[int, ...]) -> None:
+    together = plan([Request(f"r{i}", s, 0, 0) for i, s in enumerate(sizes)], time_limit=0)
+    padding = [-size % 4 for size in sizes]
+    assert together.lower_bound == sum(sizes) + sum(padding) - max(padding)
 
 
 @pytest.mark.parametrize(

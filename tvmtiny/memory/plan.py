@@ -71,7 +71,7 @@ def plan(
     offsets = first_fit(conflicts)
     total = extent(conflicts, offsets)
     cliques = conflicts.cliques()
-    bound = max((sum(r.size for r in clique) for clique in cliques), default=0)
+    bound = max(map(_stacked, cliques), default=0)
     bound = max([bound, *(group.size for group in conflicts.groups)])
     alive = max((len(clique) for clique in cliques), default=0)
     if total > bound and time_limit > 0 and alive <= MOST_ALIVE:
@@ -80,3 +80,10 @@ def plan(
         if solution.offsets is not None and extent(conflicts, solution.offsets) < total:
             offsets = settle(conflicts, solution.offsets)
     return Plan(offsets, extent(conflicts, offsets), bound)
+
+
+def _stacked(clique: Sequence[Request]) -> int:
+    """The least bytes of requests that are all disjoint: behind each but the last lies padding."""
+    unit = min(request.alignment for request in clique)
+    padding = [-request.size % unit for request in clique]
+    return sum(request.size for request in clique) + sum(padding) - max(padding)

@@ -17,10 +17,10 @@ from tvmtiny.ops.quantization import INT32_RANGE
 
 #: How far slopes are looked for around the real ones, relative to the largest.
 _WIDTH = 2.0**-12
-_STEPS = 40
-#: Points nearest to a rounding boundary that each round of the search for slopes adds.
-_NEAREST = 1000
-_ROUNDS = 6
+#: Each narrows the interval of a slope by the golden ratio.
+_STEPS = 50
+#: Where integer factors are tried first: that many points that demand most of the offset.
+_NEAREST = 500
 #: How far from the best slopes integer factors are tried, in steps.
 _NEIGHBOURS = 3
 #: A larger shift leaves too few bits for results.
@@ -96,9 +96,10 @@ def solve(
     operands = [np.asarray(x, np.int64) for x in operands]
     wanted = np.asarray(wanted, np.int64)
     best = _best_slopes(operands, wanted, slopes, output_range)
+    hard = _demanding(operands, wanted, best, output_range)
     for shift in _shifts(operands, wanted, best, factor_bits, largest_shift):
         scaled = [slope * 2.0 ** (shift + factor_bits) for slope in best]
-        found = _solve_at(operands, wanted, scaled, shift, output_range, image)
+        found = _solve_at(operands, wanted, hard, scaled, shift, output_range, image)
         if found is not None:
             return found
     return None
@@ -147,14 +148,21 @@ def _offsets(
 def _solve_at(
     operands: Sequence[np.ndarray],
     wanted: np.ndarray,
+    hard: np.ndarray,
     scaled: Sequence[float],
     shift: int,
     output_range: tuple[int, int],
     image: Image,
 ) -> Affine | None:
+    """The factors nearest to `scaled` that are exact; most that are not fail at `hard` points."""
+    few = [np.broadcast_to(x, wanted.shape).ravel()[hard] for x in operands]
+    few_wanted = wanted.ravel()[hard]
     around = sorted(range(-_NEIGHBOURS, _NEIGHBOURS + 1), key=abs)
     for distance in sorted(product(around, repeat=len(scaled)), key=lambda d: max(map(abs, d))):
         factors = tuple(round(s) + d for s, d in zip(scaled, distance, strict=True))
+        values = np.asarray(sum(image(f, x) for f, x in zip(factors, few, strict=True)))
+        if offset_for(values, few_wanted, shift, output_range) is None:
+            continue
         parts = [image(f, x) for f, x in zip(factors, operands, strict=True)]
         total = np.asarray(sum(parts))
         offset = offset_for(total, wanted, shift, output_range)
@@ -171,6 +179,29 @@ def _fits(factors: Sequence[int], parts: Sequence[np.ndarray], offset: int) -> b
     return INT32_RANGE[0] <= min(bounds) and max(bounds) <= INT32_RANGE[1]
 
 
+def _demands(wanted: np.ndarray, output_range: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """What every point must reach, and what it must stay below."""
+    return (
+        np.where(wanted > output_range[0], wanted, -np.inf),
+        np.where(wanted < output_range[1], wanted + 1.0, np.inf),
+    )
+
+
+def _demanding(
+    operands: Sequence[np.ndarray],
+    wanted: np.ndarray,
+    slopes: Sequence[float],
+    output_range: tuple[int, int],
+) -> np.ndarray:
+    """Positions in the flat `wanted` of the points nearest to the bounds of the offset."""
+    plane = sum(slope * x for slope, x in zip(slopes, operands, strict=True))
+    reach, below = (np.ravel(side - plane) for side in _demands(wanted, output_range))
+    if wanted.size <= _NEAREST:
+        return np.arange(wanted.size)
+    nearest = [np.argpartition(side, _NEAREST)[:_NEAREST] for side in (-reach, below)]
+    return np.unique(np.concatenate(nearest))
+
+
 def _best_slopes(
     operands: Sequence[np.ndarray],
     wanted: np.ndarray,
@@ -180,56 +211,76 @@ def _best_slopes(
     """The slopes that leave the offset the most room.
 
     That room, the least upper bound of the offset minus the greatest lower one, is a concave
-    function of the slopes, so that narrowing an interval per slope finds its maximum. The few
-    points that bound it are not known at first; those that turn out to be missing are added.
+    function of the slopes, so that narrowing an interval per slope finds its maximum.
     """
-    below, above = wanted > output_range[0], wanted < output_range[1]
-    flat = [np.broadcast_to(x, wanted.shape).astype(float) for x in operands]
-    lower = [*(x[below] for x in flat), wanted[below].astype(float)]
-    upper = [*(x[above] for x in flat), wanted[above] + 1.0]
-    chosen = [np.zeros(side[-1].size, bool) for side in (lower, upper)]
-    width = _WIDTH * max(map(abs, slopes))
-    best = tuple(slopes)
-    for _ in range(_ROUNDS):
-        least, most = _bounds(lower, best), _bounds(upper, best)
-        for bounds, known in zip((-least, most), chosen, strict=True):
-            known[np.argsort(bounds, kind="stable")[:_NEAREST]] = True
-        points = [
-            [x[known] for x in side] for side, known in zip((lower, upper), chosen, strict=True)
-        ]
-        best = _widest(points, slopes, width)
-        if _room([lower, upper], best) > 0 or _room(points, best) <= 0:
-            break
-    return best
-
-
-def _bounds(side: Sequence[np.ndarray], slopes: Sequence[float]) -> np.ndarray:
-    """What each point of `side`, operands and then a boundary, demands of the offset."""
-    *operands, boundary = side
-    return boundary - sum(slope * x for slope, x in zip(slopes, operands, strict=True))
-
-
-def _room(sides: Sequence[Sequence[np.ndarray]], slopes: Sequence[float]) -> float:
-    least, most = (_bounds(side, slopes) for side in sides)
-    return float(most.min(initial=np.inf) - least.max(initial=-np.inf))
+    reach, below = _demands(wanted, output_range)
+    floats = [x.astype(float) for x in operands]
+    return _widest(floats, reach, below, slopes, _WIDTH * max(map(abs, slopes)))[1]
 
 
 def _widest(
-    sides: Sequence[Sequence[np.ndarray]], centre: Sequence[float], width: float
-) -> tuple[float, ...]:
-    """The slopes with the most room within `width` of `centre`."""
+    operands: Sequence[np.ndarray],
+    reach: np.ndarray,
+    below: np.ndarray,
+    centre: Sequence[float],
+    width: float,
+) -> tuple[float, tuple[float, ...]]:
+    """The most room, and its slopes within `width` of `centre`."""
+    first, *rest = operands
+    low, high = centre[0] - width, centre[0] + width
+    if not rest:
+        # Of the points that this operand does not tell apart, only the extremes count.
+        same = tuple(axis for axis, size in enumerate(first.shape) if size == 1)
+        reach, below = reach.max(same, keepdims=True), below.min(same, keepdims=True)
+        room, slope = _peak(first.ravel(), reach.ravel(), below.ravel(), low, high)
+        return room, (slope,)
 
-    def search(fixed: tuple[float, ...]) -> tuple[float, tuple[float, ...]]:
-        """The most room, and its slopes, with the first slopes as given."""
-        if len(fixed) == len(centre):
-            return _room(sides, fixed), fixed
-        low, high = centre[len(fixed)] - width, centre[len(fixed)] + width
-        for _ in range(_STEPS):
-            left, right = 0.55 * low + 0.45 * high, 0.45 * low + 0.55 * high
-            if search((*fixed, left))[0] < search((*fixed, right))[0]:
-                low = left
-            else:
-                high = right
-        return search((*fixed, (low + high) / 2))
+    def at(slope: float) -> tuple[float, tuple[float, ...]]:
+        part = slope * first
+        room, slopes = _widest(rest, reach - part, below - part, centre[1:], width)
+        return room, (slope, *slopes)
 
-    return search(())[1]
+    golden = (5**0.5 - 1) / 2
+    left, right = at(high - golden * (high - low)), at(low + golden * (high - low))
+    for _ in range(_STEPS):
+        if left[0] < right[0]:
+            low, left = left[1][0], right
+            right = at(low + golden * (high - low))
+        else:
+            high, right = right[1][0], left
+            left = at(high - golden * (high - low))
+    return max(left, right, key=lambda found: found[0])
+
+
+def _peak(
+    x: np.ndarray, reach: np.ndarray, below: np.ndarray, low: float, high: float
+) -> tuple[float, float]:
+    """The most room of one slope, and the slope.
+
+    The room is the least of many linear functions of the slope. Where the one that is least at
+    the lower end meets the one that is least at the upper end, the room is either as large as
+    theirs, and nowhere larger, or a function is found that bounds it better.
+    """
+
+    def line(slope: float) -> tuple[float, float]:
+        """The room, and how it grows there with the slope."""
+        most, least = below - slope * x, reach - slope * x
+        upper, lower = int(most.argmin()), int(least.argmax())
+        return float(most[upper] - least[lower]), float(x[lower] - x[upper])
+
+    left, right = line(low), line(high)
+    if not np.isfinite(left[0] + right[0]):
+        return left[0], (low + high) / 2
+    while left[1] > 0 > right[1]:
+        meeting = low + (right[0] - left[0] - right[1] * (high - low)) / (left[1] - right[1])
+        if not low < meeting < high:
+            break
+        found = line(meeting)
+        bound = left[0] + left[1] * (meeting - low)
+        if found[1] == 0 or found[0] >= bound:
+            return found[0], meeting
+        if found[1] > 0:
+            low, left = meeting, found
+        else:
+            high, right = meeting, found
+    return (left[0], low) if left[0] >= right[0] else (right[0], high)
