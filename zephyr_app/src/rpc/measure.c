@@ -56,7 +56,7 @@ __attribute__((noinline)) uint32_t device_painted_bytes(void)
   return painted(stack_pointer());
 }
 
-#if defined(CONFIG_TVMTINY_APP_RUNNER) && defined(CONFIG_CPU_CORTEX_M_HAS_DWT)
+#if defined(CONFIG_TVMTINY_APP_RUNNER) && defined(CONFIG_ARMV7_M_ARMV8_M_MAINLINE)
 #define DEMCR (*(volatile uint32_t *)0xE000EDFCu)
 #define DWT_CTRL (*(volatile uint32_t *)0xE0001000u)
 #define DWT_CYCCNT (*(volatile uint32_t *)0xE0001004u)
