@@ -32,7 +32,14 @@ setup_programs() {
         packages+=(libnewlib-arm-none-eabi)
     if [[ $1 == dev ]]; then
         command -v gcc >/dev/null || packages+=(gcc libc6-dev)
+        command -v g++ >/dev/null || packages+=(g++)
         command -v clang >/dev/null || packages+=(clang)
+        command -v cmake >/dev/null || packages+=(cmake)
+        command -v make >/dev/null || packages+=(make)
+        # Ubuntu's package of this name only installs a snap; the test of the report skips there.
+        if is_debian && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+            packages+=(chromium)
+        fi
     fi
     if ! venv_python >/dev/null; then
         local found version
@@ -47,6 +54,10 @@ setup_programs() {
     if ((${#packages[@]})); then
         apt_install "${packages[@]}"
     fi
+}
+
+is_debian() {
+    grep -qx 'ID=debian' /etc/os-release 2>/dev/null
 }
 
 apt_install() {

@@ -40,6 +40,7 @@ def merge_models(models: Mapping[str, bytes]) -> bytes:
         for operator in graph.operators:
             operator.inputs = _shifted(operator.inputs, tensors)
             operator.outputs = _shifted(operator.outputs, tensors)
+            operator.intermediates = _shifted(operator.intermediates, tensors) or None
         merged.tensors += graph.tensors
         merged.operators += graph.operators
         merged.inputs += _shifted(graph.inputs, tensors)

@@ -14,6 +14,8 @@ from small_networks import Network
 from tflite_builder import ModelBuilder
 
 import tvmtiny
+from tests.ops.test_svdf import Filter
+from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tests.tools import MLPERF_TINY
 from tvmtiny import models
 from tvmtiny.errors import TvmtinyError
@@ -233,4 +235,12 @@ def _two_paths() -> bytes:
     return b.build([total, y])
 
 
-_BUILT = (_convolutions, _floats, _streaming, _many_operators, _two_paths)
+def _filter() -> bytes:
+    return Filter().model()
+
+
+def _lstm() -> bytes:
+    return Lstm(steps=2).model()
+
+
+_BUILT = (_filter, _lstm, _convolutions, _floats, _streaming, _many_operators, _two_paths)

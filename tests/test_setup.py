@@ -30,7 +30,11 @@ PROGRAMS = {
     "qemu-system-arm": "qemu-system-arm",
     "gcc-arm-none-eabi": "arm-none-eabi-gcc",
     "gcc": "gcc",
+    "g++": "g++",
     "clang": "clang",
+    "cmake": "cmake",
+    "make": "make",
+    "chromium": "chromium",
 }
 
 pytestmark = pytest.mark.skipif(BASH is None, reason="bash is not installed")
@@ -118,11 +122,17 @@ class Machine:
         (self.store / "newlib").touch()
 
     def setup(
-        self, kind: str = "run", prefix: tuple[str, ...] = (), **environment: str
+        self,
+        kind: str = "run",
+        prefix: tuple[str, ...] = (),
+        debian: bool = True,
+        **environment: str,
     ) -> tuple[int, str, list[str]]:
         """Exit code, what was printed, and the calls that were made."""
         self.log.write_text("")
-        script = f'set -euo pipefail; source "{self.root}/scripts/setup.sh"; setup {kind}'
+        system = f"is_debian() {{ {'true' if debian else 'false'}; }}"
+        sources = f'source "{self.root}/scripts/setup.sh"'
+        script = f"set -euo pipefail; {sources}; {system}; setup {kind}"
         assert BASH is not None
         done = subprocess.run(
             [*prefix, BASH, "-c", script],
@@ -151,7 +161,10 @@ def test_everything_is_installed_once(machine: Machine) -> None:
     code, text, calls = machine.setup("dev")
     assert code == 0, text
     (install,) = (call for call in calls if call.startswith("apt-get install"))
-    wanted = "qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev clang"
+    wanted = (
+        "qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev g++ clang cmake "
+        "make chromium"
+    )
     assert install.endswith(wanted)
     assert calls.index("apt-get update") < calls.index(install)
     assert called(calls, "-m venv") == 1
@@ -162,6 +175,14 @@ def test_everything_is_installed_once(machine: Machine) -> None:
         code, text, calls = machine.setup(kind)
         assert (code, text) == (0, "")
         assert {call.split()[-1] for call in calls} == {"-V"}
+
+
+def test_chromium_is_not_installed_where_it_would_be_a_snap(machine: Machine) -> None:
+    machine.install_all()
+    (machine.bin / "chromium").unlink()
+    code, text, calls = machine.setup("dev", debian=False)
+    assert code == 0, text
+    assert called(calls, "apt-get") == 0
 
 
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:

@@ -166,6 +166,7 @@ class ModelBuilder:
         outputs: Sequence[int],
         options: Mapping[str, Any] | None = None,
         version: int = 1,
+        intermediates: Sequence[int] | None = None,
     ) -> None:
         """Append an operator.
 
@@ -178,11 +179,14 @@ class ModelBuilder:
         options
             The options table under its schema names in snake_case; enum values may be names.
             None leaves the table out.
+        intermediates
+            Tensors that carry the quantization of what is inside of the operator.
         """
         node = schema.OperatorT()
         node.opcodeIndex = self._code(operator, version)
         node.inputs = [-1 if index is None else index for index in inputs]
         node.outputs = list(outputs)
+        node.intermediates = intermediates
         node.builtinOptionsType = schema.BuiltinOptions.NONE
         if options is not None:
             kind = _options_name(operator)

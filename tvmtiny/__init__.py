@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tvmtiny.frontend import Model, load
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project import RunResult, run
+    from tvmtiny.project.export import Export, Library, export
     from tvmtiny.quantizing import quantize
     from tvmtiny.rpc.session import Session
     from tvmtiny.targets import Target, boards, resolve
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Artifact",
     "CheckResult",
+    "Export",
+    "Library",
     "Model",
     "RunResult",
     "Session",
@@ -41,6 +44,7 @@ __all__ = [
     "check",
     "compile",
     "errors",
+    "export",
     "load",
     "make_inputs",
     "quantize",
@@ -53,6 +57,8 @@ __all__ = [
 _HOMES = {
     "Artifact": "tvmtiny.codegen",
     "CheckResult": "tvmtiny.checking",
+    "Export": "tvmtiny.project.export",
+    "Library": "tvmtiny.project.export",
     "Model": "tvmtiny.frontend",
     "RunResult": "tvmtiny.project",
     "Session": "tvmtiny.rpc.session",
@@ -60,6 +66,7 @@ _HOMES = {
     "boards": "tvmtiny.targets",
     "check": "tvmtiny.checking",
     "compile": "tvmtiny.compiler",
+    "export": "tvmtiny.project.export",
     "load": "tvmtiny.frontend",
     "make_inputs": "tvmtiny.inputs",
     "quantize": "tvmtiny.quantizing",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -117,3 +119,17 @@ def test_an_initialisation_that_is_not_there() -> None:
     b.op("CALL_ONCE", [], [], {"init_subgraph_index": 7})
     with pytest.raises(tvmtiny.errors.ModelFormatError, match="subgraph 7 is used"):
         tvmtiny.load(b.build([x]))
+
+
+def test_an_initialisation_that_reads_a_variable() -> None:
+    b = ModelBuilder()
+    b.input("x", (1, 4), scale=0.1)
+    y = _read(b, b.variable("v", _INITIAL))
+    content = b.build([y])
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    reads = model.subgraphs[0].operators[-1].opcodeIndex
+    model.subgraphs[1].operators[0].opcodeIndex = reads
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    with pytest.raises(UnsupportedModelError, match="the initialisation has a READ_VARIABLE"):
+        tvmtiny.load(bytes(builder.Output()))

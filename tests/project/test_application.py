@@ -191,7 +191,7 @@ def configure(application: Path, base: Path, *arguments: str) -> subprocess.Comp
 @pytest.mark.parametrize(("version", "mode"), [("3.3", "rpc"), ("3.4", "shell"), ("4.1", "rpc")])
 def test_cmake(version: str, mode: str, tmp_path: Path) -> None:
     application = tmp_path / "application"
-    create(application, mode=mode, stack_bytes=2048)
+    create(application, mode=mode, arena_section="DTCM")
     (application / "conf" / "from-3.4.conf").write_text("")
     (application / "conf" / "before-4.0.conf").write_text("")
     base = make_tree(tmp_path / "zephyr", version)

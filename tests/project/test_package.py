@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tflite_builder import ModelBuilder
 from tools import needs_programs
 
 import tvmtiny
@@ -56,7 +57,10 @@ int main(void)
 
 @cache
 def packaged(name: str, io: str = "arena") -> PackagedModel:
-    model = tvmtiny.load(models.path(name))
+    return package(tvmtiny.load(models.path(name)), io)
+
+
+def package(model: tvmtiny.Model, io: str = "arena") -> PackagedModel:
     artifact = tvmtiny.compile(model, "cortex-m4", io=io)
 
     def reference(inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -177,18 +181,38 @@ target_link_libraries(host PRIVATE tvmtiny::models)
 
 
 @needs_programs("make", "gcc")
+def test_a_model_that_remembers_begins_anew_with_each_sample(tmp_path: Path) -> None:
+    b = ModelBuilder()
+    x = b.input("x", (1, 16), scale=0.1)
+    variable = b.variable("last", np.full((1, 16), -7, np.int8))
+    y = b.tensor("y", (1, 16), scale=0.1)
+    b.op("READ_VARIABLE", [variable], [y], {})
+    b.op("ASSIGN_VARIABLE", [variable, x], [], {})
+    (tmp_path / "delay.tflite").write_bytes(b.build([y]))
+    delay = package(tvmtiny.load(tmp_path / "delay.tflite"))
+    assert len(delay.expected) == SAMPLES
+    assert len(set(delay.expected)) == 1
+    make_program(tmp_path, [delay])
+
+
+@needs_programs("make", "gcc")
 def test_with_make(tmp_path: Path) -> None:
-    program(tmp_path, [packaged("digits")])
+    make_program(tmp_path, [packaged("digits")])
+
+
+def make_program(directory: Path, chosen: list[PackagedModel]) -> None:
+    """Build with make, and run."""
+    program(directory, chosen)
     sources = f"main.c models/table.c {APPLICATION}/src/sample.c"
     write_text(
-        tmp_path / "Makefile",
+        directory / "Makefile",
         "include models/tvmtiny_models.mk\n"
         f"CFLAGS := -O1 -fsanitize=undefined {' '.join(WARNINGS)} $(TVMTINY_CFLAGS) "
         f"-I{APPLICATION}/include\n"
         f"host: {sources} $(TVMTINY_SOURCES)\n\tgcc $(CFLAGS) $^ -o $@\n",
     )
-    run("make", "host", directory=tmp_path)
-    run("./host", directory=tmp_path)
+    run("make", "host", directory=directory)
+    run("./host", directory=directory)
 
 
 def test_the_same_models_give_the_same_files() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tvm
 from fault_proxy import FaultProxy, Rates
+from tflite_builder import ModelBuilder
 from tools import on_qemu
 
 import tvmtiny
@@ -69,6 +70,23 @@ def test_many_inputs(digits: tuple[tvmtiny.Model, tvmtiny.Session]) -> None:
         expected = run_litert(model.content, [image[np.newaxis]])[output]
         np.testing.assert_array_equal(got, expected)
     assert session.memory().heap_free_bytes == free
+
+
+@on_qemu
+def test_state_goes_from_run_to_run() -> None:
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 8), scale=0.1), b.tensor("y", (1, 8), scale=0.1)
+    last = b.variable("last", np.full((1, 8), 5, np.int8))
+    b.op("READ_VARIABLE", [last], [y], {})
+    b.op("ASSIGN_VARIABLE", [last, x], [], {})
+    model = tvmtiny.load(b.build([y]), name="delay")
+    frames = [np.full((1, 8), value, np.int8) for value in (1, 2)]
+    with tvmtiny.Session(tvmtiny.compile(model, "mps2-an385"), timeout=60) as session:
+        got = [session.run(frame)[0][0, 0] for frame in frames]
+        session.reset_state()
+        got.append(session.run(frames[0])[0][0, 0])
+        got.append(session.measure(frames[1]).outputs[0].data[0, 0])
+    assert got == [5, 1, 5, 5]
 
 
 @on_qemu

@@ -45,6 +45,7 @@ def artifact(monkeypatch: pytest.MonkeyPatch) -> Any:
         name="test",
         inputs=(tensor("x"),),
         outputs=(tensor("y"),),
+        states=(),
         layers=(tensor("double", index=0, operator="MUL"), tensor("y", index=1, operator="ADD")),
     )
 

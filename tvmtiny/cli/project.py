@@ -69,7 +69,7 @@ def create(
     stack: Annotated[
         int | None,
         typer.Option(
-            help="Stack of the main thread; by default from a measurement.",
+            help="Stack of the thread that runs the models; by default from a measurement.",
             metavar="BYTES",
             min=256,
         ),

@@ -17,7 +17,7 @@ from tvm import IRModule
 from tvmtiny.codegen.arrange import Arrangement
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
 from tvmtiny.codegen.lower import Kernel
-from tvmtiny.codegen.names import field_names
+from tvmtiny.codegen.names import c_type, field_names
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.program import Call, StateValues, Value
 from tvmtiny.codegen.requests import ALIGNMENT, alignment_of, in_place, output_name, workspace_name
@@ -27,7 +27,6 @@ from tvmtiny.ops import Tensor, find_operator
 from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
 
-_C_TYPES = {"bool": "bool", "float32": "float", "float64": "double"}
 _SOURCE_WIDTH = 100
 #: Kernels access activations by words.
 _STATE_ALIGNMENT = 8
@@ -330,7 +329,7 @@ def runtime_file(name: str) -> str:
 
 
 def _pointer(dtype: str, offset: int, memory: str = "arena") -> str:
-    return f"({_ctype(dtype)} *)(void *)({memory} + {offset})"
+    return f"({c_type(dtype)} *)(void *)({memory} + {offset})"
 
 
 def _offsets(sizes: Sequence[int]) -> list[int]:
@@ -347,11 +346,7 @@ def _state_bytes(states: Sequence[StateInfo]) -> int:
 def _part(field: str, value: Value, const: str = "") -> str:
     """Where a view begins in the caller's memory."""
     bytes_ = f"({const}uint8_t *)(uintptr_t){field}"
-    return f"({const}{_ctype(value.dtype)} *)({const}void *)({bytes_} + {value.offset})"
-
-
-def _ctype(dtype: str) -> str:
-    return _C_TYPES.get(dtype, f"{dtype}_t")
+    return f"({const}{c_type(value.dtype)} *)({const}void *)({bytes_} + {value.offset})"
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -393,7 +388,7 @@ def _array(name: str, data: np.ndarray) -> str:
         line += text
     body = "\n".join([*lines, line])
     attributes = "TVMTINY_ALIGN(4) TVMTINY_CONSTANTS_SECTION"
-    declaration = f"static const {_ctype(dtype)} {name}[{data.size}] {attributes}"
+    declaration = f"static const {c_type(dtype)} {name}[{data.size}] {attributes}"
     return f"{declaration} = {{\n{body}\n}};"
 
 
@@ -414,7 +409,7 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         comment=_comment,
         shape=_shape,
-        ctype=_ctype,
+        ctype=c_type,
         float_literal=float_literal,
         elements=math.prod,
     )

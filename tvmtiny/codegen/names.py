@@ -1,4 +1,4 @@
-"""Names of struct fields for tensors, whose own names can be anything."""
+"""Names in C: of types, and of struct fields for tensors, whose own names can be anything."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ thread_local throw true try typedef typeid typename typeof union unix unsigned u
 volatile wchar_t while xor xor_eq
 """
 _RESERVED = frozenset(_KEYWORDS.split())
+
+_TYPES = {"bool": "bool", "float32": "float", "float64": "double"}
+
+
+def c_type(dtype: str) -> str:
+    """The type of an element."""
+    return _TYPES.get(dtype, f"{dtype}_t")
 
 
 def field_names(tensors: Sequence[str]) -> list[str]:

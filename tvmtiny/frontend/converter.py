@@ -15,6 +15,7 @@ from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Alias, Compute, Movement, Node, Oracle, Result, Tensor, find_operator
 from tvmtiny.ops.attributes import OPERATOR_ATTR, OVERLAPS_ATTR
 from tvmtiny.ops.movement_code import movement_function
+from tvmtiny.ops.runtime_call import RuntimeCall, call_function
 
 
 class FinishedNode(Protocol):
@@ -110,6 +111,8 @@ class _Converter:
             )
         if isinstance(result, Movement):
             function, arguments = movement_function(result, node.operator)
+        elif isinstance(result, RuntimeCall):
+            function, arguments = call_function(result, output, node.operator), result.arguments
         else:
             function, arguments = tensor_function(node, result), result.arguments
         return self._call_function(node, output, function, arguments)
@@ -174,7 +177,10 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
 def _reads_output(node: Node, pair: tuple[Tensor, Result]) -> bool:
     """Whether an output is made of another one of the same node."""
     own = {tensor.index for tensor in node.outputs}
-    arguments = pair[1].arguments if isinstance(pair[1], Compute) else ()
+    result = pair[1]
+    if isinstance(result, Alias):
+        return result.source.index in own
+    arguments = result.sources if isinstance(result, Movement) else result.arguments
     return any(isinstance(a, Tensor) and a.index in own for a in arguments)
 
 

@@ -175,7 +175,8 @@ class _Reader:
         outputs = tuple(self._item(tensors, i, "tensor") for i in _present(raw.outputs))
         if not outputs and operator not in ("ASSIGN_VARIABLE", "CALL_ONCE"):
             raise ModelFormatError(self._path, f"operator {operator} #{index} has no output")
-        return Node(index, operator, code.version, inputs, outputs, self._options(raw))
+        inner = tuple(self._item(tensors, i, "tensor") for i in _present(raw.intermediates))
+        return Node(index, operator, code.version, inputs, outputs, self._options(raw), inner)
 
     def _options(self, raw: Any) -> dict[str, Any]:
         options = {}

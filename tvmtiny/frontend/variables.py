@@ -210,6 +210,8 @@ def _initial_values(graph: Graph) -> dict[_Key, np.ndarray]:
         elif node.operator == "ASSIGN_VARIABLE":
             variable, value = _variable(node, handles, assigned), _assigned(node)
             variable.initial = _known([value], values)[0]
+        elif node.operator in _OPERATORS:
+            raise _UnusableError(f"the initialisation has a {node.operator}", "assignments")
         else:
             operator = find_operator(node.operator)
             problems = [p.reason for p in operator.check(node)] if operator else ["unknown"]

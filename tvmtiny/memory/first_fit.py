@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import lcm
 from typing import Any
 
@@ -68,23 +68,24 @@ def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0)
         A further base to try.
     """
     others = [
-        (member, conflicts.requests[name], offset)
-        for name, offset in placed.items()
+        (member, conflicts.requests[name], placed[name], overlaps)
         for member in group.members
-        if conflicts.between(member.request, conflicts.requests[name]) is not None
+        for name, overlaps in conflicts.rivals(member.request).items()
+        if name in placed
     ]
-    candidates = {0, known}
-    for member, other, offset in others:
-        overlaps = conflicts.between(member.request, other) or ()
-        for wanted, step in _borders(member.request, other, offset, overlaps):
-            candidates.update(_aligned(wanted - member.delta, step, group.alignment))
+    special = [other for other in others if other[3]]
     # Where nothing may overlap, the bases between two bounds are out of question.
-    plain = [o for o in others if not conflicts.between(o[0].request, o[1])]
-    special = [o for o in others if conflicts.between(o[0].request, o[1])]
     bounds = sorted(
         (offset - member.delta - member.request.size, offset - member.delta + other.size)
-        for member, other, offset in plain
+        for member, other, offset, overlaps in others
+        if not overlaps
     )
+    if not special:
+        return _gap(bounds, group.alignment)
+    candidates = {0, known}
+    for member, other, offset, overlaps in others:
+        for wanted, step in _borders(member.request, other, offset, overlaps):
+            candidates.update(_aligned(wanted - member.delta, step, group.alignment))
     begun, end = 0, 0
     for base in sorted(candidates):
         while begun < len(bounds) and bounds[begun][0] < base:
@@ -92,10 +93,20 @@ def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0)
             begun += 1
         if end <= base and all(
             conflicts.compatible(member.request, base + member.delta, other, offset)
-            for member, other, offset in special
+            for member, other, offset, _ in special
         ):
             return base
     raise AssertionError("behind everything there is room")
+
+
+def _gap(bounds: Sequence[tuple[int, int]], alignment: int) -> int:
+    """The lowest aligned base that lies between none of two `bounds`, which are sorted."""
+    base = 0
+    for begin, end in bounds:
+        if base <= begin:
+            break
+        base = max(base, -(-end // alignment) * alignment)
+    return base
 
 
 def _borders(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import lcm
 
 
@@ -178,14 +179,30 @@ class Conflicts:
             self._overlaps[pair] = (*self._overlaps.get(pair, ()), overlap)
         outers = {i.inner: i.outer for i in problem.insides}
         self._related = {_pair(r, outer) for r in outers for outer in _chain(r, outers)}
+        self._rivals = self._find_rivals(ordered)
         self._check_groups()
+
+    def _find_rivals(self, ordered: Sequence[Request]) -> dict[str, dict[str, tuple[Overlap, ...]]]:
+        rivals: dict[str, dict[str, tuple[Overlap, ...]]] = {r.name: {} for r in ordered}
+        sized = [r for r in ordered if r.size]
+        for position, a in enumerate(sized):
+            for b in islice(sized, position + 1, None):
+                if b.first > a.last:
+                    # As do all that follow.
+                    break
+                pair = _pair(a.name, b.name)
+                if pair not in self._related:
+                    overlaps = self._overlaps.get(pair, ())
+                    rivals[a.name][b.name] = rivals[b.name][a.name] = overlaps
+        return rivals
+
+    def rivals(self, request: Request) -> Mapping[str, tuple[Overlap, ...]]:
+        """By name, all requests that conflict with one; with their overlaps, see `between`."""
+        return self._rivals[request.name]
 
     def between(self, a: Request, b: Request) -> tuple[Overlap, ...] | None:
         """The overlaps of two requests; None where they do not conflict at all."""
-        pair = _pair(a.name, b.name)
-        if not a.lives_with(b) or pair in self._related or not a.size or not b.size:
-            return None
-        return self._overlaps.get(pair, ())
+        return self._rivals[a.name].get(b.name)
 
     def compatible(self, a: Request, offset_a: int, b: Request, offset_b: int) -> bool:
         """Whether two requests may lie at these offsets."""
@@ -198,13 +215,17 @@ class Conflicts:
     def cliques(self) -> list[list[Request]]:
         """Requests that must all be disjoint, the most bytes of each step first chosen."""
         found: dict[tuple[str, ...], list[Request]] = {}
+        apart = {
+            name: {other for other, overlaps in rivals.items() if not overlaps}
+            for name, rivals in self._rivals.items()
+        }
+        largest_first = sorted(self.requests.values(), key=lambda r: (-r.size, r.name))
         for step in sorted({r.first for r in self.requests.values()}):
-            alive = [r for r in self.requests.values() if r.first <= step <= r.last]
-            chosen: list[Request] = []
-            for request in sorted(alive, key=lambda r: (-r.size, r.name)):
-                if all(self.between(request, other) == () for other in chosen):
-                    chosen.append(request)
-            found[tuple(sorted(r.name for r in chosen))] = chosen
+            chosen: dict[str, Request] = {}
+            for request in largest_first:
+                if request.first <= step <= request.last and chosen.keys() <= apart[request.name]:
+                    chosen[request.name] = request
+            found[tuple(sorted(chosen))] = list(chosen.values())
         return list(found.values())
 
     def _check_groups(self) -> None:

@@ -26,7 +26,8 @@ class AssignVariable(Operator):
     exactness = "bit-exact (values are copied)"
 
     def check(self, node: Node) -> Iterator[Problem]:
-        return iter(())
+        if len(node.inputs) != 1 or len(node.outputs) != 1:
+            yield Problem(f"{len(node.inputs)} values", "a variable and a value")
 
     def compute(self, node: Node, oracle: Oracle) -> Movement:
         value = node.input(0)

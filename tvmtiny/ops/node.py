@@ -116,6 +116,8 @@ class Node:
         TFLite's name, such as ``CONV_2D``.
     inputs
         None stands for an optional input that is absent.
+    intermediates
+        Tensors that carry the quantization of values inside of the operator.
     options
         The builtin options under their schema names in snake_case; enums as their names.
     """
@@ -126,6 +128,7 @@ class Node:
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: tuple[Tensor, ...] = ()
 
     def input(self, position: int) -> Tensor:
         """The input at `position`, which the caller knows to be present."""

@@ -17,6 +17,7 @@ from tvm import te
 
 from tvmtiny.ops.movement import Alias, Movement
 from tvmtiny.ops.node import Node, Tensor
+from tvmtiny.ops.runtime_call import RuntimeCall
 
 
 class Oracle(str, Enum):
@@ -60,7 +61,7 @@ class Compute:
 
 
 #: How an output comes about.
-Result = Compute | Alias | Movement
+Result = Compute | Alias | Movement | RuntimeCall
 
 
 class Operator(ABC):

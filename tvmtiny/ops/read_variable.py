@@ -24,7 +24,8 @@ class ReadVariable(Operator):
     exactness = "bit-exact (no code)"
 
     def check(self, node: Node) -> Iterator[Problem]:
-        return iter(())
+        if len(node.inputs) != 1 or len(node.outputs) != 1:
+            yield Problem(f"{len(node.inputs)} inputs, {len(node.outputs)} outputs", "one each")
 
     def compute(self, node: Node, oracle: Oracle) -> Alias:
         return Alias(node.input(0))

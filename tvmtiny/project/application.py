@@ -21,6 +21,7 @@ __all__ = [
     "Application",
     "ApplicationModel",
     "ApplicationOptions",
+    "application_files",
     "check_application",
     "create_application",
     "load_application",
@@ -57,7 +58,8 @@ class ApplicationOptions:
     fragments
         Kconfig files to add.
     stack_bytes
-        Of the main thread; by default from what the models need.
+        Of the thread that runs the models, where that is the main thread; in other modes what they
+        need more comes on top. By default from what the models need.
     arena_section
         Section of the linker script; by default that of the region where the models were placed,
         or with other data.
@@ -183,7 +185,7 @@ def _files(
     models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions, stack: int
 ) -> dict[str, str]:
     """All files by name; the record comes last."""
-    files = _static_files()
+    files = application_files()
     package = package_files(models, table=_TABLE)
     package[_TABLE] = render("models.c.j2", models=models)
     shell_stack = _round_up(stack - _THREAD_STACK_BYTES) + _SHELL_STACK_BYTES
@@ -238,8 +240,6 @@ def _option_lines(
     # Zephyr's linker script names the section after the region.
     regions = {model.artifact.placement.arena for model in models}
     arena = options.arena_section or (regions.pop() if len(regions) == 1 else None)
-    if options.stack_bytes is not None:
-        lines.append(("MAIN_STACK_SIZE", str(options.stack_bytes)))
     if board.compile_options:
         flags = " ".join(("-O2", *board.compile_options))
         lines.append(("TVMTINY_COMPILE_OPTIONS", f'"{flags}"'))
@@ -258,8 +258,8 @@ def _uses_float(model: PackagedModel) -> bool:
     )
 
 
-def _static_files() -> dict[str, str]:
-    """The parts of the application that no model changes."""
+def application_files() -> dict[str, str]:
+    """The parts of the application that no model changes, by name."""
     root = shipped("zephyr_app")
     return {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")

@@ -11,12 +11,14 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 
+from tvmtiny.codegen.names import c_type
 from tvmtiny.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,7 +121,16 @@ def expected_checksums(
 
 def render(name: str, **values: Any) -> str:
     """Fill one of this package's templates."""
+    return _environment().get_template(name).render(**values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    templates = resources.files("tvmtiny.project").joinpath("templates")
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(
+            lambda name: templates.joinpath(*name.split("/")).read_text(encoding="utf-8")
+        ),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -128,8 +139,20 @@ def render(name: str, **values: Any) -> str:
     )
     environment.filters["string_literal"] = _string_literal
     environment.filters["elements"] = math.prod
-    text = resources.files("tvmtiny.project").joinpath("templates").joinpath(name)
-    return environment.from_string(text.read_text(encoding="utf-8")).render(**values)
+    environment.filters["c_type"] = c_type
+    environment.filters["ramp"] = _ramp
+    return environment
+
+
+def _ramp(dtype: str, index: str) -> str:
+    """Element `index` of the ``ramp`` of `tvmtiny.make_inputs`, in C and C++."""
+    bits = f"37u * {index} + 11u"
+    if dtype == "bool":
+        return f"(({bits}) & 0xffu) != 0u"
+    if dtype in ("int8", "uint8"):
+        return f"({c_type(dtype)})({bits})"
+    value = f"({c_type(dtype)})(int8_t)({bits})"
+    return f"{value} / 128" if dtype.startswith("float") else value
 
 
 def _string_literal(text: str) -> str:

@@ -101,8 +101,9 @@ def build_application(
         if too_small := _too_small(application, directory, log):
             raise too_small from error
         raise
-    elf = directory / "zephyr" / "zephyr.elf"
-    program = elf if elf.exists() else directory / "zephyr" / "zephyr.exe"
+    # A program for this machine, which has an ELF file beside it.
+    native = directory / "zephyr" / "zephyr.exe"
+    program = native if native.exists() else native.with_suffix(".elf")
     memory = memory_table(output)
     table = directory / _TABLE
     if memory:

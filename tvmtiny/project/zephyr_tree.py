@@ -107,13 +107,17 @@ class ZephyrTree:
         return output
 
 
-def find_tree(base: Path | None = None) -> ZephyrTree:
+def find_tree(
+    base: Path | None = None, oldest: tuple[int, ...] | None = OLDEST_VERSION
+) -> ZephyrTree:
     """Find the Zephyr tree.
 
     Parameters
     ----------
     base
         Its directory; by default what the environment variable ``ZEPHYR_BASE`` says.
+    oldest
+        What is refused is older; None for nothing.
 
     Raises
     ------
@@ -137,10 +141,10 @@ def find_tree(base: Path | None = None) -> ZephyrTree:
             f"ZEPHYR_BASE is {base}, which is no Zephyr tree: it has no file VERSION that says "
             "which; set it to the folder zephyr of a west workspace"
         ) from None
-    if version[:2] < OLDEST_VERSION:
+    if oldest is not None and version < oldest:
         raise InputError(
             f"the Zephyr tree in {base} is version {'.'.join(map(str, version))}; "
-            f"{'.'.join(map(str, OLDEST_VERSION))} or newer is needed: update it, or set "
+            f"{'.'.join(map(str, oldest))} or newer is needed: update it, or set "
             "ZEPHYR_BASE to another"
         )
     return ZephyrTree(base.resolve(), version)

@@ -15,17 +15,15 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tvmtiny.errors import BuildError, ToolMissingError
+from tvmtiny.errors import BuildError, InputError, ToolMissingError
 from tvmtiny.project.toolchain import find_tool, run_tool
+from tvmtiny.project.zephyr_tree import OLDEST_VERSION, find_tree
 from tvmtiny.targets import boards
 
 __all__ = ["Finding", "Status", "diagnose"]
 
 #: Host seconds after which a program that only states its version counts as broken.
 _TIMEOUT = 20.0
-
-#: The oldest Zephyr that the application is written for.
-_OLDEST_ZEPHYR = (3, 3)
 
 
 class Status(str, Enum):
@@ -155,16 +153,14 @@ def _zephyr(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _zephyr_tree(base: Path, purpose: str) -> Finding:
+    oldest = ".".join(map(str, OLDEST_VERSION))
     try:
-        text = (base / "VERSION").read_text(encoding="utf-8")
-        numbers = dict(re.findall(r"^(\w+)\s*=\s*(\d+)\s*$", text, re.MULTILINE))
-        found = int(numbers["VERSION_MAJOR"]), int(numbers["VERSION_MINOR"])
-    except (OSError, KeyError):
+        tree = find_tree(base, oldest=None)
+    except InputError:
         detail = f"ZEPHYR_BASE is {base}, which holds no Zephyr"
         return Finding("Zephyr", Status.MISSING, detail, purpose, "point ZEPHYR_BASE at a tree")
-    detail = f"{found[0]}.{found[1]} in {base}"
-    if found < _OLDEST_ZEPHYR:
-        oldest = ".".join(map(str, _OLDEST_ZEPHYR))
+    detail = f"{tree.version[0]}.{tree.version[1]} in {base}"
+    if tree.version < OLDEST_VERSION:
         return Finding("Zephyr", Status.MISSING, detail, purpose, f"use Zephyr {oldest} or newer")
     return Finding("Zephyr", Status.OK, detail, purpose)
 

@@ -170,6 +170,11 @@ class Session:
             for index, tensor in enumerate(self.artifact.outputs)
         ]
 
+    def reset_state(self) -> None:
+        """Make the model forget what it remembers from earlier runs."""
+        if self.artifact.states:
+            self._call("tvmtiny.reset_state")
+
     def run_layers(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """Run one inference layer by layer.
 
@@ -191,7 +196,7 @@ class Session:
         return outputs
 
     def time(self, *inputs: np.ndarray, repeats: int = 3) -> Timing:
-        """Count the instructions of inferences.
+        """Count the instructions of inferences, each with the initial state.
 
         Parameters
         ----------
@@ -215,6 +220,8 @@ class Session:
     def measure(self, *inputs: np.ndarray) -> RunResult:
         """Run an inference layer by layer, one whole, and one to be counted.
 
+        Each begins with the initial state, if the model has any.
+
         Parameters
         ----------
         inputs
@@ -225,7 +232,9 @@ class Session:
         RunResult
             As of firmware that is run without a session; sizes are None unless it was built here.
         """
+        self.reset_state()
         layers = self.run_layers(*inputs)
+        self.reset_state()
         outputs = self.run(*inputs)
         timing = self.time(*inputs, repeats=1)
         artifact, firmware = self.artifact, self.firmware

@@ -43,14 +43,15 @@
     __asm__ volatile(BODY ::: "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");                \
   }
 
+#define TVMTINY_TILE_MOVE(TO, NUMBER)                                                              \
+  "movw " TO ", #(" NUMBER ") & 0xffff\n"                                                          \
+  ".if (" NUMBER ") >> 16\n movt " TO ", #(" NUMBER ") >> 16\n.endif\n"
 /* Registers: r0 x, r1 stream, r2 out; on the stack: out, the end of x, the end of the stream. */
 #define TVMTINY_TILE_ENTER(XBYTES)                                                                 \
   ".syntax unified\n"                                                                              \
-  "push {r3-r11, lr}\n"                                                                            \
-  "movw r12, #" TVMTINY_STRING(XBYTES) "\n"                                                        \
-                                       "add r12, r0, r12\n"                                        \
-                                       "push {r2, r12}\n"                                          \
-                                       "1:\n"
+  "push {r3-r11, lr}\n" TVMTINY_TILE_MOVE("r12", TVMTINY_STRING(XBYTES)) "add r12, r0, r12\n"      \
+  "push {r2, r12}\n"                                                                               \
+  "1:\n"
 #define TVMTINY_TILE_REPEAT(FIRST, UNROLL, LOOPS, OPEN, GROUP, SCRATCH)                            \
   OPEN ".rept " TVMTINY_STRING(                                                                    \
       FIRST) " - 1\n" GROUP ".endr\n"                                                              \
@@ -63,20 +64,16 @@
                                                                           "bne 2b\n"               \
                                                                           ".endif\n"
 #define TVMTINY_TILE_NEXT(XBYTES, SCRATCH)                                                         \
-  ".if " TVMTINY_STRING(XBYTES) " > 4095\n"                                                        \
-                                "movw " SCRATCH                                                    \
-                                ", #" TVMTINY_STRING(XBYTES) "\n"                                  \
-                                                             "sub r0, r0, " SCRATCH "\n"           \
-                                                             ".else\n"                             \
-                                                             "sub r0, r0, #" TVMTINY_STRING(       \
-                                                                 XBYTES) "\n"                      \
-                                                                         ".endif\n"                \
-                                                                         "ldr " SCRATCH            \
-                                                                         ", [sp, #8]\n"            \
-                                                                         "cmp r1, " SCRATCH "\n"   \
-                                                                         "bne 1b\n"                \
-                                                                         "add sp, sp, #12\n"       \
-                                                                         "pop {r4-r11, pc}\n"
+  ".if " TVMTINY_STRING(XBYTES) " > 4095\n" TVMTINY_TILE_MOVE(SCRATCH, TVMTINY_STRING(XBYTES))     \
+  "sub r0, r0, " SCRATCH "\n"                                                                      \
+  ".else\n"                                                                                        \
+  "sub r0, r0, #" TVMTINY_STRING(XBYTES) "\n"                                                      \
+  ".endif\n"                                                                                       \
+  "ldr " SCRATCH ", [sp, #8]\n"                                                                    \
+  "cmp r1, " SCRATCH "\n"                                                                          \
+  "bne 1b\n"                                                                                       \
+  "add sp, sp, #12\n"                                                                              \
+  "pop {r4-r11, pc}\n"
 
 /* 3 x 2: accumulators r3..r8 (pixel 0: r3 r4, 1: r5 r6, 2: r7 r8), weights r9 r10, inputs r11 r12
  * lr. */

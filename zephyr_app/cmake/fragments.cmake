@@ -1,6 +1,5 @@
-# Gives `variable` the Kconfig fragments of this build: that of the mode, those for the version of
-# Zephyr, and those that were given when the application was created. Needs only ZEPHYR_BASE, so that
-# `cmake -P` can run it.
+# The Kconfig fragments of a build: that of the mode, those for the version of Zephyr, and those that
+# were given when the application was created. `cmake -P` can run this, too.
 
 # The version of a Zephyr tree, as MAJOR.MINOR.
 function(tvmtiny_zephyr_version variable base)
@@ -37,8 +36,8 @@ function(tvmtiny_fragments variable root mode version)
 endfunction()
 
 # Appends to a variable that Zephyr looks up in the cache and the environment before the caller's
-# scope, where it would not be seen if the user has set it, too. `root` is where the values are from,
-# so that those of an earlier run can be told.
+# scope, where it would not be seen if the user has set it, too. `root` is where the values are
+# from, so that those of an earlier run can be told.
 function(tvmtiny_append variable root)
   set(values "${${variable}}")
   if(values STREQUAL "" AND DEFINED ENV{${variable}})

@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* Writes sample `index` into all inputs of a model: element i has the bits
- * (37 * i + 101 * index + 11) & 0xff as int8 or uint8, which float32 divides by 128. */
+/* Makes a model forget earlier runs and writes sample `index` into all of its inputs: element i has
+ * the bits (37 * i + 101 * index + 11) & 0xff as int8 or uint8, which float32 divides by 128. */
 void tvmtiny_sample_fill(const struct tvmtiny_model *model, uint32_t index);
 
 /* CRC-32 (that of zlib) of all outputs, one after the other. */

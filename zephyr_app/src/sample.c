@@ -20,8 +20,8 @@ static int32_t element(uint32_t position, uint32_t sample)
   return bits < 128u ? (int32_t)bits : (int32_t)bits - 256;
 }
 
-/* The bits of value / 128, for value from -128 to 127: without floating-point code, which an application
- * without an FPU may not have otherwise. */
+/* The bits of value / 128, for value from -128 to 127: without floating-point code, which an
+ * application without an FPU may not have otherwise. */
 static uint32_t float_bits(int32_t value)
 {
   const uint32_t magnitude = value < 0 ? (uint32_t)-value : (uint32_t)value;
@@ -57,6 +57,9 @@ static void fill(const struct tvmtiny_tensor *tensor, void *data, uint32_t sampl
 
 void tvmtiny_sample_fill(const struct tvmtiny_model *model, uint32_t index)
 {
+  if (model->reset != NULL) {
+    model->reset();
+  }
   for (uint32_t i = 0; i < model->input_count; ++i) {
     fill(&model->inputs[i], model->input(i), index);
   }

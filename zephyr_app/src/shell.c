@@ -18,7 +18,8 @@ static const struct tvmtiny_model *find_model(const struct shell *shell, const c
   return model;
 }
 
-/* A count on the command line, or the default where there is none; false where it is not a number. */
+/* A count on the command line, or the default where there is none; false where it is not a number.
+ */
 static bool parse(const struct shell *shell, size_t argc, char **argv, uint32_t *value)
 {
   char *end;
@@ -124,7 +125,8 @@ static int command_bench(const struct shell *shell, size_t argc, char **argv)
 }
 
 SHELL_STATIC_SUBCMD_SET_CREATE(
-    tvmtiny_commands, SHELL_CMD_ARG(info, NULL, "Models, their sizes and tensors", command_info, 1, 0),
+    tvmtiny_commands,
+    SHELL_CMD_ARG(info, NULL, "Models, their sizes and tensors", command_info, 1, 0),
     SHELL_CMD_ARG(run, NULL, "MODEL [SAMPLE]: one inference", command_run, 2, 1),
     SHELL_CMD_ARG(bench, NULL, "MODEL [COUNT]: many inferences", command_bench, 2, 1),
     SHELL_SUBCMD_SET_END);

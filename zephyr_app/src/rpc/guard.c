@@ -114,9 +114,8 @@ void k_sys_fatal_error_handler(unsigned int reason, const saved_registers *regis
   add("layer", device_layer);
   add("stage", device_stage);
   add("sp", (uint32_t)(uintptr_t)registers);
-  add("stack_bottom", reason == K_ERR_STACK_CHK_FAIL
-                          ? UINT32_MAX
-                          : (uint32_t)(uintptr_t)worker.stack_info.start);
+  add("stack_bottom",
+      reason == K_ERR_STACK_CHK_FAIL ? UINT32_MAX : (uint32_t)(uintptr_t)worker.stack_info.start);
 #ifdef CONFIG_CPU_CORTEX_M
   if (registers != NULL && reason != K_ERR_STACK_CHK_FAIL) {
     add("lr", registers->basic.lr);

@@ -1,5 +1,5 @@
-/* Cycles and stack of a call. Cycles are stated as changes of a counter of 24 bits that counts down, which
- * is what bare-metal firmware has; the host makes instructions of them. */
+/* Cycles and stack of a call. Cycles are stated as changes of a counter of 24 bits that counts
+ * down, which is what bare-metal firmware has; the host makes instructions of them. */
 #ifndef TVMTINY_ZEPHYR_MEASURE_H
 #define TVMTINY_ZEPHYR_MEASURE_H
 

@@ -13,9 +13,10 @@
 #define UART_NODE DT_CHOSEN(zephyr_console)
 #endif
 
-BUILD_ASSERT(!IS_ENABLED(CONFIG_UART_CONSOLE) || !DT_SAME_NODE(UART_NODE, DT_CHOSEN(zephyr_console)),
-             "the console and the RPC would share a UART: set CONFIG_UART_CONSOLE=n, or choose another "
-             "one in the devicetree, tvmtiny,rpc-uart");
+BUILD_ASSERT(
+    !IS_ENABLED(CONFIG_UART_CONSOLE) || !DT_SAME_NODE(UART_NODE, DT_CHOSEN(zephyr_console)),
+    "the console and the RPC would share a UART: set CONFIG_UART_CONSOLE=n, or choose another "
+    "one in the devicetree, tvmtiny,rpc-uart");
 
 #define RING_BYTES 256u
 #define RING_MASK (RING_BYTES - 1u)
@@ -89,8 +90,9 @@ static void transmit(void)
   }
 }
 
-/* Once an interrupt, and not until nothing is pending: the driver of the CMSDK UART has its interrupt
- * for free space before the last byte is out, and would be told too early that all is done. */
+/* Once an interrupt, and not until nothing is pending: the driver of the CMSDK UART has its
+ * interrupt for free space before the last byte is out, and would be told too early that all is
+ * done. */
 static void on_interrupt(const struct device *device, void *data)
 {
   ARG_UNUSED(device);

@@ -6,8 +6,8 @@
 
 void device_serial_start(void);
 
-/* Bare-metal firmware holds interrupts during a measurement; a few instructions of them do not matter
- * here, and a UART without a FIFO would lose bytes. */
+/* Bare-metal firmware holds interrupts during a measurement; a few instructions of them do not
+ * matter here, and a UART without a FIFO would lose bytes. */
 static inline void device_serial_hold(void)
 {
 }

@@ -10,7 +10,8 @@
 static uint32_t checks;
 static uint32_t failures;
 
-static void check(bool condition, const struct tvmtiny_model *model, const char *what, uint32_t sample)
+static void check(bool condition, const struct tvmtiny_model *model, const char *what,
+                  uint32_t sample)
 {
   ++checks;
   if (!condition) {
