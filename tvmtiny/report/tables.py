@@ -11,16 +11,17 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tvmtiny.checking import CheckResult
-from tvmtiny.codegen import Artifact
-from tvmtiny.project import OutputTensor, RunResult
-from tvmtiny.quantizing import Quantized
-from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.fitting import FittingTable, TableColumn
-from tvmtiny.report.inspection import Inspection
 from tvmtiny.targets import Board
 
+# Commands without a model should not wait until TVM is imported.
 if TYPE_CHECKING:
+    from tvmtiny.checking import CheckResult
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.project import OutputTensor, RunResult
+    from tvmtiny.quantizing import Quantized
+    from tvmtiny.report.doctor import Finding
+    from tvmtiny.report.inspection import Inspection
     from tvmtiny.rpc.devices import Devices
 
 #: Elements of an output that are shown in full.
@@ -62,6 +63,8 @@ def device_tables(devices: Devices) -> Iterator[RenderableType]:
 
 def doctor_table(findings: Iterable[Finding]) -> Table:
     """What was found on the machine, and what to do about it."""
+    from tvmtiny.report.doctor import Status
+
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
     table = _table("", "found", "")
     for finding in findings:
