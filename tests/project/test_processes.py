@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -42,19 +41,6 @@ def ended(process: int) -> int | None:
         return None
 
 
-def end(host: subprocess.Popen[str], how: signal.Signals) -> None:
-    """Send a signal until it has ended the host.
-
-    Python misses an interrupt that comes just before it begins to wait for input.
-    """
-    for _ in range(12):
-        host.send_signal(how)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            host.wait(5)
-            return
-    pytest.fail("the host does not end")
-
-
 def assert_end(descriptors: list[int | None]) -> None:
     for descriptor in descriptors:
         if descriptor is not None:
@@ -80,9 +66,9 @@ def test_it_ends_with_its_host(how: signal.Signals | None, tmp_path: Path) -> No
     if how is None:
         host.stdin.write("\n")
         host.stdin.close()
-        host.wait(60)
     else:
-        end(host, how)
+        host.send_signal(how)
+    host.wait(60)
     assert_end(running)
     host.stdout.close()
     # What watched removes the directory before it kills, itself as the last.
