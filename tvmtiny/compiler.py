@@ -48,6 +48,7 @@ def compile(
     ram_budget: int | None = None,
     place: Mapping[str, str] | None = None,
     records: Records | str | os.PathLike[str] | None = None,
+    tuned_for: str | None = None,
 ) -> Artifact:
     """Generate C for `model`.
 
@@ -77,14 +78,19 @@ def compile(
         more than the default rules need, and flash as far as the goal weighs it, within
         `flash_budget`. A file or folder of records, or ``none``; by default those that come with
         tvmtiny.
+    tuned_for
+        Use records of this metric, ``instructions`` or ``cycles``: by default whatever `records`
+        holds, and of those that come with tvmtiny the ones tuned for instructions, which are
+        counted exactly; cycles of an emulated board are estimated, and fewer of them may take
+        more instructions.
 
     Raises
     ------
     UnknownTargetError
         If there is no such CPU or board.
     InputError
-        If `optimize` or `io` is none of the above, there is no such region for `place`, or the
-        `records` cannot be read.
+        If `optimize`, `io` or `tuned_for` is none of the above, there is no such region for
+        `place`, or the `records` cannot be read.
     RamBudgetError
         If no arena within `ram_budget` was found.
     """
@@ -106,7 +112,7 @@ def compile(
         goal,
         ram_budget,
     )
-    known = find_records(records)
+    known = find_records(records, tuned_for)
     if known:
         built = with_records(
             lambda choices: _build(model, optimized, target.cpu, interface, choices),

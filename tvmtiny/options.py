@@ -99,6 +99,13 @@ COMPILE_OPTIONS = (
         "PATH",
     ),
     CompileOption(
+        "tuned_for",
+        str,
+        None,
+        "Use records tuned for instructions or cycles; of those that ship, instructions.",
+        "METRIC",
+    ),
+    CompileOption(
         "place",
         Mapping,
         None,

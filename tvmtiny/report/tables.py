@@ -108,11 +108,11 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
         ("largest operator", f"{found.largest_activations_bytes:,} bytes of activations"),
         ("can be compiled", "yes" if found.supported else f"no: {found.problem}"),
     )
-    fits = _table("board", "cpu", "large enough", "RAM at least", "constants")
+    fits = _table("board", "cpu", "large enough", "RAM at least", "constants at least")
     for board in found.boards:
         verdict = ("may be", "green") if board.may_fit else ("no", "red")
-        ram = f"{board.ram_bytes:,} of {board.ram_available:,}"
-        flash = f"{board.flash_bytes:,} of {board.flash_available:,}"
+        ram = f"{board.ram_bytes:,} of {size_text(board.ram_available)}"
+        flash = f"{board.flash_bytes:,} of {size_text(board.flash_available)}"
         fits.add_row(board.board, board.cpu, Text(verdict[0], style=verdict[1]), ram, flash)
     yield fits
 

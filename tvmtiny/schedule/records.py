@@ -184,6 +184,10 @@ class Records:
                     return tuple(sorted(better, key=lambda record: record.merit))
         return ()
 
+    def of_metric(self, metric: str) -> Records:
+        """Those of one metric."""
+        return Records(tuple(r for r in self.records if r.metric == metric), self.dropped)
+
     def best(self, workload: Workload, cpu: str, goal: Goal) -> Record | None:
         """The first of `ranked`, or None."""
         return next(iter(self.ranked(workload, cpu, goal)), None)
@@ -264,19 +268,40 @@ def shipped_records() -> Records:
     return load_records(folder) if folder.is_dir() else NO_RECORDS
 
 
-def find_records(given: Records | str | os.PathLike[str] | None) -> Records:
-    """Records as an option gives them: a file, a folder, or ``none``; by default those that ship.
+#: Which of the shipped records are used unless another metric is asked for. An emulator counts
+#: instructions exactly; its cycles are an estimate, on which no default should rest.
+SHIPPED_METRIC = "instructions"
+
+
+def find_records(
+    given: Records | str | os.PathLike[str] | None, tuned_for: str | None = None
+) -> Records:
+    """Records as options give them.
+
+    Parameters
+    ----------
+    given
+        A file, a folder, or ``none``; by default those that ship.
+    tuned_for
+        Only those of this metric; by default all that are given, or of those that ship the ones of
+        `SHIPPED_METRIC`.
 
     Raises
     ------
     InputError
-        There is no such file or folder, or it cannot be read.
+        There is no such file or folder, it cannot be read, or there is no such metric.
     """
+    if tuned_for is not None and tuned_for not in METRICS:
+        raise InputError(
+            f"there are no records tuned for {tuned_for!r}; give {' or '.join(METRICS)}"
+        )
     if given is None:
-        return shipped_records()
+        return shipped_records().of_metric(tuned_for or SHIPPED_METRIC)
     if isinstance(given, Records):
-        return given
-    return NO_RECORDS if given == "none" else load_records(given)
+        found = given
+    else:
+        found = NO_RECORDS if given == "none" else load_records(given)
+    return found if tuned_for is None else found.of_metric(tuned_for)
 
 
 def append_record(path: str | os.PathLike[str], record: Record) -> None:

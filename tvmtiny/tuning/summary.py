@@ -62,6 +62,11 @@ def tune_tables(result: TuneResult, files: Sequence[Path]) -> Iterator[Renderabl
             f"({result.progress.best / result.progress.default - 1:+.1%})"
         )
     yield f"{len(result.records)} records are better than the default rules"
+    if files:
+        yield Text(
+            f"to use them: tvmtiny compile MODEL --records {files[0].parent} "
+            f"--tuned-for {result.metric}"
+        )
     for file in files:
         yield Text(str(file))
 
