@@ -86,7 +86,9 @@ def test_mistakes(
 
 
 def test_missing_file(command: Command) -> None:
-    assert "cannot read no.toml" in command("--config", "no.toml", "boards").error(2)
+    assert "cannot read the configuration no.toml" in command(
+        "--config", "no.toml", "boards"
+    ).error(2)
 
 
 def test_tune_has_no_option_that_its_function_lacks() -> None:

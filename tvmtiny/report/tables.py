@@ -71,7 +71,8 @@ def doctor_table(findings: Iterable[Finding]) -> Table:
         detail = Text(finding.detail)
         if finding.status is not Status.OK:
             detail.append(f"\nneeded for {finding.needed_for}")
-            detail.append(f": {finding.remedy}" if finding.remedy else "", style="bold")
+            # On a line of its own, to be copied.
+            detail.append(f"\n{finding.remedy}" if finding.remedy else "", style="bold")
         table.add_row(
             Text(finding.what), Text(finding.status.value, style=styles[finding.status]), detail
         )
