@@ -2,7 +2,8 @@
 
 A page is run from top to bottom in one temporary folder. In a ``console`` block each line that
 begins with ``$`` is a command, and what follows up to the next one is what it prints on stdout. A
-block that names a file (```` ```c main.c ````) is written to that file when its turn comes.
+block that names a file (```` ```c main.c ````) is written to that file when its turn comes. Between
+``<!-- options -->`` and ``<!-- end -->`` goes the table of options.
 """
 
 from __future__ import annotations
@@ -14,11 +15,26 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 _BLOCK = re.compile(
     r"^```(?P<kind>\w+)(?: (?P<file>\S+))?\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE
 )
+
+
+_TABLE = re.compile(r"(?<=^<!-- options -->\n).*?(?=^<!-- end -->$)", re.DOTALL | re.MULTILINE)
+
+
+def with_options(text: str) -> str:
+    """`text` with the table of options as it is in `tvmtiny.options`."""
+    rows = ["| option | default | what it does |", "| --- | --- | --- |"]
+    for option in (*LOAD_OPTIONS, *COMPILE_OPTIONS):
+        switch = f"{option.switches[0]} {option.metavar}".strip()
+        default = {None: "none", True: "on", False: "off"}.get(option.default, option.default)
+        rows.append(f"| `{switch}` | {default} | {option.help} |")
+    return _TABLE.sub(lambda _: "\n".join((*rows, "")), text)
 
 
 def pages() -> list[Path]:
@@ -55,7 +71,7 @@ def _output(command: str, directory: str) -> str:
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=directory,
-        env={**os.environ, "COLUMNS": "100", "PATH": f"{folder}:{os.environ['PATH']}"},
+        env={**os.environ, "COLUMNS": "120", "PATH": f"{folder}:{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -67,5 +83,8 @@ def _output(command: str, directory: str) -> str:
 
 
 if __name__ == "__main__":
-    for page in pages():
-        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    # All pages, or those that are named.
+    wanted = [Path(name).resolve() for name in sys.argv[1:]]
+    for page in wanted or pages():
+        text = with_options(page.read_text(encoding="utf-8"))
+        page.write_text(filled(text), encoding="utf-8")

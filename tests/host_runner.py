@@ -18,6 +18,8 @@ from tvmtiny.project import OutputTensor
 from tvmtiny.project.tensors import pack_inputs, split_tensors
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+#: Without an optimizer, which might drop what is undefined before it is seen, and without debug
+#: information, because compiling is most of the time that tests of C take.
 SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _TIMEOUT = 300.0
 # No model has a name that ends in an underscore.

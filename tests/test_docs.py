@@ -6,11 +6,15 @@ import doctest
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from tools import ROOT, on_qemu
+from tools import MLPERF_TINY, ROOT, needs_mlperf_tiny, on_qemu
+
+from tvmtiny import errors
+from tvmtiny.cli.main import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE
 
 _DOCS = runpy.run_path(str(ROOT / "scripts" / "docs.py"))
 PAGES = _DOCS["pages"]()
@@ -30,6 +34,13 @@ def figures_removed(text: str) -> str:
     return re.sub(r" +", " ", re.sub(r"[\d,]*\d", "0", text))
 
 
+def same_compiler() -> bool:
+    compiler = shutil.which("arm-none-eabi-gcc")
+    assert compiler is not None
+    version = subprocess.run([compiler, "-dumpversion"], capture_output=True, text=True).stdout
+    return version.startswith(COMPILER_VERSION)
+
+
 @on_qemu
 @each(pages_with("```console"))
 def test_console_blocks(page: Path) -> None:
@@ -38,10 +49,7 @@ def test_console_blocks(page: Path) -> None:
         actual = _DOCS["filled"](text)
     except subprocess.CalledProcessError as error:
         pytest.fail(f"{error.cmd}: exit code {error.returncode}\n{error.stdout}{error.stderr}")
-    compiler = shutil.which("arm-none-eabi-gcc")
-    assert compiler is not None
-    version = subprocess.run([compiler, "-dumpversion"], capture_output=True, text=True).stdout
-    if not version.startswith(COMPILER_VERSION):
+    if not same_compiler():
         text, actual = figures_removed(text), figures_removed(actual)
     assert text == actual, "run scripts/docs.py"
 
@@ -63,3 +71,40 @@ def test_files_that_it_names_exist(page: Path) -> None:
             assert (page.parent / name).exists(), name
     for name in re.findall(r"`((?:tvmtiny|scripts|tests|schedules|zephyr_app)/[\w./-]+)`", text):
         assert (ROOT / name).exists(), name
+
+
+@each(pages_with("<!-- options -->"))
+def test_options(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text == _DOCS["with_options"](text), "run scripts/docs.py"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[([^]]+)\]\(\1\) \|", index, re.MULTILINE)
+    assert sorted(listed) == sorted({page.name for page in PAGES} - {"README.md"})
+
+
+def test_every_error_is_explained() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+?) \| (.+) \|$", page, re.MULTILINE)
+    told = {name: (int(code), meaning) for name, code, meaning, _ in rows}
+    assert all(remedy for *_, remedy in rows)
+    classes = [getattr(errors, name) for name in errors.__all__]
+    tree = {c.__name__: c for c in classes if issubclass(c, errors.TvmtinyError)}
+    assert set(told) == set(tree)
+    for name, cls in tree.items():
+        assert told[name] == (cls.exit_code, (cls.__doc__ or "").split("\n")[0]), name
+    for code in (EXIT_USAGE, EXIT_INTERNAL, EXIT_INTERRUPTED, 128 + signal.SIGTERM):
+        assert f"{int(code)}" in page.rpartition("Beside these")[2]
+
+
+@on_qemu
+@needs_mlperf_tiny
+def test_figures() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    figures = runpy.run_path(str(ROOT / "scripts" / "figures.py"))
+    actual = figures["with_figures"](text, figures["measure"](MLPERF_TINY))
+    if not same_compiler():
+        text, actual = figures_removed(text), figures_removed(actual)
+    assert text == actual, "run scripts/figures.py"

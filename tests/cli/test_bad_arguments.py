@@ -35,8 +35,8 @@ def test_a_cpu_is_not_a_board(command: Command) -> None:
     assert "known: microbit" in message
 
 
-def test_unknown_target_comes_before_the_model(program: Command, tmp_path: Path) -> None:
-    message = program("run", tmp_path / "missing", "--board", "nothing").error(2)
+def test_unknown_target_comes_before_the_model(command: Command, tmp_path: Path) -> None:
+    message = command("run", tmp_path / "missing", "--board", "nothing").error(2)
     assert "there is no target 'nothing'" in message
 
 
@@ -217,9 +217,9 @@ def test_unusable_input(kind: str, part: str, command: Command) -> None:
 
 
 @pytest.mark.parametrize("folder", ["file", "file/below"])
-def test_output_folder_that_cannot_be_made(folder: str, program: Command, tmp_path: Path) -> None:
+def test_output_folder_that_cannot_be_made(folder: str, command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
-    message = program("compile", "sine", "-t", "cortex-m4", "-o", tmp_path / folder).error(2)
+    message = command("compile", "sine", "-t", "cortex-m4", "-o", tmp_path / folder).error(2)
     assert "cannot write to" in message
     assert str(tmp_path / folder) in message
     assert (tmp_path / "file").read_text() == "kept"

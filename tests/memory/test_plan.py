@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tvmtiny.memory import Inside, Overlap, Plan, Problem, Request, plan
 
 #: Random requests are harder to place than those of networks.
-TIME_LIMIT = 0.05
+TIME_LIMIT = 0.01
 
 
 @st.composite

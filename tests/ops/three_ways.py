@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from host_runner import run_on_host
+from host_runner import WARNINGS, compiler_or_skip, run_command, run_on_host, write_files
 from merge_models import merge_models
 
 import tvmtiny
@@ -19,10 +19,6 @@ from tvmtiny.ops import Oracle, Tensor
 from tvmtiny.oracle import run_litert
 
 InputSet = Sequence[np.ndarray]
-
-#: Without an optimizer, which might drop what is undefined before it is seen, and without debug
-#: information, because compiling is most of the time that these tests take.
-_SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 class Case(Protocol):
@@ -145,6 +141,13 @@ class SideBySide:
         self._check_host(artifact, model, expected, directory)
         return True
 
+    def check_warnings(self, target: str, directory: Path, compiler: str) -> None:
+        """Assert that `compiler` has nothing to say about the C for `target`."""
+        sources = write_files(self.compile(target), directory)
+        command = [compiler_or_skip(compiler), *WARNINGS, "-fsyntax-only"]
+        run_command([*command, f"{self.name}.c"], directory)
+        run_command([*command, "-DTVMTINY_LAYERS", *sources], directory)
+
     def check_board(self, board: str) -> None:
         """Compare C on an emulated board with LiteRT, on the first input set."""
         artifact = self.compile(board)
@@ -159,7 +162,7 @@ class SideBySide:
         directory: Path,
         compiler: str = "gcc",
     ) -> None:
-        results = run_on_host(artifact, self.input_sets, directory, compiler, _SANITIZERS)
+        results = run_on_host(artifact, self.input_sets, directory, compiler)
         for result, wanted in zip(results, expected, strict=True):
             self._compare_run(model, artifact, result, wanted)
 

@@ -44,7 +44,7 @@ def ended(process: int) -> int | None:
 def assert_end(descriptors: list[int | None]) -> None:
     for descriptor in descriptors:
         if descriptor is not None:
-            assert select.select([descriptor], [], [], 10)[0]
+            assert select.select([descriptor], [], [], 60)[0]
             os.close(descriptor)
 
 
@@ -68,7 +68,7 @@ def test_it_ends_with_its_host(how: signal.Signals | None, tmp_path: Path) -> No
         host.stdin.close()
     else:
         host.send_signal(how)
-    host.wait(10)
+    host.wait(60)
     assert_end(running)
     host.stdout.close()
     # What watched removes the directory before it kills, itself as the last.
@@ -93,7 +93,7 @@ def test_the_end_of_the_program_ends_what_it_started() -> None:
     )
     assert process.stdout is not None
     child = ended(int(process.stdout.readline()))
-    assert process.wait(10) == 7
+    assert process.wait(60) == 7
     assert_end([child])
     assert process.stdout.read() == b""
     process.stdout.close()
@@ -107,7 +107,7 @@ def test_it_inherits_what_it_is_given() -> None:
         descriptors=[writer],
     )
     os.close(writer)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert os.read(reader, 100) == b"hello\n"
     # What watches has closed its copy.
     assert os.read(reader, 100) == b""

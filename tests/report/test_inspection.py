@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from tflite_builder import ModelBuilder
+from tools import MLPERF_TINY, needs_mlperf_tiny
 
+import tvmtiny
 from tvmtiny import models
 from tvmtiny.report.inspection import inspect_model
 
@@ -18,6 +20,21 @@ def test_activations_and_boards_of_a_shipped_model() -> None:
     boards = {board.board: board for board in found.boards}
     assert boards["microbit"].ram_available == 16 * 1024
     assert all(board.may_fit for board in found.boards)
+
+
+def test_no_board_that_is_large_enough_is_refused() -> None:
+    for name in ("temperature", "sine", "digits"):
+        least = inspect_model(models.path(name)).boards[0]
+        artifact = tvmtiny.compile(tvmtiny.load(models.path(name)), "cortex-m4", io="arena")
+        assert 0 < least.ram_bytes <= artifact.arena_bytes
+        assert 0 < least.flash_bytes <= artifact.constants_bytes
+
+
+@needs_mlperf_tiny
+def test_dead_channels_need_no_memory() -> None:
+    found = inspect_model(MLPERF_TINY / "vww_int8.tflite")
+    assert found.boards[0].flash_bytes < found.weights_bytes // 2
+    assert found.live_macs < found.macs
 
 
 def test_a_model_that_is_too_large_for_some_boards(tmp_path: Path) -> None:

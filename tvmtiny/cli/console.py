@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,7 +112,7 @@ def separate_places(words: Sequence[str]) -> list[str]:
     return separated
 
 
-#: Columns where stdout is no terminal, such as a file or a pager.
+#: Columns where stdout is no terminal, such as a file or a pager, and COLUMNS does not say.
 _PLAIN_WIDTH = 120
 
 
@@ -120,7 +121,8 @@ def console() -> Console:
     from rich.console import Console
 
     result = Console()
-    return result if result.is_terminal else Console(width=_PLAIN_WIDTH)
+    known = result.is_terminal or os.environ.get("COLUMNS", "").isdigit()
+    return result if known else Console(width=_PLAIN_WIDTH)
 
 
 def errors_console() -> Console:

@@ -13,7 +13,7 @@ from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.node import DTYPE_BYTES
-from tvmtiny.passes import eliminate_dead_channels
+from tvmtiny.passes import optimize
 from tvmtiny.targets import Board, boards, find_board
 
 
@@ -74,9 +74,9 @@ class BoardEstimate:
     may_fit
         Whether the board is large enough for that.
     ram_bytes, ram_available
-        The largest activations of one operator and all state; and the region for data.
+        The largest tensor (outputs may lie over inputs) and all state; and the region for data.
     flash_bytes, flash_available
-        All constants; and the region for code.
+        Weights and biases, without those of dead channels; and the region for code.
     """
 
     board: str
@@ -148,6 +148,10 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
     weights = sum(line.weights_bytes for line in nodes)
     state = sum(_size(state.before) for state in graph.states)
     largest = max((_activations(node) for node in folded.nodes), default=0)
+    least = folded.nodes if problem else optimize(folded, Oracle.LITERT).graph.nodes
+    tensors = {t for node in least for t in (*node.inputs, *node.outputs) if t is not None}
+    ram = max((_size(t) for t in tensors if t.data is None), default=0) + state
+    flash = sum(_constants(node) for node in least if _macs(node))
     return Inspection(
         str(path),
         len(content),
@@ -155,11 +159,11 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
         tuple(_tensor_line(t) for t in graph.outputs),
         nodes,
         macs,
-        macs if problem else _live_macs(folded),
+        macs if problem else sum(map(_macs, least)),
         weights,
         state,
         largest,
-        tuple(_estimate(board, largest + state, weights) for board in map(find_board, boards())),
+        tuple(_estimate(board, ram, flash) for board in map(find_board, boards())),
         problem,
     )
 
@@ -186,10 +190,13 @@ def _problem(graph: Graph, path: str) -> str | None:
     return None
 
 
-def _live_macs(graph: Graph) -> int:
-    live = eliminate_dead_channels(graph, Oracle.LITERT).graph
-    operators = [(find_operator(node.operator), node) for node in live.nodes]
-    return sum(operator.macs(node) for operator, node in operators if operator)
+def _macs(node: Node) -> int:
+    operator = find_operator(node.operator)
+    return operator.macs(node) if operator else 0
+
+
+def _constants(node: Node) -> int:
+    return sum(_size(t) for t in node.inputs if t is not None and t.data is not None)
 
 
 def _node_lines(graph: Graph, problems: tuple[OperatorProblem, ...]) -> list[NodeLine]:
@@ -208,7 +215,6 @@ def _node_lines(graph: Graph, problems: tuple[OperatorProblem, ...]) -> list[Nod
 
 
 def _node_line(node: Node, problems: Sequence[str]) -> NodeLine:
-    operator = find_operator(node.operator)
     output = node.outputs[0] if node.outputs else None
     return NodeLine(
         node.index,
@@ -216,8 +222,8 @@ def _node_line(node: Node, problems: Sequence[str]) -> NodeLine:
         output.name if output else "-",
         output.dtype if output else "-",
         output.shape if output else (),
-        operator.macs(node) if operator and not problems else 0,
-        sum(_size(t) for t in node.inputs if t is not None and t.data is not None),
+        0 if problems else _macs(node),
+        _constants(node),
         _activations(node),
         tuple(problems),
     )
