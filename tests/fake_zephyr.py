@@ -21,6 +21,9 @@ if(CONFIG_TVMTINY_APP_RPC)
   set(CONFIG_TVMTINY_LAYERS y)
   set(CONFIG_TVMTINY_APP_RPC_PAYLOAD_BYTES 64)
 endif()
+if(CONFIG_TVMTINY_APP_RUNNER)
+  set(CONFIG_TVMTINY n)
+endif()
 if(CONFIG_TVMTINY_APP_SHELL)
   set(CONFIG_TVMTINY_SHELL y)
 endif()
@@ -61,6 +64,9 @@ KCONFIG = """\
 config CPU_HAS_FPU
 	def_bool y
 
+config CPU_CORTEX_M
+	def_bool y
+
 config QEMU_ICOUNT_SHIFT
 	int "shift"
 	default 7
@@ -83,6 +89,7 @@ config SHELL_STACK_SIZE
 source "{module}"
 """
 BOOLS = (
+    "ARM_MPU",
     "BOOT_BANNER",
     "FPU",
     "FPU_SHARING",

@@ -66,7 +66,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "fast"}, "there is no mode 'fast'; known: standalone, rpc, shell"),
+        ({"mode": "fast"}, "there is no mode 'fast'; known: standalone, rpc, runner, shell"),
         ({"fragments": (Path("none.conf"),)}, "none.conf cannot be read: No such file"),
     ],
 )
@@ -240,4 +240,6 @@ def test_cmake_refuses(tmp_path: Path) -> None:
     assert "3.4" in said(f'tvmtiny_zephyr_version(v "{base}")')
     assert "ZEPHYR_BASE is not set" in said('tvmtiny_zephyr_version(v "")')
     assert "not a Zephyr tree" in said(f'tvmtiny_zephyr_version(v "{tmp_path}")')
-    assert "can be standalone, rpc or shell" in said(f'tvmtiny_fragments(v {base} "fast" 3.4)')
+    assert "can be standalone, rpc, runner or shell" in said(
+        f'tvmtiny_fragments(v {base} "fast" 3.4)'
+    )

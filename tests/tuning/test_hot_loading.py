@@ -56,7 +56,7 @@ def test_a_runner_survives_whatever_a_candidate_does(digits, tasks, tmp_path, tr
         assert done.outputs is None
         found = emulate_image(good, runner.region, BOARD.cpu, layer.inputs, 20.0)
         # The board's counter is read in a loop of four instructions.
-        assert abs(done.instructions - found.instructions) <= 4
+        assert abs(done.count - found.instructions) <= 4
 
         wrong = layer.image(runner, tmp_path, Status.WRONG_RESULT)
         outputs = runner.run(wrong, layer.inputs, layer.expected, 20.0).outputs

@@ -160,5 +160,6 @@ def test_twister(built: Built, tmp_path: Path) -> None:
         "sample.tvmtiny.standalone": "passed",
         "sample.tvmtiny.shell": "passed",
         "sample.tvmtiny.rpc": "passed",
+        "sample.tvmtiny.runner": "passed",
         "tvmtiny.models": "passed",
     }

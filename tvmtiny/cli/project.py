@@ -44,10 +44,6 @@ def add_to(app: typer.Typer) -> None:
 @_app.command("create")
 @compiles()
 def create(
-    models: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL...", help=".tflite files, or names of shipped models."),
-    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     board: Annotated[
         str,
@@ -55,12 +51,20 @@ def create(
             "--board", "-b", help="zephyr:NAME of tvmtiny boards, or a board of Zephyr with --cpu."
         ),
     ],
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help=".tflite files, or names of shipped models; none for the mode runner.",
+        ),
+    ] = None,
     platform: Annotated[str, typer.Option(help="What the application is for: zephyr.")] = "zephyr",
     cpu: Annotated[
         str | None, typer.Option(help="Processor of a board that tvmtiny boards does not list.")
     ] = None,
     mode: Annotated[
-        str, typer.Option(help="What it does: standalone, rpc or shell.")
+        str,
+        typer.Option(help="What it does: standalone, rpc, shell, or runner for tvmtiny tune."),
     ] = "standalone",
     conf: Annotated[
         list[Path] | None,
@@ -104,7 +108,7 @@ def create(
         from tvmtiny.project.create import create_zephyr_application
 
         loaded = []
-        for model in models:
+        for model in models or ():
             tell(f"reading {model}")
             loaded.append(tvmtiny.load(model_path(model), **settings.load))
         application = create_zephyr_application(
@@ -120,7 +124,8 @@ def create(
     if json:
         print_json(application_summary(application))
         return
-    console().print(application_table(application))
+    if application.models:
+        console().print(application_table(application))
     _say(f"build it: tvmtiny project build {output}, or west build -b {found.names[-1]} {output}")
 
 

@@ -33,7 +33,10 @@ def tune(
     board: Annotated[
         str,
         typer.Option(
-            "--board", "-b", help="A board to emulate, or the port of one that runs the runner."
+            "--board",
+            "-b",
+            help="A board to emulate, or the port of one that runs the runner (tvmtiny project "
+            "create --mode runner).",
         ),
     ],
     trials: Annotated[
@@ -41,7 +44,10 @@ def tune(
     ] = 200,
     metric: Annotated[
         str,
-        typer.Option(help="What is to be low: cycles (estimated) or instructions.", metavar="NAME"),
+        typer.Option(
+            help="What is to be low: cycles (estimated for emulated boards) or instructions.",
+            metavar="NAME",
+        ),
     ] = "cycles",
     output: Annotated[
         Path | None,
@@ -64,8 +70,13 @@ def tune(
     ] = None,
     boards: Annotated[int, typer.Option(help="Boards that measure at the same time.", min=1)] = 1,
     repeats: Annotated[
-        int, typer.Option(help="Measurements of a candidate; the median counts.", min=1, max=1000)
-    ] = 1,
+        int | None,
+        typer.Option(
+            help="Measurements of a candidate; the median counts. By default 1 in QEMU, else 5.",
+            min=1,
+            max=1000,
+        ),
+    ] = None,
     transport: Annotated[
         str, typer.Option(help="Of emulated boards: socket or pty.", metavar="KIND")
     ] = "socket",
@@ -89,12 +100,13 @@ def tune(
     with progress(quiet=json) as tell:
         tell("importing TVM")
         import tvmtiny
-        from tvmtiny.rpc.board import is_url, target_of
+        from tvmtiny.rpc.board import is_url
+        from tvmtiny.targets import find_board
         from tvmtiny.tuning import TRIALS_FILE, save_result
+        from tvmtiny.tuning.runner import runner_board
         from tvmtiny.tuning.summary import tune_summary, tune_tables
 
-        where = target_of(board).board
-        assert where is not None
+        where = runner_board(board) if is_url(board) else find_board(board)
         tell(f"reading {model}")
         loaded = tvmtiny.load(model_path(model), **settings.load)
         folder = output or Path("tuned") / f"{loaded.name}-{where.name}"

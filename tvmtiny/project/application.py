@@ -13,6 +13,7 @@ from tvmtiny.project.capacity import check_capacities
 from tvmtiny.project.files import make_directory, write_text
 from tvmtiny.project.package import PackagedModel, package_files, render
 from tvmtiny.project.qemu_sources import rpc_library_files, rpc_model_source
+from tvmtiny.project.runner_firmware import MOST_BYTES, RUNNER, runner_source
 from tvmtiny.project.zephyr_board import ZephyrBoard, find_zephyr_board
 from tvmtiny.resources import shipped
 
@@ -27,7 +28,7 @@ __all__ = [
     "load_application",
 ]
 
-MODES = ("standalone", "rpc", "shell")
+MODES = ("standalone", "rpc", "runner", "shell")
 
 _RECORD = "tvmtiny.json"
 _TABLE = "table/tvmtiny_models.c"
@@ -39,8 +40,13 @@ _THREAD_STACK_BYTES = 640
 _SHELL_STACK_BYTES = 2048
 # What the host calls around the model.
 _RPC_STACK_BYTES = 256
+# Candidates come later.
+_RUNNER_STACK_BYTES = 8192
 # The measured need is that of another compiler's options, and perhaps of another CPU.
 _STACK_MARGIN = 1.125
+
+# RAM for candidates is a multiple of this.
+_RUNNER_UNIT = 4096
 
 # Of a kernel with a console, at the least.
 _ZEPHYR_FLASH_BYTES = 8192
@@ -54,7 +60,7 @@ class ApplicationOptions:
     Attributes
     ----------
     mode
-        ``standalone``, ``rpc`` or ``shell``.
+        ``standalone``, ``rpc``, ``shell``, or ``runner``, which has no models.
     fragments
         Kconfig files to add.
     stack_bytes
@@ -117,7 +123,7 @@ def create_application(
     Parameters
     ----------
     models
-        What it runs; code for the board's CPU.
+        What it runs; code for the board's CPU. None for the mode ``runner``, else at least one.
     board
         What it is for.
     directory
@@ -128,7 +134,8 @@ def create_application(
     Raises
     ------
     InputError
-        The mode is unknown, a fragment cannot be read, or two models have the same name.
+        The mode is unknown or takes other models, a fragment cannot be read, or two models have the
+        same name.
     CapacityError
         The models cannot fit the board; nothing was written.
     OutputPathError
@@ -137,6 +144,12 @@ def create_application(
     chosen = options or ApplicationOptions()
     if chosen.mode not in MODES:
         raise InputError(f"there is no mode {chosen.mode!r}; known: {', '.join(MODES)}")
+    if models and chosen.mode == RUNNER:
+        raise InputError("the runner of a tuner takes no models; leave them out")
+    if not models and chosen.mode != RUNNER:
+        raise InputError(
+            f"an application of the mode {chosen.mode} needs a model; name one or more"
+        )
     if any(model.artifact.placement.weights for model in models) and not chosen.constants_section:
         raise InputError(
             "Zephyr's linker script has no sections for constants by region: leave out the place "
@@ -173,7 +186,9 @@ def check_application(
 def _main_stack(models: Sequence[PackagedModel], options: ApplicationOptions) -> int:
     if options.stack_bytes is not None:
         return options.stack_bytes
-    need = max((model.stack_bytes for model in models), default=0)
+    if not models:
+        return _RUNNER_STACK_BYTES
+    need = max(model.stack_bytes for model in models)
     return _round_up(round(need * _STACK_MARGIN) + _THREAD_STACK_BYTES)
 
 
@@ -186,20 +201,25 @@ def _files(
 ) -> dict[str, str]:
     """All files by name; the record comes last."""
     files = application_files()
-    package = package_files(models, table=_TABLE)
-    package[_TABLE] = render("models.c.j2", models=models)
+    package = {}
+    if models:
+        package = package_files(models, table=_TABLE)
+        package[_TABLE] = render("models.c.j2", models=models)
     shell_stack = _round_up(stack - _THREAD_STACK_BYTES) + _SHELL_STACK_BYTES
     package["Kconfig"] = render(
         "Kconfig.j2",
         main_stack_bytes=stack,
         shell_stack_bytes=shell_stack,
         rpc_stack_bytes=stack + _RPC_STACK_BYTES,
+        runner_stack_bytes=max(stack, _RUNNER_STACK_BYTES) if models else stack,
+        runner_bytes=_runner_bytes(board),
         uses_float=any(_uses_float(model) for model in models),
     )
     package["application.cmake"] = render(
-        "application.cmake.j2", mode=options.mode, first=models[0].name
+        "application.cmake.j2", mode=options.mode, first=models[0].name if models else ""
     )
     package["rpc/board.h"] = render("board.h.j2", board=board)
+    package["runner/runner.c"] = runner_source(board.name, board.cpu.name, semihosting=False)
     for model in models:
         package[f"rpc/{model.name}.c"] = rpc_model_source(model.artifact, board.name)
     files.update({f"models/{name}": text for name, text in package.items()})
@@ -231,6 +251,14 @@ def _files(
     }
     files[_RECORD] = json.dumps(record, indent=2) + "\n"
     return files
+
+
+def _runner_bytes(board: ZephyrBoard) -> int | None:
+    """RAM for candidates, where it is known how much there is."""
+    if board.board is None:
+        return None
+    half = board.board.data.length // 2
+    return min(half - half % _RUNNER_UNIT, MOST_BYTES)
 
 
 def _option_lines(

@@ -42,7 +42,7 @@ def create_zephyr_application(
     Parameters
     ----------
     models
-        One or more, of different names.
+        Of different names: one or more, or none for the mode ``runner``.
     board
         What it is for; see `find_zephyr_board`.
     directory

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tvmtiny.errors import DeviceError
 
-__all__ = ["Measurement", "Timing", "decode_times", "instructions"]
+__all__ = ["Measurement", "Timing", "decode_ticks", "decode_times", "instructions"]
 
 # With -icount shift=0 one instruction takes one nanosecond.
 _INSTRUCTIONS_PER_SECOND = 1_000_000_000
@@ -61,15 +61,16 @@ class Measurement:
         """
         return cls(**{name: entries[name] for name in cls.__dataclass_fields__})
 
+    @property
+    def ticks(self) -> int:
+        """Ticks of the counter between the two changes."""
+        wraps = self.end_wraps - self.begin_wraps
+        return wraps * _SYSTICK_PERIOD + self.begin_value - self.end_value
+
     def virtual_time(self, systick_hz: int) -> float:
         """Instructions between the two changes, less those spent waiting for the second."""
-        ticks = (
-            (self.end_wraps - self.begin_wraps) * _SYSTICK_PERIOD
-            + self.begin_value
-            - self.end_value
-        )
         waiting = self.end_spins * _SPIN_INSTRUCTIONS
-        return ticks * _INSTRUCTIONS_PER_SECOND / systick_hz - waiting
+        return self.ticks * _INSTRUCTIONS_PER_SECOND / systick_hz - waiting
 
 
 def instructions(call: Measurement, empty: Measurement, systick_hz: int) -> int:
@@ -117,6 +118,32 @@ def decode_times(data: bytes) -> Timing:
     DeviceError
         It has the wrong size, or a run failed.
     """
+    systick_hz, empty, runs = _decode(data)
+    return Timing(
+        tuple(instructions(run, empty, systick_hz) for run in runs),
+        max(run.stack_bytes for run in runs),
+    )
+
+
+def decode_ticks(data: bytes) -> tuple[int, ...]:
+    """Read the same answer where the counter's ticks themselves are wanted.
+
+    Returns
+    -------
+    tuple of int
+        Ticks of each repeat beyond those of an empty call.
+
+    Raises
+    ------
+    DeviceError
+        It has the wrong size, or a run failed.
+    """
+    _, empty, runs = _decode(data)
+    return tuple(max(0, run.ticks - empty.ticks) for run in runs)
+
+
+def _decode(data: bytes) -> tuple[int, Measurement, list[Measurement]]:
+    """Frequency of the counter, measurement of an empty call, and those of the runs."""
     try:
         systick_hz, repeats = _HEAD.unpack_from(data)
         measurements = []
@@ -138,7 +165,4 @@ def decode_times(data: bytes) -> Timing:
                 f"the generated run function returned {run.status}, not 0; this is a defect of "
                 "tvmtiny: report it with the model"
             )
-    return Timing(
-        tuple(instructions(run, empty, systick_hz) for run in runs),
-        max(run.stack_bytes for run in runs),
-    )
+    return systick_hz, empty, runs

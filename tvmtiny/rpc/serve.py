@@ -27,7 +27,7 @@ from tvm import rpc
 from tvmtiny.errors import DeviceError, InputError, LinkClosedError
 from tvmtiny.project import Transport, board_for
 from tvmtiny.project.processes import start_guarded, stop_guarded
-from tvmtiny.project.qemu_runner import RUNNER, build_runner, start_runner
+from tvmtiny.project.runner_firmware import RUNNER, build_runner, start_runner
 from tvmtiny.rpc.board import (
     EMULATED_CONNECT_TIMEOUT,
     check_identity,

@@ -21,7 +21,7 @@ from tvmtiny.schedule.records import Record, Records, load_records, shipped_reco
 from tvmtiny.targets import Board, Target, boards, find_board
 from tvmtiny.tuning.measure import CYCLES, INSTRUCTIONS, Measurer
 from tvmtiny.tuning.progress import Progress
-from tvmtiny.tuning.runner import BoardRunner, QemuRunner, Runner
+from tvmtiny.tuning.runner import BoardRunner, QemuRunner, Runner, Unit
 from tvmtiny.tuning.tasks import make_tasks
 from tvmtiny.tuning.tuner import Tuner
 from tvmtiny.tuning.worker import Workshop, compile_candidate
@@ -34,7 +34,6 @@ __all__ = ["METRICS", "TRIALS_FILE", "TuneResult", "tune"]
 
 METRICS = (CYCLES, INSTRUCTIONS)
 
-_QEMU = "qemu"
 #: The file of trials in an output folder.
 TRIALS_FILE = "trials.jsonl"
 
@@ -86,7 +85,7 @@ def tune(
     url: str | None = None,
     tracker: str | None = None,
     key: str | None = None,
-    repeats: int = 1,
+    repeats: int | None = None,
     workers: int = 2,
     date: str | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -105,7 +104,8 @@ def tune(
     trials
         How many candidates are measured, those of the file included.
     metric
-        ``cycles`` or ``instructions``. Cycles are those that `tvmtiny.profile` estimates.
+        ``cycles`` or ``instructions``. Cycles are those of the board's counter, or for emulated
+        boards those that `tvmtiny.profile` estimates.
     optimize
         What counts as better; see `tvmtiny.compile`, which uses records of the same goal.
     dead_channels
@@ -123,7 +123,8 @@ def tune(
     tracker, key
         Address of a TVM tracker, and what boards with the runner are served as there.
     repeats
-        How often a candidate is measured; the median counts.
+        How often a candidate is measured; the median counts. By default once in QEMU, which counts
+        the same each time, and 5 times elsewhere.
     workers
         Processes that build candidates and estimate cycles.
     date
@@ -153,13 +154,15 @@ def tune(
     goal = parse_goal(optimize)
     path = Path(records)
     say = tell or (lambda _: None)
-    _check(where, metric, trials, seed, boards_at_once, workers)
+    _check(metric, trials, seed, boards_at_once, workers)
+    if runners is None and url is None and tracker is None:
+        # What an emulated board measures is known before it is built for.
+        _check_unit(where, metric, Unit.INSTRUCTIONS)
     earlier = _earlier(path, resume)
     nodes = optimized_nodes(model, dead_channels=dead_channels)
     tasks = make_tasks(nodes, where.cpu, model.oracle, goal)
     if not tasks:
         raise InputError(f"no layer of {model.name} leaves anything to decide on {where.cpu.name}")
-    provenance = _provenance(model, where, metric, date)
     with ExitStack() as stack:
         if runners is None:
             runners = []
@@ -171,6 +174,13 @@ def tune(
         regions = {runner.region for runner in runners}
         if len(regions) != 1:
             raise InputError("boards that measure together need the same firmware, byte by byte")
+        units = {runner.unit for runner in runners}
+        if len(units) != 1:
+            raise InputError("boards that measure together need to measure the same")
+        unit = units.pop()
+        _check_unit(where, metric, unit)
+        _check_earlier(path, earlier, where, metric, _figure(metric, unit))
+        provenance = _provenance(model, where, _figure(metric, unit), date)
         workshop = Workshop(model, nodes, Target(where.cpu, where), goal, regions.pop(), compiler)
         say("tuning")
         measurer = stack.enter_context(Measurer(workshop, tasks, runners, metric, workers))
@@ -211,9 +221,7 @@ def _used(path: Path, cpu: str, metric: str, goal: Goal) -> tuple[Record, ...]:
     )
 
 
-def _check(
-    board: Board, metric: str, trials: int, seed: int, boards_at_once: int, workers: int
-) -> None:
+def _check(metric: str, trials: int, seed: int, boards_at_once: int, workers: int) -> None:
     if metric not in METRICS:
         raise InputError(f"there is no metric {metric!r}; known: {', '.join(METRICS)}")
     for name, number in (
@@ -224,13 +232,35 @@ def _check(
     ):
         if number < 1:
             raise InputError(f"{name} {number} is not usable; give 1 or more")
+
+
+def _check_unit(board: Board, metric: str, unit: Unit) -> None:
+    """Refuse a metric that cannot be had from what a runner measures."""
+    if metric == INSTRUCTIONS and unit is not Unit.INSTRUCTIONS:
+        raise InputError(
+            f"{board.name} counts {unit.value}, and only an emulator counts instructions; tune it "
+            "for cycles"
+        )
+    if metric == INSTRUCTIONS or unit is Unit.CYCLES:
+        return
     cpu = board.cpu.name
-    if metric == CYCLES and (cpu not in EMULATED_CPUS or cpu not in timed_cores()):
+    if cpu not in EMULATED_CPUS or cpu not in timed_cores():
         known = [n for n, b in boards().items() if b.cpu.name in EMULATED_CPUS & set(timed_cores())]
         raise InputError(
             f"cycles of {cpu} cannot be estimated; tune {board.name} for instructions, or one of "
             f"{', '.join(known)} for cycles"
         )
+
+
+def _check_earlier(path: Path, earlier: Records, board: Board, metric: str, figure: str) -> None:
+    """Refuse to go on with figures that were obtained in another way."""
+    for record in earlier:
+        found = record.provenance.get("figure", figure)
+        if (record.cpu, record.metric) == (board.cpu.name, metric) and found != figure:
+            raise InputError(
+                f"the {metric} in {path} were {found}, and these would be {figure}; give another "
+                "place"
+            )
 
 
 def _earlier(path: Path, resume: bool) -> Records:
@@ -251,7 +281,7 @@ def _runner(
     url: str | None,
     tracker: str | None,
     key: str | None,
-    repeats: int,
+    repeats: int | None,
 ) -> Runner:
     if (tracker is None) != (key is None):
         raise InputError("a tracker and the key of boards there are given together")
@@ -259,12 +289,17 @@ def _runner(
         return BoardRunner.at_tracker(tracker, key, repeats)
     if url is not None:
         return BoardRunner.at_port(url, repeats)
-    if board.platform != _QEMU:
-        raise InputError(f"{board.name} is no board of QEMU; flash the runner and give its port")
-    return QemuRunner(board, transport)
+    return QemuRunner(board, transport, repeats)
 
 
-def _provenance(model: Model, board: Board, metric: str, date: str | None) -> dict[str, str]:
+def _figure(metric: str, unit: Unit) -> str:
+    """How figures are obtained, for the records."""
+    if metric == INSTRUCTIONS:
+        return "counted by QEMU"
+    return "measured on the board" if unit is Unit.CYCLES else "estimated from the core's manual"
+
+
+def _provenance(model: Model, board: Board, figure: str, date: str | None) -> dict[str, str]:
     """How a record was obtained; nothing that differs from run to run, unless it is asked for."""
     version = subprocess.run(
         [find_tool(COMPILER), "-dumpfullversion"],
@@ -279,6 +314,6 @@ def _provenance(model: Model, board: Board, metric: str, date: str | None) -> di
         "compiler": f"{COMPILER} {version}",
         "board": board.name,
         "model": model.name,
-        "figure": "estimated from the core's manual" if metric == CYCLES else "counted by QEMU",
+        "figure": figure,
     }
     return found if date is None else {**found, "date": date}

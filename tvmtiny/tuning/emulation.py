@@ -89,9 +89,11 @@ def emulate_image(
     """
     uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
     uc.ctl_set_cpu_model(CPU_MODELS[cpu.name])
-    stack = region.origin - _STACK_BYTES - _PAGE
+    origin = region.origin // _PAGE * _PAGE
+    end = -(-(region.origin + region.length) // _PAGE) * _PAGE
+    stack = origin - _STACK_BYTES - _PAGE
     uc.mem_map(stack, _STACK_BYTES)
-    uc.mem_map(region.origin, -(-region.length // _PAGE) * _PAGE)
+    uc.mem_map(origin, end - origin)
     uc.mem_map(_RETURN, _PAGE)
     for address, data in (*image.segments, *zip(image.inputs, inputs, strict=True)):
         uc.mem_write(address, data)

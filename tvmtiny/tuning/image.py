@@ -17,7 +17,7 @@ from elftools.elf.sections import SymbolTableSection
 from tvmtiny.errors import BuildError
 from tvmtiny.project.files import make_directory, write_text
 from tvmtiny.project.qemu import COMMON_FLAGS, COMPILER, DEFAULT_OPTIMIZATION
-from tvmtiny.project.qemu_runner import BLOCK_BYTES
+from tvmtiny.project.runner_firmware import BLOCK_BYTES
 from tvmtiny.project.toolchain import find_tool, run_tool
 
 if TYPE_CHECKING:

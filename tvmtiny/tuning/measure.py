@@ -20,7 +20,7 @@ from tvmtiny.report.emulator import EMULATED_CPUS
 from tvmtiny.schedule.records import Status
 from tvmtiny.tuning import worker
 from tvmtiny.tuning.emulation import Emulation
-from tvmtiny.tuning.runner import CandidateError, Execution, Runner
+from tvmtiny.tuning.runner import CandidateError, Execution, Runner, Unit
 from tvmtiny.tuning.tasks import Task, layer_inputs, reference_outputs, same_outputs
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Measurer:
     runners
         At least one; each runs one candidate at a time. They are closed at the end.
     metric
-        ``instructions`` or ``cycles``; cycles are estimated.
+        ``instructions`` or ``cycles``; cycles are estimated where the runners do not count them.
     workers
         Processes that build and estimate.
 
@@ -104,8 +104,8 @@ class Measurer:
     ) -> None:
         self._workshop = workshop
         self._tasks = tasks
-        self._metric = metric
         self._runners = tuple(runners)
+        self._estimates = metric == CYCLES and any(r.unit is not Unit.CYCLES for r in runners)
         self._free: queue.Queue[Runner] = queue.Queue()
         for runner in runners:
             self._free.put(runner)
@@ -187,8 +187,8 @@ class Measurer:
             difference = same_outputs(outputs, expected)
             if difference is not None:
                 return trial(Status.WRONG_RESULT, difference)
-        if self._metric == INSTRUCTIONS:
-            return trial(Status.OK, figure=execution.instructions)
+        if not self._estimates:
+            return trial(Status.OK, figure=execution.count)
         return self._estimate(image, inputs, expected, trial)
 
     def _reference(self, task: Task) -> tuple[list[bytes], list[np.ndarray]]:

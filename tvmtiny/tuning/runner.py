@@ -5,6 +5,7 @@ A candidate runs twice on different leftovers in its outputs; both runs must giv
 
 from __future__ import annotations
 
+import enum
 import shutil
 import statistics
 import struct
@@ -16,26 +17,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tvmtiny.errors import DeviceError, DeviceFaultError, LinkTimeoutError, TvmtinyError
+from tvmtiny.errors import (
+    BuildError,
+    DeviceError,
+    DeviceFaultError,
+    InputError,
+    LinkTimeoutError,
+    TvmtinyError,
+    UnknownTargetError,
+)
 from tvmtiny.project.faults import describe_fault
-from tvmtiny.project.measurement import decode_times
-from tvmtiny.project.qemu_runner import BLOCK_BYTES, build_runner, start_runner
+from tvmtiny.project.measurement import decode_ticks, decode_times
 from tvmtiny.project.qemu_transport import QemuTransport
-from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT
+from tvmtiny.project.runner_firmware import BLOCK_BYTES, build_runner, start_runner
+from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, identify
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
 from tvmtiny.schedule.records import Status
+from tvmtiny.targets import Board, Region, boards, cpus
 from tvmtiny.tuning.image import CandidateRegion
 
 if TYPE_CHECKING:
     import tvm
     from tvm import rpc
 
-    from tvmtiny.targets import Board
     from tvmtiny.tuning.image import Image
 
-__all__ = ["BoardRunner", "CandidateError", "Execution", "QemuRunner", "Runner"]
+__all__ = [
+    "BoardRunner",
+    "CandidateError",
+    "Execution",
+    "QemuRunner",
+    "Runner",
+    "Unit",
+    "runner_board",
+]
 
 _PATTERNS = (0xA5, 0x5A)
 _REGION = struct.Struct("<II")
@@ -47,6 +64,21 @@ _LEAST_FILE_BYTES = 512
 _COPY_SECONDS = 20.0
 
 
+#: Measurements of a candidate unless a number was given: QEMU counts the same each time, and
+#: caches, wait states and the interrupts of a real board do not let it.
+_REPEATS, _REPEATS_OF_CYCLES = 1, 5
+
+
+class Unit(enum.Enum):
+    """What a runner measures."""
+
+    INSTRUCTIONS = "instructions"
+    #: Of the processor's clock, on a real board.
+    CYCLES = "cycles"
+    #: Of a clock that says nothing about the processor's.
+    TICKS = "ticks"
+
+
 @dataclass(frozen=True)
 class Execution:
     """What a candidate did.
@@ -56,12 +88,12 @@ class Execution:
     outputs
         Bytes of each output, where they are not those that were expected, or were wanted; of the
         first run and of the second. None where both are as expected.
-    instructions
-        Executed ones, from entry to return of the generated run function; the median.
+    count
+        In the runner's unit, from entry to return of the generated run function; the median.
     """
 
     outputs: tuple[tuple[bytes, ...], tuple[bytes, ...]] | None
-    instructions: int
+    count: int
 
 
 class CandidateError(Exception):
@@ -84,6 +116,10 @@ class Runner(Protocol):
     @property
     def region(self) -> CandidateRegion:
         """Where it wants candidates to be linked to."""
+
+    @property
+    def unit(self) -> Unit:
+        """What it measures."""
 
     def run(
         self, image: Image, inputs: Sequence[bytes], expected: Sequence[bytes], seconds: float
@@ -119,24 +155,42 @@ class BoardRunner:
     url
         What it leads to, for errors.
     repeats
-        How often a candidate is measured.
+        How often a candidate is measured; by default once where the same is counted each time.
+
+    Raises
+    ------
+    InputError
+        The board does not run the runner, or one of another version.
+    TvmtinyError
+        It cannot be reached.
     """
 
-    def __init__(self, connect: Callable[[], Remote], url: str, repeats: int = 1) -> None:
+    def __init__(self, connect: Callable[[], Remote], url: str, repeats: int | None = None) -> None:
         self._connect = connect
         self._url = url
-        self._repeats = repeats
         self._remote: Remote | None = None
         self._kept: dict[int, bytes] = {}
         self._deadline = 0.0
         self._functions: dict[str, Callable[..., Any]] = {}
         self._blocks: dict[tuple[int, int], tvm.runtime.Tensor] = {}
-        remote = self._open()
-        self.region = CandidateRegion(*self._region(remote))
+        try:
+            remote = self._open()
+            self._refuse_others(remote)
+            self.region = CandidateRegion(*self._region(remote))
+            self.unit = Unit(str(self._function(remote, "tvmtiny.runner.unit")()))
+        except BaseException:
+            self._disconnect()
+            raise
+        usual = _REPEATS_OF_CYCLES if self.unit is Unit.CYCLES else _REPEATS
+        self._repeats = repeats or usual
 
     @classmethod
     def at_port(
-        cls, url: str, repeats: int = 1, baudrate: int = DEFAULT_BAUDRATE, timeout: float = 10.0
+        cls,
+        url: str,
+        repeats: int | None = None,
+        baudrate: int = DEFAULT_BAUDRATE,
+        timeout: float = 10.0,
     ) -> BoardRunner:
         """Connect to a board that was flashed with the runner, at a serial port or URL."""
         return cls(
@@ -148,7 +202,7 @@ class BoardRunner:
         )
 
     @classmethod
-    def at_tracker(cls, tracker: str, key: str, repeats: int = 1) -> BoardRunner:
+    def at_tracker(cls, tracker: str, key: str, repeats: int | None = None) -> BoardRunner:
         """Connect to a board that a TVM tracker knows by `key`, and that runs the runner."""
         url = f"{key} at {tracker}"
         return cls(
@@ -203,12 +257,16 @@ class BoardRunner:
         # It ends, so that it may be measured without a way to stop it for a while.
         self._limit(remote, seconds * self._repeats)
         measure = self._function(remote, "tvmtiny.runner.measure")
-        times = decode_times(bytes(measure(*entries, _PATTERNS[1], self._repeats)))
+        answer = bytes(measure(*entries, _PATTERNS[1], self._repeats))
+        if self.unit is Unit.INSTRUCTIONS:
+            counts = decode_times(answer).instructions
+        else:
+            counts = decode_ticks(answer)
         second = self._unexpected(remote, image, expected)
         outputs = None
         if first is not None or second is not None:
             outputs = (first or tuple(expected), second or tuple(expected))
-        return Execution(outputs, round(statistics.median(times.instructions)))
+        return Execution(outputs, round(statistics.median(counts)))
 
     def recover(self) -> None:
         """Make the board ready for the next candidate, whatever the last one did.
@@ -234,6 +292,20 @@ class BoardRunner:
 
     def close(self) -> None:
         self._disconnect()
+
+    def cpu(self) -> str:
+        """Name of the processor that the firmware was made for."""
+        return str(self._function(self._open(), "tvmtiny.runner.cpu")())
+
+    def _refuse_others(self, remote: Remote) -> None:
+        try:
+            self._function(remote, "tvmtiny.runner.unit")
+        except DeviceError as error:
+            raise InputError(
+                f"the board at {self._url} does not run the runner of this version of tvmtiny; "
+                "flash it: tvmtiny project create --mode runner --board BOARD -o DIR, then tvmtiny "
+                "project flash DIR"
+            ) from error
 
     def _open(self) -> Remote:
         if self._remote is None:
@@ -312,6 +384,31 @@ class BoardRunner:
         return self._functions[name]
 
 
+def runner_board(url: str) -> Board:
+    """Give the board that runs the runner at a port, also one that Zephyr alone knows.
+
+    Raises
+    ------
+    InputError
+        It does not run the runner.
+    TvmtinyError
+        It cannot be reached.
+    """
+    hello = identify(url)
+    if hello.board in boards():
+        return boards()[hello.board]
+    runner = BoardRunner.at_port(url)
+    try:
+        cpu, region = runner.cpu(), runner.region
+    finally:
+        runner.close()
+    if cpu not in cpus():
+        raise UnknownTargetError(name=cpu, known=tuple(cpus()))
+    ram = Region("RAM", "ram", region.origin, region.length)
+    name = hello.board
+    return Board(name, f"{name} at a port", cpus()[cpu], "zephyr", (ram,), "RAM", "RAM", {})
+
+
 def _remote(
     open_session: Callable[[], rpc.RPCSession],
     url: str,
@@ -331,18 +428,22 @@ class QemuRunner(BoardRunner):
     transport
         ``socket``, or ``pty`` for a pseudo-terminal. Over the socket, large pieces are not sent:
         the board reads them from files of this machine, as QEMU takes longer to pass them through
-        its serial port than candidates take to run. Over the terminal, everything is sent.
+        its serial port than candidates take to run. Over the terminal, and to Zephyr, everything is
+        sent.
     """
 
-    def __init__(self, board: Board, transport: str = "socket") -> None:
+    def __init__(self, board: Board, transport: str = "socket", repeats: int | None = None) -> None:
         self._board = board
         self._kind = transport
         self._directory = Path(tempfile.mkdtemp(prefix="tvmtiny-runner-"))
         self._qemu: QemuTransport | None = None
+        self._keeps_files = False
         try:
             self._firmware = build_runner(board, self._directory)
-            super().__init__(self._start, board.name)
-        except BaseException:
+            super().__init__(self._start, board.name, repeats)
+        except BaseException as error:
+            # The message of this error points to a log in there.
+            self._keeps_files = isinstance(error, BuildError)
             self.close()
             raise
 
@@ -358,7 +459,8 @@ class QemuRunner(BoardRunner):
         )
 
     def _upload(self, remote: Remote, address: int, data: bytes) -> None:
-        if self._kind != "socket" or len(data) < _LEAST_FILE_BYTES:
+        reads_files = self._firmware.semihosting and self._kind == "socket"
+        if not reads_files or len(data) < _LEAST_FILE_BYTES:
             super()._upload(remote, address, data)
             return
         file = self._directory / "upload.bin"
@@ -375,7 +477,8 @@ class QemuRunner(BoardRunner):
         if hasattr(self, "_remote"):
             self._disconnect()
         self._stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        if not self._keeps_files:
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _stop(self) -> None:
         qemu, self._qemu = self._qemu, None

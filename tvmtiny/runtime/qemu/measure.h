@@ -19,6 +19,12 @@ struct device_measurement {
     uint32_t stack_bytes;
 };
 
+/* What is counted. */
+static inline const char *device_measures(void)
+{
+    return "instructions";
+}
+
 void device_measure(int32_t (*call)(void), struct device_measurement *result);
 
 /* Stops the counter, where a measurement was left by a fault. */

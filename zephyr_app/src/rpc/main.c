@@ -1,4 +1,5 @@
 #include <stdint.h>
+#include <zephyr/kernel.h>
 
 #include "device.h"
 
@@ -11,6 +12,24 @@ uint8_t device_heap_start[CONFIG_TVMTINY_APP_RPC_HEAP_BYTES] __attribute__((alig
 __asm__(".global device_heap_end\n"
         ".set device_heap_end, device_heap_start + " EXPANDED_TEXT_OF(
             CONFIG_TVMTINY_APP_RPC_HEAP_BYTES));
+
+#ifdef CONFIG_TVMTINY_APP_RUNNER
+BUILD_ASSERT(CONFIG_TVMTINY_APP_RUNNER_BYTES % 64 == 0, "the host writes blocks of 64 bytes");
+
+/* Emulators translate code by pages, so that candidates get some of their own where there is room. */
+#if CONFIG_TVMTINY_APP_RUNNER_BYTES >= 262144
+#define CANDIDATES_ALIGNMENT 4096
+#else
+#define CANDIDATES_ALIGNMENT 64
+#endif
+
+/* Where candidates of a tuner are loaded to. */
+__noinit uint8_t device_candidates_start[CONFIG_TVMTINY_APP_RUNNER_BYTES]
+    __attribute__((aligned(CANDIDATES_ALIGNMENT)));
+__asm__(".global device_candidates_end\n"
+        ".set device_candidates_end, device_candidates_start + " EXPANDED_TEXT_OF(
+            CONFIG_TVMTINY_APP_RUNNER_BYTES));
+#endif
 
 int main(void)
 {

@@ -157,3 +157,20 @@ void tvmtiny_rpc_send(const uint8_t *bytes, uint32_t count)
   uart_irq_tx_enable(uart);
   (void)k_sem_take(&sent, K_FOREVER);
 }
+
+#ifdef CONFIG_TVMTINY_APP_RUNNER
+void device_serial_hold(void)
+{
+  uart_irq_rx_disable(uart);
+}
+
+void device_serial_release(void)
+{
+  const unsigned int key = irq_lock();
+
+  if (!is_stopped) {
+    start_receiving();
+  }
+  irq_unlock(key);
+}
+#endif

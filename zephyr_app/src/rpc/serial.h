@@ -6,8 +6,12 @@
 
 void device_serial_start(void);
 
-/* Bare-metal firmware holds interrupts during a measurement; a few instructions of them do not
- * matter here, and a UART without a FIFO would lose bytes. */
+/* Between these, received bytes interrupt nothing, as in bare-metal firmware. Only a tuner needs that:
+ * a few instructions do not matter elsewhere, and a UART without a FIFO would lose bytes. */
+#ifdef CONFIG_TVMTINY_APP_RUNNER
+void device_serial_hold(void);
+void device_serial_release(void);
+#else
 static inline void device_serial_hold(void)
 {
 }
@@ -15,5 +19,6 @@ static inline void device_serial_hold(void)
 static inline void device_serial_release(void)
 {
 }
+#endif
 
 #endif
