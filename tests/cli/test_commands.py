@@ -180,3 +180,17 @@ def test_what_is_slow_is_imported_when_it_is_needed(code: str) -> None:
         [sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [["boards"], ["devices"], ["--version"]])
+def test_commands_without_a_model_do_not_wait_for_tvm(words: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from tvmtiny.cli.main import main\n"
+        "try:\n"
+        f"    main({words!r})\n"
+        "except SystemExit as ended:\n"
+        "    sys.exit(ended.code or 'tvm' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -86,4 +86,13 @@ def test_mistakes(
 
 
 def test_missing_file(command: Command) -> None:
-    assert "cannot read no.toml" in command("--config", "no.toml", "boards").error(2)
+    assert "cannot read the configuration no.toml" in command(
+        "--config", "no.toml", "boards"
+    ).error(2)
+
+
+def test_tune_has_no_option_that_its_function_lacks() -> None:
+    from tvmtiny.cli.tune import _LEFT_OUT
+
+    left = {option.name for option in COMPILE_OPTIONS} - set(_LEFT_OUT)
+    assert left <= set(inspect.signature(tvmtiny.tune).parameters)

@@ -133,3 +133,15 @@ def test_an_initialisation_that_reads_a_variable() -> None:
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     with pytest.raises(UnsupportedModelError, match="the initialisation has a READ_VARIABLE"):
         tvmtiny.load(bytes(builder.Output()))
+
+
+def test_a_variable_tensor_that_no_memory_holds() -> None:
+    b = ModelBuilder()
+    x = b.input("x", (1, 4), scale=0.1)
+    w = b.constant("w", np.zeros((2, 4), np.int8), scale=0.1)
+    t = b.constant("t", np.zeros((2, 3), np.int16), scale=0.1)
+    state = b.tensor("state", (1 << 30, 24), "int16", scale=0.1, variable=True)
+    y = b.tensor("y", (1, 2), scale=0.1)
+    b.op("SVDF", [x, w, t, None, state], [y], {"rank": 1}, 3)
+    with pytest.raises(tvmtiny.errors.ModelFormatError, match="microcontroller"):
+        tvmtiny.load(b.build([y]))

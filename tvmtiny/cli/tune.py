@@ -19,7 +19,7 @@ from tvmtiny.cli.options import Settings, compiles
 from tvmtiny.cli.tune_display import tuning_display
 
 #: Options of `tvmtiny.compile` that change no single layer.
-_LEFT_OUT = ("flash_budget", "io", "ram_budget", "place", "records")
+_LEFT_OUT = ("flash_budget", "io", "ram_budget", "place", "records", "tuned_for")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -22,6 +22,9 @@ _Key = tuple[bytes, bytes]
 #: Positions of the variable tensors that operators change.
 VARIABLE_INPUTS = {"SVDF": (4,), "UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19)}
 
+#: Bytes of a variable; more than `tvmtiny.frontend.verify` accepts.
+_LARGEST = 1 << 27
+
 _OPERATORS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 
 
@@ -62,7 +65,9 @@ def _with_variable_tensors(graph: Graph) -> Graph:
             # LiteRT fills variable tensors of int8 with their zero point, others with zeros.
             zero = before.zero_point if before.dtype == "int8" and before.quantization else 0
             dtype = before.dtype if before.dtype in DTYPE_BYTES else "int8"
-            initial = np.full(before.shape, zero, dtype)
+            # Nothing has looked at the shape yet; what is refused for it needs no value.
+            shape = before.shape if _reasonable(before) else ()
+            initial = np.full(shape, zero, dtype)
             states.append(State(before.name, before, after, initial))
         nodes.append(replace(node, outputs=tuple(outputs)))
     return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes), states=tuple(states))
@@ -220,12 +225,18 @@ def _initial_values(graph: Graph) -> dict[_Key, np.ndarray]:
                     f"the initialisation computes {node.operator}: {problems[0]}",
                     "constants, or what supported operators make of them",
                 )
-            if not node.outputs:
-                raise _UnusableError(f"{node.operator} has no output", "operators with outputs")
+            if not node.outputs or not all(map(_reasonable, node.outputs)):
+                reason = f"the output of {node.operator} is absent or too large"
+                raise _UnusableError(reason, "outputs that a microcontroller has memory for")
             inputs = _known([t for t in node.inputs if t is not None], values)
             results = operator.reference(node, inputs, Oracle.LITERT)
             values.update(zip((t.index for t in node.outputs), results, strict=True))
     return {key: v.initial for key, v in assigned.items() if v.initial is not None}
+
+
+def _reasonable(tensor: Tensor) -> bool:
+    """Whether a tensor has a size that is worth computing with."""
+    return min(tensor.shape, default=1) > 0 and tensor.nbytes <= _LARGEST
 
 
 def _known(tensors: list[Tensor], values: dict[int, np.ndarray]) -> list[np.ndarray]:

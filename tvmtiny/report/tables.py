@@ -11,16 +11,17 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tvmtiny.checking import CheckResult
-from tvmtiny.codegen import Artifact
-from tvmtiny.project import OutputTensor, RunResult
-from tvmtiny.quantizing import Quantized
-from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.fitting import FittingTable, TableColumn
-from tvmtiny.report.inspection import Inspection
 from tvmtiny.targets import Board
 
+# Commands without a model should not wait until TVM is imported.
 if TYPE_CHECKING:
+    from tvmtiny.checking import CheckResult
+    from tvmtiny.codegen import Artifact
+    from tvmtiny.project import OutputTensor, RunResult
+    from tvmtiny.quantizing import Quantized
+    from tvmtiny.report.doctor import Finding
+    from tvmtiny.report.inspection import Inspection
     from tvmtiny.rpc.devices import Devices
 
 #: Elements of an output that are shown in full.
@@ -62,13 +63,16 @@ def device_tables(devices: Devices) -> Iterator[RenderableType]:
 
 def doctor_table(findings: Iterable[Finding]) -> Table:
     """What was found on the machine, and what to do about it."""
+    from tvmtiny.report.doctor import Status
+
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
     table = _table("", "found", "")
     for finding in findings:
         detail = Text(finding.detail)
         if finding.status is not Status.OK:
             detail.append(f"\nneeded for {finding.needed_for}")
-            detail.append(f": {finding.remedy}" if finding.remedy else "", style="bold")
+            # On a line of its own, to be copied.
+            detail.append(f"\n{finding.remedy}" if finding.remedy else "", style="bold")
         table.add_row(
             Text(finding.what), Text(finding.status.value, style=styles[finding.status]), detail
         )
