@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from host_runner import build_program, run_program
+from host_runner import run_main
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -69,4 +69,4 @@ def run_statements(
     arrays = "".join(f"static {text};\n" for text in used)
     body = f"int main(void)\n{{\n{statements}\nreturn 0;\n}}\n"
     main = f"#include <stdio.h>\n{includes}{arrays}{body}"
-    return run_program(build_program(main, artifacts, directory)).split()
+    return run_main(main, artifacts, directory).split()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import build_program, run_on_host, run_program
+from host_runner import run_main, run_on_host
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -167,7 +167,7 @@ int main(void)
 def test_reset(tmp_path: Path) -> None:
     artifact = tvmtiny.compile(tvmtiny.load(_delay(), name="delay"), "cortex-m4")
     assert artifact.state_bytes == 17
-    run_program(build_program(_RESET, [artifact], tmp_path))
+    run_main(_RESET, [artifact], tmp_path)
 
 
 def test_a_model_without_state_has_nothing_to_reset() -> None:
