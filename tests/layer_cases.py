@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tflite_builder import ModelBuilder
 
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Oracle, find_operator
-from tvmtiny.oracle import run_litert
+from tvmtiny.oracle import run_litert_frames
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,10 @@ class Layer:
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
+        return self._model
+
+    @cached_property
+    def _model(self) -> bytes:
         b = ModelBuilder()
         indices: list[int | None] = []
         for position, operand in enumerate(self.inputs):
@@ -90,7 +95,11 @@ class Layer:
         return {f"x{i}": o.limits for i, o in enumerate(self.inputs) if o.limits is not None}
 
     def node(self) -> Node:
-        """The layer as operators see it."""
+        """The layer as operators see it; the same object every time."""
+        return self._node
+
+    @cached_property
+    def _node(self) -> Node:
         return read_graph(self.model(), "test").nodes[0]
 
 
@@ -162,9 +171,8 @@ def assert_is_litert(layer: Layer, tolerance: float = 0.0, seed: int = 0) -> Non
         Allowed relative and absolute error of float32 results.
     """
     assert problems(layer) == []
-    model, node = layer.model(), layer.node()
-    for inputs in input_sets(layer, seed):
-        everything = run_litert(model, inputs)
+    node, sets = layer.node(), input_sets(layer, seed)
+    for inputs, everything in zip(sets, run_litert_frames(layer.model(), sets), strict=True):
         for output, got in zip(node.outputs, references(layer, inputs, Oracle.LITERT), strict=True):
             expected = everything[output.index]
             assert got.dtype == np.dtype(output.dtype)

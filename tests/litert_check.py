@@ -7,7 +7,7 @@ from tflite_builder import ModelBuilder
 
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.ops import Oracle, Tensor, find_operator
-from tvmtiny.oracle import run_litert
+from tvmtiny.oracle import run_litert_frames
 
 #: Allowed error of float32 sums, relative to the result and to the largest one of the tensor.
 FLOAT_TOLERANCE = 2e-5
@@ -61,8 +61,7 @@ def assert_reference_is_litert(model: bytes, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     sets = [[random_input(t, rng) for t in graph.inputs] for _ in range(3)]
     sets += [list(s) for s in zip(*(extreme_inputs(t, rng) for t in graph.inputs), strict=True)]
-    for inputs in sets:
-        expected = run_litert(model, inputs)
+    for expected in run_litert_frames(model, sets):
         for node in graph.nodes:
             operator = find_operator(node.operator)
             assert operator is not None

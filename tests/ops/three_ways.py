@@ -60,6 +60,7 @@ class SideBySide:
         self.cases = cases
         self._io = "external" if external else "arena"
         self._tolerance = tolerance if callable(tolerance) else lambda _: tolerance
+        self._models: dict[Oracle, Model] = {}
         self._artifacts: dict[tuple[str, Oracle], tvmtiny.Artifact] = {}
 
     @cached_property
@@ -68,8 +69,10 @@ class SideBySide:
         return merge_models({key: case.model() for key, case in self.cases.items()})
 
     def load(self, oracle: Oracle = Oracle.LITERT) -> Model:
-        """The model of all cases."""
-        return tvmtiny.load(self.content, name=self.name, oracle=oracle)
+        """The model of all cases; the same object for the same argument."""
+        if oracle not in self._models:
+            self._models[oracle] = tvmtiny.load(self.content, name=self.name, oracle=oracle)
+        return self._models[oracle]
 
     def compile(self, target: str, oracle: Oracle = Oracle.LITERT) -> tvmtiny.Artifact:
         """The C of all cases; the same object for the same arguments."""

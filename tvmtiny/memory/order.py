@@ -67,7 +67,11 @@ def best_order(
     for _ in operations:
         following: dict[int, tuple[int, tuple[int, ...], int]] = {}
         for done, (peak, order, live) in reached.items():
-            for index in graph.ready(done):
+            ready = graph.ready(done)
+            if 1 << len(ready) > most_states:
+                # Every set of these can be reached.
+                return given
+            for index in ready:
                 largest = max(peak, graph.cost(done, live, index))
                 after = done | 1 << index
                 reaches = (largest, (*order, index), graph.live(done, live, index))
