@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import tvmtiny
-from tvmtiny.project.qemu import QemuPlatform
-from tvmtiny.project.qemu_sources import RPC, device_side
+from tvmtiny.project.qemu.platform import QemuPlatform
+from tvmtiny.project.qemu.sources import RPC, device_side
 
 if __name__ == "__main__":
     model = tvmtiny.load(Path(tvmtiny.__file__).parent / "models" / "sine.tflite")

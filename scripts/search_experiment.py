@@ -27,7 +27,7 @@ from tvm.support.popen_pool import PopenPoolExecutor
 
 import tvmtiny
 from tvmtiny.compiler import optimized_nodes
-from tvmtiny.project.files import write_text
+from tvmtiny.host.files import write_text
 from tvmtiny.schedule import Decisions, Goal, decisions_key
 from tvmtiny.schedule.records import Status
 from tvmtiny.targets import Target, find_board

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from tvmtiny.codegen import Artifact
+from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.ops import Alias, Oracle, find_operator
 from tvmtiny.project import OutputTensor
-from tvmtiny.project.tensors import pack_inputs, split_tensors
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 #: Without an optimizer, which might drop what is undefined before it is seen, and without debug

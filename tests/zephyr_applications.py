@@ -10,8 +10,8 @@ from functools import cache
 from tools import MLPERF_TINY
 
 import tvmtiny
-from tvmtiny.project.zephyr_build import ApplicationBuild
-from tvmtiny.project.zephyr_console import converse
+from tvmtiny.project.zephyr.build import ApplicationBuild
+from tvmtiny.project.zephyr.console import converse
 
 #: Lets an application end its console.
 CONSOLE_SECONDS = 120.0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tvmtiny.frontend import Model, load
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project import RunResult, run
-    from tvmtiny.project.export import Export, Library, export
+    from tvmtiny.project.exports.export import Export, Library, export
     from tvmtiny.quantizing import quantize
     from tvmtiny.rpc.session import Session
     from tvmtiny.targets import Target, boards, resolve
@@ -60,8 +60,8 @@ __all__ = [
 _HOMES = {
     "Artifact": "tvmtiny.codegen",
     "CheckResult": "tvmtiny.checking",
-    "Export": "tvmtiny.project.export",
-    "Library": "tvmtiny.project.export",
+    "Export": "tvmtiny.project.exports.export",
+    "Library": "tvmtiny.project.exports.export",
     "Model": "tvmtiny.frontend",
     "RunResult": "tvmtiny.project",
     "Session": "tvmtiny.rpc.session",
@@ -70,7 +70,7 @@ _HOMES = {
     "boards": "tvmtiny.targets",
     "check": "tvmtiny.checking",
     "compile": "tvmtiny.compiler",
-    "export": "tvmtiny.project.export",
+    "export": "tvmtiny.project.exports.export",
     "load": "tvmtiny.frontend",
     "make_inputs": "tvmtiny.inputs",
     "quantize": "tvmtiny.quantizing",

@@ -27,7 +27,7 @@ from tvmtiny.frontend.flatbuffer import schema, unpack_model
 from tvmtiny.frontend.model import load, read_file
 from tvmtiny.frontend.reader import FILE_IDENTIFIER, Graph, read_graph
 from tvmtiny.ops import Tensor
-from tvmtiny.ops.quantization import INTEGER_RANGES, round_half_away
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
 from tvmtiny.oracle import run_litert_outputs, silenced
 
 #: The array of a data file that holds the right class of each sample.

@@ -16,7 +16,7 @@ import numpy as np
 from host_runner import WARNINGS, compiler_or_skip, run_command, run_program, write_files
 
 from tvmtiny.codegen import Artifact
-from tvmtiny.project.tensors import pack_inputs, split_tensors
+from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 
 #: Every access becomes a call; nothing else is checked. Without built-in functions and patterns,
 #: so that no access hides in a library function.

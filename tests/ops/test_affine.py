@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tvmtiny.ops.affine import Affine, Image, product_image, solve, wide_image
-from tvmtiny.ops.quantization import quantize_multiplier, requantize, round_half_away
+from tvmtiny.ops.shared.affine import Affine, Image, product_image, solve, wide_image
+from tvmtiny.ops.shared.quantization import quantize_multiplier, requantize, round_half_away
 
 INT8 = (-128, 127)
 VALUES = np.arange(-128, 128)

@@ -22,14 +22,14 @@ from tvmtiny.ops import (
     find_operator,
     fully_connected,
 )
-from tvmtiny.ops.quantization import (
+from tvmtiny.ops.shared.output_rounding import (
+    litert_fully_connected_rounding,
+    tflm_fully_connected_rounding,
+)
+from tvmtiny.ops.shared.quantization import (
     activation_range,
     requantize_once,
     round_half_away,
-)
-from tvmtiny.ops.rounding import (
-    litert_fully_connected_rounding,
-    tflm_fully_connected_rounding,
 )
 
 #: Sums in another order.

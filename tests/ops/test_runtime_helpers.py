@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tvmtiny.ops import fixed_point, quantization
+from tvmtiny.ops.shared import fixed_point, quantization
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 

@@ -17,16 +17,16 @@ from tools import needs_programs
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import CapacityError, InputError, OutputPathError, UnknownTargetError
-from tvmtiny.project.application import (
+from tvmtiny.project.package import PackagedModel
+from tvmtiny.project.zephyr.application import (
     Application,
     ApplicationOptions,
     create_application,
     load_application,
 )
-from tvmtiny.project.package import PackagedModel
-from tvmtiny.project.zephyr_board import find_zephyr_board
-from tvmtiny.project.zephyr_build import flash_application
-from tvmtiny.project.zephyr_tree import ZephyrTree
+from tvmtiny.project.zephyr.board import find_zephyr_board
+from tvmtiny.project.zephyr.build import flash_application
+from tvmtiny.project.zephyr.tree import ZephyrTree
 from tvmtiny.resources import shipped
 
 BOARD = "zephyr:mps2_an385"

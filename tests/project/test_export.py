@@ -20,7 +20,7 @@ from tests.project.pack_rules import pack_problems
 from tvmtiny import Artifact, Library, Model, models
 from tvmtiny.checking import oracle_tensors
 from tvmtiny.errors import InputError, OutputPathError
-from tvmtiny.project.export import FORMATS
+from tvmtiny.project.exports.export import FORMATS
 
 WARNINGS = "-Wall -Wextra -Wconversion -Werror"
 

@@ -17,7 +17,7 @@ import tvmtiny
 from tvmtiny import models
 from tvmtiny.checking import oracle_tensors
 from tvmtiny.errors import InputError
-from tvmtiny.project.files import make_directory, write_text
+from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.project.package import (
     SAMPLES,
     PackagedModel,

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tvmtiny.project.processes import start_guarded, stop_guarded
+from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 
 SLEEP = ["/bin/sh", "-c", "sleep 1000 & echo $!; exec sleep 1000"]
 
 HOST = """
 import subprocess, sys, threading
 from pathlib import Path
-from tvmtiny.project.processes import start_guarded
+from tvmtiny.host.guarded_process import start_guarded
 
 def start():
     process = start_guarded(sys.argv[2:], output=subprocess.PIPE, remove=Path(sys.argv[1]))

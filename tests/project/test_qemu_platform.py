@@ -26,8 +26,8 @@ from tvmtiny.errors import (
     InputError,
 )
 from tvmtiny.project import Firmware, FlashSizes, platform_for, sizes
-from tvmtiny.project.qemu import QemuPlatform
-from tvmtiny.project.qemu_sources import QemuOptions, fixed_demand
+from tvmtiny.project.qemu.platform import QemuPlatform
+from tvmtiny.project.qemu.sources import QemuOptions, fixed_demand
 from tvmtiny.targets import boards, find_board
 
 BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")
@@ -206,7 +206,7 @@ def test_interrupt_leaves_no_process(
     firmware = build(artifact, "mps2-an386", tmp_path)
     script = (
         "import sys; from pathlib import Path; from types import SimpleNamespace as N\n"
-        "from tvmtiny.project.qemu import _emulate\n"
+        "from tvmtiny.project.qemu.platform import _emulate\n"
         "board = N(name='b'); firmware = N(elf=Path(sys.argv[1]), project=N(board=board))\n"
         "_emulate(firmware, 'mps2-an386', Path(sys.argv[2]), 60)\n"
     )

@@ -20,8 +20,8 @@ from tvmtiny.errors import InputError
 from tvmtiny.project import Firmware
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_times
-from tvmtiny.project.qemu import QemuPlatform
-from tvmtiny.project.qemu_sources import QemuOptions, device_side, model_identity
+from tvmtiny.project.qemu.platform import QemuPlatform
+from tvmtiny.project.qemu.sources import QemuOptions, device_side, model_identity
 from tvmtiny.targets import boards, find_board
 
 BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")

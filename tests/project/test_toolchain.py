@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tvmtiny.errors import BuildError, OutputPathError, ToolMissingError
-from tvmtiny.project.capacity import overflow_error
-from tvmtiny.project.files import make_directory, write_text
-from tvmtiny.project.toolchain import (
+from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.host.toolchain import (
     CompileJob,
     compile_all,
     find_tool,
     first_error_line,
     run_tool,
 )
+from tvmtiny.project.capacity import overflow_error
 from tvmtiny.targets import find_board
 
 

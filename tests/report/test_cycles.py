@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvmtiny.report.cycles import (
+from tvmtiny.emulation.cycles import (
     Cost,
     Instruction,
     block_cost,
@@ -12,8 +12,8 @@ from tvmtiny.report.cycles import (
     timed_cores,
     timings,
 )
-from tvmtiny.report.cycles.decode import OPERATIONS, UNLISTED
-from tvmtiny.report.cycles.table import parse_timings
+from tvmtiny.emulation.cycles.decode import OPERATIONS, UNLISTED
+from tvmtiny.emulation.cycles.table import parse_timings
 from tvmtiny.targets import cpus
 
 # Source, machine code, cycles with the branch at the end taken.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from tvmtiny.errors import DeviceError
-from tvmtiny.rpc import packets
+from tvmtiny.link import packets
 from tvmtiny.rpc.bridge import Bridge
 from tvmtiny.rpc.failures import find_failure
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from tvmtiny.rpc import packets
-from tvmtiny.rpc.frames import ACK, DATA, HELLO, POLL, RESET, Frame, decode, encode
+from tvmtiny.link import packets
+from tvmtiny.link.frames import ACK, DATA, HELLO, POLL, RESET, Frame, decode, encode
 
 IDENTITY = bytes(range(8))
 BOARD = "peer"
@@ -142,7 +142,7 @@ class SocketLine:
         self.url = url
 
     def read(self, seconds: float) -> bytes:
-        from tvmtiny.rpc.transport import DisconnectedError
+        from tvmtiny.link.transport import DisconnectedError
 
         self.end.settimeout(max(1e-4, seconds))
         try:
@@ -156,7 +156,7 @@ class SocketLine:
         return data
 
     def write(self, data: bytes, seconds: float) -> bool:
-        from tvmtiny.rpc.transport import DisconnectedError
+        from tvmtiny.link.transport import DisconnectedError
 
         self.end.settimeout(seconds)
         try:

@@ -17,9 +17,9 @@ from plain_client import Client, argument
 from python_peer import IDENTITY, Peer, SocketLine, pair
 
 from tvmtiny.errors import DeviceError, LinkClosedError, LinkTimeoutError, PortError
-from tvmtiny.rpc import packets
+from tvmtiny.link import packets
+from tvmtiny.link.transport import open_line
 from tvmtiny.rpc.bridge import Bridge
-from tvmtiny.rpc.transport import open_line
 
 TIMEOUT = 20.0
 SHORT = 0.3

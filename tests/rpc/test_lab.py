@@ -21,9 +21,9 @@ from tools import on_qemu
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import InputError, LinkTimeoutError
+from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.oracle import run_litert
-from tvmtiny.project.processes import start_guarded, stop_guarded
-from tvmtiny.project.qemu_transport import running_boards
+from tvmtiny.project.qemu.transport import running_boards
 
 PROGRAM = Path(sys.executable).with_name("tvmtiny")
 CLIENTS = 4

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from python_peer import BOARD, IDENTITY, Peer, SocketLine, pair
 
 from tvmtiny.errors import LinkClosedError, LinkProtocolError, LinkTimeoutError
-from tvmtiny.rpc import packets
-from tvmtiny.rpc.frames import ABORT, ACK, DATA, HELLO, Frame, decode, encode
-from tvmtiny.rpc.link import Deadline, Link
+from tvmtiny.link import packets
+from tvmtiny.link.frames import ABORT, ACK, DATA, HELLO, Frame, decode, encode
+from tvmtiny.link.link import Deadline, Link
 
 SOON = 0.3
 LONG = 20.0

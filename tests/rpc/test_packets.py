@@ -13,7 +13,7 @@ from tvmtiny.errors import (
     PortError,
     TvmtinyError,
 )
-from tvmtiny.rpc import packets
+from tvmtiny.link import packets
 from tvmtiny.rpc.failures import fault_registers, find_failure, to_text
 
 FRAMES = ("-0.100 s > DATA", '-0.050 s < "ACK"')

@@ -23,7 +23,7 @@ import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import LinkError
 from tvmtiny.oracle import run_litert
-from tvmtiny.project.qemu_transport import running_boards
+from tvmtiny.project.qemu.transport import running_boards
 
 Compiled = tuple[tvmtiny.Model, tvmtiny.Artifact]
 

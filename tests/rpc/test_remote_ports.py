@@ -15,8 +15,8 @@ from plain_client import Client
 from serial.rfc2217 import PortManager
 
 from tvmtiny.errors import LinkClosedError, PortError
+from tvmtiny.link.transport import open_line
 from tvmtiny.rpc.bridge import Bridge
-from tvmtiny.rpc.transport import open_line
 
 # pyserial 3.5 names its reader thread in the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:set(Daemon|Name).. is deprecated")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tvmtiny.errors import InputError, PortError
-from tvmtiny.rpc.transport import DisconnectedError, Line, WatchEndedError, open_line
+from tvmtiny.link.transport import DisconnectedError, Line, WatchEndedError, open_line
 
 LONG = 10.0
 

@@ -17,7 +17,7 @@ from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
 from tvmtiny.ops import Oracle
 from tvmtiny.oracle import run_litert
-from tvmtiny.schedule.dsp.add import implement_add
+from tvmtiny.schedule.families.dsp.add import implement_add
 from tvmtiny.schedule.implementation import Goal
 
 #: Scale and zero point of both operands and the output, and the activation.

@@ -16,8 +16,8 @@ from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.schedule import dsp
-from tvmtiny.schedule.dsp.depthwise import implement_depthwise
+from tvmtiny.schedule.families import dsp
+from tvmtiny.schedule.families.dsp.depthwise import implement_depthwise
 from tvmtiny.schedule.implementation import Goal, Implementation
 
 BOARD = "mps2-an386"

@@ -15,10 +15,14 @@ from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.ops.affine import wide_image
 from tvmtiny.ops.average_pool_2d import exact_mean
+from tvmtiny.ops.shared.affine import wide_image
 from tvmtiny.oracle import run_litert
-from tvmtiny.schedule.dsp.pool import implement_average_pool, implement_max_pool, implement_mean
+from tvmtiny.schedule.families.dsp.pool import (
+    implement_average_pool,
+    implement_max_pool,
+    implement_mean,
+)
 from tvmtiny.schedule.implementation import Goal
 
 #: Global pools of MLPerf Tiny: keyword spotting, image classification, visual wake words.

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvmtiny.ops.quantization import quantize_multiplier
-from tvmtiny.ops.rounding import DoubleProduct, OutputRounding, TwoRoundings
-from tvmtiny.schedule.dsp.requantize import Scaling, solve
+from tvmtiny.ops.shared.output_rounding import DoubleProduct, OutputRounding, TwoRoundings
+from tvmtiny.ops.shared.quantization import quantize_multiplier
+from tvmtiny.schedule.families.dsp.requantize import Scaling, solve
 
 GAIN = 256
 

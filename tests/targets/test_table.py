@@ -8,8 +8,8 @@ import pickle
 import pytest
 
 from tvmtiny.errors import UnknownTargetError
-from tvmtiny.project.qemu import QemuOptions
-from tvmtiny.project.zephyr_board import ZephyrBoard
+from tvmtiny.project.qemu.platform import QemuOptions
+from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.targets import boards, cpus, find_board, resolve
 from tvmtiny.targets.table import parse_board
 

@@ -12,7 +12,7 @@ import pytest
 import tvmtiny
 from tests.tools import on_qemu
 from tests.tuning.broken import breaking, broken
-from tvmtiny.project.processes import start_guarded, stop_guarded
+from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.rpc.serve import BoardServer
 from tvmtiny.schedule import Goal, decisions_key
 from tvmtiny.schedule.records import Status, load_records

@@ -18,8 +18,8 @@ from tvmtiny import models
 from tvmtiny.checking import oracle_tensors
 from tvmtiny.errors import DeviceFaultError, LinkTimeoutError
 from tvmtiny.project import Transport, platform_for
-from tvmtiny.project.qemu_transport import start_qemu
-from tvmtiny.project.zephyr_build import ApplicationBuild
+from tvmtiny.project.qemu.transport import start_qemu
+from tvmtiny.project.zephyr.build import ApplicationBuild
 from tvmtiny.targets import find_board
 
 BOARDS = ("zephyr:mps2_an385", "zephyr:mps2_an521", "zephyr:mps3_an547")

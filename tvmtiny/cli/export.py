@@ -58,7 +58,7 @@ def export(
         tell("importing TVM")
         import tvmtiny
         from tvmtiny.project.capacity import check_capacities
-        from tvmtiny.project.export import check_library
+        from tvmtiny.project.exports.export import check_library
         from tvmtiny.report.export import export_summary, export_table
 
         # What is wrong with these is said before a model is read.

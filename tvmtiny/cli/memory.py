@@ -44,7 +44,7 @@ def memory(
     with progress(quiet=json) as tell:
         tell("importing TVM")
         import tvmtiny
-        from tvmtiny.project.files import write_text
+        from tvmtiny.host.files import write_text
         from tvmtiny.report.memory import memory_report, memory_summary
         from tvmtiny.report.memory_svg import memory_svg
         from tvmtiny.report.memory_tables import memory_tables

@@ -11,7 +11,7 @@ from tvmtiny.cli.console import JsonOption, console, model_path, print_json, pro
 from tvmtiny.cli.options import Settings, compiles
 
 if TYPE_CHECKING:
-    from tvmtiny.project.zephyr_build import ApplicationBuild
+    from tvmtiny.project.zephyr.build import ApplicationBuild
 
 _PLATFORMS = ("zephyr",)
 
@@ -94,8 +94,8 @@ def create(
     """
     with progress(quiet=json) as tell:
         from tvmtiny.errors import InputError
-        from tvmtiny.project.application import ApplicationOptions
-        from tvmtiny.project.zephyr_board import find_zephyr_board
+        from tvmtiny.project.zephyr.application import ApplicationOptions
+        from tvmtiny.project.zephyr.board import find_zephyr_board
 
         if platform not in _PLATFORMS:
             raise InputError(
@@ -105,7 +105,7 @@ def create(
         found = find_zephyr_board(board, cpu)
         tell("importing TVM")
         import tvmtiny
-        from tvmtiny.project.create import create_zephyr_application
+        from tvmtiny.project.zephyr.create import create_zephyr_application
 
         loaded = []
         for model in models or ():
@@ -160,9 +160,9 @@ def flash(
 
     Example: tvmtiny project flash application --runner jlink
     """
-    from tvmtiny.project.application import load_application
-    from tvmtiny.project.zephyr_build import flash_application
-    from tvmtiny.project.zephyr_tree import find_tree
+    from tvmtiny.project.zephyr.application import load_application
+    from tvmtiny.project.zephyr.build import flash_application
+    from tvmtiny.project.zephyr.tree import find_tree
 
     application = load_application(directory)
     with progress(quiet=False) as tell:
@@ -192,7 +192,7 @@ def run(
     Example: tvmtiny project run application --until exact
     """
     built = _build(directory, define, quiet=False)
-    from tvmtiny.project.zephyr_console import converse
+    from tvmtiny.project.zephyr.console import converse
 
     for line in converse(built, seconds=seconds, until=until, send=tuple(send or ()), port=port):
         typer.echo(line)
@@ -215,9 +215,9 @@ def _definitions(words: list[str] | None) -> dict[str, str]:
 
 
 def _build(directory: Path, define: list[str] | None, quiet: bool) -> ApplicationBuild:
-    from tvmtiny.project.application import load_application
-    from tvmtiny.project.zephyr_build import build_application
-    from tvmtiny.project.zephyr_tree import find_tree
+    from tvmtiny.project.zephyr.application import load_application
+    from tvmtiny.project.zephyr.build import build_application
+    from tvmtiny.project.zephyr.tree import find_tree
 
     definitions = _definitions(define)
     application = load_application(directory)

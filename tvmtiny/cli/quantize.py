@@ -41,7 +41,7 @@ def quantize(
     with progress(quiet=json) as tell:
         tell("importing TVM")
         import tvmtiny
-        from tvmtiny.project.files import write_bytes
+        from tvmtiny.host.files import write_bytes
 
         tell(f"quantizing {model}")
         made = tvmtiny.quantize(model_path(model), data, activations=activations)

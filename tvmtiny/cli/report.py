@@ -51,7 +51,7 @@ def report(
     with progress(quiet=json) as tell:
         tell("importing TVM")
         import tvmtiny
-        from tvmtiny.project.files import make_directory, write_text
+        from tvmtiny.host.files import make_directory, write_text
         from tvmtiny.report.model_report import model_report, model_report_summary, variants
         from tvmtiny.report.page import report_page
         from tvmtiny.targets import find_board

@@ -14,7 +14,7 @@ import tvm
 from tvm import s_tir, tirx
 from tvm.ir import PointerType, PrimType
 
-from tvmtiny.ops.node import DTYPE_BYTES
+from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
     OVERLAPS_ATTR,

@@ -13,7 +13,7 @@ from tvmtiny.codegen.program import Call, Program, Value
 from tvmtiny.codegen.states import fits_in_place
 from tvmtiny.memory import Inside, Overlap, Problem, Request
 from tvmtiny.ops import Node
-from tvmtiny.ops.node import DTYPE_BYTES
+from tvmtiny.ops.shared.node import DTYPE_BYTES
 
 #: Operators whose output is their inputs one after the other, seen from the axis in their options.
 _JOINING = ("CONCATENATION", "PACK")

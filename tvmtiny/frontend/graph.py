@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvmtiny.errors import OperatorProblem
-from tvmtiny.ops.node import Node, Tensor
+from tvmtiny.ops.shared.node import Node, Tensor
 
 
 @dataclass(frozen=True, eq=False)

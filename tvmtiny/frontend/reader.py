@@ -14,7 +14,7 @@ from tvmtiny.errors import ModelFormatError
 from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
 from tvmtiny.frontend.graph import Graph
 from tvmtiny.frontend.variables import resolve_variables
-from tvmtiny.ops.node import DTYPE_BYTES, Node, Quantization, Tensor
+from tvmtiny.ops.shared.node import DTYPE_BYTES, Node, Quantization, Tensor
 
 __all__ = ["FILE_IDENTIFIER", "Graph", "read_graph"]
 

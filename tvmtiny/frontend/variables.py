@@ -14,7 +14,7 @@ import numpy as np
 from tvmtiny.errors import OperatorProblem
 from tvmtiny.frontend.graph import Graph, State
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
-from tvmtiny.ops.node import DTYPE_BYTES
+from tvmtiny.ops.shared.node import DTYPE_BYTES
 
 #: Container and shared name: what tells variables apart.
 _Key = tuple[bytes, bytes]

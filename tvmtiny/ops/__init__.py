@@ -3,9 +3,9 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from tvmtiny.ops.movement import Alias, Movement
-from tvmtiny.ops.node import Node, Quantization, Tensor
-from tvmtiny.ops.operator import (
+from tvmtiny.ops.shared.movement import Alias, Movement
+from tvmtiny.ops.shared.node import Node, Quantization, Tensor
+from tvmtiny.ops.shared.operator import (
     Compute,
     Operator,
     Oracle,
@@ -16,7 +16,8 @@ from tvmtiny.ops.operator import (
 )
 
 for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+    if not _module.ispkg:
+        import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "Alias",

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.elementwise import check_symmetric
-from tvmtiny.ops.expressions import Expression, difference, int32, requantize
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, register
-from tvmtiny.ops.quantization import quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
-from tvmtiny.ops.unary import Unary, call, saturate, saturated
+from tvmtiny.ops.shared.elementwise import check_symmetric
+from tvmtiny.ops.shared.expressions import Expression, difference, int32, requantize
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.unary_operator import Unary, call, saturate, saturated
 
 
 @register

@@ -11,9 +11,9 @@ from typing import ClassVar
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
-from tvmtiny.ops.elementwise import at, check_binary
-from tvmtiny.ops.expressions import (
+from tvmtiny.ops.shared.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
+from tvmtiny.ops.shared.elementwise import at, check_binary
+from tvmtiny.ops.shared.expressions import (
     Expression,
     affine,
     clamp,
@@ -26,11 +26,11 @@ from tvmtiny.ops.expressions import (
     rounding_shift,
     total,
 )
-from tvmtiny.ops.fixed_point import rounding_shift as rounding_shift_reference
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import activation_range, clamp_float, quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.fixed_point import rounding_shift as rounding_shift_reference
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import activation_range, clamp_float, quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits that the operands are given before they are scaled.
 _LEFT_SHIFTS = {"int8": 20, "int16": 15}

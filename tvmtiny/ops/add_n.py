@@ -8,10 +8,10 @@ from functools import reduce
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import check_same_dtype, check_shape
-from tvmtiny.ops.expressions import Expression, elementwise, total
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.elementwise import check_same_dtype, check_shape
+from tvmtiny.ops.shared.expressions import Expression, elementwise, total
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 
 
 @register

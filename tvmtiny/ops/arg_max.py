@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvmtiny.ops.expressions import Expression
-from tvmtiny.ops.extremum_index import ExtremumIndex
-from tvmtiny.ops.folding import lowest
-from tvmtiny.ops.operator import register
+from tvmtiny.ops.shared.comparing_reduction import lowest
+from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.extremum_index import ExtremumIndex
+from tvmtiny.ops.shared.operator import register
 
 
 @register

@@ -9,13 +9,13 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
-from tvmtiny.ops.expressions import affine, clamp, float_output, int32
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.pooling import check_pool, pool_window
-from tvmtiny.ops.quantization import activation_range, clamp_float
+from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
+from tvmtiny.ops.shared.expressions import affine, clamp, float_output, int32
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.pooling import check_pool, pool_window
+from tvmtiny.ops.shared.quantization import activation_range, clamp_float
 
 #: Larger windows are divided at run time: there are too many sums to prove a multiplication for.
 _MOST_TAPS = 512

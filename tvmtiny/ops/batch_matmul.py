@@ -8,12 +8,18 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import at, check_count, check_same_dtype, check_scale, check_shape
-from tvmtiny.ops.expressions import Expression, clamp_int8, int32, requantize
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import INT8_RANGE, INT32_RANGE, quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.elementwise import (
+    at,
+    check_count,
+    check_same_dtype,
+    check_scale,
+    check_shape,
+)
+from tvmtiny.ops.shared.expressions import Expression, clamp_int8, int32, requantize
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import INT8_RANGE, INT32_RANGE, quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 
 @register

@@ -7,12 +7,12 @@ from math import prod
 
 import numpy as np
 
-from tvmtiny.ops.batching import batched, check_blocks, every_block, margins
-from tvmtiny.ops.elementwise import check_shape
-from tvmtiny.ops.movement import dense, moved, piece
-from tvmtiny.ops.moving import Moving, numbers
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.shared.batching import batched, check_blocks, every_block, margins
+from tvmtiny.ops.shared.elementwise import check_shape
+from tvmtiny.ops.shared.movement import dense, moved, piece
+from tvmtiny.ops.shared.moving_operator import Moving, numbers
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
 
 @register

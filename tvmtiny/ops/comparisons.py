@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from tvmtiny.ops.binary import Binary
-from tvmtiny.ops.elementwise import check_scale
-from tvmtiny.ops.expressions import Expression, int32, requantize
-from tvmtiny.ops.node import Node, Tensor
-from tvmtiny.ops.operator import Problem, register
-from tvmtiny.ops.quantization import INTEGER_RANGES, quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.binary_operator import Binary
+from tvmtiny.ops.shared.elementwise import check_scale
+from tvmtiny.ops.shared.expressions import Expression, int32, requantize
+from tvmtiny.ops.shared.node import Node, Tensor
+from tvmtiny.ops.shared.operator import Problem, register
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits that quantized operands are given before they are scaled.
 _LEFT_SHIFT = 8

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.elementwise import check_same_dtype, check_scale, check_shape
-from tvmtiny.ops.joining import joined
-from tvmtiny.ops.movement import Alias, Movement
-from tvmtiny.ops.moving import Moving
-from tvmtiny.ops.node import Node, Tensor
-from tvmtiny.ops.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.elementwise import check_same_dtype, check_scale, check_shape
+from tvmtiny.ops.shared.joining import joined
+from tvmtiny.ops.shared.movement import Alias, Movement
+from tvmtiny.ops.shared.moving_operator import Moving
+from tvmtiny.ops.shared.node import Node, Tensor
+from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 
 @register

@@ -8,10 +8,15 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.checks import bias_values, check_accumulator, check_operands, check_weight_scales
-from tvmtiny.ops.expressions import Expression, float_output, int32, quantized_output, requantize
-from tvmtiny.ops.int16 import (
+from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.expressions import (
+    Expression,
+    float_output,
+    int32,
+    quantized_output,
+    requantize,
+)
+from tvmtiny.ops.shared.int16_sums import (
     check_sums,
     check_zero_points,
     has_wide_sums,
@@ -19,13 +24,19 @@ from tvmtiny.ops.int16 import (
     sum_dtype,
     wide_output,
 )
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import (
+from tvmtiny.ops.shared.layer_checks import (
+    bias_values,
+    check_accumulator,
+    check_operands,
+    check_weight_scales,
+)
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.output_rounding import convolution_rounding
+from tvmtiny.ops.shared.quantization import (
     clamp_float,
     convolution_multipliers,
 )
-from tvmtiny.ops.rounding import convolution_rounding
 
 
 @register
@@ -35,7 +46,7 @@ class Conv2D(Operator):
     Filters that are less deep than the input make groups: the output channels are as many equal
     parts, each of which reads its part of the input channels.
 
-    int16 activations have int8 weights, see `tvmtiny.ops.int16`.
+    int16 activations have int8 weights, see `tvmtiny.ops.shared.int16_sums`.
 
     int8 matches LiteRT's ``reference_integer_ops::ConvPerChannel`` and TFLM bit by bit: both scale
     the int32 accumulator with two roundings. float32 sums in the order of ``reference_ops::Conv``,

@@ -8,10 +8,9 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.checks import bias_values, check_accumulator, check_operands, check_weight_scales
-from tvmtiny.ops.expressions import float_output, int32, quantized_output, requantize
-from tvmtiny.ops.int16 import (
+from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.expressions import float_output, int32, quantized_output, requantize
+from tvmtiny.ops.shared.int16_sums import (
     check_sums,
     check_zero_points,
     has_wide_sums,
@@ -19,10 +18,16 @@ from tvmtiny.ops.int16 import (
     sum_dtype,
     wide_output,
 )
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import clamp_float, convolution_multipliers
-from tvmtiny.ops.rounding import convolution_rounding
+from tvmtiny.ops.shared.layer_checks import (
+    bias_values,
+    check_accumulator,
+    check_operands,
+    check_weight_scales,
+)
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.output_rounding import convolution_rounding
+from tvmtiny.ops.shared.quantization import clamp_float, convolution_multipliers
 
 
 @register
@@ -34,7 +39,7 @@ class DepthwiseConv2D(Operator):
     the shapes, as in LiteRT. int8 matches LiteRT's
     ``reference_integer_ops::DepthwiseConvPerChannel`` and TFLM bit by bit: both scale the int32
     accumulator with two roundings and take the weights as symmetric. int16 activations have int8
-    weights, see `tvmtiny.ops.int16`. float32 sums in the order of
+    weights, see `tvmtiny.ops.shared.int16_sums`. float32 sums in the order of
     ``reference_ops::DepthwiseConv``, up to the compiler's contraction of multiply and add.
     """
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tvmtiny.ops.binary import Binary
-from tvmtiny.ops.expressions import Expression, float_output
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Problem, register
-from tvmtiny.ops.quantization import FUSED_ACTIVATIONS, clamp_float
+from tvmtiny.ops.shared.binary_operator import Binary
+from tvmtiny.ops.shared.expressions import Expression, float_output
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem, register
+from tvmtiny.ops.shared.quantization import FUSED_ACTIVATIONS, clamp_float
 
 
 @register

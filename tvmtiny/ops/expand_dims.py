@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tvmtiny.ops.elementwise import check_count
-from tvmtiny.ops.moving import check_axis, check_numbers, check_output, numbers
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Problem, register
 from tvmtiny.ops.reshape import Reshape
+from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.moving_operator import check_axis, check_numbers, check_output, numbers
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem, register
 
 
 @register

@@ -8,22 +8,15 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.checks import (
-    accumulator_range,
-    bias_values,
-    check_accumulator,
-    check_operands,
-    check_weight_scales,
-)
-from tvmtiny.ops.expressions import (
+from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.expressions import (
     float_output,
     int32,
     quantized_output,
     requantize,
     requantize_once,
 )
-from tvmtiny.ops.int16 import (
+from tvmtiny.ops.shared.int16_sums import (
     check_sums,
     check_zero_points,
     has_wide_sums,
@@ -31,17 +24,24 @@ from tvmtiny.ops.int16 import (
     sum_dtype,
     wide_output,
 )
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import (
+from tvmtiny.ops.shared.layer_checks import (
+    accumulator_range,
+    bias_values,
+    check_accumulator,
+    check_operands,
+    check_weight_scales,
+)
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.output_rounding import (
+    litert_fully_connected_rounding,
+    tflm_fully_connected_rounding,
+)
+from tvmtiny.ops.shared.quantization import (
     INT32_RANGE,
     activation_range,
     clamp_float,
     exact_multiplier,
-)
-from tvmtiny.ops.rounding import (
-    litert_fully_connected_rounding,
-    tflm_fully_connected_rounding,
 )
 
 
@@ -53,7 +53,7 @@ class FullyConnected(Operator):
     precision and with halves away from zero. Here that is one integer multiplication with a
     multiplier that is proven equal over every accumulator the layer can reach; where there is
     none, and for int16 activations, the product is computed in double precision. TFLM scales with
-    two roundings, and 64-bit sums as `tvmtiny.ops.int16` says.
+    two roundings, and 64-bit sums as `tvmtiny.ops.shared.int16_sums` says.
     """
 
     name = "FULLY_CONNECTED"

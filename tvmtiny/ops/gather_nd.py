@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.elementwise import check_count, check_shape
-from tvmtiny.ops.indexing import EXACTNESS, check_indices, taken_nd
-from tvmtiny.ops.moving import Moving, check_same
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.shared.elementwise import check_count, check_shape
+from tvmtiny.ops.shared.indexing import EXACTNESS, check_indices, taken_nd
+from tvmtiny.ops.shared.moving_operator import Moving, check_same
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
 
 @register

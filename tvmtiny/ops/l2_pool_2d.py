@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops import convolution as shared
 from tvmtiny.ops.average_pool_2d import taps_inside
-from tvmtiny.ops.expressions import Expression, float_output
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.pooling import check_pool, pool_window
-from tvmtiny.ops.quantization import clamp_float
+from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.expressions import Expression, float_output
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.pooling import check_pool, pool_window
+from tvmtiny.ops.shared.quantization import clamp_float
 
 
 @register

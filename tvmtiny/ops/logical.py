@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.binary import Binary
-from tvmtiny.ops.expressions import Expression
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, register
-from tvmtiny.ops.unary import Unary
+from tvmtiny.ops.shared.binary_operator import Binary
+from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, register
+from tvmtiny.ops.shared.unary_operator import Unary
 
 
 @register

@@ -7,14 +7,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tvmtiny.ops.expressions import Expression
-from tvmtiny.ops.fixed_point import logistic_q31, rounding_shift
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, register
-from tvmtiny.ops.quantization import INT8_RANGE, quantize_multiplier, requantize, round_half_away
-from tvmtiny.ops.sigmoid_table import SigmoidTable, check_output_scale
-from tvmtiny.ops.tables import EVERY_INT8
-from tvmtiny.ops.unary import call
+from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.fixed_point import logistic_q31, rounding_shift
+from tvmtiny.ops.shared.lookup_tables import EVERY_INT8
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import (
+    INT8_RANGE,
+    quantize_multiplier,
+    requantize,
+    round_half_away,
+)
+from tvmtiny.ops.shared.sigmoid_table import SigmoidTable, check_output_scale
+from tvmtiny.ops.shared.unary_operator import call
 
 _INTEGER_BITS = 4
 #: Beyond these, LiteRT's float kernel takes 1 and exp(x) instead.

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.expressions import clamp, float_output, larger
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.pooling import check_pool, pool_window
-from tvmtiny.ops.quantization import INTEGER_RANGES, activation_range, clamp_float
+from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.expressions import clamp, float_output, larger
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.pooling import check_pool, pool_window
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, activation_range, clamp_float
 
 #: Where the reference starts its float maximum: also the result where all taps are -inf.
 _LOWEST_FLOAT = float(np.finfo(np.float32).min)

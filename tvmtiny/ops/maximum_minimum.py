@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.binary import Binary
-from tvmtiny.ops.expressions import Expression
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import register
+from tvmtiny.ops.shared.binary_operator import Binary
+from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import register
 
 _DTYPES = ("int8", "uint8", "int16", "int32", "int64", "float32")
 

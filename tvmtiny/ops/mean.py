@@ -8,19 +8,19 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import float32
-from tvmtiny.ops.expressions import (
+from tvmtiny.ops.shared.elementwise import float32
+from tvmtiny.ops.shared.expressions import (
     Expression,
     elementwise,
     int32,
     quantized_output,
     requantize,
 )
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import activation_range, quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
-from tvmtiny.ops.reduction import (
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import activation_range, quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.reduction import (
     accumulate,
     check_reduction,
     check_scales,

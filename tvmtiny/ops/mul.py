@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import at, check_binary
-from tvmtiny.ops.expressions import (
+from tvmtiny.ops.shared.elementwise import at, check_binary
+from tvmtiny.ops.shared.expressions import (
     Expression,
     elementwise,
     float_output,
@@ -17,10 +17,10 @@ from tvmtiny.ops.expressions import (
     quantized_output,
     requantize,
 )
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import activation_range, clamp_float, quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import activation_range, clamp_float, quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 _QUANTIZED = ("int8", "int16")
 

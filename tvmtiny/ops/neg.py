@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.expressions import Expression, difference, dtype_of, int32
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, register
-from tvmtiny.ops.unary import Unary
+from tvmtiny.ops.shared.expressions import Expression, difference, dtype_of, int32
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, register
+from tvmtiny.ops.shared.unary_operator import Unary
 
 
 @register

@@ -7,11 +7,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import check_count, check_shape
-from tvmtiny.ops.expressions import Expression, elementwise
-from tvmtiny.ops.moving import Moving, check_axis, check_numbers, check_same, numbers
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Oracle, Problem, Result, register
+from tvmtiny.ops.shared.elementwise import check_count, check_shape
+from tvmtiny.ops.shared.expressions import Expression, elementwise
+from tvmtiny.ops.shared.moving_operator import (
+    Moving,
+    check_axis,
+    check_numbers,
+    check_same,
+    numbers,
+)
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, Result, register
 
 
 @register

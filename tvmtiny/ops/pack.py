@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.joining import joined
-from tvmtiny.ops.moving import Moving, check_axis, check_output, check_same
-from tvmtiny.ops.node import Node, Tensor
-from tvmtiny.ops.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.shared.joining import joined
+from tvmtiny.ops.shared.moving_operator import Moving, check_axis, check_output, check_same
+from tvmtiny.ops.shared.node import Node, Tensor
+from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
 
 @register

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.elementwise import INTEGER_RANGES, check_count, check_shape
-from tvmtiny.ops.movement import Alias, Movement, dense, moved, piece, strides
-from tvmtiny.ops.moving import Moving, check_same
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.elementwise import INTEGER_RANGES, check_count, check_shape
+from tvmtiny.ops.shared.movement import Alias, Movement, dense, moved, piece, strides
+from tvmtiny.ops.shared.moving_operator import Moving, check_same
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 _MAX_RANK = 5
 _PADDING_DTYPES = ("int8", "int16", "int32", "int64", "bool")

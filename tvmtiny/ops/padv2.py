@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.elementwise import check_count
-from tvmtiny.ops.moving import Moving, check_numbers, check_same
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, Result, register
 from tvmtiny.ops.pad import check_paddings, pad_widths, padded
+from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.moving_operator import Moving, check_numbers, check_same
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
 
 @register

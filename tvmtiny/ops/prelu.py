@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.binary import Binary
-from tvmtiny.ops.elementwise import check_shape
-from tvmtiny.ops.expressions import Expression, int32, requantize
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Problem, register
-from tvmtiny.ops.quantization import quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
-from tvmtiny.ops.unary import saturate, saturated
+from tvmtiny.ops.shared.binary_operator import Binary
+from tvmtiny.ops.shared.elementwise import check_shape
+from tvmtiny.ops.shared.expressions import Expression, int32, requantize
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem, register
+from tvmtiny.ops.shared.quantization import quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.unary_operator import saturate, saturated
 
 #: A larger shift to the left makes results leave 32 bits.
 _LARGEST_SHIFT = 15

@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.affine import Affine, solve
-from tvmtiny.ops.elementwise import (
+from tvmtiny.ops.shared.affine import Affine, solve
+from tvmtiny.ops.shared.elementwise import (
     check_count,
     check_scale,
     check_shape,
     float32,
 )
-from tvmtiny.ops.expressions import Expression, affine, elementwise, int32, requantize
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import INTEGER_RANGES, quantize_multiplier, round_half_away
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.expressions import Expression, affine, elementwise, int32, requantize
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier, round_half_away
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 
 @register

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.elementwise import check_count
-from tvmtiny.ops.moving import check_output
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.numbering import Numbering
-from tvmtiny.ops.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.known_numbers import Numbering
+from tvmtiny.ops.shared.moving_operator import check_output
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 
 @register

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.movement import Alias
-from tvmtiny.ops.node import DTYPE_BYTES, Node
-from tvmtiny.ops.operator import Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.movement import Alias
+from tvmtiny.ops.shared.node import DTYPE_BYTES, Node
+from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, register
 
 
 @register

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.expressions import Expression
-from tvmtiny.ops.folding import Folding
-from tvmtiny.ops.operator import register
+from tvmtiny.ops.shared.comparing_reduction import Folding
+from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.operator import register
 
 
 @register

@@ -8,16 +8,16 @@ from typing import ClassVar
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.expressions import Expression, clamp, int32, requantize
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, register
-from tvmtiny.ops.quantization import (
+from tvmtiny.ops.shared.expressions import Expression, clamp, int32, requantize
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import (
     INTEGER_RANGES,
     quantize_multiplier,
     quantized_bound,
 )
-from tvmtiny.ops.quantization import requantize as requantize_reference
-from tvmtiny.ops.unary import Unary
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.unary_operator import Unary
 
 #: A larger shift to the left makes an int16 input leave 32 bits.
 _LARGEST_SHIFT = 15

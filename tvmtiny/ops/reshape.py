@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.movement import Alias
-from tvmtiny.ops.moving import Moving
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.movement import Alias
+from tvmtiny.ops.shared.moving_operator import Moving
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 
 @register

@@ -9,10 +9,10 @@ from itertools import product
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.expressions import Expression, elementwise, int32
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.resizing import centers, check_resize, corners
+from tvmtiny.ops.shared.expressions import Expression, elementwise, int32
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.resizing import centers, check_resize, corners
 
 #: Positions and weights have 10 bits after the point, so that their products have 20.
 _ONE = 1 << 10

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.movement import moved, selection
-from tvmtiny.ops.moving import Moving
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, Result, register
-from tvmtiny.ops.resizing import centers, check_resize, corners
+from tvmtiny.ops.shared.movement import moved, selection
+from tvmtiny.ops.shared.moving_operator import Moving
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.shared.resizing import centers, check_resize, corners
 
 
 @register

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import check_count, check_scale, check_shape, float32
-from tvmtiny.ops.expressions import Expression, clamp_int8, int32, larger
-from tvmtiny.ops.fixed_point import exp_q31, multiply_q31, reciprocal_q31, rounding_shift
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import INT8_RANGE, quantize_multiplier, requantize
+from tvmtiny.ops.shared.elementwise import check_count, check_scale, check_shape, float32
+from tvmtiny.ops.shared.expressions import Expression, clamp_int8, int32, larger
+from tvmtiny.ops.shared.fixed_point import exp_q31, multiply_q31, reciprocal_q31, rounding_shift
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier, requantize
 
 #: Integer bits of scaled differences, and of the sum of exponentials.
 _DIFFERENCE_BITS, _SUM_BITS = 5, 12

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te
 
-from tvmtiny.ops.elementwise import float32
-from tvmtiny.ops.expressions import Expression, elementwise, int32
-from tvmtiny.ops.fixed_point import inverse_sqrt_multiplier
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Oracle, Problem, register
-from tvmtiny.ops.quantization import INTEGER_RANGES, quantize_multiplier, requantize
-from tvmtiny.ops.tables import int16_table, look_up_int16, looked_up_int16
-from tvmtiny.ops.unary import Unary, call, saturate, saturated
+from tvmtiny.ops.shared.elementwise import float32
+from tvmtiny.ops.shared.expressions import Expression, elementwise, int32
+from tvmtiny.ops.shared.fixed_point import inverse_sqrt_multiplier
+from tvmtiny.ops.shared.lookup_tables import int16_table, look_up_int16, looked_up_int16
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier, requantize
+from tvmtiny.ops.shared.unary_operator import Unary, call, saturate, saturated
 
 #: Fractional bits that an inverse square root is given.
 _SHIFT = 20

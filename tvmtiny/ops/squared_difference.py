@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tvmtiny.ops.binary import Binary
-from tvmtiny.ops.expressions import (
+from tvmtiny.ops.shared.binary_operator import Binary
+from tvmtiny.ops.shared.expressions import (
     Expression,
     clamp_int8,
     difference,
@@ -15,10 +15,10 @@ from tvmtiny.ops.expressions import (
     product,
     requantize,
 )
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Problem, register
-from tvmtiny.ops.quantization import INT8_RANGE, quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem, register
+from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits that the operands are given before they are scaled.
 _LEFT_SHIFT = 7

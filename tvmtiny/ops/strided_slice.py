@@ -7,11 +7,17 @@ from types import EllipsisType
 
 import numpy as np
 
-from tvmtiny.ops.elementwise import check_count
-from tvmtiny.ops.movement import moved, selection
-from tvmtiny.ops.moving import Moving, check_numbers, check_output, check_same, numbers
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.movement import moved, selection
+from tvmtiny.ops.shared.moving_operator import (
+    Moving,
+    check_numbers,
+    check_output,
+    check_same,
+    numbers,
+)
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
 #: What numpy indexes with; None is a new dimension.
 _Entry = slice | int | EllipsisType | None

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.elementwise import float32
-from tvmtiny.ops.expressions import Expression, elementwise, int32
-from tvmtiny.ops.folding import wrapped
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import INT8_RANGE
-from tvmtiny.ops.reduction import (
+from tvmtiny.ops.shared.comparing_reduction import wrapped
+from tvmtiny.ops.shared.elementwise import float32
+from tvmtiny.ops.shared.expressions import Expression, elementwise, int32
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import INT8_RANGE
+from tvmtiny.ops.shared.reduction import (
     accumulate,
     check_reduction,
     check_scales,

@@ -8,13 +8,18 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.convolution import check_activation
-from tvmtiny.ops.elementwise import check_scale, check_shape
-from tvmtiny.ops.expressions import Expression, clamp_int8, float_output, int32, requantize
-from tvmtiny.ops.node import Node, Tensor
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import INT8_RANGE, INT32_RANGE, clamp_float, quantize_multiplier
-from tvmtiny.ops.quantization import requantize as requantize_reference
+from tvmtiny.ops.shared.convolution import check_activation
+from tvmtiny.ops.shared.elementwise import check_scale, check_shape
+from tvmtiny.ops.shared.expressions import Expression, clamp_int8, float_output, int32, requantize
+from tvmtiny.ops.shared.node import Node, Tensor
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import (
+    INT8_RANGE,
+    INT32_RANGE,
+    clamp_float,
+    quantize_multiplier,
+)
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 INT16_RANGE = (-(2**15), 2**15 - 1)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.elementwise import check_count
-from tvmtiny.ops.moving import check_numbers, numbers
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Problem, register
-from tvmtiny.ops.selecting import Selecting
+from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.moving_operator import check_numbers, numbers
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem, register
+from tvmtiny.ops.shared.selecting_operator import Selecting
 
 
 @register

@@ -9,13 +9,24 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.checks import bias_values, check_accumulator, check_operands, check_weight_scales
-from tvmtiny.ops.expressions import Expression, float_output, int32, quantized_output, requantize
-from tvmtiny.ops.node import Node
-from tvmtiny.ops.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.quantization import clamp_float, convolution_multipliers
-from tvmtiny.ops.rounding import convolution_rounding
+from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.expressions import (
+    Expression,
+    float_output,
+    int32,
+    quantized_output,
+    requantize,
+)
+from tvmtiny.ops.shared.layer_checks import (
+    bias_values,
+    check_accumulator,
+    check_operands,
+    check_weight_scales,
+)
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.output_rounding import convolution_rounding
+from tvmtiny.ops.shared.quantization import clamp_float, convolution_multipliers
 
 
 @register

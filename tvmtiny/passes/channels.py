@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from tvmtiny.ops import Node, Tensor
-from tvmtiny.ops import convolution as shared
-from tvmtiny.ops.quantization import INT32_RANGE
+from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.quantization import INT32_RANGE
 
 
 def channel_count(tensor: Tensor) -> int:

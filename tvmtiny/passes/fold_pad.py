@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Tensor
-from tvmtiny.ops import convolution as shared
+from tvmtiny.ops.shared import convolution as shared
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
@@ -15,7 +15,7 @@ def fold_pad(graph: Graph) -> Graph:
     """Remove each PAD along height and width that only convolutions read.
 
     They read the PAD's input instead and get the option `explicit_padding`, which
-    `tvmtiny.ops.convolution.window` understands. The border is the zero point (0 in float), just
+    `tvmtiny.ops.shared.convolution.window` reads. The border is the zero point (0 in float), just
     as a convolution's own padding, which is added to it. The padded tensor no longer exists.
 
     Parameters

@@ -10,7 +10,7 @@ from tvmtiny.project.api import (
     Transport,
     platform_for,
 )
-from tvmtiny.project.runner import board_for, run
+from tvmtiny.running import board_for, run
 
 __all__ = [
     "Firmware",

@@ -268,13 +268,13 @@ class Platform(Protocol):
 
 
 def _qemu() -> Platform:
-    from tvmtiny.project.qemu import QemuPlatform
+    from tvmtiny.project.qemu.platform import QemuPlatform
 
     return QemuPlatform()
 
 
 def _zephyr() -> Platform:
-    from tvmtiny.project.zephyr import ZephyrPlatform
+    from tvmtiny.project.zephyr.platform import ZephyrPlatform
 
     return ZephyrPlatform()
 

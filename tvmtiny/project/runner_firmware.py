@@ -13,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from tvmtiny.errors import InputError
-from tvmtiny.project.qemu_transport import QemuTransport, start_qemu
+from tvmtiny.project.qemu.transport import QemuTransport, start_qemu
 
 if TYPE_CHECKING:
     from tvmtiny.targets import Board
@@ -79,8 +79,8 @@ def build_runner(board: Board, directory: Path) -> RunnerFirmware:
         See `tvmtiny.project.Platform`.
     """
     # Both make what is defined here.
-    from tvmtiny.project.qemu_runner import build_qemu_runner
-    from tvmtiny.project.zephyr_runner import build_zephyr_runner
+    from tvmtiny.project.qemu.runner import build_qemu_runner
+    from tvmtiny.project.zephyr.runner import build_zephyr_runner
 
     builders = {"qemu": build_qemu_runner, "zephyr": build_zephyr_runner}
     if board.platform not in builders:
@@ -99,7 +99,7 @@ def start_runner(firmware: RunnerFirmware, board: Board, kind: str = "socket") -
     Raises
     ------
     InputError, ToolMissingError, DeviceError
-        See `tvmtiny.project.qemu_transport.start_qemu`.
+        See `tvmtiny.project.qemu.transport.start_qemu`.
     """
     more = _SEMIHOSTING if firmware.semihosting else ()
     return start_qemu(firmware.elf, firmware.machine, RUNNER, board.name, kind, more)

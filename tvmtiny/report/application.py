@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from tvmtiny.project.application import Application
-from tvmtiny.project.zephyr_build import ApplicationBuild
+from tvmtiny.project.zephyr.application import Application
+from tvmtiny.project.zephyr.build import ApplicationBuild
 
 
 def application_summary(application: Application) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from tvmtiny.errors import BuildError, InputError, ToolMissingError
-from tvmtiny.project.toolchain import find_tool, run_tool
-from tvmtiny.project.zephyr_tree import OLDEST_VERSION, find_tree
+from tvmtiny.host.toolchain import find_tool, run_tool
+from tvmtiny.project.zephyr.tree import OLDEST_VERSION, find_tree
 from tvmtiny.targets import boards
 
 __all__ = ["Finding", "Status", "diagnose"]

@@ -12,7 +12,7 @@ from tvmtiny.frontend.model import read_file
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
-from tvmtiny.ops.node import DTYPE_BYTES
+from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.passes import optimize
 from tvmtiny.targets import Board, boards, find_board
 

@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tvmtiny.errors import DeviceError, InputError, ProfileBoardError
-from tvmtiny.project import platform_for
-from tvmtiny.report.cycles import (
+from tvmtiny.emulation.cycles import (
     Block,
     BlockCost,
     Timings,
@@ -24,7 +22,9 @@ from tvmtiny.report.cycles import (
     timed_cores,
     timings,
 )
-from tvmtiny.report.emulator import EMULATED_CPUS, Region, Trace, emulate
+from tvmtiny.emulation.unicorn_machine import EMULATED_CPUS, Region, Trace, emulate
+from tvmtiny.errors import DeviceError, InputError, ProfileBoardError
+from tvmtiny.project import platform_for
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.targets import boards
 

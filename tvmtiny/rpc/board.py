@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import BuildError, ModelMismatchError
+from tvmtiny.link.frames import Hello
+from tvmtiny.link.link import Deadline, Link
+from tvmtiny.link.transport import DEFAULT_BAUDRATE, open_line
 from tvmtiny.project import Firmware, Transport, platform_for
-from tvmtiny.project.qemu_sources import model_identity
+from tvmtiny.project.qemu.sources import model_identity
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
-from tvmtiny.rpc.frames import Hello
-from tvmtiny.rpc.link import Deadline, Link
-from tvmtiny.rpc.transport import DEFAULT_BAUDRATE, open_line
 from tvmtiny.targets import Board, Target, find_board
 
 if TYPE_CHECKING:

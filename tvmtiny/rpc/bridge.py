@@ -25,10 +25,10 @@ from tvmtiny.errors import (
     LinkTimeoutError,
     PortError,
 )
-from tvmtiny.rpc import packets
+from tvmtiny.link import packets
+from tvmtiny.link.link import Deadline, Link
+from tvmtiny.link.transport import DEFAULT_BAUDRATE, Line, WatchEndedError, open_line
 from tvmtiny.rpc.failures import to_text
-from tvmtiny.rpc.link import Deadline, Link
-from tvmtiny.rpc.transport import DEFAULT_BAUDRATE, Line, WatchEndedError, open_line
 
 __all__ = ["DEFAULT_TIMEOUT", "FUNCTIONS", "Bridge", "main"]
 

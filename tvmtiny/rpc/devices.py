@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from serial.tools import list_ports
 
-from tvmtiny.project.qemu_transport import RunningBoard, running_boards
+from tvmtiny.project.qemu.transport import RunningBoard, running_boards
 
 __all__ = ["Devices", "Port", "find_devices"]
 

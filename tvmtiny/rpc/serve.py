@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 from tvm import rpc
 
 from tvmtiny.errors import DeviceError, InputError, LinkClosedError
+from tvmtiny.host.guarded_process import start_guarded, stop_guarded
+from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project import Transport, board_for
-from tvmtiny.project.processes import start_guarded, stop_guarded
 from tvmtiny.project.runner_firmware import RUNNER, build_runner, start_runner
 from tvmtiny.rpc.board import (
     EMULATED_CONNECT_TIMEOUT,
@@ -43,7 +44,6 @@ from tvmtiny.rpc.remote import (
     connect_tracker,
     split_address,
 )
-from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
 from tvmtiny.targets import Board, find_board
 
 if TYPE_CHECKING:

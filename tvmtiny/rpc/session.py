@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
+from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project import Firmware, OutputTensor, RunResult, Transport, board_for
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import Timing, decode_times
-from tvmtiny.project.tensors import pack_inputs, split_tensors
 from tvmtiny.rpc.board import (
     EMULATED_CONNECT_TIMEOUT,
     StartedBoard,
@@ -27,7 +28,6 @@ from tvmtiny.rpc.board import (
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT, DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
-from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
 from tvmtiny.targets import Board
 
 if TYPE_CHECKING:

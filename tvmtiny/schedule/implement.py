@@ -8,8 +8,9 @@ from tvm import IRModule, tirx
 
 from tvmtiny.frontend.converter import tensor_function
 from tvmtiny.ops import Compute, Node, Oracle, find_operator
-from tvmtiny.ops.attributes import OPERATOR_ATTR
-from tvmtiny.schedule.dsp import dsp_sketches, implement_dsp
+from tvmtiny.ops.shared.attributes import OPERATOR_ATTR
+from tvmtiny.schedule.families.dsp import dsp_sketches, implement_dsp
+from tvmtiny.schedule.families.scalar.loops import scalar_space, schedule_scalar
 from tvmtiny.schedule.implementation import (
     SCHEDULE_ATTR,
     Decisions,
@@ -17,7 +18,6 @@ from tvmtiny.schedule.implementation import (
     Implementation,
     is_candidate,
 )
-from tvmtiny.schedule.scalar import scalar_space, schedule_scalar
 from tvmtiny.targets import Cpu
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tvm import tirx
 
-from tvmtiny.ops.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression
 
 #: An index or another argument of a call.
 Argument = Expression | int

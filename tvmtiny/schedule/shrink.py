@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.schedule.dsp import implement_dsp, smaller_dsp
+from tvmtiny.schedule.families.dsp import implement_dsp, smaller_dsp
 from tvmtiny.schedule.implementation import Goal, Implementation
 
 #: Each build takes about as long as the whole compilation without this search.

@@ -10,10 +10,10 @@ from math import prod
 
 from tvmtiny.frontend.converter import tensor_function
 from tvmtiny.ops import Compute, Node, Oracle, find_operator
-from tvmtiny.schedule.dsp import dsp_sketches
+from tvmtiny.schedule.families.dsp import dsp_sketches
+from tvmtiny.schedule.families.scalar.loops import scalar_space
 from tvmtiny.schedule.implement import implement
 from tvmtiny.schedule.implementation import Decisions, Goal, Sketch, is_candidate
-from tvmtiny.schedule.scalar import scalar_space
 from tvmtiny.schedule.workload import Workload, workload
 from tvmtiny.targets import Cpu
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvmtiny.ops import Node, Oracle, Tensor
-from tvmtiny.ops.quantization import activation_range
+from tvmtiny.ops.shared.quantization import activation_range
 
 #: TFLite options that change what is computed, by the name that they have in a key.
 _OPTIONS = {

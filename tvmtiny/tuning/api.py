@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvmtiny.emulation.cycles import timed_cores
+from tvmtiny.emulation.unicorn_machine import EMULATED_CPUS
 from tvmtiny.errors import InputError, OutputPathError
-from tvmtiny.project.qemu import COMPILER
-from tvmtiny.project.toolchain import find_tool
-from tvmtiny.report.cycles import timed_cores
-from tvmtiny.report.emulator import EMULATED_CPUS
+from tvmtiny.host.toolchain import find_tool
+from tvmtiny.project.qemu.platform import COMPILER
 from tvmtiny.schedule import Goal, parse_goal
 from tvmtiny.schedule.records import Record, Records, load_records, shipped_records
 from tvmtiny.targets import Board, Target, boards, find_board

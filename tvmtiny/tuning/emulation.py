@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import unicorn
 from unicorn import arm_const
 
-from tvmtiny.report.cycles import Block, block_cost, decode, edges_cost, timings
-from tvmtiny.report.emulator import CPU_MODELS
+from tvmtiny.emulation.cycles import Block, block_cost, decode, edges_cost, timings
+from tvmtiny.emulation.unicorn_machine import CPU_MODELS
 
 if TYPE_CHECKING:
     from tvmtiny.targets import Cpu
@@ -76,7 +76,7 @@ def emulate_image(
     region
         Where it was linked to.
     cpu
-        One of `tvmtiny.report.emulator.EMULATED_CPUS`.
+        One of `tvmtiny.emulation.unicorn_machine.EMULATED_CPUS`.
     inputs
         Bytes of each input.
     seconds

@@ -15,10 +15,10 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from tvmtiny.errors import BuildError
-from tvmtiny.project.files import make_directory, write_text
-from tvmtiny.project.qemu import COMMON_FLAGS, COMPILER, DEFAULT_OPTIMIZATION
+from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.host.toolchain import find_tool, run_tool
+from tvmtiny.project.qemu.platform import COMMON_FLAGS, COMPILER, DEFAULT_OPTIMIZATION
 from tvmtiny.project.runner_firmware import BLOCK_BYTES
-from tvmtiny.project.toolchain import find_tool, run_tool
 
 if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 from tvm.support.popen_pool import PopenPoolExecutor
 
-from tvmtiny.report.emulator import EMULATED_CPUS
+from tvmtiny.emulation.unicorn_machine import EMULATED_CPUS
 from tvmtiny.schedule.records import Status
 from tvmtiny.tuning import worker
 from tvmtiny.tuning.emulation import Emulation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tvmtiny.project.files import make_directory, write_text
+from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.schedule.records import load_records
 from tvmtiny.tuning.curve import tuning_curve, tuning_svg
 

@@ -26,14 +26,14 @@ from tvmtiny.errors import (
     TvmtinyError,
     UnknownTargetError,
 )
+from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_ticks, decode_times
-from tvmtiny.project.qemu_transport import QemuTransport
+from tvmtiny.project.qemu.transport import QemuTransport
 from tvmtiny.project.runner_firmware import BLOCK_BYTES, build_runner, start_runner
 from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, identify
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
-from tvmtiny.rpc.transport import DEFAULT_BAUDRATE
 from tvmtiny.schedule.records import Status
 from tvmtiny.targets import Board, Region, boards, cpus
 from tvmtiny.tuning.image import CandidateRegion

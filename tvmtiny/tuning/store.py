@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tvmtiny.errors import InputError
-from tvmtiny.project.files import write_text
+from tvmtiny.host.files import write_text
 from tvmtiny.schedule.records import Record, Records, load_records, shipped_records
 
 __all__ = ["listed", "matching", "prune_records", "read_records"]

@@ -1,0 +1,1 @@
+"""Firmware in Unicorn, and estimated cycles from instruction timings."""

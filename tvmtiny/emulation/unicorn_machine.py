@@ -1,0 +1,350 @@
+"""Firmware in Unicorn: which basic blocks run how often, for each layer and for one inference.
+
+Unicorn translates code as QEMU does, but calls back for every block. What it does not have is the
+board: start-up code and harness of ``runtime/qemu`` need semihosting and SysTick, which are
+answered here.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import unicorn
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+from unicorn import arm_const
+
+from tvmtiny.codegen.tensors import pack_inputs
+from tvmtiny.emulation.cycles import Block
+from tvmtiny.errors import DeviceError, DeviceTimeoutError
+from tvmtiny.project.faults import function_at, layer_text
+from tvmtiny.project.qemu.sources import layer_functions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvmtiny.project import Firmware
+
+__all__ = ["CPU_MODELS", "EMULATED_CPUS", "Region", "Trace", "emulate"]
+
+#: Unicorn's models of CPUs, by name.
+CPU_MODELS: Mapping[str, int] = {
+    "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
+    # The same instruction set; only the timings differ.
+    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
+    "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,
+    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
+    "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
+}
+#: The CPUs that Unicorn has; it knows no Helium.
+EMULATED_CPUS = frozenset(CPU_MODELS)
+
+_PAGE = 4096
+_ADDRESS_MASK = 0xFFFFFFFF
+_NOWHERE = 0xFFFFFFFE
+_SYSTEM_SPACE = 0xE0000000
+_SYSTEM_SPACE_BYTES = 1 << 20
+_SYST_CVR = 0xE018
+_SYSTICK_MASK = 0xFFFFFF
+
+_EXCEPTION_BREAKPOINT = 7
+_BREAKPOINT_BYTES = 2
+_SYS_OPEN, _SYS_CLOSE, _SYS_WRITE, _SYS_READ = 0x01, 0x02, 0x05, 0x06
+_SYS_EXIT_EXTENDED = 0x20
+_REFUSED = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Region:
+    """What ran in one stretch of the program.
+
+    Attributes
+    ----------
+    edges
+        How often each block ran, by the block and the one after it.
+    split_loads
+        Accesses beyond the first that unaligned loads are split into.
+    """
+
+    edges: Mapping[tuple[Block, Block], int]
+    split_loads: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the firmware executed and wrote.
+
+    Attributes
+    ----------
+    layers
+        The kernels of each layer, in the first inference.
+    inference
+        The second one, from entry to return of the generated run function.
+    code
+        Machine code of every block, by the block.
+    output, layer_output
+        What the firmware wrote to ``output.bin`` and ``layers.bin``.
+    """
+
+    layers: tuple[Region, ...]
+    inference: Region
+    code: Mapping[Block, bytes]
+    output: bytes
+    layer_output: bytes
+
+
+def emulate(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: float) -> Trace:
+    """Run firmware of the QEMU platform to its end.
+
+    Parameters
+    ----------
+    firmware
+        For a board whose CPU is one of `EMULATED_CPUS`.
+    inputs
+        One array for each input of the model, of its shape and dtype.
+    timeout
+        Limit in seconds of host time.
+
+    Raises
+    ------
+    InputDataError
+        An input has the wrong shape or dtype, or the number of inputs is wrong.
+    DeviceError
+        The firmware faulted, timed out or reported an error.
+    """
+    machine = _Machine(firmware, pack_inputs(firmware.project.artifact.inputs, inputs))
+    machine.run(timeout)
+    return machine.trace()
+
+
+class _Counter:
+    """A region while it runs."""
+
+    def __init__(self) -> None:
+        self.edges: defaultdict[tuple[Block, Block], int] = defaultdict(int)
+        self.split_loads = 0
+
+
+class _Machine:
+    def __init__(self, firmware: Firmware, data: bytes) -> None:
+        self._firmware = firmware
+        self._data = data
+        artifact = firmware.project.artifact
+        self._uc = _load(firmware)
+        functions = _functions(firmware.elf)
+        prefix = f"tvmtiny_{artifact.name}"
+        self._begin = functions["layer_begins"][0]
+        self._end = functions["layer_ends"][0]
+        self._run = functions[f"{prefix}_run"][0]
+        # The compiler may move parts of a function elsewhere, under its name and a suffix.
+        own = (*layer_functions(artifact), "layer_begins")
+        self._not_kernels = tuple(
+            range(start, start + size)
+            for name, (start, size) in functions.items()
+            if name in own or name.startswith(tuple(f"{function}." for function in own))
+        )
+        self._outside = _Counter()
+        self._inference = _Counter()
+        self._layers = [_Counter() for _ in artifact.layers]
+        self._layer: int | None = None
+        self._current = self._outside
+        self._systick = _SYSTICK_MASK
+        self._files: list[_File] = []
+        self._exit_code: int | None = None
+        self._exception: int | None = None
+
+    def run(self, timeout: float) -> None:
+        uc = self._uc
+        stack, entry = struct.unpack(
+            "<II", uc.mem_read(self._firmware.project.board.code.origin, 8)
+        )
+        uc.mmio_map(_SYSTEM_SPACE, _SYSTEM_SPACE_BYTES, self._read_system, None, _ignore, None)
+        uc.hook_add(unicorn.UC_HOOK_BLOCK, self._block_hook())
+        uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
+        uc.reg_write(arm_const.UC_ARM_REG_SP, stack)
+        deadline = time.monotonic() + timeout
+        # Loads are looked at in the first inference only, as that slows down most.
+        loads = uc.hook_add(unicorn.UC_HOOK_MEM_READ, self._on_load)
+        self._start(entry, self._run, deadline)
+        if uc.reg_read(arm_const.UC_ARM_REG_PC) & ~1 == self._run:
+            uc.hook_del(loads)
+            uc.ctl_flush_tb()
+            self._start(self._run, _NOWHERE, deadline)
+        if self._exit_code is None:
+            raise DeviceTimeoutError(timeout, f"{self._firmware.project.board.name} in Unicorn")
+        if self._exit_code != 0:
+            raise self._fault(f"the firmware ended with code {self._exit_code}")
+
+    def _start(self, address: int, until: int, deadline: float) -> None:
+        microseconds = max(1, round((deadline - time.monotonic()) * 1e6))
+        try:
+            self._uc.emu_start(address | 1, until, timeout=microseconds)
+        except unicorn.UcError as error:
+            raise self._fault(str(error)) from error
+        if self._exception is not None:
+            raise self._fault(f"exception {self._exception}")
+
+    def trace(self) -> Trace:
+        layers = tuple(
+            Region(
+                {
+                    edge: count
+                    for edge, count in layer.edges.items()
+                    if not any(edge[0] & _ADDRESS_MASK in part for part in self._not_kernels)
+                },
+                layer.split_loads,
+            )
+            for layer in self._layers
+        )
+        # The run function itself loads bytes and aligned words only.
+        inference = Region(dict(self._inference.edges), sum(layer.split_loads for layer in layers))
+        blocks = {edge[0] for region in (*layers, inference) for edge in region.edges}
+        code = {
+            block: bytes(self._uc.mem_read(block & _ADDRESS_MASK, block >> 32)) for block in blocks
+        }
+        return Trace(
+            layers, inference, code, self._written("output.bin"), self._written("layers.bin")
+        )
+
+    def _written(self, name: str) -> bytes:
+        return b"".join(bytes(file.written) for file in self._files if file.name == name)
+
+    def _block_hook(self) -> Any:
+        """The one callback that runs millions of times: everything it touches is a local."""
+        edges = self._current.edges
+        previous: Block = 0
+        stops = {self._begin, self._end, self._run}
+        link_register = arm_const.UC_ARM_REG_LR
+        caller = -1
+
+        def on_block(uc: Any, address: int, size: int, _: object) -> None:
+            nonlocal edges, previous, caller
+            block = size << 32 | address
+            edges[previous, block] += 1
+            previous = block
+            if address not in stops:
+                return
+            if address == self._begin:
+                self._layer = uc.reg_read(arm_const.UC_ARM_REG_R1)
+                self._current = self._layers[self._layer]
+            elif address == self._end:
+                self._layer = None
+                self._current = self._outside
+            elif address == self._run:
+                self._current = self._inference
+                caller = uc.reg_read(link_register) & ~1
+                stops.add(caller)
+            elif address == caller:
+                self._current = self._outside
+            edges = self._current.edges
+
+        return on_block
+
+    def _on_load(
+        self, _uc: Any, _access: int, address: int, size: int, _value: int, _: object
+    ) -> None:
+        # Pairs of words are never read as one unit, so that they only need the alignment of one.
+        unaligned = address & (1 if size == 2 else 3)
+        if unaligned and size > 1:
+            # A halfword takes two bytes, a word two halfwords or a byte, a halfword and a byte.
+            self._current.split_loads += 2 if size > 2 and unaligned & 1 else 1
+
+    def _read_system(self, _uc: Any, offset: int, _size: int, _: object) -> int:
+        if offset != _SYST_CVR:
+            return 0
+        # The harness waits until it changes.
+        self._systick = self._systick - 1 & _SYSTICK_MASK
+        return self._systick
+
+    def _on_exception(self, uc: Any, number: int, _: object) -> None:
+        if number != _EXCEPTION_BREAKPOINT:
+            self._exception = number
+            uc.emu_stop()
+            return
+        result = self._semihosting(
+            uc.reg_read(arm_const.UC_ARM_REG_R0), uc.reg_read(arm_const.UC_ARM_REG_R1)
+        )
+        uc.reg_write(arm_const.UC_ARM_REG_R0, result)
+        pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
+        uc.reg_write(arm_const.UC_ARM_REG_PC, pc + _BREAKPOINT_BYTES | 1)
+
+    def _semihosting(self, operation: int, block: int) -> int:
+        """Answer a call as the Arm semihosting specification has it, for what the harness uses."""
+        if operation == _SYS_OPEN:
+            address, _, length = self._words(block, 3)
+            self._files.append(_File(bytes(self._uc.mem_read(address, length)).decode("ascii")))
+            return len(self._files)
+        if operation == _SYS_CLOSE:
+            return 0
+        if operation == _SYS_EXIT_EXTENDED:
+            self._exit_code = self._words(block, 2)[1]
+            self._uc.emu_stop()
+            return 0
+        if operation not in (_SYS_READ, _SYS_WRITE):
+            return _REFUSED
+        handle, address, length = self._words(block, 3)
+        file = self._files[handle - 1]
+        if operation == _SYS_WRITE:
+            file.written += self._uc.mem_read(address, length)
+            return 0
+        part = self._data[file.position : file.position + length]
+        file.position += len(part)
+        self._uc.mem_write(address, part)
+        return length - len(part)
+
+    def _words(self, address: int, count: int) -> tuple[int, ...]:
+        return struct.unpack(f"<{count}I", self._uc.mem_read(address, 4 * count))
+
+    def _fault(self, what: str) -> DeviceError:
+        pc = self._uc.reg_read(arm_const.UC_ARM_REG_PC)
+        artifact = self._firmware.project.artifact
+        function = function_at(self._firmware.elf, pc) or "no function"
+        layer = None if self._layer is None else layer_text(artifact.layers, self._layer)
+        return DeviceError(
+            f"the emulation of {artifact.name} on {self._firmware.project.board.name} in Unicorn "
+            f"stopped at {pc:#010x} in {function}, {layer or 'outside of any layer'}: {what}; "
+            "tvmtiny run shows whether the firmware itself is at fault"
+        )
+
+
+class _File:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.position = 0
+        self.written = bytearray()
+
+
+def _ignore(_uc: Any, _offset: int, _size: int, _value: int, _: object) -> None:
+    pass
+
+
+def _load(firmware: Firmware) -> Any:
+    board = firmware.project.board
+    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+    uc.ctl_set_cpu_model(CPU_MODELS[board.cpu.name])
+    for region in board.regions:
+        uc.mem_map(region.origin, -(-region.length // _PAGE) * _PAGE)
+    with firmware.elf.open("rb") as file:
+        for segment in ELFFile(file).iter_segments():
+            if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]:
+                uc.mem_write(segment["p_paddr"], segment.data())
+    return uc
+
+
+def _functions(elf: Path) -> dict[str, tuple[int, int]]:
+    """Address and size of every function."""
+    found = {}
+    with elf.open("rb") as file:
+        for section in ELFFile(file).iter_sections():
+            if isinstance(section, SymbolTableSection):
+                for symbol in section.iter_symbols():
+                    if symbol["st_info"]["type"] == "STT_FUNC":
+                        found[symbol.name] = (symbol["st_value"] & ~1, symbol["st_size"])
+    return found

@@ -1,0 +1,398 @@
+"""The link: frames that make a stream of bytes over a serial line reliable.
+
+One DATA frame in each direction waits for its acknowledgement at a time. Only the host has a clock:
+it repeats what is not acknowledged, and polls for what does not come.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
+
+from tvmtiny.errors import LinkClosedError, LinkProtocolError, LinkTimeoutError
+from tvmtiny.link.frames import (
+    ABORT,
+    ACK,
+    DATA,
+    HELLO,
+    MAGIC,
+    NO_SESSION,
+    POLL,
+    RESET,
+    VERSION,
+    Frame,
+    Hello,
+    decode,
+    encode,
+    in_words,
+    parse_hello,
+)
+from tvmtiny.link.transport import DisconnectedError, Line
+
+__all__ = ["Deadline", "Link", "Statistics"]
+
+#: No payload is longer, so that noise without zero bytes cannot fill the memory.
+_LONGEST_FRAME = (1 << 16) + 1024
+#: No packet is: the largest boards have less memory.
+_LONGEST_PACKET = 1 << 30
+_KEPT_FRAMES = 16
+
+# Seconds until a frame is repeated: without a measurement, and within which bounds.
+_FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.2, 0.03, 0.5
+_WAIT_GROWTH = 1.5
+# Seconds between two polls: they double, since an answer may rightly take long.
+_FIRST_POLL, _LONGEST_POLL = 0.05, 2.0
+# On a line that loses frames shorter ones have better chances.
+_SHORTEST_PAYLOAD, _PAYLOAD_GROWTH = 64, 32
+# From this many bytes on, the time of a frame depends on its length rather than on the line.
+_LONG_PAYLOAD = 256
+# Seconds between two attempts to reset.
+_FIRST_RESET, _LONGEST_RESET = 0.1, 1.0
+_WRITE_SECONDS = 1.0
+
+
+@dataclass
+class Statistics:
+    """Counts since the line was opened.
+
+    Attributes
+    ----------
+    bytes_sent, bytes_received
+        On the line.
+    stream_sent, stream_received
+        Of the stream: what the frames carried, each byte once.
+    frames_sent, frames_received
+        Valid frames of this session.
+    frames_repeated
+        DATA frames that were sent again.
+    frames_dropped
+        Arrived broken, or from another session.
+    frames_duplicate
+        DATA frames that arrived again.
+    polls
+        POLL frames sent.
+    resets
+        Times that the board was reset.
+    """
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    stream_sent: int = 0
+    stream_received: int = 0
+    frames_sent: int = 0
+    frames_received: int = 0
+    frames_repeated: int = 0
+    frames_dropped: int = 0
+    frames_duplicate: int = 0
+    polls: int = 0
+    resets: int = 0
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The end of a time that was given.
+
+    Attributes
+    ----------
+    at
+        On the clock of :func:`time.monotonic`.
+    seconds
+        How long it was.
+    """
+
+    at: float
+    seconds: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """So many seconds from now."""
+        return cls(time.monotonic() + seconds, seconds)
+
+
+class _RoundTrip:
+    """Time from a frame to its acknowledgement, estimated as in RFC 6298."""
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._variation = 0.0
+        self._at_least = 0.0
+
+    def back_off(self, wait: float) -> None:
+        """Wait as long for the next frame: the last one may have come late, not been lost."""
+        self._at_least = wait
+
+    def measure(self, seconds: float) -> None:
+        self._at_least = 0.0
+        if self._mean is None:
+            self._mean, self._variation = seconds, seconds / 2
+        self._variation += (abs(self._mean - seconds) - self._variation) / 4
+        self._mean += (seconds - self._mean) / 8
+
+    def repeat_after(self) -> float:
+        if self._mean is None:
+            return _FIRST_WAIT
+        wait = max(self._mean + 4 * self._variation, _SHORTEST_WAIT, self._at_least)
+        return min(wait, _LONGEST_WAIT)
+
+
+class Link:
+    """A reliable stream of bytes to and from a board.
+
+    Parameters
+    ----------
+    line
+        What the bytes travel over; it is closed by its owner.
+
+    Notes
+    -----
+    Every method that waits takes a deadline, and raises `LinkTimeoutError` when it passes,
+    `LinkClosedError` when the line is gone. Either leaves the link unusable until :meth:`reset`.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self.statistics = Statistics()
+        self.hello: Hello | None = None
+        self._line = line
+        self._session = NO_SESSION
+        self._sequence = 0
+        self._expected = 0
+        self._acknowledged = 0
+        self._stream = bytearray()
+        self._received = bytearray()
+        self._encoded: deque[bytes] = deque()
+        self._trace: deque[tuple[float, str, Frame | int]] = deque(maxlen=_KEPT_FRAMES)
+        self._payload_bytes = 1
+        # Long frames have times of their own: an emulated port takes its time for each byte.
+        self._round_trips = (_RoundTrip(), _RoundTrip())
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """The last frames in words, oldest first, with their age in seconds."""
+        now = time.monotonic()
+        return tuple(in_words(now - when, mark, what) for when, mark, what in self._trace)
+
+    def reset(self, deadline: Deadline) -> Hello:
+        """Begin a new session on the board, whatever it is doing.
+
+        Raises
+        ------
+        LinkTimeoutError
+            The board does not answer.
+        LinkProtocolError
+            It speaks another version.
+        LinkClosedError
+            The line is gone.
+        """
+        self.abandon()
+        started = time.monotonic()
+        interval = _FIRST_RESET
+        while True:
+            frame = self._next_frame(min(deadline.at, time.monotonic() + interval))
+            if frame is None:
+                if time.monotonic() >= deadline.at:
+                    self._time_out("it does not say HELLO", deadline)
+                interval = min(2 * interval, _LONGEST_RESET)
+                self._send_reset()
+            elif frame.type == HELLO:
+                hello = parse_hello(frame.payload)
+                if isinstance(hello, str):
+                    raise LinkProtocolError(self._line.url, hello, deadline.seconds, self.frames)
+                self.hello = hello
+                self._payload_bytes = hello.largest_payload
+                if interval == _FIRST_RESET:
+                    self._measure(0, time.monotonic() - started)
+                return hello
+
+    def abandon(self) -> None:
+        """Forget the session and tell the board to do so, without waiting for its answer."""
+        before = self._session
+        while self._session in (before, NO_SESSION):
+            self._session = int.from_bytes(os.urandom(2), "little")
+        self._sequence = self._expected = self._acknowledged = 0
+        self._stream.clear()
+        self.statistics.resets += 1
+        self._send_reset()
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        """Send bytes; they have arrived when this returns."""
+        rest = memoryview(data)
+        while rest:
+            payload = bytes(rest[: self._payload_bytes])
+            self._send_data(payload, deadline)
+            rest = rest[len(payload) :]
+
+    def receive_packet(self, deadline: Deadline) -> bytes:
+        """Wait for a packet of TVM's protocol: its length in eight bytes, and so many bytes.
+
+        Raises
+        ------
+        LinkProtocolError
+            The length makes no sense.
+        """
+        self._fill(8, deadline)
+        length = int.from_bytes(self._stream[:8], "little")
+        if not 4 <= length <= _LONGEST_PACKET:
+            raise LinkProtocolError(
+                self._line.url, f"it sent a packet of {length} bytes", deadline.seconds, self.frames
+            )
+        self._fill(8 + length, deadline)
+        packet = bytes(self._stream[: 8 + length])
+        del self._stream[: 8 + length]
+        return packet
+
+    def describe(self) -> dict[str, Any]:
+        """Statistics and what the board said of itself, for JSON."""
+        hello = self.hello
+        return {
+            "url": self._line.url,
+            "board": hello.board if hello else None,
+            "identity": hello.identity.hex() if hello else None,
+            "largest_payload": hello.largest_payload if hello else None,
+            **asdict(self.statistics),
+        }
+
+    def _fill(self, count: int, deadline: Deadline) -> None:
+        """Wait until so many bytes of the stream are there."""
+        interval = max(_FIRST_POLL, 2 * self._repeat_after(0))
+        while len(self._stream) < count:
+            frame = self._next_frame(min(deadline.at, time.monotonic() + interval))
+            if frame is not None:
+                if self._handle(frame):
+                    interval = max(_FIRST_POLL, 2 * self._repeat_after(len(frame.payload)))
+                continue
+            if time.monotonic() >= deadline.at:
+                self._time_out("the answer did not come", deadline)
+            interval = min(2 * interval, _LONGEST_POLL)
+            self.statistics.polls += 1
+            self._write(POLL, repeat=True)
+
+    def _send_data(self, payload: bytes, deadline: Deadline) -> None:
+        wait = self._repeat_after(len(payload))
+        started = time.monotonic()
+        self._write(DATA, payload)
+        repeated = 0
+        following = (self._sequence + 1) % 256
+        while self._acknowledged != following:
+            frame = self._next_frame(min(deadline.at, started + wait))
+            if frame is not None:
+                self._handle(frame)
+                continue
+            if time.monotonic() >= deadline.at:
+                self._time_out("it does not acknowledge what was sent", deadline)
+            repeated += 1
+            wait = min(_WAIT_GROWTH * wait, _LONGEST_WAIT + len(payload) * self._line.byte_seconds)
+            started = time.monotonic()
+            self._write(DATA, payload, repeat=True)
+        self.statistics.frames_repeated += repeated
+        self._sequence = following
+        self.statistics.stream_sent += len(payload)
+        if repeated == 0:
+            # An acknowledgement of a repeated frame may belong to either of them.
+            self._measure(len(payload), time.monotonic() - started)
+        else:
+            long = len(payload) >= _LONG_PAYLOAD
+            self._round_trips[long].back_off(wait - len(payload) * self._line.byte_seconds)
+        largest = self.hello.largest_payload if self.hello else 1
+        if repeated > 1:
+            shorter = max(_SHORTEST_PAYLOAD, self._payload_bytes // 2)
+            self._payload_bytes = min(shorter, largest)
+        elif repeated == 0:
+            self._payload_bytes = min(self._payload_bytes + _PAYLOAD_GROWTH, largest)
+
+    def _repeat_after(self, length: int) -> float:
+        """Seconds after which a frame with that payload is lost."""
+        known = self._round_trips[length >= _LONG_PAYLOAD].repeat_after()
+        return known + length * self._line.byte_seconds
+
+    def _measure(self, length: int, seconds: float) -> None:
+        seconds -= length * self._line.byte_seconds
+        self._round_trips[length >= _LONG_PAYLOAD].measure(max(0.0, seconds))
+
+    def _handle(self, frame: Frame) -> bool:
+        """Take what a frame brings; True when the stream grew."""
+        if frame.acknowledged == (self._sequence + 1) % 256:
+            self._acknowledged = frame.acknowledged
+        if frame.type != DATA or not frame.payload:
+            return False
+        new = frame.sequence == self._expected
+        if new:
+            self._expected = (self._expected + 1) % 256
+            self._stream += frame.payload
+            self.statistics.stream_received += len(frame.payload)
+        elif frame.sequence == (self._expected - 1) % 256:
+            self.statistics.frames_duplicate += 1
+        else:
+            self.statistics.frames_dropped += 1
+            return False
+        self._write(ACK, repeat=not new)
+        return new
+
+    def _next_frame(self, until: float) -> Frame | None:
+        """Wait for a frame of this session, not for long once a broken one has come."""
+        while True:
+            while self._encoded:
+                encoded = self._encoded.popleft()
+                frame = self._decode(encoded)
+                if frame is not None:
+                    return frame
+                if encoded:
+                    until = min(until, time.monotonic() + _SHORTEST_WAIT)
+            try:
+                data = self._line.read(max(0.0, until - time.monotonic()))
+            except DisconnectedError as error:
+                raise LinkClosedError(self._line.url, str(error), frames=self.frames) from error
+            if not data:
+                return None
+            self.statistics.bytes_received += len(data)
+            *ended, rest = data.split(b"\0")
+            for part in ended:
+                self._received += part
+                self._encoded.append(bytes(self._received))
+                self._received.clear()
+            self._received += rest
+            del self._received[_LONGEST_FRAME:]
+
+    def _decode(self, encoded: bytes) -> Frame | None:
+        if not encoded:
+            return None
+        frame = decode(encoded)
+        now = time.monotonic()
+        if frame is None:
+            self._trace.append((now, "<", len(encoded)))
+        else:
+            self._trace.append((now, "<", frame))
+        if frame is None or frame.session != self._session:
+            self.statistics.frames_dropped += 1
+            return None
+        self.statistics.frames_received += 1
+        return frame
+
+    def _write(self, kind: int, payload: bytes = b"", *, repeat: bool = False) -> None:
+        sequence = self._sequence if kind == DATA else 0
+        self._put(Frame(kind, self._session, sequence, self._expected, payload), repeat)
+
+    def _send_reset(self) -> None:
+        self._put(Frame(ABORT, NO_SESSION), separate=True)
+        self._put(Frame(RESET, self._session, payload=MAGIC + bytes([VERSION])), separate=True)
+
+    def _put(self, frame: Frame, separate: bool) -> None:
+        """Write a frame, in front of it a zero where the one before may not have been whole."""
+        data = (b"\0" if separate else b"") + encode(frame)
+        self._trace.append((time.monotonic(), ">", frame))
+        seconds = _WRITE_SECONDS + len(data) * self._line.byte_seconds
+        try:
+            written = self._line.write(data, seconds)
+        except DisconnectedError as error:
+            raise LinkClosedError(self._line.url, str(error), frames=self.frames) from error
+        if not written:
+            raise LinkTimeoutError(
+                self._line.url, "the line takes no more bytes", seconds, self.frames
+            )
+        self.statistics.bytes_sent += len(data)
+        self.statistics.frames_sent += 1
+
+    def _time_out(self, reason: str, deadline: Deadline) -> NoReturn:
+        raise LinkTimeoutError(self._line.url, reason, deadline.seconds, self.frames)

@@ -1,0 +1,1 @@
+"""What several operators share; nothing in here is an operator."""

@@ -1,0 +1,286 @@
+"""Integer lines and planes that equal a reference function, clamping included.
+
+TFLite's kernels round several times where one multiplication, addition and shift would do. Which
+integers make ``clamp((factor * x + offset) >> shift)`` equal to such a kernel is found, and proved
+on every input, at compile time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from tvmtiny.ops.shared.quantization import INT32_RANGE
+
+#: How far slopes are looked for around the real ones, relative to the largest.
+_WIDTH = 2.0**-12
+#: Each narrows the interval of a slope by the golden ratio.
+_STEPS = 50
+#: Where integer factors are tried first: that many points that demand most of the offset.
+_NEAREST = 500
+#: How far from the best slopes integer factors are tried, in steps.
+_NEIGHBOURS = 3
+#: A larger shift leaves too few bits for results.
+LARGEST_SHIFT = 23
+#: A smaller shift seldom helps where these have failed.
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``clamp((sum of image(factor, x) + offset) >> shift)``.
+
+    Attributes
+    ----------
+    factors
+        One for each operand.
+    """
+
+    factors: tuple[int, ...]
+    offset: int
+    shift: int
+
+
+#: Maps a factor and int64 operand values to what is summed; see `product_image`.
+Image = Callable[[int, np.ndarray], np.ndarray]
+
+
+def product_image(factor: int, x: np.ndarray) -> np.ndarray:
+    """A 32-bit product."""
+    return factor * x
+
+
+def wide_image(factor: int, x: np.ndarray) -> np.ndarray:
+    """The upper 32 of the 48 bits of a product with a 16-bit operand (``SMULWB``)."""
+    return (factor * x) >> 16
+
+
+def solve(
+    operands: Sequence[np.ndarray],
+    wanted: np.ndarray,
+    slopes: Sequence[float],
+    output_range: tuple[int, int],
+    image: Image = product_image,
+    factor_bits: int = 0,
+    largest_shift: int = LARGEST_SHIFT,
+) -> Affine | None:
+    """Find the integers of an `Affine` that gives `wanted` for all operand values.
+
+    Parameters
+    ----------
+    operands
+        One or two int64 arrays that broadcast to the shape of `wanted`: every combination of
+        values that can occur.
+    wanted
+        The reference's results within `output_range`.
+    slopes
+        About how much the result grows with each operand.
+    output_range
+        Results at its ends may stand for anything beyond.
+    image
+        How the core multiplies.
+    factor_bits
+        How many bits `image` drops from a product.
+    largest_shift
+        Where to begin; a smaller one than precision needs lets layers share code.
+
+    Returns
+    -------
+    Affine or None
+        No intermediate result leaves 32 bits. None where no integers are found that equal the
+        reference everywhere.
+    """
+    operands = [np.asarray(x, np.int64) for x in operands]
+    wanted = np.asarray(wanted, np.int64)
+    best = _best_slopes(operands, wanted, slopes, output_range)
+    hard = _demanding(operands, wanted, best, output_range)
+    for shift in _shifts(operands, wanted, best, factor_bits, largest_shift):
+        scaled = [slope * 2.0 ** (shift + factor_bits) for slope in best]
+        found = _solve_at(operands, wanted, hard, scaled, shift, output_range, image)
+        if found is not None:
+            return found
+    return None
+
+
+def offset_for(
+    values: np.ndarray, wanted: np.ndarray, shift: int, output_range: tuple[int, int]
+) -> int | None:
+    """An offset with ``clamp((values + offset) >> shift) == wanted`` everywhere.
+
+    Returns
+    -------
+    int or None
+        The middle of all such offsets; None where there is none.
+    """
+    low, high = _offsets(values, wanted, shift, output_range)
+    return (low + high) // 2 if low <= high else None
+
+
+def _shifts(
+    operands: Sequence[np.ndarray],
+    wanted: np.ndarray,
+    slopes: Sequence[float],
+    factor_bits: int,
+    largest: int,
+) -> Sequence[int]:
+    """The largest shifts for which factors and results stay within 32 bits."""
+    parts = [slope * x for slope, x in zip(slopes, operands, strict=True)]
+    reach = sum(float(np.abs(part).max()) for part in parts)
+    reach = max(reach, float(np.abs(wanted).max()) + 1)
+    factor = max(map(abs, slopes)) * 2.0**factor_bits
+    limit = INT32_RANGE[1] / max(reach, factor)
+    largest = min(largest, int(np.floor(np.log2(limit)))) if limit >= 1 else -1
+    return range(largest, max(largest - _ATTEMPTS, -1), -1)
+
+
+def _offsets(
+    values: np.ndarray, wanted: np.ndarray, shift: int, output_range: tuple[int, int]
+) -> tuple[int, int]:
+    unbounded = 1 << 40
+    least = np.where(wanted > output_range[0], (wanted << shift) - values, -unbounded)
+    most = np.where(wanted < output_range[1], ((wanted + 1) << shift) - 1 - values, unbounded)
+    return int(least.max()), int(most.min())
+
+
+def _solve_at(
+    operands: Sequence[np.ndarray],
+    wanted: np.ndarray,
+    hard: np.ndarray,
+    scaled: Sequence[float],
+    shift: int,
+    output_range: tuple[int, int],
+    image: Image,
+) -> Affine | None:
+    """The factors nearest to `scaled` that are exact; most that are not fail at `hard` points."""
+    few = [np.broadcast_to(x, wanted.shape).ravel()[hard] for x in operands]
+    few_wanted = wanted.ravel()[hard]
+    around = sorted(range(-_NEIGHBOURS, _NEIGHBOURS + 1), key=abs)
+    for distance in sorted(product(around, repeat=len(scaled)), key=lambda d: max(map(abs, d))):
+        factors = tuple(round(s) + d for s, d in zip(scaled, distance, strict=True))
+        values = np.asarray(sum(image(f, x) for f, x in zip(factors, few, strict=True)))
+        if offset_for(values, few_wanted, shift, output_range) is None:
+            continue
+        parts = [image(f, x) for f, x in zip(factors, operands, strict=True)]
+        total = np.asarray(sum(parts))
+        offset = offset_for(total, wanted, shift, output_range)
+        if offset is not None and _fits(factors, parts, offset):
+            return Affine(factors, offset, shift)
+    return None
+
+
+def _fits(factors: Sequence[int], parts: Sequence[np.ndarray], offset: int) -> bool:
+    """Whether neither a factor nor any sum of the offset and products can leave 32 bits."""
+    low = offset + sum(min(int(part.min()), 0) for part in parts)
+    high = offset + sum(max(int(part.max()), 0) for part in parts)
+    bounds = (low, high, *factors)
+    return INT32_RANGE[0] <= min(bounds) and max(bounds) <= INT32_RANGE[1]
+
+
+def _demands(wanted: np.ndarray, output_range: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """What every point must reach, and what it must stay below."""
+    return (
+        np.where(wanted > output_range[0], wanted, -np.inf),
+        np.where(wanted < output_range[1], wanted + 1.0, np.inf),
+    )
+
+
+def _demanding(
+    operands: Sequence[np.ndarray],
+    wanted: np.ndarray,
+    slopes: Sequence[float],
+    output_range: tuple[int, int],
+) -> np.ndarray:
+    """Positions in the flat `wanted` of the points nearest to the bounds of the offset."""
+    plane = sum(slope * x for slope, x in zip(slopes, operands, strict=True))
+    reach, below = (np.ravel(side - plane) for side in _demands(wanted, output_range))
+    if wanted.size <= _NEAREST:
+        return np.arange(wanted.size)
+    nearest = [np.argpartition(side, _NEAREST)[:_NEAREST] for side in (-reach, below)]
+    return np.unique(np.concatenate(nearest))
+
+
+def _best_slopes(
+    operands: Sequence[np.ndarray],
+    wanted: np.ndarray,
+    slopes: Sequence[float],
+    output_range: tuple[int, int],
+) -> tuple[float, ...]:
+    """The slopes that leave the offset the most room.
+
+    That room, the least upper bound of the offset minus the greatest lower one, is a concave
+    function of the slopes, so that narrowing an interval per slope finds its maximum.
+    """
+    reach, below = _demands(wanted, output_range)
+    floats = [x.astype(float) for x in operands]
+    return _widest(floats, reach, below, slopes, _WIDTH * max(map(abs, slopes)))[1]
+
+
+def _widest(
+    operands: Sequence[np.ndarray],
+    reach: np.ndarray,
+    below: np.ndarray,
+    centre: Sequence[float],
+    width: float,
+) -> tuple[float, tuple[float, ...]]:
+    """The most room, and its slopes within `width` of `centre`."""
+    first, *rest = operands
+    low, high = centre[0] - width, centre[0] + width
+    if not rest:
+        # Of the points that this operand does not tell apart, only the extremes count.
+        same = tuple(axis for axis, size in enumerate(first.shape) if size == 1)
+        reach, below = reach.max(same, keepdims=True), below.min(same, keepdims=True)
+        room, slope = _peak(first.ravel(), reach.ravel(), below.ravel(), low, high)
+        return room, (slope,)
+
+    def at(slope: float) -> tuple[float, tuple[float, ...]]:
+        part = slope * first
+        room, slopes = _widest(rest, reach - part, below - part, centre[1:], width)
+        return room, (slope, *slopes)
+
+    golden = (5**0.5 - 1) / 2
+    left, right = at(high - golden * (high - low)), at(low + golden * (high - low))
+    for _ in range(_STEPS):
+        if left[0] < right[0]:
+            low, left = left[1][0], right
+            right = at(low + golden * (high - low))
+        else:
+            high, right = right[1][0], left
+            left = at(high - golden * (high - low))
+    return max(left, right, key=lambda found: found[0])
+
+
+def _peak(
+    x: np.ndarray, reach: np.ndarray, below: np.ndarray, low: float, high: float
+) -> tuple[float, float]:
+    """The most room of one slope, and the slope.
+
+    The room is the least of many linear functions of the slope. Where the one that is least at
+    the lower end meets the one that is least at the upper end, the room is either as large as
+    theirs, and nowhere larger, or a function is found that bounds it better.
+    """
+
+    def line(slope: float) -> tuple[float, float]:
+        """The room, and how it grows there with the slope."""
+        most, least = below - slope * x, reach - slope * x
+        upper, lower = int(most.argmin()), int(least.argmax())
+        return float(most[upper] - least[lower]), float(x[lower] - x[upper])
+
+    left, right = line(low), line(high)
+    if not np.isfinite(left[0] + right[0]):
+        return left[0], (low + high) / 2
+    while left[1] > 0 > right[1]:
+        meeting = low + (right[0] - left[0] - right[1] * (high - low)) / (left[1] - right[1])
+        if not low < meeting < high:
+            break
+        found = line(meeting)
+        bound = left[0] + left[1] * (meeting - low)
+        if found[1] == 0 or found[0] >= bound:
+            return found[0], meeting
+        if found[1] > 0:
+            low, left = meeting, found
+        else:
+            high, right = meeting, found
+    return (left[0], low) if left[0] >= right[0] else (right[0], high)

@@ -1,0 +1,75 @@
+"""What SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND share: pixels of a block as images of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import numpy as np
+
+from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.movement import strides
+from tvmtiny.ops.shared.moving_operator import check_numbers, check_same, numbers
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem
+
+
+def check_blocks(node: Node, margins: str) -> Iterator[Problem]:
+    """Yield what is wrong before shapes are compared; `margins` is what the third input is."""
+    problems = [*check_count(node, 3)]
+    if not problems:
+        spatial = len(node.input(0).shape) - 2
+        problems = [
+            *check_numbers(node, 1, "block shape", spatial),
+            *check_numbers(node, 2, margins, 2 * spatial),
+            *check_same(node.input(0), node.output),
+        ]
+        if spatial not in (1, 2):
+            problems.append(Problem(f"{spatial + 2} dimensions", "3 or 4 dimensions"))
+    if not problems and (min(numbers(node, 1)) < 1 or min(numbers(node, 2)) < 0):
+        problems.append(
+            Problem(
+                f"blocks of {numbers(node, 1)} with {margins} {numbers(node, 2)}",
+                f"positive blocks and {margins} of 0 and more",
+            )
+        )
+    yield from problems
+
+
+def margins(node: Node) -> list[tuple[int, int]]:
+    """How much lies before and after each spatial dimension."""
+    data = numbers(node, 2)
+    return list(zip(data[::2], data[1::2], strict=True))
+
+
+def batched(
+    shape: Sequence[int], blocks: Sequence[int], starts: Sequence[int], sizes: Sequence[int]
+) -> list[np.ndarray]:
+    """Offsets in the batch of a box of the image that its images make up.
+
+    Parameters
+    ----------
+    shape
+        Of the batch, its images included.
+    starts, sizes
+        Of the box, for each spatial dimension.
+
+    Returns
+    -------
+    list of np.ndarray
+        For batch, spatial dimensions and channels of the box.
+    """
+    steps = strides(shape)
+    images = shape[0] // prod(blocks)
+    offsets = [np.arange(images) * steps[0]]
+    for i, (block, start, size) in enumerate(zip(blocks, starts, sizes, strict=True)):
+        position = start + np.arange(size)
+        image = position % block * prod(blocks[i + 1 :]) * images
+        offsets.append(position // block * steps[i + 1] + image * steps[0])
+    return [*offsets, np.arange(shape[-1])]
+
+
+def every_block(index: Sequence[int], blocks: Sequence[int]) -> tuple[slice, ...]:
+    """What numpy indexes with for the pixels at `index` of all blocks of an image."""
+    steps = [slice(i, None, block) for i, block in zip(index, blocks, strict=True)]
+    return (slice(None), *steps)

@@ -1,0 +1,70 @@
+"""What operators of two operands share that broadcast."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.shared.elementwise import (
+    at,
+    check_broadcast,
+    check_count,
+    check_same_dtype,
+    check_symmetric,
+)
+from tvmtiny.ops.shared.expressions import Expression, elementwise
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
+
+
+class Binary(Operator):
+    """An operator whose output elements depend on one element of each operand."""
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 2)]
+        if not problems:
+            problems += [*self._check_dtypes(node), *check_broadcast(node)]
+        if not problems and self.needs_scale:
+            problems += check_symmetric(node)
+        yield from problems
+        if not problems:
+            yield from self.check_more(node)
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        """Yield what else is wrong with a node whose tensors have proper dtypes and scales."""
+        yield from ()
+
+    @abstractmethod
+    def value(self, node: Node, x: Expression, y: Expression) -> Expression:
+        """The tensor expression of an element."""
+
+    @abstractmethod
+    def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The results with numpy, in the output's dtype or a wider one."""
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        def expression(x: te.Tensor, y: te.Tensor) -> te.Tensor:
+            def value(*i: tirx.Var) -> Expression:
+                return self.value(node, at(x, i), at(y, i))
+
+            return elementwise(node.output.shape, value)
+
+        return Compute((node.input(0), node.input(1)), expression)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [np.asarray(self.numbers(node, *inputs)).astype(node.output.dtype)]
+
+    def _check_dtypes(self, node: Node) -> Iterator[Problem]:
+        if self.result is None:
+            yield from check_same_dtype(node)
+            return
+        left, right, out = node.input(0).dtype, node.input(1).dtype, node.output.dtype
+        if left != right:
+            yield Problem(f"operands of {left} and {right}", "operands of one dtype")
+        if out != self.result:
+            yield Problem(f"{out} output", f"{self.result} output")

@@ -1,0 +1,245 @@
+"""What CONV_2D and DEPTHWISE_CONV_2D share: geometry, padding stage, bias folding, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.node import Node, Tensor
+from tvmtiny.ops.shared.operator import Problem
+from tvmtiny.ops.shared.quantization import FUSED_ACTIVATIONS, INT32_RANGE
+
+#: What biases can be, by the dtype of activations.
+BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window along height and width; all pairs are ``(height, width)``.
+
+    Attributes
+    ----------
+    pad
+        Rows above and columns to the left that lie outside the input.
+    pad_after
+        The same below and to the right, as far as the window reaches.
+    """
+
+    input: tuple[int, int]
+    output: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pad: tuple[int, int]
+    pad_after: tuple[int, int]
+
+    @property
+    def padded(self) -> bool:
+        """Whether any window reaches outside the input."""
+        return any(self.pad + self.pad_after)
+
+    @property
+    def trivial(self) -> bool:
+        """Whether each output position reads just the input at the same position."""
+        return self.kernel == (1, 1) and self.stride == (1, 1) and not self.padded
+
+
+def window(node: Node, kernel: tuple[int, int]) -> Window:
+    """Geometry of a convolution or pooling node (LiteRT ``ComputePaddingHeightWidth``).
+
+    The option `explicit_padding`, which graph passes set, replaces `padding`: rows and columns
+    ``(top, bottom, left, right)`` around the input.
+
+    Parameters
+    ----------
+    kernel
+        Height and width of the filter.
+    """
+    options = node.options
+    size = node.input(0).shape[1:3]
+    stride = (int(options["stride_h"]), int(options["stride_w"]))
+    dilation = (
+        int(options.get("dilation_h_factor", 1)),
+        int(options.get("dilation_w_factor", 1)),
+    )
+    output, pad, after = [], [], []
+    explicit = options.get("explicit_padding")
+    top, bottom, left, right = explicit or (0, 0, 0, 0)
+    for extent, taps, step, spread, sides in zip(
+        size, kernel, stride, dilation, ((top, bottom), (left, right)), strict=True
+    ):
+        reach = (taps - 1) * spread + 1
+        if explicit is not None:
+            count = (extent + sum(sides) - reach + step) // step
+            before = sides[0]
+        elif options["padding"] == "SAME":
+            count = -(-extent // step)
+            before = max(0, (count - 1) * step + reach - extent) // 2
+        else:
+            count, before = (extent - reach + step) // step, 0
+        output.append(count)
+        pad.append(before)
+        after.append(max(0, (count - 1) * step + reach - extent - before))
+    return Window(
+        (size[0], size[1]),
+        (output[0], output[1]),
+        kernel,
+        stride,
+        dilation,
+        (pad[0], pad[1]),
+        (after[0], after[1]),
+    )
+
+
+def check_window(node: Node, kernel: tuple[int, int]) -> Iterator[Problem]:
+    """Yield what is wrong with the geometry of a convolution or pooling node."""
+    if len(node.input(0).shape) != 4 or len(node.output.shape) != 4:
+        yield Problem("input and output must have four dimensions", "NHWC tensors")
+        return
+    options = node.options
+    steps = [options["stride_h"], options["stride_w"]]
+    steps += [options.get("dilation_h_factor", 1), options.get("dilation_w_factor", 1)]
+    if min(steps) < 1 or min(kernel) < 1:
+        yield Problem("stride, dilation or filter size below 1", "positive numbers")
+        return
+    if options["padding"] not in ("SAME", "VALID"):
+        yield Problem(f"padding {options['padding']}", "SAME or VALID")
+        return
+    expected = window(node, kernel).output
+    if min(expected) < 1 or tuple(node.output.shape[1:3]) != expected:
+        yield Problem(
+            f"the output is {node.output.shape[1]}x{node.output.shape[2]}, but input, filter, "
+            f"stride and padding give {expected[0]}x{expected[1]}",
+            "an output of the size that the options imply",
+        )
+
+
+def check_activation(node: Node) -> Iterator[Problem]:
+    """Yield a problem for a fused activation that TFLite's kernels do not clamp for."""
+    if node.activation not in FUSED_ACTIVATIONS:
+        yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))
+
+
+def check_weights(node: Node, channels: int, axis: int) -> Iterator[Problem]:
+    """Yield what is wrong with weights and bias of a convolution or fully connected node.
+
+    Parameters
+    ----------
+    channels
+        Output channels.
+    axis
+        The dimension of the weights that holds them.
+    """
+    weights, bias = node.input(1), node.optional_input(2)
+    activations = node.input(0).dtype
+    if weights.data is None or (bias is not None and bias.data is None):
+        yield Problem("weights or bias are computed at run time", "constant weights and bias")
+        return
+    wanted = "float32" if activations == "float32" else "int8"
+    if weights.dtype != wanted:
+        yield Problem(
+            f"{weights.dtype} weights with {activations} activations", f"{wanted} weights"
+        )
+    if bias is not None and bias.dtype not in BIAS_DTYPES[activations]:
+        yield Problem(
+            f"{bias.dtype} bias with {activations} activations",
+            f"{' or '.join(BIAS_DTYPES[activations])} bias",
+        )
+    if bias is not None and bias.elements != channels:
+        yield Problem(f"{bias.elements} bias values for {channels} channels", "one per channel")
+    if activations == "float32":
+        return
+    scales = weights.quantization
+    if scales is None:
+        yield Problem("int8 weights without a scale", "quantized weights")
+    elif scales.per_channel and (len(scales.scales) != channels or scales.axis != axis):
+        yield Problem(
+            f"{len(scales.scales)} weight scales along dimension {scales.axis}",
+            f"one scale, or {channels} along dimension {axis}",
+        )
+
+
+def pad_stage(x: te.Tensor, geometry: Window, value: Tensor | int | float) -> te.Tensor:
+    """Stage ``pad``: the input with its border, or the input itself where there is none.
+
+    Parameters
+    ----------
+    x
+        NHWC.
+    value
+        What the border holds; a tensor stands for its zero point (0 for a float tensor).
+    """
+    if not geometry.padded:
+        return x
+    if isinstance(value, Tensor):
+        value = 0.0 if x.dtype == "float32" else value.zero_point
+    batch, height, width, channels = (int(d) for d in x.shape)
+    (top, left), (bottom, right) = geometry.pad, geometry.pad_after
+
+    def staged(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> Expression:
+        inside = []
+        if top:
+            inside.append(y >= top)
+        if bottom:
+            inside.append(y < top + height)
+        if left:
+            inside.append(z >= left)
+        if right:
+            inside.append(z < left + width)
+        return tirx.if_then_else(
+            tirx.all(*inside), x[n, y - top, z - left, c], tirx.const(value, x.dtype)
+        )
+
+    shape = (batch, height + top + bottom, width + left + right, channels)
+    return te.compute(shape, staged, name="pad")
+
+
+def pad_reference(x: np.ndarray, geometry: Window, value: int | float) -> np.ndarray:
+    """`pad_stage` in numpy."""
+    (top, left), (bottom, right) = geometry.pad, geometry.pad_after
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
+
+
+def patch(x: np.ndarray, geometry: Window, ky: int, kx: int) -> np.ndarray:
+    """The padded input as seen by tap ``(ky, kx)`` of every output position."""
+    top, left = ky * geometry.dilation[0], kx * geometry.dilation[1]
+    rows, columns = geometry.output
+    sy, sx = geometry.stride
+    return x[:, top : top + (rows - 1) * sy + 1 : sy, left : left + (columns - 1) * sx + 1 : sx]
+
+
+def folded_bias(node: Node, weight_sums: np.ndarray) -> np.ndarray:
+    """Bias with the input's zero point folded in: ``bias - zero_point * sum(weights)``.
+
+    With this, and padding that holds the zero point, the raw input can be multiplied.
+
+    Parameters
+    ----------
+    weight_sums
+        Sum of each output channel's weights, int64, shape ``(channels,)``.
+
+    Returns
+    -------
+    np.ndarray
+        int32, shape ``(channels,)``.
+    """
+    bias = _bias(node, weight_sums.size).astype(np.int64)
+    folded = bias - node.input(0).zero_point * weight_sums
+    assert INT32_RANGE[0] <= folded.min() and folded.max() <= INT32_RANGE[1]
+    return folded.astype(np.int32)
+
+
+def float_bias(node: Node, channels: int) -> np.ndarray:
+    """The float32 bias, zeros where it is absent."""
+    return _bias(node, channels).astype(np.float32)
+
+
+def _bias(node: Node, channels: int) -> np.ndarray:
+    bias = node.optional_input(2)
+    if bias is None or bias.data is None:
+        return np.zeros(channels, np.int32)
+    return bias.data.reshape(-1)

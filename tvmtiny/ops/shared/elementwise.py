@@ -1,0 +1,137 @@
+"""What element-wise and data-moving operators share: checks, broadcasting, exact float literals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.node import Node, Tensor
+from tvmtiny.ops.shared.operator import Problem
+from tvmtiny.ops.shared.quantization import FUSED_ACTIVATIONS, INT32_RANGE
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES as INTEGER_RANGES
+
+
+def check_count(node: Node, inputs: int, outputs: int = 1) -> Iterator[Problem]:
+    """Yield a problem unless exactly the first `inputs` inputs and `outputs` outputs are there."""
+    present = sum(tensor is not None for tensor in node.inputs)
+    absent_first = any(node.optional_input(i) is None for i in range(inputs))
+    if present != inputs or absent_first or len(node.outputs) != outputs:
+        yield Problem(
+            f"{present} inputs and {len(node.outputs)} outputs",
+            f"{inputs} inputs and {outputs} output" + "s" * (outputs != 1),
+        )
+
+
+def check_same_dtype(node: Node) -> Iterator[Problem]:
+    """Yield a problem unless all inputs and outputs have one dtype."""
+    found = list(dict.fromkeys(t.dtype for t in (*node.inputs, *node.outputs) if t is not None))
+    if len(found) > 1:
+        yield Problem(f"tensors of {' and '.join(found)}", "inputs and output of one dtype")
+
+
+def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:
+    """Yield a problem for an integer tensor without a usable scale.
+
+    Parameters
+    ----------
+    per_channel
+        Whether one scale for each slice along a dimension is accepted.
+    """
+    quantization = tensor.quantization
+    if quantization is None or not quantization.scales:
+        yield Problem(f"{tensor.dtype} tensor {tensor.name} without a scale", "quantized tensors")
+        return
+    if not all(np.isfinite(scale) and scale > 0 for scale in quantization.scales):
+        yield Problem(f"tensor {tensor.name} has a scale that is not positive", "positive scales")
+    low, high = INTEGER_RANGES.get(tensor.dtype, INT32_RANGE)
+    if not all(low <= zero_point <= high for zero_point in quantization.zero_points):
+        yield Problem(
+            f"tensor {tensor.name} has a zero point beyond {tensor.dtype}",
+            f"zero points from {low} to {high}",
+        )
+    if not quantization.per_channel:
+        return
+    if not per_channel:
+        yield Problem(f"tensor {tensor.name} has a scale per channel", "one scale per tensor")
+    elif not 0 <= quantization.axis < len(tensor.shape) or (
+        tensor.shape[quantization.axis] != len(quantization.scales)
+    ):
+        yield Problem(
+            f"{len(quantization.scales)} scales along dimension {quantization.axis} of "
+            f"{list(tensor.shape)}",
+            "as many scales as that dimension is long",
+        )
+
+
+def check_shape(node: Node, expected: Sequence[int]) -> Iterator[Problem]:
+    """Yield a problem unless the output has the shape `expected`."""
+    if tuple(node.output.shape) != tuple(expected):
+        yield Problem(
+            f"the output is {list(node.output.shape)}, but the inputs and options give "
+            f"{list(expected)}",
+            "an output of the shape that inputs and options imply",
+        )
+
+
+def check_symmetric(node: Node) -> Iterator[Problem]:
+    """Yield what is wrong with the scales of the activations, as far as they are quantized.
+
+    Each quantized tensor has one scale; int16 ones have the zero point 0.
+    """
+    for tensor in (*node.inputs, *node.outputs):
+        if tensor is None or tensor.dtype not in ("int8", "int16"):
+            continue
+        problems = [*check_scale(tensor)]
+        yield from problems
+        if not problems and tensor.dtype == "int16" and tensor.zero_point != 0:
+            yield Problem(
+                f"int16 tensor {tensor.name} has the zero point {tensor.zero_point}",
+                "int16 tensors with the zero point 0",
+            )
+
+
+def check_broadcast(node: Node, operands: int = 2) -> Iterator[Problem]:
+    """Yield a problem unless the first inputs broadcast to the output's shape."""
+    shapes = [node.input(position).shape for position in range(operands)]
+    try:
+        expected = np.broadcast_shapes(*shapes)
+    except ValueError:
+        yield Problem(
+            f"operands of {' and '.join(str(list(shape)) for shape in shapes)} do not broadcast",
+            "dimensions that are equal or 1",
+        )
+    else:
+        yield from check_shape(node, expected)
+
+
+def check_binary(node: Node) -> Iterator[Problem]:
+    """Yield what is wrong with an arithmetic operator of two operands that broadcasts."""
+    problems = [*check_count(node, 2)]
+    if problems:
+        yield from problems
+        return
+    yield from check_same_dtype(node)
+    if node.activation not in FUSED_ACTIVATIONS:
+        yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))
+    yield from check_broadcast(node)
+    yield from check_symmetric(node)
+
+
+def at(tensor: te.Tensor, indices: Sequence[Expression]) -> Expression:
+    """Read `tensor` at `indices` of a shape that it broadcasts to (numpy's rules)."""
+    aligned = indices[len(indices) - len(tensor.shape) :]
+    return tensor(*(0 if int(d) == 1 else i for d, i in zip(tensor.shape, aligned, strict=True)))
+
+
+def float32(value: float) -> Expression:
+    """An exact float32 literal; the C printer keeps only seven digits of `tirx.const`."""
+    bits = int(np.float32(value).view(np.uint32))
+    return tirx.call_pure_extern("float32", "tvmtiny_float", tirx.const(bits, "uint32"))
+
+
+def select(condition: Sequence[Expression], then: Expression, otherwise: Expression) -> Expression:
+    """`then` where all of `condition` holds, evaluated only there; else `otherwise`."""
+    return tirx.if_then_else(tirx.all(*condition), then, otherwise) if condition else then

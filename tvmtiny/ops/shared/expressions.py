@@ -1,0 +1,136 @@
+"""TIR expressions that several operators share; each calls a helper of ``runtime/tvmtiny.h``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from tvm import ir, te, tirx
+
+from tvmtiny.ops.shared.affine import Affine
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, float_activation_range
+
+#: What TVM's operators take and return; `ir.Expr` has no type information.
+Expression: TypeAlias = ir.Expr
+
+
+def int32(value: Expression | int) -> Expression:
+    """Widen `value` to int32."""
+    return tirx.const(value, "int32") if isinstance(value, int) else value.astype("int32")
+
+
+def requantize(acc: Expression, multiplier: Expression, shift: Expression) -> Expression:
+    """`quantization.requantize` of int32 `acc`: two roundings, any shift."""
+    return tirx.call_pure_extern(
+        "int32", "tvmtiny_requantize", acc, int32(multiplier), int32(shift)
+    )
+
+
+def requantize_once(acc: Expression, multiplier: Expression, shift: Expression) -> Expression:
+    """`quantization.requantize_once` of int32 `acc`: one rounding, any shift."""
+    return tirx.call_pure_extern(
+        "int32", "tvmtiny_requantize_once", acc, int32(multiplier), int32(shift)
+    )
+
+
+def rounding_shift(value: Expression, shift: int) -> Expression:
+    """`fixed_point.rounding_shift` of int32 `value`: halves away from zero."""
+    shifted = tirx.call_pure_extern(
+        "int32", "tvmtiny_rounding_shift", value, tirx.const(shift, "uint32")
+    )
+    return shifted if shift else value
+
+
+def larger(a: Expression, b: Expression) -> Expression:
+    """The larger of two int32 or float32 values, for reductions.
+
+    TVM's C printer keeps the operands of its own max in temporaries, and uses those again where
+    the text of an operand repeats, even if that memory was written in between.
+    """
+    dtype = dtype_of(a)
+    name = "tvmtiny_maxf" if dtype == "float32" else "tvmtiny_max"
+    return tirx.call_pure_extern(dtype, name, a, b)
+
+
+def clamp_int8(value: Expression, low: int, high: int) -> Expression:
+    """Clamp an int32 expression to ``[low, high]`` and narrow it to int8."""
+    if (low, high) == INT8_RANGE:
+        return tirx.call_pure_extern("int32", "tvmtiny_saturate", value).astype("int8")
+    return tirx.max(tirx.min(value, int32(high)), int32(low)).astype("int8")
+
+
+def clamp(value: Expression, low: int, high: int, dtype: str) -> Expression:
+    """Clamp an int32 expression to ``[low, high]`` and narrow it to `dtype`."""
+    if dtype == "int8":
+        return clamp_int8(value, low, high)
+    return tirx.max(tirx.min(value, int32(high)), int32(low)).astype(dtype)
+
+
+def affine(operands: Sequence[Expression], found: Affine, low: int, high: int) -> Expression:
+    """The int8 result of an `Affine` of int32 operands."""
+    total = int32(found.offset)
+    for operand, factor in zip(operands, found.factors, strict=True):
+        total = tirx.call_pure_extern(
+            "int32", "tvmtiny_multiply_add", operand, int32(factor), total
+        )
+    if (low, high) == INT8_RANGE and found.shift:
+        value = tirx.call_pure_extern(
+            "int32", "tvmtiny_saturate_shifted", total, int32(found.shift)
+        )
+        return value.astype("int8")
+    return clamp_int8(total >> int32(found.shift), low, high)
+
+
+def quantized_output(value: Expression, node: Node) -> Expression:
+    """Add the output's zero point to a requantized int32 value and clamp to the activation."""
+    total = value + int32(node.output.zero_point)
+    return clamp(total, *activation_range(node), node.output.dtype)
+
+
+def float_output(value: Expression, node: Node) -> Expression:
+    """Clamp a value of the output's dtype, which is not quantized, to the fused activation."""
+    low, high = float_activation_range(node)
+    if high is not None:
+        value = tirx.min(value, tirx.const(high, node.output.dtype))
+    if low is not None:
+        value = tirx.max(value, tirx.const(low, node.output.dtype))
+    return value
+
+
+def total(a: Expression, b: Expression) -> Expression:
+    """The sum of two numbers of one dtype; integers wrap around."""
+    return _wrapping("sum", a, b) if _integers(a) else a + b
+
+
+def difference(a: Expression, b: Expression) -> Expression:
+    """The difference of two numbers of one dtype; integers wrap around."""
+    return _wrapping("difference", a, b) if _integers(a) else a - b
+
+
+def product(a: Expression, b: Expression) -> Expression:
+    """The product of two numbers of one dtype; integers wrap around."""
+    return _wrapping("product", a, b) if _integers(a) else a * b
+
+
+def _integers(value: Expression) -> bool:
+    return dtype_of(value).startswith("int")
+
+
+def _wrapping(operation: str, a: Expression, b: Expression) -> Expression:
+    # TVM takes unsigned arithmetic for arithmetic that never overflows, and simplifies accordingly.
+    dtype = dtype_of(a)
+    assert dtype in ("int32", "int64"), dtype
+    return tirx.call_pure_extern(dtype, f"tvmtiny_{operation}_{dtype}", a, b)
+
+
+def dtype_of(value: Expression) -> str:
+    """The dtype of an expression."""
+    return str(tirx.convert(value).ty.dtype)
+
+
+def elementwise(
+    shape: tuple[int, ...], value: Callable[..., Expression], name: str = "out"
+) -> te.Tensor:
+    """``te.compute`` that also accepts the empty shape of a scalar."""
+    return te.compute(shape or (1,), value, name=name)

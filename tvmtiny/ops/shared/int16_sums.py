@@ -1,0 +1,114 @@
+"""int16 activations with int8 weights: 64-bit sums, scaled by 16-bit multipliers.
+
+The convolutions of LiteRT and TFLM sum in the dtype of the bias. With an int64 bias they scale by
+``MultiplyByQuantizedMultiplier(int64_t, ...)``, which shortens the multiplier to 15 bits and
+rounds once, halves upward; with an int32 bias, as for int8. Zero points are 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.shared.expressions import Expression, quantized_output
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem
+from tvmtiny.ops.shared.quantization import INT32_RANGE
+
+#: Sums that LiteRT's scaling is made for.
+_MOST = 2**47
+_SHORTENED = 0x7FFF0000
+
+
+def has_wide_sums(node: Node) -> bool:
+    """Whether the kernels sum in 64 bits."""
+    if node.input(0).dtype != "int16":
+        return False
+    bias = node.optional_input(2)
+    return node.operator == "DEPTHWISE_CONV_2D" or bias is None or bias.dtype == "int64"
+
+
+def check_zero_points(node: Node) -> Iterator[Problem]:
+    """Yield a problem for int16 tensors or weights with a zero point, or without a scale."""
+    for tensor in (node.input(0), node.input(1), node.output):
+        quantization = tensor.quantization
+        if quantization is None or not all(s > 0 for s in quantization.scales):
+            yield Problem(f"tensor {tensor.name} without a usable scale", "quantized tensors")
+        elif any(quantization.zero_points):
+            yield Problem(
+                f"tensor {tensor.name} has a zero point", "zero points of 0 with int16 activations"
+            )
+
+
+def check_sums(node: Node, taps: np.ndarray) -> Iterator[Problem]:
+    """Yield a problem where sums can exceed what LiteRT's kernels are made for.
+
+    Parameters
+    ----------
+    taps
+        Weights, shape ``(channels, taps)``.
+    """
+    largest = _largest(node, taps)
+    if largest > (_MOST if has_wide_sums(node) else INT32_RANGE[1]):
+        yield Problem(
+            "the accumulator can overflow",
+            "an int64 bias, or weights and bias whose sums stay within 32 bits",
+        )
+
+
+def sum_dtype(node: Node, taps: np.ndarray) -> str:
+    """The dtype that holds the sums of products without the bias; parameters as above."""
+    products = np.abs(taps.astype(np.int64)).sum(axis=1).max(initial=0) * 2**15
+    return "int32" if products <= INT32_RANGE[1] else "int64"
+
+
+def _largest(node: Node, taps: np.ndarray) -> int:
+    bias = node.optional_input(2)
+    products = np.abs(taps.astype(np.int64)).sum(axis=1) * 2**15
+    if bias is None or bias.data is None:
+        return int(products.max(initial=0))
+    # In Python's integers, as the absolute value of the smallest int64 is none.
+    sums = zip(products.tolist(), bias.data.reshape(-1).tolist(), strict=True)
+    return max((product + abs(offset) for product, offset in sums), default=0)
+
+
+def shortened(multiplier: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Multipliers of 15 bits, and how far their products are shifted to the right.
+
+    Returns
+    -------
+    multiplier, shift
+        int16 and int8, of the shape of the parameters.
+    """
+    wide = multiplier.astype(np.int64)
+    short = np.where(wide < _SHORTENED, (wide + (1 << 15)) >> 16, 0x7FFF)
+    return short.astype(np.int16), (15 - shift.astype(np.int64)).astype(np.int8)
+
+
+def requantize_wide(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """``acc * multiplier / 2**shift``, halves upward; int64."""
+    shift = shift.astype(np.int64)
+    product = acc.astype(np.int64) * multiplier.astype(np.int64)
+    return (product + (np.int64(1) << (shift - 1))) >> shift
+
+
+def wide_output(
+    node: Node, acc: Expression, bias: Expression, multiplier: Expression, shift: Expression
+) -> Expression:
+    """The int16 output of a sum; multiplier and shift are `shortened`."""
+    total = acc.astype("int64") + bias
+    scaled = tirx.call_pure_extern(
+        "int32",
+        "tvmtiny_requantize_wide",
+        total,
+        multiplier.astype("int32"),
+        shift.astype("int32"),
+    )
+    return quantized_output(scaled, node)
+
+
+def per_channel(values: te.Tensor, channel: Expression) -> Expression:
+    """An element of an array with one entry a channel, or one for all."""
+    return values[channel if int(values.shape[0]) > 1 else 0]

@@ -1,0 +1,69 @@
+"""gemmlowp's 16-bit logistic and tanh on the host, as ``runtime/tvmtiny_lstm.h`` has them.
+
+All arrays are int64 that hold int16 values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tvmtiny.ops.shared.fixed_point import rounding_shift
+
+INT16_MAX = 2**15 - 1
+
+#: exp(-1/8) and 1/3 with 15 fractional bits, and exp(-2**k) for k from -2 to 4.
+_EXP_EIGHTH, _THIRD = 28918, 10923
+_FACTORS = (25520, 19875, 12055, 4435, 600, 11, 0)
+#: 48/17 and -32/17 with 13 fractional bits: Newton's first guess of a reciprocal.
+_GUESS_OFFSET, _GUESS_SLOPE = 23130, -15420
+
+
+def saturate(value: np.ndarray) -> np.ndarray:
+    """Clamp to int16."""
+    return np.clip(value, -INT16_MAX - 1, INT16_MAX)
+
+
+def multiply_q15(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
+    """``a * b / 2**15``, halves upward (``SaturatingRoundingDoublingHighMul``)."""
+    return np.minimum((np.asarray(a, np.int64) * b + (1 << 14)) >> 15, INT16_MAX)
+
+
+def exp_q15(value: np.ndarray, integer_bits: int) -> np.ndarray:
+    """Exp of numbers that are not positive, see `fixed_point.exp_q31`."""
+    quarter_bits = 15 - integer_bits - 2
+    rest = (value & ((1 << quarter_bits) - 1)) - (1 << quarter_bits)
+    quarters = (rest - value) >> quarter_bits
+    x = saturate(rest << integer_bits) + (1 << 12)
+    x2 = multiply_q15(x, x)
+    x3 = multiply_q15(x2, x)
+    x4 = multiply_q15(x2, x2)
+    cubic = multiply_q15(rounding_shift(x4, 2) + x3, _THIRD)
+    series = x + rounding_shift(cubic + x2, 1)
+    result = saturate(_EXP_EIGHTH + multiply_q15(series, _EXP_EIGHTH))
+    for bit, factor in enumerate(_FACTORS[: integer_bits + 2]):
+        result = np.where((quarters >> bit) & 1, multiply_q15(result, factor), result)
+    return np.where(value == 0, INT16_MAX, result)
+
+
+def logistic_q15(value: np.ndarray, integer_bits: int) -> np.ndarray:
+    """``1 / (1 + exp(-value))`` with 15 fractional bits (``gemmlowp::logistic``)."""
+    value = np.asarray(value, np.int64)
+    upper = saturate(2 * _reciprocal(exp_q15(-np.abs(value), integer_bits)))
+    return np.where(value == 0, 1 << 14, np.where(value > 0, upper, INT16_MAX - upper))
+
+
+def tanh_q15(value: np.ndarray, integer_bits: int) -> np.ndarray:
+    """The hyperbolic tangent with 15 fractional bits (``gemmlowp::tanh``)."""
+    value = np.asarray(value, np.int64)
+    reciprocal = _reciprocal(exp_q15(-np.abs(value), integer_bits + 1))
+    upper = saturate(4 * (reciprocal - (1 << 13)))
+    return np.where(value < 0, -upper, np.where(value == 0, 0, upper))
+
+
+def _reciprocal(value: np.ndarray) -> np.ndarray:
+    """``2 / (1 + value)`` of numbers from 0 to 1 with 15 fractional bits; 13 in the result."""
+    half = (value + (1 << 15)) >> 1
+    x = _GUESS_OFFSET + multiply_q15(half, _GUESS_SLOPE)
+    for _ in range(3):
+        x = x + saturate(4 * multiply_q15(x, (1 << 13) - multiply_q15(half, x)))
+    return x

@@ -1,0 +1,146 @@
+"""The contract of an operator, and the registry that finds one by TFLite's name.
+
+A new operator is one file in this folder with one subclass of `Operator`: importing the package
+registers it, and the table in the docs is generated from the registry.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+import numpy as np
+from tvm import te
+
+from tvmtiny.ops.shared.movement import Alias, Movement
+from tvmtiny.ops.shared.node import Node, Tensor
+from tvmtiny.ops.shared.runtime_call import RuntimeCall
+
+
+class Oracle(str, Enum):
+    """Whose bytes are the reference where implementations round differently.
+
+    ``LITERT`` means LiteRT's reference kernels, ``TFLM`` TensorFlow Lite for Microcontrollers.
+    """
+
+    LITERT = "litert"
+    TFLM = "tflm"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a node cannot be compiled, and what would be accepted instead."""
+
+    reason: str
+    allowed: str
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A node as a tensor expression.
+
+    Attributes
+    ----------
+    arguments
+        In the order of the parameters of `expression`: the node's tensors (activations and
+        constants alike) and arrays that were derived from constants at compile time.
+    expression
+        Takes one `te.Tensor` per argument and returns the output. Schedules find the stages by
+        name: ``pad`` stages an input, ``acc`` is the reduction, ``out`` writes the output.
+    in_place
+        Positions of arguments over which the output may be written, element by element from the
+        first to the last: none is read after the output at its place or behind it was written.
+    """
+
+    arguments: tuple[Tensor | np.ndarray, ...]
+    expression: Callable[..., te.Tensor]
+    in_place: tuple[int, ...] = ()
+
+
+#: How an output comes about.
+Result = Compute | Alias | Movement | RuntimeCall
+
+
+class Operator(ABC):
+    """One TFLite operator: what is accepted, its tensor expression, its numpy reference.
+
+    Attributes
+    ----------
+    name
+        TFLite's name.
+    dtypes
+        The activations' dtypes that are accepted: those of the first one and of the outputs.
+    result
+        The outputs' dtype, where that is another one.
+    data
+        Position of the first activation among the inputs.
+    per_channel
+        Whether int8 activations may have a scale per slice; `check` then looks at them.
+    of_shape
+        Whether the outputs depend on nothing but the inputs' shapes.
+    needs_scale
+        Whether int8 activations must have a scale; where not, `check` looks at them, too.
+    exactness
+        One sentence for the support table: which reference kernel is matched, and how exactly.
+    """
+
+    name: ClassVar[str]
+    dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
+    data: ClassVar[int] = 0
+    result: ClassVar[str | None] = None
+    per_channel: ClassVar[bool] = False
+    of_shape: ClassVar[bool] = False
+    needs_scale: ClassVar[bool] = True
+    exactness: ClassVar[str]
+
+    @abstractmethod
+    def check(self, node: Node) -> Iterator[Problem]:
+        """Yield every reason why `node` cannot be compiled."""
+
+    @abstractmethod
+    def compute(self, node: Node, oracle: Oracle) -> Result | tuple[Result, ...]:
+        """How the outputs of a node that passed `check` come about; one result for each."""
+
+    def results(self, node: Node, oracle: Oracle) -> tuple[Result, ...]:
+        """`compute`, as a tuple even where there is one output."""
+        result = self.compute(node, oracle)
+        return result if isinstance(result, tuple) else (result,)
+
+    @abstractmethod
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        """Compute the outputs with numpy.
+
+        Parameters
+        ----------
+        inputs
+            The values of the present inputs, constants included, in the node's order.
+        """
+
+    def macs(self, node: Node) -> int:
+        """Multiply-accumulate operations of one execution."""
+        return 0
+
+
+_REGISTRY: dict[str, Operator] = {}
+
+
+def register(cls: type[Operator]) -> type[Operator]:
+    """Class decorator that puts an operator into the registry."""
+    assert cls.name not in _REGISTRY, cls.name
+    _REGISTRY[cls.name] = cls()
+    return cls
+
+
+def find_operator(name: str) -> Operator | None:
+    """The operator of TFLite's name `name`, or None where it is not supported."""
+    return _REGISTRY.get(name)
+
+
+def operators() -> tuple[Operator, ...]:
+    """All registered operators by name."""
+    return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))

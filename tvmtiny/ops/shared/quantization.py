@@ -1,0 +1,223 @@
+"""TFLite's fixed-point arithmetic on the host: multipliers, requantization, activation ranges.
+
+The formulas are those of LiteRT's ``kernels/internal/quantization_util.cc`` and ``common.cc``;
+each function says which one it matches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvmtiny.ops.shared.node import Node, Tensor
+
+INT8_RANGE = (-128, 127)
+INT32_RANGE = (-(2**31), 2**31 - 1)
+
+#: The range of each dtype that a tensor can be quantized to.
+INTEGER_RANGES = {"int8": INT8_RANGE, "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
+
+#: How far from the nearest multiplier `exact_multiplier` looks for one that proves exact.
+_MULTIPLIER_SEARCH = 64
+
+
+def round_half_away(value: np.ndarray | float) -> np.ndarray:
+    """C's ``round``: to the nearest integer, halves away from zero.
+
+    Parameters
+    ----------
+    value
+        float64 or float32; the computation stays in that dtype.
+    """
+    value = np.asarray(value)
+    whole = np.trunc(value)
+    return whole + np.trunc((value - whole) * 2)
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """Split `real` into a 31-bit multiplier and a power of two (LiteRT ``QuantizeMultiplier``).
+
+    Returns
+    -------
+    multiplier, shift
+        ``real ~ multiplier * 2**(shift - 31)``; a positive shift is to the left.
+    """
+    if real == 0.0:
+        return 0, 0
+    fraction, shift = math.frexp(real)
+    multiplier = int(round_half_away(fraction * 2**31))
+    if multiplier == 2**31:
+        multiplier //= 2
+        shift += 1
+    return (0, 0) if shift < -31 else (multiplier, shift)
+
+
+def requantize(
+    acc: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+) -> np.ndarray:
+    """Scale accumulators by ``multiplier * 2**(shift - 31)``, rounding twice.
+
+    LiteRT's ``MultiplyByQuantizedMultiplier`` as it is built by default: gemmlowp's saturating
+    rounding doubling high multiply, then a rounding right shift with halves away from zero.
+
+    Parameters
+    ----------
+    acc
+        Integers in the int32 range.
+    multiplier, shift
+        Scalars, or arrays that broadcast against `acc`.
+
+    Returns
+    -------
+    np.ndarray
+        int64.
+    """
+    shift = np.asarray(shift, np.int64)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    shifted = (np.asarray(acc, np.int64) << left).astype(np.int32).astype(np.int64)
+    # Adding half and flooring equals gemmlowp's sign-dependent nudge and truncating division.
+    high = (shifted * np.asarray(multiplier, np.int64) + (1 << 30)) >> 31
+    mask = (np.int64(1) << right) - 1
+    return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0))
+
+
+def requantize_once(
+    acc: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+) -> np.ndarray:
+    """Scale accumulators by ``multiplier * 2**(shift - 31)``, rounding once, halves upward.
+
+    Returns
+    -------
+    np.ndarray
+        int64.
+    """
+    total = 31 - np.asarray(shift, np.int64)
+    product = np.asarray(acc, np.int64) * np.asarray(multiplier, np.int64)
+    return (product + (np.int64(1) << (total - 1))) >> total
+
+
+def exact_multiplier(
+    scale: float, acc_range: tuple[int, int], zero_point: int, output_range: tuple[int, int]
+) -> tuple[int, int] | None:
+    """A multiplier with which one integer rounding equals rounding ``acc * scale`` in float64.
+
+    Both functions of the accumulator are monotone and clamped to `output_range`, so they are equal
+    on the whole of `acc_range` if they agree at both ends and on both sides of every step of the
+    float64 one; that is what is checked, for the nearest multiplier and its neighbours.
+
+    Parameters
+    ----------
+    acc_range
+        Smallest and largest accumulator that the layer can reach.
+    zero_point, output_range
+        Of the output; the range is that of the fused activation.
+
+    Returns
+    -------
+    (multiplier, shift) or None
+        In the convention of `requantize_once`; None where no neighbour is exact.
+    """
+    low, high = acc_range
+    steps = np.arange(output_range[0] + 1, output_range[1] + 1) - zero_point
+    around = np.ceil((steps - 0.5) / scale)[:, None] + np.arange(-3, 4)
+    points = np.clip(around, low, high).astype(np.int64).ravel()
+    points = np.unique(np.concatenate([points, [low, high]]))
+    wanted = np.clip(round_half_away(points * scale) + zero_point, *output_range)
+    multiplier, shift = quantize_multiplier(scale)
+    if multiplier == 0 or not -31 < shift < 31:
+        return None
+    for distance in range(_MULTIPLIER_SEARCH):
+        for candidate in {multiplier + distance, multiplier - distance}:
+            got = requantize_once(points, candidate, shift)
+            if candidate < 2**31 and np.array_equal(
+                np.clip(got + zero_point, *output_range), wanted
+            ):
+                return candidate, shift
+    return None
+
+
+def convolution_multipliers(node: Node, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Multipliers and shifts of a convolution, one per output channel.
+
+    LiteRT's ``PopulateConvolutionQuantizationParams``.
+
+    Parameters
+    ----------
+    node
+        With input and weights as its first two inputs.
+    channels
+        Output channels; a per-tensor weight scale is repeated for each.
+
+    Returns
+    -------
+    multiplier, shift
+        int32 and int8, each of shape ``(channels,)``.
+    """
+    pairs = [
+        quantize_multiplier(node.input(0).scale * scale / node.output.scale)
+        for scale in channel_scales(node.input(1), channels)
+    ]
+    multipliers, shifts = zip(*pairs, strict=True)
+    return np.array(multipliers, np.int32), np.array(shifts, np.int8)
+
+
+def channel_scales(weights: Tensor, channels: int) -> Sequence[float]:
+    """The scale of each output channel of `weights`."""
+    assert weights.quantization is not None
+    scales = weights.quantization.scales
+    return scales if len(scales) > 1 else scales * channels
+
+
+def activation_range(node: Node) -> tuple[int, int]:
+    """Range of the quantized output under the fused activation.
+
+    LiteRT's ``CalculateActivationRangeQuantized``.
+    """
+    output = node.output
+    low, high = INTEGER_RANGES[output.dtype]
+    bounds = _ACTIVATIONS[node.activation]
+    if bounds.low is not None:
+        low = max(low, quantized_bound(bounds.low, output))
+    if bounds.high is not None:
+        high = min(high, quantized_bound(bounds.high, output))
+    return low, high
+
+
+def quantized_bound(real: float, tensor: Tensor) -> int:
+    """The step of a quantized tensor that stands for `real`, whether it is in range or not."""
+    scaled = np.float32(real) / np.float32(tensor.scale)
+    return int(round_half_away(scaled)) + tensor.zero_point
+
+
+def float_activation_range(node: Node) -> tuple[float | None, float | None]:
+    """Bounds of a float output under the fused activation; None where there is no bound."""
+    bounds = _ACTIVATIONS[node.activation]
+    return bounds.low, bounds.high
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    low: float | None
+    high: float | None
+
+
+_ACTIVATIONS = {
+    "NONE": _Bounds(None, None),
+    "RELU": _Bounds(0.0, None),
+    "RELU_N1_TO_1": _Bounds(-1.0, 1.0),
+    "RELU6": _Bounds(0.0, 6.0),
+}
+
+#: The fused activations that TFLite's arithmetic kernels clamp for.
+FUSED_ACTIVATIONS = tuple(_ACTIVATIONS)
+
+
+def clamp_float(values: np.ndarray, node: Node) -> np.ndarray:
+    """Clamp an array that is not quantized to the fused activation's bounds."""
+    low, high = float_activation_range(node)
+    return (
+        np.clip(values, low, high).astype(values.dtype) if (low, high) != (None, None) else values
+    )

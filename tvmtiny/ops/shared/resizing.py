@@ -1,0 +1,40 @@
+"""What RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tvmtiny.ops.shared.elementwise import check_count, check_shape
+from tvmtiny.ops.shared.moving_operator import check_numbers, check_same, numbers
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem
+
+
+def check_resize(node: Node) -> Iterator[Problem]:
+    """Yield what is wrong with a node that resizes images to a constant size."""
+    problems = [*check_count(node, 2)]
+    if not problems:
+        problems = [*check_numbers(node, 1, "size", 2, ("int32",))]
+    if problems:
+        yield from problems
+        return
+    yield from check_same(node.input(0), node.output)
+    shape = node.input(0).shape
+    if len(shape) != 4 or min(numbers(node, 1)) < 1:
+        yield Problem(
+            f"{list(shape)} resized to {numbers(node, 1)}", "4 dimensions and a positive size"
+        )
+        return
+    if corners(node) and centers(node):
+        yield Problem("align_corners with half_pixel_centers", "one of these options")
+    yield from check_shape(node, (shape[0], *numbers(node, 1), shape[3]))
+
+
+def corners(node: Node) -> bool:
+    """Whether the centers of the corner pixels of input and output coincide."""
+    return bool(node.options.get("align_corners", False))
+
+
+def centers(node: Node) -> bool:
+    """Whether a pixel's position is its center."""
+    return bool(node.options.get("half_pixel_centers", False))

@@ -1,0 +1,58 @@
+"""Outputs that one function of the runtime computes, where loops over elements do not do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops.shared.attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
+from tvmtiny.ops.shared.node import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class RuntimeCall:
+    """One call.
+
+    Attributes
+    ----------
+    function
+        Its parameters are the addresses of the arguments, that of the output, and the numbers.
+    headers
+        Of the runtime, those that others include first.
+    """
+
+    function: str
+    arguments: tuple[Tensor | np.ndarray, ...]
+    numbers: tuple[int, ...]
+    headers: tuple[str, ...]
+
+
+def call_function(call: RuntimeCall, output: Tensor, operator: str) -> tirx.PrimFunc:
+    """The call as a function; its last parameter is the output.
+
+    Parameters
+    ----------
+    operator
+        TFLite's name, for reports.
+    """
+    parameters = [
+        tirx.decl_buffer(
+            (max(1, a.size if isinstance(a, np.ndarray) else a.elements),),
+            str(a.dtype),
+            name=f"x{i}",
+        )
+        for i, a in enumerate(call.arguments)
+    ]
+    parameters.append(tirx.decl_buffer((output.elements,), output.dtype, name="out"))
+    addresses = [tirx.address_of(buffer[0]) for buffer in parameters]
+    body = tirx.Evaluate(tirx.call_extern("void", call.function, *addresses, *call.numbers))
+    return tirx.PrimFunc(parameters, body).with_attrs(
+        {
+            OPERATOR_ATTR: operator,
+            SCHEDULE_ATTR: "function of the runtime",
+            HEADERS_ATTR: " ".join(call.headers),
+            "tirx.noalias": True,
+        }
+    )

@@ -1,0 +1,47 @@
+"""Operators whose output is a selection of indices along each dimension."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.shared.movement import moved, selection
+from tvmtiny.ops.shared.moving_operator import Moving, check_output, check_same
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, Result
+
+
+class Selecting(Moving):
+    """Copies ``x[np.ix_(*indices)]``, for indices that are known at compile time."""
+
+    @abstractmethod
+    def arguments(self, node: Node) -> Iterator[Problem]:
+        """Yield why the indices cannot be told."""
+
+    @abstractmethod
+    def indices(self, node: Node) -> Sequence[np.ndarray]:
+        """Which indices of each dimension are taken, in this order."""
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*self.arguments(node)]
+        if problems:
+            yield from problems
+            return
+        yield from check_same(node.input(0), node.output)
+        yield from check_output(node.output, [len(index) for index in self.indices(node)])
+
+    def compute(self, node: Node, oracle: Oracle) -> Result:
+        return moved(node, [selection(_aligned(node), self.indices(node))])
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        return [inputs[0].reshape(_aligned(node))[np.ix_(*self.indices(node))]]
+
+
+def _aligned(node: Node) -> tuple[int, ...]:
+    """The input's shape with leading dimensions of 1, as many as the output has more."""
+    shape = node.input(0).shape
+    return (1,) * (len(node.output.shape) - len(shape)) + tuple(shape)

@@ -1,0 +1,119 @@
+"""LOGISTIC and TANH of int16: interpolation in one table of the logistic function.
+
+The formulas are those of ``reference_integer_ops::Logistic`` and ``Tanh`` for int16, and of the
+kernels' ``Prepare``, in LiteRT and TFLM.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.shared.expressions import Expression, elementwise, int32
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Oracle, Problem
+from tvmtiny.ops.shared.unary_operator import Unary
+
+_ENTRIES = 256
+#: Entries of the table for 1 on the input's axis.
+_PER_ONE = 24
+
+
+def sigmoid_table() -> np.ndarray:
+    """About ``65536 / (1 + exp(-i / 24))`` for i from 0 to 255: uint16.
+
+    Each entry is moved by half of the error that interpolation would have in the middle of its
+    step; the last is the largest number.
+    """
+
+    def exact(position: np.ndarray) -> np.ndarray:
+        return 65536 / (1 + np.exp(-position / _PER_ONE))
+
+    position = np.arange(_ENTRIES)
+    error = (exact(position) + exact(position + 1)) / 2 - exact(position + 0.5)
+    values = np.rint(exact(position) - error / 2)
+    values[-1] = 65535
+    return values.astype(np.uint16)
+
+
+class SigmoidTable(Unary):
+    """An operator whose int16 variant interpolates in `sigmoid_table`.
+
+    Attributes
+    ----------
+    largest_power
+        Inputs with a scale of ``2^(k - 12)``, for k from 0 to this, need no multiplier.
+    interpolation
+        The function of the runtime that interpolates.
+    fraction_bits
+        Bits of a scaled input between two entries.
+    """
+
+    largest_power: ClassVar[int]
+    interpolation: ClassVar[str]
+    fraction_bits: ClassVar[int]
+
+    @abstractmethod
+    def interpolated(self, left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Interpolate between neighbouring entries for scaled inputs; int64 that fits int16."""
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        multiplier, shift = self._scaling(node)
+
+        def expression(x: te.Tensor, table: te.Tensor) -> te.Tensor:
+            def value(*i: tirx.Var) -> Expression:
+                element = int32(x(*i[: len(x.shape)]))
+                scaled = (element * int32(multiplier) + int32(_half(shift))) >> int32(shift)
+                size = tirx.Select(scaled < int32(0), int32(0) - scaled, scaled)
+                index = tirx.min(size >> int32(self.fraction_bits), int32(_ENTRIES - 2))
+                left, right = int32(table[index]), int32(table[index + int32(1)])
+                result = tirx.call_pure_extern("int32", self.interpolation, scaled, left, right)
+                return result.astype("int16")
+
+            return elementwise(node.output.shape, value)
+
+        if node.output.dtype == "int16":
+            return Compute((node.input(0), sigmoid_table()), expression)
+        return super().compute(node, oracle)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        if node.output.dtype != "int16":
+            return super().reference(node, inputs, oracle)
+        multiplier, shift = self._scaling(node)
+        scaled = (inputs[0].astype(np.int64) * multiplier + _half(shift)) >> shift
+        index = np.minimum(np.abs(scaled) >> self.fraction_bits, _ENTRIES - 2)
+        table = sigmoid_table().astype(np.int64)
+        return [self.interpolated(table[index], table[index + 1], scaled).astype(np.int16)]
+
+    def _scaling(self, node: Node) -> tuple[int, int]:
+        """Multiplier and right shift that give an input 24 * 512 steps for 1."""
+        if node.output.dtype != "int16":
+            return 0, 0
+        scale = node.input(0).scale
+        fraction, exponent = math.frexp(scale)
+        power = exponent - 1 + 12
+        if fraction == 0.5 and 0 <= power <= self.largest_power:
+            return 3 << power, 0
+        multiplier, shift = scale * 4096.0 * 3.0, 0
+        while multiplier <= 32767.0 / 2.0 and shift <= 30:
+            multiplier, shift = multiplier * 2.0, shift + 1
+        return int(multiplier), shift
+
+
+def check_output_scale(node: Node) -> Iterator[Problem]:
+    """Yield what is wrong with the scales of an int16 node."""
+    if node.output.scale != 2.0**-15:
+        yield Problem(f"output scale {node.output.scale:.9g}", "scale 1/32768")
+    if not 2.0**-30 < node.input(0).scale < 5.0:
+        yield Problem(f"input scale {node.input(0).scale:.9g}", "scales from 2^-30 to 5")
+
+
+def _half(shift: int) -> int:
+    return 1 << (shift - 1) if shift > 0 else 0

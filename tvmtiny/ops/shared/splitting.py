@@ -1,0 +1,44 @@
+"""What SPLIT and SPLIT_V share: consecutive parts along one dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvmtiny.ops.shared.movement import moved, selection
+from tvmtiny.ops.shared.moving_operator import check_axis, check_output, check_same, replaced, whole
+from tvmtiny.ops.shared.node import Node, Tensor
+from tvmtiny.ops.shared.operator import Problem, Result
+
+
+def check_parts(node: Node, x: Tensor, axis: int, sizes: Sequence[int]) -> Iterator[Problem]:
+    """Yield what is wrong with splitting `x` into parts of `sizes`."""
+    problems = [*check_same(x, *node.outputs), *check_axis(axis, x.shape)]
+    if problems:
+        yield from problems
+        return
+    if len(sizes) != len(node.outputs) or sum(sizes) != x.shape[axis] or min(sizes) < 1:
+        yield Problem(
+            f"parts of {list(sizes)} for {len(node.outputs)} outputs of a dimension of "
+            f"{x.shape[axis]}",
+            "as many parts as outputs, none of them empty, which make up the dimension",
+        )
+        return
+    for output, size in zip(node.outputs, sizes, strict=True):
+        yield from check_output(output, replaced(x.shape, axis, size))
+
+
+def parts(node: Node, x: Tensor, axis: int, sizes: Sequence[int]) -> tuple[Result, ...]:
+    """The outputs; along the outermost dimension they are views."""
+    results: list[Result] = []
+    for position, size in enumerate(sizes):
+        indices, start = whole(x.shape), sum(sizes[:position])
+        indices[axis % len(indices)] = np.arange(start, start + size)
+        results.append(moved(node, [selection(x.shape, indices)], [x], output=position))
+    return tuple(results)
+
+
+def parts_reference(x: np.ndarray, axis: int, sizes: Sequence[int]) -> list[np.ndarray]:
+    """The outputs by numpy."""
+    return np.split(x, np.cumsum(sizes)[:-1].tolist(), axis)

@@ -1,0 +1,136 @@
+"""What operators of one tensor share that treat every element alike."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tvm import te, tirx
+
+from tvmtiny.ops.shared.elementwise import (
+    check_count,
+    check_same_dtype,
+    check_shape,
+    check_symmetric,
+)
+from tvmtiny.ops.shared.expressions import Expression, clamp, elementwise, int32
+from tvmtiny.ops.shared.lookup_tables import (
+    EVERY_INT8,
+    int8_table,
+    int16_table,
+    look_up_int8,
+    look_up_int16,
+    looked_up_int8,
+    looked_up_int16,
+)
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES
+
+
+class Unary(Operator):
+    """An operator whose output elements depend on the input's element at the same place.
+
+    int8 becomes a table of 256 bytes, whatever the function is: an exact one, because it is
+    computed for every input.
+    """
+
+    def check(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_count(node, 1)]
+        if not problems:
+            problems += [*check_same_dtype(node), *check_shape(node, node.input(0).shape)]
+        if not problems and self.needs_scale:
+            problems += check_symmetric(node)
+        yield from problems
+        if not problems:
+            yield from self.check_more(node)
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        """Yield what else is wrong with a node whose tensors have proper dtypes and scales."""
+        yield from ()
+
+    @abstractmethod
+    def value(self, node: Node, x: Expression) -> Expression:
+        """The tensor expression of an element; of any dtype but int8."""
+
+    @abstractmethod
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
+        """The results for `x` with numpy, in the output's dtype or a wider one."""
+
+    def table(self, node: Node, oracle: Oracle) -> np.ndarray:
+        """The output for every int8 input from -128 to 127: int8, ``(256,)``."""
+        return self.numbers(node, EVERY_INT8.astype(np.int8), oracle).astype(np.int8)
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        def looked_up(x: te.Tensor, table: te.Tensor) -> te.Tensor:
+            return elementwise(node.output.shape, lambda *i: looked_up_int8(table, x(*_at(x, i))))
+
+        def computed(x: te.Tensor) -> te.Tensor:
+            return elementwise(node.output.shape, lambda *i: self.value(node, x(*_at(x, i))))
+
+        if node.output.dtype == "int8":
+            return Compute((node.input(0), self.table(node, oracle)), looked_up)
+        return Compute((node.input(0),), computed)
+
+    def reference(
+        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
+    ) -> list[np.ndarray]:
+        if node.output.dtype == "int8":
+            return [look_up_int8(self.table(node, oracle), inputs[0])]
+        return [self.numbers(node, inputs[0], oracle).astype(node.output.dtype)]
+
+
+class TableUnary(Unary):
+    """A float32 function, from which LiteRT fills tables for int8 and int16."""
+
+    @abstractmethod
+    def function(self, node: Node, x: np.ndarray) -> np.ndarray:
+        """The function of float32 values, rounded to float32."""
+
+    def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
+        if node.output.dtype == "int16":
+            return look_up_int16(self.interpolated(node), x)
+        return self.function(node, x)
+
+    def table(self, node: Node, oracle: Oracle) -> np.ndarray:
+        return int8_table(node, lambda x: self.function(node, x))
+
+    def interpolated(self, node: Node) -> np.ndarray:
+        """The table for int16: int16, ``(513,)``."""
+        return int16_table(node, lambda x: self.function(node, x))
+
+    def compute(self, node: Node, oracle: Oracle) -> Compute:
+        def looked_up(x: te.Tensor, table: te.Tensor) -> te.Tensor:
+            return elementwise(node.output.shape, lambda *i: looked_up_int16(table, x(*_at(x, i))))
+
+        if node.output.dtype == "int16":
+            return Compute((node.input(0), self.interpolated(node)), looked_up)
+        return super().compute(node, oracle)
+
+
+def call(function: str, *arguments: Expression, dtype: str = "float32") -> Expression:
+    """A call of a function of the runtime."""
+    return tirx.call_pure_extern(dtype, function, *arguments)
+
+
+def in_float64(function: np.ufunc, x: np.ndarray) -> np.ndarray:
+    """A function of float32 values as LiteRT's C library computes it, but for rare roundings."""
+    with np.errstate(all="ignore"):
+        return function(x.astype(np.float64)).astype(np.float32)
+
+
+def saturated(node: Node, values: np.ndarray) -> np.ndarray:
+    """Integers, the output's zero point included, within the range of the output's dtype."""
+    return np.clip(values, *INTEGER_RANGES[node.output.dtype])
+
+
+def saturate(node: Node, value: Expression) -> Expression:
+    """Add the output's zero point to an int32 value, and clamp it to the output's dtype."""
+    total = value + int32(node.output.zero_point)
+    return clamp(total, *INTEGER_RANGES[node.output.dtype], node.output.dtype)
+
+
+def _at(x: te.Tensor, indices: Sequence[tirx.Var]) -> Sequence[Expression]:
+    # A scalar is stored as one element.
+    return indices[: len(x.shape)]

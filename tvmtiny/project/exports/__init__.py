@@ -1,0 +1,1 @@
+"""The generated C packaged for build systems and IDEs."""

@@ -1,0 +1,1 @@
+"""The platform of the boards that QEMU emulates without an operating system."""

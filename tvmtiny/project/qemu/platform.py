@@ -1,0 +1,319 @@
+"""The platform for the boards that QEMU emulates.
+
+Firmware is bare metal. It talks to the host by semihosting, in files of a temporary directory, and
+counts instructions with SysTick: under ``-icount shift=0`` one instruction takes one nanosecond of
+virtual time, so the counts do not depend on the speed of the host.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvmtiny.codegen.tensors import pack_inputs, split_tensors
+from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
+from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
+from tvmtiny.project import sizes
+from tvmtiny.project.api import Firmware, OutputTensor, Project, RunResult, Transport
+from tvmtiny.project.capacity import check_capacity, overflow_error
+from tvmtiny.project.faults import describe_fault
+from tvmtiny.project.measurement import Measurement, instructions
+from tvmtiny.project.qemu.sources import (
+    DEVICE_FLAGS,
+    HARNESS,
+    QemuOptions,
+    device_files,
+    fixed_demand,
+    layer_functions,
+)
+from tvmtiny.project.qemu.transport import start_qemu
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tvmtiny.codegen.artifact import Artifact
+    from tvmtiny.targets import Board
+
+__all__ = ["QemuPlatform"]
+
+COMPILER = "arm-none-eabi-gcc"
+EMULATOR = "qemu-system-arm"
+
+DEFAULT_OPTIMIZATION = "-O2"
+DEFAULT_TIMEOUT = 120.0
+
+COMMON_FLAGS = (
+    "-std=c99",
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Werror",
+    "-ffunction-sections",
+    "-fdata-sections",
+)
+# Without tables for `switch`, which on Armv6-M are read by a library function.
+MODEL_FLAGS = ("-DTVMTINY_LAYERS", "-fno-jump-tables")
+LINK_FLAGS = (
+    "-nostartfiles",
+    "-specs=nano.specs",
+    "-specs=nosys.specs",
+    "-Wl,--gc-sections",
+    "-Wl,-Map=build/firmware.map",
+    "-Wl,-T,link.ld",
+)
+
+# enum device_exit_code of runtime/qemu/device.h.
+_EXIT_OK = 0
+_EXIT_FAULT = 10
+_EXIT_FILE = 11
+_EXIT_STATUS = 12
+
+
+def _object(source: str) -> str:
+    return f"build/{source.removesuffix('.c')}.o"
+
+
+class QemuPlatform:
+    """Builds bare-metal firmware and runs it in QEMU.
+
+    Parameters
+    ----------
+    optimization
+        GCC option for the generated code.
+    workers
+        Compilations at the same time.
+    """
+
+    def __init__(self, optimization: str = DEFAULT_OPTIMIZATION, workers: int = 2) -> None:
+        self.optimization = optimization
+        self.workers = workers
+
+    def generate(
+        self, artifact: Artifact, board: Board, directory: Path, firmware: str = HARNESS
+    ) -> Project:
+        """Write a project; see :meth:`tvmtiny.project.Platform.generate`."""
+        options = QemuOptions.of(board)
+        demand = fixed_demand(artifact, options, firmware)
+        check_capacity(artifact, board, options.stack_bytes, demand.ram, demand.flash)
+        device = device_files(artifact, board, options, firmware)
+        make_directory(directory / "qemu")
+        make_directory(directory / "rpc")
+        for name, text in {**artifact.files, **device}.items():
+            write_text(directory / name, text)
+        return Project(
+            directory=directory,
+            artifact=artifact,
+            board=board,
+            sources=tuple(name for name in (*artifact.files, *device) if name.endswith(".c")),
+            firmware=firmware,
+        )
+
+    def build(self, project: Project) -> Firmware:
+        """Compile and link a project; see :meth:`tvmtiny.project.Platform.build`."""
+        compiler = find_tool(COMPILER)
+        directory = project.directory
+        make_directory(directory / "build" / "qemu")
+        make_directory(directory / "build" / "rpc")
+        cpu_flags = project.board.cpu.flags
+        device_flags = (*DEVICE_FLAGS, *QemuOptions.of(project.board).flags)
+        model_files = project.artifact.files
+        jobs = []
+        for source in project.sources:
+            model = source in model_files
+            own = (self.optimization, *MODEL_FLAGS) if model else device_flags
+            jobs.append(
+                CompileJob(
+                    command=(
+                        compiler,
+                        *cpu_flags,
+                        *COMMON_FLAGS,
+                        *own,
+                        "-c",
+                        source,
+                        "-o",
+                        _object(source),
+                    ),
+                    log_path=directory / "build" / f"{source.removesuffix('.c')}.log",
+                )
+            )
+        compile_all(jobs, directory, self.workers)
+        self._link(project, compiler)
+        text = (directory / "build" / "firmware.map").read_text(encoding="utf-8")
+        objects = [_object(source) for source in project.sources if source in model_files]
+        flash, ram = sizes.measure(text, objects, layer_functions(project.artifact))
+        return Firmware(
+            elf=directory / "build" / "firmware.elf",
+            project=project,
+            sizes=flash,
+            static_ram_bytes=ram,
+        )
+
+    def _link(self, project: Project, compiler: str) -> None:
+        directory = project.directory
+        log = directory / "build" / "link.log"
+        temporary = "build/firmware.elf.part"
+        command = (
+            compiler,
+            *project.board.cpu.flags,
+            *LINK_FLAGS,
+            *(_object(source) for source in project.sources),
+            "-lm",
+            "-o",
+            temporary,
+        )
+        try:
+            run_tool(command, directory, log)
+        except BuildError as error:
+            overflow = overflow_error(log.read_text(encoding="utf-8"), project.board)
+            if overflow is not None:
+                raise overflow from error
+            raise
+        (directory / temporary).replace(directory / "build" / "firmware.elf")
+
+    def flash(self, firmware: Firmware) -> None:
+        """Do nothing: QEMU loads the program when it starts."""
+
+    def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
+        """Start QEMU; see :meth:`tvmtiny.project.Platform.open_transport`."""
+        board = firmware.project.board
+        return start_qemu(
+            firmware.elf,
+            QemuOptions.of(board).machine,
+            firmware.project.artifact.name,
+            board.name,
+            kind,
+        )
+
+    def run(
+        self,
+        firmware: Firmware,
+        inputs: Sequence[npt.NDArray[Any]],
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> RunResult:
+        """Run one inference; see :meth:`tvmtiny.project.Platform.run`."""
+        artifact = firmware.project.artifact
+        board = firmware.project.board
+        options = QemuOptions.of(board)
+        data = pack_inputs(artifact.inputs, inputs)
+        with tempfile.TemporaryDirectory(prefix="tvmtiny-run-") as name:
+            directory = Path(name)
+            (directory / "input.bin").write_bytes(data)
+            _emulate(firmware, options.machine, directory, timeout)
+            outputs = split_tensors(_read(directory / "output.bin"), artifact.outputs, "outputs")
+            layers = split_tensors(
+                _read(directory / "layers.bin"), artifact.layers, "layer outputs"
+            )
+            model = _entries(directory / "result.txt")
+            empty = _entries(directory / "empty.txt")
+        try:
+            count = instructions(Measurement.of(model), Measurement.of(empty), options.systick_hz)
+            stack_bytes = model["stack_bytes"]
+        except KeyError as error:
+            raise DeviceError(f"the firmware's results lack {error}; build it again") from error
+        return RunResult(
+            model=artifact.name,
+            board=board.name,
+            cpu=board.cpu.name,
+            instructions=count,
+            arena_bytes=artifact.arena_bytes,
+            static_ram_bytes=firmware.static_ram_bytes,
+            stack_bytes=stack_bytes,
+            flash=firmware.sizes,
+            outputs=tuple(
+                OutputTensor(tensor.name, tensor.dtype, tensor.shape, array)
+                for tensor, array in zip(artifact.outputs, outputs, strict=True)
+            ),
+            layers=layers,
+        )
+
+
+def _emulate(firmware: Firmware, machine: str, directory: Path, timeout: float) -> None:
+    """Run QEMU in a directory until the firmware ends, and raise what went wrong there."""
+    command = (
+        find_tool(EMULATOR),
+        "-M",
+        machine,
+        "-nographic",
+        "-monitor",
+        "none",
+        "-serial",
+        "none",
+        "-icount",
+        "shift=0",
+        "-semihosting-config",
+        "enable=on,target=native",
+        "-kernel",
+        str(firmware.elf.resolve()),
+    )
+    board = firmware.project.board.name
+    # A session of its own: an interrupt from the keyboard reaches this process alone, which then
+    # ends QEMU in the same way as after a timeout.
+    with (directory / "qemu.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise DeviceTimeoutError(seconds=timeout, board=board) from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if code == _EXIT_OK:
+        return
+    artifact = firmware.project.artifact
+    if code == _EXIT_FAULT:
+        raise describe_fault(_entries(directory / "fault.txt"), firmware.elf, artifact.layers)
+    if code == _EXIT_STATUS:
+        status = _signed(_entries(directory / "result.txt").get("status", 0))
+        raise DeviceError(
+            f"the generated run function of {artifact.name} returned {status}, not 0; this is a "
+            "defect of tvmtiny: report it with the model"
+        )
+    output = " ".join((directory / "qemu.log").read_text(errors="replace").split()) or "no output"
+    if code == _EXIT_FILE:
+        output = "the firmware could not read its inputs or write its results on the host"
+    raise DeviceError(
+        f"QEMU ended with code {code} on {board}: {output[:400]}; see whether QEMU and the space "
+        "for temporary files are in order (tvmtiny doctor)"
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DeviceError(
+            f"the firmware ended without writing {path.name}; build it again"
+        ) from None
+
+
+def _entries(path: Path) -> dict[str, int]:
+    """Read lines of a name and a hexadecimal number."""
+    entries = {}
+    for line in _read(path).decode("ascii", "replace").splitlines():
+        try:
+            name, value = line.split()
+            entries[name] = int(value, 16)
+        except ValueError:
+            raise DeviceError(
+                f"the firmware wrote {line!r} in {path.name}, which is not understood; build it "
+                "with this version of tvmtiny"
+            ) from None
+    return entries
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 32) if value >= 1 << 31 else value

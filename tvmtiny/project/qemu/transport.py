@@ -1,0 +1,209 @@
+"""A board in QEMU whose first serial port is a socket or a pseudo-terminal of this machine."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tvmtiny.errors import DeviceError, InputError
+from tvmtiny.host.guarded_process import start_guarded, stop_guarded
+from tvmtiny.host.toolchain import find_tool
+
+__all__ = ["TRANSPORT_KINDS", "QemuTransport", "RunningBoard", "running_boards", "start_qemu"]
+
+TRANSPORT_KINDS = ("socket", "pty")
+
+EMULATOR = "qemu-system-arm"
+_START_SECONDS = 10.0
+# QEMU's name of the machine tells what runs there: this word, model, board and port.
+_MARK = "tvmtiny"
+_PTY = re.compile(rb"char device redirected to (/\S+)")
+
+
+@dataclass(frozen=True)
+class QemuTransport:
+    """A running QEMU and the port of its board.
+
+    Attributes
+    ----------
+    url
+        What to open.
+    process
+        QEMU. It ends with this process, whatever happens.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    _log: IO[bytes]
+
+    def problem(self) -> str | None:
+        """Say why the board has gone; None while it runs."""
+        code = self.process.poll()
+        if code is None:
+            return None
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        self._log.seek(0)
+        said = " ".join(self._log.read().decode(errors="replace").split())[:400]
+        return f"QEMU {how}{f': {said}' if said else ''}"
+
+    def close(self) -> None:
+        """End QEMU."""
+        stop_guarded(self.process)
+        self._log.close()
+
+
+def start_qemu(
+    elf: Path,
+    machine: str,
+    model: str,
+    board: str,
+    kind: str = "socket",
+    more: Sequence[str] = (),
+    wait: bool = False,
+) -> QemuTransport:
+    """Start QEMU with a program.
+
+    Parameters
+    ----------
+    elf
+        The program.
+    machine
+        QEMU's name of the board.
+    model, board
+        Names, for :func:`running_boards`.
+    kind
+        ``socket`` or ``pty``.
+    more
+        Further options.
+    wait
+        Whether the board starts only when somebody has connected to its socket, so that nothing
+        that it sends is lost.
+
+    Raises
+    ------
+    InputError
+        There is no such kind.
+    ToolMissingError
+        QEMU is not installed.
+    DeviceError
+        QEMU ended at once.
+    """
+    if kind not in TRANSPORT_KINDS:
+        raise InputError(
+            f"there is no transport {kind!r}; allowed: {', '.join(map(repr, TRANSPORT_KINDS))}"
+        )
+    command = [find_tool(EMULATOR), "-M", machine, "-display", "none", "-monitor", "none"]
+    command += ["-icount", "shift=0", "-kernel", str(elf.resolve()), *more]
+    log = tempfile.TemporaryFile()  # noqa: SIM115 (the transport closes it)
+    try:
+        if kind == "pty":
+            return _start_pty(command, f"{_MARK} {model} {board} pty", log)
+        return _start_socket(command, f"{_MARK} {model} {board}", log, wait)
+    except BaseException:
+        log.close()
+        raise
+
+
+def _start_socket(command: Sequence[str], name: str, log: IO[bytes], wait: bool) -> QemuTransport:
+    # QEMU gets a socket that listens already, so that nobody else can take the port meanwhile, and
+    # connections wait until QEMU is ready.
+    waits = "on" if wait else "off"
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
+        descriptor = listener.fileno()
+        process = start_guarded(
+            [
+                *command,
+                "-name",
+                f"guest={name} {url}",
+                "-chardev",
+                f"socket,id=link,fd={descriptor},server=on,wait={waits},nodelay=on",
+                "-serial",
+                "chardev:link",
+            ],
+            output=log,
+            descriptors=[descriptor],
+        )
+    return QemuTransport(url, process, log)
+
+
+def _start_pty(command: Sequence[str], name: str, log: IO[bytes]) -> QemuTransport:
+    process = start_guarded(
+        [*command, "-name", f"guest={name}", "-chardev", "pty,id=link", "-serial", "chardev:link"],
+        output=log,
+    )
+    end = time.monotonic() + _START_SECONDS
+    try:
+        while True:
+            log.seek(0)
+            found = _PTY.search(log.read())
+            if found:
+                return QemuTransport(found[1].decode(), process, log)
+            started = QemuTransport("", process, log)
+            if started.problem() or time.monotonic() > end:
+                reason = started.problem() or "QEMU does not say which terminal it opened"
+                raise DeviceError(f"{reason}; tvmtiny doctor tells whether QEMU is in order")
+            time.sleep(0.005)
+    except BaseException:
+        stop_guarded(process)
+        raise
+
+
+@dataclass(frozen=True)
+class RunningBoard:
+    """A board that runs in QEMU on this machine.
+
+    Attributes
+    ----------
+    model, board
+        Names.
+    url
+        Its port; empty where that could not be found out.
+    process
+        QEMU.
+    """
+
+    model: str
+    board: str
+    url: str
+    process: int
+
+
+def running_boards() -> tuple[RunningBoard, ...]:
+    """Give the boards that any process of this machine has started, by process."""
+    return tuple(sorted(_running(), key=lambda board: board.process))
+
+
+def _running() -> Iterator[RunningBoard]:
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        words = []
+        with suppress(OSError):
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        names = [word.removeprefix("guest=").split() for word in words if "guest=" in word]
+        # The guard's command line has the same words for a moment.
+        if not words or Path(words[0]).name != EMULATOR:
+            continue
+        for name in names:
+            if len(name) == 4 and name[0] == _MARK:
+                url = _terminal(entry) if name[3] == "pty" else name[3]
+                yield RunningBoard(name[1], name[2], url, int(entry.name))
+
+
+def _terminal(process: Path) -> str:
+    """Find the pseudo-terminal whose other end a process has open."""
+    with suppress(OSError):
+        for entry in (process / "fdinfo").iterdir():
+            for line in entry.read_text().splitlines():
+                if line.startswith("tty-index:"):
+                    return f"/dev/pts/{line.split()[1]}"
+    return ""

@@ -1,0 +1,324 @@
+"""Zephyr applications: written from models, and read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tvmtiny.errors import InputError
+from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.project.capacity import check_capacities
+from tvmtiny.project.package import PackagedModel, package_files, render
+from tvmtiny.project.qemu.sources import rpc_library_files, rpc_model_source
+from tvmtiny.project.runner_firmware import MOST_BYTES, RUNNER, runner_source
+from tvmtiny.project.zephyr.board import ZephyrBoard, find_zephyr_board
+from tvmtiny.resources import shipped
+
+__all__ = [
+    "MODES",
+    "Application",
+    "ApplicationModel",
+    "ApplicationOptions",
+    "application_files",
+    "check_application",
+    "create_application",
+    "load_application",
+]
+
+MODES = ("standalone", "rpc", "runner", "shell")
+
+_RECORD = "tvmtiny.json"
+_TABLE = "table/tvmtiny_models.c"
+
+# Of the main thread beside the model: the application's own frames, what logs a line, and what the
+# processor saves at an interrupt.
+_THREAD_STACK_BYTES = 640
+# The shell's own commands are nested deeper.
+_SHELL_STACK_BYTES = 2048
+# What the host calls around the model.
+_RPC_STACK_BYTES = 256
+# Candidates come later.
+_RUNNER_STACK_BYTES = 8192
+# The measured need is that of another compiler's options, and perhaps of another CPU.
+_STACK_MARGIN = 1.125
+
+# RAM for candidates is a multiple of this.
+_RUNNER_UNIT = 4096
+
+# Of a kernel with a console, at the least.
+_ZEPHYR_FLASH_BYTES = 8192
+_ZEPHYR_RAM_BYTES = 2048
+
+
+@dataclass(frozen=True)
+class ApplicationOptions:
+    """How an application is written.
+
+    Attributes
+    ----------
+    mode
+        ``standalone``, ``rpc``, ``shell``, or ``runner``, which has no models.
+    fragments
+        Kconfig files to add.
+    stack_bytes
+        Of the thread that runs the models, where that is the main thread; in other modes what they
+        need more comes on top. By default from what the models need.
+    arena_section
+        Section of the linker script; by default that of the region where the models were placed,
+        or with other data.
+    constants_section
+        The same of the constants; by default with other constants.
+    """
+
+    mode: str = "standalone"
+    fragments: tuple[Path, ...] = ()
+    stack_bytes: int | None = None
+    arena_section: str | None = None
+    constants_section: str | None = None
+
+
+@dataclass(frozen=True)
+class ApplicationModel:
+    """A model of an application, and bytes that it takes."""
+
+    name: str
+    arena_bytes: int
+    constants_bytes: int
+    stack_bytes: int
+
+
+@dataclass(frozen=True)
+class Application:
+    """A Zephyr application on disk.
+
+    Attributes
+    ----------
+    directory
+        Where it is.
+    board
+        What it was created for.
+    mode
+        What it does unless the build says otherwise.
+    models
+        What it runs.
+    """
+
+    directory: Path
+    board: ZephyrBoard
+    mode: str
+    models: tuple[ApplicationModel, ...]
+
+
+def create_application(
+    models: Sequence[PackagedModel],
+    board: ZephyrBoard,
+    directory: Path,
+    options: ApplicationOptions | None = None,
+) -> Application:
+    """Write an application; no Zephyr tree is needed.
+
+    Parameters
+    ----------
+    models
+        What it runs; code for the board's CPU. None for the mode ``runner``, else at least one.
+    board
+        What it is for.
+    directory
+        Where to. Files that are there are overwritten, and others stay.
+    options
+        See there.
+
+    Raises
+    ------
+    InputError
+        The mode is unknown or takes other models, a fragment cannot be read, or two models have the
+        same name.
+    CapacityError
+        The models cannot fit the board; nothing was written.
+    OutputPathError
+        The directory cannot be written to.
+    """
+    chosen = options or ApplicationOptions()
+    if chosen.mode not in MODES:
+        raise InputError(f"there is no mode {chosen.mode!r}; known: {', '.join(MODES)}")
+    if models and chosen.mode == RUNNER:
+        raise InputError("the runner of a tuner takes no models; leave them out")
+    if not models and chosen.mode != RUNNER:
+        raise InputError(
+            f"an application of the mode {chosen.mode} needs a model; name one or more"
+        )
+    if any(model.artifact.placement.weights for model in models) and not chosen.constants_section:
+        raise InputError(
+            "Zephyr's linker script has no sections for constants by region: leave out the place "
+            "of the weights, or name a section of yours for them (--constants-section NAME)"
+        )
+    files = _files(models, board, chosen, _main_stack(models, chosen))
+    check_application(models, board, chosen)
+    for name, text in files.items():
+        make_directory((directory / name).parent)
+        write_text(directory / name, text)
+    return load_application(directory)
+
+
+def check_application(
+    models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions
+) -> None:
+    """Refuse models that cannot fit a board of known size.
+
+    Raises
+    ------
+    CapacityError
+        A region is too small even for what the models alone take beside a small kernel.
+    """
+    if board.board is not None:
+        check_capacities(
+            [model.artifact for model in models],
+            board.board,
+            _main_stack(models, options),
+            _ZEPHYR_RAM_BYTES,
+            _ZEPHYR_FLASH_BYTES,
+        )
+
+
+def _main_stack(models: Sequence[PackagedModel], options: ApplicationOptions) -> int:
+    if options.stack_bytes is not None:
+        return options.stack_bytes
+    if not models:
+        return _RUNNER_STACK_BYTES
+    need = max(model.stack_bytes for model in models)
+    return _round_up(round(need * _STACK_MARGIN) + _THREAD_STACK_BYTES)
+
+
+def _round_up(count: int, unit: int = 64) -> int:
+    return -(-count // unit) * unit
+
+
+def _files(
+    models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions, stack: int
+) -> dict[str, str]:
+    """All files by name; the record comes last."""
+    files = application_files()
+    package = {}
+    if models:
+        package = package_files(models, table=_TABLE)
+        package[_TABLE] = render("models.c.j2", models=models)
+    shell_stack = _round_up(stack - _THREAD_STACK_BYTES) + _SHELL_STACK_BYTES
+    package["Kconfig"] = render(
+        "Kconfig.j2",
+        main_stack_bytes=stack,
+        shell_stack_bytes=shell_stack,
+        rpc_stack_bytes=stack + _RPC_STACK_BYTES,
+        runner_stack_bytes=max(stack, _RUNNER_STACK_BYTES) if models else stack,
+        runner_bytes=_runner_bytes(board),
+        uses_float=any(_uses_float(model) for model in models),
+    )
+    package["application.cmake"] = render(
+        "application.cmake.j2", mode=options.mode, first=models[0].name if models else ""
+    )
+    package["rpc/board.h"] = render("board.h.j2", board=board)
+    package["runner/runner.c"] = runner_source(board.name, board.cpu.name, semihosting=False)
+    for model in models:
+        package[f"rpc/{model.name}.c"] = rpc_model_source(model.artifact, board.name)
+    files.update({f"models/{name}": text for name, text in package.items()})
+    files.update({f"rpc/{name}": text for name, text in rpc_library_files().items()})
+    if lines := _option_lines(models, board, options):
+        files["conf/user/0-created.conf"] = render("options.conf.j2", options=lines)
+    for number, path in enumerate(options.fragments, 1):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise InputError(f"the Kconfig fragment {path} cannot be read: {reason}") from error
+        files[f"conf/user/{number}-{path.stem}.conf"] = text
+    record = {
+        "board": board.name,
+        "cpu": board.cpu.name,
+        "mode": options.mode,
+        "models": [
+            asdict(
+                ApplicationModel(
+                    model.name,
+                    model.artifact.arena_bytes,
+                    model.artifact.constants_bytes,
+                    model.stack_bytes,
+                )
+            )
+            for model in models
+        ],
+    }
+    files[_RECORD] = json.dumps(record, indent=2) + "\n"
+    return files
+
+
+def _runner_bytes(board: ZephyrBoard) -> int | None:
+    """RAM for candidates, where it is known how much there is."""
+    if board.board is None:
+        return None
+    half = board.board.data.length // 2
+    return min(half - half % _RUNNER_UNIT, MOST_BYTES)
+
+
+def _option_lines(
+    models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions
+) -> list[tuple[str, str]]:
+    lines = []
+    # Zephyr's linker script names the section after the region.
+    regions = {model.artifact.placement.arena for model in models}
+    arena = options.arena_section or (regions.pop() if len(regions) == 1 else None)
+    if board.compile_options:
+        flags = " ".join(("-O2", *board.compile_options))
+        lines.append(("TVMTINY_COMPILE_OPTIONS", f'"{flags}"'))
+    if arena is not None:
+        lines.append(("TVMTINY_ARENA_SECTION", f'"{arena}"'))
+    if options.constants_section is not None:
+        lines.append(("TVMTINY_CONSTANTS_SECTION", f'"{options.constants_section}"'))
+    return lines
+
+
+def _uses_float(model: PackagedModel) -> bool:
+    artifact = model.artifact
+    dtypes = [tensor.dtype for tensor in (*artifact.inputs, *artifact.outputs)]
+    return any(
+        dtype.startswith("float") for dtype in [*dtypes, *(x.dtype for x in artifact.layers)]
+    )
+
+
+def application_files() -> dict[str, str]:
+    """The parts of the application that no model changes, by name."""
+    root = shipped("zephyr_app")
+    return {
+        path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def load_application(directory: Path) -> Application:
+    """Read what was created in a directory.
+
+    Raises
+    ------
+    InputError
+        There is no application of tvmtiny.
+    """
+    try:
+        record: Any = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
+        board, cpu, mode = str(record["board"]), str(record["cpu"]), str(record["mode"])
+        models = tuple(
+            ApplicationModel(
+                str(model["name"]),
+                int(model["arena_bytes"]),
+                int(model["constants_bytes"]),
+                int(model["stack_bytes"]),
+            )
+            for model in record["models"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{directory} holds no application of tvmtiny ({_RECORD} is missing or damaged); "
+            "write one: tvmtiny project create --platform zephyr MODEL -o DIR"
+        ) from None
+    return Application(directory.resolve(), find_zephyr_board(board, cpu), mode, models)

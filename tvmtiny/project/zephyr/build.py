@@ -1,0 +1,208 @@
+"""Zephyr applications, built with west and flashed by west's runners."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tvmtiny.errors import BuildError, CapacityError, InputError
+from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.project.zephyr.application import Application
+from tvmtiny.project.zephyr.tree import ZephyrTree
+
+__all__ = [
+    "ApplicationBuild",
+    "build_application",
+    "flash_application",
+    "flash_build",
+    "memory_table",
+]
+
+_USED = re.compile(r"^\s+(\w+):\s+(\d+) (B|KB|MB|GB)\s+(\d+) (B|KB|MB|GB)\s", re.MULTILINE)
+_TABLE = "tvmtiny_memory.txt"
+_UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+_OVERFLOW = re.compile(r"region [`'](?P<region>\w+)' overflowed by (?P<bytes>\d+) byte")
+_LENGTH = re.compile(r"^\s*(\w+)\s*\(\w+\)\s*:\s*ORIGIN\s*=[^,]*,\s*LENGTH\s*=\s*(.+)$", re.M)
+
+
+@dataclass(frozen=True)
+class ApplicationBuild:
+    """A built application.
+
+    Attributes
+    ----------
+    application
+        What it was built from.
+    directory
+        West's build directory.
+    elf, log
+        The program, and everything that was printed.
+    zephyr_version
+        Of the tree.
+    zephyr_board
+        That tree's name of the board.
+    memory
+        Bytes that the program takes of each region, and bytes that it has.
+    """
+
+    application: Application
+    directory: Path
+    elf: Path
+    log: Path
+    zephyr_version: tuple[int, int, int]
+    zephyr_board: str
+    memory: Mapping[str, tuple[int, int]] = field(hash=False)
+
+
+def build_application(
+    application: Application,
+    tree: ZephyrTree,
+    build_directory: Path | None = None,
+    definitions: Mapping[str, str] | None = None,
+) -> ApplicationBuild:
+    """Build an application with west.
+
+    Parameters
+    ----------
+    application
+        What to build.
+    tree
+        With which Zephyr.
+    build_directory
+        By default ``build`` in the application.
+    definitions
+        CMake variables, such as ``TVMTINY_MODE``.
+
+    Raises
+    ------
+    UnknownTargetError
+        This Zephyr does not know the board.
+    ToolMissingError, BuildError
+        West is not installed, or failed.
+    CapacityError
+        The program does not fit the board.
+    """
+    directory = build_directory or application.directory / "build"
+    # What an earlier build was told is in CMake's cache.
+    given = {"TVMTINY_MODE": application.mode, **(definitions or {})}
+    names = application.board.names
+    # A board of the user's own is not in the tree.
+    name = names[-1] if "BOARD_ROOT" in given else tree.board_name(names)
+    log = directory.parent / f"{directory.name}.log"
+    command = ["build", "--pristine=auto", "--board", name, "--build-dir", str(directory)]
+    command += [str(application.directory), "--"]
+    command += [f"-D{key}={value}" for key, value in given.items()]
+    make_directory(directory.parent)
+    try:
+        output = tree.west(command, log)
+    except BuildError as error:
+        if too_small := _too_small(application, directory, log):
+            raise too_small from error
+        raise
+    # A program for this machine, which has an ELF file beside it.
+    native = directory / "zephyr" / "zephyr.exe"
+    program = native if native.exists() else native.with_suffix(".elf")
+    memory = memory_table(output)
+    table = directory / _TABLE
+    if memory:
+        write_text(table, "".join(match.group() + "\n" for match in _USED.finditer(output)))
+    elif table.exists():
+        # A build without changes links nothing.
+        memory = memory_table(table.read_text(encoding="utf-8"))
+    return ApplicationBuild(application, directory, program, log, tree.version, name, memory)
+
+
+def memory_table(output: str) -> dict[str, tuple[int, int]]:
+    """Read what the linker says that a program takes.
+
+    Parameters
+    ----------
+    output
+        What a build has printed.
+
+    Returns
+    -------
+    dict
+        Bytes taken and bytes available by region.
+    """
+    return {
+        region: (int(used) * _UNITS[used_unit], int(size) * _UNITS[size_unit])
+        for region, used, used_unit, size, size_unit in _USED.findall(output)
+        # Only there while interrupt tables are made.
+        if region != "IDT_LIST"
+    }
+
+
+def _too_small(application: Application, directory: Path, log: Path) -> CapacityError | None:
+    """What the linker says about a memory region that is too small."""
+    match = _OVERFLOW.search(log.read_text(encoding="utf-8", errors="replace"))
+    if match is None:
+        return None
+    available = 0
+    for script in sorted((directory / "zephyr").glob("linker*.cmd")):
+        for region, length in _LENGTH.findall(script.read_text(encoding="utf-8", errors="replace")):
+            if region == match["region"]:
+                available = _evaluate(length)
+    return CapacityError(
+        region=match["region"],
+        needed=available + int(match["bytes"]),
+        available=available,
+        board=application.board.name,
+    )
+
+
+def _evaluate(expression: str) -> int:
+    """A product of numbers, which is what Zephyr writes for the size of a region."""
+    product = 1
+    for factor in expression.replace("(", " ").replace(")", " ").split("*"):
+        text = factor.strip()
+        unit = {"K": 1 << 10, "M": 1 << 20}.get(text[-1:], 1)
+        try:
+            product *= int(text.rstrip("KM"), 0) * unit
+        except ValueError:
+            return 0
+    return product
+
+
+def flash_application(
+    application: Application,
+    tree: ZephyrTree,
+    runner: str | None = None,
+    definitions: Mapping[str, str] | None = None,
+) -> ApplicationBuild:
+    """Build an application and put it onto its board, with west's runner for it.
+
+    Parameters
+    ----------
+    application
+        What to flash.
+    tree
+        Zephyr.
+    runner
+        Such as ``jlink``; by default the board's.
+    definitions
+        As for :func:`build_application`.
+
+    Raises
+    ------
+    InputError
+        The board is emulated.
+    UnknownTargetError, ToolMissingError, BuildError, CapacityError
+        As for :func:`build_application`, and where the runner fails.
+    """
+    board = application.board
+    if board.machine is not None:
+        raise InputError(f"{board.name} is emulated: there is nothing to flash; run it")
+    build = build_application(application, tree, definitions=definitions)
+    flash_build(build, tree, runner)
+    return build
+
+
+def flash_build(build: ApplicationBuild, tree: ZephyrTree, runner: str | None = None) -> None:
+    """Put a built application onto its board; see :func:`flash_application`."""
+    command = ["flash", "--build-dir", str(build.directory)]
+    if runner is not None:
+        command += ["--runner", runner]
+    tree.west(command, build.directory.parent / "flash.log")

@@ -1,0 +1,131 @@
+"""The platform for boards that Zephyr runs on, emulated or attached.
+
+Its firmware always serves a host, in the application's mode ``rpc``: what a run gives comes over
+the serial line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvmtiny.errors import DeviceTimeoutError, InputError, LinkTimeoutError
+from tvmtiny.project import sizes
+from tvmtiny.project.api import Firmware, Project, RunResult, Transport
+from tvmtiny.project.package import PackagedModel
+from tvmtiny.project.qemu.sources import layer_functions
+from tvmtiny.project.qemu.transport import start_qemu
+from tvmtiny.project.zephyr.application import (
+    ApplicationOptions,
+    create_application,
+    load_application,
+)
+from tvmtiny.project.zephyr.board import ZephyrBoard
+from tvmtiny.project.zephyr.build import ApplicationBuild, build_application, flash_build
+from tvmtiny.project.zephyr.tree import find_tree
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tvmtiny.codegen.artifact import Artifact
+    from tvmtiny.targets import Board
+
+__all__ = ["ZephyrPlatform"]
+
+FIRMWARES = ("harness", "rpc")
+
+# Generous, as the need is measured only after this firmware has been built.
+_STACK_BYTES = 8192
+
+
+class ZephyrPlatform:
+    """Builds Zephyr applications and runs them.
+
+    Parameters
+    ----------
+    base
+        The Zephyr tree; by default what ``ZEPHYR_BASE`` says.
+    """
+
+    def __init__(self, base: Path | None = None) -> None:
+        self._base = base
+
+    def generate(
+        self, artifact: Artifact, board: Board, directory: Path, firmware: str = "harness"
+    ) -> Project:
+        """Write an application; see :meth:`tvmtiny.project.Platform.generate`."""
+        if firmware not in FIRMWARES:
+            raise InputError(
+                f"there is no firmware {firmware!r}; allowed: {', '.join(map(repr, FIRMWARES))}"
+            )
+        # Before anything is written.
+        find_tree(self._base)
+        create_application(
+            (PackagedModel(artifact),),
+            ZephyrBoard.of(board),
+            directory,
+            ApplicationOptions(mode="rpc", stack_bytes=_STACK_BYTES),
+        )
+        return Project(
+            directory=directory,
+            artifact=artifact,
+            board=board,
+            sources=tuple(f"models/{name}" for name in artifact.files if name.endswith(".c")),
+            firmware="rpc",
+        )
+
+    def build(self, project: Project) -> Firmware:
+        """Build with west; see :meth:`tvmtiny.project.Platform.build`."""
+        tree = find_tree(self._base)
+        built = build_application(load_application(project.directory), tree)
+        text = (built.directory / "zephyr" / "zephyr.map").read_text(encoding="utf-8")
+        flash, ram = sizes.measure_archive(
+            text, "libtvmtiny_models.a", layer_functions(project.artifact)
+        )
+        return Firmware(elf=built.elf, project=project, sizes=flash, static_ram_bytes=ram)
+
+    def flash(self, firmware: Firmware) -> None:
+        """Flash with west's runner; nothing to do for QEMU."""
+        if ZephyrBoard.of(firmware.project.board).machine is None:
+            application = load_application(firmware.project.directory)
+            tree = find_tree(self._base)
+            build = ApplicationBuild(
+                application,
+                application.directory / "build",
+                firmware.elf,
+                application.directory / "build.log",
+                tree.version,
+                tree.board_name(application.board.names),
+                {},
+            )
+            flash_build(build, tree)
+
+    def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
+        """Start QEMU; see :meth:`tvmtiny.project.Platform.open_transport`."""
+        board = firmware.project.board
+        machine = ZephyrBoard.of(board).machine
+        if machine is None:
+            raise InputError(
+                f"{board.name} is a real board, which is not started from here: flash it (tvmtiny "
+                "project create --mode rpc, then tvmtiny project flash) and name its port instead"
+            )
+        return start_qemu(firmware.elf, machine, firmware.project.artifact.name, board.name, kind)
+
+    def run(
+        self, firmware: Firmware, inputs: Sequence[npt.NDArray[Any]], timeout: float = 120.0
+    ) -> RunResult:
+        """Run one inference over the serial line; see :meth:`tvmtiny.project.Platform.run`."""
+        # Sessions use platforms, and this platform sessions.
+        from tvmtiny.rpc.session import Session
+
+        transport = self.open_transport(firmware)
+        try:
+            with Session(firmware.project.artifact, transport.url, timeout=timeout) as session:
+                result = session.measure(*inputs)
+        except LinkTimeoutError as error:
+            raise DeviceTimeoutError(timeout, firmware.project.board.name) from error
+        finally:
+            transport.close()
+        return replace(result, flash=firmware.sizes, static_ram_bytes=firmware.static_ram_bytes)

@@ -1,0 +1,198 @@
+"""CONV_2D and FULLY_CONNECTED around tile kernels: which of them, and the default rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops.conv_2d import groups
+from tvmtiny.ops.shared.convolution import window
+from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
+from tvmtiny.schedule.families.dsp.layer import Layer, scale, weight_zero_points
+from tvmtiny.schedule.families.dsp.patches import patches_function, split_groups
+from tvmtiny.schedule.implementation import (
+    FLASH_WEIGHT,
+    Decision,
+    Decisions,
+    Goal,
+    Implementation,
+    Sketch,
+)
+
+#: How many groups the default rule may unroll, and a tuner beside it.
+_UNROLL_LIMITS = (4, 8, 12, 16)
+_MORE_UNROLL_LIMITS = (2, 6, 20, 24, 36)
+
+#: Instructions that expand a group of one pixel.
+_EXPANSION = 7
+
+#: Instructions of a turn of the loop over groups.
+_TURN = 3
+
+#: Cycles and instructions around the groups of one tile step, roughly, for comparing tiles.
+_TILE_OVERHEAD = 20
+
+#: Outputs of neighbouring pixels must be within reach of STRB's immediate.
+_MOST_PITCH = 2047
+
+
+def implement_convolution(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """CONV_2D in int8; None where the micro-kernels cannot be used or proven exact."""
+    weights = node.input(1)
+    assert weights.data is not None
+    channels, height, width, _ = weights.shape
+    geometry = window(node, (height, width))
+    if geometry.dilation != (1, 1) or groups(node) > 1 or np.any(weight_zero_points(node)):
+        return None
+    flat = weights.data.reshape(channels, -1)
+    pixels = node.output.shape[0] * prod(geometry.output)
+    layer = Layer(flat, pixels, None if geometry.trivial else geometry, node.input(0).zero_point)
+    return _implement(node, layer, oracle, goal, decisions)
+
+
+def implement_fully_connected(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """FULLY_CONNECTED in int8; None where the micro-kernels cannot be used or proven exact."""
+    weights = node.input(1)
+    assert weights.data is not None
+    if np.any(weight_zero_points(node)):
+        return None
+    layer = Layer(weights.data, node.input(0).elements // weights.shape[1], None, 0)
+    return _implement(node, layer, oracle, goal, decisions)
+
+
+def _implement(
+    node: Node,
+    layer: Layer,
+    oracle: Oracle,
+    goal: Goal,
+    decisions: Decisions | None,
+) -> Implementation | None:
+    chosen = dict(decisions) if decisions else _decide(layer, goal)
+    if chosen is None:
+        return None
+    scaling = scale(node, oracle, str(chosen["weights"]))
+    if scaling is None and decisions is None and chosen["weights"] == "w8":
+        chosen["weights"] = "w16"
+        scaling = scale(node, oracle, "w16")
+    if scaling is None:
+        return None
+    if chosen["sketch"] == "block":
+        return implement_block(node, layer, scaling, chosen)
+    tile, weight_format = _tile(chosen), str(chosen["weights"])
+    if tile.direct and not _can_be_direct(layer, weight_format):
+        return None
+    stream = packing.pack_stream(layer.weights, scaling, tile, weight_format)
+    function = patches_function(node, layer, tile, weight_format, scaling, stream.size, chosen)
+    return Implementation(
+        function, (node.input(0), stream), chosen, _instructions(layer, tile, weight_format)
+    )
+
+
+def _instructions(layer: Layer, tile: packing.TileShape, weight_format: str) -> int:
+    count = packing.groups(layer.depth)
+    steps = -(-layer.pixels // tile.pixels)
+    tiles = steps * -(-layer.channels // tile.channels)
+    expansion = 0 if tile.direct else _EXPANSION * steps * tile.pixels * count
+    return expansion + tiles * (
+        count * tile.instructions[weight_format] + 4 * tile.pixels * tile.channels
+    )
+
+
+def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
+    """Decisions with smaller patches, the fastest first."""
+    block = decisions["sketch"] == "block"
+    tile = packing.BLOCK_TILES[str(decisions["tile"])] if block else _tile(decisions)
+    unrolled: dict[str, int | str] = {"unroll": _UNROLL_LIMITS[0]} if block else {}
+    for other in sorted(packing.TILES.values(), key=lambda t: (-t.pixels, t.direct)):
+        fits = other.channels <= node.output.shape[-1]
+        if fits and (block or other.pixels < tile.pixels or (other.direct and not tile.direct)):
+            sketch = "direct" if other.direct else "patches"
+            changed: dict[str, int | str] = {"sketch": sketch, "tile": other.shape, **unrolled}
+            kept = ("weights",) if block else ("weights", "unroll")
+            yield {**{name: decisions[name] for name in kept}, **changed}
+
+
+def _tile(decisions: Decisions) -> packing.TileShape:
+    direct = "_direct" if decisions["sketch"] == "direct" else ""
+    return packing.TILES[f"{decisions['tile']}{direct}"]
+
+
+def convolution_sketches(node: Node) -> tuple[Sketch, ...]:
+    """Ways to compute a CONV_2D or FULLY_CONNECTED around the tile kernels."""
+    weights = node.input(1)
+    channels, depth = weights.shape[0], prod(weights.shape[1:])
+    pixels = node.output.elements // channels
+    unrolls = Decision("unroll", tuple(unroll_limits(packing.groups(depth))))
+    sketches = []
+    for direct in (False, True):
+        tiles = [
+            tile
+            for tile in packing.TILES.values()
+            if tile.direct == direct and _usable(tile, pixels, channels)
+        ]
+        if tiles and not (direct and depth % packing.GROUP):
+            formats = ("w8",) if direct else ("w8", "w16")
+            decisions = (
+                Decision("tile", tuple(tile.shape for tile in tiles)),
+                Decision("weights", formats),
+                unrolls,
+            )
+            sketches.append(Sketch("direct" if direct else "patches", decisions))
+    return (*sketches, *block_sketches(node))
+
+
+def _usable(tile: packing.TileShape, pixels: int, channels: int) -> bool:
+    near = tile.pixels == 1 or tile.pixels * channels <= _MOST_PITCH
+    return tile.pixels <= pixels and tile.channels <= channels and near
+
+
+def _can_be_direct(layer: Layer, weight_format: str) -> bool:
+    """Whether inputs can be read in whole groups without expanding them first."""
+    return layer.geometry is None and layer.depth % packing.GROUP == 0 and weight_format == "w8"
+
+
+def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
+    """The default rule: the tile with the fewest estimated cycles."""
+    weight_format = "w16" if goal is Goal.SPEED else "w8"
+    count = packing.groups(layer.depth)
+
+    def cost(tile: packing.TileShape) -> float:
+        steps = -(-layer.pixels // tile.pixels) * -(-layer.channels // tile.channels)
+        overhead = _TILE_OVERHEAD + 3 * tile.pixels * tile.channels
+        return steps * (count * tile.cycles[weight_format] + overhead)
+
+    usable = [
+        tile
+        for tile in packing.TILES.values()
+        if not tile.direct and _usable(tile, layer.pixels, layer.channels)
+    ]
+    if not usable:
+        return None
+    tile = min(usable, key=cost)
+    group_instructions = tile.instructions[weight_format]
+
+    def unroll_cost(limit: int) -> float:
+        first, unroll, loops = split_groups(count, limit)
+        slower = _TURN * loops / (group_instructions * count)
+        larger = 4 * group_instructions * (first + unroll) / layer.weights.size
+        return slower + FLASH_WEIGHT[goal] * larger
+
+    best = split_groups(count, min(_UNROLL_LIMITS, key=unroll_cost))
+    unroll = next(u for u in unroll_limits(count) if split_groups(count, u) == best)
+    return {"sketch": "patches", "tile": tile.name, "weights": weight_format, "unroll": unroll}
+
+
+def unroll_limits(count: int) -> list[int]:
+    """Limits that divide `count` groups in different ways, in ascending order."""
+    ways: dict[tuple[int, int, int], int] = {}
+    for limit in sorted((*_UNROLL_LIMITS, *_MORE_UNROLL_LIMITS)):
+        ways.setdefault(split_groups(count, limit), limit)
+    return list(ways.values())

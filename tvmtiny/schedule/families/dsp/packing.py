@@ -1,0 +1,156 @@
+"""Operands of the tile kernels of ``tvmtiny_dsp_tile.h``: weights and constants as one stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvmtiny.schedule.families.dsp.requantize import Scaling
+
+#: Inputs of a group.
+GROUP = 4
+
+
+@dataclass(frozen=True)
+class TileShape:
+    """A tile kernel.
+
+    Attributes
+    ----------
+    pixels, channels
+        Outputs per step.
+    cycles
+        Cycles per group of four inputs on Cortex-M4, by weight format: LDM of N words 1 + N,
+        LDRD 3, all else 1 (Arm DDI 0439, 3.3.1).
+    instructions
+        The same in instructions.
+    direct
+        Inputs are read as they are; there is no patch.
+    """
+
+    pixels: int
+    channels: int
+    cycles: dict[str, int]
+    instructions: dict[str, int]
+    direct: bool = False
+
+    @property
+    def shape(self) -> str:
+        """Pixels and channels."""
+        return f"{self.pixels}x{self.channels}"
+
+    @property
+    def name(self) -> str:
+        """As in the header's macros."""
+        return f"{self.shape}{'_direct' * self.direct}"
+
+
+TILES = {
+    tile.name: tile
+    for tile in (
+        TileShape(3, 2, {"w8": 25, "w16": 26}, {"w8": 17, "w16": 16}),
+        TileShape(2, 2, {"w8": 18, "w16": 18}, {"w8": 12, "w16": 10}),
+        TileShape(1, 4, {"w8": 20, "w16": 21}, {"w8": 14, "w16": 11}),
+        TileShape(1, 4, {"w8": 23}, {"w8": 18}, direct=True),
+    )
+}
+
+#: The tile kernels of ``tvmtiny_dsp_block.h``; loads in a row take 1 + N cycles.
+BLOCK_TILES = {
+    tile.name: tile
+    for tile in (
+        TileShape(4, 2, {"w8": 32, "w16": 32}, {"w8": 28, "w16": 28}),
+        TileShape(3, 2, {"w8": 24, "w16": 24}, {"w8": 22, "w16": 22}),
+        TileShape(2, 2, {"w8": 17, "w16": 17}, {"w8": 16, "w16": 16}),
+        TileShape(1, 4, {"w8": 19, "w16": 20}, {"w8": 18, "w16": 18}),
+    )
+}
+
+
+def groups(depth: int) -> int:
+    """Groups of a filter with `depth` weights."""
+    return -(-depth // GROUP)
+
+
+def excess(weights: np.ndarray, weight_format: str) -> np.ndarray:
+    """What the int8 format adds to the accumulators of `weights`, ``(channels, depth)``."""
+    if weight_format == "w16":
+        return np.zeros(len(weights), np.int64)
+    return 127 * _grouped(weights)[:, :, ::2].sum(axis=(1, 2))
+
+
+def storable(weights: np.ndarray, weight_format: str) -> bool:
+    """Whether all pairs of `weights` fit the halfwords of the format."""
+    if weight_format == "w16":
+        return True
+    grouped = _grouped(weights)
+    return bool((256 * grouped[:, :, 1::2] + grouped[:, :, ::2]).min() >= -(2**15))
+
+
+def channel_order(channels: int, tile: TileShape) -> list[int]:
+    """Channels in the order of the stream; the last tile overlaps where they do not divide.
+
+    Returns
+    -------
+    list of int
+        Its length is a multiple of the tile's channels; `channels` is at least that number.
+    """
+    order = list(range(channels - channels % tile.channels))
+    if channels % tile.channels:
+        order += range(channels - tile.channels, channels)
+    return order
+
+
+def pack_stream(
+    weights: np.ndarray, scaling: Scaling, tile: TileShape, weight_format: str
+) -> np.ndarray:
+    """Weights and requantization constants as the tile kernels read them.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``, in the order in which inputs are expanded.
+
+    Returns
+    -------
+    np.ndarray
+        int32; per tile the initial accumulators, the groups' weights, and of each channel
+        the multiplier and, for rounding by sign, offset and step.
+    """
+    order = channel_order(len(weights), tile)
+    grouped = _grouped(weights)[order]
+    if weight_format == "w8":
+        # (channel, group, [word of the pair (w1 w0) and (w3 w2)])
+        halves = 256 * grouped[:, :, 1::2] + grouped[:, :, ::2]
+        words = _words(halves[:, :, 0], halves[:, :, 1])[:, :, None]
+    else:
+        scaled = 256 * grouped
+        words = np.stack(
+            [
+                _words(scaled[:, :, 0], scaled[:, :, 2]),
+                _words(scaled[:, :, 1], scaled[:, :, 3]),
+            ],
+            axis=2,
+        )
+    tiles = len(order) // tile.channels
+    # (tile, channel, group, word) -> (tile, group, word, channel)
+    body = words.reshape(tiles, tile.channels, words.shape[1], words.shape[2])
+    body = body.transpose(0, 2, 3, 1).reshape(tiles, -1)
+    initial = scaling.initial[order].reshape(tiles, tile.channels)
+    constants = [scaling.multiplier, scaling.offset, scaling.step]
+    last = np.stack([c[order] for c in constants if c is not None], axis=1).reshape(tiles, -1)
+    return np.concatenate([initial, body, last], axis=1).astype(np.int32).ravel()
+
+
+def _grouped(weights: np.ndarray) -> np.ndarray:
+    """int64, ``(channels, groups, 4)``, padded with zeros."""
+    depth = weights.shape[1]
+    padding = groups(depth) * GROUP - depth
+    wide = np.pad(weights.astype(np.int64), ((0, 0), (0, padding)))
+    return wide.reshape(len(weights), -1, GROUP)
+
+
+def _words(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Two int16 lanes as one int32."""
+    return ((low & 0xFFFF) | (high << 16)).astype(np.int32)

@@ -1,0 +1,203 @@
+"""CONV_2D and FULLY_CONNECTED around the tile kernels of ``tvmtiny_dsp_tile.h``."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Node
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.families.dsp.layer import Layer, read_patches
+from tvmtiny.schedule.families.dsp.requantize import Scaling
+from tvmtiny.schedule.implementation import (
+    HEADERS_ATTR,
+    OVERLAPS_ATTR,
+    PREAMBLE_ATTR,
+    SCHEDULE_ATTR,
+    Decisions,
+)
+from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
+
+
+def patches_function(
+    node: Node,
+    layer: Layer,
+    tile: packing.TileShape,
+    weight_format: str,
+    scaling: Scaling,
+    stream_words: int,
+    decisions: Decisions,
+) -> tirx.PrimFunc:
+    """The loop over steps of a tile, each of which expands its patches first."""
+    count = packing.groups(layer.depth)
+    first, unroll, loops = split_groups(count, int(decisions["unroll"]))
+    pixels, channels, positions = tile.pixels, layer.channels, layer.pixels
+    patch_words = 2 * count * pixels
+    step_bytes = layer.depth if tile.direct else 4 * patch_words
+    rounding = "SIGNED" if scaling.signed else "PLAIN"
+    kernel = (
+        f"tile_{tile.name}_{weight_format}_{first}_{unroll}_{loops}_{scaling.shift}_{channels}_"
+        f"{rounding.lower()}"
+    )
+    preamble = [
+        f"TVMTINY_TILE_{tile.name.upper()}_{weight_format.upper()}({kernel}, {first}, {unroll}, "
+        f"{loops}, {scaling.shift}, {channels}, {step_bytes}, {rounding})"
+    ]
+    gather = None if tile.direct else _Gather(node, layer, tile, weight_format)
+    if gather is not None:
+        preamble += gather.preamble
+    staging = "no patches" if gather is None else gather.description
+    whole = channels - channels % tile.channels
+    whole_words = stream_words * whole // len(packing.channel_order(channels, tile))
+
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    stream = nest.buffer("stream", stream_words, "int32")
+    out = nest.buffer("out", node.output.elements, "int8")
+    patches = nest.buffer("patches", patch_words, "uint32")
+
+    def tile_call(position: nest.Argument, words: tuple[int, int], channel: int) -> tirx.Stmt:
+        return nest.call(
+            kernel,
+            nest.address(x, position * layer.depth) if gather is None else nest.address(patches),
+            nest.address(stream, words[0]),
+            nest.address(out, position * channels + channel),
+            nest.address(stream, words[1]),
+        )
+
+    def step(index: nest.Argument) -> list[tirx.Stmt]:
+        # Where pixels or channels do not divide, the last tile overlaps the one before.
+        position = index * pixels
+        if positions % pixels:
+            position = tirx.min(position, positions - pixels)
+        calls = [] if gather is None else [gather.calls(x, position, patches)]
+        calls.append(tile_call(position, (0, whole_words), 0))
+        if whole < channels:
+            calls.append(tile_call(position, (whole_words, stream_words), channels - tile.channels))
+        return calls
+
+    return nest.function(
+        [x, stream, out],
+        [] if gather is None else [patches],
+        [nest.loop(-(-positions // pixels), "step", step)],
+        {
+            "tvmtiny.operator": node.operator,
+            SCHEDULE_ATTR: f"dsp, tile {tile.name}, {weight_format}, {staging}, "
+            f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
+            HEADERS_ATTR: "tvmtiny_dsp.h tvmtiny_dsp_patch.h tvmtiny_dsp_tile.h",
+            PREAMBLE_ATTR: "\n".join(preamble),
+            OVERLAPS_ATTR: overlaps_attribute(_overlaps(node, layer, tile)),
+        },
+    )
+
+
+def _overlaps(node: Node, layer: Layer, tile: packing.TileShape) -> list[Overlap]:
+    """What the order of the steps allows: a step expands its patches before it writes."""
+    inputs = node.input(0)
+    positions = np.arange(layer.pixels)
+    # The last step may repeat positions of the one before.
+    first_write = positions // tile.pixels
+    last_step = np.where(
+        positions >= layer.pixels - tile.pixels, first_write[-1], positions // tile.pixels
+    )
+    depth = inputs.shape[-1] if layer.geometry is not None else layer.depth
+    last_read = np.full(inputs.elements // depth, -1)
+    if layer.geometry is None:
+        last_read[:] = last_step
+    else:
+        read_patches(last_read, last_step, layer.geometry, inputs.shape[0])
+    distance = smallest_distance(
+        np.repeat(last_read, depth), np.repeat(first_write, layer.channels)
+    )
+    if tile.direct:
+        # Every step reads the whole of its pixel again for each tile of channels.
+        return []
+    found = [Overlap("out", 0, distance)]
+    if layer.geometry is None and layer.pixels == tile.pixels == 1:
+        # Each word is read before it is written as two, so that the input can lie in the last
+        # bytes of the patch that it becomes.
+        found.append(Overlap("patches", 0, layer.depth))
+    return found
+
+
+def split_groups(count: int, limit: int) -> tuple[int, int, int]:
+    """How a tile runs over its groups: some unrolled, then a loop of unrolled ones.
+
+    Returns
+    -------
+    first, unroll, loops
+        ``first + unroll * loops == count``, with ``first >= 1``.
+    """
+    if count <= limit:
+        return count, 0, 0
+    # A loop costs three instructions a turn; a remainder costs only code.
+    unroll = max(range(limit // 2, limit + 1), key=lambda u: (-((count - 1) % u), u))
+    loops = (count - 1) // unroll
+    return count - unroll * loops, unroll, loops
+
+
+class _Gather:
+    """Expansion of one patch.
+
+    Attributes
+    ----------
+    preamble
+        What has to be instantiated.
+    description
+        For reports.
+    """
+
+    def __init__(
+        self, node: Node, layer: Layer, tile: packing.TileShape, weight_format: str
+    ) -> None:
+        self._layer = layer
+        self._pixels = tile.pixels
+        self._image = node.input(0).elements // node.input(0).shape[0]
+        self.preamble: list[str] = []
+        geometry = layer.geometry
+        if geometry is None:
+            self._name = f"tvmtiny_expand_{weight_format}"
+            self.description = "pixels"
+            return
+        height, width, depth = node.input(0).shape[1:]
+        rows, columns = geometry.kernel
+        by_words = columns * depth % packing.GROUP == 0
+        macro = "TVMTINY_GATHER" if by_words else "TVMTINY_GATHER_BYTES"
+        pad = str(layer.pad).replace("-", "m")
+        sizes = f"{height}x{width}x{depth}_{rows}x{columns}"
+        self._name = f"gather_{weight_format}_{sizes}_{pad}_{tile.pixels}"
+        self.preamble.append(
+            f"{macro}({self._name}, {weight_format}, {height}, {width}, {depth}, {rows}, "
+            f"{columns}, ({layer.pad}), {tile.pixels})"
+        )
+        self.description = "patches" if by_words else "byte patches"
+
+    def calls(self, x: tirx.Buffer, position: nest.Argument, patches: tirx.Buffer) -> tirx.Stmt:
+        """Expand the patches of all pixels from `position` on."""
+        return nest.loop(
+            self._pixels, "lane", lambda lane: [self._call(x, position + lane, patches, lane)]
+        )
+
+    def _call(
+        self,
+        x: tirx.Buffer,
+        position: nest.Argument,
+        patches: tirx.Buffer,
+        lane: nest.Argument,
+    ) -> tirx.Stmt:
+        """Expand the patch of the output at `position` into every ``pixels``-th word."""
+        target = nest.address(patches, lane)
+        geometry = self._layer.geometry
+        if geometry is None:
+            depth = self._layer.depth
+            source = nest.address(x, position * depth)
+            return nest.call(self._name, target, source, depth, self._pixels)
+        rows, columns = geometry.output
+        row = tirx.indexdiv(position, columns)
+        return nest.call(
+            self._name,
+            nest.address(x, tirx.indexdiv(row, rows) * self._image),
+            tirx.indexmod(row, rows) * geometry.stride[0] - geometry.pad[0],
+            tirx.indexmod(position, columns) * geometry.stride[1] - geometry.pad[1],
+            target,
+        )
