@@ -1,4 +1,4 @@
-"""The helpers of ``runtime/tvmtiny.h`` against numpy, compiled for the host."""
+"""The helpers of ``runtime/core/tvmtiny.h`` against numpy, compiled for the host."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     directory: Path = tmp_path_factory.mktemp("helpers")
     source, shared = directory / "helpers.c", directory / "helpers.so"
     source.write_text(_SOURCE)
-    include = f"-I{files('tvmtiny') / 'runtime'}"
+    include = f"-I{files('tvmtiny') / 'runtime' / 'core'}"
     command = ["gcc", *_FLAGS, *_SANITIZE, include, str(source), "-o", str(shared)]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(shared))

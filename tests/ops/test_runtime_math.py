@@ -1,4 +1,4 @@
-"""The functions of ``runtime/tvmtiny_math.h`` against float64, compiled for the host."""
+"""The functions of ``runtime/core/tvmtiny_math.h`` against float64, compiled for the host."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _SANITIZE = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     directory: Path = tmp_path_factory.mktemp("math")
     (directory / "math.c").write_text(_SOURCE)
-    include = f"-I{files('tvmtiny') / 'runtime'}"
+    include = f"-I{files('tvmtiny') / 'runtime' / 'core'}"
     command = [compiler_or_skip("gcc"), *_FLAGS, *_SANITIZE, include, "math.c", "-o", "math.so"]
     run_command(command, directory)
     return ctypes.CDLL(str(directory / "math.so"))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import jinja2
@@ -16,6 +15,7 @@ from tvm import IRModule
 
 from tvmtiny.codegen.arrange import Arrangement
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
+from tvmtiny.codegen.headers import header_text
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import c_type, field_names
 from tvmtiny.codegen.placement import Placement
@@ -156,8 +156,8 @@ class _Emitter:
             f"{name}.c": _render("model.c.j2", context),
             f"{name}_kernels.h": _render("kernels.h.j2", context),
             f"{name}_kernels.c": _render("kernels.c.j2", context),
-            "tvmtiny.h": runtime_file("tvmtiny.h"),
-            **{header: runtime_file(header) for header in headers},
+            "tvmtiny.h": header_text("tvmtiny.h"),
+            **{header: header_text(header) for header in headers},
         }
         parameters = tvm.runtime.save_param_dict(
             {c.name: tvm.runtime.tensor(c.data) for c in constants}
@@ -320,12 +320,6 @@ class _Emitter:
                 )
             )
         return tuple(infos)
-
-
-@cache
-def runtime_file(name: str) -> str:
-    """The text of a file of ``tvmtiny/runtime``."""
-    return resources.files("tvmtiny.runtime").joinpath(name).read_text(encoding="utf-8")
 
 
 def _pointer(dtype: str, offset: int, memory: str = "arena") -> str:

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import resources
 from math import prod
 
 import tvm
 from tvm import s_tir, tirx
 from tvm.ir import PointerType, PrimType
 
+from tvmtiny.codegen.headers import header_text
 from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
@@ -248,9 +248,9 @@ def _as_c99(
 def _functions() -> Mapping[str, str]:
     """Names of functions whose runtime header is included where they are called."""
     found: dict[str, str] = {}
+    pattern = r"^static inline \w+ TVMTINY_UNUSED (\w+)\("
     for header in _ON_DEMAND:
-        text = resources.files("tvmtiny.runtime").joinpath(header).read_text(encoding="utf-8")
-        names = re.findall(r"^static inline \w+ TVMTINY_UNUSED (\w+)\(", text, re.MULTILINE)
+        names = re.findall(pattern, header_text(header), re.MULTILINE)
         found.update(dict.fromkeys(names, header))
     return found
 

@@ -1,4 +1,4 @@
-"""TIR expressions that several operators share; each calls a helper of ``runtime/tvmtiny.h``."""
+"""TIR expressions that operators share; each calls a helper of ``runtime/core/tvmtiny.h``."""
 
 from __future__ import annotations
 

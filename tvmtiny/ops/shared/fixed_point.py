@@ -1,6 +1,6 @@
 """gemmlowp's fixed-point exp, reciprocal and logistic on the host, vectorised.
 
-The formulas are those of gemmlowp's ``fixedpoint/fixedpoint.h``; ``runtime/tvmtiny.h`` has the
+The formulas are those of gemmlowp's ``fixedpoint/fixedpoint.h``; ``runtime/core/tvmtiny.h`` has the
 same ones in C. A number "with f fractional bits" stands for ``integer / 2**f``. All arrays are
 int64 that hold int32 values.
 """

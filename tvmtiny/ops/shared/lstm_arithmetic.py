@@ -1,4 +1,4 @@
-"""gemmlowp's 16-bit logistic and tanh on the host, as ``runtime/tvmtiny_lstm.h`` has them.
+"""gemmlowp's 16-bit logistic and tanh on the host, as ``runtime/core/tvmtiny_lstm.h`` has them.
 
 All arrays are int64 that hold int16 values.
 """
