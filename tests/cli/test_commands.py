@@ -77,7 +77,7 @@ def test_compile_text_and_progress(command: Command, tmp_path: Path) -> None:
     assert (tmp_path / "wave.tar").is_file()
     # One line a step, none of them on stdout.
     assert all(line.endswith(" ...") for line in done.err.splitlines())
-    assert "compiling for mps2-an386 ..." in done.err
+    assert "compiling wave for mps2-an386 ..." in done.err
     assert " ..." not in done.out
 
 

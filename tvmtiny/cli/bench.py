@@ -6,14 +6,9 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import (
-    JsonOption,
-    console,
-    model_path,
-    print_json,
-    progress,
-)
-from tvmtiny.cli.options import Settings, compiles
+from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.options import DataOption, ModelsArgument, TimeoutOption, compiles
+from tvmtiny.cli.settings import Settings, model_path
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,20 +18,12 @@ def add_to(app: typer.Typer) -> None:
 
 @compiles()
 def bench(
-    models: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL...", help=".tflite files, or names of shipped models."),
-    ],
+    models: ModelsArgument,
     boards: Annotated[
         list[str],
         typer.Option("--board", "-b", help="A board; may be given several times."),
     ],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--input", "-i", help="ramp, zeros, random:SEED, FILE.npy or FILE.npz", metavar="DATA"
-        ),
-    ] = "ramp",
+    data: DataOption = "ramp",
     check: Annotated[
         bool, typer.Option("--check", help="Compare every layer with LiteRT's reference kernels.")
     ] = False,
@@ -48,7 +35,7 @@ def bench(
         str | None,
         typer.Option("--compare", help="What an earlier bench --json printed.", metavar="FILE"),
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
+    timeout: TimeoutOption = 600.0,
     json: JsonOption = False,
     *,
     settings: Settings,
@@ -61,9 +48,8 @@ def bench(
         tell("importing TVM")
         from tvmtiny.report.bench import BenchOptions, bench_summary, read_earlier
         from tvmtiny.report.bench import bench as run_bench
-        from tvmtiny.targets import find_board
 
-        found = [find_board(name) for name in boards]
+        found = [settings.board(name) for name in boards]
         earlier = None if compare is None else read_earlier(compare)
         options = BenchOptions(
             inputs=data,

@@ -10,13 +10,12 @@ import typer
 from tvmtiny.cli.console import (
     JsonOption,
     ModelArgument,
-    NameOption,
     console,
-    model_path,
     print_json,
     progress,
 )
-from tvmtiny.cli.options import Settings, compiles
+from tvmtiny.cli.options import NameOption, TargetOption, compiles
+from tvmtiny.cli.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 @compiles()
 def compile_command(
     model: ModelArgument,
-    target: Annotated[str, typer.Option("--target", "-t", help="A CPU or a board.")],
+    target: TargetOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C files.")],
     name: NameOption = None,
     json: JsonOption = False,
@@ -40,20 +39,12 @@ def compile_command(
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
-        import tvmtiny
         from tvmtiny.project.capacity import check_capacity
         from tvmtiny.report.summary import artifact_summary
 
         # An unknown target or oracle is said before the model is read.
-        resolved = tvmtiny.resolve(target)
-        tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), name=name, **settings.load)
-        tell(f"compiling for {resolved.name}")
-        artifact = tvmtiny.compile(
-            loaded,
-            resolved,
-            **settings.compile,
-        )
+        resolved = settings.target(target)
+        artifact = settings.artifact(settings.read(model, tell, name), resolved, tell)
         if resolved.board is not None:
             # Start-up code, stack and application come on top; what they take is not known here.
             check_capacity(artifact, resolved.board, 0, 0, 0)

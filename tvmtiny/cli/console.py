@@ -17,86 +17,6 @@ ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A .tflite file, or the name of a shipped model.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-OracleOption = Annotated[
-    str,
-    typer.Option(
-        "--oracle", help="Whose rounding the code reproduces: litert or tflm.", metavar="NAME"
-    ),
-]
-OptimizeOption = Annotated[
-    str,
-    typer.Option(
-        "--optimize",
-        help="speed may widen weights to int16, size prefers short code; or balanced.",
-        metavar="GOAL",
-    ),
-]
-FlashBudgetOption = Annotated[
-    int | None,
-    typer.Option(
-        "--flash-budget",
-        help="With --optimize speed: widen weights only while all constants fit these bytes.",
-        metavar="BYTES",
-        min=0,
-    ),
-]
-DeadChannelsOption = Annotated[
-    bool,
-    typer.Option(
-        "--dead-channels/--no-dead-channels",
-        help="Remove channels that are constant or that nothing depends on; results are the same.",
-    ),
-]
-IoOption = Annotated[
-    str,
-    typer.Option(
-        "--io",
-        help="Where inputs and outputs lie: in the arena, or external, in memory of the caller.",
-        metavar="WHERE",
-    ),
-]
-RamBudgetOption = Annotated[
-    int | None,
-    typer.Option(
-        "--ram-budget",
-        help="The most bytes of arena; slower kernels are taken where that makes it fit.",
-        metavar="BYTES",
-        min=0,
-    ),
-]
-PlaceOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--place",
-        help="Memory regions of the board: arena=REGION weights=REGION, one or both.",
-        metavar="WHAT=REGION",
-    ),
-]
-NameOption = Annotated[
-    str | None,
-    typer.Option("--name", help="Prefix of the generated code; by default the file's name."),
-]
-
-
-def parse_place(words: list[str] | None) -> dict[str, str]:
-    """What ``--place`` asks for, by what is to be placed.
-
-    Raises
-    ------
-    InputError
-        If a word is not ``WHAT=REGION``, or places the same thing again.
-    """
-    from tvmtiny.errors import InputError
-
-    place: dict[str, str] = {}
-    for word in words or ():
-        what, equals, region = word.partition("=")
-        if not equals or not region or what in place:
-            raise InputError(
-                f"--place {word!r} is not understood; give arena=REGION, weights=REGION or both"
-            )
-        place[what] = region
-    return place
 
 
 def separate_places(words: Sequence[str]) -> list[str]:
@@ -157,10 +77,3 @@ def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
         return
     with output.status("starting") as status:
         yield lambda step: status.update(step)
-
-
-def model_path(model: str) -> str:
-    """The path of a shipped model by name, or `model` itself."""
-    from tvmtiny import models
-
-    return str(models.path(model)) if model in models.names() else model

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import JsonOption, console, model_path, print_json, progress
-from tvmtiny.cli.options import Settings, compiles
+from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.options import ModelsArgument, TargetOption, compiles
+from tvmtiny.cli.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,10 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 @compiles()
 def export(
-    models: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL...", help=".tflite files, or names of shipped models."),
-    ],
+    models: ModelsArgument,
     format: Annotated[
         str,
         typer.Option(
@@ -31,7 +29,7 @@ def export(
             metavar="FORMAT",
         ),
     ],
-    target: Annotated[str, typer.Option("--target", "-t", help="A CPU or a board.")],
+    target: TargetOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     library_name: Annotated[
         str,
@@ -56,26 +54,23 @@ def export(
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
-        import tvmtiny
         from tvmtiny.project.capacity import check_capacities
-        from tvmtiny.project.exports.export import check_library
+        from tvmtiny.project.exports.export import Library, check_library
+        from tvmtiny.project.exports.export import export as write_export
         from tvmtiny.report.export import export_summary, export_table
 
         # What is wrong with these is said before a model is read.
-        resolved = tvmtiny.resolve(target)
-        library = tvmtiny.Library(library_name, library_version, vendor, url)
+        resolved = settings.target(target)
+        library = Library(library_name, library_version, vendor, url)
         check_library(format, library)
-        artifacts = []
-        for model in models:
-            tell(f"reading {model}")
-            loaded = tvmtiny.load(model_path(model), **settings.load)
-            tell(f"compiling {loaded.name} for {resolved.name}")
-            artifacts.append(tvmtiny.compile(loaded, resolved, **settings.compile))
+        artifacts = [
+            settings.artifact(settings.read(model, tell), resolved, tell) for model in models
+        ]
         if resolved.board is not None:
             # Start-up code, stack and application come on top; what they take is not known here.
             check_capacities(artifacts, resolved.board, 0, 0, 0)
         tell(f"writing {output}")
-        written = tvmtiny.export(artifacts, format, output, library)
+        written = write_export(artifacts, format, output, library)
     if json:
         print_json(export_summary(written))
         return

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import typer
 
-from tvmtiny.cli.console import JsonOption, ModelArgument, console, model_path, print_json
+from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json
+from tvmtiny.cli.settings import model_path
 
 
 def add_to(app: typer.Typer) -> None:

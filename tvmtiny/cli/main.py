@@ -54,9 +54,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        import tvmtiny
+        from importlib.metadata import version
 
-        typer.echo(tvmtiny.__version__)
+        typer.echo(version("tvmtiny"))
         raise typer.Exit
 
 

@@ -7,15 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import (
-    JsonOption,
-    ModelArgument,
-    console,
-    model_path,
-    print_json,
-    progress,
-)
-from tvmtiny.cli.options import Settings, compiles
+from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
+from tvmtiny.cli.options import BoardOption, compiles
+from tvmtiny.cli.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,9 +20,7 @@ def add_to(app: typer.Typer) -> None:
 @compiles()
 def memory(
     model: ModelArgument,
-    board: Annotated[
-        str, typer.Option("--board", "-b", help="A board; tvmtiny boards lists them.")
-    ],
+    board: BoardOption,
     svg: Annotated[
         Path | None,
         typer.Option("--svg", help="Draw the arena over time into this file.", metavar="FILE"),
@@ -43,22 +35,15 @@ def memory(
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
-        import tvmtiny
         from tvmtiny.host.files import write_text
         from tvmtiny.report.memory import memory_report, memory_summary
         from tvmtiny.report.memory_svg import memory_svg
         from tvmtiny.report.memory_tables import memory_tables
-        from tvmtiny.targets import find_board
 
-        found_board = find_board(board)
-        tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), **settings.load)
+        found = settings.board(board)
+        loaded = settings.read(model, tell)
         tell("planning memory on every board")
-        report = memory_report(
-            loaded,
-            found_board,
-            **settings.compile,
-        )
+        report = memory_report(loaded, found, **settings.compile)
         if svg is not None:
             write_text(svg, memory_svg(report))
     if json:

@@ -1,41 +1,40 @@
-"""The option table of `tvmtiny.options` as command line options, shared by all that compile."""
+"""Options that several commands have, and the table of `tvmtiny.options` for all that compile."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from tvmtiny.cli.settings import Settings
+from tvmtiny.errors import InputError
 from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS, CompileOption
 
+ModelsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="MODEL...", help=".tflite files, or names of shipped models."),
+]
+BoardOption = Annotated[
+    str, typer.Option("--board", "-b", help="A board; tvmtiny boards lists them.")
+]
+TargetOption = Annotated[str, typer.Option("--target", "-t", help="A CPU or a board.")]
+NameOption = Annotated[
+    str | None,
+    typer.Option("--name", help="Prefix of the generated code; by default the file's name."),
+]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--input", "-i", help="ramp, zeros, random:SEED, FILE.npy or FILE.npz", metavar="DATA"
+    ),
+]
+TimeoutOption = Annotated[float, typer.Option(help="Seconds until a run counts as hung.")]
 BaudrateOption = Annotated[
     int, typer.Option("--baudrate", help="Bits per second of a serial port.", metavar="RATE", min=1)
 ]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What was asked for, as keyword arguments.
-
-    Attributes
-    ----------
-    load
-        For `tvmtiny.load`.
-    compile
-        For `tvmtiny.compile`.
-    """
-
-    load: Mapping[str, Any]
-    compile: Mapping[str, Any]
-
-    def changed(self) -> dict[str, Any]:
-        """The entries of `compile` that are not at their defaults."""
-        defaults = {option.name: option.default for option in COMPILE_OPTIONS}
-        return {key: value for key, value in self.compile.items() if value != defaults[key]}
 
 
 def compiles(
@@ -56,7 +55,7 @@ def compiles(
         def run(*arguments: Any, **given: Any) -> None:
             values = {option.name: given.pop(option.name) for option in options}
             if "place" in values:
-                values["place"] = parse_place(values["place"]) or None
+                values["place"] = _parse_place(values["place"]) or None
             load = {o.name: values.pop(o.name) for o in LOAD_OPTIONS if o.name in values}
             command(*arguments, settings=Settings(load, values), **given)
 
@@ -93,7 +92,7 @@ def _parameter(option: CompileOption) -> inspect.Parameter:
     )
 
 
-def parse_place(words: list[str] | None) -> dict[str, str]:
+def _parse_place(words: list[str] | None) -> dict[str, str]:
     """What ``--place`` asks for, by what is to be placed.
 
     Raises
@@ -101,8 +100,6 @@ def parse_place(words: list[str] | None) -> dict[str, str]:
     InputError
         If a word is not ``WHAT=REGION``, or places the same thing again.
     """
-    from tvmtiny.errors import InputError
-
     place: dict[str, str] = {}
     for word in words or ():
         what, equals, region = word.partition("=")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tvmtiny.cli.console import JsonOption, console, model_path, print_json, progress
-from tvmtiny.cli.options import Settings, compiles
+from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.options import compiles
+from tvmtiny.cli.settings import Settings
 
 if TYPE_CHECKING:
     from tvmtiny.project.zephyr.build import ApplicationBuild
@@ -104,13 +105,9 @@ def create(
             )
         found = find_zephyr_board(board, cpu)
         tell("importing TVM")
-        import tvmtiny
         from tvmtiny.project.zephyr.create import create_zephyr_application
 
-        loaded = []
-        for model in models or ():
-            tell(f"reading {model}")
-            loaded.append(tvmtiny.load(model_path(model), **settings.load))
+        loaded = [settings.read(model, tell) for model in models or ()]
         application = create_zephyr_application(
             loaded,
             found,

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import JsonOption, console, model_path, print_json, progress
+from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.settings import model_path
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,11 +41,11 @@ def quantize(
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
-        import tvmtiny
         from tvmtiny.host.files import write_bytes
+        from tvmtiny.quantizing import quantize as quantize_model
 
         tell(f"quantizing {model}")
-        made = tvmtiny.quantize(model_path(model), data, activations=activations)
+        made = quantize_model(model_path(model), data, activations=activations)
         write_bytes(output, made.content)
     if json:
         summary = {k: v for k, v in vars(made).items() if k != "content"}

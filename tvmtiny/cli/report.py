@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import JsonOption, ModelArgument, model_path, print_json, progress
-from tvmtiny.cli.options import Settings, compiles
+from tvmtiny.cli.console import JsonOption, ModelArgument, print_json, progress
+from tvmtiny.cli.options import DataOption, TimeoutOption, compiles
+from tvmtiny.cli.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,13 +26,8 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The page to write.", metavar="FILE.html")
     ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            "--input", "-i", help="ramp, zeros, random:SEED, FILE.npy or FILE.npz", metavar="DATA"
-        ),
-    ] = "ramp",
-    timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 600.0,
+    data: DataOption = "ramp",
+    timeout: TimeoutOption = 600.0,
     optimize: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,18 +46,16 @@ def report(
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
-        import tvmtiny
         from tvmtiny.host.files import make_directory, write_text
+        from tvmtiny.inputs import make_inputs
         from tvmtiny.report.model_report import model_report, model_report_summary, variants
         from tvmtiny.report.page import report_page
-        from tvmtiny.targets import find_board
 
         wanted = variants(
-            [find_board(name) for name in board], optimize or ["balanced"], settings.changed()
+            [settings.board(name) for name in board], optimize or ["balanced"], settings.changed()
         )
-        tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), **settings.load)
-        inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
+        loaded = settings.read(model, tell)
+        inputs = make_inputs(data, loaded.graph.inputs)
         path = output or Path(f"{loaded.name}.html")
         # Before minutes of work, not after.
         make_directory(path.parent)

@@ -6,15 +6,9 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import (
-    JsonOption,
-    ModelArgument,
-    console,
-    model_path,
-    print_json,
-    progress,
-)
-from tvmtiny.cli.options import BaudrateOption, Settings, compiles
+from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
+from tvmtiny.cli.options import BaudrateOption, DataOption, TimeoutOption, compiles
+from tvmtiny.cli.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,12 +28,7 @@ def run(
             "(tvmtiny devices lists them), such as /dev/ttyACM0 or socket://HOST:PORT.",
         ),
     ],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--input", "-i", help="ramp, zeros, random:SEED, FILE.npy or FILE.npz", metavar="DATA"
-        ),
-    ] = "ramp",
+    data: DataOption = "ramp",
     check: Annotated[
         bool, typer.Option("--check", help="Compare every layer with LiteRT's reference kernels.")
     ] = False,
@@ -51,7 +40,7 @@ def run(
             metavar="WAY",
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds until a run counts as hung.")] = 120.0,
+    timeout: TimeoutOption = 120.0,
     baudrate: BaudrateOption = 115200,
     json: JsonOption = False,
     *,
@@ -65,29 +54,30 @@ def run(
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
-        import tvmtiny
+        from tvmtiny.checking import check as compare
+        from tvmtiny.inputs import make_inputs
         from tvmtiny.report.summary import run_summary
         from tvmtiny.rpc.board import is_url, target_of
+        from tvmtiny.rpc.session import Session
+        from tvmtiny.running import run as run_once
 
         over_link = _over_link(via, is_url(board))
         target = target_of(board, baudrate, timeout)
-        tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), **settings.load)
-        inputs = tvmtiny.make_inputs(data, loaded.graph.inputs)
-        tell(f"compiling for {target.name}")
-        artifact = tvmtiny.compile(loaded, target, **settings.compile)
+        loaded = settings.read(model, tell)
+        inputs = make_inputs(data, loaded.graph.inputs)
+        artifact = settings.artifact(loaded, target, tell)
         if over_link:
-            with tvmtiny.Session(
+            with Session(
                 artifact, board, timeout=timeout, baudrate=baudrate, progress=tell
             ) as session:
                 tell(f"running on {session.info['board']}")
                 result = session.measure(*inputs)
         else:
-            result = tvmtiny.run(artifact, *inputs, timeout=timeout, progress=tell)
+            result = run_once(artifact, *inputs, timeout=timeout, progress=tell)
         checked = None
         if check:
             tell("comparing with the oracle")
-            checked = tvmtiny.check(loaded, artifact, result, inputs)
+            checked = compare(loaded, artifact, result, inputs)
     if json:
         print_json(run_summary(result, checked))
     else:

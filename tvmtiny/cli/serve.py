@@ -6,14 +6,9 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import (
-    JsonOption,
-    console,
-    model_path,
-    print_json,
-    progress,
-)
-from tvmtiny.cli.options import BaudrateOption, Settings, compiles
+from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.options import BaudrateOption, compiles
+from tvmtiny.cli.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,7 +59,6 @@ def serve(
         tell("importing TVM")
         from dataclasses import asdict
 
-        import tvmtiny
         from tvmtiny.errors import InputError
         from tvmtiny.rpc.board import target_of
         from tvmtiny.rpc.serve import LOOPBACK, BoardServer
@@ -74,9 +68,7 @@ def serve(
         artifact = None
         if model is not None:
             target = target_of(board, baudrate, timeout)
-            tell(f"compiling for {target.name}")
-            loaded = tvmtiny.load(model_path(model), **settings.load)
-            artifact = tvmtiny.compile(loaded, target, **settings.compile)
+            artifact = settings.artifact(settings.read(model, tell), target, tell)
         server = BoardServer(
             artifact,
             board,

@@ -7,15 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import (
-    JsonOption,
-    ModelArgument,
-    console,
-    model_path,
-    print_json,
-    progress,
-)
-from tvmtiny.cli.options import Settings, compiles
+from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
+from tvmtiny.cli.options import compiles
+from tvmtiny.cli.settings import Settings
 from tvmtiny.cli.tune_display import tuning_display
 
 #: Options of `tvmtiny.compile` that change no single layer.
@@ -99,19 +93,17 @@ def tune(
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
-        import tvmtiny
         from tvmtiny.rpc.board import is_url
-        from tvmtiny.targets import find_board
         from tvmtiny.tuning import TRIALS_FILE, save_result
+        from tvmtiny.tuning import tune as tune_model
         from tvmtiny.tuning.runner import runner_board
         from tvmtiny.tuning.summary import tune_summary, tune_tables
 
-        where = runner_board(board) if is_url(board) else find_board(board)
-        tell(f"reading {model}")
-        loaded = tvmtiny.load(model_path(model), **settings.load)
+        where = runner_board(board) if is_url(board) else settings.board(board)
+        loaded = settings.read(model, tell)
         folder = output or Path("tuned") / f"{loaded.name}-{where.name}"
     with tuning_display(quiet=json) as display:
-        result = tvmtiny.tune(
+        result = tune_model(
             loaded,
             where,
             records=folder / TRIALS_FILE,

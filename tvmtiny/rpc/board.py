@@ -88,8 +88,7 @@ def target_of(
     name = board_or_url
     if is_url(name):
         name = identify(board_or_url, baudrate, min(timeout, CONNECT_TIMEOUT)).board
-    board = find_board(name)
-    return Target(board.cpu, board)
+    return find_board(name).target
 
 
 def check_identity(artifact: Artifact, url: str, found: str, model: str) -> None:

@@ -127,6 +127,11 @@ class Board:
         """The region that holds data and the stack."""
         return self.region(self.data_region)
 
+    @property
+    def target(self) -> Target:
+        """The board as what code is generated for."""
+        return Target(self.cpu, self)
+
 
 @dataclass(frozen=True)
 class Target:

@@ -1,0 +1,112 @@
+"""From the options of a command to a board, a target, a model and an artifact: one way for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tvmtiny.options import COMPILE_OPTIONS
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact
+    from tvmtiny.frontend import Model
+    from tvmtiny.targets import Board, Target
+
+__all__ = ["Settings", "model_path"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that all commands share which compile.
+
+    Attributes
+    ----------
+    load
+        Keyword arguments of `tvmtiny.frontend.load`.
+    compile
+        Keyword arguments of `tvmtiny.compiler.compile`.
+    """
+
+    load: Mapping[str, Any]
+    compile: Mapping[str, Any]
+
+    def changed(self) -> dict[str, Any]:
+        """The entries of `compile` that are not at their defaults."""
+        defaults = {option.name: option.default for option in COMPILE_OPTIONS}
+        return {key: value for key, value in self.compile.items() if value != defaults[key]}
+
+    def board(self, name: str) -> Board:
+        """Give the board that ``--board`` names.
+
+        Raises
+        ------
+        UnknownTargetError
+            There is no such board.
+        """
+        from tvmtiny.targets import find_board
+
+        return find_board(name)
+
+    def target(self, name: str) -> Target:
+        """Give the board or the CPU that ``--target`` names.
+
+        Raises
+        ------
+        UnknownTargetError
+            There is neither.
+        """
+        from tvmtiny.targets import resolve
+
+        return resolve(name)
+
+    def read(self, model: str, tell: Callable[[str], None], name: str | None = None) -> Model:
+        """Read a model.
+
+        Parameters
+        ----------
+        model
+            A file, or the name of a shipped model.
+        tell
+            Called with a few words first.
+        name
+            Prefix of the generated code; by default the file's name.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read or holds no usable model, or an option is not known.
+        """
+        from tvmtiny.frontend import load
+
+        tell(f"reading {model}")
+        return load(model_path(model), name=name, **self.load)
+
+    def artifact(self, model: Model, target: Target, tell: Callable[[str], None]) -> Artifact:
+        """Compile a model.
+
+        Parameters
+        ----------
+        target
+            A CPU or a board.
+        tell
+            Called with a few words first.
+
+        Raises
+        ------
+        InputError
+            An option is not usable.
+        RamBudgetError
+            The arena does not fit the budget.
+        """
+        from tvmtiny.compiler import compile
+
+        tell(f"compiling {model.name} for {target.name}")
+        return compile(model, target, **self.compile)
+
+
+def model_path(model: str) -> str:
+    """The path of a shipped model by name, or `model` itself."""
+    from tvmtiny import models
+
+    return str(models.path(model)) if model in models.names() else model
