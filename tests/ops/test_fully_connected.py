@@ -26,11 +26,7 @@ from tvmtiny.ops.shared.output_rounding import (
     litert_fully_connected_rounding,
     tflm_fully_connected_rounding,
 )
-from tvmtiny.ops.shared.quantization import (
-    activation_range,
-    requantize_once,
-    round_half_away,
-)
+from tvmtiny.ops.shared.quantization import activation_range, requantize_once, round_half_away
 
 #: Sums in another order.
 FLOAT_TOLERANCE = 1e-6

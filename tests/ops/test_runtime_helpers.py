@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tvmtiny.ops.shared import fixed_point, quantization
+from tvmtiny.ops.shared import fixed_point_q31, quantization
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
@@ -78,35 +78,35 @@ def test_multiply_q31(library: ctypes.CDLL) -> None:
     a = _integers(-(2**31) + 1, 2**31 - 1)
     b = np.random.default_rng(1).permutation(a)
     np.testing.assert_array_equal(
-        _call(library, "multiply_q31", a, b), fixed_point.multiply_q31(a, b)
+        _call(library, "multiply_q31", a, b), fixed_point_q31.multiply_q31(a, b)
     )
 
 
 @pytest.mark.parametrize("shift", range(32))
 def test_rounding_shift(library: ctypes.CDLL, shift: int) -> None:
     values = _integers(-(2**31), 2**31 - 1, 5000)
-    expected = fixed_point.rounding_shift(values, shift)
+    expected = fixed_point_q31.rounding_shift(values, shift)
     np.testing.assert_array_equal(_call(library, "rounding_shift", values, shift), expected)
 
 
 def test_rounding_shift_takes_halves_away_from_zero() -> None:
     halves = np.array([-6, -3, -2, -1, 1, 2, 3, 6])
     np.testing.assert_array_equal(
-        fixed_point.rounding_shift(halves, 2), [-2, -1, -1, 0, 0, 1, 1, 2]
+        fixed_point_q31.rounding_shift(halves, 2), [-2, -1, -1, 0, 0, 1, 1, 2]
     )
 
 
 def test_exp_q31(library: ctypes.CDLL) -> None:
     values = _integers(-(2**31), 0)
     got = _call(library, "exp_q31", values)
-    np.testing.assert_array_equal(got, fixed_point.exp_q31(values, 5))
+    np.testing.assert_array_equal(got, fixed_point_q31.exp_q31(values, 5))
     np.testing.assert_allclose(got / 2**31, np.exp(values / 2**26), atol=2e-7)
 
 
 def test_reciprocal_q31(library: ctypes.CDLL) -> None:
     values = _integers(0, 2**31 - 1)
     got = _call(library, "reciprocal_q31", values)
-    np.testing.assert_array_equal(got, fixed_point.reciprocal_q31(values))
+    np.testing.assert_array_equal(got, fixed_point_q31.reciprocal_q31(values))
     np.testing.assert_allclose(got / 2**31, 1 / (1 + values / 2**31), atol=1e-8)
 
 

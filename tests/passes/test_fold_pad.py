@@ -17,7 +17,7 @@ from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import verify
 from tvmtiny.ops import Oracle
-from tvmtiny.ops.shared.convolution import window
+from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.oracle import run_litert
 from tvmtiny.passes import fold_pad
 

@@ -13,8 +13,8 @@ from tvm import IRModule, relax, te, tirx
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Alias, Compute, Movement, Node, Oracle, Result, Tensor, find_operator
-from tvmtiny.ops.shared.attributes import OPERATOR_ATTR, OVERLAPS_ATTR
 from tvmtiny.ops.shared.movement_tir import movement_function
+from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR, OVERLAPS_ATTR
 from tvmtiny.ops.shared.runtime_call import RuntimeCall, call_function
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.elementwise import check_symmetric
-from tvmtiny.ops.shared.expressions import Expression, difference, int32, requantize
+from tvmtiny.ops.shared.checks import check_symmetric
+from tvmtiny.ops.shared.expressions import Expression, call, difference, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import quantize_multiplier
+from tvmtiny.ops.shared.quantization import quantize_multiplier, saturated
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
-from tvmtiny.ops.shared.unary_operator import Unary, call, saturate, saturated
+from tvmtiny.ops.shared.unary_operator import Unary
 
 
 @register

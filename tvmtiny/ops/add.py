@@ -12,10 +12,11 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
-from tvmtiny.ops.shared.elementwise import at, check_binary
+from tvmtiny.ops.shared.checks import check_binary
 from tvmtiny.ops.shared.expressions import (
     Expression,
     affine,
+    at,
     clamp,
     difference,
     elementwise,
@@ -26,7 +27,7 @@ from tvmtiny.ops.shared.expressions import (
     rounding_shift,
     total,
 )
-from tvmtiny.ops.shared.fixed_point import rounding_shift as rounding_shift_reference
+from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift as rounding_shift_reference
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import activation_range, clamp_float, quantize_multiplier

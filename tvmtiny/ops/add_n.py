@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import check_same_dtype, check_shape
+from tvmtiny.ops.shared.checks import check_same_dtype, check_shape
 from tvmtiny.ops.shared.expressions import Expression, elementwise, total
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register

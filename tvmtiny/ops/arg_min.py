@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvmtiny.ops.shared.comparing_reduction import highest
-from tvmtiny.ops.shared.expressions import Expression
-from tvmtiny.ops.shared.extremum_index import ExtremumIndex
+from tvmtiny.ops.shared.expressions import Expression, highest
+from tvmtiny.ops.shared.extremum_index_operator import ExtremumIndex
 from tvmtiny.ops.shared.operator import register
 
 

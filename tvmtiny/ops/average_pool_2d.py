@@ -9,13 +9,13 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared import convolution as shared
 from tvmtiny.ops.shared.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
 from tvmtiny.ops.shared.expressions import affine, clamp, float_output, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.pooling import check_pool, pool_window
 from tvmtiny.ops.shared.quantization import activation_range, clamp_float
+from tvmtiny.ops.shared.sliding_window import Window, pad_reference, pad_stage, patch
 
 #: Larger windows are divided at run time: there are too many sums to prove a multiplication for.
 _MOST_TAPS = 512
@@ -52,7 +52,7 @@ class AveragePool2D(Operator):
         wide = "int32" if quantized else "float32"
 
         def accumulate(x: te.Tensor) -> te.Tensor:
-            staged = shared.pad_stage(x, geometry, 0 if quantized else 0.0)
+            staged = pad_stage(x, geometry, 0 if quantized else 0.0)
             ky = te.reduce_axis((0, height), "ky")
             kx = te.reduce_axis((0, width), "kx")
             return te.compute(
@@ -102,13 +102,13 @@ class AveragePool2D(Operator):
         x = inputs[0]
         geometry = pool_window(node)
         wide = np.float32 if x.dtype == np.float32 else np.int64
-        padded = shared.pad_reference(x.astype(wide), geometry, 0)
-        ones = shared.pad_reference(np.ones((1, *x.shape[1:3], 1), wide), geometry, 0)
+        padded = pad_reference(x.astype(wide), geometry, 0)
+        ones = pad_reference(np.ones((1, *x.shape[1:3], 1), wide), geometry, 0)
         total = np.zeros(node.output.shape, wide)
         count = np.zeros((1, *geometry.output, 1), wide)
         for ky, kx in np.ndindex(geometry.kernel):
-            total += shared.patch(padded, geometry, ky, kx)
-            count += shared.patch(ones, geometry, ky, kx)
+            total += patch(padded, geometry, ky, kx)
+            count += patch(ones, geometry, ky, kx)
         if wide is np.float32:
             return [clamp_float(total / count, node)]
         return [np.clip(_rounded_mean(total, count), *activation_range(node)).astype(x.dtype)]
@@ -151,7 +151,7 @@ def _rounded_mean(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
     return np.sign(total) * ((np.abs(total) + count // 2) // count)
 
 
-def taps_inside(geometry: shared.Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:
+def taps_inside(geometry: Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:
     """How many taps of the window at `position` lie inside the input, along one axis.
 
     Never 0: with SAME the padding on either side is smaller than the window, and the last window

@@ -8,14 +8,8 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import (
-    at,
-    check_count,
-    check_same_dtype,
-    check_scale,
-    check_shape,
-)
-from tvmtiny.ops.shared.expressions import Expression, clamp_int8, int32, requantize
+from tvmtiny.ops.shared.checks import check_count, check_same_dtype, check_scale, check_shape
+from tvmtiny.ops.shared.expressions import Expression, at, clamp_int8, int32, requantize
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INT8_RANGE, INT32_RANGE, quantize_multiplier

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tvmtiny.ops.shared.binary_operator import Binary
-from tvmtiny.ops.shared.elementwise import check_scale
+from tvmtiny.ops.shared.checks import check_scale
 from tvmtiny.ops.shared.expressions import Expression, int32, requantize
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Problem, register

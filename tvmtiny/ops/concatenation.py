@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_same_dtype, check_scale, check_shape
+from tvmtiny.ops.shared.checks import check_same_dtype, check_scale, check_shape
 from tvmtiny.ops.shared.joining import joined
 from tvmtiny.ops.shared.movement import Alias, Movement
 from tvmtiny.ops.shared.moving_operator import Moving

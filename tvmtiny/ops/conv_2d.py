@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.checks import check_activation, check_operands
 from tvmtiny.ops.shared.expressions import (
     Expression,
     float_output,
@@ -24,18 +24,18 @@ from tvmtiny.ops.shared.int16_sums import (
     sum_dtype,
     wide_output,
 )
-from tvmtiny.ops.shared.layer_checks import (
-    bias_values,
-    check_accumulator,
-    check_operands,
-    check_weight_scales,
-)
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import convolution_rounding
-from tvmtiny.ops.shared.quantization import (
-    clamp_float,
-    convolution_multipliers,
+from tvmtiny.ops.shared.quantization import clamp_float, convolution_multipliers
+from tvmtiny.ops.shared.sliding_window import check_window, pad_reference, pad_stage, patch, window
+from tvmtiny.ops.shared.weights import (
+    bias_values,
+    check_accumulator,
+    check_weight_scales,
+    check_weights,
+    float_bias,
+    folded_bias,
 )
 
 
@@ -70,9 +70,9 @@ class Conv2D(Operator):
             yield Problem("weights must have four dimensions", "OHWI weights")
             return
         channels, height, width, depth = weights.shape
-        yield from shared.check_window(node, (height, width))
-        yield from shared.check_activation(node)
-        problems = list(shared.check_weights(node, channels, axis=0))
+        yield from check_window(node, (height, width))
+        yield from check_activation(node)
+        problems = list(check_weights(node, channels, axis=0))
         problems += check_weight_scales(node)
         yield from problems
         if len(x.shape) != 4 or len(node.output.shape) != 4:
@@ -103,14 +103,14 @@ class Conv2D(Operator):
         weights = node.input(1)
         assert weights.data is not None
         channels, height, width, depth = weights.shape
-        geometry = shared.window(node, (height, width))
+        geometry = window(node, (height, width))
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
         quantized = node.input(0).dtype != "float32"
         wide = _sum_dtype(node)
         group_channels = channels // groups(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
-            staged = shared.pad_stage(x, geometry, node.input(0))
+            staged = pad_stage(x, geometry, node.input(0))
             ky = te.reduce_axis((0, height), "ky")
             kx = te.reduce_axis((0, width), "kx")
             kc = te.reduce_axis((0, depth), "kc")
@@ -157,7 +157,7 @@ class Conv2D(Operator):
             )
 
         if not quantized:
-            return Compute((node.input(0), weights, shared.float_bias(node, channels)), floating)
+            return Compute((node.input(0), weights, float_bias(node, channels)), floating)
         if has_wide_sums(node):
             factors = shortened(*convolution_multipliers(node, channels))
             return Compute(
@@ -168,7 +168,7 @@ class Conv2D(Operator):
             (
                 node.input(0),
                 weights,
-                shared.folded_bias(node, sums),
+                folded_bias(node, sums),
                 *convolution_multipliers(node, channels),
             ),
             integer,
@@ -182,13 +182,13 @@ class Conv2D(Operator):
         quantized = x.dtype != np.float32
         zero = node.input(0).zero_point if quantized else 0
         wide = np.int64 if quantized else np.float32
-        geometry = shared.window(node, (w.shape[1], w.shape[2]))
-        padded = shared.pad_reference(x, geometry, zero).astype(wide) - wide(zero)
+        geometry = window(node, (w.shape[1], w.shape[2]))
+        padded = pad_reference(x, geometry, zero).astype(wide) - wide(zero)
         acc = np.zeros((x.shape[0], *geometry.output, channels), wide)
         parts = groups(node)
         filters = w.astype(wide).reshape(parts, -1, *w.shape[1:])
         for ky, kx in np.ndindex(geometry.kernel):
-            taps = np.split(shared.patch(padded, geometry, ky, kx), parts, axis=3)
+            taps = np.split(patch(padded, geometry, ky, kx), parts, axis=3)
             products = [tap @ f[:, ky, kx].T for tap, f in zip(taps, filters, strict=True)]
             acc += np.concatenate(products, axis=3)
         if len(inputs) > 2:

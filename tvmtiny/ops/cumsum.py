@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import check_count, check_shape
+from tvmtiny.ops.shared.checks import check_count, check_shape
 from tvmtiny.ops.shared.expressions import Expression, elementwise, total
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register

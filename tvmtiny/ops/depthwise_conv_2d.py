@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.checks import check_activation, check_operands
 from tvmtiny.ops.shared.expressions import float_output, int32, quantized_output, requantize
 from tvmtiny.ops.shared.int16_sums import (
     check_sums,
@@ -18,16 +18,19 @@ from tvmtiny.ops.shared.int16_sums import (
     sum_dtype,
     wide_output,
 )
-from tvmtiny.ops.shared.layer_checks import (
-    bias_values,
-    check_accumulator,
-    check_operands,
-    check_weight_scales,
-)
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import convolution_rounding
 from tvmtiny.ops.shared.quantization import clamp_float, convolution_multipliers
+from tvmtiny.ops.shared.sliding_window import check_window, pad_reference, pad_stage, patch, window
+from tvmtiny.ops.shared.weights import (
+    bias_values,
+    check_accumulator,
+    check_weight_scales,
+    check_weights,
+    float_bias,
+    folded_bias,
+)
 
 
 @register
@@ -63,9 +66,9 @@ class DepthwiseConv2D(Operator):
             )
             return
         _, height, width, channels = weights.shape
-        yield from shared.check_window(node, (height, width))
-        yield from shared.check_activation(node)
-        problems = list(shared.check_weights(node, channels, axis=3))
+        yield from check_window(node, (height, width))
+        yield from check_activation(node)
+        problems = list(check_weights(node, channels, axis=3))
         problems += check_weight_scales(node)
         yield from problems
         if len(x.shape) != 4 or len(node.output.shape) != 4:
@@ -95,13 +98,13 @@ class DepthwiseConv2D(Operator):
         x_tensor, weights = node.input(0), node.input(1)
         _, height, width, channels = weights.shape
         depth_multiplier = channels // x_tensor.shape[3]
-        geometry = shared.window(node, (height, width))
+        geometry = window(node, (height, width))
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
         quantized = x_tensor.dtype != "float32"
         wide = _sum_dtype(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
-            staged = shared.pad_stage(x, geometry, x_tensor)
+            staged = pad_stage(x, geometry, x_tensor)
             ky = te.reduce_axis((0, height), "ky")
             kx = te.reduce_axis((0, width), "kx")
 
@@ -145,7 +148,7 @@ class DepthwiseConv2D(Operator):
             )
 
         if not quantized:
-            return Compute((x_tensor, weights, shared.float_bias(node, channels)), floating)
+            return Compute((x_tensor, weights, float_bias(node, channels)), floating)
         if has_wide_sums(node):
             factors = shortened(*convolution_multipliers(node, channels))
             return Compute((x_tensor, weights, bias_values(node, channels), *factors), wide_integer)
@@ -154,7 +157,7 @@ class DepthwiseConv2D(Operator):
             (
                 x_tensor,
                 weights,
-                shared.folded_bias(node, sums),
+                folded_bias(node, sums),
                 *convolution_multipliers(node, channels),
             ),
             integer,
@@ -168,12 +171,12 @@ class DepthwiseConv2D(Operator):
         quantized = x.dtype != np.float32
         zero = node.input(0).zero_point if quantized else 0
         wide = np.int64 if quantized else np.float32
-        geometry = shared.window(node, (w.shape[1], w.shape[2]))
-        padded = shared.pad_reference(x, geometry, zero).astype(wide) - wide(zero)
+        geometry = window(node, (w.shape[1], w.shape[2]))
+        padded = pad_reference(x, geometry, zero).astype(wide) - wide(zero)
         spread = np.repeat(padded, channels // x.shape[3], axis=3)
         acc = np.zeros((x.shape[0], *geometry.output, channels), wide)
         for ky, kx in np.ndindex(geometry.kernel):
-            acc += shared.patch(spread, geometry, ky, kx) * w[0, ky, kx].astype(wide)
+            acc += patch(spread, geometry, ky, kx) * w[0, ky, kx].astype(wide)
         if len(inputs) > 2:
             acc += inputs[2].reshape(-1).astype(wide)
         if not quantized:

@@ -7,13 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te
 
-from tvmtiny.ops.shared.elementwise import (
-    check_count,
-    check_scale,
-    check_shape,
-    float32,
-)
-from tvmtiny.ops.shared.expressions import elementwise, int32
+from tvmtiny.ops.shared.checks import check_count, check_scale, check_shape
+from tvmtiny.ops.shared.expressions import elementwise, float32, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES

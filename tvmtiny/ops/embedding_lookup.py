@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count, check_shape
-from tvmtiny.ops.shared.indexing import EXACTNESS, check_indices, taken
-from tvmtiny.ops.shared.moving_operator import Moving, check_same
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.gathering import EXACTNESS, check_indices, taken
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -32,7 +32,7 @@ class EmbeddingLookup(Moving):
                 "a list of indices into a table of rows",
             )
             return
-        yield from check_same(table, node.output)
+        yield from check_one_dtype(table, node.output)
         yield from check_indices(indices, [table.shape[0]], ("int32",))
         yield from check_shape(node, (*indices.shape, *table.shape[1:]))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression, call
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import register
-from tvmtiny.ops.shared.unary_operator import TableUnary, call, in_float64
+from tvmtiny.ops.shared.unary_operator import TableUnary, in_float64
 
 
 @register

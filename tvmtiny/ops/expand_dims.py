@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tvmtiny.ops.reshape import Reshape
-from tvmtiny.ops.shared.elementwise import check_count
-from tvmtiny.ops.shared.moving_operator import check_axis, check_numbers, check_output, numbers
+from tvmtiny.ops.shared.checks import check_axis, check_count, check_output
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
 

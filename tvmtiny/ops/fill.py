@@ -7,16 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te
 
-from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import elementwise
 from tvmtiny.ops.shared.movement import Movement
-from tvmtiny.ops.shared.moving_operator import (
-    Moving,
-    check_numbers,
-    check_output,
-    check_same,
-    numbers,
-)
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, Result, register
 
@@ -35,7 +30,7 @@ class Fill(Moving):
             yield from problems
             return
         value = node.input(1)
-        yield from check_same(value, node.output)
+        yield from check_one_dtype(value, node.output)
         if value.elements != 1:
             yield Problem(f"{value.elements} values", "one value")
         yield from check_output(node.output, numbers(node, 0))

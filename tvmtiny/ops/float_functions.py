@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression, call
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, register
-from tvmtiny.ops.shared.unary_operator import Unary, call, in_float64
+from tvmtiny.ops.shared.unary_operator import Unary, in_float64
 
 
 class FloatFunction(Unary):

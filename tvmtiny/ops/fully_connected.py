@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.checks import check_activation, check_operands
 from tvmtiny.ops.shared.expressions import (
     float_output,
     int32,
@@ -24,13 +24,6 @@ from tvmtiny.ops.shared.int16_sums import (
     sum_dtype,
     wide_output,
 )
-from tvmtiny.ops.shared.layer_checks import (
-    accumulator_range,
-    bias_values,
-    check_accumulator,
-    check_operands,
-    check_weight_scales,
-)
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import (
@@ -42,6 +35,15 @@ from tvmtiny.ops.shared.quantization import (
     activation_range,
     clamp_float,
     exact_multiplier,
+)
+from tvmtiny.ops.shared.weights import (
+    accumulator_range,
+    bias_values,
+    check_accumulator,
+    check_weight_scales,
+    check_weights,
+    float_bias,
+    folded_bias,
 )
 
 
@@ -78,8 +80,8 @@ class FullyConnected(Operator):
         layout = node.options.get("weights_format", "DEFAULT")
         if layout != "DEFAULT":
             yield Problem(f"weights in the format {layout}", "DEFAULT")
-        yield from shared.check_activation(node)
-        problems = list(shared.check_weights(node, channels, axis=0))
+        yield from check_activation(node)
+        problems = list(check_weights(node, channels, axis=0))
         problems += check_weight_scales(node)
         yield from problems
         if x.elements % depth or not node.output.shape or node.output.shape[-1] != channels:
@@ -185,7 +187,7 @@ class FullyConnected(Operator):
             )
 
         if not quantized:
-            return Compute((x_tensor, weights, shared.float_bias(node, channels)), floating)
+            return Compute((x_tensor, weights, float_bias(node, channels)), floating)
         if x_tensor.dtype == "int16" and oracle is Oracle.LITERT:
             scales = litert_fully_connected_rounding(node).scales
             return Compute((x_tensor, weights, bias_values(node, channels), scales), wide_by_double)
@@ -193,7 +195,7 @@ class FullyConnected(Operator):
             wide_rounding = tflm_fully_connected_rounding(node)
             factors = wide_rounding.multiplier, wide_rounding.shift
             return Compute((x_tensor, weights, bias_values(node, channels), *factors), wide_integer)
-        operands = (x_tensor, weights, shared.folded_bias(node, _centred(node).sum(axis=1)))
+        operands = (x_tensor, weights, folded_bias(node, _centred(node).sum(axis=1)))
         if oracle is Oracle.TFLM:
             rounding = tflm_fully_connected_rounding(node)
             return Compute((*operands, rounding.multiplier, rounding.shift), integer)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count, check_shape
-from tvmtiny.ops.shared.indexing import EXACTNESS, check_indices, taken
-from tvmtiny.ops.shared.moving_operator import Moving, check_axis, check_same
+from tvmtiny.ops.shared.checks import check_axis, check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.gathering import EXACTNESS, check_indices, taken
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -37,7 +37,7 @@ class Gather(Moving):
                 "leading dimensions in front of the axis that are equal",
             )
             return
-        yield from check_same(x, node.output)
+        yield from check_one_dtype(x, node.output)
         yield from check_indices(indices, [x.shape[axis]], ("int16", "int32", "int64"))
         yield from check_shape(
             node, (*x.shape[:axis], *indices.shape[batch:], *x.shape[axis + 1 :])

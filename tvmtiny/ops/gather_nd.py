@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count, check_shape
-from tvmtiny.ops.shared.indexing import EXACTNESS, check_indices, taken_nd
-from tvmtiny.ops.shared.moving_operator import Moving, check_same
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.gathering import EXACTNESS, check_indices, taken_nd
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -33,7 +33,7 @@ class GatherND(Moving):
             )
             return
         depth = indices.shape[-1]
-        yield from check_same(x, node.output)
+        yield from check_one_dtype(x, node.output)
         yield from check_indices(indices, x.shape[:depth], ("int16", "int32", "int64"))
         yield from check_shape(node, (*indices.shape[:-1], *x.shape[depth:]))
 

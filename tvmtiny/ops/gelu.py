@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression, call
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import register
-from tvmtiny.ops.shared.unary_operator import TableUnary, call, in_float64
+from tvmtiny.ops.shared.unary_operator import TableUnary, in_float64
 
 _SQRT_HALF = np.float32(0.5**0.5)
 _SQRT_2_PI = np.float32(math.sqrt(2 / math.pi))

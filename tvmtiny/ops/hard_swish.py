@@ -8,11 +8,11 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops.shared.expressions import Expression
-from tvmtiny.ops.shared.fixed_point import rounding_shift
+from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import quantize_multiplier
-from tvmtiny.ops.shared.unary_operator import Unary, saturated
+from tvmtiny.ops.shared.quantization import quantize_multiplier, saturated
+from tvmtiny.ops.shared.unary_operator import Unary
 
 _INT16 = (-(2**15), 2**15 - 1)
 #: Fractional bits that int8 inputs are given.

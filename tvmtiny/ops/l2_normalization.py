@@ -7,20 +7,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import (
-    check_count,
-    check_same_dtype,
-    check_shape,
-    check_symmetric,
+from tvmtiny.ops.shared.checks import check_count, check_same_dtype, check_shape, check_symmetric
+from tvmtiny.ops.shared.expressions import (
+    Expression,
+    call,
+    clamp_int8,
     float32,
+    int32,
+    larger,
+    requantize,
 )
-from tvmtiny.ops.shared.expressions import Expression, clamp_int8, int32, larger, requantize
-from tvmtiny.ops.shared.fixed_point import inverse_sqrt_multiplier
+from tvmtiny.ops.shared.fixed_point_q31 import inverse_sqrt_multiplier
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INT8_RANGE
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
-from tvmtiny.ops.shared.unary_operator import call
 
 #: Fractional bits of an int8 output.
 _OUTPUT_BITS = 7

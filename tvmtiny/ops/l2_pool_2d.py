@@ -8,12 +8,12 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.average_pool_2d import taps_inside
-from tvmtiny.ops.shared import convolution as shared
 from tvmtiny.ops.shared.expressions import Expression, float_output
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.pooling import check_pool, pool_window
 from tvmtiny.ops.shared.quantization import clamp_float
+from tvmtiny.ops.shared.sliding_window import pad_reference, pad_stage, patch
 
 
 @register
@@ -35,7 +35,7 @@ class L2Pool2D(Operator):
         (height, width), (sy, sx) = geometry.kernel, geometry.stride
 
         def expression(x: te.Tensor) -> te.Tensor:
-            staged = shared.pad_stage(x, geometry, 0.0)
+            staged = pad_stage(x, geometry, 0.0)
             ky = te.reduce_axis((0, height), "ky")
             kx = te.reduce_axis((0, width), "kx")
 
@@ -59,11 +59,11 @@ class L2Pool2D(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         geometry = pool_window(node)
-        padded = shared.pad_reference(inputs[0], geometry, 0)
-        ones = shared.pad_reference(np.ones((1, *inputs[0].shape[1:3], 1), np.float32), geometry, 0)
+        padded = pad_reference(inputs[0], geometry, 0)
+        ones = pad_reference(np.ones((1, *inputs[0].shape[1:3], 1), np.float32), geometry, 0)
         total = np.zeros(node.output.shape, np.float32)
         count = np.zeros((1, *geometry.output, 1), np.float32)
         for ky, kx in np.ndindex(geometry.kernel):
-            total += shared.patch(padded, geometry, ky, kx) ** 2
-            count += shared.patch(ones, geometry, ky, kx)
+            total += patch(padded, geometry, ky, kx) ** 2
+            count += patch(ones, geometry, ky, kx)
         return [clamp_float(np.sqrt(total / count), node)]

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.elementwise import float32
-from tvmtiny.ops.shared.expressions import Expression, int32, requantize
+from tvmtiny.ops.shared.expressions import Expression, float32, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import quantize_multiplier
+from tvmtiny.ops.shared.quantization import quantize_multiplier, saturated
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
-from tvmtiny.ops.shared.unary_operator import Unary, saturate, saturated
+from tvmtiny.ops.shared.unary_operator import Unary
 
 #: A larger shift to the left makes an int16 input leave 32 bits.
 _LARGEST_SHIFT = 15

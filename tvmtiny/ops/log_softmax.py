@@ -8,27 +8,22 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import (
-    check_count,
-    check_same_dtype,
-    check_shape,
-    check_symmetric,
-)
+from tvmtiny.ops.shared.checks import check_count, check_same_dtype, check_shape, check_symmetric
 from tvmtiny.ops.shared.expressions import (
     Expression,
+    call,
     clamp_int8,
     int32,
     larger,
     requantize,
     rounding_shift,
 )
-from tvmtiny.ops.shared.fixed_point import exp_q31, log_q26
-from tvmtiny.ops.shared.fixed_point import rounding_shift as rounding_shift_reference
+from tvmtiny.ops.shared.fixed_point_q31 import exp_q31, log_q26
+from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift as rounding_shift_reference
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
-from tvmtiny.ops.shared.unary_operator import call
 
 #: Integer bits of scaled differences, and of the sum of exponentials.
 _DIFFERENCE_BITS, _SUM_BITS = 5, 12

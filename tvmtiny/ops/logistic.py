@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tvmtiny.ops.shared.expressions import Expression
-from tvmtiny.ops.shared.fixed_point import logistic_q31, rounding_shift
+from tvmtiny.ops.shared.expressions import Expression, call
+from tvmtiny.ops.shared.fixed_point_q31 import logistic_q31, rounding_shift
 from tvmtiny.ops.shared.lookup_tables import EVERY_INT8
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
@@ -18,8 +18,7 @@ from tvmtiny.ops.shared.quantization import (
     requantize,
     round_half_away,
 )
-from tvmtiny.ops.shared.sigmoid_table import SigmoidTable, check_output_scale
-from tvmtiny.ops.shared.unary_operator import call
+from tvmtiny.ops.shared.sigmoid_operator import SigmoidTable, check_output_scale
 
 _INTEGER_BITS = 4
 #: Beyond these, LiteRT's float kernel takes 1 and exp(x) instead.

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared import convolution as shared
 from tvmtiny.ops.shared.expressions import clamp, float_output, larger
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.pooling import check_pool, pool_window
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, activation_range, clamp_float
+from tvmtiny.ops.shared.sliding_window import pad_reference, pad_stage, patch
 
 #: Where the reference starts its float maximum: also the result where all taps are -inf.
 _LOWEST_FLOAT = float(np.finfo(np.float32).min)
@@ -44,7 +44,7 @@ class MaxPool2D(Operator):
         maximum = te.comm_reducer(larger, lambda dtype: tirx.const(lowest, dtype), name="max")
 
         def expression(x: te.Tensor) -> te.Tensor:
-            staged = shared.pad_stage(x, geometry, lowest)
+            staged = pad_stage(x, geometry, lowest)
             ky = te.reduce_axis((0, height), "ky")
             kx = te.reduce_axis((0, width), "kx")
             acc = te.compute(
@@ -72,10 +72,10 @@ class MaxPool2D(Operator):
         geometry = pool_window(node)
         quantized = x.dtype != np.float32
         lowest = INTEGER_RANGES[str(x.dtype)][0] if quantized else _LOWEST_FLOAT
-        padded = shared.pad_reference(x, geometry, lowest)
+        padded = pad_reference(x, geometry, lowest)
         best = np.full(node.output.shape, lowest, x.dtype)
         for ky, kx in np.ndindex(geometry.kernel):
-            best = np.maximum(best, shared.patch(padded, geometry, ky, kx))
+            best = np.maximum(best, patch(padded, geometry, ky, kx))
         if quantized:
             return [np.clip(best, *activation_range(node)).astype(x.dtype)]
         return [clamp_float(best, node)]

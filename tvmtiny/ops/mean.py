@@ -8,10 +8,10 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import float32
 from tvmtiny.ops.shared.expressions import (
     Expression,
     elementwise,
+    float32,
     int32,
     quantized_output,
     requantize,

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import at, check_binary
+from tvmtiny.ops.shared.checks import check_binary
 from tvmtiny.ops.shared.expressions import (
     Expression,
+    at,
     elementwise,
     float_output,
     int32,

@@ -7,15 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import check_count, check_shape
+from tvmtiny.ops.shared.checks import check_axis, check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import Expression, elementwise
-from tvmtiny.ops.shared.moving_operator import (
-    Moving,
-    check_axis,
-    check_numbers,
-    check_same,
-    numbers,
-)
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, Result, register
 
@@ -38,7 +33,7 @@ class OneHot(Moving):
         if problems:
             yield from problems
             return
-        yield from check_same(on, off, node.output)
+        yield from check_one_dtype(on, off, node.output)
         if indices.dtype not in ("int32", "int64"):
             yield Problem(f"{indices.dtype} indices", "int32 or int64")
         if (on.elements, off.elements) != (1, 1):

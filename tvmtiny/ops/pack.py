@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tvmtiny.ops.shared.checks import check_axis, check_one_dtype, check_output
 from tvmtiny.ops.shared.joining import joined
-from tvmtiny.ops.shared.moving_operator import Moving, check_axis, check_output, check_same
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -23,7 +24,7 @@ class Pack(Moving):
             yield Problem("inputs or outputs are missing", "at least one input and one output")
             return
         shape = node.input(0).shape
-        yield from check_same(*_inputs(node), node.output)
+        yield from check_one_dtype(*_inputs(node), node.output)
         problems = [*check_axis(_axis(node), (*shape, 1))]
         if any(tensor.shape != shape for tensor in _inputs(node)):
             shapes = ", ".join(str(list(tensor.shape)) for tensor in _inputs(node))

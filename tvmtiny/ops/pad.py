@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import INTEGER_RANGES, check_count, check_shape
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
 from tvmtiny.ops.shared.movement import Alias, Movement, dense, moved, piece, strides
-from tvmtiny.ops.shared.moving_operator import Moving, check_same
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES
 
 _MAX_RANK = 5
 _PADDING_DTYPES = ("int8", "int16", "int32", "int64", "bool")
@@ -30,7 +31,7 @@ class Pad(Moving):
         if problems:
             yield from problems
             return
-        yield from check_same(node.input(0), node.output)
+        yield from check_one_dtype(node.input(0), node.output)
         zero = pad_value(node)
         if node.output.dtype == "int8" and not -128 <= zero <= 127:
             yield Problem(f"zero point {zero}", "a zero point from -128 to 127")

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tvmtiny.ops.pad import check_paddings, pad_widths, padded
-from tvmtiny.ops.shared.elementwise import check_count
-from tvmtiny.ops.shared.moving_operator import Moving, check_numbers, check_same
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype
+from tvmtiny.ops.shared.constant_inputs import check_numbers
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -26,7 +27,7 @@ class PadV2(Moving):
             yield from problems
             return
         x, value = node.input(0), node.input(2)
-        yield from check_same(x, value, node.output)
+        yield from check_one_dtype(x, value, node.output)
         yield from check_numbers(node, 2, "value", 1, (x.dtype,))
         yield from check_paddings(node)
 

@@ -8,13 +8,12 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops.shared.binary_operator import Binary
-from tvmtiny.ops.shared.elementwise import check_shape
-from tvmtiny.ops.shared.expressions import Expression, int32, requantize
+from tvmtiny.ops.shared.checks import check_shape
+from tvmtiny.ops.shared.expressions import Expression, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
-from tvmtiny.ops.shared.quantization import quantize_multiplier
+from tvmtiny.ops.shared.quantization import quantize_multiplier, saturated
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
-from tvmtiny.ops.shared.unary_operator import saturate, saturated
 
 #: A larger shift to the left makes results leave 32 bits.
 _LARGEST_SHIFT = 15

@@ -8,13 +8,15 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.affine import Affine, solve
-from tvmtiny.ops.shared.elementwise import (
-    check_count,
-    check_scale,
-    check_shape,
+from tvmtiny.ops.shared.checks import check_count, check_scale, check_shape
+from tvmtiny.ops.shared.expressions import (
+    Expression,
+    affine,
+    elementwise,
     float32,
+    int32,
+    requantize,
 )
-from tvmtiny.ops.shared.expressions import Expression, affine, elementwise, int32, requantize
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier, round_half_away

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count
-from tvmtiny.ops.shared.known_numbers import Numbering
-from tvmtiny.ops.shared.moving_operator import check_numbers, check_output, check_same
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.constant_inputs import check_numbers
+from tvmtiny.ops.shared.constant_operator import ConstantOutput
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 
 @register
-class Range(Numbering):
+class Range(ConstantOutput):
     """Numbers from a start to a limit, which is not one of them, in equal steps."""
 
     name = "RANGE"
@@ -24,7 +24,7 @@ class Range(Numbering):
         problems = [*check_count(node, 3)]
         if not problems:
             start, limit, step = (node.input(i) for i in range(3))
-            problems = [*check_same(start, limit, step, node.output)]
+            problems = [*check_one_dtype(start, limit, step, node.output)]
         if not problems:
             for position, what in enumerate(("start", "limit", "step")):
                 problems += check_numbers(node, position, what, 1, self.dtypes)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.comparing_reduction import Folding
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.operator import register
+from tvmtiny.ops.shared.reduction_operator import Reduction
 
 
 @register
-class ReduceAny(Folding):
+class ReduceAny(Reduction):
     """Whether any element is true, over any dimensions."""
 
     name = "REDUCE_ANY"

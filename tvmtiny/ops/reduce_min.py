@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.comparing_reduction import Folding, highest
-from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression, highest
 from tvmtiny.ops.shared.operator import register
+from tvmtiny.ops.shared.reduction_operator import Reduction
 
 
 @register
-class ReduceMin(Folding):
+class ReduceMin(Reduction):
     """The smallest element over any dimensions.
 
     Which one of the scaled integers that is, does not depend on the scale.

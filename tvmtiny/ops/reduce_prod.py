@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.comparing_reduction import Folding, wrapped
-from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression, wrapped
 from tvmtiny.ops.shared.operator import register
+from tvmtiny.ops.shared.reduction_operator import Reduction
 
 
 @register
-class ReduceProd(Folding):
+class ReduceProd(Reduction):
     """Product over any dimensions; integers wrap around."""
 
     name = "REDUCE_PROD"

@@ -11,11 +11,7 @@ from tvm import tirx
 from tvmtiny.ops.shared.expressions import Expression, clamp, int32, requantize
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import (
-    INTEGER_RANGES,
-    quantize_multiplier,
-    quantized_bound,
-)
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier, quantized_bound
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.unary_operator import Unary
 

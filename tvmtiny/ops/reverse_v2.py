@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count
-from tvmtiny.ops.shared.moving_operator import check_axis, check_numbers, numbers, whole
+from tvmtiny.ops.shared.checks import check_axis, check_count
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
+from tvmtiny.ops.shared.movement import whole
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
 from tvmtiny.ops.shared.selecting_operator import Selecting

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import at, check_broadcast, check_count, check_shape
-from tvmtiny.ops.shared.expressions import Expression, elementwise
+from tvmtiny.ops.shared.checks import check_broadcast, check_count, check_shape
+from tvmtiny.ops.shared.expressions import Expression, at, elementwise
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count
-from tvmtiny.ops.shared.known_numbers import Numbering
-from tvmtiny.ops.shared.moving_operator import check_output
+from tvmtiny.ops.shared.checks import check_count, check_output
+from tvmtiny.ops.shared.constant_operator import ConstantOutput
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 
 @register
-class Shape(Numbering):
+class Shape(ConstantOutput):
     """The dimensions of the input."""
 
     name = "SHAPE"

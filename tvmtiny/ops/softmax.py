@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import check_count, check_scale, check_shape, float32
-from tvmtiny.ops.shared.expressions import Expression, clamp_int8, int32, larger
-from tvmtiny.ops.shared.fixed_point import exp_q31, multiply_q31, reciprocal_q31, rounding_shift
+from tvmtiny.ops.shared.checks import check_count, check_scale, check_shape
+from tvmtiny.ops.shared.expressions import Expression, clamp_int8, float32, int32, larger
+from tvmtiny.ops.shared.fixed_point_q31 import exp_q31, multiply_q31, reciprocal_q31, rounding_shift
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier, requantize

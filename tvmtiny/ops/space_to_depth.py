@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count, check_shape
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
 from tvmtiny.ops.shared.movement import moved, permutation
-from tvmtiny.ops.shared.moving_operator import Moving, check_same
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -27,7 +27,7 @@ class SpaceToDepth(Moving):
         if problems:
             yield from problems
             return
-        yield from check_same(node.input(0), node.output)
+        yield from check_one_dtype(node.input(0), node.output)
         shape, block = node.input(0).shape, int(node.options.get("block_size", 0))
         if len(shape) != 4 or block < 1 or shape[1] % block or shape[2] % block:
             yield Problem(

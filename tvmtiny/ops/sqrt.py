@@ -7,14 +7,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te
 
-from tvmtiny.ops.shared.elementwise import float32
-from tvmtiny.ops.shared.expressions import Expression, elementwise, int32
-from tvmtiny.ops.shared.fixed_point import inverse_sqrt_multiplier
+from tvmtiny.ops.shared.expressions import Expression, call, elementwise, float32, int32, saturate
+from tvmtiny.ops.shared.fixed_point_q31 import inverse_sqrt_multiplier
 from tvmtiny.ops.shared.lookup_tables import int16_table, look_up_int16, looked_up_int16
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier, requantize
-from tvmtiny.ops.shared.unary_operator import Unary, call, saturate, saturated
+from tvmtiny.ops.shared.quantization import (
+    INTEGER_RANGES,
+    quantize_multiplier,
+    requantize,
+    saturated,
+)
+from tvmtiny.ops.shared.unary_operator import Unary
 
 #: Fractional bits that an inverse square root is given.
 _SHIFT = 20

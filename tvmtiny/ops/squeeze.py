@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tvmtiny.ops.reshape import Reshape
-from tvmtiny.ops.shared.moving_operator import check_axis, check_output
+from tvmtiny.ops.shared.checks import check_axis, check_output
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
 

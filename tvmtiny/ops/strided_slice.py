@@ -7,15 +7,10 @@ from types import EllipsisType
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.movement import moved, selection
-from tvmtiny.ops.shared.moving_operator import (
-    Moving,
-    check_numbers,
-    check_output,
-    check_same,
-    numbers,
-)
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -37,7 +32,7 @@ class StridedSlice(Moving):
                 *check_numbers(node, 1, "begin"),
                 *check_numbers(node, 2, "end", count),
                 *check_numbers(node, 3, "strides", count),
-                *check_same(node.input(0), node.output),
+                *check_one_dtype(node.input(0), node.output),
             ]
         if problems:
             yield from problems

@@ -8,8 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.convolution import check_activation
-from tvmtiny.ops.shared.elementwise import check_scale, check_shape
+from tvmtiny.ops.shared.checks import check_activation, check_scale, check_shape
 from tvmtiny.ops.shared.expressions import Expression, clamp_int8, float_output, int32, requantize
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tvmtiny.ops.shared.expressions import Expression
-from tvmtiny.ops.shared.fixed_point import rounding_shift, tanh_q31
+from tvmtiny.ops.shared.expressions import Expression, call
+from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift, tanh_q31
 from tvmtiny.ops.shared.lookup_tables import EVERY_INT8, int8_table
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier, requantize
-from tvmtiny.ops.shared.sigmoid_table import SigmoidTable, check_output_scale
-from tvmtiny.ops.shared.unary_operator import call, in_float64
+from tvmtiny.ops.shared.sigmoid_operator import SigmoidTable, check_output_scale
+from tvmtiny.ops.shared.unary_operator import in_float64
 
 _INTEGER_BITS = 4
 

@@ -7,15 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import Expression, elementwise
-from tvmtiny.ops.shared.moving_operator import (
-    Moving,
-    check_numbers,
-    check_output,
-    check_same,
-    numbers,
-)
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, Result, register
 
@@ -40,7 +35,7 @@ class TopkV2(Moving):
             yield from problems
             return
         x, (values, indices) = node.input(0), node.outputs
-        yield from check_same(x, values)
+        yield from check_one_dtype(x, values)
         if indices.dtype not in ("int16", "int32"):
             yield Problem(f"{indices.dtype} indices", "int16 or int32")
         if not x.shape or not 1 <= numbers(node, 1)[0] <= x.shape[-1]:

@@ -6,15 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.movement import moved, permutation
-from tvmtiny.ops.shared.moving_operator import (
-    Moving,
-    check_numbers,
-    check_output,
-    check_same,
-    numbers,
-)
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -33,7 +28,7 @@ class Transpose(Moving):
         if problems:
             yield from problems
             return
-        yield from check_same(node.input(0), node.output)
+        yield from check_one_dtype(node.input(0), node.output)
         order = numbers(node, 1)
         if any(not -rank <= i < rank for i in order) or len(set(_order(node))) != rank:
             yield Problem(f"order {order}", f"each of {rank} dimensions once")

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.checks import check_activation, check_operands
 from tvmtiny.ops.shared.expressions import (
     Expression,
     float_output,
@@ -17,16 +17,17 @@ from tvmtiny.ops.shared.expressions import (
     quantized_output,
     requantize,
 )
-from tvmtiny.ops.shared.layer_checks import (
-    bias_values,
-    check_accumulator,
-    check_operands,
-    check_weight_scales,
-)
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import convolution_rounding
 from tvmtiny.ops.shared.quantization import clamp_float, convolution_multipliers
+from tvmtiny.ops.shared.weights import (
+    bias_values,
+    check_accumulator,
+    check_weight_scales,
+    check_weights,
+    float_bias,
+)
 
 
 @register
@@ -57,8 +58,8 @@ class TransposeConv(Operator):
             yield Problem("tensors without four dimensions", "NHWC tensors and OHWI weights")
             return
         channels, height, width, depth = weights.shape
-        yield from shared.check_activation(inner)
-        problems = list(shared.check_weights(inner, channels, axis=0))
+        yield from check_activation(inner)
+        problems = list(check_weights(inner, channels, axis=0))
         problems += check_weight_scales(inner)
         yield from problems
         if (x.shape[3], y.shape[3], y.shape[0]) != (depth, channels, x.shape[0]):
@@ -123,7 +124,7 @@ class TransposeConv(Operator):
             )
 
         if not quantized:
-            return Compute((x_tensor, weights, shared.float_bias(inner, channels)), floating)
+            return Compute((x_tensor, weights, float_bias(inner, channels)), floating)
         bias = bias_values(inner, channels)
         factors = convolution_multipliers(inner, channels)
         return Compute((x_tensor, weights, bias, *factors), integer)

@@ -7,15 +7,15 @@ from math import log2
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_scale
-from tvmtiny.ops.shared.fixed_point import rounding_shift
-from tvmtiny.ops.shared.layer_checks import check_accumulator
-from tvmtiny.ops.shared.lstm_arithmetic import logistic_q15, saturate, tanh_q15
+from tvmtiny.ops.shared.checks import check_scale
+from tvmtiny.ops.shared.fixed_point_q15 import logistic_q15, saturate, tanh_q15
+from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift
 from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, Result, register
 from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier, requantize
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
+from tvmtiny.ops.shared.weights import check_accumulator
 
 #: Positions of what each of the four gates has (input, forget, cell, output), and of the states.
 _WEIGHTS, _RECURRENT, _BIASES, _STATE, _CELLS = 1, 5, 12, 18, 19

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count
-from tvmtiny.ops.shared.movement import moved, selection
-from tvmtiny.ops.shared.moving_operator import Moving, check_axis, check_output, check_same, whole
+from tvmtiny.ops.shared.checks import check_axis, check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.movement import moved, selection, whole
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -23,7 +23,7 @@ class Unpack(Moving):
         problems = [*check_count(node, 1, len(node.outputs) or 1)]
         if not problems:
             x, axis = node.input(0), _axis(node)
-            problems = [*check_same(x, *node.outputs), *check_axis(axis, x.shape)]
+            problems = [*check_one_dtype(x, *node.outputs), *check_axis(axis, x.shape)]
         if problems:
             yield from problems
             return

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
 from tvmtiny.ops.shared.movement import Movement
-from tvmtiny.ops.shared.moving_operator import Moving, check_output, check_same
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
@@ -26,7 +26,7 @@ class ZerosLike(Moving):
         if problems:
             yield from problems
             return
-        yield from check_same(node.input(0), node.output)
+        yield from check_one_dtype(node.input(0), node.output)
         yield from check_output(node.output, node.input(0).shape)
 
     def compute(self, node: Node, oracle: Oracle) -> Result:

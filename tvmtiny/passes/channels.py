@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from tvmtiny.ops import Node, Tensor
-from tvmtiny.ops.shared import convolution as shared
 from tvmtiny.ops.shared.quantization import INT32_RANGE
+from tvmtiny.ops.shared.sliding_window import window
 
 
 def channel_count(tensor: Tensor) -> int:
@@ -126,7 +126,7 @@ def _dense(node: Node) -> Dense | None:
         if weights.shape[3] != inputs:
             return None
         terms = wide.transpose(0, 3, 1, 2).reshape(outputs, inputs, -1)
-        padded = shared.window(node, (weights.shape[1], weights.shape[2])).padded
+        padded = window(node, (weights.shape[1], weights.shape[2])).padded
     else:
         if weights.shape[1] % inputs:
             return None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Tensor
-from tvmtiny.ops.shared import convolution as shared
+from tvmtiny.ops.shared.sliding_window import window
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
@@ -15,8 +15,8 @@ def fold_pad(graph: Graph) -> Graph:
     """Remove each PAD along height and width that only convolutions read.
 
     They read the PAD's input instead and get the option `explicit_padding`, which
-    `tvmtiny.ops.shared.convolution.window` reads. The border is the zero point (0 in float), just
-    as a convolution's own padding, which is added to it. The padded tensor no longer exists.
+    `tvmtiny.ops.shared.sliding_window.window` reads. The border is the zero point (0 in float), as
+    a convolution's own padding is, which is added to it. The padded tensor no longer exists.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _with_padding(node: Node, pad: Node) -> Node:
     paddings = pad.input(1).data
     assert paddings is not None
     kernel = node.input(1).shape[1:3]
-    own = shared.window(node, (kernel[0], kernel[1]))
+    own = window(node, (kernel[0], kernel[1]))
     (top, left), (bottom, right) = own.pad, own.pad_after
     explicit = (
         int(paddings[1, 0]) + top,

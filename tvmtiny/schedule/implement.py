@@ -8,7 +8,7 @@ from tvm import IRModule, tirx
 
 from tvmtiny.frontend.converter import tensor_function
 from tvmtiny.ops import Compute, Node, Oracle, find_operator
-from tvmtiny.ops.shared.attributes import OPERATOR_ATTR
+from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR
 from tvmtiny.schedule.families.dsp import dsp_sketches, implement_dsp
 from tvmtiny.schedule.families.scalar.loops import scalar_space, schedule_scalar
 from tvmtiny.schedule.implementation import (

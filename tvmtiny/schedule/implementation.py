@@ -11,11 +11,11 @@ from tvm import tirx
 
 from tvmtiny.errors import InputError
 from tvmtiny.ops import Tensor
-from tvmtiny.ops.shared.attributes import HEADERS_ATTR as HEADERS_ATTR
-from tvmtiny.ops.shared.attributes import OVERLAPS_ATTR as OVERLAPS_ATTR
-from tvmtiny.ops.shared.attributes import PREAMBLE_ATTR as PREAMBLE_ATTR
-from tvmtiny.ops.shared.attributes import SCHEDULE_ATTR as SCHEDULE_ATTR
-from tvmtiny.ops.shared.attributes import TUNED_ATTR as TUNED_ATTR
+from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR as HEADERS_ATTR
+from tvmtiny.ops.shared.primfunc_attributes import OVERLAPS_ATTR as OVERLAPS_ATTR
+from tvmtiny.ops.shared.primfunc_attributes import PREAMBLE_ATTR as PREAMBLE_ATTR
+from tvmtiny.ops.shared.primfunc_attributes import SCHEDULE_ATTR as SCHEDULE_ATTR
+from tvmtiny.ops.shared.primfunc_attributes import TUNED_ATTR as TUNED_ATTR
 
 #: Named choices of a schedule.
 Decisions = Mapping[str, int | str]

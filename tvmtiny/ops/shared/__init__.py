@@ -1,1 +1,21 @@
-"""What several operators share; nothing in here is an operator."""
+"""Parts that operators are made of; nothing in here is an operator.
+
+The contract
+    `node` (tensors and nodes as data), `operator` (the class and its registry), `runtime_call` and
+    `movement` (results that are no tensor expression), `primfunc_attributes`.
+Bases of operators
+    `unary_operator`, `binary_operator`, `reduction_operator`, `extremum_index_operator`,
+    `sigmoid_operator`, `moving_operator`, `selecting_operator`, `constant_operator`.
+Checks of a node
+    `checks` (tensors, dtypes, scales, shapes), `constant_inputs` (axes, sizes, paddings).
+Convolutions and dense layers
+    `sliding_window` (geometry and padding, of pooling too), `weights` (checks and biases),
+    `int16_sums`, `output_rounding` (numpy), `pooling`.
+Tensor expressions
+    `expressions` (one element), `reduction` (the reducing stage), `movement_tir` (copies).
+Arithmetic on the host
+    `quantization` (multipliers, requantization, activation ranges), `affine` (one integer line for
+    several roundings), `fixed_point_q31`, `fixed_point_q15`, `lookup_tables`.
+Operators that move elements
+    `gathering`, `joining`, `splitting`, `space_to_batch`, `resizing`.
+"""

@@ -1,4 +1,4 @@
-"""What operators of two operands share that broadcast."""
+"""The base of operators whose elements depend on one element of each of two operands."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import (
-    at,
+from tvmtiny.ops.shared.checks import (
     check_broadcast,
     check_count,
     check_same_dtype,
     check_symmetric,
 )
-from tvmtiny.ops.shared.expressions import Expression, elementwise
+from tvmtiny.ops.shared.expressions import Expression, at, elementwise
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
 

@@ -1,15 +1,21 @@
-"""TIR expressions that operators share; each calls a helper of ``runtime/core/tvmtiny.h``."""
+"""TIR expressions of elements: arithmetic, clamping, literals, calls of the runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import numpy as np
 from tvm import ir, te, tirx
 
 from tvmtiny.ops.shared.affine import Affine
 from tvmtiny.ops.shared.node import Node
-from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, float_activation_range
+from tvmtiny.ops.shared.quantization import (
+    INT8_RANGE,
+    INTEGER_RANGES,
+    activation_range,
+    float_activation_range,
+)
 
 #: What TVM's operators take and return; `ir.Expr` has no type information.
 Expression: TypeAlias = ir.Expr
@@ -35,7 +41,7 @@ def requantize_once(acc: Expression, multiplier: Expression, shift: Expression) 
 
 
 def rounding_shift(value: Expression, shift: int) -> Expression:
-    """`fixed_point.rounding_shift` of int32 `value`: halves away from zero."""
+    """`fixed_point_q31.rounding_shift` of int32 `value`: halves away from zero."""
     shifted = tirx.call_pure_extern(
         "int32", "tvmtiny_rounding_shift", value, tirx.const(shift, "uint32")
     )
@@ -134,3 +140,62 @@ def elementwise(
 ) -> te.Tensor:
     """``te.compute`` that also accepts the empty shape of a scalar."""
     return te.compute(shape or (1,), value, name=name)
+
+
+def at(tensor: te.Tensor, indices: Sequence[Expression]) -> Expression:
+    """Read `tensor` at `indices` of a shape that it broadcasts to (numpy's rules)."""
+    aligned = indices[len(indices) - len(tensor.shape) :]
+    return tensor(*(0 if int(d) == 1 else i for d, i in zip(tensor.shape, aligned, strict=True)))
+
+
+def float32(value: float) -> Expression:
+    """An exact float32 literal; the C printer keeps only seven digits of `tirx.const`."""
+    bits = int(np.float32(value).view(np.uint32))
+    return tirx.call_pure_extern("float32", "tvmtiny_float", tirx.const(bits, "uint32"))
+
+
+def select(condition: Sequence[Expression], then: Expression, otherwise: Expression) -> Expression:
+    """`then` where all of `condition` holds, evaluated only there; else `otherwise`."""
+    return tirx.if_then_else(tirx.all(*condition), then, otherwise) if condition else then
+
+
+def call(function: str, *arguments: Expression, dtype: str = "float32") -> Expression:
+    """A call of a function of the runtime."""
+    return tirx.call_pure_extern(dtype, function, *arguments)
+
+
+def saturate(node: Node, value: Expression) -> Expression:
+    """Add the output's zero point to an int32 value, and clamp it to the output's dtype."""
+    total = value + int32(node.output.zero_point)
+    return clamp(total, *INTEGER_RANGES[node.output.dtype], node.output.dtype)
+
+
+def lowest(dtype: str) -> Expression:
+    """The smallest finite value of a dtype."""
+    # The most negative integers have no literal.
+    if dtype in ("int32", "int64"):
+        return tirx.call_pure_extern(dtype, f"tvmtiny_lowest_{dtype}")
+    return tirx.const(_ends(dtype)[0], dtype)
+
+
+def highest(dtype: str) -> Expression:
+    """The largest finite value of a dtype."""
+    return tirx.const(_ends(dtype)[1], dtype)
+
+
+def wrapped(
+    operator: Callable[[Expression, Expression], Expression], a: Expression, b: Expression
+) -> Expression:
+    """An operator of two elements; integers wrap around, which signed ones need not do in C."""
+    dtype = str(tirx.convert(a).ty.dtype)
+    if dtype == "float32":
+        return operator(a, b)
+    return operator(a.astype(f"u{dtype}"), b.astype(f"u{dtype}")).astype(dtype)
+
+
+def _ends(dtype: str) -> tuple[float, float]:
+    if dtype == "bool":
+        return False, True
+    if dtype == "float32":
+        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)

@@ -1,4 +1,4 @@
-"""What CONCATENATION and PACK share: tensors side by side."""
+"""Tensors side by side along one dimension, for CONCATENATION and PACK."""
 
 from __future__ import annotations
 

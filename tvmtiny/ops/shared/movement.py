@@ -214,3 +214,14 @@ def _merged(outer: Loop, inner: Loop) -> Loop | None:
     if (outer.read, outer.write) != (inner.read * inner.extent, inner.write * inner.extent):
         return None
     return Loop(outer.extent * inner.extent, inner.read, inner.write)
+
+
+def whole(shape: Sequence[int]) -> list[np.ndarray]:
+    """All indices of each dimension, for `movement.selection`."""
+    return [np.arange(d) for d in shape]
+
+
+def replaced(shape: Sequence[int], axis: int, size: int) -> tuple[int, ...]:
+    """`shape` with another size along one dimension."""
+    axis %= len(shape)
+    return (*shape[:axis], size, *shape[axis + 1 :])

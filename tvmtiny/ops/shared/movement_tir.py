@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.movement import Loop, Movement, Offsets, Piece
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Tensor
+from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
 
 _HEADER = "tvmtiny_copy.h"
 

@@ -1,4 +1,4 @@
-"""What the front end hands to an operator: TFLite's tensors and nodes as plain data."""
+"""Nodes and tensors of TFLite as plain data: what the front end hands to an operator."""
 
 from __future__ import annotations
 

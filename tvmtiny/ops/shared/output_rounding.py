@@ -1,4 +1,4 @@
-"""How an oracle turns the accumulators of a layer with weights into its int8 outputs."""
+"""How an oracle rounds the sums of a layer with weights to its integer outputs, with numpy."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ class DoubleProduct(OutputRounding):
 
 @dataclass(frozen=True, eq=False)
 class WideRounding(OutputRounding):
-    """`int16.requantize_wide`.
+    """`int16_sums.requantize_wide`.
 
     Attributes
     ----------
     multiplier, shift
-        ``(channels,)`` or ``(1,)``; see `int16.shortened`.
+        ``(channels,)`` or ``(1,)``; see `int16_sums.shortened`.
     """
 
     multiplier: np.ndarray

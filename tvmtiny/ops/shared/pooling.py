@@ -1,14 +1,13 @@
-"""What AVERAGE_POOL_2D and MAX_POOL_2D share."""
+"""Check and window of pooling nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tvmtiny.ops.shared import convolution as shared
-from tvmtiny.ops.shared.elementwise import check_symmetric
-from tvmtiny.ops.shared.layer_checks import check_operands
+from tvmtiny.ops.shared.checks import check_activation, check_operands, check_symmetric
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
+from tvmtiny.ops.shared.sliding_window import Window, check_window, window
 
 #: How far the scales of input and output may differ: the bound of TFLite's pooling kernels.
 _SCALE_TOLERANCE = 1e-6
@@ -16,9 +15,9 @@ _SCALE_TOLERANCE = 1e-6
 _OPTIONS = ("padding", "stride_h", "stride_w", "filter_height", "filter_width")
 
 
-def pool_window(node: Node) -> shared.Window:
+def pool_window(node: Node) -> Window:
     """Geometry of a pooling node that passed `check_pool`."""
-    return shared.window(node, _kernel(node))
+    return window(node, _kernel(node))
 
 
 def check_pool(node: Node) -> Iterator[Problem]:
@@ -28,8 +27,8 @@ def check_pool(node: Node) -> Iterator[Problem]:
         yield from odd
         return
     x, output = node.input(0), node.output
-    yield from shared.check_window(node, _kernel(node))
-    yield from shared.check_activation(node)
+    yield from check_window(node, _kernel(node))
+    yield from check_activation(node)
     if len(x.shape) == 4 == len(output.shape) and (x.shape[0], x.shape[3]) != (
         output.shape[0],
         output.shape[3],

@@ -221,3 +221,8 @@ def clamp_float(values: np.ndarray, node: Node) -> np.ndarray:
     return (
         np.clip(values, low, high).astype(values.dtype) if (low, high) != (None, None) else values
     )
+
+
+def saturated(node: Node, values: np.ndarray) -> np.ndarray:
+    """Integers, the output's zero point included, within the range of the output's dtype."""
+    return np.clip(values, *INTEGER_RANGES[node.output.dtype])

@@ -1,4 +1,4 @@
-"""What the operators share that reduce some dimensions of a tensor to one value."""
+"""Axes, checks and the reducing stage of operators that reduce dimensions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from math import prod
 
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import check_count, check_scale, check_shape
+from tvmtiny.ops.shared.checks import (
+    check_axis,
+    check_count,
+    check_one_dtype,
+    check_scale,
+    check_shape,
+)
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import Expression, elementwise
-from tvmtiny.ops.shared.moving_operator import check_axis, check_numbers, check_same, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 
@@ -31,7 +37,7 @@ def check_reduction(node: Node) -> Iterator[Problem]:
     if problems:
         yield from problems
         return
-    yield from check_same(node.input(0), node.output)
+    yield from check_one_dtype(node.input(0), node.output)
     axes = reduced_axes(node)
     if keeps_dims(node):
         yield from check_shape(node, [1 if i in axes else d for i, d in enumerate(shape)])

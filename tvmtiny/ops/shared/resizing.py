@@ -1,11 +1,11 @@
-"""What RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR share."""
+"""Check and options of RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tvmtiny.ops.shared.elementwise import check_count, check_shape
-from tvmtiny.ops.shared.moving_operator import check_numbers, check_same, numbers
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 
@@ -18,7 +18,7 @@ def check_resize(node: Node) -> Iterator[Problem]:
     if problems:
         yield from problems
         return
-    yield from check_same(node.input(0), node.output)
+    yield from check_one_dtype(node.input(0), node.output)
     shape = node.input(0).shape
     if len(shape) != 4 or min(numbers(node, 1)) < 1:
         yield Problem(

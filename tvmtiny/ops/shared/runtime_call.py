@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
 from tvmtiny.ops.shared.node import Tensor
+from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
 
 
 @dataclass(frozen=True, eq=False)

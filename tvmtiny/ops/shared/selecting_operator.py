@@ -1,4 +1,4 @@
-"""Operators whose output is a selection of indices along each dimension."""
+"""The base of operators that copy chosen indices along each dimension."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.movement import moved, selection
-from tvmtiny.ops.shared.moving_operator import Moving, check_output, check_same
+from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result
 
@@ -29,7 +30,7 @@ class Selecting(Moving):
         if problems:
             yield from problems
             return
-        yield from check_same(node.input(0), node.output)
+        yield from check_one_dtype(node.input(0), node.output)
         yield from check_output(node.output, [len(index) for index in self.indices(node)])
 
     def compute(self, node: Node, oracle: Oracle) -> Result:

@@ -1,4 +1,4 @@
-"""What SPLIT and SPLIT_V share: consecutive parts along one dimension."""
+"""Consecutive parts along one dimension, for SPLIT and SPLIT_V."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.movement import moved, selection
-from tvmtiny.ops.shared.moving_operator import check_axis, check_output, check_same, replaced, whole
+from tvmtiny.ops.shared.checks import check_axis, check_one_dtype, check_output
+from tvmtiny.ops.shared.movement import moved, replaced, selection, whole
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Problem, Result
 
 
 def check_parts(node: Node, x: Tensor, axis: int, sizes: Sequence[int]) -> Iterator[Problem]:
     """Yield what is wrong with splitting `x` into parts of `sizes`."""
-    problems = [*check_same(x, *node.outputs), *check_axis(axis, x.shape)]
+    problems = [*check_one_dtype(x, *node.outputs), *check_axis(axis, x.shape)]
     if problems:
         yield from problems
         return

@@ -1,4 +1,4 @@
-"""What operators of one tensor share that treat every element alike."""
+"""The bases of operators whose elements depend on one element of one input."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import (
-    check_count,
-    check_same_dtype,
-    check_shape,
-    check_symmetric,
-)
-from tvmtiny.ops.shared.expressions import Expression, clamp, elementwise, int32
+from tvmtiny.ops.shared.checks import check_count, check_same_dtype, check_shape, check_symmetric
+from tvmtiny.ops.shared.expressions import Expression, elementwise
 from tvmtiny.ops.shared.lookup_tables import (
     EVERY_INT8,
     int8_table,
@@ -26,7 +21,6 @@ from tvmtiny.ops.shared.lookup_tables import (
 )
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
-from tvmtiny.ops.shared.quantization import INTEGER_RANGES
 
 
 class Unary(Operator):
@@ -109,26 +103,10 @@ class TableUnary(Unary):
         return super().compute(node, oracle)
 
 
-def call(function: str, *arguments: Expression, dtype: str = "float32") -> Expression:
-    """A call of a function of the runtime."""
-    return tirx.call_pure_extern(dtype, function, *arguments)
-
-
 def in_float64(function: np.ufunc, x: np.ndarray) -> np.ndarray:
     """A function of float32 values as LiteRT's C library computes it, but for rare roundings."""
     with np.errstate(all="ignore"):
         return function(x.astype(np.float64)).astype(np.float32)
-
-
-def saturated(node: Node, values: np.ndarray) -> np.ndarray:
-    """Integers, the output's zero point included, within the range of the output's dtype."""
-    return np.clip(values, *INTEGER_RANGES[node.output.dtype])
-
-
-def saturate(node: Node, value: Expression) -> Expression:
-    """Add the output's zero point to an int32 value, and clamp it to the output's dtype."""
-    total = value + int32(node.output.zero_point)
-    return clamp(total, *INTEGER_RANGES[node.output.dtype], node.output.dtype)
 
 
 def _at(x: te.Tensor, indices: Sequence[tirx.Var]) -> Sequence[Expression]:

@@ -11,7 +11,7 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops import Node
-from tvmtiny.ops.shared.convolution import Window, window
+from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.layer import Layer

@@ -9,7 +9,7 @@ import numpy as np
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
-from tvmtiny.ops.shared.convolution import window
+from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
 from tvmtiny.schedule.families.dsp.layer import Layer, scale, weight_zero_points

@@ -9,7 +9,7 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.ops.shared.convolution import Window, window
+from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream, scale_channels
 from tvmtiny.schedule.families.dsp.requantize import Scaling

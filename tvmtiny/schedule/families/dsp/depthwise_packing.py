@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tvmtiny.ops import Node
-from tvmtiny.ops.shared.convolution import Window
-from tvmtiny.ops.shared.layer_checks import accumulator_range, bias_values
 from tvmtiny.ops.shared.output_rounding import convolution_rounding
+from tvmtiny.ops.shared.sliding_window import Window
+from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.families.dsp.requantize import SHIFTS, Scaling, solve
 from tvmtiny.schedule.per_node import per_node
 

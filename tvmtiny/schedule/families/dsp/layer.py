@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.ops.shared.convolution import Window
-from tvmtiny.ops.shared.layer_checks import accumulator_range, bias_values
 from tvmtiny.ops.shared.output_rounding import (
     OutputRounding,
     convolution_rounding,
     litert_fully_connected_rounding,
     tflm_fully_connected_rounding,
 )
+from tvmtiny.ops.shared.sliding_window import Window
+from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.requantize import Scaling, solve
 from tvmtiny.schedule.per_node import per_node

@@ -1,4 +1,4 @@
-"""What SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND share: pixels of a block as images of a batch."""
+"""The pixels of a block as images of a batch, for SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from math import prod
 
 import numpy as np
 
-from tvmtiny.ops.shared.elementwise import check_count
+from tvmtiny.ops.shared.checks import check_count, check_one_dtype
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.movement import strides
-from tvmtiny.ops.shared.moving_operator import check_numbers, check_same, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 
@@ -22,7 +22,7 @@ def check_blocks(node: Node, margins: str) -> Iterator[Problem]:
         problems = [
             *check_numbers(node, 1, "block shape", spatial),
             *check_numbers(node, 2, margins, 2 * spatial),
-            *check_same(node.input(0), node.output),
+            *check_one_dtype(node.input(0), node.output),
         ]
         if spatial not in (1, 2):
             problems.append(Problem(f"{spatial + 2} dimensions", "3 or 4 dimensions"))

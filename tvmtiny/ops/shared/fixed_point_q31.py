@@ -1,4 +1,4 @@
-"""gemmlowp's fixed-point exp, reciprocal and logistic on the host, vectorised.
+"""gemmlowp's fixed-point functions with 32 bits on the host: exp, reciprocal, logistic, log.
 
 The formulas are those of gemmlowp's ``fixedpoint/fixedpoint.h``; ``runtime/core/tvmtiny.h`` has the
 same ones in C. A number "with f fractional bits" stands for ``integer / 2**f``. All arrays are

@@ -1,13 +1,14 @@
-"""gemmlowp's 16-bit logistic and tanh on the host, as ``runtime/core/tvmtiny_lstm.h`` has them.
+"""gemmlowp's fixed-point functions with 16 bits on the host: exp, logistic and tanh of LSTMs.
 
-All arrays are int64 that hold int16 values.
+``runtime/core/tvmtiny_lstm.h`` has the same ones in C. All arrays are int64 that hold int16
+values.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from tvmtiny.ops.shared.fixed_point import rounding_shift
+from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift
 
 INT16_MAX = 2**15 - 1
 
@@ -29,7 +30,7 @@ def multiply_q15(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
 
 
 def exp_q15(value: np.ndarray, integer_bits: int) -> np.ndarray:
-    """Exp of numbers that are not positive, see `fixed_point.exp_q31`."""
+    """Exp of numbers that are not positive, see `fixed_point_q31.exp_q31`."""
     quarter_bits = 15 - integer_bits - 2
     rest = (value & ((1 << quarter_bits) - 1)) - (1 << quarter_bits)
     quarters = (rest - value) >> quarter_bits

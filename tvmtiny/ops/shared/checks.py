@@ -1,17 +1,14 @@
-"""What element-wise and data-moving operators share: checks, broadcasting, exact float literals."""
+"""Checks of an operator's node: tensors, dtypes, scales, shapes, axes and activations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tvm import te, tirx
 
-from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Problem
-from tvmtiny.ops.shared.quantization import FUSED_ACTIVATIONS, INT32_RANGE
-from tvmtiny.ops.shared.quantization import INTEGER_RANGES as INTEGER_RANGES
+from tvmtiny.ops.shared.quantization import FUSED_ACTIVATIONS, INT32_RANGE, INTEGER_RANGES
 
 
 def check_count(node: Node, inputs: int, outputs: int = 1) -> Iterator[Problem]:
@@ -27,9 +24,7 @@ def check_count(node: Node, inputs: int, outputs: int = 1) -> Iterator[Problem]:
 
 def check_same_dtype(node: Node) -> Iterator[Problem]:
     """Yield a problem unless all inputs and outputs have one dtype."""
-    found = list(dict.fromkeys(t.dtype for t in (*node.inputs, *node.outputs) if t is not None))
-    if len(found) > 1:
-        yield Problem(f"tensors of {' and '.join(found)}", "inputs and output of one dtype")
+    yield from check_one_dtype(*(t for t in (*node.inputs, *node.outputs) if t is not None))
 
 
 def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:
@@ -120,18 +115,61 @@ def check_binary(node: Node) -> Iterator[Problem]:
     yield from check_symmetric(node)
 
 
-def at(tensor: te.Tensor, indices: Sequence[Expression]) -> Expression:
-    """Read `tensor` at `indices` of a shape that it broadcasts to (numpy's rules)."""
-    aligned = indices[len(indices) - len(tensor.shape) :]
-    return tensor(*(0 if int(d) == 1 else i for d, i in zip(tensor.shape, aligned, strict=True)))
+def check_operands(node: Node, required: int, options: Sequence[str] = ()) -> Iterator[Problem]:
+    """Yield what is missing in a node before its shapes can be looked at.
+
+    Parameters
+    ----------
+    required
+        How many leading inputs must be present. The first one and the output are activations.
+    options
+        Names of builtin options without which the operator is not defined.
+    """
+    present = [i < len(node.inputs) and node.inputs[i] is not None for i in range(required)]
+    if not all(present):
+        yield Problem(f"input {present.index(False)} is absent", f"{required} inputs")
+        return
+    if not node.outputs:
+        yield Problem("there is no output", "one output")
+        return
+    absent = [name for name in options if name not in node.options]
+    if absent:
+        yield Problem(f"the options {', '.join(absent)} are absent", "the operator's options table")
+    first, output = node.input(0), node.output
+    if first.dtype != output.dtype:
+        yield Problem(
+            f"{first.dtype} input with {output.dtype} output", "input and output of one dtype"
+        )
+    for tensor in (first, output):
+        if tensor.dtype == "int8" and tensor.quantization is None:
+            yield Problem(f"int8 tensor {tensor.name} has no scale", "one scale and zero point")
 
 
-def float32(value: float) -> Expression:
-    """An exact float32 literal; the C printer keeps only seven digits of `tirx.const`."""
-    bits = int(np.float32(value).view(np.uint32))
-    return tirx.call_pure_extern("float32", "tvmtiny_float", tirx.const(bits, "uint32"))
+def check_one_dtype(*tensors: Tensor) -> Iterator[Problem]:
+    """Yield a problem unless all tensors have one dtype."""
+    found = list(dict.fromkeys(tensor.dtype for tensor in tensors))
+    if len(found) > 1:
+        yield Problem(f"tensors of {' and '.join(found)}", "one dtype")
 
 
-def select(condition: Sequence[Expression], then: Expression, otherwise: Expression) -> Expression:
-    """`then` where all of `condition` holds, evaluated only there; else `otherwise`."""
-    return tirx.if_then_else(tirx.all(*condition), then, otherwise) if condition else then
+def check_axis(axis: int, shape: Sequence[int]) -> Iterator[Problem]:
+    """Yield a problem unless `axis` is one of the dimensions of `shape`, counted from any end."""
+    rank = len(shape)
+    if not -rank <= axis < rank:
+        yield Problem(f"axis {axis} of {rank} dimensions", f"axes from {-rank} to {rank - 1}")
+
+
+def check_output(tensor: Tensor, expected: Sequence[int]) -> Iterator[Problem]:
+    """Yield a problem unless an output has the shape `expected`."""
+    if tuple(tensor.shape) != tuple(expected):
+        yield Problem(
+            f"output {tensor.name} is {list(tensor.shape)}, but the inputs and options give "
+            f"{list(expected)}",
+            "outputs of the shapes that inputs and options imply",
+        )
+
+
+def check_activation(node: Node) -> Iterator[Problem]:
+    """Yield a problem for a fused activation that TFLite's kernels do not clamp for."""
+    if node.activation not in FUSED_ACTIVATIONS:
+        yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))

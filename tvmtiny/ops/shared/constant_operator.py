@@ -1,4 +1,4 @@
-"""Operators whose results are numbers that the compiler knows."""
+"""The base of operators whose output the compiler computes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Result
 
 
-class Numbering(Moving):
+class ConstantOutput(Moving):
     """An operator without code: its output is a constant, see `tvmtiny.frontend.constants`."""
 
     exactness = "bit-exact (computed at compile time)"

@@ -1,4 +1,4 @@
-"""What CONV_2D and DEPTHWISE_CONV_2D share: geometry, padding stage, bias folding, checks."""
+"""The window that a convolution or pooling slides over an image: geometry, check, padding."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from tvm import te, tirx
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Problem
-from tvmtiny.ops.shared.quantization import FUSED_ACTIVATIONS, INT32_RANGE
-
-#: What biases can be, by the dtype of activations.
-BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
 
 
 @dataclass(frozen=True)
@@ -118,51 +114,6 @@ def check_window(node: Node, kernel: tuple[int, int]) -> Iterator[Problem]:
         )
 
 
-def check_activation(node: Node) -> Iterator[Problem]:
-    """Yield a problem for a fused activation that TFLite's kernels do not clamp for."""
-    if node.activation not in FUSED_ACTIVATIONS:
-        yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))
-
-
-def check_weights(node: Node, channels: int, axis: int) -> Iterator[Problem]:
-    """Yield what is wrong with weights and bias of a convolution or fully connected node.
-
-    Parameters
-    ----------
-    channels
-        Output channels.
-    axis
-        The dimension of the weights that holds them.
-    """
-    weights, bias = node.input(1), node.optional_input(2)
-    activations = node.input(0).dtype
-    if weights.data is None or (bias is not None and bias.data is None):
-        yield Problem("weights or bias are computed at run time", "constant weights and bias")
-        return
-    wanted = "float32" if activations == "float32" else "int8"
-    if weights.dtype != wanted:
-        yield Problem(
-            f"{weights.dtype} weights with {activations} activations", f"{wanted} weights"
-        )
-    if bias is not None and bias.dtype not in BIAS_DTYPES[activations]:
-        yield Problem(
-            f"{bias.dtype} bias with {activations} activations",
-            f"{' or '.join(BIAS_DTYPES[activations])} bias",
-        )
-    if bias is not None and bias.elements != channels:
-        yield Problem(f"{bias.elements} bias values for {channels} channels", "one per channel")
-    if activations == "float32":
-        return
-    scales = weights.quantization
-    if scales is None:
-        yield Problem("int8 weights without a scale", "quantized weights")
-    elif scales.per_channel and (len(scales.scales) != channels or scales.axis != axis):
-        yield Problem(
-            f"{len(scales.scales)} weight scales along dimension {scales.axis}",
-            f"one scale, or {channels} along dimension {axis}",
-        )
-
-
 def pad_stage(x: te.Tensor, geometry: Window, value: Tensor | int | float) -> te.Tensor:
     """Stage ``pad``: the input with its border, or the input itself where there is none.
 
@@ -210,36 +161,3 @@ def patch(x: np.ndarray, geometry: Window, ky: int, kx: int) -> np.ndarray:
     rows, columns = geometry.output
     sy, sx = geometry.stride
     return x[:, top : top + (rows - 1) * sy + 1 : sy, left : left + (columns - 1) * sx + 1 : sx]
-
-
-def folded_bias(node: Node, weight_sums: np.ndarray) -> np.ndarray:
-    """Bias with the input's zero point folded in: ``bias - zero_point * sum(weights)``.
-
-    With this, and padding that holds the zero point, the raw input can be multiplied.
-
-    Parameters
-    ----------
-    weight_sums
-        Sum of each output channel's weights, int64, shape ``(channels,)``.
-
-    Returns
-    -------
-    np.ndarray
-        int32, shape ``(channels,)``.
-    """
-    bias = _bias(node, weight_sums.size).astype(np.int64)
-    folded = bias - node.input(0).zero_point * weight_sums
-    assert INT32_RANGE[0] <= folded.min() and folded.max() <= INT32_RANGE[1]
-    return folded.astype(np.int32)
-
-
-def float_bias(node: Node, channels: int) -> np.ndarray:
-    """The float32 bias, zeros where it is absent."""
-    return _bias(node, channels).astype(np.float32)
-
-
-def _bias(node: Node, channels: int) -> np.ndarray:
-    bias = node.optional_input(2)
-    if bias is None or bias.data is None:
-        return np.zeros(channels, np.int32)
-    return bias.data.reshape(-1)

@@ -1,4 +1,4 @@
-"""What ARG_MAX and ARG_MIN share."""
+"""The base of ARG_MAX and ARG_MIN."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.elementwise import check_count, check_shape
+from tvmtiny.ops.shared.checks import check_axis, check_count, check_shape
+from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import Expression, elementwise
-from tvmtiny.ops.shared.moving_operator import check_axis, check_numbers, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
 

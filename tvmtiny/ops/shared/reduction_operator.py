@@ -1,4 +1,4 @@
-"""What REDUCE_MAX and REDUCE_MIN share, and other reductions that only compare or multiply."""
+"""The base of reductions that fold two elements into one, such as REDUCE_MAX."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
-from tvm import te, tirx
+from tvm import te
 
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.node import Node
@@ -21,7 +21,7 @@ from tvmtiny.ops.shared.reduction import (
 )
 
 
-class Folding(Operator):
+class Reduction(Operator):
     """A reduction by an operator of two elements, which keeps the dtype.
 
     Attributes
@@ -64,34 +64,3 @@ class Folding(Operator):
         axes = reduced_axes(node)
         reduced = type(self).numpy_reduction(inputs[0], axis=axes, keepdims=keeps_dims(node))
         return [np.asarray(reduced, node.output.dtype)]
-
-
-def lowest(dtype: str) -> Expression:
-    """The smallest finite value of a dtype."""
-    # The most negative integers have no literal.
-    if dtype in ("int32", "int64"):
-        return tirx.call_pure_extern(dtype, f"tvmtiny_lowest_{dtype}")
-    return tirx.const(_ends(dtype)[0], dtype)
-
-
-def highest(dtype: str) -> Expression:
-    """The largest finite value of a dtype."""
-    return tirx.const(_ends(dtype)[1], dtype)
-
-
-def wrapped(
-    operator: Callable[[Expression, Expression], Expression], a: Expression, b: Expression
-) -> Expression:
-    """An operator of two elements; integers wrap around, which signed ones need not do in C."""
-    dtype = str(tirx.convert(a).ty.dtype)
-    if dtype == "float32":
-        return operator(a, b)
-    return operator(a.astype(f"u{dtype}"), b.astype(f"u{dtype}")).astype(dtype)
-
-
-def _ends(dtype: str) -> tuple[float, float]:
-    if dtype == "bool":
-        return False, True
-    if dtype == "float32":
-        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
-    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)

@@ -1,4 +1,4 @@
-"""What GATHER, GATHER_ND and EMBEDDING_LOOKUP share: slices chosen by numbers.
+"""Slices chosen by indices, for GATHER, GATHER_ND and EMBEDDING_LOOKUP.
 
 Numbers that are known at compile time become addresses. Others are read at run time; LiteRT fails
 where one is out of range, the generated code then takes the nearest slice that exists.
@@ -12,8 +12,7 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.expressions import Expression, elementwise
-from tvmtiny.ops.shared.movement import dense, moved, piece, selection, strides
-from tvmtiny.ops.shared.moving_operator import whole
+from tvmtiny.ops.shared.movement import dense, moved, piece, selection, strides, whole
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Compute, Problem, Result
 
