@@ -24,13 +24,12 @@ from tvmtiny.ops import Node
 from tvmtiny.schedule import (
     Decisions,
     Goal,
-    Implementation,
     implement,
     implementer,
     parse_goal,
     schedule_module,
 )
-from tvmtiny.schedule.implement import constants_bytes, implement_plain
+from tvmtiny.schedule.implement import constants_bytes
 from tvmtiny.schedule.records import Records, find_records
 from tvmtiny.schedule.shrink import Choices, shrink
 from tvmtiny.schedule.tuned import tuned, with_records
@@ -100,14 +99,11 @@ def compile(
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
     nodes = optimized.graph.nodes
     choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
-
-    def plain(node: Node) -> Implementation | None:
-        return implement_plain(node, target.cpu, model.oracle)
-
     built = shrink(
         lambda choices: _build(model, optimized, target.cpu, interface, choices),
         nodes,
-        {node.index: choose(node) or plain(node) for node in nodes},
+        {node.index: choose(node) for node in nodes},
+        target.cpu,
         model.oracle,
         goal,
         ram_budget,
@@ -175,8 +171,6 @@ def compile_layer(
     """
     target = resolve(target) if isinstance(target, str) else target
     done = implement(node, target.cpu, model.oracle, parse_goal(goal), decisions)
-    if done is None and decisions is None:
-        done = implement_plain(node, target.cpu, model.oracle)
     if done is None:
         return None
     inputs = {t.index: t for t in node.inputs if t is not None and t.data is None}

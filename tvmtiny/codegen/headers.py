@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from tvmtiny.resources import shipped
+from tvmtiny.schedule.families.registry import families
 
 __all__ = ["header_text"]
 
@@ -18,9 +19,8 @@ def header_text(name: str) -> str:
     FileNotFoundError
         If no folder has a header of that name.
     """
-    runtime = resources.files("tvmtiny.runtime")
-    for folder in (runtime / "core", *(runtime / "kernels").iterdir()):
+    for folder in (shipped("runtime") / "core", *(family.header_folder for family in families())):
         file = folder / name
         if file.is_file():
             return file.read_text(encoding="utf-8")
-    raise FileNotFoundError(f"tvmtiny/runtime has no header {name}")
+    raise FileNotFoundError(f"neither runtime/core nor a kernel family has a header {name}")

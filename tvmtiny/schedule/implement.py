@@ -1,4 +1,4 @@
-"""Implementing nodes: by default rules, or by given decisions."""
+"""Implementing nodes by kernel families: by their default rules, or by given decisions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tvm import IRModule, tirx
 
-from tvmtiny.frontend.converter import tensor_function
-from tvmtiny.ops import Compute, Node, Oracle, find_operator
+from tvmtiny.ops import Node, Oracle, find_operator
 from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR
-from tvmtiny.schedule.families.dsp import dsp_sketches, implement_dsp
-from tvmtiny.schedule.families.scalar.loops import scalar_space, schedule_scalar
+from tvmtiny.schedule.families.registry import families, family_of
 from tvmtiny.schedule.implementation import (
     SCHEDULE_ATTR,
     Decisions,
@@ -24,52 +22,31 @@ from tvmtiny.targets import Cpu
 def implement(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """Implement `node`.
+    """Implement `node` by the first kernel family that can.
 
     Parameters
     ----------
     decisions
-        A candidate of `tvmtiny.schedule.space`; by default the rule's own for `goal`.
+        A candidate of `tvmtiny.schedule.space`; by default the families' own rules decide, for
+        `goal`.
 
     Returns
     -------
     Implementation or None
-        Without `decisions`, None where `cpu` has no micro-kernels for the node: its tensor
-        expression is scheduled then, see `schedule_module`. With `decisions`, None where they
-        are not in the node's space, cannot be combined, do not fit, or cannot be proven exact for
-        its weights.
+        Without `decisions`, None where the node needs no arithmetic, or has several results: the
+        converter makes its functions then, see `schedule_module`. With `decisions`, None where
+        they are not in the node's space, cannot be combined, do not fit, or cannot be proven exact
+        for its weights.
     """
-    if decisions is not None and decisions.get("sketch") == "scalar":
-        return implement_plain(node, cpu, oracle, decisions)
-    if decisions is not None and not is_candidate(dsp_sketches(node), decisions):
+    if decisions is None:
+        tried = (family.implement(node, cpu, oracle, goal) for family in families(cpu))
+        return next((found for found in tried if found is not None), None)
+    chosen = family_of(decisions)
+    if chosen is None or not chosen.runs_on(cpu):
         return None
-    if "dsp" in cpu.features:
-        return implement_dsp(node, oracle, goal, decisions)
-    return None
-
-
-def implement_plain(
-    node: Node, cpu: Cpu, oracle: Oracle, decisions: Decisions | None = None
-) -> Implementation | None:
-    """Schedule the tensor expression of `node` for plain C; None where it needs no code.
-
-    Parameters
-    ----------
-    decisions
-        A candidate with the sketch ``scalar``; by default the rule's own.
-    """
-    operator = find_operator(node.operator)
-    compute = None if operator is None else operator.compute(node, oracle)
-    if not isinstance(compute, Compute):
+    if not is_candidate(chosen.sketches(node, cpu, oracle), decisions):
         return None
-    function = tensor_function(node, compute)
-    if decisions is not None and not is_candidate(
-        scalar_space(function, node.operator, cpu)[0], decisions
-    ):
-        return None
-    scheduled, description = schedule_scalar(function, node.operator, cpu, decisions)
-    scheduled = scheduled.with_attr(SCHEDULE_ATTR, description)
-    return Implementation(scheduled, compute.arguments, decisions or {"sketch": "scalar"})
+    return chosen.implement(node, cpu, oracle, goal, decisions)
 
 
 def implementer(
@@ -117,7 +94,7 @@ def _constants_bytes(node: Node, implementation: Implementation | None) -> int:
 
 
 def schedule_module(module: IRModule, cpu: Cpu) -> IRModule:
-    """Apply the default rules to every PrimFunc of `module` that is not scheduled yet.
+    """Schedule every PrimFunc of `module` that is not scheduled yet, by the first family that does.
 
     Returns
     -------
@@ -128,6 +105,6 @@ def schedule_module(module: IRModule, cpu: Cpu) -> IRModule:
     for variable, function in module.functions.items():
         if isinstance(function, tirx.PrimFunc) and SCHEDULE_ATTR not in function.attrs:
             operator = str(function.attrs[OPERATOR_ATTR])
-            fast, description = schedule_scalar(function, operator, cpu)
-            scheduled.update_func(variable, fast.with_attr(SCHEDULE_ATTR, description))
+            tried = (family.schedule(function, operator, cpu) for family in families(cpu))
+            scheduled.update_func(variable, next(found for found in tried if found is not None))
     return scheduled

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.schedule.families.dsp import implement_dsp, smaller_dsp
+from tvmtiny.schedule.families.registry import family_of
 from tvmtiny.schedule.implementation import Goal, Implementation
+from tvmtiny.targets import Cpu
 
 #: Each build takes about as long as the whole compilation without this search.
 _MOST_BUILDS = 8
@@ -44,6 +45,7 @@ def shrink(
     build: Callable[[Choices], AnyBuilt],
     nodes: Sequence[Node],
     chosen: Choices,
+    cpu: Cpu,
     oracle: Oracle,
     goal: Goal,
     ram_budget: int | None = None,
@@ -66,7 +68,7 @@ def shrink(
         total = sum(i.instructions for i in current.values() if i is not None)
         wanted = ram_budget is not None and best.arena_bytes > ram_budget
         least = 0.0 if wanted else _LEAST_SHARE * best.arena_bytes
-        for step in _steps(by_index, current, best, oracle, goal, least):
+        for step in _steps(by_index, current, best, cpu, oracle, goal, least):
             if left == 0:
                 return best
             left -= 1
@@ -86,13 +88,14 @@ def _steps(
     nodes: Mapping[int, Node],
     current: Choices,
     best: Built,
+    cpu: Cpu,
     oracle: Oracle,
     goal: Goal,
     least: float,
 ) -> list[dict[int, Implementation]]:
     """Slower implementations of one node, and then of all, that use the arena to its end."""
     tight = {
-        index: list(_smaller(nodes[index], implementation, oracle, goal))
+        index: list(_smaller(nodes[index], implementation, cpu, oracle, goal))
         for index, workspace in best.tight_nodes().items()
         if workspace >= least and (implementation := current.get(index)) is not None
     }
@@ -104,9 +107,13 @@ def _steps(
 
 
 def _smaller(
-    node: Node, implementation: Implementation, oracle: Oracle, goal: Goal
+    node: Node, implementation: Implementation, cpu: Cpu, oracle: Oracle, goal: Goal
 ) -> Iterator[Implementation]:
-    for decisions in smaller_dsp(node, implementation):
-        found = implement_dsp(node, oracle, goal, decisions)
+    """Implementations by the same family that need less workspace."""
+    family = family_of(implementation.decisions)
+    if family is None:
+        return
+    for decisions in family.smaller(node, implementation.decisions):
+        found = family.implement(node, cpu, oracle, goal, decisions)
         if found is not None:
             yield found

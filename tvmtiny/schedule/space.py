@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from tvmtiny.frontend.converter import tensor_function
-from tvmtiny.ops import Compute, Node, Oracle, find_operator
-from tvmtiny.schedule.families.dsp import dsp_sketches
-from tvmtiny.schedule.families.scalar.loops import scalar_space
-from tvmtiny.schedule.implement import implement
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule.families.registry import families
 from tvmtiny.schedule.implementation import Decisions, Goal, Sketch, is_candidate
 from tvmtiny.schedule.workload import Workload, workload
 from tvmtiny.targets import Cpu
@@ -62,7 +59,7 @@ def decisions_key(decisions: Decisions) -> str:
 
 
 def space(node: Node, cpu: Cpu, oracle: Oracle, goal: Goal = Goal.BALANCED) -> Space:
-    """The search space of `node` on `cpu`.
+    """The search space of `node` on `cpu`: the sketches of all kernel families that run there.
 
     Parameters
     ----------
@@ -71,14 +68,8 @@ def space(node: Node, cpu: Cpu, oracle: Oracle, goal: Goal = Goal.BALANCED) -> S
     goal
         Whose default rule gives `Space.default`.
     """
-    fast = dsp_sketches(node) if "dsp" in cpu.features else ()
-    chosen = implement(node, cpu, oracle, goal) if fast else None
-    default = None if chosen is None else chosen.decisions
-    operator = find_operator(node.operator)
-    compute = None if operator is None else operator.compute(node, oracle)
-    plain: tuple[Sketch, ...] = ()
-    if isinstance(compute, Compute):
-        function = tensor_function(node, compute)
-        plain, scalar = scalar_space(function, node.operator, cpu)
-        default = scalar if default is None else default
-    return Space(workload(node, oracle), cpu.name, (*fast, *plain), default)
+    offered = [(family, family.sketches(node, cpu, oracle)) for family in families(cpu)]
+    chosen = (family.implement(node, cpu, oracle, goal) for family, found in offered if found)
+    default = next((found.decisions for found in chosen if found is not None), None)
+    sketches = tuple(sketch for _, found in offered for sketch in found)
+    return Space(workload(node, oracle), cpu.name, sketches, default)

@@ -23,7 +23,9 @@ from tvmtiny.schedule.families.dsp.pool import (
     implement_mean,
     pool_sketches,
 )
+from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
+from tvmtiny.targets import Cpu
 
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
     "ADD": implement_add,
@@ -52,32 +54,40 @@ _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
 }
 
 
-def dsp_sketches(node: Node) -> tuple[Sketch, ...]:
-    """Ways to compute `node` around micro-kernels; none where there is nothing to decide."""
-    find = _SKETCHES.get(node.operator)
-    if find is None or node.input(0).dtype != "int8" or node.output.dtype != "int8":
-        return ()
-    return find(node)
+class Dsp(KernelFamily):
+    """int8 layers around SMLAD and its kin."""
+
+    name = "dsp"
+    features = frozenset({"dsp"})
+    priority = 10
+    sketch_names = frozenset(
+        {"3x3", "any", "block", "column", "direct", "patches", "windows", "words"}
+    )
+
+    def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
+        find = _SKETCHES.get(node.operator)
+        return find(node) if find is not None and _is_int8(node) else ()
+
+    def implement(
+        self,
+        node: Node,
+        cpu: Cpu,
+        oracle: Oracle,
+        goal: Goal,
+        decisions: Decisions | None = None,
+    ) -> Implementation | None:
+        implement = _IMPLEMENT.get(node.operator)
+        if implement is None or not _is_int8(node):
+            return None
+        return implement(node, oracle, goal, decisions)
+
+    def smaller(self, node: Node, decisions: Decisions) -> Iterator[Decisions]:
+        find = _SMALLER.get(node.operator)
+        return iter(()) if find is None else find(node, decisions)
 
 
-def smaller_dsp(node: Node, implementation: Implementation) -> Iterator[Decisions]:
-    """Decisions with which `node` needs less workspace, at some cost; the cheapest first."""
-    find = _SMALLER.get(node.operator)
-    if find is not None and implementation.decisions["sketch"] != "scalar":
-        yield from find(node, implementation.decisions)
+def _is_int8(node: Node) -> bool:
+    return node.input(0).dtype == "int8" and node.output.dtype == "int8"
 
 
-def implement_dsp(
-    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
-) -> Implementation | None:
-    """Implement `node`; None where there is no micro-kernel for it or it cannot be proven exact.
-
-    Parameters
-    ----------
-    decisions
-        Of an earlier implementation of the same node, varied; by default the rule's own.
-    """
-    if node.input(0).dtype != "int8" or node.output.dtype != "int8":
-        return None
-    implement = _IMPLEMENT.get(node.operator)
-    return implement(node, oracle, goal, decisions) if implement else None
+FAMILY = Dsp()

@@ -1,1 +1,71 @@
 """The kernel family of plain C: loops over tensor expressions, for any CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.frontend.converter import tensor_function
+from tvmtiny.ops import Compute, Node, Oracle, Tensor, find_operator
+from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.scalar.loops import scalar_space, schedule_scalar
+from tvmtiny.schedule.implementation import (
+    SCHEDULE_ATTR,
+    Decisions,
+    Goal,
+    Implementation,
+    Sketch,
+)
+from tvmtiny.schedule.per_node import per_node
+from tvmtiny.targets import Cpu
+
+
+class Scalar(KernelFamily):
+    """Every node that has one tensor expression, in C that any compiler takes."""
+
+    name = "scalar"
+    priority = 0
+    sketch_names = frozenset({"scalar"})
+
+    def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
+        found = _expression(node, oracle)
+        return () if found is None else scalar_space(found[0], node.operator, cpu)[0]
+
+    def implement(
+        self,
+        node: Node,
+        cpu: Cpu,
+        oracle: Oracle,
+        goal: Goal,
+        decisions: Decisions | None = None,
+    ) -> Implementation | None:
+        found = _expression(node, oracle)
+        if found is None:
+            return None
+        function, arguments = found
+        if decisions is None:
+            decisions = scalar_space(function, node.operator, cpu)[1]
+        scheduled, description = schedule_scalar(function, node.operator, cpu, decisions)
+        scheduled = scheduled.with_attr(SCHEDULE_ATTR, description)
+        return Implementation(scheduled, tuple(arguments), decisions or {"sketch": "scalar"})
+
+    def schedule(self, function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tirx.PrimFunc:
+        scheduled, description = schedule_scalar(function, operator, cpu)
+        return scheduled.with_attr(SCHEDULE_ATTR, description)
+
+
+@per_node
+def _expression(
+    node: Node, oracle: Oracle
+) -> tuple[tirx.PrimFunc, Sequence[Tensor | np.ndarray]] | None:
+    """The tensor expression of `node` as a function, and its arguments; None where it has none."""
+    operator = find_operator(node.operator)
+    compute = None if operator is None else operator.compute(node, oracle)
+    if not isinstance(compute, Compute):
+        return None
+    return tensor_function(node, compute), compute.arguments
+
+
+FAMILY = Scalar()

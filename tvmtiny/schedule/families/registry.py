@@ -1,0 +1,67 @@
+"""Which kernel families there are, and in which order they are asked.
+
+Every package beside this module is one, and has it as ``FAMILY``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.implementation import Decisions
+from tvmtiny.targets import Cpu
+
+_REGISTRY: dict[str, KernelFamily] = {}
+
+
+def register(family: KernelFamily) -> None:
+    """Add a family.
+
+    Raises
+    ------
+    ValueError
+        If another one has its name, one of its sketches or one of its headers.
+    """
+    if family.name in _REGISTRY:
+        raise ValueError(f"there is a kernel family {family.name!r} already")
+    for other in _REGISTRY.values():
+        for kind, shared in (
+            ("sketches", other.sketch_names & family.sketch_names),
+            ("headers", other.headers & family.headers),
+        ):
+            if shared:
+                raise ValueError(
+                    f"the kernel families {other.name!r} and {family.name!r} both have {kind} "
+                    f"called {', '.join(sorted(shared))}; rename those of one"
+                )
+    _REGISTRY[family.name] = family
+
+
+def unregister(name: str) -> None:
+    """Remove the family `name`.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    del _REGISTRY[name]
+
+
+def families(cpu: Cpu | None = None) -> tuple[KernelFamily, ...]:
+    """All families, or those that run on `cpu`; the one with the highest priority first."""
+    found = [family for family in _REGISTRY.values() if cpu is None or family.runs_on(cpu)]
+    return tuple(sorted(found, key=lambda family: (-family.priority, family.name)))
+
+
+def family_of(decisions: Decisions) -> KernelFamily | None:
+    """The family whose sketch `decisions` name; None where no family has such a sketch."""
+    name = decisions.get("sketch")
+    return next((family for family in families() if name in family.sketch_names), None)
+
+
+for _module in iter_modules([str(Path(__file__).parent)]):
+    if _module.ispkg:
+        register(import_module(f"{__package__}.{_module.name}").FAMILY)
