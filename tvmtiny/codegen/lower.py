@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tvmtiny.schedule.implementation import (
     SCHEDULE_ATTR,
     TUNED_ATTR,
 )
+from tvmtiny.schedule.overlap import Overlap, parse_overlaps
 
 #: Larger buffers of a kernel lie in the arena, so that the stack stays small and known.
 STACK_BUFFER_BYTES = 128
@@ -43,26 +43,6 @@ class Workspace:
     name: str
     dtype: str
     size: int
-
-
-@dataclass(frozen=True)
-class KernelOverlap:
-    """Where a kernel may write over an input that nobody reads afterwards.
-
-    Attributes
-    ----------
-    written
-        ``out`` or the name of a workspace.
-    read
-        Position of the parameter.
-    before, multiple
-        See `tvmtiny.memory.Overlap`.
-    """
-
-    written: str
-    read: int
-    before: int
-    multiple: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,7 +77,7 @@ class Kernel:
     schedule: str
     headers: tuple[str, ...]
     preamble: tuple[str, ...]
-    overlaps: tuple[KernelOverlap, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
     tuned: bool = False
 
 
@@ -213,7 +193,7 @@ def _as_c99(
     body = printed[match.end() :].rstrip()
     _check_temporaries(body)
     written = {"out": inputs, **{w.name: inputs + 1 + i for i, w in enumerate(workspaces)}}
-    stated = [KernelOverlap(**o) for o in json.loads(attributes.get(OVERLAPS_ATTR, "[]"))]
+    stated = parse_overlaps(attributes.get(OVERLAPS_ATTR, "[]"))
     # A small workspace lies on the stack, where it overlaps nothing.
     overlaps = tuple(o for o in stated if o.written in written)
     shared = {position for o in overlaps for position in (o.read, written[o.written])}

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tvm import tirx
 
 from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.primfunc_attributes import (
+    HEADERS_ATTR,
+    OPERATOR_ATTR,
+    OVERLAPS_ATTR,
+    PREAMBLE_ATTR,
+    SCHEDULE_ATTR,
+)
+from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
 
 #: An index or another argument of a call.
 Argument = Expression | int
@@ -44,7 +52,12 @@ def function(
     parameters: Sequence[tirx.Buffer],
     workspaces: Sequence[tirx.Buffer],
     body: Sequence[tirx.Stmt],
-    attributes: Mapping[str, str],
+    *,
+    operator: str,
+    schedule: str,
+    headers: Sequence[str] = (),
+    preamble: Sequence[str] = (),
+    overlaps: Sequence[Overlap] = (),
 ) -> tirx.PrimFunc:
     """A PrimFunc; the last parameter is the output.
 
@@ -52,9 +65,27 @@ def function(
     ----------
     workspaces
         Buffers that only this function uses; those that are not small end up in the arena.
-    attributes
-        Of the function; see `tvmtiny.schedule.implementation`.
+    operator
+        TFLite's name.
+    schedule
+        What was decided, for reports.
+    headers
+        Those that the C code includes, all of them: headers of the family, and what they include
+        except ``tvmtiny.h``.
+    preamble
+        C text in front of the kernel, one instantiation of a micro-kernel a line.
+    overlaps
+        How far the output and the workspaces may run over parameters that nobody reads afterwards;
+        those without an entry share no byte.
     """
     allocations = [tirx.AllocBuffer(workspace) for workspace in workspaces]
     made = tirx.PrimFunc(list(parameters), sequence([*allocations, *body]))
+    attributes = {
+        OPERATOR_ATTR: operator,
+        SCHEDULE_ATTR: schedule,
+        HEADERS_ATTR: " ".join(headers),
+        PREAMBLE_ATTR: "\n".join(preamble),
+    }
+    if overlaps:
+        attributes[OVERLAPS_ATTR] = overlaps_attribute(overlaps)
     return made.with_attrs({**attributes, "tirx.noalias": True})

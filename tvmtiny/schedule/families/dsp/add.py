@@ -9,20 +9,10 @@ from tvmtiny.ops.add import exact_plane
 from tvmtiny.ops.shared.affine import wide_image
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.implementation import (
-    HEADERS_ATTR,
-    OVERLAPS_ATTR,
-    PREAMBLE_ATTR,
-    SCHEDULE_ATTR,
-    Decision,
-    Decisions,
-    Goal,
-    Implementation,
-    Sketch,
-)
-from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
+from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
+from tvmtiny.schedule.overlap import Overlap
 
-HEADERS = "tvmtiny_dsp.h tvmtiny_dsp_elementwise.h"
+HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_elementwise.h")
 
 #: Precise enough for nearly every sum, and small enough for factors up to 8, so that layers share
 #: one kernel.
@@ -53,21 +43,23 @@ def implement_add(
     kernel = f"add_{plane.shift}_{words or 'any'}{clamp}"
     macro = f"TVMTINY_ADD_WORDS({kernel}, {plane.shift}, {words}, " if words else ""
     macro = macro or f"TVMTINY_ADD({kernel}, {plane.shift}, "
-    attributes = {
-        "tvmtiny.operator": node.operator,
-        SCHEDULE_ATTR: f"dsp, {f'{words} words' if words else 'any count'}, shift {plane.shift}",
-        HEADERS_ATTR: HEADERS,
-        PREAMBLE_ATTR: f"{macro}{low}, {high})",
-        # Word by word: what is written has been read.
-        OVERLAPS_ATTR: overlaps_attribute([Overlap("out", 0, 0), Overlap("out", 1, 0)]),
-    }
 
     x, y = nest.buffer("x", count, "int8"), nest.buffer("y", count, "int8")
     constants = nest.buffer("plane", 3, "int32")
     out = nest.buffer("out", count, "int8")
     parameters = [x, y, constants, out]
     call = nest.call(kernel, *(nest.address(parameter) for parameter in parameters), count)
-    function = nest.function(parameters, [], [call], attributes)
+    function = nest.function(
+        parameters,
+        [],
+        [call],
+        operator=node.operator,
+        schedule=f"dsp, {f'{words} words' if words else 'any count'}, shift {plane.shift}",
+        headers=HEADERS,
+        preamble=[f"{macro}{low}, {high})"],
+        # Word by word: what is written has been read.
+        overlaps=[Overlap("out", 0, 0), Overlap("out", 1, 0)],
+    )
     values = np.array([*plane.factors, plane.offset], np.int32)
     return Implementation(function, (node.input(0), node.input(1), values), _decided(words))
 

@@ -16,19 +16,10 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.layer import Layer
 from tvmtiny.schedule.families.dsp.requantize import Scaling
-from tvmtiny.schedule.implementation import (
-    HEADERS_ATTR,
-    OVERLAPS_ATTR,
-    PREAMBLE_ATTR,
-    SCHEDULE_ATTR,
-    Decision,
-    Decisions,
-    Implementation,
-    Sketch,
-)
-from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
+from tvmtiny.schedule.implementation import Decision, Decisions, Implementation, Sketch
+from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
-HEADERS = "tvmtiny_dsp.h tvmtiny_dsp_patch.h tvmtiny_dsp_tile.h tvmtiny_dsp_block.h"
+HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h", "tvmtiny_dsp_block.h")
 
 #: Largest immediate offset of LDR and STRB.
 _OFFSET = 4095
@@ -255,14 +246,12 @@ def _function(
         [x, stream, out],
         [block],
         [body],
-        {
-            "tvmtiny.operator": node.operator,
-            SCHEDULE_ATTR: f"dsp, tile {tile.name}, {weight_format}, {description}, "
-            f"unroll {plan.unroll}{by_sign}",
-            HEADERS_ATTR: HEADERS,
-            PREAMBLE_ATTR: "\n".join(preamble),
-            OVERLAPS_ATTR: overlaps_attribute([_overlap(node, layer, plan)]),
-        },
+        operator=node.operator,
+        schedule=f"dsp, tile {tile.name}, {weight_format}, {description}, "
+        f"unroll {plan.unroll}{by_sign}",
+        headers=HEADERS,
+        preamble=preamble,
+        overlaps=[_overlap(node, layer, plan)],
     )
 
 

@@ -13,18 +13,10 @@ from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream, scale_channels
 from tvmtiny.schedule.families.dsp.requantize import Scaling
-from tvmtiny.schedule.implementation import (
-    HEADERS_ATTR,
-    OVERLAPS_ATTR,
-    PREAMBLE_ATTR,
-    SCHEDULE_ATTR,
-    Decision,
-    Decisions,
-    Goal,
-    Implementation,
-    Sketch,
-)
-from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
+from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
+from tvmtiny.schedule.overlap import Overlap, smallest_distance
+
+HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_depthwise.h", "tvmtiny_dsp_depthwise_pack.h")
 
 #: Channels that are packed at a time.
 _LANES = 4
@@ -384,14 +376,12 @@ def _function(
         [x, stream, out],
         [planes],
         body,
-        {
-            "tvmtiny.operator": node.operator,
-            SCHEDULE_ATTR: f"dsp, {description}, strips of {min(plan.rows, out_height)} rows x "
-            f"{plan.block} channels",
-            HEADERS_ATTR: "tvmtiny_dsp.h tvmtiny_dsp_depthwise.h tvmtiny_dsp_depthwise_pack.h",
-            PREAMBLE_ATTR: "\n".join([*preamble, kernel_line]),
-            OVERLAPS_ATTR: overlaps_attribute([_overlap(node, geometry, plan)]),
-        },
+        operator=node.operator,
+        schedule=f"dsp, {description}, strips of {min(plan.rows, out_height)} rows x "
+        f"{plan.block} channels",
+        headers=HEADERS,
+        preamble=[*preamble, kernel_line],
+        overlaps=[_overlap(node, geometry, plan)],
     )
 
 

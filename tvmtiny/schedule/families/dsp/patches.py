@@ -10,14 +10,10 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.layer import Layer, read_patches
 from tvmtiny.schedule.families.dsp.requantize import Scaling
-from tvmtiny.schedule.implementation import (
-    HEADERS_ATTR,
-    OVERLAPS_ATTR,
-    PREAMBLE_ATTR,
-    SCHEDULE_ATTR,
-    Decisions,
-)
-from tvmtiny.schedule.overlap import Overlap, overlaps_attribute, smallest_distance
+from tvmtiny.schedule.implementation import Decisions
+from tvmtiny.schedule.overlap import Overlap, smallest_distance
+
+HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h")
 
 
 def patches_function(
@@ -80,14 +76,12 @@ def patches_function(
         [x, stream, out],
         [] if gather is None else [patches],
         [nest.loop(-(-positions // pixels), "step", step)],
-        {
-            "tvmtiny.operator": node.operator,
-            SCHEDULE_ATTR: f"dsp, tile {tile.name}, {weight_format}, {staging}, "
-            f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
-            HEADERS_ATTR: "tvmtiny_dsp.h tvmtiny_dsp_patch.h tvmtiny_dsp_tile.h",
-            PREAMBLE_ATTR: "\n".join(preamble),
-            OVERLAPS_ATTR: overlaps_attribute(_overlaps(node, layer, tile)),
-        },
+        operator=node.operator,
+        schedule=f"dsp, tile {tile.name}, {weight_format}, {staging}, "
+        f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
+        headers=HEADERS,
+        preamble=preamble,
+        overlaps=_overlaps(node, layer, tile),
     )
 
 

@@ -17,16 +17,7 @@ from tvmtiny.ops.shared.pooling import pool_window
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp.add import HEADERS
-from tvmtiny.schedule.implementation import (
-    HEADERS_ATTR,
-    PREAMBLE_ATTR,
-    SCHEDULE_ATTR,
-    Decision,
-    Decisions,
-    Goal,
-    Implementation,
-    Sketch,
-)
+from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 
 #: Sums of more values would not fit the lanes.
 _MOST_TAPS = 256
@@ -194,19 +185,25 @@ def _implementation(
     kernels = (kernel, f"{kernel}_clipped") if split else (kernel,)
     words = "words" if windows.channels % 4 == 0 else "overlapping words"
     clipped = "" if windows.constant else ", clipped windows apart" if split else ", clipped"
-    attributes = {
-        "tvmtiny.operator": node.operator,
-        SCHEDULE_ATTR: f"dsp, {words}{clipped}",
-        HEADERS_ATTR: HEADERS,
-        PREAMBLE_ATTR: "\n".join(macro.format(name) for name in kernels),
-    }
-    function = _function(windows, kernels, None if scales is None else len(scales), attributes)
+    function = _function(
+        windows,
+        kernels,
+        None if scales is None else len(scales),
+        node.operator,
+        f"dsp, {words}{clipped}",
+        [macro.format(name) for name in kernels],
+    )
     constants = () if scales is None else (scales.ravel(),)
     return Implementation(function, (node.input(0), *constants), decisions)
 
 
 def _function(
-    windows: _Windows, kernels: tuple[str, ...], scales: int | None, attributes: dict[str, str]
+    windows: _Windows,
+    kernels: tuple[str, ...],
+    scales: int | None,
+    operator: str,
+    schedule: str,
+    preamble: Sequence[str],
 ) -> tirx.PrimFunc:
     """A call for each window, with the scale of its count of taps if there are any."""
     channels, (height, width) = windows.channels, windows.size
@@ -262,4 +259,12 @@ def _function(
         return [nest.loop(outputs[0], "row", lambda row: columns(image, row))]
 
     parameters = [x, out] if scales is None else [x, table, out]
-    return nest.function(parameters, [], [nest.loop(windows.images, "image", rows)], attributes)
+    return nest.function(
+        parameters,
+        [],
+        [nest.loop(windows.images, "image", rows)],
+        operator=operator,
+        schedule=schedule,
+        headers=HEADERS,
+        preamble=preamble,
+    )
