@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 
 import pytest
 
@@ -14,7 +16,19 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.dist = "loadfile"
 
 
-def pytest_configure() -> None:
-    """Let tests interrupt programs, which shells keep from what they start in the background."""
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep bytecode in pytest's cache where it may not lie beside the sources.
+
+    Workers and programs that tests start would compile TVM and what it imports once more each.
+
+    Let tests interrupt programs, too, which shells keep from what they start in the background.
+    """
+    cache = getattr(config, "cache", None)
+    if sys.dont_write_bytecode and sys.pycache_prefix is None and cache is not None:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(cache.mkdir("bytecode"))
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
