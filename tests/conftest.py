@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import Any
 
 import pytest
+
+#: Files whose tests share what they have compiled with those of the same parameter alone.
+_BY_PARAMETER = ("tests/ops/test_three_ways.py",)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -14,6 +18,19 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Keep the tests of a file in one process: they share what they have compiled."""
     if config.getoption("numprocesses", None) and config.getoption("dist") == "no":
         config.option.dist = "loadfile"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let processes share the tests of a file where only those of a parameter belong together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            return f"{file}[{test.partition('[')[2]}" if file in _BY_PARAMETER else file
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(trylast=True)
