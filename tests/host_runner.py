@@ -17,7 +17,9 @@ from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.ops import Alias, Oracle, find_operator
 from tvmtiny.project import OutputTensor
 
-WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
+#: What "without a warning" means, in C as in C++: every test that compiles C takes these flags.
+STRICT = ("-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Wcast-qual", "-Werror")
+WARNINGS = ("-std=c99", *STRICT)
 #: Without an optimizer, which might drop what is undefined before it is seen, and without debug
 #: information, because compiling is most of the time that tests of C take.
 SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

@@ -5,11 +5,12 @@ The code of every operator is compiled by both compilers where it is tested, see
 
 from __future__ import annotations
 
+import subprocess
 from functools import cache
 from pathlib import Path
 
 import pytest
-from host_runner import WARNINGS, compiler_or_skip, run_command, write_files
+from host_runner import STRICT, WARNINGS, compiler_or_skip, run_command, write_files
 
 import tvmtiny
 from tvmtiny import models
@@ -50,12 +51,27 @@ def test_core(cpu: str, name: str, tmp_path: Path) -> None:
     _assert_clean(name, cpu, [compiler, *flags, "-O2", "-ffreestanding"], tmp_path)
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_header_in_cpp(name: str, tmp_path: Path) -> None:
-    """The header is C++, too, and complete in itself."""
-    compiler = compiler_or_skip("g++")
-    write_files(_compiled(name, "cortex-m4"), tmp_path)
-    (tmp_path / "main.cpp").write_text(
-        f'#include "{name}.h"\n#include "{name}.h"\nint main() {{ return 0; }}\n'
-    )
-    run_command([compiler, "-std=c++11", "-Wall", "-Wextra", "-Werror", "main.cpp"], tmp_path)
+@pytest.mark.parametrize("standard", ["c++11", "c++14", "c++17", "c++20"])
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_headers_in_cpp(compiler: str, standard: str, tmp_path: Path) -> None:
+    """The headers are C++, too, and complete in themselves."""
+    command = [compiler_or_skip(compiler), f"-std={standard}", *STRICT, "-fsyntax-only"]
+    for name in models.names():
+        write_files(_compiled(name, "cortex-m4"), tmp_path)
+    includes = [f'#include "{name}.h"\n' for name in models.names()]
+    (tmp_path / "main.cpp").write_text(f"{''.join(2 * includes)}int main() {{ return 0; }}\n")
+    run_command([*command, "main.cpp"], tmp_path)
+
+
+def test_an_assertion_of_c99_fails(tmp_path: Path) -> None:
+    """Whose macro needs neither C11 nor what glibc defines in its place."""
+    header = _compiled("digits", "cortex-m4").files["tvmtiny.h"]
+    (tmp_path / "tvmtiny.h").write_text(header)
+    command = [compiler_or_skip("gcc"), *WARNINGS, "-ffreestanding", "-fsyntax-only", "main.c"]
+    text = '#include "tvmtiny.h"\nTVMTINY_STATIC_ASSERT(sizeof(int8_t) == {}u, "size");\n'
+    (tmp_path / "main.c").write_text(text.format(1))
+    run_command(command, tmp_path)
+    (tmp_path / "main.c").write_text(text.format(2))
+    failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert "static_assert" in failed.stderr

@@ -72,6 +72,7 @@ TABLES = {
         "rows": _top((2, 3, 5), 2, "float32"),
         "every": _top((2, 4), 4, "int32"),
         "equal": _top((2, 9), 5, limits=(0, 2)),
+        "one": _top((2, 3, 1), 1, "int32"),
     },
 }
 _EVERY = {f"{o}/{name}": layer for o, table in TABLES.items() for name, layer in table.items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from host_runner import WARNINGS
 
 from tvmtiny.ops.shared import fixed_point_q31, quantization
 
@@ -39,8 +40,7 @@ EACH(float_exp, float, tvmtiny_exp(a[i]))
 EACH(float_logistic, float, tvmtiny_logistic(a[i]))
 EACH(quantize, float, (float)tvmtiny_quantize(a[i], b[i], 5, -128, 127))
 """
-_WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
-_FLAGS = ["-std=c99", "-O2", *_WARNINGS, "-ffreestanding", "-shared", "-fPIC"]
+_FLAGS = [*WARNINGS, "-O2", "-ffreestanding", "-shared", "-fPIC"]
 _SANITIZE = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from fake_zephyr import make_tree
+from host_runner import STRICT
 from tools import MLPERF_TINY, needs_mlperf_tiny, needs_programs, on_qemu
 
 import tvmtiny
@@ -22,7 +23,7 @@ from tvmtiny.checking import oracle_tensors
 from tvmtiny.errors import InputError, OutputPathError
 from tvmtiny.project.exports.export import FORMATS
 
-WARNINGS = "-Wall -Wextra -Wconversion -Werror"
+WARNINGS = " ".join(STRICT)
 
 MODELS = pytest.mark.parametrize(
     "name", ["digits", pytest.param("kws_int8", marks=needs_mlperf_tiny)]

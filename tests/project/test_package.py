@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from host_runner import WARNINGS
 from tflite_builder import ModelBuilder
 from tools import needs_programs
 
@@ -29,7 +30,6 @@ from tvmtiny.project.package import (
 from tvmtiny.resources import shipped
 
 APPLICATION = shipped("zephyr_app")
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 MAIN = """\
 #include <stdio.h>
@@ -138,7 +138,7 @@ def test_firmware_makes_the_same_samples(dtype: str, tmp_path: Path) -> None:
     text = SAMPLES_MAIN.format(dtype=dtype, bytes=wanted.nbytes, elements=wanted.size)
     write_text(tmp_path / "main.c", text)
     sources = ["main.c", APPLICATION / "src" / "sample.c", f"-I{APPLICATION}/include"]
-    run("gcc", "-std=c99", *WARNINGS, *sources, "-o", "program", directory=tmp_path)
+    run("gcc", *WARNINGS, *sources, "-o", "program", directory=tmp_path)
     printed = subprocess.run([tmp_path / "program"], capture_output=True, timeout=60).stdout
     assert printed == wanted.tobytes()
 

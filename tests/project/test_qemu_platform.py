@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_runner import WARNINGS
 
 from tvmtiny.errors import (
     BuildError,
@@ -35,11 +36,7 @@ MakeArtifact = Callable[..., Any]
 CLANG_FLAGS = [
     "--target=arm-none-eabi",
     "-mfloat-abi=soft",
-    "-std=c99",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Werror",
+    *WARNINGS,
     "-Os",
     "-ffreestanding",
     "-I.",

@@ -207,6 +207,7 @@ def _as_c99(
         # An operand that is multiplied by zero is simplified away.
         if not re.search(rf"\b{name}\b", body):
             unused += f"\n  (void){name};"
+    body = _use_what_is_only_written(body)
     tuned = TUNED_ATTR in attributes
     prototype = f"void {symbol}({', '.join(parameters)})"
     headers = dict.fromkeys(attributes.get(HEADERS_ATTR, "").split())
@@ -233,6 +234,17 @@ def _functions() -> Mapping[str, str]:
         names = re.findall(pattern, header_text(header), re.MULTILINE)
         found.update(dict.fromkeys(names, header))
     return found
+
+
+def _use_what_is_only_written(body: str) -> str:
+    """Mention local arrays that nothing reads any more after a simplification."""
+    for line, name in re.findall(r"^( *\w+ (\w+)\[\d+\];)$", body, re.MULTILINE):
+        mentions = len(re.findall(rf"\b{name}\b", body)) - 1
+        writes = len(re.findall(rf"^ *{name}\[[^=;]*\] = ", body, re.MULTILINE))
+        if mentions == writes:
+            indent = line[: len(line) - len(line.lstrip())]
+            body = body.replace(line, f"{line}\n{indent}(void){name};")
+    return body
 
 
 def _check_temporaries(body: str) -> None:

@@ -50,9 +50,11 @@ DEFAULT_TIMEOUT = 120.0
 
 COMMON_FLAGS = (
     "-std=c99",
+    "-pedantic-errors",
     "-Wall",
     "-Wextra",
     "-Wconversion",
+    "-Wcast-qual",
     "-Werror",
     "-ffunction-sections",
     "-fdata-sections",

@@ -29,7 +29,15 @@ extern "C" {
 #define TVMTINY_STATIC_ASSERT(condition, message) static_assert(condition, message)
 #else
 #define TVMTINY_RESTRICT restrict
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 #define TVMTINY_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
+#else
+/* An array that is declared, and never defined, of a size that C99 refuses where the condition is false. */
+#define TVMTINY_JOIN_(a, b) a##b
+#define TVMTINY_JOIN(a, b) TVMTINY_JOIN_(a, b)
+#define TVMTINY_STATIC_ASSERT(condition, message)                                                    \
+  extern const char TVMTINY_JOIN(tvmtiny_static_assert_, __LINE__)[(condition) ? 1 : -1]
+#endif
 #endif
 
 /* Status of a run. */

@@ -6,11 +6,12 @@
 
 #if defined(__ARM_FEATURE_UNALIGNED) && (defined(__GNUC__) || defined(__clang__))
 
-/* Assembly, since a compiler may join accesses to pairs, which do need alignment. */
+/* Assembly, since a compiler may join accesses to pairs, which do need alignment. The cast goes through
+ * an integer, because an array cannot be const in C99, and GCC would miss the const of its elements. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_load_word(const uint8_t *source)
 {
   uint32_t word;
-  __asm__("ldr %0, %1" : "=r"(word) : "m"(*(const uint8_t(*)[4])source));
+  __asm__("ldr %0, %1" : "=r"(word) : "m"(*(const uint8_t(*)[4])(uintptr_t)source));
   return word;
 }
 

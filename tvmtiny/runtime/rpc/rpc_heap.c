@@ -3,7 +3,9 @@
 
 enum { ALIGNMENT = 16, INDEX_BITS = 8, KIND_BITS = 2, ALLOCATIONS = TVMTINY_RPC_ALLOCATIONS };
 
-_Static_assert(TVMTINY_RPC_ALLOCATIONS < 1u << INDEX_BITS, "an index must fit a handle");
+#if TVMTINY_RPC_ALLOCATIONS > 255
+#error "TVMTINY_RPC_ALLOCATIONS must be at most 255: an index must fit a handle."
+#endif
 
 struct allocation {
   uint32_t handle; /* TVMTINY_RPC_NO_HANDLE: the entry is unused */

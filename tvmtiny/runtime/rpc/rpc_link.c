@@ -12,8 +12,9 @@ enum { HEADER_BYTES = 5, CRC_BYTES = 4, RESET_BYTES = 5, HELLO_BOARD_BYTES = 32,
 /* What is left of the CRC of a frame that ends with its own CRC. */
 #define CRC_REMAINDER 0xdebb20e3u
 
-_Static_assert(TVMTINY_RPC_PAYLOAD_BYTES >= 64 && TVMTINY_RPC_PAYLOAD_BYTES <= 65535,
-               "the payload must hold a HELLO, and its size must fit 16 bits");
+#if TVMTINY_RPC_PAYLOAD_BYTES < 64 || TVMTINY_RPC_PAYLOAD_BYTES > 65535
+#error "TVMTINY_RPC_PAYLOAD_BYTES must be from 64 to 65535: a HELLO must fit, and a size 16 bits."
+#endif
 
 /* A frame whose payload is aligned, so that it is copied in words. */
 struct frame {

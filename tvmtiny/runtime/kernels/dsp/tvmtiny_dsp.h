@@ -12,6 +12,11 @@
 #define TVMTINY_DSP 0
 #endif
 
+#if TVMTINY_DSP && defined(__clang__)
+/* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
+#pragma clang diagnostic ignored "-Woverlength-strings"
+#endif
+
 #define TVMTINY_INLINE static inline TVMTINY_UNUSED
 #define TVMTINY_STRING_(text) #text
 #define TVMTINY_STRING(text) TVMTINY_STRING_(text)
@@ -23,12 +28,13 @@ TVMTINY_INLINE uint32_t tvmtiny_lanes(int32_t low, int32_t high)
   return ((uint32_t)low & 0xffffu) | ((uint32_t)high << 16);
 }
 
-/* Four bytes from any address. */
+/* Four bytes from any address. The cast goes through an integer, because an array cannot be const in C99,
+ * and GCC would miss the const of its elements. */
 TVMTINY_INLINE uint32_t tvmtiny_load4(const int8_t *source)
 {
 #if TVMTINY_DSP
   uint32_t word;
-  __asm__("ldr %0, %1" : "=r"(word) : "m"(*(const uint8_t (*)[4])source));
+  __asm__("ldr %0, %1" : "=r"(word) : "m"(*(const uint8_t(*)[4])(uintptr_t)source));
   return word;
 #else
   const uint8_t *bytes = (const uint8_t *)source;

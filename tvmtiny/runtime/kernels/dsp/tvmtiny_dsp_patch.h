@@ -158,7 +158,7 @@ TVMTINY_INLINE void tvmtiny_copy_bytes(int8_t *to, const int8_t *from, int32_t b
 #if TVMTINY_DSP
   for (; i + 4 <= bytes; i += 4) {
     const uint32_t word = tvmtiny_load4(from + i);
-    __asm__("str %1, %0" : "=m"(*(uint8_t (*)[4])(to + i)) : "r"(word));
+    __asm__("str %1, %0" : "=m"(*(uint8_t(*)[4])(to + i)) : "r"(word));
   }
 #endif
   for (; i < bytes; ++i) {
