@@ -33,7 +33,8 @@ def read_digits() -> None:
     """Build firmware once, run it on the first held-out images, and draw them."""
     import tvmtiny
     from tvmtiny import models
-    from tvmtiny.project import platform_for
+    from tvmtiny.project.registry import platform_for
+    from tvmtiny.running import run_firmware
 
     images, labels = models.digits_test()
     count = COLUMNS * ROWS
@@ -49,7 +50,7 @@ def read_digits() -> None:
             blocks = []
             for index in range(first, first + COLUMNS):
                 image, label = images[index : index + 1], int(labels[index])
-                result = platform.run(firmware, [image], timeout=60)
+                result = run_firmware(firmware, [image], timeout=60)
                 predicted = int(result.outputs[0].data.argmax())
                 right += predicted == label
                 blocks.append([*draw(image), caption(predicted, label)])

@@ -15,7 +15,7 @@ import pytest
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.ops import Alias, Oracle, find_operator
-from tvmtiny.project import OutputTensor
+from tvmtiny.results import OutputTensor
 
 #: What "without a warning" means, in C as in C++: every test that compiles C takes these flags.
 STRICT = ("-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Wcast-qual", "-Werror")

@@ -22,7 +22,7 @@ def model() -> tvmtiny.Model:
 @on_qemu
 def test_from_file_to_checked_result(model: tvmtiny.Model, tmp_path: Path) -> None:
     artifact: tvmtiny.Artifact = tvmtiny.compile(model, target="mps2-an386")
-    files: tuple[Path, ...] = artifact.save(tmp_path / "generated")
+    files: tuple[Path, ...] = tvmtiny.save(artifact, tmp_path / "generated")
     inputs: list[np.ndarray] = tvmtiny.make_inputs("ramp", artifact.inputs)
     result: tvmtiny.RunResult = tvmtiny.run(artifact, *inputs)
     checked: tvmtiny.CheckResult = tvmtiny.check(model, artifact, result, inputs)
@@ -79,7 +79,7 @@ def test_a_model_from_bytes(model: tvmtiny.Model) -> None:
 def test_saving_where_a_file_is(model: tvmtiny.Model, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputPathError):
-        tvmtiny.compile(model, "cortex-m4").save(tmp_path / "file")
+        tvmtiny.save(tvmtiny.compile(model, "cortex-m4"), tmp_path / "file")
 
 
 def test_every_public_name_is_there() -> None:

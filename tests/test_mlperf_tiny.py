@@ -9,7 +9,7 @@ import pytest
 from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu
 
 import tvmtiny
-from tvmtiny.project import platform_for
+from tvmtiny.project.registry import platform_for
 
 pytestmark = needs_mlperf_tiny
 

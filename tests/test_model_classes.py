@@ -14,7 +14,7 @@ from small_networks import Network, Value
 
 import tvmtiny
 from tvmtiny.oracle import run_litert
-from tvmtiny.project import RunResult
+from tvmtiny.results import RunResult
 
 
 def _mobilenet() -> bytes:

@@ -13,7 +13,8 @@ from tools import on_qemu
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.oracle import run_litert
-from tvmtiny.project import Firmware, platform_for
+from tvmtiny.project.registry import platform_for
+from tvmtiny.results import Firmware
 
 if sys.version_info >= (3, 11):
     import tomllib

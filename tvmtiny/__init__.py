@@ -5,7 +5,7 @@ Examples
 >>> import tvmtiny
 >>> model = tvmtiny.load("model.tflite")
 >>> artifact = tvmtiny.compile(model, target="mps2-an386")
->>> artifact.save("generated")
+>>> files = tvmtiny.save(artifact, "generated")
 >>> inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
 >>> result = tvmtiny.run(artifact, *inputs)
 >>> tvmtiny.check(model, artifact, result, inputs).exact
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from tvmtiny import errors
     from tvmtiny.checking import CheckResult, check
     from tvmtiny.codegen import Artifact
+    from tvmtiny.codegen.saving import save
     from tvmtiny.compiler import compile
     from tvmtiny.frontend import Model, load
     from tvmtiny.inputs import make_inputs
-    from tvmtiny.project import RunResult, run
     from tvmtiny.project.exports.export import Export, Library, export
     from tvmtiny.quantizing import quantize
+    from tvmtiny.results import RunResult
     from tvmtiny.rpc.session import Session
+    from tvmtiny.running import run
     from tvmtiny.targets import Target, boards, resolve
     from tvmtiny.tuning import TuneResult, tune
 
@@ -52,6 +54,7 @@ __all__ = [
     "quantize",
     "resolve",
     "run",
+    "save",
     "tune",
 ]
 
@@ -63,7 +66,7 @@ _HOMES = {
     "Export": "tvmtiny.project.exports.export",
     "Library": "tvmtiny.project.exports.export",
     "Model": "tvmtiny.frontend",
-    "RunResult": "tvmtiny.project",
+    "RunResult": "tvmtiny.results",
     "Session": "tvmtiny.rpc.session",
     "Target": "tvmtiny.targets",
     "TuneResult": "tvmtiny.tuning",
@@ -75,7 +78,8 @@ _HOMES = {
     "make_inputs": "tvmtiny.inputs",
     "quantize": "tvmtiny.quantizing",
     "resolve": "tvmtiny.targets",
-    "run": "tvmtiny.project",
+    "run": "tvmtiny.running",
+    "save": "tvmtiny.codegen.saving",
     "tune": "tvmtiny.tuning",
 }
 

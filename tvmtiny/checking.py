@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from tvmtiny.errors import CheckError
-from tvmtiny.oracle import run_litert
+from tvmtiny.oracle import oracle_tensors
 
 if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact
     from tvmtiny.frontend import Model
-    from tvmtiny.project import RunResult
+    from tvmtiny.results import RunResult
 
 #: Largest difference of a float layer that still counts as exact, relative to the largest
 #: magnitude in the layer: sums in another order differ by a few float32 roundings.
@@ -143,19 +143,6 @@ def check(
         difference = max(difference, compared.max_abs_diff)
         relative = max(relative, compared.max_relative_diff)
     return CheckResult(name, mismatched, difference, relative, len(artifact.layers), exact, first)
-
-
-def oracle_tensors(
-    model: Model, inputs: Sequence[np.ndarray]
-) -> tuple[str, Mapping[int, np.ndarray]]:
-    """The oracle's name, and every tensor's value by TFLite index."""
-    from tvmtiny.frontend.variables import with_assigned
-    from tvmtiny.ops import Oracle
-
-    if model.oracle is Oracle.LITERT:
-        values = run_litert(model.content, inputs, path=model.name)
-        return "litert-reference", with_assigned(model.graph, values)
-    return "numpy-tflm", model.reference(inputs)
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,38 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tvmtiny.errors import InputDataError, ModelFormatError, ToolMissingError
+from tvmtiny.frontend.variables import with_assigned
+from tvmtiny.ops import Oracle
 
-__all__ = ["run_litert", "run_litert_frames", "run_litert_outputs", "silenced"]
+if TYPE_CHECKING:
+    from tvmtiny.frontend import Model
+
+__all__ = ["oracle_tensors", "run_litert", "run_litert_frames", "run_litert_outputs", "silenced"]
 
 _silence_lock = threading.Lock()
+
+
+def oracle_tensors(
+    model: Model, inputs: Sequence[np.ndarray]
+) -> tuple[str, Mapping[int, np.ndarray]]:
+    """Compute every tensor of a model as its oracle does.
+
+    Returns
+    -------
+    tuple of str and Mapping
+        Name of the oracle, and the values by TFLite's tensor index.
+    """
+    if model.oracle is Oracle.LITERT:
+        values = run_litert(model.content, inputs, path=model.name)
+        return "litert-reference", with_assigned(model.graph, values)
+    return "numpy-tflm", model.reference(inputs)
 
 
 def run_litert(

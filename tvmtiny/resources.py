@@ -6,7 +6,8 @@ from pathlib import Path
 
 __all__ = ["shipped"]
 
-_PACKAGE = Path(__file__).resolve().parent
+#: Folder of the package.
+PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
@@ -14,5 +15,5 @@ def shipped(name: str) -> Path:
 
     The folder need not exist.
     """
-    inside = _PACKAGE / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
+    inside = PACKAGE / name
+    return inside if inside.is_dir() else PACKAGE.parent / name

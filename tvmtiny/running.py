@@ -1,21 +1,26 @@
-"""`run`: from an artifact to results on a board, in one call."""
+"""From an artifact, or from firmware, to results on a board."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tvmtiny.errors import BuildError, InputError
-from tvmtiny.project.api import RunResult, platform_for
-from tvmtiny.targets import Board, find_board
+from tvmtiny.errors import BuildError, DeviceTimeoutError, InputError, LinkTimeoutError
+from tvmtiny.project.api import HarnessPlatform
+from tvmtiny.project.registry import board_for, platform_for
+from tvmtiny.results import RunResult
+from tvmtiny.rpc.session import Session
+from tvmtiny.targets import Board
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
+    from tvmtiny.results import Firmware
 
 #: Host seconds after which firmware counts as hung.
 DEFAULT_TIMEOUT = 120.0
@@ -46,7 +51,7 @@ def run(
     InputError
         If there is no board, its CPU lacks what the code was compiled for, or there is no time.
     CapacityError, ToolMissingError, BuildError, DeviceError, InputDataError
-        See `Platform`.
+        See `tvmtiny.project.api.Platform`.
     """
     where = board_for(artifact, board)
     # The negation covers NaN.
@@ -61,7 +66,7 @@ def run(
         firmware = platform.build(platform.generate(artifact, where, directory))
         platform.flash(firmware)
         tell(f"running on {where.name}")
-        return platform.run(firmware, inputs, timeout)
+        return run_firmware(firmware, inputs, timeout)
     except BuildError:
         # The message points to the log in there.
         keep = True
@@ -71,30 +76,36 @@ def run(
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def board_for(artifact: Artifact, board: Board | str | None) -> Board:
-    """Give the board to run an artifact on.
+def run_firmware(
+    firmware: Firmware, inputs: Sequence[np.ndarray], timeout: float = DEFAULT_TIMEOUT
+) -> RunResult:
+    """Run one inference of firmware that was flashed.
+
+    The harness reports by itself where the platform has one; elsewhere the board is started, and a
+    `Session` measures.
 
     Parameters
     ----------
-    board
-        A board or its name; by default the one that the artifact was compiled for.
+    inputs
+        One array for each input of the model, of its shape and dtype.
+    timeout
+        Seconds of host time.
 
     Raises
     ------
-    InputError
-        If there is none, or its CPU lacks what the code was compiled for.
+    InputDataError, ToolMissingError, DeviceError
+        See `tvmtiny.project.api.HarnessPlatform`.
     """
-    found = find_board(board) if isinstance(board, str) else board or artifact.target.board
-    cpu = artifact.target.cpu
-    if found is None:
-        raise InputError(
-            f"the code was compiled for the CPU {cpu.name}, not for a board; name a board to run "
-            "it on (tvmtiny boards lists them)"
-        )
-    missing = cpu.features - found.cpu.features
-    if missing:
-        raise InputError(
-            f"the code was compiled for {cpu.name}, but {found.name} has a {found.cpu.name} "
-            f"without {', '.join(sorted(missing))}; compile it for {found.name}"
-        )
-    return found
+    board = firmware.project.board
+    platform = platform_for(board)
+    if isinstance(platform, HarnessPlatform):
+        return platform.run(firmware, inputs, timeout)
+    transport = platform.open_transport(firmware)
+    try:
+        with Session(firmware.project.artifact, transport.url, timeout=timeout) as session:
+            result = session.measure(*inputs)
+    except LinkTimeoutError as error:
+        raise DeviceTimeoutError(timeout, board.name) from error
+    finally:
+        transport.close()
+    return replace(result, flash=firmware.sizes, static_ram_bytes=firmware.static_ram_bytes)

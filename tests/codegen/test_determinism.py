@@ -14,9 +14,10 @@ from tvmtiny import models
 _SCRIPT = """
 import hashlib, sys
 import tvmtiny
+from tvmtiny.codegen.archive import archive_bytes
 model = tvmtiny.load(sys.argv[1])
 for target in ("mps2-an386", "cortex-m0"):
-    print(hashlib.sha256(tvmtiny.compile(model, target).archive()).hexdigest())
+    print(hashlib.sha256(archive_bytes(tvmtiny.compile(model, target))).hexdigest())
 """
 
 

@@ -10,7 +10,7 @@ from host_runner import run_on_host
 import tvmtiny
 from tests.tools import MLPERF_TINY, needs_mlperf_tiny
 from tvmtiny import models
-from tvmtiny.project import RunResult
+from tvmtiny.results import RunResult
 
 
 def _assert_exact(path: Path, cpu: str, folder: Path) -> None:

@@ -19,8 +19,8 @@ from tests.ops.families import family_cases
 from tests.project.newlib_program import BOARD, FLAGS, linker_flags, run, run_on_board
 from tests.project.pack_rules import pack_problems
 from tvmtiny import Artifact, Library, Model, models
-from tvmtiny.checking import oracle_tensors
 from tvmtiny.errors import InputError, OutputPathError
+from tvmtiny.oracle import oracle_tensors
 from tvmtiny.project.exports.export import FORMATS
 
 WARNINGS = " ".join(STRICT)

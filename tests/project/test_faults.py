@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tvmtiny.codegen.artifact import NO_LAYER, layer_text
 from tvmtiny.project import faults
 
 LAYERS: Any = (SimpleNamespace(operator="ADD", name="sum"),)
@@ -31,7 +32,7 @@ def test_bus_fault_with_an_address() -> None:
 
 
 def test_hard_fault_without_status_registers() -> None:
-    error = describe(**FRAME, exception=3, layer=faults.NO_LAYER, stage=2)
+    error = describe(**FRAME, exception=3, layer=NO_LAYER, stage=2)
     assert error.fault == "HardFault, in the measured inference"
     assert error.layer is None
     assert error.pc == 0x124
@@ -53,6 +54,6 @@ def test_stack_overflow_has_no_program_counter(report: dict[str, int]) -> None:
 
 
 def test_layer_text() -> None:
-    assert faults.layer_text(LAYERS, 0) == "layer 0 ADD (sum)"
-    assert faults.layer_text(LAYERS, 1) is None
-    assert faults.layer_text(LAYERS, faults.NO_LAYER) is None
+    assert layer_text(LAYERS, 0) == "layer 0 ADD (sum)"
+    assert layer_text(LAYERS, 1) is None
+    assert layer_text(LAYERS, NO_LAYER) is None

@@ -16,9 +16,9 @@ from tools import needs_programs
 
 import tvmtiny
 from tvmtiny import models
-from tvmtiny.checking import oracle_tensors
 from tvmtiny.errors import InputError
 from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.oracle import oracle_tensors
 from tvmtiny.project.package import (
     SAMPLES,
     PackagedModel,

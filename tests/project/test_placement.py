@@ -12,8 +12,8 @@ from tools import on_qemu
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import CapacityError
-from tvmtiny.project import platform_for
 from tvmtiny.project.capacity import check_capacity
+from tvmtiny.project.registry import platform_for
 from tvmtiny.targets import Board, Region, Target, boards
 
 

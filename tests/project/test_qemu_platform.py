@@ -26,9 +26,11 @@ from tvmtiny.errors import (
     InputDataError,
     InputError,
 )
-from tvmtiny.project import Firmware, FlashSizes, platform_for, sizes
+from tvmtiny.project import sizes
 from tvmtiny.project.qemu.platform import QemuPlatform
 from tvmtiny.project.qemu.sources import QemuOptions, fixed_demand
+from tvmtiny.project.registry import platform_for
+from tvmtiny.results import Firmware, FlashSizes
 from tvmtiny.targets import boards, find_board
 
 BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")

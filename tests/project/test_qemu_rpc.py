@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from raw_link import DeviceExceptionError, RawLink, RawSession, byte_array, integer
 
+from tvmtiny.codegen.artifact import model_identity
 from tvmtiny.errors import InputError
-from tvmtiny.project import Firmware
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_times
 from tvmtiny.project.qemu.platform import QemuPlatform
-from tvmtiny.project.qemu.sources import QemuOptions, device_side, model_identity
+from tvmtiny.project.qemu.sources import QemuOptions, device_side
+from tvmtiny.results import Firmware
 from tvmtiny.targets import boards, find_board
 
 BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")

@@ -10,15 +10,15 @@ from fake_zephyr import make_tree
 from tools import needs_programs
 
 from tests.project.test_application import BOARD, configure, packaged, read_kconfig
+from tvmtiny.applications import create_zephyr_application
 from tvmtiny.errors import InputError
-from tvmtiny.project.runner_firmware import build_runner
+from tvmtiny.project.registry import build_runner
 from tvmtiny.project.zephyr.application import (
     ApplicationOptions,
     create_application,
     load_application,
 )
 from tvmtiny.project.zephyr.board import find_zephyr_board
-from tvmtiny.project.zephyr.create import create_zephyr_application
 from tvmtiny.targets import find_board
 
 RUNNER = ApplicationOptions(mode="runner")

@@ -10,12 +10,12 @@ from zephyr_applications import CONSOLE_SECONDS, Built, Inference, mlperf_model
 
 import tvmtiny
 from tvmtiny import models
+from tvmtiny.applications import create_zephyr_application
 from tvmtiny.project.package import sample_inputs
 from tvmtiny.project.zephyr.application import ApplicationOptions
 from tvmtiny.project.zephyr.board import find_zephyr_board
 from tvmtiny.project.zephyr.build import ApplicationBuild, build_application, memory_table
 from tvmtiny.project.zephyr.console import converse
-from tvmtiny.project.zephyr.create import create_zephyr_application
 from tvmtiny.project.zephyr.tree import find_tree
 from tvmtiny.targets import find_board
 

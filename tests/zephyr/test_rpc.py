@@ -15,10 +15,11 @@ from zephyr_applications import Built, mlperf_model
 
 import tvmtiny
 from tvmtiny import models
-from tvmtiny.checking import oracle_tensors
 from tvmtiny.errors import DeviceFaultError, LinkTimeoutError
-from tvmtiny.project import Transport, platform_for
+from tvmtiny.oracle import oracle_tensors
+from tvmtiny.project.api import Transport
 from tvmtiny.project.qemu.transport import start_qemu
+from tvmtiny.project.registry import platform_for
 from tvmtiny.project.zephyr.build import ApplicationBuild
 from tvmtiny.targets import find_board
 

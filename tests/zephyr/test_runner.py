@@ -14,7 +14,9 @@ from unicorn import arm_const
 import tvmtiny
 from tests.tuning.broken import breaking
 from tvmtiny import models
-from tvmtiny.project.runner_firmware import RunnerFirmware, build_runner, start_runner
+from tvmtiny.project.qemu.runner import start_runner
+from tvmtiny.project.registry import build_runner
+from tvmtiny.project.runner_firmware import RunnerFirmware
 from tvmtiny.schedule.records import Status, load_records
 from tvmtiny.targets import find_board
 

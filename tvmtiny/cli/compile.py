@@ -39,6 +39,7 @@ def compile_command(
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
+        from tvmtiny.codegen.saving import save
         from tvmtiny.project.capacity import check_capacity
         from tvmtiny.report.summary import artifact_summary
 
@@ -48,7 +49,7 @@ def compile_command(
         if resolved.board is not None:
             # Start-up code, stack and application come on top; what they take is not known here.
             check_capacity(artifact, resolved.board, 0, 0, 0)
-        files = artifact.save(output)
+        files = save(artifact, output)
     summary = artifact_summary(artifact, files)
     if json:
         print_json(summary)

@@ -105,7 +105,7 @@ def create(
             )
         found = find_zephyr_board(board, cpu)
         tell("importing TVM")
-        from tvmtiny.project.zephyr.create import create_zephyr_application
+        from tvmtiny.applications import create_zephyr_application
 
         loaded = [settings.read(model, tell) for model in models or ()]
         application = create_zephyr_application(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from tvmtiny.codegen.archive import archive_bytes
 from tvmtiny.codegen.placement import Placement
-from tvmtiny.errors import OutputPathError
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.memory import Plan, Problem
 from tvmtiny.targets import Target
@@ -177,35 +174,29 @@ class Artifact:
         """Multiply-accumulate operations of one inference."""
         return sum(layer.macs for layer in self.layers)
 
-    def archive(self) -> bytes:
-        """The Model Library Format archive; the same artifact gives the same bytes."""
-        return archive_bytes(self)
 
-    def save(self, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
-        """Write the C files and the archive ``<name>.tar`` into `directory`.
-
-        Each file appears whole or not at all; the archive comes last.
-
-        Raises
-        ------
-        OutputPathError
-            If the directory cannot be made or written.
-        """
-        folder = Path(directory)
-        contents = {name: text.encode() for name, text in self.files.items()}
-        contents[f"{self.name}.tar"] = self.archive()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            return tuple(_write(folder / name, content) for name, content in contents.items())
-        except OSError as error:
-            raise OutputPathError(str(folder), error.strerror or str(error)) from error
+#: What firmware reports as the layer that runs while none does.
+NO_LAYER = 0xFFFFFFFF
 
 
-def _write(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+def layer_text(layers: Sequence[LayerInfo], index: int) -> str | None:
+    """Name a layer by its index; None for :data:`NO_LAYER` and other numbers without a layer."""
+    if not 0 <= index < len(layers):
+        return None
+    layer = layers[index]
+    return f"layer {index} {layer.operator} ({layer.name})"
+
+
+def layer_functions(artifact: Artifact) -> tuple[str, ...]:
+    """Functions of the generated code that only layer-by-layer runs need."""
+    names = ("run_layers", "run_layer", "layer")
+    return tuple(f"tvmtiny_{artifact.name}_{name}" for name in names)
+
+
+def model_identity(artifact: Artifact) -> bytes:
+    """Eight bytes that tell the generated code of one model from that of another."""
+    digest = hashlib.sha256()
+    for name, text in sorted(artifact.files.items()):
+        for part in (name.encode(), text.encode()):
+            digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.digest()[:8]

@@ -12,24 +12,22 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import unicorn
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 from unicorn import arm_const
 
+from tvmtiny.codegen.artifact import layer_functions, layer_text
 from tvmtiny.codegen.tensors import pack_inputs
 from tvmtiny.emulation.cycles import Block
 from tvmtiny.errors import DeviceError, DeviceTimeoutError
-from tvmtiny.project.faults import function_at, layer_text
-from tvmtiny.project.qemu.sources import layer_functions
+from tvmtiny.host.elf import function_at, functions_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tvmtiny.project import Firmware
+    from tvmtiny.results import Firmware
 
 __all__ = ["CPU_MODELS", "EMULATED_CPUS", "Region", "Trace", "emulate"]
 
@@ -138,7 +136,7 @@ class _Machine:
         self._data = data
         artifact = firmware.project.artifact
         self._uc = _load(firmware)
-        functions = _functions(firmware.elf)
+        functions = functions_of(firmware.elf)
         prefix = f"tvmtiny_{artifact.name}"
         self._begin = functions["layer_begins"][0]
         self._end = functions["layer_ends"][0]
@@ -336,15 +334,3 @@ def _load(firmware: Firmware) -> Any:
             if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]:
                 uc.mem_write(segment["p_paddr"], segment.data())
     return uc
-
-
-def _functions(elf: Path) -> dict[str, tuple[int, int]]:
-    """Address and size of every function."""
-    found = {}
-    with elf.open("rb") as file:
-        for section in ELFFile(file).iter_sections():
-            if isinstance(section, SymbolTableSection):
-                for symbol in section.iter_symbols():
-                    if symbol["st_info"]["type"] == "STT_FUNC":
-                        found[symbol.name] = (symbol["st_value"] & ~1, symbol["st_size"])
-    return found

@@ -10,17 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
+from tvmtiny.codegen.artifact import NO_LAYER, layer_text
 from tvmtiny.errors import DeviceFaultError
+from tvmtiny.host.elf import function_at
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import LayerInfo
 
-__all__ = ["NO_LAYER", "describe_fault", "function_at", "layer_text"]
-
-NO_LAYER = 0xFFFFFFFF
+__all__ = ["describe_fault"]
 
 _EXCEPTIONS = {
     2: "NMI",
@@ -72,42 +69,6 @@ _OVERFLOW_ADVICE = "choose a board with a larger stack, or move large local arra
 
 # Words of the frame that the processor pushes on exception entry, without FPU registers.
 _FRAME_BYTES = 32
-
-
-def layer_text(layers: Sequence[LayerInfo], index: int) -> str | None:
-    """Name a layer by its index; None for :data:`NO_LAYER` and other numbers without a layer."""
-    if not 0 <= index < len(layers):
-        return None
-    layer = layers[index]
-    return f"layer {index} {layer.operator} ({layer.name})"
-
-
-def function_at(elf: Path, address: int) -> str | None:
-    """Give the function that an address lies in.
-
-    Parameters
-    ----------
-    elf
-        The program.
-    address
-        Of an instruction.
-
-    Returns
-    -------
-    str or None
-        None when the address is in no function.
-    """
-    with elf.open("rb") as file:
-        for section in ELFFile(file).iter_sections():
-            if not isinstance(section, SymbolTableSection):
-                continue
-            for symbol in section.iter_symbols():
-                if symbol["st_info"]["type"] != "STT_FUNC":
-                    continue
-                start = symbol["st_value"] & ~1
-                if start <= address < start + max(symbol["st_size"], 1):
-                    return str(symbol.name)
-    return None
 
 
 def _cause(report: Mapping[str, int], overflow: bool) -> str:

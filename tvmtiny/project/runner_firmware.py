@@ -6,27 +6,18 @@ import hashlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 
-from tvmtiny.errors import InputError
-from tvmtiny.project.qemu.transport import QemuTransport, start_qemu
-
-if TYPE_CHECKING:
-    from tvmtiny.targets import Board
+from tvmtiny.host.elf import symbols_of
 
 __all__ = [
     "BLOCK_BYTES",
     "MOST_BYTES",
     "RUNNER",
     "RunnerFirmware",
-    "build_runner",
     "firmware_of",
     "runner_source",
-    "start_runner",
 ]
 
 #: What a board with the runner says instead of the name of a model.
@@ -35,9 +26,6 @@ RUNNER = "runner"
 #: The host reaches the memory for candidates in blocks of this size, of which 65,536 have a number.
 BLOCK_BYTES = 64
 MOST_BYTES = BLOCK_BYTES << 16
-
-#: For the function ``tvmtiny.runner.load``.
-_SEMIHOSTING = ("-semihosting-config", "enable=on,target=native")
 
 
 @dataclass(frozen=True)
@@ -61,48 +49,6 @@ class RunnerFirmware:
     origin: int
     length: int
     semihosting: bool
-
-
-def build_runner(board: Board, directory: Path) -> RunnerFirmware:
-    """Build the runner of an emulated board.
-
-    Parameters
-    ----------
-    directory
-        For sources, logs and the program; created when it does not exist.
-
-    Raises
-    ------
-    InputError
-        The board is not emulated, or names no serial port.
-    ToolMissingError, BuildError, OutputPathError
-        See `tvmtiny.project.Platform`.
-    """
-    # Both make what is defined here.
-    from tvmtiny.project.qemu.runner import build_qemu_runner
-    from tvmtiny.project.zephyr.runner import build_zephyr_runner
-
-    builders = {"qemu": build_qemu_runner, "zephyr": build_zephyr_runner}
-    if board.platform not in builders:
-        raise InputError(f"there is no runner for boards of the platform {board.platform!r}")
-    return builders[board.platform](board, directory)
-
-
-def start_runner(firmware: RunnerFirmware, board: Board, kind: str = "socket") -> QemuTransport:
-    """Start QEMU with a runner.
-
-    Parameters
-    ----------
-    kind
-        ``socket`` or ``pty``.
-
-    Raises
-    ------
-    InputError, ToolMissingError, DeviceError
-        See `tvmtiny.project.qemu.transport.start_qemu`.
-    """
-    more = _SEMIHOSTING if firmware.semihosting else ()
-    return start_qemu(firmware.elf, firmware.machine, RUNNER, board.name, kind, more)
 
 
 def runner_source(board: str, cpu: str, semihosting: bool) -> str:
@@ -132,13 +78,7 @@ def runner_source(board: str, cpu: str, semihosting: bool) -> str:
 
 def firmware_of(elf: Path, machine: str, semihosting: bool) -> RunnerFirmware:
     """Read from a runner's program where it has room for candidates."""
-    with elf.open("rb") as file:
-        symbols = {
-            symbol.name: int(symbol["st_value"])
-            for section in ELFFile(file).iter_sections()
-            if isinstance(section, SymbolTableSection)
-            for symbol in section.iter_symbols()
-        }
+    symbols = {name: address for name, (address, _) in symbols_of(elf).items()}
     start = symbols["device_candidates_start"]
     length = symbols["device_candidates_end"] - start
     return RunnerFirmware(elf, machine, start, length, semihosting)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvmtiny.project.api import FlashSizes
+from tvmtiny.results import FlashSizes
 
 __all__ = ["InputSection", "library_members", "measure", "measure_archive", "read_map", "total_of"]
 

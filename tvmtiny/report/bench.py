@@ -9,12 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tvmtiny
+from tvmtiny.checking import check
+from tvmtiny.compiler import compile
 from tvmtiny.errors import InputDataError, TvmtinyError
-from tvmtiny.project import FlashSizes, platform_for
+from tvmtiny.frontend import load
+from tvmtiny.inputs import make_inputs
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.report.peers import PeerFigures, measured, peers_of
 from tvmtiny.report.profile import DEFAULT_TIMEOUT, profilable_boards, profile_firmware
+from tvmtiny.results import FlashSizes
+from tvmtiny.running import run_firmware
 from tvmtiny.targets import Board, Target
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from tvmtiny.codegen import Artifact
     from tvmtiny.frontend import Model
+    from tvmtiny.results import RunResult
 
 __all__ = ["BenchOptions", "BenchResult", "Figures", "bench", "bench_summary", "read_earlier"]
 
@@ -69,7 +74,7 @@ class Figures:
     instructions_per_mac, cycles_per_mac
         None without multiplications; the second is estimated.
     arena_bytes, static_ram_bytes, stack_bytes, flash
-        See `tvmtiny.project.RunResult`.
+        See `tvmtiny.results.RunResult`.
     exact
         Whether every layer equals the oracle's; None where it was not compared.
     """
@@ -150,11 +155,11 @@ def bench(
 def _measure(
     path: str | os.PathLike[str], board: Board, options: BenchOptions
 ) -> tuple[Figures, TvmtinyError | None]:
-    model = tvmtiny.load(path, oracle=options.oracle)
-    artifact = tvmtiny.compile(model, Target(board.cpu, board), **(options.compile or {}))
-    inputs = tvmtiny.make_inputs(options.inputs, artifact.inputs)
+    model = load(path, oracle=options.oracle)
+    artifact = compile(model, Target(board.cpu, board), **(options.compile or {}))
+    inputs = make_inputs(options.inputs, artifact.inputs)
     with built_firmware(artifact, board) as firmware:
-        result = platform_for(board).run(firmware, inputs, options.timeout)
+        result = run_firmware(firmware, inputs, options.timeout)
         cycles = None
         if options.estimate and board.name in profilable_boards():
             found = profile_firmware(firmware, inputs, options.timeout, result)
@@ -179,9 +184,9 @@ def _measure(
 
 
 def _difference(
-    model: Model, artifact: Artifact, result: tvmtiny.RunResult, inputs: Sequence[Any]
+    model: Model, artifact: Artifact, result: RunResult, inputs: Sequence[Any]
 ) -> TvmtinyError | None:
-    checked = tvmtiny.check(model, artifact, result, inputs)
+    checked = check(model, artifact, result, inputs)
     try:
         if not checked.exact:
             checked.raise_mismatch()

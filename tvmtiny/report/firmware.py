@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import BuildError
-from tvmtiny.project import platform_for
+from tvmtiny.project.registry import platform_for
 
 if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact
-    from tvmtiny.project import Firmware
+    from tvmtiny.results import Firmware
     from tvmtiny.targets import Board
 
 __all__ = ["built_firmware"]
@@ -29,7 +29,7 @@ def built_firmware(artifact: Artifact, board: Board) -> Iterator[Firmware]:
     Raises
     ------
     CapacityError, ToolMissingError, BuildError
-        See `tvmtiny.project.Platform`.
+        See `tvmtiny.project.api.Platform`.
     """
     platform = platform_for(board)
     directory = Path(tempfile.mkdtemp(prefix="tvmtiny-project-"))

@@ -11,12 +11,13 @@ from tvmtiny.codegen import Artifact
 from tvmtiny.compiler import compile
 from tvmtiny.errors import InputError
 from tvmtiny.frontend import Model
-from tvmtiny.project import RunResult, platform_for
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.report.memory import MemoryReport, memory_report
 from tvmtiny.report.profile import Profile, profilable_boards, profile_firmware
 from tvmtiny.report.profile_tables import profile_summary
 from tvmtiny.report.summary import run_summary
+from tvmtiny.results import RunResult
+from tvmtiny.running import run_firmware
 from tvmtiny.targets import Board, Target
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _variant_report(
     tell(f"building firmware for {board.name}")
     with built_firmware(artifact, board) as firmware:
         tell(f"running on {board.name}")
-        result = platform_for(board).run(firmware, inputs, timeout)
+        result = run_firmware(firmware, inputs, timeout)
         profiled = None
         if board.name in profilable_boards():
             tell("executing in Unicorn")

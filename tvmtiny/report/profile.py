@@ -24,8 +24,8 @@ from tvmtiny.emulation.cycles import (
 )
 from tvmtiny.emulation.unicorn_machine import EMULATED_CPUS, Region, Trace, emulate
 from tvmtiny.errors import DeviceError, InputError, ProfileBoardError
-from tvmtiny.project import platform_for
 from tvmtiny.report.firmware import built_firmware
+from tvmtiny.running import run_firmware
 from tvmtiny.targets import boards
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tvmtiny.codegen import Artifact
     from tvmtiny.codegen.artifact import LayerInfo
-    from tvmtiny.project import Firmware, RunResult
+    from tvmtiny.results import Firmware, RunResult
     from tvmtiny.targets import Board
 
 __all__ = [
@@ -201,7 +201,7 @@ def profile(
     DeviceError
         The firmware failed, or Unicorn computes something else than QEMU.
     CapacityError, ToolMissingError, BuildError, InputDataError
-        See `tvmtiny.project.Platform`.
+        See `tvmtiny.project.api.Platform`.
     """
     board = artifact.target.board
     if board is None:
@@ -217,7 +217,7 @@ def profile(
     tell(f"building firmware for {board.name}")
     with built_firmware(artifact, board) as firmware:
         tell(f"running on {board.name}")
-        result = platform_for(board).run(firmware, inputs, timeout)
+        result = run_firmware(firmware, inputs, timeout)
         tell("executing in Unicorn")
         return profile_firmware(firmware, inputs, timeout, result)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tvmtiny.checking import CheckResult
 from tvmtiny.codegen import Artifact
-from tvmtiny.project import RunResult
+from tvmtiny.results import RunResult
 
 
 def run_summary(result: RunResult, checked: CheckResult | None) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from tvmtiny.targets import Board
 if TYPE_CHECKING:
     from tvmtiny.checking import CheckResult
     from tvmtiny.codegen import Artifact
-    from tvmtiny.project import OutputTensor, RunResult
     from tvmtiny.quantizing import Quantized
     from tvmtiny.report.doctor import Finding
     from tvmtiny.report.inspection import Inspection
+    from tvmtiny.results import OutputTensor, RunResult
     from tvmtiny.rpc.devices import Devices
 
 #: Elements of an output that are shown in full.

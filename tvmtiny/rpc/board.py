@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvmtiny.codegen.artifact import model_identity
 from tvmtiny.errors import BuildError, ModelMismatchError
 from tvmtiny.link.frames import Hello
 from tvmtiny.link.link import Deadline, Link
 from tvmtiny.link.transport import DEFAULT_BAUDRATE, open_line
-from tvmtiny.project import Firmware, Transport, platform_for
-from tvmtiny.project.qemu.sources import model_identity
+from tvmtiny.project.api import Transport
+from tvmtiny.project.registry import platform_for
+from tvmtiny.results import Firmware
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.targets import Board, Target, find_board
 
@@ -146,7 +148,7 @@ def start_board(
     Parameters
     ----------
     kind
-        What its port is to be; see :meth:`tvmtiny.project.Platform.open_transport`.
+        What its port is to be; see :meth:`tvmtiny.project.api.Platform.open_transport`.
     tell
         Called with a few words before each step.
     """

@@ -9,14 +9,12 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
 from tvm import rpc
 
-import tvmtiny
 from tvmtiny.errors import (
     DeviceError,
     DeviceFaultError,
@@ -25,6 +23,7 @@ from tvmtiny.errors import (
     ToolMissingError,
     TvmtinyError,
 )
+from tvmtiny.resources import PACKAGE
 from tvmtiny.rpc.failures import fault_registers, find_failure
 
 __all__ = [
@@ -67,7 +66,7 @@ def bridge_command(url: str, timeout: float, connect_timeout: float, baudrate: i
     options = [f"--timeout={timeout!r}", f"--connect-timeout={connect_timeout!r}"]
     options.append(f"--baudrate={baudrate}")
     # Not by -m, which would take a package of that name in the current directory.
-    root = str(Path(tvmtiny.__file__).resolve().parents[1])
+    root = str(PACKAGE.parent)
     start = (
         f"import sys; sys.path[0] = {root!r}; import tvmtiny.rpc.bridge as b; b.main(sys.argv[1:])"
     )

@@ -27,8 +27,10 @@ from tvm import rpc
 from tvmtiny.errors import DeviceError, InputError, LinkClosedError
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
-from tvmtiny.project import Transport, board_for
-from tvmtiny.project.runner_firmware import RUNNER, build_runner, start_runner
+from tvmtiny.project.api import Transport
+from tvmtiny.project.qemu.runner import start_runner
+from tvmtiny.project.registry import board_for, build_runner
+from tvmtiny.project.runner_firmware import RUNNER
 from tvmtiny.rpc.board import (
     EMULATED_CONNECT_TIMEOUT,
     check_identity,

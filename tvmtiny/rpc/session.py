@@ -15,9 +15,11 @@ import numpy as np
 from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
-from tvmtiny.project import Firmware, OutputTensor, RunResult, Transport, board_for
+from tvmtiny.project.api import Transport
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import Timing, decode_times
+from tvmtiny.project.registry import board_for
+from tvmtiny.results import Firmware, OutputTensor, RunResult
 from tvmtiny.rpc.board import (
     EMULATED_CONNECT_TIMEOUT,
     StartedBoard,

@@ -29,8 +29,10 @@ from tvmtiny.errors import (
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_ticks, decode_times
+from tvmtiny.project.qemu.runner import start_runner
 from tvmtiny.project.qemu.transport import QemuTransport
-from tvmtiny.project.runner_firmware import BLOCK_BYTES, build_runner, start_runner
+from tvmtiny.project.registry import build_runner
+from tvmtiny.project.runner_firmware import BLOCK_BYTES
 from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, identify
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvmtiny.codegen.artifact import layer_functions
 from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
 from tvmtiny.project import sizes
-from tvmtiny.project.api import Firmware, OutputTensor, Project, RunResult, Transport
+from tvmtiny.project.api import Transport
 from tvmtiny.project.capacity import check_capacity, overflow_error
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import Measurement, instructions
@@ -30,9 +31,9 @@ from tvmtiny.project.qemu.sources import (
     QemuOptions,
     device_files,
     fixed_demand,
-    layer_functions,
 )
 from tvmtiny.project.qemu.transport import start_qemu
+from tvmtiny.results import Firmware, OutputTensor, Project, RunResult
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -99,7 +100,7 @@ class QemuPlatform:
     def generate(
         self, artifact: Artifact, board: Board, directory: Path, firmware: str = HARNESS
     ) -> Project:
-        """Write a project; see :meth:`tvmtiny.project.Platform.generate`."""
+        """Write a project; see :meth:`tvmtiny.project.api.Platform.generate`."""
         options = QemuOptions.of(board)
         demand = fixed_demand(artifact, options, firmware)
         check_capacity(artifact, board, options.stack_bytes, demand.ram, demand.flash)
@@ -117,7 +118,7 @@ class QemuPlatform:
         )
 
     def build(self, project: Project) -> Firmware:
-        """Compile and link a project; see :meth:`tvmtiny.project.Platform.build`."""
+        """Compile and link a project; see :meth:`tvmtiny.project.api.Platform.build`."""
         compiler = find_tool(COMPILER)
         directory = project.directory
         make_directory(directory / "build" / "qemu")
@@ -182,7 +183,7 @@ class QemuPlatform:
         """Do nothing: QEMU loads the program when it starts."""
 
     def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
-        """Start QEMU; see :meth:`tvmtiny.project.Platform.open_transport`."""
+        """Start QEMU; see :meth:`tvmtiny.project.api.Platform.open_transport`."""
         board = firmware.project.board
         return start_qemu(
             firmware.elf,
@@ -198,7 +199,7 @@ class QemuPlatform:
         inputs: Sequence[npt.NDArray[Any]],
         timeout: float = DEFAULT_TIMEOUT,
     ) -> RunResult:
-        """Run one inference; see :meth:`tvmtiny.project.Platform.run`."""
+        """Run one inference; see :meth:`tvmtiny.project.api.HarnessPlatform.run`."""
         artifact = firmware.project.artifact
         board = firmware.project.board
         options = QemuOptions.of(board)

@@ -13,9 +13,11 @@ from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
 from tvmtiny.project.qemu.platform import COMMON_FLAGS, COMPILER, LINK_FLAGS
 from tvmtiny.project.qemu.sources import DEVICE_FLAGS, HEAP_BYTES, QemuOptions, server_files
+from tvmtiny.project.qemu.transport import QemuTransport, start_qemu
 from tvmtiny.project.runner_firmware import (
     BLOCK_BYTES,
     MOST_BYTES,
+    RUNNER,
     RunnerFirmware,
     firmware_of,
     runner_source,
@@ -24,7 +26,10 @@ from tvmtiny.project.runner_firmware import (
 if TYPE_CHECKING:
     from tvmtiny.targets import Board
 
-__all__ = ["build_qemu_runner"]
+__all__ = ["build_qemu_runner", "start_runner"]
+
+#: For the function ``tvmtiny.runner.load``.
+_SEMIHOSTING = ("-semihosting-config", "enable=on,target=native")
 
 #: Emulators translate code by pages, so that candidates get some of their own where a board has
 #: that much RAM to spare.
@@ -50,7 +55,7 @@ def build_qemu_runner(board: Board, directory: Path, workers: int = 2) -> Runner
     InputError
         The board names no serial port.
     ToolMissingError, BuildError, OutputPathError
-        See `tvmtiny.project.Platform`.
+        See `tvmtiny.project.api.Platform`.
     """
     options = QemuOptions.of(board)
     files = server_files(board)
@@ -86,6 +91,23 @@ def build_qemu_runner(board: Board, directory: Path, workers: int = 2) -> Runner
     run_tool(command, directory, directory / "build" / "link.log")
     elf = directory / "build" / "runner.elf"
     return firmware_of(elf, options.machine, semihosting=True)
+
+
+def start_runner(firmware: RunnerFirmware, board: Board, kind: str = "socket") -> QemuTransport:
+    """Start QEMU with a runner, of whatever platform built it.
+
+    Parameters
+    ----------
+    kind
+        ``socket`` or ``pty``.
+
+    Raises
+    ------
+    InputError, ToolMissingError, DeviceError
+        See `start_qemu`.
+    """
+    more = _SEMIHOSTING if firmware.semihosting else ()
+    return start_qemu(firmware.elf, firmware.machine, RUNNER, board.name, kind, more)
 
 
 def _link_script(**values: object) -> str:

@@ -7,7 +7,6 @@ a model, too: :func:`server_files`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from tvmtiny.codegen.artifact import model_identity
 from tvmtiny.errors import InputError
 from tvmtiny.project import sizes
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact, TensorInfo
-    from tvmtiny.project.api import Firmware
+    from tvmtiny.results import Firmware
     from tvmtiny.targets import Board
 
 __all__ = [
@@ -34,8 +34,6 @@ __all__ = [
     "device_files",
     "device_side",
     "fixed_demand",
-    "layer_functions",
-    "model_identity",
     "rpc_library_files",
     "rpc_model_source",
     "server_files",
@@ -190,20 +188,6 @@ def fixed_demand(artifact: Artifact, options: QemuOptions, firmware: str) -> Fix
     if artifact.external:
         ram += sum(tensor.bytes for tensor in (*artifact.inputs, *artifact.outputs))
     return FixedDemand(ram, demand.flash)
-
-
-def layer_functions(artifact: Artifact) -> tuple[str, ...]:
-    """Functions of the generated code that only layer-by-layer runs need."""
-    return tuple(f"{_prefix(artifact)}_{name}" for name in ("run_layers", "run_layer", "layer"))
-
-
-def model_identity(artifact: Artifact) -> bytes:
-    """Eight bytes that tell the generated code of one model from that of another."""
-    digest = hashlib.sha256()
-    for name, text in sorted(artifact.files.items()):
-        for part in (name.encode(), text.encode()):
-            digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.digest()[:8]
 
 
 def device_files(

@@ -6,16 +6,14 @@ the serial line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tvmtiny.errors import DeviceTimeoutError, InputError, LinkTimeoutError
+from tvmtiny.codegen.artifact import layer_functions
+from tvmtiny.errors import InputError
 from tvmtiny.project import sizes
-from tvmtiny.project.api import Firmware, Project, RunResult, Transport
+from tvmtiny.project.api import Transport
 from tvmtiny.project.package import PackagedModel
-from tvmtiny.project.qemu.sources import layer_functions
 from tvmtiny.project.qemu.transport import start_qemu
 from tvmtiny.project.zephyr.application import (
     ApplicationOptions,
@@ -25,10 +23,9 @@ from tvmtiny.project.zephyr.application import (
 from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.project.zephyr.build import ApplicationBuild, build_application, flash_build
 from tvmtiny.project.zephyr.tree import find_tree
+from tvmtiny.results import Firmware, Project
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from tvmtiny.codegen.artifact import Artifact
     from tvmtiny.targets import Board
 
@@ -55,7 +52,7 @@ class ZephyrPlatform:
     def generate(
         self, artifact: Artifact, board: Board, directory: Path, firmware: str = "harness"
     ) -> Project:
-        """Write an application; see :meth:`tvmtiny.project.Platform.generate`."""
+        """Write an application; see :meth:`tvmtiny.project.api.Platform.generate`."""
         if firmware not in FIRMWARES:
             raise InputError(
                 f"there is no firmware {firmware!r}; allowed: {', '.join(map(repr, FIRMWARES))}"
@@ -77,7 +74,7 @@ class ZephyrPlatform:
         )
 
     def build(self, project: Project) -> Firmware:
-        """Build with west; see :meth:`tvmtiny.project.Platform.build`."""
+        """Build with west; see :meth:`tvmtiny.project.api.Platform.build`."""
         tree = find_tree(self._base)
         built = build_application(load_application(project.directory), tree)
         text = (built.directory / "zephyr" / "zephyr.map").read_text(encoding="utf-8")
@@ -103,7 +100,7 @@ class ZephyrPlatform:
             flash_build(build, tree)
 
     def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
-        """Start QEMU; see :meth:`tvmtiny.project.Platform.open_transport`."""
+        """Start QEMU; see :meth:`tvmtiny.project.api.Platform.open_transport`."""
         board = firmware.project.board
         machine = ZephyrBoard.of(board).machine
         if machine is None:
@@ -112,20 +109,3 @@ class ZephyrPlatform:
                 "project create --mode rpc, then tvmtiny project flash) and name its port instead"
             )
         return start_qemu(firmware.elf, machine, firmware.project.artifact.name, board.name, kind)
-
-    def run(
-        self, firmware: Firmware, inputs: Sequence[npt.NDArray[Any]], timeout: float = 120.0
-    ) -> RunResult:
-        """Run one inference over the serial line; see :meth:`tvmtiny.project.Platform.run`."""
-        # Sessions use platforms, and this platform sessions.
-        from tvmtiny.rpc.session import Session
-
-        transport = self.open_transport(firmware)
-        try:
-            with Session(firmware.project.artifact, transport.url, timeout=timeout) as session:
-                result = session.measure(*inputs)
-        except LinkTimeoutError as error:
-            raise DeviceTimeoutError(timeout, firmware.project.board.name) from error
-        finally:
-            transport.close()
-        return replace(result, flash=firmware.sizes, static_ram_bytes=firmware.static_ram_bytes)

@@ -93,8 +93,8 @@ def package_model(
     progress: Callable[[str], None],
 ) -> PackagedModel:
     """Compile a model, and compute what firmware should give."""
-    from tvmtiny.checking import oracle_tensors
     from tvmtiny.compiler import compile
+    from tvmtiny.oracle import oracle_tensors
 
     artifact = compile(model, board.target, **compile_options)
 

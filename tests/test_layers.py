@@ -1,0 +1,176 @@
+"""Imports run downward: one ordered list of floors, and no circle between modules.
+
+Imports inside functions and under TYPE_CHECKING count: what a module names, it depends on.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "tvmtiny"
+
+#: From the ground up. A floor is a module or a package with all that is in it; the longest name
+#: that fits a module is its floor. A module imports from its own floor and from those before it.
+FLOORS = (
+    "errors",
+    "resources",
+    "runtime",
+    "host",
+    "options",
+    "inputs",
+    "models",
+    "targets",
+    "ops.shared",
+    "ops",
+    "frontend",
+    "oracle",
+    "passes",
+    "schedule",
+    "memory",
+    "codegen",
+    "compiler",
+    "quantizing",
+    "results",
+    "emulation",
+    "link",
+    "project.api",
+    "project",
+    "project.qemu",
+    "project.zephyr",
+    "project.exports",
+    "project.registry",
+    "rpc",
+    "running",
+    "checking",
+    "tuning",
+    "report",
+    "cli",
+    "__main__",
+    # The package itself: public names that nothing inside imports.
+    "",
+)
+
+
+def modules(package: Path) -> dict[str, Path]:
+    """Every module of a package by its name within the package; the package itself is ""."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(source: str, known: Mapping[str, object], root: str) -> Iterator[tuple[str, int]]:
+    """The package's own modules that a module imports, wherever in it, with the line.
+
+    ``from package import name`` imports the module ``package.name`` where there is one.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute"
+            base = node.module or ""
+            names = [
+                inner if inner.removeprefix(f"{root}.") in known else base
+                for inner in (f"{base}.{alias.name}" for alias in node.names)
+            ]
+        else:
+            continue
+        for name in names:
+            if name == root or name.startswith(f"{root}."):
+                yield name.removeprefix(root).removeprefix("."), node.lineno
+
+
+def floor_of(module: str) -> int:
+    """Number of the floor that a module is on."""
+    fits = [f for f in FLOORS if f and (module == f or module.startswith(f"{f}."))]
+    return FLOORS.index(max(fits, key=len, default=""))
+
+
+def upward(package: Path) -> list[str]:
+    """Imports that run upward, as lines of text."""
+    known = modules(package)
+    return [
+        f"{path.relative_to(package.parent)}:{line} ({FLOORS[floor_of(module)] or package.name}) "
+        f"imports {imported or package.name}, which is above it"
+        for module, path in known.items()
+        for imported, line in imports(path.read_text(encoding="utf-8"), known, package.name)
+        if floor_of(imported) > floor_of(module)
+    ]
+
+
+def circles(package: Path) -> list[list[str]]:
+    """Groups of modules that import each other, directly or through others."""
+    known = modules(package)
+    graph = {
+        module: {name for name, _ in imports(path.read_text(encoding="utf-8"), known, package.name)}
+        for module, path in known.items()
+    }
+    reached: dict[str, set[str]] = {}
+    for module in graph:
+        seen: set[str] = set()
+        left = [module]
+        while left:
+            for imported in graph.get(left.pop(), ()):
+                if imported not in seen:
+                    seen.add(imported)
+                    left.append(imported)
+        reached[module] = seen
+    groups = {
+        tuple(sorted(other for other in seen if module in reached.get(other, ())))
+        for module, seen in reached.items()
+        if module in seen
+    }
+    return sorted(list(group) for group in groups)
+
+
+def test_imports_run_downward() -> None:
+    assert upward(PACKAGE) == []
+
+
+def test_no_circles() -> None:
+    assert circles(PACKAGE) == []
+
+
+def test_every_floor_exists() -> None:
+    known = modules(PACKAGE)
+    assert [floor for floor in FLOORS if floor not in known] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    (
+        "from pack.cli import main\n",
+        "import pack.cli.main\n",
+        "def late():\n    from pack.cli.main import main\n",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pack.cli.main import main\n",
+        "from pack import cli\n",
+        "import pack\n",
+    ),
+)
+def test_upward_imports_are_found(tmp_path: Path, text: str) -> None:
+    package = tmp_path / "pack"
+    for folder in ("", "cli", "memory"):
+        (package / folder).mkdir(exist_ok=True)
+        (package / folder / "__init__.py").write_text("")
+    (package / "cli" / "main.py").write_text("from pack.memory import plan\n")
+    (package / "memory" / "plan.py").write_text(text)
+    assert [line.split()[0] for line in upward(package)] == [
+        f"pack/memory/plan.py:{text.count(chr(10))}"
+    ]
+
+
+def test_circles_are_found(tmp_path: Path) -> None:
+    package = tmp_path / "pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "first.py").write_text("from pack.second import x\n")
+    (package / "second.py").write_text("def late():\n    from pack.third import x\n")
+    (package / "third.py").write_text("from pack.first import y\n")
+    (package / "fourth.py").write_text("from pack import third\n")
+    assert circles(package) == [["first", "second", "third"]]

@@ -1,0 +1,44 @@
+"""Writing an artifact's files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmtiny.codegen.archive import archive_bytes
+from tvmtiny.host.files import make_directory, write_bytes
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact
+
+__all__ = ["save"]
+
+
+def save(artifact: Artifact, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Write the C files of `artifact`, and its archive ``<name>.tar``, into `directory`.
+
+    Each file appears whole or not at all; the archive comes last.
+
+    Parameters
+    ----------
+    directory
+        Created when it does not exist.
+
+    Returns
+    -------
+    tuple of Path
+        The files, in the order in which they were written.
+
+    Raises
+    ------
+    OutputPathError
+        If the directory cannot be made or written.
+    """
+    folder = Path(directory)
+    contents = {name: text.encode() for name, text in artifact.files.items()}
+    contents[f"{artifact.name}.tar"] = archive_bytes(artifact)
+    make_directory(folder)
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    return tuple(folder / name for name in contents)

@@ -1,0 +1,95 @@
+"""Which platform a board has, and which board an artifact runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmtiny.errors import InputError
+from tvmtiny.project.qemu.platform import QemuPlatform
+from tvmtiny.project.qemu.runner import build_qemu_runner
+from tvmtiny.project.zephyr.platform import ZephyrPlatform
+from tvmtiny.project.zephyr.runner import build_zephyr_runner
+from tvmtiny.targets import find_board
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact
+    from tvmtiny.project.api import Platform
+    from tvmtiny.project.runner_firmware import RunnerFirmware
+    from tvmtiny.targets import Board
+
+__all__ = ["board_for", "build_runner", "platform_for"]
+
+_PLATFORMS: Mapping[str, Callable[[], Platform]] = {"qemu": QemuPlatform, "zephyr": ZephyrPlatform}
+_RUNNERS: Mapping[str, Callable[[Board, Path], RunnerFirmware]] = {
+    "qemu": build_qemu_runner,
+    "zephyr": build_zephyr_runner,
+}
+
+
+def platform_for(board: Board) -> Platform:
+    """Give the platform that runs a board.
+
+    Raises
+    ------
+    InputError
+        The board names a platform that does not exist.
+    """
+    try:
+        factory = _PLATFORMS[board.platform]
+    except KeyError:
+        raise InputError(
+            f"board {board.name} names the platform {board.platform!r}, which does not exist; "
+            f"known: {', '.join(_PLATFORMS)}"
+        ) from None
+    return factory()
+
+
+def board_for(artifact: Artifact, board: Board | str | None) -> Board:
+    """Give the board to run an artifact on.
+
+    Parameters
+    ----------
+    board
+        A board or its name; by default the one that the artifact was compiled for.
+
+    Raises
+    ------
+    InputError
+        If there is none, or its CPU lacks what the code was compiled for.
+    """
+    found = find_board(board) if isinstance(board, str) else board or artifact.target.board
+    cpu = artifact.target.cpu
+    if found is None:
+        raise InputError(
+            f"the code was compiled for the CPU {cpu.name}, not for a board; name a board to run "
+            "it on (tvmtiny boards lists them)"
+        )
+    missing = cpu.features - found.cpu.features
+    if missing:
+        raise InputError(
+            f"the code was compiled for {cpu.name}, but {found.name} has a {found.cpu.name} "
+            f"without {', '.join(sorted(missing))}; compile it for {found.name}"
+        )
+    return found
+
+
+def build_runner(board: Board, directory: Path) -> RunnerFirmware:
+    """Build the firmware of an emulated board that runs the candidates of a tuner.
+
+    Parameters
+    ----------
+    directory
+        For sources, logs and the program; created when it does not exist.
+
+    Raises
+    ------
+    InputError
+        The board is not emulated, or names no serial port.
+    ToolMissingError, BuildError, OutputPathError
+        See `tvmtiny.project.api.Platform`.
+    """
+    if board.platform not in _RUNNERS:
+        raise InputError(f"there is no runner for boards of the platform {board.platform!r}")
+    return _RUNNERS[board.platform](board, directory)
