@@ -46,6 +46,7 @@ FLOORS = (
     "rpc",
     "running",
     "checking",
+    "applications",
     "tuning",
     "report",
     "cli",

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tvmtiny.compiler import compile
 from tvmtiny.errors import CapacityError, InputError, ToolMissingError
+from tvmtiny.oracle import oracle_tensors
 from tvmtiny.project.package import PackagedModel, expected_checksums, sample_inputs
 from tvmtiny.project.zephyr.application import (
     Application,
@@ -93,9 +95,6 @@ def package_model(
     progress: Callable[[str], None],
 ) -> PackagedModel:
     """Compile a model, and compute what firmware should give."""
-    from tvmtiny.compiler import compile
-    from tvmtiny.oracle import oracle_tensors
-
     artifact = compile(model, board.target, **compile_options)
 
     def reference(inputs: list[np.ndarray]) -> list[np.ndarray]:

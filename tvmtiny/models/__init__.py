@@ -17,6 +17,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
+    # Commands that only look up a model by its name start without numpy.
     import numpy as np
 
 __all__ = ["digits_test", "names", "path"]
@@ -76,6 +77,7 @@ def digits_test() -> tuple[np.ndarray, np.ndarray]:
     labels : numpy.ndarray
         int64, shape (N,): the digit of each image, 0 to 9.
     """
+    # Commands that only look up a model by its name start without numpy.
     import numpy as np
 
     table = _table()["digits"]

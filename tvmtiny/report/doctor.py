@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from serial.tools import list_ports
 
 from tvmtiny.errors import BuildError, InputError, ToolMissingError
 from tvmtiny.host.toolchain import find_tool, run_tool
@@ -173,8 +174,6 @@ def _tool(name: str, purpose: str, remedy: str) -> Finding:
 
 
 def _serial_ports() -> Iterator[Finding]:
-    from serial.tools import list_ports
-
     purpose = "attached boards"
     ports = sorted(list_ports.comports(), key=lambda port: str(port.device))
     if not ports:

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.targets import Board
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tvmtiny.checking import CheckResult
     from tvmtiny.codegen import Artifact
     from tvmtiny.quantizing import Quantized
-    from tvmtiny.report.doctor import Finding
     from tvmtiny.report.inspection import Inspection
     from tvmtiny.results import OutputTensor, RunResult
     from tvmtiny.rpc.devices import Devices
@@ -63,8 +63,6 @@ def device_tables(devices: Devices) -> Iterator[RenderableType]:
 
 def doctor_table(findings: Iterable[Finding]) -> Table:
     """What was found on the machine, and what to do about it."""
-    from tvmtiny.report.doctor import Status
-
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
     table = _table("", "found", "")
     for finding in findings:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvmtiny.compiler import optimized_nodes
 from tvmtiny.emulation.cycles import timed_cores
 from tvmtiny.emulation.unicorn_machine import EMULATED_CPUS
 from tvmtiny.errors import InputError, OutputPathError
@@ -148,8 +149,6 @@ def tune(
     DeviceError, ToolMissingError, BuildError
         A board cannot be started, or has gone and does not come back.
     """
-    from tvmtiny.compiler import optimized_nodes
-
     where = find_board(board) if isinstance(board, str) else board
     goal = parse_goal(optimize)
     path = Path(records)

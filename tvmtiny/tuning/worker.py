@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvmtiny.compiler import compile_layer
 from tvmtiny.errors import BuildError, TvmtinyError
 from tvmtiny.project.qemu.platform import DEFAULT_OPTIMIZATION
 from tvmtiny.schedule.records import Status
@@ -93,8 +94,6 @@ def compile_candidate(
     model: Model, node: Node, target: Target, decisions: Decisions, goal: Goal
 ) -> Artifact | None:
     """Generate the code of one layer: the `Workshop.compiler` of every real tuning run."""
-    from tvmtiny.compiler import compile_layer
-
     return compile_layer(model, node, target, decisions, goal=goal, name="layer")
 
 
