@@ -89,6 +89,7 @@ class ModelBuilder:
         self._operators: list[schema.OperatorT] = []
         self._inputs: list[int] = []
         self._initial: dict[str, np.ndarray] = {}
+        self._signatures: list[schema.SignatureDefT] = []
 
     def tensor(
         self,
@@ -195,6 +196,19 @@ class ModelBuilder:
             node.builtinOptions = _fill(getattr(schema, f"{kind}T")(), options)
         self._operators.append(node)
 
+    def signature(
+        self,
+        inputs: Sequence[tuple[str, int]],
+        outputs: Sequence[tuple[str, int]],
+        key: str = "serving_default",
+        subgraph: int = 0,
+    ) -> None:
+        """Add a signature: names of the inputs and outputs of a subgraph, and their tensors."""
+        signature = schema.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = key, subgraph
+        signature.inputs, signature.outputs = _entries(inputs), _entries(outputs)
+        self._signatures.append(signature)
+
     def build(self, outputs: Sequence[int]) -> bytes:
         """The model with the given output tensors, as the bytes of a .tflite file."""
         subgraphs = [self._subgraph("main", outputs)]
@@ -210,6 +224,7 @@ class ModelBuilder:
         model.operatorCodes = self._codes
         model.subgraphs = subgraphs
         model.buffers = self._buffers
+        model.signatureDefs = self._signatures or None
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
@@ -235,6 +250,15 @@ class ModelBuilder:
         code.version = version
         self._codes.append(code)
         return len(self._codes) - 1
+
+
+def _entries(tensors: Sequence[tuple[str, int]]) -> list[schema.TensorMapT]:
+    entries = []
+    for name, index in tensors:
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, index
+        entries.append(entry)
+    return entries
 
 
 def _buffer(data: bytes) -> schema.BufferT:

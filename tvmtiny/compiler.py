@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tvm import IRModule, tirx
@@ -13,6 +13,7 @@ from tvmtiny.codegen.arrange import Arrangement, Interface, arrange, parse_inter
 from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.codegen.emit import emit
 from tvmtiny.codegen.lower import Kernel, lower_kernel
+from tvmtiny.codegen.names import interface_names
 from tvmtiny.codegen.occupancy import peak, short
 from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.program import read_program
@@ -48,6 +49,8 @@ def compile(
     place: Mapping[str, str] | None = None,
     records: Records | str | os.PathLike[str] | None = None,
     tuned_for: str | None = None,
+    input_names: Sequence[str] | str | None = None,
+    output_names: Sequence[str] | str | None = None,
 ) -> Artifact:
     """Generate C for `model`.
 
@@ -82,6 +85,10 @@ def compile(
         holds, and of those that come with tvmtiny the ones tuned for instructions, which are
         counted exactly; cycles of an emulated board are estimated, and fewer of them may take
         more instructions.
+    input_names, output_names
+        What the header calls the first inputs and outputs; by default and for the others their
+        names in the model's signature, else those of the tensors without TensorFlow's counters and
+        scopes, else ``input_0``, ``output_0`` and so on.
 
     Raises
     ------
@@ -89,13 +96,15 @@ def compile(
         If there is no such CPU or board.
     InputError
         If `optimize`, `io` or `tuned_for` is none of the above, there is no such region for
-        `place`, or the `records` cannot be read.
+        `place`, the `records` cannot be read, or `input_names` or `output_names` are no names for
+        the header.
     RamBudgetError
         If no arena within `ram_budget` was found.
     """
     target = resolve(target) if isinstance(target, str) else target
     goal, interface = parse_goal(optimize), parse_interface(io)
     placement = parse_placement(place or {}, target.board)
+    names = interface_names(model.graph, input_names, output_names)
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
     nodes = optimized.graph.nodes
     choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
@@ -119,7 +128,7 @@ def compile(
             lambda choices: flash_budget is None or constants_bytes(nodes, choices) <= flash_budget,
         )
     artifact = emit(
-        model, optimized, built.module, target, built.arrangement, built.kernels, placement
+        model, optimized, built.module, target, built.arrangement, built.kernels, placement, names
     )
     if ram_budget is not None and artifact.arena_bytes > ram_budget:
         raise _budget_error(artifact, ram_budget, built)

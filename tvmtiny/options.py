@@ -6,7 +6,7 @@ of the section ``[compile]`` of a ``tvmtiny.toml`` are these entries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,9 @@ class CompileOption:
         One sentence for people.
     metavar
         What stands for the value in a help text; empty for a switch.
+    switch
+        How the command line calls it, where that is not `name`: an option that may be given more
+        than once has a plural `name`.
     """
 
     name: str
@@ -36,11 +39,12 @@ class CompileOption:
     default: Any
     help: str
     metavar: str = ""
+    switch: str = ""
 
     @property
     def switches(self) -> tuple[str, ...]:
         """How the command line spells it."""
-        dashed = self.name.replace("_", "-")
+        dashed = self.switch or self.name.replace("_", "-")
         return (f"--{dashed}/--no-{dashed}",) if self.type is bool else (f"--{dashed}",)
 
 
@@ -111,5 +115,21 @@ COMPILE_OPTIONS = (
         None,
         "Memory regions of the board: arena=REGION weights=REGION, one or both.",
         "WHAT=REGION",
+    ),
+    CompileOption(
+        "input_names",
+        Sequence,
+        None,
+        "What the header calls the inputs, in their order; once for each.",
+        "NAME",
+        "input-name",
+    ),
+    CompileOption(
+        "output_names",
+        Sequence,
+        None,
+        "What the header calls the outputs, in their order; once for each.",
+        "NAME",
+        "output-name",
     ),
 )

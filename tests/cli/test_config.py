@@ -49,6 +49,18 @@ def test_file_gives_defaults(command: Command, configured: Callable[[str], Path]
     assert _arena_offset(command(*words, "--io", "arena")) is not None
 
 
+def test_names_of_inputs_and_outputs(command: Command, configured: Callable[[str], Path]) -> None:
+    words = ("compile", "digits", "-t", "cortex-m4", "-o", "out", "--json")
+    configured('[compile]\ninput_names = ["picture"]\noutput_names = ["scores"]\n')
+    found = command(*words).json
+    assert [found[d][0]["c_name"] for d in ("inputs", "outputs")] == ["picture", "scores"]
+    found = command(*words, "--input-name", "camera").json
+    assert [found[d][0]["c_name"] for d in ("inputs", "outputs")] == ["camera", "scores"]
+    assert "int8_t *camera;" in Path("out/digits.h").read_text()
+    message = command(*words, "--input-name", "a", "--input-name", "b").error(2)
+    assert "--input-name) has 2 names, but the model has 1 input;" in message
+
+
 def test_file_by_name(command: Command, configured: Callable[..., Path]) -> None:
     path = configured('[compile]\ntarget = "cortex-m4"\noutput = "there"\n', "other.toml")
     outcome = command("--config", path, "compile", "sine", "--json")

@@ -16,7 +16,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
-@compiles()
+# Names in the header have nothing to do with figures, and those of one model are not another's.
+@compiles(leave_out=("input_names", "output_names"))
 def bench(
     models: ModelsArgument,
     boards: Annotated[

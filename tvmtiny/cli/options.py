@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
@@ -56,6 +56,9 @@ def compiles(
             values = {option.name: given.pop(option.name) for option in options}
             if "place" in values:
                 values["place"] = _parse_place(values["place"]) or None
+            for option in options:
+                if option.type is Sequence:
+                    values[option.name] = tuple(values[option.name] or ()) or None
             load = {o.name: values.pop(o.name) for o in LOAD_OPTIONS if o.name in values}
             command(*arguments, settings=Settings(load, values), **given)
 
@@ -82,7 +85,7 @@ def _parameter(option: CompileOption) -> inspect.Parameter:
         declared = typer.Option(*option.switches, help=option.help, metavar=option.metavar, min=0)
     else:
         declared = typer.Option(*option.switches, help=option.help, metavar=option.metavar)
-    kind: Any = list[str] if option.type is Mapping else option.type
+    kind: Any = list[str] if option.type in (Mapping, Sequence) else option.type
     annotation: Any = Annotated[kind if option.default is not None else kind | None, declared]
     return inspect.Parameter(
         option.name,

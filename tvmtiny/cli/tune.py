@@ -13,7 +13,16 @@ from tvmtiny.cli.settings import Settings
 from tvmtiny.cli.tune_display import tuning_display
 
 #: Options of `tvmtiny.compile` that change no single layer.
-_LEFT_OUT = ("flash_budget", "io", "ram_budget", "place", "records", "tuned_for")
+_LEFT_OUT = (
+    "flash_budget",
+    "io",
+    "ram_budget",
+    "place",
+    "records",
+    "tuned_for",
+    "input_names",
+    "output_names",
+)
 
 
 def add_to(app: typer.Typer) -> None:

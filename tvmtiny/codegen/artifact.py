@@ -6,9 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from tvmtiny.codegen.placement import Placement
+from tvmtiny.errors import InputError
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.memory import Plan, Problem
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
 from tvmtiny.targets import Target
 
 
@@ -21,7 +26,7 @@ class TensorInfo:
     name
         TFLite's tensor name.
     c_name
-        Its field in the generated structs.
+        Its field in the generated structs, see `interface_names`.
     bytes
         Size.
     offset
@@ -38,6 +43,74 @@ class TensorInfo:
     offset: int | None
     scale: float | None
     zero_point: int | None
+
+    def quantize(self, real: npt.ArrayLike) -> np.ndarray:
+        """Real numbers as values of this tensor, as the generated ``..._quantize_...`` does.
+
+        ``round(real / scale) + zero_point`` in float32 with halves away from zero, and saturated:
+        LiteRT's QUANTIZE, which leaves undefined what is far beyond the range. Infinities saturate,
+        too, and NaN gives the lowest value.
+
+        Parameters
+        ----------
+        real
+            Of any shape; taken as float32.
+
+        Returns
+        -------
+        np.ndarray
+            Of the same shape and of `dtype`.
+
+        Raises
+        ------
+        InputError
+            If the tensor has no scale.
+        """
+        scale, zero_point = self._quantization()
+        low, high = INTEGER_RANGES[self.dtype]
+        least, most = np.float32(low - zero_point), np.float32(high - zero_point)
+        with np.errstate(all="ignore"):
+            steps = np.asarray(real, np.float32) / np.float32(scale)
+            limited = np.where(steps > least, np.minimum(steps, most), least)
+        return (round_half_away(limited).astype(np.int32) + zero_point).astype(self.dtype)
+
+    def dequantize(self, values: npt.ArrayLike) -> np.ndarray:
+        """The real numbers of values of this tensor, as the generated ``..._dequantize_...`` does.
+
+        ``scale * (value - zero_point)``, rounded once to float32: LiteRT's DEQUANTIZE.
+
+        Parameters
+        ----------
+        values
+            Of any shape, integers that `dtype` can hold.
+
+        Returns
+        -------
+        np.ndarray
+            float32, of the same shape.
+
+        Raises
+        ------
+        InputError
+            If the tensor has no scale, or a value is none of its dtype.
+        """
+        scale, zero_point = self._quantization()
+        given = np.asarray(values)
+        whole = given.astype(np.int32) if given.dtype.kind in "iu" else None
+        if whole is None or not np.array_equal(whole.astype(self.dtype), given):
+            raise InputError(
+                f"what is to be dequantized for {self.c_name} is not {self.dtype}; give integers "
+                "of that range"
+            )
+        return (whole - np.int32(zero_point)).astype(np.float32) * np.float32(scale)
+
+    def _quantization(self) -> tuple[float, int]:
+        if self.scale is None or self.zero_point is None:
+            raise InputError(
+                f"{self.c_name} is {self.dtype} without one scale for the whole tensor: there is "
+                "nothing to quantize; use its values as they are"
+            )
+        return self.scale, self.zero_point
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,15 @@ from tvmtiny.codegen.arrange import Arrangement
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
 from tvmtiny.codegen.headers import header_text
 from tvmtiny.codegen.lower import Kernel
-from tvmtiny.codegen.names import c_type, field_names
+from tvmtiny.codegen.names import InterfaceNames, c_type, interface_names, macro_stem
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.program import Call, StateValues, Value
 from tvmtiny.codegen.requests import ALIGNMENT, alignment_of, in_place, output_name, workspace_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import variable_name
 from tvmtiny.ops import Tensor, find_operator
+from tvmtiny.ops.shared.checks import check_scale
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES
 from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
 
@@ -47,6 +49,7 @@ def emit(
     arrangement: Arrangement,
     kernels: Mapping[str, Kernel],
     placement: Placement,
+    names: InterfaceNames | None = None,
 ) -> Artifact:
     """Generate all files.
 
@@ -60,8 +63,13 @@ def emit(
         By PrimFunc name.
     placement
         Regions of the target's board.
+    names
+        Of inputs and outputs; by default what `interface_names` makes of the model's own.
     """
-    return _Emitter(model, optimized, module, target, arrangement, kernels, placement).artifact()
+    names = names or interface_names(optimized.graph)
+    return _Emitter(
+        model, optimized, module, target, arrangement, kernels, placement, names
+    ).artifact()
 
 
 class _Emitter:
@@ -74,8 +82,10 @@ class _Emitter:
         arrangement: Arrangement,
         kernels: Mapping[str, Kernel],
         placement: Placement,
+        names: InterfaceNames,
     ) -> None:
         self._placement = placement
+        self._names = names
         self._model = model
         self._graph = optimized.graph
         self._kept = optimized.kept
@@ -92,14 +102,12 @@ class _Emitter:
         self._constants: dict[tuple[str, bytes], _Constant] = {}
         self._nodes = {variable_name(t): n for n in optimized.graph.nodes for t in n.outputs}
         self._state_offsets = _offsets([s.before.nbytes for s in program.states])
-        self._input_names = field_names([t.name for t in self._graph.inputs])
-        self._output_names = field_names([t.name for t in self._graph.outputs])
 
     def artifact(self) -> Artifact:
         calls = [self._call(step, call) for step, call in enumerate(self._program.calls)]
         layers = tuple(self._layer(i, call) for i, call in enumerate(self._program.calls))
-        inputs = self._interface(self._graph.inputs, self._program.inputs, self._input_names)
-        outputs = self._interface(self._graph.outputs, self._program.outputs, self._output_names)
+        inputs = self._interface(self._graph.inputs, self._program.inputs, self._names.inputs)
+        outputs = self._interface(self._graph.outputs, self._program.outputs, self._names.outputs)
         sources = [self._source(i, v) for i, v in enumerate(self._program.outputs)]
         states = self._states()
         initial = [self._initial(i, s.initial) for i, s in enumerate(self._graph.states)]
@@ -128,10 +136,14 @@ class _Emitter:
                 {**vars(state), "initial": value, "source": update}
                 for state, value, update in zip(states, initial, updates, strict=True)
             ],
-            "inputs": inputs,
-            "outputs": [
-                {**vars(t), "source": source} for t, source in zip(outputs, sources, strict=True)
+            "inputs": [
+                {**vars(t), "stem": macro_stem("input", i, t.c_name)} for i, t in enumerate(inputs)
             ],
+            "outputs": [
+                {**vars(t), "stem": macro_stem("output", i, t.c_name), "source": source}
+                for i, (t, source) in enumerate(zip(outputs, sources, strict=True))
+            ],
+            "ranges": INTEGER_RANGES,
             "layers": [
                 {
                     **vars(layer),
@@ -204,10 +216,10 @@ class _Emitter:
     def _pointer(self, value: Value) -> str:
         external = self._external
         if value.buffer in external.inputs:
-            field = f"inputs->{self._input_names[external.inputs[value.buffer]]}"
+            field = f"inputs->{self._names.inputs[external.inputs[value.buffer]]}"
             return _part(field, value, "const ") if value.offset else field
         if value.buffer in external.outputs:
-            field = f"outputs->{self._output_names[external.outputs[value.buffer]]}"
+            field = f"outputs->{self._names.outputs[external.outputs[value.buffer]]}"
             return _part(field, value) if value.offset else field
         if value.buffer in external.states:
             offset = self._state_offsets[external.states[value.buffer]] + value.offset
@@ -305,8 +317,7 @@ class _Emitter:
             slot, offset = output_name(i), 0
             if isinstance(value, Value) and value.buffer not in self._external:
                 slot, offset = value.buffer, value.offset
-            quantization = tensor.quantization if tensor.quantized else None
-            scaled = quantization is not None and not quantization.per_channel
+            scaled = tensor.quantized and not any(check_scale(tensor))
             infos.append(
                 TensorInfo(
                     tensor.name,

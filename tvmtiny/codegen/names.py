@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 
+from tvmtiny.codegen.labels import labels
+from tvmtiny.errors import InputError
+from tvmtiny.frontend.graph import Graph
 from tvmtiny.frontend.model import identifier
 
-# Keywords of C and C++ in lower case, and macros that compilers predefine.
+# Keywords of C and C++ in lower case, macros that compilers predefine, and what <stdint.h>,
+# <stddef.h> and headers beside the model's define in lower case without arguments.
 _KEYWORDS = """
 alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t
-char32_t class co_await co_return co_yield compl concept const const_cast consteval constexpr
-constinit continue decltype default delete do double dynamic_cast else enum explicit export extern
-false float for friend goto if inline int linux long mutable namespace new noexcept not not_eq
-nullptr operator or or_eq private protected public register reinterpret_cast requires restrict
-return short signed sizeof static static_assert static_cast struct switch template this
-thread_local throw true try typedef typeid typename typeof union unix unsigned using virtual void
-volatile wchar_t while xor xor_eq
+char32_t class co_await co_return co_yield compl complex concept const const_cast consteval
+constexpr constinit continue decltype default delete do double dynamic_cast else enum errno
+explicit export extern false float for friend goto i386 if imaginary inline int int8_t int16_t
+int32_t int64_t intptr_t linux long mips mutable namespace new noexcept noreturn not not_eq
+nullptr operator or or_eq private protected ptrdiff_t public register reinterpret_cast requires
+restrict return short signed size_t sizeof static static_assert static_cast stderr stdin stdout
+struct switch template this thread_local throw true try typedef typeid typename typeof uint8_t
+uint16_t uint32_t uint64_t uintptr_t union unix unsigned using virtual void volatile wchar_t while
+xor xor_eq
 """
 _RESERVED = frozenset(_KEYWORDS.split())
 
 _TYPES = {"bool": "bool", "float32": "float", "float64": "double"}
+
+#: C99 tells names apart by 63 characters; with a model's and a macro's own these stay below it.
+_LONGEST_LABEL = 32
+_LONGEST_NAME = 63
+
+
+@dataclass(frozen=True)
+class InterfaceNames:
+    """The fields of a model's inputs and outputs, in the order of the model."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 def c_type(dtype: str) -> str:
@@ -28,15 +48,90 @@ def c_type(dtype: str) -> str:
     return _TYPES.get(dtype, f"{dtype}_t")
 
 
-def field_names(tensors: Sequence[str]) -> list[str]:
-    """Distinct C identifiers for tensor names.
+def interface_names(
+    graph: Graph,
+    inputs: Sequence[str] | str | None = None,
+    outputs: Sequence[str] | str | None = None,
+) -> InterfaceNames:
+    """Name the inputs and outputs of a model for C.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Names that were asked for, of the first inputs and outputs. The others are named by the
+        model's signature, by their tensors, or ``input_<position>``; see `labels`.
+
+    Raises
+    ------
+    InputError
+        If there are more names than tensors, one is given twice, or is no name in C and C++.
+    """
+    return InterfaceNames(
+        _named("input", [t.name for t in graph.inputs], graph.input_labels, inputs),
+        _named("output", [t.name for t in graph.outputs], graph.output_labels, outputs),
+    )
+
+
+def macro_stem(direction: str, position: int, field: str) -> str:
+    """What macros and functions of a tensor are named after, in lower case: ``input_image``.
+
+    ``input_0`` for a field that is already named so, and without the underscore that keeps a field
+    apart from a keyword.
+    """
+    index = f"{direction}_{position}"
+    return index if field == index else f"{direction}_{field.rstrip('_')}"
+
+
+def _named(
+    direction: str,
+    tensors: Sequence[str],
+    signature: Sequence[str],
+    asked: Sequence[str] | str | None,
+) -> tuple[str, ...]:
+    chosen = [asked] if isinstance(asked, str) else list(asked or ())
+    _check(direction, len(tensors), chosen)
+    return tuple(field_names(labels(direction, signature, tensors), chosen))
+
+
+def _check(direction: str, tensors: int, chosen: Sequence[str]) -> None:
+    option = f"{direction}_names (--{direction}-name)"
+    if len(chosen) > tensors:
+        raise InputError(
+            f"{option} has {len(chosen)} names, but the model has {tensors} {direction}"
+            f"{'' if tensors == 1 else 's'}; give one for each {direction} at most, in the order "
+            "that tvmtiny inspect shows"
+        )
+    for position, name in enumerate(chosen):
+        shown = ascii(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")
+        if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name) or len(name) > _LONGEST_NAME:
+            raise InputError(
+                f"{option}: {shown} is no name for a field; take letters, digits and single "
+                f"underscores between them, a letter first, {_LONGEST_NAME} characters at most"
+            )
+        if name in _RESERVED:
+            raise InputError(f"{option}: {shown} is a word of C or C++; take another name")
+        if name.lower() in [other.lower() for other in chosen[:position]]:
+            raise InputError(
+                f"{option}: {shown} is given twice (case makes no difference: macros are in upper "
+                "case); take names that differ"
+            )
+
+
+def field_names(wanted: Sequence[str], chosen: Sequence[str] = ()) -> list[str]:
+    """Distinct C identifiers for what tensors shall be called.
 
     A name that is not the only one of its kind gets its position as a suffix.
+
+    Parameters
+    ----------
+    chosen
+        Identifiers for the first of them, taken as they are.
     """
-    names = [_field(tensor) for tensor in tensors]
-    taken = {name for name in names if names.count(name) == 1}
-    unique = []
-    for position, name in enumerate(names):
+    fixed = [name.lower() for name in chosen]
+    names = [*fixed, *(_field(text) for text in wanted[len(chosen) :])]
+    taken = {*fixed, *(name for name in names if names.count(name) == 1)}
+    unique = list(chosen)
+    for position, name in list(enumerate(names))[len(chosen) :]:
         if names.count(name) > 1:
             name = next(c for c in (f"{name}_{k}" for k in count(position)) if c not in taken)
             taken.add(name)
@@ -44,7 +139,7 @@ def field_names(tensors: Sequence[str]) -> list[str]:
     return unique
 
 
-def _field(tensor: str) -> str:
-    name = identifier(tensor)
+def _field(text: str) -> str:
+    name = identifier(text)[:_LONGEST_LABEL].rstrip("_")
     # `identifier` gives no trailing underscore, so that this is no other tensor's name.
     return f"{name}_" if name in _RESERVED else name

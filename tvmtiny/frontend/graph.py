@@ -47,6 +47,9 @@ class Graph:
         What the model remembers.
     problems
         Why states could not be made of the model's variables.
+    input_labels, output_labels
+        What the model's signature calls inputs and outputs, in their order; empty for one that it
+        does not name, and no entries at all without a signature.
     """
 
     tensors: tuple[Tensor, ...]
@@ -56,3 +59,5 @@ class Graph:
     shape_signatures: Mapping[int, tuple[int, ...]]
     states: tuple[State, ...] = ()
     problems: tuple[OperatorProblem, ...] = ()
+    input_labels: tuple[str, ...] = ()
+    output_labels: tuple[str, ...] = ()

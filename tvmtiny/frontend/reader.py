@@ -21,6 +21,9 @@ __all__ = ["FILE_IDENTIFIER", "Graph", "read_graph"]
 #: Bytes 4 to 8 of every TFLite file.
 FILE_IDENTIFIER = b"TFL3"
 
+#: The signature that TensorFlow's and Keras' exports are called by.
+_SERVING = b"serving_default"
+
 AnyItem = TypeVar("AnyItem")
 
 
@@ -74,7 +77,22 @@ class _Reader:
         graph = resolve_variables(self._subgraph(0), self._subgraph)
         if not graph.outputs:
             raise ModelFormatError(self._path, "the model has no output")
-        return graph
+        signature = self._signature()
+        if signature is None:
+            return graph
+        return replace(
+            graph,
+            input_labels=_labels(signature.inputs, graph.inputs),
+            output_labels=_labels(signature.outputs, graph.outputs),
+        )
+
+    def _signature(self) -> Any | None:
+        """That of the first subgraph; where it has several, the one for serving."""
+        signatures = [s for s in _present(self._model.signatureDefs) if s.subgraphIndex == 0]
+        return next(
+            (s for s in signatures if s.signatureKey == _SERVING),
+            signatures[0] if signatures else None,
+        )
 
     def _subgraph(self, index: int) -> Graph:
         subgraph = self._item(self._model.subgraphs, index, "subgraph")
@@ -194,6 +212,18 @@ def _nibbles(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     halves = np.stack([data << 4, data & 0xF0], axis=-1).reshape(-1).view(np.int8) >> 4
     odd_one = prod(shape) % 2
     return halves[: len(halves) - odd_one]
+
+
+def _labels(entries: Sequence[Any] | None, tensors: Sequence[Tensor]) -> tuple[str, ...]:
+    """What a signature's entries call `tensors`; a tensor that is there twice has an entry a place.
+
+    Entries of tensors that are none of these are left out: names are all that is taken from them.
+    """
+    names: dict[int, list[str]] = {}
+    for entry in _present(entries):
+        name = (entry.name or b"").decode("utf-8", "replace")
+        names.setdefault(entry.tensorIndex, []).append(name)
+    return tuple(names[t.index].pop(0) if names.get(t.index) else "" for t in tensors)
 
 
 def _present(items: Sequence[AnyItem] | None) -> Sequence[AnyItem]:
