@@ -27,6 +27,7 @@ from tvmtiny.ops.shared.output_rounding import (
     tflm_fully_connected_rounding,
 )
 from tvmtiny.ops.shared.quantization import activation_range, requantize_once, round_half_away
+from tvmtiny.ops.shared.weights import accumulator_range
 
 #: Sums in another order.
 FLOAT_TOLERANCE = 1e-6
@@ -163,10 +164,12 @@ def assert_multipliers_are_exact(node: Node) -> None:
 
 
 def _range(node: Node, scale: float, scales: np.ndarray) -> tuple[int, int]:
-    centred = fully_connected._centred(node)
-    bias = node.optional_input(2)
+    weights, bias = node.input(1), node.optional_input(2)
+    assert weights.data is not None and weights.quantization is not None
+    zero_point = 0 if weights.quantization.per_channel else weights.zero_point
+    centred = weights.data.astype(np.int64) - zero_point
     values = np.zeros(len(centred)) if bias is None or bias.data is None else bias.data
-    low, high = fully_connected.accumulator_range(centred, values, node.input(0).zero_point)
+    low, high = accumulator_range(centred, values, node.input(0).zero_point)
     mine = np.ones(len(centred), bool) if len(scales) == 1 else scales == scale
     return int(low[mine].min()), int(high[mine].max())
 

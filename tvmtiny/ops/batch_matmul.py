@@ -9,10 +9,10 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_count, check_same_dtype, check_scale, check_shape
-from tvmtiny.ops.shared.expressions import Expression, at, clamp_int8, int32, requantize
+from tvmtiny.ops.shared.expressions import Expression, at, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INT8_RANGE, INT32_RANGE, quantize_multiplier
+from tvmtiny.ops.shared.quantization import INT32_RANGE, centred, quantize_multiplier, saturated
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 
@@ -98,7 +98,7 @@ class BatchMatmul(Operator):
     ) -> list[np.ndarray]:
         quantized = inputs[0].dtype == np.int8
         factors = [
-            values.astype(np.int64) - tensor.zero_point if quantized else values
+            centred(values, tensor)
             for values, tensor in zip(inputs, (node.input(0), node.input(1)), strict=True)
         ]
         a, b = (
@@ -108,7 +108,7 @@ class BatchMatmul(Operator):
         if not quantized:
             return [np.asarray(a @ b)]
         scaled = requantize_reference(a @ b, *_multiplier(node)) + node.output.zero_point
-        return [np.clip(scaled, *INT8_RANGE).astype(np.int8)]
+        return [saturated(node, scaled).astype(np.int8)]
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * _matrix(node, 0)[1]
@@ -118,8 +118,7 @@ def _output(node: Node, acc: Expression) -> Expression:
     if node.output.dtype != "int8":
         return acc
     multiplier, shift = _multiplier(node)
-    scaled = requantize(acc, int32(multiplier), int32(shift))
-    return clamp_int8(scaled + int32(node.output.zero_point), *INT8_RANGE)
+    return saturate(node, requantize(acc, int32(multiplier), int32(shift)))
 
 
 def _adjoint(node: Node) -> tuple[bool, bool]:

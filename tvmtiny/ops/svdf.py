@@ -9,14 +9,15 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_activation, check_scale, check_shape
-from tvmtiny.ops.shared.expressions import Expression, clamp_int8, float_output, int32, requantize
+from tvmtiny.ops.shared.expressions import Expression, float_output, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import (
-    INT8_RANGE,
     INT32_RANGE,
+    centred,
     clamp_float,
     quantize_multiplier,
+    saturated,
 )
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
@@ -120,8 +121,7 @@ class Svdf(Operator):
                     return float_output(acc[n, u] + bias[u], node)
                 multiplier, shift = _output_multiplier(node)
                 total = (acc[n, u] + bias[u].astype(sums)).astype("int32")
-                scaled = requantize(total, int32(multiplier), int32(shift))
-                return clamp_int8(scaled + int32(node.output.zero_point), *INT8_RANGE)
+                return saturate(node, requantize(total, int32(multiplier), int32(shift)))
 
             return te.compute(node.output.shape, value, name="out")
 
@@ -136,7 +136,7 @@ class Svdf(Operator):
         filters, memory = times.shape
         integer = x.dtype == np.int8
         if integer:
-            acc = (x.astype(np.int64) - node.input(0).zero_point) @ features.astype(np.int64).T
+            acc = centred(x, node.input(0)) @ features.astype(np.int64).T
             scaled = requantize_reference(acc, *_feature_multiplier(node))
             newest = np.clip(scaled, *INT16_RANGE).astype(np.int16)
         else:
@@ -152,7 +152,7 @@ class Svdf(Operator):
             return [clamp_float(total.astype(np.float32), node), after]
         wrapped = total.astype(np.int32)
         scaled = requantize_reference(wrapped, *_output_multiplier(node)) + node.output.zero_point
-        return [np.clip(scaled, *INT8_RANGE).astype(np.int8), after]
+        return [saturated(node, scaled).astype(np.int8), after]
 
     def macs(self, node: Node) -> int:
         return node.input(0).shape[0] * (prod(node.input(1).shape) + prod(node.input(2).shape))

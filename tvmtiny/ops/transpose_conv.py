@@ -10,24 +10,13 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_activation, check_operands
-from tvmtiny.ops.shared.expressions import (
-    Expression,
-    float_output,
-    int32,
-    quantized_output,
-    requantize,
-)
+from tvmtiny.ops.shared.epilogue import finished, layer
+from tvmtiny.ops.shared.expressions import Expression, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.output_rounding import convolution_rounding
-from tvmtiny.ops.shared.quantization import clamp_float, convolution_multipliers
-from tvmtiny.ops.shared.weights import (
-    bias_values,
-    check_accumulator,
-    check_weight_scales,
-    check_weights,
-    float_bias,
-)
+from tvmtiny.ops.shared.output_rounding import integer_rounding
+from tvmtiny.ops.shared.quantization import centred
+from tvmtiny.ops.shared.weights import bias_values, check_weights, sum_dtype
 
 
 @register
@@ -59,9 +48,7 @@ class TransposeConv(Operator):
             return
         channels, height, width, depth = weights.shape
         yield from check_activation(inner)
-        problems = list(check_weights(inner, channels, axis=0))
-        problems += check_weight_scales(inner)
-        yield from problems
+        yield from check_weights(inner, axis=0)
         if (x.shape[3], y.shape[3], y.shape[0]) != (depth, channels, x.shape[0]):
             yield Problem(
                 f"input {list(x.shape)} and output {list(y.shape)} do not fit weights "
@@ -72,18 +59,13 @@ class TransposeConv(Operator):
             yield Problem(f"padding {node.options['padding']}", "SAME or VALID")
         elif min(node.options["stride_h"], node.options["stride_w"], height, width) < 1:
             yield Problem("stride or filter size below 1", "positive numbers")
-        if not problems and x.dtype == "int8":
-            assert weights.data is not None
-            taps = weights.data.reshape(channels, -1)
-            yield from check_accumulator(taps, bias_values(inner, channels), x.zero_point)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         inner = _as_convolution(node)
-        x_tensor, weights = inner.input(0), inner.input(1)
-        channels, *_, depth = weights.shape
+        x_tensor, depth = inner.input(0), inner.input(1).shape[3]
         rows, columns = _axes(node)
         quantized = x_tensor.dtype == "int8"
-        wide = "int32" if quantized else "float32"
+        wide = sum_dtype(inner, axis=0)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
             jy = te.reduce_axis((0, rows.steps), "jy")
@@ -103,59 +85,30 @@ class TransposeConv(Operator):
 
             return te.compute(node.output.shape, tap, name="acc")
 
-        def integer(
-            x: te.Tensor, w: te.Tensor, bias: te.Tensor, multiplier: te.Tensor, shift: te.Tensor
-        ) -> te.Tensor:
-            acc = accumulate(x, w)
-            return te.compute(
-                node.output.shape,
-                lambda n, y, z, o: quantized_output(
-                    requantize(acc[n, y, z, o] + bias[o], multiplier[o], int32(shift[o])), node
-                ),
-                name="out",
-            )
-
-        def floating(x: te.Tensor, w: te.Tensor, bias: te.Tensor) -> te.Tensor:
-            acc = accumulate(x, w)
-            return te.compute(
-                node.output.shape,
-                lambda n, y, z, o: float_output(acc[n, y, z, o] + bias[o], node),
-                name="out",
-            )
-
-        if not quantized:
-            return Compute((x_tensor, weights, float_bias(inner, channels)), floating)
-        bias = bias_values(inner, channels)
-        factors = convolution_multipliers(inner, channels)
-        return Compute((x_tensor, weights, bias, *factors), integer)
+        bias = bias_values(inner, node.output.shape[3])
+        return layer(inner, accumulate, bias, integer_rounding(inner, axis=0))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        w, x = inputs[1], inputs[2]
+        w, (rows, columns) = inputs[1], _axes(node)
+        inner = _as_convolution(node)
+        x = centred(inputs[2], inner.input(0))
         channels, height, width, _ = w.shape
-        inner, (rows, columns) = _as_convolution(node), _axes(node)
-        quantized = x.dtype == np.int8
-        wide = np.int64 if quantized else np.float32
-        centred = x.astype(wide) - wide(inner.input(0).zero_point if quantized else 0)
         size = [
             max(axis.stride * (axis.input - 1) + axis.kernel, axis.pad + axis.output)
             for axis in (rows, columns)
         ]
-        acc = np.zeros((x.shape[0], *size, channels), wide)
+        acc = np.zeros((x.shape[0], *size, channels), x.dtype)
         for ky, kx in np.ndindex(height, width):
             bottom = ky + rows.stride * (rows.input - 1) + 1
             right = kx + columns.stride * (columns.input - 1) + 1
             acc[:, ky : bottom : rows.stride, kx : right : columns.stride] += (
-                centred @ w[:, ky, kx].astype(wide).T
+                x @ w[:, ky, kx].astype(x.dtype).T
             )
         acc = acc[:, rows.pad : rows.pad + rows.output]
         acc = acc[:, :, columns.pad : columns.pad + columns.output]
-        if len(inputs) > 3:
-            acc = acc + inputs[3].reshape(-1).astype(wide)
-        if not quantized:
-            return [clamp_float(acc, node)]
-        return [convolution_rounding(inner, channels)(acc).astype(np.int8)]
+        return finished(inner, acc, inputs[3:], integer_rounding(inner, axis=0))
 
     def macs(self, node: Node) -> int:
         return prod(node.input(2).shape) * prod(node.input(1).shape[:3])

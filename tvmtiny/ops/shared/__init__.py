@@ -10,7 +10,8 @@ Checks of a node
     `checks` (tensors, dtypes, scales, shapes), `constant_inputs` (axes, sizes, paddings).
 Convolutions and dense layers
     `sliding_window` (geometry and padding, of pooling too), `weights` (checks and biases),
-    `int16_sums`, `output_rounding` (numpy), `pooling`.
+    `int16_sums`, `output_rounding` (how each oracle rounds), `epilogue` (bias, requantization and
+    clamping), `pooling`.
 Tensor expressions
     `expressions` (one element), `reduction` (the reducing stage), `movement_tir` (copies).
 Arithmetic on the host

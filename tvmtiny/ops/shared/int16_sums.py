@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from tvm import te, tirx
 
-from tvmtiny.ops.shared.expressions import Expression, quantized_output
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import INT32_RANGE
@@ -58,17 +56,20 @@ def check_sums(node: Node, taps: np.ndarray) -> Iterator[Problem]:
         )
 
 
-def sum_dtype(node: Node, taps: np.ndarray) -> str:
-    """The dtype that holds the sums of products without the bias; parameters as above."""
-    products = np.abs(taps.astype(np.int64)).sum(axis=1).max(initial=0) * 2**15
-    return "int32" if products <= INT32_RANGE[1] else "int64"
+def largest_sum(taps: np.ndarray) -> int:
+    """The largest magnitude of a sum of products without the bias; parameter as above."""
+    return int(_products(taps).max(initial=0))
+
+
+def _products(taps: np.ndarray) -> np.ndarray:
+    return np.abs(taps.astype(np.int64)).sum(axis=1) * 2**15
 
 
 def _largest(node: Node, taps: np.ndarray) -> int:
     bias = node.optional_input(2)
-    products = np.abs(taps.astype(np.int64)).sum(axis=1) * 2**15
     if bias is None or bias.data is None:
-        return int(products.max(initial=0))
+        return largest_sum(taps)
+    products = _products(taps)
     # In Python's integers, as the absolute value of the smallest int64 is none.
     sums = zip(products.tolist(), bias.data.reshape(-1).tolist(), strict=True)
     return max((product + abs(offset) for product, offset in sums), default=0)
@@ -92,23 +93,3 @@ def requantize_wide(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) 
     shift = shift.astype(np.int64)
     product = acc.astype(np.int64) * multiplier.astype(np.int64)
     return (product + (np.int64(1) << (shift - 1))) >> shift
-
-
-def wide_output(
-    node: Node, acc: Expression, bias: Expression, multiplier: Expression, shift: Expression
-) -> Expression:
-    """The int16 output of a sum; multiplier and shift are `shortened`."""
-    total = acc.astype("int64") + bias
-    scaled = tirx.call_pure_extern(
-        "int32",
-        "tvmtiny_requantize_wide",
-        total,
-        multiplier.astype("int32"),
-        shift.astype("int32"),
-    )
-    return quantized_output(scaled, node)
-
-
-def per_channel(values: te.Tensor, channel: Expression) -> Expression:
-    """An element of an array with one entry a channel, or one for all."""
-    return values[channel if int(values.shape[0]) > 1 else 0]

@@ -14,6 +14,7 @@ from tvmtiny.ops.shared.quantization import (
     convolution_multipliers,
     quantize_multiplier,
     requantize,
+    requantize_once,
     round_half_away,
 )
 
@@ -67,6 +68,27 @@ class TwoRoundings(OutputRounding):
 
 
 @dataclass(frozen=True, eq=False)
+class OneRounding(OutputRounding):
+    """`requantize_once`.
+
+    Attributes
+    ----------
+    multiplier, shift
+        ``(channels,)`` or ``(1,)``.
+    """
+
+    multiplier: np.ndarray
+    shift: np.ndarray
+
+    @property
+    def scales(self) -> np.ndarray:
+        return self.multiplier * 2.0 ** (self.shift.astype(np.float64) - 31)
+
+    def scaled(self, acc: np.ndarray) -> np.ndarray:
+        return requantize_once(acc, self.multiplier, self.shift)
+
+
+@dataclass(frozen=True, eq=False)
 class DoubleProduct(OutputRounding):
     """The product with a double, rounded with halves away from zero.
 
@@ -108,7 +130,7 @@ class WideRounding(OutputRounding):
 
 
 def convolution_rounding(node: Node, channels: int) -> OutputRounding:
-    """CONV_2D and DEPTHWISE_CONV_2D, in LiteRT and TFLM alike.
+    """CONV_2D, DEPTHWISE_CONV_2D and TRANSPOSE_CONV, in LiteRT and TFLM alike.
 
     Parameters
     ----------
@@ -119,6 +141,19 @@ def convolution_rounding(node: Node, channels: int) -> OutputRounding:
     if has_wide_sums(node):
         return WideRounding(0, activation_range(node), *shortened(*factors))
     return TwoRoundings(node.output.zero_point, activation_range(node), *factors)
+
+
+def integer_rounding(node: Node, axis: int) -> OutputRounding | None:
+    """`convolution_rounding`, or None for float32.
+
+    Parameters
+    ----------
+    axis
+        The dimension of the weights that holds the output channels.
+    """
+    if node.output.dtype == "float32":
+        return None
+    return convolution_rounding(node, node.input(1).shape[axis])
 
 
 def litert_fully_connected_rounding(node: Node) -> DoubleProduct:

@@ -215,6 +215,11 @@ _ACTIVATIONS = {
 FUSED_ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
+def centred(values: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """Numbers without the zero point of their tensor, as int64; float32 ones as they are."""
+    return values if values.dtype == np.float32 else values.astype(np.int64) - tensor.zero_point
+
+
 def clamp_float(values: np.ndarray, node: Node) -> np.ndarray:
     """Clamp an array that is not quantized to the fused activation's bounds."""
     low, high = float_activation_range(node)

@@ -3,30 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
+from tvmtiny.ops.shared.int16_sums import check_sums, check_zero_points, largest_sum
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import INT32_RANGE
 
+#: What biases can be, by the dtype of activations.
+_BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
 
-def check_weight_scales(node: Node) -> Iterator[Problem]:
-    """Yield a problem for weight scales that are no finite, non-negative numbers."""
-    quantization = node.input(1).quantization
-    if quantization is None:
-        return
-    scales = np.array(quantization.scales)
-    if not np.all(np.isfinite(scales) & (scales >= 0)):
-        yield Problem("a weight scale is negative or not finite", "finite weight scales")
+
+def check_weights(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]:
+    """Yield what is wrong with the weights and the bias of a layer, and with the sums they give.
+
+    Parameters
+    ----------
+    node
+        Its first three inputs are activations, weights and perhaps a bias.
+    axis
+        The dimension of the weights that holds the output channels.
+    zero_point
+        What the layer subtracts from int8 weights.
+    """
+    problems = [*_check_constants(node, axis), *_check_scales(node)]
+    x = node.input(0)
+    if not problems and x.dtype == "int16":
+        problems = [*check_zero_points(node)] or [*check_sums(node, taps(node, axis))]
+    elif not problems and x.dtype == "int8":
+        weights = taps(node, axis) - zero_point
+        problems = [*check_accumulator(weights, bias_values(node, len(weights)), x.zero_point)]
+    yield from problems
+
+
+def taps(node: Node, axis: int) -> np.ndarray:
+    """The weights of a quantized layer: int64, shape ``(channels, taps)``.
+
+    Parameters
+    ----------
+    axis
+        The dimension that holds the output channels.
+    """
+    weights = node.input(1)
+    assert weights.data is not None
+    moved = np.moveaxis(weights.data, axis, 0)
+    return moved.reshape(len(moved), prod(moved.shape[1:])).astype(np.int64)
+
+
+def sum_dtype(node: Node, axis: int) -> str:
+    """The dtype that holds a layer's sums of products without the bias; `axis` as for `taps`."""
+    dtype = node.input(0).dtype
+    if dtype == "int16" and largest_sum(taps(node, axis)) > INT32_RANGE[1]:
+        return "int64"
+    return "float32" if dtype == "float32" else "int32"
 
 
 def bias_values(node: Node, channels: int) -> np.ndarray:
-    """Return the bias of a node, shape ``(channels,)``; int32 zeros where it is absent."""
+    """Return the bias of a layer, shape ``(channels,)``.
+
+    Where it is absent, zeros: float32 for float32 activations, int32 for others.
+    """
     bias = node.optional_input(2)
     if bias is None or bias.data is None:
-        return np.zeros(channels, np.int32)
+        return np.zeros(channels, np.float32 if node.input(0).dtype == "float32" else np.int32)
     return bias.data.reshape(-1)
+
+
+def folded_bias(node: Node, axis: int, zero_point: int = 0) -> np.ndarray:
+    """What is added to the sums of raw products, for padding that holds the zero point.
+
+    For int8 the input's zero point is folded in: ``bias - zero_point * sum(weights)``.
+
+    Parameters
+    ----------
+    axis
+        As for `taps`.
+    zero_point
+        Of the weights.
+
+    Returns
+    -------
+    np.ndarray
+        Shape ``(channels,)``: int32, the bias's own dtype for int16 activations, or float32.
+    """
+    x = node.input(0)
+    bias = bias_values(node, node.input(1).shape[axis])
+    if x.dtype != "int8":
+        return bias
+    sums = (taps(node, axis) - zero_point).sum(axis=1)
+    folded = bias.astype(np.int64) - x.zero_point * sums
+    assert INT32_RANGE[0] <= folded.min() and folded.max() <= INT32_RANGE[1]
+    return folded.astype(np.int32)
 
 
 def accumulator_range(
@@ -69,22 +138,10 @@ def check_accumulator(weights: np.ndarray, bias: np.ndarray, zero_point: int) ->
         )
 
 
-#: What biases can be, by the dtype of activations.
-BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
-
-
-def check_weights(node: Node, channels: int, axis: int) -> Iterator[Problem]:
-    """Yield what is wrong with weights and bias of a convolution or fully connected node.
-
-    Parameters
-    ----------
-    channels
-        Output channels.
-    axis
-        The dimension of the weights that holds them.
-    """
+def _check_constants(node: Node, axis: int) -> Iterator[Problem]:
+    """Yield what is wrong with the tensors of weights and bias."""
     weights, bias = node.input(1), node.optional_input(2)
-    activations = node.input(0).dtype
+    activations, channels = node.input(0).dtype, weights.shape[axis]
     if weights.data is None or (bias is not None and bias.data is None):
         yield Problem("weights or bias are computed at run time", "constant weights and bias")
         return
@@ -93,10 +150,10 @@ def check_weights(node: Node, channels: int, axis: int) -> Iterator[Problem]:
         yield Problem(
             f"{weights.dtype} weights with {activations} activations", f"{wanted} weights"
         )
-    if bias is not None and bias.dtype not in BIAS_DTYPES[activations]:
+    if bias is not None and bias.dtype not in _BIAS_DTYPES[activations]:
         yield Problem(
             f"{bias.dtype} bias with {activations} activations",
-            f"{' or '.join(BIAS_DTYPES[activations])} bias",
+            f"{' or '.join(_BIAS_DTYPES[activations])} bias",
         )
     if bias is not None and bias.elements != channels:
         yield Problem(f"{bias.elements} bias values for {channels} channels", "one per channel")
@@ -112,34 +169,11 @@ def check_weights(node: Node, channels: int, axis: int) -> Iterator[Problem]:
         )
 
 
-def folded_bias(node: Node, weight_sums: np.ndarray) -> np.ndarray:
-    """Bias with the input's zero point folded in: ``bias - zero_point * sum(weights)``.
-
-    With this, and padding that holds the zero point, the raw input can be multiplied.
-
-    Parameters
-    ----------
-    weight_sums
-        Sum of each output channel's weights, int64, shape ``(channels,)``.
-
-    Returns
-    -------
-    np.ndarray
-        int32, shape ``(channels,)``.
-    """
-    bias = _bias(node, weight_sums.size).astype(np.int64)
-    folded = bias - node.input(0).zero_point * weight_sums
-    assert INT32_RANGE[0] <= folded.min() and folded.max() <= INT32_RANGE[1]
-    return folded.astype(np.int32)
-
-
-def float_bias(node: Node, channels: int) -> np.ndarray:
-    """The float32 bias, zeros where it is absent."""
-    return _bias(node, channels).astype(np.float32)
-
-
-def _bias(node: Node, channels: int) -> np.ndarray:
-    bias = node.optional_input(2)
-    if bias is None or bias.data is None:
-        return np.zeros(channels, np.int32)
-    return bias.data.reshape(-1)
+def _check_scales(node: Node) -> Iterator[Problem]:
+    """Yield a problem for weight scales that are no finite, non-negative numbers."""
+    quantization = node.input(1).quantization
+    if quantization is None:
+        return
+    scales = np.array(quantization.scales)
+    if not np.all(np.isfinite(scales) & (scales >= 0)):
+        yield Problem("a weight scale is negative or not finite", "finite weight scales")
