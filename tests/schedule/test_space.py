@@ -10,7 +10,7 @@ import pytest
 from host_runner import run_on_host
 
 import tvmtiny
-from tests.binary_cases import _layer
+from tests.binary_cases import _A, _layer
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
 from tests.ops.test_fully_connected import Dense
@@ -28,6 +28,9 @@ BOARD = "mps2-an386"
 #: Clamped at its zero point, so that rounding needs no sign.
 _RELU = {"activation": "RELU", "zero_points": (-128, -128)}
 
+#: Scales for which the micro-kernel has exact integers.
+_SUM = _layer(replace(_A, scale=0.06))
+
 CONVOLUTIONS: dict[str, Case] = {
     "conv": Conv((4, 6), 8, 5),
     "conv_relu_s2": Conv((7, 8), 4, 6, stride=(2, 2), output_scale=1.0, **_RELU),
@@ -42,7 +45,8 @@ OTHERS: dict[str, Case] = {
     "depthwise_relu": Depthwise((8, 9), 8, output_scale=1.0, **_RELU),
     "depthwise_relu_s2": Depthwise((8, 9), 5, stride=(2, 2), output_scale=1.0, **_RELU),
     "depthwise_column": Depthwise((9, 1), 8, kernel=(3, 1), padding="VALID"),
-    "add": _layer(),
+    "add": _SUM,
+    "sub": replace(_SUM, operator="SUB"),
     "average_pool": Pool(channels=8, padding="SAME"),
     "max_pool": Pool("MAX_POOL_2D", channels=8, padding="SAME"),
 }
@@ -70,6 +74,8 @@ def test_every_decision_is_exact_on_the_host(
         for sketch, tile in itertools.product(("patches", "block"), ("3x2", "2x2", "1x4")):
             assert (sketch, "tile", tile) in values
         assert {("block", "tile", "4x2"), ("direct", "tile", "1x4")} <= values
+    else:
+        assert {("words", "words", words) for words in (0, 1, 2)} <= set(candidates.values())
 
 
 def test_every_scalar_decision_is_exact_on_the_host(
@@ -97,9 +103,8 @@ def test_default_is_in_the_space(name: str, cpu: str) -> None:
         assert found.default in found
         default = implement(node, target, Oracle.LITERT, goal)
         again = implement(node, target, Oracle.LITERT, goal, found.default)
-        assert again is not None
-        if default is not None:
-            assert again.function.script() == default.function.script()
+        assert default is not None and again is not None
+        assert again.function.script() == default.function.script()
 
 
 @pytest.mark.parametrize("name", ["conv", "depthwise_relu", "add"])

@@ -10,6 +10,7 @@ from math import prod
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.families.registry import families
+from tvmtiny.schedule.implement import implement
 from tvmtiny.schedule.implementation import Decisions, Goal, Sketch, is_candidate
 from tvmtiny.schedule.workload import Workload, workload
 from tvmtiny.targets import Cpu
@@ -68,8 +69,10 @@ def space(node: Node, cpu: Cpu, oracle: Oracle, goal: Goal = Goal.BALANCED) -> S
     goal
         Whose default rule gives `Space.default`.
     """
-    offered = [(family, family.sketches(node, cpu, oracle)) for family in families(cpu)]
-    chosen = (family.implement(node, cpu, oracle, goal) for family, found in offered if found)
-    default = next((found.decisions for found in chosen if found is not None), None)
-    sketches = tuple(sketch for _, found in offered for sketch in found)
+    offered = [family.sketches(node, cpu, oracle) for family in families(cpu)]
+    sketches = tuple(sketch for found in offered for sketch in found)
+    chosen = implement(node, cpu, oracle, goal) if sketches else None
+    default = None
+    if chosen is not None and is_candidate(sketches, chosen.decisions):
+        default = chosen.decisions
     return Space(workload(node, oracle), cpu.name, sketches, default)

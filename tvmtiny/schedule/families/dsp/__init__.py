@@ -51,6 +51,7 @@ _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
     "DEPTHWISE_CONV_2D": depthwise_sketches,
     "FULLY_CONNECTED": convolution_sketches,
     "MAX_POOL_2D": pool_sketches,
+    "SUB": add_sketches,
 }
 
 

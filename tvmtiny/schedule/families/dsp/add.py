@@ -65,7 +65,7 @@ def implement_add(
 
 
 def add_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute an ADD, with the words per turn of the loop open."""
+    """One way to compute an ADD or SUB, with the words per turn of the loop open."""
     count = node.output.elements
     usable = tuple(words for words in (0, 1, 2) if not words or count % (4 * words) == 0)
     return (Sketch("words", (Decision("words", usable),)),)
