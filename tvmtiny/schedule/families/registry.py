@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from tvmtiny.resources import shipped
 from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.implementation import Decisions
 from tvmtiny.targets import Cpu
@@ -22,7 +23,8 @@ def register(family: KernelFamily) -> None:
     Raises
     ------
     ValueError
-        If another one has its name, one of its sketches or one of its headers.
+        If another one has its name, one of its sketches or one of its headers, or ``runtime/core``
+        has one of its headers.
     """
     if family.name in _REGISTRY:
         raise ValueError(f"there is a kernel family {family.name!r} already")
@@ -36,6 +38,12 @@ def register(family: KernelFamily) -> None:
                     f"the kernel families {other.name!r} and {family.name!r} both have {kind} "
                     f"called {', '.join(sorted(shared))}; rename those of one"
                 )
+    core = frozenset(file.name for file in (shipped("runtime") / "core").glob("*.h"))
+    if core & family.headers:
+        raise ValueError(
+            f"the kernel family {family.name!r} and runtime/core both have headers called "
+            f"{', '.join(sorted(core & family.headers))}; rename those of the family"
+        )
     _REGISTRY[family.name] = family
 
 
