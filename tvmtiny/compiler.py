@@ -17,6 +17,7 @@ from tvmtiny.codegen.names import interface_names
 from tvmtiny.codegen.occupancy import peak, short
 from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.program import read_program
+from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.errors import RamBudgetError
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import node_to_relax, to_relax, variable_name
@@ -256,7 +257,7 @@ def _arranged(
 ) -> _Built:
     module = schedule_module(module, cpu)
     kernels = {
-        variable.name_hint: lower_kernel(function, f"tvmtiny_{model.name}_{variable.name_hint}")
+        variable.name_hint: lower_kernel(function, kernel_symbol(model.name, variable.name_hint))
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc)
     }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import run_on_host
+from host_runner import WARNINGS, compiler_or_skip, run_command, run_on_host, write_files
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import tvmtiny
 from tests.codegen.programs import add_model, compiled
+from tvmtiny.codegen.symbols import kernel_symbol
+from tvmtiny.frontend.names import model_name
 
 # What the code does is tested elsewhere.
 _FLAGS = ("-O0",)
@@ -76,6 +81,64 @@ def test_outputs_whose_names_differ_only_in_c(inputs: tuple[str, str], tmp_path:
 def test_any_names(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     content = add_model((names[0], names[1]), output=names[2])
     _assert_right(content, tmp_path_factory.mktemp("names"))
+
+
+#: What a file of a model's name would hide from a program beside it.
+_HEADERS = ["assert", "math", "signal", "stddef", "stdint", "string", "time"]
+_POSIX_HEADERS = ["fcntl", "poll", "pthread", "sched", "semaphore", "unistd"]
+
+
+def test_generated_files_hide_no_header(tmp_path: Path) -> None:
+    """Of C and POSIX: a program includes them all beside models that are called like them."""
+    sources, artifacts = [], []
+    for name in (*_HEADERS, *_POSIX_HEADERS, "main"):
+        artifact = compiled(add_model(), name=name)
+        assert f"tvmtiny_{artifact.name}_run" in artifact.files[f"{artifact.name}.h"]
+        artifacts.append(artifact)
+    assert len({artifact.name for artifact in artifacts}) == len(artifacts)
+    for artifact in artifacts:
+        sources += write_files(artifact, tmp_path)
+    includes = [f"#include <{name}.h>\n" for name in (*_HEADERS, *_POSIX_HEADERS)]
+    includes += [f'#include "{artifact.name}.h"\n' for artifact in artifacts]
+    assert "main.c" not in sources
+    (tmp_path / "main.c").write_text("".join(includes) + "int main(void) { return SIGINT == 0; }\n")
+    command = [compiler_or_skip("gcc"), *WARNINGS, "-D_POSIX_C_SOURCE=200809L", "-I."]
+    run_command([*command, "main.c", *sources, "-o", "program"], tmp_path)
+    run_command(["./program"], tmp_path)
+
+
+def test_no_header_of_the_c_library_or_the_compiler_is_hidden(tmp_path: Path) -> None:
+    compiler = compiler_or_skip("arm-none-eabi-gcc")
+    done = subprocess.run(
+        [compiler, "-xc", "-E", "-v", "-"], input="", capture_output=True, text=True
+    )
+    folders = re.findall(r"^ (/.*)$", done.stderr, re.MULTILINE)
+    headers = {path.stem.lower() for folder in folders for path in Path(folder).glob("*.h")}
+    assert {"stdint", "stdio"} <= headers
+    assert [name for name in headers if model_name(name) == name] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("signal", "model_signal"),
+        ("Main", "model_main"),
+        ("aux", "model_aux"),
+        ("tvmtiny_x", "model_tvmtiny_x"),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, f"{'x' * 55}_{zlib.crc32(b'x' * 65):08x}"),
+        ("x" * 66, f"{'x' * 55}_{zlib.crc32(b'x' * 66):08x}"),
+        ("$(touch x) \"'`\n", "touch_x"),
+    ],
+)
+def test_names_that_are_taken_or_too_long(text: str, wanted: str) -> None:
+    assert model_name(text) == wanted
+
+
+@pytest.mark.parametrize(("model", "operator"), [("lstm", "sum"), ("softmax", "exp")])
+def test_no_kernel_is_called_like_a_function_of_the_runtime(model: str, operator: str) -> None:
+    assert kernel_symbol("m", operator) == f"tvmtiny_m_{operator}"
+    assert kernel_symbol(model, operator) == f"tvmtiny_{model}_{operator}_kernel"
 
 
 @pytest.mark.parametrize(

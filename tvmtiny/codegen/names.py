@@ -10,7 +10,7 @@ from itertools import count
 from tvmtiny.codegen.labels import labels
 from tvmtiny.errors import InputError
 from tvmtiny.frontend.graph import Graph
-from tvmtiny.frontend.model import identifier
+from tvmtiny.frontend.names import identifier
 
 # Keywords of C and C++ in lower case, macros that compilers predefine, and what <stdint.h>,
 # <stddef.h> and headers beside the model's define in lower case without arguments.

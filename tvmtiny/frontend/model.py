@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from tvmtiny.errors import InputError, ModelFormatError
 from tvmtiny.frontend.constants import fold_constants
 from tvmtiny.frontend.converter import to_relax
 from tvmtiny.frontend.evaluate import evaluate
+from tvmtiny.frontend.names import model_name
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import check_sizes, verify
 from tvmtiny.ops import Oracle
@@ -95,8 +95,9 @@ def load(
     source
         The path of a .tflite file, or its content.
     name
-        Prefix of the generated code; by default the file's name without its suffix, made into a
-        C identifier.
+        What generated files and symbols are called, made into a C identifier; by default the
+        file's name without its suffix, which gets a prefix where it would hide a header of the
+        system, such as ``model_signal``, and is cut where it is too long.
     oracle
         Whose results the code shall reproduce where implementations round differently: LiteRT's
         reference kernels, or TensorFlow Lite for Microcontrollers.
@@ -105,6 +106,8 @@ def load(
     ------
     ModelFormatError, DynamicShapeError, DynamicRangeModelError, UnsupportedModelError
         If the file cannot be read or compiled; see `tvmtiny.errors`.
+    InputError
+        If there is no such oracle.
     """
     oracle = _oracle(oracle)
     if isinstance(source, bytes):
@@ -115,11 +118,7 @@ def load(
     check_sizes(graph, path)
     graph = fold_constants(graph, oracle)
     verify(graph, path)
-    prefix = identifier(name or Path(path).stem)
-    if prefix.startswith("tvmtiny"):
-        # The headers of the runtime are named so.
-        prefix = f"m_{prefix}"
-    return Model(prefix, content, graph, oracle)
+    return Model(model_name(name or Path(path).stem), content, graph, oracle)
 
 
 def _oracle(name: Oracle | str) -> Oracle:
@@ -128,9 +127,3 @@ def _oracle(name: Oracle | str) -> Oracle:
     except ValueError:
         known = ", ".join(oracle.value for oracle in Oracle)
         raise InputError(f"there is no oracle {name!r}; known: {known}") from None
-
-
-def identifier(text: str) -> str:
-    """`text` as a lower-case C identifier."""
-    cleaned = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
-    return cleaned if cleaned and cleaned[0].isalpha() else f"m{cleaned}"
