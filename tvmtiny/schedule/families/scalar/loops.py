@@ -34,7 +34,7 @@ _UNROLLS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
-class _Family:
+class _Rule:
     """How operators of one kind are scheduled.
 
     Attributes
@@ -70,20 +70,20 @@ def schedule_scalar(
     """
     schedule = Schedule(IRModule({"main": function}))
     overlaps = [Overlap("out", position, 0) for position in _read_in_step(schedule)]
-    family = _family(function, operator)
-    if family is None:
+    rule = _rule(function, operator)
+    if rule is None:
         reduces = operator in _REDUCTIONS and _has(schedule, "acc")
         description = _reduction(schedule) if reduces else _plain(schedule)
         return _finish(schedule, description, overlaps)
-    chosen = family.open(schedule, cpu)[1] if decisions is None else decisions
-    return _finish(schedule, family.apply(schedule, chosen), overlaps)
+    chosen = rule.open(schedule, cpu)[1] if decisions is None else decisions
+    return _finish(schedule, rule.apply(schedule, chosen), overlaps)
 
 
-def _family(function: tirx.PrimFunc, operator: str) -> _Family | None:
+def _rule(function: tirx.PrimFunc, operator: str) -> _Rule | None:
     if _is_table(function):
         return _ELEMENTWISE
-    family = _FAMILIES.get(operator)
-    return None if family is _ELEMENTWISE and not _is_flat(function) else family
+    rule = _RULES.get(operator)
+    return None if rule is _ELEMENTWISE and not _is_flat(function) else rule
 
 
 def _finish(
@@ -132,10 +132,10 @@ def scalar_space(
     sketches, default
         None and no sketch where there is nothing to decide.
     """
-    family = _family(function, operator)
-    if family is None:
+    rule = _rule(function, operator)
+    if rule is None:
         return (), None
-    decisions, default = family.open(Schedule(IRModule({"main": function})), cpu)
+    decisions, default = rule.open(Schedule(IRModule({"main": function})), cpu)
     return (Sketch("scalar", decisions),), {"sketch": "scalar", **default}
 
 
@@ -299,15 +299,15 @@ def _unrolled(decisions: Decisions) -> str:
 #: Scheduled by `_reduction`.
 _REDUCTIONS = ("ARG_MAX", "ARG_MIN", "SUM")
 
-_ELEMENTWISE = _Family(_open_elementwise, _elementwise)
-_FAMILIES: dict[str, _Family] = {
+_ELEMENTWISE = _Rule(_open_elementwise, _elementwise)
+_RULES: dict[str, _Rule] = {
     "ADD": _ELEMENTWISE,
-    "AVERAGE_POOL_2D": _Family(_open_pool, _pool),
-    "CONV_2D": _Family(_open_convolution, _convolution),
-    "DEPTHWISE_CONV_2D": _Family(_open_depthwise, _depthwise),
-    "FULLY_CONNECTED": _Family(_open_fully_connected, _fully_connected),
-    "L2_POOL_2D": _Family(_open_pool, _pool),
-    "MAX_POOL_2D": _Family(_open_pool, _pool),
+    "AVERAGE_POOL_2D": _Rule(_open_pool, _pool),
+    "CONV_2D": _Rule(_open_convolution, _convolution),
+    "DEPTHWISE_CONV_2D": _Rule(_open_depthwise, _depthwise),
+    "FULLY_CONNECTED": _Rule(_open_fully_connected, _fully_connected),
+    "L2_POOL_2D": _Rule(_open_pool, _pool),
+    "MAX_POOL_2D": _Rule(_open_pool, _pool),
     "QUANTIZE": _ELEMENTWISE,
     "SUB": _ELEMENTWISE,
 }
