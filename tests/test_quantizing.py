@@ -20,8 +20,16 @@ needs_quantizer = pytest.mark.skipif(
 )
 
 
-def _classifier(old: bool = False) -> bytes:
-    """Three classes: the channel with the largest mean."""
+def _classifier(old: bool = False, named: bool = False) -> bytes:
+    """Three classes: the channel with the largest mean.
+
+    Parameters
+    ----------
+    old
+        Whether operators are numbered as before TFLite 2.4.
+    named
+        Whether a signature names the input.
+    """
     b = ModelBuilder()
     x = b.input("x", (1, 6, 6, 3), "float32")
     w = b.constant("w", np.eye(3, dtype=np.float32).reshape(3, 1, 1, 3))
@@ -36,6 +44,8 @@ def _classifier(old: bool = False) -> bytes:
     for code in b._codes if old else ():
         # Before TFLite 2.4 there was only the narrow field.
         code.builtinCode = 0
+    if named:
+        b.signature([("image", x)], [])
     return b.build([p])
 
 
@@ -50,7 +60,7 @@ def _data(count: int = 24) -> dict[str, np.ndarray]:
 @needs_quantizer
 @pytest.mark.parametrize("old", [False, True])
 def test_a_classifier(old: bool) -> None:
-    made = tvmtiny.quantize(_classifier(old), _data())
+    made = tvmtiny.quantize(_classifier(old, named=old), _data())
     assert made.samples == 24
     assert made.accuracy_before == 1.0 and made.accuracy_after == 1.0
     (change,) = made.outputs
@@ -58,6 +68,7 @@ def test_a_classifier(old: bool) -> None:
     assert 0 < change.max_abs_diff < 0.1 < change.largest
     model = tvmtiny.load(made.content, name="q")
     assert [t.dtype for t in model.graph.inputs] == ["int8"]
+    assert model.graph.input_labels == ("image" if old else "input_0",)
     tvmtiny.compile(model, "cortex-m4")
 
 

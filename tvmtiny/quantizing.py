@@ -216,7 +216,9 @@ def _quantize(
             observer = calibrator.Calibrator(signed, qsv_update_func=min_max_update)
             observer.calibrate({_SIGNATURE: frames}, manager)
             work = quantizer.Quantizer(signed, rules)
-            return bytes(work.quantize(observer.get_model_qsvs()).quantized_model)
+            return _with_own_names(
+                bytes(work.quantize(observer.get_model_qsvs()).quantized_model), content, path
+            )
         except Exception as error:
             # The quantizer is an alpha release: it raises whatever its numpy code does.
             reason = f"ai-edge-quantizer failed with {type(error).__name__}: {error}"
@@ -246,6 +248,27 @@ def _tensor_maps(names: Any, prefix: str, indices: Sequence[int]) -> Iterator[An
         entry = names.TensorMapT()
         entry.name, entry.tensorIndex = f"{prefix}_{position}", int(index)
         yield entry
+
+
+def _with_own_names(quantized: bytes, content: bytes, path: str) -> bytes:
+    """The quantized model with the names that the signature of the float one, `content`, has."""
+    graph = read_graph(content, path)
+    labels = {
+        f"{prefix}_{position}": label
+        for prefix, found in (("input", graph.input_labels), ("output", graph.output_labels))
+        for position, label in enumerate(found)
+        if label
+    }
+    if not labels:
+        return quantized
+    model = unpack_model(quantized)
+    for signature in model.signatureDefs:
+        for entry in (*signature.inputs, *signature.outputs):
+            name = entry.name.decode()
+            entry.name = labels.get(name, name)
+    builder = flatbuffers.Builder(len(quantized))
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def _quantized_inputs(graph: Graph, sample: Sequence[np.ndarray]) -> list[np.ndarray]:
