@@ -34,7 +34,8 @@ def make_inputs(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
     kind
         ``ramp`` (element i has the bits ``(i * 37 + 11) & 0xff``; floats are that int8 over 128),
         ``zeros``, ``random:SEED`` (uniform over an integer type, normal for floats), a ``.npy``
-        file for a model with one input, or a ``.npz`` file with one array per input name.
+        file for a model with one input, or a ``.npz`` file with one array per input name, that of
+        the model's tensor or of the field in C.
 
     Raises
     ------
@@ -114,10 +115,18 @@ def _from_file(path: Path, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
             )
         return [check_input(tensors[0], content, str(path))]
     with content:
+        arrays = []
         for tensor in tensors:
-            if tensor.name not in content:
-                got = ", ".join(content.files) or "nothing"
+            name = next((n for n in _names(tensor) if n in content), None)
+            if name is None:
+                wanted, got = " or ".join(_names(tensor)), ", ".join(content.files) or "nothing"
                 raise InputDataError(
-                    tensor.name, f"missing in {path}", f"an array named {tensor.name}", got
+                    tensor.name, f"missing in {path}", f"an array named {wanted}", got
                 )
-        return [check_input(tensor, content[tensor.name], str(path)) for tensor in tensors]
+            arrays.append(check_input(tensor, content[name], str(path)))
+        return arrays
+
+
+def _names(tensor: TensorSpec) -> list[str]:
+    """Of the tensor in the model, and in C where that is another one."""
+    return list(dict.fromkeys([tensor.name, getattr(tensor, "c_name", tensor.name)]))

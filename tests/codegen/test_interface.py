@@ -11,6 +11,7 @@ from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tests.codegen.programs import COUNT, add_model, compiled, run_statements
+from tvmtiny.codegen.archive import metadata
 from tvmtiny.errors import InputError
 from tvmtiny.oracle import run_litert_outputs
 
@@ -207,3 +208,26 @@ def test_from_cpp(standard: str, tmp_path: Path) -> None:
     assert symbols == ""
     used = run_command([compiler_or_skip("nm"), "-u", "use.o"], tmp_path).split()
     assert sorted(used[1::2]) == ["tvmtiny_m_bind", "tvmtiny_m_own_arena"]
+
+
+def test_an_output_that_is_called_like_an_input() -> None:
+    """Each has its slot in the archive, and data files may use the names of C."""
+    b = ModelBuilder()
+    x = b.input("serving_default_sound:0", (1, 4), "int8", scale=0.5)
+    y = b.tensor("StatefulPartitionedCall:0", (1, 4), "int8", scale=0.25)
+    b.op("QUANTIZE", [x], [y], {})
+    b.signature([("sound", x)], [("sound", y)])
+    artifact = compiled(b.build([y]))
+    slots = metadata(artifact)["modules"]["m"]["memory"]["sids"]
+    offsets = {name: slot["arena_offset"] for name, slot in slots.items()}
+    (real,), (output,) = artifact.inputs, artifact.outputs
+    assert offsets == {"sound": real.offset, "output_sound": output.offset}
+
+
+@pytest.mark.parametrize("name", ["sound", "serving_default_sound:0"])
+def test_data_files_have_either_name(name: str, tmp_path: Path) -> None:
+    artifact = compiled(add_model(("serving_default_sound:0", "b")))
+    data = {name: np.full((1, COUNT), 2, np.float32), "b": np.ones((1, COUNT), np.float32)}
+    np.savez(tmp_path / "data.npz", **data)
+    first, _ = tvmtiny.make_inputs(str(tmp_path / "data.npz"), artifact.inputs)
+    np.testing.assert_array_equal(first, data[name])

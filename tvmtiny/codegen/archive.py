@@ -35,6 +35,15 @@ def _members(artifact: Artifact) -> Iterator[tuple[str, bytes]]:
         yield f"codegen/host/{folder}/{name}", text.encode()
 
 
+def _slots(artifact: Artifact) -> Iterator[tuple[str, TensorInfo]]:
+    """Inputs and outputs by name; an output that is called like an input gets a prefix."""
+    names = {t.c_name for t in artifact.inputs}
+    for tensor in artifact.inputs:
+        yield tensor.c_name, tensor
+    for tensor in artifact.outputs:
+        yield f"output_{tensor.c_name}" if tensor.c_name in names else tensor.c_name, tensor
+
+
 def metadata(artifact: Artifact) -> dict[str, Any]:
     """The content of ``metadata.json``.
 
@@ -77,8 +86,8 @@ def metadata(artifact: Artifact) -> dict[str, Any]:
                 "memory": {
                     "functions": {"main": [main], "operator_functions": functions},
                     "sids": {
-                        t.c_name: {"arena_offset": t.offset, "size": t.bytes}
-                        for t in (*artifact.inputs, *artifact.outputs)
+                        name: {"arena_offset": t.offset, "size": t.bytes}
+                        for name, t in _slots(artifact)
                     },
                 },
             }
