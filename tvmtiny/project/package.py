@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 
-from tvmtiny.codegen.names import c_type
+from tvmtiny.codegen.names import c_type, macro_stem
 from tvmtiny.errors import InputError
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["string_literal"] = _string_literal
     environment.filters["elements"] = math.prod
     environment.filters["c_type"] = c_type
+    environment.globals["macro_stem"] = macro_stem
     environment.filters["ramp"] = _ramp
     return environment
 
