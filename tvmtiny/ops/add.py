@@ -57,8 +57,9 @@ class Add(Operator):
     sign: ClassVar[int] = 1
     #: Whether the sum may grow when it is requantized.
     may_grow: ClassVar[bool] = False
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_binary(node)]
         yield from problems
         if problems or node.output.dtype not in _LEFT_SHIFTS:

@@ -22,7 +22,7 @@ class AddN(Operator):
     dtypes = ("int32", "float32")
     exactness = "exact"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         if not node.inputs or None in node.inputs or len(node.outputs) != 1:
             yield Problem("inputs or outputs are missing", "at least one input and one output")
             return

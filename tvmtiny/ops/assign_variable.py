@@ -25,7 +25,7 @@ class AssignVariable(Operator):
     per_channel = True
     exactness = "bit-exact (values are copied)"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         if len(node.inputs) != 1 or len(node.outputs) != 1:
             yield Problem(f"{len(node.inputs)} values", "a variable and a value")
 

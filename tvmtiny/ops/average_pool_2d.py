@@ -39,7 +39,7 @@ class AveragePool2D(Operator):
         "int8 and int16 bit-exact (both oracles); float32 sums and divides in the reference's order"
     )
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = list(check_pool(node))
         yield from problems
         if not problems and prod(pool_window(node).kernel) > _MOST_SUMMED:

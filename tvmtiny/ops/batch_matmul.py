@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_count, check_same_dtype, check_scale, check_shape
+from tvmtiny.ops.shared.checks import check_same_dtype, check_scale, check_shape
 from tvmtiny.ops.shared.expressions import Expression, at, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -26,11 +26,10 @@ class BatchMatmul(Operator):
 
     name = "BATCH_MATMUL"
     exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            problems = [*check_same_dtype(node)]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_same_dtype(node)]
         if problems:
             yield from problems
             return

@@ -21,8 +21,9 @@ class BatchToSpaceND(Moving):
     """Makes images of a batch the pixels of blocks of one image, and crops it."""
 
     name = "BATCH_TO_SPACE_ND"
+    input_count = 3
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_blocks(node, "crops")]
         if problems:
             yield from problems

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
@@ -18,11 +17,10 @@ class BroadcastTo(Selecting):
     """The input repeated along its dimensions of size 1, and along new ones in front."""
 
     name = "BROADCAST_TO"
+    input_count = 2
 
     def arguments(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            problems = [*check_numbers(node, 1, "shape")]
+        problems = [*check_numbers(node, 1, "shape")]
         if problems:
             yield from problems
             return

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_count, check_shape
+from tvmtiny.ops.shared.checks import check_shape
 from tvmtiny.ops.shared.expressions import Expression, call, elementwise, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -26,12 +26,10 @@ class Cast(Operator):
     dtypes = ("bool", "int8", "uint8", "int16", "int32", "int64", "float32")
     needs_scale = False
     exactness = "exact (floats within the range of the output)"
+    input_count = 1
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        yield from problems
-        if not problems:
-            yield from check_shape(node, node.input(0).shape)
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        yield from check_shape(node, node.input(0).shape)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         source, target = node.input(0).dtype, node.output.dtype

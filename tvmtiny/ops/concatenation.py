@@ -24,7 +24,7 @@ class Concatenation(Moving):
 
     name = "CONCATENATION"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         if not node.inputs or None in node.inputs or len(node.outputs) != 1:
             yield Problem("inputs or outputs are missing", "at least one input and one output")
             return

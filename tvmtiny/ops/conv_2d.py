@@ -46,7 +46,7 @@ class Conv2D(Operator):
         "bias); float32 within rounding of sums"
     )
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         odd = list(check_operands(node, 2, ("padding", "stride_h", "stride_w")))
         if odd:
             yield from odd

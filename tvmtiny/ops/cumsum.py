@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_count, check_shape
+from tvmtiny.ops.shared.checks import check_shape
 from tvmtiny.ops.shared.expressions import Expression, elementwise, total
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -24,12 +24,9 @@ class Cumsum(Operator):
     name = "CUMSUM"
     dtypes = ("int32", "int64", "float32")
     exactness = "exact"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         x, axis = node.input(0), node.input(1)
         if x.dtype != node.output.dtype:
             yield Problem(f"{x.dtype} input and {node.output.dtype} output", "one dtype")

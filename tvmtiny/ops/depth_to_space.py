@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.checks import check_one_dtype, check_shape
 from tvmtiny.ops.shared.movement import moved, permutation
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -21,12 +21,9 @@ class DepthToSpace(Moving):
 
     name = "DEPTH_TO_SPACE"
     dtypes = ("int8", "uint8", "int32", "int64", "float32")
+    input_count = 1
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_one_dtype(node.input(0), node.output)
         shape, block = node.input(0).shape, int(node.options.get("block_size", 0))
         if len(shape) != 4 or block < 1 or shape[3] % (block * block):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te
 
-from tvmtiny.ops.shared.checks import check_count, check_scale, check_shape
+from tvmtiny.ops.shared.checks import check_scale, check_shape
 from tvmtiny.ops.shared.expressions import elementwise, float32, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -26,12 +26,9 @@ class Dequantize(Operator):
     dtypes = ("int8", "uint8", "int16", "float32")
     per_channel = True
     exactness = "bit-exact"
+    input_count = 1
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         x = node.input(0)
         if x.dtype not in INTEGER_RANGES or node.output.dtype != "float32":
             yield Problem(

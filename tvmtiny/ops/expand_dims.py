@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tvmtiny.ops.reshape import Reshape
-from tvmtiny.ops.shared.checks import check_axis, check_count, check_output
+from tvmtiny.ops.shared.checks import check_axis, check_output
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
@@ -16,12 +16,11 @@ class ExpandDims(Reshape):
     """The same bytes with one more dimension of size 1."""
 
     name = "EXPAND_DIMS"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            shape = node.input(0).shape
-            problems = [*super().check(node), *check_numbers(node, 1, "axis", 1)]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        shape = node.input(0).shape
+        problems = [*super().check_node(node), *check_numbers(node, 1, "axis", 1)]
         if not problems:
             problems = [*check_axis(numbers(node, 1)[0], (*shape, 1))]
         if problems:

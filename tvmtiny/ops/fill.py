@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import elementwise
 from tvmtiny.ops.shared.movement import Movement
@@ -21,11 +21,10 @@ class Fill(Moving):
     """A tensor of equal elements."""
 
     name = "FILL"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            problems = [*check_numbers(node, 0, "dimensions")]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_numbers(node, 0, "dimensions")]
         if problems:
             yield from problems
             return

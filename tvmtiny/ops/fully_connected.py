@@ -54,7 +54,7 @@ class FullyConnected(Operator):
         "sums); float32 within rounding of sums"
     )
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         odd = list(check_operands(node, 2))
         if odd:
             yield from odd

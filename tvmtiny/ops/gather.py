@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_axis, check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.checks import check_axis, check_one_dtype, check_shape
 from tvmtiny.ops.shared.gathering import EXACTNESS, check_indices, taken
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -19,12 +19,11 @@ class Gather(Moving):
 
     name = "GATHER"
     exactness = EXACTNESS
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            x, indices = node.input(0), node.input(1)
-            problems = [*check_axis(int(node.options.get("axis", 0)), x.shape)]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        x, indices = node.input(0), node.input(1)
+        problems = [*check_axis(int(node.options.get("axis", 0)), x.shape)]
         if problems:
             yield from problems
             return

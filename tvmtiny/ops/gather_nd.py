@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.checks import check_one_dtype, check_shape
 from tvmtiny.ops.shared.gathering import EXACTNESS, check_indices, taken_nd
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -19,12 +19,9 @@ class GatherND(Moving):
 
     name = "GATHER_ND"
     exactness = EXACTNESS
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         x, indices = node.input(0), node.input(1)
         if not indices.shape or not 1 <= indices.shape[-1] <= len(x.shape):
             yield Problem(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_count, check_same_dtype, check_shape, check_symmetric
+from tvmtiny.ops.shared.checks import check_same_dtype, check_shape, check_symmetric
 from tvmtiny.ops.shared.expressions import (
     Expression,
     call,
@@ -40,12 +40,11 @@ class L2Normalization(Operator):
 
     name = "L2_NORMALIZATION"
     exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    input_count = 1
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if not problems:
-            problems += [*check_same_dtype(node), *check_shape(node, node.input(0).shape)]
-            problems += check_symmetric(node)
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_same_dtype(node), *check_shape(node, node.input(0).shape)]
+        problems += check_symmetric(node)
         yield from problems
         if problems:
             return

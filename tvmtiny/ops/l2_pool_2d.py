@@ -27,7 +27,7 @@ class L2Pool2D(Operator):
     dtypes = ("float32",)
     exactness = "float32 within rounding of sums"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_pool(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:

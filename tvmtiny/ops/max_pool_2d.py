@@ -30,7 +30,7 @@ class MaxPool2D(Operator):
     dtypes = ("int8", "int16", "float32")
     exactness = "bit-exact (both oracles; float32 on finite values)"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_pool(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:

@@ -41,8 +41,9 @@ class Mean(Operator):
 
     name = "MEAN"
     exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_reduction(node)]
         yield from problems
         if not problems:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tvmtiny.ops.pad import pad_widths
-from tvmtiny.ops.shared.checks import check_count
 from tvmtiny.ops.shared.constant_inputs import check_numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
@@ -19,12 +18,11 @@ class MirrorPad(Selecting):
     """A border that mirrors the input, with its outermost elements (SYMMETRIC) or without."""
 
     name = "MIRROR_PAD"
+    input_count = 2
 
     def arguments(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            shape = node.input(0).shape
-            problems = [*check_numbers(node, 1, "paddings", 2 * len(shape))]
+        shape = node.input(0).shape
+        problems = [*check_numbers(node, 1, "paddings", 2 * len(shape))]
         if problems:
             yield from problems
             return

@@ -38,8 +38,9 @@ class Mul(Operator):
     name = "MUL"
     dtypes = ("int8", "int16", "int32", "int64", "float32")
     exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_binary(node)]
         yield from problems
         if problems or node.output.dtype not in _QUANTIZED:

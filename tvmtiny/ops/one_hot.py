@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_axis, check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.checks import check_axis, check_one_dtype, check_shape
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import Expression, elementwise
 from tvmtiny.ops.shared.moving_operator import Moving
@@ -21,15 +21,14 @@ class OneHot(Moving):
 
     name = "ONE_HOT"
     dtypes = ("int8", "uint8", "int32", "int64", "float32", "bool")
+    input_count = 4
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 4)]
-        if not problems:
-            indices, on, off = (node.input(i) for i in (0, 2, 3))
-            problems = [
-                *check_numbers(node, 1, "depth", 1, ("int32",)),
-                *check_axis(_axis(node), (*indices.shape, 1)),
-            ]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        indices, on, off = (node.input(i) for i in (0, 2, 3))
+        problems = [
+            *check_numbers(node, 1, "depth", 1, ("int32",)),
+            *check_axis(_axis(node), (*indices.shape, 1)),
+        ]
         if problems:
             yield from problems
             return

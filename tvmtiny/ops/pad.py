@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.checks import check_one_dtype, check_shape
 from tvmtiny.ops.shared.movement import Alias, Movement, dense, moved, piece, strides
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -25,12 +25,9 @@ class Pad(Moving):
     """
 
     name = "PAD"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_one_dtype(node.input(0), node.output)
         zero = pad_value(node)
         if node.output.dtype == "int8" and not -128 <= zero <= 127:

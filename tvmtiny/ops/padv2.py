@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tvmtiny.ops.pad import check_paddings, pad_widths, padded
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype
+from tvmtiny.ops.shared.checks import check_one_dtype
 from tvmtiny.ops.shared.constant_inputs import check_numbers
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -20,12 +20,9 @@ class PadV2(Moving):
 
     name = "PADV2"
     dtypes = ("int8", "uint8", "int32", "int64", "float32", "bool")
+    input_count = 3
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 3)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         x, value = node.input(0), node.input(2)
         yield from check_one_dtype(x, value, node.output)
         yield from check_numbers(node, 2, "value", 1, (x.dtype,))

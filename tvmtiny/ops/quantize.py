@@ -8,7 +8,7 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.affine import Affine, solve
-from tvmtiny.ops.shared.checks import check_count, check_scale, check_shape
+from tvmtiny.ops.shared.checks import check_scale, check_shape
 from tvmtiny.ops.shared.expressions import (
     Expression,
     affine,
@@ -37,12 +37,9 @@ class Quantize(Operator):
     dtypes = ("int8", "uint8", "int16", "float32")
     per_channel = True
     exactness = "bit-exact (requantization with two roundings, both oracles)"
+    input_count = 1
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         x, out = node.input(0), node.output
         if out.dtype not in INTEGER_RANGES:
             yield Problem(f"{out.dtype} output", "int8, uint8 or int16 output")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.constant_inputs import check_numbers
 from tvmtiny.ops.shared.constant_operator import ConstantOutput
 from tvmtiny.ops.shared.node import Node
@@ -19,12 +19,11 @@ class Range(ConstantOutput):
 
     name = "RANGE"
     dtypes = ("int32", "int64", "float32")
+    input_count = 3
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 3)]
-        if not problems:
-            start, limit, step = (node.input(i) for i in range(3))
-            problems = [*check_one_dtype(start, limit, step, node.output)]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        start, limit, step = (node.input(i) for i in range(3))
+        problems = [*check_one_dtype(start, limit, step, node.output)]
         if not problems:
             for position, what in enumerate(("start", "limit", "step")):
                 problems += check_numbers(node, position, what, 1, self.dtypes)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_output
+from tvmtiny.ops.shared.checks import check_output
 from tvmtiny.ops.shared.constant_operator import ConstantOutput
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
@@ -18,12 +18,9 @@ class Rank(ConstantOutput):
 
     name = "RANK"
     of_shape = True
+    input_count = 1
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         if node.output.dtype != "int32":
             yield Problem(f"{node.output.dtype} output", "int32")
         yield from check_output(node.output, [])

@@ -23,7 +23,7 @@ class ReadVariable(Operator):
     per_channel = True
     exactness = "bit-exact (no code)"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         if len(node.inputs) != 1 or len(node.outputs) != 1:
             yield Problem(f"{len(node.inputs)} inputs, {len(node.outputs)} outputs", "one each")
 

@@ -23,7 +23,7 @@ class Reshape(Moving):
     name = "RESHAPE"
     exactness = "bit-exact (no code)"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         if node.optional_input(0) is None or len(node.inputs) > 2 or len(node.outputs) != 1:
             yield Problem(
                 f"{len(node.inputs)} inputs and {len(node.outputs)} outputs",

@@ -30,8 +30,9 @@ class ResizeBilinear(Operator):
     name = "RESIZE_BILINEAR"
     dtypes = ("int8", "int16", "float32")
     exactness = "integers bit-exact (10-bit weights); float32 within rounding of sums"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_resize(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:

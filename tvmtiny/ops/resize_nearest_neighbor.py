@@ -23,8 +23,9 @@ class ResizeNearestNeighbor(Moving):
 
     name = "RESIZE_NEAREST_NEIGHBOR"
     dtypes = ("int8", "uint8", "int16", "int32", "float32")
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_resize(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Result:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_axis, check_count
+from tvmtiny.ops.shared.checks import check_axis
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.movement import whole
 from tvmtiny.ops.shared.node import Node
@@ -19,11 +19,10 @@ class ReverseV2(Selecting):
     """The input backwards along some dimensions."""
 
     name = "REVERSE_V2"
+    input_count = 2
 
     def arguments(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            problems = [*check_numbers(node, 1, "axes", None, ("int32",))]
+        problems = [*check_numbers(node, 1, "axes", None, ("int32",))]
         yield from problems
         for axis in [] if problems else numbers(node, 1):
             yield from check_axis(axis, node.input(0).shape)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_broadcast, check_count, check_shape
+from tvmtiny.ops.shared.checks import check_broadcast, check_shape
 from tvmtiny.ops.shared.expressions import Expression, at, elementwise
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -24,12 +24,9 @@ class SelectV2(Operator):
     dtypes = ("bool", "int8", "uint8", "int16", "int32", "int64", "float32")
     needs_scale = False
     exactness = "exact (values are copied)"
+    input_count = 3
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 3)]
-        yield from problems
-        if problems:
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         condition, x, y, out = node.input(0), node.input(1), node.input(2), node.output
         if condition.dtype != "bool":
             yield Problem(f"a condition of {condition.dtype}", "a condition of bool")

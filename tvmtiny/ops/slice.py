@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.movement import moved, selection
 from tvmtiny.ops.shared.moving_operator import Moving
@@ -19,16 +19,15 @@ class Slice(Moving):
     """A box of the input; a size of -1 reaches to the end."""
 
     name = "SLICE"
+    input_count = 3
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 3)]
-        if not problems:
-            rank = len(node.input(0).shape)
-            problems = [
-                *check_numbers(node, 1, "begin", rank),
-                *check_numbers(node, 2, "size", rank),
-                *check_one_dtype(node.input(0), node.output),
-            ]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        rank = len(node.input(0).shape)
+        problems = [
+            *check_numbers(node, 1, "begin", rank),
+            *check_numbers(node, 2, "size", rank),
+            *check_one_dtype(node.input(0), node.output),
+        ]
         if problems:
             yield from problems
             return

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_count, check_scale, check_shape
+from tvmtiny.ops.shared.checks import check_scale, check_shape
 from tvmtiny.ops.shared.expressions import Expression, clamp_int8, float32, int32, larger
 from tvmtiny.ops.shared.fixed_point_q31 import exp_q31, multiply_q31, reciprocal_q31, rounding_shift
 from tvmtiny.ops.shared.node import Node
@@ -36,12 +36,9 @@ class Softmax(Operator):
 
     name = "SOFTMAX"
     exactness = "int8 bit-exact (both oracles); float32 within rounding of exp and sums"
+    input_count = 1
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         x, out = node.input(0), node.output
         if x.dtype != out.dtype:
             yield Problem(f"{x.dtype} input and {out.dtype} output", "one dtype")

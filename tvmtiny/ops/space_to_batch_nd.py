@@ -22,8 +22,9 @@ class SpaceToBatchND(Moving):
     """Pads an image, and makes each pixel of a block one of an image of its own."""
 
     name = "SPACE_TO_BATCH_ND"
+    input_count = 3
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_blocks(node, "paddings")]
         if problems:
             yield from problems

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_axis, check_count
+from tvmtiny.ops.shared.checks import check_axis
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -19,11 +19,11 @@ class Split(Moving):
     """Equal parts of a tensor along one dimension."""
 
     name = "SPLIT"
+    input_count = 2
+    output_count = None
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2, len(node.outputs) or 1)]
-        if not problems:
-            problems = [*check_numbers(node, 0, "axis", 1, ("int32",))]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_numbers(node, 0, "axis", 1, ("int32",))]
         if not problems:
             problems = [*check_axis(numbers(node, 0)[0], node.input(1).shape)]
         if problems:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_axis, check_count
+from tvmtiny.ops.shared.checks import check_axis
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -19,14 +19,14 @@ class SplitV(Moving):
     """Parts of a tensor along one dimension; a size of -1 stands for what is left."""
 
     name = "SPLIT_V"
+    input_count = 3
+    output_count = None
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 3, len(node.outputs) or 1)]
-        if not problems:
-            problems = [
-                *check_numbers(node, 1, "sizes", len(node.outputs)),
-                *check_numbers(node, 2, "axis", 1, ("int32",)),
-            ]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [
+            *check_numbers(node, 1, "sizes", len(node.outputs)),
+            *check_numbers(node, 2, "axis", 1, ("int32",)),
+        ]
         if not problems:
             problems = [*check_axis(_axis(node), node.input(0).shape)]
         if problems:

@@ -16,8 +16,8 @@ class Squeeze(Reshape):
 
     name = "SQUEEZE"
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*super().check(node)]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*super().check_node(node)]
         if problems:
             yield from problems
             return

@@ -7,7 +7,7 @@ from types import EllipsisType
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.movement import moved, selection
 from tvmtiny.ops.shared.moving_operator import Moving
@@ -23,17 +23,16 @@ class StridedSlice(Moving):
     """Python's slices, with masks that say what each entry of begin, end and strides means."""
 
     name = "STRIDED_SLICE"
+    input_count = 4
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 4)]
-        if not problems:
-            count = node.input(1).elements
-            problems = [
-                *check_numbers(node, 1, "begin"),
-                *check_numbers(node, 2, "end", count),
-                *check_numbers(node, 3, "strides", count),
-                *check_one_dtype(node.input(0), node.output),
-            ]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        count = node.input(1).elements
+        problems = [
+            *check_numbers(node, 1, "begin"),
+            *check_numbers(node, 2, "end", count),
+            *check_numbers(node, 3, "strides", count),
+            *check_one_dtype(node.input(0), node.output),
+        ]
         if problems:
             yield from problems
         elif node.options.get("offset", False):

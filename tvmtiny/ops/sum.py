@@ -36,8 +36,9 @@ class Sum(Operator):
         "integers bit-exact (int8: LiteRT's optimized kernel, its reference kernel is wrong); "
         "float32 within rounding of sums"
     )
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_reduction(node)]
         if not problems:
             problems = [*check_scales(node)]

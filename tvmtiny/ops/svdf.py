@@ -41,7 +41,7 @@ class Svdf(Operator):
     name = "SVDF"
     exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         if len(node.inputs) != 5 or None in (*node.inputs[:3], node.inputs[4]):
             yield Problem(f"{len(node.inputs)} inputs", "five, of which the bias may be absent")
             return

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
@@ -18,11 +17,10 @@ class Tile(Selecting):
     """The input several times, side by side along each dimension."""
 
     name = "TILE"
+    input_count = 2
 
     def arguments(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            problems = [*check_numbers(node, 1, "multiples", len(node.input(0).shape))]
+        problems = [*check_numbers(node, 1, "multiples", len(node.input(0).shape))]
         yield from problems
         if not problems and min(numbers(node, 1), default=1) < 1:
             yield Problem(f"multiples {numbers(node, 1)}", "multiples of 1 and more")

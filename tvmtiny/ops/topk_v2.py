@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import Expression, elementwise
 from tvmtiny.ops.shared.moving_operator import Moving
@@ -26,11 +26,11 @@ class TopkV2(Moving):
     name = "TOPK_V2"
     dtypes = ("int8", "uint8", "int16", "int32", "int64", "float32")
     exactness = "bit-exact (float32 on finite values)"
+    input_count = 2
+    output_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2, 2)]
-        if not problems:
-            problems = [*check_numbers(node, 1, "k", 1)]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_numbers(node, 1, "k", 1)]
         if problems:
             yield from problems
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.movement import moved, permutation
 from tvmtiny.ops.shared.moving_operator import Moving
@@ -19,12 +19,11 @@ class Transpose(Moving):
     """Dimensions in another order; a view where only dimensions of size 1 move."""
 
     name = "TRANSPOSE"
+    input_count = 2
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            rank = len(node.input(0).shape)
-            problems = [*check_numbers(node, 1, "order", rank)]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        rank = len(node.input(0).shape)
+        problems = [*check_numbers(node, 1, "order", rank)]
         if problems:
             yield from problems
             return

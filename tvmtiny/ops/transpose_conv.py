@@ -33,7 +33,7 @@ class TransposeConv(Operator):
     data = 2
     exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         if len(node.inputs) < 3 or None in node.inputs[:3]:
             yield Problem("inputs are missing", "a shape, weights and an activation")
             return

@@ -40,7 +40,7 @@ class UnidirectionalSequenceLstm(Operator):
     name = "UNIDIRECTIONAL_SEQUENCE_LSTM"
     exactness = "int8 bit-exact (int16 cells, both oracles); float32 within rounding of sums"
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*_check_operands(node)]
         if not problems:
             problems = [*_check_shapes(node)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_axis, check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_axis, check_one_dtype, check_output
 from tvmtiny.ops.shared.movement import moved, selection, whole
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -18,12 +18,12 @@ class Unpack(Moving):
     """The slices of a tensor along one dimension; along the outermost one they are views."""
 
     name = "UNPACK"
+    input_count = 1
+    output_count = None
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1, len(node.outputs) or 1)]
-        if not problems:
-            x, axis = node.input(0), _axis(node)
-            problems = [*check_one_dtype(x, *node.outputs), *check_axis(axis, x.shape)]
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        x, axis = node.input(0), _axis(node)
+        problems = [*check_one_dtype(x, *node.outputs), *check_axis(axis, x.shape)]
         if problems:
             yield from problems
             return

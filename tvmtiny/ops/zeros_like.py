@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.movement import Movement
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -20,12 +20,9 @@ class ZerosLike(Moving):
     name = "ZEROS_LIKE"
     dtypes = ("int32", "int64", "float32")
     of_shape = True
+    input_count = 1
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if problems:
-            yield from problems
-            return
+    def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_one_dtype(node.input(0), node.output)
         yield from check_output(node.output, node.input(0).shape)
 

@@ -10,7 +10,6 @@ from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import (
     check_broadcast,
-    check_count,
     check_same_dtype,
     check_symmetric,
 )
@@ -22,10 +21,10 @@ from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
 class Binary(Operator):
     """An operator whose output elements depend on one element of each operand."""
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            problems += [*self._check_dtypes(node), *check_broadcast(node)]
+    input_count = 2
+
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*self._check_dtypes(node), *check_broadcast(node)]
         if not problems and self.needs_scale:
             problems += check_symmetric(node)
         yield from problems

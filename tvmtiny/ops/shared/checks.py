@@ -11,17 +11,6 @@ from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import FUSED_ACTIVATIONS, INT32_RANGE, INTEGER_RANGES
 
 
-def check_count(node: Node, inputs: int, outputs: int = 1) -> Iterator[Problem]:
-    """Yield a problem unless exactly the first `inputs` inputs and `outputs` outputs are there."""
-    present = sum(tensor is not None for tensor in node.inputs)
-    absent_first = any(node.optional_input(i) is None for i in range(inputs))
-    if present != inputs or absent_first or len(node.outputs) != outputs:
-        yield Problem(
-            f"{present} inputs and {len(node.outputs)} outputs",
-            f"{inputs} inputs and {outputs} output" + "s" * (outputs != 1),
-        )
-
-
 def check_same_dtype(node: Node) -> Iterator[Problem]:
     """Yield a problem unless all inputs and outputs have one dtype."""
     yield from check_one_dtype(*(t for t in (*node.inputs, *node.outputs) if t is not None))
@@ -104,10 +93,6 @@ def check_broadcast(node: Node, operands: int = 2) -> Iterator[Problem]:
 
 def check_binary(node: Node) -> Iterator[Problem]:
     """Yield what is wrong with an arithmetic operator of two operands that broadcasts."""
-    problems = [*check_count(node, 2)]
-    if problems:
-        yield from problems
-        return
     yield from check_same_dtype(node)
     if node.activation not in FUSED_ACTIVATIONS:
         yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_axis, check_count, check_shape
+from tvmtiny.ops.shared.checks import check_axis, check_shape
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.expressions import Expression, elementwise
 from tvmtiny.ops.shared.node import Node
@@ -35,10 +35,10 @@ class ExtremumIndex(Operator):
     def better(self, element: Expression, current: Expression) -> Expression:
         """Whether a later element replaces the current one."""
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 2)]
-        if not problems:
-            problems = [*check_numbers(node, 1, "axis", 1)]
+    input_count = 2
+
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_numbers(node, 1, "axis", 1)]
         if not problems:
             shape = node.input(0).shape
             problems = [*check_axis(numbers(node, 1)[0], shape)]

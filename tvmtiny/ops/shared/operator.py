@@ -71,6 +71,10 @@ class Operator(ABC):
     ----------
     name
         TFLite's name.
+    input_count
+        How many inputs there are, all of them present; None where that is left to `check_node`.
+    output_count
+        How many outputs there are then; None for any number but 0.
     dtypes
         The activations' dtypes that are accepted: those of the first one and of the outputs.
     result
@@ -78,16 +82,18 @@ class Operator(ABC):
     data
         Position of the first activation among the inputs.
     per_channel
-        Whether int8 activations may have a scale per slice; `check` then looks at them.
+        Whether int8 activations may have a scale per slice; `check_node` then looks at them.
     of_shape
         Whether the outputs depend on nothing but the inputs' shapes.
     needs_scale
-        Whether int8 activations must have a scale; where not, `check` looks at them, too.
+        Whether int8 activations must have a scale; where not, `check_node` looks at them, too.
     exactness
         One sentence for the support table: which reference kernel is matched, and how exactly.
     """
 
     name: ClassVar[str]
+    input_count: ClassVar[int | None] = None
+    output_count: ClassVar[int | None] = 1
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
     data: ClassVar[int] = 0
     result: ClassVar[str | None] = None
@@ -96,9 +102,14 @@ class Operator(ABC):
     needs_scale: ClassVar[bool] = True
     exactness: ClassVar[str]
 
-    @abstractmethod
     def check(self, node: Node) -> Iterator[Problem]:
         """Yield every reason why `node` cannot be compiled."""
+        problems = [] if self.input_count is None else [*self._check_count(node, self.input_count)]
+        yield from problems or self.check_node(node)
+
+    @abstractmethod
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        """Yield what else is wrong with a node that has the right number of inputs and outputs."""
 
     @abstractmethod
     def compute(self, node: Node, oracle: Oracle) -> Result | tuple[Result, ...]:
@@ -124,6 +135,16 @@ class Operator(ABC):
     def macs(self, node: Node) -> int:
         """Multiply-accumulate operations of one execution."""
         return 0
+
+    def _check_count(self, node: Node, inputs: int) -> Iterator[Problem]:
+        outputs = len(node.outputs) or 1 if self.output_count is None else self.output_count
+        present = sum(tensor is not None for tensor in node.inputs)
+        absent_first = any(node.optional_input(i) is None for i in range(inputs))
+        if present != inputs or absent_first or len(node.outputs) != outputs:
+            yield Problem(
+                f"{present} inputs and {len(node.outputs)} outputs",
+                f"{inputs} inputs and {outputs} output" + "s" * (outputs != 1),
+            )
 
 
 _REGISTRY: dict[str, Operator] = {}

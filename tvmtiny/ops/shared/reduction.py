@@ -9,7 +9,6 @@ from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import (
     check_axis,
-    check_count,
     check_one_dtype,
     check_scale,
     check_shape,
@@ -28,9 +27,7 @@ Reducer = Callable[..., Expression]
 
 def check_reduction(node: Node) -> Iterator[Problem]:
     """Yield what is wrong with axes, dtypes and shapes."""
-    problems = [*check_count(node, 2)]
-    if not problems:
-        problems = [*check_numbers(node, 1, "axes", None, ("int32",))]
+    problems = [*check_numbers(node, 1, "axes", None, ("int32",))]
     if not problems:
         shape = node.input(0).shape
         problems = [p for axis in numbers(node, 1) for p in check_axis(axis, shape)]

@@ -30,6 +30,7 @@ class Reduction(Operator):
         Nothing is rescaled.
     """
 
+    input_count = 2
     needs_scale: ClassVar[bool] = False
     #: numpy's reduction.
     numpy_reduction: ClassVar[Callable[..., np.ndarray]]
@@ -42,7 +43,7 @@ class Reduction(Operator):
     def identity(self, dtype: str) -> Expression:
         """Where a reduction begins."""
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_reduction(node)]
         yield from problems
         if not problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype, check_shape
+from tvmtiny.ops.shared.checks import check_one_dtype, check_shape
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
@@ -12,9 +12,7 @@ from tvmtiny.ops.shared.operator import Problem
 
 def check_resize(node: Node) -> Iterator[Problem]:
     """Yield what is wrong with a node that resizes images to a constant size."""
-    problems = [*check_count(node, 2)]
-    if not problems:
-        problems = [*check_numbers(node, 1, "size", 2, ("int32",))]
+    problems = [*check_numbers(node, 1, "size", 2, ("int32",))]
     if problems:
         yield from problems
         return

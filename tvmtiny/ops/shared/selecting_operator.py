@@ -25,7 +25,7 @@ class Selecting(Moving):
     def indices(self, node: Node) -> Sequence[np.ndarray]:
         """Which indices of each dimension are taken, in this order."""
 
-    def check(self, node: Node) -> Iterator[Problem]:
+    def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*self.arguments(node)]
         if problems:
             yield from problems

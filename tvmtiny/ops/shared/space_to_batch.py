@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_count, check_one_dtype
+from tvmtiny.ops.shared.checks import check_one_dtype
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.movement import strides
 from tvmtiny.ops.shared.node import Node
@@ -16,16 +16,14 @@ from tvmtiny.ops.shared.operator import Problem
 
 def check_blocks(node: Node, margins: str) -> Iterator[Problem]:
     """Yield what is wrong before shapes are compared; `margins` is what the third input is."""
-    problems = [*check_count(node, 3)]
-    if not problems:
-        spatial = len(node.input(0).shape) - 2
-        problems = [
-            *check_numbers(node, 1, "block shape", spatial),
-            *check_numbers(node, 2, margins, 2 * spatial),
-            *check_one_dtype(node.input(0), node.output),
-        ]
-        if spatial not in (1, 2):
-            problems.append(Problem(f"{spatial + 2} dimensions", "3 or 4 dimensions"))
+    spatial = len(node.input(0).shape) - 2
+    problems = [
+        *check_numbers(node, 1, "block shape", spatial),
+        *check_numbers(node, 2, margins, 2 * spatial),
+        *check_one_dtype(node.input(0), node.output),
+    ]
+    if spatial not in (1, 2):
+        problems.append(Problem(f"{spatial + 2} dimensions", "3 or 4 dimensions"))
     if not problems and (min(numbers(node, 1)) < 1 or min(numbers(node, 2)) < 0):
         problems.append(
             Problem(

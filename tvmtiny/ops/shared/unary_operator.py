@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_count, check_same_dtype, check_shape, check_symmetric
+from tvmtiny.ops.shared.checks import check_same_dtype, check_shape, check_symmetric
 from tvmtiny.ops.shared.expressions import Expression, elementwise
 from tvmtiny.ops.shared.lookup_tables import (
     EVERY_INT8,
@@ -30,10 +30,10 @@ class Unary(Operator):
     computed for every input.
     """
 
-    def check(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_count(node, 1)]
-        if not problems:
-            problems += [*check_same_dtype(node), *check_shape(node, node.input(0).shape)]
+    input_count = 1
+
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*check_same_dtype(node), *check_shape(node, node.input(0).shape)]
         if not problems and self.needs_scale:
             problems += check_symmetric(node)
         yield from problems
