@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from tests.object_cache import ObjectCache
+from tvmtiny.host import toolchain
 
 #: Files whose tests share what they have compiled with those of the same parameter alone.
 _BY_PARAMETER = ("tests/ops/test_three_ways.py",)
@@ -49,3 +53,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compile the same C once for all firmware that tests build in their own processes."""
+    folder = tmp_path_factory.getbasetemp()
+    # Workers have a folder each in that of the session.
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    cache = ObjectCache(folder / "objects", toolchain.run_tool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toolchain, "run_tool", cache.run)
+        yield

@@ -1,0 +1,69 @@
+"""The cache of objects gives what the compiler gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.object_cache import ObjectCache
+from tests.tools import needs_programs
+from tvmtiny.host.toolchain import find_tool, run_tool
+
+pytestmark = needs_programs("arm-none-eabi-gcc")
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def run_tool(self, command: Sequence[str], directory: Path, log_path: Path) -> str:
+        self.runs += 1
+        return run_tool(command, directory, log_path)
+
+
+def project(path: Path, header: str, source: str = '#include "a.h"\nint x = A;\n') -> Path:
+    (path / "inc").mkdir(parents=True)
+    (path / "a.c").write_text(source)
+    (path / "a.h").write_text("#include <b.h>\n#include <stdint.h>\n")
+    (path / "inc" / "b.h").write_text(header)
+    return path
+
+
+def test_only_what_is_the_same_is_used_again(tmp_path: Path) -> None:
+    counting = Counting()
+    cache = ObjectCache(tmp_path / "objects", counting.run_tool)
+    objects = []
+
+    def compiled(name: str, header: str, *flags: str, **more: str) -> int:
+        folder = project(tmp_path / name, header, **more)
+        command = (find_tool("arm-none-eabi-gcc"), *flags, "-Iinc", "-c", "a.c", "-o", "a.o")
+        assert cache.run(command, folder, folder / "log") == ""
+        assert (folder / "log").read_text() == f"{' '.join(command)}\n"
+        objects.append((folder / "a.o").read_bytes())
+        return counting.runs
+
+    assert compiled("one", "#define A 1\n") == 1
+    assert compiled("same", "#define A 1\n") == 1
+    assert objects[0] == objects[1]
+    assert compiled("header", "#define A 2\n") == 2
+    assert compiled("flag", "#define A 1\n", "-O2") == 3
+    assert compiled("source", "#define A 1\n", source='#include "a.h"\nint y = A;\n') == 4
+    macro = '#define H "a.h"\n#include H\nint x = A;\n'
+    assert compiled("macro", "#define A 1\n", source=macro) == 5
+    assert compiled("macro again", "#define A 1\n", source=macro) == 6
+
+
+def test_what_fails_or_warns_runs_each_time(tmp_path: Path) -> None:
+    counting = Counting()
+    cache = ObjectCache(tmp_path / "objects", counting.run_tool)
+    folder = project(tmp_path / "warns", "#warning loud\n#define A 1\n")
+    command = (find_tool("arm-none-eabi-gcc"), "-Iinc", "-c", "a.c", "-o", "a.o")
+    printed = [cache.run(command, folder, folder / "log") for _ in range(2)]
+    assert counting.runs == 2 and printed[0] == printed[1] and "loud" in printed[0]
+    (folder / "a.c").write_text("int x = ;\n")
+    for _ in range(2):
+        with pytest.raises(Exception, match="expected expression"):
+            cache.run(command, folder, folder / "log")
+    assert counting.runs == 4
