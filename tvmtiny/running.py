@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tvmtiny.errors import BuildError, DeviceTimeoutError, InputError, LinkTimeoutError
+from tvmtiny.errors import (
+    BuildError,
+    DeviceTimeoutError,
+    InputError,
+    LinkClosedError,
+    LinkTimeoutError,
+    PortError,
+)
 from tvmtiny.project.api import HarnessPlatform
 from tvmtiny.project.registry import board_for, platform_for
 from tvmtiny.results import RunResult
+from tvmtiny.rpc.board import end_of
 from tvmtiny.rpc.session import Session
 from tvmtiny.targets import Board
 
@@ -106,6 +114,11 @@ def run_firmware(
             result = session.measure(*inputs)
     except LinkTimeoutError as error:
         raise DeviceTimeoutError(timeout, board.name) from error
+    except (LinkClosedError, PortError) as error:
+        reason = end_of(transport)
+        if reason is None:
+            raise
+        raise LinkClosedError(transport.url, reason) from error
     finally:
         transport.close()
     return replace(result, flash=firmware.sizes, static_ram_bytes=firmware.static_ram_bytes)

@@ -158,7 +158,7 @@ class SocketLine:
     def write(self, data: bytes, seconds: float) -> bool:
         from tvmtiny.link.transport import DisconnectedError
 
-        self.end.settimeout(seconds)
+        self.end.settimeout(max(1e-4, seconds))
         try:
             self.end.sendall(data)
         except OSError as error:

@@ -199,7 +199,7 @@ def test_another_hello(payload: bytes, reason: str) -> None:
         link.abandon()
         answer_reset(theirs, HELLO, payload)
         # The answer belongs to the session of abandon(), which reset() begins with as well.
-        link.abandon = lambda: None  # type: ignore[method-assign]
+        link.abandon = lambda *_: None  # type: ignore[method-assign]
         with pytest.raises(LinkProtocolError, match=reason):
             link.reset(Deadline.after(LONG))
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,11 @@ from tools import on_qemu
 
 import tvmtiny
 from tvmtiny import models
-from tvmtiny.errors import LinkError
+from tvmtiny.errors import LinkClosedError, LinkError
 from tvmtiny.oracle import run_litert
-from tvmtiny.project.qemu.transport import running_boards
+from tvmtiny.project.qemu import platform
+from tvmtiny.project.qemu.transport import QemuTransport, running_boards, start_qemu
+from tvmtiny.rpc.board import identify_started
 
 Compiled = tuple[tvmtiny.Model, tvmtiny.Artifact]
 
@@ -109,6 +112,24 @@ def test_a_board_is_found_at_its_port(digits: tuple[tvmtiny.Model, tvmtiny.Sessi
             assert result.board == "mps2-an386"
             assert result.flash is None and result.static_ram_bytes is None
             assert tvmtiny.check(model, artifact, result, inputs).exact
+
+
+@on_qemu
+def test_an_emulator_that_ends_before_the_connection(
+    digits: tuple[tvmtiny.Model, tvmtiny.Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said that it ended, in its words, rather than that its port is not there."""
+
+    def start(elf: Path, *words: str) -> QemuTransport:
+        return start_qemu(elf.with_name("no-such-program"), *words)
+
+    said = "QEMU ended with code 1: .*Could not load kernel"
+    ended = closing(start(Path("x"), "mps2-an386", "digits", "mps2-an386"))
+    with ended as transport, pytest.raises(LinkClosedError, match=said):
+        identify_started(transport)
+    monkeypatch.setattr(platform, "start_qemu", start)
+    with pytest.raises(LinkClosedError, match=said):
+        tvmtiny.Session(digits[1].artifact)
 
 
 HOST = """

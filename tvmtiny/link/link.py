@@ -30,14 +30,13 @@ from tvmtiny.link.frames import (
     in_words,
     parse_hello,
 )
+from tvmtiny.link.packets import LONGEST_ANSWER
 from tvmtiny.link.transport import DisconnectedError, Line
 
 __all__ = ["Deadline", "Link", "Statistics"]
 
 #: No payload is longer, so that noise without zero bytes cannot fill the memory.
 _LONGEST_FRAME = (1 << 16) + 1024
-#: No packet is: the largest boards have less memory.
-_LONGEST_PACKET = 1 << 30
 _KEPT_FRAMES = 16
 
 # Seconds until a frame is repeated: without a measurement, and within which bounds.
@@ -52,6 +51,8 @@ _LONG_PAYLOAD = 256
 # Seconds between two attempts to reset.
 _FIRST_RESET, _LONGEST_RESET = 0.1, 1.0
 _WRITE_SECONDS = 1.0
+# Seconds for telling a board that its session is over, on a line that may take nothing any more.
+_ABANDON_SECONDS = 0.25
 
 
 @dataclass
@@ -111,6 +112,14 @@ class Deadline:
         """So many seconds from now."""
         return cls(time.monotonic() + seconds, seconds)
 
+    def left(self) -> float:
+        """Seconds until then; 0 when it has passed."""
+        return max(0.0, self.at - time.monotonic())
+
+    def passed(self) -> bool:
+        """Whether it has passed."""
+        return time.monotonic() >= self.at
+
 
 class _RoundTrip:
     """Time from a frame to its acknowledgement, estimated as in RFC 6298."""
@@ -149,7 +158,10 @@ class Link:
     Notes
     -----
     Every method that waits takes a deadline, and raises `LinkTimeoutError` when it passes,
-    `LinkClosedError` when the line is gone. Either leaves the link unusable until :meth:`reset`.
+    `LinkClosedError` when the line is gone, `LinkProtocolError` when the board sends what nothing
+    was asked for. Any of them leaves the link unusable until :meth:`reset`. Each loop looks at the
+    deadline whether or not something arrives, and no more is kept than was asked for: a board may
+    send without end.
     """
 
     def __init__(self, line: Line) -> None:
@@ -161,6 +173,7 @@ class Link:
         self._expected = 0
         self._acknowledged = 0
         self._stream = bytearray()
+        self._most = 0
         self._received = bytearray()
         self._encoded: deque[bytes] = deque()
         self._trace: deque[tuple[float, str, Frame | int]] = deque(maxlen=_KEPT_FRAMES)
@@ -186,17 +199,12 @@ class Link:
         LinkClosedError
             The line is gone.
         """
-        self.abandon()
+        self.abandon(deadline)
         started = time.monotonic()
         interval = _FIRST_RESET
         while True:
             frame = self._next_frame(min(deadline.at, time.monotonic() + interval))
-            if frame is None:
-                if time.monotonic() >= deadline.at:
-                    self._time_out("it does not say HELLO", deadline)
-                interval = min(2 * interval, _LONGEST_RESET)
-                self._send_reset()
-            elif frame.type == HELLO:
+            if frame is not None and frame.type == HELLO:
                 hello = parse_hello(frame.payload)
                 if isinstance(hello, str):
                     raise LinkProtocolError(self._line.url, hello, deadline.seconds, self.frames)
@@ -205,27 +213,45 @@ class Link:
                 if interval == _FIRST_RESET:
                     self._measure(0, time.monotonic() - started)
                 return hello
+            if deadline.passed():
+                self._time_out("it does not say HELLO", deadline)
+            if frame is None:
+                interval = min(2 * interval, _LONGEST_RESET)
+                self._send_reset(deadline)
 
-    def abandon(self) -> None:
-        """Forget the session and tell the board to do so, without waiting for its answer."""
+    def abandon(self, deadline: Deadline | None = None) -> None:
+        """Forget the session and tell the board to do so, without waiting for its answer.
+
+        Parameters
+        ----------
+        deadline
+            By when the line must have taken that; by default a quarter of a second from now.
+        """
         before = self._session
         while self._session in (before, NO_SESSION):
             self._session = int.from_bytes(os.urandom(2), "little")
         self._sequence = self._expected = self._acknowledged = 0
         self._stream.clear()
         self.statistics.resets += 1
-        self._send_reset()
+        self._send_reset(deadline or Deadline.after(_ABANDON_SECONDS))
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         """Send bytes; they have arrived when this returns."""
         rest = memoryview(data)
+        # An answer begins with the last frame at the earliest.
+        self._most = _LONGEST_FRAME
         while rest:
             payload = bytes(rest[: self._payload_bytes])
             self._send_data(payload, deadline)
             rest = rest[len(payload) :]
 
-    def receive_packet(self, deadline: Deadline) -> bytes:
+    def receive_packet(self, deadline: Deadline, longest: int = LONGEST_ANSWER) -> bytes:
         """Wait for a packet of TVM's protocol: its length in eight bytes, and so many bytes.
+
+        Parameters
+        ----------
+        longest
+            Length that an answer to the request may have; see `packets.longest_answer`.
 
         Raises
         ------
@@ -234,12 +260,13 @@ class Link:
         """
         self._fill(8, deadline)
         length = int.from_bytes(self._stream[:8], "little")
-        if not 4 <= length <= _LONGEST_PACKET:
-            raise LinkProtocolError(
-                self._line.url, f"it sent a packet of {length} bytes", deadline.seconds, self.frames
+        if not 4 <= length <= longest:
+            self._refuse(
+                f"it sent a packet of {length} bytes, where {longest} are the most", deadline
             )
         self._fill(8 + length, deadline)
-        packet = bytes(self._stream[: 8 + length])
+        with memoryview(self._stream) as view:
+            packet = bytes(view[: 8 + length])
         del self._stream[: 8 + length]
         return packet
 
@@ -256,36 +283,40 @@ class Link:
 
     def _fill(self, count: int, deadline: Deadline) -> None:
         """Wait until so many bytes of the stream are there."""
+        # Boards send no packet that they were not asked for, but may fill a frame.
+        self._most = count + _LONGEST_FRAME
         interval = max(_FIRST_POLL, 2 * self._repeat_after(0))
         while len(self._stream) < count:
             frame = self._next_frame(min(deadline.at, time.monotonic() + interval))
-            if frame is not None:
-                if self._handle(frame):
-                    interval = max(_FIRST_POLL, 2 * self._repeat_after(len(frame.payload)))
-                continue
-            if time.monotonic() >= deadline.at:
+            if frame is not None and self._handle(frame, deadline):
+                interval = max(_FIRST_POLL, 2 * self._repeat_after(len(frame.payload)))
+            if len(self._stream) < count and deadline.passed():
                 self._time_out("the answer did not come", deadline)
-            interval = min(2 * interval, _LONGEST_POLL)
-            self.statistics.polls += 1
-            self._write(POLL, repeat=True)
+            if frame is None:
+                interval = min(2 * interval, _LONGEST_POLL)
+                self.statistics.polls += 1
+                self._write(POLL, deadline, repeat=True)
 
     def _send_data(self, payload: bytes, deadline: Deadline) -> None:
         wait = self._repeat_after(len(payload))
         started = time.monotonic()
-        self._write(DATA, payload)
+        self._write(DATA, deadline, payload)
         repeated = 0
         following = (self._sequence + 1) % 256
         while self._acknowledged != following:
             frame = self._next_frame(min(deadline.at, started + wait))
             if frame is not None:
-                self._handle(frame)
-                continue
-            if time.monotonic() >= deadline.at:
+                self._handle(frame, deadline)
+            if self._acknowledged == following:
+                break
+            if deadline.passed():
                 self._time_out("it does not acknowledge what was sent", deadline)
+            if frame is not None and time.monotonic() < started + wait:
+                continue
             repeated += 1
             wait = min(_WAIT_GROWTH * wait, _LONGEST_WAIT + len(payload) * self._line.byte_seconds)
             started = time.monotonic()
-            self._write(DATA, payload, repeat=True)
+            self._write(DATA, deadline, payload, repeat=True)
         self.statistics.frames_repeated += repeated
         self._sequence = following
         self.statistics.stream_sent += len(payload)
@@ -311,7 +342,7 @@ class Link:
         seconds -= length * self._line.byte_seconds
         self._round_trips[length >= _LONG_PAYLOAD].measure(max(0.0, seconds))
 
-    def _handle(self, frame: Frame) -> bool:
+    def _handle(self, frame: Frame, deadline: Deadline) -> bool:
         """Take what a frame brings; True when the stream grew."""
         if frame.acknowledged == (self._sequence + 1) % 256:
             self._acknowledged = frame.acknowledged
@@ -319,6 +350,8 @@ class Link:
             return False
         new = frame.sequence == self._expected
         if new:
+            if len(self._stream) + len(frame.payload) > self._most:
+                self._refuse("it sends more than it was asked for", deadline)
             self._expected = (self._expected + 1) % 256
             self._stream += frame.payload
             self.statistics.stream_received += len(frame.payload)
@@ -327,19 +360,24 @@ class Link:
         else:
             self.statistics.frames_dropped += 1
             return False
-        self._write(ACK, repeat=not new)
+        self._write(ACK, deadline, repeat=not new)
         return new
 
     def _next_frame(self, until: float) -> Frame | None:
         """Wait for a frame of this session, not for long once a broken one has come."""
+        read = False
         while True:
             while self._encoded:
-                encoded = self._encoded.popleft()
-                frame = self._decode(encoded)
+                frame = self._decode(self._encoded.popleft())
                 if frame is not None:
                     return frame
-                if encoded:
-                    until = min(until, time.monotonic() + _SHORTEST_WAIT)
+                now = time.monotonic()
+                until = min(until, now + _SHORTEST_WAIT)
+                if now >= until:
+                    return None
+            if read and time.monotonic() >= until:
+                return None
+            read = True
             try:
                 data = self._line.read(max(0.0, until - time.monotonic()))
             except DisconnectedError as error:
@@ -350,14 +388,13 @@ class Link:
             *ended, rest = data.split(b"\0")
             for part in ended:
                 self._received += part
-                self._encoded.append(bytes(self._received))
-                self._received.clear()
+                if self._received:
+                    self._encoded.append(bytes(self._received))
+                    self._received.clear()
             self._received += rest
             del self._received[_LONGEST_FRAME:]
 
     def _decode(self, encoded: bytes) -> Frame | None:
-        if not encoded:
-            return None
         frame = decode(encoded)
         now = time.monotonic()
         if frame is None:
@@ -370,29 +407,37 @@ class Link:
         self.statistics.frames_received += 1
         return frame
 
-    def _write(self, kind: int, payload: bytes = b"", *, repeat: bool = False) -> None:
+    def _write(
+        self, kind: int, deadline: Deadline, payload: bytes = b"", *, repeat: bool = False
+    ) -> None:
         sequence = self._sequence if kind == DATA else 0
-        self._put(Frame(kind, self._session, sequence, self._expected, payload), repeat)
+        self._put(Frame(kind, self._session, sequence, self._expected, payload), deadline, repeat)
 
-    def _send_reset(self) -> None:
-        self._put(Frame(ABORT, NO_SESSION), separate=True)
-        self._put(Frame(RESET, self._session, payload=MAGIC + bytes([VERSION])), separate=True)
+    def _send_reset(self, deadline: Deadline) -> None:
+        reset = Frame(RESET, self._session, payload=MAGIC + bytes([VERSION]))
+        for frame in (Frame(ABORT, NO_SESSION), reset):
+            self._put(frame, deadline, separate=True)
 
-    def _put(self, frame: Frame, separate: bool) -> None:
+    def _put(self, frame: Frame, deadline: Deadline, separate: bool) -> None:
         """Write a frame, in front of it a zero where the one before may not have been whole."""
         data = (b"\0" if separate else b"") + encode(frame)
         self._trace.append((time.monotonic(), ">", frame))
-        seconds = _WRITE_SECONDS + len(data) * self._line.byte_seconds
+        limit = _WRITE_SECONDS + len(data) * self._line.byte_seconds
+        seconds = min(limit, deadline.left())
         try:
             written = self._line.write(data, seconds)
         except DisconnectedError as error:
             raise LinkClosedError(self._line.url, str(error), frames=self.frames) from error
         if not written:
+            waited = limit if seconds == limit else deadline.seconds
             raise LinkTimeoutError(
-                self._line.url, "the line takes no more bytes", seconds, self.frames
+                self._line.url, "the line takes no more bytes", waited, self.frames
             )
         self.statistics.bytes_sent += len(data)
         self.statistics.frames_sent += 1
 
     def _time_out(self, reason: str, deadline: Deadline) -> NoReturn:
         raise LinkTimeoutError(self._line.url, reason, deadline.seconds, self.frames)
+
+    def _refuse(self, reason: str, deadline: Deadline) -> NoReturn:
+        raise LinkProtocolError(self._line.url, reason, deadline.seconds, self.frames)

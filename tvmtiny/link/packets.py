@@ -18,6 +18,7 @@ __all__ = [
     "FREE_HANDLE",
     "GET_GLOBAL_FUNC",
     "INIT_SERVER",
+    "LONGEST_ANSWER",
     "RETURN",
     "SHUTDOWN",
     "MalformedError",
@@ -26,6 +27,7 @@ __all__ = [
     "code",
     "exception",
     "exception_text",
+    "longest_answer",
     "make",
     "return_handle",
     "return_nothing",
@@ -43,6 +45,9 @@ NONE, INT, BOOL, FLOAT, OPAQUE = range(5)
 RAW_STR, BYTES_POINTER = 8, 9
 SMALL_STR, SMALL_BYTES = 11, 12
 STR, BYTES = 65, 66
+
+#: No answer is longer but that to a request for memory: values and texts.
+LONGEST_ANSWER = 1 << 20
 
 _HEAD = struct.Struct("<Qi")
 
@@ -66,6 +71,14 @@ def code(packet: bytes) -> int:
 def call(packet: bytes) -> tuple[int, int]:
     """Give the handle of the function that a packet calls, and where its arguments begin."""
     return _unpack("<Q", packet, _HEAD.size)[0], _HEAD.size + 8
+
+
+def longest_answer(packet: bytes) -> int:
+    """Give the length that the answer to a request may have, as it is announced."""
+    if code(packet) != COPY_FROM_REMOTE:
+        return LONGEST_ANSWER
+    # The number of bytes that are asked for comes last; a code of four bytes is in front of them.
+    return max(LONGEST_ANSWER, 4 + int.from_bytes(packet[-8:], "little"))
 
 
 def arguments(packet: bytes, offset: int = _HEAD.size) -> list[Value]:

@@ -214,7 +214,7 @@ class _PortLine:
                 self._port.timeout = min(max(0.0, left), _SLICE_SECONDS)
                 data = self._port.read(1)
                 if data:
-                    return bytes(data + self._port.read(self._port.in_waiting))
+                    return bytes(data + self._port.read(min(self._port.in_waiting, _CHUNK)))
             except (serial.SerialException, OSError) as error:
                 raise DisconnectedError(str(error)) from error
             if left <= 0:

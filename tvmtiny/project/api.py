@@ -28,8 +28,14 @@ class Transport(Protocol):
         """Path or URL of the port."""
         ...
 
-    def problem(self) -> str | None:
-        """Say why the board has gone; None while it runs, or where that cannot be known."""
+    def problem(self, patience: float = 0.0) -> str | None:
+        """Say why the board has gone; None while it runs, or where that cannot be known.
+
+        Parameters
+        ----------
+        patience
+            Seconds that its end may take to show, where its port has gone already.
+        """
         ...
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.codegen.artifact import model_identity
-from tvmtiny.errors import BuildError, ModelMismatchError
+from tvmtiny.errors import BuildError, LinkClosedError, ModelMismatchError, PortError
 from tvmtiny.link.frames import Hello
 from tvmtiny.link.link import Deadline, Link
 from tvmtiny.link.transport import DEFAULT_BAUDRATE, open_line
@@ -28,15 +28,20 @@ __all__ = [
     "EMULATED_CONNECT_TIMEOUT",
     "StartedBoard",
     "check_identity",
+    "connect_timeout",
+    "end_of",
     "identify",
+    "identify_started",
     "is_url",
     "start_board",
     "target_of",
 ]
 
-#: Seconds that a board in QEMU has to answer, on a machine that does much else. Where QEMU has
-#: ended, nobody waits for them.
+#: Seconds that a board in QEMU has to answer, on a machine that does much else, where no timeout is
+#: given. Where QEMU has ended, nobody waits for them.
 EMULATED_CONNECT_TIMEOUT = 60.0
+#: Seconds until the end of an emulator shows whose port has gone.
+_END_SECONDS = 2.0
 
 
 def is_url(name: str) -> bool:
@@ -68,6 +73,42 @@ def identify(url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNEC
         return Link(line).reset(Deadline.after(timeout))
     finally:
         line.close()
+
+
+def connect_timeout(timeout: float, transport: Transport | None) -> float:
+    """Give the seconds that a board has to answer at all.
+
+    Parameters
+    ----------
+    timeout
+        Seconds until a call counts as hung. No board at a port ever needs all of a long time, and
+        one in QEMU on a busy machine may.
+    transport
+        Of a board that was started here; None for one that is at its port.
+    """
+    return min(timeout, CONNECT_TIMEOUT) if transport is None else timeout
+
+
+def end_of(transport: Transport | None) -> str | None:
+    """Say why a board that was started here has gone; None where its port alone has."""
+    return None if transport is None else transport.problem(_END_SECONDS)
+
+
+def identify_started(transport: Transport, timeout: float = EMULATED_CONNECT_TIMEOUT) -> Hello:
+    """Ask a board that was started here what it is.
+
+    Raises
+    ------
+    LinkError
+        It does not answer, or has ended.
+    """
+    try:
+        return identify(transport.url, timeout=timeout)
+    except (PortError, LinkClosedError) as error:
+        reason = end_of(transport)
+        if reason is None:
+            raise
+        raise LinkClosedError(transport.url, reason) from error
 
 
 def target_of(

@@ -44,6 +44,7 @@ FUNCTIONS = ("tvmtiny.bridge.set_timeout", "tvmtiny.bridge.statistics", "tvmtiny
 
 #: The packet of a host that has lost its mind would otherwise be waited for.
 _LONGEST_PACKET = 1 << 30
+_CHUNK = 1 << 16
 
 
 class Bridge:
@@ -152,16 +153,17 @@ class Bridge:
         if self._link is None:
             self._line = self._open_port()
             self._link = Link(self._line)
-        self._link.reset(Deadline.after(self._connect_timeout))
+        deadline = Deadline.after(self._connect_timeout)
+        self._link.reset(deadline)
         if self._start is None:
             return packets.return_nothing()
-        return self._forward(self._start, Deadline.after(self.timeout))
+        return self._forward(self._start, deadline)
 
     def _forward(self, packet: bytes, deadline: Deadline) -> bytes:
         if self._link is None:
             return packets.exception("the first packet must be kInitServer")
         self._link.send(packet, deadline)
-        answer = self._link.receive_packet(deadline)
+        answer = self._link.receive_packet(deadline, packets.longest_answer(packet))
         if packets.code(answer) in (packets.RETURN, packets.EXCEPTION, packets.COPY_ACK):
             return answer
         raise LinkProtocolError(
@@ -213,7 +215,7 @@ class _Pipes:
             ready = self._poll.poll()
             part = b""
             if any(descriptor == self._reader for descriptor, _ in ready):
-                part = os.read(self._reader, count - len(data))
+                part = os.read(self._reader, min(count - len(data), _CHUNK))
             if not part:
                 raise EOFError
             data += part

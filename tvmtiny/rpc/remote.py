@@ -20,6 +20,7 @@ from tvmtiny.errors import (
     DeviceFaultError,
     InputError,
     LinkClosedError,
+    PortError,
     ToolMissingError,
     TvmtinyError,
 )
@@ -181,7 +182,7 @@ class Remote:
     owns_bridge
         Whether the bridge is a child of this process.
     problem
-        Says why the board has gone, where that is known.
+        Says why the board has gone, where that is known; called when its port has.
     describe_fault
         Makes the error of a fault from the registers.
     """
@@ -289,10 +290,14 @@ class Remote:
     def _translate(self, text: str) -> TvmtinyError:
         failure = find_failure(text)
         if failure is not None:
-            if isinstance(failure.error, LinkClosedError):
-                failure.error.reason = self._problem() or failure.error.reason
             if self._bridge is None:
                 self._bridge = failure.process
+            if isinstance(failure.error, (LinkClosedError, PortError)):
+                reason = self._problem()
+                if reason is not None:
+                    return LinkClosedError(
+                        failure.error.url, reason, frames=getattr(failure.error, "frames", ())
+                    )
             return failure.error
         registers = fault_registers(text)
         if registers is not None:

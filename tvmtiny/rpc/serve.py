@@ -32,13 +32,14 @@ from tvmtiny.project.qemu.runner import start_runner
 from tvmtiny.project.registry import board_for, build_runner
 from tvmtiny.project.runner_firmware import RUNNER
 from tvmtiny.rpc.board import (
-    EMULATED_CONNECT_TIMEOUT,
     check_identity,
+    connect_timeout,
     identify,
+    identify_started,
     is_url,
     start_board,
 )
-from tvmtiny.rpc.bridge import CONNECT_TIMEOUT, DEFAULT_TIMEOUT
+from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import (
     BRIDGE_PROGRAM,
     bridge_command,
@@ -105,7 +106,7 @@ class BoardServer:
     advertise
         Address that the tracker gives to clients; by default the one that it sees.
     timeout
-        Seconds until a call counts as hung, unless a client asks for another time.
+        Seconds until a call counts as hung, unless a client asks for another time; see `Session`.
     baudrate
         Of a serial port.
     transport
@@ -144,6 +145,7 @@ class BoardServer:
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._tell = progress or (lambda _: None)
+        self._timeout = timeout
         self._tracker, self._key = split_address(tracker), key
         self._options = [f"--host={host}", f"--tracker={tracker}", f"--key={key}"]
         if advertise is not None:
@@ -155,7 +157,7 @@ class BoardServer:
             # Before anything is built: TVM's server would wait for its tracker, silently.
             connect_tracker(tracker).close()
             name, url = self._start_board(artifact, board_or_url, transport, baudrate)
-            self._programs = self._write_bridge(url, timeout, baudrate)
+            self._programs = self._write_bridge(url, baudrate)
             self._tell("starting the server")
             self._server = self._start_server()
         except BaseException:
@@ -210,12 +212,12 @@ class BoardServer:
         if artifact is None:
             return self._start_runner(board_or_url, kind, baudrate)
         if isinstance(board_or_url, str) and is_url(board_or_url):
-            hello = identify(board_or_url, baudrate)
+            hello = identify(board_or_url, baudrate, connect_timeout(self._timeout, None))
             check_identity(artifact, board_or_url, hello.identity.hex(), "another model")
             return hello.board, board_or_url
         board = board_for(artifact, board_or_url)
         with start_board(artifact, board, kind, self._tell) as started:
-            identify(started.transport.url, timeout=EMULATED_CONNECT_TIMEOUT)
+            identify_started(started.transport, self._timeout)
         self._transport = started.transport
         self._closing.callback(started.transport.close)
         return board.name, started.transport.url
@@ -224,7 +226,8 @@ class BoardServer:
         self, board_or_url: Board | str | None, kind: str, baudrate: int
     ) -> tuple[str, str]:
         if isinstance(board_or_url, str) and is_url(board_or_url):
-            return identify(board_or_url, baudrate).board, board_or_url
+            hello = identify(board_or_url, baudrate, connect_timeout(self._timeout, None))
+            return hello.board, board_or_url
         if board_or_url is None:
             raise InputError("a runner is for a board; name one (tvmtiny boards lists them)")
         board = find_board(board_or_url) if isinstance(board_or_url, str) else board_or_url
@@ -233,16 +236,16 @@ class BoardServer:
             transport = start_runner(build_runner(board, Path(name)), board, kind)
             self._transport = transport
             self._closing.callback(transport.close)
-            identify(transport.url, timeout=EMULATED_CONNECT_TIMEOUT)
+            identify_started(transport, self._timeout)
         return board.name, transport.url
 
-    def _write_bridge(self, url: str, timeout: float, baudrate: int) -> Path:
+    def _write_bridge(self, url: str, baudrate: int) -> Path:
         """Make the program that clients ask for: the bridge to this board."""
         directory = Path(tempfile.mkdtemp(prefix="tvmtiny-serve-"))
         self._closing.callback(shutil.rmtree, directory, ignore_errors=True)
         program = directory / BRIDGE_PROGRAM
-        connect = EMULATED_CONNECT_TIMEOUT if self._transport else CONNECT_TIMEOUT
-        command = shlex.join(bridge_command(url, timeout, connect, baudrate))
+        connect = connect_timeout(self._timeout, self._transport)
+        command = shlex.join(bridge_command(url, self._timeout, connect, baudrate))
         program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         program.chmod(0o700)
         return directory

@@ -21,13 +21,14 @@ from tvmtiny.project.measurement import Timing, decode_times
 from tvmtiny.project.registry import board_for
 from tvmtiny.results import Firmware, OutputTensor, RunResult
 from tvmtiny.rpc.board import (
-    EMULATED_CONNECT_TIMEOUT,
     StartedBoard,
     check_identity,
+    connect_timeout,
+    end_of,
     is_url,
     start_board,
 )
-from tvmtiny.rpc.bridge import CONNECT_TIMEOUT, DEFAULT_TIMEOUT
+from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
 from tvmtiny.targets import Board
@@ -52,7 +53,8 @@ class Session:
         board that was flashed with this artifact: a path such as ``/dev/ttyACM0``, or a URL. By
         default the board that the artifact was compiled for.
     timeout
-        Seconds until a call counts as hung.
+        Seconds until a call counts as hung, and that an emulated board has to answer at all. A
+        board at a port has that time, too, but never more than ten seconds.
     transport
         For an emulated board: ``socket``, or ``pty`` for a pseudo-terminal.
     baudrate
@@ -118,7 +120,7 @@ class Session:
         self.firmware: Firmware | None = None
         self._elf: bytes | None = None
         self._inputs: bytes | None = None
-        self._timeout = float(timeout)
+        self._timeout = self._first_timeout = float(timeout)
         self._tracker, self._key = tracker, key
         self._baudrate = baudrate
         self._transport: Transport | None = None
@@ -337,7 +339,7 @@ class Session:
     def _connect(self) -> None:
         self._forget()
         tracker, key = self._tracker, self._key
-        connect = EMULATED_CONNECT_TIMEOUT if self._transport else CONNECT_TIMEOUT
+        connect = connect_timeout(self._first_timeout, self._transport)
         self._remote = Remote(
             lambda: (
                 open_tracker(tracker, key)
@@ -346,7 +348,7 @@ class Session:
             ),
             self._url,
             owns_bridge=tracker is None,
-            problem=lambda: self._transport.problem() if self._transport else None,
+            problem=lambda: end_of(self._transport),
             describe_fault=self._describe_fault,
         )
         if tracker is not None:

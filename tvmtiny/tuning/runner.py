@@ -33,7 +33,7 @@ from tvmtiny.project.qemu.runner import start_runner
 from tvmtiny.project.qemu.transport import QemuTransport
 from tvmtiny.project.registry import build_runner
 from tvmtiny.project.runner_firmware import BLOCK_BYTES
-from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, identify
+from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, connect_timeout, end_of, identify
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.schedule.records import Status
@@ -197,7 +197,9 @@ class BoardRunner:
         """Connect to a board that was flashed with the runner, at a serial port or URL."""
         return cls(
             lambda: _remote(
-                lambda: open_pipe(url, timeout, CONNECT_TIMEOUT, baudrate), url, owns_bridge=True
+                lambda: open_pipe(url, timeout, connect_timeout(timeout, None), baudrate),
+                url,
+                owns_bridge=True,
             ),
             url,
             repeats,
@@ -386,8 +388,13 @@ class BoardRunner:
         return self._functions[name]
 
 
-def runner_board(url: str) -> Board:
+def runner_board(url: str, timeout: float = CONNECT_TIMEOUT) -> Board:
     """Give the board that runs the runner at a port, also one that Zephyr alone knows.
+
+    Parameters
+    ----------
+    timeout
+        Seconds that it has to answer.
 
     Raises
     ------
@@ -396,10 +403,10 @@ def runner_board(url: str) -> Board:
     TvmtinyError
         It cannot be reached.
     """
-    hello = identify(url)
+    hello = identify(url, timeout=timeout)
     if hello.board in boards():
         return boards()[hello.board]
-    runner = BoardRunner.at_port(url)
+    runner = BoardRunner.at_port(url, timeout=timeout)
     try:
         cpu, region = runner.cpu(), runner.region
     finally:
@@ -457,7 +464,7 @@ class QemuRunner(BoardRunner):
             lambda: open_pipe(qemu.url, _COPY_SECONDS, EMULATED_CONNECT_TIMEOUT, DEFAULT_BAUDRATE),
             qemu.url,
             True,
-            qemu.problem,
+            lambda: end_of(qemu),
         )
 
     def _upload(self, remote: Remote, address: int, data: bytes) -> None:

@@ -44,10 +44,11 @@ class QemuTransport:
     process: subprocess.Popen[bytes]
     _log: IO[bytes]
 
-    def problem(self) -> str | None:
-        """Say why the board has gone; None while it runs."""
-        code = self.process.poll()
-        if code is None:
+    def problem(self, patience: float = 0.0) -> str | None:
+        """Say why the board has gone; see :meth:`tvmtiny.project.api.Transport.problem`."""
+        try:
+            code = self.process.wait(patience)
+        except subprocess.TimeoutExpired:
             return None
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         self._log.seek(0)

@@ -1,0 +1,97 @@
+"""Boards that send without end, over real lines, as every way to a board meets them.
+
+That the deadline is kept to the second is seen in ``tests/link``, on a clock that does not depend
+on this machine; here nothing may hang or grow.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flooding_peer import KINDS, flooding
+
+import tvmtiny
+from tvmtiny.errors import LinkError, LinkProtocolError, LinkTimeoutError
+from tvmtiny.link import packets
+from tvmtiny.rpc import board as boards
+from tvmtiny.rpc.failures import find_failure
+from tvmtiny.rpc.remote import bridge_command
+from tvmtiny.tuning.runner import BoardRunner, runner_board
+
+SECONDS = 0.3
+MOST_KILOBYTES = 200_000
+BEGIN = packets.make(packets.INIT_SERVER, struct.pack("<Q", 5) + b"0.8.0" + struct.pack("<i", 0))
+
+
+def most_memory(process: int) -> int:
+    """The most kilobytes of memory that a process has ever had."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise AssertionError
+
+
+@pytest.mark.parametrize("line", ["socket", "pty"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bridge(kind: str, line: str) -> None:
+    reader, to_bridge = os.pipe()
+    from_bridge, writer = os.pipe()
+    with flooding(kind, line) as url:
+        process = subprocess.Popen(
+            [*bridge_command(url, SECONDS, SECONDS, 115200), str(reader), str(writer)],
+            pass_fds=[reader, writer],
+        )
+        os.close(reader)
+        os.close(writer)
+        try:
+            os.write(to_bridge, BEGIN)
+            answer = b""
+            while len(answer) < 8 or len(answer) < 8 + int.from_bytes(answer[:8], "little"):
+                part = os.read(from_bridge, 1 << 16)
+                assert part
+                answer += part
+            assert most_memory(process.pid) < MOST_KILOBYTES
+        finally:
+            process.kill()
+            process.wait()
+            os.close(to_bridge)
+            os.close(from_bridge)
+    failure = find_failure(packets.exception_text(answer))
+    assert failure is not None and isinstance(failure.error, LinkError)
+    wanted = LinkTimeoutError if kind not in ("gigabyte", "data") else LinkError
+    assert isinstance(failure.error, wanted)
+    if kind == "gigabyte":
+        assert isinstance(failure.error, LinkProtocolError)
+
+
+@pytest.mark.parametrize("line", ["socket", "pty"])
+def test_a_session(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boards, "model_identity", lambda _: bytes(8))
+    artifact: Any = SimpleNamespace(name="test", inputs=(), outputs=(), states=(), layers=())
+    with flooding("hellos", line) as url, pytest.raises(LinkTimeoutError) as caught:
+        tvmtiny.Session(artifact, url, timeout=SECONDS)
+    assert caught.value.seconds == SECONDS
+
+
+def test_tuning() -> None:
+    with flooding("noise", "socket") as url, pytest.raises(LinkTimeoutError):
+        runner_board(url, SECONDS)
+    with flooding("acknowledgements", "socket") as url, pytest.raises(LinkTimeoutError):
+        BoardRunner.at_port(url, timeout=SECONDS)
+
+
+def test_the_command_line() -> None:
+    words = ["run", "sine", "--timeout", str(SECONDS), "--json", "--board"]
+    with flooding("zeros", "pty") as url:
+        done = subprocess.run(
+            [sys.executable, "-m", "tvmtiny", *words, url], capture_output=True, text=True
+        )
+    assert done.returncode == LinkError.exit_code, done.stderr
+    assert f"within {SECONDS} s" in done.stderr and "Traceback" not in done.stderr
