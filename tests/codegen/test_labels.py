@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tflite_builder import ModelBuilder
 
@@ -66,6 +68,7 @@ def test_label(signature: str, tensor: str, expected: str) -> None:
         # TensorFlow's converter sorts them as text.
         (["keras_tensor_10", "keras_tensor_9"], ["input_1", "input_0"]),
         (["keras_tensor_118", "keras_tensor_119"], ["input_0", "input_1"]),
+        (["input_" + "9" * 5000, "input_08"], ["input_1", "input_0"]),
         (["PartitionedCall:1", "PartitionedCall:0"], ["input_1", "input_0"]),
         (["Identity_1", "image", "Identity"], ["input_2", "image", "input_0"]),
         # These numbers say nothing.
@@ -144,10 +147,11 @@ def test_chosen_names(inputs: list[str] | str, fields: list[str]) -> None:
         *(([name], "is no name for a field") for name in ("", "_x", "x_", "a__b", "1x", "a-b")),
         (["x\n\x1b[2J"], r"'x\n\x1b[2J' is no name"),
         (["größe"], r"'gr\xf6\xdfe' is no name"),
+        ([1], "1 is no name"),
         (["x" * 250], f"'{'x' * 63}...' is no name"),
     ],
 )
-def test_names_that_cannot_be(names: list[str], message: str) -> None:
+def test_names_that_cannot_be(names: list[Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
         interface_names(tvmtiny.load(add_model()).graph, names)
     text = str(caught.value)

@@ -26,7 +26,7 @@ _COUNTER = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
-_NUMBER = re.compile(r"[_:]?\d+")
+_NUMBER = re.compile(r"[_:]?[0-9]+")
 
 #: Counters that say in which order tensors were made, others than indices and plain numbers.
 _COUNTED = re.compile(r"(serving_default_)?(keras|input|identity|stateful|partitioned)", re.I)
@@ -85,8 +85,7 @@ def labels(direction: str, signature: Sequence[str], tensors: Sequence[str]) -> 
     counters = [entries[position][0] or entries[position][1] for position in nameless]
     order = nameless
     if len({_NUMBER.sub("", name) for name in counters}) == 1 and _COUNTED.match(counters[0]):
-        numbers = [[int(n) for n in re.findall(r"\d+", name)] for name in counters]
-        order = [p for _, p in sorted(zip(numbers, nameless, strict=True))]
+        order = [p for _, p in sorted(zip(map(_numbers, counters), nameless, strict=True))]
     for number, position in zip(nameless, order, strict=True):
         found[position] = f"{direction}_{number}"
     return found
@@ -113,6 +112,12 @@ def label(signature: str, tensor: str) -> str:
         if found and not _POSITION.match(found):
             return found
     return signature if _POSITION.match(signature) else ""
+
+
+def _numbers(name: str) -> list[tuple[int, str]]:
+    """The numbers in a name, of any length, in a form that sorts by their values."""
+    digits = [number.lstrip("0") for number in re.findall(r"[0-9]+", name)]
+    return [(len(number), number) for number in digits]
 
 
 def _meaningful(name: str) -> str:

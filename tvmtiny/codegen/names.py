@@ -102,8 +102,9 @@ def _check(direction: str, tensors: int, chosen: Sequence[str]) -> None:
             "that tvmtiny inspect shows"
         )
     for position, name in enumerate(chosen):
-        shown = ascii(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")
-        if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name) or len(name) > _LONGEST_NAME:
+        text = name if isinstance(name, str) else ""
+        shown = ascii(f"{text[:_LONGEST_NAME]}..." if len(text) > _LONGEST_NAME else name)
+        if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", text) or len(text) > _LONGEST_NAME:
             raise InputError(
                 f"{option}: {shown} is no name for a field; take letters, digits and single "
                 f"underscores between them, a letter first, {_LONGEST_NAME} characters at most"
