@@ -23,6 +23,13 @@ CASES: list[tuple[int, TvmtinyError, tuple[str, ...]]] = [
     (2, errors.DynamicRangeModelError("CONV_2D", "w"), ("dynamic-range", "'w'", "convert")),
     (2, errors.DynamicShapeError("x", (-1, 8)), ("'x'", "?x8", "fixed")),
     (2, errors.UnknownTargetError("a", ("b", "c"), ("b",)), ("'a'", "did you mean b?", "b, c")),
+    (2, errors.UnknownTargetError("a", ("b",), (), "board"), ("no board 'a'; known: b",)),
+    (
+        2,
+        errors.BoardFileError("a\n.toml", "regions[0].length", "is\n0", "1 to 4"),
+        ("board file a .toml: regions[0].length is 0; allowed: 1 to 4",),
+    ),
+    (2, errors.BoardFileError("a.toml", "", "is no file", "a file"), ("a.toml: is no file;",)),
     (2, errors.UnknownTargetError("a", ("b", "c")), ("no target 'a'; known: b, c",)),
     (2, errors.InputDataError("x", "wrong shape", "(1,)", "(2,)"), ("'x'", "(1,)", "(2,)")),
     (2, errors.OutputPathError("/out", "Permission denied"), ("/out", "Permission denied")),

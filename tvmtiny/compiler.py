@@ -35,12 +35,12 @@ from tvmtiny.schedule.implement import constants_bytes
 from tvmtiny.schedule.records import Records, find_records
 from tvmtiny.schedule.shrink import Choices, shrink
 from tvmtiny.schedule.tuned import tuned, with_records
-from tvmtiny.targets import Cpu, Target, resolve
+from tvmtiny.targets import Board, Cpu, Target, resolve
 
 
 def compile(
     model: Model,
-    target: Target | str,
+    target: Target | Board | str | os.PathLike[str],
     *,
     optimize: Goal | str = Goal.BALANCED,
     flash_budget: int | None = None,
@@ -58,7 +58,7 @@ def compile(
     Parameters
     ----------
     target
-        A CPU or a board, or the name of one.
+        A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
     optimize
         What schedules prefer: ``balanced`` keeps weights as small as in the model, ``speed`` may
         widen them, ``size`` prefers short code.
@@ -93,8 +93,8 @@ def compile(
 
     Raises
     ------
-    UnknownTargetError
-        If there is no such CPU or board.
+    UnknownTargetError, BoardFileError
+        If there is no such CPU or board, or its file is not usable.
     InputError
         If `optimize`, `io` or `tuned_for` is none of the above, there is no such region for
         `place`, the `records` cannot be read, or `input_names` or `output_names` are no names for
@@ -102,7 +102,7 @@ def compile(
     RamBudgetError
         If no arena within `ram_budget` was found.
     """
-    target = resolve(target) if isinstance(target, str) else target
+    target = resolve(target)
     goal, interface = parse_goal(optimize), parse_interface(io)
     placement = parse_placement(place or {}, target.board)
     names = interface_names(model.graph, input_names, output_names)
@@ -145,7 +145,7 @@ def optimized_nodes(model: Model, *, dead_channels: bool = True) -> tuple[Node, 
 def compile_layer(
     model: Model,
     node: Node,
-    target: Target | str,
+    target: Target | Board | str | os.PathLike[str],
     decisions: Decisions | None = None,
     *,
     goal: Goal | str = Goal.BALANCED,
@@ -160,7 +160,7 @@ def compile_layer(
     node
         One of `optimized_nodes`; its activations are the inputs.
     target
-        A CPU or a board, or the name of one.
+        A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
     decisions
         A candidate of `tvmtiny.schedule.space`; by default the rule's own for `goal`.
     name
@@ -174,12 +174,12 @@ def compile_layer(
 
     Raises
     ------
-    UnknownTargetError
-        If there is no such CPU or board.
+    UnknownTargetError, BoardFileError
+        If there is no such CPU or board, or its file is not usable.
     InputError
         If there is no such goal.
     """
-    target = resolve(target) if isinstance(target, str) else target
+    target = resolve(target)
     done = implement(node, target.cpu, model.oracle, parse_goal(goal), decisions)
     if done is None:
         return None

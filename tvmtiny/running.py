@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ DEFAULT_TIMEOUT = 120.0
 def run(
     artifact: Artifact,
     *inputs: np.ndarray,
-    board: Board | str | None = None,
+    board: Board | str | os.PathLike[str] | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     progress: Callable[[str], None] | None = None,
 ) -> RunResult:
@@ -48,7 +49,8 @@ def run(
     inputs
         One array for each input of the model, of its shape and dtype.
     board
-        By default the board that the artifact was compiled for.
+        A board, its name or its file, see `tvmtiny.targets.find_board`; by default the board that
+        the artifact was compiled for.
     timeout
         Seconds of host time.
     progress

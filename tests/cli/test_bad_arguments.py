@@ -25,19 +25,21 @@ Command = Any
 )
 def test_unknown_target(words: tuple[str, ...], nearest: str, command: Command) -> None:
     message = command(*words).error(2)
-    assert f"there is no target {words[-1]!r}" in message
+    kind = words[-2].removeprefix("--")
+    assert f"there is no {kind} {words[-1]!r}" in message
     assert "did you mean" in message
     assert nearest in message.split("known:")[0]
 
 
 def test_a_cpu_is_not_a_board(command: Command) -> None:
     message = command("run", "digits", "--board", "cortex-m4").error(2)
+    assert "did you mean mps2-an386" in message
     assert "known: microbit" in message
 
 
 def test_unknown_target_comes_before_the_model(command: Command, tmp_path: Path) -> None:
     message = command("run", tmp_path / "missing", "--board", "nothing").error(2)
-    assert "there is no target 'nothing'" in message
+    assert "there is no board 'nothing'" in message
 
 
 def test_unknown_oracle(command: Command, tmp_path: Path) -> None:

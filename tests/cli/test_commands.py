@@ -143,8 +143,10 @@ def test_boards(command: Command) -> None:
     names = [board["name"] for board in found["boards"]]
     assert names == list(tvmtiny.boards())
     assert {"cortex-m0", "cortex-m55"} <= {cpu["name"] for cpu in found["cpus"]}
+    assert found["problems"] == [] and {board["file"] for board in found["boards"]} == {None}
     text = command("boards").out
     assert all(name in text for name in names)
+    assert all(cpu["description"].split()[0] in text for cpu in found["cpus"])
 
 
 def test_version(program: Command) -> None:

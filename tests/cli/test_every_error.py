@@ -61,6 +61,12 @@ def _run(model: str | Path = "sine", board: str = "microbit") -> Words:
     return ["run", model, "--board", board]
 
 
+def _board(folder: Path) -> Path:
+    path = folder / "lab.toml"
+    path.write_text('name = "lab"\ncpu = "cortex-m44"\n')
+    return path
+
+
 #: By class: the command line, and what its message has to tell.
 PROVOKED: dict[str, tuple[Callable[[Path], Words], list[str]]] = {
     "InputError": (
@@ -86,6 +92,10 @@ PROVOKED: dict[str, tuple[Callable[[Path], Words], list[str]]] = {
     "UnknownTargetError": (
         lambda folder: _run(board="micro-bit"),
         ["'micro-bit'", "did you mean microbit", "known: "],
+    ),
+    "BoardFileError": (
+        lambda folder: _run(board=str(_board(folder))),
+        ["lab.toml", "cpu is 'cortex-m44'", "did you mean 'cortex-m4'", "allowed: cortex-m0,"],
     ),
     "InputDataError": (
         lambda folder: [*_run(), "--input", folder / "missing.npy"],

@@ -354,5 +354,5 @@ def test_generated_project_is_the_same_every_time(
 
 def test_unknown_platform_is_refused() -> None:
     board = dataclasses.replace(find_board("microbit"), platform="qemu2")
-    with pytest.raises(InputError, match=r"qemu2.*known: qemu"):
+    with pytest.raises(InputError, match=r"qemu2.*allowed: qemu, zephyr"):
         platform_for(board)

@@ -1,8 +1,7 @@
-"""CPUs and boards: the shipped tables, look-up by exact name, and checks of board files."""
+"""CPUs and boards: the shipped tables, and look-up by exact name."""
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
 
 import pytest
@@ -11,20 +10,6 @@ from tvmtiny.errors import UnknownTargetError
 from tvmtiny.project.qemu.platform import QemuOptions
 from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.targets import boards, cpus, find_board, resolve
-from tvmtiny.targets.table import parse_board
-
-BOARD = """
-name = "lab"
-description = "a board"
-cpu = "cortex-m4"
-platform = "qemu"
-code_region = "flash"
-data_region = "ram"
-regions = [
-    { name = "flash", kind = "flash", origin = 0x0, length = 0x10000 },
-    { name = "ram", kind = "ram", origin = 0x20000000, length = 0x4000 },
-]
-"""
 
 
 def test_shipped_cpus() -> None:
@@ -119,35 +104,3 @@ def test_unknown_names_suggest_the_nearest(name: str, nearest: str) -> None:
 def test_a_part_of_a_name_is_not_a_name(name: str) -> None:
     with pytest.raises(UnknownTargetError):
         resolve(name)
-
-
-def test_a_board_file_is_read() -> None:
-    board = parse_board(BOARD, "lab.toml")
-    assert board.data.end == 0x20004000
-    assert board.options == {}
-    with pytest.raises(KeyError):
-        board.region("tcm")
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        board.name = "other"  # type: ignore[misc]
-    with pytest.raises(ValueError, match="option machine must be str"):
-        QemuOptions.of(board)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('name = "lab"', 'name = "bench"', "must be the file's name"),
-        ('cpu = "cortex-m4"', 'cpu = "cortex-m99"', "cortex-m99"),
-        ('code_region = "flash"', "", "code_region"),
-        ('data_region = "ram"', 'data_region = "tcm"', "tcm"),
-        ('kind = "ram"', 'kind = "eeprom"', "kind must be one of"),
-        ("0x20000000", "0x8000", "overlap"),
-        ("length = 0x4000", "length = 0", "length above 0"),
-        ('name = "ram",', 'name = "flash",', "share a name"),
-        ('platform = "qemu"', "platform = ", "lab.toml"),
-    ],
-)
-def test_a_wrong_board_file_is_refused(old: str, new: str, message: str) -> None:
-    assert old in BOARD
-    with pytest.raises(ValueError, match=message):
-        parse_board(BOARD.replace(old, new, 1), "lab.toml")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from tvmtiny.cli.console import JsonOption, console, print_json
+from tvmtiny.cli.console import JsonOption, console, errors_console, print_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -14,11 +14,18 @@ def add_to(app: typer.Typer) -> None:
     app.command("boards")(boards)
 
 
-def boards(json: JsonOption = False) -> None:
-    """List the boards and CPUs that code can be generated for."""
+def boards(context: typer.Context, json: JsonOption = False) -> None:
+    """List the boards and CPUs that code can be generated for.
+
+    Boards that the project's tvmtiny.toml names come first. The exit code is 2 where the file of
+    one is not usable; the others are listed nevertheless.
+
+    Example: tvmtiny boards
+    """
     from tvmtiny import targets
 
-    known = targets.boards()
+    own, broken = targets.own_boards(context.obj)
+    known = (*own.values(), *targets.boards().values())
     if json:
         cpus = [{**asdict(c), "features": sorted(c.features)} for c in targets.cpus().values()]
         entries = [
@@ -28,11 +35,18 @@ def boards(json: JsonOption = False) -> None:
                 "cpu": board.cpu.name,
                 "platform": board.platform,
                 "regions": [asdict(region) for region in board.regions],
+                "file": board.file if board.name in own else None,
             }
-            for board in known.values()
+            for board in known
         ]
-        print_json({"boards": entries, "cpus": cpus})
-        return
-    from tvmtiny.report.tables import board_table
+        print_json({"boards": entries, "cpus": cpus, "problems": [str(error) for error in broken]})
+    else:
+        from tvmtiny.report.tables import board_table, cpu_table
 
-    console().print(board_table(known.values()))
+        console().print(board_table(known))
+        console().print()
+        console().print(cpu_table(targets.cpus().values()))
+    for error in broken:
+        errors_console().print(f"tvmtiny: {error}", style="red", markup=False, soft_wrap=True)
+    if broken:
+        raise typer.Exit(broken[0].exit_code)

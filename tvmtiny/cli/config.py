@@ -10,6 +10,11 @@ says of how models are compiled holds for every command that compiles::
     [run]
     board = "mps2-an386"
     check = true
+
+``[boards]`` names board files, by paths that start at the file's own folder::
+
+    [boards]
+    lab = "hardware/lab.toml"
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -35,21 +41,33 @@ FILE_NAME = "tvmtiny.toml"
 #: The section for all commands that compile.
 _SHARED = "compile"
 
+#: The section for boards, beside the options of the command of that name.
+_BOARDS = "boards"
 
-def read_config(
-    path: Path, commands: Mapping[str, Mapping[str, type]]
-) -> dict[str, dict[str, Any]]:
+
+@dataclass(frozen=True)
+class Config:
+    """What a configuration file says.
+
+    Attributes
+    ----------
+    options
+        Values of options, by command and option.
+    boards
+        Paths of board files by the boards' names. They are read when their boards are asked for.
+    """
+
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    boards: dict[str, Path] = field(default_factory=dict)
+
+
+def read_config(path: Path, commands: Mapping[str, Mapping[str, type]]) -> Config:
     """Read a configuration file.
 
     Parameters
     ----------
     commands
         Options by command: names with underscores, and the kind of value that each takes.
-
-    Returns
-    -------
-    dict
-        Values by command and option.
 
     Raises
     ------
@@ -67,12 +85,17 @@ def read_config(
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is no valid TOML: {error}; mend that line") from error
     values: dict[str, dict[str, Any]] = {}
+    boards: dict[str, Path] = {}
     for section, entries in found.items():
         if section not in commands or not isinstance(entries, dict):
             raise InputError(
                 f"{path}: there is no command {section!r}{_nearest(section, commands)}; "
                 "sections are named after commands"
             )
+        if section == _BOARDS:
+            named = {key: entries[key] for key in entries if key not in commands[section]}
+            boards = {name: _board_file(path, name, file) for name, file in named.items()}
+            entries = {key: value for key, value in entries.items() if key not in named}
         for key, value in entries.items():
             _check(path, section, key, value, commands[section])
         values[section] = dict(entries)
@@ -85,7 +108,17 @@ def read_config(
         }
         if inherited:
             values[command] = {**inherited, **values.get(command, {})}
-    return values
+    return Config(values, boards)
+
+
+def _board_file(path: Path, name: str, file: object) -> Path:
+    """Where a board's file is; whether it is usable is seen when the board is asked for."""
+    if not isinstance(file, str) or not file:
+        raise InputError(
+            f"{path}: the board {name!r} is {file!r}; give the path of its file, such as "
+            '"hardware/lab.toml"'
+        )
+    return path.parent / file
 
 
 def known_options(group: Any) -> dict[str, dict[str, type]]:

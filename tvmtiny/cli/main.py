@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
@@ -30,7 +30,7 @@ from tvmtiny.cli import (
     serve,
     tune,
 )
-from tvmtiny.cli.config import FILE_NAME, known_options, read_config
+from tvmtiny.cli.config import FILE_NAME, Config, known_options, read_config
 from tvmtiny.cli.console import errors_console, separate_places
 from tvmtiny.errors import TvmtinyError
 
@@ -132,13 +132,14 @@ def _unwind_when_terminated() -> Iterator[None]:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
-        words, defaults = _configure(words)
+        words, config = _configure(words)
         # The option is accepted anywhere on the line.
         code = app(
             separate_places([word for word in words if word != "--debug"]),
             prog_name=app.info.name,
             standalone_mode=False,
-            default_map=defaults,
+            default_map=config.options,
+            obj=config.boards,
         )
         # typer turns an interrupt into this code, without a word.
         if code == EXIT_INTERRUPTED:
@@ -173,14 +174,14 @@ def _run(words: list[str], debug: bool) -> int:
         )
 
 
-def _configure(words: list[str]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+def _configure(words: list[str]) -> tuple[list[str], Config]:
     """Take ``--config FILE`` from the front of the line; what the file says by command."""
     if words[:1] == ["--config"] and len(words) > 1:
         path, words = Path(words[1]), words[2:]
     else:
         path = Path(FILE_NAME)
         if not path.is_file():
-            return words, {}
+            return words, Config()
     return words, read_config(path, known_options(typer.main.get_command(app)))
 
 

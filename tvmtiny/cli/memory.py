@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
-from tvmtiny.cli.options import BoardOption, compiles
+from tvmtiny.cli.options import compiles
 from tvmtiny.cli.settings import Settings
 
 
@@ -20,7 +20,23 @@ def add_to(app: typer.Typer) -> None:
 @compiles()
 def memory(
     model: ModelArgument,
-    board: BoardOption,
+    board: Annotated[
+        str,
+        typer.Option(
+            "--board",
+            "-b",
+            help="A board (tvmtiny boards lists them), a board's FILE.toml, or a CPU with --ram "
+            "and --flash.",
+        ),
+    ],
+    ram: Annotated[
+        str | None,
+        typer.Option("--ram", help="RAM of a CPU: bytes, or 256K, or 1M.", metavar="SIZE"),
+    ] = None,
+    flash: Annotated[
+        str | None,
+        typer.Option("--flash", help="Flash of a CPU: bytes, or 256K, or 1M.", metavar="SIZE"),
+    ] = None,
     svg: Annotated[
         Path | None,
         typer.Option("--svg", help="Draw the arena over time into this file.", metavar="FILE"),
@@ -32,6 +48,8 @@ def memory(
     """Show the arena over time, what bounds it, and which boards it fits; nothing is built.
 
     Example: tvmtiny memory model.tflite --board mps2-an386 --svg arena.svg
+
+    Example: tvmtiny memory model.tflite --board cortex-m4 --ram 256K --flash 1M
     """
     with progress(quiet=json) as tell:
         tell("importing TVM")
@@ -39,11 +57,12 @@ def memory(
         from tvmtiny.report.memory import memory_report, memory_summary
         from tvmtiny.report.memory_svg import memory_svg
         from tvmtiny.report.memory_tables import memory_tables
+        from tvmtiny.targets import board_with_memory
 
-        found = settings.board(board)
+        found = board_with_memory(board, ram, flash, settings.boards)
         loaded = settings.read(model, tell)
         tell("planning memory on every board")
-        report = memory_report(loaded, found, **settings.compile)
+        report = memory_report(loaded, found, settings.own_boards(), **settings.compile)
         if svg is not None:
             write_text(svg, memory_svg(report))
     if json:

@@ -18,9 +18,15 @@ ModelsArgument = Annotated[
     typer.Argument(metavar="MODEL...", help=".tflite files, or names of shipped models."),
 ]
 BoardOption = Annotated[
-    str, typer.Option("--board", "-b", help="A board; tvmtiny boards lists them.")
+    str,
+    typer.Option(
+        "--board", "-b", help="A board (tvmtiny boards lists them), or a board's FILE.toml."
+    ),
 ]
-TargetOption = Annotated[str, typer.Option("--target", "-t", help="A CPU or a board.")]
+TargetOption = Annotated[
+    str,
+    typer.Option("--target", "-t", help="A CPU or a board (tvmtiny boards), or FILE.toml."),
+]
 NameOption = Annotated[
     str | None,
     typer.Option("--name", help="Prefix of the generated code; by default the file's name."),
@@ -52,7 +58,7 @@ def compiles(
         options = [o for o in (*LOAD_OPTIONS, *COMPILE_OPTIONS) if o.name not in leave_out]
 
         @wraps(command)
-        def run(*arguments: Any, **given: Any) -> None:
+        def run(*arguments: Any, context: typer.Context, **given: Any) -> None:
             values = {option.name: given.pop(option.name) for option in options}
             if "place" in values:
                 values["place"] = _parse_place(values["place"]) or None
@@ -60,7 +66,7 @@ def compiles(
                 if option.type is Sequence:
                     values[option.name] = tuple(values[option.name] or ()) or None
             load = {o.name: values.pop(o.name) for o in LOAD_OPTIONS if o.name in values}
-            command(*arguments, settings=Settings(load, values), **given)
+            command(*arguments, settings=Settings(load, values, context.obj), **given)
 
         hints = get_type_hints(command, include_extras=True)
         parameters = []
@@ -69,6 +75,8 @@ def compiles(
                 parameters += [_parameter(option) for option in options]
             else:
                 parameters.append(parameter.replace(annotation=hints[parameter.name]))
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter("context", keyword, annotation=typer.Context))
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         # Typer would follow it to the command's own annotations.

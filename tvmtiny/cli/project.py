@@ -103,7 +103,7 @@ def create(
                 f"there is no platform {platform!r} for applications; known: "
                 f"{', '.join(_PLATFORMS)}"
             )
-        found = find_zephyr_board(board, cpu)
+        found = find_zephyr_board(board, cpu, settings.boards)
         tell("importing TVM")
         from tvmtiny.applications import create_zephyr_application
 

@@ -24,8 +24,8 @@ def run(
         typer.Option(
             "--board",
             "-b",
-            help="A board (tvmtiny boards lists them), or the port of one that was flashed "
-            "(tvmtiny devices lists them), such as /dev/ttyACM0 or socket://HOST:PORT.",
+            help="A board (tvmtiny boards lists them), a board's FILE.toml, or the port of a "
+            "flashed one (tvmtiny devices lists them), such as /dev/ttyACM0 or socket://HOST:PORT.",
         ),
     ],
     data: DataOption = "ramp",
@@ -62,13 +62,14 @@ def run(
         from tvmtiny.running import run as run_once
 
         over_link = _over_link(via, is_url(board))
-        target = target_of(board, baudrate, timeout)
+        target = target_of(board, baudrate, timeout, settings.boards)
         loaded = settings.read(model, tell)
         inputs = make_inputs(data, loaded.graph.inputs)
         artifact = settings.artifact(loaded, target, tell)
         if over_link:
+            where = board if is_url(board) else target.board
             with Session(
-                artifact, board, timeout=timeout, baudrate=baudrate, progress=tell
+                artifact, where, timeout=timeout, baudrate=baudrate, progress=tell
             ) as session:
                 tell(f"running on {session.info['board']}")
                 result = session.measure(*inputs)

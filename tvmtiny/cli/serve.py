@@ -60,18 +60,18 @@ def serve(
         from dataclasses import asdict
 
         from tvmtiny.errors import InputError
-        from tvmtiny.rpc.board import target_of
+        from tvmtiny.rpc.board import is_url, target_of
         from tvmtiny.rpc.serve import LOOPBACK, BoardServer
 
         if runner == (model is not None):
             raise InputError("give a model to serve, or --runner, and not both")
         artifact = None
         if model is not None:
-            target = target_of(board, baudrate, timeout)
+            target = target_of(board, baudrate, timeout, settings.boards)
             artifact = settings.artifact(settings.read(model, tell), target, tell)
         server = BoardServer(
             artifact,
-            board,
+            board if is_url(board) else settings.board(board),
             tracker=tracker,
             key=key,
             host=host,

@@ -11,7 +11,7 @@ from tvmtiny.options import COMPILE_OPTIONS
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
     from tvmtiny.frontend import Model
-    from tvmtiny.targets import Board, Target
+    from tvmtiny.targets import Board, BoardFiles, Target
 
 __all__ = ["Settings", "model_path"]
 
@@ -26,10 +26,13 @@ class Settings:
         Keyword arguments of `tvmtiny.frontend.load`.
     compile
         Keyword arguments of `tvmtiny.compiler.compile`.
+    boards
+        Files of the boards that the project's ``tvmtiny.toml`` names.
     """
 
     load: Mapping[str, Any]
     compile: Mapping[str, Any]
+    boards: BoardFiles
 
     def changed(self) -> dict[str, Any]:
         """The entries of `compile` that are not at their defaults."""
@@ -37,28 +40,38 @@ class Settings:
         return {key: value for key, value in self.compile.items() if value != defaults[key]}
 
     def board(self, name: str) -> Board:
-        """Give the board that ``--board`` names.
+        """Give the board that ``--board`` names, which may be a file.
 
         Raises
         ------
         UnknownTargetError
             There is no such board.
+        BoardFileError
+            Its file is not usable.
         """
         from tvmtiny.targets import find_board
 
-        return find_board(name)
+        return find_board(name, self.boards)
+
+    def own_boards(self) -> tuple[Board, ...]:
+        """Give the boards that the project names, as far as their files are usable."""
+        from tvmtiny.targets import own_boards
+
+        return tuple(own_boards(self.boards)[0].values())
 
     def target(self, name: str) -> Target:
-        """Give the board or the CPU that ``--target`` names.
+        """Give the board or the CPU that ``--target`` names, which may be a board's file.
 
         Raises
         ------
         UnknownTargetError
             There is neither.
+        BoardFileError
+            The board's file is not usable.
         """
         from tvmtiny.targets import resolve
 
-        return resolve(name)
+        return resolve(name, self.boards)
 
     def read(self, model: str, tell: Callable[[str], None], name: str | None = None) -> Model:
         """Read a model.

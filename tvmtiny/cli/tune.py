@@ -108,7 +108,9 @@ def tune(
         from tvmtiny.tuning.runner import runner_board
         from tvmtiny.tuning.summary import tune_summary, tune_tables
 
-        where = runner_board(board) if is_url(board) else settings.board(board)
+        where = (
+            runner_board(board, files=settings.boards) if is_url(board) else settings.board(board)
+        )
         loaded = settings.read(model, tell)
         folder = output or Path("tuned") / f"{loaded.name}-{where.name}"
     with tuning_display(quiet=json) as display:

@@ -20,6 +20,7 @@ Code  Class                      Meaning
 from __future__ import annotations
 
 from tvmtiny.errors.arguments import (
+    BoardFileError,
     InputDataError,
     OutputPathError,
     ProfileBoardError,
@@ -52,6 +53,7 @@ from tvmtiny.errors.resources import (
 )
 
 __all__ = [
+    "BoardFileError",
     "BuildError",
     "CapacityError",
     "CheckError",

@@ -20,17 +20,46 @@ class UnknownTargetError(InputError):
         Every name allowed there.
     nearest
         The allowed names that look most like it, best first; may be empty.
+    kind
+        What was looked for: a ``target``, or a ``board`` alone.
     """
 
     name: str
     known: tuple[str, ...]
     nearest: tuple[str, ...] = ()
+    kind: str = "target"
 
     def __str__(self) -> str:
-        text = f"there is no target {one_line(self.name)!r}"
+        text = f"there is no {self.kind} {one_line(self.name)!r}"
         if self.nearest:
             text += f"; did you mean {' or '.join(self.nearest)}?"
         return f"{text}{'' if self.nearest else ';'} known: {', '.join(self.known)}"
+
+
+@dataclass(eq=False)
+class BoardFileError(InputError):
+    """A board file cannot be read, or says something that is not usable.
+
+    Attributes
+    ----------
+    file
+        The file, as it was named.
+    key
+        The key that is wrong, such as ``regions[0].length``; empty where it is the whole file.
+    problem
+        What is wrong with it, in a few words that follow the key.
+    allowed
+        What would be usable.
+    """
+
+    file: str
+    key: str
+    problem: str
+    allowed: str
+
+    def __str__(self) -> str:
+        what = f"{self.key} {one_line(self.problem)}" if self.key else one_line(self.problem)
+        return f"board file {one_line(self.file)}: {what}; allowed: {one_line(self.allowed)}"
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from tvmtiny.project.qemu.runner import build_qemu_runner
 from tvmtiny.project.zephyr.platform import ZephyrPlatform
 from tvmtiny.project.zephyr.runner import build_zephyr_runner
 from tvmtiny.targets import find_board
+from tvmtiny.targets.values import Values
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
@@ -34,32 +36,33 @@ def platform_for(board: Board) -> Platform:
     Raises
     ------
     InputError
+        The board names no platform.
+    BoardFileError
         The board names a platform that does not exist.
     """
-    try:
-        factory = _PLATFORMS[board.platform]
-    except KeyError:
+    if not board.platform:
         raise InputError(
-            f"board {board.name} names the platform {board.platform!r}, which does not exist; "
-            f"known: {', '.join(_PLATFORMS)}"
-        ) from None
-    return factory()
+            f"{board.name} names no platform, so that nothing builds and runs firmware for it; "
+            f"name one in its file ({', '.join(_PLATFORMS)}), or compile and export for it"
+        )
+    values = Values({"platform": board.platform}, board.file or board.name)
+    return _PLATFORMS[values.choice("platform", _PLATFORMS)]()
 
 
-def board_for(artifact: Artifact, board: Board | str | None) -> Board:
+def board_for(artifact: Artifact, board: Board | str | os.PathLike[str] | None) -> Board:
     """Give the board to run an artifact on.
 
     Parameters
     ----------
     board
-        A board or its name; by default the one that the artifact was compiled for.
+        A board, its name or its file; by default the one that the artifact was compiled for.
 
     Raises
     ------
     InputError
         If there is none, or its CPU lacks what the code was compiled for.
     """
-    found = find_board(board) if isinstance(board, str) else board or artifact.target.board
+    found = artifact.target.board if board is None else find_board(board)
     cpu = artifact.target.cpu
     if found is None:
         raise InputError(
@@ -91,5 +94,7 @@ def build_runner(board: Board, directory: Path) -> RunnerFirmware:
         See `tvmtiny.project.api.Platform`.
     """
     if board.platform not in _RUNNERS:
+        # What is wrong with the name of a platform is said first.
+        platform_for(board)
         raise InputError(f"there is no runner for boards of the platform {board.platform!r}")
     return _RUNNERS[board.platform](board, directory)

@@ -16,7 +16,7 @@ from tvmtiny.frontend import load
 from tvmtiny.inputs import make_inputs
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.report.peers import PeerFigures, measured, peers_of
-from tvmtiny.report.profile import DEFAULT_TIMEOUT, profilable_boards, profile_firmware
+from tvmtiny.report.profile import DEFAULT_TIMEOUT, can_profile, profile_firmware
 from tvmtiny.results import FlashSizes
 from tvmtiny.running import run_firmware
 from tvmtiny.targets import Board, Target
@@ -161,7 +161,7 @@ def _measure(
     with built_firmware(artifact, board) as firmware:
         result = run_firmware(firmware, inputs, options.timeout)
         cycles = None
-        if options.estimate and board.name in profilable_boards():
+        if options.estimate and can_profile(board):
             found = profile_firmware(firmware, inputs, options.timeout, result)
             cycles = found.total.estimated_cycles
     error = _difference(model, artifact, result, inputs) if options.check else None

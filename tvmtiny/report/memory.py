@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -126,11 +126,15 @@ class MemoryReport:
     boards: tuple[BoardFit, ...]
 
 
-def memory_report(model: Model, board: Board, **options: Any) -> MemoryReport:
+def memory_report(
+    model: Model, board: Board, others: Collection[Board] = (), **options: Any
+) -> MemoryReport:
     """Plan the arena of a model on a board; nothing is built.
 
     Parameters
     ----------
+    others
+        Boards to say of whether the model fits them, beside those that ship with tvmtiny.
     options
         Of `tvmtiny.compile`.
 
@@ -139,7 +143,7 @@ def memory_report(model: Model, board: Board, **options: Any) -> MemoryReport:
     InputError, RamBudgetError
         As `tvmtiny.compile` does.
     """
-    artifact = compile(model, Target(board.cpu, board), **options)
+    artifact = compile(model, board.target, **options)
     if artifact.external:
         external = artifact.arena_bytes
     else:
@@ -166,7 +170,7 @@ def memory_report(model: Model, board: Board, **options: Any) -> MemoryReport:
         tuple(_advice(artifact, tensors, external)),
         tuple(_steps(artifact, found)),
         found,
-        tuple(_fits(artifact, lambda target: compile(model, target, **_free(options)))),
+        tuple(_fits(artifact, others, lambda target: compile(model, target, **_free(options)))),
     )
 
 
@@ -232,14 +236,18 @@ def _advice(artifact: Artifact, tensors: tuple[PeakTensor, ...], external: int) 
         yield "nothing alone: several steps need as much"
 
 
-def _fits(artifact: Artifact, build: Callable[[Target], Artifact]) -> Iterator[BoardFit]:
-    """Every known board; kernels depend on what its CPU offers."""
-    assert artifact.target.board is not None
+def _fits(
+    artifact: Artifact, others: Collection[Board], build: Callable[[Target], Artifact]
+) -> Iterator[BoardFit]:
+    """The board asked for, the others and all that ship; kernels depend on their CPUs."""
+    asked = artifact.target.board
+    assert asked is not None
     built = {artifact.target.cpu.features: artifact}
-    for board in boards().values():
-        own = artifact.target.board.name == board.name
+    more = {board.name: board for board in (asked, *others) if board.name not in boards()}
+    for board in (*more.values(), *boards().values()):
+        own = asked.name == board.name
         if board.cpu.features not in built:
-            built[board.cpu.features] = build(Target(board.cpu, board))
+            built[board.cpu.features] = build(board.target)
         code = built[board.cpu.features]
         if not own:
             # Regions that were named are those of another board.

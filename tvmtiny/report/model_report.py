@@ -13,12 +13,12 @@ from tvmtiny.errors import InputError
 from tvmtiny.frontend import Model
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.report.memory import MemoryReport, memory_report
-from tvmtiny.report.profile import Profile, profilable_boards, profile_firmware
+from tvmtiny.report.profile import Profile, can_profile, profile_firmware
 from tvmtiny.report.profile_tables import profile_summary
 from tvmtiny.report.summary import run_summary
 from tvmtiny.results import RunResult
 from tvmtiny.running import run_firmware
-from tvmtiny.targets import Board, Target
+from tvmtiny.targets import Board
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,13 +173,13 @@ def _variant_report(
 ) -> VariantReport:
     board = variant.board
     tell(f"compiling for {variant.label}")
-    artifact = compile(model, Target(board.cpu, board), **variant.options)
+    artifact = compile(model, board.target, **variant.options)
     tell(f"building firmware for {board.name}")
     with built_firmware(artifact, board) as firmware:
         tell(f"running on {board.name}")
         result = run_firmware(firmware, inputs, timeout)
         profiled = None
-        if board.name in profilable_boards():
+        if can_profile(board):
             tell("executing in Unicorn")
             profiled = profile_firmware(firmware, inputs, timeout, result)
     tell("planning memory")

@@ -41,6 +41,7 @@ __all__ = [
     "LayerProfile",
     "Profile",
     "TotalProfile",
+    "can_profile",
     "profilable_boards",
     "profile",
     "profile_firmware",
@@ -160,16 +161,17 @@ class Profile:
 
 def profilable_boards() -> tuple[str, ...]:
     """Names of the boards that `profile` supports, sorted."""
-    return tuple(name for name, board in boards().items() if _supported(board))
+    return tuple(name for name, board in boards().items() if can_profile(board))
 
 
-def _supported(board: Board) -> bool:
+def can_profile(board: Board) -> bool:
+    """Whether `profile` supports a board."""
     cpu = board.cpu.name
     return board.platform == _PLATFORM and cpu in EMULATED_CPUS and cpu in timed_cores()
 
 
 def _check(board: Board) -> None:
-    if not _supported(board):
+    if not can_profile(board):
         raise ProfileBoardError(board.name, board.cpu.name, profilable_boards())
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.fitting import FittingTable, TableColumn
-from tvmtiny.targets import Board
+from tvmtiny.targets import Board, Cpu
 
 # Commands without a model should not wait until TVM is imported.
 if TYPE_CHECKING:
@@ -43,7 +43,21 @@ def board_table(boards: Iterable[Board]) -> FittingTable:
     )
     for board in boards:
         memory = ", ".join(f"{r.name} {size_text(r.length)}" for r in board.regions)
-        table.add_row(board.name, board.cpu.name, memory, board.description)
+        table.add_row(board.name, board.cpu.name, memory, Text(board.description))
+    return table
+
+
+def cpu_table(cpus: Iterable[Cpu]) -> FittingTable:
+    """All CPUs with what kernels are chosen by."""
+    table = FittingTable(
+        (
+            TableColumn("cpu"),
+            TableColumn("features", wrap_at=20),
+            TableColumn("description", wrap_at=20, spare=1),
+        )
+    )
+    for cpu in cpus:
+        table.add_row(cpu.name, ", ".join(sorted(cpu.features)), cpu.description)
     return table
 
 

@@ -19,7 +19,14 @@ from tvmtiny.project.api import Transport
 from tvmtiny.project.registry import platform_for
 from tvmtiny.results import Firmware
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
-from tvmtiny.targets import Board, Target, find_board
+from tvmtiny.targets import (
+    Board,
+    BoardFiles,
+    Target,
+    find_board,
+    find_board_by_name,
+    is_board_file,
+)
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
@@ -45,8 +52,8 @@ _END_SECONDS = 2.0
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is that of a port, not of a board."""
-    return "://" in name or name.startswith("/")
+    """Whether a name is that of a port, not of a board or a board's file."""
+    return "://" in name or (name.startswith("/") and not is_board_file(name))
 
 
 def identify(url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNECT_TIMEOUT) -> Hello:
@@ -112,26 +119,32 @@ def identify_started(transport: Transport, timeout: float = EMULATED_CONNECT_TIM
 
 
 def target_of(
-    board_or_url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNECT_TIMEOUT
+    board_or_url: str,
+    baudrate: int = DEFAULT_BAUDRATE,
+    timeout: float = CONNECT_TIMEOUT,
+    files: BoardFiles | None = None,
 ) -> Target:
-    """Give what to compile for: a board by its name, or the one that answers at a port.
+    """Give what to compile for: a board by its name or file, or the one that answers at a port.
 
     Parameters
     ----------
     baudrate, timeout
         See :func:`identify`, which allows no more time than a board ever needs.
+    files
+        See `tvmtiny.targets.find_board`, also for the name that a board at a port gives.
 
     Raises
     ------
-    UnknownTargetError
-        There is no such board.
+    UnknownTargetError, BoardFileError
+        There is no such board, or its file is not usable.
     PortError, LinkError
         See :func:`identify`.
     """
-    name = board_or_url
-    if is_url(name):
-        name = identify(board_or_url, baudrate, min(timeout, CONNECT_TIMEOUT)).board
-    return find_board(name).target
+    known = files or {}
+    if not is_url(board_or_url):
+        return find_board(board_or_url, known).target
+    hello = identify(board_or_url, baudrate, min(timeout, CONNECT_TIMEOUT))
+    return find_board_by_name(hello.board, known).target
 
 
 def check_identity(artifact: Artifact, url: str, found: str, model: str) -> None:

@@ -230,7 +230,7 @@ class BoardServer:
             return hello.board, board_or_url
         if board_or_url is None:
             raise InputError("a runner is for a board; name one (tvmtiny boards lists them)")
-        board = find_board(board_or_url) if isinstance(board_or_url, str) else board_or_url
+        board = find_board(board_or_url)
         with tempfile.TemporaryDirectory(prefix="tvmtiny-runner-") as name:
             self._tell(f"building the runner for {board.name}")
             transport = start_runner(build_runner(board, Path(name)), board, kind)

@@ -1,14 +1,36 @@
 """CPUs and boards as data."""
 
-from tvmtiny.targets.table import (
-    Board,
-    Cpu,
-    Region,
-    Target,
+from tvmtiny.targets.board_file import board_entry, make_board
+from tvmtiny.targets.lookup import (
+    BoardFiles,
+    board_of_cpu,
+    board_with_memory,
     boards,
-    cpus,
     find_board,
+    find_board_by_name,
+    is_board_file,
+    own_boards,
+    parse_size,
     resolve,
 )
+from tvmtiny.targets.table import Board, Cpu, Region, Target, cpus
 
-__all__ = ["Board", "Cpu", "Region", "Target", "boards", "cpus", "find_board", "resolve"]
+__all__ = [
+    "Board",
+    "BoardFiles",
+    "Cpu",
+    "Region",
+    "Target",
+    "board_entry",
+    "board_of_cpu",
+    "board_with_memory",
+    "boards",
+    "cpus",
+    "find_board",
+    "find_board_by_name",
+    "is_board_file",
+    "make_board",
+    "own_boards",
+    "parse_size",
+    "resolve",
+]

@@ -72,7 +72,7 @@ class TuneResult:
 
 def tune(
     model: Model,
-    board: Board | str,
+    board: Board | str | os.PathLike[str],
     *,
     records: str | os.PathLike[str],
     trials: int = 200,
@@ -99,7 +99,7 @@ def tune(
     Parameters
     ----------
     board
-        A board, or its name. One that QEMU emulates is started for this run.
+        A board, its name, or its file. One that QEMU emulates is started for this run.
     records
         File that every trial is appended to as it ends.
     trials
@@ -149,7 +149,7 @@ def tune(
     DeviceError, ToolMissingError, BuildError
         A board cannot be started, or has gone and does not come back.
     """
-    where = find_board(board) if isinstance(board, str) else board
+    where = find_board(board)
     goal = parse_goal(optimize)
     path = Path(records)
     say = tell or (lambda _: None)

@@ -37,7 +37,7 @@ from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, connect_timeout, end_of,
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.schedule.records import Status
-from tvmtiny.targets import Board, Region, boards, cpus
+from tvmtiny.targets import Board, BoardFiles, Region, cpus, find_board_by_name
 from tvmtiny.tuning.image import CandidateRegion
 
 if TYPE_CHECKING:
@@ -388,24 +388,30 @@ class BoardRunner:
         return self._functions[name]
 
 
-def runner_board(url: str, timeout: float = CONNECT_TIMEOUT) -> Board:
+def runner_board(
+    url: str, timeout: float = CONNECT_TIMEOUT, files: BoardFiles | None = None
+) -> Board:
     """Give the board that runs the runner at a port, also one that Zephyr alone knows.
 
     Parameters
     ----------
     timeout
         Seconds that it has to answer.
+    files
+        See `tvmtiny.targets.find_board`.
 
     Raises
     ------
     InputError
         It does not run the runner.
+    BoardFileError
+        It is one of `files`, which is not usable.
     TvmtinyError
         It cannot be reached.
     """
     hello = identify(url, timeout=timeout)
-    if hello.board in boards():
-        return boards()[hello.board]
+    with suppress(UnknownTargetError):
+        return find_board_by_name(hello.board, files or {})
     runner = BoardRunner.at_port(url, timeout=timeout)
     try:
         cpu, region = runner.cpu(), runner.region

@@ -8,7 +8,6 @@ a model, too: :func:`server_files`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,11 @@ import jinja2
 from tvmtiny.codegen.artifact import model_identity
 from tvmtiny.errors import InputError
 from tvmtiny.project import sizes
+from tvmtiny.targets.values import Values
 
 if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
     from tvmtiny.codegen.artifact import Artifact, TensorInfo
     from tvmtiny.results import Firmware
     from tvmtiny.targets import Board
@@ -78,6 +80,12 @@ _RPC_FILES = (
 )
 _LITERAL_WIDTH = 90
 
+#: Interrupts that the NVIC of any Cortex-M can have.
+_MOST_INTERRUPTS = 480
+
+#: Range that rpc_link.c can hold.
+_PAYLOAD_BYTES = (64, 65535)
+
 
 @dataclass(frozen=True)
 class UartOptions:
@@ -99,6 +107,23 @@ class UartOptions:
     base: int
     irq: int
     payload_bytes: int
+
+    @classmethod
+    def of(cls, values: Values) -> UartOptions:
+        """Read the table of a board file.
+
+        Raises
+        ------
+        BoardFileError
+            A key is missing, not known or not usable.
+        """
+        values.only("driver", "base", "irq", "payload_bytes")
+        return cls(
+            values.choice("driver", _uart_drivers()),
+            values.number("base", 0, (1 << 32) - 1),
+            values.number("irq", 0, _MOST_INTERRUPTS - 1),
+            values.number("payload_bytes", *_PAYLOAD_BYTES),
+        )
 
 
 @dataclass(frozen=True)
@@ -128,16 +153,17 @@ class QemuOptions:
 
         Raises
         ------
-        ValueError
-            One is missing or not of the right kind.
+        BoardFileError
+            One is missing, not known or not usable.
         """
-        kinds = {"machine": str, "systick_hz": int, "stack_bytes": int}
-        machine, systick_hz, stack_bytes = _options(board, board.options, kinds, "")
-        uart = None
-        if "uart" in board.options:
-            ports = {"driver": str, "base": int, "irq": int, "payload_bytes": int}
-            uart = UartOptions(*_options(board, board.options["uart"], ports, "uart."))
-        return cls(machine, systick_hz, stack_bytes, uart)
+        values = Values(board.options, board.file or board.name, "options")
+        values.only("machine", "systick_hz", "stack_bytes", "uart")
+        return cls(
+            values.text("machine", r"[A-Za-z0-9][A-Za-z0-9._-]*", "a machine of QEMU"),
+            values.number("systick_hz", 1, (1 << 32) - 1),
+            values.number("stack_bytes", 256, board.data.length),
+            UartOptions.of(values.table("uart")) if "uart" in board.options else None,
+        )
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -147,13 +173,16 @@ class QemuOptions:
         return (f"-DTVMTINY_RPC_PAYLOAD_BYTES={self.uart.payload_bytes}u",)
 
 
-def _options(
-    board: Board, table: Mapping[str, Any], kinds: Mapping[str, type], where: str
-) -> list[Any]:
-    for key, kind in kinds.items():
-        if not isinstance(table.get(key), kind):
-            raise ValueError(f"board {board.name}: option {where}{key} must be {kind.__name__}")
-    return [table[key] for key in kinds]
+def _uart_drivers() -> tuple[str, ...]:
+    """Names of the drivers that ship."""
+    names = [path.name for path in _folder("qemu").iterdir()]
+    return tuple(
+        sorted(
+            name.removeprefix("uart_").removesuffix(".h")
+            for name in names
+            if name.startswith("uart_") and name.endswith(".h")
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -336,8 +365,11 @@ def _c_string(text: str) -> str:
 
 
 def _resource(name: str, folder: str = "qemu") -> str:
-    root = resources.files("tvmtiny").joinpath("runtime").joinpath(folder)
-    return root.joinpath(name).read_text(encoding="utf-8")
+    return _folder(folder).joinpath(name).read_text(encoding="utf-8")
+
+
+def _folder(name: str) -> Traversable:
+    return resources.files("tvmtiny").joinpath("runtime").joinpath(name)
 
 
 def _render(name: str, **values: Any) -> str:

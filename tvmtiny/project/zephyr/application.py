@@ -16,6 +16,7 @@ from tvmtiny.project.qemu.sources import rpc_library_files, rpc_model_source
 from tvmtiny.project.runner_firmware import MOST_BYTES, RUNNER, runner_source
 from tvmtiny.project.zephyr.board import ZephyrBoard, find_zephyr_board
 from tvmtiny.resources import shipped
+from tvmtiny.targets import board_entry, boards, make_board
 
 __all__ = [
     "MODES",
@@ -233,9 +234,11 @@ def _files(
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise InputError(f"the Kconfig fragment {path} cannot be read: {reason}") from error
         files[f"conf/user/{number}-{path.stem}.conf"] = text
+    own = board.board is not None and board.board.name not in boards()
     record = {
         "board": board.name,
         "cpu": board.cpu.name,
+        **({"board_file": board_entry(board.board)} if own and board.board else {}),
         "mode": options.mode,
         "models": [
             asdict(
@@ -307,6 +310,9 @@ def load_application(directory: Path) -> Application:
     try:
         record: Any = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
         board, cpu, mode = str(record["board"]), str(record["cpu"]), str(record["mode"])
+        own = record.get("board_file")
+        if not isinstance(own, dict | None):
+            raise TypeError(own)
         models = tuple(
             ApplicationModel(
                 str(model["name"]),
@@ -321,4 +327,9 @@ def load_application(directory: Path) -> Application:
             f"{directory} holds no application of tvmtiny ({_RECORD} is missing or damaged); "
             "write one: tvmtiny project create --platform zephyr MODEL -o DIR"
         ) from None
-    return Application(directory.resolve(), find_zephyr_board(board, cpu), mode, models)
+    if own is None:
+        found = find_zephyr_board(board, cpu)
+    else:
+        # The application was created from a board's own file, which need not be there any more.
+        found = find_zephyr_board(make_board(own, str(directory / _RECORD)))
+    return Application(directory.resolve(), found, mode, models)

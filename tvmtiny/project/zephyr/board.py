@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from tvmtiny.errors import InputError, UnknownTargetError
-from tvmtiny.targets import Board, Cpu, Target, boards, cpus, find_board
+from tvmtiny.targets import (
+    Board,
+    BoardFiles,
+    Cpu,
+    Target,
+    boards,
+    cpus,
+    find_board,
+    is_board_file,
+)
+from tvmtiny.targets.values import Values
 
 __all__ = ["PREFIX", "ZephyrBoard", "find_zephyr_board"]
 
 #: In front of the names of Zephyr's boards.
 PREFIX = "zephyr:"
+
+_NAMES = "a list of Zephyr's names of the board, newest first"
 
 
 @dataclass(frozen=True)
@@ -53,37 +66,57 @@ class ZephyrBoard:
 
         Raises
         ------
-        ValueError
-            One is missing or not of the right kind.
+        BoardFileError
+            One is missing, not known or not usable.
         """
-        names = board.options.get("names")
-        machine = board.options.get("machine")
-        flags = board.options.get("compile_options", [])
-        for key, value in (("names", names), ("compile_options", flags)):
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise ValueError(f"board {board.name}: option {key} must be a list of strings")
-        if not names or not isinstance(machine, str | None):
-            raise ValueError(f"board {board.name}: options need a name, and machine a string")
-        return cls(tuple(names), board.cpu, board, machine, tuple(flags))
+        values = Values(board.options, board.file or board.name, "options")
+        values.only("names", "machine", "compile_options")
+        names = values.texts("names", r"[A-Za-z0-9_][A-Za-z0-9_./@-]*", _NAMES)
+        if not names:
+            values.refuse("names", "is empty", _NAMES)
+        machine: str | None = None
+        flags: tuple[str, ...] = ()
+        if "machine" in board.options:
+            machine = values.text("machine", r"[A-Za-z0-9][A-Za-z0-9._-]*", "a machine of QEMU")
+        if "compile_options" in board.options:
+            # They become words of a Kconfig fragment and of a command of CMake.
+            flags = values.texts("compile_options", r"-[A-Za-z0-9_=+,.-]+", "options of GCC")
+        return cls(names, board.cpu, board, machine, flags)
 
 
-def find_zephyr_board(name: str, cpu: str | None = None) -> ZephyrBoard:
+def find_zephyr_board(
+    name: Board | str | os.PathLike[str],
+    cpu: str | None = None,
+    files: BoardFiles | None = None,
+) -> ZephyrBoard:
     """Give the board of that name.
 
     Parameters
     ----------
     name
-        A name of the table of boards, with or without its prefix, or another name of Zephyr's.
+        A name of the table of boards, with or without its prefix, another name of Zephyr's, the
+        file of a board, or a board.
     cpu
         Its processor; needed where the table does not have the board.
+    files
+        See `tvmtiny.targets.find_board`.
 
     Raises
     ------
     UnknownTargetError
         There is no such board in the table and no CPU was named, or there is no such CPU.
+    BoardFileError
+        The board's file is not usable.
     InputError
-        The table says that the board has another CPU.
+        The board has another CPU or is none of Zephyr, as its file says.
     """
+    if not isinstance(name, str) or name in (files or {}) or is_board_file(name):
+        board = find_board(name, files or {})
+        if board.platform != "zephyr":
+            raise InputError(
+                f"{board.name} is no board of Zephyr; give one whose file has the platform zephyr"
+            )
+        return _with_cpu(ZephyrBoard.of(board), cpu)
     short = name.removeprefix(PREFIX)
     for board in boards().values():
         if board.platform != "zephyr":
@@ -92,9 +125,7 @@ def find_zephyr_board(name: str, cpu: str | None = None) -> ZephyrBoard:
         # Two boards of the table can be the same one to Zephyr; only the file's name tells them.
         if board.name != f"{PREFIX}{short}" and (short not in known.names or known.compile_options):
             continue
-        if cpu not in (None, known.cpu.name):
-            raise InputError(f"{board.name} has a {known.cpu.name}, not a {cpu}; leave --cpu out")
-        return known
+        return _with_cpu(known, cpu)
     if cpu is None:
         try:
             find_board(f"{PREFIX}{short}")
@@ -106,3 +137,9 @@ def find_zephyr_board(name: str, cpu: str | None = None) -> ZephyrBoard:
     if cpu is None or cpu not in cpus():
         raise UnknownTargetError(name=str(cpu), known=tuple(cpus()))
     return ZephyrBoard((short,), cpus()[cpu])
+
+
+def _with_cpu(board: ZephyrBoard, cpu: str | None) -> ZephyrBoard:
+    if cpu not in (None, board.cpu.name):
+        raise InputError(f"{board.name} has a {board.cpu.name}, not a {cpu}; leave --cpu out")
+    return board

@@ -1,0 +1,177 @@
+"""Boards as TOML: those that ship with tvmtiny, and a user's own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tvmtiny.errors import BoardFileError
+from tvmtiny.targets.table import Board, Region, cpus
+from tvmtiny.targets.values import Values
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["SUFFIX", "board_entry", "make_board", "parse_board", "read_board_file"]
+
+#: The end of a name that is a file's.
+SUFFIX = ".toml"
+
+REGION_KINDS = ("flash", "ram")
+
+#: First address that no CPU has.
+_ADDRESSES = 1 << 32
+
+#: A board file has some hundred bytes.
+_MOST_BYTES = 1 << 20
+
+# Names of boards become parts of file names and comments of C, those of regions words of a linker
+# script.
+_BOARD_NAME = r"(zephyr:)?[A-Za-z0-9](?![^:]*\.toml$)[A-Za-z0-9_.+-]{0,63}"
+_BOARD_NAMES = "1 to 64 letters, digits, _ . + and -, a letter or digit first, not .toml at the end"
+_REGION_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+_REGION_NAMES = "1 to 64 letters, digits and _, the first no digit"
+
+
+def read_board_file(path: str | os.PathLike[str]) -> Board:
+    """Read a board from a file.
+
+    Raises
+    ------
+    BoardFileError
+        The file cannot be read, is no TOML, or has a key or value that is not usable.
+    """
+    file = os.fspath(path)
+    allowed = "a TOML file of a board"
+    try:
+        # Anything else, such as a pipe, could keep a command waiting.
+        if not Path(path).is_file():
+            problem = "is no file" if Path(path).exists() else "does not exist"
+            raise BoardFileError(file, "", problem, allowed)
+        if Path(path).stat().st_size > _MOST_BYTES:
+            raise BoardFileError(
+                file, "", f"has more than {_MOST_BYTES:,} bytes, which no board needs", allowed
+            )
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BoardFileError(file, "", f"cannot be read: {reason}", allowed) from error
+    except ValueError as error:
+        raise BoardFileError(file, "", "is not text in UTF-8", allowed) from error
+    return parse_board(text, file)
+
+
+def parse_board(text: str, file: str) -> Board:
+    """Read a board from the text of a file.
+
+    Parameters
+    ----------
+    text
+        TOML.
+    file
+        What errors call the file.
+
+    Raises
+    ------
+    BoardFileError
+        The text is no TOML, or has a key or value that is not usable.
+    """
+    try:
+        entry = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = "its tables are nested too deeply" if isinstance(error, RecursionError) else error
+        raise BoardFileError(file, "", f"is no valid TOML: {reason}", "TOML") from error
+    return make_board(entry, file)
+
+
+def make_board(entry: Mapping[str, Any], file: str) -> Board:
+    """Make a board of what a file says.
+
+    Parameters
+    ----------
+    entry
+        The keys of a board file with their values.
+    file
+        What errors call the file.
+
+    Raises
+    ------
+    BoardFileError
+        A key is missing or not known, or a value is not usable or contradicts another.
+    """
+    values = Values(entry, file)
+    values.only(
+        *("name", "description", "cpu", "platform"),
+        *("code_region", "data_region", "regions", "options"),
+    )
+    name = values.text("name", _BOARD_NAME, _BOARD_NAMES)
+    cpu = cpus()[values.choice("cpu", cpus())]
+    regions = tuple(_region(item) for item in values.tables("regions"))
+    _check_regions(values, regions)
+    names = [region.name for region in regions]
+    code, data = values.choice("code_region", names), values.choice("data_region", names)
+    if regions[names.index(data)].kind != "ram":
+        values.refuse("data_region", f"is {data!r}, which is no ram", "a region of kind ram")
+    return Board(
+        name=name,
+        description=values.text("description") if "description" in entry else "",
+        cpu=cpu,
+        # Which there are is known above this package, and said where one is looked for.
+        platform=values.text("platform", r"[a-z0-9_-]+", "the name of a platform")
+        if "platform" in entry
+        else "",
+        regions=regions,
+        code_region=code,
+        data_region=data,
+        options=values.table("options").entries if "options" in entry else {},
+        file=file,
+    )
+
+
+def board_entry(board: Board) -> dict[str, Any]:
+    """What a board's file says: what `make_board` makes the board of."""
+    return {
+        "name": board.name,
+        **({"description": board.description} if board.description else {}),
+        "cpu": board.cpu.name,
+        **({"platform": board.platform} if board.platform else {}),
+        "code_region": board.code_region,
+        "data_region": board.data_region,
+        "regions": [
+            {"name": r.name, "kind": r.kind, "origin": r.origin, "length": r.length}
+            for r in board.regions
+        ],
+        "options": dict(board.options),
+    }
+
+
+def _region(values: Values) -> Region:
+    values.only("name", "kind", "origin", "length")
+    origin = values.number("origin", 0, _ADDRESSES - 1)
+    return Region(
+        values.text("name", _REGION_NAME, _REGION_NAMES),
+        values.choice("kind", REGION_KINDS),
+        origin,
+        values.number("length", 1, _ADDRESSES - origin),
+    )
+
+
+def _check_regions(values: Values, regions: tuple[Region, ...]) -> None:
+    names = [region.name for region in regions]
+    for name in names:
+        if names.count(name) > 1:
+            values.refuse("regions", f"share the name {name}", "a name for each of its own")
+    ordered = sorted(regions, key=lambda region: region.origin)
+    for low, high in itertools.pairwise(ordered):
+        if low.end > high.origin:
+            values.refuse(
+                "regions",
+                f"{low.name} and {high.name} overlap from {high.origin:#x}",
+                "regions apart from each other",
+            )
