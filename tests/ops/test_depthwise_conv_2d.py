@@ -176,7 +176,7 @@ def _weights(shape: tuple[int, ...] = (1, 3, 3, 2), **changes: object) -> Tensor
 def test_problems(node: Node, reason: str) -> None:
     operator = find_operator("DEPTHWISE_CONV_2D")
     assert operator is not None
-    assert any(reason in problem.reason for problem in operator.check(node))
+    assert any(reason in problem.reason for problem in [*operator.check(node)])
 
 
 def test_bias_that_overflows_the_accumulator() -> None:

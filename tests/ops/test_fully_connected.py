@@ -263,7 +263,7 @@ def _bias(value: int) -> Tensor:
 def test_problems(node: Node, reason: str) -> None:
     operator = find_operator("FULLY_CONNECTED")
     assert operator is not None
-    assert any(reason in problem.reason for problem in operator.check(node))
+    assert any(reason in problem.reason for problem in [*operator.check(node)])
 
 
 def test_macs() -> None:

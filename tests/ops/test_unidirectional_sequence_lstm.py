@@ -146,6 +146,7 @@ def test_what_is_not_supported_is_said() -> None:
         (with_input(9, 12), "peepholes"),
         (with_input(1, None), "inputs are absent"),
         (replace(node, outputs=node.outputs[:1]), "the states are no variables"),
+        (replace(node, outputs=()), "the states are no variables"),
         (replace(node, options={"fused_activation_function": "RELU"}), "fused activation RELU"),
         (replace(node, intermediates=()), "no quantization of the hidden values"),
         (with_input(5, 1), "w0 is [3, 4]"),

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_activation, check_operands
+from tvmtiny.ops.shared.checks import check_operands
 from tvmtiny.ops.shared.epilogue import finished, layer
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.node import Node
@@ -22,7 +22,7 @@ from tvmtiny.ops.shared.sliding_window import (
     patch,
     window,
 )
-from tvmtiny.ops.shared.weights import check_weights, folded_bias, sum_dtype
+from tvmtiny.ops.shared.weights import check_layer, folded_bias, sum_dtype
 
 
 @register
@@ -57,8 +57,7 @@ class Conv2D(Operator):
             return
         channels, height, width, depth = weights.shape
         yield from check_window(node, (height, width))
-        yield from check_activation(node)
-        yield from check_weights(node, axis=0)
+        yield from check_layer(node, axis=0)
         if x.dtype == "int16" and node.optional_input(2) is None:
             yield Problem("no bias", "a bias with int16 activations, as in LiteRT")
         if len(x.shape) != 4 or len(node.output.shape) != 4:

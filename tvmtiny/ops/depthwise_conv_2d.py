@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_activation, check_operands
+from tvmtiny.ops.shared.checks import check_operands
 from tvmtiny.ops.shared.epilogue import finished, layer
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -21,7 +21,7 @@ from tvmtiny.ops.shared.sliding_window import (
     patch,
     window,
 )
-from tvmtiny.ops.shared.weights import check_weights, folded_bias, sum_dtype
+from tvmtiny.ops.shared.weights import check_layer, folded_bias, sum_dtype
 
 
 @register
@@ -58,8 +58,7 @@ class DepthwiseConv2D(Operator):
             return
         _, height, width, channels = weights.shape
         yield from check_window(node, (height, width))
-        yield from check_activation(node)
-        yield from check_weights(node, axis=3)
+        yield from check_layer(node, axis=3)
         bias = node.optional_input(2)
         if x.dtype == "int16" and bias is not None and bias.dtype == "int32":
             yield Problem("int32 bias", "an int64 bias, as in LiteRT")

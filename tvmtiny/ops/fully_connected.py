@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_activation, check_operands
+from tvmtiny.ops.shared.checks import check_operands
 from tvmtiny.ops.shared.epilogue import finished, layer
 from tvmtiny.ops.shared.expressions import int32
 from tvmtiny.ops.shared.node import Node
@@ -29,7 +29,7 @@ from tvmtiny.ops.shared.quantization import (
 from tvmtiny.ops.shared.weights import (
     accumulator_range,
     bias_values,
-    check_weights,
+    check_layer,
     folded_bias,
     sum_dtype,
     taps,
@@ -69,8 +69,7 @@ class FullyConnected(Operator):
         layout = node.options.get("weights_format", "DEFAULT")
         if layout != "DEFAULT":
             yield Problem(f"weights in the format {layout}", "DEFAULT")
-        yield from check_activation(node)
-        problems = [*check_weights(node, axis=0, zero_point=_weight_zero_point(node))]
+        problems = [*check_layer(node, axis=0, zero_point=_weight_zero_point(node))]
         yield from problems
         if x.elements % depth or not node.output.shape or node.output.shape[-1] != channels:
             yield Problem(

@@ -9,14 +9,14 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_activation, check_operands
+from tvmtiny.ops.shared.checks import check_operands
 from tvmtiny.ops.shared.epilogue import finished, layer
 from tvmtiny.ops.shared.expressions import Expression, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import integer_rounding
 from tvmtiny.ops.shared.quantization import centred
-from tvmtiny.ops.shared.weights import bias_values, check_weights, sum_dtype
+from tvmtiny.ops.shared.weights import bias_values, check_layer, sum_dtype
 
 
 @register
@@ -47,8 +47,7 @@ class TransposeConv(Operator):
             yield Problem("tensors without four dimensions", "NHWC tensors and OHWI weights")
             return
         channels, height, width, depth = weights.shape
-        yield from check_activation(inner)
-        yield from check_weights(inner, axis=0)
+        yield from check_layer(inner, axis=0)
         if (x.shape[3], y.shape[3], y.shape[0]) != (depth, channels, x.shape[0]):
             yield Problem(
                 f"input {list(x.shape)} and output {list(y.shape)} do not fit weights "

@@ -101,12 +101,13 @@ def _check_operands(node: Node) -> Iterator[Problem]:
     if any(node.optional_input(i) is None for i in needed):
         yield Problem("inputs are absent", "weights and biases of four gates, and two states")
         return
+    if len(node.outputs) != 3:
+        yield Problem("the states are no variables", "variable tensors as inputs 18 and 19")
+        return
     if any(node.optional_input(i) is not None for i in _ABSENT):
         yield Problem(
             "peepholes, a projection or layer normalization", "a layer without these, as Keras has"
         )
-    if len(node.outputs) != 3:
-        yield Problem("the states are no variables", "variable tensors as inputs 18 and 19")
     if node.activation != "TANH":
         yield Problem(f"fused activation {node.activation}", "TANH")
     if node.options.get("diagonal_recurrent_tensors"):

@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from tvmtiny.ops.shared.checks import check_activation
 from tvmtiny.ops.shared.int16_sums import check_sums, check_zero_points, largest_sum
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
@@ -16,8 +17,8 @@ from tvmtiny.ops.shared.quantization import INT32_RANGE
 _BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
 
 
-def check_weights(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]:
-    """Yield what is wrong with the weights and the bias of a layer, and with the sums they give.
+def check_layer(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]:
+    """Yield what is wrong with a layer's activation, weights and bias, and with the sums they give.
 
     Parameters
     ----------
@@ -28,6 +29,7 @@ def check_weights(node: Node, axis: int, zero_point: int = 0) -> Iterator[Proble
     zero_point
         What the layer subtracts from int8 weights.
     """
+    yield from check_activation(node)
     problems = [*_check_constants(node, axis), *_check_scales(node)]
     x = node.input(0)
     if not problems and x.dtype == "int16":
