@@ -13,9 +13,9 @@ from tvmtiny.ops.shared.affine import LARGEST_SHIFT, Affine, Image, product_imag
 from tvmtiny.ops.shared.expressions import affine, clamp, float_output, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.pooling import check_pool, pool_window
+from tvmtiny.ops.shared.pooling import check_pool, pool_window, taps_inside, window_sums
 from tvmtiny.ops.shared.quantization import activation_range, clamp_float
-from tvmtiny.ops.shared.sliding_window import Window, pad_reference, pad_stage, patch
+from tvmtiny.ops.shared.sliding_window import pad_stage
 
 #: Larger windows are divided at run time: there are too many sums to prove a multiplication for.
 _MOST_TAPS = 512
@@ -102,13 +102,7 @@ class AveragePool2D(Operator):
         x = inputs[0]
         geometry = pool_window(node)
         wide = np.float32 if x.dtype == np.float32 else np.int64
-        padded = pad_reference(x.astype(wide), geometry, 0)
-        ones = pad_reference(np.ones((1, *x.shape[1:3], 1), wide), geometry, 0)
-        total = np.zeros(node.output.shape, wide)
-        count = np.zeros((1, *geometry.output, 1), wide)
-        for ky, kx in np.ndindex(geometry.kernel):
-            total += patch(padded, geometry, ky, kx)
-            count += patch(ones, geometry, ky, kx)
+        total, count = window_sums(x.astype(wide), geometry)
         if wide is np.float32:
             return [clamp_float(total / count, node)]
         return [np.clip(_rounded_mean(total, count), *activation_range(node)).astype(x.dtype)]
@@ -149,17 +143,3 @@ def _exact_mean(
 def _rounded_mean(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
     """`total` divided by `count`, halves away from zero."""
     return np.sign(total) * ((np.abs(total) + count // 2) // count)
-
-
-def taps_inside(geometry: Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:
-    """How many taps of the window at `position` lie inside the input, along one axis.
-
-    Never 0: with SAME the padding on either side is smaller than the window, and the last window
-    starts inside the input.
-    """
-    taps, pad, after = geometry.kernel[axis], geometry.pad[axis], geometry.pad_after[axis]
-    start = position * geometry.stride[axis] - pad
-    first = tirx.max(start, int32(0)) if pad else start
-    end = start + taps
-    last = tirx.min(end, int32(geometry.input[axis])) if after else end
-    return last - first if pad or after else int32(taps)

@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from tvmtiny.ops.shared.checks import check_one_dtype, check_shape
-from tvmtiny.ops.shared.movement import moved, permutation
-from tvmtiny.ops.shared.moving_operator import Moving
-from tvmtiny.ops.shared.node import Node
-from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
-
-_ORDER = (0, 1, 3, 2, 4, 5)
+from tvmtiny.ops.shared.block_operator import BlockOperator, Blocks
+from tvmtiny.ops.shared.operator import register
 
 
 @register
-class DepthToSpace(Moving):
+class DepthToSpace(BlockOperator):
     """The channels of each pixel as a block of pixels, row by row."""
 
     name = "DEPTH_TO_SPACE"
-    dtypes = ("int8", "uint8", "int32", "int64", "float32")
-    input_count = 1
+    divides = "channels for all pixels of a block"
 
-    def check_node(self, node: Node) -> Iterator[Problem]:
-        yield from check_one_dtype(node.input(0), node.output)
-        shape, block = node.input(0).shape, int(node.options.get("block_size", 0))
-        if len(shape) != 4 or block < 1 or shape[3] % (block * block):
-            yield Problem(
-                f"blocks of {block} in {list(shape)}",
-                "4 dimensions, and channels for all pixels of a block",
-            )
-            return
+    def fits(self, shape: Sequence[int], block: int) -> bool:
+        return shape[3] % (block * block) == 0
+
+    def expected(self, shape: Sequence[int], block: int) -> tuple[int, ...]:
         n, height, width, channels = shape
-        expected = (n, height * block, width * block, channels // block // block)
-        yield from check_shape(node, expected)
+        return n, height * block, width * block, channels // block // block
 
-    def compute(self, node: Node, oracle: Oracle) -> Result:
-        return moved(node, [permutation(_blocks(node), _ORDER)])
-
-    def reference(
-        self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
-    ) -> list[np.ndarray]:
-        return [inputs[0].reshape(_blocks(node)).transpose(_ORDER).reshape(node.output.shape)]
-
-
-def _blocks(node: Node) -> tuple[int, ...]:
-    """The input's shape with the blocks as dimensions."""
-    block = int(node.options["block_size"])
-    n, height, width, channels = node.input(0).shape
-    return n, height, width, block, block, channels // block // block
+    def blocks(self, shape: Sequence[int], block: int) -> Blocks:
+        n, height, width, channels = shape
+        return n, height, width, block, block, channels // block // block

@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.checks import check_scale, check_shape
 from tvmtiny.ops.shared.expressions import elementwise, float32, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INTEGER_RANGES
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, broadcast_quantization
 
 
 @register
@@ -67,11 +67,5 @@ class Dequantize(Operator):
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        quantization = node.input(0).quantization
-        assert quantization is not None
-        shape = [1] * inputs[0].ndim
-        if quantization.per_channel:
-            shape[quantization.axis] = -1
-        scales = np.array(quantization.scales, np.float32).reshape(shape)
-        zeros = np.array(quantization.zero_points, np.int32).reshape(shape)
+        scales, zeros = broadcast_quantization(node.input(0))
         return [(inputs[0].astype(np.int32) - zeros).astype(np.float32) * scales]

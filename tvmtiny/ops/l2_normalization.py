@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_same_dtype, check_shape, check_symmetric
+from tvmtiny.ops.shared.checks import check_like_input
 from tvmtiny.ops.shared.expressions import (
     Expression,
     call,
@@ -43,8 +43,7 @@ class L2Normalization(Operator):
     input_count = 1
 
     def check_node(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_same_dtype(node), *check_shape(node, node.input(0).shape)]
-        problems += check_symmetric(node)
+        problems = [*check_like_input(node)]
         yield from problems
         if problems:
             return

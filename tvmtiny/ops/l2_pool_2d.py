@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.average_pool_2d import taps_inside
 from tvmtiny.ops.shared.expressions import Expression, float_output
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.pooling import check_pool, pool_window
+from tvmtiny.ops.shared.pooling import check_pool, pool_window, taps_inside, window_sums
 from tvmtiny.ops.shared.quantization import clamp_float
-from tvmtiny.ops.shared.sliding_window import pad_reference, pad_stage, patch
+from tvmtiny.ops.shared.sliding_window import pad_stage
 
 
 @register
@@ -59,11 +58,5 @@ class L2Pool2D(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         geometry = pool_window(node)
-        padded = pad_reference(inputs[0], geometry, 0)
-        ones = pad_reference(np.ones((1, *inputs[0].shape[1:3], 1), np.float32), geometry, 0)
-        total = np.zeros(node.output.shape, np.float32)
-        count = np.zeros((1, *geometry.output, 1), np.float32)
-        for ky, kx in np.ndindex(geometry.kernel):
-            total += patch(padded, geometry, ky, kx) ** 2
-            count += patch(ones, geometry, ky, kx)
+        total, count = window_sums(inputs[0] ** 2, geometry)
         return [clamp_float(np.sqrt(total / count), node)]

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.pad import pad_widths
 from tvmtiny.ops.shared.constant_inputs import check_numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
+from tvmtiny.ops.shared.padding import pad_widths
 from tvmtiny.ops.shared.selecting_operator import Selecting
 
 

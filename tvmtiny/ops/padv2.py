@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.pad import check_paddings, pad_widths, padded
 from tvmtiny.ops.shared.checks import check_one_dtype
 from tvmtiny.ops.shared.constant_inputs import check_numbers
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.shared.padding import check_paddings, pad_widths, padded
 
 
 @register

@@ -19,7 +19,12 @@ from tvmtiny.ops.shared.expressions import (
 )
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier, round_half_away
+from tvmtiny.ops.shared.quantization import (
+    INTEGER_RANGES,
+    broadcast_quantization,
+    quantize_multiplier,
+    round_half_away,
+)
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 
@@ -112,16 +117,11 @@ class Quantize(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         x, out = inputs[0], node.output
-        quantization = out.quantization
-        assert quantization is not None
         bounds = INTEGER_RANGES[out.dtype]
         if x.dtype != np.float32:
             return [_rescaled(node, x).astype(out.dtype)]
-        shape = [1] * x.ndim
-        if quantization.per_channel:
-            shape[quantization.axis] = -1
-        scales = np.array(quantization.scales, np.float32).reshape(shape)
-        zeros = np.array(quantization.zero_points, np.float32).reshape(shape)
+        scales, zero_points = broadcast_quantization(out)
+        zeros = zero_points.astype(np.float32)
         steps = np.clip(x / scales, bounds[0] - zeros, bounds[1] - zeros)
         return [(round_half_away(steps) + zeros).astype(out.dtype)]
 

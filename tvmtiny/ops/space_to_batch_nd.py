@@ -7,13 +7,13 @@ from math import prod
 
 import numpy as np
 
-from tvmtiny.ops.pad import pad_value
 from tvmtiny.ops.shared.checks import check_shape
 from tvmtiny.ops.shared.constant_inputs import numbers
 from tvmtiny.ops.shared.movement import dense, moved, piece
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.shared.padding import pad_value
 from tvmtiny.ops.shared.space_to_batch import batched, check_blocks, every_block, margins
 
 

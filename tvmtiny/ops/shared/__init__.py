@@ -5,7 +5,8 @@ The contract
     `movement` (results that are no tensor expression), `primfunc_attributes`.
 Bases of operators
     `unary_operator`, `binary_operator`, `reduction_operator`, `extremum_index_operator`,
-    `sigmoid_operator`, `moving_operator`, `selecting_operator`, `constant_operator`.
+    `sigmoid_operator`, `moving_operator`, `selecting_operator`, `block_operator`,
+    `constant_operator`.
 Checks of a node
     `checks` (tensors, dtypes, scales, shapes), `constant_inputs` (axes, sizes, paddings).
 Convolutions and dense layers
@@ -18,5 +19,5 @@ Arithmetic on the host
     `quantization` (multipliers, requantization, activation ranges), `affine` (one integer line for
     several roundings), `fixed_point_q31`, `fixed_point_q15`, `lookup_tables`.
 Operators that move elements
-    `gathering`, `joining`, `splitting`, `space_to_batch`, `resizing`.
+    `gathering`, `joining`, `splitting`, `padding`, `space_to_batch`, `resizing`.
 """

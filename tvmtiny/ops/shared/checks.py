@@ -77,6 +77,13 @@ def check_symmetric(node: Node) -> Iterator[Problem]:
             )
 
 
+def check_like_input(node: Node) -> Iterator[Problem]:
+    """Yield what keeps the output from having the input's shape and dtype, and both a scale."""
+    yield from check_same_dtype(node)
+    yield from check_shape(node, node.input(0).shape)
+    yield from check_symmetric(node)
+
+
 def check_broadcast(node: Node, operands: int = 2) -> Iterator[Problem]:
     """Yield a problem unless the first inputs broadcast to the output's shape."""
     shapes = [node.input(position).shape for position in range(operands)]

@@ -47,8 +47,8 @@ class OutputRounding(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class TwoRoundings(OutputRounding):
-    """`requantize`.
+class _Multiplier(OutputRounding):
+    """An integer multiplier of 31 bits and a shift.
 
     Attributes
     ----------
@@ -62,27 +62,17 @@ class TwoRoundings(OutputRounding):
     @property
     def scales(self) -> np.ndarray:
         return self.multiplier * 2.0 ** (self.shift.astype(np.float64) - 31)
+
+
+class TwoRoundings(_Multiplier):
+    """`requantize`."""
 
     def scaled(self, acc: np.ndarray) -> np.ndarray:
         return requantize(acc, self.multiplier, self.shift)
 
 
-@dataclass(frozen=True, eq=False)
-class OneRounding(OutputRounding):
-    """`requantize_once`.
-
-    Attributes
-    ----------
-    multiplier, shift
-        ``(channels,)`` or ``(1,)``.
-    """
-
-    multiplier: np.ndarray
-    shift: np.ndarray
-
-    @property
-    def scales(self) -> np.ndarray:
-        return self.multiplier * 2.0 ** (self.shift.astype(np.float64) - 31)
+class OneRounding(_Multiplier):
+    """`requantize_once`."""
 
     def scaled(self, acc: np.ndarray) -> np.ndarray:
         return requantize_once(acc, self.multiplier, self.shift)

@@ -1,13 +1,17 @@
-"""Check and window of pooling nodes."""
+"""Check, window and sums of pooling nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+from tvm import tirx
+
 from tvmtiny.ops.shared.checks import check_activation, check_operands, check_symmetric
+from tvmtiny.ops.shared.expressions import int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
-from tvmtiny.ops.shared.sliding_window import Window, check_window, window
+from tvmtiny.ops.shared.sliding_window import Window, check_window, pad_reference, patch, window
 
 #: How far the scales of input and output may differ: the bound of TFLite's pooling kernels.
 _SCALE_TOLERANCE = 1e-6
@@ -49,6 +53,43 @@ def check_pool(node: Node) -> Iterator[Problem]:
             f"{output.scale:g}, zero point {output.zero_point}) are quantized differently",
             "the same scale and zero point: pooling does not rescale",
         )
+
+
+def taps_inside(geometry: Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:
+    """How many taps of the window at `position` lie inside the input, along one axis.
+
+    Never 0: with SAME the padding on either side is smaller than the window, and the last window
+    starts inside the input.
+    """
+    taps, pad, after = geometry.kernel[axis], geometry.pad[axis], geometry.pad_after[axis]
+    start = position * geometry.stride[axis] - pad
+    first = tirx.max(start, int32(0)) if pad else start
+    end = start + taps
+    last = tirx.min(end, int32(geometry.input[axis])) if after else end
+    return last - first if pad or after else int32(taps)
+
+
+def window_sums(x: np.ndarray, geometry: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over the taps of each window that lie inside the input, and how many those are.
+
+    Parameters
+    ----------
+    x
+        NHWC.
+
+    Returns
+    -------
+    total, count
+        Of the dtype of `x`; `count` has one image and one channel.
+    """
+    padded = pad_reference(x, geometry, 0)
+    ones = pad_reference(np.ones((1, *x.shape[1:3], 1), x.dtype), geometry, 0)
+    total = np.zeros((x.shape[0], *geometry.output, x.shape[3]), x.dtype)
+    count = np.zeros((1, *geometry.output, 1), x.dtype)
+    for ky, kx in np.ndindex(geometry.kernel):
+        total += patch(padded, geometry, ky, kx)
+        count += patch(ones, geometry, ky, kx)
+    return total, count
 
 
 def _kernel(node: Node) -> tuple[int, int]:

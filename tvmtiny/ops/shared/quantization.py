@@ -215,6 +215,17 @@ _ACTIVATIONS = {
 FUSED_ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
+def broadcast_quantization(tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Scales and zero points, float32 and int32, of a shape that broadcasts to the tensor's."""
+    quantization = tensor.quantization
+    assert quantization is not None
+    shape = [1] * len(tensor.shape)
+    if quantization.per_channel:
+        shape[quantization.axis] = -1
+    scales = np.array(quantization.scales, np.float32).reshape(shape)
+    return scales, np.array(quantization.zero_points, np.int32).reshape(shape)
+
+
 def centred(values: np.ndarray, tensor: Tensor) -> np.ndarray:
     """Numbers without the zero point of their tensor, as int64; float32 ones as they are."""
     return values if values.dtype == np.float32 else values.astype(np.int64) - tensor.zero_point
