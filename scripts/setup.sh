@@ -36,6 +36,8 @@ setup_programs() {
         command -v clang >/dev/null || packages+=(clang)
         command -v cmake >/dev/null || packages+=(cmake)
         command -v make >/dev/null || packages+=(make)
+        command -v avr-gcc >/dev/null || packages+=(gcc-avr avr-libc)
+        command -v simavr >/dev/null || packages+=(simavr)
         # Ubuntu's package of this name only installs a snap; the test of the report skips there.
         if is_debian && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
             packages+=(chromium)

@@ -34,6 +34,8 @@ PROGRAMS = {
     "clang": "clang",
     "cmake": "cmake",
     "make": "make",
+    "gcc-avr": "avr-gcc",
+    "simavr": "simavr",
     "chromium": "chromium",
 }
 
@@ -163,7 +165,7 @@ def test_everything_is_installed_once(machine: Machine) -> None:
     (install,) = (call for call in calls if call.startswith("apt-get install"))
     wanted = (
         "qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev g++ clang cmake "
-        "make chromium"
+        "make gcc-avr avr-libc simavr chromium"
     )
     assert install.endswith(wanted)
     assert calls.index("apt-get update") < calls.index(install)

@@ -27,7 +27,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_saturate_q15(int32_t value)
 /* a * b / 2^15, halves upward. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_q15(int32_t a, int32_t b)
 {
-  const int32_t product = (a * b + (1 << 14)) >> 15;
+  const int32_t product = (a * b + (INT32_C(1) << 14)) >> 15;
   return product > 32767 ? 32767 : product;
 }
 
@@ -35,10 +35,10 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_q15(int32_t a, int32_t b)
 static inline int32_t TVMTINY_UNUSED tvmtiny_exp_q15(int32_t value, int32_t bits)
 {
   static const int16_t factors[7] = { 25520, 19875, 12055, 4435, 600, 11, 0 };
-  const int32_t quarter = 1 << (13 - bits);
+  const int32_t quarter = INT32_C(1) << (13 - bits);
   const int32_t rest = (value & (quarter - 1)) - quarter;
   const int32_t quarters = rest - value;
-  const int32_t x = tvmtiny_saturate_q15(rest * (1 << bits)) + (1 << 12);
+  const int32_t x = tvmtiny_saturate_q15(rest * (INT32_C(1) << bits)) + (INT32_C(1) << 12);
   const int32_t x2 = tvmtiny_multiply_q15(x, x);
   const int32_t x3 = tvmtiny_multiply_q15(x2, x);
   const int32_t x4 = tvmtiny_multiply_q15(x2, x2);
@@ -62,7 +62,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_reciprocal_q15(int32_t value)
   const int32_t half = (value + 32768) >> 1;
   int32_t x = 23130 + tvmtiny_multiply_q15(half, -15420);
   for (int32_t i = 0; i < 3; ++i) {
-    x += tvmtiny_saturate_q15(4 * tvmtiny_multiply_q15(x, (1 << 13) - tvmtiny_multiply_q15(half, x)));
+    x += tvmtiny_saturate_q15(4 * tvmtiny_multiply_q15(x, (INT32_C(1) << 13) - tvmtiny_multiply_q15(half, x)));
   }
   return x;
 }
@@ -72,7 +72,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_logistic_q15(int32_t value, int32_t
 {
   const int32_t size = value < 0 ? value : -value;
   const int32_t upper = tvmtiny_saturate_q15(2 * tvmtiny_reciprocal_q15(tvmtiny_exp_q15(size, bits)));
-  return value == 0 ? 1 << 14 : value > 0 ? upper : 32767 - upper;
+  return value == 0 ? INT32_C(1) << 14 : value > 0 ? upper : 32767 - upper;
 }
 
 /* The hyperbolic tangent of a number with 15 - bits fractional bits; 15 in the result. */
@@ -80,7 +80,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_tanh_q15(int32_t value, int32_t bit
 {
   const int32_t size = value < 0 ? value : -value;
   const int32_t reciprocal = tvmtiny_reciprocal_q15(tvmtiny_exp_q15(size, bits + 1));
-  const int32_t upper = tvmtiny_saturate_q15(4 * (reciprocal - (1 << 13)));
+  const int32_t upper = tvmtiny_saturate_q15(4 * (reciprocal - (INT32_C(1) << 13)));
   return value == 0 ? 0 : value > 0 ? upper : -upper;
 }
 

@@ -30,10 +30,10 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_inverse_sqrt_operand(int32_t value,
 {
   int32_t scaled = value;
   *shift = 11;
-  for (; scaled >= 1 << 29; ++*shift) {
+  for (; scaled >= INT32_C(1) << 29; ++*shift) {
     scaled /= 4;
   }
-  for (; scaled < 1 << 27; --*shift) {
+  for (; scaled < INT32_C(1) << 27; --*shift) {
     scaled *= 4;
   }
   return scaled;
@@ -47,11 +47,11 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_inverse_sqrt(int32_t value)
     return INT32_MAX;
   }
   const int32_t half = tvmtiny_rounding_shift(tvmtiny_inverse_sqrt_operand(value, &shift) >> 1, 1u);
-  int32_t x = 1 << 28;
+  int32_t x = INT32_C(1) << 28;
   for (int32_t step = 0; step < 5; ++step) {
     const int32_t square = tvmtiny_multiply_q31(x, x);
     const int32_t cube = tvmtiny_saturate_int32((int64_t)tvmtiny_multiply_q31(square, x) * 64);
-    const int32_t change = tvmtiny_multiply_q31((1 << 28) + (1 << 27), x) - tvmtiny_multiply_q31(half, cube);
+    const int32_t change = tvmtiny_multiply_q31((INT32_C(1) << 28) + (INT32_C(1) << 27), x) - tvmtiny_multiply_q31(half, cube);
     x = tvmtiny_saturate_int32((int64_t)change * 8);
   }
   x = tvmtiny_multiply_q31(x, 1518500250); /* sqrt(2) / 2 */
@@ -74,14 +74,14 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_log_q26(int32_t value)
 {
   const int32_t sqrt_half = 1518500250;
   const int32_t sqrt_sqrt_half = 1805811301;
-  const int32_t quarter = 1 << 23;
+  const int32_t quarter = INT32_C(1) << 23;
   const int32_t zeros = tvmtiny_leading_zeros(value);
   const int32_t shifted = (int32_t)((uint32_t)value << (zeros - 1));
   const int32_t first = tvmtiny_saturate_int32((int64_t)tvmtiny_multiply_q31(shifted, sqrt_half) * 2);
-  const int32_t first_power = (12 - zeros) * (1 << 25) + quarter;
+  const int32_t first_power = (12 - zeros) * (INT32_C(1) << 25) + quarter;
   const int32_t headroom = tvmtiny_leading_zeros(tvmtiny_multiply_q31(value, sqrt_half)) - 1;
   const int32_t second = tvmtiny_saturate_int32((int64_t)((uint64_t)value << headroom));
-  const int32_t second_power = (12 - headroom) * (1 << 25) - quarter;
+  const int32_t second_power = (12 - headroom) * (INT32_C(1) << 25) - quarter;
   const int32_t r = first < second ? first : second;
   const int32_t power = first_power > second_power ? first_power : second_power;
   const int32_t p = (int32_t)(((int64_t)r + sqrt_sqrt_half + 1) / 2);

@@ -151,7 +151,7 @@ void tvmtiny_rpc_heap_free_temporary(void)
 
 static struct allocation *find(uint32_t handle)
 {
-  const uint32_t index = handle >> KIND_BITS & ((1u << INDEX_BITS) - 1u);
+  const uint32_t index = handle >> KIND_BITS & ((UINT32_C(1) << INDEX_BITS) - 1u);
   struct allocation *found = &heap.allocations[index < ALLOCATIONS ? index : 0u];
 
   return found->handle == handle && handle != TVMTINY_RPC_NO_HANDLE && is_temporary(found) == 0u

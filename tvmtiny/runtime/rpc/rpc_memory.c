@@ -25,7 +25,7 @@ void tvmtiny_rpc_memory_start(const struct tvmtiny_rpc_application *served)
 static int32_t find_memory(uint32_t handle, struct tvmtiny_rpc_range *range)
 {
   const uint32_t kind = (handle & ~SLOT_MARK) >> SLOT_INDEX_BITS;
-  const uint32_t index = handle & ((1u << SLOT_INDEX_BITS) - 1u);
+  const uint32_t index = handle & ((UINT32_C(1) << SLOT_INDEX_BITS) - 1u);
 
   if ((handle & SLOT_MARK) == 0u) {
     if (tvmtiny_rpc_heap_find(handle, range) != 0) {

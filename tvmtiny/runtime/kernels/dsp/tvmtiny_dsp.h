@@ -3,7 +3,13 @@
 #ifndef TVMTINY_DSP_H
 #define TVMTINY_DSP_H
 
+#include <limits.h>
+
 #include "tvmtiny.h"
+
+#if INT_MAX < 2147483647
+#error "The kernels for the DSP extension need an int of 32 bits: compile the model for a target without it, such as cortex-m0."
+#endif
 
 #if defined(__ARM_FEATURE_DSP) && (defined(__GNUC__) || defined(__clang__)) &&                     \
     !defined(TVMTINY_PORTABLE)
