@@ -67,7 +67,7 @@ def test_external_inputs_and_outputs(name: str, tmp_path: Path) -> None:
     assert_exact(model, artifact, tmp_path)
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000))
 def test_random_networks_with_external_inputs_and_outputs(
     seed: int, tmp_path_factory: pytest.TempPathFactory

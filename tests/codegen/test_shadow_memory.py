@@ -44,7 +44,7 @@ def test_shipped(name: str, cpu: str, tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=8,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -117,7 +117,7 @@ def brute_force(problem: Problem, largest: int) -> int:
     return best
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(problem=problems())
 def test_what_lives_together_only_shares_bytes_where_that_is_allowed(problem: Problem) -> None:
     result = solved(problem)

@@ -361,7 +361,7 @@ def _layer(n: Network, x: Value, draw: st.DrawFn) -> Value:
     return n.pool(x, draw(st.sampled_from(["AVERAGE_POOL_2D", "MAX_POOL_2D"])), padding="SAME")
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(networks())
 def test_random_networks(content: bytes) -> None:
     reduced(content)

@@ -105,7 +105,7 @@ def test_pad_stays(reader: str) -> None:
 _pairs = st.tuples(st.integers(0, 4), st.integers(0, 4))
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     rows=_pairs,
     columns=_pairs,

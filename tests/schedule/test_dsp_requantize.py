@@ -86,7 +86,7 @@ def test_narrow_activation_is_no_solution() -> None:
     assert assert_exact(reference, [-30000], [30000], [0]) is None
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     kind=st.sampled_from(["two", "double"]),
     exponents=st.lists(st.floats(-13, -2), min_size=1, max_size=3),
