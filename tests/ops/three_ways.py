@@ -151,11 +151,12 @@ class SideBySide:
         run_command([*command, f"{self.name}.c"], directory)
         run_command([*command, "-DTVMTINY_LAYERS", *sources], directory)
 
-    def check_board(self, board: str) -> None:
+    def check_board(self, board: str) -> tvmtiny.RunResult:
         """Compare C on an emulated board with LiteRT, on the first input set."""
         artifact = self.compile(board)
         result = tvmtiny.run(artifact, *self.input_sets[0])
         self._compare_run(self.load(), artifact, result, self.expected[0])
+        return result
 
     def _check_host(
         self,
