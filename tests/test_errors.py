@@ -30,6 +30,7 @@ CASES: list[tuple[int, TvmtinyError, tuple[str, ...]]] = [
         ("board file a .toml: regions[0].length is 0; allowed: 1 to 4",),
     ),
     (2, errors.BoardFileError("a.toml", "", "is no file", "a file"), ("a.toml: is no file;",)),
+    (2, errors.BoardFileError("\x1b[31m", "", "is no file", "a file"), (r"'\x1b[31m': is no",)),
     (2, errors.UnknownTargetError("a", ("b", "c")), ("no target 'a'; known: b, c",)),
     (2, errors.InputDataError("x", "wrong shape", "(1,)", "(2,)"), ("'x'", "(1,)", "(2,)")),
     (2, errors.OutputPathError("/out", "Permission denied"), ("/out", "Permission denied")),

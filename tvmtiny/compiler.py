@@ -35,12 +35,12 @@ from tvmtiny.schedule.implement import constants_bytes
 from tvmtiny.schedule.records import Records, find_records
 from tvmtiny.schedule.shrink import Choices, shrink
 from tvmtiny.schedule.tuned import tuned, with_records
-from tvmtiny.targets import Board, Cpu, Target, resolve
+from tvmtiny.targets import BoardLike, Cpu, Target, resolve
 
 
 def compile(
     model: Model,
-    target: Target | Board | str | os.PathLike[str],
+    target: Target | BoardLike,
     *,
     optimize: Goal | str = Goal.BALANCED,
     flash_budget: int | None = None,
@@ -145,7 +145,7 @@ def optimized_nodes(model: Model, *, dead_channels: bool = True) -> tuple[Node, 
 def compile_layer(
     model: Model,
     node: Node,
-    target: Target | Board | str | os.PathLike[str],
+    target: Target | BoardLike,
     decisions: Decisions | None = None,
     *,
     goal: Goal | str = Goal.BALANCED,

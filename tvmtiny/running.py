@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from tvmtiny.project.registry import board_for, platform_for
 from tvmtiny.results import RunResult
 from tvmtiny.rpc.board import end_of
 from tvmtiny.rpc.session import Session
-from tvmtiny.targets import Board
+from tvmtiny.targets import BoardLike
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
@@ -38,7 +37,7 @@ DEFAULT_TIMEOUT = 120.0
 def run(
     artifact: Artifact,
     *inputs: np.ndarray,
-    board: Board | str | os.PathLike[str] | None = None,
+    board: BoardLike | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     progress: Callable[[str], None] | None = None,
 ) -> RunResult:

@@ -6,29 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_board import BOARD
 from tools import on_qemu
 
 import tvmtiny
 
 Command = Any
 
-BOARD = """
-name = "lab"
-description = "A [b]board[/i] of the lab"
-cpu = "cortex-m4"
-platform = "qemu"
-code_region = "flash"
-data_region = "ram"
-regions = [
-    { name = "flash", kind = "flash", origin = 0x0, length = 0x10000 },
-    { name = "ram", kind = "ram", origin = 0x20000000, length = 0x8000 },
-]
-[options]
-machine = "mps2-an386"
-systick_hz = 25_000_000
-stack_bytes = 4096
-uart = { driver = "cmsdk", base = 0x40004000, irq = 0, payload_bytes = 1024 }
-"""
 NAMED = '[boards]\nlab = "hardware/lab.toml"\nbroken = "hardware/broken.toml"\n'
 
 
@@ -36,8 +20,8 @@ NAMED = '[boards]\nlab = "hardware/lab.toml"\nbroken = "hardware/broken.toml"\n'
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a board that is fine, and one that is not, named in ``tvmtiny.toml``."""
     (tmp_path / "hardware").mkdir()
-    (tmp_path / "hardware" / "lab.toml").write_text(BOARD)
-    (tmp_path / "hardware" / "broken.toml").write_text(BOARD.replace("0x8000", "true"))
+    (tmp_path / "hardware" / "lab.toml").write_text(BOARD.replace("a board", "a [b]board[/i]"))
+    (tmp_path / "hardware" / "broken.toml").write_text(BOARD.replace("0x4000 ", "true "))
     (tmp_path / "tvmtiny.toml").write_text(NAMED)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -75,7 +59,8 @@ def test_compile_and_memory(command: Command, project: Path) -> None:
         b["board"]: b for b in command("memory", "sine", "-b", "microbit", "--json").json["boards"]
     }
     assert list(fits) == ["lab", *tvmtiny.boards()]
-    assert fits["lab"]["regions"]["ram"][1] == 0x8000
+    assert fits["lab"]["regions"]["ram"][1] == 0x4000
+    assert command("inspect", "sine", "--json").json["boards"][0]["board"] == "lab"
 
 
 def test_a_cpu_with_memory(command: Command) -> None:
@@ -148,4 +133,4 @@ def test_an_application_keeps_its_board(command: Command, project: Path) -> None
     file.unlink()
     board = load_application(project / "out").board
     assert (board.name, board.names) == ("lab", ("lab_board",))
-    assert board.board is not None and board.board.data.length == 0x8000
+    assert board.board is not None and board.board.data.length == 0x4000

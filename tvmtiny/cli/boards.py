@@ -24,7 +24,7 @@ def boards(context: typer.Context, json: JsonOption = False) -> None:
     """
     from tvmtiny import targets
 
-    own, broken = targets.own_boards(context.obj)
+    own, broken = targets.own_boards(context.obj or {})
     known = (*own.values(), *targets.boards().values())
     if json:
         cpus = [{**asdict(c), "features": sorted(c.features)} for c in targets.cpus().values()]

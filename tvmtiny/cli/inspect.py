@@ -15,14 +15,16 @@ def add_to(app: typer.Typer) -> None:
     app.command("inspect")(inspect)
 
 
-def inspect(model: ModelArgument, json: JsonOption = False) -> None:
+def inspect(context: typer.Context, model: ModelArgument, json: JsonOption = False) -> None:
     """Show a model's operators, their cost, and what keeps it from being compiled.
 
     Example: tvmtiny inspect model.tflite
     """
     from tvmtiny.report.inspection import inspect_model
+    from tvmtiny.targets import own_boards
 
-    found = inspect_model(model_path(model))
+    own, _ = own_boards(context.obj or {})
+    found = inspect_model(model_path(model), own.values())
     if json:
         print_json({**asdict(found), "supported": found.supported})
         return

@@ -66,7 +66,7 @@ def compiles(
                 if option.type is Sequence:
                     values[option.name] = tuple(values[option.name] or ()) or None
             load = {o.name: values.pop(o.name) for o in LOAD_OPTIONS if o.name in values}
-            command(*arguments, settings=Settings(load, values, context.obj), **given)
+            command(*arguments, settings=Settings(load, values, context.obj or {}), **given)
 
         hints = get_type_hints(command, include_extras=True)
         parameters = []

@@ -58,8 +58,11 @@ class BoardFileError(InputError):
     allowed: str
 
     def __str__(self) -> str:
+        file = one_line(self.file)
+        # A name that holds control characters is shown with escapes.
+        file = file if file.isprintable() else ascii(file)
         what = f"{self.key} {one_line(self.problem)}" if self.key else one_line(self.problem)
-        return f"board file {one_line(self.file)}: {what}; allowed: {one_line(self.allowed)}"
+        return f"board file {file}: {what}; allowed: {one_line(self.allowed)}"
 
 
 @dataclass(eq=False)
@@ -80,8 +83,9 @@ class ProfileBoardError(InputError):
 
     def __str__(self) -> str:
         return (
-            f"cannot profile on {self.board}: Unicorn does not emulate its {self.cpu}, or the "
-            "core has no table of instruction timings; boards that can be profiled: "
+            f"cannot profile on {self.board}: it is no board of the platform qemu, Unicorn does "
+            f"not emulate its {self.cpu}, or the core has no table of instruction timings; boards "
+            "that can be profiled: "
             f"{', '.join(self.supported)}"
         )
 

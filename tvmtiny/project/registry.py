@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
     from tvmtiny.project.api import Platform
     from tvmtiny.project.runner_firmware import RunnerFirmware
-    from tvmtiny.targets import Board
+    from tvmtiny.targets import Board, BoardLike
 
 __all__ = ["board_for", "build_runner", "platform_for"]
 
@@ -49,7 +48,7 @@ def platform_for(board: Board) -> Platform:
     return _PLATFORMS[values.choice("platform", _PLATFORMS)]()
 
 
-def board_for(artifact: Artifact, board: Board | str | os.PathLike[str] | None) -> Board:
+def board_for(artifact: Artifact, board: BoardLike | None) -> Board:
     """Give the board to run an artifact on.
 
     Parameters

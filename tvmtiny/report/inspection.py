@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tvmtiny.errors import InputError, OperatorProblem
@@ -14,7 +14,7 @@ from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.passes import optimize
-from tvmtiny.targets import Board, boards, find_board
+from tvmtiny.targets import Board, boards
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,13 @@ class Inspection:
         return self.problem is None
 
 
-def inspect_model(path: str | os.PathLike[str]) -> Inspection:
+def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) -> Inspection:
     """Look at a model file.
+
+    Parameters
+    ----------
+    others
+        Boards to say of whether the model may fit them, beside those that ship with tvmtiny.
 
     Raises
     ------
@@ -163,7 +168,7 @@ def inspect_model(path: str | os.PathLike[str]) -> Inspection:
         weights,
         state,
         largest,
-        tuple(_estimate(board, ram, flash) for board in map(find_board, boards())),
+        tuple(_estimate(board, ram, flash) for board in (*others, *boards().values())),
         problem,
     )
 

@@ -47,7 +47,7 @@ from tvmtiny.rpc.remote import (
     connect_tracker,
     split_address,
 )
-from tvmtiny.targets import Board, find_board
+from tvmtiny.targets import BoardLike, find_board
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
@@ -133,7 +133,7 @@ class BoardServer:
     def __init__(
         self,
         artifact: Artifact | None,
-        board_or_url: Board | str | None,
+        board_or_url: BoardLike | None,
         *,
         tracker: str,
         key: str,
@@ -206,7 +206,11 @@ class BoardServer:
         self.close()
 
     def _start_board(
-        self, artifact: Artifact | None, board_or_url: Board | str | None, kind: str, baudrate: int
+        self,
+        artifact: Artifact | None,
+        board_or_url: BoardLike | None,
+        kind: str,
+        baudrate: int,
     ) -> tuple[str, str]:
         """Give the board's name and port."""
         if artifact is None:
@@ -223,7 +227,7 @@ class BoardServer:
         return board.name, started.transport.url
 
     def _start_runner(
-        self, board_or_url: Board | str | None, kind: str, baudrate: int
+        self, board_or_url: BoardLike | None, kind: str, baudrate: int
     ) -> tuple[str, str]:
         if isinstance(board_or_url, str) and is_url(board_or_url):
             hello = identify(board_or_url, baudrate, connect_timeout(self._timeout, None))

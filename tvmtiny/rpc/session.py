@@ -31,7 +31,7 @@ from tvmtiny.rpc.board import (
 from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
-from tvmtiny.targets import Board
+from tvmtiny.targets import BoardLike
 
 if TYPE_CHECKING:
     import tvm
@@ -49,9 +49,9 @@ class Session:
     artifact
         The model, compiled.
     board_or_url
-        A board that QEMU emulates, or its name: it is started for this session. Or the port of a
-        board that was flashed with this artifact: a path such as ``/dev/ttyACM0``, or a URL. By
-        default the board that the artifact was compiled for.
+        A board that QEMU emulates, its name or its file: it is started for this session. Or the
+        port of a board that was flashed with this artifact: text such as ``/dev/ttyACM0``, or a
+        URL. By default the board that the artifact was compiled for.
     timeout
         Seconds until a call counts as hung, and that an emulated board has to answer at all. A
         board at a port has that time, too, but never more than ten seconds.
@@ -106,7 +106,7 @@ class Session:
     def __init__(
         self,
         artifact: Artifact,
-        board_or_url: Board | str | None = None,
+        board_or_url: BoardLike | None = None,
         *,
         timeout: float = DEFAULT_TIMEOUT,
         transport: str = "socket",
@@ -417,7 +417,10 @@ class Session:
 
 
 def _check_arguments(
-    board_or_url: Board | str | None, timeout: float, tracker: str | None, key: str | None
+    board_or_url: BoardLike | None,
+    timeout: float,
+    tracker: str | None,
+    key: str | None,
 ) -> None:
     if (tracker is None) != (key is None):
         raise InputError("a tracker and the key of a board there are given together")

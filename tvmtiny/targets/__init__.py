@@ -3,6 +3,7 @@
 from tvmtiny.targets.board_file import board_entry, make_board
 from tvmtiny.targets.lookup import (
     BoardFiles,
+    BoardLike,
     board_of_cpu,
     board_with_memory,
     boards,
@@ -18,6 +19,7 @@ from tvmtiny.targets.table import Board, Cpu, Region, Target, cpus
 __all__ = [
     "Board",
     "BoardFiles",
+    "BoardLike",
     "Cpu",
     "Region",
     "Target",

@@ -16,6 +16,7 @@ from tvmtiny.targets.values import nearest
 
 __all__ = [
     "BoardFiles",
+    "BoardLike",
     "board_of_cpu",
     "board_with_memory",
     "boards",
@@ -29,6 +30,9 @@ __all__ = [
 
 #: Files of boards beside those that ship with tvmtiny, by the boards' names.
 BoardFiles = Mapping[str, str | os.PathLike[str]]
+
+#: A board, its name, or the path of its file (as a string it ends in ``.toml``).
+BoardLike = Board | str | os.PathLike[str]
 
 _NO_FILES: BoardFiles = MappingProxyType({})
 
@@ -65,7 +69,7 @@ def is_board_file(name: str | os.PathLike[str]) -> bool:
     return not isinstance(name, str) or name.endswith(SUFFIX)
 
 
-def find_board(board: Board | str | os.PathLike[str], files: BoardFiles = _NO_FILES) -> Board:
+def find_board(board: BoardLike, files: BoardFiles = _NO_FILES) -> Board:
     """Give a board.
 
     Parameters
@@ -119,9 +123,7 @@ def find_board_by_name(name: str, files: BoardFiles = _NO_FILES) -> Board:
     raise UnknownTargetError(name, known, able or nearest(name, known), "board")
 
 
-def resolve(
-    target: Target | Board | str | os.PathLike[str], files: BoardFiles = _NO_FILES
-) -> Target:
+def resolve(target: Target | BoardLike, files: BoardFiles = _NO_FILES) -> Target:
     """Give what code is generated for.
 
     Parameters

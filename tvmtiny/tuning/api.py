@@ -19,7 +19,7 @@ from tvmtiny.host.toolchain import find_tool
 from tvmtiny.project.qemu.platform import COMPILER
 from tvmtiny.schedule import Goal, parse_goal
 from tvmtiny.schedule.records import Record, Records, load_records, shipped_records
-from tvmtiny.targets import Board, Target, boards, find_board
+from tvmtiny.targets import Board, BoardLike, Target, boards, find_board
 from tvmtiny.tuning.measure import CYCLES, INSTRUCTIONS, Measurer
 from tvmtiny.tuning.progress import Progress
 from tvmtiny.tuning.runner import BoardRunner, QemuRunner, Runner, Unit
@@ -72,7 +72,7 @@ class TuneResult:
 
 def tune(
     model: Model,
-    board: Board | str | os.PathLike[str],
+    board: BoardLike,
     *,
     records: str | os.PathLike[str],
     trials: int = 200,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from tvmtiny.errors import InputError, UnknownTargetError
 from tvmtiny.targets import (
     Board,
     BoardFiles,
+    BoardLike,
     Cpu,
     Target,
     boards,
@@ -85,7 +85,7 @@ class ZephyrBoard:
 
 
 def find_zephyr_board(
-    name: Board | str | os.PathLike[str],
+    name: BoardLike,
     cpu: str | None = None,
     files: BoardFiles | None = None,
 ) -> ZephyrBoard:
