@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.checks import check_symmetric
 from tvmtiny.ops.shared.expressions import Expression, call, difference, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import quantize_multiplier, saturated
+from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, saturated
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.unary_operator import Unary
 
@@ -58,7 +58,7 @@ class Abs(Unary):
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
         if not _quantized(node):
             return np.abs(x)
-        size = np.abs(x.astype(np.int64) - node.input(0).zero_point)
+        size = np.abs(centred(x, node.input(0)))
         if node.input(0).scale != node.output.scale:
             size = requantize_reference(size, *_multiplier(node))
         return saturated(node, size + node.output.zero_point)

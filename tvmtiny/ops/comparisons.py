@@ -13,7 +13,7 @@ from tvmtiny.ops.shared.checks import check_scale
 from tvmtiny.ops.shared.expressions import Expression, int32, requantize
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Problem, register
-from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, centred, quantize_multiplier
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits that quantized operands are given before they are scaled.
@@ -76,7 +76,7 @@ class Comparison(Binary):
 
 
 def _in_256ths(tensor: Tensor, values: np.ndarray) -> np.ndarray:
-    steps = (values.astype(np.int64) - tensor.zero_point) << _LEFT_SHIFT
+    steps = centred(values, tensor) << _LEFT_SHIFT
     return requantize_reference(steps, *quantize_multiplier(tensor.scale))
 
 

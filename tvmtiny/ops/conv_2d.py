@@ -16,13 +16,12 @@ from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, regi
 from tvmtiny.ops.shared.output_rounding import integer_rounding
 from tvmtiny.ops.shared.quantization import centred
 from tvmtiny.ops.shared.sliding_window import (
-    check_window,
     pad_reference,
     pad_stage,
     patch,
     window,
 )
-from tvmtiny.ops.shared.weights import check_layer, folded_bias, sum_dtype
+from tvmtiny.ops.shared.weights import check_convolution, folded_bias, sum_dtype
 
 
 @register
@@ -55,9 +54,8 @@ class Conv2D(Operator):
         if len(weights.shape) != 4:
             yield Problem("weights must have four dimensions", "OHWI weights")
             return
-        channels, height, width, depth = weights.shape
-        yield from check_window(node, (height, width))
-        yield from check_layer(node, axis=0)
+        channels, *_, depth = weights.shape
+        yield from check_convolution(node, axis=0)
         if x.dtype == "int16" and node.optional_input(2) is None:
             yield Problem("no bias", "a bias with int16 activations, as in LiteRT")
         if len(x.shape) != 4 or len(node.output.shape) != 4:
@@ -69,8 +67,6 @@ class Conv2D(Operator):
                 f"{node.output.shape[3]} output channels",
                 "filters as deep as the input or an equal part of it, one an output channel",
             )
-        if node.output.shape[0] != x.shape[0]:
-            yield Problem("input and output differ in batch size", "equal batch sizes")
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         channels, height, width, depth = node.input(1).shape

@@ -15,13 +15,12 @@ from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, regi
 from tvmtiny.ops.shared.output_rounding import integer_rounding
 from tvmtiny.ops.shared.quantization import centred
 from tvmtiny.ops.shared.sliding_window import (
-    check_window,
     pad_reference,
     pad_stage,
     patch,
     window,
 )
-from tvmtiny.ops.shared.weights import check_layer, folded_bias, sum_dtype
+from tvmtiny.ops.shared.weights import check_convolution, folded_bias, sum_dtype
 
 
 @register
@@ -56,9 +55,8 @@ class DepthwiseConv2D(Operator):
                 "weights of shape [1, height, width, channels]",
             )
             return
-        _, height, width, channels = weights.shape
-        yield from check_window(node, (height, width))
-        yield from check_layer(node, axis=3)
+        channels = weights.shape[3]
+        yield from check_convolution(node, axis=3)
         bias = node.optional_input(2)
         if x.dtype == "int16" and bias is not None and bias.dtype == "int32":
             yield Problem("int32 bias", "an int64 bias, as in LiteRT")
@@ -70,8 +68,6 @@ class DepthwiseConv2D(Operator):
                 f"{node.output.shape[3]} output channels",
                 "a whole number of filters per input channel, one output channel each",
             )
-        if node.output.shape[0] != x.shape[0]:
-            yield Problem("input and output differ in batch size", "equal batch sizes")
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         _, height, width, channels = node.input(1).shape

@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import quantize_multiplier, saturated
+from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, saturated
 from tvmtiny.ops.shared.unary_operator import Unary
 
 _INT16 = (-(2**15), 2**15 - 1)
@@ -45,7 +45,7 @@ class HardSwish(Unary):
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
         if node.output.dtype == "float32":
             return x * np.clip(x + np.float32(3), np.float32(0), np.float32(6)) / np.float32(6)
-        steps = (x.astype(np.int64) - node.input(0).zero_point) << _HIGH_RESOLUTION
+        steps = centred(x, node.input(0)) << _HIGH_RESOLUTION
         multiplier, shift = _output_multiplier(node)
         identity = _multiply_q15(steps, multiplier)
         share = _clamped_share(node, steps)

@@ -20,7 +20,7 @@ from tvmtiny.ops.shared.expressions import (
 from tvmtiny.ops.shared.fixed_point_q31 import inverse_sqrt_multiplier
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INT8_RANGE
+from tvmtiny.ops.shared.quantization import INT8_RANGE, centred
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits of an int8 output.
@@ -110,7 +110,7 @@ class L2Normalization(Operator):
         if node.output.dtype != "int8":
             norm = np.sqrt((x * x).sum(axis=-1, keepdims=True, dtype=np.float32))
             return [x / np.maximum(norm, np.float32(_LEAST_NORM))]
-        steps = x.astype(np.int64) - node.input(0).zero_point
+        steps = centred(x, node.input(0))
         root, shift = inverse_sqrt_multiplier((steps * steps).sum(axis=-1, keepdims=True))
         scaled = requantize_reference(steps, root, shift + _OUTPUT_BITS)
         return [np.clip(scaled, *INT8_RANGE).astype(np.int8)]

@@ -10,7 +10,7 @@ from tvm import tirx
 from tvmtiny.ops.shared.expressions import Expression, float32, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import quantize_multiplier, saturated
+from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, saturated
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.unary_operator import Unary
 
@@ -57,7 +57,7 @@ class LeakyRelu(Unary):
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
         if node.output.dtype == "float32":
             return np.where(x > 0, x, x * np.float32(_alpha(node)))
-        steps = x.astype(np.int64) - node.input(0).zero_point
+        steps = centred(x, node.input(0))
         (identity, identity_shift), (alpha, alpha_shift) = _multipliers(node)
         below = requantize_reference(steps, abs(alpha), alpha_shift)
         above = requantize_reference(steps, identity, identity_shift)

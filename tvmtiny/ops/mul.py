@@ -20,7 +20,12 @@ from tvmtiny.ops.shared.expressions import (
 )
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import activation_range, clamp_float, quantize_multiplier
+from tvmtiny.ops.shared.quantization import (
+    activation_range,
+    centred,
+    clamp_float,
+    quantize_multiplier,
+)
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 _QUANTIZED = ("int8", "int16")
@@ -77,8 +82,7 @@ class Mul(Operator):
         if node.output.dtype not in _QUANTIZED:
             return [clamp_float(np.asarray(inputs[0] * inputs[1]), node)]
         left, right = (
-            values.astype(np.int64) - node.input(position).zero_point
-            for position, values in enumerate(inputs)
+            centred(values, node.input(position)) for position, values in enumerate(inputs)
         )
         scaled = requantize_reference(left * right, *_multiplier(node, oracle))
         total = scaled + node.output.zero_point

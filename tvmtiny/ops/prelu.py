@@ -12,7 +12,7 @@ from tvmtiny.ops.shared.checks import check_shape
 from tvmtiny.ops.shared.expressions import Expression, int32, requantize, saturate
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
-from tvmtiny.ops.shared.quantization import quantize_multiplier, saturated
+from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, saturated
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: A larger shift to the left makes results leave 32 bits.
@@ -65,8 +65,8 @@ class Prelu(Binary):
     def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         if node.output.dtype == "float32":
             return np.where(x >= 0, x, x * y)
-        steps = x.astype(np.int64) - node.input(0).zero_point
-        slope = y.astype(np.int64) - node.input(1).zero_point
+        steps = centred(x, node.input(0))
+        slope = centred(y, node.input(1))
         above, below = (
             requantize_reference(value, *pair)
             for value, pair in zip((steps, steps * slope), _multipliers(node), strict=True)

@@ -22,6 +22,7 @@ from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, regi
 from tvmtiny.ops.shared.quantization import (
     INTEGER_RANGES,
     broadcast_quantization,
+    centred,
     quantize_multiplier,
     round_half_away,
 )
@@ -127,7 +128,7 @@ class Quantize(Operator):
 
 
 def _rescaled(node: Node, x: np.ndarray) -> np.ndarray:
-    wide = x.astype(np.int64) - node.input(0).zero_point
+    wide = centred(x, node.input(0))
     scaled = requantize_reference(wide, *_multiplier(node)) + node.output.zero_point
     return np.clip(scaled, *INTEGER_RANGES[node.output.dtype])
 

@@ -11,7 +11,12 @@ from tvm import tirx
 from tvmtiny.ops.shared.expressions import Expression, clamp, int32, requantize
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INTEGER_RANGES, quantize_multiplier, quantized_bound
+from tvmtiny.ops.shared.quantization import (
+    INTEGER_RANGES,
+    centred,
+    quantize_multiplier,
+    quantized_bound,
+)
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.unary_operator import Unary
 
@@ -51,7 +56,7 @@ class Clamp(Unary):
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
         if node.output.dtype == "float32":
             return np.clip(x, *self.bounds)
-        steps = x.astype(np.int64) - node.input(0).zero_point
+        steps = centred(x, node.input(0))
         scaled = requantize_reference(steps, *_multiplier(node)) + node.output.zero_point
         return np.clip(scaled, *self.limits(node))
 

@@ -14,6 +14,7 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import (
     INTEGER_RANGES,
+    centred,
     quantize_multiplier,
     requantize,
     saturated,
@@ -48,7 +49,7 @@ class Sqrt(Unary):
         if node.output.dtype == "float32":
             with np.errstate(invalid="ignore"):
                 return np.sqrt(x)
-        steps = np.maximum(x.astype(np.int64) - node.input(0).zero_point, 0)
+        steps = np.maximum(centred(x, node.input(0)), 0)
         root = np.sqrt(np.float32(node.input(0).scale) * steps.astype(np.float32))
         quotient = np.minimum(root / np.float32(node.output.scale), np.float32(1 << 20))
         return saturated(node, quotient.astype(np.int64) + node.output.zero_point)
@@ -81,7 +82,7 @@ class Rsqrt(Unary):
                 return np.float32(1) / np.sqrt(x)
         if node.output.dtype == "int16":
             return look_up_int16(_samples(node), x)
-        steps = x.astype(np.int64) - node.input(0).zero_point
+        steps = centred(x, node.input(0))
         multiplier, shift = quantize_multiplier(_scale(node))
         root, exponent = inverse_sqrt_multiplier(np.maximum(steps, 1))
         scaled = requantize(

@@ -17,7 +17,7 @@ from tvmtiny.ops.shared.expressions import (
 )
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
-from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier
+from tvmtiny.ops.shared.quantization import INT8_RANGE, centred, quantize_multiplier
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits that the operands are given before they are scaled.
@@ -67,7 +67,7 @@ class SquaredDifference(Binary):
             return np.asarray(distance * distance)
         left, right, result = _multipliers(node)
         a, b = (
-            requantize_reference((value.astype(np.int64) - tensor.zero_point) << _LEFT_SHIFT, *pair)
+            requantize_reference(centred(value, tensor) << _LEFT_SHIFT, *pair)
             for value, tensor, pair in ((x, node.input(0), left), (y, node.input(1), right))
         )
         scaled = requantize_reference((a - b) ** 2, *result)

@@ -9,7 +9,14 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_activation, check_scale, check_shape
-from tvmtiny.ops.shared.expressions import Expression, float_output, int32, requantize, saturate
+from tvmtiny.ops.shared.expressions import (
+    Expression,
+    clamp,
+    float_output,
+    int32,
+    requantize,
+    saturate,
+)
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import (
@@ -96,8 +103,7 @@ class Svdf(Operator):
                 if integer:
                     multiplier, shift = _feature_multiplier(node)
                     scaled = requantize(newest, int32(multiplier), int32(shift))
-                    low, high = INT16_RANGE
-                    newest = tirx.max(tirx.min(scaled, int32(high)), int32(low)).astype("int16")
+                    newest = clamp(scaled, *INT16_RANGE, "int16")
                 older = before[n, f * memory + m + 1]
                 return tirx.if_then_else(m < memory - 1, older, newest)
 

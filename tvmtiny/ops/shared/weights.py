@@ -12,6 +12,7 @@ from tvmtiny.ops.shared.int16_sums import check_sums, check_zero_points, largest
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import INT32_RANGE
+from tvmtiny.ops.shared.sliding_window import check_window
 
 #: What biases can be, by the dtype of activations.
 _BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
@@ -38,6 +39,22 @@ def check_layer(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]
         weights = taps(node, axis) - zero_point
         problems = [*check_accumulator(weights, bias_values(node, len(weights)), x.zero_point)]
     yield from problems
+
+
+def check_convolution(node: Node, axis: int) -> Iterator[Problem]:
+    """Yield what is wrong with the window, the layer and the batch size of a convolution.
+
+    Parameters
+    ----------
+    axis
+        As for `check_layer`; the weights have four dimensions, height and width in the middle.
+    """
+    _, height, width, _ = node.input(1).shape
+    yield from check_window(node, (height, width))
+    yield from check_layer(node, axis)
+    x, y = node.input(0).shape, node.output.shape
+    if len(x) == 4 == len(y) and x[0] != y[0]:
+        yield Problem("input and output differ in batch size", "equal batch sizes")
 
 
 def taps(node: Node, axis: int) -> np.ndarray:
