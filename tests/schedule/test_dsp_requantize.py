@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tvmtiny.ops.shared.output_rounding import DoubleProduct, OutputRounding, TwoRoundings
 from tvmtiny.ops.shared.quantization import quantize_multiplier
-from tvmtiny.schedule.families.dsp.requantize import Scaling, solve
+from tvmtiny.schedule.requantize import Scaling, solve
 
 GAIN = 256
 

@@ -14,10 +14,10 @@ from tvmtiny.ops import Node
 from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.layer import Layer
-from tvmtiny.schedule.families.dsp.requantize import Scaling
 from tvmtiny.schedule.implementation import Decision, Decisions, Implementation, Sketch
+from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
+from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h", "tvmtiny_dsp_block.h")
 

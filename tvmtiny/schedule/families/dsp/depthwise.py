@@ -11,10 +11,11 @@ from tvm import tirx
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream, scale_channels
-from tvmtiny.schedule.families.dsp.requantize import Scaling
+from tvmtiny.schedule.depthwise_scaling import scale_channels
+from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
+from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_depthwise.h", "tvmtiny_dsp_depthwise_pack.h")
 

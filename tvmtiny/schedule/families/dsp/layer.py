@@ -1,65 +1,12 @@
-"""What all schedules of CONV_2D and FULLY_CONNECTED share: the layer as a matrix product."""
+"""Output scaling of CONV_2D and FULLY_CONNECTED for the weight formats of the tile kernels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.ops.shared.output_rounding import (
-    OutputRounding,
-    convolution_rounding,
-    litert_fully_connected_rounding,
-    tflm_fully_connected_rounding,
-)
-from tvmtiny.ops.shared.sliding_window import Window
-from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.requantize import Scaling, solve
+from tvmtiny.schedule.matrix_layer import matrix_scaling
 from tvmtiny.schedule.per_node import per_node
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A convolution as a matrix product.
-
-    Attributes
-    ----------
-    weights
-        int8, ``(channels, depth)`` in the order in which a patch lies in memory.
-    pixels
-        Output positions.
-    geometry
-        None where a patch is `depth` consecutive inputs, one patch after the other.
-    """
-
-    weights: np.ndarray
-    pixels: int
-    geometry: Window | None
-    pad: int
-
-    @property
-    def channels(self) -> int:
-        return len(self.weights)
-
-    @property
-    def depth(self) -> int:
-        return self.weights.shape[1]
-
-
-def weight_zero_points(node: Node) -> np.ndarray:
-    """The zero points of a node's weights."""
-    quantization = node.input(1).quantization
-    return np.zeros(1) if quantization is None else np.array(quantization.zero_points)
-
-
-def _rounding(node: Node, oracle: Oracle) -> OutputRounding:
-    if node.operator == "CONV_2D":
-        return convolution_rounding(node, node.input(1).shape[0])
-    if oracle is Oracle.TFLM:
-        return tflm_fully_connected_rounding(node)
-    return litert_fully_connected_rounding(node)
+from tvmtiny.schedule.requantize import Scaling
 
 
 @per_node
@@ -67,29 +14,7 @@ def scale(node: Node, oracle: Oracle, weight_format: str) -> Scaling | None:
     """Constants of the output for weights in that format; None where none are exact."""
     data = node.input(1).data
     assert data is not None
-    channels = len(data)
-    weights = data.reshape(channels, -1)
+    weights = data.reshape(len(data), -1)
     if not packing.storable(weights, weight_format):
         return None
-    rounding = _rounding(node, oracle)
-    zero_point = node.input(0).zero_point
-    bias = bias_values(node, channels)
-    return solve(
-        lambda acc: rounding(acc.T).T,
-        np.broadcast_to(rounding.scales, (channels,)),
-        accumulator_range(weights, bias, zero_point),
-        bias.astype(np.int64) - zero_point * weights.astype(np.int64).sum(axis=1),
-        excess=packing.excess(weights, weight_format),
-    )
-
-
-def read_patches(last_read: np.ndarray, steps: np.ndarray, geometry: Window, images: int) -> None:
-    """Enter into `last_read`, per input pixel, the steps of all patches that hold it."""
-    (height, width), (rows, columns) = geometry.input, geometry.output
-    image, y, x = np.unravel_index(np.arange(len(steps)), (images, rows, columns))
-    for ky, kx in np.ndindex(geometry.kernel):
-        row = y * geometry.stride[0] - geometry.pad[0] + ky
-        column = x * geometry.stride[1] - geometry.pad[1] + kx
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        pixel = (image * height + row) * width + column
-        np.maximum.at(last_read, pixel[inside], steps[inside])
+    return matrix_scaling(node, oracle, packing.excess(weights, weight_format))

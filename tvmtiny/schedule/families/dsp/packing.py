@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvmtiny.schedule.families.dsp.requantize import Scaling
+from tvmtiny.schedule.requantize import Scaling
 
 #: Inputs of a group.
 GROUP = 4

@@ -8,10 +8,10 @@ from tvm import tirx
 from tvmtiny.ops import Node
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.layer import Layer, read_patches
-from tvmtiny.schedule.families.dsp.requantize import Scaling
 from tvmtiny.schedule.implementation import Decisions
+from tvmtiny.schedule.matrix_layer import Layer, read_patches
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
+from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h")
 

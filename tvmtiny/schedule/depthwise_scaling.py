@@ -1,0 +1,71 @@
+"""Output scaling of DEPTHWISE_CONV_2D, channel by channel, for schedules of every kernel family."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tvmtiny.ops import Node
+from tvmtiny.ops.shared.output_rounding import convolution_rounding
+from tvmtiny.ops.shared.weights import accumulator_range, bias_values
+from tvmtiny.schedule.per_node import per_node
+from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
+
+#: What weights are multiplied by at most, so that the multiplier of the output keeps enough bits.
+_GAIN = 256
+
+#: Sums of all outputs of a channel must fit 32 bits: gains times this are at most its scale.
+_GAIN_PER_SCALE = 2.0**22
+
+
+@per_node
+def scale_channels(
+    node: Node, usable_shifts: tuple[int, ...] = SHIFTS
+) -> tuple[Scaling, np.ndarray] | None:
+    """Constants of the output, and what the weights of each channel are multiplied by (int64).
+
+    Channels that hardly change their output have tiny scales; their sums would leave 32 bits with
+    the gain of the others, and do not need its precision.
+
+    Parameters
+    ----------
+    usable_shifts
+        See `tvmtiny.schedule.requantize.solve`.
+    """
+    weights = node.input(1)
+    assert weights.data is not None
+    channels = weights.shape[3]
+    flat = weights.data.reshape(-1, channels).T.astype(np.int64)
+    rounding = convolution_rounding(node, channels)
+    zero_point, bias = node.input(0).zero_point, bias_values(node, channels)
+    scales = np.broadcast_to(rounding.scales, (channels,))
+    low, high = accumulator_range(flat, bias, zero_point)
+    folded = bias.astype(np.int64) - zero_point * flat.sum(axis=1)
+
+    def solve_part(part: np.ndarray, gain: int, shifts: tuple[int, ...]) -> Scaling | None:
+        def reference(acc: np.ndarray) -> np.ndarray:
+            every = np.zeros((channels, acc.shape[1]), np.int64)
+            every[part] = acc
+            return rounding(every.T).T[part]
+
+        reach = (low[part], high[part])
+        return solve(reference, scales[part], reach, folded[part], gain=gain, shifts=shifts)
+
+    gains = np.clip(np.floor(scales * _GAIN_PER_SCALE), 1, _GAIN).astype(np.int64)
+    special = gains != _GAIN
+    usual = np.flatnonzero(~special)
+    first = solve_part(usual, _GAIN, usable_shifts) if usual.size else None
+    if first is not None and not first.signed:
+        initial, multiplier = np.zeros(channels, np.int32), np.zeros(channels, np.int32)
+        initial[usual], multiplier[usual] = first.initial, first.multiplier
+        for channel in np.flatnonzero(special):
+            part = np.array([channel])
+            found = solve_part(part, int(gains[channel]), (first.shift,))
+            if found is None or found.signed:
+                break
+            initial[part], multiplier[part] = found.initial, found.multiplier
+        else:
+            return Scaling(initial, multiplier, first.shift), gains
+    if not special.any():
+        return None if first is None else (first, gains)
+    whole = solve_part(np.arange(channels), _GAIN, usable_shifts)
+    return None if whole is None else (whole, np.full(channels, _GAIN, np.int64))
