@@ -23,7 +23,12 @@ CASES: list[tuple[int, TvmtinyError, tuple[str, ...]]] = [
     (2, errors.DynamicRangeModelError("CONV_2D", "w"), ("dynamic-range", "'w'", "convert")),
     (2, errors.DynamicShapeError("x", (-1, 8)), ("'x'", "?x8", "fixed")),
     (2, errors.UnknownTargetError("a", ("b", "c"), ("b",)), ("'a'", "did you mean b?", "b, c")),
-    (2, errors.UnknownTargetError("a", ("b",), (), "board"), ("no board 'a'; known: b",)),
+    (
+        2,
+        errors.UnknownTargetError("a", ("b",), (), "board"),
+        ("no board 'a'; known: b, or a board",),
+    ),
+    (2, errors.UnknownTargetError("a", ("b",), ("b",), "CPU"), ("no CPU 'a'; did you mean b?",)),
     (
         2,
         errors.BoardFileError("a\n.toml", "regions[0].length", "is\n0", "1 to 4"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from own_board import BOARD
 from serial.tools import list_ports
 from tools import on_qemu
 
@@ -84,6 +86,21 @@ def test_run_at_a_port(command: Command, session: Any) -> None:
     assert "not known" in command("run", "sine", "--board", session.url).out
     message = command("run", "temperature", "--board", session.url).error(2)
     assert "runs sine" in message and "flash the board again" in message
+
+
+@on_qemu
+def test_run_at_a_port_of_a_board_of_ones_own(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_text(BOARD)
+    artifact = tvmtiny.compile(tvmtiny.load(models.path("sine")), "a.toml")
+    with tvmtiny.Session(artifact, Path("a.toml")) as session:
+        session._disconnect()
+        words = ("run", "sine", "--json", "--board", session.url)
+        assert "there is no board 'lab'" in command(*words).error(2)
+        Path("tvmtiny.toml").write_text('[boards]\nlab = "a.toml"\n')
+        assert command(*words).json["board"] == "lab"
 
 
 def test_ports_that_cannot_be_used(command: Command) -> None:

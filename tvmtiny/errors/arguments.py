@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from tvmtiny.errors.base import InputError, one_line
 
+#: What `UnknownTargetError` looks for and a board file can stand for.
+_MAY_BE_FILES = ("target", "board")
+
 
 @dataclass(eq=False)
 class UnknownTargetError(InputError):
@@ -21,7 +24,7 @@ class UnknownTargetError(InputError):
     nearest
         The allowed names that look most like it, best first; may be empty.
     kind
-        What was looked for: a ``target``, or a ``board`` alone.
+        What was looked for: a ``target``, a ``board``, a ``CPU`` or a ``board of Zephyr``.
     """
 
     name: str
@@ -33,7 +36,8 @@ class UnknownTargetError(InputError):
         text = f"there is no {self.kind} {one_line(self.name)!r}"
         if self.nearest:
             text += f"; did you mean {' or '.join(self.nearest)}?"
-        return f"{text}{'' if self.nearest else ';'} known: {', '.join(self.known)}"
+        text += f"{'' if self.nearest else ';'} known: {', '.join(self.known)}"
+        return f"{text}, or a board file NAME.toml" if self.kind in _MAY_BE_FILES else text
 
 
 @dataclass(eq=False)

@@ -418,7 +418,7 @@ def runner_board(
     finally:
         runner.close()
     if cpu not in cpus():
-        raise UnknownTargetError(name=cpu, known=tuple(cpus()))
+        raise UnknownTargetError(cpu, tuple(cpus()), (), "CPU")
     ram = Region("RAM", "ram", region.origin, region.length)
     name = hello.board
     return Board(name, f"{name} at a port", cpus()[cpu], "zephyr", (ram,), "RAM", "RAM", {})

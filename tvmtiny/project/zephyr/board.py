@@ -16,7 +16,7 @@ from tvmtiny.targets import (
     find_board,
     is_board_file,
 )
-from tvmtiny.targets.values import Values
+from tvmtiny.targets.values import Values, nearest
 
 __all__ = ["PREFIX", "ZephyrBoard", "find_zephyr_board"]
 
@@ -135,7 +135,7 @@ def find_zephyr_board(
                 f"of {', '.join(cpus())}"
             ) from None
     if cpu is None or cpu not in cpus():
-        raise UnknownTargetError(name=str(cpu), known=tuple(cpus()))
+        raise UnknownTargetError(str(cpu), tuple(cpus()), nearest(str(cpu), cpus()), "CPU")
     return ZephyrBoard((short,), cpus()[cpu])
 
 

@@ -69,6 +69,7 @@ class ZephyrTree:
             name=wanted,
             known=(f"the {len(known)} boards that `west boards` lists",),
             nearest=tuple(nearest),
+            kind="board of Zephyr",
         )
 
     def west(self, arguments: Sequence[str], log_path: Path) -> str:
