@@ -79,6 +79,24 @@ def test_no_warnings(compiler: str, target: str, tmp_path: Path) -> None:
     run_command([*command, "-fsyntax-only", *sources], tmp_path)
 
 
+#: The server's files from the ground up: each calls only those before it.
+ORDER = ("copy", "heap", "link", "packet", "values", "memory", "server")
+
+
+def test_calls_go_one_way(tmp_path: Path) -> None:
+    names = [f"rpc_{name}" for name in ORDER]
+    assert sorted(Path(source).stem for source in SOURCES) == sorted(names)
+    command = [compiler_or_skip("gcc"), "-std=c99", f"-I{RUNTIME}", "-c", *SOURCES]
+    run_command(command, tmp_path)
+    defined: set[str] = set()
+    for name in names:
+        listed = run_command(["nm", f"{name}.o"], tmp_path)
+        symbols = [line.split()[-2:] for line in listed.splitlines()]
+        called = {symbol for kind, symbol in symbols if kind == "U" and "tvmtiny" in symbol}
+        assert called <= defined, name
+        defined |= {symbol for kind, symbol in symbols if kind != "U"}
+
+
 def test_hello_says_what_the_device_is(link: RawLink) -> None:
     hello = link.reset(7)
     assert (hello.sequence, hello.acknowledged) == (0, 0)
