@@ -14,8 +14,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tvmtiny.host.toolchain import CLibrary
+
 #: See `tvmtiny.host.toolchain.run_tool`.
-RunTool = Callable[[Sequence[str], Path, Path], str]
+RunTool = Callable[[Sequence[str], Path, Path, CLibrary | None], str]
 
 _INCLUDE = re.compile(rb"^[ \t]*#[ \t]*include\b(.*)$", re.MULTILINE)
 _NAME = re.compile(rb'\s*(?:"([^"]+)"|<([^>]+)>)\s*')
@@ -37,18 +39,24 @@ class ObjectCache:
         self._folder = folder
         self._run_tool = run_tool
 
-    def run(self, command: Sequence[str], directory: Path, log_path: Path) -> str:
+    def run(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        log_path: Path,
+        library: CLibrary | None = None,
+    ) -> str:
         """Run a command like `tvmtiny.host.toolchain.run_tool`."""
         key = _key(command, directory)
         if key is None:
-            return self._run_tool(command, directory, log_path)
+            return self._run_tool(command, directory, log_path, library)
         known = self._folder / key
         target = directory / command[-1]
         if known.exists():
             shutil.copyfile(known, target)
             log_path.write_text(f"{' '.join(command)}\n", encoding="utf-8")
             return ""
-        printed = self._run_tool(command, directory, log_path)
+        printed = self._run_tool(command, directory, log_path, library)
         if not printed:
             part = known.with_name(f"{key}.{os.getpid()}")
             shutil.copyfile(target, part)

@@ -9,7 +9,8 @@ import pytest
 
 from tests.object_cache import ObjectCache
 from tests.tools import needs_programs
-from tvmtiny.host.toolchain import find_tool, run_tool
+from tvmtiny.host.toolchain import CLibrary, find_tool, run_tool
+from tvmtiny.targets.architectures import find_architecture
 
 pytestmark = needs_programs("arm-none-eabi-gcc")
 
@@ -18,9 +19,11 @@ class Counting:
     def __init__(self) -> None:
         self.runs = 0
 
-    def run_tool(self, command: Sequence[str], directory: Path, log_path: Path) -> str:
+    def run_tool(
+        self, command: Sequence[str], directory: Path, log_path: Path, library: CLibrary | None
+    ) -> str:
         self.runs += 1
-        return run_tool(command, directory, log_path)
+        return run_tool(command, directory, log_path, library)
 
 
 def project(path: Path, header: str, source: str = '#include "a.h"\nint x = A;\n') -> Path:
@@ -38,7 +41,15 @@ def test_only_what_is_the_same_is_used_again(tmp_path: Path) -> None:
 
     def compiled(name: str, header: str, *flags: str, **more: str) -> int:
         folder = project(tmp_path / name, header, **more)
-        command = (find_tool("arm-none-eabi-gcc"), *flags, "-Iinc", "-c", "a.c", "-o", "a.o")
+        command = (
+            find_tool(find_architecture("arm").compiler),
+            *flags,
+            "-Iinc",
+            "-c",
+            "a.c",
+            "-o",
+            "a.o",
+        )
         assert cache.run(command, folder, folder / "log") == ""
         assert (folder / "log").read_text() == f"{' '.join(command)}\n"
         objects.append((folder / "a.o").read_bytes())
@@ -59,7 +70,7 @@ def test_what_fails_or_warns_runs_each_time(tmp_path: Path) -> None:
     counting = Counting()
     cache = ObjectCache(tmp_path / "objects", counting.run_tool)
     folder = project(tmp_path / "warns", "#warning loud\n#define A 1\n")
-    command = (find_tool("arm-none-eabi-gcc"), "-Iinc", "-c", "a.c", "-o", "a.o")
+    command = (find_tool(find_architecture("arm").compiler), "-Iinc", "-c", "a.c", "-o", "a.o")
     printed = [cache.run(command, folder, folder / "log") for _ in range(2)]
     assert counting.runs == 2 and printed[0] == printed[1] and "loud" in printed[0]
     (folder / "a.c").write_text("int x = ;\n")

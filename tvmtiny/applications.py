@@ -143,6 +143,6 @@ def _measuring_boards(cpu: Cpu) -> list[Board]:
     able = [
         board
         for board in boards().values()
-        if board.platform == "qemu" and cpu.features <= board.cpu.features
+        if board.platform == "qemu" and board.cpu.runs_code_for(cpu)
     ]
     return sorted(able, key=lambda b: (b.cpu.name != cpu.name, len(b.cpu.features), b.name))

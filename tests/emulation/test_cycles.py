@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tvmtiny.emulation.cycles import (
-    Cost,
-    Instruction,
-    block_cost,
-    decode,
-    timed_cores,
-    timings,
-)
-from tvmtiny.emulation.cycles.decode import OPERATIONS, UNLISTED
+from tvmtiny.emulation.cycles import Cost, block_cost, timed_cores, timings
 from tvmtiny.emulation.cycles.table import parse_timings
 from tvmtiny.targets import cpus
+from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
+from tvmtiny.targets.architectures.arm.thumb import OPERATIONS, decode
 
 # Source, machine code, cycles with the branch at the end taken.
 LOADS_AND_STORES = [

@@ -12,6 +12,7 @@ from tvmtiny.errors import BuildError, OutputPathError, ToolMissingError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import (
     CompileJob,
+    Tool,
     compile_all,
     find_tool,
     first_error_line,
@@ -19,14 +20,18 @@ from tvmtiny.host.toolchain import (
 )
 from tvmtiny.project.capacity import overflow_error
 from tvmtiny.targets import find_board
+from tvmtiny.targets.architectures import find_architecture
+
+ARM = find_architecture("arm")
 
 
 @pytest.mark.parametrize(
     ("tool", "package"),
-    [("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("qemu-system-arm", "qemu-system-arm")],
+    [(ARM.compiler, "gcc-arm-none-eabi"), (ARM.emulator, "qemu-system-arm")],
+    ids=lambda value: getattr(value, "name", value),
 )
 def test_missing_tool_names_its_package(
-    tool: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tool: Tool, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError) as raised:
@@ -63,7 +68,7 @@ def test_failure_names_the_first_error(tmp_path: Path) -> None:
 def test_missing_c_library_names_its_package(line: str, tmp_path: Path) -> None:
     code = f"print({line!r}); exit(1)"
     with pytest.raises(ToolMissingError, match="libnewlib-arm-none-eabi"):
-        run_tool(python(code), tmp_path, tmp_path / "log")
+        run_tool(python(code), tmp_path, tmp_path / "log", ARM.library)
 
 
 def test_first_failing_job_is_reported(tmp_path: Path) -> None:

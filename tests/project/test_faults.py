@@ -10,6 +10,7 @@ import pytest
 
 from tvmtiny.codegen.artifact import NO_LAYER, layer_text
 from tvmtiny.project import faults
+from tvmtiny.targets import cpus
 
 LAYERS: Any = (SimpleNamespace(operator="ADD", name="sum"),)
 FRAME = {"sp": 0x20000100, "stack_bottom": 0x20000000, "pc": 0x124, "lr": 0x201, "xpsr": 0}
@@ -21,7 +22,7 @@ def no_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def describe(**report: int) -> Any:
-    return faults.describe_fault(report, Path("firmware.elf"), LAYERS)
+    return faults.describe_fault(report, Path("firmware.elf"), LAYERS, cpus()["cortex-m4"])
 
 
 def test_bus_fault_with_an_address() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tvmtiny.project.sizes import library_members, measure, read_map
+from tvmtiny.targets.architectures import find_architecture
 
 MAP = """\
 Archive member included to satisfy reference by file (symbol)
@@ -19,7 +20,7 @@ LOAD build/m.o
 
 .vectors        0x0000000000000000       0x40
  *(.vectors)
- .vectors       0x0000000000000000       0x40 build/qemu/startup.o
+ .vectors       0x0000000000000000       0x40 build/device/startup.o
 
 .text           0x0000000000000040      0x400
  *(.text .text.*)
@@ -35,12 +36,12 @@ LOAD build/m.o
  .text          0x000000000000007c       0x30 /usr/lib/libgcc.a(_dvmd.o)
  *fill*         0x00000000000000ac        0x4
  .text.device_main
-                0x00000000000000b0       0x50 build/qemu/harness.o
+                0x00000000000000b0       0x50 build/device/harness.o
  *(.rodata .rodata.*)
  .rodata.weights
                 0x0000000000000100      0x100 build/m.o
  .rodata.device_main.str1.1
-                0x0000000000000200       0x10 build/qemu/harness.o
+                0x0000000000000200       0x10 build/device/harness.o
                 0x0000000000000240                . = ALIGN (0x8)
 
 .ARM.exidx      0x0000000000000240        0x8
@@ -49,7 +50,7 @@ LOAD build/m.o
 .data           0x0000000020000400        0xc load address 0x0000000000000248
  .data.table    0x0000000020000400        0x8 build/m.o
  .data.device_layer
-                0x0000000020000408        0x4 build/qemu/startup.o
+                0x0000000020000408        0x4 build/device/startup.o
 
 .bss            0x0000000020000410      0x200
  .bss.arena     0x0000000020000410      0x180 build/m.o
@@ -63,7 +64,7 @@ OUTPUT(build/firmware.elf elf32-littlearm)
 
 
 def test_model_and_libraries_are_added_up() -> None:
-    flash, ram = measure(MAP, ["build/m.o"], ["m_run_layers"])
+    flash, ram = measure(MAP, ["build/m.o"], ["m_run_layers"], find_architecture("arm").sections)
     assert flash.code == 0x10 + 0x4 + 0x30 + 0x8
     assert flash.constants == 0x100 + 0x8
     assert flash.total == flash.code + flash.constants

@@ -27,11 +27,13 @@ from tvmtiny.errors import (
     InputError,
 )
 from tvmtiny.project import sizes
+from tvmtiny.project.qemu.options import QemuOptions
 from tvmtiny.project.qemu.platform import QemuPlatform
-from tvmtiny.project.qemu.sources import QemuOptions, fixed_demand
+from tvmtiny.project.qemu.sources import fixed_demand
 from tvmtiny.project.registry import platform_for
 from tvmtiny.results import Firmware, FlashSizes
 from tvmtiny.targets import boards, find_board
+from tvmtiny.targets.architectures import find_architecture
 
 BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")
 MakeArtifact = Callable[..., Any]
@@ -206,8 +208,9 @@ def test_interrupt_leaves_no_process(
     script = (
         "import sys; from pathlib import Path; from types import SimpleNamespace as N\n"
         "from tvmtiny.project.qemu.platform import _emulate\n"
-        "board = N(name='b'); firmware = N(elf=Path(sys.argv[1]), project=N(board=board))\n"
-        "_emulate(firmware, 'mps2-an386', Path(sys.argv[2]), 60)\n"
+        "from tvmtiny.targets import find_board\n"
+        "project = N(board=find_board('mps2-an386'))\n"
+        "_emulate(N(elf=Path(sys.argv[1]), project=project), Path(sys.argv[2]), 60)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(firmware.elf), str(tmp_path)],
@@ -251,10 +254,12 @@ def test_harness_needs_no_library(board: str, make_artifact: MakeArtifact, tmp_p
     assert 0 < firmware.sizes.code < 200
     assert firmware.sizes.constants == 0
     # What generate() takes for granted must not be more than what there is.
-    names = ("startup", "harness", "semihosting", "fault", "measure")
-    everything = {f"build/qemu/{name}.o" for name in names}
-    flash, ram = sizes.measure(text, everything, ())
     project = firmware.project
+    sources = [name for name in project.sources if name.startswith("device/")]
+    assert {"device/startup.c", "device/harness.c", "device/measure.c"} <= set(sources)
+    everything = {f"build/{name.removesuffix('.c')}.o" for name in sources}
+    sections = find_architecture(project.board.cpu.architecture).sections
+    flash, ram = sizes.measure(text, everything, (), sections)
     demand = fixed_demand(project.artifact, QemuOptions.of(project.board), "harness")
     assert ram >= demand.ram
     assert flash.total >= demand.flash

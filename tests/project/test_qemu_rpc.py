@@ -20,10 +20,12 @@ from tvmtiny.codegen.artifact import model_identity
 from tvmtiny.errors import InputError
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_times
+from tvmtiny.project.qemu.options import QemuOptions
 from tvmtiny.project.qemu.platform import QemuPlatform
-from tvmtiny.project.qemu.sources import QemuOptions, device_side
+from tvmtiny.project.qemu.sources import device_side
 from tvmtiny.results import Firmware
 from tvmtiny.targets import boards, find_board
+from tvmtiny.targets.architectures import find_architecture
 
 BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")
 MakeArtifact = Callable[..., Any]
@@ -119,7 +121,7 @@ def test_a_model_runs_whole_by_layers_and_measured(
         give_inputs(session, hand_inputs)
         data = session.call("tvmtiny.time", integer(3))
         assert isinstance(data, bytes)
-        timing = decode_times(data)
+        timing = decode_times(data, find_architecture("arm").counter)
         assert len(timing.instructions) == 3
         for count in timing.instructions:
             assert abs(count - expected.instructions) <= 4
@@ -151,7 +153,9 @@ def test_a_fault_is_an_exception_and_the_board_goes_on(
             give_inputs(session, [hand_inputs[0], np.array([scale], dtype=np.float32)])
             with pytest.raises(DeviceExceptionError) as raised:
                 session.call("tvmtiny.run")
-            error = describe_fault(fault_words(raised.value), firmware.elf, artifact.layers)
+            error = describe_fault(
+                fault_words(raised.value), firmware.elf, artifact.layers, artifact.target.cpu
+            )
             assert error.layer == "layer 1 ADD (scale)"
             assert cause in error.fault
             assert (error.function == "tvmtiny_hand_scale") == (scale == 2.0)

@@ -18,6 +18,7 @@ from tvmtiny import models
 from tvmtiny.errors import DeviceFaultError, LinkTimeoutError
 from tvmtiny.oracle import oracle_tensors
 from tvmtiny.project.api import Transport
+from tvmtiny.project.machine import machine_of
 from tvmtiny.project.qemu.transport import start_qemu
 from tvmtiny.project.registry import platform_for
 from tvmtiny.project.zephyr.build import ApplicationBuild
@@ -31,7 +32,8 @@ def started(build: ApplicationBuild) -> Iterator[Transport]:
     """The application in QEMU."""
     board = build.application.board
     assert board.machine is not None
-    transport = start_qemu(build.elf, board.machine, build.application.models[0].name, board.name)
+    machine = machine_of(board.cpu, board.machine)
+    transport = start_qemu(build.elf, machine, build.application.models[0].name, board.name)
     try:
         yield transport
     finally:

@@ -1,8 +1,8 @@
 """Firmware in Unicorn: which basic blocks run how often, for each layer and for one inference.
 
 Unicorn translates code as QEMU does, but calls back for every block. What it does not have is the
-board: start-up code and harness of ``runtime/qemu`` need semihosting and SysTick, which are
-answered here.
+board: start-up code and harness of ``runtime`` need calls of the host and registers of the system,
+which are answered here.
 """
 
 from __future__ import annotations
@@ -16,44 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 import unicorn
 from elftools.elf.elffile import ELFFile
-from unicorn import arm_const
 
 from tvmtiny.codegen.artifact import layer_functions, layer_text
 from tvmtiny.codegen.tensors import pack_inputs
 from tvmtiny.emulation.cycles import Block
+from tvmtiny.emulation.unicorn_cpu import UnicornCpu
 from tvmtiny.errors import DeviceError, DeviceTimeoutError
-from tvmtiny.host.elf import function_at, functions_of
+from tvmtiny.host.elf import entry_of, function_at, functions_of, symbols_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from tvmtiny.results import Firmware
 
-__all__ = ["CPU_MODELS", "EMULATED_CPUS", "Region", "Trace", "emulate"]
-
-#: Unicorn's models of CPUs, by name.
-CPU_MODELS: Mapping[str, int] = {
-    "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
-    # The same instruction set; only the timings differ.
-    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,
-    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
-    "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,
-    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
-    "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
-}
-#: The CPUs that Unicorn has; it knows no Helium.
-EMULATED_CPUS = frozenset(CPU_MODELS)
+__all__ = ["Region", "Trace", "emulate"]
 
 _PAGE = 4096
 _ADDRESS_MASK = 0xFFFFFFFF
 _NOWHERE = 0xFFFFFFFE
-_SYSTEM_SPACE = 0xE0000000
-_SYSTEM_SPACE_BYTES = 1 << 20
-_SYST_CVR = 0xE018
-_SYSTICK_MASK = 0xFFFFFF
+_COUNTER_MASK = 0xFFFFFF
 
-_EXCEPTION_BREAKPOINT = 7
-_BREAKPOINT_BYTES = 2
 _SYS_OPEN, _SYS_CLOSE, _SYS_WRITE, _SYS_READ = 0x01, 0x02, 0x05, 0x06
 _SYS_EXIT_EXTENDED = 0x20
 _REFUSED = 0xFFFFFFFF
@@ -104,7 +86,7 @@ def emulate(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: float) ->
     Parameters
     ----------
     firmware
-        For a board whose CPU is one of `EMULATED_CPUS`.
+        For a board whose CPU `tvmtiny.emulation.unicorn_cpu.can_emulate`.
     inputs
         One array for each input of the model, of its shape and dtype.
     timeout
@@ -135,7 +117,8 @@ class _Machine:
         self._firmware = firmware
         self._data = data
         artifact = firmware.project.artifact
-        self._uc = _load(firmware)
+        self._cpu = _load(firmware)
+        self._uc = self._cpu.uc
         functions = functions_of(firmware.elf)
         prefix = f"tvmtiny_{artifact.name}"
         self._begin = functions["layer_begins"][0]
@@ -153,25 +136,24 @@ class _Machine:
         self._layers = [_Counter() for _ in artifact.layers]
         self._layer: int | None = None
         self._current = self._outside
-        self._systick = _SYSTICK_MASK
+        self._counter = _COUNTER_MASK
         self._files: list[_File] = []
         self._exit_code: int | None = None
         self._exception: int | None = None
 
     def run(self, timeout: float) -> None:
         uc = self._uc
-        stack, entry = struct.unpack(
-            "<II", uc.mem_read(self._firmware.project.board.code.origin, 8)
-        )
-        uc.mmio_map(_SYSTEM_SPACE, _SYSTEM_SPACE_BYTES, self._read_system, None, _ignore, None)
+        if self._cpu.model.system is not None:
+            uc.mmio_map(*self._cpu.model.system, self._read_system, None, _ignore, None)
         uc.hook_add(unicorn.UC_HOOK_BLOCK, self._block_hook())
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
-        uc.reg_write(arm_const.UC_ARM_REG_SP, stack)
+        stack, _ = symbols_of(self._firmware.elf)["device_stack_top"]
+        uc.reg_write(self._cpu.stack_pointer, stack)
         deadline = time.monotonic() + timeout
         # Loads are looked at in the first inference only, as that slows down most.
         loads = uc.hook_add(unicorn.UC_HOOK_MEM_READ, self._on_load)
-        self._start(entry, self._run, deadline)
-        if uc.reg_read(arm_const.UC_ARM_REG_PC) & ~1 == self._run:
+        self._start(entry_of(self._firmware.elf), self._run, deadline)
+        if self._cpu.address(self._cpu.program_counter) == self._run:
             uc.hook_del(loads)
             uc.ctl_flush_tb()
             self._start(self._run, _NOWHERE, deadline)
@@ -183,7 +165,7 @@ class _Machine:
     def _start(self, address: int, until: int, deadline: float) -> None:
         microseconds = max(1, round((deadline - time.monotonic()) * 1e6))
         try:
-            self._uc.emu_start(address | 1, until, timeout=microseconds)
+            self._uc.emu_start(self._cpu.entry(address), until, timeout=microseconds)
         except unicorn.UcError as error:
             raise self._fault(str(error)) from error
         if self._exception is not None:
@@ -219,7 +201,7 @@ class _Machine:
         edges = self._current.edges
         previous: Block = 0
         stops = {self._begin, self._end, self._run}
-        link_register = arm_const.UC_ARM_REG_LR
+        layer_argument = self._cpu.arguments[1]
         caller = -1
 
         def on_block(uc: Any, address: int, size: int, _: object) -> None:
@@ -230,14 +212,14 @@ class _Machine:
             if address not in stops:
                 return
             if address == self._begin:
-                self._layer = uc.reg_read(arm_const.UC_ARM_REG_R1)
+                self._layer = uc.reg_read(layer_argument)
                 self._current = self._layers[self._layer]
             elif address == self._end:
                 self._layer = None
                 self._current = self._outside
             elif address == self._run:
                 self._current = self._inference
-                caller = uc.reg_read(link_register) & ~1
+                caller = self._cpu.address(self._cpu.return_address)
                 stops.add(caller)
             elif address == caller:
                 self._current = self._outside
@@ -255,26 +237,26 @@ class _Machine:
             self._current.split_loads += 2 if size > 2 and unaligned & 1 else 1
 
     def _read_system(self, _uc: Any, offset: int, _size: int, _: object) -> int:
-        if offset != _SYST_CVR:
+        model = self._cpu.model
+        if model.system is None or offset + model.system[0] != model.falling_counter:
             return 0
         # The harness waits until it changes.
-        self._systick = self._systick - 1 & _SYSTICK_MASK
-        return self._systick
+        self._counter = self._counter - 1 & _COUNTER_MASK
+        return self._counter
 
     def _on_exception(self, uc: Any, number: int, _: object) -> None:
-        if number != _EXCEPTION_BREAKPOINT:
+        if number != self._cpu.model.trap_exception:
             self._exception = number
             uc.emu_stop()
             return
-        result = self._semihosting(
-            uc.reg_read(arm_const.UC_ARM_REG_R0), uc.reg_read(arm_const.UC_ARM_REG_R1)
-        )
-        uc.reg_write(arm_const.UC_ARM_REG_R0, result)
-        pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
-        uc.reg_write(arm_const.UC_ARM_REG_PC, pc + _BREAKPOINT_BYTES | 1)
+        operation, block = self._cpu.arguments
+        uc.reg_write(operation, self._semihosting(uc.reg_read(operation), uc.reg_read(block)))
+        pc = self._cpu.program_counter
+        behind = uc.reg_read(pc) + self._cpu.model.trap_bytes
+        uc.reg_write(pc, self._cpu.entry(behind))
 
     def _semihosting(self, operation: int, block: int) -> int:
-        """Answer a call as the Arm semihosting specification has it, for what the harness uses."""
+        """Answer a call as the semihosting specification has it, for what the harness uses."""
         if operation == _SYS_OPEN:
             address, _, length = self._words(block, 3)
             self._files.append(_File(bytes(self._uc.mem_read(address, length)).decode("ascii")))
@@ -301,7 +283,7 @@ class _Machine:
         return struct.unpack(f"<{count}I", self._uc.mem_read(address, 4 * count))
 
     def _fault(self, what: str) -> DeviceError:
-        pc = self._uc.reg_read(arm_const.UC_ARM_REG_PC)
+        pc = self._uc.reg_read(self._cpu.program_counter)
         artifact = self._firmware.project.artifact
         function = function_at(self._firmware.elf, pc) or "no function"
         layer = None if self._layer is None else layer_text(artifact.layers, self._layer)
@@ -323,14 +305,14 @@ def _ignore(_uc: Any, _offset: int, _size: int, _value: int, _: object) -> None:
     pass
 
 
-def _load(firmware: Firmware) -> Any:
+def _load(firmware: Firmware) -> UnicornCpu:
     board = firmware.project.board
-    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    uc.ctl_set_cpu_model(CPU_MODELS[board.cpu.name])
+    cpu = UnicornCpu(board.cpu)
+    uc = cpu.uc
     for region in board.regions:
         uc.mem_map(region.origin, -(-region.length // _PAGE) * _PAGE)
     with firmware.elf.open("rb") as file:
         for segment in ELFFile(file).iter_segments():
             if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]:
                 uc.mem_write(segment["p_paddr"], segment.data())
-    return uc
+    return cpu

@@ -9,7 +9,7 @@ from typing import Any
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-__all__ = ["function_at", "functions_of", "symbols_of"]
+__all__ = ["entry_of", "function_at", "functions_of", "symbols_of"]
 
 
 def _symbols(elf: Path) -> Iterator[Any]:
@@ -17,6 +17,12 @@ def _symbols(elf: Path) -> Iterator[Any]:
         for section in ELFFile(file).iter_sections():
             if isinstance(section, SymbolTableSection):
                 yield from section.iter_symbols()
+
+
+def entry_of(elf: Path) -> int:
+    """Give the address that a program starts at."""
+    with elf.open("rb") as file:
+        return int(ELFFile(file)["e_entry"])
 
 
 def symbols_of(elf: Path) -> dict[str, tuple[int, int]]:

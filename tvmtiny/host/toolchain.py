@@ -12,13 +12,15 @@ from pathlib import Path
 
 from tvmtiny.errors import BuildError, ToolMissingError
 
-__all__ = ["CompileJob", "compile_all", "find_tool", "first_error_line", "run_tool"]
-
-# Debian and Ubuntu packages, and what for.
-_PACKAGES = {
-    "arm-none-eabi-gcc": ("gcc-arm-none-eabi", "to compile for Arm Cortex-M"),
-    "qemu-system-arm": ("qemu-system-arm", "to run firmware without a board"),
-}
+__all__ = [
+    "CLibrary",
+    "CompileJob",
+    "Tool",
+    "compile_all",
+    "find_tool",
+    "first_error_line",
+    "run_tool",
+]
 
 _ERROR = re.compile(
     r"\berror\b|undefined reference|multiple definition|overflowed by|cannot find|"
@@ -26,31 +28,75 @@ _ERROR = re.compile(
     re.IGNORECASE,
 )
 
-# What GCC says when the C library's headers, spec files or archives are not installed.
-_LIBRARY_MISSING = re.compile(
-    r"cannot read spec file '(?:nano|nosys)\.specs'"
+# What GCC says when a C library's headers, spec files or archives are not installed.
+_LIBRARY_MISSING = (
+    r"cannot read spec file '(?:{specs})'"
     r"|fatal error: (?:stdint|stddef|math|string|limits)\.h: No such file"
-    r"|cannot find -l(?:c|m|c_nano|nosys)\b"
+    r"|cannot find -l(?:{archives})\b"
 )
 
 
-def find_tool(name: str) -> str:
-    """Give the path of an installed program.
+@dataclass(frozen=True)
+class Tool:
+    """A program that must be installed.
 
-    Parameters
+    Attributes
     ----------
     name
         Its name, such as ``arm-none-eabi-gcc``.
+    package
+        The package of Debian and Ubuntu that has it.
+    purpose
+        What it is needed for, such as ``to compile for Arm Cortex-M``.
+    """
+
+    name: str
+    package: str
+    purpose: str
+
+
+@dataclass(frozen=True)
+class CLibrary:
+    """The C library of a compiler, where it is a package of its own.
+
+    Attributes
+    ----------
+    name
+        Its name, such as ``newlib``.
+    compiler
+        The compiler that needs it.
+    package
+        The package of Debian and Ubuntu that has it.
+    specs
+        Files of GCC's options that come with it, such as ``nano.specs``.
+    archives
+        Names of its archives, as in the option ``-l``.
+    """
+
+    name: str
+    compiler: Tool
+    package: str
+    specs: tuple[str, ...]
+    archives: tuple[str, ...]
+
+    def is_missing(self, output: str) -> bool:
+        """Whether a compiler or linker failed, by what it printed, since this is not installed."""
+        specs, archives = ("|".join(map(re.escape, x)) for x in (self.specs, self.archives))
+        pattern = _LIBRARY_MISSING.format(specs=specs, archives=archives)
+        return re.search(pattern, output) is not None
+
+
+def find_tool(tool: Tool) -> str:
+    """Give the path of an installed program.
 
     Raises
     ------
     ToolMissingError
         It is not installed; the error names the package.
     """
-    path = shutil.which(name)
+    path = shutil.which(tool.name)
     if path is None:
-        package, why = _PACKAGES[name]
-        raise ToolMissingError(tool=name, package=package, why=why)
+        raise ToolMissingError(tool=tool.name, package=tool.package, why=tool.purpose)
     return path
 
 
@@ -63,7 +109,9 @@ def first_error_line(log: str) -> str:
     return lines[-1] if lines else "no output"
 
 
-def run_tool(command: Sequence[str], directory: Path, log_path: Path) -> str:
+def run_tool(
+    command: Sequence[str], directory: Path, log_path: Path, library: CLibrary | None = None
+) -> str:
     """Run a compiler or linker.
 
     Parameters
@@ -74,6 +122,8 @@ def run_tool(command: Sequence[str], directory: Path, log_path: Path) -> str:
         Where to run it. Relative names keep this machine's paths out of the program.
     log_path
         File for the command and everything that it prints.
+    library
+        The compiler's C library.
 
     Returns
     -------
@@ -85,7 +135,7 @@ def run_tool(command: Sequence[str], directory: Path, log_path: Path) -> str:
     BuildError
         It failed.
     ToolMissingError
-        It failed because the C library is not installed.
+        It failed because `library` is not installed.
     """
     done = subprocess.run(
         list(command),
@@ -100,11 +150,11 @@ def run_tool(command: Sequence[str], directory: Path, log_path: Path) -> str:
     log_path.write_text(f"{' '.join(command)}\n{done.stdout}", encoding="utf-8")
     if done.returncode == 0:
         return done.stdout
-    if _LIBRARY_MISSING.search(done.stdout):
+    if library is not None and library.is_missing(done.stdout):
         raise ToolMissingError(
-            tool="newlib, the C library of arm-none-eabi-gcc,",
-            package="libnewlib-arm-none-eabi",
-            why="to compile for Arm Cortex-M",
+            tool=f"{library.name}, the C library of {library.compiler.name},",
+            package=library.package,
+            why=library.compiler.purpose,
         )
     raise BuildError(
         command=tuple(command),
@@ -129,18 +179,29 @@ class CompileJob:
     log_path: Path
 
 
-def compile_all(jobs: Sequence[CompileJob], directory: Path, workers: int = 2) -> None:
+def compile_all(
+    jobs: Sequence[CompileJob], directory: Path, workers: int = 2, library: CLibrary | None = None
+) -> None:
     """Run several compilations, some at the same time.
+
+    Parameters
+    ----------
+    directory, library
+        See `run_tool`.
+    workers
+        How many at the same time.
 
     Raises
     ------
     BuildError
         One failed: the first in the order of `jobs`, so that the message does not depend on chance.
     ToolMissingError
-        The C library is not installed.
+        `library` is not installed.
     """
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        futures = [pool.submit(run_tool, job.command, directory, job.log_path) for job in jobs]
+        futures = [
+            pool.submit(run_tool, job.command, directory, job.log_path, library) for job in jobs
+        ]
         try:
             for future in futures:
                 future.result()

@@ -1,4 +1,4 @@
-"""From the changes of SysTick that a board reports to a number of instructions."""
+"""From the values of a counter that a board reports to a number of instructions."""
 
 from __future__ import annotations
 
@@ -8,36 +8,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tvmtiny.errors import DeviceError
+from tvmtiny.targets.architectures import Counter
 
-__all__ = ["Measurement", "Timing", "decode_ticks", "decode_times", "instructions"]
+__all__ = [
+    "INSTRUCTIONS_PER_SECOND",
+    "Measurement",
+    "Timing",
+    "decode_ticks",
+    "decode_times",
+    "instructions",
+]
 
-# With -icount shift=0 one instruction takes one nanosecond.
-_INSTRUCTIONS_PER_SECOND = 1_000_000_000
-# The firmware finds the end of a SysTick period with a loop of this many instructions.
-_SPIN_INSTRUCTIONS = 4
-# The call that is subtracted is of a function with two instructions: set the result, return.
-_EMPTY_CALL_INSTRUCTIONS = 2
-_SYSTICK_PERIOD = 1 << 24
+#: With -icount shift=0 one instruction takes one nanosecond.
+INSTRUCTIONS_PER_SECOND = 1_000_000_000
+# The counter wraps after so many ticks.
+_PERIOD = 1 << 24
 
-# struct times and struct device_measurement of runtime/qemu.
+# struct times of runtime/device/server, and struct device_measurement of runtime/device.
 _HEAD = struct.Struct("<II")
 _MEASUREMENT = struct.Struct("<i7I")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One call between two changes of SysTick; ``struct device_measurement`` of ``runtime/qemu``.
+    """One call between two values of the counter; ``struct device_measurement`` of the firmware.
 
     Attributes
     ----------
     status
         What the function returned.
     begin_wraps, begin_value
-        SysTick when the measurement began: how often it had wrapped, and its value, which falls.
+        When the measurement began: how often the counter had wrapped, and its value, which falls.
     end_wraps, end_value
-        The same at the first change of its value after the call.
+        The same after the call.
     end_spins
-        Passes of the loop that waited for it.
+        Passes of the loop that waited until the value changed.
     stack_bytes
         Deepest stack of the call, in bytes.
     """
@@ -63,17 +68,17 @@ class Measurement:
 
     @property
     def ticks(self) -> int:
-        """Ticks of the counter between the two changes."""
+        """Ticks of the counter between the two values."""
         wraps = self.end_wraps - self.begin_wraps
-        return wraps * _SYSTICK_PERIOD + self.begin_value - self.end_value
+        return wraps * _PERIOD + self.begin_value - self.end_value
 
-    def virtual_time(self, systick_hz: int) -> float:
-        """Instructions between the two changes, less those spent waiting for the second."""
-        waiting = self.end_spins * _SPIN_INSTRUCTIONS
-        return self.ticks * _INSTRUCTIONS_PER_SECOND / systick_hz - waiting
+    def virtual_time(self, counter: Counter, hz: int) -> float:
+        """Instructions between the two values, less those spent waiting for the second."""
+        waiting = self.end_spins * counter.spin_instructions
+        return self.ticks * INSTRUCTIONS_PER_SECOND / hz - waiting
 
 
-def instructions(call: Measurement, empty: Measurement, systick_hz: int) -> int:
+def instructions(call: Measurement, empty: Measurement, counter: Counter, hz: int) -> int:
     """Instructions of a call, from the function's first to its return.
 
     Parameters
@@ -82,11 +87,13 @@ def instructions(call: Measurement, empty: Measurement, systick_hz: int) -> int:
         The measured call.
     empty
         The same call of a function that does nothing.
-    systick_hz
-        Frequency of SysTick, in Hz.
+    counter
+        Of the architecture.
+    hz
+        Frequency of the counter, in Hz.
     """
-    difference = call.virtual_time(systick_hz) - empty.virtual_time(systick_hz)
-    return round(difference) + _EMPTY_CALL_INSTRUCTIONS
+    difference = call.virtual_time(counter, hz) - empty.virtual_time(counter, hz)
+    return round(difference) + counter.empty_call_instructions
 
 
 @dataclass(frozen=True)
@@ -110,17 +117,22 @@ class Timing:
         return round(statistics.median(self.instructions))
 
 
-def decode_times(data: bytes) -> Timing:
+def decode_times(data: bytes, counter: Counter) -> Timing:
     """Read the answer of ``tvmtiny.time``.
+
+    Parameters
+    ----------
+    counter
+        Of the board's architecture.
 
     Raises
     ------
     DeviceError
         It has the wrong size, or a run failed.
     """
-    systick_hz, empty, runs = _decode(data)
+    hz, empty, runs = _decode(data)
     return Timing(
-        tuple(instructions(run, empty, systick_hz) for run in runs),
+        tuple(instructions(run, empty, counter, hz) for run in runs),
         max(run.stack_bytes for run in runs),
     )
 
@@ -145,13 +157,13 @@ def decode_ticks(data: bytes) -> tuple[int, ...]:
 def _decode(data: bytes) -> tuple[int, Measurement, list[Measurement]]:
     """Frequency of the counter, measurement of an empty call, and those of the runs."""
     try:
-        systick_hz, repeats = _HEAD.unpack_from(data)
+        hz, repeats = _HEAD.unpack_from(data)
         measurements = []
         for words in _MEASUREMENT.iter_unpack(data[_HEAD.size :]):
             # How long the first change took to come is of no interest.
             status, begin_wraps, begin_value, _, *rest = words
             measurements.append(Measurement(status, begin_wraps, begin_value, *rest))
-        if len(measurements) != repeats + 1 or repeats < 1 or systick_hz < 1:
+        if len(measurements) != repeats + 1 or repeats < 1 or hz < 1:
             raise struct.error("wrong number of measurements")
     except struct.error as error:
         raise DeviceError(
@@ -165,4 +177,4 @@ def _decode(data: bytes) -> tuple[int, Measurement, list[Measurement]]:
                 f"the generated run function returned {run.status}, not 0; this is a defect of "
                 "tvmtiny: report it with the model"
             )
-    return systick_hz, empty, runs
+    return hz, empty, runs

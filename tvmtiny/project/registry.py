@@ -68,6 +68,11 @@ def board_for(artifact: Artifact, board: BoardLike | None) -> Board:
             f"the code was compiled for the CPU {cpu.name}, not for a board; name a board to run "
             "it on (tvmtiny boards lists them)"
         )
+    if cpu.architecture != found.cpu.architecture:
+        raise InputError(
+            f"the code was compiled for {cpu.name}, but {found.name} has a {found.cpu.name}, which "
+            f"is of another architecture; compile it for {found.name}"
+        )
     missing = cpu.features - found.cpu.features
     if missing:
         raise InputError(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-
-import jinja2
+from typing import TYPE_CHECKING
 
 from tvmtiny.host.elf import symbols_of
+from tvmtiny.project.machine import Machine
+from tvmtiny.project.runtime_files import c_files, render
+from tvmtiny.targets.architectures import find_architecture
+
+if TYPE_CHECKING:
+    from tvmtiny.targets import Cpu
 
 __all__ = [
     "BLOCK_BYTES",
@@ -17,7 +21,7 @@ __all__ = [
     "RUNNER",
     "RunnerFirmware",
     "firmware_of",
-    "runner_source",
+    "runner_files",
 ]
 
 #: What a board with the runner says instead of the name of a model.
@@ -37,7 +41,7 @@ class RunnerFirmware:
     elf
         The program.
     machine
-        QEMU's name of its board.
+        Its board in QEMU.
     origin, length
         Where it has room for a candidate: first address, and size in bytes.
     semihosting
@@ -45,38 +49,40 @@ class RunnerFirmware:
     """
 
     elf: Path
-    machine: str
+    machine: Machine
     origin: int
     length: int
     semihosting: bool
 
 
-def runner_source(board: str, cpu: str, semihosting: bool) -> str:
-    """The C file of the runner's functions.
+def runner_files(board: str, cpu: Cpu, semihosting: bool) -> dict[str, str]:
+    """The runner's functions, ``runner.c`` and headers of its own, by file name.
 
-    It includes ``board.h``, ``device.h``, ``measure.h`` and ``serial.h`` of the device.
+    They include ``board.h``, ``device.h``, ``measure.h`` and ``serial.h`` of the device, and with
+    `semihosting` also ``arch.h``.
 
     Parameters
     ----------
-    board, cpu
-        Names.
+    board
+        Its name.
+    cpu
+        What candidates will be compiled for.
     semihosting
-        Whether it may read files of the host.
+        Whether the runner may read files of the host.
     """
     identity = hashlib.sha256(b"tvmtiny runner " + board.encode()).digest()[:8]
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )
-    file = resources.files("tvmtiny").joinpath("runtime").joinpath("runner").joinpath("runner.c.j2")
-    return environment.from_string(file.read_text(encoding="utf-8")).render(
+    source = render(
+        "runner/runner.c.j2",
         block_bytes=BLOCK_BYTES,
         identity=", ".join(f"0x{byte:02x}" for byte in identity),
-        cpu=cpu,
+        cpu=cpu.name,
         semihosting=semihosting,
     )
+    own = c_files(find_architecture(cpu.architecture).sources / "runner")
+    return {"runner.c": source, **own}
 
 
-def firmware_of(elf: Path, machine: str, semihosting: bool) -> RunnerFirmware:
+def firmware_of(elf: Path, machine: Machine, semihosting: bool) -> RunnerFirmware:
     """Read from a runner's program where it has room for candidates."""
     symbols = {name: address for name, (address, _) in symbols_of(elf).items()}
     start = symbols["device_candidates_start"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvmtiny.results import FlashSizes
+from tvmtiny.targets.architectures import Sections
 
 __all__ = ["InputSection", "library_members", "measure", "measure_archive", "read_map", "total_of"]
 
@@ -24,7 +25,7 @@ _SECTION = re.compile(
 )
 _MEMBER = re.compile(r"^(?P<archive>.*\.a)\((?P<member>[^()]+)\)$")
 
-_CODE_OUTPUTS = frozenset({".text", ".ARM.extab", ".ARM.exidx"})
+_TEXT = ".text"
 
 
 @dataclass(frozen=True)
@@ -91,16 +92,17 @@ def library_members(text: str) -> tuple[str, ...]:
     """
     members = set()
     for section in read_map(text):
-        if (match := _MEMBER.match(section.file)) and not section.output.startswith(
-            (".debug", ".comment", ".ARM.attributes")
-        ):
+        takes_space = not section.output.startswith((".debug", ".comment"))
+        takes_space &= not section.output.endswith(".attributes")
+        if takes_space and (match := _MEMBER.match(section.file)):
             members.add(f"{Path(match['archive']).name}({match['member']})")
     return tuple(sorted(members))
 
 
-def _belongs_to(section: InputSection, function: str) -> bool:
+def _belongs_to(section: InputSection, function: str, sections: Sections) -> bool:
     """Whether a section holds a function, or a part or clone that GCC split off it."""
-    for prefix in (".text.", ".text.unlikely.", ".rodata.", ".data.rel.ro.local."):
+    others = tuple(f"{stem}." for stem in sections.constants)
+    for prefix in (".text.", ".text.unlikely.", ".rodata.", ".data.rel.ro.local.", *others):
         stem = f"{prefix}{function}"
         if section.name == stem or section.name.startswith(f"{stem}."):
             return True
@@ -108,7 +110,10 @@ def _belongs_to(section: InputSection, function: str) -> bool:
 
 
 def measure(
-    text: str, objects: Collection[str], excluded_functions: Collection[str]
+    text: str,
+    objects: Collection[str],
+    excluded_functions: Collection[str],
+    sections: Sections,
 ) -> tuple[FlashSizes, int]:
     """Add up what the model and the library functions it uses take.
 
@@ -121,6 +126,8 @@ def measure(
     excluded_functions
         Functions of those files that are only there for tests; each needs its own section
         (``-ffunction-sections``).
+    sections
+        Of the architecture.
 
     Returns
     -------
@@ -131,7 +138,7 @@ def measure(
     for section in read_map(text):
         if not section.is_library and section.file not in objects:
             continue
-        if any(_belongs_to(section, function) for function in excluded_functions):
+        if any(_belongs_to(section, function, sections) for function in excluded_functions):
             continue
         if section.output == ".data":
             # Variables take RAM, and flash for their initial values.
@@ -142,10 +149,10 @@ def measure(
         elif section.output == ".tvmtiny_weights":
             constants += section.size
             # Those in RAM are copied there, as variables are.
-            ram += section.size if section.name.startswith(".data") else 0
-        elif section.output == ".text" and section.name.startswith(".rodata"):
+            ram += section.size if sections.kind(section.name) == "data" else 0
+        elif section.output == _TEXT and sections.kind(section.name) == "constants":
             constants += section.size
-        elif section.output in _CODE_OUTPUTS:
+        elif section.output == _TEXT or section.output in sections.code:
             code += section.size
     return FlashSizes(code=code, constants=constants, total=code + constants), ram
 
@@ -172,7 +179,7 @@ def total_of(text: str, objects: Collection[str]) -> tuple[int, int]:
 
 
 def measure_archive(
-    text: str, archive: str, excluded_functions: Collection[str]
+    text: str, archive: str, excluded_functions: Collection[str], sections: Sections
 ) -> tuple[FlashSizes, int]:
     """Add up what the members of one library take, in a program of any linker script.
 
@@ -182,7 +189,7 @@ def measure_archive(
         Map file.
     archive
         File name of the library.
-    excluded_functions
+    excluded_functions, sections
         As for :func:`measure`.
 
     Returns
@@ -195,16 +202,16 @@ def measure_archive(
         match = _MEMBER.match(section.file)
         if match is None or Path(match["archive"]).name != archive:
             continue
-        if any(_belongs_to(section, function) for function in excluded_functions):
+        if any(_belongs_to(section, function, sections) for function in excluded_functions):
             continue
-        kind = section.name.split(".")[1] if section.name.startswith(".") else section.name
-        if kind == "text":
+        kind = sections.kind(section.name)
+        if kind == "code":
             code += section.size
-        elif kind == "rodata":
+        elif kind == "constants":
             constants += section.size
         elif kind == "data":
             constants += section.size
             ram += section.size
-        elif kind in ("bss", "noinit"):
+        elif kind == "zeros":
             ram += section.size
     return FlashSizes(code=code, constants=constants, total=code + constants), ram

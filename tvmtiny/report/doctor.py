@@ -19,7 +19,8 @@ from serial.tools import list_ports
 from tvmtiny.errors import BuildError, InputError, ToolMissingError
 from tvmtiny.host.toolchain import find_tool, run_tool
 from tvmtiny.project.zephyr.tree import OLDEST_VERSION, find_tree
-from tvmtiny.targets import boards
+from tvmtiny.targets import boards, cpus
+from tvmtiny.targets.architectures import Architecture, architectures
 
 __all__ = ["Finding", "Status", "diagnose"]
 
@@ -71,8 +72,8 @@ def diagnose(environment: Mapping[str, str]) -> tuple[Finding, ...]:
     return (
         _python(),
         *_packages(),
-        _compiler(),
-        _emulator(),
+        *(_compiler(architecture) for architecture in architectures()),
+        *(_emulator(architecture) for architecture in architectures()),
         *_zephyr(environment),
         *_serial_ports(),
         _temporary_space(),
@@ -104,37 +105,43 @@ def _packages() -> Iterator[Finding]:
             yield Finding(requirement.name, Status.MISSING, detail, "tvmtiny", remedy)
 
 
-def _compiler() -> Finding:
-    what, purpose = "arm-none-eabi-gcc", "building firmware"
+def _compiler(architecture: Architecture) -> Finding:
+    what, purpose = architecture.compiler.name, "building firmware"
+    library = architecture.library
+    missing = Status.NOTE if architecture.optional else Status.MISSING
+    # Any that it has: its headers and archives are there for all or for none.
+    flags = next((c.flags for c in cpus().values() if c.architecture == architecture.name), ())
     try:
-        compiler = find_tool(what)
+        compiler = find_tool(architecture.compiler)
         detail = _first_line([compiler, "--version"])
         with tempfile.TemporaryDirectory(prefix="tvmtiny-doctor-") as name:
             directory = Path(name)
             (directory / "try.c").write_text("#include <stdint.h>\nint main(void) { return 0; }\n")
-            command = (compiler, "-mcpu=cortex-m4", "-mthumb", "-specs=nano.specs")
-            run_tool(
-                (*command, "-specs=nosys.specs", "try.c", "-o", "try.elf"),
-                directory,
-                directory / "try.log",
-            )
+            own = (*flags, *architecture.compile_flags, *architecture.link_flags)
+            command = (compiler, *own, "try.c", "-o", "try.elf")
+            run_tool(command, directory, directory / "try.log", library)
     except ToolMissingError as error:
-        return Finding(what, Status.MISSING, error.why, purpose, _install(error.package))
+        return Finding(what, missing, error.why, purpose, _install(error.package))
     except BuildError as error:
-        remedy = _install("gcc-arm-none-eabi libnewlib-arm-none-eabi")
-        return Finding(what, Status.MISSING, error.first_error_line, purpose, remedy)
-    return Finding(what, Status.OK, f"{detail}, with newlib-nano", purpose)
+        remedy = _install(f"{architecture.compiler.package} {library.package}")
+        return Finding(what, missing, error.first_error_line, purpose, remedy)
+    return Finding(what, Status.OK, f"{detail}, with {library.name}", purpose)
 
 
-def _emulator() -> Finding:
-    what, purpose = "qemu-system-arm", "running without a board"
+def _emulator(architecture: Architecture) -> Finding:
+    what, purpose = architecture.emulator.name, "running without a board"
+    missing = Status.NOTE if architecture.optional else Status.MISSING
     try:
-        emulator = find_tool(what)
+        emulator = find_tool(architecture.emulator)
     except ToolMissingError as error:
-        return Finding(what, Status.MISSING, "not installed", purpose, _install(error.package))
+        return Finding(what, missing, "not installed", purpose, _install(error.package))
     detail = _first_line([emulator, "--version"])
     known = set(re.findall(r"^(\S+)", _output([emulator, "-machine", "help"]), re.MULTILINE))
-    wanted = {str(b.options["machine"]) for b in boards().values() if b.platform == "qemu"}
+    wanted = {
+        str(board.options["machine"])
+        for board in boards().values()
+        if board.platform == "qemu" and board.cpu.architecture == architecture.name
+    }
     if wanted - known:
         lacking = f"{detail}, without the machines {', '.join(sorted(wanted - known))}"
         return Finding(what, Status.NOTE, lacking, purpose, "install QEMU 7.2 or newer")

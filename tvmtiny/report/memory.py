@@ -13,7 +13,7 @@ from tvmtiny.frontend import Model
 from tvmtiny.memory import plan
 from tvmtiny.memory.peak import step_bounds, without
 from tvmtiny.project.capacity import memory_demands
-from tvmtiny.targets import Board, Target, boards
+from tvmtiny.targets import Board, Cpu, Target, boards
 
 
 @dataclass(frozen=True)
@@ -236,19 +236,25 @@ def _advice(artifact: Artifact, tensors: tuple[PeakTensor, ...], external: int) 
         yield "nothing alone: several steps need as much"
 
 
+def _kind(cpu: Cpu) -> tuple[str, frozenset[str], int]:
+    """What kernels depend on."""
+    return cpu.architecture, cpu.features, cpu.registers
+
+
 def _fits(
     artifact: Artifact, others: Collection[Board], build: Callable[[Target], Artifact]
 ) -> Iterator[BoardFit]:
     """The board asked for, the others and all that ship; kernels depend on their CPUs."""
     asked = artifact.target.board
     assert asked is not None
-    built = {artifact.target.cpu.features: artifact}
+    built = {_kind(artifact.target.cpu): artifact}
     more = {board.name: board for board in (asked, *others) if board.name not in boards()}
     for board in (*more.values(), *boards().values()):
         own = asked.name == board.name
-        if board.cpu.features not in built:
-            built[board.cpu.features] = build(board.target)
-        code = built[board.cpu.features]
+        kind = _kind(board.cpu)
+        if kind not in built:
+            built[kind] = build(board.target)
+        code = built[kind]
         if not own:
             # Regions that were named are those of another board.
             code = replace(code, placement=type(code.placement)())

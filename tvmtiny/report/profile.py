@@ -17,16 +17,17 @@ from tvmtiny.emulation.cycles import (
     BlockCost,
     Timings,
     block_cost,
-    decode,
     edges_cost,
     timed_cores,
     timings,
 )
-from tvmtiny.emulation.unicorn_machine import EMULATED_CPUS, Region, Trace, emulate
+from tvmtiny.emulation.unicorn_cpu import can_emulate
+from tvmtiny.emulation.unicorn_machine import Region, Trace, emulate
 from tvmtiny.errors import DeviceError, InputError, ProfileBoardError
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.running import run_firmware
 from tvmtiny.targets import boards
+from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,8 +167,8 @@ def profilable_boards() -> tuple[str, ...]:
 
 def can_profile(board: Board) -> bool:
     """Whether `profile` supports a board."""
-    cpu = board.cpu.name
-    return board.platform == _PLATFORM and cpu in EMULATED_CPUS and cpu in timed_cores()
+    cpu = board.cpu
+    return board.platform == _PLATFORM and can_emulate(cpu) and cpu.name in timed_cores()
 
 
 def _check(board: Board) -> None:
@@ -273,6 +274,8 @@ def _compare(trace: Trace, result: RunResult) -> None:
 def _profile(
     artifact: Artifact, board: Board, trace: Trace, table: Timings, qemu_instructions: int | None
 ) -> Profile:
+    decode = find_architecture(board.cpu.architecture).decode
+    assert decode is not None
     blocks = {
         block: block_cost(decode(code, _address(block)), table)
         for block, code in trace.code.items()

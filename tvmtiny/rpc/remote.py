@@ -7,7 +7,7 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -193,7 +193,7 @@ class Remote:
         url: str,
         owns_bridge: bool,
         problem: Callable[[], str | None],
-        describe_fault: Callable[[dict[str, int]], DeviceFaultError],
+        describe_fault: Callable[[Mapping[str, int]], DeviceFaultError],
     ) -> None:
         self._url = url
         self._problem = problem

@@ -32,6 +32,7 @@ from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
 from tvmtiny.targets import BoardLike
+from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
     import tvm
@@ -219,7 +220,8 @@ class Session:
                 f"{repeats} inferences cannot be measured at once; give 1 to {LARGEST_REPEATS}"
             )
         self._write_inputs(inputs)
-        return decode_times(bytes(self._call("tvmtiny.time", repeats)))
+        counter = find_architecture(self.artifact.target.cpu.architecture).counter
+        return decode_times(bytes(self._call("tvmtiny.time", repeats)), counter)
 
     def measure(self, *inputs: np.ndarray) -> RunResult:
         """Run an inference layer by layer, one whole, and one to be counted.
@@ -408,12 +410,13 @@ class Session:
         return array
 
     def _describe_fault(self, registers: Mapping[str, int]) -> DeviceFaultError:
+        cpu = self.artifact.target.cpu
         if self._elf is None:
-            return describe_fault(registers, None, self.artifact.layers)
+            return describe_fault(registers, None, self.artifact.layers, cpu)
         with tempfile.NamedTemporaryFile(prefix="tvmtiny-") as file:
             file.write(self._elf)
             file.flush()
-            return describe_fault(registers, Path(file.name), self.artifact.layers)
+            return describe_fault(registers, Path(file.name), self.artifact.layers, cpu)
 
 
 def _check_arguments(

@@ -10,6 +10,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from tvmtiny.errors import BoardFileError, InputError, UnknownTargetError
+from tvmtiny.targets.architectures import find_architecture
 from tvmtiny.targets.board_file import SUFFIX, parse_board, read_board_file
 from tvmtiny.targets.table import Board, Cpu, Region, Target, cpus
 from tvmtiny.targets.values import nearest
@@ -35,9 +36,6 @@ BoardFiles = Mapping[str, str | os.PathLike[str]]
 BoardLike = Board | str | os.PathLike[str]
 
 _NO_FILES: BoardFiles = MappingProxyType({})
-
-#: Where the memory of a CPU without a board lies; the Arm architecture's own places.
-_CODE_ORIGIN, _DATA_ORIGIN = 0, 0x20000000
 
 _SIZE = re.compile(r"(?P<count>[0-9]{1,12})(?P<unit>[KMkm]?)", re.ASCII)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
@@ -161,20 +159,21 @@ def board_of_cpu(cpu: Cpu, ram_bytes: int, flash_bytes: int) -> Board:
     cpu
         The processor; the board has its name.
     ram_bytes, flash_bytes
-        Sizes of its two regions, ``ram`` and ``flash``: 1 to 512 M.
+        Sizes of its two regions, ``ram`` and ``flash``; on Cortex-M 1 to 512 M.
 
     Raises
     ------
     InputError
         A size is out of range.
     """
-    most = _DATA_ORIGIN - _CODE_ORIGIN
+    code, data = find_architecture(cpu.architecture).origins
+    most = data - code
     for kind, count in (("RAM", ram_bytes), ("flash", flash_bytes)):
         if not 1 <= count <= most:
             raise InputError(f"{count:,} bytes of {kind} are not usable; give 1 to {most:,}")
     regions = (
-        Region("flash", "flash", _CODE_ORIGIN, flash_bytes),
-        Region("ram", "ram", _DATA_ORIGIN, ram_bytes),
+        Region("flash", "flash", code, flash_bytes),
+        Region("ram", "ram", data, ram_bytes),
     )
     return Board(cpu.name, cpu.description, cpu, "", regions, "flash", "ram", {})
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
+from tvmtiny.targets.architectures import find_architecture
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -35,13 +37,26 @@ class Cpu:
     flags
         GCC options that select it.
     features
-        What its instruction set offers: ``thumb``, ``thumb2``, ``dsp``, ``fpu``, ``mve``.
+        What its instruction set offers to kernel families: ``thumb2``, ``dsp``, ``fpu``, ``mve``.
+    architecture
+        Name of its architecture; see `tvmtiny.targets.architectures`.
+    registers
+        How many registers of words code can use for whatever it likes.
+    unicorn
+        Unicorn's constant of it; None where Unicorn has none.
     """
 
     name: str
     description: str
     flags: tuple[str, ...]
     features: frozenset[str]
+    architecture: str
+    registers: int
+    unicorn: str | None = None
+
+    def runs_code_for(self, other: Cpu) -> bool:
+        """Whether it has all instructions that code for another CPU may use."""
+        return self.architecture == other.architecture and other.features <= self.features
 
 
 @dataclass(frozen=True)
@@ -154,6 +169,9 @@ def cpus() -> Mapping[str, Cpu]:
             description=entry["description"],
             flags=tuple(entry["flags"]),
             features=frozenset(entry["features"]),
+            architecture=find_architecture(entry["architecture"]).name,
+            registers=entry["registers"],
+            unicorn=entry.get("unicorn"),
         )
         for name, entry in tomllib.loads(text).items()
     }

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.emulation.cycles import timed_cores
-from tvmtiny.emulation.unicorn_machine import EMULATED_CPUS
+from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.errors import InputError, OutputPathError
 from tvmtiny.host.toolchain import find_tool
-from tvmtiny.project.qemu.platform import COMPILER
 from tvmtiny.schedule import Goal, parse_goal
 from tvmtiny.schedule.records import Record, Records, load_records, shipped_records
-from tvmtiny.targets import Board, BoardLike, Target, boards, find_board
+from tvmtiny.targets import Board, BoardLike, Cpu, Target, boards, find_board
+from tvmtiny.targets.architectures import find_architecture
 from tvmtiny.tuning.measure import CYCLES, INSTRUCTIONS, Measurer
 from tvmtiny.tuning.progress import Progress
 from tvmtiny.tuning.runner import BoardRunner, QemuRunner, Runner, Unit
@@ -242,13 +242,16 @@ def _check_unit(board: Board, metric: str, unit: Unit) -> None:
         )
     if metric == INSTRUCTIONS or unit is Unit.CYCLES:
         return
-    cpu = board.cpu.name
-    if cpu not in EMULATED_CPUS or cpu not in timed_cores():
-        known = [n for n, b in boards().items() if b.cpu.name in EMULATED_CPUS & set(timed_cores())]
+    if not _can_estimate(board.cpu):
+        known = [name for name, other in boards().items() if _can_estimate(other.cpu)]
         raise InputError(
-            f"cycles of {cpu} cannot be estimated; tune {board.name} for instructions, or one of "
-            f"{', '.join(known)} for cycles"
+            f"cycles of {board.cpu.name} cannot be estimated; tune {board.name} for instructions, "
+            f"or one of {', '.join(known)} for cycles"
         )
+
+
+def _can_estimate(cpu: Cpu) -> bool:
+    return can_emulate(cpu) and cpu.name in timed_cores()
 
 
 def _check_earlier(path: Path, earlier: Records, board: Board, metric: str, figure: str) -> None:
@@ -300,8 +303,9 @@ def _figure(metric: str, unit: Unit) -> str:
 
 def _provenance(model: Model, board: Board, figure: str, date: str | None) -> dict[str, str]:
     """How a record was obtained; nothing that differs from run to run, unless it is asked for."""
+    compiler = find_architecture(board.cpu.architecture).compiler
     version = subprocess.run(
-        [find_tool(COMPILER), "-dumpfullversion"],
+        [find_tool(compiler), "-dumpfullversion"],
         capture_output=True,
         text=True,
         check=False,
@@ -310,7 +314,7 @@ def _provenance(model: Model, board: Board, figure: str, date: str | None) -> di
     found = {
         "tvmtiny": importlib.metadata.version("tvmtiny"),
         "tvm": importlib.metadata.version("apache-tvm"),
-        "compiler": f"{COMPILER} {version}",
+        "compiler": f"{compiler.name} {version}",
         "board": board.name,
         "model": model.name,
         "figure": figure,

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import unicorn
-from unicorn import arm_const
 
-from tvmtiny.emulation.cycles import Block, block_cost, decode, edges_cost, timings
-from tvmtiny.emulation.unicorn_machine import CPU_MODELS
+from tvmtiny.emulation.cycles import Block, block_cost, edges_cost, timings
+from tvmtiny.emulation.unicorn_cpu import UnicornCpu
+from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
     from tvmtiny.targets import Cpu
@@ -76,7 +76,7 @@ def emulate_image(
     region
         Where it was linked to.
     cpu
-        One of `tvmtiny.emulation.unicorn_machine.EMULATED_CPUS`.
+        One that `tvmtiny.emulation.unicorn_cpu.can_emulate`.
     inputs
         Bytes of each input.
     seconds
@@ -87,8 +87,8 @@ def emulate_image(
     EmulationError
         It crashed or took too long.
     """
-    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    uc.ctl_set_cpu_model(CPU_MODELS[cpu.name])
+    emulated = UnicornCpu(cpu)
+    uc = emulated.uc
     origin = region.origin // _PAGE * _PAGE
     end = -(-(region.origin + region.length) // _PAGE) * _PAGE
     stack = origin - _STACK_BYTES - _PAGE
@@ -107,18 +107,18 @@ def emulate_image(
     top = stack + _STACK_BYTES
 
     def call(entry: int, argument: int) -> None:
-        uc.reg_write(arm_const.UC_ARM_REG_SP, top)
-        uc.reg_write(arm_const.UC_ARM_REG_LR, _RETURN | 1)
-        uc.reg_write(arm_const.UC_ARM_REG_R0, argument)
+        uc.reg_write(emulated.stack_pointer, top)
+        uc.reg_write(emulated.return_address, emulated.entry(_RETURN))
+        uc.reg_write(emulated.arguments[0], argument)
         try:
-            uc.emu_start(entry | 1, _RETURN, timeout=max(1, round(seconds * 1e6)))
+            uc.emu_start(emulated.entry(entry), _RETURN, timeout=max(1, round(seconds * 1e6)))
         except unicorn.UcError as error:
-            pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
+            pc = uc.reg_read(emulated.program_counter)
             raise EmulationError(f"{_FAILURES.get(error.errno, str(error))} at {pc:#x}") from error
         if interrupts:
-            pc = uc.reg_read(arm_const.UC_ARM_REG_PC)
+            pc = uc.reg_read(emulated.program_counter)
             raise EmulationError(f"exception {interrupts[0]} at {pc:#x}")
-        if uc.reg_read(arm_const.UC_ARM_REG_PC) & ~1 != _RETURN:
+        if emulated.address(emulated.program_counter) != _RETURN:
             raise EmulationError(f"did not end within {seconds:g} s", timeout=True)
 
     call(image.prepare, _PATTERN)
@@ -126,7 +126,7 @@ def emulate_image(
     uc.ctl_flush_tb()
     uc.hook_add(unicorn.UC_HOOK_BLOCK, _block_hook(edges))
     call(image.run, 0)
-    status = uc.reg_read(arm_const.UC_ARM_REG_R0)
+    status = uc.reg_read(emulated.arguments[0])
     if status != 0:
         raise EmulationError(f"the run function returned {status:#x}")
     return _priced(uc, edges, image, cpu)
@@ -149,6 +149,8 @@ def _priced(
     uc: Any, counted: Mapping[tuple[Block, Block], int], image: Image, cpu: Cpu
 ) -> Emulation:
     table = timings(cpu.name)
+    decode = find_architecture(cpu.architecture).decode
+    assert decode is not None
     # The edge into the first block comes from no block, and the last block has none after it.
     edges = {edge: count for edge, count in counted.items() if edge[0]}
     runs = Counter[Block]()

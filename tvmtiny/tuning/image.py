@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jinja2
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
@@ -17,8 +15,10 @@ from elftools.elf.sections import SymbolTableSection
 from tvmtiny.errors import BuildError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import find_tool, run_tool
-from tvmtiny.project.qemu.platform import COMMON_FLAGS, COMPILER, DEFAULT_OPTIMIZATION
+from tvmtiny.project.qemu.flags import DEFAULT_OPTIMIZATION, compile_flags, link_flags
 from tvmtiny.project.runner_firmware import BLOCK_BYTES
+from tvmtiny.project.runtime_files import render
+from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact
@@ -35,15 +35,6 @@ _PREPARE = "tvmtiny_candidate_prepare"
 _INPUT = "tvmtiny_candidate_input_"
 
 _CONSTANTS = '-DTVMTINY_CONSTANTS_SECTION=__attribute__((section(".candidate_constants")))'
-_LINK_FLAGS = (
-    "-nostartfiles",
-    "-specs=nano.specs",
-    "-specs=nosys.specs",
-    "-Wl,--gc-sections",
-    f"-Wl,-u,{_PREPARE}",
-    "-Wl,-T,candidate.ld",
-)
-
 _OVERFLOW = re.compile(r"region [`'](?:inputs|constants|program)' overflowed by (\d+) byte")
 
 #: The smallest place for constants.
@@ -148,31 +139,35 @@ def build_image(
     ToolMissingError
         There is no compiler.
     """
-    compiler = find_tool(COMPILER)
+    architecture = find_architecture(board.cpu.architecture)
+    compiler = find_tool(architecture.compiler)
     prefix = f"tvmtiny_{artifact.name}"
     make_directory(directory)
     files = {
         **artifact.files,
-        "candidate.c": _render("candidate.c.j2", artifact=artifact, prefix=prefix),
-        "candidate.ld": _render(
-            "candidate.ld.j2",
+        "candidate.c": render("runner/candidate.c.j2", artifact=artifact, prefix=prefix),
+        "candidate.ld": render(
+            "runner/candidate.ld.j2",
             board=board.name,
+            sections=architecture.sections,
             areas=_areas(artifact, region),
             page_bytes=_PAGE if region.length >= _ROOMY else BLOCK_BYTES,
         ),
     }
     for name, text in files.items():
         write_text(directory / name, text)
-    flags = (compiler, *board.cpu.flags, *COMMON_FLAGS, optimization)
+    flags = (compiler, *compile_flags(board.cpu), optimization)
     # One call for all files, and the entry points with the model's: starting the compiler takes
     # longer than compiling most of them.
     sources = [name for name in files if name.endswith(".c") and name != f"{artifact.name}.c"]
-    run_tool((*flags, _CONSTANTS, "-c", *sources), directory, directory / "compile.log")
+    command = (*flags, _CONSTANTS, "-c", *sources)
+    run_tool(command, directory, directory / "compile.log", architecture.library)
     objects = [name.removesuffix(".c") + ".o" for name in sources]
     log = directory / "link.log"
     try:
-        command = (compiler, *board.cpu.flags, *_LINK_FLAGS, *objects, "-lm", "-o", "candidate.elf")
-        run_tool(command, directory, log)
+        own = (*link_flags(board.cpu, "candidate.ld"), f"-Wl,-u,{_PREPARE}")
+        command = (compiler, *own, *objects, "-lm", "-o", "candidate.elf")
+        run_tool(command, directory, log, architecture.library)
     except BuildError as error:
         found = _OVERFLOW.search(log.read_text(encoding="utf-8"))
         if found is not None:
@@ -250,12 +245,3 @@ def _place(name: str, origin: int, length: int, needed: int, content: bytes) -> 
         return _Area(name, origin, length)
     number = int.from_bytes(hashlib.sha256(content).digest()[:8], "little") % (length // size)
     return _Area(name, origin + number * size, size)
-
-
-def _render(name: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )
-    folder = resources.files("tvmtiny").joinpath("runtime").joinpath("runner")
-    text = folder.joinpath(name).read_text(encoding="utf-8")
-    return environment.from_string(text).render(**values)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 from tvm.support.popen_pool import PopenPoolExecutor
 
-from tvmtiny.emulation.unicorn_machine import EMULATED_CPUS
+from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.schedule.records import Status
 from tvmtiny.tuning import worker
 from tvmtiny.tuning.emulation import Emulation
@@ -218,7 +218,7 @@ class Measurer:
         expected: Sequence[np.ndarray],
         trial: Callable[..., Trial],
     ) -> Trial:
-        assert self._workshop.target.cpu.name in EMULATED_CPUS
+        assert can_emulate(self._workshop.target.cpu)
         try:
             found: Emulation | tuple[Status, str] = self._in_process(
                 worker.estimate, self._path, image, inputs, _WORKER_SECONDS / 2

@@ -11,7 +11,7 @@ import statistics
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +37,12 @@ from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, connect_timeout, end_of,
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.schedule.records import Status
-from tvmtiny.targets import Board, BoardFiles, Region, cpus, find_board_by_name
+from tvmtiny.targets import Board, BoardFiles, Cpu, Region, cpus, find_board_by_name
+from tvmtiny.targets.architectures import find_architecture
 from tvmtiny.tuning.image import CandidateRegion
 
 if TYPE_CHECKING:
     import tvm
-    from tvm import rpc
 
     from tvmtiny.tuning.image import Image
 
@@ -147,13 +147,17 @@ class Runner(Protocol):
         """End it."""
 
 
+_DescribeFault = Callable[[Mapping[str, int]], DeviceFaultError]
+_Connect = Callable[[_DescribeFault], Remote]
+
+
 class BoardRunner:
     """A board whose firmware is the runner.
 
     Parameters
     ----------
     connect
-        Opens the connection.
+        Opens the connection, given how the registers of a fault become an error.
     url
         What it leads to, for errors.
     repeats
@@ -163,11 +167,13 @@ class BoardRunner:
     ------
     InputError
         The board does not run the runner, or one of another version.
+    UnknownTargetError
+        Its processor is not known here.
     TvmtinyError
         It cannot be reached.
     """
 
-    def __init__(self, connect: Callable[[], Remote], url: str, repeats: int | None = None) -> None:
+    def __init__(self, connect: _Connect, url: str, repeats: int | None = None) -> None:
         self._connect = connect
         self._url = url
         self._remote: Remote | None = None
@@ -180,6 +186,8 @@ class BoardRunner:
             self._refuse_others(remote)
             self.region = CandidateRegion(*self._region(remote))
             self.unit = Unit(str(self._function(remote, "tvmtiny.runner.unit")()))
+            #: The processor that the firmware was made for.
+            self.cpu = _cpu_of(str(self._function(remote, "tvmtiny.runner.cpu")()))
         except BaseException:
             self._disconnect()
             raise
@@ -196,10 +204,12 @@ class BoardRunner:
     ) -> BoardRunner:
         """Connect to a board that was flashed with the runner, at a serial port or URL."""
         return cls(
-            lambda: _remote(
+            lambda describe_fault: Remote(
                 lambda: open_pipe(url, timeout, connect_timeout(timeout, None), baudrate),
                 url,
-                owns_bridge=True,
+                True,
+                lambda: None,
+                describe_fault,
             ),
             url,
             repeats,
@@ -210,7 +220,9 @@ class BoardRunner:
         """Connect to a board that a TVM tracker knows by `key`, and that runs the runner."""
         url = f"{key} at {tracker}"
         return cls(
-            lambda: _remote(lambda: open_tracker(tracker, key), url, owns_bridge=False),
+            lambda describe_fault: Remote(
+                lambda: open_tracker(tracker, key), url, False, lambda: None, describe_fault
+            ),
             url,
             repeats,
         )
@@ -253,7 +265,7 @@ class BoardRunner:
         for address, data in image.segments:
             self._write(remote, address, data, keep=address in image.kept)
         self._limit(remote, seconds)
-        entries = (image.prepare | 1, image.run | 1)
+        entries = (image.prepare, image.run)
         status = self._function(remote, "tvmtiny.runner.check")(*entries, _PATTERNS[0])
         if status != 0:
             raise CandidateError(Status.CRASH, f"the run function returned {status:#x}")
@@ -263,7 +275,8 @@ class BoardRunner:
         measure = self._function(remote, "tvmtiny.runner.measure")
         answer = bytes(measure(*entries, _PATTERNS[1], self._repeats))
         if self.unit is Unit.INSTRUCTIONS:
-            counts = decode_times(answer).instructions
+            counter = find_architecture(self.cpu.architecture).counter
+            counts = decode_times(answer, counter).instructions
         else:
             counts = decode_ticks(answer)
         second = self._unexpected(remote, image, expected)
@@ -297,9 +310,8 @@ class BoardRunner:
     def close(self) -> None:
         self._disconnect()
 
-    def cpu(self) -> str:
-        """Name of the processor that the firmware was made for."""
-        return str(self._function(self._open(), "tvmtiny.runner.cpu")())
+    def _describe_fault(self, registers: Mapping[str, int]) -> DeviceFaultError:
+        return describe_fault(registers, None, (), self.cpu)
 
     def _refuse_others(self, remote: Remote) -> None:
         try:
@@ -313,7 +325,7 @@ class BoardRunner:
 
     def _open(self) -> Remote:
         if self._remote is None:
-            self._remote = self._connect()
+            self._remote = self._connect(self._describe_fault)
             self._forget()
         return self._remote
 
@@ -414,25 +426,18 @@ def runner_board(
         return find_board_by_name(hello.board, files or {})
     runner = BoardRunner.at_port(url, timeout=timeout)
     try:
-        cpu, region = runner.cpu(), runner.region
+        cpu, region = runner.cpu, runner.region
     finally:
         runner.close()
-    if cpu not in cpus():
-        raise UnknownTargetError(cpu, tuple(cpus()), (), "CPU")
     ram = Region("RAM", "ram", region.origin, region.length)
     name = hello.board
-    return Board(name, f"{name} at a port", cpus()[cpu], "zephyr", (ram,), "RAM", "RAM", {})
+    return Board(name, f"{name} at a port", cpu, "zephyr", (ram,), "RAM", "RAM", {})
 
 
-def _remote(
-    open_session: Callable[[], rpc.RPCSession],
-    url: str,
-    owns_bridge: bool,
-    problem: Callable[[], str | None] = lambda: None,
-) -> Remote:
-    return Remote(
-        open_session, url, owns_bridge, problem, lambda report: describe_fault(report, None, ())
-    )
+def _cpu_of(name: str) -> Cpu:
+    if name not in cpus():
+        raise UnknownTargetError(name, tuple(cpus()), (), "CPU")
+    return cpus()[name]
 
 
 class QemuRunner(BoardRunner):
@@ -462,15 +467,16 @@ class QemuRunner(BoardRunner):
             self.close()
             raise
 
-    def _start(self) -> Remote:
+    def _start(self, describe_fault: _DescribeFault) -> Remote:
         if self._qemu is None:
             self._qemu = start_runner(self._firmware, self._board, self._kind)
         qemu = self._qemu
-        return _remote(
+        return Remote(
             lambda: open_pipe(qemu.url, _COPY_SECONDS, EMULATED_CONNECT_TIMEOUT, DEFAULT_BAUDRATE),
             qemu.url,
             True,
             lambda: end_of(qemu),
+            describe_fault,
         )
 
     def _upload(self, remote: Remote, address: int, data: bytes) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tvmtiny.compiler import compile_layer
 from tvmtiny.errors import BuildError, TvmtinyError
-from tvmtiny.project.qemu.platform import DEFAULT_OPTIMIZATION
+from tvmtiny.project.qemu.flags import DEFAULT_OPTIMIZATION
 from tvmtiny.schedule.records import Status
 from tvmtiny.tuning.emulation import Emulation, EmulationError, emulate_image
 from tvmtiny.tuning.image import CandidateRegion, Image, TooBigError, build_image, read_image

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tvmtiny.emulation.cycles.decode import UNLISTED, Instruction
 from tvmtiny.emulation.cycles.table import Timings
+from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
 
 __all__ = ["Block", "BlockCost", "block_cost", "edges_cost"]
 

@@ -123,7 +123,7 @@ class Timings:
     refill
         Cycles of a pipeline refill, as assumed.
     rows
-        By operation; see `tvmtiny.emulation.cycles.decode`.
+        By operation; see `tvmtiny.targets.architectures.Architecture.decode`.
     rules
         By name; those of `RULES` that the core has.
     assumptions

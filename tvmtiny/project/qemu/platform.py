@@ -1,8 +1,8 @@
 """The platform for the boards that QEMU emulates.
 
 Firmware is bare metal. It talks to the host by semihosting, in files of a temporary directory, and
-counts instructions with SysTick: under ``-icount shift=0`` one instruction takes one nanosecond of
-virtual time, so the counts do not depend on the speed of the host.
+counts instructions: under ``-icount shift=0`` one instruction takes one nanosecond of virtual time,
+so the counts do not depend on the speed of the host.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from tvmtiny.project.api import Transport
 from tvmtiny.project.capacity import check_capacity, overflow_error
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import Measurement, instructions
-from tvmtiny.project.qemu.sources import (
-    DEVICE_FLAGS,
-    HARNESS,
-    QemuOptions,
-    device_files,
-    fixed_demand,
+from tvmtiny.project.qemu.flags import (
+    DEFAULT_OPTIMIZATION,
+    compile_flags,
+    device_flags,
+    link_flags,
+    model_flags,
 )
+from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
+from tvmtiny.project.qemu.sources import FOLDERS, HARNESS, device_files, fixed_demand
 from tvmtiny.project.qemu.transport import start_qemu
 from tvmtiny.results import Firmware, OutputTensor, Project, RunResult
+from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,35 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["QemuPlatform"]
 
-COMPILER = "arm-none-eabi-gcc"
-EMULATOR = "qemu-system-arm"
-
-DEFAULT_OPTIMIZATION = "-O2"
 DEFAULT_TIMEOUT = 120.0
 
-COMMON_FLAGS = (
-    "-std=c99",
-    "-pedantic-errors",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Wcast-qual",
-    "-Werror",
-    "-ffunction-sections",
-    "-fdata-sections",
-)
-# Without tables for `switch`, which on Armv6-M are read by a library function.
-MODEL_FLAGS = ("-DTVMTINY_LAYERS", "-fno-jump-tables")
-LINK_FLAGS = (
-    "-nostartfiles",
-    "-specs=nano.specs",
-    "-specs=nosys.specs",
-    "-Wl,--gc-sections",
-    "-Wl,-Map=build/firmware.map",
-    "-Wl,-T,link.ld",
-)
-
-# enum device_exit_code of runtime/qemu/device.h.
+# enum device_exit_code of runtime/device/harness/semihosting.h.
 _EXIT_OK = 0
 _EXIT_FAULT = 10
 _EXIT_FILE = 11
@@ -105,8 +82,8 @@ class QemuPlatform:
         demand = fixed_demand(artifact, options, firmware)
         check_capacity(artifact, board, options.stack_bytes, demand.ram, demand.flash)
         device = device_files(artifact, board, options, firmware)
-        make_directory(directory / "qemu")
-        make_directory(directory / "rpc")
+        for folder in FOLDERS:
+            make_directory(directory / folder)
         for name, text in {**artifact.files, **device}.items():
             write_text(directory / name, text)
         return Project(
@@ -119,23 +96,23 @@ class QemuPlatform:
 
     def build(self, project: Project) -> Firmware:
         """Compile and link a project; see :meth:`tvmtiny.project.api.Platform.build`."""
-        compiler = find_tool(COMPILER)
+        cpu = project.board.cpu
+        architecture = find_architecture(cpu.architecture)
+        compiler = find_tool(architecture.compiler)
         directory = project.directory
-        make_directory(directory / "build" / "qemu")
-        make_directory(directory / "build" / "rpc")
-        cpu_flags = project.board.cpu.flags
-        device_flags = (*DEVICE_FLAGS, *QemuOptions.of(project.board).flags)
+        for folder in FOLDERS:
+            make_directory(directory / "build" / folder)
+        for_device = (*device_flags(cpu), *QemuOptions.of(project.board).flags)
         model_files = project.artifact.files
         jobs = []
         for source in project.sources:
             model = source in model_files
-            own = (self.optimization, *MODEL_FLAGS) if model else device_flags
+            own = (self.optimization, *model_flags(cpu)) if model else for_device
             jobs.append(
                 CompileJob(
                     command=(
                         compiler,
-                        *cpu_flags,
-                        *COMMON_FLAGS,
+                        *compile_flags(cpu),
                         *own,
                         "-c",
                         source,
@@ -145,11 +122,13 @@ class QemuPlatform:
                     log_path=directory / "build" / f"{source.removesuffix('.c')}.log",
                 )
             )
-        compile_all(jobs, directory, self.workers)
+        compile_all(jobs, directory, self.workers, architecture.library)
         self._link(project, compiler)
         text = (directory / "build" / "firmware.map").read_text(encoding="utf-8")
         objects = [_object(source) for source in project.sources if source in model_files]
-        flash, ram = sizes.measure(text, objects, layer_functions(project.artifact))
+        flash, ram = sizes.measure(
+            text, objects, layer_functions(project.artifact), architecture.sections
+        )
         return Firmware(
             elf=directory / "build" / "firmware.elf",
             project=project,
@@ -163,15 +142,17 @@ class QemuPlatform:
         temporary = "build/firmware.elf.part"
         command = (
             compiler,
-            *project.board.cpu.flags,
-            *LINK_FLAGS,
+            *link_flags(project.board.cpu, "link.ld"),
+            "-Wl,-Map=build/firmware.map",
             *(_object(source) for source in project.sources),
             "-lm",
             "-o",
             temporary,
         )
         try:
-            run_tool(command, directory, log)
+            run_tool(
+                command, directory, log, find_architecture(project.board.cpu.architecture).library
+            )
         except BuildError as error:
             overflow = overflow_error(log.read_text(encoding="utf-8"), project.board)
             if overflow is not None:
@@ -187,7 +168,7 @@ class QemuPlatform:
         board = firmware.project.board
         return start_qemu(
             firmware.elf,
-            QemuOptions.of(board).machine,
+            machine_of_board(board),
             firmware.project.artifact.name,
             board.name,
             kind,
@@ -202,12 +183,11 @@ class QemuPlatform:
         """Run one inference; see :meth:`tvmtiny.project.api.HarnessPlatform.run`."""
         artifact = firmware.project.artifact
         board = firmware.project.board
-        options = QemuOptions.of(board)
         data = pack_inputs(artifact.inputs, inputs)
         with tempfile.TemporaryDirectory(prefix="tvmtiny-run-") as name:
             directory = Path(name)
             (directory / "input.bin").write_bytes(data)
-            _emulate(firmware, options.machine, directory, timeout)
+            _emulate(firmware, directory, timeout)
             outputs = split_tensors(_read(directory / "output.bin"), artifact.outputs, "outputs")
             layers = split_tensors(
                 _read(directory / "layers.bin"), artifact.layers, "layer outputs"
@@ -215,7 +195,12 @@ class QemuPlatform:
             model = _entries(directory / "result.txt")
             empty = _entries(directory / "empty.txt")
         try:
-            count = instructions(Measurement.of(model), Measurement.of(empty), options.systick_hz)
+            count = instructions(
+                Measurement.of(model),
+                Measurement.of(empty),
+                find_architecture(board.cpu.architecture).counter,
+                QemuOptions.of(board).counter_hz,
+            )
             stack_bytes = model["stack_bytes"]
         except KeyError as error:
             raise DeviceError(f"the firmware's results lack {error}; build it again") from error
@@ -236,25 +221,21 @@ class QemuPlatform:
         )
 
 
-def _emulate(firmware: Firmware, machine: str, directory: Path, timeout: float) -> None:
+def _emulate(firmware: Firmware, directory: Path, timeout: float) -> None:
     """Run QEMU in a directory until the firmware ends, and raise what went wrong there."""
     command = (
-        find_tool(EMULATOR),
-        "-M",
-        machine,
+        *machine_of_board(firmware.project.board).command(),
         "-nographic",
         "-monitor",
         "none",
         "-serial",
         "none",
-        "-icount",
-        "shift=0",
         "-semihosting-config",
         "enable=on,target=native",
         "-kernel",
         str(firmware.elf.resolve()),
     )
-    board = firmware.project.board.name
+    board = firmware.project.board
     # A session of its own: an interrupt from the keyboard reaches this process alone, which then
     # ends QEMU in the same way as after a timeout.
     with (directory / "qemu.log").open("wb") as log:
@@ -269,7 +250,7 @@ def _emulate(firmware: Firmware, machine: str, directory: Path, timeout: float) 
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise DeviceTimeoutError(seconds=timeout, board=board) from None
+            raise DeviceTimeoutError(seconds=timeout, board=board.name) from None
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -278,7 +259,8 @@ def _emulate(firmware: Firmware, machine: str, directory: Path, timeout: float) 
         return
     artifact = firmware.project.artifact
     if code == _EXIT_FAULT:
-        raise describe_fault(_entries(directory / "fault.txt"), firmware.elf, artifact.layers)
+        report = _entries(directory / "fault.txt")
+        raise describe_fault(report, firmware.elf, artifact.layers, board.cpu)
     if code == _EXIT_STATUS:
         status = _signed(_entries(directory / "result.txt").get("status", 0))
         raise DeviceError(
@@ -289,8 +271,8 @@ def _emulate(firmware: Firmware, machine: str, directory: Path, timeout: float) 
     if code == _EXIT_FILE:
         output = "the firmware could not read its inputs or write its results on the host"
     raise DeviceError(
-        f"QEMU ended with code {code} on {board}: {output[:400]}; see whether QEMU and the space "
-        "for temporary files are in order (tvmtiny doctor)"
+        f"QEMU ended with code {code} on {board.name}: {output[:400]}; see whether QEMU and the "
+        "space for temporary files are in order (tvmtiny doctor)"
     )
 
 

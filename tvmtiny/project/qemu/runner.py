@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import jinja2
 
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
-from tvmtiny.project.qemu.platform import COMMON_FLAGS, COMPILER, LINK_FLAGS
-from tvmtiny.project.qemu.sources import DEVICE_FLAGS, HEAP_BYTES, QemuOptions, server_files
+from tvmtiny.project.qemu.flags import compile_flags, device_flags, link_flags
+from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
+from tvmtiny.project.qemu.sources import FOLDERS, HEAP_BYTES, link_script, server_files
 from tvmtiny.project.qemu.transport import QemuTransport, start_qemu
 from tvmtiny.project.runner_firmware import (
     BLOCK_BYTES,
@@ -20,8 +18,9 @@ from tvmtiny.project.runner_firmware import (
     RUNNER,
     RunnerFirmware,
     firmware_of,
-    runner_source,
+    runner_files,
 )
+from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
     from tvmtiny.targets import Board
@@ -58,39 +57,42 @@ def build_qemu_runner(board: Board, directory: Path, workers: int = 2) -> Runner
         See `tvmtiny.project.api.Platform`.
     """
     options = QemuOptions.of(board)
+    architecture = find_architecture(board.cpu.architecture)
     files = server_files(board)
     roomy = board.data.length >= _ROOMY
-    files["runner.c"] = runner_source(board.name, board.cpu.name, semihosting=True)
-    files["link.ld"] = _link_script(
-        board=board,
-        placement=Placement(),
-        stack_bytes=options.stack_bytes,
-        heap_bytes=_HEAP_BYTES if roomy else _SMALL_HEAP_BYTES,
-        candidates={"alignment": _PAGE if roomy else BLOCK_BYTES, "most_bytes": MOST_BYTES},
+    files.update(runner_files(board.name, board.cpu, semihosting=True))
+    files["link.ld"] = link_script(
+        board,
+        Placement(),
+        options.stack_bytes,
+        _HEAP_BYTES if roomy else _SMALL_HEAP_BYTES,
+        {"alignment": _PAGE if roomy else BLOCK_BYTES, "most_bytes": MOST_BYTES},
     )
-    for folder in ("qemu", "rpc", "build/qemu", "build/rpc"):
+    for folder in FOLDERS:
         make_directory(directory / folder)
+        make_directory(directory / "build" / folder)
     for name, text in files.items():
         write_text(directory / name, text)
-    compiler = find_tool(COMPILER)
-    flags = (compiler, *board.cpu.flags, *COMMON_FLAGS, *DEVICE_FLAGS, *options.flags, "-Iqemu")
+    compiler = find_tool(architecture.compiler)
+    flags = (*compile_flags(board.cpu), *device_flags(board.cpu), *options.flags, "-Idevice")
     sources = [name.removesuffix(".c") for name in files if name.endswith(".c")]
     compile_all(
         [
             CompileJob(
-                (*flags, "-c", f"{source}.c", "-o", f"build/{source}.o"),
+                (compiler, *flags, "-c", f"{source}.c", "-o", f"build/{source}.o"),
                 directory / "build" / f"{source}.log",
             )
             for source in sources
         ],
         directory,
         workers,
+        architecture.library,
     )
     objects = [f"build/{source}.o" for source in sources]
-    command = (compiler, *board.cpu.flags, *LINK_FLAGS, *objects, "-o", "build/runner.elf")
-    run_tool(command, directory, directory / "build" / "link.log")
+    command = (compiler, *link_flags(board.cpu, "link.ld"), *objects, "-o", "build/runner.elf")
+    run_tool(command, directory, directory / "build" / "link.log", architecture.library)
     elf = directory / "build" / "runner.elf"
-    return firmware_of(elf, options.machine, semihosting=True)
+    return firmware_of(elf, machine_of_board(board), semihosting=True)
 
 
 def start_runner(firmware: RunnerFirmware, board: Board, kind: str = "socket") -> QemuTransport:
@@ -108,11 +110,3 @@ def start_runner(firmware: RunnerFirmware, board: Board, kind: str = "socket") -
     """
     more = _SEMIHOSTING if firmware.semihosting else ()
     return start_qemu(firmware.elf, firmware.machine, RUNNER, board.name, kind, more)
-
-
-def _link_script(**values: object) -> str:
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )
-    file = resources.files("tvmtiny").joinpath("runtime").joinpath("qemu").joinpath("link.ld.j2")
-    return environment.from_string(file.read_text(encoding="utf-8")).render(**values)

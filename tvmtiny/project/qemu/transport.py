@@ -15,13 +15,13 @@ from typing import IO
 
 from tvmtiny.errors import DeviceError, InputError
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
-from tvmtiny.host.toolchain import find_tool
+from tvmtiny.project.machine import Machine
+from tvmtiny.targets.architectures import architectures
 
 __all__ = ["TRANSPORT_KINDS", "QemuTransport", "RunningBoard", "running_boards", "start_qemu"]
 
 TRANSPORT_KINDS = ("socket", "pty")
 
-EMULATOR = "qemu-system-arm"
 _START_SECONDS = 10.0
 # QEMU's name of the machine tells what runs there: this word, model, board and port.
 _MARK = "tvmtiny"
@@ -63,7 +63,7 @@ class QemuTransport:
 
 def start_qemu(
     elf: Path,
-    machine: str,
+    machine: Machine,
     model: str,
     board: str,
     kind: str = "socket",
@@ -77,7 +77,7 @@ def start_qemu(
     elf
         The program.
     machine
-        QEMU's name of the board.
+        What QEMU emulates.
     model, board
         Names, for :func:`running_boards`.
     kind
@@ -101,8 +101,8 @@ def start_qemu(
         raise InputError(
             f"there is no transport {kind!r}; allowed: {', '.join(map(repr, TRANSPORT_KINDS))}"
         )
-    command = [find_tool(EMULATOR), "-M", machine, "-display", "none", "-monitor", "none"]
-    command += ["-icount", "shift=0", "-kernel", str(elf.resolve()), *more]
+    command = [*machine.command(), "-display", "none", "-monitor", "none"]
+    command += ["-kernel", str(elf.resolve()), *more]
     log = tempfile.TemporaryFile()  # noqa: SIM115 (the transport closes it)
     try:
         if kind == "pty":
@@ -184,6 +184,7 @@ def running_boards() -> tuple[RunningBoard, ...]:
 
 
 def _running() -> Iterator[RunningBoard]:
+    emulators = {architecture.emulator.name for architecture in architectures()}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -192,7 +193,7 @@ def _running() -> Iterator[RunningBoard]:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         names = [word.removeprefix("guest=").split() for word in words if "guest=" in word]
         # The guard's command line has the same words for a moment.
-        if not words or Path(words[0]).name != EMULATOR:
+        if not words or Path(words[0]).name not in emulators:
             continue
         for name in names:
             if len(name) == 4 and name[0] == _MARK:

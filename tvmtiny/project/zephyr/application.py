@@ -12,8 +12,8 @@ from tvmtiny.errors import InputError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.project.capacity import check_capacities
 from tvmtiny.project.package import PackagedModel, package_files, render
-from tvmtiny.project.qemu.sources import rpc_library_files, rpc_model_source
-from tvmtiny.project.runner_firmware import MOST_BYTES, RUNNER, runner_source
+from tvmtiny.project.rpc_firmware import rpc_library_files, rpc_model_source
+from tvmtiny.project.runner_firmware import MOST_BYTES, RUNNER, runner_files
 from tvmtiny.project.zephyr.board import ZephyrBoard, find_zephyr_board
 from tvmtiny.resources import shipped
 from tvmtiny.targets import board_entry, boards, make_board
@@ -220,7 +220,8 @@ def _files(
         "application.cmake.j2", mode=options.mode, first=models[0].name if models else ""
     )
     package["rpc/board.h"] = render("board.h.j2", board=board)
-    package["runner/runner.c"] = runner_source(board.name, board.cpu.name, semihosting=False)
+    runner = runner_files(board.name, board.cpu, semihosting=False)
+    package.update({f"runner/{name}": text for name, text in runner.items()})
     for model in models:
         package[f"rpc/{model.name}.c"] = rpc_model_source(model.artifact, board.name)
     files.update({f"models/{name}": text for name, text in package.items()})

@@ -15,6 +15,7 @@ from typing import IO
 from tvmtiny.errors import DeviceError, DeviceTimeoutError, InputError
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.link.transport import DisconnectedError, Line, open_line
+from tvmtiny.project.machine import machine_of
 from tvmtiny.project.qemu.transport import start_qemu
 from tvmtiny.project.zephyr.build import ApplicationBuild
 
@@ -105,7 +106,8 @@ def _console(build: ApplicationBuild, port: str | None) -> Iterator[Line]:
             line.close()
     elif board.machine is not None:
         model = build.application.models[0].name
-        transport = start_qemu(build.elf, board.machine, model, board.name, wait=True)
+        machine = machine_of(board.cpu, board.machine)
+        transport = start_qemu(build.elf, machine, model, board.name, wait=True)
         try:
             line = open_line(transport.url)
             try:

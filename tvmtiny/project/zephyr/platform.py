@@ -13,6 +13,7 @@ from tvmtiny.codegen.artifact import layer_functions
 from tvmtiny.errors import InputError
 from tvmtiny.project import sizes
 from tvmtiny.project.api import Transport
+from tvmtiny.project.machine import machine_of
 from tvmtiny.project.package import PackagedModel
 from tvmtiny.project.qemu.transport import start_qemu
 from tvmtiny.project.zephyr.application import (
@@ -24,6 +25,7 @@ from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.project.zephyr.build import ApplicationBuild, build_application, flash_build
 from tvmtiny.project.zephyr.tree import find_tree
 from tvmtiny.results import Firmware, Project
+from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
@@ -79,7 +81,10 @@ class ZephyrPlatform:
         built = build_application(load_application(project.directory), tree)
         text = (built.directory / "zephyr" / "zephyr.map").read_text(encoding="utf-8")
         flash, ram = sizes.measure_archive(
-            text, "libtvmtiny_models.a", layer_functions(project.artifact)
+            text,
+            "libtvmtiny_models.a",
+            layer_functions(project.artifact),
+            find_architecture(project.board.cpu.architecture).sections,
         )
         return Firmware(elf=built.elf, project=project, sizes=flash, static_ram_bytes=ram)
 
@@ -108,4 +113,10 @@ class ZephyrPlatform:
                 f"{board.name} is a real board, which is not started from here: flash it (tvmtiny "
                 "project create --mode rpc, then tvmtiny project flash) and name its port instead"
             )
-        return start_qemu(firmware.elf, machine, firmware.project.artifact.name, board.name, kind)
+        return start_qemu(
+            firmware.elf,
+            machine_of(board.cpu, machine),
+            firmware.project.artifact.name,
+            board.name,
+            kind,
+        )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import InputError
+from tvmtiny.project.machine import machine_of
 from tvmtiny.project.runner_firmware import RUNNER, RunnerFirmware, firmware_of
 from tvmtiny.project.zephyr.application import ApplicationOptions, create_application
 from tvmtiny.project.zephyr.board import ZephyrBoard
@@ -31,4 +32,4 @@ def build_zephyr_runner(board: Board, directory: Path) -> RunnerFirmware:
     tree = find_tree()
     application = create_application((), known, directory, ApplicationOptions(mode=RUNNER))
     built = build_application(application, tree)
-    return firmware_of(built.elf, known.machine, semihosting=False)
+    return firmware_of(built.elf, machine_of(board.cpu, known.machine), semihosting=False)

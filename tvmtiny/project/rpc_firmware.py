@@ -1,0 +1,81 @@
+"""Firmware that serves a host, as far as all platforms share it; see docs/rpc.md."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from tvmtiny.codegen.artifact import model_identity
+from tvmtiny.project.runtime_files import c_files, render
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact, TensorInfo
+
+__all__ = ["rpc_library_files", "rpc_model_source"]
+
+_LITERAL_WIDTH = 90
+
+
+def rpc_library_files() -> dict[str, str]:
+    """The RPC server itself, by file name; it knows of no board."""
+    return c_files("rpc")
+
+
+def rpc_model_source(artifact: Artifact, board_name: str) -> str:
+    """The C file that offers a model to a host.
+
+    It includes ``board.h``, ``device.h``, ``measure.h`` and ``serial.h`` of the device, and the
+    model's header in the folder above its own.
+    """
+    return render(
+        "device/server/rpc_model.c.j2",
+        artifact=artifact,
+        prefix=f"tvmtiny_{artifact.name}",
+        identity=", ".join(f"0x{byte:02x}" for byte in model_identity(artifact)),
+        metadata=_c_string(_metadata(artifact, board_name)),
+    )
+
+
+def _metadata(artifact: Artifact, board_name: str) -> str:
+    def describe(tensor: TensorInfo) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "name": tensor.name,
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+        }
+        if tensor.scale is not None:
+            described |= {"scale": float(tensor.scale), "zero_point": int(tensor.zero_point or 0)}
+        return described
+
+    return json.dumps(
+        {
+            "model": artifact.name,
+            "board": board_name,
+            "identity": model_identity(artifact).hex(),
+            "tvm": metadata.version("apache-tvm"),
+            "tvmtiny": metadata.version("tvmtiny"),
+            "inputs": [describe(tensor) for tensor in artifact.inputs],
+            "outputs": [describe(tensor) for tensor in artifact.outputs],
+            "layers": [
+                {
+                    "operator": layer.operator,
+                    "name": layer.name,
+                    "dtype": layer.dtype,
+                    "shape": list(layer.shape),
+                }
+                for layer in artifact.layers
+            ],
+        },
+        separators=(",", ":"),
+    )
+
+
+def _c_string(text: str) -> str:
+    """A C literal of printable ASCII, over several lines; without trigraphs."""
+    literals = []
+    for start in range(0, len(text), _LITERAL_WIDTH):
+        part = text[start : start + _LITERAL_WIDTH]
+        escaped = "".join(f"\\{c}" if c in '"\\?' else c for c in part)
+        literals.append(f'"{escaped}"')
+    return "\n        ".join(literals)

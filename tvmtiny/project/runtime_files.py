@@ -1,0 +1,44 @@
+"""The C files and templates of ``tvmtiny/runtime``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from tvmtiny.resources import shipped
+
+__all__ = ["c_files", "render", "render_file"]
+
+
+def c_files(*folders: str | Path) -> dict[str, str]:
+    """Text of the C files and headers in some folders, by file name.
+
+    Parameters
+    ----------
+    folders
+        Names within ``tvmtiny/runtime``, or paths; those below them are not looked at.
+    """
+    return {
+        path.name: path.read_text(encoding="utf-8")
+        for folder in folders
+        for path in sorted((shipped("runtime") / folder).iterdir())
+        if path.suffix in (".c", ".h")
+    }
+
+
+def render(name: str, /, **values: Any) -> str:
+    """Fill the template of that name within ``tvmtiny/runtime``."""
+    return render_file(shipped("runtime") / name, **values)
+
+
+def render_file(path: Path, /, **values: Any) -> str:
+    """Fill a template, which may extend those of ``tvmtiny/runtime``."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(shipped("runtime")),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    return environment.from_string(path.read_text(encoding="utf-8")).render(**values)

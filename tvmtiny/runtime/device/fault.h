@@ -1,0 +1,32 @@
+/* What there is to say about a fault. */
+#ifndef TVMTINY_DEVICE_FAULT_H
+#define TVMTINY_DEVICE_FAULT_H
+
+#include <stdint.h>
+
+/* At the most, on any architecture. */
+enum { DEVICE_FAULT_WORDS = 13 };
+
+struct device_fault_words {
+    uint32_t count;
+    const char *names[DEVICE_FAULT_WORDS];
+    uint32_t values[DEVICE_FAULT_WORDS];
+};
+
+static inline void device_add_fault_word(struct device_fault_words *words, const char *name,
+                                         uint32_t value)
+{
+    words->names[words->count] = name;
+    words->values[words->count] = value;
+    ++words->count;
+}
+
+/* The architecture's: collects the registers of the fault whose frame this is, with the words layer, stage, sp
+ * and stack_bottom, and forgets the fault. */
+void device_describe_fault(const uint32_t *frame, struct device_fault_words *words);
+
+/* The program's: called on a stack of its own. `cause` is what the architecture needs to return from the
+ * exception. */
+__attribute__((noreturn)) void device_fault(const uint32_t *frame, uint32_t cause);
+
+#endif

@@ -1,0 +1,62 @@
+"""Which architectures there are."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from tvmtiny.targets.architectures.architecture import Architecture
+
+__all__ = ["architectures", "find_architecture", "register", "unregister"]
+
+_REGISTRY: dict[str, Architecture] = {}
+
+
+def register(architecture: Architecture) -> None:
+    """Add an architecture.
+
+    Raises
+    ------
+    ValueError
+        If there is one of that name.
+    """
+    if architecture.name in _REGISTRY:
+        raise ValueError(f"there is an architecture {architecture.name!r} already")
+    _REGISTRY[architecture.name] = architecture
+
+
+def unregister(name: str) -> None:
+    """Remove the architecture `name`.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    del _REGISTRY[name]
+
+
+def architectures() -> tuple[Architecture, ...]:
+    """All architectures, by name."""
+    return tuple(sorted(_REGISTRY.values(), key=lambda architecture: architecture.name))
+
+
+def find_architecture(name: str) -> Architecture:
+    """Give the architecture `name`; see `tvmtiny.targets.Cpu.architecture`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    try:
+        return _REGISTRY[name]
+    except KeyError:
+        known = ", ".join(_REGISTRY)
+        raise ValueError(f"there is no architecture {name!r}; known: {known}") from None
+
+
+for _module in iter_modules([str(Path(__file__).parent)]):
+    if _module.ispkg:
+        register(import_module(f"{__package__}.{_module.name}").ARCHITECTURE)
