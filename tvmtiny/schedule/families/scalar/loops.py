@@ -1,8 +1,8 @@
 """Default rules for plain C: local accumulators, register tiles, staged rows, unrolled taps.
 
-They serve every core; only the size of the register tile depends on it. A tuner may decide
-otherwise. Stages are found by the
-names that `tvmtiny.ops` gives them: ``pad``, ``acc`` and ``out``.
+They serve every core; only the size of the register tile depends on how many registers it has. A
+tuner may decide otherwise. Stages are found by the names that `tvmtiny.ops` gives them: ``pad``,
+``acc`` and ``out``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from tvmtiny.targets import Cpu
 #: Filters of up to this many taps are unrolled in depthwise kernels.
 _UNROLLED_TAPS = 16
 
-#: Accumulators of a tile that fit the registers beside the operands and pointers.
-_ACCUMULATORS = {"thumb2": 8, "thumb": 2}
+#: Registers of the innermost loop that hold no accumulator: two operands, two pointers, a counter.
+_OTHER_REGISTERS = 5
 
-#: What a tuner may choose beside the default: register tiles up to this many accumulators, lanes,
-#: and products per turn of the innermost loop.
-_MOST_ACCUMULATORS = {"thumb2": 16, "thumb": 4}
+#: By default, a lane has so many neighbours at the most: more of them save little.
+_USUAL_LANES = 4
+
+#: What a tuner may choose beside the default: lanes, and products per turn of the innermost loop.
 _LANES = (1, 2, 4, 8)
 _UNROLLS = (1, 2, 4, 8)
 
@@ -164,8 +165,8 @@ def _open_convolution(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...
     _, row, column, channel = schedule.get_loops(schedule.get_sblock("out"))
     columns, channels = _extent(schedule, column), _extent(schedule, channel)
     pixels = columns * (_extent(schedule, row) if _reads_one_pixel(schedule) else 1)
-    tiles = _tiles(pixels, columns, channels, _MOST_ACCUMULATORS[_base(cpu)])
-    few = _tiles(pixels, columns, channels, _ACCUMULATORS[_base(cpu)])
+    tiles = _tiles(pixels, columns, channels, 2 * _accumulators(cpu))
+    few = _tiles(pixels, columns, channels, _accumulators(cpu))
     best = min(few, key=lambda t: ((t[0] + t[1]) / (t[0] * t[1]), t[0]))
     depth = _extent(schedule, schedule.get_loops(schedule.get_sblock("acc"))[-1])
     return (
@@ -201,7 +202,7 @@ def _open_depthwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...],
     channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
     taps = schedule.get_loops(schedule.get_sblock("acc"))[-2:]
     few = _extent(schedule, taps[0]) * _extent(schedule, taps[1]) <= _UNROLLED_TAPS
-    lanes = _divisor(channels, 4 if "thumb2" in cpu.features else 1)
+    lanes = _divisor(channels, _windows(cpu))
     return (
         Decision("lanes", tuple(sorted({*_divisors(channels, _LANES), lanes}))),
         Decision("taps", ("loop", "unrolled") if few else ("loop",)),
@@ -229,7 +230,7 @@ def _depthwise(schedule: Schedule, decisions: Decisions) -> str:
 def _open_fully_connected(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
     channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
     depth = _extent(schedule, schedule.get_loops(schedule.get_sblock("acc"))[-1])
-    lanes = _divisor(channels, 4 if "thumb2" in cpu.features else 2)
+    lanes = _divisor(channels, min(_accumulators(cpu), _USUAL_LANES))
     return (
         Decision("lanes", tuple(sorted({*_divisors(channels, _LANES), lanes}))),
         Decision("unroll", _divisors(depth, _UNROLLS)),
@@ -245,7 +246,7 @@ def _fully_connected(schedule: Schedule, decisions: Decisions) -> str:
 
 def _open_pool(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
     channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
-    return _lanes(channels, 4 if "thumb2" in cpu.features else 1)
+    return _lanes(channels, _windows(cpu))
 
 
 def _pool(schedule: Schedule, decisions: Decisions) -> str:
@@ -261,7 +262,7 @@ def _pool(schedule: Schedule, decisions: Decisions) -> str:
 def _open_elementwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
     loops = schedule.get_loops(schedule.get_sblock("out"))
     count = prod(_extent(schedule, loop) for loop in loops)
-    return _lanes(count, 4 if "thumb2" in cpu.features else 2)
+    return _lanes(count, min(_accumulators(cpu), _USUAL_LANES))
 
 
 def _elementwise(schedule: Schedule, decisions: Decisions) -> str:
@@ -358,8 +359,14 @@ def _tiles(pixels: int, columns: int, channels: int, limit: int) -> list[tuple[i
     ]
 
 
-def _base(cpu: Cpu) -> str:
-    return "thumb2" if "thumb2" in cpu.features else "thumb"
+def _accumulators(cpu: Cpu) -> int:
+    """Accumulators of a tile that stay in registers: a power of two, as most extents are."""
+    return 1 << (max(1, cpu.registers - _OTHER_REGISTERS).bit_length() - 1)
+
+
+def _windows(cpu: Cpu) -> int:
+    """Lanes that read a window each, and need a register for what they read, too."""
+    return max(1, min(_accumulators(cpu) // 2, _USUAL_LANES))
 
 
 def _divisors(extent: int, candidates: Sequence[int]) -> tuple[int, ...]:
