@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +14,7 @@ from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.targets import Board, Cpu
 
-# Commands without a model should not wait until TVM is imported.
+# Commands without a model should not wait until TVM or NumPy is imported.
 if TYPE_CHECKING:
     from tvmtiny.checking import CheckResult
     from tvmtiny.codegen import Artifact
@@ -219,6 +218,8 @@ def run_tables(result: RunResult, checked: CheckResult | None) -> Iterator[Rende
 
 def _values(output: OutputTensor) -> str:
     flat = output.data.ravel()
+    import numpy as np
+
     shown = np.array2string(flat[:_SHOWN_ELEMENTS], separator=" ", max_line_width=200)
     more = f" ... {flat.size:,} in all" if flat.size > _SHOWN_ELEMENTS else ""
     return f"{output.dtype} {_shape(output.shape)}: {shown}{more}"
