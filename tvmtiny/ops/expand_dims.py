@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tvmtiny.ops.reshape import Reshape
 from tvmtiny.ops.shared.checks import check_axis, check_output
 from tvmtiny.ops.shared.constant_inputs import check_numbers, numbers
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
+from tvmtiny.ops.shared.reshaping_operator import Reshaping
 
 
 @register
-class ExpandDims(Reshape):
+class ExpandDims(Reshaping):
     """The same bytes with one more dimension of size 1."""
 
     name = "EXPAND_DIMS"

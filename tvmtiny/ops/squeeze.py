@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tvmtiny.ops.reshape import Reshape
 from tvmtiny.ops.shared.checks import check_axis, check_output
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem, register
+from tvmtiny.ops.shared.reshaping_operator import Reshaping
 
 
 @register
-class Squeeze(Reshape):
+class Squeeze(Reshaping):
     """The same bytes without dimensions of size 1: those in the options, or all."""
 
     name = "SQUEEZE"

@@ -4,9 +4,9 @@ The contract
     `node` (tensors and nodes as data), `operator` (the class and its registry), `runtime_call` and
     `movement` (results that are no tensor expression), `primfunc_attributes`.
 Bases of operators
-    `unary_operator`, `binary_operator`, `reduction_operator`, `extremum_index_operator`,
-    `sigmoid_operator`, `moving_operator`, `selecting_operator`, `block_operator`,
-    `constant_operator`.
+    `element_operator` (of `unary_operator` and `binary_operator`), `sigmoid_operator`,
+    `reduction_operator`, `extremum_index_operator`, `moving_operator`, `selecting_operator`,
+    `block_operator`, `reshaping_operator`, `constant_operator`.
 Checks of a node
     `checks` (tensors, dtypes, scales, shapes), `constant_inputs` (axes, sizes, paddings).
 Convolutions and dense layers

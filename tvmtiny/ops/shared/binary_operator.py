@@ -11,29 +11,21 @@ from tvm import te, tirx
 from tvmtiny.ops.shared.checks import (
     check_broadcast,
     check_same_dtype,
-    check_symmetric,
 )
+from tvmtiny.ops.shared.element_operator import ElementOperator
 from tvmtiny.ops.shared.expressions import Expression, at, elementwise
 from tvmtiny.ops.shared.node import Node
-from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
+from tvmtiny.ops.shared.operator import Compute, Oracle, Problem
 
 
-class Binary(Operator):
+class Binary(ElementOperator):
     """An operator whose output elements depend on one element of each operand."""
 
     input_count = 2
 
-    def check_node(self, node: Node) -> Iterator[Problem]:
-        problems = [*self._check_dtypes(node), *check_broadcast(node)]
-        if not problems and self.needs_scale:
-            problems += check_symmetric(node)
-        yield from problems
-        if not problems:
-            yield from self.check_more(node)
-
-    def check_more(self, node: Node) -> Iterator[Problem]:
-        """Yield what else is wrong with a node whose tensors have proper dtypes and scales."""
-        yield from ()
+    def check_tensors(self, node: Node) -> Iterator[Problem]:
+        yield from self._check_dtypes(node)
+        yield from check_broadcast(node)
 
     @abstractmethod
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:

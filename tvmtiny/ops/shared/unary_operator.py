@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_same_dtype, check_shape, check_symmetric
+from tvmtiny.ops.shared.checks import check_same_dtype, check_shape
+from tvmtiny.ops.shared.element_operator import ElementOperator
 from tvmtiny.ops.shared.expressions import Expression, elementwise
 from tvmtiny.ops.shared.lookup_tables import (
     EVERY_INT8,
@@ -20,10 +21,10 @@ from tvmtiny.ops.shared.lookup_tables import (
     looked_up_int16,
 )
 from tvmtiny.ops.shared.node import Node
-from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
+from tvmtiny.ops.shared.operator import Compute, Oracle, Problem
 
 
-class Unary(Operator):
+class Unary(ElementOperator):
     """An operator whose output elements depend on the input's element at the same place.
 
     int8 becomes a table of 256 bytes, whatever the function is: an exact one, because it is
@@ -32,17 +33,9 @@ class Unary(Operator):
 
     input_count = 1
 
-    def check_node(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_same_dtype(node), *check_shape(node, node.input(0).shape)]
-        if not problems and self.needs_scale:
-            problems += check_symmetric(node)
-        yield from problems
-        if not problems:
-            yield from self.check_more(node)
-
-    def check_more(self, node: Node) -> Iterator[Problem]:
-        """Yield what else is wrong with a node whose tensors have proper dtypes and scales."""
-        yield from ()
+    def check_tensors(self, node: Node) -> Iterator[Problem]:
+        yield from check_same_dtype(node)
+        yield from check_shape(node, node.input(0).shape)
 
     @abstractmethod
     def value(self, node: Node, x: Expression) -> Expression:
