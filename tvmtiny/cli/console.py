@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tvmtiny.errors.base import visible
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A .tflite file, or the name of a shipped model.")
@@ -42,14 +45,43 @@ def console() -> Console:
 
     result = Console()
     known = result.is_terminal or os.environ.get("COLUMNS", "").isdigit()
-    return result if known else Console(width=_PLAIN_WIDTH)
+    return _showing(result if known else Console(width=_PLAIN_WIDTH))
 
 
 def errors_console() -> Console:
     """For progress and errors."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return _showing(Console(stderr=True))
+
+
+def _showing(console: Console) -> Console:
+    """Let a console escape what a terminal would obey in the text of whatever it prints."""
+    from rich.console import ConsoleOptions, RenderHook, RenderResult
+    from rich.segment import Segment
+
+    class Escaped:
+        def __init__(self, renderable: RenderableType) -> None:
+            self._renderable = renderable
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for text, style, control in console.render(self._renderable, options):
+                # Rich's own sequences, such as those that move the cursor, are marked.
+                plain = text if control else "\n".join(map(visible, text.split("\n")))
+                yield Segment(plain, style, control)
+
+    class Hook(RenderHook):
+        def process_renderables(self, renderables: list[Any]) -> list[Any]:
+            return [Escaped(renderable) for renderable in renderables]
+
+    console.push_render_hook(Hook())
+    return console
+
+
+def message_lines(message: str) -> str:
+    """A message as it is shown: on one line, but for the lists that some end with, and escaped."""
+    # The lines of lists are indented.
+    return "\n".join(map(visible, re.split(r"\n(?=  )", message)))
 
 
 def print_json(value: Any) -> None:
@@ -72,8 +104,10 @@ def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
     output = errors_console()
     if not output.is_terminal:
         yield lambda step: output.print(
-            f"{step} ...", markup=False, highlight=False, soft_wrap=True
+            f"{visible(step)} ...", markup=False, highlight=False, soft_wrap=True
         )
         return
+    from rich.text import Text
+
     with output.status("starting") as status:
-        yield lambda step: status.update(step)
+        yield lambda step: status.update(Text(visible(step)))

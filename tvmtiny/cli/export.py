@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import JsonOption, console, print_json, progress
-from tvmtiny.cli.options import ModelsArgument, TargetOption, compiles
+from tvmtiny.cli.options import ModelsArgument, NamesOption, TargetOption, compiles
 from tvmtiny.cli.settings import Settings
+from tvmtiny.errors.base import visible
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,6 +32,7 @@ def export(
     ],
     target: TargetOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    name: NamesOption = None,
     library_name: Annotated[
         str,
         typer.Option(
@@ -63,9 +65,8 @@ def export(
         resolved = settings.target(target)
         library = Library(library_name, library_version, vendor, url)
         check_library(format, library)
-        artifacts = [
-            settings.artifact(settings.read(model, tell), resolved, tell) for model in models
-        ]
+        loaded = settings.read_all(models, name or (), tell)
+        artifacts = [settings.artifact(model, resolved, tell) for model in loaded]
         if resolved.board is not None:
             # Start-up code, stack and application come on top; what they take is not known here.
             check_capacities(artifacts, resolved.board, 0, 0, 0)
@@ -75,5 +76,5 @@ def export(
         print_json(export_summary(written))
         return
     console().print(export_table(written))
-    readme = written.directory / "README.md"
+    readme = visible(written.directory / "README.md")
     console().print(f"how to use it: {readme}", markup=False, highlight=False, soft_wrap=True)

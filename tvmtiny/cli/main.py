@@ -31,7 +31,7 @@ from tvmtiny.cli import (
     tune,
 )
 from tvmtiny.cli.config import FILE_NAME, Config, known_options, read_config
-from tvmtiny.cli.console import errors_console, separate_places
+from tvmtiny.cli.console import errors_console, message_lines, separate_places
 from tvmtiny.errors import TvmtinyError
 
 #: The command line itself is wrong; the same code as `tvmtiny.errors.InputError`.
@@ -194,5 +194,6 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    errors_console().print(f"tvmtiny: {message}", style="red", markup=False, soft_wrap=True)
+    text = f"tvmtiny: {message_lines(message)}"
+    errors_console().print(text, style="red", markup=False, soft_wrap=True)
     return code

@@ -31,6 +31,14 @@ NameOption = Annotated[
     str | None,
     typer.Option("--name", help="Prefix of the generated code; by default the file's name."),
 ]
+NamesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        help="Prefix of a model's code, by default its file's name; once a model, in their order.",
+        metavar="NAME",
+    ),
+]
 DataOption = Annotated[
     str,
     typer.Option(

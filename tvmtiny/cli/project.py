@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tvmtiny.cli.console import JsonOption, console, print_json, progress
-from tvmtiny.cli.options import compiles
+from tvmtiny.cli.options import NamesOption, compiles
 from tvmtiny.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def create(
             min=256,
         ),
     ] = None,
+    name: NamesOption = None,
     arena_section: Annotated[
         str | None, typer.Option(help="Linker section of the arenas.", metavar="NAME")
     ] = None,
@@ -107,7 +108,7 @@ def create(
         tell("importing TVM")
         from tvmtiny.applications import create_zephyr_application
 
-        loaded = [settings.read(model, tell) for model in models or ()]
+        loaded = settings.read_all(models or (), name or (), tell)
         application = create_zephyr_application(
             loaded,
             found,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,31 @@ class Settings:
 
         tell(f"reading {model}")
         return load(model_path(model), name=name, **self.load)
+
+    def read_all(
+        self, models: Sequence[str], names: Sequence[str], tell: Callable[[str], None]
+    ) -> list[Model]:
+        """Read models, see `read`.
+
+        Parameters
+        ----------
+        names
+            One for each model, or none at all.
+
+        Raises
+        ------
+        InputError
+            There are more names than models or fewer, or a model is not usable.
+        """
+        from tvmtiny.errors import InputError
+
+        if names and len(names) != len(models):
+            raise InputError(
+                f"--name is given {len(names)} times for {len(models)} models; give it once a "
+                "model, in their order, or not at all"
+            )
+        chosen: Sequence[str | None] = names or [None] * len(models)
+        return [self.read(model, tell, name) for model, name in zip(models, chosen, strict=True)]
 
     def artifact(self, model: Model, target: Target, tell: Callable[[str], None]) -> Artifact:
         """Compile a model.

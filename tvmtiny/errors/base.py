@@ -17,6 +17,16 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def visible(text: object) -> str:
+    """Escape what a terminal would obey or not show, such as control characters and line breaks.
+
+    Names of files and tensors can hold any character.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+    )
+
+
 class TvmtinyError(Exception):
     """Base of every error that tvmtiny raises on purpose."""
 

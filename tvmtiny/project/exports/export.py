@@ -26,7 +26,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 # The schema's CvendorType.
 _VENDOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{1,31}")
 _VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
-_URL = re.compile(r"\S*")
+# No control characters, which XML cannot hold.
+_URL = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
 
 # The schema's CsubType.
 _COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,31}")

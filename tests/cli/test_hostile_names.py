@@ -1,0 +1,118 @@
+"""Files and names with any characters: commands work, or give one clear line."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tvmtiny import models
+from tvmtiny.project.exports.export import FORMATS
+
+from .conftest import Command, Outcome
+
+_NAMES = [
+    "signal",
+    "x" * 247,
+    "a\"b'c",
+    "$(touch pwned)`touch pwned`",
+    "new\nline",
+    "escape\x1b[31mred\x07\x9b",
+    "-o",
+    "a;b&c|d\\",
+    "%s%n{{x}}*[bold]",
+    "\u202ereversed \udcff",
+]
+_SAFE = re.compile(r"[A-Za-z0-9_./-]+")
+
+
+def _assert_clean(outcome: Outcome) -> None:
+    for text in (outcome.out, outcome.err):
+        assert all(c.isprintable() for c in text.replace("\n", ""))
+        assert "\nline" not in text
+
+
+@pytest.fixture(params=_NAMES, ids=range(len(_NAMES)))
+def hostile(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "to").mkdir()
+    monkeypatch.chdir(tmp_path / "to")
+    path = tmp_path / "from" / f"{request.param}.tflite"
+    shutil.copy(models.path("temperature"), path)
+    return path
+
+
+def test_commands(hostile: Path, command: Command) -> None:
+    number = _NAMES.index(hostile.stem)
+    form = FORMATS[number % len(FORMATS)]
+    name = ("--name", "short") if form == "cmsis-pack" else ()
+    for words in (
+        ("inspect", hostile),
+        ("memory", hostile, "-b", "microbit"),
+        ("compile", hostile, "-t", "cortex-m4", "-o", "compiled"),
+        ("export", hostile, "-f", form, "-t", "cortex-m4", *name, "-o", "exported"),
+    ):
+        outcome = command(*words)
+        assert outcome.code == 0, outcome.err
+        _assert_clean(outcome)
+    written = [str(path.relative_to(Path.cwd())) for path in Path.cwd().rglob("*")]
+    with tarfile.open(next(Path("compiled").glob("*.tar"))) as archive:
+        written += archive.getnames()
+    assert len(written) > 10
+    assert [name for name in written if not _SAFE.fullmatch(name)] == []
+    assert not any(Path(name).stem in ("signal", "pwned") for name in written)
+
+
+def test_longest_names_in_every_format(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / ("Ab $(x)\n" * 30 + ".tflite")
+    shutil.copy(models.path("temperature"), path)
+    commands = {form: ("export", path, "-f", form, "-t", "cortex-m4") for form in FORMATS}
+    commands["create"] = ("project", "create", path, "-b", "zephyr:mps2_an385")
+    refused = command(*commands["cmsis-pack"], "-o", tmp_path / "refused").error(2)
+    assert "at most 32 characters" in refused
+    for form, words in commands.items():
+        name = ("--name", "ab") if form == "cmsis-pack" else ()
+        outcome = command(*words, *name, "-o", tmp_path / form)
+        assert outcome.code == 0, outcome.err
+        _assert_clean(outcome)
+        written = [path.relative_to(tmp_path) for path in (tmp_path / form).rglob("*")]
+        assert all(_SAFE.fullmatch(str(path)) and len(path.name) < 100 for path in written)
+
+
+def test_names_for_several_models(command: Command, tmp_path: Path) -> None:
+    words = (
+        "export",
+        "sine",
+        "temperature",
+        "-f",
+        "cmake",
+        "-t",
+        "cortex-m4",
+        "-o",
+        tmp_path / "m",
+    )
+    assert "--name is given 1 times for 2 models" in command(*words, "--name", "a").error(2)
+    assert command(*words, "--name", "First one", "--name", "time").code == 0
+    assert {"first_one.h", "model_time.h"} <= {path.name for path in (tmp_path / "m").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspect", "missing\n\x1b[31m.tflite"),
+        ("compile", "sine", "-t", "x\n\x1b", "-o", "a"),
+        ("compile", "sine", "-t", "cortex-m4", "-o", "/dev/null/x\n\x1b"),
+        ("run", "sine", "-b", "microbit", "--input", "x\n\x1b"),
+        ("export", "sine", "-f", "arduino", "-t", "cortex-m4", "-o", "a", "--url", "x\x1b"),
+        ("export", "sine", "-f", "x\n\x1b", "-t", "cortex-m4", "-o", "a"),
+    ],
+)
+def test_messages(words: tuple[str, ...], command: Command) -> None:
+    outcome = command(*words)
+    assert len(outcome.error(2).splitlines()) == 1
+    _assert_clean(outcome)
