@@ -24,9 +24,12 @@ import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import LinkClosedError, LinkError
 from tvmtiny.oracle import run_litert
+from tvmtiny.project.machine import Machine
 from tvmtiny.project.qemu import platform
+from tvmtiny.project.qemu.options import machine_of_board
 from tvmtiny.project.qemu.transport import QemuTransport, running_boards, start_qemu
 from tvmtiny.rpc.board import identify_started
+from tvmtiny.targets import find_board
 
 Compiled = tuple[tvmtiny.Model, tvmtiny.Artifact]
 
@@ -120,11 +123,12 @@ def test_an_emulator_that_ends_before_the_connection(
 ) -> None:
     """It is said that it ended, in its words, rather than that its port is not there."""
 
-    def start(elf: Path, *words: str) -> QemuTransport:
-        return start_qemu(elf.with_name("no-such-program"), *words)
+    def start(elf: Path, machine: Machine, *words: str) -> QemuTransport:
+        return start_qemu(elf.with_name("no-such-program"), machine, *words)
 
     said = "QEMU ended with code 1: .*Could not load kernel"
-    ended = closing(start(Path("x"), "mps2-an386", "digits", "mps2-an386"))
+    machine = machine_of_board(find_board("mps2-an386"))
+    ended = closing(start(Path("x"), machine, "digits", "mps2-an386"))
     with ended as transport, pytest.raises(LinkClosedError, match=said):
         identify_started(transport)
     monkeypatch.setattr(platform, "start_qemu", start)
