@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tvmtiny.host.toolchain import CLibrary
+from tvmtiny.host.tools import CLibrary
 
 #: See `tvmtiny.host.toolchain.run_tool`.
 RunTool = Callable[[Sequence[str], Path, Path, CLibrary | None], str]

@@ -9,7 +9,8 @@ import pytest
 
 from tests.object_cache import ObjectCache
 from tests.tools import needs_programs
-from tvmtiny.host.toolchain import CLibrary, find_tool, run_tool
+from tvmtiny.host.toolchain import find_tool, run_tool
+from tvmtiny.host.tools import CLibrary
 from tvmtiny.targets.architectures import find_architecture
 
 pytestmark = needs_programs("arm-none-eabi-gcc")

@@ -12,12 +12,12 @@ from tvmtiny.errors import BuildError, OutputPathError, ToolMissingError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import (
     CompileJob,
-    Tool,
     compile_all,
     find_tool,
     first_error_line,
     run_tool,
 )
+from tvmtiny.host.tools import Tool
 from tvmtiny.project.capacity import overflow_error
 from tvmtiny.targets import find_board
 from tvmtiny.targets.architectures import find_architecture

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from host_runner import WARNINGS, compiler_or_skip, run_command
 
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import BuildError, InputError, ToolMissingError
-from tvmtiny.host.toolchain import CLibrary, Tool
+from tvmtiny.host.tools import CLibrary, Tool
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.machine import machine_of
 from tvmtiny.project.measurement import Measurement, instructions
@@ -37,9 +38,20 @@ from tvmtiny.targets.architectures import (
 COMPILER = Tool("toy-elf-gcc", "gcc-toy-elf", "to compile for Toys")
 FILES = {
     "startup.c": '#include "device.h"\nvoid device_reset(void) { device_begin(); }\n',
-    "arch.h": "/* toy */\n",
-    "server/leave.c": "/* toy: leave */\n",
-    "server/interrupts.h": "/* toy: interrupts */\n",
+    "arch.h": """
+        #include <stdint.h>
+        uint32_t stack_pointer(void);
+        int32_t semihost(uint32_t operation, const void *block);
+        void disable_interrupts(void);
+        void enable_interrupts(void);
+        void wait_for_interrupt(void);
+""",
+    "server/leave.c": '#include "protect.h"\nuint32_t device_is_guarded(void) { return 0; }\n',
+    "server/interrupts.h": """
+        void disable_uart_interrupt(void);
+        void enable_uart_interrupt(void);
+        void repeat_uart_interrupt(void);
+""",
     "link.ld.j2": '{% extends "device/link.ld.j2" %}{% block guard %}guard = 0;{% endblock %}\n',
 }
 CPU = Cpu("toy-1", "a toy", ("-mtoy=1",), frozenset(), "toy", registers=28)
@@ -182,6 +194,18 @@ def test_project_and_commands(
     assert " -fno-toys " in kinds["sine.c"] and "-mdevice" not in kinds["sine.c"]
     assert linked.startswith("-mtoy=1 ") and " -Wl,--toys " in linked
     assert "thumb" not in log.read_text()
+
+
+@pytest.mark.parametrize("firmware", ["harness", "rpc"])
+def test_shared_c_is_for_any_architecture(
+    firmware: str, model: tvmtiny.Model, tmp_path: Path
+) -> None:
+    artifact = tvmtiny.compile(model, BOARD.target)
+    project = QemuPlatform().generate(artifact, BOARD, tmp_path, firmware)
+    # One that has no code here, with a compiler of which one program knows all architectures.
+    command = [compiler_or_skip("clang"), "--target=riscv32-unknown-elf", "-march=rv32imc"]
+    command += [*WARNINGS, "-ffreestanding", "-fsyntax-only", "-I.", "-Irpc", "-DTVMTINY_LAYERS"]
+    run_command([*command, *(s for s in project.sources if s not in artifact.files)], tmp_path)
 
 
 def test_emulator(tools: Path) -> None:

@@ -12,7 +12,7 @@ from own_board import BOARD
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import BoardFileError, InputError, UnknownTargetError
-from tvmtiny.project.qemu.sources import QemuOptions
+from tvmtiny.project.qemu.options import QemuOptions
 from tvmtiny.project.registry import platform_for
 from tvmtiny.project.zephyr.board import ZephyrBoard, find_zephyr_board
 from tvmtiny.targets import (

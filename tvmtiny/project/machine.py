@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tvmtiny.host.toolchain import Tool, find_tool
+from tvmtiny.host.toolchain import find_tool
+from tvmtiny.host.tools import Tool
 from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tvmtiny.host.toolchain import CLibrary, Tool
+from tvmtiny.host.tools import CLibrary, Tool
 from tvmtiny.resources import shipped
 
 __all__ = [

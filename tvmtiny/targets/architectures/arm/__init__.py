@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tvmtiny.host.toolchain import CLibrary, Tool
+from tvmtiny.host.tools import CLibrary, Tool
 from tvmtiny.targets.architectures.architecture import (
     Architecture,
     Counter,
