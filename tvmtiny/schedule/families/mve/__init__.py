@@ -1,0 +1,67 @@
+"""Schedules around the micro-kernels for Helium, the vectors of Cortex-M55 and M85 (MVE)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.mve.matrix import (
+    implement_convolution,
+    implement_fully_connected,
+    matrix_sketches,
+    smaller_matrix,
+)
+from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
+from tvmtiny.targets import Cpu
+
+_IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
+    "CONV_2D": implement_convolution,
+    "FULLY_CONNECTED": implement_fully_connected,
+}
+
+_SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
+    "CONV_2D": smaller_matrix,
+}
+
+_SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
+    "CONV_2D": matrix_sketches,
+    "FULLY_CONNECTED": matrix_sketches,
+}
+
+
+class Mve(KernelFamily):
+    """int8 layers around VMLADAVA."""
+
+    name = "mve"
+    features = frozenset({"mve"})
+    priority = 20
+    sketch_names = frozenset({"mve_pixels", "mve_rows", "mve_strip", "mve_patches"})
+
+    def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
+        find = _SKETCHES.get(node.operator)
+        return find(node) if find is not None and _is_int8(node) else ()
+
+    def implement(
+        self,
+        node: Node,
+        cpu: Cpu,
+        oracle: Oracle,
+        goal: Goal,
+        decisions: Decisions | None = None,
+    ) -> Implementation | None:
+        implement = _IMPLEMENT.get(node.operator)
+        if implement is None or not _is_int8(node):
+            return None
+        return implement(node, oracle, goal, decisions)
+
+    def smaller(self, node: Node, decisions: Decisions) -> Iterator[Decisions]:
+        find = _SMALLER.get(node.operator)
+        return iter(()) if find is None else find(node, decisions)
+
+
+def _is_int8(node: Node) -> bool:
+    return node.input(0).dtype == "int8" and node.output.dtype == "int8"
+
+
+FAMILY = Mve()

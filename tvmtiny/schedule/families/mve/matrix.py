@@ -1,0 +1,205 @@
+"""CONV_2D and FULLY_CONNECTED around the kernels of ``tvmtiny_mve_tile.h``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops.conv_2d import groups
+from tvmtiny.ops.shared.sliding_window import Window, window
+from tvmtiny.schedule.families.mve import packing
+from tvmtiny.schedule.families.mve.assembly import VECTOR
+from tvmtiny.schedule.families.mve.matrix_function import (
+    GATHER_INSTRUCTIONS,
+    GROUP_INSTRUCTIONS,
+    MatrixFunction,
+    geometry_of,
+    strip_row,
+)
+from tvmtiny.schedule.families.mve.tile import Tile
+from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
+from tvmtiny.schedule.matrix_layer import Layer, matrix_scaling, weight_zero_points
+from tvmtiny.schedule.per_node import per_node
+from tvmtiny.schedule.requantize import Scaling
+
+#: Output rows of a strip that a tuner may choose.
+_ROWS = (1, 2, 4, 8)
+
+#: Groups that are unrolled at most, by goal; 8 bytes of code for each product of a tile's column.
+_UNROLL = {Goal.SPEED: 36, Goal.BALANCED: 36, Goal.SIZE: 4}
+_UNROLLS = (2, 4, 8, 12, 18, 36)
+
+#: What a gather of bytes reaches.
+_GATHER = 255
+
+#: Distances that fit the immediates of two instructions.
+_FAR = 1 << 19
+
+
+@per_node
+def _scaling(node: Node, oracle: Oracle) -> Scaling | None:
+    return packing.usable(matrix_scaling(node, oracle, 0, packing.SHIFTS))
+
+
+def implement_convolution(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """CONV_2D in int8; None where the kernels cannot be used or proven exact."""
+    layer = _convolution(node)
+    return None if layer is None else _implement(node, layer, oracle, goal, decisions)
+
+
+def implement_fully_connected(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """FULLY_CONNECTED in int8; None where the kernels cannot be used or proven exact."""
+    layer = _fully_connected(node)
+    return None if layer is None else _implement(node, layer, oracle, goal, decisions)
+
+
+def matrix_sketches(node: Node) -> tuple[Sketch, ...]:
+    """Ways to compute a CONV_2D or FULLY_CONNECTED."""
+    layer = _convolution(node) if node.operator == "CONV_2D" else _fully_connected(node)
+    if layer is None:
+        return ()
+    found = []
+    for kind in _kinds(node, layer):
+        most = _tile(node, layer, kind, 1, 0, False).groups
+        unroll = Decision("unroll", tuple(sorted({min(most, n) for n in _UNROLLS})))
+        decisions = [unroll]
+        if kind in ("mve_strip", "mve_patches"):
+            assert layer.geometry is not None
+            height = layer.geometry.output[0]
+            rows = {min(n, height) for n in _ROWS if _strip_fits(layer.geometry, min(n, height))}
+            decisions.append(Decision("rows", tuple(sorted(rows))))
+        found.append(Sketch(kind, tuple(decisions)))
+    return tuple(found)
+
+
+def smaller_matrix(node: Node, decisions: Decisions) -> Iterator[Decisions]:
+    """Decisions with smaller strips, the largest first."""
+    layer, rows = _convolution(node), int(decisions.get("rows", 1))
+    if layer is not None and layer.geometry is not None:
+        for fewer in sorted((n for n in _ROWS if n < rows), reverse=True):
+            if _strip_fits(layer.geometry, fewer):
+                yield {**decisions, "rows": fewer}
+
+
+def _convolution(node: Node) -> Layer | None:
+    weights = node.input(1)
+    assert weights.data is not None
+    channels, height, width, _ = weights.shape
+    geometry = window(node, (height, width))
+    if (
+        geometry.dilation != (1, 1)
+        or groups(node) > 1
+        or np.any(weight_zero_points(node))
+        or channels < 4
+    ):
+        return None
+    # A window over all of an image without padding is one run of inputs.
+    trivial = geometry.trivial or (geometry.kernel == geometry.input and not geometry.padded)
+    pixels = node.output.shape[0] * prod(geometry.output)
+    flat = weights.data.reshape(channels, -1)
+    layer = Layer(flat, pixels, None if trivial else geometry, node.input(0).zero_point)
+    return layer if pixels and node.input(0).elements < _FAR else None
+
+
+def _fully_connected(node: Node) -> Layer | None:
+    weights = node.input(1)
+    assert weights.data is not None
+    if np.any(weight_zero_points(node)) or len(weights.data) < 4:
+        return None
+    layer = Layer(weights.data, node.input(0).elements // weights.shape[1], None, 0)
+    return layer if layer.pixels and node.input(0).elements < _FAR else None
+
+
+def _kinds(node: Node, layer: Layer) -> list[str]:
+    """Sketches for a layer; the default one first."""
+    geometry = layer.geometry
+    if geometry is None:
+        return ["mve_pixels"]
+    row = geometry.kernel[1] * node.input(0).shape[3]
+    pair = prod(geometry.output) > 1
+    if not geometry.padded and row % VECTOR == 0 and pair and geometry.output[1] > 1:
+        return ["mve_rows", "mve_strip"]
+    reach = (geometry.kernel[0] - 1) * strip_row(node, geometry) + row - 1
+    if reach > _GATHER:
+        return ["mve_strip"]
+    direct = geometry.kernel[0] * -(-row // VECTOR)
+    gathered = -(-layer.depth // VECTOR)
+    gain = (direct - gathered) * GROUP_INSTRUCTIONS * len(range(0, layer.channels, 8)) / 2
+    kinds = ["mve_strip", "mve_patches"]
+    return kinds[::-1] if gain > GATHER_INSTRUCTIONS * gathered else kinds
+
+
+def _strip_fits(geometry: Window, rows: int) -> bool:
+    """Whether a strip has two outputs in a row or a column, if there are two at all."""
+    height, width = geometry.output
+    return rows <= height and (width > 1 or rows > 1 or height == 1)
+
+
+def _tile(
+    node: Node, layer: Layer, kind: str, rows: int, shift: int, signed: bool, unroll: int = 1
+) -> Tile:
+    geometry, depth = layer.geometry, layer.depth
+    if geometry is None:
+        return Tile(layer.channels, 1, depth, depth, depth, shift, signed, unroll)
+    pixel = node.input(0).shape[3]
+    if kind == "mve_patches" or layer.pixels == node.output.shape[0]:
+        pitch = -(-depth // VECTOR) * VECTOR
+        return Tile(layer.channels, 1, depth, depth, pitch, shift, signed, unroll)
+    row = geometry.input[1] * pixel if kind == "mve_rows" else strip_row(node, geometry)
+    pitch = geometry.stride[1] * pixel
+    if geometry.output[1] == 1:
+        pitch = geometry.stride[0] * row
+    kernel_row = geometry.kernel[1] * pixel
+    if kernel_row == row:
+        # Rows of the filter are side by side.
+        return Tile(layer.channels, 1, depth, depth, pitch, shift, signed, unroll)
+    height = geometry.kernel[0]
+    return Tile(layer.channels, height, kernel_row, row, pitch, shift, signed, unroll)
+
+
+def _decide(node: Node, layer: Layer, goal: Goal) -> dict[str, int | str]:
+    kind = _kinds(node, layer)[0]
+    most = _tile(node, layer, kind, 1, 0, False).groups
+    unrolls = sorted({min(most, n) for n in _UNROLLS})
+    decided: dict[str, int | str] = {
+        "sketch": kind,
+        "unroll": max((u for u in unrolls if u <= _UNROLL[goal]), default=unrolls[0]),
+    }
+    if kind in ("mve_strip", "mve_patches"):
+        assert layer.geometry is not None
+        decided["rows"] = min(2, layer.geometry.output[0])
+    return decided
+
+
+def _implement(
+    node: Node, layer: Layer, oracle: Oracle, goal: Goal, decisions: Decisions | None
+) -> Implementation | None:
+    chosen = dict(decisions) if decisions else _decide(node, layer, goal)
+    scaling = _scaling(node, oracle)
+    if scaling is None:
+        return None
+    rows = int(chosen.get("rows", 1))
+    tile = _tile(
+        node,
+        layer,
+        str(chosen["sketch"]),
+        rows,
+        scaling.shift,
+        scaling.signed,
+        int(chosen["unroll"]),
+    )
+    if chosen.get("rows") and not _strip_fits(geometry_of(layer), rows):
+        return None
+    plan = MatrixFunction(node, layer, tile, str(chosen["sketch"]), rows)
+    stream = packing.pack_stream(layer.weights, scaling, tile, plan.single)
+    offsets = (plan.offsets,) if plan.gathers else ()
+    return Implementation(
+        plan.function(stream.size), (node.input(0), stream, *offsets), chosen, plan.instructions
+    )
