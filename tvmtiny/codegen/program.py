@@ -89,12 +89,14 @@ def read_program(module: IRModule, states: int = 0) -> Program:
     calls: list[Call] = []
     renamed: dict[str, relax.Expr] = {}
 
+    places = {parameter: position for position, parameter in enumerate(main.params)}
+
     def name_of(variable: relax.Var) -> str:
-        for position, parameter in enumerate(main.params):
-            if variable.same_as(parameter):
-                state = position - inputs_count
-                return f"input.{position}" if state < 0 else f"state.{state}"
-        return str(variable.name)
+        position = places.get(variable)
+        if position is None:
+            return str(variable.name)
+        state = position - inputs_count
+        return f"input.{position}" if state < 0 else f"state.{state}"
 
     def new_value(variable: relax.Var, source: Value | None = None, offset: int = 0) -> Value:
         shape = tuple(int(d) for d in variable.ty.shape.values)

@@ -235,9 +235,12 @@ def _widest(
         room, slope = _peak(first.ravel(), reach.ravel(), below.ravel(), low, high)
         return room, (slope,)
 
+    first_of_reach, reach = _contenders(first, reach, low, high)
+    first_of_below, less = _contenders(-first, -below, low, high)
+
     def at(slope: float) -> tuple[float, tuple[float, ...]]:
-        part = slope * first
-        room, slopes = _widest(rest, reach - part, below - part, centre[1:], width)
+        sides = reach - slope * first_of_reach, -(less - slope * first_of_below)
+        room, slopes = _widest(rest, *sides, centre[1:], width)
         return room, (slope, *slopes)
 
     golden = (5**0.5 - 1) / 2
@@ -250,6 +253,34 @@ def _widest(
             high, right = right[1][0], left
             left = at(high - golden * (high - low))
     return max(left, right, key=lambda found: found[0])
+
+
+def _contenders(
+    x: np.ndarray, side: np.ndarray, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The points that can be the largest of ``side - slope * x`` along the first axis.
+
+    Parameters
+    ----------
+    x
+        Shape ``(n, 1)``.
+    side
+        Shape ``(n, m)``.
+    low, high
+        Of the slope.
+
+    Returns
+    -------
+    x, side
+        Of at least one point for each of the `m`, of others where these have more.
+    """
+    ends = side - low * x, side - high * x
+    most = np.maximum(*ends)
+    # Far more than floating point loses, and less than most points fall short.
+    enough = np.minimum(*ends).max(axis=0) - 1e-6
+    contends = (most >= enough) & np.isfinite(most)
+    rows = np.argsort(~contends, axis=0, kind="stable")[: max(contends.sum(axis=0).max(), 1)]
+    return x[rows, 0], np.take_along_axis(side, rows, axis=0)
 
 
 def _peak(
