@@ -42,8 +42,13 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def filled(text: str) -> str:
+def filled(text: str, programs: Path = Path(sys.executable).parent) -> str:
     """`text` with every block run anew, all of them in one temporary folder.
+
+    Parameters
+    ----------
+    programs
+        A folder that comes first where programs are looked for.
 
     Raises
     ------
@@ -60,18 +65,20 @@ def filled(text: str) -> str:
             if block["kind"] != "console":
                 return block[0]
             commands = [line for line in block["body"].splitlines() if line.startswith("$ ")]
-            shown = "".join(f"{command}\n{_output(command[2:], directory)}" for command in commands)
+            shown = "".join(
+                f"{command}\n{_output(command[2:], directory, programs)}" for command in commands
+            )
             return f"```console\n{shown}```"
 
         return _BLOCK.sub(run, text)
 
 
-def _output(command: str, directory: str) -> str:
-    folder = str(Path(sys.executable).parent)
+def _output(command: str, directory: str, programs: Path) -> str:
+    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=directory,
-        env={**os.environ, "COLUMNS": "120", "PATH": f"{folder}:{os.environ['PATH']}"},
+        env={**os.environ, "COLUMNS": "120", "PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
