@@ -74,7 +74,7 @@ def test_what_it_says_of_itself(wheel: zipfile.ZipFile) -> None:
     assert found["License-Expression"] == "Apache-2.0"
     assert found["License-File"] == "LICENSE"
     (entry,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "tvmtiny = tvmtiny.cli.main:main" in wheel.read(entry).decode()
+    assert "tvmtiny = tvmtiny.__main__:start" in wheel.read(entry).decode()
 
 
 def test_the_change_log_has_the_version() -> None:

@@ -1,5 +1,17 @@
-"""``python -m tvmtiny``: the command line."""
+"""``tvmtiny`` and ``python -m tvmtiny``: the command line."""
 
-from tvmtiny.cli.main import main
+from __future__ import annotations
 
-main()
+from tvmtiny.host import interrupts
+
+
+def start() -> None:
+    """Run the command line and exit; signals are handled before anything else is imported."""
+    interrupts.install()
+    from tvmtiny.cli.main import main
+
+    main()
+
+
+if __name__ == "__main__":
+    start()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +16,7 @@ from tvmtiny.errors import (
     LinkTimeoutError,
     PortError,
 )
+from tvmtiny.host.unfinished import work_folder
 from tvmtiny.project.api import HarnessPlatform
 from tvmtiny.project.registry import board_for, platform_for
 from tvmtiny.results import RunResult
@@ -68,21 +66,13 @@ def run(
         raise InputError(f"a timeout of {timeout:g} s leaves no time to run; give more than 0")
     platform = platform_for(where)
     tell = progress or (lambda _: None)
-    directory = Path(tempfile.mkdtemp(prefix="tvmtiny-project-"))
-    keep = False
-    try:
+    # The message of this error points to a log in there.
+    with work_folder("project", keep_after=(BuildError,)) as directory:
         tell(f"building firmware for {where.name}")
         firmware = platform.build(platform.generate(artifact, where, directory))
         platform.flash(firmware)
         tell(f"running on {where.name}")
         return run_firmware(firmware, inputs, timeout)
-    except BuildError:
-        # The message points to the log in there.
-        keep = True
-        raise
-    finally:
-        if not keep:
-            shutil.rmtree(directory, ignore_errors=True)
 
 
 def run_firmware(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +17,6 @@ from tools import on_qemu
 
 import tvmtiny
 from tvmtiny import models
-
-Command = Any
-
-PROGRAM = Path(sys.executable).with_name("tvmtiny")
 
 
 def slow_model() -> bytes:
@@ -37,7 +32,7 @@ def slow_model() -> bytes:
 
 def start(temporary: Path, *words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [PROGRAM, *map(str, words)],
+        [sys.executable, "-m", "tvmtiny", *map(str, words)],
         env={**os.environ, "TMPDIR": str(temporary)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -62,7 +57,7 @@ def qemu_in(temporary: Path) -> list[int]:
 
 
 @on_qemu
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_while_qemu_runs(number: signal.Signals, tmp_path: Path) -> None:
     model, temporary = tmp_path / "slow.tflite", tmp_path / "tmp"
     model.write_bytes(slow_model())
@@ -74,15 +69,23 @@ def test_while_qemu_runs(number: signal.Signals, tmp_path: Path) -> None:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        emulators = [os.pidfd_open(found) for found in qemu_in(temporary)]
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 128 + number
     assert out == ""
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+        for emulator in emulators:
+            # What watches it ends it.
+            assert select.select([emulator], [], [], 30)[0]
+            os.close(emulator)
+        return
+    assert process.returncode == 128 + number
+    word = "interrupted" if number == signal.SIGINT else "terminated"
+    assert err.splitlines()[-1] == f"tvmtiny: {word}"
     assert "Traceback" not in err
-    if number == signal.SIGINT:
-        assert err.splitlines()[-1] == "tvmtiny: interrupted"
     assert qemu_in(temporary) == []
     assert list(temporary.iterdir()) == []
 
@@ -101,35 +104,44 @@ def test_while_files_are_made(seconds: float, tmp_path: Path) -> None:
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    # Once the command is done, the interpreter that shuts down dies of the signal itself.
-    done = process.returncode in (0, -signal.SIGINT)
-    assert done or (process.returncode == 130 and "Traceback" not in err)
-    written = {path.name for path in output.iterdir()} if output.exists() else set()
-    artifact = tvmtiny.compile(tvmtiny.load(models.path("sine")), "cortex-m4")
-    whole = {*artifact.files, "sine.tar"}
-    assert written <= whole
-    if done or "sine.tar" in written:
-        assert written == whole
+    done = process.returncode == 0
+    assert done or (process.returncode, err.splitlines()[-1]) == (130, "tvmtiny: interrupted")
+    assert "Traceback" not in err
+    # The folder is complete, or it is not there.
+    assert done == output.exists()
+    if done:
+        artifact = tvmtiny.compile(tvmtiny.load(models.path("sine")), "cortex-m4")
+        assert {path.name for path in output.iterdir()} == {*artifact.files, "sine.tar"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"out", "tmp"}
     assert list(temporary.iterdir()) == []
 
 
-def test_while_a_file_is_written(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before any of the files gets its name; the archive, which vouches for all, comes last."""
-    whole = {*tvmtiny.compile(tvmtiny.load(models.path("sine")), "cortex-m4").files, "sine.tar"}
-    replace, names = Path.replace, Counter[str]()
+IMPORTING = """
+import signal, sys
+from tvmtiny.__main__ import start
 
-    def interrupted(path: Path, target: Path) -> Path:
-        names[target.parent.name] += 1
-        if names[target.parent.name] > int(target.parent.name):
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == wanted:
             signal.raise_signal(signal.SIGINT)
-        return replace(path, target)
 
-    monkeypatch.setattr(Path, "replace", interrupted)
-    for position in range(len(whole)):
-        output = tmp_path / str(position)
-        message = command("compile", "sine", "-t", "cortex-m4", "-o", output).error(130)
-        assert message == "tvmtiny: interrupted"
-        written = {path.name for path in output.iterdir()}
-        assert len(written) == position and written < whole and "sine.tar" not in written
+wanted = sys.argv.pop(1)
+sys.meta_path.insert(0, Interrupting())
+start()
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["typer", "tvmtiny.cli.config", "tvmtiny.codegen.saving", "tvm.ir", "numpy.linalg"]
+)
+def test_inside_an_import(module: str, tmp_path: Path) -> None:
+    """Whatever an import makes of an exception: nothing has been begun by then."""
+    words = ["compile", "sine", "-t", "cortex-m4", "-o", str(tmp_path / "out"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING, module, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "tvmtiny: interrupted\n")
+    assert list(tmp_path.iterdir()) == []

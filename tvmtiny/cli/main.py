@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import typer
 
@@ -112,22 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Without the program's name; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with _unwind_when_terminated():
-        sys.exit(_run(words, debug="--debug" in words))
-
-
-@contextmanager
-def _unwind_when_terminated() -> Iterator[None]:
-    """Let SIGTERM end emulators and remove temporary files, as an interrupt does."""
-
-    def leave(number: int, _: object) -> NoReturn:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    sys.exit(_run(words, debug="--debug" in words))
 
 
 def _run(words: list[str], debug: bool) -> int:

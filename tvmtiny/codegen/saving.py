@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.codegen.archive import archive_bytes
-from tvmtiny.host.files import make_directory, write_bytes
+from tvmtiny.host.files import write_folder
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
@@ -18,7 +18,8 @@ __all__ = ["save"]
 def save(artifact: Artifact, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Write the C files of `artifact`, and its archive ``<name>.tar``, into `directory`.
 
-    Each file appears whole or not at all; the archive comes last.
+    They appear together or not at all; see `tvmtiny.host.files.write_folder`. The archive comes
+    last.
 
     Parameters
     ----------
@@ -38,7 +39,5 @@ def save(artifact: Artifact, directory: str | os.PathLike[str]) -> tuple[Path, .
     folder = Path(directory)
     contents = {name: text.encode() for name, text in artifact.files.items()}
     contents[f"{artifact.name}.tar"] = archive_bytes(artifact)
-    make_directory(folder)
-    for name, content in contents.items():
-        write_bytes(folder / name, content)
+    write_folder(folder, contents)
     return tuple(folder / name for name in contents)

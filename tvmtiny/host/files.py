@@ -1,15 +1,19 @@
-"""Writing files so that an interrupted run leaves no half-written one."""
+"""Writing files and folders so that an interrupted run leaves nothing that is half written."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
+import errno
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tvmtiny.errors import OutputPathError
+from tvmtiny.host import interrupts, unfinished
 
-__all__ = ["make_directory", "write_bytes", "write_text"]
+__all__ = ["make_directory", "write_bytes", "write_folder", "write_text"]
+
+_MODE = 0o644
+#: Characters of a name that a temporary one shows: longer ones would be refused.
+_SHOWN = 100
 
 
 def make_directory(directory: Path) -> None:
@@ -23,7 +27,7 @@ def make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputPathError(path=directory, reason=error.strerror or str(error)) from error
+        raise _cannot(directory, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,16 +43,81 @@ def write_bytes(path: Path, content: bytes) -> None:
     OutputPathError
         The file cannot be written.
     """
+    temporary = unfinished.begin(path.parent, f".{path.name[:_SHOWN]}.")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
+        _write(temporary, content)
+        temporary.replace(path)
     except OSError as error:
-        raise OutputPathError(path=path, reason=error.strerror or str(error)) from error
+        raise _cannot(path, error) from error
+    finally:
+        unfinished.remove(temporary)
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files into a folder: all of them, or none.
+
+    A folder that does not exist gets its name once everything is in it. In one that exists, files
+    of the same names are replaced and others stay: everything is written into a hidden folder in
+    there first, and renamed then. Signals wait while that is done, so that only a process that is
+    killed at that moment leaves some files new and some old, each of them whole.
+
+    Parameters
+    ----------
+    contents
+        By path below the folder, with ``/``; they get their names in this order.
+
+    Raises
+    ------
+    OutputPathError
+        The folder or a file cannot be written.
+    """
+    exists = folder.is_dir()
+    parents = () if exists else unfinished.begin_parents(folder)
+    temporary: Path | None = None
+    try:
+        place = folder if exists else folder.parent
+        place.mkdir(parents=True, exist_ok=True)
+        temporary = unfinished.begin(place, f".{folder.name[:_SHOWN]}.")
+        temporary.mkdir()
+        for name, content in contents.items():
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, content)
+        with interrupts.deferred():
+            if not exists:
+                try:
+                    temporary.rename(folder)
+                except OSError:
+                    # Somebody has made the folder meanwhile, or it cannot be one.
+                    if not folder.is_dir():
+                        raise
+                    exists = True
+            if exists:
+                _move(temporary, folder, contents)
+    except OSError as error:
+        raise _cannot(folder, error) from error
+    finally:
+        if temporary is not None:
+            unfinished.remove(temporary)
+        unfinished.remove_parents(parents)
+
+
+def _move(source: Path, folder: Path, names: Iterable[str]) -> None:
+    """Rename files into a folder; nothing happens where one cannot be."""
+    targets = [folder / name for name in names]
+    for target in targets:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"{target.name} is a folder there")
+        target.parent.mkdir(parents=True, exist_ok=True)
+    for name, target in zip(names, targets, strict=True):
+        (source / name).replace(target)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+    path.chmod(_MODE)
+
+
+def _cannot(path: Path, error: OSError) -> OutputPathError:
+    return OutputPathError(path=path, reason=error.strerror or str(error))

@@ -11,9 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from tvmtiny.host.descendants import descendants, still_running
+from tvmtiny.host.interrupts import park_while_leaving
+
 __all__ = ["start_guarded", "stop_guarded"]
 
 _GUARD = Path(__file__).with_name("guard.py")
+#: Seconds that what a killed program has started may take to end.
+_END_SECONDS = 5.0
 
 
 def start_guarded(
@@ -46,6 +51,7 @@ def start_guarded(
         The program itself. It leads a session of its own, so that an interrupt from the keyboard
         does not reach it.
     """
+    park_while_leaving()
     return subprocess.Popen(
         # Isolated and without site: it starts in a few milliseconds.
         [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(remove or ""), *command],
@@ -64,6 +70,9 @@ def stop_guarded(process: subprocess.Popen[bytes]) -> None:
     # One that has ended was waited for, so that its number may be another's; its guard saw to the
     # rest.
     if process.poll() is None:
+        others = descendants(process.pid)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        for descriptor in still_running(others, _END_SECONDS):
+            os.close(descriptor)

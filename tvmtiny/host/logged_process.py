@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tvmtiny.host.watched_process import watched
 
 __all__ = ["run_logged"]
 
@@ -35,19 +34,6 @@ def run_logged(
     with log_path.open("w+", encoding="utf-8", errors="replace") as log:
         log.write(heading)
         log.flush()
-        # A session of its own, so that an interrupt ends what the program has started, too.
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=None if environment is None else dict(environment),
-            start_new_session=True,
-        )
-        try:
+        with watched(command, output=log, environment=environment) as process:
             code = process.wait()
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait()
     return code, log_path.read_text(encoding="utf-8", errors="replace").removeprefix(heading)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tvmtiny.errors import BuildError, ToolMissingError
 from tvmtiny.host.tools import CLibrary, Tool
+from tvmtiny.host.watched_process import watched
 
 __all__ = [
     "CompileJob",
@@ -79,20 +80,13 @@ def run_tool(
     ToolMissingError
         It failed because `library` is not installed.
     """
-    done = subprocess.run(
-        list(command),
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    log_path.write_text(f"{' '.join(command)}\n{done.stdout}", encoding="utf-8")
-    if done.returncode == 0:
-        return done.stdout
-    if library is not None and library.is_missing(done.stdout):
+    with watched(command, output=subprocess.PIPE, directory=directory) as process:
+        printed, _ = process.communicate()
+    output = printed.decode("utf-8", "replace")
+    log_path.write_text(f"{' '.join(command)}\n{output}", encoding="utf-8")
+    if process.returncode == 0:
+        return output
+    if library is not None and library.is_missing(output):
         raise ToolMissingError(
             tool=f"{library.name}, the C library of {library.compiler.name},",
             package=library.package,
@@ -101,7 +95,7 @@ def run_tool(
     raise BuildError(
         command=tuple(command),
         log_path=log_path,
-        first_error_line=first_error_line(done.stdout),
+        first_error_line=first_error_line(output),
     )
 
 

@@ -18,6 +18,7 @@ from serial.tools import list_ports
 
 from tvmtiny.errors import BuildError, InputError, ToolMissingError
 from tvmtiny.host.toolchain import find_tool, run_tool
+from tvmtiny.host.unfinished import work_folder
 from tvmtiny.project.zephyr.tree import OLDEST_VERSION, find_tree
 from tvmtiny.targets import boards, cpus
 from tvmtiny.targets.architectures import Architecture, architectures
@@ -114,8 +115,7 @@ def _compiler(architecture: Architecture) -> Finding:
     try:
         compiler = find_tool(architecture.compiler)
         detail = _first_line([compiler, "--version"])
-        with tempfile.TemporaryDirectory(prefix="tvmtiny-doctor-") as name:
-            directory = Path(name)
+        with work_folder("doctor") as directory:
             (directory / "try.c").write_text("#include <stdint.h>\nint main(void) { return 0; }\n")
             own = (*flags, *architecture.compile_flags, *architecture.link_flags)
             command = (compiler, *own, "try.c", "-o", "try.elf")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import BuildError
+from tvmtiny.host.unfinished import work_folder
 from tvmtiny.project.registry import platform_for
 
 if TYPE_CHECKING:
@@ -32,15 +30,5 @@ def built_firmware(artifact: Artifact, board: Board) -> Iterator[Firmware]:
         See `tvmtiny.project.api.Platform`.
     """
     platform = platform_for(board)
-    directory = Path(tempfile.mkdtemp(prefix="tvmtiny-project-"))
-    keep = False
-    try:
-        try:
-            firmware = platform.build(platform.generate(artifact, board, directory))
-        except BuildError:
-            keep = True
-            raise
-        yield firmware
-    finally:
-        if not keep:
-            shutil.rmtree(directory, ignore_errors=True)
+    with work_folder("project", keep_after=(BuildError,)) as directory:
+        yield platform.build(platform.generate(artifact, board, directory))

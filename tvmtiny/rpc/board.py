@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.codegen.artifact import model_identity
 from tvmtiny.errors import BuildError, LinkClosedError, ModelMismatchError, PortError
+from tvmtiny.host.unfinished import work_folder
 from tvmtiny.link.frames import Hello
 from tvmtiny.link.link import Deadline, Link
 from tvmtiny.link.transport import DEFAULT_BAUDRATE, open_line
@@ -207,22 +205,15 @@ def start_board(
         Called with a few words before each step.
     """
     platform = platform_for(board)
-    directory = Path(tempfile.mkdtemp(prefix="tvmtiny-board-"))
-    keep = False
-    transport: Transport | None = None
-    try:
+    # The message of this error points to a log in there.
+    with work_folder("board", keep_after=(BuildError,)) as directory:
         tell(f"building firmware for {board.name}")
         firmware = platform.build(platform.generate(artifact, board, directory, firmware="rpc"))
         tell(f"starting {board.name}")
         platform.flash(firmware)
         transport = platform.open_transport(firmware, kind)
-        yield StartedBoard(firmware, firmware.elf.read_bytes(), transport)
-    except BaseException as error:
-        if transport is not None:
+        try:
+            yield StartedBoard(firmware, firmware.elf.read_bytes(), transport)
+        except BaseException:
             transport.close()
-        # The message of this error points to a log in there.
-        keep = isinstance(error, BuildError)
-        raise
-    finally:
-        if not keep:
-            shutil.rmtree(directory, ignore_errors=True)
+            raise

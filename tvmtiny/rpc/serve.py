@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -26,6 +24,7 @@ from tvm import rpc
 
 from tvmtiny.errors import DeviceError, InputError, LinkClosedError
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
+from tvmtiny.host.unfinished import remove, work_folder, work_folder_for
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.api import Transport
 from tvmtiny.project.qemu.runner import start_runner
@@ -235,9 +234,9 @@ class BoardServer:
         if board_or_url is None:
             raise InputError("a runner is for a board; name one (tvmtiny boards lists them)")
         board = find_board(board_or_url)
-        with tempfile.TemporaryDirectory(prefix="tvmtiny-runner-") as name:
+        with work_folder("runner") as folder:
             self._tell(f"building the runner for {board.name}")
-            transport = start_runner(build_runner(board, Path(name)), board, kind)
+            transport = start_runner(build_runner(board, folder), board, kind)
             self._transport = transport
             self._closing.callback(transport.close)
             identify_started(transport, self._timeout)
@@ -245,8 +244,8 @@ class BoardServer:
 
     def _write_bridge(self, url: str, baudrate: int) -> Path:
         """Make the program that clients ask for: the bridge to this board."""
-        directory = Path(tempfile.mkdtemp(prefix="tvmtiny-serve-"))
-        self._closing.callback(shutil.rmtree, directory, ignore_errors=True)
+        directory = work_folder_for("serve")
+        self._closing.callback(remove, directory)
         program = directory / BRIDGE_PROGRAM
         connect = connect_timeout(self._timeout, self._transport)
         command = shlex.join(bridge_command(url, self._timeout, connect, baudrate))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import numpy as np
 
 from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
+from tvmtiny.host.unfinished import work_folder
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.api import Transport
 from tvmtiny.project.faults import describe_fault
@@ -413,10 +412,10 @@ class Session:
         cpu = self.artifact.target.cpu
         if self._elf is None:
             return describe_fault(registers, None, self.artifact.layers, cpu)
-        with tempfile.NamedTemporaryFile(prefix="tvmtiny-") as file:
-            file.write(self._elf)
-            file.flush()
-            return describe_fault(registers, Path(file.name), self.artifact.layers, cpu)
+        with work_folder("fault") as folder:
+            elf = folder / "firmware.elf"
+            elf.write_bytes(self._elf)
+            return describe_fault(registers, elf, self.artifact.layers, cpu)
 
 
 def _check_arguments(

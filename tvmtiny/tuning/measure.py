@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import itertools
 import queue
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 from tvm.support.popen_pool import PopenPoolExecutor
 
 from tvmtiny.emulation.unicorn_cpu import can_emulate
+from tvmtiny.host.unfinished import remove, work_folder_for
 from tvmtiny.schedule.records import Status
 from tvmtiny.tuning import worker
 from tvmtiny.tuning.emulation import Emulation
@@ -109,7 +107,7 @@ class Measurer:
         self._free: queue.Queue[Runner] = queue.Queue()
         for runner in runners:
             self._free.put(runner)
-        self._directory = Path(tempfile.mkdtemp(prefix="tvmtiny-tune-"))
+        self._directory = work_folder_for("tune")
         self._path = self._directory / "workshop"
         self._path.write_bytes(cloudpickle.dumps(workshop))
         self._numbers = itertools.count()
@@ -143,7 +141,7 @@ class Measurer:
         for runner in self._runners:
             runner.close()
         self._threads.shutdown(wait=True)
-        shutil.rmtree(self._directory, ignore_errors=True)
+        remove(self._directory)
 
     def _measure(self, task: Task, decisions: Decisions) -> Trial:
         directory = self._directory / f"candidate-{next(self._numbers)}"

@@ -6,15 +6,12 @@ A candidate runs twice on different leftovers in its outputs; both runs must giv
 from __future__ import annotations
 
 import enum
-import shutil
 import statistics
 import struct
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tvmtiny.errors import (
@@ -26,6 +23,7 @@ from tvmtiny.errors import (
     TvmtinyError,
     UnknownTargetError,
 )
+from tvmtiny.host.unfinished import forget, remove, work_folder_for
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_ticks, decode_times
@@ -455,7 +453,7 @@ class QemuRunner(BoardRunner):
     def __init__(self, board: Board, transport: str = "socket", repeats: int | None = None) -> None:
         self._board = board
         self._kind = transport
-        self._directory = Path(tempfile.mkdtemp(prefix="tvmtiny-runner-"))
+        self._directory = work_folder_for("runner")
         self._qemu: QemuTransport | None = None
         self._keeps_files = False
         try:
@@ -463,7 +461,9 @@ class QemuRunner(BoardRunner):
             super().__init__(self._start, board.name, repeats)
         except BaseException as error:
             # The message of this error points to a log in there.
-            self._keeps_files = isinstance(error, BuildError)
+            if isinstance(error, BuildError):
+                forget(self._directory)
+                self._keeps_files = True
             self.close()
             raise
 
@@ -499,7 +499,7 @@ class QemuRunner(BoardRunner):
             self._disconnect()
         self._stop()
         if not self._keeps_files:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            remove(self._directory)
 
     def _stop(self) -> None:
         qemu, self._qemu = self._qemu, None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import pickle
+import select
 import shutil
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,8 +101,18 @@ def compile_candidate(
 
 
 def prepare() -> None:
-    """What a process does first: an interrupt from the keyboard is its parent's business."""
+    """What a process does first: an interrupt from the keyboard is its parent's business.
+
+    Where the parent has gone, nobody waits for what is being done, which may take long.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.pidfd_open(os.getppid())
+
+    def end() -> None:
+        select.select([parent], [], [])
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvmtiny.errors import InputError
-from tvmtiny.host.files import make_directory, write_bytes
+from tvmtiny.host.files import write_folder
 from tvmtiny.project.package import PackagedModel, package_files, render
 from tvmtiny.project.zephyr.application import application_files
 
@@ -115,7 +115,8 @@ def export(
     format
         ``cmake``, ``makefile``, ``arduino``, ``zephyr`` (a module) or ``cmsis-pack``.
     directory
-        Where to. Files that are there are overwritten, and others stay.
+        Where to. Files that are there are overwritten, and others stay; see
+        `tvmtiny.host.files.write_folder`.
     library
         Name, version and vendor.
 
@@ -139,9 +140,7 @@ def export(
     if format == "cmsis-pack":
         contents[pack] = _zip(contents)
     folder = Path(directory)
-    for name, content in contents.items():
-        make_directory((folder / name).parent)
-        write_bytes(folder / name, content)
+    write_folder(folder, contents)
     return Export(
         format,
         folder,

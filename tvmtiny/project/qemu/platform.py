@@ -7,10 +7,7 @@ so the counts do not depend on the speed of the host.
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +16,9 @@ from tvmtiny.codegen.artifact import layer_functions
 from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
 from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
+from tvmtiny.host.unfinished import work_folder
 from tvmtiny.project import sizes
 from tvmtiny.project.api import Transport
 from tvmtiny.project.capacity import check_capacity, overflow_error
@@ -184,8 +183,7 @@ class QemuPlatform:
         artifact = firmware.project.artifact
         board = firmware.project.board
         data = pack_inputs(artifact.inputs, inputs)
-        with tempfile.TemporaryDirectory(prefix="tvmtiny-run-") as name:
-            directory = Path(name)
+        with work_folder("run") as directory:
             (directory / "input.bin").write_bytes(data)
             _emulate(firmware, directory, timeout)
             outputs = split_tensors(_read(directory / "output.bin"), artifact.outputs, "outputs")
@@ -236,25 +234,14 @@ def _emulate(firmware: Firmware, directory: Path, timeout: float) -> None:
         str(firmware.elf.resolve()),
     )
     board = firmware.project.board
-    # A session of its own: an interrupt from the keyboard reaches this process alone, which then
-    # ends QEMU in the same way as after a timeout.
     with (directory / "qemu.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = start_guarded(command, output=log, directory=directory, remove=directory)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise DeviceTimeoutError(seconds=timeout, board=board.name) from None
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            stop_guarded(process)
     if code == _EXIT_OK:
         return
     artifact = firmware.project.artifact

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tvmtiny.errors import InputError
-from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.host.files import write_folder
 from tvmtiny.project.capacity import check_capacities
 from tvmtiny.project.package import PackagedModel, package_files, render
 from tvmtiny.project.rpc_firmware import rpc_library_files, rpc_model_source
@@ -128,7 +128,8 @@ def create_application(
     board
         What it is for.
     directory
-        Where to. Files that are there are overwritten, and others stay.
+        Where to. Files that are there are overwritten, and others stay; see
+        `tvmtiny.host.files.write_folder`.
     options
         See there.
 
@@ -158,9 +159,7 @@ def create_application(
         )
     files = _files(models, board, chosen, _main_stack(models, chosen))
     check_application(models, board, chosen)
-    for name, text in files.items():
-        make_directory((directory / name).parent)
-        write_text(directory / name, text)
+    write_folder(directory, {name: text.encode("utf-8") for name, text in files.items()})
     return load_application(directory)
 
 

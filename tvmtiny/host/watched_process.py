@@ -1,0 +1,98 @@
+"""Programs that the host waits for, such as compilers, and that must not outlive it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from tvmtiny.host.interrupts import park_while_leaving
+
+__all__ = ["watched"]
+
+_WATCH = Path(__file__).with_name("watch.py")
+
+
+class _Watch:
+    """The process that kills what this one leaves behind; see ``watch.py``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._host = 0
+
+    def tell(self, line: str) -> None:
+        with self._lock:
+            # A process that was forked needs one of its own.
+            if (
+                self._process is None
+                or self._host != os.getpid()
+                or self._process.poll() is not None
+            ):
+                self._host = os.getpid()
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_WATCH)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            assert self._process.stdin is not None
+            # Not through the stream's buffer; one that has been killed is no reason to stop.
+            with suppress(OSError):
+                os.write(self._process.stdin.fileno(), line.encode())
+
+
+_watch = _Watch()
+
+
+@contextmanager
+def watched(
+    command: Sequence[str],
+    *,
+    output: int | IO[Any],
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program that ends with the context, and with this process even when that is killed.
+
+    Parameters
+    ----------
+    command
+        Program and arguments.
+    output
+        Where its output goes.
+    directory, environment
+        By default those of this process.
+
+    Returns
+    -------
+    subprocess.Popen
+        The program. It leads a session of its own, so that an interrupt from the keyboard does not
+        reach it; where the context ends first, it is terminated with all that it has started.
+    """
+    park_while_leaving()
+    process = subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=directory,
+        env=None if environment is None else dict(environment),
+        start_new_session=True,
+    )
+    _watch.tell(f"+{process.pid}\n")
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+        _watch.tell(f"-{process.pid}\n")
