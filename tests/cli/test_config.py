@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,21 @@ def test_compile_section_holds_for_other_commands(
         ("[memory]\ndead_channels = 1\n", "give a value of type bool"),
         ("[compile\n", "no valid TOML"),
         ('[compile]\noptimize = "fast"\n', "there is no optimization goal 'fast'"),
+        ("[project.creat]\nstack = 1\n", "did you mean 'project.create'?"),
+        ("[project]\nstack = 1\n", "there is no command 'project.stack'"),
+        ("project = 1\n", "there is no command 'project'"),
+        (
+            "[project.create]\nstak = 1\n",
+            "project create has no option 'stak' (did you mean 'stack'?",
+        ),
+        ("[compile]\ninput_names = [1]\n", "give a list of strings"),
+        ("[compile]\nram_budget = " + "9" * 5000, "an integer of more than 64 bits"),
+        ("[compile]\nram_budget = 0x" + "f" * 5000, "an integer of more than 64 bits"),
+        ("[compile]\nram_budget = -1", "greater than or equal to 0"),
+        ("[run]\ntimeout = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("compile" + ".a" * 500 + " = 1", "nested too deeply"),
+        ('[compile]\nio = "\\u0000"', "zero byte"),
+        ("#" * (1 << 20) + "\n", "more than 1,048,576 bytes"),
     ],
 )
 def test_mistakes(
@@ -97,10 +113,58 @@ def test_mistakes(
     assert message in error
 
 
-def test_missing_file(command: Command) -> None:
-    assert "cannot read the configuration no.toml" in command(
-        "--config", "no.toml", "boards"
-    ).error(2)
+@pytest.mark.parametrize("given", ("--config {}", "--config={}", "--debug --config {}"))
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    (
+        ("no.toml", "does not exist"),
+        ("folder", "is no file"),
+        ("pipe", "is no file"),
+        ("utf16.toml", "is not text in UTF-8"),
+        ("latin1.toml", "is not text in UTF-8"),
+    ),
+)
+def test_unusable_files(
+    command: Command, configured: Callable[..., Path], name: str, problem: str, given: str
+) -> None:
+    configured("").with_name("folder").mkdir()
+    os.mkfifo("pipe")
+    Path("utf16.toml").write_text("[compile]\n", encoding="utf-16")
+    Path("latin1.toml").write_text('[compile]\nname = "é"\n', encoding="latin-1")
+    outcome = command(*given.format(name).split(), "boards")
+    assert outcome.code == 2 and f"the configuration {name} {problem}; give" in outcome.err
+
+
+@pytest.mark.parametrize("name", ("broken", "folder", "pipe"))
+def test_help_does_without_a_usable_file(
+    command: Command, configured: Callable[[str], Path], name: str
+) -> None:
+    path = configured("[compile")
+    if name != "broken":
+        path.unlink()
+        path.mkdir() if name == "folder" else os.mkfifo(path)
+    for words in (("--help",), ("run", "-h"), ("project", "create", "--help"), ("--version",)):
+        assert command(*words).code == 0
+    assert "Usage" in command().out
+    command("boards").error(2)
+    command("project", "build", "--", "--help").error(2)
+
+
+def test_a_mark_of_the_byte_order_is_no_mistake(
+    command: Command, configured: Callable[[str], Path]
+) -> None:
+    configured('\ufeff[compile]\nio = "external"\n')
+    words = ("compile", "sine", "-t", "cortex-m4", "-o", "out", "--json")
+    assert _arena_offset(command(*words)) is None
+
+
+def test_sub_commands(command: Command, configured: Callable[[str], Path]) -> None:
+    configured('[records.list]\ncpu = "cortex-m7"\n[compile]\noracle = "keras"\n')
+    assert {r["cpu"] for r in command("records", "list", "--json").json["records"]} == {"cortex-m7"}
+    words = ("project", "create", "sine", "-b", "zephyr:mps2_an385", "-o", "out")
+    assert "no oracle 'keras'" in command(*words).error(2)
+    configured('[project.create]\nmode = "dance"\n')
+    assert "'dance'" in command(*words).error(2)
 
 
 def test_tune_has_no_option_that_its_function_lacks() -> None:

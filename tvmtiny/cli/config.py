@@ -11,6 +11,9 @@ says of how models are compiled holds for every command that compiles::
     board = "mps2-an386"
     check = true
 
+    [project.create]
+    mode = "rpc"
+
 ``[boards]`` names board files, by paths that start at the file's own folder::
 
     [boards]
@@ -20,20 +23,15 @@ says of how models are compiled holds for every command that compiles::
 from __future__ import annotations
 
 import difflib
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
 
 from tvmtiny.errors import InputError
+from tvmtiny.host.toml_files import TomlFileError, read_toml
 from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 #: Looked for in the directory where the command is run.
 FILE_NAME = "tvmtiny.toml"
@@ -44,6 +42,9 @@ _SHARED = "compile"
 #: The section for boards, beside the options of the command of that name.
 _BOARDS = "boards"
 
+#: The kind of value that each option takes, by the words of its command.
+Options = Mapping[tuple[str, ...], Mapping[str, type]]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -52,7 +53,7 @@ class Config:
     Attributes
     ----------
     options
-        Values of options, by command and option.
+        Values of options by command and option, commands within commands as in ``project create``.
     boards
         Paths of board files by the boards' names. They are read when their boards are asked for.
     """
@@ -61,13 +62,13 @@ class Config:
     boards: dict[str, Path] = field(default_factory=dict)
 
 
-def read_config(path: Path, commands: Mapping[str, Mapping[str, type]]) -> Config:
+def read_config(path: Path, commands: Options) -> Config:
     """Read a configuration file.
 
     Parameters
     ----------
     commands
-        Options by command: names with underscores, and the kind of value that each takes.
+        See `known_options`.
 
     Raises
     ------
@@ -75,40 +76,62 @@ def read_config(path: Path, commands: Mapping[str, Mapping[str, type]]) -> Confi
         The file cannot be read, is no TOML, or has a section, key or value that is not known.
     """
     try:
-        with path.open("rb") as file:
-            found = tomllib.load(file)
-    except OSError as error:
+        found = read_toml(path)
+    except TomlFileError as problem:
         raise InputError(
-            f"cannot read the configuration {path}: {error.strerror or error}; give a TOML file "
-            "that is there"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is no valid TOML: {error}; mend that line") from error
-    values: dict[str, dict[str, Any]] = {}
+            f"the configuration {path} {problem}; give a TOML file such as docs/options.md shows"
+        ) from problem
+    values: dict[tuple[str, ...], dict[str, Any]] = {}
     boards: dict[str, Path] = {}
-    for section, entries in found.items():
-        if section not in commands or not isinstance(entries, dict):
-            raise InputError(
-                f"{path}: there is no command {section!r}{_nearest(section, commands)}; "
-                "sections are named after commands"
-            )
-        if section == _BOARDS:
-            named = {key: entries[key] for key in entries if key not in commands[section]}
+    for command, entries in _sections(path, found, commands):
+        options = commands[command]
+        if command == (_BOARDS,):
+            named = {key: entries[key] for key in entries if key not in options}
             boards = {name: _board_file(path, name, file) for name, file in named.items()}
             entries = {key: value for key, value in entries.items() if key not in named}
         for key, value in entries.items():
-            _check(path, section, key, value, commands[section])
-        values[section] = dict(entries)
+            _check(path, " ".join(command), key, value, options)
+        values[command] = entries
     shared = {option.name for option in (*LOAD_OPTIONS, *COMPILE_OPTIONS)}
+    inherited = {k: v for k, v in values.get((_SHARED,), {}).items() if k in shared}
+    by_word: dict[str, Any] = {}
     for command, options in commands.items():
-        inherited = {
-            key: [value] if options[key] is list and not isinstance(value, list) else value
-            for key, value in values.get(_SHARED, {}).items()
-            if key in shared and key in options
+        own = {
+            **{key: value for key, value in inherited.items() if key in options},
+            **values.get(command, {}),
         }
-        if inherited:
-            values[command] = {**inherited, **values.get(command, {})}
-    return Config(values, boards)
+        for word in reversed(command[1:]):
+            own = {word: own}
+        by_word[command[0]] = {**by_word.get(command[0], {}), **own}
+    return Config(by_word, boards)
+
+
+def _sections(
+    path: Path, found: Mapping[str, Any], commands: Options
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """The sections of a file by the words of their commands."""
+    groups = {command[0] for command in commands if len(command) > 1}
+    for section, entries in found.items():
+        if section not in groups:
+            yield _command(path, (section,), entries, commands), entries
+            continue
+        if not isinstance(entries, dict):
+            _command(path, (section,), entries, commands)
+        for inner, inner_entries in entries.items():
+            yield _command(path, (section, inner), inner_entries, commands), inner_entries
+
+
+def _command(
+    path: Path, command: tuple[str, ...], entries: object, commands: Options
+) -> tuple[str, ...]:
+    if command not in commands or not isinstance(entries, dict):
+        known = {".".join(words): None for words in commands}
+        section = ".".join(command)
+        raise InputError(
+            f"{path}: there is no command {section!r}{_nearest(section, known)}; "
+            "sections are named after commands, such as [run] or [project.create]"
+        )
+    return command
 
 
 def _board_file(path: Path, name: str, file: object) -> Path:
@@ -121,18 +144,26 @@ def _board_file(path: Path, name: str, file: object) -> Path:
     return path.parent / file
 
 
-def known_options(group: Any) -> dict[str, dict[str, type]]:
-    """The options of every command of `group`, as `read_config` wants them.
+def known_options(
+    group: Any, words: tuple[str, ...] = ()
+) -> dict[tuple[str, ...], dict[str, type]]:
+    """The options of every command of `group` by the command's words, as `read_config` wants them.
 
     Parameters
     ----------
     group
         Typer's command with sub-commands.
+    words
+        Those of `group` itself.
     """
-    found: dict[str, dict[str, type]] = {}
+    found: dict[tuple[str, ...], dict[str, type]] = {}
     for name, command in group.commands.items():
+        inner = (*words, name)
+        if hasattr(command, "commands"):
+            found |= known_options(command, inner)
+            continue
         parameters = [p for p in getattr(command, "params", ()) if p.param_type_name == "option"]
-        found[name] = {p.name: _kind(p.type_descriptor.annotation) for p in parameters}
+        found[inner] = {p.name: _kind(p.type_descriptor.annotation) for p in parameters}
     return found
 
 
@@ -153,13 +184,14 @@ def _check(path: Path, section: str, key: str, value: Any, options: Mapping[str,
             f"tvmtiny {section} --help lists them"
         )
     wanted = options[key]
-    if wanted is float and isinstance(value, int):
-        wanted = int
+    kinds: tuple[type, ...] = (int, float) if wanted is float else (wanted,)
     # A boolean is an int to Python, but not to people.
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and wanted is not bool):
         raise InputError(
             f"{path}: {key} of {section} is {value!r}; give a value of type {wanted.__name__}"
         )
+    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+        raise InputError(f"{path}: {key} of {section} is {value!r}; give a list of strings")
 
 
 def _nearest(word: str, known: Mapping[str, Any]) -> str:

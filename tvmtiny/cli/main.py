@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from tvmtiny.cli import (
 )
 from tvmtiny.cli.config import FILE_NAME, Config, known_options, read_config
 from tvmtiny.cli.console import errors_console, message_lines, separate_places
-from tvmtiny.errors import TvmtinyError
+from tvmtiny.errors import InputError, TvmtinyError
 
 #: The command line itself is wrong; the same code as `tvmtiny.errors.InputError`.
 EXIT_USAGE = 2
@@ -38,6 +39,12 @@ EXIT_USAGE = 2
 #: defect of tvmtiny itself.
 EXIT_INTERRUPTED = 130
 EXIT_INTERNAL = 70
+
+#: Words that ask how to use a command.
+_HELPING = {"-h", "--help", "--version", "--install-completion", "--show-completion"}
+
+#: The variable with which shells ask for completions, as Typer names it.
+_COMPLETING = "_TVMTINY_COMPLETE"
 
 app = typer.Typer(
     name="tvmtiny",
@@ -114,10 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
-        words, config = _configure(words)
         # The option is accepted anywhere on the line.
+        words, config = _configure([word for word in words if word != "--debug"])
         code = app(
-            separate_places([word for word in words if word != "--debug"]),
+            separate_places(words),
             prog_name=app.info.name,
             standalone_mode=False,
             default_map=config.options,
@@ -157,14 +164,26 @@ def _run(words: list[str], debug: bool) -> int:
 
 
 def _configure(words: list[str]) -> tuple[list[str], Config]:
-    """Take ``--config FILE`` from the front of the line; what the file says by command."""
+    """Take ``--config FILE`` from the front of the line; what the file says by command.
+
+    A file that is not usable does not keep anybody from a help text or a completion.
+    """
+    path = None
     if words[:1] == ["--config"] and len(words) > 1:
         path, words = Path(words[1]), words[2:]
-    else:
+    elif words and words[0].startswith("--config="):
+        path, words = Path(words[0].removeprefix("--config=")), words[1:]
+    elif os.path.lexists(FILE_NAME):
         path = Path(FILE_NAME)
-        if not path.is_file():
-            return words, Config()
-    return words, read_config(path, known_options(typer.main.get_command(app)))
+    if path is None:
+        return words, Config()
+    try:
+        return words, read_config(path, known_options(typer.main.get_command(app)))
+    except InputError:
+        asked = words[: words.index("--")] if "--" in words else words
+        if asked and not _HELPING & {*asked} and _COMPLETING not in os.environ:
+            raise
+        return words, Config()
 
 
 def _usage(error: typer.TyperException) -> str:

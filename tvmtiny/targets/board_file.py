@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tvmtiny.errors import BoardFileError
+from tvmtiny.host.toml_files import TomlFileError, parse_toml, read_toml
 from tvmtiny.targets.table import Board, Region, cpus
 from tvmtiny.targets.values import Values
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["SUFFIX", "board_entry", "make_board", "parse_board", "read_board_file"]
 
@@ -27,9 +22,6 @@ REGION_KINDS = ("flash", "ram")
 
 #: First address that no CPU has.
 _ADDRESSES = 1 << 32
-
-#: A board file has some hundred bytes.
-_MOST_BYTES = 1 << 20
 
 # Names of boards become parts of file names and comments of C, those of regions words of a linker
 # script.
@@ -48,23 +40,10 @@ def read_board_file(path: str | os.PathLike[str]) -> Board:
         The file cannot be read, is no TOML, or has a key or value that is not usable.
     """
     file = os.fspath(path)
-    allowed = "a TOML file of a board"
     try:
-        # Anything else, such as a pipe, could keep a command waiting.
-        if not Path(path).is_file():
-            problem = "is no file" if Path(path).exists() else "does not exist"
-            raise BoardFileError(file, "", problem, allowed)
-        if Path(path).stat().st_size > _MOST_BYTES:
-            raise BoardFileError(
-                file, "", f"has more than {_MOST_BYTES:,} bytes, which no board needs", allowed
-            )
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BoardFileError(file, "", f"cannot be read: {reason}", allowed) from error
-    except ValueError as error:
-        raise BoardFileError(file, "", "is not text in UTF-8", allowed) from error
-    return parse_board(text, file)
+        return make_board(read_toml(Path(path)), file)
+    except TomlFileError as problem:
+        raise BoardFileError(file, "", str(problem), "a TOML file of a board") from problem
 
 
 def parse_board(text: str, file: str) -> Board:
@@ -83,11 +62,9 @@ def parse_board(text: str, file: str) -> Board:
         The text is no TOML, or has a key or value that is not usable.
     """
     try:
-        entry = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        reason = "its tables are nested too deeply" if isinstance(error, RecursionError) else error
-        raise BoardFileError(file, "", f"is no valid TOML: {reason}", "TOML") from error
-    return make_board(entry, file)
+        return make_board(parse_toml(text), file)
+    except TomlFileError as problem:
+        raise BoardFileError(file, "", str(problem), "a TOML file of a board") from problem
 
 
 def make_board(entry: Mapping[str, Any], file: str) -> Board:
