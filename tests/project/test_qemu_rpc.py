@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import shutil
 import socket
@@ -29,7 +30,7 @@ from tvmtiny.targets.architectures import find_architecture
 
 BOARDS = tuple(name for name, board in boards().items() if board.platform == "qemu")
 MakeArtifact = Callable[..., Any]
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 ENDLESS = 'for (i = from[0] != 0;;) { __asm__ volatile(""); }'
 
 needs_compiler = pytest.mark.skipif(
@@ -186,6 +187,17 @@ def test_abort_ends_an_endless_loop(
         assert session.call("tvmtiny.run") is None
         output = session.copy_from(session.slot("output.0", 8), 8)
         assert output == (2 * hand_inputs[0].ravel() + np.arange(1, 9)).astype(np.int8).tobytes()
+
+
+@on_qemu
+def test_a_long_description_comes_whole(make_artifact: MakeArtifact, tmp_path: Path) -> None:
+    """Longer than the string literals that C99 compilers have to support."""
+    artifact = make_artifact("mps2-an386")
+    artifact.layers[1].name = "'\"\\??/\u00e4" * 1000
+    with connected(build(artifact, "mps2-an386", tmp_path)) as link:
+        described = json.loads(str(RawSession(link, 1).call("tvmtiny.metadata")))
+    assert described["layers"][1]["name"] == artifact.layers[1].name
+    assert (described["model"], described["board"]) == ("hand", "mps2-an386")
 
 
 @on_qemu

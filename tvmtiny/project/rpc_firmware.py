@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rpc_library_files", "rpc_model_source"]
 
-_LITERAL_WIDTH = 90
+_CHARACTERS_PER_LINE = 16
 
 
 def rpc_library_files() -> dict[str, str]:
@@ -33,7 +33,7 @@ def rpc_model_source(artifact: Artifact, board_name: str) -> str:
         artifact=artifact,
         prefix=f"tvmtiny_{artifact.name}",
         identity=", ".join(f"0x{byte:02x}" for byte in model_identity(artifact)),
-        metadata=_c_string(_metadata(artifact, board_name)),
+        metadata=_characters(_metadata(artifact, board_name)),
     )
 
 
@@ -71,11 +71,11 @@ def _metadata(artifact: Artifact, board_name: str) -> str:
     )
 
 
-def _c_string(text: str) -> str:
-    """A C literal of printable ASCII, over several lines; without trigraphs."""
-    literals = []
-    for start in range(0, len(text), _LITERAL_WIDTH):
-        part = text[start : start + _LITERAL_WIDTH]
-        escaped = "".join(f"\\{c}" if c in '"\\?' else c for c in part)
-        literals.append(f'"{escaped}"')
-    return "\n        ".join(literals)
+def _characters(text: str) -> str:
+    """Printable ASCII as C constants: a string literal may have no more than 4,095 characters."""
+    constants = [f"'\\{c}'" if c in "'\\" else f"'{c}'" for c in text]
+    lines = [
+        ", ".join(constants[start : start + _CHARACTERS_PER_LINE])
+        for start in range(0, len(constants), _CHARACTERS_PER_LINE)
+    ]
+    return ",\n        ".join(lines)
