@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterator
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.mve.depthwise import (
+    depthwise_sketches,
+    implement_depthwise,
+    smaller_depthwise,
+)
 from tvmtiny.schedule.families.mve.matrix import (
     implement_convolution,
     implement_fully_connected,
@@ -17,15 +22,18 @@ from tvmtiny.targets import Cpu
 
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
     "CONV_2D": implement_convolution,
+    "DEPTHWISE_CONV_2D": implement_depthwise,
     "FULLY_CONNECTED": implement_fully_connected,
 }
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
     "CONV_2D": smaller_matrix,
+    "DEPTHWISE_CONV_2D": smaller_depthwise,
 }
 
 _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
     "CONV_2D": matrix_sketches,
+    "DEPTHWISE_CONV_2D": depthwise_sketches,
     "FULLY_CONNECTED": matrix_sketches,
 }
 
@@ -36,7 +44,7 @@ class Mve(KernelFamily):
     name = "mve"
     features = frozenset({"mve"})
     priority = 20
-    sketch_names = frozenset({"mve_pixels", "mve_rows", "mve_strip", "mve_patches"})
+    sketch_names = frozenset({"mve_pixels", "mve_rows", "mve_strip", "mve_patches", "mve_windows"})
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         find = _SKETCHES.get(node.operator)

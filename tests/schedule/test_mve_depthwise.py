@@ -1,0 +1,72 @@
+"""Depthwise convolutions for Helium: C twins on the host, assembly on a board."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.ops.test_depthwise_conv_2d import CASES, Depthwise
+from tests.ops.three_ways import SideBySide
+from tests.schedule.candidates import Candidates
+from tests.schedule.test_dsp_depthwise import _RELU, _random_cases
+from tests.tools import on_qemu
+
+BOARD = "mps3-an547"
+
+#: What the kernels have to care about.
+SHAPES = {
+    "strips": replace(_RELU, size=(48, 48), channels=16),
+    "strips_beside": replace(_RELU, size=(5, 130), channels=9),
+    "strips_beside_stride_2": replace(_RELU, size=(9, 151), channels=8, stride=(2, 2)),
+    "two_vectors": replace(_RELU, size=(9, 11), channels=8, kernel=(5, 5)),
+    "weights_in_memory": replace(_RELU, size=(9, 9), channels=8, kernel=(7, 7)),
+    "dilated": replace(_RELU, size=(11, 12), channels=8, dilation=(2, 3)),
+    "multiplier": replace(_RELU, size=(9, 10), channels=3, multiplier=8),
+    "spectrogram": replace(
+        _RELU, size=(49, 40), channels=1, multiplier=8, kernel=(10, 8), stride=(2, 2)
+    ),
+    "one_output": replace(_RELU, size=(3, 3), channels=21, padding="VALID"),
+    "seven_channels": replace(_RELU, size=(6, 7), channels=7, batch=2),
+}
+ALL = {
+    "shapes": SHAPES,
+    "random": _random_cases(30, 5),
+    "tables": {name: case for name, case in CASES.items() if case.dtype == "int8"},
+}
+
+
+@cache
+def layers(kind: str) -> SideBySide:
+    return SideBySide(f"mve_depthwise_{kind}", ALL[kind], 0.0)
+
+
+@pytest.mark.parametrize("kind", ["shapes", "random", "tables"])
+def test_on_host(kind: str, tmp_path: Path) -> None:
+    layers(kind).check_host(BOARD, tmp_path)
+
+
+@on_qemu
+@pytest.mark.parametrize("kind", ALL)
+def test_on_board(kind: str) -> None:
+    layers(kind).check_board(BOARD)
+
+
+def test_all_shapes_have_vector_code() -> None:
+    for kind in ("shapes", "random"):
+        schedules = [layer.schedule for layer in layers(kind).compile(BOARD).layers]
+        assert all(schedule.startswith("mve") for schedule in schedules), schedules
+    assert any("rounding by sign" in schedule for schedule in schedules)
+
+
+@on_qemu
+def test_all_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: dict[str, Depthwise] = {
+        "stride_1": replace(_RELU, size=(11, 17), channels=10),
+        "stride_2": replace(_RELU, size=(10, 19), channels=8, stride=(2, 2)),
+    }
+    candidates = Candidates("mve_windows_candidates", named, BOARD, scalar=False)
+    candidates.force(monkeypatch)
+    candidates.layers.check_board(BOARD)

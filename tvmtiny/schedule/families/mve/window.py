@@ -1,0 +1,299 @@
+"""The kernel of depthwise windows: patches by gathers, outputs by sums across vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+
+from tvmtiny.schedule.families.mve.assembly import VECTOR, Lines, add, vqshrn
+from tvmtiny.schedule.families.mve.packing import constant_vectors
+from tvmtiny.schedule.requantize import Scaling
+
+#: What a gather of bytes reaches.
+REACH = 255
+
+#: Outputs that are requantized and stored together.
+_LANES = 4
+
+#: Sums of the lanes.
+_SUMS = ("r4", "r6", "r8", "r10")
+
+#: Vectors of weights that stay in registers, and that are within reach of a pointer.
+_KEPT, _MOST_WEIGHTS = 4, 31
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class WindowKernel:
+    """What the code of a layer depends on; sizes are rows and columns.
+
+    Attributes
+    ----------
+    outputs
+        Of a channel, computed by one call.
+    kernel, stride, dilation
+        Of the window.
+    pitch
+        Bytes of a row of a plane.
+    plane
+        Bytes from the plane of a channel to that of the next; 0 where they share one.
+    down, right
+        Bytes from an output to the one below, and to the next in its row.
+    shift
+        1 to 15.
+    signed
+        Whether positive and negative sums are rounded differently.
+    unit
+        Outputs that are requantized together: 4, or fewer where there are not as many.
+    block
+        Outputs that share a patch; they divide the unit.
+    """
+
+    outputs: Size
+    kernel: Size
+    stride: Size
+    dilation: Size
+    pitch: int
+    plane: int
+    down: int
+    right: int
+    shift: int
+    signed: bool
+    unit: Size
+    block: Size
+
+    @cached_property
+    def patch(self) -> list[Size]:
+        """Rows and columns that a block reads; first those of its first output, as taps come."""
+        taps = list(product(range(self.kernel[0]), range(self.kernel[1])))
+        starts = product(range(self.block[0]), range(self.block[1]))
+        found: dict[Size, None] = {}
+        for y, x in starts:
+            for ky, kx in taps:
+                row = y * self.stride[0] + ky * self.dilation[0]
+                found[row, x * self.stride[1] + kx * self.dilation[1]] = None
+        return list(found)
+
+    @property
+    def offsets(self) -> list[int]:
+        """Bytes of the patch from its corner."""
+        return [row * self.pitch + column for row, column in self.patch]
+
+    @property
+    def vectors(self) -> int:
+        """Gathers of a patch."""
+        return -(-len(self.patch) // VECTOR)
+
+    @property
+    def weight_vectors(self) -> int:
+        """Of a channel."""
+        return self.block[0] * self.block[1] * self.vectors
+
+    @property
+    def words(self) -> int:
+        """Of the stream for a channel."""
+        return 3 + 2 * self.signed + 4 * self.weight_vectors
+
+    @property
+    def usable(self) -> bool:
+        """Whether gathers reach all of a patch, and pointers all weights."""
+        return max(self.offsets) <= REACH and self.weight_vectors <= _MOST_WEIGHTS
+
+    @property
+    def unit_cost(self) -> int:
+        """Instructions of a unit."""
+        blocks = self.unit[0] * self.unit[1] // (self.block[0] * self.block[1])
+        gathers = blocks * self.vectors * (1 if self.vectors == 1 else 2) + blocks - 1
+        sums = self.unit[0] * self.unit[1] * self.vectors
+        return gathers + sums * (1 if self.weight_vectors <= _KEPT else 2) + 9 + 3 * self.signed
+
+    @property
+    def cost(self) -> int:
+        """Instructions of a channel, roughly."""
+        steps = [-(-n // u) for n, u in zip(self.outputs, self.unit, strict=True)]
+        return steps[0] * steps[1] * self.unit_cost + 6 * min(steps) + 4 * self.weight_vectors
+
+    def identifier(self) -> str:
+        """What makes the kernel's name."""
+        sizes: tuple[int, ...] = (
+            *self.outputs,
+            *self.kernel,
+            *self.stride,
+            *self.dilation,
+            self.pitch,
+            self.plane,
+        )
+        sizes += (self.down, self.right, *self.unit, *self.block, self.shift)
+        return f"{'_'.join(map(str, sizes))}_{'signed' if self.signed else 'plain'}"
+
+
+def pack_windows(
+    taps: np.ndarray, gains: np.ndarray, scaling: Scaling, kernel: WindowKernel
+) -> np.ndarray:
+    """Constants and weights in the order of the header.
+
+    Parameters
+    ----------
+    taps
+        int8, ``(channels, height, width)``.
+    gains
+        What sums of each channel are multiplied by: ``(channels,)``.
+
+    Returns
+    -------
+    np.ndarray
+        int32, ``(channels, words)``.
+    """
+    channels = len(taps)
+    index = {position: i for i, position in enumerate(kernel.patch)}
+    weights = np.zeros((channels, *kernel.block, kernel.vectors * VECTOR), np.int8)
+    for y, x in product(range(kernel.block[0]), range(kernel.block[1])):
+        for ky, kx in product(range(kernel.kernel[0]), range(kernel.kernel[1])):
+            row = y * kernel.stride[0] + ky * kernel.dilation[0]
+            column = x * kernel.stride[1] + kx * kernel.dilation[1]
+            weights[:, y, x, index[row, column]] = taps[:, ky, kx]
+    initial, multiplier, *by_sign = constant_vectors(scaling)
+    # VQDMULH doubles, which one more shift takes back.
+    constants = [initial, multiplier, gains, *(2 * vector for vector in by_sign)]
+    words = np.ascontiguousarray(weights.reshape(channels, -1)).view("<i4")
+    return np.concatenate([np.stack(constants, axis=1).astype(np.int32), words], axis=1)
+
+
+def _unit(kernel: WindowKernel, right: int, out_right: int) -> Lines:
+    """One unit; inputs r0, outputs r2, which go on by so many bytes."""
+    lines: Lines = []
+    at = 0
+    count = kernel.unit[0] * kernel.unit[1]
+    starts = product(
+        range(0, kernel.unit[0], kernel.block[0]), range(0, kernel.unit[1], kernel.block[1])
+    )
+    loaded = 0
+    for top, left in starts:
+        start = top * kernel.stride[0] * kernel.pitch + left * kernel.stride[1]
+        lines += add("r0", start - at)
+        at = start
+        for t in range(kernel.vectors):
+            if kernel.vectors > 1:
+                lines.append(f"vldrw.32 q4, [sp, #{VECTOR * t}]")
+            lines.append("vldrb.u8 q7, [r0, q4]")
+            for o, (y, x) in enumerate(product(range(kernel.block[0]), range(kernel.block[1]))):
+                number = o * kernel.vectors + t
+                lane = (top + y) * kernel.unit[1] + left + x
+                weights = f"q{number}"
+                if kernel.weight_vectors > _KEPT:
+                    weights = f"q{loaded % _KEPT}"
+                    loaded += 1
+                    lines.append(f"vldrw.32 {weights}, [r5, #{VECTOR * number}]")
+                mac = "vmladava.s8" if t else "vmladav.s8"
+                lines.append(f"{mac} {_SUMS[lane]}, q7, {weights}")
+    # Where there are fewer outputs than lanes, the others repeat the first.
+    sums = [_SUMS[lane if lane < count else 0] for lane in range(_LANES)]
+    lines += [
+        f"vmov q7[2], q7[0], {sums[0]}, {sums[2]}",
+        f"vmov q7[3], q7[1], {sums[1]}, {sums[3]}",
+        "vmlas.s32 q7, q5, r1",
+        "vqdmulh.s32 q7, q7, r3",
+    ]
+    if kernel.signed:
+        lines += ["vpt.s32 lt, q7, zr", "vaddt.i32 q7, q7, r9", "vadd.i32 q7, q7, r7"]
+    lines += [vqshrn(7, 7, kernel.shift + 1), "vqmovnb.s16 q7, q7", "vstrb.32 q7, [r2, q6]"]
+    return [*lines, *add("r0", right - at), *add("r2", out_right)]
+
+
+def window_code(kernel: WindowKernel) -> Lines:
+    """The kernel: r0 planes, r1 stream, r2 outputs, r3 channels.
+
+    On the stack: offsets of patches of several vectors; plane, outputs, channels left, rows left.
+    """
+    lane_offsets = [
+        y * kernel.down + x * kernel.right
+        for y, x in product(range(kernel.unit[0]), range(kernel.unit[1]))
+    ]
+    lane_offsets += [0] * (_LANES - len(lane_offsets))
+    steps_in = (kernel.stride[0] * kernel.pitch, kernel.stride[1])
+    steps_out = (kernel.down, kernel.right)
+    # The longer axis is the inner one.
+    units = [n // u for n, u in zip(kernel.outputs, kernel.unit, strict=True)]
+    inner = 0 if units[0] > units[1] else 1
+    outer = 1 - inner
+
+    def distances(axis: int, outputs: int) -> tuple[int, int]:
+        return outputs * steps_in[axis], outputs * steps_out[axis]
+
+    size, rest = kernel.unit[inner], kernel.outputs[inner] % kernel.unit[inner]
+    forward = distances(inner, size)
+    across = _unit(kernel, *forward)
+    line = across
+    if units[inner] > 1:
+        line = [f"mov lr, #{units[inner]}", "3:", *across, "le lr, 3b"]
+    gone = units[inner] * size
+    if rest:
+        # The last unit overlaps the one before.
+        back = distances(inner, rest - size)
+        line = [*line, *add("r0", back[0]), *add("r2", back[1]), *_unit(kernel, *forward)]
+        gone += rest
+    outer_size, outer_rest = kernel.unit[outer], kernel.outputs[outer] % kernel.unit[outer]
+    turns = units[outer] + (1 if outer_rest else 0)
+    body = line
+    if turns > 1:
+        on = [
+            a - b for a, b in zip(distances(outer, outer_size), distances(inner, gone), strict=True)
+        ]
+        body = [f"mov r12, #{turns}", "str r12, [sp, #{rows}]", "2:", *line]
+        body += ["ldr r12, [sp, #{rows}]", *add("r0", on[0]), *add("r2", on[1])]
+        body += ["subs r12, r12, #1", "str r12, [sp, #{rows}]"]
+        if outer_rest:
+            back = distances(outer, outer_rest - outer_size)
+            body += ["cmp r12, #1", "bne 4f", *add("r0", back[0]), *add("r2", back[1]), "4:"]
+            body += ["cmp r12, #0"]
+        body += ["bne.w 2b"]
+    table = VECTOR * kernel.vectors if kernel.vectors > 1 else 0
+    kept = kernel.weight_vectors if kernel.weight_vectors <= _KEPT else 0
+    body = [text.replace("{rows}", str(table + 12)) for text in body]
+    offsets = kernel.offsets + [0] * (kernel.vectors * VECTOR - len(kernel.offsets))
+    code = ["push {r4-r11, lr}", "vpush {d8-d15}", "mov r5, r1", "adr.w r12, 9f"]
+    code += [f"sub sp, sp, #{table + 16}", f"strd r0, r2, [sp, #{table}]"]
+    code += [f"str r3, [sp, #{table + 8}]"]
+    code += [f"vldrw.32 q6, [r12, #{VECTOR * kernel.vectors}]"]
+    if table:
+        for t in range(kernel.vectors):
+            code += [f"vldrw.32 q0, [r12, #{VECTOR * t}]", f"vstrw.32 q0, [sp, #{VECTOR * t}]"]
+    else:
+        code += ["vldrw.32 q4, [r12]"]
+    code += ["1:", "ldmia r5!, {r1, r3, r12}", "vdup.32 q5, r12"]
+    code += ["ldrd r7, r9, [r5], #8"] if kernel.signed else []
+    code += [f"vldrw.32 q{i}, [r5], #{VECTOR}" for i in range(kept)]
+    code += [f"ldrd r0, r2, [sp, #{table}]", *body]
+    code += [] if kept else add("r5", VECTOR * kernel.weight_vectors)
+    code += [f"ldrd r0, r2, [sp, #{table}]", *add("r0", kernel.plane), "adds r2, r2, #1"]
+    code += [f"strd r0, r2, [sp, #{table}]", f"ldr r12, [sp, #{table + 8}]"]
+    code += ["subs r12, r12, #1", f"str r12, [sp, #{table + 8}]", "bne.w 1b"]
+    code += [f"add sp, sp, #{table + 16}", "vpop {d8-d15}", "pop {r4-r11, pc}", ".p2align 2", "9:"]
+    code += [f".byte {', '.join(map(str, offsets))}"]
+    return [*code, f".word {', '.join(map(str, lane_offsets))}"]
+
+
+def window_kernels(base: WindowKernel) -> list[WindowKernel]:
+    """All units and blocks for a layer, the cheapest first.
+
+    Parameters
+    ----------
+    base
+        With any unit and block.
+    """
+    units: set[Size] = set()
+    for shape in ((2, 2), (1, 4), (4, 1)):
+        high, wide = (min(n, u) for n, u in zip(base.outputs, shape, strict=True))
+        units.add((high, wide))
+    found = []
+    for unit in units:
+        for block in product(range(1, unit[0] + 1), range(1, unit[1] + 1)):
+            if unit[0] % block[0] == 0 and unit[1] % block[1] == 0:
+                kernel = replace(base, unit=unit, block=block)
+                if kernel.usable:
+                    found.append(kernel)
+    return sorted(found, key=lambda kernel: (kernel.cost, kernel.unit, kernel.block))
