@@ -15,6 +15,7 @@ from tvmtiny.ops.shared.output_rounding import (
 )
 from tvmtiny.ops.shared.sliding_window import Window
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
+from tvmtiny.schedule.overlap import smallest_distance
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 
 
@@ -92,8 +93,46 @@ def read_patches(last_read: np.ndarray, steps: np.ndarray, geometry: Window, ima
     (height, width), (rows, columns) = geometry.input, geometry.output
     image, y, x = np.unravel_index(np.arange(len(steps)), (images, rows, columns))
     for ky, kx in np.ndindex(geometry.kernel):
-        row = y * geometry.stride[0] - geometry.pad[0] + ky
-        column = x * geometry.stride[1] - geometry.pad[1] + kx
+        row = y * geometry.stride[0] - geometry.pad[0] + ky * geometry.dilation[0]
+        column = x * geometry.stride[1] - geometry.pad[1] + kx * geometry.dilation[1]
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         pixel = (image * height + row) * width + column
         np.maximum.at(last_read, pixel[inside], steps[inside])
+
+
+def patch_distance(node: Node, layer: Layer, pixels: int) -> int:
+    """How many bytes the output must start before the input, at the least.
+
+    Parameters
+    ----------
+    pixels
+        Of a step, which reads the patches of its pixels before it writes their outputs. The last
+        step may repeat pixels of the one before.
+    """
+    inputs = node.input(0)
+    positions = np.arange(layer.pixels)
+    first_write = positions // pixels
+    last_step = np.where(positions >= layer.pixels - pixels, first_write[-1], first_write)
+    depth = inputs.shape[-1] if layer.geometry is not None else layer.depth
+    last_read = np.full(inputs.elements // depth, -1)
+    if layer.geometry is None:
+        last_read[:] = last_step
+    else:
+        read_patches(last_read, last_step, layer.geometry, inputs.shape[0])
+    return smallest_distance(np.repeat(last_read, depth), np.repeat(first_write, layer.channels))
+
+
+def split_groups(count: int, limit: int) -> tuple[int, int, int]:
+    """How a tile runs over its groups of inputs: some unrolled, then a loop of unrolled ones.
+
+    Returns
+    -------
+    first, unroll, loops
+        ``first + unroll * loops == count``, with ``first >= 1``.
+    """
+    if count <= limit:
+        return count, 0, 0
+    # A loop costs three instructions a turn; a remainder costs only code.
+    unroll = max(range(limit // 2, limit + 1), key=lambda u: (-((count - 1) % u), u))
+    loops = (count - 1) // unroll
+    return count - unroll * loops, unroll, loops

@@ -13,7 +13,7 @@ from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
 from tvmtiny.schedule.families.dsp.layer import scale
-from tvmtiny.schedule.families.dsp.patches import patches_function, split_groups
+from tvmtiny.schedule.families.dsp.patches import patches_function
 from tvmtiny.schedule.implementation import (
     FLASH_WEIGHT,
     Decision,
@@ -22,7 +22,7 @@ from tvmtiny.schedule.implementation import (
     Implementation,
     Sketch,
 )
-from tvmtiny.schedule.matrix_layer import Layer, weight_zero_points
+from tvmtiny.schedule.matrix_layer import Layer, split_groups, weight_zero_points
 
 #: How many groups the default rule may unroll, and a tuner beside it.
 _UNROLL_LIMITS = (4, 8, 12, 16)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops import Node
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.implementation import Decisions
-from tvmtiny.schedule.matrix_layer import Layer, read_patches
-from tvmtiny.schedule.overlap import Overlap, smallest_distance
+from tvmtiny.schedule.matrix_layer import Layer, patch_distance, split_groups
+from tvmtiny.schedule.overlap import Overlap
 from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h")
@@ -87,47 +86,15 @@ def patches_function(
 
 def _overlaps(node: Node, layer: Layer, tile: packing.TileShape) -> list[Overlap]:
     """What the order of the steps allows: a step expands its patches before it writes."""
-    inputs = node.input(0)
-    positions = np.arange(layer.pixels)
-    # The last step may repeat positions of the one before.
-    first_write = positions // tile.pixels
-    last_step = np.where(
-        positions >= layer.pixels - tile.pixels, first_write[-1], positions // tile.pixels
-    )
-    depth = inputs.shape[-1] if layer.geometry is not None else layer.depth
-    last_read = np.full(inputs.elements // depth, -1)
-    if layer.geometry is None:
-        last_read[:] = last_step
-    else:
-        read_patches(last_read, last_step, layer.geometry, inputs.shape[0])
-    distance = smallest_distance(
-        np.repeat(last_read, depth), np.repeat(first_write, layer.channels)
-    )
     if tile.direct:
         # Every step reads the whole of its pixel again for each tile of channels.
         return []
-    found = [Overlap("out", 0, distance)]
+    found = [Overlap("out", 0, patch_distance(node, layer, tile.pixels))]
     if layer.geometry is None and layer.pixels == tile.pixels == 1:
         # Each word is read before it is written as two, so that the input can lie in the last
         # bytes of the patch that it becomes.
         found.append(Overlap("patches", 0, layer.depth))
     return found
-
-
-def split_groups(count: int, limit: int) -> tuple[int, int, int]:
-    """How a tile runs over its groups: some unrolled, then a loop of unrolled ones.
-
-    Returns
-    -------
-    first, unroll, loops
-        ``first + unroll * loops == count``, with ``first >= 1``.
-    """
-    if count <= limit:
-        return count, 0, 0
-    # A loop costs three instructions a turn; a remainder costs only code.
-    unroll = max(range(limit // 2, limit + 1), key=lambda u: (-((count - 1) % u), u))
-    loops = (count - 1) // unroll
-    return count - unroll * loops, unroll, loops
 
 
 class _Gather:

@@ -1,0 +1,208 @@
+/* Depthwise convolutions channel by channel, for Arm cores without the DSP extension.
+ *
+ * A plane holds the inputs of one channel that some rows of outputs need, one byte each, with padding. The stream
+ * has per channel the weights as words, the initial accumulator, and the multiplier and, for ROUNDING = SIGNED,
+ * offset and step. */
+#ifndef TVMTINY_THUMB_DEPTHWISE_H
+#define TVMTINY_THUMB_DEPTHWISE_H
+
+#include "tvmtiny_thumb.h"
+
+/* Instantiates NAME(x, row, plane): copies ROWS rows of a channel from `row` on of an input of HEIGHT x WIDTH x
+ * CHANNELS, which may be outside, into a plane of COLUMNS columns of which LEFT are left of the input. Columns
+ * beside the input are not written in rows inside. */
+#define TVMTINY_THUMB_PLANE(NAME, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, LEFT, PAD)                 \
+  static void NAME(const int8_t *x, int32_t row, int8_t *plane)                                      \
+  {                                                                                                  \
+    const int32_t used = (COLUMNS) - (LEFT) < (WIDTH) ? (COLUMNS) - (LEFT) : (WIDTH);                \
+    int8_t *const end = plane + (ROWS) * (COLUMNS);                                                  \
+    for (; plane != end; plane += (COLUMNS), ++row) {                                                \
+      if (row >= 0 && row < (HEIGHT)) {                                                              \
+        const int8_t *from = x + row * ((WIDTH) * (CHANNELS));                                       \
+        int8_t *to = plane + (LEFT);                                                                 \
+        int8_t *stop = to + used / 4 * 4;                                                            \
+        while (to != stop) {                                                                         \
+          to[0] = from[0];                                                                           \
+          to[1] = from[CHANNELS];                                                                    \
+          to[2] = from[2 * (CHANNELS)];                                                              \
+          to[3] = from[3 * (CHANNELS)];                                                              \
+          to += 4;                                                                                   \
+          from += 4 * (CHANNELS);                                                                    \
+        }                                                                                            \
+        for (stop += used % 4; to != stop; from += (CHANNELS)) {                                     \
+          *to++ = *from;                                                                             \
+        }                                                                                            \
+      } else {                                                                                       \
+        int32_t column;                                                                              \
+        for (column = 0; column < (COLUMNS); ++column) {                                             \
+          plane[column] = (PAD);                                                                     \
+        }                                                                                            \
+      }                                                                                              \
+    }                                                                                                \
+  }
+
+static void TVMTINY_UNUSED tvmtiny_thumb_fill(int8_t *to, int32_t count, int32_t value)
+{
+  int32_t i;
+  for (i = 0; i < count; ++i) {
+    to[i] = (int8_t)value;
+  }
+}
+
+/* ---- Any filter ---------------------------------------------------------------------------- */
+
+/* A filter of `rows` x `columns` taps, `apart_y` and `apart_x` bytes apart, on `outputs` positions `step` bytes
+ * apart. */
+TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int32_t *stream, int8_t *out,
+                                                  int32_t outputs, int32_t step, int32_t rows,
+                                                  int32_t columns, int32_t apart_y, int32_t apart_x,
+                                                  int32_t pitch, int32_t shift, int32_t rounding)
+{
+  const int32_t *const constants = stream + rows * columns;
+  for (; outputs >= 4; outputs -= 4) {
+    /* Four at a time share the loads of weights. */
+    const int32_t *weight = stream;
+    const int8_t *from = plane;
+    uint32_t sum0 = (uint32_t)constants[0];
+    uint32_t sum1 = sum0;
+    uint32_t sum2 = sum0;
+    uint32_t sum3 = sum0;
+    do {
+      const int8_t *tap = from;
+      const int32_t *const stop = weight + columns;
+      do {
+        const uint32_t factor = (uint32_t)*weight++;
+        sum0 += factor * (uint32_t)tap[0];
+        sum1 += factor * (uint32_t)tap[step];
+        sum2 += factor * (uint32_t)tap[2 * step];
+        sum3 += factor * (uint32_t)tap[3 * step];
+        tap += apart_x;
+      } while (weight != stop);
+      from += apart_y;
+    } while (weight != constants);
+    out[0] = tvmtiny_thumb_output((int32_t)sum0, constants + 1, rounding, shift);
+    out[pitch] = tvmtiny_thumb_output((int32_t)sum1, constants + 1, rounding, shift);
+    out[2 * pitch] = tvmtiny_thumb_output((int32_t)sum2, constants + 1, rounding, shift);
+    out[3 * pitch] = tvmtiny_thumb_output((int32_t)sum3, constants + 1, rounding, shift);
+    plane += 4 * step;
+    out += 4 * pitch;
+  }
+  for (; outputs > 0; --outputs) {
+    const int32_t *weight = stream;
+    const int8_t *from = plane;
+    uint32_t sum = (uint32_t)constants[0];
+    do {
+      const int8_t *tap = from;
+      const int32_t *const stop = weight + columns;
+      do {
+        sum += (uint32_t)*weight++ * (uint32_t)*tap;
+        tap += apart_x;
+      } while (weight != stop);
+      from += apart_y;
+    } while (weight != constants);
+    *out = tvmtiny_thumb_output((int32_t)sum, constants + 1, rounding, shift);
+    plane += step;
+    out += pitch;
+  }
+}
+
+/* Instantiates NAME(plane, stream, out, rows): `rows` rows of WIDTH outputs of one channel, from a plane of COLUMNS
+ * columns. A filter of FILTER_Y x FILTER_X taps, DILATION_Y and DILATION_X apart; PITCH is from pixel to pixel of
+ * `out`. */
+#define TVMTINY_THUMB_DEPTHWISE(NAME, COLUMNS, WIDTH, FILTER_Y, FILTER_X, STRIDE_Y, STRIDE_X, DILATION_Y, \
+                                DILATION_X, SHIFT, PITCH, ROUNDING)                                  \
+  static void NAME(const int8_t *plane, const int32_t *stream, int8_t *out, int32_t rows)            \
+  {                                                                                                  \
+    if ((WIDTH) == 1) {                                                                              \
+      tvmtiny_thumb_depthwise(plane, stream, out, rows, (STRIDE_Y) * (COLUMNS), FILTER_Y, FILTER_X,  \
+                              (DILATION_Y) * (COLUMNS), DILATION_X, PITCH, SHIFT,                    \
+                              TVMTINY_THUMB_##ROUNDING);                                             \
+      return;                                                                                        \
+    }                                                                                                \
+    for (; rows > 0; --rows, plane += (STRIDE_Y) * (COLUMNS), out += (WIDTH) * (PITCH)) {            \
+      tvmtiny_thumb_depthwise(plane, stream, out, WIDTH, STRIDE_X, FILTER_Y, FILTER_X,               \
+                              (DILATION_Y) * (COLUMNS), DILATION_X, PITCH, SHIFT,                    \
+                              TVMTINY_THUMB_##ROUNDING);                                             \
+    }                                                                                                \
+  }
+
+/* ---- 3x3 ----------------------------------------------------------------------------------- */
+
+/* Instantiates NAME(plane, stream, out, rows): the same for a filter of 3 x 3 neighbours, STRIDE 1 or 2, and
+ * ROUNDING = PLAIN. A row has LOOPS times UNROLL pairs of outputs, REST pairs and, with SINGLE 1, one output more. */
+#if TVMTINY_THUMB2
+
+/* r0 plane, r1 out, r2 an input or the multiplier, r3-r11 weights, r12 lr sums of two outputs. Stack: initial
+ * accumulator, multiplier, the end of the loop in a row of the plane, rows. */
+#define TVMTINY_THUMB_TAP(ROW, COLUMN)                                                               \
+  " ldrsb r2, [r0, #" ROW " * tvmtiny_columns + tvmtiny_column + " COLUMN "]\n"
+#define TVMTINY_THUMB_ADD1(ACC, WEIGHT) " mla " ACC ", r2, " WEIGHT ", " ACC "\n"
+/* Three inputs of a column, for one output or two. */
+#define TVMTINY_THUMB_COLUMN(COLUMN, ACC, W0, W1, W2)                                                \
+  TVMTINY_THUMB_TAP("0", COLUMN) TVMTINY_THUMB_ADD1(ACC, W0)                                         \
+  TVMTINY_THUMB_TAP("1", COLUMN) TVMTINY_THUMB_ADD1(ACC, W1)                                         \
+  TVMTINY_THUMB_TAP("2", COLUMN) TVMTINY_THUMB_ADD1(ACC, W2)
+#define TVMTINY_THUMB_COLUMN2(COLUMN, W0, W1, W2, V0, V1, V2)                                        \
+  TVMTINY_THUMB_TAP("0", COLUMN) TVMTINY_THUMB_ADD1("r12", W0) TVMTINY_THUMB_ADD1("lr", V0)          \
+  TVMTINY_THUMB_TAP("1", COLUMN) TVMTINY_THUMB_ADD1("r12", W1) TVMTINY_THUMB_ADD1("lr", V1)          \
+  TVMTINY_THUMB_TAP("2", COLUMN) TVMTINY_THUMB_ADD1("r12", W2) TVMTINY_THUMB_ADD1("lr", V2)
+/* The first products of both outputs start from the initial accumulator. */
+#define TVMTINY_THUMB_OPEN2(COLUMN, W0, W1, W2, V0, V1, V2)                                          \
+  " ldr r12, [sp]\n" TVMTINY_THUMB_TAP("0", COLUMN) " mla lr, r2, " V0 ", r12\n"                     \
+  TVMTINY_THUMB_ADD1("r12", W0)                                                                      \
+  TVMTINY_THUMB_TAP("1", COLUMN) TVMTINY_THUMB_ADD1("r12", W1) TVMTINY_THUMB_ADD1("lr", V1)          \
+  TVMTINY_THUMB_TAP("2", COLUMN) TVMTINY_THUMB_ADD1("r12", W2) TVMTINY_THUMB_ADD1("lr", V2)
+#define TVMTINY_THUMB_PAIR_1                                                                         \
+  TVMTINY_THUMB_OPEN2("1", "r4", "r7", "r10", "r3", "r6", "r9")                                      \
+  TVMTINY_THUMB_COLUMN2("2", "r5", "r8", "r11", "r4", "r7", "r10")                                   \
+  TVMTINY_THUMB_COLUMN("0", "r12", "r3", "r6", "r9")                                                 \
+  TVMTINY_THUMB_COLUMN("3", "lr", "r5", "r8", "r11")
+#define TVMTINY_THUMB_PAIR_2                                                                         \
+  TVMTINY_THUMB_OPEN2("2", "r5", "r8", "r11", "r3", "r6", "r9")                                      \
+  TVMTINY_THUMB_COLUMN("0", "r12", "r3", "r6", "r9")                                                 \
+  TVMTINY_THUMB_COLUMN("1", "r12", "r4", "r7", "r10")                                                \
+  TVMTINY_THUMB_COLUMN("3", "lr", "r4", "r7", "r10")                                                 \
+  TVMTINY_THUMB_COLUMN("4", "lr", "r5", "r8", "r11")
+#define TVMTINY_THUMB_OUTPUT(ACC, SHIFT)                                                             \
+  " ldr r2, [sp, #4]\n smull r2, " ACC ", " ACC ", r2\n ssat " ACC ", #8, " ACC ", asr #" SHIFT      \
+  "\n strb " ACC ", [r1, #tvmtiny_output]\n"
+#define TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH)                                                      \
+  TVMTINY_THUMB_PAIR_##STRIDE TVMTINY_THUMB_OUTPUT("r12", SHIFT)                                     \
+  ".set tvmtiny_output, tvmtiny_output + " PITCH "\n" TVMTINY_THUMB_OUTPUT("lr", SHIFT)              \
+  ".set tvmtiny_output, tvmtiny_output + " PITCH "\n.set tvmtiny_column, tvmtiny_column + 2 * " #STRIDE "\n"
+#define TVMTINY_THUMB_ONE(SHIFT)                                                                     \
+  " ldr r12, [sp]\n" TVMTINY_THUMB_COLUMN("0", "r12", "r3", "r6", "r9")                              \
+  TVMTINY_THUMB_COLUMN("1", "r12", "r4", "r7", "r10")                                                \
+  TVMTINY_THUMB_COLUMN("2", "r12", "r5", "r8", "r11") TVMTINY_THUMB_OUTPUT("r12", SHIFT)
+#define TVMTINY_THUMB_BEGIN_ROW ".set tvmtiny_column, 0\n.set tvmtiny_output, 0\n"
+
+#define TVMTINY_THUMB_3X3(NAME, COLUMNS, STRIDE, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH)          \
+  TVMTINY_THUMB_3X3_(NAME, #COLUMNS, STRIDE, #STRIDE, #LOOPS, #UNROLL, #REST, #SINGLE, #SHIFT, #PITCH)
+#define TVMTINY_THUMB_3X3_(NAME, COLUMNS, STRIDE, STEP, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH)   \
+  TVMTINY_THUMB_FUNCTION(                                                                            \
+      NAME,                                                                                          \
+      (const int8_t *plane TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED,                     \
+       int8_t *out TVMTINY_UNUSED, int32_t rows TVMTINY_UNUSED),                                     \
+      ".set tvmtiny_columns, " COLUMNS "\n push {r4-r11, lr}\n sub sp, sp, #16\n str r3, [sp, #12]\n" \
+      " mov lr, r2\n ldmia r1!, {r3-r11}\n ldrd r2, r12, [r1]\n strd r2, r12, [sp]\n mov r1, lr\n"   \
+      "1:\n.if " LOOPS "\n add r2, r0, #2 * " STEP " * " UNROLL " * " LOOPS "\n str r2, [sp, #8]\n"  \
+      "2:\n" TVMTINY_THUMB_BEGIN_ROW ".rept " UNROLL "\n" TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH)    \
+      ".endr\n add r0, r0, #2 * " STEP " * " UNROLL "\n"                                             \
+      TVMTINY_THUMB_ADD("r1", "2 * " UNROLL " * " PITCH, "r12")                                      \
+      " ldr r2, [sp, #8]\n cmp r0, r2\n bne 2b\n.endif\n"                                            \
+      TVMTINY_THUMB_BEGIN_ROW ".rept " REST "\n" TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH) ".endr\n"   \
+      ".if " SINGLE "\n" TVMTINY_THUMB_ONE(SHIFT) ".endif\n"                                         \
+      TVMTINY_THUMB_ADD("r1", "(2 * " REST " + " SINGLE ") * " PITCH, "r12")                         \
+      " addw r0, r0, #" STEP " * (" COLUMNS " - 2 * " UNROLL " * " LOOPS ")\n"                       \
+      " ldr r2, [sp, #12]\n subs r2, r2, #1\n str r2, [sp, #12]\n bne 1b\n"                          \
+      " add sp, sp, #16\n pop {r4-r11, pc}\n")
+
+#else /* !TVMTINY_THUMB2 */
+
+#define TVMTINY_THUMB_3X3(NAME, COLUMNS, STRIDE, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH)          \
+  TVMTINY_THUMB_DEPTHWISE(NAME, COLUMNS, 2 * ((LOOPS) * (UNROLL) + (REST)) + (SINGLE), 3, 3, STRIDE, STRIDE, \
+                          1, 1, SHIFT, PITCH, PLAIN)
+
+#endif
+
+#endif /* TVMTINY_THUMB_DEPTHWISE_H */

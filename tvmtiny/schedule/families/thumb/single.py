@@ -1,0 +1,78 @@
+"""Layers that read single pixels, around the kernels of ``tvmtiny_thumb_single.h``."""
+
+from __future__ import annotations
+
+from tvm import tirx
+
+from tvmtiny.ops import Node
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.families.thumb.packing import pack_single
+from tvmtiny.schedule.implementation import Decisions, Implementation
+from tvmtiny.schedule.matrix_layer import Layer, split_groups
+from tvmtiny.schedule.requantize import Scaling
+
+HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_single.h")
+
+#: Channels of a tile.
+TILES = (1, 2, 4, 8)
+
+
+def implement_single(
+    node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
+) -> Implementation | None:
+    """The layer pixel by pixel, without a workspace; None where a patch is no pixel."""
+    tile = int(decisions["tile"])
+    if layer.geometry is not None or tile > layer.channels:
+        return None
+    stream = pack_single(layer.weights, scaling, tile)
+    counts = split_groups(layer.depth, int(decisions["unroll"]))
+    tiles = layer.pixels * -(-layer.channels // tile)
+    each = layer.depth * (2 * tile + 1) + 6 * tile + 12 + 3 * counts[2]
+    function = _function(node, layer, scaling, tile, counts, stream.size)
+    return Implementation(function, (node.input(0), stream), decisions, tiles * each)
+
+
+def _function(
+    node: Node,
+    layer: Layer,
+    scaling: Scaling,
+    tile: int,
+    counts: tuple[int, int, int],
+    stream_words: int,
+) -> tirx.PrimFunc:
+    channels, depth = layer.channels, layer.depth
+    rounding = "SIGNED" if scaling.signed else "PLAIN"
+    sizes = (tile, *counts, scaling.shift)
+    kernel = f"single_{'_'.join(map(str, sizes))}_{rounding.lower()}"
+    line = f"TVMTINY_THUMB_SINGLE({kernel}, {', '.join(map(str, sizes))}, {rounding})"
+    whole = channels - channels % tile
+    whole_words = stream_words * whole // (-(-channels // tile) * tile)
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    stream = nest.buffer("stream", stream_words, "int32")
+    out = nest.buffer("out", node.output.elements, "int8")
+
+    def pixel(position: nest.Argument) -> list[tirx.Stmt]:
+        def call(words: tuple[int, int], channel: int) -> tirx.Stmt:
+            return nest.call(
+                kernel,
+                nest.address(x, position * depth),
+                nest.address(stream, words[0]),
+                nest.address(out, position * channels + channel),
+                nest.address(stream, words[1]),
+            )
+
+        calls = [call((0, whole_words), 0)]
+        if whole < channels:
+            calls.append(call((whole_words, stream_words), channels - tile))
+        return calls
+
+    by_sign = ", rounding by sign" if scaling.signed else ""
+    return nest.function(
+        [x, stream, out],
+        [],
+        [nest.loop(layer.pixels, "pixel", pixel)],
+        operator=node.operator,
+        schedule=f"thumb, {tile} channels of a pixel, unroll {max(counts[:2])}{by_sign}",
+        headers=HEADERS,
+        preamble=[line],
+    )
