@@ -22,6 +22,14 @@ TFLM_REFERENCE = {
     "ad": 1_952_520,
     "sww": 8_286_520,
 }
+#: The most instructions of one inference on Cortex-M3, and bytes of arena.
+WITHOUT_DSP = {
+    "kws": (4_500_000, 9_184),
+    "vww": (7_700_000, 39_168),
+    "ic": (19_500_000, 34_500),
+    "ad": (580_000, 896),
+    "sww": (1_420_000, 4_104),
+}
 FLOAT_MODELS = ("vww", "ic", "ad")
 #: What the float models may differ by, relative to the largest magnitude of a layer.
 FLOAT_TOLERANCE = 1e-4
@@ -65,7 +73,17 @@ def test_int8_on_cortex_m4(name: str, tmp_path: Path) -> None:
 
 
 @on_qemu
-@pytest.mark.parametrize("board", ["mps2-an385", "mps2-an500", "mps2-an505", "mps3-an547"])
+@pytest.mark.parametrize("name", WITHOUT_DSP)
+def test_int8_without_dsp_extension(name: str, tmp_path: Path) -> None:
+    found = run_and_check(f"{name}_int8", "mps2-an385", ["ramp", "random:1"], tmp_path)
+    for _, checked in found:
+        assert_exact(checked)
+    result, (instructions, arena) = found[0][0], WITHOUT_DSP[name]
+    assert result.instructions <= instructions and result.arena_bytes <= arena
+
+
+@on_qemu
+@pytest.mark.parametrize("board", ["microbit", "mps2-an500", "mps2-an505", "mps3-an547"])
 def test_keyword_spotting_on_other_boards(board: str, tmp_path: Path) -> None:
     for _, checked in run_and_check("kws_int8", board, ["ramp", "random:1"], tmp_path):
         assert_exact(checked)

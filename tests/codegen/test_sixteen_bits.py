@@ -98,8 +98,9 @@ def _complaint(header: str, folder: Path) -> str:
     return done.stderr
 
 
-def test_every_kernel_family_is_refused(tmp_path: Path) -> None:
-    headers = [path.name for path in _KERNELS.rglob("*.h")]
+def test_kernel_families_for_larger_cores_are_refused(tmp_path: Path) -> None:
+    # Those of "thumb" are for cores as small as Cortex-M0, and right here: test_models runs them.
+    headers = [path.name for path in _KERNELS.rglob("*.h") if path.parent.name != "thumb"]
     assert headers
     for header in headers:
         assert "need an int of 32 bits: compile the model for" in _complaint(header, tmp_path)

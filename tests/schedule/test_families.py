@@ -181,7 +181,13 @@ def test_families_share_no_name(made_up: MadeUp, tmp_path: Path) -> None:
 def test_loops_come_last_and_run_everywhere() -> None:
     for cpu in cpus().values():
         assert families(cpu)[-1].name == "scalar"
-    for name, wanted in (("cortex-m4", "dsp"), ("cortex-m55", "mve dsp")):
+    found = {
+        "cortex-m0": "thumb",
+        "cortex-m3": "thumb",
+        "cortex-m4": "dsp",
+        "cortex-m55": "mve dsp",
+    }
+    for name, wanted in found.items():
         names = [family.name for family in families(resolve(name).cpu)]
         assert names == [*wanted.split(), "scalar"]
 
@@ -206,4 +212,4 @@ def test_shipped_records_name_sketches_of_a_family_for_their_cpu() -> None:
     assert len(shipped_records()) > 0
     for record in shipped_records():
         family = family_of(record.decisions)
-        assert family is not None and family.runs_on(cpus()[record.cpu])
+        assert family in families(cpus()[record.cpu])

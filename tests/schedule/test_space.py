@@ -23,7 +23,8 @@ from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule import Goal, decisions_key, implement, space
 from tvmtiny.targets import resolve
 
-BOARD = "mps2-an386"
+#: Boards whose CPUs have micro-kernels.
+BOARDS = {"cortex-m4": "mps2-an386", "cortex-m3": "mps2-an385"}
 
 #: Clamped at its zero point, so that rounding needs no sign.
 _RELU = {"activation": "RELU", "zero_points": (-128, -128)}
@@ -36,6 +37,7 @@ CONVOLUTIONS: dict[str, Case] = {
     "conv_relu_s2": Conv((7, 8), 4, 6, stride=(2, 2), output_scale=1.0, **_RELU),
     "conv_valid": Conv((6, 6), 4, 4, kernel=(2, 3), padding="VALID", batch=2),
     "conv_bytes": Conv((5, 5), 3, 4),
+    "conv_dilated": Conv((7, 8), 3, 4, dilation=(2, 2), weight_range=(-25, 25)),
     "pointwise": Conv((3, 3), 7, 5, kernel=(1, 1)),
     "dense": Dense((1, 24), 24, 6),
     "dense_batch": Dense((5, 20), 20, 7),
@@ -45,6 +47,7 @@ OTHERS: dict[str, Case] = {
     "depthwise_relu": Depthwise((8, 9), 8, output_scale=1.0, **_RELU),
     "depthwise_relu_s2": Depthwise((8, 9), 5, stride=(2, 2), output_scale=1.0, **_RELU),
     "depthwise_column": Depthwise((9, 1), 8, kernel=(3, 1), padding="VALID"),
+    "depthwise_multiplied": Depthwise((6, 7), 3, multiplier=2, dilation=(1, 2)),
     "add": _SUM,
     "sub": replace(_SUM, operator="SUB"),
     "average_pool": Pool(channels=8, padding="SAME"),
@@ -61,21 +64,32 @@ def _node(case: Case) -> Node:
     return optimized_nodes(tvmtiny.load(case.model(), name="case"))[0]
 
 
+@pytest.mark.parametrize("cpu", BOARDS)
 @pytest.mark.parametrize("name", ["convolutions", "others"])
 def test_every_decision_is_exact_on_the_host(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cases = CONVOLUTIONS if name == "convolutions" else OTHERS
-    candidates = Candidates(name, cases, "cortex-m4", scalar=False)
+    candidates = Candidates(name, cases, cpu, scalar=False)
     candidates.force(monkeypatch)
-    candidates.layers.check_host("cortex-m4", tmp_path)
-    if name == "convolutions":
-        values = set(candidates.values())
+    candidates.layers.check_host(cpu, tmp_path)
+    values = set(candidates.values())
+    if cpu == "cortex-m3":
+        _check_variety_without_dsp(name, values)
+    elif name == "convolutions":
         for sketch, tile in itertools.product(("patches", "block"), ("3x2", "2x2", "1x4")):
             assert (sketch, "tile", tile) in values
         assert {("block", "tile", "4x2"), ("direct", "tile", "1x4")} <= values
     else:
-        assert {("words", "words", words) for words in (0, 1, 2)} <= set(candidates.values())
+        assert {("words", "words", words) for words in (0, 1, 2)} <= values
+
+
+def _check_variety_without_dsp(name: str, values: set[tuple[str, str, object]]) -> None:
+    if name == "convolutions":
+        assert {("pairs", "chunk", chunk) for chunk in (1, 2, 3, 4, 6, 8)} <= values
+        assert {("single", "tile", tile) for tile in (1, 2, 4)} <= values
+    else:
+        assert {("plane", "sketch", "plane"), ("plane3x3", "unroll", 4)} <= values
 
 
 def test_every_scalar_decision_is_exact_on_the_host(
@@ -88,10 +102,11 @@ def test_every_scalar_decision_is_exact_on_the_host(
 
 
 @on_qemu
-def test_every_decision_is_exact_on_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
-    candidates = Candidates("board", CONVOLUTIONS | OTHERS, BOARD, scalar=False)
+@pytest.mark.parametrize("cpu", BOARDS)
+def test_every_decision_is_exact_on_a_board(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = Candidates("board", CONVOLUTIONS | OTHERS, BOARDS[cpu], scalar=False)
     candidates.force(monkeypatch)
-    candidates.layers.check_board(BOARD)
+    candidates.layers.check_board(BOARDS[cpu])
 
 
 @pytest.mark.parametrize("cpu", ["cortex-m4", "cortex-m3"])

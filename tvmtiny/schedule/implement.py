@@ -42,7 +42,7 @@ def implement(
         tried = (family.implement(node, cpu, oracle, goal) for family in families(cpu))
         return next((found for found in tried if found is not None), None)
     chosen = family_of(decisions)
-    if chosen is None or not chosen.runs_on(cpu):
+    if chosen is None or chosen not in families(cpu):
         return None
     if not is_candidate(chosen.sketches(node, cpu, oracle), decisions):
         return None

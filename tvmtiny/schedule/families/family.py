@@ -34,12 +34,15 @@ class KernelFamily(ABC):
     sketch_names
         Names of all sketches that the family offers, for any node. No other family has any of
         them: decisions, such as those in tuned records, name their sketch and thereby the family.
+    replaces
+        Names of families that are not asked where this one runs.
     """
 
     name: ClassVar[str]
     features: ClassVar[frozenset[str]] = frozenset()
     priority: ClassVar[int]
     sketch_names: ClassVar[frozenset[str]] = frozenset()
+    replaces: ClassVar[frozenset[str]] = frozenset()
 
     def runs_on(self, cpu: Cpu) -> bool:
         """Whether `cpu` has all that the kernels need."""

@@ -46,6 +46,12 @@
 
 #endif
 
+/* sum + a * b, modulo 2^32. */
+TVMTINY_THUMB_INLINE uint32_t tvmtiny_thumb_add(uint32_t sum, int32_t a, int32_t b)
+{
+  return sum + (uint32_t)a * (uint32_t)b;
+}
+
 /* The upper word of a product of 64 bits; from products of 32 bits, where there are no others (Cortex-M0). */
 TVMTINY_THUMB_INLINE int32_t tvmtiny_thumb_high(int32_t a, int32_t b)
 {

@@ -71,11 +71,11 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
       const int8_t *tap = from;
       const int32_t *const stop = weight + columns;
       do {
-        const uint32_t factor = (uint32_t)*weight++;
-        sum0 += factor * (uint32_t)tap[0];
-        sum1 += factor * (uint32_t)tap[step];
-        sum2 += factor * (uint32_t)tap[2 * step];
-        sum3 += factor * (uint32_t)tap[3 * step];
+        const int32_t factor = *weight++;
+        sum0 = tvmtiny_thumb_add(sum0, factor, tap[0]);
+        sum1 = tvmtiny_thumb_add(sum1, factor, tap[step]);
+        sum2 = tvmtiny_thumb_add(sum2, factor, tap[2 * step]);
+        sum3 = tvmtiny_thumb_add(sum3, factor, tap[3 * step]);
         tap += apart_x;
       } while (weight != stop);
       from += apart_y;
@@ -95,7 +95,8 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
       const int8_t *tap = from;
       const int32_t *const stop = weight + columns;
       do {
-        sum += (uint32_t)*weight++ * (uint32_t)*tap;
+        const int32_t factor = *weight++;
+        sum = tvmtiny_thumb_add(sum, factor, *tap);
         tap += apart_x;
       } while (weight != stop);
       from += apart_y;

@@ -205,8 +205,9 @@ static void TVMTINY_UNUSED tvmtiny_thumb_pairs(const uint32_t *x, const int32_t 
       uint32_t sum0 = 32767u;
       uint32_t sum1 = 32767u;
       for (; weight != stop; ++weight, word += 2) {
-        sum0 += word[0] * (uint32_t)*weight;
-        sum1 += word[1] * (uint32_t)*weight;
+        const uint32_t factor = (uint32_t)*weight;
+        sum0 += word[0] * factor;
+        sum1 += word[1] * factor;
       }
       high0 += (int32_t)sum0 >> 16;
       high1 += (int32_t)sum1 >> 16;

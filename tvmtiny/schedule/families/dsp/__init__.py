@@ -61,6 +61,7 @@ class Dsp(KernelFamily):
     name = "dsp"
     features = frozenset({"dsp"})
     priority = 10
+    replaces = frozenset({"thumb"})
     sketch_names = frozenset(
         {"3x3", "any", "block", "column", "direct", "patches", "windows", "words"}
     )

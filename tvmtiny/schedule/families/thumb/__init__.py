@@ -48,10 +48,6 @@ class Thumb(KernelFamily):
     priority = 5
     sketch_names = frozenset({"pairs", "plane", "plane3x3", "single"})
 
-    def runs_on(self, cpu: Cpu) -> bool:
-        """Whether `cpu` has no instructions for which there are better kernels."""
-        return not cpu.features & {"dsp", "mve"}
-
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         find = _SKETCHES.get(node.operator)
         return find(node, cpu) if find is not None and _is_int8(node) else ()

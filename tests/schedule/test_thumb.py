@@ -1,0 +1,106 @@
+"""Kernels for cores without the DSP extension: proofs, C on the host, assembly on a board."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.ops.test_conv_2d import Conv
+from tests.ops.test_fully_connected import Dense
+from tests.ops.three_ways import Case, SideBySide
+from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
+from tests.tools import on_qemu
+from tvmtiny.schedule.families.thumb.packing import CHUNKS, START, by_chunk, provable
+
+BOARD = "mps2-an385"
+
+_RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.0)
+
+#: Shapes that the kernels have to care about, with weights small enough for chunks of every length.
+SHAPES: dict[str, Case] = {
+    "pixels": replace(_RELU, size=(5, 5), channels=17, filters=9, kernel=(1, 1)),
+    "long_chunks": replace(
+        _RELU, size=(4, 4), channels=37, filters=9, kernel=(1, 1), weight_range=(-25, 25)
+    ),
+    "lowest_weights": replace(
+        _RELU, size=(2, 2), channels=9, filters=9, kernel=(1, 1), weight_range=(-128, -127)
+    ),
+    "stride_2": replace(_RELU, size=(9, 8), channels=5, filters=4, stride=(2, 2)),
+    "batch": replace(_RELU, size=(3, 3), channels=3, batch=3),
+    "dilated": Conv((9, 9), channels=3, filters=4, dilation=(3, 2), batch=2),
+    "wide_filter": Conv((6, 5), channels=2, filters=3, kernel=(5, 4), padding="SAME"),
+    "valid": Conv((6, 6), channels=4, filters=3, kernel=(2, 3), padding="VALID"),
+    "deep": Conv((2, 2), channels=700, filters=3, kernel=(1, 1), weight_range=(-9, 9)),
+    "deep_patches": Conv((9, 9), 64, 2, (9, 9), padding="VALID", weight_range=(-9, 9)),
+    "many_filters": Conv((2, 2), channels=8, filters=1365, kernel=(1, 1)),
+    "too_many_filters": Conv((2, 2), channels=8, filters=1366, kernel=(1, 1)),
+    "dense_tiles": Dense((1, 24), 24, 13, output_scale=2.0),
+    "dense_three": Dense((1, 33), 33, 3, output_scale=2.0),
+    "dense_one": Dense((3, 5), 5, 1, output_scale=2.0),
+    "dense_deep": Dense((1, 640), 640, 16, output_scale=2.0),
+}
+SHAPED = SideBySide("thumb_shapes", SHAPES, 0.0)
+
+
+@pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
+def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
+    layers.check_host(BOARD, tmp_path)
+
+
+@on_qemu
+@pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
+def test_on_board(layers: SideBySide) -> None:
+    layers.check_board(BOARD)
+    schedules = [layer.schedule for layer in layers.compile(BOARD).layers]
+    words = (
+        ("pixels", "patches", "of a pixel", "and") if layers is SHAPED else ("3x3", "any filter")
+    )
+    for word in words:
+        assert any(word in schedule for schedule in schedules), word
+    # Patches of a last filter are out of reach of one pointer.
+    assert sum("scalar" in schedule for schedule in schedules) <= 1
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    weights=st.lists(st.integers(-128, 127), min_size=8, max_size=8),
+    spread=st.integers(1, 8),
+    chunk=st.sampled_from(CHUNKS),
+    seed=st.integers(0, 2**16),
+)
+def test_chunks_that_are_proven_are_exact(
+    weights: list[int], spread: int, chunk: int, seed: int
+) -> None:
+    """Both sums come out of the packed products, for the inputs that make them largest too."""
+    w = np.array([weights[:chunk]]) // spread
+    rng = np.random.default_rng(seed)
+    ends = np.where(w[0] > 0, 127, -128)
+    sets = [ends, -1 - ends, rng.integers(-128, 128, chunk), rng.choice([-128, 127], chunk)]
+    fits = True
+    for low in sets:
+        for high in sets:
+            total = START + int(((low + 65536 * high) * w[0]).sum())
+            wrapped = (total + 2**31) % 2**32 - 2**31
+            upper = wrapped >> 16
+            lower = (wrapped - START - (upper << 16) + 2**31) % 2**32 - 2**31
+            exact = (upper, lower) == (int((high * w[0]).sum()), int((low * w[0]).sum()))
+            fits &= exact
+    assert fits or not provable(w, chunk)[0]
+    # The proof refuses nothing but what can go wrong, or nearly.
+    assert provable(w, chunk)[0] or np.abs(w).sum() * 128 > START
+
+
+@pytest.mark.parametrize("longest", CHUNKS)
+def test_each_channel_has_one_length_of_chunks(longest: int) -> None:
+    rng = np.random.default_rng(longest)
+    weights = (rng.integers(-127, 128, (40, 30)) // rng.integers(1, 9, (40, 1))).astype(np.int8)
+    classes = by_chunk(weights, longest, 3)
+    assert sorted(c for channels in classes.values() for c in channels) == list(range(40))
+    for chunk, channels in classes.items():
+        assert chunk <= longest and provable(weights[channels], chunk).all()
+        assert chunk == 1 or len(channels) >= 3
