@@ -330,7 +330,11 @@ def _render(artifact: Artifact, sets: int, successive: bool) -> str:
         inputs.append({**vars(tensor), "start": start})
         start += tensor.bytes
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+        keep_trailing_newline=True,
     )
     return environment.from_string(_MAIN).render(
         name=artifact.name,
