@@ -5,7 +5,13 @@
 #ifndef TVMTINY_MVE_H
 #define TVMTINY_MVE_H
 
+#include <limits.h>
+
 #include "tvmtiny.h"
+
+#if INT_MAX < 2147483647
+#error "The kernels for Helium need an int of 32 bits: compile the model for a target without it, such as cortex-m0."
+#endif
 
 #if defined(__ARM_FEATURE_MVE) && (defined(__GNUC__) || defined(__clang__)) &&                     \
     !defined(TVMTINY_PORTABLE)
