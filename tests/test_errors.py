@@ -19,6 +19,12 @@ CASES: list[tuple[int, TvmtinyError, tuple[str, ...]]] = [
     (1, TvmtinyError("something"), ("something",)),
     (2, errors.InputError("something"), ("something",)),
     (2, errors.ModelFormatError(Path("a.tflite"), "it is\nempty"), ("a.tflite", "it is empty")),
+    (
+        2,
+        errors.OracleRefusalError("m", "a.cc:1 b != cNode number 0 (GATHER) failed.", "run"),
+        ("refuses to run m on this input", "b != c; Node number 0 (GATHER) failed;", "--input"),
+    ),
+    (2, errors.OracleRefusalError("m", "no op", "prepare"), ("refuses m: no op;", "oracle tflm")),
     (2, errors.UnsupportedModelError(PROBLEMS[:1]), ("1 unsupported operator:", "CUSTOM")),
     (2, errors.DynamicRangeModelError("CONV_2D", "w"), ("dynamic-range", "'w'", "convert")),
     (2, errors.DynamicShapeError("x", (-1, 8)), ("'x'", "?x8", "fixed")),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tflite_builder import ModelBuilder
 
-from tvmtiny.errors import InputDataError, ModelFormatError, ToolMissingError
-from tvmtiny.oracle import run_litert
+from tvmtiny.errors import InputDataError, OracleRefusalError, ToolMissingError
+from tvmtiny.oracle import run_litert, run_litert_outputs
 
 
 def _model() -> bytes:
@@ -48,7 +48,7 @@ def test_results_are_copies() -> None:
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     print("before")
     run_litert(_model(), [X])
-    with pytest.raises(ModelFormatError):
+    with pytest.raises(OracleRefusalError):
         run_litert(b"not a model", [])
     print("after")
     assert capfd.readouterr() == ("before\nafter\n", "")
@@ -56,7 +56,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a model", _model()[:100]])
 def test_unreadable_models(content: bytes) -> None:
-    with pytest.raises(ModelFormatError, match=r"net\.tflite"):
+    with pytest.raises(OracleRefusalError, match=r"net\.tflite"):
         run_litert(content, [X], path="net.tflite")
 
 
@@ -65,8 +65,24 @@ def test_a_model_that_the_kernels_refuse() -> None:
     x = b.input("x", (1, 4), scale=0.5)
     y = b.tensor("y", (1, 4), scale=0.5)
     b.op("LOGISTIC", [x], [y], version=2)
-    with pytest.raises(ModelFormatError, match="LOGISTIC"):
+    with pytest.raises(OracleRefusalError, match=r"LOGISTIC.*--oracle tflm") as raised:
         run_litert(b.build([y]), [X])
+    assert raised.value.step == "prepare"
+
+
+def test_an_input_that_the_kernels_refuse() -> None:
+    b = ModelBuilder()
+    x, i = b.input("x", (2, 4), scale=0.5), b.input("i", (1,), "int32")
+    y = b.tensor("y", (1, 4), scale=0.5)
+    b.op("GATHER", [x, i], [y], {"axis": 0})
+    model = b.build([y])
+    values = np.arange(8, dtype=np.int8).reshape(2, 4)
+    np.testing.assert_array_equal(run_litert(model, [values, np.int32([1])])[y], values[1:])
+    wrong = [values, np.int32([7])]
+    with pytest.raises(OracleRefusalError, match=r"on this input: .*out of bounds; Node"):
+        run_litert(model, wrong)
+    with pytest.raises(OracleRefusalError, match="give values that its operators accept"):
+        next(run_litert_outputs(model, [wrong]))
 
 
 @pytest.mark.parametrize("inputs", [[], [X, X], [X.reshape(4)], [X.astype(np.int16)]])

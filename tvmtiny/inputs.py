@@ -34,8 +34,8 @@ def make_inputs(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
     kind
         ``ramp`` (element i has the bits ``(i * 37 + 11) & 0xff``; floats are that int8 over 128),
         ``zeros``, ``random:SEED`` (uniform over an integer type, normal for floats), a ``.npy``
-        file for a model with one input, or a ``.npz`` file with one array per input name, that of
-        the model's tensor or of the field in C.
+        file for a model with one input, or a ``.npz`` file with one array for each of
+        `input_names`.
 
     Raises
     ------
@@ -116,10 +116,10 @@ def _from_file(path: Path, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
         return [check_input(tensors[0], content, str(path))]
     with content:
         arrays = []
-        for tensor in tensors:
-            name = next((n for n in _names(tensor) if n in content), None)
+        for tensor, known in zip(tensors, input_names(tensors), strict=True):
+            name = next((n for n in known if n in content), None)
             if name is None:
-                wanted, got = " or ".join(_names(tensor)), ", ".join(content.files) or "nothing"
+                wanted, got = " or ".join(known), ", ".join(content.files) or "nothing"
                 raise InputDataError(
                     tensor.name, f"missing in {path}", f"an array named {wanted}", got
                 )
@@ -127,6 +127,18 @@ def _from_file(path: Path, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
         return arrays
 
 
-def _names(tensor: TensorSpec) -> list[str]:
-    """Of the tensor in the model, and in C where that is another one."""
-    return list(dict.fromkeys([tensor.name, getattr(tensor, "c_name", tensor.name)]))
+def input_names(tensors: Sequence[TensorSpec]) -> list[list[str]]:
+    """What the data of each input may be called, the best name first.
+
+    That is the tensor's name in the model, where no other input has the same; the name of its field
+    in C, where `tensors` have one; and ``input_0``, ``input_1`` and so on where tensors share a
+    name.
+    """
+    given = [tensor.name for tensor in tensors]
+    found = []
+    for position, tensor in enumerate(tensors):
+        shared = given.count(tensor.name) > 1
+        names = [f"input_{position}" if shared else tensor.name]
+        names += [tensor.c_name] if hasattr(tensor, "c_name") else []
+        found.append(list(dict.fromkeys(names)))
+    return found

@@ -7,11 +7,11 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tvmtiny.errors import InputDataError, ModelFormatError, ToolMissingError
+from tvmtiny.errors import InputDataError, OracleRefusalError, ToolMissingError
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.ops import Oracle
 
@@ -63,8 +63,8 @@ def run_litert(
     ------
     ToolMissingError
         ``ai-edge-litert`` is not installed.
-    ModelFormatError
-        LiteRT cannot read, prepare or run the model.
+    OracleRefusalError
+        LiteRT cannot read or prepare the model, or run it on these inputs.
     InputDataError
         The number of inputs, or the shape or dtype of one, does not fit.
     """
@@ -84,16 +84,15 @@ def run_litert_frames(
     """
     with silenced():
         interpreter_module = _import_litert()
-        try:
+        with _refusals(path, "prepare"):
             interpreter = _interpreter(interpreter_module, bytes(model))
             # Preparing the operators appends scratch tensors behind the model's own.
             details = interpreter.get_tensor_details()
             # Reading a handle of a variable as a tensor would follow a wild pointer.
             numbers = [d["index"] for d in details if np.dtype(d["dtype"]).kind in "biuf"]
             interpreter.allocate_tensors()
+        with _refusals(path, "run"):
             return [_invoke(interpreter, inputs, numbers) for inputs in frames]
-        except (ValueError, RuntimeError) as error:
-            raise ModelFormatError(path, str(error)) from error
 
 
 def run_litert_outputs(
@@ -108,20 +107,24 @@ def run_litert_outputs(
     """
     with silenced():
         interpreter_module = _import_litert()
-        try:
+        with _refusals(path, "prepare"):
             interpreter = _interpreter(interpreter_module, bytes(model))
             interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelFormatError(path, str(error)) from error
     for inputs in frames:
         with silenced():
-            try:
+            with _refusals(path, "run"):
                 _run(interpreter, inputs)
-            except (ValueError, RuntimeError) as error:
-                raise ModelFormatError(path, str(error)) from error
             details = interpreter.get_output_details()
             outputs = [np.array(interpreter.get_tensor(d["index"])) for d in details]
         yield outputs
+
+
+@contextmanager
+def _refusals(model: str, step: Literal["prepare", "run"]) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise OracleRefusalError(model, str(error), step) from error
 
 
 def _run(interpreter: Any, inputs: Sequence[np.ndarray]) -> None:

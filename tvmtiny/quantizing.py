@@ -26,6 +26,7 @@ from tvmtiny.errors import (
 from tvmtiny.frontend.flatbuffer import schema, unpack_model
 from tvmtiny.frontend.model import load, read_file
 from tvmtiny.frontend.reader import FILE_IDENTIFIER, Graph, read_graph
+from tvmtiny.inputs import input_names
 from tvmtiny.ops import Tensor
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
 from tvmtiny.oracle import run_litert_outputs, silenced
@@ -164,11 +165,11 @@ def _read_arrays(path: Path) -> Mapping[str, np.ndarray]:
 def _samples(graph: Graph, arrays: Mapping[str, np.ndarray]) -> list[list[np.ndarray]]:
     """The inputs of each run."""
     columns, counts = [], set()
-    for tensor in graph.inputs:
-        array = arrays.get(tensor.name)
+    for tensor, known in zip(graph.inputs, input_names(graph.inputs), strict=True):
+        array = next((arrays[name] for name in known if name in arrays), None)
         if array is None:
             given = ", ".join(arrays) or "nothing"
-            raise InputDataError(tensor.name, "missing", f"an array named {tensor.name}", given)
+            raise InputDataError(tensor.name, "missing", f"an array named {known[0]}", given)
         count = array.size // max(tensor.elements, 1)
         if not count or array.size != count * tensor.elements or array.dtype.kind not in "fiu":
             wanted = f"numbers in the shape (samples, {', '.join(map(str, tensor.shape[1:]))})"

@@ -73,7 +73,7 @@ def program(tmp_path: Path) -> Command:
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding=environment.get("PYTHONIOENCODING", "utf-8"),
             timeout=300,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)

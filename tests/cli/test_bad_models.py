@@ -46,6 +46,15 @@ def dynamic_shape_model() -> bytes:
     return b.build([y])
 
 
+def gather_model() -> bytes:
+    """Indices come from an input; those of the ramp are out of range."""
+    b = ModelBuilder()
+    x, i = b.input("x", (2, 4), scale=0.5), b.input("i", (1,), "int32")
+    y = b.tensor("y", (1, 4), scale=0.5)
+    b.op("GATHER", [x, i], [y], {"axis": 0})
+    return b.build([y])
+
+
 CASES = {
     "empty": (b"", ["the file is empty"]),
     "one byte": (b"T", ["not a TFLite file"]),

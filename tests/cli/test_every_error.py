@@ -15,7 +15,12 @@ from tflite_builder import ModelBuilder
 from tools import ROOT, on_qemu
 
 from tests.cli.test_bad_arguments import big_model
-from tests.cli.test_bad_models import dynamic_range_model, dynamic_shape_model, unsupported_model
+from tests.cli.test_bad_models import (
+    dynamic_range_model,
+    dynamic_shape_model,
+    gather_model,
+    unsupported_model,
+)
 from tvmtiny import checking, errors, quantizing
 from tvmtiny.errors import TvmtinyError
 
@@ -76,6 +81,10 @@ PROVOKED: dict[str, tuple[Callable[[Path], Words], list[str]]] = {
     "ModelFormatError": (
         lambda folder: _run(_model(b"no model", folder)),
         ["model.tflite", "not a TFLite file", "give a .tflite file"],
+    ),
+    "OracleRefusalError": (
+        lambda folder: [*_run(_model(gather_model(), folder)), "--check"],
+        ["LiteRT refuses to run model on this input", "out of bounds", "indices in range"],
     ),
     "UnsupportedModelError": (
         lambda folder: _run(_model(unsupported_model(), folder)),

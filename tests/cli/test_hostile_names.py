@@ -7,7 +7,10 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tflite_builder import ModelBuilder
+from tools import on_qemu
 
 from tvmtiny import models
 from tvmtiny.project.exports.export import FORMATS
@@ -82,6 +85,44 @@ def test_longest_names_in_every_format(command: Command, tmp_path: Path) -> None
         _assert_clean(outcome)
         written = [path.relative_to(tmp_path) for path in (tmp_path / form).rglob("*")]
         assert all(_SAFE.fullmatch(str(path)) and len(path.name) < 100 for path in written)
+
+
+def _model(path: Path, inputs: tuple[str, str], output: str) -> Path:
+    """The difference of two inputs."""
+    b = ModelBuilder()
+    x, y = (b.input(name, (1, 4), scale=0.1) for name in inputs)
+    z = b.tensor(output, (1, 4), scale=0.1)
+    b.op("SUB", [x, y], [z], {})
+    path.write_bytes(b.build([z]))
+    return path
+
+
+@on_qemu
+def test_inputs_of_one_name(command: Command, tmp_path: Path) -> None:
+    path = _model(tmp_path / "m.tflite", ("x:0", "x:0"), "y")
+    words = ("run", path, "-b", "mps2-an386", "--check", "--json")
+    values = {f"input_{i}": np.int8([[9, 8, 7, 5 * i]]) for i in range(2)}
+    np.savez(tmp_path / "x.npz", **values)
+    found = command(*words, "-i", tmp_path / "x.npz").json
+    assert found["check"]["mismatched_bytes"] == 0
+    assert found["outputs"][0]["data"] == [[0, 0, 0, -5]]
+    np.savez(tmp_path / "x.npz", **{"x:0": values["input_0"]})
+    assert "an array named input_0" in command(*words, "-i", tmp_path / "x.npz").error(2)
+    header = command("compile", path, "-t", "cortex-m4", "-o", tmp_path / "out", "--json").json
+    assert len({tensor["c_name"] for tensor in header["inputs"]}) == 2
+
+
+@on_qemu
+@pytest.mark.parametrize("encoding", ("ascii", "latin-1", "cp437"))
+def test_an_output_without_the_characters(program: Command, tmp_path: Path, encoding: str) -> None:
+    path = _model(tmp_path / "m.tflite", ("näme", "名"), "\u202e")
+    for words in (("inspect",), ("profile", "-b", "mps2-an386"), ("memory", "-b", "microbit")):
+        outcome = program(words[0], path, *words[1:], PYTHONIOENCODING=encoding)
+        assert outcome.code == 0, outcome.err
+        if encoding == "ascii" and words[0] == "profile":
+            assert "####" in outcome.out
+        if words[0] != "profile":
+            assert "\\u540d" in outcome.out
 
 
 def test_names_for_several_models(command: Command, tmp_path: Path) -> None:

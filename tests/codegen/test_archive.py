@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -111,6 +112,15 @@ def test_no_dates_and_no_paths(artifact: tvmtiny.Artifact, pattern: str) -> None
     for name, text in {**own, "relax": artifact.relax}.items():
         assert not re.search(pattern, text), name
     assert str(Path.cwd()).encode() not in archive_bytes(artifact)
+
+
+def test_names_of_any_length(artifact: tvmtiny.Artifact) -> None:
+    name = "n" * 300
+    files = {f"{name}.c": "", f"{name}.h": ""}
+    members = _members(archive_bytes(dataclasses.replace(artifact, name=name, files=files)))
+    for path in (f"parameters/{name}.params", *(f"codegen/host/{f}" for f in ("src", "include"))):
+        assert any(member.startswith(f"./{path}") for member in members)
+    assert f"./codegen/host/src/{name}.c" in members
 
 
 def test_save(artifact: tvmtiny.Artifact, tmp_path: Path) -> None:

@@ -179,15 +179,6 @@ def test_an_output_that_nothing_writes() -> None:
         tvmtiny.load(b.build([2]))
 
 
-def test_two_inputs_of_one_name() -> None:
-    b = ModelBuilder()
-    x, y = b.input("x", (1, 4), scale=0.1), b.input("x", (1, 4), scale=0.1)
-    z = b.tensor("z", (1, 4), scale=0.1)
-    b.op("ADD", [x, y], [z], {})
-    with pytest.raises(ModelFormatError, match="two inputs have the same name"):
-        tvmtiny.load(b.build([z]))
-
-
 def sum_of_inputs() -> ModelBuilder:
     """Inputs 0 and 1, output 2; one input counts twice as much as the other."""
     b = ModelBuilder()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,7 +70,7 @@ def _showing(console: Console) -> Console:
             for text, style, control in console.render(self._renderable, options):
                 # Rich's own sequences, such as those that move the cursor, are marked.
                 plain = text if control else "\n".join(map(visible, text.split("\n")))
-                yield Segment(plain, style, control)
+                yield Segment(_encodable(plain, console.encoding), style, control)
 
     class Hook(RenderHook):
         def process_renderables(self, renderables: list[Any]) -> list[Any]:
@@ -76,6 +78,28 @@ def _showing(console: Console) -> Console:
 
     console.push_render_hook(Hook())
     return console
+
+
+#: What stands for the characters of drawings where the output cannot show them.
+_PLAIN_CHARACTERS = str.maketrans("█▓▒░▲▼━─│", "#%=.^v--|")
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """`text` as far as the output has its characters, the others as escapes."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        plain = text.translate(_PLAIN_CHARACTERS)
+        return plain.encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def escape_unknown_characters() -> None:
+    """Let the standard streams show characters that they do not have as escapes, not as errors."""
+    for stream in (sys.stdout, sys.stderr):
+        # Whatever a test or a program has put in their place may have no encoding.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def message_lines(message: str) -> str:
@@ -109,5 +133,6 @@ def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
         return
     from rich.text import Text
 
-    with output.status("starting") as status:
+    spinner = "line" if output.options.ascii_only else "dots"
+    with output.status("starting", spinner=spinner) as status:
         yield lambda step: status.update(Text(visible(step)))

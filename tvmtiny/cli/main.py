@@ -29,7 +29,12 @@ from tvmtiny.cli import (
     tune,
 )
 from tvmtiny.cli.config import FILE_NAME, Config, known_options, read_config
-from tvmtiny.cli.console import errors_console, message_lines, separate_places
+from tvmtiny.cli.console import (
+    errors_console,
+    escape_unknown_characters,
+    message_lines,
+    separate_places,
+)
 from tvmtiny.errors import InputError, TvmtinyError
 
 #: The command line itself is wrong; the same code as `tvmtiny.errors.InputError`.
@@ -116,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Without the program's name; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    escape_unknown_characters()
     sys.exit(_run(words, debug="--debug" in words))
 
 

@@ -18,7 +18,8 @@ FORMAT_VERSION = 7
 def archive_bytes(artifact: Artifact) -> bytes:
     """Pack `artifact`; file times and owners are fixed, so that equal content gives equal bytes."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    # PAX has room for names of any length, and is USTAR where none is long.
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, content in sorted(_members(artifact)):
             info = tarfile.TarInfo(f"./{name}")
             info.size = len(content)

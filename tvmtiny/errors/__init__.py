@@ -41,6 +41,7 @@ from tvmtiny.errors.model import (
     DynamicShapeError,
     ModelFormatError,
     OperatorProblem,
+    OracleRefusalError,
     QuantizeError,
     UnsupportedModelError,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "ModelFormatError",
     "ModelMismatchError",
     "OperatorProblem",
+    "OracleRefusalError",
     "OutputPathError",
     "PortError",
     "ProfileBoardError",

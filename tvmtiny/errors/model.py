@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 from tvmtiny.errors.base import InputError, one_line
 
@@ -27,6 +29,39 @@ class ModelFormatError(InputError):
         return (
             f"{os.fspath(self.path)} is not a usable TFLite model: {one_line(self.reason)}; "
             "give a .tflite file as written by the TFLite converter, or the name of a shipped model"
+        )
+
+
+@dataclass(eq=False)
+class OracleRefusalError(InputError):
+    """LiteRT does not run a model that tvmtiny accepts, so that there is nothing to compare with.
+
+    Attributes
+    ----------
+    model
+        Its name.
+    reason
+        LiteRT's message.
+    step
+        ``prepare``: LiteRT refuses the model; ``run``: it refuses the values of the inputs.
+    """
+
+    model: str
+    reason: str
+    step: Literal["prepare", "run"]
+
+    def __str__(self) -> str:
+        # LiteRT joins its messages without a blank.
+        reason = re.sub(r"\.?(?<=\S)(?=Node number )", "; ", one_line(self.reason)).rstrip(".")
+        if self.step == "run":
+            return (
+                f"LiteRT refuses to run {self.model} on this input: {reason}; give values that "
+                "its operators accept, such as indices in range (--input)"
+            )
+        return (
+            f"LiteRT refuses {self.model}: {reason}; where code can be generated for the model "
+            "all the same, run it without --check, or compare it with TensorFlow Lite for "
+            "Microcontrollers (--oracle tflm)"
         )
 
 

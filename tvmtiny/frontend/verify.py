@@ -158,6 +158,3 @@ def _check_order(graph: Graph, path: str) -> None:
     for tensor in graph.outputs:
         if tensor.index not in known and tensor.data is None:
             raise ModelFormatError(path, f"nothing writes the output {tensor.name}")
-    names = [t.name for t in graph.inputs]
-    if len(set(names)) != len(names):
-        raise ModelFormatError(path, f"two inputs have the same name ({', '.join(names)})")

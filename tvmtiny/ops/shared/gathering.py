@@ -35,7 +35,8 @@ def check_indices(
     elif indices.data is not None and indices.elements:
         bounds = np.array(limits)
         if (indices.data < 0).any() or (indices.data >= bounds).any():
-            yield Problem("indices that are out of range", f"indices from 0 to {bounds - 1}")
+            last = ", ".join(f"0 to {bound - 1}" for bound in limits)
+            yield Problem("indices that are out of range", f"indices from {last}")
 
 
 def taken(node: Node, x: Tensor, indices: Tensor, axis: int, batch: int) -> Result:
