@@ -17,7 +17,6 @@ from tests.frames import assert_frames_are_litert
 from tvmtiny.oracle import run_litert_frames
 
 OPERATOR = "SVDF"
-FAMILY = "recurrent"
 FLOAT_TOLERANCE = 3e-6
 
 

@@ -18,7 +18,6 @@ from tvmtiny.ops import find_operator
 from tvmtiny.oracle import run_litert_frames
 
 OPERATOR = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-FAMILY = "recurrent"
 FLOAT_TOLERANCE = 1e-5
 
 
@@ -36,6 +35,7 @@ class Lstm:
     cell_bits: int = 11
     cell_clip: float = 0.0
     weight_scale: float = 0.01
+    weight_range: tuple[int, int] = (-127, 127)
     seed: int = 0
 
     def model(self) -> bytes:
@@ -51,7 +51,7 @@ class Lstm:
             return (*(reversed(rows) if self.time_major else rows), size)
 
         def constant(name: str, size: tuple[int, ...], gate: int) -> int:
-            values = rng.integers(-127, 128, size)
+            values = rng.integers(*self.weight_range, size, endpoint=True)
             if not int8:
                 return b.constant(name, (values / 200).astype(np.float32))
             return b.constant(

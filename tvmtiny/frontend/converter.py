@@ -19,12 +19,17 @@ from tvmtiny.ops.shared.runtime_call import RuntimeCall, call_function
 
 
 class FinishedNode(Protocol):
-    """A node that a schedule has turned into TIR itself, with arguments in parameter order."""
+    """A node that a schedule has turned into TIR itself, with arguments in parameter order.
+
+    The function makes the first output; the others are where it has written over an argument.
+    """
 
     @property
     def function(self) -> tirx.PrimFunc: ...
     @property
     def arguments(self) -> Sequence[Tensor | np.ndarray]: ...
+    @property
+    def others(self) -> Sequence[Alias]: ...
 
 
 #: Offers a node to the schedules of a target; None leaves it to the operator's tensor expression.
@@ -93,6 +98,8 @@ class _Converter:
         if finished is not None:
             function, arguments = finished.function, finished.arguments
             yield node.output, self._call_function(node, node.output, function, arguments)
+            for output, alias in zip(node.outputs[1:], finished.others, strict=True):
+                yield output, self._result(node, output, alias)
             return
         operator = find_operator(node.operator)
         assert operator is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import log2
 
 import numpy as np
@@ -23,6 +24,55 @@ _WEIGHTS, _RECURRENT, _BIASES, _STATE, _CELLS = 1, 5, 12, 18, 19
 _ABSENT = (9, 10, 11, 16, 17, 20, 21, 22, 23)
 _HEADERS = ("tvmtiny_math.h", "tvmtiny_lstm.h")
 _GATE_BITS, _LEAST_BITS, _MOST_BITS = 12, 9, 15
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLstm:
+    """Constants of an int8 layer; gates come in the order input, forget, cell, output.
+
+    Attributes
+    ----------
+    weights
+        int8, ``(4 * cells, inputs)`` and, of the state, ``(4 * cells, cells)``.
+    biases
+        int32, ``(4 * cells,)`` each: with the zero points folded in.
+    scales
+        Multiplier and shift of the sums of each gate: four of the inputs, four of the state.
+    output_scale, output_zero_point
+        Of the hidden values.
+    cell_bits
+        Fractional bits of the cells.
+    clip
+        Of the cells; none where it is not positive.
+    sizes
+        Batches, steps, inputs and cells, and how many elements batches and steps are apart: first
+        in the input, then in the output.
+    """
+
+    weights: tuple[np.ndarray, np.ndarray]
+    biases: tuple[np.ndarray, np.ndarray]
+    scales: tuple[tuple[int, int], ...]
+    output_scale: tuple[int, int]
+    output_zero_point: int
+    cell_bits: int
+    clip: int
+    sizes: tuple[int, ...]
+
+
+def integer_lstm(node: Node) -> IntegerLstm:
+    """The constants of an int8 layer, for schedules."""
+    scales = _scales(node)
+    inputs, state = _folded_biases(node)
+    return IntegerLstm(
+        (_stacked(node, _WEIGHTS), _stacked(node, _RECURRENT)),
+        (inputs, state),
+        tuple(scales[:8]),
+        scales[8],
+        node.intermediates[4].zero_point,
+        _cell_bits(node),
+        _quantized_clip(node),
+        tuple(int(size) for size in _sizes(node)),
+    )
 
 
 @register

@@ -33,10 +33,10 @@ def implement(
     Returns
     -------
     Implementation or None
-        Without `decisions`, None where the node needs no arithmetic, or has several results: the
-        converter makes its functions then, see `schedule_module`. With `decisions`, None where
-        they are not in the node's space, cannot be combined, do not fit, or cannot be proven exact
-        for its weights.
+        Without `decisions`, None where the node needs no arithmetic, or where no family makes all
+        of its results: the converter makes its functions then, see `schedule_module`. With
+        `decisions`, None where they are not in the node's space, cannot be combined, do not fit, or
+        cannot be proven exact for its weights.
     """
     if decisions is None:
         tried = (family.implement(node, cpu, oracle, goal) for family in families(cpu))

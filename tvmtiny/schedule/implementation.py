@@ -11,6 +11,7 @@ from tvm import tirx
 
 from tvmtiny.errors import InputError
 from tvmtiny.ops import Tensor
+from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR as HEADERS_ATTR
 from tvmtiny.ops.shared.primfunc_attributes import OVERLAPS_ATTR as OVERLAPS_ATTR
 from tvmtiny.ops.shared.primfunc_attributes import PREAMBLE_ATTR as PREAMBLE_ATTR
@@ -97,12 +98,15 @@ class Implementation:
         What was chosen, by name; a tuner can ask for others.
     instructions
         A rough estimate for one execution, for weighing decisions against each other.
+    others
+        The outputs after the first, which the function writes where inputs are.
     """
 
     function: tirx.PrimFunc
     arguments: tuple[Tensor | np.ndarray, ...]
     decisions: Decisions
     instructions: int = 0
+    others: tuple[Alias, ...] = ()
 
     @property
     def constants_bytes(self) -> int:

@@ -246,34 +246,43 @@ TVMTINY_INLINE int8_t tvmtiny_scale_int8(int32_t acc, const int32_t *constants, 
   return (int8_t)(value > 127 ? 127 : value < -128 ? -128 : value);
 }
 
-/* All tile kernels: `wide` says whether the weights of B are stored or widened from those of A. */
+/* All groups of a tile: `wide` says whether the weights of B are stored or widened from those of A.
+ * Returns what follows them in the stream. */
+TVMTINY_INLINE const int32_t *tvmtiny_tile_products(const uint32_t *x, const int32_t *stream,
+                                                    int32_t *acc, int32_t pixels, int32_t channels,
+                                                    int32_t wide, int32_t groups)
+{
+  int32_t group;
+  int32_t p;
+  int32_t c;
+  for (group = 0; group < groups; ++group) {
+    for (p = 0; p < pixels; ++p) {
+      for (c = 0; c < channels; ++c) {
+        const uint32_t a = (uint32_t)stream[c];
+        const uint32_t b = wide != 0 ? (uint32_t)stream[channels + c] : tvmtiny_sxtb16(a);
+        int32_t *sum = &acc[p * channels + c];
+        *sum = tvmtiny_smlad(x[p], a, *sum);
+        *sum = tvmtiny_smlad(x[pixels + p], b, *sum);
+      }
+    }
+    x += 2 * pixels;
+    stream += wide != 0 ? 2 * channels : channels;
+  }
+  return stream;
+}
+
 TVMTINY_INLINE void tvmtiny_tile(const uint32_t *x, const int32_t *stream, int8_t *out,
                                  const int32_t *end, int32_t pixels, int32_t channels, int32_t wide,
                                  int32_t groups, int32_t shift, int32_t pitch, int32_t rounding)
 {
   while (stream != end) {
     int32_t acc[6];
-    const uint32_t *inputs = x;
-    int32_t group;
     int32_t p;
     int32_t c;
     for (p = 0; p < pixels * channels; ++p) {
       acc[p] = stream[p % channels];
     }
-    stream += channels;
-    for (group = 0; group < groups; ++group) {
-      for (p = 0; p < pixels; ++p) {
-        for (c = 0; c < channels; ++c) {
-          const uint32_t a = (uint32_t)stream[c];
-          const uint32_t b = wide != 0 ? (uint32_t)stream[channels + c] : tvmtiny_sxtb16(a);
-          int32_t *sum = &acc[p * channels + c];
-          *sum = tvmtiny_smlad(inputs[p], a, *sum);
-          *sum = tvmtiny_smlad(inputs[pixels + p], b, *sum);
-        }
-      }
-      inputs += 2 * pixels;
-      stream += wide != 0 ? 2 * channels : channels;
-    }
+    stream = tvmtiny_tile_products(x, stream + channels, acc, pixels, channels, wide, groups);
     for (p = 0; p < pixels; ++p) {
       for (c = 0; c < channels; ++c) {
         out[p * pitch + c] =

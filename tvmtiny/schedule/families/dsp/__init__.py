@@ -17,6 +17,7 @@ from tvmtiny.schedule.families.dsp.depthwise import (
     implement_depthwise,
     smaller_depthwise,
 )
+from tvmtiny.schedule.families.dsp.lstm import implement_lstm
 from tvmtiny.schedule.families.dsp.pool import (
     implement_average_pool,
     implement_max_pool,
@@ -36,6 +37,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "MEAN": implement_mean,
     "FULLY_CONNECTED": implement_fully_connected,
     "SUB": implement_add,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
@@ -63,7 +65,7 @@ class Dsp(KernelFamily):
     priority = 10
     replaces = frozenset({"thumb"})
     sketch_names = frozenset(
-        {"3x3", "any", "block", "column", "direct", "patches", "windows", "words"}
+        {"3x3", "any", "block", "column", "direct", "lstm", "patches", "windows", "words"}
     )
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:

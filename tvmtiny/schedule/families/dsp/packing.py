@@ -118,6 +118,27 @@ def pack_stream(
         int32; per tile the initial accumulators, the groups' weights, and of each channel
         the multiplier and, for rounding by sign, offset and step.
     """
+    constants = [scaling.multiplier, scaling.offset, scaling.step]
+    last = [c for c in constants if c is not None]
+    return pack_products(weights, scaling.initial, last, tile, weight_format)
+
+
+def pack_products(
+    weights: np.ndarray,
+    initial: np.ndarray,
+    last: list[np.ndarray],
+    tile: TileShape,
+    weight_format: str,
+) -> np.ndarray:
+    """The same, with any constants.
+
+    Parameters
+    ----------
+    initial
+        The initial accumulators, ``(channels,)``.
+    last
+        What follows the weights of each channel, ``(channels,)`` each.
+    """
     order = channel_order(len(weights), tile)
     grouped = _grouped(weights)[order]
     if weight_format == "w8":
@@ -137,10 +158,10 @@ def pack_stream(
     # (tile, channel, group, word) -> (tile, group, word, channel)
     body = words.reshape(tiles, tile.channels, words.shape[1], words.shape[2])
     body = body.transpose(0, 2, 3, 1).reshape(tiles, -1)
-    initial = scaling.initial[order].reshape(tiles, tile.channels)
-    constants = [scaling.multiplier, scaling.offset, scaling.step]
-    last = np.stack([c[order] for c in constants if c is not None], axis=1).reshape(tiles, -1)
-    return np.concatenate([initial, body, last], axis=1).astype(np.int32).ravel()
+    parts = [initial[order].reshape(tiles, tile.channels), body]
+    if last:
+        parts.append(np.stack([c[order] for c in last], axis=1).reshape(tiles, -1))
+    return np.concatenate(parts, axis=1).astype(np.int32).ravel()
 
 
 def _grouped(weights: np.ndarray) -> np.ndarray:

@@ -1,0 +1,130 @@
+/* Tile kernels that store their sums: for outputs that two instructions do not scale exactly.
+ *
+ * Operands are those of tvmtiny_dsp_tile.h without multipliers. The initial accumulators are such
+ * that an accumulator ends as 256 times the sum, which is stored as int32.
+ */
+#ifndef TVMTINY_DSP_SUMS_H
+#define TVMTINY_DSP_SUMS_H
+
+#include "tvmtiny_dsp_tile.h"
+
+/* Instantiates NAME(x, stream, out, end) for all channels of P pixels; FIRST, UNROLL, LOOPS and
+ * XBYTES as for a tile. PITCH is the distance in sums from pixel to pixel. */
+#if TVMTINY_DSP
+
+#define TVMTINY_SUMS_FUNCTION(NAME, BODY)                                                          \
+  static __attribute__((naked, noinline)) void NAME(                                               \
+      const void *x TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED,                          \
+      int32_t *out TVMTINY_UNUSED, const int32_t *end TVMTINY_UNUSED)                              \
+  {                                                                                                \
+    /* The clobbers are for GCC's -fipa-ra, which trusts what it sees of a local function. */      \
+    __asm__ volatile(BODY ::: "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");                \
+  }
+
+#define TVMTINY_SUMS_STORE_3X2(PITCH)                                                              \
+  "asr r3, r3, #8\n asr r4, r4, #8\n asr r5, r5, #8\n"                                             \
+  "asr r6, r6, #8\n asr r7, r7, #8\n asr r8, r8, #8\n"                                             \
+  "str r4, [r2, #4]\n str r5, [r2, #4 * " PITCH "]\n str r6, [r2, #4 * " PITCH " + 4]\n"           \
+  "str r7, [r2, #8 * " PITCH "]\n str r8, [r2, #8 * " PITCH " + 4]\n str r3, [r2], #8\n"
+#define TVMTINY_SUMS_STORE_2X2(PITCH)                                                              \
+  "asr r3, r3, #8\n asr r4, r4, #8\n asr r5, r5, #8\n asr r6, r6, #8\n"                            \
+  "str r4, [r2, #4]\n str r5, [r2, #4 * " PITCH "]\n str r6, [r2, #4 * " PITCH " + 4]\n"           \
+  "str r3, [r2], #8\n"
+#define TVMTINY_SUMS_STORE_1X4                                                                     \
+  "asr r3, r3, #8\n asr r4, r4, #8\n asr r5, r5, #8\n asr r6, r6, #8\n"                            \
+  "stmia r2!, {r3, r4, r5, r6}\n"
+
+#define TVMTINY_SUMS_3X2_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                             \
+  TVMTINY_SUMS_FUNCTION(                                                                           \
+      NAME,                                                                                        \
+      TVMTINY_TILE_ENTER(XBYTES) TVMTINY_TILE_REPEAT(                                              \
+          FIRST, UNROLL, LOOPS,                                                                    \
+          TVMTINY_INIT_3X2 TVMTINY_LOAD_3X2 TVMTINY_BEGIN_3X2 TVMTINY_WIDEN_3X2 TVMTINY_MAC_3X2,   \
+          TVMTINY_LOAD_3X2 TVMTINY_MAC_3X2 TVMTINY_WIDEN_3X2 TVMTINY_MAC_3X2, "r9")                \
+          TVMTINY_SUMS_STORE_3X2(TVMTINY_STRING(PITCH)) TVMTINY_TILE_NEXT(XBYTES, "r9"))
+#define TVMTINY_SUMS_3X2_W16(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                            \
+  TVMTINY_SUMS_FUNCTION(                                                                           \
+      NAME,                                                                                        \
+      TVMTINY_TILE_ENTER(XBYTES) TVMTINY_TILE_REPEAT(                                              \
+          FIRST, UNROLL, LOOPS,                                                                    \
+          TVMTINY_INIT_3X2 TVMTINY_LOAD_3X2 TVMTINY_BEGIN_3X2 TVMTINY_LOAD_3X2 TVMTINY_MAC_3X2,    \
+          TVMTINY_LOAD_3X2 TVMTINY_MAC_3X2 TVMTINY_LOAD_3X2 TVMTINY_MAC_3X2, "r9")                 \
+          TVMTINY_SUMS_STORE_3X2(TVMTINY_STRING(PITCH)) TVMTINY_TILE_NEXT(XBYTES, "r9"))
+#define TVMTINY_SUMS_2X2_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                             \
+  TVMTINY_SUMS_FUNCTION(                                                                           \
+      NAME, TVMTINY_TILE_ENTER(XBYTES) TVMTINY_TILE_REPEAT(                                        \
+                FIRST, UNROLL, LOOPS,                                                              \
+                TVMTINY_INIT_2X2 TVMTINY_LOAD_2X2_W8 TVMTINY_BEGIN_2X2("r9", "r10", "r7", "r8")    \
+                    TVMTINY_WIDEN_2X2 TVMTINY_MAC_2X2("r11", "r12", "r7", "r8"),                   \
+                TVMTINY_LOAD_2X2_W8 TVMTINY_MAC_2X2("r9", "r10", "r7", "r8")                       \
+                    TVMTINY_WIDEN_2X2 TVMTINY_MAC_2X2("r11", "r12", "r7", "r8"),                   \
+                "r9") TVMTINY_SUMS_STORE_2X2(TVMTINY_STRING(PITCH))                                \
+                TVMTINY_TILE_NEXT(XBYTES, "r9"))
+#define TVMTINY_SUMS_2X2_W16(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                            \
+  TVMTINY_SUMS_FUNCTION(                                                                           \
+      NAME, TVMTINY_TILE_ENTER(XBYTES) TVMTINY_TILE_REPEAT(                                        \
+                FIRST, UNROLL, LOOPS,                                                              \
+                TVMTINY_INIT_2X2 TVMTINY_LOAD_2X2_W16 TVMTINY_BEGIN_2X2("r7", "r8", "r2", "r11")   \
+                    TVMTINY_MAC_2X2("r9", "r10", "r12", "lr"),                                     \
+                TVMTINY_LOAD_2X2_W16 TVMTINY_MAC_2X2("r7", "r8", "r2", "r11")                      \
+                    TVMTINY_MAC_2X2("r9", "r10", "r12", "lr"),                                     \
+                "r9") "ldr r2, [sp]\n" TVMTINY_SUMS_STORE_2X2(TVMTINY_STRING(                      \
+                PITCH)) "str r2, [sp]\n" TVMTINY_TILE_NEXT(XBYTES, "r9"))
+#define TVMTINY_SUMS_1X4_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                             \
+  TVMTINY_SUMS_FUNCTION(                                                                           \
+      NAME, TVMTINY_TILE_ENTER(XBYTES) TVMTINY_TILE_REPEAT(                                        \
+                FIRST, UNROLL, LOOPS,                                                              \
+                TVMTINY_INIT_1X4 TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7")                            \
+                    TVMTINY_WIDEN_1X4 TVMTINY_MAC_1X4("r8"),                                       \
+                TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7") TVMTINY_WIDEN_1X4 TVMTINY_MAC_1X4("r8"),    \
+                "r9") TVMTINY_SUMS_STORE_1X4 TVMTINY_TILE_NEXT(XBYTES, "r9"))
+#define TVMTINY_SUMS_1X4_W16(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                            \
+  TVMTINY_SUMS_FUNCTION(                                                                           \
+      NAME, TVMTINY_TILE_ENTER(XBYTES) TVMTINY_TILE_REPEAT(                                        \
+                FIRST, UNROLL, LOOPS,                                                              \
+                TVMTINY_INIT_1X4 TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7")                            \
+                    TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8"),                                       \
+                TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7") TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8"),    \
+                "r9") TVMTINY_SUMS_STORE_1X4 TVMTINY_TILE_NEXT(XBYTES, "r9"))
+
+#else /* !TVMTINY_DSP */
+
+TVMTINY_INLINE void tvmtiny_sums(const uint32_t *x, const int32_t *stream, int32_t *out,
+                                 const int32_t *end, int32_t pixels, int32_t channels, int32_t wide,
+                                 int32_t groups, int32_t pitch)
+{
+  while (stream != end) {
+    int32_t acc[6];
+    int32_t p;
+    for (p = 0; p < pixels * channels; ++p) {
+      acc[p] = stream[p % channels];
+    }
+    stream = tvmtiny_tile_products(x, stream + channels, acc, pixels, channels, wide, groups);
+    for (p = 0; p < pixels * channels; ++p) {
+      out[p / channels * pitch + p % channels] = acc[p] >> 8;
+    }
+    out += channels;
+  }
+}
+
+#define TVMTINY_SUMS_TWIN(NAME, PIXELS, CHANNELS, WIDE, GROUPS, PITCH)                             \
+  static void NAME(const void *x, const int32_t *stream, int32_t *out, const int32_t *end)         \
+  {                                                                                                \
+    tvmtiny_sums((const uint32_t *)x, stream, out, end, PIXELS, CHANNELS, WIDE, GROUPS, PITCH);    \
+  }
+#define TVMTINY_SUMS_3X2_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                             \
+  TVMTINY_SUMS_TWIN(NAME, 3, 2, 0, (FIRST) + (UNROLL) * (LOOPS), PITCH)
+#define TVMTINY_SUMS_3X2_W16(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                            \
+  TVMTINY_SUMS_TWIN(NAME, 3, 2, 1, (FIRST) + (UNROLL) * (LOOPS), PITCH)
+#define TVMTINY_SUMS_2X2_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                             \
+  TVMTINY_SUMS_TWIN(NAME, 2, 2, 0, (FIRST) + (UNROLL) * (LOOPS), PITCH)
+#define TVMTINY_SUMS_2X2_W16(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                            \
+  TVMTINY_SUMS_TWIN(NAME, 2, 2, 1, (FIRST) + (UNROLL) * (LOOPS), PITCH)
+#define TVMTINY_SUMS_1X4_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                             \
+  TVMTINY_SUMS_TWIN(NAME, 1, 4, 0, (FIRST) + (UNROLL) * (LOOPS), PITCH)
+#define TVMTINY_SUMS_1X4_W16(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                            \
+  TVMTINY_SUMS_TWIN(NAME, 1, 4, 1, (FIRST) + (UNROLL) * (LOOPS), PITCH)
+
+#endif
+
+#endif /* TVMTINY_DSP_SUMS_H */

@@ -1,0 +1,170 @@
+"""UNIDIRECTIONAL_SEQUENCE_LSTM around the kernels of ``tvmtiny_dsp_lstm.h``."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops.shared.fixed_point_q15 import exp_q15
+from tvmtiny.ops.shared.movement import Alias
+from tvmtiny.ops.shared.weights import accumulator_range
+from tvmtiny.ops.unidirectional_sequence_lstm import IntegerLstm, integer_lstm
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.families.dsp.sums import SumsTile, pack_sums
+from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
+from tvmtiny.schedule.overlap import Overlap, smallest_distance
+
+HEADERS = (
+    "tvmtiny_dsp.h",
+    "tvmtiny_dsp_patch.h",
+    "tvmtiny_dsp_tile.h",
+    "tvmtiny_dsp_sums.h",
+    "tvmtiny_dsp_lstm.h",
+)
+
+#: Bits above the point of what gates and their tanh are exponentials of.
+_GATE_INTEGER = 3
+
+#: The most that the kernel can do.
+_MOST_INTEGER = 5
+
+#: Groups that are unrolled at most, by goal.
+_UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 4}
+
+#: Instructions of a cell beside the products.
+_CELL = 400
+
+
+def implement_lstm(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """The layer in int8; None where sums or scales are too large for the kernel."""
+    if decisions:
+        return None
+    layer = integer_lstm(node)
+    integer = 15 - layer.cell_bits
+    if integer + 1 > _MOST_INTEGER or layer.output_scale[1] > 0 or not _fits(layer):
+        return None
+    tiles = _tiles(layer, goal)
+    if tiles is None:
+        return None
+    finest = min(_GATE_INTEGER, integer + 1)
+    stream = np.concatenate([tile.stream for tile in tiles])
+    table = exponentials(finest)
+    function = _function(node, layer, tiles, table.size, finest)
+    state, cells = node.input(18), node.input(19)
+    return Implementation(
+        function,
+        (node.input(0), stream, table, state, cells),
+        {"sketch": "lstm"},
+        node.output.elements * _CELL,
+        (Alias(state), Alias(cells)),
+    )
+
+
+def _tiles(layer: IntegerLstm, goal: Goal) -> tuple[SumsTile, SumsTile] | None:
+    """The tiles of the inputs and of the state, in the same format; None without one."""
+    by_cell = []
+    for weights, biases in zip(layer.weights, layer.biases, strict=True):
+        # (gate, cell, ...) -> (cell, gate, ...)
+        order = np.arange(len(weights)).reshape(4, -1).T.ravel()
+        by_cell.append((weights[order], biases[order]))
+    for weight_format in ("w8", "w16"):
+        found = [
+            pack_sums(weights, biases, packing.TILES["1x4"], weight_format, _UNROLL[goal])
+            for weights, biases in by_cell
+        ]
+        inputs, state = found
+        if inputs is not None and state is not None and len(inputs.chunks) + len(state.chunks) == 2:
+            return inputs, state
+    return None
+
+
+def exponentials(finest: int) -> np.ndarray:
+    """The table of the kernel: int16."""
+    # More bits above the point make no difference between 0 and -1/4.
+    steps = np.arange(1, (1 << (13 - finest)) + 1)
+    return exp_q15(-steps, finest).astype(np.int16)
+
+
+def _fits(layer: IntegerLstm) -> bool:
+    """Whether sums can be shifted to the left as far as their scales ask for."""
+    for position in range(2):
+        low, high = accumulator_range(layer.weights[position], layer.biases[position], 0)
+        largest = np.maximum(-low, high).reshape(4, -1).max(axis=1)
+        for gate in range(4):
+            shift = layer.scales[4 * position + gate][1]
+            if int(largest[gate]) << (max(shift, 0) + 1) >= 2**31:
+                return False
+    return True
+
+
+def _function(
+    node: Node, layer: IntegerLstm, tiles: tuple[SumsTile, SumsTile], table: int, finest: int
+) -> tirx.PrimFunc:
+    inputs, state = (tile.chunks[0] for tile in tiles)
+    weight_format = tiles[0].weight_format
+    batches, _, depth, count = layer.sizes[:4]
+    numbers = [n for pair in layer.scales for n in pair]
+    numbers += [layer.cell_bits, max(layer.clip, 0), *layer.output_scale]
+    numbers += [layer.output_zero_point, finest]
+    cells = ", ".join(f"({n})" if n < 0 else str(n) for n in numbers)
+    cells_kernel = f"lstm_cells_{crc32(cells.encode()):08x}"
+    total = inputs.words + state.words
+    arguments = ", ".join(
+        map(
+            str,
+            (
+                inputs.kernel,
+                state.kernel,
+                cells_kernel,
+                weight_format,
+                inputs.words,
+                total,
+                *layer.sizes,
+            ),
+        )
+    )
+    kernel = f"lstm_{crc32(arguments.encode()):08x}"
+    preamble = [
+        *dict.fromkeys((inputs.preamble, state.preamble)),
+        f"TVMTINY_LSTM_CELLS({cells_kernel}, {cells})",
+        f"TVMTINY_LSTM({kernel}, {arguments})",
+    ]
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    stream = nest.buffer("stream", total, "int32")
+    exponentials = nest.buffer("exponentials", table, "int16")
+    before = nest.buffer("state", batches * count, "int8")
+    memory = nest.buffer("cells", batches * count, "int16")
+    out = nest.buffer("out", node.output.elements, "int8")
+    sums = nest.buffer("sums", 8 * count, "int32")
+    words = 2 * max(packing.groups(depth), packing.groups(count))
+    patch = nest.buffer("patch", words, "uint32")
+    parameters = [x, stream, exponentials, before, memory, out]
+    return nest.function(
+        parameters,
+        [sums, patch],
+        [nest.call(kernel, *(nest.address(b) for b in (*parameters, sums, patch)))],
+        operator=node.operator,
+        schedule=f"dsp, tiles {tiles[0].tile.name}, {weight_format}",
+        headers=HEADERS,
+        preamble=preamble,
+        overlaps=[_overlap(layer)],
+    )
+
+
+def _overlap(layer: IntegerLstm) -> Overlap:
+    """What the order of the steps allows: a step reads its inputs before it writes."""
+    batches, steps, depth, count, *strides = layer.sizes
+    last_read, first_write = (np.zeros(batches * steps * n, np.int64) for n in (depth, count))
+    for step, (b, t) in enumerate(np.ndindex(batches, steps)):
+        start = b * strides[0] + t * strides[1]
+        last_read[start : start + depth] = step
+        start = b * strides[2] + t * strides[3]
+        first_write[start : start + count] = step
+    # The output of a step is the state of the next one.
+    return Overlap("out", 0, smallest_distance(last_read, first_write))

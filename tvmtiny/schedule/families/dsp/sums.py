@@ -1,0 +1,126 @@
+"""Weights and biases for the tile kernels of ``tvmtiny_dsp_sums.h``, which store int32 sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvmtiny.ops.shared.weights import accumulator_range
+from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.matrix_layer import split_groups
+
+#: What accumulators are multiplied by.
+_GAIN = 256
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Groups whose sums fit 32 bits when they are multiplied by the gain.
+
+    Attributes
+    ----------
+    first, groups
+        Which groups.
+    kernel
+        Name of its kernel.
+    preamble
+        The kernel's instantiation.
+    word, words
+        Its part of the stream.
+    """
+
+    first: int
+    groups: int
+    kernel: str
+    preamble: str
+    word: int
+    words: int
+
+
+@dataclass(frozen=True, eq=False)
+class SumsTile:
+    """The kernels of a matrix; the sums of all chunks make the result.
+
+    Attributes
+    ----------
+    chunks
+        One after the other along the depth.
+    stream
+        int32, for all of them.
+    """
+
+    tile: packing.TileShape
+    weight_format: str
+    chunks: tuple[Chunk, ...]
+    stream: np.ndarray
+
+
+def pack_sums(
+    weights: np.ndarray,
+    bias: np.ndarray,
+    tile: packing.TileShape,
+    weight_format: str,
+    unroll: int,
+) -> SumsTile | None:
+    """Pack `weights` for `tile`, in as few chunks as their sums allow.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``.
+    bias
+        ``(channels,)``, with the zero point of the inputs folded in.
+    unroll
+        Groups that are unrolled at most.
+
+    Returns
+    -------
+    SumsTile or None
+        None where the weights do not fit the format, or a bias is too large.
+    """
+    if not packing.storable(weights, weight_format):
+        return None
+    count = packing.groups(weights.shape[1])
+    for chunks in range(1, count + 1):
+        size = -(-count // chunks)
+        parts = [
+            (first, weights[:, first * packing.GROUP : (first + size) * packing.GROUP])
+            for first in range(0, count, size)
+        ]
+        offsets = [bias.astype(np.int64) if not first else 0 * bias for first, _ in parts]
+        if all(_fits(part, offset) for (_, part), offset in zip(parts, offsets, strict=True)):
+            break
+    else:
+        return None
+    found: list[Chunk] = []
+    streams: list[np.ndarray] = []
+    for (first, part), offset in zip(parts, offsets, strict=True):
+        groups = packing.groups(part.shape[1])
+        initial = _GAIN * offset - packing.excess(part, weight_format)
+        # Modulo 2^32, as the kernel adds.
+        wrapped = initial.astype(np.int64).astype(np.uint32).view(np.int32)
+        streams.append(packing.pack_products(part, wrapped, [], tile, weight_format))
+        kernel, preamble = _kernel(len(weights), groups, tile, weight_format, unroll)
+        word = sum(stream.size for stream in streams[:-1])
+        found.append(Chunk(first, groups, kernel, preamble, word, streams[-1].size))
+    return SumsTile(tile, weight_format, tuple(found), np.concatenate(streams))
+
+
+def _fits(weights: np.ndarray, bias: np.ndarray) -> bool:
+    low, high = accumulator_range(weights, bias, 0)
+    return bool(low.min() * _GAIN >= -(2**31) and high.max() * _GAIN < 2**31)
+
+
+def _kernel(
+    channels: int, groups: int, tile: packing.TileShape, weight_format: str, unroll: int
+) -> tuple[str, str]:
+    """Name and instantiation of the kernel for so many groups."""
+    # One pixel has no distance to the next one.
+    pitch = channels if tile.pixels > 1 else 0
+    first, unrolled, loops = split_groups(groups, unroll)
+    sizes = (first, unrolled, loops, pitch)
+    name = f"sums_{tile.name}_{weight_format}_{'_'.join(map(str, sizes))}"
+    arguments = ", ".join(map(str, (*sizes, 8 * groups * tile.pixels)))
+    macro = f"TVMTINY_SUMS_{tile.name.upper()}_{weight_format.upper()}"
+    return name, f"{macro}({name}, {arguments})"
