@@ -50,7 +50,7 @@ class Mul(Operator):
         yield from problems
         if problems or node.output.dtype not in _QUANTIZED:
             return
-        if any(_multiplier(node, oracle)[1] > 30 for oracle in Oracle):
+        if any(product_multiplier(node, oracle)[1] > 30 for oracle in Oracle):
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for input scales of "
                 f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
@@ -64,7 +64,7 @@ class Mul(Operator):
             )
 
         def integer(x: te.Tensor, y: te.Tensor) -> te.Tensor:
-            multiplier, shift = _multiplier(node, oracle)
+            multiplier, shift = product_multiplier(node, oracle)
             zeros = node.input(0).zero_point, node.input(1).zero_point
 
             def value(*i: tirx.Var) -> Expression:
@@ -84,12 +84,13 @@ class Mul(Operator):
         left, right = (
             centred(values, node.input(position)) for position, values in enumerate(inputs)
         )
-        scaled = requantize_reference(left * right, *_multiplier(node, oracle))
+        scaled = requantize_reference(left * right, *product_multiplier(node, oracle))
         total = scaled + node.output.zero_point
         return [np.clip(total, *activation_range(node)).astype(node.output.dtype)]
 
 
-def _multiplier(node: Node, oracle: Oracle) -> tuple[int, int]:
+def product_multiplier(node: Node, oracle: Oracle) -> tuple[int, int]:
+    """Multiplier and shift of products of operands without their zero points."""
     wide = np.float32 if oracle is Oracle.LITERT else np.float64
     left, right, out = (
         wide(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)

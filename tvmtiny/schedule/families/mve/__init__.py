@@ -11,19 +11,34 @@ from tvmtiny.schedule.families.mve.depthwise import (
     implement_depthwise,
     smaller_depthwise,
 )
+from tvmtiny.schedule.families.mve.elementwise import (
+    elementwise_sketches,
+    implement_add,
+    implement_mul,
+)
 from tvmtiny.schedule.families.mve.matrix import (
     implement_convolution,
     implement_fully_connected,
     matrix_sketches,
     smaller_matrix,
 )
+from tvmtiny.schedule.families.mve.pool import (
+    implement_average_pool,
+    implement_max_pool,
+    pool_sketches,
+)
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.targets import Cpu
 
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
+    "ADD": implement_add,
+    "AVERAGE_POOL_2D": implement_average_pool,
     "CONV_2D": implement_convolution,
     "DEPTHWISE_CONV_2D": implement_depthwise,
     "FULLY_CONNECTED": implement_fully_connected,
+    "MAX_POOL_2D": implement_max_pool,
+    "MUL": implement_mul,
+    "SUB": implement_add,
 }
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
@@ -32,9 +47,14 @@ _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
 }
 
 _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
+    "ADD": elementwise_sketches,
+    "AVERAGE_POOL_2D": pool_sketches,
     "CONV_2D": matrix_sketches,
     "DEPTHWISE_CONV_2D": depthwise_sketches,
     "FULLY_CONNECTED": matrix_sketches,
+    "MAX_POOL_2D": pool_sketches,
+    "MUL": elementwise_sketches,
+    "SUB": elementwise_sketches,
 }
 
 
@@ -44,7 +64,17 @@ class Mve(KernelFamily):
     name = "mve"
     features = frozenset({"mve"})
     priority = 20
-    sketch_names = frozenset({"mve_pixels", "mve_rows", "mve_strip", "mve_patches", "mve_windows"})
+    sketch_names = frozenset(
+        {
+            "mve_pixels",
+            "mve_rows",
+            "mve_strip",
+            "mve_patches",
+            "mve_windows",
+            "mve_vectors",
+            "mve_pool",
+        }
+    )
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         find = _SKETCHES.get(node.operator)
