@@ -7,6 +7,7 @@ on this machine; here nothing may hang or grow.
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -87,11 +88,18 @@ def test_tuning() -> None:
         BoardRunner.at_port(url, timeout=SECONDS)
 
 
-def test_the_command_line() -> None:
-    words = ["run", "sine", "--timeout", str(SECONDS), "--json", "--board"]
-    with flooding("zeros", "pty") as url:
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_the_command_line(command: str) -> None:
+    words = [command, "sine", "--timeout", str(SECONDS), "--json"]
+    with flooding("zeros", "pty") as url, socket.create_server(("127.0.0.1", 0)) as tracker:
+        if command == "serve":
+            # The board comes first.
+            words += ["--key", "k", "--tracker", f"127.0.0.1:{tracker.getsockname()[1]}"]
         done = subprocess.run(
-            [sys.executable, "-m", "tvmtiny", *words, url], capture_output=True, text=True
+            [sys.executable, "-m", "tvmtiny", *words, "--board", url],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert done.returncode == LinkError.exit_code, done.stderr
     assert f"within {SECONDS} s" in done.stderr and "Traceback" not in done.stderr

@@ -200,8 +200,8 @@ def test_the_end_of_a_server_leaves_nothing(
     served = server.ready()
     assert served["url"] in [board.url for board in running_boards()]
     running = server.group()
-    # The command, QEMU, TVM's server and the process that listens for it, and what watches each.
-    assert len(running) >= 6
+    # The command, QEMU and what watches it, and what watched the compilers.
+    assert len(running) >= 4
     server.process.send_signal(number)
     _, err = server.process.communicate(timeout=30)
     assert server.process.returncode == (130 if number == signal.SIGINT else -number), err

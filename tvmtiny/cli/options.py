@@ -46,6 +46,12 @@ DataOption = Annotated[
     ),
 ]
 TimeoutOption = Annotated[float, typer.Option(help="Seconds until a run counts as hung.")]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that a tracker, and who serves there, have to come up.", metavar="SECONDS"
+    ),
+]
 BaudrateOption = Annotated[
     int, typer.Option("--baudrate", help="Bits per second of a serial port.", metavar="RATE", min=1)
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import JsonOption, console, print_json, progress
-from tvmtiny.cli.options import BaudrateOption, compiles
+from tvmtiny.cli.options import BaudrateOption, WaitOption, compiles
 from tvmtiny.cli.settings import Settings
 
 
@@ -35,14 +35,15 @@ def serve(
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen at. TVM's server lets whoever reaches it run programs as you: "
-            "anything but loopback is for networks that you trust."
+            help="Address to listen at. Whoever reaches it can use the board, so that anything but "
+            "loopback is for networks that you trust."
         ),
     ] = "127.0.0.1",
     advertise: Annotated[
         str | None, typer.Option(help="Address that the tracker gives to clients.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until a call counts as hung.")] = 60.0,
+    wait: WaitOption = 0.0,
     baudrate: BaudrateOption = 115200,
     json: JsonOption = False,
     *,
@@ -78,6 +79,7 @@ def serve(
             advertise=advertise,
             timeout=timeout,
             baudrate=baudrate,
+            wait=wait,
             progress=tell,
         )
     with server:
@@ -88,7 +90,8 @@ def serve(
             reach = (
                 "reached from this machine only (--host opens it to others)"
                 if host == LOOPBACK
-                else "open to the network: whoever reaches it can run programs as you"
+                else "open to the network: whoever reaches it can use the board, though no file or "
+                "program of this machine"
             )
             console().print(
                 f"serving {served.model} on {served.board} as {served.key!r} at {served.tracker}; "

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
-from tvmtiny.cli.options import compiles
+from tvmtiny.cli.options import WaitOption, compiles
 from tvmtiny.cli.settings import Settings
 from tvmtiny.cli.tune_display import tuning_display
 
@@ -71,6 +71,7 @@ def tune(
     key: Annotated[
         str | None, typer.Option(help="What boards with the runner are served as there.")
     ] = None,
+    wait: WaitOption = 0.0,
     boards: Annotated[int, typer.Option(help="Boards that measure at the same time.", min=1)] = 1,
     repeats: Annotated[
         int | None,
@@ -127,6 +128,7 @@ def tune(
             url=board if is_url(board) else None,
             tracker=tracker,
             key=key,
+            wait=wait,
             repeats=repeats,
             workers=workers,
             date=date,

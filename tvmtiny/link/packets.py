@@ -32,6 +32,7 @@ __all__ = [
     "return_handle",
     "return_nothing",
     "return_text",
+    "without_constructor",
 ]
 
 # enum class RPCCode
@@ -79,6 +80,23 @@ def longest_answer(packet: bytes) -> int:
         return LONGEST_ANSWER
     # The number of bytes that are asked for comes last; a code of four bytes is in front of them.
     return max(LONGEST_ANSWER, 4 + int.from_bytes(packet[-8:], "little"))
+
+
+def without_constructor(packet: bytes) -> bytes:
+    """Give the first packet of a session as the board gets it: with TVM's version alone.
+
+    Clients of TVM's servers add what those are to open a connection with; there is one already.
+
+    Raises
+    ------
+    MalformedError
+        It is cut short.
+    """
+    (length,) = _unpack("<Q", packet, _HEAD.size)
+    end = _HEAD.size + 8 + length
+    if end > len(packet):
+        raise MalformedError("the version is cut short")
+    return make(INIT_SERVER, packet[_HEAD.size : end] + struct.pack("<i", 0))
 
 
 def arguments(packet: bytes, offset: int = _HEAD.size) -> list[Value]:

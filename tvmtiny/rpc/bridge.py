@@ -103,7 +103,7 @@ class Bridge:
     def _answer(self, packet: bytes) -> bytes:
         kind = packets.code(packet)
         if kind == packets.INIT_SERVER:
-            self._start = packet
+            self._start = packets.without_constructor(packet)
             return self._connect()
         if kind == packets.GET_GLOBAL_FUNC:
             (name,) = packets.arguments(packet)
@@ -240,7 +240,8 @@ def _watched(reader: int) -> dict[int, int]:
 
     A process that the host has forked may hold the pipe open after the host's end.
     """
-    watched = {reader: 0}
+    # A socket whose client has gone does not hang up before something is written to it.
+    watched = {reader: select.POLLRDHUP}
     with suppress(OSError, AttributeError):
         watched[os.pidfd_open(os.getppid())] = select.POLLIN
     return watched
@@ -277,7 +278,7 @@ def main(words: Sequence[str]) -> NoReturn:
             if packets.code(packet) == packets.SHUTDOWN:
                 break
             pipes.write(bridge.answer(packet))
-    except (EOFError, BrokenPipeError, WatchEndedError):
+    except (EOFError, ConnectionError, WatchEndedError):
         pass
     # Without the interpreter's own end, which takes as long as all of this.
     os._exit(0)

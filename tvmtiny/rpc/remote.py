@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -97,7 +98,7 @@ def open_pipe(url: str, timeout: float, connect_timeout: float, baudrate: int) -
     return rpc.RPCSession(create(*bridge_command(url, timeout, connect_timeout, baudrate)))
 
 
-def open_tracker(tracker: str, key: str) -> rpc.RPCSession:
+def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
     """Request a board at a tracker.
 
     Parameters
@@ -105,15 +106,22 @@ def open_tracker(tracker: str, key: str) -> rpc.RPCSession:
     tracker
         ``HOST:PORT``.
     key
-        Which board.
+        Which board. When all of them are taken, it waits for one.
+    wait
+        Seconds that the tracker and a server of such boards have to come up.
 
     Raises
     ------
     InputError
         There is no tracker, or no board of that key is served.
     """
-    connection = connect_tracker(tracker)
-    served = {server["key"] for server in connection.summary()["server_info"]}
+    end = time.monotonic() + wait
+    connection = connect_tracker(tracker, wait)
+    while True:
+        served = {server["key"] for server in connection.summary()["server_info"]}
+        if f"server:{key}" in served or time.monotonic() >= end:
+            break
+        time.sleep(_RETRY_SECONDS)
     if f"server:{key}" not in served:
         known = ", ".join(sorted(name.partition(":")[2] for name in served)) or "none"
         raise InputError(
@@ -125,13 +133,15 @@ def open_tracker(tracker: str, key: str) -> rpc.RPCSession:
     )
 
 
-def connect_tracker(tracker: str) -> rpc.TrackerSession:
+def connect_tracker(tracker: str, wait: float = 0.0) -> rpc.TrackerSession:
     """Connect to a tracker.
 
     Parameters
     ----------
     tracker
         ``HOST:PORT``.
+    wait
+        Seconds that it has to come up.
 
     Raises
     ------
@@ -139,15 +149,24 @@ def connect_tracker(tracker: str) -> rpc.TrackerSession:
         There is none.
     """
     host, port = split_address(tracker)
-    try:
-        # TVM itself tries for a minute.
-        socket.create_connection((host, port), _TRACKER_SECONDS).close()
-        return rpc.connect_tracker(host, port)
-    except OSError as error:
-        raise InputError(
-            f"cannot reach a tracker at {tracker}: {error.strerror or error}; start one with "
-            f"python -m tvm.exec.rpc_tracker --host {host} --port {port} --port-end {port + 1}"
-        ) from error
+    end = time.monotonic() + wait
+    while True:
+        try:
+            # TVM itself tries for a minute.
+            socket.create_connection((host, port), _TRACKER_SECONDS).close()
+            return rpc.connect_tracker(host, port)
+        except OSError as error:
+            if time.monotonic() >= end:
+                raise _no_tracker(tracker, error) from error
+        time.sleep(_RETRY_SECONDS)
+
+
+def _no_tracker(tracker: str, error: OSError) -> InputError:
+    host, port = split_address(tracker)
+    return InputError(
+        f"cannot reach a tracker at {tracker}: {error.strerror or error}; start one with "
+        f"python -m tvm.exec.rpc_tracker --host {host} --port {port} --port-end {port + 1}"
+    )
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -164,6 +183,8 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+#: Seconds between two attempts to find what is waited for.
+_RETRY_SECONDS = 0.2
 #: Seconds in which a tracker must accept a connection.
 _TRACKER_SECONDS = 5.0
 #: Seconds that a killed process may take to end.

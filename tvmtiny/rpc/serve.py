@@ -1,30 +1,16 @@
-"""Serving a board to other machines, with nothing but TVM's own servers on the way.
-
-A vanilla ``tvm.exec.rpc_server`` registers at a vanilla ``tvm.exec.rpc_tracker``. Its clients have
-it open the bridge to the board, by a name in its PATH, so that they need not know its machine.
-"""
+"""Serving a board to other machines, through a tracker of TVM."""
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tvm import rpc
-
 from tvmtiny.errors import DeviceError, InputError, LinkClosedError
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
-from tvmtiny.host.unfinished import remove, work_folder, work_folder_for
+from tvmtiny.host.unfinished import work_folder
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.api import Transport
 from tvmtiny.project.qemu.runner import start_runner
@@ -39,10 +25,9 @@ from tvmtiny.rpc.board import (
     start_board,
 )
 from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
+from tvmtiny.rpc.lab import LabServer
 from tvmtiny.rpc.remote import (
-    BRIDGE_PROGRAM,
     bridge_command,
-    check_program,
     connect_tracker,
     split_address,
 )
@@ -55,12 +40,7 @@ __all__ = ["LOOPBACK", "BoardServer", "ServedBoard"]
 
 LOOPBACK = "127.0.0.1"
 
-_FIRST_PORT, _LAST_PORT = 9090, 9999
-_BOUND = re.compile(r"bind to \S+:(\d+)")
-_START_SECONDS = 30.0
 _CHECK_SECONDS = 2.0
-#: Checks in a row at which the tracker did not know the server before that is started anew.
-_MISSED_CHECKS = 3
 
 
 @dataclass(frozen=True)
@@ -100,8 +80,8 @@ class BoardServer:
     tracker, key
         Address ``HOST:PORT`` of the tracker, and what clients request the board as.
     host
-        Address to listen at. By default that is reached from this machine only; TVM's server lets
-        whoever reaches it run programs as this user.
+        Address to listen at. By default that is reached from this machine only; whoever reaches it
+        can use the board as long as no other client does.
     advertise
         Address that the tracker gives to clients; by default the one that it sees.
     timeout
@@ -110,6 +90,8 @@ class BoardServer:
         Of a serial port.
     transport
         Kind of port of an emulated board.
+    wait
+        Seconds that the tracker has to come up.
     progress
         Called with a few words before each step.
 
@@ -122,11 +104,12 @@ class BoardServer:
     CapacityError, ToolMissingError, BuildError
         See `Platform`.
     DeviceError
-        TVM's server did not start.
+        No port is free to listen at.
 
     Notes
     -----
     It is a context manager. Server and board end with this process, whatever happens to it.
+    Clients are those of TVM's own servers, but reach the board alone; see `tvmtiny.rpc.lab`.
     """
 
     def __init__(
@@ -141,24 +124,29 @@ class BoardServer:
         timeout: float = DEFAULT_TIMEOUT,
         baudrate: int = DEFAULT_BAUDRATE,
         transport: str = "socket",
+        wait: float = 0.0,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._tell = progress or (lambda _: None)
         self._timeout = timeout
-        self._tracker, self._key = split_address(tracker), key
-        self._options = [f"--host={host}", f"--tracker={tracker}", f"--key={key}"]
-        if advertise is not None:
-            self._options.append(f"--custom-addr={advertise}")
         self._transport: Transport | None = None
-        self._server: _Server | None = None
+        self._server: LabServer | None = None
         self._closing = ExitStack()
         try:
-            # Before anything is built: TVM's server would wait for its tracker, silently.
-            connect_tracker(tracker).close()
+            # Before anything is built.
+            if wait > 0:
+                self._tell(f"waiting for a tracker at {tracker}")
+            connect_tracker(tracker, wait).close()
             name, url = self._start_board(artifact, board_or_url, transport, baudrate)
-            self._programs = self._write_bridge(url, baudrate)
+            connect = connect_timeout(timeout, self._transport)
             self._tell("starting the server")
-            self._server = self._start_server()
+            self._server = LabServer(
+                bridge_command(url, timeout, connect, baudrate),
+                split_address(tracker),
+                key,
+                host,
+                advertise,
+            )
         except BaseException:
             self.close()
             raise
@@ -166,26 +154,24 @@ class BoardServer:
         self.served = ServedBoard(model, name, url, tracker, key, host, self._server.port)
 
     def wait(self) -> None:
-        """Serve until something ends; start TVM's server anew where a client has broken it.
+        """Serve until something ends.
 
         Raises
         ------
         LinkClosedError
             The board has gone.
+        DeviceError
+            The server has ended.
         """
-        missed = 0
         while True:
             time.sleep(_CHECK_SECONDS)
             problem = self._transport.problem() if self._transport else None
             if problem is not None:
                 raise LinkClosedError(self.served.url, problem)
             assert self._server is not None
-            missed = 0 if self._is_known() else missed + 1
-            if self._server.ended() or missed >= _MISSED_CHECKS:
-                self._tell("starting the server anew")
-                self._server.close()
-                self._server = self._start_server()
-                missed = 0
+            problem = self._server.problem()
+            if problem is not None:
+                raise DeviceError(f"{problem}; start it again")
 
     def close(self) -> None:
         """End the server and, where it was started here, the board."""
@@ -236,91 +222,9 @@ class BoardServer:
         board = find_board(board_or_url)
         with work_folder("runner") as folder:
             self._tell(f"building the runner for {board.name}")
-            transport = start_runner(build_runner(board, folder), board, kind)
+            # Candidates come from anywhere, and semihosting would give them this machine's files.
+            transport = start_runner(build_runner(board, folder), board, kind, semihosting=False)
             self._transport = transport
             self._closing.callback(transport.close)
             identify_started(transport, self._timeout)
         return board.name, transport.url
-
-    def _write_bridge(self, url: str, baudrate: int) -> Path:
-        """Make the program that clients ask for: the bridge to this board."""
-        directory = work_folder_for("serve")
-        self._closing.callback(remove, directory)
-        program = directory / BRIDGE_PROGRAM
-        connect = connect_timeout(self._timeout, self._transport)
-        command = shlex.join(bridge_command(url, self._timeout, connect, baudrate))
-        program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        program.chmod(0o700)
-        return directory
-
-    def _start_server(self) -> _Server:
-        # The shell knows the PATH of this process, which no library code reads.
-        return _Server(
-            [
-                "/bin/sh",
-                "-c",
-                'PATH="$0:$PATH" exec "$@"',
-                str(self._programs),
-                check_program(sys.executable),
-                "-m",
-                "tvm.exec.rpc_server",
-                f"--port={_FIRST_PORT}",
-                f"--port-end={_LAST_PORT}",
-                *self._options,
-            ],
-            self._programs,
-        )
-
-    def _is_known(self) -> bool:
-        """Whether the tracker lists the server; also when there is no tracker to ask.
-
-        TVM's server goes on without serving when the connection to a client ends in an error.
-        """
-        try:
-            connection = rpc.connect_tracker(*self._tracker)
-            servers = connection.summary()["server_info"]
-            connection.close()
-        except (OSError, RuntimeError):
-            return True
-        assert self._server is not None
-        return any(
-            server["key"] == f"server:{self._key}" and server["addr"][1] == self._server.port
-            for server in servers
-        )
-
-
-class _Server:
-    """TVM's server, and what it says."""
-
-    def __init__(self, command: list[str], directory: Path) -> None:
-        self._said: deque[str] = deque(maxlen=20)
-        self._bound = threading.Event()
-        self.port = 0
-        self._process = start_guarded(
-            command, output=subprocess.PIPE, directory=directory, remove=directory
-        )
-        threading.Thread(target=self._listen, daemon=True).start()
-        if not self._bound.wait(_START_SECONDS) or not self.port:
-            self.close()
-            raise DeviceError(
-                "TVM's server did not start: "
-                + (" ".join(" ".join(self._said).split())[-300:] or "it said nothing")
-                + "; see whether the packages are in order (tvmtiny doctor)"
-            )
-
-    def ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def close(self) -> None:
-        stop_guarded(self._process)
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            text = line.decode(errors="replace")
-            self._said.append(text)
-            found = _BOUND.search(text)
-            if found and not self.port:
-                self.port = int(found[1])
-                self._bound.set()
-        self._bound.set()

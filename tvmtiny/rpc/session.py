@@ -62,6 +62,8 @@ class Session:
     tracker, key
         In place of a board: the address ``HOST:PORT`` of a TVM tracker, and what the board is
         served as there. The session begins when one is free.
+    wait
+        Seconds that the tracker and the server of the board have to come up.
     progress
         Called with a few words before each step.
 
@@ -113,6 +115,7 @@ class Session:
         baudrate: int = DEFAULT_BAUDRATE,
         tracker: str | None = None,
         key: str | None = None,
+        wait: float = 0.0,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         _check_arguments(board_or_url, timeout, tracker, key)
@@ -121,7 +124,7 @@ class Session:
         self._elf: bytes | None = None
         self._inputs: bytes | None = None
         self._timeout = self._first_timeout = float(timeout)
-        self._tracker, self._key = tracker, key
+        self._tracker, self._key, self._wait = tracker, key, wait
         self._baudrate = baudrate
         self._transport: Transport | None = None
         self._remote: Remote | None = None
@@ -343,7 +346,7 @@ class Session:
         connect = connect_timeout(self._first_timeout, self._transport)
         self._remote = Remote(
             lambda: (
-                open_tracker(tracker, key)
+                open_tracker(tracker, key, self._wait)
                 if tracker is not None and key is not None
                 else open_pipe(self._url, self._timeout, connect, self._baudrate)
             ),

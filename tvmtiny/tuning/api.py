@@ -86,6 +86,7 @@ def tune(
     url: str | None = None,
     tracker: str | None = None,
     key: str | None = None,
+    wait: float = 0.0,
     repeats: int | None = None,
     workers: int = 2,
     date: str | None = None,
@@ -123,6 +124,8 @@ def tune(
         Port of a board that was flashed with the runner; none is started then.
     tracker, key
         Address of a TVM tracker, and what boards with the runner are served as there.
+    wait
+        Seconds that the tracker and the servers of its boards have to come up.
     repeats
         How often a candidate is measured; the median counts. By default once in QEMU, which counts
         the same each time, and 5 times elsewhere.
@@ -167,7 +170,7 @@ def tune(
             runners = []
             for number in range(boards_at_once):
                 say(f"starting board {number + 1} of {boards_at_once}")
-                runner = _runner(where, transport, url, tracker, key, repeats)
+                runner = _runner(where, transport, url, tracker, key, repeats, wait)
                 stack.callback(runner.close)
                 runners.append(runner)
         regions = {runner.region for runner in runners}
@@ -284,11 +287,12 @@ def _runner(
     tracker: str | None,
     key: str | None,
     repeats: int | None,
+    wait: float,
 ) -> Runner:
     if (tracker is None) != (key is None):
         raise InputError("a tracker and the key of boards there are given together")
     if tracker is not None and key is not None:
-        return BoardRunner.at_tracker(tracker, key, repeats)
+        return BoardRunner.at_tracker(tracker, key, repeats, wait)
     if url is not None:
         return BoardRunner.at_port(url, repeats)
     return QemuRunner(board, transport, repeats)

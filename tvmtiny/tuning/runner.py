@@ -214,12 +214,14 @@ class BoardRunner:
         )
 
     @classmethod
-    def at_tracker(cls, tracker: str, key: str, repeats: int | None = None) -> BoardRunner:
+    def at_tracker(
+        cls, tracker: str, key: str, repeats: int | None = None, wait: float = 0.0
+    ) -> BoardRunner:
         """Connect to a board that a TVM tracker knows by `key`, and that runs the runner."""
         url = f"{key} at {tracker}"
         return cls(
             lambda describe_fault: Remote(
-                lambda: open_tracker(tracker, key), url, False, lambda: None, describe_fault
+                lambda: open_tracker(tracker, key, wait), url, False, lambda: None, describe_fault
             ),
             url,
             repeats,

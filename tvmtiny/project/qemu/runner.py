@@ -95,18 +95,22 @@ def build_qemu_runner(board: Board, directory: Path, workers: int = 2) -> Runner
     return firmware_of(elf, machine_of_board(board), semihosting=True)
 
 
-def start_runner(firmware: RunnerFirmware, board: Board, kind: str = "socket") -> QemuTransport:
+def start_runner(
+    firmware: RunnerFirmware, board: Board, kind: str = "socket", *, semihosting: bool = True
+) -> QemuTransport:
     """Start QEMU with a runner, of whatever platform built it.
 
     Parameters
     ----------
     kind
         ``socket`` or ``pty``.
+    semihosting
+        Whether what runs there can read and write files of this machine, where the firmware does.
 
     Raises
     ------
     InputError, ToolMissingError, DeviceError
         See `start_qemu`.
     """
-    more = _SEMIHOSTING if firmware.semihosting else ()
+    more = _SEMIHOSTING if firmware.semihosting and semihosting else ()
     return start_qemu(firmware.elf, firmware.machine, RUNNER, board.name, kind, more)

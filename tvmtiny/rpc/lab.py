@@ -1,0 +1,298 @@
+"""A server that a TVM tracker knows: it passes each client on to the bridge of one board.
+
+It speaks the protocols of ``tvm.exec.rpc_tracker`` and of clients of ``tvm.exec.rpc_server``, and
+does less than the latter: a client reaches the functions of the bridge and those of the board, and
+no file or program of this machine. Whatever connects has little time to say which board it was
+given, and meanwhile nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import secrets
+import select
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tvm.rpc import base
+
+from tvmtiny.errors import DeviceError, InputError
+from tvmtiny.host.interrupts import park_while_leaving
+
+__all__ = ["LabServer"]
+
+_FIRST_PORT, _LAST_PORT = 9090, 9999
+#: Seconds in which a client must say who it is, and the tracker must answer.
+_GREETING_SECONDS, _TRACKER_SECONDS = 5.0, 10.0
+#: Connections that may be about to say who they are; the oldest is closed when there are more.
+_MOST_GREETINGS = 32
+_LONGEST_KEY = 1024
+#: Seconds between two looks at whether a client that was given the board ever came, and looks until
+#: the board is offered anew.
+_CHECK_SECONDS, _MISSED_CHECKS = 2.0, 3
+_RETRY_SECONDS = 1.0
+#: Seconds without a sign of life after which the system asks the machine of a client for one.
+_KEEPALIVE_SECONDS = 60
+_NUMBER = struct.Struct("<i")
+
+
+@dataclass(frozen=True)
+class _Client:
+    connection: socket.socket
+    seconds: float | None
+
+
+class LabServer:
+    """Serves one board to one client after the other, until it is closed.
+
+    Parameters
+    ----------
+    bridge
+        Command of the bridge to the board, without the numbers of its descriptors.
+    tracker
+        Host and port.
+    key
+        What clients request the board as.
+    host
+        Address to listen at.
+    advertise
+        Address that the tracker gives to clients; None for the one that it sees.
+
+    Attributes
+    ----------
+    port
+        Where it listens.
+
+    Raises
+    ------
+    InputError
+        It cannot listen there, or what is at the tracker's address is none.
+    """
+
+    def __init__(
+        self,
+        bridge: Sequence[str],
+        tracker: tuple[str, int],
+        key: str,
+        host: str,
+        advertise: str | None,
+    ) -> None:
+        self._bridge = list(bridge)
+        self._tracker, self._key, self._advertise = tracker, key, advertise
+        self._lock = threading.Lock()
+        self._offer: str | None = None
+        self._clients: queue.Queue[_Client] = queue.Queue()
+        self._greeting: deque[socket.socket] = deque()
+        self._closed = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._problem: str | None = None
+        self._connection: socket.socket | None = None
+        self._listener = _listen(host)
+        self.port: int = self._listener.getsockname()[1]
+        try:
+            self._register()
+        except (OSError, ValueError) as error:
+            self.close()
+            raise InputError(
+                f"{tracker[0]}:{tracker[1]} does not answer as a tracker of TVM: {error}; start "
+                "one with python -m tvm.exec.rpc_tracker"
+            ) from error
+        for work in (self._accept, self._serve):
+            threading.Thread(target=work, daemon=True).start()
+
+    def problem(self) -> str | None:
+        """Say why it serves no more; None while it does."""
+        return self._problem
+
+    def close(self) -> None:
+        """End it, and what it does for a client."""
+        self._closed.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+        if self._connection is not None:
+            self._connection.close()
+
+    # The tracker.
+
+    def _register(self) -> None:
+        """Tell the tracker of this server, and offer the board."""
+        connection = socket.create_connection(self._tracker, _TRACKER_SECONDS)
+        try:
+            connection.sendall(_NUMBER.pack(base.RPC_TRACKER_MAGIC))
+            if _NUMBER.unpack(base.recvall(connection, 4))[0] != base.RPC_TRACKER_MAGIC:
+                raise ValueError("it answers with something else")
+            self._connection = connection
+            info = {"key": f"server:{self._key}", "addr": (self._advertise, self.port)}
+            self._ask(base.TrackerCode.UPDATE_INFO, info)
+            self._offer_board()
+        except BaseException:
+            self._connection = None
+            connection.close()
+            raise
+
+    def _ask(self, *request: object) -> object:
+        assert self._connection is not None
+        base.sendjson(self._connection, request)
+        return base.recvjson(self._connection)
+
+    def _offer_board(self) -> None:
+        offer = f"{self._key}:{secrets.token_hex(8)}"
+        with self._lock:
+            self._offer = offer
+        self._ask(base.TrackerCode.PUT, self._key, (self.port, offer), self._advertise)
+
+    def _is_pending(self) -> bool:
+        """Whether the tracker still has the board to give, rather than a client."""
+        pending = self._ask(base.TrackerCode.GET_PENDING_MATCHKEYS)
+        return isinstance(pending, list) and self._offer in pending
+
+    # The clients.
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                # Too many open files, for instance; or it was closed.
+                self._closed.wait(0.1)
+                continue
+            with self._lock:
+                self._greeting.append(connection)
+                if len(self._greeting) > _MOST_GREETINGS:
+                    # Its thread sees the end of it, and closes it.
+                    with suppress(OSError):
+                        self._greeting[0].shutdown(socket.SHUT_RDWR)
+                    self._greeting.popleft()
+            threading.Thread(target=self._greet, args=(connection,), daemon=True).start()
+
+    def _greet(self, connection: socket.socket) -> None:
+        try:
+            client = self._identify(connection)
+        except (OSError, ValueError):
+            client = None
+        with self._lock, suppress(ValueError):
+            self._greeting.remove(connection)
+        if client is None:
+            connection.close()
+        else:
+            self._clients.put(client)
+
+    def _identify(self, connection: socket.socket) -> _Client | None:
+        end = time.monotonic() + _GREETING_SECONDS
+        if _NUMBER.unpack(_receive(connection, 4, end))[0] != base.RPC_MAGIC:
+            return None
+        (length,) = _NUMBER.unpack(_receive(connection, 4, end))
+        if not 0 <= length <= _LONGEST_KEY:
+            return None
+        said, *options = _receive(connection, length, end).decode().rsplit(" -timeout=", 1)
+        seconds = float(options[0]) if options else 0.0
+        with self._lock:
+            offer = self._offer
+            matches = offer is not None and secrets.compare_digest(
+                said.encode(), f"client:{offer}".encode()
+            )
+            if matches:
+                self._offer = None
+        if not matches:
+            connection.sendall(_NUMBER.pack(base.RPC_CODE_MISMATCH))
+            return None
+        name = f"server:{self._key}".encode()
+        answer = _NUMBER.pack(base.RPC_CODE_SUCCESS) + _NUMBER.pack(len(name)) + name
+        connection.sendall(answer)
+        connection.settimeout(None)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_SECONDS)
+        return _Client(connection, seconds if seconds > 0 else None)
+
+    def _serve(self) -> None:
+        try:
+            missed = 0
+            while not self._closed.is_set():
+                client = None
+                with suppress(queue.Empty):
+                    client = self._clients.get(timeout=_CHECK_SECONDS)
+                try:
+                    if client is not None:
+                        self._pass_on(client)
+                        missed = 0
+                        self._offer_board()
+                    elif self._connection is None:
+                        self._register()
+                    else:
+                        missed = 0 if self._is_pending() else missed + 1
+                        if missed >= _MISSED_CHECKS and self._clients.empty():
+                            missed = 0
+                            self._offer_board()
+                except (OSError, ValueError):
+                    # The tracker has gone, and may come back.
+                    if self._connection is not None:
+                        self._connection.close()
+                    self._connection = None
+                    self._closed.wait(_RETRY_SECONDS)
+        except Exception as error:
+            self._problem = f"the server ended: {error}"
+            raise
+
+    def _pass_on(self, client: _Client) -> None:
+        """Let the bridge serve a client, and wait for its end."""
+        park_while_leaving()
+        descriptor = client.connection.fileno()
+        with client.connection:
+            with self._lock:
+                if self._closed.is_set():
+                    return
+                self._process = subprocess.Popen(
+                    [*self._bridge, str(descriptor), str(descriptor)],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[descriptor],
+                )
+            try:
+                self._process.wait(client.seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        with self._lock:
+            self._process = None
+
+
+def _listen(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in range(_FIRST_PORT, _LAST_PORT):
+        try:
+            return socket.create_server((host, port), family=family)
+        except OSError as error:
+            if port + 1 < _LAST_PORT and "in use" in os.strerror(error.errno or 0):
+                continue
+            raise InputError(f"cannot listen at {host}: {error.strerror or error}") from error
+    raise DeviceError(f"no port of {host} is free from {_FIRST_PORT} to {_LAST_PORT}")
+
+
+def _receive(connection: socket.socket, count: int, end: float) -> bytes:
+    """Receive so many bytes by a time.
+
+    Raises
+    ------
+    OSError
+        They did not come.
+    """
+    data = b""
+    while len(data) < count:
+        ready, _, _ = select.select([connection], [], [], max(0.0, end - time.monotonic()))
+        part = connection.recv(count - len(data)) if ready else b""
+        if not part:
+            raise OSError("the connection ended, or was silent")
+        data += part
+    return data
