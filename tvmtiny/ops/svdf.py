@@ -101,7 +101,7 @@ class Svdf(Operator):
             def value(n: tirx.Var, f: tirx.Var, m: tirx.Var) -> Expression:
                 newest = acc[n, f]
                 if integer:
-                    multiplier, shift = _feature_multiplier(node)
+                    multiplier, shift = feature_multiplier(node)
                     scaled = requantize(newest, int32(multiplier), int32(shift))
                     newest = clamp(scaled, *INT16_RANGE, "int16")
                 older = before[n, f * memory + m + 1]
@@ -125,14 +125,14 @@ class Svdf(Operator):
             def value(n: tirx.Var, u: tirx.Var) -> Expression:
                 if not integer:
                     return float_output(acc[n, u] + bias[u], node)
-                multiplier, shift = _output_multiplier(node)
+                multiplier, shift = output_multiplier(node)
                 total = (acc[n, u] + bias[u].astype(sums)).astype("int32")
                 return saturate(node, requantize(total, int32(multiplier), int32(shift)))
 
             return te.compute(node.output.shape, value, name="out")
 
         after = node.outputs[1]
-        output = Compute((after, times, _bias(node)), unit)
+        output = Compute((after, times, unit_bias(node)), unit)
         return output, Compute((x, features, state), remember, in_place=(2,))
 
     def reference(
@@ -143,7 +143,7 @@ class Svdf(Operator):
         integer = x.dtype == np.int8
         if integer:
             acc = centred(x, node.input(0)) @ features.astype(np.int64).T
-            scaled = requantize_reference(acc, *_feature_multiplier(node))
+            scaled = requantize_reference(acc, *feature_multiplier(node))
             newest = np.clip(scaled, *INT16_RANGE).astype(np.int16)
         else:
             newest = x @ features.T
@@ -152,12 +152,12 @@ class Svdf(Operator):
         after[:, :, -1] = newest
         wide = after.astype(np.int64) if integer else after
         sums = (wide * times).sum(axis=2).reshape(len(x), -1, int(node.options["rank"])).sum(axis=2)
-        total = sums + _bias(node)
+        total = sums + unit_bias(node)
         after = after.reshape(before.shape)
         if not integer:
             return [clamp_float(total.astype(np.float32), node), after]
         wrapped = total.astype(np.int32)
-        scaled = requantize_reference(wrapped, *_output_multiplier(node)) + node.output.zero_point
+        scaled = requantize_reference(wrapped, *output_multiplier(node)) + node.output.zero_point
         return [saturated(node, scaled).astype(np.int8), after]
 
     def macs(self, node: Node) -> int:
@@ -181,13 +181,14 @@ def _check_dtypes(node: Node) -> Iterator[Problem]:
     scaled: list[Tensor] = [node.input(i) for i in (0, 1, 2, 4)]
     problems = [p for tensor in (*scaled, node.output) for p in check_scale(tensor)]
     yield from problems
-    if not problems and max(_feature_multiplier(node)[1], _output_multiplier(node)[1]) > 30:
+    if not problems and max(feature_multiplier(node)[1], output_multiplier(node)[1]) > 30:
         yield Problem("a scale of the state or the output is too small", "scales that fit the sums")
     if node.input(1).shape[1] * 255 * 128 > INT32_RANGE[1]:
         yield Problem("sums of features can overflow 32 bits", "at most 65,000 inputs")
 
 
-def _bias(node: Node) -> np.ndarray:
+def unit_bias(node: Node) -> np.ndarray:
+    """The bias, ``(units,)``; zeros where the layer has none."""
     bias = node.inputs[3]
     dtype = np.int32 if node.input(0).dtype == "int8" else np.float32
     units = node.output.shape[-1]
@@ -201,16 +202,17 @@ def _sum_dtype(node: Node) -> str:
     times = node.input(2).data
     assert times is not None
     units = np.abs(times.astype(np.int64)).reshape(node.output.shape[-1], -1).sum(axis=1)
-    largest = units * 2**15 + np.abs(_bias(node).astype(np.int64))
+    largest = units * 2**15 + np.abs(unit_bias(node).astype(np.int64))
     return "int32" if largest.max(initial=0) <= INT32_RANGE[1] else "int64"
 
 
-def _feature_multiplier(node: Node) -> tuple[int, int]:
-    """LiteRT computes both factors in single precision."""
+def feature_multiplier(node: Node) -> tuple[int, int]:
+    """Multiplier and shift of features; LiteRT computes both factors in single precision."""
     x, features, state = (np.float32(node.input(i).scale) for i in (0, 1, 4))
     return quantize_multiplier(float(x * features / state))
 
 
-def _output_multiplier(node: Node) -> tuple[int, int]:
+def output_multiplier(node: Node) -> tuple[int, int]:
+    """Multiplier and shift of outputs."""
     state, times = (np.float32(node.input(i).scale) for i in (4, 2))
     return quantize_multiplier(float(state * times / np.float32(node.output.scale)))

@@ -9,52 +9,14 @@
 
 #include "tvmtiny_dsp_sums.h"
 
-/* (a * b + 2^31) >> 32 */
-TVMTINY_INLINE int32_t tvmtiny_smmulr(int32_t a, int32_t b)
-{
-#if TVMTINY_DSP
-  int32_t high;
-  __asm__("smmulr %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
-  return high;
-#else
-  return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
-#endif
-}
-
-/* Saturates to int16. */
-TVMTINY_INLINE int32_t tvmtiny_saturate_int16(int32_t value)
-{
-#if TVMTINY_DSP
-  int32_t saturated;
-  __asm__("ssat %0, #16, %1" : "=r"(saturated) : "r"(value) : "cc");
-  return saturated;
-#else
-  return value > 32767 ? 32767 : value < -32768 ? -32768 : value;
-#endif
-}
-
-/* value / 2^shift, halves away from zero. */
-TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_shift(int32_t value, int32_t shift)
-{
-  return shift == 0 ? value : (value + (value >> 31) + (INT32_C(1) << (shift - 1))) >> shift;
-}
-
-/* sum * multiplier * 2^(shift - 31), rounded twice; sum * 2^(shift + 1) fits 32 bits. */
-TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_scale(int32_t sum, int32_t multiplier, int32_t shift)
-{
-  const int32_t left = shift > 0 ? shift : 0;
-  return tvmtiny_dsp_lstm_shift(tvmtiny_smmulr((int32_t)((uint32_t)sum << (left + 1)), multiplier),
-                            left - shift);
-}
-
 /* A gate before its nonlinearity, with 12 fractional bits. */
 TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_gate(int32_t inputs, int32_t inputs_multiplier,
                                          int32_t inputs_shift, int32_t state,
                                          int32_t state_multiplier, int32_t state_shift)
 {
   const int32_t value =
-      tvmtiny_saturate_int16(tvmtiny_dsp_lstm_scale(inputs, inputs_multiplier, inputs_shift));
-  return tvmtiny_saturate_int16(value + tvmtiny_dsp_lstm_scale(state, state_multiplier, state_shift));
+      tvmtiny_saturate_int16(tvmtiny_scale_twice(inputs, inputs_multiplier, inputs_shift));
+  return tvmtiny_saturate_int16(value + tvmtiny_scale_twice(state, state_multiplier, state_shift));
 }
 
 /* TVMTINY_LSTM_RECIPROCAL(x, count, table, FINEST, INTEGER): x becomes 2 / (1 + exp(-(count + 1) /
@@ -169,10 +131,10 @@ TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_reciprocal(int32_t count, const int16_t 
       int32_t gate;                                                                                \
       int32_t value;                                                                               \
       TVMTINY_LSTM_LOGISTIC(gate, kept, table, FINEST);                                            \
-      sum = tvmtiny_saturate_int16(tvmtiny_dsp_lstm_shift(gate * *cell, 15));                          \
+      sum = tvmtiny_saturate_int16(tvmtiny_shift_rounding(gate * *cell, 15));                          \
       TVMTINY_LSTM_LOGISTIC(gate, into, table, FINEST);                                            \
       TVMTINY_LSTM_TANH(value, next, table, FINEST, 3);                                            \
-      value = tvmtiny_saturate_int16(tvmtiny_dsp_lstm_shift(gate * value, 30 - (CELL_BITS)));          \
+      value = tvmtiny_saturate_int16(tvmtiny_shift_rounding(gate * value, 30 - (CELL_BITS)));          \
       sum = tvmtiny_saturate_int16(sum + value);                                                   \
       if ((CLIP) > 0) {                                                                            \
         sum = sum > (CLIP) ? (CLIP) : sum < -(CLIP) ? -(CLIP) : sum;                               \
@@ -181,7 +143,7 @@ TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_reciprocal(int32_t count, const int16_t 
       TVMTINY_LSTM_LOGISTIC(gate, open, table, FINEST);                                            \
       TVMTINY_LSTM_TANH(value, sum, table, FINEST, 15 - (CELL_BITS));                              \
       value = gate * value;                                                                        \
-      *out++ = (int8_t)tvmtiny_saturate(tvmtiny_dsp_lstm_scale(value, MOUT, SOUT) + (ZERO_POINT));     \
+      *out++ = (int8_t)tvmtiny_saturate(tvmtiny_scale_twice(value, MOUT, SOUT) + (ZERO_POINT));     \
       inputs += 4;                                                                                 \
       recurrent += 4;                                                                              \
     }                                                                                              \

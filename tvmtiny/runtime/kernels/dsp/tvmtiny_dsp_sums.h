@@ -127,4 +127,52 @@ TVMTINY_INLINE void tvmtiny_sums(const uint32_t *x, const int32_t *stream, int32
 
 #endif
 
+/* ---- Scaling of sums --------------------------------------------------------------------- */
+
+/* (a * b + 2^31) >> 32 */
+TVMTINY_INLINE int32_t tvmtiny_smmulr(int32_t a, int32_t b)
+{
+#if TVMTINY_DSP
+  int32_t high;
+  __asm__("smmulr %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
+  return high;
+#else
+  return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
+#endif
+}
+
+/* Saturates to int16. */
+TVMTINY_INLINE int32_t tvmtiny_saturate_int16(int32_t value)
+{
+#if TVMTINY_DSP
+  int32_t saturated;
+  __asm__("ssat %0, #16, %1" : "=r"(saturated) : "r"(value) : "cc");
+  return saturated;
+#else
+  return value > 32767 ? 32767 : value < -32768 ? -32768 : value;
+#endif
+}
+
+/* value / 2^shift, halves away from zero. */
+TVMTINY_INLINE int32_t tvmtiny_shift_rounding(int32_t value, int32_t shift)
+{
+  return shift == 0 ? value : (value + (value >> 31) + (INT32_C(1) << (shift - 1))) >> shift;
+}
+
+/* sum * multiplier * 2^(shift - 31), rounded twice; sum * 2^(shift + 1) fits 32 bits. */
+TVMTINY_INLINE int32_t tvmtiny_scale_twice(int32_t sum, int32_t multiplier, int32_t shift)
+{
+  const int32_t left = shift > 0 ? shift : 0;
+  return tvmtiny_shift_rounding(tvmtiny_smmulr((int32_t)((uint32_t)sum << (left + 1)), multiplier),
+                            left - shift);
+}
+
+/* The same of any sum, for shifts that are not positive. */
+TVMTINY_INLINE int32_t tvmtiny_scale_twice_right(int32_t sum, int32_t multiplier, int32_t shift)
+{
+  const int32_t high = (int32_t)(((int64_t)sum * multiplier + (INT32_C(1) << 30)) >> 31);
+  /* The last bit of the shift rounds; adding half before it could overflow. */
+  return shift == 0 ? high : (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1;
+}
+
 #endif /* TVMTINY_DSP_SUMS_H */

@@ -24,6 +24,7 @@ from tvmtiny.schedule.families.dsp.pool import (
     implement_mean,
     pool_sketches,
 )
+from tvmtiny.schedule.families.dsp.svdf import implement_svdf
 from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.targets import Cpu
@@ -37,6 +38,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "MEAN": implement_mean,
     "FULLY_CONNECTED": implement_fully_connected,
     "SUB": implement_add,
+    "SVDF": implement_svdf,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
@@ -65,7 +67,7 @@ class Dsp(KernelFamily):
     priority = 10
     replaces = frozenset({"thumb"})
     sketch_names = frozenset(
-        {"3x3", "any", "block", "column", "direct", "lstm", "patches", "windows", "words"}
+        {"3x3", "any", "block", "column", "direct", "lstm", "patches", "svdf", "windows", "words"}
     )
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:

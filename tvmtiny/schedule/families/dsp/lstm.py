@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from zlib import crc32
-
 import numpy as np
 from tvm import tirx
 
@@ -14,17 +12,12 @@ from tvmtiny.ops.shared.weights import accumulator_range
 from tvmtiny.ops.unidirectional_sequence_lstm import IntegerLstm, integer_lstm
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.sums import SumsTile, pack_sums
+from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
+from tvmtiny.schedule.families.dsp.sums import SumsTile, macro_arguments, pack_sums
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
-HEADERS = (
-    "tvmtiny_dsp.h",
-    "tvmtiny_dsp_patch.h",
-    "tvmtiny_dsp_tile.h",
-    "tvmtiny_dsp_sums.h",
-    "tvmtiny_dsp_lstm.h",
-)
+HEADERS = (*SUMS_HEADERS, "tvmtiny_dsp_lstm.h")
 
 #: Bits above the point of what gates and their tanh are exponentials of.
 _GATE_INTEGER = 3
@@ -112,24 +105,10 @@ def _function(
     numbers = [n for pair in layer.scales for n in pair]
     numbers += [layer.cell_bits, max(layer.clip, 0), *layer.output_scale]
     numbers += [layer.output_zero_point, finest]
-    cells = ", ".join(f"({n})" if n < 0 else str(n) for n in numbers)
-    cells_kernel = f"lstm_cells_{crc32(cells.encode()):08x}"
+    cells_kernel, cells = macro_arguments("lstm_cells", numbers)
     total = inputs.words + state.words
-    arguments = ", ".join(
-        map(
-            str,
-            (
-                inputs.kernel,
-                state.kernel,
-                cells_kernel,
-                weight_format,
-                inputs.words,
-                total,
-                *layer.sizes,
-            ),
-        )
-    )
-    kernel = f"lstm_{crc32(arguments.encode()):08x}"
+    names = [inputs.kernel, state.kernel, cells_kernel, weight_format]
+    kernel, arguments = macro_arguments("lstm", [*names, inputs.words, total, *layer.sizes])
     preamble = [
         *dict.fromkeys((inputs.preamble, state.preamble)),
         f"TVMTINY_LSTM_CELLS({cells_kernel}, {cells})",

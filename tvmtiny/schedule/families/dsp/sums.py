@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
 from tvmtiny.ops.shared.weights import accumulator_range
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.matrix_layer import split_groups
+
+HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h", "tvmtiny_dsp_sums.h")
 
 #: What accumulators are multiplied by.
 _GAIN = 256
@@ -124,3 +128,10 @@ def _kernel(
     arguments = ", ".join(map(str, (*sizes, 8 * groups * tile.pixels)))
     macro = f"TVMTINY_SUMS_{tile.name.upper()}_{weight_format.upper()}"
     return name, f"{macro}({name}, {arguments})"
+
+
+def macro_arguments(prefix: str, arguments: Sequence[int | str]) -> tuple[str, str]:
+    """A name for an instantiation with many arguments, and the arguments as text."""
+    texts = [f"({a})" if isinstance(a, int) and a < 0 else str(a) for a in arguments]
+    text = ", ".join(texts)
+    return f"{prefix}_{crc32(text.encode()):08x}", text
