@@ -1,5 +1,7 @@
+#!/usr/bin/env bash
 # shellcheck shell=bash
-# Sourced by demo.sh and test.sh: `setup run` or `setup dev` installs what is missing.
+# Sourced by demo.sh and test.sh: `setup run` or `setup dev` installs what is missing. Called as a program,
+# `scripts/setup.sh riscv` adds what RISC-V boards need.
 #
 # Programs come from apt (Debian 12, Ubuntu 24.04), Python packages go into .venv. Nothing is looked
 # up or downloaded where everything is there.
@@ -16,11 +18,16 @@ fail() {
     exit 1
 }
 
-# setup run|dev: what the demonstration needs, or what the tests need as well.
+# setup run|riscv|dev: what the demonstration needs, RISC-V boards as well, or all that the tests need.
 setup() {
     local kind=$1
+    case $kind in
+    run | riscv | dev) ;;
+    *) fail "there is no part '$kind'; allowed: run, riscv, dev" ;;
+    esac
     setup_programs "$kind"
-    setup_python "$kind"
+    # RISC-V takes no further Python packages.
+    setup_python "${kind/riscv/run}"
 }
 
 setup_programs() {
@@ -42,6 +49,12 @@ setup_programs() {
         if is_debian && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
             packages+=(chromium)
         fi
+    fi
+    if [[ $1 != run ]]; then
+        command -v riscv64-unknown-elf-gcc >/dev/null || packages+=(gcc-riscv64-unknown-elf)
+        [[ $(riscv64-unknown-elf-gcc -print-file-name=picolibc.specs 2>/dev/null) == /* ]] ||
+            packages+=(picolibc-riscv64-unknown-elf)
+        command -v qemu-system-riscv32 >/dev/null || packages+=(qemu-system-misc)
     fi
     if ! venv_python >/dev/null; then
         local found version
@@ -164,3 +177,8 @@ setup_python() {
         printf '%s\n' "$wanted" >"$venv/.stamp-run"
     fi
 }
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    set -euo pipefail
+    setup "${1:-run}"
+fi

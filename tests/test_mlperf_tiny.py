@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu
+from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu, on_qemu_boards
 
 import tvmtiny
 from tvmtiny.project.registry import platform_for
@@ -70,6 +70,25 @@ def test_int8_on_cortex_m4(name: str, tmp_path: Path) -> None:
     for _, checked in found:
         assert_exact(checked)
     assert found[0][0].instructions < TFLM_REFERENCE[name]
+
+
+#: The same kernels on riscv-virt, with riscv64-unknown-elf-gcc 12.2.
+TFLM_REFERENCE_RISCV = {
+    "kws": 44_311_201,
+    "vww": 109_927_523,
+    "ic": 125_528_412,
+    "ad": 2_480_471,
+    "sww": 9_557_636,
+}
+
+
+@on_qemu_boards("riscv-virt")
+@pytest.mark.parametrize("name", TFLM_REFERENCE_RISCV)
+def test_int8_on_riscv(name: str, board: str, tmp_path: Path) -> None:
+    found = run_and_check(f"{name}_int8", board, ["ramp", "random:1"], tmp_path)
+    for _, checked in found:
+        assert_exact(checked)
+    assert found[0][0].instructions < TFLM_REFERENCE_RISCV[name]
 
 
 @on_qemu

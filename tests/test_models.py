@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools import on_qemu
+from tools import on_qemu, on_qemu_boards
 
 import tvmtiny
 from tvmtiny import models
@@ -57,15 +57,17 @@ def test_digits_is_as_accurate_as_stated(on_board: Callable[..., tuple]) -> None
     assert round(right / len(labels), 4) == stated["held_out_accuracy"]
 
 
-@on_qemu
+@on_qemu_boards("microbit", "sifive-e")
 @pytest.mark.parametrize("name", ["temperature", "sine"])
-def test_small_models_on_microbit(name: str, on_board: Callable[..., tuple]) -> None:
-    model, firmware, run = on_board(name, "microbit")
+def test_small_models_on_small_boards(
+    name: str, board: str, on_board: Callable[..., tuple]
+) -> None:
+    model, firmware, run = on_board(name, board)
     for level in [*range(-128, 128, 5), 127]:
         inputs = [np.array([[level]], np.int8)]
         result = run(inputs[0])
         assert tvmtiny.check(model, firmware.project.artifact, result, inputs).exact, level
-    assert result.cpu == "cortex-m0"
+    assert result.cpu == tvmtiny.boards()[board].cpu.name
     assert result.static_ram_bytes + result.stack_bytes < 2048
 
 
@@ -114,3 +116,10 @@ def test_the_table_describes_the_file(name: str) -> None:
 def test_unknown_model() -> None:
     with pytest.raises(ValueError, match="temperature, sine, digits"):
         models.path("digit")
+
+
+@on_qemu_boards("sifive-e")
+def test_digits_fits_16_kilobytes(board: str, on_board: Callable[..., tuple]) -> None:
+    model, firmware, run = on_board("digits", board)
+    image = models.digits_test()[0][:1]
+    assert tvmtiny.check(model, firmware.project.artifact, run(image), [image]).exact

@@ -36,6 +36,8 @@ PROGRAMS = {
     "make": "make",
     "gcc-avr": "avr-gcc",
     "simavr": "simavr",
+    "gcc-riscv64-unknown-elf": "riscv64-unknown-elf-gcc",
+    "qemu-system-misc": "qemu-system-riscv32",
     "chromium": "chromium",
 }
 
@@ -61,8 +63,8 @@ SUDO = """#!{bash}
 shift
 exec "$@"
 """
-GCC_ARM = """#!{bash}
-[ -e "{store}/newlib" ] && echo /somewhere/nano.specs || echo nano.specs
+GCC = """#!{bash}
+[ -e "{store}/libraries" ] && echo /somewhere/any.specs || echo any.specs
 """
 
 
@@ -87,7 +89,7 @@ class Machine:
         self.write(self.bin / "python3", PYTHON)
         for package, program in PROGRAMS.items():
             (self.store / package).mkdir(parents=True)
-            text = GCC_ARM if program == "arm-none-eabi-gcc" else "#!{bash}\n"
+            text = GCC if program.endswith("-gcc") else "#!{bash}\n"
             self.write(self.store / package / program, text)
 
     @property
@@ -121,7 +123,7 @@ class Machine:
 
     def install_all(self) -> None:
         self.install(*PROGRAMS)
-        (self.store / "newlib").touch()
+        (self.store / "libraries").touch()
 
     def setup(
         self,
@@ -165,7 +167,8 @@ def test_everything_is_installed_once(machine: Machine) -> None:
     (install,) = (call for call in calls if call.startswith("apt-get install"))
     wanted = (
         "qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev g++ clang cmake "
-        "make gcc-avr avr-libc simavr chromium"
+        "make gcc-avr avr-libc simavr chromium gcc-riscv64-unknown-elf "
+        "picolibc-riscv64-unknown-elf qemu-system-misc"
     )
     assert install.endswith(wanted)
     assert calls.index("apt-get update") < calls.index(install)
@@ -290,3 +293,19 @@ def test_a_clone_that_moved(machine: Machine) -> None:
     machine.name = "elsewhere"
     calls = machine.setup()[2]
     assert called(calls, "-m venv") == called(calls, "-m pip install") == 1
+
+
+def test_programs_for_risc_v_are_a_part_of_their_own(machine: Machine) -> None:
+    machine.install_all()
+    for name in ("riscv64-unknown-elf-gcc", "qemu-system-riscv32"):
+        (machine.bin / name).unlink()
+    machine.write(machine.bin / "apt-get", APT_GET)
+    machine.write(machine.bin / "sudo", SUDO)
+    assert called(machine.setup()[2], "apt-get") == 0
+    code, text, calls = machine.setup("riscv")
+    assert code == 0, text
+    (install,) = (call for call in calls if call.startswith("apt-get install"))
+    wanted = "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc"
+    assert install.endswith(f"=120 {wanted}")
+    code, text, _ = machine.setup("risc")
+    assert (code, text) == (1, "setup: there is no part 'risc'; allowed: run, riscv, dev\n")

@@ -58,3 +58,29 @@ def test_layer_text() -> None:
     assert layer_text(LAYERS, 0) == "layer 0 ADD (sum)"
     assert layer_text(LAYERS, 1) is None
     assert layer_text(LAYERS, NO_LAYER) is None
+
+
+@pytest.mark.parametrize(
+    ("report", "fault", "pc"),
+    [
+        ({"mcause": 2}, "illegal instruction", 0x124),
+        ({"mcause": 2, "mtval": 0x57}, "illegal instruction 0x00000057", 0x124),
+        ({"mcause": 4, "mtval": 0x81}, "load address misaligned at 0x00000081", 0x124),
+        ({"mcause": 6, "mtval": 0x81}, "store address misaligned at 0x00000081", 0x124),
+        ({"mcause": 1, "mtval": 8}, "instruction access fault at 0x00000008", None),
+        (
+            {"mcause": 7, "mtval": 0x7FFFFFF0, "sp": 0x7FFFFFE0},
+            "stack overflow, store access fault at 0x7ffffff0",
+            0x124,
+        ),
+        ({"mcause": 10}, "exception 10", 0x124),
+        ({"mcause": 1 << 31 | 7}, "unexpected interrupt 7", 0x124),
+    ],
+)
+def test_riscv(report: dict[str, int], fault: str, pc: int | None) -> None:
+    frame = {"sp": 0x80000100, "stack_bottom": 0x80000000, "pc": 0x124, "lr": 0x200}
+    cpu = cpus()["rv32imc"]
+    error = faults.describe_fault({**frame, **report, "stage": 2}, Path("f.elf"), LAYERS, cpu)
+    assert error.fault == f"{fault}, in the measured inference"
+    assert (error.pc, error.lr) == (pc, 0x200)
+    assert ("larger stack" in str(error)) == ("overflow" in fault)

@@ -22,12 +22,16 @@ def test_shipped_cpus() -> None:
         "cortex-m33",
         "cortex-m33+nodsp",
         "cortex-m55",
+        "rv32imc",
     ]
     assert cpus()["cortex-m55"].features == {"thumb2", "dsp", "fpu", "mve"}
     assert cpus()["cortex-m0"].features == frozenset()
     for name, cpu in cpus().items():
-        assert f"-mcpu={name}" in cpu.flags
-        assert ("-mfloat-abi=hard" in cpu.flags) == ("fpu" in cpu.features)
+        if cpu.architecture == "arm":
+            assert f"-mcpu={name}" in cpu.flags
+            assert ("-mfloat-abi=hard" in cpu.flags) == ("fpu" in cpu.features)
+        else:
+            assert f"-march={name}" in cpu.flags
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,8 @@ def test_shipped_cpus() -> None:
         ("mps2-an500", "cortex-m7"),
         ("mps2-an505", "cortex-m33"),
         ("mps3-an547", "cortex-m55"),
+        ("riscv-virt", "rv32imc"),
+        ("sifive-e", "rv32imc"),
     ],
 )
 def test_shipped_boards(name: str, cpu: str) -> None:

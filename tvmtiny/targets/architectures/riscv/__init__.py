@@ -1,0 +1,42 @@
+"""RISC-V with registers of 32 bits, in machine mode."""
+
+from __future__ import annotations
+
+from tvmtiny.host.tools import CLibrary, Tool
+from tvmtiny.targets.architectures.architecture import Architecture, Counter, Sections
+from tvmtiny.targets.architectures.riscv.faults import explain_fault
+
+_COMPILER = Tool("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf", "to compile for RISC-V")
+
+# GCC for RISC-V finds no C library without.
+_SPECS = "--specs=picolibc.specs"
+
+ARCHITECTURE = Architecture(
+    name="riscv",
+    description="RISC-V, 32 bits",
+    compiler=_COMPILER,
+    library=CLibrary(
+        "picolibc",
+        _COMPILER,
+        "picolibc-riscv64-unknown-elf",
+        specs=("picolibc.specs",),
+        archives=("c", "m"),
+    ),
+    # Code at any address; cores may trap on accesses that are not aligned.
+    compile_flags=(_SPECS, "-mcmodel=medany", "-mstrict-align"),
+    # GCC's first scheduling, before registers are allocated, spills the accumulators of tiles.
+    model_flags=("-fno-jump-tables", "-fno-schedule-insns"),
+    device_flags=("-fno-jump-tables",),
+    # Boards may have code in RAM.
+    link_flags=(_SPECS, "-Wl,--no-warn-rwx-segments"),
+    emulator=Tool("qemu-system-riscv32", "qemu-system-misc", "to run firmware without a board"),
+    emulator_options=("-bios", "none"),
+    # minstret, and a function of two instructions: set the result, return.
+    counter=Counter(None, spin_instructions=0, empty_call_instructions=2),
+    sections=Sections(constants=(".srodata",), data=(".sdata",), zeros=(".sbss",)),
+    explain_fault=explain_fault,
+    # Of QEMU's virt; its interrupt controller knows 95 of PLIC's 1,023.
+    origins=(0x80000000, 0x90000000),
+    interrupts=1024,
+    optional=True,
+)
