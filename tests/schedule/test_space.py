@@ -87,6 +87,8 @@ def test_every_decision_is_exact_on_the_host(
 def _check_variety_without_dsp(name: str, values: set[tuple[str, str, object]]) -> None:
     if name == "convolutions":
         assert {("pairs", "chunk", chunk) for chunk in (1, 2, 3, 4, 6, 8)} <= values
+        assert {("pairs", "pixels", 2), ("pairs", "pixels", 4)} <= values
+        assert {("quads", "chunk", chunk) for chunk in (1, 2, 4, 8)} <= values
         assert {("single", "tile", tile) for tile in (1, 2, 4)} <= values
     else:
         assert {("plane", "sketch", "plane"), ("plane3x3", "unroll", 4)} <= values

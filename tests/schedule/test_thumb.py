@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,13 @@ from tests.ops.test_fully_connected import Dense
 from tests.ops.three_ways import Case, SideBySide
 from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
 from tests.tools import on_qemu
-from tvmtiny.schedule.families.thumb.packing import CHUNKS, START, by_chunk, provable
+from tvmtiny.schedule.families.thumb.packing import (
+    CHUNKS,
+    START,
+    by_chunk,
+    provable,
+    provable_bytes,
+)
 
 BOARD = "mps2-an385"
 
@@ -39,6 +46,10 @@ SHAPES: dict[str, Case] = {
     "deep_patches": Conv((9, 9), 64, 2, (9, 9), padding="VALID", weight_range=(-9, 9)),
     "many_filters": Conv((2, 2), channels=8, filters=1365, kernel=(1, 1)),
     "too_many_filters": Conv((2, 2), channels=8, filters=1366, kernel=(1, 1)),
+    "narrow_pixel": replace(
+        _RELU, size=(1, 1), channels=64, filters=21, kernel=(1, 1), weight_range=(-9, 9)
+    ),
+    "narrow_pixels": Conv((1, 3), 96, 200, kernel=(1, 1), weight_range=(-30, 25)),
     "dense_tiles": Dense((1, 24), 24, 13, output_scale=2.0),
     "dense_three": Dense((1, 33), 33, 3, output_scale=2.0),
     "dense_one": Dense((3, 5), 5, 1, output_scale=2.0),
@@ -57,10 +68,8 @@ def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
 def test_on_board(layers: SideBySide) -> None:
     layers.check_board(BOARD)
     schedules = [layer.schedule for layer in layers.compile(BOARD).layers]
-    words = (
-        ("pixels", "patches", "of a pixel", "and") if layers is SHAPED else ("3x3", "any filter")
-    )
-    for word in words:
+    wanted = "4 pixels,4 patches,8 channels,4 channels, and " if layers is SHAPED else "3x3,any"
+    for word in wanted.split(","):
         assert any(word in schedule for schedule in schedules), word
     # Patches of a last filter are out of reach of one pointer.
     assert sum("scalar" in schedule for schedule in schedules) <= 1
@@ -95,12 +104,37 @@ def test_chunks_that_are_proven_are_exact(
     assert provable(w, chunk)[0] or np.abs(w).sum() * 128 > START
 
 
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**16), spread=st.integers(1, 40), chunk=st.sampled_from((1, 2, 4, 8)))
+def test_chunks_of_bytes_that_are_proven_are_exact(seed: int, spread: int, chunk: int) -> None:
+    """Weights less the smallest one are from 0 to 255, so that inputs of one sign are the worst."""
+    rng = np.random.default_rng(seed)
+    weights = (rng.integers(-128, 128, (2, 8)) // spread).astype(np.int8)
+    low, high = (weights.astype(np.int64) - weights.min(axis=1, keepdims=True)).reshape(
+        2, -1, chunk
+    )
+    fits = True
+    for inputs in (np.full(chunk, -128), np.full(chunk, 127), rng.integers(-128, 128, chunk)):
+        total = START + ((low + 65536 * high) * inputs).sum(axis=1)
+        upper = ((total + 2**31) % 2**32 - 2**31) >> 16
+        fits &= bool(np.array_equal(upper, (high * inputs).sum(axis=1)))
+    assert fits or not provable_bytes(weights, chunk).all()
+
+
+@pytest.mark.parametrize("proof", [provable, provable_bytes])
 @pytest.mark.parametrize("longest", CHUNKS)
-def test_each_channel_has_one_length_of_chunks(longest: int) -> None:
+def test_each_channel_has_one_length_of_chunks(
+    longest: int, proof: Callable[[np.ndarray, int], np.ndarray]
+) -> None:
     rng = np.random.default_rng(longest)
     weights = (rng.integers(-127, 128, (40, 30)) // rng.integers(1, 9, (40, 1))).astype(np.int8)
-    classes = by_chunk(weights, longest, 3)
-    assert sorted(c for channels in classes.values() for c in channels) == list(range(40))
-    for chunk, channels in classes.items():
-        assert chunk <= longest and provable(weights[channels], chunk).all()
-        assert chunk == 1 or len(channels) >= 3
+    totals = []
+    for most in (1, 2, 3):
+        cost = {chunk: 30 / chunk * (3 * chunk + 4) for chunk in CHUNKS}
+        classes = by_chunk(weights, proof, longest, most, cost.__getitem__)
+        assert sorted(c for channels in classes.values() for c in channels) == list(range(40))
+        assert len(classes) <= most and max(classes) <= longest
+        for chunk, channels in classes.items():
+            assert proof(weights[channels], chunk).all()
+        totals.append(sum(cost[chunk] * len(channels) for chunk, channels in classes.items()))
+    assert totals == sorted(totals, reverse=True)

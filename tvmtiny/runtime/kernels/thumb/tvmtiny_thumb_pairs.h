@@ -1,10 +1,10 @@
 /* Convolutions with two products in one multiplication, for Arm cores without the DSP extension.
  *
- * A step computes all channels of four pixels. Their patches are packed once: for each input of a patch the word
- * x0 + 65536 * x1 of the first two pixels, then that of the others. The product of such a word and a weight
- * holds two products. They are added up in chunks, as long as the sum of the lower ones fits 16 bits, which was
- * proven for the weights of each channel when the code was generated: a chunk starts at 32767, so that its
- * arithmetic shift by 16 is exactly the sum of the upper ones.
+ * A step computes all channels of PIXELS pixels, two or four. Their patches are packed once: for each input of a
+ * patch the word x0 + 65536 * x1 of the first two pixels, then that of the others. The product of such a word and
+ * a weight holds two products. They are added up in chunks, as long as the sum of the lower ones fits 16 bits,
+ * which was proven for the weights of each channel when the code was generated: a chunk starts at 32767, so that
+ * its arithmetic shift by 16 is exactly the sum of the upper ones.
  *
  *   high += chunk >> 16; all += chunk; in the end the lower sum is all - 65536 * high, modulo 2^32.
  *
@@ -24,35 +24,40 @@ TVMTINY_THUMB_INLINE uint32_t tvmtiny_thumb_pair(int8_t low, int8_t high)
   return (uint32_t)low + ((uint32_t)high << 16);
 }
 
-/* Packs `count` inputs of two pixels into every second word. */
+/* Packs `count` inputs of two pixels into every `step`-th word. */
 TVMTINY_THUMB_INLINE uint32_t *tvmtiny_thumb_pack(uint32_t *to, const int8_t *low, const int8_t *high,
-                                                  int32_t count)
+                                                  int32_t count, int32_t step)
 {
   const int8_t *end = low + (count & ~3);
   while (low != end) {
     to[0] = tvmtiny_thumb_pair(low[0], high[0]);
-    to[2] = tvmtiny_thumb_pair(low[1], high[1]);
-    to[4] = tvmtiny_thumb_pair(low[2], high[2]);
-    to[6] = tvmtiny_thumb_pair(low[3], high[3]);
+    to[step] = tvmtiny_thumb_pair(low[1], high[1]);
+    to[2 * step] = tvmtiny_thumb_pair(low[2], high[2]);
+    to[3 * step] = tvmtiny_thumb_pair(low[3], high[3]);
     low += 4;
     high += 4;
-    to += 8;
+    to += 4 * step;
   }
   end = low + (count & 3);
   while (low != end) {
     *to = tvmtiny_thumb_pair(*low, *high);
     ++low;
     ++high;
-    to += 2;
+    to += step;
   }
   return to;
 }
 
-/* Packs four neighbouring pixels of `depth` inputs. */
-static void TVMTINY_UNUSED tvmtiny_thumb_pack_pixels(uint32_t *to, const int8_t *x, int32_t depth)
+/* Packs two or four neighbouring pixels of `depth` inputs. */
+static void TVMTINY_UNUSED tvmtiny_thumb_pack_2(uint32_t *to, const int8_t *x, int32_t depth)
 {
-  (void)tvmtiny_thumb_pack(to, x, x + depth, depth);
-  (void)tvmtiny_thumb_pack(to + 1, x + 2 * depth, x + 3 * depth, depth);
+  (void)tvmtiny_thumb_pack(to, x, x + depth, depth, 1);
+}
+
+static void TVMTINY_UNUSED tvmtiny_thumb_pack_4(uint32_t *to, const int8_t *x, int32_t depth)
+{
+  (void)tvmtiny_thumb_pack(to, x, x + depth, depth, 2);
+  (void)tvmtiny_thumb_pack(to + 1, x + 2 * depth, x + 3 * depth, depth, 2);
 }
 
 /* The `bytes` inputs from `first` of a row of `width` bytes; where some are outside, a copy with padding. */
@@ -71,16 +76,16 @@ TVMTINY_THUMB_INLINE const int8_t *tvmtiny_thumb_row(const int8_t *x, int32_t ro
   return copy;
 }
 
-/* Instantiates NAME(to, x, position): packs the patches of four neighbouring outputs of OUT_HEIGHT x OUT_WIDTH
- * from an input of HEIGHT x WIDTH x CHANNELS. A patch has ROWS rows, DILATION_Y apart, each of PARTS parts of
+/* Instantiates NAME(to, x, position): packs the patches of PIXELS neighbouring outputs of OUT_HEIGHT x
+ * OUT_WIDTH from an input of HEIGHT x WIDTH x CHANNELS. A patch has ROWS rows, DILATION_Y apart, each of PARTS parts of
  * BYTES inputs that lie side by side, APART bytes apart. Outside the input is PAD. */
-#define TVMTINY_THUMB_GATHER(NAME, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, ROWS, PARTS, BYTES, APART, \
+#define TVMTINY_THUMB_GATHER(NAME, PIXELS, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, ROWS, PARTS, BYTES, APART, \
                              STRIDE_Y, STRIDE_X, DILATION_Y, TOP, LEFT, PAD)                         \
   static void NAME(uint32_t *to, const int8_t *x, int32_t position)                                  \
   {                                                                                                  \
     int8_t copies[2][BYTES];                                                                         \
     int32_t pair;                                                                                    \
-    for (pair = 0; pair < 2; ++pair) {                                                               \
+    for (pair = 0; pair < (PIXELS) / 2; ++pair) {                                                               \
       const int8_t *images[2];                                                                       \
       uint32_t *next = to + pair;                                                                    \
       int32_t rows[2];                                                                               \
@@ -102,7 +107,7 @@ TVMTINY_THUMB_INLINE const int8_t *tvmtiny_thumb_row(const int8_t *x, int32_t ro
           const int8_t *const high =                                                                 \
               tvmtiny_thumb_row(images[1], rows[1], HEIGHT, firsts[1] + part * (APART),              \
                                 (WIDTH) * (CHANNELS), BYTES, PAD, copies[1]);                        \
-          next = tvmtiny_thumb_pack(next, low, high, BYTES);                                         \
+          next = tvmtiny_thumb_pack(next, low, high, BYTES, (PIXELS) / 2);                                  \
         }                                                                                            \
         rows[0] += (DILATION_Y);                                                                     \
         rows[1] += (DILATION_Y);                                                                     \
@@ -112,83 +117,117 @@ TVMTINY_THUMB_INLINE const int8_t *tvmtiny_thumb_row(const int8_t *x, int32_t ro
 
 /* ---- Products ------------------------------------------------------------------------------ */
 
-/* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, for four pixels.
+/* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, for PIXELS pixels.
  *
  * CHUNK inputs are added up at a time, 1, 2, 3, 4, 6 or 8; FIRST chunks are unrolled, then LOOPS times UNROLL
  * chunks; PITCH is from pixel to pixel of `out`. */
 #if TVMTINY_THUMB2
 
 /* r0 x, r1 stream, r2 a weight, r3 32767; high r4 and all r5 of two pixels, r6 and r7 of the others; chunks in
- * r8 r9, which are words of x before; more words r10-r12 lr. Stack: out, the end of x, the end of the stream. */
+ * r8 r9, which are words of x before; more words up to lr. Stack: out, the end of x, the end of the stream. */
 #define TVMTINY_THUMB_WEIGHT                                                                         \
   " ldrsb r2, [r1, #tvmtiny_weight]\n.set tvmtiny_weight, tvmtiny_weight + 1\n"
+
 #define TVMTINY_THUMB_MULTIPLY(X, Y, FROM, ALSO)                                                     \
   TVMTINY_THUMB_WEIGHT " mla r8, " X ", r2, " FROM "\n mla r9, " Y ", r2, " ALSO "\n"
-#define TVMTINY_THUMB_FIRST_1 " ldmia r0!, {r8, r9}\n" TVMTINY_THUMB_MULTIPLY("r8", "r9", "r3", "r3")
 #define TVMTINY_THUMB_FIRST_2                                                                        \
   " ldmia r0!, {r8-r11}\n" TVMTINY_THUMB_MULTIPLY("r8", "r9", "r3", "r3")                            \
       TVMTINY_THUMB_MULTIPLY("r10", "r11", "r8", "r9")
-#define TVMTINY_THUMB_FIRST_3                                                                        \
-  " ldmia r0!, {r8-r12, lr}\n" TVMTINY_THUMB_MULTIPLY("r8", "r9", "r3", "r3")                        \
-      TVMTINY_THUMB_MULTIPLY("r10", "r11", "r8", "r9") TVMTINY_THUMB_MULTIPLY("r12", "lr", "r8", "r9")
 #define TVMTINY_THUMB_MORE_2                                                                         \
   " ldmia r0!, {r10-r12, lr}\n" TVMTINY_THUMB_MULTIPLY("r10", "r11", "r8", "r9")                     \
       TVMTINY_THUMB_MULTIPLY("r12", "lr", "r8", "r9")
-#define TVMTINY_THUMB_MORE_3                                                                         \
-  TVMTINY_THUMB_MORE_2 " ldmia r0!, {r10, r11}\n" TVMTINY_THUMB_MULTIPLY("r10", "r11", "r8", "r9")
-#define TVMTINY_THUMB_CHUNK_1 TVMTINY_THUMB_FIRST_1
-#define TVMTINY_THUMB_CHUNK_2 TVMTINY_THUMB_FIRST_2
-#define TVMTINY_THUMB_CHUNK_3 TVMTINY_THUMB_FIRST_3
-#define TVMTINY_THUMB_CHUNK_4 TVMTINY_THUMB_FIRST_2 TVMTINY_THUMB_MORE_2
-#define TVMTINY_THUMB_CHUNK_6 TVMTINY_THUMB_FIRST_3 TVMTINY_THUMB_MORE_3
-#define TVMTINY_THUMB_CHUNK_8 TVMTINY_THUMB_CHUNK_4 TVMTINY_THUMB_MORE_2 TVMTINY_THUMB_MORE_2
-#define TVMTINY_THUMB_SPLIT                                                                          \
+#define TVMTINY_THUMB_CHUNK_4_1 " ldmia r0!, {r8, r9}\n" TVMTINY_THUMB_MULTIPLY("r8", "r9", "r3", "r3")
+#define TVMTINY_THUMB_CHUNK_4_2 TVMTINY_THUMB_FIRST_2
+#define TVMTINY_THUMB_CHUNK_4_3                                                                      \
+  " ldmia r0!, {r8-r12, lr}\n" TVMTINY_THUMB_MULTIPLY("r8", "r9", "r3", "r3")                        \
+      TVMTINY_THUMB_MULTIPLY("r10", "r11", "r8", "r9") TVMTINY_THUMB_MULTIPLY("r12", "lr", "r8", "r9")
+#define TVMTINY_THUMB_CHUNK_4_4 TVMTINY_THUMB_FIRST_2 TVMTINY_THUMB_MORE_2
+#define TVMTINY_THUMB_CHUNK_4_6 TVMTINY_THUMB_CHUNK_4_4 TVMTINY_THUMB_MORE_2
+#define TVMTINY_THUMB_CHUNK_4_8 TVMTINY_THUMB_CHUNK_4_6 TVMTINY_THUMB_MORE_2
+#define TVMTINY_THUMB_SPLIT_4                                                                        \
   " add r4, r4, r8, asr #16\n add r5, r5, r8\n add r6, r6, r9, asr #16\n add r7, r7, r9\n"
-/* COUNT chunks, and past their weights. */
-#define TVMTINY_THUMB_CHUNKS(CHUNK, COUNT, BYTES)                                                    \
-  ".set tvmtiny_weight, 0\n.rept " COUNT "\n" TVMTINY_THUMB_CHUNK_##CHUNK TVMTINY_THUMB_SPLIT ".endr\n" \
-  TVMTINY_THUMB_ADD("r1", BYTES, "r2")
 
-#define TVMTINY_THUMB_ADJUST                                                                         \
-  " sub r5, r5, r4, lsl #16\n sub r7, r7, r6, lsl #16\n add r5, r8, r5, lsl #8\n"                    \
-  " add r4, r8, r4, lsl #8\n add r7, r8, r7, lsl #8\n add r6, r8, r6, lsl #8\n"
-#define TVMTINY_THUMB_PAIRS_PLAIN                                                                    \
-  " ldmia r1!, {r8, r9, r12}\n" TVMTINY_THUMB_ADJUST                                                 \
-  " smull r2, r5, r5, r9\n smull r2, r4, r4, r9\n smull r2, r7, r7, r9\n smull r2, r6, r6, r9\n"
-#define TVMTINY_THUMB_PAIRS_SIGN(ACC)                                                                \
+#define TVMTINY_THUMB_ONE_MORE(X, FROM) TVMTINY_THUMB_WEIGHT " mla r8, " X ", r2, " FROM "\n"
+#define TVMTINY_THUMB_CHUNK_2_1 " ldr r8, [r0], #4\n" TVMTINY_THUMB_ONE_MORE("r8", "r3")
+#define TVMTINY_THUMB_CHUNK_2_2                                                                      \
+  " ldmia r0!, {r8, r9}\n" TVMTINY_THUMB_ONE_MORE("r8", "r3") TVMTINY_THUMB_ONE_MORE("r9", "r8")
+#define TVMTINY_THUMB_CHUNK_2_3                                                                      \
+  " ldmia r0!, {r8-r10}\n" TVMTINY_THUMB_ONE_MORE("r8", "r3") TVMTINY_THUMB_ONE_MORE("r9", "r8")     \
+      TVMTINY_THUMB_ONE_MORE("r10", "r8")
+#define TVMTINY_THUMB_CHUNK_2_4                                                                      \
+  " ldmia r0!, {r8-r11}\n" TVMTINY_THUMB_ONE_MORE("r8", "r3") TVMTINY_THUMB_ONE_MORE("r9", "r8")     \
+      TVMTINY_THUMB_ONE_MORE("r10", "r8") TVMTINY_THUMB_ONE_MORE("r11", "r8")
+#define TVMTINY_THUMB_CHUNK_2_6                                                                      \
+  " ldmia r0!, {r8-r12, lr}\n" TVMTINY_THUMB_ONE_MORE("r8", "r3") TVMTINY_THUMB_ONE_MORE("r9", "r8") \
+      TVMTINY_THUMB_ONE_MORE("r10", "r8") TVMTINY_THUMB_ONE_MORE("r11", "r8")                        \
+          TVMTINY_THUMB_ONE_MORE("r12", "r8") TVMTINY_THUMB_ONE_MORE("lr", "r8")
+#define TVMTINY_THUMB_CHUNK_2_8                                                                      \
+  TVMTINY_THUMB_CHUNK_2_6 " ldmia r0!, {r9, r10}\n" TVMTINY_THUMB_ONE_MORE("r9", "r8")               \
+      TVMTINY_THUMB_ONE_MORE("r10", "r8")
+#define TVMTINY_THUMB_SPLIT_2 " add r4, r4, r8, asr #16\n add r5, r5, r8\n"
+
+/* COUNT chunks, and past their weights. */
+#define TVMTINY_THUMB_CHUNKS(ONE, COUNT, BYTES)                                                      \
+  ".set tvmtiny_weight, 0\n.rept " COUNT "\n" ONE ".endr\n" TVMTINY_THUMB_ADD("r1", BYTES, "r2")
+
+#define TVMTINY_THUMB_BEGIN_2 " ldr r5, [r1], #4\n movs r4, #0\n"
+#define TVMTINY_THUMB_BEGIN_4 TVMTINY_THUMB_BEGIN_2 " mov r7, r5\n movs r6, #0\n"
+#define TVMTINY_THUMB_ADJUST(ALL, HIGH)                                                              \
+  " sub " ALL ", " ALL ", " HIGH ", lsl #16\n add " ALL ", r8, " ALL ", lsl #8\n add " HIGH ", r8, " HIGH \
+  ", lsl #8\n"
+#define TVMTINY_THUMB_SCALE_PLAIN(ACC) " smull r2, " ACC ", " ACC ", r9\n"
+#define TVMTINY_THUMB_SCALE_SIGNED(ACC)                                                              \
   " and lr, r11, " ACC ", asr #31\n add lr, lr, r10\n smull r2, " ACC ", " ACC ", r9\n add " ACC ", " ACC \
   ", lr\n"
-#define TVMTINY_THUMB_PAIRS_SIGNED                                                                   \
-  " ldmia r1!, {r8-r12}\n" TVMTINY_THUMB_ADJUST TVMTINY_THUMB_PAIRS_SIGN("r5")                       \
-      TVMTINY_THUMB_PAIRS_SIGN("r4") TVMTINY_THUMB_PAIRS_SIGN("r7") TVMTINY_THUMB_PAIRS_SIGN("r6")
+#define TVMTINY_THUMB_LOAD_PLAIN " ldmia r1!, {r8, r9, r12}\n"
+#define TVMTINY_THUMB_LOAD_SIGNED " ldmia r1!, {r8-r12}\n"
+#define TVMTINY_THUMB_LAST(ACC, SHIFT, OFFSET)                                                       \
+  " ssat " ACC ", #8, " ACC ", asr #" SHIFT "\n strb " ACC ", [r2, #" OFFSET "]\n"
+#define TVMTINY_THUMB_END_2(SCALE, SHIFT, PITCH)                                                     \
+  TVMTINY_THUMB_ADJUST("r5", "r4") SCALE("r5") SCALE("r4") " ldr r2, [sp]\n add r2, r2, r12\n"       \
+  TVMTINY_THUMB_LAST("r5", SHIFT, "0") TVMTINY_THUMB_LAST("r4", SHIFT, PITCH)
+#define TVMTINY_THUMB_END_4(SCALE, SHIFT, PITCH)                                                     \
+  TVMTINY_THUMB_ADJUST("r7", "r6") SCALE("r7") SCALE("r6") TVMTINY_THUMB_END_2(SCALE, SHIFT, PITCH)  \
+  TVMTINY_THUMB_LAST("r7", SHIFT, "2 * " PITCH) TVMTINY_THUMB_LAST("r6", SHIFT, "3 * " PITCH)
 
-#define TVMTINY_THUMB_PAIRS(NAME, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING)               \
-  TVMTINY_THUMB_PAIRS_(NAME, CHUNK, #CHUNK, #FIRST, #UNROLL, #LOOPS, #SHIFT, #PITCH, ROUNDING,       \
-                       "(8 * " #CHUNK " * (" #FIRST " + " #UNROLL " * " #LOOPS "))",                 \
+#define TVMTINY_THUMB_PAIRS(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING)       \
+  TVMTINY_THUMB_PAIRS_(NAME, TVMTINY_THUMB_CHUNK_##PIXELS##_##CHUNK TVMTINY_THUMB_SPLIT_##PIXELS,    \
+                       TVMTINY_THUMB_BEGIN_##PIXELS, TVMTINY_THUMB_LOAD_##ROUNDING,                  \
+                       TVMTINY_THUMB_END_##PIXELS(TVMTINY_THUMB_SCALE_##ROUNDING, #SHIFT, #PITCH),   \
+                       #CHUNK, #FIRST, #UNROLL, #LOOPS,                                              \
+                       "(2 * " #PIXELS " * " #CHUNK " * (" #FIRST " + " #UNROLL " * " #LOOPS "))",   \
                        "(-" #CHUNK " * (" #FIRST " + " #UNROLL " * " #LOOPS ") & 3)")
-#define TVMTINY_THUMB_PAIRS_(NAME, CHUNK, EACH, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING, XBYTES, REST) \
+#define TVMTINY_THUMB_PAIRS_(NAME, ONE, BEGIN, LOAD, END, CHUNK, FIRST, UNROLL, LOOPS, XBYTES, REST) \
   TVMTINY_THUMB_FUNCTION(                                                                            \
       NAME,                                                                                          \
       (const uint32_t *x TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED,                       \
        int8_t *out TVMTINY_UNUSED, const int32_t *end TVMTINY_UNUSED),                               \
       " push {r3-r11, lr}\n mov r12, r0\n" TVMTINY_THUMB_ADD("r12", XBYTES, "r3")                    \
       " push {r2, r12}\n movw r3, #32767\n"                                                          \
-      "1:\n ldr r5, [r1], #4\n mov r7, r5\n movs r4, #0\n movs r6, #0\n"                             \
-      TVMTINY_THUMB_CHUNKS(CHUNK, FIRST, EACH " * " FIRST)                                           \
-      ".if " LOOPS "\n2:\n" TVMTINY_THUMB_CHUNKS(CHUNK, UNROLL, EACH " * " UNROLL)                   \
+      "1:\n" BEGIN TVMTINY_THUMB_CHUNKS(ONE, FIRST, CHUNK " * " FIRST)                               \
+      ".if " LOOPS "\n2:\n" TVMTINY_THUMB_CHUNKS(ONE, UNROLL, CHUNK " * " UNROLL)                    \
       " ldr r2, [sp, #4]\n cmp r0, r2\n bne 2b\n.endif\n" TVMTINY_THUMB_ADD("r1", REST, "r2")        \
-      TVMTINY_THUMB_PAIRS_##ROUNDING                                                                 \
-      " ldr r2, [sp]\n ssat r5, #8, r5, asr #" SHIFT "\n ssat r4, #8, r4, asr #" SHIFT "\n"          \
-      " ssat r7, #8, r7, asr #" SHIFT "\n ssat r6, #8, r6, asr #" SHIFT "\n add r2, r2, r12\n"       \
-      " strb r5, [r2]\n strb r4, [r2, #" PITCH "]\n strb r7, [r2, #2 * " PITCH "]\n"                 \
-      " strb r6, [r2, #3 * " PITCH "]\n" TVMTINY_THUMB_SUBTRACT("r0", XBYTES, "r2")                  \
+      LOAD END TVMTINY_THUMB_SUBTRACT("r0", XBYTES, "r2")                                            \
       " ldr r2, [sp, #8]\n cmp r1, r2\n bne 1b\n add sp, sp, #12\n pop {r4-r11, pc}\n")
 
 #else /* !TVMTINY_THUMB2 */
 
-static void TVMTINY_UNUSED tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *stream, int8_t *out,
-                                               const int32_t *end, int32_t chunk, int32_t chunks,
-                                               int32_t shift, int32_t pitch, int32_t rounding)
+/* The outputs of two pixels. */
+TVMTINY_THUMB_INLINE void tvmtiny_thumb_pair_outputs(uint32_t all, int32_t high, const int32_t *constants,
+                                                     int8_t *out, int32_t shift, int32_t pitch,
+                                                     int32_t rounding)
+{
+  const uint32_t initial = (uint32_t)constants[0];
+  const uint32_t upper = (uint32_t)high;
+  const int32_t first = (int32_t)(initial + ((all - (upper << 16)) << 8));
+  out[0] = tvmtiny_thumb_output(first, constants + 1, rounding, shift);
+  out[pitch] = tvmtiny_thumb_output((int32_t)(initial + (upper << 8)), constants + 1, rounding, shift);
+}
+
+TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *stream, int8_t *out,
+                                              const int32_t *end, int32_t pixels, int32_t chunk,
+                                              int32_t chunks, int32_t shift, int32_t pitch,
+                                              int32_t rounding)
 {
   while (stream != end) {
     const int8_t *weight = (const int8_t *)(stream + 1);
@@ -199,44 +238,37 @@ static void TVMTINY_UNUSED tvmtiny_thumb_pairs(const uint32_t *x, const int32_t 
     uint32_t all1 = all0;
     int32_t high0 = 0;
     int32_t high1 = 0;
-    int32_t left;
-    for (left = chunks; left > 0; --left) {
+    int32_t left = chunks;
+    do {
       const int8_t *const stop = weight + chunk;
       uint32_t sum0 = 32767u;
       uint32_t sum1 = 32767u;
-      for (; weight != stop; ++weight, word += 2) {
-        const uint32_t factor = (uint32_t)*weight;
+      do {
+        const uint32_t factor = (uint32_t)*weight++;
         sum0 += word[0] * factor;
-        sum1 += word[1] * factor;
-      }
+        if (pixels == 4) {
+          sum1 += word[1] * factor;
+        }
+        word += pixels / 2;
+      } while (weight != stop);
       high0 += (int32_t)sum0 >> 16;
       high1 += (int32_t)sum1 >> 16;
       all0 += sum0;
       all1 += sum1;
-    }
-    all0 -= (uint32_t)high0 << 16;
-    all1 -= (uint32_t)high1 << 16;
-    {
-      const uint32_t initial = (uint32_t)constants[0];
-      const int32_t sums[4] = {
-          (int32_t)(initial + (all0 << 8)),
-          (int32_t)(initial + ((uint32_t)high0 << 8)),
-          (int32_t)(initial + (all1 << 8)),
-          (int32_t)(initial + ((uint32_t)high1 << 8)),
-      };
-      for (left = 0; left < 4; ++left) {
-        to[left * pitch] = tvmtiny_thumb_output(sums[left], constants + 1, rounding, shift);
-      }
+    } while (--left != 0);
+    tvmtiny_thumb_pair_outputs(all0, high0, constants, to, shift, pitch, rounding);
+    if (pixels == 4) {
+      tvmtiny_thumb_pair_outputs(all1, high1, constants, to + 2 * pitch, shift, pitch, rounding);
     }
     stream = constants + (2 + rounding);
   }
 }
 
-#define TVMTINY_THUMB_PAIRS(NAME, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING)               \
+#define TVMTINY_THUMB_PAIRS(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING)       \
   static void NAME(const uint32_t *x, const int32_t *stream, int8_t *out, const int32_t *end)        \
   {                                                                                                  \
-    tvmtiny_thumb_pairs(x, stream, out, end, CHUNK, (FIRST) + (UNROLL) * (LOOPS), SHIFT, PITCH,      \
-                        TVMTINY_THUMB_##ROUNDING);                                                   \
+    tvmtiny_thumb_pairs(x, stream, out, end, PIXELS, CHUNK, (FIRST) + (UNROLL) * (LOOPS), SHIFT,     \
+                        PITCH, TVMTINY_THUMB_##ROUNDING);                                            \
   }
 
 #endif

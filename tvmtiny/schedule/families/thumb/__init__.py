@@ -46,7 +46,7 @@ class Thumb(KernelFamily):
 
     name = "thumb"
     priority = 5
-    sketch_names = frozenset({"pairs", "plane", "plane3x3", "single"})
+    sketch_names = frozenset({"pairs", "plane", "plane3x3", "quads", "single"})
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         find = _SKETCHES.get(node.operator)

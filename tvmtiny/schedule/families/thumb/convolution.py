@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy as np
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
 from tvmtiny.ops.shared.sliding_window import window
-from tvmtiny.schedule.families.thumb.pairs import PIXELS, implement_pairs
-from tvmtiny.schedule.families.thumb.single import TILES, implement_single
+from tvmtiny.schedule.families.thumb.pairs import PIXELS, estimate_pairs, implement_pairs
+from tvmtiny.schedule.families.thumb.quads import CHUNKS, estimate_quads, implement_quads
+from tvmtiny.schedule.families.thumb.single import TILES, estimate_single, implement_single
 from tvmtiny.schedule.implementation import (
     FLASH_WEIGHT,
     Decision,
@@ -20,12 +22,7 @@ from tvmtiny.schedule.implementation import (
     Implementation,
     Sketch,
 )
-from tvmtiny.schedule.matrix_layer import (
-    Layer,
-    matrix_scaling,
-    split_groups,
-    weight_zero_points,
-)
+from tvmtiny.schedule.matrix_layer import Layer, matrix_scaling, weight_zero_points
 from tvmtiny.schedule.per_node import per_node
 from tvmtiny.schedule.requantize import Scaling
 from tvmtiny.targets import Cpu
@@ -36,12 +33,9 @@ _OFFSET = 4095
 #: Inputs that a kernel may unroll at most.
 _UNROLLS = (8, 16, 32, 64)
 
-#: The longest chunk of products that the default rule takes, by goal, and what a tuner may choose.
-_LONGEST = {Goal.SPEED: 8, Goal.BALANCED: 4, Goal.SIZE: 2}
-_LONGESTS = (1, 2, 3, 4, 6, 8)
-
-#: Instructions of a turn of the loop over inputs.
-_TURN = 4
+#: Longest chunks of products, and how many lengths of chunks have code of their own.
+_LONGEST = (1, 2, 3, 4, 6, 8)
+_CODES = (1, 2, 3)
 
 
 def implement_convolution(
@@ -80,14 +74,13 @@ def _implement(
     goal: Goal,
     decisions: Decisions | None,
 ) -> Implementation | None:
-    chosen = decisions or _decide(node, layer, cpu, goal)
-    if chosen is None or (layer.geometry is not None and chosen["sketch"] == "single"):
+    chosen = decisions or _decide(layer, cpu, goal)
+    if chosen is None:
         return None
     scaling = _scale(node, oracle)
     if scaling is None:
         return None
-    implement = implement_pairs if chosen["sketch"] == "pairs" else implement_single
-    return implement(node, layer, scaling, chosen)
+    return _KERNELS[str(chosen["sketch"])][1](node, layer, scaling, chosen)
 
 
 @per_node
@@ -96,11 +89,13 @@ def _scale(node: Node, oracle: Oracle) -> Scaling | None:
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions without packed patches, which only layers that read single pixels have."""
-    sketch = _single(node, (int(decisions["unroll"]),))
-    if decisions["sketch"] == "pairs" and sketch is not None:
-        tile = max(int(n) for n in sketch.decisions[0].values)
-        yield {"sketch": "single", "tile": tile, "unroll": decisions["unroll"]}
+    """Decisions with fewer packed patches, or none where a patch is a pixel."""
+    if decisions["sketch"] != "pairs":
+        return
+    if int(decisions["pixels"]) > min(PIXELS):
+        yield {**decisions, "pixels": min(PIXELS), "chunk": max(_LONGEST)}
+    if _reads_pixels(node):
+        yield {**_quads(), "unroll": decisions["unroll"]}
 
 
 def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
@@ -109,21 +104,32 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
     if node.operator == "CONV_2D" and groups(node) > 1:
         return ()
     unrolls = _unrolls(depth, cpu)
+    pixels = _pixels(node.output.elements // channels, channels)
     sketches = []
-    if _pairs_fit(node.output.elements // channels, channels):
-        sketches.append(
-            Sketch("pairs", (Decision("chunk", _LONGESTS), Decision("unroll", unrolls)))
+    if pixels:
+        decisions = (
+            Decision("pixels", pixels),
+            Decision("chunk", _LONGEST),
+            Decision("codes", _CODES),
+            Decision("unroll", unrolls),
         )
-    single = _single(node, unrolls)
-    return (*sketches, single) if single is not None else tuple(sketches)
+        sketches.append(Sketch("pairs", decisions))
+    if _reads_pixels(node):
+        tiles = tuple(tile for tile in TILES if tile <= channels)
+        unroll = Decision("unroll", unrolls)
+        codes = (Decision("chunk", CHUNKS), Decision("codes", _CODES))
+        sketches.append(Sketch("single", (Decision("tile", tiles), unroll)))
+        sketches.append(Sketch("quads", (*codes, unroll)))
+    return tuple(sketches)
 
 
-def _single(node: Node, unrolls: tuple[int, ...]) -> Sketch | None:
+def _reads_pixels(node: Node) -> bool:
     shape = node.input(1).shape
-    if node.operator == "CONV_2D" and not window(node, (shape[1], shape[2])).trivial:
-        return None
-    tiles = tuple(tile for tile in TILES if tile <= shape[0])
-    return Sketch("single", (Decision("tile", tiles), Decision("unroll", unrolls)))
+    return node.operator != "CONV_2D" or window(node, (shape[1], shape[2])).trivial
+
+
+def _quads(codes: int = 1) -> dict[str, int | str]:
+    return {"sketch": "quads", "chunk": max(CHUNKS), "codes": codes}
 
 
 def _unrolls(depth: int, cpu: Cpu) -> tuple[int, ...]:
@@ -133,27 +139,39 @@ def _unrolls(depth: int, cpu: Cpu) -> tuple[int, ...]:
     return tuple(u for i, u in enumerate(_UNROLLS) if i == 0 or _UNROLLS[i - 1] < depth)
 
 
-def _pairs_fit(pixels: int, channels: int) -> bool:
-    return pixels >= PIXELS and (PIXELS - 1) * channels <= _OFFSET
+def _pixels(pixels: int, channels: int) -> tuple[int, ...]:
+    """Steps of pixels that the layer has, and whose outputs are within reach of one pointer."""
+    return tuple(n for n in PIXELS if n <= pixels and (n - 1) * channels <= _OFFSET)
 
 
-def _decide(node: Node, layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
-    """The default rule: pairs of pixels, and single ones where there are no four."""
-    decided: dict[str, int | str]
-    if _pairs_fit(layer.pixels, layer.channels):
-        decided = {"sketch": "pairs", "chunk": _LONGEST[goal]}
-        per_input = 6
+def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
+    """The default rule: the fewest instructions, weighed against the bytes of code."""
+    pixels = _pixels(layer.pixels, layer.channels)
+    unrolls = _unrolls(layer.depth, cpu)
+    open_decisions: list[dict[str, int | str]]
+    if pixels:
+        first: dict[str, int | str] = {"sketch": "pairs", "pixels": pixels[0]}
+        first["chunk"] = max(_LONGEST)
+        open_decisions = [{**first, "codes": codes} for codes in _CODES]
     elif layer.geometry is None:
         tile = max(tile for tile in TILES if tile <= layer.channels)
-        decided = {"sketch": "single", "tile": tile}
-        per_input = 2 * tile + 1
+        open_decisions = [_quads(codes) for codes in _CODES]
+        open_decisions.append({"sketch": "single", "tile": tile})
     else:
         return None
+    candidates = [{**chosen, "unroll": u} for chosen, u in product(open_decisions, unrolls)]
+    costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
+    least = min(instructions for instructions, _ in costs)
 
-    def cost(limit: int) -> float:
-        first, unroll, loops = split_groups(layer.depth, limit)
-        slower = _TURN * loops / (per_input * layer.depth)
-        larger = 4 * per_input * (first + unroll) / layer.weights.size
-        return slower + FLASH_WEIGHT[goal] * larger
+    def weighed(position: int) -> float:
+        instructions, code = costs[position]
+        return instructions / least + FLASH_WEIGHT[goal] * code / layer.weights.size
 
-    return {**decided, "unroll": min(_unrolls(layer.depth, cpu), key=cost)}
+    return candidates[min(range(len(candidates)), key=weighed)]
+
+
+_KERNELS = {
+    "pairs": (estimate_pairs, implement_pairs),
+    "quads": (estimate_quads, implement_quads),
+    "single": (estimate_single, implement_single),
+}

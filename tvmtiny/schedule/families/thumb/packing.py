@@ -1,11 +1,13 @@
-"""Operands of ``tvmtiny_thumb_pairs.h`` and ``tvmtiny_thumb_single.h``: one stream each."""
+"""Operands of the kernels for convolutions and dense layers: one stream each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import combinations
 
 import numpy as np
 
+from tvmtiny.schedule.matrix_layer import split_groups
 from tvmtiny.schedule.requantize import Scaling
 
 #: Lengths of chunks for which there is code, the longest first.
@@ -13,6 +15,9 @@ CHUNKS = (8, 6, 4, 3, 2, 1)
 
 #: What the sum of a chunk starts with; without it, its lower half is between minus and plus this.
 START = 2**15 - 1
+
+#: Up to this part of the channels, so many inputs are unrolled at most.
+_SMALL_SHARE, _SHORT = 0.125, 4
 
 
 def provable(weights: np.ndarray, chunk: int) -> np.ndarray:
@@ -38,24 +43,62 @@ def provable(weights: np.ndarray, chunk: int) -> np.ndarray:
     return np.asarray((np.maximum(highest, lowest) <= START).all(axis=1))
 
 
-def by_chunk(weights: np.ndarray, longest: int, fewest: int) -> dict[int, list[int]]:
-    """Channels by the length of their chunks, each as long as was proven.
+def provable_bytes(weights: np.ndarray, chunk: int) -> np.ndarray:
+    """Like `provable`, of weights less the smallest one of their channel; no chunk is short."""
+    channels, depth = weights.shape
+    if depth % chunk:
+        return np.zeros(channels, bool)
+    above = weights.astype(np.int64) - weights.min(axis=1, keepdims=True)
+    highest = 128 * above.reshape(channels, -1, chunk).sum(axis=2)
+    return np.asarray((highest <= START).all(axis=1))
+
+
+def by_chunk(
+    weights: np.ndarray,
+    proof: Callable[[np.ndarray, int], np.ndarray],
+    longest: int,
+    most: int,
+    cost: Callable[[int], float],
+) -> dict[int, list[int]]:
+    """Channels by the length of their chunks, which was proven: those that cost least.
 
     Parameters
     ----------
+    weights
+        int8, ``(channels, depth)``.
+    proof
+        `provable` or `provable_bytes`.
     longest
         One of `CHUNKS`.
-    fewest
-        Channels that are worth code for a length of their own; fewer take a shorter one.
+    most
+        Different lengths, each of which has code of its own.
+    cost
+        Of a channel, by the length of its chunks.
     """
-    left = np.ones(len(weights), bool)
-    found: dict[int, list[int]] = {}
-    for chunk in (c for c in CHUNKS if c <= longest):
-        able = left & provable(weights, chunk)
-        if chunk == 1 or able.sum() >= fewest:
-            found[chunk] = np.flatnonzero(able).tolist()
-            left &= ~able
+    able = {chunk: proof(weights, chunk) for chunk in CHUNKS if chunk <= longest}
+    costs = {chunk: np.where(proven, cost(chunk), np.inf) for chunk, proven in able.items()}
+    choices = [c for n in range(1, most + 1) for c in combinations(costs, n)]
+
+    def total(lengths: tuple[int, ...]) -> float:
+        return float(np.min([costs[chunk] for chunk in lengths], axis=0).sum())
+
+    best = min(choices, key=lambda lengths: (total(lengths), len(lengths)))
+    taken = np.argmin([costs[chunk] for chunk in best], axis=0)
+    found = {chunk: np.flatnonzero(taken == i).tolist() for i, chunk in enumerate(best)}
     return {chunk: channels for chunk, channels in found.items() if channels}
+
+
+def split_chunks(count: int, chunk: int, unroll: int, share: float) -> tuple[int, int, int]:
+    """How `count` chunks are unrolled: see `tvmtiny.schedule.matrix_layer.split_groups`.
+
+    Parameters
+    ----------
+    unroll
+        Inputs that are unrolled at most.
+    share
+        The part of the channels that have chunks of this length; code for few of them is short.
+    """
+    return split_groups(count, max(2, (unroll if share > _SMALL_SHARE else _SHORT) // chunk))
 
 
 def pack_pairs(
@@ -75,6 +118,30 @@ def pack_pairs(
     parts = [start, rows, scaling.initial[channels, None], *_constants(scaling, channels)]
     stream = np.concatenate([*parts, np.array(channels)[:, None]], axis=1)
     return stream.astype(np.int32).ravel()
+
+
+def pack_quads(
+    weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int
+) -> np.ndarray:
+    """The stream of some channels, four at a time: int32, flat.
+
+    Where there are not four, the last channel is repeated.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``, of all channels.
+    """
+    depth = weights.shape[1]
+    order = [*channels, *[channels[-1]] * (-len(channels) % 4)]
+    smallest = weights[order].astype(np.int64).min(axis=1, keepdims=True)
+    above = (weights[order] - smallest).reshape(-1, 4, depth)
+    words = (above << np.array([0, 8, 16, 24])[:, None]).sum(axis=1)
+    columns = [256 * smallest, scaling.initial[order, None], *_constants(scaling, order)]
+    last = np.concatenate([*columns, np.array(order)[:, None]], axis=1)
+    start = np.full((len(words), 1), -(depth // chunk) * START, np.int64)
+    parts = [start, words, last.reshape(len(words), -1)]
+    return np.concatenate(parts, axis=1).astype(np.uint32).view(np.int32).ravel()
 
 
 def pack_single(weights: np.ndarray, scaling: Scaling, tile: int) -> np.ndarray:

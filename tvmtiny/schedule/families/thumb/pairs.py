@@ -10,22 +10,25 @@ from tvm import tirx
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.sliding_window import Window
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.families.thumb.packing import by_chunk, pack_pairs
+from tvmtiny.schedule.families.thumb.packing import by_chunk, pack_pairs, provable, split_chunks
 from tvmtiny.schedule.implementation import Decisions, Implementation
-from tvmtiny.schedule.matrix_layer import Layer, patch_distance, split_groups
+from tvmtiny.schedule.matrix_layer import Layer, patch_distance
 from tvmtiny.schedule.overlap import Overlap
 from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_pairs.h")
 
 #: Pixels of a step.
-PIXELS = 4
+PIXELS = (4, 2)
 
-#: A length of chunks gets code of its own if this part of the channels has it.
-_SHARE = 8
+#: Instructions that pack an input of a pixel, and that surround a channel of a pair of pixels.
+_PACKING, _CHANNEL = 2.2, 15
 
-#: Instructions that pack an input of a pixel, that end a chunk and that surround a channel.
-_PACKING, _SPLIT, _CHANNEL = 2.2, 4, 31
+#: Bytes of code around the chunks of a kernel.
+_FRAME = 180
+
+#: What a loop over chunks takes a turn.
+_TURN = 4
 
 
 @dataclass(frozen=True)
@@ -36,65 +39,93 @@ class _Part:
     ----------
     counts
         Chunks that are unrolled, chunks of a turn of the loop behind them, and turns.
-    words
-        First word of the stream, and the one behind the last.
     """
 
     chunk: int
     counts: tuple[int, int, int]
-    words: tuple[int, int]
+    channels: list[int]
+
+
+def _chunk_instructions(chunk: int, pairs: int) -> int:
+    """Loads of words, weights and products, and the end of the chunk."""
+    loads = -(-chunk // 2) - (chunk == 3) if pairs == 2 else 1 + (chunk > 6)
+    return loads + chunk + pairs * (chunk + 2)
+
+
+def _split(layer: Layer, decisions: Decisions) -> list[_Part]:
+    pairs = int(decisions["pixels"]) // 2
+
+    def instructions(chunk: int) -> float:
+        return -(-layer.depth // chunk) * _chunk_instructions(chunk, pairs)
+
+    limits = int(decisions["chunk"]), int(decisions["codes"])
+    parts = []
+    for chunk, channels in by_chunk(layer.weights, provable, *limits, instructions).items():
+        unroll, share = int(decisions["unroll"]), len(channels) / layer.channels
+        counts = split_chunks(-(-layer.depth // chunk), chunk, unroll, share)
+        parts.append(_Part(chunk, counts, channels))
+    return parts
+
+
+def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
+    """Instructions, and bytes of code in assembly, of the layer."""
+    pixels, instructions, code = int(decisions["pixels"]), 0.0, 0.0
+    pairs = pixels // 2
+    for part in _split(layer, decisions):
+        first, unroll, turns = part.counts
+        chunk = _chunk_instructions(part.chunk, pairs)
+        each = (first + unroll * turns) * chunk + _CHANNEL * pairs + _TURN * turns
+        instructions += each * len(part.channels)
+        code += _FRAME + 4 * chunk * (first + unroll)
+    steps = -(-layer.pixels // pixels)
+    return steps * (instructions + _PACKING * pixels * layer.depth), code
 
 
 def implement_pairs(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
-) -> Implementation:
-    """The layer with four pixels at a time; it has at least so many."""
-    fewest = max(1, layer.channels // _SHARE)
-    classes = by_chunk(layer.weights, int(decisions["chunk"]), fewest)
-    streams, parts, start, instructions = [], [], 0, 0.0
-    for chunk, channels in classes.items():
-        count = -(-layer.depth // chunk)
-        counts = split_groups(count, max(2, int(decisions["unroll"]) // chunk))
-        streams.append(pack_pairs(layer.weights, scaling, channels, chunk))
-        end = start + streams[-1].size
-        parts.append(_Part(chunk, counts, (start, end)))
-        start = end
-        each = count * (-(-chunk // 2) + 3 * chunk + _SPLIT) + _CHANNEL + 4 * counts[2]
-        instructions += each * len(channels)
-    steps = -(-layer.pixels // PIXELS)
-    instructions += _PACKING * PIXELS * layer.depth
-    function = _function(node, layer, scaling, parts)
+) -> Implementation | None:
+    """The layer with two or four pixels at a time; None where it has fewer."""
+    pixels = int(decisions["pixels"])
+    if layer.pixels < pixels:
+        return None
+    parts = _split(layer, decisions)
+    streams = [pack_pairs(layer.weights, scaling, p.channels, p.chunk) for p in parts]
+    ends = np.cumsum([stream.size for stream in streams]).tolist()
+    function = _function(node, layer, scaling, pixels, parts, ends)
     arguments = (node.input(0), np.concatenate(streams))
-    return Implementation(function, arguments, decisions, round(steps * instructions))
+    instructions = round(estimate_pairs(layer, decisions)[0])
+    return Implementation(function, arguments, decisions, instructions)
 
 
-def _function(node: Node, layer: Layer, scaling: Scaling, parts: list[_Part]) -> tirx.PrimFunc:
+def _function(
+    node: Node, layer: Layer, scaling: Scaling, pixels: int, parts: list[_Part], ends: list[int]
+) -> tirx.PrimFunc:
     channels, positions = layer.channels, layer.pixels
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     preamble, kernels = [], []
     for part in parts:
-        sizes = (part.chunk, *part.counts, scaling.shift, channels)
+        sizes = (pixels, part.chunk, *part.counts, scaling.shift, channels)
         name = f"pairs_{'_'.join(map(str, sizes))}_{rounding.lower()}"
         arguments = ", ".join(map(str, sizes))
         preamble.append(f"TVMTINY_THUMB_PAIRS({name}, {arguments}, {rounding})")
         kernels.append(name)
-    pack, staging = "tvmtiny_thumb_pack_pixels", "pixels"
+    pack, staging = f"tvmtiny_thumb_pack_{pixels}", "pixels"
     if layer.geometry is not None:
-        pack, line = _gather(node, layer, layer.geometry)
+        pack, line = _gather(node, layer, layer.geometry, pixels)
         preamble.append(line)
         staging = "patches"
     # Kernels whose chunks do not divide the depth read some words more, for weights that are zero.
     padded = max(p.chunk * -(-layer.depth // p.chunk) for p in parts)
     x = nest.buffer("x", node.input(0).elements, "int8")
-    stream = nest.buffer("stream", parts[-1].words[1], "int32")
+    stream = nest.buffer("stream", ends[-1], "int32")
     out = nest.buffer("out", node.output.elements, "int8")
-    patches = nest.buffer("patches", 2 * padded, "uint32")
+    patches = nest.buffer("patches", pixels // 2 * padded, "uint32")
 
     def step(index: nest.Argument) -> list[tirx.Stmt]:
         # Where pixels do not divide, the last step overlaps the one before.
-        position = index * PIXELS
-        if positions % PIXELS:
-            position = tirx.min(position, positions - PIXELS)
+        position = index * pixels
+        if positions % pixels:
+            position = tirx.min(position, positions - pixels)
         if layer.geometry is None:
             source = nest.address(x, position * layer.depth)
             packing = nest.call(pack, nest.address(patches), source, layer.depth)
@@ -104,11 +135,11 @@ def _function(node: Node, layer: Layer, scaling: Scaling, parts: list[_Part]) ->
             nest.call(
                 kernel,
                 nest.address(patches),
-                nest.address(stream, part.words[0]),
+                nest.address(stream, start),
                 nest.address(out, position * channels),
-                nest.address(stream, part.words[1]),
+                nest.address(stream, end),
             )
-            for kernel, part in zip(kernels, parts, strict=True)
+            for kernel, start, end in zip(kernels, [0, *ends[:-1]], ends, strict=True)
         ]
         return [packing, *calls]
 
@@ -117,22 +148,22 @@ def _function(node: Node, layer: Layer, scaling: Scaling, parts: list[_Part]) ->
     return nest.function(
         [x, stream, out],
         [patches],
-        [nest.loop(-(-positions // PIXELS), "step", step)],
+        [nest.loop(-(-positions // pixels), "step", step)],
         operator=node.operator,
-        schedule=f"thumb, pairs, {staging}, chunks of {chunks}{by_sign}",
+        schedule=f"thumb, {pixels} {staging}, chunks of {chunks}{by_sign}",
         headers=HEADERS,
         preamble=preamble,
-        overlaps=[Overlap("out", 0, patch_distance(node, layer, PIXELS))],
+        overlaps=[Overlap("out", 0, patch_distance(node, layer, pixels))],
     )
 
 
-def _gather(node: Node, layer: Layer, geometry: Window) -> tuple[str, str]:
+def _gather(node: Node, layer: Layer, geometry: Window, pixels: int) -> tuple[str, str]:
     """Name and instantiation of the function that packs patches."""
     depth = node.input(0).shape[3]
     (rows, columns), apart = geometry.kernel, geometry.dilation[1] * depth
     # Columns that are neighbours are packed together.
     parts, bytes_each = (1, columns * depth) if geometry.dilation[1] == 1 else (columns, depth)
-    sizes = [*geometry.input, depth, *geometry.output, rows, parts, bytes_each, apart]
+    sizes = [pixels, *geometry.input, depth, *geometry.output, rows, parts, bytes_each, apart]
     sizes += [*geometry.stride, geometry.dilation[0], *geometry.pad]
     name = f"gather_{'_'.join(map(str, sizes))}_{layer.pad}".replace("-", "m")
     arguments = ", ".join(map(str, sizes))

@@ -16,6 +16,9 @@ HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_single.h")
 #: Channels of a tile.
 TILES = (1, 2, 4, 8)
 
+#: Bytes of code around the inputs, and instructions of a turn of the loop over them.
+_FRAME, _TURN = 220, 2
+
 
 def implement_single(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
@@ -26,10 +29,18 @@ def implement_single(
         return None
     stream = pack_single(layer.weights, scaling, tile)
     counts = split_groups(layer.depth, int(decisions["unroll"]))
-    tiles = layer.pixels * -(-layer.channels // tile)
-    each = layer.depth * (2 * tile + 1) + 6 * tile + 12 + 3 * counts[2]
     function = _function(node, layer, scaling, tile, counts, stream.size)
-    return Implementation(function, (node.input(0), stream), decisions, tiles * each)
+    instructions = round(estimate_single(layer, decisions)[0])
+    return Implementation(function, (node.input(0), stream), decisions, instructions)
+
+
+def estimate_single(layer: Layer, decisions: Decisions) -> tuple[float, float]:
+    """Instructions, and bytes of code in assembly, of the layer."""
+    tile = int(decisions["tile"])
+    first, unroll, turns = split_groups(layer.depth, int(decisions["unroll"]))
+    tiles = layer.pixels * -(-layer.channels // tile)
+    each = layer.depth * (2 * tile + 1) + 5 * tile + 8 + _TURN * turns
+    return tiles * each, _FRAME + 4 * (2 * tile + 1) * (first + unroll)
 
 
 def _function(

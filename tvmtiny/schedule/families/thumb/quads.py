@@ -1,0 +1,117 @@
+"""Layers that read single pixels, around the kernels of ``tvmtiny_thumb_quads.h``."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Node
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.families.thumb.packing import (
+    by_chunk,
+    pack_quads,
+    provable_bytes,
+    split_chunks,
+)
+from tvmtiny.schedule.implementation import Decisions, Implementation
+from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.requantize import Scaling
+
+HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_quads.h")
+
+#: Lengths of chunks for which there is code.
+CHUNKS = (1, 2, 4, 8)
+
+#: Bytes of code around the inputs, instructions around them for four channels, and of a turn.
+_FRAME, _QUAD, _TURN = 250, 36, 3
+
+
+def _chunk_instructions(chunk: int) -> float:
+    """Of four channels: loads of words, inputs and products, and the end of the chunk."""
+    return max(1, chunk // 2) + 5 * chunk + 4
+
+
+def _split(layer: Layer, decisions: Decisions) -> list[tuple[int, tuple[int, int, int], list[int]]]:
+    """Per length of chunks: how they are unrolled, and which channels have them."""
+
+    def instructions(chunk: int) -> float:
+        return layer.depth / chunk * _chunk_instructions(chunk) if chunk in CHUNKS else np.inf
+
+    limits = int(decisions["chunk"]), int(decisions["codes"])
+    classes = by_chunk(layer.weights, provable_bytes, *limits, instructions)
+    unroll = int(decisions["unroll"])
+    parts, rest = [], list[int]()
+    for position, chunk in enumerate(sorted(classes, reverse=True)):
+        channels = rest + classes[chunk]
+        # What does not make up four goes to shorter chunks, which were proven with the longer ones.
+        whole = len(channels) - len(channels) % 4 * (position < len(classes) - 1)
+        channels, rest = channels[:whole], channels[whole:]
+        if channels:
+            share = len(channels) / layer.channels
+            counts = split_chunks(layer.depth // chunk, chunk, unroll, share)
+            parts.append((chunk, counts, channels))
+    return parts
+
+
+def estimate_quads(layer: Layer, decisions: Decisions) -> tuple[float, float]:
+    """Instructions, and bytes of code in assembly, of the layer."""
+    instructions, code = 2.3 * layer.depth + 10, 0.0
+    for chunk, (first, unroll, turns), channels in _split(layer, decisions):
+        each = _chunk_instructions(chunk)
+        quad = (first + unroll * turns) * each + _TURN * turns + _QUAD
+        instructions += quad * -(-len(channels) // 4)
+        code += _FRAME + 4 * each * (first + unroll)
+    return layer.pixels * instructions, code
+
+
+def implement_quads(
+    node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
+) -> Implementation | None:
+    """The layer pixel by pixel; None where a patch is no pixel."""
+    if layer.geometry is not None:
+        return None
+    channels, depth = layer.channels, layer.depth
+    rounding = "SIGNED" if scaling.signed else "PLAIN"
+    kernels, preamble, streams = [], [], []
+    parts = _split(layer, decisions)
+    for chunk, counts, members in parts:
+        sizes = (chunk, *counts, scaling.shift)
+        kernels.append(f"quads_{'_'.join(map(str, sizes))}_{rounding.lower()}")
+        numbers = ", ".join(map(str, sizes))
+        preamble.append(f"TVMTINY_THUMB_QUADS({kernels[-1]}, {numbers}, {rounding})")
+        streams.append(pack_quads(layer.weights, scaling, members, chunk))
+    ends = np.cumsum([stream.size for stream in streams]).tolist()
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    stream = nest.buffer("stream", ends[-1], "int32")
+    out = nest.buffer("out", node.output.elements, "int8")
+    total = nest.buffer("total", 1, "int32")
+
+    def pixel(position: nest.Argument) -> list[tirx.Stmt]:
+        source = nest.address(x, position * depth)
+        calls = [
+            nest.call(
+                kernel,
+                source,
+                nest.address(stream, start),
+                nest.address(out, position * channels),
+                nest.address(stream, end),
+                nest.address(total),
+            )
+            for kernel, start, end in zip(kernels, [0, *ends[:-1]], ends, strict=True)
+        ]
+        return [nest.call("tvmtiny_thumb_sum", source, depth, nest.address(total)), *calls]
+
+    chunks = " and ".join(str(chunk) for chunk, _, _ in parts)
+    by_sign = ", rounding by sign" if scaling.signed else ""
+    function = nest.function(
+        [x, stream, out],
+        [total],
+        [nest.loop(layer.pixels, "pixel", pixel)],
+        operator=node.operator,
+        schedule=f"thumb, 4 channels of a pixel, chunks of {chunks}{by_sign}",
+        headers=HEADERS,
+        preamble=preamble,
+    )
+    arguments = (node.input(0), np.concatenate(streams))
+    instructions = round(estimate_quads(layer, decisions)[0])
+    return Implementation(function, arguments, decisions, instructions)
