@@ -1,8 +1,8 @@
-"""Measure the table of figures in README.md anew.
+"""Measure the tables of figures in README.md anew.
 
 ``python scripts/figures.py FOLDER`` runs the five int8 models of MLPerf Tiny that lie in the folder
-on an emulated Cortex-M4, compares every layer with LiteRT's reference kernels, and puts the
-figures between ``<!-- figures -->`` and ``<!-- end -->``.
+on emulated boards, compares every layer with LiteRT's reference kernels, and puts the figures of
+each board between ``<!-- figures BOARD -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from tvmtiny.report.bench import BenchOptions, BenchResult, bench
 from tvmtiny.targets import find_board
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-BOARD = "mps2-an386"
+BOARDS = ("mps2-an386", "mps3-an547")
 MODELS = ("kws", "vww", "ic", "ad", "sww")
-#: The peer whose arena is known for all models.
+#: The peer whose arena is known for the most models.
 _ARENA_PEER = "CMSIS-NN"
 
-_TABLE = re.compile(r"(?<=^<!-- figures -->\n).*?(?=^<!-- end -->$)", re.DOTALL | re.MULTILINE)
+_TABLE = r"(?<=^<!-- figures {board} -->\n).*?(?=^<!-- end -->$)"
 _HEAD = (
     "| model | instructions | best other engine | fewer | arena | CMSIS-NN's arena |",
     "| --- | ---: | ---: | ---: | ---: | ---: |",
 )
 
 
-def measure(folder: Path) -> list[BenchResult]:
-    """Run the models of `folder`, and raise what went wrong."""
+def measure(folder: Path, board: str) -> list[BenchResult]:
+    """Run the models of `folder` on a board, and raise what went wrong."""
     paths = [str(folder / f"{name}_int8.tflite") for name in MODELS]
-    results = bench(paths, [find_board(BOARD)], BenchOptions(check=True, estimate=False))
+    results = bench(paths, [find_board(board)], BenchOptions(check=True, estimate=False))
     for result in results:
         if result.error is not None:
             raise result.error
@@ -39,23 +39,26 @@ def measure(folder: Path) -> list[BenchResult]:
     return list(results)
 
 
-def with_figures(text: str, results: list[BenchResult]) -> str:
-    """`text` with the table of `results`."""
+def with_figures(text: str, board: str, results: list[BenchResult]) -> str:
+    """`text` with the table of the `results` of a board."""
     rows = [*_HEAD]
     for result in results:
         assert result.figures is not None
         best = result.peers[0]
-        arena = next(p.arena_bytes for p in result.peers if p.peer == _ARENA_PEER)
+        arena = next((p.arena_bytes for p in result.peers if p.peer == _ARENA_PEER), None)
         wrong = re.search(r"off by \d+", best.note)
         peer = f"{best.peer} {best.instructions:,}{f' ({wrong[0]})' if wrong else ''}"
         factor = best.instructions / result.figures.instructions
         rows.append(
             f"| {result.model} | {result.figures.instructions:,} | {peer} | {factor:.1f}x "
-            f"| {result.figures.arena_bytes:,} | {arena:,} |"
+            f"| {result.figures.arena_bytes:,} | {f'{arena:,}' if arena else ''} |"
         )
-    return _TABLE.sub(lambda _: "\n".join((*rows, "")), text)
+    table = re.compile(_TABLE.format(board=re.escape(board)), re.DOTALL | re.MULTILINE)
+    return table.sub(lambda _: "\n".join((*rows, "")), text)
 
 
 if __name__ == "__main__":
     page = README.read_text(encoding="utf-8")
-    README.write_text(with_figures(page, measure(Path(sys.argv[1]))), encoding="utf-8")
+    for name in BOARDS:
+        page = with_figures(page, name, measure(Path(sys.argv[1]), name))
+    README.write_text(page, encoding="utf-8")

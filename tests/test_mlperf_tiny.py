@@ -30,6 +30,16 @@ WITHOUT_DSP = {
     "ad": (490_000, 768),
     "sww": (1_420_000, 4_104),
 }
+#: The same with Helium on Cortex-M55; arenas within 5 % of those on Cortex-M4.
+WITH_HELIUM = {
+    "kws": (600_000, 9_643),
+    "vww": (1_180_000, 41_126),
+    "ic": (1_850_000, 35_901),
+    "ad": (40_000, 940),
+    "sww": (165_000, 4_032),
+}
+#: The most bytes of code in flash with Helium, of any of these models.
+HELIUM_CODE = 24 * 1024
 FLOAT_MODELS = ("vww", "ic", "ad")
 #: What the float models may differ by, relative to the largest magnitude of a layer.
 FLOAT_TOLERANCE = 1e-4
@@ -89,6 +99,18 @@ def test_int8_on_riscv(name: str, board: str, tmp_path: Path) -> None:
     for _, checked in found:
         assert_exact(checked)
     assert found[0][0].instructions < TFLM_REFERENCE_RISCV[name]
+
+
+@on_qemu
+@pytest.mark.parametrize("name", WITH_HELIUM)
+def test_int8_with_helium(name: str, tmp_path: Path) -> None:
+    kinds = ["ramp", *(f"random:{seed}" for seed in range(1, 6))]
+    found = run_and_check(f"{name}_int8", "mps3-an547", kinds, tmp_path)
+    for _, checked in found:
+        assert_exact(checked)
+    result, (instructions, arena) = found[0][0], WITH_HELIUM[name]
+    assert result.instructions <= instructions and result.arena_bytes <= arena
+    assert result.flash.code <= HELIUM_CODE
 
 
 @on_qemu

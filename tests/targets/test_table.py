@@ -22,13 +22,16 @@ def test_shipped_cpus() -> None:
         "cortex-m33",
         "cortex-m33+nodsp",
         "cortex-m55",
+        "cortex-m55+nomve.fp",
+        "cortex-m55+nomve",
+        "cortex-m85",
         "rv32imc",
     ]
-    assert cpus()["cortex-m55"].features == {"thumb2", "dsp", "fpu", "mve"}
+    assert cpus()["cortex-m55"].features == {"thumb2", "dsp", "fpu", "mve", "mvef"}
     assert cpus()["cortex-m0"].features == frozenset()
     for name, cpu in cpus().items():
         if cpu.architecture == "arm":
-            assert f"-mcpu={name}" in cpu.flags
+            assert f"-mcpu={name}" in cpu.flags or name == "cortex-m85"
             assert ("-mfloat-abi=hard" in cpu.flags) == ("fpu" in cpu.features)
         else:
             assert f"-march={name}" in cpu.flags

@@ -9,7 +9,7 @@ from typing import Any
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-__all__ = ["entry_of", "function_at", "functions_of", "symbols_of"]
+__all__ = ["code_of", "entry_of", "function_at", "functions_of", "symbols_of"]
 
 
 def _symbols(elf: Path) -> Iterator[Any]:
@@ -17,6 +17,13 @@ def _symbols(elf: Path) -> Iterator[Any]:
         for section in ELFFile(file).iter_sections():
             if isinstance(section, SymbolTableSection):
                 yield from section.iter_symbols()
+
+
+def code_of(elf: Path) -> bytes:
+    """Give the bytes of the section ``.text``; none where there is no such section."""
+    with elf.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".text")
+        return b"" if section is None else bytes(section.data())
 
 
 def entry_of(elf: Path) -> int:

@@ -17,16 +17,20 @@ from packaging.requirements import Requirement
 from serial.tools import list_ports
 
 from tvmtiny.errors import BuildError, InputError, ToolMissingError
+from tvmtiny.host.elf import code_of
 from tvmtiny.host.toolchain import find_tool, run_tool
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.project.zephyr.tree import OLDEST_VERSION, find_tree
 from tvmtiny.targets import boards, cpus
-from tvmtiny.targets.architectures import Architecture, architectures
+from tvmtiny.targets.architectures import Architecture, architectures, find_architecture
 
 __all__ = ["Finding", "Status", "diagnose"]
 
 #: Host seconds after which a program that only states its version counts as broken.
 _TIMEOUT = 20.0
+
+#: An instruction that GNU as 2.40 takes for another, and its encoding.
+_NARROWING, _NARROWED = "vqshrnb.s32 q1, q0, #12", bytes.fromhex("94ee402f")
 
 
 class Status(str, Enum):
@@ -74,6 +78,7 @@ def diagnose(environment: Mapping[str, str]) -> tuple[Finding, ...]:
         _python(),
         *_packages(),
         *(_compiler(architecture) for architecture in architectures()),
+        *_assembler(),
         *(_emulator(architecture) for architecture in architectures()),
         *_zephyr(environment),
         *_serial_ports(),
@@ -126,6 +131,29 @@ def _compiler(architecture: Architecture) -> Finding:
         remedy = _install(f"{architecture.compiler.package} {library.package}")
         return Finding(what, missing, error.first_error_line, purpose, remedy)
     return Finding(what, Status.OK, f"{detail}, with {library.name}", purpose)
+
+
+def _assembler() -> Iterator[Finding]:
+    """What the compiler's assembler makes of VQSHRN, which generated code gives as a word."""
+    architecture = find_architecture("arm")
+    try:
+        compiler = find_tool(architecture.compiler)
+        with work_folder("doctor") as directory:
+            (directory / "try.s").write_text(f".syntax unified\n.thumb\n.text\n{_NARROWING}\n")
+            flags = ("-march=armv8.1-m.main+mve", "-mfloat-abi=hard", "-c")
+            command = (compiler, *flags, "try.s", "-o", "try.o")
+            run_tool(command, directory, directory / "try.log")
+            found = code_of(directory / "try.o")
+    except (ToolMissingError, BuildError):
+        # Missing, which another finding says, or older than Helium.
+        return
+    what, purpose = "assembler for Helium", "own code for Cortex-M55 and M85"
+    if found == _NARROWED:
+        yield Finding(what, Status.OK, "VQSHRN is what its name says", purpose)
+        return
+    detail = "assembles VQSHRN, also in intrinsics, as VQRSHRN, which rounds"
+    remedy = "in own code, avoid VQSHRN or give its word; code that tvmtiny generates does"
+    yield Finding(what, Status.NOTE, detail, purpose, remedy)
 
 
 def _emulator(architecture: Architecture) -> Finding:
