@@ -69,6 +69,15 @@ def test_dynamic_shapes(shape: tuple[int, ...], signature: tuple[int, ...], text
     assert text in str(raised.value)
 
 
+def test_constants_without_elements_are_constants() -> None:
+    b = logistic()
+    scalar = b.tensor("scalar", (), scale=1 / 256, zero_point=-128)
+    x = b.input("y", (1,), scale=1 / 256, zero_point=-128)
+    b.op("RESHAPE", [x, b.constant("shape", np.zeros(0, np.int32))], [scalar], {"new_shape": []})
+    model = tvmtiny.load(b.build([1, scalar]))
+    assert model.graph.outputs[1].shape == ()
+
+
 def test_all_problems_are_listed_in_order() -> None:
     b = logistic(scale=0.1)
     fft = b.tensor("fft", (1, 4), scale=1 / 128)

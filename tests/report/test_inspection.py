@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from merge_models import pack
 from tflite_builder import ModelBuilder
 from tools import MLPERF_TINY, needs_mlperf_tiny
 
 import tvmtiny
 from tvmtiny import models
+from tvmtiny.errors import TvmtinyError
 from tvmtiny.report.inspection import inspect_model
 
 
@@ -35,6 +39,42 @@ def test_dead_channels_need_no_memory() -> None:
     found = inspect_model(MLPERF_TINY / "vww_int8.tflite")
     assert found.boards[0].flash_bytes < found.weights_bytes // 2
     assert found.live_macs < found.macs
+
+
+def _layer(operator: str, constants: list[np.ndarray], **options: object) -> bytes:
+    """A layer with `constants` instead of what it should have."""
+    b = ModelBuilder()
+    x, y = (b.tensor(n, (1, 4, 4, 2), scale=0.1) for n in ("x", "y"))
+    b._inputs.append(x)
+    others = [b.constant(f"c{i}", c, scale=0.1) for i, c in enumerate(constants)]
+    fields = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "depth_multiplier": 1}
+    if operator != "DEPTHWISE_CONV_2D":
+        fields.pop("depth_multiplier")
+    if operator == "FULLY_CONNECTED":
+        fields = {}
+    b.op(operator, [x, *others], [y], {**fields, **options})
+    return b.build([y])
+
+
+@pytest.mark.parametrize("operator", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
+def test_layers_that_are_no_layers_are_shown(operator: str, tmp_path: Path) -> None:
+    models = {
+        "missing weights": _layer(operator, []),
+        "flat weights": _layer(operator, [np.zeros(6, np.int8)]),
+        "activation": _layer(operator, [], fused_activation_function=99),
+        "dimensions": _layer(operator, [np.zeros((1,) * 32, np.int8)]),
+    }
+    # An array of numpy cannot have as many.
+    many = schema.ModelT.InitFromPackedBuf(models["dimensions"], 0)
+    many.subgraphs[0].tensors[2].shape = [1] * 2000
+    models["many dimensions"] = pack(many)
+    for content in models.values():
+        (tmp_path / "m.tflite").write_bytes(content)
+        found = inspect_model(tmp_path / "m.tflite")
+        assert not found.supported and found.macs == 0
+        with pytest.raises(TvmtinyError):
+            tvmtiny.load(tmp_path / "m.tflite")
+    assert "2000 dimensions" in str(found.problem)
 
 
 def test_a_model_that_is_too_large_for_some_boards(tmp_path: Path) -> None:

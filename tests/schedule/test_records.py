@@ -121,6 +121,15 @@ def test_what_is_no_record_is_dropped(change: dict[str, object], tmp_path: Path)
     assert found.records == () and len(found.dropped) == 3
 
 
+@pytest.mark.parametrize("ends", ["[]", ('{"a":', "}")], ids=["lists", "objects"])
+def test_what_is_nested_too_deep_is_dropped(ends: tuple[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    deep = ends[0] * 100_000 + "1" + ends[1] * 100_000
+    file.write_text(deep + "\n" + _record().to_line() + "\n" + deep + "\n")
+    found = load_records(file)
+    assert len(found) == 1 and len(found.dropped) == 2
+
+
 def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.jsonl"):
         load_records(tmp_path / "missing.jsonl")

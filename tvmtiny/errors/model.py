@@ -167,7 +167,7 @@ class QuantizeError(InputError):
 
 @dataclass(eq=False)
 class DynamicShapeError(InputError):
-    """A tensor has a dimension that is only known when the model runs.
+    """A tensor has a dimension that is only known when the model runs, or one of 0.
 
     Attributes
     ----------
@@ -182,6 +182,12 @@ class DynamicShapeError(InputError):
 
     def __str__(self) -> str:
         shape = "x".join("?" if size < 0 else str(size) for size in self.shape)
+        if min(self.shape, default=1) == 0:
+            return (
+                f"tensor {self.tensor!r} of shape {shape} has no elements; every dimension must be "
+                "at least 1: where it is open, convert the model again with a fixed input shape "
+                "(batch size 1)"
+            )
         return (
             f"tensor {self.tensor!r} has the dynamic shape {shape}; every dimension must be "
             "fixed: convert the model again with a fixed input shape (batch size 1)"

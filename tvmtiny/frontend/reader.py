@@ -24,6 +24,9 @@ FILE_IDENTIFIER = b"TFL3"
 #: The signature that TensorFlow's and Keras' exports are called by.
 _SERVING = b"serving_default"
 
+#: Arrays of numpy 1 have no more; the verifier accepts fewer.
+_MOST_DIMENSIONS = 32
+
 AnyItem = TypeVar("AnyItem")
 
 
@@ -97,7 +100,9 @@ class _Reader:
     def _subgraph(self, index: int) -> Graph:
         subgraph = self._item(self._model.subgraphs, index, "subgraph")
         raw = _present(subgraph.tensors)
-        tensors = tuple(self._tensor(i, t) for i, t in enumerate(raw))
+        tensors = _with_empty_constants(
+            subgraph, tuple(self._tensor(i, t) for i, t in enumerate(raw))
+        )
         nodes = tuple(
             self._node(i, operator, tensors)
             for i, operator in enumerate(_present(subgraph.operators))
@@ -152,6 +157,8 @@ class _Reader:
                 f"tensor {name} of shape {list(shape)} needs {tensor.nbytes} bytes of "
                 f"{tensor.dtype}, its buffer holds {len(content)}",
             )
+        if len(shape) > _MOST_DIMENSIONS:
+            return tensor
         return replace(tensor, data=np.frombuffer(content, tensor.dtype).reshape(shape))
 
     def _name(self, raw: Any, index: int) -> str:
@@ -202,6 +209,24 @@ class _Reader:
             key = re.sub(r"(?<!^)([A-Z])", r"_\1", field).lower()
             options[key] = self._enums[key].get(value, value) if key in self._enums else value
         return options
+
+
+def _with_empty_constants(subgraph: Any, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Give a value to tensors without elements that are neither inputs nor results."""
+    others = {int(i) for i in _present(subgraph.inputs)}
+    for operator in _present(subgraph.operators):
+        others.update(int(i) for i in _present(operator.outputs))
+    return tuple(
+        replace(tensor, data=np.zeros(tensor.shape, tensor.dtype))
+        if tensor.index not in others
+        and tensor.elements == 0
+        and min(tensor.shape, default=1) == 0
+        and len(tensor.shape) <= _MOST_DIMENSIONS
+        and tensor.dtype in DTYPE_BYTES
+        and not tensor.variable
+        else tensor
+        for tensor in tensors
+    )
 
 
 def _nibbles(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

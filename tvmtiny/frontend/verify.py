@@ -114,6 +114,8 @@ def _check_shapes(graph: Graph) -> None:
     used.update((t.index, t) for t in graph.inputs)
     for tensor in used.values():
         # A batch of -1 in the signature is how converters say "any"; the shape has the 1.
+        if tensor.data is not None:
+            continue
         open_dimensions = graph.shape_signatures.get(tensor.index, ())[1:]
         if min(tensor.shape, default=1) < 1 or min(open_dimensions, default=1) < 1:
             raise DynamicShapeError(

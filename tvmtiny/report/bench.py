@@ -236,7 +236,7 @@ def read_earlier(path: str | os.PathLike[str]) -> Mapping[tuple[str, str], int]:
             for entry in entries
             if "instructions" in entry
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "not the output of tvmtiny bench --json"
         raise InputDataError(
             str(path), str(reason), "a file written with tvmtiny bench --json", str(path)

@@ -143,12 +143,13 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
     """
     content = read_file(path)
     graph = read_graph(content, str(path))
-    problem, folded, problems = _too_large(graph, str(path)), graph, graph.problems
+    too_large = _too_large(graph, str(path))
+    problem, folded, problems = too_large, graph, graph.problems
     if problem is None:
         folded = fold_constants(graph, Oracle.LITERT)
         problems = operator_problems(folded)
         problem = _problem(folded, str(path))
-    nodes = tuple(_node_lines(graph, problems))
+    nodes = tuple(_node_lines(graph, problems, known=not too_large))
     macs = sum(line.macs for line in nodes)
     weights = sum(line.weights_bytes for line in nodes)
     state = sum(_size(state.before) for state in graph.states)
@@ -156,7 +157,8 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
     least = folded.nodes if problem else optimize(folded, Oracle.LITERT).graph.nodes
     tensors = {t for node in least for t in (*node.inputs, *node.outputs) if t is not None}
     ram = max((_size(t) for t in tensors if t.data is None), default=0) + state
-    flash = sum(_constants(node) for node in least if _macs(node))
+    costly = {line.index for line in nodes if line.macs}
+    flash = sum(_constants(node) for node in least if node.index in costly)
     return Inspection(
         str(path),
         len(content),
@@ -204,13 +206,16 @@ def _constants(node: Node) -> int:
     return sum(_size(t) for t in node.inputs if t is not None and t.data is not None)
 
 
-def _node_lines(graph: Graph, problems: tuple[OperatorProblem, ...]) -> list[NodeLine]:
+def _node_lines(graph: Graph, problems: tuple[OperatorProblem, ...], known: bool) -> list[NodeLine]:
+    """One line a node; `known` is whether `problems` are all that there are."""
     reasons: dict[int, list[str]] = {}
     for problem in problems:
         reasons.setdefault(problem.index, []).append(
             f"{problem.reason}; allowed: {problem.allowed}"
         )
-    lines = {node.index: _node_line(node, reasons.get(node.index, ())) for node in graph.nodes}
+    lines = {
+        node.index: _node_line(node, reasons.get(node.index, ()), known) for node in graph.nodes
+    }
     for problem in problems:
         # Of operators on variables, which are no nodes any more.
         found = tuple(reasons[problem.index])
@@ -219,7 +224,7 @@ def _node_lines(graph: Graph, problems: tuple[OperatorProblem, ...]) -> list[Nod
     return [lines[index] for index in sorted(lines)]
 
 
-def _node_line(node: Node, problems: Sequence[str]) -> NodeLine:
+def _node_line(node: Node, problems: Sequence[str], known: bool) -> NodeLine:
     output = node.outputs[0] if node.outputs else None
     return NodeLine(
         node.index,
@@ -227,7 +232,7 @@ def _node_line(node: Node, problems: Sequence[str]) -> NodeLine:
         output.name if output else "-",
         output.dtype if output else "-",
         output.shape if output else (),
-        0 if problems else _macs(node),
+        0 if problems or not known else _macs(node),
         _constants(node),
         _activations(node),
         tuple(problems),

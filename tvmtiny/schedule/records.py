@@ -255,7 +255,7 @@ def load_records(path: str | os.PathLike[str]) -> Records:
                 continue
             try:
                 records.append(Record.from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 torn = "torn" if number == len(lines) else "not a record"
                 dropped.append(f"{file}:{number}: {torn}, left out ({error})")
     return Records(tuple(records), tuple(dropped))

@@ -322,7 +322,7 @@ def load_application(directory: Path) -> Application:
             )
             for model in record["models"]
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(
             f"{directory} holds no application of tvmtiny ({_RECORD} is missing or damaged); "
             "write one: tvmtiny project create --platform zephyr MODEL -o DIR"
