@@ -73,6 +73,7 @@ TABLES = {
         "every": _top((2, 4), 4, "int32"),
         "equal": _top((2, 9), 5, limits=(0, 2)),
         "one": _top((2, 3, 1), 1, "int32"),
+        "ones": _top((1, 6, 1, 1, 1), 1, "int32"),
     },
 }
 _EVERY = {f"{o}/{name}": layer for o, table in TABLES.items() for name, layer in table.items()}

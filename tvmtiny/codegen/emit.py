@@ -365,15 +365,22 @@ def _comment(text: str) -> str:
 
 def float_literal(value: float) -> str:
     """A C literal that reads back as exactly the float32 `value`."""
+    if not np.isfinite(value):
+        return _not_finite(value)
     text = f"{np.float32(value):.9g}"
     return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
+
+
+def _not_finite(value: float) -> str:
+    sign = "-" if value < 0 else ""
+    return "TVMTINY_NAN" if np.isnan(value) else f"{sign}TVMTINY_INFINITY"
 
 
 def _element(value: Any, dtype: str) -> str:
     if dtype == "float32":
         return float_literal(value)
     if dtype == "float64":
-        return repr(float(value))
+        return repr(float(value)) if np.isfinite(value) else _not_finite(value)
     number = int(value)
     if dtype == "int64":
         return "INT64_MIN" if number == -(2**63) else f"INT64_C({number})"

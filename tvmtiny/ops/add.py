@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +29,12 @@ from tvmtiny.ops.shared.expressions import (
 from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift as rounding_shift_reference
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import activation_range, clamp_float, quantize_multiplier
+from tvmtiny.ops.shared.quantization import (
+    activation_range,
+    clamp_float,
+    power_of_two,
+    quantize_multiplier,
+)
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits that the operands are given before they are scaled.
@@ -55,8 +59,6 @@ class Add(Operator):
 
     #: Of the second operand.
     sign: ClassVar[int] = 1
-    #: Whether the sum may grow when it is requantized.
-    may_grow: ClassVar[bool] = False
     input_count = 2
 
     def check_node(self, node: Node) -> Iterator[Problem]:
@@ -74,9 +76,8 @@ class Add(Operator):
             if node.input(0).shape != node.input(1).shape:
                 yield Problem("int16 operands that broadcast", "operands of one shape")
             return
-        largest = 30 if self.may_grow else 0
         real = _real_multipliers(node)
-        if real[2] >= 2**largest or any(quantize_multiplier(r)[1] > largest for r in real):
+        if any(r >= 1 or quantize_multiplier(r)[1] > 0 for r in real):
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for input scales of "
                 f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
@@ -131,7 +132,8 @@ class Add(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         if node.output.dtype not in _LEFT_SHIFTS:
-            both = inputs[0] + inputs[1] if self.sign > 0 else inputs[0] - inputs[1]
+            with np.errstate(over="ignore", invalid="ignore"):
+                both = inputs[0] + inputs[1] if self.sign > 0 else inputs[0] - inputs[1]
             return [clamp_float(np.asarray(both), node)]
         if _power_of_two_scales(node):
             left, right = (
@@ -148,12 +150,12 @@ class Add(Operator):
 class Sub(Add):
     """Difference of two tensors that broadcast.
 
-    Matches LiteRT's and TFLM's ``reference_ops::Sub``, which is ``Add`` with another sign.
+    Matches LiteRT's and TFLM's ``reference_ops::Sub``, which is ``Add`` with another sign. Where
+    ``Add`` refuses an output's scale as too small, ``Sub`` shifts by a negative number.
     """
 
     name = "SUB"
     sign = -1
-    may_grow = True
 
 
 def exact_plane(
@@ -270,13 +272,14 @@ def _power_of_two_scales(node: Node) -> bool:
     return (
         node.output.dtype == "int16"
         and bool(node.options.get("pot_scale_int16", False))
-        and all(math.frexp(tensor.scale)[0] == 0.5 for tensor in tensors)
+        and all(power_of_two(tensor.scale) is not None for tensor in tensors)
     )
 
 
 def _shifts(node: Node) -> tuple[int, int]:
     """Exponents of the operands' scales relative to the output's, which are powers of two."""
     left, right, out = (
-        math.frexp(tensor.scale)[1] for tensor in (node.input(0), node.input(1), node.output)
+        power_of_two(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)
     )
+    assert left is not None and right is not None and out is not None
     return left - out, right - out

@@ -13,6 +13,7 @@ from tvmtiny.ops.shared.expressions import (
     Expression,
     call,
     clamp_int8,
+    constant,
     int32,
     larger,
     requantize,
@@ -69,8 +70,8 @@ class LogSoftmax(Operator):
         shape = node.output.shape
         rows = shape[:-1] or (1,)
         quantized = node.output.dtype == "int8"
-        wide, least = ("int32", -128) if quantized else ("float32", -3.402823e38)
-        largest = te.comm_reducer(larger, lambda dtype: tirx.const(least, dtype), name="largest")
+        wide, least = ("int32", -128) if quantized else ("float32", float(np.finfo(np.float32).min))
+        largest = te.comm_reducer(larger, lambda dtype: constant(least, dtype), name="largest")
 
         def row(indices: Sequence[Expression]) -> Sequence[Expression]:
             return indices[: len(shape) - 1] or [0]

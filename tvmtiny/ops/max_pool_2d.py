@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.expressions import clamp, float_output, larger
+from tvmtiny.ops.shared.expressions import clamp, constant, float_output, larger
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.pooling import check_pool, pool_window
@@ -41,7 +41,7 @@ class MaxPool2D(Operator):
         wide = "int32" if quantized else "float32"
         lowest = INTEGER_RANGES[dtype][0] if quantized else _LOWEST_FLOAT
         # TVM's own max reduction starts at INT32_MIN, which C cannot write as one int literal.
-        maximum = te.comm_reducer(larger, lambda dtype: tirx.const(lowest, dtype), name="max")
+        maximum = te.comm_reducer(larger, lambda dtype: constant(lowest, dtype), name="max")
 
         def expression(x: te.Tensor) -> te.Tensor:
             staged = pad_stage(x, geometry, lowest)

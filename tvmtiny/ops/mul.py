@@ -80,7 +80,8 @@ class Mul(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         if node.output.dtype not in _QUANTIZED:
-            return [clamp_float(np.asarray(inputs[0] * inputs[1]), node)]
+            with np.errstate(over="ignore", invalid="ignore"):
+                return [clamp_float(np.asarray(inputs[0] * inputs[1]), node)]
         left, right = (
             centred(values, node.input(position)) for position, values in enumerate(inputs)
         )

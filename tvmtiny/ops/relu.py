@@ -8,11 +8,12 @@ from typing import ClassVar
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.expressions import Expression, clamp, int32, requantize
+from tvmtiny.ops.shared.expressions import Expression, clamp, float32, int32, requantize
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import (
     INTEGER_RANGES,
+    between,
     centred,
     quantize_multiplier,
     quantized_bound,
@@ -47,15 +48,15 @@ class Clamp(Unary):
     def value(self, node: Node, x: Expression) -> Expression:
         if node.output.dtype == "float32":
             low, high = self.bounds
-            bounded = x if high is None else tirx.min(x, tirx.const(high, "float32"))
-            return tirx.max(bounded, tirx.const(low, "float32"))
+            bounded = x if high is None else tirx.Select(x > float32(high), float32(high), x)
+            return tirx.Select(bounded < float32(low), float32(low), bounded)
         multiplier, shift = _multiplier(node)
         scaled = requantize(int32(x), int32(multiplier), int32(shift))
         return clamp(scaled, *self.limits(node), node.output.dtype)
 
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
         if node.output.dtype == "float32":
-            return np.clip(x, *self.bounds)
+            return between(x, *self.bounds)
         steps = centred(x, node.input(0))
         scaled = requantize_reference(steps, *_multiplier(node)) + node.output.zero_point
         return np.clip(scaled, *self.limits(node))

@@ -9,7 +9,7 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_scale, check_shape
-from tvmtiny.ops.shared.expressions import Expression, clamp_int8, float32, int32, larger
+from tvmtiny.ops.shared.expressions import Expression, clamp_int8, constant, float32, int32, larger
 from tvmtiny.ops.shared.fixed_point_q31 import exp_q31, multiply_q31, reciprocal_q31, rounding_shift
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -59,8 +59,8 @@ class Softmax(Operator):
         exponentials = _exponentials(node) if quantized else None
         if exponentials is not None and exponentials.size > _MOST_ENTRIES:
             exponentials = None
-        wide, least = ("int32", -128) if quantized else ("float32", -3.402823e38)
-        largest = te.comm_reducer(larger, lambda dtype: tirx.const(least, dtype), name="largest")
+        wide, least = ("int32", -128) if quantized else ("float32", float(np.finfo(np.float32).min))
+        largest = te.comm_reducer(larger, lambda dtype: constant(least, dtype), name="largest")
 
         def row(indices: Sequence[Expression]) -> Sequence[Expression]:
             return indices[: len(shape) - 1] or [0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log2
 
 import numpy as np
 
@@ -14,7 +13,12 @@ from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift
 from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, Result, register
-from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier, requantize
+from tvmtiny.ops.shared.quantization import (
+    INT8_RANGE,
+    power_of_two,
+    quantize_multiplier,
+    requantize,
+)
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
 from tvmtiny.ops.shared.weights import check_accumulator
 
@@ -208,8 +212,8 @@ def _check_scales(node: Node) -> Iterator[Problem]:
     if problems:
         return
     cells = node.input(_CELLS).quantization
-    bits = -log2(cells.scales[0]) if cells and 0 < cells.scales[0] < 1 else 0.0
-    if bits != round(bits) or not _LEAST_BITS <= bits <= _MOST_BITS:
+    power = power_of_two(cells.scales[0]) if cells and 0 < cells.scales[0] < 1 else None
+    if power is None or not _LEAST_BITS <= -power <= _MOST_BITS:
         yield Problem("cells whose scale is no power of two", "a scale from 2^-15 to 2^-9")
     if len(node.intermediates) != 5 or list(check_scale(node.intermediates[4])):
         yield Problem("no quantization of the hidden values", "five intermediate tensors")
@@ -228,7 +232,9 @@ def _check_scales(node: Node) -> Iterator[Problem]:
 
 def _cell_bits(node: Node) -> int:
     """Fractional bits of the cells."""
-    return -round(log2(node.input(_CELLS).scale))
+    power = power_of_two(node.input(_CELLS).scale)
+    assert power is not None
+    return -power
 
 
 def _quantized_clip(node: Node) -> int:

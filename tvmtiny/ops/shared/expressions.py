@@ -95,8 +95,20 @@ def quantized_output(value: Expression, node: Node) -> Expression:
 
 
 def float_output(value: Expression, node: Node) -> Expression:
-    """Clamp a value of the output's dtype, which is not quantized, to the fused activation."""
+    """Clamp a value of the output's dtype, which is not quantized, to the fused activation.
+
+    Floats become finite, except for those that are not numbers, which stay as they are.
+    """
     low, high = float_activation_range(node)
+    if node.output.dtype == "float32":
+        ends = np.finfo(np.float32)
+        if low is high is None:
+            return call("tvmtiny_finite", value)
+        low, high = (
+            float(ends.min) if low is None else low,
+            float(ends.max) if high is None else high,
+        )
+        return call("tvmtiny_clampf", value, float32(low), float32(high))
     if high is not None:
         value = tirx.min(value, tirx.const(high, node.output.dtype))
     if low is not None:
@@ -170,17 +182,26 @@ def saturate(node: Node, value: Expression) -> Expression:
     return clamp(total, *INTEGER_RANGES[node.output.dtype], node.output.dtype)
 
 
+def constant(value: float, dtype: str) -> Expression:
+    """An exact literal of any dtype."""
+    # The C printer keeps seven digits, and no infinity.
+    short = np.float32(f"{value:.6e}") == np.float32(value) and np.isfinite(value)
+    if dtype == "float32" and not short:
+        return float32(value)
+    # The most negative integers have no literal.
+    if dtype in ("int32", "int64") and value == np.iinfo(dtype).min:
+        return tirx.call_pure_extern(dtype, f"tvmtiny_lowest_{dtype}")
+    return tirx.const(value, dtype)
+
+
 def lowest(dtype: str) -> Expression:
     """The smallest finite value of a dtype."""
-    # The most negative integers have no literal.
-    if dtype in ("int32", "int64"):
-        return tirx.call_pure_extern(dtype, f"tvmtiny_lowest_{dtype}")
-    return tirx.const(_ends(dtype)[0], dtype)
+    return constant(_ends(dtype)[0], dtype)
 
 
 def highest(dtype: str) -> Expression:
     """The largest finite value of a dtype."""
-    return tirx.const(_ends(dtype)[1], dtype)
+    return constant(_ends(dtype)[1], dtype)
 
 
 def wrapped(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from tvm import tirx
 
-from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression, constant
 from tvmtiny.ops.shared.movement import Loop, Movement, Offsets, Piece
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Tensor
 from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
@@ -105,7 +105,7 @@ class _Builder:
             byte = int(np.frombuffer(content, np.int8)[0])
             return self._call("tvmtiny_fill", 0, byte, self._movement.output.nbytes)
         variable = tirx.Var("i", "int32")
-        store = tirx.BufferStore(self._out, tirx.const(data.item(), self._dtype), [variable])
+        store = tirx.BufferStore(self._out, constant(data.item(), self._dtype), [variable])
         kind = tirx.ForKind.SERIAL
         return tirx.For(variable, 0, self._movement.output.elements, kind, store)
 

@@ -34,7 +34,21 @@ def round_half_away(value: np.ndarray | float) -> np.ndarray:
     """
     value = np.asarray(value)
     whole = np.trunc(value)
-    return whole + np.trunc((value - whole) * 2)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(value), value, whole + np.trunc((value - whole) * 2))
+
+
+def power_of_two(scale: float) -> int | None:
+    """The exponent of a scale that counts as a power of two (LiteRT ``CheckedLog2``).
+
+    Returns
+    -------
+    int or None
+        None where the logarithm to base 2, in float32, is more than 0.001 away from an integer.
+    """
+    exponent = np.log(np.float32(scale)) * np.float32(1 / np.log(np.float32(2)))
+    nearest = round_half_away(exponent)
+    return int(nearest) if abs(exponent - nearest) < np.float32(1e-3) else None
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
@@ -232,11 +246,27 @@ def centred(values: np.ndarray, tensor: Tensor) -> np.ndarray:
 
 
 def clamp_float(values: np.ndarray, node: Node) -> np.ndarray:
-    """Clamp an array that is not quantized to the fused activation's bounds."""
+    """Clamp an array that is not quantized to the fused activation's bounds.
+
+    Floats become finite, except for those that are not numbers, which stay as they are.
+    """
     low, high = float_activation_range(node)
-    return (
-        np.clip(values, low, high).astype(values.dtype) if (low, high) != (None, None) else values
-    )
+    if values.dtype == np.float32:
+        ends = np.finfo(np.float32)
+        low, high = (
+            float(ends.min) if low is None else low,
+            float(ends.max) if high is None else high,
+        )
+    return values if low is high is None else between(values, low, high)
+
+
+def between(values: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
+    """Clamp an array as C does with two comparisons: 0 of either sign and NaN stay as they are."""
+    if low is not None:
+        values = np.where(values < low, values.dtype.type(low), values)
+    if high is not None:
+        values = np.where(values > high, values.dtype.type(high), values)
+    return values
 
 
 def saturated(node: Node, values: np.ndarray) -> np.ndarray:

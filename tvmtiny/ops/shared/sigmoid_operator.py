@@ -6,7 +6,6 @@ kernels' ``Prepare``, in LiteRT and TFLM.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -17,6 +16,7 @@ from tvm import te, tirx
 from tvmtiny.ops.shared.expressions import Expression, elementwise, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Problem
+from tvmtiny.ops.shared.quantization import power_of_two
 from tvmtiny.ops.shared.unary_operator import Unary
 
 _ENTRIES = 256
@@ -97,10 +97,9 @@ class SigmoidTable(Unary):
         if node.output.dtype != "int16":
             return 0, 0
         scale = node.input(0).scale
-        fraction, exponent = math.frexp(scale)
-        power = exponent - 1 + 12
-        if fraction == 0.5 and 0 <= power <= self.largest_power:
-            return 3 << power, 0
+        power = power_of_two(scale)
+        if power is not None and 0 <= power + 12 <= self.largest_power:
+            return 3 << (power + 12), 0
         multiplier, shift = scale * 4096.0 * 3.0, 0
         while multiplier <= 32767.0 / 2.0 and shift <= 30:
             multiplier, shift = multiplier * 2.0, shift + 1
@@ -109,7 +108,7 @@ class SigmoidTable(Unary):
 
 def check_output_scale(node: Node) -> Iterator[Problem]:
     """Yield what is wrong with the scales of an int16 node."""
-    if node.output.scale != 2.0**-15:
+    if power_of_two(node.output.scale) != -15:
         yield Problem(f"output scale {node.output.scale:.9g}", "scale 1/32768")
     if not 2.0**-30 < node.input(0).scale < 5.0:
         yield Problem(f"input scale {node.input(0).scale:.9g}", "scales from 2^-30 to 5")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression, constant
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Problem
 
@@ -142,7 +142,7 @@ def pad_stage(x: te.Tensor, geometry: Window, value: Tensor | int | float) -> te
         if right:
             inside.append(z < left + width)
         return tirx.if_then_else(
-            tirx.all(*inside), x[n, y - top, z - left, c], tirx.const(value, x.dtype)
+            tirx.all(*inside), x[n, y - top, z - left, c], constant(value, x.dtype)
         )
 
     shape = (batch, height + top + bottom, width + left + right, channels)

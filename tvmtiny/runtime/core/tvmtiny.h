@@ -98,6 +98,10 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_add(int32_t a, int32_t b, 
   return a * b + c;
 }
 
+/* Numbers that have no literal: C's own are in math.h, which need not be there. */
+#define TVMTINY_INFINITY (1.0f / 0.0f)
+#define TVMTINY_NAN (0.0f / 0.0f)
+
 /* The most negative integers, which have no literal. */
 #define tvmtiny_lowest_int32() INT32_MIN
 #define tvmtiny_lowest_int64() INT64_MIN
@@ -139,6 +143,24 @@ static inline float TVMTINY_UNUSED tvmtiny_float(uint32_t bits)
     float value;
   } both;
   both.bits = bits;
+  return both.value;
+}
+
+/* `value` within bounds. NaN, and 0 of either sign, stay as they are. */
+static inline float TVMTINY_UNUSED tvmtiny_clampf(float value, float low, float high)
+{
+  return value < low ? low : value > high ? high : value;
+}
+
+/* The largest floats for infinities. */
+static inline float TVMTINY_UNUSED tvmtiny_finite(float value)
+{
+  union {
+    uint32_t bits;
+    float value;
+  } both;
+  both.value = value;
+  both.bits -= both.bits << 1 == 0xff000000u ? 1u : 0u;
   return both.value;
 }
 
