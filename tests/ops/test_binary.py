@@ -41,6 +41,7 @@ def _layer(
     shapes: tuple[tuple[int, ...], ...] = _SHAPES["same"],
     scales: tuple[float, float, float] = (0.05, 0.03, 0.06),
     zeros: tuple[int, int, int] = (-3, 7, 4),
+    limits: tuple[float, float] = (0.5, 4.0),
 ) -> Layer:
     symmetric = dtype == "int16"
     a, b, y = (
@@ -52,7 +53,7 @@ def _layer(
     if operator == "PRELU" and symmetric:
         b = replace(b, dtype="int8", zero_point=zeros[1])
     if operator == "DIV":
-        b = replace(b, limits=(0.5, 4.0))
+        b = replace(b, limits=limits)
     if operator in _RELATIONS:
         y = replace(y, dtype="bool")
         # Small ranges, so that many are equal.
@@ -80,10 +81,15 @@ for _name in _RELATIONS[:2]:
 for _name in _RELATIONS:
     TABLES[_name]["one_scale"] = _layer(_name, "int8", scales=(0.05, 0.05, 1), zeros=(3, 3, 0))
     TABLES[_name]["values_merge"] = _layer(_name, "int8", scales=(0.002, 0.002, 1), zeros=(3, 3, 0))
+    TABLES[_name]["large_scales"] = _layer(_name, "int8", scales=(2.5, 0.7, 1))
 TABLES["MAXIMUM"]["constant"] = replace(
     _layer("MAXIMUM", "int8"),
     inputs=(Operand((2, 3, 5)), random_constant((5,), scale=0.05)),
 )
+for _name in _RELATIONS[:2]:
+    TABLES[_name]["int16_scales"] = _layer(_name, "int16", scales=(0.002, 0.003, 1))
+    TABLES[_name]["int16_large_scales"] = _layer(_name, "int16", scales=(9.0, 1.5, 1))
+TABLES["DIV"]["by_zero"] = _layer("DIV", "float32", limits=(-0.0, 0.0))
 _EVERY = {f"{name}-{key}": layer for name, table in TABLES.items() for key, layer in table.items()}
 
 
@@ -117,6 +123,13 @@ def test_any_int8(operator: str, shapes: Any, scales: Any, zeros: Any) -> None:
         assert operator in ("SQUARED_DIFFERENCE", *_RELATIONS)
         return
     cases.assert_is_litert(layer)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_scales_with_which_litert_fails_are_refused(scale: float) -> None:
+    for dtype in ("int8", "int16"):
+        (reason,) = cases.problems(_layer("EQUAL", dtype, scales=(scale, 0.5, 1)))
+        assert "LiteRT fails" in reason
 
 
 @pytest.mark.parametrize("operator", TABLES)

@@ -107,6 +107,15 @@ def test_any_scale(build: Any, y: float, per_channel: bool) -> None:
     cases.assert_is_litert(build(y=y, per_channel=per_channel))
 
 
+def test_sums_for_which_litert_is_undefined_are_refused() -> None:
+    for layer in (_conv(y=1e-9), _depthwise(y=1e-9), _dense(y=1e-9)):
+        (reason,) = cases.problems(layer)
+        assert "sums grow too far" in reason
+    # 20 products of up to 2^22 each, times 6e-5 / 1e-8.
+    (reason,) = cases.problems(_dense(y=1e-8))
+    assert "can exceed 32 bits" in reason
+
+
 def test_what_litert_has_no_kernel_for_is_refused() -> None:
     layer = _conv()
     without = replace(layer, inputs=layer.inputs[:2])

@@ -52,6 +52,7 @@ CASES = {
     "large_count": _layer((1, 64, 50, 2), [1, 2]),
     "larger_output_scale": _layer(_IMAGE, [1, 2], scales=(0.01, 1.5)),
     "much_smaller_output_scale": _layer(_IMAGE, [1, 2], scales=(0.8, 0.002)),
+    "no_axes": _layer((2, 3), []),
     "float_global": _layer(_IMAGE, [1, 2], dtype="float32"),
     "float_without_dims": _layer(_IMAGE, [0, 3], keep_dims=False, dtype="float32"),
     "float_to_scalar": _layer((3, 4), [0, 1], keep_dims=False, dtype="float32"),

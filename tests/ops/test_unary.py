@@ -100,6 +100,16 @@ TABLES["GELU"]["float_approximate"] = _layer("GELU", "float32", (40,), approxima
 TABLES["LEAKY_RELU"]["negative"] = _layer("LEAKY_RELU", "int8", (40,), alpha=-0.7)
 TABLES["RELU"]["scalar_float"] = _layer("RELU", "float32", ())
 TABLES["LOGISTIC"]["large_scale"] = _layer("LOGISTIC", "int16", (40,), (1.0, 1.0))
+for _scale in (0.25, 1e-7):
+    # The shifts to the right have 16 bits and more.
+    TABLES["HARD_SWISH"][f"far_scales_{_scale}"] = _layer(
+        "HARD_SWISH", "int8", (40,), (_scale, 1e4)
+    )
+# Infinite entries of the table, with which sums are not numbers.
+TABLES["EXP"]["infinite_int16"] = _layer("EXP", "int16", (40,), (0.01159, 0.005122))
+for _name in ("LOGISTIC", "TANH"):
+    # Next to a power of two, and taken for one.
+    TABLES[_name]["nearly_power_of_two"] = _layer(_name, "int16", (40,), (1.0001 * 2.0**-12, 1.0))
 _EVERY = {f"{name}-{key}": layer for name, table in TABLES.items() for key, layer in table.items()}
 
 

@@ -91,7 +91,7 @@ class SideBySide:
             for name, case in self.cases.items()
             for tensor, ends in getattr(case, "limits", dict)().items()
         }
-        return [[_data(t, kind, rng, limits.get(t.name)) for t in tensors] for kind in _KINDS]
+        return [[input_data(t, kind, rng, limits.get(t.name)) for t in tensors] for kind in _KINDS]
 
     @cached_property
     def expected(self) -> list[Mapping[int, np.ndarray]]:
@@ -111,9 +111,9 @@ class SideBySide:
         for tensor in (t for node in model.graph.nodes for t in node.outputs):
             if tensor.index in got:
                 tolerance = self._tolerance(tensor.name.rpartition("/")[0])
-                difference = _difference(got[tensor.index], expected[tensor.index], tolerance)
-                if difference:
-                    wrong.append(f"{tensor.name}: {difference}")
+                found = difference(got[tensor.index], expected[tensor.index], tolerance)
+                if found:
+                    wrong.append(f"{tensor.name}: {found}")
         assert not wrong, f"{self.name}: {len(wrong)} cases differ\n" + "\n".join(wrong)
 
     def check_reference(self) -> None:
@@ -193,9 +193,19 @@ class SideBySide:
 _KINDS = ("mixed", "random", "lowest", "highest", "ends")
 
 
-def _data(
+def input_data(
     tensor: Tensor, kind: str, rng: np.random.Generator, limits: tuple[float, float] | None
 ) -> np.ndarray:
+    """Data for an input.
+
+    Parameters
+    ----------
+    kind
+        ``random``, the ``lowest`` or the ``highest`` value, a mix of these two, ``ends``, or all
+        of that ``mixed``.
+    limits
+        The smallest and the largest value.
+    """
     dtype = np.dtype(tensor.dtype)
     if dtype.kind == "f":
         low, high = limits or (-4, 4)
@@ -216,7 +226,7 @@ def _data(
     }[kind]
 
 
-def _difference(got: np.ndarray, expected: np.ndarray, tolerance: float) -> str:
+def difference(got: np.ndarray, expected: np.ndarray, tolerance: float) -> str:
     """The first difference in words; empty where there is none."""
     if (got.shape, got.dtype) != (expected.shape, expected.dtype):
         return f"{got.dtype} {got.shape} instead of {expected.dtype} {expected.shape}"

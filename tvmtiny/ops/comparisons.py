@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
+from tvm import tirx
 
 from tvmtiny.ops.shared.binary_operator import Binary
 from tvmtiny.ops.shared.checks import check_scale
@@ -26,7 +27,8 @@ class Comparison(Binary):
     int8 and uint8 match ``ComparisonWithScaling`` of LiteRT and TFLM bit by bit: both operands are
     scaled to 256ths, twice rounded, and compared. Where both have one scale, and no two values
     become the same, they are compared as they are. Other integers and floats are compared as they
-    are, too.
+    are, too. For scales above 1 that function shifts by a negative number, which leaves just the
+    sign; a scale of 1 ends LiteRT's process.
 
     Attributes
     ----------
@@ -48,19 +50,23 @@ class Comparison(Binary):
 
     def check_more(self, node: Node) -> Iterator[Problem]:
         x, y = node.input(0), node.input(1)
-        if x.dtype == "bool" or not self._scaled(node):
+        if not self._scaled(node):
             return
         problems = [*check_scale(x), *check_scale(y)]
         yield from problems
-        if not problems and max(x.scale, y.scale) >= 1:
-            yield Problem(f"a scale of {max(x.scale, y.scale):.3g}", "scales below 1")
+        largest = 2**15 if x.dtype != "int16" else 2**7
+        if not problems and (1 in (x.scale, y.scale) or max(x.scale, y.scale) > largest):
+            yield Problem(
+                f"scales of {x.scale:.3g} and {y.scale:.3g}, with which LiteRT fails",
+                f"scales below 1, or above 1 and up to {largest}",
+            )
 
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:
         if self._scaled(node) and not _ordered(node):
             x, y = (
-                requantize(
+                _scaled(
                     (int32(value) - int32(tensor.zero_point)) * int32(1 << _LEFT_SHIFT),
-                    *(int32(part) for part in quantize_multiplier(tensor.scale)),
+                    *quantize_multiplier(tensor.scale),
                 )
                 for value, tensor in ((x, node.input(0)), (y, node.input(1)))
             )
@@ -75,9 +81,27 @@ class Comparison(Binary):
         return node.input(0).dtype in self.quantized
 
 
+def _scaled(steps: Expression, multiplier: int, shift: int) -> Expression:
+    """`_in_256ths` of int32 steps with more bits."""
+    if shift <= 0:
+        return requantize(steps, int32(multiplier), int32(shift))
+    high = requantize(steps, int32(multiplier), int32(0))
+    return tirx.Select(high < int32(0), int32(-1), int32(1))
+
+
 def _in_256ths(tensor: Tensor, values: np.ndarray) -> np.ndarray:
+    """Integers that are compared.
+
+    For positive shifts, ``RoundingDivideByPOT`` shifts by a negative number, which is undefined in
+    C. Whether processors take it modulo 32 or shift everything out, the sign is left, and the
+    mask, of which no bit is, rounds 0 up.
+    """
     steps = centred(values, tensor) << _LEFT_SHIFT
-    return requantize_reference(steps, *quantize_multiplier(tensor.scale))
+    multiplier, shift = quantize_multiplier(tensor.scale)
+    if shift <= 0:
+        return requantize_reference(steps, multiplier, shift)
+    high = requantize_reference(steps, multiplier, 0)
+    return np.where(high < 0, -1, 1)
 
 
 def _ordered(node: Node) -> bool:
@@ -90,9 +114,13 @@ def _ordered(node: Node) -> bool:
 
 
 class Equality(Comparison):
-    """A relation that booleans have, too."""
+    """A relation that booleans have, too, and that LiteRT scales int16 for, where it has scales."""
 
     dtypes = ("bool", *Comparison.dtypes)
+
+    def _scaled(self, node: Node) -> bool:
+        x = node.input(0)
+        return super()._scaled(node) or (x.dtype == "int16" and x.quantization is not None)
 
 
 @register

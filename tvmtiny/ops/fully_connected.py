@@ -11,6 +11,7 @@ from tvm import te, tirx
 from tvmtiny.ops.shared.checks import check_operands
 from tvmtiny.ops.shared.epilogue import finished, layer
 from tvmtiny.ops.shared.expressions import int32
+from tvmtiny.ops.shared.int16_sums import largest_sums
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import (
@@ -82,7 +83,7 @@ class FullyConnected(Operator):
                 f"{node.output.elements} outputs for {x.elements // depth} rows of input",
                 f"{x.elements // depth * channels} outputs",
             )
-        if not problems and x.dtype == "int8":
+        if not problems and x.dtype != "float32":
             yield from _check_range(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
@@ -157,8 +158,11 @@ def _sum_range(node: Node) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_range(node: Node) -> Iterator[Problem]:
-    reach = np.abs(_sum_range(node)).max(axis=0)
-    if np.any(reach * litert_fully_connected_rounding(node).scales > INT32_RANGE[1] - 128):
+    if node.input(0).dtype == "int16":
+        reach = np.array(largest_sums(node, taps(node, axis=0)), np.float64)
+    else:
+        reach = np.abs(_sum_range(node)).max(axis=0)
+    if np.any(reach * litert_fully_connected_rounding(node).scales > INT32_RANGE[1] - 2**16):
         yield Problem(
             "a scaled sum can exceed 32 bits, where LiteRT's result is undefined",
             "an output scale that fits the sums",

@@ -8,7 +8,6 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops.shared.expressions import Expression
-from tvmtiny.ops.shared.fixed_point_q31 import rounding_shift
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, saturated
@@ -55,7 +54,7 @@ class HardSwish(Unary):
             _INT16[1],
             np.trunc(share * identity / 2**15).astype(np.int64),
         )
-        return saturated(node, rounding_shift(product, -shift) + node.output.zero_point)
+        return saturated(node, _rounding_shift(product, -shift) + node.output.zero_point)
 
 
 def _clamped_share(node: Node, steps: np.ndarray) -> np.ndarray:
@@ -68,7 +67,7 @@ def _clamped_share(node: Node, steps: np.ndarray) -> np.ndarray:
     if shift > 0:
         value = np.clip(value << 1, *_INT16)
     elif shift < 0:
-        value = rounding_shift(value, -shift)
+        value = _rounding_shift(value, -shift)
     return (value + (1 << 15)) >> 1
 
 
@@ -82,6 +81,15 @@ def _split(input_scale: np.float32, scale: np.float32) -> tuple[int, int]:
     multiplier, shift = quantize_multiplier(float(resolution / scale))
     # A rounding that would reach 2^15 saturates (``DownScaleInt32ToInt16Multiplier``).
     return min((multiplier + (1 << 15)) >> 16, _INT16[1]), shift
+
+
+def _rounding_shift(value: np.ndarray, shift: int) -> np.ndarray:
+    """Gemmlowp's ``RoundingDivideByPOT`` of int16, whose mask has no more than 16 bits.
+
+    With shifts of 16 and more it is -1, so that the result is 1 or -1 instead of 0.
+    """
+    mask = np.int64((1 << shift) - 1 if shift < 16 else -1)
+    return (value >> shift) + ((value & mask) > (mask >> 1) + (value < 0))
 
 
 def _multiply_q15(value: np.ndarray, multiplier: int) -> np.ndarray:

@@ -47,7 +47,14 @@ class Mean(Operator):
         problems = [*check_reduction(node)]
         yield from problems
         if not problems:
-            yield from check_scales(node)
+            problems = [*check_scales(node)]
+            yield from problems
+        if not problems and node.output.dtype == "int8" and mean_multiplier(node)[1] > 30:
+            yield Problem(
+                f"an output scale of {node.output.scale:.3g} for an input scale of "
+                f"{node.input(0).scale:.3g}",
+                "an output scale above the input scale / 2^30",
+            )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         quantized = node.output.dtype == "int8"

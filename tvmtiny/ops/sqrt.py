@@ -13,6 +13,7 @@ from tvmtiny.ops.shared.lookup_tables import int16_table, look_up_int16, looked_
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import (
+    INT32_RANGE,
     INTEGER_RANGES,
     centred,
     quantize_multiplier,
@@ -37,6 +38,17 @@ class Sqrt(Unary):
     name = "SQRT"
     dtypes = ("int8", "int16", "float32")
     exactness = "bit-exact"
+
+    def check_more(self, node: Node) -> Iterator[Problem]:
+        x, out = node.input(0), node.output
+        if out.dtype == "float32":
+            return
+        most = (INTEGER_RANGES[x.dtype][1] - x.zero_point) * x.scale
+        if most**0.5 / out.scale > INT32_RANGE[1] - 2**16:
+            yield Problem(
+                "a root can exceed 32 bits, where LiteRT's result is undefined",
+                "an output scale that fits the roots",
+            )
 
     def value(self, node: Node, x: Expression) -> Expression:
         if node.output.dtype == "float32":

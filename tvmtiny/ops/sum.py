@@ -10,7 +10,7 @@ from tvm import te, tirx
 from tvmtiny.ops.shared.expressions import Expression, elementwise, float32, int32, wrapped
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INT8_RANGE
+from tvmtiny.ops.shared.quantization import INT8_RANGE, INT32_RANGE
 from tvmtiny.ops.shared.reduction import (
     accumulate,
     check_reduction,
@@ -45,6 +45,13 @@ class Sum(Operator):
         yield from problems
         if not problems and reduced_count(node) >= 2**24:
             yield Problem(f"{reduced_count(node)} elements in a sum", "fewer than 2^24 elements")
+        elif not problems and node.output.dtype == "int8":
+            steps = 255 * reduced_count(node) * node.input(0).scale / node.output.scale
+            if steps > INT32_RANGE[1] - 2**16:
+                yield Problem(
+                    "a sum can exceed 32 bits, where LiteRT's result is undefined",
+                    "an output scale that fits the sums",
+                )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         def plain(x: te.Tensor) -> te.Tensor:

@@ -48,7 +48,7 @@ def check_sums(node: Node, taps: np.ndarray) -> Iterator[Problem]:
     taps
         Weights, shape ``(channels, taps)``.
     """
-    largest = _largest(node, taps)
+    largest = max(largest_sums(node, taps), default=0)
     if largest > (_MOST if has_wide_sums(node) else INT32_RANGE[1]):
         yield Problem(
             "the accumulator can overflow",
@@ -65,14 +65,14 @@ def _products(taps: np.ndarray) -> np.ndarray:
     return np.abs(taps.astype(np.int64)).sum(axis=1) * 2**15
 
 
-def _largest(node: Node, taps: np.ndarray) -> int:
-    bias = node.optional_input(2)
+def largest_sums(node: Node, taps: np.ndarray) -> list[int]:
+    """The largest magnitude of each channel's sums, the bias included; parameters as above."""
+    bias, products = node.optional_input(2), _products(taps).tolist()
     if bias is None or bias.data is None:
-        return largest_sum(taps)
-    products = _products(taps)
+        return products
     # In Python's integers, as the absolute value of the smallest int64 is none.
-    sums = zip(products.tolist(), bias.data.reshape(-1).tolist(), strict=True)
-    return max((product + abs(offset) for product, offset in sums), default=0)
+    sums = zip(products, bias.data.reshape(-1).tolist(), strict=True)
+    return [product + abs(offset) for product, offset in sums]
 
 
 def shortened(multiplier: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +89,7 @@ def shortened(multiplier: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np
 
 
 def requantize_wide(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """``acc * multiplier / 2**shift``, halves upward; int64."""
+    """``acc * multiplier / 2**shift``, halves upward, wrapped to 32 bits; int64."""
     shift = shift.astype(np.int64)
     product = acc.astype(np.int64) * multiplier.astype(np.int64)
-    return (product + (np.int64(1) << (shift - 1))) >> shift
+    return ((product + (np.int64(1) << (shift - 1))) >> shift).astype(np.int32).astype(np.int64)

@@ -46,7 +46,8 @@ def int16_table(node: Node, function: Function) -> np.ndarray:
     """Samples of a function over the whole range of int16: int16, ``(513,)``.
 
     Each is moved by half of the error that interpolation would have in the middle of its step.
-    Infinite values, with which LiteRT's sums are not numbers, saturate.
+    Where infinite values make that no number, the entry is 0, which is what processors convert to
+    int16.
     """
     x, out = node.input(0), node.output
     low, high = (np.float32(end) for end in INTEGER_RANGES["int16"])
@@ -58,7 +59,7 @@ def int16_table(node: Node, function: Function) -> np.ndarray:
     position = np.arange(_STEPS, dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         value, middle, following = (
-            np.clip(function(points.astype(np.float32)) * inverse, -_LARGEST, _LARGEST)
+            function(points.astype(np.float32)) * inverse
             for points in (
                 first + position * step,
                 first + position * step + step / two,
@@ -68,10 +69,9 @@ def int16_table(node: Node, function: Function) -> np.ndarray:
         sample = round_half_away(value)
         interpolated = round_half_away((following + sample) / two)
         bias = round_half_away((interpolated - round_half_away(middle)) / two)
-        end = np.clip(function(np.array([last], np.float32)) * inverse, -_LARGEST, _LARGEST)
-        end = round_half_away(end)
+        end = round_half_away(function(np.array([last], np.float32)) * inverse)
         table = np.clip(np.concatenate([sample - bias, end]), low, high)
-    return table.astype(np.int16)
+    return np.nan_to_num(table).astype(np.int16)
 
 
 def look_up_int8(table: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -8,10 +8,16 @@ from math import prod
 import numpy as np
 
 from tvmtiny.ops.shared.checks import check_activation
-from tvmtiny.ops.shared.int16_sums import check_sums, check_zero_points, largest_sum
+from tvmtiny.ops.shared.int16_sums import (
+    check_sums,
+    check_zero_points,
+    has_wide_sums,
+    largest_sum,
+    shortened,
+)
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
-from tvmtiny.ops.shared.quantization import INT32_RANGE
+from tvmtiny.ops.shared.quantization import INT32_RANGE, convolution_multipliers
 from tvmtiny.ops.shared.sliding_window import check_window
 
 #: What biases can be, by the dtype of activations.
@@ -38,6 +44,8 @@ def check_layer(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]
     elif not problems and x.dtype == "int8":
         weights = taps(node, axis) - zero_point
         problems = [*check_accumulator(weights, bias_values(node, len(weights)), x.zero_point)]
+    if not problems and x.dtype != "float32":
+        problems = [*_check_shifts(node, node.input(1).shape[axis])]
     yield from problems
 
 
@@ -154,6 +162,18 @@ def check_accumulator(weights: np.ndarray, bias: np.ndarray, zero_point: int) ->
         yield Problem(
             "the accumulator can overflow 32 bits",
             "weights and bias whose sums stay within 32 bits",
+        )
+
+
+def _check_shifts(node: Node, channels: int) -> Iterator[Problem]:
+    """Yield a problem where LiteRT would shift a sum by more bits than C defines."""
+    multipliers, shifts = convolution_multipliers(node, channels)
+    wide = has_wide_sums(node)
+    least = shortened(multipliers, shifts)[1].min(initial=1) if wide else 31 - shifts.max(initial=0)
+    if least < 1:
+        yield Problem(
+            f"an output scale of {node.output.scale:.3g}, from which sums grow too far",
+            f"an output scale above the product of the other scales / 2^{14 if wide else 30}",
         )
 
 
