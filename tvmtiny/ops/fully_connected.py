@@ -70,7 +70,7 @@ class FullyConnected(Operator):
         layout = node.options.get("weights_format", "DEFAULT")
         if layout != "DEFAULT":
             yield Problem(f"weights in the format {layout}", "DEFAULT")
-        problems = [*check_layer(node, axis=0, zero_point=_weight_zero_point(node))]
+        problems = [*check_layer(node, axis=0, zero_point=weight_zero_point(node))]
         yield from problems
         if x.elements % depth or not node.output.shape or node.output.shape[-1] != channels:
             yield Problem(
@@ -87,7 +87,7 @@ class FullyConnected(Operator):
             yield from _check_range(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
-        depth, zero = node.input(1).shape[1], _weight_zero_point(node)
+        depth, zero = node.input(1).shape[1], weight_zero_point(node)
         wide = sum_dtype(node, axis=0)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
@@ -104,14 +104,14 @@ class FullyConnected(Operator):
             return te.compute(node.output.shape, product, name="acc")
 
         bias = folded_bias(node, axis=0, zero_point=zero)
-        return layer(node, accumulate, bias, _exact_rounding(node, oracle))
+        return layer(node, accumulate, bias, exact_rounding(node, oracle))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         w = inputs[1]
         if w.dtype != np.float32:
-            w = w.astype(np.int64) - _weight_zero_point(node)
+            w = w.astype(np.int64) - weight_zero_point(node)
         rows = centred(inputs[0], node.input(0)).reshape(-1, w.shape[1])
         acc = (rows @ w.T).reshape(node.output.shape)
         return finished(node, acc, inputs[2:], _rounding(node, oracle))
@@ -142,7 +142,7 @@ def _position(
     return tuple(position)
 
 
-def _weight_zero_point(node: Node) -> int:
+def weight_zero_point(node: Node) -> int:
     """Return the weights' zero point; per-channel weights are symmetric."""
     quantization = node.input(1).quantization
     if node.input(1).dtype != "int8" or quantization is None or quantization.per_channel:
@@ -152,7 +152,7 @@ def _weight_zero_point(node: Node) -> int:
 
 def _sum_range(node: Node) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest sum with the bias, of each channel."""
-    weights = taps(node, axis=0) - _weight_zero_point(node)
+    weights = taps(node, axis=0) - weight_zero_point(node)
     bias = bias_values(node, len(weights))
     return accumulator_range(weights, bias, node.input(0).zero_point)
 
@@ -176,7 +176,7 @@ def _rounding(node: Node, oracle: Oracle) -> OutputRounding | None:
     return (tflm_fully_connected_rounding if tflm else litert_fully_connected_rounding)(node)
 
 
-def _exact_rounding(node: Node, oracle: Oracle) -> OutputRounding | None:
+def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding | None:
     """The oracle's rounding, in integers where they equal LiteRT's double arithmetic."""
     rounding = _rounding(node, oracle)
     if not isinstance(rounding, DoubleProduct) or node.input(0).dtype == "int16":

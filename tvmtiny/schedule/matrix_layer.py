@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops import Node, Oracle, fully_connected
 from tvmtiny.ops.shared.output_rounding import (
     OutputRounding,
     convolution_rounding,
@@ -59,6 +59,15 @@ def _rounding(node: Node, oracle: Oracle) -> OutputRounding:
     if oracle is Oracle.TFLM:
         return tflm_fully_connected_rounding(node)
     return litert_fully_connected_rounding(node)
+
+
+def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding:
+    """How the oracle rounds, in integers where they equal LiteRT's double arithmetic."""
+    if node.operator == "FULLY_CONNECTED":
+        rounding = fully_connected.exact_rounding(node, oracle)
+        assert rounding is not None
+        return rounding
+    return _rounding(node, oracle)
 
 
 def matrix_scaling(

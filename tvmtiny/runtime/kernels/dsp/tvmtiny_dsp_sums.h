@@ -86,8 +86,39 @@
                     TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8"),                                       \
                 TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7") TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8"),    \
                 "r9") TVMTINY_SUMS_STORE_1X4 TVMTINY_TILE_NEXT(XBYTES, "r9"))
+/* From inputs that are not expanded. */
+#define TVMTINY_SUMS_1X4_DIRECT_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                      \
+  TVMTINY_SUMS_FUNCTION(                                                                           \
+      NAME,                                                                                        \
+      TVMTINY_TILE_ENTER(XBYTES) "mov lr, #0xff00ff00\n" TVMTINY_TILE_REPEAT(                      \
+          FIRST, UNROLL, LOOPS,                                                                    \
+          TVMTINY_INIT_1X4 TVMTINY_LOAD_1X4_DIRECT TVMTINY_MAC_1X4("r7")                           \
+              TVMTINY_WIDEN_1X4 TVMTINY_MAC_1X4("r8"),                                             \
+          TVMTINY_LOAD_1X4_DIRECT TVMTINY_MAC_1X4("r7") TVMTINY_WIDEN_1X4 TVMTINY_MAC_1X4("r8"),   \
+          "r9") TVMTINY_SUMS_STORE_1X4 TVMTINY_TILE_NEXT(XBYTES, "r9"))
 
 #else /* !TVMTINY_DSP */
+
+TVMTINY_INLINE void tvmtiny_sums_direct(const int8_t *x, const int32_t *stream, int32_t *out,
+                                        const int32_t *end, int32_t groups)
+{
+  while (stream != end) {
+    int32_t c;
+    for (c = 0; c < 4; ++c) {
+      out[c] = stream[c];
+    }
+    stream = tvmtiny_tile_direct_products(x, stream + 4, out, groups);
+    for (c = 0; c < 4; ++c) {
+      *out++ >>= 8;
+    }
+  }
+}
+
+#define TVMTINY_SUMS_1X4_DIRECT_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                      \
+  static void NAME(const void *x, const int32_t *stream, int32_t *out, const int32_t *end)         \
+  {                                                                                                \
+    tvmtiny_sums_direct((const int8_t *)x, stream, out, end, (FIRST) + (UNROLL) * (LOOPS));        \
+  }
 
 TVMTINY_INLINE void tvmtiny_sums(const uint32_t *x, const int32_t *stream, int32_t *out,
                                  const int32_t *end, int32_t pixels, int32_t channels, int32_t wide,

@@ -295,28 +295,35 @@ TVMTINY_INLINE void tvmtiny_tile(const uint32_t *x, const int32_t *stream, int8_
 }
 
 /* One pixel and four channels at a time, from inputs that are not expanded. */
+TVMTINY_INLINE const int32_t *tvmtiny_tile_direct_products(const int8_t *x, const int32_t *stream,
+                                                           int32_t *acc, int32_t groups)
+{
+  int32_t group;
+  int32_t c;
+  for (group = 0; group < groups; ++group) {
+    uint32_t words[2];
+    tvmtiny_expand_word_w8(words, tvmtiny_load4(x + 4 * group), 1);
+    for (c = 0; c < 4; ++c) {
+      const uint32_t weights = (uint32_t)stream[c];
+      acc[c] = tvmtiny_smlad(words[0], weights, acc[c]);
+      acc[c] = tvmtiny_smlad(words[1], tvmtiny_sxtb16(weights), acc[c]);
+    }
+    stream += 4;
+  }
+  return stream;
+}
+
 TVMTINY_INLINE void tvmtiny_tile_direct(const int8_t *x, const int32_t *stream, int8_t *out,
                                         const int32_t *end, int32_t groups, int32_t shift,
                                         int32_t rounding)
 {
   while (stream != end) {
     int32_t acc[4];
-    int32_t group;
     int32_t c;
     for (c = 0; c < 4; ++c) {
       acc[c] = stream[c];
     }
-    stream += 4;
-    for (group = 0; group < groups; ++group) {
-      uint32_t words[2];
-      tvmtiny_expand_word_w8(words, tvmtiny_load4(x + 4 * group), 1);
-      for (c = 0; c < 4; ++c) {
-        const uint32_t weights = (uint32_t)stream[c];
-        acc[c] = tvmtiny_smlad(words[0], weights, acc[c]);
-        acc[c] = tvmtiny_smlad(words[1], tvmtiny_sxtb16(weights), acc[c]);
-      }
-      stream += 4;
-    }
+    stream = tvmtiny_tile_direct_products(x, stream + 4, acc, groups);
     for (c = 0; c < 4; ++c) {
       out[c] = tvmtiny_scale_int8(acc[c], stream + c * rounding, rounding, shift);
     }

@@ -48,7 +48,7 @@ _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
     "FULLY_CONNECTED": smaller_convolution,
 }
 
-_SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
+_SKETCHES: dict[str, Callable[[Node, Oracle], tuple[Sketch, ...]]] = {
     "ADD": add_sketches,
     "AVERAGE_POOL_2D": pool_sketches,
     "CONV_2D": convolution_sketches,
@@ -67,12 +67,25 @@ class Dsp(KernelFamily):
     priority = 10
     replaces = frozenset({"thumb"})
     sketch_names = frozenset(
-        {"3x3", "any", "block", "column", "direct", "lstm", "patches", "svdf", "windows", "words"}
+        {
+            "3x3",
+            "any",
+            "block",
+            "column",
+            "direct",
+            "lstm",
+            "patches",
+            "sums",
+            "sums_direct",
+            "svdf",
+            "windows",
+            "words",
+        }
     )
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         find = _SKETCHES.get(node.operator)
-        return find(node) if find is not None and _is_int8(node) else ()
+        return find(node, oracle) if find is not None and _is_int8(node) else ()
 
     def implement(
         self,

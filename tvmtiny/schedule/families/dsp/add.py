@@ -64,7 +64,7 @@ def implement_add(
     return Implementation(function, (node.input(0), node.input(1), values), _decided(words))
 
 
-def add_sketches(node: Node) -> tuple[Sketch, ...]:
+def add_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     """One way to compute an ADD or SUB, with the words per turn of the loop open."""
     count = node.output.elements
     usable = tuple(words for words in (0, 1, 2) if not words or count % (4 * words) == 0)

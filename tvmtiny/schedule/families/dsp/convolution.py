@@ -14,6 +14,7 @@ from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
 from tvmtiny.schedule.families.dsp.layer import scale
 from tvmtiny.schedule.families.dsp.patches import patches_function
+from tvmtiny.schedule.families.dsp.sums_layer import implement_sums
 from tvmtiny.schedule.implementation import (
     FLASH_WEIGHT,
     Decision,
@@ -23,10 +24,14 @@ from tvmtiny.schedule.implementation import (
     Sketch,
 )
 from tvmtiny.schedule.matrix_layer import Layer, split_groups, weight_zero_points
+from tvmtiny.schedule.requantize import Scaling
 
 #: How many groups the default rule may unroll, and a tuner beside it.
 _UNROLL_LIMITS = (4, 8, 12, 16)
 _MORE_UNROLL_LIMITS = (2, 6, 20, 24, 36)
+
+#: Sketches that store sums.
+_SUMS = ("sums", "sums_direct")
 
 #: Instructions that expand a group of one pixel.
 _EXPANSION = 7
@@ -40,11 +45,14 @@ _TILE_OVERHEAD = 20
 #: Outputs of neighbouring pixels must be within reach of STRB's immediate.
 _MOST_PITCH = 2047
 
+#: Sums of neighbouring pixels must be within reach of STR's immediate.
+_MOST_SUMS_PITCH = 1020
+
 
 def implement_convolution(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """CONV_2D in int8; None where the micro-kernels cannot be used or proven exact."""
+    """CONV_2D in int8; None where the micro-kernels cannot be used."""
     weights = node.input(1)
     assert weights.data is not None
     channels, height, width, _ = weights.shape
@@ -60,11 +68,9 @@ def implement_convolution(
 def implement_fully_connected(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """FULLY_CONNECTED in int8; None where the micro-kernels cannot be used or proven exact."""
+    """FULLY_CONNECTED in int8; None where the micro-kernels cannot be used."""
     weights = node.input(1)
     assert weights.data is not None
-    if np.any(weight_zero_points(node)):
-        return None
     layer = Layer(weights.data, node.input(0).elements // weights.shape[1], None, 0)
     return _implement(node, layer, oracle, goal, decisions)
 
@@ -79,12 +85,14 @@ def _implement(
     chosen = dict(decisions) if decisions else _decide(layer, goal)
     if chosen is None:
         return None
-    scaling = scale(node, oracle, str(chosen["weights"]))
+    if chosen["sketch"] in _SUMS:
+        return _implement_sums(node, layer, oracle, chosen)
+    scaling = _scale(node, oracle, str(chosen["weights"]))
     if scaling is None and decisions is None and chosen["weights"] == "w8":
         chosen["weights"] = "w16"
-        scaling = scale(node, oracle, "w16")
+        scaling = _scale(node, oracle, "w16")
     if scaling is None:
-        return None
+        return None if decisions else _decide_sums(node, layer, oracle, goal)
     if chosen["sketch"] == "block":
         return implement_block(node, layer, scaling, chosen)
     tile, weight_format = _tile(chosen), str(chosen["weights"])
@@ -95,6 +103,36 @@ def _implement(
     return Implementation(
         function, (node.input(0), stream), chosen, _instructions(layer, tile, weight_format)
     )
+
+
+def _scale(node: Node, oracle: Oracle, weight_format: str) -> Scaling | None:
+    if np.any(weight_zero_points(node)):
+        return None
+    return scale(node, oracle, weight_format)
+
+
+def _implement_sums(
+    node: Node, layer: Layer, oracle: Oracle, decisions: Decisions
+) -> Implementation | None:
+    tile = _tile(decisions)
+    if not _usable(tile, layer.pixels, layer.channels, _MOST_SUMS_PITCH) or (
+        tile.direct and not _can_be_direct(layer, str(decisions["weights"]))
+    ):
+        return None
+    return implement_sums(node, layer, oracle, tile, decisions, int(weight_zero_points(node)[0]))
+
+
+def _decide_sums(node: Node, layer: Layer, oracle: Oracle, goal: Goal) -> Implementation | None:
+    """The default rule where no constants are exact."""
+    chosen = _decide(layer, goal, _MOST_SUMS_PITCH)
+    if chosen is None:
+        return None
+    ways = [{**chosen, "sketch": "sums", "weights": w} for w in (chosen["weights"], "w16")]
+    if layer.channels == packing.TILES["1x4"].channels and chosen["weights"] == "w8":
+        # Expansion takes longer than reading inputs once as they are.
+        ways.insert(0, {**chosen, "sketch": "sums_direct"})
+    tried = (_implement_sums(node, layer, oracle, way) for way in ways)
+    return next((found for found in tried if found is not None), None)
 
 
 def _instructions(layer: Layer, tile: packing.TileShape, weight_format: str) -> int:
@@ -109,6 +147,8 @@ def _instructions(layer: Layer, tile: packing.TileShape, weight_format: str) -> 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Decisions with smaller patches, the fastest first."""
+    if decisions["sketch"] in _SUMS:
+        return
     block = decisions["sketch"] == "block"
     tile = packing.BLOCK_TILES[str(decisions["tile"])] if block else _tile(decisions)
     unrolled: dict[str, int | str] = {"unroll": _UNROLL_LIMITS[0]} if block else {}
@@ -122,11 +162,11 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
 
 
 def _tile(decisions: Decisions) -> packing.TileShape:
-    direct = "_direct" if decisions["sketch"] == "direct" else ""
+    direct = "_direct" if decisions["sketch"] in ("direct", "sums_direct") else ""
     return packing.TILES[f"{decisions['tile']}{direct}"]
 
 
-def convolution_sketches(node: Node) -> tuple[Sketch, ...]:
+def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     """Ways to compute a CONV_2D or FULLY_CONNECTED around the tile kernels."""
     weights = node.input(1)
     channels, depth = weights.shape[0], prod(weights.shape[1:])
@@ -147,11 +187,35 @@ def convolution_sketches(node: Node) -> tuple[Sketch, ...]:
                 unrolls,
             )
             sketches.append(Sketch("direct" if direct else "patches", decisions))
-    return (*sketches, *block_sketches(node))
+    if np.any(weight_zero_points(node)):
+        sketches.clear()
+    else:
+        sketches += block_sketches(node)
+    if _scale(node, oracle, "w8") is None:
+        sketches += _sums_sketches(pixels, channels, depth, unrolls)
+    return tuple(sketches)
 
 
-def _usable(tile: packing.TileShape, pixels: int, channels: int) -> bool:
-    near = tile.pixels == 1 or tile.pixels * channels <= _MOST_PITCH
+def _sums_sketches(pixels: int, channels: int, depth: int, unrolls: Decision) -> list[Sketch]:
+    """The ways that need no exact constants."""
+    found = []
+    for name, formats in (("sums", ("w8", "w16")), ("sums_direct", ("w8",))):
+        direct = name == "sums_direct"
+        tiles = [
+            tile.shape
+            for tile in packing.TILES.values()
+            if tile.direct == direct and _usable(tile, pixels, channels, _MOST_SUMS_PITCH)
+        ]
+        if tiles and not (direct and depth % packing.GROUP):
+            weights = Decision("weights", formats)
+            found.append(Sketch(name, (Decision("tile", tuple(tiles)), weights, unrolls)))
+    return found
+
+
+def _usable(
+    tile: packing.TileShape, pixels: int, channels: int, most_pitch: int = _MOST_PITCH
+) -> bool:
+    near = tile.pixels == 1 or tile.pixels * channels <= most_pitch
     return tile.pixels <= pixels and tile.channels <= channels and near
 
 
@@ -160,7 +224,7 @@ def _can_be_direct(layer: Layer, weight_format: str) -> bool:
     return layer.geometry is None and layer.depth % packing.GROUP == 0 and weight_format == "w8"
 
 
-def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
+def _decide(layer: Layer, goal: Goal, most_pitch: int = _MOST_PITCH) -> dict[str, int | str] | None:
     """The default rule: the tile with the fewest estimated cycles."""
     weight_format = "w16" if goal is Goal.SPEED else "w8"
     count = packing.groups(layer.depth)
@@ -173,7 +237,7 @@ def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
     usable = [
         tile
         for tile in packing.TILES.values()
-        if not tile.direct and _usable(tile, layer.pixels, layer.channels)
+        if not tile.direct and _usable(tile, layer.pixels, layer.channels, most_pitch)
     ]
     if not usable:
         return None

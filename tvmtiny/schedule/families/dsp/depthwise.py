@@ -137,7 +137,7 @@ def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
             yield {**decisions, "rows": rows}
 
 
-def depthwise_sketches(node: Node) -> tuple[Sketch, ...]:
+def depthwise_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     """Ways to compute a DEPTHWISE_CONV_2D, by kernel."""
     geometry = window(node, (node.input(1).shape[1], node.input(1).shape[2]))
     channels, total = node.input(1).shape[3], geometry.output[0]

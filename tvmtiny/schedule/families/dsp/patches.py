@@ -39,7 +39,7 @@ def patches_function(
         f"TVMTINY_TILE_{tile.name.upper()}_{weight_format.upper()}({kernel}, {first}, {unroll}, "
         f"{loops}, {scaling.shift}, {channels}, {step_bytes}, {rounding})"
     ]
-    gather = None if tile.direct else _Gather(node, layer, tile, weight_format)
+    gather = None if tile.direct else Gather(node, layer, tile, weight_format)
     if gather is not None:
         preamble += gather.preamble
     staging = "no patches" if gather is None else gather.description
@@ -97,7 +97,7 @@ def _overlaps(node: Node, layer: Layer, tile: packing.TileShape) -> list[Overlap
     return found
 
 
-class _Gather:
+class Gather:
     """Expansion of one patch.
 
     Attributes

@@ -90,7 +90,7 @@ def _decide(windows: PoolWindows, goal: Goal, decisions: Decisions | None) -> De
     return {"sketch": "windows", "split": int(split)}
 
 
-def pool_sketches(node: Node) -> tuple[Sketch, ...]:
+def pool_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     """One way to compute a pool, with a kernel of its own for whole windows or without."""
     windows = pool_windows(node)
     both = windows.any_whole and not windows.constant

@@ -125,7 +125,9 @@ def _kernel(
     first, unrolled, loops = split_groups(groups, unroll)
     sizes = (first, unrolled, loops, pitch)
     name = f"sums_{tile.name}_{weight_format}_{'_'.join(map(str, sizes))}"
-    arguments = ", ".join(map(str, (*sizes, 8 * groups * tile.pixels)))
+    arguments = ", ".join(
+        map(str, (*sizes, 4 * groups if tile.direct else 8 * groups * tile.pixels))
+    )
     macro = f"TVMTINY_SUMS_{tile.name.upper()}_{weight_format.upper()}"
     return name, f"{macro}({name}, {arguments})"
 
