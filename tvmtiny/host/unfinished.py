@@ -19,6 +19,7 @@ __all__ = [
     "begin",
     "begin_parents",
     "forget",
+    "note",
     "remove",
     "remove_all",
     "remove_parents",
@@ -43,8 +44,13 @@ def begin(folder: Path, prefix: str) -> Path:
         Of the name; what follows is drawn.
     """
     path = Path(os.path.abspath(folder)) / f"{prefix}{os.urandom(6).hex()}"  # noqa: PTH100
-    _begun[path] = os.getpid()
+    note(path)
     return path
+
+
+def note(path: Path) -> None:
+    """Note a file or folder that is to be removed."""
+    _begun[path] = os.getpid()
 
 
 def begin_parents(folder: Path) -> tuple[Path, ...]:

@@ -15,6 +15,7 @@ from tvmtiny.compiler import optimized_nodes
 from tvmtiny.emulation.cycles import timed_cores
 from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.errors import InputError, OutputPathError
+from tvmtiny.host.locking import locked
 from tvmtiny.host.toolchain import find_tool
 from tvmtiny.schedule import Goal, parse_goal
 from tvmtiny.schedule.records import Record, Records, load_records, shipped_records
@@ -145,8 +146,8 @@ def tune(
     Raises
     ------
     InputError
-        An argument is not usable, the file exists and `resume` is not set, or there is no layer
-        with anything to decide.
+        An argument is not usable, the file exists and `resume` is not set, another process is
+        writing it, or there is no layer with anything to decide.
     OutputPathError
         The file cannot be written.
     DeviceError, ToolMissingError, BuildError
@@ -160,12 +161,13 @@ def tune(
     if runners is None and url is None and tracker is None:
         # What an emulated board measures is known before it is built for.
         _check_unit(where, metric, Unit.INSTRUCTIONS)
-    earlier = _earlier(path, resume)
     nodes = optimized_nodes(model, dead_channels=dead_channels)
     tasks = make_tasks(nodes, where.cpu, model.oracle, goal)
     if not tasks:
         raise InputError(f"no layer of {model.name} leaves anything to decide on {where.cpu.name}")
     with ExitStack() as stack:
+        stack.enter_context(locked(path))
+        earlier = _earlier(path, resume)
         if runners is None:
             runners = []
             for number in range(boards_at_once):
@@ -201,6 +203,7 @@ def tune(
             hints=[record for record in shipped_records() if record.goal is goal],
         )
         final = tuner.run()
+        used = _used(path, where.cpu.name, metric, goal)
     return TuneResult(
         model.name,
         where.name,
@@ -208,7 +211,7 @@ def tune(
         metric,
         goal,
         final,
-        _used(path, where.cpu.name, metric, goal),
+        used,
         path,
         {task.space.workload.key: task.weight for task in tasks},
     )
