@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import select
 import signal
@@ -9,14 +10,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tflite_builder import ModelBuilder
-from tools import on_qemu
+from tools import ROOT, on_qemu
 
 import tvmtiny
 from tvmtiny import models
+
+SIGNAL_TRIAL = ROOT / "scripts" / "signal_trial.py"
 
 
 def slow_model() -> bytes:
@@ -145,3 +149,46 @@ def test_inside_an_import(module: str, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "tvmtiny: interrupted\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def signal_trial() -> Any:
+    """The script of that name."""
+    spec = importlib.util.spec_from_file_location("signal_trial", SIGNAL_TRIAL)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["signal_trial"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_signals_at_random_moments(signal_trial: Any, tmp_path: Path) -> None:
+    """Few of them; the script runs as many as it is asked for."""
+    found = signal_trial.run_trials(tmp_path, ["export"], count=5, seed=1)
+    assert [outcome.faults for _, outcome in found] == [()] * 5
+    assert {number for (_, number), _ in found} == {"SIGINT", "SIGTERM", "SIGKILL"}
+
+
+def test_what_the_trial_calls_left(signal_trial: Any, tmp_path: Path) -> None:
+    known = signal_trial.Reference(1.0, frozenset({"out/a.c", "out/b.c"}))
+
+    def faults(*files: str) -> list[str]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name in ("tmp/", *files):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if not name.endswith("/"):
+                (folder / name).touch()
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+        remains: list[str] = signal_trial._remains(folder, "compile", known)
+        return remains
+
+    assert faults() == faults("out/a.c", "out/b.c") == []
+    for left in ("tmp/x", ".out.1", "out/.a.c.1", "out/a.c"):
+        assert faults(left), left
+    with subprocess.Popen(
+        ["/bin/sleep", "1000"], env={**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    ) as process:
+        signal_trial._END_SECONDS = 0.0
+        assert len(list(signal_trial._left(tmp_path))) == 1
+        process.kill()
+    assert list(signal_trial._left(tmp_path)) == []
