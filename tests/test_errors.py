@@ -9,6 +9,7 @@ import pytest
 
 from tvmtiny import errors
 from tvmtiny.errors import TvmtinyError
+from tvmtiny.errors.base import short_name
 
 PROBLEMS = (
     errors.OperatorProblem("CUSTOM", 3, "out", "not supported"),
@@ -91,6 +92,28 @@ def test_all_unsupported_operators_are_listed() -> None:
     assert "2 unsupported operators" in lines[0]
     assert "operator 3 CUSTOM (tensor 'out')" in lines[1]
     assert "allowed: int8 or float32 weights" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "shown"),
+    [
+        ("conv", 28, "conv"),
+        (
+            "sequential_1/conv2d_1/Relu;sequential_1/conv2d_1/convolution",
+            28,
+            ".../conv2d_1/Relu;...",
+        ),
+        ("sequential_1/max_pooling2d_1/MaxPool2d", 28, ".../MaxPool2d"),
+        ("StatefulPartitionedCall_1:0", 26, "StatefulPartitionedCall..."),
+        ("StatefulPartitionedCall_1:0", 20, "Stateful..."),
+        ("tfl.unidirectional_sequence_lstm1", 12, "tfl..."),
+        ("x" * 40, 12, "x" * 9 + "..."),
+        ("a/b", 2, "a/"),
+    ],
+)
+def test_names_are_cut_between_words(name: str, most: int, shown: str) -> None:
+    assert short_name(name, most) == shown
+    assert len(shown) <= most
 
 
 def test_every_class_is_exported_and_below_the_base() -> None:

@@ -14,11 +14,12 @@ from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.codegen.emit import emit
 from tvmtiny.codegen.lower import Kernel, lower_kernel
 from tvmtiny.codegen.names import interface_names
-from tvmtiny.codegen.occupancy import peak, short
+from tvmtiny.codegen.occupancy import peak
 from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.program import read_program
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.errors import RamBudgetError
+from tvmtiny.errors.base import short_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import node_to_relax, to_relax, variable_name
 from tvmtiny.frontend.reader import Graph
@@ -235,7 +236,7 @@ def _budget_error(artifact: Artifact, ram_budget: int, built: _Built) -> RamBudg
         artifact.arena_bytes,
         artifact.plan.lower_bound,
         bottleneck.label,
-        tuple((short(occupant.label), occupant.bytes) for occupant in bottleneck.occupants),
+        tuple((short_name(occupant.label), occupant.bytes) for occupant in bottleneck.occupants),
         None if artifact.external else external.plan.total,
     )
 

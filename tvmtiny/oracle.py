@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,13 +14,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tvmtiny.errors import InputDataError, OracleRefusalError, ToolMissingError
+from tvmtiny.errors.base import one_line
 from tvmtiny.frontend.variables import with_assigned
+from tvmtiny.host import litert
+from tvmtiny.host.litert import make_interpreter
 from tvmtiny.ops import Oracle
 
 if TYPE_CHECKING:
     from tvmtiny.frontend import Model
 
-__all__ = ["oracle_tensors", "run_litert", "run_litert_frames", "run_litert_outputs", "silenced"]
+__all__ = [
+    "oracle_tensors",
+    "refusal",
+    "run_litert",
+    "run_litert_frames",
+    "run_litert_outputs",
+    "silenced",
+]
+
+#: Of LiteRT's look at a model, which takes less than one.
+_MOST_SECONDS = 60
 
 _silence_lock = threading.Lock()
 
@@ -37,6 +52,33 @@ def oracle_tensors(
         values = run_litert(model.content, inputs, path=model.name)
         return "litert-reference", with_assigned(model.graph, values)
     return "numpy-tflm", model.reference(inputs)
+
+
+def refusal(model: bytes) -> str | None:
+    """Say why LiteRT refuses a model, without running it.
+
+    LiteRT looks at it in a process of its own: it trusts files, and a damaged one can crash it.
+
+    Parameters
+    ----------
+    model
+        A .tflite file.
+
+    Returns
+    -------
+    str or None
+        LiteRT's message on one line; None where it accepts the model or is not installed.
+    """
+    done = subprocess.run(
+        [sys.executable, litert.__file__],
+        input=model,
+        capture_output=True,
+        timeout=_MOST_SECONDS,
+        check=False,
+    )
+    if done.returncode < 0:
+        return f"it crashes ({signal.Signals(-done.returncode).name})"
+    return one_line(done.stdout.decode("utf-8", "replace")) or None
 
 
 def run_litert(
@@ -85,7 +127,7 @@ def run_litert_frames(
     with silenced():
         interpreter_module = _import_litert()
         with _refusals(path, "prepare"):
-            interpreter = _interpreter(interpreter_module, bytes(model))
+            interpreter = make_interpreter(interpreter_module, bytes(model))
             # Preparing the operators appends scratch tensors behind the model's own.
             details = interpreter.get_tensor_details()
             # Reading a handle of a variable as a tensor would follow a wild pointer.
@@ -108,7 +150,7 @@ def run_litert_outputs(
     with silenced():
         interpreter_module = _import_litert()
         with _refusals(path, "prepare"):
-            interpreter = _interpreter(interpreter_module, bytes(model))
+            interpreter = make_interpreter(interpreter_module, bytes(model))
             interpreter.allocate_tensors()
     for inputs in frames:
         with silenced():
@@ -155,41 +197,6 @@ def _import_litert() -> Any:
             "ai-edge-litert", "ai-edge-litert", "to run LiteRT's reference kernels", "pip"
         ) from error
     return interpreter
-
-
-def _interpreter(module: Any, model: bytes) -> Any:
-    """An interpreter with the reference kernels.
-
-    CEIL, ELU and ROUND have none, and that of SUM takes int8 for uint8: a model with one of these
-    gets LiteRT's other kernels instead, without delegates; there, a convolution may differ in the
-    last bit.
-    """
-    resolvers = module.OpResolverType
-
-    def create(resolver: Any) -> Any:
-        return module.Interpreter(
-            model_content=model,
-            experimental_op_resolver_type=resolver,
-            experimental_preserve_all_tensors=True,
-        )
-
-    try:
-        interpreter = create(resolvers.BUILTIN_REF)
-    except ValueError as error:
-        if "Didn't find op" not in str(error):
-            raise
-    else:
-        if not _sums_int8(interpreter):
-            return interpreter
-    return create(resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
-
-
-def _sums_int8(interpreter: Any) -> bool:
-    types = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
-    return any(
-        operator["op_name"] == "SUM" and types.get(operator["inputs"][0]) == np.int8
-        for operator in interpreter._get_ops_details()
-    )
 
 
 def _check_inputs(details: Sequence[dict[str, Any]], inputs: Sequence[np.ndarray]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,110 @@ def test_other_dtypes() -> None:
     b = ModelBuilder()
     x, y = b.input("x", (1, 4), "int16", scale=0.1), b.tensor("y", (1, 4), "int16", scale=0.1)
     b.op("HARD_SWISH", [x], [y])
-    with pytest.raises(UnsupportedModelError, match="tensor x is int16; allowed: int8 or float32"):
+    with pytest.raises(UnsupportedModelError, match="int16 data; allowed: int8 or float32"):
         tvmtiny.load(b.build([y]))
+
+
+def _custom(name: str) -> ModelBuilder:
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 4), scale=0.1), b.tensor("y", (1, -1), "float64")
+    b.op("CUSTOM", [x], [y])
+    b._codes[-1].customCode = name
+    return b
+
+
+def _loop() -> ModelBuilder:
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 4), "float32"), b.tensor("y", (1, -1), "float32")
+    b.op("WHILE", [x], [y])
+    return b
+
+
+def _halves() -> ModelBuilder:
+    """Two layers with float16 weights."""
+    b = ModelBuilder()
+    x = b.input("x", (1, 4), "float32")
+    for name in ("first", "second"):
+        stored = b.constant(f"{name} stored", np.ones((4, 4), np.float16))
+        weights = b.tensor(f"{name} weights", (4, 4), "float32")
+        b.op("DEQUANTIZE", [stored], [weights])
+        y = b.tensor(name, (1, 4), "float32")
+        b.op("FULLY_CONNECTED", [x, weights, None], [y], {})
+        x = y
+    return b
+
+
+def _bytes() -> ModelBuilder:
+    b = ModelBuilder()
+    x = b.input("x", (1, 4), "uint8", scale=0.1)
+    for name in ("a", "b", "c"):
+        y = b.tensor(name, (1, 4), "uint8", scale=0.1)
+        b.op("SQUARED_DIFFERENCE", [x, x], [y], {})
+        x = y
+    return b
+
+
+@pytest.mark.parametrize(
+    ("builder", "kind", "remedy"),
+    [
+        (_custom("ethos-u"), r"NPU binary \(compiled for Ethos-U by Vela\)", "Vela's input"),
+        (_custom("edgetpu-custom-op"), "binary for the Edge TPU", "input of edgetpu_compiler"),
+        (_custom("FlexErf"), "operators of TensorFlow itself", "TFLITE_BUILTINS alone"),
+        (_loop(), r"a loop \(WHILE\).*GRU", "unroll=True"),
+        (_halves(), "this is a float16 model", "tvmtiny quantize"),
+        (_bytes(), "this is a uint8 model", "representative_dataset"),
+    ],
+    ids=("ethos-u", "edge-tpu", "flex", "gru", "float16", "uint8"),
+)
+def test_kinds_of_models(builder: ModelBuilder, kind: str, remedy: str) -> None:
+    content = builder.build([len(builder._tensors) - 1])
+    with pytest.raises(UnsupportedModelError, match=f"^this.*{remedy}") as raised:
+        tvmtiny.load(content)
+    assert re.search(kind, str(raised.value))
+    assert len(str(raised.value).splitlines()) == 1 and "operator 0" not in str(raised.value)
+    assert raised.value.problems
+
+
+def test_what_else_is_wrong_is_told_after_the_kind() -> None:
+    b = _halves()
+    b.op("RFFT2D", [len(b._tensors) - 1], [b.tensor("fft", (1, 4), "float32")])
+    with pytest.raises(UnsupportedModelError) as raised:
+        tvmtiny.load(b.build([len(b._tensors) - 1]))
+    text = str(raised.value)
+    assert text.startswith("this is a float16 model")
+    assert "Beside that, the model has 1 unsupported operator: operator 4 RFFT2D" in text
+
+
+def test_an_operator_on_uint8_makes_no_uint8_model() -> None:
+    b = logistic()
+    x = b.input("bytes", (1, 4), "uint8", scale=0.1)
+    b.op("CUMSUM", [x], [b.tensor("z", (1, 4), "uint8", scale=0.1)], {})
+    with pytest.raises(UnsupportedModelError, match="1 unsupported operator: operator 1 CUMSUM"):
+        tvmtiny.load(b.build([len(b._tensors) - 1]))
+
+
+def test_causes_come_first_and_equal_problems_once() -> None:
+    b = ModelBuilder()
+    x = b.input("x", (1, 4), "float32")
+    made = b.tensor("made", (4, 4), "float32")
+    b.op("RFFT2D", [b.constant("c", np.ones((4, 4), np.float32))], [made])
+    for name in ("y", "z"):
+        y = b.tensor(name, (1, 4), "float32")
+        b.op("FULLY_CONNECTED", [x, made, None], [y], {})
+        x = y
+    for name in ("u", "v"):
+        y = b.tensor(name, (1, 4), "float32")
+        b.op("UNIQUE", [x], [y], {})
+        x = y
+    with pytest.raises(UnsupportedModelError) as raised:
+        tvmtiny.load(b.build([x]))
+    head, *lines = str(raised.value).splitlines()
+    assert "5 unsupported operators" in head
+    assert [line.split(":")[0] for line in lines] == [
+        "  operator 0 RFFT2D (tensor 'made')",
+        "  operator 3, 4 UNIQUE (tensor 'u' and others)",
+        "  operator 1, 2 FULLY_CONNECTED",
+    ]
 
 
 def test_dynamic_range_comes_before_its_consequences() -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from merge_models import pack
+from rich.console import Console
 from tflite_builder import ModelBuilder
 from tools import MLPERF_TINY, needs_mlperf_tiny
 
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import TvmtinyError
-from tvmtiny.report.inspection import inspect_model
+from tvmtiny.report.inspection import Inspection, inspect_model
+from tvmtiny.report.tables import inspection_tables
 
 
 def test_activations_and_boards_of_a_shipped_model() -> None:
@@ -109,3 +112,43 @@ def test_a_model_that_no_microcontroller_holds(tmp_path: Path) -> None:
     found = inspect_model(tmp_path / "m.tflite")
     assert found.problem is not None and "microcontroller" in found.problem
     assert not any(board.may_fit for board in found.boards)
+
+
+def _printed(found: Inspection, width: int) -> list[str]:
+    output = io.StringIO()
+    for table in inspection_tables(found):
+        Console(file=output, width=width).print(table)
+    return [line.rstrip() for line in output.getvalue().splitlines()]
+
+
+def _written(b: ModelBuilder, output: int, path: Path) -> Path:
+    path.write_bytes(b.build([output]))
+    return path
+
+
+def test_words_stay_whole_in_80_columns(tmp_path: Path) -> None:
+    b = ModelBuilder()
+    x = b.input("serving_default_keras_tensor_input:0", (1, 4), scale=0.1)
+    for name in ("sequential_1/conv2d_1/Relu;sequential_1/conv2d_1/convolution", "a\nb\x1b[31m"):
+        y = b.tensor(name, (1, 4), scale=0.1)
+        b.op("UNIQUE", [x], [y], {})
+        x = y
+    found = inspect_model(_written(b, x, tmp_path / "m.tflite"))
+    lines = _printed(found, 80)
+    assert all(len(line) <= 80 for line in lines)
+    text = "\n".join(lines)
+    assert "/conv2d_1/Relu;..." in text and r"a\nb\x1b[31m" in text
+    # Told once, and the boards in one line at the end.
+    assert text.count("the operator is not supported") == 1
+    assert lines[-1].startswith("boards") and "may be large enough" in lines[-1]
+
+
+def test_a_model_that_litert_refuses(tmp_path: Path) -> None:
+    accepted = inspect_model(models.path("sine"))
+    assert accepted.litert is None and not any("LiteRT" in line for line in _printed(accepted, 80))
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 2, 2, 1), scale=0.1), b.tensor("y", (1, 2, 2, 1), scale=0.1)
+    b.op("RELU", [x], [y], version=99)
+    found = inspect_model(_written(b, y, tmp_path / "m.tflite"))
+    assert found.supported and found.litert is not None and "RELU" in found.litert
+    assert any("refuses the model" in line for line in _printed(found, 120))

@@ -8,9 +8,6 @@ from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.memory import Request
 from tvmtiny.memory.peak import step_bounds
 
-#: Characters of a label that fit where several are listed.
-_SHOWN = 28
-
 
 @dataclass(frozen=True)
 class Occupant:
@@ -110,11 +107,6 @@ def step_label(artifact: Artifact, step: int) -> str:
         return "outputs"
     layer = artifact.layers[step - 1]
     return f"layer {layer.index} {layer.operator}"
-
-
-def short(label: str) -> str:
-    """The beginning of a name: converters join the names of all that they fused."""
-    return label if len(label) <= _SHOWN else f"{label[: _SHOWN - 3]}..."
 
 
 def _label(name: str, labels: dict[str, str], artifact: Artifact) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 
@@ -25,6 +26,32 @@ def visible(text: object) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
     )
+
+
+#: Where a name may be cut: between words, and not inside of one.
+_BETWEEN_WORDS = re.compile(r"(?<=[^\W_])(?=[\W_])|(?<=[\W_])(?=[^\W_])|(?<=[a-z0-9])(?=[A-Z])")
+
+
+def short_name(name: str, most: int = 28) -> str:
+    """A name in at most `most` characters, cut between words where any word is short enough.
+
+    Of names that a converter has joined with semicolons the first one stays, and of a name within
+    scopes its end: ``.../conv2d_1/Relu;...``.
+    """
+    if len(name) <= most:
+        return name
+    if most <= 6:
+        return name[:most]
+    first, joined, _ = name.partition(";")
+    end = ";..." if joined else ""
+    if len(first) + len(end) <= most:
+        return first + end
+    for scope in re.finditer("/", first):
+        if 3 + len(first) - scope.start() + len(end) <= most:
+            return f"...{first[scope.start() :]}{end}"
+    places = [place.start() for place in _BETWEEN_WORDS.finditer(name)]
+    cut = max((place for place in places if place <= most - 3), default=most - 3)
+    return f"{name[:cut].rstrip('._/:;')}..."
 
 
 class TvmtinyError(Exception):

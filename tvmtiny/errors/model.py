@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tvmtiny.errors.base import InputError, one_line
+from tvmtiny.errors.base import InputError, one_line, short_name
 
 
 @dataclass(eq=False)
@@ -91,7 +92,7 @@ class OperatorProblem:
 
     def __str__(self) -> str:
         text = (
-            f"operator {self.index} {self.operator} (tensor {self.tensor!r}): "
+            f"operator {self.index} {self.operator} (tensor {short_name(self.tensor, 40)!r}): "
             f"{one_line(self.reason)}"
         )
         return f"{text}; allowed: {one_line(self.allowed)}" if self.allowed else text
@@ -105,18 +106,72 @@ class UnsupportedModelError(InputError):
     ----------
     problems
         One entry an operator, in the order of the model.
+    kind
+        What the model is where that explains problems, and what to do about it, such as ``this is a
+        uint8 model ...``; empty where there is no such explanation.
+    explained
+        Indices of the operators whose problems `kind` explains.
+    following
+        Indices of the operators that cannot be compiled because others cannot: they need the
+        results of those at compile time.
     """
 
     problems: tuple[OperatorProblem, ...]
+    kind: str = ""
+    explained: frozenset[int] = frozenset()
+    following: frozenset[int] = frozenset()
+
+    def lines(self) -> tuple[str, ...]:
+        """Every cause once, in the order of the model, and at the end what follows from them."""
+        causes: dict[tuple[str, str, str], list[OperatorProblem]] = {}
+        for problem in self.problems:
+            if problem.index not in self.explained | self.following:
+                key = (problem.operator, problem.reason, problem.allowed)
+                causes.setdefault(key, []).append(problem)
+        lines = [_same_problems(found) for found in causes.values()]
+        following: dict[str, list[OperatorProblem]] = {}
+        for problem in self.problems:
+            if problem.index in self.following - self.explained:
+                following.setdefault(problem.operator, []).append(problem)
+        if following:
+            named = ", ".join(f"{_numbers(found)} {name}" for name, found in following.items())
+            lines.append(f"operator {named}: need results of these at compile time")
+        return tuple(lines)
 
     def __str__(self) -> str:
-        count = len(self.problems)
-        head = f"the model has {count} unsupported operator{'s' if count != 1 else ''}"
+        lines = self.lines()
+        if self.kind and not lines:
+            return self.kind
+        left = {p.index for p in self.problems if p.index not in self.explained}
+        head = f"the model has {len(left)} unsupported operator{'s' if len(left) != 1 else ''}"
+        if self.kind:
+            head = f"{self.kind}. Beside that, {head}"
         tail = "convert the model without them, or see docs/operators.md for what is supported"
-        if count == 1:
-            return f"{head}: {self.problems[0]}; {tail}"
-        lines = "".join(f"\n  {problem}" for problem in self.problems)
-        return f"{head} ({tail}):{lines}"
+        if len(lines) == 1:
+            return f"{head}: {lines[0]}; {tail}"
+        return f"{head} ({tail}):" + "".join(f"\n  {line}" for line in lines)
+
+
+#: Operators with one problem whose numbers are listed.
+_MOST_NUMBERS = 8
+
+
+def _numbers(problems: Sequence[OperatorProblem]) -> str:
+    indices = list(dict.fromkeys(str(problem.index) for problem in problems))
+    more = len(indices) - _MOST_NUMBERS
+    return ", ".join(indices[:_MOST_NUMBERS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _same_problems(problems: Sequence[OperatorProblem]) -> str:
+    first = problems[0]
+    if len(problems) == 1:
+        return str(first)
+    text = (
+        f"operator {_numbers(problems)} {first.operator} "
+        f"(tensor {short_name(first.tensor, 40)!r} and others): "
+        f"{one_line(first.reason)}"
+    )
+    return f"{text}; allowed: {one_line(first.allowed)}" if first.allowed else text
 
 
 @dataclass(eq=False)

@@ -10,8 +10,8 @@ from tvmtiny.errors import (
     DynamicShapeError,
     ModelFormatError,
     OperatorProblem,
-    UnsupportedModelError,
 )
+from tvmtiny.frontend.diagnosis import diagnosed, is_foreign
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Tensor, find_operator
 
@@ -36,13 +36,15 @@ def verify(graph: Graph, path: str) -> None:
     ModelFormatError
         If a tensor is read before anything writes it.
     """
+    if any(is_foreign(node) for node in graph.nodes):
+        raise diagnosed(graph, operator_problems(graph))
     _check_shapes(graph)
     for node in graph.nodes:
         if _dynamic_range(node):
             raise DynamicRangeModelError(node.operator, node.input(1).name)
     problems = operator_problems(graph)
     if problems:
-        raise UnsupportedModelError(problems)
+        raise diagnosed(graph, problems)
     _check_order(graph, path)
 
 
@@ -70,8 +72,7 @@ def node_problems(node: Node) -> Iterator[OperatorProblem]:
         if tensor is None or tensor.variable:
             continue
         if tensor.dtype not in dtypes:
-            allowed = " or ".join(dtypes)
-            yield problem(f"tensor {tensor.name} is {tensor.dtype}", f"{allowed} activations")
+            yield problem(f"{tensor.dtype} data", " or ".join(dtypes))
             return
         scaled = operator.needs_scale and not operator.per_channel
         if tensor.dtype == "int8" and scaled and not _sound(tensor):

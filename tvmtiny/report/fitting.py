@@ -5,15 +5,45 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["FittingTable", "TableColumn"]
+from tvmtiny.errors.base import short_name, visible
+
+__all__ = ["FittingTable", "Name", "TableColumn"]
 
 #: More columns of a terminal than any table needs.
 _UNLIMITED = 10_000
+
+
+#: The least width for a name, where it is longer.
+_NAME_WIDTH = 12
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name of any length and with any characters, on one line, as much of it as fits.
+
+    Attributes
+    ----------
+    name
+        Such as that of a tensor.
+    """
+
+    name: str
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = cell_len(visible(self.name))
+        return Measurement(min(width, _NAME_WIDTH), width)
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        shown = short_name(visible(self.name), options.max_width)
+        yield Text(shown, no_wrap=True, overflow="crop")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.node import DTYPE_BYTES
+from tvmtiny.oracle import refusal
 from tvmtiny.passes import optimize
 from tvmtiny.targets import Board, boards
 
@@ -96,6 +97,9 @@ class Inspection:
     ----------
     problem
         Why the model as a whole cannot be compiled; None where it can.
+    litert
+        Why LiteRT refuses it nevertheless, so that results cannot be compared with LiteRT's; None
+        where it does not, where that is not known, and where the model cannot be compiled.
     macs, weights_bytes
         Sums over `nodes`.
     live_macs
@@ -121,6 +125,7 @@ class Inspection:
     largest_activations_bytes: int
     boards: tuple[BoardEstimate, ...]
     problem: str | None
+    litert: str | None = None
 
     @property
     def supported(self) -> bool:
@@ -172,6 +177,7 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
         largest,
         tuple(_estimate(board, ram, flash) for board in (*others, *boards().values())),
         problem,
+        None if problem else refusal(content),
     )
 
 

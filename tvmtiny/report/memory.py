@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tvmtiny.codegen import Artifact
-from tvmtiny.codegen.occupancy import Occupant, occupants, peak, short, step_label
+from tvmtiny.codegen.occupancy import Occupant, occupants, peak, step_label
 from tvmtiny.compiler import compile
+from tvmtiny.errors.base import short_name
 from tvmtiny.frontend import Model
 from tvmtiny.memory import plan
 from tvmtiny.memory.peak import step_bounds, without
@@ -220,14 +221,16 @@ def _advice(artifact: Artifact, tensors: tuple[PeakTensor, ...], external: int) 
     size = artifact.arena_bytes
     found = []
     if not artifact.external and external < size:
-        named = [short(t.occupant.label) for t in tensors if t.occupant.kind in ("input", "output")]
+        named = [
+            short_name(t.occupant.label) for t in tensors if t.occupant.kind in ("input", "output")
+        ]
         at_peak = f" ({', '.join(named)} at the peak)" if named else ""
         found.append((external, f"inputs and outputs outside of the arena, --io external{at_peak}"))
     for tensor in tensors:
         kind = tensor.occupant.kind
         if tensor.arena_without >= size or kind in ("input", "output"):
             continue
-        label = short(tensor.occupant.label)
+        label = short_name(tensor.occupant.label)
         what = "a kernel without the" if kind == "workspace" else "a smaller or recomputed"
         found.append((tensor.arena_without, f"{what} {label}"))
     for total, what in sorted(found):

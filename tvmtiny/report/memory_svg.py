@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from tvmtiny.codegen.occupancy import Occupant, short
+from tvmtiny.codegen.occupancy import Occupant
+from tvmtiny.errors.base import short_name
 from tvmtiny.report.memory import MemoryReport
 
 _LEFT, _TOP, _BOTTOM, _RIGHT = 76, 44, 150, 16
@@ -90,7 +91,7 @@ def _rectangle(occupant: Occupant, position: int, step: int, scale: float) -> It
     )
     letters = int((width - 6) / _CHARACTER)
     if height >= _LINE and letters >= 5:
-        text = short(occupant.label)[:letters]
+        text = short_name(occupant.label, letters)
         yield (
             f'<text x="{x + 3:g}" y="{y + height / 2 + 4:.2f}" fill="#ffffff" '
             f'pointer-events="none">{escape(text)}</text>'

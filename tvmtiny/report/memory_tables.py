@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tvmtiny.codegen.occupancy import Occupant, short
+from tvmtiny.codegen.occupancy import Occupant
+from tvmtiny.errors.base import short_name
 from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.report.memory import MemoryReport
 from tvmtiny.report.tables import size_text
@@ -86,7 +87,7 @@ def _at(report: MemoryReport, column: range, start: int, size: int) -> Occupant 
 
 
 def _steps(report: MemoryReport) -> Table:
-    labels = {o.name: f"{short(o.label)} {o.bytes:,}" for o in report.occupants}
+    labels = {o.name: f"{short_name(o.label)} {o.bytes:,}" for o in report.occupants}
     table = _table(("step", True), ("", False), ("live", False), ("bytes", True), ("", False))
     for step in report.steps:
         table.add_row(
@@ -111,7 +112,7 @@ def _peak(report: MemoryReport) -> Table:
     for tensor in report.peak_tensors:
         occupant = tensor.occupant
         table.add_row(
-            Text(short(occupant.label)),
+            Text(short_name(occupant.label)),
             occupant.kind,
             f"{occupant.bytes:,}",
             f"{occupant.offset:,}",

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tvmtiny.codegen.occupancy import short
+from tvmtiny.errors.base import short_name
 from tvmtiny.report.graph_svg import graph_svg
 from tvmtiny.report.memory_svg import memory_svg
 from tvmtiny.report.model_report import ModelReport, VariantReport, model_report_summary
@@ -42,7 +42,7 @@ def report_page(report: ModelReport) -> str:
         undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["figure"] = _figure
-    environment.filters["short"] = short
+    environment.filters["short"] = short_name
     environment.filters["shape"] = lambda shape: "x".join(map(str, shape)) or "scalar"
     folder = resources.files("tvmtiny").joinpath("report").joinpath("templates")
     template = environment.from_string(

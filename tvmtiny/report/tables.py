@@ -10,8 +10,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tvmtiny.errors.base import short_name, visible
 from tvmtiny.report.doctor import Finding, Status
-from tvmtiny.report.fitting import FittingTable, TableColumn
+from tvmtiny.report.fitting import FittingTable, Name, TableColumn
 from tvmtiny.targets import Board, Cpu
 
 # Commands without a model should not wait until TVM or NumPy is imported.
@@ -19,15 +20,12 @@ if TYPE_CHECKING:
     from tvmtiny.checking import CheckResult
     from tvmtiny.codegen import Artifact
     from tvmtiny.quantizing import Quantized
-    from tvmtiny.report.inspection import Inspection
+    from tvmtiny.report.inspection import BoardEstimate, Inspection
     from tvmtiny.results import OutputTensor, RunResult
     from tvmtiny.rpc.devices import Devices
 
 #: Elements of an output that are shown in full.
 _SHOWN_ELEMENTS = 16
-
-#: Characters of a layer's name that are shown: converters join the names of all that they fused.
-_SHOWN_NAME = 28
 
 
 def board_table(boards: Iterable[Board]) -> FittingTable:
@@ -91,45 +89,76 @@ def doctor_table(findings: Iterable[Finding]) -> Table:
 
 
 def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
-    """Interface, operators and verdict of a model."""
-    interface = _table("", "tensor", "dtype", "shape", "scale", "zero point")
+    """Interface, operators and verdict of a model; the boards come last."""
+    interface = FittingTable(
+        (
+            TableColumn(""),
+            TableColumn("tensor", wrap_at=6),
+            TableColumn("dtype"),
+            TableColumn("shape"),
+            TableColumn("scale"),
+            TableColumn("zero point"),
+        )
+    )
     for kind, tensors in (("input", found.inputs), ("output", found.outputs)):
         for t in tensors:
             scale = "" if t.scale is None else f"{t.scale:.8g}"
             point = "" if t.zero_point is None else str(t.zero_point)
-            interface.add_row(kind, Text(t.name), t.dtype, _shape(t.shape), scale, point)
+            interface.add_row(kind, Name(t.name), t.dtype, _shape(t.shape), scale, point)
     yield interface
-    nodes = _table("#", "operator", "output", "shape", "dtype", "MACs", "weights", "problem")
+    nodes = FittingTable(
+        (
+            TableColumn("#", number=True),
+            TableColumn("operator"),
+            TableColumn("output", wrap_at=6, spare=2),
+            TableColumn("shape", spare=1),
+            TableColumn("dtype"),
+            TableColumn("MACs", number=True),
+            TableColumn("weights", number=True),
+        )
+    )
     for n in found.nodes:
         nodes.add_row(
             str(n.index),
-            n.operator,
-            Text(_short(n.output)),
+            Text(visible(n.operator)),
+            Name(n.output),
             _shape(n.shape),
             n.dtype,
             f"{n.macs:,}" if n.macs else "",
             f"{n.weights_bytes:,}" if n.weights_bytes else "",
-            Text("; ".join(n.problems), style="red"),
+            style="red" if n.problems else None,
         )
     yield nodes
     live = ""
     if found.live_macs != found.macs:
         live = f", {found.live_macs:,} without dead channels"
+    refused = (("LiteRT", f"refuses the model: {found.litert}"),) if found.litert else ()
     yield _facts(
         ("model file", f"{found.model_bytes:,} bytes"),
         ("MACs", f"{found.macs:,}{live}"),
         ("weights", f"{found.weights_bytes:,} bytes"),
         *((("state", f"{found.state_bytes:,} bytes"),) if found.state_bytes else ()),
         ("largest operator", f"{found.largest_activations_bytes:,} bytes of activations"),
-        ("can be compiled", "yes" if found.supported else f"no: {found.problem}"),
+        ("can be compiled", "yes" if found.problem is None else f"no: {found.problem}"),
+        *refused,
+        *_large_enough(found.boards),
     )
-    fits = _table("board", "cpu", "large enough", "RAM at least", "constants at least")
-    for board in found.boards:
-        verdict = ("may be", "green") if board.may_fit else ("no", "red")
-        ram = f"{board.ram_bytes:,} of {size_text(board.ram_available)}"
-        flash = f"{board.flash_bytes:,} of {size_text(board.flash_available)}"
-        fits.add_row(board.board, board.cpu, Text(verdict[0], style=verdict[1]), ram, flash)
-    yield fits
+
+
+def _large_enough(boards: Sequence[BoardEstimate]) -> Iterator[tuple[str, str]]:
+    """What a board needs, and which have it: the shorter list of names."""
+    yield "RAM", f"at least {boards[0].ram_bytes:,} bytes"
+    yield "constants", f"at least {boards[0].flash_bytes:,} bytes"
+    large = [board.board for board in boards if board.may_fit]
+    small = [board.board for board in boards if not board.may_fit]
+    if len(large) >= len(small):
+        yield "boards", f"all{f' but {_listed(small)}' if small else ''} may be large enough"
+    else:
+        yield "boards", f"{_listed(large)} may be large enough" if large else "none is large enough"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[RenderableType]:
@@ -138,7 +167,7 @@ def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[Rende
         (
             TableColumn("#", number=True),
             TableColumn("operator"),
-            TableColumn("output", wrap_at=12, spare=3),
+            TableColumn("output", wrap_at=6, spare=3),
             TableColumn("shape", spare=2),
             TableColumn("MACs", number=True, spare=1),
             TableColumn("constants", number=True),
@@ -149,7 +178,7 @@ def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[Rende
         layers.add_row(
             str(layer.index),
             layer.operator,
-            Text(_short(layer.name)),
+            Name(layer.name),
             _shape(layer.shape),
             f"{layer.macs:,}" if layer.macs else "",
             f"{layer.constants_bytes:,}" if layer.constants_bytes else "",
@@ -172,7 +201,7 @@ def quantized_tables(made: Quantized, file: str) -> Iterator[RenderableType]:
     outputs = _table("output", "largest", "max difference", "mean difference", "same maximum")
     for change in made.outputs:
         outputs.add_row(
-            Text(_short(change.name)),
+            Name(change.name),
             f"{change.largest:.4g}",
             f"{change.max_abs_diff:.4g}",
             f"{change.mean_abs_diff:.4g}",
@@ -207,7 +236,7 @@ def run_tables(result: RunResult, checked: CheckResult | None) -> Iterator[Rende
             if flash is None
             else f"{flash.total:,} bytes ({flash.code:,} code, {flash.constants:,} constants)",
         ),
-        *((f"output {o.name}", _values(o)) for o in result.outputs),
+        *((f"output {short_name(visible(o.name))}", _values(o)) for o in result.outputs),
     ]
     if checked is not None:
         verdict = "exact" if checked.exact else f"{checked.mismatched_bytes:,} bytes differ"
@@ -245,10 +274,6 @@ def _facts(*facts: tuple[str, str]) -> Table:
     for key, value in facts:
         table.add_row(Text(key), Text(value))
     return table
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _SHOWN_NAME else f"{name[: _SHOWN_NAME - 3]}..."
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -1,0 +1,151 @@
+"""What kind of model it is that cannot be compiled: one sentence in place of many problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tvmtiny.errors import OperatorProblem, UnsupportedModelError
+from tvmtiny.frontend.graph import Graph
+from tvmtiny.ops import Node, find_operator
+
+__all__ = ["diagnosed", "is_foreign"]
+
+#: How a model is made that can be compiled, from the float one.
+_AGAIN = (
+    "convert it again with a representative_dataset and TFLITE_BUILTINS_INT8, or convert it as "
+    "plain float32 and use tvmtiny quantize"
+)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of model.
+
+    Attributes
+    ----------
+    text
+        What it is and what to do about it.
+    explains
+        Whether an operator's problem comes from that.
+    """
+
+    text: str
+    explains: Callable[[Node], bool]
+
+
+def is_foreign(node: Node) -> bool:
+    """Whether a node alone says that the model is made for something else than its operators.
+
+    Shapes and dtypes of such a model are what follows.
+    """
+    return find_operator(node.operator) is None and any(k.explains(node) for k in _FOREIGN)
+
+
+def _has(dtype: str) -> Callable[[Node], bool]:
+    def found(node: Node) -> bool:
+        return any(t is not None and t.dtype == dtype for t in (*node.inputs, *node.outputs))
+
+    return found
+
+
+def _custom(name: str) -> Callable[[Node], bool]:
+    return lambda node: node.operator.lower().startswith(f"custom:{name}")
+
+
+def _named(*names: str) -> Callable[[Node], bool]:
+    return lambda node: node.operator in names
+
+
+#: Told by operators. Of all kinds, the first one that fits is named.
+_FOREIGN = (
+    _Kind(
+        "this is an NPU binary (compiled for Ethos-U by Vela): its layers are commands for the "
+        "NPU; give the .tflite that was Vela's input",
+        _custom("ethos-u"),
+    ),
+    _Kind(
+        "this is a binary for the Edge TPU: its layers are commands for that accelerator; give the "
+        ".tflite that was the input of edgetpu_compiler",
+        _custom("edgetpu"),
+    ),
+    _Kind(
+        "this model has operators of TensorFlow itself (SELECT_TF_OPS), which no microcontroller "
+        "runs; convert it with TFLITE_BUILTINS alone, and replace the layers that the converter "
+        "then refuses",
+        _custom("flex"),
+    ),
+    _Kind(
+        "this model has a loop (WHILE), as the converter makes of Keras' GRU, and of other "
+        "recurrent layers that it does not fuse: build the layer with unroll=True and the model "
+        "with batch_size=1, or take an LSTM, which becomes one operator",
+        _named("WHILE"),
+    ),
+)
+
+_UINT8 = _Kind(f"this is a uint8 model, as TensorFlow 1 quantized them; {_AGAIN}", _has("uint8"))
+
+_KINDS = (
+    *_FOREIGN,
+    _Kind(
+        f"this is a float16 model: its weights are halves, computed with as float32; {_AGAIN}",
+        _has("float16"),
+    ),
+    _UINT8,
+)
+
+
+def diagnosed(graph: Graph, problems: Sequence[OperatorProblem]) -> UnsupportedModelError:
+    """Make one error of all problems: the kind of model, and what follows from what.
+
+    Parameters
+    ----------
+    graph
+        With constants folded as far as its operators are supported.
+    problems
+        One or more; of nodes of `graph`, and of operators that are none.
+    """
+    refused = {problem.index for problem in problems}
+    nodes = {node.index: node for node in graph.nodes if node.index in refused}
+    activations = [tensor for node in graph.nodes for tensor in node.outputs]
+    following = frozenset(_following(graph, refused))
+    for kind in _KINDS:
+        explained = {index for index, node in nodes.items() if kind.explains(node)}
+        explained |= {
+            p.index for p in problems if p.index not in nodes and kind.explains(_stand_in(p))
+        }
+        if kind is _UINT8 and any(t.quantized and t.dtype == "int8" for t in activations):
+            # An int8 model with one operator on uint8 was not quantized by TensorFlow 1.
+            continue
+        if explained:
+            # What follows from these alone is explained, too.
+            explained |= set(_following(graph, refused, explained))
+            return UnsupportedModelError(
+                tuple(problems), kind.text, frozenset(explained), following - explained
+            )
+    return UnsupportedModelError(tuple(problems), following=following)
+
+
+def _stand_in(problem: OperatorProblem) -> Node:
+    return Node(problem.index, problem.operator, 1, (), (), {})
+
+
+def _following(graph: Graph, refused: set[int], causes: set[int] | None = None) -> list[int]:
+    """Refused operators that need a constant which a refused operator was to compute.
+
+    Parameters
+    ----------
+    causes
+        Only those that follow from these.
+    """
+    would_be: set[int] = set()
+    found = []
+    for node in graph.nodes:
+        inputs = [t for t in node.inputs if t is not None]
+        if node.index in refused and any(t.index in would_be for t in inputs):
+            found.append(node.index)
+        known = all(t.data is not None or t.index in would_be for t in inputs)
+        counts = causes is None or node.index in causes or node.index in found
+        if node.index in refused and inputs and known and counts:
+            would_be.update(t.index for t in node.outputs)
+    return found
