@@ -9,6 +9,7 @@ from tvmtiny.emulation.cycles.table import parse_timings
 from tvmtiny.targets import cpus
 from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
 from tvmtiny.targets.architectures.arm.thumb import OPERATIONS, decode
+from tvmtiny.targets.architectures.riscv import code as riscv
 
 # Source, machine code, cycles with the branch at the end taken.
 LOADS_AND_STORES = [
@@ -97,6 +98,18 @@ CORTEX_M0PLUS = [
     ("pop {r4,pc}", "10bd", 5),
     ("mrs r0,primask", "eff31080", 3),
 ]
+RV32IMC = [
+    ("mul a0,a0,a1; add a2,a2,a0", "3305b5022a96", 4),
+    ("mulh a0,a0,a1; sra a0,a0,a2", "3315b5023355c540", 5),
+    ("lb a0,0(a1); sb a0,4(a1)", "038505002382a500", 4),
+    ("c.lwsp a0,0(sp); c.swsp a0,4(sp)", "02452ac2", 4),
+    ("addi a0,a0,-1; bnez a0,.-4", "1305f5ffe31e05fe", 4),
+    ("c.addi a0,-1; c.bnez a0,.-2", "7d157dfd", 4),
+    ("jal .+8", "ef008000", 2),
+    ("c.jr ra", "8280", 2),
+    ("divu a0,a0,a1", "3355b502", 38),
+    ("csrr a0,minstret", "732520b0", 1),
+]
 CASES = [
     (core, *case)
     for core, cases in (
@@ -104,6 +117,7 @@ CASES = [
         ("cortex-m0plus", CORTEX_M0PLUS),
         ("cortex-m3", CORTEX_M3),
         ("cortex-m4", CORTEX_M4),
+        ("rv32imc", RV32IMC),
     )
     for case in cases
 ]
@@ -115,7 +129,8 @@ def instructions(code: str) -> list[Instruction]:
 
 @pytest.mark.parametrize(("core", "source", "code", "cycles"), CASES)
 def test_cycles_of_a_block(core: str, source: str, code: str, cycles: int) -> None:
-    cost = block_cost(instructions(code), timings(core))
+    decoded = decode if core != "rv32imc" else riscv.decode
+    cost = block_cost(decoded(bytes.fromhex(code), 0x1000), timings(core))
     assert not cost.unlisted
     assert cost.cycles(falls_through=False) == cycles
 
@@ -150,8 +165,15 @@ def test_instruction_that_the_core_has_no_row_for_is_unlisted() -> None:
 def test_tables_are_complete_and_say_where_each_row_is_from(core: str) -> None:
     table = timings(core)
     assert table.core == core and core in cpus()
-    assert set(table.rows) <= OPERATIONS
     features = cpus()[core].features
+    if cpus()[core].architecture == "riscv":
+        assert set(table.rows) == riscv.OPERATIONS
+        assert all(
+            row.source == "Ibex Reference Guide, pipeline details" for row in table.rows.values()
+        )
+        assert "Ibex" in table.assumptions[0]
+        return
+    assert set(table.rows) <= OPERATIONS
     missing = OPERATIONS - set(table.rows)
     if "thumb2" in features:
         assert not {name for name in missing if not name.startswith(("fp_", "multiply_halfwords"))}

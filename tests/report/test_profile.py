@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu
+from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu, on_qemu_boards
 
 import tvmtiny
 from tvmtiny import models
+from tvmtiny.emulation.unicorn_machine import emulate
 from tvmtiny.errors import DeviceError, DeviceTimeoutError, InputError, ProfileBoardError
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.report.profile import Profile, profilable_boards, profile, profile_firmware
@@ -66,8 +67,7 @@ def assert_consistent(found: Profile, artifact: tvmtiny.Artifact) -> None:
     assert not found.unlisted
 
 
-@on_qemu
-@pytest.mark.parametrize("board", profilable_boards())
+@on_qemu_boards(*profilable_boards())
 def test_shipped_model_on_every_board(board: str) -> None:
     artifact = digits(board)
     steps: list[str] = []
@@ -123,6 +123,25 @@ def test_unaligned_loads_cost_cycles_but_no_instructions() -> None:
     assert cycles[2] == cycles[0] + calls
     assert cycles[1] == cycles[0] + 2 * calls
     assert found[1].total.estimated_cycles > found[0].total.estimated_cycles
+
+
+@on_qemu_boards("riscv-virt")
+def test_misaligned_loads_are_found_in_their_layer(board: str) -> None:
+    # Cores may trap on them; QEMU does not.
+    load = """
+        static const uint32_t words[2] = {{1u, 2u}};
+        __asm__ volatile("lw t0, {offset}(%0)" : : "r"(words) : "t0");
+    """
+    artifact = digits(board)
+    kernel = artifact.layers[2].kernel
+    for offset in (0, 1):
+        code = load.format(offset=offset)
+        with built_firmware(with_code(artifact, kernel, code), find_board(board)) as firmware:
+            trace = emulate(firmware, ramp(artifact), 60)
+        found = [layer.split_loads for layer in trace.layers]
+        assert [bool(count) for count in found] == [
+            bool(offset) and layer.kernel == kernel for layer in artifact.layers
+        ]
 
 
 @on_qemu

@@ -163,11 +163,18 @@ class _Machine:
             raise self._fault(f"the firmware ended with code {self._exit_code}")
 
     def _start(self, address: int, until: int, deadline: float) -> None:
-        microseconds = max(1, round((deadline - time.monotonic()) * 1e6))
-        try:
-            self._uc.emu_start(self._cpu.entry(address), until, timeout=microseconds)
-        except unicorn.UcError as error:
-            raise self._fault(str(error)) from error
+        stopped = True
+        while stopped and self._exit_code is None:
+            microseconds = max(1, round((deadline - time.monotonic()) * 1e6))
+            try:
+                self._uc.emu_start(self._cpu.entry(address), until, timeout=microseconds)
+                stopped = False
+            except unicorn.UcError as error:
+                address = self._cpu.address(self._cpu.program_counter)
+                if not self._is_trap(address):
+                    raise self._fault(str(error)) from error
+                self._answer()
+                address += self._cpu.model.trap_bytes
         if self._exception is not None:
             raise self._fault(f"exception {self._exception}")
 
@@ -249,11 +256,22 @@ class _Machine:
             self._exception = number
             uc.emu_stop()
             return
-        operation, block = self._cpu.arguments
-        uc.reg_write(operation, self._semihosting(uc.reg_read(operation), uc.reg_read(block)))
+        self._answer()
         pc = self._cpu.program_counter
         behind = uc.reg_read(pc) + self._cpu.model.trap_bytes
         uc.reg_write(pc, self._cpu.entry(behind))
+
+    def _is_trap(self, address: int) -> bool:
+        code = self._cpu.model.trap_code
+        if code is None or function_at(self._firmware.elf, address) is None:
+            return False
+        return bytes(self._uc.mem_read(address, len(code))) == code
+
+    def _answer(self) -> None:
+        """Do what the program asks of the host."""
+        uc = self._uc
+        operation, block = self._cpu.arguments
+        uc.reg_write(operation, self._semihosting(uc.reg_read(operation), uc.reg_read(block)))
 
     def _semihosting(self, operation: int, block: int) -> int:
         """Answer a call as the semihosting specification has it, for what the harness uses."""

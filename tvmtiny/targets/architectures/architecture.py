@@ -164,6 +164,8 @@ class UnicornModel:
     trap_exception, trap_bytes
         Number of the exception that a call of the host (semihosting) raises, and size of the
         instruction that raises it.
+    trap_code
+        That instruction, where Unicorn stops at it with an error and calls no hook; else None.
     system
         First address and size of registers that read as 0 and that ignore what is written; None
         where firmware needs none.
@@ -181,6 +183,7 @@ class UnicornModel:
     code_bit: int
     trap_exception: int
     trap_bytes: int
+    trap_code: bytes | None = None
     system: tuple[int, int] | None = None
     falling_counter: int | None = None
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tvmtiny.host.tools import CLibrary, Tool
-from tvmtiny.targets.architectures.architecture import Architecture, Counter, Sections
+from tvmtiny.targets.architectures.architecture import (
+    Architecture,
+    Counter,
+    Instruction,
+    Sections,
+    UnicornModel,
+)
 from tvmtiny.targets.architectures.riscv.faults import explain_fault
 
 _COMPILER = Tool("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf", "to compile for RISC-V")
 
 # GCC for RISC-V finds no C library without.
 _SPECS = "--specs=picolibc.specs"
+
+
+def _decode(code: bytes, address: int) -> Iterator[Instruction]:
+    # Here, since Capstone takes long to import, and most commands decode nothing.
+    from tvmtiny.targets.architectures.riscv.code import decode
+
+    return decode(code, address)
+
 
 ARCHITECTURE = Architecture(
     name="riscv",
@@ -35,6 +51,21 @@ ARCHITECTURE = Architecture(
     counter=Counter(None, spin_instructions=0, empty_call_instructions=2),
     sections=Sections(constants=(".srodata",), data=(".sdata",), zeros=(".sbss",)),
     explain_fault=explain_fault,
+    unicorn=UnicornModel(
+        "unicorn.riscv_const",
+        "UC_ARCH_RISCV",
+        ("UC_MODE_RISCV32",),
+        program_counter="UC_RISCV_REG_PC",
+        stack_pointer="UC_RISCV_REG_SP",
+        return_address="UC_RISCV_REG_RA",
+        arguments=("UC_RISCV_REG_A0", "UC_RISCV_REG_A1"),
+        code_bit=0,
+        trap_exception=3,
+        trap_bytes=4,
+        # EBREAK
+        trap_code=bytes.fromhex("73001000"),
+    ),
+    decode=_decode,
     # Of QEMU's virt; its interrupt controller knows 95 of PLIC's 1,023.
     origins=(0x80000000, 0x90000000),
     interrupts=1024,
