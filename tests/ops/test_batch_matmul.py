@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from layer_cases import Layer, Operand, random_constant
 
 OPERATOR = "BATCH_MATMUL"
-FAMILY = "products"
 FLOAT_TOLERANCE = 3e-6
 
 

@@ -11,6 +11,7 @@ from host_runner import run_on_host
 
 import tvmtiny
 from tests.binary_cases import _A, _layer
+from tests.ops.test_batch_matmul import _layer as _product
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
 from tests.ops.test_fully_connected import Dense
@@ -63,7 +64,15 @@ OTHERS: dict[str, Case] = {
     "average_pool": Pool(channels=8, padding="SAME"),
     "max_pool": Pool("MAX_POOL_2D", channels=8, padding="SAME"),
 }
-EVERY = CONVOLUTIONS | UNPROVEN | OTHERS
+#: Plain C leaves nothing to decide.
+PRODUCTS: dict[str, Case] = {
+    "product": _product(5, 21, 7, ((2, 1), (3,))),
+    "product_transposed": _product(4, 18, 9, ((), ()), (False, True), zero_points=(-128, 127, 4)),
+    "product_of_rows": _product(1, 9, 11, ((2,), (2,)), zero_points=(3, -4, -128)),
+    "product_long": _product(3, 600, 10, ((), ()), scales=(0.05, 0.03, 4.0)),
+    "product_wide": _product(2, 5, 70, ((), ()), (False, True), scales=(0.5, 0.5, 0.1)),
+}
+EVERY = CONVOLUTIONS | UNPROVEN | OTHERS | PRODUCTS
 #: Plain C looks the same for the others.
 SCALAR = {
     name: EVERY[name] for name in ("conv", "pointwise", "dense", "depthwise", "add", "average_pool")
@@ -125,8 +134,11 @@ def test_every_decision_is_exact_on_a_board(cpu: str, monkeypatch: pytest.Monkey
     candidates.layers.check_board(BOARDS[cpu])
 
 
-@pytest.mark.parametrize("cpu", ["cortex-m4", "cortex-m3"])
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    ("name", "cpu"),
+    [(name, "cortex-m4") for name in EVERY]
+    + [(name, "cortex-m3") for name in EVERY if name not in PRODUCTS],
+)
 def test_default_is_in_the_space(name: str, cpu: str) -> None:
     node, target = _node(EVERY[name]), resolve(cpu).cpu
     for goal in Goal:

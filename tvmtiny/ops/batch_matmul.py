@@ -55,7 +55,7 @@ class BatchMatmul(Operator):
             return
         problems = [p for t in (a, b, node.output) for p in check_scale(t)]
         yield from problems
-        if not problems and _multiplier(node)[1] > 30:
+        if not problems and product_multiplier(node)[1] > 30:
             yield Problem(
                 f"an output scale of {node.output.scale:.3g}",
                 "an output scale above the product of the input scales / 2^30",
@@ -68,7 +68,7 @@ class BatchMatmul(Operator):
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         depth = _matrix(node, 0)[1]
         quantized = node.output.dtype == "int8"
-        adjoint = _adjoint(node)
+        adjoint = adjoint_operands(node)
 
         def element(tensor: te.Tensor, position: int, index: Sequence[Expression]) -> Expression:
             *batch, row, column = index
@@ -102,11 +102,11 @@ class BatchMatmul(Operator):
         ]
         a, b = (
             np.swapaxes(factor, -1, -2) if adjoint else factor
-            for factor, adjoint in zip(factors, _adjoint(node), strict=True)
+            for factor, adjoint in zip(factors, adjoint_operands(node), strict=True)
         )
         if not quantized:
             return [np.asarray(a @ b)]
-        scaled = requantize_reference(a @ b, *_multiplier(node)) + node.output.zero_point
+        scaled = requantize_reference(a @ b, *product_multiplier(node)) + node.output.zero_point
         return [saturated(node, scaled).astype(np.int8)]
 
     def macs(self, node: Node) -> int:
@@ -116,21 +116,22 @@ class BatchMatmul(Operator):
 def _output(node: Node, acc: Expression) -> Expression:
     if node.output.dtype != "int8":
         return acc
-    multiplier, shift = _multiplier(node)
+    multiplier, shift = product_multiplier(node)
     return saturate(node, requantize(acc, int32(multiplier), int32(shift)))
 
 
-def _adjoint(node: Node) -> tuple[bool, bool]:
+def adjoint_operands(node: Node) -> tuple[bool, bool]:
+    """Which of the operands are transposed."""
     return bool(node.options.get("adj_x")), bool(node.options.get("adj_y"))
 
 
 def _matrix(node: Node, position: int) -> tuple[int, int]:
     """Rows and columns of an operand, transposed where the options say so."""
     rows, columns = node.input(position).shape[-2:]
-    return (columns, rows) if _adjoint(node)[position] else (rows, columns)
+    return (columns, rows) if adjoint_operands(node)[position] else (rows, columns)
 
 
-def _multiplier(node: Node) -> tuple[int, int]:
-    """LiteRT multiplies the two scales in single precision."""
+def product_multiplier(node: Node) -> tuple[int, int]:
+    """Multiplier and shift of sums; LiteRT multiplies the two scales in single precision."""
     product = np.float32(node.input(0).scale) * np.float32(node.input(1).scale)
     return quantize_multiplier(float(product) / node.output.scale)

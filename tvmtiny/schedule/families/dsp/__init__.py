@@ -24,6 +24,11 @@ from tvmtiny.schedule.families.dsp.pool import (
     implement_mean,
     pool_sketches,
 )
+from tvmtiny.schedule.families.dsp.product import (
+    implement_product,
+    product_sketches,
+    smaller_product,
+)
 from tvmtiny.schedule.families.dsp.svdf import implement_svdf
 from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
@@ -32,6 +37,7 @@ from tvmtiny.targets import Cpu
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
     "ADD": implement_add,
     "AVERAGE_POOL_2D": implement_average_pool,
+    "BATCH_MATMUL": implement_product,
     "CONV_2D": implement_convolution,
     "DEPTHWISE_CONV_2D": implement_depthwise,
     "MAX_POOL_2D": implement_max_pool,
@@ -43,6 +49,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
 }
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
+    "BATCH_MATMUL": smaller_product,
     "CONV_2D": smaller_convolution,
     "DEPTHWISE_CONV_2D": smaller_depthwise,
     "FULLY_CONNECTED": smaller_convolution,
@@ -51,6 +58,7 @@ _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
 _SKETCHES: dict[str, Callable[[Node, Oracle], tuple[Sketch, ...]]] = {
     "ADD": add_sketches,
     "AVERAGE_POOL_2D": pool_sketches,
+    "BATCH_MATMUL": product_sketches,
     "CONV_2D": convolution_sketches,
     "DEPTHWISE_CONV_2D": depthwise_sketches,
     "FULLY_CONNECTED": convolution_sketches,
@@ -75,6 +83,7 @@ class Dsp(KernelFamily):
             "direct",
             "lstm",
             "patches",
+            "product",
             "sums",
             "sums_direct",
             "svdf",

@@ -105,10 +105,16 @@ def pack_sums(
         # Modulo 2^32, as the kernel adds.
         wrapped = initial.astype(np.int64).astype(np.uint32).view(np.int32)
         streams.append(packing.pack_products(part, wrapped, [], tile, weight_format))
-        kernel, preamble = _kernel(len(weights), groups, tile, weight_format, unroll)
+        kernel, preamble = sums_kernel(len(weights), groups, tile, weight_format, unroll)
         word = sum(stream.size for stream in streams[:-1])
         found.append(Chunk(first, groups, kernel, preamble, word, streams[-1].size))
     return SumsTile(tile, weight_format, tuple(found), np.concatenate(streams))
+
+
+def split_depth(count: int, most: int) -> list[tuple[int, int]]:
+    """The first of `count` groups, and how many, of as few chunks as have no more than `most`."""
+    size = -(-count // -(-count // most))
+    return [(first, min(size, count - first)) for first in range(0, count, size)]
 
 
 def _fits(weights: np.ndarray, bias: np.ndarray) -> bool:
@@ -116,10 +122,16 @@ def _fits(weights: np.ndarray, bias: np.ndarray) -> bool:
     return bool(low.min() * _GAIN >= -(2**31) and high.max() * _GAIN < 2**31)
 
 
-def _kernel(
+def sums_kernel(
     channels: int, groups: int, tile: packing.TileShape, weight_format: str, unroll: int
 ) -> tuple[str, str]:
-    """Name and instantiation of the kernel for so many groups."""
+    """Name and instantiation of the kernel for so many groups.
+
+    Parameters
+    ----------
+    channels
+        Sums from pixel to pixel.
+    """
     # One pixel has no distance to the next one.
     pitch = channels if tile.pixels > 1 else 0
     first, unrolled, loops = split_groups(groups, unroll)
