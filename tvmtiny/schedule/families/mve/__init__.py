@@ -16,6 +16,7 @@ from tvmtiny.schedule.families.mve.elementwise import (
     implement_add,
     implement_mul,
 )
+from tvmtiny.schedule.families.mve.floats import FLOAT_OPERATORS, implement_float
 from tvmtiny.schedule.families.mve.matrix import (
     implement_convolution,
     implement_fully_connected,
@@ -59,7 +60,7 @@ _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
 
 
 class Mve(KernelFamily):
-    """int8 layers around VMLADAVA."""
+    """int8 layers around VMLADAVA, float32 layers around VFMA."""
 
     name = "mve"
     features = frozenset({"mve"})
@@ -77,6 +78,9 @@ class Mve(KernelFamily):
     )
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
+        if _is_float(node, cpu):
+            made = implement_float(node, oracle, Goal.BALANCED)
+            return () if made is None else (Sketch("mve_float"),)
         find = _SKETCHES.get(node.operator)
         return find(node) if find is not None and _is_int8(node) else ()
 
@@ -88,6 +92,8 @@ class Mve(KernelFamily):
         goal: Goal,
         decisions: Decisions | None = None,
     ) -> Implementation | None:
+        if _is_float(node, cpu):
+            return implement_float(node, oracle, goal, decisions)
         implement = _IMPLEMENT.get(node.operator)
         if implement is None or not _is_int8(node):
             return None
@@ -96,6 +102,12 @@ class Mve(KernelFamily):
     def smaller(self, node: Node, decisions: Decisions) -> Iterator[Decisions]:
         find = _SMALLER.get(node.operator)
         return iter(()) if find is None else find(node, decisions)
+
+
+def _is_float(node: Node, cpu: Cpu) -> bool:
+    """Whether a node is in float32, and a CPU has vectors of floats."""
+    same = node.operator in FLOAT_OPERATORS and "mvef" in cpu.features
+    return same and node.input(0).dtype == node.output.dtype == "float32"
 
 
 def _is_int8(node: Node) -> bool:
