@@ -134,6 +134,18 @@ def test_every_decision_is_exact_on_a_board(cpu: str, monkeypatch: pytest.Monkey
     candidates.layers.check_board(BOARDS[cpu])
 
 
+@on_qemu
+def test_every_decision_is_exact_on_a_small_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cortex-M0 has assembly of its own, and 16 KB of RAM here."""
+    cases = {name: CONVOLUTIONS[name] for name in ("conv", "conv_dilated", "pointwise", "dense")}
+    candidates = Candidates("small", cases, "microbit", scalar=False)
+    candidates.force(monkeypatch)
+    candidates.layers.check_board("microbit")
+    values = set(candidates.values())
+    assert {("pairs", "chunk", chunk) for chunk in (1, 2, 3, 4, 6, 8)} <= values
+    assert {("pairs", "pixels", 2), ("pairs", "pixels", 4)} <= values
+
+
 @pytest.mark.parametrize(
     ("name", "cpu"),
     [(name, "cortex-m4") for name in EVERY]

@@ -1,6 +1,6 @@
 /* Common ground of tvmtiny's micro-kernels for Arm cores without the DSP extension: assembly for Armv7-M
- * (Cortex-M3) and Armv8-M Mainline. Elsewhere, as on Cortex-M0, or with TVMTINY_PORTABLE, portable twins
- * give the same results. */
+ * (Cortex-M3) and Armv8-M Mainline, and for Armv6-M (Cortex-M0) where that pays. Elsewhere, or with
+ * TVMTINY_PORTABLE, portable twins give the same results. */
 #ifndef TVMTINY_THUMB_H
 #define TVMTINY_THUMB_H
 
@@ -13,7 +13,14 @@
 #define TVMTINY_THUMB2 0
 #endif
 
-#if TVMTINY_THUMB2 && defined(__clang__)
+#if defined(__thumb__) && !defined(__thumb2__) && (defined(__GNUC__) || defined(__clang__)) &&          \
+    !defined(TVMTINY_PORTABLE)
+#define TVMTINY_THUMB1 1
+#else
+#define TVMTINY_THUMB1 0
+#endif
+
+#if (TVMTINY_THUMB1 || TVMTINY_THUMB2) && defined(__clang__)
 /* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
 #pragma clang diagnostic ignored "-Woverlength-strings"
 #endif
@@ -26,15 +33,16 @@
 #define TVMTINY_THUMB_PLAIN 1
 #define TVMTINY_THUMB_SIGNED 3
 
-#if TVMTINY_THUMB2
-
+#if TVMTINY_THUMB1 || TVMTINY_THUMB2
 /* A function in assembly. The clobbers are for GCC's -fipa-ra, which trusts what it sees of a local function. */
 #define TVMTINY_THUMB_FUNCTION(NAME, PARAMETERS, BODY)                                               \
   static __attribute__((naked, noinline)) TVMTINY_UNUSED void NAME PARAMETERS                        \
   {                                                                                                  \
     __asm__ volatile(".syntax unified\n" BODY ::: "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory"); \
   }
+#endif
 
+#if TVMTINY_THUMB2
 /* Adds a constant from 0 on to a register, or subtracts it. */
 #define TVMTINY_THUMB_STEP_(WHAT, REGISTER, NUMBER, SCRATCH)                                         \
   ".if (" NUMBER ") > 4095\n movw " SCRATCH ", #(" NUMBER ") & 0xffff\n.if (" NUMBER ") >> 16\n movt "    \

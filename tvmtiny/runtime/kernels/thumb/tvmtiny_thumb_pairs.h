@@ -213,16 +213,81 @@ TVMTINY_THUMB_INLINE const int8_t *tvmtiny_thumb_row(const int8_t *x, int32_t ro
 #else /* !TVMTINY_THUMB2 */
 
 /* The outputs of two pixels. */
-TVMTINY_THUMB_INLINE void tvmtiny_thumb_pair_outputs(uint32_t all, int32_t high, const int32_t *constants,
+TVMTINY_THUMB_INLINE void tvmtiny_thumb_pair_outputs(uint32_t all, uint32_t high, const int32_t *constants,
                                                      int8_t *out, int32_t shift, int32_t pitch,
                                                      int32_t rounding)
 {
   const uint32_t initial = (uint32_t)constants[0];
-  const uint32_t upper = (uint32_t)high;
-  const int32_t first = (int32_t)(initial + ((all - (upper << 16)) << 8));
+  const int32_t first = (int32_t)(initial + ((all - (high << 16)) << 8));
   out[0] = tvmtiny_thumb_output(first, constants + 1, rounding, shift);
-  out[pitch] = tvmtiny_thumb_output((int32_t)(initial + (upper << 8)), constants + 1, rounding, shift);
+  out[pitch] = tvmtiny_thumb_output((int32_t)(initial + (high << 8)), constants + 1, rounding, shift);
 }
+
+/* The outputs of a channel, from `all` and `high` of two pixels and then of the others. */
+static const int32_t *TVMTINY_UNUSED tvmtiny_thumb_outputs(const int32_t *constants, const uint32_t *sums,
+                                                           int8_t *out, int32_t pixels, int32_t shift,
+                                                           int32_t pitch, int32_t rounding)
+{
+  out += constants[1 + rounding];
+  tvmtiny_thumb_pair_outputs(sums[0], sums[1], constants, out, shift, pitch, rounding);
+  if (pixels == 4) {
+    tvmtiny_thumb_pair_outputs(sums[2], sums[3], constants, out + 2 * pitch, shift, pitch, rounding);
+  }
+  return constants + (2 + rounding);
+}
+
+#if TVMTINY_THUMB1
+
+/* Registers: r0 x, r1 weights, r2 r3 chunks, r4 a weight, r5 r6 words of x, r7 scratch; r8 32767, r9 high and r10 all
+ * of two pixels, r11 and r12 of the others, lr the end of x. */
+#define TVMTINY_THUMB_SMALL_WEIGHT                                                                   \
+  " ldrb r4, [r1, #tvmtiny_weight]\n sxtb r4, r4\n.set tvmtiny_weight, tvmtiny_weight + 1\n"
+#define TVMTINY_THUMB_SMALL_FIRST_2                                                                  \
+  " ldmia r0!, {r2}\n" TVMTINY_THUMB_SMALL_WEIGHT " muls r2, r4, r2\n add r2, r8\n"
+#define TVMTINY_THUMB_SMALL_MORE_2                                                                   \
+  " ldmia r0!, {r5}\n" TVMTINY_THUMB_SMALL_WEIGHT " muls r5, r4, r5\n adds r2, r2, r5\n"
+#define TVMTINY_THUMB_SMALL_SPLIT_2 " asrs r7, r2, #16\n add r9, r7\n add r10, r2\n"
+#define TVMTINY_THUMB_SMALL_FIRST_4                                                                  \
+  " ldmia r0!, {r2, r3}\n" TVMTINY_THUMB_SMALL_WEIGHT                                                \
+  " muls r2, r4, r2\n muls r3, r4, r3\n add r2, r8\n add r3, r8\n"
+#define TVMTINY_THUMB_SMALL_MORE_4                                                                   \
+  " ldmia r0!, {r5, r6}\n" TVMTINY_THUMB_SMALL_WEIGHT                                                \
+  " muls r5, r4, r5\n muls r6, r4, r6\n adds r2, r2, r5\n adds r3, r3, r6\n"
+#define TVMTINY_THUMB_SMALL_SPLIT_4                                                                  \
+  TVMTINY_THUMB_SMALL_SPLIT_2 " asrs r7, r3, #16\n add r11, r7\n add r12, r3\n"
+#define TVMTINY_THUMB_SMALL_CHUNKS(PIXELS, CHUNK, COUNT)                                             \
+  ".set tvmtiny_weight, 0\n.rept " COUNT "\n" TVMTINY_THUMB_SMALL_FIRST_##PIXELS ".rept " CHUNK      \
+  " - 1\n" TVMTINY_THUMB_SMALL_MORE_##PIXELS ".endr\n" TVMTINY_THUMB_SMALL_SPLIT_##PIXELS            \
+  ".endr\n adds r1, #" CHUNK " * " COUNT "\n"
+/* NAME(x, weights, end, sums): the sums of a channel; sums[0] is what `all` starts with. */
+#define TVMTINY_THUMB_SMALL(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS)                               \
+  TVMTINY_THUMB_FUNCTION(                                                                            \
+      NAME,                                                                                          \
+      (const uint32_t *x TVMTINY_UNUSED, const int8_t *weights TVMTINY_UNUSED,                       \
+       const uint32_t *end TVMTINY_UNUSED, uint32_t *sums TVMTINY_UNUSED),                           \
+      " push {r3-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r4-r7}\n"     \
+      " mov lr, r2\n movs r4, #128\n lsls r4, r4, #8\n subs r4, r4, #1\n mov r8, r4\n"               \
+      " ldr r4, [r3]\n mov r10, r4\n mov r12, r4\n movs r4, #0\n mov r9, r4\n mov r11, r4\n"         \
+      TVMTINY_THUMB_SMALL_CHUNKS(PIXELS, CHUNK, FIRST)                                               \
+      ".if " LOOPS "\n1:\n" TVMTINY_THUMB_SMALL_CHUNKS(PIXELS, CHUNK, UNROLL)                        \
+      " cmp r0, lr\n beq 2f\n b 1b\n2:\n.endif\n"                                                    \
+      " ldr r3, [sp, #16]\n mov r4, r10\n mov r5, r9\n mov r6, r12\n mov r7, r11\n stmia r3!, {r4-r7}\n" \
+      " pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r3-r7, pc}\n")
+#define TVMTINY_THUMB_PAIRS(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING)       \
+  TVMTINY_THUMB_SMALL(NAME##_sums, PIXELS, #CHUNK, #FIRST, #UNROLL, #LOOPS)                          \
+  static void NAME(const uint32_t *x, const int32_t *stream, int8_t *out, const int32_t *end)        \
+  {                                                                                                  \
+    const int32_t inputs = (CHUNK) * ((FIRST) + (UNROLL) * (LOOPS));                                 \
+    while (stream != end) {                                                                          \
+      uint32_t sums[4];                                                                              \
+      sums[0] = (uint32_t)*stream++;                                                                 \
+      NAME##_sums(x, (const int8_t *)stream, x + (PIXELS) / 2 * inputs, sums);                       \
+      stream = tvmtiny_thumb_outputs(stream + (inputs + 3) / 4, sums, out, PIXELS, SHIFT, PITCH,     \
+                                     TVMTINY_THUMB_##ROUNDING);                                      \
+    }                                                                                                \
+  }
+
+#else /* !TVMTINY_THUMB1 */
 
 TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *stream, int8_t *out,
                                               const int32_t *end, int32_t pixels, int32_t chunk,
@@ -232,35 +297,26 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *
   while (stream != end) {
     const int8_t *weight = (const int8_t *)(stream + 1);
     const int32_t *const constants = stream + (1 + (chunk * chunks + 3) / 4);
-    int8_t *const to = out + constants[1 + rounding];
     const uint32_t *word = x;
-    uint32_t all0 = (uint32_t)stream[0];
-    uint32_t all1 = all0;
-    int32_t high0 = 0;
-    int32_t high1 = 0;
+    uint32_t sums[4] = {0, 0, 0, 0};
     int32_t left = chunks;
+    int32_t pair;
+    sums[0] = sums[2] = (uint32_t)stream[0];
     do {
       const int8_t *const stop = weight + chunk;
-      uint32_t sum0 = 32767u;
-      uint32_t sum1 = 32767u;
+      uint32_t parts[2] = {32767u, 32767u};
       do {
         const uint32_t factor = (uint32_t)*weight++;
-        sum0 += word[0] * factor;
-        if (pixels == 4) {
-          sum1 += word[1] * factor;
+        for (pair = 0; pair < pixels / 2; ++pair) {
+          parts[pair] += *word++ * factor;
         }
-        word += pixels / 2;
       } while (weight != stop);
-      high0 += (int32_t)sum0 >> 16;
-      high1 += (int32_t)sum1 >> 16;
-      all0 += sum0;
-      all1 += sum1;
+      for (pair = 0; pair < 2; ++pair) {
+        sums[2 * pair] += parts[pair];
+        sums[2 * pair + 1] += (uint32_t)((int32_t)parts[pair] >> 16);
+      }
     } while (--left != 0);
-    tvmtiny_thumb_pair_outputs(all0, high0, constants, to, shift, pitch, rounding);
-    if (pixels == 4) {
-      tvmtiny_thumb_pair_outputs(all1, high1, constants, to + 2 * pitch, shift, pitch, rounding);
-    }
-    stream = constants + (2 + rounding);
+    stream = tvmtiny_thumb_outputs(constants, sums, out, pixels, shift, pitch, rounding);
   }
 }
 
@@ -270,6 +326,8 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *
     tvmtiny_thumb_pairs(x, stream, out, end, PIXELS, CHUNK, (FIRST) + (UNROLL) * (LOOPS), SHIFT,     \
                         PITCH, TVMTINY_THUMB_##ROUNDING);                                            \
   }
+
+#endif
 
 #endif
 

@@ -133,9 +133,9 @@ def _quads(codes: int = 1) -> dict[str, int | str]:
 
 
 def _unrolls(depth: int, cpu: Cpu) -> tuple[int, ...]:
-    """Limits that make a difference; in C it is for the compiler to unroll."""
+    """Limits that make a difference; LDRB of Armv6-M reaches few weights."""
     if "thumb2" not in cpu.features:
-        return (_UNROLLS[0],)
+        return (_UNROLLS[1],)
     return tuple(u for i, u in enumerate(_UNROLLS) if i == 0 or _UNROLLS[i - 1] < depth)
 
 
