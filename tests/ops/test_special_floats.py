@@ -42,7 +42,7 @@ def _convolution(activation: str) -> Layer:
     return Layer("CONV_2D", (x, weights, Operand((1,), "float32", value=np.zeros(1))), x, options)
 
 
-CASES = {
+_LAYERS = {
     **{f"{o}/{a}": _binary(o, a) for o in ("ADD", "SUB", "MUL", "DIV") for a in _ACTIVATIONS},
     **{f"CONV_2D/{a}": _convolution(a) for a in _ACTIVATIONS},
     **{o: _binary(o) for o in ("MAXIMUM", "MINIMUM")},
@@ -63,7 +63,7 @@ class _Special(SideBySide):
         return [systematic, [rng.choice(_SPECIAL, shape) for shape in shapes]]
 
 
-_ALL = _Special("special_floats", CASES, 0.0, external=True)
+_ALL = _Special("special_floats", _LAYERS, 0.0, external=True)
 
 
 def test_numpy_reference() -> None:
