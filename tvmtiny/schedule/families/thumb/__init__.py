@@ -48,6 +48,10 @@ class Thumb(KernelFamily):
     priority = 5
     sketch_names = frozenset({"pairs", "plane", "plane3x3", "quads", "single"})
 
+    def runs_on(self, cpu: Cpu) -> bool:
+        """Whether `cpu` is of Arm: in C, loops over tensor expressions are faster elsewhere."""
+        return cpu.architecture == "arm"
+
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         find = _SKETCHES.get(node.operator)
         return find(node, cpu) if find is not None and _is_int8(node) else ()
