@@ -19,7 +19,8 @@ from tvmtiny.schedule.records import Status, load_records
 from tvmtiny.targets import Target, find_board
 from tvmtiny.tuning.emulation import emulate_image
 from tvmtiny.tuning.image import build_image, read_image
-from tvmtiny.tuning.runner import CandidateError, QemuRunner
+from tvmtiny.tuning.qemu_runner import QemuRunner
+from tvmtiny.tuning.runner import CandidateError
 from tvmtiny.tuning.tasks import layer_inputs, reference_outputs, same_outputs
 from tvmtiny.tuning.worker import compile_candidate
 

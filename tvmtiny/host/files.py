@@ -12,8 +12,8 @@ from tvmtiny.host import interrupts, unfinished
 __all__ = ["make_directory", "write_bytes", "write_folder", "write_text"]
 
 _MODE = 0o644
-#: Characters of a name that a temporary one shows: longer ones would be refused.
-_SHOWN = 100
+#: Characters of a name that a temporary one shows; each may take four of the 255 bytes allowed.
+_SHOWN = 50
 
 
 def make_directory(directory: Path) -> None:

@@ -23,7 +23,8 @@ from tvmtiny.targets import Board, BoardLike, Cpu, Target, boards, find_board
 from tvmtiny.targets.architectures import find_architecture
 from tvmtiny.tuning.measure import CYCLES, INSTRUCTIONS, Measurer
 from tvmtiny.tuning.progress import Progress
-from tvmtiny.tuning.runner import BoardRunner, QemuRunner, Runner, Unit
+from tvmtiny.tuning.qemu_runner import QemuRunner
+from tvmtiny.tuning.runner import BoardRunner, Runner, Unit
 from tvmtiny.tuning.tasks import make_tasks
 from tvmtiny.tuning.tuner import Tuner
 from tvmtiny.tuning.worker import Workshop, compile_candidate

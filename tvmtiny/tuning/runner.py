@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tvmtiny.errors import (
-    BuildError,
     DeviceError,
     DeviceFaultError,
     InputError,
@@ -23,15 +22,11 @@ from tvmtiny.errors import (
     TvmtinyError,
     UnknownTargetError,
 )
-from tvmtiny.host.unfinished import forget, remove, work_folder_for
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_ticks, decode_times
-from tvmtiny.project.qemu.runner import start_runner
-from tvmtiny.project.qemu.transport import QemuTransport
-from tvmtiny.project.registry import build_runner
 from tvmtiny.project.runner_firmware import BLOCK_BYTES
-from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, connect_timeout, end_of, identify
+from tvmtiny.rpc.board import connect_timeout, identify
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.schedule.records import Status
@@ -45,10 +40,11 @@ if TYPE_CHECKING:
     from tvmtiny.tuning.image import Image
 
 __all__ = [
+    "COPY_SECONDS",
     "BoardRunner",
     "CandidateError",
+    "DescribeFault",
     "Execution",
-    "QemuRunner",
     "Runner",
     "Unit",
     "runner_board",
@@ -57,11 +53,8 @@ __all__ = [
 _PATTERNS = (0xA5, 0x5A)
 _REGION = struct.Struct("<II")
 
-#: Below this, one frame of the link is as fast as a file.
-_LEAST_FILE_BYTES = 512
-
 #: Seconds for copying inputs and a program.
-_COPY_SECONDS = 20.0
+COPY_SECONDS = 20.0
 
 
 #: Measurements of a candidate unless a number was given: QEMU counts the same each time, and
@@ -145,8 +138,8 @@ class Runner(Protocol):
         """End it."""
 
 
-_DescribeFault = Callable[[Mapping[str, int]], DeviceFaultError]
-_Connect = Callable[[_DescribeFault], Remote]
+DescribeFault = Callable[[Mapping[str, int]], DeviceFaultError]
+_Connect = Callable[[DescribeFault], Remote]
 
 
 class BoardRunner:
@@ -259,7 +252,7 @@ class BoardRunner:
         expected: Sequence[bytes],
         seconds: float,
     ) -> Execution:
-        self._limit(remote, max(seconds, _COPY_SECONDS))
+        self._limit(remote, max(seconds, COPY_SECONDS))
         for address, data in zip(image.inputs, inputs, strict=True):
             self._write(remote, address, data, keep=bool(image.kept))
         for address, data in image.segments:
@@ -438,72 +431,3 @@ def _cpu_of(name: str) -> Cpu:
     if name not in cpus():
         raise UnknownTargetError(name, tuple(cpus()), (), "CPU")
     return cpus()[name]
-
-
-class QemuRunner(BoardRunner):
-    """A board in QEMU that is started for this runner, and again where it does not answer.
-
-    Parameters
-    ----------
-    transport
-        ``socket``, or ``pty`` for a pseudo-terminal. Over the socket, large pieces are not sent:
-        the board reads them from files of this machine, as QEMU takes longer to pass them through
-        its serial port than candidates take to run. Over the terminal, and to Zephyr, everything is
-        sent.
-    """
-
-    def __init__(self, board: Board, transport: str = "socket", repeats: int | None = None) -> None:
-        self._board = board
-        self._kind = transport
-        self._directory = work_folder_for("runner")
-        self._qemu: QemuTransport | None = None
-        self._keeps_files = False
-        try:
-            self._firmware = build_runner(board, self._directory)
-            super().__init__(self._start, board.name, repeats)
-        except BaseException as error:
-            # The message of this error points to a log in there.
-            if isinstance(error, BuildError):
-                forget(self._directory)
-                self._keeps_files = True
-            self.close()
-            raise
-
-    def _start(self, describe_fault: _DescribeFault) -> Remote:
-        if self._qemu is None:
-            self._qemu = start_runner(self._firmware, self._board, self._kind)
-        qemu = self._qemu
-        return Remote(
-            lambda: open_pipe(qemu.url, _COPY_SECONDS, EMULATED_CONNECT_TIMEOUT, DEFAULT_BAUDRATE),
-            qemu.url,
-            True,
-            lambda: end_of(qemu),
-            describe_fault,
-        )
-
-    def _upload(self, remote: Remote, address: int, data: bytes) -> None:
-        reads_files = self._firmware.semihosting and self._kind == "socket"
-        if not reads_files or len(data) < _LEAST_FILE_BYTES:
-            super()._upload(remote, address, data)
-            return
-        file = self._directory / "upload.bin"
-        file.write_bytes(data)
-        load = self._function(remote, "tvmtiny.runner.load")
-        load(str(file), address, len(data))
-
-    def restart(self) -> None:
-        self._disconnect()
-        self._stop()
-        self._open()
-
-    def close(self) -> None:
-        if hasattr(self, "_remote"):
-            self._disconnect()
-        self._stop()
-        if not self._keeps_files:
-            remove(self._directory)
-
-    def _stop(self) -> None:
-        qemu, self._qemu = self._qemu, None
-        if qemu is not None:
-            qemu.close()
