@@ -141,6 +141,11 @@ def test_no_kernel_is_called_like_a_function_of_the_runtime(model: str, operator
     assert kernel_symbol(model, operator) == f"tvmtiny_{model}_{operator}_kernel"
 
 
+@pytest.mark.parametrize("function", ["fill", "copy", "run", "reset", "arena", "run_layers"])
+def test_kernels_hide_nothing_of_their_own_model(function: str) -> None:
+    assert kernel_symbol("m", function) == f"tvmtiny_m_{function}_kernel"
+
+
 @pytest.mark.parametrize(
     "name", ["tvmtiny", "stdint", "stddef", "int", "7up", "a-b", "ÄÖ", "*/", "main", "a_kernels"]
 )
