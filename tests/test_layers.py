@@ -27,6 +27,7 @@ FLOORS = (
     "ops.shared",
     "ops",
     "frontend",
+    "litert_operators",
     "oracle",
     "passes",
     "schedule",

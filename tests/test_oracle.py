@@ -37,6 +37,35 @@ def test_every_tensor_with_a_value_is_returned() -> None:
     assert values[4][0, 1] == 0
 
 
+@pytest.mark.parametrize("operator", ["SQUEEZE", "ELU", "CEIL", "ROUND", "SUM"])
+def test_an_operator_without_a_reference_kernel_leaves_others_theirs(operator: str) -> None:
+    def model(with_it: bool) -> bytes:
+        b = ModelBuilder()
+        x = b.input("x", (1, 200), "int16", scale=2.0**-12)
+        y = b.tensor("y", (1, 200), "int16", scale=2.0**-15)
+        b.op("TANH", [x], [y])
+        if with_it:
+            dtype = _dtype(operator)
+            scales = {} if dtype == "float32" else {"scale": 0.1}
+            other = b.input("other", (1, 4), dtype, **scales)
+            shape = (1,) if operator == "SUM" else (4,) if operator == "SQUEEZE" else (1, 4)
+            result = b.tensor("result", shape, dtype, **scales)
+            axis = [b.constant("axis", np.array([1], np.int32))] if operator == "SUM" else []
+            options = {"SQUEEZE": {"squeeze_dims": [0]}, "SUM": {"keep_dims": False}}
+            b.op(operator, [other, *axis], [result], options.get(operator))
+        return b.build([y])
+
+    x = np.linspace(-32768, 32767, 200).astype(np.int16)[None]
+    alone = run_litert(model(False), [x])
+    both = run_litert(model(True), [x, np.zeros((1, 4), _dtype(operator))])
+    np.testing.assert_array_equal(both[1], alone[1])
+    assert both[3].size in (1, 4)
+
+
+def _dtype(operator: str) -> str:
+    return "float32" if operator in ("CEIL", "ROUND") else "int8"
+
+
 def test_results_are_copies() -> None:
     first = run_litert(_model(), [X])
     kept = first[4].copy()

@@ -17,7 +17,8 @@ from tvmtiny.errors import InputDataError, OracleRefusalError, ToolMissingError
 from tvmtiny.errors.base import one_line
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.host import litert
-from tvmtiny.host.litert import make_interpreter
+from tvmtiny.host.litert import make_interpreter, reference_interpreter
+from tvmtiny.litert_operators import OneOperator, one_by_one
 from tvmtiny.ops import Oracle
 
 if TYPE_CHECKING:
@@ -127,14 +128,37 @@ def run_litert_frames(
     with silenced():
         interpreter_module = _import_litert()
         with _refusals(path, "prepare"):
-            interpreter = make_interpreter(interpreter_module, bytes(model))
+            interpreter = reference_interpreter(interpreter_module, bytes(model))
+            operators = one_by_one(bytes(model)) if interpreter is None else None
+            interpreter = interpreter or make_interpreter(interpreter_module, bytes(model))
             # Preparing the operators appends scratch tensors behind the model's own.
             details = interpreter.get_tensor_details()
             # Reading a handle of a variable as a tensor would follow a wild pointer.
             numbers = [d["index"] for d in details if np.dtype(d["dtype"]).kind in "biuf"]
             interpreter.allocate_tensors()
         with _refusals(path, "run"):
-            return [_invoke(interpreter, inputs, numbers) for inputs in frames]
+            if operators is None:
+                return [_invoke(interpreter, inputs, numbers) for inputs in frames]
+            details = interpreter.get_input_details()
+            return [_invoke_each(interpreter_module, operators, details, f) for f in frames]
+
+
+def _invoke_each(
+    module: Any,
+    operators: Sequence[OneOperator],
+    details: Sequence[dict[str, Any]],
+    inputs: Sequence[np.ndarray],
+) -> dict[int, np.ndarray]:
+    """Run operators one by one, each with its reference kernel if there is one."""
+    _check_inputs(details, inputs)
+    values = {d["index"]: np.array(x) for d, x in zip(details, inputs, strict=True)}
+    for operator in operators:
+        interpreter = make_interpreter(module, operator.content)
+        interpreter.allocate_tensors()
+        sources = [values[i] for i in operator.inputs]
+        own = _invoke(interpreter, sources, range(len(operator.tensors)))
+        values.update({operator.tensors[i]: value for i, value in own.items()})
+    return values
 
 
 def run_litert_outputs(

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["make_interpreter"]
+__all__ = ["make_interpreter", "reference_interpreter"]
 
 
 def make_interpreter(module: Any, model: bytes) -> Any:
-    """Make an interpreter with the reference kernels.
+    """Make an interpreter with the reference kernels, or with others where there are none.
 
-    CEIL, ELU and ROUND have none, and that of SUM takes int8 for uint8: a model with one of these
-    gets LiteRT's other kernels instead, without delegates; there, a convolution may differ in the
-    last bit.
+    CEIL, ELU, ROUND and SQUEEZE have none, and that of SUM takes int8 for uint8: a model with one
+    of these gets LiteRT's other kernels instead, without delegates; there, a convolution may differ
+    in the last bit, and so may others.
 
     Parameters
     ----------
@@ -34,24 +34,32 @@ def make_interpreter(module: Any, model: bytes) -> Any:
     ValueError, RuntimeError
         LiteRT cannot read the model.
     """
-    resolvers = module.OpResolverType
+    found = reference_interpreter(module, model)
+    if found is not None:
+        return found
+    return _create(module, model, module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
 
-    def create(resolver: Any) -> Any:
-        return module.Interpreter(
-            model_content=model,
-            experimental_op_resolver_type=resolver,
-            experimental_preserve_all_tensors=True,
-        )
 
+def reference_interpreter(module: Any, model: bytes) -> Any | None:
+    """Make an interpreter with the reference kernels; None where not all operators have one.
+
+    See `make_interpreter` for parameters and errors.
+    """
     try:
-        interpreter = create(resolvers.BUILTIN_REF)
+        interpreter = _create(module, model, module.OpResolverType.BUILTIN_REF)
     except ValueError as error:
         if "Didn't find op" not in str(error):
             raise
-    else:
-        if not _sums_int8(interpreter):
-            return interpreter
-    return create(resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        return None
+    return None if _sums_int8(interpreter) else interpreter
+
+
+def _create(module: Any, model: bytes, resolver: Any) -> Any:
+    return module.Interpreter(
+        model_content=model,
+        experimental_op_resolver_type=resolver,
+        experimental_preserve_all_tensors=True,
+    )
 
 
 def _sums_int8(interpreter: Any) -> bool:

@@ -1,0 +1,111 @@
+"""Models of which some operators have no reference kernel in LiteRT, taken apart for the oracle.
+
+Where LiteRT's reference kernels lack one operator, it cannot use any of them for that model. Such a
+model is cut into models of one operator each: those that have a reference kernel are computed by
+it, whatever else the model holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
+
+__all__ = ["OneOperator", "one_by_one"]
+
+
+@dataclass(frozen=True, eq=False)
+class OneOperator:
+    """A model that is one operator of another one.
+
+    Attributes
+    ----------
+    content
+        The .tflite file.
+    tensors
+        The other model's indices of its tensors.
+    inputs
+        Those of its inputs.
+    """
+
+    content: bytes
+    tensors: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+
+def one_by_one(model: bytes) -> list[OneOperator] | None:
+    """The operators of a model in their order.
+
+    Returns
+    -------
+    list of OneOperator or None
+        None where it has variables, further subgraphs or no sound content.
+    """
+    try:
+        whole = unpack_model(model)
+    except FlatbufferError:
+        return None
+    if len(whole.subgraphs) != 1:
+        return None
+    graph, resource = whole.subgraphs[0], schema().TensorType.RESOURCE
+    tensors = graph.tensors or ()
+    if any(tensor.isVariable or tensor.type == resource for tensor in tensors):
+        return None
+    return [_alone(whole, operator) for operator in graph.operators or ()]
+
+
+def _alone(whole: Any, operator: Any) -> OneOperator:
+    types, graph = schema(), whole.subgraphs[0]
+    used = [*_indices(operator.inputs), *_indices(operator.outputs)]
+    tensors = list(dict.fromkeys(used))
+    place = {index: i for i, index in enumerate(tensors)}
+    written = {*_indices(operator.outputs)}
+
+    part = types.SubGraphT()
+    part.tensors = [graph.tensors[i] for i in tensors]
+    part.operators = [operator]
+    model = types.ModelT()
+    model.version, model.subgraphs = whole.version, [part]
+    model.operatorCodes, model.buffers = whole.operatorCodes, whole.buffers
+    code = operator.opcodeIndex
+    constant = [i for i in tensors if i not in written and _has_data(whole, graph.tensors[i])]
+    inputs = [i for i in tensors if i not in written and i not in constant]
+    part.inputs = [place[i] for i in inputs]
+    part.outputs = [place[i] for i in tensors if i in written]
+    before = operator.inputs, operator.outputs
+    buffers = [whole.buffers[0], *(whole.buffers[graph.tensors[i].buffer] for i in constant)]
+    numbers = [tensor.buffer for tensor in part.tensors]
+    try:
+        operator.inputs = [place.get(int(i), -1) for i in operator.inputs]
+        operator.outputs = [place[int(i)] for i in operator.outputs]
+        operator.opcodeIndex, model.operatorCodes = 0, [whole.operatorCodes[code]]
+        model.buffers = buffers
+        for tensor in part.tensors:
+            tensor.buffer = 0
+        for position, index in enumerate(constant, 1):
+            graph.tensors[index].buffer = position
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+        content = bytes(builder.Output())
+    finally:
+        operator.inputs, operator.outputs = before
+        operator.opcodeIndex = code
+        for tensor, number in zip(part.tensors, numbers, strict=True):
+            tensor.buffer = number
+    return OneOperator(content, tuple(tensors), tuple(inputs))
+
+
+def _indices(indices: Sequence[int] | np.ndarray | None) -> Iterator[int]:
+    yield from (int(i) for i in (() if indices is None else indices) if i >= 0)
+
+
+def _has_data(model: Any, tensor: Any) -> bool:
+    buffer = model.buffers[tensor.buffer] if tensor.buffer else None
+    if buffer is not None and buffer.data is not None and len(buffer.data):
+        return True
+    return tensor.shape is not None and 0 in list(tensor.shape)
