@@ -116,6 +116,14 @@ def test_sums_for_which_litert_is_undefined_are_refused() -> None:
     assert "can exceed 32 bits" in reason
 
 
+def test_scales_that_no_shift_can_hold_are_refused() -> None:
+    x = replace(_X, dtype="int8", scale=1e30)
+    layer = replace(_conv("int32"), inputs=(x, *_conv("int32").inputs[1:]))
+    layer = replace(layer, output=replace(layer.output, dtype="int8", scale=1e-30))
+    (reason,) = cases.problems(layer)
+    assert "sums grow too far" in reason
+
+
 def test_what_litert_has_no_kernel_for_is_refused() -> None:
     layer = _conv()
     without = replace(layer, inputs=layer.inputs[:2])

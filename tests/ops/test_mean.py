@@ -104,6 +104,11 @@ _REFUSED = [
 ]
 
 
+def test_sums_that_would_leave_32_bits_are_refused() -> None:
+    (reason,) = cases.problems(_layer(_IMAGE, [1, 2], scales=(1.0, 1e-8)))
+    assert "an output scale of 1e-08" in reason
+
+
 @pytest.mark.parametrize(("node", "reason"), _REFUSED)
 def test_problems(node: Node, reason: str) -> None:
     cases.assert_refused(OPERATOR, node, reason)

@@ -52,6 +52,15 @@ _TINY = replace(binary_cases.Y, quantization=Quantization((1e-11,), (0,)))
 _REFUSED = [*binary_cases.REFUSED, (binary_cases.node(_TINY), "output scale")]
 
 
+@pytest.mark.parametrize(("dtype", "scale"), [("int8", 2.0**-16), ("int16", 2.0**-2)])
+def test_products_that_would_leave_32_bits_are_refused(dtype: str, scale: float) -> None:
+    x, y = Operand((2, 3), dtype, 1.0), Operand((2, 3), dtype, scale)
+    layer = Layer(OPERATOR, (x, x), y, {"fused_activation_function": "NONE"})
+    (reason,) = cases.problems(layer)
+    assert "an output scale of" in reason
+    assert cases.problems(replace(layer, output=replace(y, scale=8 * scale))) == []
+
+
 @pytest.mark.parametrize(("node", "reason"), _REFUSED)
 def test_problems(node: Node, reason: str) -> None:
     cases.assert_refused(OPERATOR, node, reason)

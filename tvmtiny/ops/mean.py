@@ -49,11 +49,14 @@ class Mean(Operator):
         if not problems:
             problems = [*check_scales(node)]
             yield from problems
-        if not problems and node.output.dtype == "int8" and mean_multiplier(node)[1] > 30:
+        if problems or node.output.dtype != "int8":
+            return
+        room = 31 - (255 * reduced_count(node)).bit_length()
+        if mean_multiplier(node)[1] > room:
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for an input scale of "
                 f"{node.input(0).scale:.3g}",
-                "an output scale above the input scale / 2^30",
+                "an output scale for which the sum stays within 32 bits",
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:

@@ -50,11 +50,13 @@ class Mul(Operator):
         yield from problems
         if problems or node.output.dtype not in _QUANTIZED:
             return
-        if any(product_multiplier(node, oracle)[1] > 30 for oracle in Oracle):
+        # Products of 8 bits have 16, and those of 16 have 31.
+        largest = 15 if node.output.dtype == "int8" else 0
+        if any(product_multiplier(node, oracle)[1] > largest for oracle in Oracle):
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for input scales of "
                 f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
-                "an output scale above the product of the input scales / 2^30",
+                f"an output scale above the product of the input scales / 2^{largest}",
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:

@@ -58,7 +58,7 @@ class Quantize(Operator):
         yield from problems
         if problems or out.quantization is None:
             return
-        largest = 15 if x.dtype == "int16" else 30
+        largest = 15 if x.dtype == "int16" else 23
         if _multiplier(node)[1] > largest:
             yield Problem(
                 f"an output scale of {out.scale:.3g} for an input scale of {x.scale:.3g}",

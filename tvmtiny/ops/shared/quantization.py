@@ -175,7 +175,8 @@ def convolution_multipliers(node: Node, channels: int) -> tuple[np.ndarray, np.n
         for scale in channel_scales(node.input(1), channels)
     ]
     multipliers, shifts = zip(*pairs, strict=True)
-    return np.array(multipliers, np.int32), np.array(shifts, np.int8)
+    # Larger shifts are refused, whatever they are.
+    return np.array(multipliers, np.int32), np.minimum(shifts, 127).astype(np.int8)
 
 
 def channel_scales(weights: Tensor, channels: int) -> Sequence[float]:
