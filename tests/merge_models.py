@@ -10,6 +10,61 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 
+class MergedModel:
+    """A model that other models are added to, which stay independent of each other.
+
+    Attributes
+    ----------
+    graph
+        The subgraph that holds the operators of the models' first subgraphs.
+    """
+
+    def __init__(self) -> None:
+        self.graph = schema.SubGraphT()
+        self.graph.name = "main"
+        self.graph.tensors, self.graph.operators = [], []
+        self.graph.inputs, self.graph.outputs = [], []
+        self._whole = schema.ModelT()
+        self._whole.version = 3
+        self._whole.subgraphs, self._whole.operatorCodes = [self.graph], []
+        self._whole.buffers = [schema.BufferT()]
+
+    def add(self, name: str, model: schema.ModelT) -> int:
+        """Add the tensors and operators of a model, which is changed; and its other subgraphs.
+
+        Parameters
+        ----------
+        name
+            It and a slash go in front of the names of tensors, unless it is empty.
+
+        Returns
+        -------
+        int
+            The new index of the model's first tensor.
+        """
+        graph, *others = model.subgraphs
+        codes, buffers = len(self._whole.operatorCodes), len(self._whole.buffers)
+        for part in model.subgraphs:
+            _rename(part, name, codes, buffers, len(self._whole.subgraphs) - 1)
+        tensors = len(self.graph.tensors)
+        for operator in graph.operators:
+            operator.inputs = _shifted(operator.inputs, tensors)
+            operator.outputs = _shifted(operator.outputs, tensors)
+            operator.intermediates = _shifted(operator.intermediates, tensors) or None
+        self.graph.tensors += graph.tensors
+        self.graph.operators += graph.operators
+        self.graph.inputs += _shifted(graph.inputs, tensors)
+        self.graph.outputs += _shifted(graph.outputs, tensors)
+        self._whole.subgraphs += others
+        self._whole.operatorCodes += model.operatorCodes
+        self._whole.buffers += model.buffers
+        return tensors
+
+    def build(self) -> bytes:
+        """The bytes of the .tflite file."""
+        return pack(self._whole)
+
+
 def merge_models(models: Mapping[str, bytes]) -> bytes:
     """One model that holds all `models`, which stay independent of each other.
 
@@ -23,40 +78,24 @@ def merge_models(models: Mapping[str, bytes]) -> bytes:
     bytes
         A .tflite file. Operators, inputs and outputs are those of the models, in their order.
     """
-    merged = schema.SubGraphT()
-    merged.name = "main"
-    merged.tensors, merged.operators, merged.inputs, merged.outputs = [], [], [], []
-    whole = schema.ModelT()
-    whole.version = 3
-    whole.subgraphs, whole.operatorCodes = [merged], []
-    whole.buffers = [schema.BufferT()]
+    merged = MergedModel()
     for name, content in models.items():
-        model = schema.ModelT.InitFromPackedBuf(content, 0)
-        graph, *others = model.subgraphs
-        codes, buffers = len(whole.operatorCodes), len(whole.buffers)
-        for part in model.subgraphs:
-            _rename(part, name, codes, buffers, len(whole.subgraphs) - 1)
-        tensors = len(merged.tensors)
-        for operator in graph.operators:
-            operator.inputs = _shifted(operator.inputs, tensors)
-            operator.outputs = _shifted(operator.outputs, tensors)
-            operator.intermediates = _shifted(operator.intermediates, tensors) or None
-        merged.tensors += graph.tensors
-        merged.operators += graph.operators
-        merged.inputs += _shifted(graph.inputs, tensors)
-        merged.outputs += _shifted(graph.outputs, tensors)
-        whole.subgraphs += others
-        whole.operatorCodes += model.operatorCodes
-        whole.buffers += model.buffers
+        merged.add(name, schema.ModelT.InitFromPackedBuf(content, 0))
+    return merged.build()
+
+
+def pack(model: schema.ModelT) -> bytes:
+    """The .tflite file of a model."""
     builder = flatbuffers.Builder(1024)
-    builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
 def _rename(graph: Any, name: str, codes: int, buffers: int, subgraphs: int) -> None:
     """Make a subgraph refer to what is its own in the whole model."""
+    prefix = f"{name}/" if name else ""
     for tensor in graph.tensors:
-        tensor.name = f"{name}/{tensor.name.decode()}"
+        tensor.name = f"{prefix}{(tensor.name or b'').decode()}"
         tensor.buffer = tensor.buffer + buffers if tensor.buffer else 0
     for operator in graph.operators:
         operator.opcodeIndex += codes
@@ -64,7 +103,7 @@ def _rename(graph: Any, name: str, codes: int, buffers: int, subgraphs: int) -> 
         if isinstance(options, schema.CallOnceOptionsT):
             options.initSubgraphIndex += subgraphs
         if isinstance(options, schema.VarHandleOptionsT):
-            options.sharedName = f"{name}/{options.sharedName.decode()}"
+            options.sharedName = f"{prefix}{options.sharedName.decode()}"
 
 
 def _shifted(indices: Any, by: int) -> list[int]:

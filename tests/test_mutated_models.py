@@ -1,4 +1,4 @@
-"""Damaged models end in a result or in a clear error; scripts/try_mutated_models.py tries more."""
+"""Damaged models end in a result or in a clear error; scripts/fuzz_models.py tries more."""
 
 from __future__ import annotations
 
