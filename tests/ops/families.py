@@ -7,7 +7,8 @@ more case in it, so that operators with the same ``FAMILY``, a name or names by 
 without it an operator has a family of its own.
 
 Inputs and outputs of a shared model lie outside of the arena, see `SideBySide`; its operators have
-no kernels for special instructions, so that one core with Thumb-2 stands for all.
+no kernels for special instructions, so that one core with Thumb-2 stands for all, or others that
+`tests.schedule` tries in an arena, as for int16.
 """
 
 from __future__ import annotations

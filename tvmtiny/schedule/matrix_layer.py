@@ -53,7 +53,8 @@ def weight_zero_points(node: Node) -> np.ndarray:
     return np.zeros(1) if quantization is None else np.array(quantization.zero_points)
 
 
-def _rounding(node: Node, oracle: Oracle) -> OutputRounding:
+def layer_rounding(node: Node, oracle: Oracle) -> OutputRounding:
+    """How the oracle rounds, in its own arithmetic."""
     if node.operator == "CONV_2D":
         return convolution_rounding(node, node.input(1).shape[0])
     if oracle is Oracle.TFLM:
@@ -67,7 +68,7 @@ def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding:
         rounding = fully_connected.exact_rounding(node, oracle)
         assert rounding is not None
         return rounding
-    return _rounding(node, oracle)
+    return layer_rounding(node, oracle)
 
 
 def matrix_scaling(
@@ -84,7 +85,7 @@ def matrix_scaling(
     assert data is not None
     channels = len(data)
     weights = data.reshape(channels, -1)
-    rounding = _rounding(node, oracle)
+    rounding = layer_rounding(node, oracle)
     zero_point = node.input(0).zero_point
     bias = bias_values(node, channels)
     return solve(

@@ -17,6 +17,7 @@ from tvmtiny.schedule.families.dsp.depthwise import (
     implement_depthwise,
     smaller_depthwise,
 )
+from tvmtiny.schedule.families.dsp.half import half_sketches, implement_half
 from tvmtiny.schedule.families.dsp.lstm import implement_lstm
 from tvmtiny.schedule.families.dsp.pool import (
     implement_average_pool,
@@ -48,6 +49,9 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
+#: Operators that have kernels for int16 activations.
+_HALF = ("CONV_2D", "FULLY_CONNECTED")
+
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
     "BATCH_MATMUL": smaller_product,
     "CONV_2D": smaller_convolution,
@@ -68,7 +72,7 @@ _SKETCHES: dict[str, Callable[[Node, Oracle], tuple[Sketch, ...]]] = {
 
 
 class Dsp(KernelFamily):
-    """int8 layers around SMLAD and its kin."""
+    """int8 and some int16 layers around SMLAD and its kin."""
 
     name = "dsp"
     features = frozenset({"dsp"})
@@ -81,6 +85,7 @@ class Dsp(KernelFamily):
             "block",
             "column",
             "direct",
+            "half",
             "lstm",
             "patches",
             "product",
@@ -93,6 +98,8 @@ class Dsp(KernelFamily):
     )
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
+        if _is_half(node):
+            return half_sketches(node, oracle)
         find = _SKETCHES.get(node.operator)
         return find(node, oracle) if find is not None and _is_int8(node) else ()
 
@@ -104,18 +111,25 @@ class Dsp(KernelFamily):
         goal: Goal,
         decisions: Decisions | None = None,
     ) -> Implementation | None:
+        if _is_half(node):
+            return implement_half(node, oracle, goal, decisions)
         implement = _IMPLEMENT.get(node.operator)
         if implement is None or not _is_int8(node):
             return None
         return implement(node, oracle, goal, decisions)
 
     def smaller(self, node: Node, decisions: Decisions) -> Iterator[Decisions]:
-        find = _SMALLER.get(node.operator)
+        find = None if _is_half(node) else _SMALLER.get(node.operator)
         return iter(()) if find is None else find(node, decisions)
 
 
 def _is_int8(node: Node) -> bool:
     return node.input(0).dtype == "int8" and node.output.dtype == "int8"
+
+
+def _is_half(node: Node) -> bool:
+    dtypes = {node.input(0).dtype, node.output.dtype}
+    return node.operator in _HALF and dtypes == {"int16"}
 
 
 FAMILY = Dsp()

@@ -77,15 +77,15 @@ def excess(weights: np.ndarray, weight_format: str) -> np.ndarray:
     """What the int8 format adds to the accumulators of `weights`, ``(channels, depth)``."""
     if weight_format == "w16":
         return np.zeros(len(weights), np.int64)
-    return 127 * _grouped(weights)[:, :, ::2].sum(axis=(1, 2))
+    return 127 * grouped(weights)[:, :, ::2].sum(axis=(1, 2))
 
 
 def storable(weights: np.ndarray, weight_format: str) -> bool:
     """Whether all pairs of `weights` fit the halfwords of the format."""
     if weight_format == "w16":
         return True
-    grouped = _grouped(weights)
-    return bool((256 * grouped[:, :, 1::2] + grouped[:, :, ::2]).min() >= -(2**15))
+    found = grouped(weights)
+    return bool((256 * found[:, :, 1::2] + found[:, :, ::2]).min() >= -(2**15))
 
 
 def channel_order(channels: int, tile: TileShape) -> list[int]:
@@ -140,13 +140,13 @@ def pack_products(
         What follows the weights of each channel, ``(channels,)`` each.
     """
     order = channel_order(len(weights), tile)
-    grouped = _grouped(weights)[order]
+    found = grouped(weights)[order]
     if weight_format == "w8":
         # (channel, group, [word of the pair (w1 w0) and (w3 w2)])
-        halves = 256 * grouped[:, :, 1::2] + grouped[:, :, ::2]
+        halves = 256 * found[:, :, 1::2] + found[:, :, ::2]
         words = _words(halves[:, :, 0], halves[:, :, 1])[:, :, None]
     else:
-        scaled = 256 * grouped
+        scaled = 256 * found
         words = np.stack(
             [
                 _words(scaled[:, :, 0], scaled[:, :, 2]),
@@ -164,7 +164,7 @@ def pack_products(
     return np.concatenate(parts, axis=1).astype(np.int32).ravel()
 
 
-def _grouped(weights: np.ndarray) -> np.ndarray:
+def grouped(weights: np.ndarray) -> np.ndarray:
     """int64, ``(channels, groups, 4)``, padded with zeros."""
     depth = weights.shape[1]
     padding = groups(depth) * GROUP - depth

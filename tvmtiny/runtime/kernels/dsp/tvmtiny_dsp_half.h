@@ -1,0 +1,226 @@
+/* CONV_2D and FULLY_CONNECTED with int16 activations: tile kernels that store sums, and outputs.
+ *
+ * A group is four inputs of each of P pixels: the words (x0, x1) of all pixels, then (x2, x3).
+ * The stream has initial accumulators and the weights of all groups, per tile of channels:
+ *   h8:  the bytes w0, w2, w1, w3 of each channel
+ *   h16: the words (w0, w1) of each channel, then (w2, w3)
+ * Sums are exact modulo 2^32.
+ */
+#ifndef TVMTINY_DSP_HALF_H
+#define TVMTINY_DSP_HALF_H
+
+#include "tvmtiny_dsp_sums.h"
+
+#if TVMTINY_DSP
+
+#define TVMTINY_HALF_BEGIN_3X2                                                                     \
+  "str r2, [sp]\n ldrd r3, r4, [r1], #8\n mov r5, r3\n mov r6, r4\n mov r7, r3\n mov r8, r4\n"
+#define TVMTINY_HALF_GROUP_3X2_H8                                                                  \
+  "ldrd r9, r10, [r1], #8\n ldmia r0!, {r11, r12, lr}\n sxtb16 r2, r9\n"                           \
+  "smlad r3, r11, r2, r3\n smlad r5, r12, r2, r5\n smlad r7, lr, r2, r7\n sxtb16 r2, r10\n"        \
+  "smlad r4, r11, r2, r4\n smlad r6, r12, r2, r6\n smlad r8, lr, r2, r8\n"                         \
+  "sxtb16 r9, r9, ror #8\n sxtb16 r10, r10, ror #8\n ldmia r0!, {r11, r12, lr}\n" TVMTINY_MAC_3X2
+#define TVMTINY_HALF_GROUP_3X2_H16                                                                 \
+  TVMTINY_LOAD_3X2 TVMTINY_MAC_3X2 TVMTINY_LOAD_3X2 TVMTINY_MAC_3X2
+#define TVMTINY_HALF_STORE_3X2(PITCH)                                                              \
+  "ldr r2, [sp]\n str r4, [r2, #4]\n"                                                              \
+  "str r5, [r2, #4 * " PITCH "]\n str r6, [r2, #4 * " PITCH " + 4]\n"                              \
+  "str r7, [r2, #8 * " PITCH "]\n str r8, [r2, #8 * " PITCH " + 4]\n str r3, [r2], #8\n"
+#define TVMTINY_HALF_BEGIN_2X2                                                                     \
+  "str r2, [sp]\n ldrd r3, r4, [r1], #8\n mov r5, r3\n mov r6, r4\n"
+#define TVMTINY_HALF_GROUP_2X2_H8                                                                  \
+  TVMTINY_LOAD_2X2_W8                                                                              \
+  "sxtb16 lr, r7\n smlad r3, r9, lr, r3\n smlad r5, r10, lr, r5\n"                                 \
+  "sxtb16 lr, r8\n smlad r4, r9, lr, r4\n smlad r6, r10, lr, r6\n"                                 \
+  "sxtb16 r7, r7, ror #8\n sxtb16 r8, r8, ror #8\n" TVMTINY_MAC_2X2("r11", "r12", "r7", "r8")
+#define TVMTINY_HALF_GROUP_2X2_H16                                                                 \
+  TVMTINY_LOAD_2X2_W16                                                                             \
+  TVMTINY_MAC_2X2("r7", "r8", "r2", "r11") TVMTINY_MAC_2X2("r9", "r10", "r12", "lr")
+#define TVMTINY_HALF_STORE_2X2(PITCH)                                                              \
+  "ldr r2, [sp]\n str r4, [r2, #4]\n"                                                              \
+  "str r5, [r2, #4 * " PITCH "]\n str r6, [r2, #4 * " PITCH " + 4]\n str r3, [r2], #8\n"
+#define TVMTINY_HALF_BEGIN_1X4 TVMTINY_INIT_1X4
+#define TVMTINY_HALF_CHANNEL(ACC, WEIGHTS)                                                         \
+  "sxtb16 lr, " WEIGHTS "\n smlad " ACC ", r7, lr, " ACC "\n"                                      \
+  "sxtb16 " WEIGHTS ", " WEIGHTS ", ror #8\n smlad " ACC ", r8, " WEIGHTS ", " ACC "\n"
+#define TVMTINY_HALF_GROUP_1X4_H8                                                                  \
+  TVMTINY_LOAD_1X4 TVMTINY_HALF_CHANNEL("r3", "r9") TVMTINY_HALF_CHANNEL("r4", "r10")              \
+      TVMTINY_HALF_CHANNEL("r5", "r11") TVMTINY_HALF_CHANNEL("r6", "r12")
+#define TVMTINY_HALF_GROUP_1X4_H16                                                                 \
+  TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7") TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8")
+#define TVMTINY_HALF_STORE_1X4(PITCH) "stmia r2!, {r3, r4, r5, r6}\n"
+
+/* Instantiates NAME(x, stream, out, end) like a kernel of tvmtiny_dsp_sums.h. */
+#define TVMTINY_HALF(NAME, SHAPE, FORMAT, PIXELS, CHANNELS, WIDE, FIRST, UNROLL, LOOPS, PITCH,     \
+                     XBYTES)                                                                       \
+  TVMTINY_SUMS_FUNCTION(                                                                           \
+      NAME, TVMTINY_TILE_ENTER(XBYTES) TVMTINY_TILE_REPEAT(                                        \
+                FIRST, UNROLL, LOOPS,                                                              \
+                TVMTINY_HALF_BEGIN_##SHAPE TVMTINY_HALF_GROUP_##SHAPE##_##FORMAT,                  \
+                TVMTINY_HALF_GROUP_##SHAPE##_##FORMAT, "r9")                                       \
+                TVMTINY_HALF_STORE_##SHAPE(TVMTINY_STRING(PITCH)) TVMTINY_TILE_NEXT(XBYTES, "r9"))
+
+#else
+
+TVMTINY_INLINE void tvmtiny_half(const uint32_t *x, const int32_t *stream, int32_t *out,
+                                 const int32_t *end, int32_t pixels, int32_t channels, int32_t wide,
+                                 int32_t groups, int32_t pitch)
+{
+  while (stream != end) {
+    const uint32_t *weights = (const uint32_t *)stream + channels;
+    const uint32_t *inputs = x;
+    int32_t group;
+    int32_t p;
+    int32_t c;
+    for (p = 0; p < pixels; ++p) {
+      for (c = 0; c < channels; ++c) {
+        out[p * pitch + c] = stream[c];
+      }
+    }
+    for (group = 0; group < groups; ++group) {
+      for (p = 0; p < pixels; ++p) {
+        for (c = 0; c < channels; ++c) {
+          int32_t *const sum = &out[p * pitch + c];
+          const uint32_t word = weights[c];
+          const uint32_t low = wide != 0 ? word : tvmtiny_sxtb16(word);
+          const uint32_t high = wide != 0 ? weights[channels + c] : tvmtiny_sxtb16_odd(word);
+          *sum = tvmtiny_smlad(inputs[p], low, *sum);
+          *sum = tvmtiny_smlad(inputs[pixels + p], high, *sum);
+        }
+      }
+      inputs += 2 * pixels;
+      weights += wide != 0 ? 2 * channels : channels;
+    }
+    stream = (const int32_t *)weights;
+    out += channels;
+  }
+}
+
+#define TVMTINY_HALF(NAME, SHAPE, FORMAT, PIXELS, CHANNELS, WIDE, FIRST, UNROLL, LOOPS, PITCH,     \
+                     XBYTES)                                                                       \
+  static void NAME(const void *x, const int32_t *stream, int32_t *out, const int32_t *end)         \
+  {                                                                                                \
+    tvmtiny_half((const uint32_t *)x, stream, out, end, PIXELS, CHANNELS, WIDE,                    \
+                 (FIRST) + (UNROLL) * (LOOPS), PITCH);                                             \
+  }
+
+#endif
+
+/* ---- Patches ------------------------------------------------------------------------------ */
+
+/* `count` inputs of one pixel, into every `pixels`-th word from `to`. */
+TVMTINY_INLINE uint32_t *tvmtiny_half_copy(uint32_t *to, const int16_t *from, int32_t count,
+                                           int32_t pixels)
+{
+  const int16_t *end = from + (count & ~7);
+  while (from != end) {
+    to[0] = tvmtiny_load4((const int8_t *)from);
+    to[pixels] = tvmtiny_load4((const int8_t *)(from + 2));
+    to[2 * pixels] = tvmtiny_load4((const int8_t *)(from + 4));
+    to[3 * pixels] = tvmtiny_load4((const int8_t *)(from + 6));
+    from += 8;
+    to += 4 * pixels;
+  }
+  for (end = from + (count & 6); from != end; from += 2) {
+    *to = tvmtiny_load4((const int8_t *)from);
+    to += pixels;
+  }
+  if ((count & 1) != 0) {
+    /* The other half meets a zero weight. */
+    *to = (uint16_t)*from;
+    to += pixels;
+  }
+  return to;
+}
+
+/* Instantiates NAME(x, row, column, to): the patch whose top left corner is at (row, column) of an
+ * input of HEIGHT x WIDTH x CHANNELS, which may lie outside; there the input is 0. */
+#define TVMTINY_HALF_GATHER(NAME, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PIXELS)                  \
+  static void NAME(const int16_t *x, int32_t row, int32_t column, uint32_t *to)                    \
+  {                                                                                                \
+    const int32_t inside = column >= 0 && column + (COLUMNS) <= (WIDTH);                           \
+    int32_t y;                                                                                     \
+    if ((CHANNELS) % 2 != 0) {                                                                     \
+      int16_t patch[(ROWS) * (COLUMNS) * (CHANNELS)];                                              \
+      int16_t *next = patch;                                                                       \
+      for (y = row; y < row + (ROWS); ++y) {                                                       \
+        const int32_t valid = y >= 0 && y < (HEIGHT);                                              \
+        const int16_t *const line = x + (valid ? y : 0) * ((WIDTH) * (CHANNELS));                  \
+        if (valid && inside) {                                                                     \
+          tvmtiny_copy_bytes((int8_t *)next, (const int8_t *)(line + column * (CHANNELS)),         \
+                             2 * (COLUMNS) * (CHANNELS));                                          \
+          next += (COLUMNS) * (CHANNELS);                                                          \
+        } else {                                                                                   \
+          int32_t i;                                                                               \
+          for (i = column * (CHANNELS); i < (column + (COLUMNS)) * (CHANNELS); ++i) {              \
+            *next++ = valid && i >= 0 && i < (WIDTH) * (CHANNELS) ? line[i] : 0;                   \
+          }                                                                                        \
+        }                                                                                          \
+      }                                                                                            \
+      (void)tvmtiny_half_copy(to, patch, (ROWS) * (COLUMNS) * (CHANNELS), PIXELS);                 \
+      return;                                                                                      \
+    }                                                                                              \
+    for (y = row; y < row + (ROWS); ++y) {                                                         \
+      const int32_t valid = y >= 0 && y < (HEIGHT);                                                \
+      const int16_t *const line = x + (valid ? y : 0) * ((WIDTH) * (CHANNELS));                    \
+      if (valid && inside) {                                                                       \
+        to = tvmtiny_half_copy(to, line + column * (CHANNELS), (COLUMNS) * (CHANNELS), PIXELS);    \
+      } else {                                                                                     \
+        int32_t i;                                                                                 \
+        for (i = column; i < column + (COLUMNS); ++i) {                                            \
+          if (valid && i >= 0 && i < (WIDTH)) {                                                    \
+            to = tvmtiny_half_copy(to, line + i * (CHANNELS), CHANNELS, PIXELS);                   \
+          } else {                                                                                 \
+            int32_t word;                                                                          \
+            for (word = (CHANNELS) / 2; word > 0; --word) {                                        \
+              *to = 0u;                                                                            \
+              to += (PIXELS);                                                                      \
+            }                                                                                      \
+          }                                                                                        \
+        }                                                                                          \
+      }                                                                                            \
+    }                                                                                              \
+  }
+
+/* ---- Outputs ------------------------------------------------------------------------------ */
+
+/* sum * (factors[1] * 2^32 + factors[0]) / 2^(64 + factors[2]), halves away from zero. */
+TVMTINY_INLINE int32_t tvmtiny_half_precisely(int32_t sum, const uint32_t *factors)
+{
+  const uint32_t size = sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum;
+  const uint64_t low = (uint64_t)size * factors[0];
+  const uint64_t high = (uint64_t)size * factors[1] + (low >> 32);
+  const uint32_t value = ((uint32_t)(high >> 32) + (UINT32_C(1) << (factors[2] - 1u))) >> factors[2];
+  return sum < 0 ? -(int32_t)value : (int32_t)value;
+}
+
+/* Instantiates NAME(sums, factors, out): CHANNELS outputs, each SCALE of a sum of CHUNKS parts, which
+ * are STRIDE apart, and its factors, which are the same for all channels, or EACH of them are a
+ * channel's own. */
+#define TVMTINY_HALF_FINISH(NAME, SCALE, FACTOR, EACH, CHANNELS, CHUNKS, STRIDE, LOW, HIGH)        \
+  static void NAME(const int32_t *sums, const FACTOR *factors, int16_t *out)                       \
+  {                                                                                                \
+    const int16_t *const end = out + (CHANNELS);                                                   \
+    while (out != end) {                                                                           \
+      int64_t total = sums[0];                                                                     \
+      int32_t chunk;                                                                               \
+      int32_t value;                                                                               \
+      for (chunk = 1; chunk < (CHUNKS); ++chunk) {                                                 \
+        total += sums[chunk * (STRIDE)];                                                           \
+      }                                                                                            \
+      value = SCALE(total, factors);                                                               \
+      *out++ = (int16_t)(value > (HIGH) ? (HIGH) : value < (LOW) ? (LOW) : value);                 \
+      factors += (EACH);                                                                           \
+      ++sums;                                                                                      \
+    }                                                                                              \
+  }
+
+/* The sums of all but the wide ones fit 32 bits. */
+#define TVMTINY_HALF_HIGH(SUM, FACTORS) tvmtiny_smmulr((int32_t)(SUM), (FACTORS)[0])
+#define TVMTINY_HALF_WIDE(SUM, FACTORS) tvmtiny_requantize_wide(SUM, (FACTORS)[0], (FACTORS)[1])
+#define TVMTINY_HALF_TWICE(SUM, FACTORS)                                                           \
+  tvmtiny_requantize((int32_t)(SUM), (FACTORS)[0], (FACTORS)[1])
+#define TVMTINY_HALF_PRECISELY(SUM, FACTORS) tvmtiny_half_precisely((int32_t)(SUM), FACTORS)
+#define TVMTINY_HALF_DOUBLE(SUM, FACTORS) tvmtiny_requantize_wide_double(SUM, (FACTORS)[0])
+
+#endif /* TVMTINY_DSP_HALF_H */
