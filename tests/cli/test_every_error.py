@@ -115,8 +115,8 @@ PROVOKED: dict[str, tuple[Callable[[Path], Words], list[str]]] = {
         ["cannot write to", "file", "give a place"],
     ),
     "ProfileBoardError": (
-        lambda folder: ["profile", "sine", "--board", "mps3-an547"],
-        ["mps3-an547", "cortex-m55", "boards that can be profiled: microbit"],
+        lambda folder: ["profile", "sine", "--board", "zephyr:mps3_an547"],
+        ["zephyr:mps3_an547", "cortex-m55", "boards that can be profiled: microbit"],
     ),
     "PortError": (
         lambda folder: _run(board=str(folder / "ttyACM0")),

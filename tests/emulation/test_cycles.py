@@ -8,6 +8,7 @@ from tvmtiny.emulation.cycles import Cost, block_cost, timed_cores, timings
 from tvmtiny.emulation.cycles.table import parse_timings
 from tvmtiny.targets import cpus
 from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
+from tvmtiny.targets.architectures.arm import helium
 from tvmtiny.targets.architectures.arm.thumb import OPERATIONS, decode
 from tvmtiny.targets.architectures.riscv import code as riscv
 
@@ -67,6 +68,18 @@ CORTEX_M4 = [
         18,
     ),
 ]
+CORTEX_M55 = [
+    ("vldrb.8 q0,[r5],#16; vldrw.32 q4,[r5,#-16]", "b5ec101e15ed049f", 3),
+    ("vldrb.u8 q7,[r0,q4]", "90fc08ee", 16),
+    ("vstrb.32 q7,[r2,q6]", "82ec0cef", 4),
+    ("vmladav.s8 r0,q0,q4; vldrb.8 q0,[r5],#16", "f0ee080fb5ec101e", 2),
+    ("vmladav.s8 r0,q0,q4; vmladava.s8 lr,q3,q5", "f0ee080ff6ee2aef", 3),
+    ("vmla.s32 q0,q2,r11; vmulh.s32 q0,q0,q1", "25ee4b0e21ee030e", 3),
+    ("vfma.f32 q0,q4,r5; vqmovnb.s16 q6,q6", "39ee450e33ee0dce", 2),
+    ("vadd.i32 q0,q0,q2; vmul.i32 q0,q1,q2", "20ef440822ef5409", 2),
+    ("vmov q2[2],q2[0],r0,r4; le lr,.", "14ec004f0ff003c0", 1),
+    ("wls lr,r1,.+8; dls lr,r1", "41f003c041f001e0", 2),
+]
 CORTEX_M3 = [
     *LOADS_AND_STORES,
     ("mla r0,r1,r2,r3", "01fb0230", 2),
@@ -117,6 +130,7 @@ CASES = [
         ("cortex-m0plus", CORTEX_M0PLUS),
         ("cortex-m3", CORTEX_M3),
         ("cortex-m4", CORTEX_M4),
+        ("cortex-m55", CORTEX_M55),
         ("rv32imc", RV32IMC),
     )
     for case in cases
@@ -173,7 +187,8 @@ def test_tables_are_complete_and_say_where_each_row_is_from(core: str) -> None:
         )
         assert "Ibex" in table.assumptions[0]
         return
-    assert set(table.rows) <= OPERATIONS
+    vectors = helium.OPERATIONS if "mve" in features else frozenset()
+    assert set(table.rows) - vectors <= OPERATIONS and vectors <= set(table.rows)
     missing = OPERATIONS - set(table.rows)
     if "thumb2" in features:
         assert not {name for name in missing if not name.startswith(("fp_", "multiply_halfwords"))}
@@ -188,10 +203,12 @@ def test_tables_are_complete_and_say_where_each_row_is_from(core: str) -> None:
     assert any("wait states" in text for text in table.assumptions)
 
 
-@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m33"])
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m33", "cortex-m55"])
 def test_rows_without_a_manual_say_so(core: str) -> None:
     table = timings(core)
-    assert all("no instruction timings" in (row.assumed or "") for row in table.rows.values())
+    scalar = [row for name, row in table.rows.items() if name not in helium.OPERATIONS]
+    assert all("no instruction timings" in (row.assumed or "") for row in scalar)
+    assert all(row.assumed for row in table.rows.values())
     assert "no instruction timings" in table.assumptions[0]
 
 
@@ -236,4 +253,4 @@ def test_bad_tables_are_refused() -> None:
     with pytest.raises(ValueError, match="must be the file's name"):
         parse_timings(TABLE % ("address_stall", "1"), "cortex-m3")
     with pytest.raises(KeyError):
-        timings("cortex-m55")
+        timings("cortex-m85")

@@ -54,8 +54,8 @@ def test_figures() -> None:
         assert figures.arena_bytes > 0 and figures.stack_bytes > 0 and figures.flash.code > 0
     assert m4.figures is not None and m4.figures.estimated_cycles is not None
     assert m4.figures.estimated_cycles > m4.figures.instructions
-    # Unicorn has no Helium.
-    assert m55.figures is not None and m55.figures.estimated_cycles is None
+    assert m55.figures is not None and m55.figures.estimated_cycles is not None
+    assert m55.figures.estimated_cycles > m55.figures.instructions
 
 
 @on_qemu

@@ -52,9 +52,9 @@ def test_profile_text_says_that_cycles_are_estimated(command: Command) -> None:
 
 
 def test_profile_on_another_board(command: Command) -> None:
-    code, out, err = command("profile", "digits", "--board", "mps3-an547")
+    code, out, err = command("profile", "digits", "--board", "zephyr:mps3_an547")
     assert (code, out) == (2, "")
-    assert "cannot profile on mps3-an547" in err and "mps2-an386" in err
+    assert "cannot profile on zephyr:mps3_an547" in err and "mps2-an386" in err
 
 
 @on_qemu

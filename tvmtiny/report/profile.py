@@ -1,7 +1,8 @@
 """Where an inference spends its time: instructions and estimated cycles of every layer.
 
-The real firmware is executed in Unicorn, which counts its basic blocks; the instructions of each
-block are priced with the timings of the core's technical reference manual. Instructions are exact.
+The real firmware is executed in Unicorn, or in QEMU where Unicorn does not have the CPU, and its
+basic blocks are counted; the instructions of each block are priced with the timings of the core's
+technical reference manual. Instructions are exact.
 Cycles are an estimate: see `Profile.assumptions`.
 """
 
@@ -24,6 +25,7 @@ from tvmtiny.emulation.cycles import (
 from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.emulation.unicorn_machine import Region, Trace, emulate
 from tvmtiny.errors import DeviceError, InputError, ProfileBoardError
+from tvmtiny.project.qemu.tracing import trace_in_qemu
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.running import run_firmware
 from tvmtiny.targets import boards
@@ -168,7 +170,8 @@ def profilable_boards() -> tuple[str, ...]:
 def can_profile(board: Board) -> bool:
     """Whether `profile` supports a board."""
     cpu = board.cpu
-    return board.platform == _PLATFORM and can_emulate(cpu) and cpu.name in timed_cores()
+    decodes = find_architecture(cpu.architecture).decode is not None
+    return board.platform == _PLATFORM and decodes and cpu.name in timed_cores()
 
 
 def _check(board: Board) -> None:
@@ -221,7 +224,7 @@ def profile(
     with built_firmware(artifact, board) as firmware:
         tell(f"running on {board.name}")
         result = run_firmware(firmware, inputs, timeout)
-        tell("executing in Unicorn")
+        tell(f"executing in {'Unicorn' if can_emulate(board.cpu) else 'QEMU'}")
         return profile_firmware(firmware, inputs, timeout, result)
 
 
@@ -249,7 +252,8 @@ def profile_firmware(
     """
     project = firmware.project
     _check(project.board)
-    trace = emulate(firmware, inputs, timeout)
+    run = emulate if can_emulate(project.board.cpu) else trace_in_qemu
+    trace = run(firmware, inputs, timeout)
     if result is not None:
         _compare(trace, result)
     return _profile(

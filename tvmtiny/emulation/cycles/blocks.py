@@ -52,6 +52,16 @@ _COMPUTATIONS = frozenset(
         "divide",
     }
 )
+#: Vector instructions by the unit that they keep for two cycles.
+_VECTOR_UNITS = {
+    "vector_load": "memory",
+    "vector_store": "memory",
+    "vector_gather": "memory",
+    "vector_scatter": "memory",
+    "vector_multiply": "multiply",
+    "vector_integer": "integer",
+    "vector_move": "integer",
+}
 _FP_COMPUTATIONS = frozenset(
     {
         "fp_arithmetic",
@@ -132,6 +142,9 @@ def _interaction(before: Instruction | None, now: Instruction, timings: Timings)
     # A store with an immediate offset takes one cycle in any case.
     if now.operation in ("load", "store") and before.operation == "load" and not depends:
         return -timings.rule_cycles("pipelined_load")
+    unit = _VECTOR_UNITS.get(now.operation)
+    if unit is not None and unit == _VECTOR_UNITS.get(before.operation):
+        return timings.rule_cycles("vector_unit")
     if before.operation in _FP_COMPUTATIONS and before.writes & now.reads:
         return timings.rule_cycles("fp_result_stall")
     return 0

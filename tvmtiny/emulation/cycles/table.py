@@ -25,6 +25,7 @@ RULES = frozenset(
         "fp_result_stall",
         "if_then_folding",
         "unaligned_load",
+        "vector_unit",
     }
 )
 
@@ -188,10 +189,7 @@ def parse_timings(text: str, core: str) -> Timings:
         entry["manual"],
         entry["refill"]["cycles"],
         {name: _row(row, name, core, document) for name, row in entry["timings"].items()},
-        {
-            name: Rule(row["cycles"], f"{document}, {row['section']}")
-            for name, row in entry.get("rules", {}).items()
-        },
+        _rules(entry),
         assumptions,
     )
 
@@ -206,15 +204,29 @@ def _row(row: Mapping[str, Any], name: str, core: str, document: str) -> Timing:
     )
 
 
+def _rules(entry: Mapping[str, Any]) -> dict[str, Rule]:
+    return {
+        name: Rule(row["cycles"], f"{entry['document']}, {row['section']}")
+        for name, row in entry.get("rules", {}).items()
+    }
+
+
 def _assumed(core: str, entry: Mapping[str, Any], assumptions: tuple[str, ...]) -> Timings:
-    """The table of another core, for a core whose manual has no timings."""
+    """The table of another core, for a core whose manual has no timings.
+
+    Rows and rules that the entry has come from elsewhere, which each of them says.
+    """
     base = timings(entry["same_as"])
+    own = entry.get("timings", {})
     reason = f"that of {base.core}: {entry['reason']}"
     return Timings(
         core,
         entry["manual"],
         base.refill,
-        {name: replace(row, assumed=reason) for name, row in base.rows.items()},
-        base.rules,
+        {
+            **{name: replace(row, assumed=reason) for name, row in base.rows.items()},
+            **{name: _row(row, name, core, entry["document"]) for name, row in own.items()},
+        },
+        {**base.rules, **_rules(entry)},
         assumptions,
     )

@@ -185,7 +185,7 @@ class QemuPlatform:
         data = pack_inputs(artifact.inputs, inputs)
         with work_folder("run") as directory:
             (directory / "input.bin").write_bytes(data)
-            _emulate(firmware, directory, timeout)
+            emulate_in(firmware, directory, timeout)
             outputs = split_tensors(_read(directory / "output.bin"), artifact.outputs, "outputs")
             layers = split_tensors(
                 _read(directory / "layers.bin"), artifact.layers, "layer outputs"
@@ -219,10 +219,24 @@ class QemuPlatform:
         )
 
 
-def _emulate(firmware: Firmware, directory: Path, timeout: float) -> None:
-    """Run QEMU in a directory until the firmware ends, and raise what went wrong there."""
+def emulate_in(
+    firmware: Firmware, directory: Path, timeout: float, options: Sequence[str] = ()
+) -> None:
+    """Run QEMU in a directory until the firmware ends.
+
+    Parameters
+    ----------
+    options
+        More of QEMU's.
+
+    Raises
+    ------
+    DeviceError
+        The firmware faulted, timed out or reported an error, or QEMU failed.
+    """
     command = (
         *machine_of_board(firmware.project.board).command(),
+        *options,
         "-nographic",
         "-monitor",
         "none",

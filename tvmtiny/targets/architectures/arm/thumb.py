@@ -13,6 +13,7 @@ import capstone
 from capstone import arm_const
 
 from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
+from tvmtiny.targets.architectures.arm.helium import decode_helium
 
 __all__ = ["OPERATIONS", "decode"]
 
@@ -143,6 +144,12 @@ def decode(code: bytes, address: int) -> Iterator[Instruction]:
         first = int.from_bytes(code[offset : offset + 2], "little")
         size = 4 if first >> 11 in _WIDE else 2
         word = code[offset : offset + size]
+        second = int.from_bytes(word[2:], "little")
+        vector = decode_helium(first, second) if size == 4 else None
+        if vector is not None:
+            yield vector
+            offset += size
+            continue
         found = next(_decoder().disasm(word, address + offset, 1), None)
         if found is None or found.size != size:
             yield Instruction(f"{word.hex()} (not decoded)", UNLISTED, size)

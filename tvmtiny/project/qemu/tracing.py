@@ -1,0 +1,174 @@
+"""Which basic blocks QEMU runs how often, for CPUs that Unicorn does not have.
+
+QEMU's log names each block when it is translated, with its instructions, and each time it runs.
+Where its clock of instructions asks for it, QEMU ends a block early, and logs the shorter one, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from elftools.elf.elffile import ELFFile
+
+from tvmtiny.codegen.artifact import layer_functions
+from tvmtiny.codegen.tensors import pack_inputs
+from tvmtiny.emulation.cycles import Block
+from tvmtiny.emulation.unicorn_machine import Region, Trace
+from tvmtiny.errors import DeviceError
+from tvmtiny.host.elf import functions_of
+from tvmtiny.host.unfinished import work_folder
+from tvmtiny.project.qemu.platform import emulate_in
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvmtiny.results import Firmware
+
+__all__ = ["trace_in_qemu"]
+
+_LOG = "blocks.log"
+_ADDRESS_MASK = 0xFFFFFFFF
+_INSTRUCTION = re.compile(r"0x([0-9a-f]{8}):  ((?:[0-9a-f]{4} ?)+) ")
+_RUN = re.compile(r"Trace \d+: (0x[0-9a-f]+) \[[0-9a-f]+/([0-9a-f]+)/")
+
+Edges = defaultdict[tuple[Block, Block], int]
+
+
+def trace_in_qemu(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: float) -> Trace:
+    """Run firmware of the QEMU platform to its end, and count its blocks.
+
+    Parameters
+    ----------
+    inputs
+        One array for each input of the model, of its shape and dtype.
+    timeout
+        Limit in seconds of host time.
+
+    Raises
+    ------
+    InputDataError, DeviceError
+        As in `tvmtiny.emulation.unicorn_machine.emulate`.
+    """
+    data = pack_inputs(firmware.project.artifact.inputs, inputs)
+    with work_folder("trace") as directory:
+        (directory / "input.bin").write_bytes(data)
+        options = ("-d", "in_asm,exec,nochain", "-D", _LOG)
+        emulate_in(firmware, directory, timeout, options)
+        with (directory / _LOG).open(encoding="ascii", errors="replace") as log:
+            layers, inference = _count(firmware, _blocks(log))
+        output, layer_output = (
+            (directory / name).read_bytes() for name in ("output.bin", "layers.bin")
+        )
+    blocks = {edge[0] for edges in (*layers, inference) for edge in edges}
+    return Trace(
+        tuple(Region(edges, 0) for edges in layers),
+        Region(inference, 0),
+        _code(firmware, blocks),
+        output,
+        layer_output,
+    )
+
+
+def _blocks(log: Iterable[str]) -> Iterable[Block]:
+    """Blocks in the order in which they ran."""
+    known: dict[str, Block] = {}
+    start = end = 0
+    pending: Block | None = None
+    for line in log:
+        if line.startswith("Stopped execution"):
+            # The block did not begin after all.
+            pending = None
+        elif line.startswith("Trace "):
+            match = _RUN.match(line)
+            if match is None:
+                raise DeviceError(f"QEMU logs what is not understood: {line.strip()[:100]!r}")
+            if end:
+                known[match[1]] = (end - start) << 32 | start
+                start = end = 0
+            if pending is not None:
+                yield pending
+            pending = known[match[1]]
+        elif line.startswith("IN:"):
+            start = end = 0
+        elif line.startswith("0x"):
+            instruction = _INSTRUCTION.match(line)
+            if instruction is not None:
+                address = int(instruction[1], 16)
+                start = start if end else address
+                end = address + 2 * len(instruction[2].split())
+    if pending is not None:
+        yield pending
+
+
+def _count(firmware: Firmware, blocks: Iterable[Block]) -> tuple[list[Edges], Edges]:
+    """Edges of each layer in the first inference, and of the second one."""
+    artifact = firmware.project.artifact
+    functions = functions_of(firmware.elf)
+    begin, end = functions["layer_begins"][0], functions["layer_ends"][0]
+    run = functions[f"tvmtiny_{artifact.name}_run"][0]
+    own = (*layer_functions(artifact), "layer_begins")
+    not_kernels = [
+        _span(place)
+        for name, place in functions.items()
+        if name in own or name.startswith(tuple(f"{function}." for function in own))
+    ]
+    outside: Edges = defaultdict(int)
+    inference: Edges = defaultdict(int)
+    layers: list[Edges] = []
+    current, previous = outside, 0
+    # The harness measures the second inference, and may jump to it rather than call it.
+    harness = _span(functions["device_measure"])
+    callers: tuple[range, ...] = ()
+    for block in blocks:
+        address = block & _ADDRESS_MASK
+        current[previous, block] += 1
+        if address == begin:
+            layers.append(defaultdict(int))
+            current = layers[-1]
+        elif address == end:
+            current = outside
+        elif address == run:
+            at = previous & _ADDRESS_MASK
+            callers = (harness, *(span for span in map(_span, functions.values()) if at in span))
+            current = inference
+        elif any(address in span for span in callers):
+            current, callers = outside, ()
+        previous = block
+    kernels: list[Edges] = []
+    for edges in layers:
+        kept: Edges = defaultdict(int)
+        for edge, count in edges.items():
+            if not any(edge[0] & _ADDRESS_MASK in part for part in not_kernels):
+                kept[edge] = count
+        kernels.append(kept)
+    if len(kernels) != len(artifact.layers):
+        raise DeviceError(
+            f"QEMU logged {len(kernels)} layers of {artifact.name} instead of "
+            f"{len(artifact.layers)}; see whether there is space for temporary files"
+        )
+    return kernels, inference
+
+
+def _span(place: tuple[int, int]) -> range:
+    """The addresses of a function."""
+    return range(place[0], place[0] + place[1])
+
+
+def _code(firmware: Firmware, blocks: Iterable[Block]) -> dict[Block, bytes]:
+    """Machine code of blocks, from the program."""
+    with firmware.elf.open("rb") as file:
+        segments = [
+            (int(segment["p_vaddr"]), segment.data())
+            for segment in ELFFile(file).iter_segments()
+            if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
+        ]
+    found = {}
+    for block in blocks:
+        address, size = block & _ADDRESS_MASK, block >> 32
+        for start, data in segments:
+            if start <= address < start + len(data):
+                found[block] = data[address - start : address - start + size]
+    return found
