@@ -167,6 +167,15 @@ CMake Error at /zephyr/cmake/modules/dts.cmake:300 (execute_process):
         ("FATAL ERROR: no board\n", "FATAL ERROR: no board"),
         ("one\n\nlast words\n\n", "last words"),
         ("", "no output"),
+        (
+            "-- west build: generating a build system\n"
+            "CMake Error at cmake/modules/dts.cmake:295 (message):\n  gen_defines.py failed\n"
+            "Traceback (most recent call last):\n"
+            '  File "scripts/dts/gen_defines.py", line 31, in <module>\n    import elftools\n'
+            "ModuleNotFoundError: No module named 'elftools'\n"
+            "fatal error: command failed\nFATAL ERROR: command exited with status 1: cmake\n",
+            "ModuleNotFoundError: No module named 'elftools'",
+        ),
     ],
 )  # fmt: skip
 def test_the_first_real_error(log: str, line: str) -> None:

@@ -26,7 +26,8 @@ def export(
         typer.Option(
             "--format",
             "-f",
-            help="cmake, makefile, arduino, zephyr or cmsis-pack.",
+            help="cmake, makefile, arduino, zephyr, cmsis-pack, esp-idf, platformio or "
+            "edge-impulse.",
             metavar="FORMAT",
         ),
     ],
@@ -35,15 +36,13 @@ def export(
     name: NamesOption = None,
     library_name: Annotated[
         str,
-        typer.Option(
-            help="Of the Arduino library or the pack; by default the model's.", metavar="NAME"
-        ),
+        typer.Option(help="Of the library or the pack; by default the model's.", metavar="NAME"),
     ] = "",
     library_version: Annotated[
-        str, typer.Option(help="Of the Arduino library or the pack.", metavar="VERSION")
+        str, typer.Option(help="Of the library or the pack.", metavar="VERSION")
     ] = "1.0.0",
     vendor: Annotated[
-        str, typer.Option(help="Who publishes the Arduino library or the pack.", metavar="NAME")
+        str, typer.Option(help="Who publishes the library or the pack.", metavar="NAME")
     ] = "tvmtiny",
     url: Annotated[str, typer.Option(help="Where it is published.", metavar="URL")] = "",
     json: JsonOption = False,

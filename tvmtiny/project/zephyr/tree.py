@@ -162,9 +162,11 @@ def _boards(base: Path) -> Mapping[str, bool]:
     return found
 
 
-# What says most comes first: a complaint of a compiler, a linker or the devicetree's compiler, then
-# of Kconfig, rather than CMake's that they failed.
+# What says most comes first: a Python package that a script of Zephyr lacks, a complaint of a
+# compiler, a linker or the devicetree's compiler, then of Kconfig, rather than CMake's that they
+# failed.
 _COMPLAINTS = (
+    re.compile(r"^(?:ModuleNotFoundError|ImportError): "),
     re.compile(
         r"\b(?:fatal |devicetree |syntax )error\b|\berror: (?!Aborting)|undefined reference to|"
         r"overflowed by \d+|ld: cannot find"
