@@ -197,13 +197,16 @@ def test_the_end_of_a_server_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     server = Server(tracker, "ends", "--json")
-    served = server.ready()
-    assert served["url"] in [board.url for board in running_boards()]
-    running = server.group()
-    # The command, QEMU and what watches it, and what watched the compilers.
-    assert len(running) >= 4
-    server.process.send_signal(number)
-    _, err = server.process.communicate(timeout=30)
+    try:
+        served = server.ready()
+        assert served["url"] in [board.url for board in running_boards()]
+        running = server.group()
+        # The command, QEMU and what watches it, and what watched the compilers.
+        assert len(running) >= 4
+        server.process.send_signal(number)
+        _, err = server.process.communicate(timeout=30)
+    finally:
+        server.process.kill()
     assert server.process.returncode == (130 if number == signal.SIGINT else -number), err
     assert "Traceback" not in err
     assert_ended(running)
