@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from tvmtiny.ops.shared.output_rounding import (
 from tvmtiny.ops.shared.sliding_window import Window
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.overlap import smallest_distance
+from tvmtiny.schedule.per_node import per_node
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 
 
@@ -31,20 +32,50 @@ class Layer:
         Output positions.
     geometry
         None where a patch is `depth` consecutive inputs, one patch after the other.
+    groups
+        Parts of the input's channels, each with as many filters of its own.
     """
 
     weights: np.ndarray
     pixels: int
     geometry: Window | None
     pad: int
+    groups: int = 1
 
     @property
     def channels(self) -> int:
         return len(self.weights)
 
     @property
+    def group_channels(self) -> int:
+        """Output channels of a group."""
+        return self.channels // self.groups
+
+    @property
     def depth(self) -> int:
         return self.weights.shape[1]
+
+
+def is_multiplied(node: Node) -> bool:
+    """Whether a DEPTHWISE_CONV_2D has enough filters per input channel to share its patches."""
+    filters, channels = node.input(1).shape[3], node.input(0).shape[3]
+    return filters >= (2 if channels == 1 else 3) * channels
+
+
+@per_node
+def as_convolution(node: Node) -> Node:
+    """A DEPTHWISE_CONV_2D as the CONV_2D with a group per input channel that it is."""
+    weights = node.input(1)
+    assert weights.data is not None and weights.quantization is not None
+    filters = np.ascontiguousarray(weights.data.transpose(3, 1, 2, 0))
+    changed = replace(
+        weights,
+        shape=filters.shape,
+        data=filters,
+        quantization=replace(weights.quantization, axis=0),
+    )
+    inputs = (node.inputs[0], changed, *node.inputs[2:])
+    return replace(node, operator="CONV_2D", inputs=inputs)
 
 
 def weight_zero_points(node: Node) -> np.ndarray:
@@ -117,7 +148,7 @@ def patch_distance(node: Node, layer: Layer, pixels: int) -> int:
     ----------
     pixels
         Of a step, which reads the patches of its pixels before it writes their outputs. The last
-        step may repeat pixels of the one before.
+        step may repeat pixels of the one before. Groups of channels are steps of their own.
     """
     inputs = node.input(0)
     positions = np.arange(layer.pixels)
@@ -129,7 +160,13 @@ def patch_distance(node: Node, layer: Layer, pixels: int) -> int:
         last_read[:] = last_step
     else:
         read_patches(last_read, last_step, layer.geometry, inputs.shape[0])
-    return smallest_distance(np.repeat(last_read, depth), np.repeat(first_write, layer.channels))
+    groups = np.arange(layer.groups)
+
+    def by_channel(steps: np.ndarray, channels: int) -> np.ndarray:
+        each = np.where(steps[:, None] < 0, -1, steps[:, None] * layer.groups + groups)
+        return np.repeat(each.ravel(), channels // layer.groups)
+
+    return smallest_distance(by_channel(last_read, depth), by_channel(first_write, layer.channels))
 
 
 def split_groups(count: int, limit: int) -> tuple[int, int, int]:

@@ -19,6 +19,23 @@ TVMTINY_INLINE void tvmtiny_expand_word_w8(uint32_t *to, uint32_t word, int32_t 
   to[pixels] = tvmtiny_ssub16(((word << 8) & 0xff00ff00u) | 0x007f007fu, odd);
 }
 
+/* Four bytes from `first` of a row of `width` bytes, at least 4; those of `pad` outside of it. */
+TVMTINY_INLINE uint32_t tvmtiny_load_edge(const int8_t *row, int32_t first, int32_t width,
+                                          uint32_t pad)
+{
+  const int32_t over = first + 4 - width;
+  if (first <= -4 || over >= 4) {
+    return pad;
+  }
+  if (first < 0) {
+    return (tvmtiny_load4(row) << (-8 * first)) | (pad >> (32 + 8 * first));
+  }
+  if (over > 0) {
+    return (tvmtiny_load4(row + width - 4) >> (8 * over)) | (pad << (32 - 8 * over));
+  }
+  return tvmtiny_load4(row + first);
+}
+
 /* The last one to three bytes of a patch; the missing ones meet zero weights. */
 TVMTINY_INLINE uint32_t tvmtiny_load_tail(const int8_t *source, int32_t bytes)
 {
@@ -108,6 +125,15 @@ TVMTINY_FILL(w8)
                    : tvmtiny_expand_##FORMAT(to, x + (row * (WIDTH) + kx) * (CHANNELS),            \
                                              (CHANNELS), (PIXELS));                                \
         }                                                                                          \
+      } else if ((WIDTH) * (CHANNELS) >= 4) {                                                      \
+        const uint32_t pad = ((uint32_t)(PAD)&0xffu) * 0x01010101u;                                \
+        const int32_t end = (column + (COLUMNS)) * (CHANNELS);                                     \
+        for (kx = column * (CHANNELS); kx < end; kx += 4) {                                        \
+          tvmtiny_expand_word_##FORMAT(                                                            \
+              to, tvmtiny_load_edge(x + row * ((WIDTH) * (CHANNELS)), kx, (WIDTH) * (CHANNELS), pad),\
+              (PIXELS));                                                                           \
+          to += 2 * (PIXELS);                                                                      \
+        }                                                                                          \
       } else {                                                                                     \
         int8_t bytes[(COLUMNS) * (CHANNELS)];                                                      \
         tvmtiny_patch_row(bytes, x + row * ((WIDTH) * (CHANNELS)), column * (CHANNELS),            \
@@ -139,6 +165,40 @@ TVMTINY_FILL(w8)
       }                                                                                            \
     }                                                                                              \
     (void)tvmtiny_expand_##FORMAT(to, bytes, (ROWS) * (COLUMNS) * (CHANNELS), (PIXELS));           \
+  }
+
+/* The same for DEPTH of the channels, from the one at x on, and for taps that are DOWN rows and ACROSS
+ * columns apart. */
+#define TVMTINY_GATHER_SPREAD(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, DEPTH, ROWS, COLUMNS, DOWN,   \
+                              ACROSS, PAD, PIXELS)                                                 \
+  static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
+  {                                                                                                \
+    const int32_t across = column >= 0 && column + ((COLUMNS)-1) * (ACROSS) < (WIDTH);             \
+    int8_t bytes[(DEPTH) % 4 == 0 ? 1 : (ROWS) * (COLUMNS) * (DEPTH)];                             \
+    int8_t *next = bytes;                                                                          \
+    int32_t ky;                                                                                    \
+    int32_t kx;                                                                                    \
+    for (ky = 0; ky < (ROWS); ++ky, row += (DOWN)) {                                               \
+      const int32_t down = row >= 0 && row < (HEIGHT);                                             \
+      const int8_t *from = down ? x + row * ((WIDTH) * (CHANNELS)) : x;                            \
+      for (kx = column; kx < column + (COLUMNS) * (ACROSS); kx += (ACROSS)) {                      \
+        const int32_t inside = down && (across || (kx >= 0 && kx < (WIDTH)));                      \
+        if ((DEPTH) % 4 != 0) {                                                                    \
+          int32_t c;                                                                               \
+          for (c = 0; c < (DEPTH); ++c) {                                                          \
+            next[c] = inside ? from[kx * (CHANNELS) + c] : (int8_t)(PAD);                          \
+          }                                                                                        \
+          next += (DEPTH);                                                                         \
+        } else if (inside) {                                                                       \
+          to = tvmtiny_expand_##FORMAT(to, from + kx * (CHANNELS), (DEPTH), (PIXELS));             \
+        } else {                                                                                   \
+          to = tvmtiny_fill_##FORMAT(to, (PAD), (DEPTH), (PIXELS));                                \
+        }                                                                                          \
+      }                                                                                            \
+    }                                                                                              \
+    if ((DEPTH) % 4 != 0) {                                                                        \
+      (void)tvmtiny_expand_##FORMAT(to, bytes, (ROWS) * (COLUMNS) * (DEPTH), (PIXELS));            \
+    }                                                                                              \
   }
 
 /* `bytes` bytes from `first` of a row of `width` bytes; `pad` outside of it. */

@@ -10,6 +10,7 @@ from tvmtiny.schedule.families.dsp.convolution import (
     convolution_sketches,
     implement_convolution,
     implement_fully_connected,
+    implement_multiplied,
     smaller_convolution,
 )
 from tvmtiny.schedule.families.dsp.depthwise import (
@@ -33,14 +34,37 @@ from tvmtiny.schedule.families.dsp.product import (
 from tvmtiny.schedule.families.dsp.svdf import implement_svdf
 from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
+from tvmtiny.schedule.matrix_layer import as_convolution, is_multiplied
 from tvmtiny.targets import Cpu
+
+
+def _implement_depthwise(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """A filter per input channel, or several as a convolution in groups."""
+    if is_multiplied(node):
+        return implement_multiplied(node, oracle, goal, decisions)
+    return implement_depthwise(node, oracle, goal, decisions)
+
+
+def _smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
+    if is_multiplied(node):
+        return smaller_convolution(as_convolution(node), decisions)
+    return smaller_depthwise(node, decisions)
+
+
+def _depthwise_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
+    if is_multiplied(node):
+        return convolution_sketches(as_convolution(node), oracle)
+    return depthwise_sketches(node, oracle)
+
 
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
     "ADD": implement_add,
     "AVERAGE_POOL_2D": implement_average_pool,
     "BATCH_MATMUL": implement_product,
     "CONV_2D": implement_convolution,
-    "DEPTHWISE_CONV_2D": implement_depthwise,
+    "DEPTHWISE_CONV_2D": _implement_depthwise,
     "MAX_POOL_2D": implement_max_pool,
     "MEAN": implement_mean,
     "FULLY_CONNECTED": implement_fully_connected,
@@ -55,7 +79,7 @@ _HALF = ("CONV_2D", "FULLY_CONNECTED")
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
     "BATCH_MATMUL": smaller_product,
     "CONV_2D": smaller_convolution,
-    "DEPTHWISE_CONV_2D": smaller_depthwise,
+    "DEPTHWISE_CONV_2D": _smaller_depthwise,
     "FULLY_CONNECTED": smaller_convolution,
 }
 
@@ -64,7 +88,7 @@ _SKETCHES: dict[str, Callable[[Node, Oracle], tuple[Sketch, ...]]] = {
     "AVERAGE_POOL_2D": pool_sketches,
     "BATCH_MATMUL": product_sketches,
     "CONV_2D": convolution_sketches,
-    "DEPTHWISE_CONV_2D": depthwise_sketches,
+    "DEPTHWISE_CONV_2D": _depthwise_sketches,
     "FULLY_CONNECTED": convolution_sketches,
     "MAX_POOL_2D": pool_sketches,
     "SUB": add_sketches,

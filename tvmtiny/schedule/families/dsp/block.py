@@ -46,7 +46,8 @@ def block_sketches(node: Node) -> tuple[Sketch, ...]:
     row_groups = packing.groups(prod(weights.shape[1:]))
     blocks: tuple[Decision, ...] = ()
     if geometry is not None:
-        if weights.shape[3] % packing.GROUP or geometry.dilation != (1, 1):
+        whole = weights.shape[3] == node.input(0).shape[3] and geometry.dilation == (1, 1)
+        if weights.shape[3] % packing.GROUP or not whole:
             return ()
         row_groups = weights.shape[2] * weights.shape[3] // packing.GROUP
         height, width = geometry.output

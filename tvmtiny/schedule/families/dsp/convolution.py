@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
+from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR
 from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
@@ -23,7 +25,12 @@ from tvmtiny.schedule.implementation import (
     Implementation,
     Sketch,
 )
-from tvmtiny.schedule.matrix_layer import Layer, split_groups, weight_zero_points
+from tvmtiny.schedule.matrix_layer import (
+    Layer,
+    as_convolution,
+    split_groups,
+    weight_zero_points,
+)
 from tvmtiny.schedule.requantize import Scaling
 
 #: How many groups the default rule may unroll, and a tuner beside it.
@@ -56,13 +63,24 @@ def implement_convolution(
     weights = node.input(1)
     assert weights.data is not None
     channels, height, width, _ = weights.shape
-    geometry = window(node, (height, width))
-    if geometry.dilation != (1, 1) or groups(node) > 1 or np.any(weight_zero_points(node)):
+    geometry, parts = window(node, (height, width)), groups(node)
+    if np.any(weight_zero_points(node)):
         return None
     flat = weights.data.reshape(channels, -1)
     pixels = node.output.shape[0] * prod(geometry.output)
-    layer = Layer(flat, pixels, None if geometry.trivial else geometry, node.input(0).zero_point)
+    whole = geometry.trivial and parts == 1
+    layer = Layer(flat, pixels, None if whole else geometry, node.input(0).zero_point, parts)
     return _implement(node, layer, oracle, goal, decisions)
+
+
+def implement_multiplied(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """DEPTHWISE_CONV_2D in int8 with several filters per input channel, as a CONV_2D in groups."""
+    made = implement_convolution(as_convolution(node), oracle, goal, decisions)
+    if made is None:
+        return None
+    return replace(made, function=made.function.with_attr(OPERATOR_ATTR, node.operator))
 
 
 def implement_fully_connected(
@@ -93,12 +111,17 @@ def _implement(
         scaling = _scale(node, oracle, "w16")
     if scaling is None:
         return None if decisions else _decide_sums(node, layer, oracle, goal)
+    simple = layer.groups == 1 and (layer.geometry is None or layer.geometry.dilation == (1, 1))
+    if chosen["sketch"] == "block" and not simple:
+        return None
     if chosen["sketch"] == "block":
         return implement_block(node, layer, scaling, chosen)
     tile, weight_format = _tile(chosen), str(chosen["weights"])
+    if tile.channels > layer.group_channels:
+        return None
     if tile.direct and not _can_be_direct(layer, weight_format):
         return None
-    stream = packing.pack_stream(layer.weights, scaling, tile, weight_format)
+    stream = packing.pack_groups(layer.weights, scaling, tile, weight_format, layer.groups)
     function = patches_function(node, layer, tile, weight_format, scaling, stream.size, chosen)
     return Implementation(
         function, (node.input(0), stream), chosen, _instructions(layer, tile, weight_format)
@@ -115,8 +138,10 @@ def _implement_sums(
     node: Node, layer: Layer, oracle: Oracle, decisions: Decisions
 ) -> Implementation | None:
     tile = _tile(decisions)
-    if not _usable(tile, layer.pixels, layer.channels, _MOST_SUMS_PITCH) or (
-        tile.direct and not _can_be_direct(layer, str(decisions["weights"]))
+    if (
+        layer.groups > 1
+        or not _usable(tile, layer.pixels, layer.channels, _MOST_SUMS_PITCH)
+        or (tile.direct and not _can_be_direct(layer, str(decisions["weights"])))
     ):
         return None
     return implement_sums(node, layer, oracle, tile, decisions, int(weight_zero_points(node)[0]))
@@ -138,8 +163,8 @@ def _decide_sums(node: Node, layer: Layer, oracle: Oracle, goal: Goal) -> Implem
 def _instructions(layer: Layer, tile: packing.TileShape, weight_format: str) -> int:
     count = packing.groups(layer.depth)
     steps = -(-layer.pixels // tile.pixels)
-    tiles = steps * -(-layer.channels // tile.channels)
-    expansion = 0 if tile.direct else _EXPANSION * steps * tile.pixels * count
+    tiles = steps * layer.groups * -(-layer.group_channels // tile.channels)
+    expansion = 0 if tile.direct else _EXPANSION * steps * tile.pixels * count * layer.groups
     return expansion + tiles * (
         count * tile.instructions[weight_format] + 4 * tile.pixels * tile.channels
     )
@@ -170,6 +195,7 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     """Ways to compute a CONV_2D or FULLY_CONNECTED around the tile kernels."""
     weights = node.input(1)
     channels, depth = weights.shape[0], prod(weights.shape[1:])
+    parts = groups(node) if node.operator == "CONV_2D" else 1
     pixels = node.output.elements // channels
     unrolls = Decision("unroll", tuple(unroll_limits(packing.groups(depth))))
     sketches = []
@@ -177,7 +203,9 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
         tiles = [
             tile
             for tile in packing.TILES.values()
-            if tile.direct == direct and _usable(tile, pixels, channels)
+            if tile.direct == direct
+            and _usable(tile, pixels, channels)
+            and tile.channels <= channels // parts
         ]
         if tiles and not (direct and depth % packing.GROUP):
             formats = ("w8",) if direct else ("w8", "w16")
@@ -191,7 +219,7 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
         sketches.clear()
     else:
         sketches += block_sketches(node)
-    if _scale(node, oracle, "w8") is None:
+    if parts == 1 and _scale(node, oracle, "w8") is None:
         sketches += _sums_sketches(pixels, channels, depth, unrolls)
     return tuple(sketches)
 
@@ -230,14 +258,16 @@ def _decide(layer: Layer, goal: Goal, most_pitch: int = _MOST_PITCH) -> dict[str
     count = packing.groups(layer.depth)
 
     def cost(tile: packing.TileShape) -> float:
-        steps = -(-layer.pixels // tile.pixels) * -(-layer.channels // tile.channels)
+        steps = -(-layer.pixels // tile.pixels) * -(-layer.group_channels // tile.channels)
         overhead = _TILE_OVERHEAD + 3 * tile.pixels * tile.channels
         return steps * (count * tile.cycles[weight_format] + overhead)
 
     usable = [
         tile
         for tile in packing.TILES.values()
-        if not tile.direct and _usable(tile, layer.pixels, layer.channels, most_pitch)
+        if not tile.direct
+        and _usable(tile, layer.pixels, layer.channels, most_pitch)
+        and tile.channels <= layer.group_channels
     ]
     if not usable:
         return None

@@ -123,6 +123,35 @@ def pack_stream(
     return pack_products(weights, scaling.initial, last, tile, weight_format)
 
 
+def pack_groups(
+    weights: np.ndarray, scaling: Scaling, tile: TileShape, weight_format: str, groups: int
+) -> np.ndarray:
+    """The streams of `groups` equal parts of the channels, one after the other."""
+    if groups == 1:
+        return pack_stream(weights, scaling, tile, weight_format)
+
+    def part(values: np.ndarray | None, group: int) -> np.ndarray | None:
+        return None if values is None else np.split(values, groups)[group]
+
+    return np.concatenate(
+        [
+            pack_stream(
+                np.split(weights, groups)[group],
+                Scaling(
+                    np.split(scaling.initial, groups)[group],
+                    np.split(scaling.multiplier, groups)[group],
+                    scaling.shift,
+                    part(scaling.offset, group),
+                    part(scaling.step, group),
+                ),
+                tile,
+                weight_format,
+            )
+            for group in range(groups)
+        ]
+    )
+
+
 def pack_products(
     weights: np.ndarray,
     initial: np.ndarray,

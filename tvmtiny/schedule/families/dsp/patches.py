@@ -43,33 +43,40 @@ def patches_function(
     if gather is not None:
         preamble += gather.preamble
     staging = "no patches" if gather is None else gather.description
-    whole = channels - channels % tile.channels
-    whole_words = stream_words * whole // len(packing.channel_order(channels, tile))
+    group_channels, group_words = layer.group_channels, stream_words // layer.groups
+    whole = group_channels - group_channels % tile.channels
+    whole_words = group_words * whole // len(packing.channel_order(group_channels, tile))
 
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", stream_words, "int32")
     out = nest.buffer("out", node.output.elements, "int8")
     patches = nest.buffer("patches", patch_words, "uint32")
 
-    def tile_call(position: nest.Argument, words: tuple[int, int], channel: int) -> tirx.Stmt:
+    def tile_call(
+        position: nest.Argument, group: nest.Argument, words: tuple[int, int], channel: int
+    ) -> tirx.Stmt:
         return nest.call(
             kernel,
             nest.address(x, position * layer.depth) if gather is None else nest.address(patches),
-            nest.address(stream, words[0]),
-            nest.address(out, position * channels + channel),
-            nest.address(stream, words[1]),
+            nest.address(stream, group * group_words + words[0]),
+            nest.address(out, position * channels + group * group_channels + channel),
+            nest.address(stream, group * group_words + words[1]),
         )
+
+    def part(position: nest.Argument, group: nest.Argument) -> list[tirx.Stmt]:
+        calls = [] if gather is None else [gather.calls(x, position, group, patches)]
+        calls.append(tile_call(position, group, (0, whole_words), 0))
+        if whole < group_channels:
+            rest = (whole_words, group_words)
+            calls.append(tile_call(position, group, rest, group_channels - tile.channels))
+        return calls
 
     def step(index: nest.Argument) -> list[tirx.Stmt]:
         # Where pixels or channels do not divide, the last tile overlaps the one before.
         position = index * pixels
         if positions % pixels:
             position = tirx.min(position, positions - pixels)
-        calls = [] if gather is None else [gather.calls(x, position, patches)]
-        calls.append(tile_call(position, (0, whole_words), 0))
-        if whole < channels:
-            calls.append(tile_call(position, (whole_words, stream_words), channels - tile.channels))
-        return calls
+        return [nest.loop(layer.groups, "group", lambda group: part(position, group))]
 
     return nest.function(
         [x, stream, out],
@@ -113,6 +120,7 @@ class Gather:
     ) -> None:
         self._layer = layer
         self._pixels = tile.pixels
+        self._part = node.input(0).shape[-1] // layer.groups
         self._image = node.input(0).elements // node.input(0).shape[0]
         self.preamble: list[str] = []
         geometry = layer.geometry
@@ -122,10 +130,23 @@ class Gather:
             return
         height, width, depth = node.input(0).shape[1:]
         rows, columns = geometry.kernel
-        by_words = columns * depth % packing.GROUP == 0
-        macro = "TVMTINY_GATHER" if by_words else "TVMTINY_GATHER_BYTES"
         pad = str(layer.pad).replace("-", "m")
         sizes = f"{height}x{width}x{depth}_{rows}x{columns}"
+        part = self._part
+        if layer.groups > 1 or geometry.dilation != (1, 1):
+            down, across = geometry.dilation
+            self._name = f"gather_{weight_format}_{sizes}_{part}_{down}x{across}_{pad}"
+            self._name += f"_{tile.pixels}"
+            self.preamble.append(
+                f"TVMTINY_GATHER_SPREAD({self._name}, {weight_format}, {height}, {width}, {depth}, "
+                f"{part}, {rows}, {columns}, {down}, {across}, ({layer.pad}), {tile.pixels})"
+            )
+            self.description = "spread patches" if part % packing.GROUP == 0 else "byte patches"
+            if layer.groups > 1:
+                self.description += f", {layer.groups} groups"
+            return
+        by_words = columns * depth % packing.GROUP == 0
+        macro = "TVMTINY_GATHER" if by_words else "TVMTINY_GATHER_BYTES"
         self._name = f"gather_{weight_format}_{sizes}_{pad}_{tile.pixels}"
         self.preamble.append(
             f"{macro}({self._name}, {weight_format}, {height}, {width}, {depth}, {rows}, "
@@ -133,16 +154,21 @@ class Gather:
         )
         self.description = "patches" if by_words else "byte patches"
 
-    def calls(self, x: tirx.Buffer, position: nest.Argument, patches: tirx.Buffer) -> tirx.Stmt:
-        """Expand the patches of all pixels from `position` on."""
+    def calls(
+        self, x: tirx.Buffer, position: nest.Argument, group: nest.Argument, patches: tirx.Buffer
+    ) -> tirx.Stmt:
+        """Expand the patches of all pixels from `position` on, of a group of channels."""
         return nest.loop(
-            self._pixels, "lane", lambda lane: [self._call(x, position + lane, patches, lane)]
+            self._pixels,
+            "lane",
+            lambda lane: [self._call(x, position + lane, group, patches, lane)],
         )
 
     def _call(
         self,
         x: tirx.Buffer,
         position: nest.Argument,
+        group: nest.Argument,
         patches: tirx.Buffer,
         lane: nest.Argument,
     ) -> tirx.Stmt:
@@ -157,7 +183,7 @@ class Gather:
         row = tirx.indexdiv(position, columns)
         return nest.call(
             self._name,
-            nest.address(x, tirx.indexdiv(row, rows) * self._image),
+            nest.address(x, tirx.indexdiv(row, rows) * self._image + group * self._part),
             tirx.indexmod(row, rows) * geometry.stride[0] - geometry.pad[0],
             tirx.indexmod(position, columns) * geometry.stride[1] - geometry.pad[1],
             target,

@@ -119,7 +119,7 @@ class _Function:
             position = index * self._pixels
             if layer.pixels % self._pixels:
                 position = tirx.min(position, layer.pixels - self._pixels)
-            calls = [] if self._apart else [gather.calls(self._x, position, self._patches)]
+            calls = [] if self._apart else [gather.calls(self._x, position, 0, self._patches)]
             for number, chunk in enumerate(tile.chunks):
                 calls += self._chunk(position, number, chunk)
 

@@ -1,0 +1,85 @@
+"""Convolutions that are not plain, for the DSP extension: C twins on the host, tiles on a board."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tvmtiny
+from tests.ops.test_conv_2d import Conv
+from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.three_ways import Case, SideBySide
+from tests.tools import on_qemu
+
+BOARD = "mps2-an386"
+
+#: A layer whose rounding needs no sign: clamped at its zero point.
+_RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.5)
+_ONE = Depthwise((49, 40), 1, 8, (10, 8), (2, 2))
+_ONE = replace(_ONE, activation="RELU", zero_points=(-128, -128), output_scale=1.0)
+
+#: Layers, and instructions per multiply-accumulate at most.
+REFERENCE: dict[str, tuple[Case, float]] = {
+    "one_channel": (_ONE, 1.36),
+    "dilation_2": (replace(_RELU, size=(16, 16), channels=16, filters=16, dilation=(2, 2)), 0.95),
+    "groups_of_16": (replace(_RELU, size=(12, 12), channels=64, filters=64, groups=4), 0.94),
+    "groups_of_8": (replace(_RELU, size=(12, 12), channels=64, filters=64, groups=8), 1.29),
+}
+
+
+def _random_cases(count: int, seed: int) -> dict[str, Case]:
+    """Layers with any dilation, groups, stride, padding and size, or one input channel."""
+    rng = np.random.default_rng(seed)
+    cases: dict[str, Case] = {}
+    while len(cases) < count:
+        size = int(rng.integers(1, 12)), int(rng.integers(1, 12))
+        kernel = int(rng.integers(1, 6)), int(rng.integers(1, 6))
+        stride, padding = (int(rng.integers(1, 4)),) * 2, str(rng.choice(["SAME", "VALID"]))
+        batch, dilation = (
+            int(rng.integers(1, 3)),
+            (int(rng.integers(1, 3)), int(rng.integers(1, 4))),
+        )
+        groups, filters, depth = (*map(int, rng.integers(1, (5, 7))), int(rng.choice([1, 3, 4, 8])))
+        case: Conv | Depthwise
+        if rng.random() < 0.3:
+            case = Depthwise(size, groups, filters + 2, kernel, stride, dilation, padding)
+        else:
+            case = Conv(size, groups * depth, groups * filters, kernel, stride, dilation, padding)
+            case = replace(case, groups=groups)
+        case = replace(case, batch=batch, per_channel=bool(rng.random() < 0.8))
+        if min(case.output_shape()) > 0:
+            cases[f"random_{len(cases)}"] = case
+    return cases
+
+
+RANDOM = SideBySide("random_convolution", _random_cases(60, 3), 0.0)
+
+
+def test_random_layers_on_host(tmp_path: Path) -> None:
+    schedules = [layer.schedule for layer in RANDOM.compile(BOARD).layers]
+    for words in ("spread patches", "byte patches", "groups", "rounding by sign"):
+        assert sum(words in schedule for schedule in schedules) >= 5, words
+    RANDOM.check_host(BOARD, tmp_path)
+
+
+@on_qemu
+def test_random_layers_on_board() -> None:
+    RANDOM.check_board(BOARD)
+
+
+@on_qemu
+@pytest.mark.parametrize("name", REFERENCE)
+def test_reference_layer(name: str) -> None:
+    """Exact on the board, within the instructions that were measured."""
+    case, limit = REFERENCE[name]
+    side = SideBySide(name, {name: case}, 0.0)
+    result = side.check_board(BOARD)
+    assert result.instructions <= limit * side.compile(BOARD).macs
+
+
+def test_a_depthwise_layer_keeps_its_name() -> None:
+    (layer,) = tvmtiny.compile(tvmtiny.load(_ONE.model(), name="one"), BOARD).layers
+    assert layer.operator == "DEPTHWISE_CONV_2D" and layer.schedule.startswith("dsp, tile")
