@@ -102,7 +102,8 @@ def test_page_shows_the_json(reported: tuple[Path, dict[str, Any]]) -> None:
     assert printed["variants"][0]["profile"] is not None
     # Counted in QEMU's log of blocks, as Unicorn has no Helium.
     variant = printed["variants"][1]
-    assert variant["profile"]["total"]["instructions"] == variant["run"]["instructions"]
+    counted = variant["profile"]["total"]["instructions"]
+    assert counted == pytest.approx(variant["run"]["instructions"], rel=1e-3)
 
 
 @on_qemu
