@@ -14,6 +14,7 @@ from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tests.frames import assert_frames_are_litert
+from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import find_operator
 from tvmtiny.oracle import run_litert_frames
 
@@ -150,6 +151,7 @@ def test_what_is_not_supported_is_said() -> None:
         (replace(node, options={"fused_activation_function": "RELU"}), "fused activation RELU"),
         (replace(node, intermediates=()), "no quantization of the hidden values"),
         (with_input(5, 1), "w0 is [3, 4]"),
+        (read_graph(Lstm(cell_bits=16).model(), "m").nodes[0], "a scale of 2^-16"),
     ]
     for changed, reason in odd:
         reasons = [p.reason for p in operator.check(changed)]

@@ -213,8 +213,13 @@ def _check_scales(node: Node) -> Iterator[Problem]:
         return
     cells = node.input(_CELLS).quantization
     power = power_of_two(cells.scales[0]) if cells and 0 < cells.scales[0] < 1 else None
-    if power is None or not _LEAST_BITS <= -power <= _MOST_BITS:
+    if power is None:
         yield Problem("cells whose scale is no power of two", "a scale from 2^-15 to 2^-9")
+    elif not _LEAST_BITS <= -power <= _MOST_BITS:
+        yield Problem(
+            f"cells with a scale of 2^{power}, of which LiteRT computes no tanh",
+            "a scale from 2^-15 to 2^-9",
+        )
     if len(node.intermediates) != 5 or list(check_scale(node.intermediates[4])):
         yield Problem("no quantization of the hidden values", "five intermediate tensors")
         return
