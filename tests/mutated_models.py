@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from merge_models import pack
+from random_graphs import table
 from small_networks import Network
 from tflite_builder import ModelBuilder
 
@@ -33,6 +36,7 @@ def originals() -> Mapping[str, bytes]:
     """The models that are damaged, by name."""
     found = {name: models.path(name).read_bytes() for name in models.names()}
     found.update({build.__name__.strip("_"): build() for build in _BUILT})
+    found.update({operator.lower(): cases[0][1].model() for operator, cases in table().items()})
     for name in _MLPERF_TINY:
         path = MLPERF_TINY / f"{name}.tflite"
         if path.is_file():
@@ -129,6 +133,60 @@ def _swap_words(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data[: len(content)])
 
 
+def _change_field(content: bytes, rng: np.random.Generator) -> bytes:
+    """Change a number of a tensor, an operator or its options, in a file that stays sound."""
+    try:
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        graph = model.subgraphs[0]
+        tensors, operators = list(graph.tensors), list(graph.operators)
+        chosen = [*tensors, *operators, *(o.builtinOptions for o in operators)]
+        chosen += [t.quantization for t in tensors]
+        target = _pick([thing for thing in chosen if thing is not None], rng)
+        fields = [k for k, v in vars(target).items() if _changeable(v) and k not in _KEPT]
+        name = _pick(fields, rng)
+        value = getattr(target, name)
+        if isinstance(value, bool | int | float):
+            setattr(target, name, _other(value, rng))
+        else:
+            values = list(value)
+            position = int(rng.integers(len(values)))
+            change = _pick(["value", "drop", "double"], rng)
+            values[position : position + 1] = {
+                "value": [_other(values[position], rng)],
+                "drop": [],
+                "double": [values[position]] * 2,
+            }[change]
+            setattr(target, name, values)
+        return pack(model)
+    except Exception:
+        # What was damaged before, or holds a value that no file can, stays as it is.
+        return content
+
+
+#: Fields that say what kind of table follows.
+_KEPT = ("builtinOptionsType", "builtinOptions2Type", "detailsType", "hasRank")
+_NUMBERS = (-129, -128, -2, -1, 0, 1, 2, 3, 4, 5, 7, 8, 127, 128, 255, 256, 1000, 2**31 - 1)
+_REALS = (0.0, -0.0, -1.0, 1.0, 1e-30, 1e-8, 1e-3, 0.5, 3.0, 1e6, 1e30, np.inf, np.nan)
+
+
+def _changeable(value: object) -> bool:
+    if isinstance(value, np.ndarray | list):
+        return len(value) > 0 and isinstance(value[0], int | float | np.integer | np.floating)
+    return isinstance(value, bool | int | float)
+
+
+def _other(value: Any, rng: np.random.Generator) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, float | np.floating):
+        return float(_pick(_REALS, rng))
+    return int(_pick([*_NUMBERS, int(value) + 1, int(value) - 1], rng))
+
+
+def _pick(things: Sequence[Any], rng: np.random.Generator) -> Any:
+    return things[int(rng.integers(len(things)))]
+
+
 _CHANGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
     _flip_bits,
     _set_word,
@@ -137,6 +195,8 @@ _CHANGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
     _cut_out,
     _swap_words,
     _truncate,
+    _change_field,
+    _change_field,
 )
 
 
