@@ -143,6 +143,13 @@ def _wide(layer: Layer) -> Layer:
     return replace(layer, inputs=(x,), output=y)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e6])
+def test_inverse_roots_that_no_shift_can_scale_are_refused(scale: float) -> None:
+    assert cases.problems(_layer("RSQRT", "int8", (4,), (2.0, scale))) == [
+        f"an output scale of {scale:.3g}"
+    ]
+
+
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     operator=st.sampled_from(_INT8),

@@ -82,8 +82,12 @@ class Rsqrt(Unary):
     exactness = "int8 and int16 bit-exact (tables); float32 within 1.5 units in the last place"
 
     def check_more(self, node: Node) -> Iterator[Problem]:
-        if node.output.dtype == "int8" and quantize_multiplier(_scale(node))[1] > 30:
-            yield Problem("scales that leave 32 bits", "larger scales")
+        if node.output.dtype != "int8":
+            return
+        shift = quantize_multiplier(_scale(node))[1]
+        if shift > 30 or shift - _SHIFT < -31:
+            size = "larger" if shift > 30 else "smaller"
+            yield Problem(f"an output scale of {node.output.scale:.3g}", f"a {size} output scale")
 
     def value(self, node: Node, x: Expression) -> Expression:
         return call("tvmtiny_rsqrt", x)
