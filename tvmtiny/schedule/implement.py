@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tvm import IRModule, tirx
 
-from tvmtiny.ops import Node, Oracle, find_operator
+from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR
 from tvmtiny.schedule.families.registry import families, family_of
 from tvmtiny.schedule.implementation import (
@@ -58,7 +58,7 @@ def implementer(
     ----------
     flash_budget
         With `Goal.SPEED`: the most bytes of constants. Nodes get the faster implementation in the
-        order of products per additional byte, as long as all constants fit.
+        order of estimated instructions saved per additional byte, as long as all constants fit.
     """
     if goal is not Goal.SPEED or flash_budget is None:
         return lambda node: implement(node, cpu, oracle, goal)
@@ -69,9 +69,8 @@ def implementer(
     for node in nodes:
         extra = _constants_bytes(node, fast[node.index]) - _constants_bytes(node, small[node.index])
         if extra > 0:
-            operator = find_operator(node.operator)
-            assert operator is not None
-            gains.append((-operator.macs(node) / extra, node.index, extra))
+            saved = _instructions(small[node.index]) - _instructions(fast[node.index])
+            gains.append((-saved / extra, node.index, extra))
     chosen = dict(small)
     for _, index, extra in sorted(gains):
         if extra <= left:
@@ -85,6 +84,10 @@ def constants_bytes(
 ) -> int:
     """Bytes of constants of all nodes, with these implementations."""
     return sum(_constants_bytes(node, implementations.get(node.index)) for node in nodes)
+
+
+def _instructions(implementation: Implementation | None) -> int:
+    return 0 if implementation is None else implementation.instructions
 
 
 def _constants_bytes(node: Node, implementation: Implementation | None) -> int:

@@ -117,6 +117,7 @@ class Dsp(KernelFamily):
             "sums_direct",
             "svdf",
             "windows",
+            "winograd",
             "words",
         }
     )

@@ -17,6 +17,11 @@ from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
 from tvmtiny.schedule.families.dsp.layer import scale
 from tvmtiny.schedule.families.dsp.patches import patches_function
 from tvmtiny.schedule.families.dsp.sums_layer import implement_sums
+from tvmtiny.schedule.families.dsp.winograd import (
+    implement_winograd,
+    winograd_cycles,
+    winograd_sketches,
+)
 from tvmtiny.schedule.implementation import (
     FLASH_WEIGHT,
     Decision,
@@ -101,8 +106,17 @@ def _implement(
     decisions: Decisions | None,
 ) -> Implementation | None:
     chosen = dict(decisions) if decisions else _decide(layer, goal)
+    if decisions is None and goal is Goal.SPEED and chosen is not None:
+        transformed = winograd_cycles(node)
+        if transformed is not None and transformed < _cycles(layer, chosen):
+            found = _implement(node, layer, oracle, goal, {"sketch": "winograd"})
+            if found is not None:
+                return found
     if chosen is None:
         return None
+    if chosen["sketch"] == "winograd":
+        scaling = _scale(node, oracle, "w16")
+        return None if scaling is None else implement_winograd(node, layer, scaling, chosen)
     if chosen["sketch"] in _SUMS:
         return _implement_sums(node, layer, oracle, chosen)
     scaling = _scale(node, oracle, str(chosen["weights"]))
@@ -160,6 +174,16 @@ def _decide_sums(node: Node, layer: Layer, oracle: Oracle, goal: Goal) -> Implem
     return next((found for found in tried if found is not None), None)
 
 
+def _cycles(layer: Layer, decisions: Decisions) -> int:
+    """Estimated cycles on Cortex-M4."""
+    tile, count = _tile(decisions), packing.groups(layer.depth)
+    steps = layer.groups * -(-layer.pixels // tile.pixels)
+    tiles = steps * -(-layer.group_channels // tile.channels)
+    outputs = _TILE_OVERHEAD + 3 * tile.pixels * tile.channels
+    expansion = 0 if tile.direct else _EXPANSION * steps * tile.pixels * count
+    return expansion + tiles * (count * tile.cycles[str(decisions["weights"])] + outputs)
+
+
 def _instructions(layer: Layer, tile: packing.TileShape, weight_format: str) -> int:
     count = packing.groups(layer.depth)
     steps = -(-layer.pixels // tile.pixels)
@@ -173,6 +197,12 @@ def _instructions(layer: Layer, tile: packing.TileShape, weight_format: str) -> 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     """Decisions with smaller patches, the fastest first."""
     if decisions["sketch"] in _SUMS:
+        return
+    if decisions["sketch"] == "winograd":
+        for tile in sorted(packing.TILES.values(), key=lambda t: -t.pixels):
+            if not tile.direct:
+                unroll = _UNROLL_LIMITS[0]
+                yield {"sketch": "patches", "tile": tile.shape, "weights": "w16", "unroll": unroll}
         return
     block = decisions["sketch"] == "block"
     tile = packing.BLOCK_TILES[str(decisions["tile"])] if block else _tile(decisions)
@@ -218,7 +248,7 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     if np.any(weight_zero_points(node)):
         sketches.clear()
     else:
-        sketches += block_sketches(node)
+        sketches += [*block_sketches(node), *winograd_sketches(node)]
     if parts == 1 and _scale(node, oracle, "w8") is None:
         sketches += _sums_sketches(pixels, channels, depth, unrolls)
     return tuple(sketches)

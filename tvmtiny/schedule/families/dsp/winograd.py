@@ -1,0 +1,271 @@
+"""CONV_2D of 3x3 by exact Winograd transforms, around ``tvmtiny_dsp_winograd.h``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Node
+from tvmtiny.ops.conv_2d import groups
+from tvmtiny.ops.shared.sliding_window import Window, window
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.implementation import Decisions, Implementation, Sketch
+from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.overlap import Overlap, smallest_distance
+from tvmtiny.schedule.requantize import Scaling
+
+HEADERS = (
+    "tvmtiny_dsp.h",
+    "tvmtiny_dsp_patch.h",
+    "tvmtiny_dsp_tile.h",
+    "tvmtiny_dsp_winograd.h",
+)
+
+#: Tiles of a step.
+_TILES = 3
+
+#: Input channels at most: offsets of the transform are immediates, and products are unrolled.
+_MOST_CHANNELS = 128
+
+#: Largest immediate offset of STRB.
+_OFFSET = 4095
+
+#: The gain of `tvmtiny.schedule.requantize.solve`, as an exponent; a quarter of it is the
+#: transform's own.
+_GAIN_BITS = 6
+
+#: The transform of filters, times two.
+_FILTERS = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], np.int64)
+
+#: Cycles on Cortex-M4, LDM and STM of N words 1 + N, LDRD 3, all else 1 (Arm DDI 0439, 3.3.1): two
+#: channels of inputs times two of outputs; all of a sum; an output tile; and two channels of an
+#: input tile.
+_PRODUCTS, _SUM, _OUTPUTS, _INPUTS = 13, 15, 70, 100
+
+#: The same in instructions.
+_PRODUCTS_I, _SUM_I, _OUTPUTS_I, _INPUTS_I = 8, 4, 59, 90
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Sizes of a layer.
+
+    Attributes
+    ----------
+    rows, columns
+        Tiles of an output.
+    images
+        How many.
+    """
+
+    geometry: Window
+    images: int
+    channels: int
+    filters: int
+
+    @property
+    def rows(self) -> int:
+        return -(-self.geometry.output[0] // 2)
+
+    @property
+    def columns(self) -> int:
+        return -(-self.geometry.output[1] // 2)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of an image."""
+        return self.rows * self.columns
+
+    @property
+    def steps(self) -> int:
+        """Steps of an image; the last one may repeat tiles."""
+        return -(-self.tiles // _TILES)
+
+    def weigh(self, products: int, total: int, outputs: int, inputs: int) -> int:
+        """Sum of the costs of all parts."""
+        pairs = self.channels // 2
+        sums = self.filters // 2 * 16 * (pairs * products + total)
+        step = sums + _TILES * (self.filters * outputs + pairs * inputs)
+        return self.images * self.steps * step
+
+
+def winograd_cycles(node: Node) -> int | None:
+    """Estimated cycles on Cortex-M4; None where the kernels do not fit the layer."""
+    plan = _plan(node)
+    return None if plan is None else plan.weigh(_PRODUCTS, _SUM, _OUTPUTS, _INPUTS)
+
+
+def winograd_sketches(node: Node) -> tuple[Sketch, ...]:
+    """The one way to compute a layer by transforms, if there is one."""
+    return () if _plan(node) is None else (Sketch("winograd"),)
+
+
+def _plan(node: Node) -> _Plan | None:
+    if node.operator != "CONV_2D" or groups(node) > 1:
+        return None
+    filters, height, width, channels = node.input(1).shape
+    geometry = window(node, (height, width))
+    fits = (
+        geometry.kernel == (3, 3)
+        and geometry.stride == geometry.dilation == (1, 1)
+        and channels % 4 == 0
+        and channels <= _MOST_CHANNELS
+        and filters % 2 == 0
+        and min(geometry.output) >= 2
+        and (geometry.output[1] + 1) * filters <= _OFFSET
+    )
+    plan = _Plan(geometry, node.input(0).shape[0], channels, filters)
+    return plan if fits and plan.tiles >= _TILES else None
+
+
+def implement_winograd(
+    node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
+) -> Implementation | None:
+    """The layer by transforms; None where the kernels do not fit it.
+
+    Parameters
+    ----------
+    scaling
+        For a gain of 256 and no excess: that of int16 weights.
+    """
+    plan = _plan(node)
+    if plan is None:
+        return None
+    stream, left = pack_winograd(layer.weights, scaling)
+    function = _function(node, layer, plan, scaling, stream.size, left)
+    instructions = plan.weigh(_PRODUCTS_I, _SUM_I, _OUTPUTS_I, _INPUTS_I)
+    return Implementation(function, (node.input(0), stream), decisions, instructions)
+
+
+def transform_filters(weights: np.ndarray) -> np.ndarray:
+    """Filters as factors of transformed inputs, times four.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(filters, 9 * channels)``.
+
+    Returns
+    -------
+    np.ndarray
+        int64, ``(filters, 16, channels)``; a column of the transform after the other.
+    """
+    taps = weights.astype(np.int64).reshape(len(weights), 3, 3, -1)
+    wide = np.einsum("iy,oyxc,jx->ojic", _FILTERS, taps, _FILTERS)
+    return wide.reshape(len(weights), 16, -1)
+
+
+def pack_winograd(weights: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, int]:
+    """Weights and constants as the kernel reads them, and what sums are shifted to the left.
+
+    The transformed weights are scaled by as much of the gain as int16 has room for.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(filters, 9 * channels)``; both numbers are as `_plan` wants them.
+
+    Returns
+    -------
+    stream, left
+        int32; per pair of filters the products in the order of the kernel, then of each filter the
+        initial accumulator, the multiplier and, for rounding by sign, offset and step.
+    """
+    wide = transform_filters(weights)
+    bits = _GAIN_BITS
+    while int(np.abs(wide).max()) << bits > 2**15 - 1:
+        bits -= 1
+    filters, _, channels = wide.shape
+    # (pair, filter of it, product, group of four channels, lane, half)
+    grouped = (wide << bits).reshape(filters // 2, 2, 16, channels // 4, 2, 2)
+    words = ((grouped[..., 0, :] & 0xFFFF) | (grouped[..., 1, :] << 16)).astype(np.int32)
+    body = words.transpose(0, 2, 3, 4, 1).reshape(filters // 2, -1)
+    constants = [scaling.initial, scaling.multiplier, scaling.offset, scaling.step]
+    last = np.stack([c for c in constants if c is not None], axis=1).reshape(filters // 2, -1)
+    stream = np.concatenate([body, last], axis=1).astype(np.int32).ravel()
+    return stream, _GAIN_BITS - bits
+
+
+def _function(
+    node: Node, layer: Layer, plan: _Plan, scaling: Scaling, stream_words: int, left: int
+) -> tirx.PrimFunc:
+    geometry, channels, filters = plan.geometry, plan.channels, plan.filters
+    rounding = "SIGNED" if scaling.signed else "PLAIN"
+    pad = str(layer.pad).replace("-", "m")
+    row = geometry.output[1] * filters
+    sizes = (*geometry.input, channels, *geometry.pad, *geometry.output, filters)
+    transform = f"winograd_input_{channels}"
+    products = (channels, filters, row, left, scaling.shift)
+    tiles = f"winograd_{'_'.join(map(str, products))}_{rounding.lower()}"
+    step = f"winograd_step_{'_'.join(map(str, sizes))}_{pad}_{left}_{scaling.shift}"
+    preamble = [
+        f"TVMTINY_WINOGRAD_INPUT({transform}, {channels})",
+        f"TVMTINY_WINOGRAD_TILES({tiles}, {', '.join(map(str, products))}, {rounding})",
+        f"TVMTINY_WINOGRAD({step}_{rounding.lower()}, {transform}, {tiles}, "
+        f"{', '.join(map(str, sizes))}, {stream_words}, ({layer.pad}))",
+    ]
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    stream = nest.buffer("stream", stream_words, "int32")
+    out = nest.buffer("out", node.output.elements, "int8")
+    inputs = nest.buffer("inputs", 8 * channels * _TILES, "uint32")
+    sums = nest.buffer("sums", max(32 * _TILES, 4 * channels), "int32")
+    image_in, image_out = (t.elements // plan.images for t in (node.input(0), node.output))
+
+    def one(image: nest.Argument, index: nest.Argument) -> list[tirx.Stmt]:
+        first = index * _TILES
+        if plan.tiles % _TILES:
+            first = tirx.min(first, plan.tiles - _TILES)
+        addresses = (
+            nest.address(x, image * image_in),
+            nest.address(stream),
+            nest.address(out, image * image_out),
+            nest.address(inputs),
+            nest.address(sums),
+        )
+        return [nest.call(f"{step}_{rounding.lower()}", *addresses, first)]
+
+    def images(image: nest.Argument) -> list[tirx.Stmt]:
+        return [nest.loop(plan.steps, "step", lambda index: one(image, index))]
+
+    by_sign = ", rounding by sign" if scaling.signed else ""
+    return nest.function(
+        [x, stream, out],
+        [inputs, sums],
+        [nest.loop(plan.images, "image", images)],
+        operator=node.operator,
+        schedule=f"dsp, winograd 2x2, {_TILES} tiles, w16{by_sign}",
+        headers=HEADERS,
+        preamble=preamble,
+        overlaps=[Overlap("out", 0, _distance(plan))],
+    )
+
+
+def _distance(plan: _Plan) -> int:
+    """What the order of the steps allows: a step transforms its inputs before it writes."""
+    geometry = plan.geometry
+    last_read = np.full((plan.images, *geometry.input), -1)
+    first_write = np.full((plan.images, *geometry.output), plan.images * plan.steps)
+    for image in range(plan.images):
+        for step in range(plan.steps):
+            time = image * plan.steps + step
+            first = min(step * _TILES, plan.tiles - _TILES)
+            for tile in range(first, first + _TILES):
+                y, x = (
+                    min(2 * position, extent - 2)
+                    for position, extent in zip(
+                        divmod(tile, plan.columns), geometry.output, strict=True
+                    )
+                )
+                read = last_read[
+                    image,
+                    max(y - geometry.pad[0], 0) : y - geometry.pad[0] + 4,
+                    max(x - geometry.pad[1], 0) : x - geometry.pad[1] + 4,
+                ]
+                np.maximum(read, time, out=read)
+                written = first_write[image, y : y + 2, x : x + 2]
+                np.minimum(written, time, out=written)
+    return smallest_distance(
+        np.repeat(last_read.ravel(), plan.channels), np.repeat(first_write.ravel(), plan.filters)
+    )
