@@ -182,7 +182,7 @@ def test_loops_come_last_and_run_everywhere() -> None:
     for cpu in cpus().values():
         assert families(cpu)[-1].name == "scalar"
     found = {
-        "rv32imc": "",
+        "rv32imc": "riscv",
         "cortex-m0": "thumb",
         "cortex-m3": "thumb",
         "cortex-m4": "dsp",

@@ -1,53 +1,12 @@
 /* Depthwise convolutions channel by channel, for Arm cores without the DSP extension.
  *
- * A plane holds the inputs of one channel that some rows of outputs need, one byte each, with padding. The stream
- * has per channel the weights as words, the initial accumulator, and the multiplier and, for ROUNDING = SIGNED,
- * offset and step. */
+ * A plane, see tvmtiny_plane.h, holds the inputs of one channel. The stream has per channel the weights as words,
+ * the initial accumulator, and the multiplier and, for ROUNDING = SIGNED, offset and step. */
 #ifndef TVMTINY_THUMB_DEPTHWISE_H
 #define TVMTINY_THUMB_DEPTHWISE_H
 
+#include "tvmtiny_plane.h"
 #include "tvmtiny_thumb.h"
-
-/* Instantiates NAME(x, row, plane): copies ROWS rows of a channel from `row` on of an input of HEIGHT x WIDTH x
- * CHANNELS, which may be outside, into a plane of COLUMNS columns of which LEFT are left of the input. Columns
- * beside the input are not written in rows inside. */
-#define TVMTINY_THUMB_PLANE(NAME, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, LEFT, PAD)                 \
-  static void NAME(const int8_t *x, int32_t row, int8_t *plane)                                      \
-  {                                                                                                  \
-    const int32_t used = (COLUMNS) - (LEFT) < (WIDTH) ? (COLUMNS) - (LEFT) : (WIDTH);                \
-    int8_t *const end = plane + (ROWS) * (COLUMNS);                                                  \
-    for (; plane != end; plane += (COLUMNS), ++row) {                                                \
-      if (row >= 0 && row < (HEIGHT)) {                                                              \
-        const int8_t *from = x + row * ((WIDTH) * (CHANNELS));                                       \
-        int8_t *to = plane + (LEFT);                                                                 \
-        int8_t *stop = to + used / 4 * 4;                                                            \
-        while (to != stop) {                                                                         \
-          to[0] = from[0];                                                                           \
-          to[1] = from[CHANNELS];                                                                    \
-          to[2] = from[2 * (CHANNELS)];                                                              \
-          to[3] = from[3 * (CHANNELS)];                                                              \
-          to += 4;                                                                                   \
-          from += 4 * (CHANNELS);                                                                    \
-        }                                                                                            \
-        for (stop += used % 4; to != stop; from += (CHANNELS)) {                                     \
-          *to++ = *from;                                                                             \
-        }                                                                                            \
-      } else {                                                                                       \
-        int32_t column;                                                                              \
-        for (column = 0; column < (COLUMNS); ++column) {                                             \
-          plane[column] = (PAD);                                                                     \
-        }                                                                                            \
-      }                                                                                              \
-    }                                                                                                \
-  }
-
-static void TVMTINY_UNUSED tvmtiny_thumb_fill(int8_t *to, int32_t count, int32_t value)
-{
-  int32_t i;
-  for (i = 0; i < count; ++i) {
-    to[i] = (int8_t)value;
-  }
-}
 
 /* ---- Any filter ---------------------------------------------------------------------------- */
 

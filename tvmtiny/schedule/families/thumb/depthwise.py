@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.sliding_window import Window, window
-from tvmtiny.schedule import nest
 from tvmtiny.schedule.depthwise_scaling import scale_channels
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
-from tvmtiny.schedule.overlap import Overlap, smallest_distance
+from tvmtiny.schedule.planes import PlanePlan, plan_planes, planes_function, rows_of_plane
 from tvmtiny.schedule.requantize import Scaling
 from tvmtiny.targets import Cpu
 
@@ -25,41 +22,6 @@ _OFFSET = 4095
 #: Pairs of outputs that are unrolled, by goal, and what a tuner may choose.
 _PAIRS = {Goal.SPEED: 6, Goal.BALANCED: 4, Goal.SIZE: 1}
 _UNROLLS = (1, 2, 3, 4, 6, 8)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How one layer is computed.
-
-    Attributes
-    ----------
-    rows
-        Output rows of a strip.
-    height, width
-        Of a plane, padding included.
-    used
-        Columns of the input that are copied into a plane.
-    """
-
-    rows: int
-    height: int
-    width: int
-    used: int
-
-
-def _plan(geometry: Window, rows: int) -> _Plan:
-    rows = min(rows, geometry.output[0])
-    height, width = (
-        (n - 1) * stride + (kernel - 1) * dilation + 1
-        for n, stride, kernel, dilation in zip(
-            (rows, geometry.output[1]),
-            geometry.stride,
-            geometry.kernel,
-            geometry.dilation,
-            strict=True,
-        )
-    )
-    return _Plan(rows, height, width, min(width - geometry.pad[1], geometry.input[1]))
 
 
 def implement_depthwise(
@@ -84,8 +46,17 @@ def implement_depthwise(
     constants = (scaling.initial, scaling.multiplier, scaling.offset, scaling.step)
     last = [values[:, None] for values in constants if values is not None]
     stream = np.concatenate([taps, *last], axis=1).astype(np.int32)
-    plan = _plan(geometry, int(chosen["rows"]))
-    function = _function(node, geometry, plan, scaling, stream.shape[1], chosen)
+    plan = plan_planes(geometry, int(chosen["rows"]))
+    *kernel, description = _kernel(geometry, plan, channels, scaling, chosen)
+    function = planes_function(
+        node,
+        geometry,
+        plan,
+        stream.shape[1],
+        (kernel[0], kernel[1]),
+        schedule=f"thumb, {description}",
+        headers=HEADERS,
+    )
     outputs = node.output.elements
     per_output = 22 if nine else 10 + 3 * height * width
     strips = node.input(0).shape[0] * -(-geometry.output[0] // plan.rows)
@@ -115,7 +86,7 @@ def depthwise_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
 
 
 def _fits_3x3(geometry: Window, channels: int) -> bool:
-    width = _plan(geometry, 1).width
+    width = plan_planes(geometry, 1).width
     return (
         geometry.kernel == (3, 3)
         and geometry.stride in ((1, 1), (2, 2))
@@ -128,16 +99,8 @@ def _fits_3x3(geometry: Window, channels: int) -> bool:
 def _decide(
     geometry: Window, channels: int, scaling: Scaling, cpu: Cpu, goal: Goal
 ) -> dict[str, int | str]:
-    """The default rule: the fewest strips whose plane is not larger than two windows of rows.
-
-    Rows at the seam of two strips are copied twice, so fewer strips take fewer instructions.
-    """
-    total = geometry.output[0]
-    limit = 2 * (geometry.kernel[0] + 1) * geometry.input[1] * channels
-    sizes = [-(-total // n) for n in range(1, total + 1)]
-    plans = {rows: _plan(geometry, rows) for rows in sizes}
-    fitting = [rows for rows, plan in plans.items() if plan.height * plan.width <= limit]
-    rows = max(fitting, default=1)
+    """The default rule: `rows_of_plane`, and as many pairs unrolled as the goal allows."""
+    rows = rows_of_plane(geometry, channels)
     if scaling.signed or "thumb2" not in cpu.features or not _fits_3x3(geometry, channels):
         return {"sketch": "plane", "rows": rows}
     pairs = max(1, geometry.output[1] // 2)
@@ -145,100 +108,8 @@ def _decide(
     return {"sketch": "plane3x3", "rows": rows, "unroll": unroll}
 
 
-def _function(
-    node: Node,
-    geometry: Window,
-    plan: _Plan,
-    scaling: Scaling,
-    channel_words: int,
-    decisions: Decisions,
-) -> tirx.PrimFunc:
-    batch, height, width, inputs = node.input(0).shape
-    out_height, out_width, channels = node.output.shape[1:]
-    multiplier, zero_point = channels // inputs, node.input(0).zero_point
-    top, left = geometry.pad
-    sizes = (height, width, inputs, plan.height, plan.width, left)
-    copy = f"copy_plane_{'_'.join(map(str, sizes))}_{zero_point}".replace("-", "m")
-    line = f"TVMTINY_THUMB_PLANE({copy}, {', '.join(map(str, sizes))}, ({zero_point}))"
-    kernel, kernel_line, description = _kernel(geometry, plan, channels, scaling, decisions)
-    x = nest.buffer("x", node.input(0).elements, "int8")
-    stream = nest.buffer("stream", channels * channel_words, "int32")
-    out = nest.buffer("out", node.output.elements, "int8")
-    plane = nest.buffer("plane", plan.height * plan.width, "int8")
-    strips = -(-out_height // plan.rows)
-
-    def compute(
-        image: nest.Argument, strip: nest.Argument, channel: nest.Argument
-    ) -> list[tirx.Stmt]:
-        """Copy and compute one input channel of a strip."""
-        rows: nest.Argument = plan.rows
-        if out_height % plan.rows:
-            rows = tirx.min(plan.rows, out_height - strip * plan.rows)
-        first = strip * (plan.rows * geometry.stride[0]) - top
-        source = nest.address(x, image * (height * width * inputs) + channel)
-        target = (image * out_height + strip * plan.rows) * (out_width * channels)
-        return [
-            nest.call(copy, source, first, nest.address(plane)),
-            nest.loop(
-                multiplier,
-                "part",
-                lambda part: [
-                    nest.call(
-                        kernel,
-                        nest.address(plane),
-                        nest.address(stream, (channel * multiplier + part) * channel_words),
-                        nest.address(out, target + channel * multiplier + part),
-                        rows,
-                    )
-                ],
-            ),
-        ]
-
-    def channels_of(image: nest.Argument, strip: nest.Argument) -> list[tirx.Stmt]:
-        return [nest.loop(inputs, "channel", lambda channel: compute(image, strip, channel))]
-
-    def strips_of(image: nest.Argument) -> list[tirx.Stmt]:
-        return [nest.loop(strips, "strip", lambda strip: channels_of(image, strip))]
-
-    body = [nest.loop(batch, "image", strips_of)]
-    if plan.used < plan.width:
-        # Columns beside the input stay as they are.
-        size = plan.height * plan.width
-        fill = nest.call("tvmtiny_thumb_fill", nest.address(plane), size, zero_point)
-        body.insert(0, fill)
-    return nest.function(
-        [x, stream, out],
-        [plane],
-        body,
-        operator=node.operator,
-        schedule=f"thumb, {description}, planes of {plan.rows} rows",
-        headers=HEADERS,
-        preamble=[line, kernel_line],
-        overlaps=[] if multiplier > 1 else [_overlap(node, geometry, plan)],
-    )
-
-
-def _overlap(node: Node, geometry: Window, plan: _Plan) -> Overlap:
-    """What the order of strips and channels allows: a plane is copied before outputs are written.
-
-    Channels are independent of each other, so that only distances of whole pixels count.
-    """
-    batch, height, width, channels = node.input(0).shape
-    out_height, out_width = geometry.output
-    last_read = np.full((batch, height, width, channels), -1)
-    first_write = np.zeros((batch, out_height, out_width, channels), np.int64)
-    strips = -(-out_height // plan.rows)
-    for step, (image, strip) in enumerate(np.ndindex(batch, strips)):
-        first = strip * plan.rows * geometry.stride[0] - geometry.pad[0]
-        steps = step * channels + np.arange(channels)
-        last_read[image, max(0, first) : max(0, first + plan.height)] = steps
-        first_write[image, strip * plan.rows : (strip + 1) * plan.rows] = steps
-    distance = smallest_distance(last_read.ravel(), first_write.ravel(), channels)
-    return Overlap("out", 0, distance, channels)
-
-
 def _kernel(
-    geometry: Window, plan: _Plan, channels: int, scaling: Scaling, decisions: Decisions
+    geometry: Window, plan: PlanePlan, channels: int, scaling: Scaling, decisions: Decisions
 ) -> tuple[str, str, str]:
     """Name, instantiation and description of the kernel that computes rows."""
     width = geometry.output[1]

@@ -1,0 +1,66 @@
+"""Kernels for RISC-V: C on the host, assembly on a board, and their streams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.ops.three_ways import SideBySide
+from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
+from tests.schedule.test_thumb import SHAPES
+from tests.tools import on_qemu_boards
+from tvmtiny.schedule.families.riscv.packing import fill_tiles, pack_pairs, pack_words
+from tvmtiny.schedule.requantize import Scaling
+
+#: Shapes that kernels around packed pixels have to care about.
+SHAPED = SideBySide("riscv_shapes", SHAPES, 0.0)
+BOARD = "riscv-virt"
+
+
+@pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
+def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
+    layers.check_host(BOARD, tmp_path)
+
+
+@on_qemu_boards(BOARD)
+@pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
+def test_on_board(layers: SideBySide, board: str) -> None:
+    layers.check_board(board)
+    schedules = [layer.schedule for layer in layers.compile(board).layers]
+    wanted = "4 pixels,4 patches,w16" if layers is SHAPED else "3x3,any"
+    for word in wanted.split(","):
+        assert any(word in schedule for schedule in schedules), word
+
+
+@pytest.mark.parametrize("tile", [3, 8])
+def test_every_channel_is_in_a_tile_with_chunks_that_are_proven_for_it(tile: int) -> None:
+    rng = np.random.default_rng(tile)
+    for count in range(1, 40):
+        longest = rng.choice([2, 4, 8], count)
+        classes = {c: np.flatnonzero(longest == c).tolist() for c in set(longest.tolist())}
+        filled = fill_tiles(classes, tile)
+        assert {c for channels in filled.values() for c in channels} == set(range(count))
+        for chunk, channels in filled.items():
+            assert len(channels) % tile == 0 and chunk in classes
+            assert all(longest[channel] >= chunk for channel in channels)
+        assert sum(map(len, filled.values())) < count + tile
+
+
+def test_streams() -> None:
+    weights = np.arange(-20, 20, dtype=np.int8).reshape(8, 5)
+    constants = np.arange(8, dtype=np.int32)
+    scaling = Scaling(constants + 100, constants + 200, 12)
+    stream = pack_pairs(weights, scaling, [7, 0, 3], 2)
+    # Five inputs in chunks of two, then up to whole words.
+    columns = stream[:5].view(np.int8)[:18].reshape(6, 3)
+    np.testing.assert_array_equal(columns[:5].T, weights[[7, 0, 3]])
+    assert not columns[5].any() and not stream[:5].view(np.int8)[18:].any()
+    assert stream[5:].tolist() == [7, 107, 207, 0, 100, 200, 3, 103, 203]
+    words = pack_words(weights, scaling, list(range(8)), 5)
+    inputs = words[:20].reshape(5, 4)
+    low = (inputs & 0xFFFF).astype(np.uint16).view(np.int16)
+    np.testing.assert_array_equal(low.T, weights[::2])
+    np.testing.assert_array_equal((inputs - low).T >> 16, weights[1::2])
+    assert words[20:23].tolist() == [0, 100, 200]

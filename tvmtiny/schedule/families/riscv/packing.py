@@ -1,0 +1,75 @@
+"""Operands of the kernels for convolutions and dense layers: one stream each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tvmtiny.schedule.requantize import Scaling
+
+#: Channels of a tile of `pack_pairs`, and of `pack_words`.
+TILE, WORDS_TILE = 3, 8
+
+
+def fill_tiles(classes: dict[int, list[int]], tile: int) -> dict[int, list[int]]:
+    """Channels by the length of their chunks, in whole tiles.
+
+    What does not fill a tile moves to the next shorter chunks, for which it is proven, too; in the
+    end the last channel is repeated.
+    """
+    filled = {}
+    left: list[int] = []
+    for chunk in sorted(classes, reverse=True):
+        channels = [*left, *classes[chunk]]
+        whole = len(channels) // tile * tile
+        left = channels[whole:]
+        if whole:
+            filled[chunk] = channels[:whole]
+    if left:
+        last = min(classes)
+        filled[last] = [*filled.get(last, []), *left, *left[-1:] * (-len(left) % tile)]
+    return filled
+
+
+def pack_pairs(
+    weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int
+) -> np.ndarray:
+    """The stream of ``tvmtiny_riscv_pairs.h``: int32, flat.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``, of all channels.
+    channels
+        Those of the stream, in whole tiles.
+    """
+    tiles, depth = len(channels) // TILE, weights.shape[1]
+    inputs = -(-depth // chunk) * chunk
+    size = 4 * (-(-TILE * inputs // 4))
+    by_input = weights[channels].reshape(tiles, TILE, depth).transpose(0, 2, 1)
+    rows = by_input.reshape(tiles, -1)
+    padded = np.pad(rows, ((0, 0), (0, size - rows.shape[1])))
+    words = np.ascontiguousarray(padded).view("<i4")
+    return _join(words, scaling, channels)
+
+
+def pack_words(
+    weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int
+) -> np.ndarray:
+    """The stream of ``tvmtiny_riscv_words.h``: int32, flat; see `pack_pairs`."""
+    tiles, depth = len(channels) // WORDS_TILE, weights.shape[1]
+    padded = np.pad(weights[channels].astype(np.int64), ((0, 0), (0, -depth % chunk)))
+    inputs = padded.shape[1]
+    pairs = padded.reshape(tiles, WORDS_TILE // 2, 2, inputs)
+    words = (pairs[:, :, 0] + 65536 * pairs[:, :, 1]).transpose(0, 2, 1).reshape(tiles, -1)
+    return _join(words.astype(np.uint32).view(np.int32), scaling, channels)
+
+
+def _join(words: np.ndarray, scaling: Scaling, channels: Sequence[int]) -> np.ndarray:
+    """Per tile its words of weights, then number and constants of each channel."""
+    every = (scaling.initial, scaling.multiplier, scaling.offset, scaling.step)
+    numbers = np.array(channels)
+    columns = [numbers, *(values[numbers] for values in every if values is not None)]
+    last = np.stack(columns, axis=1).astype(np.int32).reshape(len(words), -1)
+    return np.concatenate([words, last], axis=1).astype(np.int32).ravel()
