@@ -152,8 +152,8 @@ def test_code_is_compiled_for_its_registers(model: tvmtiny.Model) -> None:
     few = dataclasses.replace(CPU, registers=8)
     many, less = (tvmtiny.compile(model, tvmtiny.Target(cpu)) for cpu in (CPU, few))
     assert many.files != less.files
-    same = tvmtiny.compile(model, "cortex-m0")
-    assert [layer.schedule for layer in less.layers] == [layer.schedule for layer in same.layers]
+    # No family has kernels for it.
+    assert all(layer.schedule.startswith("scalar") for layer in (*less.layers, *many.layers))
 
 
 @pytest.mark.parametrize("firmware", ["harness", "rpc"])
