@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import layer_cases as cases
 import numpy as np
 import pytest
+from host_runner import run_on_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_cases import Layer, Operand
 
+import tvmtiny
 from tvmtiny.ops import Node, Oracle, Quantization, Tensor
 from tvmtiny.oracle import run_litert
 
@@ -78,6 +81,21 @@ def test_halves_round_away_from_zero() -> None:
     expected = run_litert(layer.model(), [halves])[layer.node().output.index]
     for oracle in Oracle:
         np.testing.assert_array_equal(cases.reference(layer, [halves], oracle), expected)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
+def test_floats_that_no_integer_can_hold_saturate(dtype: str, tmp_path: Path) -> None:
+    """LiteRT converts them to int32, which is undefined."""
+    x = np.array([3e38, -3e38, np.inf, -np.inf, np.nan, 1e12, -1e12, 0], np.float32)
+    zero = 0 if dtype == "int16" else 3
+    layer = _layer(Operand(x.shape, "float32"), Operand(x.shape, dtype, 0.17, zero))
+    ends = np.iinfo(dtype)
+    wanted = [ends.max, ends.min, ends.max, ends.min, ends.min, ends.max, ends.min, zero]
+    for oracle in Oracle:
+        np.testing.assert_array_equal(cases.reference(layer, [x], oracle), wanted)
+    artifact = tvmtiny.compile(tvmtiny.load(layer.model(), name="saturates"), "cortex-m4")
+    (result,) = run_on_host(artifact, [[x]], tmp_path)
+    np.testing.assert_array_equal(result.outputs[0].data, wanted)
 
 
 _X = Tensor(0, "x", (1, 4), "float32")

@@ -35,7 +35,8 @@ class Quantize(Operator):
 
     Matches LiteRT's and TFLM's ``reference_ops::AffineQuantize`` (float32 division, halves away
     from zero), per tensor or per channel, and ``Requantize`` (two roundings) bit by bit. Where
-    the quotient leaves the int32 range, which is undefined there, the result is clamped. Integers
+    the quotient leaves the int32 range, which is undefined there, the result is clamped; what is
+    no number gives the smallest integer. Integers
     are requantized in one step where that is proven to give the same for all values.
     """
 
@@ -123,7 +124,9 @@ class Quantize(Operator):
             return [_rescaled(node, x).astype(out.dtype)]
         scales, zero_points = broadcast_quantization(out)
         zeros = zero_points.astype(np.float32)
-        steps = np.clip(x / scales, bounds[0] - zeros, bounds[1] - zeros)
+        with np.errstate(over="ignore", invalid="ignore"):
+            quotients = np.where(np.isnan(x), -np.inf, x / scales)
+        steps = np.clip(quotients, bounds[0] - zeros, bounds[1] - zeros)
         return [(round_half_away(steps) + zeros).astype(out.dtype)]
 
 
