@@ -44,6 +44,9 @@ CONVOLUTIONS: dict[str, Case] = {
     "depthwise_one_channel": Depthwise((9, 6), 1, 8, kernel=(5, 3), stride=(2, 2)),
     "depthwise_multiplier": Depthwise((5, 6), 3, 4),
     "pointwise": Conv((3, 3), 7, 5, kernel=(1, 1)),
+    "nibbles": Conv((5, 6), 8, 6, weight_range=(-8, 7), output_scale=0.05, batch=2),
+    "nibbles_bytes": Conv((4, 5), 3, 5, weight_range=(-8, 7), output_scale=0.05),
+    "nibbles_pointwise": Conv((3, 3), 21, 5, (1, 1), weight_range=(-8, 7), **_RELU),
     "dense": Dense((1, 24), 24, 6),
     "dense_batch": Dense((5, 20), 20, 7),
 }
@@ -103,6 +106,7 @@ def test_every_decision_is_exact_on_the_host(
         for sketch, tile in itertools.product(("patches", "block"), ("3x2", "2x2", "1x4")):
             assert (sketch, "tile", tile) in values
         assert {("block", "tile", "4x2"), ("direct", "tile", "1x4")} <= values
+        assert ("patches", "weights", "w4") in values
     elif name == "unproven":
         values = set(candidates.values())
         tiles = {("sums", "tile", tile) for tile in ("3x2", "2x2", "1x4")}

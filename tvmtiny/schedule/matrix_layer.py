@@ -103,13 +103,17 @@ def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding:
 
 
 def matrix_scaling(
-    node: Node, oracle: Oracle, excess: np.ndarray | int = 0, shifts: tuple[int, ...] = SHIFTS
+    node: Node,
+    oracle: Oracle,
+    excess: np.ndarray | int = 0,
+    shifts: tuple[int, ...] = SHIFTS,
+    gain: int = 256,
 ) -> Scaling | None:
     """Constants of the output of a CONV_2D or FULLY_CONNECTED; None where none are exact.
 
     Parameters
     ----------
-    excess, shifts
+    excess, shifts, gain
         See `tvmtiny.schedule.requantize.solve`.
     """
     data = node.input(1).data
@@ -124,6 +128,7 @@ def matrix_scaling(
         np.broadcast_to(rounding.scales, (channels,)),
         accumulator_range(weights, bias, zero_point),
         bias.astype(np.int64) - zero_point * weights.astype(np.int64).sum(axis=1),
+        gain=gain,
         excess=excess,
         shifts=shifts,
     )

@@ -117,16 +117,21 @@ def _implement(
     if chosen["sketch"] == "winograd":
         scaling = _scale(node, oracle, "w16")
         return None if scaling is None else implement_winograd(node, layer, scaling, chosen)
+    if decisions is None and chosen["weights"] == "w8":
+        narrow = _implement_narrow(node, layer, oracle, goal)
+        if narrow is not None:
+            return narrow
     if chosen["sketch"] in _SUMS:
         return _implement_sums(node, layer, oracle, chosen)
+    if chosen["weights"] == "w4" and not _fits_nibbles(layer):
+        return None
     scaling = _scale(node, oracle, str(chosen["weights"]))
     if scaling is None and decisions is None and chosen["weights"] == "w8":
         chosen["weights"] = "w16"
         scaling = _scale(node, oracle, "w16")
     if scaling is None:
         return None if decisions else _decide_sums(node, layer, oracle, goal)
-    simple = layer.groups == 1 and (layer.geometry is None or layer.geometry.dilation == (1, 1))
-    if chosen["sketch"] == "block" and not simple:
+    if chosen["sketch"] == "block" and not _is_simple(layer):
         return None
     if chosen["sketch"] == "block":
         return implement_block(node, layer, scaling, chosen)
@@ -140,6 +145,26 @@ def _implement(
     return Implementation(
         function, (node.input(0), stream), chosen, _instructions(layer, tile, weight_format)
     )
+
+
+def _fits_nibbles(layer: Layer) -> bool:
+    """Whether weights have 4 bits, and patches are expanded as a whole, as their kernels need."""
+    return _is_simple(layer) and packing.storable(layer.weights, "w4")
+
+
+def _is_simple(layer: Layer) -> bool:
+    """Whether there are no groups of channels, and no dilation."""
+    return layer.groups == 1 and (layer.geometry is None or layer.geometry.dilation == (1, 1))
+
+
+def _implement_narrow(
+    node: Node, layer: Layer, oracle: Oracle, goal: Goal
+) -> Implementation | None:
+    """The layer with weights of 4 bits; None where they do not fit."""
+    if not _fits_nibbles(layer):
+        return None
+    chosen = _decide(layer, goal, weight_format="w4")
+    return None if chosen is None else _implement(node, layer, oracle, goal, chosen)
 
 
 def _scale(node: Node, oracle: Oracle, weight_format: str) -> Scaling | None:
@@ -224,10 +249,15 @@ def _tile(decisions: Decisions) -> packing.TileShape:
 def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     """Ways to compute a CONV_2D or FULLY_CONNECTED around the tile kernels."""
     weights = node.input(1)
+    assert weights.data is not None
     channels, depth = weights.shape[0], prod(weights.shape[1:])
     parts = groups(node) if node.operator == "CONV_2D" else 1
     pixels = node.output.elements // channels
-    unrolls = Decision("unroll", tuple(unroll_limits(packing.groups(depth))))
+    limits = set(unroll_limits(packing.groups(depth)))
+    narrow = parts == 1 and packing.storable(weights.data.reshape(channels, -1), "w4")
+    if narrow:
+        limits |= set(unroll_limits(packing.turns(depth, "w4")))
+    unrolls = Decision("unroll", tuple(sorted(limits)))
     sketches = []
     for direct in (False, True):
         tiles = [
@@ -238,7 +268,9 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
             and tile.channels <= channels // parts
         ]
         if tiles and not (direct and depth % packing.GROUP):
-            formats = ("w8",) if direct else ("w8", "w16")
+            formats: tuple[str, ...] = ("w8",) if direct else ("w8", "w16")
+            if narrow and not direct:
+                formats = ("w4", *formats)
             decisions = (
                 Decision("tile", tuple(tile.shape for tile in tiles)),
                 Decision("weights", formats),
@@ -282,15 +314,18 @@ def _can_be_direct(layer: Layer, weight_format: str) -> bool:
     return layer.geometry is None and layer.depth % packing.GROUP == 0 and weight_format == "w8"
 
 
-def _decide(layer: Layer, goal: Goal, most_pitch: int = _MOST_PITCH) -> dict[str, int | str] | None:
+def _decide(
+    layer: Layer, goal: Goal, most_pitch: int = _MOST_PITCH, weight_format: str | None = None
+) -> dict[str, int | str] | None:
     """The default rule: the tile with the fewest estimated cycles."""
-    weight_format = "w16" if goal is Goal.SPEED else "w8"
-    count = packing.groups(layer.depth)
+    weight_format = weight_format or ("w16" if goal is Goal.SPEED else "w8")
+    count = packing.turns(layer.depth, weight_format)
+    groups_each = 2 if weight_format == "w4" else 1
 
     def cost(tile: packing.TileShape) -> float:
         steps = -(-layer.pixels // tile.pixels) * -(-layer.group_channels // tile.channels)
         overhead = _TILE_OVERHEAD + 3 * tile.pixels * tile.channels
-        return steps * (count * tile.cycles[weight_format] + overhead)
+        return steps * (count * groups_each * tile.cycles[weight_format] + overhead)
 
     usable = [
         tile
@@ -302,7 +337,7 @@ def _decide(layer: Layer, goal: Goal, most_pitch: int = _MOST_PITCH) -> dict[str
     if not usable:
         return None
     tile = min(usable, key=cost)
-    group_instructions = tile.instructions[weight_format]
+    group_instructions = groups_each * tile.instructions[weight_format]
 
     def unroll_cost(limit: int) -> float:
         first, unroll, loops = split_groups(count, limit)

@@ -17,4 +17,5 @@ def scale(node: Node, oracle: Oracle, weight_format: str) -> Scaling | None:
     weights = data.reshape(len(data), -1)
     if not packing.storable(weights, weight_format):
         return None
-    return matrix_scaling(node, oracle, packing.excess(weights, weight_format))
+    excess, gain = packing.excess(weights, weight_format), packing.gain(weight_format)
+    return matrix_scaling(node, oracle, excess, gain=gain)

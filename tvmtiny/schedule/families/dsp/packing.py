@@ -49,9 +49,9 @@ class TileShape:
 TILES = {
     tile.name: tile
     for tile in (
-        TileShape(3, 2, {"w8": 25, "w16": 26}, {"w8": 17, "w16": 16}),
-        TileShape(2, 2, {"w8": 18, "w16": 18}, {"w8": 12, "w16": 10}),
-        TileShape(1, 4, {"w8": 20, "w16": 21}, {"w8": 14, "w16": 11}),
+        TileShape(3, 2, {"w4": 25, "w8": 25, "w16": 26}, {"w4": 18, "w8": 17, "w16": 16}),
+        TileShape(2, 2, {"w4": 18, "w8": 18, "w16": 18}, {"w4": 13, "w8": 12, "w16": 10}),
+        TileShape(1, 4, {"w4": 20, "w8": 20, "w16": 21}, {"w4": 16, "w8": 14, "w16": 11}),
         TileShape(1, 4, {"w8": 23}, {"w8": 18}, direct=True),
     )
 }
@@ -73,19 +73,51 @@ def groups(depth: int) -> int:
     return -(-depth // GROUP)
 
 
+def turns(depth: int, weight_format: str) -> int:
+    """Steps of the kernels over `depth` inputs: one or, of weights with 4 bits, two groups each."""
+    return -(-groups(depth) // 2) if weight_format == "w4" else groups(depth)
+
+
+def patch_words(depth: int, pixels: int, weight_format: str) -> int:
+    """Words of the expanded inputs of a tile."""
+    if weight_format == "w4":
+        return pixels * (1 + 4 * turns(depth, weight_format))
+    return 2 * groups(depth) * pixels
+
+
+def gain(weight_format: str) -> int:
+    """What the kernels multiply sums by."""
+    return 4096 if weight_format == "w4" else 256
+
+
 def excess(weights: np.ndarray, weight_format: str) -> np.ndarray:
-    """What the int8 format adds to the accumulators of `weights`, ``(channels, depth)``."""
+    """What a format adds to the accumulators of `weights`, ``(channels, depth)``."""
     if weight_format == "w16":
         return np.zeros(len(weights), np.int64)
+    if weight_format == "w4":
+        lower = _lanes_of_nibbles(weights) & 0xFF
+        return 127 * lower.sum(axis=(1, 2))
     return 127 * grouped(weights)[:, :, ::2].sum(axis=(1, 2))
 
 
 def storable(weights: np.ndarray, weight_format: str) -> bool:
-    """Whether all pairs of `weights` fit the halfwords of the format."""
+    """Whether `weights` fit the format: 4 bits, or the halfwords of all pairs."""
     if weight_format == "w16":
         return True
+    if weight_format == "w4":
+        return bool(weights.min() >= -8 and weights.max() <= 7)
     found = grouped(weights)
     return bool((256 * found[:, :, 1::2] + found[:, :, ::2]).min() >= -(2**15))
+
+
+def _lanes_of_nibbles(weights: np.ndarray) -> np.ndarray:
+    """int64, ``(channels, turns, 2)``: the lanes as ``tvmtiny_dsp_nibble.h`` describes them."""
+    padding = -weights.shape[1] % (2 * GROUP)
+    wide = np.pad(weights.astype(np.int64), ((0, 0), (0, padding)))
+    parts = wide.reshape(len(weights), -1, 2 * GROUP)
+    first, second = parts[:, :, 0:4:2], parts[:, :, 1:4:2]
+    third, last = parts[:, :, 4:8:2], parts[:, :, 5:8:2]
+    return 4096 * last + 256 * (third + 8) + 16 * (second + 8) + first + 8
 
 
 def channel_order(channels: int, tile: TileShape) -> list[int]:
@@ -170,7 +202,10 @@ def pack_products(
     """
     order = channel_order(len(weights), tile)
     found = grouped(weights)[order]
-    if weight_format == "w8":
+    if weight_format == "w4":
+        lanes = _lanes_of_nibbles(weights)[order]
+        words = _words(lanes[:, :, 0], lanes[:, :, 1])[:, :, None]
+    elif weight_format == "w8":
         # (channel, group, [word of the pair (w1 w0) and (w3 w2)])
         halves = 256 * found[:, :, 1::2] + found[:, :, ::2]
         words = _words(halves[:, :, 0], halves[:, :, 1])[:, :, None]

@@ -25,10 +25,10 @@ def patches_function(
     decisions: Decisions,
 ) -> tirx.PrimFunc:
     """The loop over steps of a tile, each of which expands its patches first."""
-    count = packing.groups(layer.depth)
+    count = packing.turns(layer.depth, weight_format)
     first, unroll, loops = split_groups(count, int(decisions["unroll"]))
     pixels, channels, positions = tile.pixels, layer.channels, layer.pixels
-    patch_words = 2 * count * pixels
+    patch_words = packing.patch_words(layer.depth, pixels, weight_format)
     step_bytes = layer.depth if tile.direct else 4 * patch_words
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     kernel = (
@@ -85,7 +85,7 @@ def patches_function(
         operator=node.operator,
         schedule=f"dsp, tile {tile.name}, {weight_format}, {staging}, "
         f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
-        headers=HEADERS,
+        headers=(*HEADERS, "tvmtiny_dsp_nibble.h") if weight_format == "w4" else HEADERS,
         preamble=preamble,
         overlaps=_overlaps(node, layer, tile),
     )
@@ -147,6 +147,10 @@ class Gather:
             return
         by_words = columns * depth % packing.GROUP == 0
         macro = "TVMTINY_GATHER" if by_words else "TVMTINY_GATHER_BYTES"
+        if weight_format == "w4":
+            # The kernel needs the sum of a whole patch.
+            by_words = depth % (2 * packing.GROUP) == 0
+            macro = "TVMTINY_GATHER_W4" if by_words else "TVMTINY_GATHER_BYTES"
         self._name = f"gather_{weight_format}_{sizes}_{pad}_{tile.pixels}"
         self.preamble.append(
             f"{macro}({self._name}, {weight_format}, {height}, {width}, {depth}, {rows}, "

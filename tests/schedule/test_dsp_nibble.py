@@ -1,0 +1,52 @@
+"""Weights of 4 bits on the tile kernels: flash and instructions beside those of 8 bits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import tvmtiny
+from tests.ops.test_conv_2d import Conv
+from tests.tools import on_qemu
+from tvmtiny.compiler import optimized_nodes
+from tvmtiny.ops import Oracle
+from tvmtiny.schedule import Goal, implement
+from tvmtiny.targets import resolve
+
+BOARD = "mps2-an386"
+
+_NARROW = Conv((9, 10), 64, 32, (1, 1), weight_range=(-8, 7), output_scale=0.05)
+_WIDE = replace(_NARROW, weight_range=(-8, 8))
+
+
+def _format(case: Conv, goal: Goal = Goal.BALANCED) -> str:
+    (node,) = optimized_nodes(tvmtiny.load(case.model(), name="nibbles"))
+    found = implement(node, resolve(BOARD).cpu, Oracle.LITERT, goal)
+    assert found is not None
+    return str(found.decisions["weights"])
+
+
+def test_weights_that_fit_4_bits_take_them() -> None:
+    assert _format(_NARROW) == _format(_NARROW, Goal.SIZE) == "w4"
+    assert _format(_WIDE) == "w8"
+    assert _format(_NARROW, Goal.SPEED) == "w16"
+
+
+def test_long_sums_keep_8_bits() -> None:
+    """4096 times the sum has to fit 32 bits."""
+    assert _format(Conv((2, 2), 2000, 4, (1, 1), weight_range=(-8, 7))) == "w8"
+
+
+@on_qemu
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
+def test_flash_and_instructions(kernel: tuple[int, int]) -> None:
+    flash, instructions = [], []
+    for case in (_NARROW, _WIDE):
+        model = tvmtiny.load(replace(case, kernel=kernel).model(), name="nibbles")
+        artifact = tvmtiny.compile(model, BOARD)
+        result = tvmtiny.run(artifact, *tvmtiny.make_inputs("random:1", artifact.inputs))
+        flash.append(artifact.layers[0].constants_bytes)
+        instructions.append(result.instructions)
+    assert flash[0] <= 0.6 * flash[1]
+    assert instructions[0] < 1.12 * instructions[1]
