@@ -26,8 +26,9 @@ typedef struct {
 
 /* TVMTINY_WINOGRAD_INPUT instantiates NAME(x, row, to): transforms the inputs of a tile, whose rows
  * are `row` bytes apart, into every third word. TVMTINY_WINOGRAD_TILES instantiates NAME(inputs,
- * stream, sums, outputs): all filters of three tiles. Rows of the output are ROW bytes apart;
- * `sums` has 96 words. */
+ * stream, sums, outputs): all filters of TILES tiles, 1 or 3. Rows of the output are ROW bytes
+ * apart; UNROLL, a divisor of 16, is how many of the transformed values are unrolled; `sums` has 96
+ * words. */
 #if TVMTINY_DSP
 
 /* Loads a column at r0 and transforms it: the rows become A0, T, A2 and A3; A1 is free after. */
@@ -37,11 +38,17 @@ typedef struct {
   " sxtb16 " A2 ", " A2 ROTATE "\n sxtb16 " A3 ", " A3 ROTATE "\n"                                 \
   " ssub16 " A0 ", " A0 ", " A2 "\n sadd16 " T ", " A1 ", " A2 "\n"                                \
   " ssub16 " A2 ", " A2 ", " A1 "\n ssub16 " A3 ", " A1 ", " A3 "\n"
+/* The next of the transformed columns: by an offset where that is in reach. */
+#define TVMTINY_WINOGRAD_NEXT(CHANNELS)                                                            \
+  ".if (" CHANNELS ") > 45\n addw r2, r2, #24 * (" CHANNELS ")\n.else\n"                           \
+  ".set tvmtiny_column, tvmtiny_column + 1\n.endif\n"
 /* One of the transformed rows: TO = A OPERATION B, the ROW-th of its column. */
 #define TVMTINY_WINOGRAD_STORE(OPERATION, TO, A, B, ROW, CHANNELS)                                 \
-  " " OPERATION " " TO ", " A ", " B "\n str " TO ", [r2, #6 * (" CHANNELS ") * " ROW "]\n"
+  " " OPERATION " " TO ", " A ", " B "\n str " TO ", [r2, #6 * (" CHANNELS ") * (" ROW             \
+  " + 4 * tvmtiny_column)]\n"
 /* Two channels. Columns: r4 r12 r6 r7 (0, then 1), r8 r11 r9 r10 (2, then 3). */
 #define TVMTINY_WINOGRAD_CHANNELS(ROTATE, BACK, CHANNELS)                                          \
+  ".set tvmtiny_column, 0\n"                                                                       \
   TVMTINY_WINOGRAD_COLUMN("r4", "r5", "r6", "r7", "r12", ROTATE)                                   \
   " addw r0, r0, #2 * (" CHANNELS ")\n"                                                            \
   TVMTINY_WINOGRAD_COLUMN("r8", "r5", "r9", "r10", "r11", ROTATE)                                  \
@@ -49,25 +56,25 @@ typedef struct {
   TVMTINY_WINOGRAD_STORE("ssub16", "r12", "r12", "r11", "1", CHANNELS)                             \
   TVMTINY_WINOGRAD_STORE("ssub16", "r6", "r6", "r9", "2", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r7", "r7", "r10", "3", CHANNELS)                               \
-  " addw r2, r2, #24 * (" CHANNELS ")\n subw r0, r0, #" CHANNELS "\n"                              \
+  TVMTINY_WINOGRAD_NEXT(CHANNELS) " subw r0, r0, #" CHANNELS "\n"                                  \
   TVMTINY_WINOGRAD_COLUMN("r4", "r5", "r6", "r7", "r12", ROTATE)                                   \
   TVMTINY_WINOGRAD_STORE("sadd16", "r5", "r4", "r8", "0", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("sadd16", "r5", "r12", "r11", "1", CHANNELS)                              \
   TVMTINY_WINOGRAD_STORE("sadd16", "r5", "r6", "r9", "2", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("sadd16", "r5", "r7", "r10", "3", CHANNELS)                               \
-  " addw r2, r2, #24 * (" CHANNELS ")\n"                                                           \
+  TVMTINY_WINOGRAD_NEXT(CHANNELS)                                                                  \
   TVMTINY_WINOGRAD_STORE("ssub16", "r8", "r8", "r4", "0", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r11", "r11", "r12", "1", CHANNELS)                             \
   TVMTINY_WINOGRAD_STORE("ssub16", "r9", "r9", "r6", "2", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r10", "r10", "r7", "3", CHANNELS)                              \
-  " addw r2, r2, #24 * (" CHANNELS ")\n addw r0, r0, #2 * (" CHANNELS ")\n"                        \
+  TVMTINY_WINOGRAD_NEXT(CHANNELS) " addw r0, r0, #2 * (" CHANNELS ")\n"                            \
   TVMTINY_WINOGRAD_COLUMN("r8", "r5", "r9", "r10", "r11", ROTATE)                                  \
   TVMTINY_WINOGRAD_STORE("ssub16", "r4", "r4", "r8", "0", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r12", "r12", "r11", "1", CHANNELS)                             \
   TVMTINY_WINOGRAD_STORE("ssub16", "r6", "r6", "r9", "2", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r7", "r7", "r10", "3", CHANNELS)                               \
-  " subw r0, r0, #3 * (" CHANNELS ") - " BACK "\n movw r5, #72 * (" CHANNELS ") - 12\n"            \
-  " sub r2, r2, r5\n"
+  " subw r0, r0, #3 * (" CHANNELS ") - " BACK "\n.if (" CHANNELS ") > 45\n"                        \
+  " movw r5, #72 * (" CHANNELS ") - 12\n sub r2, r2, r5\n.else\n add r2, r2, #12\n.endif\n"
 #define TVMTINY_WINOGRAD_INPUT_TEXT(CHANNELS)                                                      \
   ".syntax unified\n push {r3-r11, lr}\n add r3, r1, r1, lsl #1\n addw r12, r0, #" CHANNELS "\n"   \
   " str r12, [sp]\n1:\n" TVMTINY_WINOGRAD_CHANNELS("", "0", CHANNELS)                              \
@@ -81,8 +88,20 @@ typedef struct {
                          : "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");                   \
   }
 
-/* Products of three tiles and two filters: r3 r4, r5 r6, r7 r8. */
+/* Products of three tiles and two filters: r3 r4, r5 r6, r7 r8; and those of one tile. */
 #define TVMTINY_WINOGRAD_LOAD " ldrd r9, r10, [r1], #8\n ldmia r0!, {r11, r12, lr}\n"
+#define TVMTINY_WINOGRAD_PRODUCTS_3(CHANNELS)                                                      \
+  TVMTINY_WINOGRAD_LOAD " smuad r3, r11, r9\n smuad r4, r11, r10\n smuad r5, r12, r9\n"            \
+  " smuad r6, r12, r10\n smuad r7, lr, r9\n smuad r8, lr, r10\n"                                   \
+  ".rept (" CHANNELS ") / 2 - 1\n" TVMTINY_WINOGRAD_LOAD TVMTINY_MAC_3X2 ".endr\n"                 \
+  " stmia r2!, {r3-r8}\n"
+#define TVMTINY_WINOGRAD_LOAD_1 " ldrd r9, r10, [r1], #8\n ldr r11, [r0], #12\n"
+#define TVMTINY_WINOGRAD_PRODUCTS_1(CHANNELS)                                                      \
+  TVMTINY_WINOGRAD_LOAD_1 " smuad r3, r11, r9\n smuad r4, r11, r10\n"                              \
+  ".rept (" CHANNELS ") / 2 - 1\n" TVMTINY_WINOGRAD_LOAD_1                                         \
+  " smlad r3, r11, r9, r3\n smlad r4, r11, r10, r4\n.endr\n strd r3, r4, [r2], #24\n"
+#define TVMTINY_WINOGRAD_LIST_3 "0, 1, 2"
+#define TVMTINY_WINOGRAD_LIST_1 "0"
 /* A column of the transformed sums of a tile: rows r4 to r7 become r4 + r8 and r5 - r7. */
 #define TVMTINY_WINOGRAD_SUMS(COLUMN)                                                              \
   " ldr r4, [r2, #96 * " COLUMN " + 8 * \\p]\n ldr r5, [r2, #96 * " COLUMN " + 24 + 8 * \\p]\n"    \
@@ -99,15 +118,14 @@ typedef struct {
   " ldrd r4, r5, [r1, #-8]\n" TVMTINY_WINOGRAD_SIGNED("r10") TVMTINY_WINOGRAD_SIGNED("r11")        \
   TVMTINY_WINOGRAD_SIGNED("r12") TVMTINY_WINOGRAD_SIGNED("lr")
 /* Stack: the outputs of the tiles, the end of the stream, the end of the sums. */
-#define TVMTINY_WINOGRAD_TEXT(CHANNELS, FILTERS, ROW, LEFT, SHIFT, BEGIN, SCALE)                   \
+#define TVMTINY_WINOGRAD_TEXT(PRODUCTS, LIST, UNROLL, CHANNELS, FILTERS, ROW, LEFT, SHIFT, BEGIN,  \
+                              SCALE)                                                               \
   ".syntax unified\n push {r4-r11, lr}\n sub sp, sp, #28\n ldmia r3, {r4-r7}\n"                    \
   " stmia sp, {r4-r7}\n"                                                                           \
-  " add r4, r2, #384\n str r4, [sp, #16]\n1:\n2:\n" TVMTINY_WINOGRAD_LOAD                          \
-  " smuad r3, r11, r9\n smuad r4, r11, r10\n smuad r5, r12, r9\n smuad r6, r12, r10\n"             \
-  " smuad r7, lr, r9\n smuad r8, lr, r10\n.rept (" CHANNELS ") / 2 - 1\n" TVMTINY_WINOGRAD_LOAD    \
-  TVMTINY_MAC_3X2 ".endr\n stmia r2!, {r3-r8}\n ldr r9, [sp, #16]\n cmp r2, r9\n bne 2b\n"         \
+  " add r4, r2, #384\n str r4, [sp, #16]\n1:\n2:\n.rept " UNROLL "\n" PRODUCTS(CHANNELS)           \
+  ".endr\n ldr r9, [sp, #16]\n cmp r2, r9\n bne 2b\n"                                              \
   " movw r9, #96 * (" CHANNELS ")\n sub r0, r0, r9\n sub r2, r2, #384\n3:\n" BEGIN                 \
-  ".irp p, 0, 1, 2\n" TVMTINY_WINOGRAD_SUMS("0") " add r10, r4, r8\n sub r12, r5, r7\n"            \
+  ".irp p, " LIST "\n" TVMTINY_WINOGRAD_SUMS("0") " add r10, r4, r8\n sub r12, r5, r7\n"           \
   TVMTINY_WINOGRAD_SUMS("1") " add r11, r4, r8\n sub lr, r5, r7\n add r10, r10, r11\n"             \
   " add r12, r12, lr\n" TVMTINY_WINOGRAD_SUMS("2") " add r4, r4, r8\n sub r5, r5, r7\n"            \
   " add r10, r10, r4\n sub r11, r11, r4\n add r12, r12, r5\n sub lr, lr, r5\n"                     \
@@ -121,16 +139,16 @@ typedef struct {
   " add r2, r2, #4\n ldr r4, [sp, #16]\n sub r4, r4, r2\n cmp r4, #376\n bne 3b\n"                 \
   " sub r2, r2, #8\n ldr r4, [sp, #12]\n cmp r1, r4\n bne 1b\n"                                    \
   " add sp, sp, #28\n pop {r4-r11, pc}\n"
-#define TVMTINY_WINOGRAD_TILES(NAME, CHANNELS, FILTERS, ROW, LEFT, SHIFT, ROUNDING)                \
+#define TVMTINY_WINOGRAD_TILES(NAME, TILES, UNROLL, CHANNELS, FILTERS, ROW, LEFT, SHIFT, ROUNDING) \
   static __attribute__((naked, noinline)) void NAME(                                               \
       const uint32_t *inputs TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED,                 \
       int32_t *sums TVMTINY_UNUSED, const tvmtiny_winograd_outputs *outputs TVMTINY_UNUSED)        \
   {                                                                                                \
-    __asm__ volatile(TVMTINY_WINOGRAD_TEXT(TVMTINY_STRING(CHANNELS), TVMTINY_STRING(FILTERS),      \
-                                           TVMTINY_STRING(ROW), TVMTINY_STRING(LEFT),              \
-                                           TVMTINY_STRING(SHIFT),                                  \
-                                           TVMTINY_WINOGRAD_BEGIN_##ROUNDING,                      \
-                                           TVMTINY_WINOGRAD_SCALE_##ROUNDING)::                    \
+    __asm__ volatile(TVMTINY_WINOGRAD_TEXT(                                                        \
+        TVMTINY_WINOGRAD_PRODUCTS_##TILES, TVMTINY_WINOGRAD_LIST_##TILES, TVMTINY_STRING(UNROLL),  \
+        TVMTINY_STRING(CHANNELS), TVMTINY_STRING(FILTERS), TVMTINY_STRING(ROW),                    \
+        TVMTINY_STRING(LEFT), TVMTINY_STRING(SHIFT), TVMTINY_WINOGRAD_BEGIN_##ROUNDING,            \
+        TVMTINY_WINOGRAD_SCALE_##ROUNDING)::                                                       \
                          : "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");                   \
   }
 
@@ -193,8 +211,9 @@ TVMTINY_INLINE int32_t tvmtiny_winograd_output(const int32_t *sums, int32_t y, i
 
 TVMTINY_INLINE void tvmtiny_winograd_tiles(const uint32_t *inputs, const int32_t *stream,
                                            int32_t *sums, const tvmtiny_winograd_outputs *outputs,
-                                           int32_t channels, int32_t filters, int32_t row,
-                                           int32_t left, int32_t shift, int32_t rounding)
+                                           int32_t tiles, int32_t channels, int32_t filters,
+                                           int32_t row, int32_t left, int32_t shift,
+                                           int32_t rounding)
 {
   int32_t filter;
   for (filter = 0; stream != outputs->end; filter += 2) {
@@ -204,12 +223,12 @@ TVMTINY_INLINE void tvmtiny_winograd_tiles(const uint32_t *inputs, const int32_t
       const int32_t *w = stream + i / 6 * channels + i % 2;
       int32_t c;
       sums[i] = 0;
-      for (c = 0; c < channels / 2; ++c) {
+      for (c = 0; c < channels / 2 && i % 6 < 2 * tiles; ++c) {
         sums[i] = tvmtiny_smlad(x[3 * c], (uint32_t)w[2 * c], sums[i]);
       }
     }
     stream += 16 * channels;
-    for (i = 0; i < 24; ++i) {
+    for (i = 0; i < 8 * tiles; ++i) {
       const int32_t *constants = stream + i % 2 * (1 + rounding);
       const int32_t y = i / 2 % 2;
       const int32_t x = i / 4 % 2;
@@ -221,12 +240,12 @@ TVMTINY_INLINE void tvmtiny_winograd_tiles(const uint32_t *inputs, const int32_t
     stream += 2 * (1 + rounding);
   }
 }
-#define TVMTINY_WINOGRAD_TILES(NAME, CHANNELS, FILTERS, ROW, LEFT, SHIFT, ROUNDING)                \
+#define TVMTINY_WINOGRAD_TILES(NAME, TILES, UNROLL, CHANNELS, FILTERS, ROW, LEFT, SHIFT, ROUNDING) \
   static void NAME(const uint32_t *inputs, const int32_t *stream, int32_t *sums,                   \
                    const tvmtiny_winograd_outputs *outputs)                                        \
   {                                                                                                \
-    tvmtiny_winograd_tiles(inputs, stream, sums, outputs, CHANNELS, FILTERS, ROW, LEFT, SHIFT,     \
-                           TVMTINY_ROUNDING_##ROUNDING);                                           \
+    tvmtiny_winograd_tiles(inputs, stream, sums, outputs, TILES, CHANNELS, FILTERS, ROW, LEFT,     \
+                           SHIFT, TVMTINY_ROUNDING_##ROUNDING);                                    \
   }
 
 #endif
@@ -247,25 +266,35 @@ TVMTINY_INLINE void tvmtiny_winograd_edge(const int8_t *x, int32_t row, int32_t 
       }
     } else {
       const int8_t *from = x + (y * width + z) * channels;
-      for (c = 0; c < channels; c += 4) {
-        *to++ = (int32_t)tvmtiny_load4(from + c);
+      for (c = channels & ~15; c > 0; c -= 16) {
+        to[0] = (int32_t)tvmtiny_load4(from);
+        to[1] = (int32_t)tvmtiny_load4(from + 4);
+        to[2] = (int32_t)tvmtiny_load4(from + 8);
+        to[3] = (int32_t)tvmtiny_load4(from + 12);
+        to += 4;
+        from += 16;
+      }
+      for (c = channels & 15; c > 0; c -= 4) {
+        *to++ = (int32_t)tvmtiny_load4(from);
+        from += 4;
       }
     }
   }
 }
 
-/* Instantiates NAME(x, stream, out, inputs, sums, first): three tiles from the `first` of an output
- * of ROWS x COLUMNS x FILTERS on. Those at the bottom and at the right may overlap others. INPUT
- * and TILES are instances of the macros above; `sums` has 96 words, at least 4 per input channel. */
-#define TVMTINY_WINOGRAD(NAME, INPUT, TILES, HEIGHT, WIDTH, CHANNELS, TOP, LEFT, ROWS, COLUMNS,    \
-                         FILTERS, WORDS, PAD)                                                      \
+/* Instantiates NAME(x, stream, out, inputs, sums, first, count): one tile, or three, from the
+ * `first` of an output of ROWS x COLUMNS x FILTERS on. Those at the bottom and at the right may
+ * overlap others. INPUT, ONE and THREE are instances of the macros above; `sums` has 96 words, at
+ * least 4 per input channel. */
+#define TVMTINY_WINOGRAD(NAME, INPUT, ONE, THREE, HEIGHT, WIDTH, CHANNELS, TOP, LEFT, ROWS,        \
+                         COLUMNS, FILTERS, WORDS, PAD)                                             \
   static void NAME(const int8_t *x, const int32_t *stream, int8_t *out, uint32_t *inputs,          \
-                   int32_t *sums, int32_t first)                                                   \
+                   int32_t *sums, int32_t first, int32_t count)                                    \
   {                                                                                                \
     tvmtiny_winograd_outputs outputs;                                                              \
     int32_t tile;                                                                                  \
     outputs.end = stream + (WORDS);                                                                \
-    for (tile = 0; tile < 3; ++tile) {                                                             \
+    for (tile = 0; tile < count; ++tile) {                                                         \
       const int32_t down = (first + tile) / (((COLUMNS) + 1) / 2) * 2;                             \
       const int32_t across = (first + tile) % (((COLUMNS) + 1) / 2) * 2;                           \
       const int32_t top = down > (ROWS)-2 ? (ROWS)-2 : down;                                       \
@@ -280,7 +309,11 @@ TVMTINY_INLINE void tvmtiny_winograd_edge(const int8_t *x, int32_t row, int32_t 
         INPUT((const int8_t *)sums, 4 * (CHANNELS), inputs + tile);                                \
       }                                                                                            \
     }                                                                                              \
-    TILES(inputs, stream, sums, &outputs);                                                         \
+    if (count == 1) {                                                                              \
+      ONE(inputs, stream, sums, &outputs);                                                         \
+    } else {                                                                                       \
+      THREE(inputs, stream, sums, &outputs);                                                       \
+    }                                                                                              \
   }
 
 #endif /* TVMTINY_DSP_WINOGRAD_H */

@@ -79,16 +79,27 @@ class _Plan:
         return self.rows * self.columns
 
     @property
-    def steps(self) -> int:
-        """Steps of an image; the last one may repeat tiles."""
-        return -(-self.tiles // _TILES)
+    def single(self) -> bool:
+        """Whether the last step has one tile only; two make a step that repeats one."""
+        return self.tiles % _TILES == 1
+
+    @property
+    def whole(self) -> int:
+        """Steps of an image with three tiles."""
+        return self.tiles // _TILES if self.single else -(-self.tiles // _TILES)
+
+    @property
+    def steps(self) -> list[tuple[int, int]]:
+        """First tile and number of tiles of all steps of an image."""
+        starts = [(min(i * _TILES, self.tiles - _TILES), _TILES) for i in range(self.whole)]
+        return [*starts, (self.tiles - 1, 1)] if self.single else starts
 
     def weigh(self, products: int, total: int, outputs: int, inputs: int) -> int:
         """Sum of the costs of all parts."""
         pairs = self.channels // 2
         sums = self.filters // 2 * 16 * (pairs * products + total)
         step = sums + _TILES * (self.filters * outputs + pairs * inputs)
-        return self.images * self.steps * step
+        return self.images * (2 * self.whole + self.single) * step // 2
 
 
 def winograd_cycles(node: Node) -> int | None:
@@ -197,13 +208,17 @@ def _function(
     row = geometry.output[1] * filters
     sizes = (*geometry.input, channels, *geometry.pad, *geometry.output, filters)
     transform = f"winograd_input_{channels}"
-    products = (channels, filters, row, left, scaling.shift)
-    tiles = f"winograd_{'_'.join(map(str, products))}_{rounding.lower()}"
+    products = (_unroll(channels), channels, filters, row, left, scaling.shift)
+    counts = (1, _TILES) if plan.single else (_TILES,)
+    kernels = [f"winograd_{n}_{'_'.join(map(str, products))}_{rounding.lower()}" for n in counts]
     step = f"winograd_step_{'_'.join(map(str, sizes))}_{pad}_{left}_{scaling.shift}"
     preamble = [
         f"TVMTINY_WINOGRAD_INPUT({transform}, {channels})",
-        f"TVMTINY_WINOGRAD_TILES({tiles}, {', '.join(map(str, products))}, {rounding})",
-        f"TVMTINY_WINOGRAD({step}_{rounding.lower()}, {transform}, {tiles}, "
+        *(
+            f"TVMTINY_WINOGRAD_TILES({kernel}, {n}, {', '.join(map(str, products))}, {rounding})"
+            for n, kernel in zip(counts, kernels, strict=True)
+        ),
+        f"TVMTINY_WINOGRAD({step}_{rounding.lower()}, {transform}, {kernels[0]}, {kernels[-1]}, "
         f"{', '.join(map(str, sizes))}, {stream_words}, ({layer.pad}))",
     ]
     x = nest.buffer("x", node.input(0).elements, "int8")
@@ -213,10 +228,7 @@ def _function(
     sums = nest.buffer("sums", max(32 * _TILES, 4 * channels), "int32")
     image_in, image_out = (t.elements // plan.images for t in (node.input(0), node.output))
 
-    def one(image: nest.Argument, index: nest.Argument) -> list[tirx.Stmt]:
-        first = index * _TILES
-        if plan.tiles % _TILES:
-            first = tirx.min(first, plan.tiles - _TILES)
+    def call(image: nest.Argument, first: nest.Argument, count: int) -> tirx.Stmt:
         addresses = (
             nest.address(x, image * image_in),
             nest.address(stream),
@@ -224,10 +236,17 @@ def _function(
             nest.address(inputs),
             nest.address(sums),
         )
-        return [nest.call(f"{step}_{rounding.lower()}", *addresses, first)]
+        return nest.call(f"{step}_{rounding.lower()}", *addresses, first, count)
+
+    def one(image: nest.Argument, index: nest.Argument) -> list[tirx.Stmt]:
+        first = index * _TILES
+        if plan.tiles % _TILES == 2:
+            first = tirx.min(first, plan.tiles - _TILES)
+        return [call(image, first, _TILES)]
 
     def images(image: nest.Argument) -> list[tirx.Stmt]:
-        return [nest.loop(plan.steps, "step", lambda index: one(image, index))]
+        steps = [nest.loop(plan.whole, "step", lambda index: one(image, index))]
+        return [*steps, call(image, plan.tiles - 1, 1)] if plan.single else steps
 
     by_sign = ", rounding by sign" if scaling.signed else ""
     return nest.function(
@@ -242,16 +261,21 @@ def _function(
     )
 
 
+def _unroll(channels: int) -> int:
+    """How many of the 16 transformed values are unrolled: at most 1 KB of code."""
+    return 4 if channels <= 16 else 2 if channels <= 32 else 1
+
+
 def _distance(plan: _Plan) -> int:
     """What the order of the steps allows: a step transforms its inputs before it writes."""
     geometry = plan.geometry
     last_read = np.full((plan.images, *geometry.input), -1)
-    first_write = np.full((plan.images, *geometry.output), plan.images * plan.steps)
+    steps = plan.steps
+    first_write = np.full((plan.images, *geometry.output), plan.images * len(steps))
     for image in range(plan.images):
-        for step in range(plan.steps):
-            time = image * plan.steps + step
-            first = min(step * _TILES, plan.tiles - _TILES)
-            for tile in range(first, first + _TILES):
+        for step, (first, count) in enumerate(steps):
+            time = image * len(steps) + step
+            for tile in range(first, first + count):
                 y, x = (
                     min(2 * position, extent - 2)
                     for position, extent in zip(
