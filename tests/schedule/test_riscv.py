@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,12 @@ from tests.tools import on_qemu_boards
 from tvmtiny.schedule.families.riscv.packing import fill_tiles, pack_pairs, pack_words
 from tvmtiny.schedule.requantize import Scaling
 
-#: Shapes that kernels around packed pixels have to care about.
-SHAPED = SideBySide("riscv_shapes", SHAPES, 0.0)
+#: Shapes that kernels around packed pixels care about; tiles of three channels take many pixels.
+SHAPED = SideBySide(
+    "riscv_shapes",
+    {**SHAPES, "many_pixels": replace(SHAPES["pixels"], size=(6, 7), filters=11)},
+    0.0,
+)
 BOARD = "riscv-virt"
 
 
@@ -29,12 +34,12 @@ def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
 def test_on_board(layers: SideBySide, board: str) -> None:
     layers.check_board(board)
     schedules = [layer.schedule for layer in layers.compile(board).layers]
-    wanted = "4 pixels,4 patches,w16" if layers is SHAPED else "3x3,any"
+    wanted = "4 pixels,4 patches,2 pixels,w16" if layers is SHAPED else "3x3,any"
     for word in wanted.split(","):
         assert any(word in schedule for schedule in schedules), word
 
 
-@pytest.mark.parametrize("tile", [3, 8])
+@pytest.mark.parametrize("tile", [3, 6, 8])
 def test_every_channel_is_in_a_tile_with_chunks_that_are_proven_for_it(tile: int) -> None:
     rng = np.random.default_rng(tile)
     for count in range(1, 40):
@@ -52,7 +57,7 @@ def test_streams() -> None:
     weights = np.arange(-20, 20, dtype=np.int8).reshape(8, 5)
     constants = np.arange(8, dtype=np.int32)
     scaling = Scaling(constants + 100, constants + 200, 12)
-    stream = pack_pairs(weights, scaling, [7, 0, 3], 2)
+    stream = pack_pairs(weights, scaling, [7, 0, 3], 2, 3)
     # Five inputs in chunks of two, then up to whole words.
     columns = stream[:5].view(np.int8)[:18].reshape(6, 3)
     np.testing.assert_array_equal(columns[:5].T, weights[[7, 0, 3]])

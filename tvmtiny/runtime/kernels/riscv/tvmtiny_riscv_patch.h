@@ -1,5 +1,5 @@
 /* Packing of pixels and patches for kernels that multiply two of them at a time: for each input of a patch the word
- * x0 + 65536 * x1 of the first two pixels, then that of the others. */
+ * x0 + 65536 * x1 of the first two pixels, then, where a step has four, that of the others. */
 #ifndef TVMTINY_RISCV_PATCH_H
 #define TVMTINY_RISCV_PATCH_H
 
@@ -10,39 +10,44 @@ TVMTINY_RISCV_INLINE uint32_t tvmtiny_riscv_pair(int8_t low, int8_t high)
   return (uint32_t)low + ((uint32_t)high << 16);
 }
 
-/* Packs `count` inputs of two pixels into every second word. */
+/* Packs `count` inputs of two pixels into words that are `step` apart. */
 TVMTINY_RISCV_INLINE uint32_t *tvmtiny_riscv_pack(uint32_t *to, const int8_t *low, const int8_t *high,
-                                                  int32_t count)
+                                                  int32_t count, int32_t step)
 {
   const int8_t *end = low + (count & ~7);
   while (low != end) {
     to[0] = tvmtiny_riscv_pair(low[0], high[0]);
-    to[2] = tvmtiny_riscv_pair(low[1], high[1]);
-    to[4] = tvmtiny_riscv_pair(low[2], high[2]);
-    to[6] = tvmtiny_riscv_pair(low[3], high[3]);
-    to[8] = tvmtiny_riscv_pair(low[4], high[4]);
-    to[10] = tvmtiny_riscv_pair(low[5], high[5]);
-    to[12] = tvmtiny_riscv_pair(low[6], high[6]);
-    to[14] = tvmtiny_riscv_pair(low[7], high[7]);
+    to[step] = tvmtiny_riscv_pair(low[1], high[1]);
+    to[2 * step] = tvmtiny_riscv_pair(low[2], high[2]);
+    to[3 * step] = tvmtiny_riscv_pair(low[3], high[3]);
+    to[4 * step] = tvmtiny_riscv_pair(low[4], high[4]);
+    to[5 * step] = tvmtiny_riscv_pair(low[5], high[5]);
+    to[6 * step] = tvmtiny_riscv_pair(low[6], high[6]);
+    to[7 * step] = tvmtiny_riscv_pair(low[7], high[7]);
     low += 8;
     high += 8;
-    to += 16;
+    to += 8 * step;
   }
   end = low + (count & 7);
   while (low != end) {
     *to = tvmtiny_riscv_pair(*low, *high);
     ++low;
     ++high;
-    to += 2;
+    to += step;
   }
   return to;
 }
 
-/* Packs four neighbouring pixels of `depth` inputs. */
-static void TVMTINY_UNUSED tvmtiny_riscv_pack_pixels(uint32_t *to, const int8_t *x, int32_t depth)
+/* Packs neighbouring pixels of `depth` inputs: two, or four. */
+static void TVMTINY_UNUSED tvmtiny_riscv_pack_2(uint32_t *to, const int8_t *x, int32_t depth)
 {
-  (void)tvmtiny_riscv_pack(to, x, x + depth, depth);
-  (void)tvmtiny_riscv_pack(to + 1, x + 2 * depth, x + 3 * depth, depth);
+  (void)tvmtiny_riscv_pack(to, x, x + depth, depth, 1);
+}
+
+static void TVMTINY_UNUSED tvmtiny_riscv_pack_4(uint32_t *to, const int8_t *x, int32_t depth)
+{
+  (void)tvmtiny_riscv_pack(to, x, x + depth, depth, 2);
+  (void)tvmtiny_riscv_pack(to + 1, x + 2 * depth, x + 3 * depth, depth, 2);
 }
 
 /* The `bytes` inputs from `first` of a row of `width` bytes; where some are outside, a copy with padding. */
@@ -61,16 +66,16 @@ TVMTINY_RISCV_INLINE const int8_t *tvmtiny_riscv_row(const int8_t *x, int32_t ro
   return copy;
 }
 
-/* Instantiates NAME(to, x, position): packs the patches of four neighbouring outputs of OUT_HEIGHT x
+/* Instantiates NAME(to, x, position): packs the patches of PIXELS neighbouring outputs of OUT_HEIGHT x
  * OUT_WIDTH from an input of HEIGHT x WIDTH x CHANNELS. A patch has ROWS rows, DILATION_Y apart, each of PARTS parts of
  * BYTES inputs that lie side by side, APART bytes apart. Outside the input is PAD. */
-#define TVMTINY_RISCV_GATHER(NAME, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, ROWS, PARTS, BYTES, APART, \
-                             STRIDE_Y, STRIDE_X, DILATION_Y, TOP, LEFT, PAD)                          \
+#define TVMTINY_RISCV_GATHER(NAME, PIXELS, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, ROWS, PARTS, BYTES, \
+                             APART, STRIDE_Y, STRIDE_X, DILATION_Y, TOP, LEFT, PAD)                          \
   static void NAME(uint32_t *to, const int8_t *x, int32_t position)                                   \
   {                                                                                                   \
     int8_t copies[2][BYTES];                                                                          \
     int32_t pair;                                                                                     \
-    for (pair = 0; pair < 2; ++pair) {                                                                \
+    for (pair = 0; pair < (PIXELS) / 2; ++pair) {                                                     \
       const int8_t *images[2];                                                                        \
       uint32_t *next = to + pair;                                                                     \
       int32_t rows[2];                                                                                \
@@ -92,7 +97,7 @@ TVMTINY_RISCV_INLINE const int8_t *tvmtiny_riscv_row(const int8_t *x, int32_t ro
           const int8_t *const high =                                                                  \
               tvmtiny_riscv_row(images[1], rows[1], HEIGHT, firsts[1] + part * (APART),               \
                                 (WIDTH) * (CHANNELS), BYTES, PAD, copies[1]);                         \
-          next = tvmtiny_riscv_pack(next, low, high, BYTES);                                          \
+          next = tvmtiny_riscv_pack(next, low, high, BYTES, (PIXELS) / 2);                            \
         }                                                                                             \
         rows[0] += (DILATION_Y);                                                                      \
         rows[1] += (DILATION_Y);                                                                      \

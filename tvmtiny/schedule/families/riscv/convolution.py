@@ -11,7 +11,7 @@ import numpy as np
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
 from tvmtiny.ops.shared.sliding_window import window
-from tvmtiny.schedule.families.riscv.pairs import PIXELS, estimate_pairs, implement_pairs
+from tvmtiny.schedule.families.riscv.pairs import TILES, estimate_pairs, implement_pairs
 from tvmtiny.schedule.families.riscv.words import estimate_words, implement_words
 from tvmtiny.schedule.implementation import (
     FLASH_WEIGHT,
@@ -30,6 +30,9 @@ PAIRS, WORDS = "riscv_pairs", "riscv_words"
 
 #: Largest immediate offset of stores.
 _OFFSET = 2047
+
+#: From so many pixels on, packed patches of four of them are small beside the layer's tensors.
+_MANY_PIXELS = 32
 
 #: Inputs that a kernel may unroll at most.
 _UNROLLS = (8, 16, 32, 64)
@@ -85,9 +88,13 @@ def _scale(node: Node, oracle: Oracle) -> Scaling | None:
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions without packed pixels, where a patch is a pixel."""
-    if decisions["sketch"] == PAIRS and _reads_pixels(node):
-        yield {**decisions, "sketch": WORDS}
+    """Decisions with fewer packed pixels, or none where a patch is a pixel."""
+    if decisions["sketch"] != PAIRS:
+        return
+    if int(decisions["pixels"]) > min(TILES):
+        yield {**decisions, "pixels": min(TILES)}
+    if _reads_pixels(node):
+        yield {**{key: decisions[key] for key in ("chunk", "codes", "unroll")}, "sketch": WORDS}
 
 
 def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
@@ -101,8 +108,9 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         Decision("unroll", _unrolls(depth)),
     )
     sketches = []
-    if _has_steps(node.output.elements // channels, channels):
-        sketches.append(Sketch(PAIRS, decisions))
+    pixels = _steps(node.output.elements // channels, channels)
+    if pixels:
+        sketches.append(Sketch(PAIRS, (Decision("pixels", pixels), *decisions)))
     if _reads_pixels(node):
         sketches.append(Sketch(WORDS, decisions))
     return tuple(sketches)
@@ -118,20 +126,23 @@ def _unrolls(depth: int) -> tuple[int, ...]:
     return tuple(u for i, u in enumerate(_UNROLLS) if i == 0 or _UNROLLS[i - 1] < depth)
 
 
-def _has_steps(pixels: int, channels: int) -> bool:
-    """Whether there are pixels for a step, whose outputs are within reach of one pointer."""
-    return pixels >= PIXELS and (PIXELS - 1) * channels <= _OFFSET
+def _steps(pixels: int, channels: int) -> tuple[int, ...]:
+    """Steps of pixels that the layer has, and whose outputs are within reach of one pointer."""
+    return tuple(n for n in TILES if n <= pixels and (n - 1) * channels <= _OFFSET)
 
 
 def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
     """The default rule: the fewest instructions, weighed against the bytes of code."""
-    if _has_steps(layer.pixels, layer.channels):
-        sketch = PAIRS
+    pixels = _steps(layer.pixels, layer.channels)
+    first: dict[str, int | str] = {"sketch": PAIRS, "chunk": max(_LONGEST)}
+    if pixels:
+        few = layer.geometry is None and layer.pixels < _MANY_PIXELS
+        first["pixels"] = pixels[-1] if few else pixels[0]
     elif layer.geometry is None:
-        sketch = WORDS
+        first["sketch"] = WORDS
     else:
         return None
-    first: dict[str, int | str] = {"sketch": sketch, "chunk": max(_LONGEST)}
+    sketch = str(first["sketch"])
     candidates = [
         {**first, "codes": codes, "unroll": unroll}
         for codes, unroll in product(_CODES, _unrolls(layer.depth))

@@ -8,8 +8,8 @@ import numpy as np
 
 from tvmtiny.schedule.requantize import Scaling
 
-#: Channels of a tile of `pack_pairs`, and of `pack_words`.
-TILE, WORDS_TILE = 3, 8
+#: Channels of a tile of `pack_words`.
+WORDS_TILE = 8
 
 
 def fill_tiles(classes: dict[int, list[int]], tile: int) -> dict[int, list[int]]:
@@ -33,7 +33,7 @@ def fill_tiles(classes: dict[int, list[int]], tile: int) -> dict[int, list[int]]
 
 
 def pack_pairs(
-    weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int
+    weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int, tile: int
 ) -> np.ndarray:
     """The stream of ``tvmtiny_riscv_pairs.h``: int32, flat.
 
@@ -43,11 +43,13 @@ def pack_pairs(
         int8, ``(channels, depth)``, of all channels.
     channels
         Those of the stream, in whole tiles.
+    tile
+        Channels of a tile.
     """
-    tiles, depth = len(channels) // TILE, weights.shape[1]
+    tiles, depth = len(channels) // tile, weights.shape[1]
     inputs = -(-depth // chunk) * chunk
-    size = 4 * (-(-TILE * inputs // 4))
-    by_input = weights[channels].reshape(tiles, TILE, depth).transpose(0, 2, 1)
+    size = 4 * (-(-tile * inputs // 4))
+    by_input = weights[channels].reshape(tiles, tile, depth).transpose(0, 2, 1)
     rows = by_input.reshape(tiles, -1)
     padded = np.pad(rows, ((0, 0), (0, size - rows.shape[1])))
     words = np.ascontiguousarray(padded).view("<i4")

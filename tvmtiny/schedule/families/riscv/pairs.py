@@ -10,7 +10,7 @@ from tvm import tirx
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.sliding_window import Window
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.families.riscv.packing import TILE, fill_tiles, pack_pairs
+from tvmtiny.schedule.families.riscv.packing import fill_tiles, pack_pairs
 from tvmtiny.schedule.families.thumb.packing import by_chunk, provable, split_chunks
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer, patch_distance
@@ -19,11 +19,11 @@ from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_riscv.h", "tvmtiny_riscv_patch.h", "tvmtiny_riscv_pairs.h")
 
-#: Pixels of a step.
-PIXELS = 4
+#: Pixels of a step, and the channels of a tile with so many.
+TILES = {4: 3, 2: 6}
 
 #: Instructions that pack an input of a pixel, and that surround a tile.
-_PACKING, _TILE = 2.5, 140
+_PACKING, _TILE = 2.5, {4: 140, 2: 165}
 
 #: Bytes of code around the chunks of a kernel.
 _FRAME = 700
@@ -44,19 +44,21 @@ class _Part:
     channels: list[int]
 
 
-def _chunk_instructions(chunk: int) -> int:
+def _chunk_instructions(chunk: int, pixels: int) -> int:
     """Loads of words and weights, products, and the end of the chunk, of a tile."""
-    return 17 * chunk + 18
+    return (12 + pixels // 2 + TILES[pixels]) * chunk + 18
 
 
 def _split(layer: Layer, decisions: Decisions) -> list[_Part]:
+    pixels = int(decisions["pixels"])
+
     def instructions(chunk: int) -> float:
-        return -(-layer.depth // chunk) * _chunk_instructions(chunk)
+        return -(-layer.depth // chunk) * _chunk_instructions(chunk, pixels)
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
     classes = by_chunk(layer.weights, provable, *limits, instructions)
     parts = []
-    for chunk, channels in fill_tiles(classes, TILE).items():
+    for chunk, channels in fill_tiles(classes, TILES[pixels]).items():
         unroll, share = int(decisions["unroll"]), len(channels) / layer.channels
         counts = split_chunks(-(-layer.depth // chunk), chunk, unroll, share)
         parts.append(_Part(chunk, counts, channels))
@@ -65,46 +67,50 @@ def _split(layer: Layer, decisions: Decisions) -> list[_Part]:
 
 def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
     """Instructions, and bytes of code in assembly, of the layer."""
-    instructions, code = 0.0, 0.0
+    pixels, instructions, code = int(decisions["pixels"]), 0.0, 0.0
     for part in _split(layer, decisions):
         first, unroll, turns = part.counts
-        chunk = _chunk_instructions(part.chunk)
-        each = (first + unroll * turns) * chunk + _TILE + 3 * turns
-        instructions += each * len(part.channels) / TILE
+        chunk = _chunk_instructions(part.chunk, pixels)
+        each = (first + unroll * turns) * chunk + _TILE[pixels] + 3 * turns
+        instructions += each * len(part.channels) / TILES[pixels]
         code += _FRAME + 3.5 * chunk * (first + unroll)
-    steps = -(-layer.pixels // PIXELS)
-    return steps * (instructions + _PACKING * PIXELS * layer.depth), code
+    steps = -(-layer.pixels // pixels)
+    return steps * (instructions + _PACKING * pixels * layer.depth), code
 
 
 def implement_pairs(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer with four pixels at a time; None where it has fewer."""
-    if layer.pixels < PIXELS:
+    """The layer with two or four pixels at a time; None where it has fewer."""
+    pixels = int(decisions["pixels"])
+    if layer.pixels < pixels:
         return None
     parts = _split(layer, decisions)
-    streams = [pack_pairs(layer.weights, scaling, p.channels, p.chunk) for p in parts]
+    streams = [
+        pack_pairs(layer.weights, scaling, part.channels, part.chunk, TILES[pixels])
+        for part in parts
+    ]
     ends = np.cumsum([stream.size for stream in streams]).tolist()
-    function = _function(node, layer, scaling, parts, ends)
+    function = _function(node, layer, scaling, pixels, parts, ends)
     arguments = (node.input(0), np.concatenate(streams))
     instructions = round(estimate_pairs(layer, decisions)[0])
     return Implementation(function, arguments, decisions, instructions)
 
 
 def _function(
-    node: Node, layer: Layer, scaling: Scaling, parts: list[_Part], ends: list[int]
+    node: Node, layer: Layer, scaling: Scaling, pixels: int, parts: list[_Part], ends: list[int]
 ) -> tirx.PrimFunc:
     channels, positions = layer.channels, layer.pixels
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     preamble, kernels = [], []
     for part in parts:
-        sizes = (part.chunk, *part.counts, scaling.shift, channels)
+        sizes = (pixels, part.chunk, *part.counts, scaling.shift, channels)
         name = f"pairs_{'_'.join(map(str, sizes))}_{rounding.lower()}"
         preamble.append(f"TVMTINY_RISCV_PAIRS({name}, {', '.join(map(str, sizes))}, {rounding})")
         kernels.append(name)
-    pack, staging = "tvmtiny_riscv_pack_pixels", "pixels"
+    pack, staging = f"tvmtiny_riscv_pack_{pixels}", "pixels"
     if layer.geometry is not None:
-        pack, line = _gather(node, layer, layer.geometry)
+        pack, line = _gather(node, layer, layer.geometry, pixels)
         preamble.append(line)
         staging = "patches"
     # Kernels whose chunks do not divide the depth read some words more, for weights that are zero.
@@ -112,13 +118,13 @@ def _function(
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", ends[-1], "int32")
     out = nest.buffer("out", node.output.elements, "int8")
-    patches = nest.buffer("patches", PIXELS // 2 * padded, "uint32")
+    patches = nest.buffer("patches", pixels // 2 * padded, "uint32")
 
     def step(index: nest.Argument) -> list[tirx.Stmt]:
         # Where pixels do not divide, the last step overlaps the one before.
-        position = index * PIXELS
-        if positions % PIXELS:
-            position = tirx.min(position, positions - PIXELS)
+        position = index * pixels
+        if positions % pixels:
+            position = tirx.min(position, positions - pixels)
         if layer.geometry is None:
             source = nest.address(x, position * layer.depth)
             packing = nest.call(pack, nest.address(patches), source, layer.depth)
@@ -141,22 +147,22 @@ def _function(
     return nest.function(
         [x, stream, out],
         [patches],
-        [nest.loop(-(-positions // PIXELS), "step", step)],
+        [nest.loop(-(-positions // pixels), "step", step)],
         operator=node.operator,
-        schedule=f"riscv, {PIXELS} {staging}, chunks of {chunks}{by_sign}",
+        schedule=f"riscv, {pixels} {staging}, chunks of {chunks}{by_sign}",
         headers=HEADERS,
         preamble=preamble,
-        overlaps=[Overlap("out", 0, patch_distance(node, layer, PIXELS))],
+        overlaps=[Overlap("out", 0, patch_distance(node, layer, pixels))],
     )
 
 
-def _gather(node: Node, layer: Layer, geometry: Window) -> tuple[str, str]:
+def _gather(node: Node, layer: Layer, geometry: Window, pixels: int) -> tuple[str, str]:
     """Name and instantiation of the function that packs patches."""
     depth = node.input(0).shape[3]
     (rows, columns), apart = geometry.kernel, geometry.dilation[1] * depth
     # Columns that are neighbours are packed together.
     parts, bytes_each = (1, columns * depth) if geometry.dilation[1] == 1 else (columns, depth)
-    sizes = [*geometry.input, depth, *geometry.output, rows, parts, bytes_each, apart]
+    sizes = [pixels, *geometry.input, depth, *geometry.output, rows, parts, bytes_each, apart]
     sizes += [*geometry.stride, geometry.dilation[0], *geometry.pad]
     name = f"gather_{'_'.join(map(str, sizes))}_{layer.pad}".replace("-", "m")
     return name, f"TVMTINY_RISCV_GATHER({name}, {', '.join(map(str, sizes))}, ({layer.pad}))"
