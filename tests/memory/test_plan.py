@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from importlib import import_module
 from itertools import combinations, product
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tvmtiny.memory import Inside, Overlap, Plan, Problem, Request, plan
+from tvmtiny.memory.exact import Solution
+from tvmtiny.memory.problem import Conflicts
 
 #: Random requests are harder to place than those of networks.
 TIME_LIMIT = 0.01
@@ -248,3 +251,21 @@ def test_the_solver_leaves_the_handler_of_interrupts_alone() -> None:
     assert plan(ALIGNED).optimal
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_very_many_requests_stay_with_the_greedy_placement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = import_module("tvmtiny.memory.plan")
+    asked = []
+
+    def unsolved(conflicts: Conflicts, *_: object) -> Solution:
+        asked.append(len(conflicts.requests))
+        return Solution(None, 0)
+
+    monkeypatch.setattr(module, "solve", unsolved)
+    # No placement is proven to be the best.
+    monkeypatch.setattr(module, "_stacked", lambda clique: 0)
+    chain = [Request(f"r{i}", 16 + i % 7, i, i + 1) for i in range(module.MOST_REQUESTS + 1)]
+    assert plan(chain[:-1]).total == plan(chain).total
+    assert asked == [module.MOST_REQUESTS]

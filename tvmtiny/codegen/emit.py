@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -388,12 +388,20 @@ def _element(value: Any, dtype: str) -> str:
     return "(-2147483647 - 1)" if number == -(2**31) else str(number)
 
 
+def _elements(data: np.ndarray, dtype: str) -> Iterable[str]:
+    """The elements as they stand in a list: each value is written once."""
+    flat = data.ravel()
+    if data.dtype.kind != "i" or data.dtype.itemsize > 2:
+        return (f" {_element(element, dtype)}," for element in flat.tolist())
+    values = {value: f" {_element(value, dtype)}," for value in np.unique(flat).tolist()}
+    return (values[value] for value in flat.tolist())
+
+
 def _array(name: str, data: np.ndarray) -> str:
     dtype = str(data.dtype)
     lines: list[str] = []
     line = " "
-    for element in data.ravel().tolist():
-        text = f" {_element(element, dtype)},"
+    for text in _elements(data, dtype):
         if len(line) + len(text) > _SOURCE_WIDTH:
             lines.append(line)
             line = " "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 from math import ceil
 from typing import Any
 
@@ -57,7 +57,7 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
         for member in group.members:
             offsets[member.request.name] = group.alignment * base + member.delta
         model.add(group.alignment * base + group.size <= total)
-    for one, other in combinations(conflicts.groups, 2):
+    for one, other in _rival_groups(conflicts):
         _separate(model, conflicts, offsets, one, other)
     for clique in conflicts.cliques():
         # Implied, but it lets the solver reason about more than two at a time.
@@ -86,6 +86,21 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
         for member in group.members
     }
     return Solution(found, min(bound, extent(conflicts, found)))
+
+
+def _rival_groups(conflicts: Conflicts) -> Iterator[tuple[Group, Group]]:
+    """Pairs of groups that conflict, in the order of the groups."""
+    position = {
+        member.request.name: index
+        for index, group in enumerate(conflicts.groups)
+        for member in group.members
+    }
+    for index, group in enumerate(conflicts.groups):
+        rivals = {
+            position[name] for member in group.members for name in conflicts.rivals(member.request)
+        }
+        for other in sorted(rival for rival in rivals if rival > index):
+            yield group, conflicts.groups[other]
 
 
 def _separate(

@@ -173,7 +173,7 @@ class Conflicts:
         for overlap in sorted(
             set(problem.overlaps), key=lambda o: (o.written, o.read, o.before, o.multiple)
         ):
-            if not {overlap.written, overlap.read} <= set(self.requests):
+            if not {overlap.written, overlap.read} <= self.requests.keys():
                 raise ValueError(f"{overlap} names no request")
             pair = _pair(overlap.written, overlap.read)
             self._overlaps[pair] = (*self._overlaps.get(pair, ()), overlap)
