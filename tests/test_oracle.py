@@ -6,10 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from merge_models import merge_models
 from tflite_builder import ModelBuilder
 
+from tests.ops.test_svdf import Filter
 from tvmtiny.errors import InputDataError, OracleRefusalError, ToolMissingError
-from tvmtiny.oracle import run_litert, run_litert_outputs
+from tvmtiny.oracle import run_litert, run_litert_frames, run_litert_outputs
 
 
 def _model() -> bytes:
@@ -60,6 +62,21 @@ def test_an_operator_without_a_reference_kernel_leaves_others_theirs(operator: s
     both = run_litert(model(True), [x, np.zeros((1, 4), _dtype(operator))])
     np.testing.assert_array_equal(both[1], alone[1])
     assert both[3].size in (1, 4)
+
+
+def test_what_operators_remember_stays_theirs() -> None:
+    merged = {"f": Filter().model()}
+    frames = [[np.full((1, 5), v, np.int8)] for v in (3, -9, 100)]
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 2), "float32"), b.tensor("y", (1, 2), "float32")
+    b.op("ELU", [x], [y])
+    merged["elu"] = b.build([y])
+    other = [np.float32([[1, 2]])]
+    alone = run_litert_frames(merged["f"], frames)
+    both = run_litert_frames(merge_models(merged), [frame + other for frame in frames])
+    for one, two in zip(alone, both, strict=True):
+        for index, value in one.items():
+            np.testing.assert_array_equal(two[index], value)
 
 
 def _dtype(operator: str) -> str:

@@ -44,7 +44,8 @@ def one_by_one(model: bytes) -> list[OneOperator] | None:
     Returns
     -------
     list of OneOperator or None
-        None where it has variables, further subgraphs or no sound content.
+        None where it has variables that several operators share, further subgraphs or no sound
+        content. What one operator remembers, its model does.
     """
     try:
         whole = unpack_model(model)
@@ -53,10 +54,13 @@ def one_by_one(model: bytes) -> list[OneOperator] | None:
     if len(whole.subgraphs) != 1:
         return None
     graph, resource = whole.subgraphs[0], schema().TensorType.RESOURCE
-    tensors = graph.tensors or ()
-    if any(tensor.isVariable or tensor.type == resource for tensor in tensors):
+    tensors, operators = graph.tensors or (), graph.operators or ()
+    if any(tensor.type == resource for tensor in tensors):
         return None
-    return [_alone(whole, operator) for operator in graph.operators or ()]
+    states = [i for o in operators for i in {*_indices(o.inputs)} if tensors[i].isVariable]
+    if len(set(states)) < len(states):
+        return None
+    return [_alone(whole, operator) for operator in operators]
 
 
 def _alone(whole: Any, operator: Any) -> OneOperator:
@@ -74,7 +78,11 @@ def _alone(whole: Any, operator: Any) -> OneOperator:
     model.operatorCodes, model.buffers = whole.operatorCodes, whole.buffers
     code = operator.opcodeIndex
     constant = [i for i in tensors if i not in written and _has_data(whole, graph.tensors[i])]
-    inputs = [i for i in tensors if i not in written and i not in constant]
+    inputs = [
+        i
+        for i in tensors
+        if i not in written and i not in constant and not graph.tensors[i].isVariable
+    ]
     part.inputs = [place[i] for i in inputs]
     part.outputs = [place[i] for i in tensors if i in written]
     before = operator.inputs, operator.outputs

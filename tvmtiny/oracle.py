@@ -140,21 +140,21 @@ def run_litert_frames(
             if operators is None:
                 return [_invoke(interpreter, inputs, numbers) for inputs in frames]
             details = interpreter.get_input_details()
-            return [_invoke_each(interpreter_module, operators, details, f) for f in frames]
+            parts = [(o, make_interpreter(interpreter_module, o.content)) for o in operators]
+            for _, part in parts:
+                part.allocate_tensors()
+            return [_invoke_each(parts, details, f) for f in frames]
 
 
 def _invoke_each(
-    module: Any,
-    operators: Sequence[OneOperator],
+    parts: Sequence[tuple[OneOperator, Any]],
     details: Sequence[dict[str, Any]],
     inputs: Sequence[np.ndarray],
 ) -> dict[int, np.ndarray]:
     """Run operators one by one, each with its reference kernel if there is one."""
     _check_inputs(details, inputs)
     values = {d["index"]: np.array(x) for d, x in zip(details, inputs, strict=True)}
-    for operator in operators:
-        interpreter = make_interpreter(module, operator.content)
-        interpreter.allocate_tensors()
+    for operator, interpreter in parts:
         sources = [values[i] for i in operator.inputs]
         own = _invoke(interpreter, sources, range(len(operator.tensors)))
         values.update({operator.tensors[i]: value for i, value in own.items()})
