@@ -100,6 +100,8 @@ def _run(connection: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    # The old objects remember whether the server's own streams could seek.
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     with connection.makefile("rb") as rest:
         request = json.loads(data + rest.readline())
     os.chdir(request["folder"])
