@@ -36,10 +36,17 @@ TVMTINY_INLINE int32_t tvmtiny_expand_words_w4(uint32_t *to, uint32_t u, uint32_
 TVMTINY_INLINE uint32_t *tvmtiny_expand_part_w4(uint32_t *to, const int8_t *from, int32_t bytes,
                                                 int32_t pixels, int32_t *total)
 {
-  const int8_t *const end = from + (bytes & ~7);
+  const int8_t *const end = from + (bytes & ~15);
   const int32_t rest = bytes & 7;
   int32_t sum = *total;
   while (from != end) {
+    sum = tvmtiny_expand_words_w4(to, tvmtiny_load4(from), tvmtiny_load4(from + 4), pixels, sum);
+    to += 4 * pixels;
+    sum = tvmtiny_expand_words_w4(to, tvmtiny_load4(from + 8), tvmtiny_load4(from + 12), pixels, sum);
+    from += 16;
+    to += 4 * pixels;
+  }
+  if ((bytes & 8) != 0) {
     sum = tvmtiny_expand_words_w4(to, tvmtiny_load4(from), tvmtiny_load4(from + 4), pixels, sum);
     from += 8;
     to += 4 * pixels;
