@@ -31,10 +31,12 @@ typedef struct {
  * words. */
 #if TVMTINY_DSP
 
-/* Loads a column at r0 and transforms it: the rows become A0, T, A2 and A3; A1 is free after. */
-#define TVMTINY_WINOGRAD_COLUMN(A0, A1, A2, A3, T, ROTATE)                                         \
+/* Loads a column at r0, which MOVE then changes, early enough for the next load, and transforms it:
+ * the rows become A0, T, A2 and A3; A1 is free after. */
+#define TVMTINY_WINOGRAD_COLUMN(A0, A1, A2, A3, T, ROTATE, MOVE)                                   \
   " ldr " A0 ", [r0]\n ldr " A1 ", [r0, r1]\n ldr " A2 ", [r0, r1, lsl #1]\n"                      \
-  " ldr " A3 ", [r0, r3]\n sxtb16 " A0 ", " A0 ROTATE "\n sxtb16 " A1 ", " A1 ROTATE "\n"          \
+  " ldr " A3 ", [r0, r3]\n" MOVE " sxtb16 " A0 ", " A0 ROTATE "\n"                                 \
+  " sxtb16 " A1 ", " A1 ROTATE "\n"                                                                \
   " sxtb16 " A2 ", " A2 ROTATE "\n sxtb16 " A3 ", " A3 ROTATE "\n"                                 \
   " ssub16 " A0 ", " A0 ", " A2 "\n sadd16 " T ", " A1 ", " A2 "\n"                                \
   " ssub16 " A2 ", " A2 ", " A1 "\n ssub16 " A3 ", " A1 ", " A3 "\n"
@@ -49,15 +51,16 @@ typedef struct {
 /* Two channels. Columns: r4 r12 r6 r7 (0, then 1), r8 r11 r9 r10 (2, then 3). */
 #define TVMTINY_WINOGRAD_CHANNELS(ROTATE, BACK, CHANNELS)                                          \
   ".set tvmtiny_column, 0\n"                                                                       \
-  TVMTINY_WINOGRAD_COLUMN("r4", "r5", "r6", "r7", "r12", ROTATE)                                   \
-  " addw r0, r0, #2 * (" CHANNELS ")\n"                                                            \
-  TVMTINY_WINOGRAD_COLUMN("r8", "r5", "r9", "r10", "r11", ROTATE)                                  \
+  TVMTINY_WINOGRAD_COLUMN("r4", "r5", "r6", "r7", "r12", ROTATE,                                   \
+                          " addw r0, r0, #2 * (" CHANNELS ")\n")                                   \
+  TVMTINY_WINOGRAD_COLUMN("r8", "r5", "r9", "r10", "r11", ROTATE, " subw r0, r0, #" CHANNELS "\n") \
   TVMTINY_WINOGRAD_STORE("ssub16", "r4", "r4", "r8", "0", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r12", "r12", "r11", "1", CHANNELS)                             \
   TVMTINY_WINOGRAD_STORE("ssub16", "r6", "r6", "r9", "2", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r7", "r7", "r10", "3", CHANNELS)                               \
-  TVMTINY_WINOGRAD_NEXT(CHANNELS) " subw r0, r0, #" CHANNELS "\n"                                  \
-  TVMTINY_WINOGRAD_COLUMN("r4", "r5", "r6", "r7", "r12", ROTATE)                                   \
+  TVMTINY_WINOGRAD_NEXT(CHANNELS)                                                                  \
+  TVMTINY_WINOGRAD_COLUMN("r4", "r5", "r6", "r7", "r12", ROTATE,                                   \
+                          " addw r0, r0, #2 * (" CHANNELS ")\n")                                   \
   TVMTINY_WINOGRAD_STORE("sadd16", "r5", "r4", "r8", "0", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("sadd16", "r5", "r12", "r11", "1", CHANNELS)                              \
   TVMTINY_WINOGRAD_STORE("sadd16", "r5", "r6", "r9", "2", CHANNELS)                                \
@@ -67,13 +70,14 @@ typedef struct {
   TVMTINY_WINOGRAD_STORE("ssub16", "r11", "r11", "r12", "1", CHANNELS)                             \
   TVMTINY_WINOGRAD_STORE("ssub16", "r9", "r9", "r6", "2", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r10", "r10", "r7", "3", CHANNELS)                              \
-  TVMTINY_WINOGRAD_NEXT(CHANNELS) " addw r0, r0, #2 * (" CHANNELS ")\n"                            \
-  TVMTINY_WINOGRAD_COLUMN("r8", "r5", "r9", "r10", "r11", ROTATE)                                  \
+  TVMTINY_WINOGRAD_NEXT(CHANNELS)                                                                  \
+  TVMTINY_WINOGRAD_COLUMN("r8", "r5", "r9", "r10", "r11", ROTATE,                                  \
+                          " subw r0, r0, #3 * (" CHANNELS ") - " BACK "\n")                        \
   TVMTINY_WINOGRAD_STORE("ssub16", "r4", "r4", "r8", "0", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r12", "r12", "r11", "1", CHANNELS)                             \
   TVMTINY_WINOGRAD_STORE("ssub16", "r6", "r6", "r9", "2", CHANNELS)                                \
   TVMTINY_WINOGRAD_STORE("ssub16", "r7", "r7", "r10", "3", CHANNELS)                               \
-  " subw r0, r0, #3 * (" CHANNELS ") - " BACK "\n.if (" CHANNELS ") > 45\n"                        \
+  ".if (" CHANNELS ") > 45\n"                                                                      \
   " movw r5, #72 * (" CHANNELS ") - 12\n sub r2, r2, r5\n.else\n add r2, r2, #12\n.endif\n"
 #define TVMTINY_WINOGRAD_INPUT_TEXT(CHANNELS)                                                      \
   ".syntax unified\n push {r3-r11, lr}\n add r3, r1, r1, lsl #1\n addw r12, r0, #" CHANNELS "\n"   \
@@ -102,42 +106,43 @@ typedef struct {
   " smlad r3, r11, r9, r3\n smlad r4, r11, r10, r4\n.endr\n strd r3, r4, [r2], #24\n"
 #define TVMTINY_WINOGRAD_LIST_3 "0, 1, 2"
 #define TVMTINY_WINOGRAD_LIST_1 "0"
-/* A column of the transformed sums of a tile: rows r4 to r7 become r4 + r8 and r5 - r7. */
-#define TVMTINY_WINOGRAD_SUMS(COLUMN)                                                              \
-  " ldr r4, [r2, #96 * " COLUMN " + 8 * \\p]\n ldr r5, [r2, #96 * " COLUMN " + 24 + 8 * \\p]\n"    \
-  " ldr r6, [r2, #96 * " COLUMN " + 48 + 8 * \\p]\n"                                               \
-  " ldr r7, [r2, #96 * " COLUMN " + 72 + 8 * \\p]\n"                                               \
-  " add r8, r5, r6\n sub r5, r5, r6\n"
+/* A column of the transformed sums of a tile: both rows of its outputs, by r4 to r7. */
+#define TVMTINY_WINOGRAD_SUMS(COLUMN, TOP, BOTTOM)                                                 \
+  " ldr r4, [r2, #96 * " COLUMN " + 8 * \\p + 4 * \\j]\n"                                          \
+  " ldr r5, [r2, #96 * " COLUMN " + 24 + 8 * \\p + 4 * \\j]\n"                                     \
+  " ldr r6, [r2, #96 * " COLUMN " + 48 + 8 * \\p + 4 * \\j]\n"                                     \
+  " ldr r7, [r2, #96 * " COLUMN " + 72 + 8 * \\p + 4 * \\j]\n"                                     \
+  " add " TOP ", r4, r5\n add " TOP ", " TOP ", r6\n sub " BOTTOM ", r5, r6\n"                     \
+  " sub " BOTTOM ", " BOTTOM ", r7\n"
 #define TVMTINY_WINOGRAD_BEGIN_PLAIN " ldrd r3, r9, [r1], #8\n"
-#define TVMTINY_WINOGRAD_BEGIN_SIGNED " ldrd r3, r9, [r1], #16\n"
+#define TVMTINY_WINOGRAD_BEGIN_SIGNED " ldrd r3, r9, [r1], #8\n ldrd r0, r8, [r1], #8\n"
 #define TVMTINY_WINOGRAD_SCALE_PLAIN                                                               \
   " smmul r10, r10, r9\n smmul r11, r11, r9\n smmul r12, r12, r9\n smmul lr, lr, r9\n"
 #define TVMTINY_WINOGRAD_SIGNED(ACC)                                                               \
-  " and r6, r5, " ACC ", asr #31\n add r6, r6, r4\n smmla " ACC ", " ACC ", r9, r6\n"
+  " and r6, r8, " ACC ", asr #31\n add r6, r6, r0\n smmla " ACC ", " ACC ", r9, r6\n"
 #define TVMTINY_WINOGRAD_SCALE_SIGNED                                                              \
-  " ldrd r4, r5, [r1, #-8]\n" TVMTINY_WINOGRAD_SIGNED("r10") TVMTINY_WINOGRAD_SIGNED("r11")        \
+  TVMTINY_WINOGRAD_SIGNED("r10") TVMTINY_WINOGRAD_SIGNED("r11")                                    \
   TVMTINY_WINOGRAD_SIGNED("r12") TVMTINY_WINOGRAD_SIGNED("lr")
-/* Stack: the outputs of the tiles, the end of the stream, the end of the sums. */
+/* Stack: the outputs of the tiles, the end of the stream, the end of the sums, the inputs. */
 #define TVMTINY_WINOGRAD_TEXT(PRODUCTS, LIST, UNROLL, CHANNELS, FILTERS, ROW, LEFT, SHIFT, BEGIN,  \
                               SCALE)                                                               \
   ".syntax unified\n push {r4-r11, lr}\n sub sp, sp, #28\n ldmia r3, {r4-r7}\n"                    \
   " stmia sp, {r4-r7}\n"                                                                           \
-  " add r4, r2, #384\n str r4, [sp, #16]\n1:\n2:\n.rept " UNROLL "\n" PRODUCTS(CHANNELS)           \
-  ".endr\n ldr r9, [sp, #16]\n cmp r2, r9\n bne 2b\n"                                              \
-  " movw r9, #96 * (" CHANNELS ")\n sub r0, r0, r9\n sub r2, r2, #384\n3:\n" BEGIN                 \
-  ".irp p, " LIST "\n" TVMTINY_WINOGRAD_SUMS("0") " add r10, r4, r8\n sub r12, r5, r7\n"           \
-  TVMTINY_WINOGRAD_SUMS("1") " add r11, r4, r8\n sub lr, r5, r7\n add r10, r10, r11\n"             \
-  " add r12, r12, lr\n" TVMTINY_WINOGRAD_SUMS("2") " add r4, r4, r8\n sub r5, r5, r7\n"            \
-  " add r10, r10, r4\n sub r11, r11, r4\n add r12, r12, r5\n sub lr, lr, r5\n"                     \
-  TVMTINY_WINOGRAD_SUMS("3") " add r4, r4, r8\n sub r5, r5, r7\n sub r11, r11, r4\n"               \
+  " add r4, r2, #384\n str r4, [sp, #16]\n str r0, [sp, #20]\n1:\n2:\n.rept " UNROLL "\n"          \
+  PRODUCTS(CHANNELS) ".endr\n ldr r9, [sp, #16]\n cmp r2, r9\n bne 2b\n"                           \
+  " sub r2, r2, #384\n.irp j, 0, 1\n" BEGIN                                                        \
+  ".irp p, " LIST "\n" TVMTINY_WINOGRAD_SUMS("0", "r10", "r12")                                    \
+  TVMTINY_WINOGRAD_SUMS("1", "r11", "lr") " add r10, r10, r11\n add r12, r12, lr\n"                \
+  TVMTINY_WINOGRAD_SUMS("2", "r4", "r5") " add r10, r10, r4\n sub r11, r11, r4\n"                  \
+  " add r12, r12, r5\n sub lr, lr, r5\n" TVMTINY_WINOGRAD_SUMS("3", "r4", "r5")                    \
+  " sub r11, r11, r4\n"                                                                            \
   " sub lr, lr, r5\n add r10, r3, r10, lsl #" LEFT "\n add r11, r3, r11, lsl #" LEFT "\n"          \
   " add r12, r3, r12, lsl #" LEFT "\n add lr, r3, lr, lsl #" LEFT "\n" SCALE                       \
   " ldr r4, [sp, #4 * \\p]\n ssat r10, #8, r10, asr #" SHIFT "\n ssat r11, #8, r11, asr #" SHIFT   \
   "\n ssat r12, #8, r12, asr #" SHIFT "\n ssat lr, #8, lr, asr #" SHIFT "\n"                       \
   " strb r11, [r4, #" FILTERS "]\n strb r12, [r4, #" ROW "]\n strb lr, [r4, #" ROW " + " FILTERS   \
-  "]\n strb r10, [r4], #1\n str r4, [sp, #4 * \\p]\n.endr\n"                                       \
-  " add r2, r2, #4\n ldr r4, [sp, #16]\n sub r4, r4, r2\n cmp r4, #376\n bne 3b\n"                 \
-  " sub r2, r2, #8\n ldr r4, [sp, #12]\n cmp r1, r4\n bne 1b\n"                                    \
+  "]\n strb r10, [r4], #1\n str r4, [sp, #4 * \\p]\n.endr\n.endr\n"                                \
+  " ldr r4, [sp, #12]\n ldr r0, [sp, #20]\n cmp r1, r4\n bne 1b\n"                                 \
   " add sp, sp, #28\n pop {r4-r11, pc}\n"
 #define TVMTINY_WINOGRAD_TILES(NAME, TILES, UNROLL, CHANNELS, FILTERS, ROW, LEFT, SHIFT, ROUNDING) \
   static __attribute__((naked, noinline)) void NAME(                                               \
@@ -250,34 +255,56 @@ TVMTINY_INLINE void tvmtiny_winograd_tiles(const uint32_t *inputs, const int32_t
 
 #endif
 
+TVMTINY_INLINE int32_t *tvmtiny_winograd_fill(int32_t *to, int32_t word, int32_t bytes)
+{
+  for (; bytes >= 16; bytes -= 16) {
+    to[0] = word;
+    to[1] = word;
+    to[2] = word;
+    to[3] = word;
+    to += 4;
+  }
+  for (; bytes > 0; bytes -= 4) {
+    *to++ = word;
+  }
+  return to;
+}
+
+TVMTINY_INLINE int32_t *tvmtiny_winograd_copy(int32_t *to, const int8_t *from, int32_t bytes)
+{
+  for (; bytes >= 16; bytes -= 16) {
+    to[0] = (int32_t)tvmtiny_load4(from);
+    to[1] = (int32_t)tvmtiny_load4(from + 4);
+    to[2] = (int32_t)tvmtiny_load4(from + 8);
+    to[3] = (int32_t)tvmtiny_load4(from + 12);
+    to += 4;
+    from += 16;
+  }
+  for (; bytes > 0; bytes -= 4) {
+    *to++ = (int32_t)tvmtiny_load4(from);
+    from += 4;
+  }
+  return to;
+}
+
 /* The inputs of a tile at (row, column), as 4 x 4 pixels; outside of the image they are `pad`. */
 TVMTINY_INLINE void tvmtiny_winograd_edge(const int8_t *x, int32_t row, int32_t column, int32_t *to,
                                           int32_t height, int32_t width, int32_t channels,
                                           int32_t pad)
 {
-  int32_t i;
-  for (i = 0; i < 16; ++i) {
-    const int32_t y = row + i / 4;
-    const int32_t z = column + i % 4;
-    int32_t c;
-    if (y < 0 || y >= height || z < 0 || z >= width) {
-      for (c = 0; c < channels; c += 4) {
-        *to++ = (int32_t)(((uint32_t)pad & 0xffu) * 0x01010101u);
-      }
+  const int32_t word = (int32_t)(((uint32_t)pad & 0xffu) * 0x01010101u);
+  const int32_t first = column > 0 ? 0 : column < -4 ? 4 : -column;
+  const int32_t rest = width - column;
+  const int32_t last = rest > 4 ? 4 : rest < 0 ? 0 : rest;
+  int32_t y;
+  for (y = row; y < row + 4; ++y) {
+    if (y < 0 || y >= height || first >= last) {
+      to = tvmtiny_winograd_fill(to, word, 4 * channels);
     } else {
-      const int8_t *from = x + (y * width + z) * channels;
-      for (c = channels & ~15; c > 0; c -= 16) {
-        to[0] = (int32_t)tvmtiny_load4(from);
-        to[1] = (int32_t)tvmtiny_load4(from + 4);
-        to[2] = (int32_t)tvmtiny_load4(from + 8);
-        to[3] = (int32_t)tvmtiny_load4(from + 12);
-        to += 4;
-        from += 16;
-      }
-      for (c = channels & 15; c > 0; c -= 4) {
-        *to++ = (int32_t)tvmtiny_load4(from);
-        from += 4;
-      }
+      to = tvmtiny_winograd_fill(to, word, first * channels);
+      to = tvmtiny_winograd_copy(to, x + (y * width + column + first) * channels,
+                                 (last - first) * channels);
+      to = tvmtiny_winograd_fill(to, word, (4 - last) * channels);
     }
   }
 }

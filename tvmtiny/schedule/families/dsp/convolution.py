@@ -38,7 +38,7 @@ from tvmtiny.schedule.matrix_layer import (
 )
 from tvmtiny.schedule.requantize import Scaling
 
-#: How many groups the default rule may unroll, and a tuner beside it.
+#: How many groups the default rule may unroll, and a tuner, or the rule for speed, beside it.
 _UNROLL_LIMITS = (4, 8, 12, 16)
 _MORE_UNROLL_LIMITS = (2, 6, 20, 24, 36)
 
@@ -345,7 +345,8 @@ def _decide(
         larger = 4 * group_instructions * (first + unroll) / layer.weights.size
         return slower + FLASH_WEIGHT[goal] * larger
 
-    best = split_groups(count, min(_UNROLL_LIMITS, key=unroll_cost))
+    more = _MORE_UNROLL_LIMITS if goal is Goal.SPEED else ()
+    best = split_groups(count, min((*_UNROLL_LIMITS, *more), key=unroll_cost))
     unroll = next(u for u in unroll_limits(count) if split_groups(count, u) == best)
     return {"sketch": "patches", "tile": tile.name, "weights": weight_format, "unroll": unroll}
 

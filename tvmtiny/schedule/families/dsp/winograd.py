@@ -262,8 +262,8 @@ def _function(
 
 
 def _unroll(channels: int) -> int:
-    """How many of the 16 transformed values are unrolled: at most 1 KB of code."""
-    return 4 if channels <= 16 else 2 if channels <= 32 else 1
+    """How many of the 16 transformed values are unrolled: at most 2 KB of code."""
+    return next((16 // n for n in (2, 4, 8) if channels <= 8 * n), 1)
 
 
 def _distance(plan: _Plan) -> int:
