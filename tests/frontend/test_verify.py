@@ -79,6 +79,13 @@ def test_constants_without_elements_are_constants() -> None:
     assert model.graph.outputs[1].shape == ()
 
 
+def test_an_input_is_no_constant() -> None:
+    b = logistic()
+    b._inputs.append(b.constant("c", np.zeros((1, 4), np.int8), scale=0.1))
+    with pytest.raises(ModelFormatError, match="the input c holds a constant"):
+        tvmtiny.load(b.build([1]))
+
+
 def test_all_problems_are_listed_in_order() -> None:
     b = logistic(scale=0.1)
     fft = b.tensor("fft", (1, 4), scale=1 / 128)

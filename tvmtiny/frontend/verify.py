@@ -150,6 +150,9 @@ def check_sizes(graph: Graph, path: str) -> None:
 
 
 def _check_order(graph: Graph, path: str) -> None:
+    constant = next((t.name for t in graph.inputs if t.data is not None), None)
+    if constant is not None:
+        raise ModelFormatError(path, f"the input {constant} holds a constant")
     known = {t.index for t in graph.inputs} | {state.before.index for state in graph.states}
     for node in graph.nodes:
         for tensor in node.inputs:
