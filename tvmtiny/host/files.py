@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -38,11 +39,18 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it.
 
+    A link stays, and the file that it leads to is replaced. A device or a pipe, such as
+    ``/dev/stdout``, is written to and never replaced.
+
     Raises
     ------
     OutputPathError
         The file cannot be written.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        _write_into(path, content)
+        return
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     temporary = unfinished.begin(path.parent, f".{path.name[:_SHOWN]}.")
     try:
         _write(temporary, content)
@@ -117,6 +125,18 @@ def _write(path: Path, content: bytes) -> None:
     with path.open("xb") as file:
         file.write(content)
     path.chmod(_MODE)
+
+
+def _write_into(path: Path, content: bytes) -> None:
+    """Write to a device or a pipe."""
+    try:
+        # Opened like this, a pipe that nobody reads is an error; otherwise it would block.
+        number = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        with os.fdopen(number, "wb") as file:
+            os.set_blocking(number, True)
+            file.write(content)
+    except OSError as error:
+        raise _cannot(path, error) from error
 
 
 def _cannot(path: Path, error: OSError) -> OutputPathError:
