@@ -91,6 +91,8 @@ def test_compile_section_holds_for_other_commands(
         ("[project.creat]\nstack = 1\n", "did you mean 'project.create'?"),
         ("[project]\nstack = 1\n", "there is no command 'project.stack'"),
         ("project = 1\n", "there is no command 'project'"),
+        ("boards = 3\n", "'boards' is 3; give a section, such as [boards]"),
+        ("compile = 3\n", "'compile' is 3; give a section"),
         (
             "[project.create]\nstak = 1\n",
             "project create has no option 'stak' (did you mean 'stack'?",

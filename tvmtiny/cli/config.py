@@ -124,9 +124,14 @@ def _sections(
 def _command(
     path: Path, command: tuple[str, ...], entries: object, commands: Options
 ) -> tuple[str, ...]:
-    if command not in commands or not isinstance(entries, dict):
+    section = ".".join(command)
+    if command in commands and not isinstance(entries, dict):
+        raise InputError(
+            f"{path}: {section!r} is {entries!r}; give a section, such as [{section}] on a line of "
+            "its own with its keys below"
+        )
+    if command not in commands:
         known = {".".join(words): None for words in commands}
-        section = ".".join(command)
         raise InputError(
             f"{path}: there is no command {section!r}{_nearest(section, known)}; "
             "sections are named after commands, such as [run] or [project.create]"
