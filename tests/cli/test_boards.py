@@ -47,6 +47,14 @@ def test_run(words: tuple[str, ...], command: Command, project: Path) -> None:
         assert found["check"]["mismatched_bytes"] == 0
 
 
+@on_qemu
+def test_a_machine_that_qemu_does_not_have(command: Command, project: Path) -> None:
+    (project / "hardware" / "lab.toml").write_text(BOARD.replace("mps2-an386", "no-such-machine"))
+    error = command("run", "sine", "--board", "lab").error(6)
+    assert "unsupported machine type" in error
+    assert "see whether hardware/lab.toml describes a machine of this QEMU" in error
+
+
 def test_compile_and_memory(command: Command, project: Path) -> None:
     words = ("compile", "sine", "-o", "out", "--json", "--target")
     for target in ("lab", "hardware/lab.toml"):

@@ -120,6 +120,7 @@ def test_a_wrong_board_file_is_refused(old: str, new: str, key: str, message: st
         ("systick_hz", "systik_hz", "options.systik_hz", "did you mean systick_hz?"),
         ("25_000_000", "0", "options.systick_hz", "from 1 to"),
         ("stack_bytes = 4096", "stack_bytes = 65536", "options.stack_bytes", "16,384"),
+        ("length = 0x4000 }", "length = 0x80 }", "data_region", "ram with 256 bytes or more"),
         ('driver = "cmsdk"', 'driver = "pl011"', "options.uart.driver", "cmsdk, nrf51"),
         ("irq = 0", "irq = 480", "options.uart.irq", "from 0 to 479"),
         ("payload_bytes = 1024", "payload_bytes = 8", "options.uart.payload_bytes", "from 64"),

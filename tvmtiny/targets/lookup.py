@@ -112,7 +112,7 @@ def find_board_by_name(name: str, files: BoardFiles = _NO_FILES) -> Board:
     """
     if name in files:
         found = _read_own(files[name])
-        _check_name(found, name, "who names its file")
+        _check_name(found, name, "the list of board files")
         return found
     if name in boards():
         return boards()[name]
@@ -263,7 +263,7 @@ def _read_own(path: str | os.PathLike[str]) -> Board:
 
 def _check_name(board: Board, name: str, who: str) -> None:
     if board.name != name:
-        _refuse_name(board, f"and {who} says {name!r}", "one name in both places")
+        _refuse_name(board, f"but {who} says {name!r}", "one name in both places")
 
 
 def _refuse_name(board: Board, problem: str, allowed: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tvmtiny.errors import BoardFileError
 from tvmtiny.project.machine import Machine, machine_of
 from tvmtiny.project.measurement import INSTRUCTIONS_PER_SECOND
 from tvmtiny.project.runtime_files import c_files
@@ -18,6 +19,9 @@ __all__ = ["QemuOptions", "UartOptions", "machine_of_board"]
 
 #: Range that rpc_link.c can hold.
 _PAYLOAD_BYTES = (64, 65535)
+
+#: Least bytes of a stack.
+_LEAST_STACK = 256
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,20 @@ class QemuOptions:
         counter = architecture.counter
         own = () if counter.hz_option is None else (counter.hz_option,)
         values = Values(board.options, board.file or board.name, "options")
+        if board.data.length < _LEAST_STACK:
+            raise BoardFileError(
+                values.file,
+                "data_region",
+                f"is {board.data.name!r}, which has {board.data.length:,} bytes",
+                f"a region of kind ram with {_LEAST_STACK:,} bytes or more",
+            )
         values.only("machine", *own, "stack_bytes", "uart", "qemu_cpu")
         return cls(
             values.text("machine", r"[A-Za-z0-9][A-Za-z0-9._-]*", "a machine of QEMU"),
             INSTRUCTIONS_PER_SECOND
             if counter.hz_option is None
             else values.number(counter.hz_option, 1, (1 << 32) - 1),
-            values.number("stack_bytes", 256, board.data.length),
+            values.number("stack_bytes", _LEAST_STACK, board.data.length),
             UartOptions.of(values.table("uart"), architecture) if "uart" in board.options else None,
             values.text("qemu_cpu", r"[A-Za-z0-9][A-Za-z0-9_.,=+-]*", "a CPU of QEMU")
             if "qemu_cpu" in board.options

@@ -271,9 +271,10 @@ def emulate_in(
     output = " ".join((directory / "qemu.log").read_text(errors="replace").split()) or "no output"
     if code == _EXIT_FILE:
         output = "the firmware could not read its inputs or write its results on the host"
+    own = f"whether {board.file} describes a machine of this QEMU, and " if board.file else ""
     raise DeviceError(
-        f"QEMU ended with code {code} on {board.name}: {output[:400]}; see whether QEMU and the "
-        "space for temporary files are in order (tvmtiny doctor)"
+        f"QEMU ended with code {code} on {board.name}: {output[:400]}; see {own}whether QEMU and "
+        "the space for temporary files are in order (tvmtiny doctor)"
     )
 
 
