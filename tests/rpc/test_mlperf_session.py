@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu
+from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu, on_qemu_boards
 
 import tvmtiny
 
@@ -29,18 +29,17 @@ def test_on_cortex_m4(name: str) -> None:
     check_session(name, "mps2-an386")
 
 
-@on_qemu
-@pytest.mark.parametrize("board", ["mps2-an385", "mps2-an500", "mps2-an505", "mps3-an547"])
+@on_qemu_boards("mps2-an385", "mps2-an500", "mps2-an505", "mps3-an547", "riscv-virt")
 def test_keyword_spotting_on_other_boards(board: str) -> None:
     check_session("kws", board)
 
 
-@on_qemu
-def test_a_small_model_on_microbit() -> None:
+@on_qemu_boards("microbit", "sifive-e")
+def test_a_small_model_on_small_boards(board: str) -> None:
     from tvmtiny import models
 
     model = tvmtiny.load(models.path("sine"))
-    artifact = tvmtiny.compile(model, "microbit")
+    artifact = tvmtiny.compile(model, board)
     inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
     with tvmtiny.Session(artifact) as session:
         result = session.measure(*inputs)

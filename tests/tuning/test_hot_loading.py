@@ -10,13 +10,13 @@ import sys
 import pytest
 
 import tvmtiny
-from tests.tools import on_qemu
+from tests.tools import board_on_qemu, on_qemu
 from tests.tuning.broken import breaking, broken
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.rpc.serve import BoardServer
-from tvmtiny.schedule import Goal, decisions_key
+from tvmtiny.schedule import Goal, decisions_key, space
 from tvmtiny.schedule.records import Status, load_records
-from tvmtiny.targets import Target, find_board
+from tvmtiny.targets import find_board
 from tvmtiny.tuning.emulation import emulate_image
 from tvmtiny.tuning.image import build_image, read_image
 from tvmtiny.tuning.qemu_runner import QemuRunner
@@ -25,16 +25,15 @@ from tvmtiny.tuning.tasks import layer_inputs, reference_outputs, same_outputs
 from tvmtiny.tuning.worker import compile_candidate
 
 BOARD = find_board("mps2-an386")
-TARGET = Target(BOARD.cpu, BOARD)
 
 
 class Layer:
     """A layer's default candidate, and what it should compute."""
 
-    def __init__(self, digits, task) -> None:
-        self.artifact = compile_candidate(
-            digits, task.node, TARGET, task.space.default, Goal.BALANCED
-        )
+    def __init__(self, digits, task, board=BOARD) -> None:
+        self.board = board
+        default = space(task.node, board.cpu, digits.oracle, Goal.BALANCED).default
+        self.artifact = compile_candidate(digits, task.node, board.target, default, Goal.BALANCED)
         arrays = layer_inputs(task.node)
         self.inputs = [array.tobytes() for array in arrays]
         self.reference = reference_outputs(task.node, arrays, digits.oracle)
@@ -42,22 +41,33 @@ class Layer:
 
     def image(self, runner, folder, kind=None):
         artifact = self.artifact if kind is None else broken(self.artifact, kind)
-        elf = build_image(artifact, BOARD, runner.region, folder)
+        elf = build_image(artifact, self.board, runner.region, folder)
         return read_image(elf, artifact, runner.region)
 
 
-@on_qemu
-@pytest.mark.parametrize("transport", ["socket", "pty"])
-def test_a_runner_survives_whatever_a_candidate_does(digits, tasks, tmp_path, transport):
-    layer = Layer(digits, tasks[-1])
-    runner = QemuRunner(BOARD, transport)
+@pytest.mark.parametrize(
+    ("board", "transport"),
+    [
+        pytest.param(*board.values, transport, marks=board.marks)
+        for board, transport in (
+            (board_on_qemu("mps2-an386"), "socket"),
+            (board_on_qemu("mps2-an386"), "pty"),
+            (board_on_qemu("riscv-virt"), "socket"),
+        )
+    ],
+)
+def test_a_runner_survives_whatever_a_candidate_does(digits, tasks, tmp_path, board, transport):
+    board = find_board(board)
+    layer = Layer(digits, tasks[-1], board)
+    runner = QemuRunner(board, transport)
     try:
         good = layer.image(runner, tmp_path)
         done = runner.run(good, layer.inputs, layer.expected, 20.0)
         assert done.outputs is None
-        found = emulate_image(good, runner.region, BOARD.cpu, layer.inputs, 20.0)
-        # The board's counter is read in a loop of four instructions.
-        assert abs(done.count - found.instructions) <= 4
+        found = emulate_image(good, runner.region, board.cpu, layer.inputs, 20.0)
+        # Cortex-M's counter is read in a loop of four instructions.
+        slack = 4 if board.cpu.architecture == "arm" else 0
+        assert abs(done.count - found.instructions) <= slack
 
         wrong = layer.image(runner, tmp_path, Status.WRONG_RESULT)
         outputs = runner.run(wrong, layer.inputs, layer.expected, 20.0).outputs
