@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.ops.three_ways import SideBySide
+from tests.ops.test_conv_2d import Conv
+from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.three_ways import Case, SideBySide
+from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
 from tests.schedule.test_thumb import SHAPES
 from tests.tools import on_qemu_boards
@@ -69,3 +72,32 @@ def test_streams() -> None:
     np.testing.assert_array_equal(low.T, weights[::2])
     np.testing.assert_array_equal((inputs - low).T >> 16, weights[1::2])
     assert words[20:23].tolist() == [0, 100, 200]
+
+
+_RELU = {"activation": "RELU", "zero_points": (-128, -128), "output_scale": 1.0}
+
+#: Layers with every decision; some have rows that are longer than what is unrolled.
+DECIDED: dict[str, Case] = {
+    "pixels": Conv((3, 4), 21, 7, kernel=(1, 1), weight_range=(-25, 25), **_RELU),
+    "patches": Conv((4, 5), 5, 4, dilation=(2, 1), weight_range=(-25, 25)),
+    "wide": Depthwise((3, 23), 2, **_RELU),
+    "wide_s2": Depthwise((5, 41), 2, stride=(2, 2), **_RELU),
+    "far": Depthwise((3, 7), 520, **_RELU),
+}
+
+
+@on_qemu_boards(BOARD)
+def test_every_decision_is_exact(
+    board: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    candidates = Candidates("riscv", DECIDED, "rv32imc", scalar=False)
+    candidates.force(monkeypatch)
+    candidates.layers.check_host("rv32imc", tmp_path)
+    candidates.layers.check_board(board)
+    values = set(candidates.values())
+    for sketch in ("riscv_pairs", "riscv_words"):
+        assert {(sketch, "chunk", chunk) for chunk in (1, 2, 3, 4, 6, 8)} <= values
+        assert {(sketch, "unroll", unroll) for unroll in (8, 16, 32)} <= values
+    assert {("riscv_pairs", "pixels", pixels) for pixels in (2, 4)} <= values
+    assert {("riscv_3x3", "unroll", unroll) for unroll in (1, 2, 3, 4, 6)} <= values
+    assert ("riscv_filter", "sketch", "riscv_filter") in values
