@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layer_cases import Layer
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.test_transpose_conv import _layer as transposed
 from tests.ops.three_ways import Case, SideBySide
 from tests.tools import on_qemu
 
@@ -26,6 +28,10 @@ REFERENCE: dict[str, tuple[Case, float]] = {
     "one_channel": (_ONE, 1.36),
     "dilation_2": (replace(_RELU, size=(16, 16), channels=16, filters=16, dilation=(2, 2)), 0.95),
     "groups_of_16": (replace(_RELU, size=(12, 12), channels=64, filters=64, groups=4), 0.94),
+    "transposed_4x4_stride_2": (
+        transposed((16, 16), (4, 4), (2, 2), 16, 16, activation="RELU", zero_points=(-128, -128)),
+        1.01,
+    ),
     "groups_of_8": (replace(_RELU, size=(12, 12), channels=64, filters=64, groups=8), 1.29),
 }
 
@@ -55,12 +61,41 @@ def _random_cases(count: int, seed: int) -> dict[str, Case]:
     return cases
 
 
-RANDOM = SideBySide("random_convolution", _random_cases(60, 3), 0.0)
+def _random_transposed(count: int, seed: int) -> dict[str, Layer]:
+    rng = np.random.default_rng(seed)
+    cases: dict[str, Layer] = {}
+    while len(cases) < count:
+        kernel, stride = (
+            tuple(map(int, rng.integers(1, 6, 2))),
+            tuple(map(int, rng.integers(1, 4, 2))),
+        )
+        depth, channels = int(rng.choice([1, 3, 4, 8])), int(rng.integers(2, 8))
+        size = int(rng.integers(1, 6)), int(rng.integers(2, 7))
+        relu = rng.random() < 0.5
+        case = transposed(
+            size,
+            kernel,
+            stride,
+            depth,
+            channels,
+            str(rng.choice(["SAME", "VALID"])),
+            batch=int(rng.integers(1, 3)),
+            per_channel=bool(rng.random() < 0.8),
+            activation="RELU" if relu else "NONE",
+            zero_points=(-128, -128) if relu else (-3, 5),
+            output_scale=float(rng.uniform(0.2, 1.0)),
+        )
+        if all(k >= s for k, s in zip(kernel, stride, strict=True)):
+            cases[f"transposed_{len(cases)}"] = case
+    return cases
+
+
+RANDOM = SideBySide("random_convolution", _random_cases(60, 3) | _random_transposed(25, 4), 0.0)
 
 
 def test_random_layers_on_host(tmp_path: Path) -> None:
     schedules = [layer.schedule for layer in RANDOM.compile(BOARD).layers]
-    for words in ("spread patches", "byte patches", "groups", "rounding by sign"):
+    for words in ("spread patches", "byte patches", "groups", "phases", "rounding by sign"):
         assert sum(words in schedule for schedule in schedules) >= 5, words
     RANDOM.check_host(BOARD, tmp_path)
 

@@ -37,7 +37,7 @@ class TransposeConv(Operator):
         if len(node.inputs) < 3 or None in node.inputs[:3]:
             yield Problem("inputs are missing", "a shape, weights and an activation")
             return
-        inner = _as_convolution(node)
+        inner = as_convolution(node)
         odd = list(check_operands(inner, 2, ("padding", "stride_h", "stride_w")))
         if odd:
             yield from odd
@@ -60,9 +60,9 @@ class TransposeConv(Operator):
             yield Problem("stride or filter size below 1", "positive numbers")
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
-        inner = _as_convolution(node)
+        inner = as_convolution(node)
         x_tensor, depth = inner.input(0), inner.input(1).shape[3]
-        rows, columns = _axes(node)
+        rows, columns = axes(node)
         quantized = x_tensor.dtype == "int8"
         wide = sum_dtype(inner, axis=0)
 
@@ -90,8 +90,8 @@ class TransposeConv(Operator):
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        w, (rows, columns) = inputs[1], _axes(node)
-        inner = _as_convolution(node)
+        w, (rows, columns) = inputs[1], axes(node)
+        inner = as_convolution(node)
         x = centred(inputs[2], inner.input(0))
         channels, height, width, _ = w.shape
         size = [
@@ -114,7 +114,7 @@ class TransposeConv(Operator):
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Height or width."""
 
     input: int
@@ -141,7 +141,7 @@ class _Axis:
         return origin, tap, inside
 
 
-def _axes(node: Node) -> tuple[_Axis, _Axis]:
+def axes(node: Node) -> tuple[Axis, Axis]:
     """Height and width; padding as in LiteRT's ``ComputePaddingHeightWidth`` of the output."""
     axes = []
     for axis, name in enumerate(("stride_h", "stride_w"), 1):
@@ -150,10 +150,10 @@ def _axes(node: Node) -> tuple[_Axis, _Axis]:
         same = node.options["padding"] == "SAME"
         windows = -(-extent // stride) if same else (extent - taps + stride) // stride
         pad = max(0, (windows - 1) * stride + taps - extent) // 2
-        axes.append(_Axis(node.input(2).shape[axis], extent, taps, stride, pad))
+        axes.append(Axis(node.input(2).shape[axis], extent, taps, stride, pad))
     return axes[0], axes[1]
 
 
-def _as_convolution(node: Node) -> Node:
+def as_convolution(node: Node) -> Node:
     """The node with its inputs in the order of a convolution's."""
     return replace(node, inputs=(node.inputs[2], node.inputs[1], *node.inputs[3:4]))

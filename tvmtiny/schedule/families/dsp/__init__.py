@@ -32,6 +32,7 @@ from tvmtiny.schedule.families.dsp.product import (
     smaller_product,
 )
 from tvmtiny.schedule.families.dsp.svdf import implement_svdf
+from tvmtiny.schedule.families.dsp.transpose import implement_transpose
 from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import as_convolution, is_multiplied
@@ -70,6 +71,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "FULLY_CONNECTED": implement_fully_connected,
     "SUB": implement_add,
     "SVDF": implement_svdf,
+    "TRANSPOSE_CONV": implement_transpose,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
@@ -112,6 +114,7 @@ class Dsp(KernelFamily):
             "half",
             "lstm",
             "patches",
+            "phases",
             "product",
             "sums",
             "sums_direct",
@@ -149,7 +152,9 @@ class Dsp(KernelFamily):
 
 
 def _is_int8(node: Node) -> bool:
-    return node.input(0).dtype == "int8" and node.output.dtype == "int8"
+    # The first input of a TRANSPOSE_CONV is the shape of its output.
+    x = node.input(2 if node.operator == "TRANSPOSE_CONV" else 0)
+    return x.dtype == "int8" and node.output.dtype == "int8"
 
 
 def _is_half(node: Node) -> bool:
