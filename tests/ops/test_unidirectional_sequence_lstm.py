@@ -14,9 +14,10 @@ from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tests.frames import assert_frames_are_litert
+from tests.tools import on_qemu
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import find_operator
-from tvmtiny.oracle import run_litert_frames
+from tvmtiny.oracle import oracle_tensors, run_litert_frames
 
 OPERATOR = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 FLOAT_TOLERANCE = 1e-5
@@ -96,6 +97,20 @@ CASES = {
     "float": Lstm(dtype="float32"),
     "float_batches_clipped": Lstm(dtype="float32", batch=2, time_major=True, cell_clip=0.4),
 }
+
+
+@on_qemu
+@pytest.mark.parametrize("cell_bits", [9, 10])
+def test_cells_grow_beyond_what_exp_has_factors_for(cell_bits: int) -> None:
+    # All gates are open, so that the cells grow by one a step.
+    content = Lstm(cell_bits=cell_bits, steps=40, weight_scale=0.1, weight_range=(100, 127)).model()
+    model = tvmtiny.load(content, name="growing")
+    inputs = [np.full(model.graph.inputs[0].shape, 127, np.int8)]
+    artifact = tvmtiny.compile(model, "mps2-an386")
+    result = tvmtiny.run(artifact, *inputs)
+    assert tvmtiny.check(model, artifact, result, inputs).exact
+    expected = oracle_tensors(model, inputs)[1][model.graph.outputs[0].index]
+    np.testing.assert_array_equal(model.reference(inputs)[model.graph.outputs[0].index], expected)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -43,6 +43,8 @@ def exp_q15(value: np.ndarray, integer_bits: int) -> np.ndarray:
     result = saturate(_EXP_EIGHTH + multiply_q15(series, _EXP_EIGHTH))
     for bit, factor in enumerate(_FACTORS[: integer_bits + 2]):
         result = np.where((quarters >> bit) & 1, multiply_q15(result, factor), result)
+    # The factors reach to exp(-16); gemmlowp gives 0 below -32, and what is between is 0 anyway.
+    result = np.where(value < -32 << (15 - integer_bits), 0, result)
     return np.where(value == 0, INT16_MAX, result)
 
 

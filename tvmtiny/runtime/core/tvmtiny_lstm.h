@@ -48,7 +48,11 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_exp_q15(int32_t value, int32_t bits
   if (value == 0) {
     return 32767;
   }
-  for (int32_t i = 0; i < bits + 2; ++i) {
+  /* The factors reach to exp(-16). */
+  if (value < -(INT32_C(1) << (20 - bits))) {
+    return 0;
+  }
+  for (int32_t i = 0; i < bits + 2 && i < 7; ++i) {
     if (((quarters >> (13 - bits + i)) & 1) != 0) {
       result = tvmtiny_multiply_q15(result, factors[i]);
     }
