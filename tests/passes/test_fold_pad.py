@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from litert_check import random_input
 from small_networks import Network, Value
+from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tvmtiny.frontend.evaluate import evaluate
@@ -100,6 +101,19 @@ def test_pad_stays(reader: str) -> None:
     if reader == "pool":
         del outputs[0]
     assert "PAD" in operators(folded(n.build(*outputs)))
+
+
+@pytest.mark.parametrize("scales", [{}, {"scale": 0.1}])
+def test_a_pad_needs_no_scales(scales: dict[str, float]) -> None:
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 6, 5, 3), "int8"), b.tensor("y", (1, 8, 8, 3), "int8", **scales)
+    b.op(
+        "PAD",
+        [x, b.constant("paddings", np.array([(0, 0), (1, 1), (1, 2), (0, 0)], np.int32))],
+        [y],
+        {},
+    )
+    assert operators(folded(b.build([y]))) == ["PAD"]
 
 
 _pairs = st.tuples(st.integers(0, 4), st.integers(0, 4))

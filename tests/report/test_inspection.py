@@ -64,6 +64,7 @@ def test_layers_that_are_no_layers_are_shown(operator: str, tmp_path: Path) -> N
     models = {
         "missing weights": _layer(operator, []),
         "flat weights": _layer(operator, [np.zeros(6, np.int8)]),
+        "no weights": _layer(operator, [np.zeros((2, 3, 3, 0), np.int8)]),
         "activation": _layer(operator, [], fused_activation_function=99),
         "dimensions": _layer(operator, [np.zeros((1,) * 32, np.int8)]),
     }

@@ -212,17 +212,18 @@ class _Reader:
 
 
 def _with_empty_constants(subgraph: Any, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Give a value to tensors without elements that are neither inputs nor results."""
+    """Give a value to tensors without elements that are neither inputs nor results.
+
+    Those that are no data: axes of a reduction, or the shape of a scalar.
+    """
     others = {int(i) for i in _present(subgraph.inputs)}
     for operator in _present(subgraph.operators):
         others.update(int(i) for i in _present(operator.outputs))
     return tuple(
         replace(tensor, data=np.zeros(tensor.shape, tensor.dtype))
         if tensor.index not in others
-        and tensor.elements == 0
-        and min(tensor.shape, default=1) == 0
-        and len(tensor.shape) <= _MOST_DIMENSIONS
-        and tensor.dtype in DTYPE_BYTES
+        and tensor.shape == (0,)
+        and tensor.dtype in ("int32", "int64")
         and not tensor.variable
         else tensor
         for tensor in tensors

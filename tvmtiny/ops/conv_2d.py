@@ -61,7 +61,8 @@ class Conv2D(Operator):
         if len(x.shape) != 4 or len(node.output.shape) != 4:
             return
         parts = x.shape[3] // depth if depth else 0
-        if parts * depth != x.shape[3] or channels % parts or node.output.shape[3] != channels:
+        fits = parts > 0 and parts * depth == x.shape[3] and channels % parts == 0
+        if not fits or node.output.shape[3] != channels:
             yield Problem(
                 f"{channels} filters of depth {depth} for {x.shape[3]} input channels and "
                 f"{node.output.shape[3]} output channels",

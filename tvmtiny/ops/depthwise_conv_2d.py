@@ -62,7 +62,7 @@ class DepthwiseConv2D(Operator):
             yield Problem("int32 bias", "an int64 bias, as in LiteRT")
         if len(x.shape) != 4 or len(node.output.shape) != 4:
             return
-        if channels % x.shape[3] or node.output.shape[3] != channels:
+        if not x.shape[3] or channels % x.shape[3] or node.output.shape[3] != channels:
             yield Problem(
                 f"{channels} filters for {x.shape[3]} input channels and "
                 f"{node.output.shape[3]} output channels",

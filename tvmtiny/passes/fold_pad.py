@@ -61,7 +61,13 @@ def _spatial(node: Node) -> bool:
 
 
 def _same_quantization(x: Tensor, y: Tensor) -> bool:
-    return x.dtype != "int8" or (x.scale, x.zero_point) == (y.scale, y.zero_point)
+    if x.dtype != "int8":
+        return True
+    # A PAD alone needs no scales.
+    left, right = x.quantization, y.quantization
+    if left is None or right is None:
+        return False
+    return (left.scales, left.zero_points) == (right.scales, right.zero_points)
 
 
 def _with_padding(node: Node, pad: Node) -> Node:
