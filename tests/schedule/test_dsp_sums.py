@@ -19,6 +19,7 @@ def test_rounding_in_double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(fully_connected, "exact_multiplier", lambda *_: None)
     cases = {
         "one_scale": Dense((4, 24), 24, 6, activation="RELU6"),
+        "four_channels": Dense((8, 24), 24, 4, activation="RELU6"),
         "own_scales": Dense((3, 24), 24, 5, activation="RELU6", per_channel=True),
     }
     layers = SideBySide("doubles", cases, 0.0)

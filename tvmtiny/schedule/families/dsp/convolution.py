@@ -192,7 +192,12 @@ def _decide_sums(node: Node, layer: Layer, oracle: Oracle, goal: Goal) -> Implem
     if chosen is None:
         return None
     ways = [{**chosen, "sketch": "sums", "weights": w} for w in (chosen["weights"], "w16")]
-    if layer.channels == packing.TILES["1x4"].channels and chosen["weights"] == "w8":
+    one_tile = packing.TILES["1x4"]
+    if (
+        layer.channels == one_tile.channels
+        and chosen["tile"] == one_tile.shape
+        and chosen["weights"] == "w8"
+    ):
         # Expansion takes longer than reading inputs once as they are.
         ways.insert(0, {**chosen, "sketch": "sums_direct"})
     tried = (_implement_sums(node, layer, oracle, way) for way in ways)
