@@ -16,13 +16,8 @@ from tests.ops.test_fully_connected import Dense
 from tests.ops.three_ways import Case, SideBySide
 from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
 from tests.tools import on_qemu
-from tvmtiny.schedule.families.thumb.packing import (
-    CHUNKS,
-    START,
-    by_chunk,
-    provable,
-    provable_bytes,
-)
+from tvmtiny.schedule.families.thumb.packing import provable_bytes
+from tvmtiny.schedule.product_chunks import CHUNKS, START, by_chunk, provable
 
 BOARD = "mps2-an385"
 

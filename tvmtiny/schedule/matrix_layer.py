@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
 from tvmtiny.ops import Node, Oracle, fully_connected
+from tvmtiny.ops.conv_2d import groups
 from tvmtiny.ops.shared.output_rounding import (
     OutputRounding,
     convolution_rounding,
     litert_fully_connected_rounding,
     tflm_fully_connected_rounding,
 )
-from tvmtiny.ops.shared.sliding_window import Window
+from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.overlap import smallest_distance
 from tvmtiny.schedule.per_node import per_node
@@ -84,6 +86,29 @@ def weight_zero_points(node: Node) -> np.ndarray:
     return np.zeros(1) if quantization is None else np.array(quantization.zero_points)
 
 
+def plain_layer(node: Node) -> Layer | None:
+    """A CONV_2D or FULLY_CONNECTED in one group whose weights have no zero points, or None."""
+    weights = node.input(1)
+    assert weights.data is not None
+    if np.any(weight_zero_points(node)):
+        return None
+    if node.operator == "FULLY_CONNECTED":
+        return Layer(weights.data, node.input(0).elements // weights.shape[1], None, 0)
+    if groups(node) > 1:
+        return None
+    channels, height, width, _ = weights.shape
+    geometry = window(node, (height, width))
+    flat = weights.data.reshape(channels, -1)
+    pixels = node.output.shape[0] * prod(geometry.output)
+    return Layer(flat, pixels, None if geometry.trivial else geometry, node.input(0).zero_point)
+
+
+def reads_pixels(node: Node) -> bool:
+    """Whether each patch of a CONV_2D or FULLY_CONNECTED is one pixel."""
+    shape = node.input(1).shape
+    return node.operator != "CONV_2D" or window(node, (shape[1], shape[2])).trivial
+
+
 def layer_rounding(node: Node, oracle: Oracle) -> OutputRounding:
     """How the oracle rounds, in its own arithmetic."""
     if node.operator == "CONV_2D":
@@ -132,6 +157,12 @@ def matrix_scaling(
         excess=excess,
         shifts=shifts,
     )
+
+
+@per_node
+def plain_scaling(node: Node, oracle: Oracle) -> Scaling | None:
+    """Like `matrix_scaling`, for sums as they are."""
+    return matrix_scaling(node, oracle)
 
 
 def read_patches(last_read: np.ndarray, steps: np.ndarray, geometry: Window, images: int) -> None:

@@ -1,9 +1,9 @@
 /* Convolutions with two products in one multiplication, for RISC-V.
  *
- * A step computes all channels of four pixels from the words of tvmtiny_riscv_patch.h, three channels at a time, or
- * of two pixels, six channels at a time.
- * The product of such a word and a weight holds two products. They are added up in chunks, as long as the sum of
- * the lower ones fits 16 bits, which was proven for the weights of each channel when the code was generated:
+ * A step computes all channels of four pixels from the words of tvmtiny_pairs.h, three channels at a time, or of
+ * two pixels, six channels at a time. The product of such a word and a weight holds two products. They are added up in
+ * chunks, as long as the sum of the lower ones fits 16 bits, which was proven for the weights of each channel when the
+ * code was generated:
  *
  *   high += (chunk + 32768) >> 16; all += chunk; in the end the lower sum is all - 65536 * high, modulo 2^32.
  *
@@ -14,7 +14,10 @@
 #ifndef TVMTINY_RISCV_PAIRS_H
 #define TVMTINY_RISCV_PAIRS_H
 
-#include "tvmtiny_riscv_patch.h"
+#include "tvmtiny_pairs.h"
+#include "tvmtiny_riscv.h"
+
+TVMTINY_PAIRS_PACK(tvmtiny_riscv_pack, 8)
 
 /* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, for PIXELS = 4
  * or 2.

@@ -1,10 +1,9 @@
 /* Convolutions with two products in one multiplication, for Arm cores without the DSP extension.
  *
- * A step computes all channels of PIXELS pixels, two or four. Their patches are packed once: for each input of a
- * patch the word x0 + 65536 * x1 of the first two pixels, then that of the others. The product of such a word and
- * a weight holds two products. They are added up in chunks, as long as the sum of the lower ones fits 16 bits,
- * which was proven for the weights of each channel when the code was generated: a chunk starts at 32767, so that
- * its arithmetic shift by 16 is exactly the sum of the upper ones.
+ * A step computes all channels of PIXELS pixels, two or four, from the words of tvmtiny_pairs.h. The product of such
+ * a word and a weight holds two products. They are added up in chunks, as long as the sum of the lower ones fits
+ * 16 bits, which was proven for the weights of each channel when the code was generated: a chunk starts at 32767, so
+ * that its arithmetic shift by 16 is exactly the sum of the upper ones.
  *
  *   high += chunk >> 16; all += chunk; in the end the lower sum is all - 65536 * high, modulo 2^32.
  *
@@ -15,107 +14,10 @@
 #ifndef TVMTINY_THUMB_PAIRS_H
 #define TVMTINY_THUMB_PAIRS_H
 
+#include "tvmtiny_pairs.h"
 #include "tvmtiny_thumb.h"
 
-/* ---- Packing ------------------------------------------------------------------------------- */
-
-TVMTINY_THUMB_INLINE uint32_t tvmtiny_thumb_pair(int8_t low, int8_t high)
-{
-  return (uint32_t)low + ((uint32_t)high << 16);
-}
-
-/* Packs `count` inputs of two pixels into every `step`-th word. */
-TVMTINY_THUMB_INLINE uint32_t *tvmtiny_thumb_pack(uint32_t *to, const int8_t *low, const int8_t *high,
-                                                  int32_t count, int32_t step)
-{
-  const int8_t *end = low + (count & ~3);
-  while (low != end) {
-    to[0] = tvmtiny_thumb_pair(low[0], high[0]);
-    to[step] = tvmtiny_thumb_pair(low[1], high[1]);
-    to[2 * step] = tvmtiny_thumb_pair(low[2], high[2]);
-    to[3 * step] = tvmtiny_thumb_pair(low[3], high[3]);
-    low += 4;
-    high += 4;
-    to += 4 * step;
-  }
-  end = low + (count & 3);
-  while (low != end) {
-    *to = tvmtiny_thumb_pair(*low, *high);
-    ++low;
-    ++high;
-    to += step;
-  }
-  return to;
-}
-
-/* Packs two or four neighbouring pixels of `depth` inputs. */
-static void TVMTINY_UNUSED tvmtiny_thumb_pack_2(uint32_t *to, const int8_t *x, int32_t depth)
-{
-  (void)tvmtiny_thumb_pack(to, x, x + depth, depth, 1);
-}
-
-static void TVMTINY_UNUSED tvmtiny_thumb_pack_4(uint32_t *to, const int8_t *x, int32_t depth)
-{
-  (void)tvmtiny_thumb_pack(to, x, x + depth, depth, 2);
-  (void)tvmtiny_thumb_pack(to + 1, x + 2 * depth, x + 3 * depth, depth, 2);
-}
-
-/* The `bytes` inputs from `first` of a row of `width` bytes; where some are outside, a copy with padding. */
-TVMTINY_THUMB_INLINE const int8_t *tvmtiny_thumb_row(const int8_t *x, int32_t row, int32_t height,
-                                                     int32_t first, int32_t width, int32_t bytes,
-                                                     int32_t pad, int8_t *copy)
-{
-  const int32_t inside = row >= 0 && row < height;
-  int32_t i;
-  if (inside && first >= 0 && first + bytes <= width) {
-    return x + (row * width + first);
-  }
-  for (i = 0; i < bytes; ++i) {
-    copy[i] = inside && first + i >= 0 && first + i < width ? x[row * width + first + i] : (int8_t)pad;
-  }
-  return copy;
-}
-
-/* Instantiates NAME(to, x, position): packs the patches of PIXELS neighbouring outputs of OUT_HEIGHT x
- * OUT_WIDTH from an input of HEIGHT x WIDTH x CHANNELS. A patch has ROWS rows, DILATION_Y apart, each of PARTS parts of
- * BYTES inputs that lie side by side, APART bytes apart. Outside the input is PAD. */
-#define TVMTINY_THUMB_GATHER(NAME, PIXELS, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, ROWS, PARTS, BYTES, APART, \
-                             STRIDE_Y, STRIDE_X, DILATION_Y, TOP, LEFT, PAD)                         \
-  static void NAME(uint32_t *to, const int8_t *x, int32_t position)                                  \
-  {                                                                                                  \
-    int8_t copies[2][BYTES];                                                                         \
-    int32_t pair;                                                                                    \
-    for (pair = 0; pair < (PIXELS) / 2; ++pair) {                                                               \
-      const int8_t *images[2];                                                                       \
-      uint32_t *next = to + pair;                                                                    \
-      int32_t rows[2];                                                                               \
-      int32_t firsts[2];                                                                             \
-      int32_t lane;                                                                                  \
-      int32_t ky;                                                                                    \
-      int32_t part;                                                                                  \
-      for (lane = 0; lane < 2; ++lane, ++position) {                                                 \
-        const int32_t line = position / (OUT_WIDTH);                                                 \
-        rows[lane] = line % (OUT_HEIGHT) * (STRIDE_Y) - (TOP);                                       \
-        firsts[lane] = (position % (OUT_WIDTH) * (STRIDE_X) - (LEFT)) * (CHANNELS);                  \
-        images[lane] = x + line / (OUT_HEIGHT) * ((HEIGHT) * (WIDTH) * (CHANNELS));                  \
-      }                                                                                              \
-      for (ky = 0; ky < (ROWS); ++ky) {                                                              \
-        for (part = 0; part < (PARTS); ++part) {                                                     \
-          const int8_t *const low =                                                                  \
-              tvmtiny_thumb_row(images[0], rows[0], HEIGHT, firsts[0] + part * (APART),              \
-                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[0]);                        \
-          const int8_t *const high =                                                                 \
-              tvmtiny_thumb_row(images[1], rows[1], HEIGHT, firsts[1] + part * (APART),              \
-                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[1]);                        \
-          next = tvmtiny_thumb_pack(next, low, high, BYTES, (PIXELS) / 2);                                  \
-        }                                                                                            \
-        rows[0] += (DILATION_Y);                                                                     \
-        rows[1] += (DILATION_Y);                                                                     \
-      }                                                                                              \
-    }                                                                                                \
-  }
-
-/* ---- Products ------------------------------------------------------------------------------ */
+TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4)
 
 /* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, for PIXELS pixels.
  *

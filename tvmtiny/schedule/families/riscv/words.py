@@ -8,9 +8,9 @@ from tvm import tirx
 from tvmtiny.ops import Node
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.riscv.packing import WORDS_TILE, fill_tiles, pack_words
-from tvmtiny.schedule.families.thumb.packing import by_chunk, provable, split_chunks
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, chunk_parts, provable
 from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_riscv.h", "tvmtiny_riscv_words.h")
@@ -18,16 +18,12 @@ HEADERS = ("tvmtiny_riscv.h", "tvmtiny_riscv_words.h")
 #: Instructions around a tile, and bytes of code around the chunks of a kernel.
 _TILE, _FRAME = 120, 500
 
-_Part = tuple[int, tuple[int, int, int], list[int]]
-
 
 def _chunk_instructions(chunk: int) -> int:
     return 13 * chunk + 12
 
 
-def _split(layer: Layer, decisions: Decisions) -> list[_Part]:
-    """Chunk, counts and channels of each stream."""
-
+def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
     def instructions(chunk: int) -> float:
         # Inputs behind the last one are none to read.
         if layer.depth % chunk:
@@ -36,21 +32,19 @@ def _split(layer: Layer, decisions: Decisions) -> list[_Part]:
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
     classes = by_chunk(layer.weights, provable, *limits, instructions)
-    parts = []
-    for chunk, channels in fill_tiles(classes, WORDS_TILE).items():
-        unroll, share = int(decisions["unroll"]), len(channels) / layer.channels
-        counts = split_chunks(layer.depth // chunk, chunk, unroll, share)
-        parts.append((chunk, counts, channels))
-    return parts
+    filled = fill_tiles(classes, WORDS_TILE)
+    return chunk_parts(layer, filled, int(decisions["unroll"]))
 
 
 def estimate_words(layer: Layer, decisions: Decisions) -> tuple[float, float]:
     """Instructions, and bytes of code in assembly and of weights beyond one each."""
     instructions, code = 0.0, float(layer.weights.size)
-    for chunk, (first, unroll, turns), channels in _split(layer, decisions):
-        each = (first + unroll * turns) * _chunk_instructions(chunk) + _TILE + 3 * turns
-        instructions += each * len(channels) / WORDS_TILE
-        code += _FRAME + 3.5 * _chunk_instructions(chunk) * (first + unroll)
+    for part in _split(layer, decisions):
+        first, unroll, turns = part.counts
+        chunk = _chunk_instructions(part.chunk)
+        each = (first + unroll * turns) * chunk + _TILE + 3 * turns
+        instructions += each * len(part.channels) / WORDS_TILE
+        code += _FRAME + 3.5 * chunk * (first + unroll)
     return layer.pixels * instructions, code
 
 
@@ -61,13 +55,13 @@ def implement_words(
     if layer.geometry is not None:
         return None
     parts = _split(layer, decisions)
-    streams = [pack_words(layer.weights, scaling, channels, chunk) for chunk, _, channels in parts]
+    streams = [pack_words(layer.weights, scaling, p.channels, p.chunk) for p in parts]
     ends = np.cumsum([stream.size for stream in streams]).tolist()
     channels, depth = layer.channels, layer.depth
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     preamble, kernels = [], []
-    for chunk, counts, _ in parts:
-        sizes = (chunk, *counts, scaling.shift)
+    for part in parts:
+        sizes = (part.chunk, *part.counts, scaling.shift)
         name = f"words_{'_'.join(map(str, sizes))}_{rounding.lower()}"
         preamble.append(f"TVMTINY_RISCV_WORDS_OF({name}, {', '.join(map(str, sizes))}, {rounding})")
         kernels.append(name)
@@ -87,7 +81,7 @@ def implement_words(
             for kernel, start, end in zip(kernels, [0, *ends[:-1]], ends, strict=True)
         ]
 
-    chunks = " and ".join(str(chunk) for chunk, _, _ in parts)
+    chunks = " and ".join(str(part.chunk) for part in parts)
     by_sign = ", rounding by sign" if scaling.signed else ""
     function = nest.function(
         [x, stream, out],

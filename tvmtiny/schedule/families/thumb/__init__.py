@@ -9,7 +9,6 @@ from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.families.thumb.convolution import (
     convolution_sketches,
     implement_convolution,
-    implement_fully_connected,
     smaller_convolution,
 )
 from tvmtiny.schedule.families.thumb.depthwise import (
@@ -25,7 +24,7 @@ _IMPLEMENT: dict[
 ] = {
     "CONV_2D": implement_convolution,
     "DEPTHWISE_CONV_2D": implement_depthwise,
-    "FULLY_CONNECTED": implement_fully_connected,
+    "FULLY_CONNECTED": implement_convolution,
 }
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {

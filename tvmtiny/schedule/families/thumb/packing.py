@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 
 import numpy as np
 
-from tvmtiny.schedule.matrix_layer import split_groups
+from tvmtiny.schedule.product_chunks import START
 from tvmtiny.schedule.requantize import Scaling
-
-#: Lengths of chunks for which there is code, the longest first.
-CHUNKS = (8, 6, 4, 3, 2, 1)
-
-#: What the sum of a chunk starts with; without it, its lower half is between minus and plus this.
-START = 2**15 - 1
-
-#: Up to this part of the channels, so many inputs are unrolled at most.
-_SMALL_SHARE, _SHORT = 0.125, 4
-
-
-def provable(weights: np.ndarray, chunk: int) -> np.ndarray:
-    """Of which channels the products of `chunk` inputs fit 16 bits, whatever the inputs are.
-
-    Parameters
-    ----------
-    weights
-        int8, ``(channels, depth)``.
-
-    Returns
-    -------
-    np.ndarray
-        bool, ``(channels,)``.
-    """
-    depth = weights.shape[1]
-    wide = np.pad(weights.astype(np.int64), ((0, 0), (0, -depth % chunk)))
-    chunks = wide.reshape(len(weights), -1, chunk)
-    positive = np.maximum(chunks, 0).sum(axis=2)
-    negative = np.maximum(-chunks, 0).sum(axis=2)
-    highest = 127 * positive + 128 * negative
-    lowest = 128 * positive + 127 * negative
-    return np.asarray((np.maximum(highest, lowest) <= START).all(axis=1))
 
 
 def provable_bytes(weights: np.ndarray, chunk: int) -> np.ndarray:
@@ -51,54 +18,6 @@ def provable_bytes(weights: np.ndarray, chunk: int) -> np.ndarray:
     above = weights.astype(np.int64) - weights.min(axis=1, keepdims=True)
     highest = 128 * above.reshape(channels, -1, chunk).sum(axis=2)
     return np.asarray((highest <= START).all(axis=1))
-
-
-def by_chunk(
-    weights: np.ndarray,
-    proof: Callable[[np.ndarray, int], np.ndarray],
-    longest: int,
-    most: int,
-    cost: Callable[[int], float],
-) -> dict[int, list[int]]:
-    """Channels by the length of their chunks, which was proven: those that cost least.
-
-    Parameters
-    ----------
-    weights
-        int8, ``(channels, depth)``.
-    proof
-        `provable` or `provable_bytes`.
-    longest
-        One of `CHUNKS`.
-    most
-        Different lengths, each of which has code of its own.
-    cost
-        Of a channel, by the length of its chunks.
-    """
-    able = {chunk: proof(weights, chunk) for chunk in CHUNKS if chunk <= longest}
-    costs = {chunk: np.where(proven, cost(chunk), np.inf) for chunk, proven in able.items()}
-    choices = [c for n in range(1, most + 1) for c in combinations(costs, n)]
-
-    def total(lengths: tuple[int, ...]) -> float:
-        return float(np.min([costs[chunk] for chunk in lengths], axis=0).sum())
-
-    best = min(choices, key=lambda lengths: (total(lengths), len(lengths)))
-    taken = np.argmin([costs[chunk] for chunk in best], axis=0)
-    found = {chunk: np.flatnonzero(taken == i).tolist() for i, chunk in enumerate(best)}
-    return {chunk: channels for chunk, channels in found.items() if channels}
-
-
-def split_chunks(count: int, chunk: int, unroll: int, share: float) -> tuple[int, int, int]:
-    """How `count` chunks are unrolled: see `tvmtiny.schedule.matrix_layer.split_groups`.
-
-    Parameters
-    ----------
-    unroll
-        Inputs that are unrolled at most.
-    share
-        The part of the channels that have chunks of this length; code for few of them is short.
-    """
-    return split_groups(count, max(2, (unroll if share > _SMALL_SHARE else _SHORT) // chunk))
 
 
 def pack_pairs(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from tvm import tirx
 
 from tvmtiny.ops import Node
-from tvmtiny.ops.shared.sliding_window import Window
-from tvmtiny.schedule import nest
-from tvmtiny.schedule.families.thumb.packing import by_chunk, pack_pairs, provable, split_chunks
+from tvmtiny.schedule.families.thumb.packing import pack_pairs
 from tvmtiny.schedule.implementation import Decisions, Implementation
-from tvmtiny.schedule.matrix_layer import Layer, patch_distance
-from tvmtiny.schedule.overlap import Overlap
+from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, chunk_parts, provable
+from tvmtiny.schedule.product_pairs import PAIRS_HEADER, pairs_function
 from tvmtiny.schedule.requantize import Scaling
 
-HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_pairs.h")
+HEADERS = ("tvmtiny_thumb.h", PAIRS_HEADER, "tvmtiny_thumb_pairs.h")
 
 #: Pixels of a step.
 PIXELS = (4, 2)
@@ -31,40 +27,21 @@ _FRAME = 180
 _TURN = 4
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Channels whose chunks are equally long.
-
-    Attributes
-    ----------
-    counts
-        Chunks that are unrolled, chunks of a turn of the loop behind them, and turns.
-    """
-
-    chunk: int
-    counts: tuple[int, int, int]
-    channels: list[int]
-
-
 def _chunk_instructions(chunk: int, pairs: int) -> int:
     """Loads of words, weights and products, and the end of the chunk."""
     loads = -(-chunk // 2) - (chunk == 3) if pairs == 2 else 1 + (chunk > 6)
     return loads + chunk + pairs * (chunk + 2)
 
 
-def _split(layer: Layer, decisions: Decisions) -> list[_Part]:
+def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
     pairs = int(decisions["pixels"]) // 2
 
     def instructions(chunk: int) -> float:
         return -(-layer.depth // chunk) * _chunk_instructions(chunk, pairs)
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
-    parts = []
-    for chunk, channels in by_chunk(layer.weights, provable, *limits, instructions).items():
-        unroll, share = int(decisions["unroll"]), len(channels) / layer.channels
-        counts = split_chunks(-(-layer.depth // chunk), chunk, unroll, share)
-        parts.append(_Part(chunk, counts, channels))
-    return parts
+    classes = by_chunk(layer.weights, provable, *limits, instructions)
+    return chunk_parts(layer, classes, int(decisions["unroll"]))
 
 
 def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
@@ -91,80 +68,9 @@ def implement_pairs(
     parts = _split(layer, decisions)
     streams = [pack_pairs(layer.weights, scaling, p.channels, p.chunk) for p in parts]
     ends = np.cumsum([stream.size for stream in streams]).tolist()
-    function = _function(node, layer, scaling, pixels, parts, ends)
+    function = pairs_function(
+        node, layer, scaling, pixels, parts, ends, family="thumb", headers=HEADERS
+    )
     arguments = (node.input(0), np.concatenate(streams))
     instructions = round(estimate_pairs(layer, decisions)[0])
     return Implementation(function, arguments, decisions, instructions)
-
-
-def _function(
-    node: Node, layer: Layer, scaling: Scaling, pixels: int, parts: list[_Part], ends: list[int]
-) -> tirx.PrimFunc:
-    channels, positions = layer.channels, layer.pixels
-    rounding = "SIGNED" if scaling.signed else "PLAIN"
-    preamble, kernels = [], []
-    for part in parts:
-        sizes = (pixels, part.chunk, *part.counts, scaling.shift, channels)
-        name = f"pairs_{'_'.join(map(str, sizes))}_{rounding.lower()}"
-        arguments = ", ".join(map(str, sizes))
-        preamble.append(f"TVMTINY_THUMB_PAIRS({name}, {arguments}, {rounding})")
-        kernels.append(name)
-    pack, staging = f"tvmtiny_thumb_pack_{pixels}", "pixels"
-    if layer.geometry is not None:
-        pack, line = _gather(node, layer, layer.geometry, pixels)
-        preamble.append(line)
-        staging = "patches"
-    # Kernels whose chunks do not divide the depth read some words more, for weights that are zero.
-    padded = max(p.chunk * -(-layer.depth // p.chunk) for p in parts)
-    x = nest.buffer("x", node.input(0).elements, "int8")
-    stream = nest.buffer("stream", ends[-1], "int32")
-    out = nest.buffer("out", node.output.elements, "int8")
-    patches = nest.buffer("patches", pixels // 2 * padded, "uint32")
-
-    def step(index: nest.Argument) -> list[tirx.Stmt]:
-        # Where pixels do not divide, the last step overlaps the one before.
-        position = index * pixels
-        if positions % pixels:
-            position = tirx.min(position, positions - pixels)
-        if layer.geometry is None:
-            source = nest.address(x, position * layer.depth)
-            packing = nest.call(pack, nest.address(patches), source, layer.depth)
-        else:
-            packing = nest.call(pack, nest.address(patches), nest.address(x), position)
-        calls = [
-            nest.call(
-                kernel,
-                nest.address(patches),
-                nest.address(stream, start),
-                nest.address(out, position * channels),
-                nest.address(stream, end),
-            )
-            for kernel, start, end in zip(kernels, [0, *ends[:-1]], ends, strict=True)
-        ]
-        return [packing, *calls]
-
-    chunks = " and ".join(str(part.chunk) for part in parts)
-    by_sign = ", rounding by sign" if scaling.signed else ""
-    return nest.function(
-        [x, stream, out],
-        [patches],
-        [nest.loop(-(-positions // pixels), "step", step)],
-        operator=node.operator,
-        schedule=f"thumb, {pixels} {staging}, chunks of {chunks}{by_sign}",
-        headers=HEADERS,
-        preamble=preamble,
-        overlaps=[Overlap("out", 0, patch_distance(node, layer, pixels))],
-    )
-
-
-def _gather(node: Node, layer: Layer, geometry: Window, pixels: int) -> tuple[str, str]:
-    """Name and instantiation of the function that packs patches."""
-    depth = node.input(0).shape[3]
-    (rows, columns), apart = geometry.kernel, geometry.dilation[1] * depth
-    # Columns that are neighbours are packed together.
-    parts, bytes_each = (1, columns * depth) if geometry.dilation[1] == 1 else (columns, depth)
-    sizes = [pixels, *geometry.input, depth, *geometry.output, rows, parts, bytes_each, apart]
-    sizes += [*geometry.stride, geometry.dilation[0], *geometry.pad]
-    name = f"gather_{'_'.join(map(str, sizes))}_{layer.pad}".replace("-", "m")
-    arguments = ", ".join(map(str, sizes))
-    return name, f"TVMTINY_THUMB_GATHER({name}, {arguments}, ({layer.pad}))"

@@ -7,14 +7,10 @@ from tvm import tirx
 
 from tvmtiny.ops import Node
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.families.thumb.packing import (
-    by_chunk,
-    pack_quads,
-    provable_bytes,
-    split_chunks,
-)
+from tvmtiny.schedule.families.thumb.packing import pack_quads, provable_bytes
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, chunk_parts
 from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_quads.h")
@@ -31,7 +27,7 @@ def _chunk_instructions(chunk: int) -> float:
     return max(1, chunk // 2) + 5 * chunk + 4
 
 
-def _split(layer: Layer, decisions: Decisions) -> list[tuple[int, tuple[int, int, int], list[int]]]:
+def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
     """Per length of chunks: how they are unrolled, and which channels have them."""
 
     def instructions(chunk: int) -> float:
@@ -39,27 +35,25 @@ def _split(layer: Layer, decisions: Decisions) -> list[tuple[int, tuple[int, int
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
     classes = by_chunk(layer.weights, provable_bytes, *limits, instructions)
-    unroll = int(decisions["unroll"])
-    parts, rest = [], list[int]()
+    filled, rest = dict[int, list[int]](), list[int]()
     for position, chunk in enumerate(sorted(classes, reverse=True)):
         channels = rest + classes[chunk]
         # What does not make up four goes to shorter chunks, which were proven with the longer ones.
         whole = len(channels) - len(channels) % 4 * (position < len(classes) - 1)
         channels, rest = channels[:whole], channels[whole:]
         if channels:
-            share = len(channels) / layer.channels
-            counts = split_chunks(layer.depth // chunk, chunk, unroll, share)
-            parts.append((chunk, counts, channels))
-    return parts
+            filled[chunk] = channels
+    return chunk_parts(layer, filled, int(decisions["unroll"]))
 
 
 def estimate_quads(layer: Layer, decisions: Decisions) -> tuple[float, float]:
     """Instructions, and bytes of code in assembly, of the layer."""
     instructions, code = 2.3 * layer.depth + 10, 0.0
-    for chunk, (first, unroll, turns), channels in _split(layer, decisions):
-        each = _chunk_instructions(chunk)
+    for part in _split(layer, decisions):
+        first, unroll, turns = part.counts
+        each = _chunk_instructions(part.chunk)
         quad = (first + unroll * turns) * each + _TURN * turns + _QUAD
-        instructions += quad * -(-len(channels) // 4)
+        instructions += quad * -(-len(part.channels) // 4)
         code += _FRAME + 4 * each * (first + unroll)
     return layer.pixels * instructions, code
 
@@ -74,12 +68,12 @@ def implement_quads(
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     kernels, preamble, streams = [], [], []
     parts = _split(layer, decisions)
-    for chunk, counts, members in parts:
-        sizes = (chunk, *counts, scaling.shift)
+    for part in parts:
+        sizes = (part.chunk, *part.counts, scaling.shift)
         kernels.append(f"quads_{'_'.join(map(str, sizes))}_{rounding.lower()}")
         numbers = ", ".join(map(str, sizes))
         preamble.append(f"TVMTINY_THUMB_QUADS({kernels[-1]}, {numbers}, {rounding})")
-        streams.append(pack_quads(layer.weights, scaling, members, chunk))
+        streams.append(pack_quads(layer.weights, scaling, part.channels, part.chunk))
     ends = np.cumsum([stream.size for stream in streams]).tolist()
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", ends[-1], "int32")
@@ -101,7 +95,7 @@ def implement_quads(
         ]
         return [nest.call("tvmtiny_thumb_sum", source, depth, nest.address(total)), *calls]
 
-    chunks = " and ".join(str(chunk) for chunk, _, _ in parts)
+    chunks = " and ".join(str(part.chunk) for part in parts)
     by_sign = ", rounding by sign" if scaling.signed else ""
     function = nest.function(
         [x, stream, out],

@@ -1,0 +1,121 @@
+"""CONV_2D and FULLY_CONNECTED with two products in one multiplication, for every kernel family.
+
+The patches of two or four pixels are packed into words first; see
+``runtime/core/tvmtiny_pairs.h``. Kernels of the families then run over the channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tvm import tirx
+
+from tvmtiny.ops import Node
+from tvmtiny.ops.shared.sliding_window import Window
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.matrix_layer import Layer, patch_distance
+from tvmtiny.schedule.overlap import Overlap
+from tvmtiny.schedule.product_chunks import ChunkPart
+from tvmtiny.schedule.requantize import Scaling
+
+PAIRS_HEADER = "tvmtiny_pairs.h"
+
+
+def pairs_function(
+    node: Node,
+    layer: Layer,
+    scaling: Scaling,
+    pixels: int,
+    parts: Sequence[ChunkPart],
+    ends: Sequence[int],
+    *,
+    family: str,
+    headers: Sequence[str],
+) -> tirx.PrimFunc:
+    """The function of a CONV_2D or FULLY_CONNECTED in int8.
+
+    The macro ``TVMTINY_<FAMILY>_PAIRS`` instantiates a kernel ``NAME(patches, stream, out, end)``
+    of a part, and ``tvmtiny_<family>_pack`` is an instance of ``TVMTINY_PAIRS_PACK``.
+
+    Parameters
+    ----------
+    pixels
+        Of a step: two or four, and not more than the layer has.
+    ends
+        Where the words of each part end in the stream, a parameter behind the input.
+    family
+        The name of the kernel family, which is also the prefix of its macros and functions.
+    headers
+        See `tvmtiny.schedule.nest.function`.
+    """
+    channels, positions = layer.channels, layer.pixels
+    rounding = "SIGNED" if scaling.signed else "PLAIN"
+    preamble, kernels = [], []
+    for part in parts:
+        sizes = (pixels, part.chunk, *part.counts, scaling.shift, channels)
+        name = f"pairs_{'_'.join(map(str, sizes))}_{rounding.lower()}"
+        arguments = ", ".join(map(str, sizes))
+        preamble.append(f"TVMTINY_{family.upper()}_PAIRS({name}, {arguments}, {rounding})")
+        kernels.append(name)
+    packer = f"tvmtiny_{family}_pack"
+    pack, staging = f"{packer}_{pixels}", "pixels"
+    if layer.geometry is not None:
+        pack, line = _gather(node, layer, layer.geometry, pixels, packer)
+        preamble.append(line)
+        staging = "patches"
+    # Kernels whose chunks do not divide the depth read some words more, for weights that are zero.
+    padded = max(p.chunk * -(-layer.depth // p.chunk) for p in parts)
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    stream = nest.buffer("stream", ends[-1], "int32")
+    out = nest.buffer("out", node.output.elements, "int8")
+    patches = nest.buffer("patches", pixels // 2 * padded, "uint32")
+
+    def step(index: nest.Argument) -> list[tirx.Stmt]:
+        # Where pixels do not divide, the last step overlaps the one before.
+        position = index * pixels
+        if positions % pixels:
+            position = tirx.min(position, positions - pixels)
+        if layer.geometry is None:
+            source = nest.address(x, position * layer.depth)
+            packing = nest.call(pack, nest.address(patches), source, layer.depth)
+        else:
+            packing = nest.call(pack, nest.address(patches), nest.address(x), position)
+        calls = [
+            nest.call(
+                kernel,
+                nest.address(patches),
+                nest.address(stream, start),
+                nest.address(out, position * channels),
+                nest.address(stream, end),
+            )
+            for kernel, start, end in zip(kernels, [0, *ends[:-1]], ends, strict=True)
+        ]
+        return [packing, *calls]
+
+    chunks = " and ".join(str(part.chunk) for part in parts)
+    by_sign = ", rounding by sign" if scaling.signed else ""
+    return nest.function(
+        [x, stream, out],
+        [patches],
+        [nest.loop(-(-positions // pixels), "step", step)],
+        operator=node.operator,
+        schedule=f"{family}, {pixels} {staging}, chunks of {chunks}{by_sign}",
+        headers=headers,
+        preamble=preamble,
+        overlaps=[Overlap("out", 0, patch_distance(node, layer, pixels))],
+    )
+
+
+def _gather(
+    node: Node, layer: Layer, geometry: Window, pixels: int, packer: str
+) -> tuple[str, str]:
+    """Name and instantiation of the function that packs patches."""
+    depth = node.input(0).shape[3]
+    (rows, columns), apart = geometry.kernel, geometry.dilation[1] * depth
+    # Columns that are neighbours are packed together.
+    parts, bytes_each = (1, columns * depth) if geometry.dilation[1] == 1 else (columns, depth)
+    sizes = [pixels, *geometry.input, depth, *geometry.output, rows, parts, bytes_each, apart]
+    sizes += [*geometry.stride, geometry.dilation[0], *geometry.pad]
+    name = f"gather_{'_'.join(map(str, sizes))}_{layer.pad}".replace("-", "m")
+    arguments = ", ".join(map(str, sizes))
+    return name, f"TVMTINY_PAIRS_GATHER({name}, {packer}, {arguments}, ({layer.pad}))"
