@@ -131,12 +131,36 @@ def circles(package: Path) -> list[list[str]]:
     return sorted(list(group) for group in groups)
 
 
+def between(package: Path, folder: str) -> list[str]:
+    """Imports from one package in a folder to another one beside it, as lines of text."""
+    known = modules(package)
+    beside = {
+        path.parent.name for path in (package / Path(*folder.split("."))).glob("*/__init__.py")
+    }
+
+    def own(module: str) -> str | None:
+        name = module.removeprefix(f"{folder}.").split(".")[0]
+        return name if module.startswith(f"{folder}.") and name in beside else None
+
+    return [
+        f"{path.relative_to(package.parent)}:{line} imports {imported}, which belongs to {other}"
+        for module, path in known.items()
+        if (owner := own(module)) is not None
+        for imported, line in imports(path.read_text(encoding="utf-8"), known, package.name)
+        if (other := own(imported)) is not None and other != owner
+    ]
+
+
 def test_imports_run_downward() -> None:
     assert upward(PACKAGE) == []
 
 
 def test_no_circles() -> None:
     assert circles(PACKAGE) == []
+
+
+def test_kernel_families_do_not_import_each_other() -> None:
+    assert between(PACKAGE, "schedule.families") == []
 
 
 def test_every_floor_exists() -> None:
@@ -176,3 +200,19 @@ def test_circles_are_found(tmp_path: Path) -> None:
     (package / "third.py").write_text("from pack.first import y\n")
     (package / "fourth.py").write_text("from pack import third\n")
     assert circles(package) == [["first", "second", "third"]]
+
+
+def test_imports_between_packages_of_a_folder_are_found(tmp_path: Path) -> None:
+    package = tmp_path / "pack"
+    for folder in ("", "kinds", "kinds/first", "kinds/second"):
+        (package / folder).mkdir(exist_ok=True)
+        (package / folder / "__init__.py").write_text("")
+    (package / "kinds" / "base.py").write_text("")
+    (package / "kinds" / "first" / "own.py").write_text("from pack.kinds import base\n")
+    (package / "kinds" / "second" / "loops.py").write_text(
+        "from pack.kinds.second import x\ndef late():\n    from pack.kinds.first.own import y\n"
+    )
+    (package / "user.py").write_text("from pack.kinds.first import z\n")
+    assert [line.split()[0] for line in between(package, "kinds")] == [
+        "pack/kinds/second/loops.py:3"
+    ]
