@@ -73,6 +73,9 @@ _REFUSED = [
     (Node(0, OPERATOR, 1, (_INPUT,), ()), "0 outputs"),
     (Node(0, OPERATOR, 1, (_INPUT,), (replace(_OUTPUT, shape=(5,)),)), "5"),
     (Node(0, OPERATOR, 1, (_INPUT,), (replace(_OUTPUT, dtype="uint8"),)), "uint8 output"),
+    (_layer((_X,), _Y, {"new_shape": [6, 4]}).node(), "but the new shape [6, 4]"),
+    (_layer((_X,), _Y, {"new_shape": [24]}).node(), "but the new shape [24]"),
+    (_layer((_X, numbers([6, -1])), _Y, {"new_shape": [4, 6]}).node(), "new shape [6, -1]"),
 ]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tvmtiny.ops.shared.operator import register
+from collections.abc import Iterator, Sequence
+
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Problem, register
 from tvmtiny.ops.shared.reshaping_operator import Reshaping
 
 
@@ -10,8 +13,35 @@ from tvmtiny.ops.shared.reshaping_operator import Reshaping
 class Reshape(Reshaping):
     """The same bytes under another shape.
 
-    The new shape is the output tensor's: the options, or the second input, say the same less
-    directly, with -1 for a dimension to be inferred, and may be absent.
+    The new shape is the output tensor's. The second input, or the options where there is none, say
+    the same less directly, with -1 for a dimension to be inferred, and may be absent.
     """
 
     name = "RESHAPE"
+
+    def check_node(self, node: Node) -> Iterator[Problem]:
+        problems = [*super().check_node(node)]
+        yield from problems
+        stated = None if problems else _stated(node)
+        if stated is None:
+            return
+        shape = node.output.shape
+        if len(stated) != len(shape) or any(
+            size not in (-1, extent) for size, extent in zip(stated, shape, strict=True)
+        ):
+            yield Problem(
+                f"the output is {list(shape)}, but the new shape {list(stated)}",
+                "an output of the new shape",
+            )
+
+
+def _stated(node: Node) -> Sequence[int] | None:
+    """The new shape as LiteRT finds it; None where it is not known."""
+    given = node.optional_input(1)
+    if given is not None and len(given.shape) == 1 and given.dtype == "int32":
+        return None if given.data is None else given.data.tolist()
+    stated = node.options.get("new_shape")
+    if stated is None:
+        return None
+    # Old files write [0] for a scalar.
+    return [] if list(stated) == [0] else [int(size) for size in stated]
