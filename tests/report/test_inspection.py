@@ -68,6 +68,9 @@ def test_layers_that_are_no_layers_are_shown(operator: str, tmp_path: Path) -> N
         "activation": _layer(operator, [], fused_activation_function=99),
         "dimensions": _layer(operator, [np.zeros((1,) * 32, np.int8)]),
     }
+    outputs = schema.ModelT.InitFromPackedBuf(_layer(operator, [np.ones((2, 1, 1, 2), np.int8)]), 0)
+    outputs.subgraphs[0].operators[0].outputs = [1, 1]
+    models["two outputs"] = pack(outputs)
     # An array of numpy cannot have as many.
     many = schema.ModelT.InitFromPackedBuf(models["dimensions"], 0)
     many.subgraphs[0].tensors[2].shape = [1] * 2000

@@ -46,6 +46,7 @@ class Svdf(Operator):
     """
 
     name = "SVDF"
+    output_count = None
     exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
 
     def check_node(self, node: Node) -> Iterator[Problem]:

@@ -92,6 +92,7 @@ class UnidirectionalSequenceLstm(Operator):
     """
 
     name = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    output_count = None
     exactness = "int8 bit-exact (int16 cells, both oracles); float32 within rounding of sums"
 
     def check_node(self, node: Node) -> Iterator[Problem]:

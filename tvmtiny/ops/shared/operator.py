@@ -74,7 +74,8 @@ class Operator(ABC):
     input_count
         How many inputs there are, all of them present; None where that is left to `check_node`.
     output_count
-        How many outputs there are then; None for any number but 0.
+        How many outputs there are, or at most where there is no `input_count`; None for any number,
+        but not for 0 where there is one.
     dtypes
         The activations' dtypes that are accepted: those of the first one and of the outputs.
     result
@@ -105,6 +106,9 @@ class Operator(ABC):
     def check(self, node: Node) -> Iterator[Problem]:
         """Yield every reason why `node` cannot be compiled."""
         problems = [] if self.input_count is None else [*self._check_count(node, self.input_count)]
+        if self.output_count is not None and len(node.outputs) > self.output_count:
+            found, allowed = len(node.outputs), self.output_count
+            problems = problems or [Problem(f"{found} outputs", f"{allowed} outputs")]
         yield from problems or self.check_node(node)
 
     @abstractmethod
