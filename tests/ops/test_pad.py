@@ -46,6 +46,16 @@ CASES = {
 }
 
 
+for _name in ("input", "output"):
+    _layer_with_scales = _layer((2, 3), [(1, 0), (2, 2)], zero_point=-7)
+    _x, *_rest = _layer_with_scales.inputs
+    CASES[f"{_name}_without_scale"] = replace(
+        _layer_with_scales,
+        inputs=(replace(_x, scale=None), *_rest) if _name == "input" else (_x, *_rest),
+        output=replace(_layer_with_scales.output, scale=None if _name == "output" else 0.05),
+    )
+
+
 @pytest.mark.parametrize("layer", CASES.values(), ids=CASES)
 def test_reference_is_litert(layer: Layer) -> None:
     cases.assert_is_litert(layer)

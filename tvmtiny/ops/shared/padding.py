@@ -46,8 +46,9 @@ def pad_widths(node: Node) -> list[tuple[int, int]]:
 
 
 def pad_value(node: Node) -> int:
-    """What the border of a PAD is filled with."""
-    quantized = node.output.dtype in INTEGER_RANGES and node.output.quantization is not None
+    """What the border of a PAD is filled with: 0 where the input or the output has no scale."""
+    scales = node.input(0).quantization, node.output.quantization
+    quantized = node.output.dtype in INTEGER_RANGES and None not in scales
     return node.output.zero_point if quantized else 0
 
 
