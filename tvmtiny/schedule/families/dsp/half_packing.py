@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -132,7 +133,8 @@ def factors(node: Node, oracle: Oracle, wide: bool) -> Factors:
     rounding = layer_rounding(node, oracle)
     if isinstance(rounding, DoubleProduct):
         scales = rounding.factors
-        precise = None if wide else [_precise(scale, node) for scale in scales.tolist()]
+        largest = max(abs(end) for end in activation_range(node))
+        precise = None if wide else [_precise(scale, largest) for scale in scales.tolist()]
         if precise is not None and None not in precise:
             values = np.array(precise, np.uint32)
             return Factors("precisely", values.ravel(), 3 if len(values) > 1 else 0)
@@ -149,8 +151,9 @@ def factors(node: Node, oracle: Oracle, wide: bool) -> Factors:
     return Factors(kind, pairs.ravel(), 2 if len(pairs) > 1 else 0)
 
 
-def _precise(scale: float, node: Node) -> tuple[int, int, int] | None:
-    """The factor's 64 bits and shift, where rounding equals that in double for every output.
+@lru_cache(maxsize=4096)
+def _precise(scale: float, largest: int) -> tuple[int, int, int] | None:
+    """The factor's 64 bits and shift, where rounding equals that in double up to `largest`.
 
     Both are monotone functions of the sum, and odd, so that they are equal if they are on both
     sides of every step of the one in double.
@@ -163,9 +166,9 @@ def _precise(scale: float, node: Node) -> tuple[int, int, int] | None:
         return None
     # A double has 53 bits, so that the factor is exact.
     factor = int(mantissa * 2**53) << 11
-    steps = np.arange(1, max(abs(end) for end in activation_range(node)) + 2)
+    steps = np.arange(1, largest + 2)
     around = np.ceil((steps - 0.5) / scale)[:, None] + np.arange(-2, 3)
-    sums = np.unique(np.clip(around, 0, 2**31 - 1).astype(np.uint64).ravel())
+    sums = np.clip(around, 0, 2**31 - 1).astype(np.uint64).ravel()
     low = sums * np.uint64(factor & 0xFFFFFFFF)
     high = sums * np.uint64(factor >> 32) + (low >> np.uint64(32))
     got = ((high >> np.uint64(32)) + np.uint64(1 << (shift - 1))) >> np.uint64(shift)
