@@ -40,6 +40,10 @@ INEXACT = (
     *("LOG_SOFTMAX", "MEAN", "REDUCE_PROD", "RESIZE_BILINEAR", "RSQRT", "SIN", "SOFTMAX", "SUM"),
     *("SVDF", "TANH", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
 )
+#: Operators that LiteRT has no reference kernel of, or a wrong one. In the company of variables,
+#: the oracle computes the whole model with other kernels, see `tvmtiny.litert_operators`.
+_WITHOUT_REFERENCE = ("CEIL", "ELU", "ROUND", "SQUEEZE", "SUM")
+_VARIABLES = ("ASSIGN_VARIABLE", "READ_VARIABLE")
 #: Dtypes that tensors are cut and padded in, to fit where they are read.
 _CUT = ("INT8", "INT16", "INT32", "INT64", "FLOAT32")
 _DTYPES = {code: name for name, code in vars(schema.TensorType).items() if name.isupper()}
@@ -98,6 +102,8 @@ class _Maker:
 
     def __init__(self, rng: np.random.Generator, graph: RandomGraph) -> None:
         self.cases = 0
+        #: Of the operators that keep no company with others, those that are in the graph.
+        self._apart: tuple[str, ...] = ()
         self._rng, self._graph = rng, graph
         self._merged = MergedModel()
         #: Tensors that are inexact, or made of such.
@@ -121,6 +127,9 @@ class _Maker:
     def add_case(self) -> None:
         """Add a case, or note why that is not possible."""
         operator = str(self._rng.choice(list(table())))
+        apart = next((names for names in (_WITHOUT_REFERENCE, _VARIABLES) if operator in names), ())
+        if apart and self._apart not in ((), apart):
+            return
         cases = table()[operator]
         _, case = cases[int(self._rng.integers(len(cases)))]
         model = schema.ModelT.InitFromPackedBuf(case.model(), 0)
@@ -153,6 +162,7 @@ class _Maker:
         for target, source in sources.items():
             self._connect(source, first + target)
         self.cases += 1
+        self._apart = apart or self._apart
 
     def _sources(self, part: Any, free: Sequence[int]) -> tuple[dict[int, int], dict[Pair, Pair]]:
         """Which tensors of the graph become which inputs, and what that makes of their scales."""

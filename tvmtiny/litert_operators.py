@@ -57,7 +57,8 @@ def one_by_one(model: bytes) -> list[OneOperator] | None:
     tensors, operators = graph.tensors or (), graph.operators or ()
     if any(tensor.type == resource for tensor in tensors):
         return None
-    states = [i for o in operators for i in {*_indices(o.inputs)} if tensors[i].isVariable]
+    given = {*_indices(graph.inputs)}
+    states = [i for o in operators for i in {*_indices(o.inputs)} - given if tensors[i].isVariable]
     if len(set(states)) < len(states):
         return None
     return [_alone(whole, operator) for operator in operators]
@@ -78,11 +79,9 @@ def _alone(whole: Any, operator: Any) -> OneOperator:
     model.operatorCodes, model.buffers = whole.operatorCodes, whole.buffers
     code = operator.opcodeIndex
     constant = [i for i in tensors if i not in written and _has_data(whole, graph.tensors[i])]
-    inputs = [
-        i
-        for i in tensors
-        if i not in written and i not in constant and not graph.tensors[i].isVariable
-    ]
+    given = {*_indices(graph.inputs)}
+    remembered = {i for i in tensors if graph.tensors[i].isVariable and i not in given}
+    inputs = [i for i in tensors if i not in written | remembered and i not in constant]
     part.inputs = [place[i] for i in inputs]
     part.outputs = [place[i] for i in tensors if i in written]
     before = operator.inputs, operator.outputs
