@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from zlib import crc32
 
 from tvm import tirx
 
@@ -89,3 +90,10 @@ def function(
     if overlaps:
         attributes[OVERLAPS_ATTR] = overlaps_attribute(overlaps)
     return made.with_attrs({**attributes, "tirx.noalias": True})
+
+
+def macro_arguments(prefix: str, arguments: Sequence[int | str]) -> tuple[str, str]:
+    """A name for an instantiation with many arguments, and the arguments as text."""
+    texts = [f"({a})" if isinstance(a, int) and a < 0 else str(a) for a in arguments]
+    text = ", ".join(texts)
+    return f"{prefix}_{crc32(text.encode()):08x}", text

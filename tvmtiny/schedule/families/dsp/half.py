@@ -15,7 +15,6 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.half_packing import Factors, HalfChunk, factors, pack
 from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import macro_arguments
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer, patch_distance
 from tvmtiny.schedule.overlap import Overlap
@@ -163,7 +162,7 @@ class _Function:
         kind = {"float64": "double"}.get(str(self._scaling.values.dtype))
         kind = kind or f"{self._scaling.values.dtype}_t"
         scale = f"TVMTINY_HALF_{self._scaling.kind.upper()}"
-        finish, arguments = macro_arguments(
+        finish, arguments = nest.macro_arguments(
             "half_finish", [scale, kind, *sizes, *activation_range(node)]
         )
         gather, preamble = self._gather()
@@ -216,7 +215,7 @@ class _Function:
         if geometry is None:
             return "tvmtiny_half_copy", []
         sizes = [*self._node.input(0).shape[1:], *geometry.kernel, self._tile.pixels]
-        name, arguments = macro_arguments("half_gather", sizes)
+        name, arguments = nest.macro_arguments("half_gather", sizes)
         return name, [f"TVMTINY_HALF_GATHER({name}, {arguments})"]
 
     def _copy(self, name: str, position: nest.Argument, lane: nest.Argument) -> tirx.Stmt:

@@ -8,14 +8,13 @@ from tvm import tirx
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.fixed_point_q15 import exp_q15
 from tvmtiny.ops.shared.movement import Alias
-from tvmtiny.ops.shared.weights import accumulator_range
 from tvmtiny.ops.unidirectional_sequence_lstm import IntegerLstm, integer_lstm
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import SumsTile, macro_arguments, pack_sums
+from tvmtiny.schedule.families.dsp.sums import SumsTile, pack_sums
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
-from tvmtiny.schedule.overlap import Overlap, smallest_distance
+from tvmtiny.schedule.lstm_layer import lstm_overlap, sums_fit
 
 HEADERS = (*SUMS_HEADERS, "tvmtiny_dsp_lstm.h")
 
@@ -40,7 +39,7 @@ def implement_lstm(
         return None
     layer = integer_lstm(node)
     integer = 15 - layer.cell_bits
-    if integer + 1 > _MOST_INTEGER or layer.output_scale[1] > 0 or not _fits(layer):
+    if integer + 1 > _MOST_INTEGER or layer.output_scale[1] > 0 or not sums_fit(layer):
         return None
     tiles = _tiles(layer, goal)
     if tiles is None:
@@ -84,18 +83,6 @@ def exponentials(finest: int) -> np.ndarray:
     return exp_q15(-steps, finest).astype(np.int16)
 
 
-def _fits(layer: IntegerLstm) -> bool:
-    """Whether sums can be shifted to the left as far as their scales ask for."""
-    for position in range(2):
-        low, high = accumulator_range(layer.weights[position], layer.biases[position], 0)
-        largest = np.maximum(-low, high).reshape(4, -1).max(axis=1)
-        for gate in range(4):
-            shift = layer.scales[4 * position + gate][1]
-            if int(largest[gate]) << (max(shift, 0) + 1) >= 2**31:
-                return False
-    return True
-
-
 def _function(
     node: Node, layer: IntegerLstm, tiles: tuple[SumsTile, SumsTile], table: int, finest: int
 ) -> tirx.PrimFunc:
@@ -105,10 +92,10 @@ def _function(
     numbers = [n for pair in layer.scales for n in pair]
     numbers += [layer.cell_bits, max(layer.clip, 0), *layer.output_scale]
     numbers += [layer.output_zero_point, finest]
-    cells_kernel, cells = macro_arguments("lstm_cells", numbers)
+    cells_kernel, cells = nest.macro_arguments("lstm_cells", numbers)
     total = inputs.words + state.words
     names = [inputs.kernel, state.kernel, cells_kernel, weight_format]
-    kernel, arguments = macro_arguments("lstm", [*names, inputs.words, total, *layer.sizes])
+    kernel, arguments = nest.macro_arguments("lstm", [*names, inputs.words, total, *layer.sizes])
     preamble = [
         *dict.fromkeys((inputs.preamble, state.preamble)),
         f"TVMTINY_LSTM_CELLS({cells_kernel}, {cells})",
@@ -132,18 +119,5 @@ def _function(
         schedule=f"dsp, tiles {tiles[0].tile.name}, {weight_format}",
         headers=HEADERS,
         preamble=preamble,
-        overlaps=[_overlap(layer)],
+        overlaps=[lstm_overlap(layer)],
     )
-
-
-def _overlap(layer: IntegerLstm) -> Overlap:
-    """What the order of the steps allows: a step reads its inputs before it writes."""
-    batches, steps, depth, count, *strides = layer.sizes
-    last_read, first_write = (np.zeros(batches * steps * n, np.int64) for n in (depth, count))
-    for step, (b, t) in enumerate(np.ndindex(batches, steps)):
-        start = b * strides[0] + t * strides[1]
-        last_read[start : start + depth] = step
-        start = b * strides[2] + t * strides[3]
-        first_write[start : start + count] = step
-    # The output of a step is the state of the next one.
-    return Overlap("out", 0, smallest_distance(last_read, first_write))

@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.quantization import INT8_RANGE
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import macro_arguments, split_depth, sums_kernel
+from tvmtiny.schedule.families.dsp.sums import split_depth, sums_kernel
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import split_groups
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
@@ -325,7 +325,7 @@ class _Product:
                 constants[1:] = [3, constants[2], int(scaling.offset[0]), int(scaling.step[0])]
         zeros = [node.input(1).zero_point, node.input(0).zero_point]
         sizes = [shape.along, shape.across, depth, self._block, self._tile.channels]
-        name, arguments = macro_arguments("pack_columns", [*sizes, *zeros, *constants])
+        name, arguments = nest.macro_arguments("pack_columns", [*sizes, *zeros, *constants])
         self._preamble.append(f"TVMTINY_PACK_COLUMNS({name}, {arguments})")
         return name
 
@@ -348,7 +348,9 @@ class _Product:
         """Name of the function that scales a row of sums."""
         sizes = [0, self._block, len(self._chunks), stride, 0, 0]
         sizes += [self._node.output.zero_point, *INT8_RANGE]
-        name, arguments = macro_arguments("finish", ["TVMTINY_FINISH_TWICE", "int32_t", *sizes])
+        name, arguments = nest.macro_arguments(
+            "finish", ["TVMTINY_FINISH_TWICE", "int32_t", *sizes]
+        )
         self._preamble.append(f"TVMTINY_FINISH({name}, {arguments})")
         return name
 

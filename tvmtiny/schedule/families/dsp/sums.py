@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 import numpy as np
 
@@ -142,10 +140,3 @@ def sums_kernel(
     )
     macro = f"TVMTINY_SUMS_{tile.name.upper()}_{weight_format.upper()}"
     return name, f"{macro}({name}, {arguments})"
-
-
-def macro_arguments(prefix: str, arguments: Sequence[int | str]) -> tuple[str, str]:
-    """A name for an instantiation with many arguments, and the arguments as text."""
-    texts = [f"({a})" if isinstance(a, int) and a < 0 else str(a) for a in arguments]
-    text = ", ".join(texts)
-    return f"{prefix}_{crc32(text.encode()):08x}", text

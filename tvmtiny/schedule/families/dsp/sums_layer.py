@@ -19,7 +19,7 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.patches import Gather
 from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import Chunk, SumsTile, macro_arguments, pack_sums
+from tvmtiny.schedule.families.dsp.sums import Chunk, SumsTile, pack_sums
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer, exact_rounding, patch_distance
 from tvmtiny.schedule.overlap import Overlap
@@ -112,7 +112,9 @@ class _Function:
         ]
         sizes += [node.output.zero_point, *activation_range(node)]
         kind = "double" if scale == "DOUBLE" else "int32_t"
-        finish, arguments = macro_arguments("finish", [f"TVMTINY_FINISH_{scale}", kind, *sizes])
+        finish, arguments = nest.macro_arguments(
+            "finish", [f"TVMTINY_FINISH_{scale}", kind, *sizes]
+        )
 
         def step(index: nest.Argument) -> list[tirx.Stmt]:
             # Where pixels do not divide, the last tile overlaps the one before.

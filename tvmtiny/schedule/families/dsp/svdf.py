@@ -11,7 +11,7 @@ from tvmtiny.ops.svdf import feature_multiplier, output_multiplier, unit_bias
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import SumsTile, macro_arguments, pack_sums
+from tvmtiny.schedule.families.dsp.sums import SumsTile, pack_sums
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
@@ -48,7 +48,7 @@ def implement_svdf(
     scale = output_multiplier(node)
     scaled = "tvmtiny_scale_twice_right" if scale[1] <= 0 else "tvmtiny_requantize"
     sizes += [*feature_multiplier(node), scaled, *scale, node.output.zero_point]
-    name, arguments = macro_arguments("svdf", [features.kernel, time, *sizes])
+    name, arguments = nest.macro_arguments("svdf", [features.kernel, time, *sizes])
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", features.words, "int32")
     weights = nest.buffer("times", pairs.size, "int32")

@@ -17,6 +17,7 @@ from tvmtiny.schedule.families.mve.elementwise import (
     implement_mul,
 )
 from tvmtiny.schedule.families.mve.floats import FLOAT_OPERATORS, implement_float
+from tvmtiny.schedule.families.mve.lstm import implement_lstm, lstm_sketches
 from tvmtiny.schedule.families.mve.matrix import (
     implement_convolution,
     implement_fully_connected,
@@ -40,6 +41,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "MAX_POOL_2D": implement_max_pool,
     "MUL": implement_mul,
     "SUB": implement_add,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
@@ -56,6 +58,7 @@ _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
     "MAX_POOL_2D": pool_sketches,
     "MUL": elementwise_sketches,
     "SUB": elementwise_sketches,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm_sketches,
 }
 
 
@@ -74,6 +77,7 @@ class Mve(KernelFamily):
             "mve_windows",
             "mve_vectors",
             "mve_pool",
+            "mve_lstm",
         }
     )
 
