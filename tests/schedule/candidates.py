@@ -40,6 +40,8 @@ class Candidates:
     ----------
     scalar
         Whether plain C is looked at, or the micro-kernels.
+    tolerance, external
+        As for `SideBySide`.
 
     Attributes
     ----------
@@ -49,7 +51,15 @@ class Candidates:
         Of its nodes, in their order.
     """
 
-    def __init__(self, name: str, cases: Mapping[str, Case], cpu: str, scalar: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        cases: Mapping[str, Case],
+        cpu: str,
+        scalar: bool,
+        tolerance: float = 0.0,
+        external: bool = False,
+    ) -> None:
         self._cpu = cpu
         self.decisions: list[Decisions] = []
         copies: dict[str, Case] = {}
@@ -58,7 +68,7 @@ class Candidates:
             for decisions in covering(node, cpu, scalar):
                 copies[f"{key}_{len(self.decisions)}"] = case
                 self.decisions.append(decisions)
-        self.layers = SideBySide(name, copies, 0.0)
+        self.layers = SideBySide(name, copies, tolerance, external=external)
 
     def force(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Make the compiler take these decisions, and no others for a smaller arena."""

@@ -158,8 +158,21 @@ def _overlap(node: Node, geometry: Window, plan: PlanePlan) -> Overlap:
 
     Channels are independent of each other, so that only distances of whole pixels count.
     """
-    batch, height, width, channels = node.input(0).shape
-    out_height, out_width = geometry.output
+    batch, *_, channels = node.input(0).shape
+    return Overlap("out", 0, plane_distance(batch, geometry, plan, channels), channels)
+
+
+def plane_distance(batch: int, geometry: Window, plan: PlanePlan, channels: int) -> int:
+    """How many channels before the input the output must start, at the least.
+
+    Parameters
+    ----------
+    batch
+        Images.
+    channels
+        Of a pixel: planes that are computed one after the other.
+    """
+    (height, width), (out_height, out_width) = geometry.input, geometry.output
     last_read = np.full((batch, height, width, channels), -1)
     first_write = np.zeros((batch, out_height, out_width, channels), np.int64)
     strips = -(-out_height // plan.rows)
@@ -168,5 +181,4 @@ def _overlap(node: Node, geometry: Window, plan: PlanePlan) -> Overlap:
         steps = step * channels + np.arange(channels)
         last_read[image, max(0, first) : max(0, first + plan.height)] = steps
         first_write[image, strip * plan.rows : (strip + 1) * plan.rows] = steps
-    distance = smallest_distance(last_read.ravel(), first_write.ravel(), channels)
-    return Overlap("out", 0, distance, channels)
+    return smallest_distance(last_read.ravel(), first_write.ravel(), channels)

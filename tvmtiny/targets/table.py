@@ -44,6 +44,8 @@ class Cpu:
         How many registers of words code can use for whatever it likes.
     unicorn
         Unicorn's constant of it; None where Unicorn has none.
+    fused_cycles
+        Cycles of a fused multiplication and addition of floats.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Cpu:
     architecture: str
     registers: int
     unicorn: str | None = None
+    fused_cycles: int = 1
 
     def runs_code_for(self, other: Cpu) -> bool:
         """Whether it has all instructions that code for another CPU may use."""
@@ -171,6 +174,7 @@ def cpus() -> Mapping[str, Cpu]:
             features=frozenset(entry["features"]),
             architecture=find_architecture(entry["architecture"]).name,
             registers=entry["registers"],
+            fused_cycles=entry.get("fused_cycles", 1),
             unicorn=entry.get("unicorn"),
         )
         for name, entry in tomllib.loads(text).items()

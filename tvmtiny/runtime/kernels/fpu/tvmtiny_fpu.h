@@ -1,0 +1,246 @@
+/* Micro-kernels of float32 CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED for cores with a unit for
+ * single precision (FPv4-SP, FPv5). Elsewhere, or with TVMTINY_PORTABLE, portable twins sum in the same
+ * order.
+ *
+ * Each sum starts with the bias and runs in the order of the taps. With a GAIN of 2 the stream holds half
+ * of the weights and biases, so that ReLU is the sum plus its magnitude. Results are clamped to the
+ * bounds; infinite ones become the largest finite number, and what is no number stays. */
+#ifndef TVMTINY_FPU_H
+#define TVMTINY_FPU_H
+
+#include <limits.h>
+
+#include "tvmtiny.h"
+
+#if INT_MAX < 2147483647
+#error "The kernels for floating-point units need an int of 32 bits: compile the model for another target, such as cortex-m0."
+#endif
+
+#if defined(__ARM_FEATURE_FMA) && defined(__thumb2__) && (defined(__GNUC__) || defined(__clang__)) && \
+    !defined(TVMTINY_PORTABLE)
+#define TVMTINY_FPU 1
+#else
+#define TVMTINY_FPU 0
+#endif
+
+#if TVMTINY_FPU && defined(__clang__)
+/* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
+#pragma clang diagnostic ignored "-Woverlength-strings"
+#endif
+
+#define TVMTINY_FPU_INLINE static inline TVMTINY_UNUSED
+
+#define TVMTINY_FPU_LARGEST 3.402823466e+38f
+
+#if TVMTINY_FPU
+
+/* A function NAME that consists of assembly. The clobbers are for GCC's -fipa-ra, which trusts what it
+ * sees of a local function. */
+#define TVMTINY_FPU_FUNCTION(NAME, PARAMETERS, TEXT)                                               \
+  static __attribute__((naked, noinline)) void NAME PARAMETERS                                     \
+  {                                                                                                \
+    __asm__ volatile(".syntax unified\n" TEXT ::: "r0", "r1", "r2", "r3", "r12", "lr", "s0", "s1", \
+                     "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13",   \
+                     "s14", "s15", "cc", "memory");                                                \
+  }
+
+#else
+
+TVMTINY_FPU_INLINE float tvmtiny_fpu_clamp(float value, float low, float high)
+{
+  return value < low ? low : value > high ? high : value;
+}
+
+#endif
+
+/* ---- Copies ------------------------------------------------------------------------------- */
+
+TVMTINY_FPU_INLINE void tvmtiny_fpu_copy(float *to, const float *from, int32_t count)
+{
+#if TVMTINY_FPU
+  for (; count >= 16; count -= 16) {
+    __asm__ volatile("vldmia %1!, {s0-s15}\n\tvstmia %0!, {s0-s15}"
+                     : "+r"(to), "+r"(from)
+                     :
+                     : "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11",
+                       "s12", "s13", "s14", "s15", "memory");
+  }
+#endif
+  while (count-- > 0) {
+    *to++ = *from++;
+  }
+}
+
+TVMTINY_FPU_INLINE void tvmtiny_fpu_zero(float *to, int32_t count)
+{
+  while (count-- > 0) {
+    *to++ = 0.0f;
+  }
+}
+
+/* Copies `rows` input rows from `first` on, of HEIGHT, with zeros outside: of each row `count` floats
+ * between `left` and `right` zeros. */
+TVMTINY_FPU_INLINE void tvmtiny_fpu_rows(const float *x, float *strip, int32_t first, int32_t rows,
+                                         int32_t height, int32_t pitch, int32_t left, int32_t count,
+                                         int32_t right)
+{
+  int32_t row;
+  for (row = first; row < first + rows; ++row) {
+    if (row < 0 || row >= height) {
+      tvmtiny_fpu_zero(strip, left + count + right);
+    } else {
+      tvmtiny_fpu_zero(strip, left);
+      tvmtiny_fpu_copy(strip + left, x + row * pitch, count);
+      tvmtiny_fpu_zero(strip + left + count, right);
+    }
+    strip += left + count + right;
+  }
+}
+
+/* Copies two channels of `count` pixels, which are `step` floats apart. */
+TVMTINY_FPU_INLINE void tvmtiny_fpu_pairs(float *to, const float *from, int32_t count, int32_t step)
+{
+#if TVMTINY_FPU
+  for (; count >= 4; count -= 4) {
+    __asm__ volatile("vldr.64 d0, [%1]\n\tadd %1, %1, %2\n\t"
+                     "vldr.64 d1, [%1]\n\tadd %1, %1, %2\n\t"
+                     "vldr.64 d2, [%1]\n\tadd %1, %1, %2\n\t"
+                     "vldr.64 d3, [%1]\n\tadd %1, %1, %2\n\t"
+                     "vstmia %0!, {d0-d3}"
+                     : "+r"(to), "+r"(from)
+                     : "r"(4 * step)
+                     : "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "memory");
+  }
+#endif
+  for (; count > 0; --count) {
+    to[0] = from[0];
+    to[1] = from[1];
+    to += 2;
+    from += step;
+  }
+}
+
+/* Copies two channels of `rows` input rows from `first` on, of `height`, into a plane of `columns`
+ * pairs a row, behind the `left` first ones; of each row `used` pixels. Rows outside are zeros. */
+TVMTINY_FPU_INLINE void tvmtiny_fpu_plane(const float *x, float *plane, int32_t first, int32_t rows,
+                                          int32_t height, int32_t width, int32_t channels,
+                                          int32_t columns, int32_t left, int32_t used)
+{
+  int32_t row;
+  for (row = first; row < first + rows; ++row, plane += 2 * columns) {
+    if (row < 0 || row >= height) {
+      tvmtiny_fpu_zero(plane, 2 * columns);
+    } else {
+      tvmtiny_fpu_pairs(plane + 2 * left, x + row * width * channels, used, channels);
+    }
+  }
+}
+
+/* ---- Tiles -------------------------------------------------------------------------------- */
+
+/* Instantiates NAME(x, stream, out): CHANNELS channels of PIXELS pixels, whose inputs are PITCH floats
+ * apart and whose outputs OUT_PITCH. The inputs of a filter are OUTER times INNER runs of RUN, from one
+ * to the next OUTER_PITCH and INNER_PITCH floats. The stream is, per block of WIDTH channels, their
+ * biases, and their weights for each input; the last block may be smaller. */
+#if TVMTINY_FPU
+
+#define TVMTINY_FPU_TILE(NAME, PIXELS, CHANNELS, WIDTH, PITCH, OUT_PITCH, OUTER, OUTER_PITCH,      \
+                         INNER, INNER_PITCH, RUN, GAIN, LOW, HIGH, TEXT)                           \
+  TVMTINY_FPU_FUNCTION(NAME,                                                                       \
+                       (const float *x TVMTINY_UNUSED, const float *stream TVMTINY_UNUSED,         \
+                        float *out TVMTINY_UNUSED),                                                \
+                       TEXT)
+
+#else
+
+typedef struct {
+  int32_t channels, width, outer, outer_pitch, inner, inner_pitch, run;
+  float gain, low, high;
+} tvmtiny_fpu_layer;
+
+TVMTINY_FPU_INLINE void tvmtiny_fpu_pixel(const float *x, const float *stream, float *out,
+                                          const tvmtiny_fpu_layer *layer)
+{
+  int32_t first;
+  for (first = 0; first < layer->channels; first += layer->width) {
+    const int32_t left = layer->channels - first;
+    const int32_t width = left < layer->width ? left : layer->width;
+    int32_t c;
+    for (c = 0; c < width; ++c) {
+      const float *weights = stream + width + c;
+      float sum = stream[c];
+      int32_t i;
+      int32_t j;
+      int32_t k;
+      for (i = 0; i < layer->outer; ++i) {
+        for (j = 0; j < layer->inner; ++j) {
+          for (k = 0; k < layer->run; ++k, weights += width) {
+            sum += x[i * layer->outer_pitch + j * layer->inner_pitch + k] * *weights;
+          }
+        }
+      }
+      out[first + c] = tvmtiny_fpu_clamp(layer->gain * sum, layer->low, layer->high);
+    }
+    stream += (1 + layer->outer * layer->inner * layer->run) * width;
+  }
+}
+
+#define TVMTINY_FPU_TILE(NAME, PIXELS, CHANNELS, WIDTH, PITCH, OUT_PITCH, OUTER, OUTER_PITCH,      \
+                         INNER, INNER_PITCH, RUN, GAIN, LOW, HIGH, TEXT)                           \
+  static void NAME(const float *x, const float *stream, float *out)                                \
+  {                                                                                                \
+    const tvmtiny_fpu_layer layer = { CHANNELS,    WIDTH, OUTER, OUTER_PITCH, INNER,               \
+                                      INNER_PITCH, RUN,   GAIN,  LOW,         HIGH };              \
+    int32_t pixel;                                                                                 \
+    for (pixel = 0; pixel < (PIXELS); ++pixel) {                                                   \
+      tvmtiny_fpu_pixel(x + pixel * (PITCH), stream, out + pixel * (OUT_PITCH), &layer);           \
+    }                                                                                              \
+  }
+
+#endif
+
+/* ---- Windows ------------------------------------------------------------------------------ */
+
+/* Instantiates NAME(plane, stream, out, rows): rows of COLUMNS outputs of two channels, CHANNELS floats
+ * apart. Taps are DOWN and RIGHT floats of the plane apart, outputs STEP, and rows STEP_DOWN. The stream
+ * is the two biases, COPIES times, and the two weights of each tap. */
+#if TVMTINY_FPU
+
+#define TVMTINY_FPU_WINDOW(NAME, COLUMNS, CHANNELS, KH, KW, DOWN, RIGHT, STEP_DOWN, STEP, COPIES,  \
+                           GAIN, LOW, HIGH, TEXT)                                                  \
+  TVMTINY_FPU_FUNCTION(NAME,                                                                       \
+                       (const float *plane TVMTINY_UNUSED, const float *stream TVMTINY_UNUSED,     \
+                        float *out TVMTINY_UNUSED, int32_t rows TVMTINY_UNUSED),                   \
+                       TEXT)
+
+#else
+
+#define TVMTINY_FPU_WINDOW(NAME, COLUMNS, CHANNELS, KH, KW, DOWN, RIGHT, STEP_DOWN, STEP, COPIES,  \
+                           GAIN, LOW, HIGH, TEXT)                                                  \
+  static void NAME(const float *plane, const float *stream, float *out, int32_t rows)              \
+  {                                                                                                \
+    const float *weights = stream + 2 * (COPIES);                                                  \
+    int32_t row;                                                                                   \
+    int32_t column;                                                                                \
+    int32_t c;                                                                                     \
+    int32_t i;                                                                                     \
+    int32_t j;                                                                                     \
+    for (row = 0; row < rows; ++row, plane += (STEP_DOWN)) {                                       \
+      for (column = 0; column < (COLUMNS); ++column, out += (CHANNELS)) {                          \
+        for (c = 0; c < 2; ++c) {                                                                  \
+          const float *const from = plane + column * (STEP) + c;                                   \
+          float sum = stream[c];                                                                   \
+          for (i = 0; i < (KH); ++i) {                                                             \
+            for (j = 0; j < (KW); ++j) {                                                           \
+              sum += from[i * (DOWN) + j * (RIGHT)] * weights[2 * (i * (KW) + j) + c];             \
+            }                                                                                      \
+          }                                                                                        \
+          out[c] = tvmtiny_fpu_clamp((GAIN) * sum, LOW, HIGH);                                     \
+        }                                                                                          \
+      }                                                                                            \
+    }                                                                                              \
+  }
+
+#endif
+
+#endif /* TVMTINY_FPU_H */

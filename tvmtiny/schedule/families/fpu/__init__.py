@@ -1,0 +1,56 @@
+"""Schedules around the micro-kernels for single precision in hardware (FPv4-SP, FPv5)."""
+
+from __future__ import annotations
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.fpu.depthwise import (
+    depthwise_sketches,
+    implement_depthwise,
+    is_depthwise,
+)
+from tvmtiny.schedule.families.fpu.matrix import implement_matrix, matrix_sketches
+from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
+from tvmtiny.targets import Cpu
+
+_OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
+class Fpu(KernelFamily):
+    """float32 layers around VFMA."""
+
+    name = "fpu"
+    features = frozenset({"fpu"})
+    priority = 8
+    sketch_names = frozenset({"fpu_tile", "fpu_window"})
+
+    def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
+        if not _is_float(node):
+            return ()
+        return depthwise_sketches(node) if is_depthwise(node) else matrix_sketches(node)
+
+    def implement(
+        self,
+        node: Node,
+        cpu: Cpu,
+        oracle: Oracle,
+        goal: Goal,
+        decisions: Decisions | None = None,
+    ) -> Implementation | None:
+        if not _is_float(node):
+            return None
+        implement = implement_depthwise if is_depthwise(node) else implement_matrix
+        # Where VFMA takes longer than VMUL and VADD, speed is worth another instruction.
+        return implement(node, goal is not Goal.SPEED or cpu.fused_cycles < 2, decisions)
+
+
+def _is_float(node: Node) -> bool:
+    """Whether a node has float activations and constants."""
+    if node.operator not in _OPERATORS or node.output.dtype != "float32":
+        return False
+    constants = [t for t in node.inputs[1:] if t is not None]
+    floats = node.input(0).dtype == "float32" and node.output.elements > 0
+    return floats and all(t.data is not None and t.dtype == "float32" for t in constants)
+
+
+FAMILY = Fpu()
