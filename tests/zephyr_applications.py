@@ -6,12 +6,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from tools import MLPERF_TINY
 
 import tvmtiny
 from tvmtiny.project.zephyr.build import ApplicationBuild
 from tvmtiny.project.zephyr.console import converse
+from tvmtiny.project.zephyr.tree import find_tree
+from tvmtiny.targets import find_board
 
 #: Lets an application end its console.
 CONSOLE_SECONDS = 120.0
@@ -64,3 +67,41 @@ def standalone_run(build: ApplicationBuild) -> tuple[int, list[Inference]]:
             inferences.append(inference)
     assert hz > 0
     return hz, inferences
+
+
+EMPTY = {
+    "CMakeLists.txt": """\
+cmake_minimum_required(VERSION 3.20.0)
+{before}
+find_package(Zephyr REQUIRED HINTS $ENV{{ZEPHYR_BASE}})
+project(existing LANGUAGES C)
+target_sources(app PRIVATE main.c)
+""",
+    "prj.conf": """\
+CONFIG_THREAD_STACK_INFO=y
+CONFIG_INIT_STACKS=y
+CONFIG_LOG=y
+CONFIG_LOG_MODE_MINIMAL=y
+""",
+    "main.c": """\
+int main(void)
+{
+  return 0;
+}
+""",
+}
+
+
+def build_other(directory: Path, board: str, before: str, conf: str, main: str | None) -> str:
+    """Build an application that is not tvmtiny's; what was printed."""
+    directory.mkdir()
+    for name, text in EMPTY.items():
+        (directory / name).write_text(text.format(before=before) if "{before}" in text else text)
+    with (directory / "prj.conf").open("a") as file:
+        file.write(conf)
+    if main is not None:
+        (directory / "main.c").write_text(main)
+    tree = find_tree()
+    name = tree.board_name(find_board(board).options["names"])
+    arguments = ["build", "-b", name, "-d", str(directory / "build"), str(directory)]
+    return tree.west(arguments, directory / "build.log")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tools import needs_mlperf_tiny, on_zephyr
-from zephyr_applications import CONSOLE_SECONDS, Built, Inference, mlperf_model
+from zephyr_applications import CONSOLE_SECONDS, Built, Inference, build_other, mlperf_model
 
 import tvmtiny
 from tvmtiny import models
@@ -36,44 +36,6 @@ def test_the_shell(built: Built) -> None:
     assert "ad: arena" in text and "input 0:" in text
     assert "ad: 3 inferences" in text
     assert "there is no model none" in text
-
-
-EMPTY = {
-    "CMakeLists.txt": """\
-cmake_minimum_required(VERSION 3.20.0)
-{before}
-find_package(Zephyr REQUIRED HINTS $ENV{{ZEPHYR_BASE}})
-project(existing LANGUAGES C)
-target_sources(app PRIVATE main.c)
-""",
-    "prj.conf": """\
-CONFIG_THREAD_STACK_INFO=y
-CONFIG_INIT_STACKS=y
-CONFIG_LOG=y
-CONFIG_LOG_MODE_MINIMAL=y
-""",
-    "main.c": """\
-int main(void)
-{
-  return 0;
-}
-""",
-}
-
-
-def build_other(directory: Path, board: str, before: str, conf: str, main: str | None) -> str:
-    """Build an application that is not tvmtiny's; what was printed."""
-    directory.mkdir()
-    for name, text in EMPTY.items():
-        (directory / name).write_text(text.format(before=before) if "{before}" in text else text)
-    with (directory / "prj.conf").open("a") as file:
-        file.write(conf)
-    if main is not None:
-        (directory / "main.c").write_text(main)
-    tree = find_tree()
-    name = tree.board_name(find_board(board).options["names"])
-    arguments = ["build", "-b", name, "-d", str(directory / "build"), str(directory)]
-    return tree.west(arguments, directory / "build.log")
 
 
 def used(output: str) -> dict[str, int]:
