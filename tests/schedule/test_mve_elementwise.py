@@ -14,6 +14,7 @@ from pooling_cases import Pool, cases
 
 import tvmtiny
 from tests.ops.three_ways import SideBySide
+from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_add import PAIRS, _all_pairs, _layer
 from tests.tools import on_qemu
 from tvmtiny.oracle import run_litert
@@ -21,6 +22,8 @@ from tvmtiny.oracle import run_litert
 BOARD = "mps3-an547"
 OPERATORS = ("ADD", "SUB", "MUL")
 POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
+
+_NO_ACTIVATION = {"fused_activation_function": "NONE"}
 
 #: As many as fit the board.
 _NAMES = ("ic_1", "linear", "clamped_on_both_sides", "small_and_large")
@@ -39,8 +42,7 @@ def test_all_pairs_on_board(operator: str) -> None:
     model = _pairs(operator)
     inputs = _all_pairs() * len(_NAMES)
     artifact = tvmtiny.compile(model, BOARD, io="external")
-    vector = [layer.schedule.startswith("mve") for layer in artifact.layers]
-    assert all(vector) or (operator == "MUL" and sum(vector) >= 2), vector
+    assert all(layer.schedule.startswith("mve") for layer in artifact.layers)
     expected = run_litert(model.content, inputs)
     result = tvmtiny.run(artifact, *inputs)
     for layer, got in zip(artifact.layers, result.layers, strict=True):
@@ -57,6 +59,34 @@ def _counts() -> dict[str, Layer]:
     return found
 
 
+def _broadcasts() -> dict[str, Layer]:
+    """Operands that move together, or stay where they are for a run, of both widths."""
+    shapes = {
+        "runs": ((2, 3, 37), (3, 37)),
+        "second_once": ((2, 3, 9), (2, 3, 1)),
+        "first_once": ((3, 1), (3, 21)),
+        "both": ((4, 1, 6), (1, 5, 6)),
+        "scalar": ((3, 11), (1,)),
+        "scalar_first": ((), (4, 7)),
+        "outer": ((2, 1, 5, 1), (1, 3, 1, 6)),
+    }
+    found = {}
+    for name, (left, right) in shapes.items():
+        out = np.broadcast_shapes(left, right)
+        sums = (Operand(left, "int8", 0.05, 3), Operand(right, "int8", 0.07, -2))
+        found[name] = Layer("ADD", sums, Operand(out, "int8", 0.1, 1), _NO_ACTIVATION)
+        wide = (Operand(left, "int16", 0.001), Operand(right, "int16", 0.0007))
+        found[f"{name}_int16"] = Layer("ADD", wide, Operand(out, "int16", 0.0009), _NO_ACTIVATION)
+    relu = {"fused_activation_function": "RELU6"}
+    found["clamped"] = replace(found["runs"], options=relu)
+    found["clamped_int16"] = replace(found["runs_int16"], options=relu)
+    return {
+        f"{operator.lower()}_{name}": replace(layer, operator=operator)
+        for name, layer in found.items()
+        for operator in OPERATORS
+    } | {"runs": found["runs"]}
+
+
 def _small(operator: str) -> dict[str, Pool]:
     """The operator's own cases, with channels that are whole vectors, overlapping, or too few."""
     table = {
@@ -70,19 +100,27 @@ def _small(operator: str) -> dict[str, Pool]:
 
 @cache
 def layers(kind: str) -> SideBySide:
-    named = _counts() if kind == "counts" else _small(kind)
+    tables = {"counts": _counts, "broadcasts": _broadcasts}
+    named = tables[kind]() if kind in tables else _small(kind)
     return SideBySide(f"mve_{kind.lower()}", named, 0.0)
 
 
-@pytest.mark.parametrize("kind", ["counts", *POOLS])
+@pytest.mark.parametrize("kind", ["counts", "broadcasts", *POOLS])
 def test_on_host(kind: str, tmp_path: Path) -> None:
     layers(kind).check_host(BOARD, tmp_path)
 
 
 @on_qemu
-@pytest.mark.parametrize("kind", ["counts", *POOLS])
+@pytest.mark.parametrize("kind", ["counts", "broadcasts", *POOLS])
 def test_on_board(kind: str) -> None:
     layers(kind).check_board(BOARD)
+
+
+def test_all_broadcasts_have_vector_code() -> None:
+    schedules = [layer.schedule for layer in layers("broadcasts").compile(BOARD).layers]
+    assert all(schedule.startswith("mve") for schedule in schedules)
+    words = ("scaled precisely", "rounding by sign", "runs")
+    assert all(any(word in schedule for schedule in schedules) for word in words)
 
 
 @pytest.mark.parametrize("kind", POOLS)
@@ -91,9 +129,18 @@ def test_pools_have_vector_code(kind: str) -> None:
     assert sum(schedule.startswith("mve") for schedule in schedules) >= 20
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_broadcast_operands_fall_back(operator: str) -> None:
-    wide, one = Operand((1, 4, 8), "int8", 0.05, 3), Operand((1, 1, 8), "int8", 0.07, -2)
-    layer = Layer(operator, (wide, one), Operand((1, 4, 8), "int8", 0.1, 1), {})
-    artifact = tvmtiny.compile(tvmtiny.load(layer.model(), name="broadcast"), BOARD)
+def test_dtypes_without_a_kernel_fall_back() -> None:
+    wide = Operand((1, 4, 8), "int32", None)
+    layer = Layer("MUL", (wide, wide), wide, {})
+    artifact = tvmtiny.compile(tvmtiny.load(layer.model(), name="wide"), BOARD)
     assert not artifact.layers[0].schedule.startswith("mve")
+
+
+@on_qemu
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_decisions(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = replace(_broadcasts()["runs"], operator=operator)
+    candidates = Candidates(f"mve_{operator.lower()}_candidates", {"runs": layer}, BOARD, False)
+    assert len(candidates.decisions) == 3
+    candidates.force(monkeypatch)
+    candidates.layers.check_board(BOARD)

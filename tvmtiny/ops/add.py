@@ -158,6 +158,30 @@ class Sub(Add):
     sign = -1
 
 
+@dataclass(frozen=True)
+class SumSteps:
+    """The reference's own steps of a quantized sum or difference.
+
+    Attributes
+    ----------
+    left_shift
+        By how many bits operands without their zero points are shifted first.
+    multipliers
+        Multiplier and shift of both operands, and of the result.
+    """
+
+    left_shift: int
+    multipliers: tuple[tuple[int, int], ...]
+
+
+def sum_steps(node: Node) -> SumSteps | None:
+    """How the reference adds or subtracts; None where it only shifts, by powers of two."""
+    if _power_of_two_scales(node):
+        return None
+    multipliers = tuple(quantize_multiplier(real) for real in _real_multipliers(node))
+    return SumSteps(_left_shift(node), multipliers)
+
+
 def exact_plane(
     node: Node,
     gain: int = 1,

@@ -8,51 +8,90 @@
 #include <arm_mve.h>
 #endif
 
-/* Instantiates NAME(a, b, constants, out, count), which may be computed over `a` or `b`.
+/* Instantiates NAME(a, b, constants, out, count), which may be computed over `a` or `b`; ONCE is 1
+ * where all elements take the same one of `b`.
  *
  * ADD: out = clamp((constants[0] * a + constants[1] * b + constants[2]) >> SHIFT)
  * MUL: out = clamp((((256 * a + constants[0]) * (b + constants[1]) + constants[2]) * constants[3] * 2
  *                   >> 32) >> (SHIFT + 1)), and for rounding by sign constants[4] between the shifts,
  *                   below zero also constants[5]
- * All constants were proven exact when the code was generated. */
+ * These constants were proven exact when the code was generated.
+ * PRECISE: the reference's own steps. Operands of ADD, SUB and RSB, which is the second one less the
+ *          first, become (a * 2^LEFT + constants[0]) * constants[1] * 2^(SA - 31), with two roundings,
+ *          and the same with constants[2], constants[3] and SB; those of MUL only get constants added.
+ *          out = clamp(result * constants[4] * 2^(SO - 31) + constants[5]) */
 #if TVMTINY_MVE
 
-#define TVMTINY_MVE_ADD(NAME, SHIFT, LOW, HIGH, TEXT)                                              \
+#define TVMTINY_MVE_BINARY(NAME, TYPE, TEXT)                                                       \
   TVMTINY_MVE_FUNCTION(NAME,                                                                       \
-                       (const int8_t *a TVMTINY_UNUSED, const int8_t *b TVMTINY_UNUSED,            \
-                        const int32_t *constants TVMTINY_UNUSED, int8_t *out TVMTINY_UNUSED,       \
+                       (const TYPE *a TVMTINY_UNUSED, const TYPE *b TVMTINY_UNUSED,                \
+                        const int32_t *constants TVMTINY_UNUSED, TYPE *out TVMTINY_UNUSED,         \
                         int32_t count TVMTINY_UNUSED),                                             \
                        TEXT)
-#define TVMTINY_MVE_MUL(NAME, SHIFT, LOW, HIGH, ROUNDING, TEXT)                                    \
-  TVMTINY_MVE_ADD(NAME, SHIFT, LOW, HIGH, TEXT)
+#define TVMTINY_MVE_ADD(NAME, ONCE, SHIFT, LOW, HIGH, TEXT) TVMTINY_MVE_BINARY(NAME, int8_t, TEXT)
+#define TVMTINY_MVE_MUL(NAME, ONCE, SHIFT, LOW, HIGH, ROUNDING, TEXT)                              \
+  TVMTINY_MVE_BINARY(NAME, int8_t, TEXT)
+#define TVMTINY_MVE_PRECISE(NAME, TYPE, KIND, ONCE, LEFT, SA, SB, SO, LOW, HIGH, TEXT)             \
+  TVMTINY_MVE_BINARY(NAME, TYPE, TEXT)
 
 #else
 
-TVMTINY_MVE_INLINE int8_t tvmtiny_mve_clamp(int32_t value, int32_t low, int32_t high)
+TVMTINY_MVE_INLINE int32_t tvmtiny_mve_bound(int32_t value, int32_t low, int32_t high)
 {
-  return (int8_t)(value < low ? low : value > high ? high : value);
+  return value < low ? low : value > high ? high : value;
 }
 
-#define TVMTINY_MVE_ADD(NAME, SHIFT, LOW, HIGH, TEXT)                                              \
+TVMTINY_MVE_INLINE int8_t tvmtiny_mve_clamp(int32_t value, int32_t low, int32_t high)
+{
+  return (int8_t)tvmtiny_mve_bound(value, low, high);
+}
+
+#define TVMTINY_MVE_ADD(NAME, ONCE, SHIFT, LOW, HIGH, TEXT)                                        \
   static void NAME(const int8_t *a, const int8_t *b, const int32_t *constants, int8_t *out,        \
                    int32_t count)                                                                  \
   {                                                                                                \
-    while (count-- > 0) {                                                                          \
-      const int32_t sum = constants[0] * *a++ + constants[1] * *b++ + constants[2];                \
+    for (; count > 0; --count, b += 1 - (ONCE)) {                                                  \
+      const int32_t sum = constants[0] * *a++ + constants[1] * *b + constants[2];                  \
       *out++ = tvmtiny_mve_clamp(sum >> (SHIFT), LOW, HIGH);                                       \
     }                                                                                              \
   }
-#define TVMTINY_MVE_MUL(NAME, SHIFT, LOW, HIGH, ROUNDING, TEXT)                                    \
+#define TVMTINY_MVE_MUL(NAME, ONCE, SHIFT, LOW, HIGH, ROUNDING, TEXT)                              \
   static void NAME(const int8_t *a, const int8_t *b, const int32_t *constants, int8_t *out,        \
                    int32_t count)                                                                  \
   {                                                                                                \
-    while (count-- > 0) {                                                                          \
-      const int32_t acc = (256 * *a++ + constants[0]) * (*b++ + constants[1]) + constants[2];      \
+    for (; count > 0; --count, b += 1 - (ONCE)) {                                                  \
+      const int32_t acc = (256 * *a++ + constants[0]) * (*b + constants[1]) + constants[2];        \
       int32_t value = (int32_t)((2 * (int64_t)acc * constants[3]) >> 32);                          \
       if (TVMTINY_MVE_ROUNDING_##ROUNDING != 0) {                                                  \
         value += constants[4] + (value < 0 ? constants[5] : 0);                                    \
       }                                                                                            \
       *out++ = tvmtiny_mve_clamp(value >> ((SHIFT) + 1), LOW, HIGH);                               \
+    }                                                                                              \
+  }
+
+#define TVMTINY_MVE_KIND_ADD(A, B) ((A) + (B))
+#define TVMTINY_MVE_KIND_SUB(A, B) ((A) - (B))
+#define TVMTINY_MVE_KIND_RSB(A, B) ((B) - (A))
+#define TVMTINY_MVE_KIND_MUL(A, B) ((A) * (B))
+
+/* One operand; a multiplier of 0 leaves it unscaled. */
+TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int32_t zero,
+                                               int32_t multiplier, int32_t shift)
+{
+  const int32_t shifted = value * (int32_t)(UINT32_C(1) << left) + zero;
+  return multiplier == 0 ? shifted : tvmtiny_requantize(shifted, multiplier, shift);
+}
+
+#define TVMTINY_MVE_PRECISE(NAME, TYPE, KIND, ONCE, LEFT, SA, SB, SO, LOW, HIGH, TEXT)             \
+  static void NAME(const TYPE *a, const TYPE *b, const int32_t *constants, TYPE *out,              \
+                   int32_t count)                                                                  \
+  {                                                                                                \
+    for (; count > 0; --count, b += 1 - (ONCE)) {                                                  \
+      const int32_t x = tvmtiny_mve_operand(*a++, LEFT, constants[0], constants[1], SA);           \
+      const int32_t y = tvmtiny_mve_operand(*b, LEFT, constants[2], constants[3], SB);             \
+      const int32_t value =                                                                        \
+          tvmtiny_requantize(TVMTINY_MVE_KIND_##KIND(x, y), constants[4], SO) + constants[5];      \
+      *out++ = (TYPE)tvmtiny_mve_bound(value, LOW, HIGH);                                          \
     }                                                                                              \
   }
 

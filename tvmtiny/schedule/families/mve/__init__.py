@@ -44,6 +44,9 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
+#: Operators that have kernels for int16, too.
+_INT16 = frozenset({"ADD", "MUL", "SUB"})
+
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
     "CONV_2D": smaller_matrix,
     "DEPTHWISE_CONV_2D": smaller_depthwise,
@@ -86,7 +89,7 @@ class Mve(KernelFamily):
             made = implement_float(node, oracle, Goal.BALANCED)
             return () if made is None else (Sketch("mve_float"),)
         find = _SKETCHES.get(node.operator)
-        return find(node) if find is not None and _is_int8(node) else ()
+        return find(node) if find is not None and _has_kernel(node) else ()
 
     def implement(
         self,
@@ -99,7 +102,7 @@ class Mve(KernelFamily):
         if _is_float(node, cpu):
             return implement_float(node, oracle, goal, decisions)
         implement = _IMPLEMENT.get(node.operator)
-        if implement is None or not _is_int8(node):
+        if implement is None or not _has_kernel(node):
             return None
         return implement(node, oracle, goal, decisions)
 
@@ -114,8 +117,10 @@ def _is_float(node: Node, cpu: Cpu) -> bool:
     return same and node.input(0).dtype == node.output.dtype == "float32"
 
 
-def _is_int8(node: Node) -> bool:
-    return node.input(0).dtype == "int8" and node.output.dtype == "int8"
+def _has_kernel(node: Node) -> bool:
+    """Whether the dtypes of a node are those of a kernel for its operator."""
+    dtypes = {node.input(0).dtype, node.output.dtype}
+    return dtypes == {"int8"} or (dtypes == {"int16"} and node.operator in _INT16)
 
 
 FAMILY = Mve()
