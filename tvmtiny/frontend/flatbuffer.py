@@ -67,7 +67,8 @@ class _Content(bytes):
 
 
 class _CheckedTable(Table):  # type: ignore[misc]
-    __slots__ = ()
+    # A table's fields are found through its vtable, which is checked once.
+    __slots__ = ("_vtable", "_vtable_size")
 
     def __init__(self, buf: _Content, pos: int) -> None:
         _check_span(buf, pos, _WORD, "a table")
@@ -82,17 +83,23 @@ class _CheckedTable(Table):  # type: ignore[misc]
             raise FlatbufferError(f"the vtable at byte {vtable} is not sound")
         _check_span(buf, vtable, size, "a vtable")
         _check_span(buf, pos, extent, "a table")
+        self._vtable, self._vtable_size = vtable, size
+
+    def Offset(self, vtableOffset: int) -> int:  # noqa: N802, N803 - flatbuffers' names
+        if vtableOffset >= self._vtable_size:
+            return 0
+        return self._vtable_entry(self._vtable, vtableOffset)
 
     def _vtable_entry(self, vtable: int, at: int) -> int:
         return int(self.Get(number_types.VOffsetTFlags, vtable + at))
 
     def Get(self, flags: Any, off: int) -> Any:  # noqa: N802 - flatbuffers' name
         _check_span(self.Bytes, off, flags.bytewidth, "a number")
-        return super().Get(flags, off)
+        return flags.py_type(flags.packer_type.unpack_from(self.Bytes, off)[0])
 
     def Indirect(self, off: int) -> int:  # noqa: N802
         _check_span(self.Bytes, off, _WORD, "an offset")
-        return int(super().Indirect(off))
+        return off + int(number_types.UOffsetTFlags.packer_type.unpack_from(self.Bytes, off)[0])
 
     def String(self, off: int) -> bytes:  # noqa: N802
         start = self.Indirect(off)
