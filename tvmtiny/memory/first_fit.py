@@ -128,10 +128,14 @@ def _borders(
             yield offset - overlap.before, -overlap.multiple
 
 
-def _aligned(offset: int, step: int, alignment: int) -> Iterator[int]:
+def _aligned(offset: int, step: int, alignment: int) -> list[int]:
     """The first of ``offset, offset + step, ...`` that is aligned, and the one nearest to 0."""
+    if step in (1, -1):
+        # The most frequent steps need no search.
+        candidate = offset + step * (-step * offset % alignment)
+        return [candidate, 0] if candidate >= 0 else [0]
     period = lcm(step, alignment)
     for candidate in range(offset, offset + step * alignment, step):
         if candidate % alignment == 0:
-            yield from (c for c in (candidate, candidate % period) if c >= 0)
-            return
+            return [c for c in (candidate, candidate % period) if c >= 0]
+    return []

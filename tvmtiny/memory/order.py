@@ -62,7 +62,7 @@ def best_order(
     given = tuple(range(len(operations)))
     graph = _Graph(operations, sizes, inputs, outputs)
     # For every reachable set: the smallest peak so far, the order that has it, and live bytes.
-    reached: dict[int, tuple[int, tuple[int, ...], int]] = {0: (0, (), graph.live_at_first())}
+    reached: dict[int, tuple[int, tuple[int, ...], int]] = {0: (0, (), graph.live_at_first)}
     states = 1
     for _ in operations:
         following: dict[int, tuple[int, tuple[int, ...], int]] = {}
@@ -72,9 +72,9 @@ def best_order(
                 # Every set of these can be reached.
                 return given
             for index in ready:
-                largest = max(peak, graph.cost(done, live, index))
+                cost, left = graph.step(done, live, index)
                 after = done | 1 << index
-                reaches = (largest, (*order, index), graph.live(done, live, index))
+                reaches = (max(peak, cost), (*order, index), left)
                 if after not in following or reaches < following[after]:
                     following[after] = reaches
             if states + len(following) > most_states:
@@ -93,18 +93,37 @@ class _Graph:
         inputs: Sequence[str],
         outputs: Sequence[str],
     ) -> None:
-        self._operations = operations
-        self._sizes = sizes
-        self._outputs = set(outputs)
-        self._producers = {operation.writes: i for i, operation in enumerate(operations)}
+        producers = {operation.writes: i for i, operation in enumerate(operations)}
         self._needs = [
-            sum(1 << p for p in {self._producers[r] for r in o.reads if r in self._producers})
+            sum(1 << p for p in {producers[r] for r in o.reads if r in producers})
             for o in operations
         ]
-        self._readers = {
+        readers = {
             name: sum(1 << i for i, o in enumerate(operations) if name in o.reads)
-            for name in {*self._producers, *inputs}
+            for name in {*producers, *inputs}
         }
+        kept = set(outputs)
+        #: Bytes of the inputs that are needed.
+        self.live_at_first = sum(
+            sizes.get(name, 0)
+            for name in readers
+            if name not in producers and (name in kept or readers[name])
+        )
+        # Bytes that each operation needs for its result, and that it leaves there.
+        self._new = [sizes.get(o.writes, 0) + o.workspace for o in operations]
+        self._left = [
+            sizes.get(o.writes, 0) if o.writes in kept or readers[o.writes] else 0
+            for o in operations
+        ]
+        # What each may be the last to read: its readers, its bytes, and how many are shared.
+        self._reads = [
+            [
+                (readers[name], sizes.get(name, 0), (o.shared or {}).get(name, 0))
+                for name in dict.fromkeys(o.reads)
+                if name not in kept
+            ]
+            for o in operations
+        ]
 
     def ready(self, done: int) -> list[int]:
         """What can be executed next."""
@@ -112,42 +131,20 @@ class _Graph:
             i for i, needs in enumerate(self._needs) if not done >> i & 1 and needs & done == needs
         ]
 
-    def live_at_first(self) -> int:
-        """Bytes of the inputs that are needed."""
-        return sum(
-            self._sizes.get(name, 0)
-            for name, readers in self._readers.items()
-            if name not in self._producers and (name in self._outputs or readers)
-        )
-
-    def live(self, done: int, live: int, index: int) -> int:
-        """Bytes that are live after `index`, where `live` of them are before."""
-        operation = self._operations[index]
-        if operation.writes in self._outputs or self._readers[operation.writes]:
-            live += self._sizes.get(operation.writes, 0)
-        return live - sum(self._sizes.get(name, 0) for name in self._dying(done, index))
-
-    def cost(self, done: int, live: int, index: int) -> int:
-        """Bytes while `index` runs, where `live` of them are there before."""
-        operation = self._operations[index]
-        dying = self._dying(done, index)
-        saved = [count for name, count in (operation.shared or {}).items() if name in dying]
-        new = self._sizes.get(operation.writes, 0) + operation.workspace
-        return live + new - max(saved, default=0)
+    def step(self, done: int, live: int, index: int) -> tuple[int, int]:
+        """Bytes while `index` runs and after, where `live` of them are there before."""
+        dying = saved = 0
+        for readers, size, shared in self._reads[index]:
+            if readers & ~done == 1 << index:
+                dying += size
+                saved = max(saved, shared)
+        return live + self._new[index] - saved, live + self._left[index] - dying
 
     def peak(self, order: Sequence[int]) -> int:
         """Bytes of the largest step."""
-        done, peak, live = 0, 0, self.live_at_first()
+        done, peak, live = 0, 0, self.live_at_first
         for index in order:
-            peak = max(peak, self.cost(done, live, index))
-            live = self.live(done, live, index)
+            cost, live = self.step(done, live, index)
+            peak = max(peak, cost)
             done |= 1 << index
         return peak
-
-    def _dying(self, done: int, index: int) -> set[str]:
-        """What `index` is the last to read."""
-        return {
-            name
-            for name in self._operations[index].reads
-            if name not in self._outputs and self._readers[name] & ~done == 1 << index
-        }
