@@ -12,6 +12,7 @@ and an output that is not clamped at its zero point), two more instructions add 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,12 @@ SHIFTS = (12, 13, 14, 11, 15, 10, 16, 9, 17, 8, 18, 7, 19, 6, 20, 5, 21, 4, 22, 
 
 #: Neighbours of the nearest multiplier that are tried, nearest first.
 _NEIGHBOURS = sorted(range(-24, 25), key=abs)
+
+#: Multipliers that are tried for all channels at once; further ones for one channel at a time.
+_TOGETHER = 9
+
+#: More than the layers of any model.
+_KEPT_SOLUTIONS = 512
 
 #: Beyond every bound of an initial accumulator.
 _FAR = 2**62
@@ -56,6 +63,11 @@ class Scaling:
     def signed(self) -> bool:
         """Whether positive and negative sums are rounded differently."""
         return self.offset is not None
+
+
+#: What was found, by a hash of all that it depends on: the same layer for another CPU or goal, and
+#: the same candidate of another node, are solved once.
+_solutions: dict[bytes, Scaling | None] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,18 +140,50 @@ def solve(
     ends = summed(np.stack([low, high], axis=1))
     if np.abs(ends).max() >= 2**31:
         return None
+    points = _signed_points(reference, steps, low, high)
+    key = _digest(gain, shifts, scales, low, high, bias, extra, *vars(points).values())
+    if key not in _solutions:
+        if len(_solutions) == _KEPT_SOLUTIONS:
+            _solutions.clear()
+        start = gain * bias[:, 0] - extra[:, 0]
+        _solutions[key] = _solve_plain(hardware, ends, scales / gain, shifts) or _solve_by_sign(
+            points, low, high, start, scales, gain
+        )
+    return _solutions[key]
+
+
+def _digest(gain: int, shifts: tuple[int, ...], *arrays: np.ndarray) -> bytes:
+    found = hashlib.sha256(repr((gain, shifts)).encode())
+    for array in arrays:
+        found.update(repr((array.dtype, array.shape)).encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.digest()
+
+
+def _solve_plain(
+    steps: _Steps, ends: np.ndarray, scales: np.ndarray, shifts: tuple[int, ...]
+) -> Scaling | None:
     probe = 0
     for shift in shifts:
-        found, probe = _solve_shift(hardware, ends, scales / gain, shift, probe)
+        found, probe = _solve_shift(steps, ends, scales, shift, probe)
         if found is not None:
             return found
-    start = gain * bias[:, 0] - extra[:, 0]
-    points = _signed_points(reference, steps, low, high)
+    return None
+
+
+def _solve_by_sign(
+    points: _Points,
+    low: np.ndarray,
+    high: np.ndarray,
+    start: np.ndarray,
+    scales: np.ndarray,
+    gain: int,
+) -> Scaling | None:
     best = int(np.floor(31 - np.log2(max(scales.max() / gain, 2.0**-60)) - 32))
     for shift in range(best, best - 4, -1):
-        signed = _solve_signed(points, low, high, start, scales, gain, shift)
-        if signed is not None:
-            return signed
+        found = _solve_signed(points, low, high, start, scales, gain, shift)
+        if found is not None:
+            return found
     return None
 
 
@@ -180,23 +224,32 @@ def _solve_shift(
     nominal = np.rint(scales * 2.0 ** (32 + shift))
     if nominal.max() >= 2**31 - max(_NEIGHBOURS):
         return None, probe
-    initial = np.zeros(len(scales), np.int64)
-    multiplier = np.zeros(len(scales), np.int64)
     # A channel whose output is constant is free to take any multiplier, and may need to.
-    powers = [np.where(steps.constant, 2**exponent, 0) for exponent in range(30, 4, -1)]
-    candidates = [nominal.astype(np.int64) + neighbour for neighbour in _NEIGHBOURS] + powers
-    first = np.array([candidate[probe] for candidate in candidates])
+    constant = steps.constant
+    powers = [2**exponent if constant[probe] else 0 for exponent in range(30, 4, -1)]
+    first = np.array([*(int(nominal[probe]) + near for near in _NEIGHBOURS), *powers])
     if not _exact(steps, ends, np.full(len(first), probe), first, shift)[0].any():
         return None, probe
+    initial = np.zeros(len(scales), np.int64)
+    multiplier = np.zeros(len(scales), np.int64)
+    candidates = [nominal.astype(np.int64) + neighbour for neighbour in _NEIGHBOURS]
+    candidates += [np.where(constant, 2**exponent, 0) for exponent in range(30, 4, -1)]
     missing = np.arange(len(scales))
-    for candidate in candidates:
+    for candidate in candidates[:_TOGETHER]:
         exact, chosen = _exact(steps, ends, missing, candidate[missing], shift)
         found = missing[exact]
         initial[found], multiplier[found] = chosen[exact], candidate[found]
         missing = missing[~exact]
         if not missing.size:
-            return Scaling(initial.astype(np.int32), multiplier.astype(np.int32), shift), probe
-    return None, int(missing[0])
+            break
+    # All multipliers of a channel at once: what has no solution has a channel without one.
+    for channel in missing:
+        every = np.array([candidate[channel] for candidate in candidates])
+        exact, chosen = _exact(steps, ends, np.full(len(every), channel), every, shift)
+        if not exact.any():
+            return None, int(channel)
+        initial[channel], multiplier[channel] = chosen[exact.argmax()], every[exact.argmax()]
+    return Scaling(initial.astype(np.int32), multiplier.astype(np.int32), shift), probe
 
 
 def _exact(
@@ -273,43 +326,69 @@ def _solve_signed(
     if not 0 < shift < 24:
         return None
     nominal = np.rint(scales / gain * 2.0 ** (32 + shift)).astype(np.int64)
-    channels = len(scales)
-    fields = {name: np.zeros(channels, np.int64) for name in ("initial", "m", "offset", "step")}
-    missing = np.ones(channels, bool)
     ends = gain * np.stack([low, high], axis=1)
     if nominal.max() >= 2**31 - 16 or np.abs(ends).max() + gain >= 2**31:
         return None
     # A fraction of one accumulator step, which does not change the sign.
-    for fraction in range(0, gain, gain // 16):
-        for neighbour in sorted(range(-3, 4), key=abs):
-            m = np.maximum(nominal + neighbour, 0)[:, None]
-            at = (points.reach_output << shift) - (((gain * points.reach_acc + fraction) * m) >> 32)
-            below = (
-                (points.below_output << shift)
-                - 1
-                - (((gain * points.below_acc + fraction) * m) >> 32)
-            )
-            sides = []
-            for sign in (points.reach_acc >= 0, points.reach_acc < 0):
-                sides.append(np.where(points.reach_valid & sign, at, -_FAR).max(axis=1))
-            for sign in (points.below_acc >= 0, points.below_acc < 0):
-                sides.append(np.where(points.below_valid & sign, below, _FAR).min(axis=1))
-            positive = _between(sides[0], sides[2])
-            negative = _between(sides[1], sides[3])
-            tops = np.abs(((ends + fraction) * m) >> 32).max(axis=1)
-            fits = tops + np.maximum(np.abs(positive), np.abs(negative)) < 2**31
-            new = missing & (sides[0] <= sides[2]) & (sides[1] <= sides[3]) & fits
-            for name, value in (
-                ("initial", start + fraction),
-                ("m", m[:, 0]),
-                ("offset", positive),
-                ("step", negative - positive),
-            ):
-                fields[name][new] = value[new]
-            missing &= ~new
-            if not missing.any():
-                initial, multiplier, offset, step = (
-                    fields[name].astype(np.int32) for name in ("initial", "m", "offset", "step")
-                )
-                return Scaling(initial, multiplier, shift, offset, step)
-    return None
+    neighbours = sorted(range(-3, 4), key=abs)
+    fractions = np.repeat(np.arange(0, gain, gain // 16), len(neighbours))
+    nearest = np.tile(neighbours, len(fractions) // len(neighbours))
+    # Which of these pairs a channel takes: the first that is exact.
+    taken = np.zeros(len(scales), np.int64)
+    missing = np.arange(len(scales))
+    for pair in range(len(neighbours)):
+        m = np.maximum(nominal[missing] + nearest[pair], 0)
+        at_zero = np.zeros_like(missing)
+        exact, *_ = _exact_by_sign(points, ends, missing, at_zero, m, gain, shift)
+        taken[missing[exact]] = pair
+        missing = missing[~exact]
+        if not missing.size:
+            break
+    # All pairs of a channel at once: most layers that have no solution have a channel without one.
+    for channel in missing:
+        m = np.maximum(nominal[channel] + nearest, 0)
+        one = np.full(len(m), channel)
+        exact, *_ = _exact_by_sign(points, ends, one, fractions, m, gain, shift)
+        if not exact.any():
+            return None
+        taken[channel] = exact.argmax()
+    m = np.maximum(nominal + nearest[taken], 0)
+    _, positive, negative = _exact_by_sign(
+        points, ends, np.arange(len(m)), fractions[taken], m, gain, shift
+    )
+    initial, multiplier, offset, step = (
+        values.astype(np.int32)
+        for values in (start + fractions[taken], m, positive, negative - positive)
+    )
+    return Scaling(initial, multiplier, shift, offset, step)
+
+
+def _exact_by_sign(
+    points: _Points,
+    ends: np.ndarray,
+    channels: np.ndarray,
+    fractions: np.ndarray,
+    multipliers: np.ndarray,
+    gain: int,
+    shift: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of `channels` their fraction and multiplier are exact for, with the two offsets."""
+    m, fraction = multipliers[:, None], fractions[:, None]
+    reach_acc, below_acc = points.reach_acc[channels], points.below_acc[channels]
+    reach_valid, below_valid = points.reach_valid[channels], points.below_valid[channels]
+    at = (points.reach_output[channels] << shift) - (((gain * reach_acc + fraction) * m) >> 32)
+    below = (
+        (points.below_output[channels] << shift) - 1 - (((gain * below_acc + fraction) * m) >> 32)
+    )
+    least = [
+        np.where(reach_valid & sign, at, -_FAR).max(axis=1)
+        for sign in (reach_acc >= 0, reach_acc < 0)
+    ]
+    most = [
+        np.where(below_valid & sign, below, _FAR).min(axis=1)
+        for sign in (below_acc >= 0, below_acc < 0)
+    ]
+    positive, negative = (_between(*bounds) for bounds in zip(least, most, strict=True))
+    tops = np.abs(((ends[channels] + fraction) * m) >> 32).max(axis=1)
+    fits = tops + np.maximum(np.abs(positive), np.abs(negative)) < 2**31
+    return (least[0] <= most[0]) & (least[1] <= most[1]) & fits, positive, negative
