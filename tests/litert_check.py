@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from tflite_builder import ModelBuilder
 
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.ops import Oracle, Tensor, find_operator
-from tvmtiny.oracle import run_litert_frames
+from tvmtiny.oracle import run_litert, run_litert_frames
 
 #: Allowed error of float32 sums, relative to the result and to the largest one of the tensor.
 FLOAT_TOLERANCE = 2e-5
@@ -39,6 +41,18 @@ def extreme_inputs(tensor: Tensor, rng: np.random.Generator) -> list[np.ndarray]
     dtype = np.dtype(tensor.dtype)
     constants = [np.full(tensor.shape, end, dtype) for end in ends]
     return [*constants, rng.choice(np.array(ends, dtype), tensor.shape)]
+
+
+def first_runs(
+    graph: Graph, content: bytes, input_sets: Sequence[Sequence[np.ndarray]]
+) -> Sequence[Mapping[int, np.ndarray]]:
+    """Every tensor by LiteRT for each input set, as if the model had not run before.
+
+    LiteRT prepares the model once where runs leave nothing behind.
+    """
+    if graph.states:
+        return [run_litert(content, inputs) for inputs in input_sets]
+    return run_litert_frames(content, input_sets)
 
 
 def accepted(graph: Graph) -> list[str]:

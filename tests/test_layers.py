@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,16 @@ def imports(source: str, known: Mapping[str, object], root: str) -> Iterator[tup
                 yield name.removeprefix(root).removeprefix("."), node.lineno
 
 
+@cache
+def imports_of(package: Path) -> Mapping[str, tuple[tuple[str, int], ...]]:
+    """What each module of a package imports; its files are read once."""
+    known = modules(package)
+    return {
+        module: tuple(imports(path.read_text(encoding="utf-8"), known, package.name))
+        for module, path in known.items()
+    }
+
+
 def floor_of(module: str) -> int:
     """Number of the floor that a module is on."""
     fits = [f for f in FLOORS if f and (module == f or module.startswith(f"{f}."))]
@@ -101,18 +112,14 @@ def upward(package: Path) -> list[str]:
         f"{path.relative_to(package.parent)}:{line} ({FLOORS[floor_of(module)] or package.name}) "
         f"imports {imported or package.name}, which is above it"
         for module, path in known.items()
-        for imported, line in imports(path.read_text(encoding="utf-8"), known, package.name)
+        for imported, line in imports_of(package)[module]
         if floor_of(imported) > floor_of(module)
     ]
 
 
 def circles(package: Path) -> list[list[str]]:
     """Groups of modules that import each other, directly or through others."""
-    known = modules(package)
-    graph = {
-        module: {name for name, _ in imports(path.read_text(encoding="utf-8"), known, package.name)}
-        for module, path in known.items()
-    }
+    graph = {module: {name for name, _ in found} for module, found in imports_of(package).items()}
     reached: dict[str, set[str]] = {}
     for module in graph:
         seen: set[str] = set()
@@ -146,7 +153,7 @@ def between(package: Path, folder: str) -> list[str]:
         f"{path.relative_to(package.parent)}:{line} imports {imported}, which belongs to {other}"
         for module, path in known.items()
         if (owner := own(module)) is not None
-        for imported, line in imports(path.read_text(encoding="utf-8"), known, package.name)
+        for imported, line in imports_of(package)[module]
         if (other := own(imported)) is not None and other != owner
     ]
 

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 from host_runner import WARNINGS, compiler_or_skip, run_command, run_on_host, write_files
+from litert_check import first_runs
 from merge_models import merge_models
 
 import tvmtiny
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.reader import read_graph
+from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.ops import Oracle, Tensor
-from tvmtiny.oracle import run_litert
 
 InputSet = Sequence[np.ndarray]
 
@@ -68,6 +68,11 @@ class SideBySide:
         """The .tflite file of all cases."""
         return merge_models({key: case.model() for key, case in self.cases.items()})
 
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph of all cases as it is in the file."""
+        return read_graph(self.content, self.name)
+
     def load(self, oracle: Oracle = Oracle.LITERT) -> Model:
         """The model of all cases; the same object for the same argument."""
         if oracle not in self._models:
@@ -85,7 +90,7 @@ class SideBySide:
     def input_sets(self) -> list[list[np.ndarray]]:
         """Random data mixed with the ends of the range; random data; the ends; their mix."""
         rng = np.random.default_rng(7)
-        tensors = read_graph(self.content, self.name).inputs
+        tensors = self.graph.inputs
         limits = {
             f"{name}/{tensor}": ends
             for name, case in self.cases.items()
@@ -96,9 +101,8 @@ class SideBySide:
     @cached_property
     def expected(self) -> list[Mapping[int, np.ndarray]]:
         """For each input set, every tensor as LiteRT's reference kernels compute it."""
-        graph = read_graph(self.content, self.name)
-        runs = [run_litert(self.content, inputs) for inputs in self.input_sets]
-        return [with_assigned(graph, values) for values in runs]
+        runs = first_runs(self.graph, self.content, self.input_sets)
+        return [with_assigned(self.graph, values) for values in runs]
 
     def compare(
         self, model: Model, got: Mapping[int, np.ndarray], expected: Mapping[int, np.ndarray]
