@@ -93,6 +93,19 @@ RISCV = {
 }
 
 
+#: The same with vectors, of 128 bits: the most instructions.
+RISCV_VECTORS = {"kws": 700_000, "vww": 1_500_000, "ic": 2_400_000, "ad": 50_000, "sww": 190_000}
+
+
+@on_qemu_boards("riscv-virt-v", "riscv-virt-v256")
+@pytest.mark.parametrize("name", RISCV_VECTORS)
+def test_int8_with_vectors_of_riscv(name: str, board: str, tmp_path: Path) -> None:
+    for result, checked in run_and_check(f"{name}_int8", board, ["ramp", "random:1"], tmp_path):
+        assert_exact(checked)
+        assert result.instructions <= RISCV_VECTORS[name]
+        assert result.arena_bytes <= 1.05 * RISCV[name][2]
+
+
 @on_qemu_boards("riscv-virt")
 @pytest.mark.parametrize("name", RISCV)
 def test_int8_on_riscv(name: str, board: str, tmp_path: Path) -> None:

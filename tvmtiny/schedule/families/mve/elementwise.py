@@ -11,7 +11,7 @@ from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.add import exact_plane, sum_steps
 from tvmtiny.ops.mul import product_multiplier
 from tvmtiny.ops.shared.affine import product_image
-from tvmtiny.ops.shared.quantization import activation_range, requantize
+from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.broadcast_runs import Runs, broadcast_runs
 from tvmtiny.schedule.families.mve import assembly, packing
@@ -19,16 +19,13 @@ from tvmtiny.schedule.families.mve.assembly import MOST_SHIFT, Lines
 from tvmtiny.schedule.families.mve.binary_code import BinaryCode
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap
-from tvmtiny.schedule.per_node import per_node
-from tvmtiny.schedule.requantize import Scaling, solve
+from tvmtiny.schedule.product_scaling import PRODUCT_GAIN, product_scaling
+from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_elementwise.h")
 
 #: Vectors of four elements that a turn of the loop computes.
 _VECTORS = (4, 1, 2)
-
-#: What products are multiplied by, so that their multiplier keeps enough bits.
-_GAIN = 256
 
 #: Elements of a run that are worth a call.
 _LEAST_RUN = 2
@@ -169,30 +166,17 @@ def _product(node: Node, oracle: Oracle, code: BinaryCode, swapped: bool) -> _Ke
     zeros = _in_order((-node.input(0).zero_point, -node.input(1).zero_point), swapped)
     by_sign = [2 * int(v[0]) for v in (scaling.offset, scaling.step) if v is not None]
     constants = int(scaling.initial[0]), int(scaling.multiplier[0])
-    values = (_GAIN * zeros[0], zeros[1], *constants, *by_sign)
-    lines = code.product(_GAIN, scaling.shift + 1, scaling.signed)
+    values = (PRODUCT_GAIN * zeros[0], zeros[1], *constants, *by_sign)
+    lines = code.product(PRODUCT_GAIN, scaling.shift + 1, scaling.signed)
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     arguments = (int(code.once), scaling.shift, *code.limits, rounding)
     how = f"shift {scaling.shift}{', rounding by sign' * scaling.signed}"
     return _Kernel("MUL", arguments, values, lines, how)
 
 
-@per_node
 def _product_scaling(node: Node, oracle: Oracle) -> Scaling | None:
-    """Constants for products of both operands without their zero points."""
-    low, high = activation_range(node)
-    wide = [np.array([-128, 127], np.int64) - node.input(i).zero_point for i in range(2)]
-    corners = np.outer(*wide)
-    multiplier = product_multiplier(node, oracle)
-
-    def reference(products: np.ndarray) -> np.ndarray:
-        return np.clip(requantize(products, *multiplier) + node.output.zero_point, low, high)
-
-    scale = node.input(0).scale * node.input(1).scale / node.output.scale
-    bounds = np.array([corners.min()]), np.array([corners.max()])
     shifts = tuple(shift for shift in packing.SHIFTS if shift < MOST_SHIFT)
-    found = solve(reference, np.array([scale]), bounds, np.zeros(1, np.int64), shifts=shifts)
-    return packing.usable(found, MOST_SHIFT - 1)
+    return packing.usable(product_scaling(node, oracle, shifts), MOST_SHIFT - 1)
 
 
 def _implementation(

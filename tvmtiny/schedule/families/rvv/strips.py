@@ -1,0 +1,220 @@
+"""Layers with windows, row by row: from the input as it is, or from strips of padded rows.
+
+A strip holds the input rows that some output rows need, with the padding around them. The next
+strip keeps the rows that both need, so that each row of the input is read once, before any output
+of the strip is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Node
+from tvmtiny.ops.shared.sliding_window import Window
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.matrix_layer import read_patches
+from tvmtiny.schedule.overlap import Overlap, smallest_distance
+
+#: Computes a row of outputs: source, first input, first output position.
+Row = Callable[[tirx.Buffer, nest.Argument, nest.Argument], list[tirx.Stmt]]
+
+
+def lying(geometry: Window) -> Window:
+    """A window over a column of pixels as the one over a row of pixels that it is in memory."""
+    if geometry.input[1] > 1 or geometry.kernel[1] > 1 or geometry.output[1] > 1:
+        return geometry
+    if geometry.pad[1] or geometry.pad_after[1]:
+        return geometry
+    fields = ("input", "output", "kernel", "stride", "dilation", "pad", "pad_after")
+    return replace(geometry, **{name: getattr(geometry, name)[::-1] for name in fields})
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Rows of one layer.
+
+    Attributes
+    ----------
+    rows
+        Output rows of a strip, which divide all rows; 0 where kernels read the input itself.
+    """
+
+    node: Node
+    geometry: Window
+    rows: int
+
+    @property
+    def images(self) -> int:
+        """Batch size."""
+        return self.node.output.shape[0]
+
+    @property
+    def pixel(self) -> int:
+        """Bytes of an input pixel."""
+        return self.node.input(0).shape[3]
+
+    @property
+    def row_bytes(self) -> int:
+        """From an input row to the next, for kernels."""
+        geometry = self.geometry
+        if not self.rows:
+            return geometry.input[1] * self.pixel
+        reach = (geometry.kernel[1] - 1) * geometry.dilation[1] + 1
+        return ((geometry.output[1] - 1) * geometry.stride[1] + reach) * self.pixel
+
+    @property
+    def _reach(self) -> int:
+        """Input rows of a window."""
+        return (self.geometry.kernel[0] - 1) * self.geometry.dilation[0] + 1
+
+    @property
+    def height(self) -> int:
+        """Input rows of a strip."""
+        return (self.rows - 1) * self.geometry.stride[0] + self._reach
+
+    @property
+    def kept(self) -> int:
+        """Rows that the next strip needs, too."""
+        return max(0, self._reach - self.geometry.stride[0])
+
+    @property
+    def workspace(self) -> int:
+        """Bytes of a strip."""
+        return self.height * self.row_bytes if self.rows else 0
+
+    @property
+    def description(self) -> str:
+        """For reports."""
+        return f"strips of {self.rows} rows" if self.rows else "rows of the input"
+
+    def loops(self, x: tirx.Buffer, strip: tirx.Buffer | None, row: Row) -> tirx.Stmt:
+        """Loops over images and rows of outputs."""
+        geometry = self.geometry
+        height, width = geometry.output
+        image_bytes = self.node.input(0).elements // self.images
+        step = geometry.stride[0] * self.row_bytes
+        strips = height // self.rows if strip is not None else 1
+
+        def position(image: nest.Argument, y: nest.Argument) -> nest.Argument:
+            return (image * height + y) * width
+
+        def direct(image: nest.Argument) -> list[tirx.Stmt]:
+            def one(y: nest.Argument) -> list[tirx.Stmt]:
+                return row(x, image * image_bytes + y * step, position(image, y))
+
+            return [nest.loop(height, "y", one)]
+
+        def one(image: nest.Argument, index: nest.Argument) -> list[tirx.Stmt]:
+            assert strip is not None
+            kept = self.kept if strips > 1 else 0
+            advance = self.rows * geometry.stride[0]
+            first = index * advance - geometry.pad[0] + kept
+            target = nest.address(strip, kept * self.row_bytes)
+            statements = [self._copy(x, image, target, first, self.height - kept)]
+
+            def line(y: nest.Argument) -> list[tirx.Stmt]:
+                return row(strip, y * step, position(image, index * self.rows + y))
+
+            statements.append(nest.loop(self.rows, "row", line))
+            if kept:
+                rest = nest.address(strip, advance * self.row_bytes)
+                size = kept * self.row_bytes
+                statements.append(nest.call("tvmtiny_rvv_copy", nest.address(strip), rest, size))
+            return statements
+
+        def stripped(image: nest.Argument) -> list[tirx.Stmt]:
+            assert strip is not None
+            begin = nest.address(strip)
+            first = [self._copy(x, image, begin, -geometry.pad[0], self.kept)]
+            loop = nest.loop(strips, "strip_index", lambda index: one(image, index))
+            return [*(first if self.kept and strips > 1 else []), loop]
+
+        return nest.loop(self.images, "image", direct if strip is None else stripped)
+
+    def _copy(
+        self,
+        x: tirx.Buffer,
+        image: nest.Argument,
+        target: nest.Argument,
+        first: nest.Argument,
+        rows: int,
+    ) -> tirx.Stmt:
+        geometry = self.geometry
+        pitch = geometry.input[1] * self.pixel
+        left = geometry.pad[1] * self.pixel
+        inside = min(pitch, self.row_bytes - left)
+        return nest.call(
+            "tvmtiny_rvv_rows",
+            nest.address(x, image * (geometry.input[0] * pitch)),
+            target,
+            first,
+            rows,
+            geometry.input[0],
+            pitch,
+            left,
+            inside,
+            self.row_bytes - left - inside,
+            self.node.input(0).zero_point,
+        )
+
+    def overlap(self, pixels: int, multiple: int, blocks: int) -> Overlap:
+        """What the order of reads and writes allows.
+
+        Parameters
+        ----------
+        pixels
+            Of a turn of the kernel; the last one of a row may repeat some.
+        multiple
+            Channels of a pixel, where those of input and output do not depend on others; else 1.
+        blocks
+            Of channels; without a strip, the first is written before the last is read.
+        """
+        node, geometry = self.node, self.geometry
+        height, width = geometry.output
+        channels = node.output.shape[3]
+        if self.rows:
+            last_read, first_write = self._strip_steps()
+        else:
+            turns = -(-width // pixels)
+            columns = np.arange(width)
+            first = np.minimum(columns // pixels, turns - 1)
+            last = np.where(columns >= width - pixels, turns - 1, first)
+            rows = np.arange(self.images * height)[:, None] * turns
+            first_write = (rows + first).ravel()
+            last_read = np.full(node.input(0).elements // self.pixel, -1)
+            read_patches(last_read, (rows + last).ravel(), geometry, self.images)
+            if blocks > 1 and multiple == 1:
+                last_read[last_read >= 0] += 1
+        distance = smallest_distance(
+            np.repeat(last_read, self.pixel), np.repeat(first_write, channels), multiple
+        )
+        return Overlap("out", 0, distance, multiple)
+
+    def _strip_steps(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per pixel, the strip that reads or writes it."""
+        geometry = self.geometry
+        height, width = geometry.input
+        strips = geometry.output[0] // self.rows
+        last_read = np.full((self.images, height, width), -1)
+        steps = np.arange(self.images * strips)
+        for step, (image, strip) in zip(steps, np.ndindex(self.images, strips), strict=True):
+            start = strip * self.rows * geometry.stride[0] - geometry.pad[0]
+            first = start + self.kept if strip else start
+            last_read[image, max(0, first) : max(0, start + self.height)] = step
+        return last_read.ravel(), np.repeat(steps, self.rows * geometry.output[1])
+
+
+def rows_of_strips(geometry: Window) -> tuple[int, ...]:
+    """Heights of strips that divide the output."""
+    height = geometry.output[0]
+    return tuple(n for n in range(1, height + 1) if height % n == 0)
+
+
+def positions(node: Node, geometry: Window) -> int:
+    """Output positions of all images."""
+    return node.output.shape[0] * prod(geometry.output)
