@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tvmtiny.codegen import Artifact
-from tvmtiny.codegen.tensors import pack_inputs, split_tensors
+from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.ops import Alias, Oracle, find_operator
 from tvmtiny.results import OutputTensor
 
@@ -306,7 +306,7 @@ def run_on_host(
     outputs = _split((directory / "output.bin").read_bytes(), len(input_sets))
     return [
         HostResult(
-            split_tensors(layer_data, artifact.layers, "layer outputs"),
+            split_layers(layer_data, artifact),
             tuple(
                 OutputTensor(t.name, t.dtype, t.shape, data)
                 for t, data in zip(
@@ -355,6 +355,8 @@ def _render(artifact: Artifact, sets: int, successive: bool) -> str:
 
 def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
     """Layer, offset and bytes of everything in the arena that a layer may touch."""
+    if artifact.stream is not None:
+        return _allowed_requests(artifact)
     layers = {layer.tensor: layer for layer in artifact.layers}
     slots = {
         tensor.index: info.offset
@@ -382,4 +384,27 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
             ]
             # Only their total size is known.
             ranges += [(layer.index, offset, layer.workspace_bytes) for offset in workspaces]
+    return ranges
+
+
+def _allowed_requests(artifact: Artifact) -> list[tuple[int, int, int]]:
+    """The same for a model that runs row by row: whole rings, by their names."""
+    sizes = {request.name: request.size for request in artifact.problem.requests}
+    begun = {
+        s.first: [ring.tensor for ring in s.rings if ring.first == s.first]
+        for s in artifact.stream.segments
+    }
+    ranges = []
+    for layer in artifact.layers:
+        names = {*layer.reads, layer.writes, "stream", *begun.get(layer.index, ())}
+        own = (f"workspace.{layer.index}.",)
+        for segment in artifact.stream.segments:
+            if segment.first == layer.index:
+                # It also clears the sums of the segment.
+                own = (*own, f"workspace.{segment.last}.sums")
+        names |= {name for name in sizes if name.startswith(own)}
+        ranges += [
+            (layer.index, artifact.plan.offsets[name], sizes[name])
+            for name in sorted(names & sizes.keys())
+        ]
     return ranges

@@ -33,6 +33,7 @@ FLOORS = (
     "passes",
     "schedule",
     "memory",
+    "streaming",
     "codegen",
     "compiler",
     "quantizing",

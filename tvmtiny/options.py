@@ -96,6 +96,13 @@ COMPILE_OPTIONS = (
         "BYTES",
     ),
     CompileOption(
+        "stream",
+        str,
+        "none",
+        "Layers run row by row: inside a model, with the input in rows, none, or auto.",
+        "MODE",
+    ),
+    CompileOption(
         "records",
         str,
         None,

@@ -16,7 +16,7 @@ import numpy as np
 from host_runner import WARNINGS, compiler_or_skip, run_command, run_program, write_files
 
 from tvmtiny.codegen import Artifact
-from tvmtiny.codegen.tensors import pack_inputs, split_tensors
+from tvmtiny.codegen.tensors import pack_inputs, split_layers
 
 #: Every access becomes a call; nothing else is checked. Without built-in functions and patterns,
 #: so that no access hides in a library function.
@@ -187,6 +187,11 @@ int main(void)
   }
   tvmtiny_{{ name }}_bind(&inputs, &outputs);
   arena = (uint8_t *)(uintptr_t)inputs.{{ inputs[0].c_name }} - {{ inputs[0].offset }};
+{% for offset, bytes, owner in states %}
+  for (uint32_t i = 0; i < {{ bytes }}u; ++i) {
+    shadow[{{ offset }}u + i] = {{ owner }}u;
+  }
+{% endfor %}
 {% for t in inputs %}
   if (fread(arena + {{ t.offset }}, 1, {{ t.bytes }}u, input_file) != {{ t.bytes }}u) {
     return 5;
@@ -236,8 +241,7 @@ def run_with_shadow(
     run_command([compiler, *objects, "-lm", "-o", "program"], directory)
     (directory / "input.bin").write_bytes(pack_inputs(artifact.inputs, inputs))
     run_program(directory / "program")
-    data = (directory / "layers.bin").read_bytes()
-    return split_tensors(data, artifact.layers, "layer outputs")
+    return split_layers((directory / "layers.bin").read_bytes(), artifact)
 
 
 def _render(artifact: Artifact) -> str:
@@ -260,6 +264,11 @@ def _render(artifact: Artifact) -> str:
         names=["nobody", *owners],
         accepts=rows,
         inputs=inputs,
+        states=[
+            (artifact.plan.offsets[r.name], r.size, owners[r.name])
+            for r in artifact.problem.requests
+            if r.name == "stream"
+        ],
         READ=_READ,
         OUTPUT=_OUTPUT,
         WORKSPACE=_WORKSPACE,
@@ -281,3 +290,26 @@ def _ranges(artifact: Artifact, owners: dict[str, int]) -> Iterator[_Range]:
                     continue
                 offset = artifact.plan.offsets[name]
                 yield _Range(layer.index, offset, sizes[name], kind, owners[name])
+        for kind, name in _streamed(artifact, layer.index):
+            offset = artifact.plan.offsets[name]
+            yield _Range(layer.index, offset, sizes[name], kind, owners[name])
+
+
+def _streamed(artifact: Artifact, layer: int) -> Iterator[tuple[int, str]]:
+    """What a layer touches beside its tensors, where it runs row by row.
+
+    It moves rows and makes rows of padding in the rings that it reads; with the first layer of a
+    segment all its rings begin.
+    """
+    if artifact.stream is None:
+        return
+    yield _WORKSPACE, "stream"
+    for segment in artifact.stream.segments:
+        if segment.first <= layer <= segment.last:
+            reads = artifact.layers[layer].reads
+            for ring in segment.rings:
+                if ring.tensor in reads or layer == segment.first == ring.first:
+                    yield _OUTPUT, ring.tensor
+            sums = f"workspace.{segment.last}.sums"
+            if layer == segment.first != segment.last and sums in artifact.plan.offsets:
+                yield _WORKSPACE, sums

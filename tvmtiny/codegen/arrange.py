@@ -64,6 +64,7 @@ def arrange(
     kernels: Mapping[str, Kernel],
     nodes: Mapping[str, Node],
     interface: Interface = Interface.ARENA,
+    pushed: bool = False,
 ) -> Arrangement:
     """Find the smallest arena for a program.
 
@@ -73,12 +74,16 @@ def arrange(
         By function name.
     nodes
         By the name of the activation that they produce.
+    pushed
+        Rows of the input are pushed, and the outputs lie in the arena.
     """
     program = assign_in_place(program, nodes, kernels)
     caller = interface is Interface.EXTERNAL
     found: list[Arrangement] = []
-    for ordered in _orders(program, kernels, nodes, external_buffers(program, kernels, caller)):
-        external = external_buffers(ordered, kernels, caller)
+    for ordered in _orders(
+        program, kernels, nodes, external_buffers(program, kernels, caller, pushed)
+    ):
+        external = external_buffers(ordered, kernels, caller, pushed)
         problem = memory_problem(ordered, kernels, nodes, external)
         # Producing the parts of a concatenation in place saves a copy, but may fix them where
         # they are in the way.

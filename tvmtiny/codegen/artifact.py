@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmtiny.codegen.placement import Placement
+from tvmtiny.codegen.stream_info import StreamInfo
 from tvmtiny.errors import InputError
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.memory import Plan, Problem
@@ -221,6 +222,8 @@ class Artifact:
         The module that the code was generated from, as a script.
     parameters
         Constants by C name, in TVM's parameter format.
+    stream
+        What runs row by row; None where every layer runs as a whole.
     """
 
     name: str
@@ -241,6 +244,14 @@ class Artifact:
     constants_bytes: int
     relax: str
     parameters: bytes
+    stream: StreamInfo | None = None
+
+    @property
+    def pieces(self) -> tuple[tuple[int, int], ...]:
+        """For each piece of work that layer-by-layer runs report: the layer, and bytes it makes."""
+        if self.stream is not None:
+            return self.stream.pieces
+        return tuple((layer.index, layer.bytes) for layer in self.layers)
 
     @property
     def macs(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -67,12 +67,17 @@ def emit(
         Of inputs and outputs; by default what `interface_names` makes of the model's own.
     """
     names = names or interface_names(optimized.graph)
-    return _Emitter(
+    return Emitter(
         model, optimized, module, target, arrangement, kernels, placement, names
     ).artifact()
 
 
-class _Emitter:
+class Emitter:
+    """Makes the files of one model; see `emit`."""
+
+    #: Runtime headers that the entry point includes.
+    _included: tuple[str, ...] = ()
+
     def __init__(
         self,
         model: Model,
@@ -112,6 +117,7 @@ class _Emitter:
         states = self._states()
         initial = [self._initial(i, s.initial) for i, s in enumerate(self._graph.states)]
         updates = [self._update(i, s) for i, s in enumerate(self._program.states)]
+        stream = self._stream(layers)
         state_bytes = _state_bytes(states)
         constants = tuple(self._constants.values())
         name = self._model.name
@@ -158,6 +164,7 @@ class _Emitter:
                 for function, kernel in self._kernels.items()
             ],
         }
+        context["stream"] = stream
         headers = sorted({h for kernel in self._kernels.values() for h in kernel.headers})
         context["headers"] = headers
         context["preamble"] = list(
@@ -169,7 +176,7 @@ class _Emitter:
             f"{name}_kernels.h": _render("kernels.h.j2", context),
             f"{name}_kernels.c": _render("kernels.c.j2", context),
             "tvmtiny.h": header_text("tvmtiny.h"),
-            **{header: header_text(header) for header in headers},
+            **{header: header_text(header) for header in (*headers, *self._included)},
         }
         parameters = tvm.runtime.save_param_dict(
             {c.name: tvm.runtime.tensor(c.data) for c in constants}
@@ -195,6 +202,10 @@ class _Emitter:
             bytes(parameters),
         )
 
+    def _stream(self, layers: Sequence[LayerInfo]) -> Mapping[str, Any] | None:
+        """What the entry point of a model that runs row by row is made of."""
+        return None
+
     def _call(self, step: int, call: Call) -> str:
         if step in self._idle:
             return ""
@@ -208,7 +219,7 @@ class _Emitter:
         ]
         arguments.append(self._pointer(call.output))
         arguments += [
-            _pointer(w.dtype, self._plan.offsets[workspace_name(step, w.name)])
+            pointer_text(w.dtype, self._plan.offsets[workspace_name(step, w.name)])
             for w in kernel.workspaces
         ]
         return f"{kernel.symbol}({', '.join(arguments)})"
@@ -223,8 +234,8 @@ class _Emitter:
             return _part(field, value) if value.offset else field
         if value.buffer in external.states:
             offset = self._state_offsets[external.states[value.buffer]] + value.offset
-            return _pointer(value.dtype, offset, f"tvmtiny_{self._model.name}_state")
-        return _pointer(value.dtype, self._plan.offsets[value.buffer] + value.offset)
+            return pointer_text(value.dtype, offset, f"tvmtiny_{self._model.name}_state")
+        return pointer_text(value.dtype, self._plan.offsets[value.buffer] + value.offset)
 
     def _source(self, position: int, value: Value | np.ndarray) -> str:
         """What is copied to an output at the end; nothing where a kernel writes it itself."""
@@ -260,12 +271,24 @@ class _Emitter:
         return self._constants[key].name
 
     def _layer(self, index: int, call: Call) -> LayerInfo:
+        kernel = None if index in self._idle else self._kernels[call.function]
+        found = self._layer_of(
+            index,
+            call,
+            kernel.symbol if kernel else "",
+            sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray)),
+            sum(w.size for w in kernel.workspaces) if kernel else 0,
+            kernel.schedule if kernel else "in place",
+        )
+        return replace(found, tuned=kernel is not None and kernel.tuned)
+
+    def _layer_of(
+        self, index: int, call: Call, symbol: str, constants: int, workspace: int, schedule: str
+    ) -> LayerInfo:
         node = self._nodes[call.output.name]
         operator = find_operator(node.operator)
         assert operator is not None
         tensor = next(t for t in node.outputs if variable_name(t) == call.output.name)
-        kernel = None if index in self._idle else self._kernels[call.function]
-        constants = sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray))
         return LayerInfo(
             index,
             node.operator,
@@ -275,15 +298,14 @@ class _Emitter:
             call.output.dtype,
             call.output.nbytes,
             self._plan.offsets.get(call.output.buffer),
-            kernel.symbol if kernel else "",
+            symbol,
             operator.macs(node) if tensor is node.output else 0,
             constants,
-            sum(w.size for w in kernel.workspaces) if kernel else 0,
-            kernel.schedule if kernel else "in place",
+            workspace,
+            schedule,
             tuple(dict.fromkeys(a.buffer for a in call.arguments if isinstance(a, Value))),
             call.output.buffer,
             self._kept.get(tensor.index),
-            kernel is not None and kernel.tuned,
         )
 
     def _describe(self, layer: LayerInfo) -> str:
@@ -333,7 +355,8 @@ class _Emitter:
         return tuple(infos)
 
 
-def _pointer(dtype: str, offset: int, memory: str = "arena") -> str:
+def pointer_text(dtype: str, offset: int, memory: str = "arena") -> str:
+    """A pointer of C into the arena or other memory."""
     return f"({c_type(dtype)} *)(void *)({memory} + {offset})"
 
 

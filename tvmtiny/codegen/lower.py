@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import prod
@@ -159,18 +159,15 @@ def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Wor
 
     for buffer in function.params:
         add(buffer)
-    body = function.body
     kept: list[tirx.Stmt] = []
     workspaces: list[Workspace] = []
-    for statement in body.seq if isinstance(body, tirx.SeqStmt) else [body]:
-        if isinstance(statement, tirx.AllocBuffer):
-            buffer = statement.buffer
-            size = prod(int(d) for d in buffer.shape) * DTYPE_BYTES[str(buffer.dtype)]
-            if size > STACK_BUFFER_BYTES:
-                add(buffer)
-                workspaces.append(Workspace(buffer.name, str(buffer.dtype), size))
-                continue
-        kept.append(statement)
+    for statement in _statements(function):
+        workspace = _workspace(statement)
+        if workspace is None:
+            kept.append(statement)
+        else:
+            add(statement.buffer)
+            workspaces.append(workspace)
     plain = tirx.PrimFunc(
         parameters,
         tirx.SeqStmt([*declarations, *kept]),
@@ -178,6 +175,28 @@ def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Wor
         attrs=function.attrs,
     )
     return plain, tuple(workspaces)
+
+
+def local_buffers(function: tirx.PrimFunc) -> tuple[Workspace, ...]:
+    """The workspaces of a function that a schedule has made, without lowering it."""
+    found = (_workspace(statement) for statement in _statements(function))
+    return tuple(workspace for workspace in found if workspace is not None)
+
+
+def _statements(function: tirx.PrimFunc) -> Sequence[tirx.Stmt]:
+    body = function.body
+    return list(body.seq) if isinstance(body, tirx.SeqStmt) else [body]
+
+
+def _workspace(statement: tirx.Stmt) -> Workspace | None:
+    """The workspace that a statement declares; None where the buffer lies on the stack."""
+    if not isinstance(statement, tirx.AllocBuffer):
+        return None
+    buffer = statement.buffer
+    size = prod(int(d) for d in buffer.shape) * DTYPE_BYTES[str(buffer.dtype)]
+    if size <= STACK_BUFFER_BYTES:
+        return None
+    return Workspace(buffer.name, str(buffer.dtype), size)
 
 
 def _as_c99(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tvmtiny.codegen.artifact import Artifact
+from tvmtiny.codegen.stream_info import RING, STATE
 from tvmtiny.memory import Request
 from tvmtiny.memory.peak import step_bounds
 
@@ -113,11 +114,15 @@ def _label(name: str, labels: dict[str, str], artifact: Artifact) -> str:
     if name.startswith("workspace."):
         _, index, workspace = name.split(".", 2)
         return f"{workspace} of layer {index}"
-    return labels.get(name, name)
+    if name == STATE:
+        return "progress of the inference"
+    ring = name.startswith(RING)
+    known = labels.get(name) or labels.get(name.removeprefix(RING), name)
+    return f"rows of {known}" if ring else known
 
 
 def _kind(request: Request, artifact: Artifact) -> str:
-    if request.name.startswith("workspace."):
+    if request.name.startswith("workspace.") or request.name == STATE:
         return "workspace"
     if request.name.startswith("input."):
         return "input"

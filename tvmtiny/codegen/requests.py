@@ -60,7 +60,9 @@ class External:
         return buffer in self.inputs or buffer in self.outputs or buffer in self.states
 
 
-def external_buffers(program: Program, kernels: Mapping[str, Kernel], caller: bool) -> External:
+def external_buffers(
+    program: Program, kernels: Mapping[str, Kernel], caller: bool, pushed: bool = False
+) -> External:
     """Where a program's inputs, outputs and states lie.
 
     Old states, and new ones that can be computed over them, lie in memory of their own.
@@ -73,6 +75,8 @@ def external_buffers(program: Program, kernels: Mapping[str, Kernel], caller: bo
         All inputs and outputs lie in the caller's memory. Of outputs with the same bytes, the
         first gives its memory; the others are copies, and so are outputs that are a part of an
         activation.
+    pushed
+        Rows of the input are pushed, so that all outputs are copies.
     """
     states: dict[str, int] = {}
     for position, state in enumerate(program.states):
@@ -83,7 +87,7 @@ def external_buffers(program: Program, kernels: Mapping[str, Kernel], caller: bo
     outputs: dict[str, int] = {}
     for position, value in enumerate(program.outputs):
         inside = isinstance(value, Value) and (value.buffer in inputs or value.buffer in states)
-        if isinstance(value, Value) and not inside and _whole(value, program):
+        if isinstance(value, Value) and not (inside or pushed) and _whole(value, program):
             outputs.setdefault(value.buffer, position)
     return External(True, inputs, outputs, states) if caller else External(False, {}, {}, states)
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from tvmtiny.errors import DeviceError, InputDataError
 
 if TYPE_CHECKING:
-    from tvmtiny.codegen.artifact import LayerInfo, TensorInfo
+    from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
 
-__all__ = ["pack_inputs", "split_tensors"]
+__all__ = ["pack_inputs", "split_layers", "split_tensors"]
 
 
 def _device_dtype(name: str) -> np.dtype[Any]:
@@ -94,3 +94,21 @@ def split_tensors(
         arrays.append(part.astype(np.dtype(tensor.dtype)).reshape(tensor.shape))
         offset += tensor.bytes
     return tuple(arrays)
+
+
+def split_layers(data: bytes, artifact: Artifact) -> tuple[npt.NDArray[Any], ...]:
+    """Make layers' outputs of the pieces of work that the device wrote, one after the other.
+
+    Raises
+    ------
+    DeviceError
+        There are more or fewer bytes than the layers have.
+    """
+    parts: list[list[bytes]] = [[] for _ in artifact.layers]
+    start = 0
+    for layer, size in artifact.pieces:
+        parts[layer].append(data[start : start + size])
+        start += size
+    rest = data[start:]
+    ordered = b"".join(part for pieces in parts for part in pieces)
+    return split_tensors(ordered + rest, artifact.layers, "layer outputs")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvmtiny.codegen.tensors import pack_inputs, split_tensors
+from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
@@ -36,7 +36,7 @@ from tvmtiny.targets.architectures import find_architecture
 if TYPE_CHECKING:
     import tvm
 
-    from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
+    from tvmtiny.codegen.artifact import Artifact, TensorInfo
 
 __all__ = ["Session"]
 
@@ -196,11 +196,11 @@ class Session:
             The output of each layer of the artifact, in order.
         """
         self._write_inputs(inputs)
-        outputs = []
-        for layer in self.artifact.layers:
-            self._call("tvmtiny.run_layer", layer.index)
-            outputs.append(self._read(f"layer.{layer.index}", layer))
-        return outputs
+        parts = []
+        for piece, (_, size) in enumerate(self.artifact.pieces):
+            self._call("tvmtiny.run_layer", piece)
+            parts.append(self._open().read(self._slot(f"layer.{piece}", size)))
+        return list(split_layers(b"".join(parts), self.artifact))
 
     def time(self, *inputs: np.ndarray, repeats: int = 3) -> Timing:
         """Count the instructions of inferences, each with the initial state.
@@ -406,9 +406,9 @@ class Session:
             self._open().write(self._slot(f"input.{index}", tensor.bytes), part)
             start += tensor.bytes
 
-    def _read(self, scope: str, tensor: TensorInfo | LayerInfo) -> np.ndarray:
+    def _read(self, scope: str, tensor: TensorInfo) -> np.ndarray:
         data = self._open().read(self._slot(scope, tensor.bytes))
-        (array,) = split_tensors(data, [tensor], scope)  # type: ignore[arg-type]
+        (array,) = split_tensors(data, [tensor], scope)
         return array
 
     def _describe_fault(self, registers: Mapping[str, int]) -> DeviceFaultError:

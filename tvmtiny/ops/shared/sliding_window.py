@@ -91,6 +91,14 @@ def window(node: Node, kernel: tuple[int, int]) -> Window:
     )
 
 
+def whole_height(node: Node) -> int:
+    """Rows of a node's output; of the whole layer's, where the node makes only some at a time.
+
+    The option `whole_height`, which nodes for rows have, says so.
+    """
+    return int(node.options.get("whole_height", node.output.shape[1]))
+
+
 def check_window(node: Node, kernel: tuple[int, int]) -> Iterator[Problem]:
     """Yield what is wrong with the geometry of a convolution or pooling node."""
     if len(node.input(0).shape) != 4 or len(node.output.shape) != 4:

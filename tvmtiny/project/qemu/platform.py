@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvmtiny.codegen.artifact import layer_functions
-from tvmtiny.codegen.tensors import pack_inputs, split_tensors
+from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
@@ -187,9 +187,7 @@ class QemuPlatform:
             (directory / "input.bin").write_bytes(data)
             emulate_in(firmware, directory, timeout)
             outputs = split_tensors(_read(directory / "output.bin"), artifact.outputs, "outputs")
-            layers = split_tensors(
-                _read(directory / "layers.bin"), artifact.layers, "layer outputs"
-            )
+            layers = split_layers(_read(directory / "layers.bin"), artifact)
             model = _entries(directory / "result.txt")
             empty = _entries(directory / "empty.txt")
         try:

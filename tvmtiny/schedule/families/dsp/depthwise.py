@@ -9,7 +9,7 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.ops.shared.sliding_window import Window, window
+from tvmtiny.ops.shared.sliding_window import Window, whole_height, window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.depthwise_scaling import scale_channels
 from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream
@@ -18,6 +18,8 @@ from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_depthwise.h", "tvmtiny_dsp_depthwise_pack.h")
+#: Of what packs the rows of a single output row.
+_THREE_HEADER = "tvmtiny_dsp_depthwise_three.h"
 
 #: Channels that are packed at a time.
 _LANES = 4
@@ -102,7 +104,11 @@ def implement_depthwise(
     if scaled is None:
         return None
     scaling, gains = scaled
-    chosen = dict(decisions) if decisions else _decide(geometry, channels, scaling.signed, goal)
+    chosen = (
+        dict(decisions)
+        if decisions
+        else _decide(geometry, channels, scaling.signed, goal, whole_height(node))
+    )
     plan = _plan(geometry, channels, chosen)
     if plan is None or (plan.kernel == "3x3" and scaling.signed):
         return None
@@ -158,10 +164,17 @@ def depthwise_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     return tuple(sketches)
 
 
-def _decide(geometry: Window, channels: int, signed: bool, goal: Goal) -> dict[str, int | str]:
+def _decide(
+    geometry: Window, channels: int, signed: bool, goal: Goal, height: int
+) -> dict[str, int | str]:
     """The default rule: the fewest strips whose workspace is not larger than two windows of rows.
 
     Rows at the seam of two strips are packed twice, so fewer strips take fewer instructions.
+
+    Parameters
+    ----------
+    height
+        Rows that the layer makes, where the node makes only some of them at a time.
     """
     kernel = "any"
     if _fits_column(geometry, channels):
@@ -186,16 +199,34 @@ def _decide(geometry: Window, channels: int, signed: bool, goal: Goal) -> dict[s
         if kernel == "column" or (4 * plan.words <= limit and _quads(geometry, channels, plan)):
             best = rows
             break
-    decided: dict[str, int | str] = {"sketch": kernel, "channel_block": _LANES}
+    block = _LANES
+    if height > total:
+        # Rows are made a few at a time: larger blocks take fewer calls, and hardly more memory.
+        room = total * geometry.output[1] * channels
+        block = _block_within(geometry, channels, kernel, best, room)
+    decided: dict[str, int | str] = {"sketch": kernel, "channel_block": block}
     if kernel != "column":
         decided["rows"] = best
     if kernel == "3x3":
-        macs = total * geometry.output[1] * 9 * channels
+        macs = height * geometry.output[1] * 9 * channels
         # Hardly two layers of stride 2 in a model have the same width.
         small = geometry.stride[0] == 1 and macs < _SHARED_BELOW[goal]
         decided["unroll"] = min(_UNROLL[goal], geometry.output[1])
         decided["code"] = "shared" if small and geometry.output[1] <= _UNROLL[goal] else "own"
     return decided
+
+
+def _block_within(geometry: Window, channels: int, kernel: str, rows: int, room: int) -> int:
+    """The largest block of channels whose workspace is not larger than `room` bytes."""
+    block = _LANES
+    while 2 * block <= channels:
+        decisions: dict[str, int | str] = {"sketch": kernel, "rows": rows, "code": "own"}
+        decisions["channel_block"] = 2 * block
+        plan = _plan(geometry, channels, decisions)
+        if plan is None or 4 * plan.words > room:
+            break
+        block *= 2
+    return block
 
 
 def _fits_3x3(geometry: Window, channels: int) -> bool:
@@ -380,7 +411,7 @@ def _function(
         operator=node.operator,
         schedule=f"dsp, {description}, strips of {min(plan.rows, out_height)} rows x "
         f"{plan.block} channels",
-        headers=HEADERS,
+        headers=(*HEADERS, _THREE_HEADER) if "_THREE(" in "".join(preamble) else HEADERS,
         preamble=[*preamble, kernel_line],
         overlaps=[_overlap(node, geometry, plan)],
     )
@@ -420,7 +451,17 @@ def _pack_kernel(geometry: Window, channels: int, plan: _Plan, zero_point: int) 
         name = f"depthwise_pack_column_{_identifier(plan.pairs, height, channels, zero_point)}"
         arguments = f"{name}, {plan.pairs}, {height}, {channels}, ({zero_point})"
         return name, f"TVMTINY_DEPTHWISE_PACK_COLUMN({arguments})"
-    macro = "PACK" if _quads(geometry, channels, plan) else "PACK_PAIRS"
+    quads = _quads(geometry, channels, plan)
+    if (
+        quads
+        and (height, geometry.kernel[0], geometry.output[0]) == (3, 3, 1)
+        and not geometry.pad[0]
+    ):
+        three = (width, channels, plan.left, plan.columns)
+        name = f"depthwise_pack_three_{_identifier(*three, zero_point)}"
+        arguments = ", ".join(str(size) for size in three)
+        return name, f"TVMTINY_DEPTHWISE_PACK_THREE({name}, {arguments}, ({zero_point}))"
+    macro = "PACK" if quads else "PACK_PAIRS"
     sizes = (plan.pairs, height, width, channels, plan.left, plan.columns)
     name = f"depthwise_pack_{_identifier(*sizes, zero_point)}"
     arguments = ", ".join(str(size) for size in sizes)

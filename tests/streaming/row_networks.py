@@ -1,0 +1,95 @@
+"""Random networks whose layers can run row by row, and random segments of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from small_networks import Network, Value
+
+from tvmtiny.streaming.plan import Choice, Planner
+
+
+def row_network(seed: int, dtype: str = "int8") -> bytes:
+    """A .tflite file with branches, strides, dilations, paddings and a pool at the end.
+
+    Parameters
+    ----------
+    seed
+        Of its structure and its weights.
+    """
+    choose = np.random.default_rng(seed)
+    network = Network(seed, dtype)
+    height, width = (int(d) for d in choose.integers(5, 14, 2))
+    values = [network.input(1, height, width, int(choose.choice([1, 3, 4, 8])))]
+    for _ in range(choose.integers(3, 8)):
+        x = values[-1] if choose.integers(4) else values[choose.integers(len(values))]
+        values.append(_layer(network, choose, x, values))
+    last = values[-1]
+    end = choose.integers(3)
+    if end == 0 and dtype == "int8":
+        return network.build(network.mean(last, 1, 2))
+    if end == 1:
+        window = {"filter_height": last.shape[1], "filter_width": last.shape[2]}
+        return network.build(network.pool(last, "AVERAGE_POOL_2D", **window))
+    extra = values[choose.integers(len(values))]
+    return network.build(last, *([extra] if extra not in (last, values[0]) else []))
+
+
+def _layer(network: Network, choose: np.random.Generator, x: Value, values: list[Value]) -> Value:
+    kernel = (int(choose.integers(1, 5)), int(choose.integers(1, 4)))
+    options = {
+        "stride": int(choose.integers(1, 3)),
+        "padding": str(choose.choice(["SAME", "VALID"])),
+    }
+    if min(x.shape[1:3]) < 6:
+        options = {"stride": 1, "padding": "SAME"}
+    alike = [v for v in values if v.shape == x.shape]
+    other = alike[choose.integers(len(alike))]
+    kind = choose.integers(8)
+    if kind == 0 and min(x.shape[1:3]) > 2:
+        return network.depthwise(x, (3, 3), **options)
+    if kind == 1:
+        return network.depthwise(x, kernel, **options)
+    if kind == 2:
+        return network.conv(x, int(choose.integers(1, 9)), kernel, **options)
+    if kind == 3:
+        return network.conv(x, 8, (3, 3), padding="SAME", dilation=2)
+    if kind == 4:
+        return network.binary("ADD", x, other)
+    if kind == 5 and min(x.shape[1:3]) > 3:
+        padding = str(choose.choice(["SAME", "VALID"]))
+        return network.pool(
+            x, str(choose.choice(["AVERAGE_POOL_2D", "MAX_POOL_2D"])), padding=padding
+        )
+    if kind == 6 and x.scale is not None:
+        return network.concatenate(network.logistic(x), network.logistic(other), axis=3)
+    return network.conv(x, int(choose.choice([1, 4, 8, 12])))
+
+
+def random_segments(seed: int) -> Callable[..., Choice]:
+    """What stands in for `Planner.choose`: segments and rows that nobody chose for being good."""
+
+    def choose(
+        planner: Planner, budget: int | None = None, overhead: float | None = None
+    ) -> Choice:
+        rng = np.random.default_rng(seed)
+        count, begin, segments = len(planner._layers), 0, []
+        while begin < count:
+            forced = begin == 0 and planner._pushed is not None
+            found = None
+            for end in rng.permutation(np.arange(begin + 1, count + 1)):
+                rows = tuple(int(n) for n in rng.integers(1, 5, end - begin))
+                found = planner.streamed(begin, int(end), rows)
+                if found is not None:
+                    break
+            if found is None and forced:
+                return Choice((), 0, 0)
+            if found is not None and (forced or rng.random() < 0.8):
+                segments.append(found)
+                begin = found.end
+            else:
+                begin += 1
+        return Choice(tuple(segments), 0, 0)
+
+    return choose

@@ -1,0 +1,79 @@
+"""Models that run row by row give the bytes of every layer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from host_runner import run_on_host
+
+import tvmtiny
+from tests.codegen.shadow_memory import run_with_shadow
+from tests.streaming.row_networks import random_segments, row_network
+from tvmtiny.codegen.stream import ProgramStreamer
+from tvmtiny.errors import InputError
+from tvmtiny.streaming.plan import Planner
+
+#: Networks that are tried; the environment may ask for others, as many as one likes.
+SEEDS = range(int(os.environ.get("TVMTINY_ROW_SEEDS", "10")))
+
+
+def assert_layers(
+    model: tvmtiny.Model,
+    artifact: tvmtiny.Artifact,
+    layers: Sequence[np.ndarray],
+    inputs: Sequence[np.ndarray],
+) -> None:
+    expected = model.reference(inputs)
+    for layer, got in zip(artifact.layers, layers, strict=True):
+        wanted = expected[layer.tensor]
+        if layer.kept_channels is not None:
+            wanted = wanted[..., list(layer.kept_channels)]
+        assert_same(got, wanted, f"layer {layer.index} {layer.operator}")
+
+
+def assert_same(got: np.ndarray, wanted: np.ndarray, what: str) -> None:
+    if got.dtype == np.float32:
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4, err_msg=what)
+    else:
+        np.testing.assert_array_equal(got, wanted, err_msg=what)
+
+
+@pytest.mark.parametrize("cpu", ["cortex-m4", "cortex-m0"])
+def test_random_segments_inside(cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    streamed = 0
+    monkeypatch.setattr(ProgramStreamer, "pays", lambda *_: True)
+    for seed in SEEDS:
+        monkeypatch.setattr(Planner, "choose", random_segments(seed))
+        model = tvmtiny.load(row_network(seed), name="rows")
+        artifact = tvmtiny.compile(model, cpu, stream="inside")
+        inputs = tvmtiny.make_inputs(f"random:{seed}", artifact.inputs)
+        layers = run_with_shadow(artifact, inputs, tmp_path / str(seed))
+        assert_layers(model, artifact, layers, inputs)
+        streamed += artifact.stream is not None
+    assert streamed > len(SEEDS) * 0.7
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_random_segments_of_pushed_rows(
+    dtype: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    streamed = 0
+    for seed in SEEDS:
+        monkeypatch.setattr(Planner, "choose", random_segments(seed))
+        model = tvmtiny.load(row_network(seed, dtype), name="rows")
+        try:
+            artifact = tvmtiny.compile(model, "cortex-m4", stream="rows")
+        except InputError:
+            continue
+        inputs = tvmtiny.make_inputs(f"random:{seed}", artifact.inputs)
+        (result,) = run_on_host(artifact, [inputs], tmp_path / str(seed))
+        assert_layers(model, artifact, result.layers, inputs)
+        expected = model.reference(inputs)
+        for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+            assert_same(output.data, expected[tensor.index], tensor.name)
+        streamed += 1
+    assert streamed > len(SEEDS) * 0.4

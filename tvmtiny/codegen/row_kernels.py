@@ -1,0 +1,205 @@
+"""Kernels that make some rows of a layer: those of the layer itself, for a smaller image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+
+from tvmtiny.codegen.lower import Kernel, local_buffers, lower_kernel
+from tvmtiny.codegen.program import Value, read_program
+from tvmtiny.codegen.symbols import kernel_symbol
+from tvmtiny.frontend.converter import to_relax, variable_name
+from tvmtiny.frontend.graph import Graph
+from tvmtiny.ops import Node, Oracle, Tensor
+from tvmtiny.schedule import Goal, implement, schedule_module
+from tvmtiny.schedule.implementation import Implementation
+from tvmtiny.streaming.plan import RowCost
+from tvmtiny.streaming.rows import activations_of, row_node
+from tvmtiny.targets import Cpu
+
+#: Instructions of one more call.
+_CALL = 20
+
+#: Instructions of an element where no schedule gives an estimate.
+_PER_ELEMENT = 4
+
+
+#: Index of the node, rows, and how many rows of the window above and below are not in memory.
+RowKey = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class RowKernel:
+    """A kernel that makes rows of one layer.
+
+    Attributes
+    ----------
+    arguments
+        In the order of the kernel's parameters: tensors of the layer, and constants with the names
+        of their parameters.
+    read_offset, write_offset
+        Bytes between the start of the rows and what the kernel reads and writes.
+    """
+
+    kernel: Kernel
+    arguments: tuple[Tensor | tuple[str, np.ndarray], ...]
+    read_offset: int = 0
+    write_offset: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A node for some of the rows that are made at a time, or for some of their pixels."""
+
+    node: Node
+    implementation: Implementation | None
+    read_offset: int = 0
+    write_offset: int = 0
+
+    @property
+    def cost(self) -> RowCost:
+        elements = self.node.output.elements
+        found = self.implementation
+        if found is None:
+            return RowCost(0, _PER_ELEMENT * elements)
+        return RowCost(
+            sum(w.size for w in local_buffers(found.function)),
+            found.instructions or _PER_ELEMENT * elements,
+        )
+
+
+class RowImplementations:
+    """How nodes make rows on one CPU."""
+
+    def __init__(self, cpu: Cpu, oracle: Oracle, goal: Goal) -> None:
+        self._cpu, self._oracle, self._goal = cpu, oracle, goal
+        self._known: dict[RowKey, tuple[_Part, ...]] = {}
+
+    def _parts(self, key: RowKey, node: Node) -> tuple[_Part, ...]:
+        """What makes these rows: one kernel, or two where tiles fit them better."""
+        if key not in self._known:
+            some = row_node(node, *key[1:])
+            ways = [
+                tuple(
+                    _Part(part, self._implement(part), before, after)
+                    for part, before, after in split
+                )
+                for split in ([(some, 0, 0)], *_splits(some))
+            ]
+            self._known[key] = min(ways, key=_instructions)
+        return self._known[key]
+
+    def _implement(self, node: Node) -> Implementation | None:
+        return implement(node, self._cpu, self._oracle, self._goal)
+
+    def cost(self, node: Node, rows: int) -> RowCost:
+        """What it takes to make these rows."""
+        parts = self._parts((node.index, rows, 0, 0), node)
+        return RowCost(max(part.cost.workspace for part in parts), _instructions(parts))
+
+    def kernels(
+        self, model: str, wanted: Sequence[RowKey], by_index: Mapping[int, Node]
+    ) -> Mapping[RowKey, tuple[RowKernel, ...]]:
+        """Lower kernels.
+
+        Parameters
+        ----------
+        model
+            Its name, the prefix of symbols.
+        by_index
+            The nodes.
+        """
+        # Every tensor gets an index of its own, so that all fit into one graph.
+        used = [t.index for n in by_index.values() for t in (*n.outputs, *activations_of(n))]
+        fresh = count(1 + max(used, default=0))
+        nodes: list[Node] = []
+        inputs: list[Tensor] = []
+        keys: dict[str, RowKey] = {}
+        originals: dict[int, Tensor] = {}
+        implementations: dict[int, Implementation | None] = {}
+        places: dict[str, tuple[int, int]] = {}
+        for key in wanted:
+            original = by_index[key[0]]
+            for part in self._parts(key, original):
+                made, found = _renamed(part, fresh)
+                for renamed, t in zip(activations_of(made), activations_of(original), strict=True):
+                    originals[renamed.index] = t
+                inputs += activations_of(made)
+                implementations[made.output.index] = found
+                nodes.append(made)
+                name = variable_name(made.output)
+                keys[name], places[name] = key, (part.read_offset, part.write_offset)
+        graph = Graph((), tuple(nodes), tuple(inputs), tuple(n.output for n in nodes), {})
+        module = to_relax(graph, self._oracle, lambda n: implementations[n.output.index])
+        module = schedule_module(module, self._cpu)
+        program = read_program(module)
+        names = {f"input.{i}": originals[t.index] for i, t in enumerate(inputs)}
+        result: dict[RowKey, tuple[RowKernel, ...]] = {}
+        for call in program.calls:
+            function = module[call.function]
+            kernel = lower_kernel(function, kernel_symbol(model, f"rows_{call.function}"))
+            parameters = [str(p.name) for p in function.params]
+            arguments = tuple(
+                names[a.name] if isinstance(a, Value) else (name, a)
+                for a, name in zip(call.arguments, parameters, strict=False)
+            )
+            made_by = RowKernel(kernel, arguments, *places[call.output.name])
+            key = keys[call.output.name]
+            result[key] = (*result.get(key, ()), made_by)
+        assert len(program.calls) == len(nodes), "every node is one call"
+        return result
+
+
+def _instructions(parts: tuple[_Part, ...]) -> int:
+    return sum(part.cost.instructions for part in parts) + _CALL * (len(parts) - 1)
+
+
+def _splits(node: Node) -> Iterator[list[tuple[Node, int, int]]]:
+    """Ways to make the pixels of rows by two kernels, with their offsets in bytes.
+
+    A tile of several pixels computes some of them twice where they do not divide; a smaller tile
+    may be better for the last ones. Only layers whose pixels are independent can be split.
+    """
+    x = node.input(0)
+    if node.operator != "CONV_2D" or node.input(1).shape[1:3] != (1, 1):
+        return
+    if x.shape[1:3] != node.output.shape[1:3]:
+        return
+    pixels = x.shape[1] * x.shape[2]
+    for last in (2, 4):
+        first = pixels - last
+        before, after = (first * t.nbytes // pixels for t in (x, node.output))
+        if first > 0 and before % 4 == after % 4 == 0:
+            yield [(_with_pixels(node, first), 0, 0), (_with_pixels(node, last), before, after)]
+
+
+def _with_pixels(node: Node, pixels: int) -> Node:
+    def shaped(tensor: Tensor) -> Tensor:
+        return replace(tensor, shape=(1, 1, pixels, tensor.shape[3]))
+
+    inputs = tuple(t if t is None or t.data is not None else shaped(t) for t in node.inputs)
+    return replace(node, inputs=inputs, outputs=(shaped(node.output),))
+
+
+def _renamed(part: _Part, fresh: Iterator[int]) -> tuple[Node, Implementation | None]:
+    """The node of a part and its implementation, with tensors of new indices."""
+    node, found = part.node, part.implementation
+    mapped = {t.index: replace(t, index=next(fresh)) for t in activations_of(node)}
+    inputs = tuple(t if t is None or t.data is not None else mapped[t.index] for t in node.inputs)
+    made = replace(node, inputs=inputs, outputs=(replace(node.output, index=next(fresh)),))
+    if found is not None:
+        arguments = tuple(
+            mapped[a.index] if isinstance(a, Tensor) and a.index in mapped else a
+            for a in found.arguments
+        )
+        found = replace(found, arguments=arguments)
+    return made, found
+
+
+def plain_instructions(node: Node, implementation: Implementation | None) -> int:
+    """An estimate for a whole layer."""
+    known = 0 if implementation is None else implementation.instructions
+    return known or _PER_ELEMENT * node.output.elements

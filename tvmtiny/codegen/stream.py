@@ -1,0 +1,202 @@
+"""From a program to one whose segments run row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tvmtiny import memory
+from tvmtiny.codegen.arrange import Arrangement
+from tvmtiny.codegen.program import Program, Value
+from tvmtiny.codegen.requests import alignment_of
+from tvmtiny.codegen.row_kernels import RowImplementations, RowKey, plain_instructions
+from tvmtiny.codegen.stream_emit import state_bytes
+from tvmtiny.codegen.stream_problem import RowWork, stream_problem
+from tvmtiny.errors import InputError
+from tvmtiny.frontend.model import Model
+from tvmtiny.ops import Node
+from tvmtiny.schedule.shrink import Choices
+from tvmtiny.streaming.plan import Choice, PlanLayer, Planner, Streamed
+from tvmtiny.streaming.rows import row_rule
+from tvmtiny.streaming.segment import Kind, RowTensor
+
+#: Without a budget: the most instructions more, as a share of an estimate.
+OVERHEAD = 0.15
+
+#: How often the budget of the planner is lowered, as pieces do not always fit side by side.
+_MOST_PLANS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedProgram:
+    """An arrangement whose plan is for segments that run row by row, and those segments."""
+
+    arrangement: Arrangement
+    works: tuple[RowWork, ...]
+
+
+class ProgramStreamer:
+    """Finds segments of a program.
+
+    Parameters
+    ----------
+    arrangement
+        Of the program whose layers run as a whole; its order is kept.
+    nodes
+        By the name of the activation that they produce.
+    choices
+        What each node is implemented by as a whole.
+    rows
+        What it is implemented by row by row.
+    pushed
+        Whether the rows of the input come one by one.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        arrangement: Arrangement,
+        nodes: Mapping[str, Node],
+        choices: Choices,
+        rows: RowImplementations,
+        pushed: bool,
+    ) -> None:
+        self._model, self._arrangement, self._nodes = model, arrangement, nodes
+        self._choices, self._rows = choices, rows
+        program = arrangement.program
+        outputs = [v.buffer for v in program.outputs if isinstance(v, Value)]
+        states = [v.buffer for s in program.states for v in (s.before, s.after)]
+        self._fixed = frozenset((*outputs, *states))
+        self.planner = Planner(
+            self._layers(program),
+            _tensors(program),
+            arrangement.problem,
+            program.inputs[0].name if pushed else None,
+            self._fixed,
+        )
+
+    def _layers(self, program: Program) -> list[PlanLayer]:
+        layers = []
+        for call in program.calls:
+            node = self._nodes[call.output.name]
+            rule = row_rule(node)
+            reads = tuple(a.name for a in call.arguments if isinstance(a, Value))
+            layers.append(
+                PlanLayer(
+                    reads,
+                    call.output.name,
+                    rule,
+                    plain_instructions(node, self._choices.get(node.index)),
+                    lambda rows, node=node: self._rows.cost(node, rows),  # type: ignore[misc]
+                )
+            )
+        return layers
+
+    def stream(
+        self, budget: int | None, overhead: float | None = OVERHEAD
+    ) -> StreamedProgram | None:
+        """Choose segments and plan the arena; None where nothing is to run row by row.
+
+        Parameters
+        ----------
+        budget
+            Bytes of arena: the fewest instructions that fit. Without, the fewest bytes.
+        overhead
+            See `Planner.choose`.
+        """
+        wanted, best = budget, None
+        for _ in range(_MOST_PLANS):
+            choice = self.planner.choose(wanted, overhead)
+            if not choice.segments:
+                return best
+            found = self._planned(choice)
+            if best is None or found.arrangement.plan.total < best.arrangement.plan.total:
+                best = found
+            over = found.arrangement.plan.total - (budget or 0)
+            if budget is None or over <= 0 or wanted is None or choice.peak > wanted:
+                break
+            wanted = min(wanted, choice.peak) - max(over, 4)
+        return best
+
+    def pays(self, found: StreamedProgram) -> bool:
+        """Whether the arena is smaller than where all layers run as a whole."""
+        return found.arrangement.plan.total < self._arrangement.plan.total
+
+    def _planned(self, choice: Choice) -> StreamedProgram:
+        works = self._works(choice.segments)
+        program = self._arrangement.program
+        problem = stream_problem(
+            self._arrangement.problem,
+            works,
+            state_bytes(works),
+            len(program.calls) + 1,
+            self._fixed,
+        )
+        plan = memory.plan(problem.requests, problem.overlaps, problem.insides)
+        return StreamedProgram(replace(self._arrangement, problem=problem, plan=plan), tuple(works))
+
+    def _works(self, segments: tuple[Streamed, ...]) -> list[RowWork]:
+        calls = self._arrangement.program.calls
+        by_index: dict[int, Node] = {}
+        unfinished = []
+        keys: dict[RowKey, None] = {}
+        for streamed in segments:
+            inside = [self._nodes[c.output.name] for c in calls[streamed.begin : streamed.end]]
+            by_index.update((node.index, node) for node in inside)
+            work = RowWork(streamed, tuple(node.index for node in inside), {})
+            unfinished.append(work)
+            for event in streamed.plan.events:
+                if event.kind is Kind.CALL:
+                    keys[work.key(event)] = None
+        kernels = self._rows.kernels(self._model, tuple(keys), by_index) if keys else {}
+        return [replace(work, kernels=kernels) for work in unfinished]
+
+
+def _tensors(program: Program) -> dict[str, RowTensor]:
+    found = {}
+    for value in program.values.values():
+        if value.buffer != value.name or value.offset or not value.nbytes:
+            continue
+        image = len(value.shape) == 4 and value.shape[0] == 1
+        height = value.shape[1] if image else 1
+        found[value.name] = RowTensor(
+            value.name, height, value.nbytes // height, alignment_of(value.dtype)
+        )
+    return found
+
+
+def check_pushed(model: Model) -> None:
+    """Assert that a model has one input that can come in rows.
+
+    Raises
+    ------
+    InputError
+        If it has several or another shape, or remembers something from run to run.
+    """
+    graph = model.graph
+    shapes = [t.shape for t in graph.inputs]
+    reason = None
+    if len(shapes) != 1:
+        reason = f"it has {len(shapes)} inputs, and only rows of one can be pushed"
+    elif len(shapes[0]) != 4 or shapes[0][0] != 1:
+        reason = f"its input of shape {list(shapes[0])} is no image [1, height, width, channels]"
+    elif graph.states:
+        reason = "it remembers values from one run to the next"
+    if reason is not None:
+        raise InputError(
+            f"the input of {model.name} cannot come in rows: {reason}; use stream inside or none"
+        )
+
+
+def unpushable(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
+    """Why no segment begins with the input: the layer that stops it."""
+    stop = ""
+    for call in program.calls:
+        node = nodes[call.output.name]
+        if row_rule(node) is None:
+            stop = f" {node.where} cannot make single rows;"
+            break
+    return InputError(
+        f"the input of {model.name} cannot come in rows: its first layers have to run row by row, "
+        f"up to one whose output is all that later layers need;{stop} use stream inside or none"
+    )

@@ -1,0 +1,437 @@
+"""The entry point of a model of which segments run row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.codegen.artifact import Artifact, LayerInfo
+from tvmtiny.codegen.emit import Emitter, pointer_text
+from tvmtiny.codegen.lower import Kernel
+from tvmtiny.codegen.names import c_type
+from tvmtiny.codegen.program import Call, Value
+from tvmtiny.codegen.requests import workspace_name
+from tvmtiny.codegen.row_kernels import RowKernel
+from tvmtiny.codegen.stream_info import STATE, RingInfo, SegmentInfo, StreamInfo, StreamMode
+from tvmtiny.codegen.stream_problem import RowWork, ring_name, sums_name
+from tvmtiny.frontend.converter import variable_name
+from tvmtiny.ops import Node, Tensor
+from tvmtiny.ops.mean import mean_multiplier
+from tvmtiny.ops.shared.quantization import activation_range
+from tvmtiny.ops.shared.reduction import reduced_count
+from tvmtiny.streaming.segment import Event, Kind, Move
+
+#: What the state holds beside one counter a layer: the next work, and rows that were pushed.
+_STATE_WORDS = 2
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One case of the work function.
+
+    Attributes
+    ----------
+    layer
+        -1 where it is none's.
+    data, bytes
+        What it makes; empty where it makes nothing that is compared.
+    take
+        Whether it takes a row of the input.
+    """
+
+    lines: tuple[str, ...]
+    layer: int = -1
+    data: str = ""
+    bytes: int = 0
+    take: bool = False
+
+
+def state_bytes(works: Sequence[RowWork]) -> int:
+    """Bytes of the arena that say how far the work is."""
+    counters = sum(len(_moving(work)) for work in works)
+    return 4 * _STATE_WORDS + -(-2 * counters // 4) * 4
+
+
+def _moving(work: RowWork) -> list[int]:
+    """Layers of a segment that read or write an activation that exists as a whole."""
+    segment = work.streamed.plan.segment
+    return [
+        position
+        for position, layer in enumerate(segment.layers)
+        if segment.whole & {layer.writes, *layer.reads} and not layer.rule.fold
+    ] + [
+        position
+        for position, layer in enumerate(segment.layers)
+        if layer.rule.fold and segment.whole & set(layer.reads)
+    ]
+
+
+class StreamEmitter(Emitter):
+    """Makes the files of a model with segments; see `tvmtiny.codegen.emit.emit`."""
+
+    _included = ("tvmtiny_copy.h", "tvmtiny_push.h", "tvmtiny_stream.h")
+
+    def __init__(self, mode: StreamMode, works: Sequence[RowWork], *rest: Any) -> None:
+        super().__init__(*rest)
+        self._mode, self._works = mode, tuple(works)
+        self._streamed = {
+            work.streamed.begin + position: (work, position)
+            for work in works
+            for position in range(len(work.nodes))
+        }
+        plain = {
+            call.function
+            for index, call in enumerate(self._program.calls)
+            if index not in self._streamed
+        }
+        self._kernels = {name: k for name, k in self._kernels.items() if name in plain}
+        self._used_by: dict[str, list[int]] = {}
+        rows: dict[str, Kernel] = {}
+        for index, (work, position) in self._streamed.items():
+            for row_kernel in work.kernels_of(position):
+                kernel = row_kernel.kernel
+                rows[kernel.symbol] = kernel
+                users = self._used_by.setdefault(kernel.symbol, [])
+                users += [index] if index not in users else []
+        self._kernels.update(rows)
+        self._values = dict(self._program.values)
+        for tensor, value in zip(self._graph.inputs, self._program.inputs, strict=True):
+            self._values[variable_name(tensor)] = value
+        self._found: dict[_Work, int] = {}
+        self._info: StreamInfo | None = None
+
+    def artifact(self) -> Artifact:
+        return replace(super().artifact(), stream=self._info)
+
+    def _call(self, step: int, call: Call) -> str:
+        return "" if step in self._streamed else super()._call(step, call)
+
+    def _pointer(self, value: Value) -> str:
+        missing = value.buffer not in self._external and value.buffer not in self._plan.offsets
+        return "" if missing else super()._pointer(value)
+
+    def _operators(self, function: str) -> str:
+        if function not in self._used_by:
+            return super()._operators(function)
+        layers = self._used_by[function]
+        operator = self._nodes[self._program.calls[layers[0]].output.name].operator
+        return f"rows of {operator}, {', '.join(f'layer {i}' for i in layers)}"
+
+    def _layer(self, index: int, call: Call) -> LayerInfo:
+        if index not in self._streamed:
+            return super()._layer(index, call)
+        work, position = self._streamed[index]
+        segment = work.streamed.plan.segment
+        kernels = work.kernels_of(position)
+        main = max(kernels, key=lambda k: _largest(work, position, k), default=None)
+        node = self._nodes[call.output.name]
+        name = {n: n if n in segment.whole else ring_name(n) for n in segment.tensors}
+        writes, layer = name[call.output.name], segment.layers[position]
+        operator_layer = super()._layer_of(
+            index,
+            call,
+            main.kernel.symbol if main else "",
+            constants=sum(_bytes(kernel) for kernel in kernels),
+            workspace=sum(size for _, size in work.workspaces(position).values()),
+            schedule=f"{main.kernel.schedule if main else 'scalar'}, "
+            f"{work.streamed.plan.rows[position]} rows at a time"
+            if not layer.rule.fold
+            else f"sums of {node.operator} over rows",
+        )
+        offset = self._plan.offsets.get(writes)
+        return replace(
+            operator_layer,
+            offset=offset,
+            reads=tuple(dict.fromkeys(name[n] for n in layer.reads)),
+            writes=writes,
+        )
+
+    # ---- the order of work ------------------------------------------------------------------
+
+    def _stream(self, layers: Sequence[LayerInfo]) -> Mapping[str, Any]:
+        order: list[_Work] = []
+        pieces: list[tuple[int, int]] = []
+        index = 0
+        starts = {work.streamed.begin: work for work in self._works}
+        while index < len(self._program.calls):
+            if index in starts:
+                order += self._segment(starts[index])
+                index = starts[index].streamed.end
+                continue
+            call = self._program.calls[index]
+            text = super()._call(index, call)
+            lines = (f"{text};",) if text else ()
+            order.append(_Work(lines, index, self._pointer(call.output), call.output.nbytes))
+            index += 1
+        pieces = [(work.layer, work.bytes) for work in order if work.data]
+        works = dict.fromkeys(order)
+        numbered = sorted(works, key=lambda work: work.take)
+        numbers = {work: number for number, work in enumerate(numbered)}
+        pushed = self._works[0].streamed.plan.segment.pushed if self._works else None
+        tensor = None
+        if pushed is not None:
+            tensor = self._works[0].streamed.plan.segment.tensors[pushed]
+        self._info = StreamInfo(
+            self._mode,
+            tuple(self._segment_info(work) for work in self._works),
+            tensor.height if tensor else 0,
+            tensor.row_bytes if tensor else 0,
+            state_bytes(self._works),
+            tuple(pieces),
+        )
+        return {
+            "works": numbered,
+            "order": [numbers[work] for work in order],
+            "index": "uint8_t" if len(numbered) <= 256 else "uint16_t",
+            "first_take": next((n for w, n in numbers.items() if w.take), len(numbered)),
+            "state": self._plan.offsets[STATE],
+            "counters": [_counter(i) for i in self._counted()],
+            "pushes": self._info.pushes,
+            "row_bytes": self._info.row_bytes,
+            "row_type": c_type(self._program.inputs[0].dtype) if pushed else "",
+            "pieces": len(pieces),
+            "mode": self._mode.value,
+        }
+
+    def _counted(self) -> list[int]:
+        return [w.streamed.begin + position for w in self._works for position in _moving(w)]
+
+    def _segment_info(self, work: RowWork) -> SegmentInfo:
+        streamed = work.streamed
+        rings = tuple(
+            RingInfo(
+                ring_name(name),
+                ring.capacity,
+                ring.size,
+                streamed.begin + ring.first,
+                streamed.begin + ring.last,
+            )
+            for name, ring in streamed.plan.rings.items()
+        )
+        return SegmentInfo(streamed.begin, streamed.end - 1, streamed.plan.rows, rings)
+
+    def _segment(self, work: RowWork) -> list[_Work]:
+        """The works of a segment in order; the first one prepares rings, sums and counters."""
+        plan, begin = work.streamed.plan, work.streamed.begin
+        lines = [f"stream->{_counter(begin + position)} = 0u;" for position in _moving(work)]
+        for name, ring in plan.rings.items():
+            if ring.top:
+                pad = plan.segment.pad_of(name)
+                lines.append(
+                    self._fill(
+                        self._slot(work, name, 0), pad or 0, ring.top * ring.tensor.row_bytes
+                    )
+                )
+        if plan.segment.layers[-1].rule.fold:
+            step = work.streamed.end - 1
+            offset, channels = (
+                self._plan.offsets[sums_name(step)],
+                self._program.calls[step].output.nbytes,
+            )
+            lines.append(self._fill(f"arena + {offset}", 0, 4 * channels))
+        works = [_Work(tuple(lines), begin)] if lines else []
+        for event in plan.events:
+            before = [self._change(work, change) for change in event.before]
+            if event.kind is Kind.TAKE:
+                assert plan.segment.pushed is not None and event.writes is not None
+                if before:
+                    works.append(_Work(tuple(before), begin))
+                size = plan.segment.tensors[plan.segment.pushed].row_bytes
+                slot = self._slot(work, plan.segment.pushed, event.writes)
+                works.append(_Work((f"return {slot};",), begin, bytes=size, take=True))
+                continue
+            works.append(self._event(work, event, before))
+        return works
+
+    def _event(self, work: RowWork, event: Event, before: list[str]) -> _Work:
+        index = work.streamed.begin + event.layer
+        if event.kind is Kind.FOLD:
+            return _Work((*before, *self._fold(work, event)), index)
+        if event.kind is Kind.FINISH:
+            call = self._program.calls[index]
+            return _Work(
+                (*before, self._finish(index)),
+                index,
+                self._pointer(call.output),
+                call.output.nbytes,
+            )
+        plan = work.streamed.plan
+        output = plan.segment.tensors[plan.segment.layers[event.layer].writes]
+        lines = [*before, *self._row_calls(work, event)]
+        data = (
+            f"arena + {self._slot_offset(work, output.name, event.writes)}"
+            if event.writes is not None
+            else ""
+        )
+        if event.layer in _moving(work):
+            counter = _counter(index)
+            lines.append(f"stream->{counter} = (uint16_t)(stream->{counter} + {event.rows}u);")
+        if event.writes is None:
+            data = self._whole(work, event, output.name, const=False, made=True)
+        return _Work(tuple(lines), index, data, event.rows * output.row_bytes)
+
+    def _row_calls(self, work: RowWork, event: Event) -> list[str]:
+        layer = work.streamed.plan.segment.layers[event.layer]
+        index = work.streamed.begin + event.layer
+        slots = dict(zip(layer.reads, event.reads, strict=True))
+        output = self._program.calls[index].output
+        calls = []
+        for row_kernel in work.kernels[work.key(event)]:
+            arguments = []
+            for argument in row_kernel.arguments:
+                if isinstance(argument, Tensor):
+                    value = self._values[variable_name(argument)]
+                    slot, before = slots[value.name], row_kernel.read_offset
+                    arguments.append(self._rows(work, event, value, slot, before, const=True))
+                else:
+                    name, data = argument
+                    arguments.append(self._row_constant(data, f"{output.name}_{name}"))
+            after = row_kernel.write_offset
+            arguments.append(self._rows(work, event, output, event.writes, after, const=False))
+            arguments += [
+                pointer_text(w.dtype, self._plan.offsets[workspace_name(index, w.name)])
+                for w in row_kernel.kernel.workspaces
+            ]
+            calls.append(f"{row_kernel.kernel.symbol}({', '.join(arguments)});")
+        return calls
+
+    def _rows(
+        self, work: RowWork, event: Event, value: Value, slot: int | None, offset: int, const: bool
+    ) -> str:
+        """Where rows of an event lie: in a slot of their ring, or in a whole activation."""
+        if slot is None:
+            return self._whole(work, event, value.name, const, offset=offset)
+        return pointer_text(value.dtype, self._slot_offset(work, value.name, slot) + offset)
+
+    def _row_constant(self, data: np.ndarray, wanted: str) -> str:
+        """A constant of a kernel; kernels for other rows of the layer may need another one."""
+        taken = {constant.name for constant in self._constants.values()}
+        key = (str(data.dtype), data.tobytes())
+        number, name = 1, wanted
+        while key not in self._constants and f"tvmtiny_{self._model.name}_{name}" in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        return self._constant(data, name)
+
+    def _whole(
+        self,
+        work: RowWork,
+        event: Event,
+        name: str,
+        const: bool,
+        made: bool = False,
+        offset: int = 0,
+    ) -> str:
+        """Where the rows of an event begin in an activation that exists as a whole.
+
+        Parameters
+        ----------
+        const
+            It is read.
+        made
+            After the event, not before.
+        offset
+            Bytes behind.
+        """
+        segment = work.streamed.plan.segment
+        rule, size = segment.layers[event.layer].rule, segment.tensors[name].row_bytes
+        counter = f"(uint32_t)stream->{_counter(work.streamed.begin + event.layer)}"
+        step, back = 1, event.rows if made else 0
+        if const and not rule.fold:
+            step, back = rule.stride, rule.top - event.above
+        rows = f"{counter} * {step * size}u"
+        distance = offset - back * size
+        if distance:
+            rows += f" {'-' if distance < 0 else '+'} {abs(distance)}u"
+        value = self._program.values[name]
+        if value.buffer in self._external:
+            base = super()._pointer(value)
+            kind = "const " if const else ""
+            bytes_ = f"({kind}uint8_t *)({kind}void *){base}"
+            return f"({kind}{c_type(value.dtype)} *)({kind}void *)({bytes_} + ({rows}))"
+        return pointer_text(value.dtype, self._plan.offsets[value.buffer]).replace(
+            "(arena + ", f"(arena + ({rows}) + "
+        )
+
+    def _fold(self, work: RowWork, event: Event) -> list[str]:
+        segment = work.streamed.plan.segment
+        layer, step = segment.layers[event.layer], work.streamed.end - 1
+        (name,), (slot,) = layer.reads, event.reads
+        node = self._node(step)
+        pixels = event.rows * node.input(0).shape[2]
+        moving = []
+        if slot is None:
+            rows = self._whole(work, event, name, const=True)
+            counter = _counter(step)
+            moving = [f"stream->{counter} = (uint16_t)(stream->{counter} + {event.rows}u);"]
+        else:
+            rows = pointer_text("int8", self._slot_offset(work, name, slot))
+        channels = node.input(0).shape[3]
+        return [f"tvmtiny_add_rows({self._sums(step)}, {rows}, {pixels}, {channels});", *moving]
+
+    def _finish(self, step: int) -> str:
+        node = self._node(step)
+        x = node.input(0)
+        output = self._pointer(self._program.calls[step].output)
+        if node.operator == "AVERAGE_POOL_2D":
+            low, high = activation_range(node)
+            count = x.shape[1] * x.shape[2]
+            sizes = f"{x.shape[3]}, {count}, {low}, {high}"
+            return f"tvmtiny_average_sums({self._sums(step)}, {output}, {sizes});"
+        multiplier, shift = mean_multiplier(node)
+        zeros, zero_point = x.zero_point * reduced_count(node), node.output.zero_point
+        sizes = f"{x.shape[3]}, {zeros}, {multiplier}, {shift}, {zero_point}"
+        return f"tvmtiny_scale_sums({self._sums(step)}, {output}, {sizes});"
+
+    def _sums(self, step: int) -> str:
+        return pointer_text("int32", self._plan.offsets[sums_name(step)])
+
+    def _node(self, step: int) -> Node:
+        return self._nodes[self._program.calls[step].output.name]
+
+    def _change(self, work: RowWork, change: Any) -> str:
+        size = work.streamed.plan.segment.tensors[change.tensor].row_bytes
+        if isinstance(change, Move):
+            to, source = (self._slot(work, change.tensor, slot) for slot in (0, change.source))
+            return f"tvmtiny_move_rows({to}, {source}, {change.rows * size});"
+        pad = work.streamed.plan.segment.pad_of(change.tensor)
+        return self._fill(
+            self._slot(work, change.tensor, change.slot), pad or 0, change.rows * size
+        )
+
+    @staticmethod
+    def _fill(address: str, value: int, count: int) -> str:
+        return f"tvmtiny_fill({address}, {value}, {count});"
+
+    def _slot_offset(self, work: RowWork, name: str, slot: int | None) -> int:
+        assert slot is not None
+        size = work.streamed.plan.segment.tensors[name].row_bytes
+        return self._plan.offsets[ring_name(name)] + slot * size
+
+    def _slot(self, work: RowWork, name: str, slot: int) -> str:
+        return f"arena + {self._slot_offset(work, name, slot)}"
+
+
+def _counter(layer: int) -> str:
+    return f"row{layer}"
+
+
+def _largest(work: RowWork, position: int, kernel: RowKernel) -> int:
+    return max(
+        (
+            event.rows
+            for event in work.streamed.plan.events
+            if event.layer == position
+            and event.kind is Kind.CALL
+            and kernel in work.kernels[work.key(event)]
+            and not event.above
+        ),
+        default=0,
+    )
+
+
+def _bytes(kernel: RowKernel) -> int:
+    return sum(a[1].nbytes for a in kernel.arguments if not isinstance(a, Tensor))

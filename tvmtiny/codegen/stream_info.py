@@ -1,0 +1,109 @@
+"""What runs row by row, and in which form the generated code offers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from tvmtiny.errors import InputError
+
+#: Name of the request for what says how far the work is, and what names of rings begin with.
+STATE = "stream"
+RING = "ring."
+
+
+class StreamMode(str, Enum):
+    """How a model runs.
+
+    ``NONE`` runs layer by layer. ``INSIDE`` takes a whole input, and runs some layers row by row.
+    With ``ROWS`` the caller pushes the rows of the input as they come. ``AUTO`` is ``INSIDE``
+    where a RAM budget asks for it, and else ``NONE``.
+    """
+
+    NONE = "none"
+    AUTO = "auto"
+    INSIDE = "inside"
+    ROWS = "rows"
+
+
+def parse_stream(name: StreamMode | str) -> StreamMode:
+    """The mode called `name`.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    try:
+        return StreamMode(name)
+    except ValueError:
+        known = ", ".join(mode.value for mode in StreamMode)
+        raise InputError(f"no model can be streamed in mode {name!r}; known: {known}") from None
+
+
+@dataclass(frozen=True)
+class RingInfo:
+    """Memory of the rows of one activation that are needed.
+
+    Attributes
+    ----------
+    tensor
+        Name of its request in the plan.
+    rows, bytes
+        How many rows it holds, and its size.
+    first, last
+        The layers during which it holds rows.
+    """
+
+    tensor: str
+    rows: int
+    bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class SegmentInfo:
+    """Consecutive layers that run row by row.
+
+    Attributes
+    ----------
+    first, last
+        The layers.
+    rows
+        How many rows each makes at a time; a pool over the whole image, how many it adds up.
+    """
+
+    first: int
+    last: int
+    rows: tuple[int, ...]
+    rings: tuple[RingInfo, ...]
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """All segments of a model.
+
+    Attributes
+    ----------
+    pushes
+        Rows of the input that are pushed; 0 where the input is a whole.
+    row_bytes
+        Bytes of such a row.
+    state_bytes
+        Of the arena: what says how far the work is.
+    pieces
+        For each piece of work that makes something, in order: the layer, and bytes of its output.
+    """
+
+    mode: StreamMode
+    segments: tuple[SegmentInfo, ...]
+    pushes: int
+    row_bytes: int
+    state_bytes: int
+    pieces: tuple[tuple[int, int], ...]
+
+    @property
+    def rings_bytes(self) -> int:
+        """Bytes of all rings of the segment that has most."""
+        return max((sum(r.bytes for r in s.rings) for s in self.segments), default=0)

@@ -1,0 +1,136 @@
+"""What a program whose segments run row by row needs of the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tvmtiny.codegen.requests import alignment_of, workspace_name
+from tvmtiny.codegen.row_kernels import RowKernel, RowKey
+from tvmtiny.codegen.stream_info import RING, STATE
+from tvmtiny.memory import Problem, Request
+from tvmtiny.streaming.plan import Streamed, segment_overlaps, sum_bytes
+from tvmtiny.streaming.segment import Event, Kind
+
+
+def ring_name(tensor: str) -> str:
+    """Name of the request for the ring of a tensor."""
+    return f"{RING}{tensor}"
+
+
+def sums_name(step: int) -> str:
+    """Name of the request for the sums of a pool over the whole image."""
+    return f"workspace.{step}.sums"
+
+
+@dataclass(frozen=True)
+class RowWork:
+    """A segment with the kernels that make its rows.
+
+    Attributes
+    ----------
+    nodes
+        Index of the node of each layer.
+    kernels
+        What all segments need.
+    """
+
+    streamed: Streamed
+    nodes: tuple[int, ...]
+    kernels: Mapping[RowKey, tuple[RowKernel, ...]]
+
+    def key(self, event: Event) -> RowKey:
+        """The kernel of a call."""
+        return self.nodes[event.layer], event.rows, event.above, event.below
+
+    def kernels_of(self, layer: int) -> list[RowKernel]:
+        """All kernels of a layer, by position in the segment, in the order of their first call."""
+        events = (e for e in self.streamed.plan.events if e.layer == layer)
+        keys = dict.fromkeys(self.key(e) for e in events if e.kind is Kind.CALL)
+        return [kernel for key in keys for kernel in self.kernels[key]]
+
+    def workspaces(self, layer: int) -> Mapping[str, tuple[str, int]]:
+        """Name to dtype and bytes of a layer's workspaces, whichever of its kernels runs."""
+        found: dict[str, tuple[str, int]] = {}
+        for row_kernel in self.kernels_of(layer):
+            for w in row_kernel.kernel.workspaces:
+                found[w.name] = w.dtype, max(w.size, found.get(w.name, ("", 0))[1])
+        return found
+
+
+def stream_problem(
+    problem: Problem, works: Sequence[RowWork], state_bytes: int, last: int, fixed: frozenset[str]
+) -> Problem:
+    """Replace what layers of segments need as a whole by what they need row by row.
+
+    Parameters
+    ----------
+    problem
+        Of the program without segments.
+    state_bytes
+        Of what says how far the work is.
+    last
+        The last step.
+    fixed
+        Activations that live on after their last reader: the model's outputs.
+    """
+    requests = {request.name: request for request in problem.requests}
+    overlaps = list(problem.overlaps)
+    for work in works:
+        streamed, segment = work.streamed, work.streamed.plan.segment
+        first, end = streamed.begin + 1, streamed.end
+        for layer in segment.layers:
+            if layer.writes != segment.output:
+                requests.pop(layer.writes, None)
+        if segment.pushed is not None:
+            requests.pop(segment.pushed, None)
+        gone = {n for n in requests if n.startswith("workspace.") and first <= _step(n) + 1 <= end}
+        for name in gone:
+            del requests[name]
+        overlaps = [
+            o
+            for o in overlaps
+            if o.written != segment.output
+            and not (o.read in segment.whole and _begins(requests.get(o.written), first, end))
+        ]
+        if segment.output in requests:
+            requests[segment.output] = replace(requests[segment.output], first=first)
+        for overlap in segment_overlaps(streamed.plan):
+            read = requests.get(overlap.read)
+            if read is None or read.last > end:
+                continue
+            requests[overlap.read] = replace(read, last=end)
+            if segment.output in requests and overlap.read not in fixed:
+                overlaps.append(overlap)
+        for name, ring in streamed.plan.rings.items():
+            request = Request(
+                ring_name(name),
+                ring.size,
+                first + ring.first,
+                first + ring.last,
+                ring.tensor.alignment,
+            )
+            requests[request.name] = request
+        size = sum_bytes(streamed.plan)
+        if size:
+            name = sums_name(end - 1)
+            requests[name] = Request(name, size, first, end)
+        for position in range(len(segment.layers)):
+            for workspace, (dtype, bytes_) in work.workspaces(position).items():
+                name = workspace_name(streamed.begin + position, workspace)
+                step = first + position
+                requests[name] = Request(name, bytes_, step, step, alignment_of(dtype))
+    requests[STATE] = Request(STATE, state_bytes, 0, last)
+    return Problem(
+        tuple(requests.values()),
+        tuple(o for o in overlaps if {o.written, o.read} <= requests.keys()),
+        tuple(i for i in problem.insides if {i.inner, i.outer} <= requests.keys()),
+    )
+
+
+def _step(workspace: str) -> int:
+    return int(workspace.split(".", 2)[1])
+
+
+def _begins(request: Request | None, first: int, end: int) -> bool:
+    return request is not None and first <= request.first <= end

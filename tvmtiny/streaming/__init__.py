@@ -1,0 +1,1 @@
+"""Which layers run row by row: segments, their rings of rows, and the order of their work."""
