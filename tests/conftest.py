@@ -15,6 +15,8 @@ from tvmtiny.host import toolchain
 
 #: Files whose tests share what they have compiled with those of the same parameter alone.
 _BY_PARAMETER = ("tests/ops/test_three_ways.py",)
+#: Files whose tests share what they have compiled with each other.
+_SHARING = ("tests/codegen/test_shadow_memory.py", "tests/codegen/test_whole_models.py")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -26,13 +28,15 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let processes share the tests of a file where only those of a parameter belong together."""
+    """Let a process run what shares compiled code: a parameter's tests, a file, several files."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
-            return f"{file}[{test.partition('[')[2]}" if file in _BY_PARAMETER else file
+            if file in _BY_PARAMETER:
+                return f"{file}[{test.partition('[')[2]}"
+            return _SHARING[0] if file in _SHARING else file
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,13 @@ def add_model(
 def compiled(content: bytes, name: str = "m") -> tvmtiny.Artifact:
     """The C of a model."""
     return tvmtiny.compile(tvmtiny.load(content, name=name), "cortex-m4")
+
+
+@cache
+def compiled_file(path: Path, cpu: str) -> tuple[tvmtiny.Model, tvmtiny.Artifact]:
+    """A model from a file and its C; the same objects for the same arguments."""
+    model = tvmtiny.load(path)
+    return model, tvmtiny.compile(model, cpu)
 
 
 def run_statements(

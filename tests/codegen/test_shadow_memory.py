@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from random_networks import random_network
 
 import tvmtiny
+from tests.codegen.programs import compiled_file
 from tests.codegen.shadow_memory import run_with_shadow
 from tests.tools import MLPERF_TINY, needs_mlperf_tiny
 from tvmtiny import models
 from tvmtiny.codegen import requests
 
 
-def assert_intact(model: tvmtiny.Model, target: str, folder: Path) -> tvmtiny.Artifact:
-    artifact = tvmtiny.compile(model, target)
+def assert_intact(model: tvmtiny.Model, artifact: tvmtiny.Artifact, folder: Path) -> None:
     inputs = tvmtiny.make_inputs("random:3", artifact.inputs)
     layers = run_with_shadow(artifact, inputs, folder)
     expected = model.reference(inputs)
@@ -28,19 +28,18 @@ def assert_intact(model: tvmtiny.Model, target: str, folder: Path) -> tvmtiny.Ar
         if layer.kept_channels is not None:
             wanted = wanted[..., list(layer.kept_channels)]
         np.testing.assert_array_equal(got, wanted, err_msg=f"layer {layer.index} {layer.operator}")
-    return artifact
 
 
 @needs_mlperf_tiny
 @pytest.mark.parametrize("name", ["ad", "ic", "kws", "sww", "vww"])
 def test_mlperf_tiny(name: str, tmp_path: Path) -> None:
-    assert_intact(tvmtiny.load(MLPERF_TINY / f"{name}_int8.tflite"), "cortex-m4", tmp_path)
+    assert_intact(*compiled_file(MLPERF_TINY / f"{name}_int8.tflite", "cortex-m4"), tmp_path)
 
 
 @pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4"])
 @pytest.mark.parametrize("name", models.names())
 def test_shipped(name: str, cpu: str, tmp_path: Path) -> None:
-    assert_intact(tvmtiny.load(models.path(name)), cpu, tmp_path)
+    assert_intact(*compiled_file(models.path(name), cpu), tmp_path)
 
 
 @settings(
@@ -52,7 +51,8 @@ def test_shipped(name: str, cpu: str, tmp_path: Path) -> None:
 @given(seed=st.integers(0, 10_000))
 def test_random_networks(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     model = tvmtiny.load(random_network(seed), name="random")
-    assert_intact(model, "cortex-m4", tmp_path_factory.mktemp("random"))
+    artifact = tvmtiny.compile(model, "cortex-m4")
+    assert_intact(model, artifact, tmp_path_factory.mktemp("random"))
 
 
 def test_a_wrong_overlap_is_caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ import pytest
 from host_runner import run_on_host
 
 import tvmtiny
+from tests.codegen.programs import compiled_file
 from tests.tools import MLPERF_TINY, needs_mlperf_tiny
 from tvmtiny import models
 from tvmtiny.results import RunResult
 
 
 def _assert_exact(path: Path, cpu: str, folder: Path) -> None:
-    model = tvmtiny.load(path)
-    artifact = tvmtiny.compile(model, cpu)
+    model, artifact = compiled_file(path, cpu)
     sets = [tvmtiny.make_inputs(kind, artifact.inputs) for kind in ("ramp", "random:1")]
     for inputs, result in zip(sets, run_on_host(artifact, sets, folder), strict=True):
         like: RunResult = result  # type: ignore[assignment]
