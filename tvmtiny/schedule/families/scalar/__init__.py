@@ -9,6 +9,7 @@ from tvm import tirx
 
 from tvmtiny.frontend.converter import tensor_function
 from tvmtiny.ops import Compute, Node, Oracle, Tensor, find_operator
+from tvmtiny.ops.shared.scalar_operand import tabulated
 from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.families.scalar.loops import scalar_space, schedule_scalar
 from tvmtiny.schedule.implementation import (
@@ -62,8 +63,11 @@ def _expression(
 ) -> tuple[tirx.PrimFunc, Sequence[Tensor | np.ndarray]] | None:
     """The tensor expression of `node` as a function, and its arguments; None where it has none."""
     operator = find_operator(node.operator)
-    compute = None if operator is None else operator.compute(node, oracle)
-    if not isinstance(compute, Compute):
+    compute = tabulated(node, oracle)
+    if compute is None and operator is not None:
+        result = operator.compute(node, oracle)
+        compute = result if isinstance(result, Compute) else None
+    if compute is None:
         return None
     return tensor_function(node, compute), compute.arguments
 
