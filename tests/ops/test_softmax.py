@@ -40,6 +40,7 @@ CASES = {
     "one_class": _layer((3, 1)),
     "two_classes": _layer((4, 2)),
     "many_classes": _layer((1, 300)),
+    "longer_table": _layer((7, 40), scale=0.05),
     "beta_half": _layer((1, 12), beta=0.5),
     "beta_large": _layer((1, 12), beta=10.0),
     "scale_small": _layer((1, 12), scale=1e-3),

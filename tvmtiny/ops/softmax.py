@@ -20,7 +20,8 @@ _DIFFERENCE_BITS, _SUM_BITS = 5, 12
 #: As many ones as the sum has room for.
 _MAX_DEPTH = (1 << _SUM_BITS) - 1
 _LARGEST_MULTIPLIER = 2**31 - 1.0
-#: A longer table of exponentials takes more flash than the code that computes them.
+#: A longer table of exponentials takes more flash than the code that computes them, and is worth
+#: that for as many elements as it has entries.
 _MOST_ENTRIES = 128
 
 
@@ -57,7 +58,8 @@ class Softmax(Operator):
         if quantized and shape[-1] == 2:
             return _two_classes(node)
         exponentials = _exponentials(node) if quantized else None
-        if exponentials is not None and exponentials.size > _MOST_ENTRIES:
+        most = max(_MOST_ENTRIES, node.output.elements)
+        if exponentials is not None and exponentials.size > most:
             exponentials = None
         wide, least = ("int32", -128) if quantized else ("float32", float(np.finfo(np.float32).min))
         largest = te.comm_reducer(larger, lambda dtype: constant(least, dtype), name="largest")
