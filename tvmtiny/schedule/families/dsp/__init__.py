@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.families.dsp.add import add_sketches, implement_add
+from tvmtiny.schedule.families.dsp.binary import binary_sketches, implement_binary
 from tvmtiny.schedule.families.dsp.convolution import (
     convolution_sketches,
     implement_convolution,
@@ -60,16 +61,34 @@ def _depthwise_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     return depthwise_sketches(node, oracle)
 
 
+def _broadcasts(node: Node) -> bool:
+    return any(node.input(i).shape != node.output.shape for i in range(2))
+
+
+def _implement_sum(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    implement = implement_binary if _broadcasts(node) else implement_add
+    return implement(node, oracle, goal, decisions)
+
+
+def _sum_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
+    return (binary_sketches if _broadcasts(node) else add_sketches)(node, oracle)
+
+
 _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implementation | None]] = {
-    "ADD": implement_add,
+    "ADD": _implement_sum,
     "AVERAGE_POOL_2D": implement_average_pool,
     "BATCH_MATMUL": implement_product,
     "CONV_2D": implement_convolution,
     "DEPTHWISE_CONV_2D": _implement_depthwise,
+    "MAXIMUM": implement_binary,
     "MAX_POOL_2D": implement_max_pool,
+    "MINIMUM": implement_binary,
+    "MUL": implement_binary,
     "MEAN": implement_mean,
     "FULLY_CONNECTED": implement_fully_connected,
-    "SUB": implement_add,
+    "SUB": _implement_sum,
     "SVDF": implement_svdf,
     "TRANSPOSE_CONV": implement_transpose,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
@@ -86,14 +105,17 @@ _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
 }
 
 _SKETCHES: dict[str, Callable[[Node, Oracle], tuple[Sketch, ...]]] = {
-    "ADD": add_sketches,
+    "ADD": _sum_sketches,
     "AVERAGE_POOL_2D": pool_sketches,
     "BATCH_MATMUL": product_sketches,
     "CONV_2D": convolution_sketches,
     "DEPTHWISE_CONV_2D": _depthwise_sketches,
     "FULLY_CONNECTED": convolution_sketches,
+    "MAXIMUM": binary_sketches,
     "MAX_POOL_2D": pool_sketches,
-    "SUB": add_sketches,
+    "MINIMUM": binary_sketches,
+    "MUL": binary_sketches,
+    "SUB": _sum_sketches,
 }
 
 
@@ -108,6 +130,7 @@ class Dsp(KernelFamily):
         {
             "3x3",
             "any",
+            "binary",
             "block",
             "column",
             "direct",

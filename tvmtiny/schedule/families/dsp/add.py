@@ -16,10 +16,10 @@ HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_elementwise.h")
 
 #: Precise enough for nearly every sum, and small enough for factors up to 8, so that layers share
 #: one kernel.
-_SHIFT = 20
+SHIFT = 20
 
 #: The kernel moves bytes to the top of their lanes.
-_GAIN = 256
+GAIN = 256
 
 
 def implement_add(
@@ -32,7 +32,7 @@ def implement_add(
     count = node.output.elements
     if count == 0 or any(node.input(i).shape != node.output.shape for i in range(2)):
         return None
-    plane = exact_plane(node, _GAIN, wide_image, 16, _SHIFT)
+    plane = exact_plane(node, GAIN, wide_image, 16, SHIFT)
     if plane is None:
         return None
     words = int(decisions["words"] if decisions else _words(count, goal))

@@ -1,0 +1,240 @@
+"""Operators with two int8 operands around the micro-kernels of ``tvmtiny_dsp_binary.h``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import gcd, prod
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops.add import exact_plane
+from tvmtiny.ops.mul import product_multiplier
+from tvmtiny.ops.shared.affine import wide_image
+from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, requantize
+from tvmtiny.ops.shared.scalar_operand import scalar_operand
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.families.dsp.add import GAIN, HEADERS, SHIFT
+from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
+from tvmtiny.schedule.overlap import Overlap
+from tvmtiny.schedule.per_node import per_node
+from tvmtiny.schedule.requantize import Scaling, solve
+
+_HEADERS = (*HEADERS, "tvmtiny_dsp_binary.h")
+
+#: What products are multiplied by, so that their multiplier keeps enough bits.
+_PRODUCT_GAIN = 128
+
+#: Shifts that SSAT takes.
+_SHIFTS = (12, 13, 11, 14, 10, 15, 9, 16, 8, 17, 7, 18, 6, 19, 5, 20, 4, 21, 3, 22, 2, 23)
+
+#: Nothing is left open.
+_DECIDED: Decisions = {"sketch": "binary"}
+
+
+@dataclass(frozen=True)
+class _Word:
+    """How words are combined: the name and instantiation of a kernel without its form."""
+
+    name: str
+    macro: str
+    arguments: tuple[object, ...]
+    constants: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How a small operand meets a large one, whose shape is the output's.
+
+    Attributes
+    ----------
+    outer
+        Extents of loops around the calls, and by how much the small operand advances in each.
+    rows, count
+        Of a call.
+    values
+        Whether the small operand has an element for each row, or a row for all of them.
+    """
+
+    outer: tuple[tuple[int, int], ...]
+    rows: int
+    count: int
+    values: bool
+
+
+def plan_rows(large: Sequence[int], small: Sequence[int]) -> Rows:
+    """Split a broadcast into calls.
+
+    Parameters
+    ----------
+    large, small
+        Shapes, of which the second broadcasts to the first.
+    """
+    padded = (1,) * (len(large) - len(small)) + tuple(small)
+    merged: list[tuple[int, bool]] = []
+    for extent, own in zip(large, padded, strict=True):
+        shared = own == 1
+        if extent == 1:
+            continue
+        if merged and merged[-1][1] == shared:
+            merged[-1] = merged[-1][0] * extent, shared
+        else:
+            merged.append((extent, shared))
+    if not merged:
+        return Rows((), 1, 1, False)
+    (count, values), rest = merged[-1], merged[:-1]
+    # What lies inside of a dimension in the small operand.
+    step = 1 if values else count
+    rows = 1
+    if rest:
+        # A row for all, or an element for each.
+        rows = rest[-1][0]
+        step *= rows if values else 1
+        rest = rest[:-1]
+    outer = []
+    for extent, shared in reversed(rest):
+        outer.append((extent, 0 if shared else step))
+        step *= 1 if shared else extent
+    return Rows(tuple(reversed(outer)), rows, count, values)
+
+
+def implement_binary(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """ADD, SUB, MUL, MAXIMUM or MINIMUM in int8.
+
+    None where both operands broadcast, no exact integers are found, or a table of all results is
+    faster.
+    """
+    if scalar_operand(node) is not None and _WORDS[node.operator] is not _choice:
+        return None
+    shapes = [node.input(i).shape for i in range(2)]
+    count = node.output.elements
+    large = next((i for i in range(2) if prod(shapes[i]) == count), None)
+    if count == 0 or large is None or node.input(1).dtype != "int8":
+        return None
+    found = _WORDS[node.operator](node, oracle, large)
+    if found is None:
+        return None
+    first, second = node.input(large), node.input(1 - large)
+    rows, values = plan_rows(node.output.shape, second.shape), second.data
+    repeats = 4 // gcd(rows.count, 4)
+    if values is not None and not rows.values and not rows.rows % repeats:
+        # Rows of whole words.
+        rows = replace(rows, rows=rows.rows // repeats, count=rows.count * repeats)
+        values = np.tile(values.reshape(-1, rows.count // repeats), repeats).reshape(-1)
+        rows = replace(rows, outer=tuple((n, step * repeats) for n, step in rows.outer))
+    elif rows.count < 4 and rows.rows > 1:
+        return None
+    form = "VALUES" if rows.values else "ROWS"
+    name = f"{found.name}_{form.lower()}".replace("-", "m")
+    listed = ", ".join(map(str, (name, *found.arguments, form)))
+    x = nest.buffer("x", first.elements, "int8")
+    y = nest.buffer("y", second.elements if values is None else values.size, "int8")
+    constants = nest.buffer("constants", len(found.constants), "int32")
+    out = nest.buffer("out", count, "int8")
+
+    def calls(depth: int, at: nest.Argument, other: nest.Argument) -> tirx.Stmt:
+        if depth == len(rows.outer):
+            arguments = (nest.address(x, at), nest.address(y, other), nest.address(constants))
+            return nest.call(name, *arguments, nest.address(out, at), rows.rows, rows.count)
+        extent, step = rows.outer[depth]
+        inside = prod(extent for extent, _ in rows.outer[depth + 1 :]) * rows.rows * rows.count
+        return nest.loop(
+            extent,
+            f"i{depth}",
+            lambda i: [calls(depth + 1, at + i * inside, other + i * step)],
+        )
+
+    function = nest.function(
+        [x, y, constants, out],
+        [],
+        [calls(0, 0, 0)],
+        operator=node.operator,
+        schedule=f"dsp, words, {'an element a row' if rows.values else 'rows'}",
+        headers=_HEADERS,
+        preamble=[f"TVMTINY_BINARY_{found.macro}({listed})"],
+        # Word by word: what is written has been read; a small operand is read again.
+        overlaps=[
+            Overlap("out", position, 0)
+            for position, tensor in enumerate((first, second))
+            if tensor.elements == count
+        ],
+    )
+    operands = first, second if values is None else values
+    arguments = (*operands, np.array(found.constants, np.int32))
+    return Implementation(function, arguments, _DECIDED, count * 7)
+
+
+def binary_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
+    """One way to combine two operands, which leaves nothing open."""
+    return (Sketch("binary"),)
+
+
+def _choice(node: Node, oracle: Oracle, large: int) -> _Word:
+    name = "max4" if node.operator == "MAXIMUM" else "min4"
+    return _Word(f"binary_{name}", "CHOICE", (f"tvmtiny_{name}",), (0,))
+
+
+def _sum(node: Node, oracle: Oracle, large: int) -> _Word | None:
+    plane = exact_plane(node, GAIN, wide_image, 16, SHIFT)
+    if plane is None:
+        return None
+    low, high = activation_range(node)
+    factors = plane.factors[large], plane.factors[1 - large]
+    name = f"binary_sum_{plane.shift}_{low}_{high}"
+    return _Word(name, "SUM", (plane.shift, low, high), (*factors, plane.offset))
+
+
+def _product(node: Node, oracle: Oracle, large: int) -> _Word | None:
+    scaling = product_scaling(node, oracle)
+    if scaling is None:
+        return None
+    low, high = activation_range(node)
+    x_zero, y_zero = node.input(large).zero_point, node.input(1 - large).zero_point
+    offset, step = (0 if v is None else int(v[0]) for v in (scaling.offset, scaling.step))
+    initial, multiplier = int(scaling.initial[0]), int(scaling.multiplier[0])
+    zeros = _lanes(256 * x_zero), _lanes(-y_zero)
+    constants = (*zeros, initial, multiplier, offset, step)
+    signed = int(scaling.signed)
+    name = f"binary_product_{scaling.shift}_{signed}_{low}_{high}"
+    return _Word(name, "PRODUCT", (scaling.shift, signed, low, high), constants)
+
+
+def _lanes(value: int) -> int:
+    """An int32 that holds a number in both halves."""
+    half = value & 0xFFFF
+    return int(np.array(half << 16 | half, np.uint32).astype(np.int32))
+
+
+@per_node
+def product_scaling(node: Node, oracle: Oracle) -> Scaling | None:
+    """Constants for products of both operands without their zero points.
+
+    They give all results of an int8; the kernel's bounds come after them.
+    """
+    if node.output.scale <= 0:
+        return None
+    wide = [np.array([-128, 127], np.int64) - node.input(i).zero_point for i in range(2)]
+    corners = np.outer(*wide)
+    multiplier = product_multiplier(node, oracle)
+
+    def reference(products: np.ndarray) -> np.ndarray:
+        return np.clip(requantize(products, *multiplier) + node.output.zero_point, *INT8_RANGE)
+
+    scale = node.input(0).scale * node.input(1).scale / node.output.scale
+    bounds = np.array([corners.min()]), np.array([corners.max()])
+    zero = np.zeros(1, np.int64)
+    scales = np.array([scale])
+    return solve(reference, scales, bounds, zero, gain=_PRODUCT_GAIN, shifts=_SHIFTS)
+
+
+_WORDS: dict[str, Callable[[Node, Oracle, int], _Word | None]] = {
+    "ADD": _sum,
+    "SUB": _sum,
+    "MAXIMUM": _choice,
+    "MINIMUM": _choice,
+    "MUL": _product,
+}
