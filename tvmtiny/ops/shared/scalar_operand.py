@@ -8,7 +8,7 @@ import numpy as np
 from tvm import te
 
 from tvmtiny.ops.shared.expressions import elementwise
-from tvmtiny.ops.shared.lookup_tables import EVERY_INT8, looked_up_int8
+from tvmtiny.ops.shared.lookup_tables import EVERY_INT8, by_bits, looked_up_int8
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, find_operator
 
@@ -62,4 +62,4 @@ def tabulated(node: Node, oracle: Oracle) -> Compute | None:
     def looked_up(x: te.Tensor, table: te.Tensor) -> te.Tensor:
         return elementwise(node.output.shape, lambda *i: looked_up_int8(table, x(*i)))
 
-    return Compute((x, table), looked_up)
+    return Compute((x, by_bits(table)), looked_up)

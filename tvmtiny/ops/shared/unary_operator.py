@@ -13,6 +13,7 @@ from tvmtiny.ops.shared.element_operator import ElementOperator
 from tvmtiny.ops.shared.expressions import Expression, elementwise
 from tvmtiny.ops.shared.lookup_tables import (
     EVERY_INT8,
+    by_bits,
     int8_table,
     int16_table,
     look_up_int8,
@@ -57,7 +58,7 @@ class Unary(ElementOperator):
             return elementwise(node.output.shape, lambda *i: self.value(node, x(*_at(x, i))))
 
         if node.output.dtype == "int8":
-            return Compute((node.input(0), self.table(node, oracle)), looked_up)
+            return Compute((node.input(0), by_bits(self.table(node, oracle))), looked_up)
         return Compute((node.input(0),), computed)
 
     def reference(
