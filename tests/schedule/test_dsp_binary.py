@@ -13,7 +13,7 @@ import tvmtiny
 from tests.ops.three_ways import SideBySide
 from tests.schedule.test_dsp_add import PAIRS
 from tests.tools import on_qemu
-from tvmtiny.schedule.families.dsp.binary import plan_rows
+from tvmtiny.schedule.broadcast import plan_rows
 
 BOARD = "mps2-an386"
 

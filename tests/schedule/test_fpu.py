@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from layer_cases import Layer, Operand
 
 import tvmtiny
 from tests.ops.test_conv_2d import CASES as CONVOLUTIONS
@@ -37,6 +38,24 @@ SHAPES: dict[str, Case] = {
     "dense": Dense((1, 50), 50, 43, dtype="float32", activation="RELU_N1_TO_1"),
     "dense_rows": Dense((6, 20), 20, 9, dtype="float32"),
     "dense_3_rows": Dense((3, 20), 20, 16, dtype="float32"),
+}
+
+
+def _binary(
+    operator: str, shape: tuple[int, ...], swapped: bool = False, activation: str = "NONE"
+) -> Layer:
+    large = Operand((2, 3, 5, 19), "float32")
+    operands = (large, Operand(shape, "float32"))
+    options = {"fused_activation_function": activation}
+    return Layer(operator, operands[::-1] if swapped else operands, large, options, 1)
+
+
+SHAPES |= {
+    "add": _binary("ADD", (2, 3, 5, 19)),
+    "add_channels": _binary("ADD", (19,), activation="RELU"),
+    "mul_pixels": _binary("MUL", (2, 3, 5, 1), swapped=True),
+    "sub_number": _binary("SUB", (1,), swapped=True),
+    "sub_rows": _binary("SUB", (2, 1, 5, 19), activation="RELU"),
 }
 TABLES = {"conv": CONVOLUTIONS, "depthwise": DEPTHWISE, "dense": DENSE}
 

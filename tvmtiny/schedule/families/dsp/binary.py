@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import gcd, prod
 
@@ -16,6 +16,7 @@ from tvmtiny.ops.shared.affine import wide_image
 from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, requantize
 from tvmtiny.ops.shared.scalar_operand import scalar_operand
 from tvmtiny.schedule import nest
+from tvmtiny.schedule.broadcast import calls_of_rows, plan_rows
 from tvmtiny.schedule.families.dsp.add import GAIN, HEADERS, SHIFT
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap
@@ -42,62 +43,6 @@ class _Word:
     macro: str
     arguments: tuple[object, ...]
     constants: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """How a small operand meets a large one, whose shape is the output's.
-
-    Attributes
-    ----------
-    outer
-        Extents of loops around the calls, and by how much the small operand advances in each.
-    rows, count
-        Of a call.
-    values
-        Whether the small operand has an element for each row, or a row for all of them.
-    """
-
-    outer: tuple[tuple[int, int], ...]
-    rows: int
-    count: int
-    values: bool
-
-
-def plan_rows(large: Sequence[int], small: Sequence[int]) -> Rows:
-    """Split a broadcast into calls.
-
-    Parameters
-    ----------
-    large, small
-        Shapes, of which the second broadcasts to the first.
-    """
-    padded = (1,) * (len(large) - len(small)) + tuple(small)
-    merged: list[tuple[int, bool]] = []
-    for extent, own in zip(large, padded, strict=True):
-        shared = own == 1
-        if extent == 1:
-            continue
-        if merged and merged[-1][1] == shared:
-            merged[-1] = merged[-1][0] * extent, shared
-        else:
-            merged.append((extent, shared))
-    if not merged:
-        return Rows((), 1, 1, False)
-    (count, values), rest = merged[-1], merged[:-1]
-    # What lies inside of a dimension in the small operand.
-    step = 1 if values else count
-    rows = 1
-    if rest:
-        # A row for all, or an element for each.
-        rows = rest[-1][0]
-        step *= rows if values else 1
-        rest = rest[:-1]
-    outer = []
-    for extent, shared in reversed(rest):
-        outer.append((extent, 0 if shared else step))
-        step *= 1 if shared else extent
-    return Rows(tuple(reversed(outer)), rows, count, values)
 
 
 def implement_binary(
@@ -136,22 +81,14 @@ def implement_binary(
     constants = nest.buffer("constants", len(found.constants), "int32")
     out = nest.buffer("out", count, "int8")
 
-    def calls(depth: int, at: nest.Argument, other: nest.Argument) -> tirx.Stmt:
-        if depth == len(rows.outer):
-            arguments = (nest.address(x, at), nest.address(y, other), nest.address(constants))
-            return nest.call(name, *arguments, nest.address(out, at), rows.rows, rows.count)
-        extent, step = rows.outer[depth]
-        inside = prod(extent for extent, _ in rows.outer[depth + 1 :]) * rows.rows * rows.count
-        return nest.loop(
-            extent,
-            f"i{depth}",
-            lambda i: [calls(depth + 1, at + i * inside, other + i * step)],
-        )
+    def call(at: nest.Argument, other: nest.Argument) -> tirx.Stmt:
+        arguments = (nest.address(x, at), nest.address(y, other), nest.address(constants))
+        return nest.call(name, *arguments, nest.address(out, at), rows.rows, rows.count)
 
     function = nest.function(
         [x, y, constants, out],
         [],
-        [calls(0, 0, 0)],
+        [calls_of_rows(rows, call)],
         operator=node.operator,
         schedule=f"dsp, words, {'an element a row' if rows.values else 'rows'}",
         headers=_HEADERS,

@@ -9,6 +9,11 @@ from tvmtiny.schedule.families.fpu.depthwise import (
     implement_depthwise,
     is_depthwise,
 )
+from tvmtiny.schedule.families.fpu.elementwise import (
+    BINARY,
+    elementwise_sketches,
+    implement_elementwise,
+)
 from tvmtiny.schedule.families.fpu.matrix import implement_matrix, matrix_sketches
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.targets import Cpu
@@ -22,9 +27,11 @@ class Fpu(KernelFamily):
     name = "fpu"
     features = frozenset({"fpu"})
     priority = 8
-    sketch_names = frozenset({"fpu_tile", "fpu_window"})
+    sketch_names = frozenset({"fpu_binary", "fpu_tile", "fpu_window"})
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
+        if _is_binary(node):
+            return elementwise_sketches(node)
         if not _is_float(node):
             return ()
         return depthwise_sketches(node) if is_depthwise(node) else matrix_sketches(node)
@@ -37,11 +44,17 @@ class Fpu(KernelFamily):
         goal: Goal,
         decisions: Decisions | None = None,
     ) -> Implementation | None:
+        if _is_binary(node):
+            return implement_elementwise(node)
         if not _is_float(node):
             return None
         implement = implement_depthwise if is_depthwise(node) else implement_matrix
         # Where VFMA takes longer than VMUL and VADD, speed is worth another instruction.
         return implement(node, goal is not Goal.SPEED or cpu.fused_cycles < 2, decisions)
+
+
+def _is_binary(node: Node) -> bool:
+    return node.operator in BINARY and node.output.dtype == "float32" and node.output.elements > 0
 
 
 def _is_float(node: Node) -> bool:
