@@ -14,6 +14,7 @@ from host_runner import STRICT, WARNINGS, compiler_or_skip, run_command, write_f
 
 import tvmtiny
 from tvmtiny import models
+from tvmtiny.resources import shipped
 
 
 @cache
@@ -61,6 +62,29 @@ def test_headers_in_cpp(compiler: str, standard: str, tmp_path: Path) -> None:
     includes = [f'#include "{name}.h"\n' for name in models.names()]
     (tmp_path / "main.cpp").write_text(f"{''.join(2 * includes)}int main() {{ return 0; }}\n")
     run_command([*command, "main.cpp"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("family", "cpu", "other"),
+    [("mve", "cortex-m55", "cortex-m4"), ("dsp", "cortex-m4", "cortex-m3")],
+)
+def test_a_compiler_without_the_instructions_is_named(
+    family: str, cpu: str, other: str, tmp_path: Path
+) -> None:
+    """Portable code is right but slow, which the one who sets the flags should know."""
+    compiler = compiler_or_skip("arm-none-eabi-gcc")
+    (tmp_path / "m.c").write_text(f'#include "tvmtiny_{family}.h"\n')
+    folders = [f"-I{shipped('runtime') / folder}" for folder in ("core", f"kernels/{family}")]
+
+    def message(cpu: str, *more: str) -> str:
+        flags = tvmtiny.resolve(cpu).cpu.flags
+        command = [compiler, *flags, *WARNINGS, *more, *folders, "-fsyntax-only", "m.c"]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return ran.stderr
+
+    assert "slow portable code runs" in message(other)
+    assert not message(other, "-DTVMTINY_PORTABLE")
+    assert not message(cpu)
 
 
 def test_an_assertion_of_c99_fails(tmp_path: Path) -> None:

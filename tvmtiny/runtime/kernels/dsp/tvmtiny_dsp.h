@@ -16,6 +16,10 @@
 #define TVMTINY_DSP 1
 #else
 #define TVMTINY_DSP 0
+#if defined(__arm__) && !defined(TVMTINY_PORTABLE)
+#pragma message(                                                                                       \
+    "tvmtiny: this compiler may not use the DSP extension, so slow portable code runs: give -mcpu of the processor that the model was compiled for, or define TVMTINY_PORTABLE")
+#endif
 #endif
 
 #if TVMTINY_DSP && defined(__clang__)

@@ -21,6 +21,10 @@
 #define TVMTINY_FPU 1
 #else
 #define TVMTINY_FPU 0
+#if defined(__arm__) && !defined(TVMTINY_PORTABLE)
+#pragma message(                                                                                       \
+    "tvmtiny: this compiler may not use the floating-point unit, so slow portable code runs: give -mcpu, -mfpu and -mfloat-abi=hard or softfp of the processor that the model was compiled for, or define TVMTINY_PORTABLE")
+#endif
 #endif
 
 #if TVMTINY_FPU && defined(__clang__)

@@ -18,6 +18,10 @@
 #define TVMTINY_MVE 1
 #else
 #define TVMTINY_MVE 0
+#if defined(__arm__) && !defined(TVMTINY_PORTABLE)
+#pragma message(                                                                                       \
+    "tvmtiny: this compiler may not use Helium, so slow portable code runs: give -mcpu=cortex-m55 or -mcpu=cortex-m85 and -mfloat-abi=hard or softfp, or define TVMTINY_PORTABLE")
+#endif
 #endif
 
 #if TVMTINY_MVE && defined(__clang__)
