@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from host_runner import WARNINGS, compiler_or_skip, run_command, write_files
 from layer_cases import Layer
 from pooling_cases import Pool, cases
 
@@ -144,3 +145,22 @@ def test_every_decision_is_exact(board: str, monkeypatch: pytest.MonkeyPatch) ->
     assert {("rvv_strip", "unroll", unroll) for unroll in (2, 4, 8, 16)} <= values
     for sketch in ("rvv_strip", "rvv_strip_windows"):
         assert {(sketch, "rows", rows) for rows in (1, 2, 4, 8)} <= values
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("riscv64-unknown-elf-gcc", "-march=rv32imcv", "--specs=picolibc.specs"),
+        ("riscv64-unknown-elf-gcc", "-march=rv32im_zve32x_zvl128b", "--specs=picolibc.specs"),
+        ("clang", "--target=riscv32", "-march=rv32imcv", "-ffreestanding"),
+    ],
+)
+def test_compilers_that_are_told_of_vectors(command: tuple[str, ...], tmp_path: Path) -> None:
+    """They take the same code as a compiler that is not; elsewhere it is portable."""
+    compiler = compiler_or_skip(command[0])
+    write_files(layers("elements").compile("rv32imcv"), tmp_path)
+    for extra, vectors in ([], True), (["-DTVMTINY_PORTABLE"], False):
+        flags = [*command[1:], "-mabi=ilp32", "-O1", *WARNINGS, *extra]
+        run_command([compiler, *flags, "-c", "rvv_elements_kernels.c", "-o", "code.o"], tmp_path)
+        # csrwi vxrm, 2
+        assert (bytes.fromhex("7350a100") in (tmp_path / "code.o").read_bytes()) == vectors

@@ -40,17 +40,32 @@
 
 #if TVMTINY_RVV
 
+/* Clang knows the option since 17 only, and needs none where the compiler has vectors, too. */
+#if defined(__clang__) && defined(__riscv_vector)
+#define TVMTINY_RVV_TEXT(TEXT) TEXT
+#else
 #define TVMTINY_RVV_TEXT(TEXT)                                                                     \
   ".option push\n.option arch, +zve32x\n.option arch, +zicsr\n" TEXT ".option pop\n"
+#endif
+
+/* What the kernels change, for compilers that keep something in vectors. */
+#if defined(__riscv_vector) && (defined(__clang__) || __GNUC__ >= 13)
+#define TVMTINY_RVV_CHANGED                                                                        \
+  "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14",   \
+      "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27",   \
+      "v28", "v29", "v30", "v31", "memory"
+#else
+#define TVMTINY_RVV_CHANGED "memory"
+#endif
 
 /* A function in assembly, called with at most five arguments. The clobbers are for GCC's -fipa-ra, which
- * trusts what it sees of a local function; no compiler without vectors keeps anything in them. */
+ * trusts what it sees of a local function. */
 #define TVMTINY_RVV_FUNCTION(NAME, PARAMETERS, TEXT)                                               \
   static __attribute__((naked, noinline)) TVMTINY_UNUSED void NAME PARAMETERS                      \
   {                                                                                                \
     __asm__ volatile(TVMTINY_RVV_TEXT(TEXT)::                                                      \
                          : "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a0", "a1", "a2", "a3", "a4", \
-                           "a5", "a6", "a7", "memory");                                            \
+                           "a5", "a6", "a7", TVMTINY_RVV_CHANGED);                                 \
   }
 
 #else
@@ -88,7 +103,7 @@ TVMTINY_RVV_INLINE void tvmtiny_rvv_copy(int8_t *to, const int8_t *from, int32_t
                                       "vse8.v v0, (%3)\n")
                      : "=&r"(lanes)
                      : "r"(bytes), "r"(from), "r"(to)
-                     : "memory");
+                     : TVMTINY_RVV_CHANGED);
     bytes -= lanes;
     from += lanes;
     to += lanes;
@@ -110,7 +125,7 @@ TVMTINY_RVV_INLINE void tvmtiny_rvv_fill(int8_t *to, int32_t value, int32_t byte
                                       "vse8.v v0, (%3)\n")
                      : "=&r"(lanes)
                      : "r"(bytes), "r"(value), "r"(to)
-                     : "memory");
+                     : TVMTINY_RVV_CHANGED);
     bytes -= lanes;
     to += lanes;
   }
