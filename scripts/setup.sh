@@ -45,6 +45,7 @@ setup_programs() {
         command -v make >/dev/null || packages+=(make)
         command -v avr-gcc >/dev/null || packages+=(gcc-avr avr-libc)
         command -v simavr >/dev/null || packages+=(simavr)
+        command -v xtensa-lx106-elf-gcc >/dev/null || packages+=(gcc-xtensa-lx106)
         # Ubuntu's package of this name only installs a snap; the test of the report skips there.
         if is_debian && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
             packages+=(chromium)

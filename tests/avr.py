@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +95,18 @@ def run_main(main: str, directory: Path, sources: Sequence[str] = ()) -> bytes:
 
 
 def run_artifact(
-    artifact: Artifact, input_sets: Sequence[Sequence[np.ndarray]], directory: Path
+    artifact: Artifact,
+    input_sets: Sequence[Sequence[np.ndarray]],
+    directory: Path,
+    runtime: str = RUNTIME,
+    run: Callable[[str, Path, Sequence[str]], bytes] = run_main,
 ) -> list[bytes]:
     """Run a model without external inputs and outputs on each set of inputs.
+
+    Parameters
+    ----------
+    runtime, run
+        `RUNTIME` and `run_main`, or those of another processor.
 
     Returns
     -------
@@ -115,7 +124,7 @@ def run_artifact(
         start += tensor.bytes
     prints = [f"    print(outputs.{t.c_name}, {t.bytes}u);" for t in artifact.outputs]
     first = artifact.inputs[0]
-    main = f"""{RUNTIME}
+    main = f"""{runtime}
 #include "{artifact.name}.h"
 
 static const uint8_t samples[{len(data)}] = {{{", ".join(map(str, data))}}};
@@ -145,7 +154,7 @@ int main(void)
   return 0;
 }}
 """
-    printed = run_main(main, directory, sources)
+    printed = run(main, directory, sources)
     size = sum(tensor.bytes for tensor in artifact.outputs)
     assert len(printed) == size * len(input_sets)
     return [printed[i : i + size] for i in range(0, len(printed), size)]

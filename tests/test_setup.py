@@ -36,6 +36,7 @@ PROGRAMS = {
     "make": "make",
     "gcc-avr": "avr-gcc",
     "simavr": "simavr",
+    "gcc-xtensa-lx106": "xtensa-lx106-elf-gcc",
     "gcc-riscv64-unknown-elf": "riscv64-unknown-elf-gcc",
     "qemu-system-misc": "qemu-system-riscv32",
     "chromium": "chromium",
@@ -167,7 +168,7 @@ def test_everything_is_installed_once(machine: Machine) -> None:
     (install,) = (call for call in calls if call.startswith("apt-get install"))
     wanted = (
         "qemu-system-arm gcc-arm-none-eabi libnewlib-arm-none-eabi gcc libc6-dev g++ clang cmake "
-        "make gcc-avr avr-libc simavr chromium gcc-riscv64-unknown-elf "
+        "make gcc-avr avr-libc simavr gcc-xtensa-lx106 chromium gcc-riscv64-unknown-elf "
         "picolibc-riscv64-unknown-elf qemu-system-misc"
     )
     assert install.endswith(wanted)
