@@ -18,7 +18,7 @@ import pytest
 import tvm
 from fault_proxy import FaultProxy, Rates
 from tflite_builder import ModelBuilder
-from tools import on_qemu
+from tools import on_qemu, on_qemu_boards
 
 import tvmtiny
 from tvmtiny import models
@@ -201,34 +201,48 @@ def is_running(process: int) -> bool:
     return True
 
 
-@on_qemu
-def test_a_line_that_damages_what_passes(
-    digits: tuple[tvmtiny.Model, tvmtiny.Session],
-) -> None:
-    """The board of the shared session, through a proxy."""
-    model, session = digits
-    artifact = session.artifact
+def through_a_bad_line(
+    model: tvmtiny.Model, session: tvmtiny.Session, sessions: int, runs: int
+) -> Counter[str]:
+    """Sessions of some runs each with the board of `session`, through a proxy; how runs ended."""
     output = model.graph.outputs[0].index
     port = int(session.url.rpartition(":")[2])
     session._disconnect()
     ends: Counter[str] = Counter()
-    images = models.digits_test()[0]
+    images = models.digits_test()[0][: sessions * runs]
     proxy = FaultProxy(port, 1, Rates(*[1e-3 / 6] * 6, close=1e-5))
+    url = f"socket://127.0.0.1:{proxy.port}"
     try:
-        for number in range(10):
-            image = images[number : number + 1]
+        for number in range(sessions):
             try:
-                with tvmtiny.Session(
-                    artifact, f"socket://127.0.0.1:{proxy.port}", timeout=20
-                ) as faulty:
-                    (got,) = faulty.run(image)
-                expected = run_litert(model.content, [image])[output]
-                ends["right" if np.array_equal(got, expected) else "wrong"] += 1
+                with tvmtiny.Session(session.artifact, url, timeout=20) as faulty:
+                    for image in np.split(images[number * runs : (number + 1) * runs], runs):
+                        (got,) = faulty.run(image)
+                        expected = run_litert(model.content, [image])[output]
+                        ends["right" if np.array_equal(got, expected) else "wrong"] += 1
             except LinkError as error:
                 ends[type(error).__name__] += 1
     finally:
         proxy.close()
         session.reset()
+    assert proxy.faults.total() > 10
+    return ends
+
+
+@on_qemu
+def test_a_line_that_damages_what_passes(
+    digits: tuple[tvmtiny.Model, tvmtiny.Session],
+) -> None:
+    """The board of the shared session, through a proxy."""
+    ends = through_a_bad_line(*digits, sessions=10, runs=1)
     assert ends["wrong"] == 0
     assert ends["right"] > 5
-    assert proxy.faults.total() > 10
+
+
+@on_qemu_boards("riscv-virt")
+def test_a_hundred_runs_over_a_bad_line_to_another_uart(board: str) -> None:
+    model, artifact = compiled("digits", board)
+    with tvmtiny.Session(artifact, timeout=60) as session:
+        ends = through_a_bad_line(model, session, sessions=12, runs=10)
+    assert ends["wrong"] == 0
+    assert ends["right"] >= 100
