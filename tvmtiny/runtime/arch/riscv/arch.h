@@ -11,6 +11,13 @@
 #define CLEAR_CSR(name, bits) __asm__ volatile(CSR("csrc " #name ", %0") : : "r"(bits) : "memory")
 #define READ_CSR(name, variable) __asm__ volatile(CSR("csrr %0, " #name) : "=r"(variable) : : "memory")
 
+/* Instructions on registers that RV32E has not. */
+#if defined(__riscv_32e) || defined(__riscv_e)
+#define UPPER_REGISTERS(instructions)
+#else
+#define UPPER_REGISTERS(instructions) instructions
+#endif
+
 /* Of mstatus, and of mie and mip. */
 #define MSTATUS_MIE 8u
 #define MIE_TIMER (1u << 7)

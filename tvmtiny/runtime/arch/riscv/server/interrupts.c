@@ -18,13 +18,15 @@
     "addi sp, sp, -64\n\t"                                                                         \
     "sw ra, 0(sp)\n\tsw t0, 4(sp)\n\tsw t1, 8(sp)\n\tsw t2, 12(sp)\n\t"                            \
     "sw a0, 16(sp)\n\tsw a1, 20(sp)\n\tsw a2, 24(sp)\n\tsw a3, 28(sp)\n\t"                         \
-    "sw a4, 32(sp)\n\tsw a5, 36(sp)\n\tsw a6, 40(sp)\n\tsw a7, 44(sp)\n\t"                         \
-    "sw t3, 48(sp)\n\tsw t4, 52(sp)\n\tsw t5, 56(sp)\n\tsw t6, 60(sp)\n\t"
+    "sw a4, 32(sp)\n\tsw a5, 36(sp)\n\t"                                                           \
+    UPPER_REGISTERS("sw a6, 40(sp)\n\tsw a7, 44(sp)\n\tsw t3, 48(sp)\n\tsw t4, 52(sp)\n\t"          \
+                    "sw t5, 56(sp)\n\tsw t6, 60(sp)\n\t")
 #define RESTORE                                                                                    \
     "lw ra, 0(sp)\n\tlw t0, 4(sp)\n\tlw t1, 8(sp)\n\tlw t2, 12(sp)\n\t"                            \
     "lw a0, 16(sp)\n\tlw a1, 20(sp)\n\tlw a2, 24(sp)\n\tlw a3, 28(sp)\n\t"                         \
-    "lw a4, 32(sp)\n\tlw a5, 36(sp)\n\tlw a6, 40(sp)\n\tlw a7, 44(sp)\n\t"                         \
-    "lw t3, 48(sp)\n\tlw t4, 52(sp)\n\tlw t5, 56(sp)\n\tlw t6, 60(sp)\n\t"                         \
+    "lw a4, 32(sp)\n\tlw a5, 36(sp)\n\t"                                                           \
+    UPPER_REGISTERS("lw a6, 40(sp)\n\tlw a7, 44(sp)\n\tlw t3, 48(sp)\n\tlw t4, 52(sp)\n\t"          \
+                    "lw t5, 56(sp)\n\tlw t6, 60(sp)\n\t")                                         \
     "addi sp, sp, 64\n\t"                                                                          \
     "mret\n\t"
 

@@ -28,10 +28,11 @@ __attribute__((naked)) int32_t device_call_guarded(__attribute__((unused)) struc
                                                    __attribute__((unused)) tvmtiny_rpc_function function)
 {
     __asm__ volatile(CSR("addi sp, sp, -64\n\t"
-                         "sw ra, 0(sp)\n\tsw s0, 4(sp)\n\tsw s1, 8(sp)\n\tsw s2, 12(sp)\n\t"
-                         "sw s3, 16(sp)\n\tsw s4, 20(sp)\n\tsw s5, 24(sp)\n\tsw s6, 28(sp)\n\t"
-                         "sw s7, 32(sp)\n\tsw s8, 36(sp)\n\tsw s9, 40(sp)\n\tsw s10, 44(sp)\n\t"
-                         "sw s11, 48(sp)\n\t"
+                         "sw ra, 0(sp)\n\tsw s0, 4(sp)\n\tsw s1, 8(sp)\n\t"
+                         UPPER_REGISTERS(
+                             "sw s2, 12(sp)\n\tsw s3, 16(sp)\n\tsw s4, 20(sp)\n\tsw s5, 24(sp)\n\t"
+                             "sw s6, 28(sp)\n\tsw s7, 32(sp)\n\tsw s8, 36(sp)\n\tsw s9, 40(sp)\n\t"
+                             "sw s10, 44(sp)\n\tsw s11, 48(sp)\n\t")
                          "la t0, device_guarded_sp\n\t"
                          "sw sp, 0(t0)\n\t"
                          "jalr a1\n"
@@ -39,10 +40,11 @@ __attribute__((naked)) int32_t device_call_guarded(__attribute__((unused)) struc
                          "la t0, device_guarded_sp\n\t"
                          "sw zero, 0(t0)\n\t"
                          "csrsi mstatus, 8\n\t"
-                         "lw ra, 0(sp)\n\tlw s0, 4(sp)\n\tlw s1, 8(sp)\n\tlw s2, 12(sp)\n\t"
-                         "lw s3, 16(sp)\n\tlw s4, 20(sp)\n\tlw s5, 24(sp)\n\tlw s6, 28(sp)\n\t"
-                         "lw s7, 32(sp)\n\tlw s8, 36(sp)\n\tlw s9, 40(sp)\n\tlw s10, 44(sp)\n\t"
-                         "lw s11, 48(sp)\n\t"
+                         "lw ra, 0(sp)\n\tlw s0, 4(sp)\n\tlw s1, 8(sp)\n\t"
+                         UPPER_REGISTERS(
+                             "lw s2, 12(sp)\n\tlw s3, 16(sp)\n\tlw s4, 20(sp)\n\tlw s5, 24(sp)\n\t"
+                             "lw s6, 28(sp)\n\tlw s7, 32(sp)\n\tlw s8, 36(sp)\n\tlw s9, 40(sp)\n\t"
+                             "lw s10, 44(sp)\n\tlw s11, 48(sp)\n\t")
                          "addi sp, sp, 64\n\t"
                          "ret"));
 }
