@@ -43,11 +43,12 @@ def implement_svdf(
     pairs = np.ascontiguousarray(padded).view(np.int32).ravel()
     (features,), (batches, inputs) = tile.chunks, node.input(0).shape
     rank = int(node.options["rank"])
-    time = f"svdf_time_{memory}"
+    multiplier, shift = feature_multiplier(node)
+    time, time_arguments = nest.macro_arguments("svdf_time", [memory, multiplier, shift])
     sizes = [tile.weight_format, features.words, batches, inputs, filters, memory, rank]
     scale = output_multiplier(node)
     scaled = "tvmtiny_scale_twice_right" if scale[1] <= 0 else "tvmtiny_requantize"
-    sizes += [*feature_multiplier(node), scaled, *scale, node.output.zero_point]
+    sizes += [scaled, *scale, node.output.zero_point]
     name, arguments = nest.macro_arguments("svdf", [features.kernel, time, *sizes])
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", features.words, "int32")
@@ -67,7 +68,7 @@ def implement_svdf(
         headers=HEADERS,
         preamble=[
             features.preamble,
-            f"TVMTINY_SVDF_TIME({time}, {memory})",
+            f"TVMTINY_SVDF_TIME({time}, {time_arguments})",
             f"TVMTINY_SVDF({name}, {arguments})",
         ],
         overlaps=[_overlap(batches, inputs, filters // rank)],
