@@ -113,7 +113,7 @@ def test_scales_that_are_not_proven_stay_in_double() -> None:
 @pytest.mark.parametrize(
     ("layer", "goal", "most"),
     [
-        (conv((12, 12), 32, 32), "balanced", 0.95),
+        (conv((12, 12), 16, 16), "balanced", 0.98),
         (dense(1, 640, 128), "balanced", 1.25),
         (dense(1, 640, 128), "speed", 0.8),
     ],

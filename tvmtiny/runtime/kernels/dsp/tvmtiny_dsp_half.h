@@ -194,6 +194,26 @@ TVMTINY_INLINE int32_t tvmtiny_half_precisely(int32_t sum, const uint32_t *facto
   return sum < 0 ? -(int32_t)value : (int32_t)value;
 }
 
+/* One instruction for the usual ranges. */
+#define TVMTINY_HALF_CLAMP(VALUE, LOW, HIGH)                                                       \
+  ((HIGH) == 32767 && (LOW) == -32768 ? tvmtiny_saturate_int16(VALUE)                              \
+   : (HIGH) == 32767 && (LOW) == 0    ? tvmtiny_saturate_relu16(VALUE)                             \
+   : (VALUE) > (HIGH)                 ? (HIGH)                                                     \
+   : (VALUE) < (LOW)                  ? (LOW)                                                      \
+                                      : (VALUE))
+
+/* Saturates to the int16 that are not negative. */
+TVMTINY_INLINE int32_t tvmtiny_saturate_relu16(int32_t value)
+{
+#if TVMTINY_DSP
+  int32_t saturated;
+  __asm__("usat %0, #15, %1" : "=r"(saturated) : "r"(value) : "cc");
+  return saturated;
+#else
+  return value > 32767 ? 32767 : value < 0 ? 0 : value;
+#endif
+}
+
 /* Instantiates NAME(sums, factors, out): CHANNELS outputs, each SCALE of a sum of CHUNKS parts, which
  * are STRIDE apart, and its factors, which are the same for all channels, or EACH of them are a
  * channel's own. */
@@ -209,7 +229,7 @@ TVMTINY_INLINE int32_t tvmtiny_half_precisely(int32_t sum, const uint32_t *facto
         total += sums[chunk * (STRIDE)];                                                           \
       }                                                                                            \
       value = SCALE(total, factors);                                                               \
-      *out++ = (int16_t)(value > (HIGH) ? (HIGH) : value < (LOW) ? (LOW) : value);                 \
+      *out++ = (int16_t)TVMTINY_HALF_CLAMP(value, LOW, HIGH);                                      \
       factors += (EACH);                                                                           \
       ++sums;                                                                                      \
     }                                                                                              \

@@ -15,6 +15,7 @@ from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
 from tvmtiny.schedule.families.dsp.layer import scale
+from tvmtiny.schedule.families.dsp.near import Near, arranged, near
 from tvmtiny.schedule.families.dsp.patches import patches_function
 from tvmtiny.schedule.families.dsp.sums_layer import implement_sums
 from tvmtiny.schedule.families.dsp.winograd import (
@@ -125,10 +126,14 @@ def _implement(
         return _implement_sums(node, layer, oracle, chosen)
     if chosen["weights"] == "w4" and not _fits_nibbles(layer):
         return None
-    scaling = _scale(node, oracle, str(chosen["weights"]))
+    together = _together(node, layer, chosen)
+    scaling = _scale(node, oracle, str(chosen["weights"]), together)
+    if scaling is None and together is not None:
+        together, scaling = None, _scale(node, oracle, str(chosen["weights"]))
     if scaling is None and decisions is None and chosen["weights"] == "w8":
         chosen["weights"] = "w16"
-        scaling = _scale(node, oracle, "w16")
+        together = _together(node, layer, chosen)
+        scaling = _scale(node, oracle, "w16", together)
     if scaling is None:
         return None if decisions else _decide_sums(node, layer, oracle, goal)
     if chosen["sketch"] == "block" and not _is_simple(layer):
@@ -140,8 +145,11 @@ def _implement(
         return None
     if tile.direct and not _can_be_direct(layer, weight_format):
         return None
+    layer = arranged(layer, together)
     stream = packing.pack_groups(layer.weights, scaling, tile, weight_format, layer.groups)
-    function = patches_function(node, layer, tile, weight_format, scaling, stream.size, chosen)
+    function = patches_function(
+        node, layer, tile, weight_format, scaling, stream.size, chosen, together
+    )
     return Implementation(
         function, (node.input(0), stream), chosen, _instructions(layer, tile, weight_format)
     )
@@ -167,10 +175,19 @@ def _implement_narrow(
     return None if chosen is None else _implement(node, layer, oracle, goal, chosen)
 
 
-def _scale(node: Node, oracle: Oracle, weight_format: str) -> Scaling | None:
+def _together(node: Node, layer: Layer, decisions: Decisions) -> Near | None:
+    """How the patches of a tile are expanded together, where they are."""
+    if decisions["sketch"] != "patches":
+        return None
+    return near(node, layer, _tile(decisions), str(decisions["weights"]))
+
+
+def _scale(
+    node: Node, oracle: Oracle, weight_format: str, together: Near | None = None
+) -> Scaling | None:
     if np.any(weight_zero_points(node)):
         return None
-    return scale(node, oracle, weight_format)
+    return scale(node, oracle, weight_format, "" if together is None else together.kind)
 
 
 def _implement_sums(

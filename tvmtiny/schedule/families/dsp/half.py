@@ -14,6 +14,8 @@ from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.half_packing import Factors, HalfChunk, factors, pack
+from tvmtiny.schedule.families.dsp.near import HEADER as NEAR_HEADER
+from tvmtiny.schedule.families.dsp.near import near
 from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer, patch_distance
@@ -155,6 +157,7 @@ class _Function:
         self._patches = nest.buffer("patches", 2 * count * tile.pixels, "uint32")
         self._stride = tile.pixels * layer.channels
         self._sums = nest.buffer("sums", len(chunks) * self._stride, "int32")
+        self._together = near(node, layer, tile, "h16")
 
     def build(self, decisions: Decisions) -> tirx.PrimFunc:
         node, layer, tile = self._node, self._layer, self._tile
@@ -187,6 +190,9 @@ class _Function:
                 ]
 
             calls = [nest.loop(tile.pixels, "lane", copy)] if self._copied else []
+            if self._together is not None:
+                source, target = nest.address(self._x), nest.address(self._patches)
+                calls = [nest.call(self._together.gather, source, position, target)]
             for number, chunk in enumerate(self._chunks):
                 calls += self._chunk(position, number, chunk)
             return [*calls, nest.loop(tile.pixels, "lane", finished)]
@@ -196,13 +202,17 @@ class _Function:
         headers = list(HEADERS)
         if self._scaling.kind == "double":
             headers.insert(-1, "tvmtiny_double.h")
+        copied = "patches" if self._copied else "no patches"
+        if self._together is not None:
+            headers.append(NEAR_HEADER)
+            copied = "patches of neighbours"
         return nest.function(
             [self._x, self._stream, self._factors, self._out],
             [self._patches, self._sums] if self._copied else [self._sums],
             [nest.loop(-(-layer.pixels // tile.pixels), "step", step)],
             operator=node.operator,
             schedule=f"dsp, tile {tile.name}, {decisions['weights']}, "
-            f"{'patches' if self._copied else 'no patches'}, unroll {decisions['unroll']}{parts}, "
+            f"{copied}, unroll {decisions['unroll']}{parts}, "
             f"scaled {self._scaling.kind}",
             headers=headers,
             preamble=[*kernels, *preamble, f"TVMTINY_HALF_FINISH({finish}, {arguments})"],
@@ -216,7 +226,11 @@ class _Function:
             return "tvmtiny_half_copy", []
         sizes = [*self._node.input(0).shape[1:], *geometry.kernel, self._tile.pixels]
         name, arguments = nest.macro_arguments("half_gather", sizes)
-        return name, [f"TVMTINY_HALF_GATHER({name}, {arguments})"]
+        shared = () if self._together is None else self._together.preamble
+        return name, [
+            f"TVMTINY_HALF_GATHER({name}, {arguments})",
+            *(line.format(one=name) for line in shared),
+        ]
 
     def _copy(self, name: str, position: nest.Argument, lane: nest.Argument) -> tirx.Stmt:
         """Copy the patch of the output at `position` into every ``pixels``-th word."""

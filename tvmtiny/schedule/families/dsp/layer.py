@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.families.dsp.near import arrange
 from tvmtiny.schedule.matrix_layer import matrix_scaling
 from tvmtiny.schedule.per_node import per_node
 from tvmtiny.schedule.requantize import Scaling
 
 
 @per_node
-def scale(node: Node, oracle: Oracle, weight_format: str) -> Scaling | None:
-    """Constants of the output for weights in that format; None where none are exact."""
+def scale(node: Node, oracle: Oracle, weight_format: str, arrangement: str = "") -> Scaling | None:
+    """Constants of the output for weights in that format; None where none are exact.
+
+    Parameters
+    ----------
+    arrangement
+        Of the weights, see `tvmtiny.schedule.families.dsp.near.arrange`.
+    """
     data = node.input(1).data
     assert data is not None
-    weights = data.reshape(len(data), -1)
+    weights = arrange(data, arrangement) if arrangement else data.reshape(len(data), -1)
     if not packing.storable(weights, weight_format):
         return None
     excess, gain = packing.excess(weights, weight_format), packing.gain(weight_format)

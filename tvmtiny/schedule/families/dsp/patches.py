@@ -7,6 +7,8 @@ from tvm import tirx
 from tvmtiny.ops import Node
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.families.dsp.near import HEADER as NEAR_HEADER
+from tvmtiny.schedule.families.dsp.near import Near, Strip
 from tvmtiny.schedule.implementation import Decisions
 from tvmtiny.schedule.matrix_layer import Layer, patch_distance, split_groups
 from tvmtiny.schedule.overlap import Overlap
@@ -23,76 +25,152 @@ def patches_function(
     scaling: Scaling,
     stream_words: int,
     decisions: Decisions,
+    together: Near | None = None,
 ) -> tirx.PrimFunc:
-    """The loop over steps of a tile, each of which expands its patches first."""
-    count = packing.turns(layer.depth, weight_format)
-    first, unroll, loops = split_groups(count, int(decisions["unroll"]))
-    pixels, channels, positions = tile.pixels, layer.channels, layer.pixels
-    patch_words = packing.patch_words(layer.depth, pixels, weight_format)
-    step_bytes = layer.depth if tile.direct else 4 * patch_words
-    rounding = "SIGNED" if scaling.signed else "PLAIN"
-    kernel = (
-        f"tile_{tile.name}_{weight_format}_{first}_{unroll}_{loops}_{scaling.shift}_{channels}_"
-        f"{rounding.lower()}"
-    )
-    preamble = [
-        f"TVMTINY_TILE_{tile.name.upper()}_{weight_format.upper()}({kernel}, {first}, {unroll}, "
-        f"{loops}, {scaling.shift}, {channels}, {step_bytes}, {rounding})"
-    ]
-    gather = None if tile.direct else Gather(node, layer, tile, weight_format)
-    if gather is not None:
-        preamble += gather.preamble
-    staging = "no patches" if gather is None else gather.description
-    group_channels, group_words = layer.group_channels, stream_words // layer.groups
-    whole = group_channels - group_channels % tile.channels
-    whole_words = group_words * whole // len(packing.channel_order(group_channels, tile))
+    """The loop over steps of a tile, each of which expands its patches first.
 
-    x = nest.buffer("x", node.input(0).elements, "int8")
-    stream = nest.buffer("stream", stream_words, "int32")
-    out = nest.buffer("out", node.output.elements, "int8")
-    patches = nest.buffer("patches", patch_words, "uint32")
+    Parameters
+    ----------
+    layer
+        With weights in the order in which patches are expanded.
+    together
+        How patches are expanded together; None where each is on its own.
+    """
+    made = _Function(node, layer, tile, weight_format, stream_words, together)
+    return made.build(scaling, decisions)
 
-    def tile_call(
-        position: nest.Argument, group: nest.Argument, words: tuple[int, int], channel: int
-    ) -> tirx.Stmt:
-        return nest.call(
-            kernel,
-            nest.address(x, position * layer.depth) if gather is None else nest.address(patches),
-            nest.address(stream, group * group_words + words[0]),
-            nest.address(out, position * channels + group * group_channels + channel),
-            nest.address(stream, group * group_words + words[1]),
+
+class _Function:
+    """Buffers and loops."""
+
+    def __init__(
+        self,
+        node: Node,
+        layer: Layer,
+        tile: packing.TileShape,
+        weight_format: str,
+        stream_words: int,
+        together: Near | None,
+    ) -> None:
+        self._node, self._layer, self._tile, self._format = node, layer, tile, weight_format
+        self._gather = None if tile.direct else Gather(node, layer, tile, weight_format, together)
+        self._strip = None if together is None else together.strip
+        self._words = packing.patch_words(layer.depth, tile.pixels, weight_format)
+        self._x = nest.buffer("x", node.input(0).elements, "int8")
+        self._stream = nest.buffer("stream", stream_words, "int32")
+        self._out = nest.buffer("out", node.output.elements, "int8")
+        self._patches = nest.buffer("patches", self._words, "uint32")
+        self._lines = nest.buffer("lines", 0 if self._strip is None else self._strip.size, "int8")
+        self._group_words = stream_words // layer.groups
+        #: Channels of a group that whole tiles compute; the last tile overlaps the one before.
+        self._whole = layer.group_channels - layer.group_channels % tile.channels
+        self._kernel = ""
+
+    def build(self, scaling: Scaling, decisions: Decisions) -> tirx.PrimFunc:
+        layer, tile, gather = self._layer, self._tile, self._gather
+        first, unroll, loops = split_groups(
+            packing.turns(layer.depth, self._format), int(decisions["unroll"])
+        )
+        step_bytes = layer.depth if tile.direct else 4 * self._words
+        rounding = "SIGNED" if scaling.signed else "PLAIN"
+        self._kernel = (
+            f"tile_{tile.name}_{self._format}_{first}_{unroll}_{loops}_{scaling.shift}_"
+            f"{layer.channels}_{rounding.lower()}"
+        )
+        preamble = [
+            f"TVMTINY_TILE_{tile.name.upper()}_{self._format.upper()}({self._kernel}, {first}, "
+            f"{unroll}, {loops}, {scaling.shift}, {layer.channels}, {step_bytes}, {rounding})"
+        ]
+        headers = [*HEADERS, "tvmtiny_dsp_nibble.h"] if self._format == "w4" else list(HEADERS)
+        workspaces = []
+        if gather is not None:
+            preamble += gather.preamble
+            headers += gather.headers
+            workspaces.append(self._patches)
+        if self._strip is not None:
+            workspaces.append(self._lines)
+        return nest.function(
+            [self._x, self._stream, self._out],
+            workspaces,
+            [self._steps(layer.pixels) if self._strip is None else self._strips(self._strip)],
+            operator=self._node.operator,
+            schedule=f"dsp, tile {tile.name}, {self._format}, "
+            f"{'no patches' if gather is None else gather.description}, "
+            f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
+            headers=headers,
+            preamble=preamble,
+            overlaps=_overlaps(self._node, layer, tile, self._strip),
         )
 
-    def part(position: nest.Argument, group: nest.Argument) -> list[tirx.Stmt]:
-        calls = [] if gather is None else [gather.calls(x, position, group, patches)]
-        calls.append(tile_call(position, group, (0, whole_words), 0))
-        if whole < group_channels:
-            rest = (whole_words, group_words)
-            calls.append(tile_call(position, group, rest, group_channels - tile.channels))
+    def _strips(self, strip: Strip) -> tirx.Stmt:
+        """One strip after the other; the last one may overlap the one before."""
+        geometry = self._layer.geometry
+        assert geometry is not None
+        rows, columns = geometry.output
+
+        def fill_and_compute(index: nest.Argument) -> list[tirx.Stmt]:
+            row = index * strip.rows
+            if rows % strip.rows:
+                row = tirx.min(row, rows - strip.rows)
+            top = row * geometry.stride[0] - geometry.pad[0]
+            fill = nest.call(strip.fill, nest.address(self._x), top, nest.address(self._lines))
+            return [fill, self._steps(strip.rows * columns, row * columns)]
+
+        return nest.loop(-(-rows // strip.rows), "strip", fill_and_compute)
+
+    def _steps(self, positions: int, start: nest.Argument = 0) -> tirx.Stmt:
+        """The outputs at `positions` from `start` on; with a strip, those of its rows."""
+        layer, pixels = self._layer, self._tile.pixels
+
+        def step(index: nest.Argument) -> list[tirx.Stmt]:
+            # Where pixels or channels do not divide, the last tile overlaps the one before.
+            position = index * pixels
+            if positions % pixels:
+                position = tirx.min(position, positions - pixels)
+            return [nest.loop(layer.groups, "group", lambda g: self._part(start, position, g))]
+
+        return nest.loop(-(-positions // pixels), "step", step)
+
+    def _part(
+        self, start: nest.Argument, position: nest.Argument, group: nest.Argument
+    ) -> list[tirx.Stmt]:
+        """The channels of a group at a step of a tile."""
+        calls, last = [], self._layer.group_channels - self._tile.channels
+        if self._gather is not None:
+            source = self._x if self._strip is None else self._lines
+            calls.append(self._gather.calls(source, position, group, self._patches))
+        split = self._group_words * self._whole
+        split //= len(packing.channel_order(self._layer.group_channels, self._tile))
+        at = position if self._strip is None else start + position
+        calls.append(self._tile_call(at, group, (0, split), 0))
+        if self._whole < self._layer.group_channels:
+            calls.append(self._tile_call(at, group, (split, self._group_words), last))
         return calls
 
-    def step(index: nest.Argument) -> list[tirx.Stmt]:
-        # Where pixels or channels do not divide, the last tile overlaps the one before.
-        position = index * pixels
-        if positions % pixels:
-            position = tirx.min(position, positions - pixels)
-        return [nest.loop(layer.groups, "group", lambda group: part(position, group))]
-
-    return nest.function(
-        [x, stream, out],
-        [] if gather is None else [patches],
-        [nest.loop(-(-positions // pixels), "step", step)],
-        operator=node.operator,
-        schedule=f"dsp, tile {tile.name}, {weight_format}, {staging}, "
-        f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
-        headers=(*HEADERS, "tvmtiny_dsp_nibble.h") if weight_format == "w4" else HEADERS,
-        preamble=preamble,
-        overlaps=_overlaps(node, layer, tile),
-    )
+    def _tile_call(
+        self, position: nest.Argument, group: nest.Argument, words: tuple[int, int], channel: int
+    ) -> tirx.Stmt:
+        layer = self._layer
+        patches = nest.address(self._patches)
+        if self._gather is None:
+            patches = nest.address(self._x, position * layer.depth)
+        target = position * layer.channels + group * layer.group_channels + channel
+        return nest.call(
+            self._kernel,
+            patches,
+            nest.address(self._stream, group * self._group_words + words[0]),
+            nest.address(self._out, target),
+            nest.address(self._stream, group * self._group_words + words[1]),
+        )
 
 
-def _overlaps(node: Node, layer: Layer, tile: packing.TileShape) -> list[Overlap]:
+def _overlaps(
+    node: Node, layer: Layer, tile: packing.TileShape, strip: Strip | None
+) -> list[Overlap]:
     """What the order of the steps allows: a step expands its patches before it writes."""
+    if strip is not None and layer.geometry is not None:
+        outputs = strip.rows * layer.geometry.output[1]
+        return [Overlap("out", 0, patch_distance(node, layer, outputs))]
     if tile.direct:
         # Every step reads the whole of its pixel again for each tile of channels.
         return []
@@ -116,13 +194,20 @@ class Gather:
     """
 
     def __init__(
-        self, node: Node, layer: Layer, tile: packing.TileShape, weight_format: str
+        self,
+        node: Node,
+        layer: Layer,
+        tile: packing.TileShape,
+        weight_format: str,
+        together: Near | None = None,
     ) -> None:
         self._layer = layer
+        self._together = together
         self._pixels = tile.pixels
         self._part = node.input(0).shape[-1] // layer.groups
         self._image = node.input(0).elements // node.input(0).shape[0]
         self.preamble: list[str] = []
+        self.headers = () if together is None else (NEAR_HEADER,)
         geometry = layer.geometry
         if geometry is None:
             self._name = f"tvmtiny_expand_{weight_format}"
@@ -130,6 +215,10 @@ class Gather:
             return
         height, width, depth = node.input(0).shape[1:]
         rows, columns = geometry.kernel
+        if together is not None and together.strip is not None:
+            # Patches in the padded lines, where they are as wide as they are expanded.
+            height, width = together.strip.lines, together.strip.pitch
+            columns = layer.depth // rows
         pad = str(layer.pad).replace("-", "m")
         sizes = f"{height}x{width}x{depth}_{rows}x{columns}"
         part = self._part
@@ -157,11 +246,25 @@ class Gather:
             f"{columns}, ({layer.pad}), {tile.pixels})"
         )
         self.description = "patches" if by_words else "byte patches"
+        if together is not None:
+            self._share(together)
+
+    def _share(self, together: Near) -> None:
+        """Expand the patches of a tile together where they are in one row."""
+        if together.single:
+            self._name = f"{together.gather}_one"
+            self.preamble = [together.single.format(one=self._name)]
+        self.preamble += [line.format(one=self._name) for line in together.preamble]
+        self.description = f"{'strips of ' if together.strip else ''}patches of neighbours"
 
     def calls(
         self, x: tirx.Buffer, position: nest.Argument, group: nest.Argument, patches: tirx.Buffer
     ) -> tirx.Stmt:
         """Expand the patches of all pixels from `position` on, of a group of channels."""
+        if self._together is not None:
+            return nest.call(
+                self._together.gather, nest.address(x), position, nest.address(patches)
+            )
         return nest.loop(
             self._pixels,
             "lane",
