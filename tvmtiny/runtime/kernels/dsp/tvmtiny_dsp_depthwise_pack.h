@@ -119,12 +119,13 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
 
 /* Instantiates NAME(x, row, planes, pairs): packs pairs of rows of four channels. `x` is the first
  * of these channels in an image of HEIGHT x WIDTH x CHANNELS, `row` the first row, which may lie
- * outside. A plane has COLUMNS columns of PAIRS words; LEFT of them are left of the input. */
-#define TVMTINY_DEPTHWISE_PACK(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, PAD)           \
-  TVMTINY_DEPTHWISE_QUADS(NAME##_quad, WIDTH, CHANNELS, (WIDTH) * (CHANNELS), (PAIRS) * (COLUMNS), \
-                          PAIRS)                                                                   \
+ * outside. A plane has COLUMNS columns of PAIRS words; LEFT of them are left of the input. The image
+ * is each DOWN-th row of a larger one. */
+#define TVMTINY_DEPTHWISE_PACK(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, DOWN, PAD)     \
+  TVMTINY_DEPTHWISE_QUADS(NAME##_quad, WIDTH, CHANNELS, (DOWN) * (WIDTH) * (CHANNELS),             \
+                          (PAIRS) * (COLUMNS), PAIRS)                                              \
   TVMTINY_DEPTHWISE_PACK_WITH(NAME, NAME##_quad, 2, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, \
-                              PAD)
+                              DOWN, PAD)
 /* The same for an input of a single column of at least four rows that is packed from its start. */
 #define TVMTINY_DEPTHWISE_PACK_COLUMN(NAME, PAIRS, HEIGHT, CHANNELS, PAD)                          \
   TVMTINY_DEPTHWISE_QUADS(NAME##_quads, (HEIGHT) / 4, 4 * (CHANNELS), CHANNELS, PAIRS, 2)          \
@@ -142,16 +143,17 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
     (void)row;                                                                                     \
   }
 /* The same for rows or planes that are too large for immediate offsets. */
-#define TVMTINY_DEPTHWISE_PACK_PAIRS(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, PAD)     \
+#define TVMTINY_DEPTHWISE_PACK_PAIRS(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, DOWN,    \
+                                     PAD)                                                          \
   static void NAME##_pair(const int8_t *from, uint32_t *to)                                        \
   {                                                                                                \
-    tvmtiny_depthwise_edge(to, (PAIRS), (COLUMNS), from, from + (WIDTH) * (CHANNELS), (WIDTH),     \
-                           (CHANNELS), (PAD));                                                     \
+    tvmtiny_depthwise_edge(to, (PAIRS), (COLUMNS), from,                                           \
+                           from + (DOWN) * (WIDTH) * (CHANNELS), (WIDTH), (CHANNELS), (PAD));      \
   }                                                                                                \
   TVMTINY_DEPTHWISE_PACK_WITH(NAME, NAME##_pair, 1, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, \
-                              PAD)
+                              DOWN, PAD)
 #define TVMTINY_DEPTHWISE_PACK_WITH(NAME, INSIDE, STEP, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT,      \
-                                    COLUMNS, PAD)                                                  \
+                                    COLUMNS, DOWN, PAD)                                            \
   static void NAME(const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs)                  \
   {                                                                                                \
     const uint32_t *end;                                                                           \
@@ -164,7 +166,7 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
     planes += (LEFT) * (PAIRS);                                                                    \
     end = planes + pairs;                                                                          \
     while (planes != end) {                                                                        \
-      const int8_t *const from = x + row * ((WIDTH) * (CHANNELS));                                 \
+      const int8_t *const from = x + row * ((DOWN) * (WIDTH) * (CHANNELS));                        \
       if (row >= 0 && row + 2 * (STEP) <= (HEIGHT) && end - planes >= (STEP)) {                    \
         INSIDE(from, planes);                                                                      \
         planes += (STEP);                                                                          \
@@ -172,8 +174,9 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
       } else {                                                                                     \
         tvmtiny_depthwise_edge(planes, (PAIRS), (COLUMNS),                                         \
                                row >= 0 && row < (HEIGHT) ? from : NULL,                           \
-                               row >= -1 && row + 1 < (HEIGHT) ? from + (WIDTH) * (CHANNELS)       \
-                                                               : NULL,                             \
+                               row >= -1 && row + 1 < (HEIGHT)                                     \
+                                   ? from + (DOWN) * (WIDTH) * (CHANNELS)                          \
+                                   : NULL,                                                         \
                                (WIDTH), (CHANNELS), (PAD));                                        \
         ++planes;                                                                                  \
         row += 2;                                                                                  \

@@ -19,6 +19,7 @@ from tvmtiny.schedule.families.dsp.depthwise import (
     implement_depthwise,
     smaller_depthwise,
 )
+from tvmtiny.schedule.families.dsp.depthwise_spread import implement_spread, is_spread
 from tvmtiny.schedule.families.dsp.half import half_sketches, implement_half
 from tvmtiny.schedule.families.dsp.lstm import implement_lstm
 from tvmtiny.schedule.families.dsp.pool import (
@@ -46,18 +47,24 @@ def _implement_depthwise(
     """A filter per input channel, or several as a convolution in groups."""
     if is_multiplied(node):
         return implement_multiplied(node, oracle, goal, decisions)
+    if is_spread(node):
+        return implement_spread(node, oracle, goal, decisions)
     return implement_depthwise(node, oracle, goal, decisions)
 
 
 def _smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
     if is_multiplied(node):
         return smaller_convolution(as_convolution(node), decisions)
+    if is_spread(node):
+        return iter(())
     return smaller_depthwise(node, decisions)
 
 
 def _depthwise_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     if is_multiplied(node):
         return convolution_sketches(as_convolution(node), oracle)
+    if is_spread(node):
+        return ()
     return depthwise_sketches(node, oracle)
 
 
@@ -139,6 +146,7 @@ class Dsp(KernelFamily):
             "patches",
             "phases",
             "product",
+            "spread",
             "sums",
             "sums_direct",
             "svdf",

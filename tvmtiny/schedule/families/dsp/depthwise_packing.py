@@ -15,6 +15,7 @@ def pack_stream(
     geometry: Window,
     whole: bool,
     kernel: str,
+    even: bool = False,
 ) -> np.ndarray:
     """Weights and constants in the order of the header.
 
@@ -28,6 +29,8 @@ def pack_stream(
         Whether the first output row starts at an odd packed row, for the 3x3 kernel of stride 1.
     kernel
         ``3x3``, or one of the others, which share a format.
+    even
+        Whether these others start at even rows only.
 
     Returns
     -------
@@ -39,7 +42,8 @@ def pack_stream(
         constants = [initial, scaling.multiplier]
         if scaling.offset is not None and scaling.step is not None:
             constants += [scaling.offset, scaling.step]
-        return np.stack([*constants, *_interleaved(taps)], axis=1).astype(np.int32)
+        words = _interleaved(taps)[:: 2 if even else 1]
+        return np.stack([*constants, *words], axis=1).astype(np.int32)
     outside = zero_point * taps.sum(axis=1)
     constants = [
         initial,
@@ -47,11 +51,11 @@ def pack_stream(
         initial + outside[:, 0],
         initial + outside[:, 2],
     ]
-    even = _pairs_and_single(taps, (0, 1), 2)
-    odd = _pairs_and_single(taps, (1, 2), 0)
+    upper = _pairs_and_single(taps, (0, 1), 2)
+    lower = _pairs_and_single(taps, (1, 2), 0)
     if geometry.stride == (2, 2):
-        return np.stack([*even, *constants], axis=1).astype(np.int32)
-    first, second = (odd, even) if whole else (even, odd)
+        return np.stack([*upper, *constants], axis=1).astype(np.int32)
+    first, second = (lower, upper) if whole else (upper, lower)
     return np.stack([*first, *constants, *second], axis=1).astype(np.int32)
 
 

@@ -1,0 +1,81 @@
+"""Depthwise layers with dilation or some filters per channel, and the general kernel's speed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.three_ways import SideBySide
+from tests.tools import on_qemu
+
+BOARD = "mps2-an386"
+
+_LINEAR = Depthwise((12, 12), 32)
+
+#: Layers, and instructions per multiply-accumulate at most.
+REFERENCE = {
+    "linear_3x3": (replace(_LINEAR, size=(25, 5), channels=64), 2.95),
+    "linear_5x5": (replace(_LINEAR, kernel=(5, 5)), 1.75),
+    "linear_5x5_stride_2": (replace(_LINEAR, kernel=(5, 5), stride=(2, 2)), 2.7),
+    "dilation_2": (replace(_LINEAR, dilation=(2, 2)), 2.65),
+    "two_filters": (replace(_LINEAR, channels=16, multiplier=2), 2.45),
+}
+
+
+def _random_cases(count: int, seed: int) -> dict[str, Depthwise]:
+    """Layers with dilation, or two filters per channel, or both."""
+    rng = np.random.default_rng(seed)
+    cases: dict[str, Depthwise] = {}
+    while len(cases) < count:
+        relu = rng.random() < 0.5
+        case = Depthwise(
+            size=(int(rng.integers(3, 14)), int(rng.integers(2, 12))),
+            channels=int(rng.integers(4, 11)),
+            multiplier=int(rng.integers(1, 3)),
+            kernel=(int(rng.integers(1, 7)), int(rng.integers(1, 5))),
+            dilation=(int(rng.integers(1, 4)), int(rng.integers(1, 4))),
+            stride=(1, int(rng.integers(1, 3))),
+            padding=str(rng.choice(["SAME", "VALID"])),
+            batch=int(rng.integers(1, 3)),
+            activation="RELU" if relu else "NONE",
+            zero_points=(-128, -128) if relu else (-3, 5),
+            output_scale=1.0 if relu else 0.09,
+        )
+        if case.multiplier > 1 and rng.random() < 0.5:
+            case = replace(case, dilation=(1, 1), stride=(2, 2))
+        spread = case.multiplier > 1 or case.dilation != (1, 1)
+        if spread and min(case.output_shape()) > 0:
+            cases[f"random_{len(cases)}"] = case
+    return cases
+
+
+@cache
+def layers() -> SideBySide:
+    return SideBySide("spread_depthwise", _random_cases(24, 6), 0.0)
+
+
+def test_on_the_host(tmp_path: Path) -> None:
+    schedules = [layer.schedule for layer in layers().compile(BOARD).layers]
+    assert all("dsp, general, dilation" in schedule for schedule in schedules)
+    assert len({schedule.partition("strips")[0] for schedule in schedules}) >= 10
+    layers().check_host(BOARD, tmp_path)
+
+
+@on_qemu
+def test_on_a_board() -> None:
+    layers().check_board(BOARD)
+
+
+@on_qemu
+@pytest.mark.parametrize("name", REFERENCE)
+def test_reference_layer(name: str) -> None:
+    """Exact on the board, within the instructions that were measured."""
+    case, limit = REFERENCE[name]
+    side = SideBySide(name, {name: case}, 0.0)
+    result = side.check_board(BOARD)
+    assert result.instructions <= limit * side.compile(BOARD).macs
