@@ -11,7 +11,7 @@ from tvmtiny.schedule.per_node import per_node
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 
 #: What weights are multiplied by at most, so that the multiplier of the output keeps enough bits.
-_GAIN = 256
+GAIN = 256
 
 #: Sums of all outputs of a channel must fit 32 bits: gains times this are at most its scale.
 _GAIN_PER_SCALE = 2.0**22
@@ -50,10 +50,10 @@ def scale_channels(
         reach = (low[part], high[part])
         return solve(reference, scales[part], reach, folded[part], gain=gain, shifts=shifts)
 
-    gains = np.clip(np.floor(scales * _GAIN_PER_SCALE), 1, _GAIN).astype(np.int64)
-    special = gains != _GAIN
+    gains = np.clip(np.floor(scales * _GAIN_PER_SCALE), 1, GAIN).astype(np.int64)
+    special = gains != GAIN
     usual = np.flatnonzero(~special)
-    first = solve_part(usual, _GAIN, usable_shifts) if usual.size else None
+    first = solve_part(usual, GAIN, usable_shifts) if usual.size else None
     if first is not None and not first.signed:
         initial, multiplier = np.zeros(channels, np.int32), np.zeros(channels, np.int32)
         initial[usual], multiplier[usual] = first.initial, first.multiplier
@@ -67,5 +67,5 @@ def scale_channels(
             return Scaling(initial, multiplier, first.shift), gains
     if not special.any():
         return None if first is None else (first, gains)
-    whole = solve_part(np.arange(channels), _GAIN, usable_shifts)
-    return None if whole is None else (whole, np.full(channels, _GAIN, np.int64))
+    whole = solve_part(np.arange(channels), GAIN, usable_shifts)
+    return None if whole is None else (whole, np.full(channels, GAIN, np.int64))

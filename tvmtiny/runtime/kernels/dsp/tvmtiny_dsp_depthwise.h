@@ -14,6 +14,8 @@
  * Stream of a channel for the 3x3 kernels, w[row][column]:
  *   (w00 w10) (w01 w11) (w02 w12) (w20 w21) (w22 0) initial multiplier first last
  *   and for stride 1, for odd rows: (w10 w20) (w11 w21) (w12 w22) (w00 w01) (w02 0)
+ * or, with BYTES, where all weights are 256 times a byte, the upper bytes of the first four words as
+ *   w00 w01 w10 w11 and w02 w20 w12 w21, then (w22 0) and the constants: the other words follow
  * Stream of a channel for the other kernels: initial, multiplier and, for rounding by sign, offset
  * and step; then the words of each column of the filter, for an even and for an odd row in turn.
  */
@@ -149,10 +151,13 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
                                                                                         " bpl "                                                        \
                                                                                         "2b\n"
 
-#define TVMTINY_DEPTHWISE_ENTER                                                                    \
+#define TVMTINY_DEPTHWISE_ENTER(BYTES)                                                             \
   ".syntax unified\n push {r4-r11, lr}\n sub sp, sp, #24\n str r3, [sp, #20]\n"                    \
   "1:\n str r2, [sp, #12]\n str r0, [sp, #16]\n"                                                   \
-  " ldmia r1!, {r6-r12}\n ldrd r4, r5, [r1], #8\n ldr lr, [sp, #60]\n strd r4, r5, [sp]\n"         \
+  ".if " BYTES "\n ldmia r1!, {r4, r5, r10, r11, r12}\n mov lr, #0xff00ff00\n"                     \
+  " and r6, lr, r4, lsl #8\n and r7, r4, lr\n and r8, lr, r5, lsl #8\n and r9, r5, lr\n"           \
+  ".else\n ldmia r1!, {r6-r12}\n.endif\n"                                                          \
+  " ldrd r4, r5, [r1], #8\n ldr lr, [sp, #60]\n strd r4, r5, [sp]\n"                               \
   " str r1, [sp, #8]\n mov r1, r2\n"
 #define TVMTINY_DEPTHWISE_LEAVE(PLANE)                                                             \
   " ldrd r1, r2, [sp, #8]\n ldrd r0, r3, [sp, #16]\n add r2, r2, #1\n add r0, r0, #" PLANE "\n"    \
@@ -166,14 +171,26 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
     __asm__ volatile(BODY);                                                                        \
   }
 
+/* The weights for rows between others from those for the others. */
+#define TVMTINY_DEPTHWISE_ODD_OF_EVEN                                                              \
+  " lsr r4, r6, #16\n pkhbt r5, r6, r7, lsl #16\n pkhtb r7, r9, r7, asr #16\n"                   \
+  " pkhbt r6, r4, r9, lsl #16\n lsr r4, r8, #16\n uxth r3, r8\n pkhbt r8, r4, r10, lsl #16\n"     \
+  " mov r9, r5\n mov r10, r3\n"
+#define TVMTINY_DEPTHWISE_EVEN_OF_ODD                                                              \
+  " lsr r4, r9, #16\n pkhbt r3, r9, r6, lsl #16\n pkhtb r9, r7, r6, asr #16\n"                    \
+  " pkhbt r7, r4, r7, lsl #16\n lsr r4, r8, #16\n pkhbt r8, r10, r8, lsl #16\n"                   \
+  " mov r6, r3\n mov r10, r4\n"
+
 /* Every other row from the first, then the rows between, which start SKIP words further down. */
-#define TVMTINY_DEPTHWISE_S1_(NAME, FIRST, SECOND, SKIP, PLANE, WIDTH, PITCH)                      \
+#define TVMTINY_DEPTHWISE_S1_(NAME, FIRST, SECOND, SKIP, PLANE, WIDTH, PITCH, BYTES)               \
   TVMTINY_DEPTHWISE_FUNCTION(                                                                      \
-      NAME, TVMTINY_DEPTHWISE_ENTER                                                                \
+      NAME, TVMTINY_DEPTHWISE_ENTER(BYTES)                                                         \
       " subs lr, lr, #1\n lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                           \
       ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n" FIRST                                     \
-      " ldrd r1, r2, [sp, #8]\n ldr r0, [sp, #16]\n ldr lr, [sp, #60]\n"                           \
-      " ldmia r1!, {r6-r10}\n str r1, [sp, #8]\n"                                                  \
+      " ldrd r1, r2, [sp, #8]\n ldr r0, [sp, #16]\n"                                               \
+      ".if !(" BYTES ")\n ldmia r1!, {r6-r10}\n str r1, [sp, #8]\n"                                \
+      ".elseif " SKIP "\n" TVMTINY_DEPTHWISE_EVEN_OF_ODD                                           \
+      ".else\n" TVMTINY_DEPTHWISE_ODD_OF_EVEN ".endif\n ldr lr, [sp, #60]\n"                      \
       ".if " SKIP "\n add r0, r0, #4\n.endif\n"                                                    \
       " subs lr, lr, #2\n bmi 4f\n lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                  \
       ".if " PITCH "\n add r1, r2, #" WIDTH " * " PITCH "\n"                                       \
@@ -182,19 +199,21 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 #define TVMTINY_DEPTHWISE_EVEN(...) TVMTINY_DEPTHWISE_ROW_S1("r4", "r5", "b", __VA_ARGS__)
 #define TVMTINY_DEPTHWISE_ODD(...) TVMTINY_DEPTHWISE_ROW_S1("r5", "r4", "t", __VA_ARGS__)
 #define TVMTINY_DEPTHWISE_3X3_S1(NAME, START, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST,      \
-                                 SHIFT, PITCH)                                                     \
+                                 SHIFT, PITCH, BYTES)                                              \
   TVMTINY_DEPTHWISE_S1_##START(NAME, #PAIRS, #WIDTH, #LEFT, #RIGHT, #LOOPS, #UNROLL, #REST,        \
-                               #SHIFT, #PITCH)
-#define TVMTINY_DEPTHWISE_S1_0(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH) \
+                               #SHIFT, #PITCH, #BYTES)
+#define TVMTINY_DEPTHWISE_S1_0(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH, \
+                               BYTES)                                                              \
   TVMTINY_DEPTHWISE_S1_(                                                                           \
       NAME, TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),  \
       TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH), "0",    \
-      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH)
-#define TVMTINY_DEPTHWISE_S1_1(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH) \
+      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH, BYTES)
+#define TVMTINY_DEPTHWISE_S1_1(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH, \
+                               BYTES)                                                              \
   TVMTINY_DEPTHWISE_S1_(                                                                           \
       NAME, TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),   \
       TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH), "1",   \
-      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH)
+      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH, BYTES)
 #define TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT)                                         \
   "4 * " PAIRS " * (" WIDTH " + 2 - " LEFT " - " RIGHT ")"
 
@@ -205,9 +224,9 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
       TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2") TVMTINY_DEPTHWISE_STORE("r2", SHIFT, PITCH)    \
           TVMTINY_DEPTHWISE_TAP0("r4", "r5", "b", "r2", FROM)
 #define TVMTINY_DEPTHWISE_S2_(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH,                                          \
-                              COLUMNS)                                                                                                     \
+                              COLUMNS, BYTES) \
   TVMTINY_DEPTHWISE_FUNCTION(                                                                                                              \
-      NAME, TVMTINY_DEPTHWISE_ENTER                                                                                                        \
+      NAME, TVMTINY_DEPTHWISE_ENTER(BYTES) \
       " sub lr, lr, #1\n add r10, r10, lr, lsl #16\n"                                                                                      \
       ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n"                                                                                   \
       "2:\n"                                                                                                                               \
@@ -242,9 +261,9 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
                                                                         "4 * " PAIRS                                                       \
                                                                         " * " COLUMNS))
 #define TVMTINY_DEPTHWISE_3X3_S2(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,      \
-                                 PITCH, COLUMNS)                                                   \
+                                 PITCH, COLUMNS, BYTES)                                            \
   TVMTINY_DEPTHWISE_S2_(NAME, #PAIRS, #WIDTH, #LEFT, #RIGHT, #LOOPS, #UNROLL, #REST, #SHIFT,       \
-                        #PITCH, #COLUMNS)
+                        #PITCH, #COLUMNS, #BYTES)
 /* Filters of one column on an input of one column: WORDS words, at least 2.
  *
  * r0 planes, r1 out, r2 r3 sums of an even row and the odd row below it, r4 r5 words, r6-r9
@@ -290,17 +309,60 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 
 #else /* !TVMTINY_DSP */
 
+/* The words that a channel's weights are in bytes of. */
+TVMTINY_INLINE void tvmtiny_depthwise_words(const int32_t *bytes, int32_t *words, int32_t start)
+{
+  uint32_t set[10];
+  int32_t i;
+  for (i = 0; i < 4; ++i) {
+    const uint32_t word = (uint32_t)bytes[i / 2];
+    set[i] = (i % 2 != 0 ? word : word << 8) & 0xff00ff00u;
+  }
+  set[4] = (uint32_t)bytes[2];
+  if (start == 0) {
+    set[5] = (set[0] >> 16) | (set[3] << 16);
+    set[6] = (set[1] >> 16) | (set[3] & 0xffff0000u);
+    set[7] = (set[2] >> 16) | (set[4] << 16);
+    set[8] = (set[0] & 0xffffu) | (set[1] << 16);
+    set[9] = set[2] & 0xffffu;
+  } else {
+    set[5] = (set[3] & 0xffffu) | (set[0] << 16);
+    set[6] = (set[3] >> 16) | (set[1] << 16);
+    set[7] = (set[4] & 0xffffu) | (set[2] << 16);
+    set[8] = (set[0] >> 16) | (set[1] & 0xffff0000u);
+    set[9] = set[2] >> 16;
+  }
+  for (i = 0; i < 5; ++i) {
+    words[i] = (int32_t)set[i];
+    words[9 + i] = (int32_t)set[5 + i];
+  }
+  for (i = 0; i < 4; ++i) {
+    words[5 + i] = bytes[3 + i];
+  }
+}
+
 /* Both 3x3 kernels. */
 TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t *stream,
                                           int8_t *out, int32_t channels, int32_t rows,
                                           int32_t pairs, int32_t width, int32_t columns,
                                           int32_t left, int32_t right, int32_t stride,
-                                          int32_t start, int32_t shift, int32_t pitch)
+                                          int32_t start, int32_t shift, int32_t pitch,
+                                          int32_t bytes)
 {
+  const int32_t *next = stream;
   for (; channels > 0; --channels, planes += pairs * columns, ++out) {
+    int32_t words[14];
     int32_t y;
     int32_t x;
     int32_t tap;
+    if (bytes != 0) {
+      tvmtiny_depthwise_words(next, words, start);
+      next += 7;
+      stream = words;
+    } else {
+      stream = next;
+      next += stride == 1 ? 14 : 9;
+    }
     for (y = 0; y < rows; ++y) {
       const int32_t odd = stride == 1 ? (y + start) & 1 : 0;
       const uint32_t *const row = planes + (stride == 1 ? (y + start) / 2 : y);
@@ -319,25 +381,25 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
         out[(y * width + x) * pitch] = tvmtiny_depthwise_output(sum, stream + 6, 1, shift);
       }
     }
-    stream += stride == 1 ? 14 : 9;
   }
 }
 
 #define TVMTINY_DEPTHWISE_3X3_S1(NAME, START, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST,      \
-                                 SHIFT, PITCH)                                                     \
+                                 SHIFT, PITCH, BYTES)                                              \
   static void NAME(const uint32_t *planes, const int32_t *stream, int8_t *out, int32_t channels,   \
                    int32_t rows, int32_t pitch)                                                    \
   {                                                                                                \
     tvmtiny_depthwise_3x3(planes, stream, out, channels, rows, PAIRS, WIDTH,                       \
-                          (WIDTH) + 2 - (LEFT) - (RIGHT), LEFT, RIGHT, 1, START, SHIFT, pitch);    \
+                          (WIDTH) + 2 - (LEFT) - (RIGHT), LEFT, RIGHT, 1, START, SHIFT, pitch,     \
+                          BYTES);                                                                  \
   }
 #define TVMTINY_DEPTHWISE_3X3_S2(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,      \
-                                 PITCH, COLUMNS)                                                   \
+                                 PITCH, COLUMNS, BYTES)                                            \
   static void NAME(const uint32_t *planes, const int32_t *stream, int8_t *out, int32_t channels,   \
                    int32_t rows, int32_t pitch)                                                    \
   {                                                                                                \
     tvmtiny_depthwise_3x3(planes, stream, out, channels, rows, PAIRS, WIDTH, COLUMNS, LEFT, RIGHT, \
-                          2, 0, SHIFT, pitch);                                                     \
+                          2, 0, SHIFT, pitch, BYTES);                                              \
   }
 #define TVMTINY_DEPTHWISE_COLUMN(NAME, PAIRS, WORDS, SHIFT, PITCH, ROUNDING)                       \
   TVMTINY_DEPTHWISE_ANY(NAME, PAIRS, 1, WORDS, 1, 1, 1, 1, 1, SHIFT, ROUNDING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from tvm import tirx
@@ -10,7 +11,7 @@ from tvm import tirx
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.sliding_window import Window, whole_height, window
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.depthwise_scaling import scale_channels
+from tvmtiny.schedule.depthwise_scaling import GAIN, scale_channels
 from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream
 from tvmtiny.schedule.families.dsp.depthwise_plan import (
     LANES,
@@ -66,10 +67,14 @@ def implement_depthwise(
     plan = make_plan(geometry, channels, chosen)
     if plan is None or (plan.kernel == "3x3" and scaling.signed):
         return None
+    if plan.kernel == "3x3" and goal is not Goal.SPEED and np.all(gains == GAIN):
+        plan = replace(plan, as_bytes=True)
     taps = weights.data.reshape(height, width, channels).transpose(2, 0, 1) * gains[:, None, None]
     even = plan.lines and geometry.stride[0] == 2
     zero_point = node.input(0).zero_point
-    stream = pack_stream(taps, scaling, zero_point, geometry, plan.whole, plan.kernel, even)
+    stream = pack_stream(
+        taps, scaling, zero_point, geometry, plan.whole, plan.kernel, even, plan.as_bytes
+    )
     return Implementation(
         _function(node, geometry, plan, scaling, stream.shape[1], chosen),
         (node.input(0), stream.ravel()),
@@ -336,6 +341,7 @@ def _row_kernel(
     pitch = 0 if plan.shared else channels
     sizes = (plan.pairs, width, left, right, loops, unroll, rest, scaling.shift, pitch)
     sizes = (int(plan.whole), *sizes) if stride_y == 1 else (*sizes, plan.columns)
+    sizes += (int(plan.as_bytes),)
     name = f"depthwise_3x3_s{stride_y}_{_identifier(*sizes)}"
     arguments = ", ".join(str(size) for size in sizes)
     description = f"3x3, unroll {unroll if loops else middle}{', shared' * plan.shared}"

@@ -16,6 +16,7 @@ def pack_stream(
     whole: bool,
     kernel: str,
     even: bool = False,
+    as_bytes: bool = False,
 ) -> np.ndarray:
     """Weights and constants in the order of the header.
 
@@ -31,6 +32,8 @@ def pack_stream(
         ``3x3``, or one of the others, which share a format.
     even
         Whether these others start at even rows only.
+    as_bytes
+        Whether the stream for 3x3 filters has weights as bytes.
 
     Returns
     -------
@@ -53,9 +56,12 @@ def pack_stream(
     ]
     upper = _pairs_and_single(taps, (0, 1), 2)
     lower = _pairs_and_single(taps, (1, 2), 0)
+    first, second = (lower, upper) if whole and geometry.stride == (1, 1) else (upper, lower)
+    if as_bytes:
+        pairs = [_bytes(first[0], first[1]), _bytes(first[2], first[3]), first[4]]
+        return np.stack([*pairs, *constants], axis=1).astype(np.int32)
     if geometry.stride == (2, 2):
         return np.stack([*upper, *constants], axis=1).astype(np.int32)
-    first, second = (lower, upper) if whole else (upper, lower)
     return np.stack([*first, *constants, *second], axis=1).astype(np.int32)
 
 
@@ -78,6 +84,11 @@ def _interleaved(taps: np.ndarray) -> list[np.ndarray]:
         for i in range(0, 2 * count, 2):
             words += [_word(even[:, i], even[:, i + 1]), _word(odd[:, i], odd[:, i + 1])]
     return words
+
+
+def _bytes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The upper bytes of the lanes of two words, as one word."""
+    return (((first & 0xFF00FF00) >> 8) | (second & 0xFF00FF00)).astype(np.uint32).view(np.int32)
 
 
 def _word(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -43,6 +43,8 @@ class Plan:
         Whether the code does not depend on the number of channels.
     lines
         Whether the general kernel is that of ``tvmtiny_dsp_depthwise_lines.h``.
+    as_bytes
+        Whether the kernel for 3x3 filters reads weights as bytes, half the constants.
     """
 
     kernel: str
@@ -54,6 +56,7 @@ class Plan:
     block: int
     shared: bool
     lines: bool = False
+    as_bytes: bool = False
 
     @property
     def plane(self) -> int:
