@@ -12,6 +12,9 @@ import pytest
 from tests.ops.test_depthwise_conv_2d import Depthwise
 from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
+from tvmtiny.frontend.reader import read_graph
+from tvmtiny.schedule.depthwise_scaling import scale_channels
+from tvmtiny.schedule.requantize import SHIFTS
 
 BOARD = "mps2-an386"
 
@@ -79,3 +82,20 @@ def test_reference_layer(name: str) -> None:
     side = SideBySide(name, {name: case}, 0.0)
     result = side.check_board(BOARD)
     assert result.instructions <= limit * side.compile(BOARD).macs
+
+
+def test_narrow_weights_are_rounded_alike() -> None:
+    """Weights of 4 bits are multiplied by more, where only that makes two instructions exact."""
+    rng, better = np.random.default_rng(3), 0
+    while not better:
+        case = replace(_LINEAR, channels=8, activation="RELU", zero_points=(-128, -128))
+        case = replace(case, output_scale=float(rng.uniform(0.02, 0.2)), weight_scale=0.45)
+        node = read_graph(case.model(), "narrow").nodes[0]
+        weights = rng.integers(-7, 8, (1, 3, 3, 8)).astype(np.int8)
+        inputs = (node.inputs[0], replace(node.inputs[1], data=weights), *node.inputs[2:])
+        node = replace(node, inputs=inputs)
+        found = [scale_channels(node, SHIFTS, narrow) for narrow in (False, True)]
+        signed = [scaled is None or scaled[0].signed for scaled in found]
+        assert signed != [False, True]
+        better += signed == [True, False]
+    assert found[1] is not None and found[1][1].max() > 256

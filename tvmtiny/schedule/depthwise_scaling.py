@@ -17,9 +17,13 @@ GAIN = 256
 _GAIN_PER_SCALE = 2.0**22
 
 
+#: What narrow weights may be multiplied by besides, the least first.
+_FACTORS = (4, 16)
+
+
 @per_node
 def scale_channels(
-    node: Node, usable_shifts: tuple[int, ...] = SHIFTS
+    node: Node, usable_shifts: tuple[int, ...] = SHIFTS, narrow: bool = False
 ) -> tuple[Scaling, np.ndarray] | None:
     """Constants of the output, and what the weights of each channel are multiplied by (int64).
 
@@ -30,7 +34,27 @@ def scale_channels(
     ----------
     usable_shifts
         See `tvmtiny.schedule.requantize.solve`.
+    narrow
+        Whether weights with less than 8 bits may be multiplied by more, so that products still fit
+        those of 8 bits, where that lets outputs be rounded alike whatever their sign.
     """
+    first = _scale(node, usable_shifts, GAIN)
+    if not narrow or (first is not None and not first[0].signed):
+        return first
+    data = node.input(1).data
+    assert data is not None
+    largest = int(np.abs(data.astype(np.int64)).max(initial=1))
+    for factor in _FACTORS:
+        found = _scale(node, usable_shifts, GAIN * factor) if largest * factor <= 127 else None
+        if found is not None and not found[0].signed:
+            return found
+    return first
+
+
+def _scale(
+    node: Node, usable_shifts: tuple[int, ...], most: int
+) -> tuple[Scaling, np.ndarray] | None:
+    """The same with gains of at most `most`."""
     weights = node.input(1)
     assert weights.data is not None
     channels = weights.shape[3]
@@ -50,10 +74,10 @@ def scale_channels(
         reach = (low[part], high[part])
         return solve(reference, scales[part], reach, folded[part], gain=gain, shifts=shifts)
 
-    gains = np.clip(np.floor(scales * _GAIN_PER_SCALE), 1, GAIN).astype(np.int64)
-    special = gains != GAIN
+    gains = np.clip(np.floor(scales * (_GAIN_PER_SCALE * most / GAIN)), 1, most).astype(np.int64)
+    special = gains != most
     usual = np.flatnonzero(~special)
-    first = solve_part(usual, GAIN, usable_shifts) if usual.size else None
+    first = solve_part(usual, most, usable_shifts) if usual.size else None
     if first is not None and not first.signed:
         initial, multiplier = np.zeros(channels, np.int32), np.zeros(channels, np.int32)
         initial[usual], multiplier[usual] = first.initial, first.multiplier
@@ -67,5 +91,5 @@ def scale_channels(
             return Scaling(initial, multiplier, first.shift), gains
     if not special.any():
         return None if first is None else (first, gains)
-    whole = solve_part(np.arange(channels), GAIN, usable_shifts)
-    return None if whole is None else (whole, np.full(channels, GAIN, np.int64))
+    whole = solve_part(np.arange(channels), most, usable_shifts)
+    return None if whole is None else (whole, np.full(channels, most, np.int64))

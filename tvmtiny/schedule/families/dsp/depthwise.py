@@ -24,7 +24,7 @@ from tvmtiny.schedule.families.dsp.depthwise_plan import (
 )
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.requantize import SHIFTS, Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_depthwise.h", "tvmtiny_dsp_depthwise_pack.h")
 #: Of what packs the rows of a single output row.
@@ -55,7 +55,7 @@ def implement_depthwise(
         and geometry.dilation == (1, 1)
         and not np.any(weights.quantization.zero_points)
     )
-    scaled = scale_channels(node) if usable else None
+    scaled = scale_channels(node, SHIFTS, True) if usable else None
     if scaled is None:
         return None
     scaling, gains = scaled
@@ -67,9 +67,9 @@ def implement_depthwise(
     plan = make_plan(geometry, channels, chosen)
     if plan is None or (plan.kernel == "3x3" and scaling.signed):
         return None
-    if plan.kernel == "3x3" and goal is not Goal.SPEED and np.all(gains == GAIN):
-        plan = replace(plan, as_bytes=True)
     taps = weights.data.reshape(height, width, channels).transpose(2, 0, 1) * gains[:, None, None]
+    if plan.kernel == "3x3" and goal is not Goal.SPEED and not np.any(taps % GAIN):
+        plan = replace(plan, as_bytes=True)
     even = plan.lines and geometry.stride[0] == 2
     zero_point = node.input(0).zero_point
     stream = pack_stream(

@@ -26,7 +26,7 @@ from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream
 from tvmtiny.schedule.families.dsp.depthwise_plan import LANES, Plan, make_plan
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.requantize import Scaling
+from tvmtiny.schedule.requantize import SHIFTS, Scaling
 
 #: Largest immediate offset of ADD.
 _OFFSET = 4095
@@ -78,7 +78,7 @@ def implement_spread(
     ):
         return None
     phases = _phases(geometry, channels)
-    scaled = None if phases is None else scale_channels(node)
+    scaled = None if phases is None else scale_channels(node, SHIFTS, True)
     if phases is None or scaled is None:
         return None
     scaling, gains = scaled
