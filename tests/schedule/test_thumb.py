@@ -133,3 +133,11 @@ def test_each_channel_has_one_length_of_chunks(
             assert proof(weights[channels], chunk).all()
         totals.append(sum(cost[chunk] * len(channels) for chunk, channels in classes.items()))
     assert totals == sorted(totals, reverse=True)
+
+
+@on_qemu
+def test_dense_layers_on_cortex_m0() -> None:
+    """One channel at a time, or four from words: sums of more do not fit its registers."""
+    side = SideBySide("dense_m0", {"layer": Dense((1, 128), 128, 16)}, 0.0)
+    result = side.check_board("microbit")
+    assert result.instructions <= 7.7 * side.compile("microbit").macs
