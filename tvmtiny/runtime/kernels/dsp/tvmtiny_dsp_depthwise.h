@@ -188,11 +188,11 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
       " subs lr, lr, #1\n lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                           \
       ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n" FIRST                                     \
       " ldrd r1, r2, [sp, #8]\n ldr r0, [sp, #16]\n"                                               \
-      ".if !(" BYTES ")\n ldmia r1!, {r6-r10}\n str r1, [sp, #8]\n"                                \
-      ".elseif " SKIP "\n" TVMTINY_DEPTHWISE_EVEN_OF_ODD                                           \
-      ".else\n" TVMTINY_DEPTHWISE_ODD_OF_EVEN ".endif\n ldr lr, [sp, #60]\n"                      \
-      ".if " SKIP "\n add r0, r0, #4\n.endif\n"                                                    \
-      " subs lr, lr, #2\n bmi 4f\n lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                  \
+      ".if !(" BYTES ")\n ldmia r1!, {r6-r10}\n str r1, [sp, #8]\n.endif\n ldr lr, [sp, #60]\n"      \
+      ".if " SKIP "\n add r0, r0, #4\n.endif\n subs lr, lr, #2\n bmi 4f\n"                         \
+      ".if " BYTES "\n.if " SKIP "\n" TVMTINY_DEPTHWISE_EVEN_OF_ODD                               \
+      ".else\n" TVMTINY_DEPTHWISE_ODD_OF_EVEN ".endif\n.endif\n"                                  \
+      " lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                                            \
       ".if " PITCH "\n add r1, r2, #" WIDTH " * " PITCH "\n"                                       \
       ".else\n ldr lr, [sp, #64]\n movs r1, #" WIDTH "\n mla r1, r1, lr, r2\n.endif\n" SECOND      \
       "4:\n" TVMTINY_DEPTHWISE_LEAVE(PLANE))
