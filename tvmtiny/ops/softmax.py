@@ -57,10 +57,9 @@ class Softmax(Operator):
         quantized = node.output.dtype == "int8"
         if quantized and shape[-1] == 2:
             return _two_classes(node)
-        exponentials = _exponentials(node) if quantized else None
-        most = max(_MOST_ENTRIES, node.output.elements)
-        if exponentials is not None and exponentials.size > most:
-            exponentials = None
+        powers = exponentials(node) if quantized else None
+        if powers is not None and powers.size > max(_MOST_ENTRIES, node.output.elements):
+            powers = None
         wide, least = ("int32", -128) if quantized else ("float32", float(np.finfo(np.float32).min))
         largest = te.comm_reducer(larger, lambda dtype: constant(least, dtype), name="largest")
 
@@ -123,7 +122,7 @@ class Softmax(Operator):
             acc = te.compute(rows, lambda *i: te.sum(exponential(i, k), axis=[k]), name="acc")
             return te.compute(shape, lambda *i: exponential(i, i[-1]) / acc(*row(i)), name="out")
 
-        tables = () if exponentials is None else (exponentials,)
+        tables = () if powers is None else (powers,)
         return Compute((node.input(0), *tables), integer if quantized else floating)
 
     def reference(
@@ -150,7 +149,7 @@ def _exponential(node: Node, difference: np.ndarray) -> np.ndarray:
     return np.where(difference < smallest, 0, exp_q31(scaled, _DIFFERENCE_BITS))
 
 
-def _exponentials(node: Node) -> np.ndarray:
+def exponentials(node: Node) -> np.ndarray:
     """Exp of the differences 0, -1 .., as long as they count; int32.
 
     One that vanishes from the sum, where it has `_SUM_BITS` bits less, does not reach half of a

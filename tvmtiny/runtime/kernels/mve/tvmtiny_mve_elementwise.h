@@ -109,11 +109,24 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int3
   }
 
 /* One window, of `rows` x `columns` pixels of CHANNELS channels, rows PITCH bytes apart; at most 256
- * pixels, so that sums fit int16. out = clamp((scale[1] + scale[0] * sum) >> SHIFT); at least 8
- * channels. */
+ * pixels, so that sums fit int16; at least 8 channels.
+ * AVERAGE_POOL: out = clamp((scale[1] + scale[0] * sum) >> SHIFT)
+ * MEAN: out = clamp((sum + scale[1]) * scale[0] * 2^(SHIFT - 31) + ZERO_POINT), with two roundings */
 #if TVMTINY_MVE
 
-#define TVMTINY_MVE_AVERAGE_POOL(NAME, CHANNELS, PITCH, SHIFT, LOW, HIGH)                          \
+/* Two roundings, the second one halves away from zero. */
+TVMTINY_MVE_INLINE int32x4_t tvmtiny_mve_requantize(int32x4_t acc, int32_t multiplier, int32_t shift)
+{
+  const int32x4_t high = vqrdmulhq_n_s32(shift > 0 ? vshlq_r_s32(acc, shift) : acc, multiplier);
+  const int32x4_t below = vshrq_n_s32(high, 31);
+  return shift < 0 ? vrshlq_n_s32(vaddq_s32(high, below), shift) : high;
+}
+
+#define TVMTINY_MVE_LINE(SUM, SHIFT, ZERO_POINT) vshrq_n_s32(vmlaq_n_s32(offset, SUM, factor), SHIFT)
+#define TVMTINY_MVE_SCALED(SUM, SHIFT, ZERO_POINT)                                                 \
+  vaddq_n_s32(tvmtiny_mve_requantize(vaddq_s32(SUM, offset), factor, SHIFT), ZERO_POINT)
+
+#define TVMTINY_MVE_WINDOW_SUMS(NAME, CHANNELS, PITCH, FINISH, SHIFT, ZERO_POINT, LOW, HIGH)       \
   static void NAME(const int8_t *x, const int32_t *scale, int8_t *out, int32_t rows,               \
                    int32_t columns)                                                                \
   {                                                                                                \
@@ -139,8 +152,8 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int3
           sum = vaddq_s16(sum, vldrbq_s16(from));                                                  \
         }                                                                                          \
       }                                                                                            \
-      even = vshrq_n_s32(vmlaq_n_s32(offset, vmovlbq_s16(sum), factor), SHIFT);                    \
-      odd = vshrq_n_s32(vmlaq_n_s32(offset, vmovltq_s16(sum), factor), SHIFT);                     \
+      even = FINISH(vmovlbq_s16(sum), SHIFT, ZERO_POINT);                                          \
+      odd = FINISH(vmovltq_s16(sum), SHIFT, ZERO_POINT);                                           \
       sum = vqmovntq_s32(vqmovnbq_s32(sum, even), odd);                                            \
       sum = vmaxq_s16(vminq_s16(sum, vdupq_n_s16(HIGH)), vdupq_n_s16(LOW));                        \
       vstrbq_s16(out + channel, sum);                                                              \
@@ -149,7 +162,11 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int3
 
 #else
 
-#define TVMTINY_MVE_AVERAGE_POOL(NAME, CHANNELS, PITCH, SHIFT, LOW, HIGH)                          \
+#define TVMTINY_MVE_LINE(SUM, SHIFT, ZERO_POINT) ((scale[1] + scale[0] * (SUM)) >> (SHIFT))
+#define TVMTINY_MVE_SCALED(SUM, SHIFT, ZERO_POINT)                                                 \
+  (tvmtiny_requantize((SUM) + scale[1], scale[0], SHIFT) + (ZERO_POINT))
+
+#define TVMTINY_MVE_WINDOW_SUMS(NAME, CHANNELS, PITCH, FINISH, SHIFT, ZERO_POINT, LOW, HIGH)       \
   static void NAME(const int8_t *x, const int32_t *scale, int8_t *out, int32_t rows,               \
                    int32_t columns)                                                                \
   {                                                                                                \
@@ -163,11 +180,16 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int3
           sum += x[y * (PITCH) + i * (CHANNELS) + channel];                                        \
         }                                                                                          \
       }                                                                                            \
-      out[channel] = tvmtiny_mve_clamp((scale[1] + scale[0] * sum) >> (SHIFT), LOW, HIGH);         \
+      out[channel] = tvmtiny_mve_clamp(FINISH(sum, SHIFT, ZERO_POINT), LOW, HIGH);                 \
     })                                                                                             \
   }
 
 #endif
+
+#define TVMTINY_MVE_AVERAGE_POOL(NAME, CHANNELS, PITCH, SHIFT, LOW, HIGH)                          \
+  TVMTINY_MVE_WINDOW_SUMS(NAME, CHANNELS, PITCH, TVMTINY_MVE_LINE, SHIFT, 0, LOW, HIGH)
+#define TVMTINY_MVE_MEAN(NAME, CHANNELS, PITCH, SHIFT, ZERO_POINT)                                 \
+  TVMTINY_MVE_WINDOW_SUMS(NAME, CHANNELS, PITCH, TVMTINY_MVE_SCALED, SHIFT, ZERO_POINT, -128, 127)
 
 /* The largest value of each channel of a window; at least 16 channels. */
 #if TVMTINY_MVE

@@ -27,8 +27,18 @@ from tvmtiny.schedule.families.mve.matrix import (
 from tvmtiny.schedule.families.mve.pool import (
     implement_average_pool,
     implement_max_pool,
+    implement_mean,
+    mean_sketches,
     pool_sketches,
 )
+from tvmtiny.schedule.families.mve.rows import (
+    implement_softmax,
+    implement_table,
+    is_table,
+    softmax_sketches,
+    table_sketches,
+)
+from tvmtiny.schedule.families.mve.svdf import implement_svdf, svdf_sketches
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.targets import Cpu
 
@@ -39,8 +49,11 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "DEPTHWISE_CONV_2D": implement_depthwise,
     "FULLY_CONNECTED": implement_fully_connected,
     "MAX_POOL_2D": implement_max_pool,
+    "MEAN": implement_mean,
     "MUL": implement_mul,
+    "SOFTMAX": implement_softmax,
     "SUB": implement_add,
+    "SVDF": implement_svdf,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
@@ -59,8 +72,11 @@ _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
     "DEPTHWISE_CONV_2D": depthwise_sketches,
     "FULLY_CONNECTED": matrix_sketches,
     "MAX_POOL_2D": pool_sketches,
+    "MEAN": mean_sketches,
     "MUL": elementwise_sketches,
+    "SOFTMAX": softmax_sketches,
     "SUB": elementwise_sketches,
+    "SVDF": svdf_sketches,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm_sketches,
 }
 
@@ -81,6 +97,9 @@ class Mve(KernelFamily):
             "mve_vectors",
             "mve_pool",
             "mve_lstm",
+            "mve_softmax",
+            "mve_svdf",
+            "mve_table",
         }
     )
 
@@ -88,8 +107,12 @@ class Mve(KernelFamily):
         if _is_float(node, cpu):
             made = implement_float(node, oracle, Goal.BALANCED)
             return () if made is None else (Sketch("mve_float"),)
+        if not _has_kernel(node):
+            return ()
         find = _SKETCHES.get(node.operator)
-        return find(node) if find is not None and _has_kernel(node) else ()
+        if find is None and is_table(node):
+            return table_sketches(node)
+        return () if find is None else find(node)
 
     def implement(
         self,
@@ -101,10 +124,12 @@ class Mve(KernelFamily):
     ) -> Implementation | None:
         if _is_float(node, cpu):
             return implement_float(node, oracle, goal, decisions)
-        implement = _IMPLEMENT.get(node.operator)
-        if implement is None or not _has_kernel(node):
+        if not _has_kernel(node):
             return None
-        return implement(node, oracle, goal, decisions)
+        implement = _IMPLEMENT.get(node.operator)
+        if implement is None and is_table(node):
+            implement = implement_table
+        return None if implement is None else implement(node, oracle, goal, decisions)
 
     def smaller(self, node: Node, decisions: Decisions) -> Iterator[Decisions]:
         find = _SMALLER.get(node.operator)
@@ -119,6 +144,8 @@ def _is_float(node: Node, cpu: Cpu) -> bool:
 
 def _has_kernel(node: Node) -> bool:
     """Whether the dtypes of a node are those of a kernel for its operator."""
+    if not node.inputs or node.inputs[0] is None:
+        return False
     dtypes = {node.input(0).dtype, node.output.dtype}
     return dtypes == {"int8"} or (dtypes == {"int16"} and node.operator in _INT16)
 

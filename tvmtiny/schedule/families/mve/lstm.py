@@ -11,9 +11,9 @@ from tvmtiny.ops.unidirectional_sequence_lstm import IntegerLstm, integer_lstm
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.mve import assembly
 from tvmtiny.schedule.families.mve.assembly import VECTOR
-from tvmtiny.schedule.families.mve.lstm_code import LANES, CellStep, cells_code, gates_code
+from tvmtiny.schedule.families.mve.lstm_code import LANES, CellStep, cells_code, sums_code
 from tvmtiny.schedule.families.mve.q15 import MOST_INTEGER
-from tvmtiny.schedule.families.mve.tile import block_tiles
+from tvmtiny.schedule.families.mve.sums import sums_vectors
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.lstm_layer import lstm_overlap, sums_fit
 
@@ -63,26 +63,17 @@ def lstm_sketches(node: Node) -> tuple[Sketch, ...]:
 def _stream(layer: IntegerLstm) -> np.ndarray:
     """Biases, weights and scales in the order of the header: int32."""
     count = layer.sizes[3]
-    missing = -count % LANES
-    operands = []
-    for weights, biases in zip(layer.weights, layer.biases, strict=True):
-        depth = weights.shape[1]
-        by_gate = weights.reshape(4, count, depth)
-        padded = np.pad(by_gate, ((0, 0), (0, missing), (0, -depth % VECTOR)))
-        operands.append((padded, np.pad(biases.reshape(4, count), ((0, 0), (0, missing)))))
-    order = [c for tile in block_tiles(0, LANES) for c in tile]
-    parts: list[bytes] = []
+    parts = []
     for gate in _ORDER:
-        for first in range(0, count, LANES):
-            cells = [first + c for c in order]
-            for position, (weights, biases) in enumerate(operands):
-                multiplier, shift = layer.scales[4 * position + gate]
-                scale = (multiplier, max(shift, 0), min(shift, 0), int(shift < 0))
-                groups = weights[gate, cells].reshape(LANES, -1, VECTOR)
-                parts += [biases[gate, cells].astype("<i4").tobytes()]
-                parts += [groups.transpose(1, 0, 2).astype(np.int8).tobytes()]
-                parts += [np.array(scale, "<i4").tobytes()]
-    return np.frombuffer(b"".join(parts), "<i4").astype(np.int32)
+        mine = slice(gate * count, (gate + 1) * count)
+        sources = [
+            sums_vectors(weights[mine], biases[mine], layer.scales[4 * position + gate])
+            for position, (weights, biases) in enumerate(
+                zip(layer.weights, layer.biases, strict=True)
+            )
+        ]
+        parts += [part for vector in zip(*sources, strict=True) for part in vector]
+    return np.concatenate(parts)
 
 
 def _function(node: Node, layer: IntegerLstm, words: int, unroll: int) -> tirx.PrimFunc:
@@ -95,7 +86,7 @@ def _function(node: Node, layer: IntegerLstm, words: int, unroll: int) -> tirx.P
     cells_kernel, constants = nest.macro_arguments("mve_lstm_cells", (count, *numbers))
     kernel, rest = nest.macro_arguments("mve_lstm", (gates_kernel, cells_kernel, *layer.sizes))
     gates_text, cells_text = (
-        assembly.text(gates_code(groups, unroll)),
+        assembly.text(sums_code(groups, unroll)),
         assembly.text(cells_code(step)),
     )
     preamble = [

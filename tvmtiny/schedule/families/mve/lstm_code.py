@@ -58,13 +58,13 @@ class CellStep:
         return -(-self.cells // LANES)
 
 
-def gates_code(groups: tuple[int, int], unroll: int) -> Lines:
-    """The kernel of the sums: r0 inputs and state, r1 stream, r2 gates, r3 vectors of gates.
+def sums_code(groups: tuple[int, ...], unroll: int) -> Lines:
+    """The kernel of scaled sums: r0 inputs, r1 stream, r2 sums in int16, r3 vectors of them.
 
     Parameters
     ----------
     groups
-        Of 16 inputs, and of 16 states.
+        Of 16 inputs; of 16 states, too, where there are any.
     unroll
         Groups that are unrolled at most.
     """
@@ -73,9 +73,10 @@ def gates_code(groups: tuple[int, int], unroll: int) -> Lines:
     code += _scaled(groups[0], unroll)
     # Sums of inputs are saturated before those of the state come to them.
     code += ["vqmovnb.s32 q6, q2", "vqmovnt.s32 q6, q3"]
-    code += _scaled(groups[1], unroll)
-    code += ["vmovlb.s16 q0, q6", "vmovlt.s16 q1, q6", "vqadd.s32 q2, q2, q0"]
-    code += ["vqadd.s32 q3, q3, q1", "vqmovnb.s32 q6, q2", "vqmovnt.s32 q6, q3"]
+    for more in groups[1:]:
+        code += _scaled(more, unroll)
+        code += ["vmovlb.s16 q0, q6", "vmovlt.s16 q1, q6", "vqadd.s32 q2, q2, q0"]
+        code += ["vqadd.s32 q3, q3, q1", "vqmovnb.s32 q6, q2", "vqmovnt.s32 q6, q3"]
     code += ["vstrh.16 q6, [r7], #16", *add("r1", -VECTOR * sum(groups))]
     return [*code, "subs r9, r9, #1", "bne 2b", "vpop {d8-d15}", "pop {r4-r11, pc}"]
 

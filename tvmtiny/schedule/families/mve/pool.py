@@ -1,4 +1,4 @@
-"""AVERAGE_POOL_2D and MAX_POOL_2D around ``tvmtiny_mve_elementwise.h``."""
+"""AVERAGE_POOL_2D, MAX_POOL_2D and MEAN around ``tvmtiny_mve_elementwise.h``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.average_pool_2d import exact_mean
+from tvmtiny.ops.mean import mean_multiplier, reduced_block
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.schedule.families.mve.elementwise import HEADERS
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
@@ -52,6 +53,38 @@ def implement_max_pool(
         return None
     sizes = (windows.channels, windows.row_bytes, *activation_range(node))
     return _implementation(node, windows, "MAX_POOL", sizes, None)
+
+
+def implement_mean(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """MEAN in int8 over neighbouring dimensions, not the last, of at most 256 elements.
+
+    None for fewer than eight elements behind these.
+    """
+    block = _mean_block(node)
+    if block is None:
+        return None
+    images, count, channels = block
+    windows = PoolWindows(
+        images, ((0, 1),), ((0, count),), (1, count), channels, (1, 1), (0, 0), (1, count)
+    )
+    multiplier, shift = mean_multiplier(node)
+    sizes = (channels, windows.row_bytes, shift, node.output.zero_point)
+    scales = np.array([[multiplier, -count * node.input(0).zero_point]], np.int32)
+    return _implementation(node, windows, "MEAN", sizes, scales)
+
+
+def mean_sketches(node: Node) -> tuple[Sketch, ...]:
+    """One way to compute a MEAN, which leaves nothing open."""
+    return () if _mean_block(node) is None else (Sketch("mve_pool"),)
+
+
+def _mean_block(node: Node) -> tuple[int, int, int] | None:
+    block = reduced_block(node)
+    if block is None or block[1] > _MOST_TAPS or block[2] < _SUMS or not node.output.elements:
+        return None
+    return block
 
 
 def pool_sketches(node: Node) -> tuple[Sketch, ...]:

@@ -1,0 +1,107 @@
+"""Functions by a table, SOFTMAX, MEAN and SVDF for Helium: C twins on the host, code on a board."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layer_cases import Layer, Operand
+
+import tvmtiny
+from tests.ops.test_mean import CASES as MEANS
+from tests.ops.test_mean import _layer as _mean
+from tests.ops.test_quantize import CASES as QUANTIZATIONS
+from tests.ops.test_softmax import CASES as SOFTMAX
+from tests.ops.test_softmax import _layer as _softmax
+from tests.ops.test_svdf import Filter
+from tests.ops.test_unary import TABLES
+from tests.ops.three_ways import Case, SideBySide
+from tests.schedule.candidates import Candidates
+from tests.schedule.test_dsp_svdf import CASES as FILTERS
+from tests.tools import on_qemu
+
+BOARD = "mps3-an547"
+
+
+def _is_int8(layer: Layer) -> bool:
+    return {layer.inputs[0].dtype, layer.output.dtype} == {"int8"}
+
+
+def _functions() -> dict[str, Case]:
+    """A case for each operator, of every value, and all of QUANTIZE."""
+    found: dict[str, Case] = {}
+    for operator, table in TABLES.items():
+        layer = next((layer for layer in table.values() if _is_int8(layer)), None)
+        if layer is not None:
+            shape = (3, 89)
+            x, out = replace(layer.inputs[0], shape=shape), replace(layer.output, shape=shape)
+            found[operator.lower()] = replace(layer, inputs=(x, *layer.inputs[1:]), output=out)
+    named = {name: layer for name, layer in QUANTIZATIONS.items() if _is_int8(layer)}
+    return found | {f"quantize_{name}": layer for name, layer in named.items()}
+
+
+def _kinds() -> dict[str, dict[str, Case]]:
+    softmax: dict[str, Case] = {n: layer for n, layer in SOFTMAX.items() if _is_int8(layer)}
+    means: dict[str, Case] = {
+        f"mean_{channels}": _mean((2, 5, 4, channels), [1, 2]) for channels in (8, 16, 21)
+    }
+    means |= {f"table_{name}": layer for name, layer in MEANS.items() if _is_int8(layer)}
+    means["clamped"] = _mean((1, 16, 16, 9), [1, 2], scales=(0.05, 0.01))
+    return {
+        "functions": _functions(),
+        "softmax": softmax | {"rows": _softmax((5, 37)), "long": _softmax((2, 500), scale=0.5)},
+        "means": means,
+        "filters": {**FILTERS, "groups": Filter(inputs=50, units=9, rank=2, memory=17)},
+    }
+
+
+@cache
+def layers(kind: str) -> SideBySide:
+    return SideBySide(f"mve_{kind}", _kinds()[kind], 0.0, external=True)
+
+
+@pytest.mark.parametrize("kind", ["functions", "softmax", "means", "filters"])
+def test_on_host(kind: str, tmp_path: Path) -> None:
+    layers(kind).check_host(BOARD, tmp_path)
+
+
+@on_qemu
+@pytest.mark.parametrize("kind", ["functions", "softmax", "means", "filters"])
+def test_on_board(kind: str) -> None:
+    layers(kind).check_board(BOARD)
+
+
+def test_layers_have_vector_code() -> None:
+    least = {"functions": 12, "softmax": 8, "means": 4, "filters": len(_kinds()["filters"])}
+    for kind, count in least.items():
+        schedules = [layer.schedule for layer in layers(kind).compile(BOARD).layers]
+        assert sum(schedule.startswith("mve") for schedule in schedules) >= count, schedules
+
+
+@on_qemu
+def test_decisions_of_a_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {"groups": Filter(inputs=70, units=9, rank=2, memory=9)}
+    candidates = Candidates("mve_svdf_candidates", named, BOARD, scalar=False)
+    assert len(candidates.decisions) == 4
+    candidates.force(monkeypatch)
+    candidates.layers.check_board(BOARD)
+
+
+@on_qemu
+@pytest.mark.parametrize(
+    ("layer", "most"),
+    [
+        (replace(_softmax((8, 64))), 12.0),
+        (Layer("TANH", (Operand((1024,)),), Operand((1024,), "int8", 1 / 128), None), 0.3),
+        (_mean((1, 8, 8, 16), [1, 2]), 30.0),
+    ],
+    ids=["softmax", "tanh", "mean"],
+)
+def test_instructions_an_output(layer: Layer, most: float) -> None:
+    artifact = tvmtiny.compile(tvmtiny.load(layer.model(), name="layer"), BOARD)
+    assert artifact.layers[0].schedule.startswith("mve")
+    result = tvmtiny.run(artifact, *tvmtiny.make_inputs("random:1", artifact.inputs))
+    assert result.instructions < most * np.prod(layer.output.shape)
