@@ -19,10 +19,11 @@ from tvmtiny.host.locking import locked
 from tvmtiny.host.toolchain import find_tool
 from tvmtiny.schedule import Goal, parse_goal
 from tvmtiny.schedule.records import Record, Records, load_records, shipped_records
-from tvmtiny.targets import Board, BoardLike, Cpu, Target, boards, find_board
+from tvmtiny.targets import Board, BoardLike, Target, boards, find_board
 from tvmtiny.targets.architectures import find_architecture
 from tvmtiny.tuning.measure import CYCLES, INSTRUCTIONS, Measurer
 from tvmtiny.tuning.progress import Progress
+from tvmtiny.tuning.qemu_emulation import can_emulate_in_qemu
 from tvmtiny.tuning.qemu_runner import QemuRunner
 from tvmtiny.tuning.runner import BoardRunner, Runner, Unit
 from tvmtiny.tuning.tasks import make_tasks
@@ -249,16 +250,17 @@ def _check_unit(board: Board, metric: str, unit: Unit) -> None:
         )
     if metric == INSTRUCTIONS or unit is Unit.CYCLES:
         return
-    if not _can_estimate(board.cpu):
-        known = [name for name, other in boards().items() if _can_estimate(other.cpu)]
+    if not _can_estimate(board):
+        known = [name for name, other in boards().items() if _can_estimate(other)]
         raise InputError(
             f"cycles of {board.cpu.name} cannot be estimated; tune {board.name} for instructions, "
             f"or one of {', '.join(known)} for cycles"
         )
 
 
-def _can_estimate(cpu: Cpu) -> bool:
-    return can_emulate(cpu) and cpu.name in timed_cores()
+def _can_estimate(board: Board) -> bool:
+    emulated = can_emulate(board.cpu) or can_emulate_in_qemu(board)
+    return emulated and board.cpu.name in timed_cores()
 
 
 def _check_earlier(path: Path, earlier: Records, board: Board, metric: str, figure: str) -> None:

@@ -8,7 +8,7 @@ one of its loads, and all candidates of a layer read the same inputs.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from tvmtiny.targets import Cpu
     from tvmtiny.tuning.image import CandidateRegion, Image
 
-__all__ = ["Emulation", "EmulationError", "emulate_image"]
+__all__ = ["PATTERN", "Emulation", "EmulationError", "emulate_image", "priced"]
 
 _PAGE = 4096
+_ADDRESS_MASK = 0xFFFFFFFF
 _STACK_BYTES = 1 << 16
 #: Where calls return to: memory that no board here has, and that may be executed.
 _RETURN = 0x0FFFF000
 #: What every output holds before a run that does not write it.
-_PATTERN = 0x5A
+PATTERN = 0x5A
 
 _FAILURES = {
     unicorn.UC_ERR_FETCH_UNMAPPED: "executed at an address without memory",
@@ -121,7 +122,7 @@ def emulate_image(
         if emulated.address(emulated.program_counter) != _RETURN:
             raise EmulationError(f"did not end within {seconds:g} s", timeout=True)
 
-    call(image.prepare, _PATTERN)
+    call(image.prepare, PATTERN)
     edges: defaultdict[tuple[Block, Block], int] = defaultdict(int)
     uc.ctl_flush_tb()
     uc.hook_add(unicorn.UC_HOOK_BLOCK, _block_hook(edges))
@@ -129,7 +130,12 @@ def emulate_image(
     status = uc.reg_read(emulated.arguments[0])
     if status != 0:
         raise EmulationError(f"the run function returned {status:#x}")
-    return _priced(uc, edges, image, cpu)
+
+    def code(block: Block) -> bytes:
+        return bytes(uc.mem_read(block & _ADDRESS_MASK, block >> 32))
+
+    outputs = tuple(bytes(uc.mem_read(address, size)) for address, size in image.outputs)
+    return Emulation(*priced(edges, code, cpu), outputs)
 
 
 def _block_hook(edges: defaultdict[tuple[Block, Block], int]) -> Any:
@@ -145,9 +151,18 @@ def _block_hook(edges: defaultdict[tuple[Block, Block], int]) -> Any:
     return on_block
 
 
-def _priced(
-    uc: Any, counted: Mapping[tuple[Block, Block], int], image: Image, cpu: Cpu
-) -> Emulation:
+def priced(
+    counted: Mapping[tuple[Block, Block], int], code: Callable[[Block], bytes], cpu: Cpu
+) -> tuple[int, int]:
+    """Instructions and estimated cycles of a run.
+
+    Parameters
+    ----------
+    counted
+        How often each block followed another; the first one follows 0.
+    code
+        Gives the instructions of a block.
+    """
     table = timings(cpu.name)
     decode = find_architecture(cpu.architecture).decode
     assert decode is not None
@@ -159,11 +174,7 @@ def _priced(
         runs[block] -= count
     edges.update({(block, 0): left for block, left in runs.items() if left > 0 and block})
     costs = {
-        block: block_cost(
-            decode(bytes(uc.mem_read(block & 0xFFFFFFFF, block >> 32)), block & 0xFFFFFFFF), table
-        )
-        for block, _ in edges
+        block: block_cost(decode(code(block), block & _ADDRESS_MASK), table) for block, _ in edges
     }
     instructions, cycles = edges_cost(edges, costs, table, 0)
-    outputs = tuple(bytes(uc.mem_read(address, size)) for address, size in image.outputs)
-    return Emulation(instructions, cycles, outputs)
+    return instructions, cycles

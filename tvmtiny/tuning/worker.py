@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.compiler import compile_layer
+from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.errors import BuildError, TvmtinyError
 from tvmtiny.project.qemu.flags import DEFAULT_OPTIMIZATION
 from tvmtiny.schedule.records import Status
 from tvmtiny.tuning.emulation import Emulation, EmulationError, emulate_image
 from tvmtiny.tuning.image import CandidateRegion, Image, TooBigError, build_image, read_image
+from tvmtiny.tuning.qemu_emulation import emulate_image_in_qemu
 
 if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact
@@ -181,11 +183,16 @@ def estimate(
     Parameters
     ----------
     inputs, seconds
-        See `tvmtiny.tuning.emulation.emulate_image`.
+        See `tvmtiny.tuning.emulation.emulate_image`; where Unicorn does not have the CPU, QEMU
+        runs the candidate.
     """
     workshop = open_workshop(workshop_path)
+    target = workshop.target
     try:
-        return emulate_image(image, workshop.region, workshop.target.cpu, inputs, seconds)
+        if can_emulate(target.cpu):
+            return emulate_image(image, workshop.region, target.cpu, inputs, seconds)
+        assert target.board is not None
+        return emulate_image_in_qemu(image, workshop.region, target.board, inputs, seconds)
     except EmulationError as error:
         return (Status.TIMEOUT if error.timeout else Status.CRASH), str(error)
 

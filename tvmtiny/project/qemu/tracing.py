@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tvmtiny.results import Firmware
 
-__all__ = ["trace_in_qemu"]
+__all__ = ["read_blocks", "trace_in_qemu"]
 
 _LOG = "blocks.log"
 _ADDRESS_MASK = 0xFFFFFFFF
@@ -58,7 +58,7 @@ def trace_in_qemu(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: flo
         options = ("-d", "in_asm,exec,nochain", "-D", _LOG)
         emulate_in(firmware, directory, timeout, options)
         with (directory / _LOG).open(encoding="ascii", errors="replace") as log:
-            layers, inference = _count(firmware, _blocks(log))
+            layers, inference = _count(firmware, read_blocks(log))
         output, layer_output = (
             (directory / name).read_bytes() for name in ("output.bin", "layers.bin")
         )
@@ -72,8 +72,14 @@ def trace_in_qemu(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: flo
     )
 
 
-def _blocks(log: Iterable[str]) -> Iterable[Block]:
-    """Blocks in the order in which they ran."""
+def read_blocks(log: Iterable[str]) -> Iterable[Block]:
+    """Blocks in the order of their runs, from a log of ``-d in_asm,exec,nochain``.
+
+    Raises
+    ------
+    DeviceError
+        A line is not understood.
+    """
     known: dict[str, Block] = {}
     start = end = 0
     pending: Block | None = None
