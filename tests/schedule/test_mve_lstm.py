@@ -94,7 +94,7 @@ def test_on_a_board(layers: SideBySide) -> None:
 def test_all_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
     named = {"groups": Lstm(inputs=100, cells=70, steps=2)}
     candidates = Candidates("mve_lstm_candidates", named, BOARD, scalar=False)
-    assert len(candidates.decisions) == 4
+    assert sum(d["sketch"] == "mve_lstm" for d in candidates.decisions) == 4
     candidates.force(monkeypatch)
     candidates.layers.check_board(BOARD)
 
