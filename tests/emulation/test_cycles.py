@@ -79,6 +79,7 @@ CORTEX_M55 = [
     ("vadd.i32 q0,q0,q2; vmul.i32 q0,q1,q2", "20ef440822ef5409", 2),
     ("vmov q2[2],q2[0],r0,r4; le lr,.", "14ec004f0ff003c0", 1),
     ("wls lr,r1,.+8; dls lr,r1", "41f003c041f001e0", 2),
+    ("vmsr p0,r5; vmrs r12,p0", "edee105afdee10ca", 3),
 ]
 CORTEX_M3 = [
     *LOADS_AND_STORES,

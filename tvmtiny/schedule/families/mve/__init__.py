@@ -17,6 +17,7 @@ from tvmtiny.schedule.families.mve.elementwise import (
     implement_mul,
 )
 from tvmtiny.schedule.families.mve.floats import FLOAT_OPERATORS, implement_float
+from tvmtiny.schedule.families.mve.half import half_sketches, implement_half
 from tvmtiny.schedule.families.mve.lstm import implement_lstm, lstm_sketches
 from tvmtiny.schedule.families.mve.matrix import (
     implement_convolution,
@@ -96,6 +97,7 @@ class Mve(KernelFamily):
             "mve_windows",
             "mve_vectors",
             "mve_pool",
+            "mve_half",
             "mve_lstm",
             "mve_softmax",
             "mve_svdf",
@@ -108,7 +110,7 @@ class Mve(KernelFamily):
             made = implement_float(node, oracle, Goal.BALANCED)
             return () if made is None else (Sketch("mve_float"),)
         if not _has_kernel(node):
-            return ()
+            return half_sketches(node) if _is_half(node) else ()
         find = _SKETCHES.get(node.operator)
         if find is None and is_table(node):
             return table_sketches(node)
@@ -124,6 +126,8 @@ class Mve(KernelFamily):
     ) -> Implementation | None:
         if _is_float(node, cpu):
             return implement_float(node, oracle, goal, decisions)
+        if _is_half(node):
+            return implement_half(node, oracle, goal, decisions)
         if not _has_kernel(node):
             return None
         implement = _IMPLEMENT.get(node.operator)
@@ -140,6 +144,12 @@ def _is_float(node: Node, cpu: Cpu) -> bool:
     """Whether a node is in float32, and a CPU has vectors of floats."""
     same = node.operator in FLOAT_OPERATORS and "mvef" in cpu.features
     return same and node.input(0).dtype == node.output.dtype == "float32"
+
+
+def _is_half(node: Node) -> bool:
+    """Whether a node is a convolution with int16 activations."""
+    convolves = node.operator in ("CONV_2D", "DEPTHWISE_CONV_2D")
+    return convolves and node.input(0).dtype == node.output.dtype == "int16"
 
 
 def _has_kernel(node: Node) -> bool:

@@ -60,6 +60,9 @@ def _operation(first: int, second: int) -> tuple[str | None, int]:
         return "vector_integer", 0
     if first & 0xFF80 == 0xF000 and second & 0xF001 == 0xC001:
         return ("loop_end" if first & 0xF == 0xF else "loop_start"), 0
+    if first & 0xFFEE == 0xEEEC and second & 0xF10 == 0xA10:
+        # VMSR and VMRS of predicates.
+        return "vector_move", 0
     if first & 0xFF80 == 0xF000 and second == 0xE001:
         return "loop_start", 0
     if first & 0xFF80 == 0xF000 and second & 0xFFFF == 0xE801:

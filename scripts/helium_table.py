@@ -1,0 +1,137 @@
+"""Measure the tables of docs/helium.md anew.
+
+``python scripts/helium_table.py`` profiles one layer of each class on mps3-an547, compares what it
+computes with LiteRT's reference kernels, and puts instructions and estimated cycles between
+``<!-- products -->`` or ``<!-- elements -->`` and ``<!-- end -->``. ``--print`` leaves the page as
+it is; ``--classes`` chooses some by parts of their names, separated by semicolons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Protocol
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from layer_cases import Layer, Operand  # noqa: E402
+
+import tvmtiny  # noqa: E402
+from tests.ops.test_conv_2d import Conv  # noqa: E402
+from tests.ops.test_depthwise_conv_2d import Depthwise  # noqa: E402
+from tests.ops.test_fully_connected import Dense  # noqa: E402
+from tests.ops.test_mean import _layer as mean  # noqa: E402
+from tests.ops.test_softmax import _layer as softmax  # noqa: E402
+from tests.ops.test_svdf import Filter  # noqa: E402
+from tests.ops.test_unidirectional_sequence_lstm import Lstm  # noqa: E402
+from tests.schedule.test_dsp_half import conv as half_conv  # noqa: E402
+from tvmtiny.report.profile import profile  # noqa: E402
+
+PAGE = ROOT / "docs" / "helium.md"
+BOARD = "mps3-an547"
+_TABLE = r"(?<=^<!-- {name} -->\n).*?(?=^<!-- end -->$)"
+_RELU = {"activation": "RELU", "zero_points": (-128, -128)}
+
+#: Products of a cycle that the core has at most, by bits of the activations.
+_MOST = {"int8": 8, "int16": 4, "float32": 2}
+
+
+class Case(Protocol):
+    """A model of one layer."""
+
+    def model(self) -> bytes: ...
+
+
+PRODUCTS: dict[str, Case] = {
+    "1x1 convolution, 64 -> 64": Conv((12, 5), 64, 64, (1, 1), output_scale=1.5, **_RELU),
+    "3x3 convolution, 16 -> 16": Conv((16, 16), 16, 16, output_scale=1.5, **_RELU),
+    "3x3 convolution, 64 -> 64": Conv((8, 8), 64, 64, output_scale=1.5, **_RELU),
+    "first layer, 3 channels, stride 2": Conv((32, 32), 3, 8, stride=(2, 2), **_RELU),
+    "3x3 depthwise": Depthwise((12, 12), 32, output_scale=1.0, **_RELU),
+    "3x3 depthwise, stride 2": Depthwise((12, 12), 32, stride=(2, 2), output_scale=1.0, **_RELU),
+    "10x8 depthwise, 1 channel, 8 filters": Depthwise((49, 40), 1, 8, (10, 8), (2, 2)),
+    "dense, 640 -> 128": Dense((1, 640), 640, 128, output_scale=2.0),
+    "dense, 128 -> 128": Dense((1, 128), 128, 128, output_scale=2.0),
+    "LSTM, 28 inputs, 32 cells": Lstm(cells=32, inputs=28, steps=28, weight_scale=0.002),
+    "SVDF, 128 filters, memory 10": Filter(inputs=40, units=128, rank=1, memory=10),
+    "3x3 convolution, int16": half_conv((8, 8), 32, 32),
+    "3x3 convolution, float32": Conv((8, 8), 16, 16, dtype="float32"),
+}
+
+_SHAPE = (1, 8, 8, 16)
+_X, _Y = Operand(_SHAPE, "int8", 0.05, 3), Operand(_SHAPE, "int8", 0.07, -2)
+_OUT = Operand(_SHAPE, "int8", 0.1, 1)
+_CHANNEL = Operand((1, 1, 1, 16), "int8", 0.07, -2)
+_NONE = {"fused_activation_function": "NONE"}
+_WIDE = Operand(_SHAPE, "int16", 0.001)
+
+ELEMENTS: dict[str, Case] = {
+    "sum": Layer("ADD", (_X, _Y), _OUT, _NONE),
+    "sum with a value per channel": Layer("ADD", (_X, _CHANNEL), _OUT, _NONE),
+    "product": Layer("MUL", (_X, _Y), _OUT, _NONE),
+    "product with a value per channel": Layer("MUL", (_X, _CHANNEL), _OUT, _NONE),
+    "sum, int16": Layer("ADD", (_WIDE, _WIDE), _WIDE, _NONE),
+    "product, int16": Layer("MUL", (_WIDE, _WIDE), _WIDE, _NONE),
+    "logistic, tanh and other functions": Layer("TANH", (_X,), Operand(_SHAPE, "int8", 1 / 128)),
+    "softmax, 8 rows of 64": softmax((8, 64)),
+    "mean of 8x8, by input": mean(_SHAPE, [1, 2]),
+}
+
+
+def measure(name: str, case: Case) -> tuple[float, float, str, str]:
+    """Instructions and estimated cycles of a layer, its dtype and its schedule."""
+    model = tvmtiny.load(case.model(), name="layer")
+    artifact = tvmtiny.compile(model, BOARD)
+    inputs = tvmtiny.make_inputs("random:1", artifact.inputs)
+    result = tvmtiny.run(artifact, *inputs)
+    dtype = artifact.inputs[0].dtype
+    if not tvmtiny.check(model, artifact, result, inputs).exact and dtype != "float32":
+        raise ValueError(f"{name} is not exact")
+    layers = profile(artifact, *inputs).layers
+    amount = sum(layer.macs for layer in layers) or model.graph.inputs[0].elements
+    schedule = " / ".join(layer.schedule for layer in layers)
+    instructions = sum(layer.instructions for layer in layers) / amount
+    return instructions, sum(layer.estimated_cycles for layer in layers) / amount, dtype, schedule
+
+
+def products(chosen: list[str]) -> list[str]:
+    """Lines of layers of multiply-accumulates."""
+    lines = ["| layer | instructions | estimated cycles | of the most | code |"]
+    lines.append("| --- | ---: | ---: | ---: | --- |")
+    for name in chosen:
+        instructions, cycles, dtype, schedule = measure(name, PRODUCTS[name])
+        share = 1 / (cycles * _MOST[dtype])
+        lines.append(f"| {name} | {instructions:.2f} | {cycles:.2f} | {share:.0%} | {schedule} |")
+    return lines
+
+
+def elements(chosen: list[str]) -> list[str]:
+    """Lines of layers without products."""
+    lines = ["| layer | instructions | estimated cycles | code |", "| --- | ---: | ---: | --- |"]
+    for name in chosen:
+        instructions, cycles, _, schedule = measure(name, ELEMENTS[name])
+        lines.append(f"| {name} | {instructions:.2f} | {cycles:.2f} | {schedule} |")
+    return lines
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--classes", help="parts of their names, separated by semicolons")
+    parser.add_argument("--print", action="store_true", help="leave the page as it is")
+    options = parser.parse_args()
+    parts = options.classes.split(";") if options.classes else [""]
+    page = PAGE.read_text(encoding="utf-8")
+    for table, cases, lines in (
+        ("products", PRODUCTS, products),
+        ("elements", ELEMENTS, elements),
+    ):
+        found = "\n".join((*lines([n for n in cases if any(p in n for p in parts)]), ""))
+        if options.print:
+            print(found)
+        pattern = re.compile(_TABLE.format(name=table), re.DOTALL | re.MULTILINE)
+        page = pattern.sub(lambda _, text=found: text, page, count=1)
+    if not options.print:
+        PAGE.write_text(page, encoding="utf-8")
