@@ -71,6 +71,11 @@ def test_on_host(tmp_path: Path) -> None:
     layers().check_host(BOARD, tmp_path)
 
 
+def test_plain_c_on_host(tmp_path: Path) -> None:
+    """What other cores take: MUL has the same constants there."""
+    layers().check_host("mps2-an385", tmp_path)
+
+
 @on_qemu
 def test_on_board() -> None:
     layers().check_board(BOARD)

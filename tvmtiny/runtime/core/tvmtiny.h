@@ -98,6 +98,12 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_add(int32_t a, int32_t b, 
   return a * b + c;
 }
 
+/* The upper half of a product, rounded down. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_high(int32_t a, int32_t b)
+{
+  return (int32_t)(((int64_t)a * b) >> 32);
+}
+
 /* Numbers that have no literal: C's own are in math.h, which need not be there. */
 #define TVMTINY_INFINITY (1.0f / 0.0f)
 #define TVMTINY_NAN (0.0f / 0.0f)

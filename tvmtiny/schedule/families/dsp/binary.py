@@ -11,25 +11,17 @@ from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.add import exact_plane
-from tvmtiny.ops.mul import product_multiplier
 from tvmtiny.ops.shared.affine import wide_image
-from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, requantize
+from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.scalar_operand import scalar_operand
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.broadcast import calls_of_rows, plan_rows
 from tvmtiny.schedule.families.dsp.add import GAIN, HEADERS, SHIFT
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap
-from tvmtiny.schedule.per_node import per_node
-from tvmtiny.schedule.requantize import Scaling, solve
+from tvmtiny.schedule.products import product_scaling
 
 _HEADERS = (*HEADERS, "tvmtiny_dsp_binary.h")
-
-#: What products are multiplied by, so that their multiplier keeps enough bits.
-_PRODUCT_GAIN = 128
-
-#: Shifts that SSAT takes.
-_SHIFTS = (12, 13, 11, 14, 10, 15, 9, 16, 8, 17, 7, 18, 6, 19, 5, 20, 4, 21, 3, 22, 2, 23)
 
 #: Nothing is left open.
 _DECIDED: Decisions = {"sketch": "binary"}
@@ -144,28 +136,6 @@ def _lanes(value: int) -> int:
     """An int32 that holds a number in both halves."""
     half = value & 0xFFFF
     return int(np.array(half << 16 | half, np.uint32).astype(np.int32))
-
-
-@per_node
-def product_scaling(node: Node, oracle: Oracle) -> Scaling | None:
-    """Constants for products of both operands without their zero points.
-
-    They give all results of an int8; the kernel's bounds come after them.
-    """
-    if node.output.scale <= 0:
-        return None
-    wide = [np.array([-128, 127], np.int64) - node.input(i).zero_point for i in range(2)]
-    corners = np.outer(*wide)
-    multiplier = product_multiplier(node, oracle)
-
-    def reference(products: np.ndarray) -> np.ndarray:
-        return np.clip(requantize(products, *multiplier) + node.output.zero_point, *INT8_RANGE)
-
-    scale = node.input(0).scale * node.input(1).scale / node.output.scale
-    bounds = np.array([corners.min()]), np.array([corners.max()])
-    zero = np.zeros(1, np.int64)
-    scales = np.array([scale])
-    return solve(reference, scales, bounds, zero, gain=_PRODUCT_GAIN, shifts=_SHIFTS)
 
 
 _WORDS: dict[str, Callable[[Node, Oracle, int], _Word | None]] = {

@@ -309,6 +309,7 @@ _RULES: dict[str, _Rule] = {
     "FULLY_CONNECTED": _Rule(_open_fully_connected, _fully_connected),
     "L2_POOL_2D": _Rule(_open_pool, _pool),
     "MAX_POOL_2D": _Rule(_open_pool, _pool),
+    "MUL": _ELEMENTWISE,
     "QUANTIZE": _ELEMENTWISE,
     "SUB": _ELEMENTWISE,
 }
