@@ -30,6 +30,8 @@ _SOURCE = """
   }
 
 EACH(multiply_q31, int32_t, tvmtiny_multiply_q31(a[i], b[i]))
+EACH(multiply_high, int32_t, tvmtiny_multiply_high(a[i], b[i]))
+EACH(multiply_high_by_halves, int32_t, tvmtiny_multiply_high_by_halves(a[i], b[i]))
 EACH(rounding_shift, int32_t, tvmtiny_rounding_shift(a[i], (uint32_t)b[i]))
 EACH(exp_q31, int32_t, tvmtiny_exp_q31(a[i]))
 EACH(reciprocal_q31, int32_t, tvmtiny_reciprocal_q31(a[i]))
@@ -72,6 +74,13 @@ def _integers(low: int, high: int, count: int = 200_000) -> np.ndarray:
     powers = np.array([s * 2**e + d for s in (-1, 1) for e in range(31) for d in (-1, 0, 1)])
     every = np.concatenate([rng.integers(low, high + 1, count), ends, powers])
     return every[(every >= low) & (every <= high)]
+
+
+@pytest.mark.parametrize("name", ["multiply_high", "multiply_high_by_halves"])
+def test_multiply_high(name: str, library: ctypes.CDLL) -> None:
+    a = _integers(-(2**31), 2**31 - 1)
+    b = np.random.default_rng(1).permutation(a)
+    np.testing.assert_array_equal(_call(library, name, a, b), a * b >> 32)
 
 
 def test_multiply_q31(library: ctypes.CDLL) -> None:

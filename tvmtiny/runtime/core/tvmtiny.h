@@ -98,10 +98,26 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_add(int32_t a, int32_t b, 
   return a * b + c;
 }
 
+/* The upper half of a product, rounded down, in words of 32 bits: for cores without long products. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_high_by_halves(int32_t a, int32_t b)
+{
+  const uint32_t low_a = (uint32_t)a & 0xffffu;
+  const uint32_t low_b = (uint32_t)b & 0xffffu;
+  const int32_t high_a = a >> 16;
+  const int32_t high_b = b >> 16;
+  const int32_t left = high_a * (int32_t)low_b + (int32_t)((low_a * low_b) >> 16);
+  const int32_t right = (int32_t)low_a * high_b + (int32_t)((uint32_t)left & 0xffffu);
+  return high_a * high_b + (left >> 16) + (right >> 16);
+}
+
 /* The upper half of a product, rounded down. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_high(int32_t a, int32_t b)
 {
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+  return tvmtiny_multiply_high_by_halves(a, b);
+#else
   return (int32_t)(((int64_t)a * b) >> 32);
+#endif
 }
 
 /* Numbers that have no literal: C's own are in math.h, which need not be there. */
