@@ -8,14 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.test_fully_connected import Dense
 from tests.ops.three_ways import Case, SideBySide
 from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
 from tests.schedule.test_thumb import SHAPES
 from tests.tools import on_qemu_boards
-from tvmtiny.schedule.families.riscv.packing import fill_tiles, pack_pairs, pack_words
+from tvmtiny.schedule.families.riscv.packing import (
+    fill_tiles,
+    pack_bytes,
+    pack_pairs,
+    pack_words,
+)
 from tvmtiny.schedule.requantize import Scaling
 
 #: Shapes that kernels around packed pixels care about; tiles of three channels take many pixels.
@@ -72,6 +79,9 @@ def test_streams() -> None:
     np.testing.assert_array_equal(low.T, weights[::2])
     np.testing.assert_array_equal((inputs - low).T >> 16, weights[1::2])
     assert words[20:23].tolist() == [0, 100, 200]
+    single = pack_bytes(weights, scaling, list(range(8)))
+    np.testing.assert_array_equal(single[:10].view(np.int8).reshape(5, 8).T, weights)
+    assert single[10:13].tolist() == [0, 100, 200]
 
 
 _RELU = {"activation": "RELU", "zero_points": (-128, -128), "output_scale": 1.0}
@@ -98,6 +108,18 @@ def test_every_decision_is_exact(
     for sketch in ("riscv_pairs", "riscv_words"):
         assert {(sketch, "chunk", chunk) for chunk in (1, 2, 3, 4, 6, 8)} <= values
         assert {(sketch, "unroll", unroll) for unroll in (8, 16, 32)} <= values
+    assert {("riscv_bytes", "unroll", unroll) for unroll in (8, 16, 32)} <= values
     assert {("riscv_pairs", "pixels", pixels) for pixels in (2, 4)} <= values
     assert {("riscv_3x3", "unroll", unroll) for unroll in (1, 2, 3, 4, 6)} <= values
     assert ("riscv_filter", "sketch", "riscv_filter") in values
+
+
+def test_weights_are_bytes_where_the_goal_or_a_budget_wants_it() -> None:
+    model = tvmtiny.load(Dense((1, 128), 128, 64, output_scale=2.0).model(), name="dense")
+    wanted = {"size": "w8", "balanced": "w16", "speed": "w16"}
+    for goal, word in wanted.items():
+        (layer,) = tvmtiny.compile(model, BOARD, optimize=goal).layers
+        assert word in layer.schedule, layer.schedule
+    for budget, word in (10_000, "w8"), (20_000, "w16"):
+        artifact = tvmtiny.compile(model, BOARD, optimize="speed", flash_budget=budget)
+        assert word in artifact.layers[0].schedule, artifact.layers[0].schedule

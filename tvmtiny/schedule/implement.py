@@ -58,13 +58,19 @@ def implementer(
     ----------
     flash_budget
         With `Goal.SPEED`: the most bytes of constants. Nodes get the faster implementation in the
-        order of estimated instructions saved per additional byte, as long as all constants fit.
+        order of estimated instructions saved per additional byte, as long as all constants fit;
+        where those of `Goal.BALANCED` do not, nodes get that of `Goal.SIZE` first.
     """
     if goal is not Goal.SPEED or flash_budget is None:
         return lambda node: implement(node, cpu, oracle, goal)
     small = {node.index: implement(node, cpu, oracle, Goal.BALANCED) for node in nodes}
     fast = {node.index: implement(node, cpu, oracle, goal) for node in nodes}
-    left = flash_budget - sum(_constants_bytes(node, small[node.index]) for node in nodes)
+    if constants_bytes(nodes, small) > flash_budget:
+        for node in nodes:
+            least = implement(node, cpu, oracle, Goal.SIZE)
+            if _constants_bytes(node, least) < _constants_bytes(node, small[node.index]):
+                small[node.index] = least
+    left = flash_budget - constants_bytes(nodes, small)
     gains = []
     for node in nodes:
         extra = _constants_bytes(node, fast[node.index]) - _constants_bytes(node, small[node.index])

@@ -26,7 +26,9 @@ class RiscV(Int8Family):
     name = "riscv"
     features = frozenset({"rv32m"})
     priority = 8
-    sketch_names = frozenset({"riscv_3x3", "riscv_filter", "riscv_pairs", "riscv_words"})
+    sketch_names = frozenset(
+        {"riscv_3x3", "riscv_bytes", "riscv_filter", "riscv_pairs", "riscv_words"}
+    )
     kernels = MappingProxyType(
         {"CONV_2D": _MATRIX, "DEPTHWISE_CONV_2D": _DEPTHWISE, "FULLY_CONNECTED": _MATRIX}
     )

@@ -8,6 +8,7 @@ from math import prod
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
+from tvmtiny.schedule.families.riscv.bytes import estimate_bytes, implement_bytes
 from tvmtiny.schedule.families.riscv.pairs import TILES, estimate_pairs, implement_pairs
 from tvmtiny.schedule.families.riscv.words import estimate_words, implement_words
 from tvmtiny.schedule.implementation import (
@@ -21,7 +22,7 @@ from tvmtiny.schedule.matrix_layer import Layer, plain_layer, plain_scaling, rea
 from tvmtiny.schedule.product_chunks import CODES, LONGEST, cheapest, useful_unrolls
 from tvmtiny.targets import Cpu
 
-PAIRS, WORDS = "riscv_pairs", "riscv_words"
+PAIRS, WORDS, BYTES = "riscv_pairs", "riscv_words", "riscv_bytes"
 
 #: Largest immediate offset of stores.
 _OFFSET = 2047
@@ -70,6 +71,7 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
         sketches.append(Sketch(PAIRS, (Decision("pixels", pixels), *decisions)))
     if reads_pixels(node):
         sketches.append(Sketch(WORDS, decisions))
+        sketches.append(Sketch(BYTES, decisions[2:]))
     return tuple(sketches)
 
 
@@ -79,7 +81,10 @@ def _steps(pixels: int, channels: int) -> tuple[int, ...]:
 
 
 def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
-    """The default rule: the fewest instructions, weighed against the bytes of code."""
+    """The default rule: the fewest instructions, weighed against the bytes of code.
+
+    Weights of a byte take half again as many instructions: only for the smallest code.
+    """
     pixels = _steps(layer.pixels, layer.channels)
     first: dict[str, int | str] = {"sketch": PAIRS, "chunk": max(LONGEST)}
     if pixels:
@@ -94,8 +99,14 @@ def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
         {**first, "codes": codes, "unroll": unroll}
         for codes, unroll in product(CODES, useful_unrolls(layer.depth))
     ]
-    costs = [_KERNELS[sketch][0](layer, chosen) for chosen in candidates]
+    if sketch == WORDS and goal is Goal.SIZE:
+        candidates += [{"sketch": BYTES, "unroll": n} for n in useful_unrolls(layer.depth)]
+    costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
     return cheapest(candidates, costs, layer, goal)
 
 
-_KERNELS = {PAIRS: (estimate_pairs, implement_pairs), WORDS: (estimate_words, implement_words)}
+_KERNELS = {
+    PAIRS: (estimate_pairs, implement_pairs),
+    WORDS: (estimate_words, implement_words),
+    BYTES: (estimate_bytes, implement_bytes),
+}

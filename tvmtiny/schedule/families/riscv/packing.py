@@ -8,8 +8,8 @@ import numpy as np
 
 from tvmtiny.schedule.requantize import Scaling
 
-#: Channels of a tile of `pack_words`.
-WORDS_TILE = 8
+#: Channels of a tile of `pack_words`, and of `pack_bytes`.
+WORDS_TILE = BYTES_TILE = 8
 
 
 def fill_tiles(classes: dict[int, list[int]], tile: int) -> dict[int, list[int]]:
@@ -66,6 +66,14 @@ def pack_words(
     pairs = padded.reshape(tiles, WORDS_TILE // 2, 2, inputs)
     words = (pairs[:, :, 0] + 65536 * pairs[:, :, 1]).transpose(0, 2, 1).reshape(tiles, -1)
     return _join(words.astype(np.uint32).view(np.int32), scaling, channels)
+
+
+def pack_bytes(weights: np.ndarray, scaling: Scaling, channels: Sequence[int]) -> np.ndarray:
+    """The stream of ``tvmtiny_riscv_bytes.h``: int32, flat; see `pack_pairs`."""
+    tiles = len(channels) // BYTES_TILE
+    by_input = weights[channels].reshape(tiles, BYTES_TILE, -1).transpose(0, 2, 1)
+    words = np.ascontiguousarray(by_input.reshape(tiles, -1)).view("<i4")
+    return _join(words, scaling, channels)
 
 
 def _join(words: np.ndarray, scaling: Scaling, channels: Sequence[int]) -> np.ndarray:
