@@ -118,3 +118,11 @@ def test_reference_layer(name: str) -> None:
 def test_a_depthwise_layer_keeps_its_name() -> None:
     (layer,) = tvmtiny.compile(tvmtiny.load(_ONE.model(), name="one"), BOARD).layers
     assert layer.operator == "DEPTHWISE_CONV_2D" and layer.schedule.startswith("dsp, tile")
+
+
+def test_transposed_outputs_lie_over_their_input() -> None:
+    """But for the rows that the last ones are made of; `test_reference_layer` runs it so."""
+    case, _ = REFERENCE["transposed_4x4_stride_2"]
+    artifact = tvmtiny.compile(tvmtiny.load(case.model(), name="transposed"), BOARD)
+    workspace = artifact.layers[0].workspace_bytes
+    assert artifact.arena_bytes <= artifact.outputs[0].bytes + workspace + 3 * 16 * 16

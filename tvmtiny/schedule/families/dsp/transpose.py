@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from tvmtiny.schedule.families.dsp.layer import scale
 from tvmtiny.schedule.families.dsp.patches import HEADERS
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.matrix_layer import split_groups, weight_zero_points
+from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.requantize import Scaling
 
 #: Groups that are unrolled at most.
@@ -147,7 +148,10 @@ class _Function:
         whole = channels - channels % tile.channels
         preamble: dict[str, None] = {}
 
-        def phase(image: nest.Argument, entry: tuple[_Phase, _Phase, int, int]) -> tirx.Stmt:
+        def phase(
+            entry: tuple[_Phase, _Phase, int, int],
+        ) -> Callable[[nest.Argument, nest.Argument], tirx.Stmt]:
+            """What computes a row of the phase, of an image."""
             rows, columns, offset, words = entry
             kernel = (len(rows.taps), len(columns.taps))
             count = packing.groups(kernel[0] * kernel[1] * depth)
@@ -177,7 +181,9 @@ class _Function:
                 )
             )
 
-            def step(row: nest.Argument, index: nest.Argument) -> list[tirx.Stmt]:
+            def step(
+                image: nest.Argument, row: nest.Argument, index: nest.Argument
+            ) -> list[tirx.Stmt]:
                 position = index * tile.pixels
                 if columns.count % tile.pixels:
                     position = tirx.min(position, columns.count - tile.pixels)
@@ -210,15 +216,24 @@ class _Function:
                     calls.append(call(whole_words, words, channels - tile.channels))
                 return calls
 
-            return nest.loop(
-                rows.count,
-                "row",
-                lambda row: [nest.loop(steps, "step", lambda index: step(row, index))],
+            return lambda image, row: nest.loop(
+                steps, "step", lambda index: step(image, row, index)
             )
 
-        body = nest.loop(
-            images, "image", lambda image: [phase(image, entry) for entry in self._body]
-        )
+        phases = [(entry[0], phase(entry)) for entry in self._body]
+        # Rows of all phases take turns, so that outputs may follow inputs that nobody reads again.
+        common = min(rows.count for rows, _ in phases)
+
+        def one_image(image: nest.Argument) -> list[tirx.Stmt]:
+            together = nest.loop(
+                common, "row", lambda row: [compute(image, row) for _, compute in phases]
+            )
+            more = [
+                compute(image, row) for rows, compute in phases for row in range(common, rows.count)
+            ]
+            return [together, *more]
+
+        body = nest.loop(images, "image", one_image)
         by_sign = ", rounding by sign" if self._scaling.signed else ""
         return nest.function(
             [x, stream, out],
@@ -228,4 +243,25 @@ class _Function:
             schedule=f"dsp, tile {tile.name}, {self._format}, {len(self._body)} phases{by_sign}",
             headers=HEADERS,
             preamble=list(preamble),
+            overlaps=[self._overlap(common)],
         )
+
+    def _overlap(self, common: int) -> Overlap:
+        """What the order of rows allows: all of a row may be read after any of it was written."""
+        (images, height, width, depth) = self._inner.input(0).shape
+        axis_y, axis_x = axes(self._node)
+        last_read = np.full((images, height), -1)
+        first_write = np.zeros((images, axis_y.output, axis_x.output), np.int64)
+        time = 0
+        for image in range(images):
+            turns = [(row, entry) for row in range(common) for entry in self._body]
+            turns += [(row, entry) for entry in self._body for row in range(common, entry[0].count)]
+            for row, (rows, columns, _, _) in turns:
+                first = rows.start + row
+                last_read[image, max(0, first) : max(0, first + len(rows.taps))] = time + 1
+                written = first_write[image, rows.first + row * axis_y.stride]
+                written[columns.first :: axis_x.stride] = time
+                time += 2
+        reads = np.repeat(last_read.ravel(), width * depth)
+        writes = np.repeat(first_write.ravel(), len(self._weights))
+        return Overlap("out", 0, smallest_distance(reads, writes))
