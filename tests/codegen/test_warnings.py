@@ -15,6 +15,7 @@ from host_runner import STRICT, WARNINGS, compiler_or_skip, run_command, write_f
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.resources import shipped
+from tvmtiny.targets.architectures import find_architecture
 
 
 @cache
@@ -66,19 +67,25 @@ def test_headers_in_cpp(compiler: str, standard: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("family", "cpu", "other"),
-    [("mve", "cortex-m55", "cortex-m4"), ("dsp", "cortex-m4", "cortex-m3")],
+    [
+        ("mve", "cortex-m55", "cortex-m4"),
+        ("dsp", "cortex-m4", "cortex-m3"),
+        ("rvv", "rv32imcv", "rv32imc"),
+    ],
 )
 def test_a_compiler_without_the_instructions_is_named(
     family: str, cpu: str, other: str, tmp_path: Path
 ) -> None:
     """Portable code is right but slow, which the one who sets the flags should know."""
-    compiler = compiler_or_skip("arm-none-eabi-gcc")
+    architecture = find_architecture(tvmtiny.resolve(cpu).cpu.architecture)
+    compiler = compiler_or_skip(architecture.compiler.name)
     (tmp_path / "m.c").write_text(f'#include "tvmtiny_{family}.h"\n')
     folders = [f"-I{shipped('runtime') / folder}" for folder in ("core", f"kernels/{family}")]
 
     def message(cpu: str, *more: str) -> str:
         flags = tvmtiny.resolve(cpu).cpu.flags
-        command = [compiler, *flags, *WARNINGS, *more, *folders, "-fsyntax-only", "m.c"]
+        library = [f"--specs={name}" for name in architecture.library.specs[:1]]
+        command = [compiler, *library, *flags, *WARNINGS, *more, *folders, "-fsyntax-only", "m.c"]
         ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         return ran.stderr
 

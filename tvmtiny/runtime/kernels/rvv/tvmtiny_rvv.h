@@ -1,6 +1,7 @@
 /* Common ground of tvmtiny's micro-kernels for RISC-V with vectors (RVV 1.0: V, or Zve32x with vectors of at
  * least 128 bits). Elsewhere, or with TVMTINY_PORTABLE, portable twins give the same results.
  *
+ * Start-up code must have switched vectors on (VS in mstatus), or the first of their instructions is illegal.
  * GCC before 13 has the instructions in its assembler only, and no C library for them: the CPU's flags leave
  * them out and define TVMTINY_RISCV_VECTORS. Kernels read and write no byte that is not theirs. */
 #ifndef TVMTINY_RVV_H
@@ -23,6 +24,10 @@
 #endif
 #else
 #define TVMTINY_RVV 0
+#if defined(__riscv) && !defined(TVMTINY_PORTABLE)
+#pragma message(                                                                                   \
+    "tvmtiny: this compiler may not use vectors, so slow portable code runs: give -march with v or zve32x_zvl128b, or define TVMTINY_RISCV_VECTORS or TVMTINY_PORTABLE")
+#endif
 #endif
 
 #if TVMTINY_RVV && defined(__riscv_v_min_vlen) && !defined(TVMTINY_RISCV_VECTORS)
