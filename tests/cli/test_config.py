@@ -62,6 +62,32 @@ def test_names_of_inputs_and_outputs(command: Command, configured: Callable[[str
     assert "--input-name) has 2 names, but the model has 1 input;" in message
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compile", "-t", "cortex-m4", "-o", "out"),
+        ("export", "-f", "cmake", "-t", "cortex-m4", "-o", "out"),
+        ("project", "create", "-b", "zephyr:mps2_an385", "-o", "out"),
+        ("run", "-b", "microbit"),
+        ("profile", "-b", "microbit"),
+        ("memory", "-b", "microbit"),
+        ("report", "-b", "microbit", "-o", "out.html"),
+        ("bench", "-b", "microbit", "--json"),
+        ("tune", "-b", "microbit", "--metric", "instructions", "-o", "out"),
+        ("serve", "-b", "microbit", "--tracker", "127.0.0.1:9", "--key", "k"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_names_in_every_command(
+    words: tuple[str, ...], command: Command, configured: Callable[[str], Path]
+) -> None:
+    configured('[compile]\noutput_names = ["a", "b"]\n')
+    outcome = command(*words, "digits", "--input-name", "picture")
+    assert outcome.code == 2
+    assert "--output-name) has 2 names, but the model has 1 output;" in outcome.err
+    assert not Path("out").exists()
+
+
 def test_file_by_name(command: Command, configured: Callable[..., Path]) -> None:
     path = configured('[compile]\ntarget = "cortex-m4"\noutput = "there"\n', "other.toml")
     outcome = command("--config", path, "compile", "sine", "--json")

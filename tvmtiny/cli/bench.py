@@ -16,8 +16,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
-# Names in the header have nothing to do with figures, and those of one model are not another's.
-@compiles(leave_out=("input_names", "output_names"))
+@compiles()
 def bench(
     models: ModelsArgument,
     boards: Annotated[

@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("report")(report)
 
 
-@compiles(leave_out=("optimize", "place", "input_names", "output_names"))
+@compiles(leave_out=("optimize", "place"))
 def report(
     model: ModelArgument,
     board: Annotated[

@@ -12,17 +12,8 @@ from tvmtiny.cli.options import WaitOption, compiles
 from tvmtiny.cli.settings import Settings
 from tvmtiny.cli.tune_display import tuning_display
 
-#: Options of `tvmtiny.compile` that change no single layer.
-_LEFT_OUT = (
-    "flash_budget",
-    "io",
-    "ram_budget",
-    "place",
-    "records",
-    "tuned_for",
-    "input_names",
-    "output_names",
-)
+#: Options of `tvmtiny.compile` that `tvmtiny.tuning.tune` does not have.
+_LEFT_OUT = ("flash_budget", "io", "ram_budget", "place", "records", "tuned_for")
 
 
 def add_to(app: typer.Typer) -> None:

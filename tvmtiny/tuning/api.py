@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvmtiny.codegen.names import interface_names
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.emulation.cycles import timed_cores
 from tvmtiny.emulation.unicorn_cpu import can_emulate
@@ -82,6 +83,8 @@ def tune(
     metric: str = CYCLES,
     optimize: Goal | str = Goal.BALANCED,
     dead_channels: bool = True,
+    input_names: Sequence[str] | str | None = None,
+    output_names: Sequence[str] | str | None = None,
     seed: int = 1,
     resume: bool = False,
     boards_at_once: int = 1,
@@ -115,6 +118,9 @@ def tune(
         What counts as better; see `tvmtiny.compile`, which uses records of the same goal.
     dead_channels
         As in `tvmtiny.compile`: the layers are those that it generates code for.
+    input_names, output_names
+        As in `tvmtiny.compile`. No layer depends on them; names that `tvmtiny.compile` would refuse
+        are refused here, before the search.
     seed
         1 or more. The same seed proposes the same candidates as long as they measure the same.
     resume
@@ -163,6 +169,7 @@ def tune(
     if runners is None and url is None and tracker is None:
         # What an emulated board measures is known before it is built for.
         _check_unit(where, metric, Unit.INSTRUCTIONS)
+    interface_names(model.graph, input_names, output_names)
     nodes = optimized_nodes(model, dead_channels=dead_channels)
     tasks = make_tasks(nodes, where.cpu, model.oracle, goal)
     if not tasks:
