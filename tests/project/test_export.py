@@ -6,24 +6,21 @@ import zipfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from fake_zephyr import make_tree
-from host_runner import STRICT
 from tools import MLPERF_TINY, needs_mlperf_tiny, needs_programs, on_qemu
 
 import tvmtiny
 from tests.ops.families import family_cases
+from tests.project.export_builds import ARDUINO_H, ARDUINO_MAIN, WARNINGS, pack_parts
 from tests.project.newlib_program import BOARD, FLAGS, linker_flags, run, run_on_board
 from tests.project.pack_rules import pack_problems
 from tvmtiny import Artifact, Library, Model, models
 from tvmtiny.errors import InputError, OutputPathError
 from tvmtiny.oracle import oracle_tensors
 from tvmtiny.project.exports.export import FORMATS
-
-WARNINGS = " ".join(STRICT)
 
 MODELS = pytest.mark.parametrize(
     "name", ["digits", pytest.param("kws_int8", marks=needs_mlperf_tiny)]
@@ -123,25 +120,6 @@ def test_other_types_in_the_example(tmp_path: Path) -> None:
         )
 
 
-#: As much of it as the sketches need.
-ARDUINO_H = """\
-#include <stdint.h>
-#include <stdio.h>
-struct Port {
-  void begin(long) {}
-  void print(const char *text) { fputs(text, stdout); }
-  void print(char text) { putchar(text); }
-  void print(long value) { printf("%ld", value); }
-  void print(double value, int digits) { printf("%.*f", digits, value); }
-  void println() { putchar('\\n'); }
-  void println(const char *text) { puts(text); }
-};
-static Port Serial;
-static inline void delay(unsigned long) {}
-"""
-ARDUINO_MAIN = "\nint main() { setup(); loop(); }\n"
-
-
 def read_properties(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text().splitlines())
 
@@ -209,19 +187,10 @@ def test_pack_on_board(name: str, tmp_path: Path) -> None:
     """What a tool makes of a component: its sources, with its include paths."""
     done = tvmtiny.export(compiled(name), "cmsis-pack", tmp_path / "written")
     assert done.pack is not None
-    with zipfile.ZipFile(done.pack) as archive:
-        archive.extractall(tmp_path / "pack")
-    (description,) = (tmp_path / "pack").glob("*.pdsc")
-    files = ElementTree.parse(description).findall("components/component/files/file")
-    paths = {
-        category: [
-            tmp_path / "pack" / f.get("name", "") for f in files if f.get("category") == category
-        ]
-        for category in ("source", "include")
-    }
+    found, folders = pack_parts(done.pack, tmp_path / "pack")
     example = tvmtiny.export(compiled(name), "makefile", tmp_path / "example").directory
-    includes = [f"-I{path}" for path in paths["include"]]
-    sources = [*paths["source"], example / "example" / "main.c"]
+    includes = [f"-I{path}" for path in folders]
+    sources = [*found, example / "example" / "main.c"]
     command = ("arm-none-eabi-gcc", *FLAGS, *includes, *sources, *linker_flags(tmp_path))
     run(*command, "-o", "program.elf", directory=tmp_path)
     assert run_on_board(tmp_path / "program.elf") == expected(name)

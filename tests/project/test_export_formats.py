@@ -11,8 +11,9 @@ from host_runner import STRICT
 from tools import ROOT, needs_programs
 
 import tvmtiny
+from tests.project.export_builds import IDF, WARNINGS, write_common_h
 from tests.project.newlib_program import FLAGS, run
-from tests.project.test_export import WARNINGS, both, compiled, expected, loaded
+from tests.project.test_export import both, compiled, expected, loaded
 from tvmtiny import Library
 from tvmtiny.errors import InputError
 from tvmtiny.oracle import run_litert
@@ -60,25 +61,6 @@ def test_the_fragment_for_makefiles_leaves_the_language_to_the_project(tmp_path:
     assert "-std" not in "".join(flags)
 
 
-#: As much of ESP-IDF's build as a component and the example's main need.
-IDF = """\
-cmake_minimum_required(VERSION 3.16)
-project(stub LANGUAGES C)
-function(idf_component_register)
-  cmake_parse_arguments(given "" "" "SRCS;INCLUDE_DIRS;REQUIRES" ${ARGN})
-  get_filename_component(name ${CMAKE_CURRENT_SOURCE_DIR} NAME)
-  add_library(${name} STATIC ${given_SRCS})
-  target_include_directories(${name} PUBLIC ${given_INCLUDE_DIRS})
-  target_link_libraries(${name} PUBLIC ${given_REQUIRES})
-endfunction()
-add_subdirectory(components/tvmtiny_models)
-add_subdirectory(components/tvmtiny_models/examples/run/main)
-file(WRITE start.c "void app_main(void); int main(void) { app_main(); return 0; }")
-add_executable(start start.c)
-target_link_libraries(start PRIVATE main)
-"""
-
-
 @needs_programs("cmake", "gcc")
 def test_esp_idf(tmp_path: Path) -> None:
     library = Library(url="https://example.com/models")
@@ -110,30 +92,6 @@ def test_platformio(tmp_path: Path) -> None:
     run("gcc", *STRICT, "-Isrc", *sources, "-o", "program", directory=tmp_path)
     assert run(tmp_path / "program", directory=tmp_path) == expected("digits") + expected("sine")
 
-
-#: As much of the C API of TensorFlow Lite as the SDK's engine for compiled models asks for.
-COMMON_H = """\
-#pragma once
-#include <stddef.h>
-#include <stdint.h>
-typedef enum { kTfLiteOk = 0, kTfLiteError = 1 } TfLiteStatus;
-typedef enum {
-  kTfLiteNoType = 0, kTfLiteFloat32 = 1, kTfLiteInt32 = 2, kTfLiteUInt8 = 3, kTfLiteInt64 = 4,
-  kTfLiteBool = 6, kTfLiteInt16 = 7, kTfLiteInt8 = 9
-} TfLiteType;
-typedef enum { kTfLiteMemNone = 0, kTfLiteMmapRo, kTfLiteArenaRw } TfLiteAllocationType;
-typedef struct TfLiteIntArray { int size; int data[]; } TfLiteIntArray;
-typedef struct { float scale; int32_t zero_point; } TfLiteQuantizationParams;
-typedef union { int8_t *int8; uint8_t *uint8; float *f; void *data; } TfLitePtrUnion;
-typedef struct TfLiteTensor {
-  TfLiteType type;
-  TfLitePtrUnion data;
-  TfLiteIntArray *dims;
-  TfLiteQuantizationParams params;
-  TfLiteAllocationType allocation_type;
-  size_t bytes;
-} TfLiteTensor;
-"""
 
 #: What the engine does, twice: get memory, fill the input, run, read the output, give back.
 ENGINE = """\
@@ -191,9 +149,7 @@ def test_edge_impulse(name: str, memory: str, tmp_path: Path) -> None:
     done = tvmtiny.export(compiled(name), "edge-impulse", tmp_path, Library(name="tflite_learn_5"))
     (file,) = (path for path in done.files if path.suffix == ".cpp")
     assert file == tmp_path / "tflite-model" / "tflite_learn_5_compiled.cpp"
-    common = tmp_path / "edge-impulse-sdk" / "tensorflow" / "lite" / "c" / "common.h"
-    common.parent.mkdir(parents=True)
-    common.write_text(COMMON_H)
+    write_common_h(tmp_path)
     (tmp_path / "main.cpp").write_text(ENGINE.replace("PREFIX", "tflite_learn_5"))
     flags = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-I."]
     flags += ["-DEI_CLASSIFIER_ALLOCATION_STATIC"] if memory == "static" else []
@@ -221,9 +177,7 @@ def test_edge_impulse_for_a_device(tmp_path: Path) -> None:
     assert file.name == "trained_model_compiled.cpp"
     again = tvmtiny.export(compiled("digits"), "edge-impulse", tmp_path / "again")
     assert [path.read_bytes() for path in again.files] == [p.read_bytes() for p in done.files]
-    common = tmp_path / "edge-impulse-sdk" / "tensorflow" / "lite" / "c" / "common.h"
-    common.parent.mkdir(parents=True)
-    common.write_text(COMMON_H)
+    write_common_h(tmp_path)
     cpu = [flag for flag in FLAGS if flag.startswith("-m")]
     flags = [*cpu, "-std=c++11", "-O2", "-Wall", "-Wextra", "-Werror", "-I."]
     run("arm-none-eabi-g++", *flags, "-c", file, "-o", "model.o", directory=tmp_path)
