@@ -131,14 +131,14 @@ def input_names(tensors: Sequence[TensorSpec]) -> list[list[str]]:
     """What the data of each input may be called, the best name first.
 
     That is the tensor's name in the model, where no other input has the same; the name of its field
-    in C, where `tensors` have one; and ``input_0``, ``input_1`` and so on where tensors share a
-    name.
+    in C, where `tensors` have one; and ``input_0``, ``input_1`` and so on by position, where no
+    other input is called so.
     """
-    given = [tensor.name for tensor in tensors]
+    given = [[tensor.name, *filter(None, [getattr(tensor, "c_name", None)])] for tensor in tensors]
+    everything = [name for names in given for name in dict.fromkeys(names)]
     found = []
-    for position, tensor in enumerate(tensors):
-        shared = given.count(tensor.name) > 1
-        names = [f"input_{position}" if shared else tensor.name]
-        names += [tensor.c_name] if hasattr(tensor, "c_name") else []
-        found.append(list(dict.fromkeys(names)))
+    for position, names in enumerate(given):
+        alone = [name for name in dict.fromkeys(names) if everything.count(name) == 1]
+        index = f"input_{position}"
+        found.append(alone + [index] * (index not in everything) or [index])
     return found
