@@ -48,14 +48,25 @@ CASES: list[tuple[int, TvmtinyError, tuple[str, ...]]] = [
     (2, errors.OutputPathError("/out", "Permission denied"), ("/out", "Permission denied")),
     (
         3,
-        errors.CapacityError("ram", 20_000, 16_384, "b", (errors.RegionDemand("flash", 1, 2),)),
-        ("b", "ram needs 20,000 bytes of 16,384", "flash needs 1 bytes of 2"),
+        errors.CapacityError(
+            "ram",
+            20_000,
+            16_384,
+            "b",
+            (errors.RegionDemand("flash", 1, 2), errors.RegionDemand("tcm", 3, 2)),
+        ),
+        ("b", "ram needs 20,000 bytes of 16,384 available, tcm needs 3 bytes of 2 available;"),
     ),
     (4, errors.ToolMissingError("gcc", "gcc-arm", "to compile"), ("apt-get install gcc-arm",)),
     (
         4,
         errors.ToolMissingError("a", "a-b", "to compare", "pip"),
         ("to compare", "pip install a-b"),
+    ),
+    (
+        4,
+        errors.ToolMissingError("a", "a-b", "to compare", "pip", "OSError: no\nlibc"),
+        ("fails (OSError: no libc)", "pip install --force-reinstall a-b"),
     ),
     (
         5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tflite_builder import ModelBuilder
 
 from tests.ops.test_svdf import Filter
 from tvmtiny.errors import InputDataError, OracleRefusalError, ToolMissingError
+from tvmtiny.frontend.flatbuffer import schema
 from tvmtiny.oracle import run_litert, run_litert_frames, run_litert_outputs
 
 
@@ -141,3 +143,21 @@ def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(ToolMissingError, match="pip install ai-edge-litert"):
         run_litert(_model(), [X])
+    # A module that has been imported is found without its package.
+    monkeypatch.delitem(sys.modules, "ai_edge_litert.schema_py_generated", raising=False)
+    with pytest.raises(
+        ToolMissingError, match=r"read \.tflite files; .*pip install ai-edge-litert"
+    ):
+        schema.__wrapped__()
+
+
+def test_a_package_that_does_not_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ai_edge_litert").mkdir()
+    broken = tmp_path / "ai_edge_litert" / "__init__.py"
+    broken.write_text("raise OSError('libm.so.7: cannot open')\n")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ai_edge_litert"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    for use in (lambda: run_litert(_model(), [X]), schema.__wrapped__):
+        with pytest.raises(ToolMissingError, match=r"fails \(OSError: libm\.so\.7: cannot open\)"):
+            use()

@@ -123,7 +123,7 @@ def test_without_the_quantizer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def importing(name: str, *arguments: Any) -> Any:
         if name.startswith("ai_edge_quantizer"):
-            raise ImportError(name)
+            raise ModuleNotFoundError(name, name=name)
         return original(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", importing)

@@ -131,6 +131,7 @@ def measure_stack(artifact: Artifact) -> int:
             error.package,
             f"{error.why}: the stack is measured so (give it, --stack BYTES, to do without)",
             error.installer,
+            error.problem,
         ) from error
     raise InputError(
         f"{artifact.name} fits no emulated board, so that its stack cannot be measured; give the "

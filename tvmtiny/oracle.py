@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tvmtiny.errors import InputDataError, OracleRefusalError, ToolMissingError
+from tvmtiny.errors import InputDataError, OracleRefusalError
 from tvmtiny.errors.base import one_line
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.host import litert
 from tvmtiny.host.litert import make_interpreter, reference_interpreter
+from tvmtiny.host.packages import importing
 from tvmtiny.litert_operators import OneOperator, one_by_one
 from tvmtiny.ops import Oracle
 
@@ -105,7 +106,7 @@ def run_litert(
     Raises
     ------
     ToolMissingError
-        ``ai-edge-litert`` is not installed.
+        ``ai-edge-litert`` is not installed, or does not work.
     OracleRefusalError
         LiteRT cannot read or prepare the model, or run it on these inputs.
     InputDataError
@@ -214,12 +215,8 @@ def _invoke(
 
 
 def _import_litert() -> Any:
-    try:
+    with importing("ai-edge-litert", "ai-edge-litert", "to run LiteRT's reference kernels"):
         from ai_edge_litert import interpreter
-    except ImportError as error:
-        raise ToolMissingError(
-            "ai-edge-litert", "ai-edge-litert", "to run LiteRT's reference kernels", "pip"
-        ) from error
     return interpreter
 
 

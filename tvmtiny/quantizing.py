@@ -20,12 +20,12 @@ from tvmtiny.errors import (
     InputDataError,
     InputError,
     QuantizeError,
-    ToolMissingError,
     UnsupportedModelError,
 )
 from tvmtiny.frontend.flatbuffer import schema, unpack_model
 from tvmtiny.frontend.model import load, read_file
 from tvmtiny.frontend.reader import FILE_IDENTIFIER, Graph, read_graph
+from tvmtiny.host.packages import importing
 from tvmtiny.inputs import input_names
 from tvmtiny.ops import Tensor
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
@@ -109,7 +109,7 @@ def quantize(
     Raises
     ------
     ToolMissingError
-        ``ai-edge-quantizer`` is not installed.
+        ``ai-edge-quantizer`` is not installed, or does not work.
     InputError, InputDataError
         If the model is no float model, or the data does not fit it.
     QuantizeError
@@ -200,13 +200,9 @@ def _quantize(
     nothing = StringIO()
     with silenced(), redirect_stdout(nothing), redirect_stderr(nothing), catch_warnings():
         warnings.simplefilter("ignore")
-        try:
+        with importing("ai-edge-quantizer", "'tvmtiny[quantize]'", "to quantize a model"):
             from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
             from ai_edge_quantizer.utils.qsv_utils import min_max_update
-        except ImportError as error:
-            raise ToolMissingError(
-                "ai-edge-quantizer", "'tvmtiny[quantize]'", "to quantize a model", "pip"
-            ) from error
         rules = recipe.static_wi8_ai8() if activations == "int8" else recipe.static_wi8_ai16()
         frames = [{f"input_{i}": x for i, x in enumerate(sample)} for sample in samples]
         try:

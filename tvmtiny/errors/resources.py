@@ -59,10 +59,10 @@ class CapacityError(TvmtinyError):
         return (RegionDemand(self.region, self.needed, self.available), *self.others)
 
     def __str__(self) -> str:
+        short = [region for region in self.regions if region.needed > region.available]
         return (
-            f"the model does not fit {self.board}: "
-            f"{', '.join(str(region) for region in self.regions)}; choose a board with more "
-            "memory or a smaller model"
+            f"the model does not fit {self.board}: {', '.join(map(str, short))}; choose a "
+            "board with more memory or a smaller model"
         )
 
 
@@ -129,6 +129,8 @@ class ToolMissingError(TvmtinyError):
         What it is needed for.
     installer
         Program that installs the package: apt-get on Debian and Ubuntu, pip for Python packages.
+    problem
+        Why a package that is installed cannot be used; None where it is not installed.
     """
 
     exit_code = 4
@@ -136,11 +138,19 @@ class ToolMissingError(TvmtinyError):
     package: str
     why: str
     installer: Literal["apt-get", "pip"] = "apt-get"
+    problem: str | None = None
 
     def __str__(self) -> str:
+        if self.problem is None:
+            state, again = "is not installed", ""
+        else:
+            state, again = (
+                f"is installed but fails ({one_line(self.problem)})",
+                " --force-reinstall",
+            )
         return (
-            f"{self.tool} is not installed, needed {one_line(self.why)}; install it with: "
-            f"{self.installer} install {self.package}"
+            f"{self.tool} {state}, needed {one_line(self.why)}; install it with: "
+            f"{self.installer} install{again} {self.package}"
         )
 
 

@@ -19,6 +19,8 @@ import numpy as np
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
+from tvmtiny.host.packages import importing
+
 #: More tables than any model for a microcontroller has, few enough to be unpacked in seconds.
 MOST_TABLES = 100_000
 #: A table has at least its own offset to a vtable, and an offset that leads to it.
@@ -44,11 +46,20 @@ def unpack_model(content: bytes) -> Any:
 
 @cache
 def schema() -> ModuleType:
-    """A copy of LiteRT's generated schema whose tables are checked."""
-    spec = find_spec("ai_edge_litert.schema_py_generated")
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """A copy of LiteRT's generated schema whose tables are checked.
+
+    Raises
+    ------
+    ToolMissingError
+        ``ai-edge-litert`` is not installed, or does not work.
+    """
+    name = "ai_edge_litert.schema_py_generated"
+    with importing("ai-edge-litert", "ai-edge-litert", "to read .tflite files"):
+        spec = find_spec(name)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"there is no {name}")
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
     # The generated code makes all its tables by this name.
     checked = SimpleNamespace(Table=_CheckedTable)
     module.flatbuffers = SimpleNamespace(**{**vars(flatbuffers), "table": checked})  # type: ignore[attr-defined]
