@@ -130,6 +130,19 @@ def test_mistakes_in_the_configuration(
     assert message in command("memory", "sine", "-b", "microbit").error(2)
 
 
+def test_options_that_the_platform_cannot_read(command: Command, project: Path) -> None:
+    file = project / "odd.toml"
+    for old, new, message in (
+        ("4096", "-1", "options.stack_bytes is -1"),
+        ("stack_bytes", "heap", "options.heap is not known"),
+        ('"qemu"', '"qmeu"', "platform is 'qmeu'"),
+        ('"qemu"', '"zephyr"', "options.systick_hz is not known; allowed: the keys names"),
+    ):
+        file.write_text(BOARD.replace(old, new))
+        for words in (("memory", "-b"), ("compile", "-o", "out", "-t")):
+            assert message in command(words[0], "sine", *words[1:], file).error(2)
+
+
 def test_an_application_keeps_its_board(command: Command, project: Path) -> None:
     from tvmtiny.project.zephyr.application import load_application
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from tvmtiny.errors.base import visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.segment import Segment
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A .tflite file, or the name of a shipped model.")
@@ -67,7 +68,10 @@ def _showing(console: Console) -> Console:
             self._renderable = renderable
 
         def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-            for text, style, control in console.render(self._renderable, options):
+            segments = console.render(self._renderable, options)
+            for text, style, control in (
+                segments if console.is_terminal else without_trailing_spaces(segments)
+            ):
                 # Rich's own sequences, such as those that move the cursor, are marked.
                 plain = text if control else "\n".join(map(visible, text.split("\n")))
                 yield Segment(_encodable(plain, console.encoding), style, control)
@@ -78,6 +82,26 @@ def _showing(console: Console) -> Console:
 
     console.push_render_hook(Hook())
     return console
+
+
+def without_trailing_spaces(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Drop the spaces at the ends of lines, with which rich fills tables up to their width."""
+    held: list[Segment] = []
+    for segment in segments:
+        if segment.control:
+            yield segment
+            continue
+        for number, line in enumerate(segment.text.split("\n")):
+            if number > 0:
+                held.clear()
+                yield segment._replace(text="\n")
+            kept = line.rstrip(" ")
+            if kept:
+                yield from held
+                held.clear()
+                yield segment._replace(text=kept)
+            held.append(segment._replace(text=line[len(kept) :]))
+    yield from held
 
 
 #: What stands for the characters of drawings where the output cannot show them.

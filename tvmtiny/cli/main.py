@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -44,6 +45,9 @@ EXIT_USAGE = 2
 #: defect of tvmtiny itself.
 EXIT_INTERRUPTED = 130
 EXIT_INTERNAL = 70
+
+#: Of a disk that is full or fails.
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 #: Words that ask how to use a command.
 _HELPING = {"-h", "--help", "--version", "--install-completion", "--show-completion"}
@@ -157,7 +161,9 @@ def _run(words: list[str], debug: bool) -> int:
     except OSError as error:
         if debug:
             traceback.print_exc()
-        name = f"{error.filename}: " if error.filename else ""
+        # Errors of writing name the file, except for that of the results.
+        where = error.filename or ("standard output" if error.errno in _WRITING else "")
+        name = f"{where}: " if where else ""
         return _fail(f"{name}{error.strerror or error}", TvmtinyError.exit_code)
     except Exception as error:
         if debug:

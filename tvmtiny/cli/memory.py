@@ -57,9 +57,8 @@ def memory(
         from tvmtiny.report.memory import memory_report, memory_summary
         from tvmtiny.report.memory_svg import memory_svg
         from tvmtiny.report.memory_tables import memory_tables
-        from tvmtiny.targets import board_with_memory
 
-        found = board_with_memory(board, ram, flash, settings.boards)
+        found = settings.board_with_memory(board, ram, flash)
         loaded = settings.read(model, tell)
         tell("planning memory on every board")
         report = memory_report(loaded, found, settings.own_boards(), **settings.compile)

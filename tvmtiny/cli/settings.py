@@ -49,9 +49,29 @@ class Settings:
         BoardFileError
             Its file is not usable.
         """
+        from tvmtiny.project.registry import check_board
         from tvmtiny.targets import find_board
 
-        return find_board(name, self.boards)
+        board = find_board(name, self.boards)
+        check_board(board)
+        return board
+
+    def board_with_memory(self, name: str, ram: str | None, flash: str | None) -> Board:
+        """Give a board as `board` does, or one made of a CPU and the sizes of its memory.
+
+        Raises
+        ------
+        UnknownTargetError, BoardFileError
+            See `board`.
+        InputError
+            A size is missing, not usable, or given for a board.
+        """
+        from tvmtiny.project.registry import check_board
+        from tvmtiny.targets import board_with_memory
+
+        board = board_with_memory(name, ram, flash, self.boards)
+        check_board(board)
+        return board
 
     def own_boards(self) -> tuple[Board, ...]:
         """Give the boards that the project names, as far as their files are usable."""
@@ -69,9 +89,13 @@ class Settings:
         BoardFileError
             The board's file is not usable.
         """
+        from tvmtiny.project.registry import check_board
         from tvmtiny.targets import resolve
 
-        return resolve(name, self.boards)
+        target = resolve(name, self.boards)
+        if target.board is not None:
+            check_board(target.board)
+        return target
 
     def read(self, model: str, tell: Callable[[str], None], name: str | None = None) -> Model:
         """Read a model.

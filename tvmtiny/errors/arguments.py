@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 
 from tvmtiny.errors.base import InputError, one_line
 
+#: Why nothing can be written where one may write.
+_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 #: What `UnknownTargetError` looks for and a board file can stand for.
 _MAY_BE_FILES = ("target", "board")
 
@@ -137,7 +140,7 @@ class OutputPathError(InputError):
     reason: str
 
     def __str__(self) -> str:
-        return (
-            f"cannot write to {os.fspath(self.path)}: {one_line(self.reason)}; "
-            "give a place that you may write to"
-        )
+        remedy = "give a place that you may write to"
+        if self.reason in _FULL:
+            remedy = "make room there, or give another place"
+        return f"cannot write to {os.fspath(self.path)}: {one_line(self.reason)}; {remedy}"

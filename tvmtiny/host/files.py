@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tvmtiny.errors import OutputPathError
 from tvmtiny.host import interrupts, unfinished
 
-__all__ = ["make_directory", "write_bytes", "write_folder", "write_text"]
+__all__ = ["make_directory", "write_bytes", "write_folder", "write_text", "writing"]
 
 _MODE = 0o644
 #: Characters of a name that a temporary one shows; each may take four of the 255 bytes allowed.
@@ -141,3 +142,18 @@ def _write_into(path: Path, content: bytes) -> None:
 
 def _cannot(path: Path, error: OSError) -> OutputPathError:
     return OutputPathError(path=path, reason=error.strerror or str(error))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file that is written in the context, which the system's error does not.
+
+    Raises
+    ------
+    OutputPathError
+        It cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _cannot(path, error) from error

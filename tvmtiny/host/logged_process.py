@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tvmtiny.host.files import writing
 from tvmtiny.host.watched_process import watched
 
 __all__ = ["run_logged"]
@@ -32,8 +33,9 @@ def run_logged(
     log_path.parent.mkdir(parents=True, exist_ok=True)
     heading = f"{' '.join(command)}\n"
     with log_path.open("w+", encoding="utf-8", errors="replace") as log:
-        log.write(heading)
-        log.flush()
+        with writing(log_path):
+            log.write(heading)
+            log.flush()
         with watched(command, output=log, environment=environment) as process:
             code = process.wait()
     return code, log_path.read_text(encoding="utf-8", errors="replace").removeprefix(heading)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvmtiny.errors import BuildError, ToolMissingError
+from tvmtiny.host.files import write_text
 from tvmtiny.host.tools import CLibrary, Tool
 from tvmtiny.host.watched_process import watched
 
@@ -83,7 +84,7 @@ def run_tool(
     with watched(command, output=subprocess.PIPE, directory=directory) as process:
         printed, _ = process.communicate()
     output = printed.decode("utf-8", "replace")
-    log_path.write_text(f"{' '.join(command)}\n{output}", encoding="utf-8")
+    write_text(log_path, f"{' '.join(command)}\n{output}")
     if process.returncode == 0:
         return output
     if library is not None and library.is_missing(output):

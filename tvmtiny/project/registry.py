@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import InputError
+from tvmtiny.project.qemu.options import QemuOptions
 from tvmtiny.project.qemu.platform import QemuPlatform
 from tvmtiny.project.qemu.runner import build_qemu_runner
+from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.project.zephyr.platform import ZephyrPlatform
 from tvmtiny.project.zephyr.runner import build_zephyr_runner
 from tvmtiny.targets import find_board
@@ -20,13 +22,30 @@ if TYPE_CHECKING:
     from tvmtiny.project.runner_firmware import RunnerFirmware
     from tvmtiny.targets import Board, BoardLike
 
-__all__ = ["board_for", "build_runner", "platform_for"]
+__all__ = ["board_for", "build_runner", "check_board", "platform_for"]
 
 _PLATFORMS: Mapping[str, Callable[[], Platform]] = {"qemu": QemuPlatform, "zephyr": ZephyrPlatform}
 _RUNNERS: Mapping[str, Callable[[Board, Path], RunnerFirmware]] = {
     "qemu": build_qemu_runner,
     "zephyr": build_zephyr_runner,
 }
+_READERS: Mapping[str, Callable[[Board], object]] = {
+    "qemu": QemuOptions.of,
+    "zephyr": ZephyrBoard.of,
+}
+
+
+def check_board(board: Board) -> None:
+    """Refuse a board whose platform cannot read its options; one without a platform is accepted.
+
+    Raises
+    ------
+    BoardFileError
+        The platform does not exist, or an option is missing, not known or not usable.
+    """
+    if board.platform:
+        platform_for(board)
+        _READERS[board.platform](board)
 
 
 def platform_for(board: Board) -> Platform:

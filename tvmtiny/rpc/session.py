@@ -12,6 +12,7 @@ import numpy as np
 
 from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
+from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.api import Transport
@@ -417,7 +418,7 @@ class Session:
             return describe_fault(registers, None, self.artifact.layers, cpu)
         with work_folder("fault") as folder:
             elf = folder / "firmware.elf"
-            elf.write_bytes(self._elf)
+            write_bytes(elf, self._elf)
             return describe_fault(registers, elf, self.artifact.layers, cpu)
 
 

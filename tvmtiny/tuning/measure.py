@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 from tvm.support.popen_pool import PopenPoolExecutor
 
+from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import remove, work_folder_for
 from tvmtiny.schedule.records import Status
 from tvmtiny.tuning import worker
@@ -108,7 +109,7 @@ class Measurer:
             self._free.put(runner)
         self._directory = work_folder_for("tune")
         self._path = self._directory / "workshop"
-        self._path.write_bytes(cloudpickle.dumps(workshop))
+        write_bytes(self._path, cloudpickle.dumps(workshop))
         self._numbers = itertools.count()
         self._slowest = 0.0
         self._known: dict[tuple[int, str], Trial] = {}

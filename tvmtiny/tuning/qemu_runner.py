@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import BuildError
+from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import forget, remove, work_folder_for
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.qemu.runner import start_runner
@@ -70,7 +71,7 @@ class QemuRunner(BoardRunner):
             super()._upload(remote, address, data)
             return
         file = self._directory / "upload.bin"
-        file.write_bytes(data)
+        write_bytes(file, data)
         load = self._function(remote, "tvmtiny.runner.load")
         load(str(file), address, len(data))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tvmtiny.codegen.artifact import layer_functions
 from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
-from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.host.files import make_directory, write_bytes, write_text
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
 from tvmtiny.host.unfinished import work_folder
@@ -184,7 +184,7 @@ class QemuPlatform:
         board = firmware.project.board
         data = pack_inputs(artifact.inputs, inputs)
         with work_folder("run") as directory:
-            (directory / "input.bin").write_bytes(data)
+            write_bytes(directory / "input.bin", data)
             emulate_in(firmware, directory, timeout)
             outputs = split_tensors(_read(directory / "output.bin"), artifact.outputs, "outputs")
             layers = split_layers(_read(directory / "layers.bin"), artifact)

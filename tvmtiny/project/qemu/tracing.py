@@ -19,6 +19,7 @@ from tvmtiny.emulation.cycles import Block
 from tvmtiny.emulation.unicorn_machine import Region, Trace
 from tvmtiny.errors import DeviceError
 from tvmtiny.host.elf import functions_of
+from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.project.qemu.platform import emulate_in
 
@@ -54,7 +55,7 @@ def trace_in_qemu(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: flo
     """
     data = pack_inputs(firmware.project.artifact.inputs, inputs)
     with work_folder("trace") as directory:
-        (directory / "input.bin").write_bytes(data)
+        write_bytes(directory / "input.bin", data)
         options = ("-d", "in_asm,exec,nochain", "-D", _LOG)
         emulate_in(firmware, directory, timeout, options)
         with (directory / _LOG).open(encoding="ascii", errors="replace") as log:
