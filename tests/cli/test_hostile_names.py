@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_names import NAMES, file_name, network, strays
 from tflite_builder import ModelBuilder
 from tools import on_qemu
 
@@ -85,6 +86,19 @@ def test_longest_names_in_every_format(command: Command, tmp_path: Path) -> None
         _assert_clean(outcome)
         written = [path.relative_to(tmp_path) for path in (tmp_path / form).rglob("*")]
         assert all(_SAFE.fullmatch(str(path)) and len(path.name) < 100 for path in written)
+
+
+@on_qemu
+def test_a_page_of_a_hostile_name(command: Command, tmp_path: Path) -> None:
+    """What a report writes is named as hostile as its model."""
+    name = f"{NAMES['newline']}{NAMES['escape']}"
+    path = tmp_path / file_name(name, ".tflite")
+    path.write_bytes(network("int8", (name, name, name), (name, name)))
+    page = tmp_path / file_name(name, ".html")
+    outcome = command("report", path, "-b", "mps2-an386", "-o", page)
+    assert outcome.code == 0, outcome.err
+    assert page.is_file() and outcome.out.count("\n") == 1
+    assert strays(outcome.out + outcome.err) == ""
 
 
 def _model(path: Path, inputs: tuple[str, str], output: str) -> Path:

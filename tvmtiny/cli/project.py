@@ -10,6 +10,7 @@ import typer
 from tvmtiny.cli.console import JsonOption, console, print_json, progress
 from tvmtiny.cli.options import NamesOption, compiles
 from tvmtiny.cli.settings import Settings
+from tvmtiny.errors.base import visible
 
 if TYPE_CHECKING:
     from tvmtiny.project.zephyr.build import ApplicationBuild
@@ -193,7 +194,7 @@ def run(
     from tvmtiny.project.zephyr.console import converse
 
     for line in converse(built, seconds=seconds, until=until, send=tuple(send or ()), port=port):
-        typer.echo(line)
+        typer.echo(visible(line.expandtabs()))
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ import typer
 from tvmtiny.cli.console import JsonOption, ModelArgument, print_json, progress
 from tvmtiny.cli.options import DataOption, TimeoutOption, compiles
 from tvmtiny.cli.settings import Settings
+from tvmtiny.errors.base import visible
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,4 +65,4 @@ def report(
     if json:
         print_json({**model_report_summary(found), "page": str(path)})
     else:
-        typer.echo(f"{path}")
+        typer.echo(visible(path))
