@@ -63,23 +63,26 @@ def best_order(
     graph = _Graph(operations, sizes, inputs, outputs)
     # For every reachable set: the smallest peak so far, the order that has it, and live bytes.
     reached: dict[int, tuple[int, tuple[int, ...], int]] = {0: (0, (), graph.live_at_first)}
+    ready = {0: graph.ready_at_first()}
     states = 1
     for _ in operations:
+        ready_then: dict[int, list[int]] = {}
         following: dict[int, tuple[int, tuple[int, ...], int]] = {}
         for done, (peak, order, live) in reached.items():
-            ready = graph.ready(done)
-            if 1 << len(ready) > most_states:
+            if 1 << len(ready[done]) > most_states:
                 # Every set of these can be reached.
                 return given
-            for index in ready:
+            for index in ready[done]:
                 cost, left = graph.step(done, live, index)
                 after = done | 1 << index
                 reaches = (max(peak, cost), (*order, index), left)
+                if after not in following:
+                    ready_then[after] = graph.ready_after(ready[done], index, after)
                 if after not in following or reaches < following[after]:
                     following[after] = reaches
             if states + len(following) > most_states:
                 return given
-        reached = following
+        reached, ready = following, ready_then
         states += len(reached)
     ((peak, order, _),) = reached.values()
     return given if graph.peak(given) <= peak else order
@@ -98,10 +101,15 @@ class _Graph:
             sum(1 << p for p in {producers[r] for r in o.reads if r in producers})
             for o in operations
         ]
-        readers = {
-            name: sum(1 << i for i, o in enumerate(operations) if name in o.reads)
-            for name in {*producers, *inputs}
-        }
+        readers = dict.fromkeys([*producers, *inputs], 0)
+        for i, operation in enumerate(operations):
+            for name in readers.keys() & {*operation.reads}:
+                readers[name] |= 1 << i
+        #: What needs the result of each.
+        self._users: list[list[int]] = [[] for _ in operations]
+        for i, operation in enumerate(operations):
+            for producer in {producers[r] for r in operation.reads if r in producers}:
+                self._users[producer].append(i)
         kept = set(outputs)
         #: Bytes of the inputs that are needed.
         self.live_at_first = sum(
@@ -125,11 +133,14 @@ class _Graph:
             for o in operations
         ]
 
-    def ready(self, done: int) -> list[int]:
-        """What can be executed next."""
-        return [
-            i for i, needs in enumerate(self._needs) if not done >> i & 1 and needs & done == needs
-        ]
+    def ready_at_first(self) -> list[int]:
+        """What can be executed at the start."""
+        return [i for i, needs in enumerate(self._needs) if not needs]
+
+    def ready_after(self, ready: Sequence[int], index: int, done: int) -> list[int]:
+        """What can be executed after `index`, which is one of `ready` and of `done`."""
+        new = [i for i in self._users[index] if self._needs[i] & done == self._needs[i]]
+        return sorted([*(i for i in ready if i != index), *new])
 
     def step(self, done: int, live: int, index: int) -> tuple[int, int]:
         """Bytes while `index` runs and after, where `live` of them are there before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -219,11 +220,16 @@ class Conflicts:
             name: {other for other, overlaps in rivals.items() if not overlaps}
             for name, rivals in self._rivals.items()
         }
-        largest_first = sorted(self.requests.values(), key=lambda r: (-r.size, r.name))
-        for step in sorted({r.first for r in self.requests.values()}):
+        steps = sorted({r.first for r in self.requests.values()})
+        alive: list[list[Request]] = [[] for _ in steps]
+        for request in sorted(self.requests.values(), key=lambda r: (-r.size, r.name)):
+            begin, end = bisect_left(steps, request.first), bisect_right(steps, request.last)
+            for requests in alive[begin:end]:
+                requests.append(request)
+        for largest_first in alive:
             chosen: dict[str, Request] = {}
             for request in largest_first:
-                if request.first <= step <= request.last and chosen.keys() <= apart[request.name]:
+                if chosen.keys() <= apart[request.name]:
                     chosen[request.name] = request
             found[tuple(sorted(chosen))] = list(chosen.values())
         return list(found.values())

@@ -92,18 +92,18 @@ def _steps(
     oracle: Oracle,
     goal: Goal,
     least: float,
-) -> list[dict[int, Implementation]]:
+) -> Iterator[dict[int, Implementation]]:
     """Slower implementations of one node, and then of all, that use the arena to its end."""
-    tight = {
-        index: list(_smaller(nodes[index], implementation, cpu, oracle, goal))
-        for index, workspace in best.tight_nodes().items()
-        if workspace >= least and (implementation := current.get(index)) is not None
-    }
-    steps = [{index: slower} for index, options in tight.items() for slower in options]
+    tight: dict[int, list[Implementation]] = {}
+    for index, workspace in best.tight_nodes().items():
+        implementation = current.get(index)
+        if workspace >= least and implementation is not None:
+            # One after the other: of many nodes, few are ever asked for.
+            tight[index] = list(_smaller(nodes[index], implementation, cpu, oracle, goal))
+            yield from ({index: slower} for slower in tight[index])
     if len(tight) > 1 and all(tight.values()):
         for depth in range(max(map(len, tight.values()))):
-            steps.append({i: o[min(depth, len(o) - 1)] for i, o in tight.items()})
-    return steps
+            yield {i: o[min(depth, len(o) - 1)] for i, o in tight.items()}
 
 
 def _smaller(
