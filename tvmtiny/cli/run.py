@@ -80,11 +80,11 @@ def run(
             tell("comparing with the oracle")
             checked = compare(loaded, artifact, result, inputs)
     if json:
-        print_json(run_summary(result, checked))
+        print_json(run_summary(result, checked, artifact.stream))
     else:
         from tvmtiny.report.tables import run_tables
 
-        for table in run_tables(result, checked):
+        for table in run_tables(result, checked, artifact.stream):
             console().print(table)
     if checked is not None and not checked.exact:
         checked.raise_mismatch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from tvmtiny.errors import InputError
 
@@ -107,3 +108,14 @@ class StreamInfo:
     def rings_bytes(self) -> int:
         """Bytes of all rings of the segment that has most."""
         return max((sum(r.bytes for r in s.rings) for s in self.segments), default=0)
+
+    def summary(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {
+            "mode": self.mode.value,
+            "segments": [
+                {"first": s.first, "last": s.last, "rows": list(s.rows)} for s in self.segments
+            ],
+            "rings_bytes": self.rings_bytes,
+            "pushes": self.pushes,
+        }

@@ -9,11 +9,14 @@ from typing import Any
 
 from tvmtiny.checking import CheckResult
 from tvmtiny.codegen import Artifact
+from tvmtiny.codegen.stream_info import StreamInfo
 from tvmtiny.results import RunResult
 
 
-def run_summary(result: RunResult, checked: CheckResult | None) -> dict[str, Any]:
-    """A run, and how it compared where it was compared."""
+def run_summary(
+    result: RunResult, checked: CheckResult | None, stream: StreamInfo | None = None
+) -> dict[str, Any]:
+    """A run, how it compared where it was compared, and what ran row by row."""
     summary: dict[str, Any] = {
         "model": result.model,
         "board": result.board,
@@ -35,6 +38,8 @@ def run_summary(result: RunResult, checked: CheckResult | None) -> dict[str, Any
     }
     if checked is not None:
         summary["check"] = asdict(checked)
+    if stream is not None:
+        summary["stream"] = stream.summary()
     return summary
 
 
@@ -50,6 +55,7 @@ def artifact_summary(artifact: Artifact, files: Sequence[Path]) -> dict[str, Any
         "arena_lower_bound": artifact.plan.lower_bound,
         "state_bytes": artifact.state_bytes,
         "constants_bytes": artifact.constants_bytes,
+        **({} if artifact.stream is None else {"stream": artifact.stream.summary()}),
         "inputs": [asdict(tensor) for tensor in artifact.inputs],
         "outputs": [asdict(tensor) for tensor in artifact.outputs],
         "states": [asdict(state) for state in artifact.states],

@@ -19,6 +19,7 @@ from tvmtiny.targets import Board, Cpu
 if TYPE_CHECKING:
     from tvmtiny.checking import CheckResult
     from tvmtiny.codegen import Artifact
+    from tvmtiny.codegen.stream_info import StreamInfo
     from tvmtiny.quantizing import Quantized
     from tvmtiny.report.inspection import BoardEstimate, Inspection
     from tvmtiny.results import OutputTensor, RunResult
@@ -220,8 +221,10 @@ def quantized_tables(made: Quantized, file: str) -> Iterator[RenderableType]:
     yield _facts(*facts)
 
 
-def run_tables(result: RunResult, checked: CheckResult | None) -> Iterator[RenderableType]:
-    """Figures and outputs of a run, and how it compared."""
+def run_tables(
+    result: RunResult, checked: CheckResult | None, stream: StreamInfo | None = None
+) -> Iterator[RenderableType]:
+    """Figures and outputs of a run, how it compared, and what ran row by row."""
     flash, ram = result.flash, result.static_ram_bytes
     facts = [
         ("model", result.model),
@@ -242,7 +245,15 @@ def run_tables(result: RunResult, checked: CheckResult | None) -> Iterator[Rende
         verdict = "exact" if checked.exact else f"{checked.mismatched_bytes:,} bytes differ"
         layers = f"{checked.layers_exact} of {checked.layers_compared} layers exact"
         facts.append((f"check ({checked.oracle})", f"{verdict}, {layers}"))
+    if stream is not None:
+        facts.append(("row by row", _streamed(stream)))
     yield _facts(*facts)
+
+
+def _streamed(stream: StreamInfo) -> str:
+    layers = ", ".join(f"layers {s.first} to {s.last}" for s in stream.segments)
+    pushed = f", {stream.pushes} rows of the input are pushed" if stream.pushes else ""
+    return f"{layers}; {stream.rings_bytes:,} bytes of rings{pushed}"
 
 
 def _values(output: OutputTensor) -> str:
