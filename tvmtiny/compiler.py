@@ -18,7 +18,7 @@ from tvmtiny.codegen.occupancy import peak
 from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.program import read_program
 from tvmtiny.codegen.row_kernels import RowImplementations
-from tvmtiny.codegen.stream import ProgramStreamer, check_pushed, unpushable
+from tvmtiny.codegen.stream import ProgramStreamer, check_pushed, unpushable, unslidable
 from tvmtiny.codegen.stream_emit import StreamEmitter
 from tvmtiny.codegen.stream_info import StreamMode, parse_stream
 from tvmtiny.codegen.symbols import kernel_symbol
@@ -100,8 +100,9 @@ def compile(
         ``inside`` runs layers row by row where that lowers the peak of the arena, ``rows`` also
         takes the input row by row, in the order in which they come: no image is in memory. With
         `ram_budget` the fewest instructions that fit, without it the smallest arena for about 15 %
-        more instructions. ``auto`` is ``inside`` where `ram_budget` needs it, and else ``none``:
-        layer by layer.
+        more instructions. ``time`` takes rows without end: each one completes another window over
+        the last ones, and only what is new is computed. ``auto`` is ``inside`` where `ram_budget`
+        needs it, and else ``none``: layer by layer.
 
     Raises
     ------
@@ -119,14 +120,15 @@ def compile(
     placement = parse_placement(place or {}, target.board)
     names = interface_names(model.graph, input_names, output_names)
     mode = parse_stream(stream)
-    if mode is StreamMode.ROWS:
+    if mode.pushes:
         interface = Interface.EXTERNAL
         check_pushed(model)
-    plain_budget = None if mode in (StreamMode.ROWS, StreamMode.INSIDE) else ram_budget
+    streams = mode.pushes or mode is StreamMode.INSIDE
+    plain_budget = None if streams else ram_budget
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
     nodes = optimized.graph.nodes
     choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
-    pushed = mode is StreamMode.ROWS
+    pushed = mode.pushes
 
     def build(choices: Choices) -> _Built:
         return _build(model, optimized, target.cpu, interface, choices, pushed)
@@ -145,7 +147,7 @@ def compile(
         )
     artifact = None
     over = ram_budget is not None and built.arena_bytes > ram_budget
-    if mode in (StreamMode.ROWS, StreamMode.INSIDE) or (mode is StreamMode.AUTO and over):
+    if streams or (mode is StreamMode.AUTO and over):
         if mode is StreamMode.AUTO:
             built, mode = build(default), StreamMode.INSIDE
         artifact = _streamed(
@@ -185,9 +187,14 @@ def _streamed(
         built.nodes,
         built.choices,
         RowImplementations(target.cpu, model.oracle, goal),
-        mode is StreamMode.ROWS,
+        mode.pushes,
     )
-    found = streamer.stream(ram_budget)
+    if mode is StreamMode.TIME:
+        found = streamer.slide()
+        if found is None:
+            raise unslidable(model, built.arrangement.program, built.nodes)
+    else:
+        found = streamer.stream(ram_budget)
     if mode is StreamMode.ROWS and found is None:
         raise unpushable(model, built.arrangement.program, built.nodes)
     if found is None:

@@ -99,7 +99,7 @@ COMPILE_OPTIONS = (
         "stream",
         str,
         "none",
-        "Layers run row by row: inside a model, with the input in rows, none, or auto.",
+        "Layers run row by row: inside, input in rows, windows in time, none, or auto.",
         "MODE",
     ),
     CompileOption(

@@ -129,7 +129,7 @@ def test_why_rows_cannot_be_pushed() -> None:
     network = Network(1)
     assert "SOFTMAX #0" in refused(network.build(network.softmax(network.input(1, 4, 4, 4))))
     model = tvmtiny.load(_network(), name="rows")
-    with pytest.raises(InputError, match="known: none, auto, inside, rows"):
+    with pytest.raises(InputError, match="known: none, auto, inside, rows, time"):
         tvmtiny.compile(model, "cortex-m4", stream="columns")
 
 

@@ -13,12 +13,14 @@ from tvmtiny.codegen.row_kernels import RowImplementations, RowKey, plain_instru
 from tvmtiny.codegen.stream_emit import state_bytes
 from tvmtiny.codegen.stream_problem import RowWork, stream_problem
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.model import Model
 from tvmtiny.ops import Node
 from tvmtiny.schedule.shrink import Choices
 from tvmtiny.streaming.plan import Choice, PlanLayer, Planner, Streamed
 from tvmtiny.streaming.rows import row_rule
 from tvmtiny.streaming.segment import Kind, RowTensor
+from tvmtiny.streaming.time import obstacle
 
 #: Without a budget: the most instructions more, as a share of an estimate.
 OVERHEAD = 0.15
@@ -118,12 +120,22 @@ class ProgramStreamer:
             wanted = min(wanted, choice.peak) - max(over, 4)
         return best
 
+    def slide(self) -> StreamedProgram | None:
+        """The program as windows that slide; None where the first layers do not."""
+        calls = self._arrangement.program.calls
+        found = self.planner.sliding(
+            lambda index: obstacle(self._nodes[calls[index].output.name]) is None
+        )
+        if found is None:
+            return None
+        return self._planned(Choice((found[0],), 0, 0), found[1])
+
     def pays(self, found: StreamedProgram) -> bool:
         """Whether the arena is smaller than where all layers run as a whole."""
         return found.arrangement.plan.total < self._arrangement.plan.total
 
-    def _planned(self, choice: Choice) -> StreamedProgram:
-        works = self._works(choice.segments)
+    def _planned(self, choice: Choice, again: int | None = None) -> StreamedProgram:
+        works = [replace(work, again=again) for work in self._works(choice.segments)]
         program = self._arrangement.program
         problem = stream_problem(
             self._arrangement.problem,
@@ -199,4 +211,26 @@ def unpushable(model: Model, program: Program, nodes: Mapping[str, Node]) -> Inp
     return InputError(
         f"the input of {model.name} cannot come in rows: its first layers have to run row by row, "
         f"up to one whose output is all that later layers need;{stop} use stream inside or none"
+    )
+
+
+def unslidable(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
+    """Why windows over the input do not slide: the layers that keep them from it, all at once.
+
+    Layers behind the one that makes a single row, or a vector, need not slide.
+    """
+    found = []
+    for call in program.calls:
+        node = nodes[call.output.name]
+        if len(node.output.shape) != 4:
+            break
+        stop = obstacle(node)
+        if stop is not None:
+            name = short_name(node.output.name)
+            found.append(f"{node.operator} #{node.index} ({name}) {stop.reason}")
+        if node.output.shape[1] == 1:
+            break
+    reasons = "; ".join(found) or "no layer makes a single row of the whole window"
+    return InputError(
+        f"windows over the input of {model.name} cannot slide: {reasons}; or use stream rows"
     )

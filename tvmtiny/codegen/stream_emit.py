@@ -58,6 +58,8 @@ def state_bytes(works: Sequence[RowWork]) -> int:
 def _moving(work: RowWork) -> list[int]:
     """Layers of a segment that read or write an activation that exists as a whole."""
     segment = work.streamed.plan.segment
+    if work.again is not None:
+        return []
     return [
         position
         for position, layer in enumerate(segment.layers)
@@ -153,20 +155,25 @@ class StreamEmitter(Emitter):
 
     def _stream(self, layers: Sequence[LayerInfo]) -> Mapping[str, Any]:
         order: list[_Work] = []
-        pieces: list[tuple[int, int]] = []
-        index = 0
+        again = index = 0
         starts = {work.streamed.begin: work for work in self._works}
         while index < len(self._program.calls):
-            if index in starts:
-                order += self._segment(starts[index])
-                index = starts[index].streamed.end
+            if index not in starts:
+                order.append(self._plain(index))
+                index += 1
                 continue
-            call = self._program.calls[index]
-            text = super()._call(index, call)
-            lines = (f"{text};",) if text else ()
-            order.append(_Work(lines, index, self._pointer(call.output), call.output.nbytes))
-            index += 1
-        pieces = [(work.layer, work.bytes) for work in order if work.data]
+            work = starts[index]
+            index = work.streamed.end
+            if work.again is None:
+                order += self._segment(work, 0, None)
+                continue
+            # The first window, and one more row, with which the second one is complete.
+            rest = [self._plain(i) for i in range(index, len(self._program.calls))]
+            order += [*self._segment(work, 0, work.again), *rest]
+            again = len(order)
+            order += self._segment(work, work.again, None)
+        end = again or len(order)
+        pieces = [(work.layer, work.bytes) for work in order[:end] if work.data]
         works = dict.fromkeys(order)
         numbered = sorted(works, key=lambda work: work.take)
         numbers = {work: number for number, work in enumerate(numbered)}
@@ -181,6 +188,7 @@ class StreamEmitter(Emitter):
             tensor.row_bytes if tensor else 0,
             state_bytes(self._works),
             tuple(pieces),
+            tuple(work.layer for work in order[:end]),
         )
         return {
             "works": numbered,
@@ -193,7 +201,8 @@ class StreamEmitter(Emitter):
             "row_bytes": self._info.row_bytes,
             "row_type": c_type(self._program.inputs[0].dtype) if pushed else "",
             "pieces": len(pieces),
-            "mode": self._mode.value,
+            "end": end,
+            "again": again,
         }
 
     def _counted(self) -> list[int]:
@@ -213,8 +222,15 @@ class StreamEmitter(Emitter):
         )
         return SegmentInfo(streamed.begin, streamed.end - 1, streamed.plan.rows, rings)
 
-    def _segment(self, work: RowWork) -> list[_Work]:
-        """The works of a segment in order; the first one prepares rings, sums and counters."""
+    def _plain(self, index: int) -> _Work:
+        """A layer that runs as a whole."""
+        call = self._program.calls[index]
+        text = super()._call(index, call)
+        lines = (f"{text};",) if text else ()
+        return _Work(lines, index, self._pointer(call.output), call.output.nbytes)
+
+    def _segment(self, work: RowWork, first: int, end: int | None) -> list[_Work]:
+        """Works of a segment in order; the first one prepares rings, sums and counters."""
         plan, begin = work.streamed.plan, work.streamed.begin
         lines = [f"stream->{_counter(begin + position)} = 0u;" for position in _moving(work)]
         for name, ring in plan.rings.items():
@@ -233,7 +249,7 @@ class StreamEmitter(Emitter):
             )
             lines.append(self._fill(f"arena + {offset}", 0, 4 * channels))
         works = [_Work(tuple(lines), begin)] if lines else []
-        for event in plan.events:
+        for event in plan.events[first:end]:
             before = [self._change(work, change) for change in event.before]
             if event.kind is Kind.TAKE:
                 assert plan.segment.pushed is not None and event.writes is not None
@@ -347,6 +363,9 @@ class StreamEmitter(Emitter):
         if distance:
             rows += f" {'-' if distance < 0 else '+'} {abs(distance)}u"
         value = self._program.values[name]
+        if work.again is not None:
+            # A single row, made anew for each window.
+            return pointer_text(value.dtype, self._plan.offsets[value.buffer] + offset)
         if value.buffer in self._external:
             base = super()._pointer(value)
             kind = "const " if const else ""

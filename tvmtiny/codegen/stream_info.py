@@ -17,14 +17,21 @@ class StreamMode(str, Enum):
     """How a model runs.
 
     ``NONE`` runs layer by layer. ``INSIDE`` takes a whole input, and runs some layers row by row.
-    With ``ROWS`` the caller pushes the rows of the input as they come. ``AUTO`` is ``INSIDE``
-    where a RAM budget asks for it, and else ``NONE``.
+    With ``ROWS`` the caller pushes the rows of the input as they come. With ``TIME`` rows never
+    end: each one completes another window over the last ones. ``AUTO`` is ``INSIDE`` where a RAM
+    budget asks for it, and else ``NONE``.
     """
 
     NONE = "none"
     AUTO = "auto"
     INSIDE = "inside"
     ROWS = "rows"
+    TIME = "time"
+
+    @property
+    def pushes(self) -> bool:
+        """Whether the rows of the input are pushed."""
+        return self in (StreamMode.ROWS, StreamMode.TIME)
 
 
 def parse_stream(name: StreamMode | str) -> StreamMode:
@@ -95,6 +102,8 @@ class StreamInfo:
         Of the arena: what says how far the work is.
     pieces
         For each piece of work that makes something, in order: the layer, and bytes of its output.
+    visits
+        The layer of each piece of work, in order, whether it makes something or not.
     """
 
     mode: StreamMode
@@ -103,6 +112,7 @@ class StreamInfo:
     row_bytes: int
     state_bytes: int
     pieces: tuple[tuple[int, int], ...]
+    visits: tuple[int, ...]
 
     @property
     def rings_bytes(self) -> int:

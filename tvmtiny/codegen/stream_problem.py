@@ -33,11 +33,14 @@ class RowWork:
         Index of the node of each layer.
     kernels
         What all segments need.
+    again
+        Where windows slide, the event with which work on each further row begins; else None.
     """
 
     streamed: Streamed
     nodes: tuple[int, ...]
     kernels: Mapping[RowKey, tuple[RowKernel, ...]]
+    again: int | None = None
 
     def key(self, event: Event) -> RowKey:
         """The kernel of a call."""
@@ -94,7 +97,8 @@ def stream_problem(
             and not (o.read in segment.whole and _begins(requests.get(o.written), first, end))
         ]
         if segment.output in requests:
-            requests[segment.output] = replace(requests[segment.output], first=first)
+            begun = first if work.again is None else end
+            requests[segment.output] = replace(requests[segment.output], first=begun)
         for overlap in segment_overlaps(streamed.plan):
             read = requests.get(overlap.read)
             if read is None or read.last > end:
@@ -103,14 +107,12 @@ def stream_problem(
             if segment.output in requests and overlap.read not in fixed:
                 overlaps.append(overlap)
         for name, ring in streamed.plan.rings.items():
-            request = Request(
-                ring_name(name),
-                ring.size,
-                first + ring.first,
-                first + ring.last,
-                ring.tensor.alignment,
-            )
-            requests[request.name] = request
+            alive = first + ring.first, first + ring.last
+            if work.again is not None and alive == (first, end):
+                # The next window needs it, when all layers have run.
+                alive = 0, last
+            kept = ring_name(name)
+            requests[kept] = Request(kept, ring.size, *alive, ring.tensor.alignment)
         size = sum_bytes(streamed.plan)
         if size:
             name = sums_name(end - 1)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tvmtiny.codegen.tensors import split_layers
 from tvmtiny.emulation.cycles import (
     Block,
     BlockCost,
@@ -255,7 +256,7 @@ def profile_firmware(
     run = emulate if can_emulate(project.board.cpu) else trace_in_qemu
     trace = run(firmware, inputs, timeout)
     if result is not None:
-        _compare(trace, result)
+        _compare(trace, result, project.artifact)
     return _profile(
         project.artifact,
         project.board,
@@ -265,10 +266,11 @@ def profile_firmware(
     )
 
 
-def _compare(trace: Trace, result: RunResult) -> None:
+def _compare(trace: Trace, result: RunResult, artifact: Artifact) -> None:
     outputs = b"".join(output.data.tobytes() for output in result.outputs)
     layers = b"".join(layer.tobytes() for layer in result.layers)
-    if (trace.output, trace.layer_output) != (outputs, layers):
+    traced = b"".join(layer.tobytes() for layer in split_layers(trace.layer_output, artifact))
+    if (trace.output, traced) != (outputs, layers):
         raise DeviceError(
             f"Unicorn computes other outputs of {result.model} than QEMU on {result.board}, so "
             "that its counts mean nothing; tvmtiny run --check shows which is right"

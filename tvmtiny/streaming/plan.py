@@ -21,9 +21,10 @@ from tvmtiny.streaming.segment import (
     Segment,
     schedule,
 )
+from tvmtiny.streaming.time import sliding_schedule
 
 #: Rows at a time that are tried.
-ROWS = (1, 2, 3, 4, 5, 6, 8)
+ROWS = (1, 2, 3, 4)
 #: The same for all layers of a segment, before single layers are looked at.
 _UNIFORM = (1, 2, 4)
 #: Segments of as many layers are tried with all combinations of rows, in programs of at most so
@@ -32,8 +33,10 @@ _SMALL_PROGRAM, _EXHAUSTIVE, _EXHAUSTIVE_ELSE = 8, 4, 2
 _SMALL_ROWS = (1, 2, 4)
 #: Instructions of an event, and of each move or fill in it; bytes that an instruction moves.
 _EVENT, _MOVE, _BYTES = 30, 12, 4
-#: A plan whose peak is smaller by less than this share is not worth another round.
 _MOST_ROUNDS = 12
+#: Events of schedules that are tried for single layers; a measure of time that does not depend on
+#: the machine, a few seconds of it.
+_MOST_EVENTS = 40_000
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ class Planner:
                 self._readers.setdefault(name, []).append(index)
         self._known: dict[tuple[int, int, tuple[int, ...]], Streamed | None] = {}
         self._shapes: dict[tuple[int, int], Segment | None] = {}
+        self._events = 0
 
     @cached_property
     def plain(self) -> tuple[int, ...]:
@@ -224,6 +228,29 @@ class Planner:
     def _cheapest(self, limit: int) -> Choice | None:
         """The fewest instructions within `limit` bytes."""
         return self._path(limit, cheap=True)
+
+    def sliding(self, slides: Callable[[int], bool]) -> tuple[Streamed, int] | None:
+        """The longest segment from the input on whose windows slide, up to a single row.
+
+        Parameters
+        ----------
+        slides
+            Whether a layer does, by position.
+
+        Returns
+        -------
+        tuple or None
+            The segment, and the event with which work on each further row begins.
+        """
+        count = next((i for i in range(len(self._layers)) if not slides(i)), len(self._layers))
+        for end in range(count, 0, -1):
+            segment = self._segment(0, end)
+            if segment is None or segment.tensors[segment.output].height > 1:
+                continue
+            found = sliding_schedule(segment)
+            if found is not None:
+                return Streamed(0, end, found[0], 0, 0), found[1]
+        return None
 
     def _path(self, limit: int | None, cheap: bool = False) -> Choice | None:
         """Segments and whole layers from the first layer to the last, by dynamic programming.
@@ -439,10 +466,14 @@ class Planner:
             count = best.end - best.begin
             for width in (1, 2, 3):
                 for first in range(count - width + 1):
-                    for rows in ROWS:
+                    for rows in ROWS if self._events < _MOST_EVENTS else ():
                         vector = list(best.plan.rows)
                         vector[first : first + width] = [rows] * width
-                        tried = self.streamed(best.begin, best.end, tuple(vector))
+                        key_of = best.begin, best.end, tuple(vector)
+                        new = key_of not in self._known
+                        tried = self.streamed(*key_of)
+                        if tried is not None and new:
+                            self._events += len(tried.plan.events)
                         if tried is not None and tried.peak <= limit:
                             key = tried.instructions, tried.peak
                             if key < (best.instructions, best.peak):

@@ -151,12 +151,19 @@ def _count(firmware: Firmware, blocks: Iterable[Block]) -> tuple[list[Edges], Ed
             if not any(edge[0] & _ADDRESS_MASK in part for part in not_kernels):
                 kept[edge] = count
         kernels.append(kept)
-    if len(kernels) != len(artifact.layers):
+    visits = tuple(range(len(artifact.layers)))
+    if artifact.stream is not None:
+        visits = artifact.stream.visits
+    if len(kernels) != len(visits):
         raise DeviceError(
             f"QEMU logged {len(kernels)} layers of {artifact.name} instead of "
-            f"{len(artifact.layers)}; see whether there is space for temporary files"
+            f"{len(visits)}; see whether there is space for temporary files"
         )
-    return kernels, inference
+    together: list[Edges] = [defaultdict(int) for _ in artifact.layers]
+    for layer, edges in zip(visits, kernels, strict=True):
+        for edge, count in edges.items():
+            together[layer][edge] += count
+    return together, inference
 
 
 def _span(place: tuple[int, int]) -> range:

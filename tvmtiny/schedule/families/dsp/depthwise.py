@@ -22,6 +22,7 @@ from tvmtiny.schedule.families.dsp.depthwise_plan import (
     fits_quads,
     make_plan,
 )
+from tvmtiny.schedule.families.dsp.depthwise_single import implement_single
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.requantize import SHIFTS, Scaling
@@ -68,6 +69,9 @@ def implement_depthwise(
     if plan is None or (plan.kernel == "3x3" and scaling.signed):
         return None
     taps = weights.data.reshape(height, width, channels).transpose(2, 0, 1) * gains[:, None, None]
+    single = None if decisions else implement_single(node, geometry, taps, scaling, chosen)
+    if single is not None:
+        return single
     if plan.kernel == "3x3" and goal is not Goal.SPEED and not np.any(taps % GAIN):
         plan = replace(plan, as_bytes=True)
     even = plan.lines and geometry.stride[0] == 2

@@ -65,6 +65,28 @@ def pack_stream(
     return np.stack([*first, *constants, *second], axis=1).astype(np.int32)
 
 
+def pack_single(taps: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """The stream of kernels that make a single pixel of a single column.
+
+    Parameters
+    ----------
+    taps
+        Weights times their gains: int64, ``(channels, height, 1)``.
+
+    Returns
+    -------
+    np.ndarray
+        int32, ``(channels, words)``: initial, multiplier and, for rounding by sign, offset and
+        step; then a word for each pair of rows.
+    """
+    constants = [scaling.initial.astype(np.int64), scaling.multiplier]
+    if scaling.offset is not None and scaling.step is not None:
+        constants += [scaling.offset, scaling.step]
+    rows = np.pad(taps[:, :, 0], ((0, 0), (0, taps.shape[1] % 2)))
+    pairs = [_word(rows[:, i], rows[:, i + 1]) for i in range(0, rows.shape[1], 2)]
+    return np.stack([*constants, *pairs], axis=1).astype(np.int32)
+
+
 def _pairs_and_single(taps: np.ndarray, pair: tuple[int, int], single: int) -> list[np.ndarray]:
     words = [_word(taps[:, pair[0], x], taps[:, pair[1], x]) for x in range(3)]
     rest = taps[:, single]
