@@ -42,7 +42,7 @@ class Prelu(Binary):
 
     def check_more(self, node: Node) -> Iterator[Problem]:
         yield from check_shape(node, node.input(0).shape)
-        if node.output.dtype != "float32" and max(s for _, s in _multipliers(node)) > (
+        if node.output.dtype != "float32" and max(s for _, s in prelu_multipliers(node)) > (
             _LARGEST_SHIFT
         ):
             yield Problem(
@@ -58,7 +58,7 @@ class Prelu(Binary):
         slope = int32(y) - int32(node.input(1).zero_point)
         above, below = (
             requantize(value, int32(pair[0]), int32(pair[1]))
-            for value, pair in zip((steps, steps * slope), _multipliers(node), strict=True)
+            for value, pair in zip((steps, steps * slope), prelu_multipliers(node), strict=True)
         )
         return saturate(node, tirx.if_then_else(steps >= int32(0), above, below))
 
@@ -69,12 +69,12 @@ class Prelu(Binary):
         slope = centred(y, node.input(1))
         above, below = (
             requantize_reference(value, *pair)
-            for value, pair in zip((steps, steps * slope), _multipliers(node), strict=True)
+            for value, pair in zip((steps, steps * slope), prelu_multipliers(node), strict=True)
         )
         return saturated(node, np.where(steps >= 0, above, below) + node.output.zero_point)
 
 
-def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+def prelu_multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
     """Of inputs that are not negative, and of products with a slope; LiteRT works in float32."""
     x, slope, out = (
         np.float32(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)

@@ -1,4 +1,4 @@
-"""MUL in int8 with one multiplication by a proven constant, for schedules of every family."""
+"""MUL and PRELU in int8 with one multiplication by a proven constant, for every family."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from tvm import te, tirx
 
 from tvmtiny.ops import Compute, Node, Oracle
 from tvmtiny.ops.mul import product_multiplier
+from tvmtiny.ops.prelu import prelu_multipliers
 from tvmtiny.ops.shared.expressions import Expression, at, clamp_int8, elementwise, int32
+from tvmtiny.ops.shared.lookup_tables import EVERY_INT8, by_bits, looked_up_int8
 from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, requantize
 from tvmtiny.schedule.per_node import per_node
 from tvmtiny.schedule.requantize import Scaling, solve
@@ -25,11 +27,27 @@ def product_scaling(node: Node, oracle: Oracle) -> Scaling | None:
 
     They give all results of an int8; the activation's bounds come after them.
     """
+    wide = [np.array(INT8_RANGE, np.int64) - node.input(i).zero_point for i in range(2)]
+    return _solve(node, np.outer(*wide), product_multiplier(node, oracle))
+
+
+def scaled_product(node: Node, oracle: Oracle) -> Compute | None:
+    """A MUL or PRELU in int8 as a tensor expression with constants that are proven exact.
+
+    Returns
+    -------
+    Compute or None
+        None for other nodes, and where no constants are exact.
+    """
+    if node.output.dtype != "int8" or node.operator not in ("MUL", "PRELU"):
+        return None
+    return _mul(node, oracle) if node.operator == "MUL" else _prelu(node)
+
+
+def _solve(node: Node, corners: np.ndarray, multiplier: tuple[int, int]) -> Scaling | None:
+    """Constants for products between corners, which the oracle scales by a multiplier."""
     if node.output.scale <= 0:
         return None
-    wide = [np.array(INT8_RANGE, np.int64) - node.input(i).zero_point for i in range(2)]
-    corners = np.outer(*wide)
-    multiplier = product_multiplier(node, oracle)
 
     def reference(products: np.ndarray) -> np.ndarray:
         return np.clip(requantize(products, *multiplier) + node.output.zero_point, *INT8_RANGE)
@@ -40,39 +58,57 @@ def product_scaling(node: Node, oracle: Oracle) -> Scaling | None:
     return solve(reference, np.array([scale]), bounds, zero, gain=GAIN, shifts=_SHIFTS)
 
 
-def scaled_product(node: Node, oracle: Oracle) -> Compute | None:
-    """A MUL in int8 as a tensor expression with the constants of `product_scaling`.
-
-    Returns
-    -------
-    Compute or None
-        None for other nodes, and where no constants are exact.
-    """
-    if node.operator != "MUL" or node.output.dtype != "int8":
-        return None
-    scaling = product_scaling(node, oracle)
-    if scaling is None:
-        return None
-    initial, multiplier = int(scaling.initial[0]), int(scaling.multiplier[0])
-    offset, step = (0 if v is None else int(v[0]) for v in (scaling.offset, scaling.step))
-    zeros = node.input(0).zero_point, node.input(1).zero_point
-    low, high = activation_range(node)
+def _scaled(both: Expression, scaling: Scaling, limits: tuple[int, int]) -> Expression:
+    """The int8 result of a product."""
 
     def call(name: str, *arguments: Expression) -> Expression:
         return tirx.call_pure_extern("int32", name, *arguments)
 
+    initial, multiplier = int(scaling.initial[0]), int(scaling.multiplier[0])
+    offset, step = (0 if v is None else int(v[0]) for v in (scaling.offset, scaling.step))
+    acc = call("tvmtiny_multiply_add", both, int32(GAIN), int32(initial))
+    upper = call("tvmtiny_multiply_high", acc, int32(multiplier))
+    if scaling.signed:
+        # The sign of the sum, whose initial value is 0 then, is the product's.
+        upper = upper + int32(offset) + ((both >> int32(31)) & int32(step))
+    if limits != INT8_RANGE:
+        return clamp_int8(upper >> int32(scaling.shift), *limits)
+    return call("tvmtiny_saturate_shifted", upper, int32(scaling.shift)).astype("int8")
+
+
+def _mul(node: Node, oracle: Oracle) -> Compute | None:
+    scaling = product_scaling(node, oracle)
+    if scaling is None:
+        return None
+    zeros = node.input(0).zero_point, node.input(1).zero_point
+
     def expression(x: te.Tensor, y: te.Tensor) -> te.Tensor:
         def value(*i: tirx.Var) -> Expression:
             both = (int32(at(x, i)) - int32(zeros[0])) * (int32(at(y, i)) - int32(zeros[1]))
-            acc = call("tvmtiny_multiply_add", both, int32(GAIN), int32(initial))
-            upper = call("tvmtiny_multiply_high", acc, int32(multiplier))
-            if scaling.signed:
-                # The sign of the sum, whose initial value is 0 then, is the product's.
-                upper = upper + int32(offset) + ((both >> int32(31)) & int32(step))
-            if (low, high) != INT8_RANGE:
-                return clamp_int8(upper >> int32(scaling.shift), low, high)
-            return call("tvmtiny_saturate_shifted", upper, int32(scaling.shift)).astype("int8")
+            return _scaled(both, scaling, activation_range(node))
 
         return elementwise(node.output.shape, value)
 
     return Compute((node.input(0), node.input(1)), expression)
+
+
+def _prelu(node: Node) -> Compute | None:
+    """Products where steps are negative, and a table of 256 bytes elsewhere."""
+    above, below = prelu_multipliers(node)
+    zeros = node.input(0).zero_point, node.input(1).zero_point
+    slopes = np.array(INT8_RANGE, np.int64) - zeros[1]
+    scaling = _solve(node, np.outer([INT8_RANGE[0] - zeros[0], 0], slopes), below)
+    if scaling is None:
+        return None
+    results = requantize(EVERY_INT8.astype(np.int64) - zeros[0], *above) + node.output.zero_point
+    table = by_bits(np.clip(results, *INT8_RANGE).astype(np.int8))
+
+    def expression(x: te.Tensor, y: te.Tensor, table: te.Tensor) -> te.Tensor:
+        def value(*i: tirx.Var) -> Expression:
+            steps = int32(at(x, i)) - int32(zeros[0])
+            product = _scaled(steps * (int32(at(y, i)) - int32(zeros[1])), scaling, INT8_RANGE)
+            return tirx.if_then_else(steps < int32(0), product, looked_up_int8(table, at(x, i)))
+
+        return elementwise(node.output.shape, value)
+
+    return Compute((node.input(0), node.input(1), table), expression)
