@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from host_runner import run_on_host
 from tflite_builder import ModelBuilder
 
@@ -68,6 +69,30 @@ def test_dynamic_shapes(shape: tuple[int, ...], signature: tuple[int, ...], text
         tvmtiny.load(b.build([1]))
     assert raised.value.tensor == "x"
     assert text in str(raised.value)
+
+
+def test_an_operator_that_gives_no_elements_is_named() -> None:
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 5), scale=0.1), b.tensor("y", (1, 0), scale=0.1)
+    ends = [b.constant(name, np.int32(value)) for name, value in (("b", [0, 3]), ("e", [1, 3]))]
+    b.op("STRIDED_SLICE", [x, *ends, b.constant("s", np.int32([1, 1]))], [y], {})
+    with pytest.raises(DynamicShapeError, match=r"STRIDED_SLICE #0 \(y\) gives the shape 1x0, "):
+        tvmtiny.load(b.build([y]))
+
+
+def test_an_axis_in_many_dimensions_is_what_litert_takes() -> None:
+    b = ModelBuilder()
+    x, y = b.input("x", (3, 4), "float32"), b.tensor("y", (3,), "int32")
+    axis = b.constant("axis", np.int32([1]))
+    b._tensors[axis].shape = [1] * 2000
+    b.op("ARG_MAX", [x, axis], [y], {"output_type": schema.TensorType.INT32})
+    content = b.build([y])
+    data = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+    wanted = run_litert(content, [data])[y]
+    assert np.array_equal(tvmtiny.load(content).reference([data])[y], wanted)
+    b._tensors[axis].shape = [2, *[1] * 8]
+    with pytest.raises(ModelFormatError, match="needs 8 bytes"):
+        tvmtiny.load(b.build([y]))
 
 
 def test_constants_without_elements_are_constants() -> None:

@@ -230,13 +230,22 @@ class DynamicShapeError(InputError):
         Name of the tensor.
     shape
         Its shape, with -1 for an unknown dimension.
+    maker
+        The operator that makes a tensor without elements of others that have some; empty where
+        there is none.
     """
 
     tensor: str
     shape: tuple[int, ...]
+    maker: str = ""
 
     def __str__(self) -> str:
         shape = "x".join("?" if size < 0 else str(size) for size in self.shape)
+        if self.maker:
+            return (
+                f"{one_line(self.maker)} gives the shape {shape}, which has no elements, and C has "
+                "no arrays of that kind; remove the operator, or let it take something"
+            )
         if min(self.shape, default=1) == 0:
             return (
                 f"tensor {self.tensor!r} of shape {shape} has no elements; every dimension must be "

@@ -24,8 +24,8 @@ FILE_IDENTIFIER = b"TFL3"
 #: The signature that TensorFlow's and Keras' exports are called by.
 _SERVING = b"serving_default"
 
-#: Arrays of numpy 1 have no more; the verifier accepts fewer.
-_MOST_DIMENSIONS = 32
+#: As many as the verifier accepts.
+_MOST_DIMENSIONS = 8
 
 AnyItem = TypeVar("AnyItem")
 
@@ -157,9 +157,11 @@ class _Reader:
                 f"tensor {name} of shape {list(shape)} needs {tensor.nbytes} bytes of "
                 f"{tensor.dtype}, its buffer holds {len(content)}",
             )
-        if len(shape) > _MOST_DIMENSIONS:
+        kept = _without_leading_ones(tensor)
+        if len(kept) > _MOST_DIMENSIONS:
             return tensor
-        return replace(tensor, data=np.frombuffer(content, tensor.dtype).reshape(shape))
+        data = np.frombuffer(content, tensor.dtype).reshape(kept)
+        return replace(tensor, shape=kept, data=data)
 
     def _name(self, raw: Any, index: int) -> str:
         try:
@@ -209,6 +211,19 @@ class _Reader:
             key = re.sub(r"(?<!^)([A-Z])", r"_\1", field).lower()
             options[key] = self._enums[key].get(value, value) if key in self._enums else value
         return options
+
+
+def _without_leading_ones(constant: Tensor) -> tuple[int, ...]:
+    """The shape of a constant, with fewer dimensions of 1 in front where it has too many.
+
+    Operators read such a constant as they would the shorter one: LiteRT takes what holds an axis,
+    say, in as many dimensions as a file gives it. An output of so many dimensions is refused.
+    """
+    shape = constant.shape
+    spare = len(shape) - _MOST_DIMENSIONS
+    several = constant.quantization is not None and len(constant.quantization.scales) > 1
+    # Scales that lie along a dimension name it by its position.
+    return shape if spare <= 0 or several or set(shape[:spare]) != {1} else shape[spare:]
 
 
 def _with_empty_constants(subgraph: Any, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -119,9 +119,18 @@ def _check_shapes(graph: Graph) -> None:
             continue
         open_dimensions = graph.shape_signatures.get(tensor.index, ())[1:]
         if min(tensor.shape, default=1) < 1 or min(open_dimensions, default=1) < 1:
-            raise DynamicShapeError(
-                tensor.name, graph.shape_signatures.get(tensor.index, tensor.shape)
-            )
+            shape = graph.shape_signatures.get(tensor.index, tensor.shape)
+            empty = min(shape, default=1) == 0
+            raise DynamicShapeError(tensor.name, shape, _maker(graph, tensor) if empty else "")
+
+
+def _maker(graph: Graph, empty: Tensor) -> str:
+    """The node that writes a tensor without elements, unless what that reads has none either."""
+    for node in graph.nodes:
+        if empty.index in {tensor.index for tensor in node.outputs}:
+            whole = all(min(t.shape, default=1) > 0 for t in node.inputs if t is not None)
+            return node.where if whole else ""
+    return ""
 
 
 def check_sizes(graph: Graph, path: str) -> None:
