@@ -100,6 +100,8 @@ class Implementation:
         A rough estimate for one execution, for weighing decisions against each other.
     others
         The outputs after the first, which the function writes where inputs are.
+    cycles
+        Like `instructions`, in cycles; 0 where only instructions are estimated.
     """
 
     function: tirx.PrimFunc
@@ -107,6 +109,11 @@ class Implementation:
     decisions: Decisions
     instructions: int = 0
     others: tuple[Alias, ...] = ()
+    cycles: int = 0
+
+    def weight(self, goal: Goal) -> int:
+        """What choices for `goal` keep low: cycles for speed, else instructions."""
+        return self.cycles or self.instructions if goal is Goal.SPEED else self.instructions
 
     @property
     def constants_bytes(self) -> int:

@@ -16,8 +16,8 @@ _MOST_BUILDS = 8
 #: Without a budget, workspaces below this share of the arena are left alone.
 _LEAST_SHARE = 0.02
 
-#: A percent of arena is worth this many percent of instructions.
-_WORTH = 0.5
+#: A percent of arena is worth this many percent of instructions, or of cycles for speed.
+_WORTH = {Goal.SPEED: 0.02, Goal.BALANCED: 0.5, Goal.SIZE: 0.5}
 
 #: What each node is implemented by; None where its tensor expression is scheduled.
 Choices = Mapping[int, Implementation | None]
@@ -65,7 +65,7 @@ def shrink(
     best, current = build(chosen), dict(chosen)
     left = _MOST_BUILDS
     while left > 0:
-        total = sum(i.instructions for i in current.values() if i is not None)
+        total = sum(i.weight(goal) for i in current.values() if i is not None)
         wanted = ram_budget is not None and best.arena_bytes > ram_budget
         least = 0.0 if wanted else _LEAST_SHARE * best.arena_bytes
         for step in _steps(by_index, current, best, cpu, oracle, goal, least):
@@ -75,8 +75,8 @@ def shrink(
             choices = {**current, **step}
             built = build(choices)
             saved = (best.arena_bytes - built.arena_bytes) / max(best.arena_bytes, 1)
-            after = sum(i.instructions for i in choices.values() if i is not None)
-            if saved > 0 and (wanted or saved * _WORTH >= (after - total) / max(total, 1)):
+            after = sum(i.weight(goal) for i in choices.values() if i is not None)
+            if saved > 0 and (wanted or saved * _WORTH[goal] >= (after - total) / max(total, 1)):
                 best, current = built, choices
                 break
         else:

@@ -42,7 +42,9 @@
 #if TVMTINY_DSP
 
 /* Stack: out, the end of a row of the patch, the end of x, the end of the stream. r9 is free between
- * groups. */
+ * groups. A patch of one turn is SINGLE: pointers stay where they are until the tile ends, the first
+ * products take the initial accumulators from where they were loaded, and what is loaded before and
+ * behind the groups is loaded in a row with other words. tvmtiny_start is where weights begin. */
 #define TVMTINY_BLOCK_ADD(TO, FROM, BYTES)                                                         \
   ".if (" BYTES ") > 4095\n movw r9, #" BYTES "\n add " TO ", " FROM ", r9\n.else\n"               \
   " addw " TO ", " FROM ", #" BYTES "\n.endif\n"
@@ -52,12 +54,15 @@
 #define TVMTINY_BLOCK(INIT, GROUP, SCALE, STORE, WEIGHTS, HEIGHT, UNROLL, TURNS, ROW)              \
   ".syntax unified\n push {r3-r11, lr}\n" TVMTINY_BLOCK_ADD("r12", "r0", "(" HEIGHT ") * (" ROW    \
                                                                          ")") "sub sp, sp, #12\n"  \
-  " str r2, [sp]\n str r12, [sp, #8]\n"                                                            \
+  " str r2, [sp]\n str r12, [sp, #8]\n.set tvmtiny_start, 0\n.set tvmtiny_single, 0\n"             \
+  ".if (" TURNS ") == 1 && (" HEIGHT ") == 1\n.set tvmtiny_single, 1\n.endif\n"                    \
+  ".set tvmtiny_weights, " WEIGHTS " * (" UNROLL ")\n"                                             \
   "1:\n" INIT "2:\n"                                                                               \
   ".if (" TURNS ") > 1\n" TVMTINY_BLOCK_ADD("r12", "r0", "8 * (" UNROLL ") * (" TURNS ")")         \
   " str r12, [sp, #4]\n.endif\n"                                                                   \
   "3:\n.set tvmtiny_group, 0\n.rept " UNROLL "\n" GROUP                                            \
-  ".set tvmtiny_group, tvmtiny_group + 1\n.endr\n addw r1, r1, #" WEIGHTS " * (" UNROLL ")\n"      \
+  ".set tvmtiny_group, tvmtiny_group + 1\n.endr\n"                                                 \
+  ".if tvmtiny_single == 0\n addw r1, r1, #" WEIGHTS " * (" UNROLL ")\n.endif\n"                   \
   ".if (" TURNS ") > 1\n addw r0, r0, #8 * (" UNROLL ")\n ldr r9, [sp, #4]\n cmp r0, r9\n bne 3b\n"\
   ".endif\n"                                                                                       \
   ".if (" HEIGHT ") > 1\n"                                                                         \
@@ -67,8 +72,25 @@
   ".endif\n ldr r9, [sp, #8]\n cmp r0, r9\n bne 2b\n" TVMTINY_BLOCK_SUBTRACT(                      \
       "r0", "(" HEIGHT ") * (" ROW ")")                                                            \
   ".elseif (" TURNS ") > 1\n" TVMTINY_BLOCK_SUBTRACT("r0", "8 * (" UNROLL ") * (" TURNS ")")       \
-  ".endif\n" SCALE STORE "ldr r12, [sp, #12]\n cmp r1, r12\n bne 1b\n"                             \
+  ".endif\n" SCALE STORE "bne 1b\n"                                                                \
   " add sp, sp, #16\n pop {r4-r11, pc}\n"
+/* The initial accumulators of two channels, in r7 and r8 or in other registers. */
+#define TVMTINY_BLOCK_START2(A, B)                                                                 \
+  ".if tvmtiny_single\n.set tvmtiny_start, 8\n ldr " A ", [r1]\n ldr " B ", [r1, #4]\n.else\n ldrd " A\
+  ", " B ", [r1], #8\n.endif\n"
+/* Their multipliers, and in FREE, which stays as it is, the end of the stream. */
+#define TVMTINY_BLOCK_MULTIPLIERS2(A, B, FREE)                                                     \
+  ".if tvmtiny_single\n ldr " A ", [r1, #tvmtiny_start + tvmtiny_weights]\n ldr " B                \
+  ", [r1, #tvmtiny_start + tvmtiny_weights + 4]\n.else\n ldrd " A ", " B ", [r1], #8\n.endif\n"    \
+  TVMTINY_BLOCK_END(FREE, "8")
+/* Loads the end of the stream; goes on to the next tile in a single patch, BYTES behind the weights. */
+#define TVMTINY_BLOCK_END(FREE, BYTES)                                                             \
+  " ldr " FREE ", [sp, #12]\n.if tvmtiny_single\n addw r1, r1, #tvmtiny_start + tvmtiny_weights + " BYTES\
+  "\n.endif\n"
+/* Before constants for rounding by sign, which are loaded one after the other. */
+#define TVMTINY_BLOCK_SKIP                                                                         \
+  ".if tvmtiny_single\n addw r1, r1, #tvmtiny_start + tvmtiny_weights\n.endif\n"
+#define TVMTINY_BLOCK_LAST(FREE) " ldr " FREE ", [sp, #12]\n"
 #define TVMTINY_BLOCK_FUNCTION(NAME, INIT, GROUP, SCALE, STORE, WEIGHTS, HEIGHT, UNROLL, TURNS,    \
                                ROW)                                                                \
   TVMTINY_TILE_FUNCTION(NAME, TVMTINY_BLOCK(INIT, GROUP, SCALE, STORE, WEIGHTS,                    \
@@ -78,71 +100,101 @@
 /* Word W (0: A, 1: B) of pixel P, and word W of the weights of a group, which are BYTES long. */
 #define TVMTINY_BLOCK_X(TO, P, W, PIXEL)                                                           \
   " ldr " TO ", [r0, #8 * tvmtiny_group + 4 * " W " + " P " * " PIXEL "]\n"
-#define TVMTINY_BLOCK_W(TO, W, BYTES) " ldr " TO ", [r1, #" BYTES " * tvmtiny_group + 4 * (" W ")]\n"
+#define TVMTINY_BLOCK_W(TO, W, BYTES) " ldr " TO ", [r1, #tvmtiny_start + " BYTES " * tvmtiny_group + 4 * (" W ")]\n"
+
+/* The first products of a single patch, or others. */
+#define TVMTINY_BLOCK_EITHER(W, BEGIN, MAC)                                                        \
+  ".if tvmtiny_single && tvmtiny_group == 0 && " W " == 0\n" BEGIN ".else\n" MAC ".endif\n"
+#define TVMTINY_BLOCK_COPY(MOVES) ".if tvmtiny_single == 0\n" MOVES ".endif\n"
 
 /* 4 x 2: accumulators r2..r8 and r11 (pixel 0: r3 r4, 1: r5 r6, 2: r7 r8, 3: r2 r11), weights r9
- * r10, inputs r12 lr. */
+ * r10, inputs r12 lr. The output pointer waits on the stack. */
 #define TVMTINY_BLOCK_INIT_4X2                                                                     \
-  " ldrd r7, r8, [r1], #8\n mov r3, r7\n mov r4, r8\n mov r5, r7\n mov r6, r8\n mov r2, r7\n"      \
-  " mov r11, r8\n"
+  TVMTINY_BLOCK_START2("r7", "r8")                                                                 \
+  TVMTINY_BLOCK_COPY(                                                                              \
+      " mov r3, r7\n mov r4, r8\n mov r5, r7\n mov r6, r8\n mov r2, r7\n mov r11, r8\n")
 #define TVMTINY_BLOCK_HALF_4X2(W, PIXEL)                                                           \
   TVMTINY_BLOCK_X("r12", "0", W, PIXEL)                                                            \
   TVMTINY_BLOCK_X("lr", "1", W, PIXEL)                                                             \
-  " smlad r3, r12, r9, r3\n smlad r4, r12, r10, r4\n smlad r5, lr, r9, r5\n smlad r6, lr, r10, "   \
-  "r6\n" TVMTINY_BLOCK_X("r12", "2", W, PIXEL) TVMTINY_BLOCK_X("lr", "3", W, PIXEL)                \
-  " smlad r7, r12, r9, r7\n smlad r8, r12, r10, r8\n smlad r2, lr, r9, r2\n smlad r11, lr, r10, "  \
-  "r11\n"
+  TVMTINY_BLOCK_EITHER(W,                                                                          \
+                       " smlad r3, r12, r9, r7\n smlad r4, r12, r10, r8\n"                         \
+                       " smlad r5, lr, r9, r7\n smlad r6, lr, r10, r8\n",                          \
+                       " smlad r3, r12, r9, r3\n smlad r4, r12, r10, r4\n"                         \
+                       " smlad r5, lr, r9, r5\n smlad r6, lr, r10, r6\n")                          \
+  TVMTINY_BLOCK_X("r12", "2", W, PIXEL) TVMTINY_BLOCK_X("lr", "3", W, PIXEL)                       \
+  TVMTINY_BLOCK_EITHER(W, " smlad r2, lr, r9, r7\n smlad r11, lr, r10, r8\n",                      \
+                       " smlad r2, lr, r9, r2\n smlad r11, lr, r10, r11\n")                        \
+  " smlad r7, r12, r9, r7\n smlad r8, r12, r10, r8\n"
 #define TVMTINY_BLOCK_SCALE_4X2_PLAIN                                                              \
-  " ldrd r9, r10, [r1], #8\n"                                                                      \
+  " ldr lr, [sp]\n" TVMTINY_BLOCK_MULTIPLIERS2("r9", "r10", "r12")                                 \
   " smmul r3, r3, r9\n smmul r4, r4, r10\n smmul r5, r5, r9\n smmul r6, r6, r10\n"                 \
   " smmul r7, r7, r9\n smmul r8, r8, r10\n smmul r2, r2, r9\n smmul r11, r11, r10\n"
 /* Multiplier r9, offset r10, step r12; r11 waits for its turn. */
 #define TVMTINY_BLOCK_SIGNED(ACC)                                                                  \
   " and lr, r12, " ACC ", asr #31\n add lr, lr, r10\n smmla " ACC ", " ACC ", r9, lr\n"
 #define TVMTINY_BLOCK_SCALE_4X2_SIGNED                                                             \
-  " ldm r1!, {r9, r10, r12}\n" TVMTINY_BLOCK_SIGNED("r3") TVMTINY_BLOCK_SIGNED("r5")               \
-      TVMTINY_BLOCK_SIGNED("r7") TVMTINY_BLOCK_SIGNED("r2") " ldm r1!, {r9, r10, r12}\n"           \
+  TVMTINY_BLOCK_SKIP " ldm r1!, {r9, r10, r12}\n" TVMTINY_BLOCK_SIGNED("r3") TVMTINY_BLOCK_SIGNED( \
+      "r5") TVMTINY_BLOCK_SIGNED("r7") TVMTINY_BLOCK_SIGNED("r2") " ldm r1!, {r9, r10, r12}\n"     \
       TVMTINY_BLOCK_SIGNED("r4") TVMTINY_BLOCK_SIGNED("r6") TVMTINY_BLOCK_SIGNED("r8")             \
-          TVMTINY_BLOCK_SIGNED("r11")
+          TVMTINY_BLOCK_SIGNED("r11") " ldr lr, [sp]\n" TVMTINY_BLOCK_LAST("r12")
 #define TVMTINY_BLOCK_STORE_4X2(SHIFT, PITCH)                                                      \
-  " ldr r9, [sp]\n"                                                                                \
   " ssat r3, #8, r3, asr #" SHIFT "\n ssat r4, #8, r4, asr #" SHIFT "\n"                           \
   " ssat r5, #8, r5, asr #" SHIFT "\n ssat r6, #8, r6, asr #" SHIFT "\n"                           \
   " ssat r7, #8, r7, asr #" SHIFT "\n ssat r8, #8, r8, asr #" SHIFT "\n"                           \
   " ssat r2, #8, r2, asr #" SHIFT "\n ssat r11, #8, r11, asr #" SHIFT "\n"                         \
-  " strb r4, [r9, #1]\n strb r5, [r9, #" PITCH "]\n strb r6, [r9, #" PITCH " + 1]\n"               \
-  " strb r7, [r9, #2 * " PITCH "]\n strb r8, [r9, #2 * " PITCH " + 1]\n"                           \
-  " strb r2, [r9, #3 * " PITCH "]\n strb r11, [r9, #3 * " PITCH " + 1]\n strb r3, [r9], #2\n"      \
-  " str r9, [sp]\n"
+  " strb r4, [lr, #1]\n strb r5, [lr, #" PITCH "]\n strb r6, [lr, #" PITCH " + 1]\n"               \
+  " strb r7, [lr, #2 * " PITCH "]\n strb r8, [lr, #2 * " PITCH " + 1]\n"                           \
+  " strb r2, [lr, #3 * " PITCH "]\n strb r11, [lr, #3 * " PITCH " + 1]\n strb r3, [lr], #2\n"      \
+  " str lr, [sp]\n cmp r1, r12\n"
 
 /* 3 x 2: as in tvmtiny_dsp_tile.h. */
 #define TVMTINY_BLOCK_INIT_3X2                                                                     \
-  " ldrd r7, r8, [r1], #8\n mov r3, r7\n mov r4, r8\n mov r5, r7\n mov r6, r8\n"
+  TVMTINY_BLOCK_START2("r7", "r8")                                                                 \
+  TVMTINY_BLOCK_COPY(" mov r3, r7\n mov r4, r8\n mov r5, r7\n mov r6, r8\n")
 #define TVMTINY_BLOCK_HALF_3X2(W, PIXEL)                                                           \
   TVMTINY_BLOCK_X("r11", "0", W, PIXEL)                                                            \
-  TVMTINY_BLOCK_X("r12", "1", W, PIXEL) TVMTINY_BLOCK_X("lr", "2", W, PIXEL) TVMTINY_MAC_3X2
-#define TVMTINY_BLOCK_SCALE_3X2_PLAIN TVMTINY_SCALE_3X2_PLAIN
-#define TVMTINY_BLOCK_SCALE_3X2_SIGNED TVMTINY_SCALE_3X2_SIGNED
-#define TVMTINY_BLOCK_STORE_3X2(SHIFT, PITCH)                                                      \
-  " ldr r2, [sp]\n" TVMTINY_STORE_3X2(SHIFT, PITCH) " str r2, [sp]\n"
+  TVMTINY_BLOCK_X("r12", "1", W, PIXEL)                                                            \
+  TVMTINY_BLOCK_X("lr", "2", W, PIXEL) TVMTINY_BLOCK_EITHER(W, TVMTINY_BEGIN_3X2, TVMTINY_MAC_3X2)
+#define TVMTINY_BLOCK_SCALE_3X2_PLAIN                                                              \
+  TVMTINY_BLOCK_MULTIPLIERS2("r9", "r10", "r12")                                                   \
+  " smmul r3, r3, r9\n smmul r4, r4, r10\n smmul r5, r5, r9\n smmul r6, r6, r10\n"                 \
+  " smmul r7, r7, r9\n smmul r8, r8, r10\n"
+#define TVMTINY_BLOCK_SCALE_3X2_SIGNED                                                             \
+  TVMTINY_BLOCK_SKIP TVMTINY_SCALE_3X2_SIGNED TVMTINY_BLOCK_LAST("r12")
+#define TVMTINY_BLOCK_STORE_3X2(SHIFT, PITCH) TVMTINY_STORE_3X2(SHIFT, PITCH) " cmp r1, r12\n"
 
 /* 2 x 2: accumulators r3..r6 (pixel 0: r3 r4, pixel 1: r5 r6), weights r9 r10, inputs r11 r12 (A)
  * and r7 r8 (B), which are loaded together. */
-#define TVMTINY_BLOCK_INIT_2X2 " ldrd r5, r6, [r1], #8\n mov r3, r5\n mov r4, r6\n"
-#define TVMTINY_BLOCK_SCALE_2X2_PLAIN TVMTINY_SCALE_2X2_PLAIN
-#define TVMTINY_BLOCK_SCALE_2X2_SIGNED TVMTINY_SCALE_2X2_SIGNED
-#define TVMTINY_BLOCK_STORE_2X2(SHIFT, PITCH)                                                      \
-  " ldr r2, [sp]\n" TVMTINY_STORE_2X2(SHIFT, PITCH) " str r2, [sp]\n"
+#define TVMTINY_BLOCK_INIT_2X2                                                                     \
+  TVMTINY_BLOCK_START2("r5", "r6") TVMTINY_BLOCK_COPY(" mov r3, r5\n mov r4, r6\n")
+#define TVMTINY_BLOCK_FIRST_2X2                                                                    \
+  TVMTINY_BLOCK_EITHER("0", TVMTINY_BEGIN_2X2("r11", "r12", "r9", "r10"),                          \
+                       TVMTINY_MAC_2X2("r11", "r12", "r9", "r10"))
+#define TVMTINY_BLOCK_SCALE_2X2_PLAIN                                                              \
+  TVMTINY_BLOCK_MULTIPLIERS2("r7", "r8", "r12")                                                    \
+  " smmul r3, r3, r7\n smmul r4, r4, r8\n smmul r5, r5, r7\n smmul r6, r6, r8\n"
+#define TVMTINY_BLOCK_SCALE_2X2_SIGNED                                                             \
+  TVMTINY_BLOCK_SKIP TVMTINY_SCALE_2X2_SIGNED TVMTINY_BLOCK_LAST("r12")
+#define TVMTINY_BLOCK_STORE_2X2(SHIFT, PITCH) TVMTINY_STORE_2X2(SHIFT, PITCH) " cmp r1, r12\n"
 #define TVMTINY_BLOCK_INPUTS_2X2(PIXEL)                                                            \
   TVMTINY_BLOCK_X("r11", "0", "0", PIXEL)                                                          \
   TVMTINY_BLOCK_X("r12", "1", "0", PIXEL) TVMTINY_BLOCK_X("r7", "0", "1", PIXEL)                   \
       TVMTINY_BLOCK_X("r8", "1", "1", PIXEL)
 
 /* 1 x 4: accumulators r3..r6, weights r9..r12, inputs r7 r8 (A B). */
-#define TVMTINY_BLOCK_SCALE_1X4_PLAIN TVMTINY_SCALE_1X4_PLAIN
-#define TVMTINY_BLOCK_SCALE_1X4_SIGNED TVMTINY_SCALE_1X4_SIGNED
-#define TVMTINY_BLOCK_STORE_1X4(SHIFT)                                                             \
-  " ldr r2, [sp]\n" TVMTINY_STORE_1X4(SHIFT) " str r2, [sp]\n"
+#define TVMTINY_BLOCK_INIT_1X4                                                                     \
+  ".if tvmtiny_single\n.set tvmtiny_start, 16\n ldr r3, [r1]\n ldr r4, [r1, #4]\n ldr r5, [r1, #8]\n"\
+  " ldr r6, [r1, #12]\n.else\n" TVMTINY_INIT_1X4 ".endif\n"
+#define TVMTINY_BLOCK_MULTIPLIER(TO, INDEX)                                                        \
+  " ldr " TO ", [r1, #tvmtiny_start + tvmtiny_weights + 4 * " INDEX "]\n"
+#define TVMTINY_BLOCK_SCALE_1X4_PLAIN                                                              \
+  ".if tvmtiny_single\n" TVMTINY_BLOCK_MULTIPLIER("r9", "0") TVMTINY_BLOCK_MULTIPLIER("r10", "1")  \
+      TVMTINY_BLOCK_MULTIPLIER("r11", "2") TVMTINY_BLOCK_MULTIPLIER("r12", "3")                    \
+  ".else\n ldmia r1!, {r9, r10, r11, r12}\n.endif\n" TVMTINY_BLOCK_END("r7", "16")                 \
+  " smmul r3, r3, r9\n smmul r4, r4, r10\n smmul r5, r5, r11\n smmul r6, r6, r12\n"
+#define TVMTINY_BLOCK_SCALE_1X4_SIGNED                                                             \
+  TVMTINY_BLOCK_SKIP TVMTINY_SCALE_1X4_SIGNED TVMTINY_BLOCK_LAST("r7")
+#define TVMTINY_BLOCK_STORE_1X4(SHIFT) TVMTINY_STORE_1X4(SHIFT) " cmp r1, r7\n"
 #define TVMTINY_BLOCK_WEIGHTS_1X4(FIRST, BYTES)                                                    \
   TVMTINY_BLOCK_W("r9", FIRST, BYTES)                                                              \
   TVMTINY_BLOCK_W("r10", FIRST " + 1", BYTES)                                                      \
@@ -187,8 +239,8 @@
 #define TVMTINY_BLOCK_2X2_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
   TVMTINY_BLOCK_FUNCTION(                                                                          \
       NAME, TVMTINY_BLOCK_INIT_2X2,                                                                \
-      TVMTINY_BLOCK_W2("0", "8") TVMTINY_BLOCK_INPUTS_2X2(TVMTINY_STRING(PIXEL)) TVMTINY_MAC_2X2(  \
-          "r11", "r12", "r9", "r10") TVMTINY_BLOCK_WIDEN TVMTINY_MAC_2X2("r7", "r8", "r9", "r10"), \
+      TVMTINY_BLOCK_W2("0", "8") TVMTINY_BLOCK_INPUTS_2X2(TVMTINY_STRING(PIXEL))                   \
+          TVMTINY_BLOCK_FIRST_2X2 TVMTINY_BLOCK_WIDEN TVMTINY_MAC_2X2("r7", "r8", "r9", "r10"), \
       TVMTINY_BLOCK_SCALE_2X2_##ROUNDING,                                                          \
       TVMTINY_BLOCK_STORE_2X2(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "8", HEIGHT, UNROLL,  \
       TURNS, ROW)
@@ -197,13 +249,14 @@
       NAME, TVMTINY_BLOCK_INIT_2X2,                                                                \
       TVMTINY_BLOCK_W2("0", "16") TVMTINY_BLOCK_W("r2", "2", "16") TVMTINY_BLOCK_W(                \
           "lr", "3", "16") TVMTINY_BLOCK_INPUTS_2X2(TVMTINY_STRING(PIXEL))                         \
-          TVMTINY_MAC_2X2("r11", "r12", "r9", "r10") TVMTINY_MAC_2X2("r7", "r8", "r2", "lr"),      \
+          TVMTINY_BLOCK_FIRST_2X2 TVMTINY_MAC_2X2("r7", "r8", "r2", "lr"),                         \
       TVMTINY_BLOCK_SCALE_2X2_##ROUNDING,                                                          \
-      TVMTINY_BLOCK_STORE_2X2(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "16", HEIGHT, UNROLL, \
+      " ldr r2, [sp]\n" TVMTINY_BLOCK_STORE_2X2(TVMTINY_STRING(SHIFT),                             \
+                                                TVMTINY_STRING(PITCH)) " str r2, [sp]\n", "16", HEIGHT, UNROLL, \
       TURNS, ROW)
 #define TVMTINY_BLOCK_1X4_W8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
   TVMTINY_BLOCK_FUNCTION(                                                                          \
-      NAME, TVMTINY_INIT_1X4,                                                                      \
+      NAME, TVMTINY_BLOCK_INIT_1X4,                                                                \
       TVMTINY_BLOCK_X("r7", "0", "0", "0") TVMTINY_BLOCK_X("r8", "0", "1", "0")                    \
           TVMTINY_BLOCK_WEIGHTS_1X4("0", "16") TVMTINY_MAC_1X4("r7")                               \
               TVMTINY_WIDEN_1X4 TVMTINY_MAC_1X4("r8"),                                             \
@@ -211,7 +264,7 @@
       TVMTINY_BLOCK_STORE_1X4(TVMTINY_STRING(SHIFT)), "16", HEIGHT, UNROLL, TURNS, ROW)
 #define TVMTINY_BLOCK_1X4_W16(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)     \
   TVMTINY_BLOCK_FUNCTION(                                                                          \
-      NAME, TVMTINY_INIT_1X4,                                                                      \
+      NAME, TVMTINY_BLOCK_INIT_1X4,                                                                \
       TVMTINY_BLOCK_X("r7", "0", "0", "0") TVMTINY_BLOCK_X("r8", "0", "1", "0")                    \
           TVMTINY_BLOCK_WEIGHTS_1X4("0", "32") TVMTINY_MAC_1X4("r7")                               \
               TVMTINY_BLOCK_WEIGHTS_1X4("4", "32") TVMTINY_MAC_1X4("r8"),                          \

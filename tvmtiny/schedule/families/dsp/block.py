@@ -24,6 +24,9 @@ HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h", "tvmtin
 #: Largest immediate offset of LDR and STRB.
 _OFFSET = 4095
 
+#: What is loaded by offsets beside the weights of a single patch: constants of four channels.
+_CONSTANTS = 32
+
 #: Groups that are unrolled at most; 36 of them are some 3 KB of code.
 _MOST_UNROLLED = 48
 
@@ -146,10 +149,12 @@ def _plan(layer: Layer, input_channels: int, decisions: Decisions) -> _Plan | No
         size, pixel, row = (high, wide), 2 * geometry.stride[1] * input_channels, 2 * wide
         row *= input_channels
     weights_words = tile.channels * (1 if decisions["weights"] == "w8" else 2)
-    reach = max(8 * unroll + (tile.pixels - 1) * pixel, 4 * weights_words * unroll)
+    weights = 4 * weights_words * unroll + _CONSTANTS
+    reach = max(8 * unroll + (tile.pixels - 1) * pixel, weights)
     fits = (
         columns >= tile.pixels
         and tile.channels <= layer.channels
+        and tile.pixels <= layer.pixels
         and reach <= _OFFSET
         and row < 2**16
         and height * row < 2**16

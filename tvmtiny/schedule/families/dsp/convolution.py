@@ -14,6 +14,12 @@ from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR
 from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
+from tvmtiny.schedule.families.dsp.fastest import (
+    Way,
+    patches_cycles,
+    single_cycles,
+    single_patches,
+)
 from tvmtiny.schedule.families.dsp.layer import scale
 from tvmtiny.schedule.families.dsp.near import Near, arranged, near
 from tvmtiny.schedule.families.dsp.patches import patches_function
@@ -42,6 +48,9 @@ from tvmtiny.schedule.requantize import Scaling
 #: How many groups the default rule may unroll, and a tuner, or the rule for speed, beside it.
 _UNROLL_LIMITS = (4, 8, 12, 16)
 _MORE_UNROLL_LIMITS = (2, 6, 20, 24, 36)
+
+#: Cycles of two weight formats within this factor are alike: fewer instructions decide.
+_ALIKE = 1.04
 
 #: Sketches that store sums.
 _SUMS = ("sums", "sums_direct")
@@ -106,13 +115,12 @@ def _implement(
     goal: Goal,
     decisions: Decisions | None,
 ) -> Implementation | None:
-    chosen = dict(decisions) if decisions else _decide(layer, goal)
-    if decisions is None and goal is Goal.SPEED and chosen is not None:
-        transformed = winograd_cycles(node)
-        if transformed is not None and transformed < _cycles(layer, chosen):
-            found = _implement(node, layer, oracle, goal, {"sketch": "winograd"})
+    if decisions is None and goal is Goal.SPEED:
+        for way in _fastest(node, layer):
+            found = _implement(node, layer, oracle, goal, way)
             if found is not None:
                 return found
+    chosen = dict(decisions) if decisions else _decide(layer, goal)
     if chosen is None:
         return None
     if chosen["sketch"] == "winograd":
@@ -139,7 +147,8 @@ def _implement(
     if chosen["sketch"] == "block" and not _is_simple(layer):
         return None
     if chosen["sketch"] == "block":
-        return implement_block(node, layer, scaling, chosen)
+        made = implement_block(node, layer, scaling, chosen)
+        return made and replace(made, cycles=round(single_cycles(layer, chosen)))
     tile, weight_format = _tile(chosen), str(chosen["weights"])
     if tile.channels > layer.group_channels:
         return None
@@ -151,7 +160,11 @@ def _implement(
         node, layer, tile, weight_format, scaling, stream.size, chosen, together
     )
     return Implementation(
-        function, (node.input(0), stream), chosen, _instructions(layer, tile, weight_format)
+        function,
+        (node.input(0), stream),
+        chosen,
+        _instructions(layer, tile, weight_format),
+        cycles=round(patches_cycles(layer, tile, chosen)),
     )
 
 
@@ -221,14 +234,23 @@ def _decide_sums(node: Node, layer: Layer, oracle: Oracle, goal: Goal) -> Implem
     return next((found for found in tried if found is not None), None)
 
 
-def _cycles(layer: Layer, decisions: Decisions) -> int:
-    """Estimated cycles on Cortex-M4."""
-    tile, count = _tile(decisions), packing.groups(layer.depth)
-    steps = layer.groups * -(-layer.pixels // tile.pixels)
-    tiles = steps * -(-layer.group_channels // tile.channels)
-    outputs = _TILE_OVERHEAD + 3 * tile.pixels * tile.channels
-    expansion = 0 if tile.direct else _EXPANSION * steps * tile.pixels * count
-    return expansion + tiles * (count * tile.cycles[str(decisions["weights"])] + outputs)
+def _fastest(node: Node, layer: Layer) -> list[Decisions]:
+    """Ways for speed, the one with the fewest cycles first."""
+    ways = list(single_patches(layer))
+    formats: list[Way] = []
+    for weight_format in ("w8", "w16"):
+        chosen = _decide(layer, Goal.SPEED, weight_format=weight_format)
+        if chosen is not None:
+            tile = _tile(chosen)
+            instructions = _instructions(layer, tile, weight_format)
+            formats.append(Way(patches_cycles(layer, tile, chosen), instructions, chosen))
+    least = min((way.cycles for way in formats), default=0.0)
+    alike = [way for way in formats if way.cycles <= least * _ALIKE]
+    ways += sorted(alike, key=lambda way: way.instructions)[:1]
+    transformed = winograd_cycles(node)
+    if transformed is not None:
+        ways.append(Way(transformed, 0, {"sketch": "winograd"}))
+    return [way.decisions for way in sorted(ways, key=lambda way: way.cycles)]
 
 
 def _instructions(layer: Layer, tile: packing.TileShape, weight_format: str) -> int:
@@ -340,7 +362,7 @@ def _decide(
     layer: Layer, goal: Goal, most_pitch: int = _MOST_PITCH, weight_format: str | None = None
 ) -> dict[str, int | str] | None:
     """The default rule: the tile with the fewest estimated cycles."""
-    weight_format = weight_format or ("w16" if goal is Goal.SPEED else "w8")
+    weight_format = weight_format or "w8"
     count = packing.turns(layer.depth, weight_format)
     groups_each = 2 if weight_format == "w4" else 1
 

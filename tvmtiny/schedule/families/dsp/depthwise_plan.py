@@ -11,7 +11,7 @@ from tvmtiny.schedule.implementation import Decisions, Goal
 LANES = 4
 
 #: Outputs of a row that are unrolled at most, by goal.
-_UNROLL = {Goal.SPEED: 12, Goal.BALANCED: 8, Goal.SIZE: 2}
+_UNROLL = {Goal.SPEED: 24, Goal.BALANCED: 8, Goal.SIZE: 2}
 
 #: Largest immediate offsets: LDRD and STRD in bytes; LDR, ADD and SUB.
 _DOUBLE_OFFSET, _OFFSET = 1020, 4095

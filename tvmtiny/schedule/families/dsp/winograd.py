@@ -147,7 +147,8 @@ def implement_winograd(
     stream, left = pack_winograd(layer.weights, scaling)
     function = _function(node, layer, plan, scaling, stream.size, left)
     instructions = plan.weigh(_PRODUCTS_I, _SUM_I, _OUTPUTS_I, _INPUTS_I)
-    return Implementation(function, (node.input(0), stream), decisions, instructions)
+    cycles = plan.weigh(_PRODUCTS, _SUM, _OUTPUTS, _INPUTS)
+    return Implementation(function, (node.input(0), stream), decisions, instructions, cycles=cycles)
 
 
 def transform_filters(weights: np.ndarray) -> np.ndarray:

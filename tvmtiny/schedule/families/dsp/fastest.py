@@ -1,0 +1,98 @@
+"""The default rule of CONV_2D and FULLY_CONNECTED for speed: the fewest estimated cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.implementation import Decisions
+from tvmtiny.schedule.matrix_layer import Layer, split_groups
+
+#: Cycles on Cortex-M4 (Arm DDI 0439, 3.3.1) around the groups of one tile, by outputs of a step:
+#: constants, products with multipliers, saturation, stores, and the end of the loop. Of kernels
+#: that move their pointers, and of those for a single patch.
+_MOVING = {(3, 2): 31, (2, 2): 25, (1, 4): 29}
+_SINGLE = {(4, 2): 37, (3, 2): 29, (2, 2): 23, (1, 4): 27}
+
+#: Initial sums are copied for each pixel but the last where there is more than one turn.
+_MOVES = 2
+
+#: A turn of a loop over groups: LDR, CMP and a taken branch.
+_TURN = 6
+
+#: Entry and exit of a kernel, which keep ten registers, and its call.
+_CALL = 45
+
+#: Expanding four inputs, and what comes to that for each patch that is gathered.
+_EXPANSION = {"w4": 10, "w8": 10, "w16": 8}
+_GATHER = 40
+
+#: Groups of a single patch at most: each is 70 to 112 bytes of code.
+_MOST_SINGLE = 32
+
+
+def _cycles(
+    layer: Layer, tile: packing.TileShape, weight_format: str, overhead: int, turns: int
+) -> float:
+    """Of all steps of a tile."""
+    steps = layer.groups * -(-layer.pixels // tile.pixels)
+    tiles = steps * -(-layer.group_channels // tile.channels)
+    parts = 1 + (layer.group_channels % tile.channels > 0)
+    count = packing.groups(layer.depth)
+    patches = 0.0
+    if not tile.direct:
+        gather = 0 if layer.geometry is None else _GATHER
+        patches = steps * tile.pixels * (count * _EXPANSION[weight_format] + gather)
+    each = count * tile.cycles[weight_format] + overhead + turns * _TURN
+    return tiles * each + steps * parts * _CALL + patches
+
+
+def patches_cycles(layer: Layer, tile: packing.TileShape, decisions: Decisions) -> float:
+    """Of tiles whose patches lie next to each other word by word, or are read as they are."""
+    weight_format = str(decisions["weights"])
+    count = packing.turns(layer.depth, weight_format)
+    _, _, loops = split_groups(count, int(decisions["unroll"]))
+    overhead = _MOVING[tile.pixels, tile.channels]
+    if weight_format == "w16" and tile.shape == "2x2":
+        # The output pointer waits on the stack.
+        overhead += 3
+    return _cycles(layer, tile, weight_format, overhead, loops)
+
+
+def single_cycles(layer: Layer, decisions: Decisions) -> float:
+    """Of tiles whose patches lie one after the other; those of rectangles are gathered faster."""
+    tile = packing.BLOCK_TILES[str(decisions["tile"])]
+    turns = packing.groups(layer.depth) // int(decisions["unroll"])
+    overhead = _SINGLE[tile.pixels, tile.channels]
+    if turns > 1:
+        overhead += _MOVES * tile.pixels
+    return _cycles(layer, tile, str(decisions["weights"]), overhead, turns if turns > 1 else 0)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to compute a layer, and what it is estimated to take."""
+
+    cycles: float
+    instructions: int
+    decisions: Decisions
+
+
+def single_patches(layer: Layer) -> Iterator[Way]:
+    """Tiles whose patches are single pixels, unrolled as a whole."""
+    count = packing.groups(layer.depth)
+    if count > _MOST_SINGLE or layer.geometry is not None:
+        return
+    for tile in packing.BLOCK_TILES.values():
+        if tile.pixels <= layer.pixels and tile.channels <= layer.channels:
+            steps = -(-layer.pixels // tile.pixels)
+            tiles = steps * -(-layer.channels // tile.channels)
+            instructions = tiles * (count * tile.instructions["w8"] + 5 * tile.pixels)
+            way: Decisions = {
+                "sketch": "block",
+                "tile": tile.shape,
+                "weights": "w8",
+                "unroll": count,
+            }
+            yield Way(single_cycles(layer, way), instructions, way)
