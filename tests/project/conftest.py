@@ -176,13 +176,16 @@ def make_artifact() -> Callable[..., Any]:
             "hand_kernels.c": kernels,
             **(files or {}),
         }
+        layers = (_layer(0, "MUL", "double", "int8"), _layer(1, "ADD", "scale", "float32"))
         return SimpleNamespace(
             name="hand",
             target=resolve(target),
             files={name: text.replace("@", "hand") for name, text in texts.items()},
             inputs=(_tensor("x", (2, 4), "int8", 0), _tensor("scale", (1,), "float32", 8)),
             outputs=(_tensor("y", (2, 4), "int8", 0), _tensor("z", (2, 4), "float32", 12)),
-            layers=(_layer(0, "MUL", "double", "int8"), _layer(1, "ADD", "scale", "float32")),
+            layers=layers,
+            pieces=tuple((layer.index, layer.bytes) for layer in layers),
+            stream=None,
             arena_bytes=arena_bytes,
             constants_bytes=constants_bytes,
             states=(),
