@@ -268,6 +268,14 @@ def test_standard_output_without_room(words: tuple[str, ...]) -> None:
     assert done.stderr == "tvmtiny: standard output: No space left on device\n"
 
 
+def test_a_reader_that_has_gone() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run([PROGRAM, "boards"], stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_lines_end_without_spaces(command: Command) -> None:
     for words in (("boards",), ("inspect", "digits")):
         lines = command(*words).out.splitlines()

@@ -80,6 +80,11 @@ def _showing(console: Console) -> Console:
         def process_renderables(self, renderables: list[Any]) -> list[Any]:
             return [Escaped(renderable) for renderable in renderables]
 
+    def end() -> None:
+        # Rich would end the program with an error; nobody is there to tell.
+        raise BrokenPipeError
+
+    console.on_broken_pipe = end  # type: ignore[method-assign, assignment]
     console.push_render_hook(Hook())
     return console
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import socket
@@ -149,6 +150,8 @@ def connect_tracker(tracker: str, wait: float = 0.0) -> rpc.TrackerSession:
         There is none.
     """
     host, port = split_address(tracker)
+    if not 0 <= wait < math.inf:
+        raise InputError(f"{wait:g} seconds are no time to wait; give 0 or more")
     end = time.monotonic() + wait
     while True:
         try:
