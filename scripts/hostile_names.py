@@ -201,10 +201,9 @@ def serve(words: Sequence[str], directory: Path) -> subprocess.CompletedProcess[
     if first.startswith(b"serving"):
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=_SECONDS)
-    code = 0 if first.startswith(b"serving") and process.returncode in (0, 130) else 1
-    return subprocess.CompletedProcess(
-        command, code or process.returncode * (code > 0), first + out, err
-    )
+    ended = first.startswith(b"serving") and process.returncode in (0, _INTERRUPTED)
+    code = 0 if ended else process.returncode
+    return subprocess.CompletedProcess(command, code, first + out, err)
 
 
 def make_trial(folder: Path, role: str, name: str) -> Trial:
@@ -244,7 +243,8 @@ def attempt(trial: Trial, name: str, run: Run) -> tuple[str, str, list[str]]:
     if done.returncode not in (0, 2) or "Traceback" in err:
         faults.append(f"code {done.returncode}: {err[-1500:]}")
     messages = [line for line in err.splitlines() if not _PROGRESS.search(line)]
-    if done.returncode == 2 and (len(messages) != 1 or out):
+    # What tvmtiny bench prints of other models comes before the error of one.
+    if done.returncode == 2 and (len(messages) != 1 or (out and name != "bench")):
         faults.append(f"an error is not one line: {err!r}")
     if done.returncode == 0 and messages and name != _SERVE:
         faults.append(f"success with a message: {messages}")
