@@ -117,6 +117,8 @@ def _label(name: str, labels: dict[str, str], artifact: Artifact) -> str:
     if name == STATE:
         return "progress of the inference"
     ring = name.startswith(RING)
+    if ring and name.removeprefix(RING).isdigit():
+        return f"rings of the segment from layer {name.removeprefix(RING)} on"
     known = labels.get(name) or labels.get(name.removeprefix(RING), name)
     return f"rows of {known}" if ring else known
 

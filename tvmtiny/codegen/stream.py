@@ -11,7 +11,7 @@ from tvmtiny.codegen.program import Program, Value
 from tvmtiny.codegen.requests import alignment_of
 from tvmtiny.codegen.row_kernels import RowImplementations, RowKey, plain_instructions
 from tvmtiny.codegen.stream_emit import state_bytes
-from tvmtiny.codegen.stream_problem import RowWork, stream_problem
+from tvmtiny.codegen.stream_problem import RowWork, grouped, stream_problem
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.model import Model
@@ -114,6 +114,9 @@ class ProgramStreamer:
             found = self._planned(choice)
             if best is None or found.arrangement.plan.total < best.arrangement.plan.total:
                 best = found
+            if budget is None and overhead is not None and not self.pays(found):
+                # What few instructions allow is no gain: take the smallest.
+                return self.stream(None, None)
             over = found.arrangement.plan.total - (budget or 0)
             if budget is None or over <= 0 or wanted is None or choice.peak > wanted:
                 break
@@ -145,6 +148,11 @@ class ProgramStreamer:
             self._fixed,
         )
         plan = memory.plan(problem.requests, problem.overlaps, problem.insides)
+        if not plan.optimal:
+            together = grouped(problem, works)
+            other = memory.plan(together.requests, together.overlaps, together.insides)
+            if other.total < plan.total:
+                problem, plan = together, other
         return StreamedProgram(replace(self._arrangement, problem=problem, plan=plan), tuple(works))
 
     def _works(self, segments: tuple[Streamed, ...]) -> list[RowWork]:

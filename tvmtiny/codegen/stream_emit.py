@@ -136,7 +136,7 @@ class StreamEmitter(Emitter):
             index,
             call,
             main.kernel.symbol if main else "",
-            constants=sum(_bytes(kernel) for kernel in kernels),
+            constants=_constants_bytes(kernels),
             workspace=sum(size for _, size in work.workspaces(position).values()),
             schedule=f"{main.kernel.schedule if main else 'scalar'}, "
             f"{work.streamed.plan.rows[position]} rows at a time"
@@ -452,5 +452,7 @@ def _largest(work: RowWork, position: int, kernel: RowKernel) -> int:
     )
 
 
-def _bytes(kernel: RowKernel) -> int:
-    return sum(a[1].nbytes for a in kernel.arguments if not isinstance(a, Tensor))
+def _constants_bytes(kernels: Sequence[RowKernel]) -> int:
+    """Bytes of the constants of some kernels, each once."""
+    arrays = [a[1] for kernel in kernels for a in kernel.arguments if not isinstance(a, Tensor)]
+    return sum(a.nbytes for a in {(str(a.dtype), a.tobytes()): a for a in arrays}.values())
