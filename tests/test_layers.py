@@ -36,6 +36,7 @@ FLOORS = (
     "streaming",
     "codegen",
     "compiler",
+    "estimation",
     "quantizing",
     "results",
     "emulation",

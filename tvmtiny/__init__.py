@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact
     from tvmtiny.codegen.saving import save
     from tvmtiny.compiler import compile
+    from tvmtiny.estimation.model import cost
     from tvmtiny.frontend import Model, load
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project.exports.export import Export, Library, export
@@ -47,6 +48,7 @@ __all__ = [
     "boards",
     "check",
     "compile",
+    "cost",
     "errors",
     "export",
     "load",
@@ -73,6 +75,7 @@ _HOMES = {
     "boards": "tvmtiny.targets",
     "check": "tvmtiny.checking",
     "compile": "tvmtiny.compiler",
+    "cost": "tvmtiny.estimation.model",
     "export": "tvmtiny.project.exports.export",
     "load": "tvmtiny.frontend",
     "make_inputs": "tvmtiny.inputs",

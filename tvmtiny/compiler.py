@@ -126,30 +126,23 @@ def compile(
     streams = mode.pushes or mode is StreamMode.INSIDE
     plain_budget = None if streams else ram_budget
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
-    nodes = optimized.graph.nodes
-    choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
-    pushed = mode.pushes
-
-    def build(choices: Choices) -> _Built:
-        return _build(model, optimized, target.cpu, interface, choices, pushed)
-
-    default = {node.index: choose(node) for node in nodes}
-    built = shrink(build, nodes, default, target.cpu, model.oracle, goal, plain_budget)
-    known = find_records(records, tuned_for)
-    if known:
-        built = with_records(
-            build,
-            nodes,
-            built,
-            lambda node: list(tuned(node, target.cpu, model.oracle, goal, known)),
-            plain_budget,
-            lambda choices: flash_budget is None or constants_bytes(nodes, choices) <= flash_budget,
-        )
+    default, built = _decide(
+        model,
+        optimized,
+        target,
+        goal,
+        interface,
+        mode.pushes,
+        flash_budget,
+        plain_budget,
+        find_records(records, tuned_for),
+    )
     artifact = None
     over = ram_budget is not None and built.arena_bytes > ram_budget
     if streams or (mode is StreamMode.AUTO and over):
         if mode is StreamMode.AUTO:
-            built, mode = build(default), StreamMode.INSIDE
+            built = _build(model, optimized, target.cpu, interface, default, mode.pushes)
+            mode = StreamMode.INSIDE
         artifact = _streamed(
             model, optimized, target, built, mode, goal, ram_budget, placement, names
         )
@@ -169,11 +162,68 @@ def compile(
     return artifact
 
 
+def arranged(
+    model: Model,
+    target: Target,
+    *,
+    optimize: Goal | str = Goal.BALANCED,
+    flash_budget: int | None = None,
+    dead_channels: bool = True,
+    io: Interface | str = Interface.ARENA,
+    ram_budget: int | None = None,
+    records: Records | str | os.PathLike[str] | None = None,
+    tuned_for: str | None = None,
+) -> Built:
+    """Decide what `compile` decides where nothing streams, and generate nothing.
+
+    Parameters are those of `compile`, which raises the same errors; a budget that is missed is
+    none.
+    """
+    goal, interface = parse_goal(optimize), parse_interface(io)
+    optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
+    known = find_records(records, tuned_for)
+    return _decide(
+        model, optimized, target, goal, interface, False, flash_budget, ram_budget, known
+    )[1]
+
+
+def _decide(
+    model: Model,
+    optimized: passes.Optimized,
+    target: Target,
+    goal: Goal,
+    interface: Interface,
+    pushed: bool,
+    flash_budget: int | None,
+    ram_budget: int | None,
+    known: Records,
+) -> tuple[Choices, Built]:
+    """What the default rules choose, and the model with what shrinking and records make of it."""
+    nodes = optimized.graph.nodes
+    choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
+
+    def build(choices: Choices) -> Built:
+        return _build(model, optimized, target.cpu, interface, choices, pushed)
+
+    default = {node.index: choose(node) for node in nodes}
+    built = shrink(build, nodes, default, target.cpu, model.oracle, goal, ram_budget)
+    if known:
+        built = with_records(
+            build,
+            nodes,
+            built,
+            lambda node: list(tuned(node, target.cpu, model.oracle, goal, known)),
+            ram_budget,
+            lambda choices: flash_budget is None or constants_bytes(nodes, choices) <= flash_budget,
+        )
+    return default, built
+
+
 def _streamed(
     model: Model,
     optimized: passes.Optimized,
     target: Target,
-    built: _Built,
+    built: Built,
     mode: StreamMode,
     goal: Goal,
     ram_budget: int | None,
@@ -282,7 +332,21 @@ def compile_layer(
 
 
 @dataclass(frozen=True, eq=False)
-class _Built:
+class Built:
+    """A model whose kernels are lowered and whose arena is planned.
+
+    Attributes
+    ----------
+    module
+        All functions, and the program that calls them.
+    kernels
+        By function.
+    nodes
+        By the variables of their outputs.
+    choices
+        What each node is implemented by, by its index.
+    """
+
     module: IRModule
     kernels: Mapping[str, Kernel]
     nodes: Mapping[str, Node]
@@ -306,7 +370,7 @@ class _Built:
         return tight
 
 
-def _budget_error(artifact: Artifact, ram_budget: int, built: _Built) -> RamBudgetError:
+def _budget_error(artifact: Artifact, ram_budget: int, built: Built) -> RamBudgetError:
     bottleneck = peak(artifact)
     external = arrange(built.arrangement.program, built.kernels, built.nodes, Interface.EXTERNAL)
     return RamBudgetError(
@@ -327,7 +391,7 @@ def _build(
     interface: Interface,
     choices: Choices,
     pushed: bool,
-) -> _Built:
+) -> Built:
     module = to_relax(optimized.graph, model.oracle, lambda node: choices[node.index])
     return _arranged(model, module, optimized.graph, cpu, interface, choices, pushed)
 
@@ -340,7 +404,7 @@ def _arranged(
     interface: Interface,
     choices: Choices,
     pushed: bool = False,
-) -> _Built:
+) -> Built:
     module = schedule_module(module, cpu)
     kernels = {
         variable.name_hint: lower_kernel(function, kernel_symbol(model.name, variable.name_hint))
@@ -350,4 +414,4 @@ def _arranged(
     nodes = {variable_name(t): node for node in graph.nodes for t in node.outputs}
     program = read_program(module, len(graph.states))
     arrangement = arrange(program, kernels, nodes, interface, pushed)
-    return _Built(module, kernels, nodes, arrangement, choices)
+    return Built(module, kernels, nodes, arrangement, choices)

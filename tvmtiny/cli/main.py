@@ -15,6 +15,7 @@ from tvmtiny.cli import (
     bench,
     boards,
     compile,
+    cost,
     devices,
     doctor,
     export,
@@ -97,6 +98,7 @@ def _options(
 _COMMANDS = (
     inspect,
     quantize,
+    cost,
     memory,
     compile,
     export,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from math import prod
 
@@ -68,6 +68,8 @@ class Kernel:
         Which of its parameters may share bytes; no other do.
     tuned
         Whether its decisions come from a tuned record.
+    lowered
+        What was printed.
     """
 
     symbol: str
@@ -79,6 +81,7 @@ class Kernel:
     preamble: tuple[str, ...]
     overlaps: tuple[Overlap, ...] = ()
     tuned: bool = False
+    lowered: tirx.PrimFunc | None = field(default=None, compare=False, repr=False)
 
 
 #: More than any model has, so that builds that differ in one kernel only lower that.
@@ -104,7 +107,8 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
     module = tirx.transform.LowerIntrin()(tvm.IRModule({symbol: lowered}))
     printed = tvm.get_global_func("target.build.c")(module, _target()).inspect_source()
     attributes = {key: str(value) for key, value in function.attrs.items()}
-    return _as_c99(printed, symbol, len(function.params) - 1, workspaces, attributes)
+    kernel = _as_c99(printed, symbol, len(function.params) - 1, workspaces, attributes)
+    return replace(kernel, lowered=lowered)
 
 
 @cache

@@ -51,10 +51,14 @@ class Region:
         How often each block ran, by the block and the one after it.
     split_loads
         Accesses beyond the first that unaligned loads are split into.
+    flash_bytes, ram_bytes
+        What loads read from where the code lies, and from elsewhere.
     """
 
     edges: Mapping[tuple[Block, Block], int]
     split_loads: int
+    flash_bytes: int = 0
+    ram_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class _Counter:
     def __init__(self) -> None:
         self.edges: defaultdict[tuple[Block, Block], int] = defaultdict(int)
         self.split_loads = 0
+        self.flash_bytes = 0
+        self.ram_bytes = 0
 
 
 class _Machine:
@@ -131,6 +137,7 @@ class _Machine:
             for name, (start, size) in functions.items()
             if name in own or name.startswith(tuple(f"{function}." for function in own))
         )
+        self._flash = _code_region(firmware)
         self._outside = _Counter()
         self._inference = _Counter()
         self._layers = [_Counter() for _ in artifact.layers]
@@ -187,11 +194,18 @@ class _Machine:
                     if not any(edge[0] & _ADDRESS_MASK in part for part in self._not_kernels)
                 },
                 layer.split_loads,
+                layer.flash_bytes,
+                layer.ram_bytes,
             )
             for layer in self._layers
         )
         # The run function itself loads bytes and aligned words only.
-        inference = Region(dict(self._inference.edges), sum(layer.split_loads for layer in layers))
+        inference = Region(
+            dict(self._inference.edges),
+            sum(layer.split_loads for layer in layers),
+            sum(layer.flash_bytes for layer in layers),
+            sum(layer.ram_bytes for layer in layers),
+        )
         blocks = {edge[0] for region in (*layers, inference) for edge in region.edges}
         code = {
             block: bytes(self._uc.mem_read(block & _ADDRESS_MASK, block >> 32)) for block in blocks
@@ -237,6 +251,10 @@ class _Machine:
     def _on_load(
         self, _uc: Any, _access: int, address: int, size: int, _value: int, _: object
     ) -> None:
+        if address in self._flash:
+            self._current.flash_bytes += size
+        else:
+            self._current.ram_bytes += size
         # Pairs of words are never read as one unit, so that they only need the alignment of one.
         unaligned = address & (1 if size == 2 else 3)
         if unaligned and size > 1:
@@ -321,6 +339,15 @@ class _File:
 
 def _ignore(_uc: Any, _offset: int, _size: int, _value: int, _: object) -> None:
     pass
+
+
+def _code_region(firmware: Firmware) -> range:
+    """Addresses of the memory that holds the code."""
+    entry = entry_of(firmware.elf)
+    for region in firmware.project.board.regions:
+        if region.origin <= entry < region.origin + region.length:
+            return range(region.origin, region.origin + region.length)
+    return range(0)
 
 
 def _load(firmware: Firmware) -> UnicornCpu:

@@ -67,10 +67,15 @@ class Cost:
         Executed instructions, exact.
     estimated_cycles
         Estimated processor cycles.
+    flash_read_bytes, ram_read_bytes
+        What loads read from flash and from RAM, instructions not included; None where the
+        emulation does not tell, and for the run function itself.
     """
 
     instructions: int
     estimated_cycles: int
+    flash_read_bytes: int | None = None
+    ram_read_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class LayerProfile:
         Part of the whole inference's estimated cycles, 0 to 1.
     weights_bytes
         Constants that it reads.
+    flash_read_bytes, ram_read_bytes
+        See `Cost`.
     """
 
     index: int
@@ -105,6 +112,8 @@ class LayerProfile:
     weights_bytes: int
     schedule: str
     kernel: str
+    flash_read_bytes: int | None = None
+    ram_read_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,8 @@ class TotalProfile:
         Of the generated code.
     qemu_instructions
         QEMU's count of the same inference; None where it was not asked.
+    flash_read_bytes, ram_read_bytes
+        Sums of all layers; see `Cost`.
     """
 
     macs: int
@@ -129,6 +140,8 @@ class TotalProfile:
     weights_bytes: int
     arena_bytes: int
     qemu_instructions: int | None = None
+    flash_read_bytes: int | None = None
+    ram_read_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -310,6 +323,8 @@ def _profile(
             artifact.constants_bytes,
             artifact.arena_bytes,
             qemu_instructions,
+            whole.flash_read_bytes,
+            whole.ram_read_bytes,
         ),
         table.manual,
         table.assumptions,
@@ -331,6 +346,8 @@ def _layer(layer: LayerInfo, cost: Cost, whole: Cost) -> LayerProfile:
         layer.constants_bytes,
         layer.schedule,
         layer.kernel,
+        cost.flash_read_bytes,
+        cost.ram_read_bytes,
     )
 
 
@@ -339,7 +356,10 @@ def _address(block: Block) -> int:
 
 
 def _cost(region: Region, blocks: Mapping[Block, BlockCost], table: Timings) -> Cost:
-    return Cost(*edges_cost(region.edges, blocks, table, region.split_loads))
+    counts = edges_cost(region.edges, blocks, table, region.split_loads)
+    if not region.flash_bytes and not region.ram_bytes:
+        return Cost(*counts)
+    return Cost(*counts, region.flash_bytes, region.ram_bytes)
 
 
 def _unlisted(region: Region, blocks: Mapping[Block, BlockCost]) -> Mapping[str, int]:

@@ -31,6 +31,8 @@ _PROFILE_COLUMNS = (
     TableColumn("share", number=True),
     TableColumn("", spare=3),
     TableColumn("weights", number=True, spare=1),
+    TableColumn("flash read", number=True, spare=1),
+    TableColumn("RAM read", number=True, spare=1),
     TableColumn("schedule", wrap_at=24, spare=2),
 )
 
@@ -76,6 +78,8 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
             f"{layer.share:.1%}",
             "█" * round(layer.share * _BAR_LENGTH),
             _amount(layer.weights_bytes or None),
+            _amount(layer.flash_read_bytes),
+            _amount(layer.ram_read_bytes),
             Text(layer.schedule),
         )
     total = found.total
@@ -101,6 +105,8 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
         "",
         "",
         _amount(total.weights_bytes),
+        _amount(total.flash_read_bytes),
+        _amount(total.ram_read_bytes),
         style="bold",
     )
     yield table

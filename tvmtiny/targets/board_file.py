@@ -111,6 +111,10 @@ def make_board(entry: Mapping[str, Any], file: str) -> Board:
     )
 
 
+#: Timing of a region: what holds where nothing is said, and the most.
+_TIMING = {"wait_states": (0, 1000), "line_bytes": (4, 1024), "cache_bytes": (0, 2**24)}
+
+
 def board_entry(board: Board) -> dict[str, Any]:
     """What a board's file says: what `make_board` makes the board of."""
     return {
@@ -121,7 +125,17 @@ def board_entry(board: Board) -> dict[str, Any]:
         "code_region": board.code_region,
         "data_region": board.data_region,
         "regions": [
-            {"name": r.name, "kind": r.kind, "origin": r.origin, "length": r.length}
+            {
+                "name": r.name,
+                "kind": r.kind,
+                "origin": r.origin,
+                "length": r.length,
+                **{
+                    name: getattr(r, name)
+                    for name, (default, _) in _TIMING.items()
+                    if getattr(r, name) != default
+                },
+            }
             for r in board.regions
         ],
         "options": dict(board.options),
@@ -129,13 +143,17 @@ def board_entry(board: Board) -> dict[str, Any]:
 
 
 def _region(values: Values) -> Region:
-    values.only("name", "kind", "origin", "length")
+    values.only("name", "kind", "origin", "length", *_TIMING)
     origin = values.number("origin", 0, _ADDRESSES - 1)
     return Region(
         values.text("name", _REGION_NAME, _REGION_NAMES),
         values.choice("kind", REGION_KINDS),
         origin,
         values.number("length", 1, _ADDRESSES - origin),
+        *(
+            values.number(name, int(default > 0), most) if name in values.entries else default
+            for name, (default, most) in _TIMING.items()
+        ),
     )
 
 

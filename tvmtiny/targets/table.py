@@ -74,12 +74,35 @@ class Region:
         ``flash`` (holds code and constants) or ``ram``.
     origin, length
         First address, and size in bytes.
+    wait_states
+        Cycles that the core waits for a line at its highest clock.
+    line_bytes
+        Bytes of a line, which are read at once.
+    cache_bytes
+        Of a cache for data in front of it.
     """
 
     name: str
     kind: str
     origin: int
     length: int
+    wait_states: int = 0
+    line_bytes: int = 4
+    cache_bytes: int = 0
+
+    def wait_cycles(self, read_bytes: float, distinct_bytes: float) -> int:
+        """Cycles that the core waits for what it reads in order.
+
+        Parameters
+        ----------
+        read_bytes
+            All that is read.
+        distinct_bytes
+            How much of that is not read again: what fits the cache is read once.
+        """
+        cached = distinct_bytes <= self.cache_bytes
+        amount = min(read_bytes, distinct_bytes) if cached else read_bytes
+        return round(amount / self.line_bytes * self.wait_states)
 
     @property
     def end(self) -> int:

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""How far ``tvmtiny cost`` is from what QEMU counts, over random small networks.
+
+    scripts/cost_error.py cortex-m4 --count 200
+
+Prints the median and the largest error of the instructions of whole networks, and the processor
+time of an estimate. Arena and constants must be equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import numpy as np
+from object_cache import ObjectCache
+from random_networks import random_network
+
+import tvmtiny
+from tvmtiny.host import toolchain
+
+#: In QEMU.
+BOARDS = {
+    "cortex-m0": "microbit",
+    "cortex-m3": "mps2-an385",
+    "cortex-m4": "mps2-an386",
+    "cortex-m33": "mps2-an505",
+}
+
+
+def main() -> None:
+    """Parse arguments and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cpu", choices=BOARDS)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--objects", type=Path, help="keeps what is compiled for all networks")
+    options = parser.parse_args()
+    if options.objects:
+        toolchain.run_tool = ObjectCache(options.objects, toolchain.run_tool).run
+    board = BOARDS[options.cpu]
+    errors: list[tuple[float, int]] = []
+    seconds: list[float] = []
+    for seed in range(options.first, options.first + options.count):
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / f"network{seed}.tflite"
+            file.write_bytes(random_network(seed))
+            model = tvmtiny.load(file)
+        begin = time.process_time()
+        found = tvmtiny.cost(model, board)
+        seconds.append(time.process_time() - begin)
+        artifact = tvmtiny.compile(model, board)
+        sizes = (artifact.arena_bytes, artifact.constants_bytes)
+        assert (found.total.arena_bytes, found.total.constants_bytes) == sizes, seed
+        counted = tvmtiny.run(artifact, *tvmtiny.make_inputs("random:0", artifact.inputs))
+        assert counted.instructions is not None
+        errors.append((found.total.instructions / counted.instructions - 1, seed))
+        if len(errors) % 20 == 0:
+            print(f"{len(errors)} networks", file=sys.stderr, flush=True)
+    sizes_of = np.abs([error for error, _ in errors])
+    worst = sorted(errors, key=lambda found: -abs(found[0]))[:5]
+    print(
+        f"{options.cpu}: {len(errors)} networks, median {np.median(sizes_of):.2%}, "
+        f"at most {sizes_of.max():.2%}, {np.median(seconds[1:]):.3f} s of processor time each "
+        f"(at most {max(seconds[1:]):.3f})"
+    )
+    print("worst: " + ", ".join(f"seed {seed} {error:+.1%}" for error, seed in worst))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Costs of models in closed form: nothing is built, and nothing runs."""

@@ -1,0 +1,226 @@
+"""The cost of a model in closed form, layer by layer, from what was decided alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvmtiny.codegen.program import Call
+from tvmtiny.codegen.requests import in_place
+from tvmtiny.compiler import Built, arranged
+from tvmtiny.errors import InputError
+from tvmtiny.estimation.facts import amounts, entry_amounts, keys
+from tvmtiny.estimation.table import Figures, calibrated_cores, table
+from tvmtiny.frontend import Model
+from tvmtiny.ops import find_operator
+from tvmtiny.schedule import Goal
+from tvmtiny.schedule.records import Records
+from tvmtiny.targets import BoardLike, Region, Target, resolve
+
+__all__ = ["LayerCost", "ModelCost", "TotalCost", "cost"]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer.
+
+    Attributes
+    ----------
+    index, operator, name, schedule
+        As in `tvmtiny.codegen.LayerInfo`.
+    macs
+        Multiply-accumulate operations.
+    instructions, estimated_cycles
+        Estimates of one execution; cycles with `wait_cycles`.
+    wait_cycles
+        Cycles in which the core waits for constants in the board's flash, where the board's file
+        states its timing; 0 for a CPU alone.
+    flash_read_bytes, ram_read_bytes
+        Estimates of what loads read, instructions not included.
+    constants_bytes
+        Flash of its weights and tables, exact.
+    workspace_bytes
+        Arena that only this layer uses, exact.
+    """
+
+    index: int
+    operator: str
+    name: str
+    macs: int
+    instructions: int
+    estimated_cycles: int
+    wait_cycles: int
+    flash_read_bytes: int
+    ram_read_bytes: int
+    constants_bytes: int
+    workspace_bytes: int
+    schedule: str
+
+
+@dataclass(frozen=True)
+class TotalCost:
+    """One inference.
+
+    Attributes
+    ----------
+    macs, instructions, estimated_cycles, wait_cycles, flash_read_bytes, ram_read_bytes
+        Sums of all layers and, but for the last three, of the run function itself.
+    arena_bytes, constants_bytes
+        Of the generated code, exact: what `tvmtiny.compile` gives for the same options.
+    """
+
+    macs: int
+    instructions: int
+    estimated_cycles: int
+    wait_cycles: int
+    flash_read_bytes: int
+    ram_read_bytes: int
+    arena_bytes: int
+    constants_bytes: int
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What an inference is estimated to cost.
+
+    Attributes
+    ----------
+    model, cpu
+        Names.
+    calibrated_on
+        The CPU whose measured layers the estimate rests on.
+    layers
+        In the order of execution; those that have nothing to do cost nothing.
+    entry
+        The run function itself.
+    """
+
+    model: str
+    cpu: str
+    calibrated_on: str
+    layers: tuple[LayerCost, ...]
+    entry: Figures
+    total: TotalCost
+
+
+def cost(
+    model: Model,
+    target: Target | BoardLike,
+    *,
+    optimize: Goal | str = Goal.BALANCED,
+    flash_budget: int | None = None,
+    dead_channels: bool = True,
+    io: str = "arena",
+    ram_budget: int | None = None,
+    records: Records | str | os.PathLike[str] | None = None,
+    tuned_for: str | None = None,
+) -> ModelCost:
+    """Estimate instructions, cycles, memory and memory traffic of `model`, without building it.
+
+    Parameters
+    ----------
+    target
+        A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
+    optimize, flash_budget, dead_channels, io, ram_budget, records, tuned_for
+        As for `tvmtiny.compile`.
+
+    Raises
+    ------
+    UnknownTargetError, BoardFileError
+        If there is no such CPU or board, or its file is not usable.
+    InputError
+        If no layers were measured on the CPU, or as for `tvmtiny.compile`.
+    """
+    resolved = resolve(target)
+    cpu = resolved.cpu.name
+    if cpu not in calibrated_cores():
+        raise InputError(
+            f"tvmtiny cost has no figures for {cpu}; it has them for "
+            f"{', '.join(calibrated_cores())}; tvmtiny profile counts on every board in QEMU"
+        )
+    built = arranged(
+        model,
+        resolved,
+        optimize=optimize,
+        flash_budget=flash_budget,
+        dead_channels=dead_channels,
+        io=io,
+        ram_budget=ram_budget,
+        records=records,
+        tuned_for=tuned_for,
+    )
+    figures = table(cpu)
+    program = built.arrangement.program
+    idle = {i for i, c in enumerate(program.calls) if in_place(c, built.arrangement.problem)}
+    layers = tuple(
+        _layer(
+            i,
+            call,
+            built,
+            Figures(0, 0, 0, 0) if i in idle else _figures(call, built, cpu),
+            resolved.board.code if resolved.board else None,
+        )
+        for i, call in enumerate(program.calls)
+    )
+    entry = figures.figures(
+        ["entry"], entry_amounts(len(program.calls), len(program.inputs) + len(program.outputs))
+    )
+    total = TotalCost(
+        sum(layer.macs for layer in layers),
+        sum(layer.instructions for layer in layers) + round(entry.instructions),
+        sum(layer.estimated_cycles for layer in layers) + round(entry.cycles),
+        sum(layer.wait_cycles for layer in layers),
+        sum(layer.flash_read_bytes for layer in layers),
+        sum(layer.ram_read_bytes for layer in layers),
+        built.arena_bytes,
+        _constants_bytes(model, built, idle),
+    )
+    return ModelCost(model.name, cpu, figures.cpu, layers, entry, total)
+
+
+def _figures(call: Call, built: Built, cpu: str) -> Figures:
+    node, kernel = built.nodes[call.output.name], built.kernels[call.function]
+    made = built.choices.get(node.index)
+    return table(cpu).figures(keys(node, kernel), amounts(node, made, kernel))
+
+
+def _layer(index: int, call: Call, built: Built, found: Figures, flash: Region | None) -> LayerCost:
+    node, kernel = built.nodes[call.output.name], built.kernels[call.function]
+    operator = find_operator(node.operator)
+    assert operator is not None
+    first = call.output.name == f"t{node.output.index}"
+    tensor = next(t for t in node.outputs if f"t{t.index}" == call.output.name)
+    done = found.instructions > 0
+    constants = sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray))
+    waits = 0 if flash is None else flash.wait_cycles(found.flash_read_bytes, constants)
+    return LayerCost(
+        index,
+        node.operator,
+        tensor.name,
+        operator.macs(node) if first else 0,
+        round(found.instructions),
+        round(found.cycles) + waits,
+        waits,
+        round(found.flash_read_bytes),
+        round(found.ram_read_bytes),
+        constants,
+        sum(w.size for w in kernel.workspaces) if done else 0,
+        kernel.schedule if done else "in place",
+    )
+
+
+def _constants_bytes(model: Model, built: Built, idle: set[int]) -> int:
+    """Flash of all constants; equal ones are stored once, and constant states not at all."""
+    program = built.arrangement.program
+    arrays = [
+        a
+        for i, call in enumerate(program.calls)
+        if i not in idle
+        for a in call.arguments
+        if isinstance(a, np.ndarray)
+    ]
+    arrays += [value for value in program.outputs if isinstance(value, np.ndarray)]
+    arrays += [s.initial for s in model.graph.states if len(set(s.initial.tobytes())) != 1]
+    return sum({(str(a.dtype), a.tobytes()): a.nbytes for a in arrays}.values())
