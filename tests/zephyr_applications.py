@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
 from tools import MLPERF_TINY
 
 import tvmtiny
@@ -18,6 +20,19 @@ from tvmtiny.targets import find_board
 
 #: Lets an application end its console.
 CONSOLE_SECONDS = 120.0
+
+#: Toolchains of Zephyr that know one architecture.
+_FOR_ARM = os.environ.get("ZEPHYR_TOOLCHAIN_VARIANT") in ("gnuarmemb", "armclang")
+_FOR_RISCV = "riscv" in os.environ.get("CROSS_COMPILE", "")
+_SKIP_ARM = pytest.mark.skipif(_FOR_RISCV, reason="Zephyr's toolchain here has no Arm compiler")
+_SKIP_RISCV = pytest.mark.skipif(_FOR_ARM, reason="Zephyr's toolchain here is for Arm only")
+
+#: Boards in QEMU whose applications are built, where the toolchain knows their architecture.
+ARM_BOARDS = tuple(
+    pytest.param(f"zephyr:{name}", marks=_SKIP_ARM, id=f"zephyr:{name}")
+    for name in ("mps2_an385", "mps2_an521", "mps3_an547")
+)
+RISCV_BOARD = pytest.param("zephyr:qemu_riscv32", marks=_SKIP_RISCV, id="zephyr:qemu_riscv32")
 
 _RESULT = re.compile(
     r"(?P<model>\w+): sample (?P<sample>\d+) (?P<verdict>[a-zA-Z ]+), crc (?P<crc>[0-9a-f]{8}), "

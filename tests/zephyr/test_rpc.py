@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fault_proxy import FaultProxy, Rates
 from tools import needs_mlperf_tiny, on_zephyr
-from zephyr_applications import Built, mlperf_model
+from zephyr_applications import ARM_BOARDS, Built, mlperf_model
 
 import tvmtiny
 from tvmtiny import models
@@ -23,8 +23,6 @@ from tvmtiny.project.qemu.transport import start_qemu
 from tvmtiny.project.registry import platform_for
 from tvmtiny.project.zephyr.build import ApplicationBuild
 from tvmtiny.targets import find_board
-
-BOARDS = ("zephyr:mps2_an385", "zephyr:mps2_an521", "zephyr:mps3_an547")
 
 
 @contextmanager
@@ -48,7 +46,7 @@ def expected(model: tvmtiny.Model, inputs: list[np.ndarray]) -> list[np.ndarray]
 @on_zephyr
 @needs_mlperf_tiny
 @pytest.mark.parametrize("name", ["kws", "ad"])
-@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("board", ARM_BOARDS)
 def test_exact(board: str, name: str, built: Built) -> None:
     build = built(board, "rpc", name)
     model = mlperf_model(name)

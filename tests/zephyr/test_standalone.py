@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import pytest
 from tools import needs_mlperf_tiny, on_zephyr
-from zephyr_applications import Built, mlperf_model, standalone_run
+from zephyr_applications import ARM_BOARDS, RISCV_BOARD, Built, mlperf_model, standalone_run
 
 import tvmtiny
 from tvmtiny.project.package import sample_inputs
 
 pytestmark = needs_mlperf_tiny
 
-BOARDS = ("zephyr:mps2_an385", "zephyr:mps2_an521", "zephyr:mps3_an547")
 FIVE = ("kws", "vww", "ic", "ad", "sww")
 
 
 @on_zephyr
-@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("board", [*ARM_BOARDS, RISCV_BOARD])
 def test_exact(board: str, built: Built) -> None:
     _, inferences = standalone_run(built(board, "standalone", "kws", "ad"))
     assert [(i.model, i.sample) for i in inferences] == [
