@@ -145,11 +145,12 @@ TVMTINY_FPU_INLINE void tvmtiny_fpu_plane(const float *x, float *plane, int32_t 
 /* Instantiates NAME(x, stream, out): CHANNELS channels of PIXELS pixels, whose inputs are PITCH floats
  * apart and whose outputs OUT_PITCH. The inputs of a filter are OUTER times INNER runs of RUN, from one
  * to the next OUTER_PITCH and INNER_PITCH floats. The stream is, per block of WIDTH channels, their
- * biases, and their weights for each input; the last block may be smaller. */
+ * biases, and their weights for each input; the last block may be smaller. All inputs of TOGETHER pixels
+ * are read before a block of their outputs is written, which may lie over the inputs. */
 #if TVMTINY_FPU
 
-#define TVMTINY_FPU_TILE(NAME, PIXELS, CHANNELS, WIDTH, PITCH, OUT_PITCH, OUTER, OUTER_PITCH,      \
-                         INNER, INNER_PITCH, RUN, GAIN, LOW, HIGH, TEXT)                           \
+#define TVMTINY_FPU_TILE(NAME, PIXELS, TOGETHER, CHANNELS, WIDTH, PITCH, OUT_PITCH, OUTER,         \
+                         OUTER_PITCH, INNER, INNER_PITCH, RUN, GAIN, LOW, HIGH, TEXT)              \
   TVMTINY_FPU_FUNCTION(NAME,                                                                       \
                        (const float *x TVMTINY_UNUSED, const float *stream TVMTINY_UNUSED,         \
                         float *out TVMTINY_UNUSED),                                                \
@@ -157,47 +158,67 @@ TVMTINY_FPU_INLINE void tvmtiny_fpu_plane(const float *x, float *plane, int32_t 
 
 #else
 
+/* More sums than there are registers of single precision. */
+#define TVMTINY_FPU_SUMS 32
+
 typedef struct {
-  int32_t channels, width, outer, outer_pitch, inner, inner_pitch, run;
+  int32_t channels, width, pitch, out_pitch, outer, outer_pitch, inner, inner_pitch, run;
   float gain, low, high;
 } tvmtiny_fpu_layer;
 
-TVMTINY_FPU_INLINE void tvmtiny_fpu_pixel(const float *x, const float *stream, float *out,
-                                          const tvmtiny_fpu_layer *layer)
+TVMTINY_FPU_INLINE float tvmtiny_fpu_sum(const float *x, const float *weights, int32_t width, float sum,
+                                         const tvmtiny_fpu_layer *layer)
+{
+  int32_t i;
+  int32_t j;
+  int32_t k;
+  for (i = 0; i < layer->outer; ++i) {
+    for (j = 0; j < layer->inner; ++j) {
+      for (k = 0; k < layer->run; ++k, weights += width) {
+        sum += x[i * layer->outer_pitch + j * layer->inner_pitch + k] * *weights;
+      }
+    }
+  }
+  return tvmtiny_fpu_clamp(layer->gain * sum, layer->low, layer->high);
+}
+
+TVMTINY_FPU_INLINE void tvmtiny_fpu_pixels(const float *x, const float *stream, float *out,
+                                           int32_t pixels, const tvmtiny_fpu_layer *layer)
 {
   int32_t first;
   for (first = 0; first < layer->channels; first += layer->width) {
     const int32_t left = layer->channels - first;
     const int32_t width = left < layer->width ? left : layer->width;
+    float sums[TVMTINY_FPU_SUMS];
+    int32_t p;
     int32_t c;
-    for (c = 0; c < width; ++c) {
-      const float *weights = stream + width + c;
-      float sum = stream[c];
-      int32_t i;
-      int32_t j;
-      int32_t k;
-      for (i = 0; i < layer->outer; ++i) {
-        for (j = 0; j < layer->inner; ++j) {
-          for (k = 0; k < layer->run; ++k, weights += width) {
-            sum += x[i * layer->outer_pitch + j * layer->inner_pitch + k] * *weights;
-          }
-        }
+    for (p = 0; p < pixels; ++p) {
+      for (c = 0; c < width; ++c) {
+        sums[p * width + c] =
+            tvmtiny_fpu_sum(x + p * layer->pitch, stream + width + c, width, stream[c], layer);
       }
-      out[first + c] = tvmtiny_fpu_clamp(layer->gain * sum, layer->low, layer->high);
+    }
+    for (p = 0; p < pixels; ++p) {
+      for (c = 0; c < width; ++c) {
+        out[p * layer->out_pitch + first + c] = sums[p * width + c];
+      }
     }
     stream += (1 + layer->outer * layer->inner * layer->run) * width;
   }
 }
 
-#define TVMTINY_FPU_TILE(NAME, PIXELS, CHANNELS, WIDTH, PITCH, OUT_PITCH, OUTER, OUTER_PITCH,      \
-                         INNER, INNER_PITCH, RUN, GAIN, LOW, HIGH, TEXT)                           \
+#define TVMTINY_FPU_TILE(NAME, PIXELS, TOGETHER, CHANNELS, WIDTH, PITCH, OUT_PITCH, OUTER,         \
+                         OUTER_PITCH, INNER, INNER_PITCH, RUN, GAIN, LOW, HIGH, TEXT)              \
+  TVMTINY_STATIC_ASSERT((TOGETHER) * (WIDTH) <= TVMTINY_FPU_SUMS, "too many sums");                \
   static void NAME(const float *x, const float *stream, float *out)                                \
   {                                                                                                \
-    const tvmtiny_fpu_layer layer = { CHANNELS,    WIDTH, OUTER, OUTER_PITCH, INNER,               \
-                                      INNER_PITCH, RUN,   GAIN,  LOW,         HIGH };              \
+    const tvmtiny_fpu_layer layer = { CHANNELS, WIDTH,       PITCH, OUT_PITCH, OUTER, OUTER_PITCH, \
+                                      INNER,    INNER_PITCH, RUN,   GAIN,      LOW,   HIGH };      \
     int32_t pixel;                                                                                 \
-    for (pixel = 0; pixel < (PIXELS); ++pixel) {                                                   \
-      tvmtiny_fpu_pixel(x + pixel * (PITCH), stream, out + pixel * (OUT_PITCH), &layer);           \
+    for (pixel = 0; pixel < (PIXELS); pixel += (TOGETHER)) {                                       \
+      const int32_t left = (PIXELS)-pixel;                                                         \
+      tvmtiny_fpu_pixels(x + pixel * (PITCH), stream, out + pixel * (OUT_PITCH),                   \
+                         left < (TOGETHER) ? left : (TOGETHER), &layer);                           \
     }                                                                                              \
   }
 

@@ -238,7 +238,8 @@ def _instance(tile: Tile) -> tuple[str, str]:
     sizes += (runs.outer_pitch, runs.inner, runs.inner_pitch, runs.run)
     words = ["fpu", *map(str, sizes), str(tile.together), tile.finish.word()]
     name = "_".join(word for word in words if word) + ("" if tile.fused else "_apart")
-    arguments = [name, *map(str, sizes), *tile.finish.arguments(), assembly.text(tile.code())]
+    places = map(str, (sizes[0], tile.together, *sizes[1:]))
+    arguments = [name, *places, *tile.finish.arguments(), assembly.text(tile.code())]
     return name, f"TVMTINY_FPU_TILE({', '.join(arguments)})"
 
 
