@@ -35,8 +35,8 @@ def board_table(boards: Iterable[Board]) -> FittingTable:
         (
             TableColumn("board"),
             TableColumn("cpu"),
-            TableColumn("memory", wrap_at=20),
-            TableColumn("description", wrap_at=20, spare=1),
+            TableColumn("memory", wrap_at=18),
+            TableColumn("description", wrap_at=18, spare=1),
         )
     )
     for board in boards:
