@@ -47,6 +47,7 @@ def artifact(monkeypatch: pytest.MonkeyPatch) -> Any:
         outputs=(tensor("y"),),
         states=(),
         layers=(tensor("double", index=0, operator="MUL"), tensor("y", index=1, operator="ADD")),
+        pieces=((0, 8), (1, 8)),
     )
 
 
