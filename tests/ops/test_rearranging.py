@@ -242,6 +242,9 @@ _REFUSED = [
     (_node("REVERSE_V2", [_X, [2]], (4, 3)), "axis 2"),
     (_node("TILE", [_X, [0, 1]], (0, 3)), "multiples [0, 1]"),
     (_node("TILE", [_X, [2, 1]], (4, 3)), "but the inputs"),
+    # More indices than memory holds.
+    (_node("TILE", [_X, [2, 1 << 28]], (4, 3)), "but the inputs"),
+    (_node("BROADCAST_TO", [_X, [1 << 30, *_X.shape]], (4, 3)), "but the inputs"),
     (_node("BROADCAST_TO", [_X, [8, 3]], (8, 3)), "broadcast to [8, 3]"),
     (_node("BROADCAST_TO", [_X, [3]], (3,)), "broadcast to [3]"),
     (_node("MIRROR_PAD", [_X, [[0, 0], [3, 0]]], (4, 6)), "paddings (3, 0)"),

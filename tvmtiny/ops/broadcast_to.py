@@ -29,6 +29,9 @@ class BroadcastTo(Selecting):
         if len(wanted) < len(shape) or any(d not in (1, n) or n < 1 for d, n in pairs):
             yield Problem(f"{list(shape)} broadcast to {wanted}", "dimensions that are equal or 1")
 
+    def lengths(self, node: Node) -> Sequence[int]:
+        return numbers(node, 1)
+
     def indices(self, node: Node) -> Sequence[np.ndarray]:
         shape, wanted = node.input(0).shape, numbers(node, 1)
         aligned = (1,) * (len(wanted) - len(shape)) + tuple(shape)

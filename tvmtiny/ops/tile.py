@@ -25,6 +25,9 @@ class Tile(Selecting):
         if not problems and min(numbers(node, 1), default=1) < 1:
             yield Problem(f"multiples {numbers(node, 1)}", "multiples of 1 and more")
 
+    def lengths(self, node: Node) -> Sequence[int]:
+        return [d * n for d, n in zip(node.input(0).shape, numbers(node, 1), strict=True)]
+
     def indices(self, node: Node) -> Sequence[np.ndarray]:
         shape = node.input(0).shape
         return [np.tile(np.arange(d), n) for d, n in zip(shape, numbers(node, 1), strict=True)]

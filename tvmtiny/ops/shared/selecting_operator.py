@@ -25,13 +25,21 @@ class Selecting(Moving):
     def indices(self, node: Node) -> Sequence[np.ndarray]:
         """Which indices of each dimension are taken, in this order."""
 
+    def lengths(self, node: Node) -> Sequence[int]:
+        """How many indices of each dimension are taken.
+
+        Operators whose arguments choose these numbers give them without making the indices, of
+        which there could be more than memory holds before the output's shape is checked.
+        """
+        return [len(index) for index in self.indices(node)]
+
     def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*self.arguments(node)]
         if problems:
             yield from problems
             return
         yield from check_one_dtype(node.input(0), node.output)
-        yield from check_output(node.output, [len(index) for index in self.indices(node)])
+        yield from check_output(node.output, self.lengths(node))
 
     def compute(self, node: Node, oracle: Oracle) -> Result:
         return moved(node, [selection(_aligned(node), self.indices(node))])
