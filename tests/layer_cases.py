@@ -110,8 +110,8 @@ def random_values(
     limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Values within `limits`; by default the whole range of an integer dtype, or -20 to 20."""
-    if dtype == "float32":
-        return rng.uniform(*(limits or (-20, 20)), shape).astype(np.float32)
+    if dtype in ("float16", "float32"):
+        return rng.uniform(*(limits or (-20, 20)), shape).astype(dtype)
     low, high = limits or _range(dtype)
     return rng.integers(int(low), int(high), shape, np.int64, endpoint=True).astype(dtype)
 

@@ -147,6 +147,58 @@ class ModelBuilder:
         self._buffers.append(_buffer((halves[::2] | halves[1::2] << 4).tobytes()))
         return index
 
+    def sparse_constant(
+        self,
+        name: str,
+        value: np.ndarray,
+        order: Sequence[int],
+        compressed: Sequence[int],
+        blocks: Mapping[int, int] | None = None,
+        **quantization: Any,
+    ) -> int:
+        """Add a constant of which only what is not 0 is stored; more keywords as for `tensor`.
+
+        Parameters
+        ----------
+        order
+            The levels, each a dimension, or the rank and more for the block dimensions.
+        compressed
+            Those levels that store indices.
+        blocks
+            Sizes of blocks by the dimension that they lie along.
+        """
+        blocks, rank = blocks or {}, value.ndim
+        split = [n for d, size in enumerate(value.shape) for n in (size // blocks.get(d, 1),)]
+        inner = [blocks[d] for d in blocks]
+        axes = [(n, blocks[d]) if d in blocks else (n,) for d, n in enumerate(split)]
+        parts = value.reshape([n for axis in axes for n in axis])
+        starts = np.cumsum([0, *(len(axis) for axis in axes)])[:-1]
+        place = [int(s) for s in starts] + [int(starts[d]) + 1 for d in blocks]
+        nodes, levels = [parts.transpose([place[d] for d in order])], []
+        for dimension in order:
+            level = schema.DimensionMetadataT()
+            level.denseSize = [*split, *inner][dimension]
+            level.format = int(dimension in compressed)
+            if level.format:
+                kept = [[i for i, part in enumerate(node) if np.any(part)] for node in nodes]
+                level.arraySegments = _numbers(np.cumsum([0, *map(len, kept)]), np.int32)
+                level.arrayIndices = _numbers([i for some in kept for i in some], np.uint8)
+                level.arraySegmentsType = schema.SparseIndexVector.Int32Vector
+                level.arrayIndicesType = schema.SparseIndexVector.Uint8Vector
+                nodes = [node[i] for node, some in zip(nodes, kept, strict=True) for i in some]
+            else:
+                nodes = [part for node in nodes for part in node]
+            levels.append(level)
+        sparsity = schema.SparsityParametersT()
+        sparsity.traversalOrder = list(order)
+        sparsity.blockMap = [*blocks] or None
+        sparsity.dimMetadata = levels
+        index = self.constant(name, np.array(nodes, value.dtype), **quantization)
+        self._tensors[index].shape = list(value.shape)
+        self._tensors[index].sparsity = sparsity
+        assert len(order) == rank + len(blocks)
+        return index
+
     def variable(self, name: str, initial: np.ndarray | None = None) -> int:
         """Add a VAR_HANDLE; with an initial value, the first operator of the model sets it.
 
@@ -259,6 +311,13 @@ def _entries(tensors: Sequence[tuple[str, int]]) -> list[schema.TensorMapT]:
         entry.name, entry.tensorIndex = name, index
         entries.append(entry)
     return entries
+
+
+def _numbers(values: Any, dtype: type) -> Any:
+    kind = schema.Int32VectorT if dtype is np.int32 else schema.Uint8VectorT
+    vector = kind()
+    vector.values = np.asarray(values, dtype)
+    return vector
 
 
 def _buffer(data: bytes) -> schema.BufferT:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layer_cases import Layer, Operand
+from layer_cases import Layer, Operand, random_constant
 
 from tvmtiny.ops import Node, Oracle, Quantization, Tensor
 from tvmtiny.oracle import run_litert
@@ -27,6 +27,8 @@ CASES = {
     "uint8": _layer(Operand((1, 3, 4, 5), "uint8", 0.0123456789, 130)),
     "int16": _layer(Operand((40,), "int16", 0.000123456789)),
     "scalar": _layer(Operand((), "int8", 0.1, 3)),
+    "float16": _layer(random_constant((3, 5), "float16")),
+    "int8_constant": _layer(random_constant((3, 5), scales=(0.1, 0.02, 3.0))),
     "rank_5": _layer(Operand((1, 2, 1, 3, 2), "int8", 0.1, 3)),
 }
 #: Of no use to activations, but LiteRT's kernel takes it.
@@ -62,6 +64,7 @@ _REFUSED = [
     (Node(0, OPERATOR, 1, (), (_Y,)), "0 inputs"),
     (Node(0, OPERATOR, 1, (_X,), (replace(_Y, dtype="int8"),)), "int8 output"),
     (Node(0, OPERATOR, 1, (replace(_X, dtype="float32"),), (_Y,)), "float32 input"),
+    (Node(0, OPERATOR, 1, (replace(_X, dtype="float16"),), (_Y,)), "float16 activations"),
     (Node(0, OPERATOR, 1, (_X,), (replace(_Y, shape=(4,)),)), "the output is"),
     (Node(0, OPERATOR, 1, (replace(_X, quantization=None),), (_Y,)), "without a scale"),
 ]

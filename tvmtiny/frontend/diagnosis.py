@@ -88,7 +88,8 @@ _UINT8 = _Kind(f"this is a uint8 model, as TensorFlow 1 quantized them; {_AGAIN}
 _KINDS = (
     *_FOREIGN,
     _Kind(
-        f"this is a float16 model: its weights are halves, computed with as float32; {_AGAIN}",
+        "this model computes in float16, which is supported for constants alone (behind "
+        f"DEQUANTIZE); {_AGAIN}",
         _has("float16"),
     ),
     _UINT8,

@@ -13,6 +13,7 @@ import numpy as np
 from tvmtiny.errors import ModelFormatError
 from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
 from tvmtiny.frontend.graph import Graph
+from tvmtiny.frontend.sparse import SparsityError, dense
 from tvmtiny.frontend.variables import resolve_variables
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node, Quantization, Tensor
 
@@ -26,6 +27,9 @@ _SERVING = b"serving_default"
 
 #: As many as the verifier accepts.
 _MOST_DIMENSIONS = 8
+
+#: Of a sparse constant; the verifier accepts fewer bytes in one tensor.
+_MOST_ELEMENTS = 1 << 26
 
 AnyItem = TypeVar("AnyItem")
 
@@ -151,6 +155,8 @@ class _Reader:
         if tensor.dtype not in DTYPE_BYTES:
             return tensor
         content = data.tobytes()
+        if raw.sparsity is not None:
+            content = self._unpacked(content, raw.sparsity, tensor)
         if len(content) != tensor.nbytes:
             raise ModelFormatError(
                 self._path,
@@ -162,6 +168,16 @@ class _Reader:
             return tensor
         data = np.frombuffer(content, tensor.dtype).reshape(kept)
         return replace(tensor, shape=kept, data=data)
+
+    def _unpacked(self, content: bytes, sparsity: Any, tensor: Tensor) -> bytes:
+        """The bytes of a sparse constant with zeros where it stores nothing."""
+        try:
+            if tensor.elements > _MOST_ELEMENTS or len(content) % DTYPE_BYTES[tensor.dtype]:
+                raise SparsityError("its size is not sound")
+            return dense(np.frombuffer(content, tensor.dtype), sparsity, tensor.shape).tobytes()
+        except SparsityError as error:
+            reason = f"the sparse tensor {tensor.name} is damaged ({error})"
+            raise ModelFormatError(self._path, reason) from error
 
     def _name(self, raw: Any, index: int) -> str:
         try:

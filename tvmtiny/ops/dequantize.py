@@ -16,32 +16,38 @@ from tvmtiny.ops.shared.quantization import INTEGER_RANGES, broadcast_quantizati
 
 @register
 class Dequantize(Operator):
-    """int8, uint8 or int16 to float32.
+    """int8, uint8 or int16 to float32; of constants, float16, too.
 
     Matches LiteRT's and TFLM's ``Dequantize`` bit by bit, per tensor or per channel: the product
-    with the scale is exact in their float64, so that one float32 product rounds the same.
+    with the scale is exact in their float64, so that one float32 product rounds the same. Results
+    of constants are constants, so that a model with float16 weights is a float model.
     """
 
     name = "DEQUANTIZE"
-    dtypes = ("int8", "uint8", "int16", "float32")
+    dtypes = ("int8", "uint8", "int16", "float16", "float32")
     per_channel = True
     exactness = "bit-exact"
     input_count = 1
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         x = node.input(0)
-        if x.dtype not in INTEGER_RANGES or node.output.dtype != "float32":
+        if x.dtype not in ("float16", *INTEGER_RANGES) or node.output.dtype != "float32":
             yield Problem(
                 f"{x.dtype} input and {node.output.dtype} output",
-                "int8, uint8 or int16 input and float32 output",
+                "int8, uint8 or int16 input, or float16 constants, and float32 output",
             )
             return
         yield from check_shape(node, x.shape)
+        if x.dtype == "float16":
+            if x.data is None:
+                yield Problem("float16 activations", "float16 constants")
+            return
         yield from check_scale(x, per_channel=True)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         x, shape = node.input(0), node.output.shape
         quantization = x.quantization
+        # What is float16 is constant, and so is the result.
         assert quantization is not None
         axis = quantization.axis
 
@@ -67,5 +73,7 @@ class Dequantize(Operator):
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
+        if inputs[0].dtype == np.float16:
+            return [inputs[0].astype(np.float32)]
         scales, zeros = broadcast_quantization(node.input(0))
         return [(inputs[0].astype(np.int32) - zeros).astype(np.float32) * scales]
