@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.cpu_costs import CpuCosts
 from tests.object_cache import ObjectCache
 from tvmtiny.host import toolchain
 
@@ -17,6 +18,13 @@ from tvmtiny.host import toolchain
 _BY_PARAMETER = ("tests/ops/test_three_ways.py",)
 #: Files whose tests share what they have compiled with each other.
 _SHARING = ("tests/codegen/test_shadow_memory.py", "tests/codegen/test_whole_models.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what this project's tests take beyond pytest's own options."""
+    parser.addoption(
+        "--cpu-costs", action="store_true", help="print the CPU seconds that each file has taken"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,6 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.pycache_prefix = str(cache.mkdir("bytecode"))
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if config.getoption("cpu_costs"):
+        config.pluginmanager.register(CpuCosts(), "cpu_costs")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
