@@ -44,7 +44,7 @@ def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
 def test_on_board(layers: SideBySide, board: str) -> None:
     layers.check_board(board)
     schedules = [layer.schedule for layer in layers.compile(board).layers]
-    wanted = "4 pixels,4 patches,2 pixels,w16" if layers is SHAPED else "3x3,any"
+    wanted = "4 pixels,4 patches,2 pixels,w8" if layers is SHAPED else "3x3,any"
     for word in wanted.split(","):
         assert any(word in schedule for schedule in schedules), word
 
@@ -73,15 +73,20 @@ def test_streams() -> None:
     np.testing.assert_array_equal(columns[:5].T, weights[[7, 0, 3]])
     assert not columns[5].any() and not stream[:5].view(np.int8)[18:].any()
     assert stream[5:].tolist() == [7, 107, 207, 0, 100, 200, 3, 103, 203]
-    words = pack_words(weights, scaling, list(range(8)), 5)
+    words = pack_words(weights, scaling, list(range(8)))
     inputs = words[:20].reshape(5, 4)
     low = (inputs & 0xFFFF).astype(np.uint16).view(np.int16)
     np.testing.assert_array_equal(low.T, weights[::2])
     np.testing.assert_array_equal((inputs - low).T >> 16, weights[1::2])
     assert words[20:23].tolist() == [0, 100, 200]
-    single = pack_bytes(weights, scaling, list(range(8)))
-    np.testing.assert_array_equal(single[:10].view(np.int8).reshape(5, 8).T, weights)
-    assert single[10:13].tolist() == [0, 100, 200]
+    # Of each four channels, the first two have what three chunks leave in their sums.
+    single = pack_bytes(weights, scaling, list(range(8)), 3, 8)
+    np.testing.assert_array_equal(
+        single[:10].view(np.uint8).reshape(5, 8).T, weights.astype(int) + 128
+    )
+    initial = [value + 100 - 3 * 2**23 * (value % 4 < 2) for value in range(8)]
+    assert single[10:].reshape(8, 3)[:, 1].tolist() == initial
+    assert single[10:13].tolist() == [0, initial[0], 200]
 
 
 _RELU = {"activation": "RELU", "zero_points": (-128, -128), "output_scale": 1.0}
@@ -89,6 +94,7 @@ _RELU = {"activation": "RELU", "zero_points": (-128, -128), "output_scale": 1.0}
 #: Layers with every decision; some have rows that are longer than what is unrolled.
 DECIDED: dict[str, Case] = {
     "pixels": Conv((3, 4), 21, 7, kernel=(1, 1), weight_range=(-25, 25), **_RELU),
+    "single": Conv((1, 1), 75, 13, kernel=(1, 1), weight_range=(-9, 9), **_RELU),
     "patches": Conv((4, 5), 5, 4, dilation=(2, 1), weight_range=(-25, 25)),
     "wide": Depthwise((3, 23), 2, **_RELU),
     "wide_s2": Depthwise((5, 41), 2, stride=(2, 2), **_RELU),
@@ -105,10 +111,11 @@ def test_every_decision_is_exact(
     candidates.layers.check_host("rv32imc", tmp_path)
     candidates.layers.check_board(board)
     values = set(candidates.values())
-    for sketch in ("riscv_pairs", "riscv_words"):
-        assert {(sketch, "chunk", chunk) for chunk in (1, 2, 3, 4, 6, 8)} <= values
+    for sketch in ("riscv_pairs", "riscv_words", "riscv_bytes"):
+        longer = () if sketch == "riscv_pairs" else (12, 16, 24, 32)
+        assert {(sketch, "chunk", chunk) for chunk in (1, 2, 3, 4, 6, 8, *longer)} <= values
         assert {(sketch, "unroll", unroll) for unroll in (8, 16, 32)} <= values
-    assert {("riscv_bytes", "unroll", unroll) for unroll in (8, 16, 32)} <= values
+    assert {("riscv_bytes", "tile", tile) for tile in (4, 8, 12)} <= values
     assert {("riscv_pairs", "pixels", pixels) for pixels in (2, 4)} <= values
     assert {("riscv_3x3", "unroll", unroll) for unroll in (1, 2, 3, 4, 6)} <= values
     assert ("riscv_filter", "sketch", "riscv_filter") in values
@@ -116,7 +123,7 @@ def test_every_decision_is_exact(
 
 def test_weights_are_bytes_where_the_goal_or_a_budget_wants_it() -> None:
     model = tvmtiny.load(Dense((1, 128), 128, 64, output_scale=2.0).model(), name="dense")
-    wanted = {"size": "w8", "balanced": "w16", "speed": "w16"}
+    wanted = {"size": "w8", "balanced": "w8", "speed": "w16"}
     for goal, word in wanted.items():
         (layer,) = tvmtiny.compile(model, BOARD, optimize=goal).layers
         assert word in layer.schedule, layer.schedule

@@ -18,8 +18,10 @@ from tvmtiny.schedule.matrix_layer import Layer, split_groups
 
 Choice = TypeVar("Choice")
 
-#: Lengths of chunks for which there is code, the longest first.
+#: Lengths of chunks for which there is code, the longest first; longer ones for layers that read
+#: single pixels, whose code has few registers and fewer products per input.
 CHUNKS = (8, 6, 4, 3, 2, 1)
+LONG_CHUNKS = (32, 24, 16, 12)
 
 #: What kernels leave open: the longest chunks, how many lengths of chunks have code of their own,
 #: and how many inputs are unrolled at most.
@@ -92,13 +94,13 @@ def by_chunk(
     proof
         `provable`, or another one.
     longest
-        One of `CHUNKS`.
+        One of `CHUNKS` or `LONG_CHUNKS`.
     most
         Different lengths, each of which has code of its own.
     cost
         Of a channel, by the length of its chunks.
     """
-    able = {chunk: proof(weights, chunk) for chunk in CHUNKS if chunk <= longest}
+    able = {chunk: proof(weights, chunk) for chunk in (*LONG_CHUNKS, *CHUNKS) if chunk <= longest}
     costs = {chunk: np.where(proven, cost(chunk), np.inf) for chunk, proven in able.items()}
     choices = [c for n in range(1, most + 1) for c in combinations(costs, n)]
 

@@ -35,7 +35,7 @@
 
 #if TVMTINY_RV32
 
-/* A function in assembly, called with four arguments or fewer. The clobbers are for GCC's -fipa-ra, which trusts
+/* A function in assembly, called with eight arguments or fewer. The clobbers are for GCC's -fipa-ra, which trusts
  * what it sees of a local function. */
 #define TVMTINY_RISCV_FUNCTION(NAME, PARAMETERS, BODY)                                                \
   static __attribute__((naked, noinline)) TVMTINY_UNUSED void NAME PARAMETERS                         \
@@ -57,12 +57,14 @@
   ".if (" NUMBER ") >= -2048 && (" NUMBER ") < 2048\n addi " REGISTER ", " REGISTER ", (" NUMBER ")\n" \
   ".else\n li " SCRATCH ", (" NUMBER ")\n add " REGISTER ", " REGISTER ", " SCRATCH "\n.endif\n"
 
-/* The constants of a channel: the initial accumulator in t0, the multiplier in t1, offset and step in t3 and t4; a1
- * goes past them. t5 is 255 from TVMTINY_RISCV_LIMIT on. */
+/* The constants of a channel, behind which a1 goes on: the address of its output in t2, from its number and a2, the
+ * initial accumulator in t0, the multiplier in t1, offset and step in t3 and t4. t5 is 255 from TVMTINY_RISCV_LIMIT
+ * on. */
 #define TVMTINY_RISCV_LIMIT " li t5, 255\n"
-#define TVMTINY_RISCV_CONSTANTS_PLAIN " lw t0, 0(a1)\n lw t1, 4(a1)\n addi a1, a1, 8\n"
+#define TVMTINY_RISCV_CONSTANTS_PLAIN                                                                 \
+  " lw t2, 0(a1)\n lw t0, 4(a1)\n lw t1, 8(a1)\n addi a1, a1, 12\n add t2, t2, a2\n"
 #define TVMTINY_RISCV_CONSTANTS_SIGNED                                                                \
-  " lw t0, 0(a1)\n lw t1, 4(a1)\n lw t3, 8(a1)\n lw t4, 12(a1)\n addi a1, a1, 16\n"
+  " lw t2, 0(a1)\n lw t0, 4(a1)\n lw t1, 8(a1)\n lw t3, 12(a1)\n lw t4, 16(a1)\n addi a1, a1, 20\n add t2, t2, a2\n"
 #define TVMTINY_RISCV_SCALE_PLAIN(ACC) " mulh " ACC ", " ACC ", t1\n"
 #define TVMTINY_RISCV_SCALE_SIGNED(ACC)                                                               \
   " srai a7, " ACC ", 31\n and a7, a7, t4\n add a7, a7, t3\n mulh " ACC ", " ACC ", t1\n add " ACC      \
@@ -72,6 +74,11 @@
   TVMTINY_RISCV_SCALE_##ROUNDING(ACC) " srai " ACC ", " ACC ", " SHIFT "\n addi a7, " ACC             \
   ", 128\n bgeu t5, a7, 9f\n srai " ACC ", " ACC ", 31\n xori " ACC ", " ACC ", 127\n9: sb " ACC      \
   ", " AT "\n"
+
+/* From a sum to the output of a channel. */
+#define TVMTINY_RISCV_CHANNEL(SUM, SHIFT, ROUNDING)                                                   \
+  TVMTINY_RISCV_CONSTANTS_##ROUNDING " slli " SUM ", " SUM ", 8\n add " SUM ", " SUM ", t0\n"         \
+  TVMTINY_RISCV_OUTPUT(SUM, SHIFT, ROUNDING, "0(t2)")
 
 #endif
 

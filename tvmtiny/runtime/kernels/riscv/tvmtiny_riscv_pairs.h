@@ -64,17 +64,15 @@ TVMTINY_PAIRS_PACK(tvmtiny_riscv_pack, 8)
 #define TVMTINY_RISCV_ACCUMULATORS(HIGH, ALL)                                                         \
   " slli a7, " HIGH ", 16\n sub " ALL ", " ALL ", a7\n slli " ALL ", " ALL ", 8\n slli " HIGH ", " HIGH \
   ", 8\n add " ALL ", " ALL ", t0\n add " HIGH ", " HIGH ", t0\n"
-#define TVMTINY_RISCV_NUMBER(ROUNDING)                                                                \
-  " lw t2, 0(a1)\n addi a1, a1, 4\n" TVMTINY_RISCV_CONSTANTS_##ROUNDING " add t2, t2, a2\n"
 #define TVMTINY_RISCV_CHANNEL_4(HIGH0, ALL0, HIGH1, ALL1, SHIFT, PITCH, ROUNDING)                     \
-  TVMTINY_RISCV_NUMBER(ROUNDING)                                                                      \
+  TVMTINY_RISCV_CONSTANTS_##ROUNDING                                                                  \
   TVMTINY_RISCV_ACCUMULATORS(HIGH0, ALL0) TVMTINY_RISCV_ACCUMULATORS(HIGH1, ALL1)                     \
   TVMTINY_RISCV_OUTPUT(ALL0, SHIFT, ROUNDING, "0(t2)")                                                \
   TVMTINY_RISCV_OUTPUT(HIGH0, SHIFT, ROUNDING, PITCH "(t2)")                                          \
   TVMTINY_RISCV_OUTPUT(ALL1, SHIFT, ROUNDING, "2 * " PITCH "(t2)")                                    \
   TVMTINY_RISCV_OUTPUT(HIGH1, SHIFT, ROUNDING, "3 * " PITCH "(t2)")
 #define TVMTINY_RISCV_CHANNEL_2(HIGH, ALL, SHIFT, PITCH, ROUNDING)                                    \
-  TVMTINY_RISCV_NUMBER(ROUNDING) TVMTINY_RISCV_ACCUMULATORS(HIGH, ALL)                                \
+  TVMTINY_RISCV_CONSTANTS_##ROUNDING TVMTINY_RISCV_ACCUMULATORS(HIGH, ALL)                            \
   TVMTINY_RISCV_OUTPUT(ALL, SHIFT, ROUNDING, "0(t2)")                                                 \
   TVMTINY_RISCV_OUTPUT(HIGH, SHIFT, ROUNDING, PITCH "(t2)")
 #define TVMTINY_RISCV_CHANNELS_4(SHIFT, PITCH, ROUNDING)                                              \

@@ -9,8 +9,8 @@
 
 #include "tvmtiny_riscv.h"
 
-/* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, of one pixel. CHUNK inputs are
- * added up at a time; FIRST chunks are unrolled, then LOOPS times UNROLL chunks. */
+/* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, of one pixel. The first chunk
+ * has BEGIN inputs, the others CHUNK; FIRST chunks are unrolled, then LOOPS times UNROLL chunks. */
 #if TVMTINY_RV32
 
 /* a0 x, a1 stream, a2 out, a3 end; a4 an input, a6 a word, a7 scratch, ra the end of x, t6 32768. Four words: chunks
@@ -34,24 +34,21 @@
 #define TVMTINY_RISCV_WORDS_PAST                                                                      \
   " addi a0, a0, tvmtiny_x\n" TVMTINY_RISCV_ADD("a1", "tvmtiny_weight", "a7")                         \
   ".set tvmtiny_x, 0\n.set tvmtiny_weight, 0\n"
-#define TVMTINY_RISCV_ONE(ACC, SHIFT, ROUNDING)                                                       \
-  " lw t2, 0(a1)\n addi a1, a1, 4\n" TVMTINY_RISCV_CONSTANTS_##ROUNDING " add t2, t2, a2\n slli "     \
-  ACC ", " ACC ", 8\n add " ACC ", " ACC ", t0\n" TVMTINY_RISCV_OUTPUT(ACC, SHIFT, ROUNDING, "0(t2)")
 #define TVMTINY_RISCV_TWO(HIGH, ALL, SHIFT, ROUNDING)                                                 \
-  " slli a7, " HIGH ", 16\n sub " ALL ", " ALL ", a7\n" TVMTINY_RISCV_ONE(ALL, SHIFT, ROUNDING)       \
-  TVMTINY_RISCV_ONE(HIGH, SHIFT, ROUNDING)
+  " slli a7, " HIGH ", 16\n sub " ALL ", " ALL ", a7\n" TVMTINY_RISCV_CHANNEL(ALL, SHIFT, ROUNDING)   \
+  TVMTINY_RISCV_CHANNEL(HIGH, SHIFT, ROUNDING)
 
-#define TVMTINY_RISCV_WORDS_OF(NAME, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, ROUNDING)                    \
-  TVMTINY_RISCV_WORDS_(NAME, #CHUNK, #FIRST, #UNROLL, #LOOPS, #SHIFT, ROUNDING,                       \
-                       "(" #CHUNK " * (" #FIRST " + " #UNROLL " * " #LOOPS "))")
-#define TVMTINY_RISCV_WORDS_(NAME, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, ROUNDING, INPUTS)              \
+#define TVMTINY_RISCV_WORDS_OF(NAME, BEGIN, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, ROUNDING)             \
+  TVMTINY_RISCV_WORDS_(NAME, #BEGIN, #CHUNK, #FIRST, #UNROLL, #LOOPS, #SHIFT, ROUNDING,               \
+                       "(" #BEGIN " + " #CHUNK " * (" #FIRST " - 1 + " #UNROLL " * " #LOOPS "))")
+#define TVMTINY_RISCV_WORDS_(NAME, BEGIN, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, ROUNDING, INPUTS)       \
   TVMTINY_RISCV_FUNCTION(                                                                             \
       NAME,                                                                                           \
       (const int8_t *x TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED,                          \
        int8_t *out TVMTINY_UNUSED, const int32_t *end TVMTINY_UNUSED),                                \
       ".set tvmtiny_x, 0\n.set tvmtiny_weight, 0\n mv ra, a0\n"                                       \
       TVMTINY_RISCV_ADD("ra", INPUTS, "t0")                                                           \
-      "1:\n lui t6, 8\n" TVMTINY_RISCV_PRODUCTS(CHUNK, "s0", "s1", "s2", "s3")                        \
+      "1:\n lui t6, 8\n" TVMTINY_RISCV_PRODUCTS(BEGIN, "s0", "s1", "s2", "s3")                        \
       TVMTINY_RISCV_OPEN_WORD("s4", "s0") TVMTINY_RISCV_OPEN_WORD("s5", "s1")                         \
       TVMTINY_RISCV_OPEN_WORD("s6", "s2") TVMTINY_RISCV_OPEN_WORD("s7", "s3")                         \
       TVMTINY_RISCV_WORD_CHUNKS(CHUNK, FIRST " - 1") TVMTINY_RISCV_WORDS_PAST                         \
@@ -64,11 +61,12 @@
 #else /* !TVMTINY_RV32 */
 
 static void TVMTINY_UNUSED tvmtiny_riscv_words(const int8_t *x, const int32_t *stream, int8_t *out,
-                                               const int32_t *end, int32_t chunk, int32_t chunks,
-                                               int32_t shift, int32_t rounding)
+                                               const int32_t *end, int32_t begin, int32_t chunk,
+                                               int32_t chunks, int32_t shift, int32_t rounding)
 {
+  const int32_t inputs = begin + chunk * (chunks - 1);
   while (stream != end) {
-    const int32_t *constants = stream + 4 * chunk * chunks;
+    const int32_t *constants = stream + 4 * inputs;
     int32_t pair;
     for (pair = 0; pair < 4; ++pair, constants += 2 * (2 + rounding)) {
       const int32_t *const second = constants + (2 + rounding);
@@ -78,7 +76,7 @@ static void TVMTINY_UNUSED tvmtiny_riscv_words(const int8_t *x, const int32_t *s
       int32_t high = 0;
       int32_t left;
       for (left = chunks; left > 0; --left) {
-        const int8_t *const stop = input + chunk;
+        const int8_t *const stop = input + (left == chunks ? begin : chunk);
         uint32_t sum = 0;
         for (; input != stop; ++input, word += 4) {
           sum = tvmtiny_riscv_add(sum, *word, *input);
@@ -96,10 +94,10 @@ static void TVMTINY_UNUSED tvmtiny_riscv_words(const int8_t *x, const int32_t *s
   }
 }
 
-#define TVMTINY_RISCV_WORDS_OF(NAME, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, ROUNDING)                    \
+#define TVMTINY_RISCV_WORDS_OF(NAME, BEGIN, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, ROUNDING)             \
   static void NAME(const int8_t *x, const int32_t *stream, int8_t *out, const int32_t *end)           \
   {                                                                                                   \
-    tvmtiny_riscv_words(x, stream, out, end, CHUNK, (FIRST) + (UNROLL) * (LOOPS), SHIFT,              \
+    tvmtiny_riscv_words(x, stream, out, end, BEGIN, CHUNK, (FIRST) + (UNROLL) * (LOOPS), SHIFT,       \
                         TVMTINY_RISCV_##ROUNDING);                                                    \
   }
 

@@ -2,61 +2,89 @@
 
 from __future__ import annotations
 
-from tvm import tirx
+import numpy as np
 
 from tvmtiny.ops import Node
-from tvmtiny.schedule import nest
-from tvmtiny.schedule.families.riscv.packing import BYTES_TILE, fill_tiles, pack_bytes
+from tvmtiny.schedule.families.riscv.packing import pack_bytes
+from tvmtiny.schedule.families.riscv.single import chunks_of, single_function, single_parts
 from tvmtiny.schedule.implementation import Decisions, Implementation
-from tvmtiny.schedule.matrix_layer import Layer, split_groups
+from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.product_chunks import ChunkPart
 from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_riscv.h", "tvmtiny_riscv_bytes.h")
 
-#: Of an input of a tile; instructions around a tile, and bytes of code around the inputs.
-_INPUT, _TILE, _FRAME = 25, 150, 500
+#: Instructions around a tile and per channel, and bytes of code around the chunks of a tile.
+_TILE, _CHANNEL, _FRAME = 14, 14, 260
+
+#: Instructions of a tile per input beside its channels, of inputs that are added up again and
+#: once, and per chunk; per channel and input, and per channel and chunk.
+_INPUT, _SUM, _CHUNK = {False: 3, True: 2}, 2, {False: 2, True: 1}
+_CHANNEL_INPUT, _CHANNEL_CHUNK = 1.5, 2
+
+#: Up to so many words, or as many as this part of the inputs, is the workspace of a part.
+_WORDS, _SHARE = 32, 1 / 32
+
+
+def _once(depth: int, chunks: int) -> bool:
+    """Whether sums of inputs are kept for all tiles."""
+    return chunks <= max(_WORDS, _SHARE * depth)
+
+
+def _tile_instructions(depth: int, chunks: int, tile: int) -> float:
+    """Of all chunks of a tile."""
+    once = _once(depth, chunks)
+    of_input = _INPUT[once] + _CHANNEL_INPUT * tile
+    return depth * of_input + chunks * (_CHUNK[once] + _CHANNEL_CHUNK * tile)
+
+
+def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
+    tile = int(decisions["tile"])
+
+    def cost(chunk: int) -> float:
+        return _tile_instructions(layer.depth, -(-layer.depth // chunk), tile)
+
+    return single_parts(layer, decisions, tile, cost)
 
 
 def estimate_bytes(layer: Layer, decisions: Decisions) -> tuple[float, float]:
-    """Instructions, and bytes of code in assembly."""
-    first, unroll, turns = split_groups(layer.depth, int(decisions["unroll"]))
-    tiles = -(-layer.channels // BYTES_TILE)
-    instructions = tiles * (_INPUT * layer.depth + _TILE + 3 * turns)
-    code = _FRAME + 3.5 * _INPUT * (first + unroll)
-    return float(layer.pixels * instructions), code
+    """Instructions, and bytes of code in assembly and of weights that fill tiles."""
+    depth, tile = layer.depth, int(decisions["tile"])
+    instructions, code = 0.0, 0.0
+    for part in _split(layer, decisions):
+        first, unroll, turns = part.counts
+        chunks = chunks_of(part)
+        within = _tile_instructions(depth, chunks, tile)
+        tiles = len(part.channels) / tile
+        instructions += tiles * (within + _TILE + _CHANNEL * tile + 3 * turns)
+        instructions += _SUM * depth * _once(depth, chunks)
+        code += _FRAME + 50 * tile + 3.5 * within * (first + unroll) / chunks
+        code += depth * len(part.channels)
+    return layer.pixels * instructions, code - layer.weights.size
 
 
 def implement_bytes(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer pixel by pixel, without a workspace; None where a patch is no pixel."""
+    """The layer pixel by pixel; None where a patch is no pixel."""
     if layer.geometry is not None:
         return None
-    channels = fill_tiles({1: list(range(layer.channels))}, BYTES_TILE)[1]
-    constants = pack_bytes(layer.weights, scaling, channels)
-    counts = split_groups(layer.depth, int(decisions["unroll"]))
-    sizes = ", ".join(map(str, (*counts, scaling.shift)))
-    rounding = "SIGNED" if scaling.signed else "PLAIN"
-    by_sign = ", rounding by sign" * scaling.signed
-    name = f"bytes_{sizes.replace(', ', '_')}_{rounding.lower()}"
-    x = nest.buffer("x", node.input(0).elements, "int8")
-    stream = nest.buffer("stream", constants.size, "int32")
-    out = nest.buffer("out", node.output.elements, "int8")
-
-    def pixel(position: nest.Argument) -> list[tirx.Stmt]:
-        inputs = nest.address(x, position * layer.depth)
-        outputs = nest.address(out, position * layer.channels)
-        end = nest.address(stream, constants.size)
-        return [nest.call(name, inputs, nest.address(stream), outputs, end)]
-
-    function = nest.function(
-        [x, stream, out],
-        [],
-        [nest.loop(layer.pixels, "pixel", pixel)],
-        operator=node.operator,
-        schedule=f"riscv, w8, unroll {counts[1] or counts[0]}{by_sign}",
+    tile, parts = int(decisions["tile"]), _split(layer, decisions)
+    streams = [
+        pack_bytes(layer.weights, scaling, part.channels, chunks_of(part), tile) for part in parts
+    ]
+    function = single_function(
+        node,
+        layer,
+        scaling,
+        "BYTES",
+        parts,
+        streams,
+        sizes=[tile // 4],
+        once=[_once(layer.depth, chunks_of(part)) for part in parts],
+        schedule=f"w8, {tile} channels",
         headers=HEADERS,
-        preamble=[f"TVMTINY_RISCV_BYTES_OF({name}, {sizes}, {rounding})"],
     )
+    arguments = (node.input(0), np.concatenate(streams))
     instructions = round(estimate_bytes(layer, decisions)[0])
-    return Implementation(function, (node.input(0), constants), decisions, instructions)
+    return Implementation(function, arguments, decisions, instructions)

@@ -9,6 +9,7 @@ from math import prod
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
 from tvmtiny.schedule.families.riscv.bytes import estimate_bytes, implement_bytes
+from tvmtiny.schedule.families.riscv.packing import BYTES_TILES
 from tvmtiny.schedule.families.riscv.pairs import TILES, estimate_pairs, implement_pairs
 from tvmtiny.schedule.families.riscv.words import estimate_words, implement_words
 from tvmtiny.schedule.implementation import (
@@ -19,10 +20,19 @@ from tvmtiny.schedule.implementation import (
     Sketch,
 )
 from tvmtiny.schedule.matrix_layer import Layer, plain_layer, plain_scaling, reads_pixels
-from tvmtiny.schedule.product_chunks import CODES, LONGEST, cheapest, useful_unrolls
+from tvmtiny.schedule.product_chunks import (
+    CODES,
+    LONG_CHUNKS,
+    LONGEST,
+    cheapest,
+    useful_unrolls,
+)
 from tvmtiny.targets import Cpu
 
 PAIRS, WORDS, BYTES = "riscv_pairs", "riscv_words", "riscv_bytes"
+
+#: The longest chunks of layers that read single pixels.
+_SINGLE_LONGEST = (*LONGEST, *reversed(LONG_CHUNKS))
 
 #: Largest immediate offset of stores.
 _OFFSET = 2047
@@ -60,18 +70,16 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
     channels, depth = node.input(1).shape[0], prod(node.input(1).shape[1:])
     if node.operator == "CONV_2D" and groups(node) > 1:
         return ()
-    decisions = (
-        Decision("chunk", LONGEST),
-        Decision("codes", CODES),
-        Decision("unroll", useful_unrolls(depth)),
-    )
+    code = (Decision("codes", CODES), Decision("unroll", useful_unrolls(depth)))
     sketches = []
     pixels = _steps(node.output.elements // channels, channels)
     if pixels:
-        sketches.append(Sketch(PAIRS, (Decision("pixels", pixels), *decisions)))
+        chunk = Decision("chunk", LONGEST)
+        sketches.append(Sketch(PAIRS, (Decision("pixels", pixels), chunk, *code)))
     if reads_pixels(node):
-        sketches.append(Sketch(WORDS, decisions))
-        sketches.append(Sketch(BYTES, decisions[2:]))
+        chunk = Decision("chunk", _SINGLE_LONGEST)
+        sketches.append(Sketch(WORDS, (chunk, *code)))
+        sketches.append(Sketch(BYTES, (Decision("tile", BYTES_TILES), chunk, *code)))
     return tuple(sketches)
 
 
@@ -81,26 +89,23 @@ def _steps(pixels: int, channels: int) -> tuple[int, ...]:
 
 
 def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
-    """The default rule: the fewest instructions, weighed against the bytes of code.
-
-    Weights of a byte take half again as many instructions: only for the smallest code.
-    """
+    """The default rule: the fewest instructions, weighed against the bytes of code and weights."""
     pixels = _steps(layer.pixels, layer.channels)
-    first: dict[str, int | str] = {"sketch": PAIRS, "chunk": max(LONGEST)}
+    kernels: list[dict[str, int | str]]
     if pixels:
         few = layer.geometry is None and layer.pixels < _MANY_PIXELS
-        first["pixels"] = pixels[-1] if few else pixels[0]
+        step = pixels[-1] if few else pixels[0]
+        kernels = [{"sketch": PAIRS, "pixels": step, "chunk": max(LONGEST)}]
     elif layer.geometry is None:
-        first["sketch"] = WORDS
+        single = {"chunk": max(_SINGLE_LONGEST)}
+        kernels = [{"sketch": WORDS, **single}]
+        kernels += [{"sketch": BYTES, "tile": tile, **single} for tile in BYTES_TILES]
     else:
         return None
-    sketch = str(first["sketch"])
     candidates = [
-        {**first, "codes": codes, "unroll": unroll}
-        for codes, unroll in product(CODES, useful_unrolls(layer.depth))
+        {**kernel, "codes": codes, "unroll": unroll}
+        for kernel, codes, unroll in product(kernels, CODES, useful_unrolls(layer.depth))
     ]
-    if sketch == WORDS and goal is Goal.SIZE:
-        candidates += [{"sketch": BYTES, "unroll": n} for n in useful_unrolls(layer.depth)]
     costs = [_KERNELS[str(chosen["sketch"])][0](layer, chosen) for chosen in candidates]
     return cheapest(candidates, costs, layer, goal)
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from tvmtiny.schedule.requantize import Scaling
 
-#: Channels of a tile of `pack_words`, and of `pack_bytes`.
-WORDS_TILE = BYTES_TILE = 8
+#: Channels of a tile of `pack_words`, and of those of `pack_bytes`.
+WORDS_TILE = 8
+BYTES_TILES = (4, 8, 12)
 
 
 def fill_tiles(classes: dict[int, list[int]], tile: int) -> dict[int, list[int]]:
@@ -56,30 +57,45 @@ def pack_pairs(
     return _join(words, scaling, channels)
 
 
-def pack_words(
-    weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int
-) -> np.ndarray:
+def pack_words(weights: np.ndarray, scaling: Scaling, channels: Sequence[int]) -> np.ndarray:
     """The stream of ``tvmtiny_riscv_words.h``: int32, flat; see `pack_pairs`."""
     tiles, depth = len(channels) // WORDS_TILE, weights.shape[1]
-    padded = np.pad(weights[channels].astype(np.int64), ((0, 0), (0, -depth % chunk)))
-    inputs = padded.shape[1]
-    pairs = padded.reshape(tiles, WORDS_TILE // 2, 2, inputs)
+    pairs = weights[channels].astype(np.int64).reshape(tiles, WORDS_TILE // 2, 2, depth)
     words = (pairs[:, :, 0] + 65536 * pairs[:, :, 1]).transpose(0, 2, 1).reshape(tiles, -1)
     return _join(words.astype(np.uint32).view(np.int32), scaling, channels)
 
 
-def pack_bytes(weights: np.ndarray, scaling: Scaling, channels: Sequence[int]) -> np.ndarray:
-    """The stream of ``tvmtiny_riscv_bytes.h``: int32, flat; see `pack_pairs`."""
-    tiles = len(channels) // BYTES_TILE
-    by_input = weights[channels].reshape(tiles, BYTES_TILE, -1).transpose(0, 2, 1)
-    words = np.ascontiguousarray(by_input.reshape(tiles, -1)).view("<i4")
-    return _join(words, scaling, channels)
+def pack_bytes(
+    weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunks: int, tile: int
+) -> np.ndarray:
+    """The stream of ``tvmtiny_riscv_bytes.h``: int32, flat; see `pack_pairs`.
+
+    Parameters
+    ----------
+    chunks
+        How many of them a channel has.
+    """
+    tiles = len(channels) // tile
+    by_input = weights[channels].astype(np.int32).reshape(tiles, tile, -1).transpose(0, 2, 1) + 128
+    words = by_input.astype(np.uint8).reshape(tiles, -1).view("<i4")
+    # The lower ones of the products, of which each chunk leaves its rounding in the sum.
+    lower = np.arange(len(channels)) % 4 < 2
+    return _join(words, scaling, channels, np.where(lower, -(chunks << 23), 0))
 
 
-def _join(words: np.ndarray, scaling: Scaling, channels: Sequence[int]) -> np.ndarray:
-    """Per tile its words of weights, then number and constants of each channel."""
-    every = (scaling.initial, scaling.multiplier, scaling.offset, scaling.step)
+def _join(
+    words: np.ndarray, scaling: Scaling, channels: Sequence[int], extra: np.ndarray | int = 0
+) -> np.ndarray:
+    """Per tile its words of weights, then number and constants of each channel.
+
+    Parameters
+    ----------
+    extra
+        Of the initial accumulators, modulo 2^32.
+    """
     numbers = np.array(channels)
-    columns = [numbers, *(values[numbers] for values in every if values is not None)]
-    last = np.stack(columns, axis=1).astype(np.int32).reshape(len(words), -1)
+    initial = scaling.initial[numbers].astype(np.int64) + extra
+    others = (scaling.multiplier, scaling.offset, scaling.step)
+    columns = [numbers, initial, *(values[numbers] for values in others if values is not None)]
+    last = np.stack(columns, axis=1).astype(np.uint32).view(np.int32).reshape(len(words), -1)
     return np.concatenate([words, last], axis=1).astype(np.int32).ravel()

@@ -1,0 +1,118 @@
+"""What kernels for layers that read single pixels share: ``words`` and ``bytes``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from tvm import tirx
+
+from tvmtiny.ops import Node
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.families.riscv.packing import fill_tiles
+from tvmtiny.schedule.implementation import Decisions
+from tvmtiny.schedule.matrix_layer import Layer
+from tvmtiny.schedule.product_chunks import ChunkPart, by_chunk, chunk_parts, provable
+from tvmtiny.schedule.requantize import Scaling
+
+
+def single_parts(
+    layer: Layer, decisions: Decisions, tile: int, cost: Callable[[int], float]
+) -> list[ChunkPart]:
+    """Channels by the length of their chunks, in whole tiles.
+
+    Parameters
+    ----------
+    cost
+        Instructions of a tile, by the length of its chunks.
+    """
+    limits = int(decisions["chunk"]), int(decisions["codes"])
+    classes = by_chunk(layer.weights, _provable, *limits, cost)
+    return chunk_parts(layer, fill_tiles(classes, tile), int(decisions["unroll"]))
+
+
+def single_function(
+    node: Node,
+    layer: Layer,
+    scaling: Scaling,
+    kernel: str,
+    parts: Sequence[ChunkPart],
+    streams: Sequence[np.ndarray],
+    *,
+    sizes: Sequence[int] = (),
+    once: Sequence[bool] | None = None,
+    schedule: str,
+    headers: Sequence[str],
+) -> tirx.PrimFunc:
+    """The layer pixel by pixel.
+
+    Parameters
+    ----------
+    kernel
+        ``TVMTINY_RISCV_<kernel>_OF`` instantiates one.
+    streams
+        One of each part; the function takes all of them as one.
+    sizes
+        What the kernel takes before the inputs of its first chunk.
+    once
+        Of each part, whether it keeps a word per chunk in a workspace, where kernels can.
+    """
+    ends = np.cumsum([stream.size for stream in streams]).tolist()
+    rounding = "SIGNED" if scaling.signed else "PLAIN"
+    preamble, kernels, words = [], [], 0
+    for i, part in enumerate(parts):
+        every = (*sizes, _begin(layer.depth, part.chunk), part.chunk, *part.counts, scaling.shift)
+        modes = [rounding]
+        if once is not None:
+            modes.append("ONCE" if once[i] else "EACH")
+            words = max(words, once[i] * chunks_of(part))
+        described = [*map(str, every), *modes]
+        name = f"{kernel.lower()}_{'_'.join(described).lower()}"
+        preamble.append(f"TVMTINY_RISCV_{kernel}_OF({name}, {', '.join(described)})")
+        kernels.append(name)
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    stream = nest.buffer("stream", ends[-1], "int32")
+    out = nest.buffer("out", node.output.elements, "int8")
+    room = nest.buffer("room", words, "int32")
+    last = [] if once is None else [nest.address(room) if words else 0]
+
+    def pixel(position: nest.Argument) -> list[tirx.Stmt]:
+        return [
+            nest.call(
+                name,
+                nest.address(x, position * layer.depth),
+                nest.address(stream, start),
+                nest.address(out, position * layer.channels),
+                nest.address(stream, end),
+                *last,
+            )
+            for name, start, end in zip(kernels, [0, *ends[:-1]], ends, strict=True)
+        ]
+
+    chunks = " and ".join(str(part.chunk) for part in parts)
+    by_sign = ", rounding by sign" if scaling.signed else ""
+    return nest.function(
+        [x, stream, out],
+        [room] if words else [],
+        [nest.loop(layer.pixels, "pixel", pixel)],
+        operator=node.operator,
+        schedule=f"riscv, {schedule}, chunks of {chunks}{by_sign}",
+        headers=headers,
+        preamble=preamble,
+    )
+
+
+def chunks_of(part: ChunkPart) -> int:
+    """How many chunks each channel has."""
+    first, unroll, turns = part.counts
+    return first + unroll * turns
+
+
+def _begin(depth: int, chunk: int) -> int:
+    """Inputs of the first chunk; the others are whole."""
+    return depth - (-(-depth // chunk) - 1) * chunk
+
+
+def _provable(weights: np.ndarray, chunk: int) -> np.ndarray:
+    """Like `provable`, where the first chunk is the one that may be short."""
+    return provable(np.pad(weights, ((0, 0), (-weights.shape[1] % chunk, 0))), chunk)
