@@ -28,6 +28,7 @@ from tests.ops.test_softmax import _layer as softmax  # noqa: E402
 from tests.ops.test_svdf import Filter  # noqa: E402
 from tests.ops.test_unidirectional_sequence_lstm import Lstm  # noqa: E402
 from tests.schedule.test_dsp_half import conv as half_conv  # noqa: E402
+from tests.schedule.test_dsp_half import dense as half_dense  # noqa: E402
 from tvmtiny.report.profile import profile  # noqa: E402
 
 PAGE = ROOT / "docs" / "helium.md"
@@ -58,6 +59,7 @@ PRODUCTS: dict[str, Case] = {
     "LSTM, 28 inputs, 32 cells": Lstm(cells=32, inputs=28, steps=28, weight_scale=0.002),
     "SVDF, 128 filters, memory 10": Filter(inputs=40, units=128, rank=1, memory=10),
     "3x3 convolution, int16": half_conv((8, 8), 32, 32),
+    "dense, 256 -> 64, int16": half_dense(1, 256, 64),
     "3x3 convolution, float32": Conv((8, 8), 16, 16, dtype="float32"),
 }
 

@@ -18,7 +18,7 @@ from tests.tools import on_qemu
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.ops import Oracle
 from tvmtiny.schedule import Goal, implement, space
-from tvmtiny.schedule.families.dsp.half_packing import factors
+from tvmtiny.schedule.half_factors import factors
 from tvmtiny.targets import resolve
 
 BOARD = "mps2-an386"

@@ -1,4 +1,4 @@
-"""Convolutions with int16 activations for Helium: C twins on the host, code on a board."""
+"""Layers of weights with int16 activations for Helium: C twins on the host, code on a board."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from layer_cases import Layer, Operand, numbers, random_constant
 import tvmtiny
 from tests.ops.test_int16 import TABLES
 from tests.ops.three_ways import SideBySide
-from tests.schedule.test_dsp_half import conv
+from tests.schedule.test_dsp_half import conv, dense
 from tests.tools import on_qemu
 
 BOARD = "mps3-an547"
@@ -39,15 +39,20 @@ CASES = {
     "depthwise": _depthwise((5, 6), 9),
     "depthwise_stride_2": _depthwise((7, 6), 4, 2, "RELU6"),
     "depthwise_few": _depthwise((3, 2), 3),
+    "dense": dense(1, 24, 6),
+    "dense_rest": dense(4, 21, 7, per_channel=True),
+    "dense_large": dense(2, 300, 9, y=0.03),
+    "dense_long": dense(1, 1500, 5, y=0.1),
+    "dense_few": dense(2, 9, 3),
     **{
         f"{operator.lower()}_{name}": layer
-        for operator in ("CONV_2D", "DEPTHWISE_CONV_2D")
+        for operator in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
         for name, layer in TABLES[operator].items()
     },
 }
 
-#: Two roundings, groups, few channels, sums or scales beyond 32 bits: not for the kernels.
-_OTHER = {"conv_2d_int32_bias", "conv_2d_groups", "depthwise_few", "long", "conv_2d_saturates"}
+#: Groups, few channels, sums or scales beyond 32 bits: not for the kernels.
+_OTHER = {"conv_2d_groups", "depthwise_few", "long", "conv_2d_saturates", "dense_long", "dense_few"}
 
 
 @cache
@@ -70,8 +75,8 @@ def test_on_board() -> None:
 @on_qemu
 @pytest.mark.parametrize(
     ("layer", "most"),
-    [(conv((8, 8), 32, 32), 0.55), (_depthwise((12, 12), 32), 2.8)],
-    ids=["convolution", "depthwise"],
+    [(conv((8, 8), 32, 32), 0.55), (_depthwise((12, 12), 32), 2.8), (dense(1, 256, 64), 0.45)],
+    ids=["convolution", "depthwise", "dense"],
 )
 def test_instructions(layer: Layer, most: float) -> None:
     artifact = tvmtiny.compile(tvmtiny.load(layer.model(), name="layer"), BOARD)

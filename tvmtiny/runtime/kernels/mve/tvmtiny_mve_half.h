@@ -1,10 +1,17 @@
-/* Helium kernels of CONV_2D and DEPTHWISE_CONV_2D with int16 activations.
+/* Helium kernels of CONV_2D, FULLY_CONNECTED and DEPTHWISE_CONV_2D with int16 activations.
  *
  * Windows are read where they are, as far as they are inside of the input: padding is 0. Vectors at
  * the end of a run of inputs are loaded in part.
  *
- * Requantization: (sum * factor + 2^31) >> 32, which is what the reference does with a factor that
- * was shifted to the left when the code was generated. */
+ * Requantization, by the kind of the layer:
+ * HIGH: (sum * scale[0] + 2^31) >> 32, which is what the reference does with a factor that was shifted
+ *       to the left when the code was generated.
+ * TWICE: sum * scale[0] * 2^(scale[1] + scale[2] - 31), with two roundings; the shift to the left is
+ *        not negative, that to the right not positive, and scale[3] is -1 where there is one.
+ * PRECISE: |sum| * (scale[0] + 2^32 * scale[1]) * 2^(scale[2] - 64), halves away from zero, with the
+ *          sign of the sum.
+ * These numbers are `pitch` apart, one of each for every channel, or four of each for all where `each`
+ * is 0. */
 #ifndef TVMTINY_MVE_HALF_H
 #define TVMTINY_MVE_HALF_H
 
@@ -16,8 +23,12 @@
 
 typedef struct {
   int32_t images, height, width, inputs, out_height, out_width, channels;
-  int32_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x, low, high;
+  int32_t kernel_height, kernel_width, stride_y, stride_x, pad_y, pad_x, low, high, scaling, pitch, each;
 } tvmtiny_mve_half_layer;
+
+#define TVMTINY_MVE_HALF_HIGH 0
+#define TVMTINY_MVE_HALF_TWICE 1
+#define TVMTINY_MVE_HALF_PRECISE 2
 
 /* The part of a window that is inside of the input. */
 typedef struct {
@@ -45,12 +56,53 @@ TVMTINY_MVE_INLINE tvmtiny_mve_half_window tvmtiny_mve_half_inside(
   return found;
 }
 
-#if !TVMTINY_MVE
-TVMTINY_MVE_INLINE int16_t tvmtiny_mve_half_scale(int32_t sum, int32_t factor, int32_t low,
-                                                  int32_t high)
+#if TVMTINY_MVE
+/* Stores the outputs of four sums, the first of which is that of `channel`. */
+TVMTINY_MVE_INLINE void tvmtiny_mve_half_store(const tvmtiny_mve_half_layer *layer, int32x4_t sums,
+                                               const int32_t *scales, int32_t channel, int16_t *out)
 {
-  const int32_t value = (int32_t)(((int64_t)sum * factor + (INT64_C(1) << 31)) >> 32);
-  return (int16_t)(value < low ? low : value > high ? high : value);
+  const int32_t *const scale = scales + layer->each * channel;
+  const int32_t pitch = layer->pitch;
+  const int32x4_t factor = vldrwq_s32(scale);
+  int32x4_t value;
+  if (layer->scaling == TVMTINY_MVE_HALF_HIGH) {
+    value = vrmulhq_s32(sums, factor);
+  } else if (layer->scaling == TVMTINY_MVE_HALF_TWICE) {
+    value = vqrdmulhq_s32(vshlq_s32(sums, vldrwq_s32(scale + pitch)), factor);
+    value = vaddq_s32(value, vandq_s32(vshrq_n_s32(value, 31), vldrwq_s32(scale + 3 * pitch)));
+    value = vrshlq_s32(value, vldrwq_s32(scale + 2 * pitch));
+  } else {
+    const uint32x4_t size = vreinterpretq_u32_s32(vabsq_s32(sums));
+    const uint32x4_t high = vreinterpretq_u32_s32(vldrwq_s32(scale + pitch));
+    const uint32x4_t below = vmulhq_u32(size, vreinterpretq_u32_s32(factor));
+    const uint32x4_t middle = vaddq_u32(vmulq_u32(size, high), below);
+    uint32x4_t top = vmulhq_u32(size, high);
+    top = vaddq_m_n_u32(top, top, 1u, vcmphiq_u32(below, middle));
+    value = vreinterpretq_s32_u32(vrshlq_u32(top, vldrwq_s32(scale + 2 * pitch)));
+    value = vnegq_m_s32(value, value, vcmpltq_n_s32(sums, 0));
+  }
+  value = vmaxq_s32(vminq_s32(value, vdupq_n_s32(layer->high)), vdupq_n_s32(layer->low));
+  vstrhq_s32(out + channel, value);
+}
+#else
+TVMTINY_MVE_INLINE int16_t tvmtiny_mve_half_scale(const tvmtiny_mve_half_layer *layer, int32_t sum,
+                                                  const int32_t *scales, int32_t channel)
+{
+  const int32_t *const scale = scales + layer->each * channel;
+  int32_t value;
+  if (layer->scaling == TVMTINY_MVE_HALF_HIGH) {
+    value = (int32_t)(((int64_t)sum * scale[0] + (INT64_C(1) << 31)) >> 32);
+  } else if (layer->scaling == TVMTINY_MVE_HALF_TWICE) {
+    value = tvmtiny_requantize(sum, scale[0], scale[layer->pitch] + scale[2 * layer->pitch]);
+  } else {
+    const uint64_t size = (uint32_t)(sum < 0 ? -sum : sum);
+    const uint64_t below = (size * (uint32_t)scale[0]) >> 32;
+    const uint64_t top = (size * (uint32_t)scale[layer->pitch] + below) >> 32;
+    const uint32_t right = (uint32_t)-scale[2 * layer->pitch];
+    value = (int32_t)((top + (UINT64_C(1) << (right - 1u))) >> right);
+    value = sum < 0 ? -value : value;
+  }
+  return (int16_t)(value < layer->low ? layer->low : value > layer->high ? layer->high : value);
 }
 #endif
 
@@ -102,7 +154,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_sums(const int16_t *x, const int8_t *we
 /* At least 4 channels, the last of which are computed twice where they are no multiple of 4. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_convolve(const tvmtiny_mve_half_layer *layer,
                                                   const int16_t *x, const int8_t *weights,
-                                                  const int32_t *bias, const int32_t *factors,
+                                                  const int32_t *bias, const int32_t *scales,
                                                   int16_t *out)
 {
   const int32_t line = layer->kernel_width * layer->inputs;
@@ -131,15 +183,10 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_convolve(const tvmtiny_mve_half_layer *
         filters += line;
       }
 #if TVMTINY_MVE
-      {
-        const int32x4_t all = vrmulhq_s32(vldrwq_s32(sums), vldrwq_s32(factors + channel));
-        const int32x4_t high = vminq_s32(all, vdupq_n_s32(layer->high));
-        vstrhq_s32(out + channel, vmaxq_s32(high, vdupq_n_s32(layer->low)));
-      }
+      tvmtiny_mve_half_store(layer, vldrwq_s32(sums), scales, channel, out);
 #else
       for (i = 0; i < 4; ++i) {
-        out[channel + i] =
-            tvmtiny_mve_half_scale(sums[i], factors[channel + i], layer->low, layer->high);
+        out[channel + i] = tvmtiny_mve_half_scale(layer, sums[i], scales, channel + i);
       }
 #endif
     }
@@ -151,7 +198,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_convolve(const tvmtiny_mve_half_layer *
  * they are no multiple of 4; weights of neighbouring channels are side by side. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer *layer,
                                                    const int16_t *x, const int8_t *weights,
-                                                   const int32_t *bias, const int32_t *factors,
+                                                   const int32_t *bias, const int32_t *scales,
                                                    int16_t *out)
 {
   const int32_t channels = layer->channels;
@@ -194,9 +241,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer 
         from += layer->width * channels;
         filter += line;
       }
-      sum = vrmulhq_s32(sum, vldrwq_s32(factors + channel));
-      sum = vmaxq_s32(vminq_s32(sum, vdupq_n_s32(layer->high)), vdupq_n_s32(layer->low));
-      vstrhq_s32(out + channel, sum);
+      tvmtiny_mve_half_store(layer, sum, scales, channel, out);
     }
 #else
     for (channel = 0; channel < channels; ++channel) {
@@ -209,25 +254,27 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer 
                  first[i * line + j * channels + channel];
         }
       }
-      out[channel] = tvmtiny_mve_half_scale(sum, factors[channel], layer->low, layer->high);
+      out[channel] = tvmtiny_mve_half_scale(layer, sum, scales, channel);
     }
 #endif
     out += channels;
   }
 }
 
-/* Instantiates NAME(x, weights, bias, factors, out): KIND is convolve or depthwise, what follows are
+/* Instantiates NAME(x, weights, bias, scales, out): KIND is convolve or depthwise, what follows are
  * the fields of the layer. */
 #define TVMTINY_MVE_HALF(NAME, KIND, IMAGES, HEIGHT, WIDTH, INPUTS, OUT_HEIGHT, OUT_WIDTH, CHANNELS, \
-                         KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, PAD_Y, PAD_X, LOW, HIGH) \
+                         KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, PAD_Y, PAD_X, LOW, HIGH, \
+                         SCALING, PITCH, EACH)                                                     \
   static void NAME(const int16_t *x, const int8_t *weights, const int32_t *bias,                   \
-                   const int32_t *factors, int16_t *out)                                           \
+                   const int32_t *scales, int16_t *out)                                            \
   {                                                                                                \
     const tvmtiny_mve_half_layer layer = { IMAGES,    HEIGHT,        WIDTH,        INPUTS,         \
                                            OUT_HEIGHT, OUT_WIDTH,    CHANNELS,     KERNEL_HEIGHT,  \
                                            KERNEL_WIDTH, STRIDE_Y,   STRIDE_X,     PAD_Y,          \
-                                           PAD_X,     LOW,           HIGH };                       \
-    tvmtiny_mve_half_##KIND(&layer, x, weights, bias, factors, out);                               \
+                                           PAD_X,     LOW,           HIGH,                         \
+                                           TVMTINY_MVE_HALF_##SCALING, PITCH, EACH };              \
+    tvmtiny_mve_half_##KIND(&layer, x, weights, bias, scales, out);                                \
   }
 
 #endif /* TVMTINY_MVE_HALF_H */

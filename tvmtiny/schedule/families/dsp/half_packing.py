@@ -1,19 +1,16 @@
-"""Weights, biases and output factors for the kernels of ``tvmtiny_dsp_half.h``."""
+"""Weights and biases for the kernels of ``tvmtiny_dsp_half.h``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from tvmtiny.ops import Node, Oracle
-from tvmtiny.ops.shared.output_rounding import DoubleProduct, TwoRoundings, WideRounding
-from tvmtiny.ops.shared.quantization import activation_range, round_half_away
+from tvmtiny.ops import Node
 from tvmtiny.ops.shared.weights import bias_values
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.sums import split_depth
-from tvmtiny.schedule.matrix_layer import layer_rounding, split_groups
+from tvmtiny.schedule.matrix_layer import split_groups
 
 #: The largest magnitude of an input.
 _LARGEST = 2**15
@@ -99,80 +96,3 @@ def _kernel(
     wide = int(weight_format == "h16")
     arguments = ", ".join(map(str, (*shape, wide, *sizes, 8 * groups * tile.pixels)))
     return name, f"TVMTINY_HALF({name}, {arguments})"
-
-
-@dataclass(frozen=True, eq=False)
-class Factors:
-    """How outputs are scaled.
-
-    Attributes
-    ----------
-    kind
-        ``high``: one product of 32 bits; ``wide``: LiteRT's of 64 bits; ``twice``: with two
-        roundings; ``precisely``: a product of 96 bits that is proven equal to LiteRT's double;
-        ``double``.
-    values
-        Of all channels.
-    each
-        How many of them a channel has of its own.
-    """
-
-    kind: str
-    values: np.ndarray
-    each: int
-
-
-def factors(node: Node, oracle: Oracle, wide: bool) -> Factors:
-    """The factors of a layer's outputs.
-
-    Parameters
-    ----------
-    wide
-        Whether sums can have more than 32 bits.
-    """
-    rounding = layer_rounding(node, oracle)
-    if isinstance(rounding, DoubleProduct):
-        scales = rounding.factors
-        largest = max(abs(end) for end in activation_range(node))
-        precise = None if wide else [_precise(scale, largest) for scale in scales.tolist()]
-        if precise is not None and None not in precise:
-            values = np.array(precise, np.uint32)
-            return Factors("precisely", values.ravel(), 3 if len(values) > 1 else 0)
-        return Factors("double", scales, min(1, len(scales) - 1))
-    assert isinstance(rounding, TwoRoundings | WideRounding)
-    multiplier, shift = rounding.multiplier.astype(np.int64), rounding.shift.astype(np.int64)
-    if isinstance(rounding, WideRounding) and not wide:
-        # The same product, with its fraction in the lower word.
-        high = multiplier << np.clip(32 - shift, 0, 31)
-        if shift.max() <= 32 and shift.min() > 1 and high.max() < 2**31:
-            return Factors("high", high.astype(np.int32), min(1, len(high) - 1))
-    pairs = np.stack([multiplier, shift], axis=1).astype(np.int32)
-    kind = "wide" if isinstance(rounding, WideRounding) else "twice"
-    return Factors(kind, pairs.ravel(), 2 if len(pairs) > 1 else 0)
-
-
-@lru_cache(maxsize=4096)
-def _precise(scale: float, largest: int) -> tuple[int, int, int] | None:
-    """The factor's 64 bits and shift, where rounding equals that in double up to `largest`.
-
-    Both are monotone functions of the sum, and odd, so that they are equal if they are on both
-    sides of every step of the one in double.
-    """
-    if not 2.0**-31 < scale < 0.5:
-        return None
-    mantissa, exponent = np.frexp(scale)
-    shift = -int(exponent)
-    if shift < 1:
-        return None
-    # A double has 53 bits, so that the factor is exact.
-    factor = int(mantissa * 2**53) << 11
-    steps = np.arange(1, largest + 2)
-    around = np.ceil((steps - 0.5) / scale)[:, None] + np.arange(-2, 3)
-    sums = np.clip(around, 0, 2**31 - 1).astype(np.uint64).ravel()
-    low = sums * np.uint64(factor & 0xFFFFFFFF)
-    high = sums * np.uint64(factor >> 32) + (low >> np.uint64(32))
-    got = ((high >> np.uint64(32)) + np.uint64(1 << (shift - 1))) >> np.uint64(shift)
-    wanted = round_half_away(sums.astype(np.float64) * scale)
-    if not np.array_equal(got.astype(np.float64), wanted):
-        return None
-    return factor & 0xFFFFFFFF, factor >> 32, shift

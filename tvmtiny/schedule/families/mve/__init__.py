@@ -110,7 +110,7 @@ class Mve(KernelFamily):
             made = implement_float(node, oracle, Goal.BALANCED)
             return () if made is None else (Sketch("mve_float"),)
         if not _has_kernel(node):
-            return half_sketches(node) if _is_half(node) else ()
+            return half_sketches(node, oracle) if _is_half(node) else ()
         find = _SKETCHES.get(node.operator)
         if find is None and is_table(node):
             return table_sketches(node)
@@ -147,9 +147,9 @@ def _is_float(node: Node, cpu: Cpu) -> bool:
 
 
 def _is_half(node: Node) -> bool:
-    """Whether a node is a convolution with int16 activations."""
-    convolves = node.operator in ("CONV_2D", "DEPTHWISE_CONV_2D")
-    return convolves and node.input(0).dtype == node.output.dtype == "int16"
+    """Whether a node is a layer of weights with int16 activations."""
+    weighted = node.operator in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    return weighted and node.input(0).dtype == node.output.dtype == "int16"
 
 
 def _has_kernel(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""CONV_2D and DEPTHWISE_CONV_2D with int16 activations, around ``tvmtiny_mve_half.h``."""
+"""CONV_2D, FULLY_CONNECTED and DEPTHWISE_CONV_2D with int16 activations: ``tvmtiny_mve_half.h``."""
 
 from __future__ import annotations
 
@@ -7,48 +7,58 @@ import numpy as np
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.conv_2d import groups
 from tvmtiny.ops.shared.int16_sums import largest_sums
-from tvmtiny.ops.shared.output_rounding import WideRounding, convolution_rounding
+from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.ops.shared.weights import bias_values
 from tvmtiny.schedule import nest
+from tvmtiny.schedule.half_factors import factors
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.per_node import per_node
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_half.h")
 
-#: Shifts of the reference for which a factor of 15 bits, shifted to the left, has 32 bits.
-_LEAST_SHIFT, _MOST_SHIFT = 16, 32
-
 #: Channels of a vector.
 _LANES = 4
 
-_KINDS = {"CONV_2D": "convolve", "DEPTHWISE_CONV_2D": "depthwise"}
+_KINDS = {
+    "CONV_2D": "convolve",
+    "DEPTHWISE_CONV_2D": "depthwise",
+    "FULLY_CONNECTED": "convolve",
+}
+
+#: How `half_factors.Factors` are scaled with by the kernels.
+_SCALINGS = {"high": "HIGH", "twice": "TWICE", "precisely": "PRECISE"}
 
 
 def implement_half(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
     """The layer; None for dilation, groups, few channels, and sums or scales beyond 32 bits."""
-    if not half_sketches(node):
+    scales = _scales(node, oracle)
+    if scales is None or not half_sketches(node, oracle):
         return None
-    factors = _factors(node)
-    assert factors is not None
+    scaling, values = scales
     weights = node.input(1).data
     assert weights is not None
-    geometry, channels = _geometry(node), node.output.shape[3]
+    geometry, channels = _geometry(node), node.output.shape[-1]
+    images, inputs = (
+        (node.input(0).shape[0], node.input(0).shape[3])
+        if len(weights.shape) == 4
+        else (1, weights.shape[1])
+    )
     bias = bias_values(node, channels).astype(np.int32)
-    rounding = convolution_rounding(node, channels)
-    sizes = [*node.input(0).shape, *geometry.output, channels, *geometry.kernel, *geometry.stride]
-    sizes += [*geometry.pad, *rounding.output_range]
+    sizes = [images, *geometry.input, inputs, *geometry.output, channels, *geometry.kernel]
+    sizes += [*geometry.stride, *geometry.pad, *activation_range(node)]
     kind = _KINDS[node.operator]
-    name, arguments = nest.macro_arguments("mve_half", [kind, *sizes])
+    last = [scaling, values.shape[1], int(values.shape[1] == channels)]
+    name, arguments = nest.macro_arguments("mve_half", [kind, *sizes, *last])
     x = nest.buffer("x", node.input(0).elements, "int16")
     filters = nest.buffer("weights", weights.size, "int8")
     offsets = nest.buffer("bias", channels, "int32")
-    scales = nest.buffer("factors", channels, "int32")
+    factors_of = nest.buffer("factors", values.size, "int32")
     out = nest.buffer("out", node.output.elements, "int16")
-    parameters = [x, filters, offsets, scales, out]
+    parameters = [x, filters, offsets, factors_of, out]
     function = nest.function(
         parameters,
         [],
@@ -57,54 +67,76 @@ def implement_half(
         schedule=f"mve, int16, {'1x4' if kind == 'convolve' else 'vectors of channels'}",
         headers=HEADERS,
         preamble=[f"TVMTINY_MVE_HALF({name}, {arguments})"],
-        overlaps=[_overlap(node, geometry)],
+        overlaps=[_overlap(geometry, images, inputs, channels)],
     )
-    arguments_of = (node.input(0), weights.ravel(), bias, factors)
+    arguments_of = (node.input(0), weights.ravel(), bias, values.ravel())
     return Implementation(function, arguments_of, {"sketch": "mve_half"})
 
 
-def half_sketches(node: Node) -> tuple[Sketch, ...]:
+def half_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     """One way to compute a layer, which leaves nothing open."""
-    if node.operator not in _KINDS or not node.output.elements or _factors(node) is None:
+    if not _has_kernel(node) or _scales(node, oracle) is None:
         return ()
+    return (Sketch("mve_half"),)
+
+
+def _has_kernel(node: Node) -> bool:
+    channels = node.output.shape[-1] if node.output.shape else 0
+    if node.operator not in _KINDS or not node.output.elements or channels < _LANES:
+        return False
+    if node.operator == "FULLY_CONNECTED":
+        return True
     if _geometry(node).dilation != (1, 1):
-        return ()
-    channels = node.output.shape[3]
+        return False
     if node.operator == "DEPTHWISE_CONV_2D":
-        fits = node.input(0).shape[3] == channels
-    else:
-        fits = groups(node) == 1
-    fits = fits and channels >= _LANES
-    return (Sketch("mve_half"),) if fits else ()
+        return node.input(0).shape[3] == channels
+    return groups(node) == 1
 
 
 def _geometry(node: Node) -> Window:
+    """Of a FULLY_CONNECTED: each row of inputs is a pixel."""
     shape = node.input(1).shape
+    if node.operator == "FULLY_CONNECTED":
+        size, one = (node.input(0).elements // shape[1], 1), (1, 1)
+        return Window(size, size, one, one, one, (0, 0), (0, 0))
     return window(node, (shape[1], shape[2]))
 
 
 @per_node
-def _factors(node: Node) -> np.ndarray | None:
-    """What sums are multiplied by, ``(channels,)`` of int32; None where the kernel has none."""
+def _scales(node: Node, oracle: Oracle) -> tuple[str, np.ndarray] | None:
+    """How sums are scaled: the kernel's name of it, and its numbers.
+
+    Returns
+    -------
+    tuple of str and np.ndarray, or None
+        The numbers are int32, ``(numbers of a channel, channels)``, or with four equal channels for
+        all of them. None where the kernel has no such scaling, or sums go beyond 32 bits.
+    """
+    if not _has_kernel(node):
+        return None
     channels, weights = node.output.shape[-1], node.input(1).data
     assert weights is not None
-    rounding = convolution_rounding(node, channels)
-    if not isinstance(rounding, WideRounding):
-        return None
     depthwise = node.operator == "DEPTHWISE_CONV_2D"
     taps = weights.reshape(-1, channels).T if depthwise else weights.reshape(channels, -1)
-    shift = rounding.shift.astype(np.int64)
-    fits = shift.min() >= _LEAST_SHIFT and shift.max() <= _MOST_SHIFT
-    if not fits or max(largest_sums(node, taps), default=0) >= 2**31:
+    found = factors(node, oracle, False)
+    if found.kind not in _SCALINGS or max(largest_sums(node, taps), default=0) >= 2**31:
         return None
-    factors = rounding.multiplier.astype(np.int64) << (_MOST_SHIFT - shift)
-    return np.broadcast_to(factors, (channels,)).astype(np.int32)
+    numbers = {"high": 1, "twice": 2, "precisely": 3}[found.kind]
+    columns = found.values.reshape(-1, numbers).astype(np.int64).T
+    if found.kind == "twice":
+        multiplier, shift = columns
+        right = np.minimum(shift, 0)
+        columns = np.stack([multiplier, np.maximum(shift, 0), right, np.where(right, -1, 0)])
+    elif found.kind == "precisely":
+        columns[2] = -columns[2]
+    if columns.shape[1] == 1:
+        columns = np.repeat(columns, _LANES, axis=1)
+    return _SCALINGS[found.kind], columns.astype(np.uint32).view(np.int32)
 
 
-def _overlap(node: Node, geometry: Window) -> Overlap:
+def _overlap(geometry: Window, images: int, depth: int, channels: int) -> Overlap:
     """What the order of pixels allows: the inputs of one are read until all of it is written."""
-    images, height, width, depth = node.input(0).shape
-    rows, columns = geometry.output
+    (height, width), (rows, columns) = geometry.input, geometry.output
     last_read = np.full((images, height, width), -1)
     first_write = np.arange(images * rows * columns)
     for step, (image, y, x) in enumerate(np.ndindex(images, rows, columns)):
@@ -113,7 +145,6 @@ def _overlap(node: Node, geometry: Window) -> Overlap:
         end, last = top + geometry.kernel[0], left + geometry.kernel[1]
         last_read[image, max(0, top) : max(0, end), max(0, left) : max(0, last)] = step + 1
     distance = smallest_distance(
-        np.repeat(last_read.ravel(), 2 * depth),
-        np.repeat(first_write, 2 * node.output.shape[3]),
+        np.repeat(last_read.ravel(), 2 * depth), np.repeat(first_write, 2 * channels)
     )
     return Overlap("out", 0, distance)
