@@ -13,6 +13,7 @@ from merge_models import merge_models
 from pooling_cases import Pool, cases
 
 import tvmtiny
+from tests.ops.test_binary import TABLES as BINARY
 from tests.ops.three_ways import SideBySide
 from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_add import PAIRS, _all_pairs, _layer
@@ -21,6 +22,8 @@ from tvmtiny.oracle import run_litert
 
 BOARD = "mps3-an547"
 OPERATORS = ("ADD", "SUB", "MUL")
+CHOICES = ("MAXIMUM", "MINIMUM", "EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER")
+CHOICES += ("GREATER_EQUAL",)
 POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 _NO_ACTIVATION = {"fused_activation_function": "NONE"}
@@ -87,6 +90,25 @@ def _broadcasts() -> dict[str, Layer]:
     } | {"runs": found["runs"]}
 
 
+def _choices() -> dict[str, Layer]:
+    """Relations in every dtype, scaled or not, and both orders of an operand that is taken once."""
+    x, y = (Operand((3, 37), "int8", s, 0, limits=(-9, 9)) for s in (0.05, 0.04))
+    found, once = {}, replace(y, shape=(3, 1), scale=0.05)
+    for number, operator in enumerate(CHOICES):
+        pairs = {"int8": (x, y), "once": (x, once), "first_once": (once, x)}
+        if number % 3 == 0:
+            scaled = replace(once, scale=0.3)
+            pairs |= {"scaled_once": (x, scaled), "scaled_first_once": (scaled, x)}
+        for dtype in ("int16", "int32"):
+            pairs[dtype] = (x, once) if number % 2 else (x, x)
+            pairs[dtype] = tuple(replace(o, dtype=dtype) for o in pairs[dtype])
+        for name, pair in pairs.items():
+            out = pair[0] if operator in CHOICES[:2] else replace(x, dtype="bool")
+            out = replace(out, shape=(3, 37))
+            found[f"{operator.lower()}_{name}"] = Layer(operator, pair, out, None)
+    return found | {"large_scales": BINARY["LESS"]["large_scales"]}
+
+
 def _small(operator: str) -> dict[str, Pool]:
     """The operator's own cases, with channels that are whole vectors, overlapping, or too few."""
     table = {
@@ -100,18 +122,18 @@ def _small(operator: str) -> dict[str, Pool]:
 
 @cache
 def layers(kind: str) -> SideBySide:
-    tables = {"counts": _counts, "broadcasts": _broadcasts}
+    tables = {"counts": _counts, "broadcasts": _broadcasts, "choices": _choices}
     named = tables[kind]() if kind in tables else _small(kind)
     return SideBySide(f"mve_{kind.lower()}", named, 0.0)
 
 
-@pytest.mark.parametrize("kind", ["counts", "broadcasts", *POOLS])
+@pytest.mark.parametrize("kind", ["counts", "broadcasts", "choices", *POOLS])
 def test_on_host(kind: str, tmp_path: Path) -> None:
     layers(kind).check_host(BOARD, tmp_path)
 
 
 @on_qemu
-@pytest.mark.parametrize("kind", ["counts", "broadcasts", *POOLS])
+@pytest.mark.parametrize("kind", ["counts", "broadcasts", "choices", *POOLS])
 def test_on_board(kind: str) -> None:
     layers(kind).check_board(BOARD)
 
@@ -123,10 +145,10 @@ def test_all_broadcasts_have_vector_code() -> None:
     assert all(any(word in schedule for schedule in schedules) for word in words)
 
 
-@pytest.mark.parametrize("kind", POOLS)
-def test_pools_have_vector_code(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "least"), [(POOLS[0], 20), (POOLS[1], 20), ("choices", 45)])
+def test_layers_have_vector_code(kind: str, least: int) -> None:
     schedules = [layer.schedule for layer in layers(kind).compile(BOARD).layers]
-    assert sum(schedule.startswith("mve") for schedule in schedules) >= 20
+    assert sum(schedule.startswith("mve") for schedule in schedules) >= least
 
 
 def test_dtypes_without_a_kernel_fall_back() -> None:

@@ -62,7 +62,7 @@ class Comparison(Binary):
             )
 
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:
-        if self._scaled(node) and not _ordered(node):
+        if not self.compares_integers(node):
             x, y = (
                 _scaled(
                     (int32(value) - int32(tensor.zero_point)) * int32(1 << _LEFT_SHIFT),
@@ -76,6 +76,10 @@ class Comparison(Binary):
         if self._scaled(node):
             x, y = _in_256ths(node.input(0), x), _in_256ths(node.input(1), y)
         return self.relation(x, y)
+
+    def compares_integers(self, node: Node) -> bool:
+        """Whether the integers have the relation of the numbers that they stand for."""
+        return not self._scaled(node) or _ordered(node)
 
     def _scaled(self, node: Node) -> bool:
         return node.input(0).dtype in self.quantized

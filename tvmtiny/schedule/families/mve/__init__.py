@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.mve.choice import CHOICES, choice_sketches, implement_choice
 from tvmtiny.schedule.families.mve.depthwise import (
     depthwise_sketches,
     implement_depthwise,
@@ -90,6 +91,7 @@ class Mve(KernelFamily):
     priority = 20
     sketch_names = frozenset(
         {
+            "mve_choice",
             "mve_pixels",
             "mve_rows",
             "mve_strip",
@@ -109,6 +111,8 @@ class Mve(KernelFamily):
         if _is_float(node, cpu):
             made = implement_float(node, oracle, Goal.BALANCED)
             return () if made is None else (Sketch("mve_float"),)
+        if node.operator in CHOICES:
+            return choice_sketches(node)
         if not _has_kernel(node):
             return half_sketches(node, oracle) if _is_half(node) else ()
         find = _SKETCHES.get(node.operator)
@@ -128,6 +132,8 @@ class Mve(KernelFamily):
             return implement_float(node, oracle, goal, decisions)
         if _is_half(node):
             return implement_half(node, oracle, goal, decisions)
+        if node.operator in CHOICES:
+            return implement_choice(node, oracle, goal, decisions)
         if not _has_kernel(node):
             return None
         implement = _IMPLEMENT.get(node.operator)

@@ -88,13 +88,13 @@ class BinaryCode:
         def operand(vector: str, zero: str, multiplier: str, shift: int) -> Lines:
             lines = [f"vshl.i32 {vector}, {vector}, #{left}"] if sums else []
             lines.append(f"vadd.i32 {vector}, {vector}, {zero}")
-            return lines + (_scaled(vector, multiplier, shift) if sums else [])
+            return lines + (scaled(vector, multiplier, shift) if sums else [])
 
         def element(a: str, b: str) -> Lines:
             lines = operand(a, "r5", "r6", shifts[0])
             lines += [] if self.once else operand(b, "r7", "r8", shifts[1])
             lines.append(combine[kind].format(a, "q6" if self.once else b))
-            return [*lines, *_scaled(a, "r9", shifts[2]), f"vadd.i32 {a}, {a}, r10"]
+            return [*lines, *scaled(a, "r9", shifts[2]), f"vadd.i32 {a}, {a}, r10"]
 
         start = ["ldm r2, {r5, r6, r7, r8, r9, r10}", "mov r11, #1"]
         if self.once:
@@ -137,7 +137,7 @@ class BinaryCode:
         return [*code, "vpop {d8-d15}", "pop {r4-r11, pc}"]
 
 
-def _scaled(vector: str, multiplier: str, shift: int) -> Lines:
+def scaled(vector: str, multiplier: str, shift: int) -> Lines:
     """Scale with two roundings, the second one halves away from zero; r11 is 1."""
     lines = [f"vshl.i32 {vector}, {vector}, #{shift}"] if shift > 0 else []
     lines.append(f"vqrdmulh.s32 {vector}, {vector}, {multiplier}")
