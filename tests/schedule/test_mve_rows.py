@@ -14,6 +14,7 @@ import tvmtiny
 from tests.ops.test_mean import CASES as MEANS
 from tests.ops.test_mean import _layer as _mean
 from tests.ops.test_quantize import CASES as QUANTIZATIONS
+from tests.ops.test_reduction import _layer as _reduction
 from tests.ops.test_softmax import CASES as SOFTMAX
 from tests.ops.test_softmax import _layer as _softmax
 from tests.ops.test_svdf import Filter
@@ -50,6 +51,13 @@ def _kinds() -> dict[str, dict[str, Case]]:
     }
     means |= {f"table_{name}": layer for name, layer in MEANS.items() if _is_int8(layer)}
     means["clamped"] = _mean((1, 16, 16, 9), [1, 2], scales=(0.05, 0.01))
+    means |= {"mean_rows": _mean((5, 37), [1]), "mean_few": _mean((2, 9, 3), [1])}
+    for operator, dtype in (("SUM", "int8"), ("REDUCE_MAX", "int8"), ("REDUCE_MIN", "int16")):
+        for name, shape, axis in (("rows", (7, 19), 1), ("lanes", (2, 5, 21), 1)):
+            scales = (0.05, 0.3 if operator == "SUM" else 0.05)
+            zeros = (0, 0) if dtype == "int16" else (-5, -5)
+            found = _reduction(operator, shape, [axis], True, dtype, scales, zeros)
+            means[f"{operator.lower()}_{name}"] = found
     return {
         "functions": _functions(),
         "softmax": softmax | {"rows": _softmax((5, 37)), "long": _softmax((2, 500), scale=0.5)},
@@ -75,7 +83,7 @@ def test_on_board(kind: str) -> None:
 
 
 def test_layers_have_vector_code() -> None:
-    least = {"functions": 12, "softmax": 8, "means": 4, "filters": len(_kinds()["filters"])}
+    least = {"functions": 12, "softmax": 8, "means": 12, "filters": len(_kinds()["filters"])}
     for kind, count in least.items():
         schedules = [layer.schedule for layer in layers(kind).compile(BOARD).layers]
         assert sum(schedule.startswith("mve") for schedule in schedules) >= count, schedules
@@ -97,8 +105,9 @@ def test_decisions_of_a_filter(monkeypatch: pytest.MonkeyPatch) -> None:
         (replace(_softmax((8, 64))), 12.0),
         (Layer("TANH", (Operand((1024,)),), Operand((1024,), "int8", 1 / 128), None), 0.3),
         (_mean((1, 8, 8, 16), [1, 2]), 30.0),
+        (_reduction("REDUCE_MAX", (64, 64), [1]), 30.0),
     ],
-    ids=["softmax", "tanh", "mean"],
+    ids=["softmax", "tanh", "mean", "largest"],
 )
 def test_instructions_an_output(layer: Layer, most: float) -> None:
     artifact = tvmtiny.compile(tvmtiny.load(layer.model(), name="layer"), BOARD)

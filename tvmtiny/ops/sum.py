@@ -64,7 +64,7 @@ class Sum(Operator):
 
         def quantized(x: te.Tensor) -> te.Tensor:
             acc = accumulate(node, x, te.sum, "int32")
-            scale, bias = (float32(float(number)) for number in _line(node))
+            scale, bias = (float32(float(number)) for number in scaled_line(node))
 
             def value(*i: tirx.Var) -> Expression:
                 scaled = tirx.call_pure_extern(
@@ -92,13 +92,13 @@ class Sum(Operator):
         total = np.asarray(x.sum(axis=reduced_axes(node), dtype=wide, keepdims=keeps_dims(node)))
         if dtype != np.int8:
             return [total.astype(dtype)]
-        scale, bias = _line(node)
+        scale, bias = scaled_line(node)
         value = total.astype(np.float32) * scale + bias
         rounded = np.trunc(value + np.copysign(np.float32(0.5), value))
         return [np.clip(rounded + node.output.zero_point, *INT8_RANGE).astype(np.int8)]
 
 
-def _line(node: Node) -> tuple[np.float32, np.float32]:
+def scaled_line(node: Node) -> tuple[np.float32, np.float32]:
     """What the reference multiplies a sum with, and adds to it, all in float32."""
     x, count = node.input(0), np.float32(reduced_count(node))
     scale = np.float32(x.scale) / np.float32(node.output.scale)

@@ -33,6 +33,11 @@ from tvmtiny.schedule.families.mve.pool import (
     mean_sketches,
     pool_sketches,
 )
+from tvmtiny.schedule.families.mve.reduction import (
+    REDUCTIONS,
+    implement_reduction,
+    reduction_sketches,
+)
 from tvmtiny.schedule.families.mve.rows import (
     implement_softmax,
     implement_table,
@@ -99,6 +104,7 @@ class Mve(KernelFamily):
             "mve_windows",
             "mve_vectors",
             "mve_pool",
+            "mve_reduce",
             "mve_half",
             "mve_lstm",
             "mve_softmax",
@@ -113,6 +119,8 @@ class Mve(KernelFamily):
             return () if made is None else (Sketch("mve_float"),)
         if node.operator in CHOICES:
             return choice_sketches(node)
+        if _is_reduction(node):
+            return reduction_sketches(node)
         if not _has_kernel(node):
             return half_sketches(node, oracle) if _is_half(node) else ()
         find = _SKETCHES.get(node.operator)
@@ -134,6 +142,8 @@ class Mve(KernelFamily):
             return implement_half(node, oracle, goal, decisions)
         if node.operator in CHOICES:
             return implement_choice(node, oracle, goal, decisions)
+        if _is_reduction(node):
+            return implement_reduction(node, oracle, goal, decisions)
         if not _has_kernel(node):
             return None
         implement = _IMPLEMENT.get(node.operator)
@@ -150,6 +160,11 @@ def _is_float(node: Node, cpu: Cpu) -> bool:
     """Whether a node is in float32, and a CPU has vectors of floats."""
     same = node.operator in FLOAT_OPERATORS and "mvef" in cpu.features
     return same and node.input(0).dtype == node.output.dtype == "float32"
+
+
+def _is_reduction(node: Node) -> bool:
+    """Whether a node is a reduction that is no pool."""
+    return node.operator in REDUCTIONS and not (node.operator == "MEAN" and mean_sketches(node))
 
 
 def _is_half(node: Node) -> bool:

@@ -81,7 +81,7 @@ def mean_sketches(node: Node) -> tuple[Sketch, ...]:
 
 
 def _mean_block(node: Node) -> tuple[int, int, int] | None:
-    block = reduced_block(node)
+    block = reduced_block(node) if node.output.dtype == "int8" else None
     if block is None or block[1] > _MOST_TAPS or block[2] < _SUMS or not node.output.elements:
         return None
     return block
