@@ -70,7 +70,14 @@ def implement_choice(
     code = _code(relation, dtype, once) if plain else _scaled_code(relation, once, first, second)
     numbers = [o for side in (first, second) for o in (side.zero, side.factor, side.shift)]
     kind = "bool" if result == "bool" else f"{result}_t"
-    arguments = [f"{dtype}_t", kind, relation, int(once), 0 if plain else _LEFT, *numbers]
+    arguments: list[int | str] = [
+        f"{dtype}_t",
+        kind,
+        relation,
+        int(once),
+        0 if plain else _LEFT,
+        *numbers,
+    ]
     name, listed = nest.macro_arguments("mve_choice", arguments)
     x, y = (nest.buffer("xy"[i], node.input(i).elements, dtype) for i in range(2))
     out = nest.buffer("out", node.output.elements, result)
