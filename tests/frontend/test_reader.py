@@ -143,6 +143,30 @@ def test_other_numbers_of_scales_and_zero_points() -> None:
         read_graph(b.build([1]), "m")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "points", "allowed"),
+    [
+        ("int8", [128], "from -128 to 127"),
+        ("int8", [-(2**46) - 9], "from -128 to 127"),
+        ("int8", [0, 0, 0, -129], "from -128 to 127"),
+        ("uint8", [-1], "from 0 to 255"),
+        ("int16", [2**15], "from -32768 to 32767"),
+        ("int32", [2**31], "from -2147483648 to 2147483647"),
+        ("bool", [-(2**63)], "from -2147483648 to 2147483647"),
+    ],
+)
+def test_zero_points_beyond_the_dtype(dtype: str, points: list[int], allowed: str) -> None:
+    b = small_model()
+    b.tensor("z", (1, 4), dtype, scale=0.5)
+    # Who reads such a tensor, or what scale its neighbours have, does not matter.
+    parameters = b._tensors[2].quantization
+    parameters.scale, parameters.zeroPoint = [0.5] * len(points), points
+    with pytest.raises(
+        ModelFormatError, match=rf"tensor z has the zero point {points[-1]}, but {dtype}.*{allowed}"
+    ):
+        read_graph(b.build([1]), "m")
+
+
 def test_a_scale_without_values_is_none() -> None:
     b = small_model()
     b._tensors[0].quantization.scale = None

@@ -135,7 +135,6 @@ def test_all_problems_are_listed_in_order() -> None:
         {"scale": -1.0},
         {"scale": float("inf")},
         {"scale": float("nan")},
-        {"scale": 1.0, "zero_point": 128},
         {"scales": [1.0, 2.0, 3.0, 4.0], "axis": 1},
         {"scale": None},
     ],

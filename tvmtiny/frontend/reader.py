@@ -16,6 +16,7 @@ from tvmtiny.frontend.graph import Graph
 from tvmtiny.frontend.sparse import SparsityError, dense
 from tvmtiny.frontend.variables import resolve_variables
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node, Quantization, Tensor
+from tvmtiny.ops.shared.quantization import INT32_RANGE, INTEGER_RANGES
 
 __all__ = ["FILE_IDENTIFIER", "Graph", "read_graph"]
 
@@ -135,7 +136,7 @@ class _Reader:
         dtype = self._dtypes.get(raw.type, f"type {raw.type}")
         name = self._name(raw, index)
         variable = bool(raw.isVariable)
-        tensor = Tensor(index, name, shape, dtype, self._quantization(raw, name), None, variable)
+        tensor = Tensor(index, name, shape, dtype, self._quantization(raw, name, dtype), None, variable)
         buffer = self._item(self._model.buffers, raw.buffer, "buffer") if raw.buffer else None
         if buffer is None:
             return tensor
@@ -187,7 +188,7 @@ class _Reader:
                 self._path, f"the file is damaged (the name of tensor {index} is no UTF-8)"
             ) from error
 
-    def _quantization(self, raw: Any, name: str) -> Quantization | None:
+    def _quantization(self, raw: Any, name: str, dtype: str) -> Quantization | None:
         parameters = raw.quantization
         if parameters is None or parameters.scale is None or not len(parameters.scale):
             return None
@@ -202,6 +203,15 @@ class _Reader:
         if len(points) != len(scales):
             raise ModelFormatError(
                 self._path, f"tensor {name} has {len(scales)} scales but {len(points)} zero points"
+            )
+        # No number stands for a real zero then, with which borders and states are filled.
+        low, high = INTEGER_RANGES.get("int8" if dtype == "int4" else dtype, INT32_RANGE)
+        beyond = next((point for point in points if not low <= point <= high), None)
+        if beyond is not None:
+            raise ModelFormatError(
+                self._path,
+                f"tensor {name} has the zero point {beyond}, but {dtype} takes those from {low} to "
+                f"{high}",
             )
         return Quantization(scales, points, int(parameters.quantizedDimension))
 
