@@ -22,6 +22,7 @@ from tvmtiny.errors import (
     QuantizeError,
     UnsupportedModelError,
 )
+from tvmtiny.errors.base import quoted
 from tvmtiny.frontend.flatbuffer import schema, unpack_model
 from tvmtiny.frontend.model import load, read_file
 from tvmtiny.frontend.reader import FILE_IDENTIFIER, Graph, read_graph
@@ -116,7 +117,9 @@ def quantize(
         If the quantizer fails, or gives a model that cannot be compiled.
     """
     if activations not in _WIDTHS:
-        raise InputError(f"activations cannot be {activations!r}; known: {', '.join(_WIDTHS)}")
+        raise InputError(
+            f"activations cannot be {quoted(activations)}; known: {', '.join(_WIDTHS)}"
+        )
     content = source if isinstance(source, bytes) else read_file(source)
     path = "the model" if isinstance(source, bytes) else str(source)
     graph = read_graph(content, path)

@@ -280,3 +280,59 @@ def test_lines_end_without_spaces(command: Command) -> None:
     for words in (("boards",), ("inspect", "digits")):
         lines = command(*words).out.splitlines()
         assert len(lines) > 5 and [line for line in lines if line.endswith(" ")] == []
+
+
+#: As much as the system takes for one argument, without and with places to break it.
+_LONG_NAMES = ("n" * 100_000, "two words/" * 10_000, "\x1b" * 100_000)
+
+
+@pytest.mark.parametrize("name", _LONG_NAMES, ids=["one", "words", "escapes"])
+def test_long_names_are_cut(name: str, command: Command, tmp_path: Path) -> None:
+    compiling = ("compile", "digits", "-t", "cortex-m4", "-o", tmp_path / "out")
+    for words in (
+        ("run", "digits", "--board", name),
+        ("compile", "digits", "-t", name, "-o", tmp_path / "out"),
+        ("inspect", name),
+        ("run", name, "-b", "microbit"),
+        ("run", "digits", "-b", "microbit", "--input", name),
+        ("run", "digits", "-b", "microbit", "--timeout", name),
+        ("run", "digits", "-b", "microbit", "--via", name),
+        ("run", "digits", "-b", "microbit", f"--{name}"),
+        (name,),
+        (*compiling, "--oracle", name),
+        (*compiling, "--io", name),
+        (*compiling, "--place", name),
+        (*compiling, "--place", f"arena={name}"),
+        (*compiling, "--records", name),
+        ("compile", "digits", "-t", "cortex-m4", "-o", name),
+        ("export", "digits", "-t", "cortex-m4", "-o", tmp_path / "out", "-f", name),
+        ("project", "create", "digits", "-b", name, "-o", tmp_path / "out"),
+        ("boards", "show", name),
+        ("--config", name, "boards"),
+    ):
+        outcome = command(*words)
+        assert outcome.code in (1, 2), (words[0], outcome.code, outcome.err[:500])
+        assert len(outcome.error(outcome.code)) < 1500
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[{long}]\nx = 1\n",
+        "[run]\n{long} = 1\n",
+        '[run]\nboard = "{long}"\n',
+        '[run]\ntimeout = "{long}"\n',
+        '[boards]\n{long} = ""\n',
+        '[boards]\nlab = "{long}"\n[run]\nboard = "lab"\n',
+        'run = "{long}"\n',
+        "{long}",
+        "[run]\ntimeout = 1{long}\n",
+    ],
+)
+def test_long_words_of_settings_are_cut(content: str, command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(content.replace("{long}", "n" * 100_000))
+    message = command("--config", path, "run", "digits", "-b", "nothing").error(2)
+    assert len(message) < 1500
+    path.write_text(content.replace("{long}", "7" * 100_000))
+    assert len(command("--config", path, "run", "digits", "-b", "nothing").error(2)) < 1500

@@ -30,6 +30,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.host.toml_files import TomlFileError, read_toml
 from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS
 
@@ -127,13 +128,13 @@ def _command(
     section = ".".join(command)
     if command in commands and not isinstance(entries, dict):
         raise InputError(
-            f"{path}: {section!r} is {entries!r}; give a section, such as [{section}] on a line of "
-            "its own with its keys below"
+            f"{path}: {quoted(section)} is {quoted(entries)}; give a section, such as [{section}] "
+            "on a line of its own with its keys below"
         )
     if command not in commands:
         known = {".".join(words): None for words in commands}
         raise InputError(
-            f"{path}: there is no command {section!r}{_nearest(section, known)}; "
+            f"{path}: there is no command {quoted(section)}{_nearest(section, known)}; "
             "sections are named after commands, such as [run] or [project.create]"
         )
     return command
@@ -143,8 +144,8 @@ def _board_file(path: Path, name: str, file: object) -> Path:
     """Where a board's file is; whether it is usable is seen when the board is asked for."""
     if not isinstance(file, str) or not file:
         raise InputError(
-            f"{path}: the board {name!r} is {file!r}; give the path of its file, such as "
-            '"hardware/lab.toml"'
+            f"{path}: the board {quoted(name)} is {quoted(file)}; give the path of its file, "
+            'such as "hardware/lab.toml"'
         )
     return path.parent / file
 
@@ -185,7 +186,7 @@ def _kind(annotation: Any) -> type:
 def _check(path: Path, section: str, key: str, value: Any, options: Mapping[str, type]) -> None:
     if key not in options:
         raise InputError(
-            f"{path}: {section} has no option {key!r}{_nearest(key, options)}; "
+            f"{path}: {section} has no option {quoted(key)}{_nearest(key, options)}; "
             f"tvmtiny {section} --help lists them"
         )
     wanted = options[key]
@@ -193,10 +194,10 @@ def _check(path: Path, section: str, key: str, value: Any, options: Mapping[str,
     # A boolean is an int to Python, but not to people.
     if not isinstance(value, kinds) or (isinstance(value, bool) and wanted is not bool):
         raise InputError(
-            f"{path}: {key} of {section} is {value!r}; give a value of type {wanted.__name__}"
+            f"{path}: {key} of {section} is {quoted(value)}; give a value of type {wanted.__name__}"
         )
     if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        raise InputError(f"{path}: {key} of {section} is {value!r}; give a list of strings")
+        raise InputError(f"{path}: {key} of {section} is {quoted(value)}; give a list of strings")
 
 
 def _nearest(word: str, known: Mapping[str, Any]) -> str:

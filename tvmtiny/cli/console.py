@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tvmtiny.errors.base import visible
+from tvmtiny.errors.base import bearable, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -132,9 +132,12 @@ def escape_unknown_characters() -> None:
 
 
 def message_lines(message: str) -> str:
-    """A message as it is shown: on one line, but for the lists that some end with, and escaped."""
+    """A message as it is shown: on one line, but for the lists that some end with, and escaped.
+
+    Names of thousands of characters are cut.
+    """
     # The lines of lists are indented.
-    return "\n".join(map(visible, re.split(r"\n(?=  )", message)))
+    return "\n".join(bearable(visible(line)) for line in re.split(r"\n(?=  )", message))
 
 
 def print_json(value: Any) -> None:

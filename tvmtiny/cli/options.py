@@ -11,6 +11,7 @@ import typer
 
 from tvmtiny.cli.settings import Settings
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS, CompileOption
 
 ModelsArgument = Annotated[
@@ -130,7 +131,8 @@ def _parse_place(words: list[str] | None) -> dict[str, str]:
         what, equals, region = word.partition("=")
         if not equals or not region or what in place:
             raise InputError(
-                f"--place {word!r} is not understood; give arena=REGION, weights=REGION or both"
+                f"--place {quoted(word)} is not understood; "
+                "give arena=REGION, weights=REGION or both"
             )
         place[what] = region
     return place

@@ -10,7 +10,7 @@ import typer
 from tvmtiny.cli.console import JsonOption, console, print_json, progress
 from tvmtiny.cli.options import NamesOption, compiles
 from tvmtiny.cli.settings import Settings
-from tvmtiny.errors.base import visible
+from tvmtiny.errors.base import quoted, visible
 
 if TYPE_CHECKING:
     from tvmtiny.project.zephyr.build import ApplicationBuild
@@ -102,7 +102,7 @@ def create(
 
         if platform not in _PLATFORMS:
             raise InputError(
-                f"there is no platform {platform!r} for applications; known: "
+                f"there is no platform {quoted(platform)} for applications; known: "
                 f"{', '.join(_PLATFORMS)}"
             )
         found = find_zephyr_board(board, cpu, settings.boards)
@@ -208,7 +208,7 @@ def _definitions(words: list[str] | None) -> dict[str, str]:
     for word in words or ():
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise InputError(f"--define {word!r} is not understood; give NAME=VALUE")
+            raise InputError(f"--define {quoted(word)} is not understood; give NAME=VALUE")
         found[name] = value
     return found
 

@@ -9,6 +9,7 @@ import typer
 from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
 from tvmtiny.cli.options import BaudrateOption, DataOption, TimeoutOption, compiles
 from tvmtiny.cli.settings import Settings
+from tvmtiny.errors.base import quoted
 
 
 def add_to(app: typer.Typer) -> None:
@@ -94,7 +95,7 @@ def _over_link(via: str | None, is_port: bool) -> bool:
     from tvmtiny.errors import InputError
 
     if via not in (None, "harness", "rpc"):
-        raise InputError(f"--via {via!r} is no way to run a model; allowed: harness, rpc")
+        raise InputError(f"--via {quoted(via)} is no way to run a model; allowed: harness, rpc")
     if is_port and via == "harness":
         raise InputError("--via harness needs a board that is emulated; a port has --via rpc")
     return is_port if via is None else via == "rpc"

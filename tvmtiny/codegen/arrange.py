@@ -12,6 +12,7 @@ from tvmtiny.codegen.program import Program, Value
 from tvmtiny.codegen.requests import External, external_buffers, memory_problem
 from tvmtiny.codegen.states import assign_in_place
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.memory import Overlap, Plan, Problem
 from tvmtiny.memory.order import Operation, best_order
 from tvmtiny.ops import Node
@@ -36,7 +37,9 @@ def parse_interface(name: Interface | str) -> Interface:
         return Interface(name)
     except ValueError:
         known = ", ".join(interface.value for interface in Interface)
-        raise InputError(f"inputs and outputs cannot lie in {name!r}; known: {known}") from None
+        raise InputError(
+            f"inputs and outputs cannot lie in {quoted(name)}; known: {known}"
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.targets import Board
 
 #: What can be placed, and the kinds of regions that can hold it.
@@ -74,12 +75,12 @@ def parse_placement(place: Mapping[str, str], board: Board | None) -> Placement:
         raise InputError("only a board has memory regions: name a board as the target to place in")
     for what, name in place.items():
         if what not in _KINDS:
-            raise InputError(f"{what!r} cannot be placed; known: {', '.join(_KINDS)}")
+            raise InputError(f"{quoted(what)} cannot be placed; known: {', '.join(_KINDS)}")
         usable = [region.name for region in board.regions if region.kind in _KINDS[what]]
         if name not in usable:
             regions = ", ".join(f"{region.name} ({region.kind})" for region in board.regions)
             raise InputError(
-                f"{board.name} has no region {name!r} that can hold the {what}; its regions: "
+                f"{board.name} has no region {quoted(name)} that can hold the {what}; its regions: "
                 f"{regions}; allowed here: {', '.join(usable)}"
             )
     arena, weights = place.get("arena"), place.get("weights")

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 
 #: Name of the request for what says how far the work is, and what names of rings begin with.
 STATE = "stream"
@@ -46,7 +47,9 @@ def parse_stream(name: StreamMode | str) -> StreamMode:
         return StreamMode(name)
     except ValueError:
         known = ", ".join(mode.value for mode in StreamMode)
-        raise InputError(f"no model can be streamed in mode {name!r}; known: {known}") from None
+        raise InputError(
+            f"no model can be streamed in mode {quoted(name)}; known: {known}"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import errno
 import os
 from dataclasses import dataclass
 
-from tvmtiny.errors.base import InputError, one_line
+from tvmtiny.errors.base import InputError, one_line, quoted
 
 #: Why nothing can be written where one may write.
 _FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
@@ -36,7 +36,7 @@ class UnknownTargetError(InputError):
     kind: str = "target"
 
     def __str__(self) -> str:
-        text = f"there is no {self.kind} {one_line(self.name)!r}"
+        text = f"there is no {self.kind} {quoted(one_line(self.name))}"
         if self.nearest:
             text += f"; did you mean {' or '.join(self.nearest)}?"
         text += f"{'' if self.nearest else ';'} known: {', '.join(self.known)}"
@@ -119,7 +119,8 @@ class InputDataError(InputError):
 
     def __str__(self) -> str:
         return (
-            f"input {self.name!r}: {one_line(self.reason)}; expected {one_line(self.expected)}, "
+            f"input {quoted(self.name)}: {one_line(self.reason)}; expected "
+            f"{one_line(self.expected)}, "
             f"got {one_line(self.got)}"
         )
 

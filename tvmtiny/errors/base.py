@@ -28,6 +28,31 @@ def visible(text: object) -> str:
     )
 
 
+#: Characters of a word in an error, such as a path, and of a line of it.
+_LONGEST_WORD, _LONGEST_LINE = 300, 1000
+#: Characters of a value in it, quotes included.
+_LONGEST_VALUE = 100
+
+
+def cut_middle(text: str, most: int) -> str:
+    """A text in at most `most` characters; what is too much is left out of its middle."""
+    if len(text) <= most:
+        return text
+    end = (most - 3) // 2
+    return f"{text[: most - 3 - end]}...{text[len(text) - end :]}"
+
+
+def quoted(value: object) -> str:
+    """What a user, a model or a board gave, as Python writes it, in a bearable length."""
+    return cut_middle(repr(value), _LONGEST_VALUE)
+
+
+def bearable(line: str) -> str:
+    """A line of an error without whole words of thousands of characters, which nobody reads."""
+    words = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda m: cut_middle(m[0], _LONGEST_WORD), line)
+    return cut_middle(words, _LONGEST_LINE)
+
+
 #: Where a name may be cut: between words, and not inside of one.
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W_])(?=[\W_])|(?<=[\W_])(?=[^\W_])|(?<=[a-z0-9])(?=[A-Z])")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tvmtiny.errors.base import InputError, one_line, short_name
+from tvmtiny.errors.base import InputError, one_line, quoted, short_name
 
 
 @dataclass(eq=False)
@@ -92,8 +92,8 @@ class OperatorProblem:
 
     def __str__(self) -> str:
         text = (
-            f"operator {self.index} {self.operator} (tensor {short_name(self.tensor, 40)!r}): "
-            f"{one_line(self.reason)}"
+            f"operator {self.index} {short_name(self.operator, 60)} "
+            f"(tensor {short_name(self.tensor, 40)!r}): {one_line(self.reason)}"
         )
         return f"{text}; allowed: {one_line(self.allowed)}" if self.allowed else text
 
@@ -167,7 +167,7 @@ def _same_problems(problems: Sequence[OperatorProblem]) -> str:
     if len(problems) == 1:
         return str(first)
     text = (
-        f"operator {_numbers(problems)} {first.operator} "
+        f"operator {_numbers(problems)} {short_name(first.operator, 60)} "
         f"(tensor {short_name(first.tensor, 40)!r} and others): "
         f"{one_line(first.reason)}"
     )
@@ -192,9 +192,9 @@ class DynamicRangeModelError(InputError):
     def __str__(self) -> str:
         return (
             f"this is a dynamic-range model: {self.operator} has quantized weights "
-            f"({self.tensor!r}) and float activations; convert it again as plain float32 (without "
-            "optimizations), and make it fully quantized with tvmtiny quantize, or give the "
-            "converter a representative_dataset and TFLITE_BUILTINS_INT8"
+            f"({quoted(self.tensor)}) and float activations; convert it again as plain float32 "
+            "(without optimizations), and make it fully quantized with tvmtiny quantize, or give "
+            "the converter a representative_dataset and TFLITE_BUILTINS_INT8"
         )
 
 
@@ -248,11 +248,11 @@ class DynamicShapeError(InputError):
             )
         if min(self.shape, default=1) == 0:
             return (
-                f"tensor {self.tensor!r} of shape {shape} has no elements; every dimension must be "
-                "at least 1: where it is open, convert the model again with a fixed input shape "
-                "(batch size 1)"
+                f"tensor {quoted(self.tensor)} of shape {shape} has no elements; every dimension "
+                "must be at least 1: where it is open, convert the model again with a fixed input "
+                "shape (batch size 1)"
             )
         return (
-            f"tensor {self.tensor!r} has the dynamic shape {shape}; every dimension must be "
+            f"tensor {quoted(self.tensor)} has the dynamic shape {shape}; every dimension must be "
             "fixed: convert the model again with a fixed input shape (batch size 1)"
         )

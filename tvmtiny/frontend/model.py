@@ -12,6 +12,7 @@ import numpy as np
 from tvm import IRModule
 
 from tvmtiny.errors import InputError, ModelFormatError
+from tvmtiny.errors.base import quoted
 from tvmtiny.frontend.constants import fold_constants
 from tvmtiny.frontend.converter import to_relax
 from tvmtiny.frontend.evaluate import evaluate
@@ -126,4 +127,4 @@ def _oracle(name: Oracle | str) -> Oracle:
         return Oracle(name)
     except ValueError:
         known = ", ".join(oracle.value for oracle in Oracle)
-        raise InputError(f"there is no oracle {name!r}; known: {known}") from None
+        raise InputError(f"there is no oracle {quoted(name)}; known: {known}") from None

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tvmtiny.errors import ModelFormatError
+from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
 from tvmtiny.frontend.graph import Graph
 from tvmtiny.frontend.sparse import SparsityError, dense
@@ -136,7 +137,9 @@ class _Reader:
         dtype = self._dtypes.get(raw.type, f"type {raw.type}")
         name = self._name(raw, index)
         variable = bool(raw.isVariable)
-        tensor = Tensor(index, name, shape, dtype, self._quantization(raw, name, dtype), None, variable)
+        tensor = Tensor(
+            index, name, shape, dtype, self._quantization(raw, name, dtype), None, variable
+        )
         buffer = self._item(self._model.buffers, raw.buffer, "buffer") if raw.buffer else None
         if buffer is None:
             return tensor
@@ -145,7 +148,7 @@ class _Reader:
             # Some writers put large data behind the flatbuffer.
             end = buffer.offset + buffer.size
             if end > len(self._content):
-                reason = f"the data of tensor {name} lies outside the file"
+                reason = f"the data of tensor {short_name(name, 60)} lies outside the file"
                 raise ModelFormatError(self._path, reason)
             data = np.frombuffer(self._content[buffer.offset : end], np.uint8)
         if data is None or not len(data):
@@ -161,8 +164,8 @@ class _Reader:
         if len(content) != tensor.nbytes:
             raise ModelFormatError(
                 self._path,
-                f"tensor {name} of shape {list(shape)} needs {tensor.nbytes} bytes of "
-                f"{tensor.dtype}, its buffer holds {len(content)}",
+                f"tensor {short_name(name, 60)} of shape {list(shape)} needs {tensor.nbytes} bytes "
+                f"of {tensor.dtype}, its buffer holds {len(content)}",
             )
         kept = _without_leading_ones(tensor)
         if len(kept) > _MOST_DIMENSIONS:
@@ -202,7 +205,9 @@ class _Reader:
             points *= len(scales)
         if len(points) != len(scales):
             raise ModelFormatError(
-                self._path, f"tensor {name} has {len(scales)} scales but {len(points)} zero points"
+                self._path,
+                f"tensor {short_name(name, 60)} has {len(scales)} scales but {len(points)} "
+                "zero points",
             )
         # No number stands for a real zero then, with which borders and states are filled.
         low, high = INTEGER_RANGES.get("int8" if dtype == "int4" else dtype, INT32_RANGE)
@@ -210,8 +215,8 @@ class _Reader:
         if beyond is not None:
             raise ModelFormatError(
                 self._path,
-                f"tensor {name} has the zero point {beyond}, but {dtype} takes those from {low} to "
-                f"{high}",
+                f"tensor {short_name(name, 60)} has the zero point {beyond}, but {dtype} takes "
+                f"those from {low} to {high}",
             )
         return Quantization(scales, points, int(parameters.quantizedDimension))
 

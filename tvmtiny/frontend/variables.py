@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tvmtiny.errors import OperatorProblem
+from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.graph import Graph, State
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.node import DTYPE_BYTES
@@ -242,7 +243,7 @@ def _reasonable(tensor: Tensor) -> bool:
 def _known(tensors: list[Tensor], values: dict[int, np.ndarray]) -> list[np.ndarray]:
     for tensor in tensors:
         if tensor.index not in values:
-            reason = f"the initialisation reads {tensor.name}, which has no value"
+            reason = f"the initialisation reads {short_name(tensor.name, 60)}, which has no value"
             raise _UnusableError(reason, "constants")
     return [values[tensor.index] for tensor in tensors]
 

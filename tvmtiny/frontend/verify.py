@@ -11,6 +11,7 @@ from tvmtiny.errors import (
     ModelFormatError,
     OperatorProblem,
 )
+from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.diagnosis import diagnosed, is_foreign
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Tensor, find_operator
@@ -77,7 +78,7 @@ def node_problems(node: Node) -> Iterator[OperatorProblem]:
         scaled = operator.needs_scale and not operator.per_channel
         if tensor.dtype == "int8" and scaled and not _sound(tensor):
             yield problem(
-                f"int8 tensor {tensor.name} has no usable scale",
+                f"int8 tensor {short_name(tensor.name, 60)} has no usable scale",
                 "one positive scale",
             )
             return
@@ -146,29 +147,33 @@ def check_sizes(graph: Graph, path: str) -> None:
         total += size
         if rank > MOST_DIMENSIONS:
             raise ModelFormatError(
-                path, f"tensor {tensor.name} has {rank} dimensions, at most {MOST_DIMENSIONS} fit"
+                path,
+                f"tensor {short_name(tensor.name, 60)} has {rank} dimensions, at most "
+                f"{MOST_DIMENSIONS} fit",
             )
         if size > MOST_TENSOR_BYTES or total > MOST_BYTES:
             raise ModelFormatError(
                 path,
-                f"tensor {tensor.name} of shape {list(tensor.shape)} has {size:,} bytes, {total:,} "
-                f"with all before it; at most {MOST_TENSOR_BYTES:,} and {MOST_BYTES:,} fit any "
-                "microcontroller",
+                f"tensor {short_name(tensor.name, 60)} of shape {list(tensor.shape)} has {size:,} "
+                f"bytes, {total:,} with all before it; at most {MOST_TENSOR_BYTES:,} and "
+                f"{MOST_BYTES:,} fit any microcontroller",
             )
 
 
 def _check_order(graph: Graph, path: str) -> None:
     constant = next((t.name for t in graph.inputs if t.data is not None), None)
     if constant is not None:
-        raise ModelFormatError(path, f"the input {constant} holds a constant")
+        raise ModelFormatError(path, f"the input {short_name(constant, 60)} holds a constant")
     known = {t.index for t in graph.inputs} | {state.before.index for state in graph.states}
     for node in graph.nodes:
         for tensor in node.inputs:
             if tensor is not None and tensor.data is None and tensor.index not in known:
                 raise ModelFormatError(
-                    path, f"{node.where} reads tensor {tensor.name} before anything writes it"
+                    path,
+                    f"{node.where} reads tensor {short_name(tensor.name, 60)} before anything "
+                    "writes it",
                 )
         known.update(t.index for t in node.outputs)
     for tensor in graph.outputs:
         if tensor.index not in known and tensor.data is None:
-            raise ModelFormatError(path, f"nothing writes the output {tensor.name}")
+            raise ModelFormatError(path, f"nothing writes the output {short_name(tensor.name, 60)}")

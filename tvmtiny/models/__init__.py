@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvmtiny.errors.base import quoted
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -57,7 +59,8 @@ def path(name: str) -> Path:
     """
     if name not in names():
         raise ValueError(
-            f"no shipped model is named {name!r}; the shipped models are {', '.join(names())}; "
+            f"no shipped model is named {quoted(name)}; the shipped models are "
+            f"{', '.join(names())}; "
             "pass the path of a .tflite file for any other model"
         )
     return _FOLDER / str(_table()[name]["file"])

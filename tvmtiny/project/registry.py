@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.project.qemu.options import QemuOptions
 from tvmtiny.project.qemu.platform import QemuPlatform
 from tvmtiny.project.qemu.runner import build_qemu_runner
@@ -119,5 +120,5 @@ def build_runner(board: Board, directory: Path) -> RunnerFirmware:
     if board.platform not in _RUNNERS:
         # What is wrong with the name of a platform is said first.
         platform_for(board)
-        raise InputError(f"there is no runner for boards of the platform {board.platform!r}")
+        raise InputError(f"there is no runner for boards of the platform {quoted(board.platform)}")
     return _RUNNERS[board.platform](board, directory)

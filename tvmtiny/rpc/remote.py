@@ -26,6 +26,7 @@ from tvmtiny.errors import (
     ToolMissingError,
     TvmtinyError,
 )
+from tvmtiny.errors.base import quoted
 from tvmtiny.resources import PACKAGE
 from tvmtiny.rpc.failures import fault_registers, find_failure
 
@@ -126,7 +127,7 @@ def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
     if f"server:{key}" not in served:
         known = ", ".join(sorted(name.partition(":")[2] for name in served)) or "none"
         raise InputError(
-            f"no board is served as {key!r} at {tracker}; served there: {known}; start one "
+            f"no board is served as {quoted(key)} at {tracker}; served there: {known}; start one "
             f"with tvmtiny serve MODEL --board BOARD --tracker {tracker} --key {key}"
         )
     return connection.request(
@@ -182,7 +183,7 @@ def split_address(address: str) -> tuple[str, int]:
     """
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        raise InputError(f"{address!r} is not an address; give HOST:PORT")
+        raise InputError(f"{quoted(address)} is not an address; give HOST:PORT")
     return host, int(port)
 
 

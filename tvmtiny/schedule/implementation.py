@@ -10,6 +10,7 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.ops import Tensor
 from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR as HEADERS_ATTR
@@ -50,7 +51,7 @@ def parse_goal(name: Goal | str) -> Goal:
         return Goal(name)
     except ValueError:
         known = ", ".join(goal.value for goal in Goal)
-        raise InputError(f"there is no optimization goal {name!r}; known: {known}") from None
+        raise InputError(f"there is no optimization goal {quoted(name)}; known: {known}") from None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tvmtiny.errors import InputError, OutputPathError
+from tvmtiny.errors.base import quoted
 from tvmtiny.resources import shipped
 from tvmtiny.schedule.implementation import FLASH_WEIGHT, Decisions, Goal
 from tvmtiny.schedule.workload import Workload
@@ -293,7 +294,7 @@ def find_records(
     """
     if tuned_for is not None and tuned_for not in METRICS:
         raise InputError(
-            f"there are no records tuned for {tuned_for!r}; give {' or '.join(METRICS)}"
+            f"there are no records tuned for {quoted(tuned_for)}; give {' or '.join(METRICS)}"
         )
     if given is None:
         return shipped_records().of_metric(tuned_for or SHIPPED_METRIC)

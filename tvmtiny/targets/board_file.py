@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tvmtiny.errors import BoardFileError
+from tvmtiny.errors.base import quoted
 from tvmtiny.host.toml_files import TomlFileError, parse_toml, read_toml
 from tvmtiny.targets.table import Board, Region, cpus
 from tvmtiny.targets.values import Values
@@ -94,7 +95,7 @@ def make_board(entry: Mapping[str, Any], file: str) -> Board:
     names = [region.name for region in regions]
     code, data = values.choice("code_region", names), values.choice("data_region", names)
     if regions[names.index(data)].kind != "ram":
-        values.refuse("data_region", f"is {data!r}, which is no ram", "a region of kind ram")
+        values.refuse("data_region", f"is {quoted(data)}, which is no ram", "a region of kind ram")
     return Board(
         name=name,
         description=values.text("description") if "description" in entry else "",

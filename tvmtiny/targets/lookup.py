@@ -10,6 +10,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from tvmtiny.errors import BoardFileError, InputError, UnknownTargetError
+from tvmtiny.errors.base import quoted
 from tvmtiny.targets.architectures import find_architecture
 from tvmtiny.targets.board_file import SUFFIX, parse_board, read_board_file
 from tvmtiny.targets.table import Board, Cpu, Region, Target, cpus
@@ -247,8 +248,8 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise InputError(
-            f"{text!r} is no size; give a whole number of bytes, or of K (1,024) or M (1,048,576): "
-            "65536, 64K, 1M"
+            f"{quoted(text)} is no size; give a whole number of bytes, or of K (1,024) or M "
+            "(1,048,576): 65536, 64K, 1M"
         )
     return int(match["count"]) * _UNITS[match["unit"].upper()]
 
@@ -263,8 +264,8 @@ def _read_own(path: str | os.PathLike[str]) -> Board:
 
 def _check_name(board: Board, name: str, who: str) -> None:
     if board.name != name:
-        _refuse_name(board, f"but {who} says {name!r}", "one name in both places")
+        _refuse_name(board, f"but {who} says {quoted(name)}", "one name in both places")
 
 
 def _refuse_name(board: Board, problem: str, allowed: str) -> None:
-    raise BoardFileError(board.file, "name", f"is {board.name!r}, {problem}", allowed)
+    raise BoardFileError(board.file, "name", f"is {quoted(board.name)}, {problem}", allowed)

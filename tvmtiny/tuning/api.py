@@ -16,6 +16,7 @@ from tvmtiny.compiler import optimized_nodes
 from tvmtiny.emulation.cycles import timed_cores
 from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.errors import InputError, OutputPathError
+from tvmtiny.errors.base import quoted
 from tvmtiny.host.locking import locked
 from tvmtiny.host.toolchain import find_tool
 from tvmtiny.schedule import Goal, parse_goal
@@ -237,7 +238,7 @@ def _used(path: Path, cpu: str, metric: str, goal: Goal) -> tuple[Record, ...]:
 
 def _check(metric: str, trials: int, seed: int, boards_at_once: int, workers: int) -> None:
     if metric not in METRICS:
-        raise InputError(f"there is no metric {metric!r}; known: {', '.join(METRICS)}")
+        raise InputError(f"there is no metric {quoted(metric)}; known: {', '.join(METRICS)}")
     for name, number in (
         ("trials", trials),
         ("seed", seed),

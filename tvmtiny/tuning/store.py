@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.host.files import write_text
 from tvmtiny.schedule.records import Record, Records, load_records, shipped_records
 
@@ -53,7 +54,7 @@ def matching(records: Records, text: str) -> Sequence[Record]:
     found = [record for record in records if text in record.workload.key]
     if not found:
         raise InputError(
-            f"no record's workload has {text!r} in it; tvmtiny records list --all shows them"
+            f"no record's workload has {quoted(text)} in it; tvmtiny records list --all shows them"
         )
     return found
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tvmtiny.errors.base import short_name
+
 #: Size in bytes of one element, for every dtype that TFLite can hold in a tensor we accept.
 DTYPE_BYTES: Mapping[str, int] = {
     "bool": 1,
@@ -153,4 +155,4 @@ class Node:
     @property
     def where(self) -> str:
         """How messages name this node."""
-        return f"{self.operator} #{self.index} ({self.output.name})"
+        return f"{self.operator} #{self.index} ({short_name(self.output.name, 60)})"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.project.exports.library import Files, Format, Package
 
 #: Of the C API's TfLiteType.
@@ -38,7 +39,8 @@ def _write(package: Package) -> Files:
     prefix = package.library.name
     if not _IDENTIFIER.fullmatch(prefix):
         raise InputError(
-            f"the library's name is what the SDK's functions begin with, and cannot be {prefix!r}; "
+            f"the library's name is what the SDK's functions begin with, and cannot be "
+            f"{quoted(prefix)}; "
             "give that of the file which it replaces, such as tflite_learn_5"
         )
     if model.external:

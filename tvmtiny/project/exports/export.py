@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.host.files import write_folder
 from tvmtiny.project.exports.arduino import ARDUINO
 from tvmtiny.project.exports.cmake import CMAKE
@@ -158,5 +159,5 @@ def check_library(format: str, library: Library) -> None:
         The message says what is allowed.
     """
     if format not in FORMATS:
-        raise InputError(f"there is no export format {format!r}; known: {', '.join(FORMATS)}")
+        raise InputError(f"there is no export format {quoted(format)}; known: {', '.join(FORMATS)}")
     check_names(library)

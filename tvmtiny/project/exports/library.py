@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.project.package import render
 
 if TYPE_CHECKING:
@@ -129,4 +130,4 @@ def check_names(library: Library) -> None:
     )
     for what, value, pattern, allowed in rules:
         if not pattern.fullmatch(value):
-            raise InputError(f"the library's {what} cannot be {value!r}; allowed: {allowed}")
+            raise InputError(f"the library's {what} cannot be {quoted(value)}; allowed: {allowed}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tvmtiny.codegen.artifact import layer_functions
 from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
+from tvmtiny.errors.base import quoted
 from tvmtiny.host.files import make_directory, write_bytes, write_text
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
@@ -294,8 +295,8 @@ def _entries(path: Path) -> dict[str, int]:
             entries[name] = int(value, 16)
         except ValueError:
             raise DeviceError(
-                f"the firmware wrote {line!r} in {path.name}, which is not understood; build it "
-                "with this version of tvmtiny"
+                f"the firmware wrote {quoted(line)} in {path.name}, which is not understood; "
+                "build it with this version of tvmtiny"
             ) from None
     return entries
 

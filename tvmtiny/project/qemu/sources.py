@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.project import sizes
 from tvmtiny.project.qemu.options import QemuOptions
 from tvmtiny.project.rpc_firmware import rpc_library_files, rpc_model_source
@@ -71,7 +72,7 @@ def fixed_demand(artifact: Artifact, options: QemuOptions, firmware: str) -> Fix
         demand = _DEMANDS[firmware]
     except KeyError:
         raise InputError(
-            f"there is no firmware {firmware!r}; allowed: {', '.join(map(repr, _DEMANDS))}"
+            f"there is no firmware {quoted(firmware)}; allowed: {', '.join(map(repr, _DEMANDS))}"
         ) from None
     ram = demand.ram
     if firmware == RPC and options.uart is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from tvmtiny.errors import DeviceError, InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.project.machine import Machine
 from tvmtiny.targets.architectures import architectures
@@ -99,7 +100,8 @@ def start_qemu(
     """
     if kind not in TRANSPORT_KINDS:
         raise InputError(
-            f"there is no transport {kind!r}; allowed: {', '.join(map(repr, TRANSPORT_KINDS))}"
+            f"there is no transport {quoted(kind)}; allowed: "
+            f"{', '.join(map(repr, TRANSPORT_KINDS))}"
         )
     command = [*machine.command(), "-display", "none", "-monitor", "none"]
     command += ["-kernel", str(elf.resolve()), *more]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.host.files import write_folder
 from tvmtiny.project.capacity import check_capacities
 from tvmtiny.project.package import PackagedModel, package_files, render
@@ -145,7 +146,7 @@ def create_application(
     """
     chosen = options or ApplicationOptions()
     if chosen.mode not in MODES:
-        raise InputError(f"there is no mode {chosen.mode!r}; known: {', '.join(MODES)}")
+        raise InputError(f"there is no mode {quoted(chosen.mode)}; known: {', '.join(MODES)}")
     if models and chosen.mode == RUNNER:
         raise InputError("the runner of a tuner takes no models; leave them out")
     if not models and chosen.mode != RUNNER:

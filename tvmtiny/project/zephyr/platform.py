@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tvmtiny.codegen.artifact import layer_functions
 from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
 from tvmtiny.project import sizes
 from tvmtiny.project.api import Transport
 from tvmtiny.project.machine import machine_of
@@ -57,7 +58,8 @@ class ZephyrPlatform:
         """Write an application; see :meth:`tvmtiny.project.api.Platform.generate`."""
         if firmware not in FIRMWARES:
             raise InputError(
-                f"there is no firmware {firmware!r}; allowed: {', '.join(map(repr, FIRMWARES))}"
+                f"there is no firmware {quoted(firmware)}; allowed: "
+                f"{', '.join(map(repr, FIRMWARES))}"
             )
         # Before anything is written.
         find_tree(self._base)
