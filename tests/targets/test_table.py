@@ -26,6 +26,7 @@ def test_shipped_cpus() -> None:
         "cortex-m55+nomve",
         "cortex-m85",
         "rv32imc",
+        "rv32imc_zba_zbb",
         "rv32imcv",
         "rv32emc",
     ]
@@ -50,6 +51,7 @@ def test_shipped_cpus() -> None:
         ("mps2-an505", "cortex-m33"),
         ("mps3-an547", "cortex-m55"),
         ("riscv-virt", "rv32imc"),
+        ("riscv-virt-zbb", "rv32imc_zba_zbb"),
         ("riscv-virt-v", "rv32imcv"),
         ("riscv-virt-v256", "rv32imcv"),
         ("sifive-e", "rv32imc"),

@@ -36,6 +36,8 @@ class Cpu:
         One line for people.
     flags
         GCC options that select it.
+    link_flags
+        GCC options that select libraries for it; empty where `flags` do.
     features
         What its instruction set offers to kernel families: ``thumb2``, ``dsp``, ``fpu``, ``mve``.
     architecture
@@ -56,6 +58,7 @@ class Cpu:
     registers: int
     unicorn: str | None = None
     fused_cycles: int = 1
+    link_flags: tuple[str, ...] = ()
 
     def runs_code_for(self, other: Cpu) -> bool:
         """Whether it has all instructions that code for another CPU may use."""
@@ -199,6 +202,7 @@ def cpus() -> Mapping[str, Cpu]:
             registers=entry["registers"],
             fused_cycles=entry.get("fused_cycles", 1),
             unicorn=entry.get("unicorn"),
+            link_flags=tuple(entry.get("link_flags", ())),
         )
         for name, entry in tomllib.loads(text).items()
     }

@@ -61,4 +61,5 @@ def link_flags(cpu: Cpu, script: str) -> tuple[str, ...]:
         File name of the linker's script.
     """
     own = find_architecture(cpu.architecture).link_flags
-    return (*cpu.flags, "-nostartfiles", *own, "-Wl,--gc-sections", "-T", script)
+    chosen = cpu.link_flags or cpu.flags
+    return (*chosen, "-nostartfiles", *own, "-Wl,--gc-sections", "-T", script)

@@ -58,9 +58,7 @@
   ".else\n li " SCRATCH ", (" NUMBER ")\n add " REGISTER ", " REGISTER ", " SCRATCH "\n.endif\n"
 
 /* The constants of a channel, behind which a1 goes on: the address of its output in t2, from its number and a2, the
- * initial accumulator in t0, the multiplier in t1, offset and step in t3 and t4. t5 is 255 from TVMTINY_RISCV_LIMIT
- * on. */
-#define TVMTINY_RISCV_LIMIT " li t5, 255\n"
+ * initial accumulator in t0, the multiplier in t1, offset and step in t3 and t4. */
 #define TVMTINY_RISCV_CONSTANTS_PLAIN                                                                 \
   " lw t2, 0(a1)\n lw t0, 4(a1)\n lw t1, 8(a1)\n addi a1, a1, 12\n add t2, t2, a2\n"
 #define TVMTINY_RISCV_CONSTANTS_SIGNED                                                                \
@@ -69,11 +67,19 @@
 #define TVMTINY_RISCV_SCALE_SIGNED(ACC)                                                               \
   " srai a7, " ACC ", 31\n and a7, a7, t4\n add a7, a7, t3\n mulh " ACC ", " ACC ", t1\n add " ACC      \
   ", " ACC ", a7\n"
+/* From TVMTINY_RISCV_LIMIT on, what TVMTINY_RISCV_CLAMP needs is in t5 and, with Zbb, t6. */
+#if defined(__riscv_zbb)
+#define TVMTINY_RISCV_LIMIT " li t5, 127\n li t6, -128\n"
+#define TVMTINY_RISCV_CLAMP(ACC) " min " ACC ", " ACC ", t5\n max " ACC ", " ACC ", t6\n"
+#else
+#define TVMTINY_RISCV_LIMIT " li t5, 255\n"
+#define TVMTINY_RISCV_CLAMP(ACC)                                                                      \
+  " addi a7, " ACC ", 128\n bgeu t5, a7, 9f\n srai " ACC ", " ACC ", 31\n xori " ACC ", " ACC ", 127\n9:\n"
+#endif
 /* From an accumulator to a byte at an address. */
 #define TVMTINY_RISCV_OUTPUT(ACC, SHIFT, ROUNDING, AT)                                                \
-  TVMTINY_RISCV_SCALE_##ROUNDING(ACC) " srai " ACC ", " ACC ", " SHIFT "\n addi a7, " ACC             \
-  ", 128\n bgeu t5, a7, 9f\n srai " ACC ", " ACC ", 31\n xori " ACC ", " ACC ", 127\n9: sb " ACC      \
-  ", " AT "\n"
+  TVMTINY_RISCV_SCALE_##ROUNDING(ACC) " srai " ACC ", " ACC ", " SHIFT "\n" TVMTINY_RISCV_CLAMP(ACC)  \
+  " sb " ACC ", " AT "\n"
 
 /* From a sum to the output of a channel. */
 #define TVMTINY_RISCV_CHANNEL(SUM, SHIFT, ROUNDING)                                                   \

@@ -92,9 +92,10 @@
       NAME,                                                                                           \
       (const int8_t *x TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED, int8_t *out TVMTINY_UNUSED, \
        const int32_t *end TVMTINY_UNUSED, int32_t *room TVMTINY_UNUSED),                              \
-      " sw a2, 52(sp)\n sw a3, 56(sp)\n li t6, 0xff00ff00\n mv ra, a0\n" TVMTINY_RISCV_ADD("ra", INPUTS, "t0") \
-      TVMTINY_RISCV_SUMS_##SUMS(BEGIN, CHUNK, INPUTS) ".set tvmtiny_in, 0\n.set tvmtiny_byte, 0\n.set tvmtiny_room, 0\n" \
-      "1:\n" TVMTINY_RISCV_START_##SUMS TVMTINY_RISCV_QUAD_FIRST(QUADS, BEGIN, SUMS)                  \
+      " sw a2, 52(sp)\n sw a3, 56(sp)\n mv ra, a0\n" TVMTINY_RISCV_ADD("ra", INPUTS, "t0") \
+      TVMTINY_RISCV_SUMS_##SUMS(BEGIN, CHUNK, INPUTS)                                                 \
+      ".set tvmtiny_in, 0\n.set tvmtiny_byte, 0\n.set tvmtiny_room, 0\n1:\n li t6, 0xff00ff00\n"      \
+      TVMTINY_RISCV_START_##SUMS TVMTINY_RISCV_QUAD_FIRST(QUADS, BEGIN, SUMS)                         \
       TVMTINY_RISCV_QUAD_CHUNKS(QUADS, CHUNK, SUMS, FIRST " - 1") TVMTINY_RISCV_QUAD_PAST             \
       ".if " LOOPS "\n2:\n" TVMTINY_RISCV_QUAD_CHUNKS(QUADS, CHUNK, SUMS, UNROLL) TVMTINY_RISCV_QUAD_PAST \
       " bne a0, ra, 2b\n.endif\n" TVMTINY_RISCV_ADD("a0", "-" INPUTS, "t0")                           \

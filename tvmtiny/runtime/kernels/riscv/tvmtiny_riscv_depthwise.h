@@ -71,7 +71,7 @@
 #if TVMTINY_RV32
 
 /* a0 plane, a1 stream, a2 out, a3 rows; a4 a5 a6 a column, a7 scratch, ra the end of the loop in a row; s0-s8
- * weights, s9-s11 sums, t0 initial accumulator, t1 multiplier, t5 255. */
+ * weights, s9-s11 sums, t0 initial accumulator, t1 multiplier. */
 #define TVMTINY_RISCV_COLUMN                                                                          \
   " lb a4, tvmtiny_column(a0)\n lb a5, tvmtiny_column + tvmtiny_columns(a0)\n"                        \
   " lb a6, tvmtiny_column + 2 * tvmtiny_columns(a0)\n.set tvmtiny_column, tvmtiny_column + 1\n"
