@@ -11,8 +11,10 @@ from merge_models import merge_models
 from tflite_builder import ModelBuilder
 
 from tests.ops.test_svdf import Filter
+from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tvmtiny.errors import InputDataError, OracleRefusalError, ToolMissingError
 from tvmtiny.frontend.flatbuffer import schema
+from tvmtiny.frontend.reader import read_graph
 from tvmtiny.oracle import run_litert, run_litert_frames, run_litert_outputs
 
 
@@ -66,9 +68,12 @@ def test_an_operator_without_a_reference_kernel_leaves_others_theirs(operator: s
     assert both[3].size in (1, 4)
 
 
-def test_what_operators_remember_stays_theirs() -> None:
-    merged = {"f": Filter().model()}
-    frames = [[np.full((1, 5), v, np.int8)] for v in (3, -9, 100)]
+@pytest.mark.parametrize("layer", [Filter(), Lstm()], ids=["SVDF", "LSTM"])
+def test_what_operators_remember_stays_theirs(layer: Filter | Lstm) -> None:
+    # An LSTM has intermediate tensors, too, whose indices its kernel trusts.
+    merged = {"f": layer.model()}
+    shape = read_graph(merged["f"], "f").inputs[0].shape
+    frames = [[np.full(shape, v, np.int8)] for v in (3, -9, 100)]
     b = ModelBuilder()
     x, y = b.input("x", (1, 2), "float32"), b.tensor("y", (1, 2), "float32")
     b.op("ELU", [x], [y])

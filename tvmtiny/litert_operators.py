@@ -66,7 +66,12 @@ def one_by_one(model: bytes) -> list[OneOperator] | None:
 
 def _alone(whole: Any, operator: Any) -> OneOperator:
     types, graph = schema(), whole.subgraphs[0]
-    used = [*_indices(operator.inputs), *_indices(operator.outputs)]
+    inner = {*_indices(operator.intermediates)}
+    used = [
+        *_indices(operator.inputs),
+        *_indices(operator.outputs),
+        *_indices(operator.intermediates),
+    ]
     tensors = list(dict.fromkeys(used))
     place = {index: i for i, index in enumerate(tensors)}
     written = {*_indices(operator.outputs)}
@@ -81,15 +86,17 @@ def _alone(whole: Any, operator: Any) -> OneOperator:
     constant = [i for i in tensors if i not in written and _has_data(whole, graph.tensors[i])]
     given = {*_indices(graph.inputs)}
     remembered = {i for i in tensors if graph.tensors[i].isVariable and i not in given}
-    inputs = [i for i in tensors if i not in written | remembered and i not in constant]
+    inputs = [i for i in tensors if i not in written | remembered | inner and i not in constant]
     part.inputs = [place[i] for i in inputs]
     part.outputs = [place[i] for i in tensors if i in written]
-    before = operator.inputs, operator.outputs
+    before = operator.inputs, operator.outputs, operator.intermediates
     buffers = [whole.buffers[0], *(whole.buffers[graph.tensors[i].buffer] for i in constant)]
     numbers = [tensor.buffer for tensor in part.tensors]
     try:
         operator.inputs = [place.get(int(i), -1) for i in operator.inputs]
         operator.outputs = [place[int(i)] for i in operator.outputs]
+        # The kernel of an LSTM trusts these indices.
+        operator.intermediates = [place[i] for i in _indices(operator.intermediates)]
         operator.opcodeIndex, model.operatorCodes = 0, [whole.operatorCodes[code]]
         model.buffers = buffers
         for tensor in part.tensors:
@@ -100,7 +107,7 @@ def _alone(whole: Any, operator: Any) -> OneOperator:
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         content = bytes(builder.Output())
     finally:
-        operator.inputs, operator.outputs = before
+        operator.inputs, operator.outputs, operator.intermediates = before
         operator.opcodeIndex = code
         for tensor, number in zip(part.tensors, numbers, strict=True):
             tensor.buffer = number
