@@ -87,7 +87,7 @@ def frames_for(content: bytes, seed: int, limits: Limits) -> Frames:
         [input_data(t, kind, rng, limits.get(t.name)) for t in graph.inputs] for kind in _KINDS
     ]
     if all(node.operator in _EXACT_FOR_ALL for node in graph.nodes):
-        frames.append([_special(t, rng, t.name in limits) for t in graph.inputs])
+        frames.append([_special(t, rng, limits.get(t.name)) for t in graph.inputs])
     return frames
 
 
@@ -254,10 +254,12 @@ def _words(node: Node) -> str:
     return f"{node.operator}({', '.join(shown)})"
 
 
-def _special(tensor: Tensor, rng: np.random.Generator, limited: bool) -> np.ndarray:
-    if tensor.dtype == "float32" and not limited:
+def _special(
+    tensor: Tensor, rng: np.random.Generator, limits: tuple[float, float] | None
+) -> np.ndarray:
+    if tensor.dtype == "float32" and limits is None:
         return rng.choice(_SPECIAL, tensor.shape)
-    return input_data(tensor, "mixed", rng, (0, 1) if limited else None)
+    return input_data(tensor, "mixed", rng, limits)
 
 
 def reduced(

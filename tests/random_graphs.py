@@ -35,11 +35,23 @@ _LARGEST = 1000
 #: Operators whose float32 results need not be the oracle's bytes: sums in another order, and
 #: functions of another library. No graph computes with them any further.
 INEXACT = (
-    *("AVERAGE_POOL_2D", "BATCH_MATMUL", "CONV_2D", "COS", "CUMSUM", "DEPTHWISE_CONV_2D", "ELU"),
-    *("EXP", "FULLY_CONNECTED", "GELU", "L2_NORMALIZATION", "L2_POOL_2D", "LOG", "LOGISTIC"),
-    *("LOG_SOFTMAX", "MEAN", "REDUCE_PROD", "RESIZE_BILINEAR", "RSQRT", "SIN", "SOFTMAX", "SUM"),
+    *("ATAN2", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONV_2D", "COS", "CUMSUM", "DEPTHWISE_CONV_2D"),
+    *("ELU", "EXP", "FULLY_CONNECTED", "GELU", "L2_NORMALIZATION", "L2_POOL_2D", "LOG", "LOGISTIC"),
+    *(
+        "LOG_SOFTMAX",
+        "MEAN",
+        "POW",
+        "REDUCE_PROD",
+        "RESIZE_BILINEAR",
+        "RSQRT",
+        "SIN",
+        "SOFTMAX",
+        "SUM",
+    ),
     *("SVDF", "TANH", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
 )
+#: Operators and dtypes whose results LiteRT defines for some scales only: theirs stay.
+_OWN_SCALES = (("DIV", "INT8"), ("DIV", "INT16"))
 #: Operators that LiteRT has no reference kernel of, or a wrong one. In the company of variables,
 #: the oracle computes the whole model with other kernels, see `tvmtiny.litert_operators`.
 _WITHOUT_REFERENCE = ("CEIL", "ELU", "ROUND", "SQUEEZE", "SUM")
@@ -139,8 +151,10 @@ class _Maker:
         free = [i for i, name in names.items() if name not in limits]
         if self.cases == 0 and not names:
             return
-        sources, pairs = self._sources(part, free)
-        self._draw_pairs(part, pairs)
+        own = (operator, _DTYPES[part.tensors[part.outputs[0]].type]) in _OWN_SCALES
+        sources, pairs = ({}, {}) if own else self._sources(part, free)
+        if not own:
+            self._draw_pairs(part, pairs)
         limits = _moved(limits, part, pairs)
         for tensor in part.tensors:
             _set_pair(tensor, pairs)

@@ -1,4 +1,4 @@
-"""The functions of ``runtime/core/tvmtiny_math.h`` against float64, compiled for the host."""
+"""The functions of the runtime's headers for floats against float64, compiled for the host."""
 
 from __future__ import annotations
 
@@ -38,6 +38,19 @@ _SOURCE = '#include "tvmtiny_math.h"\n' + "".join(
     f"{{ for (int32_t i = 0; i < count; ++i) {{ y[i] = tvmtiny_{name}(x[i]); }} }}\n"
     for name in _NAMES
 )
+#: Functions of two numbers in float64, and the largest error in units.
+_OF_TWO: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], float]] = {
+    "atan2": (np.arctan2, 2.0),
+    "pow_float32": (np.power, 1.0),
+    "fmod": (np.fmod, 0.0),
+    "floor_div_float32": (lambda x, y: np.floor(x / y), 0.5),
+}
+_SOURCE += '#include "tvmtiny_division.h"\n#include "tvmtiny_double_math.h"\n' + "".join(
+    f"void {name}(int32_t count, const float *x, const float *y, float *z);\n"
+    f"void {name}(int32_t count, const float *x, const float *y, float *z)\n"
+    f"{{ for (int32_t i = 0; i < count; ++i) {{ z[i] = tvmtiny_{name}(x[i], y[i]); }} }}\n"
+    for name in _OF_TWO
+)
 _FLAGS = [*WARNINGS, "-O1", "-ffreestanding", "-shared", "-fPIC"]
 _SANITIZE = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
 
@@ -52,11 +65,11 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return ctypes.CDLL(str(directory / "math.so"))
 
 
-def _call(library: ctypes.CDLL, name: str, x: np.ndarray) -> np.ndarray:
-    values = np.ascontiguousarray(x, np.float32)
-    out = np.empty_like(values)
-    pointers = (ctypes.c_void_p(array.ctypes.data) for array in (values, out))
-    getattr(library, name)(values.size, *pointers)
+def _call(library: ctypes.CDLL, name: str, *x: np.ndarray) -> np.ndarray:
+    values = [np.ascontiguousarray(array, np.float32) for array in x]
+    out = np.empty_like(values[0])
+    pointers = (ctypes.c_void_p(array.ctypes.data) for array in (*values, out))
+    getattr(library, name)(out.size, *pointers)
     return out
 
 
@@ -82,6 +95,36 @@ def test_accuracy(library: ctypes.CDLL, name: str) -> None:
     values = _every_magnitude(low, high)
     units = _units(_call(library, name, values), function(values.astype(np.float64)))
     assert units.max() <= limit, values[units.argmax()]
+
+
+@pytest.mark.parametrize("name", _OF_TWO)
+def test_accuracy_of_two(library: ctypes.CDLL, name: str) -> None:
+    function, limit = _OF_TWO[name]
+    x = _every_magnitude(-3e38, 3e38)
+    y = np.random.default_rng(1).permutation(x)
+    if name == "pow_float32":
+        # Powers of all magnitudes, those below the least normal number and above the largest too.
+        x = np.abs(x)
+        with np.errstate(all="ignore"):
+            y = (np.random.default_rng(2).uniform(-110, 95, len(x)) / np.log(x)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        exact = function(x.astype(np.float64), y.astype(np.float64))
+        got = _call(library, name, x, y)
+        inside = np.abs(exact) < 3.4e38
+        assert _units(got[inside], exact[inside]).max() <= limit
+        np.testing.assert_array_equal(got[~inside], exact[~inside].astype(np.float32))
+
+
+def test_special_values_of_two(library: ctypes.CDLL) -> None:
+    special = [0, -0.0, 1, -1, 2, -3, 0.5, np.inf, -np.inf, np.nan, 1e-40, -3e38, 2.0**25]
+    x, y = (a.ravel() for a in np.meshgrid(*[np.array(special, np.float32)] * 2))
+    for name, (function, _) in _OF_TWO.items():
+        with np.errstate(all="ignore"):
+            exact = function(x.astype(np.float64), y.astype(np.float64)).astype(np.float32)
+        got = _call(library, name, x, y)
+        np.testing.assert_allclose(got, exact, rtol=3e-7, atol=2e-45, err_msg=name)
+        known = ~np.isnan(exact)
+        np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(exact[known]), name)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

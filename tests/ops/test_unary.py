@@ -39,8 +39,12 @@ _TABLES = ["ELU", "EXP", "GELU", "HARD_SWISH", "LOG", "LOGISTIC", "RSQRT", "SQRT
 _CLAMPS = ["RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1"]
 _INT8 = ["ABS", "LEAKY_RELU", *_CLAMPS, *_TABLES]
 _INT16 = [name for name in _INT8 if name not in ("ELU", "HARD_SWISH", *_CLAMPS[2:])]
-_FLOAT = [*_INT8, "CEIL", "COS", "FLOOR", "NEG", "ROUND", "SIN", "SQUARE"]
-_INTEGERS = {"NEG": ("int8", "int16", "int32", "int64"), "ABS": ("int16", "int32")}
+_FLOAT = [*_INT8, "CEIL", "COS", "FLOOR", "NEG", "ROUND", "SIGN", "SIN", "SQUARE"]
+_INTEGERS = {
+    "NEG": ("int8", "int16", "int32", "int64"),
+    "ABS": ("int16", "int32"),
+    "SIGN": ("int32",),
+}
 
 
 def _layer(

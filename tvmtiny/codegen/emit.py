@@ -15,7 +15,7 @@ from tvm import IRModule
 
 from tvmtiny.codegen.arrange import Arrangement
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
-from tvmtiny.codegen.headers import header_text
+from tvmtiny.codegen.headers import header_texts
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import InterfaceNames, c_type, interface_names, macro_stem
 from tvmtiny.codegen.placement import Placement
@@ -175,8 +175,7 @@ class Emitter:
             f"{name}.c": _render("model.c.j2", context),
             f"{name}_kernels.h": _render("kernels.h.j2", context),
             f"{name}_kernels.c": _render("kernels.c.j2", context),
-            "tvmtiny.h": header_text("tvmtiny.h"),
-            **{header: header_text(header) for header in (*headers, *self._included)},
+            **header_texts(("tvmtiny.h", *headers, *self._included)),
         }
         parameters = tvm.runtime.save_param_dict(
             {c.name: tvm.runtime.tensor(c.data) for c in constants}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from tvmtiny.resources import shipped
 from tvmtiny.schedule.families.registry import families
 
-__all__ = ["header_text"]
+__all__ = ["header_text", "header_texts"]
 
 
 def header_text(name: str) -> str:
@@ -24,3 +27,20 @@ def header_text(name: str) -> str:
         if file.is_file():
             return file.read_text(encoding="utf-8")
     raise FileNotFoundError(f"neither runtime/core nor a kernel family has a header {name}")
+
+
+def header_texts(names: Iterable[str]) -> dict[str, str]:
+    """The texts of runtime headers and of those that they include, by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no header of one of the names.
+    """
+    found: dict[str, str] = {}
+    wanted = list(names)
+    for name in wanted:
+        if name not in found:
+            found[name] = header_text(name)
+            wanted += re.findall(r'^#include "(\w+\.h)"$', found[name], re.MULTILINE)
+    return found

@@ -27,7 +27,15 @@ from tvmtiny.schedule.overlap import Overlap, parse_overlaps
 STACK_BUFFER_BYTES = 128
 
 #: Runtime headers that a kernel includes if it calls one of their functions.
-_ON_DEMAND = ("tvmtiny_double.h", "tvmtiny_math.h", "tvmtiny_rows.h", "tvmtiny_wrapping.h")
+_ON_DEMAND = (
+    "tvmtiny_division.h",
+    "tvmtiny_double.h",
+    "tvmtiny_double_math.h",
+    "tvmtiny_math.h",
+    "tvmtiny_power.h",
+    "tvmtiny_rows.h",
+    "tvmtiny_wrapping.h",
+)
 
 
 @dataclass(frozen=True)

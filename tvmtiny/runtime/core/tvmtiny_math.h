@@ -315,6 +315,45 @@ static inline float TVMTINY_UNUSED tvmtiny_cos(float value)
   return tvmtiny_sin_of(reduced, quadrant + 1u);
 }
 
+/* The angle of the point (x, y) to the first axis, from -pi to pi, within 2 ulp. */
+static inline float TVMTINY_UNUSED tvmtiny_atan2(float y, float x)
+{
+  /* Scaled so that sum and difference are finite, and that no digit of a small number is lost. */
+  const float scale = tvmtiny_abs(x) > 1.0f || tvmtiny_abs(y) > 1.0f ? 0.5f : 16777216.0f;
+  const float across = scale * tvmtiny_abs(x);
+  const float up = scale * tvmtiny_abs(y);
+  const bool steep = up > across;
+  const float large = steep ? up : across;
+  const float small = steep ? across : up;
+  const bool middle = small > 0.414213568f * large;
+  if (x != x || y != y) {
+    return x + y;
+  }
+  /* The tangent of the angle to the nearest of 0 and pi / 4. */
+  float tangent = 0.0f;
+  if (large < tvmtiny_float(0x7f800000u) && large > 0.0f) {
+    tangent = middle ? (small - large) / (small + large) : small / large;
+  }
+  const float square = tangent * tangent;
+  float sum = -6.0770601e-2f;
+  sum = sum * square + 1.05933763e-1f;
+  sum = sum * square - 1.42434776e-1f;
+  sum = sum * square + 1.99984685e-1f;
+  sum = sum * square - 3.33333164e-1f;
+  float angle = tangent + tangent * square * sum;
+  /* Multiples of pi / 4 have two parts. */
+  if (middle || (large == small && large > 0.0f)) {
+    angle = 7.85398185e-1f + (angle - 2.18556941e-8f);
+  }
+  if (steep) {
+    angle = 1.57079637f - (angle + 4.37113883e-8f);
+  }
+  if ((tvmtiny_bits(x) >> 31) != 0u) {
+    angle = 3.14159274f - (angle + 8.74227766e-8f);
+  }
+  return tvmtiny_copy_sign(angle, y);
+}
+
 #ifdef __cplusplus
 }
 #endif

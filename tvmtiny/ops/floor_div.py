@@ -1,0 +1,60 @@
+"""FLOOR_DIV and FLOOR_MOD."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tvmtiny.ops.shared.binary_operator import Binary
+from tvmtiny.ops.shared.division import floored_remainder, truncated_quotient
+from tvmtiny.ops.shared.expressions import Expression, call
+from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import register
+
+
+@register
+class FloorDiv(Binary):
+    """Quotient of two tensors that broadcast, rounded down.
+
+    float32 is divided and rounded in double precision, as in LiteRT. Where a divisor is zero,
+    for which LiteRT fails, an integer quotient is 0, and a float one infinite or no number.
+    """
+
+    name = "FLOOR_DIV"
+    dtypes = ("int32", "float32")
+    exactness = "exact; int32 divided by zero gives 0"
+
+    def value(self, node: Node, x: Expression, y: Expression) -> Expression:
+        dtype = node.output.dtype
+        return call(f"tvmtiny_floor_div_{dtype}", x, y, dtype=dtype)
+
+    def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if node.output.dtype == "float32":
+            with np.errstate(all="ignore"):
+                return np.asarray(np.floor(x.astype(np.float64) / y.astype(np.float64)))
+        quotient = truncated_quotient(x, y).astype(np.int64)
+        below = (floored_remainder(x, y) != 0) & ((x < 0) != (y < 0))
+        return np.asarray(quotient - below)
+
+
+@register
+class FloorMod(Binary):
+    """Remainder of a quotient that is rounded down: it has the sign of the divisor.
+
+    float32 is exact, with the correction that LiteRT makes of the C library's ``fmod``. An
+    integer divided by zero, for which LiteRT fails, leaves 0.
+    """
+
+    name = "FLOOR_MOD"
+    dtypes = ("int32", "int64", "float32")
+    exactness = "exact; integers divided by zero give 0"
+
+    def value(self, node: Node, x: Expression, y: Expression) -> Expression:
+        dtype = node.output.dtype
+        return call(f"tvmtiny_floor_mod_{dtype}", x, y, dtype=dtype)
+
+    def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if node.output.dtype != "float32":
+            return floored_remainder(x, y)
+        with np.errstate(all="ignore"):
+            rest = np.fmod(x, y)
+            return np.asarray(np.where((rest != 0) & ((y < 0) != (rest < 0)), rest + y, rest))
