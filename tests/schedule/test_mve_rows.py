@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layer_cases import Layer, Operand
+from layer_cases import Layer, Operand, numbers
 
 import tvmtiny
+from tests.ops.test_copies import _CASES as COPIES
 from tests.ops.test_mean import CASES as MEANS
 from tests.ops.test_mean import _layer as _mean
 from tests.ops.test_quantize import CASES as QUANTIZATIONS
+from tests.ops.test_rearranging import TABLES as REARRANGED
 from tests.ops.test_reduction import _layer as _reduction
+from tests.ops.test_resizing import TABLES as RESIZED
 from tests.ops.test_softmax import CASES as SOFTMAX
 from tests.ops.test_softmax import _layer as _softmax
 from tests.ops.test_svdf import Filter
@@ -44,6 +47,19 @@ def _functions() -> dict[str, Case]:
     return found | {f"quantize_{name}": layer for name, layer in named.items()}
 
 
+def _movements() -> dict[str, Case]:
+    """Runs of bytes, short and long, and elements far from each other, in both widths."""
+    found: dict[str, Case] = dict(COPIES)
+    for dtype in ("int8", "int16"):
+        x = Operand((2, 9, 11, 3), dtype, 0.05, 0)
+        for name, order in (("channels", [0, 3, 1, 2]), ("rows", [0, 2, 1, 3])):
+            out = replace(x, shape=tuple(x.shape[i] for i in order))
+            found[f"{name}_{dtype}"] = Layer("TRANSPOSE", (x, numbers(order)), out, None)
+    found["nearest"] = next(iter(RESIZED["RESIZE_NEAREST_NEIGHBOR"].values()))
+    found["reversed"] = next(iter(REARRANGED["REVERSE_V2"].values()))
+    return found
+
+
 def _kinds() -> dict[str, dict[str, Case]]:
     softmax: dict[str, Case] = {n: layer for n, layer in SOFTMAX.items() if _is_int8(layer)}
     means: dict[str, Case] = {
@@ -62,6 +78,7 @@ def _kinds() -> dict[str, dict[str, Case]]:
         "functions": _functions(),
         "softmax": softmax | {"rows": _softmax((5, 37)), "long": _softmax((2, 500), scale=0.5)},
         "means": means,
+        "movements": _movements(),
         "filters": {**FILTERS, "groups": Filter(inputs=50, units=9, rank=2, memory=17)},
     }
 
@@ -71,19 +88,25 @@ def layers(kind: str) -> SideBySide:
     return SideBySide(f"mve_{kind}", _kinds()[kind], 0.0, external=True)
 
 
-@pytest.mark.parametrize("kind", ["functions", "softmax", "means", "filters"])
+@pytest.mark.parametrize("kind", ["functions", "softmax", "means", "movements", "filters"])
 def test_on_host(kind: str, tmp_path: Path) -> None:
     layers(kind).check_host(BOARD, tmp_path)
 
 
 @on_qemu
-@pytest.mark.parametrize("kind", ["functions", "softmax", "means", "filters"])
+@pytest.mark.parametrize("kind", ["functions", "softmax", "means", "movements", "filters"])
 def test_on_board(kind: str) -> None:
     layers(kind).check_board(BOARD)
 
 
 def test_layers_have_vector_code() -> None:
-    least = {"functions": 12, "softmax": 8, "means": 12, "filters": len(_kinds()["filters"])}
+    least = {
+        "functions": 12,
+        "softmax": 8,
+        "means": 12,
+        "movements": 12,
+        "filters": len(_kinds()["filters"]),
+    }
     for kind, count in least.items():
         schedules = [layer.schedule for layer in layers(kind).compile(BOARD).layers]
         assert sum(schedule.startswith("mve") for schedule in schedules) >= count, schedules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from tvm import tirx
@@ -11,8 +12,6 @@ from tvmtiny.ops.shared.expressions import Expression, constant
 from tvmtiny.ops.shared.movement import Loop, Movement, Offsets, Piece
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Tensor
 from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
-
-_HEADER = "tvmtiny_copy.h"
 
 #: Shorter runs of bytes are copied as fast by plain loops.
 _SHORTEST_RUN = 8
@@ -31,10 +30,28 @@ def movement_function(
     operator
         TFLite's name, for reports.
     """
-    return _Builder(movement).function(operator)
+    return MovementBuilder(movement).function(operator)
 
 
-class _Builder:
+class MovementBuilder:
+    """Builds the function of a movement; families of kernels have other copies.
+
+    Attributes
+    ----------
+    headers
+        Those that functions with copies include.
+    copy, fill
+        C functions: of a run of bytes, and what sets a run to one byte.
+    copying, moving
+        For reports: of functions with such calls, and without.
+    """
+
+    headers: ClassVar[str] = "tvmtiny_copy.h"
+    copy: ClassVar[str] = "tvmtiny_copy"
+    fill: ClassVar[str] = "tvmtiny_fill"
+    copying: ClassVar[str] = "copies of words"
+    moving: ClassVar[str] = "copies of elements"
+
     def __init__(self, movement: Movement) -> None:
         self._movement = movement
         self._dtype = movement.output.dtype
@@ -49,6 +66,7 @@ class _Builder:
         self._copies = False
 
     def function(self, operator: str) -> tuple[tirx.PrimFunc, tuple[Tensor | np.ndarray, ...]]:
+        """As `movement_function`."""
         body = [self._piece(piece) for piece in self._movement.pieces]
         if self._movement.fill is not None:
             body.insert(0, self._fill(self._movement.fill))
@@ -56,11 +74,11 @@ class _Builder:
         function = tirx.PrimFunc(parameters, body[0] if len(body) == 1 else tirx.SeqStmt(body))
         attributes = {
             OPERATOR_ATTR: operator,
-            SCHEDULE_ATTR: "copies of words" if self._copies else "copies of elements",
+            SCHEDULE_ATTR: self.copying if self._copies else self.moving,
             "tirx.noalias": True,
         }
         if self._copies:
-            attributes[HEADERS_ATTR] = _HEADER
+            attributes[HEADERS_ATTR] = self.headers
         return function.with_attrs(attributes), (*self._movement.sources, *self._arrays)
 
     def _piece(self, piece: Piece) -> tirx.Stmt:
@@ -75,7 +93,7 @@ class _Builder:
         loop, inner = loops[0], loops[1:]
         run = loop.extent * DTYPE_BYTES[self._dtype]
         if (loop.read, loop.write) == (1, 1) and run >= _SHORTEST_RUN:
-            return self._call("tvmtiny_copy", write, tirx.address_of(source[read]), run)
+            return self._call(self.copy, write, tirx.address_of(source[read]), run)
         variable = tirx.Var(f"i{len(piece.loops) - len(loops)}", "int32")
         body = self._nest(
             piece,
@@ -103,15 +121,15 @@ class _Builder:
         content = data.tobytes()
         if len(set(content)) == 1:
             byte = int(np.frombuffer(content, np.int8)[0])
-            return self._call("tvmtiny_fill", 0, byte, self._movement.output.nbytes)
+            return self._call(self.fill, 0, byte, self._movement.output.nbytes)
         variable = tirx.Var("i", "int32")
         store = tirx.BufferStore(self._out, constant(data.item(), self._dtype), [variable])
         kind = tirx.ForKind.SERIAL
         return tirx.For(variable, 0, self._movement.output.elements, kind, store)
 
     def _call(
-        self, name: str, write: Expression | int, what: Expression | int, size: int
+        self, name: str, write: Expression | int, what: Expression | int, *sizes: int
     ) -> tirx.Stmt:
         self._copies = True
         target = tirx.address_of(self._out[write])
-        return tirx.Evaluate(tirx.call_extern("void", name, target, what, size))
+        return tirx.Evaluate(tirx.call_extern("void", name, target, what, *sizes))

@@ -26,6 +26,11 @@ from tvmtiny.schedule.families.mve.matrix import (
     matrix_sketches,
     smaller_matrix,
 )
+from tvmtiny.schedule.families.mve.movement import (
+    MOVEMENTS,
+    implement_movement,
+    movement_sketches,
+)
 from tvmtiny.schedule.families.mve.pool import (
     implement_average_pool,
     implement_max_pool,
@@ -103,6 +108,7 @@ class Mve(KernelFamily):
             "mve_patches",
             "mve_windows",
             "mve_vectors",
+            "mve_move",
             "mve_pool",
             "mve_reduce",
             "mve_half",
@@ -121,6 +127,8 @@ class Mve(KernelFamily):
             return choice_sketches(node)
         if _is_reduction(node):
             return reduction_sketches(node)
+        if node.operator in MOVEMENTS:
+            return movement_sketches(node, oracle)
         if not _has_kernel(node):
             return half_sketches(node, oracle) if _is_half(node) else ()
         find = _SKETCHES.get(node.operator)
@@ -144,6 +152,8 @@ class Mve(KernelFamily):
             return implement_choice(node, oracle, goal, decisions)
         if _is_reduction(node):
             return implement_reduction(node, oracle, goal, decisions)
+        if node.operator in MOVEMENTS:
+            return implement_movement(node, oracle, goal, decisions)
         if not _has_kernel(node):
             return None
         implement = _IMPLEMENT.get(node.operator)
