@@ -17,6 +17,7 @@ from tvmtiny.schedule import Goal, decisions_key
 from tvmtiny.schedule.records import Status
 from tvmtiny.targets import resolve
 from tvmtiny.tuning.measure import Trial
+from tvmtiny.tuning.search import RandomSearch
 from tvmtiny.tuning.tasks import make_tasks
 from tvmtiny.tuning.tuner import Tuner
 
@@ -61,6 +62,11 @@ def nodes(digits) -> Any:
 @pytest.fixture(scope="session")
 def tasks(digits, nodes) -> Any:
     return make_tasks(nodes, resolve("cortex-m4").cpu, digits.oracle, Goal.BALANCED)
+
+
+def random_searches(tasks) -> list[RandomSearch]:
+    """Searches that cost nothing, where it does not matter what is measured."""
+    return [RandomSearch(task.space, seed) for seed, task in enumerate(tasks)]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 from xml.etree import ElementTree
 
 from tests.tools import ROOT
-from tests.tuning.conftest import FakeMeasurer
+from tests.tuning.conftest import FakeMeasurer, random_searches
 from tvmtiny.schedule import Goal
 from tvmtiny.schedule.records import load_records
 from tvmtiny.tuning.api import TuneResult
@@ -14,7 +14,8 @@ from tvmtiny.tuning.summary import progress_text, tune_summary
 
 
 def result_of(make_tuner, tasks, path, trials=50):
-    progress = make_tuner(FakeMeasurer(failing=4), trials, path).run()
+    searches = random_searches(tasks)
+    progress = make_tuner(FakeMeasurer(failing=4), trials, path, searches=searches).run()
     return TuneResult(
         "digits",
         "mps2-an386",

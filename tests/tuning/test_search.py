@@ -16,7 +16,7 @@ def test_a_schedule_of_the_stand_in_holds_its_decisions(tasks):
             assert decisions_of(schedule_of(module, task.space, decisions), task.space) == decisions
 
 
-def large_space(task) -> Space:
+def space_of(task, rows=(1, 2, 3, 4, 6, 8)) -> Space:
     return Space(
         task.space.workload,
         "cortex-m4",
@@ -27,7 +27,7 @@ def large_space(task) -> Space:
                     Decision("tile", ("1x4", "2x2", "3x2", "4x2", "8x1")),
                     Decision("weights", ("w8", "w16")),
                     Decision("unroll", (1, 2, 4, 8, 12, 16, 24)),
-                    Decision("rows", (1, 2, 3, 4, 6, 8)),
+                    Decision("rows", rows),
                 ),
             ),
             Sketch("scalar", (Decision("unroll", (1, 2, 4, 8)), Decision("order", ("p", "c")))),
@@ -47,10 +47,10 @@ def cost(decisions) -> float | None:
     return 1000 * tile * wide * unroll * (1 + 0.2 / decisions["rows"])
 
 
-def follow(search, trials: int) -> list[float]:
-    """The best cost after each trial."""
+def follow(search, trials: int, enough: float = 0.0) -> list[float]:
+    """The best cost after each trial, until it is `enough`."""
     best: list[float] = []
-    while len(best) < trials:
+    while len(best) < trials and min(best, default=math.inf) > enough:
         asked = search.ask(min(4, trials - len(best)))
         results = [(decisions, cost(decisions)) for decisions in asked]
         search.tell(results)
@@ -59,23 +59,23 @@ def follow(search, trials: int) -> list[float]:
 
 
 def test_the_guided_search_needs_fewer_trials_than_random_search(tasks):
-    space = large_space(tasks[0])
+    """Half as many, for two seeds of three."""
+    space = space_of(tasks[0])
     assert len(space) == 428
-    needed = []
-    for seed in (1, 2, 3):
+    reached: list[bool] = []
+    while reached.count(True) < 2 and reached.count(False) < 2:
+        seed = len(reached) + 1
         random_best = follow(RandomSearch(space, seed), 100)[-1]
         (guided,) = guided_searches([(tasks[0].node, space)], seed, 4)
-        curve = follow(guided, 60)
-        reached = [trial for trial, best in enumerate(curve, 1) if best <= random_best]
-        needed.append(reached[0] if reached else math.inf)
-    assert sorted(needed)[1] <= 50, needed
+        reached.append(follow(guided, 50, random_best)[-1] <= random_best)
+    assert reached.count(True) == 2
 
 
 def test_no_search_proposes_what_it_was_told(tasks):
-    space = large_space(tasks[0])
+    space = space_of(tasks[0], rows=(1, 2))
     (guided,) = guided_searches([(tasks[0].node, space)], 1, 4)
     for search in (RandomSearch(space, 1), guided):
-        told = list(itertools.islice(space, 400))
+        told = list(itertools.islice(space, len(space) - 28))
         search.tell([(decisions, cost(decisions)) for decisions in told])
         known = {decisions_key(decisions) for decisions in told}
         found = []

@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.tools import ROOT
-from tests.tuning.conftest import KINDS, FakeMeasurer
+from tests.tuning.conftest import KINDS, FakeMeasurer, random_searches
 from tvmtiny.errors import InputError
 from tvmtiny.schedule import decisions_key
 from tvmtiny.schedule.records import Status, load_records
@@ -20,21 +17,21 @@ from tvmtiny.tuning.api import _earlier
 
 def test_the_default_rules_come_first_and_the_budget_is_kept(make_tuner, tasks, tmp_path):
     measurer = FakeMeasurer()
-    progress = make_tuner(measurer, 40).run()
+    progress = make_tuner(measurer, 24).run()
     first = measurer.asked[: len(tasks)]
     assert first == [(t.position, decisions_key(t.space.default)) for t in tasks]
-    assert len(measurer.asked) == len(set(measurer.asked)) == progress.trials == 40
-    assert len(load_records(tmp_path / "trials.jsonl")) == 40
+    assert len(measurer.asked) == len(set(measurer.asked)) == progress.trials == 24
+    assert len(load_records(tmp_path / "trials.jsonl")) == 24
     assert progress.best is not None and progress.default is not None
     assert progress.best <= progress.default
 
 
 def test_what_was_good_elsewhere_is_tried_after_the_default_rules(make_tuner, tasks, tmp_path):
-    make_tuner(FakeMeasurer(), 60, tmp_path / "first").run()
+    make_tuner(FakeMeasurer(), 60, tmp_path / "first", searches=random_searches(tasks)).run()
     useful = load_records(tmp_path / "first").useful().records
     assert useful
     measurer = FakeMeasurer()
-    make_tuner(measurer, 60, hints=useful).run()
+    make_tuner(measurer, len(tasks) + 4, hints=useful).run()
     wanted = {decisions_key(record.decisions) for record in useful}
     second = measurer.asked[len(tasks) : len(tasks) + 2]
     assert {key for _, key in second} <= wanted
@@ -44,13 +41,13 @@ def test_the_same_seed_proposes_the_same(make_tuner, tmp_path):
     asked = []
     for number, seed in enumerate((3, 3, 4)):
         measurer = FakeMeasurer()
-        make_tuner(measurer, 40, tmp_path / str(number), seed=seed).run()
+        make_tuner(measurer, 24, tmp_path / str(number), seed=seed).run()
         asked.append(measurer.asked)
     assert asked[0] == asked[1] != asked[2]
 
 
-def test_failures_are_recorded_by_kind_and_tuning_goes_on(make_tuner, tmp_path):
-    progress = make_tuner(FakeMeasurer(failing=2), 120).run()
+def test_failures_are_recorded_by_kind_and_tuning_goes_on(make_tuner, tasks, tmp_path):
+    progress = make_tuner(FakeMeasurer(failing=2), 120, searches=random_searches(tasks)).run()
     records = load_records(tmp_path / "trials.jsonl").records
     failed = Counter(r.status for r in records if r.status is not Status.OK)
     assert progress.trials == len(records) == 120
@@ -76,7 +73,7 @@ def test_invalid_candidates_are_no_trials(make_tuner, tasks, tmp_path):
             return trial if valid else type(trial)(task.position, decisions, None)
 
     measurer = Invalid()
-    make_tuner(measurer, 40).run()
+    make_tuner(measurer, 40, searches=random_searches(tasks)).run()
     assert len(load_records(tmp_path / "trials.jsonl")) == 40 < len(measurer.asked)
     assert len(measurer.asked) == len(set(measurer.asked))
 
@@ -98,46 +95,29 @@ def test_resuming_measures_nothing_again(make_tuner, tmp_path):
     assert len(load_records(path).records) == 60
 
 
-_KILLED = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[2])
-import tvmtiny
-from pathlib import Path
-from tests.tuning.conftest import FakeMeasurer
-from tvmtiny import models
-from tvmtiny.compiler import optimized_nodes
-from tvmtiny.schedule import Goal
-from tvmtiny.targets import resolve
-from tvmtiny.tuning.tasks import make_tasks
-from tvmtiny.tuning.tuner import Tuner
-
 class Killed(FakeMeasurer):
     def submit(self, task, decisions):
         if len(self.asked) == 20:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().submit(task, decisions)
 
-model = tvmtiny.load(models.path("digits"))
-tasks = make_tasks(optimized_nodes(model), resolve("cortex-m4").cpu, model.oracle, Goal.BALANCED)
-Tuner(tasks, Killed(), cpu="cortex-m4", metric="cycles", goal=Goal.BALANCED, trials=60, seed=1,
-      path=Path(sys.argv[1]), provenance={}).run()
-"""
 
-
-def test_a_killed_run_loses_at_most_what_was_in_flight(make_tuner, tmp_path):
+def test_a_killed_run_loses_at_most_what_was_in_flight(make_tuner, tasks, tmp_path):
     path = tmp_path / "trials.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(path), str(ROOT)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
+    tuner = make_tuner(Killed(), 60, path, searches=random_searches(tasks))
+    child = os.fork()
+    if child == 0:
+        try:
+            tuner.run()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     earlier = load_records(path)
     assert 20 - FakeMeasurer.parallel - 4 <= len(earlier.records) <= 20
     known = {decisions_key(record.decisions) for record in earlier}
     measurer = FakeMeasurer()
-    progress = make_tuner(measurer, 60, path, earlier=earlier.records).run()
+    searches = random_searches(tasks)
+    progress = make_tuner(measurer, 60, path, earlier=earlier.records, searches=searches).run()
     assert progress.trials == 60
     assert len(measurer.asked) == 60 - len(earlier.records)
     again = [
