@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -118,6 +120,12 @@ for _command in _COMMANDS:
     _command.add_to(app)
 
 
+@functools.cache
+def _group() -> Any:
+    """Typer's command with sub-commands, which takes Typer long to make of all functions."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
@@ -135,7 +143,7 @@ def _run(words: list[str], debug: bool) -> int:
     try:
         # The option is accepted anywhere on the line.
         words, config = _configure([word for word in words if word != "--debug"])
-        code = app(
+        code = _group()(
             separate_places(words),
             prog_name=app.info.name,
             standalone_mode=False,
@@ -192,7 +200,7 @@ def _configure(words: list[str]) -> tuple[list[str], Config]:
     if path is None:
         return words, Config()
     try:
-        return words, read_config(path, known_options(typer.main.get_command(app)))
+        return words, read_config(path, known_options(_group()))
     except InputError:
         asked = words[: words.index("--")] if "--" in words else words
         if asked and not _HELPING & {*asked} and _COMPLETING not in os.environ:

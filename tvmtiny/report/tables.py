@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from tvmtiny.errors.base import short_name, visible
-from tvmtiny.report.doctor import Finding, Status
 from tvmtiny.report.fitting import FittingTable, Name, TableColumn
 from tvmtiny.targets import Board, Cpu
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact
     from tvmtiny.codegen.stream_info import StreamInfo
     from tvmtiny.quantizing import Quantized
+    from tvmtiny.report.doctor import Finding
     from tvmtiny.report.inspection import BoardEstimate, Inspection
     from tvmtiny.results import OutputTensor, RunResult
     from tvmtiny.rpc.devices import Devices
@@ -75,6 +75,9 @@ def device_tables(devices: Devices) -> Iterator[RenderableType]:
 
 def doctor_table(findings: Iterable[Finding]) -> Table:
     """What was found on the machine, and what to do about it."""
+    # It imports what reads ELF files and versions, which takes longer than all other tables.
+    from tvmtiny.report.doctor import Status
+
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
     table = _table("", "found", "")
     for finding in findings:
