@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "run --via rpc": ("run", "sine", "--board", "mps2-an386", "--via", "rpc"),
     "tune": ("tune", "sine", "--board", "mps2-an386", "--trials", "4", "-o", "OUT"),
 }
+#: The command line as it is installed.
+PROGRAM = (sys.executable, "-m", "tvmtiny")
 #: What a run of it leaves may be partial: each trial is kept as soon as it ends.
 RESUMABLE = ("tune",)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -98,27 +100,28 @@ def main() -> None:
 
 
 def run_trials(
-    root: Path, commands: Sequence[str], count: int, seed: int
+    root: Path, commands: Sequence[str], count: int, seed: int, program: Sequence[str] = PROGRAM
 ) -> list[tuple[tuple[str, str], Outcome]]:
     """Run so many trials; what happened, by command and signal."""
     source = random.Random(seed)
-    references = {command: reference(root / f"whole-{command}", command) for command in commands}
+    references = {
+        command: reference(root / f"whole-{command}", command, program) for command in commands
+    }
     found = []
     for index in range(count):
         command = commands[index % len(commands)]
         number = SIGNALS[index // len(commands) % len(SIGNALS)]
         known = references[command]
-        outcome = trial(
-            root / f"trial-{index}", command, number, source.uniform(0, known.seconds), known
-        )
+        delay = source.uniform(0, known.seconds)
+        outcome = trial(root / f"trial-{index}", command, number, delay, known, program)
         found.append(((command, number.name), outcome))
     return found
 
 
-def reference(folder: Path, command: str) -> Reference:
+def reference(folder: Path, command: str, program: Sequence[str] = PROGRAM) -> Reference:
     """Run a command to its end."""
     begin = time.monotonic()
-    process = _start(folder, command)
+    process = _start(folder, command, program)
     _, err = process.communicate()
     if process.returncode:
         raise SystemExit(f"{command} fails by itself: {err}")
@@ -126,10 +129,15 @@ def reference(folder: Path, command: str) -> Reference:
 
 
 def trial(
-    folder: Path, command: str, number: signal.Signals, delay: float, known: Reference
+    folder: Path,
+    command: str,
+    number: signal.Signals,
+    delay: float,
+    known: Reference,
+    program: Sequence[str] = PROGRAM,
 ) -> Outcome:
     """Run a command, and send it a signal some seconds after its start."""
-    process = _start(folder, command)
+    process = _start(folder, command, program)
     with suppress(subprocess.TimeoutExpired):
         process.wait(delay)
     process.send_signal(number)
@@ -154,12 +162,12 @@ def trial(
     return Outcome(state, tuple(faults))
 
 
-def _start(folder: Path, command: str) -> subprocess.Popen[str]:
+def _start(folder: Path, command: str, program: Sequence[str]) -> subprocess.Popen[str]:
     temporary = folder / "tmp"
     temporary.mkdir(parents=True)
     words = [str(folder / "out") if word == "OUT" else word for word in COMMANDS[command]]
     return subprocess.Popen(
-        [sys.executable, "-m", "tvmtiny", *words],
+        [*program, *words],
         env={**os.environ, "TMPDIR": str(temporary)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

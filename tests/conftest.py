@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cpu_costs import CpuCosts
 from tests.object_cache import ObjectCache
+from tests.warm_program import warm_program
 from tvmtiny.host import toolchain
 
 #: Files whose tests share what they have compiled with those of the same parameter alone.
@@ -79,3 +81,21 @@ def _objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toolchain, "run_tool", cache.run)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm(
+    request: pytest.FixtureRequest, _objects: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path | None]:
+    """Fork the server of programs before any test has started threads, if one needs programs."""
+    if all("warm_programs" not in getattr(i, "fixturenames", ()) for i in request.session.items):
+        yield None
+        return
+    with warm_program(tmp_path_factory.mktemp("warm")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def warm_programs(_warm: Path) -> Path:
+    """A folder with a ``tvmtiny`` and a ``python`` that have imported TVM when they start."""
+    return _warm

@@ -8,12 +8,10 @@ import runpy
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tools import MLPERF_TINY, ROOT, needs_mlperf_tiny, on_qemu
-from warm_program import warm_program
 
 from tvmtiny import errors
 from tvmtiny.cli.main import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE
@@ -43,19 +41,12 @@ def same_compiler() -> bool:
     return version.startswith(COMPILER_VERSION)
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for ``PATH`` with a ``tvmtiny`` that starts at once."""
-    with warm_program(tmp_path_factory.mktemp("warm")) as folder:
-        yield folder
-
-
 @on_qemu
 @each(pages_with("```console"))
-def test_console_blocks(page: Path, programs: Path) -> None:
+def test_console_blocks(page: Path, warm_programs: Path) -> None:
     text = page.read_text(encoding="utf-8")
     try:
-        actual = _DOCS["filled"](text, programs)
+        actual = _DOCS["filled"](text, warm_programs)
     except subprocess.CalledProcessError as error:
         pytest.fail(f"{error.cmd}: exit code {error.returncode}\n{error.stdout}{error.stderr}")
     if not same_compiler():

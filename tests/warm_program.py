@@ -1,128 +1,241 @@
-"""The ``tvmtiny`` command as a program that starts at once, for tests that run many commands.
+"""``tvmtiny`` and ``python`` as programs that start at once, for tests that start many.
 
-Importing TVM takes most of the time of a command. A server imports it once, and forks for each
-command: the new process has the command's arguments, folder, environment and standard streams, and
-runs what the installed program runs. Tests in tests/cli start the installed program itself.
+Importing TVM takes most of the time of a command. The process of the tests has imported it: a
+server is forked from it before the first test, and forks for each program. The new process has the
+arguments, folder, environment and standard streams of a small client, and runs what the program
+runs. The client passes signals on, takes the process with it when it is killed, and ends as the
+process ended. What is not the same: the process is no child of the client, nothing happens at the
+end of its interpreter, and compilers run as in other tests, see `tests.object_cache`. Tests of the
+start and of the end start the installed program.
 """
 
 from __future__ import annotations
 
-import json
+import faulthandler
+import gc
+import logging
 import os
+import runpy
+import selectors
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-#: In place of the installed program. It needs nothing but Python's core.
-_CLIENT = """\
-#!{python} -IS
-import json, os, socket, sys
-request = {{"words": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
-data = json.dumps(request).encode() + b"\\n"
-server = socket.socket(socket.AF_UNIX)
-server.connect({address!r})
-socket.send_fds(server, [data[:1]], [0, 1, 2])
-server.sendall(data[1:])
-sys.exit(int(server.recv(8) or b"70"))
-"""
+_TESTS = Path(__file__).parent
 
 #: What most commands import; whatever else one needs, its own process imports.
 _MODULES = (
     "tvmtiny.cli.main",
     "tvmtiny.compiler",
     "tvmtiny.oracle",
+    "tvmtiny.report.memory",
     "tvmtiny.report.profile",
+    "tvmtiny.report.tables",
+    "tvmtiny.running",
+    "tvmtiny.rpc",
     "tvmtiny.tuning",
+    "tvm.exec.rpc_tracker",
     "ai_edge_litert.interpreter",
     "ortools.sat.python.cp_model",
 )
 
+#: In place of the programs. It needs nothing but Python's core, and not even modules of that which
+#: take long to import.
+_CLIENT = """\
+#!{python} -ISE
+import os, signal, sys
+import _socket
+passed_on = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
+words = [sys.argv[0].rpartition("/")[2], *sys.argv[1:], os.getcwd()]
+words += [f"{{name}}={{value}}" for name, value in os.environ.items()]
+words.insert(0, str(len(sys.argv)))
+data = b"\\0".join(map(os.fsencode, words))
+server = _socket.socket(_socket.AF_UNIX)
+server.connect({address!r})
+streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+server.sendmsg([len(data).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+server.sendall(data)
+child = int.from_bytes(server.recv(4, _socket.MSG_WAITALL), "big")
+for number in passed_on:
+    signal.signal(number, lambda number, _: os.kill(child, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
+code = int.from_bytes(server.recv(4, _socket.MSG_WAITALL), "big", signed=True)
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+os._exit(code)
+"""
+
 
 @contextmanager
 def warm_program(folder: Path) -> Iterator[Path]:
-    """A folder for ``PATH`` that holds a ``tvmtiny``; it works as long as the context lasts."""
+    """A folder for ``PATH``; its ``tvmtiny`` and ``python`` work as long as the context lasts."""
+    for module in _MODULES:
+        import_module(module)
     address = str(folder / "server")
     programs = folder / "bin"
     programs.mkdir()
-    program = programs / "tvmtiny"
-    program.write_text(_CLIENT.format(python=sys.executable, address=address))
-    program.chmod(0o755)
-    server = subprocess.Popen(
-        [sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert server.stdin is not None and server.stdout is not None
-    try:
-        assert server.stdout.readline() == b"ready\n"
-        yield programs
-    finally:
-        # The end of its input ends the server.
-        server.stdin.close()
-        server.stdout.close()
-        server.wait(60)
-
-
-def _serve(address: str) -> None:
-    import selectors
-    from importlib import import_module
-
-    for module in _MODULES:
-        import_module(module)
-    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+    for name in ("tvmtiny", "python"):
+        program = programs / name
+        program.write_text(_CLIENT.format(python=sys.executable, address=address))
+        program.chmod(0o755)
+    over, end = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
-        print("ready", flush=True)
-        signal.signal(signal.SIGCHLD, _reap)
-        selector.register(listener, selectors.EVENT_READ)
-        selector.register(0, selectors.EVENT_READ)
-        while all(key.fileobj is listener for key, _ in selector.select()):
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                _run(connection)
-            connection.close()
-
-
-def _reap(*_: object) -> None:
-    """Wait for the processes that have ended, so that what they took counts as the server's."""
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def _run(connection: socket.socket) -> None:
-    """Run one command in this process, which ends with it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    data, streams, *_ = socket.recv_fds(connection, 1, 3)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    # The old objects remember whether the server's own streams could seek.
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-    with connection.makefile("rb") as rest:
-        request = json.loads(data + rest.readline())
-    os.chdir(request["folder"])
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    sys.argv = ["tvmtiny", *request["words"]]
-    code = 70
+        server = os.fork()
+        if server == 0:
+            try:
+                _serve(listener, over)
+            finally:
+                os._exit(0)
+    os.close(over)
     try:
-        from tvmtiny.cli.main import main
-
-        main()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        yield programs
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        connection.sendall(str(code).encode())
-        os._exit(code)
+        os.close(end)
+        os.waitpid(server, 0)
 
 
-if __name__ == "__main__":
-    # The folder of this file must not hide modules.
-    sys.path.pop(0)
-    _serve(sys.argv[1])
+def _leave_tests(*kept: int) -> None:
+    """Give up what the process of the tests has beside modules."""
+    faulthandler.disable()
+    logging.root.handlers.clear()
+    sys.path[:] = [folder for folder in sys.path if not Path(folder).is_relative_to(_TESTS)]
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):
+        os.dup2(null, stream)
+    for number in (int(entry.name) for entry in [*Path("/proc/self/fd").iterdir()]):
+        if number > 2 and number not in kept:
+            with suppress(OSError):
+                os.close(number)
+    # What is there now is not looked at again, so that processes can share it.
+    gc.freeze()
+
+
+def _serve(listener: socket.socket, over: int) -> None:
+    """Run programs until the other end of the pipe `over` is closed."""
+    _leave_tests(listener.fileno(), over)
+    running: dict[int, socket.socket] = {}
+
+    def reap(*_: object) -> None:
+        """Tell clients how their programs ended; what those took counts as the server's."""
+        with suppress(ChildProcessError):
+            while True:
+                child, status = os.waitpid(-1, os.WNOHANG)
+                if child == 0:
+                    return
+                code = os.waitstatus_to_exitcode(status)
+                # The client may have gone, even before its program was noticed to have ended.
+                with suppress(OSError, KeyError):
+                    running[child].sendall(code.to_bytes(4, "big", signed=True))
+
+    with selectors.DefaultSelector() as selector:
+        signal.signal(signal.SIGCHLD, reap)
+        selector.register(listener, selectors.EVENT_READ)
+        selector.register(over, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj == over:
+                    for child in running:
+                        os.kill(child, signal.SIGKILL)
+                    return
+                if key.fileobj is not listener:
+                    # The client has ended, of itself or since its program has.
+                    child = key.data
+                    selector.unregister(key.fileobj)
+                    with running.pop(child), suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
+                    continue
+                client, _ = listener.accept()
+                request = _Request.receive(client)
+                # No program ends before its client is known.
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+                child = os.fork()
+                if child == 0:
+                    selector.close()
+                    for other in (listener, client, *running.values()):
+                        other.close()
+                    request.run()
+                running[child] = client
+                request.close()
+                with suppress(OSError):
+                    client.sendall(child.to_bytes(4, "big"))
+                selector.register(client, selectors.EVENT_READ, child)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+
+@dataclass(frozen=True)
+class _Request:
+    words: list[str]
+    folder: str
+    environment: dict[str, str]
+    streams: list[int]
+
+    @classmethod
+    def receive(cls, client: socket.socket) -> _Request:
+        size, streams, *_ = socket.recv_fds(client, 4, 3)
+        with client.makefile("rb") as rest:
+            count, *parts = map(os.fsdecode, rest.read(int.from_bytes(size, "big")).split(b"\0"))
+        words, (folder, *variables) = parts[: int(count)], parts[int(count) :]
+        environment = {name: value for name, _, value in (v.partition("=") for v in variables)}
+        return cls(words, folder, environment, streams)
+
+    def close(self) -> None:
+        for stream in self.streams:
+            os.close(stream)
+
+    def run(self) -> None:
+        """Run the program in this process, which ends with it."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        for number, stream in enumerate(self.streams):
+            os.dup2(stream, number)
+        self.close()
+        os.chdir(self.folder)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        # What is remembered of the environment.
+        tempfile.tempdir = None
+        # The old objects remember whether the server's own streams could seek.
+        encoding = self.environment.get("PYTHONIOENCODING")
+        sys.stdin = open(0, encoding=encoding)  # noqa: SIM115
+        sys.stdout = open(1, "w", encoding=encoding)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace")  # noqa: SIM115
+        code = 0
+        try:
+            self._run()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, AttributeError):
+                    stream.flush()
+            os._exit(code)
+
+    def _run(self) -> None:
+        name, *words = self.words
+        if name == "tvmtiny":
+            from tvmtiny.__main__ import start
+
+            sys.argv = [name, *words]
+            start()
+            return
+        sys.path.insert(0, "")
+        option, what, *rest = words
+        sys.argv = [option, *rest]
+        if option == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(what, {"__name__": "__main__"})

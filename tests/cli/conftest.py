@@ -62,14 +62,11 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Command:
-    """Run ``tvmtiny`` as a program."""
-
+def _runner(program: Path, folder: Path) -> Command:
     def run(*arguments: object, **environment: str) -> Outcome:
         done = subprocess.run(
-            [PROGRAM, *map(str, arguments)],
-            cwd=tmp_path,
+            [program, *map(str, arguments)],
+            cwd=folder,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -79,3 +76,15 @@ def program(tmp_path: Path) -> Command:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def program(tmp_path: Path, warm_programs: Path) -> Command:
+    """Run ``tvmtiny`` as a program that need not import TVM any more."""
+    return _runner(warm_programs / "tvmtiny", tmp_path)
+
+
+@pytest.fixture
+def installed_program(tmp_path: Path) -> Command:
+    """Run the ``tvmtiny`` that is installed."""
+    return _runner(PROGRAM, tmp_path)

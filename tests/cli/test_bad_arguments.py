@@ -18,8 +18,6 @@ from tools import on_qemu
 
 from tvmtiny.errors import OutputPathError
 
-from .conftest import PROGRAM
-
 Command = Any
 
 
@@ -261,18 +259,20 @@ def test_a_disk_without_room(command: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("boards",), ("inspect", "sine", "--json"), ("--version",)])
-def test_standard_output_without_room(words: tuple[str, ...]) -> None:
+def test_standard_output_without_room(words: tuple[str, ...], warm_programs: Path) -> None:
+    program = warm_programs / "tvmtiny"
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([program, *words], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr == "tvmtiny: standard output: No space left on device\n"
 
 
-def test_a_reader_that_has_gone() -> None:
+def test_a_reader_that_has_gone(warm_programs: Path) -> None:
+    words = [warm_programs / "tvmtiny", "boards"]
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as closed:
-        done = subprocess.run([PROGRAM, "boards"], stdout=closed, stderr=subprocess.PIPE)
+        done = subprocess.run(words, stdout=closed, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

@@ -94,8 +94,8 @@ def test_compile_rounds_like_the_oracle_asked_for(command: Command, tmp_path: Pa
 
 
 @on_qemu
-def test_run_json(program: Command) -> None:
-    done = program("run", "digits", "--board", "mps2-an386", "--check", "--json")
+def test_run_json(installed_program: Command) -> None:
+    done = installed_program("run", "digits", "--board", "mps2-an386", "--check", "--json")
     summary = done.json
     assert done.err == ""
     assert list(summary) == [*RUN_KEYS, "check"]
@@ -149,8 +149,8 @@ def test_boards(command: Command) -> None:
     assert all(cpu["description"].split()[0] in text for cpu in found["cpus"])
 
 
-def test_version(program: Command) -> None:
-    done = program("--version")
+def test_version(installed_program: Command) -> None:
+    done = installed_program("--version")
     assert (done.code, done.out.strip(), done.err) == (0, tvmtiny.__version__, "")
 
 

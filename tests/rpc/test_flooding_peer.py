@@ -10,7 +10,6 @@ import os
 import socket
 import struct
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,14 +88,14 @@ def test_tuning() -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
-def test_the_command_line(command: str) -> None:
+def test_the_command_line(command: str, warm_programs: Path) -> None:
     words = [command, "sine", "--timeout", str(SECONDS), "--json"]
     with flooding("zeros", "pty") as url, socket.create_server(("127.0.0.1", 0)) as tracker:
         if command == "serve":
             # The board comes first.
             words += ["--key", "k", "--tracker", f"127.0.0.1:{tracker.getsockname()[1]}"]
         done = subprocess.run(
-            [sys.executable, "-m", "tvmtiny", *words, "--board", url],
+            [warm_programs / "tvmtiny", *words, "--board", url],
             capture_output=True,
             text=True,
             check=False,

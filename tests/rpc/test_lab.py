@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tools import on_qemu
+from trackers import running_tracker
 
 import tvmtiny
 from tvmtiny import models
@@ -33,7 +34,7 @@ RUNS = 5
 
 @pytest.fixture(scope="module")
 def tracker() -> Iterator[str]:
-    """The address of a vanilla tracker."""
+    """The address of a tracker that was started as TVM's documentation says."""
     process = start_guarded(
         [
             *(sys.executable, "-m", "tvm.exec.rpc_tracker"),
@@ -69,10 +70,10 @@ def _until_it_listens(port: int) -> None:
 class Server:
     """``tvmtiny serve`` as a program."""
 
-    def __init__(self, tracker: str, key: str, *more: str) -> None:
+    def __init__(self, program: Path, tracker: str, key: str, *more: str) -> None:
         words = ["serve", "sine", "--board", "mps2-an386", "--tracker", tracker, "--key", key]
         self.process = subprocess.Popen(
-            [PROGRAM, *words, *more],
+            [program, *words, *more],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -114,8 +115,9 @@ def assert_ended(processes: list[int]) -> None:
 
 
 @pytest.fixture(scope="module")
-def two_boards(tracker: str) -> Iterator[list[Server]]:
-    servers = [Server(tracker, "lab", "--json") for _ in range(2)]
+def two_boards(tracker: str, warm_programs: Path) -> Iterator[list[Server]]:
+    program = warm_programs / "tvmtiny"
+    servers = [Server(program, tracker, "lab", "--json") for _ in range(2)]
     try:
         for server in servers:
             served = server.ready()
@@ -175,7 +177,10 @@ def test_errors_come_through(
 
 @on_qemu
 def test_a_client_that_is_killed(
-    two_boards: list[Server], tracker: str, sine: tuple[tvmtiny.Model, tvmtiny.Artifact]
+    two_boards: list[Server],
+    tracker: str,
+    sine: tuple[tvmtiny.Model, tvmtiny.Artifact],
+    warm_programs: Path,
 ) -> None:
     """Its board is free for the next one."""
     _, artifact = sine
@@ -187,7 +192,9 @@ def test_a_client_that_is_killed(
     )
     clients = [
         subprocess.Popen(
-            [sys.executable, "-c", code, tracker], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [warm_programs / "python", "-c", code, tracker],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         for _ in range(2)
     ]
@@ -209,7 +216,7 @@ def test_the_end_of_a_server_leaves_nothing(
     number: signal.Signals, tracker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    server = Server(tracker, "ends", "--json")
+    server = Server(PROGRAM, tracker, "ends", "--json")
     try:
         served = server.ready()
         assert served["url"] in [board.url for board in running_boards()]
@@ -230,8 +237,8 @@ def test_the_end_of_a_server_leaves_nothing(
 
 
 @on_qemu
-def test_it_says_who_can_reach_it(tracker: str) -> None:
-    server = Server(tracker, "said")
+def test_it_says_who_can_reach_it(tracker: str, warm_programs: Path) -> None:
+    server = Server(warm_programs / "tvmtiny", tracker, "said")
     assert server.process.stdout is not None
     line = server.process.stdout.readline()
     server.process.send_signal(signal.SIGTERM)
@@ -240,8 +247,11 @@ def test_it_says_who_can_reach_it(tracker: str) -> None:
     assert "this machine only" in line
 
 
-def test_no_such_key(tracker: str, sine: tuple[tvmtiny.Model, tvmtiny.Artifact]) -> None:
-    with pytest.raises(InputError, match="no board is served as 'nonsense'"):
+def test_no_such_key(sine: tuple[tvmtiny.Model, tvmtiny.Artifact], warm_programs: Path) -> None:
+    with (
+        running_tracker(warm_programs) as tracker,
+        pytest.raises(InputError, match="no board is served as 'nonsense'"),
+    ):
         tvmtiny.Session(sine[1], tracker=tracker, key="nonsense")
 
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trackers import free_port, running_tracker
 from tvm import rpc
 
 from tvmtiny.errors import InputError
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.rpc.lab import LabServer
 from tvmtiny.rpc.remote import (
     BRIDGE_PROGRAM,
@@ -34,25 +33,10 @@ SECONDS = 60.0
 KEY = "bench"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def start_tracker(port: int) -> subprocess.Popen[bytes]:
-    words = ("--host", "127.0.0.1", "--port", str(port), "--port-end", str(port + 1))
-    return start_guarded(
-        [sys.executable, "-m", "tvm.exec.rpc_tracker", *words], output=subprocess.DEVNULL
-    )
-
-
 @pytest.fixture(scope="module")
-def tracker() -> Iterator[str]:
-    port = free_port()
-    process = start_tracker(port)
-    connect_tracker(f"127.0.0.1:{port}", SECONDS).close()
-    yield f"127.0.0.1:{port}"
-    stop_guarded(process)
+def tracker(warm_programs: Path) -> Iterator[str]:
+    with running_tracker(warm_programs) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +145,10 @@ wait(2000)
 """
 
 
-def test_a_client_that_dies_in_a_call(board: str, tracker: str) -> None:
+def test_a_client_that_dies_in_a_call(board: str, tracker: str, warm_programs: Path) -> None:
     server = serve(board, tracker, "dies")
     client = subprocess.Popen(
-        [sys.executable, "-c", CLIENT, tracker, "dies"], stdout=subprocess.PIPE
+        [warm_programs / "python", "-c", CLIENT, tracker, "dies"], stdout=subprocess.PIPE
     )
     assert client.stdout is not None
     assert client.stdout.readline() == b"\n"
@@ -178,7 +162,7 @@ def test_a_client_that_dies_in_a_call(board: str, tracker: str) -> None:
     server.close()
 
 
-def test_waiting(board: str) -> None:
+def test_waiting(board: str, warm_programs: Path) -> None:
     """For a tracker that is not up yet, and then for a board that is not served yet."""
     port = free_port()
     address = f"127.0.0.1:{port}"
@@ -187,32 +171,23 @@ def test_waiting(board: str) -> None:
         open_tracker(address, "later")
     client = threading.Thread(target=lambda: found.append(open_tracker(address, "later", SECONDS)))
     client.start()
-    process = start_tracker(port)
-    try:
-        connect_tracker(address, SECONDS).close()
+    with running_tracker(warm_programs, port):
         with pytest.raises(InputError, match="no board is served as 'later'"):
             open_tracker(address, "later")
         server = serve(board, address, "later")
         client.join(SECONDS)
         assert is_served(found[0])
         server.close()
-    finally:
-        stop_guarded(process)
 
 
-def test_a_tracker_that_starts_again(board: str) -> None:
+def test_a_tracker_that_starts_again(board: str, warm_programs: Path) -> None:
     port = free_port()
     address = f"127.0.0.1:{port}"
-    process = start_tracker(port)
-    try:
-        connect_tracker(address, SECONDS).close()
+    with running_tracker(warm_programs, port):
         server = serve(board, address, "again")
-        stop_guarded(process)
-        process = start_tracker(port)
+    with running_tracker(warm_programs, port):
         assert is_served(open_tracker(address, "again", SECONDS))
         server.close()
-    finally:
-        stop_guarded(process)
 
 
 def test_what_is_no_tracker(board: str) -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import socket
-import subprocess
-import sys
-
 import pytest
+from trackers import running_tracker
 
 import tvmtiny
 from tests.tools import board_on_qemu, on_qemu
 from tests.tuning.broken import breaking, broken
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.rpc.serve import BoardServer
 from tvmtiny.schedule import Goal, decisions_key, space
 from tvmtiny.schedule.records import Status, load_records
@@ -120,23 +115,9 @@ def test_tuning_goes_on_after_failures_and_resumes(digits, tmp_path):
 
 
 @pytest.fixture
-def tracker():
-    """The address of a vanilla tracker."""
-    process = start_guarded(
-        [
-            *(sys.executable, "-m", "tvm.exec.rpc_tracker"),
-            *("--host", "127.0.0.1", "--port", "9190", "--port-end", "9990"),
-        ],
-        output=subprocess.PIPE,
-    )
-    found = (re.search(rb"bind to \S+:(\d+)", line) for line in process.stdout)
-    port = int(next(match[1] for match in found if match))
-    # It says so before it listens.
-    while socket.socket().connect_ex(("127.0.0.1", port)) and process.poll() is None:
-        pass
-    yield f"127.0.0.1:{port}"
-    stop_guarded(process)
-    process.stdout.close()
+def tracker(warm_programs):
+    with running_tracker(warm_programs) as address:
+        yield address
 
 
 @on_qemu
