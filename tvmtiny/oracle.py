@@ -15,6 +15,7 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError, OracleRefusalError
 from tvmtiny.errors.base import one_line
+from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.host import litert
 from tvmtiny.host.litert import make_interpreter, reference_interpreter
@@ -52,7 +53,8 @@ def oracle_tensors(
     """
     if model.oracle is Oracle.LITERT:
         values = run_litert(model.content, inputs, path=model.name)
-        return "litert-reference", with_assigned(model.graph, values)
+        graph = model.graph
+        return "litert-reference", with_moved(graph, with_assigned(graph, values))
     return "numpy-tflm", model.reference(inputs)
 
 

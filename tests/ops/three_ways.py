@@ -14,6 +14,7 @@ from merge_models import merge_models
 
 import tvmtiny
 from tvmtiny.frontend import Model
+from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.ops import Oracle, Tensor
@@ -102,7 +103,8 @@ class SideBySide:
     def expected(self) -> list[Mapping[int, np.ndarray]]:
         """For each input set, every tensor as LiteRT's reference kernels compute it."""
         runs = first_runs(self.graph, self.content, self.input_sets)
-        return [with_assigned(self.graph, values) for values in runs]
+        graph = self.load().graph
+        return [with_moved(graph, with_assigned(graph, values)) for values in runs]
 
     def compare(
         self, model: Model, got: Mapping[int, np.ndarray], expected: Mapping[int, np.ndarray]

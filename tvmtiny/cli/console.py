@@ -145,9 +145,15 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
+#: How what is said of a model begins.
+NOTE = "note: "
+
+
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
     """Show the current step on a terminal; elsewhere print a line per step on stderr.
+
+    What begins with `NOTE` is no step: it stays.
 
     Parameters
     ----------
@@ -158,13 +164,17 @@ def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda _: None
         return
     output = errors_console()
+
+    def show(text: str) -> None:
+        output.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+
     if not output.is_terminal:
-        yield lambda step: output.print(
-            f"{visible(step)} ...", markup=False, highlight=False, soft_wrap=True
-        )
+        yield lambda step: show(step if step.startswith(NOTE) else f"{step} ...")
         return
     from rich.text import Text
 
     spinner = "line" if output.options.ascii_only else "dots"
     with output.status("starting", spinner=spinner) as status:
-        yield lambda step: status.update(Text(visible(step)))
+        yield (
+            lambda step: show(step) if step.startswith(NOTE) else status.update(Text(visible(step)))
+        )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tvmtiny.cli.console import NOTE
 from tvmtiny.options import COMPILE_OPTIONS
 
 if TYPE_CHECKING:
@@ -117,7 +118,10 @@ class Settings:
         from tvmtiny.frontend import load
 
         tell(f"reading {model}")
-        return load(model_path(model), name=name, **self.load)
+        loaded = load(model_path(model), name=name, **self.load)
+        for note in loaded.notes:
+            tell(f"{NOTE}{note}")
+        return loaded
 
     def read_all(
         self, models: Sequence[str], names: Sequence[str], tell: Callable[[str], None]

@@ -83,8 +83,6 @@ _FOREIGN = (
     ),
 )
 
-_UINT8 = _Kind(f"this is a uint8 model, as TensorFlow 1 quantized them; {_AGAIN}", _has("uint8"))
-
 _KINDS = (
     *_FOREIGN,
     _Kind(
@@ -92,7 +90,6 @@ _KINDS = (
         f"DEQUANTIZE); {_AGAIN}",
         _has("float16"),
     ),
-    _UINT8,
 )
 
 
@@ -108,16 +105,12 @@ def diagnosed(graph: Graph, problems: Sequence[OperatorProblem]) -> UnsupportedM
     """
     refused = {problem.index for problem in problems}
     nodes = {node.index: node for node in graph.nodes if node.index in refused}
-    activations = [tensor for node in graph.nodes for tensor in node.outputs]
     following = frozenset(_following(graph, refused))
     for kind in _KINDS:
         explained = {index for index, node in nodes.items() if kind.explains(node)}
         explained |= {
             p.index for p in problems if p.index not in nodes and kind.explains(_stand_in(p))
         }
-        if kind is _UINT8 and any(t.quantized and t.dtype == "int8" for t in activations):
-            # An int8 model with one operator on uint8 was not quantized by TensorFlow 1.
-            continue
         if explained:
             # What follows from these alone is explained, too.
             explained |= set(_following(graph, refused, explained))

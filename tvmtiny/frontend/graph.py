@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,6 +50,9 @@ class Graph:
     input_labels, output_labels
         What the model's signature calls inputs and outputs, in their order; empty for one that it
         does not name, and no entries at all without a signature.
+    moved
+        The tensors that are uint8 in the file and int8 here, with values that are 128 less: the
+        file's index by that of the tensor, see `tvmtiny.frontend.legacy`.
     """
 
     tensors: tuple[Tensor, ...]
@@ -61,3 +64,4 @@ class Graph:
     problems: tuple[OperatorProblem, ...] = ()
     input_labels: tuple[str, ...] = ()
     output_labels: tuple[str, ...] = ()
+    moved: Mapping[int, int] = field(default_factory=dict)

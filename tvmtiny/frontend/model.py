@@ -13,9 +13,9 @@ from tvm import IRModule
 
 from tvmtiny.errors import InputError, ModelFormatError
 from tvmtiny.errors.base import quoted
-from tvmtiny.frontend.constants import fold_constants
 from tvmtiny.frontend.converter import to_relax
 from tvmtiny.frontend.evaluate import evaluate
+from tvmtiny.frontend.legacy import NOTE, simplified
 from tvmtiny.frontend.names import model_name
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import check_sizes, verify
@@ -42,6 +42,11 @@ class Model:
     content: bytes
     graph: Graph
     oracle: Oracle
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the model is understood; mostly nothing."""
+        return (NOTE,) if self.graph.moved else ()
 
     @cached_property
     def module(self) -> IRModule:
@@ -117,7 +122,7 @@ def load(
         content, path = read_file(source), str(source)
     graph = read_graph(content, path)
     check_sizes(graph, path)
-    graph = fold_constants(graph, oracle)
+    graph = simplified(graph, oracle)
     verify(graph, path)
     return Model(model_name(name or Path(path).stem), content, graph, oracle)
 

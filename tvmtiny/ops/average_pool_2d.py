@@ -11,6 +11,7 @@ from tvm import te, tirx
 
 from tvmtiny.ops.shared.affine import LARGEST_SHIFT, Affine, Image, product_image, solve
 from tvmtiny.ops.shared.expressions import affine, clamp, float_output, int32
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.pooling import check_pool, pool_window, taps_inside, window_sums
@@ -28,7 +29,8 @@ class AveragePool2D(Operator):
     """Mean over a window, of those taps that lie inside the input.
 
     int8 and int16 match ``reference_integer_ops::AveragePool`` of LiteRT and TFLM bit by bit: the
-    sum of the raw values is divided with halves away from zero, without rescaling; in int8 by a
+    sum of the raw values is divided with halves away from zero (of uint8 models, upward), without
+    rescaling; in int8 by a
     multiplication and a shift where these are proven to give the same for all sums. float32 sums
     in the order of ``reference_ops::AveragePool`` and divides once.
     """
@@ -68,7 +70,7 @@ class AveragePool2D(Operator):
 
             line = None
             if node.input(0).dtype == "int8" and not any((*geometry.pad, *geometry.pad_after)):
-                line = exact_mean(prod(geometry.kernel), activation_range(node))
+                line = exact_mean(node, prod(geometry.kernel))
 
             def output(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> tirx.PrimExpr:
                 if line is not None:
@@ -76,8 +78,12 @@ class AveragePool2D(Operator):
                 count = taps_inside(geometry, 0, y) * taps_inside(geometry, 1, z)
                 half = tirx.truncdiv(count, int32(2))
                 total = acc[n, y, z, c]
-                nudge = tirx.Select(total > 0, half, int32(0) - half)
-                mean = tirx.truncdiv(total + nudge, count)
+                if is_from_uint8(node):
+                    # Positive, so that quotients are rounded down.
+                    mean = tirx.truncdiv(total + count * 128 + half, count) - int32(128)
+                else:
+                    nudge = tirx.Select(total > 0, half, int32(0) - half)
+                    mean = tirx.truncdiv(total + nudge, count)
                 return clamp(mean, *activation_range(node), node.output.dtype)
 
             return te.compute(node.output.shape, output, name="out")
@@ -105,12 +111,13 @@ class AveragePool2D(Operator):
         total, count = window_sums(x.astype(wide), geometry)
         if wide is np.float32:
             return [clamp_float(total / count, node)]
-        return [np.clip(_rounded_mean(total, count), *activation_range(node)).astype(x.dtype)]
+        mean = _rounded_mean(total, count, is_from_uint8(node))
+        return [np.clip(mean, *activation_range(node)).astype(x.dtype)]
 
 
 def exact_mean(
+    node: Node,
     count: int,
-    output_range: tuple[int, int],
     image: Image = product_image,
     bits: int = 0,
     largest_shift: int = LARGEST_SHIFT,
@@ -119,27 +126,35 @@ def exact_mean(
 
     Parameters
     ----------
-    output_range
-        Of the fused activation.
+    node
+        Its fused activation and its kind of rounding count.
     image, bits
         How the core multiplies, and how many bits that drops: see `affine.solve`.
     largest_shift
         Of the result.
     """
-    return _exact_mean(count, output_range, image, bits, largest_shift)
+    limits = activation_range(node)
+    return _exact_mean(count, is_from_uint8(node), limits, image, bits, largest_shift)
 
 
 @lru_cache(maxsize=256)
 def _exact_mean(
-    count: int, output_range: tuple[int, int], image: Image, bits: int, largest_shift: int
+    count: int,
+    upward: bool,
+    output_range: tuple[int, int],
+    image: Image,
+    bits: int,
+    largest_shift: int,
 ) -> Affine | None:
     if count > _MOST_TAPS:
         return None
     sums = np.arange(-128 * count, 127 * count + 1)
-    wanted = np.clip(_rounded_mean(sums, count), *output_range)
+    wanted = np.clip(_rounded_mean(sums, count, upward), *output_range)
     return solve([sums], wanted, [1 / count], output_range, image, bits, largest_shift)
 
 
-def _rounded_mean(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
-    """`total` divided by `count`, halves away from zero."""
+def _rounded_mean(total: np.ndarray, count: np.ndarray | int, upward: bool) -> np.ndarray:
+    """`total` divided by `count`, halves away from zero or upward."""
+    if upward:
+        return (total + count // 2) // count
     return np.sign(total) * ((np.abs(total) + count // 2) // count)

@@ -9,7 +9,7 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_operands
-from tvmtiny.ops.shared.epilogue import finished, layer
+from tvmtiny.ops.shared.epilogue import finished, layer, weight
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -21,7 +21,12 @@ from tvmtiny.ops.shared.sliding_window import (
     patch,
     window,
 )
-from tvmtiny.ops.shared.weights import check_convolution, folded_bias, sum_dtype
+from tvmtiny.ops.shared.weights import (
+    check_convolution,
+    folded_bias,
+    sum_dtype,
+    weight_zero_point,
+)
 
 
 @register
@@ -73,7 +78,7 @@ class Conv2D(Operator):
         channels, height, width, depth = node.input(1).shape
         geometry = window(node, (height, width))
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
-        wide = sum_dtype(node, axis=0)
+        wide, zero = sum_dtype(node, axis=0), weight_zero_point(node)
         group_channels = channels // groups(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
@@ -87,11 +92,12 @@ class Conv2D(Operator):
                 if group_channels < channels:
                     channel = tirx.indexdiv(o, group_channels) * depth + kc
                 value = staged[n, y * sy + ky * dy, z * sx + kx * dx, channel].astype(wide)
-                return te.sum(value * w[o, ky, kx, kc].astype(wide), axis=[ky, kx, kc])
+                return te.sum(value * weight(w[o, ky, kx, kc], wide, zero), axis=[ky, kx, kc])
 
             return te.compute(node.output.shape, tap, name="acc")
 
-        return layer(node, accumulate, folded_bias(node, axis=0), integer_rounding(node, axis=0))
+        bias = folded_bias(node, axis=0, zero_point=zero)
+        return layer(node, accumulate, bias, integer_rounding(node, axis=0))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
@@ -102,7 +108,8 @@ class Conv2D(Operator):
         padded = pad_reference(x, geometry, 0)
         acc = np.zeros(node.output.shape, x.dtype)
         parts = groups(node)
-        filters = w.astype(x.dtype).reshape(parts, -1, *w.shape[1:])
+        shifted = w.astype(x.dtype) - x.dtype.type(weight_zero_point(node))
+        filters = shifted.reshape(parts, -1, *w.shape[1:])
         for ky, kx in np.ndindex(geometry.kernel):
             taps = np.split(patch(padded, geometry, ky, kx), parts, axis=3)
             products = [tap @ f[:, ky, kx].T for tap, f in zip(taps, filters, strict=True)]

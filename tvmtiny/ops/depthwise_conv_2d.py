@@ -9,7 +9,7 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_operands
-from tvmtiny.ops.shared.epilogue import finished, layer
+from tvmtiny.ops.shared.epilogue import finished, layer, weight
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import integer_rounding
@@ -20,7 +20,12 @@ from tvmtiny.ops.shared.sliding_window import (
     patch,
     window,
 )
-from tvmtiny.ops.shared.weights import check_convolution, folded_bias, sum_dtype
+from tvmtiny.ops.shared.weights import (
+    check_convolution,
+    folded_bias,
+    sum_dtype,
+    weight_zero_point,
+)
 
 
 @register
@@ -74,7 +79,7 @@ class DepthwiseConv2D(Operator):
         depth_multiplier = channels // node.input(0).shape[3]
         geometry = window(node, (height, width))
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
-        wide = sum_dtype(node, axis=3)
+        wide, zero = sum_dtype(node, axis=3), weight_zero_point(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
             staged = pad_stage(x, geometry, node.input(0))
@@ -84,11 +89,12 @@ class DepthwiseConv2D(Operator):
             def tap(n: tirx.Var, y: tirx.Var, z: tirx.Var, o: tirx.Var) -> tirx.PrimExpr:
                 channel = o if depth_multiplier == 1 else tirx.indexdiv(o, depth_multiplier)
                 value = staged[n, y * sy + ky * dy, z * sx + kx * dx, channel].astype(wide)
-                return te.sum(value * w[0, ky, kx, o].astype(wide), axis=[ky, kx])
+                return te.sum(value * weight(w[0, ky, kx, o], wide, zero), axis=[ky, kx])
 
             return te.compute(node.output.shape, tap, name="acc")
 
-        return layer(node, accumulate, folded_bias(node, axis=3), integer_rounding(node, axis=3))
+        bias = folded_bias(node, axis=3, zero_point=zero)
+        return layer(node, accumulate, bias, integer_rounding(node, axis=3))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
@@ -98,8 +104,9 @@ class DepthwiseConv2D(Operator):
         geometry = window(node, (w.shape[1], w.shape[2]))
         spread = np.repeat(pad_reference(x, geometry, 0), w.shape[3] // x.shape[3], axis=3)
         acc = np.zeros(node.output.shape, x.dtype)
+        filters = w.astype(x.dtype) - x.dtype.type(weight_zero_point(node))
         for ky, kx in np.ndindex(geometry.kernel):
-            acc += patch(spread, geometry, ky, kx) * w[0, ky, kx].astype(x.dtype)
+            acc += patch(spread, geometry, ky, kx) * filters[0, ky, kx]
         return finished(node, acc, inputs[2:], integer_rounding(node, axis=3))
 
     def macs(self, node: Node) -> int:

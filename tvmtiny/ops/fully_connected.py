@@ -18,8 +18,8 @@ from tvmtiny.ops.shared.output_rounding import (
     DoubleProduct,
     OneRounding,
     OutputRounding,
+    fully_connected_rounding,
     litert_fully_connected_rounding,
-    tflm_fully_connected_rounding,
 )
 from tvmtiny.ops.shared.quantization import (
     INT32_RANGE,
@@ -45,7 +45,8 @@ class FullyConnected(Operator):
     precision and with halves away from zero. Here that is one integer multiplication with a
     multiplier that is proven equal over every accumulator the layer can reach; where there is
     none, and for int16 activations, the product is computed in double precision. TFLM scales with
-    two roundings, and 64-bit sums as `tvmtiny.ops.shared.int16_sums` says.
+    two roundings, as LiteRT does for uint8, and 64-bit sums as `tvmtiny.ops.shared.int16_sums`
+    says.
     """
 
     name = "FULLY_CONNECTED"
@@ -172,8 +173,7 @@ def _check_range(node: Node) -> Iterator[Problem]:
 def _rounding(node: Node, oracle: Oracle) -> OutputRounding | None:
     if node.input(0).dtype == "float32":
         return None
-    tflm = oracle is Oracle.TFLM
-    return (tflm_fully_connected_rounding if tflm else litert_fully_connected_rounding)(node)
+    return fully_connected_rounding(node, oracle)
 
 
 def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding | None:

@@ -18,6 +18,7 @@ from tvmtiny.ops.shared.expressions import (
     requantize,
 )
 from tvmtiny.ops.shared.fixed_point_q31 import inverse_sqrt_multiplier
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INT8_RANGE, centred
@@ -35,7 +36,8 @@ class L2Normalization(Operator):
     """Rows along the last dimension, divided by their Euclidean norms.
 
     int8 matches ``reference_integer_ops::L2Normalization`` of LiteRT and TFLM bit by bit: an
-    inverse square root by five fixed-point Newton steps, then two roundings.
+    inverse square root by five fixed-point Newton steps, then two roundings; nodes of uint8 models
+    shift before these rather than after.
     """
 
     name = "L2_NORMALIZATION"
@@ -96,8 +98,12 @@ class L2Normalization(Operator):
             shift = of_sum("tvmtiny_inverse_sqrt_shift", "shift")
 
             def value(*i: tirx.Var) -> Expression:
-                bits = shift(*row(i)) + int32(_OUTPUT_BITS)
-                return clamp_int8(requantize(element(*i), multiplier(*row(i)), bits), *INT8_RANGE)
+                step, bits = element(*i), shift(*row(i))
+                if is_from_uint8(node):
+                    step = step * int32(1 << _OUTPUT_BITS)
+                else:
+                    bits = bits + int32(_OUTPUT_BITS)
+                return clamp_int8(requantize(step, multiplier(*row(i)), bits), *INT8_RANGE)
 
             return te.compute(shape, value, name="out")
 
@@ -112,5 +118,8 @@ class L2Normalization(Operator):
             return [x / np.maximum(norm, np.float32(_LEAST_NORM))]
         steps = centred(x, node.input(0))
         root, shift = inverse_sqrt_multiplier((steps * steps).sum(axis=-1, keepdims=True))
-        scaled = requantize_reference(steps, root, shift + _OUTPUT_BITS)
+        if is_from_uint8(node):
+            scaled = requantize_reference(steps << _OUTPUT_BITS, root, shift)
+        else:
+            scaled = requantize_reference(steps, root, shift + _OUTPUT_BITS)
         return [np.clip(scaled, *INT8_RANGE).astype(np.int8)]

@@ -9,13 +9,18 @@ from itertools import product
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.expressions import Expression, elementwise, int32
+from tvmtiny.ops.shared.expressions import Expression, call, elementwise, int32
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import round_half_away
 from tvmtiny.ops.shared.resizing import centers, check_resize, corners
 
 #: Positions and weights have 10 bits after the point, so that their products have 20.
 _ONE = 1 << 10
+
+#: Between values of int8 and those of uint8.
+_OFFSET = 128
 
 
 @register
@@ -25,6 +30,7 @@ class ResizeBilinear(Operator):
     int8 and int16 match ``reference_ops::ResizeBilinearInteger`` bit by bit: positions and weights
     have 10 bits after the point, and halves are rounded away from zero. float32 follows
     ``reference_ops::ResizeBilinear``, with the products of a pixel's weights in the same order.
+    Of uint8 models, that is done for values of uint8, and rounded, bit by bit, too.
     """
 
     name = "RESIZE_BILINEAR"
@@ -51,6 +57,11 @@ class ResizeBilinear(Operator):
             def value(n: tirx.Var, y: tirx.Var, z: tirx.Var, c: tirx.Var) -> Expression:
                 places = product((left, right), (top, bottom))
                 taps = [x[n, row[y], column[z], c] for column, row in places]
+                if is_from_uint8(node):
+                    name = "tvmtiny_bilinear_uint8"
+                    wide = [int32(tap) + int32(_OFFSET) for tap in taps]
+                    result = call(name, *wide, lower[y], later[z], dtype="int32")
+                    return (result - int32(_OFFSET)).astype(dtype)
                 if dtype == "float32":
                     return tirx.call_pure_extern(
                         dtype, "tvmtiny_bilinear_float", *taps, lower[y], later[z]
@@ -72,8 +83,11 @@ class ResizeBilinear(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         rows, columns = _axes(node)
-        floating = node.output.dtype == "float32"
+        legacy = is_from_uint8(node)
+        floating = _is_floating(node)
         x = inputs[0] if floating else inputs[0].astype(np.int64)
+        if legacy:
+            x = x.astype(np.float32) + np.float32(_OFFSET)
         one = np.float32(1) if floating else _ONE
         down = rows.weight.astype(x.dtype)[:, None, None]
         across = columns.weight.astype(x.dtype)[:, None]
@@ -86,6 +100,9 @@ class ResizeBilinear(Operator):
                 (rows.second, down, columns.second, across),
             )
         )
+        if legacy:
+            rounded = round_half_away(np.asarray(total, np.float32)) - _OFFSET
+            return [rounded.astype(node.output.dtype)]
         if floating:
             return [np.asarray(total, np.float32)]
         half = np.where(total > 0, _ONE * _ONE // 2, -_ONE * _ONE // 2)
@@ -103,8 +120,13 @@ class _Axis:
     weight: np.ndarray
 
 
+def _is_floating(node: Node) -> bool:
+    """Whether positions and weights are floats."""
+    return node.output.dtype == "float32" or is_from_uint8(node)
+
+
 def _axes(node: Node) -> list[_Axis]:
-    axis = _float_axis if node.output.dtype == "float32" else _integer_axis
+    axis = _float_axis if _is_floating(node) else _integer_axis
     pairs = zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True)
     return [axis(size, wanted, corners(node), centers(node)) for size, wanted in pairs]
 

@@ -7,10 +7,20 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.expressions import Expression, elementwise, float32, int32, wrapped
+from tvmtiny.ops.shared.expressions import (
+    Expression,
+    elementwise,
+    float32,
+    int32,
+    quantized_output,
+    requantize,
+    wrapped,
+)
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INT8_RANGE, INT32_RANGE
+from tvmtiny.ops.shared.quantization import INT8_RANGE, INT32_RANGE, quantize_multiplier
+from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.reduction import (
     accumulate,
     check_reduction,
@@ -26,7 +36,8 @@ class Sum(Operator):
     """Sum over any dimensions.
 
     int8 matches ``QuantizedMeanOrSum`` bit by bit, which rescales the sum in float32. LiteRT 2's
-    reference kernel takes int8 for uint8, so that the bytes are those of its other kernels.
+    reference kernel takes int8 for uint8, so that the bytes are those of its other kernels. Of
+    uint8 models, the sum is requantized, twice rounded.
     int32 and int64 wrap around.
     """
 
@@ -64,6 +75,8 @@ class Sum(Operator):
 
         def quantized(x: te.Tensor) -> te.Tensor:
             acc = accumulate(node, x, te.sum, "int32")
+            if is_from_uint8(node):
+                return elementwise(node.output.shape, lambda *i: _requantized(node, acc(*i)))
             scale, bias = (float32(float(number)) for number in scaled_line(node))
 
             def value(*i: tirx.Var) -> Expression:
@@ -92,10 +105,24 @@ class Sum(Operator):
         total = np.asarray(x.sum(axis=reduced_axes(node), dtype=wide, keepdims=keeps_dims(node)))
         if dtype != np.int8:
             return [total.astype(dtype)]
+        if is_from_uint8(node):
+            zeros = node.input(0).zero_point * reduced_count(node)
+            scaled = requantize_reference(total - zeros, *_multiplier(node))
+            return [np.clip(scaled + node.output.zero_point, *INT8_RANGE).astype(np.int8)]
         scale, bias = scaled_line(node)
         value = total.astype(np.float32) * scale + bias
         rounded = np.trunc(value + np.copysign(np.float32(0.5), value))
         return [np.clip(rounded + node.output.zero_point, *INT8_RANGE).astype(np.int8)]
+
+
+def _multiplier(node: Node) -> tuple[int, int]:
+    return quantize_multiplier(node.input(0).scale / node.output.scale)
+
+
+def _requantized(node: Node, acc: Expression) -> Expression:
+    zeros = node.input(0).zero_point * reduced_count(node)
+    multiplier, shift = _multiplier(node)
+    return quantized_output(requantize(acc - int32(zeros), int32(multiplier), int32(shift)), node)
 
 
 def scaled_line(node: Node) -> tuple[np.float32, np.float32]:

@@ -10,13 +10,13 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_operands
-from tvmtiny.ops.shared.epilogue import finished, layer
+from tvmtiny.ops.shared.epilogue import finished, layer, weight
 from tvmtiny.ops.shared.expressions import Expression, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import integer_rounding
 from tvmtiny.ops.shared.quantization import centred
-from tvmtiny.ops.shared.weights import bias_values, check_layer, sum_dtype
+from tvmtiny.ops.shared.weights import bias_values, check_layer, sum_dtype, weight_zero_point
 
 
 @register
@@ -47,7 +47,7 @@ class TransposeConv(Operator):
             yield Problem("tensors without four dimensions", "NHWC tensors and OHWI weights")
             return
         channels, height, width, depth = weights.shape
-        yield from check_layer(inner, axis=0)
+        yield from check_layer(inner, axis=0, zero_point=weight_zero_point(inner))
         if (x.shape[3], y.shape[3], y.shape[0]) != (depth, channels, x.shape[0]):
             yield Problem(
                 f"input {list(x.shape)} and output {list(y.shape)} do not fit weights "
@@ -64,7 +64,7 @@ class TransposeConv(Operator):
         x_tensor, depth = inner.input(0), inner.input(1).shape[3]
         rows, columns = axes(node)
         quantized = x_tensor.dtype == "int8"
-        wide = sum_dtype(inner, axis=0)
+        wide, zero = sum_dtype(inner, axis=0), weight_zero_point(inner)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
             jy = te.reduce_axis((0, rows.steps), "jy")
@@ -77,7 +77,7 @@ class TransposeConv(Operator):
                 value = x[n, iy, ix, kc].astype(wide)
                 if quantized and x_tensor.zero_point:
                     value = value - int32(x_tensor.zero_point)
-                product = value * w[o, ky, kx, kc].astype(wide)
+                product = value * weight(w[o, ky, kx, kc], wide, zero)
                 nothing = tirx.const(0, wide)
                 inside = tirx.all(*inside_y, *inside_x)
                 return te.sum(tirx.if_then_else(inside, product, nothing), axis=[jy, jx, kc])
@@ -94,6 +94,7 @@ class TransposeConv(Operator):
         inner = as_convolution(node)
         x = centred(inputs[2], inner.input(0))
         channels, height, width, _ = w.shape
+        filters = w.astype(x.dtype) - x.dtype.type(weight_zero_point(inner))
         size = [
             max(axis.stride * (axis.input - 1) + axis.kernel, axis.pad + axis.output)
             for axis in (rows, columns)
@@ -103,7 +104,7 @@ class TransposeConv(Operator):
             bottom = ky + rows.stride * (rows.input - 1) + 1
             right = kx + columns.stride * (columns.input - 1) + 1
             acc[:, ky : bottom : rows.stride, kx : right : columns.stride] += (
-                x @ w[:, ky, kx].astype(x.dtype).T
+                x @ filters[:, ky, kx].T
             )
         acc = acc[:, rows.pad : rows.pad + rows.output]
         acc = acc[:, :, columns.pad : columns.pad + columns.output]

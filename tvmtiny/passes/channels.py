@@ -16,6 +16,7 @@ import numpy as np
 from tvmtiny.ops import Node, Tensor
 from tvmtiny.ops.shared.quantization import INT32_RANGE
 from tvmtiny.ops.shared.sliding_window import window
+from tvmtiny.ops.shared.weights import weight_zero_point
 
 
 def channel_count(tensor: Tensor) -> int:
@@ -123,6 +124,8 @@ def _dense(node: Node) -> Dense | None:
     wide = weights.data.astype(np.int64)
     padded, least = False, 1
     if node.operator == "CONV_2D":
+        wide = wide - weight_zero_point(node)
+    if node.operator == "CONV_2D":
         if weights.shape[3] != inputs:
             return None
         terms = wide.transpose(0, 3, 1, 2).reshape(outputs, inputs, -1)
@@ -175,7 +178,7 @@ def _depthwise(node: Node) -> tuple[Link, ...]:
     assert weights is not None
     source = each // (len(each) // inputs)
     # Every remaining input channel must have equally many filters.
-    weighed = np.asarray(weights.any(axis=(0, 1, 2)))
+    weighed = np.asarray((weights != weight_zero_point(node)).any(axis=(0, 1, 2)))
     return (Link(0, source, each, weighed, tied=inputs > 1),)
 
 

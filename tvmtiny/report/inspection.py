@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tvmtiny.errors import InputError, OperatorProblem
-from tvmtiny.frontend.constants import fold_constants
+from tvmtiny.frontend.legacy import NOTE, simplified
 from tvmtiny.frontend.model import read_file
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
@@ -100,6 +100,8 @@ class Inspection:
     litert
         Why LiteRT refuses it nevertheless, so that results cannot be compared with LiteRT's; None
         where it does not, where that is not known, and where the model cannot be compiled.
+    note
+        How the model is understood, where that is unusual; None else.
     macs, weights_bytes
         Sums over `nodes`.
     live_macs
@@ -126,6 +128,7 @@ class Inspection:
     boards: tuple[BoardEstimate, ...]
     problem: str | None
     litert: str | None = None
+    note: str | None = None
 
     @property
     def supported(self) -> bool:
@@ -151,7 +154,7 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
     too_large = _too_large(graph, str(path))
     problem, folded, problems = too_large, graph, graph.problems
     if problem is None:
-        folded = fold_constants(graph, Oracle.LITERT)
+        folded = simplified(graph, Oracle.LITERT)
         problems = operator_problems(folded)
         problem = _problem(folded, str(path))
     nodes = tuple(_node_lines(graph, problems, known=not too_large))
@@ -178,6 +181,7 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
         tuple(_estimate(board, ram, flash) for board in (*others, *boards().values())),
         problem,
         None if problem else refusal(content),
+        NOTE if folded.moved else None,
     )
 
 

@@ -144,6 +144,7 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
         *((("state", f"{found.state_bytes:,} bytes"),) if found.state_bytes else ()),
         ("largest operator", f"{found.largest_activations_bytes:,} bytes of activations"),
         ("can be compiled", "yes" if found.problem is None else f"no: {found.problem}"),
+        *((("note", found.note),) if found.note else ()),
         *refused,
         *_large_enough(found.boards),
     )

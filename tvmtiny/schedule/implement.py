@@ -8,7 +8,7 @@ from tvm import IRModule, tirx
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR
-from tvmtiny.schedule.families.registry import families, family_of
+from tvmtiny.schedule.families.registry import families, families_for, family_of
 from tvmtiny.schedule.implementation import (
     SCHEDULE_ATTR,
     Decisions,
@@ -39,10 +39,10 @@ def implement(
         cannot be proven exact for its weights.
     """
     if decisions is None:
-        tried = (family.implement(node, cpu, oracle, goal) for family in families(cpu))
+        tried = (f.implement(node, cpu, oracle, goal) for f in families_for(node, cpu))
         return next((found for found in tried if found is not None), None)
     chosen = family_of(decisions)
-    if chosen is None or chosen not in families(cpu):
+    if chosen is None or chosen not in families_for(node, cpu):
         return None
     if not is_candidate(chosen.sketches(node, cpu, oracle), decisions):
         return None

@@ -12,8 +12,7 @@ from tvmtiny.ops.conv_2d import groups
 from tvmtiny.ops.shared.output_rounding import (
     OutputRounding,
     convolution_rounding,
-    litert_fully_connected_rounding,
-    tflm_fully_connected_rounding,
+    fully_connected_rounding,
 )
 from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
@@ -113,9 +112,7 @@ def layer_rounding(node: Node, oracle: Oracle) -> OutputRounding:
     """How the oracle rounds, in its own arithmetic."""
     if node.operator == "CONV_2D":
         return convolution_rounding(node, node.input(1).shape[0])
-    if oracle is Oracle.TFLM:
-        return tflm_fully_connected_rounding(node)
-    return litert_fully_connected_rounding(node)
+    return fully_connected_rounding(node, oracle)
 
 
 def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding:

@@ -9,7 +9,7 @@ from itertools import product
 from math import prod
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.schedule.families.registry import families
+from tvmtiny.schedule.families.registry import families_for
 from tvmtiny.schedule.implement import implement
 from tvmtiny.schedule.implementation import Decisions, Goal, Sketch, is_candidate
 from tvmtiny.schedule.workload import Workload, workload
@@ -69,7 +69,7 @@ def space(node: Node, cpu: Cpu, oracle: Oracle, goal: Goal = Goal.BALANCED) -> S
     goal
         Whose default rule gives `Space.default`.
     """
-    offered = [family.sketches(node, cpu, oracle) for family in families(cpu)]
+    offered = [family.sketches(node, cpu, oracle) for family in families_for(node, cpu)]
     sketches = tuple(sketch for found in offered for sketch in found)
     chosen = implement(node, cpu, oracle, goal) if sketches else None
     default = None

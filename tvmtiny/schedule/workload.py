@@ -21,6 +21,7 @@ _OPTIONS = {
     "depth_multiplier": "multiplier",
     "axis": "axis",
     "beta": "beta",
+    "from_uint8": "uint8",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tvmtiny.ops import Node, Tensor
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.ops.shared.pooling import pool_window
 from tvmtiny.ops.shared.reduction import reduced_axes
@@ -67,6 +68,9 @@ def row_rule(node: Node) -> RowRule | None:
     if len(x.shape) != 4 or x.shape[0] != 1 or not x.elements or x.dtype not in DTYPE_BYTES:
         return None
     if is_global(node):
+        if is_from_uint8(node) and node.operator == "AVERAGE_POOL_2D":
+            # Rounded otherwise than what divides the sums of streams.
+            return None
         sums = x.dtype == node.output.dtype == "int8" and x.elements // x.shape[3] <= _MOST_SUMMED
         return RowRule(fold=True) if sums else None
     if len(node.output.shape) != 4 or node.output.shape[0] != 1:

@@ -82,6 +82,11 @@ def layer(
     return Compute((*arguments, rounding.multiplier, rounding.shift), by_integers)
 
 
+def weight(value: Expression, wide: str, zero_point: int) -> Expression:
+    """A weight in the dtype of sums, without the zero point."""
+    return value.astype(wide) - int32(zero_point) if zero_point else value.astype(wide)
+
+
 def finished(
     node: Node, acc: np.ndarray, bias: Sequence[np.ndarray], rounding: OutputRounding | None
 ) -> list[np.ndarray]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvmtiny.ops.shared.int16_sums import has_wide_sums, requantize_wide, shortened
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.operator import Oracle
 from tvmtiny.ops.shared.quantization import (
     activation_range,
     convolution_multipliers,
@@ -171,3 +173,10 @@ def tflm_fully_connected_rounding(node: Node) -> TwoRoundings | WideRounding:
     if has_wide_sums(node):
         return WideRounding(0, activation_range(node), *shortened(*scaling))
     return TwoRoundings(node.output.zero_point, activation_range(node), *scaling)
+
+
+def fully_connected_rounding(node: Node, oracle: Oracle) -> OutputRounding:
+    """How the oracle rounds; LiteRT does the same as TFLM for nodes of uint8 models."""
+    if oracle is Oracle.TFLM or is_from_uint8(node):
+        return tflm_fully_connected_rounding(node)
+    return litert_fully_connected_rounding(node)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import Node, Tensor
 
 INT8_RANGE = (-128, 127)
@@ -170,13 +171,19 @@ def convolution_multipliers(node: Node, channels: int) -> tuple[np.ndarray, np.n
     multiplier, shift
         int32 and int8, each of shape ``(channels,)``.
     """
+    scale_of = single_product if is_from_uint8(node) else float.__mul__
     pairs = [
-        quantize_multiplier(node.input(0).scale * scale / node.output.scale)
+        quantize_multiplier(scale_of(node.input(0).scale, scale) / node.output.scale)
         for scale in channel_scales(node.input(1), channels)
     ]
     multipliers, shifts = zip(*pairs, strict=True)
     # Larger shifts are refused, whatever they are.
     return np.array(multipliers, np.int32), np.minimum(shifts, 127).astype(np.int8)
+
+
+def single_product(a: float, b: float) -> float:
+    """The product of two scales in single precision."""
+    return float(np.float32(a) * np.float32(b))
 
 
 def channel_scales(weights: Tensor, channels: int) -> Sequence[float]:

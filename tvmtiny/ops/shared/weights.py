@@ -15,10 +15,13 @@ from tvmtiny.ops.shared.int16_sums import (
     largest_sum,
     shortened,
 )
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import INT32_RANGE, convolution_multipliers
 from tvmtiny.ops.shared.sliding_window import check_window
+
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
 #: What biases can be, by the dtype of activations.
 _BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
@@ -49,6 +52,22 @@ def check_layer(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]
     yield from problems
 
 
+def weight_zero_point(node: Node) -> int:
+    """Return what a layer subtracts from its weights: the zero point of those of uint8 models.
+
+    Other convolutions take their weights as symmetric.
+    """
+    quantization = node.input(1).quantization
+    if not is_from_uint8(node) or quantization is None:
+        return 0
+    return quantization.zero_points[0]
+
+
+def has_shifted_weights(node: Node) -> bool:
+    """Whether a node is a convolution whose weights have a zero point that counts."""
+    return node.operator in _CONVOLUTIONS and weight_zero_point(node) != 0
+
+
 def check_convolution(node: Node, axis: int) -> Iterator[Problem]:
     """Yield what is wrong with the window, the layer and the batch size of a convolution.
 
@@ -59,7 +78,7 @@ def check_convolution(node: Node, axis: int) -> Iterator[Problem]:
     """
     _, height, width, _ = node.input(1).shape
     yield from check_window(node, (height, width))
-    yield from check_layer(node, axis)
+    yield from check_layer(node, axis, weight_zero_point(node))
     x, y = node.input(0).shape, node.output.shape
     if len(x) == 4 == len(y) and x[0] != y[0]:
         yield Problem("input and output differ in batch size", "equal batch sizes")

@@ -227,6 +227,23 @@ static inline float TVMTINY_UNUSED tvmtiny_bilinear_float(float top_left, float 
   return left + top_right * up * across + bottom_right * down * across;
 }
 
+/*
+ * The same for values of uint8, rounded to the nearest one, halves upward: volatile, so that no compiler fuses products with
+ * sums.
+ */
+static inline int32_t TVMTINY_UNUSED tvmtiny_bilinear_uint8(int32_t top_left, int32_t bottom_left, int32_t top_right, int32_t bottom_right, float down, float across)
+{
+  const float up = 1.0f - down;
+  const float back = 1.0f - across;
+  const volatile float first = (float)top_left * up * back;
+  const volatile float second = (float)bottom_left * down * back;
+  const volatile float third = (float)top_right * up * across;
+  const volatile float fourth = (float)bottom_right * down * across;
+  const float total = first + second + third + fourth;
+  const int32_t whole = (int32_t)total;
+  return whole + (total - (float)whole >= 0.5f ? 1 : 0);
+}
+
 /* total * scale + bias, where the product is rounded, too: volatile, so that no compiler fuses the two. */
 static inline float TVMTINY_UNUSED tvmtiny_scaled_sum(int32_t total, float scale, float bias)
 {

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from tvmtiny.ops import Node
+from tvmtiny.ops.shared.weights import has_shifted_weights
 from tvmtiny.resources import shipped
 from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.implementation import Decisions
@@ -68,6 +70,12 @@ def families(cpu: Cpu | None = None) -> tuple[KernelFamily, ...]:
         replaced = {name for family in found for name in family.replaces}
         found = [family for family in found if family.name not in replaced]
     return tuple(sorted(found, key=lambda family: (-family.priority, family.name)))
+
+
+def families_for(node: Node, cpu: Cpu) -> tuple[KernelFamily, ...]:
+    """The families for `cpu` that may be asked for a node, in the order of `families`."""
+    shifted = has_shifted_weights(node)
+    return tuple(f for f in families(cpu) if f.shifted_weights or not shifted)
 
 
 def family_of(decisions: Decisions) -> KernelFamily | None:

@@ -36,7 +36,7 @@ def implement_average_pool(
         return None
     scales = np.zeros((1 if len(counts) == 1 else most, 2), np.int32)
     for count in counts:
-        line = exact_mean(count, (low, high), largest_shift=_SHIFT)
+        line = exact_mean(node, count, largest_shift=_SHIFT)
         if line is None or line.shift != _SHIFT:
             return None
         scales[0 if len(counts) == 1 else count - 1] = line.factors[0], line.offset

@@ -9,6 +9,7 @@ import numpy as np
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.mean import mean_multiplier, reduced_block
 from tvmtiny.ops.shared.expressions import float32
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.sum import scaled_line
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
@@ -74,5 +75,7 @@ def _block(node: Node) -> tuple[int, int, int] | None:
     """The dimensions before, in and after the reduced ones, of a node that the kernels compute."""
     dtypes = {node.input(0).dtype, node.output.dtype}
     fits = dtypes == {"int8"} or (node.operator in _EXTREMES and dtypes == {"int16"})
+    # A SUM of a uint8 model is requantized like a MEAN, without its count.
+    fits &= node.operator != "SUM" or not is_from_uint8(node)
     block = reduced_block(node) if fits else None
     return None if block is None or not prod(block) else block
