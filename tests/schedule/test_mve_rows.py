@@ -28,6 +28,7 @@ from tests.schedule.test_dsp_svdf import CASES as FILTERS
 from tests.tools import on_qemu
 
 BOARD = "mps3-an547"
+KINDS = ("functions", "wide_functions", "softmax", "means", "movements", "filters")
 
 
 def _is_int8(layer: Layer) -> bool:
@@ -45,6 +46,19 @@ def _functions() -> dict[str, Case]:
             found[operator.lower()] = replace(layer, inputs=(x, *layer.inputs[1:]), output=out)
     named = {name: layer for name, layer in QUANTIZATIONS.items() if _is_int8(layer)}
     return found | {f"quantize_{name}": layer for name, layer in named.items()}
+
+
+def _wide_functions() -> dict[str, Case]:
+    """The operators' cases of int16, and scales changed from and to it."""
+    tables = {operator.lower(): table for operator, table in TABLES.items()}
+    tables["quantize"] = QUANTIZATIONS
+    return {
+        f"{operator}_{name}": layer
+        for operator, table in tables.items()
+        for name, layer in table.items()
+        if "int16" in (layer.inputs[0].dtype, layer.output.dtype)
+        and {layer.inputs[0].dtype, layer.output.dtype} <= {"int8", "int16"}
+    }
 
 
 def _movements() -> dict[str, Case]:
@@ -79,6 +93,7 @@ def _kinds() -> dict[str, dict[str, Case]]:
         "softmax": softmax | {"rows": _softmax((5, 37)), "long": _softmax((2, 500), scale=0.5)},
         "means": means,
         "movements": _movements(),
+        "wide_functions": _wide_functions(),
         "filters": {**FILTERS, "groups": Filter(inputs=50, units=9, rank=2, memory=17)},
     }
 
@@ -88,13 +103,13 @@ def layers(kind: str) -> SideBySide:
     return SideBySide(f"mve_{kind}", _kinds()[kind], 0.0, external=True)
 
 
-@pytest.mark.parametrize("kind", ["functions", "softmax", "means", "movements", "filters"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_on_host(kind: str, tmp_path: Path) -> None:
     layers(kind).check_host(BOARD, tmp_path)
 
 
 @on_qemu
-@pytest.mark.parametrize("kind", ["functions", "softmax", "means", "movements", "filters"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_on_board(kind: str) -> None:
     layers(kind).check_board(BOARD)
 

@@ -31,11 +31,11 @@ class Abs(Unary):
     exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
 
     def check_more(self, node: Node) -> Iterator[Problem]:
-        if not _quantized(node):
+        if not is_quantized(node):
             return
         problems = [*check_symmetric(node)]
         yield from problems
-        if not problems and _multiplier(node)[1] > 15:
+        if not problems and size_multiplier(node)[1] > 15:
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for an input scale of "
                 f"{node.input(0).scale:.3g}",
@@ -45,30 +45,32 @@ class Abs(Unary):
     def value(self, node: Node, x: Expression) -> Expression:
         if node.output.dtype == "float32":
             return call("tvmtiny_abs", x)
-        if not _quantized(node):
+        if not is_quantized(node):
             negated = difference(int32(0), int32(x))
             size = tirx.if_then_else(int32(x) < int32(0), negated, int32(x))
             return size.astype(node.output.dtype)
         size = tirx.Select(int32(x) < int32(0), int32(0) - int32(x), int32(x))
         if node.input(0).scale != node.output.scale:
-            multiplier, shift = _multiplier(node)
+            multiplier, shift = size_multiplier(node)
             size = requantize(size, int32(multiplier), int32(shift))
         return saturate(node, size)
 
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
-        if not _quantized(node):
+        if not is_quantized(node):
             return np.abs(x)
         size = np.abs(centred(x, node.input(0)))
         if node.input(0).scale != node.output.scale:
-            size = requantize_reference(size, *_multiplier(node))
+            size = requantize_reference(size, *size_multiplier(node))
         return saturated(node, size + node.output.zero_point)
 
 
-def _quantized(node: Node) -> bool:
+def is_quantized(node: Node) -> bool:
+    """Whether integers stand for real numbers."""
     return node.output.dtype == "int8" or node.input(0).quantized
 
 
-def _multiplier(node: Node) -> tuple[int, int]:
+def size_multiplier(node: Node) -> tuple[int, int]:
+    """Multiplier and shift of the scales' ratio."""
     # LiteRT divides in float32.
     return quantize_multiplier(
         float(np.float32(node.input(0).scale) / np.float32(node.output.scale))

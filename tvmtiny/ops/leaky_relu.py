@@ -33,7 +33,7 @@ class LeakyRelu(Unary):
     def check_more(self, node: Node) -> Iterator[Problem]:
         if not np.isfinite(_alpha(node)):
             yield Problem("a slope that is not finite", "a finite slope")
-        elif node.output.dtype != "float32" and max(s for _, s in _multipliers(node)) > (
+        elif node.output.dtype != "float32" and max(s for _, s in leaky_multipliers(node)) > (
             _LARGEST_SHIFT
         ):
             yield Problem(
@@ -48,9 +48,9 @@ class LeakyRelu(Unary):
             return tirx.if_then_else(positive, x, x * float32(_alpha(node)))
         above, below = (
             requantize(int32(x), int32(abs(multiplier)), int32(shift))
-            for multiplier, shift in _multipliers(node)
+            for multiplier, shift in leaky_multipliers(node)
         )
-        if _multipliers(node)[1][0] < 0:
+        if leaky_multipliers(node)[1][0] < 0:
             below = int32(0) - below
         return saturate(node, tirx.if_then_else(int32(x) >= int32(0), above, below))
 
@@ -58,7 +58,7 @@ class LeakyRelu(Unary):
         if node.output.dtype == "float32":
             return np.where(x > 0, x, x * np.float32(_alpha(node)))
         steps = centred(x, node.input(0))
-        (identity, identity_shift), (alpha, alpha_shift) = _multipliers(node)
+        (identity, identity_shift), (alpha, alpha_shift) = leaky_multipliers(node)
         below = requantize_reference(steps, abs(alpha), alpha_shift)
         above = requantize_reference(steps, identity, identity_shift)
         scaled = np.where(steps >= 0, above, -below if alpha < 0 else below)
@@ -69,7 +69,7 @@ def _alpha(node: Node) -> float:
     return float(node.options.get("alpha", 0.0))
 
 
-def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+def leaky_multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
     """Multipliers and shifts of positive inputs and of the others; LiteRT works in float32."""
     scale, out = np.float32(node.input(0).scale), np.float32(node.output.scale)
     alpha = quantize_multiplier(float(scale * np.float32(_alpha(node)) / out))

@@ -60,7 +60,7 @@ class Quantize(Operator):
         if problems or out.quantization is None:
             return
         largest = 15 if x.dtype == "int16" else 23
-        if _multiplier(node)[1] > largest:
+        if rescaling(node)[1] > largest:
             yield Problem(
                 f"an output scale of {out.scale:.3g} for an input scale of {x.scale:.3g}",
                 f"an output scale above the input scale / 2^{largest}",
@@ -93,7 +93,7 @@ class Quantize(Operator):
             )
 
         def rescaled(values: te.Tensor) -> te.Tensor:
-            multiplier, shift = _multiplier(node)
+            multiplier, shift = rescaling(node)
             narrow = out.dtype == "int8" and x.dtype in ("int8", "uint8")
             line = _exact_line(node) if narrow else None
 
@@ -132,7 +132,7 @@ class Quantize(Operator):
 
 def _rescaled(node: Node, x: np.ndarray) -> np.ndarray:
     wide = centred(x, node.input(0))
-    scaled = requantize_reference(wide, *_multiplier(node)) + node.output.zero_point
+    scaled = requantize_reference(wide, *rescaling(node)) + node.output.zero_point
     return np.clip(scaled, *INTEGER_RANGES[node.output.dtype])
 
 
@@ -145,5 +145,6 @@ def _exact_line(node: Node) -> Affine | None:
     return solve([values], _rescaled(node, values), slopes, INTEGER_RANGES[out.dtype])
 
 
-def _multiplier(node: Node) -> tuple[int, int]:
+def rescaling(node: Node) -> tuple[int, int]:
+    """Multiplier and shift of the scales' ratio, between integers."""
     return quantize_multiplier(node.input(0).scale / node.output.scale)

@@ -38,7 +38,7 @@ class Clamp(Unary):
     bounds: ClassVar[tuple[float, float | None]]
 
     def check_more(self, node: Node) -> Iterator[Problem]:
-        if node.output.dtype != "float32" and _multiplier(node)[1] > _LARGEST_SHIFT:
+        if node.output.dtype != "float32" and clamp_multiplier(node)[1] > _LARGEST_SHIFT:
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for an input scale of "
                 f"{node.input(0).scale:.3g}",
@@ -50,7 +50,7 @@ class Clamp(Unary):
             low, high = self.bounds
             bounded = x if high is None else tirx.Select(x > float32(high), float32(high), x)
             return tirx.Select(bounded < float32(low), float32(low), bounded)
-        multiplier, shift = _multiplier(node)
+        multiplier, shift = clamp_multiplier(node)
         scaled = requantize(int32(x), int32(multiplier), int32(shift))
         return clamp(scaled, *self.limits(node), node.output.dtype)
 
@@ -58,7 +58,7 @@ class Clamp(Unary):
         if node.output.dtype == "float32":
             return between(x, *self.bounds)
         steps = centred(x, node.input(0))
-        scaled = requantize_reference(steps, *_multiplier(node)) + node.output.zero_point
+        scaled = requantize_reference(steps, *clamp_multiplier(node)) + node.output.zero_point
         return np.clip(scaled, *self.limits(node))
 
     def limits(self, node: Node) -> tuple[int, int]:
@@ -121,7 +121,8 @@ class Relu0To1(Clamp):
     bounds = (0.0, 1.0)
 
 
-def _multiplier(node: Node) -> tuple[int, int]:
+def clamp_multiplier(node: Node) -> tuple[int, int]:
+    """Multiplier and shift of the scales' ratio."""
     # LiteRT divides in float32.
     return quantize_multiplier(
         float(np.float32(node.input(0).scale) / np.float32(node.output.scale))

@@ -63,7 +63,7 @@ class SigmoidTable(Unary):
         """Interpolate between neighbouring entries for scaled inputs; int64 that fits int16."""
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
-        multiplier, shift = self._scaling(node)
+        multiplier, shift = self.scaling(node)
 
         def expression(x: te.Tensor, table: te.Tensor) -> te.Tensor:
             def value(*i: tirx.Var) -> Expression:
@@ -86,13 +86,13 @@ class SigmoidTable(Unary):
     ) -> list[np.ndarray]:
         if node.output.dtype != "int16":
             return super().reference(node, inputs, oracle)
-        multiplier, shift = self._scaling(node)
+        multiplier, shift = self.scaling(node)
         scaled = (inputs[0].astype(np.int64) * multiplier + _half(shift)) >> shift
         index = np.minimum(np.abs(scaled) >> self.fraction_bits, _ENTRIES - 2)
         table = sigmoid_table().astype(np.int64)
         return [self.interpolated(table[index], table[index + 1], scaled).astype(np.int16)]
 
-    def _scaling(self, node: Node) -> tuple[int, int]:
+    def scaling(self, node: Node) -> tuple[int, int]:
         """Multiplier and right shift that give an input 24 * 512 steps for 1."""
         if node.output.dtype != "int16":
             return 0, 0

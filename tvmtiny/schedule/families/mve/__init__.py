@@ -19,6 +19,11 @@ from tvmtiny.schedule.families.mve.elementwise import (
 )
 from tvmtiny.schedule.families.mve.floats import FLOAT_OPERATORS, implement_float
 from tvmtiny.schedule.families.mve.half import half_sketches, implement_half
+from tvmtiny.schedule.families.mve.half_functions import (
+    half_function_sketches,
+    implement_half_function,
+    is_half_function,
+)
 from tvmtiny.schedule.families.mve.lstm import implement_lstm, lstm_sketches
 from tvmtiny.schedule.families.mve.matrix import (
     implement_convolution,
@@ -112,6 +117,7 @@ class Mve(KernelFamily):
             "mve_pool",
             "mve_reduce",
             "mve_half",
+            "mve_half_function",
             "mve_lstm",
             "mve_softmax",
             "mve_svdf",
@@ -129,6 +135,8 @@ class Mve(KernelFamily):
             return reduction_sketches(node)
         if node.operator in MOVEMENTS:
             return movement_sketches(node, oracle)
+        if is_half_function(node):
+            return half_function_sketches(node)
         if not _has_kernel(node):
             return half_sketches(node, oracle) if _is_half(node) else ()
         find = _SKETCHES.get(node.operator)
@@ -154,6 +162,8 @@ class Mve(KernelFamily):
             return implement_reduction(node, oracle, goal, decisions)
         if node.operator in MOVEMENTS:
             return implement_movement(node, oracle, goal, decisions)
+        if is_half_function(node):
+            return implement_half_function(node, oracle, goal, decisions)
         if not _has_kernel(node):
             return None
         implement = _IMPLEMENT.get(node.operator)
