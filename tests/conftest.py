@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,10 @@ from tests.cpu_costs import CpuCosts
 from tests.object_cache import ObjectCache
 from tests.warm_program import warm_program
 from tvmtiny.host import toolchain
+
+# With Python's thresholds, looking for garbage takes a sixth of the time of the processes that run
+# tests; nearly all that is alive stays so.
+gc.set_threshold(100_000, 50, 100)
 
 #: Files whose tests share what they have compiled with those of the same parameter alone.
 _BY_PARAMETER = ("tests/ops/test_three_ways.py",)
