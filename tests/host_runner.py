@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -326,11 +327,8 @@ def _split(data: bytes, count: int) -> list[bytes]:
     return [data[i * size : (i + 1) * size] for i in range(count)]
 
 
-def _render(artifact: Artifact, sets: int, successive: bool) -> str:
-    inputs, start = [], 0
-    for tensor in artifact.inputs:
-        inputs.append({**vars(tensor), "start": start})
-        start += tensor.bytes
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -338,7 +336,15 @@ def _render(artifact: Artifact, sets: int, successive: bool) -> str:
         autoescape=False,
         keep_trailing_newline=True,
     )
-    return environment.from_string(_MAIN).render(
+    return environment.from_string(_MAIN)
+
+
+def _render(artifact: Artifact, sets: int, successive: bool) -> str:
+    inputs, start = [], 0
+    for tensor in artifact.inputs:
+        inputs.append({**vars(tensor), "start": start})
+        start += tensor.bytes
+    return _template().render(
         name=artifact.name,
         arena_bytes=artifact.arena_bytes,
         external=artifact.external,
