@@ -246,7 +246,6 @@ _REFUSED = [
     (_node(y=replace(_Y, shape=())), "four dimensions"),
     (_node(y=replace(_Y, dtype="float32")), "int8 input with float32 output"),
     (_node(y=replace(_Y, quantization=None)), "has no scale"),
-    (_node(w=replace(_W, data=None)), "computed at run time"),
     (_node(w=replace(_W, dtype="float32")), "float32 weights"),
     (_node(w=replace(_W, quantization=None)), "without a scale"),
     (_node(w=replace(_W, quantization=Quantization((0.1,) * 3, (0,) * 3, 3))), "dimension 3"),

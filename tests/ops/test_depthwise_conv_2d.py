@@ -162,7 +162,6 @@ def _weights(shape: tuple[int, ...] = (1, 3, 3, 2), **changes: object) -> Tensor
         (_node(_weights((3, 3, 2))), "weights of shape"),
         (_node(_weights((2, 3, 3, 2))), "weights of shape"),
         (_node(_weights((1, 3, 3, 3))), "3 filters for 2 input"),
-        (_node(_weights(data=None)), "computed at run time"),
         (_node(_weights(quantization=None)), "without a scale"),
         (_node(_weights(quantization=Quantization((0.1, 0.1), (0, 0), 0))), "along dimension 0"),
         (_node(_weights(quantization=Quantization((-1.0,), (0,)))), "negative or not finite"),

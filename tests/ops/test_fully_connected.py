@@ -244,7 +244,6 @@ def _bias(value: int) -> Tensor:
         (Node(0, "FULLY_CONNECTED", 1, (_X, _W), ()), "no output"),
         (_node(_X, replace(_W, shape=(3, 2, 2))), "weights of shape"),
         (_node(_X, replace(_W, shape=(3, 0))), "weights of shape"),
-        (_node(_X, replace(_W, data=None)), "computed at run time"),
         (_node(_X, replace(_W, dtype="float32")), "float32 weights"),
         (_node(_X, replace(_W, quantization=None)), "without a scale"),
         (_node(_X, replace(_W, quantization=Quantization((float("nan"),), (0,)))), "not finite"),

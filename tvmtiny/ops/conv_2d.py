@@ -10,7 +10,7 @@ from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_operands
 from tvmtiny.ops.shared.epilogue import finished, layer, weight
-from tvmtiny.ops.shared.expressions import Expression
+from tvmtiny.ops.shared.expressions import Expression, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import integer_rounding
@@ -24,6 +24,7 @@ from tvmtiny.ops.shared.sliding_window import (
 from tvmtiny.ops.shared.weights import (
     check_convolution,
     folded_bias,
+    input_offset,
     sum_dtype,
     weight_zero_point,
 )
@@ -79,7 +80,7 @@ class Conv2D(Operator):
         geometry = window(node, (height, width))
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
         wide, zero = sum_dtype(node, axis=0), weight_zero_point(node)
-        group_channels = channels // groups(node)
+        group_channels, offset = channels // groups(node), input_offset(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
             staged = pad_stage(x, geometry, node.input(0))
@@ -92,6 +93,8 @@ class Conv2D(Operator):
                 if group_channels < channels:
                     channel = tirx.indexdiv(o, group_channels) * depth + kc
                 value = staged[n, y * sy + ky * dy, z * sx + kx * dx, channel].astype(wide)
+                if offset:
+                    value = value - int32(offset)
                 return te.sum(value * weight(w[o, ky, kx, kc], wide, zero), axis=[ky, kx, kc])
 
             return te.compute(node.output.shape, tap, name="acc")

@@ -10,6 +10,7 @@ from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_operands
 from tvmtiny.ops.shared.epilogue import finished, layer, weight
+from tvmtiny.ops.shared.expressions import int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import integer_rounding
@@ -23,6 +24,7 @@ from tvmtiny.ops.shared.sliding_window import (
 from tvmtiny.ops.shared.weights import (
     check_convolution,
     folded_bias,
+    input_offset,
     sum_dtype,
     weight_zero_point,
 )
@@ -80,6 +82,7 @@ class DepthwiseConv2D(Operator):
         geometry = window(node, (height, width))
         (sy, sx), (dy, dx) = geometry.stride, geometry.dilation
         wide, zero = sum_dtype(node, axis=3), weight_zero_point(node)
+        offset = input_offset(node)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
             staged = pad_stage(x, geometry, node.input(0))
@@ -89,6 +92,8 @@ class DepthwiseConv2D(Operator):
             def tap(n: tirx.Var, y: tirx.Var, z: tirx.Var, o: tirx.Var) -> tirx.PrimExpr:
                 channel = o if depth_multiplier == 1 else tirx.indexdiv(o, depth_multiplier)
                 value = staged[n, y * sy + ky * dy, z * sx + kx * dx, channel].astype(wide)
+                if offset:
+                    value = value - int32(offset)
                 return te.sum(value * weight(w[0, ky, kx, o], wide, zero), axis=[ky, kx])
 
             return te.compute(node.output.shape, tap, name="acc")

@@ -22,6 +22,7 @@ from tvmtiny.ops.shared.output_rounding import (
     litert_fully_connected_rounding,
 )
 from tvmtiny.ops.shared.quantization import (
+    INT8_RANGE,
     INT32_RANGE,
     activation_range,
     centred,
@@ -32,6 +33,8 @@ from tvmtiny.ops.shared.weights import (
     bias_values,
     check_layer,
     folded_bias,
+    has_constants,
+    input_offset,
     sum_dtype,
     taps,
 )
@@ -39,7 +42,7 @@ from tvmtiny.ops.shared.weights import (
 
 @register
 class FullyConnected(Operator):
-    """Product with a constant matrix of shape ``(channels, depth)``.
+    """Product with a matrix of shape ``(channels, depth)``, constant or computed at run time.
 
     LiteRT's ``reference_integer_ops::FullyConnected`` rounds ``acc * scale`` once, in double
     precision and with halves away from zero. Here that is one integer multiplication with a
@@ -89,6 +92,7 @@ class FullyConnected(Operator):
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         depth, zero = node.input(1).shape[1], weight_zero_point(node)
+        offset = input_offset(node)
         wide = sum_dtype(node, axis=0)
 
         def accumulate(x: te.Tensor, w: te.Tensor) -> te.Tensor:
@@ -100,6 +104,8 @@ class FullyConnected(Operator):
                 if zero:
                     weight = weight - int32(zero)
                 value = x[_position(row, kc, node)].astype(wide)
+                if offset:
+                    value = value - int32(offset)
                 return te.sum(value * weight, axis=kc)
 
             return te.compute(node.output.shape, product, name="acc")
@@ -153,9 +159,26 @@ def weight_zero_point(node: Node) -> int:
 
 def _sum_range(node: Node) -> tuple[np.ndarray, np.ndarray]:
     """The least and the largest sum with the bias, of each channel."""
+    if not has_constants(node):
+        return _sum_range_of_computed(node)
     weights = taps(node, axis=0) - weight_zero_point(node)
     bias = bias_values(node, len(weights))
     return accumulator_range(weights, bias, node.input(0).zero_point)
+
+
+def _sum_range_of_computed(node: Node) -> tuple[np.ndarray, np.ndarray]:
+    """The same whatever the weights are; a bias that is computed can be anything."""
+    channels, depth = node.input(1).shape
+    bias, zero = node.optional_input(2), weight_zero_point(node)
+    if bias is not None and bias.data is None:
+        least, most = INT32_RANGE
+        return np.full(channels, least), np.full(channels, most)
+    low, high = INT8_RANGE
+    largest = np.full((channels, depth), max(abs(low - zero), abs(high - zero)))
+    reach = max(abs(low - node.input(0).zero_point), abs(high - node.input(0).zero_point))
+    offsets = bias_values(node, channels).astype(np.int64)
+    sums = largest.sum(axis=1) * reach
+    return offsets - sums, offsets + sums
 
 
 def _check_range(node: Node) -> Iterator[Problem]:

@@ -16,7 +16,13 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.output_rounding import integer_rounding
 from tvmtiny.ops.shared.quantization import centred
-from tvmtiny.ops.shared.weights import bias_values, check_layer, sum_dtype, weight_zero_point
+from tvmtiny.ops.shared.weights import (
+    bias_values,
+    check_layer,
+    has_constants,
+    sum_dtype,
+    weight_zero_point,
+)
 
 
 @register
@@ -48,6 +54,8 @@ class TransposeConv(Operator):
             return
         channels, height, width, depth = weights.shape
         yield from check_layer(inner, axis=0, zero_point=weight_zero_point(inner))
+        if not has_constants(inner):
+            yield Problem("weights or bias are computed at run time", "constant weights and bias")
         if (x.shape[3], y.shape[3], y.shape[0]) != (depth, channels, x.shape[0]):
             yield Problem(
                 f"input {list(x.shape)} and output {list(y.shape)} do not fit weights "

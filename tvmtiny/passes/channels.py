@@ -16,7 +16,7 @@ import numpy as np
 from tvmtiny.ops import Node, Tensor
 from tvmtiny.ops.shared.quantization import INT32_RANGE
 from tvmtiny.ops.shared.sliding_window import window
-from tvmtiny.ops.shared.weights import weight_zero_point
+from tvmtiny.ops.shared.weights import WEIGHTED, has_constants, weight_zero_point
 
 
 def channel_count(tensor: Tensor) -> int:
@@ -106,7 +106,7 @@ Relation = Dense | tuple[Link, ...] | None
 
 def relation(node: Node) -> Relation:
     """How the output's channels depend on those of the operands; at most one link for each."""
-    if not _all_int8(node):
+    if not _all_int8(node) or (node.operator in WEIGHTED and not has_constants(node)):
         return None
     if node.operator in ("CONV_2D", "FULLY_CONNECTED"):
         return _dense(node)

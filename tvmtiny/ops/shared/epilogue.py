@@ -16,7 +16,8 @@ from tvmtiny.ops.shared.expressions import (
     requantize,
     requantize_once,
 )
-from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.expressions import total as wrapping_sum
+from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Compute
 from tvmtiny.ops.shared.output_rounding import (
     DoubleProduct,
@@ -32,7 +33,7 @@ Accumulate = Callable[[te.Tensor, te.Tensor], te.Tensor]
 
 
 def layer(
-    node: Node, accumulate: Accumulate, bias: np.ndarray, rounding: OutputRounding | None
+    node: Node, accumulate: Accumulate, bias: np.ndarray | Tensor, rounding: OutputRounding | None
 ) -> Compute:
     """A convolution or dense layer whose output channels are the output's last dimension.
 
@@ -41,10 +42,14 @@ def layer(
     node
         Its first two inputs are activations and weights.
     bias
-        What is added to the sums, shape ``(channels,)``.
+        What is added to the sums, shape ``(channels,)``; a tensor where it is computed at run time.
     rounding
         How sums with the bias become integers; None for float32.
     """
+
+    def added(acc: Expression, offset: Expression) -> Expression:
+        # Sums with a bias that is known are known to fit.
+        return acc + offset if isinstance(bias, np.ndarray) else wrapping_sum(acc, offset)
 
     def output(x: te.Tensor, w: te.Tensor, bias: te.Tensor, *scaling: te.Tensor) -> te.Tensor:
         acc = accumulate(x, w)
@@ -52,7 +57,7 @@ def layer(
 
         def value(*index: tirx.Var) -> Expression:
             channel = index[-1]
-            total = (acc[index].astype("int64") if wide else acc[index]) + bias[channel]
+            total = added(acc[index].astype("int64") if wide else acc[index], bias[channel])
             if rounding is None:
                 return float_output(total, node)
             factors = [_per_channel(values, channel) for values in scaling]

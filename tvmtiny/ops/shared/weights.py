@@ -1,4 +1,4 @@
-"""Constant weights and biases of convolutions and dense layers: checks, folding, ranges of sums."""
+"""Weights and biases of convolutions and dense layers: checks, folding, ranges of sums."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.int16_sums import (
     shortened,
 )
 from tvmtiny.ops.shared.legacy import is_from_uint8
-from tvmtiny.ops.shared.node import Node
+from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import INT32_RANGE, convolution_multipliers
 from tvmtiny.ops.shared.sliding_window import check_window
@@ -25,6 +25,12 @@ _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
 #: What biases can be, by the dtype of activations.
 _BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
+
+#: Of two int8 numbers without their zero points.
+_LARGEST_PRODUCT = 255 * 255
+
+#: Operators with weights and perhaps a bias behind the first input.
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def check_layer(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]:
@@ -40,9 +46,11 @@ def check_layer(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]
         What the layer subtracts from int8 weights.
     """
     yield from check_activation(node)
-    problems = [*_check_constants(node, axis), *_check_scales(node)]
+    problems = [*_check_tensors(node, axis), *_check_scales(node)]
     x = node.input(0)
-    if not problems and x.dtype == "int16":
+    if not problems and not has_constants(node):
+        problems = [*_check_computed(node, axis)]
+    elif not problems and x.dtype == "int16":
         problems = [*check_zero_points(node)] or [*check_sums(node, taps(node, axis))]
     elif not problems and x.dtype == "int8":
         weights = taps(node, axis) - zero_point
@@ -84,8 +92,14 @@ def check_convolution(node: Node, axis: int) -> Iterator[Problem]:
         yield Problem("input and output differ in batch size", "equal batch sizes")
 
 
+def has_constants(node: Node) -> bool:
+    """Whether weights and bias are known at compile time."""
+    bias = node.optional_input(2)
+    return node.input(1).data is not None and (bias is None or bias.data is not None)
+
+
 def taps(node: Node, axis: int) -> np.ndarray:
-    """The weights of a quantized layer: int64, shape ``(channels, taps)``.
+    """The constant weights of a quantized layer: int64, shape ``(channels, taps)``.
 
     Parameters
     ----------
@@ -117,10 +131,17 @@ def bias_values(node: Node, channels: int) -> np.ndarray:
     return bias.data.reshape(-1)
 
 
-def folded_bias(node: Node, axis: int, zero_point: int = 0) -> np.ndarray:
+def input_offset(node: Node) -> int:
+    """What a layer subtracts from its activations: 0 where `folded_bias` holds that."""
+    quantized = node.input(0).dtype == "int8"
+    return node.input(0).zero_point if quantized and not has_constants(node) else 0
+
+
+def folded_bias(node: Node, axis: int, zero_point: int = 0) -> np.ndarray | Tensor:
     """What is added to the sums of raw products, for padding that holds the zero point.
 
-    For int8 the input's zero point is folded in: ``bias - zero_point * sum(weights)``.
+    For int8 and constant weights the input's zero point is folded in:
+    ``bias - zero_point * sum(weights)``.
 
     Parameters
     ----------
@@ -131,12 +152,15 @@ def folded_bias(node: Node, axis: int, zero_point: int = 0) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray
-        Shape ``(channels,)``: int32, the bias's own dtype for int16 activations, or float32.
+    np.ndarray or Tensor
+        Shape ``(channels,)``: int32, the bias's own dtype for int16 activations, or float32. The
+        tensor where the bias is computed at run time.
     """
-    x = node.input(0)
+    x, computed = node.input(0), node.optional_input(2)
+    if computed is not None and computed.data is None:
+        return computed
     bias = bias_values(node, node.input(1).shape[axis])
-    if x.dtype != "int8":
+    if x.dtype != "int8" or not has_constants(node):
         return bias
     sums = (taps(node, axis) - zero_point).sum(axis=1)
     folded = bias.astype(np.int64) - x.zero_point * sums
@@ -196,13 +220,25 @@ def _check_shifts(node: Node, channels: int) -> Iterator[Problem]:
         )
 
 
-def _check_constants(node: Node, axis: int) -> Iterator[Problem]:
+def _check_computed(node: Node, axis: int) -> Iterator[Problem]:
+    """Yield what keeps a layer from weights or a bias that are computed at run time."""
+    x, weights = node.input(0), node.input(1)
+    if x.dtype == "int16":
+        yield Problem(
+            "weights or bias are computed at run time", "constant ones with int16 activations"
+        )
+    count = weights.elements // weights.shape[axis]
+    if x.dtype == "int8" and count * _LARGEST_PRODUCT > INT32_RANGE[1]:
+        yield Problem(
+            f"sums of {count} products of run-time weights can overflow 32 bits",
+            f"at most {INT32_RANGE[1] // _LARGEST_PRODUCT} products",
+        )
+
+
+def _check_tensors(node: Node, axis: int) -> Iterator[Problem]:
     """Yield what is wrong with the tensors of weights and bias."""
     weights, bias = node.input(1), node.optional_input(2)
     activations, channels = node.input(0).dtype, weights.shape[axis]
-    if weights.data is None or (bias is not None and bias.data is None):
-        yield Problem("weights or bias are computed at run time", "constant weights and bias")
-        return
     wanted = "float32" if activations == "float32" else "int8"
     if weights.dtype != wanted:
         yield Problem(

@@ -36,8 +36,9 @@ class KernelFamily(ABC):
         them: decisions, such as those in tuned records, name their sketch and thereby the family.
     replaces
         Names of families that are not asked where this one runs.
-    shifted_weights
-        Whether weights of convolutions may have a zero point, as those of uint8 models do.
+    takes_any_weights
+        Whether convolutions and dense layers may have weights that are computed at run time, about
+        which nothing can be proven, or that have a zero point, as those of uint8 models do.
     """
 
     name: ClassVar[str]
@@ -45,7 +46,7 @@ class KernelFamily(ABC):
     priority: ClassVar[int]
     sketch_names: ClassVar[frozenset[str]] = frozenset()
     replaces: ClassVar[frozenset[str]] = frozenset()
-    shifted_weights: ClassVar[bool] = False
+    takes_any_weights: ClassVar[bool] = False
 
     def runs_on(self, cpu: Cpu) -> bool:
         """Whether `cpu` has all that the kernels need."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from tvmtiny.ops import Node
-from tvmtiny.ops.shared.weights import has_shifted_weights
+from tvmtiny.ops.shared.weights import WEIGHTED, has_constants, has_shifted_weights
 from tvmtiny.resources import shipped
 from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.implementation import Decisions
@@ -74,8 +74,9 @@ def families(cpu: Cpu | None = None) -> tuple[KernelFamily, ...]:
 
 def families_for(node: Node, cpu: Cpu) -> tuple[KernelFamily, ...]:
     """The families for `cpu` that may be asked for a node, in the order of `families`."""
-    shifted = has_shifted_weights(node)
-    return tuple(f for f in families(cpu) if f.shifted_weights or not shifted)
+    computed = node.operator in WEIGHTED and not has_constants(node)
+    unusual = computed or has_shifted_weights(node)
+    return tuple(f for f in families(cpu) if f.takes_any_weights or not unusual)
 
 
 def family_of(decisions: Decisions) -> KernelFamily | None:

@@ -30,7 +30,7 @@ class Scalar(KernelFamily):
     name = "scalar"
     priority = 0
     sketch_names = frozenset({"scalar"})
-    shifted_weights = True
+    takes_any_weights = True
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         found = _expression(node, oracle)
