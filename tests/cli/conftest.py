@@ -62,6 +62,16 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
+@pytest.fixture
+def few_boards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``tvmtiny memory`` compile for two boards that ship, and not for all."""
+    from tvmtiny.report import memory
+    from tvmtiny.targets import find_board
+
+    few = {name: find_board(name) for name in ("microbit", "mps2-an386")}
+    monkeypatch.setattr(memory, "boards", lambda: few)
+
+
 def _runner(program: Path, folder: Path) -> Command:
     def run(*arguments: object, **environment: str) -> Outcome:
         done = subprocess.run(

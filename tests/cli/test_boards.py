@@ -71,6 +71,7 @@ def test_compile_and_memory(command: Command, project: Path) -> None:
     assert command("inspect", "sine", "--json").json["boards"][0]["board"] == "lab"
 
 
+@pytest.mark.usefixtures("few_boards")
 def test_a_cpu_with_memory(command: Command) -> None:
     words = ("memory", "digits", "--board", "cortex-m4", "--ram", "256K", "--flash", "1M", "--json")
     found = command(*words).json
@@ -96,6 +97,7 @@ def test_list(command: Command, project: Path) -> None:
     assert found["boards"][0]["file"] == "hardware/lab.toml"
 
 
+@pytest.mark.usefixtures("few_boards")
 def test_a_broken_file_is_in_nobody_elses_way(command: Command, project: Path) -> None:
     assert command("memory", "sine", "-b", "lab", "--json").json["target"] == "lab"
     for words in (

@@ -96,6 +96,7 @@ def test_file_by_name(command: Command, configured: Callable[..., Path]) -> None
     command("compile", "sine").error(2)
 
 
+@pytest.mark.usefixtures("few_boards")
 def test_compile_section_holds_for_other_commands(
     command: Command, configured: Callable[[str], Path]
 ) -> None:

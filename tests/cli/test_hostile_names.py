@@ -51,6 +51,7 @@ def hostile(
     return path
 
 
+@pytest.mark.usefixtures("few_boards")
 def test_commands(hostile: Path, command: Command) -> None:
     number = _NAMES.index(hostile.stem)
     form = FORMATS[number % len(FORMATS)]

@@ -33,7 +33,7 @@ def test_json(command: Command) -> None:
     assert found["advice"]
 
 
-def test_text_and_picture(command: Command, tmp_path: Path) -> None:
+def test_text_and_picture(command: Command, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     picture = tmp_path / "arena.svg"
     done = command("memory", "digits", "-b", "mps2-an386", "--svg", picture)
     assert done.code == 0
@@ -42,6 +42,7 @@ def test_text_and_picture(command: Command, tmp_path: Path) -> None:
     root = ElementTree.parse(picture).getroot()
     shapes = root.findall("{http://www.w3.org/2000/svg}rect")
     titles = [s.find("{http://www.w3.org/2000/svg}title") for s in shapes]
+    request.getfixturevalue("few_boards")
     summary = command("memory", "digits", "-b", "mps2-an386", "--json").json
     assert sum(t is not None for t in titles) == len(summary["occupants"])
     assert any(s.get("class") == "peak" for s in shapes)
@@ -49,11 +50,13 @@ def test_text_and_picture(command: Command, tmp_path: Path) -> None:
     assert all(float(s.get("x", "0")) + float(s.get("width", "0")) <= width for s in shapes)
 
 
+@pytest.mark.usefixtures("few_boards")
 def test_the_picture_cannot_be_written(command: Command, tmp_path: Path) -> None:
     done = command("memory", "sine", "-b", "microbit", "--svg", tmp_path / "no" / "arena.svg")
     assert "cannot write" in done.error(2)
 
 
+@pytest.mark.usefixtures("few_boards")
 def test_external(command: Command) -> None:
     inside = command("memory", "digits", "-b", "mps2-an386", "--json").json
     outside = command("memory", "digits", "-b", "mps2-an386", "--io", "external", "--json").json
@@ -63,6 +66,7 @@ def test_external(command: Command) -> None:
     assert kinds <= {"activation", "workspace"}
 
 
+@pytest.mark.usefixtures("few_boards")
 @pytest.mark.parametrize("words", [("memory", "-b"), ("compile", "-o", "unused", "-t")])
 def test_budget(words: tuple[str, ...], command: Command) -> None:
     name, *options = words

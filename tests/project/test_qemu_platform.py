@@ -41,7 +41,8 @@ CLANG_FLAGS = [
     "--target=arm-none-eabi",
     "-mfloat-abi=soft",
     *WARNINGS,
-    "-Os",
+    # Clang warns without optimizing, too.
+    "-O0",
     "-ffreestanding",
     "-I.",
     "-Irpc",
