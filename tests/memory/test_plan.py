@@ -19,6 +19,12 @@ from tvmtiny.memory.problem import Conflicts
 TIME_LIMIT = 0.01
 
 
+@pytest.fixture(autouse=True)
+def forgotten() -> None:
+    """Make each plan anew, whatever an earlier test asked for."""
+    import_module("tvmtiny.memory.plan")._plan.cache_clear()
+
+
 @st.composite
 def problems(draw: st.DrawFn, most: int = 20, largest: int = 300) -> Problem:
     """Random requests; some pairs may overlap, some lie in others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tvmtiny.memory.exact import solve
 from tvmtiny.memory.first_fit import extent, first_fit, settle
@@ -19,6 +20,10 @@ MOST_ALIVE = 12
 #: The same for problems with more requests in all: a chain of 600 layers with workspaces takes 2.5
 #: seconds a plan, and a compilation makes several plans.
 MOST_REQUESTS = 1000
+
+#: Plans that are remembered: shrinking asks for several a model, and so does each of its targets,
+#: many of which need the same.
+_KEPT_PLANS = 128
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,13 @@ def plan(
         If a name is unknown or used twice, or an `Inside` contradicts a size, an alignment or
         another `Inside`.
     """
-    conflicts = Conflicts(Problem(tuple(requests), tuple(overlaps), tuple(insides)))
+    return _plan(Problem(tuple(requests), tuple(overlaps), tuple(insides)), time_limit)
+
+
+@lru_cache(_KEPT_PLANS)
+def _plan(problem: Problem, time_limit: float) -> Plan:
+    conflicts = Conflicts(problem)
+    requests = problem.requests
     offsets = first_fit(conflicts)
     total = extent(conflicts, offsets)
     cliques = conflicts.cliques()
