@@ -122,8 +122,46 @@ static void read_inputs(const uint8_t *from)
 {% endfor %}
 }
 
+{% if stream %}
+/* An inference in steps; 0 if it takes as many as the header says. */
+static int steps(const struct tvmtiny_{{ name }}_inputs *inputs,
+                 struct tvmtiny_{{ name }}_outputs *outputs)
+{
+  int32_t status = TVMTINY_MORE;
+{% if stream.pushes %}
+  const uint8_t *row = (const uint8_t *)(const void *)inputs->{{ inputs[0].c_name }};
+  if (tvmtiny_{{ name }}_reset() != TVMTINY_OK) {
+    return 1;
+  }
+  while (status == TVMTINY_MORE || status == TVMTINY_ROW) {
+    const int32_t taken = tvmtiny_{{ name }}_push_row((const void *)row);
+    if (taken == TVMTINY_MORE) {
+      row += {{ stream.row_bytes }};
+    } else if (status == TVMTINY_ROW) {
+      return 2;
+    }
+    status = tvmtiny_{{ name }}_step();
+  }
+  return status != TVMTINY_DONE || tvmtiny_{{ name }}_results(outputs) != TVMTINY_OK;
+{% else %}
+  uint32_t count = 0u;
+  if (tvmtiny_{{ name }}_begin() != TVMTINY_OK) {
+    return 1;
+  }
+  while (status == TVMTINY_MORE) {
+    status = tvmtiny_{{ name }}_step(inputs, outputs);
+    ++count;
+  }
+  return status != TVMTINY_DONE || count != TVMTINY_{{ name | upper }}_SLICES;
+{% endif %}
+}
+
+{% endif %}
 int main(void)
 {
+{% if stream %}
+  FILE *const stepped_file = fopen("stepped.bin", "wb");
+{% endif %}
   struct tvmtiny_{{ name }}_inputs inputs;
   struct tvmtiny_{{ name }}_outputs outputs;
   static uint8_t data[{{ input_bytes }}u + 1u];
@@ -177,7 +215,26 @@ int main(void)
       return 8;
     }
     {% endfor %}
+{% if stream %}
+    read_inputs(data);
+{% if states and not successive %}
+    tvmtiny_{{ name }}_reset();
+{% endif %}
+    if (steps(&inputs, &outputs) != 0) {
+      return 10;
+    }
+    {% for t in outputs %}
+    if (fwrite(outputs.{{ t.c_name }}, 1, {{ t.bytes }}u, stepped_file) != {{ t.bytes }}u) {
+      return 8;
+    }
+    {% endfor %}
+{% endif %}
   }
+{% if stream %}
+  if (fclose(stepped_file) != 0) {
+    return 9;
+  }
+{% endif %}
   return fclose(output_file) == 0 && fclose(layers_file) == 0 ? 0 : 9;
 }
 """
@@ -304,7 +361,10 @@ def run_on_host(
     )
     run_main(main, [artifact], directory, compiler, flags)
     layers = _split((directory / "layers.bin").read_bytes(), len(input_sets))
-    outputs = _split((directory / "output.bin").read_bytes(), len(input_sets))
+    written = (directory / "output.bin").read_bytes()
+    outputs = _split(written, len(input_sets))
+    if artifact.stream is not None and not (successive and artifact.states):
+        assert (directory / "stepped.bin").read_bytes() == written
     return [
         HostResult(
             split_layers(layer_data, artifact),
@@ -356,6 +416,7 @@ def _render(artifact: Artifact, sets: int, successive: bool) -> str:
         sets=sets,
         states=artifact.states,
         successive=successive,
+        stream=None if successive and artifact.states else artifact.stream,
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 from tvm import IRModule, tirx
 
 from tvmtiny import passes
@@ -18,12 +20,14 @@ from tvmtiny.codegen.occupancy import peak
 from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.program import read_program
 from tvmtiny.codegen.row_kernels import RowImplementations
+from tvmtiny.codegen.slices import Slices, parse_longest
 from tvmtiny.codegen.stream import ProgramStreamer, check_pushed, unpushable, unslidable
 from tvmtiny.codegen.stream_emit import StreamEmitter
 from tvmtiny.codegen.stream_info import StreamMode, parse_stream
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.errors import RamBudgetError
 from tvmtiny.errors.base import short_name
+from tvmtiny.estimation.cycles import kernel_cycles
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import node_to_relax, to_relax, variable_name
 from tvmtiny.frontend.reader import Graph
@@ -58,6 +62,7 @@ def compile(
     input_names: Sequence[str] | str | None = None,
     output_names: Sequence[str] | str | None = None,
     stream: StreamMode | str = StreamMode.NONE,
+    longest_slice: int | None = None,
 ) -> Artifact:
     """Generate C for `model`.
 
@@ -103,6 +108,9 @@ def compile(
         more instructions. ``time`` takes rows without end: each one completes another window over
         the last ones, and only what is new is computed. ``auto`` is ``inside`` where `ram_budget`
         needs it, and else ``none``: layer by layer.
+    longest_slice
+        Cycles, by an estimate: an inference can be run in steps, and layers are divided until no
+        step takes longer.
 
     Raises
     ------
@@ -111,7 +119,8 @@ def compile(
     InputError
         If `optimize`, `io`, `stream` or `tuned_for` is none of the above, there is no such region
         for `place`, the `records` cannot be read, `input_names` or `output_names` are no names for
-        the header, or the model's input cannot come in rows.
+        the header, the model's input cannot come in rows, or a layer cannot be divided into steps
+        of `longest_slice`.
     RamBudgetError
         If no arena within `ram_budget` was found.
     """
@@ -123,6 +132,7 @@ def compile(
     if mode.pushes:
         interface = Interface.EXTERNAL
         check_pushed(model)
+    slices = Slices(partial(kernel_cycles, target), parse_longest(longest_slice))
     streams = mode.pushes or mode is StreamMode.INSIDE
     plain_budget = None if streams else ram_budget
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
@@ -144,7 +154,12 @@ def compile(
             built = _build(model, optimized, target.cpu, interface, default, mode.pushes)
             mode = StreamMode.INSIDE
         artifact = _streamed(
-            model, optimized, target, built, mode, goal, ram_budget, placement, names
+            model, optimized, target, built, mode, goal, ram_budget, placement, names, slices
+        )
+    if artifact is None and longest_slice is not None:
+        mode = StreamMode.NONE
+        artifact = _streamed(
+            model, optimized, target, built, mode, goal, ram_budget, placement, names, slices
         )
     if artifact is None:
         artifact = emit(
@@ -229,20 +244,25 @@ def _streamed(
     ram_budget: int | None,
     placement: Placement,
     names: InterfaceNames,
+    slices: Slices,
 ) -> Artifact | None:
     """The model with segments that run row by row; None where none are of use."""
+    if slices.longest is not None:
+        built = _divided(built, optimized, slices, mode.pushes)
     streamer = ProgramStreamer(
         model.name,
         built.arrangement,
         built.nodes,
         built.choices,
-        RowImplementations(target.cpu, model.oracle, goal),
+        RowImplementations(target.cpu, model.oracle, goal, slices),
         mode.pushes,
     )
     if mode is StreamMode.TIME:
         found = streamer.slide()
         if found is None:
             raise unslidable(model, built.arrangement.program, built.nodes)
+    elif mode is StreamMode.NONE:
+        found = streamer.whole()
     else:
         found = streamer.stream(ram_budget)
     if mode is StreamMode.ROWS and found is None:
@@ -254,6 +274,8 @@ def _streamed(
     emitter = StreamEmitter(
         mode,
         found.works,
+        slices,
+        built.choices,
         model,
         optimized,
         built.module,
@@ -368,6 +390,21 @@ class Built:
             if full and workspace:
                 tight[self.nodes[call.output.name].index] = workspace
         return tight
+
+
+def _divided(built: Built, optimized: passes.Optimized, slices: Slices, pushed: bool) -> Built:
+    """The same with kernels that run in parts, where they are too long for a slice."""
+    kernels = dict(built.kernels)
+    program = read_program(built.module, len(optimized.graph.states))
+    for call in program.calls:
+        node = built.nodes[call.output.name]
+        constants = [a for a in call.arguments if isinstance(a, np.ndarray)]
+        made = built.choices.get(node.index)
+        kernel = slices.kernel(kernels[call.function], node, made, constants)[0]
+        kernels[call.function] = kernel
+    interface = Interface.EXTERNAL if built.arrangement.external.external else Interface.ARENA
+    arrangement = arrange(program, kernels, built.nodes, interface, pushed)
+    return replace(built, kernels=kernels, arrangement=arrangement)
 
 
 def _budget_error(artifact: Artifact, ram_budget: int, built: Built) -> RamBudgetError:

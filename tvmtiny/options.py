@@ -103,6 +103,13 @@ COMPILE_OPTIONS = (
         "MODE",
     ),
     CompileOption(
+        "longest_slice",
+        int,
+        None,
+        "Inference in steps of at most so many cycles; longer layers are divided.",
+        "CYCLES",
+    ),
+    CompileOption(
         "records",
         str,
         None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
     from tvmtiny.targets import Board
 
-__all__ = ["Firmware", "FlashSizes", "OutputTensor", "Project", "RunResult"]
+__all__ = ["Firmware", "FlashSizes", "OutputTensor", "Pauses", "Project", "RunResult"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,23 @@ class OutputTensor:
 
 
 @dataclass(frozen=True)
+class Pauses:
+    """How long a program waits for a piece of an inference.
+
+    Attributes
+    ----------
+    slices
+        Instructions of each step of an inference; where windows slide, of each step of one row.
+    pushes
+        Instructions of each push of a single row; empty where the input is a whole. Where windows
+        slide, of one row.
+    """
+
+    slices: tuple[int, ...]
+    pushes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What one run of the firmware gave.
 
@@ -125,6 +142,9 @@ class RunResult:
         One entry an output of the model.
     layers
         Output of each layer of the artifact, in order, from an inference before that one.
+    pauses
+        From inferences after that one; None where nothing is done in pieces, and where they were
+        not measured.
     """
 
     model: str
@@ -137,3 +157,4 @@ class RunResult:
     flash: FlashSizes | None
     outputs: tuple[OutputTensor, ...]
     layers: tuple[npt.NDArray[np.generic], ...]
+    pauses: Pauses | None = None

@@ -33,6 +33,7 @@ int main(void)
   struct tvmtiny_rows_outputs outputs;
   struct tvmtiny_rows_outputs others;
   const uint32_t rows = TVMTINY_ROWS_ROWS;
+  int32_t status;
   uint32_t i;
   CHECK(tvmtiny_rows_results(&outputs) == TVMTINY_MORE);
   CHECK(tvmtiny_rows_push(image[0], rows + 1u) == TVMTINY_ERROR_ROWS);
@@ -51,7 +52,33 @@ int main(void)
   CHECK(tvmtiny_rows_push(image[0], 1u) == TVMTINY_ERROR_ROWS);
   CHECK(tvmtiny_rows_push(image[0], 0u) == TVMTINY_DONE);
   CHECK(tvmtiny_rows_row() == NULL);
+  CHECK(tvmtiny_rows_step() == TVMTINY_ERROR_STEP);
+  CHECK(tvmtiny_rows_push_row(image[0]) == TVMTINY_ERROR_ROWS);
   CHECK(memcmp(outputs.@output@, expected, sizeof expected) == 0);
+  /* In steps; every now and then a push does what is left of the work. */
+  CHECK(tvmtiny_rows_push_row(NULL) == TVMTINY_ERROR_NULL);
+  CHECK(tvmtiny_rows_step_arena(NULL) == TVMTINY_ERROR_NULL);
+  CHECK(tvmtiny_rows_reset() == TVMTINY_OK);
+  for (i = 0u, status = TVMTINY_MORE; status != TVMTINY_DONE;) {
+    int32_t taken = tvmtiny_rows_push_row(image[i < rows ? i : 0u]);
+    if (taken == TVMTINY_MORE) {
+      ++i;
+    } else {
+      CHECK(status == TVMTINY_MORE);
+      CHECK(taken == (i < rows ? TVMTINY_ERROR_STEP : TVMTINY_ERROR_ROWS));
+    }
+    if (i % 5u == 3u && i + 1u < rows) {
+      CHECK(tvmtiny_rows_push(image[i], 1u) == TVMTINY_MORE);
+      ++i;
+    }
+    CHECK(tvmtiny_rows_results(&outputs) == TVMTINY_MORE);
+    status = tvmtiny_rows_step();
+    CHECK(status > 0 && (status != TVMTINY_DONE || i == rows));
+  }
+  CHECK(tvmtiny_rows_results(&outputs) == TVMTINY_OK);
+  CHECK(memcmp(outputs.@output@, expected, sizeof expected) == 0);
+  CHECK(tvmtiny_rows_step() == TVMTINY_ERROR_STEP);
+  CHECK(tvmtiny_rows_push(image[0], 0u) == TVMTINY_DONE);
   /* Written where the rows are wanted, some at a time, beside another arena. */
   CHECK(tvmtiny_rows_reset() == TVMTINY_OK);
   memset(other, 0x5a, sizeof other);
@@ -85,7 +112,7 @@ def _network() -> bytes:
 
 def test_rows_are_pushed_in_every_way(tmp_path: Path) -> None:
     model = tvmtiny.load(_network(), name="rows")
-    artifact = tvmtiny.compile(model, "cortex-m4", stream="rows")
+    artifact = tvmtiny.compile(model, "cortex-m4", stream="rows", longest_slice=4000)
     plain = tvmtiny.compile(model, "cortex-m4")
     assert artifact.arena_bytes < plain.arena_bytes
     assert artifact.stream is not None and artifact.stream.mode is StreamMode.ROWS

@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("cost")(cost)
 
 
-@compiles(leave_out=("place", "input_names", "output_names", "stream"))
+@compiles(leave_out=("place", "input_names", "output_names", "stream", "longest_slice"))
 def cost(
     model: ModelArgument,
     cpu: Annotated[

@@ -13,7 +13,16 @@ from tvmtiny.cli.settings import Settings
 from tvmtiny.cli.tune_display import tuning_display
 
 #: Options of `tvmtiny.compile` that `tvmtiny.tuning.tune` does not have.
-_LEFT_OUT = ("flash_budget", "io", "ram_budget", "place", "records", "stream", "tuned_for")
+_LEFT_OUT = (
+    "flash_budget",
+    "io",
+    "ram_budget",
+    "place",
+    "records",
+    "stream",
+    "longest_slice",
+    "tuned_for",
+)
 
 
 def add_to(app: typer.Typer) -> None:

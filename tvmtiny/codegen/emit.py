@@ -29,6 +29,9 @@ from tvmtiny.ops.shared.quantization import INTEGER_RANGES
 from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
 
+#: What a kernel that runs in parts gets, too.
+PART_ARGUMENTS = ("begin", "end")
+
 _SOURCE_WIDTH = 100
 #: Kernels access activations by words.
 _STATE_ALIGNMENT = 8
@@ -221,6 +224,8 @@ class Emitter:
             pointer_text(w.dtype, self._plan.offsets[workspace_name(step, w.name)])
             for w in kernel.workspaces
         ]
+        if kernel.weights is not None:
+            arguments += PART_ARGUMENTS
         return f"{kernel.symbol}({', '.join(arguments)})"
 
     def _pointer(self, value: Value) -> str:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from math import prod
 
+import numpy as np
 import tvm
 from tvm import s_tir, tirx
 from tvm.ir import PointerType, PrimType
 
 from tvmtiny.codegen.headers import header_text
+from tvmtiny.codegen.slicing import slice_function
 from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
@@ -77,7 +79,10 @@ class Kernel:
     tuned
         Whether its decisions come from a tuned record.
     lowered
-        What was printed.
+        What was printed; of a kernel that runs in parts, what it was made from.
+    weights
+        Where it runs in parts: the share of each unit of its work. It has two more parameters,
+        the first unit of a part and the one behind its last.
     """
 
     symbol: str
@@ -90,6 +95,7 @@ class Kernel:
     overlaps: tuple[Overlap, ...] = ()
     tuned: bool = False
     lowered: tirx.PrimFunc | None = field(default=None, compare=False, repr=False)
+    weights: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 #: More than any model has, so that builds that differ in one kernel only lower that.
@@ -112,10 +118,42 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
     for lowering in _passes(opaque=HEADERS_ATTR in function.attrs):
         module = lowering(module)
     lowered, workspaces = _plain_parameters(module[symbol])
-    module = tirx.transform.LowerIntrin()(tvm.IRModule({symbol: lowered}))
+    return _printed(lowered, symbol, len(function.params) - 1, workspaces, lowered)
+
+
+def slice_kernel(kernel: Kernel, slices: float) -> Kernel | None:
+    """A kernel of which a call does a part; None where it is a single piece of work.
+
+    Parameters
+    ----------
+    slices
+        About how many parts are wanted.
+    """
+    assert kernel.lowered is not None
+    made = slice_function(kernel.lowered, slices)
+    if made is None:
+        return None
+    moved = tuple(
+        Workspace(b.name, str(b.dtype), prod(int(d) for d in b.shape) * DTYPE_BYTES[str(b.dtype)])
+        for b in made.moved
+    )
+    inputs = [p.name for p in kernel.lowered.params].index("out")
+    workspaces = (*kernel.workspaces, *moved)
+    found = _printed(made.function, kernel.symbol, inputs, workspaces, kernel.lowered)
+    return replace(found, weights=made.weights)
+
+
+def _printed(
+    function: tirx.PrimFunc,
+    symbol: str,
+    inputs: int,
+    workspaces: tuple[Workspace, ...],
+    lowered: tirx.PrimFunc,
+) -> Kernel:
+    module = tirx.transform.LowerIntrin()(tvm.IRModule({symbol: function}))
     printed = tvm.get_global_func("target.build.c")(module, _target()).inspect_source()
-    attributes = {key: str(value) for key, value in function.attrs.items()}
-    kernel = _as_c99(printed, symbol, len(function.params) - 1, workspaces, attributes)
+    attributes = {key: str(value) for key, value in lowered.attrs.items()}
+    kernel = _as_c99(printed, symbol, inputs, workspaces, attributes)
     return replace(kernel, lowered=lowered)
 
 
@@ -231,6 +269,9 @@ def _as_c99(
     assert all(o.read < inputs for o in overlaps), overlaps
     parameters, unused = [], ""
     for position, parameter in enumerate(match[1].split(", ")):
+        if "* " not in parameter:
+            parameters.append(parameter)
+            continue
         dtype, name = parameter.split("* ")
         const = "const " if position < inputs else ""
         restrict = "" if position in shared else "TVMTINY_RESTRICT "

@@ -10,6 +10,7 @@ import numpy as np
 
 from tvmtiny.codegen.lower import Kernel, local_buffers, lower_kernel
 from tvmtiny.codegen.program import Value, read_program
+from tvmtiny.codegen.slices import Slices
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.frontend.converter import to_relax, variable_name
 from tvmtiny.frontend.graph import Graph
@@ -42,12 +43,15 @@ class RowKernel:
         of their parameters.
     read_offset, write_offset
         Bytes between the start of the rows and what the kernel reads and writes.
+    cycles
+        An estimate.
     """
 
     kernel: Kernel
     arguments: tuple[Tensor | tuple[str, np.ndarray], ...]
     read_offset: int = 0
     write_offset: int = 0
+    cycles: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +76,16 @@ class _Part:
 
 
 class RowImplementations:
-    """How nodes make rows on one CPU."""
+    """How nodes make rows on one CPU.
 
-    def __init__(self, cpu: Cpu, oracle: Oracle, goal: Goal) -> None:
-        self._cpu, self._oracle, self._goal = cpu, oracle, goal
+    Parameters
+    ----------
+    slices
+        How long a piece of work may be.
+    """
+
+    def __init__(self, cpu: Cpu, oracle: Oracle, goal: Goal, slices: Slices) -> None:
+        self._cpu, self._oracle, self._goal, self._slices = cpu, oracle, goal, slices
         self._known: dict[RowKey, tuple[_Part, ...]] = {}
 
     def _parts(self, key: RowKey, node: Node) -> tuple[_Part, ...]:
@@ -120,7 +130,7 @@ class RowImplementations:
         keys: dict[str, RowKey] = {}
         originals: dict[int, Tensor] = {}
         implementations: dict[int, Implementation | None] = {}
-        places: dict[str, tuple[int, int]] = {}
+        parts: dict[str, _Part] = {}
         for key in wanted:
             original = by_index[key[0]]
             for part in self._parts(key, original):
@@ -131,7 +141,7 @@ class RowImplementations:
                 implementations[made.output.index] = found
                 nodes.append(made)
                 name = variable_name(made.output)
-                keys[name], places[name] = key, (part.read_offset, part.write_offset)
+                keys[name], parts[name] = key, part
         graph = Graph((), tuple(nodes), tuple(inputs), tuple(n.output for n in nodes), {})
         module = to_relax(graph, self._oracle, lambda n: implementations[n.output.index])
         module = schedule_module(module, self._cpu)
@@ -146,7 +156,10 @@ class RowImplementations:
                 names[a.name] if isinstance(a, Value) else (name, a)
                 for a, name in zip(call.arguments, parameters, strict=False)
             )
-            made_by = RowKernel(kernel, arguments, *places[call.output.name])
+            part = parts[call.output.name]
+            constants = [a for a in call.arguments if isinstance(a, np.ndarray)]
+            kernel, cycles = self._slices.kernel(kernel, part.node, part.implementation, constants)
+            made_by = RowKernel(kernel, arguments, part.read_offset, part.write_offset, cycles)
             key = keys[call.output.name]
             result[key] = (*result.get(key, ()), made_by)
         assert len(program.calls) == len(nodes), "every node is one call"

@@ -123,6 +123,10 @@ class ProgramStreamer:
             wanted = min(wanted, choice.peak) - max(over, 4)
         return best
 
+    def whole(self) -> StreamedProgram:
+        """The program whose layers all run as a whole, with what says how far the work is."""
+        return self._planned(Choice((), 0, 0))
+
     def slide(self) -> StreamedProgram | None:
         """The program as windows that slide; None where the first layers do not."""
         calls = self._arrangement.program.calls

@@ -3,50 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tvmtiny.codegen.artifact import Artifact, LayerInfo
-from tvmtiny.codegen.emit import Emitter, pointer_text
+from tvmtiny.codegen.emit import PART_ARGUMENTS, Emitter, pointer_text
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import c_type
 from tvmtiny.codegen.program import Call, Value
 from tvmtiny.codegen.requests import workspace_name
 from tvmtiny.codegen.row_kernels import RowKernel
+from tvmtiny.codegen.slices import Slices, too_long
 from tvmtiny.codegen.stream_info import STATE, RingInfo, SegmentInfo, StreamInfo, StreamMode
+from tvmtiny.codegen.stream_order import StreamOrder, StreamPiece
 from tvmtiny.codegen.stream_problem import RowWork, ring_name, sums_name
 from tvmtiny.frontend.converter import variable_name
 from tvmtiny.ops import Node, Tensor
 from tvmtiny.ops.mean import mean_multiplier
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.reduction import reduced_count
+from tvmtiny.schedule.shrink import Choices
+from tvmtiny.streaming.plan import sum_bytes
 from tvmtiny.streaming.segment import Event, Kind, Move
 
 #: What the state holds beside one counter a layer: the next work, and rows that were pushed.
 _STATE_WORDS = 2
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One case of the work function.
-
-    Attributes
-    ----------
-    layer
-        -1 where it is none's.
-    data, bytes
-        What it makes; empty where it makes nothing that is compared.
-    take
-        Whether it takes a row of the input.
-    """
-
-    lines: tuple[str, ...]
-    layer: int = -1
-    data: str = ""
-    bytes: int = 0
-    take: bool = False
 
 
 def state_bytes(works: Sequence[RowWork]) -> int:
@@ -76,9 +59,17 @@ class StreamEmitter(Emitter):
 
     _included = ("tvmtiny_copy.h", "tvmtiny_push.h", "tvmtiny_stream.h")
 
-    def __init__(self, mode: StreamMode, works: Sequence[RowWork], *rest: Any) -> None:
+    def __init__(
+        self,
+        mode: StreamMode,
+        works: Sequence[RowWork],
+        slices: Slices,
+        choices: Choices,
+        *rest: Any,
+    ) -> None:
         super().__init__(*rest)
         self._mode, self._works = mode, tuple(works)
+        self._slices, self._choices = slices, choices
         self._streamed = {
             work.streamed.begin + position: (work, position)
             for work in works
@@ -102,7 +93,11 @@ class StreamEmitter(Emitter):
         self._values = dict(self._program.values)
         for tensor, value in zip(self._graph.inputs, self._program.inputs, strict=True):
             self._values[variable_name(tensor)] = value
-        self._found: dict[_Work, int] = {}
+        self._weights = {
+            kernel.symbol: kernel.weights
+            for kernel in self._kernels.values()
+            if kernel.weights is not None
+        }
         self._info: StreamInfo | None = None
 
     def artifact(self) -> Artifact:
@@ -154,12 +149,12 @@ class StreamEmitter(Emitter):
     # ---- the order of work ------------------------------------------------------------------
 
     def _stream(self, layers: Sequence[LayerInfo]) -> Mapping[str, Any]:
-        order: list[_Work] = []
+        order: list[StreamPiece] = []
         again = index = 0
         starts = {work.streamed.begin: work for work in self._works}
         while index < len(self._program.calls):
             if index not in starts:
-                order.append(self._plain(index))
+                order += self._plain(index)
                 index += 1
                 continue
             work = starts[index]
@@ -168,15 +163,13 @@ class StreamEmitter(Emitter):
                 order += self._segment(work, 0, None)
                 continue
             # The first window, and one more row, with which the second one is complete.
-            rest = [self._plain(i) for i in range(index, len(self._program.calls))]
+            rest = [w for i in range(index, len(self._program.calls)) for w in self._plain(i)]
             order += [*self._segment(work, 0, work.again), *rest]
             again = len(order)
             order += self._segment(work, work.again, None)
-        end = again or len(order)
-        pieces = [(work.layer, work.bytes) for work in order[:end] if work.data]
-        works = dict.fromkeys(order)
-        numbered = sorted(works, key=lambda work: work.take)
-        numbers = {work: number for number, work in enumerate(numbered)}
+        made = StreamOrder(order, again, self._slices, self._weights)
+        self._check_longest(made)
+        pieces = [(work.layer, work.bytes) for work in made.done[: made.end] if work.data]
         pushed = self._works[0].streamed.plan.segment.pushed if self._works else None
         tensor = None
         if pushed is not None:
@@ -188,22 +181,26 @@ class StreamEmitter(Emitter):
             tensor.row_bytes if tensor else 0,
             state_bytes(self._works),
             tuple(pieces),
-            tuple(work.layer for work in order[:end]),
+            tuple(work.layer for work in made.done[: made.end]),
+            made.slices,
+            round(made.longest),
         )
         return {
-            "works": numbered,
-            "order": [numbers[work] for work in order],
-            "index": "uint8_t" if len(numbered) <= 256 else "uint16_t",
-            "first_take": next((n for w, n in numbers.items() if w.take), len(numbered)),
+            **made.context(),
             "state": self._plan.offsets[STATE],
             "counters": [_counter(i) for i in self._counted()],
             "pushes": self._info.pushes,
             "row_bytes": self._info.row_bytes,
             "row_type": c_type(self._program.inputs[0].dtype) if pushed else "",
             "pieces": len(pieces),
-            "end": end,
-            "again": again,
         }
+
+    def _check_longest(self, made: StreamOrder) -> None:
+        """Raise an error where a slice is too long."""
+        longest, piece = self._slices.longest, made.longest_piece
+        if longest is not None and piece is not None and made.longest > self._slices.budget + 1:
+            call = self._program.calls[max(0, piece.layer)]
+            raise too_long(self._nodes[call.output.name].where, made.longest, longest)
 
     def _counted(self) -> list[int]:
         return [w.streamed.begin + position for w in self._works for position in _moving(w)]
@@ -222,14 +219,22 @@ class StreamEmitter(Emitter):
         )
         return SegmentInfo(streamed.begin, streamed.end - 1, streamed.plan.rows, rings)
 
-    def _plain(self, index: int) -> _Work:
-        """A layer that runs as a whole."""
+    def _plain(self, index: int) -> list[StreamPiece]:
+        """A layer that runs as a whole, or in parts; then a piece that says what it has made."""
         call = self._program.calls[index]
         text = super()._call(index, call)
-        lines = (f"{text};",) if text else ()
-        return _Work(lines, index, self._pointer(call.output), call.output.nbytes)
+        made = StreamPiece((), index, self._pointer(call.output), call.output.nbytes)
+        if not text:
+            return [made]
+        kernel, node = self._kernels[call.function], self._nodes[call.output.name]
+        constants = sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray))
+        chosen = self._choices.get(node.index)
+        cycles = self._slices.estimate(node, chosen, kernel, constants)
+        if kernel.weights is None:
+            return [replace(made, lines=(f"{text};",), cycles=cycles)]
+        return [StreamPiece((f"{text};",), index, kernel=kernel.symbol, cycles=cycles), made]
 
-    def _segment(self, work: RowWork, first: int, end: int | None) -> list[_Work]:
+    def _segment(self, work: RowWork, first: int, end: int | None) -> list[StreamPiece]:
         """Works of a segment in order; the first one prepares rings, sums and counters."""
         plan, begin = work.streamed.plan, work.streamed.begin
         lines = [f"stream->{_counter(begin + position)} = 0u;" for position in _moving(work)]
@@ -248,35 +253,54 @@ class StreamEmitter(Emitter):
                 self._program.calls[step].output.nbytes,
             )
             lines.append(self._fill(f"arena + {offset}", 0, 4 * channels))
-        works = [_Work(tuple(lines), begin)] if lines else []
+        works = [StreamPiece(tuple(lines), begin, cycles=self._filled(work))] if lines else []
         for event in plan.events[first:end]:
             before = [self._change(work, change) for change in event.before]
             if event.kind is Kind.TAKE:
                 assert plan.segment.pushed is not None and event.writes is not None
                 if before:
-                    works.append(_Work(tuple(before), begin))
+                    works.append(StreamPiece(tuple(before), begin, cycles=_moved(work, event)))
                 size = plan.segment.tensors[plan.segment.pushed].row_bytes
                 slot = self._slot(work, plan.segment.pushed, event.writes)
-                works.append(_Work((f"return {slot};",), begin, bytes=size, take=True))
+                works.append(StreamPiece((f"return {slot};",), begin, bytes=size, take=True))
                 continue
-            works.append(self._event(work, event, before))
+            works += self._event(work, event, before)
         return works
 
-    def _event(self, work: RowWork, event: Event, before: list[str]) -> _Work:
+    def _event(self, work: RowWork, event: Event, before: list[str]) -> list[StreamPiece]:
         index = work.streamed.begin + event.layer
+        cycles = _moved(work, event)
         if event.kind is Kind.FOLD:
-            return _Work((*before, *self._fold(work, event)), index)
+            (name,) = work.streamed.plan.segment.layers[event.layer].reads
+            size = event.rows * work.streamed.plan.segment.tensors[name].row_bytes
+            return [
+                StreamPiece((*before, *self._fold(work, event)), index, cycles=cycles + 4.0 * size)
+            ]
         if event.kind is Kind.FINISH:
             call = self._program.calls[index]
-            return _Work(
-                (*before, self._finish(index)),
-                index,
-                self._pointer(call.output),
-                call.output.nbytes,
-            )
+            size = call.output.nbytes
+            return [
+                StreamPiece(
+                    (*before, self._finish(index)),
+                    index,
+                    self._pointer(call.output),
+                    size,
+                    cycles=cycles + 40.0 * size,
+                )
+            ]
         plan = work.streamed.plan
         output = plan.segment.tensors[plan.segment.layers[event.layer].writes]
-        lines = [*before, *self._row_calls(work, event)]
+        lines, works = list(before), []
+        for text, row_kernel in self._row_calls(work, event):
+            if row_kernel.kernel.weights is None:
+                lines.append(text)
+                cycles += row_kernel.cycles
+                continue
+            if lines:
+                works.append(StreamPiece(tuple(lines), index, cycles=cycles))
+            parted = row_kernel.kernel.symbol
+            works.append(StreamPiece((text,), index, kernel=parted, cycles=row_kernel.cycles))
+            lines, cycles = [], 0.0
         data = (
             f"arena + {self._slot_offset(work, output.name, event.writes)}"
             if event.writes is not None
@@ -287,9 +311,10 @@ class StreamEmitter(Emitter):
             lines.append(f"stream->{counter} = (uint16_t)(stream->{counter} + {event.rows}u);")
         if event.writes is None:
             data = self._whole(work, event, output.name, const=False, made=True)
-        return _Work(tuple(lines), index, data, event.rows * output.row_bytes)
+        size = event.rows * output.row_bytes
+        return [*works, StreamPiece(tuple(lines), index, data, size, cycles=cycles)]
 
-    def _row_calls(self, work: RowWork, event: Event) -> list[str]:
+    def _row_calls(self, work: RowWork, event: Event) -> list[tuple[str, RowKernel]]:
         layer = work.streamed.plan.segment.layers[event.layer]
         index = work.streamed.begin + event.layer
         slots = dict(zip(layer.reads, event.reads, strict=True))
@@ -311,7 +336,9 @@ class StreamEmitter(Emitter):
                 pointer_text(w.dtype, self._plan.offsets[workspace_name(index, w.name)])
                 for w in row_kernel.kernel.workspaces
             ]
-            calls.append(f"{row_kernel.kernel.symbol}({', '.join(arguments)});")
+            if row_kernel.kernel.weights is not None:
+                arguments += PART_ARGUMENTS
+            calls.append((f"{row_kernel.kernel.symbol}({', '.join(arguments)});", row_kernel))
         return calls
 
     def _rows(
@@ -432,6 +459,19 @@ class StreamEmitter(Emitter):
 
     def _slot(self, work: RowWork, name: str, slot: int) -> str:
         return f"arena + {self._slot_offset(work, name, slot)}"
+
+    def _filled(self, work: RowWork) -> float:
+        """Cycles of what prepares a segment."""
+        plan = work.streamed.plan
+        rows = sum(ring.top * ring.tensor.row_bytes for ring in plan.rings.values())
+        return 50.0 * len(plan.rings) + 2.0 * (rows + sum_bytes(plan))
+
+
+def _moved(work: RowWork, event: Event) -> float:
+    """Cycles of moves and fills in front of an event, and of the event itself."""
+    tensors = work.streamed.plan.segment.tensors
+    size = sum(change.rows * tensors[change.tensor].row_bytes for change in event.before)
+    return 40.0 + 50.0 * len(event.before) + 1.5 * size
 
 
 def _counter(layer: int) -> str:

@@ -107,6 +107,10 @@ class StreamInfo:
         For each piece of work that makes something, in order: the layer, and bytes of its output.
     visits
         The layer of each piece of work, in order, whether it makes something or not.
+    slices
+        How many steps an inference takes; where windows slide, how many each further row.
+    longest_slice_cycles
+        Of the longest step, an estimate.
     """
 
     mode: StreamMode
@@ -116,6 +120,8 @@ class StreamInfo:
     state_bytes: int
     pieces: tuple[tuple[int, int], ...]
     visits: tuple[int, ...]
+    slices: int = 0
+    longest_slice_cycles: int = 0
 
     @property
     def rings_bytes(self) -> int:
@@ -131,4 +137,6 @@ class StreamInfo:
             ],
             "rings_bytes": self.rings_bytes,
             "pushes": self.pushes,
+            "slices": self.slices,
+            "longest_slice_estimated_cycles": self.longest_slice_cycles,
         }

@@ -14,6 +14,7 @@ __all__ = [
     "INSTRUCTIONS_PER_SECOND",
     "Measurement",
     "Timing",
+    "decode_pieces",
     "decode_ticks",
     "decode_times",
     "instructions",
@@ -115,6 +116,27 @@ class Timing:
     def median(self) -> int:
         """The median of the repeats."""
         return round(statistics.median(self.instructions))
+
+
+def decode_pieces(data: bytes, empty: Measurement, counter: Counter, hz: int) -> tuple[int, ...]:
+    """Instructions of each of some calls, whose measurements were written one after the other.
+
+    Raises
+    ------
+    DeviceError
+        They have the wrong size.
+    """
+    if len(data) % _MEASUREMENT.size:
+        raise DeviceError(
+            "the firmware wrote measurements that are not understood; build it with this version "
+            "of tvmtiny"
+        )
+    found = []
+    for words in _MEASUREMENT.iter_unpack(data):
+        status, begin_wraps, begin_value, _, *rest = words
+        call = Measurement(status, begin_wraps, begin_value, *rest)
+        found.append(instructions(call, empty, counter, hz))
+    return tuple(found)
 
 
 def decode_times(data: bytes, counter: Counter) -> Timing:

@@ -10,7 +10,16 @@ from typing import Any
 from tvmtiny.checking import CheckResult
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.stream_info import StreamInfo
-from tvmtiny.results import RunResult
+from tvmtiny.results import Pauses, RunResult
+
+
+def _longest(pauses: Pauses | None) -> dict[str, int | None]:
+    """The longest pieces of an inference, in instructions; None where they were not measured."""
+    slices, pushes = (pauses.slices, pauses.pushes) if pauses else ((), ())
+    return {
+        "longest_push_instructions": max(pushes, default=None),
+        "longest_slice_instructions": max(slices, default=None),
+    }
 
 
 def run_summary(
@@ -39,7 +48,7 @@ def run_summary(
     if checked is not None:
         summary["check"] = asdict(checked)
     if stream is not None:
-        summary["stream"] = stream.summary()
+        summary["stream"] = {**stream.summary(), **_longest(result.pauses)}
     return summary
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from zlib import crc32
 
 from tvm import tirx
 
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.primfunc_attributes import (
+    DIVISIBLE_ATTR,
     HEADERS_ATTR,
     OPERATOR_ATTR,
     OVERLAPS_ATTR,
@@ -19,6 +22,40 @@ from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
 
 #: An index or another argument of a call.
 Argument = Expression | int
+
+
+@dataclass(frozen=True)
+class Divisible:
+    """A call of a micro-kernel that does turns of a loop of its own, and can do some of them.
+
+    Attributes
+    ----------
+    name
+        Of the micro-kernel.
+    advance
+        Elements by which an address moves in a turn, by the position of the argument.
+    until
+        The same for an address where the last turn ends; it is one of those that move.
+    count
+        Position of an argument that counts, where one does, and how much of that a turn does.
+    """
+
+    name: str
+    advance: Mapping[int, int]
+    until: Mapping[int, int] = field(default_factory=dict)
+    count: Mapping[int, int] = field(default_factory=dict)
+
+
+def parse_divisible(text: str) -> dict[str, Divisible]:
+    """Read the attribute that `function` writes."""
+    found = {}
+    for entry in json.loads(text):
+        numbers = {
+            key: {int(k): int(v) for k, v in entry[key].items()}
+            for key in ("advance", "until", "count")
+        }
+        found[entry["name"]] = Divisible(entry["name"], **numbers)
+    return found
 
 
 def buffer(name: str, elements: int, dtype: str) -> tirx.Buffer:
@@ -59,6 +96,7 @@ def function(
     headers: Sequence[str] = (),
     preamble: Sequence[str] = (),
     overlaps: Sequence[Overlap] = (),
+    divisible: Sequence[Divisible] = (),
 ) -> tirx.PrimFunc:
     """A PrimFunc; the last parameter is the output.
 
@@ -78,6 +116,8 @@ def function(
     overlaps
         How far the output and the workspaces may run over parameters that nobody reads afterwards;
         those without an entry share no byte.
+    divisible
+        Calls that can be divided.
     """
     allocations = [tirx.AllocBuffer(workspace) for workspace in workspaces]
     made = tirx.PrimFunc(list(parameters), sequence([*allocations, *body]))
@@ -87,6 +127,8 @@ def function(
         HEADERS_ATTR: " ".join(headers),
         PREAMBLE_ATTR: "\n".join(preamble),
     }
+    if divisible:
+        attributes[DIVISIBLE_ATTR] = json.dumps([asdict(call) for call in divisible])
     if overlaps:
         attributes[OVERLAPS_ATTR] = overlaps_attribute(overlaps)
     return made.with_attrs({**attributes, "tirx.noalias": True})

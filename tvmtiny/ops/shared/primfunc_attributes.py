@@ -15,5 +15,8 @@ PREAMBLE_ATTR = "tvmtiny.preamble"
 #: Which buffers may overlap, see `tvmtiny.schedule.overlap`.
 OVERLAPS_ATTR = "tvmtiny.overlaps"
 
+#: Which calls of micro-kernels can be divided, see `tvmtiny.schedule.nest.Divisible`.
+DIVISIBLE_ATTR = "tvmtiny.divisible"
+
 #: Set where the decisions come from a tuned record.
 TUNED_ATTR = "tvmtiny.tuned"

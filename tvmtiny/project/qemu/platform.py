@@ -24,7 +24,7 @@ from tvmtiny.project import sizes
 from tvmtiny.project.api import Transport
 from tvmtiny.project.capacity import check_capacity, overflow_error
 from tvmtiny.project.faults import describe_fault
-from tvmtiny.project.measurement import Measurement, instructions
+from tvmtiny.project.measurement import Measurement, decode_pieces, instructions
 from tvmtiny.project.qemu.flags import (
     DEFAULT_OPTIMIZATION,
     compile_flags,
@@ -35,7 +35,7 @@ from tvmtiny.project.qemu.flags import (
 from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
 from tvmtiny.project.qemu.sources import FOLDERS, HARNESS, device_files, fixed_demand
 from tvmtiny.project.qemu.transport import start_qemu
-from tvmtiny.results import Firmware, OutputTensor, Project, RunResult
+from tvmtiny.results import Firmware, OutputTensor, Pauses, Project, RunResult
 from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
@@ -191,13 +191,19 @@ class QemuPlatform:
             layers = split_layers(_read(directory / "layers.bin"), artifact)
             model = _entries(directory / "result.txt")
             empty = _entries(directory / "empty.txt")
+            pieces = None
+            if artifact.stream is not None:
+                pieces = [_read(directory / name) for name in ("slices.bin", "pushes.bin")]
+                if _read(directory / "stepped.bin") != _read(directory / "output.bin"):
+                    raise DeviceError(
+                        f"{artifact.name} gives other outputs in steps; this is a defect of "
+                        "tvmtiny: report it with the model"
+                    )
+        counter = find_architecture(board.cpu.architecture).counter
+        hz = QemuOptions.of(board).counter_hz
         try:
-            count = instructions(
-                Measurement.of(model),
-                Measurement.of(empty),
-                find_architecture(board.cpu.architecture).counter,
-                QemuOptions.of(board).counter_hz,
-            )
+            nothing = Measurement.of(empty)
+            count = instructions(Measurement.of(model), nothing, counter, hz)
             stack_bytes = model["stack_bytes"]
         except KeyError as error:
             raise DeviceError(f"the firmware's results lack {error}; build it again") from error
@@ -215,6 +221,9 @@ class QemuPlatform:
                 for tensor, array in zip(artifact.outputs, outputs, strict=True)
             ),
             layers=layers,
+            pauses=None
+            if pieces is None
+            else Pauses(*(decode_pieces(piece, nothing, counter, hz) for piece in pieces)),
         )
 
 

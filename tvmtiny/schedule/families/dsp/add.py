@@ -18,6 +18,9 @@ HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_elementwise.h")
 #: one kernel.
 SHIFT = 20
 
+#: Elements of a part of the work, a multiple of what the kernels do in a turn of their loops.
+_TURN = 64
+
 #: The kernel moves bytes to the top of their lanes.
 GAIN = 256
 
@@ -59,6 +62,7 @@ def implement_add(
         preamble=[f"{macro}{low}, {high})"],
         # Word by word: what is written has been read.
         overlaps=[Overlap("out", 0, 0), Overlap("out", 1, 0)],
+        divisible=[nest.Divisible(kernel, {0: _TURN, 1: _TURN, 3: _TURN}, count={4: _TURN})],
     )
     values = np.array([*plane.factors, plane.offset], np.int32)
     return Implementation(function, (node.input(0), node.input(1), values), _decided(words))

@@ -89,6 +89,9 @@ class _Function:
             workspaces.append(self._patches)
         if self._strip is not None:
             workspaces.append(self._lines)
+        # The stream of each tile of channels is as long as that of any other.
+        words = self._group_words * tile.channels
+        words //= len(packing.channel_order(layer.group_channels, tile))
         return nest.function(
             [self._x, self._stream, self._out],
             workspaces,
@@ -100,6 +103,7 @@ class _Function:
             headers=headers,
             preamble=preamble,
             overlaps=_overlaps(self._node, layer, tile, self._strip),
+            divisible=[nest.Divisible(self._kernel, {1: words, 2: tile.channels}, {3: words})],
         )
 
     def _strips(self, strip: Strip) -> tirx.Stmt:

@@ -1,0 +1,142 @@
+"""Slices of an inference: pieces of work between which a program may do something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvmtiny.codegen.lower import Kernel, slice_kernel
+from tvmtiny.errors import InputError
+from tvmtiny.ops import Node
+from tvmtiny.schedule import Implementation
+
+#: Cycles of one execution: node, what implements it, its kernel, bytes of its constants.
+Estimate = Callable[[Node, Implementation | None, Kernel, int], float]
+
+#: Estimates of cycles are that much too low at times.
+_UNSURE = 1.15
+#: What a step takes beside its work.
+_STEP = 80
+#: A slice that is full up to here is not filled with a part of the next layer.
+_FULL = 0.85
+
+#: The shortest slice that can be asked for, in cycles.
+SHORTEST = 1000
+
+
+@dataclass(frozen=True)
+class Slices:
+    """How long slices may be.
+
+    Attributes
+    ----------
+    longest
+        Cycles; None where no layer is divided.
+    estimate
+        Of a kernel.
+    """
+
+    estimate: Estimate
+    longest: int | None = None
+
+    @property
+    def budget(self) -> float:
+        """Cycles by the estimate that a slice may have."""
+        return float("inf") if self.longest is None else self.longest / _UNSURE - _STEP
+
+    def kernel(
+        self,
+        kernel: Kernel,
+        node: Node,
+        made: Implementation | None,
+        constants: Sequence[np.ndarray] = (),
+    ) -> tuple[Kernel, float]:
+        """A kernel that runs in parts where it is too long, and its cycles."""
+        cycles = self.estimate(node, made, kernel, sum(a.nbytes for a in constants))
+        if cycles <= self.budget or kernel.weights is not None:
+            return kernel, cycles
+        return slice_kernel(kernel, cycles / self.budget) or kernel, cycles
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a piece of work: the units from `begin` on, up to `end`, and their cycles."""
+
+    piece: int
+    begin: int
+    end: int
+    cycles: float
+
+
+def divide(
+    pieces: Sequence[tuple[float, np.ndarray | None, bool]], budget: float
+) -> Iterator[list[Span]]:
+    """Form slices.
+
+    Parameters
+    ----------
+    pieces
+        For each piece of work, in order: its cycles; where it runs in parts, the shares of its
+        units; and whether it stands alone, in no slice.
+    budget
+        The most cycles of a slice.
+    """
+    here: list[Span] = []
+    used = 0.0
+    for number, (cycles, weights, alone) in enumerate(pieces):
+        if alone:
+            if here:
+                yield here
+            yield [Span(number, 0, 0, 0.0)]
+            here, used = [], 0.0
+            continue
+        if weights is None:
+            if here and used + cycles > budget:
+                yield here
+                here, used = [], 0.0
+            here.append(Span(number, 0, 1, cycles))
+            used += cycles
+            continue
+        begin, sums = 0, cycles * np.concatenate([[0.0], np.cumsum(weights)])
+        while begin < len(weights):
+            end = int(np.searchsorted(sums, sums[begin] + budget - used, "right")) - 1
+            rest = sums[-1] - sums[begin]
+            short = end <= begin or (used > _FULL * budget and rest > budget - used)
+            if short and here:
+                yield here
+                here, used = [], 0.0
+                continue
+            end = max(end, begin + 1)
+            more = float(sums[end] - sums[begin])
+            here.append(Span(number, begin, end, more))
+            used += more
+            begin = end
+    if here:
+        yield here
+
+
+def parse_longest(cycles: int | None) -> int | None:
+    """The most cycles of a slice.
+
+    Raises
+    ------
+    InputError
+        If they are too few for a step.
+    """
+    if cycles is not None and cycles < SHORTEST:
+        raise InputError(
+            f"slices of at most {cycles} cycles are too short; give longest_slice {SHORTEST} "
+            "or more"
+        )
+    return cycles
+
+
+def too_long(what: str, cycles: float, longest: int) -> InputError:
+    """Why no slices of this length are possible."""
+    return InputError(
+        f"slices of at most {longest} cycles are not possible: {what} takes about "
+        f"{round(cycles)}, and cannot be divided further; give longest_slice "
+        f"{round(1.2 * cycles) + 100} or more"
+    )

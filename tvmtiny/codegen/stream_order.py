@@ -1,0 +1,140 @@
+"""The order of work of a model that runs row by row or in steps, and its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.codegen.slices import Slices, Span, divide
+
+
+@dataclass(frozen=True)
+class StreamPiece:
+    """One case of the work function.
+
+    Attributes
+    ----------
+    layer
+        -1 where it is none's.
+    data, bytes
+        What it makes; empty where it makes nothing that is compared.
+    take
+        Whether it takes a row of the input.
+    kernel
+        The symbol of a kernel that runs in parts, which is all that is done.
+    cycles
+        An estimate.
+    """
+
+    lines: tuple[str, ...]
+    layer: int = -1
+    data: str = ""
+    bytes: int = 0
+    take: bool = False
+    kernel: str = ""
+    cycles: float = 0.0
+
+
+class StreamOrder:
+    """The work of an inference, divided into slices.
+
+    Parameters
+    ----------
+    order
+        All work, in order.
+    again
+        Where windows slide, how much of it is done once only; the rest is done for each further
+        row. Else 0.
+    weights
+        The shares of the units of kernels that run in parts, by symbol.
+
+    Attributes
+    ----------
+    done
+        For each entry of the order in the generated code, its work; a kernel that runs in parts
+        has several.
+    again
+        Like the parameter, in entries.
+    slices
+        How many steps there are, of an inference or of a further row.
+    longest
+        Cycles of the longest of all steps.
+    longest_piece
+        What that begins with; None where there is no step.
+    """
+
+    def __init__(
+        self,
+        order: Sequence[StreamPiece],
+        again: int,
+        slices: Slices,
+        weights: Mapping[str, np.ndarray],
+    ) -> None:
+        once = self._divided(order[:again] if again else order, 0, slices, weights)
+        turn = self._divided(order[again:], again, slices, weights) if again else []
+        parts = [*once, *turn]
+        self._spans = [span for part in parts for span in part]
+        self._ends = np.cumsum([len(part) for part in parts]) - 1
+        self._works = sorted(dict.fromkeys(order), key=lambda work: work.take)
+        self.done = [order[span.piece] for span in self._spans]
+        self.again = sum(len(part) for part in once) if again else 0
+        steps = [part for part in turn or once if not order[part[0].piece].take]
+        self.slices = len(steps)
+        lengths = [sum(span.cycles for span in part) for part in parts]
+        self.longest = max(lengths, default=0.0)
+        self.longest_piece = (
+            order[parts[int(np.argmax(lengths))][0].piece] if any(lengths) else None
+        )
+
+    @staticmethod
+    def _divided(
+        order: Sequence[StreamPiece],
+        first: int,
+        slices: Slices,
+        weights: Mapping[str, np.ndarray],
+    ) -> list[list[Span]]:
+        """Slices of some work, whose pieces are numbered from `first` on."""
+        budget = slices.budget
+        if slices.longest is None:
+            budget = max((work.cycles for work in order), default=0.0)
+        pieces = [(w.cycles, weights.get(w.kernel), w.take) for w in order]
+        found = divide(pieces, budget)
+        return [[replace(s, piece=s.piece + first) for s in part] for part in found]
+
+    @property
+    def end(self) -> int:
+        """How many entries an inference has, or a first window."""
+        return self.again or len(self.done)
+
+    def context(self) -> dict[str, Any]:
+        """What the template needs."""
+        numbers = {work: number for number, work in enumerate(self._works)}
+        parted = any(work.kernel for work in self._works)
+        return {
+            "works": self._works,
+            "order": [numbers[work] for work in self.done],
+            "index": _index_type(len(self._works)),
+            "begin": [span.begin for span in self._spans] if parted else [],
+            "end_units": [span.end for span in self._spans] if parted else [],
+            "unit": _index_type(1 + max((span.end for span in self._spans), default=0)),
+            "slice_ends": _bits(len(self.done), self._ends),
+            "slices": self.slices,
+            "longest_cycles": round(self.longest),
+            "first_take": next((n for w, n in numbers.items() if w.take), len(numbers)),
+            "end": self.end,
+            "again": self.again,
+        }
+
+
+def _index_type(count: int) -> str:
+    return "uint8_t" if count <= 256 else "uint16_t"
+
+
+def _bits(count: int, ones: np.ndarray) -> list[int]:
+    """A bit for each of `count` entries, in bytes whose lowest bit comes first."""
+    flags = np.zeros(count, np.uint8)
+    flags[ones.astype(np.int64)] = 1
+    return [int(byte) for byte in np.packbits(flags, bitorder="little")] or [0]
