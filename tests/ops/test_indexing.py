@@ -1,4 +1,4 @@
-"""GATHER, GATHER_ND, EMBEDDING_LOOKUP and ONE_HOT against LiteRT's reference kernels."""
+"""Operators that choose places at run time, against LiteRT's reference kernels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,58 @@ def _one_hot(
     return Layer("ONE_HOT", inputs, Operand(shape, dtype), {"axis": axis}, 1)
 
 
+def _scatter(
+    shape: tuple[int, ...], indices: Operand, dtype: str = "int8", most: float | None = None
+) -> Layer:
+    depth = indices.shape[-1]
+    limits = None if most is None else (-most, most)
+    updates = Operand((*indices.shape[:-1], *shape[depth:]), dtype, limits=limits)
+    return Layer("SCATTER_ND", (indices, updates, numbers(shape)), Operand(shape, dtype), None, 1)
+
+
+def _reversed(
+    shape: tuple[int, ...], sequence: int, batch: int, dtype: str, lengths: str = "int32"
+) -> Layer:
+    x = Operand(shape, dtype)
+    inputs = (x, Operand((shape[batch],), lengths, limits=(0, shape[sequence])))
+    return Layer("REVERSE_SEQUENCE", inputs, x, {"seq_dim": sequence, "batch_dim": batch}, 1)
+
+
+def _updated(
+    shape: tuple[int, ...], block: tuple[int, ...], dtype: str = "int8", starts: str = "int32"
+) -> Layer:
+    x, place = Operand(shape, dtype), Operand((len(shape),), starts, limits=(-2, 9))
+    return Layer("DYNAMIC_UPDATE_SLICE", (x, replace(x, shape=block), place), x, None, 1)
+
+
+def _shapes(left: int, right: int, dtype: str = "int32") -> Layer:
+    ones, sizes = (Operand((n,), dtype, limits=(1, most)) for n, most in ((left, 1), (right, 9)))
+    return Layer("BROADCAST_ARGS", (ones, sizes), Operand((max(left, right),), dtype), None, 1)
+
+
 TABLES = {
+    "BROADCAST_ARGS": {
+        "plain": _shapes(3, 2),
+        "other_way": _shapes(2, 4, "int64"),
+    },
+    "DYNAMIC_UPDATE_SLICE": {
+        "plain": _updated((4, 5), (2, 3)),
+        "whole_rows": _updated((4, 3), (1, 3), "float32", "int64"),
+        "whole": _updated((2, 2), (2, 2), "int16"),
+        "bool": _updated((7,), (3,), "bool"),
+    },
+    "REVERSE_SEQUENCE": {
+        "plain": _reversed((3, 5, 2), 1, 0, "float32"),
+        "outermost": _reversed((4, 3, 2), 0, 2, "int16", "int64"),
+        "innermost": _reversed((2, 6), 1, 0, "int32"),
+    },
+    "SCATTER_ND": {
+        "rows": _scatter((5, 3), _indices((4, 1), 4)),
+        "elements": _scatter((3, 4), _indices((2, 3, 2), 2), "int32"),
+        "known": _scatter((4, 2), numbers([[3], [0], [3]]), "int64"),
+        "float": _scatter((2, 3, 2), _indices((5, 2), 1), "float32", 8),
+        "bool": _scatter((6,), _indices((4, 1), 5), "bool"),
+    },
     "GATHER": {
         "rows": _gather((5, 3), 0, numbers([4, 0, 2, 2])),
         "columns": _gather((2, 5), -1, numbers([[4, 0], [1, 1]])),
@@ -105,6 +156,7 @@ def test_indices_out_of_range_are_clamped() -> None:
 
 
 _X = Tensor(0, "x", (4, 3), "int8", Quantization((0.5,), (0,)))
+_F = replace(_X, dtype="float32", quantization=None)
 _I = Tensor(1, "i", (2,), "int32", data=np.array([3, 0], np.int32))
 _DEPTH = Tensor(2, "depth", (), "int32", data=np.array(3, np.int32))
 _ON = Tensor(3, "on", (), "int8", data=np.array(1, np.int8))
@@ -116,6 +168,14 @@ def _node(operator: str, inputs: Sequence[Tensor], shape: Sequence[int], **optio
 
 
 _REFUSED = [
+    (_node("BROADCAST_ARGS", [replace(_I, shape=(2, 1)), _I], (2,)), "shapes that are"),
+    (_node("DYNAMIC_UPDATE_SLICE", [_X, replace(_X, shape=(5, 3)), _I], (4, 3)), "a block of"),
+    (_node("DYNAMIC_UPDATE_SLICE", [_X, _X, replace(_I, shape=(3,))], (4, 3)), "a block of"),
+    (_node("DYNAMIC_UPDATE_SLICE", [_X, _X, replace(_I, dtype="int8")], (4, 3)), "int8"),
+    (_node("REVERSE_SEQUENCE", [_F, _I], (4, 3), seq_dim=1, batch_dim=1), "along"),
+    (_node("REVERSE_SEQUENCE", [_F, _I], (4, 3), seq_dim=1, batch_dim=0), "lengths of shape"),
+    (_node("SCATTER_ND", [_I, _X, replace(_I, data=None)], (4, 3)), "run time"),
+    (_node("SCATTER_ND", [replace(_I, shape=(2, 1)), _X, _I], (3, 0)), "slices of"),
     (_node("GATHER", [_X, _I], (2, 3), axis=2), "axis 2"),
     (_node("GATHER", [_X, _I], (4, 2), axis=1), "out of range"),
     (_node("GATHER", [_X, replace(_I, dtype="float32")], (2, 3)), "float32 indices"),
@@ -144,3 +204,14 @@ def test_known_indices_are_addresses(name: str) -> None:
     assert operator is not None
     (result,) = operator.results(TABLES["GATHER"][name].node(), Oracle.LITERT)
     assert type(result).__name__ == "Movement"
+
+
+def test_places_out_of_range_are_left_out_or_moved() -> None:
+    scatter = TABLES["SCATTER_ND"]["rows"]
+    indices, updates = np.array([[-1], [5], [2], [2]], np.int32), np.full((4, 3), 3, np.int8)
+    got = cases.reference(scatter, [indices, updates, np.array([5, 3], np.int32)], Oracle.LITERT)
+    assert got.tolist() == [[0] * 3, [0] * 3, [6] * 3, [0] * 3, [0] * 3]
+    layer = TABLES["REVERSE_SEQUENCE"]["innermost"]
+    rows, lengths = np.arange(12, dtype=np.int32).reshape(2, 6), np.array([9, -3], np.int32)
+    got = cases.reference(layer, [rows, lengths], Oracle.LITERT)
+    np.testing.assert_array_equal(got, [rows[0][::-1], rows[1]])
