@@ -27,7 +27,7 @@ SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
 #: Ends the program where something is undefined, without a word, which compiles in half the time.
 _TRAP = "-fsanitize-undefined-trap-on-error"
 #: Where it is installed: linking with a sanitizer takes it a third of the time of GNU's default.
-_LINKER = ("-fuse-ld=gold",) if shutil.which("ld.gold") else ()
+LINKER = ("-fuse-ld=gold",) if shutil.which("ld.gold") else ()
 _TIMEOUT = 300.0
 # No model has a name that ends in an underscore.
 _MAIN_FILE = "main_.c"
@@ -302,7 +302,7 @@ def build_program(
     path = compiler_or_skip(compiler)
     sources = [source for a in artifacts for source in write_files(a, directory)]
     (directory / _MAIN_FILE).write_text(main, encoding="utf-8")
-    command = [path, *WARNINGS, *flags, "-DTVMTINY_LAYERS", *sources, _MAIN_FILE, *_LINKER]
+    command = [path, *WARNINGS, *flags, "-DTVMTINY_LAYERS", *sources, _MAIN_FILE, *LINKER]
     run_command([*command, "-o", "program"], directory)
     return directory / "program"
 

@@ -9,65 +9,82 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jinja2
 import numpy as np
-from host_runner import WARNINGS, compiler_or_skip, run_command, run_program, write_files
+from host_runner import LINKER, WARNINGS, compiler_or_skip, run_command, run_program, write_files
 
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.tensors import pack_inputs, split_layers
 
-#: Every access becomes a call; nothing else is checked. Without built-in functions and patterns,
-#: so that no access hides in a library function.
+#: Every access becomes a call; nothing else is checked. Without built-in functions and optimizer,
+#: so that no access hides in a library function, and compiling takes half the time.
 _INSTRUMENT = (
-    "-O1",
+    "-O0",
     "-fno-builtin",
-    "-fno-tree-loop-distribute-patterns",
     "-fsanitize=kernel-address",
     "--param=asan-instrumentation-with-call-threshold=0",
     "--param=asan-stack=0",
     "--param=asan-globals=0",
 )
 _READ, _OUTPUT, _WORKSPACE = 0, 1, 2
-_MAIN = """\
-#include "{{ name }}.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+_HEADER = """\
+#include <stddef.h>
+#include <stdint.h>
 
 struct range {
   uint32_t layer, offset, bytes, kind, owner;
 };
 
-static const struct range ranges[] = {
-{% for r in ranges %}
-  { {{ r.layer }}u, {{ r.offset }}u, {{ r.bytes }}u, {{ r.kind }}u, {{ r.owner }}u },
-{% endfor %}
+struct shadowed {
+  const struct range *ranges;
+  size_t count;
+  /* accepts[a * owners + b]: the bytes that b wrote are bytes of a. */
+  const uint8_t *accepts;
+  size_t owners;
+  const char *const *names;
+  uint16_t *shadow;
+  uint32_t arena_bytes;
 };
-/* accepts[a][b]: the bytes that b wrote are bytes of a. */
-static const uint8_t accepts[{{ names | length }}u][{{ names | length }}u] = {
-{% for row in accepts %}
-  { {{ row | join(", ") }} },
-{% endfor %}
-};
-static const char *const names[] = {
-{% for n in names %}
-  "{{ n }}",
-{% endfor %}
-};
-static uint16_t shadow[{{ arena_bytes }}u];
+
+/* Begins with an arena whose bytes are written by nobody. */
+void shadow_start(const struct shadowed *model, uint8_t *arena);
+void shadow_layer_begins(void *context, uint32_t index, const void *data, uint32_t bytes);
+void shadow_layer_ends(void *context, uint32_t index, const void *data, uint32_t bytes);
+"""
+#: The same for all models, so that it is compiled once.
+_RUNTIME = """\
+#include "shadow_.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { READ = 0, OUTPUT = 1 };
+
+static const struct shadowed *model;
 static uint8_t *arena;
 static const struct range *first, *end;
 static uint32_t layer;
 static int active;
 static FILE *layers_file;
 
+void shadow_start(const struct shadowed *started, uint8_t *its_arena)
+{
+  model = started;
+  arena = its_arena;
+  layers_file = fopen("layers.bin", "wb");
+  if (layers_file == NULL) {
+    exit(4);
+  }
+}
+
 static void complain(const char *what, uint32_t offset)
 {
   printf("layer %u %s arena + %u, last written by %s\\n", (unsigned)layer, what,
-      (unsigned)offset, names[shadow[offset]]);
+      (unsigned)offset, model->names[model->shadow[offset]]);
   exit(20);
 }
 
@@ -81,20 +98,20 @@ static void load(uintptr_t address, size_t size)
   for (uintptr_t a = address; a < address + size; ++a) {
     const uint32_t offset = (uint32_t)(a - (uintptr_t)arena);
     int allowed = 0, known = 0, input = 0;
-    if (!active || a < (uintptr_t)arena || a - (uintptr_t)arena >= {{ arena_bytes }}u) {
+    if (!active || a < (uintptr_t)arena || a - (uintptr_t)arena >= model->arena_bytes) {
       continue;
     }
+    const uint16_t written_by = model->shadow[offset];
     for (const struct range *r = first; r < end; ++r) {
       if (covers(r, offset)) {
         known = 1;
-        input |= r->kind == {{ READ }}u;
-        allowed |= r->kind != {{ OUTPUT }}u && accepts[r->owner][shadow[offset]];
+        input |= r->kind == READ;
+        allowed |= r->kind != OUTPUT && model->accepts[r->owner * model->owners + written_by];
       }
     }
     for (const struct range *r = first; r < end; ++r) {
       /* What lies in an input is read as that, never as the output above it. */
-      allowed |= !input && r->kind == {{ OUTPUT }}u && covers(r, offset) &&
-                 shadow[offset] == r->owner;
+      allowed |= !input && r->kind == OUTPUT && covers(r, offset) && written_by == r->owner;
     }
     if (!known) {
       complain("reads outside of its tensors at", offset);
@@ -110,33 +127,37 @@ static void store(uintptr_t address, size_t size)
   for (uintptr_t a = address; a < address + size; ++a) {
     const uint32_t offset = (uint32_t)(a - (uintptr_t)arena);
     uint16_t owner = 0;
-    if (!active || a < (uintptr_t)arena || a - (uintptr_t)arena >= {{ arena_bytes }}u) {
+    if (!active || a < (uintptr_t)arena || a - (uintptr_t)arena >= model->arena_bytes) {
       continue;
     }
     for (const struct range *r = first; r < end; ++r) {
-      if (r->kind != {{ READ }}u && covers(r, offset)) {
+      if (r->kind != READ && covers(r, offset)) {
         owner = (uint16_t)r->owner;
       }
     }
     if (owner == 0) {
       complain("writes outside of its tensors at", offset);
     }
-    shadow[offset] = owner;
+    model->shadow[offset] = owner;
   }
 }
 
-{% for n in (1, 2, 4, 8, 16) %}
-void __asan_load{{ n }}_noabort(uintptr_t address);
-void __asan_load{{ n }}_noabort(uintptr_t address)
-{
-  load(address, {{ n }}u);
-}
-void __asan_store{{ n }}_noabort(uintptr_t address);
-void __asan_store{{ n }}_noabort(uintptr_t address)
-{
-  store(address, {{ n }}u);
-}
-{% endfor %}
+#define ACCESSES(bytes)                                  \\
+  void __asan_load##bytes##_noabort(uintptr_t address);  \\
+  void __asan_load##bytes##_noabort(uintptr_t address)   \\
+  {                                                      \\
+    load(address, bytes##u);                             \\
+  }                                                      \\
+  void __asan_store##bytes##_noabort(uintptr_t address); \\
+  void __asan_store##bytes##_noabort(uintptr_t address)  \\
+  {                                                      \\
+    store(address, bytes##u);                            \\
+  }
+ACCESSES(1)
+ACCESSES(2)
+ACCESSES(4)
+ACCESSES(8)
+ACCESSES(16)
 void __asan_loadN_noabort(uintptr_t address, size_t size);
 void __asan_loadN_noabort(uintptr_t address, size_t size)
 {
@@ -152,41 +173,69 @@ void __asan_handle_no_return(void)
 {
 }
 
-static void layer_begins(void *context, uint32_t index, const void *data, uint32_t bytes)
+void shadow_layer_begins(void *context, uint32_t index, const void *data, uint32_t bytes)
 {
   (void)context;
   (void)data;
   (void)bytes;
   layer = index;
-  first = end = ranges;
-  for (const struct range *r = ranges; r < ranges + sizeof(ranges) / sizeof(ranges[0]); ++r) {
+  first = end = model->ranges;
+  for (const struct range *r = model->ranges; r < model->ranges + model->count; ++r) {
     first = r->layer < index ? r + 1 : first;
     end = r->layer <= index ? r + 1 : end;
   }
   active = 1;
 }
 
-static void layer_ends(void *context, uint32_t index, const void *data, uint32_t bytes)
+void shadow_layer_ends(void *context, uint32_t index, const void *data, uint32_t bytes)
 {
   (void)context;
   (void)index;
   active = 0;
-  if (fwrite(data, 1, bytes, layers_file) != bytes) {
+  if (fwrite(data, 1, bytes, layers_file) != bytes || fflush(layers_file) != 0) {
     exit(3);
   }
 }
+"""
+_MAIN = """\
+#include "{{ name }}.h"
+#include "shadow_.h"
+
+#include <stdio.h>
+
+static const struct range ranges[] = {
+{% for r in ranges %}
+  { {{ r.layer }}u, {{ r.offset }}u, {{ r.bytes }}u, {{ r.kind }}u, {{ r.owner }}u },
+{% endfor %}
+};
+static const uint8_t accepts[] = {
+{% for row in accepts %}
+  {{ row | join(", ") }},
+{% endfor %}
+};
+static const char *const names[] = {
+{% for n in names %}
+  "{{ n }}",
+{% endfor %}
+};
+static uint16_t shadow[{{ arena_bytes }}u];
+static const struct shadowed model = {
+  ranges, sizeof(ranges) / sizeof(ranges[0]), accepts, {{ names | length }}u, names, shadow,
+  {{ arena_bytes }}u,
+};
 
 int main(void)
 {
   struct tvmtiny_{{ name }}_inputs inputs;
   struct tvmtiny_{{ name }}_outputs outputs;
+  uint8_t *arena;
   FILE *const input_file = fopen("input.bin", "rb");
-  layers_file = fopen("layers.bin", "wb");
-  if (input_file == NULL || layers_file == NULL) {
+  if (input_file == NULL) {
     return 4;
   }
   tvmtiny_{{ name }}_bind(&inputs, &outputs);
   arena = (uint8_t *)(uintptr_t)inputs.{{ inputs[0].c_name }} - {{ inputs[0].offset }};
+  shadow_start(&model, arena);
 {% for offset, bytes, owner in states %}
   for (uint32_t i = 0; i < {{ bytes }}u; ++i) {
     shadow[{{ offset }}u + i] = {{ owner }}u;
@@ -200,10 +249,8 @@ int main(void)
     shadow[{{ t.offset }}u + i] = {{ t.owner }}u;
   }
 {% endfor %}
-  if (tvmtiny_{{ name }}_run_layers(&inputs, &outputs, layer_begins, layer_ends, NULL) != 0) {
-    return 6;
-  }
-  return fclose(layers_file) == 0 ? 0 : 7;
+  return tvmtiny_{{ name }}_run_layers(
+             &inputs, &outputs, shadow_layer_begins, shadow_layer_ends, NULL) == 0 ? 0 : 6;
 }
 """
 
@@ -233,15 +280,37 @@ def run_with_shadow(
     """
     compiler = compiler_or_skip("gcc")
     sources = write_files(artifact, directory)
+    (directory / "shadow_.h").write_text(_HEADER, encoding="utf-8")
     (directory / "main_.c").write_text(_render(artifact), encoding="utf-8")
-    common = [compiler, *WARNINGS, "-DTVMTINY_LAYERS", "-c"]
-    run_command([*common, *_INSTRUMENT, *sources], directory)
-    run_command([*common, "-O1", "main_.c"], directory)
-    objects = [source.replace(".c", ".o") for source in (*sources, "main_.c")]
-    run_command([compiler, *objects, "-lm", "-o", "program"], directory)
+    common = [compiler, *WARNINGS, "-DTVMTINY_LAYERS"]
+    run_command([*common, *_INSTRUMENT, "-c", *sources], directory)
+    objects = [*(source.replace(".c", ".o") for source in sources), str(_runtime(compiler))]
+    run_command([*common, "-O0", "main_.c", *objects, "-lm", *LINKER, "-o", "program"], directory)
     (directory / "input.bin").write_bytes(pack_inputs(artifact.inputs, inputs))
     run_program(directory / "program")
     return split_layers((directory / "layers.bin").read_bytes(), artifact)
+
+
+#: Lives as long as this process.
+_FOLDER = TemporaryDirectory(prefix="shadow")
+
+
+@cache
+def _runtime(compiler: str) -> Path:
+    """The object of what is the same for all models."""
+    folder = Path(_FOLDER.name)
+    (folder / "shadow_.h").write_text(_HEADER, encoding="utf-8")
+    (folder / "shadow_.c").write_text(_RUNTIME, encoding="utf-8")
+    run_command([compiler, *WARNINGS, "-O2", "-c", "shadow_.c"], folder)
+    return folder / "shadow_.o"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    return environment.from_string(_MAIN)
 
 
 def _render(artifact: Artifact) -> str:
@@ -254,10 +323,7 @@ def _render(artifact: Artifact) -> str:
     assert len(offsets) == len(artifact.inputs)
     inputs = [{**vars(t), "owner": owners[f"input.{i}"]} for i, t in enumerate(artifact.inputs)]
     rows = [[1 if b in inner.get(a, ()) else 0 for b in ["", *owners]] for a in ["", *owners]]
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
-    return environment.from_string(_MAIN).render(
+    return _template().render(
         name=artifact.name,
         arena_bytes=artifact.arena_bytes,
         ranges=list(_ranges(artifact, owners)),
@@ -269,9 +335,6 @@ def _render(artifact: Artifact) -> str:
             for r in artifact.problem.requests
             if r.name == "stream"
         ],
-        READ=_READ,
-        OUTPUT=_OUTPUT,
-        WORKSPACE=_WORKSPACE,
     )
 
 
