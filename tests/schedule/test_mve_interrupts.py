@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from host_runner import write_files
+from layer_cases import Layer, Operand, numbers
 
 import tvmtiny
 from tests.helium_program import run_on_board
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_fully_connected import Dense
+from tests.ops.test_mean import _layer as _mean
+from tests.ops.test_softmax import _layer as _softmax
+from tests.ops.test_svdf import Filter
 from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tests.ops.three_ways import Case, SideBySide
 from tests.project.newlib_program import run
 from tests.schedule.test_dsp_add import PAIRS, _layer
 from tests.schedule.test_dsp_depthwise import _RELU as _DEPTHWISE
+from tests.schedule.test_dsp_half import dense as _half_dense
 from tests.tools import on_qemu
 
 BOARD = "mps3-an547"
 
 _RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.0)
+_HALF = Operand((300,), "int16", 0.001, 0)
+_PIXELS = Operand((1, 8, 8, 5))
+_PLANES = Operand((1, 5, 8, 8))
 _SUM = _layer((1, 300), PAIRS["linear"])
 
 #: A layer for each kind of kernel.
@@ -34,6 +43,15 @@ CASES: dict[str, Case] = {
     "sum": _SUM,
     "product": replace(_SUM, operator="MUL"),
     "lstm": Lstm(inputs=20, cells=12, steps=12),
+    "function": Layer("TANH", (Operand((300,)),), Operand((300,), "int8", 1 / 128), None),
+    "softmax": _softmax((4, 70)),
+    "mean": _mean((1, 8, 8, 16), [1, 2]),
+    "rows": _mean((5, 90), [1]),
+    "largest": replace(_SUM, operator="MAXIMUM", options=None),
+    "filters": Filter(inputs=50, units=9, rank=2, memory=17),
+    "half": _half_dense(2, 70, 9),
+    "half_function": Layer("TANH", (_HALF,), replace(_HALF, scale=2.0**-15), None),
+    "planes": Layer("TRANSPOSE", (_PIXELS, numbers([0, 3, 1, 2])), _PLANES, None),
     "float": Conv(dtype="float32", size=(5, 5), channels=9, filters=8),
 }
 
@@ -167,8 +185,8 @@ def _program(artifact: tvmtiny.Artifact, inputs: list[np.ndarray]) -> str:
     return _MAIN.format(buffers=buffers, pointers=pointers, copies=copies, checks=checks)
 
 
-def _run(directory: Path, *flags: str) -> Interrupted:
-    layers = SideBySide("interrupted", CASES, 0.0, external=True)
+def _run(directory: Path, cases: Mapping[str, Case], *flags: str) -> Interrupted:
+    layers = SideBySide("interrupted", cases, 0.0, external=True)
     artifact = layers.compile(BOARD)
     assert all(layer.schedule.startswith("mve") for layer in artifact.layers)
     sources = write_files(artifact, directory)
@@ -196,7 +214,7 @@ def _run(directory: Path, *flags: str) -> Interrupted:
 
 @on_qemu
 def test_results_are_right(tmp_path: Path) -> None:
-    found = _run(tmp_path)
+    found = _run(tmp_path, CASES)
     assert found.wrong == 0
     assert found.kernels and found.reached == found.kernels
     assert found.interrupts > 5000 and found.in_tails > 100 and found.in_blocks > 100
@@ -204,4 +222,5 @@ def test_results_are_right(tmp_path: Path) -> None:
 
 @on_qemu
 def test_a_careless_handler_is_noticed(tmp_path: Path) -> None:
-    assert _run(tmp_path, "-DCARELESS").wrong > 0
+    few = {name: CASES[name] for name in ("pairs", "lstm")}
+    assert _run(tmp_path, few, "-DCARELESS").wrong > 0
