@@ -60,6 +60,8 @@ def test_all_shapes_have_vector_code() -> None:
         schedules = [layer.schedule for layer in layers(kind).compile(BOARD).layers]
         assert all(schedule.startswith("mve") for schedule in schedules), schedules
     assert any("rounding by sign" in schedule for schedule in schedules)
+    by_halfwords = ["by halfwords" in schedule for schedule in schedules]
+    assert any(by_halfwords) and not all(by_halfwords)
 
 
 @on_qemu

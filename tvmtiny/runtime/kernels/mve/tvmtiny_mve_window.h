@@ -20,11 +20,12 @@
 #endif
 
 /* Instantiates NAME(planes, stream, out, channels): ROWS x COLUMNS outputs of each channel. KH KW,
- * SY SX, DY DX: window, stride, dilation; PITCH: bytes of a row of a plane; PLANE: from the plane of a
+ * SY SX, DY DX: window, stride, dilation; PITCH: bytes of a row of a plane; TAPS: weights from a row of
+ * a window to the next; PLANE: from the plane of a
  * channel to the next; WORDS: of the stream for a channel; DOWN, RIGHT: bytes between outputs. */
 #if TVMTINY_MVE
 
-#define TVMTINY_MVE_WINDOW(NAME, ROWS, COLUMNS, KH, KW, SY, SX, DY, DX, PITCH, PLANE, WORDS, DOWN, \
+#define TVMTINY_MVE_WINDOW(NAME, ROWS, COLUMNS, KH, KW, SY, SX, DY, DX, PITCH, TAPS, PLANE, WORDS, DOWN, \
                            RIGHT, SHIFT, ROUNDING, TEXT)                                           \
   TVMTINY_MVE_FUNCTION(NAME,                                                                       \
                        (const int8_t *planes TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED, \
@@ -34,7 +35,7 @@
 #else
 
 typedef struct {
-  int32_t rows, columns, kh, kw, sy, sx, dy, dx, pitch, down, right, shift, rounding;
+  int32_t rows, columns, kh, kw, sy, sx, dy, dx, pitch, taps, down, right, shift, rounding;
 } tvmtiny_mve_window;
 
 TVMTINY_MVE_INLINE void tvmtiny_mve_channel(const int8_t *plane, const int32_t *stream, int8_t *out,
@@ -53,7 +54,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_channel(const int8_t *plane, const int32_t *
       int32_t j;
       for (i = 0; i < window->kh; ++i) {
         for (j = 0; j < window->kw; ++j) {
-          sum += at[i * window->dy * window->pitch + j * window->dx] * w[i * window->kw + j];
+          sum += at[i * window->dy * window->pitch + j * window->dx] * w[i * window->taps + j];
         }
       }
       sum = stream[0] + stream[2] * sum;
@@ -68,12 +69,12 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_channel(const int8_t *plane, const int32_t *
   }
 }
 
-#define TVMTINY_MVE_WINDOW(NAME, ROWS, COLUMNS, KH, KW, SY, SX, DY, DX, PITCH, PLANE, WORDS, DOWN, \
+#define TVMTINY_MVE_WINDOW(NAME, ROWS, COLUMNS, KH, KW, SY, SX, DY, DX, PITCH, TAPS, PLANE, WORDS, DOWN, \
                            RIGHT, SHIFT, ROUNDING, TEXT)                                           \
   static void NAME(const int8_t *planes, const int32_t *stream, int8_t *out, int32_t channels)     \
   {                                                                                                \
-    const tvmtiny_mve_window window = { ROWS, COLUMNS, KH,   KW,    SY,    SX,                     \
-                                        DY,   DX,      PITCH, DOWN, RIGHT, SHIFT,                  \
+    const tvmtiny_mve_window window = { ROWS, COLUMNS, KH,   KW,   SY,    SX,    DY, DX,           \
+                                        PITCH, TAPS,   DOWN, RIGHT, SHIFT,                         \
                                         TVMTINY_MVE_ROUNDING_##ROUNDING };                         \
     int32_t channel;                                                                               \
     for (channel = 0; channel < channels; ++channel) {                                             \

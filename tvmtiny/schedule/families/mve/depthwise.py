@@ -116,6 +116,7 @@ class _Plan:
                 window.dilation,
                 self.pitch,
                 self.plane if self.multiplier == 1 else 0,
+                self.lanes * self.plane,
                 window.output[1] * outputs,
                 outputs,
                 shift,
@@ -233,7 +234,7 @@ def _function(node: Node, plan: _Plan, kernel: WindowKernel, scaling: Scaling) -
         *kernel.dilation,
         kernel.pitch,
     )
-    sizes += (kernel.plane, kernel.words, kernel.down, kernel.right, kernel.shift)
+    sizes += (kernel.taps_row, kernel.plane, kernel.words, kernel.down, kernel.right, kernel.shift)
     preamble = (
         f"TVMTINY_MVE_WINDOW({name}, {', '.join(map(str, sizes))}, {rounding}, "
         f"{assembly.text(window_code(kernel))})"
@@ -328,14 +329,16 @@ def _function(node: Node, plan: _Plan, kernel: WindowKernel, scaling: Scaling) -
             lambda image: [nest.loop(plan.strips[0], "strip", lambda down: line(image, down))],
         )
     )
+    by = " by halfwords" if kernel.halves else ""
+    by_sign = ", rounding by sign" if scaling.signed else ""
     units, blocks = ("x".join(map(str, size)) for size in (kernel.unit, kernel.block))
     return nest.function(
         [x, stream, out],
         [planes],
         body,
         operator=node.operator,
-        schedule=f"mve, windows, {units} outputs, {blocks} a patch, strips of {plan.rows} rows x "
-        f"{plan.lanes} channels{', rounding by sign' * scaling.signed}",
+        schedule=f"mve, windows, {units} outputs, {blocks} a patch{by}, "
+        f"strips of {plan.rows} rows x {plan.lanes} channels{by_sign}",
         headers=HEADERS,
         preamble=[preamble],
         overlaps=[_overlap(node, plan)],

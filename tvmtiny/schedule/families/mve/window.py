@@ -15,6 +15,9 @@ from tvmtiny.schedule.requantize import Scaling
 #: What a gather of bytes reaches.
 REACH = 255
 
+#: Smaller planes may lie on the stack, at odd addresses.
+_ALIGNED_BYTES = 128
+
 #: Outputs that are requantized and stored together.
 _LANES = 4
 
@@ -41,6 +44,8 @@ class WindowKernel:
         Bytes of a row of a plane.
     plane
         Bytes from the plane of a channel to that of the next; 0 where they share one.
+    plane_bytes
+        Of all planes.
     down, right
         Bytes from an output to the one below, and to the next in its row.
     shift
@@ -59,6 +64,7 @@ class WindowKernel:
     dilation: Size
     pitch: int
     plane: int
+    plane_bytes: int
     down: int
     right: int
     shift: int
@@ -69,6 +75,10 @@ class WindowKernel:
     @cached_property
     def patch(self) -> list[Size]:
         """Rows and columns that a block reads; first those of its first output, as taps come."""
+        return self._rectangle if self.halves else self._read
+
+    @cached_property
+    def _read(self) -> list[Size]:
         taps = list(product(range(self.kernel[0]), range(self.kernel[1])))
         starts = product(range(self.block[0]), range(self.block[1]))
         found: dict[Size, None] = {}
@@ -79,9 +89,42 @@ class WindowKernel:
         return list(found)
 
     @property
+    def _rectangle(self) -> list[Size]:
+        """The patch, with a column more where there is an odd number of them."""
+        rows, columns = (
+            (block - 1) * stride + kernel
+            for block, stride, kernel in zip(self.block, self.stride, self.kernel, strict=True)
+        )
+        return list(product(range(rows), range(columns + columns % 2)))
+
+    @cached_property
+    def halves(self) -> bool:
+        """Whether patches are gathered by halfwords, which takes half of the cycles.
+
+        Each then begins at an even address, and has no more vectors.
+        """
+        beside, step = self.outputs[1], self.stride[1]
+        starts = [self.unit[1] * step] if beside > self.unit[1] else []
+        starts += [beside % self.unit[1] * step, self.pitch, self.plane]
+        starts += [self.block[1] * step] if self.block[1] < self.unit[1] else []
+        vectors = -(-len(self._read) // VECTOR)
+        return (
+            self.dilation == (1, 1)
+            and not any(start % 2 for start in starts)
+            and self.plane_bytes > _ALIGNED_BYTES
+            and len(self._rectangle) <= VECTOR * vectors
+        )
+
+    @property
+    def taps_row(self) -> int:
+        """Weights of an output from a row of its window to the next."""
+        return self._rectangle[-1][1] + 1 if self.halves else self.kernel[1]
+
+    @property
     def offsets(self) -> list[int]:
-        """Bytes of the patch from its corner."""
-        return [row * self.pitch + column for row, column in self.patch]
+        """Bytes, or halfwords, of the patch from its corner."""
+        places = self.patch[:: 2 if self.halves else 1]
+        return [row * self.pitch + column for row, column in places]
 
     @property
     def vectors(self) -> int:
@@ -101,7 +144,8 @@ class WindowKernel:
     @property
     def usable(self) -> bool:
         """Whether gathers reach all of a patch, and pointers all weights."""
-        return max(self.offsets) <= REACH and self.weight_vectors <= _MOST_WEIGHTS
+        near = self.halves or max(self.offsets) <= REACH
+        return near and self.weight_vectors <= _MOST_WEIGHTS
 
     @property
     def unit_cost(self) -> int:
@@ -127,7 +171,7 @@ class WindowKernel:
             self.pitch,
             self.plane,
         )
-        sizes += (self.down, self.right, *self.unit, *self.block, self.shift)
+        sizes += (self.down, self.right, *self.unit, *self.block, self.shift, int(self.halves))
         return f"{'_'.join(map(str, sizes))}_{'signed' if self.signed else 'plain'}"
 
 
@@ -179,7 +223,7 @@ def _unit(kernel: WindowKernel, right: int, out_right: int) -> Lines:
         for t in range(kernel.vectors):
             if kernel.vectors > 1:
                 lines.append(f"vldrw.32 q4, [sp, #{VECTOR * t}]")
-            lines.append("vldrb.u8 q7, [r0, q4]")
+            lines.append(f"vldr{'h.u16' if kernel.halves else 'b.u8'} q7, [r0, q4]")
             for o, (y, x) in enumerate(product(range(kernel.block[0]), range(kernel.block[1]))):
                 number = o * kernel.vectors + t
                 lane = (top + y) * kernel.unit[1] + left + x
@@ -254,7 +298,8 @@ def window_code(kernel: WindowKernel) -> Lines:
     table = VECTOR * kernel.vectors if kernel.vectors > 1 else 0
     kept = kernel.weight_vectors if kernel.weight_vectors <= _KEPT else 0
     body = [text.replace("{rows}", str(table + 12)) for text in body]
-    offsets = kernel.offsets + [0] * (kernel.vectors * VECTOR - len(kernel.offsets))
+    size = 2 if kernel.halves else 1
+    offsets = kernel.offsets + [0] * (kernel.vectors * VECTOR // size - len(kernel.offsets))
     code = ["push {r4-r11, lr}", "vpush {d8-d15}", "mov r5, r1", "adr.w r12, 9f"]
     code += [f"sub sp, sp, #{table + 16}", f"strd r0, r2, [sp, #{table}]"]
     code += [f"str r3, [sp, #{table + 8}]"]
@@ -273,7 +318,7 @@ def window_code(kernel: WindowKernel) -> Lines:
     code += [f"strd r0, r2, [sp, #{table}]", f"ldr r12, [sp, #{table + 8}]"]
     code += ["subs r12, r12, #1", f"str r12, [sp, #{table + 8}]", "bne.w 1b"]
     code += [f"add sp, sp, #{table + 16}", "vpop {d8-d15}", "pop {r4-r11, pc}", ".p2align 2", "9:"]
-    code += [f".byte {', '.join(map(str, offsets))}"]
+    code += [f"{'.short' if kernel.halves else '.byte'} {', '.join(map(str, offsets))}"]
     return [*code, f".word {', '.join(map(str, lane_offsets))}"]
 
 
@@ -296,4 +341,4 @@ def window_kernels(base: WindowKernel) -> list[WindowKernel]:
                 kernel = replace(base, unit=unit, block=block)
                 if kernel.usable:
                     found.append(kernel)
-    return sorted(found, key=lambda kernel: (kernel.cost, kernel.unit, kernel.block))
+    return sorted(found, key=lambda k: (k.cost, not k.halves, k.unit, k.block))
