@@ -37,11 +37,11 @@ class Operand:
 
     def quantization(self) -> dict[str, Any]:
         """Keyword arguments for `ModelBuilder`."""
-        if self.dtype not in ("int8", "uint8", "int16") or self.scale is None:
-            return {}
         if self.scales:
             zeros = self.zero_points or (0,) * len(self.scales)
             return {"scales": self.scales, "zero_points": zeros, "axis": self.axis}
+        if self.dtype not in ("int8", "uint8", "int16") or self.scale is None:
+            return {}
         return {"scale": self.scale, "zero_point": self.zero_point}
 
 

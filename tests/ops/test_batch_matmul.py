@@ -25,17 +25,22 @@ def _layer(
     zero_points: tuple[int, int, int] = (-3, 4, 5),
     scales: tuple[float, float, float] = (0.05, 0.03, 1.5),
     constant: bool = False,
+    right_dtype: str = "",
 ) -> Layer:
+    if dtype == "int16":
+        zero_points = (0, 0, 0)
+    right_dtype = right_dtype or dtype
     left = (depth, rows) if adjoint[0] else (rows, depth)
     right = (columns, depth) if adjoint[1] else (depth, columns)
     a = Operand((*batches[0], *left), dtype, scales[0], zero_points[0])
-    b = Operand((*batches[1], *right), dtype, scales[1], zero_points[1])
+    b = Operand((*batches[1], *right), right_dtype, scales[1], zero_points[1])
     if constant:
-        b = random_constant(b.shape, dtype, scale=scales[1], zero_point=zero_points[1])
+        b = random_constant(b.shape, right_dtype, scale=scales[1], zero_point=zero_points[1])
     shape = (*np.broadcast_shapes(*batches), rows, columns)
     y = Operand(shape, dtype, scales[2], zero_points[2])
     options = {"adj_x": adjoint[0], "adj_y": adjoint[1]}
-    return Layer(OPERATOR, (a, b), y, options, 2 if dtype == "int8" else 1)
+    version = {"int8": 2, "int16": 3}.get(dtype, 1)
+    return Layer(OPERATOR, (a, b), y, options, version)
 
 
 CASES = {
@@ -50,6 +55,13 @@ CASES = {
     "one_row": _layer(rows=1, depth=17),
     "saturates": _layer(scales=(0.05, 0.03, 0.01)),
     "zero_points": _layer(zero_points=(-128, 127, -128)),
+    "int16": _layer(dtype="int16", scales=(1e-4, 2e-4, 1e-3)),
+    "int16_transposed": _layer(
+        dtype="int16", adjoint=(True, True), scales=(1e-4, 2e-4, 1e-5), depth=20
+    ),
+    "int16_by_int8": _layer(
+        dtype="int16", right_dtype="int8", scales=(1e-4, 0.02, 1e-3), constant=True, depth=600
+    ),
     "float": _layer(dtype="float32"),
     "float_transposed": _layer(dtype="float32", adjoint=(True, True)),
 }
@@ -57,7 +69,7 @@ CASES = {
 
 @pytest.mark.parametrize("layer", CASES.values(), ids=CASES)
 def test_reference_is_litert(layer: Layer) -> None:
-    cases.assert_is_litert(layer, 0.0 if layer.output.dtype == "int8" else 1e-4)
+    cases.assert_is_litert(layer, 1e-4 if layer.output.dtype == "float32" else 0.0)
 
 
 _small = st.integers(1, 6)

@@ -28,6 +28,7 @@ def _layer(
 ) -> Layer:
     reduced = {axis % len(shape) for axis in np.array(axes, int).reshape(-1).tolist()}
     kept = [1 if i in reduced else d for i, d in enumerate(shape) if keep_dims or i not in reduced]
+    zero_points = (0, 0) if dtype == "int16" else zero_points
     x = Operand(shape, dtype, scales[0], zero_points[0])
     y = Operand(tuple(kept), dtype, scales[1], zero_points[1])
     return Layer(OPERATOR, (x, numbers(axes)), y, {"keep_dims": keep_dims})
@@ -53,6 +54,8 @@ CASES = {
     "larger_output_scale": _layer(_IMAGE, [1, 2], scales=(0.01, 1.5)),
     "much_smaller_output_scale": _layer(_IMAGE, [1, 2], scales=(0.8, 0.002)),
     "no_axes": _layer((2, 3), []),
+    "int16_global": _layer(_IMAGE, [1, 2], dtype="int16", scales=(3e-4, 1e-4)),
+    "int16_channels": _layer(_IMAGE, [3], False, "int16", (3e-4, 3e-4)),
     "float_global": _layer(_IMAGE, [1, 2], dtype="float32"),
     "float_without_dims": _layer(_IMAGE, [0, 3], keep_dims=False, dtype="float32"),
     "float_to_scalar": _layer((3, 4), [0, 1], keep_dims=False, dtype="float32"),

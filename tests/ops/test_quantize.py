@@ -44,6 +44,15 @@ CASES = {
     "int16_to_int8": _layer(Operand(_SHAPE, "int16", 0.0005), Operand(_SHAPE, "int8", 0.1, -3)),
     "int8_to_int16": _layer(Operand(_SHAPE, "int8", 0.05, 7), Operand(_SHAPE, "int16", 0.0004)),
     "int16_to_int16": _layer(Operand(_SHAPE, "int16", 0.002), Operand(_SHAPE, "int16", 0.003)),
+    "int16_to_int32": _layer(
+        Operand(_SHAPE, "int16", 0.001), Operand(_SHAPE, "int32", scales=(0.0001,))
+    ),
+    "int32_to_int8": _layer(
+        Operand(_SHAPE, "int32", scales=(1e-9,)), Operand(_SHAPE, "int8", 0.02, 7)
+    ),
+    "int32_to_int16": _layer(
+        Operand(_SHAPE, "int32", scales=(1e-9,)), Operand(_SHAPE, "int16", 0.0001)
+    ),
     "uint8_to_int8": _layer(Operand(_SHAPE, "uint8", 0.05, 128), Operand(_SHAPE, "int8", 0.05, 0)),
     "uint8_to_int8_scaled": _layer(
         Operand(_SHAPE, "uint8", 0.05, 120), Operand(_SHAPE, "int8", 0.02, 9)
@@ -98,10 +107,13 @@ def test_floats_that_no_integer_can_hold_saturate(dtype: str, tmp_path: Path) ->
     np.testing.assert_array_equal(result.outputs[0].data, wanted)
 
 
+_LONG = Tensor(2, "z", (1, 4), "int32", Quantization((0.5,), (3,)))
 _X = Tensor(0, "x", (1, 4), "float32")
 _Y = Tensor(1, "y", (1, 4), "int8", Quantization((0.5,), (0,)))
 _PER_AXIS = Quantization((0.5, 0.1), (0, 0), 1)
 _REFUSED = [
+    (Node(0, OPERATOR, 1, (_X,), (_LONG,)), "float32 input and int32 output"),
+    (Node(0, OPERATOR, 1, (_LONG,), (_Y,)), "zero points 3 and 0"),
     (Node(0, OPERATOR, 1, (), (_Y,)), "0 inputs"),
     (Node(0, OPERATOR, 1, (_X,), (replace(_Y, dtype="float32"),)), "float32 output"),
     (Node(0, OPERATOR, 1, (_X,), (replace(_Y, shape=(4,)),)), "the output is"),

@@ -150,6 +150,7 @@ TABLES = {
         "channels": _pad((2, 3), (1, 0), (0, 2), value=-128),
         "float": _pad((2, 3), (1, 0), (2, 2), value=-1.5, dtype="float32"),
         "int32": _pad((2, 3), (1, 0), (2, 2), value=70000, dtype="int32"),
+        "int16": _pad((2, 3), (1, 0), (2, 2), value=700, dtype="int16"),
         "nothing": _pad((2, 3), (0, 0), (0, 0)),
     },
     "SPACE_TO_DEPTH": {

@@ -79,6 +79,8 @@ TABLES = {
         "halves": _layer("SUM", (2, 40), [0], scales=(0.25, 0.5), zero_points=(0, 0)),
         "image": _layer("SUM", _IMAGE, [1, 2], dtype="float32"),
         "everything": _layer("SUM", (3, 4), [0, 1], keep_dims=False, dtype="float32"),
+        "int16": _layer("SUM", _IMAGE, [1, 2], True, "int16", (3e-4, 1e-3), (0, 0)),
+        "int16_saturates": _layer("SUM", (2, 9), [1], False, "int16", (3e-4, 3e-4), (0, 0)),
         "int32": _layer("SUM", (2, 3, 4), [1], dtype="int32"),
         "int64": _layer("SUM", (2, 3, 4), [0, 2], keep_dims=False, dtype="int64"),
     },

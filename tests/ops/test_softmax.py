@@ -28,6 +28,9 @@ def _layer(
     dtype: str = "int8",
 ) -> Layer:
     x = Operand(shape, dtype, scale, zero_point)
+    if dtype == "int16":
+        y = Operand(shape, dtype, 1 / 32768)
+        return Layer(OPERATOR, (replace(x, zero_point=0),), y, {"beta": beta})
     y = Operand(shape, dtype, 1 / 256, -128)
     return Layer(OPERATOR, (x,), y, {"beta": beta})
 
@@ -49,6 +52,11 @@ CASES = {
     "multiplier_saturates": _layer((1, 12), scale=100.0),
     "float_classes": _layer((1, 12), dtype="float32"),
     "float_rank_1": _layer((10,), dtype="float32"),
+    "int16_classes": _layer((1, 12), scale=2e-4, dtype="int16"),
+    "int16_two_classes": _layer((3, 2), scale=1e-4, dtype="int16"),
+    "int16_one_class": _layer((1,), scale=1e-3, dtype="int16"),
+    "int16_scale_tiny": _layer((2, 7), scale=1e-8, dtype="int16"),
+    "int16_scale_large": _layer((2, 70), scale=0.7, beta=3.0, dtype="int16"),
     "float_rank_4_beta": _layer((1, 2, 3, 5), beta=0.3, dtype="float32"),
 }
 
@@ -73,6 +81,12 @@ def test_any_layer(shape: tuple[int, ...], **fields: Any) -> None:
     _check(_layer(shape, **fields))
 
 
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(shape=cases.shape, beta=st.floats(0.01, 2.0), scale=st.floats(1e-6, 1.0))
+def test_any_int16_layer(shape: tuple[int, ...], beta: float, scale: float) -> None:
+    _check(_layer(shape, beta, scale, dtype="int16"))
+
+
 @pytest.mark.parametrize("scale", [0.003, 0.04, 0.3])
 def test_all_differences(scale: float) -> None:
     """Each int8 value beside the largest one, with a sum that varies."""
@@ -93,6 +107,11 @@ def _node(x: Tensor | None = _X, y: Tensor = _Y, beta: float | None = 1.0) -> No
     return Node(0, OPERATOR, 1, (x,), (y,), {} if beta is None else {"beta": beta})
 
 
+_HALF = Quantization((2.0**-15,), (1,))
+_SHORT: dict[str, Any] = {
+    "inputs": (replace(_X, dtype="int16"),),
+    "outputs": (replace(_Y, dtype="int16", quantization=_HALF),),
+}
 _WIDE = replace(_X, shape=(1, 5000)), replace(_Y, shape=(1, 5000))
 _REFUSED = [
     (Node(0, OPERATOR, 1, (), (_Y,)), "0 inputs"),
@@ -106,6 +125,8 @@ _REFUSED = [
     (_node(beta=0.0), "beta 0"),
     (_node(beta=-1.0), "beta -1"),
     (_node(beta=None), "beta 0"),
+    (_layer((1, 4), scale=3.0, dtype="int16").node(), "beta 1 times input scale 3"),
+    (replace(_node(), **_SHORT), "zero points"),
     (_node(*_WIDE), "5000 classes"),
 ]
 

@@ -36,17 +36,23 @@ def _layer(
         s * n + (max(k - s, 0) if valid else 0)
         for s, n, k in zip(stride, size, kernel, strict=True)
     ]
-    x = Operand((batch, *size, depth), dtype, zero_point=zero_points[0])
+    integer = dtype != "float32"
+    if dtype == "int16":
+        zero_points = (0, 0)
+    scale = 0.001 if dtype == "int16" else 0.05
+    x = Operand((batch, *size, depth), dtype, scale, zero_points[0])
     y = Operand((batch, *rows, channels), dtype, output_scale, zero_points[1])
     scales = tuple(0.02 * (1 + i % 3) for i in range(channels if per_channel else 1))
     weights = random_constant(
-        (channels, *kernel, depth), dtype, scales=scales if dtype == "int8" else ()
+        (channels, *kernel, depth),
+        "int8" if integer else dtype,
+        scales=scales if integer else (),
     )
     inputs = [numbers(y.shape), weights, x]
     if bias:
         values = np.arange(channels) * 700 - 300
-        wide = "int32" if dtype == "int8" else "float32"
-        inputs.append(numbers(values / (1 if dtype == "int8" else 1000), wide))
+        wide = {"int8": "int32", "int16": "int64"}.get(dtype, dtype)
+        inputs.append(numbers(values / (1 if integer else 1000), wide))
     options = {"padding": padding, "stride_h": stride[0], "stride_w": stride[1]}
     options["fused_activation_function"] = activation
     return Layer(OPERATOR, tuple(inputs), y, options, 4 if activation != "NONE" else 3)
@@ -65,6 +71,8 @@ CASES = {
     "batch_2": _layer(batch=2, size=(2, 2)),
     "relu": _layer(activation="RELU"),
     "relu6": _layer(activation="RELU6", output_scale=0.05, zero_points=(127, -128)),
+    "int16": _layer(dtype="int16", output_scale=0.003),
+    "int16_no_bias": _layer(dtype="int16", output_scale=0.003, bias=False, padding="VALID"),
     "float": _layer(dtype="float32"),
     "float_valid_relu6": _layer(dtype="float32", padding="VALID", activation="RELU6"),
 }
@@ -72,7 +80,7 @@ CASES = {
 
 @pytest.mark.parametrize("layer", CASES.values(), ids=CASES)
 def test_reference_is_litert(layer: Layer) -> None:
-    cases.assert_is_litert(layer, 0.0 if layer.output.dtype == "int8" else 1e-4)
+    cases.assert_is_litert(layer, 1e-4 if layer.output.dtype == "float32" else 0.0)
 
 
 _small = st.tuples(st.integers(1, 4), st.integers(1, 4))

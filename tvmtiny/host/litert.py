@@ -18,9 +18,9 @@ __all__ = ["make_interpreter", "reference_interpreter"]
 def make_interpreter(module: Any, model: bytes) -> Any:
     """Make an interpreter with the reference kernels, or with others where there are none.
 
-    CEIL, ELU, ROUND and SQUEEZE have none, and that of SUM takes int8 for uint8: a model with one
-    of these gets LiteRT's other kernels instead, without delegates; there, a convolution may differ
-    in the last bit, and so may others.
+    CEIL, ELU, ROUND and SQUEEZE have none, and that of SUM takes int8 and int16 for uint8: a model
+    with one of these gets LiteRT's other kernels instead, without delegates; there, a convolution
+    may differ in the last bit, and so may others.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def reference_interpreter(module: Any, model: bytes) -> Any | None:
         if "Didn't find op" not in str(error):
             raise
         return None
-    return None if _sums_int8(interpreter) else interpreter
+    return None if _sums_bytes(interpreter) else interpreter
 
 
 def _create(module: Any, model: bytes, resolver: Any) -> Any:
@@ -62,10 +62,10 @@ def _create(module: Any, model: bytes, resolver: Any) -> Any:
     )
 
 
-def _sums_int8(interpreter: Any) -> bool:
+def _sums_bytes(interpreter: Any) -> bool:
     types = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
     return any(
-        operator["op_name"] == "SUM" and types.get(operator["inputs"][0]) == np.int8
+        operator["op_name"] == "SUM" and types.get(operator["inputs"][0]) in (np.int8, np.int16)
         for operator in interpreter._get_ops_details()
     )
 

@@ -9,7 +9,8 @@ import numpy as np
 from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_same_dtype, check_scale, check_shape
-from tvmtiny.ops.shared.expressions import Expression, at, int32, requantize, saturate
+from tvmtiny.ops.shared.expressions import Expression, at, call, int32, requantize, saturate
+from tvmtiny.ops.shared.int16_sums import LARGEST_WIDE_SUM, requantize_wide, shortened
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INT32_RANGE, centred, quantize_multiplier, saturated
@@ -21,19 +22,25 @@ class BatchMatmul(Operator):
     """Products of matrices, over leading dimensions that broadcast; either may be transposed.
 
     int8 matches LiteRT's ``reference_ops::BatchMatMul``, which scales the int32 sum with two
-    roundings, as TFLM does. float32 sums in its order.
+    roundings, as TFLM does. int16, by int16 or int8, has 64-bit sums that are scaled as
+    `tvmtiny.ops.shared.int16_sums` says. float32 sums in its order.
     """
 
     name = "BATCH_MATMUL"
-    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    dtypes = ("int8", "int16", "float32")
+    exactness = (
+        "int8 bit-exact (two roundings, both oracles), int16 bit-exact (one rounding, both "
+        "oracles); float32 within rounding of sums"
+    )
     input_count = 2
 
     def check_node(self, node: Node) -> Iterator[Problem]:
-        problems = [*check_same_dtype(node)]
+        a, b = node.input(0), node.input(1)
+        mixed = a.dtype == node.output.dtype == "int16" and b.dtype == "int8"
+        problems = [] if mixed else [*check_same_dtype(node)]
         if problems:
             yield from problems
             return
-        a, b = node.input(0), node.input(1)
         if min(len(a.shape), len(b.shape)) < 2:
             yield Problem(
                 f"operands of {list(a.shape)} and {list(b.shape)}", "at least two dimensions each"
@@ -51,10 +58,14 @@ class BatchMatmul(Operator):
             )
             return
         yield from check_shape(node, (*batch, rows, columns))
-        if a.dtype != "int8":
+        if a.dtype == "float32":
             return
         problems = [p for t in (a, b, node.output) for p in check_scale(t)]
         yield from problems
+        if a.dtype == "int16":
+            if not problems:
+                yield from _check_wide(node)
+            return
         if not problems and product_multiplier(node)[1] > 30:
             yield Problem(
                 f"an output scale of {node.output.scale:.3g}",
@@ -67,7 +78,8 @@ class BatchMatmul(Operator):
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         depth = _matrix(node, 0)[1]
-        quantized = node.output.dtype == "int8"
+        quantized = node.output.dtype != "float32"
+        wide = _sum_dtype(node)
         adjoint = adjoint_operands(node)
 
         def element(tensor: te.Tensor, position: int, index: Sequence[Expression]) -> Expression:
@@ -77,7 +89,8 @@ class BatchMatmul(Operator):
             if not quantized:
                 return value
             zero_point = node.input(position).zero_point
-            return int32(value) - int32(zero_point) if zero_point else int32(value)
+            value = value.astype(wide)
+            return value - int32(zero_point) if zero_point else value
 
         def expression(a: te.Tensor, b: te.Tensor) -> te.Tensor:
             kc = te.reduce_axis((0, depth), "kc")
@@ -95,7 +108,7 @@ class BatchMatmul(Operator):
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        quantized = inputs[0].dtype == np.int8
+        quantized = inputs[0].dtype != np.float32
         factors = [
             centred(values, tensor)
             for values, tensor in zip(inputs, (node.input(0), node.input(1)), strict=True)
@@ -106,18 +119,54 @@ class BatchMatmul(Operator):
         )
         if not quantized:
             return [np.asarray(a @ b)]
-        scaled = requantize_reference(a @ b, *product_multiplier(node)) + node.output.zero_point
-        return [saturated(node, scaled).astype(np.int8)]
+        if node.output.dtype == "int16":
+            scaled = requantize_wide(a @ b, *_wide_multiplier(node))
+        else:
+            scaled = requantize_reference(a @ b, *product_multiplier(node))
+        scaled = scaled + node.output.zero_point
+        return [saturated(node, scaled).astype(node.output.dtype)]
 
     def macs(self, node: Node) -> int:
         return prod(node.output.shape) * _matrix(node, 0)[1]
 
 
 def _output(node: Node, acc: Expression) -> Expression:
-    if node.output.dtype != "int8":
+    if node.output.dtype == "float32":
         return acc
+    if node.output.dtype == "int16":
+        factors = [int32(int(number[0])) for number in _wide_multiplier(node)]
+        total = acc.astype("int64")
+        return saturate(node, call("tvmtiny_requantize_wide", total, *factors, dtype="int32"))
     multiplier, shift = product_multiplier(node)
     return saturate(node, requantize(acc, int32(multiplier), int32(shift)))
+
+
+def _sum_dtype(node: Node) -> str:
+    if node.output.dtype != "int16":
+        return "float32" if node.output.dtype == "float32" else "int32"
+    return "int32" if _largest_sum(node) <= INT32_RANGE[1] else "int64"
+
+
+def _largest_sum(node: Node) -> int:
+    """Of products of int16 with the other operand's numbers."""
+    return _matrix(node, 0)[1] << (30 if node.input(1).dtype == "int16" else 22)
+
+
+def _check_wide(node: Node) -> Iterator[Problem]:
+    if any(t.zero_point for t in (node.input(0), node.input(1), node.output)):
+        yield Problem("an int16 product with zero points", "zero points of 0")
+    if _wide_multiplier(node)[1][0] < 1:
+        yield Problem(
+            f"an output scale of {node.output.scale:.3g}",
+            "an output scale above the product of the input scales / 2^14",
+        )
+    if _largest_sum(node) > LARGEST_WIDE_SUM:
+        yield Problem(f"sums of {_matrix(node, 0)[1]} products", "sums of at most 2^47")
+
+
+def _wide_multiplier(node: Node) -> tuple[np.ndarray, np.ndarray]:
+    multiplier, shift = product_multiplier(node)
+    return shortened(np.array([multiplier]), np.array([shift]))
 
 
 def adjoint_operands(node: Node) -> tuple[bool, bool]:

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 from tvm import te, tirx
 
+from tvmtiny.ops.shared.checks import check_symmetric
 from tvmtiny.ops.shared.expressions import (
     Expression,
     elementwise,
@@ -18,7 +19,11 @@ from tvmtiny.ops.shared.expressions import (
 )
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import activation_range, quantize_multiplier
+from tvmtiny.ops.shared.quantization import (
+    INTEGER_RANGES,
+    activation_range,
+    quantize_multiplier,
+)
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.reduction import (
     accumulate,
@@ -34,24 +39,27 @@ from tvmtiny.ops.shared.reduction import (
 class Mean(Operator):
     """Mean over any dimensions.
 
-    int8 matches ``reference_ops::QuantizedMeanOrSum`` of LiteRT and TFLM bit by bit: the sum is
-    requantized, twice rounded, by a multiplier into which the count has been divided. float32
-    sums in the order of ``reference_ops::Mean``.
+    int8 and int16 match ``reference_ops::QuantizedMeanOrSum`` of LiteRT and TFLM bit by bit: the
+    sum is requantized, twice rounded, by a multiplier into which the count has been divided.
+    float32 sums in the order of ``reference_ops::Mean``.
     """
 
     name = "MEAN"
-    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    dtypes = ("int8", "int16", "float32")
+    exactness = (
+        "int8 and int16 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    )
     input_count = 2
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_reduction(node)]
-        yield from problems
         if not problems:
-            problems = [*check_scales(node)]
-            yield from problems
-        if problems or node.output.dtype != "int8":
+            problems = [*check_scales(node)] or [*check_symmetric(node)]
+        yield from problems
+        if problems or node.output.dtype == "float32":
             return
-        room = 31 - (255 * reduced_count(node)).bit_length()
+        low, high = INTEGER_RANGES[node.output.dtype]
+        room = 31 - ((high - low) * reduced_count(node)).bit_length()
         if mean_multiplier(node)[1] > room:
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for an input scale of "
@@ -60,7 +68,7 @@ class Mean(Operator):
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
-        quantized = node.output.dtype == "int8"
+        quantized = node.output.dtype != "float32"
         wide = "int32" if quantized else "float32"
 
         def integer(x: te.Tensor) -> te.Tensor:
@@ -84,7 +92,7 @@ class Mean(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         keep, count = keeps_dims(node), reduced_count(node)
-        if node.output.dtype != "int8":
+        if node.output.dtype == "float32":
             total = inputs[0].sum(axis=reduced_axes(node), dtype=np.float32, keepdims=keep)
             return [np.asarray(total / np.float32(count), np.float32)]
         total = inputs[0].sum(axis=reduced_axes(node), dtype=np.int64, keepdims=keep)
@@ -92,7 +100,7 @@ class Mean(Operator):
             total - node.input(0).zero_point * count, *mean_multiplier(node)
         )
         clipped = np.clip(scaled + node.output.zero_point, *activation_range(node))
-        return [np.asarray(clipped, np.int8)]
+        return [np.asarray(clipped, node.output.dtype)]
 
 
 def reduced_block(node: Node) -> tuple[int, int, int] | None:

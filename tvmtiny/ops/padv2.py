@@ -19,7 +19,7 @@ class PadV2(Moving):
     """A border of a given value."""
 
     name = "PADV2"
-    dtypes = ("int8", "uint8", "int32", "int64", "float32", "bool")
+    dtypes = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
     input_count = 3
 
     def check_node(self, node: Node) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ from tvmtiny.ops.shared.expressions import (
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import (
+    INT32_RANGE,
     INTEGER_RANGES,
     broadcast_quantization,
     centred,
@@ -28,10 +29,21 @@ from tvmtiny.ops.shared.quantization import (
 )
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
+#: What each dtype can become.
+_RESULTS = {
+    "float32": ("int8", "uint8", "int16"),
+    "int8": ("int8", "uint8", "int16"),
+    "uint8": ("int8", "uint8", "int16"),
+    "int16": ("int8", "uint8", "int16", "int32"),
+    "int32": ("int8", "int16"),
+}
+
 
 @register
 class Quantize(Operator):
     """float32 to int8, uint8 or int16, or from one of these to another scale or dtype.
+
+    int16 becomes int32, and int32 int8 or int16, too.
 
     Matches LiteRT's and TFLM's ``reference_ops::AffineQuantize`` (float32 division, halves away
     from zero), per tensor or per channel, and ``Requantize`` (two roundings) bit by bit. Where
@@ -41,15 +53,18 @@ class Quantize(Operator):
     """
 
     name = "QUANTIZE"
-    dtypes = ("int8", "uint8", "int16", "float32")
+    dtypes = ("int8", "uint8", "int16", "int32", "float32")
     per_channel = True
     exactness = "bit-exact (requantization with two roundings, both oracles)"
     input_count = 1
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         x, out = node.input(0), node.output
-        if out.dtype not in INTEGER_RANGES:
-            yield Problem(f"{out.dtype} output", "int8, uint8 or int16 output")
+        if out.dtype not in _RESULTS[x.dtype]:
+            yield Problem(
+                f"{x.dtype} input and {out.dtype} output",
+                f"{' or '.join(_RESULTS[x.dtype])} output for {x.dtype}",
+            )
             return
         yield from check_shape(node, x.shape)
         yield from check_scale(out, per_channel=x.dtype == "float32")
@@ -59,22 +74,24 @@ class Quantize(Operator):
         yield from problems
         if problems or out.quantization is None:
             return
-        largest = 15 if x.dtype == "int16" else 23
+        largest = {"int32": 0, "int16": 15}.get(x.dtype, 23)
         if rescaling(node)[1] > largest:
             yield Problem(
                 f"an output scale of {out.scale:.3g} for an input scale of {x.scale:.3g}",
                 f"an output scale above the input scale / 2^{largest}",
             )
-        if x.dtype == out.dtype == "int16" and (x.zero_point, out.zero_point) != (0, 0):
+        wide = {x.dtype, out.dtype} <= {"int16", "int32"}
+        if (wide or x.dtype == "int32") and (x.zero_point or (wide and out.zero_point)):
             yield Problem(
-                f"zero points {x.zero_point} and {out.zero_point} of int16", "zero points of 0"
+                f"zero points {x.zero_point} and {out.zero_point} of {x.dtype} and {out.dtype}",
+                "zero points of 0 of int16 and int32",
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         x, out = node.input(0), node.output
         quantization = out.quantization
         assert quantization is not None
-        axis, (low, high) = quantization.axis, INTEGER_RANGES[out.dtype]
+        axis, (low, high) = quantization.axis, _range(out.dtype)
 
         def quantized(value: Expression, scale: Expression, zero_point: Expression) -> Expression:
             bounds = int32(low), int32(high)
@@ -119,7 +136,7 @@ class Quantize(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         x, out = inputs[0], node.output
-        bounds = INTEGER_RANGES[out.dtype]
+        bounds = _range(out.dtype)
         if x.dtype != np.float32:
             return [_rescaled(node, x).astype(out.dtype)]
         scales, zero_points = broadcast_quantization(out)
@@ -130,10 +147,14 @@ class Quantize(Operator):
         return [(round_half_away(steps) + zeros).astype(out.dtype)]
 
 
+def _range(dtype: str) -> tuple[int, int]:
+    return INTEGER_RANGES.get(dtype, INT32_RANGE)
+
+
 def _rescaled(node: Node, x: np.ndarray) -> np.ndarray:
     wide = centred(x, node.input(0))
     scaled = requantize_reference(wide, *rescaling(node)) + node.output.zero_point
-    return np.clip(scaled, *INTEGER_RANGES[node.output.dtype])
+    return np.clip(scaled, *_range(node.output.dtype))
 
 
 def _exact_line(node: Node) -> Affine | None:

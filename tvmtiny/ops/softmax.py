@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
+from tvmtiny.ops.shared import softmax_int16
 from tvmtiny.ops.shared.checks import check_scale, check_shape
 from tvmtiny.ops.shared.expressions import Expression, clamp_int8, constant, float32, int32, larger
 from tvmtiny.ops.shared.fixed_point_q31 import exp_q31, multiply_q31, reciprocal_q31, rounding_shift
@@ -31,12 +32,14 @@ class Softmax(Operator):
 
     int8 matches LiteRT's and TFLM's ``reference_ops::Softmax`` bit by bit: gemmlowp's fixed-point
     exponential, by a table where that is short, and reciprocal; all of it by a table where there
-    are two classes, whose results depend on one difference only. float32 follows the same kernel
+    are two classes, whose results depend on one difference only. int16 does, too, by two tables,
+    see `tvmtiny.ops.shared.softmax_int16`. float32 follows the same kernel
     with an exponential of our own, which is within 1 unit in the last place.
     """
 
     name = "SOFTMAX"
-    exactness = "int8 bit-exact (both oracles); float32 within rounding of exp and sums"
+    dtypes = ("int8", "int16", "float32")
+    exactness = "int8 and int16 bit-exact (both oracles); float32 within rounding of exp and sums"
     input_count = 1
 
     def check_node(self, node: Node) -> Iterator[Problem]:
@@ -50,11 +53,15 @@ class Softmax(Operator):
         yield from check_shape(node, x.shape)
         if out.dtype == "int8":
             yield from _check_quantized(node)
+        elif out.dtype == "int16":
+            yield from softmax_int16.check(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         shape = node.output.shape
         rows = shape[:-1] or (1,)
         quantized = node.output.dtype == "int8"
+        if node.output.dtype == "int16":
+            return softmax_int16.compute(node)
         if quantized and shape[-1] == 2:
             return _two_classes(node)
         powers = exponentials(node) if quantized else None
@@ -129,6 +136,8 @@ class Softmax(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         x = inputs[0]
+        if node.output.dtype == "int16":
+            return [softmax_int16.reference(node, x)]
         if node.output.dtype != "int8":
             difference = (x - x.max(axis=-1, keepdims=True)) * np.float32(_beta(node))
             exponentials = np.exp(difference.astype(np.float64)).astype(np.float32)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
+from tvmtiny.ops.shared.checks import check_symmetric
 from tvmtiny.ops.shared.expressions import (
     Expression,
     elementwise,
@@ -19,7 +20,12 @@ from tvmtiny.ops.shared.expressions import (
 from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
-from tvmtiny.ops.shared.quantization import INT8_RANGE, INT32_RANGE, quantize_multiplier
+from tvmtiny.ops.shared.quantization import (
+    INT8_RANGE,
+    INT32_RANGE,
+    INTEGER_RANGES,
+    quantize_multiplier,
+)
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.reduction import (
     accumulate,
@@ -35,16 +41,16 @@ from tvmtiny.ops.shared.reduction import (
 class Sum(Operator):
     """Sum over any dimensions.
 
-    int8 matches ``QuantizedMeanOrSum`` bit by bit, which rescales the sum in float32. LiteRT 2's
-    reference kernel takes int8 for uint8, so that the bytes are those of its other kernels. Of
-    uint8 models, the sum is requantized, twice rounded.
-    int32 and int64 wrap around.
+    int8 and int16 match ``QuantizedMeanOrSum`` bit by bit, which rescales the sum in float32.
+    LiteRT 2's reference kernel takes their bytes for uint8, so that results are those of its other
+    kernels. Of uint8 models, the sum is requantized, twice rounded. int32 and int64 wrap around.
     """
 
     name = "SUM"
-    dtypes = ("int8", "int32", "int64", "float32")
+    dtypes = ("int8", "int16", "int32", "int64", "float32")
     exactness = (
-        "integers bit-exact (int8: LiteRT's optimized kernel, its reference kernel is wrong); "
+        "integers bit-exact (int8, int16: LiteRT's optimized kernel, its reference kernel is "
+        "wrong); "
         "float32 within rounding of sums"
     )
     input_count = 2
@@ -52,13 +58,15 @@ class Sum(Operator):
     def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_reduction(node)]
         if not problems:
-            problems = [*check_scales(node)]
+            problems = [*check_scales(node)] or [*check_symmetric(node)]
         yield from problems
         if not problems and reduced_count(node) >= 2**24:
             yield Problem(f"{reduced_count(node)} elements in a sum", "fewer than 2^24 elements")
-        elif not problems and node.output.dtype == "int8":
-            steps = 255 * reduced_count(node) * node.input(0).scale / node.output.scale
-            if steps > INT32_RANGE[1] - 2**16:
+        elif not problems and node.output.dtype in INTEGER_RANGES:
+            low, high = INTEGER_RANGES[node.output.dtype]
+            largest = (high - low) * reduced_count(node)
+            steps = largest * node.input(0).scale / node.output.scale
+            if max(largest, steps) > INT32_RANGE[1] - 2**16:
                 yield Problem(
                     "a sum can exceed 32 bits, where LiteRT's result is undefined",
                     "an output scale that fits the sums",
@@ -87,23 +95,27 @@ class Sum(Operator):
                     scale,
                     bias,
                 )
-                ends = (int32(end) for end in (node.output.zero_point, *INT8_RANGE))
+                limits = INTEGER_RANGES[node.output.dtype]
+                ends = (int32(end) for end in (node.output.zero_point, *limits))
                 rounded = tirx.call_pure_extern(
                     "int32", "tvmtiny_quantize", scaled, float32(1), *ends
                 )
-                return rounded.astype("int8")
+                return rounded.astype(node.output.dtype)
 
             return elementwise(node.output.shape, value)
 
-        return Compute((node.input(0),), quantized if node.output.dtype == "int8" else plain)
+        return Compute(
+            (node.input(0),), quantized if node.output.dtype in INTEGER_RANGES else plain
+        )
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         x, dtype = inputs[0], np.dtype(node.output.dtype)
-        wide = np.dtype(np.int64) if dtype == np.int8 else dtype
+        scaled_dtype = node.output.dtype in INTEGER_RANGES
+        wide = np.dtype(np.int64) if scaled_dtype else dtype
         total = np.asarray(x.sum(axis=reduced_axes(node), dtype=wide, keepdims=keeps_dims(node)))
-        if dtype != np.int8:
+        if not scaled_dtype:
             return [total.astype(dtype)]
         if is_from_uint8(node):
             zeros = node.input(0).zero_point * reduced_count(node)
@@ -112,7 +124,8 @@ class Sum(Operator):
         scale, bias = scaled_line(node)
         value = total.astype(np.float32) * scale + bias
         rounded = np.trunc(value + np.copysign(np.float32(0.5), value))
-        return [np.clip(rounded + node.output.zero_point, *INT8_RANGE).astype(np.int8)]
+        limits = INTEGER_RANGES[node.output.dtype]
+        return [np.clip(rounded + node.output.zero_point, *limits).astype(dtype)]
 
 
 def _multiplier(node: Node) -> tuple[int, int]:

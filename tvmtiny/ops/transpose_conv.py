@@ -32,12 +32,17 @@ class TransposeConv(Operator):
     Inputs are the output's shape, OHWI weights, the NHWC activation and perhaps a bias. Here each
     output pixel gathers the taps that reach it, which is the same sum in integers: LiteRT's
     ``reference_integer_ops::TransposeConv`` scales the int32 sum with two roundings, as TFLM does.
+    int16 activations have int8 weights and an int64 bias, see `tvmtiny.ops.shared.int16_sums`.
     float32 sums in another order than ``reference_ops::TransposeConv``.
     """
 
     name = "TRANSPOSE_CONV"
     data = 2
-    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    dtypes = ("int8", "int16", "float32")
+    exactness = (
+        "int8 bit-exact (two roundings, both oracles), int16 bit-exact (one rounding); float32 "
+        "within rounding of sums"
+    )
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         if len(node.inputs) < 3 or None in node.inputs[:3]:

@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import INT32_RANGE
 
 #: Sums that LiteRT's scaling is made for.
-_MOST = 2**47
+LARGEST_WIDE_SUM = 2**47
 _SHORTENED = 0x7FFF0000
 
 
@@ -49,7 +49,7 @@ def check_sums(node: Node, taps: np.ndarray) -> Iterator[Problem]:
         Weights, shape ``(channels, taps)``.
     """
     largest = max(largest_sums(node, taps), default=0)
-    if largest > (_MOST if has_wide_sums(node) else INT32_RANGE[1]):
+    if largest > (LARGEST_WIDE_SUM if has_wide_sums(node) else INT32_RANGE[1]):
         yield Problem(
             "the accumulator can overflow",
             "an int64 bias, or weights and bias whose sums stay within 32 bits",

@@ -384,6 +384,29 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_softmax_reciprocal(int32_t sum, int
   return tvmtiny_reciprocal_q31((int32_t)(((uint32_t)sum << headroom) - 0x80000000u));
 }
 
+/* Of an int16 softmax: where the table of exponentials has that of a difference to the largest value, which is not positive. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_softmax_place(int32_t difference, int32_t multiplier, int32_t shift)
+{
+  const int32_t place = tvmtiny_requantize(difference, multiplier, shift) + 32767;
+  return place < -32768 ? -32768 : place;
+}
+
+/* Where the table of reciprocals has that of a sum with `headroom` leading zeros. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_softmax_sum_place(int32_t sum, int32_t headroom)
+{
+  const uint32_t shifted = (((uint32_t)sum << (headroom - 1)) + (1u << 13)) >> 14;
+  const int32_t place = (int32_t)shifted - 98304;
+  return place > 32767 ? 32767 : place;
+}
+
+/* The share of an exponential in a sum, both of 2^15. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_softmax_share(int32_t exp, int32_t reciprocal, int32_t headroom)
+{
+  const int32_t shift = 31 - headroom;
+  const int32_t share = (exp * reciprocal + (INT32_C(1) << (shift - 1))) >> shift;
+  return share > 32767 ? 32767 : share < 0 ? 0 : share;
+}
+
 /* exp / sum in 256ths. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_softmax_output(int32_t exp, int32_t reciprocal, int32_t headroom)
 {
