@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fault_proxy import FaultProxy, Rates
 from tools import needs_mlperf_tiny, on_zephyr
-from zephyr_applications import ARM_BOARDS, Built, mlperf_model
+from zephyr_applications import ARM_BOARDS, RISCV_BOARD, Built, mlperf_model
 
 import tvmtiny
 from tvmtiny import models
@@ -46,7 +46,7 @@ def expected(model: tvmtiny.Model, inputs: list[np.ndarray]) -> list[np.ndarray]
 @on_zephyr
 @needs_mlperf_tiny
 @pytest.mark.parametrize("name", ["kws", "ad"])
-@pytest.mark.parametrize("board", ARM_BOARDS)
+@pytest.mark.parametrize("board", [*ARM_BOARDS, RISCV_BOARD])
 def test_exact(board: str, name: str, built: Built) -> None:
     build = built(board, "rpc", name)
     model = mlperf_model(name)
@@ -60,7 +60,8 @@ def test_exact(board: str, name: str, built: Built) -> None:
     assert checked.exact, checked
     assert checked.layers_compared == len(artifact.layers)
     # The same CPU without Zephyr; QEMU's an521 has no twin there, but the instructions of an385.
-    twin = {"zephyr:mps3_an547": "mps3-an547"}.get(board, "mps2-an385")
+    twins = {"zephyr:mps3_an547": "mps3-an547", "zephyr:qemu_riscv32": "riscv-virt"}
+    twin = twins.get(board, "mps2-an385")
     bare = tvmtiny.run(artifact, *inputs, board=twin).instructions
     print(f"{name} on {board}: {result.instructions} instructions, {bare} on {twin}")
     assert result.instructions == pytest.approx(bare, rel=0.02)
@@ -89,13 +90,13 @@ def test_a_hundred_inferences_on_a_damaged_line(built: Built) -> None:
     assert proxy.faults.total() > 10
 
 
-def breakable(artifact: tvmtiny.Artifact) -> tvmtiny.Artifact:
+def breakable(artifact: tvmtiny.Artifact, nowhere: int) -> tvmtiny.Artifact:
     """The same code, which faults or never ends for some first bytes of the input."""
     (tensor,) = artifact.inputs
     name = f"{artifact.name}.c"
     begin = "const struct tvmtiny_digits_outputs *outputs)\n{\n"
     broken = (
-        f"  if (inputs->{tensor.c_name}[0] == 101) {{ *(volatile int32_t *)0x60000000 = 1; }}\n"
+        f"  if (inputs->{tensor.c_name}[0] == 101) {{ *(volatile int32_t *){nowhere} = 1; }}\n"
         f'  while (inputs->{tensor.c_name}[0] == 102) {{ __asm__ volatile(""); }}\n'
     )
     text = artifact.files[name].replace(begin, begin + broken, 1)
@@ -104,10 +105,18 @@ def breakable(artifact: tvmtiny.Artifact) -> tvmtiny.Artifact:
 
 
 @on_zephyr
-def test_the_board_goes_on_after_a_fault_and_after_an_endless_call(tmp_path: Path) -> None:
-    board = find_board("zephyr:mps2_an385")
+@pytest.mark.parametrize("name", [ARM_BOARDS[0], RISCV_BOARD])
+def test_the_board_goes_on_after_a_fault_and_after_an_endless_call(
+    name: str, tmp_path: Path
+) -> None:
+    board = find_board(name)
+    # Where these boards have no memory.
+    nowhere, fault = {
+        "arm": (0x60000000, "BusFault"),
+        "riscv": (0xA0000000, "store access fault at 0xa0000000"),
+    }[board.cpu.architecture]
     model = tvmtiny.load(models.path("digits"))
-    artifact = breakable(tvmtiny.compile(model, board.name))
+    artifact = breakable(tvmtiny.compile(model, board.name), nowhere)
     platform = platform_for(board)
     firmware = platform.build(platform.generate(artifact, board, tmp_path, "rpc"))
     good, faulting, endless = (np.full(artifact.inputs[0].shape, v, np.int8) for v in (1, 101, 102))
@@ -116,7 +125,7 @@ def test_the_board_goes_on_after_a_fault_and_after_an_endless_call(tmp_path: Pat
     try:
         with tvmtiny.Session(artifact, transport.url, timeout=30) as session:
             for _ in range(2):
-                with pytest.raises(DeviceFaultError, match="BusFault") as raised:
+                with pytest.raises(DeviceFaultError, match=fault) as raised:
                     session.run(faulting)
                 assert raised.value.pc is not None
                 session.reset()

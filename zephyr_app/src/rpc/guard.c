@@ -13,7 +13,7 @@
 
 /* Below the server's, which so gets to know of an end at once. */
 #define WORKER_PRIORITY K_PRIO_PREEMPT(CONFIG_MAIN_THREAD_PRIORITY + 1)
-#define FAULT_WORDS 7u
+#define FAULT_WORDS 8u
 #if defined(CONFIG_FPU) && defined(CONFIG_FPU_SHARING)
 #define WORKER_OPTIONS K_FP_REGS
 #else
@@ -120,6 +120,17 @@ void k_sys_fatal_error_handler(unsigned int reason, const saved_registers *regis
   if (registers != NULL && reason != K_ERR_STACK_CHK_FAIL) {
     add("lr", registers->basic.lr);
     add("pc", registers->basic.pc);
+  }
+#elif defined(CONFIG_RISCV)
+  unsigned long value;
+
+  __asm__ volatile("csrr %0, mcause" : "=r"(value));
+  add("mcause", (uint32_t)value);
+  __asm__ volatile("csrr %0, mtval" : "=r"(value));
+  add("mtval", (uint32_t)value);
+  if (registers != NULL && reason != K_ERR_STACK_CHK_FAIL) {
+    add("lr", (uint32_t)registers->ra);
+    add("pc", (uint32_t)registers->mepc);
   }
 #endif
   outcome = FAULTED;

@@ -6,9 +6,11 @@
 #define PAINT 0xa5c35a3cu
 #define LONG_MS 100
 
+/* Behind Zephyr's own word, where it looks for overflows by one. */
 static uint32_t *stack_bottom(void)
 {
-  return (uint32_t *)ROUND_UP(k_current_get()->stack_info.start, sizeof(uint32_t));
+  return (uint32_t *)ROUND_UP(k_current_get()->stack_info.start, sizeof(uint32_t)) +
+         (IS_ENABLED(CONFIG_STACK_SENTINEL) ? 1 : 0);
 }
 
 static ALWAYS_INLINE void paint(uint32_t end)
@@ -30,17 +32,25 @@ static ALWAYS_INLINE uint32_t painted(uint32_t end)
   return end - (uint32_t)(uintptr_t)word;
 }
 
+#if defined(CONFIG_ARM) || defined(CONFIG_RISCV)
 static ALWAYS_INLINE uint32_t stack_pointer(void)
 {
-#ifdef CONFIG_ARM
   uint32_t sp;
 
+#ifdef CONFIG_ARM
   __asm__ volatile("mov %0, sp" : "=r"(sp));
-  return sp;
 #else
-  return (uint32_t)(uintptr_t)__builtin_frame_address(0);
+  __asm__ volatile("mv %0, sp" : "=r"(sp));
 #endif
+  return sp;
 }
+#else
+/* The frame of a function is below that of its caller, whose own one may begin above what it keeps there. */
+static __attribute__((noinline)) uint32_t stack_pointer(void)
+{
+  return (uint32_t)(uintptr_t)__builtin_frame_address(0);
+}
+#endif
 
 __attribute__((noinline)) void device_paint_stack(void)
 {
