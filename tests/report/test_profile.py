@@ -14,10 +14,12 @@ from tools import MLPERF_TINY, needs_mlperf_tiny, on_qemu, on_qemu_boards
 
 import tvmtiny
 from tvmtiny import models
+from tvmtiny.emulation.cycles import timed_cores
 from tvmtiny.emulation.unicorn_machine import emulate
 from tvmtiny.errors import DeviceError, DeviceTimeoutError, InputError, ProfileBoardError
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.report.profile import Profile, profilable_boards, profile, profile_firmware
+from tvmtiny.report.profile_tables import profile_tables
 from tvmtiny.targets import find_board
 
 #: Unicorn's counts are exact; QEMU's come from a timer of 40 instructions a tick.
@@ -67,14 +69,15 @@ def assert_consistent(found: Profile, artifact: tvmtiny.Artifact) -> None:
     assert not found.unlisted
 
 
-@on_qemu_boards(*profilable_boards())
+@on_qemu_boards(*(n for n in profilable_boards() if find_board(n).cpu.name in timed_cores()))
 def test_shipped_model_on_every_board(board: str) -> None:
     artifact = digits(board)
     steps: list[str] = []
     found = profile(artifact, *ramp(artifact), progress=steps.append)
     assert (found.model, found.board) == ("digits", board)
     assert_consistent(found, artifact)
-    assert steps[-1] == f"executing in {'QEMU' if board == 'mps3-an547' else 'Unicorn'}"
+    in_qemu = board in ("mps3-an547", "riscv-virt-zbb")
+    assert steps[-1] == f"executing in {'QEMU' if in_qemu else 'Unicorn'}"
     assert profile(artifact, *ramp(artifact)) == found
 
 
@@ -123,6 +126,23 @@ def test_unaligned_loads_cost_cycles_but_no_instructions() -> None:
     assert cycles[2] == cycles[0] + calls
     assert cycles[1] == cycles[0] + 2 * calls
     assert found[1].total.estimated_cycles > found[0].total.estimated_cycles
+
+
+@on_qemu_boards("riscv-virt-v")
+def test_layers_are_counted_without_timings(board: str) -> None:
+    artifact = digits(board)
+    found = profile(artifact, *ramp(artifact))
+    total = found.total
+    counts = [part.instructions for part in (*found.layers, found.entry)]
+    assert min(counts) > 0 and sum(counts) == total.instructions == total.qemu_instructions
+    assert sum(layer.share for layer in found.layers) == pytest.approx(
+        1 - found.entry.instructions / total.instructions
+    )
+    assert found.manual is None and not found.assumptions
+    every = (*found.layers, found.entry, total)
+    assert {part.estimated_cycles for part in every} == {total.cycles_per_mac} == {None}
+    *_, last = profile_tables(found)
+    assert "not estimated: there are no instruction timings of rv32imcv" in str(last)
 
 
 @on_qemu_boards("riscv-virt")

@@ -90,8 +90,8 @@ class ProfileBoardError(InputError):
 
     def __str__(self) -> str:
         return (
-            f"cannot profile on {self.board}: it is no board of the platform qemu, or there is no "
-            f"table of instruction timings of its {self.cpu}; boards that can be profiled: "
+            f"cannot profile on {self.board}: it is no board of the platform qemu, or the "
+            f"instructions of its {self.cpu} cannot be told apart; boards that can be profiled: "
             f"{', '.join(self.supported)}"
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tvmtiny.checking import CheckResult, check
 from tvmtiny.codegen import Artifact
 from tvmtiny.compiler import compile
+from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.errors import InputError
 from tvmtiny.frontend import Model
 from tvmtiny.report.firmware import built_firmware
@@ -180,7 +181,7 @@ def _variant_report(
         result = run_firmware(firmware, inputs, timeout)
         profiled = None
         if can_profile(board):
-            tell("executing in Unicorn")
+            tell(f"executing in {'Unicorn' if can_emulate(board.cpu) else 'QEMU'}")
             profiled = profile_firmware(firmware, inputs, timeout, result)
     tell("planning memory")
     return VariantReport(

@@ -3,7 +3,7 @@
 The real firmware is executed in Unicorn, or in QEMU where Unicorn does not have the CPU, and its
 basic blocks are counted; the instructions of each block are priced with the timings of the core's
 technical reference manual. Instructions are exact.
-Cycles are an estimate: see `Profile.assumptions`.
+Cycles are an estimate: see `Profile.assumptions`. A core without a table of timings has none.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ class Cost:
     instructions
         Executed instructions, exact.
     estimated_cycles
-        Estimated processor cycles.
+        Estimated processor cycles; None where there are no timings.
     flash_read_bytes, ram_read_bytes
         What loads read from flash and from RAM, instructions not included; None where the
         emulation does not tell, and for the run function itself.
     """
 
     instructions: int
-    estimated_cycles: int
+    estimated_cycles: int | None
     flash_read_bytes: int | None = None
     ram_read_bytes: int | None = None
 
@@ -93,7 +93,7 @@ class LayerProfile:
     instructions_per_mac, cycles_per_mac
         None for a layer without multiplications; the second is estimated.
     share
-        Part of the whole inference's estimated cycles, 0 to 1.
+        Part of the whole inference's estimated cycles, 0 to 1; of its instructions without timings.
     weights_bytes
         Constants that it reads.
     flash_read_bytes, ram_read_bytes
@@ -105,7 +105,7 @@ class LayerProfile:
     name: str
     macs: int
     instructions: int
-    estimated_cycles: int
+    estimated_cycles: int | None
     instructions_per_mac: float | None
     cycles_per_mac: float | None
     share: float
@@ -134,7 +134,7 @@ class TotalProfile:
 
     macs: int
     instructions: int
-    estimated_cycles: int
+    estimated_cycles: int | None
     instructions_per_mac: float | None
     cycles_per_mac: float | None
     weights_bytes: int
@@ -158,7 +158,7 @@ class Profile:
         The run function itself: checks, calls, and copies of inputs and outputs. With the layers
         it makes up `total`.
     manual
-        Where the timings of the estimate come from.
+        Where the timings of the estimate come from; None where there are none.
     assumptions
         What the estimate takes for granted.
     unlisted
@@ -171,7 +171,7 @@ class Profile:
     layers: tuple[LayerProfile, ...]
     entry: Cost
     total: TotalProfile
-    manual: str
+    manual: str | None
     assumptions: tuple[str, ...]
     unlisted: Mapping[str, int]
 
@@ -183,9 +183,8 @@ def profilable_boards() -> tuple[str, ...]:
 
 def can_profile(board: Board) -> bool:
     """Whether `profile` supports a board."""
-    cpu = board.cpu
-    decodes = find_architecture(cpu.architecture).decode is not None
-    return board.platform == _PLATFORM and decodes and cpu.name in timed_cores()
+    decodes = find_architecture(board.cpu.architecture).decode is not None
+    return board.platform == _PLATFORM and decodes
 
 
 def _check(board: Board) -> None:
@@ -267,6 +266,7 @@ def profile_firmware(
     project = firmware.project
     _check(project.board)
     run = emulate if can_emulate(project.board.cpu) else trace_in_qemu
+    cpu = project.board.cpu.name
     trace = run(firmware, inputs, timeout)
     if result is not None:
         _compare(trace, result, project.artifact)
@@ -274,7 +274,7 @@ def profile_firmware(
         project.artifact,
         project.board,
         trace,
-        timings(project.board.cpu.name),
+        timings(cpu) if cpu in timed_cores() else None,
         None if result is None else result.instructions,
     )
 
@@ -291,7 +291,11 @@ def _compare(trace: Trace, result: RunResult, artifact: Artifact) -> None:
 
 
 def _profile(
-    artifact: Artifact, board: Board, trace: Trace, table: Timings, qemu_instructions: int | None
+    artifact: Artifact,
+    board: Board,
+    trace: Trace,
+    table: Timings | None,
+    qemu_instructions: int | None,
 ) -> Profile:
     decode = find_architecture(board.cpu.architecture).decode
     assert decode is not None
@@ -312,7 +316,9 @@ def _profile(
         layers,
         Cost(
             whole.instructions - sum(cost.instructions for cost in costs),
-            whole.estimated_cycles - sum(cost.estimated_cycles for cost in costs),
+            None
+            if whole.estimated_cycles is None
+            else whole.estimated_cycles - sum(cost.estimated_cycles or 0 for cost in costs),
         ),
         TotalProfile(
             macs,
@@ -326,13 +332,17 @@ def _profile(
             whole.flash_read_bytes,
             whole.ram_read_bytes,
         ),
-        table.manual,
-        table.assumptions,
+        None if table is None else table.manual,
+        () if table is None else table.assumptions,
         _unlisted(trace.inference, blocks),
     )
 
 
 def _layer(layer: LayerInfo, cost: Cost, whole: Cost) -> LayerProfile:
+    if cost.estimated_cycles is None or whole.estimated_cycles is None:
+        share = cost.instructions / whole.instructions
+    else:
+        share = cost.estimated_cycles / whole.estimated_cycles
     return LayerProfile(
         layer.index,
         layer.operator,
@@ -342,7 +352,7 @@ def _layer(layer: LayerInfo, cost: Cost, whole: Cost) -> LayerProfile:
         cost.estimated_cycles,
         _per_mac(cost.instructions, layer.macs),
         _per_mac(cost.estimated_cycles, layer.macs),
-        cost.estimated_cycles / whole.estimated_cycles,
+        share,
         layer.constants_bytes,
         layer.schedule,
         layer.kernel,
@@ -355,7 +365,7 @@ def _address(block: Block) -> int:
     return block & 0xFFFFFFFF
 
 
-def _cost(region: Region, blocks: Mapping[Block, BlockCost], table: Timings) -> Cost:
+def _cost(region: Region, blocks: Mapping[Block, BlockCost], table: Timings | None) -> Cost:
     counts = edges_cost(region.edges, blocks, table, region.split_loads)
     if not region.flash_bytes and not region.ram_bytes:
         return Cost(*counts)
@@ -370,5 +380,5 @@ def _unlisted(region: Region, blocks: Mapping[Block, BlockCost]) -> Mapping[str,
     return dict(sorted(found.items()))
 
 
-def _per_mac(amount: int, macs: int) -> float | None:
-    return amount / macs if macs else None
+def _per_mac(amount: int | None, macs: int) -> float | None:
+    return amount / macs if macs and amount is not None else None

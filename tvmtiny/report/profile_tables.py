@@ -84,6 +84,10 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
         )
     total = found.total
     entry = found.entry
+    if entry.estimated_cycles is None or total.estimated_cycles is None:
+        share = entry.instructions / total.instructions
+    else:
+        share = entry.estimated_cycles / total.estimated_cycles
     table.add_row(
         "",
         "entry",
@@ -92,7 +96,7 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
         "",
         _amount(entry.estimated_cycles),
         "",
-        f"{entry.estimated_cycles / total.estimated_cycles:.1%}",
+        f"{share:.1%}",
     )
     table.add_row(
         "",
@@ -113,6 +117,12 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
     yield Text(f"\n{found.model} on {found.board} ({found.cpu})")
     if total.qemu_instructions is not None:
         yield Text(f"QEMU counts {total.qemu_instructions:,} instructions")
+    if found.manual is None:
+        yield Text(
+            f"Cycles are not estimated: there are no instruction timings of {found.cpu}. Shares "
+            "are of instructions"
+        )
+        return
     yield Text(f"Cycles are estimated, not measured. Timings: {found.manual}")
     for assumption in found.assumptions:
         yield Text(f"  {assumption}")

@@ -177,4 +177,5 @@ def priced(
         block: block_cost(decode(code(block), block & _ADDRESS_MASK), table) for block, _ in edges
     }
     instructions, cycles = edges_cost(edges, costs, table, 0)
+    assert cycles is not None
     return instructions, cycles

@@ -98,7 +98,7 @@ class BlockCost:
         return self.not_taken if falls_through else self.taken
 
 
-def block_cost(block: Iterable[Instruction], timings: Timings) -> BlockCost:
+def block_cost(block: Iterable[Instruction], timings: Timings | None) -> BlockCost:
     """Add up the instructions of a block.
 
     Parameters
@@ -106,9 +106,11 @@ def block_cost(block: Iterable[Instruction], timings: Timings) -> BlockCost:
     block
         Its instructions; only the last may branch.
     timings
-        Of the core that runs it.
+        Of the core that runs it; None for no cycles.
     """
     instructions = tuple(block)
+    if timings is None:
+        return BlockCost(len(instructions), 0, 0, {})
     unlisted: Counter[str] = Counter()
     cycles = own = 0
     before: Instruction | None = None
@@ -153,9 +155,9 @@ def _interaction(before: Instruction | None, now: Instruction, timings: Timings)
 def edges_cost(
     edges: Mapping[tuple[Block, Block], int],
     costs: Mapping[Block, BlockCost],
-    timings: Timings,
+    timings: Timings | None,
     split_loads: int,
-) -> tuple[int, int]:
+) -> tuple[int, int | None]:
     """Instructions, and estimated cycles, of blocks that ran.
 
     Parameters
@@ -168,10 +170,10 @@ def edges_cost(
         Accesses beyond the first that unaligned loads are split into.
     """
     instructions = 0
-    cycles = split_loads * timings.rule_cycles("unaligned_load")
+    cycles = 0 if timings is None else split_loads * timings.rule_cycles("unaligned_load")
     for (block, following), count in edges.items():
         cost = costs[block]
         falls_through = (block & 0xFFFFFFFF) + (block >> 32) == following & 0xFFFFFFFF
         instructions += count * cost.instructions
         cycles += count * cost.cycles(falls_through)
-    return instructions, cycles
+    return instructions, None if timings is None else cycles

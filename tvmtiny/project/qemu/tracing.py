@@ -105,7 +105,8 @@ def read_blocks(log: Iterable[str]) -> Iterable[Block]:
             if instruction is not None:
                 address = int(instruction[1], 16)
                 start = start if end else address
-                end = address + 2 * len(instruction[2].split())
+                # In halfwords on Arm, whole on RISC-V.
+                end = address + len(instruction[2].replace(" ", "")) // 2
     if pending is not None:
         yield pending
 

@@ -38,6 +38,9 @@ _OPERATIONS: Mapping[str, str] = {
 #: Every operation that `decode` may give but `UNLISTED`.
 OPERATIONS = frozenset(_WORDS)
 
+#: Opcodes of computations between registers, and with constants.
+_COMPUTES = frozenset({0x33, 0x13})
+
 _BRANCHES = frozenset({"branch", "jump"})
 # Names of compressed instructions that are not those of the whole ones behind "c.".
 _COMPRESSED = {
@@ -63,7 +66,7 @@ def decode(code: bytes, address: int) -> Iterator[Instruction]:
     Parameters
     ----------
     code
-        Instructions of RV32IMC, little-endian.
+        Instructions of RV32IMC, Zba and Zbb, little-endian.
     address
         Of the first one, in bytes.
 
@@ -78,7 +81,10 @@ def decode(code: bytes, address: int) -> Iterator[Instruction]:
         size = 4 if code[offset] & 3 == 3 else 2
         word = code[offset : offset + size]
         found = next(_decoder().disasm(word, address + offset, 1), None)
-        if found is None or found.size != size:
+        if found is None and word[0] & 0x7F in _COMPUTES:
+            # Capstone knows neither Zba nor Zbb.
+            yield Instruction("computation", "computation", size)
+        elif found is None or found.size != size:
             yield Instruction(f"{word.hex()} (not decoded)", UNLISTED, size)
         else:
             yield _instruction(found)
