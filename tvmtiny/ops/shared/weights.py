@@ -239,6 +239,9 @@ def _check_tensors(node: Node, axis: int) -> Iterator[Problem]:
     """Yield what is wrong with the tensors of weights and bias."""
     weights, bias = node.input(1), node.optional_input(2)
     activations, channels = node.input(0).dtype, weights.shape[axis]
+    if activations not in _BIAS_DTYPES:
+        # The dtypes that an operator takes are looked at before.
+        return
     wanted = "float32" if activations == "float32" else "int8"
     if weights.dtype != wanted:
         yield Problem(
