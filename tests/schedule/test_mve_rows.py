@@ -70,6 +70,8 @@ def _movements() -> dict[str, Case]:
             out = replace(x, shape=tuple(x.shape[i] for i in order))
             found[f"{name}_{dtype}"] = Layer("TRANSPOSE", (x, numbers(order)), out, None)
     found["nearest"] = next(iter(RESIZED["RESIZE_NEAREST_NEIGHBOR"].values()))
+    bilinear = {n: layer for n, layer in RESIZED["RESIZE_BILINEAR"].items() if _is_int8(layer)}
+    found |= {f"bilinear_{name}": layer for name, layer in list(bilinear.items())[:3]}
     found["reversed"] = next(iter(REARRANGED["REVERSE_V2"].values()))
     return found
 

@@ -42,7 +42,7 @@ class ResizeBilinear(Operator):
         yield from check_resize(node)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
-        rows, columns = _axes(node)
+        rows, columns = resized_axes(node)
         dtype = node.output.dtype
 
         def expression(
@@ -82,7 +82,7 @@ class ResizeBilinear(Operator):
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        rows, columns = _axes(node)
+        rows, columns = resized_axes(node)
         legacy = is_from_uint8(node)
         floating = _is_floating(node)
         x = inputs[0] if floating else inputs[0].astype(np.int64)
@@ -112,7 +112,7 @@ class ResizeBilinear(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class _Axis:
+class Axis:
     """For each output index two input indices, and the weight of the second."""
 
     first: np.ndarray
@@ -125,13 +125,14 @@ def _is_floating(node: Node) -> bool:
     return node.output.dtype == "float32" or is_from_uint8(node)
 
 
-def _axes(node: Node) -> list[_Axis]:
+def resized_axes(node: Node) -> list[Axis]:
+    """How output rows and columns are made of those of the input."""
     axis = _float_axis if _is_floating(node) else _integer_axis
     pairs = zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True)
     return [axis(size, wanted, corners(node), centers(node)) for size, wanted in pairs]
 
 
-def _integer_axis(size: int, wanted: int, aligned: bool, centered: bool) -> _Axis:
+def _integer_axis(size: int, wanted: int, aligned: bool, centered: bool) -> Axis:
     if aligned and wanted > 1:
         scale = (_ONE * (size - 1) + (wanted - 1) // 2) // (wanted - 1)
     else:
@@ -142,10 +143,10 @@ def _integer_axis(size: int, wanted: int, aligned: bool, centered: bool) -> _Axi
     # The quotients of C are rounded toward zero; those below are clipped to 0 anyway.
     first = np.maximum(position // _ONE, 0)
     second = np.minimum(np.maximum((position + _ONE - 1) // _ONE, 0), size - 1)
-    return _Axis(*(a.astype(np.int32) for a in (first, second, position - _ONE * first)))
+    return Axis(*(a.astype(np.int32) for a in (first, second, position - _ONE * first)))
 
 
-def _float_axis(size: int, wanted: int, aligned: bool, centered: bool) -> _Axis:
+def _float_axis(size: int, wanted: int, aligned: bool, centered: bool) -> Axis:
     if aligned and wanted > 1:
         scale = np.float32(size - 1) / np.float32(wanted - 1)
     else:
@@ -154,4 +155,4 @@ def _float_axis(size: int, wanted: int, aligned: bool, centered: bool) -> _Axis:
     position = (np.arange(wanted).astype(np.float32) + half) * scale - half
     first = np.maximum(np.floor(position), 0).astype(np.int32)
     second = np.minimum(np.ceil(position), size - 1).astype(np.int32)
-    return _Axis(first, second, (position - first.astype(np.float32)).astype(np.float32))
+    return Axis(first, second, (position - first.astype(np.float32)).astype(np.float32))

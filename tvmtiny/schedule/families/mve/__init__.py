@@ -48,6 +48,7 @@ from tvmtiny.schedule.families.mve.reduction import (
     implement_reduction,
     reduction_sketches,
 )
+from tvmtiny.schedule.families.mve.resize import implement_resize, resize_sketches
 from tvmtiny.schedule.families.mve.rows import (
     implement_softmax,
     implement_table,
@@ -68,6 +69,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "MAX_POOL_2D": implement_max_pool,
     "MEAN": implement_mean,
     "MUL": implement_mul,
+    "RESIZE_BILINEAR": implement_resize,
     "SOFTMAX": implement_softmax,
     "SUB": implement_add,
     "SVDF": implement_svdf,
@@ -91,6 +93,7 @@ _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
     "MAX_POOL_2D": pool_sketches,
     "MEAN": mean_sketches,
     "MUL": elementwise_sketches,
+    "RESIZE_BILINEAR": resize_sketches,
     "SOFTMAX": softmax_sketches,
     "SUB": elementwise_sketches,
     "SVDF": svdf_sketches,
@@ -116,6 +119,7 @@ class Mve(KernelFamily):
             "mve_move",
             "mve_pool",
             "mve_reduce",
+            "mve_resize",
             "mve_half",
             "mve_half_function",
             "mve_lstm",

@@ -1,0 +1,54 @@
+"""RESIZE_BILINEAR in int8 around the kernel of ``tvmtiny_mve_resize.h``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops.resize_bilinear import Axis, resized_axes
+from tvmtiny.ops.shared.legacy import is_from_uint8
+from tvmtiny.schedule import nest
+from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
+
+HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_resize.h")
+
+#: Fewer channels are faster one by one.
+_LEAST_CHANNELS = 2
+
+
+def implement_resize(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """The operator; None for one channel, and for values that are those of uint8."""
+    if not resize_sketches(node):
+        return None
+    images, _, width, channels = node.input(0).shape
+    rows, columns = resized_axes(node)
+    tables = [_table(rows, width * channels), _table(columns, channels)]
+    names = ("rows", "columns")
+    arrays = [nest.buffer(n, t.size, "int32") for n, t in zip(names, tables, strict=True)]
+    x = nest.buffer("x", node.input(0).elements, "int8")
+    out = nest.buffer("out", node.output.elements, "int8")
+    sizes = (images, node.input(0).elements // images, *node.output.shape[1:])
+    call = nest.call("tvmtiny_mve_bilinear", *map(nest.address, (x, *arrays, out)), *sizes)
+    function = nest.function(
+        [x, *arrays, out],
+        [],
+        [call],
+        operator=node.operator,
+        schedule="mve, vectors of channels",
+        headers=HEADERS,
+    )
+    return Implementation(function, (node.input(0), *tables), {"sketch": "mve_resize"})
+
+
+def resize_sketches(node: Node) -> tuple[Sketch, ...]:
+    """One way to compute the operator, which leaves nothing open."""
+    fits = node.output.elements > 0 and node.output.shape[3] >= _LEAST_CHANNELS
+    return (Sketch("mve_resize"),) if fits and not is_from_uint8(node) else ()
+
+
+def _table(axis: Axis, step: int) -> np.ndarray:
+    """For each output two places in the input, which are `step` bytes apart, and a weight."""
+    columns = axis.first.astype(np.int64) * step, axis.second.astype(np.int64) * step, axis.weight
+    return np.stack(columns, axis=1).astype(np.int32).ravel()
