@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.message import Message
 from email.parser import Parser
 from functools import cache
+from pathlib import Path
 
 import pytest
 from tools import ROOT
@@ -30,21 +32,28 @@ def tracked() -> tuple[str, ...]:
     return tuple(name for name in listed.split("\0") if name and (ROOT / name).is_file())
 
 
+def build(kind: str, source: Path, folder: Path) -> None:
+    """Call setuptools like ``python -m build``, which starts four processes for the two kinds."""
+    code = f"from setuptools import build_meta as b; b.build_{kind}({str(folder)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel that comes of an sdist of a copy, as ``python -m build`` makes it."""
+    """The wheel that comes of an sdist of a copy."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in tracked():
         (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / "source" / name)
-    done = subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, folder / "source"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    build("sdist", folder / "source", folder)
+    (packed,) = folder.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder / "unpacked")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    build("wheel", unpacked, folder)
     (path,) = folder.glob("*.whl")
     return zipfile.ZipFile(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,14 @@ import pytest
 
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.targets import resolve
+
+
+@pytest.fixture(autouse=True)
+def _ninja(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let CMake write files for Ninja, which takes half as long as several makes."""
+    if shutil.which("ninja") is not None:
+        monkeypatch.setenv("CMAKE_GENERATOR", "Ninja")
+
 
 RUNTIME_HEADER = """\
 #ifndef TVMTINY_H

@@ -328,15 +328,14 @@ def test_shipped_c_is_free_of_warnings_under_clang(
         board = find_board("mps2-an386")
         project = QemuPlatform().generate(artifact, board, tmp_path, firmware)
         sources |= {name for name in project.sources if name not in artifact.files}
-    for source in sorted(sources):
-        done = subprocess.run(
-            ("clang", *CLANG_FLAGS, f"-mcpu={cpu}", "-c", source, "-o", "out.o"),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        ("clang", *CLANG_FLAGS, f"-mcpu={cpu}", "-c", *sorted(sources)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @needs_compiler
