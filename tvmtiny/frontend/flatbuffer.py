@@ -9,6 +9,7 @@ own C++ verifier accepts.
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType, SimpleNamespace
@@ -67,19 +68,21 @@ def schema() -> ModuleType:
 
 
 class _Content(bytes):
-    """A file, and how many more tables may be unpacked from it."""
+    """A file, how many more tables may be unpacked from it, and its vtables by position."""
 
     tables_left: int
+    vtables: dict[int, tuple[int, ...]]
 
     def __new__(cls, content: bytes) -> _Content:
         made = super().__new__(cls, content)
         made.tables_left = min(MOST_TABLES, _SPARE_TABLES + len(content) // _SMALLEST_TABLE)
+        made.vtables = {}
         return made
 
 
 class _CheckedTable(Table):  # type: ignore[misc]
-    # A table's fields are found through its vtable, which is checked once.
-    __slots__ = ("_vtable", "_vtable_size")
+    # A table's fields are found through its vtable, which many tables share.
+    __slots__ = ("_entries",)
 
     def __init__(self, buf: _Content, pos: int) -> None:
         _check_span(buf, pos, _WORD, "a table")
@@ -88,24 +91,20 @@ class _CheckedTable(Table):  # type: ignore[misc]
         if buf.tables_left < 0:
             raise FlatbufferError("it has more tables than a file of its size can hold")
         vtable = pos - self.Get(number_types.SOffsetTFlags, pos)
-        _check_span(buf, vtable, _WORD, "a vtable")
-        size, extent = (self._vtable_entry(vtable, at) for at in (0, 2))
-        if size < _WORD or size % 2 or extent < _WORD:
-            raise FlatbufferError(f"the vtable at byte {vtable} is not sound")
-        _check_span(buf, vtable, size, "a vtable")
-        _check_span(buf, pos, extent, "a table")
-        self._vtable, self._vtable_size = vtable, size
+        entries = buf.vtables.get(vtable)
+        if entries is None:
+            entries = buf.vtables[vtable] = _vtable(buf, vtable)
+        _check_span(buf, pos, entries[1], "a table")
+        self._entries = entries
 
     def Offset(self, vtableOffset: int) -> int:  # noqa: N802, N803 - flatbuffers' names
-        if vtableOffset >= self._vtable_size:
-            return 0
-        return self._vtable_entry(self._vtable, vtableOffset)
-
-    def _vtable_entry(self, vtable: int, at: int) -> int:
-        return int(self.Get(number_types.VOffsetTFlags, vtable + at))
+        index = vtableOffset >> 1
+        return self._entries[index] if index < len(self._entries) else 0
 
     def Get(self, flags: Any, off: int) -> Any:  # noqa: N802 - flatbuffers' name
-        _check_span(self.Bytes, off, flags.bytewidth, "a number")
+        # The check is written out where a file has many thousands of something.
+        if off < 0 or off + flags.bytewidth > len(self.Bytes):
+            _check_span(self.Bytes, off, flags.bytewidth, "a number")
         return flags.py_type(flags.packer_type.unpack_from(self.Bytes, off)[0])
 
     def Indirect(self, off: int) -> int:  # noqa: N802
@@ -135,6 +134,16 @@ class _CheckedTable(Table):  # type: ignore[misc]
 
     def Union(self, t2: Table, off: int) -> None:  # noqa: N802
         t2.Pos, t2.Bytes = self.Indirect(self.Pos + off), self.Bytes
+
+
+def _vtable(content: bytes, start: int) -> tuple[int, ...]:
+    """The entries of a vtable: its own size, that of its tables, and where their fields are."""
+    _check_span(content, start, _WORD, "a vtable")
+    size, extent = struct.unpack_from("<2H", content, start)
+    if size < _WORD or size % 2 or extent < _WORD:
+        raise FlatbufferError(f"the vtable at byte {start} is not sound")
+    _check_span(content, start, size, "a vtable")
+    return struct.unpack_from(f"<{size // 2}H", content, start)
 
 
 def _check_span(content: bytes, start: int, length: int, what: str) -> None:
