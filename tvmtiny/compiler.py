@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-import numpy as np
 from tvm import IRModule, tirx
 
 from tvmtiny import passes
@@ -23,7 +23,7 @@ from tvmtiny.codegen.row_kernels import RowImplementations
 from tvmtiny.codegen.slices import Slices, parse_longest
 from tvmtiny.codegen.stream import ProgramStreamer, check_pushed, unpushable, unslidable
 from tvmtiny.codegen.stream_emit import StreamEmitter
-from tvmtiny.codegen.stream_info import StreamMode, parse_stream
+from tvmtiny.codegen.stream_info import StreamInfo, StreamMode, parse_stream
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.errors import RamBudgetError
 from tvmtiny.errors.base import short_name
@@ -124,14 +124,66 @@ def compile(
     RamBudgetError
         If no arena within `ram_budget` was found.
     """
-    target = resolve(target)
+    return _compile(
+        model,
+        resolve(target),
+        None,
+        optimize=optimize,
+        flash_budget=flash_budget,
+        dead_channels=dead_channels,
+        io=io,
+        ram_budget=ram_budget,
+        place=place,
+        records=records,
+        tuned_for=tuned_for,
+        input_names=input_names,
+        output_names=output_names,
+        stream=stream,
+        longest_slice=longest_slice,
+    )
+
+
+def compile_like(
+    artifact: Artifact, model: Model, target: Target | BoardLike, **options: Any
+) -> Artifact:
+    """Generate C for a model that was compiled for another target, without planning anew.
+
+    Parameters
+    ----------
+    artifact
+        What `compile` gave for the same model and options: what runs row by row there does here,
+        where it can. Without, that is looked for.
+    options
+        Of `compile`, which raises the same errors.
+    """
+    return _compile(model, resolve(target), artifact.stream, **options)
+
+
+def _compile(
+    model: Model,
+    target: Target,
+    like: StreamInfo | None,
+    *,
+    optimize: Goal | str = Goal.BALANCED,
+    flash_budget: int | None = None,
+    dead_channels: bool = True,
+    io: Interface | str = Interface.ARENA,
+    ram_budget: int | None = None,
+    place: Mapping[str, str] | None = None,
+    records: Records | str | os.PathLike[str] | None = None,
+    tuned_for: str | None = None,
+    input_names: Sequence[str] | str | None = None,
+    output_names: Sequence[str] | str | None = None,
+    stream: StreamMode | str = StreamMode.NONE,
+    longest_slice: int | None = None,
+) -> Artifact:
     goal, interface = parse_goal(optimize), parse_interface(io)
     placement = parse_placement(place or {}, target.board)
     names = interface_names(model.graph, input_names, output_names)
     mode = parse_stream(stream)
     if mode.pushes:
-        interface = Interface.EXTERNAL
         check_pushed(model)
+        interface = Interface.EXTERNAL
     slices = Slices(partial(kernel_cycles, target), parse_longest(longest_slice))
     streams = mode.pushes or mode is StreamMode.INSIDE
     plain_budget = None if streams else ram_budget
@@ -154,12 +206,12 @@ def compile(
             built = _build(model, optimized, target.cpu, interface, default, mode.pushes)
             mode = StreamMode.INSIDE
         artifact = _streamed(
-            model, optimized, target, built, mode, goal, ram_budget, placement, names, slices
+            model, optimized, target, built, mode, goal, ram_budget, placement, names, slices, like
         )
     if artifact is None and longest_slice is not None:
         mode = StreamMode.NONE
         artifact = _streamed(
-            model, optimized, target, built, mode, goal, ram_budget, placement, names, slices
+            model, optimized, target, built, mode, goal, ram_budget, placement, names, slices, like
         )
     if artifact is None:
         artifact = emit(
@@ -197,9 +249,8 @@ def arranged(
     goal, interface = parse_goal(optimize), parse_interface(io)
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
     known = find_records(records, tuned_for)
-    return _decide(
-        model, optimized, target, goal, interface, False, flash_budget, ram_budget, known
-    )[1]
+    decide = partial(_decide, model, optimized, target, goal, interface, False)
+    return decide(flash_budget, ram_budget, known)[1]
 
 
 def _decide(
@@ -245,6 +296,7 @@ def _streamed(
     placement: Placement,
     names: InterfaceNames,
     slices: Slices,
+    like: StreamInfo | None,
 ) -> Artifact | None:
     """The model with segments that run row by row; None where none are of use."""
     if slices.longest is not None:
@@ -264,7 +316,7 @@ def _streamed(
     elif mode is StreamMode.NONE:
         found = streamer.whole()
     else:
-        found = streamer.stream(ram_budget)
+        found = streamer.alike(like) or streamer.stream(ram_budget)
     if mode is StreamMode.ROWS and found is None:
         raise unpushable(model, built.arrangement.program, built.nodes)
     if found is None:
@@ -394,14 +446,8 @@ class Built:
 
 def _divided(built: Built, optimized: passes.Optimized, slices: Slices, pushed: bool) -> Built:
     """The same with kernels that run in parts, where they are too long for a slice."""
-    kernels = dict(built.kernels)
     program = read_program(built.module, len(optimized.graph.states))
-    for call in program.calls:
-        node = built.nodes[call.output.name]
-        constants = [a for a in call.arguments if isinstance(a, np.ndarray)]
-        made = built.choices.get(node.index)
-        kernel = slices.kernel(kernels[call.function], node, made, constants)[0]
-        kernels[call.function] = kernel
+    kernels = slices.kernels(program, built.kernels, built.nodes, built.choices)
     interface = Interface.EXTERNAL if built.arrangement.external.external else Interface.ARENA
     arrangement = arrange(program, kernels, built.nodes, interface, pushed)
     return replace(built, kernels=kernels, arrangement=arrangement)

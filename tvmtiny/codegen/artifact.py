@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmtiny.codegen.placement import Placement
-from tvmtiny.codegen.stream_info import StreamInfo
+from tvmtiny.codegen.stream_info import StreamInfo, StreamMode
 from tvmtiny.errors import InputError
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.memory import Plan, Problem
@@ -275,6 +275,13 @@ def layer_functions(artifact: Artifact) -> tuple[str, ...]:
     """Functions of the generated code that only layer-by-layer runs need."""
     names = ("run_layers", "run_layer", "layer")
     return tuple(f"tvmtiny_{artifact.name}_{name}" for name in names)
+
+
+def inference_function(artifact: Artifact) -> str:
+    """What the harness measures: the run function, or where windows slide, its own for one row."""
+    if artifact.stream is not None and artifact.stream.mode is StreamMode.TIME:
+        return "push_last_row"
+    return f"tvmtiny_{artifact.name}_run"
 
 
 def model_identity(artifact: Artifact) -> bytes:

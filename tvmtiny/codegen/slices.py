@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tvmtiny.codegen.lower import Kernel, slice_kernel
+from tvmtiny.codegen.program import Program
 from tvmtiny.errors import InputError
 from tvmtiny.ops import Node
 from tvmtiny.schedule import Implementation
@@ -58,6 +59,32 @@ class Slices:
         if cycles <= self.budget or kernel.weights is not None:
             return kernel, cycles
         return slice_kernel(kernel, cycles / self.budget) or kernel, cycles
+
+    def kernels(
+        self,
+        program: Program,
+        kernels: Mapping[str, Kernel],
+        nodes: Mapping[str, Node],
+        choices: Mapping[int, Implementation | None],
+    ) -> dict[str, Kernel]:
+        """The kernels of a program, of which some run in parts.
+
+        Parameters
+        ----------
+        kernels
+            By function name.
+        nodes
+            By the name of the activation that they produce.
+        choices
+            What implements them, by their index.
+        """
+        found = dict(kernels)
+        for call in program.calls:
+            node = nodes[call.output.name]
+            constants = [a for a in call.arguments if isinstance(a, np.ndarray)]
+            kernel, made = found[call.function], choices.get(node.index)
+            found[call.function] = self.kernel(kernel, node, made, constants)[0]
+        return found
 
 
 @dataclass(frozen=True)

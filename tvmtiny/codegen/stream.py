@@ -11,6 +11,7 @@ from tvmtiny.codegen.program import Program, Value
 from tvmtiny.codegen.requests import alignment_of
 from tvmtiny.codegen.row_kernels import RowImplementations, RowKey, plain_instructions
 from tvmtiny.codegen.stream_emit import state_bytes
+from tvmtiny.codegen.stream_info import StreamInfo
 from tvmtiny.codegen.stream_problem import RowWork, grouped, stream_problem
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import short_name
@@ -122,6 +123,14 @@ class ProgramStreamer:
                 break
             wanted = min(wanted, choice.peak) - max(over, 4)
         return best
+
+    def alike(self, like: StreamInfo | None) -> StreamedProgram | None:
+        """The program with the segments that it has elsewhere; None where one cannot be here."""
+        if like is None or not like.segments:
+            return None
+        found = [self.planner.streamed(s.first, s.last + 1, s.rows) for s in like.segments]
+        known = tuple(streamed for streamed in found if streamed is not None)
+        return self._planned(Choice(known, 0, 0)) if len(known) == len(found) else None
 
     def whole(self) -> StreamedProgram:
         """The program whose layers all run as a whole, with what says how far the work is."""

@@ -182,6 +182,7 @@ class StreamEmitter(Emitter):
             state_bytes(self._works),
             tuple(pieces),
             tuple(work.layer for work in made.done[: made.end]),
+            made.last_row if again else 0,
             made.slices,
             round(made.longest),
         )

@@ -107,6 +107,8 @@ class StreamInfo:
         For each piece of work that makes something, in order: the layer, and bytes of its output.
     visits
         The layer of each piece of work, in order, whether it makes something or not.
+    counted
+        The first of these that counts for an inference: where windows slide, that of the last row.
     slices
         How many steps an inference takes; where windows slide, how many each further row.
     longest_slice_cycles
@@ -120,6 +122,7 @@ class StreamInfo:
     state_bytes: int
     pieces: tuple[tuple[int, int], ...]
     visits: tuple[int, ...]
+    counted: int = 0
     slices: int = 0
     longest_slice_cycles: int = 0
 

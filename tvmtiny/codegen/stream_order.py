@@ -109,6 +109,11 @@ class StreamOrder:
         """How many entries an inference has, or a first window."""
         return self.again or len(self.done)
 
+    @property
+    def last_row(self) -> int:
+        """The last entry of them that takes a row."""
+        return max((i for i, work in enumerate(self.done[: self.end]) if work.take), default=0)
+
     def context(self) -> dict[str, Any]:
         """What the template needs."""
         numbers = {work: number for number, work in enumerate(self._works)}

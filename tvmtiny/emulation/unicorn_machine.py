@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import unicorn
 from elftools.elf.elffile import ELFFile
 
-from tvmtiny.codegen.artifact import layer_functions, layer_text
+from tvmtiny.codegen.artifact import inference_function, layer_functions, layer_text
 from tvmtiny.codegen.tensors import pack_inputs
 from tvmtiny.emulation.cycles import Block
 from tvmtiny.emulation.unicorn_cpu import UnicornCpu
@@ -126,10 +126,9 @@ class _Machine:
         self._cpu = _load(firmware)
         self._uc = self._cpu.uc
         functions = functions_of(firmware.elf)
-        prefix = f"tvmtiny_{artifact.name}"
         self._begin = functions["layer_begins"][0]
         self._end = functions["layer_ends"][0]
-        self._run = functions[f"{prefix}_run"][0]
+        self._run = functions[inference_function(artifact)][0]
         # The compiler may move parts of a function elsewhere, under its name and a suffix.
         own = (*layer_functions(artifact), "layer_begins")
         self._not_kernels = tuple(
@@ -223,10 +222,12 @@ class _Machine:
         previous: Block = 0
         stops = {self._begin, self._end, self._run}
         layer_argument = self._cpu.arguments[1]
+        stream = self._firmware.project.artifact.stream
+        left_out = 0 if stream is None else stream.counted
         caller = -1
 
         def on_block(uc: Any, address: int, size: int, _: object) -> None:
-            nonlocal edges, previous, caller
+            nonlocal edges, previous, caller, left_out
             block = size << 32 | address
             edges[previous, block] += 1
             previous = block
@@ -234,7 +235,8 @@ class _Machine:
                 return
             if address == self._begin:
                 self._layer = uc.reg_read(layer_argument)
-                self._current = self._layers[self._layer]
+                self._current = self._outside if left_out else self._layers[self._layer]
+                left_out = max(0, left_out - 1)
             elif address == self._end:
                 self._layer = None
                 self._current = self._outside

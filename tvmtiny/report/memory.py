@@ -8,7 +8,7 @@ from typing import Any
 
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.occupancy import Occupant, occupants, peak, step_label
-from tvmtiny.compiler import compile
+from tvmtiny.compiler import compile, compile_like
 from tvmtiny.errors.base import short_name
 from tvmtiny.frontend import Model
 from tvmtiny.memory import plan
@@ -106,6 +106,8 @@ class MemoryReport:
         Everything in the arena.
     advice
         What would lower the peak, most first.
+    stream
+        What runs row by row and in steps, see `StreamInfo.summary`; None where nothing does.
     """
 
     model: str
@@ -125,6 +127,7 @@ class MemoryReport:
     steps: tuple[Step, ...]
     occupants: tuple[Occupant, ...]
     boards: tuple[BoardFit, ...]
+    stream: Mapping[str, Any] | None
 
 
 def memory_report(
@@ -148,8 +151,8 @@ def memory_report(
     if artifact.external:
         external = artifact.arena_bytes
     else:
-        external = compile(
-            model, artifact.target, **{**_free(options), "io": "external"}
+        external = compile_like(
+            artifact, model, artifact.target, **{**_free(options), "io": "external"}
         ).arena_bytes
     found = occupants(artifact)
     top = peak(artifact)
@@ -171,7 +174,14 @@ def memory_report(
         tuple(_advice(artifact, tensors, external)),
         tuple(_steps(artifact, found)),
         found,
-        tuple(_fits(artifact, others, lambda target: compile(model, target, **_free(options)))),
+        tuple(
+            _fits(
+                artifact,
+                others,
+                lambda target: compile_like(artifact, model, target, **_free(options)),
+            )
+        ),
+        None if artifact.stream is None else artifact.stream.summary(),
     )
 
 
@@ -180,9 +190,13 @@ def memory_summary(report: MemoryReport) -> dict[str, Any]:
     return asdict(report)
 
 
+#: What is asked of one board, and may not be possible on another.
+_OWN = ("ram_budget", "place", "longest_slice")
+
+
 def _free(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options that hold on every board."""
-    return {key: value for key, value in options.items() if key not in ("ram_budget", "place")}
+    return {key: value for key, value in options.items() if key not in _OWN}
 
 
 def _arena_without(artifact: Artifact, name: str) -> int:

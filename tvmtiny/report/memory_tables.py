@@ -135,6 +135,13 @@ def _facts(report: MemoryReport) -> Table:
     table.add_row("peak step alone", f"{report.step_bound:,} bytes")
     if report.state_bytes:
         table.add_row("state", f"{report.state_bytes:,} bytes beside the arena")
+    if report.stream is not None:
+        for segment in report.stream["segments"]:
+            rows = ", ".join(map(str, segment["rows"]))
+            text = f"layers {segment['first']} to {segment['last']}, rows at a time: {rows}"
+            table.add_row("row by row", text)
+        pauses = f"about {report.stream['longest_slice_estimated_cycles']:,} cycles"
+        table.add_row("in steps", f"{report.stream['slices']:,}, the longest {pauses}")
     table.add_row("constants", f"{report.constants_bytes:,} bytes")
     table.add_row("would be lower with", Text("\n".join(report.advice)))
     return table

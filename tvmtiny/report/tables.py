@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tvmtiny.quantizing import Quantized
     from tvmtiny.report.doctor import Finding
     from tvmtiny.report.inspection import BoardEstimate, Inspection
-    from tvmtiny.results import OutputTensor, RunResult
+    from tvmtiny.results import OutputTensor, Pauses, RunResult
     from tvmtiny.rpc.devices import Devices
 
 #: Elements of an output that are shown in full.
@@ -250,14 +250,22 @@ def run_tables(
         layers = f"{checked.layers_exact} of {checked.layers_compared} layers exact"
         facts.append((f"check ({checked.oracle})", f"{verdict}, {layers}"))
     if stream is not None:
-        facts.append(("row by row", _streamed(stream)))
+        facts += _streamed(stream, result.pauses)
     yield _facts(*facts)
 
 
-def _streamed(stream: StreamInfo) -> str:
-    layers = ", ".join(f"layers {s.first} to {s.last}" for s in stream.segments)
-    pushed = f", {stream.pushes} rows of the input are pushed" if stream.pushes else ""
-    return f"{layers}; {stream.rings_bytes:,} bytes of rings{pushed}"
+def _streamed(stream: StreamInfo, pauses: Pauses | None) -> Iterator[tuple[str, str]]:
+    """What runs row by row, and how long the pieces of an inference are."""
+    if stream.segments:
+        layers = ", ".join(f"layers {s.first} to {s.last}" for s in stream.segments)
+        pushed = f", {stream.pushes} rows of the input are pushed" if stream.pushes else ""
+        yield "row by row", f"{layers}; {stream.rings_bytes:,} bytes of rings{pushed}"
+    if pauses is not None and pauses.pushes:
+        yield "longest push", f"{max(pauses.pushes):,} instructions"
+    longest = f"about {stream.longest_slice_cycles:,} cycles"
+    if pauses is not None and pauses.slices:
+        longest = f"{max(pauses.slices):,} instructions, {longest}"
+    yield "in steps", f"{stream.slices:,}, the longest {longest}"
 
 
 def _values(output: OutputTensor) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
 
-from tvmtiny.codegen.artifact import layer_functions
+from tvmtiny.codegen.artifact import inference_function, layer_functions
 from tvmtiny.codegen.tensors import pack_inputs
 from tvmtiny.emulation.cycles import Block
 from tvmtiny.emulation.unicorn_machine import Region, Trace
@@ -116,7 +116,7 @@ def _count(firmware: Firmware, blocks: Iterable[Block]) -> tuple[list[Edges], Ed
     artifact = firmware.project.artifact
     functions = functions_of(firmware.elf)
     begin, end = functions["layer_begins"][0], functions["layer_ends"][0]
-    run = functions[f"tvmtiny_{artifact.name}_run"][0]
+    run = functions[inference_function(artifact)][0]
     own = (*layer_functions(artifact), "layer_begins")
     not_kernels = [
         _span(place)
@@ -152,16 +152,16 @@ def _count(firmware: Firmware, blocks: Iterable[Block]) -> tuple[list[Edges], Ed
             if not any(edge[0] & _ADDRESS_MASK in part for part in not_kernels):
                 kept[edge] = count
         kernels.append(kept)
-    visits = tuple(range(len(artifact.layers)))
+    visits, counted = tuple(range(len(artifact.layers))), 0
     if artifact.stream is not None:
-        visits = artifact.stream.visits
+        visits, counted = artifact.stream.visits, artifact.stream.counted
     if len(kernels) != len(visits):
         raise DeviceError(
             f"QEMU logged {len(kernels)} layers of {artifact.name} instead of "
             f"{len(visits)}; see whether there is space for temporary files"
         )
     together: list[Edges] = [defaultdict(int) for _ in artifact.layers]
-    for layer, edges in zip(visits, kernels, strict=True):
+    for layer, edges in list(zip(visits, kernels, strict=True))[counted:]:
         for edge, count in edges.items():
             together[layer][edge] += count
     return together, inference
