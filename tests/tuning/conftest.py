@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tvmtiny.compiler import optimized_nodes
 from tvmtiny.schedule import Goal, decisions_key
 from tvmtiny.schedule.records import Status
 from tvmtiny.targets import resolve
+from tvmtiny.tuning import measure
 from tvmtiny.tuning.measure import Trial
 from tvmtiny.tuning.search import RandomSearch
 from tvmtiny.tuning.tasks import make_tasks
@@ -86,3 +87,16 @@ def make_tuner(tasks, tmp_path) -> Callable[..., Tuner]:
         )
 
     return make
+
+
+class _Here(ThreadPoolExecutor):
+    """Takes the place of processes, which import TVM before they build anything."""
+
+    def __init__(self, max_workers: int, timeout: float, initializer: object) -> None:
+        super().__init__(max_workers)
+
+
+@pytest.fixture
+def built_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build candidates in this process, where it does not matter that one may crash or hang."""
+    monkeypatch.setattr(measure, "PopenPoolExecutor", _Here)

@@ -53,6 +53,7 @@ def test_ticks_are_those_beyond_an_empty_call():
 
 
 @needs_programs("arm-none-eabi-gcc")
+@pytest.mark.usefixtures("built_here")
 def test_cycles_of_a_board_are_its_own(digits, tmp_path):
     path = tmp_path / "trials.jsonl"
     options = {"records": path, "trials": 2, "workers": 1}

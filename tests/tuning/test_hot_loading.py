@@ -121,6 +121,7 @@ def tracker(warm_programs):
 
 
 @on_qemu
+@pytest.mark.usefixtures("built_here")
 def test_boards_behind_a_tracker_measure_together(digits, tracker, tmp_path):
     with (
         BoardServer(None, BOARD, tracker=tracker, key="runner") as first,

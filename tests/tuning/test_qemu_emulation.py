@@ -59,6 +59,7 @@ def test_a_candidate_is_counted_and_priced(digits, nodes, tmp_path):
 
 
 @on_qemu
+@pytest.mark.usefixtures("built_here")
 def test_tuning_for_cycles(digits, tmp_path):
     path = tmp_path / "trials.jsonl"
     tvmtiny.tune(digits, BOARD, records=path, trials=2, metric="cycles", workers=1)
