@@ -386,11 +386,11 @@ class Link:
                 return None
             self.statistics.bytes_received += len(data)
             *ended, rest = data.split(b"\0")
-            for part in ended:
-                self._received += part
-                if self._received:
-                    self._encoded.append(bytes(self._received))
-                    self._received.clear()
+            if ended:
+                ended[0] = bytes(self._received) + ended[0]
+                self._received.clear()
+                # Zeros that follow each other end nothing.
+                self._encoded.extend(filter(None, ended))
             self._received += rest
             del self._received[_LONGEST_FRAME:]
 
