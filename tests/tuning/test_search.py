@@ -75,7 +75,7 @@ def test_no_search_proposes_what_it_was_told(tasks):
     space = space_of(tasks[0], rows=(1, 2))
     (guided,) = guided_searches([(tasks[0].node, space)], 1, 4)
     for search in (RandomSearch(space, 1), guided):
-        told = list(itertools.islice(space, len(space) - 28))
+        told = list(itertools.islice(space, len(space) - 16))
         search.tell([(decisions, cost(decisions)) for decisions in told])
         known = {decisions_key(decisions) for decisions in told}
         found = []

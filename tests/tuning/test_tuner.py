@@ -78,10 +78,10 @@ def test_invalid_candidates_are_no_trials(make_tuner, tasks, tmp_path):
     assert len(measurer.asked) == len(set(measurer.asked))
 
 
-def test_resuming_measures_nothing_again(make_tuner, tmp_path):
+def test_resuming_measures_nothing_again(make_tuner, tasks, tmp_path):
     path = tmp_path / "trials.jsonl"
     before = FakeMeasurer(failing=5)
-    make_tuner(before, 33).run()
+    make_tuner(before, 33, searches=random_searches(tasks)).run()
     # What a machine that stops leaves behind.
     text = path.read_bytes()
     path.write_bytes(text[: len(text) - 40])
