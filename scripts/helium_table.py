@@ -11,19 +11,24 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from layer_cases import Layer, Operand  # noqa: E402
+from layer_cases import Layer, Operand, numbers  # noqa: E402
 
 import tvmtiny  # noqa: E402
 from tests.ops.test_conv_2d import Conv  # noqa: E402
+from tests.ops.test_copies import _concatenation as concatenation  # noqa: E402
+from tests.ops.test_copies import _pad as pad  # noqa: E402
 from tests.ops.test_depthwise_conv_2d import Depthwise  # noqa: E402
 from tests.ops.test_fully_connected import Dense  # noqa: E402
 from tests.ops.test_mean import _layer as mean  # noqa: E402
+from tests.ops.test_reduction import _layer as reduction  # noqa: E402
+from tests.ops.test_resizing import _layer as resize  # noqa: E402
 from tests.ops.test_softmax import _layer as softmax  # noqa: E402
 from tests.ops.test_svdf import Filter  # noqa: E402
 from tests.ops.test_unidirectional_sequence_lstm import Lstm  # noqa: E402
@@ -68,7 +73,8 @@ _X, _Y = Operand(_SHAPE, "int8", 0.05, 3), Operand(_SHAPE, "int8", 0.07, -2)
 _OUT = Operand(_SHAPE, "int8", 0.1, 1)
 _CHANNEL = Operand((1, 1, 1, 16), "int8", 0.07, -2)
 _NONE = {"fused_activation_function": "NONE"}
-_WIDE = Operand(_SHAPE, "int16", 0.001)
+_WIDE = Operand(_SHAPE, "int16", 0.001, 0)
+_PLANES = replace(_X, shape=(1, 16, 8, 8))
 
 ELEMENTS: dict[str, Case] = {
     "sum": Layer("ADD", (_X, _Y), _OUT, _NONE),
@@ -80,6 +86,20 @@ ELEMENTS: dict[str, Case] = {
     "logistic, tanh and other functions": Layer("TANH", (_X,), Operand(_SHAPE, "int8", 1 / 128)),
     "softmax, 8 rows of 64": softmax((8, 64)),
     "mean of 8x8, by input": mean(_SHAPE, [1, 2]),
+    "mean of rows of 64, by input": mean((16, 64), [1]),
+    "sum of rows of 64, by input": reduction("SUM", (16, 64), [1], scales=(0.05, 0.3)),
+    "largest of rows of 64, by input": reduction("REDUCE_MAX", (16, 64), [1]),
+    "larger of two": Layer("MAXIMUM", (_X, _X), _X, {}),
+    "larger of two, int16": Layer("MAXIMUM", (_WIDE, _WIDE), _WIDE, {}),
+    "comparison": Layer("LESS", (_X, _X), replace(_X, dtype="bool"), None),
+    "comparison, different scales": Layer("LESS", (_X, _Y), replace(_X, dtype="bool"), None),
+    "tanh, int16": Layer("TANH", (_WIDE,), replace(_WIDE, scale=2.0**-15), None),
+    "exp, int16": Layer("EXP", (_WIDE,), _WIDE, None),
+    "RELU, int16": Layer("RELU", (_WIDE,), replace(_WIDE, scale=0.0012), None),
+    "channels first": Layer("TRANSPOSE", (_X, numbers([0, 3, 1, 2])), _PLANES, None),
+    "padding": pad(_SHAPE, (0, 0), (1, 1), (1, 1), (0, 0)),
+    "two joined by channels": concatenation(3, _SHAPE, _SHAPE),
+    "interpolated, 8x8 to 8x7": resize("RESIZE_BILINEAR", (8, 8), (8, 7), channels=16),
 }
 
 
