@@ -32,7 +32,9 @@ class Pool:
         """The bytes of the .tflite file."""
         b = ModelBuilder()
         scale = {"scale": self.scale, "zero_point": self.zero_point}
-        quantization = scale if self.dtype == "int8" else {}
+        if self.dtype == "int16":
+            scale["zero_point"] = 0
+        quantization = {} if self.dtype == "float32" else scale
         x = b.input("x", (self.batch, *self.size, self.channels), self.dtype, **quantization)
         y = b.tensor("y", self.output_shape(), self.dtype, **quantization)
         options = {

@@ -117,7 +117,14 @@ def _small(operator: str) -> dict[str, Pool]:
         if pool.dtype == "int8"
         for channels in (3, 8, 13, 16, 21)
     }
-    return table | {"largest": Pool(operator, (16, 16), 8, (16, 16), (16, 16))}
+    halves = {
+        f"int16_{name}": replace(pool, dtype="int16", channels=channels, activation=activation)
+        for name, pool, channels, activation in (
+            ("valid", cases(operator)["valid"], 5, "NONE"),
+            ("same", cases(operator)["same_with_stride"], 13, "RELU6"),
+        )
+    }
+    return table | halves | {"largest": Pool(operator, (16, 16), 8, (16, 16), (16, 16))}
 
 
 @cache
@@ -147,8 +154,11 @@ def test_all_broadcasts_have_vector_code() -> None:
 
 @pytest.mark.parametrize(("kind", "least"), [(POOLS[0], 20), (POOLS[1], 20), ("choices", 45)])
 def test_layers_have_vector_code(kind: str, least: int) -> None:
-    schedules = [layer.schedule for layer in layers(kind).compile(BOARD).layers]
-    assert sum(schedule.startswith("mve") for schedule in schedules) >= least
+    found = {
+        layer.name: layer.schedule.startswith("mve") for layer in layers(kind).compile(BOARD).layers
+    }
+    assert sum(found.values()) >= least
+    assert all(fast for name, fast in found.items() if name.startswith("int16"))
 
 
 def test_dtypes_without_a_kernel_fall_back() -> None:

@@ -93,6 +93,7 @@ def pool_function(
     schedule: str,
     headers: Sequence[str],
     preamble: Sequence[str],
+    dtype: str = "int8",
 ) -> tirx.PrimFunc:
     """A call for each window, with the scale of its count of taps if there are any.
 
@@ -106,9 +107,9 @@ def pool_function(
     """
     channels, (height, width) = windows.channels, windows.size
     outputs = len(windows.rows), len(windows.columns)
-    x = nest.buffer("x", windows.images * height * width * channels, "int8")
+    x = nest.buffer("x", windows.images * height * width * channels, dtype)
     table = nest.buffer("scales", 2 * (scales or 1), "int32")
-    out = nest.buffer("out", windows.images * prod(outputs) * channels, "int8")
+    out = nest.buffer("out", windows.images * prod(outputs) * channels, dtype)
 
     def clip(position: nest.Argument, axis: int) -> tuple[nest.Argument, nest.Argument]:
         """First row or column of a window, and how many."""

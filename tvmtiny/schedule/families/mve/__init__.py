@@ -77,7 +77,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
 }
 
 #: Operators that have kernels for int16, too.
-_INT16 = frozenset({"ADD", "MUL", "SUB"})
+_INT16 = frozenset({"ADD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MUL", "SUB"})
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
     "CONV_2D": smaller_matrix,

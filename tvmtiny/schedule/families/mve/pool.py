@@ -21,14 +21,18 @@ _SHIFT = 23
 #: Channels of a vector of sums, and of a vector of bytes.
 _SUMS, _BYTES = 8, 16
 
+_HALF_HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_half_pool.h")
+
 _DECISIONS: Decisions = {"sketch": "mve_pool"}
 
 
 def implement_average_pool(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """AVERAGE_POOL_2D in int8; None for large windows or fewer than eight channels."""
+    """AVERAGE_POOL_2D; None for large windows, in int8 for fewer than eight channels."""
     windows = pool_windows(node)
+    if node.output.dtype == "int16":
+        return _half_average(node, windows)
     low, high = activation_range(node)
     counts = windows.counts
     most = max(counts)
@@ -44,11 +48,26 @@ def implement_average_pool(
     return _implementation(node, windows, "AVERAGE_POOL", sizes, scales)
 
 
+def _half_average(node: Node, windows: PoolWindows) -> Implementation | None:
+    """AVERAGE_POOL_2D in int16; None for windows of one pixel."""
+    counts = windows.counts
+    if min(counts) == 1 or max(counts) > _MOST_TAPS:
+        return None
+    scales = np.zeros((1 if len(counts) == 1 else max(counts), 2), np.uint32)
+    for count in counts:
+        scales[0 if len(counts) == 1 else count - 1] = -(-(2**32) // count), count // 2
+    sizes = (windows.channels, windows.row_bytes, *activation_range(node))
+    return _implementation(node, windows, "HALF_AVERAGE_POOL", sizes, scales.view(np.int32))
+
+
 def implement_max_pool(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """MAX_POOL_2D in int8; None for fewer than sixteen channels."""
+    """MAX_POOL_2D; None in int8 for fewer than sixteen channels."""
     windows = pool_windows(node)
+    if node.output.dtype == "int16":
+        sizes = (windows.channels, windows.row_bytes, *activation_range(node))
+        return _implementation(node, windows, "HALF_MAX_POOL", sizes, None)
     if windows.channels < _BYTES:
         return None
     sizes = (windows.channels, windows.row_bytes, *activation_range(node))
@@ -89,6 +108,8 @@ def _mean_block(node: Node) -> tuple[int, int, int] | None:
 
 def pool_sketches(node: Node) -> tuple[Sketch, ...]:
     """One way to compute a pool, which leaves nothing open."""
+    if node.output.dtype == "int16":
+        return (Sketch("mve_pool"),)
     least = _SUMS if node.operator == "AVERAGE_POOL_2D" else _BYTES
     return (Sketch("mve_pool"),) if node.input(0).shape[3] >= least else ()
 
@@ -107,8 +128,9 @@ def _implementation(
         None if scales is None else len(scales),
         node.operator,
         f"mve, vectors of channels{'' if windows.constant else ', clipped'}",
-        HEADERS,
+        _HALF_HEADERS if node.output.dtype == "int16" else HEADERS,
         [f"TVMTINY_MVE_{macro}({kernel}, {', '.join(map(str, sizes))})"],
+        node.output.dtype,
     )
     constants = () if scales is None else (scales.ravel(),)
     return Implementation(function, (node.input(0), *constants), _DECISIONS)
