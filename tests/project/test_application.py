@@ -30,7 +30,7 @@ from tvmtiny.project.zephyr.tree import ZephyrTree
 from tvmtiny.resources import shipped
 
 BOARD = "zephyr:mps2_an385"
-MODES = ("standalone", "rpc", "shell")
+MODES = ("standalone", "steps", "rpc", "shell")
 
 
 @cache
@@ -66,7 +66,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "fast"}, "there is no mode 'fast'; known: standalone, rpc, runner, shell"),
+        ({"mode": "fast"}, "there is no mode 'fast'; known: standalone, steps, rpc, runner, shell"),
         ({"fragments": (Path("none.conf"),)}, "none.conf cannot be read: No such file"),
     ],
 )
@@ -153,6 +153,7 @@ def test_kconfig(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     # What the models need comes before the kernel's own defaults.
     stack = {
         "standalone": "MAIN_STACK_SIZE",
+        "steps": "MAIN_STACK_SIZE",
         "rpc": "TVMTINY_APP_RPC_STACK_SIZE",
         "shell": "SHELL_STACK_SIZE",
     }[mode]
@@ -226,6 +227,70 @@ def test_cmake(version: str, mode: str, tmp_path: Path) -> None:
     assert built.returncode == 0, built.stdout + built.stderr
 
 
+#: As much of Zephyr as the mode for steps calls: it fails where a name or an argument is wrong.
+_ZEPHYR = """\
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#define ARG_UNUSED(x) (void)(x)
+#define K_FOREVER 0
+#define K_MSEC(x) (x)
+#define K_LOWEST_APPLICATION_THREAD_PRIO 1
+#define K_SEM_DEFINE(name, count, limit) struct k_sem name
+#define K_THREAD_DEFINE(name, size, entry, a, b, c, priority, options, delay) \
+  void (*name)(void *, void *, void *) = entry
+#define LOG_MODULE_REGISTER(...) extern int log_module
+#define LOG_INF(...) (void)printf(__VA_ARGS__)
+#define LOG_ERR(...) (void)printf(__VA_ARGS__)
+#define LOG_LEVEL_INF 3
+#define DT_ALIAS(name) name
+#define DEVICE_DT_GET_OR_NULL(node) NULL
+struct k_sem { int count; };
+struct device { int id; };
+int k_sem_take(struct k_sem *semaphore, int wait);
+void k_sem_give(struct k_sem *semaphore);
+void k_yield(void);
+uint32_t k_cycle_get_32(void);
+uint32_t k_cyc_to_us_floor32(uint32_t cycles);
+uint32_t sys_clock_hw_cycles_per_sec(void);
+typedef void (*task_wdt_callback_t)(int channel_id, void *user_data);
+int task_wdt_init(const struct device *hardware);
+int task_wdt_add(uint32_t period, task_wdt_callback_t callback, void *user_data);
+int task_wdt_delete(int channel);
+int task_wdt_feed(int channel);
+"""
+
+
+@needs_programs("gcc")
+def test_the_mode_for_steps_compiles(tmp_path: Path) -> None:
+    model = tvmtiny.load(models.path("sine"))
+    artifact = tvmtiny.compile(model, BOARD, longest_slice=20_000)
+    board = find_zephyr_board(BOARD)
+    options = ApplicationOptions(mode="steps")
+    both = [PackagedModel(artifact), packaged("digits")]
+    create_application(both, board, tmp_path / "a", options)
+    table = (tmp_path / "a" / "models" / "table/tvmtiny_models.c").read_text()
+    assert ".step = sine_step," in table and ".step = NULL," in table
+    for name in ("kernel", "device", "logging/log", "task_wdt/task_wdt"):
+        header = tmp_path / "zephyr" / f"{name}.h"
+        header.parent.mkdir(parents=True, exist_ok=True)
+        header.write_text(f"#pragma once\n{_ZEPHYR}" if name == "kernel" else "")
+    defines = ["TVMTINY_APP_STEPS=1", "TVMTINY_APP_PERIOD_MS=1", "TVMTINY_APP_WATCHDOG_MS=5"]
+    defines.append("TVMTINY_APP_SENSOR_STACK_SIZE=512")
+    sources = ["src/standalone.c", "src/watchdog.c", "src/inference.c"]
+    sources.append("models/table/tvmtiny_models.c")
+    subprocess.run(
+        ["gcc", "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
+        + ["-Wno-unused-function", "-Wno-unused-variable", "-Wno-format", "-include"]
+        + ["zephyr/kernel.h", f"-I{tmp_path}", "-Ia/include", "-Ia/models"]
+        + [f"-DCONFIG_{define}" for define in defines]
+        + [f"a/{source}" for source in sources],
+        cwd=tmp_path,
+        check=True,
+    )
+
+
 @needs_programs("cmake")
 def test_cmake_refuses(tmp_path: Path) -> None:
     script = tmp_path / "script.cmake"
@@ -240,6 +305,6 @@ def test_cmake_refuses(tmp_path: Path) -> None:
     assert "3.4" in said(f'tvmtiny_zephyr_version(v "{base}")')
     assert "ZEPHYR_BASE is not set" in said('tvmtiny_zephyr_version(v "")')
     assert "not a Zephyr tree" in said(f'tvmtiny_zephyr_version(v "{tmp_path}")')
-    assert "can be standalone, rpc, runner or shell" in said(
+    assert "can be standalone, steps, rpc, runner or shell" in said(
         f'tvmtiny_fragments(v {base} "fast" 3.4)'
     )

@@ -120,6 +120,7 @@ def test_twister(built: Built, tmp_path: Path) -> None:
     ends = {suite["name"].rpartition("/")[2]: suite["status"] for suite in report["testsuites"]}
     assert ends == {
         "sample.tvmtiny.standalone": "passed",
+        "sample.tvmtiny.steps": "passed",
         "sample.tvmtiny.shell": "passed",
         "sample.tvmtiny.rpc": "passed",
         "sample.tvmtiny.runner": "passed",

@@ -66,7 +66,9 @@ def create(
     ] = None,
     mode: Annotated[
         str,
-        typer.Option(help="What it does: standalone, rpc, shell, or runner for tvmtiny tune."),
+        typer.Option(
+            help="What it does: standalone, steps, rpc, shell, or runner for tvmtiny tune."
+        ),
     ] = "standalone",
     conf: Annotated[
         list[Path] | None,

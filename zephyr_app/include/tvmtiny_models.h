@@ -21,6 +21,10 @@ struct tvmtiny_model {
   const char *name;
   /* One inference on what is in the inputs; TVMTINY_OK or one of TVMTINY_ERROR_*. */
   int32_t (*run)(void);
+  /* The same in steps, where the model was compiled for that; NULL otherwise. `begin` gives up one
+   * that is not done; `step` returns 1 while there are more steps, and 2 with the last one. */
+  int32_t (*begin)(void);
+  int32_t (*step)(void);
   /* Memory of input or output `index`. That of an input is free for other data during a run, so
    * that it has to be filled anew before each. */
   void *(*input)(uint32_t index);

@@ -3,12 +3,35 @@
 #include "tvmtiny_inference.h"
 #include "tvmtiny_sample.h"
 
+static int32_t run_in_steps(const struct tvmtiny_model *model, void (*pause)(void))
+{
+  int32_t status = model->begin();
+
+  /* TVMTINY_MORE and TVMTINY_DONE of the models' own headers. */
+  while (status == 0 || status == 1) {
+    pause();
+    status = model->step();
+  }
+  pause();
+  return status == 2 ? 0 : status;
+}
+
 struct tvmtiny_inference tvmtiny_infer(const struct tvmtiny_model *model, uint32_t sample)
+{
+  return tvmtiny_infer_in_steps(model, sample, NULL);
+}
+
+struct tvmtiny_inference tvmtiny_infer_in_steps(const struct tvmtiny_model *model, uint32_t sample,
+                                                void (*pause)(void))
 {
   struct tvmtiny_inference inference = {.model = model, .sample = sample};
   const uint32_t begin = k_cycle_get_32();
 
-  inference.status = model->run();
+  if (pause != NULL && model->step != NULL) {
+    inference.status = run_in_steps(model, pause);
+  } else {
+    inference.status = model->run();
+  }
   inference.cycles = k_cycle_get_32() - begin;
   inference.microseconds = k_cyc_to_us_floor32(inference.cycles);
 #if defined(CONFIG_INIT_STACKS) && defined(CONFIG_THREAD_STACK_INFO)

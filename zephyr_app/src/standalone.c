@@ -1,10 +1,14 @@
 /* The way a product would do it: a thread that stands for a sensor fills the input, the main thread
- * runs the model and hands the result to a callback, and between samples the core sleeps. */
+ * runs the model and hands the result to a callback, and between samples the core sleeps. In the mode
+ * for steps it runs the model in steps, and a watchdog waits for each of them. */
 #include <zephyr/kernel.h>
 #include <zephyr/logging/log.h>
 
 #include "tvmtiny_inference.h"
 #include "tvmtiny_sample.h"
+#ifdef CONFIG_TVMTINY_APP_STEPS
+#include "tvmtiny_watchdog.h"
+#endif
 
 LOG_MODULE_REGISTER(tvmtiny, LOG_LEVEL_INF);
 
@@ -59,7 +63,13 @@ static void infer_forever(result_callback callback)
 
     k_sem_give(&input_free);
     (void)k_sem_take(&input_ready, K_FOREVER);
+#ifdef CONFIG_TVMTINY_APP_STEPS
+    tvmtiny_watchdog_begin();
+    result = tvmtiny_infer_in_steps(sampled_model, sample, tvmtiny_watchdog_pause);
+    tvmtiny_watchdog_end();
+#else
     result = tvmtiny_infer(sampled_model, sample);
+#endif
     callback(&result);
   }
 }

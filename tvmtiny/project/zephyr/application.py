@@ -30,7 +30,7 @@ __all__ = [
     "load_application",
 ]
 
-MODES = ("standalone", "rpc", "runner", "shell")
+MODES = ("standalone", "steps", "rpc", "runner", "shell")
 
 _RECORD = "tvmtiny.json"
 _TABLE = "table/tvmtiny_models.c"
@@ -62,7 +62,7 @@ class ApplicationOptions:
     Attributes
     ----------
     mode
-        ``standalone``, ``rpc``, ``shell``, or ``runner``, which has no models.
+        ``standalone``, ``steps``, ``rpc``, ``shell``, or ``runner``, which has no models.
     fragments
         Kconfig files to add.
     stack_bytes
