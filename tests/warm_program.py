@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from tvmtiny.memory.exact import load_solver
+
 _TESTS = Path(__file__).parent
 
 #: What most commands import; whatever else one needs, its own process imports.
@@ -43,7 +45,6 @@ _MODULES = (
     "tvmtiny.tuning",
     "tvm.exec.rpc_tracker",
     "ai_edge_litert.interpreter",
-    "ortools.sat.python.cp_model",
 )
 
 #: In place of the programs. It needs nothing but Python's core, and not even modules of that which
@@ -80,6 +81,7 @@ def warm_program(folder: Path) -> Iterator[Path]:
     """A folder for ``PATH``; its ``tvmtiny`` and ``python`` work as long as the context lasts."""
     for module in _MODULES:
         import_module(module)
+    load_solver()
     address = str(folder / "server")
     programs = folder / "bin"
     programs.mkdir()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 from dataclasses import replace
 from importlib import import_module
 from itertools import combinations, product
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvmtiny.memory import Inside, Overlap, Plan, Problem, Request, plan
+from tvmtiny.memory import Inside, Overlap, Plan, Problem, Request, exact, plan
 from tvmtiny.memory.exact import Solution
 from tvmtiny.memory.problem import Conflicts
 
@@ -257,6 +259,16 @@ def test_the_solver_leaves_the_handler_of_interrupts_alone() -> None:
     assert plan(ALIGNED).optimal
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_the_solver_comes_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "ortools.sat.python.cp_model"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    solver = exact.load_solver.__wrapped__()
+    assert not isinstance(solver.pd, ModuleType) and name not in sys.modules
+    # Who has loaded all of it has no need for another copy.
+    monkeypatch.setitem(sys.modules, name, solver)
+    assert exact.load_solver.__wrapped__() is solver
 
 
 def test_very_many_requests_stay_with_the_greedy_placement(

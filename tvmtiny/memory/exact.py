@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec, module_from_spec
 from math import ceil
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from tvmtiny.memory.first_fit import Offsets, extent
@@ -40,9 +45,7 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
         Deterministic seconds: a count of the solver's work, which is about a second of time each
         on a PC, so that the result does not depend on the machine.
     """
-    # Loading it takes half a second, and most plans do not need it.
-    from ortools.sat.python import cp_model
-
+    cp_model = load_solver()
     upper_bound = extent(conflicts, hint)
     model = cp_model.CpModel()
     total = model.new_int_var(lower_bound, upper_bound, "total")
@@ -86,6 +89,32 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
         for member in group.members
     }
     return Solution(found, min(bound, extent(conflicts, found)))
+
+
+@cache
+def load_solver() -> ModuleType:
+    """OR-tools' solver; loaded for the first plan that needs it, which most do not.
+
+    Loading it takes a tenth of the time without pandas, which is only for the methods that take
+    series of variables. So this is a copy of its own, whose pandas has nothing but the names of
+    types: whoever imports the solver elsewhere gets all of it.
+    """
+    name = "ortools.sat.python.cp_model"
+    known = sys.modules.get(name)
+    if known is not None:
+        return known
+    types = SimpleNamespace(Index=type("Index", (), {}), Series=type("Series", (), {}))
+
+    def without_pandas(wanted: str, *arguments: Any) -> Any:
+        return types if wanted == "pandas" else builtins.__import__(wanted, *arguments)
+
+    spec = find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"there is no {name}")
+    module = module_from_spec(spec)
+    vars(module)["__builtins__"] = {**vars(builtins), "__import__": without_pandas}
+    spec.loader.exec_module(module)
+    return module
 
 
 def _rival_groups(conflicts: Conflicts) -> Iterator[tuple[Group, Group]]:
