@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.ops import Oracle, Tensor
+from tvmtiny.targets import resolve
 
 InputSet = Sequence[np.ndarray]
 
@@ -161,10 +163,17 @@ class SideBySide:
         run_command([*command, f"{self.name}.c"], directory)
         run_command([*command, "-DTVMTINY_LAYERS", *sources], directory)
 
-    def check_board(self, board: str) -> tvmtiny.RunResult:
-        """Compare C on an emulated board with LiteRT, on the first input set."""
-        artifact = self.compile(board)
+    def check_board(self, board: str, code_of: str | None = None) -> tvmtiny.RunResult:
+        """Compare C on an emulated board with LiteRT, on the first input set.
+
+        Parameters
+        ----------
+        code_of
+            Another board, whose code is the same.
+        """
+        artifact = replace(self.compile(code_of or board), target=resolve(board))
         result = tvmtiny.run(artifact, *self.input_sets[0])
+        assert result.board == board
         self._compare_run(self.load(), artifact, result, self.expected[0])
         return result
 

@@ -22,6 +22,7 @@ from tests.schedule.test_dsp_depthwise import _RELU as DEPTHWISE
 from tests.schedule.test_dsp_depthwise import _random_cases
 from tests.schedule.test_thumb import SHAPES as CONVOLUTIONS
 from tests.tools import on_qemu_boards
+from tvmtiny import models
 from tvmtiny.oracle import run_litert
 
 BOARD, LONG = "riscv-virt-v", "riscv-virt-v256"
@@ -96,10 +97,16 @@ def test_on_host(kind: str, tmp_path: Path) -> None:
     layers(kind).check_host(BOARD, tmp_path)
 
 
-@on_qemu_boards(BOARD, LONG)
+@on_qemu_boards(BOARD)
 @KINDS
-def test_on_board(kind: str, board: str) -> None:
-    layers(kind).check_board(board)
+def test_on_boards(kind: str, board: str) -> None:
+    for runs_on in (board, LONG):
+        layers(kind).check_board(runs_on, code_of=board)
+
+
+def test_code_does_not_know_the_length_of_registers() -> None:
+    model = tvmtiny.load(models.path("digits"))
+    assert tvmtiny.compile(model, LONG).files == tvmtiny.compile(model, BOARD).files
 
 
 def test_all_shapes_have_vector_code() -> None:
