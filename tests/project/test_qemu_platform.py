@@ -113,14 +113,17 @@ def test_outputs_and_layers_on_every_board(
 def test_instruction_count_is_within_one_tick(
     board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
 ) -> None:
+    # The first layer gives 3 and 5.
+    artifact = make_artifact(board, body=spin("500u * (uint32_t)from[0]", board))
+    firmware = build(artifact, board, tmp_path)
     counts = []
-    for passes in (1000, 2000):
-        artifact = make_artifact(board, body=spin(f"{passes}u", board))
-        firmware = build(artifact, board, tmp_path / str(passes))
-        counts.append(QemuPlatform().run(firmware, hand_inputs).instructions)
+    for first in (1, 2):
+        x = hand_inputs[0].copy()
+        x.flat[0] = first
+        counts.append(QemuPlatform().run(firmware, [x, hand_inputs[1]]).instructions)
     tick = 1e9 / options(board).counter_hz
     slack = 0 if tick == 1 else min(tick, 16)
-    assert abs(counts[1] - counts[0] - 2 * (2000 - 1000)) <= slack
+    assert abs(counts[1] - counts[0] - 2 * 500 * (5 - 3)) <= slack
 
 
 @on_qemu_boards("mps3-an547", "riscv-virt")
@@ -146,53 +149,44 @@ def test_stack_high_water(
 
 
 @on_qemu_boards()
-def test_bad_address_is_reported_with_its_layer(
+def test_faults_are_reported_with_their_layer(
     board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
 ) -> None:
+    """A bad address, a stack that overflows, and a frame so large that it may miss the guard."""
     address = "0xa0000000" if board == "microbit" else "0xf0000000"
-    body = f"i = *(volatile uint32_t *){address}u;"
-    firmware = build(make_artifact(board, body=body), board, tmp_path)
-    with pytest.raises(DeviceFaultError) as raised:
-        QemuPlatform().run(firmware, hand_inputs)
-    error = raised.value
-    assert error.layer == "layer 1 ADD (scale)"
+    # More than all memory of a RISC-V board.
+    size = 200_000 if find_board(board).cpu.architecture == "arm" else 9_000_000
+    declarations = (
+        "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n);"
+        "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n)"
+        "{ volatile uint32_t own[16]; own[0] = *n;"
+        "  return *n == 0u ? 0u : tvmtiny_hand_recurse(own) + own[0]; }"
+        "__attribute__((noinline)) static uint32_t fill(void)"
+        f"{{ volatile uint8_t room[{size}]; room[4] = 1; return room[4]; }}"
+    )
+    body = (
+        f"if (scale[0] == 2.0f) {{ i = *(volatile uint32_t *){address}u; }}"
+        "if (scale[0] == 3.0f) { volatile uint32_t n = 1; i = tvmtiny_hand_recurse(&n); }"
+        "if (scale[0] == 4.0f) { i = fill(); }"
+    )
+    artifact = make_artifact(board, declarations=declarations, body=body)
+    firmware = build(artifact, board, tmp_path)
+
+    def fault(scale: float) -> DeviceFaultError:
+        with pytest.raises(DeviceFaultError) as raised:
+            QemuPlatform().run(firmware, [hand_inputs[0], np.array([scale], np.float32)])
+        assert raised.value.layer == "layer 1 ADD (scale)"
+        return raised.value
+
+    error = fault(2.0)
     assert error.function == "tvmtiny_hand_scale"
     assert error.pc is not None and error.lr is not None
     assert "fault" in error.fault.lower() and "overflow" not in error.fault
     if board != "microbit":
         assert address in error.fault
     assert "\n" not in str(error)
-
-
-@on_qemu_boards()
-def test_stack_overflow_is_reported_with_its_layer(
-    board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
-) -> None:
-    declarations = (
-        "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n);"
-        "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n)"
-        "{ volatile uint32_t own[16]; own[0] = *n;"
-        "  return *n == 0u ? 0u : tvmtiny_hand_recurse(own) + own[0]; }"
-    )
-    body = "volatile uint32_t start = 1; i = tvmtiny_hand_recurse(&start);"
-    artifact = make_artifact(board, declarations=declarations, body=body)
-    firmware = build(artifact, board, tmp_path)
-    with pytest.raises(DeviceFaultError, match="stack overflow") as raised:
-        QemuPlatform().run(firmware, hand_inputs)
-    assert raised.value.layer == "layer 1 ADD (scale)"
-
-
-@on_qemu_boards()
-def test_a_large_frame_does_not_jump_over_the_guard(
-    board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
-) -> None:
-    # More than all memory of a RISC-V board.
-    size = 200_000 if find_board(board).cpu.architecture == "arm" else 9_000_000
-    body = f"volatile uint8_t room[{size}]; room[4] = 1; i = room[4];"
-    firmware = build(make_artifact(board, body=body), board, tmp_path)
-    with pytest.raises(DeviceFaultError, match="stack overflow") as raised:
-        QemuPlatform().run(firmware, hand_inputs)
-    assert raised.value.layer == "layer 1 ADD (scale)"
+    for scale in (3.0, 4.0):
+        assert "stack overflow" in fault(scale).fault
 
 
 @on_qemu_boards("riscv-virt")
