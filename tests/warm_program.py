@@ -234,10 +234,18 @@ class _Request:
             sys.argv = [name, *words]
             start()
             return
-        sys.path.insert(0, "")
-        option, what, *rest = words
-        sys.argv = [option, *rest]
+        option, *rest = words
         if option == "-m":
-            runpy.run_module(what, run_name="__main__", alter_sys=True)
+            module, *rest = rest
+            sys.path.insert(0, "")
+            sys.argv = [option, *rest]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        elif option == "-c":
+            code, *rest = rest
+            sys.path.insert(0, "")
+            sys.argv = [option, *rest]
+            exec(code, {"__name__": "__main__"})
         else:
-            exec(what, {"__name__": "__main__"})
+            sys.path.insert(0, str(Path(option).parent))
+            sys.argv = words
+            runpy.run_path(option, run_name="__main__")
