@@ -1,4 +1,4 @@
-"""DEPTHWISE_CONV_2D around the kernels of ``tvmtiny_rvv_window.h``."""
+"""DEPTHWISE_CONV_2D around the kernels of ``tvmtiny_rvv_sums.h``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implement
 from tvmtiny.schedule.requantize import Scaling
 from tvmtiny.targets import Cpu
 
-HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_window.h")
+HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_sums.h")
 
 DIRECT, STRIP = "rvv_row_windows", "rvv_strip_windows"
 

@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED around the kernels of ``tvmtiny_rvv_tile.h``."""
+"""CONV_2D and FULLY_CONNECTED around the kernels of ``tvmtiny_rvv_sums.h``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tvmtiny.schedule.per_node import per_node
 from tvmtiny.schedule.requantize import Scaling
 from tvmtiny.targets import Cpu
 
-HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_tile.h")
+HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_sums.h")
 
 #: Patches that are runs of inputs side by side, windows of the input, windows of padded strips.
 PIXELS, DIRECT, STRIP = "rvv_pixels", "rvv_direct", "rvv_strip"

@@ -1,4 +1,4 @@
-"""Assembly of the tiles of ``tvmtiny_rvv_tile.h``."""
+"""Assembly of the tiles of ``tvmtiny_rvv_sums.h``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Assembly of the windows of ``tvmtiny_rvv_window.h``."""
+"""Assembly of the windows of ``tvmtiny_rvv_sums.h``."""
 
 from __future__ import annotations
 
