@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tvmtiny.codegen.saving import save
     from tvmtiny.compiler import compile
     from tvmtiny.estimation.model import cost
+    from tvmtiny.evaluating import Evaluation, TestSet, evaluate
     from tvmtiny.frontend import Model, load
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project.exports.export import Export, Library, export
@@ -38,18 +39,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Artifact",
     "CheckResult",
+    "Evaluation",
     "Export",
     "Library",
     "Model",
     "RunResult",
     "Session",
     "Target",
+    "TestSet",
     "TuneResult",
     "boards",
     "check",
     "compile",
     "cost",
     "errors",
+    "evaluate",
     "export",
     "load",
     "make_inputs",
@@ -65,17 +69,20 @@ __all__ = [
 _HOMES = {
     "Artifact": "tvmtiny.codegen",
     "CheckResult": "tvmtiny.checking",
+    "Evaluation": "tvmtiny.evaluating",
     "Export": "tvmtiny.project.exports.export",
     "Library": "tvmtiny.project.exports.export",
     "Model": "tvmtiny.frontend",
     "RunResult": "tvmtiny.results",
     "Session": "tvmtiny.rpc.session",
     "Target": "tvmtiny.targets",
+    "TestSet": "tvmtiny.evaluating",
     "TuneResult": "tvmtiny.tuning",
     "boards": "tvmtiny.targets",
     "check": "tvmtiny.checking",
     "compile": "tvmtiny.compiler",
     "cost": "tvmtiny.estimation.model",
+    "evaluate": "tvmtiny.evaluating",
     "export": "tvmtiny.project.exports.export",
     "load": "tvmtiny.frontend",
     "make_inputs": "tvmtiny.inputs",

@@ -1,0 +1,302 @@
+"""How good a model is on a test set, run as the C that tvmtiny generates for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+
+from tvmtiny.errors import InputDataError, InputError
+from tvmtiny.errors.base import quoted
+from tvmtiny.inputs import input_names
+from tvmtiny.native import NativeModel
+from tvmtiny.rpc.session import Session
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact, TensorInfo
+    from tvmtiny.targets import BoardLike
+
+__all__ = ["METRICS", "Evaluation", "TestSet", "evaluate", "read_test_set"]
+
+#: Figures of merit by name.
+METRICS = ("accuracy", "auc", "error")
+#: What the labels may be called in a file, the best name first.
+_LABELS = ("y", "labels", "targets", "label")
+#: What a model's only input may be called, behind its own names.
+_INPUTS = ("x", "images", "inputs", "data")
+
+
+@dataclass(frozen=True, eq=False)
+class TestSet:
+    """Inputs of a model, and what it should make of them.
+
+    Attributes
+    ----------
+    inputs
+        One array for each input: ``(samples, *shape)`` without a leading dimension of 1. Real
+        numbers are quantized; arrays of the input's own integer dtype are taken as they are.
+    labels
+        Integers of shape ``(samples,)``, or real numbers, one row for each sample.
+    """
+
+    # Not a class of tests, whatever its name begins with.
+    __test__ = False
+
+    inputs: tuple[np.ndarray, ...]
+    labels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model made of a test set.
+
+    Attributes
+    ----------
+    metric
+        ``accuracy`` is the share of samples whose largest output is that of the label (with one
+        output: whether that is at least 0.5, for labels 0 and 1), ``auc`` the area under the ROC
+        curve of labels 0 and 1 over the distance between output and input (for one output: over
+        the output), ``error`` the mean absolute error in real numbers.
+    value
+        The figure of merit.
+    samples
+        How many there are.
+    right
+        How many were classified as labelled; None for another metric.
+    where
+        The board, or ``this machine``.
+    outputs
+        The first output of each sample, in real numbers: float32, ``(samples, *shape)``.
+    """
+
+    metric: str
+    value: float
+    samples: int
+    right: int | None
+    where: str
+    outputs: np.ndarray
+
+
+def read_test_set(path: str | Path, tensors: Sequence[TensorInfo]) -> TestSet:
+    """Read a test set from a ``.npz`` file.
+
+    Parameters
+    ----------
+    path
+        Holds an array for each input, named as `tvmtiny.inputs.input_names` says, or ``x``,
+        ``images``, ``inputs`` or ``data`` where there is one input; and the labels as ``y``,
+        ``labels`` or ``targets``.
+    tensors
+        The inputs of the model.
+
+    Raises
+    ------
+    InputDataError
+        If the file is not such a one.
+    """
+    file = Path(path)
+    wanted = "a .npz file with an array for each input and the labels as y"
+    try:
+        content = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "not a numpy file"
+        raise InputDataError(str(file), str(reason), wanted, str(file)) from error
+    if isinstance(content, np.ndarray):
+        raise InputDataError(str(file), "one array without labels", wanted, ".npy")
+    with content:
+        found: list[np.ndarray] = []
+        for tensor, names in zip(tensors, input_names(tensors), strict=True):
+            known = [*names, *(_INPUTS if len(tensors) == 1 else ())]
+            found.append(_array(content, known, tensor.name, file))
+        return TestSet(tuple(found), _array(content, _LABELS, "labels", file))
+
+
+def _array(
+    content: Mapping[str, np.ndarray], names: Sequence[str], what: str, file: Path
+) -> np.ndarray:
+    name = next((name for name in names if name in content), None)
+    if name is None:
+        wanted, got = " or ".join(names), ", ".join(content) or "nothing"
+        raise InputDataError(what, f"missing in {file}", f"an array named {wanted}", got)
+    try:
+        array = content[name]
+    except (ValueError, OSError, BadZipFile) as error:
+        reason = "an array that cannot be read"
+        raise InputDataError(what, reason, "numbers", f"{name} in {file}") from error
+    if array.dtype.kind not in "biuf":
+        raise InputDataError(what, "wrong dtype", "numbers", f"{array.dtype} in {file}")
+    return array
+
+
+def evaluate(
+    artifact: Artifact,
+    data: TestSet,
+    *,
+    board: BoardLike | None = None,
+    metric: str | None = None,
+    timeout: float = 120.0,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Run a test set through a model's generated C, and say how good the results are.
+
+    Parameters
+    ----------
+    artifact
+        Compiled for the board, or for any CPU, with inputs and outputs in its own arena.
+    data
+        The test set.
+    board
+        Where to run; by default on this machine, which gives the same bytes in less time.
+    metric
+        One of `METRICS`. By default ``accuracy`` for integer labels, ``auc`` for integer labels
+        where the output has the shape of the input, ``error`` for real labels.
+    timeout
+        Seconds until a run on the board counts as hung.
+    progress
+        Called with a few words before each step.
+
+    Raises
+    ------
+    InputDataError
+        If the test set does not fit the model, or the metric.
+    InputError
+        If there is no such metric, or the model cannot run on this machine.
+    ToolMissingError, BuildError, DeviceError
+        As from `tvmtiny.run`.
+    """
+    tell = progress or (lambda _: None)
+    inputs = [
+        _quantized(tensor, array)
+        for tensor, array in zip(artifact.inputs, data.inputs, strict=True)
+    ]
+    count = len(inputs[0])
+    if any(len(array) != count for array in (*inputs, data.labels)) or count == 0:
+        sizes = ", ".join(str(len(array)) for array in (*inputs, data.labels))
+        raise InputDataError(
+            "labels", "another number of samples", "as many labels as samples", sizes
+        )
+    first = artifact.outputs[0]
+    chosen = metric or _metric_for(artifact, data.labels)
+    _check_metric(chosen, artifact, data.labels)
+    if board is None:
+        tell("compiling for this machine")
+        with NativeModel(artifact) as native:
+            tell(f"running {count} samples")
+            raw = native.run(*inputs)[0]
+    else:
+        tell("starting the board")
+        with Session(artifact, board, timeout=timeout) as session:
+            rows = []
+            for number, frame in enumerate(zip(*inputs, strict=True)):
+                if number % 10 == 0:
+                    tell(f"running sample {number + 1} of {count}")
+                session.reset_state()
+                rows.append(session.run(*frame)[0])
+            raw = np.stack(rows)
+    outputs = _real(first, raw)
+    reals = [_real(tensor, array) for tensor, array in zip(artifact.inputs, inputs, strict=True)]
+    value, right = _figure(chosen, outputs, reals[0], data.labels)
+    where = "this machine" if board is None else str(getattr(board, "name", board))
+    return Evaluation(chosen, value, count, right, where, outputs)
+
+
+def _quantized(tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
+    """The samples as the model takes them: ``(samples, *shape)``."""
+    shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+    inner = [d for d in shape if d != 1]
+    if array.ndim == 0 or [d for d in array.shape[1:] if d != 1] != inner:
+        raise InputDataError(
+            tensor.name,
+            "wrong shape of the samples",
+            f"[samples, {', '.join(map(str, shape))}]",
+            f"{list(array.shape)}",
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputDataError(tensor.name, "infinite or no numbers", "finite samples", "NaN or inf")
+    shaped = array.reshape(len(array), *tensor.shape)
+    if tensor.scale is None:
+        if array.dtype.kind == "f" and np.dtype(tensor.dtype).kind != "f":
+            raise InputDataError(
+                tensor.name, "real samples for an input without a scale", tensor.dtype, "floats"
+            )
+        return shaped.astype(tensor.dtype)
+    if array.dtype == np.dtype(tensor.dtype):
+        return shaped
+    return tensor.quantize(shaped)
+
+
+def _real(tensor: TensorInfo, values: np.ndarray) -> np.ndarray:
+    if tensor.scale is None:
+        return values.astype(np.float32)
+    return tensor.dequantize(values)
+
+
+def _metric_for(artifact: Artifact, labels: np.ndarray) -> str:
+    if labels.dtype.kind == "f" or labels.ndim != 1:
+        return "error"
+    return "auc" if _rebuilds(artifact) else "accuracy"
+
+
+def _rebuilds(artifact: Artifact) -> bool:
+    """Whether the output is to be like the input, as that of an autoencoder."""
+    size = int(np.prod(artifact.outputs[0].shape))
+    return size > 1 and size == int(np.prod(artifact.inputs[0].shape))
+
+
+def _check_metric(metric: str, artifact: Artifact, labels: np.ndarray) -> None:
+    size = int(np.prod(artifact.outputs[0].shape))
+    if metric not in METRICS:
+        raise InputError(f"metric {quoted(metric)} is unknown; give one of {', '.join(METRICS)}")
+    if metric == "error":
+        if labels.size != len(labels) * size:
+            raise InputDataError(
+                "labels",
+                "another shape than the output",
+                f"{size} numbers for each sample",
+                f"{list(labels.shape)}",
+            )
+        return
+    if labels.ndim != 1 or labels.dtype.kind == "f":
+        raise InputDataError(
+            "labels", f"no classes, as {metric} needs", "one integer a sample", f"{labels.dtype}"
+        )
+    last = max(size - 1, 1) if metric == "accuracy" else 1
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > last:
+        raise InputDataError("labels", "unknown classes", f"0 to {last}", f"{low} to {high}")
+    if metric == "auc" and low == high:
+        raise InputDataError("labels", "only one class", "samples of both, 0 and 1", f"{low}")
+    if metric == "auc" and size > 1 and not _rebuilds(artifact):
+        raise InputDataError(
+            "labels", "an output that is no score", "one output, or one like the input", f"{size}"
+        )
+
+
+def _figure(
+    metric: str, outputs: np.ndarray, inputs: np.ndarray, labels: np.ndarray
+) -> tuple[float, int | None]:
+    rows = outputs.reshape(len(outputs), -1).astype(np.float64)
+    if metric == "error":
+        return float(np.abs(rows - labels.reshape(rows.shape)).mean()), None
+    if metric == "auc":
+        scores = rows[:, 0]
+        if rows.shape[1] > 1:
+            scores = np.square(rows - inputs.reshape(rows.shape)).mean(axis=1)
+        return _area(scores, labels), None
+    guessed = rows.argmax(axis=1) if rows.shape[1] > 1 else rows[:, 0] >= 0.5
+    right = int((guessed == labels).sum())
+    return right / len(rows), right
+
+
+def _area(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The share of pairs, one of each class, in which class 1 has the higher score."""
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    # Equal scores share the mean of their ranks.
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places.reshape(-1)]
+    ones = int((labels == 1).sum())
+    above = ranks[labels == 1].sum() - ones * (ones + 1) / 2
+    return float(above / (ones * (len(labels) - ones)))
