@@ -18,7 +18,7 @@ from tvmtiny.ops import Node, Oracle, Quantization, Tensor, find_operator
 from tvmtiny.ops.shared.legacy import FROM_UINT8
 from tvmtiny.ops.shared.quantization import INT8_RANGE
 
-__all__ = ["NOTE", "simplified", "with_int8", "with_moved"]
+__all__ = ["NOTE", "UINT8_OPERATORS", "simplified", "with_int8", "with_moved"]
 
 #: What is said of such a model.
 NOTE = (
@@ -32,7 +32,7 @@ _OFFSET = 128
 _RAW = frozenset({"CAST", "ONE_HOT", "REDUCE_PROD", "ZEROS_LIKE"})
 
 #: Operators of which LiteRT has a kernel for uint8, and this package one for int8.
-_KERNELS = frozenset(
+UINT8_OPERATORS = frozenset(
     (
         *("ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D"),
         *("FULLY_CONNECTED", "GELU", "HARD_SWISH", "L2_NORMALIZATION", "LEAKY_RELU"),
@@ -84,12 +84,12 @@ def _takes_int8(node: Node) -> bool:
     operator = find_operator(node.operator)
     if operator is None or node.operator in _RAW:
         return False
-    return node.operator in _KERNELS or "uint8" in operator.dtypes
+    return node.operator in UINT8_OPERATORS or "uint8" in operator.dtypes
 
 
 def _needs_int8(node: Node) -> bool:
     operator = find_operator(node.operator)
-    if operator is None or node.operator not in _KERNELS:
+    if operator is None or node.operator not in UINT8_OPERATORS:
         return False
     quantized = [t for t in (*node.inputs, *node.outputs) if t is not None and _is_quantized(t)]
     if "uint8" not in operator.dtypes:

@@ -1,8 +1,23 @@
-"""The support table of the docs."""
+"""The support table of the docs: our operators and dtypes beside those of LiteRT and TFLM."""
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from textwrap import fill
+from typing import Any
+
+from tvmtiny.frontend.legacy import UINT8_OPERATORS
 from tvmtiny.ops import Operator, operators
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["operator_page"]
 
 _HEAD = """\
 # Supported operators
@@ -17,16 +32,95 @@ problems in one message; `tvmtiny inspect MODEL` lists them per operator.
 Microcontrollers with `--oracle tflm`. Weights and biases are constants; int8 weights take an int32
 bias.
 
+Constants in float16 behind `DEQUANTIZE` become float32, and sparse ones dense, when a model is
+loaded. Models of uint8, as converters made them before 2020, become int8 models then: the values
+inside are 128 less, results are those of LiteRT's kernels for uint8, and inputs and outputs stay
+uint8 in C and in Python.
+
+The columns LiteRT and TFLM say which dtypes their kernels run, as `scripts/kernel_types.py` found
+by a model of one operator for each, with {versions}.
+"=" stands for ours, "-" for none, and nothing where that was not tried.
+
 """
+
+#: Paragraphs behind the table.
+_REST = (
+    "## What others have",
+    "Operators that TFLM registers and that are not in the table: {tflm}. A loop is what "
+    "converters make of recurrent layers: build these with `unroll=True`. `CALL_ONCE` and "
+    "`VAR_HANDLE` need no code: variables become states of the model. TFLM's custom "
+    "operators, such as those of its signal library, are not looked at here.",
+    "dtypes that TFLM's kernels run and ours do not: {dtypes}, and `UNIDIRECTIONAL_SEQUENCE_LSTM` "
+    "int16. LiteRT has no kernel for these, so that results could not be compared with it. TFLM's "
+    "logical operators do not look at dtypes; ours take bool.",
+    "Slopes of a `PRELU` are int8 for int16 activations: LiteRT takes any others for bytes. "
+    "Weights with scales by blocks have no kernel in LiteRT but in its delegates, and are refused.",
+    "Operators that LiteRT registers and that are in neither: {litert}.",
+)
+
+#: What the package has of operators that its front end resolves.
+_RESOLVED = frozenset({"CALL_ONCE", "VAR_HANDLE"})
 
 
 def operator_page() -> str:
     """The Markdown page: one row for each operator that is registered."""
-    rows = [("operator", "activations", "results"), ("---", "---", "---")]
-    rows += [(f"`{o.name}`", _dtypes(o), o.exactness) for o in operators()]
-    return _HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows: list[Sequence[str]] = [
+        ("operator", "activations", "LiteRT", "TFLM", "results"),
+        ("---", "---", "---", "---", "---"),
+    ]
+    rows += [_row(operator) for operator in operators()]
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    others = _others()
+    known = {operator.name for operator in operators()} | _RESOLVED
+    tflm, litert = (
+        [name for name in others["operators"][engine] if name not in known]
+        for engine in ("tflm", "litert")
+    )
+    fields = {
+        "tflm": _names(tflm),
+        "litert": _names([name for name in litert if name not in tflm]),
+        "dtypes": ", ".join(_missing_dtypes()),
+    }
+    rest = "".join(f"\n{fill(text.format(**fields), 100)}\n" for text in _REST)
+    return _HEAD.format(versions=others["versions"]) + table + rest
 
 
-def _dtypes(operator: Operator) -> str:
+@functools.cache
+def _others() -> dict[str, Any]:
+    file = resources.files(__package__).joinpath("kernels.toml")
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def _row(operator: Operator) -> tuple[str, ...]:
+    own = _dtypes(operator)
     result = "" if operator.result is None else f" (result: {operator.result})"
-    return ", ".join(operator.dtypes) + result
+    others = (_other(engine, operator.name, own) for engine in ("litert", "tflm"))
+    return f"`{operator.name}`", ", ".join(own) + result, *others, operator.exactness
+
+
+def _dtypes(operator: Operator) -> list[str]:
+    """Those of activations in files: uint8, too, where nodes become int8 ones."""
+    own = list(operator.dtypes)
+    if operator.name in UINT8_OPERATORS and "uint8" not in own:
+        own.insert(1, "uint8")
+    return own
+
+
+def _other(engine: str, operator: str, own: Sequence[str]) -> str:
+    found = _others()[engine].get(operator)
+    if found is None:
+        return "" if operator in _others()["operators"][engine] else "-"
+    if set(found) == set(own):
+        return "="
+    return ", ".join(found) or "-"
+
+
+def _missing_dtypes() -> Iterator[str]:
+    for operator in operators():
+        found = set(_others()["tflm"].get(operator.name, ())) - set(_dtypes(operator))
+        if found and not operator.name.startswith("LOGICAL"):
+            yield f"`{operator.name}` {' and '.join(sorted(found))}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
