@@ -101,24 +101,22 @@ def test_random_layers_use_both_kernels() -> None:
     assert not any("scalar" in schedule for schedule in schedules)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rows": 2},
-        {"rows": 4, "channel_block": 8},
-        {"rows": 6, "channel_block": 12, "unroll": 2},
-        {"sketch": "any", "rows": 4, "channel_block": 8},
-        {"code": "shared"},
-        {"code": "shared", "rows": 4, "channel_block": 8},
-        {"rows": 99, "channel_block": 16, "unroll": 12},
-    ],
-    ids=str,
+#: What is decided for the same random layers, one after the other.
+_CHANGES: tuple[dict[str, int | str], ...] = (
+    {"rows": 2},
+    {"rows": 4, "channel_block": 8},
+    {"rows": 6, "channel_block": 12, "unroll": 2},
+    {"sketch": "any", "rows": 4, "channel_block": 8},
+    {"code": "shared"},
+    {"code": "shared", "rows": 4, "channel_block": 8},
+    {"rows": 99, "channel_block": 16, "unroll": 12},
 )
-def test_decisions(
-    changes: dict[str, int | str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+
+
+def test_decisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever is decided, results are exact; impossible decisions fall back."""
-    varied = []
+    cases = _random_cases(20, 11)
+    varied: dict[int, list[bool]] = {}
 
     def implement(
         node: Node, oracle: Oracle, goal: Goal, decisions: Mapping[str, int | str] | None = None
@@ -126,14 +124,21 @@ def test_decisions(
         default = implement_depthwise(node, oracle, goal)
         if default is None:
             return None
-        wanted = {**default.decisions, **changes}
+        position = node.index // len(cases)
+        wanted = {**default.decisions, **_CHANGES[position]}
         made = implement_depthwise(node, oracle, goal, wanted)
-        varied.append(made is not None)
+        varied.setdefault(position, []).append(made is not None)
         return made
 
     monkeypatch.setitem(dsp._IMPLEMENT, "DEPTHWISE_CONV_2D", implement)
-    SideBySide("varied_depthwise", _random_cases(20, 11), 0.0).check_host("cortex-m4", tmp_path)
-    assert sum(varied) >= 5
+    named = {
+        f"{'_'.join(map(str, changes.values()))}_{name}": case
+        for changes in _CHANGES
+        for name, case in cases.items()
+    }
+    assert len(named) == len(_CHANGES) * len(cases)
+    SideBySide("varied_depthwise", named, 0.0).check_host("cortex-m4", tmp_path)
+    assert len(varied) == len(_CHANGES) and all(sum(made) >= 5 for made in varied.values())
 
 
 @on_qemu
