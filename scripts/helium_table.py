@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from layer_cases import Layer, Operand, numbers  # noqa: E402
+from pooling_cases import Pool  # noqa: E402
 
 import tvmtiny  # noqa: E402
 from tests.ops.test_conv_2d import Conv  # noqa: E402
@@ -96,6 +97,9 @@ ELEMENTS: dict[str, Case] = {
     "tanh, int16": Layer("TANH", (_WIDE,), replace(_WIDE, scale=2.0**-15), None),
     "exp, int16": Layer("EXP", (_WIDE,), _WIDE, None),
     "RELU, int16": Layer("RELU", (_WIDE,), replace(_WIDE, scale=0.0012), None),
+    "dequantized": Layer("DEQUANTIZE", (_X,), replace(_X, dtype="float32"), {}),
+    "average of 2x2, int16, by input": Pool("AVERAGE_POOL_2D", (8, 8), 16, dtype="int16"),
+    "maximum of 2x2, int16, by input": Pool("MAX_POOL_2D", (8, 8), 16, dtype="int16"),
     "channels first": Layer("TRANSPOSE", (_X, numbers([0, 3, 1, 2])), _PLANES, None),
     "padding": pad(_SHAPE, (0, 0), (1, 1), (1, 1), (0, 0)),
     "two joined by channels": concatenation(3, _SHAPE, _SHAPE),

@@ -12,6 +12,7 @@ from tvmtiny.schedule.families.mve.depthwise import (
     implement_depthwise,
     smaller_depthwise,
 )
+from tvmtiny.schedule.families.mve.dequantize import dequantize_sketches, implement_dequantize
 from tvmtiny.schedule.families.mve.elementwise import (
     elementwise_sketches,
     implement_add,
@@ -110,6 +111,7 @@ class Mve(KernelFamily):
     sketch_names = frozenset(
         {
             "mve_choice",
+            "mve_dequantize",
             "mve_pixels",
             "mve_rows",
             "mve_strip",
@@ -133,6 +135,8 @@ class Mve(KernelFamily):
         if _is_float(node, cpu):
             made = implement_float(node, oracle, Goal.BALANCED)
             return () if made is None else (Sketch("mve_float"),)
+        if node.operator == "DEQUANTIZE":
+            return dequantize_sketches(node) if "mvef" in cpu.features else ()
         if node.operator in CHOICES:
             return choice_sketches(node)
         if _is_reduction(node):
@@ -160,6 +164,9 @@ class Mve(KernelFamily):
             return implement_float(node, oracle, goal, decisions)
         if _is_half(node):
             return implement_half(node, oracle, goal, decisions)
+        if node.operator == "DEQUANTIZE":
+            with_floats = "mvef" in cpu.features
+            return implement_dequantize(node, oracle, goal, decisions) if with_floats else None
         if node.operator in CHOICES:
             return implement_choice(node, oracle, goal, decisions)
         if _is_reduction(node):
