@@ -14,6 +14,7 @@ from tools import on_qemu
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.evaluating import TestSet, evaluate, read_test_set
+from tvmtiny.inputs import real_inputs
 from tvmtiny.native import NativeModel
 
 
@@ -131,3 +132,35 @@ def test_files(digits: tvmtiny.Artifact, tmp_path: Path) -> None:
     np.save(tmp_path / "g.npy", _X)
     with pytest.raises(tvmtiny.errors.InputDataError, match="without labels"):
         read_test_set(tmp_path / "g.npy", digits.inputs)
+
+
+def test_real_inputs(digits: tvmtiny.Artifact, tmp_path: Path) -> None:
+    (tensor,) = digits.inputs
+    reals = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8, 1)
+    np.save(tmp_path / "x.npy", reals)
+    (got,) = real_inputs(tmp_path / "x.npy", digits.inputs)
+    np.testing.assert_array_equal(got, tensor.quantize(reals))
+    with pytest.raises(tvmtiny.errors.InputDataError) as caught:
+        tvmtiny.make_inputs(str(tmp_path / "x.npy"), digits.inputs)
+    assert (
+        f"round(x / {tensor.scale:.6g}) + {tensor.zero_point}; give such a file with --real"
+        in str(caught.value)
+    )
+    for bad, message in (
+        (reals[..., 0], "expected numbers [1, 8, 8, 1]"),
+        (reals + np.inf, "finite"),
+    ):
+        np.save(tmp_path / "bad.npy", bad)
+        with pytest.raises(tvmtiny.errors.InputDataError) as caught:
+            real_inputs(tmp_path / "bad.npy", digits.inputs)
+        assert message in str(caught.value)
+
+
+@on_qemu
+def test_real_numbers_over_a_session(digits: tvmtiny.Artifact) -> None:
+    images, _ = models.digits_test()
+    real = digits.inputs[0].dequantize(images[:1])
+    with tvmtiny.Session(digits, "mps2-an386") as session:
+        (got,) = session.run(real, real=True)
+        (expected,) = session.run(images[:1])
+    np.testing.assert_array_equal(got, digits.outputs[0].dequantize(expected))

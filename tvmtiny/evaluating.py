@@ -197,9 +197,9 @@ def evaluate(
                 session.reset_state()
                 rows.append(session.run(*frame)[0])
             raw = np.stack(rows)
-    outputs = _real(first, raw)
-    reals = [_real(tensor, array) for tensor, array in zip(artifact.inputs, inputs, strict=True)]
-    value, right = _figure(chosen, outputs, reals[0], data.labels)
+    outputs = first.real(raw).astype(np.float32)
+    given = artifact.inputs[0].real(inputs[0])
+    value, right = _figure(chosen, outputs, given, data.labels)
     where = "this machine" if board is None else str(getattr(board, "name", board))
     return Evaluation(chosen, value, count, right, where, outputs)
 
@@ -227,12 +227,6 @@ def _quantized(tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
     if array.dtype == np.dtype(tensor.dtype):
         return shaped
     return tensor.quantize(shaped)
-
-
-def _real(tensor: TensorInfo, values: np.ndarray) -> np.ndarray:
-    if tensor.scale is None:
-        return values.astype(np.float32)
-    return tensor.dequantize(values)
 
 
 def _metric_for(artifact: Artifact, labels: np.ndarray) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,6 +13,20 @@ from tvmtiny.errors import InputDataError
 
 #: What `make_inputs` accepts, for messages and help texts.
 INPUT_KINDS = "ramp, zeros, random:SEED, FILE.npy or FILE.npz"
+
+
+class RealTensor(Protocol):
+    """A tensor that real numbers can be quantized for, as `Artifact.inputs` are."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def scale(self) -> float | None: ...
+    def quantize(self, real: np.ndarray, /) -> np.ndarray: ...
 
 
 class TensorSpec(Protocol):
@@ -49,8 +63,47 @@ def make_inputs(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
     if kind.startswith("random:"):
         return _random(kind, tensors)
     if kind.endswith((".npy", ".npz")):
-        return _from_file(Path(kind), tensors)
+        return _from_file(Path(kind), tensors, check_input)
     raise InputDataError(kind, "unknown kind of input", INPUT_KINDS, kind)
+
+
+_Tensor = TypeVar("_Tensor", bound=TensorSpec)
+
+
+def real_inputs(path: str | Path, tensors: Sequence[RealTensor]) -> list[np.ndarray]:
+    """One array for each input of a model, quantized from the real numbers in a file.
+
+    Parameters
+    ----------
+    path
+        A ``.npy`` or ``.npz`` file, as for `make_inputs`.
+
+    Raises
+    ------
+    InputDataError
+        If the file does not hold finite numbers of the inputs' shapes.
+    """
+    return _from_file(Path(path), tensors, real_input)
+
+
+def real_input(tensor: RealTensor, data: np.ndarray, source: str) -> np.ndarray:
+    """Real numbers as values of `tensor`.
+
+    Raises
+    ------
+    InputDataError
+        If their shape is another one, or some are infinite or no numbers; `source` says where they
+        came from.
+    """
+    shape = f"numbers {list(tensor.shape)}"
+    if data.dtype.kind not in "biuf" or data.shape != tensor.shape:
+        found = f"{data.dtype} {list(data.shape)}"
+        raise InputDataError(tensor.name, f"wrong dtype or shape in {source}", shape, found)
+    if not np.isfinite(data).all():
+        raise InputDataError(
+            tensor.name, f"infinite or no numbers in {source}", "finite numbers", "NaN or inf"
+        )
+    return data.astype(tensor.dtype) if tensor.scale is None else tensor.quantize(data)
 
 
 def check_input(tensor: TensorSpec, data: np.ndarray, source: str) -> np.ndarray:
@@ -61,6 +114,13 @@ def check_input(tensor: TensorSpec, data: np.ndarray, source: str) -> np.ndarray
     InputDataError
         If it has not; `source` says where it came from.
     """
+    if data.dtype.kind == "f" and np.dtype(tensor.dtype).kind in "iu":
+        raise InputDataError(
+            tensor.name,
+            f"real numbers in {source}",
+            f"{tensor.dtype} {list(tensor.shape)}{_formula(tensor)}",
+            f"{data.dtype} {list(data.shape)}",
+        )
     if data.dtype != np.dtype(tensor.dtype) or data.shape != tensor.shape:
         raise InputDataError(
             tensor.name,
@@ -101,7 +161,21 @@ def _random(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
     return arrays
 
 
-def _from_file(path: Path, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
+def _formula(tensor: TensorSpec) -> str:
+    """How real numbers become values of a tensor, for messages."""
+    quantization = getattr(tensor, "quantization", tensor)
+    scales = getattr(quantization, "scales", (getattr(quantization, "scale", None),))
+    if not scales or scales[0] is None:
+        return ""
+    zeros = getattr(quantization, "zero_points", (getattr(quantization, "zero_point", 0),))
+    return f", which are round(x / {scales[0]:.6g}) + {zeros[0]}; give such a file with --real"
+
+
+def _from_file(
+    path: Path,
+    tensors: Sequence[_Tensor],
+    take: Callable[[_Tensor, np.ndarray, str], np.ndarray],
+) -> list[np.ndarray]:
     try:
         content = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, BadZipFile) as error:
@@ -113,7 +187,7 @@ def _from_file(path: Path, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
             raise InputDataError(
                 str(path), "one array for several inputs", f"a .npz file with {names}", ".npy"
             )
-        return [check_input(tensors[0], content, str(path))]
+        return [take(tensors[0], content, str(path))]
     with content:
         arrays = []
         for tensor, known in zip(tensors, input_names(tensors), strict=True):
@@ -123,7 +197,7 @@ def _from_file(path: Path, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
                 raise InputDataError(
                     tensor.name, f"missing in {path}", f"an array named {wanted}", got
                 )
-            arrays.append(check_input(tensor, content[name], str(path)))
+            arrays.append(take(tensor, content[name], str(path)))
         return arrays
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,10 @@ from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, 
 from tvmtiny.cli.options import BaudrateOption, DataOption, TimeoutOption, compiles
 from tvmtiny.cli.settings import Settings
 from tvmtiny.errors.base import quoted
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact
+    from tvmtiny.results import RunResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,6 +34,13 @@ def run(
         ),
     ],
     data: DataOption = "ramp",
+    real: Annotated[
+        str | None,
+        typer.Option(
+            help="Inputs in real numbers, which are quantized; outputs are shown in such, too.",
+            metavar="FILE.npy|FILE.npz",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compare every layer with LiteRT's reference kernels.")
     ] = False,
@@ -56,7 +67,8 @@ def run(
     with progress(quiet=json) as tell:
         tell("importing TVM")
         from tvmtiny.checking import check as compare
-        from tvmtiny.inputs import make_inputs
+        from tvmtiny.errors import InputError
+        from tvmtiny.inputs import make_inputs, real_inputs
         from tvmtiny.report.summary import run_summary
         from tvmtiny.rpc.board import is_url, target_of
         from tvmtiny.rpc.session import Session
@@ -65,8 +77,12 @@ def run(
         over_link = _over_link(via, is_url(board))
         target = target_of(board, baudrate, timeout, settings.boards)
         loaded = settings.read(model, tell)
+        if real is not None and data != "ramp":
+            raise InputError("--input and --real both give the inputs; leave one of them out")
         inputs = make_inputs(data, loaded.graph.inputs)
         artifact = settings.artifact(loaded, target, tell)
+        if real is not None:
+            inputs = real_inputs(real, artifact.inputs)
         if over_link:
             where = board if is_url(board) else target.board
             with Session(
@@ -80,6 +96,8 @@ def run(
         if check:
             tell("comparing with the oracle")
             checked = compare(loaded, artifact, result, inputs)
+    if real is not None:
+        result = _in_real_numbers(result, artifact)
     if json:
         print_json(run_summary(result, checked, artifact.stream))
     else:
@@ -89,6 +107,16 @@ def run(
             console().print(table)
     if checked is not None and not checked.exact:
         checked.raise_mismatch()
+
+
+def _in_real_numbers(result: RunResult, artifact: Artifact) -> RunResult:
+    from dataclasses import replace
+
+    outputs = []
+    for tensor, output in zip(artifact.outputs, result.outputs, strict=True):
+        data = tensor.real(output.data)
+        outputs.append(replace(output, data=data, dtype=str(data.dtype)))
+    return replace(result, outputs=tuple(outputs))
 
 
 def _over_link(via: str | None, is_port: bool) -> bool:

@@ -105,6 +105,10 @@ class TensorInfo:
             )
         return (whole - np.int32(zero_point)).astype(np.float32) * np.float32(scale)
 
+    def real(self, values: np.ndarray) -> np.ndarray:
+        """`dequantize` of a quantized tensor; the values of another one as they are."""
+        return values if self.scale is None else self.dequantize(values)
+
     def _quantization(self) -> tuple[float, int]:
         if self.scale is None or self.zero_point is None:
             raise InputError(

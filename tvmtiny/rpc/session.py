@@ -14,6 +14,7 @@ from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.errors import DeviceFaultError, InputError, LinkClosedError, LinkError
 from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import work_folder
+from tvmtiny.inputs import real_input
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.api import Transport
 from tvmtiny.project.faults import describe_fault
@@ -153,13 +154,15 @@ class Session:
         """TVM's session, for tensors and functions on the board; another one after some resets."""
         return self._open().session
 
-    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+    def run(self, *inputs: np.ndarray, real: bool = False) -> list[np.ndarray]:
         """Run one inference.
 
         Parameters
         ----------
         inputs
             One array an input of the model, of its shape and dtype.
+        real
+            Whether inputs are real numbers, which are quantized, and outputs become such.
 
         Returns
         -------
@@ -169,14 +172,23 @@ class Session:
         Raises
         ------
         InputDataError
-            An input has the wrong shape or dtype, or their number is wrong.
+            An input has the wrong shape or dtype, or their number is wrong; with `real`, a number
+            is not finite.
         """
+        tensors = self.artifact.inputs
+        if real and len(inputs) == len(tensors):
+            given = zip(tensors, inputs, strict=True)
+            inputs = tuple(real_input(tensor, np.asarray(x), "the call") for tensor, x in given)
         self._write_inputs(inputs)
         self._call("tvmtiny.run")
-        return [
+        outputs = [
             self._read(f"output.{index}", tensor)
             for index, tensor in enumerate(self.artifact.outputs)
         ]
+        if not real:
+            return outputs
+        pairs = zip(self.artifact.outputs, outputs, strict=True)
+        return [tensor.real(values) for tensor, values in pairs]
 
     def reset_state(self) -> None:
         """Make the model forget what it remembers from earlier runs."""
