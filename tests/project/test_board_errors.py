@@ -60,8 +60,8 @@ def test_errors_of_a_board(
             # The board serves on, without a reset.
             check(session)
         for call in (session.run, session.run_layers, session.time):
-            session.timeout = 0.7
-            with pytest.raises(LinkTimeoutError, match=r"within 0\.7 s") as late:
+            session.timeout = 0.3
+            with pytest.raises(LinkTimeoutError, match=r"within 0\.3 s") as late:
                 call(*inputs(HANG))
             assert any("POLL" in frame for frame in late.value.frames)
             session.timeout = 60
