@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tvmtiny.ops.shared.output_rounding import DoubleProduct, OutputRounding, TwoRoundings
 from tvmtiny.ops.shared.quantization import quantize_multiplier
+from tvmtiny.schedule import requantize
 from tvmtiny.schedule.requantize import Scaling, solve
 
 GAIN = 256
@@ -110,3 +111,54 @@ def test_any_solution_is_exact(
     assert_exact(
         reference, [middle - reach] * channels, [middle + reach] * channels, [bias] * channels
     )
+
+
+@pytest.mark.parametrize(
+    ("output_range", "found"),
+    [((-128, 127), True), ((0, 127), False), ((-128, 30), False), ((-128, -128), True)],
+)
+def test_what_an_activation_clamps_short_of_the_bounds_is_seen_at_once(
+    output_range: tuple[int, int], found: bool
+) -> None:
+    multipliers, shifts = zip(*(quantize_multiplier(s) for s in (0.002, 0.003)), strict=True)
+    reference = TwoRoundings(0, output_range, np.array(multipliers), np.array(shifts))
+    asked = 0
+
+    def counted(acc: np.ndarray) -> np.ndarray:
+        nonlocal asked
+        asked += 1
+        return reference(acc.T).T
+
+    reach = np.array([-500_000] * 2), np.array([500_000] * 2)
+    scaling = solve(counted, reference.scales, reach, np.zeros(2, np.int64))
+    assert (scaling is not None) == found
+    assert found or asked == 1
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.floats(1e-6, 0.5),
+    st.integers(-128, 127),
+    st.integers(-300, 200),
+    st.integers(-100, 300),
+    st.integers(0, 800_000),
+    st.integers(0, 800_000),
+)
+def test_what_is_seen_at_once_has_no_solution(
+    scale: float, zero: int, least: int, most: int, low: int, high: int
+) -> None:
+    multiplier, shift = quantize_multiplier(scale)
+    bottom = min(max(least, -128), 127)
+    output_range = bottom, max(min(most, 127), bottom)
+    reference = TwoRoundings(zero, output_range, np.array([multiplier]), np.array([shift]))
+    arguments = (
+        lambda acc: reference(acc.T).T,
+        reference.scales,
+        (np.array([-low]), np.array([high])),
+        np.zeros(1, np.int64),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requantize, "_is_clamped_early", lambda *_: False)
+        searched = solve(*arguments)
+    if searched is not None:
+        assert solve(*arguments) is not None

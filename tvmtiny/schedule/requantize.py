@@ -125,6 +125,8 @@ def solve(
     low, high = (np.asarray(bound, np.int64) for bound in reach)
     bias = np.asarray(bias, np.int64)[:, None]
     extra = np.broadcast_to(np.asarray(excess, np.int64), low.shape)[:, None]
+    if _is_clamped_early(reference, scales, low, high, gain, shifts):
+        return None
     steps = _find_steps(reference, low[:, None], high[:, None])
 
     def summed(acc: np.ndarray) -> np.ndarray:
@@ -150,6 +152,34 @@ def solve(
             points, low, high, start, scales, gain
         )
     return _solutions[key]
+
+
+def _is_clamped_early(
+    reference: Reference,
+    scales: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    gain: int,
+    shifts: tuple[int, ...],
+) -> bool:
+    """Whether a channel's output stays the same for longer than a step, short of SSAT's bounds.
+
+    A fused activation clamps so, where the zero point is not the smallest output. Two accumulators
+    of one sign that are two steps apart never have one output in between the bounds of SSAT: no
+    multiplier that is tried is less than half of the nominal one, so that nothing is exact.
+    """
+    if np.min(scales) / gain * 2.0 ** (32 + min(shifts)) < 2 * max(_NEIGHBOURS):
+        return False
+    apart = np.ceil(2 / scales).astype(np.int64) + 2
+    below, above = low + apart, high - apart
+    # Of one sign; anything else where there is no such accumulator.
+    below, above = np.where(below < 0, below, low), np.where(above >= 0, above, high)
+    values = reference(np.stack([low, below, above, high], axis=1))
+    first, near_first, near_last, last = values.T
+    varies = first < last
+    least = (below > low) & (first > -128) & (near_first == first)
+    most = (above < high) & (last < 127) & (near_last == last)
+    return bool((varies & (least | most)).any())
 
 
 def _digest(gain: int, shifts: tuple[int, ...], *arrays: np.ndarray) -> bytes:
