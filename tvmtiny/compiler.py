@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from tvm import IRModule, tirx
 
 from tvmtiny import passes
-from tvmtiny.codegen.arrange import Arrangement, Interface, arrange, parse_interface
+from tvmtiny.codegen.arrange import (
+    Arrangement,
+    Interface,
+    arrange,
+    follows,
+    least_bytes,
+    parse_interface,
+)
 from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.codegen.emit import emit
 from tvmtiny.codegen.lower import Kernel, lower_kernel
@@ -405,6 +412,10 @@ def compile_layer(
     )
 
 
+#: Calls in a row, from whose needs it follows that others cannot make the arena smaller.
+_RUN = 12
+
+
 @dataclass(frozen=True, eq=False)
 class Built:
     """A model whose kernels are lowered and whose arena is planned.
@@ -431,7 +442,35 @@ class Built:
     def arena_bytes(self) -> int:
         return self.arrangement.plan.total
 
-    def tight_nodes(self) -> dict[int, int]:
+    def bytes_for(self, node: int, changed: Container[int]) -> int:
+        program = self.arrangement.program
+        begin = self._calls[node]
+        end = begin + 1
+        nodes = [self.nodes[call.output.name].index for call in program.calls]
+        while follows(program, begin) and nodes[begin - 1] not in changed and end - begin < _RUN:
+            begin -= 1
+        while end < len(nodes) and end - begin < _RUN:
+            if nodes[end] in changed or not follows(program, end):
+                break
+            end += 1
+        if (begin, end) not in self._least:
+            self._least[begin, end] = least_bytes(self.arrangement, begin, end)
+        return self._least[begin, end]
+
+    @cached_property
+    def _least(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    @cached_property
+    def _calls(self) -> dict[int, int]:
+        calls = enumerate(self.arrangement.program.calls)
+        return {self.nodes[call.output.name].index: number for number, call in calls}
+
+    def tight_nodes(self) -> Mapping[int, int]:
+        return self._tight_nodes
+
+    @cached_property
+    def _tight_nodes(self) -> dict[int, int]:
         plan, problem = self.arrangement.plan, self.arrangement.problem
         ends = {r.name: plan.offsets[r.name] + r.size for r in problem.requests}
         tight = {}

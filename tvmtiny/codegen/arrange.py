@@ -17,6 +17,9 @@ from tvmtiny.memory import Overlap, Plan, Problem
 from tvmtiny.memory.order import Operation, best_order
 from tvmtiny.ops import Node
 
+#: Deterministic seconds for `least_bytes`, which stands in for plans of whole models.
+_LEAST_SECONDS = 0.2
+
 
 class Interface(str, Enum):
     """Where the model's inputs and outputs lie: in the arena, or in memory of the caller."""
@@ -95,6 +98,50 @@ def arrange(
             plan = memory.plan(wanted.requests, wanted.overlaps, wanted.insides)
             found.append(Arrangement(ordered, wanted, plan, external))
     return min(found, key=lambda arrangement: arrangement.plan.total)
+
+
+def least_bytes(arrangement: Arrangement, begin: int, end: int) -> int:
+    """Bytes that some calls need in any arena, however other nodes are implemented and ordered.
+
+    Those are their workspaces, their outputs, and inputs of the first one that nobody else reads.
+
+    Parameters
+    ----------
+    begin, end
+        The first call, and the one behind the last; each reads what the one before writes, see
+        `follows`.
+    """
+    program, problem = arrangement.program, arrangement.problem
+    calls = program.calls[begin:end]
+    inputs = {a.buffer for a in calls[0].arguments if isinstance(a, Value)}
+    names = {call.output.buffer for call in calls} | {b for b in inputs if program.readers[b] == 1}
+    steps = range(begin + 1, end + 1)
+    names |= {
+        request.name
+        for request in problem.requests
+        if request.first == request.last in steps and request.name not in program.values
+    }
+    # Parts of a concatenation may lie somewhere else in another arrangement.
+    names -= {name for i in problem.insides for name in (i.inner, i.outer)}
+    requests = [
+        replace(r, first=max(r.first, steps[0]), last=min(r.last, steps[-1]))
+        for r in problem.requests
+        if r.name in names
+    ]
+    overlaps = [o for o in problem.overlaps if {o.written, o.read} <= names]
+    return memory.plan(requests, overlaps, time_limit=_LEAST_SECONDS).lower_bound
+
+
+def follows(program: Program, index: int) -> bool:
+    """Whether a call reads what the call in front of it writes, and that is all it reads.
+
+    Nothing else reads that, so that the two come in this order in any program.
+    """
+    if index < 1:
+        return False
+    written = program.calls[index - 1].output.buffer
+    read = [a.buffer for a in program.calls[index].arguments if isinstance(a, Value)]
+    return read == [written] and program.readers[written] == 1
 
 
 def _orders(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from tvm import IRModule, relax
@@ -73,6 +75,13 @@ class Program:
     calls: tuple[Call, ...]
     values: Mapping[str, Value]
     states: tuple[StateValues, ...] = ()
+
+    @cached_property
+    def readers(self) -> Mapping[str, int]:
+        """How often the bytes of each buffer are read, by calls or by who runs the model."""
+        results = [*self.outputs, *(state.after for state in self.states)]
+        read = [*(a for call in self.calls for a in call.arguments), *results]
+        return Counter(value.buffer for value in read if isinstance(value, Value))
 
 
 def read_program(module: IRModule, states: int = 0) -> Program:

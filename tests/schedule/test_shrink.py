@@ -1,0 +1,38 @@
+"""Slower implementations for a smaller arena: what is built, and what is known without a build."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from small_networks import Network
+
+import tvmtiny
+import tvmtiny.compiler
+
+
+@pytest.mark.parametrize("layers", [1, 24])
+def test_a_chain_of_layers_alike_is_built_once(
+    layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network(5)
+    x = network.input(1, 8, 8, 8)
+    for _ in range(layers):
+        x = network.conv(x, 8, (3, 3), padding="SAME")
+    model = tvmtiny.load(network.builder.build([x.index]))
+    builds: list[Any] = []
+    build = tvmtiny.compiler._build
+
+    def counted(*arguments: Any) -> Any:
+        builds.append(build(*arguments))
+        return builds[-1]
+
+    monkeypatch.setattr(tvmtiny.compiler, "_build", counted)
+    artifact = tvmtiny.compile(model, "cortex-m4")
+    # A single layer may become slower for a smaller arena; of many, one alone changes nothing.
+    assert (len(builds) == 1) == (layers > 1)
+    quick = len(builds)
+    monkeypatch.setattr("tvmtiny.schedule.shrink._is_in_vain", lambda *_: False)
+    thorough = tvmtiny.compile(model, "cortex-m4")
+    assert thorough.files == artifact.files
+    assert len(builds) - quick > 1
