@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 #: A new process after so many models, so that memory tells something of the few before.
 _MODELS_A_PROCESS = 250
-_START_SECONDS = 120.0
+_START_SECONDS = 600.0
 #: Other processes may take most of the machine's time.
 _PATIENCE_SECONDS = 1800.0
 
