@@ -68,7 +68,8 @@ def _resized(size: tuple[int, int], **options: bool) -> Layer:
 
 
 _ROW = (3, 10)
-CASES = {
+#: No table of one operator, so that it has another name than those of `tests.ops.families`.
+LAYERS = {
     "conv": _product("CONV_2D", (3, 3, 3, 3)),
     "conv_symmetric": _product("CONV_2D", (3, 3, 3, 3), 128, "RELU6"),
     "depthwise": _product("DEPTHWISE_CONV_2D", (1, 3, 3, 3), 250),
@@ -123,11 +124,11 @@ _OWN = (
 
 @cache
 def _own_cases() -> SideBySide:
-    return SideBySide("uint8", {name: CASES[name] for name in _OWN}, 0.0, external=True)
+    return SideBySide("uint8", {name: LAYERS[name] for name in _OWN}, 0.0, external=True)
 
 
 def test_numpy_reference() -> None:
-    SideBySide("uint8", CASES, 0.0).check_reference()
+    SideBySide("uint8", LAYERS, 0.0).check_reference()
 
 
 def test_c_on_host(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_values_that_are_no_quantized_numbers_stay() -> None:
 
 
 def test_bytes_that_are_only_moved_are_no_uint8_model() -> None:
-    model = tvmtiny.load(Layer("PAD", CASES["pad"].inputs, CASES["pad"].output, {}, 1).model())
+    model = tvmtiny.load(Layer("PAD", LAYERS["pad"].inputs, LAYERS["pad"].output, {}, 1).model())
     assert [node.operator for node in model.graph.nodes] == ["PAD"] and model.notes == ()
 
 
