@@ -14,6 +14,7 @@ from tflite_builder import ModelBuilder
 import tvmtiny
 from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
+from tvmtiny.cli.settings import Settings
 from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.frontend.legacy import NOTE
 from tvmtiny.oracle import run_litert
@@ -164,6 +165,13 @@ def test_values_that_are_no_quantized_numbers_stay() -> None:
     wanted, got = run_litert(content, [data]), model.reference([data])
     for tensor in model.graph.outputs:
         np.testing.assert_array_equal(got[tensor.index], wanted[tensor.index])
+
+
+def test_the_command_line_says_so(tmp_path: Path) -> None:
+    path, said = tmp_path / "old.tflite", list[str]()
+    path.write_bytes(_network())
+    Settings({}, {}, ()).read(str(path), said.append)
+    assert said[1:] == [f"note: {NOTE}"]
 
 
 def test_bytes_that_are_only_moved_are_no_uint8_model() -> None:
