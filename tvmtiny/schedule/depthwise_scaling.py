@@ -7,7 +7,7 @@ import numpy as np
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.output_rounding import convolution_rounding
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
-from tvmtiny.schedule.per_node import per_node
+from tvmtiny.schedule.per_node import per_layer
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 
 #: What weights are multiplied by at most, so that the multiplier of the output keeps enough bits.
@@ -21,7 +21,7 @@ _GAIN_PER_SCALE = 2.0**22
 _FACTORS = (4, 16)
 
 
-@per_node
+@per_layer
 def scale_channels(
     node: Node, usable_shifts: tuple[int, ...] = SHIFTS, narrow: bool = False
 ) -> tuple[Scaling, np.ndarray] | None:

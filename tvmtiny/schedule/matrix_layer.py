@@ -17,7 +17,7 @@ from tvmtiny.ops.shared.output_rounding import (
 from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.overlap import smallest_distance
-from tvmtiny.schedule.per_node import per_node
+from tvmtiny.schedule.per_node import per_layer, per_node
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 
 
@@ -156,7 +156,7 @@ def matrix_scaling(
     )
 
 
-@per_node
+@per_layer
 def plain_scaling(node: Node, oracle: Oracle) -> Scaling | None:
     """Like `matrix_scaling`, for sums as they are."""
     return matrix_scaling(node, oracle)

@@ -10,6 +10,7 @@ from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.ops.shared.pooling import pool_window
 from tvmtiny.ops.shared.reduction import reduced_axes
 from tvmtiny.ops.shared.sliding_window import Window, window
+from tvmtiny.schedule.per_node import resized
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -156,7 +157,8 @@ def row_node(node: Node, rows: int, above: int = 0, below: int = 0) -> Node:
     inputs = tuple(
         t if t is None or t.data is not None else _with_height(t, height) for t in node.inputs
     )
-    return replace(node, inputs=inputs, outputs=(_with_height(node.output, rows),), options=options)
+    outputs = (_with_height(node.output, rows),)
+    return resized(replace(node, inputs=inputs, outputs=outputs, options=options), node)
 
 
 def _with_height(tensor: Tensor, height: int) -> Tensor:

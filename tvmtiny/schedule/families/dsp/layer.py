@@ -6,11 +6,11 @@ from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.near import arrange
 from tvmtiny.schedule.matrix_layer import matrix_scaling
-from tvmtiny.schedule.per_node import per_node
+from tvmtiny.schedule.per_node import per_layer
 from tvmtiny.schedule.requantize import Scaling
 
 
-@per_node
+@per_layer
 def scale(node: Node, oracle: Oracle, weight_format: str, arrangement: str = "") -> Scaling | None:
     """Constants of the output for weights in that format; None where none are exact.
 

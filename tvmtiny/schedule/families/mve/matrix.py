@@ -22,7 +22,7 @@ from tvmtiny.schedule.families.mve.matrix_function import (
 from tvmtiny.schedule.families.mve.tile import Tile
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer, matrix_scaling, weight_zero_points
-from tvmtiny.schedule.per_node import per_node
+from tvmtiny.schedule.per_node import per_layer
 from tvmtiny.schedule.requantize import Scaling
 
 #: Output rows of a strip that a tuner may choose.
@@ -39,7 +39,7 @@ _GATHER = 255
 _FAR = 1 << 19
 
 
-@per_node
+@per_layer
 def _scaling(node: Node, oracle: Oracle) -> Scaling | None:
     return packing.usable(matrix_scaling(node, oracle, 0, packing.SHIFTS))
 

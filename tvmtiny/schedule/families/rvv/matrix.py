@@ -17,7 +17,7 @@ from tvmtiny.schedule.families.rvv.tile import Tile, best_pixels, tile_code
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer, matrix_scaling, plain_layer
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
-from tvmtiny.schedule.per_node import per_node
+from tvmtiny.schedule.per_node import per_layer
 from tvmtiny.schedule.requantize import Scaling
 from tvmtiny.targets import Cpu
 
@@ -40,7 +40,7 @@ _COPY, _STAGE = 7, 30
 _ROWS = 8
 
 
-@per_node
+@per_layer
 def _scaling(node: Node, oracle: Oracle) -> Scaling | None:
     return packing.usable(matrix_scaling(node, oracle, 0, packing.USABLE_SHIFTS))
 
