@@ -88,3 +88,10 @@ def test_random_segments_of_pushed_rows(
             assert_same(output.data, expected[tensor.index], tensor.name)
         streamed += 1
     assert streamed > len(SEEDS) * 0.4
+
+
+def test_a_kernel_reads_no_constant_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows get numbers of their own among tensors, also of constants: this network had a clash."""
+    monkeypatch.setattr(Planner, "choose", random_segments(271))
+    model = tvmtiny.load(row_network(271), name="rows")
+    assert tvmtiny.compile(model, "cortex-m4", stream="rows").stream is not None

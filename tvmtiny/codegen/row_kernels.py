@@ -17,6 +17,7 @@ from tvmtiny.frontend.graph import Graph
 from tvmtiny.ops import Node, Oracle, Tensor
 from tvmtiny.schedule import Goal, implement, schedule_module
 from tvmtiny.schedule.implementation import Implementation
+from tvmtiny.schedule.per_node import resized
 from tvmtiny.streaming.plan import RowCost
 from tvmtiny.streaming.rows import activations_of, row_node
 from tvmtiny.targets import Cpu
@@ -123,7 +124,8 @@ class RowImplementations:
             The nodes.
         """
         # Every tensor gets an index of its own, so that all fit into one graph.
-        used = [t.index for n in by_index.values() for t in (*n.outputs, *activations_of(n))]
+        tensors = [t for n in by_index.values() for t in (*n.outputs, *n.inputs)]
+        used = [t.index for t in tensors if t is not None]
         fresh = count(1 + max(used, default=0))
         nodes: list[Node] = []
         inputs: list[Tensor] = []
@@ -194,7 +196,7 @@ def _with_pixels(node: Node, pixels: int) -> Node:
         return replace(tensor, shape=(1, 1, pixels, tensor.shape[3]))
 
     inputs = tuple(t if t is None or t.data is not None else shaped(t) for t in node.inputs)
-    return replace(node, inputs=inputs, outputs=(shaped(node.output),))
+    return resized(replace(node, inputs=inputs, outputs=(shaped(node.output),)), node)
 
 
 def _renamed(part: _Part, fresh: Iterator[int]) -> tuple[Node, Implementation | None]:
