@@ -18,9 +18,11 @@ extern "C" {
 #if defined(__GNUC__) || defined(__clang__)
 #define TVMTINY_ALIGN(bytes) __attribute__((aligned(bytes)))
 #define TVMTINY_UNUSED __attribute__((unused))
+#define TVMTINY_ALWAYS_INLINE inline __attribute__((always_inline))
 #elif defined(__ICCARM__) || defined(__CC_ARM)
 #define TVMTINY_ALIGN(bytes) __attribute__((aligned(bytes)))
 #define TVMTINY_UNUSED
+#define TVMTINY_ALWAYS_INLINE inline
 #else
 #error "Define TVMTINY_ALIGN(bytes) for this compiler: the arena needs 16-byte alignment."
 #endif

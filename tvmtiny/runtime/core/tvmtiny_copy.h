@@ -20,6 +20,18 @@ static inline void TVMTINY_UNUSED tvmtiny_store_word(uint8_t *target, uint32_t w
   __asm__("str %1, %0" : "=m"(*(uint8_t(*)[4])target) : "r"(word));
 }
 
+static inline void TVMTINY_UNUSED tvmtiny_copy_half(uint8_t *target, const uint8_t *source)
+{
+  uint32_t half;
+  __asm__("ldrh %0, %1" : "=r"(half) : "m"(*(const uint8_t(*)[2])(uintptr_t)source));
+  __asm__("strh %1, %0" : "=m"(*(uint8_t(*)[2])target) : "r"(half));
+}
+
+static inline void TVMTINY_UNUSED tvmtiny_store_half(uint8_t *target, uint32_t half)
+{
+  __asm__("strh %1, %0" : "=m"(*(uint8_t(*)[2])target) : "r"(half));
+}
+
 #define TVMTINY_BY_WORDS(address) 1
 
 #elif defined(__GNUC__) || defined(__clang__)
@@ -37,16 +49,29 @@ static inline void TVMTINY_UNUSED tvmtiny_store_word(uint8_t *target, uint32_t w
 }
 
 #define TVMTINY_BY_WORDS(address) (((address) & 3u) == 0u)
+#define tvmtiny_copy_half(target, source) ((target)[0] = (source)[0], (target)[1] = (source)[1])
+#define tvmtiny_store_half(target, half) ((target)[0] = (target)[1] = (uint8_t)(half))
 
 #else
 
 #define TVMTINY_BY_WORDS(address) 0
 #define tvmtiny_load_word(source) ((uint32_t) * (source))
 #define tvmtiny_store_word(target, word) ((void)(*(target) = (uint8_t)(word)))
+#define tvmtiny_copy_half(target, source) ((void)(*(target) = *(source)))
+#define tvmtiny_store_half(target, half) ((void)(*(target) = (uint8_t)(half)))
 
 #endif
 
-static void TVMTINY_UNUSED tvmtiny_copy(void *out, const void *x, int32_t count)
+/* Between two bytes, so that no compiler makes a call of a library function of the loop around, which would be slower
+ * for the few bytes that there mostly are. */
+#if defined(__GNUC__) || defined(__clang__)
+#define TVMTINY_NEXT_BYTE() __asm__ volatile("" ::: "memory")
+#else
+#define TVMTINY_NEXT_BYTE() ((void)0)
+#endif
+
+/* Counts are mostly constants: in place, what does not apply to them takes no code. */
+static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_copy(void *out, const void *x, int32_t count)
 {
   uint8_t *to = (uint8_t *)out;
   const uint8_t *from = (const uint8_t *)x;
@@ -64,19 +89,37 @@ static void TVMTINY_UNUSED tvmtiny_copy(void *out, const void *x, int32_t count)
       from += 16;
       to += 16;
     }
-    for (count &= 15; count >= 4; count -= 4) {
+    if ((count & 8) != 0) {
+      const uint32_t word0 = tvmtiny_load_word(from);
+      const uint32_t word1 = tvmtiny_load_word(from + 4);
+      tvmtiny_store_word(to, word0);
+      tvmtiny_store_word(to + 4, word1);
+      from += 8;
+      to += 8;
+    }
+    if ((count & 4) != 0) {
       tvmtiny_store_word(to, tvmtiny_load_word(from));
       from += 4;
       to += 4;
     }
+    if ((count & 2) != 0) {
+      tvmtiny_copy_half(to, from);
+      from += 2;
+      to += 2;
+    }
+    if ((count & 1) != 0) {
+      *to = *from;
+    }
+    return;
   }
   for (; count > 0; --count) {
     *to++ = *from++;
+    TVMTINY_NEXT_BYTE();
   }
 }
 
 /* All `count` bytes get the lowest byte of `value`. */
-static void TVMTINY_UNUSED tvmtiny_fill(void *out, int32_t value, int32_t count)
+static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_fill(void *out, int32_t value, int32_t count)
 {
   uint8_t *to = (uint8_t *)out;
   const uint32_t word = ((uint32_t)value & 0xffu) * 0x01010101u;
@@ -89,13 +132,27 @@ static void TVMTINY_UNUSED tvmtiny_fill(void *out, int32_t value, int32_t count)
       tvmtiny_store_word(to + 12, word);
       to += 16;
     }
-    for (count &= 15; count >= 4; count -= 4) {
+    if ((count & 8) != 0) {
+      tvmtiny_store_word(to, word);
+      tvmtiny_store_word(to + 4, word);
+      to += 8;
+    }
+    if ((count & 4) != 0) {
       tvmtiny_store_word(to, word);
       to += 4;
     }
+    if ((count & 2) != 0) {
+      tvmtiny_store_half(to, word & 0xffffu);
+      to += 2;
+    }
+    if ((count & 1) != 0) {
+      *to = (uint8_t)(word & 0xffu);
+    }
+    return;
   }
   for (; count > 0; --count) {
     *to++ = (uint8_t)(word & 0xffu);
+    TVMTINY_NEXT_BYTE();
   }
 }
 
