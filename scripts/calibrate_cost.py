@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Calibrates the tables of ``tvmtiny cost``: tvmtiny/estimation/tables/<cpu>.json.
 
-Layers of random networks are built for each core and executed in Unicorn; what they take is fitted,
-layer by layer, to what `tvmtiny.estimation.facts` says of them. The seeds are other ones than those
-of ``scripts/cost_error.py``.
+Random networks are built for each core, one by one, and executed in Unicorn; what their layers and
+the functions in them take is fitted to what `tvmtiny.estimation.facts` says of them. The seeds are
+other ones than those of ``scripts/cost_error.py``.
 
     scripts/calibrate_cost.py collect cortex-m4 /tmp/m4.jsonl     measure
     scripts/calibrate_cost.py fit cortex-m4 /tmp/m4.jsonl         write the table
@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np
-from merge_models import merge_models
 from object_cache import ObjectCache
 from random_networks import random_network
 from small_networks import Network
@@ -33,8 +34,17 @@ import tvmtiny
 from tvmtiny.compiler import arranged
 from tvmtiny.emulation.cycles import block_cost, edges_cost, timings
 from tvmtiny.emulation.unicorn_machine import emulate
-from tvmtiny.estimation.facts import amounts, entry_amounts, keys
+from tvmtiny.estimation.facts import (
+    Function,
+    KernelFacts,
+    entry_amounts,
+    facts,
+    keys,
+    rough_amounts,
+)
+from tvmtiny.estimation.table import Table, read_table
 from tvmtiny.host import toolchain
+from tvmtiny.host.elf import functions_of
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.targets import boards, resolve
 from tvmtiny.targets.architectures import find_architecture
@@ -45,15 +55,18 @@ TABLES = ROOT / "tvmtiny" / "estimation" / "tables"
 FIRST_SEED = 10_000
 
 #: A key is fitted by itself if it has as many layers as this.
-LEAST_LAYERS = 4
+LEAST_LAYERS = 6
 
-#: Layers that were built together with others are left out of keys with so many that were not.
-LEAST_ALONE = 4
+#: Errors are relative to at least this.
+LEAST_WEIGHED = 30.0
 
 #: Of the regularization, where columns have length 1.
-_RIDGE = 0.01
+_RIDGE = 0.003
 
 TARGETS = ("instructions", "cycles", "flash", "ram")
+
+#: The first of `TARGETS` of which functions are not measured by themselves.
+FIRST_READ = 2
 
 
 def larger_network(seed: int) -> bytes:
@@ -97,17 +110,7 @@ def dense_network(seed: int) -> bytes:
     return network.build(x)
 
 
-#: What each of so many batches is made of, and for what it is compiled.
-KINDS = (
-    (random_network, "balanced"),
-    (larger_network, "balanced"),
-    (random_network, "balanced"),
-    (larger_network, "speed"),
-    (dense_network, "balanced"),
-    (dense_network, "speed"),
-    (larger_network, "balanced"),
-    (random_network, "speed"),
-)
+KINDS = {"random": random_network, "larger": larger_network, "dense": dense_network}
 
 
 def board_for(cpu: str, folder: Path) -> Any:
@@ -125,147 +128,281 @@ def board_for(cpu: str, folder: Path) -> Any:
     return resolve(str(file)).board
 
 
-def collect(cpu: str, batches: int, first: int, size: int, out: Path) -> None:
-    """Measure layers and append them to `out`, one a line.
+def collect(cpu: str, kind: str, goal: str, seeds: Sequence[int], out: Path) -> None:
+    """Measure networks, each built by itself, and append them to `out`, one a line.
 
-    Parameters
-    ----------
-    size
-        Networks that are built together. GCC inlines a micro-kernel that is called once, so that
-        those that are built alone tell most.
+    What `out` has is not measured again.
     """
     table = timings(cpu)
-    with TemporaryDirectory() as name, out.open("a", encoding="utf-8") as lines:
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    there = {(r["kind"], r["goal"], r["seed"]) for r in map(json.loads, lines)}
+    with TemporaryDirectory() as name, out.open("a", encoding="utf-8") as file:
         board = board_for(cpu, Path(name))
-        for batch in range(first, first + batches):
-            make, goal = KINDS[batch % len(KINDS)]
-            seeds = range(FIRST_SEED * size + size * batch, FIRST_SEED * size + size * (batch + 1))
-            content = merge_models({f"n{seed}": make(seed) for seed in seeds})
-            file = Path(name) / f"batch{batch}.tflite"
-            file.write_bytes(content)
-            for record in measured(tvmtiny.load(file), board, table, goal):
-                lines.write(json.dumps({**record, "alone": size == 1}) + "\n")
-            lines.flush()
-            print(cpu, batch, goal, flush=True)
+        for seed in seeds:
+            if (kind, goal, seed) not in there:
+                record = {"kind": kind, "goal": goal, "seed": seed}
+                record |= measured(network(kind, seed), board, table, goal)
+                file.write(json.dumps(record) + "\n")
+                file.flush()
 
 
-def measured(model: Any, board: Any, table: Any, goal: str) -> Iterator[dict[str, Any]]:
-    """Facts and measured costs of each layer of a model."""
-    target = resolve(board)
-    built = arranged(model, target, optimize=goal)
-    artifact = tvmtiny.compile(model, target, optimize=goal)
+def measured(model: Any, board: Any, table: Any, goal: str) -> dict[str, Any]:
+    """What each layer of a model takes, in all and by function, and the run function."""
+    artifact = tvmtiny.compile(model, resolve(board), optimize=goal)
     with built_firmware(artifact, board) as firmware:
         rng = np.random.default_rng(0)
         inputs = [rng.integers(-128, 128, t.shape).astype(t.dtype) for t in artifact.inputs]
         trace = emulate(firmware, inputs, 600.0)
+        named = sorted((start, name) for name, (start, _) in functions_of(firmware.elf).items())
     decode = find_architecture(board.cpu.architecture).decode
     assert decode is not None
     costs = {
         block: block_cost(decode(code, block & 0xFFFFFFFF), table)
         for block, code in trace.code.items()
     }
-    calls = built.arrangement.program.calls
     total = edges_cost(trace.inference.edges, costs, table, trace.inference.split_loads)
-    used = [0, 0]
-    for layer, region, call in zip(artifact.layers, trace.layers, calls, strict=True):
+    starts = [start for start, _ in named]
+    layers = []
+    for layer, region in zip(artifact.layers, trace.layers, strict=True):
         found = edges_cost(region.edges, costs, table, region.split_loads)
-        used = [used[0] + found[0], used[1] + found[1]]
-        if not layer.kernel:
-            continue
-        node, kernel = built.nodes[call.output.name], built.kernels[call.function]
-        assert kernel.symbol == layer.kernel
-        yield {
-            "keys": list(keys(node, kernel)),
-            "amounts": dict(amounts(node, built.choices[node.index], kernel)),
-            "instructions": found[0],
-            "cycles": found[1],
-            "flash": region.flash_bytes,
-            "ram": region.ram_bytes,
-        }
-    yield {
-        "keys": ["entry"],
-        "amounts": dict(entry_amounts(len(calls), len(artifact.inputs) + len(artifact.outputs))),
-        "instructions": total[0] - used[0],
-        "cycles": total[1] - used[1],
-        "flash": 0,
-        "ram": 0,
-    }
+        parts: defaultdict[str, dict[Any, int]] = defaultdict(dict)
+        for edge, count in region.edges.items():
+            function = named[bisect_right(starts, edge[0] & 0xFFFFFFFF) - 1][1]
+            parts[function][edge] = count
+        layers.append(
+            {
+                "kernel": layer.kernel,
+                "instructions": found[0],
+                "cycles": found[1],
+                "flash": region.flash_bytes,
+                "ram": region.ram_bytes,
+                "by": {
+                    name: list(edges_cost(edges, costs, table, 0)[:2])
+                    for name, edges in parts.items()
+                },
+            }
+        )
+    return {"total": total[0], "cycles": total[1], "layers": layers}
 
 
-def fit(cpu: str, file: Path) -> None:
+# ---- Fitting --------------------------------------------------------------------------------
+
+#: Amounts, and what they took.
+Rows = list[tuple[Mapping[str, float], list[float]]]
+
+
+@dataclass
+class Layer:
+    """A measured layer and what is known of it.
+
+    Attributes
+    ----------
+    amounts, apart
+        With what the compiler did inline, which may be other than `Function.is_inlined` says.
+    measured
+        In the order of `TARGETS`.
+    rest
+        The same without functions that stay functions, as far as that is known.
+    """
+
+    name: str
+    keys: list[str]
+    facts: KernelFacts
+    amounts: Mapping[str, float]
+    apart: list[Function]
+    rough: Mapping[str, float]
+    measured: list[float]
+    rest: list[float]
+
+
+def fit(cpu: str, files: list[Path]) -> None:
     """Write the table of a core."""
-    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in records:
-        for key in record["keys"]:
-            groups[key].append(record)
-    for key, group in groups.items():
-        alone = [record for record in group if record.get("alone")]
-        groups[key] = alone if len(alone) >= LEAST_ALONE else group
-    fitted = {
-        key: coefficients(group)
-        for key, group in sorted(groups.items())
-        if len(group) >= LEAST_LAYERS or key in ("entry", "any")
-    }
-    table = {
+    target = resolve(cpu)
+    unaligned = "thumb2" in target.cpu.features
+    networks: list[tuple[dict[str, Any], list[Layer]]] = []
+    functions: defaultdict[str, Rows] = defaultdict(list)
+    entries: Rows = []
+    seen: defaultdict[str, list[bool]] = defaultdict(list)
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            layers, interface = known_layers(record, target, unaligned, functions, seen)
+            networks.append((record, layers))
+            used = np.sum([[f["instructions"], f["cycles"]] for f in record["layers"]], axis=0)
+            rest = [record["total"] - used[0], record["cycles"] - used[1], 0.0, 0.0]
+            entries.append((entry_amounts(len(layers), interface), rest))
+    every = [layer for _, layers in networks for layer in layers]
+    groups: defaultdict[str, list[Layer]] = defaultdict(list)
+    for layer in every:
+        for key in layer.keys:
+            groups[key].append(layer)
+    rows = {kind: coefficients(found) for kind, found in sorted(functions.items())}
+    content = {
         "cpu": cpu,
+        "unaligned": unaligned,
         "provenance": {
             "measured": "executed instructions and loads in Unicorn, cycles of the core's manual",
             "script": "scripts/calibrate_cost.py",
-            "layers": len(records),
+            "networks": len(networks),
+            "layers": len(every),
         },
         "targets": TARGETS,
-        "keys": fitted,
+        "often_inlined": sorted(kind for kind, found in seen.items() if np.mean(found) > 0.5),
+        "kernels": {
+            key: coefficients([(layer.amounts, layer.rest) for layer in group], group)
+            for key, group in sorted(groups.items())
+            if len(group) >= LEAST_LAYERS
+        },
+        "functions": rows,
+        "rough": coefficients([(layer.rough, layer.measured) for layer in every]),
+        "entry": coefficients(entries),
     }
-    text = json.dumps(table, indent=None, separators=(",", ":"), sort_keys=True)
-    (TABLES / f"{cpu}.json").write_text(text.replace('"},"', '"},\n"') + "\n", encoding="utf-8")
-    worst = []
-    for record in [r for r in records if r.get("alone")] or records:
-        key = next((k for k in record["keys"] if k in fitted), "any")
-        guess = sum(fitted[key].get(n, [0.0])[0] * v for n, v in record["amounts"].items())
-        worst.append((abs(guess / max(1, record["instructions"]) - 1), key, guess, record))
-    worst.sort(key=lambda found: -found[0])
-    errors = [found[0] for found in worst]
-    print(f"{cpu}: {len(errors)} layers, median {np.median(errors):.2%}, most {errors[0]:.2%}")
-    for error, key, guess, record in worst[:12]:
-        print(f"  {error:.1%} {key}: {guess:.0f} instead of {record['instructions']}")
+    text = json.dumps(content, separators=(",", ":"), sort_keys=True).replace(']},"', ']},\n"')
+    (TABLES / f"{cpu}.json").write_text(text + "\n", encoding="utf-8")
+    report(networks, read_table(text))
 
 
-def coefficients(group: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """What each amount costs, by non-negative least squares of relative errors."""
-    names = sorted({name for record in group for name in record["amounts"]})
-    matrix = np.array([[r["amounts"].get(name, 0.0) for name in names] for r in group])
-    found = np.zeros((len(names), len(TARGETS)))
-    for position, target in enumerate(TARGETS):
-        values = np.array([float(record[target]) for record in group])
-        weights = 1 / np.maximum(values, 50.0)
-        found[:, position] = non_negative(matrix * weights[:, None], values * weights)
-    return {
-        name: [float(f"{value:.5g}") for value in row]
-        for name, row in zip(names, found, strict=True)
-        if row.any()
-    }
+def known_layers(
+    record: dict[str, Any],
+    target: Any,
+    unaligned: bool,
+    functions: defaultdict[str, Rows],
+    seen: defaultdict[str, list[bool]],
+) -> tuple[list[Layer], int]:
+    """The measured layers of a network, and how many inputs and outputs that has.
+
+    Parameters
+    ----------
+    functions
+        Gets what functions took, by kind.
+    seen
+        Gets for each kind that is called more than once whether it was inlined.
+    """
+    built = arranged(network(record["kind"], record["seed"]), target, optimize=record["goal"])
+    program = built.arrangement.program
+    pairs = list(zip(program.calls, record["layers"], strict=True))
+    kernels = {c.function: built.kernels[c.function] for c, found in pairs if found["kernel"]}
+    known = facts(kernels.values(), unaligned=unaligned)
+    layers = []
+    for index, (call, found) in enumerate(pairs):
+        if not found["kernel"]:
+            continue
+        node, kernel = built.nodes[call.output.name], built.kernels[call.function]
+        by = {name: np.array(took, float) for name, took in found["by"].items()}
+        parts = {
+            f.name: [n for n in by if n == f.name or n.startswith(f"{f.name}.")]
+            for f in known[kernel.symbol].functions
+        }
+        apart_names = {name for name, symbols in parts.items() if symbols}
+        amounts, apart = known[kernel.symbol].amounts(_other_than(apart_names))
+        measured = [float(found[target]) for target in TARGETS]
+        rest = list(measured)
+        for function in apart:
+            took = sum(by[name] for name in parts[function.name])
+            functions[function.kind].append((function.events, [*took, 0.0, 0.0]))
+            rest[0] -= took[0]
+            rest[1] -= took[1]
+        for function in known[kernel.symbol].functions:
+            if not function.fixed and function.calls > 1:
+                seen[function.kind].append(not parts[function.name])
+        layers.append(
+            Layer(
+                f"{record['kind']} {record['seed']}, layer {index}",
+                list(keys(node, kernel)),
+                known[kernel.symbol],
+                amounts,
+                apart,
+                rough_amounts(node, built.choices.get(node.index)),
+                measured,
+                rest,
+            )
+        )
+    return layers, len(program.inputs) + len(program.outputs)
+
+
+def _other_than(names: set[str]) -> Callable[[Function], bool]:
+    return lambda function: function.name not in names
+
+
+def network(kind: str, seed: int) -> Any:
+    """A network as a model."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"{kind}{seed}.tflite"
+        file.write_bytes(KINDS[kind](seed))
+        return tvmtiny.load(file)
+
+
+def coefficients(rows: Rows, layers: Sequence[Layer] = ()) -> dict[str, list[float]]:
+    """What each amount costs, by non-negative least squares of relative errors.
+
+    Parameters
+    ----------
+    layers
+        Where given, errors are relative to what these took in all, and bytes that are read are
+        those of their functions, too.
+    """
+    found: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * len(TARGETS))
+    for position in range(len(TARGETS)):
+        amounts = [dict(row) for row, _ in rows]
+        if layers and position >= FIRST_READ:
+            for own, layer in zip(amounts, layers, strict=True):
+                for function in layer.apart:
+                    for event, count in function.events.items():
+                        name = function.read_by(event)
+                        own[name] = own.get(name, 0.0) + count
+        names = sorted({name for row in amounts for name in row})
+        matrix = np.array([[row.get(name, 0.0) for name in names] for row in amounts])
+        values = np.array([took[position] for _, took in rows])
+        whole = [layer.measured[position] for layer in layers] or values
+        weights = 1 / np.maximum(np.abs(whole), LEAST_WEIGHED)
+        solved = non_negative(matrix * weights[:, None], values * weights)
+        for name, value in zip(names, solved, strict=True):
+            if value:
+                found[name][position] = float(f"{value:.5g}")
+    return dict(found)
+
+
+def report(networks: list[tuple[dict[str, Any], list[Layer]]], table: Table) -> None:
+    """Print how far layers and networks of the calibration are from the table."""
+    errors: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+    totals = []
+    for record, layers in networks:
+        whole = 0.0
+        for layer in layers:
+            found = table.layer(layer.keys, layer.facts) or table.roughly(layer.rough)
+            key = next((k for k in layer.keys if k in table.kernels), "rough")
+            errors[key].append((found.instructions / max(layer.measured[0], 1) - 1, layer.name))
+            whole += found.instructions
+        used = sum(layer.measured[0] for layer in layers)
+        totals.append((whole + record["total"] - used) / record["total"] - 1)
+    for key, found in sorted(errors.items()):
+        worst = max(found, key=lambda error: abs(error[0]))
+        median = np.median([abs(error) for error, _ in found])
+        print(f"{len(found):4} {median:7.2%} {worst[0]:+8.2%} {key}: {worst[1]}")
+    sizes = np.abs(totals)
+    print(f"{len(sizes)} networks, median {np.median(sizes):.2%}, at most {sizes.max():.2%}")
 
 
 def non_negative(matrix: np.ndarray, values: np.ndarray, turns: int = 3000) -> np.ndarray:
     """Minimize ``|matrix x - values|`` for x >= 0: Lawson and Hanson's active sets."""
     scale = np.linalg.norm(matrix, axis=0)
     scale[scale == 0] = 1
+    a = matrix / scale
     # Slightly towards 0, since some amounts are nearly proportional to others.
-    a = np.vstack([matrix / scale, _RIDGE * np.eye(matrix.shape[1])])
-    values = np.concatenate([values, np.zeros(matrix.shape[1])])
+    products = a.T @ a + _RIDGE**2 * np.eye(a.shape[1])
+    wanted = a.T @ values
     x = np.zeros(a.shape[1])
     active = np.zeros(a.shape[1], bool)
     for _ in range(turns):
-        gradient = a.T @ (values - a @ x)
+        gradient = wanted - products @ x
         gradient[active] = -np.inf
         best = int(np.argmax(gradient))
         if gradient[best] <= 1e-9:
             break
         active[best] = True
-        while True:
+        while active.any():
             solved = np.zeros_like(x)
-            solved[active] = np.linalg.lstsq(a[:, active], values, rcond=1e-10)[0]
+            solved[active] = np.linalg.solve(products[np.ix_(active, active)], wanted[active])
             negative = active & (solved <= 0)
             if not negative.any():
                 x = solved
@@ -274,28 +411,32 @@ def non_negative(matrix: np.ndarray, values: np.ndarray, turns: int = 3000) -> n
             x = x + step * (solved - x)
             active &= x > 1e-12
             x[~active] = 0
-            if not active.any():
-                break
     return x / scale
 
 
 def main() -> None:
     """Parse arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=["collect", "fit"])
-    parser.add_argument("cpu")
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--batches", type=int, default=len(KINDS))
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--size", type=int, default=1, help="networks that are built together")
-    parser.add_argument("--objects", type=Path, help="keeps what is compiled for all networks")
+    actions = parser.add_subparsers(dest="action", required=True)
+    measure = actions.add_parser("collect", help="measure networks")
+    measure.add_argument("cpu")
+    measure.add_argument("file", type=Path)
+    measure.add_argument("--kind", choices=KINDS, default="random")
+    measure.add_argument("--goal", default="balanced")
+    measure.add_argument("--count", type=int, default=150)
+    measure.add_argument("--first", type=int, default=FIRST_SEED)
+    measure.add_argument("--objects", type=Path, help="keeps what is compiled for all networks")
+    solve = actions.add_parser("fit", help="write a table")
+    solve.add_argument("cpu")
+    solve.add_argument("files", type=Path, nargs="+")
     options = parser.parse_args()
+    if options.action == "fit":
+        fit(options.cpu, options.files)
+        return
     if options.objects:
         toolchain.run_tool = ObjectCache(options.objects, toolchain.run_tool).run
-    if options.action == "collect":
-        collect(options.cpu, options.batches, options.first, options.size, options.file)
-    else:
-        fit(options.cpu, options.file)
+    seeds = range(options.first, options.first + options.count)
+    collect(options.cpu, options.kind, options.goal, seeds, options.file)
 
 
 if __name__ == "__main__":

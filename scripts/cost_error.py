@@ -62,15 +62,20 @@ def main() -> None:
         assert counted.instructions is not None
         errors.append((found.total.instructions / counted.instructions - 1, seed))
         if len(errors) % 20 == 0:
-            print(f"{len(errors)} networks", file=sys.stderr, flush=True)
-    sizes_of = np.abs([error for error, _ in errors])
+            print(summary(options.cpu, errors, seconds), file=sys.stderr, flush=True)
+    print(summary(options.cpu, errors, seconds))
     worst = sorted(errors, key=lambda found: -abs(found[0]))[:5]
-    print(
-        f"{options.cpu}: {len(errors)} networks, median {np.median(sizes_of):.2%}, "
-        f"at most {sizes_of.max():.2%}, {np.median(seconds[1:]):.3f} s of processor time each "
-        f"(at most {max(seconds[1:]):.3f})"
-    )
     print("worst: " + ", ".join(f"seed {seed} {error:+.1%}" for error, seed in worst))
+
+
+def summary(cpu: str, errors: list[tuple[float, int]], seconds: list[float]) -> str:
+    """One line about all networks so far; the first one also imports modules."""
+    sizes = np.abs([error for error, _ in errors])
+    later = seconds[1:] or seconds
+    return (
+        f"{cpu}: {len(errors)} networks, median {np.median(sizes):.2%}, at most {sizes.max():.2%}, "
+        f"{np.median(later):.3f} s of processor time each (at most {max(later):.3f})"
+    )
 
 
 if __name__ == "__main__":

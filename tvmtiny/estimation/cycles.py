@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tvmtiny.codegen.lower import Kernel
-from tvmtiny.estimation.facts import amounts, keys
+from tvmtiny.estimation.facts import facts, keys, rough_amounts
 from tvmtiny.estimation.table import calibrated_cores, table
 from tvmtiny.ops import Node, find_operator
 from tvmtiny.schedule import Implementation
@@ -43,7 +43,11 @@ def kernel_cycles(
         reads = [t.elements for t in node.inputs if t is not None and t.data is None]
         elements = max([node.output.elements, *reads])
         return _PER_PRODUCT * macs + _PER_ELEMENT * elements
-    figures = table(cpu).figures(keys(node, kernel), amounts(node, made, kernel))
+    measured = table(cpu)
+    known = facts([kernel], unaligned=measured.unaligned)[kernel.symbol]
+    figures = measured.layer(keys(node, kernel), known)
+    if figures is None:
+        figures = measured.roughly(rough_amounts(node, made))
     waits = 0
     if target.board is not None:
         waits = target.board.code.wait_cycles(figures.flash_read_bytes, constants)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,8 @@ from tvmtiny.codegen.program import Call
 from tvmtiny.codegen.requests import in_place
 from tvmtiny.compiler import Built, arranged
 from tvmtiny.errors import InputError
-from tvmtiny.estimation.facts import amounts, entry_amounts, keys
-from tvmtiny.estimation.table import Figures, calibrated_cores, table
+from tvmtiny.estimation.facts import KernelFacts, entry_amounts, facts, keys, rough_amounts
+from tvmtiny.estimation.table import Figures, Table, calibrated_cores, table
 from tvmtiny.frontend import Model
 from tvmtiny.ops import find_operator
 from tvmtiny.schedule import Goal
@@ -154,19 +155,20 @@ def cost(
     figures = table(cpu)
     program = built.arrangement.program
     idle = {i for i, c in enumerate(program.calls) if in_place(c, built.arrangement.problem)}
+    busy = [call for i, call in enumerate(program.calls) if i not in idle]
+    known = facts_of(built, busy, figures)
     layers = tuple(
         _layer(
             i,
             call,
             built,
-            Figures(0, 0, 0, 0) if i in idle else _figures(call, built, cpu),
+            Figures(0, 0, 0, 0) if i in idle else _figures(call, built, figures, known),
             resolved.board.code if resolved.board else None,
         )
         for i, call in enumerate(program.calls)
     )
-    entry = figures.figures(
-        ["entry"], entry_amounts(len(program.calls), len(program.inputs) + len(program.outputs))
-    )
+    interface = len(program.inputs) + len(program.outputs)
+    entry = figures.run_function(entry_amounts(len(busy), interface))
     total = TotalCost(
         sum(layer.macs for layer in layers),
         sum(layer.instructions for layer in layers) + round(entry.instructions),
@@ -180,10 +182,18 @@ def cost(
     return ModelCost(model.name, cpu, figures.cpu, layers, entry, total)
 
 
-def _figures(call: Call, built: Built, cpu: str) -> Figures:
+def facts_of(built: Built, calls: Iterable[Call], figures: Table) -> Mapping[str, KernelFacts]:
+    """Facts of the kernels that `calls` execute, by symbol."""
+    kernels = {call.function: built.kernels[call.function] for call in calls}
+    return facts(kernels.values(), unaligned=figures.unaligned)
+
+
+def _figures(call: Call, built: Built, figures: Table, known: Mapping[str, KernelFacts]) -> Figures:
     node, kernel = built.nodes[call.output.name], built.kernels[call.function]
-    made = built.choices.get(node.index)
-    return table(cpu).figures(keys(node, kernel), amounts(node, made, kernel))
+    found = figures.layer(keys(node, kernel), known[kernel.symbol])
+    if found is not None:
+        return found
+    return figures.roughly(rough_amounts(node, built.choices.get(node.index)))
 
 
 def _layer(index: int, call: Call, built: Built, found: Figures, flash: Region | None) -> LayerCost:

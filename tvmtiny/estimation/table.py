@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-__all__ = ["Figures", "Table", "calibrated_cores", "table"]
+from tvmtiny.estimation.facts import KernelFacts
+
+__all__ = ["Figures", "Table", "calibrated_cores", "read_table", "table"]
 
 #: Cores that run the same instructions, and whose cycles are taken from the same manual.
 _SAME = {
     "cortex-m0plus": "cortex-m0",
     "cortex-m7": "cortex-m4",
-    "cortex-m33": "cortex-m4",
     "cortex-m33+nodsp": "cortex-m3",
-    "cortex-m55+nomve": "cortex-m4",
+    "cortex-m55+nomve": "cortex-m33",
 }
 
 
@@ -38,6 +39,10 @@ class Figures:
     ram_read_bytes: float
 
 
+#: What one of something costs, by the fields of `Figures`.
+Row = Mapping[str, tuple[float, float, float, float]]
+
+
 @dataclass(frozen=True)
 class Table:
     """Coefficients of one core.
@@ -46,22 +51,59 @@ class Table:
     ----------
     cpu
         Whose layers were measured.
-    coefficients
-        By key of a layer and then by amount: one for each of `Figures`.
+    unaligned
+        Whether the core loads words from any address.
+    kernels
+        What loops around micro-kernels cost, by key of a layer.
+    functions
+        What micro-kernels cost that stay functions, by kind.
+    often_inlined
+        Kinds that do not, even if they are called more than once.
+    rough
+        What a layer costs of which nothing else is known.
+    entry
+        What the run function costs.
     """
 
     cpu: str
-    coefficients: Mapping[str, Mapping[str, tuple[float, float, float, float]]]
+    unaligned: bool
+    kernels: Mapping[str, Row]
+    functions: Mapping[str, Row]
+    often_inlined: frozenset[str]
+    rough: Row
+    entry: Row
 
-    def figures(self, keys: Iterable[str], amounts: Mapping[str, float]) -> Figures:
-        """Estimate by the first of `keys` that was calibrated; the last one always is."""
-        key = next(key for key in keys if key in self.coefficients)
-        row = self.coefficients[key]
-        sums = [
-            sum(row[name][i] * amount for name, amount in amounts.items() if name in row)
-            for i in range(4)
-        ]
-        return Figures(*sums)
+    def layer(self, keys: Iterable[str], facts: KernelFacts) -> Figures | None:
+        """Estimate one execution of a kernel; None if it calls what was never measured."""
+        amounts, apart = facts.amounts(lambda function: function.is_inlined(self.often_inlined))
+        if any(function.kind not in self.functions for function in apart):
+            return None
+        inlined = {name.split(": ")[0] for name in amounts if ": " in name}
+        for function in apart:
+            for event, count in function.events.items():
+                amounts[function.read_by(event)] = count
+        for key in keys:
+            row = self.kernels.get(key)
+            if row is not None and all(any(n.startswith(f"{i}: ") for n in row) for i in inlined):
+                parts = [_sums(row, amounts)]
+                parts += [_sums(self.functions[f.kind], f.events) for f in apart]
+                return Figures(*(sum(column) for column in zip(*parts, strict=True)))
+        return None
+
+    def roughly(self, amounts: Mapping[str, float]) -> Figures:
+        """Estimate a layer from `tvmtiny.estimation.facts.rough_amounts`."""
+        return Figures(*_sums(self.rough, amounts))
+
+    def run_function(self, amounts: Mapping[str, float]) -> Figures:
+        """Estimate the run function from `tvmtiny.estimation.facts.entry_amounts`."""
+        return Figures(*_sums(self.entry, amounts))
+
+
+def _sums(row: Row, amounts: Mapping[str, float]) -> list[float]:
+    return [
+        sum(row[name][i] * amount for name, amount in amounts.items() if name in row)
+        for i in range(4)
+    ]
 
 
 @functools.cache
@@ -84,11 +126,22 @@ def table(cpu: str) -> Table:
     if cpu not in calibrated_cores():
         raise KeyError(cpu)
     file = resources.files(__package__).joinpath("tables").joinpath(f"{_SAME.get(cpu, cpu)}.json")
-    entry = json.loads(file.read_text(encoding="utf-8"))
+    return read_table(file.read_text(encoding="utf-8"))
+
+
+def read_table(text: str) -> Table:
+    """A table from the content of its file."""
+    content = json.loads(text)
     return Table(
-        entry["cpu"],
-        {
-            key: {name: tuple(values) for name, values in row.items()}
-            for key, row in entry["keys"].items()
-        },
+        content["cpu"],
+        content["unaligned"],
+        {key: _row(row) for key, row in content["kernels"].items()},
+        {kind: _row(row) for kind, row in content["functions"].items()},
+        frozenset(content["often_inlined"]),
+        _row(content["rough"]),
+        _row(content["entry"]),
     )
+
+
+def _row(content: Mapping[str, list[float]]) -> Row:
+    return {name: (values[0], values[1], values[2], values[3]) for name, values in content.items()}
