@@ -226,11 +226,11 @@ def test_an_operator_on_uint8_is_one_problem() -> None:
 def test_causes_come_first_and_equal_problems_once() -> None:
     b = ModelBuilder()
     x = b.input("x", (1, 4), "float32")
-    made = b.tensor("made", (4, 4), "float32")
+    made = b.tensor("made", (2, 2), "int32")
     b.op("RFFT2D", [b.constant("c", np.ones((4, 4), np.float32))], [made])
     for name in ("y", "z"):
         y = b.tensor(name, (1, 4), "float32")
-        b.op("FULLY_CONNECTED", [x, made, None], [y], {})
+        b.op("PAD", [x, made], [y])
         x = y
     for name in ("u", "v"):
         y = b.tensor(name, (1, 4), "float32")
@@ -243,7 +243,7 @@ def test_causes_come_first_and_equal_problems_once() -> None:
     assert [line.split(":")[0] for line in lines] == [
         "  operator 0 RFFT2D (tensor 'made')",
         "  operator 3, 4 UNIQUE (tensor 'u' and others)",
-        "  operator 1, 2 FULLY_CONNECTED",
+        "  operator 1, 2 PAD",
     ]
 
 
@@ -293,6 +293,15 @@ ODD_NODES = {
 def test_odd_nodes_are_refused(change: Callable[[Any], None]) -> None:
     with pytest.raises(InputError):
         tvmtiny.load(conv(change))
+
+
+@pytest.mark.parametrize("written", ["x", "y", "c"])
+def test_a_tensor_that_has_a_value_is_not_written(written: str) -> None:
+    b = logistic()
+    places = {"x": 0, "y": 1, "c": b.constant("c", np.zeros((1, 4), np.int8), **PROBABILITY)}
+    b.op("RELU", [0], [places[written]])
+    with pytest.raises(ModelFormatError, match=f"writes tensor {written}, which has a value"):
+        tvmtiny.load(b.build([1]))
 
 
 def test_a_tensor_that_is_read_before_it_is_written() -> None:

@@ -35,7 +35,7 @@ def verify(graph: Graph, path: str) -> None:
     UnsupportedModelError
         With all operators that are unsupported, or used in an unsupported way.
     ModelFormatError
-        If a tensor is read before anything writes it.
+        If a tensor is read before anything writes it, or written where it has a value.
     """
     if any(is_foreign(node) for node in graph.nodes):
         raise diagnosed(graph, operator_problems(graph))
@@ -173,7 +173,14 @@ def _check_order(graph: Graph, path: str) -> None:
                     f"{node.where} reads tensor {short_name(tensor.name, 60)} before anything "
                     "writes it",
                 )
-        known.update(t.index for t in node.outputs)
+        for tensor in node.outputs:
+            if tensor.index in known or tensor.data is not None:
+                raise ModelFormatError(
+                    path,
+                    f"{node.where} writes tensor {short_name(tensor.name, 60)}, which has a value "
+                    "already",
+                )
+            known.add(tensor.index)
     for tensor in graph.outputs:
         if tensor.index not in known and tensor.data is None:
             raise ModelFormatError(path, f"nothing writes the output {short_name(tensor.name, 60)}")
