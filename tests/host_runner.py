@@ -137,6 +137,9 @@ static int steps(const struct tvmtiny_{{ name }}_inputs *inputs,
     const int32_t taken = tvmtiny_{{ name }}_push_row((const void *)row);
     if (taken == TVMTINY_MORE) {
       row += {{ stream.row_bytes }};
+    } else if (taken == TVMTINY_DONE) {
+      status = TVMTINY_DONE;
+      break;
     } else if (status == TVMTINY_ROW) {
       return 2;
     }

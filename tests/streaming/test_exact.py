@@ -95,3 +95,13 @@ def test_a_kernel_reads_no_constant_of_another(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Planner, "choose", random_segments(271))
     model = tvmtiny.load(row_network(271), name="rows")
     assert tvmtiny.compile(model, "cortex-m4", stream="rows").stream is not None
+
+
+def test_last_rows_that_nothing_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The steps of an inference end with the last row, whether it makes work or not."""
+    monkeypatch.setattr(Planner, "choose", random_segments(304))
+    model = tvmtiny.load(row_network(304), name="rows")
+    artifact = tvmtiny.compile(model, "cortex-m4", stream="rows")
+    inputs = tvmtiny.make_inputs("random:4", artifact.inputs)
+    (result,) = run_on_host(artifact, [inputs], tmp_path)
+    assert_layers(model, artifact, result.layers, inputs)
