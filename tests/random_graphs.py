@@ -100,9 +100,6 @@ def table() -> dict[str, list[tuple[str, Case]]]:
     found: dict[str, list[tuple[str, Case]]] = {}
     for family in families().values():
         for operator, named in family.tables.items():
-            if find_operator(operator) is None:
-                # Tables of what is no operator, such as a dtype, are not mixed with others.
-                continue
             small = [(n, c) for n, c in named.items() if _largest(c.model()) <= _LARGEST]
             found.setdefault(operator, []).extend(small)
     return {operator: cases for operator, cases in sorted(found.items()) if cases}
