@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import select
 import signal
@@ -33,12 +32,6 @@ from tvmtiny.rpc.board import identify_started
 from tvmtiny.targets import find_board
 
 Compiled = tuple[tvmtiny.Model, tvmtiny.Artifact]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_old_sessions() -> None:
-    """Free those of other files: TVM has room for 32, and frees one when Python collects it."""
-    gc.collect()
 
 
 def compiled(name: str, board: str) -> Compiled:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +29,7 @@ from tvmtiny.errors import (
     PortError,
 )
 from tvmtiny.rpc import board as boards
+from tvmtiny.rpc import remote
 
 IDENTITY = bytes.fromhex("0123456789abcdef")
 INPUT = np.arange(8, dtype=np.uint8) * 31
@@ -282,3 +285,23 @@ def test_the_current_directory_does_not_matter(
 def test_identify(tcp_device: tuple[subprocess.Popen[str], int]) -> None:
     found = boards.identify(f"socket://127.0.0.1:{tcp_device[1]}")
     assert (found.board, found.identity) == ("host", IDENTITY)
+
+
+def test_sessions_that_nobody_can_reach_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Held:
+        def __init__(self) -> None:
+            self.itself = self
+
+    opened = [weakref.ref(Held())]
+
+    def create(*_: object) -> object:
+        if opened[0]() is not None:
+            raise RuntimeError("maximum number of RPC session reached")
+        return tvm.rpc.LocalSession()._sess
+
+    gc.disable()
+    monkeypatch.setattr(remote.tvm, "get_global_func", lambda _: create)
+    try:
+        assert isinstance(remote.open_pipe("socket://h:1", 1.0, 1.0, 1), tvm.rpc.RPCSession)
+    finally:
+        gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -47,6 +48,9 @@ CONSTRUCTOR = "rpc.CreatePipeClient"
 
 #: What a server of a lab has in its PATH: the bridge with the port of its board.
 BRIDGE_PROGRAM = "tvmtiny-board-bridge"
+
+#: What TVM says where its table of sessions is full.
+_NO_ROOM = "maximum number of RPC session"
 
 #: What TVM puts in front of the text of an exception, at each hop.
 _TVM_PREFIX = "Error caught from RPC call:"
@@ -94,10 +98,25 @@ def check_program(path: str) -> str:
     return path
 
 
+def _with_room(create: Callable[[], Any]) -> Any:
+    """Make a session, after freeing those that nobody can reach where TVM has no room for one.
+
+    TVM has 32, and keeps one until Python collects what refers to it.
+    """
+    try:
+        return create()
+    except Exception as error:
+        if _NO_ROOM not in str(error):
+            raise
+    gc.collect()
+    return create()
+
+
 def open_pipe(url: str, timeout: float, connect_timeout: float, baudrate: int) -> rpc.RPCSession:
     """Open a session to the board at a port of this machine."""
     create = tvm.get_global_func(CONSTRUCTOR)
-    return rpc.RPCSession(create(*bridge_command(url, timeout, connect_timeout, baudrate)))
+    command = bridge_command(url, timeout, connect_timeout, baudrate)
+    return rpc.RPCSession(_with_room(lambda: create(*command)))
 
 
 def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
@@ -130,8 +149,9 @@ def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
             f"no board is served as {quoted(key)} at {tracker}; served there: {known}; start one "
             f"with tvmtiny serve MODEL --board BOARD --tracker {tracker} --key {key}"
         )
-    return connection.request(
-        key, max_retry=1, session_constructor_args=[CONSTRUCTOR, BRIDGE_PROGRAM]
+    arguments = [CONSTRUCTOR, BRIDGE_PROGRAM]
+    return _with_room(
+        lambda: connection.request(key, max_retry=1, session_constructor_args=arguments)
     )
 
 
