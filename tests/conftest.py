@@ -62,7 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Workers and programs that tests start would compile TVM and what it imports once more each.
 
-    Let tests interrupt programs, too, which shells keep from what they start in the background.
+    Let tests interrupt and hang up programs, too, which shells and nohup keep from what they start
+    in the background.
     """
     cache = getattr(config, "cache", None)
     if sys.dont_write_bytecode and sys.pycache_prefix is None and cache is not None:
@@ -74,6 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(CpuCosts(), "cpu_costs")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
