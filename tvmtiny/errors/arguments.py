@@ -74,7 +74,7 @@ class BoardFileError(InputError):
 
 @dataclass(eq=False)
 class ProfileBoardError(InputError):
-    """Cycles cannot be estimated on a board.
+    """Layers cannot be counted on a board.
 
     Attributes
     ----------
