@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
-
-from tvm import IRModule, tirx
 
 from tvmtiny import passes
 from tvmtiny.codegen.arrange import (
-    Arrangement,
     Interface,
     arrange,
-    follows,
-    least_bytes,
     parse_interface,
 )
 from tvmtiny.codegen.artifact import Artifact
+from tvmtiny.codegen.built import Built, build_functions, build_model, divided
 from tvmtiny.codegen.emit import emit
-from tvmtiny.codegen.lower import Kernel, lower_kernel
 from tvmtiny.codegen.names import InterfaceNames, interface_names
 from tvmtiny.codegen.occupancy import peak
 from tvmtiny.codegen.placement import Placement, parse_placement
-from tvmtiny.codegen.program import read_program
 from tvmtiny.codegen.row_kernels import RowImplementations
 from tvmtiny.codegen.slices import Slices, parse_longest
 from tvmtiny.codegen.stream import ProgramStreamer, check_pushed, unpushable, unslidable
 from tvmtiny.codegen.stream_emit import StreamEmitter
 from tvmtiny.codegen.stream_info import StreamInfo, StreamMode, parse_stream
-from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.errors import RamBudgetError
 from tvmtiny.errors.base import short_name
 from tvmtiny.estimation.cycles import kernel_cycles
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.converter import node_to_relax, to_relax, variable_name
+from tvmtiny.frontend.converter import node_to_relax
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node
 from tvmtiny.schedule import (
@@ -45,13 +37,12 @@ from tvmtiny.schedule import (
     implement,
     implementer,
     parse_goal,
-    schedule_module,
 )
 from tvmtiny.schedule.implement import constants_bytes
 from tvmtiny.schedule.records import Records, find_records
 from tvmtiny.schedule.shrink import Choices, shrink
 from tvmtiny.schedule.tuned import tuned, with_records
-from tvmtiny.targets import BoardLike, Cpu, Target, resolve
+from tvmtiny.targets import BoardLike, Target, resolve
 
 
 def compile(
@@ -210,7 +201,7 @@ def _compile(
     over = ram_budget is not None and built.arena_bytes > ram_budget
     if streams or (mode is StreamMode.AUTO and over):
         if mode is StreamMode.AUTO:
-            built = _build(model, optimized, target.cpu, interface, default, mode.pushes)
+            built = build_model(model, optimized, target.cpu, interface, default, mode.pushes)
             mode = StreamMode.INSIDE
         artifact = _streamed(
             model, optimized, target, built, mode, goal, ram_budget, placement, names, slices, like
@@ -276,7 +267,7 @@ def _decide(
     choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
 
     def build(choices: Choices) -> Built:
-        return _build(model, optimized, target.cpu, interface, choices, pushed)
+        return build_model(model, optimized, target.cpu, interface, choices, pushed)
 
     default = {node.index: choose(node) for node in nodes}
     built = shrink(build, nodes, default, target.cpu, model.oracle, goal, ram_budget)
@@ -307,7 +298,7 @@ def _streamed(
 ) -> Artifact | None:
     """The model with segments that run row by row; None where none are of use."""
     if slices.longest is not None:
-        built = _divided(built, optimized, slices, mode.pushes)
+        built = divided(built, optimized, slices, mode.pushes)
     streamer = ProgramStreamer(
         model.name,
         built.arrangement,
@@ -400,7 +391,7 @@ def compile_layer(
     label = name or f"{model.name}_{node.operator.lower()}_{node.output.index}"
     layer = Model(label, b"", graph, model.oracle)
     module = node_to_relax(node, done)
-    built = _arranged(layer, module, graph, target.cpu, Interface.ARENA, {node.index: done})
+    built = build_functions(layer, module, graph, target.cpu, Interface.ARENA, {node.index: done})
     return emit(
         layer,
         passes.Optimized(graph),
@@ -410,86 +401,6 @@ def compile_layer(
         built.kernels,
         Placement(),
     )
-
-
-#: Calls in a row, from whose needs it follows that others cannot make the arena smaller.
-_RUN = 12
-
-
-@dataclass(frozen=True, eq=False)
-class Built:
-    """A model whose kernels are lowered and whose arena is planned.
-
-    Attributes
-    ----------
-    module
-        All functions, and the program that calls them.
-    kernels
-        By function.
-    nodes
-        By the variables of their outputs.
-    choices
-        What each node is implemented by, by its index.
-    """
-
-    module: IRModule
-    kernels: Mapping[str, Kernel]
-    nodes: Mapping[str, Node]
-    arrangement: Arrangement
-    choices: Choices
-
-    @property
-    def arena_bytes(self) -> int:
-        return self.arrangement.plan.total
-
-    def bytes_for(self, node: int, changed: Container[int]) -> int:
-        program = self.arrangement.program
-        begin = self._calls[node]
-        end = begin + 1
-        nodes = [self.nodes[call.output.name].index for call in program.calls]
-        while follows(program, begin) and nodes[begin - 1] not in changed and end - begin < _RUN:
-            begin -= 1
-        while end < len(nodes) and end - begin < _RUN:
-            if nodes[end] in changed or not follows(program, end):
-                break
-            end += 1
-        if (begin, end) not in self._least:
-            self._least[begin, end] = least_bytes(self.arrangement, begin, end)
-        return self._least[begin, end]
-
-    @cached_property
-    def _least(self) -> dict[tuple[int, int], int]:
-        return {}
-
-    @cached_property
-    def _calls(self) -> dict[int, int]:
-        calls = enumerate(self.arrangement.program.calls)
-        return {self.nodes[call.output.name].index: number for number, call in calls}
-
-    def tight_nodes(self) -> Mapping[int, int]:
-        return self._tight_nodes
-
-    @cached_property
-    def _tight_nodes(self) -> dict[int, int]:
-        plan, problem = self.arrangement.plan, self.arrangement.problem
-        ends = {r.name: plan.offsets[r.name] + r.size for r in problem.requests}
-        tight = {}
-        for step, call in enumerate(self.arrangement.program.calls, 1):
-            alive = [r.name for r in problem.requests if r.first <= step <= r.last]
-            full = max((ends[name] for name in alive), default=0) == plan.total
-            workspace = sum(w.size for w in self.kernels[call.function].workspaces)
-            if full and workspace:
-                tight[self.nodes[call.output.name].index] = workspace
-        return tight
-
-
-def _divided(built: Built, optimized: passes.Optimized, slices: Slices, pushed: bool) -> Built:
-    """The same with kernels that run in parts, where they are too long for a slice."""
-    program = read_program(built.module, len(optimized.graph.states))
-    kernels = slices.kernels(program, built.kernels, built.nodes, built.choices)
-    interface = Interface.EXTERNAL if built.arrangement.external.external else Interface.ARENA
-    arrangement = arrange(program, kernels, built.nodes, interface, pushed)
-    return replace(built, kernels=kernels, arrangement=arrangement)
 
 
 def _budget_error(artifact: Artifact, ram_budget: int, built: Built) -> RamBudgetError:
@@ -504,36 +415,3 @@ def _budget_error(artifact: Artifact, ram_budget: int, built: Built) -> RamBudge
         tuple((short_name(occupant.label), occupant.bytes) for occupant in bottleneck.occupants),
         None if artifact.external else external.plan.total,
     )
-
-
-def _build(
-    model: Model,
-    optimized: passes.Optimized,
-    cpu: Cpu,
-    interface: Interface,
-    choices: Choices,
-    pushed: bool,
-) -> Built:
-    module = to_relax(optimized.graph, model.oracle, lambda node: choices[node.index])
-    return _arranged(model, module, optimized.graph, cpu, interface, choices, pushed)
-
-
-def _arranged(
-    model: Model,
-    module: IRModule,
-    graph: Graph,
-    cpu: Cpu,
-    interface: Interface,
-    choices: Choices,
-    pushed: bool = False,
-) -> Built:
-    module = schedule_module(module, cpu)
-    kernels = {
-        variable.name_hint: lower_kernel(function, kernel_symbol(model.name, variable.name_hint))
-        for variable, function in module.functions.items()
-        if isinstance(function, tirx.PrimFunc)
-    }
-    nodes = {variable_name(t): node for node in graph.nodes for t in node.outputs}
-    program = read_program(module, len(graph.states))
-    arrangement = arrange(program, kernels, nodes, interface, pushed)
-    return Built(module, kernels, nodes, arrangement, choices)

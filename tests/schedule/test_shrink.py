@@ -21,13 +21,13 @@ def test_a_chain_of_layers_alike_is_built_once(
         x = network.conv(x, 8, (3, 3), padding="SAME")
     model = tvmtiny.load(network.builder.build([x.index]))
     builds: list[Any] = []
-    build = tvmtiny.compiler._build
+    build = tvmtiny.compiler.build_model
 
     def counted(*arguments: Any) -> Any:
         builds.append(build(*arguments))
         return builds[-1]
 
-    monkeypatch.setattr(tvmtiny.compiler, "_build", counted)
+    monkeypatch.setattr(tvmtiny.compiler, "build_model", counted)
     artifact = tvmtiny.compile(model, "cortex-m4")
     # A single layer may become slower for a smaller arena; of many, one alone changes nothing.
     assert (len(builds) == 1) == (layers > 1)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvmtiny.codegen.built import Built
 from tvmtiny.codegen.program import Call
 from tvmtiny.codegen.requests import in_place
-from tvmtiny.compiler import Built, arranged
+from tvmtiny.compiler import arranged
 from tvmtiny.errors import InputError
 from tvmtiny.estimation.facts import KernelFacts, entry_amounts, facts, keys, rough_amounts
 from tvmtiny.estimation.table import Figures, Table, calibrated_cores, table

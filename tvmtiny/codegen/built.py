@@ -1,0 +1,149 @@
+"""A model between its decisions and its C: kernels lowered, arena planned."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from tvm import IRModule, tirx
+
+from tvmtiny import passes
+from tvmtiny.codegen.arrange import Arrangement, Interface, arrange, follows, least_bytes
+from tvmtiny.codegen.lower import Kernel, lower_kernel
+from tvmtiny.codegen.program import read_program
+from tvmtiny.codegen.slices import Slices
+from tvmtiny.codegen.symbols import kernel_symbol
+from tvmtiny.frontend import Model
+from tvmtiny.frontend.converter import to_relax, variable_name
+from tvmtiny.frontend.reader import Graph
+from tvmtiny.ops import Node
+from tvmtiny.schedule import schedule_module
+from tvmtiny.schedule.shrink import Choices
+from tvmtiny.targets import Cpu
+
+__all__ = ["Built", "build_functions", "build_model", "divided"]
+
+#: Calls in a row, from whose needs it follows that others cannot make the arena smaller.
+_RUN = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A model whose kernels are lowered and whose arena is planned.
+
+    Attributes
+    ----------
+    module
+        All functions, and the program that calls them.
+    kernels
+        By function.
+    nodes
+        By the variables of their outputs.
+    choices
+        What each node is implemented by, by its index.
+    """
+
+    module: IRModule
+    kernels: Mapping[str, Kernel]
+    nodes: Mapping[str, Node]
+    arrangement: Arrangement
+    choices: Choices
+
+    @property
+    def arena_bytes(self) -> int:
+        return self.arrangement.plan.total
+
+    def bytes_for(self, node: int, changed: Container[int]) -> int:
+        program = self.arrangement.program
+        begin = self._calls[node]
+        end = begin + 1
+        nodes = [self.nodes[call.output.name].index for call in program.calls]
+        while follows(program, begin) and nodes[begin - 1] not in changed and end - begin < _RUN:
+            begin -= 1
+        while end < len(nodes) and end - begin < _RUN:
+            if nodes[end] in changed or not follows(program, end):
+                break
+            end += 1
+        if (begin, end) not in self._least:
+            self._least[begin, end] = least_bytes(self.arrangement, begin, end)
+        return self._least[begin, end]
+
+    @cached_property
+    def _least(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    @cached_property
+    def _calls(self) -> dict[int, int]:
+        calls = enumerate(self.arrangement.program.calls)
+        return {self.nodes[call.output.name].index: number for number, call in calls}
+
+    def tight_nodes(self) -> Mapping[int, int]:
+        return self._tight_nodes
+
+    @cached_property
+    def _tight_nodes(self) -> dict[int, int]:
+        plan, problem = self.arrangement.plan, self.arrangement.problem
+        ends = {r.name: plan.offsets[r.name] + r.size for r in problem.requests}
+        tight = {}
+        for step, call in enumerate(self.arrangement.program.calls, 1):
+            alive = [r.name for r in problem.requests if r.first <= step <= r.last]
+            full = max((ends[name] for name in alive), default=0) == plan.total
+            workspace = sum(w.size for w in self.kernels[call.function].workspaces)
+            if full and workspace:
+                tight[self.nodes[call.output.name].index] = workspace
+        return tight
+
+
+def divided(built: Built, optimized: passes.Optimized, slices: Slices, pushed: bool) -> Built:
+    """`built` with kernels that run in parts, where they are too long for a slice."""
+    program = read_program(built.module, len(optimized.graph.states))
+    kernels = slices.kernels(program, built.kernels, built.nodes, built.choices)
+    interface = Interface.EXTERNAL if built.arrangement.external.external else Interface.ARENA
+    arrangement = arrange(program, kernels, built.nodes, interface, pushed)
+    return replace(built, kernels=kernels, arrangement=arrangement)
+
+
+def build_model(
+    model: Model,
+    optimized: passes.Optimized,
+    cpu: Cpu,
+    interface: Interface,
+    choices: Choices,
+    pushed: bool,
+) -> Built:
+    """Build a model.
+
+    Parameters
+    ----------
+    interface
+        Where inputs and outputs lie.
+    choices
+        What each node is implemented by, by its index.
+    pushed
+        Whether the caller pushes the input row by row.
+    """
+    module = to_relax(optimized.graph, model.oracle, lambda node: choices[node.index])
+    return build_functions(model, module, optimized.graph, cpu, interface, choices, pushed)
+
+
+def build_functions(
+    model: Model,
+    module: IRModule,
+    graph: Graph,
+    cpu: Cpu,
+    interface: Interface,
+    choices: Choices,
+    pushed: bool = False,
+) -> Built:
+    """Build the functions of a module; `graph` is the one that the module was made from."""
+    module = schedule_module(module, cpu)
+    kernels = {
+        variable.name_hint: lower_kernel(function, kernel_symbol(model.name, variable.name_hint))
+        for variable, function in module.functions.items()
+        if isinstance(function, tirx.PrimFunc)
+    }
+    nodes = {variable_name(t): node for node in graph.nodes for t in node.outputs}
+    program = read_program(module, len(graph.states))
+    arrangement = arrange(program, kernels, nodes, interface, pushed)
+    return Built(module, kernels, nodes, arrangement, choices)
