@@ -32,7 +32,7 @@ _TARGETS = ("cortex-m4", "cortex-m0", "cortex-m7")
 #: Operators whose float results are sums of terms that may cancel.
 _SUMS = (
     *("AVERAGE_POOL_2D", "BATCH_MATMUL", "CONV_2D", "CUMSUM", "DEPTHWISE_CONV_2D", "MEAN", "SUM"),
-    *("FULLY_CONNECTED", "RESIZE_BILINEAR", "SVDF", "TRANSPOSE_CONV"),
+    *("FULLY_CONNECTED", "GELU", "RESIZE_BILINEAR", "SVDF", "TRANSPOSE_CONV"),
 )
 #: What floats are tried, too, in graphs of the operators below.
 _SPECIAL = np.array([np.inf, -np.inf, np.nan, -0.0, 3e38, -3e38, 1e-40], np.float32)

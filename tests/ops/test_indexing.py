@@ -75,15 +75,16 @@ def _updated(
     return Layer("DYNAMIC_UPDATE_SLICE", (x, replace(x, shape=block), place), x, None, 1)
 
 
-def _shapes(left: int, right: int, dtype: str = "int32") -> Layer:
-    ones, sizes = (Operand((n,), dtype, limits=(1, most)) for n, most in ((left, 1), (right, 9)))
-    return Layer("BROADCAST_ARGS", (ones, sizes), Operand((max(left, right),), dtype), None, 1)
+def _shapes(left: list[int], right: list[int], dtype: str = "int32") -> Layer:
+    inputs = (numbers(left, dtype), numbers(right, dtype))
+    result = Operand((max(len(left), len(right)),), dtype)
+    return Layer("BROADCAST_ARGS", inputs, result, None, 1)
 
 
 TABLES = {
     "BROADCAST_ARGS": {
-        "plain": _shapes(3, 2),
-        "other_way": _shapes(2, 4, "int64"),
+        "plain": _shapes([3, 1, 4], [2, 1]),
+        "other_way": _shapes([1, 5], [7, 3, 1, 1], "int64"),
     },
     "DYNAMIC_UPDATE_SLICE": {
         "plain": _updated((4, 5), (2, 3)),
@@ -169,6 +170,8 @@ def _node(operator: str, inputs: Sequence[Tensor], shape: Sequence[int], **optio
 
 _REFUSED = [
     (_node("BROADCAST_ARGS", [replace(_I, shape=(2, 1)), _I], (2,)), "shapes that are"),
+    (_node("BROADCAST_ARGS", [replace(_I, data=None), _I], (2,)), "shapes computed at run time"),
+    (_node("BROADCAST_ARGS", [replace(_I, data=_I.data + 2), _I], (2,)), "do not broadcast"),
     (_node("DYNAMIC_UPDATE_SLICE", [_X, replace(_X, shape=(5, 3)), _I], (4, 3)), "a block of"),
     (_node("DYNAMIC_UPDATE_SLICE", [_X, _X, replace(_I, shape=(3,))], (4, 3)), "a block of"),
     (_node("DYNAMIC_UPDATE_SLICE", [_X, _X, replace(_I, dtype="int8")], (4, 3)), "int8"),
