@@ -1,0 +1,231 @@
+"""Kernels for Thumb-2 without the DSP extension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tvmtiny.estimation.kernels.counting import CONSTANTS, Part, Site, counts_of
+
+
+@counts_of("TVMTINY_THUMB_PAIRS")
+def _pairs(site: Site) -> Iterator[Part]:
+    made = site.made
+    pixels, chunk, first, unroll, loops = made.numbers(0, 1, 2, 3, 4)
+    rounding = made.arguments[-1]
+    count = first + unroll * loops
+    words = 3 + -(-chunk * count // 4) + CONSTANTS[rounding]
+    channels = site.total((site.argument(3) - site.argument(1)) // 4) / words
+    size = 2 * pixels * chunk * count
+    events = {
+        "call": site.call.times,
+        "channels": channels,
+        f"chunks of {chunk}": channels * count,
+        "turns": channels * loops,
+        "move": channels * (-chunk * count % 4 > 0),
+        "far": channels * (size > 4095),
+    }
+    yield Part(site.name, f"pairs {pixels} {rounding}", events, fixed=site.unaligned)
+    if not site.unaligned:
+        # Of Armv6-M only the sums are assembly.
+        sums = {name: count for name, count in events.items() if name != "move"}
+        yield Part(f"{site.name}_sums", f"pair sums {pixels}", {**sums, "call": channels}, True)
+        outputs = {"call": channels}
+        yield Part("tvmtiny_thumb_outputs", f"thumb outputs {pixels} {rounding}", outputs)
+
+
+@counts_of("TVMTINY_PAIRS_GATHER")
+def _pairs_gather(site: Site) -> Iterator[Part]:
+    made = site.made
+    (
+        pixels,
+        height,
+        width,
+        channels,
+        out_height,
+        out_width,
+        rows,
+        count,
+        size,
+        apart,
+        down,
+        across,
+        dilation,
+        top,
+        left,
+    ) = made.numbers(*range(1, 16))
+    weight = site.call.weight
+    position = site.argument(2)[:, None] + np.arange(pixels)[None, :]
+    line = position // out_width
+    row = line % out_height * down - top
+    first = (position % out_width * across - left) * channels
+    taps = row[:, :, None] + np.arange(rows)[None, None, :] * dilation
+    valid = (taps >= 0) & (taps < height)
+    starts = first[:, :, None] + np.arange(count)[None, None, :] * apart
+    within_row = (starts >= 0) & (starts + size <= width * channels)
+    whole = valid[:, :, :, None] & within_row[:, :, None, :]
+    total_rows = float(whole.size) * weight
+    edge = float((~whole).sum()) * weight
+    overlap = np.clip(np.minimum(starts + size, width * channels) - np.maximum(starts, 0), 0, size)
+    copied = np.where(whole, 0, valid[:, :, :, None] * overlap[:, :, None, :])
+    filled = np.where(whole | valid[:, :, :, None], 0, size)
+    invalid = float((~valid).sum()) * count * weight
+    events = {
+        "call": site.call.times,
+        "pairs": site.call.times * pixels / 2,
+        "rows": total_rows / 2,
+        "row turns": site.call.times * pixels / 2 * rows,
+        "edge rows": edge,
+        "outside rows": invalid,
+        "edge bytes": edge * size,
+        "bytes copied": float(copied.sum()) * weight,
+        "outside bytes": float(filled.sum()) * weight,
+        "bytes before": float(
+            (np.clip(-starts, 0, size)[:, :, None, :] * valid[:, :, :, None]).sum()
+        )
+        * weight,
+        "pack turns": total_rows / 2 * (size // 4),
+        "pack rest": total_rows / 2 * (size % 4),
+        "pack loops": total_rows / 2 * (size >= 4),
+        "pack ends": total_rows / 2 * (size % 4 > 0),
+        "once": total_rows / 2 * (size // 4 == 1),
+    }
+    if not site.unaligned:
+        events["bits"] = float(np.log2(np.maximum(position // out_width, 1)).sum()) * weight
+    yield Part(site.name, f"pairs gather {pixels}", events)
+
+
+@counts_of("tvmtiny_thumb_pack_2", "tvmtiny_thumb_pack_4")
+def _pack_pixels(site: Site) -> Iterator[Part]:
+    depth = int(site.argument(2)[0])
+    both = site.call.times * (2 if site.name.endswith("4") else 1)
+    events = {
+        "call": site.call.times,
+        "turns": both * (depth // 4) * (depth >= 8),
+        "once": both * (4 <= depth < 8),
+        "rest": both * (depth % 4),
+        "ends": both * (depth % 4 > 0),
+    }
+    yield Part(site.name, site.name.removeprefix("tvmtiny_"), events)
+
+
+@counts_of("TVMTINY_THUMB_DEPTHWISE")
+def _thumb_depthwise(site: Site) -> Iterator[Part]:
+    made = site.made
+    width, rows_of_filter, columns = made.numbers(1, 2, 3)
+    rounding = made.arguments[-1]
+    rows = site.argument(3)
+    lines = site.call.times if width == 1 else site.total(rows)
+    count = rows if width == 1 else np.full(site.call.points, width)
+    turns = np.ones(site.call.points) if width == 1 else rows
+    fours = site.total(turns * (count // 4))
+    rest = site.total(turns * (count % 4))
+    narrow = " column" * (width == 1)
+    yield Part(site.name, f"thumb depthwise{narrow}", {"call": site.call.times, "lines": lines})
+    events = {
+        "call": lines,
+        "fours in loops": site.total(turns * np.where(count >= 8, count // 4, 0)),
+        "rest in loops": site.total(turns * np.where(count % 4 > 1, count % 4, 0)),
+        "fours and rest": site.total(turns * ((count > 4) & (count % 4 > 0))),
+        "fours": fours,
+        "four rows": fours * rows_of_filter,
+        "four taps": fours * rows_of_filter * columns,
+        "rest": rest,
+        "rest rows": rest * rows_of_filter,
+        "rest taps": rest * rows_of_filter * columns,
+    }
+    yield Part("tvmtiny_thumb_depthwise", f"thumb depthwise {rounding}", events)
+
+
+@counts_of("TVMTINY_THUMB_3X3")
+def _thumb_three(site: Site) -> Iterator[Part]:
+    stride, loops, unroll, rest, single = site.made.numbers(1, 2, 3, 4, 5)
+    rows = site.total(site.argument(3))
+    events = {
+        "call": site.call.times,
+        "rows": rows,
+        "turns": rows * loops,
+        "twos": rows * (loops * unroll + rest),
+        "ones": rows * single,
+    }
+    yield Part(site.name, f"thumb 3x3 {stride}", events, fixed=True)
+
+
+@counts_of("TVMTINY_PLANE")
+def _plane(site: Site) -> Iterator[Part]:
+    height, width, _, rows, columns, left = site.made.numbers(*range(6))
+    used = min(columns - left, width)
+    row = site.argument(1)
+    valid = np.clip(np.minimum(row + rows, height) - np.maximum(row, 0), 0, rows)
+    lines = site.total(valid)
+    outside = site.total(rows - valid)
+    events = {
+        "call": site.call.times,
+        "rows": lines,
+        "fours": lines * (used // 4),
+        "rest": lines * (used % 4),
+        "ends": lines * (used % 4 > 0),
+        "none": lines * (used < 4),
+        "outside rows": outside,
+        "outside bytes": outside * columns,
+        "outside words": outside * (columns // 4),
+        "outside rest": outside * (columns % 4),
+    }
+    yield Part(site.name, "plane", events)
+
+
+@counts_of("tvmtiny_plane_fill")
+def _plane_fill(site: Site) -> Iterator[Part]:
+    count = site.argument(1)
+    events = {
+        "call": site.call.times,
+        "bytes": site.total(count),
+        "words": site.total(count // 4),
+        "rest": site.total(count % 4),
+    }
+    yield Part(site.name, "plane fill", events)
+
+
+@counts_of("TVMTINY_THUMB_SINGLE")
+def _single(site: Site) -> Iterator[Part]:
+    channels, first, unroll, loops = site.made.numbers(0, 1, 2, 3)
+    rounding = site.made.arguments[-1]
+    depth = first + unroll * loops
+    words = -(-channels * depth // 4) + channels * (1 + CONSTANTS[rounding])
+    tiles = site.total((site.argument(3) - site.argument(1)) // 4) / words
+    events = {
+        "call": site.call.times,
+        "tiles": tiles,
+        "inputs": tiles * depth,
+        "turns": tiles * loops,
+    }
+    yield Part(site.name, f"single {channels} {rounding}", events, fixed=site.unaligned)
+
+
+@counts_of("TVMTINY_THUMB_QUADS")
+def _quads(site: Site) -> Iterator[Part]:
+    chunk, first, unroll, loops = site.made.numbers(0, 1, 2, 3)
+    rounding = site.made.arguments[-1]
+    count = first + unroll * loops
+    words = 1 + chunk * count + 4 * (3 + CONSTANTS[rounding])
+    quads = site.total((site.argument(3) - site.argument(1)) // 4) / words
+    events = {
+        "call": site.call.times,
+        "quads": quads,
+        f"chunks of {chunk}": quads * count,
+        "turns": quads * loops,
+    }
+    yield Part(site.name, f"quads {rounding}", events, fixed=site.unaligned)
+
+
+@counts_of("tvmtiny_thumb_sum")
+def _sum(site: Site) -> Iterator[Part]:
+    count = site.argument(1)
+    events = {
+        "call": site.call.times,
+        "inputs": site.total(count),
+        "fours": site.total(count // 4),
+        "rest": site.total(count % 4),
+    }
+    yield Part(site.name, "thumb sum", events)
