@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -415,25 +415,29 @@ def _element(value: Any, dtype: str) -> str:
     return "(-2147483647 - 1)" if number == -(2**31) else str(number)
 
 
-def _elements(data: np.ndarray, dtype: str) -> Iterable[str]:
-    """The elements as they stand in a list: each value is written once."""
+def _elements(data: np.ndarray, dtype: str) -> list[str]:
+    """The elements as they stand in a list."""
     flat = data.ravel()
+    values = flat.tolist()
+    if dtype == "int32" and flat.size and flat.min() > -(2**31):
+        # Most bytes of a model are words of weights, of which few are equal.
+        return [f" {value}," for value in values]
     if data.dtype.kind != "i" or data.dtype.itemsize > 2:
-        return (f" {_element(element, dtype)}," for element in flat.tolist())
-    values = {value: f" {_element(value, dtype)}," for value in np.unique(flat).tolist()}
-    return (values[value] for value in flat.tolist())
+        return [f" {_element(value, dtype)}," for value in values]
+    known = {value: f" {_element(value, dtype)}," for value in np.unique(flat).tolist()}
+    return [known[value] for value in values]
 
 
 def _array(name: str, data: np.ndarray) -> str:
     dtype = str(data.dtype)
-    lines: list[str] = []
-    line = " "
-    for text in _elements(data, dtype):
-        if len(line) + len(text) > _SOURCE_WIDTH:
-            lines.append(line)
-            line = " "
-        line += text
-    body = "\n".join([*lines, line])
+    texts, lines = _elements(data, dtype), []
+    begin, width = 0, 1
+    for position, size in enumerate(map(len, texts)):
+        if width + size > _SOURCE_WIDTH:
+            lines.append(" " + "".join(texts[begin:position]))
+            begin, width = position, 1
+        width += size
+    body = "\n".join([*lines, " " + "".join(texts[begin:])])
     attributes = "TVMTINY_ALIGN(4) TVMTINY_CONSTANTS_SECTION"
     declaration = f"static const {c_type(dtype)} {name}[{data.size}] {attributes}"
     return f"{declaration} = {{\n{body}\n}};"
