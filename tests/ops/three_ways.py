@@ -216,14 +216,18 @@ class SideBySide:
 def _quick_plans() -> Iterator[None]:
     """Pack an arena in one greedy way, the one that lets most outputs run over inputs.
 
-    Layers side by side are hard to pack, and no test looks at the size of their arena.
+    Layers side by side are hard to pack, and no test looks at the size of their arena. The plans
+    are forgotten afterwards, since a test that does look may ask for the same ones.
     """
     plan, first_fit = (import_module(f"tvmtiny.memory.{name}") for name in ("plan", "first_fit"))
     with (
         patch.object(plan, "MOST_ALIVE", 0),
         patch.object(first_fit, "_ORDERS", first_fit._ORDERS[1:2]),
     ):
-        yield
+        try:
+            yield
+        finally:
+            plan._plan.cache_clear()
 
 
 _KINDS = ("mixed", "random", "lowest", "highest", "ends")
