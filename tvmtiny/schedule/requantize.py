@@ -30,6 +30,9 @@ _TOGETHER = 9
 #: More than the layers of any model.
 _KEPT_SOLUTIONS = 512
 
+#: Accumulators between a step of TFLite's function and that of exact arithmetic, in most cases.
+_NEAR = 4
+
 #: Beyond every bound of an initial accumulator.
 _FAR = 2**62
 
@@ -127,7 +130,7 @@ def solve(
     extra = np.broadcast_to(np.asarray(excess, np.int64), low.shape)[:, None]
     if _is_clamped_early(reference, scales, low, high, gain, shifts):
         return None
-    steps = _find_steps(reference, low[:, None], high[:, None])
+    steps = _find_steps(reference, scales[:, None], low[:, None], high[:, None])
 
     def summed(acc: np.ndarray) -> np.ndarray:
         return gain * (acc - bias) + extra
@@ -217,11 +220,27 @@ def _solve_by_sign(
     return None
 
 
-def _find_steps(reference: Reference, low: np.ndarray, high: np.ndarray) -> _Steps:
-    """Find all steps by bisection; `low` and `high` have the shape ``(channels, 1)``."""
+def _find_steps(
+    reference: Reference, scales: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> _Steps:
+    """Find all steps by bisection; the arguments have the shape ``(channels, 1)``.
+
+    A step lies within a few accumulators of where exact arithmetic would take it, so that the
+    bisection begins there. Wherever the function's values deny that, it begins with the whole range.
+    """
     outputs = np.arange(-127, 128)
-    first = np.tile(low, (1, outputs.size))
-    last = np.tile(high + 1, (1, outputs.size))
+    origin = np.clip(0, low, high)
+    values = reference(np.concatenate([low, origin, high], axis=1))
+    least, at_origin, most = values[:, :1], values[:, 1:2], values[:, 2:]
+    zero_point = at_origin - np.rint(origin * scales)
+    ideal = np.ceil((outputs - 0.5 - zero_point) / scales)
+    first = np.clip(ideal - _NEAR, low, high + 1).astype(np.int64)
+    last = np.clip(ideal + _NEAR, low, high + 1).astype(np.int64)
+    first = np.where(reference(np.clip(first - 1, low, high)) < outputs, first, low)
+    last = np.where(reference(np.minimum(last, high)) >= outputs, last, high + 1)
+    taken_at_once, never_taken = outputs <= least, outputs > most
+    first = np.where(taken_at_once, low, np.where(never_taken, high + 1, first))
+    last = np.where(taken_at_once, low, np.where(never_taken, high + 1, last))
     while np.any(first < last):
         middle = (first + last) >> 1
         reached = reference(np.minimum(middle, high)) >= outputs
