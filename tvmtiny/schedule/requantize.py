@@ -226,7 +226,7 @@ def _find_steps(
     """Find all steps by bisection; the arguments have the shape ``(channels, 1)``.
 
     A step lies within a few accumulators of where exact arithmetic would take it, so that the
-    bisection begins there. Wherever the function's values deny that, it begins with the whole range.
+    bisection begins there. Where the function's values deny that, it begins with the whole range.
     """
     outputs = np.arange(-127, 128)
     origin = np.clip(0, low, high)
