@@ -120,6 +120,7 @@ def test_all_unsupported_operators_are_listed() -> None:
         ("tfl.unidirectional_sequence_lstm1", 12, "tfl..."),
         ("x" * 40, 12, "x" * 9 + "..."),
         ("a/b", 2, "a/"),
+        ("bell\x07", 28, "bell\\x07"),
     ],
 )
 def test_names_are_cut_between_words(name: str, most: int, shown: str) -> None:

@@ -60,9 +60,11 @@ _BETWEEN_WORDS = re.compile(r"(?<=[^\W_])(?=[\W_])|(?<=[\W_])(?=[^\W_])|(?<=[a-z
 def short_name(name: str, most: int = 28) -> str:
     """A name in at most `most` characters, cut between words where any word is short enough.
 
-    Of names that a converter has joined with semicolons the first one stays, and of a name within
-    scopes its end: ``.../conv2d_1/Relu;...``.
+    Characters that a terminal would obey are escaped. Of names that a converter has joined with
+    semicolons the first one stays, and of a name within scopes its end:
+    ``.../conv2d_1/Relu;...``.
     """
+    name = visible(name)
     if len(name) <= most:
         return name
     if most <= 6:

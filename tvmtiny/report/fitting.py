@@ -42,7 +42,7 @@ class Name:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        shown = short_name(visible(self.name), options.max_width)
+        shown = short_name(self.name, options.max_width)
         yield Text(shown, no_wrap=True, overflow="crop")
 
 

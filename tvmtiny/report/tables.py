@@ -243,7 +243,7 @@ def run_tables(
             if flash is None
             else f"{flash.total:,} bytes ({flash.code:,} code, {flash.constants:,} constants)",
         ),
-        *((f"output {short_name(visible(o.name))}", _values(o)) for o in result.outputs),
+        *((f"output {short_name(o.name)}", _values(o)) for o in result.outputs),
     ]
     if checked is not None:
         verdict = "exact" if checked.exact else f"{checked.mismatched_bytes:,} bytes differ"
