@@ -29,6 +29,7 @@ import numpy as np
 from object_cache import ObjectCache
 from random_networks import random_network
 from small_networks import Network
+from zeroed_weights import zeroed
 
 import tvmtiny
 from tvmtiny.compiler import arranged
@@ -110,7 +111,17 @@ def dense_network(seed: int) -> bytes:
     return network.build(x)
 
 
-KINDS = {"random": random_network, "larger": larger_network, "dense": dense_network}
+def sparse_network(seed: int) -> bytes:
+    """Like `larger_network`, where three of four blocks of weights are zero."""
+    return zeroed(larger_network(seed))
+
+
+KINDS = {
+    "random": random_network,
+    "larger": larger_network,
+    "dense": dense_network,
+    "sparse": sparse_network,
+}
 
 
 def board_for(cpu: str, folder: Path) -> Any:

@@ -12,6 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from litert_check import assert_reference_is_litert
 from tflite_builder import ModelBuilder
+from zeroed_weights import zero_blocks
 
 from tests.ops.three_ways import SideBySide
 from tvmtiny.frontend.reader import read_graph
@@ -45,6 +46,8 @@ class Conv:
     weight_range: tuple[int, int] = (-127, 127)
     bias_range: int = 2000
     groups: int = 1
+    #: Share of the blocks of two filters and four inputs that are zero.
+    zeros: float = 0.0
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
@@ -60,6 +63,9 @@ class Conv:
             scales = [self.weight_scale * (1 + i % 5) / 3 for i in range(count)]
             low, high = self.weight_range
             weights = rng.integers(low, high + 1, shape).astype(np.int8)
+            if self.zeros:
+                flat = zero_blocks(weights.reshape(self.filters, -1), rng, self.zeros)
+                weights = flat.reshape(shape)
             w = b.constant("w", weights, scales=scales, axis=0)
             reach = self.bias_range
             values = rng.integers(-reach, reach, self.filters).astype(np.int32)
@@ -125,6 +131,7 @@ _INT8 = {
     "batch_2": Conv(batch=2),
     "batch_2_pointwise": replace(_POINT, batch=2),
     "batch_3_stride_2": Conv(batch=3, stride=(2, 2), size=(5, 4)),
+    "blocks_of_zeros": Conv(channels=8, filters=6, zeros=0.8),
     "groups": Conv(channels=6, filters=9, groups=3, stride=(2, 1)),
     "groups_of_one_channel": Conv(channels=3, filters=3, groups=3, padding="VALID"),
     "groups_pointwise": replace(_POINT, channels=8, filters=4, groups=2),

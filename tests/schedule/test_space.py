@@ -47,6 +47,12 @@ CONVOLUTIONS: dict[str, Case] = {
     "nibbles": Conv((5, 6), 8, 6, weight_range=(-8, 7), output_scale=0.05, batch=2),
     "nibbles_bytes": Conv((4, 5), 3, 5, weight_range=(-8, 7), output_scale=0.05),
     "nibbles_pointwise": Conv((3, 3), 21, 5, (1, 1), weight_range=(-8, 7), **_RELU),
+    "sparse": Conv((5, 6), 8, 6, zeros=0.8, batch=2),
+    "sparse_bytes": Conv((4, 5), 7, 4, zeros=0.7, output_scale=1.0, **_RELU),
+    "sparse_near": Conv((5, 11), 4, 8, zeros=0.85, output_scale=1.0, **_RELU),
+    "sparse_dilated": Conv((7, 8), 8, 4, dilation=(2, 2), zeros=0.8, stride=(2, 1)),
+    "sparse_pointwise": Conv((3, 3), 41, 6, kernel=(1, 1), zeros=0.8),
+    "sparse_all_zero": Conv((1, 1), 24, 4, kernel=(1, 1), zeros=1.0),
     "dense": Dense((1, 24), 24, 6),
     "dense_batch": Dense((5, 20), 20, 7),
 }

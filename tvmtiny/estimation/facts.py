@@ -142,6 +142,8 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
 def keys(node: Node, kernel: Kernel) -> Iterator[str]:
     """Keys of a layer in the tables, from the most to the least specific."""
     schedule = _SIZES.sub(lambda match: match[1] or "", kernel.schedule)
+    # The loops around sparse tiles are those around dense ones.
+    schedule = schedule.replace("sparse", "unroll")
     family = schedule.split(",")[0]
     dtype = node.output.dtype
     yield f"{node.operator} {dtype} {schedule}"

@@ -32,6 +32,18 @@ def _tile(site: Site) -> Iterator[Part]:
     yield Part(site.name, f"{shape} {rounding}", events, fixed=True)
 
 
+@counts_of("TVMTINY_SPARSE_*")
+def _sparse(site: Site) -> Iterator[Part]:
+    made = site.made
+    channels, rounding = made.number(1), made.arguments[-1]
+    calls, tiles = site.call.times, site.call.times * (channels // 2)
+    words = site.total((site.argument(3) - site.argument(1)) // 4)
+    # Of a tile: initial accumulators, constants, and steps, which are whole words half of the time.
+    around = 2 * (1 + CONSTANTS[rounding]) + 0.75
+    events = {"call": calls, "tiles": tiles, "blocks": (words - around * tiles) / 2.5}
+    yield Part(site.name, f"{made.macro.removeprefix('TVMTINY_')} {rounding}", events, fixed=True)
+
+
 # ---- Sums and pools --------------------------------------------------------------------------
 
 

@@ -146,6 +146,7 @@ class Dsp(KernelFamily):
             "patches",
             "phases",
             "product",
+            "sparse",
             "spread",
             "sums",
             "sums_direct",

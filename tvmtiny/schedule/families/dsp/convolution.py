@@ -23,6 +23,13 @@ from tvmtiny.schedule.families.dsp.fastest import (
 from tvmtiny.schedule.families.dsp.layer import scale
 from tvmtiny.schedule.families.dsp.near import Near, arranged, near
 from tvmtiny.schedule.families.dsp.patches import patches_function
+from tvmtiny.schedule.families.dsp.sparse import (
+    pack_sparse,
+    sparse_cost,
+    sparse_sketches,
+    sparse_tile,
+    sparse_way,
+)
 from tvmtiny.schedule.families.dsp.sums_layer import implement_sums
 from tvmtiny.schedule.families.dsp.winograd import (
     implement_winograd,
@@ -40,6 +47,7 @@ from tvmtiny.schedule.implementation import (
 from tvmtiny.schedule.matrix_layer import (
     Layer,
     as_convolution,
+    plain_layer,
     split_groups,
     weight_zero_points,
 )
@@ -51,6 +59,9 @@ _MORE_UNROLL_LIMITS = (2, 6, 20, 24, 36)
 
 #: Cycles of two weight formats within this factor are alike: fewer instructions decide.
 _ALIKE = 1.04
+
+#: Sparse kernels have to take fewer instructions than this share of those of dense ones.
+_WORTH = 0.97
 
 #: Sketches that store sums.
 _SUMS = ("sums", "sums_direct")
@@ -123,6 +134,11 @@ def _implement(
     chosen = dict(decisions) if decisions else _decide(layer, goal)
     if chosen is None:
         return None
+    if decisions is None:
+        sparse = _sparse_instead(node, layer, chosen)
+        found = None if sparse is None else _implement(node, layer, oracle, goal, sparse)
+        if found is not None:
+            return found
     if chosen["sketch"] == "winograd":
         scaling = _scale(node, oracle, "w16")
         return None if scaling is None else implement_winograd(node, layer, scaling, chosen)
@@ -154,6 +170,8 @@ def _implement(
         return None
     if tile.direct and not _can_be_direct(layer, weight_format):
         return None
+    if chosen["sketch"] == "sparse":
+        return _implement_sparse(node, layer, scaling, chosen, together)
     layer = arranged(layer, together)
     stream = packing.pack_groups(layer.weights, scaling, tile, weight_format, layer.groups)
     function = patches_function(
@@ -166,6 +184,31 @@ def _implement(
         _instructions(layer, tile, weight_format),
         cycles=round(patches_cycles(layer, tile, chosen)),
     )
+
+
+def _implement_sparse(
+    node: Node, layer: Layer, scaling: Scaling, decisions: Decisions, together: Near | None
+) -> Implementation:
+    tile, arrangement = _tile(decisions), arranged(layer, together)
+    stream = pack_sparse(arrangement.weights, scaling, tile)
+    function = patches_function(
+        node, arrangement, tile, "w8", scaling, stream.size, decisions, together
+    )
+    way = sparse_cost(layer, tile, together, decisions)
+    return Implementation(
+        function, (node.input(0), stream), decisions, way.instructions, cycles=round(way.cycles)
+    )
+
+
+def _sparse_instead(node: Node, layer: Layer, dense: Decisions) -> Decisions | None:
+    """Sparse kernels, where they have enough zeros to be the faster ones."""
+    way = None if _fits_nibbles(layer) else sparse_way(node, layer)
+    if way is None:
+        return None
+    tile = _tile(dense)
+    instructions = _instructions(layer, tile, str(dense["weights"]))
+    fewer = way.instructions < _WORTH * instructions
+    return way.decisions if fewer and way.cycles < patches_cycles(layer, tile, dense) else None
 
 
 def _fits_nibbles(layer: Layer) -> bool:
@@ -190,7 +233,7 @@ def _implement_narrow(
 
 def _together(node: Node, layer: Layer, decisions: Decisions) -> Near | None:
     """How the patches of a tile are expanded together, where they are."""
-    if decisions["sketch"] != "patches":
+    if decisions["sketch"] not in ("patches", "sparse"):
         return None
     return near(node, layer, _tile(decisions), str(decisions["weights"]))
 
@@ -247,6 +290,9 @@ def _fastest(node: Node, layer: Layer) -> list[Decisions]:
     least = min((way.cycles for way in formats), default=0.0)
     alike = [way for way in formats if way.cycles <= least * _ALIKE]
     ways += sorted(alike, key=lambda way: way.instructions)[:1]
+    sparse = sparse_way(node, layer)
+    if sparse is not None:
+        ways.append(sparse)
     transformed = winograd_cycles(node)
     if transformed is not None:
         ways.append(Way(transformed, 0, {"sketch": "winograd"}))
@@ -273,6 +319,13 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
                 unroll = _UNROLL_LIMITS[0]
                 yield {"sketch": "patches", "tile": tile.shape, "weights": "w16", "unroll": unroll}
         return
+    if decisions["sketch"] == "sparse":
+        for other in packing.SPARSE_TILES.values():
+            if other.pixels < sparse_tile(decisions).pixels:
+                yield {**decisions, "tile": other.shape}
+        if node.output.shape[-1] >= 4:
+            yield {"sketch": "direct", "tile": "1x4", "weights": "w8", "unroll": _UNROLL_LIMITS[0]}
+        return
     block = decisions["sketch"] == "block"
     tile = packing.BLOCK_TILES[str(decisions["tile"])] if block else _tile(decisions)
     unrolled: dict[str, int | str] = {"unroll": _UNROLL_LIMITS[0]} if block else {}
@@ -286,6 +339,8 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
 
 
 def _tile(decisions: Decisions) -> packing.TileShape:
+    if decisions["sketch"] == "sparse":
+        return sparse_tile(decisions)
     direct = "_direct" if decisions["sketch"] in ("direct", "sums_direct") else ""
     return packing.TILES[f"{decisions['tile']}{direct}"]
 
@@ -324,7 +379,9 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
     if np.any(weight_zero_points(node)):
         sketches.clear()
     else:
+        layer = plain_layer(node)
         sketches += [*block_sketches(node), *winograd_sketches(node)]
+        sketches += () if layer is None else sparse_sketches(layer)
     if parts == 1 and _scale(node, oracle, "w8") is None:
         sketches += _sums_sketches(pixels, channels, depth, unrolls)
     return tuple(sketches)

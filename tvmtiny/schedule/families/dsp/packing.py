@@ -67,6 +67,16 @@ BLOCK_TILES = {
     )
 }
 
+#: The tile kernels of ``tvmtiny_dsp_sparse.h``, each figure with the step to the next block.
+SPARSE_TILES = {
+    tile.name: tile
+    for tile in (
+        TileShape(3, 2, {"w8": 31}, {"w8": 20}),
+        TileShape(2, 2, {"w8": 24}, {"w8": 15}),
+        TileShape(1, 2, {"w8": 18}, {"w8": 11}),
+    )
+}
+
 
 def groups(depth: int) -> int:
     """Groups of a filter with `depth` weights."""
@@ -204,23 +214,21 @@ def pack_products(
     found = grouped(weights)[order]
     if weight_format == "w4":
         lanes = _lanes_of_nibbles(weights)[order]
-        words = _words(lanes[:, :, 0], lanes[:, :, 1])[:, :, None]
+        packed = words(lanes[:, :, 0], lanes[:, :, 1])[:, :, None]
     elif weight_format == "w8":
-        # (channel, group, [word of the pair (w1 w0) and (w3 w2)])
-        halves = 256 * found[:, :, 1::2] + found[:, :, ::2]
-        words = _words(halves[:, :, 0], halves[:, :, 1])[:, :, None]
+        packed = half_words(found)[:, :, None]
     else:
         scaled = 256 * found
-        words = np.stack(
+        packed = np.stack(
             [
-                _words(scaled[:, :, 0], scaled[:, :, 2]),
-                _words(scaled[:, :, 1], scaled[:, :, 3]),
+                words(scaled[:, :, 0], scaled[:, :, 2]),
+                words(scaled[:, :, 1], scaled[:, :, 3]),
             ],
             axis=2,
         )
     tiles = len(order) // tile.channels
     # (tile, channel, group, word) -> (tile, group, word, channel)
-    body = words.reshape(tiles, tile.channels, words.shape[1], words.shape[2])
+    body = packed.reshape(tiles, tile.channels, packed.shape[1], packed.shape[2])
     body = body.transpose(0, 2, 3, 1).reshape(tiles, -1)
     parts = [initial[order].reshape(tiles, tile.channels), body]
     if last:
@@ -236,6 +244,18 @@ def grouped(weights: np.ndarray) -> np.ndarray:
     return wide.reshape(len(weights), -1, GROUP)
 
 
-def _words(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def half_words(found: np.ndarray) -> np.ndarray:
+    """Weights of 8 bits as the kernels read them, from what `grouped` gives.
+
+    Returns
+    -------
+    np.ndarray
+        int32, ``(channels, groups)``: the halfwords 256 * w1 + w0 and 256 * w3 + w2.
+    """
+    halves = 256 * found[:, :, 1::2] + found[:, :, ::2]
+    return words(halves[:, :, 0], halves[:, :, 1])
+
+
+def words(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Two int16 lanes as one int32."""
     return ((low & 0xFFFF) | (high << 16)).astype(np.int32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tvm import tirx
 
 from tvmtiny.ops import Node
@@ -40,6 +42,20 @@ def patches_function(
     return made.build(scaling, decisions)
 
 
+@dataclass(frozen=True)
+class _Kernel:
+    """A tile kernel: its name, its instantiation and header, and what reports say of it.
+
+    `divided` is whether calls can be divided between tiles of channels.
+    """
+
+    name: str
+    line: str
+    header: str
+    description: str
+    divided: bool = True
+
+
 class _Function:
     """Buffers and loops."""
 
@@ -66,22 +82,40 @@ class _Function:
         self._whole = layer.group_channels - layer.group_channels % tile.channels
         self._kernel = ""
 
-    def build(self, scaling: Scaling, decisions: Decisions) -> tirx.PrimFunc:
-        layer, tile, gather = self._layer, self._tile, self._gather
-        first, unroll, loops = split_groups(
-            packing.turns(layer.depth, self._format), int(decisions["unroll"])
-        )
+    def _sparse(self, scaling: Scaling) -> _Kernel:
+        tile, channels = self._tile, self._layer.channels
+        rounding = "SIGNED" if scaling.signed else "PLAIN"
+        name = f"sparse_{tile.name}_{scaling.shift}_{channels}_{rounding.lower()}"
+        macro = f"TVMTINY_SPARSE_{tile.name.upper()}"
+        line = f"{macro}({name}, {scaling.shift}, {channels}, {rounding})"
+        return _Kernel(name, line, "tvmtiny_dsp_sparse.h", "sparse", divided=False)
+
+    def _dense(self, scaling: Scaling, limit: int) -> _Kernel:
+        layer, tile = self._layer, self._tile
+        first, unroll, loops = split_groups(packing.turns(layer.depth, self._format), limit)
         step_bytes = layer.depth if tile.direct else 4 * self._words
         rounding = "SIGNED" if scaling.signed else "PLAIN"
-        self._kernel = (
+        name = (
             f"tile_{tile.name}_{self._format}_{first}_{unroll}_{loops}_{scaling.shift}_"
             f"{layer.channels}_{rounding.lower()}"
         )
-        preamble = [
-            f"TVMTINY_TILE_{tile.name.upper()}_{self._format.upper()}({self._kernel}, {first}, "
-            f"{unroll}, {loops}, {scaling.shift}, {layer.channels}, {step_bytes}, {rounding})"
-        ]
-        headers = [*HEADERS, "tvmtiny_dsp_nibble.h"] if self._format == "w4" else list(HEADERS)
+        return _Kernel(
+            name,
+            f"TVMTINY_TILE_{tile.name.upper()}_{self._format.upper()}({name}, {first}, "
+            f"{unroll}, {loops}, {scaling.shift}, {layer.channels}, {step_bytes}, {rounding})",
+            "tvmtiny_dsp_nibble.h" if self._format == "w4" else "tvmtiny_dsp_tile.h",
+            f"unroll {max(first, unroll)}",
+        )
+
+    def build(self, scaling: Scaling, decisions: Decisions) -> tirx.PrimFunc:
+        layer, tile, gather = self._layer, self._tile, self._gather
+        if decisions["sketch"] == "sparse":
+            kernel = self._sparse(scaling)
+        else:
+            kernel = self._dense(scaling, int(decisions["unroll"]))
+        self._kernel = kernel.name
+        preamble = [kernel.line]
+        headers = [*HEADERS, *(kernel.header,) * (kernel.header not in HEADERS)]
         workspaces = []
         if gather is not None:
             preamble += gather.preamble
@@ -99,11 +133,12 @@ class _Function:
             operator=self._node.operator,
             schedule=f"dsp, tile {tile.name}, {self._format}, "
             f"{'no patches' if gather is None else gather.description}, "
-            f"unroll {max(first, unroll)}{', rounding by sign' if scaling.signed else ''}",
+            f"{kernel.description}{', rounding by sign' if scaling.signed else ''}",
             headers=headers,
             preamble=preamble,
             overlaps=_overlaps(self._node, layer, tile, self._strip),
-            divisible=[nest.Divisible(self._kernel, {1: words, 2: tile.channels}, {3: words})],
+            divisible=[nest.Divisible(kernel.name, {1: words, 2: tile.channels}, {3: words})]
+            * kernel.divided,
         )
 
     def _strips(self, strip: Strip) -> tirx.Stmt:

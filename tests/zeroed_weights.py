@@ -1,0 +1,49 @@
+"""Models whose weights have more zeros: in blocks of two filters and four inputs, or anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tvmtiny.frontend.reader import FILE_IDENTIFIER
+
+#: Changes int8 weights, ``(filters, depth)``.
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def zero_blocks(weights: np.ndarray, rng: np.random.Generator, share: float = 0.75) -> np.ndarray:
+    """`weights` with so many of the blocks of each pair of filters zero."""
+    filters, depth = weights.shape
+    mask = np.ones((-(-filters // 2), -(-depth // 4)), bool)
+    for row in mask:
+        row[rng.permutation(len(row))[: round(share * len(row))]] = False
+    whole = np.repeat(np.repeat(mask, 2, axis=0), 4, axis=1)
+    return weights * whole[:filters, :depth]
+
+
+def zero_anywhere(weights: np.ndarray, rng: np.random.Generator, share: float = 0.4) -> np.ndarray:
+    """`weights` with so many of them zero."""
+    return weights * (rng.random(weights.shape) >= share)
+
+
+def zeroed(model: bytes, change: Change = zero_blocks) -> bytes:
+    """A .tflite file with the weights of all its convolutions and dense layers changed."""
+    found = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
+    rng = np.random.default_rng(1)
+    wanted = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED)
+    for graph in found.subgraphs:
+        for operator in graph.operators:
+            code = found.operatorCodes[operator.opcodeIndex]
+            # Old files have the second one only.
+            if max(code.builtinCode, code.deprecatedBuiltinCode) in wanted:
+                weights = graph.tensors[operator.inputs[1]]
+                buffer = found.buffers[weights.buffer]
+                values = np.asarray(buffer.data, np.uint8).view(np.int8)
+                flat = values.reshape(weights.shape[0], -1)
+                buffer.data = change(flat, rng).astype(np.int8).reshape(-1).view(np.uint8)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(found.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
