@@ -45,6 +45,7 @@ CASES: list[tuple[int, TvmtinyError, tuple[str, ...]]] = [
     (2, errors.BoardFileError("\x1b[31m", "", "is no file", "a file"), (r"'\x1b[31m': is no",)),
     (2, errors.UnknownTargetError("a", ("b", "c")), ("no target 'a'; known: b, c",)),
     (2, errors.InputDataError("x", "wrong shape", "(1,)", "(2,)"), ("'x'", "(1,)", "(2,)")),
+    (2, errors.ImageError("a\n.tvmi", "it is\ncut", "copy it"), ("a .tvmi: it is cut; copy it",)),
     (2, errors.OutputPathError("/out", "Permission denied"), ("/out", "Permission denied")),
     (
         3,

@@ -53,6 +53,7 @@ FLOORS = (
     "project.zephyr",
     "project.exports",
     "project.registry",
+    "images",
     "rpc",
     "running",
     "checking",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tvmtiny.estimation.model import cost
     from tvmtiny.evaluating import Evaluation, TestSet, evaluate
     from tvmtiny.frontend import Model, load
+    from tvmtiny.images.build import build_image
+    from tvmtiny.images.image_format import Image, read_image
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project.exports.export import Export, Library, export
     from tvmtiny.quantizing import quantize
@@ -41,6 +43,7 @@ __all__ = [
     "CheckResult",
     "Evaluation",
     "Export",
+    "Image",
     "Library",
     "Model",
     "RunResult",
@@ -49,6 +52,7 @@ __all__ = [
     "TestSet",
     "TuneResult",
     "boards",
+    "build_image",
     "check",
     "compile",
     "cost",
@@ -58,6 +62,7 @@ __all__ = [
     "load",
     "make_inputs",
     "quantize",
+    "read_image",
     "resolve",
     "run",
     "save",
@@ -71,6 +76,7 @@ _HOMES = {
     "CheckResult": "tvmtiny.checking",
     "Evaluation": "tvmtiny.evaluating",
     "Export": "tvmtiny.project.exports.export",
+    "Image": "tvmtiny.images.image_format",
     "Library": "tvmtiny.project.exports.export",
     "Model": "tvmtiny.frontend",
     "RunResult": "tvmtiny.results",
@@ -79,6 +85,7 @@ _HOMES = {
     "TestSet": "tvmtiny.evaluating",
     "TuneResult": "tvmtiny.tuning",
     "boards": "tvmtiny.targets",
+    "build_image": "tvmtiny.images.build",
     "check": "tvmtiny.checking",
     "compile": "tvmtiny.compiler",
     "cost": "tvmtiny.estimation.model",
@@ -87,6 +94,7 @@ _HOMES = {
     "load": "tvmtiny.frontend",
     "make_inputs": "tvmtiny.inputs",
     "quantize": "tvmtiny.quantizing",
+    "read_image": "tvmtiny.images.image_format",
     "resolve": "tvmtiny.targets",
     "run": "tvmtiny.running",
     "save": "tvmtiny.codegen.saving",

@@ -106,6 +106,10 @@ PROVOKED: dict[str, tuple[Callable[[Path], Words], list[str]]] = {
         lambda folder: _run(board=str(_board(folder))),
         ["lab.toml", "cpu is 'cortex-m44'", "did you mean 'cortex-m4'", "allowed: cortex-m0,"],
     ),
+    "ImageError": (
+        lambda folder: ["image", "show", _model(b"no image", folder)],
+        ["model.tflite", "no image of a model", "make one with tvmtiny image"],
+    ),
     "InputDataError": (
         lambda folder: [*_run(), "--input", folder / "missing.npy"],
         ["missing.npy", "No such file", "expected ramp, zeros"],

@@ -211,6 +211,8 @@ class Architecture:
         For generated code.
     device_flags
         For start-up code, harness and RPC server.
+    image_flags
+        For generated code that runs at any address, beside `model_flags`.
     link_flags
         For programs.
     emulator, emulator_options
@@ -246,6 +248,7 @@ class Architecture:
     compile_flags: tuple[str, ...] = ()
     model_flags: tuple[str, ...] = ()
     device_flags: tuple[str, ...] = ()
+    image_flags: tuple[str, ...] = ()
     link_flags: tuple[str, ...] = ()
     emulator_options: tuple[str, ...] = ()
     sections: Sections = field(default_factory=Sections)

@@ -40,6 +40,8 @@ ARCHITECTURE = Architecture(
     ),
     model_flags=(_NO_TABLES,),
     device_flags=(_NO_TABLES, "-masm-syntax-unified"),
+    # Constants are found from the program counter, and nothing is found in tables of addresses.
+    image_flags=("-fpie", "-fvisibility=hidden"),
     link_flags=("-specs=nano.specs", "-specs=nosys.specs"),
     emulator=Tool("qemu-system-arm", "qemu-system-arm", "to run firmware without a board"),
     # SysTick, and a function of two instructions: set the result, return.

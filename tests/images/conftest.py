@@ -1,0 +1,7 @@
+"""What tests of images share."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import command
+
+__all__ = ["command"]

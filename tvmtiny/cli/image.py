@@ -1,0 +1,165 @@
+"""``tvmtiny image``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
+from tvmtiny.cli.options import NameOption, TargetOption, compiles
+from tvmtiny.cli.settings import Settings
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An image: model.tvmi.")]
+
+
+class _Group(TyperGroup):
+    """Takes words that begin with no sub-command for those of ``make``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        helping = {"-h", "--help"}
+        if args and args[0] not in self.commands and args[0] not in helping:
+            args = ["make", *args]
+        return super().parse_args(ctx, args)
+
+
+_app = typer.Typer(
+    name="image",
+    cls=_Group,
+    help="Make a model an image that firmware verifies and runs, and look at images. "
+    "tvmtiny image MODEL is tvmtiny image make MODEL.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(_app)
+
+
+@_app.command("make")
+@compiles(leave_out=("place",))
+def make(
+    model: ModelArgument,
+    target: TargetOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The image: model.tvmi.")],
+    name: NameOption = None,
+    model_version: Annotated[
+        int,
+        typer.Option(help="Boards refuse versions below the last they confirmed.", min=0),
+    ] = 1,
+    min_firmware: Annotated[
+        int, typer.Option(help="The least version of the firmware that it needs.", min=0)
+    ] = 0,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign", help="A private key, Ed25519 or ECDSA P-256, in PEM.", metavar="KEY.pem"
+        ),
+    ] = None,
+    json: JsonOption = False,
+    *,
+    settings: Settings,
+) -> None:
+    """Write a model as an image: code and constants for any address, with a header and a hash.
+
+    Example: tvmtiny image model.tflite --target cortex-m4 -o model.tvmi --sign key.pem
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM")
+        from tvmtiny.host.files import write_bytes
+        from tvmtiny.images.build import build_image
+        from tvmtiny.images.signing import sign as sign_image
+
+        resolved = settings.target(target)
+        loaded = settings.read(model, tell, name)
+        artifact = settings.artifact(loaded, resolved, tell)
+        tell("building the image")
+        image = build_image(loaded, artifact, version=model_version, minimum_firmware=min_firmware)
+        if sign is not None:
+            image = sign_image(image, sign)
+        write_bytes(output, image.pack())
+    _show(output, json)
+
+
+@_app.command("show")
+def show(image: FileArgument, json: JsonOption = False) -> None:
+    """Show the header of an image.
+
+    Example: tvmtiny image show model.tvmi
+    """
+    _show(image, json)
+
+
+@_app.command("verify")
+def verify(
+    image: FileArgument,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="The public or the private key, in PEM.", metavar="KEY.pem"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check the hash of an image and, with a key, its signature.
+
+    Example: tvmtiny image verify model.tvmi --key public.pem
+    """
+    from tvmtiny.images.image_format import read_image
+    from tvmtiny.images.signing import read_public_key
+    from tvmtiny.images.signing import verify as verify_image
+
+    found = read_image(image)
+    if key is not None:
+        verify_image(found, read_public_key(key), str(image))
+    checked = "hash" if key is None else "hash and signature"
+    if json:
+        print_json({"file": str(image), "checked": checked, "version": found.version})
+        return
+    text = f"{image}: {checked} in order, version {found.version}"
+    console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@_app.command("diff")
+def diff(old: FileArgument, new: FileArgument, json: JsonOption = False) -> None:
+    """Show how an image differs from an older one, and whether it fits the same firmware.
+
+    Example: tvmtiny image diff old.tvmi new.tvmi
+    """
+    from dataclasses import asdict
+
+    from tvmtiny.images.image_format import read_image
+    from tvmtiny.report.images import compare_images, difference_table
+
+    difference = compare_images(read_image(old), read_image(new))
+    if json:
+        print_json(asdict(difference))
+        return
+    console().print(difference_table(difference))
+
+
+@_app.command("key")
+def key(
+    file: Annotated[Path, typer.Argument(metavar="KEY.pem", help="A public or private key.")],
+    name: Annotated[str, typer.Option(help="What the array is called.")] = "image_key",
+) -> None:
+    """Print a public key as C, for the firmware that checks images.
+
+    Example: tvmtiny image key public.pem
+    """
+    from tvmtiny.images.signing import key_source, read_public_key
+
+    typer.echo(key_source(read_public_key(file), name), nl=False)
+
+
+def _show(file: Path, json: bool) -> None:
+    from tvmtiny.images.image_format import read_image
+    from tvmtiny.report.images import image_summary, image_table
+
+    image = read_image(file)
+    if json:
+        print_json({"file": str(file), **image_summary(image)})
+        return
+    console().print(image_table(image))

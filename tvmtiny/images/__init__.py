@@ -1,0 +1,1 @@
+"""Models as images: position-independent code with a header, a hash and a signature."""

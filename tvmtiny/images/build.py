@@ -1,0 +1,191 @@
+"""From generated code to an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from tvmtiny.errors import ImageError
+from tvmtiny.host.files import write_text
+from tvmtiny.host.toolchain import find_tool, run_tool
+from tvmtiny.host.unfinished import work_folder
+from tvmtiny.images.image_format import ALIGNMENT, Image, ImageTensor
+from tvmtiny.images.selftest import selftest
+from tvmtiny.images.stack import deepest_stack
+from tvmtiny.project.qemu.flags import DEFAULT_OPTIMIZATION, compile_flags, link_flags
+from tvmtiny.resources import shipped
+from tvmtiny.targets.architectures import find_architecture
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact, TensorInfo
+    from tvmtiny.frontend import Model
+
+__all__ = ["build_image"]
+
+#: Two addresses with few bits in common; code that is the same at both is the same at any.
+_BASES = (0x20012340, 0x4567ABC0)
+
+#: The sections of image.ld that have to be empty, and what is in them.
+_FORBIDDEN = {
+    ".image_addresses": "tables of addresses",
+    ".image_variables": "variables with initial values",
+    ".image_zeros": "variables",
+}
+
+
+def build_image(
+    model: Model,
+    artifact: Artifact,
+    *,
+    version: int = 1,
+    minimum_firmware: int = 0,
+    optimization: str = DEFAULT_OPTIMIZATION,
+) -> Image:
+    """Compile and link generated code as an image, without a signature.
+
+    The code is linked at two addresses, and both have to give the same bytes: then it needs no
+    relocation.
+
+    Parameters
+    ----------
+    model
+        What `artifact` was compiled from; its oracle gives the outputs of the self-test.
+    version
+        Of the model, 0 to 2**32 - 1; a board refuses a version below the one that it has run.
+    minimum_firmware
+        The least version of the firmware, likewise.
+    optimization
+        GCC option for the generated code.
+
+    Raises
+    ------
+    ImageError
+        The model takes its input row by row, its code depends on its address, or a name or number
+        does not fit the header.
+    ToolMissingError
+        There is no compiler.
+    BuildError
+        The compiler or the linker failed.
+    """
+    if artifact.stream is not None and artifact.stream.mode.pushes:
+        raise ImageError(
+            artifact.name,
+            f"it takes its input in rows (--stream {artifact.stream.mode.value})",
+            "an image takes whole inputs: compile it with --stream none or inside",
+        )
+    with work_folder("image") as directory:
+        for name, text in artifact.files.items():
+            write_text(directory / name, text)
+        objects = _compile(artifact, directory, optimization)
+        entry = f"tvmtiny_{artifact.name}_run_arena"
+        code, start = _link(artifact, directory, objects, entry)
+        graphs = [(directory / o).with_suffix(".ci").read_text(encoding="utf-8") for o in objects]
+        stack = deepest_stack(graphs, entry)
+    if stack is None:
+        raise ImageError(
+            artifact.name, "its stack has no bound", "this is a defect of tvmtiny: report it"
+        )
+    return Image(
+        artifact.name,
+        artifact.target.cpu.name,
+        artifact.target.cpu.features,
+        version,
+        minimum_firmware,
+        artifact.arena_bytes,
+        artifact.state_bytes,
+        stack,
+        tuple(_tensor(t) for t in artifact.inputs),
+        tuple(_tensor(t) for t in artifact.outputs),
+        code,
+        artifact.constants_bytes,
+        start & ~1,
+        start & 1,
+        selftest(model, artifact),
+    )
+
+
+def _compile(artifact: Artifact, directory: Path, optimization: str) -> list[str]:
+    """Compile all sources; the names of the objects."""
+    cpu = artifact.target.cpu
+    architecture = find_architecture(cpu.architecture)
+    sources = [name for name in artifact.files if name.endswith(".c")]
+    command = (
+        find_tool(architecture.compiler),
+        *compile_flags(cpu),
+        optimization,
+        *architecture.model_flags,
+        *architecture.image_flags,
+        "-DTVMTINY_IMAGE",
+        # The firmware places images, and nothing within them.
+        "-DTVMTINY_CONSTANTS_SECTION=",
+        "-DTVMTINY_ARENA_SECTION=",
+        "-fcallgraph-info=su",
+        "-c",
+        *sources,
+    )
+    run_tool(command, directory, directory / "compile_.log", architecture.library)
+    return [f"{name.removesuffix('.c')}.o" for name in sources]
+
+
+def _link(artifact: Artifact, directory: Path, objects: list[str], entry: str) -> tuple[bytes, int]:
+    """Link at both addresses; code and constants, and the offset of the entry point."""
+    cpu = artifact.target.cpu
+    architecture = find_architecture(cpu.architecture)
+    script = (shipped("runtime") / "image" / "image.ld").read_text(encoding="utf-8")
+    write_text(directory / "image_.ld", script)
+    found = []
+    for base in _BASES:
+        command = (
+            find_tool(architecture.compiler),
+            *link_flags(cpu, "image_.ld"),
+            f"-Wl,-e,{entry}",
+            f"-Wl,--defsym=image_base={base:#x}",
+            *objects,
+            "-lm",
+            "-o",
+            "image_.elf",
+        )
+        run_tool(command, directory, directory / "link_.log", architecture.library)
+        found.append(_read(directory / "image_.elf", artifact.name, base))
+    if found[0] != found[1]:
+        pairs = zip(found[0][0], found[1][0], strict=False)
+        differing = sum(a != b for a, b in pairs)
+        raise ImageError(
+            artifact.name,
+            f"{differing} bytes of its code depend on its address",
+            "this is a defect of tvmtiny: report it with the model and the CPU",
+        )
+    return found[0]
+
+
+def _read(elf: Path, name: str, base: int) -> tuple[bytes, int]:
+    with elf.open("rb") as file:
+        program = ELFFile(file)
+        for section in program.iter_sections():
+            held = _FORBIDDEN.get(section.name)
+            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]:
+                if section.name != ".image":
+                    raise ImageError(
+                        name,
+                        f"its code has {held or section.name} ({section['sh_size']} bytes)",
+                        "an image has constants only: report the model and the CPU",
+                    )
+                code = bytes(section.data())
+        entry = int(program["e_entry"]) - base
+    assert base % ALIGNMENT == 0
+    return code, entry
+
+
+def _tensor(tensor: TensorInfo) -> ImageTensor:
+    return ImageTensor(
+        tensor.c_name,
+        tensor.dtype,
+        tensor.shape,
+        tensor.bytes,
+        tensor.offset,
+        tensor.scale,
+        tensor.zero_point,
+    )

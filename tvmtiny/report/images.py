@@ -1,0 +1,126 @@
+"""What is said of images of models: summaries, tables, and how two differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tvmtiny.images.image_format import Image, ImageTensor
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["ImageDifference", "compare_images", "difference_table", "image_summary", "image_table"]
+
+
+@dataclass(frozen=True)
+class ImageDifference:
+    """How one image differs from another.
+
+    Attributes
+    ----------
+    fields
+        What the headers have that is not the same: name, old value, new value, as texts.
+    code_bytes, code_changed
+        Size of the larger code, and how many bytes at the same place differ or are in one only.
+    fits
+        Whether a firmware that runs the old one can run the new one as it is: the same CPU, inputs
+        and outputs, and no more memory.
+    """
+
+    fields: tuple[tuple[str, str, str], ...]
+    code_bytes: int
+    code_changed: int
+    fits: bool
+
+
+def compare_images(old: Image, new: Image) -> ImageDifference:
+    """Compare two images."""
+    before, after = image_summary(old), image_summary(new)
+    fields = tuple(
+        (name, _text(before[name]), _text(after[name]))
+        for name in before
+        if before[name] != after[name]
+    )
+    longest = max(len(old.code), len(new.code))
+    same = sum(a == b for a, b in zip(old.code, new.code, strict=False))
+    fits = (
+        old.cpu == new.cpu
+        and _interface(old) == _interface(new)
+        and new.arena_bytes <= old.arena_bytes
+        and new.state_bytes <= old.state_bytes
+        and new.stack_bytes <= old.stack_bytes
+    )
+    return ImageDifference(fields, longest, longest - same, fits)
+
+
+def image_summary(image: Image) -> dict[str, Any]:
+    """An image as JSON has it."""
+    return {
+        "model": image.name,
+        "cpu": image.cpu,
+        "features": sorted(image.features),
+        "version": image.version,
+        "minimum_firmware": image.minimum_firmware,
+        "bytes": image.total_bytes,
+        "code_bytes": len(image.code) - image.constants_bytes,
+        "constants_bytes": image.constants_bytes,
+        "overhead_bytes": image.overhead_bytes,
+        "arena_bytes": image.arena_bytes,
+        "state_bytes": image.state_bytes,
+        "stack_bytes": image.stack_bytes,
+        "inputs": [_tensor(t) for t in image.inputs],
+        "outputs": [_tensor(t) for t in image.outputs],
+        "selftest": image.selftest is not None,
+        "sha256": image.digest.hex(),
+        "signature": image.signature_kind.text,
+        "key_id": image.key_id.hex() if image.signature else None,
+    }
+
+
+def image_table(image: Image) -> Table:
+    """An image as a table."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in image_summary(image).items():
+        table.add_row(name.replace("_", " "), _text(value))
+    return table
+
+
+def difference_table(difference: ImageDifference) -> Table:
+    """How two images differ, as a table."""
+    from rich.table import Table
+
+    table = Table("", "old", "new", box=None, pad_edge=False, header_style="bold")
+    for row in difference.fields:
+        table.add_row(row[0].replace("_", " "), *row[1:])
+    table.add_row("code", "", f"{difference.code_changed:,} of {difference.code_bytes:,} bytes")
+    table.add_row("fits the firmware of the old one", "", "yes" if difference.fits else "no")
+    return table
+
+
+def _interface(image: Image) -> list[tuple[Any, ...]]:
+    return [
+        (t.name, t.dtype, t.shape, t.scale, t.zero_point) for t in (*image.inputs, *image.outputs)
+    ]
+
+
+def _tensor(tensor: ImageTensor) -> dict[str, Any]:
+    return {**vars(tensor), "shape": list(tensor.shape)}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return "\n".join(_text(item) for item in value)
+    if isinstance(value, dict):
+        shape = "x".join(map(str, value["shape"]))
+        scale = (
+            "" if value["scale"] is None else f", {value['scale']:g} * (x - {value['zero_point']})"
+        )
+        return f"{value['name']}: {value['dtype']} {shape}{scale}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value if value is not None else "none")
