@@ -3,7 +3,8 @@
 A page is run from top to bottom in one temporary folder. In a ``console`` block each line that
 begins with ``$`` is a command, and what follows up to the next one is what it prints on stdout. A
 block that names a file (```` ```c main.c ````) is written to that file when its turn comes. Between
-``<!-- options -->`` and ``<!-- end -->`` goes the table of options.
+``<!-- options -->`` and ``<!-- end -->`` goes the table of options. ``<!-- needs onnx -->`` at the
+top of a page names modules that its commands import beside tvmtiny's own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS
@@ -35,6 +37,12 @@ def with_options(text: str) -> str:
         default = {None: "none", True: "on", False: "off"}.get(option.default, option.default)
         rows.append(f"| `{switch}` | {default} | {option.help} |")
     return _TABLE.sub(lambda _: "\n".join((*rows, "")), text)
+
+
+def missing(text: str) -> list[str]:
+    """Modules that the commands of a page need and that are not installed."""
+    needed = re.match(r"<!-- needs ([\w ]+) -->", text)
+    return [name for name in needed[1].split() if find_spec(name) is None] if needed else []
 
 
 def pages() -> list[Path]:
@@ -94,4 +102,7 @@ if __name__ == "__main__":
     wanted = [Path(name).resolve() for name in sys.argv[1:]]
     for page in wanted or pages():
         text = with_options(page.read_text(encoding="utf-8"))
+        if missing(text):
+            print(f"{page.name} is left as it is: not installed: {', '.join(missing(text))}")
+            continue
         page.write_text(filled(text), encoding="utf-8")

@@ -45,6 +45,8 @@ def same_compiler() -> bool:
 @each(pages_with("```console"))
 def test_console_blocks(page: Path, warm_programs: Path) -> None:
     text = page.read_text(encoding="utf-8")
+    if _DOCS["missing"](text):
+        pytest.skip(f"not installed: {', '.join(_DOCS['missing'](text))}")
     try:
         actual = _DOCS["filled"](text, warm_programs)
     except subprocess.CalledProcessError as error:
@@ -57,6 +59,9 @@ def test_console_blocks(page: Path, warm_programs: Path) -> None:
 @on_qemu
 @each(pages_with(">>> "))
 def test_python_session(page: Path) -> None:
+    missing = _DOCS["missing"](page.read_text(encoding="utf-8"))
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
     found = doctest.testfile(str(page), module_relative=False)
     assert found.attempted > 0
     assert found.failed == 0

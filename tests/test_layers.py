@@ -28,6 +28,7 @@ FLOORS = (
     "ops.shared",
     "ops",
     "frontend",
+    "importers",
     "litert_operators",
     "oracle",
     "passes",

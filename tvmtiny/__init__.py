@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from tvmtiny.compiler import compile
     from tvmtiny.estimation.model import cost
     from tvmtiny.evaluating import Evaluation, TestSet, evaluate
-    from tvmtiny.frontend import Model, load
+    from tvmtiny.frontend import Model
     from tvmtiny.images.build import build_image
     from tvmtiny.images.image_format import Image, read_image
+    from tvmtiny.importers import Imported, ImportOptions, import_model, load
     from tvmtiny.inputs import make_inputs
     from tvmtiny.project.exports.export import Export, Library, export
     from tvmtiny.quantizing import quantize
@@ -44,6 +45,8 @@ __all__ = [
     "Evaluation",
     "Export",
     "Image",
+    "ImportOptions",
+    "Imported",
     "Library",
     "Model",
     "RunResult",
@@ -59,6 +62,7 @@ __all__ = [
     "errors",
     "evaluate",
     "export",
+    "import_model",
     "load",
     "make_inputs",
     "quantize",
@@ -77,6 +81,8 @@ _HOMES = {
     "Evaluation": "tvmtiny.evaluating",
     "Export": "tvmtiny.project.exports.export",
     "Image": "tvmtiny.images.image_format",
+    "ImportOptions": "tvmtiny.importers",
+    "Imported": "tvmtiny.importers",
     "Library": "tvmtiny.project.exports.export",
     "Model": "tvmtiny.frontend",
     "RunResult": "tvmtiny.results",
@@ -91,7 +97,8 @@ _HOMES = {
     "cost": "tvmtiny.estimation.model",
     "evaluate": "tvmtiny.evaluating",
     "export": "tvmtiny.project.exports.export",
-    "load": "tvmtiny.frontend",
+    "import_model": "tvmtiny.importers",
+    "load": "tvmtiny.importers",
     "make_inputs": "tvmtiny.inputs",
     "quantize": "tvmtiny.quantizing",
     "read_image": "tvmtiny.images.image_format",

@@ -24,9 +24,10 @@ from tvmtiny.errors import (
 )
 from tvmtiny.errors.base import quoted
 from tvmtiny.frontend.flatbuffer import schema, unpack_model
-from tvmtiny.frontend.model import load, read_file
+from tvmtiny.frontend.model import load
 from tvmtiny.frontend.reader import FILE_IDENTIFIER, Graph, read_graph
 from tvmtiny.host.packages import importing
+from tvmtiny.importers import read_content
 from tvmtiny.inputs import input_names
 from tvmtiny.ops import Tensor
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
@@ -120,7 +121,7 @@ def quantize(
         raise InputError(
             f"activations cannot be {quoted(activations)}; known: {', '.join(_WIDTHS)}"
         )
-    content = source if isinstance(source, bytes) else read_file(source)
+    content = read_content(source)
     path = "the model" if isinstance(source, bytes) else str(source)
     graph = read_graph(content, path)
     if any(t.dtype != "float32" for t in graph.inputs):

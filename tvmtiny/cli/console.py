@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from rich.segment import Segment
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A .tflite file, or the name of a shipped model.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A .tflite or .onnx file, or the name of a shipped model."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 

@@ -23,6 +23,7 @@ from tvmtiny.cli import (
     evaluate,
     export,
     image,
+    import_model,
     inspect,
     memory,
     profile,
@@ -101,6 +102,7 @@ def _options(
 
 _COMMANDS = (
     inspect,
+    import_model,
     quantize,
     cost,
     memory,

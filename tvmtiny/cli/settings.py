@@ -115,7 +115,7 @@ class Settings:
         InputError
             The file cannot be read or holds no usable model, or an option is not known.
         """
-        from tvmtiny.frontend import load
+        from tvmtiny.importers import load
 
         tell(f"reading {model}")
         loaded = load(model_path(model), name=name, **self.load)

@@ -13,7 +13,7 @@ from tvmtiny.errors.base import InputError, one_line, quoted, short_name
 
 @dataclass(eq=False)
 class ModelFormatError(InputError):
-    """A file is not a readable TFLite model.
+    """A file is not a readable TFLite model, or one of another framework.
 
     Attributes
     ----------
@@ -21,15 +21,24 @@ class ModelFormatError(InputError):
         The file that was read.
     reason
         What is wrong with it.
+    framework
+        Whose model it should be.
     """
 
     path: str | os.PathLike[str]
     reason: str
+    framework: str = "TFLite"
 
     def __str__(self) -> str:
+        remedy = f"give a file as written by {self.framework}"
+        if self.framework == "TFLite":
+            remedy = (
+                "give a .tflite file as written by the TFLite converter, or the name of a shipped "
+                "model"
+            )
         return (
-            f"{os.fspath(self.path)} is not a usable TFLite model: {one_line(self.reason)}; "
-            "give a .tflite file as written by the TFLite converter, or the name of a shipped model"
+            f"{os.fspath(self.path)} is not a usable {self.framework} model: "
+            f"{one_line(self.reason)}; {remedy}"
         )
 
 
@@ -82,6 +91,8 @@ class OperatorProblem:
         What is not supported.
     allowed
         What would be; empty when there is nothing to suggest.
+    place
+        What `tensor` is the name of, where that is no tensor: ``node``.
     """
 
     operator: str
@@ -89,11 +100,12 @@ class OperatorProblem:
     tensor: str
     reason: str
     allowed: str = ""
+    place: str = "tensor"
 
     def __str__(self) -> str:
         text = (
             f"operator {self.index} {short_name(self.operator, 60)} "
-            f"(tensor {short_name(self.tensor, 40)!r}): {one_line(self.reason)}"
+            f"({self.place} {short_name(self.tensor, 40)!r}): {one_line(self.reason)}"
         )
         return f"{text}; allowed: {one_line(self.allowed)}" if self.allowed else text
 
@@ -114,12 +126,15 @@ class UnsupportedModelError(InputError):
     following
         Indices of the operators that cannot be compiled because others cannot: they need the
         results of those at compile time.
+    table
+        The page that says what is supported.
     """
 
     problems: tuple[OperatorProblem, ...]
     kind: str = ""
     explained: frozenset[int] = frozenset()
     following: frozenset[int] = frozenset()
+    table: str = "docs/operators.md"
 
     def lines(self) -> tuple[str, ...]:
         """Every cause once, in the order of the model, and at the end what follows from them."""
@@ -146,7 +161,7 @@ class UnsupportedModelError(InputError):
         head = f"the model has {len(left)} unsupported operator{'s' if len(left) != 1 else ''}"
         if self.kind:
             head = f"{self.kind}. Beside that, {head}"
-        tail = "convert the model without them, or see docs/operators.md for what is supported"
+        tail = f"convert the model without them, or see {self.table} for what is supported"
         if len(lines) == 1:
             return f"{head}: {lines[0]}; {tail}"
         return f"{head} ({tail}):" + "".join(f"\n  {line}" for line in lines)
@@ -168,7 +183,7 @@ def _same_problems(problems: Sequence[OperatorProblem]) -> str:
         return str(first)
     text = (
         f"operator {_numbers(problems)} {short_name(first.operator, 60)} "
-        f"(tensor {short_name(first.tensor, 40)!r} and others): "
+        f"({first.place} {short_name(first.tensor, 40)!r} and others): "
         f"{one_line(first.reason)}"
     )
     return f"{text}; allowed: {one_line(first.allowed)}" if first.allowed else text

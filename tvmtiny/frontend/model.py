@@ -36,17 +36,20 @@ class Model:
         Its tensors and nodes, but for those whose results are constants.
     oracle
         Whose rounding is followed.
+    remarks
+        What its importer says of a model of another framework.
     """
 
     name: str
     content: bytes
     graph: Graph
     oracle: Oracle
+    remarks: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the model is understood; mostly nothing."""
-        return (NOTE,) if self.graph.moved else ()
+        return (*self.remarks, *((NOTE,) if self.graph.moved else ()))
 
     @cached_property
     def module(self) -> IRModule:

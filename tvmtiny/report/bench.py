@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tvmtiny.checking import check
 from tvmtiny.compiler import compile
 from tvmtiny.errors import InputDataError, TvmtinyError
-from tvmtiny.frontend import load
+from tvmtiny.importers import load
 from tvmtiny.inputs import make_inputs
 from tvmtiny.report.firmware import built_firmware
 from tvmtiny.report.peers import PeerFigures, measured, peers_of

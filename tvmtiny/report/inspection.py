@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tvmtiny.errors import InputError, OperatorProblem
 from tvmtiny.frontend.legacy import NOTE, simplified
-from tvmtiny.frontend.model import read_file
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
+from tvmtiny.importers import read_content
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.oracle import refusal
@@ -149,7 +149,7 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
     ModelFormatError
         If it is not a readable TFLite model.
     """
-    content = read_file(path)
+    content = read_content(path)
     graph = read_graph(content, str(path))
     too_large = _too_large(graph, str(path))
     problem, folded, problems = too_large, graph, graph.problems

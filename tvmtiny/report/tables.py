@@ -137,7 +137,7 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
     if found.live_macs != found.macs:
         live = f", {found.live_macs:,} without dead channels"
     refused = (("LiteRT", f"refuses the model: {found.litert}"),) if found.litert else ()
-    yield _facts(
+    yield fact_table(
         ("model file", f"{found.model_bytes:,} bytes"),
         ("MACs", f"{found.macs:,}{live}"),
         ("weights", f"{found.weights_bytes:,} bytes"),
@@ -191,7 +191,7 @@ def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[Rende
         )
     yield layers
     state = [("state", f"{artifact.state_bytes:,} bytes")] if artifact.states else []
-    yield _facts(
+    yield fact_table(
         ("target", f"{artifact.target.name} ({artifact.target.cpu.name})"),
         ("MACs", f"{artifact.macs:,}"),
         ("arena", f"{artifact.arena_bytes:,} bytes (at least {artifact.plan.lower_bound:,})"),
@@ -222,7 +222,7 @@ def quantized_tables(made: Quantized, file: str) -> Iterator[RenderableType]:
         gained = made.accuracy_after - made.accuracy_before
         text = f"{made.accuracy_after:.1%}, {made.accuracy_before:.1%} before ({gained:+.1%})"
         facts.append(("accuracy", text))
-    yield _facts(*facts)
+    yield fact_table(*facts)
 
 
 def run_tables(
@@ -251,7 +251,7 @@ def run_tables(
         facts.append((f"check ({checked.oracle})", f"{verdict}, {layers}"))
     if stream is not None:
         facts += _streamed(stream, result.pauses)
-    yield _facts(*facts)
+    yield fact_table(*facts)
 
 
 def _streamed(stream: StreamInfo, pauses: Pauses | None) -> Iterator[tuple[str, str]]:
@@ -290,7 +290,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _facts(*facts: tuple[str, str]) -> Table:
+def fact_table(*facts: tuple[str, str]) -> Table:
+    """Pairs of a word and what is to be said of it."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")

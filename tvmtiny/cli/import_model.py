@@ -1,0 +1,65 @@
+"""``tvmtiny import``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import NOTE, JsonOption, console, print_json, progress
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("import")(import_model)
+
+
+def import_model(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A file of another framework: .onnx.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where to write the model.", metavar="FILE")
+    ],
+    keep_layout: Annotated[
+        bool,
+        typer.Option(
+            "--keep-layout",
+            help="Leave channels in front of pixels in inputs and outputs, as the framework has "
+            "them, at the cost of transpositions.",
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Convert a model of another framework to a .tflite file.
+
+    Every command that takes a model takes such a file, too, and converts it by itself.
+
+    Example: tvmtiny import model.onnx -o model.tflite
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM")
+        from tvmtiny.frontend import load
+        from tvmtiny.host.files import write_bytes
+        from tvmtiny.importers import ImportOptions
+        from tvmtiny.importers import import_model as imported
+        from tvmtiny.report.import_tables import import_tables
+
+        tell(f"converting {model}")
+        made = imported(model, ImportOptions(keep_layout=keep_layout))
+        tell("checking what can be compiled")
+        loaded = load(made.content, name=Path(model).stem)
+        write_bytes(output, made.content)
+        for note in made.notes:
+            tell(f"{NOTE}{note}")
+    if json:
+        summary = {k: v for k, v in vars(made).items() if k != "content"}
+        for key in ("inputs", "outputs"):
+            summary[key] = [asdict(tensor) for tensor in getattr(made, key)]
+        operators = [node.operator for node in loaded.graph.nodes]
+        print_json({**summary, "operators": operators, "file": str(output)})
+        return
+    for table in import_tables(made, loaded, str(output)):
+        console().print(table)

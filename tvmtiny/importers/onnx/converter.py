@@ -1,0 +1,153 @@
+"""From an ONNX graph to a .tflite file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from tvmtiny.errors import UnsupportedModelError
+from tvmtiny.errors.base import short_name
+from tvmtiny.frontend.writer import ModelWriter
+from tvmtiny.importers.onnx import arithmetic, matrices, movement, reductions, windows
+from tvmtiny.importers.onnx.context import HANDLERS, Context, RefusedError
+from tvmtiny.importers.onnx.fusing import fused
+from tvmtiny.importers.onnx.graph import Graph, Op, read
+from tvmtiny.importers.onnx.quantization import annotated
+from tvmtiny.importers.onnx.values import Value, channels_last
+from tvmtiny.importers.results import Imported, ImportedTensor
+
+__all__ = ["convert"]
+
+#: Modules whose converters are registered by being imported.
+_REGISTERED = (arithmetic, matrices, movement, reductions, windows)
+#: These want channels behind pixels.
+_WINDOWS = (
+    *("AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),
+    *("DepthToSpace", "InstanceNormalization", "Resize", "SpaceToDepth", "Upsample"),
+)
+#: These leave the order of axes alone.
+_KEEPING = (
+    *("Add", "BatchNormalization", "Cast", "Clip", "Div", "HardSigmoid", "HardSwish", "Identity"),
+    *("LeakyRelu", "Mul", "Pad", "Quantize", "Relu", "Sigmoid", "Sub", "Tanh"),
+)
+_ADVICE = "docs/from-onnx.md"
+
+
+def convert(model: Any, path: str, *, keep_layout: bool = False) -> Imported:
+    """Convert an ONNX model.
+
+    Parameters
+    ----------
+    model
+        An ``onnx.ModelProto``.
+    path
+        Where it came from, for messages.
+    keep_layout
+        Whether inputs and outputs keep ONNX's order of axes, at the cost of transpositions.
+
+    Raises
+    ------
+    UnsupportedModelError
+        With every operator that cannot be converted, under the names of the user's nodes.
+    ToolMissingError, ModelFormatError, DynamicShapeError
+        See `tvmtiny.importers.onnx.graph.read`.
+    """
+    graph = read(model, path)
+    found, problems = annotated(graph)
+    fused(graph, found)
+    writer = ModelWriter("tvmtiny, from ONNX")
+    ctx = Context(graph, found, writer)
+    ctx.problems += problems
+    for name in graph.inputs:
+        shape = graph.shapes[name]
+        last = not keep_layout and _wants_channels_last(graph, name)
+        order = channels_last(len(shape)) if last else tuple(range(len(shape)))
+        ctx.add_input(name, shape, order)
+    for op in graph.ops:
+        _convert(ctx, op)
+    if ctx.problems:
+        unique = dict.fromkeys(sorted(ctx.problems, key=lambda p: p.index))
+        raise UnsupportedModelError(tuple(unique), table=_ADVICE)
+    inputs = [ctx.value(name) for name in graph.inputs]
+    outputs = [ctx.output(name, keep_layout) for name in graph.outputs]
+    writer.signature(
+        [(v.name, v.index) for v in inputs],
+        [(name, v.index) for name, v in zip(graph.outputs, outputs, strict=True)],
+    )
+    pairs = (graph.inputs, inputs), (graph.outputs, outputs)
+    described = [
+        tuple(_described(graph, name, v) for name, v in zip(names, values, strict=True))
+        for names, values in pairs
+    ]
+    content = writer.build([v.index for v in outputs])
+    notes = (*_notes("input", described[0]), *_notes("output", described[1]))
+    return Imported("ONNX", content, described[0], described[1], notes)
+
+
+def _notes(what: str, tensors: Sequence[ImportedTensor]) -> list[str]:
+    """One sentence for each tensor that lies otherwise than in ONNX."""
+    return [
+        f"the {what} {short_name(t.name)} has channels last: {_size(t.shape)} here, "
+        f"{_size(t.original_shape)} in ONNX"
+        for t in tensors
+        if t.moved
+    ]
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _convert(ctx: Context, op: Op) -> None:
+    handler = HANDLERS.get(op.kind)
+    shapes = ctx.graph.shapes
+    if handler is None:
+        near = get_close_matches(op.kind, HANDLERS, 1, 0.8)
+        ctx.problems.append(op.problem("the operator is not supported", " or ".join(near)))
+    elif any(min(shapes.get(name, ()), default=1) < 1 for name in (*op.inputs, *op.outputs)):
+        if not any(p.index < op.index for p in ctx.problems):
+            ctx.problems.append(op.problem("a shape that is not known", "fixed shapes"))
+    else:
+        try:
+            handler(ctx, op)
+            return
+        except RefusedError as error:
+            ctx.problems.append(op.problem(error.reason, error.allowed))
+    # So that what follows is looked at, too.
+    for name in op.outputs:
+        shape = tuple(max(n, 1) for n in shapes.get(name, ()))
+        dtype = ctx.graph.dtypes.get(name, "float32")
+        order = tuple(range(len(shape)))
+        ctx.define(name, ctx.result(name, shape, order, ctx.scaled_by_model(name), dtype))
+
+
+def _wants_channels_last(graph: Graph, name: str) -> bool:
+    """Whether an input goes to a convolution, or the like, with nothing between that minds."""
+    readers = graph.readers()
+    if len(graph.shapes[name]) not in (3, 4):
+        return False
+    names, seen = [name], {name}
+    while names:
+        value = names.pop()
+        for op in readers.get(value, ()):
+            if op.kind in _WINDOWS and op.inputs[0] == value:
+                return True
+            if op.kind in _KEEPING:
+                new = [n for n in op.outputs if n not in seen]
+                seen.update(new)
+                names += new
+    return False
+
+
+def _described(graph: Graph, name: str, value: Value) -> ImportedTensor:
+    scale = value.scales
+    return ImportedTensor(
+        name,
+        value.physical,
+        value.dtype,
+        None if scale is None else float(scale.scales[0]),
+        0 if scale is None else int(scale.zero_points[0]),
+        graph.shapes[name],
+        value.order,
+    )

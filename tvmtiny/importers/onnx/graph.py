@@ -1,0 +1,292 @@
+"""An ONNX model as plain data: fixed shapes, constants computed, names as the user gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.errors import DynamicShapeError, ModelFormatError, OperatorProblem
+from tvmtiny.host.packages import importing
+from tvmtiny.importers.onnx.qoperators import with_scales
+
+__all__ = ["Graph", "Op", "read"]
+
+#: Operators whose result is a constant once shapes are known.
+_OF_SHAPES = ("Shape", "Size")
+#: They carry what is quantized how, which a folded constant would lose.
+_NEVER_FOLDED = ("QuantizeLinear", "DequantizeLinear")
+#: Constants of more elements are not computed: a graph can ask for terabytes in a few bytes.
+_MOST_ELEMENTS = 1 << 26
+
+
+@dataclass(eq=False)
+class Op:
+    """One node.
+
+    Attributes
+    ----------
+    kind
+        ONNX's operator, such as ``Conv``; with its domain in front where that is not ONNX's own.
+    name
+        Of the node, or of its first output where the node has none.
+    index
+        Position in the user's model.
+    inputs, outputs
+        Names of values; empty for an input that is left out.
+    activation
+        TFLite's name of an activation function that was fused.
+    """
+
+    kind: str
+    name: str
+    index: int
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    activation: str = "NONE"
+
+    def input(self, position: int) -> str:
+        """Name of an input, or nothing where it is left out."""
+        return self.inputs[position] if position < len(self.inputs) else ""
+
+    def problem(self, reason: str, allowed: str = "") -> OperatorProblem:
+        """Why this operator cannot be converted."""
+        return OperatorProblem(self.kind, self.index, self.name, reason, allowed, "node")
+
+
+@dataclass(eq=False)
+class Graph:
+    """A model whose shapes are all known.
+
+    Attributes
+    ----------
+    name
+        Of the graph.
+    opset
+        Version of ONNX's own operators.
+    ops
+        In execution order.
+    constants
+        Values that are known, by name.
+    shapes, dtypes
+        Of all values, by name.
+    inputs, outputs
+        Names in the model's order.
+    """
+
+    name: str
+    opset: int
+    ops: list[Op]
+    constants: dict[str, np.ndarray]
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, str]
+    inputs: list[str]
+    outputs: list[str]
+
+    def readers(self) -> dict[str, list[Op]]:
+        """The operators that read each value."""
+        found: dict[str, list[Op]] = {}
+        for op in self.ops:
+            for name in dict.fromkeys(op.inputs):
+                found.setdefault(name, []).append(op)
+        return found
+
+    def makers(self) -> dict[str, Op]:
+        """The operator that makes each value."""
+        return {name: op for op in self.ops for name in op.outputs}
+
+
+def read(model: Any, path: str) -> Graph:
+    """Take an ``onnx.ModelProto`` apart.
+
+    Parameters
+    ----------
+    model
+        The model, with its external data.
+    path
+        Where it came from, for messages.
+
+    Raises
+    ------
+    ToolMissingError
+        ``onnx`` is not installed.
+    ModelFormatError
+        If the model is not sound.
+    DynamicShapeError
+        If a dimension other than the first of an input is open.
+    """
+    with importing("onnx", "'tvmtiny[onnx]'", "to read ONNX models"):
+        import onnx
+        from onnx import inliner
+    try:
+        onnx.checker.check_model(model)
+        model = with_scales(inliner.inline_local_functions(model))
+        model = _with_fixed_inputs(model)
+        constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        return _folded(model, constants)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,
+        TypeError,
+    ) as error:
+        raise ModelFormatError(path, f"onnx refuses it: {error}", "ONNX") from error
+
+
+def _with_fixed_inputs(model: Any) -> Any:
+    """The model with a batch of 1 where that is open, and shapes of other values left out."""
+    import onnx
+
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    known = {t.name for t in made.graph.initializer}
+    inputs = [i for i in made.graph.input if i.name not in known]
+    del made.graph.input[:]
+    made.graph.input.extend(inputs)
+    for value in made.graph.input:
+        if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
+            raise DynamicShapeError(value.name, (-1,))
+        dims = value.type.tensor_type.shape.dim
+        if dims and not dims[0].HasField("dim_value"):
+            dims[0].dim_value = 1
+        shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in dims)
+        if min(shape, default=1) < 1:
+            raise DynamicShapeError(value.name, shape)
+    del made.graph.value_info[:]
+    for value in made.graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    return made
+
+
+def _folded(model: Any, constants: dict[str, np.ndarray]) -> Graph:
+    """Infer shapes and compute constants, until neither finds anything new."""
+    import onnx
+
+    while True:
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+        shapes, dtypes = _types(inferred, constants)
+        nodes = [*model.graph.node]
+        found = False
+        left = []
+        for node in nodes:
+            values = _computed(node, model, constants, shapes)
+            if values is None:
+                left.append(node)
+                continue
+            found = True
+            constants.update(values)
+        if not found:
+            break
+        del model.graph.node[:]
+        model.graph.node.extend(left)
+        present = {t.name for t in model.graph.initializer}
+        model.graph.initializer.extend(
+            onnx.numpy_helper.from_array(np.asarray(array), name)
+            for name, array in constants.items()
+            if name not in present
+        )
+    own = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    indices = {name: i for i, node in enumerate(nodes) for name in node.output}
+    ops = [_op(node, indices[node.output[0]]) for node in left]
+    missing = next((n for op in ops for n in op.outputs if n and n not in shapes), None)
+    if missing is not None:
+        shapes = {**shapes, **{n: (-1,) for op in ops for n in op.outputs if n not in shapes}}
+    return Graph(
+        model.graph.name,
+        own,
+        ops,
+        constants,
+        shapes,
+        dtypes,
+        [value.name for value in model.graph.input],
+        [value.name for value in model.graph.output],
+    )
+
+
+def _op(node: Any, index: int) -> Op:
+    import onnx
+
+    own = node.domain in ("", "ai.onnx")
+    kind = node.op_type if own else f"{node.domain}.{node.op_type}"
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    name = node.name or node.output[0]
+    return Op(kind, name, index, [*node.input], [*node.output], attributes)
+
+
+def _types(
+    model: Any, constants: Mapping[str, np.ndarray]
+) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    import onnx
+
+    shapes = {name: array.shape for name, array in constants.items()}
+    dtypes = {name: array.dtype.name for name, array in constants.items()}
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        kind = value.type.tensor_type
+        if kind.elem_type:
+            dtypes[value.name] = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+        if kind.HasField("shape"):
+            dims = [d.dim_value if d.HasField("dim_value") else -1 for d in kind.shape.dim]
+            shapes[value.name] = tuple(dims)
+    return shapes, dtypes
+
+
+def _computed(
+    node: Any,
+    model: Any,
+    constants: Mapping[str, np.ndarray],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> dict[str, np.ndarray] | None:
+    """The results of a node that needs no input of the model."""
+    own = node.domain in ("", "ai.onnx")
+    if not own or node.op_type in _NEVER_FOLDED:
+        return None
+    if node.op_type in _OF_SHAPES:
+        shape = shapes.get(node.input[0])
+        if shape is None or min(shape, default=1) < 0:
+            return None
+        return {node.output[0]: _of_shape(node, shape)}
+    has_graph = any(a.HasField("g") or a.graphs for a in node.attribute)
+    if has_graph or any(name and name not in constants for name in node.input):
+        return None
+    size = max((int(np.prod(shapes.get(n, (1,)), dtype=np.int64)) for n in node.output), default=1)
+    return None if size > _MOST_ELEMENTS else _evaluated(node, model, constants)
+
+
+def _of_shape(node: Any, shape: Sequence[int]) -> np.ndarray:
+    limits = {a.name: a.i for a in node.attribute}
+    part = [*shape][limits.get("start", 0) : limits.get("end", len(shape))]
+    if node.op_type == "Size":
+        return np.array(int(np.prod(shape, dtype=np.int64)), np.int64)
+    return np.array(part, np.int64)
+
+
+def _evaluated(
+    node: Any, model: Any, constants: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray] | None:
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    inputs = [name for name in dict.fromkeys(node.input) if name]
+    entries = [
+        onnx.helper.make_tensor_value_info(
+            n, onnx.helper.np_dtype_to_tensor_dtype(constants[n].dtype), constants[n].shape
+        )
+        for n in inputs
+    ]
+    results = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    graph = onnx.helper.make_graph([node], "constant", entries, results)
+    single = onnx.helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+    try:
+        evaluator = ReferenceEvaluator(single)
+        values = evaluator.run(None, {name: constants[name] for name in inputs})
+    except Exception:
+        # An operator that the reference does not have stays, and is refused with the others.
+        return None
+    names = [name for name in node.output if name]
+    return {n: np.asarray(v) for n, v in zip(names, values, strict=True)}

@@ -1,0 +1,168 @@
+"""Which importer a file or an object goes to: the one place that knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tvmtiny.errors import InputError, ModelFormatError
+from tvmtiny.errors.base import quoted
+from tvmtiny.frontend.model import Model, read_file
+from tvmtiny.frontend.model import load as load_tflite
+from tvmtiny.importers.results import Imported, ImportOptions
+from tvmtiny.ops import Oracle
+
+__all__ = ["FRAMEWORKS", "Framework", "import_model", "load", "read_content"]
+
+
+@dataclass(frozen=True)
+class Framework:
+    """One framework.
+
+    Attributes
+    ----------
+    name
+        As its makers write it.
+    suffixes
+        Of its files.
+    roots
+        Top packages of the classes of its objects.
+    module
+        Has ``import_file`` and ``import_object``, each a function of what is imported and
+        `ImportOptions` that gives an `Imported`.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    roots: tuple[str, ...]
+    module: str
+
+    def importer(self, function: str) -> Callable[[Any, ImportOptions], Imported]:
+        """One of the module's functions."""
+        found: Callable[[Any, ImportOptions], Imported] = getattr(
+            import_module(self.module), function
+        )
+        return found
+
+
+FRAMEWORKS = (Framework("ONNX", (".onnx",), ("onnx",), "tvmtiny.importers.onnx"),)
+
+
+def import_model(
+    source: str | os.PathLike[str] | object, options: ImportOptions | None = None
+) -> Imported:
+    """Convert a model of another framework to a .tflite file.
+
+    Parameters
+    ----------
+    source
+        A file with one of the frameworks' suffixes, or an object such as an ``onnx.ModelProto``.
+    options
+        How; see `ImportOptions`.
+
+    Raises
+    ------
+    InputError
+        If nothing here imports such a file or object.
+    ToolMissingError
+        If a package is missing that reads it.
+    ModelFormatError, DynamicShapeError, UnsupportedModelError
+        If it cannot be read or converted.
+    """
+    options = options or ImportOptions()
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        framework = next((f for f in FRAMEWORKS if path.suffix.lower() in f.suffixes), None)
+        if framework is None:
+            raise InputError(
+                f"nothing imports {quoted(str(source))}; known files: "
+                f"{', '.join(s for f in FRAMEWORKS for s in f.suffixes)}"
+            )
+        if not path.exists():
+            raise ModelFormatError(str(source), "there is no such file", framework.name)
+        return framework.importer("import_file")(path, options)
+    framework = _framework_of(source)
+    if framework is None:
+        raise InputError(
+            f"nothing imports a {type(source).__name__}; known: a .tflite file or its content, and "
+            f"files and objects of {', '.join(f.name for f in FRAMEWORKS)}"
+        )
+    return framework.importer("import_object")(source, options)
+
+
+def _framework_of(source: object) -> Framework | None:
+    """The framework that an object's class, or what that is derived from, comes from."""
+    roots = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
+    return next((f for root in roots for f in FRAMEWORKS if root in f.roots), None)
+
+
+def load(
+    source: str | os.PathLike[str] | bytes | object,
+    *,
+    name: str | None = None,
+    oracle: Oracle | str = Oracle.LITERT,
+    options: ImportOptions | None = None,
+) -> Model:
+    """Read and verify a model, of TFLite or of another framework.
+
+    Parameters
+    ----------
+    source
+        The path of a .tflite file, or its content; or what `import_model` takes.
+    name
+        What generated files and symbols are called, made into a C identifier; by default the
+        file's name without its suffix, which gets a prefix where it would hide a header of the
+        system, such as ``model_signal``, and is cut where it is too long.
+    oracle
+        Whose results the code shall reproduce where implementations round differently: LiteRT's
+        reference kernels, or TensorFlow Lite for Microcontrollers.
+    options
+        How other frameworks' models are imported.
+
+    Raises
+    ------
+    ModelFormatError, DynamicShapeError, DynamicRangeModelError, UnsupportedModelError
+        If the file cannot be read or compiled; see `tvmtiny.errors`.
+    InputError
+        If there is no such oracle, or nothing reads such a file or object.
+    ToolMissingError
+        If a package is missing that reads it.
+    """
+    made = _imported(source, options)
+    if made is None:
+        assert isinstance(source, str | os.PathLike | bytes)
+        return load_tflite(source, name=name, oracle=oracle)
+    is_file = isinstance(source, str | os.PathLike)
+    stem = Path(str(source)).stem if is_file else type(source).__name__.lower()
+    model = load_tflite(made.content, name=name or stem, oracle=oracle)
+    return replace(model, remarks=made.notes)
+
+
+def read_content(
+    source: str | os.PathLike[str] | bytes | object, options: ImportOptions | None = None
+) -> bytes:
+    """The .tflite file that a model is, or that is made of it.
+
+    Raises
+    ------
+    ModelFormatError, DynamicShapeError, UnsupportedModelError, InputError, ToolMissingError
+        As from `load`; that the content is sound is not checked.
+    """
+    made = _imported(source, options)
+    if made is not None:
+        return made.content
+    assert isinstance(source, str | os.PathLike | bytes)
+    return source if isinstance(source, bytes) else read_file(source)
+
+
+def _imported(source: object, options: ImportOptions | None) -> Imported | None:
+    """What an importer makes of a model; None of TFLite's own."""
+    if isinstance(source, str | os.PathLike):
+        suffix = Path(source).suffix.lower()
+        if not any(suffix in f.suffixes for f in FRAMEWORKS):
+            return None
+    return None if isinstance(source, bytes) else import_model(source, options)
