@@ -61,6 +61,7 @@ FLOORS = (
     "evaluating",
     "applications",
     "tuning",
+    "design",
     "report",
     "cli",
     "__main__",

@@ -18,8 +18,10 @@ def zero_blocks(weights: np.ndarray, rng: np.random.Generator, share: float = 0.
     """`weights` with so many of the blocks of each pair of filters zero."""
     filters, depth = weights.shape
     mask = np.ones((-(-filters // 2), -(-depth // 4)), bool)
-    for row in mask:
-        row[rng.permutation(len(row))[: round(share * len(row))]] = False
+    for number, row in enumerate(mask):
+        # Half of the pairs round up; none loses all, which would make constants of its outputs.
+        zeros = min(int(share * len(row) + 0.5 * (number % 2)), max(len(row) - 1, share == 1))
+        row[rng.permutation(len(row))[:zeros]] = False
     whole = np.repeat(np.repeat(mask, 2, axis=0), 4, axis=1)
     return weights * whole[:filters, :depth]
 

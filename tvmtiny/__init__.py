@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact
     from tvmtiny.codegen.saving import save
     from tvmtiny.compiler import compile
+    from tvmtiny.design.advise import Advice, advise
+    from tvmtiny.design.figures import Budget
     from tvmtiny.estimation.model import cost
     from tvmtiny.evaluating import Evaluation, TestSet, evaluate
     from tvmtiny.frontend import Model
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
     from tvmtiny.tuning import TuneResult, tune
 
 __all__ = [
+    "Advice",
     "Artifact",
+    "Budget",
     "CheckResult",
     "Evaluation",
     "Export",
@@ -54,6 +58,7 @@ __all__ = [
     "Target",
     "TestSet",
     "TuneResult",
+    "advise",
     "boards",
     "build_image",
     "check",
@@ -76,7 +81,9 @@ __all__ = [
 # Importing TVM takes most of a second, so that each name is imported when it is first used; the
 # bridge to a board, which needs none of them, starts all the faster.
 _HOMES = {
+    "Advice": "tvmtiny.design.advise",
     "Artifact": "tvmtiny.codegen",
+    "Budget": "tvmtiny.design.figures",
     "CheckResult": "tvmtiny.checking",
     "Evaluation": "tvmtiny.evaluating",
     "Export": "tvmtiny.project.exports.export",
@@ -90,6 +97,7 @@ _HOMES = {
     "Target": "tvmtiny.targets",
     "TestSet": "tvmtiny.evaluating",
     "TuneResult": "tvmtiny.tuning",
+    "advise": "tvmtiny.design.advise",
     "boards": "tvmtiny.targets",
     "build_image": "tvmtiny.images.build",
     "check": "tvmtiny.checking",

@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from tvmtiny.cli import (
+    advise,
     bench,
     boards,
     compile,
@@ -106,6 +107,7 @@ _COMMANDS = (
     quantize,
     cost,
     memory,
+    advise,
     compile,
     export,
     image,

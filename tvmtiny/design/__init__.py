@@ -1,0 +1,1 @@
+"""Designing models with their cost at hand."""

@@ -1,0 +1,338 @@
+"""What would bring a model within a budget: layers that cost most, why, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.compiler import optimized_nodes
+from tvmtiny.design.figures import Budget, Figures, figures_of, state_bytes, streamed
+from tvmtiny.design.reasons import reasons
+from tvmtiny.design.variants import block_zeros, with_nodes, with_weights
+from tvmtiny.errors import InputError
+from tvmtiny.errors.base import short_name
+from tvmtiny.estimation.model import LayerCost, ModelCost, cost
+from tvmtiny.frontend import Model
+from tvmtiny.ops import Node
+from tvmtiny.targets import BoardLike, Target, resolve
+
+__all__ = ["Advice", "CostlyLayer", "Hint", "advise"]
+
+#: Layers that are looked at one by one.
+_LAYERS = 5
+
+#: Share of the blocks of weights that a hint sets to zero.
+_ZEROS = 0.75
+
+#: A hint has to save this share of something that is asked for.
+_LEAST_GAIN = 0.01
+
+_WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
+
+
+@dataclass(frozen=True)
+class CostlyLayer:
+    """A layer that takes much of the time.
+
+    Attributes
+    ----------
+    index, operator, name, schedule
+        As in `tvmtiny.estimation.model.LayerCost`.
+    cycles
+        An estimate.
+    share
+        Of the cycles of the whole model.
+    cycles_per_mac
+        0 where it has no products.
+    reasons
+        Why it takes more than others of its size; may be empty.
+    """
+
+    index: int
+    operator: str
+    name: str
+    schedule: str
+    cycles: int
+    share: float
+    cycles_per_mac: float
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A change of the model, or of how it is compiled.
+
+    Attributes
+    ----------
+    kind
+        ``option``, ``zeros``, ``filters``, ``activation``, ``pad`` or ``float``.
+    where
+        The layer or layers; empty for an option.
+    change
+        What to do, in words.
+    options
+        The options of `tvmtiny.compile` that do it; empty for a change of the model.
+    predicted
+        The whole model with this change alone; None where nothing can be estimated.
+    enough
+        Whether that is within the budget.
+    """
+
+    kind: str
+    where: str
+    change: str
+    options: Mapping[str, str | int] = field(default_factory=dict)
+    predicted: Figures | None = None
+    enough: bool = False
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is known of a model and a budget.
+
+    Attributes
+    ----------
+    model, cpu
+        Names.
+    over
+        Limits of the budget that are exceeded: ``ram_bytes``, ``flash_bytes``, ``cycles``.
+    now
+        As the model is.
+    layers
+        Those that take most cycles, the most first.
+    hints
+        Those that are enough first, then by what they save.
+    """
+
+    model: str
+    cpu: str
+    budget: Budget
+    over: tuple[str, ...]
+    now: Figures
+    layers: tuple[CostlyLayer, ...]
+    hints: tuple[Hint, ...]
+
+
+def advise(
+    model: Model,
+    target: Target | BoardLike,
+    budget: Budget | None = None,
+    **options: Any,
+) -> Advice:
+    """Find what would bring `model` within `budget`, and what that would cost.
+
+    Every prediction is an estimate of the changed model, by the rules that compile it: nothing is
+    built, and nothing is trained. What a change of weights does to the accuracy is not known here.
+
+    Parameters
+    ----------
+    target
+        A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
+    budget
+        By default none: hints are ordered by cycles.
+    options
+        Of `tvmtiny.cost`.
+
+    Raises
+    ------
+    UnknownTargetError, BoardFileError
+        If there is no such CPU or board, or its file is not usable.
+    InputError
+        If a limit is not positive, no layers were measured on the CPU, or as for `tvmtiny.cost`.
+    """
+    budget = budget or Budget()
+    for name, limit in vars(budget).items():
+        if limit is not None and limit <= 0:
+            raise InputError(f"the budget of {name} is {limit}; give a positive number")
+    resolved = resolve(target)
+    found = cost(model, resolved, **options)
+    now = figures_of(found, state_bytes(model))
+    asked = _Asked(model, resolved, budget, now, options)
+    tried = [hint for hint in asked.hints(found) if asked.is_useful(hint)]
+    return Advice(
+        model.name,
+        resolved.cpu.name,
+        budget,
+        budget.over(now),
+        now,
+        tuple(_costly(model, found)),
+        tuple(sorted(tried, key=asked.order)),
+    )
+
+
+def _costly(model: Model, found: ModelCost) -> Iterator[CostlyLayer]:
+    nodes = {node.output.name: node for node in optimized_nodes(model)}
+    total = max(found.total.estimated_cycles, 1)
+    for layer in sorted(found.layers, key=lambda layer: -layer.estimated_cycles)[:_LAYERS]:
+        if layer.estimated_cycles:
+            yield CostlyLayer(
+                layer.index,
+                layer.operator,
+                layer.name,
+                layer.schedule,
+                layer.estimated_cycles,
+                layer.estimated_cycles / total,
+                layer.estimated_cycles / layer.macs if layer.macs else 0.0,
+                reasons(nodes.get(layer.name), layer.schedule, layer.macs),
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A question, and what may answer it."""
+
+    model: Model
+    target: Target
+    budget: Budget
+    now: Figures
+    options: Mapping[str, Any]
+
+    def hints(self, found: ModelCost) -> Iterator[Hint]:
+        """All hints, whether they are of use or not."""
+        nodes = {node.output.name: node for node in self.model.graph.nodes}
+        yield from self._option_hints()
+        ordered = sorted(found.layers, key=lambda layer: -layer.estimated_cycles)
+        costly = [nodes[layer.name] for layer in ordered[:_LAYERS] if layer.name in nodes]
+        weighted = [n for n in map(self._producer, costly) if n is not None and _has_weights(n)]
+        weighted = list({node.index: node for node in weighted}.values())
+        every = [n for n in self.model.graph.nodes if n.operator in _WEIGHTED and _has_weights(n)]
+        if every:
+            yield self._zeros(every, f"all {len(every)} convolutions and dense layers")
+        for node in weighted:
+            yield self._zeros([node], node.where)
+        for node in weighted:
+            yield from self._filters(node)
+        for layer in ordered:
+            if layer.name in nodes:
+                yield from self._others(nodes[layer.name], layer)
+
+    def is_useful(self, hint: Hint) -> bool:
+        """Whether a hint saves anything that is asked for, or cannot be estimated."""
+        if hint.predicted is None:
+            return True
+        return any(self._saved(hint.predicted, name) > _LEAST_GAIN for name in self._wanted())
+
+    def order(self, hint: Hint) -> tuple[bool, bool, float]:
+        """Enough first; then what saves most of what is missing."""
+        if hint.predicted is None:
+            return (True, True, 0.0)
+        saved = sum(self._saved(hint.predicted, name) for name in self._wanted())
+        return (not hint.enough, hint.kind != "option", -saved)
+
+    def _wanted(self) -> tuple[str, ...]:
+        return self.budget.over(self.now) or ("cycles",)
+
+    def _saved(self, after: Figures, name: str) -> float:
+        return 1 - getattr(after, name) / max(getattr(self.now, name), 1)
+
+    def _hint(
+        self, kind: str, where: str, change: str, after: Figures | None, **options: Any
+    ) -> Hint:
+        enough = after is not None and not self.budget.over(after)
+        return Hint(kind, where, change, options, after, enough)
+
+    def _cost(self, changed: Model, **options: Any) -> Figures:
+        found = cost(changed, self.target, **{**self.options, **options})
+        return figures_of(found, state_bytes(changed))
+
+    def _option_hints(self) -> Iterator[Hint]:
+        ram = self.budget.ram_bytes
+        if ram is not None and self.now.ram_bytes > ram:
+            arena = ram - state_bytes(self.model)
+            slower = self._cost(self.model, ram_budget=arena)
+            change = f"compile with --ram-budget {arena}: slower kernels with less workspace"
+            yield self._hint("option", "", change, slower, ram_budget=arena)
+            rows = streamed(self.model, self.target, arena, self.options)
+            change = f"compile with --stream inside --ram-budget {arena}: layers run row by row"
+            if rows is not None:
+                yield self._hint("option", "", change, rows, stream="inside", ram_budget=arena)
+        for goal in ("speed", "size"):
+            change = f"compile with --optimize {goal}"
+            if self.options.get("optimize", "balanced") != goal:
+                made = self._cost(self.model, optimize=goal)
+                yield self._hint("option", "", change, made, optimize=goal)
+
+    def _producer(self, node: Node) -> Node | None:
+        """The layer whose filters decide how many channels `node` has."""
+        if node.operator != "DEPTHWISE_CONV_2D":
+            return node if node.operator in _WEIGHTED else None
+        source = node.input(0).index
+        before = [n for n in self.model.graph.nodes if n.output.index == source]
+        return self._producer(before[0]) if before else None
+
+    def _zeros(self, nodes: list[Node], where: str) -> Hint:
+        weights = {n.input(1).index: block_zeros(_data(n), _ZEROS) for n in nodes}
+        change = (
+            f"prune {round(100 * _ZEROS)} % of the blocks of 2 filters x 4 inputs "
+            "and train on with the rest"
+        )
+        return self._hint("zeros", where, change, self._cost(with_weights(self.model, weights)))
+
+    def _filters(self, node: Node) -> Iterator[Hint]:
+        data = _data(node)
+        count = len(data)
+        if count < 4 or any(node.output.index == t.index for t in self.model.graph.outputs):
+            return
+        half = data.copy()
+        half[1::2] = 0
+        made = self._cost(with_weights(self.model, {node.input(1).index: half}))
+        change = f"give it {-(-count // 2)} filters instead of {count}, and train again"
+        yield self._hint("filters", node.where, change, made)
+
+    def _others(self, node: Node, layer: LayerCost) -> Iterator[Hint]:
+        if node.operator in ("PAD", "PADV2") and layer.instructions:
+            change = (
+                "let only convolutions read what is padded, and pad along height and width with "
+                "zeros, so that the layer becomes their own padding"
+            )
+            after = replace(
+                self.now,
+                instructions=self.now.instructions - layer.instructions,
+                cycles=self.now.cycles - layer.estimated_cycles,
+            )
+            yield self._hint("pad", node.where, change, after)
+        if node.output.dtype == "float32" and layer.instructions:
+            change = "quantize the model (tvmtiny quantize): this layer computes in float"
+            yield self._hint("float", node.where, change, None)
+        if "sums" in layer.schedule and node.activation in ("RELU6", "RELU_N1_TO_1"):
+            changed = _clamped_by_range(node)
+            change = (
+                f"choose the range of its output such that it ends where {node.activation} does, "
+                "so that no clamp of its own is needed"
+            )
+            made = self._cost(with_nodes(self.model, {node.index: changed}))
+            yield self._hint("activation", node.where, change, made)
+
+
+def _has_weights(node: Node) -> bool:
+    weights = node.input(1)
+    return weights.data is not None and weights.dtype == "int8"
+
+
+def _data(node: Node) -> np.ndarray:
+    data = node.input(1).data
+    assert data is not None
+    return data
+
+
+def _clamped_by_range(node: Node) -> Node:
+    """The layer with an output whose 256 values end where its activation clamps."""
+    low, high = (0.0, 6.0) if node.activation == "RELU6" else (-1.0, 1.0)
+    scale = (high - low) / 255
+    quantization = node.output.quantization
+    assert quantization is not None
+    changed = replace(
+        quantization,
+        scales=(float(np.float32(scale)),),
+        zero_points=(round(-128 - low / scale),),
+    )
+    return replace(node, outputs=(replace(node.output, quantization=changed), *node.outputs[1:]))
+
+
+def hint_line(hint: Hint) -> str:
+    """A hint as one line of text, without figures."""
+    place = f"{short_name(hint.where, 60)}: " if hint.where else ""
+    return f"{place}{hint.change}"

@@ -1,0 +1,144 @@
+"""What a design costs on a CPU, and what it may cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from tvmtiny.codegen.row_kernels import RowImplementations
+from tvmtiny.codegen.slices import Slices
+from tvmtiny.codegen.stream import ProgramStreamer
+from tvmtiny.compiler import arranged
+from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
+from tvmtiny.estimation.cycles import kernel_cycles
+from tvmtiny.estimation.model import ModelCost, cost
+from tvmtiny.frontend import Model
+from tvmtiny.schedule.implementation import parse_goal
+from tvmtiny.targets import Target
+
+__all__ = ["Budget", "Figures", "figures_of", "parse_deadline", "state_bytes", "streamed"]
+
+_DEADLINE = re.compile(
+    r"(?P<count>[0-9]+(\.[0-9]+)?)\s*(?P<unit>|k|M|us|ms|s)(@(?P<clock>[0-9]+(\.[0-9]+)?)\s*MHz)?",
+    re.ASCII,
+)
+_CYCLES = {"": 1.0, "k": 1e3, "M": 1e6}
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one inference costs.
+
+    Attributes
+    ----------
+    instructions, cycles
+        Estimates.
+    ram_bytes
+        Arena and states: all static RAM of the generated code.
+    flash_bytes
+        Constants; code comes on top.
+    """
+
+    instructions: int
+    cycles: int
+    ram_bytes: int
+    flash_bytes: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one inference may cost; None where nothing is said.
+
+    Attributes
+    ----------
+    ram_bytes, flash_bytes, cycles
+        As of `Figures`.
+    """
+
+    ram_bytes: int | None = None
+    flash_bytes: int | None = None
+    cycles: int | None = None
+
+    def over(self, found: Figures) -> tuple[str, ...]:
+        """Names of the limits that are exceeded."""
+        limits = {name: getattr(self, name) for name in ("ram_bytes", "flash_bytes", "cycles")}
+        return tuple(
+            name
+            for name, limit in limits.items()
+            if limit is not None and getattr(found, name) > limit
+        )
+
+
+def figures_of(found: ModelCost, states: int) -> Figures:
+    """The totals of an estimate; `states` are bytes beside the arena."""
+    total = found.total
+    return Figures(
+        total.instructions,
+        total.estimated_cycles,
+        total.arena_bytes + states,
+        total.constants_bytes,
+    )
+
+
+def state_bytes(model: Model) -> int:
+    """Static RAM of what a model remembers."""
+    return sum(state.initial.nbytes for state in model.graph.states)
+
+
+def streamed(
+    model: Model, target: Target, ram_budget: int | None, options: Mapping[str, Any]
+) -> Figures | None:
+    """The figures with layers that run row by row; None where that is of no use.
+
+    Parameters
+    ----------
+    ram_budget
+        Bytes of arena; None for the least that costs few instructions.
+    options
+        Of `tvmtiny.cost`, `ram_budget` apart.
+    """
+    options = {**options, "ram_budget": None}
+    plain = figures_of(cost(model, target, **options), state_bytes(model))
+    built = arranged(model, target, **options)
+    goal = parse_goal(options.get("optimize", "balanced"))
+    slices = Slices(partial(kernel_cycles, target), None)
+    rows = RowImplementations(target.cpu, model.oracle, goal, slices)
+    streamer = ProgramStreamer(
+        model.name, built.arrangement, built.nodes, built.choices, rows, False
+    )
+    found = streamer.stream(ram_budget)
+    if found is None or not streamer.pays(found):
+        return None
+    more = sum(work.streamed.instructions for work in found.works)
+    return Figures(
+        plain.instructions + more,
+        round(plain.cycles * (1 + more / max(plain.instructions, 1))),
+        found.arrangement.plan.total + state_bytes(model),
+        plain.flash_bytes,
+    )
+
+
+def parse_deadline(text: str) -> int:
+    """Cycles: ``1500000``, ``1.5M``, or a time and a clock, ``20ms@80MHz``.
+
+    Raises
+    ------
+    InputError
+        The text is none of these.
+    """
+    match = _DEADLINE.fullmatch(text.strip())
+    if match is not None:
+        count, unit, clock = float(match["count"]), match["unit"], match["clock"]
+        if unit in _CYCLES and clock is None and count >= 1:
+            return int(count * _CYCLES[unit])
+        if unit in _SECONDS and clock is not None and count * float(clock) > 0:
+            return int(count * _SECONDS[unit] * float(clock) * 1e6)
+    raise InputError(
+        f"{quoted(text)} is no deadline; give cycles, such as 1500000 or 1.5M, or a time and the "
+        "core's clock, such as 20ms@80MHz"
+    )

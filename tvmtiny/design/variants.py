@@ -1,0 +1,123 @@
+"""A model with other weights or other activations: what a change of its design would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from tvmtiny.frontend import Model
+from tvmtiny.frontend.graph import Graph
+from tvmtiny.ops import Node, Tensor
+
+__all__ = [
+    "BLOCK_CHANNELS",
+    "BLOCK_INPUTS",
+    "block_zeros",
+    "with_nodes",
+    "with_weights",
+    "zero_counts",
+]
+
+#: What the sparse kernels leave out: so many filters times so many inputs.
+BLOCK_CHANNELS, BLOCK_INPUTS = 2, 4
+
+
+def with_weights(model: Model, weights: Mapping[int, np.ndarray]) -> Model:
+    """`model` with other constants.
+
+    Parameters
+    ----------
+    weights
+        By index of the tensor, in its shape and dtype.
+
+    Returns
+    -------
+    Model
+        For estimates: its `content` is still the old file.
+    """
+    tensors = {t.index: t for t in model.graph.tensors}
+    for node in model.graph.nodes:
+        tensors.update({t.index: t for t in node.inputs if t is not None})
+    return _with_tensors(
+        model, {index: replace(tensors[index], data=data) for index, data in weights.items()}
+    )
+
+
+def with_nodes(model: Model, nodes: Mapping[int, Node]) -> Model:
+    """`model` with other nodes, by index; their outputs take the place of those with their index.
+
+    Returns
+    -------
+    Model
+        For estimates, as of `with_weights`.
+    """
+    changed = tuple(nodes.get(node.index, node) for node in model.graph.nodes)
+    graph = replace(model.graph, nodes=changed)
+    outputs = {t.index: t for node in nodes.values() for t in node.outputs}
+    return _with_tensors(replace(model, graph=graph), outputs)
+
+
+def _with_tensors(model: Model, changed: Mapping[int, Tensor]) -> Model:
+    graph = model.graph
+
+    def new(tensor: Tensor) -> Tensor:
+        return changed.get(tensor.index, tensor)
+
+    def optional(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else new(tensor)
+
+    nodes = tuple(
+        replace(
+            node,
+            inputs=tuple(map(optional, node.inputs)),
+            outputs=tuple(map(new, node.outputs)),
+        )
+        for node in graph.nodes
+    )
+    states = tuple(replace(s, before=new(s.before), after=new(s.after)) for s in graph.states)
+    made: Graph = replace(
+        graph,
+        tensors=tuple(map(new, graph.tensors)),
+        nodes=nodes,
+        inputs=tuple(map(new, graph.inputs)),
+        outputs=tuple(map(new, graph.outputs)),
+        states=states,
+    )
+    return Model(model.name, model.content, made, model.oracle)
+
+
+def block_zeros(weights: np.ndarray, share: float) -> np.ndarray:
+    """`weights` with the blocks of the least magnitude zero, for each pair of filters alike.
+
+    Parameters
+    ----------
+    weights
+        ``(filters, ...)``; a block is two filters times four neighbours in what follows.
+    share
+        Of the blocks; see `zero_counts`.
+    """
+    flat = weights.reshape(len(weights), -1)
+    filters, depth = flat.shape
+    padded = np.pad(
+        np.abs(flat.astype(np.float64)),
+        ((0, -filters % BLOCK_CHANNELS), (0, -depth % BLOCK_INPUTS)),
+    )
+    pairs = padded.reshape(len(padded) // BLOCK_CHANNELS, BLOCK_CHANNELS, -1, BLOCK_INPUTS).sum(
+        axis=(1, 3)
+    )
+    order = np.argsort(np.argsort(pairs, axis=1, kind="stable"), axis=1, kind="stable")
+    zeros = zero_counts(len(pairs), pairs.shape[1], share)
+    kept = order >= zeros[:, None]
+    whole = np.repeat(np.repeat(kept, BLOCK_CHANNELS, axis=0), BLOCK_INPUTS, axis=1)
+    return np.where(whole[:filters, :depth], flat, 0).astype(weights.dtype).reshape(weights.shape)
+
+
+def zero_counts(pairs: int, blocks: int, share: float) -> np.ndarray:
+    """How many blocks of each pair of filters are zero: half of the pairs round up, half down.
+
+    No pair loses all of its blocks, which would make its outputs constants.
+    """
+    halves = 0.5 * (np.arange(pairs) % 2)
+    return np.minimum((share * blocks + halves).astype(int), max(blocks - 1, 0))
