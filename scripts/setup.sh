@@ -45,6 +45,7 @@ setup_programs() {
         command -v make >/dev/null || packages+=(make)
         command -v avr-gcc >/dev/null || packages+=(gcc-avr avr-libc)
         command -v simavr >/dev/null || packages+=(simavr)
+        [[ -e /usr/include/psa/crypto.h ]] || packages+=(libmbedtls-dev)
         command -v xtensa-lx106-elf-gcc >/dev/null || packages+=(gcc-xtensa-lx106)
         # Ubuntu's package of this name only installs a snap; the test of the report skips there.
         if is_debian && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
@@ -175,8 +176,27 @@ setup_python() {
     printf '%s\n' "$wanted" >"$venv/.stamp-$kind"
     # The tests need all that the demonstration needs.
     if [[ $kind == dev ]]; then
+        setup_monocypher
         printf '%s\n' "$wanted" >"$venv/.stamp-run"
     fi
+}
+
+# The C of Monocypher, with which firmware checks signatures of images: a source package of Python has it.
+# Its licence allows any use (CC0 or BSD).
+setup_monocypher() {
+    local folder=$venv/src/monocypher archive
+    [[ -e $folder/monocypher.c ]] && return
+    archive=$(mktemp -d)
+    # Without it, tests of signatures on boards are skipped.
+    if "$venv/bin/python" -m pip download --disable-pip-version-check --no-deps --dest "$archive" \
+        --no-binary pymonocypher pymonocypher==4.0.2.8 >>"$venv/pip.log" 2>&1; then
+        mkdir -p "$folder"
+        tar -xzf "$archive"/pymonocypher-*.tar.gz -C "$folder" --strip-components=1 --wildcards \
+            '*/monocypher.c' '*/monocypher.h' '*/LICENSE.txt'
+    else
+        say "pip could not bring the sources of Monocypher (see .venv/pip.log); going on without"
+    fi
+    rm -rf "$archive"
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

@@ -200,6 +200,7 @@ def test_stack_of_a_call_graph() -> None:
     )
     assert deepest_stack([text], "a") == 16 + 160
     assert deepest_stack([text], "x.c:b") == 24
+    assert deepest_stack([text.replace("24 bytes", "0 bytes")], "x.c:b") == 256
     back = 'edge: { sourcename: "x.c:b" targetname: "a" label: "x.c:1:2" }\n'
     assert deepest_stack([text, back], "a") is None
     assert deepest_stack([text.replace("(static)", "(dynamic)")], "a") is None

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-__all__ = ["LIBRARY_BYTES", "deepest_stack"]
+__all__ = ["ASSEMBLY_BYTES", "LIBRARY_BYTES", "deepest_stack"]
+
+#: What a kernel in assembly saves and sets aside at the most: all registers that are its caller's,
+#: those of floats or vectors among them, and a small table. GCC says of such a function, as of one
+#: that needs no stack, that it takes none.
+ASSEMBLY_BYTES = 256
 
 #: What a function of the compiler's own library takes at the most, such as a division of doubles.
 LIBRARY_BYTES = 160
@@ -38,7 +43,7 @@ def deepest_stack(graphs: Iterable[str], entry: str) -> int | None:
         if node is not None:
             if "dynamic" in node[3] and "bounded" not in node[3]:
                 return None
-            frames[node[1]] = int(node[2])
+            frames[node[1]] = int(node[2]) or ASSEMBLY_BYTES
         elif edge is not None:
             calls.setdefault(edge[1], []).append(edge[2])
     return _depth(entry, frames, calls, {}, ())

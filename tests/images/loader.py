@@ -1,0 +1,232 @@
+"""Builds the loader of images with the firmware of these tests, and runs its jobs."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from host_runner import SANITIZERS, WARNINGS, compiler_or_skip, run_command
+
+from tvmtiny.codegen.placement import Placement
+from tvmtiny.host.files import write_bytes, write_text
+from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
+from tvmtiny.host.unfinished import work_folder
+from tvmtiny.images.image_format import SignatureKind, feature_bits
+from tvmtiny.images.signing import PublicKey
+from tvmtiny.project.measurement import Measurement, instructions
+from tvmtiny.project.qemu.flags import compile_flags, device_flags, link_flags
+from tvmtiny.project.qemu.options import QemuOptions
+from tvmtiny.project.qemu.platform import emulate_in
+from tvmtiny.project.qemu.sources import link_script
+from tvmtiny.project.runtime_files import c_files
+from tvmtiny.resources import shipped
+from tvmtiny.results import Firmware, FlashSizes, Project
+from tvmtiny.targets import Board, Cpu, boards
+from tvmtiny.targets.architectures import find_architecture
+
+HERE = Path(__file__).parent
+IMAGE = shipped("runtime") / "image"
+IN_PLACE = 0xFFFFFFFF
+_MEASUREMENT = struct.Struct("<i7I")
+
+#: What scripts/setup.sh brings: the sources of Monocypher, see there.
+MONOCYPHER = Path(sys.prefix) / "src" / "monocypher"
+
+
+def monocypher_or_skip() -> Path:
+    """The folder with Monocypher's sources."""
+    if not (MONOCYPHER / "monocypher.c").is_file():
+        pytest.skip("not installed: the sources of Monocypher (scripts/setup.sh dev)")
+    return MONOCYPHER
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the firmware is, and allows; ``struct tvmtiny_image_platform``."""
+
+    cpu: Cpu
+    key: PublicKey | None = None
+    firmware_version: int = 5
+    least_version: int = 2
+    memory_bytes: int = 4096
+    stack_bytes: int = 1024
+
+    def header(self, more: Mapping[str, int] = {}) -> str:
+        """``platform.h``."""
+        lines = ['#include "tvmtiny_image.h"']
+        lines += [f"#define {name} {value}u" for name, value in more.items()]
+        keys = "(const struct tvmtiny_image_key *)0, 0"
+        if self.key is not None:
+            function = ("", "tvmtiny_image_monocypher", "tvmtiny_image_psa")[self.key.kind]
+            data, name = (", ".join(map(str, b)) for b in (self.key.data, self.key.key_id))
+            lines += [
+                '#include "tvmtiny_image_verify.h"',
+                f"static const uint8_t public_key[] = {{{data}}};",
+                "static const struct tvmtiny_image_key keys[] = {",
+                f"    {{{int(self.key.kind)}, {{{name}}}, public_key, {function}}}}};",
+            ]
+            keys = "keys, 1"
+        numbers = (
+            feature_bits(self.cpu.features),
+            self.firmware_version,
+            self.least_version,
+            self.memory_bytes,
+            self.stack_bytes,
+        )
+        values = ", ".join(f"{number}u" for number in numbers)
+        lines.append(
+            "static const struct tvmtiny_image_platform platform = "
+            f'{{"{self.cpu.name}", {values}, {keys}}};'
+        )
+        return "\n".join(lines) + "\n"
+
+
+def verifying(platform: Platform) -> tuple[list[Path], list[str]]:
+    """Sources and options for the signatures of a platform."""
+    if platform.key is None:
+        return [], []
+    if platform.key.kind is SignatureKind.ECDSA_P256:
+        if not Path("/usr/include/psa/crypto.h").is_file():
+            pytest.skip("not installed: libmbedtls-dev")
+        return [IMAGE / "verify" / "tvmtiny_image_psa.c"], [f"-I{IMAGE / 'verify'}", "-DWITH_PSA"]
+    folder = monocypher_or_skip()
+    own = [IMAGE / "verify" / f"{n}.c" for n in ("tvmtiny_sha512", "tvmtiny_image_monocypher")]
+    return [*own, folder / "monocypher.c"], [f"-I{IMAGE / 'verify'}", f"-isystem{folder}"]
+
+
+def statuses_on_host(directory: Path, platform: Platform, images: Sequence[bytes]) -> list[int]:
+    """What the loader says of each image on this machine, under sanitizers."""
+    write_text(directory / "platform.h", platform.header())
+    sources, options = verifying(platform)
+    command = [compiler_or_skip("gcc"), *WARNINGS, *SANITIZERS, f"-I{directory}", f"-I{IMAGE}"]
+    own = [HERE / "loader_host.c", *sorted(IMAGE.glob("*.c")), *sources]
+    words = [*command, *options, "-D_ISOC11_SOURCE", "-c"]
+    for source in own:
+        run_command([*words, *_quiet(str(source)), str(source)], directory)
+    objects = [f"{source.stem}.o" for source in own]
+    libraries = ["-lmbedcrypto"] if "-DWITH_PSA" in options else []
+    run_command([command[0], *SANITIZERS, *objects, *libraries, "-o", "loader"], directory)
+    data = b"".join(len(image).to_bytes(4, "little") + image for image in images)
+    done = subprocess.run([directory / "loader"], input=data, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()[-2000:]
+    return list(struct.unpack(f"<{len(images)}i", done.stdout))
+
+
+def _quiet(source: str) -> tuple[str, ...]:
+    return ("-w", "-Wno-error") if Path(source).name == "monocypher.c" else ()
+
+
+@dataclass
+class Loader:
+    """The firmware for a board.
+
+    Attributes
+    ----------
+    buffer_bytes
+        RAM for images.
+    place_bytes
+        Flash for each image of the job that swaps them.
+    """
+
+    board: Board
+    directory: Path
+    platform: Platform
+    stack_bytes: int = 16384
+    buffer_bytes: int = 65536
+    place_bytes: int = 65536
+    sources: list[Path] = field(default_factory=list)
+
+    def build(self, project: Project) -> Firmware:
+        """Build it; `project` names board and model to those that explain errors."""
+        cpu = self.board.cpu
+        architecture = find_architecture(cpu.architecture)
+        files = {
+            **c_files("device", "device/harness", architecture.sources, "image"),
+            "main.c": (HERE / "loader_main.c").read_text(),
+            "platform.h": self.platform.header(
+                {
+                    "BUFFER_BYTES": self.buffer_bytes,
+                    "MEMORY_BYTES": self.platform.memory_bytes,
+                    "PLACE_BYTES": self.place_bytes,
+                }
+            ),
+            "link.ld": link_script(self.board, Placement(), self.stack_bytes, 0),
+        }
+        for name, text in files.items():
+            write_text(self.directory / name, text)
+        verifiers, options = verifying(self.platform)
+        compiler = find_tool(architecture.compiler)
+        flags = (*compile_flags(cpu), *device_flags(cpu), *QemuOptions.of(self.board).flags)
+        own = [name for name in files if name.endswith(".c")]
+        names = [*own, *map(str, verifiers)]
+        objects = [f"{Path(name).stem}.o" for name in names]
+        jobs = [
+            CompileJob(
+                # A library has warnings of its own.
+                (compiler, *flags, *options, *_quiet(name), "-c", name, "-o", made),
+                self.directory / "log",
+            )
+            for name, made in zip(names, objects, strict=True)
+        ]
+        compile_all(jobs, self.directory, 1, architecture.library)
+        linked = (*link_flags(cpu, "link.ld"), *objects, "-lgcc", "-o", "loader.elf")
+        run_tool((compiler, *linked), self.directory, self.directory / "link.log")
+        return Firmware(self.directory / "loader.elf", project, FlashSizes(0, 0, 0), 0)
+
+    def run(
+        self,
+        firmware: Firmware,
+        jobs: Sequence[tuple[int, int, int, int]],
+        files: Mapping[str, bytes],
+        placed: Mapping[int, bytes],
+    ) -> tuple[bytes, bytes]:
+        """Do jobs with images at addresses.
+
+        Returns
+        -------
+        tuple of bytes
+            Results, and the outputs of the last run.
+        """
+        words = [word for job in jobs for word in job]
+        with work_folder("loader") as directory:
+            for name, data in files.items():
+                write_bytes(directory / name, data)
+            packed = struct.pack(f"<{len(words) + 1}I", len(jobs), *words)
+            write_bytes(directory / "jobs.bin", packed)
+            options = []
+            for address, data in placed.items():
+                write_bytes(directory / f"{address:x}.tvmi", data)
+                what = f"loader,file={address:x}.tvmi,addr={address:#x},force-raw=on"
+                options += ["-device", what]
+            emulate_in(firmware, directory, 300, options)
+            output = directory / "output.bin"
+            results = (directory / "results.bin").read_bytes()
+            return results, output.read_bytes() if output.exists() else b""
+
+
+def counted(board: Board, results: bytes) -> tuple[list[tuple[int, int, int]], bytes]:
+    """Status, instructions and stack of runs, and what follows them in the results.
+
+    The first measurement is of an empty call.
+    """
+    counter = find_architecture(board.cpu.architecture).counter
+    hz = QemuOptions.of(board).counter_hz
+    count = len(results) // _MEASUREMENT.size
+    words = [_MEASUREMENT.unpack_from(results, i * _MEASUREMENT.size) for i in range(count)]
+    # Nobody waits before a measurement begins.
+    found = [Measurement(*word[:3], *word[4:]) for word in words]
+    runs = [
+        (m.status, instructions(m, found[0], counter, hz) if m.status == 0 else 0, m.stack_bytes)
+        for m in found[1:]
+    ]
+    return runs, results[count * _MEASUREMENT.size :]
+
+
+def board_named(name: str) -> Board:
+    """A shipped board."""
+    return boards()[name]
