@@ -88,6 +88,8 @@ class Operator(ABC):
         Whether the outputs depend on nothing but the inputs' shapes.
     needs_scale
         Whether int8 activations must have a scale; where not, `check_node` looks at them, too.
+    in_litert
+        Whether it is an operator of TFLite's, which LiteRT can run.
     exactness
         One sentence for the support table: which reference kernel is matched, and how exactly.
     """
@@ -101,6 +103,7 @@ class Operator(ABC):
     per_channel: ClassVar[bool] = False
     of_shape: ClassVar[bool] = False
     needs_scale: ClassVar[bool] = True
+    in_litert: ClassVar[bool] = True
     exactness: ClassVar[str]
 
     def check(self, node: Node) -> Iterator[Problem]:

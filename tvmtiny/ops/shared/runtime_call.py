@@ -18,24 +18,32 @@ class RuntimeCall:
     Attributes
     ----------
     function
-        Its parameters are the addresses of the arguments, that of the output, and the numbers.
+        Its parameters are the addresses of the arguments, that of the output, those of the
+        workspaces, and the numbers.
     headers
         Of the runtime, those that others include first.
+    workspaces
+        Memory that only this call needs: how many elements, and of what dtype.
     """
 
     function: str
     arguments: tuple[Tensor | np.ndarray, ...]
     numbers: tuple[int, ...]
     headers: tuple[str, ...]
+    workspaces: tuple[tuple[int, str], ...] = ()
 
 
-def call_function(call: RuntimeCall, output: Tensor, operator: str) -> tirx.PrimFunc:
+def call_function(
+    call: RuntimeCall, output: Tensor, operator: str, schedule: str = "function of the runtime"
+) -> tirx.PrimFunc:
     """The call as a function; its last parameter is the output.
 
     Parameters
     ----------
     operator
         TFLite's name, for reports.
+    schedule
+        What computes it, for reports.
     """
     parameters = [
         tirx.decl_buffer(
@@ -46,12 +54,20 @@ def call_function(call: RuntimeCall, output: Tensor, operator: str) -> tirx.Prim
         for i, a in enumerate(call.arguments)
     ]
     parameters.append(tirx.decl_buffer((output.elements,), output.dtype, name="out"))
-    addresses = [tirx.address_of(buffer[0]) for buffer in parameters]
-    body = tirx.Evaluate(tirx.call_extern("void", call.function, *addresses, *call.numbers))
+    workspaces = [
+        tirx.decl_buffer((elements,), dtype, name=f"workspace{i}")
+        for i, (elements, dtype) in enumerate(call.workspaces)
+    ]
+    addresses = [tirx.address_of(buffer[0]) for buffer in (*parameters, *workspaces)]
+    body: tirx.Stmt = tirx.Evaluate(
+        tirx.call_extern("void", call.function, *addresses, *call.numbers)
+    )
+    if workspaces:
+        body = tirx.SeqStmt([*(tirx.AllocBuffer(buffer) for buffer in workspaces), body])
     return tirx.PrimFunc(parameters, body).with_attrs(
         {
             OPERATOR_ATTR: operator,
-            SCHEDULE_ATTR: "function of the runtime",
+            SCHEDULE_ATTR: schedule,
             HEADERS_ATTR: " ".join(call.headers),
             "tirx.noalias": True,
         }

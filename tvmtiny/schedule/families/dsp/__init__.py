@@ -22,6 +22,7 @@ from tvmtiny.schedule.families.dsp.depthwise import (
 from tvmtiny.schedule.families.dsp.depthwise_spread import implement_spread, is_spread
 from tvmtiny.schedule.families.dsp.half import half_sketches, implement_half
 from tvmtiny.schedule.families.dsp.lstm import implement_lstm
+from tvmtiny.schedule.families.dsp.microfrontend import implement_microfrontend
 from tvmtiny.schedule.families.dsp.pool import (
     implement_average_pool,
     implement_max_pool,
@@ -173,6 +174,8 @@ class Dsp(KernelFamily):
     ) -> Implementation | None:
         if _is_half(node):
             return implement_half(node, oracle, goal, decisions)
+        if node.operator == "MICROFRONTEND":
+            return implement_microfrontend(node, oracle, goal, decisions)
         implement = _IMPLEMENT.get(node.operator)
         if implement is None or not _is_int8(node):
             return None

@@ -1,0 +1,1 @@
+"""Fixed-point signal processing in numpy: what operators of front ends have in common."""

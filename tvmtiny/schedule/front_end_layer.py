@@ -1,0 +1,41 @@
+"""What kernels of front ends have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tvmtiny.ops import Node
+from tvmtiny.ops.microfrontend import microfrontend_call
+from tvmtiny.ops.shared.movement import Alias
+from tvmtiny.ops.shared.runtime_call import call_function
+from tvmtiny.schedule.implementation import Implementation
+
+
+def microfrontend_layer(
+    node: Node, function: str, family: str, headers: Sequence[str], per_word: int
+) -> Implementation:
+    """A MICROFRONTEND by a function with the parameters of ``tvmtiny_microfrontend``.
+
+    Parameters
+    ----------
+    function
+        Its name.
+    family
+        For reports.
+    headers
+        Of the family, behind those of the runtime's core.
+    per_word
+        Instructions for each word of the transform, in one frame; an estimate.
+    """
+    call = microfrontend_call(node, function)
+    call = replace(call, headers=(*call.headers, *headers))
+    words = call.workspaces[0][0] // 2
+    frames = node.output.elements // node.input(2).elements
+    return Implementation(
+        call_function(call, node.output, node.operator, family),
+        call.arguments,
+        {},
+        frames * words * per_word,
+        (Alias(node.input(1)), Alias(node.input(2))),
+    )
