@@ -17,7 +17,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS
+from tvmtiny.options import COMPILE_OPTIONS, FRONT_OPTIONS, LOAD_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,9 +32,11 @@ _TABLE = re.compile(r"(?<=^<!-- options -->\n).*?(?=^<!-- end -->$)", re.DOTALL 
 def with_options(text: str) -> str:
     """`text` with the table of options as it is in `tvmtiny.options`."""
     rows = ["| option | default | what it does |", "| --- | --- | --- |"]
-    for option in (*LOAD_OPTIONS, *COMPILE_OPTIONS):
+    for option in (*LOAD_OPTIONS, *FRONT_OPTIONS, *COMPILE_OPTIONS):
         switch = f"{option.switches[0]} {option.metavar}".strip()
-        default = {None: "none", True: "on", False: "off"}.get(option.default, option.default)
+        default = "none" if option.default is None else option.default
+        if option.type is bool:
+            default = "on" if default else "off"
         rows.append(f"| `{switch}` | {default} | {option.help} |")
     return _TABLE.sub(lambda _: "\n".join((*rows, "")), text)
 

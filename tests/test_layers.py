@@ -29,6 +29,7 @@ FLOORS = (
     "ops",
     "frontend",
     "importers",
+    "preprocessing",
     "litert_operators",
     "oracle",
     "passes",

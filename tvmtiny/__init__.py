@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tvmtiny.images.image_format import Image, read_image
     from tvmtiny.importers import Imported, ImportOptions, import_model, load
     from tvmtiny.inputs import make_inputs
+    from tvmtiny.preprocessing import Detection, apply_front_end, front_end, with_front_end
     from tvmtiny.project.exports.export import Export, Library, export
     from tvmtiny.quantizing import quantize
     from tvmtiny.results import RunResult
@@ -46,6 +47,7 @@ __all__ = [
     "Artifact",
     "Budget",
     "CheckResult",
+    "Detection",
     "Evaluation",
     "Export",
     "Image",
@@ -59,6 +61,7 @@ __all__ = [
     "TestSet",
     "TuneResult",
     "advise",
+    "apply_front_end",
     "boards",
     "build_image",
     "check",
@@ -67,6 +70,7 @@ __all__ = [
     "errors",
     "evaluate",
     "export",
+    "front_end",
     "import_model",
     "load",
     "make_inputs",
@@ -76,6 +80,7 @@ __all__ = [
     "run",
     "save",
     "tune",
+    "with_front_end",
 ]
 
 # Importing TVM takes most of a second, so that each name is imported when it is first used; the
@@ -85,6 +90,7 @@ _HOMES = {
     "Artifact": "tvmtiny.codegen",
     "Budget": "tvmtiny.design.figures",
     "CheckResult": "tvmtiny.checking",
+    "Detection": "tvmtiny.preprocessing",
     "Evaluation": "tvmtiny.evaluating",
     "Export": "tvmtiny.project.exports.export",
     "Image": "tvmtiny.images.image_format",
@@ -98,6 +104,7 @@ _HOMES = {
     "TestSet": "tvmtiny.evaluating",
     "TuneResult": "tvmtiny.tuning",
     "advise": "tvmtiny.design.advise",
+    "apply_front_end": "tvmtiny.preprocessing",
     "boards": "tvmtiny.targets",
     "build_image": "tvmtiny.images.build",
     "check": "tvmtiny.checking",
@@ -105,6 +112,7 @@ _HOMES = {
     "cost": "tvmtiny.estimation.model",
     "evaluate": "tvmtiny.evaluating",
     "export": "tvmtiny.project.exports.export",
+    "front_end": "tvmtiny.preprocessing",
     "import_model": "tvmtiny.importers",
     "load": "tvmtiny.importers",
     "make_inputs": "tvmtiny.inputs",
@@ -114,6 +122,7 @@ _HOMES = {
     "run": "tvmtiny.running",
     "save": "tvmtiny.codegen.saving",
     "tune": "tvmtiny.tuning",
+    "with_front_end": "tvmtiny.preprocessing",
 }
 
 

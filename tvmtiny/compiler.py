@@ -16,6 +16,7 @@ from tvmtiny.codegen.arrange import (
 from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.codegen.built import Built, build_functions, build_model, divided
 from tvmtiny.codegen.emit import emit
+from tvmtiny.codegen.feed_emit import check_fed, estimated_cycles
 from tvmtiny.codegen.names import InterfaceNames, interface_names
 from tvmtiny.codegen.occupancy import peak
 from tvmtiny.codegen.placement import Placement, parse_placement
@@ -179,6 +180,8 @@ def _compile(
     placement = parse_placement(place or {}, target.board)
     names = interface_names(model.graph, input_names, output_names)
     mode = parse_stream(stream)
+    if model.feed is not None:
+        check_fed(model.name, interface, mode)
     if mode.pushes:
         check_pushed(model)
         interface = Interface.EXTERNAL
@@ -221,6 +224,7 @@ def _compile(
             built.kernels,
             placement,
             names,
+            0.0 if model.feed is None else estimated_cycles(built, slices),
         )
     if ram_budget is not None and artifact.arena_bytes > ram_budget:
         raise _budget_error(artifact, ram_budget, built)
@@ -334,6 +338,7 @@ def _streamed(
         built.kernels,
         placement,
         names,
+        0.0 if model.feed is None else estimated_cycles(built, slices),
     )
     return emitter.artifact()
 

@@ -1,6 +1,6 @@
-"""The options of `tvmtiny.compile` and `tvmtiny.load`: one table for API, command line and file.
+"""The options of `tvmtiny.compile`, `load` and `apply_front_end`: for API, command line and file.
 
-The keyword arguments of the two functions, the options of every command that compiles, and the keys
+The keyword arguments of these functions, the options of every command that compiles, and the keys
 of the section ``[compile]`` of a ``tvmtiny.toml`` are these entries.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["COMPILE_OPTIONS", "LOAD_OPTIONS", "CompileOption"]
+__all__ = ["COMPILE_OPTIONS", "FRONT_OPTIONS", "LOAD_OPTIONS", "CompileOption"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,75 @@ LOAD_OPTIONS = (
         "litert",
         "Whose rounding the code reproduces: litert or tflm.",
         "NAME",
+    ),
+)
+
+#: Of `tvmtiny.apply_front_end`.
+FRONT_OPTIONS = (
+    CompileOption(
+        "frontend",
+        str,
+        None,
+        "What makes the model's input of a sensor's samples, as part of the code: microfrontend.",
+        "NAME",
+    ),
+    CompileOption(
+        "sample_rate",
+        int,
+        None,
+        "Of the front end, in Hz; by default its own.",
+        "HZ",
+    ),
+    CompileOption(
+        "step",
+        str,
+        None,
+        "From one row of features to the next, such as 10ms; by default the front end's own.",
+        "TIME",
+    ),
+    CompileOption(
+        "front_settings",
+        Mapping,
+        None,
+        "What else the front end knows, such as channels=32; once for each.",
+        "KEY=VALUE",
+        "front-setting",
+    ),
+    CompileOption(
+        "stride",
+        int,
+        None,
+        "New rows of features in each decision; by default 1, or all of a model with a memory.",
+        "ROWS",
+    ),
+    CompileOption(
+        "threshold",
+        float,
+        0.5,
+        "With a front end: the mean of outputs above which there is an event.",
+        "REAL",
+    ),
+    CompileOption(
+        "average",
+        int,
+        1,
+        "With a front end: over how many decisions outputs are averaged.",
+        "COUNT",
+    ),
+    CompileOption(
+        "refractory",
+        str,
+        "0ms",
+        "With a front end: how long there is no other event after one.",
+        "TIME",
+    ),
+    CompileOption(
+        "events",
+        Sequence,
+        None,
+        "With a front end: a position in the output that is an event; once for each.",
+        "POSITION",
+        "event",
     ),
 )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError, OracleRefusalError
 from tvmtiny.errors.base import one_line
+from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.host import litert
@@ -52,7 +53,12 @@ def oracle_tensors(
         Name of the oracle, and the values by TFLite's tensor index.
     """
     if model.oracle is Oracle.LITERT:
-        values = run_litert(model.content, inputs, path=model.name)
+        before: dict[int, np.ndarray] = {}
+        if model.front is not None:
+            # LiteRT has no kernels for front ends.
+            before = evaluate(model.front, inputs, model.oracle)
+            inputs = [before[tensor.index] for tensor in model.front.outputs]
+        values = before | run_litert(model.content, inputs, path=model.name)
         graph = model.graph
         return "litert-reference", with_moved(graph, with_assigned(graph, values))
     return "numpy-tflm", model.reference(inputs)

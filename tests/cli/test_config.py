@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tvmtiny
-from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS
+from tvmtiny.options import COMPILE_OPTIONS, FRONT_OPTIONS, LOAD_OPTIONS
 
 Command = Callable[..., Any]
 
@@ -30,7 +30,12 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 
 
 def test_api_has_the_same_options() -> None:
-    for function, table in ((tvmtiny.compile, COMPILE_OPTIONS), (tvmtiny.load, LOAD_OPTIONS)):
+    tables = (
+        (tvmtiny.compile, COMPILE_OPTIONS),
+        (tvmtiny.load, LOAD_OPTIONS),
+        (tvmtiny.apply_front_end, FRONT_OPTIONS),
+    )
+    for function, table in tables:
         parameters = inspect.signature(function).parameters
         given = {name: p.default for name, p in parameters.items() if p.kind == p.KEYWORD_ONLY}
         for option in table:

@@ -32,7 +32,7 @@ from typing import Any, get_args, get_origin
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.host.toml_files import TomlFileError, read_toml
-from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS
+from tvmtiny.options import COMPILE_OPTIONS, FRONT_OPTIONS, LOAD_OPTIONS
 
 #: Looked for in the directory where the command is run.
 FILE_NAME = "tvmtiny.toml"
@@ -93,7 +93,8 @@ def read_config(path: Path, commands: Options) -> Config:
         for key, value in entries.items():
             _check(path, " ".join(command), key, value, options)
         values[command] = entries
-    shared = {option.name for option in (*LOAD_OPTIONS, *COMPILE_OPTIONS)}
+    tables = (*LOAD_OPTIONS, *FRONT_OPTIONS, *COMPILE_OPTIONS)
+    shared = {option.name for option in tables}
     inherited = {k: v for k, v in values.get((_SHARED,), {}).items() if k in shared}
     by_word: dict[str, Any] = {}
     for command, options in commands.items():

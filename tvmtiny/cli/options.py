@@ -12,7 +12,7 @@ import typer
 from tvmtiny.cli.settings import Settings
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
-from tvmtiny.options import COMPILE_OPTIONS, LOAD_OPTIONS, CompileOption
+from tvmtiny.options import COMPILE_OPTIONS, FRONT_OPTIONS, LOAD_OPTIONS, CompileOption
 
 ModelsArgument = Annotated[
     list[str],
@@ -70,18 +70,23 @@ def compiles(
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        options = [o for o in (*LOAD_OPTIONS, *COMPILE_OPTIONS) if o.name not in leave_out]
+        table = (*LOAD_OPTIONS, *FRONT_OPTIONS, *COMPILE_OPTIONS)
+        options = [o for o in table if o.name not in leave_out]
 
         @wraps(command)
         def run(*arguments: Any, context: typer.Context, **given: Any) -> None:
             values = {option.name: given.pop(option.name) for option in options}
             if "place" in values:
                 values["place"] = _parse_place(values["place"]) or None
+            if "front_settings" in values:
+                values["front_settings"] = _parse_settings(values["front_settings"]) or None
             for option in options:
                 if option.type is Sequence:
                     values[option.name] = tuple(values[option.name] or ()) or None
             load = {o.name: values.pop(o.name) for o in LOAD_OPTIONS if o.name in values}
-            command(*arguments, settings=Settings(load, values, context.obj or {}), **given)
+            front = {o.name: values.pop(o.name) for o in FRONT_OPTIONS if o.name in values}
+            settings = Settings(load, values, context.obj or {}, front)
+            command(*arguments, settings=settings, **given)
 
         hints = get_type_hints(command, include_extras=True)
         parameters = []
@@ -136,3 +141,22 @@ def _parse_place(words: list[str] | None) -> dict[str, str]:
             )
         place[what] = region
     return place
+
+
+def _parse_settings(words: list[str] | None) -> dict[str, str]:
+    """What ``--front-setting`` gives, by its keys.
+
+    Raises
+    ------
+    InputError
+        If a word is not ``KEY=VALUE``, or gives the same key again.
+    """
+    found: dict[str, str] = {}
+    for word in words or ():
+        key, equals, value = word.partition("=")
+        if not equals or not key or not value or key in found:
+            raise InputError(
+                f"--front-setting {quoted(word)} is not understood; give KEY=VALUE, each key once"
+            )
+        found[key] = value
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tvmtiny.cli.console import NOTE
@@ -29,11 +29,14 @@ class Settings:
         Keyword arguments of `tvmtiny.compiler.compile`.
     boards
         Files of the boards that the project's ``tvmtiny.toml`` names.
+    front
+        Keyword arguments of `tvmtiny.preprocessing.apply_front_end`.
     """
 
     load: Mapping[str, Any]
     compile: Mapping[str, Any]
     boards: BoardFiles
+    front: Mapping[str, Any] = field(default_factory=dict)
 
     def changed(self) -> dict[str, Any]:
         """The entries of `compile` that are not at their defaults."""
@@ -99,7 +102,7 @@ class Settings:
         return target
 
     def read(self, model: str, tell: Callable[[str], None], name: str | None = None) -> Model:
-        """Read a model.
+        """Read a model, and put a front end before it where one is asked for.
 
         Parameters
         ----------
@@ -119,6 +122,10 @@ class Settings:
 
         tell(f"reading {model}")
         loaded = load(model_path(model), name=name, **self.load)
+        if any(self.front.values()):
+            from tvmtiny.preprocessing import apply_front_end
+
+            loaded = apply_front_end(loaded, **self.front)
         for note in loaded.notes:
             tell(f"{NOTE}{note}")
         return loaded

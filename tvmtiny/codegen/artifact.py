@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.stream_info import StreamInfo, StreamMode
 from tvmtiny.errors import InputError
+from tvmtiny.frontend.feed import Feed
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.memory import Plan, Problem
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
@@ -193,6 +195,36 @@ class LayerInfo:
     tuned: bool = False
 
 
+@dataclass(frozen=True)
+class FeedInfo:
+    """The function that takes samples and gives events.
+
+    Attributes
+    ----------
+    feed
+        What it does.
+    bytes
+        Its static RAM, beside the arena and the states.
+    cycles
+        Of a call that completes a decision, an estimate.
+    """
+
+    feed: Feed
+    bytes: int
+    cycles: int
+
+    def summary(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        feed = asdict(self.feed)
+        return {
+            "front_end": feed.pop("front_end"),
+            "milliseconds": self.feed.milliseconds,
+            **{k: v for k, v in feed.items() if k not in ("nodes", "early_state")},
+            "feed_bytes": self.bytes,
+            "longest_feed_estimated_cycles": self.cycles,
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Artifact:
     """Generated C for one model and one target.
@@ -228,6 +260,8 @@ class Artifact:
         Constants by C name, in TVM's parameter format.
     stream
         What runs row by row; None where every layer runs as a whole.
+    feed
+        Where a front end takes samples in blocks.
     """
 
     name: str
@@ -249,6 +283,7 @@ class Artifact:
     relax: str
     parameters: bytes
     stream: StreamInfo | None = None
+    feed: FeedInfo | None = None
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:

@@ -15,6 +15,7 @@ from tvm import IRModule
 
 from tvmtiny.codegen.arrange import Arrangement
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
+from tvmtiny.codegen.feed_emit import feed_context, feed_headers, feed_info
 from tvmtiny.codegen.headers import header_texts
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.codegen.names import InterfaceNames, c_type, interface_names, macro_stem
@@ -53,6 +54,7 @@ def emit(
     kernels: Mapping[str, Kernel],
     placement: Placement,
     names: InterfaceNames | None = None,
+    cycles: float = 0.0,
 ) -> Artifact:
     """Generate all files.
 
@@ -68,10 +70,12 @@ def emit(
         Regions of the target's board.
     names
         Of inputs and outputs; by default what `interface_names` makes of the model's own.
+    cycles
+        Of an inference, an estimate.
     """
     names = names or interface_names(optimized.graph)
     return Emitter(
-        model, optimized, module, target, arrangement, kernels, placement, names
+        model, optimized, module, target, arrangement, kernels, placement, names, cycles
     ).artifact()
 
 
@@ -91,8 +95,10 @@ class Emitter:
         kernels: Mapping[str, Kernel],
         placement: Placement,
         names: InterfaceNames,
+        cycles: float = 0.0,
     ) -> None:
         self._placement = placement
+        self._cycles = cycles
         self._names = names
         self._model = model
         self._graph = optimized.graph
@@ -168,6 +174,8 @@ class Emitter:
             ],
         }
         context["stream"] = stream
+        feed = feed_info(self._model.feed, outputs, self._cycles)
+        context["feed"] = feed_context(feed, states, inputs, outputs)
         headers = sorted({h for kernel in self._kernels.values() for h in kernel.headers})
         context["headers"] = headers
         context["preamble"] = list(
@@ -178,7 +186,7 @@ class Emitter:
             f"{name}.c": _render("model.c.j2", context),
             f"{name}_kernels.h": _render("kernels.h.j2", context),
             f"{name}_kernels.c": _render("kernels.c.j2", context),
-            **header_texts(("tvmtiny.h", *headers, *self._included)),
+            **header_texts(("tvmtiny.h", *headers, *self._included, *feed_headers(feed))),
         }
         parameters = tvm.runtime.save_param_dict(
             {c.name: tvm.runtime.tensor(c.data) for c in constants}
@@ -202,6 +210,7 @@ class Emitter:
             context["constants_bytes"],
             self._module.script(),
             bytes(parameters),
+            feed=feed,
         )
 
     def _stream(self, layers: Sequence[LayerInfo]) -> Mapping[str, Any] | None:

@@ -15,6 +15,7 @@ from tvmtiny.errors import InputError, ModelFormatError
 from tvmtiny.errors.base import quoted
 from tvmtiny.frontend.converter import to_relax
 from tvmtiny.frontend.evaluate import evaluate
+from tvmtiny.frontend.feed import Feed
 from tvmtiny.frontend.legacy import NOTE, simplified
 from tvmtiny.frontend.names import model_name
 from tvmtiny.frontend.reader import Graph, read_graph
@@ -38,6 +39,11 @@ class Model:
         Whose rounding is followed.
     remarks
         What its importer says of a model of another framework.
+    front
+        Where a front end was put before the file's model: the nodes of the graph that it has, from
+        the model's inputs to those of the file.
+    feed
+        What becomes of samples that come in blocks, and of outputs; None where a run is all.
     """
 
     name: str
@@ -45,6 +51,8 @@ class Model:
     graph: Graph
     oracle: Oracle
     remarks: tuple[str, ...] = ()
+    front: Graph | None = None
+    feed: Feed | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:

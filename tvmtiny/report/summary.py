@@ -65,6 +65,7 @@ def artifact_summary(artifact: Artifact, files: Sequence[Path]) -> dict[str, Any
         "state_bytes": artifact.state_bytes,
         "constants_bytes": artifact.constants_bytes,
         **({} if artifact.stream is None else {"stream": artifact.stream.summary()}),
+        **({} if artifact.feed is None else {"feed": artifact.feed.summary()}),
         "inputs": [asdict(tensor) for tensor in artifact.inputs],
         "outputs": [asdict(tensor) for tensor in artifact.outputs],
         "states": [asdict(state) for state in artifact.states],

@@ -1,0 +1,96 @@
+"""The function of generated code that takes samples in blocks and gives events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.codegen.arrange import Interface
+from tvmtiny.codegen.artifact import FeedInfo, StateInfo, TensorInfo
+from tvmtiny.codegen.built import Built
+from tvmtiny.codegen.names import c_type
+from tvmtiny.codegen.slices import Slices
+from tvmtiny.codegen.stream_info import StreamMode
+from tvmtiny.errors import InputError
+from tvmtiny.frontend.feed import Feed
+
+__all__ = ["check_fed", "estimated_cycles", "feed_context", "feed_headers", "feed_info"]
+
+#: Numbers of 32 bits that are kept beside sums and outputs.
+_COUNTERS = 5
+#: What a call takes beside the inference and the copies: cycles for each of its events.
+_CALL, _EVENT, _SAMPLE = 200, 30, 10
+
+
+def check_fed(model: str, interface: Interface, mode: StreamMode) -> None:
+    """Refuse what goes with no front end that takes samples in blocks.
+
+    Raises
+    ------
+    InputError
+        Inputs lie in memory of the caller, or rows of the model's input are pushed.
+    """
+    if interface is Interface.EXTERNAL:
+        raise InputError(
+            f"{model} takes samples in blocks and keeps them in its arena: leave --io external out"
+        )
+    if mode.pushes:
+        raise InputError(
+            f"{model} has a front end, which makes its rows: leave --stream {mode.value} out"
+        )
+
+
+def feed_info(feed: Feed | None, outputs: Sequence[TensorInfo], cycles: float) -> FeedInfo | None:
+    """Sizes of a feed; None without one.
+
+    Parameters
+    ----------
+    cycles
+        Of an inference, an estimate.
+    """
+    if feed is None:
+        return None
+    events = len(feed.classes)
+    kept = feed.average * events * np.dtype(outputs[0].dtype).itemsize
+    size = 4 * (events + _COUNTERS) + kept
+    total = cycles + _CALL + _EVENT * events + _SAMPLE * feed.samples
+    return FeedInfo(feed, size + -size % 4, int(np.ceil(total)))
+
+
+def feed_headers(info: FeedInfo | None) -> tuple[str, ...]:
+    """Runtime headers that are needed."""
+    return () if info is None else ("tvmtiny_feed.h",)
+
+
+def feed_context(
+    info: FeedInfo | None,
+    states: Sequence[StateInfo],
+    inputs: Sequence[TensorInfo],
+    outputs: Sequence[TensorInfo],
+) -> Mapping[str, Any] | None:
+    """What the templates need to know."""
+    if info is None:
+        return None
+    feed = info.feed
+    return {
+        **vars(feed),
+        "milliseconds": feed.milliseconds,
+        "bytes": info.bytes,
+        "cycles": info.cycles,
+        "type": c_type(inputs[0].dtype),
+        "output_type": c_type(outputs[0].dtype),
+        "early_offset": states[feed.early_state].offset if feed.early else 0,
+    }
+
+
+def estimated_cycles(built: Built, slices: Slices) -> float:
+    """Of an inference, layer by layer."""
+    total = 0.0
+    for call in built.arrangement.program.calls:
+        node = built.nodes[call.output.name]
+        constants = sum(a.nbytes for a in call.arguments if isinstance(a, np.ndarray))
+        kernel = built.kernels[call.function]
+        total += slices.estimate(node, built.choices.get(node.index), kernel, constants)
+    return total
