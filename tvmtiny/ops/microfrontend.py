@@ -174,25 +174,37 @@ def stage_factors(points: int) -> list[np.ndarray]:
     return found
 
 
-def microfrontend_call(node: Node, name: str = "tvmtiny_microfrontend") -> RuntimeCall:
+def microfrontend_call(
+    node: Node,
+    name: str = "tvmtiny_microfrontend",
+    *,
+    by_power: bool = False,
+    first_bin: int | None = None,
+) -> RuntimeCall:
     """The call of a function of ``tvmtiny_microfrontend.h``, or one with its parameters.
 
     Parameters
     ----------
     name
         Of the function.
+    by_power
+        Of the factors of a stage, all first ones come first, and then all second ones; otherwise
+        those of a word are side by side.
+    first_bin
+        From which place on energies are computed; by default the first one that has a use.
     """
     front = microfrontend(settings_of(node))
     s, points = front.settings, front.length // 2
     radix = radices(points)[-1]
     found = quantizer(node)
     assert found is not None
-    factors = [f.reshape(-1, 2) for f in stage_factors(points)]
+    order = (1, 0, 2) if by_power else (0, 1, 2)
+    factors = [f.transpose(order).reshape(-1, 2) for f in stage_factors(points)]
     words = np.concatenate([*factors, split_twiddles(points)]).view(np.int32).reshape(-1)
     gains = front.gain_table if s.gain_control else np.zeros(1, np.int16)
     sizes = [
         *(front.window, front.step, node.input(0).elements // front.step, points, radix),
-        *(front.channels, front.filterbank.bins[0], s.smoothing_bits),
+        *(front.channels, first_bin or front.filterbank.bins[0], s.smoothing_bits),
         *(int(front.smoothing[0]), int(front.smoothing[-1 if front.channels == 1 else 1])),
         *(front.least, s.gain_control, front.snr_shift),
         *(s.logarithm, s.log_shift, front.correction_bits, *found),

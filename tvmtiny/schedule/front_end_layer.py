@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from tvmtiny.ops import Node
 from tvmtiny.ops.microfrontend import microfrontend_call
@@ -13,7 +14,12 @@ from tvmtiny.schedule.implementation import Implementation
 
 
 def microfrontend_layer(
-    node: Node, function: str, family: str, headers: Sequence[str], per_word: int
+    node: Node,
+    function: str,
+    family: str,
+    headers: Sequence[str],
+    per_word: int,
+    **layout: Any,
 ) -> Implementation:
     """A MICROFRONTEND by a function with the parameters of ``tvmtiny_microfrontend``.
 
@@ -27,8 +33,10 @@ def microfrontend_layer(
         Of the family, behind those of the runtime's core.
     per_word
         Instructions for each word of the transform, in one frame; an estimate.
+    layout
+        See `microfrontend_call`.
     """
-    call = microfrontend_call(node, function)
+    call = microfrontend_call(node, function, **layout)
     call = replace(call, headers=(*call.headers, *headers))
     words = call.workspaces[0][0] // 2
     frames = node.output.elements // node.input(2).elements

@@ -53,7 +53,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_microfrontend_spectrum(const struct
   const int32_t shift = tvmtiny_headroom(seen);
   tvmtiny_fft_first(work, words, tables->order, shape->points, shape->radix, shift);
   for (int32_t size = shape->radix; size < shape->points; size *= 4) {
-    tvmtiny_fft_stage(words, factors, shape->points, size);
+    tvmtiny_fft_stage(words, factors, shape->points, size, 3, 1);
     factors += 3 * size;
   }
   tvmtiny_fft_energy(words, factors, shape->points, shape->first_bin);

@@ -56,7 +56,7 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_window(const int16_t *samples, con
   return seen;
 }
 
-/* How far 16 bits can be shifted to the left; the lowest number of 16 bits does not count. */
+/* How right 16 bits can be shifted to the left; the lowest number of 16 bits does not count. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_headroom(uint32_t seen)
 {
   return 15 - tvmtiny_bit_length((seen | (seen >> 16)) & 0x7fffu);
@@ -114,8 +114,9 @@ static inline void TVMTINY_UNUSED tvmtiny_fft_first(const uint32_t *from, uint32
   }
 }
 
-/* A further stage, of radix 4, over transforms of `size` words each; three factors for each of these. */
-static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32_t *factors, int32_t points, int32_t size)
+/* A further stage, of radix 4, over transforms of `size` words each, with three factors for each of these:
+ * `next` says how far they are from those of the next word, `apart` from each other. */
+static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32_t *factors, int32_t points, int32_t size, int32_t next, int32_t apart)
 {
   for (uint32_t *group = words; group < words + points; group += 4 * size) {
     for (int32_t k = 0; k < size; ++k) {
@@ -127,7 +128,7 @@ static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32
         const uint32_t word = place[(q + 1) * size];
         const int32_t re = tvmtiny_scaled_lane(tvmtiny_low_lane(word), 8191);
         const int32_t im = tvmtiny_scaled_lane(tvmtiny_high_lane(word), 8191);
-        turned[q] = tvmtiny_product_lanes(re, im, (uint32_t)factors[3 * k + q]);
+        turned[q] = tvmtiny_product_lanes(re, im, (uint32_t)factors[next * k + apart * q]);
       }
       const int32_t re1 = tvmtiny_low_lane(turned[0]);
       const int32_t im1 = tvmtiny_high_lane(turned[0]);
@@ -148,21 +149,21 @@ static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32
 static inline void TVMTINY_UNUSED tvmtiny_fft_energy(uint32_t *words, const int32_t *factors, int32_t points, int32_t first)
 {
   for (int32_t k = first; 2 * k <= points; ++k) {
-    const uint32_t near = words[k];
-    const uint32_t far = words[points - k];
-    const int32_t near_re = tvmtiny_scaled_lane(tvmtiny_low_lane(near), 16383);
-    const int32_t near_im = tvmtiny_scaled_lane(tvmtiny_high_lane(near), 16383);
-    const int32_t far_re = tvmtiny_scaled_lane(tvmtiny_low_lane(far), 16383);
-    const int32_t far_im = tvmtiny_scaled_lane((int32_t)(int16_t)-tvmtiny_high_lane(far), 16383);
-    const int32_t sum_re = near_re + far_re;
-    const int32_t sum_im = near_im + far_im;
-    const uint32_t turned = tvmtiny_product_lanes(near_re - far_re, near_im - far_im, (uint32_t)factors[k - 1]);
+    const uint32_t left = words[k];
+    const uint32_t right = words[points - k];
+    const int32_t left_re = tvmtiny_scaled_lane(tvmtiny_low_lane(left), 16383);
+    const int32_t left_im = tvmtiny_scaled_lane(tvmtiny_high_lane(left), 16383);
+    const int32_t right_re = tvmtiny_scaled_lane(tvmtiny_low_lane(right), 16383);
+    const int32_t right_im = tvmtiny_scaled_lane((int32_t)(int16_t)-tvmtiny_high_lane(right), 16383);
+    const int32_t sum_re = left_re + right_re;
+    const int32_t sum_im = left_im + right_im;
+    const uint32_t turned = tvmtiny_product_lanes(left_re - right_re, left_im - right_im, (uint32_t)factors[k - 1]);
     const int32_t re = tvmtiny_low_lane(turned);
     const int32_t im = tvmtiny_high_lane(turned);
-    const int32_t near_half[2] = { (sum_re + re) >> 1, (sum_im + im) >> 1 };
-    const int32_t far_half[2] = { (sum_re - re) >> 1, (im - sum_im) >> 1 };
-    words[k] = (uint32_t)(near_half[0] * near_half[0]) + (uint32_t)(near_half[1] * near_half[1]);
-    words[points - k] = (uint32_t)(far_half[0] * far_half[0]) + (uint32_t)(far_half[1] * far_half[1]);
+    const int32_t left_half[2] = { (sum_re + re) >> 1, (sum_im + im) >> 1 };
+    const int32_t right_half[2] = { (sum_re - re) >> 1, (im - sum_im) >> 1 };
+    words[k] = (uint32_t)(left_half[0] * left_half[0]) + (uint32_t)(left_half[1] * left_half[1]);
+    words[points - k] = (uint32_t)(right_half[0] * right_half[0]) + (uint32_t)(right_half[1] * right_half[1]);
   }
 }
 

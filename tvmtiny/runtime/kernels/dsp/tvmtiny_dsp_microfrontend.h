@@ -194,19 +194,19 @@ TVMTINY_INLINE void tvmtiny_dsp_fft_stage(uint32_t *words, const int32_t *factor
 TVMTINY_INLINE void tvmtiny_dsp_fft_energy(uint32_t *words, const int32_t *factors, int32_t points, int32_t first)
 {
   const int32_t *factor = factors + (first - 1);
-  uint32_t *far = words + (points - first);
-  for (uint32_t *near = words + first; near <= far; ++near, --far) {
-    const uint32_t a = tvmtiny_dsp_scaled(*near, 32766u);
+  uint32_t *right = words + (points - first);
+  for (uint32_t *left = words + first; left <= right; ++left, --right) {
+    const uint32_t a = tvmtiny_dsp_scaled(*left, 32766u);
     /* The conjugate of the other number: its turned value has the lanes the other way around. */
-    const uint32_t turned = tvmtiny_dsp_add_turned(0u, *far);
+    const uint32_t turned = tvmtiny_dsp_add_turned(0u, *right);
     const uint32_t b = tvmtiny_dsp_upper(tvmtiny_dsp_low_low(turned, 32766u, 32768), tvmtiny_dsp_high_low(turned, 32766u, 32768));
     const uint32_t sum = tvmtiny_dsp_add(a, b);
     const uint32_t product = tvmtiny_dsp_product(tvmtiny_ssub16(a, b), (uint32_t)*factor++);
     const uint32_t half = tvmtiny_dsp_half_sum(sum, product);
     const uint32_t real = tvmtiny_dsp_half_difference(sum, product);
     const uint32_t imaginary = tvmtiny_dsp_half_difference(product, sum);
-    *near = (uint32_t)tvmtiny_smlad(half, half, 0);
-    *far = (uint32_t)tvmtiny_dsp_high_high(imaginary, imaginary, tvmtiny_dsp_low_low(real, real, 0));
+    *left = (uint32_t)tvmtiny_smlad(half, half, 0);
+    *right = (uint32_t)tvmtiny_dsp_high_high(imaginary, imaginary, tvmtiny_dsp_low_low(real, real, 0));
   }
 }
 

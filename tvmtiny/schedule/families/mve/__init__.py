@@ -32,6 +32,7 @@ from tvmtiny.schedule.families.mve.matrix import (
     matrix_sketches,
     smaller_matrix,
 )
+from tvmtiny.schedule.families.mve.microfrontend import implement_microfrontend
 from tvmtiny.schedule.families.mve.movement import (
     MOVEMENTS,
     implement_movement,
@@ -160,6 +161,8 @@ class Mve(KernelFamily):
         goal: Goal,
         decisions: Decisions | None = None,
     ) -> Implementation | None:
+        if node.operator == "MICROFRONTEND":
+            return implement_microfrontend(node, oracle, goal, decisions)
         if _is_float(node, cpu):
             return implement_float(node, oracle, goal, decisions)
         if _is_half(node):
