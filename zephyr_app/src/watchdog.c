@@ -1,5 +1,6 @@
 /* The watchdog of the thread that runs the models, by Zephyr's task watchdog: without hardware it is a
- * timer of the kernel, with the devicetree's alias watchdog0 it holds where interrupts are locked, too. */
+ * timer of the kernel. With CONFIG_WATCHDOG and the devicetree's alias watchdog0 it holds where interrupts
+ * are locked, too. */
 #include <zephyr/device.h>
 #include <zephyr/kernel.h>
 #include <zephyr/logging/log.h>
@@ -16,7 +17,12 @@ void tvmtiny_watchdog_begin(void)
   static bool ready;
 
   if (!ready) {
+#ifdef CONFIG_WATCHDOG
     const struct device *const hardware = DEVICE_DT_GET_OR_NULL(DT_ALIAS(watchdog0));
+#else
+    /* The devicetree may name a watchdog for which no driver is built. */
+    const struct device *const hardware = NULL;
+#endif
     const int status = task_wdt_init(hardware);
 
     if (status != 0) {
