@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
-from tvm import te, tirx
 
 from tvmtiny.ops.shared.checks import check_one_dtype, check_shape
-from tvmtiny.ops.shared.expressions import Expression, elementwise
+from tvmtiny.ops.shared.movement import strides
 from tvmtiny.ops.shared.moving_operator import Moving
-from tvmtiny.ops.shared.node import Node
-from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, Result, register
+from tvmtiny.ops.shared.node import DTYPE_BYTES, Node
+from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
+from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
 
 @register
@@ -41,27 +42,22 @@ class DynamicUpdateSlice(Moving):
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Result:
-        x, block = node.input(0).shape, node.input(1).shape
-        most = [whole - size for whole, size in zip(x, block, strict=True)]
-
-        def expression(source: te.Tensor, new: te.Tensor, starts: te.Tensor) -> te.Tensor:
-            def value(*i: tirx.Var) -> Expression:
-                begin = [_clamped(starts(k), last) for k, last in enumerate(most)]
-                place = [index - first for index, first in zip(i, begin, strict=True)]
-                inside = [
-                    condition
-                    for index, size, last in zip(place, block, most, strict=True)
-                    if last
-                    for condition in (index >= 0, index < size)
-                ]
-                replaced = new(*place)
-                if not inside:
-                    return replaced
-                return tirx.if_then_else(tirx.all(*inside), replaced, source(*i))
-
-            return elementwise(node.output.shape, value)
-
-        return Compute(tuple(node.input(i) for i in range(3)), expression, in_place=(0,))
+        x, block, starts = (node.input(i) for i in range(3))
+        parts = [k for k, size in enumerate(block.shape) if size != x.shape[k]]
+        # From the last dimension of which the block is a part on, it lies in one piece.
+        last = parts[-1] if parts else 0
+        most = [whole - size for whole, size in zip(x.shape, block.shape, strict=True)]
+        size = DTYPE_BYTES[x.dtype]
+        steps = [step * size for step in strides(x.shape)]
+        dims = np.array([*zip(most, steps, block.shape, strict=True)][: last + 1], np.int32)
+        run = prod(block.shape[last:]) * size
+        return RuntimeCall(
+            f"tvmtiny_update_{starts.dtype}_t",
+            (x, block, starts, dims.reshape(-1)),
+            (last + 1, block.nbytes // run, run, x.nbytes),
+            ("tvmtiny_update.h",),
+            in_place=(0,),
+        )
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
@@ -72,11 +68,3 @@ class DynamicUpdateSlice(Moving):
         begin = np.clip(starts.reshape(-1), 0, most)
         out[tuple(slice(b, b + n) for b, n in zip(begin, block.shape, strict=True))] = block
         return [out]
-
-
-def _clamped(start: Expression, last: int) -> Expression:
-    """A start from 0 to `last`, as int32; int64 is cut only after that."""
-    if last == 0:
-        return tirx.const(0, "int32")
-    zero, most = (tirx.const(bound, start.ty.dtype) for bound in (0, last))
-    return tirx.max(tirx.min(start, most), zero).astype("int32")

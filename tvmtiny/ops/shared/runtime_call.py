@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops.shared.node import Tensor
-from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
+from tvmtiny.ops.shared.primfunc_attributes import (
+    HEADERS_ATTR,
+    OPERATOR_ATTR,
+    OVERLAPS_ATTR,
+    SCHEDULE_ATTR,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +30,8 @@ class RuntimeCall:
         Of the runtime, those that others include first.
     workspaces
         Memory that only this call needs: how many elements, and of what dtype.
+    in_place
+        Positions of arguments where the output may lie, or begin in front of them.
     """
 
     function: str
@@ -31,6 +39,7 @@ class RuntimeCall:
     numbers: tuple[int, ...]
     headers: tuple[str, ...]
     workspaces: tuple[tuple[int, str], ...] = ()
+    in_place: tuple[int, ...] = ()
 
 
 def call_function(
@@ -64,8 +73,10 @@ def call_function(
     )
     if workspaces:
         body = tirx.SeqStmt([*(tirx.AllocBuffer(buffer) for buffer in workspaces), body])
+    overlaps = [{"written": "out", "read": i, "before": 0} for i in call.in_place]
     return tirx.PrimFunc(parameters, body).with_attrs(
         {
+            OVERLAPS_ATTR: json.dumps(overlaps),
             OPERATOR_ATTR: operator,
             SCHEDULE_ATTR: schedule,
             HEADERS_ATTR: " ".join(call.headers),
