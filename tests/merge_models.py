@@ -102,6 +102,12 @@ def _rename(graph: Any, name: str, codes: int, buffers: int, subgraphs: int) -> 
         options = operator.builtinOptions
         if isinstance(options, schema.CallOnceOptionsT):
             options.initSubgraphIndex += subgraphs
+        if isinstance(options, schema.WhileOptionsT):
+            options.condSubgraphIndex += subgraphs
+            options.bodySubgraphIndex += subgraphs
+        if isinstance(options, schema.IfOptionsT):
+            options.thenSubgraphIndex += subgraphs
+            options.elseSubgraphIndex += subgraphs
         if isinstance(options, schema.VarHandleOptionsT):
             options.sharedName = f"{prefix}{options.sharedName.decode()}"
 

@@ -32,6 +32,7 @@ from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import node_to_relax
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node
+from tvmtiny.ops.shared.subprogram import all_nodes
 from tvmtiny.schedule import (
     Decisions,
     Goal,
@@ -267,7 +268,7 @@ def _decide(
     known: Records,
 ) -> tuple[Choices, Built]:
     """What the default rules choose, and the model with what shrinking and records make of it."""
-    nodes = optimized.graph.nodes
+    nodes = tuple(all_nodes(optimized.graph))
     choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
 
     def build(choices: Choices) -> Built:
@@ -302,7 +303,7 @@ def _streamed(
 ) -> Artifact | None:
     """The model with segments that run row by row; None where none are of use."""
     if slices.longest is not None:
-        built = divided(built, optimized, slices, mode.pushes)
+        built = divided(built, slices, mode.pushes)
     streamer = ProgramStreamer(
         model.name,
         built.arrangement,
@@ -344,9 +345,12 @@ def _streamed(
 
 
 def optimized_nodes(model: Model, *, dead_channels: bool = True) -> tuple[Node, ...]:
-    """The nodes of `model` after all graph passes: what `compile` implements."""
+    """The nodes of `model` after all graph passes: what `compile` implements.
+
+    Those that loops and branches run are among them.
+    """
     options = passes.Options(dead_channels)
-    return passes.optimize(model.graph, model.oracle, options).graph.nodes
+    return tuple(all_nodes(passes.optimize(model.graph, model.oracle, options).graph))
 
 
 def compile_layer(

@@ -15,7 +15,6 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError, OracleRefusalError
 from tvmtiny.errors.base import one_line
-from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.host import litert
@@ -23,6 +22,7 @@ from tvmtiny.host.litert import make_interpreter, reference_interpreter
 from tvmtiny.host.packages import importing
 from tvmtiny.litert_operators import OneOperator, one_by_one
 from tvmtiny.ops import Oracle
+from tvmtiny.ops.shared.evaluate import evaluate
 
 if TYPE_CHECKING:
     from tvmtiny.frontend import Model

@@ -165,13 +165,6 @@ def _custom(name: str) -> ModelBuilder:
     return b
 
 
-def _loop() -> ModelBuilder:
-    b = ModelBuilder()
-    x, y = b.input("x", (1, 4), "float32"), b.tensor("y", (1, -1), "float32")
-    b.op("WHILE", [x], [y])
-    return b
-
-
 def _halves() -> ModelBuilder:
     """Two layers that compute in float16."""
     b = ModelBuilder()
@@ -190,10 +183,9 @@ def _halves() -> ModelBuilder:
         (_custom("ethos-u"), r"NPU binary \(compiled for Ethos-U by Vela\)", "Vela's input"),
         (_custom("edgetpu-custom-op"), "binary for the Edge TPU", "input of edgetpu_compiler"),
         (_custom("FlexErf"), "operators of TensorFlow itself", "TFLITE_BUILTINS alone"),
-        (_loop(), r"a loop \(WHILE\).*GRU", "unroll=True"),
         (_halves(), "this model computes in float16", "tvmtiny quantize"),
     ],
-    ids=("ethos-u", "edge-tpu", "flex", "gru", "float16"),
+    ids=("ethos-u", "edge-tpu", "flex", "float16"),
 )
 def test_kinds_of_models(builder: ModelBuilder, kind: str, remedy: str) -> None:
     content = builder.build([len(builder._tensors) - 1])

@@ -15,10 +15,10 @@ from small_networks import Network, Value
 from tools import MLPERF_TINY, needs_mlperf_tiny
 
 import tvmtiny
-from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import verify
 from tvmtiny.ops import Oracle, find_operator
+from tvmtiny.ops.shared.evaluate import evaluate
 from tvmtiny.oracle import run_litert
 from tvmtiny.passes import Optimized, Options, eliminate_dead_channels, optimize
 

@@ -14,10 +14,10 @@ from small_networks import Network, Value
 from tflite_builder import ModelBuilder
 
 import tvmtiny
-from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import verify
 from tvmtiny.ops import Oracle
+from tvmtiny.ops.shared.evaluate import evaluate
 from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.oracle import run_litert
 from tvmtiny.passes import fold_pad

@@ -10,14 +10,17 @@ from tvm import IRModule, tirx
 
 from tvmtiny import passes
 from tvmtiny.codegen.arrange import Arrangement, Interface, arrange, follows, least_bytes
+from tvmtiny.codegen.control import ControlWriter
 from tvmtiny.codegen.lower import Kernel, lower_kernel
-from tvmtiny.codegen.program import read_program
+from tvmtiny.codegen.program import Program, read_program
 from tvmtiny.codegen.slices import Slices
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import to_relax, variable_name
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node
+from tvmtiny.ops.shared.primfunc_attributes import CONTROL_ATTR
+from tvmtiny.ops.shared.subprogram import all_nodes
 from tvmtiny.schedule import schedule_module
 from tvmtiny.schedule.shrink import Choices
 from tvmtiny.targets import Cpu
@@ -40,6 +43,8 @@ class Built:
         By function.
     nodes
         By the variables of their outputs.
+    program
+        In the order of the graph.
     choices
         What each node is implemented by, by its index.
     """
@@ -47,6 +52,7 @@ class Built:
     module: IRModule
     kernels: Mapping[str, Kernel]
     nodes: Mapping[str, Node]
+    program: Program
     arrangement: Arrangement
     choices: Choices
 
@@ -95,9 +101,9 @@ class Built:
         return tight
 
 
-def divided(built: Built, optimized: passes.Optimized, slices: Slices, pushed: bool) -> Built:
+def divided(built: Built, slices: Slices, pushed: bool) -> Built:
     """`built` with kernels that run in parts, where they are too long for a slice."""
-    program = read_program(built.module, len(optimized.graph.states))
+    program = built.program
     kernels = slices.kernels(program, built.kernels, built.nodes, built.choices)
     interface = Interface.EXTERNAL if built.arrangement.external.external else Interface.ARENA
     arrangement = arrange(program, kernels, built.nodes, interface, pushed)
@@ -141,9 +147,10 @@ def build_functions(
     kernels = {
         variable.name_hint: lower_kernel(function, kernel_symbol(model.name, variable.name_hint))
         for variable, function in module.functions.items()
-        if isinstance(function, tirx.PrimFunc)
+        if isinstance(function, tirx.PrimFunc) and CONTROL_ATTR not in function.attrs
     }
-    nodes = {variable_name(t): node for node in graph.nodes for t in node.outputs}
+    nodes = {variable_name(t): node for node in all_nodes(graph) for t in node.outputs}
     program = read_program(module, len(graph.states))
+    program = ControlWriter(model.name, module, nodes, choices).finished(program, kernels)
     arrangement = arrange(program, kernels, nodes, interface, pushed)
-    return Built(module, kernels, nodes, arrangement, choices)
+    return Built(module, kernels, nodes, program, arrangement, choices)

@@ -17,7 +17,7 @@ from tvmtiny.codegen.arrange import Arrangement
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
 from tvmtiny.codegen.feed_emit import feed_context, feed_headers, feed_info
 from tvmtiny.codegen.headers import header_texts
-from tvmtiny.codegen.lower import Kernel
+from tvmtiny.codegen.lower import Kernel, used_kernels
 from tvmtiny.codegen.names import InterfaceNames, c_type, interface_names, macro_stem
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.program import Call, StateValues, Value
@@ -111,8 +111,8 @@ class Emitter:
         self._plan = arrangement.plan
         # A concatenation whose parts were produced in place has nothing to do.
         self._idle = {i for i, c in enumerate(program.calls) if in_place(c, self._problem)}
-        used = {c.function for i, c in enumerate(program.calls) if i not in self._idle}
-        self._kernels = {name: kernel for name, kernel in kernels.items() if name in used}
+        called = [c.function for i, c in enumerate(program.calls) if i not in self._idle]
+        self._kernels = used_kernels(called, kernels)
         self._constants: dict[tuple[str, bytes], _Constant] = {}
         self._nodes = {variable_name(t): n for n in optimized.graph.nodes for t in n.outputs}
         self._state_offsets = _offsets([s.before.nbytes for s in program.states])
@@ -221,7 +221,9 @@ class Emitter:
         if step in self._idle:
             return ""
         kernel = self._kernels[call.function]
-        names = [str(p.name) for p in self._module[call.function].params]
+        names = [str(p.name) for p in self._module[call.function].params][:-1]
+        # A function that runs a subgraph has parameters for the constants of that, too.
+        names += [f"x{i}" for i in range(len(names), len(call.arguments))]
         arguments = [
             self._pointer(a)
             if isinstance(a, Value)
@@ -336,7 +338,7 @@ class Emitter:
         used = [
             f"layer {i}"
             for i, c in enumerate(self._program.calls)
-            if c.function == function and i not in self._idle
+            if i not in self._idle and function in used_kernels([c.function], self._kernels)
         ]
         operator = self._module[function].attrs["tvmtiny.operator"]
         return f"{operator}, {', '.join(used)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from math import prod
@@ -15,13 +15,14 @@ from tvm.ir import PointerType, PrimType
 
 from tvmtiny.codegen.headers import header_text
 from tvmtiny.codegen.slicing import slice_function
-from tvmtiny.ops.shared.node import DTYPE_BYTES
+from tvmtiny.ops.shared.node import DTYPE_BYTES, Node
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,
     OVERLAPS_ATTR,
     PREAMBLE_ATTR,
     SCHEDULE_ATTR,
     TUNED_ATTR,
+    Implementation,
 )
 from tvmtiny.schedule.overlap import Overlap, parse_overlaps
 
@@ -55,6 +56,30 @@ class Workspace:
     size: int
 
 
+@dataclass(frozen=True, eq=False)
+class InnerCall:
+    """The call of a kernel by another one that runs a subgraph.
+
+    Attributes
+    ----------
+    function
+        Name of the kernel's PrimFunc.
+    node, made
+        What it implements, and by what; None where TVM's own schedules do.
+    constants
+        Bytes of the constants that it reads.
+    times
+        How often it is executed in one execution of the caller; of branches, both count.
+    """
+
+    function: str
+    kernel: Kernel
+    node: Node
+    made: Implementation | None
+    constants: int
+    times: int
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One C function.
@@ -83,6 +108,10 @@ class Kernel:
     weights
         Where it runs in parts: the share of each unit of its work. It has two more parameters,
         the first unit of a part and the one behind its last.
+    inner
+        Kernels that it calls.
+    in_parts
+        What `slice_kernel` gives for a kernel that was not lowered.
     """
 
     symbol: str
@@ -96,6 +125,20 @@ class Kernel:
     tuned: bool = False
     lowered: tirx.PrimFunc | None = field(default=None, compare=False, repr=False)
     weights: np.ndarray | None = field(default=None, compare=False, repr=False)
+    inner: tuple[InnerCall, ...] = field(default=(), compare=False, repr=False)
+    in_parts: Kernel | None = field(default=None, compare=False, repr=False)
+
+
+def used_kernels(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> dict[str, Kernel]:
+    """Kernels that some functions are or call, in the order of `kernels`, by name of PrimFunc."""
+    used: set[str] = set()
+    left = list(functions)
+    while left:
+        function = left.pop()
+        if function not in used:
+            used.add(function)
+            left += [call.function for call in kernels[function].inner]
+    return {name: kernel for name, kernel in kernels.items() if name in used}
 
 
 #: More than any model has, so that builds that differ in one kernel only lower that.
@@ -129,7 +172,8 @@ def slice_kernel(kernel: Kernel, slices: float) -> Kernel | None:
     slices
         About how many parts are wanted.
     """
-    assert kernel.lowered is not None
+    if kernel.lowered is None:
+        return kernel.in_parts
     made = slice_function(kernel.lowered, slices)
     if made is None:
         return None

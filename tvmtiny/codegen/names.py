@@ -9,8 +9,8 @@ from itertools import count
 
 from tvmtiny.codegen.labels import labels
 from tvmtiny.errors import InputError
-from tvmtiny.frontend.graph import Graph
 from tvmtiny.frontend.names import identifier
+from tvmtiny.ops.shared.graph import Graph
 
 # Keywords of C and C++ in lower case, macros that compilers predefine, and what <stdint.h>,
 # <stddef.h> and headers beside the model's define in lower case without arguments.

@@ -84,15 +84,15 @@ class Program:
         return Counter(value.buffer for value in read if isinstance(value, Value))
 
 
-def read_program(module: IRModule, states: int = 0) -> Program:
-    """Flatten ``main`` of `module` into calls.
+def read_program(module: IRModule, states: int = 0, name: str = "main") -> Program:
+    """Flatten a function of `module` into calls: ``main``, or one for a subgraph.
 
     Parameters
     ----------
     states
         How many of its last parameters and results are states.
     """
-    main = module["main"]
+    main = module[name]
     inputs_count = len(main.params) - states
     values: dict[str, Value] = {}
     calls: list[Call] = []

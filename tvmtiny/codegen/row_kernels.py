@@ -13,8 +13,8 @@ from tvmtiny.codegen.program import Value, read_program
 from tvmtiny.codegen.slices import Slices
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.frontend.converter import to_relax, variable_name
-from tvmtiny.frontend.graph import Graph
 from tvmtiny.ops import Node, Oracle, Tensor
+from tvmtiny.ops.shared.graph import Graph
 from tvmtiny.schedule import Goal, implement, schedule_module
 from tvmtiny.schedule.implementation import Implementation
 from tvmtiny.schedule.per_node import resized

@@ -10,7 +10,7 @@ import numpy as np
 
 from tvmtiny.codegen.artifact import Artifact, LayerInfo
 from tvmtiny.codegen.emit import PART_ARGUMENTS, Emitter, pointer_text
-from tvmtiny.codegen.lower import Kernel
+from tvmtiny.codegen.lower import Kernel, used_kernels
 from tvmtiny.codegen.names import c_type
 from tvmtiny.codegen.program import Call, Value
 from tvmtiny.codegen.requests import workspace_name
@@ -75,12 +75,9 @@ class StreamEmitter(Emitter):
             for work in works
             for position in range(len(work.nodes))
         }
-        plain = {
-            call.function
-            for index, call in enumerate(self._program.calls)
-            if index not in self._streamed
-        }
-        self._kernels = {name: k for name, k in self._kernels.items() if name in plain}
+        whole = [c for i, c in enumerate(self._program.calls) if i not in self._streamed]
+        plain = {call.function for call in whole if call.function in self._kernels}
+        self._kernels = used_kernels(plain, self._kernels)
         self._used_by: dict[str, list[int]] = {}
         rows: dict[str, Kernel] = {}
         for index, (work, position) in self._streamed.items():

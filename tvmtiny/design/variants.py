@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from tvmtiny.frontend import Model
-from tvmtiny.frontend.graph import Graph
 from tvmtiny.ops import Node, Tensor
+from tvmtiny.ops.shared.graph import Graph
 
 __all__ = [
     "BLOCK_CHANNELS",

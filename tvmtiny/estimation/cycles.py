@@ -34,6 +34,11 @@ def kernel_cycles(
     -----
     Where no layers were measured on the CPU the estimate is high rather than low.
     """
+    if kernel.inner:
+        return sum(
+            call.times * kernel_cycles(target, call.node, call.made, call.kernel, call.constants)
+            for call in kernel.inner
+        )
     cpu = target.cpu.name
     if cpu not in calibrated_cores():
         if made is not None and (made.cycles or made.instructions):

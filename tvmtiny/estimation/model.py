@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvmtiny.codegen.built import Built
+from tvmtiny.codegen.lower import Kernel, used_kernels
 from tvmtiny.codegen.program import Call
 from tvmtiny.codegen.requests import in_place
 from tvmtiny.compiler import arranged
@@ -16,8 +17,8 @@ from tvmtiny.errors import InputError
 from tvmtiny.estimation.facts import KernelFacts, entry_amounts, facts, keys, rough_amounts
 from tvmtiny.estimation.table import Figures, Table, calibrated_cores, table
 from tvmtiny.frontend import Model
-from tvmtiny.ops import find_operator
-from tvmtiny.schedule import Goal
+from tvmtiny.ops import Node, find_operator
+from tvmtiny.schedule import Goal, Implementation
 from tvmtiny.schedule.records import Records
 from tvmtiny.targets import BoardLike, Region, Target, resolve
 
@@ -185,16 +186,37 @@ def cost(
 
 def facts_of(built: Built, calls: Iterable[Call], figures: Table) -> Mapping[str, KernelFacts]:
     """Facts of the kernels that `calls` execute, by symbol."""
-    kernels = {call.function: built.kernels[call.function] for call in calls}
+    kernels = used_kernels((call.function for call in calls), built.kernels)
     return facts(kernels.values(), unaligned=figures.unaligned)
 
 
 def _figures(call: Call, built: Built, figures: Table, known: Mapping[str, KernelFacts]) -> Figures:
     node, kernel = built.nodes[call.output.name], built.kernels[call.function]
+    return _kernel_figures(node, kernel, built.choices.get(node.index), figures, known)
+
+
+def _kernel_figures(
+    node: Node,
+    kernel: Kernel,
+    made: Implementation | None,
+    figures: Table,
+    known: Mapping[str, KernelFacts],
+) -> Figures:
+    if kernel.inner:
+        parts = [
+            (inner.times, _kernel_figures(inner.node, inner.kernel, inner.made, figures, known))
+            for inner in kernel.inner
+        ]
+        return Figures(
+            sum(times * part.instructions for times, part in parts),
+            sum(times * part.cycles for times, part in parts),
+            sum(times * part.flash_read_bytes for times, part in parts),
+            sum(times * part.ram_read_bytes for times, part in parts),
+        )
     found = figures.layer(keys(node, kernel), known[kernel.symbol])
     if found is not None:
         return found
-    return figures.roughly(rough_amounts(node, built.choices.get(node.index)))
+    return figures.roughly(rough_amounts(node, made))
 
 
 def _layer(index: int, call: Call, built: Built, found: Figures, flash: Region | None) -> LayerCost:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from tvmtiny.frontend.reader import Graph
+from tvmtiny.frontend.control import resolved
+from tvmtiny.frontend.reader import SUBGRAPHS, Graph
 from tvmtiny.frontend.verify import node_problems
 from tvmtiny.ops import Node, Operator, Oracle, Tensor, find_operator
 
@@ -21,7 +23,8 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
 
     Known are results of nodes whose inputs are all constants, and those that depend on shapes
     only. Converters leave chains of such nodes where a model computes a shape, and operators may
-    require their results to be constants, so that this comes before the graph is verified.
+    require their results to be constants, so that this comes before the graph is verified. Loops
+    and conditions, which depend on what is known, are resolved here, too.
     A batch of -1 in the signature is the 1 that the tensor's shape says.
 
     Parameters
@@ -32,10 +35,15 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
         Whose arithmetic is followed.
     """
     tensors = list(graph.tensors)
+    wanted = _wanted(graph)
     nodes = []
     for original in graph.nodes:
         inputs = tuple(None if t is None else tensors[t.index] for t in original.inputs)
         node = replace(original, inputs=inputs)
+        if node.operator in SUBGRAPHS:
+            found = resolved(node, wanted, partial(fold_constants, oracle=oracle), oracle)
+            nodes += [] if found is None else [found]
+            continue
         values = _values(node, oracle)
         if values is None:
             nodes.append(node)
@@ -48,6 +56,12 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
         nodes=tuple(nodes),
         outputs=tuple(tensors[t.index] for t in graph.outputs),
     )
+
+
+def _wanted(graph: Graph) -> set[int]:
+    """Indices of the tensors that something reads."""
+    read = {t.index for node in graph.nodes for t in node.inputs if t is not None}
+    return read | {t.index for t in (*graph.outputs, *(s.after for s in graph.states))}
 
 
 def _values(node: Node, oracle: Oracle) -> list[np.ndarray] | None:

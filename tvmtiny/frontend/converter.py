@@ -13,9 +13,11 @@ from tvm import IRModule, relax, te, tirx
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Alias, Compute, Movement, Node, Oracle, Result, Tensor, find_operator
+from tvmtiny.ops.shared.control_call import ControlCall
 from tvmtiny.ops.shared.movement_tir import movement_function
 from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR, OVERLAPS_ATTR
 from tvmtiny.ops.shared.runtime_call import RuntimeCall, call_function
+from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
 
 
 class FinishedNode(Protocol):
@@ -41,6 +43,11 @@ def variable_name(tensor: Tensor) -> str:
     return f"t{tensor.index}"
 
 
+def subprogram_name(node: Node, position: int) -> str:
+    """Name of the Relax function for a subprogram of a node; no PrimFunc has such a one."""
+    return f"main_{node.index}_{position}"
+
+
 def to_relax(graph: Graph, oracle: Oracle, implement: Implement = lambda _: None) -> IRModule:
     """Express a verified graph in Relax.
 
@@ -55,7 +62,8 @@ def to_relax(graph: Graph, oracle: Oracle, implement: Implement = lambda _: None
         ``main`` takes the inputs and the states, and gives the outputs and the new states, in the
         graph's order. It binds one variable per activation, named by `variable_name`: a
         ``call_tir`` of a PrimFunc with `OPERATOR_ATTR`, or a ``memory.view``. Outputs that are the
-        same function of their arguments share one PrimFunc.
+        same function of their arguments share one PrimFunc. For each subgraph that a node runs
+        there is a function like it, see `subprogram_name`.
     """
     return _Converter(oracle, implement).module(graph)
 
@@ -69,12 +77,19 @@ class _Converter:
         self._expressions: dict[int, relax.Expr] = {}
 
     def module(self, graph: Graph) -> IRModule:
+        for node in all_nodes(graph):
+            for position, program in enumerate(subprograms(node)):
+                self._function(subprogram_name(node, position), program.graph)
+        self._function("main", graph)
+        return self._builder.get()
+
+    def _function(self, name: str, graph: Graph) -> None:
         given = [*graph.inputs, *(state.before for state in graph.states)]
         parameters = [
             relax.Var(variable_name(t), relax.TensorType(t.shape, t.dtype)) for t in given
         ]
         self._expressions.update(zip((t.index for t in given), parameters, strict=True))
-        with self._builder.function("main", parameters):
+        with self._builder.function(name, parameters):
             with self._builder.dataflow():
                 for node in graph.nodes:
                     for output, expression in self._node(node):
@@ -84,7 +99,6 @@ class _Converter:
                 results = [self._expression(tensor) for tensor in wanted]
                 result = self._builder.emit_output(relax.Tuple(results))
             self._builder.emit_func_output(result)
-        return self._builder.get()
 
     def _expression(self, tensor: Tensor) -> relax.Expr:
         if tensor.index not in self._expressions:
@@ -120,6 +134,8 @@ class _Converter:
             function, arguments = movement_function(result, node.operator)
         elif isinstance(result, RuntimeCall):
             function, arguments = call_function(result, output, node.operator), result.arguments
+        elif isinstance(result, ControlCall):
+            function, arguments = result.function(), result.arguments
         else:
             function, arguments = tensor_function(node, result), result.arguments
         return self._call_function(node, output, function, arguments)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tvmtiny.errors import OperatorProblem, UnsupportedModelError
-from tvmtiny.frontend.graph import Graph
 from tvmtiny.ops import Node, find_operator
+from tvmtiny.ops.shared.control_call import OF_DATA, REFUSED
+from tvmtiny.ops.shared.graph import Graph
 
 __all__ = ["diagnosed", "is_foreign"]
 
@@ -53,10 +54,6 @@ def _custom(name: str) -> Callable[[Node], bool]:
     return lambda node: node.operator.lower().startswith(f"custom:{name}")
 
 
-def _named(*names: str) -> Callable[[Node], bool]:
-    return lambda node: node.operator in names
-
-
 #: Told by operators. Of all kinds, the first one that fits is named.
 _FOREIGN = (
     _Kind(
@@ -75,16 +72,16 @@ _FOREIGN = (
         "then refuses",
         _custom("flex"),
     ),
-    _Kind(
-        "this model has a loop (WHILE), as the converter makes of Keras' GRU, and of other "
-        "recurrent layers that it does not fuse: build the layer with unroll=True and the model "
-        "with batch_size=1, or take an LSTM, which becomes one operator",
-        _named("WHILE"),
-    ),
 )
 
 _KINDS = (
     *_FOREIGN,
+    _Kind(
+        "this model has a loop (WHILE) whose number of turns depends on data, so that no time and "
+        "no memory can be stated for it; build a recurrent layer with unroll=True and the model "
+        "with batch_size=1, and other loops with a number of turns that is a constant",
+        lambda node: node.options.get(REFUSED, ("",))[0] == OF_DATA,
+    ),
     _Kind(
         "this model computes in float16, which is supported for constants alone (behind "
         f"DEQUANTIZE); {_AGAIN}",

@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from tvmtiny.frontend.constants import fold_constants
-from tvmtiny.frontend.graph import Graph
+from tvmtiny.frontend.control import with_unique_indices
 from tvmtiny.ops import Node, Oracle, Quantization, Tensor, find_operator
+from tvmtiny.ops.shared.graph import Graph
 from tvmtiny.ops.shared.legacy import FROM_UINT8
 from tvmtiny.ops.shared.quantization import INT8_RANGE
 
@@ -29,7 +30,7 @@ NOTE = (
 _OFFSET = 128
 
 #: Operators to which values of uint8 are no quantized numbers.
-_RAW = frozenset({"CAST", "ONE_HOT", "REDUCE_PROD", "ZEROS_LIKE"})
+_RAW = frozenset({"CAST", "IF", "ONE_HOT", "REDUCE_PROD", "WHILE", "ZEROS_LIKE"})
 
 #: Operators of which LiteRT has a kernel for uint8, and this package one for int8.
 UINT8_OPERATORS = frozenset(
@@ -47,7 +48,7 @@ _WEIGHTS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPO
 
 
 def simplified(graph: Graph, oracle: Oracle) -> Graph:
-    """A graph as it is compiled: with its constants folded, and without uint8 arithmetic.
+    """A graph as it is compiled: constants folded, loops resolved, and without uint8 arithmetic.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def simplified(graph: Graph, oracle: Oracle) -> Graph:
     """
     folded = fold_constants(graph, oracle)
     moved = with_int8(folded)
-    return folded if moved is folded else fold_constants(moved, oracle)
+    return with_unique_indices(moved if moved is folded else fold_constants(moved, oracle))
 
 
 def with_int8(graph: Graph) -> Graph:

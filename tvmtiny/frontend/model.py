@@ -14,13 +14,13 @@ from tvm import IRModule
 from tvmtiny.errors import InputError, ModelFormatError
 from tvmtiny.errors.base import quoted
 from tvmtiny.frontend.converter import to_relax
-from tvmtiny.frontend.evaluate import evaluate
 from tvmtiny.frontend.feed import Feed
 from tvmtiny.frontend.legacy import NOTE, simplified
 from tvmtiny.frontend.names import model_name
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.verify import check_sizes, verify
 from tvmtiny.ops import Oracle
+from tvmtiny.ops.shared.evaluate import evaluate
 
 
 @dataclass(frozen=True, eq=False)

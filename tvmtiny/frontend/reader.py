@@ -13,9 +13,9 @@ import numpy as np
 from tvmtiny.errors import ModelFormatError
 from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
-from tvmtiny.frontend.graph import Graph
 from tvmtiny.frontend.sparse import SparsityError, dense
 from tvmtiny.frontend.variables import resolve_variables
+from tvmtiny.ops.shared.graph import Graph
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node, Quantization, Tensor
 from tvmtiny.ops.shared.quantization import INT32_RANGE, INTEGER_RANGES
 
@@ -32,6 +32,15 @@ _MOST_DIMENSIONS = 8
 
 #: Of a sparse constant; the verifier accepts fewer bytes in one tensor.
 _MOST_ELEMENTS = 1 << 26
+
+#: Options that name subgraphs, and what the subgraphs are called in a node's options.
+SUBGRAPHS = {
+    "WHILE": {"cond_subgraph_index": "cond", "body_subgraph_index": "body"},
+    "IF": {"then_subgraph_index": "then", "else_subgraph_index": "else"},
+}
+
+#: In all subgraphs that nodes run, those that several nodes run counted as often.
+_MOST_INNER_NODES = 10_000
 
 AnyItem = TypeVar("AnyItem")
 
@@ -80,6 +89,10 @@ class _Reader:
             "weights_format": _names(schema.FullyConnectedOptionsWeightsFormat),
         }
         self._operators = _names(schema.BuiltinOperator)
+        #: Subgraphs that nodes run, with the number of nodes in them and in those that these run.
+        self._inner: dict[int, tuple[Graph, int]] = {}
+        #: Those that are being read, and that number for the one that is.
+        self._open, self._inside = {0}, 0
 
     def graph(self) -> Graph:
         """The first subgraph."""
@@ -234,7 +247,29 @@ class _Reader:
         if not outputs and operator not in ("ASSIGN_VARIABLE", "CALL_ONCE"):
             raise ModelFormatError(self._path, f"operator {operator} #{index} has no output")
         inner = tuple(self._item(tensors, i, "tensor") for i in _present(raw.intermediates))
-        return Node(index, operator, code.version, inputs, outputs, self._options(raw), inner)
+        options = self._options(raw)
+        for key, name in SUBGRAPHS.get(operator, {}).items():
+            options[name] = self._inner_graph(int(options.pop(key, -1)))
+        return Node(index, operator, code.version, inputs, outputs, options, inner)
+
+    def _inner_graph(self, index: int) -> Graph:
+        """A subgraph that a node runs, with those that its own nodes run."""
+        if index in self._open:
+            raise ModelFormatError(self._path, f"subgraph {index} runs itself")
+        if index not in self._inner:
+            outside, self._inside = self._inside, 0
+            self._open.add(index)
+            graph = self._subgraph(index)
+            self._open.remove(index)
+            self._inner[index] = graph, len(graph.nodes) + self._inside
+            self._inside = outside
+        graph, nodes = self._inner[index]
+        self._inside += nodes
+        if self._inside > _MOST_INNER_NODES:
+            raise ModelFormatError(
+                self._path, f"its loops and branches have more than {_MOST_INNER_NODES} operators"
+            )
+        return graph
 
     def _options(self, raw: Any) -> dict[str, Any]:
         options = {}

@@ -13,9 +13,10 @@ import numpy as np
 
 from tvmtiny.errors import OperatorProblem
 from tvmtiny.errors.base import short_name
-from tvmtiny.frontend.graph import Graph, State
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.ops.shared.graph import Graph, State
 from tvmtiny.ops.shared.node import DTYPE_BYTES
+from tvmtiny.ops.shared.subprogram import block_value, results, subprograms
 
 #: Container and shared name: what tells variables apart.
 _Key = tuple[bytes, bytes]
@@ -74,8 +75,21 @@ def _with_variable_tensors(graph: Graph) -> Graph:
     return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes), states=tuple(states))
 
 
+def uses_variables(graph: Graph) -> bool:
+    """Whether nodes of a subgraph, as it is in the file, read or change what is kept for later."""
+    return any(
+        node.operator in _OPERATORS
+        or any(
+            tensor is not None and tensor.variable
+            for position in VARIABLE_INPUTS.get(node.operator, ())
+            for tensor in [node.optional_input(position)]
+        )
+        for node in graph.nodes
+    )
+
+
 def with_assigned(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Add what variables hold after their assignments to the values of TFLite's own tensors.
+    """Add what variables hold after their assignments, and blocks, to TFLite's own tensors.
 
     Parameters
     ----------
@@ -89,6 +103,10 @@ def with_assigned(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, n
     for state in graph.states:
         if state.before.variable and state.before.index in found:
             found[state.after.index] = found[state.before.index]
+    for node in graph.nodes:
+        given = results(node) if subprograms(node) else ()
+        if len(node.outputs) > len(given) > 0:
+            found[node.output.index] = block_value(node, [found[t.index] for t in given])
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import inf
 
 from tvmtiny.errors import (
@@ -15,6 +16,7 @@ from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.diagnosis import diagnosed, is_foreign
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Tensor, find_operator
+from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
 
 #: LiteRT's own kernels take fewer dimensions.
 MOST_DIMENSIONS = 8
@@ -37,21 +39,33 @@ def verify(graph: Graph, path: str) -> None:
     ModelFormatError
         If a tensor is read before anything writes it, or written where it has a value.
     """
-    if any(is_foreign(node) for node in graph.nodes):
-        raise diagnosed(graph, operator_problems(graph))
-    _check_shapes(graph)
-    for node in graph.nodes:
+    nodes = tuple(all_nodes(graph))
+    if any(is_foreign(node) for node in nodes):
+        raise diagnosed(replace(graph, nodes=nodes), operator_problems(graph))
+    graphs = tuple(_graphs(graph))
+    for each in graphs:
+        _check_shapes(each)
+    for node in nodes:
         if _dynamic_range(node):
             raise DynamicRangeModelError(node.operator, node.input(1).name)
     problems = operator_problems(graph)
     if problems:
-        raise diagnosed(graph, problems)
-    _check_order(graph, path)
+        raise diagnosed(replace(graph, nodes=nodes), problems)
+    for each in graphs:
+        _check_order(each, path)
+
+
+def _graphs(graph: Graph) -> Iterator[Graph]:
+    """A graph and all subgraphs that its nodes run."""
+    yield graph
+    for node in graph.nodes:
+        for subprogram in subprograms(node):
+            yield from _graphs(subprogram.graph)
 
 
 def operator_problems(graph: Graph) -> tuple[OperatorProblem, ...]:
-    """Every reason why a node of `graph` cannot be compiled."""
-    found = [problem for node in graph.nodes for problem in node_problems(node)]
+    """Every reason why a node of `graph`, or one that such a node runs, cannot be compiled."""
+    found = [problem for node in all_nodes(graph) for problem in node_problems(node)]
     return (*graph.problems, *found)
 
 
@@ -142,7 +156,7 @@ def check_sizes(graph: Graph, path: str) -> None:
         If a tensor, or all of them together, are unreasonably large.
     """
     total = 0
-    for tensor in graph.tensors:
+    for tensor in _all_tensors(graph):
         rank, size = len(tensor.shape), tensor.nbytes
         total += size
         if rank > MOST_DIMENSIONS:
@@ -158,6 +172,15 @@ def check_sizes(graph: Graph, path: str) -> None:
                 f"bytes, {total:,} with all before it; at most {MOST_TENSOR_BYTES:,} and "
                 f"{MOST_BYTES:,} fit any microcontroller",
             )
+
+
+def _all_tensors(graph: Graph) -> Iterator[Tensor]:
+    """The tensors of a graph, and those of subgraphs as they are in the file."""
+    yield from graph.tensors
+    for node in graph.nodes:
+        for value in node.options.values():
+            if isinstance(value, Graph):
+                yield from _all_tensors(value)
 
 
 def _check_order(graph: Graph, path: str) -> None:

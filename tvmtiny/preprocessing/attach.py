@@ -10,8 +10,8 @@ from tvmtiny.errors import InputError
 from tvmtiny.errors.base import short_name
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.feed import Feed
-from tvmtiny.frontend.graph import Graph, State
 from tvmtiny.ops import Node, Tensor
+from tvmtiny.ops.shared.graph import Graph, State
 from tvmtiny.preprocessing.detection import Detection
 from tvmtiny.preprocessing.front_end import FrontEnd, Parts
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tvmtiny.frontend.graph import State
 from tvmtiny.ops import Node, Tensor
+from tvmtiny.ops.shared.graph import State
 
 #: Makes a tensor from name, shape and dtype, with an index of its own.
 NewTensor = Callable[[str, tuple[int, ...], str], Tensor]

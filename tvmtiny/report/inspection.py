@@ -13,6 +13,7 @@ from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
 from tvmtiny.importers import read_content
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.node import DTYPE_BYTES
+from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
 from tvmtiny.oracle import refusal
 from tvmtiny.passes import optimize
 from tvmtiny.targets import Board, boards
@@ -157,7 +158,9 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
         folded = simplified(graph, Oracle.LITERT)
         problems = operator_problems(folded)
         problem = _problem(folded, str(path))
-    nodes = tuple(_node_lines(graph, problems, known=not too_large))
+    resolved = {node.index: node for node in folded.nodes if subprograms(node)}
+    shown = [resolved.get(node.index, node) for node in graph.nodes]
+    nodes = tuple(_node_lines(shown, problems, known=not too_large))
     macs = sum(line.macs for line in nodes)
     weights = sum(line.weights_bytes for line in nodes)
     state = sum(_size(state.before) for state in graph.states)
@@ -213,21 +216,23 @@ def _macs(node: Node) -> int:
 
 
 def _constants(node: Node) -> int:
-    return sum(_size(t) for t in node.inputs if t is not None and t.data is not None)
+    inner = [n for program in subprograms(node) for n in all_nodes(program.graph)]
+    read = {t for n in (node, *inner) for t in n.inputs if t is not None and t.data is not None}
+    return sum(map(_size, read))
 
 
-def _node_lines(graph: Graph, problems: tuple[OperatorProblem, ...], known: bool) -> list[NodeLine]:
+def _node_lines(
+    nodes: Sequence[Node], problems: tuple[OperatorProblem, ...], known: bool
+) -> list[NodeLine]:
     """One line a node; `known` is whether `problems` are all that there are."""
     reasons: dict[int, list[str]] = {}
     for problem in problems:
         reasons.setdefault(problem.index, []).append(
             f"{problem.reason}; allowed: {problem.allowed}"
         )
-    lines = {
-        node.index: _node_line(node, reasons.get(node.index, ()), known) for node in graph.nodes
-    }
+    lines = {node.index: _node_line(node, reasons.get(node.index, ()), known) for node in nodes}
     for problem in problems:
-        # Of operators on variables, which are no nodes any more.
+        # Of operators on variables, which are no nodes any more, and of those inside of others.
         found = tuple(reasons[problem.index])
         line = NodeLine(problem.index, problem.operator, problem.tensor, "-", (), 0, 0, 0, found)
         lines.setdefault(problem.index, line)

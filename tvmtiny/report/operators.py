@@ -46,10 +46,14 @@ by a model of one operator for each, with {versions}.
 #: Paragraphs behind the table.
 _REST = (
     "## What others have",
-    "Operators that TFLM registers and that are not in the table: {tflm}. A loop is what "
-    "converters make of recurrent layers: build these with `unroll=True`. `CALL_ONCE` and "
-    "`VAR_HANDLE` need no code: variables become states of the model. TFLM's custom "
-    "operators, such as those of its signal library, are not looked at here.",
+    "TFLM registers no operator that is not in the table{tflm}. `CALL_ONCE` and `VAR_HANDLE` need "
+    "no code: variables become states of the model. TFLM's custom operators, such as those of its "
+    "signal library, are not looked at here.",
+    "A `WHILE` becomes a loop in C around the calls of its operators, so that code and constants "
+    "are the same for any number of turns. That number has to follow from constants, as it does in "
+    "recurrent layers of Keras, and shapes must stay the same from turn to turn. Where the body "
+    "gives one of its inputs, unchanged, as a value that comes later, LiteRT's loop takes the next "
+    "turn's value for it; here and in TFLM it is that of the turn.",
     "dtypes that TFLM's kernels run and ours do not: {dtypes}, and `UNIDIRECTIONAL_SEQUENCE_LSTM` "
     "int16. LiteRT has no kernel for these, so that results could not be compared with it. TFLM's "
     "logical operators do not look at dtypes; ours take bool.",
@@ -77,7 +81,7 @@ def operator_page() -> str:
         for engine in ("tflm", "litert")
     )
     fields = {
-        "tflm": _names(tflm),
+        "tflm": f" but {_names(tflm)}" if tflm else "",
         "litert": _names([name for name in litert if name not in tflm]),
         "dtypes": ", ".join(_missing_dtypes()),
     }

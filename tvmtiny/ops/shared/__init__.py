@@ -1,12 +1,14 @@
 """Parts that operators are made of; nothing in here is an operator.
 
 The contract
-    `node` (tensors and nodes as data), `operator` (the class and its registry), `runtime_call` and
-    `movement` (results that are no tensor expression), `primfunc_attributes`.
+    `node` and `graph` (tensors, nodes and graphs as data), `operator` (the class and its registry),
+    `evaluate` (a graph by numpy references), `runtime_call`, `control_call` and `movement` (results
+    that are no tensor expression), `primfunc_attributes`.
 Bases of operators
     `element_operator` (of `unary_operator` and `binary_operator`), `sigmoid_operator`,
     `reduction_operator`, `extremum_index_operator`, `moving_operator`, `selecting_operator`,
-    `block_operator`, `reshaping_operator`, `constant_operator`.
+    `block_operator`, `reshaping_operator`, `constant_operator`, `control_operator` (of nodes that
+    run a `subprogram`).
 Checks of a node
     `checks` (tensors, dtypes, scales, shapes), `constant_inputs` (axes, sizes, paddings).
 Convolutions and dense layers

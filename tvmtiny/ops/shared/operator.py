@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 from tvm import te
 
+from tvmtiny.ops.shared.control_call import ControlCall
 from tvmtiny.ops.shared.movement import Alias, Movement
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
@@ -61,7 +62,7 @@ class Compute:
 
 
 #: How an output comes about.
-Result = Compute | Alias | Movement | RuntimeCall
+Result = Compute | Alias | Movement | RuntimeCall | ControlCall
 
 
 class Operator(ABC):

@@ -20,3 +20,6 @@ DIVISIBLE_ATTR = "tvmtiny.divisible"
 
 #: Set where the decisions come from a tuned record.
 TUNED_ATTR = "tvmtiny.tuned"
+
+#: The node whose subgraphs a function runs, see `tvmtiny.ops.shared.control_call`.
+CONTROL_ATTR = "tvmtiny.control"

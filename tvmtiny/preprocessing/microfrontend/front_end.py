@@ -10,9 +10,9 @@ import numpy as np
 
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
-from tvmtiny.frontend.graph import State
 from tvmtiny.ops import Node, Quantization, Tensor, find_operator
 from tvmtiny.ops.microfrontend import microfrontend
+from tvmtiny.ops.shared.graph import State
 from tvmtiny.ops.shared.signal.microfrontend import Microfrontend, MicrofrontendSettings
 from tvmtiny.preprocessing.front_end import FrontEnd, NewTensor, Parts
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tvmtiny.frontend.reader import Graph
-from tvmtiny.ops import Oracle, find_operator
+from tvmtiny.ops.shared.graph import Graph
+from tvmtiny.ops.shared.operator import Oracle, find_operator
 
 
 def evaluate(
