@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -121,6 +121,38 @@ def _quiet(source: str) -> tuple[str, ...]:
     return ("-w", "-Wno-error") if Path(source).name == "monocypher.c" else ()
 
 
+def build_program(
+    board: Board,
+    directory: Path,
+    files: Mapping[str, str],
+    stack_bytes: int,
+    project: Project,
+    more: Sequence[Path] = (),
+    options: Sequence[str] = (),
+) -> Firmware:
+    """Build a program of these files, and of `more` in their places, for a board."""
+    architecture = find_architecture(board.cpu.architecture)
+    script = link_script(board, Placement(), stack_bytes, 0)
+    for name, text in {**files, "link.ld": script}.items():
+        write_text(directory / name, text)
+    compiler = find_tool(architecture.compiler)
+    flags = (*compile_flags(board.cpu), *device_flags(board.cpu), *QemuOptions.of(board).flags)
+    names = [*(name for name in files if name.endswith(".c")), *map(str, more)]
+    objects = [f"{Path(name).stem}.o" for name in names]
+    jobs = [
+        CompileJob(
+            # A library has warnings of its own.
+            (compiler, *flags, *options, *_quiet(name), "-c", name, "-o", made),
+            directory / "log",
+        )
+        for name, made in zip(names, objects, strict=True)
+    ]
+    compile_all(jobs, directory, 1, architecture.library)
+    linked = (*link_flags(board.cpu, "link.ld"), *objects, "-lgcc", "-o", "program.elf")
+    run_tool((compiler, *linked), directory, directory / "link.log")
+    return Firmware(directory / "program.elf", project, FlashSizes(0, 0, 0), 0)
+
+
 @dataclass
 class Loader:
     """The firmware for a board.
@@ -139,14 +171,12 @@ class Loader:
     stack_bytes: int = 16384
     buffer_bytes: int = 65536
     place_bytes: int = 65536
-    sources: list[Path] = field(default_factory=list)
 
     def build(self, project: Project) -> Firmware:
         """Build it; `project` names board and model to those that explain errors."""
-        cpu = self.board.cpu
-        architecture = find_architecture(cpu.architecture)
+        sources = find_architecture(self.board.cpu.architecture).sources
         files = {
-            **c_files("device", "device/harness", architecture.sources, "image"),
+            **c_files("device", "device/harness", sources, "image"),
             "main.c": (HERE / "loader_main.c").read_text(),
             "platform.h": self.platform.header(
                 {
@@ -155,28 +185,11 @@ class Loader:
                     "PLACE_BYTES": self.place_bytes,
                 }
             ),
-            "link.ld": link_script(self.board, Placement(), self.stack_bytes, 0),
         }
-        for name, text in files.items():
-            write_text(self.directory / name, text)
         verifiers, options = verifying(self.platform)
-        compiler = find_tool(architecture.compiler)
-        flags = (*compile_flags(cpu), *device_flags(cpu), *QemuOptions.of(self.board).flags)
-        own = [name for name in files if name.endswith(".c")]
-        names = [*own, *map(str, verifiers)]
-        objects = [f"{Path(name).stem}.o" for name in names]
-        jobs = [
-            CompileJob(
-                # A library has warnings of its own.
-                (compiler, *flags, *options, *_quiet(name), "-c", name, "-o", made),
-                self.directory / "log",
-            )
-            for name, made in zip(names, objects, strict=True)
-        ]
-        compile_all(jobs, self.directory, 1, architecture.library)
-        linked = (*link_flags(cpu, "link.ld"), *objects, "-lgcc", "-o", "loader.elf")
-        run_tool((compiler, *linked), self.directory, self.directory / "link.log")
-        return Firmware(self.directory / "loader.elf", project, FlashSizes(0, 0, 0), 0)
+        return build_program(
+            self.board, self.directory, files, self.stack_bytes, project, verifiers, options
+        )
 
     def run(
         self,
