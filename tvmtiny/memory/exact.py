@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec, module_from_spec
@@ -113,8 +115,23 @@ def load_solver() -> ModuleType:
         raise ImportError(f"there is no {name}")
     module = module_from_spec(spec)
     vars(module)["__builtins__"] = {**vars(builtins), "__import__": without_pandas}
-    spec.loader.exec_module(module)
+    with _own_symbols():
+        spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def _own_symbols() -> Iterator[None]:
+    """Let libraries that are loaded meanwhile prefer their own symbols to those of others.
+
+    TensorFlow and the solver both bring Abseil; with that of TensorFlow, the solver crashes.
+    """
+    before = sys.getdlopenflags()
+    sys.setdlopenflags(before | getattr(os, "RTLD_DEEPBIND", 0))
+    try:
+        yield
+    finally:
+        sys.setdlopenflags(before)
 
 
 def _rival_groups(conflicts: Conflicts) -> Iterator[tuple[Group, Group]]:
