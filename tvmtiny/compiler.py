@@ -397,7 +397,7 @@ def compile_layer(
     inputs = {t.index: t for t in node.inputs if t is not None and t.data is None}
     tensors = model.graph.tensors
     graph = Graph(tensors, (node,), tuple(inputs.values()), node.outputs[:1], {})
-    label = name or f"{model.name}_{node.operator.lower()}_{node.output.index}"
+    label = name or f"{model.name}_{node.symbol}_{node.output.index}"
     layer = Model(label, b"", graph, model.oracle)
     module = node_to_relax(node, done)
     built = build_functions(layer, module, graph, target.cpu, Interface.ARENA, {node.index: done})

@@ -21,13 +21,15 @@ from tvmtiny.host import litert
 from tvmtiny.host.litert import make_interpreter, reference_interpreter
 from tvmtiny.host.packages import importing
 from tvmtiny.litert_operators import OneOperator, one_by_one
-from tvmtiny.ops import Oracle
+from tvmtiny.ops import Oracle, find_operator
 from tvmtiny.ops.shared.evaluate import evaluate
 
 if TYPE_CHECKING:
     from tvmtiny.frontend import Model
+    from tvmtiny.ops.shared.graph import Graph
 
 __all__ = [
+    "known_to_litert",
     "oracle_tensors",
     "refusal",
     "run_litert",
@@ -52,6 +54,8 @@ def oracle_tensors(
     tuple of str and Mapping
         Name of the oracle, and the values by TFLite's tensor index.
     """
+    if model.front is None and not known_to_litert(model.graph):
+        return "numpy", model.reference(inputs)
     if model.oracle is Oracle.LITERT:
         before: dict[int, np.ndarray] = {}
         if model.front is not None:
@@ -62,6 +66,12 @@ def oracle_tensors(
         graph = model.graph
         return "litert-reference", with_moved(graph, with_assigned(graph, values))
     return "numpy-tflm", model.reference(inputs)
+
+
+def known_to_litert(graph: Graph) -> bool:
+    """Whether a model has no operators of our own, whose oracle is their numpy reference."""
+    found = (find_operator(node.operator) for node in graph.nodes)
+    return all(operator is None or operator.in_litert for operator in found)
 
 
 def refusal(model: bytes) -> str | None:

@@ -18,7 +18,11 @@ def add_to(app: typer.Typer) -> None:
 
 def import_model(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A file of another framework: .onnx.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A file of another framework: .onnx, or scikit-learn's .joblib or .pkl.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where to write the model.", metavar="FILE")
@@ -29,6 +33,22 @@ def import_model(
             "--keep-layout",
             help="Leave channels in front of pixels in inputs and outputs, as the framework has "
             "them, at the cost of transpositions.",
+        ),
+    ] = False,
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="What features of decision trees are: float32, int8 or int16.", metavar="DTYPE"
+        ),
+    ] = "float32",
+    scale: Annotated[
+        float,
+        typer.Option(help="What a step of int8 or int16 features stands for.", metavar="NUMBER"),
+    ] = 1.0,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Read a pickle, which can run any code, as you made it yourself."
         ),
     ] = False,
     json: JsonOption = False,
@@ -47,8 +67,9 @@ def import_model(
         from tvmtiny.importers import import_model as imported
         from tvmtiny.report.import_tables import import_tables
 
+        options = ImportOptions(keep_layout, dtype, scale, trust)
         tell(f"converting {model}")
-        made = imported(model, ImportOptions(keep_layout=keep_layout))
+        made = imported(model, options)
         tell("checking what can be compiled")
         loaded = load(made.content, name=Path(model).stem)
         write_bytes(output, made.content)

@@ -152,7 +152,7 @@ class _Converter:
             relax.const(a, str(a.dtype)) if isinstance(a, np.ndarray) else self._expression(a)
             for a in values
         ]
-        variable = self._builder.add_func(function, node.operator.lower())
+        variable = self._builder.add_func(function, node.symbol)
         result = relax.TensorType(output.shape, output.dtype)
         return relax.call_tir(variable, relax.Tuple(arguments), result)
 
@@ -189,7 +189,7 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
     kind = relax.TensorType(node.output.shape, node.output.dtype)
     with builder.function("main", list(variables.values())):
         with builder.dataflow():
-            callee = builder.add_func(function.function, node.operator.lower())
+            callee = builder.add_func(function.function, node.symbol)
             called = relax.call_tir(callee, relax.Tuple(arguments), kind)
             result = builder.emit(called, name_hint=variable_name(node.output))
             output = builder.emit_output(result)

@@ -140,6 +140,10 @@ class ModelWriter:
         self._inputs.append(index)
         return index
 
+    def rename(self, index: int, name: str) -> None:
+        """Give a tensor another name."""
+        self._tensors[index].name = name
+
     def constant(self, name: str, value: np.ndarray, **quantization: Any) -> int:
         """Add a constant with the dtype and shape of `value`; keywords as for `tensor`."""
         value = np.asarray(value)

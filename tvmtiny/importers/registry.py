@@ -49,7 +49,15 @@ class Framework:
         return found
 
 
-FRAMEWORKS = (Framework("ONNX", (".onnx",), ("onnx",), "tvmtiny.importers.onnx"),)
+FRAMEWORKS = (
+    Framework("ONNX", (".onnx",), ("onnx",), "tvmtiny.importers.onnx"),
+    Framework(
+        "scikit-learn",
+        (".joblib", ".pkl", ".pickle"),
+        ("sklearn",),
+        "tvmtiny.importers.sklearn",
+    ),
+)
 
 
 def import_model(

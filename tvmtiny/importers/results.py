@@ -18,9 +18,18 @@ class ImportOptions:
     keep_layout
         Whether inputs and outputs keep the order of axes of a framework that has channels in front
         of pixels, at the cost of transpositions.
+    dtype
+        Of the features of trees: float32, int8 or int16.
+    scale
+        What a step of int8 or int16 features stands for.
+    trust
+        Whether a file may run code of its own as it is read, as pickles do.
     """
 
     keep_layout: bool = False
+    dtype: str = "float32"
+    scale: float = 1.0
+    trust: bool = False
 
 
 @dataclass(frozen=True)

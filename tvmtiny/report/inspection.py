@@ -14,7 +14,7 @@ from tvmtiny.importers import read_content
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.node import DTYPE_BYTES
 from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
-from tvmtiny.oracle import refusal
+from tvmtiny.oracle import known_to_litert, refusal
 from tvmtiny.passes import optimize
 from tvmtiny.targets import Board, boards
 
@@ -183,7 +183,7 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
         largest,
         tuple(_estimate(board, ram, flash) for board in (*others, *boards().values())),
         problem,
-        None if problem else refusal(content),
+        None if problem or not known_to_litert(graph) else refusal(content),
         NOTE if folded.moved else None,
     )
 

@@ -153,6 +153,11 @@ class Node:
         return str(self.options.get("fused_activation_function", "NONE"))
 
     @property
+    def symbol(self) -> str:
+        """The operator's name as part of an identifier: that of a custom one without its kind."""
+        return self.operator.removeprefix("CUSTOM:").lower()
+
+    @property
     def where(self) -> str:
         """How messages name this node."""
         return f"{self.operator} #{self.index} ({short_name(self.output.name, 60)})"
