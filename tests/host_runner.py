@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from tvmtiny.codegen import Artifact
+from tvmtiny.codegen.artifact import LayerInfo
 from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
-from tvmtiny.ops import Alias, Oracle, find_operator
+from tvmtiny.ops import Alias, Node, Oracle, Tensor, find_operator
 from tvmtiny.results import OutputTensor
 
 #: What "without a warning" means, in C as in C++: every test that compiles C takes these flags.
@@ -432,6 +433,8 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
         tensor.index: info.offset
         for tensor, info in zip(artifact.graph.inputs, artifact.inputs, strict=True)
     }
+    # Outputs may be made of others of the same node, in any order.
+    slots |= {t: layer.offset for t, layer in layers.items() if layer.offset is not None}
     ranges = []
     for node in artifact.graph.nodes:
         sources = [t for t in node.inputs if t is not None and t.index in slots]
@@ -445,7 +448,8 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
                 continue
             if layer.offset is not None:
                 slots[output.index] = layer.offset
-            touched = [t for t in (*sources, output) if t.index in slots]
+            made = _read_outputs(node, position, layers)
+            touched = [t for t in (*sources, *made, output) if t.index in slots]
             ranges += [(layer.index, slots[t.index], t.nbytes) for t in touched]
             workspaces = [
                 offset
@@ -455,6 +459,15 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
             # Only their total size is known.
             ranges += [(layer.index, offset, layer.workspace_bytes) for offset in workspaces]
     return ranges
+
+
+def _read_outputs(node: Node, position: int, layers: dict[int, LayerInfo]) -> list[Tensor]:
+    """Other outputs of the node that one is made of, which are computed before it."""
+    if len(node.outputs) == 1:
+        return []
+    result = find_operator(node.operator).results(node, Oracle.LITERT)[position]
+    read = {a.index for a in getattr(result, "arguments", ()) if isinstance(a, Tensor)}
+    return [t for t in node.outputs if t.index in read and t.index in layers]
 
 
 def _allowed_requests(artifact: Artifact) -> list[tuple[int, int, int]]:

@@ -12,9 +12,11 @@ import numpy as np
 
 from tvmtiny.errors import ModelFormatError
 from tvmtiny.errors.base import short_name
+from tvmtiny.frontend.custom import custom_options
 from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
 from tvmtiny.frontend.sparse import SparsityError, dense
 from tvmtiny.frontend.variables import resolve_variables
+from tvmtiny.ops import find_operator
 from tvmtiny.ops.shared.graph import Graph
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node, Quantization, Tensor
 from tvmtiny.ops.shared.quantization import INT32_RANGE, INTEGER_RANGES
@@ -248,6 +250,8 @@ class _Reader:
             raise ModelFormatError(self._path, f"operator {operator} #{index} has no output")
         inner = tuple(self._item(tensors, i, "tensor") for i in _present(raw.intermediates))
         options = self._options(raw)
+        if find_operator(operator) is not None and raw.customOptions is not None:
+            options.update(custom_options(bytes(raw.customOptions)))
         for key, name in SUBGRAPHS.get(operator, {}).items():
             options[name] = self._inner_graph(int(options.pop(key, -1)))
         return Node(index, operator, code.version, inputs, outputs, options, inner)

@@ -49,7 +49,7 @@ def resolve_variables(graph: Graph, subgraph: Callable[[int], Graph]) -> Graph:
     """
     if any(node.operator in _OPERATORS for node in graph.nodes):
         graph = _Resolver(graph, subgraph).graph()
-    return _with_variable_tensors(graph)
+    return _with_memories(_with_variable_tensors(graph))
 
 
 def _with_variable_tensors(graph: Graph) -> Graph:
@@ -86,6 +86,26 @@ def uses_variables(graph: Graph) -> bool:
         )
         for node in graph.nodes
     )
+
+
+def _with_memories(graph: Graph) -> Graph:
+    """Give operators that remember what is in no file an input and an output for it."""
+    tensors, nodes, states = list(graph.tensors), [], list(graph.states)
+    for node in graph.nodes:
+        operator = find_operator(node.operator)
+        before_all: list[Tensor] = []
+        after_all: list[Tensor] = []
+        for memory in () if operator is None else operator.memory(node):
+            name = f"{node.outputs[0].name}/{memory.name}" if node.outputs else memory.name
+            shape, dtype = memory.initial.shape, str(memory.initial.dtype)
+            before = Tensor(len(tensors), name, shape, dtype, variable=True)
+            after = replace(before, index=len(tensors) + 1, name=f"{name}/after")
+            tensors += [before, after]
+            states.append(State(name, before, after, memory.initial))
+            before_all, after_all = [*before_all, before], [*after_all, after]
+        inputs, outputs = (*node.inputs, *before_all), (*node.outputs, *after_all)
+        nodes.append(replace(node, inputs=inputs, outputs=outputs))
+    return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes), states=tuple(states))
 
 
 def with_assigned(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:

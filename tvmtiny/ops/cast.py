@@ -23,13 +23,15 @@ class Cast(Operator):
     """
 
     name = "CAST"
-    dtypes = ("bool", "int8", "uint8", "int16", "int32", "int64", "float32")
+    dtypes = ("bool", "int8", "uint8", "int16", "int32", "uint32", "int64", "float32")
     needs_scale = False
     exactness = "exact (floats within the range of the output)"
     input_count = 1
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_shape(node, node.input(0).shape)
+        if (node.input(0).dtype, node.output.dtype) == ("float32", "uint32"):
+            yield Problem("float32 as uint32", "uint32 of integers")
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         source, target = node.input(0).dtype, node.output.dtype

@@ -139,7 +139,7 @@ def _most(front: Microfrontend) -> int:
     if not front.settings.logarithm:
         return 0xFFFF
     largest = np.array([0xFFFFFFFF], np.uint32)
-    return int(gain.logarithm(largest, front.settings.log_shift, 0)[0])
+    return int(gain.logarithm(largest, 1 << front.settings.log_shift, 0)[0])
 
 
 def quantizer(node: Node) -> tuple[int, int, int] | None:
@@ -164,9 +164,9 @@ def quantizer(node: Node) -> tuple[int, int, int] | None:
     return None
 
 
-def stage_factors(points: int) -> list[np.ndarray]:
+def stage_factors(points: int, inverse: bool = False) -> list[np.ndarray]:
     """For each stage after the first: int16, ``(size, 3, 2)``, the factors of its butterflies."""
-    roots, size, found = twiddles(points), radices(points)[-1], []
+    roots, size, found = twiddles(points, inverse), radices(points)[-1], []
     while size < points:
         step = points // (4 * size)
         found.append(roots[np.arange(size)[:, None] * np.arange(1, 4) * step])
@@ -207,7 +207,7 @@ def microfrontend_call(
         *(front.channels, first_bin or front.filterbank.bins[0], s.smoothing_bits),
         *(int(front.smoothing[0]), int(front.smoothing[-1 if front.channels == 1 else 1])),
         *(front.least, s.gain_control, front.snr_shift),
-        *(s.logarithm, s.log_shift, front.correction_bits, *found),
+        *(s.logarithm, 1 << s.log_shift, front.correction_bits, *found),
     ]
     arguments = (
         node.input(0),

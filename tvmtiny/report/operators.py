@@ -47,8 +47,8 @@ by a model of one operator for each, with {versions}.
 _REST = (
     "## What others have",
     "TFLM registers no operator that is not in the table{tflm}. `CALL_ONCE` and `VAR_HANDLE` need "
-    "no code: variables become states of the model. TFLM's custom operators, such as those of its "
-    "signal library, are not looked at here.",
+    "no code: variables become states of the model. TFLM's other custom operators "
+    "are not looked at here.",
     "A `WHILE` becomes a loop in C around the calls of its operators, so that code and constants "
     "are the same for any number of turns. That number has to follow from constants, as it does in "
     "recurrent layers of Keras, and shapes must stay the same from turn to turn. Where the body "
@@ -113,6 +113,8 @@ def _dtypes(operator: Operator) -> list[str]:
 def _other(engine: str, operator: str, own: Sequence[str]) -> str:
     found = _others()[engine].get(operator)
     if found is None:
+        if operator.startswith("CUSTOM:"):
+            return "" if engine == "tflm" else "-"
         return "" if operator in _others()["operators"][engine] else "-"
     if set(found) == set(own):
         return "="

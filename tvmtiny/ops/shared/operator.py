@@ -65,6 +65,14 @@ class Compute:
 Result = Compute | Alias | Movement | RuntimeCall | ControlCall
 
 
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What an operator remembers and no file has a tensor for, with its first value."""
+
+    name: str
+    initial: np.ndarray
+
+
 class Operator(ABC):
     """One TFLite operator: what is accepted, its tensor expression, its numpy reference.
 
@@ -118,6 +126,19 @@ class Operator(ABC):
     @abstractmethod
     def check_node(self, node: Node) -> Iterator[Problem]:
         """Yield what else is wrong with a node that has the right number of inputs and outputs."""
+
+    def memory(self, node: Node) -> tuple[Memory, ...]:
+        """What the operator remembers that is in no file.
+
+        `tvmtiny.frontend.variables` gives a node one more input for each, and one more output,
+        before it is checked.
+
+        Parameters
+        ----------
+        node
+            As it is in the file, whatever that may be.
+        """
+        return ()
 
     @abstractmethod
     def compute(self, node: Node, oracle: Oracle) -> Result | tuple[Result, ...]:

@@ -18,7 +18,7 @@ struct tvmtiny_microfrontend_shape {
   int32_t channels, first_bin;
   int32_t smoothing_bits, even_smoothing, odd_smoothing, least_signal;
   int32_t gain_control, snr_shift;
-  int32_t logarithm, log_shift, correction_bits;
+  int32_t logarithm, log_scale, correction_bits;
   /* A feature as an int8: (feature * multiplier + offset) >> shift. */
   int32_t multiplier, offset, shift;
 };
@@ -51,9 +51,9 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_microfrontend_spectrum(const struct
     work[i] = 0u;
   }
   const int32_t shift = tvmtiny_headroom(seen);
-  tvmtiny_fft_first(work, words, tables->order, shape->points, shape->radix, shift);
+  tvmtiny_fft_first(work, words, tables->order, shape->points, shape->radix, shift, 0);
   for (int32_t size = shape->radix; size < shape->points; size *= 4) {
-    tvmtiny_fft_stage(words, factors, shape->points, size, 3, 1);
+    tvmtiny_fft_stage(words, factors, shape->points, size, 3, 1, 0);
     factors += 3 * size;
   }
   tvmtiny_fft_energy(words, factors, shape->points, shape->first_bin);
@@ -66,13 +66,15 @@ static inline void TVMTINY_UNUSED tvmtiny_microfrontend_channels(const struct tv
   for (int32_t channel = 0; channel < shape->channels; ++channel) {
     const uint32_t signal = tvmtiny_rounded_root(sums[channel]) >> scale;
     const int32_t smoothing = (channel & 1) == 0 ? shape->even_smoothing : shape->odd_smoothing;
-    uint32_t value = tvmtiny_reduce_noise(signal, estimate + channel, (uint32_t)smoothing, (uint32_t)shape->least_signal, shape->smoothing_bits);
+    const uint32_t noise = tvmtiny_follow_noise(signal, estimate[channel], (uint32_t)smoothing, (uint32_t)(16384 - smoothing), shape->smoothing_bits, 14);
+    uint32_t value = tvmtiny_without_noise(signal, noise, (uint32_t)shape->least_signal, shape->smoothing_bits, 14);
+    estimate[channel] = noise;
     if (shape->gain_control != 0) {
-      value = tvmtiny_control_gain(value, tvmtiny_gain(estimate[channel], tables->gains), shape->snr_shift);
+      value = tvmtiny_control_gain(value, tvmtiny_gain(noise, tables->gains), shape->snr_shift);
     }
     if (shape->logarithm != 0) {
       value = shape->correction_bits < 0 ? value >> -shape->correction_bits : value << shape->correction_bits;
-      value = tvmtiny_logarithm(value, tables->logarithms, shape->log_shift);
+      value = tvmtiny_logarithm(value, tables->logarithms, (uint32_t)shape->log_scale);
     }
     value = value < 65535u ? value : 65535u;
     const int32_t scaled = (int32_t)((value * (uint32_t)shape->multiplier + (uint32_t)shape->offset) >> shape->shift) - 128;

@@ -79,7 +79,7 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_product_lanes(int32_t real, int32_
 }
 
 /* The first stage of a transform of `points` words, which takes them in the order of `order`. */
-static inline void TVMTINY_UNUSED tvmtiny_fft_first(const uint32_t *from, uint32_t *to, const int16_t *order, int32_t points, int32_t radix, int32_t shift)
+static inline void TVMTINY_UNUSED tvmtiny_fft_first(const uint32_t *from, uint32_t *to, const int16_t *order, int32_t points, int32_t radix, int32_t shift, int32_t inverse)
 {
   const uint32_t mask = (0xffffu << shift) & 0xffffu;
   const uint32_t keep = mask | (mask << 16);
@@ -106,18 +106,20 @@ static inline void TVMTINY_UNUSED tvmtiny_fft_first(const uint32_t *from, uint32
       const int32_t sum_im = im[1] + im[3];
       const int32_t apart_re = re[1] - re[3];
       const int32_t apart_im = im[1] - im[3];
-      *to++ = tvmtiny_join_lanes(even_re + sum_re, even_im + sum_im);
-      *to++ = tvmtiny_join_lanes(odd_re + apart_im, odd_im - apart_re);
-      *to++ = tvmtiny_join_lanes(even_re - sum_re, even_im - sum_im);
-      *to++ = tvmtiny_join_lanes(odd_re - apart_im, odd_im + apart_re);
+      to[0] = tvmtiny_join_lanes(even_re + sum_re, even_im + sum_im);
+      to[inverse != 0 ? 3 : 1] = tvmtiny_join_lanes(odd_re + apart_im, odd_im - apart_re);
+      to[2] = tvmtiny_join_lanes(even_re - sum_re, even_im - sum_im);
+      to[inverse != 0 ? 1 : 3] = tvmtiny_join_lanes(odd_re - apart_im, odd_im + apart_re);
+      to += 4;
     }
   }
 }
 
 /* A further stage, of radix 4, over transforms of `size` words each, with three factors for each of these:
  * `next` says how far they are from those of the next word, `apart` from each other. */
-static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32_t *factors, int32_t points, int32_t size, int32_t next, int32_t apart)
+static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32_t *factors, int32_t points, int32_t size, int32_t next, int32_t apart, int32_t inverse)
 {
+  const int32_t second = inverse != 0 ? 3 * size : size;
   for (uint32_t *group = words; group < words + points; group += 4 * size) {
     for (int32_t k = 0; k < size; ++k) {
       uint32_t *const place = group + k;
@@ -137,9 +139,9 @@ static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32
       const int32_t re3 = tvmtiny_low_lane(turned[2]);
       const int32_t im3 = tvmtiny_high_lane(turned[2]);
       place[0] = tvmtiny_join_lanes(re0 + re2 + re1 + re3, im0 + im2 + im1 + im3);
-      place[size] = tvmtiny_join_lanes(re0 - re2 + im1 - im3, im0 - im2 - re1 + re3);
+      place[second] = tvmtiny_join_lanes(re0 - re2 + im1 - im3, im0 - im2 - re1 + re3);
       place[2 * size] = tvmtiny_join_lanes(re0 + re2 - re1 - re3, im0 + im2 - im1 - im3);
-      place[3 * size] = tvmtiny_join_lanes(re0 - re2 - im1 + im3, im0 - im2 + re1 - re3);
+      place[4 * size - second] = tvmtiny_join_lanes(re0 - re2 - im1 + im3, im0 - im2 + re1 - re3);
     }
   }
 }
@@ -239,15 +241,19 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_rounded_root(uint64_t value)
 
 /* ---- Noise, gain, logarithm ------------------------------------------------------------------ */
 
-/* What is left of a signal without its noise, whose estimate follows it. */
-static inline uint32_t TVMTINY_UNUSED tvmtiny_reduce_noise(uint32_t signal, uint32_t *estimate, uint32_t smoothing, uint32_t least, int32_t bits)
+/* An estimate of noise that follows a signal, by shares of 2^share_bits; it has `bits` more than the signal. */
+static inline uint32_t TVMTINY_UNUSED tvmtiny_follow_noise(uint32_t signal, uint32_t estimate, uint32_t fast, uint32_t slow, int32_t bits, int32_t share_bits)
+{
+  return (uint32_t)(((uint64_t)(signal << bits) * fast + (uint64_t)estimate * slow) >> share_bits);
+}
+
+/* What is left of a signal without its noise: at least a share of it. */
+static inline uint32_t TVMTINY_UNUSED tvmtiny_without_noise(uint32_t signal, uint32_t estimate, uint32_t least, int32_t bits, int32_t share_bits)
 {
   const uint32_t scaled = signal << bits;
-  const uint32_t after = (uint32_t)(((uint64_t)scaled * smoothing + (uint64_t)*estimate * (16384u - smoothing)) >> 14);
-  const uint32_t noise = after > scaled ? scaled : after;
-  const uint32_t floor = (uint32_t)(((uint64_t)signal * least) >> 14);
+  const uint32_t noise = estimate > scaled ? scaled : estimate;
+  const uint32_t floor = (uint32_t)(((uint64_t)signal * least) >> share_bits);
   const uint32_t left = (scaled - noise) >> bits;
-  *estimate = after;
   return left > floor ? left : floor;
 }
 
@@ -271,8 +277,8 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_control_gain(uint32_t signal, uint
   return snr < 8192u ? (snr * snr) >> 20 : (snr >> 6) - 64u;
 }
 
-/* The natural logarithm times 2^scale_shift; 0 of 0 and 1. */
-static inline uint32_t TVMTINY_UNUSED tvmtiny_logarithm(uint32_t value, const int16_t *table, int32_t scale_shift)
+/* The natural logarithm times a scale; 0 of 0 and 1. */
+static inline uint32_t TVMTINY_UNUSED tvmtiny_logarithm(uint32_t value, const int16_t *table, uint32_t scale)
 {
   if (value <= 1u) {
     return 0u;
@@ -286,7 +292,7 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_logarithm(uint32_t value, const in
   const int32_t bent = low + (((high - low) * (int32_t)(fraction - (segment << 9))) >> 16);
   const uint32_t log2 = ((uint32_t)integer << 16) + fraction + (uint32_t)bent;
   const uint32_t natural = (uint32_t)(((uint64_t)45426u * log2 + 32768u) >> 16);
-  return ((natural << scale_shift) + 32768u) >> 16;
+  return (natural * scale + 32768u) >> 16;
 }
 
 #ifdef __cplusplus

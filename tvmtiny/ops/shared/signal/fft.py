@@ -93,6 +93,36 @@ def real_fft(values: np.ndarray) -> np.ndarray:
     return result
 
 
+def inverse_real_fft(values: np.ndarray) -> np.ndarray:
+    """Transform the spectrum of real numbers back.
+
+    Parameters
+    ----------
+    values
+        int16, ``(..., n + 1, 2)``.
+
+    Returns
+    -------
+    np.ndarray
+        int16, ``(..., 2 * n)``, divided by ``2 * n``.
+    """
+    points = values.shape[-2] - 1
+    wide = values.astype(np.int64)
+    z = np.zeros((*values.shape[:-2], points, 2), np.int16)
+    first, last = wide[..., 0, 0], wide[..., points, 0]
+    ends = _wrapped(np.stack([first + last, first - last], axis=-1))
+    z[..., 0, :] = scaled(ends, 2)
+    k = np.arange(1, points // 2 + 1)
+    near = scaled(values[..., k, :], 2).astype(np.int64)
+    far = scaled(_wrapped(wide[..., points - k, :] * (1, -1)), 2).astype(np.int64)
+    even = _wrapped(near + far).astype(np.int64)
+    odd = multiplied(_wrapped(near - far), split_twiddles(points, True)).astype(np.int64)
+    z[..., k, :] = _wrapped(even + odd)
+    # In the middle, the second one counts.
+    z[..., points - k, :] = _wrapped(_wrapped(even - odd).astype(np.int64) * (1, -1))
+    return complex_fft(z, True).reshape(*values.shape[:-2], 2 * points)
+
+
 def complex_fft(values: np.ndarray, inverse: bool = False) -> np.ndarray:
     """Transform complex numbers: int16, ``(..., n, 2)``, divided by ``n``."""
     points = values.shape[-2]

@@ -24,6 +24,8 @@ def reduced(
     smoothing: np.ndarray,
     least: int,
     smoothing_bits: int,
+    slow: np.ndarray | None = None,
+    bits: int = SMOOTHING_BITS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Subtract the noise, a mean over time, from the signal.
 
@@ -35,6 +37,10 @@ def reduced(
         How fast each channel's estimate follows, of 2^14.
     least
         The share of the signal that stays at least, of 2^14.
+    slow
+        The share of the estimate that stays; by default the rest.
+    bits
+        Of the shares.
 
     Returns
     -------
@@ -44,11 +50,11 @@ def reduced(
     wide = signal.astype(np.uint64)
     scaled = (wide << np.uint64(smoothing_bits)) & _MASK32
     fast = smoothing.astype(np.uint64)
-    slow = np.uint64(1 << SMOOTHING_BITS) - fast
-    total = scaled * fast + estimate.astype(np.uint64) * slow
-    after = (total >> np.uint64(SMOOTHING_BITS)) & _MASK32
+    stays = np.uint64(1 << bits) - fast if slow is None else slow.astype(np.uint64)
+    total = scaled * fast + estimate.astype(np.uint64) * stays
+    after = (total >> np.uint64(bits)) & _MASK32
     noise = np.minimum(after, scaled)
-    floor = (wide * np.uint64(least)) >> np.uint64(SMOOTHING_BITS)
+    floor = (wide * np.uint64(least)) >> np.uint64(bits)
     left = (scaled - noise) >> np.uint64(smoothing_bits)
     return np.maximum(left, floor).astype(np.uint32), after.astype(np.uint32)
 
@@ -120,8 +126,8 @@ def log_table() -> np.ndarray:
     return np.append(bent, 0).astype(np.uint16)
 
 
-def logarithm(values: np.ndarray, scale_shift: int, correction_bits: int) -> np.ndarray:
-    """Natural logarithms times ``2^scale_shift``: uint16 of uint32; 0 and 1 give 0."""
+def logarithm(values: np.ndarray, scale: int, correction_bits: int) -> np.ndarray:
+    """Natural logarithms times `scale`: uint16 of uint32; 0 and 1 give 0."""
     wide = values.astype(np.int64)
     x = wide >> -correction_bits if correction_bits < 0 else wide << correction_bits
     x = x & 0xFFFFFFFF
@@ -135,5 +141,5 @@ def logarithm(values: np.ndarray, scale_shift: int, correction_bits: int) -> np.
     place = fraction - (segment << (_LOG_BITS - _SEGMENT_BITS))
     log2 = (integer << _LOG_BITS) + fraction + low + (((high - low) * place) >> _LOG_BITS)
     natural = (_LOG_OF_2 * log2 + (1 << (_LOG_BITS - 1))) >> _LOG_BITS
-    scaled = (((natural << scale_shift) & 0xFFFFFFFF) + (1 << (_LOG_BITS - 1))) >> _LOG_BITS
+    scaled = ((natural * scale + (1 << (_LOG_BITS - 1))) & 0xFFFFFFFF) >> _LOG_BITS
     return np.where(x > 1, np.minimum(scaled, 0xFFFF), 0).astype(np.uint16)

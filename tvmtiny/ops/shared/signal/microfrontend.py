@@ -161,7 +161,7 @@ class Microfrontend:
             if s.gain_control:
                 left = gain.controlled(left, estimate, self.gain_table, self.snr_shift)
             if s.logarithm:
-                rows.append(gain.logarithm(left, s.log_shift, self.correction_bits))
+                rows.append(gain.logarithm(left, 1 << s.log_shift, self.correction_bits))
             else:
                 rows.append(np.minimum(left, 0xFFFF).astype(np.uint16))
         return np.array(rows, np.uint16).reshape(-1, self.channels), estimate

@@ -225,7 +225,7 @@ TVMTINY_INLINE int32_t tvmtiny_dsp_spectrum(const struct tvmtiny_microfrontend_s
   if (shape->radix == 4) {
     tvmtiny_dsp_fft_first(work, words, tables->order, shape->points, shift);
   } else {
-    tvmtiny_fft_first(work, words, tables->order, shape->points, shape->radix, shift);
+    tvmtiny_fft_first(work, words, tables->order, shape->points, shape->radix, shift, 0);
   }
   for (int32_t size = shape->radix; size < shape->points; size *= 4) {
     tvmtiny_dsp_fft_stage(words, factors, shape->points, size);

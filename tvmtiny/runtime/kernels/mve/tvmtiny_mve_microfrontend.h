@@ -198,9 +198,9 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_spectrum(const struct tvmtiny_microfronte
   }
   tvmtiny_mve_fft_energy(words, factors, shape->points, shape->first_bin);
 #else
-  tvmtiny_fft_first(work, words, tables->order, shape->points, 4, shift);
+  tvmtiny_fft_first(work, words, tables->order, shape->points, 4, shift, 0);
   for (int32_t size = 4; size < shape->points; size *= 4) {
-    tvmtiny_fft_stage(words, factors, shape->points, size, 1, size);
+    tvmtiny_fft_stage(words, factors, shape->points, size, 1, size, 0);
     factors += 3 * size;
   }
   tvmtiny_fft_energy(words, factors, shape->points, shape->first_bin);
