@@ -155,6 +155,7 @@ static void prepare(uint32_t records)
         fail("no first model", 0);
     }
     while (slots.next < records) {
+        slots.updating = TVMTINY_SLOTS_NONE;
         if (tvmtiny_slots_begin(&slots, 0) != 0) {
             fail("no record", 0);
         }

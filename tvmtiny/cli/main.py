@@ -35,6 +35,7 @@ from tvmtiny.cli import (
     run,
     serve,
     tune,
+    update,
 )
 from tvmtiny.cli.config import FILE_NAME, Config, known_options, read_config
 from tvmtiny.cli.console import (
@@ -122,6 +123,7 @@ _COMMANDS = (
     boards,
     devices,
     serve,
+    update,
     doctor,
 )
 for _command in _COMMANDS:

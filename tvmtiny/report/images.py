@@ -10,7 +10,17 @@ from tvmtiny.images.image_format import Image, ImageTensor
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["ImageDifference", "compare_images", "difference_table", "image_summary", "image_table"]
+    from tvmtiny.rpc.updating import ModelState, UpdateResult
+
+__all__ = [
+    "ImageDifference",
+    "compare_images",
+    "difference_table",
+    "image_summary",
+    "image_table",
+    "update_summary",
+    "update_table",
+]
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,36 @@ def difference_table(difference: ImageDifference) -> Table:
     table.add_row("code", "", f"{difference.code_changed:,} of {difference.code_bytes:,} bytes")
     table.add_row("fits the firmware of the old one", "", "yes" if difference.fits else "no")
     return table
+
+
+def update_summary(result: UpdateResult) -> dict[str, Any]:
+    """An update as JSON has it."""
+    return {
+        **vars(result),
+        "before": _state(result.before),
+        "after": _state(result.after),
+    }
+
+
+def update_table(result: UpdateResult) -> Table:
+    """An update as a table."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, state in (("before", result.before), ("after", result.after)):
+        runs = f"{state.name}, version {state.version}" if state.status == 0 else "no model"
+        table.add_row(name, runs)
+    table.add_row("sent", f"{result.sent_bytes:,} bytes")
+    table.add_row("there already", f"{result.kept_bytes:,} bytes")
+    table.add_row("link broken", f"{result.interruptions} times")
+    table.add_row("slots written", " and ".join(f"{n} times" for n in result.after.wear))
+    return table
+
+
+def _state(state: ModelState) -> dict[str, Any]:
+    return {**vars(state), "tail": state.tail.hex(), "wear": list(state.wear)}
 
 
 def _interface(image: Image) -> list[tuple[Any, ...]]:

@@ -15,10 +15,14 @@ from tvmtiny.targets.values import Values
 if TYPE_CHECKING:
     from tvmtiny.targets import Board
 
-__all__ = ["QemuOptions", "UartOptions", "machine_of_board"]
+__all__ = ["FlashOptions", "QemuOptions", "UartOptions", "machine_of_board"]
 
 #: Range that rpc_link.c can hold.
 _PAYLOAD_BYTES = (64, 65535)
+
+#: Of flash that is erased at a time, and who drives it.
+_PAGE_BYTES = (256, 1 << 16)
+_FLASH_DRIVERS = ("memory", "nrf51")
 
 #: Least bytes of a stack.
 _LEAST_STACK = 256
@@ -64,6 +68,59 @@ class UartOptions:
 
 
 @dataclass(frozen=True)
+class FlashOptions:
+    """Flash for images of models, of firmware that can update them: two slots, and a log behind.
+
+    Attributes
+    ----------
+    driver
+        ``nrf51``, or ``memory`` where the emulator has writable memory for flash.
+    base
+        Address of the first slot.
+    slot_bytes, page_bytes
+        Size of a slot, and of what is erased at a time.
+    """
+
+    driver: str
+    base: int
+    slot_bytes: int
+    page_bytes: int
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        """Offsets of the slots, as their driver has them."""
+        first = 0 if self.driver == "memory" else self.base
+        return first, first + self.slot_bytes
+
+    @property
+    def log(self) -> int:
+        """Offset of the log's two pages."""
+        return self.slots[1] + self.slot_bytes
+
+    @classmethod
+    def of(cls, values: Values) -> FlashOptions:
+        """Read the table of a board file.
+
+        Raises
+        ------
+        BoardFileError
+            A key is missing, not known or not usable.
+        """
+        values.only("driver", "base", "slot_bytes", "page_bytes")
+        page = values.number("page_bytes", *_PAGE_BYTES)
+        found = cls(
+            values.choice("driver", _FLASH_DRIVERS),
+            values.number("base", 0, (1 << 32) - 1),
+            values.number("slot_bytes", page, 1 << 24),
+            page,
+        )
+        for name in ("base", "slot_bytes"):
+            if getattr(found, name) % page:
+                values.refuse(name, f"is {getattr(found, name):#x}", "a multiple of page_bytes")
+        return found
+
+
+@dataclass(frozen=True)
 class QemuOptions:
     """What this platform needs to know about a board.
 
@@ -79,6 +136,8 @@ class QemuOptions:
         The serial port; None where firmware cannot serve a host.
     emulated_cpu
         QEMU's name of the processor; None for the machine's usual one.
+    flash
+        Where images of models go; None where there is no place for them.
     """
 
     machine: str
@@ -86,6 +145,7 @@ class QemuOptions:
     stack_bytes: int
     uart: UartOptions | None
     emulated_cpu: str | None = None
+    flash: FlashOptions | None = None
 
     @classmethod
     def of(cls, board: Board) -> QemuOptions:
@@ -107,7 +167,7 @@ class QemuOptions:
                 f"is {board.data.name!r}, which has {board.data.length:,} bytes",
                 f"a region of kind ram with {_LEAST_STACK:,} bytes or more",
             )
-        values.only("machine", *own, "stack_bytes", "uart", "qemu_cpu")
+        values.only("machine", *own, "stack_bytes", "uart", "qemu_cpu", "flash")
         return cls(
             values.text("machine", r"[A-Za-z0-9][A-Za-z0-9._-]*", "a machine of QEMU"),
             INSTRUCTIONS_PER_SECOND
@@ -118,6 +178,7 @@ class QemuOptions:
             values.text("qemu_cpu", r"[A-Za-z0-9][A-Za-z0-9_.,=+-]*", "a CPU of QEMU")
             if "qemu_cpu" in board.options
             else None,
+            FlashOptions.of(values.table("flash")) if "flash" in board.options else None,
         )
 
     @property

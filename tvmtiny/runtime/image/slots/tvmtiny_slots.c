@@ -336,9 +336,12 @@ int32_t tvmtiny_slots_begin(struct tvmtiny_slots *slots, uint32_t bytes)
     const uint32_t slot = slots->active == 0u ? 1u : 0u;
     int32_t status;
 
-    slots->updating = TVMTINY_SLOTS_NONE;
     if (bytes > slots->layout.slot_bytes) {
         return TVMTINY_SLOTS_TOO_LARGE;
+    }
+    if (slots->updating != TVMTINY_SLOTS_NONE) {
+        /* The link was broken, and the board has gone on. */
+        return TVMTINY_IMAGE_OK;
     }
     status = append(slots, BEGIN, slot, bytes);
     if (status == TVMTINY_IMAGE_OK) {

@@ -1,0 +1,166 @@
+"""Updates over the board link, also over one that breaks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tools import on_qemu_boards
+
+import tvmtiny
+from tests.cli.conftest import Command
+from tests.images.loader import board_named, monocypher_or_skip
+from tests.images.test_build import _private_key
+from tests.images.test_loader import built
+from tvmtiny.errors import ImageError, InputError, LinkError
+from tvmtiny.images.firmware import IMAGES, build_image_firmware
+from tvmtiny.images.image_format import Image
+from tvmtiny.project.qemu.transport import start_qemu
+from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT
+from tvmtiny.rpc.remote import open_pipe
+from tvmtiny.rpc.updating import Updater, update
+
+#: In a process of its own: TVM frees memory of a board without giving way to other threads.
+_PROXY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from fault_proxy import FaultProxy, Rates
+proxy = FaultProxy(int(sys.argv[2]), int(sys.argv[3]), Rates(*map(float, sys.argv[4:])))
+print(proxy.port, flush=True)
+sys.stdin.read()
+print(sum(proxy.faults.values()), flush=True)
+"""
+
+
+@contextmanager
+def damaged(port: int, seed: int, *rates: float) -> Iterator[tuple[str, list[int]]]:
+    """The URL of a line to a port; how many faults it had is added to the list in the end."""
+    folder = Path(__file__).parents[1] / "rpc"
+    words = [sys.executable, "-c", _PROXY, str(folder), str(port), str(seed), *map(str, rates)]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        faults: list[int] = []
+        yield f"socket://127.0.0.1:{int(process.stdout.readline())}", faults
+        said, _ = process.communicate()
+        faults.append(int(said))
+
+
+@contextmanager
+def running(board: str, folder: Path, **options: object) -> Iterator[str]:
+    """The port of a board with firmware for images, and no model yet."""
+    where = board_named(board)
+    firmware = build_image_firmware(where, folder / "firmware", firmware_version=4, **options)  # type: ignore[arg-type]
+    qemu = start_qemu(firmware.elf, firmware.machine, IMAGES, board)
+    try:
+        yield qemu.url
+    finally:
+        qemu.close()
+
+
+def versions(name: str, board: str) -> tuple[Image, Image]:
+    _, first = built(name, board)
+    return first, replace(first, version=first.version + 1, code=first.code + bytes(60))
+
+
+@on_qemu_boards("microbit")
+def test_update_of_a_board_with_flash(board: str, tmp_path: Path, command: Command) -> None:
+    """From no model to a first one, to a newer one; what a board refuses is not sent."""
+    first, second = versions("digits", board)
+    files = [tmp_path / "first.tvmi", tmp_path / "second.tvmi"]
+    for file, image in zip(files, (first, second), strict=True):
+        file.write_bytes(image.pack())
+    with running(board, tmp_path) as url:
+        result = update(url, first)
+        assert (result.before.status, result.before.active) == (65, None)
+        assert (result.after.version, result.after.name) == (3, "digits")
+        assert result.sent_bytes == first.total_bytes
+        found = command("update", files[1], "--board", url, "--json").json
+        assert (found["before"]["version"], found["after"]["version"]) == (3, 4)
+        assert found["after"]["wear"] == [1, 1]
+        again = command("update", files[1], "--board", url).out
+        assert "version 4" in again
+        message = command("update", files[0], "--board", url).error(2)
+        assert "older than what has run there" in message
+        for wrong, reason in (
+            (replace(second, cpu="cortex-m4"), "for another CPU"),
+            (replace(second, minimum_firmware=5), "for a later firmware"),
+            (replace(second, code=bytes(1 << 15)), "too large for a slot"),
+            (replace(second, arena_bytes=1 << 16), "needs more memory"),
+            (replace(second, selftest=(1, bytes(32))), "failed its self-test.*version 4"),
+        ):
+            with pytest.raises(ImageError, match=reason):
+                update(url, wrong)
+        # It still runs, and gives what the linked model gives.
+        artifact, _ = built("digits", board)
+        inputs = tvmtiny.make_inputs("random:3", artifact.inputs)
+        board_side = Updater(lambda: open_pipe(url, 60.0, EMULATED_CONNECT_TIMEOUT, 115200), url)
+        try:
+            remote = board_side._remote
+            remote.write(remote.memory("input.0", artifact.inputs[0].bytes), inputs[0].tobytes())
+            remote.function("tvmtiny.run")()
+            output = remote.read(remote.memory("output.0", artifact.outputs[0].bytes))
+        finally:
+            board_side.close()
+        (expected,) = tvmtiny.run(artifact, *inputs).outputs
+        assert output == np.asarray(expected.data).tobytes()
+
+
+@on_qemu_boards("mps2-an386")
+def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
+    """It completes, or fails with an error of the link; then another call goes on."""
+    folder = monocypher_or_skip()
+    signing = pytest.importorskip("tvmtiny.images.signing")
+    keys = [_private_key(tmp_path / name, "Ed25519") for name in ("key.pem", "other.pem")]
+    public = signing.read_public_key(keys[0])
+    with running(board, tmp_path, key=public, monocypher=folder) as url:
+        port = int(url.rpartition(":")[2])
+        _, image = built("digits", board)
+        with pytest.raises(ImageError, match="not signed"):
+            update(url, image)
+        with pytest.raises(ImageError, match="a key that the firmware does not know"):
+            update(url, signing.sign(image, keys[1]))
+        broken = kept = happened = 0
+        for number in range(2):
+            # What lies before the code moves, so that every byte of it is another one.
+            image = replace(
+                image,
+                version=image.version + 1,
+                code=bytes(64) + image.code,
+                entry=image.entry + 64,
+            )
+            signed = signing.sign(image, keys[0])
+            # Flipped, dropped, duplicated; none split, delayed or truncated; closed.
+            with damaged(port, number, 1e-4, 1e-4, 1e-4, 0, 0, 0, 1e-4) as (line, faults):
+                for _ in range(20):
+                    try:
+                        result = update(line, signed, timeout=10, attempts=2)
+                        break
+                    except LinkError:
+                        broken += 1
+                else:
+                    pytest.fail("no update in 20 calls")
+            happened += sum(faults)
+            kept += result.kept_bytes
+            assert (result.after.version, result.after.name) == (image.version, "digits")
+        assert happened > 5
+        # Some were broken off, and went on.
+        assert broken > 0 and kept > 0
+
+
+def test_arguments() -> None:
+    _, image = built("sine", "mps2-an386")
+    with pytest.raises(InputError, match="0 attempts"):
+        update("socket://127.0.0.1:1", image, attempts=0)
+    with pytest.raises(InputError, match="cannot open the port"):
+        update("socket://127.0.0.1:1", image)
+    where = board_named("mps2-an385")
+    with pytest.raises(InputError, match="names no flash for images"):
+        build_image_firmware(where, Path("unused"))

@@ -1,0 +1,62 @@
+"""``tvmtiny update``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.options import BaudrateOption
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("update")(update)
+
+
+def update(
+    image: Annotated[Path, typer.Argument(metavar="FILE", help="An image: model.tvmi.")],
+    board: Annotated[
+        str,
+        typer.Option(
+            "--board",
+            "-b",
+            help="The port of a board whose firmware has images, such as /dev/ttyACM0 or "
+            "socket://HOST:PORT; with --tracker its key there.",
+        ),
+    ],
+    tracker: Annotated[
+        str | None, typer.Option(help="A lab's tracker.", metavar="HOST:PORT")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds until a call counts as hung.")] = 60.0,
+    attempts: Annotated[int, typer.Option(help="How often the link may break.", min=1)] = 5,
+    baudrate: BaudrateOption = 115200,
+    json: JsonOption = False,
+) -> None:
+    """Update the model of a board; where an update was broken off, this one goes on.
+
+    Example: tvmtiny update model.tvmi --board /dev/ttyACM0
+    """
+    with progress(quiet=json) as tell:
+        from tvmtiny.images.image_format import read_image
+
+        found = read_image(image)
+        tell("importing TVM")
+        from tvmtiny.report.images import update_summary, update_table
+        from tvmtiny.rpc.updating import update as update_board
+
+        result = update_board(
+            board,
+            found,
+            tracker=tracker,
+            timeout=timeout,
+            baudrate=baudrate,
+            attempts=attempts,
+            progress=tell,
+        )
+    if json:
+        print_json(update_summary(result))
+        return
+    console().print(update_table(result))

@@ -1,0 +1,152 @@
+"""Firmware of QEMU boards that runs a model from slots of flash and lets a host update it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmtiny.codegen.placement import Placement
+from tvmtiny.errors import InputError
+from tvmtiny.host.files import make_directory, write_text
+from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
+from tvmtiny.images.image_format import SignatureKind, feature_bits
+from tvmtiny.project.machine import Machine
+from tvmtiny.project.qemu.flags import compile_flags, device_flags, link_flags
+from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
+from tvmtiny.project.qemu.sources import FOLDERS, HEAP_BYTES, link_script, server_files
+from tvmtiny.project.runtime_files import c_files, render
+from tvmtiny.targets.architectures import find_architecture
+
+if TYPE_CHECKING:
+    from tvmtiny.images.signing import PublicKey
+    from tvmtiny.targets import Board
+
+__all__ = ["IMAGES", "ImageFirmware", "build_image_firmware"]
+
+#: What such a board says instead of the name of a model.
+IMAGES = "images"
+
+#: Of the memory that models work in: a part of the RAM, and the most.
+_SHARE, _MOST_MEMORY = 4, 1 << 18
+#: Of the stack: what Monocypher takes, and what is not the model's.
+_VERIFYING_BYTES, _OWN_BYTES = 6144, 1024
+
+
+@dataclass(frozen=True)
+class ImageFirmware:
+    """Firmware that was built.
+
+    Attributes
+    ----------
+    elf
+        The program.
+    machine
+        Its board in QEMU.
+    memory_bytes, stack_bytes
+        What a model may take.
+    """
+
+    elf: Path
+    machine: Machine
+    memory_bytes: int
+    stack_bytes: int
+
+
+def build_image_firmware(
+    board: Board,
+    directory: Path,
+    key: PublicKey | None = None,
+    monocypher: Path | None = None,
+    firmware_version: int = 1,
+) -> ImageFirmware:
+    """Build the firmware.
+
+    Parameters
+    ----------
+    directory
+        For sources, logs and the program; created when it does not exist.
+    key
+        Of Ed25519: only images that are signed with it run. None: the hash alone is checked.
+    monocypher
+        Folder with ``monocypher.c`` and ``monocypher.h``, which check signatures.
+    firmware_version
+        Images may ask for a later one.
+
+    Raises
+    ------
+    InputError
+        The board's file names no flash for images or no serial port, or signatures cannot be
+        checked.
+    ToolMissingError, BuildError, OutputPathError
+        See `tvmtiny.project.api.Platform`.
+    """
+    options = QemuOptions.of(board)
+    if options.flash is None:
+        raise InputError(
+            f"the file of board {board.name} names no flash for images; add options.flash to it "
+            "(docs/new-board.md), or take a board that has one, such as microbit"
+        )
+    if key is not None and (monocypher is None or key.kind is not SignatureKind.ED25519):
+        raise InputError(
+            "signatures are checked here with Ed25519 and Monocypher: give such a key, and the "
+            "folder that has monocypher.c"
+        )
+    memory = min(board.data.length // _SHARE, _MOST_MEMORY)
+    stack = max(options.stack_bytes, 0 if key is None else _VERIFYING_BYTES)
+    files = server_files(board)
+    folders = ["image", "image/slots", "image/rpc", "image/flash"]
+    own = c_files(*folders)
+    if key is not None and monocypher is not None:
+        own |= c_files("image/verify")
+        own |= {
+            name: (monocypher / name).read_text(encoding="utf-8")
+            for name in ("monocypher.c", "monocypher.h")
+        }
+    files |= {
+        name: text
+        for name, text in own.items()
+        if not name.startswith(("tvmtiny_flash_", "tvmtiny_image_psa"))
+        or name.startswith(f"tvmtiny_flash_{options.flash.driver}")
+    }
+    identity = hashlib.sha256(b"tvmtiny images " + board.name.encode()).digest()[:8]
+    files["images.c"] = render(
+        "device/server/rpc_images.c.j2",
+        identity=", ".join(f"0x{byte:02x}" for byte in identity),
+        flash=options.flash,
+        key=key,
+        verify="tvmtiny_image_monocypher",
+        cpu=board.cpu.name,
+        features=feature_bits(board.cpu.features),
+        firmware_version=firmware_version,
+        memory_bytes=memory,
+        stack_bytes=stack - _OWN_BYTES,
+    )
+    files["link.ld"] = link_script(board, Placement(), stack, HEAP_BYTES)
+    elf = _build(board, directory, files)
+    return ImageFirmware(elf, machine_of_board(board), memory, stack - _OWN_BYTES)
+
+
+def _build(board: Board, directory: Path, files: dict[str, str]) -> Path:
+    architecture = find_architecture(board.cpu.architecture)
+    for folder in FOLDERS:
+        make_directory(directory / folder)
+        make_directory(directory / "build" / folder)
+    for name, text in files.items():
+        write_text(directory / name, text)
+    compiler = find_tool(architecture.compiler)
+    options = QemuOptions.of(board)
+    flags = (*compile_flags(board.cpu), *device_flags(board.cpu), *options.flags, "-Idevice")
+    sources = [name.removesuffix(".c") for name in files if name.endswith(".c")]
+    jobs = []
+    for source in sources:
+        # A library has warnings of its own.
+        own = ("-w", "-Wno-error") if source == "monocypher" else ()
+        command = (compiler, *flags, *own, "-c", f"{source}.c", "-o", f"build/{source}.o")
+        jobs.append(CompileJob(command, directory / "build" / f"{source}.log"))
+    compile_all(jobs, directory, 2, architecture.library)
+    objects = [f"build/{source}.o" for source in sources]
+    link = (compiler, *link_flags(board.cpu, "link.ld"), *objects, "-o", "build/images.elf")
+    run_tool(link, directory, directory / "build" / "link.log", architecture.library)
+    return directory / "build" / "images.elf"
