@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _PLATFORMS = ("zephyr",)
 
+#: Modes for MLPerf Tiny's runner.
+_MLPERF = ("mlperf", "mlperf-energy")
+
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="What tvmtiny project create wrote.")
 ]
@@ -67,7 +70,8 @@ def create(
     mode: Annotated[
         str,
         typer.Option(
-            help="What it does: standalone, steps, rpc, shell, or runner for tvmtiny tune."
+            help="What it does: standalone, steps, rpc, shell, or runner for tvmtiny tune; on a "
+            "board of QEMU, mlperf or mlperf-energy for MLPerf Tiny's runner."
         ),
     ] = "standalone",
     conf: Annotated[
@@ -82,6 +86,17 @@ def create(
             min=256,
         ),
     ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="With mlperf: kws01, ic01, vww01 or ad01.", metavar="NAME"),
+    ] = None,
+    clock: Annotated[
+        int,
+        typer.Option(
+            help="With mlperf: the clock that time is stated by, an instruction a cycle.",
+            metavar="MHZ",
+        ),
+    ] = 100,
     name: NamesOption = None,
     arena_section: Annotated[
         str | None, typer.Option(help="Linker section of the arenas.", metavar="NAME")
@@ -95,8 +110,13 @@ def create(
 ) -> None:
     """Write a Zephyr application around one or more models, which is a Zephyr module, too.
 
+    With --mode mlperf, write and build firmware for MLPerf Tiny's runner on a board of QEMU.
+
     Example: tvmtiny project create kws.tflite ad.tflite --board zephyr:mps2_an385 -o application
     """
+    if mode in _MLPERF:
+        _create_mlperf(settings, models or [], board, output, mode, benchmark, clock, json)
+        return
     with progress(quiet=json) as tell:
         from tvmtiny.errors import InputError
         from tvmtiny.project.zephyr.application import ApplicationOptions
@@ -128,6 +148,68 @@ def create(
     if application.models:
         console().print(application_table(application))
     _say(f"build it: tvmtiny project build {output}, or west build -b {found.names[-1]} {output}")
+
+
+def _create_mlperf(
+    settings: Settings,
+    models: list[str],
+    board: str,
+    output: Path,
+    mode: str,
+    benchmark: str | None,
+    clock: int,
+    json: bool,
+) -> None:
+    with progress(quiet=json) as tell:
+        from tvmtiny.errors import InputError
+        from tvmtiny.project.qemu.mlperf import MlperfOptions, build_mlperf
+
+        found = settings.board(board)
+        if found.platform != "qemu":
+            raise InputError(f"--mode {mode} is for boards of QEMU; tvmtiny boards lists them")
+        if len(models) != 1 or benchmark is None:
+            raise InputError(f"--mode {mode} takes one model, and --benchmark, such as kws01")
+        tell("importing TVM")
+        from tvmtiny.targets import resolve
+
+        artifact = settings.artifact(settings.read(models[0], tell), resolve(found), tell)
+        tell(f"building firmware for {found.name}")
+        options = MlperfOptions(benchmark, clock, mode == "mlperf-energy")
+        firmware = build_mlperf(artifact, found, output, options)
+    if json:
+        print_json(
+            {"elf": str(firmware.elf), "board": found.name, "benchmark": benchmark, "clock": clock}
+        )
+        return
+    _say(f"{firmware.elf}: {benchmark} on {found.name}, time at {clock} MHz")
+    _say(f"start it: tvmtiny project serve {output}")
+
+
+@_app.command("serve")
+def serve(
+    directory: DirectoryArgument,
+    seconds: Annotated[
+        float | None, typer.Option(help="How long; by default until it is interrupted.")
+    ] = None,
+) -> None:
+    """Start a board of QEMU with firmware for MLPerf Tiny's runner, and print its port.
+
+    Example: tvmtiny project serve firmware
+    """
+    import time
+
+    from tvmtiny.project.qemu.mlperf import load_mlperf, serve_mlperf
+    from tvmtiny.targets import find_board
+
+    board = find_board(str(load_mlperf(directory)["board"]))
+    transport = serve_mlperf(directory, board)
+    try:
+        _say(transport.url)
+        end = None if seconds is None else time.monotonic() + seconds
+        while transport.problem(0.2) is None and (end is None or time.monotonic() < end):
+            pass
+    finally:
+        transport.close()
 
 
 @_app.command("build")

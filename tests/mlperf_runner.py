@@ -1,0 +1,34 @@
+"""Starts the official runner of MLPerf Tiny, unmodified, with a pseudo terminal for a device.
+
+A pseudo terminal has no USB numbers, by which the runner finds its devices: the list of ports that
+it asks pySerial for has some. What it needs of PyUSB is only that there is nothing.
+
+Usage: python mlperf_runner.py RUNNER PORT [OPTION]..., RUNNER being the folder of its main.py.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import types
+from pathlib import Path
+from types import SimpleNamespace
+
+from serial.tools import list_ports
+
+
+def main() -> None:
+    folder, port, *options = sys.argv[1:]
+    device = SimpleNamespace(vid=0x0483, pid=0x374B, device=port, description="tvmtiny")
+    list_ports.comports = lambda *_: [device]  # type: ignore[assignment]
+    usb = types.ModuleType("usb")
+    usb.core = types.ModuleType("usb.core")  # type: ignore[attr-defined]
+    usb.core.find = lambda **_: []  # type: ignore[attr-defined]
+    sys.modules |= {"usb": usb, "usb.core": usb.core}  # type: ignore[attr-defined]
+    sys.path.insert(0, folder)
+    sys.argv = ["main.py", *options]
+    runpy.run_path(str(Path(folder, "main.py")), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
