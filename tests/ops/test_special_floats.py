@@ -74,10 +74,6 @@ def test_c_on_host(tmp_path: Path) -> None:
     _ALL.check_host("mps2-an386", tmp_path)
 
 
-def test_clang_without_warnings(tmp_path: Path) -> None:
-    _ALL.check_warnings("mps2-an386", tmp_path, "clang")
-
-
 @on_qemu
 @pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385"])
 def test_c_on_a_board(board: str) -> None:

@@ -45,17 +45,6 @@ def test_c_on_host_with_rounding_of_tflm(family: str, tmp_path: Path) -> None:
     assert differs == bool(_ROUNDED_DIFFERENTLY & set(families()[family].tables))
 
 
-@pytest.mark.parametrize("family", _EACH)
-def test_clang_without_warnings(family: str, tmp_path: Path) -> None:
-    """GCC warns of nothing where it builds the program of the tests above."""
-    family_cases(family).check_warnings("mps2-an386", tmp_path, "clang")
-
-
-@pytest.mark.parametrize("family", _WITH_KERNELS_OF_A_CORE)
-def test_clang_without_warnings_without_dsp(family: str, tmp_path: Path) -> None:
-    family_cases(family).check_warnings("mps2-an385", tmp_path, "clang")
-
-
 @on_qemu
 @pytest.mark.parametrize("family", _EACH)
 def test_c_on_cortex_m4(family: str) -> None:

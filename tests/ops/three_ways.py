@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 import numpy as np
-from host_runner import WARNINGS, compiler_or_skip, run_command, run_on_host, write_files
+from host_runner import run_on_host
 from litert_check import first_runs
 from merge_models import merge_models
 
@@ -135,10 +135,9 @@ class SideBySide:
         for inputs, expected in zip(self.input_sets, self.expected, strict=True):
             self.compare(model, without_blocks(model.graph, model.reference(inputs)), expected)
 
-    def check_host(self, target: str, directory: Path, compiler: str = "gcc") -> None:
+    def check_host(self, target: str, directory: Path) -> None:
         """Compare C for `target` with LiteRT, on the host under sanitizers."""
-        artifact = self.compile(target)
-        self._check_host(artifact, self.load(), self.expected, directory, compiler)
+        self._check_host(self.compile(target), self.load(), self.expected, directory)
 
     def check_host_with_rounding_of_tflm(self, target: str, directory: Path) -> bool:
         """Compare C for ``oracle="tflm"`` with the numpy reference of TFLM's arithmetic.
@@ -156,16 +155,6 @@ class SideBySide:
             return False
         self._check_host(artifact, model, expected, directory)
         return True
-
-    def check_warnings(self, target: str, directory: Path, compiler: str) -> None:
-        """Assert that `compiler` has nothing to say about the C for `target`."""
-        sources = write_files(self.compile(target), directory)
-        command = [compiler_or_skip(compiler), *WARNINGS, "-fsyntax-only"]
-        run_command([*command, f"{self.name}.c"], directory)
-        # A compiler that starts for each file takes longer to start than to read.
-        together = "".join(f'#include "{source}"\n' for source in reversed(sources))
-        (directory / "together_.c").write_text(together, encoding="utf-8")
-        run_command([*command, "-DTVMTINY_LAYERS", "together_.c"], directory)
 
     def check_board(self, board: str, code_of: str | None = None) -> tvmtiny.RunResult:
         """Compare C on an emulated board with LiteRT, on the first input set.
@@ -187,9 +176,8 @@ class SideBySide:
         model: Model,
         expected: Sequence[Mapping[int, np.ndarray]],
         directory: Path,
-        compiler: str = "gcc",
     ) -> None:
-        results = run_on_host(artifact, self.input_sets, directory, compiler)
+        results = run_on_host(artifact, self.input_sets, directory)
         for result, wanted in zip(results, expected, strict=True):
             self._compare_run(model, artifact, result, wanted)
 

@@ -68,7 +68,7 @@ def layers() -> SideBySide:
         for name, case in table.items()
         if case.dtype == "float32"
     }
-    return SideBySide("fpu", {**SHAPES, **named}, FLOAT_TOLERANCE)
+    return SideBySide("fpu_layers", {**SHAPES, **named}, FLOAT_TOLERANCE)
 
 
 def test_on_host(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ _OTHER = {"conv_2d_groups", "depthwise_few", "long", "conv_2d_saturates", "dense
 
 @cache
 def layers() -> SideBySide:
-    return SideBySide("mve_half", CASES, 0.0)
+    return SideBySide("mve_half_layers", CASES, 0.0)
 
 
 def test_on_host(tmp_path: Path) -> None:
