@@ -338,7 +338,10 @@ class Emitter:
         used = [
             f"layer {i}"
             for i, c in enumerate(self._program.calls)
-            if i not in self._idle and function in used_kernels([c.function], self._kernels)
+            # Of a layer that runs row by row, there is no kernel for the whole.
+            if i not in self._idle
+            and c.function in self._kernels
+            and function in used_kernels([c.function], self._kernels)
         ]
         operator = self._module[function].attrs["tvmtiny.operator"]
         return f"{operator}, {', '.join(used)}"
