@@ -21,7 +21,8 @@ def import_model(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A file of another framework: .onnx, or scikit-learn's .joblib or .pkl.",
+            help="A file of another framework: .onnx, PyTorch's .pt2, .keras, or scikit-learn's "
+            ".joblib or .pkl.",
         ),
     ],
     output: Annotated[
@@ -51,6 +52,10 @@ def import_model(
             "--trust", help="Read a pickle, which can run any code, as you made it yourself."
         ),
     ] = False,
+    python: Annotated[
+        str | None,
+        typer.Option(help="A Python that has litert-torch, for .pt2 files.", metavar="PROGRAM"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Convert a model of another framework to a .tflite file.
@@ -67,7 +72,7 @@ def import_model(
         from tvmtiny.importers import import_model as imported
         from tvmtiny.report.import_tables import import_tables
 
-        options = ImportOptions(keep_layout, dtype, scale, trust)
+        options = ImportOptions(keep_layout, dtype, scale, trust, python)
         tell(f"converting {model}")
         made = imported(model, options)
         tell("checking what can be compiled")

@@ -131,6 +131,8 @@ class ToolMissingError(TvmtinyError):
         Program that installs the package: apt-get on Debian and Ubuntu, pip for Python packages.
     problem
         Why a package that is installed cannot be used; None where it is not installed.
+    remedy
+        What to do where installing it beside the others is not the way.
     """
 
     exit_code = 4
@@ -139,6 +141,7 @@ class ToolMissingError(TvmtinyError):
     why: str
     installer: Literal["apt-get", "pip"] = "apt-get"
     problem: str | None = None
+    remedy: str | None = None
 
     def __str__(self) -> str:
         if self.problem is None:
@@ -148,10 +151,8 @@ class ToolMissingError(TvmtinyError):
                 f"is installed but fails ({one_line(self.problem)})",
                 " --force-reinstall",
             )
-        return (
-            f"{self.tool} {state}, needed {one_line(self.why)}; install it with: "
-            f"{self.installer} install{again} {self.package}"
-        )
+        remedy = self.remedy or f"install it with: {self.installer} install{again} {self.package}"
+        return f"{self.tool} {state}, needed {one_line(self.why)}; {remedy}"
 
 
 @dataclass(eq=False)

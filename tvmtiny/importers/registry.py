@@ -57,7 +57,18 @@ FRAMEWORKS = (
         ("sklearn",),
         "tvmtiny.importers.sklearn",
     ),
+    Framework("Keras", (".keras", ".h5"), ("keras", "tf_keras"), "tvmtiny.importers.keras"),
+    Framework("PyTorch", (".pt2",), ("torch",), "tvmtiny.importers.pytorch"),
 )
+#: What to do about files of frameworks that hold no model that could be imported.
+_OTHERS = {
+    ".pt": "holds weights without a program: write torch.export.save(torch.export.export("
+    "model.eval(), (sample,)), 'model.pt2'), or torch.onnx.export",
+    ".pth": "holds weights without a program: write torch.export.save(torch.export.export("
+    "model.eval(), (sample,)), 'model.pt2'), or torch.onnx.export",
+    ".pb": "is one of TensorFlow's graphs: convert it with tf.lite.TFLiteConverter",
+    ".safetensors": "holds weights without a model: export the model as .pt2, .onnx or .tflite",
+}
 
 
 def import_model(
@@ -85,6 +96,8 @@ def import_model(
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         framework = next((f for f in FRAMEWORKS if path.suffix.lower() in f.suffixes), None)
+        if framework is None and path.suffix.lower() in _OTHERS:
+            raise InputError(f"{path} {_OTHERS[path.suffix.lower()]}")
         if framework is None:
             raise InputError(
                 f"nothing imports {quoted(str(source))}; known files: "
@@ -145,9 +158,15 @@ def load(
         assert isinstance(source, str | os.PathLike | bytes)
         return load_tflite(source, name=name, oracle=oracle)
     is_file = isinstance(source, str | os.PathLike)
-    stem = Path(str(source)).stem if is_file else type(source).__name__.lower()
+    stem = Path(str(source)).stem if is_file else _name_of(source)
     model = load_tflite(made.content, name=name or stem, oracle=oracle)
     return replace(model, remarks=made.notes)
+
+
+def _name_of(source: object) -> str:
+    """What an object calls itself, or what it is."""
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name else type(source).__name__.lower()
 
 
 def read_content(
@@ -171,6 +190,6 @@ def _imported(source: object, options: ImportOptions | None) -> Imported | None:
     """What an importer makes of a model; None of TFLite's own."""
     if isinstance(source, str | os.PathLike):
         suffix = Path(source).suffix.lower()
-        if not any(suffix in f.suffixes for f in FRAMEWORKS):
+        if suffix not in _OTHERS and not any(suffix in f.suffixes for f in FRAMEWORKS):
             return None
     return None if isinstance(source, bytes) else import_model(source, options)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ImportOptions", "Imported", "ImportedTensor"]
+from tvmtiny.errors.base import short_name
+
+__all__ = ["ImportOptions", "Imported", "ImportedTensor", "moved_notes"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,15 @@ class ImportOptions:
         What a step of int8 or int16 features stands for.
     trust
         Whether a file may run code of its own as it is read, as pickles do.
+    python
+        A Python that has a converter which this one lacks; of litert-torch.
     """
 
     keep_layout: bool = False
     dtype: str = "float32"
     scale: float = 1.0
     trust: bool = False
+    python: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,3 +108,17 @@ class Imported:
     outputs: tuple[ImportedTensor, ...]
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+
+
+def moved_notes(framework: str, what: str, tensors: Sequence[ImportedTensor]) -> list[str]:
+    """One sentence for each tensor whose axes lie otherwise than in the framework."""
+    return [
+        f"the {what} {short_name(t.name)} has channels last: {_size(t.shape)} here, "
+        f"{_size(t.original_shape)} in {framework}"
+        for t in tensors
+        if t.moved
+    ]
+
+
+def _size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from tvmtiny.errors import UnsupportedModelError
-from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.writer import ModelWriter
 from tvmtiny.importers.onnx import arithmetic, matrices, movement, reductions, windows
 from tvmtiny.importers.onnx.context import HANDLERS, Context, RefusedError
@@ -15,7 +13,7 @@ from tvmtiny.importers.onnx.fusing import fused
 from tvmtiny.importers.onnx.graph import Graph, Op, read
 from tvmtiny.importers.onnx.quantization import annotated
 from tvmtiny.importers.onnx.values import Value, channels_last
-from tvmtiny.importers.results import Imported, ImportedTensor
+from tvmtiny.importers.results import Imported, ImportedTensor, moved_notes
 
 __all__ = ["convert"]
 
@@ -81,22 +79,11 @@ def convert(model: Any, path: str, *, keep_layout: bool = False) -> Imported:
         for names, values in pairs
     ]
     content = writer.build([v.index for v in outputs])
-    notes = (*_notes("input", described[0]), *_notes("output", described[1]))
+    notes = (
+        *moved_notes("ONNX", "input", described[0]),
+        *moved_notes("ONNX", "output", described[1]),
+    )
     return Imported("ONNX", content, described[0], described[1], notes)
-
-
-def _notes(what: str, tensors: Sequence[ImportedTensor]) -> list[str]:
-    """One sentence for each tensor that lies otherwise than in ONNX."""
-    return [
-        f"the {what} {short_name(t.name)} has channels last: {_size(t.shape)} here, "
-        f"{_size(t.original_shape)} in ONNX"
-        for t in tensors
-        if t.moved
-    ]
-
-
-def _size(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _convert(ctx: Context, op: Op) -> None:
