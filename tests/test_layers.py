@@ -60,6 +60,7 @@ FLOORS = (
     "running",
     "checking",
     "evaluating",
+    "listening",
     "applications",
     "tuning",
     "design",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 
+from tvmtiny.codegen.names import c_type
 from tvmtiny.codegen.tensors import pack_inputs, split_tensors
 from tvmtiny.errors import InputError
 from tvmtiny.host.files import write_text
@@ -20,7 +21,7 @@ from tvmtiny.host.unfinished import remove, work_folder_for
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
 
-__all__ = ["NativeModel"]
+__all__ = ["NativeFeed", "NativeModel"]
 
 _COMPILER = Tool("cc", "gcc", "to compile the generated C for this machine")
 #: Host seconds for one inference, after which the program counts as hung.
@@ -68,6 +69,145 @@ int main(void)
   }
 }
 """
+
+
+_FEED_MAIN = """\
+#include "{{ name }}.h"
+
+#include <stdio.h>
+
+int main(void)
+{
+  static {{ type }} block[{{ samples }}u];
+  uint32_t count;
+  while (fread(&count, sizeof count, 1, stdin) == 1 && count <= {{ samples }}u) {
+    int32_t answer[2 + {{ events }}];
+    if (fread(block, sizeof block[0], count, stdin) != count) {
+      return 2;
+    }
+    answer[0] = tvmtiny_{{ name }}_feed(block, count);
+    answer[1] = (int32_t)tvmtiny_{{ name }}_decisions();
+    for (uint32_t i = 0; i < {{ events }}u; ++i) {
+      answer[2u + i] = tvmtiny_{{ name }}_score(i);
+    }
+    if (fwrite(answer, sizeof answer, 1, stdout) != 1 || fflush(stdout) != 0) {
+      return 3;
+    }
+  }
+  return 0;
+}
+"""
+
+
+def _build(artifact: Artifact, directory: Path, main: str, **more: Any) -> Path:
+    """Compile a model's C with a main program for this machine."""
+    for name, text in artifact.files.items():
+        write_text(directory / name, text)
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    text = environment.from_string(main).render(
+        name=artifact.name,
+        inputs=artifact.inputs,
+        outputs=artifact.outputs,
+        states=artifact.states,
+        **more,
+    )
+    # No model has a name that ends in an underscore.
+    write_text(directory / "main_.c", text)
+    sources = sorted(name for name in artifact.files if name.endswith(".c"))
+    command = [find_tool(_COMPILER), "-std=c99", "-O2", "-DTVMTINY_PORTABLE", "-o", "program_"]
+    run_tool([*command, *sources, "main_.c"], directory, directory / "build_.log")
+    return directory / "program_"
+
+
+class NativeFeed:
+    """The feed of a model's generated C as a program of this machine that takes block after block.
+
+    Parameters
+    ----------
+    artifact
+        With a front end that takes samples in blocks.
+
+    Raises
+    ------
+    InputError
+        The model has no such front end.
+    ToolMissingError, BuildError
+        See `NativeModel`.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        if artifact.feed is None:
+            raise InputError(
+                f"{artifact.name} takes no samples in blocks; give it a front end, such as "
+                "--frontend microfrontend"
+            )
+        self._feed = artifact.feed.feed
+        self._dtype = np.dtype(artifact.inputs[0].dtype)
+        self._directory = work_folder_for("native")
+        try:
+            program = _build(
+                artifact,
+                self._directory,
+                _FEED_MAIN,
+                samples=self._feed.samples,
+                events=len(self._feed.classes),
+                type=c_type(artifact.inputs[0].dtype),
+            )
+            self._process = subprocess.Popen(
+                [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        except BaseException:
+            remove(self._directory)
+            raise
+
+    def feed(self, samples: np.ndarray) -> tuple[int, int, list[int]]:
+        """Give a block of samples.
+
+        Returns
+        -------
+        tuple
+            What the C function returns, how many decisions there were, and the sum of each event.
+
+        Raises
+        ------
+        InputError
+            The block is longer than a decision, or the program has failed.
+        """
+        if len(samples) > self._feed.samples:
+            raise InputError(
+                f"a block of {len(samples)} samples is longer than a decision, which takes "
+                f"{self._feed.samples}"
+            )
+        data = np.ascontiguousarray(samples, self._dtype)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        wanted = 4 * (2 + len(self._feed.classes))
+        try:
+            self._process.stdin.write(np.uint32(len(data)).tobytes() + data.tobytes())
+            self._process.stdin.flush()
+            answer = self._process.stdout.read(wanted)
+        except OSError:
+            answer = b""
+        if len(answer) != wanted:
+            raise InputError("the model failed on this machine")
+        event, decisions, *sums = np.frombuffer(answer, np.int32).tolist()
+        return event, decisions, sums
+
+    def close(self) -> None:
+        """End the program and remove it."""
+        self._process.kill()
+        self._process.communicate()
+        remove(self._directory)
+
+    def __enter__(self) -> NativeFeed:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 class NativeModel:
@@ -158,22 +298,7 @@ class NativeModel:
         self.close()
 
     def _build(self) -> Path:
-        artifact, directory = self.artifact, self._directory
-        for name, text in artifact.files.items():
-            write_text(directory / name, text)
-        environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-        main = environment.from_string(_MAIN).render(
-            name=artifact.name,
-            inputs=artifact.inputs,
-            outputs=artifact.outputs,
-            states=artifact.states,
-        )
-        # No model has a name that ends in an underscore.
-        write_text(directory / "main_.c", main)
-        sources = sorted(name for name in artifact.files if name.endswith(".c"))
-        command = [find_tool(_COMPILER), "-std=c99", "-O2", "-DTVMTINY_PORTABLE", "-o", "program_"]
-        run_tool([*command, *sources, "main_.c"], directory, directory / "build_.log")
-        return directory / "program_"
+        return _build(self.artifact, self._directory, _MAIN)
 
     def _split(self, data: bytes, count: int) -> list[np.ndarray]:
         outputs = self.artifact.outputs

@@ -195,6 +195,30 @@ class Session:
         if self.artifact.states:
             self._call("tvmtiny.reset_state")
 
+    def prime(self, samples: np.ndarray) -> None:
+        """Forget all, and take the samples before those of the first run: see `Artifact.feed`.
+
+        Parameters
+        ----------
+        samples
+            As many as the feed has `early`, of the dtype of the input.
+
+        Raises
+        ------
+        InputError
+            The model takes no samples, or another number of them.
+        """
+        info = self.artifact.feed
+        early = 0 if info is None else info.feed.early
+        given = np.asarray(samples).reshape(-1)
+        if given.size != early or not early:
+            raise InputError(f"{given.size} samples cannot be put before a run; it takes {early}")
+        tensor = self.artifact.inputs[0]
+        padded = np.zeros(max(early, int(np.prod(tensor.shape))), tensor.dtype)
+        padded[:early] = given
+        self._write_inputs((padded[: int(np.prod(tensor.shape))].reshape(tensor.shape),))
+        self._call("tvmtiny.prime")
+
     def run_layers(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """Run one inference layer by layer.
 

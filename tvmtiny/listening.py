@@ -1,0 +1,220 @@
+"""Sound through a model with a front end, on this machine or on a board."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from tvmtiny.errors import InputError
+from tvmtiny.errors.base import quoted
+from tvmtiny.native import NativeFeed
+from tvmtiny.preprocessing import Detector
+from tvmtiny.rpc.session import Session
+
+if TYPE_CHECKING:
+    from tvmtiny.codegen.artifact import Artifact, FeedInfo
+    from tvmtiny.targets import BoardLike
+
+__all__ = ["Heard", "blocks_of", "listen", "read_samples"]
+
+#: Bytes of a file in memory.
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One decision.
+
+    Attributes
+    ----------
+    seconds
+        Of all samples up to its last one.
+    scores
+        For each event, the mean of the last outputs, in real numbers.
+    event
+        The position in the model's output, or None.
+    """
+
+    seconds: float
+    scores: tuple[float, ...]
+    event: int | None
+
+
+def read_samples(source: str | Path | BinaryIO, rate: int) -> np.ndarray:
+    """Read a WAV file of one channel and 16 bits.
+
+    Parameters
+    ----------
+    source
+        Its path, or what can be read.
+    rate
+        That it must have, in Hz.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is of another kind.
+    """
+    name = str(source) if isinstance(source, str | Path) else "the input"
+    wanted = f"give one channel of 16 bits at {rate:,} Hz"
+    try:
+        content = Path(source).read_bytes() if isinstance(source, str | Path) else source.read()
+        if len(content) > _MOST_BYTES:
+            raise InputError(f"{name} is too long; give at most a gigabyte")
+        with wave.open(io.BytesIO(content)) as file:
+            channels, width, found = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            data = file.readframes(file.getnframes())
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror}") from error
+    except (wave.Error, EOFError, RuntimeError) as error:
+        raise InputError(f"{name} is no WAV file of plain samples; {wanted}") from error
+    if channels != 1:
+        raise InputError(f"{name} has {channels} channels; {wanted}")
+    if width != 2:
+        raise InputError(f"{name} has samples of {8 * width} bits; {wanted}")
+    if found != rate:
+        raise InputError(f"{name} has a sample rate of {found:,} Hz; {wanted}")
+    return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int16)
+
+
+def blocks_of(stream: BinaryIO, rate: int, block: int) -> Iterator[np.ndarray]:
+    """Blocks of samples of a stream: a WAV file, or plain 16-bit samples as they come.
+
+    Raises
+    ------
+    InputError
+        See `read_samples`.
+    """
+    first = stream.read(4)
+    if first == b"RIFF":
+        whole = read_samples(io.BytesIO(first + stream.read()), rate)
+        yield from (whole[i : i + block] for i in range(0, len(whole), block))
+        return
+    kept = first
+    while data := stream.read(2 * block - len(kept)):
+        kept += data
+        if len(kept) == 2 * block:
+            yield np.frombuffer(kept, "<i2").astype(np.int16)
+            kept = b""
+    if len(kept) > 1:
+        yield np.frombuffer(kept[: len(kept) // 2 * 2], "<i2").astype(np.int16)
+
+
+def listen(
+    artifact: Artifact,
+    blocks: Iterable[np.ndarray],
+    *,
+    board: BoardLike | None = None,
+    timeout: float = 120.0,
+) -> Iterator[Heard]:
+    """Give samples to a model, and say what it decides.
+
+    Parameters
+    ----------
+    artifact
+        With a front end that takes samples in blocks.
+    blocks
+        int16 samples, none of them longer than a decision.
+    board
+        Where; by default this machine, where the generated feed function does all. A board gets the
+        samples of a decision at a time, and the outputs are smoothed here, with the same events.
+    timeout
+        Seconds until a run on the board counts as hung.
+
+    Raises
+    ------
+    InputError
+        The model has no such front end, or a block is too long.
+    ToolMissingError, BuildError, DeviceError
+        As from `tvmtiny.run`.
+    """
+    if artifact.feed is None:
+        raise InputError(
+            f"{artifact.name} takes no samples in blocks; give it a front end, such as "
+            "--frontend microfrontend"
+        )
+    if board is None:
+        return _here(artifact, artifact.feed, blocks)
+    return _on_board(artifact, artifact.feed, blocks, board, timeout)
+
+
+def _here(artifact: Artifact, info: FeedInfo, blocks: Iterable[np.ndarray]) -> Iterator[Heard]:
+    with NativeFeed(artifact) as native:
+        before = 0
+        for block in blocks:
+            event, decisions, sums = native.feed(block)
+            if event < 0:
+                raise InputError(f"the model gives the error {event} on this machine")
+            if decisions != before:
+                before = decisions
+                yield _heard(artifact, info, decisions, sums, event - 1 if event else None)
+
+
+def _on_board(
+    artifact: Artifact,
+    info: FeedInfo,
+    blocks: Iterable[np.ndarray],
+    board: BoardLike,
+    timeout: float,
+) -> Iterator[Heard]:
+    feed, detector = info.feed, Detector(info.feed)
+    kept, decisions, primed = np.zeros(0, np.int16), 0, not info.feed.early
+    shape = artifact.inputs[0].shape
+    with Session(artifact, board, timeout=timeout) as session:
+        for block in blocks:
+            if len(block) > feed.samples:
+                raise InputError(
+                    f"a block of {len(block)} samples is longer than a decision, which takes "
+                    f"{feed.samples}"
+                )
+            kept = np.concatenate([kept, block])
+            if not primed and len(kept) >= feed.early:
+                session.prime(kept[: feed.early])
+                kept, primed = kept[feed.early :], True
+            while primed and len(kept) >= feed.samples:
+                outputs = session.run(kept[: feed.samples].reshape(shape))[0].reshape(-1)
+                kept = kept[feed.samples :]
+                decisions += 1
+                event = detector.event(outputs.tolist())
+                yield _heard(artifact, info, decisions, detector.sums(), event)
+
+
+def _heard(
+    artifact: Artifact, info: FeedInfo, decisions: int, sums: Iterable[int], event: int | None
+) -> Heard:
+    feed, output = info.feed, artifact.outputs[0]
+    assert output.scale is not None and output.zero_point is not None
+    counted = min(decisions, feed.average)
+    scores = tuple(output.scale * (total / counted - output.zero_point) for total in sums)
+    seconds = (feed.early + decisions * feed.samples) / feed.sample_rate
+    return Heard(seconds, scores, event)
+
+
+def check_block(artifact: Artifact, block: int | None) -> int:
+    """Samples of a block: as given, or a third of a decision.
+
+    Raises
+    ------
+    InputError
+        It is longer than a decision, or empty.
+    """
+    if artifact.feed is None:
+        raise InputError(
+            f"{artifact.name} takes no samples in blocks; give it a front end, such as "
+            "--frontend microfrontend"
+        )
+    most = artifact.feed.feed.samples
+    if block is None:
+        return max(1, most // 3)
+    if not 1 <= block <= most:
+        raise InputError(
+            f"a block of {quoted(block)} samples does not fit: a decision of {artifact.name} takes "
+            f"{most}"
+        )
+    return block
