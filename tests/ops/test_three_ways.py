@@ -12,7 +12,9 @@ from tvmtiny.ops import operators
 
 #: Operators whose code is another one for TFLM: WHILE has FULLY_CONNECTED inside. LOGISTIC computes
 #: its table in another way, too, but no case is known where an entry differs.
-_ROUNDED_DIFFERENTLY = {"FULLY_CONNECTED", "MUL", "RELU6", "TANH", "WHILE"}
+_ROUNDED_DIFFERENTLY = {
+    *("FULLY_CONNECTED", "MUL", "RELU6", "TANH", "UNIDIRECTIONAL_SEQUENCE_LSTM", "WHILE")
+}
 
 _EACH = sorted(families())
 _WITH_KERNELS_OF_A_CORE = [name for name in _EACH if not families()[name].shared]

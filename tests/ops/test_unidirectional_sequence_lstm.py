@@ -14,9 +14,11 @@ from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tests.frames import assert_frames_are_litert
+from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
+from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.frontend.reader import read_graph
-from tvmtiny.ops import find_operator
+from tvmtiny.ops import Oracle, find_operator
 from tvmtiny.oracle import oracle_tensors, run_litert_frames
 
 OPERATOR = "UNIDIRECTIONAL_SEQUENCE_LSTM"
@@ -25,7 +27,7 @@ FLOAT_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Lstm:
-    """One layer."""
+    """One layer; `projected` outputs, if not 0, are made of the cells."""
 
     inputs: int = 4
     cells: int = 3
@@ -39,14 +41,20 @@ class Lstm:
     weight_scale: float = 0.01
     weight_range: tuple[int, int] = (-127, 127)
     seed: int = 0
+    coupled: bool = False
+    peepholes: bool = False
+    projected: int = 0
+    projection_clip: float = 0.0
+    projection_bias: bool = True
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
         rng = np.random.default_rng(self.seed)
-        b, int8 = ModelBuilder(), self.dtype == "int8"
+        b, real = ModelBuilder(), self.dtype == "float32"
 
         def scale(value: float, zero_point: int = 0) -> dict[str, float | int]:
-            return {"scale": value, "zero_point": zero_point} if int8 else {}
+            zero_point = zero_point if self.dtype == "int8" else 0
+            return {} if real else {"scale": value, "zero_point": zero_point}
 
         def shape(size: int) -> tuple[int, int, int]:
             rows = (self.batch, self.steps)
@@ -54,35 +62,55 @@ class Lstm:
 
         def constant(name: str, size: tuple[int, ...], gate: int) -> int:
             values = rng.integers(*self.weight_range, size, endpoint=True)
-            if not int8:
+            if real:
                 return b.constant(name, (values / 200).astype(np.float32))
             return b.constant(
                 name, values.astype(np.int8), scale=self.weight_scale * (1 + gate / 5)
             )
 
+        def bias(name: str, size: int) -> int:
+            values = rng.integers(-3000, 3000, size)
+            if real:
+                return b.constant(name, (values / 3000).astype(np.float32))
+            return b.constant(name, values.astype(np.int32 if self.dtype == "int8" else np.int64))
+
+        def peephole(gate: int) -> int:
+            values = rng.integers(-30000, 30000, self.cells)
+            if real:
+                return b.constant(f"p{gate}", (values / 30000).astype(np.float32))
+            return b.constant(f"p{gate}", values.astype(np.int16), scale=2.0**-14)
+
+        gates = range(1 if self.coupled else 0, 4)
+        absent: list[int | None] = [None] * gates.start
+        outputs = self.projected or self.cells
         x = b.input("x", shape(self.inputs), self.dtype, **scale(0.05, self.zero_points[0]))
         operands: list[int | None] = [x]
-        operands += [constant(f"w{g}", (self.cells, self.inputs), g) for g in range(4)]
-        operands += [constant(f"r{g}", (self.cells, self.cells), g) for g in range(4)]
-        operands += [None] * 3
-        for gate in range(4):
-            values = rng.integers(-3000, 3000, self.cells)
-            bias = values.astype(np.int32) if int8 else (values / 3000).astype(np.float32)
-            operands.append(b.constant(f"b{gate}", bias))
+        operands += absent + [constant(f"w{g}", (self.cells, self.inputs), g) for g in gates]
+        operands += absent + [constant(f"r{g}", (self.cells, outputs), g) for g in gates]
+        seeing = [g for g in (0, 1, 3) if g in gates and self.peepholes]
+        operands += [peephole(g) if g in seeing else None for g in (0, 1, 3)]
+        operands += absent + [bias(f"b{g}", self.cells) for g in gates]
+        if self.projected:
+            operands.append(constant("p", (outputs, self.cells), 0))
+            operands.append(bias("pb", outputs) if self.projection_bias else None)
+        else:
+            operands += [None, None]
         hidden = scale(1 / 128, self.zero_points[1])
-        wide = "int16" if int8 else "float32"
-        states = (self.batch, self.cells)
-        operands += [None, None, b.tensor("h", states, self.dtype, variable=True, **hidden)]
+        states = {"shape": (self.batch, outputs), "dtype": self.dtype, "variable": True}
+        operands.append(b.tensor("h", **states, **hidden))
+        wide = "float32" if real else "int16"
         bits = scale(2.0**-self.cell_bits)
-        operands += [b.tensor("c", states, wide, variable=True, **bits), *[None] * 4]
-        y = b.tensor("y", shape(self.cells), self.dtype, **hidden)
+        cells = b.tensor("c", (self.batch, self.cells), wide, variable=True, **bits)
+        operands += [cells, *[None] * 4]
+        y = b.tensor("y", shape(outputs), self.dtype, **hidden)
         inner = None
-        if int8:
-            inner = [b.tensor(f"m{i}", (1,), "int16", scale=2.0**-12) for i in range(4)]
-            inner.append(b.tensor("m4", (1,), "int8", **hidden))
+        if not real:
+            inner = [b.tensor(f"m{i}", (0,), "int16", scale=2.0**-12) for i in range(4)]
+            values = scale(1 / 140, 7) if self.projected else hidden
+            inner.append(b.tensor("m4", (0,), self.dtype, **values))
         options = {"fused_activation_function": "TANH", "time_major": self.time_major}
-        options |= {"cell_clip": self.cell_clip, "proj_clip": 0.0}
-        b.op(OPERATOR, operands, [y], options, 2 if int8 else 1, inner)
+        options |= {"cell_clip": self.cell_clip, "proj_clip": self.projection_clip}
+        b.op(OPERATOR, operands, [y], options, 1 if real else 2, inner)
         return b.build([y])
 
 
@@ -96,6 +124,25 @@ CASES = {
     "narrow_cells": Lstm(cell_bits=15),
     "float": Lstm(dtype="float32"),
     "float_batches_clipped": Lstm(dtype="float32", batch=2, time_major=True, cell_clip=0.4),
+    "coupled": Lstm(coupled=True),
+    "peepholes": Lstm(peepholes=True, batch=2),
+    "projected": Lstm(cells=4, projected=2),
+    "everything": Lstm(
+        projected=3, coupled=True, peepholes=True, projection_clip=0.3, projection_bias=False
+    ),
+    "float_coupled": Lstm(dtype="float32", coupled=True, time_major=True),
+    "float_everything": Lstm(
+        dtype="float32", cells=4, projected=2, peepholes=True, projection_clip=0.2
+    ),
+}
+
+#: Of which LiteRT has no results, but TFLM.
+OF_TFLM = {
+    "int16": Lstm(dtype="int16", steps=7, batch=2),
+    "int16_clipped": Lstm(dtype="int16", time_major=True, cell_clip=0.3, weight_scale=0.03),
+    "narrow": Lstm(cell_bits=16, weight_scale=0.03),
+    "narrower": Lstm(cell_bits=18, cells=5),
+    "wide": Lstm(cell_bits=7, weight_scale=0.05, steps=20),
 }
 
 
@@ -111,6 +158,39 @@ def test_cells_grow_beyond_what_exp_has_factors_for(cell_bits: int) -> None:
     assert tvmtiny.check(model, artifact, result, inputs).exact
     expected = oracle_tensors(model, inputs)[1][model.graph.outputs[0].index]
     np.testing.assert_array_equal(model.reference(inputs)[model.graph.outputs[0].index], expected)
+
+
+@pytest.fixture(scope="module")
+def of_tflm() -> SideBySide:
+    return SideBySide("of_tflm", {**OF_TFLM, "int8": Lstm(), "clipped": CASES["clipped"]}, 0.0)
+
+
+def test_layers_of_tflm_in_c(of_tflm: SideBySide, tmp_path: Path) -> None:
+    of_tflm.check_host_of_tflm("mps2-an386", tmp_path)
+
+
+def test_layers_of_tflm_are_those_of_its_package(of_tflm: SideBySide) -> None:
+    package = pytest.importorskip("tflite_micro", reason="needs the package tflite-micro")
+    interpreter = package.runtime.Interpreter.from_bytes(of_tflm.content, arena_size=1 << 20)
+    model = of_tflm.load(Oracle.TFLM)
+    states = None
+    for inputs in of_tflm.input_sets:
+        for position, data in enumerate(inputs):
+            interpreter.set_input(data, position)
+        interpreter.invoke()
+        values = model.reference(inputs, states)
+        states = [values[state.after.index] for state in model.graph.states]
+        for position, tensor in enumerate(model.graph.outputs):
+            found = interpreter.get_output(position)
+            np.testing.assert_array_equal(found, values[tensor.index], tensor.name)
+
+
+def test_layers_of_tflm_name_the_option() -> None:
+    for case in (Lstm(dtype="int16"), Lstm(cell_bits=16)):
+        with pytest.raises(UnsupportedModelError, match="a plain layer with --oracle tflm"):
+            tvmtiny.load(case.model())
+    with pytest.raises(UnsupportedModelError, match="int16 data, for which LiteRT has no kernel"):
+        tvmtiny.load(Lstm(dtype="int16", coupled=True).model(), oracle="tflm")
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -129,8 +209,14 @@ def test_frames_are_litert(case: Lstm) -> None:
     cell_bits=st.integers(9, 15),
     weight_scale=st.floats(0.001, 0.2),
     seed=st.integers(0, 99),
+    coupled=st.booleans(),
+    peepholes=st.booleans(),
+    projected=st.integers(0, 5),
 )
 def test_any_layer(**fields: object) -> None:
+    if fields["peepholes"] and fields["projected"]:
+        # LiteRT reads as many peepholes as there are outputs.
+        fields["projected"] = fields["cells"]
     assert_frames_are_litert(Lstm(**fields).model())  # type: ignore[arg-type]
 
 
@@ -159,14 +245,20 @@ def test_what_is_not_supported_is_said() -> None:
         return replace(node, inputs=tuple(inputs))
 
     odd = [
-        (with_input(9, 12), "peepholes"),
-        (with_input(1, None), "inputs are absent"),
+        (with_input(9, 12), "peepholes of some gates"),
+        (with_input(20, 12), "layer normalization"),
+        (with_input(17, 12), "a bias without a projection"),
+        (with_input(2, None), "inputs are absent"),
+        (with_input(1, None), "parts of an input gate"),
         (replace(node, outputs=node.outputs[:1]), "the states are no variables"),
         (replace(node, outputs=()), "the states are no variables"),
         (replace(node, options={"fused_activation_function": "RELU"}), "fused activation RELU"),
         (replace(node, intermediates=()), "no quantization of the hidden values"),
         (with_input(5, 1), "w0 is [3, 4]"),
-        (read_graph(Lstm(cell_bits=16).model(), "m").nodes[0], "a scale of 2^-16"),
+        (
+            read_graph(Lstm(cells=4, projected=2, peepholes=True).model(), "m").nodes[0],
+            "peepholes of 4 cells with 2 outputs",
+        ),
     ]
     for changed, reason in odd:
         reasons = [p.reason for p in operator.check(changed)]

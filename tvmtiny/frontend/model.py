@@ -134,7 +134,7 @@ def load(
     graph = read_graph(content, path)
     check_sizes(graph, path)
     graph = simplified(graph, oracle)
-    verify(graph, path)
+    verify(graph, path, oracle)
     return Model(model_name(name or Path(path).stem), content, graph, oracle)
 
 

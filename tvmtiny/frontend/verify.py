@@ -15,7 +15,7 @@ from tvmtiny.errors import (
 from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.diagnosis import diagnosed, is_foreign
 from tvmtiny.frontend.reader import Graph
-from tvmtiny.ops import Node, Tensor, find_operator
+from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
 
 #: LiteRT's own kernels take fewer dimensions.
@@ -25,8 +25,8 @@ MOST_TENSOR_BYTES = 1 << 26
 MOST_BYTES = 1 << 29
 
 
-def verify(graph: Graph, path: str) -> None:
-    """Raise if `graph` cannot be compiled.
+def verify(graph: Graph, path: str, oracle: Oracle = Oracle.LITERT) -> None:
+    """Raise if `graph` cannot be compiled with the results of an oracle.
 
     Raises
     ------
@@ -41,14 +41,14 @@ def verify(graph: Graph, path: str) -> None:
     """
     nodes = tuple(all_nodes(graph))
     if any(is_foreign(node) for node in nodes):
-        raise diagnosed(replace(graph, nodes=nodes), operator_problems(graph))
+        raise diagnosed(replace(graph, nodes=nodes), operator_problems(graph, oracle))
     graphs = tuple(_graphs(graph))
     for each in graphs:
         _check_shapes(each)
     for node in nodes:
         if _dynamic_range(node):
             raise DynamicRangeModelError(node.operator, node.input(1).name)
-    problems = operator_problems(graph)
+    problems = operator_problems(graph, oracle)
     if problems:
         raise diagnosed(replace(graph, nodes=nodes), problems)
     for each in graphs:
@@ -63,14 +63,14 @@ def _graphs(graph: Graph) -> Iterator[Graph]:
             yield from _graphs(subprogram.graph)
 
 
-def operator_problems(graph: Graph) -> tuple[OperatorProblem, ...]:
+def operator_problems(graph: Graph, oracle: Oracle = Oracle.LITERT) -> tuple[OperatorProblem, ...]:
     """Every reason why a node of `graph`, or one that such a node runs, cannot be compiled."""
-    found = [problem for node in all_nodes(graph) for problem in node_problems(node)]
+    found = [problem for node in all_nodes(graph) for problem in node_problems(node, oracle)]
     return (*graph.problems, *found)
 
 
-def node_problems(node: Node) -> Iterator[OperatorProblem]:
-    """Yield every reason why `node` cannot be compiled."""
+def node_problems(node: Node, oracle: Oracle | None = None) -> Iterator[OperatorProblem]:
+    """Yield every reason why `node` cannot be compiled, with the results of an oracle if given."""
 
     def problem(reason: str, allowed: str) -> OperatorProblem:
         name = node.outputs[0].name if node.outputs else "-"
@@ -96,7 +96,10 @@ def node_problems(node: Node) -> Iterator[OperatorProblem]:
                 "one positive scale",
             )
             return
-    for found in operator.check(node):
+    reasons = [*operator.check(node)]
+    if not reasons and oracle is not None:
+        reasons = [*operator.check_oracle(node, oracle)]
+    for found in reasons:
         yield problem(found.reason, found.allowed)
 
 

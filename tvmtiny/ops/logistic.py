@@ -18,7 +18,7 @@ from tvmtiny.ops.shared.quantization import (
     requantize,
     round_half_away,
 )
-from tvmtiny.ops.shared.sigmoid_operator import SigmoidTable, check_output_scale
+from tvmtiny.ops.shared.sigmoid_operator import SigmoidTable, check_output_scale, logistic_between
 
 _INTEGER_BITS = 4
 #: Beyond these, LiteRT's float kernel takes 1 and exp(x) instead.
@@ -70,10 +70,7 @@ class Logistic(SigmoidTable):
         return np.clip(table + INT8_RANGE[0], *INT8_RANGE).astype(np.int8)
 
     def interpolated(self, left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
-        size = np.abs(x)
-        between = (left << 9) + (size & 511) * (right - left)
-        result = np.where(size >> 9 >= 255, 0x7FFF << 10, between)
-        return np.where(x >= 0, result + 512, (1 << 25) - result + 511) >> 10
+        return logistic_between(left, right, x)
 
 
 def _exp(x: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from tvmtiny.ops.shared.lookup_tables import EVERY_INT8, int8_table
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier, requantize
-from tvmtiny.ops.shared.sigmoid_operator import SigmoidTable, check_output_scale
+from tvmtiny.ops.shared.sigmoid_operator import SigmoidTable, check_output_scale, tanh_between
 from tvmtiny.ops.shared.unary_operator import in_float64
 
 _INTEGER_BITS = 4
@@ -64,8 +64,4 @@ class Tanh(SigmoidTable):
         return table.astype(np.int8)
 
     def interpolated(self, left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
-        size = np.abs(x)
-        between = (left << 8) + (size & 0xFF) * (right - left)
-        result = np.where(size >> 8 >= 255, 0xFFFF << 8, between)
-        upper, lower = result - (1 << 23) + (1 << 7), -result + (1 << 23) + (1 << 7) - 1
-        return np.where(x >= 0, upper, lower) >> 8
+        return tanh_between(left, right, x)

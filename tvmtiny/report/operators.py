@@ -54,9 +54,13 @@ _REST = (
     "recurrent layers of Keras, and shapes must stay the same from turn to turn. Where the body "
     "gives one of its inputs, unchanged, as a value that comes later, LiteRT's loop takes the next "
     "turn's value for it; here and in TFLM it is that of the turn.",
-    "dtypes that TFLM's kernels run and ours do not: {dtypes}, and `UNIDIRECTIONAL_SEQUENCE_LSTM` "
-    "int16. LiteRT has no kernel for these, so that results could not be compared with it. TFLM's "
-    "logical operators do not look at dtypes; ours take bool.",
+    "dtypes that TFLM's kernels run and ours do not: {dtypes}. LiteRT has no kernel for these, so "
+    "that results could not be compared with it. TFLM's logical operators do not look at dtypes; "
+    "ours take bool.",
+    "TFLM computes `UNIDIRECTIONAL_SEQUENCE_LSTM` in another way than LiteRT, and for other types: "
+    "with `--oracle tflm` a layer without peepholes, projection and coupled gates has its results, "
+    "and may be int16, or have cells of any power of two as their scale. Layers with these are "
+    "LiteRT's, whatever the oracle. Layer normalization is refused.",
     "Slopes of a `PRELU` are int8 for int16 activations: LiteRT takes any others for bytes. "
     "Weights with scales by blocks have no kernel in LiteRT but in its delegates, and are refused.",
     "Operators that LiteRT registers and that are in neither: {litert}.",

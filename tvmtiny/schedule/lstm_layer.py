@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tvmtiny.ops.shared.lstm_integer import IntegerLstm
 from tvmtiny.ops.shared.weights import accumulator_range
-from tvmtiny.ops.unidirectional_sequence_lstm import IntegerLstm
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
 

@@ -140,6 +140,10 @@ class Operator(ABC):
         """
         return ()
 
+    def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
+        """Yield why a node that passed `check` has no results of an oracle; mostly nothing."""
+        yield from ()
+
     @abstractmethod
     def compute(self, node: Node, oracle: Oracle) -> Result | tuple[Result, ...]:
         """How the outputs of a node that passed `check` come about; one result for each."""

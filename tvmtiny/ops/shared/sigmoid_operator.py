@@ -7,7 +7,7 @@ kernels' ``Prepare``, in LiteRT and TFLM.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +18,9 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Oracle, Problem
 from tvmtiny.ops.shared.quantization import power_of_two
 from tvmtiny.ops.shared.unary_operator import Unary
+
+#: A function of the entries left and right of an input, and of the input.
+Between = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 _ENTRIES = 256
 #: Entries of the table for 1 on the input's axis.
@@ -39,6 +42,30 @@ def sigmoid_table() -> np.ndarray:
     values = np.rint(exact(position) - error / 2)
     values[-1] = 65535
     return values.astype(np.uint16)
+
+
+def logistic_between(left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The logistic function between neighbouring entries, which are 512 steps of `x` apart."""
+    size = np.abs(x)
+    between = (left << 9) + (size & 511) * (right - left)
+    result = np.where(size >> 9 >= 255, 0x7FFF << 10, between)
+    return np.where(x >= 0, result + 512, (1 << 25) - result + 511) >> 10
+
+
+def tanh_between(left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The hyperbolic tangent between entries that are 256 steps of `x` apart."""
+    size = np.abs(x)
+    between = (left << 8) + (size & 0xFF) * (right - left)
+    result = np.where(size >> 8 >= 255, 0xFFFF << 8, between)
+    upper, lower = result - (1 << 23) + (1 << 7), -result + (1 << 23) + (1 << 7) - 1
+    return np.where(x >= 0, upper, lower) >> 8
+
+
+def from_table(between: Between, scaled: np.ndarray, fraction_bits: int) -> np.ndarray:
+    """One of these functions of inputs that are scaled to steps; int64 that fits int16."""
+    index = np.minimum(np.abs(scaled) >> fraction_bits, _ENTRIES - 2)
+    table = sigmoid_table().astype(np.int64)
+    return between(table[index], table[index + 1], scaled)
 
 
 class SigmoidTable(Unary):
@@ -88,9 +115,7 @@ class SigmoidTable(Unary):
             return super().reference(node, inputs, oracle)
         multiplier, shift = self.scaling(node)
         scaled = (inputs[0].astype(np.int64) * multiplier + _half(shift)) >> shift
-        index = np.minimum(np.abs(scaled) >> self.fraction_bits, _ENTRIES - 2)
-        table = sigmoid_table().astype(np.int64)
-        return [self.interpolated(table[index], table[index + 1], scaled).astype(np.int16)]
+        return [from_table(self.interpolated, scaled, self.fraction_bits).astype(np.int16)]
 
     def scaling(self, node: Node) -> tuple[int, int]:
         """Multiplier and right shift that give an input 24 * 512 steps for 1."""

@@ -17,6 +17,7 @@ extern "C" {
 struct tvmtiny_lstm_shape {
   int32_t batches, steps, inputs, cells;
   int32_t input_batch, input_step, output_batch, output_step;
+  int32_t outputs;
 };
 
 static inline int32_t TVMTINY_UNUSED tvmtiny_saturate_q15(int32_t value)
@@ -98,46 +99,94 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_gate(const int8_t *x, const in
   return tvmtiny_saturate_q15(tvmtiny_requantize(sum, scale[0], scale[1]) + before);
 }
 
+/* What a gate has already, and the cell that it sees. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_peephole(int32_t gate, int32_t weight, int32_t cell, const int32_t *scale)
+{
+  return tvmtiny_saturate_q15(gate + tvmtiny_requantize(weight * cell, scale[0], scale[1]));
+}
+
 /* All steps of an int8 layer. Gates come in the order input, forget, cell, output, in `weights`,
- * `recurrent` and the biases, which hold the zero points. `scales` are multipliers and shifts: of
- * the gates' inputs, of their recurrent inputs, and of the output. `state` and `cells` are read, and
- * written after the last step: they are memory of the model, which just this layer uses. */
-static inline void TVMTINY_UNUSED tvmtiny_lstm_int8(const int8_t *x, const int8_t *weights, const int8_t *recurrent, const int32_t *biases, const int32_t *recurrent_biases, const int32_t *scales, const int32_t *sizes, const int8_t *state, const int16_t *cells, int8_t *out, int32_t cell_bits, int32_t clip, int32_t zero_point)
+ * `recurrent` and the biases, which hold the zero points; of three `gates`, the first one is what the
+ * forget gate leaves. `scales` are multipliers and shifts: of four gates' inputs, of their recurrent
+ * inputs, of the hidden values, of the cells that the input, forget and output gates see through
+ * `peepholes`, and of the `projection`; either may be NULL. `state` and `cells` are read, and written
+ * after the last step: they are memory of the model, which just this layer uses. `zero_point` is that
+ * of the hidden values, for which there is room in `hidden` where they are projected. */
+static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_lstm_int8_layer(const int8_t *x, const int8_t *weights, const int8_t *recurrent, const int32_t *biases, const int32_t *recurrent_biases, const int16_t *peepholes, const int8_t *projection, const int32_t *projection_biases, const int32_t *scales, const int32_t *sizes, const int8_t *state, const int16_t *cells, int8_t *out, int8_t *hidden, int32_t cell_bits, int32_t clip, int32_t zero_point, int32_t gates, int32_t projection_clip, int32_t projection_zero_point)
 {
   const struct tvmtiny_lstm_shape *const shape = (const struct tvmtiny_lstm_shape *)(const void *)sizes;
   const int32_t n = shape->cells;
+  const int32_t outputs = projection != NULL ? shape->outputs : n;
+  const int32_t first = 4 - gates;
   int8_t *const memory = (int8_t *)(uintptr_t)state;
   int16_t *const cell_memory = (int16_t *)(uintptr_t)cells;
   for (int32_t b = 0; b < shape->batches; ++b) {
     int16_t *const cell = cell_memory + b * n;
-    const int8_t *last = memory + b * n;
+    const int8_t *last = memory + b * outputs;
     for (int32_t t = 0; t < shape->steps; ++t) {
       const int8_t *const input = x + b * shape->input_batch + t * shape->input_step;
       int8_t *const output = out + b * shape->output_batch + t * shape->output_step;
+      int8_t *const values = projection != NULL ? hidden : output;
       for (int32_t i = 0; i < n; ++i) {
-        int32_t gates[4];
-        for (int32_t g = 0; g < 4; ++g) {
-          const int32_t row = g * n + i;
-          const int32_t gate = tvmtiny_lstm_gate(input, weights + row * shape->inputs, shape->inputs, biases[row], scales + 2 * g, 0);
-          gates[g] = tvmtiny_lstm_gate(last, recurrent + row * n, n, recurrent_biases[row], scales + 8 + 2 * g, gate);
+        int32_t gate[4];
+        for (int32_t g = first; g < 4; ++g) {
+          const int32_t row = (g - first) * n + i;
+          const int32_t sum = tvmtiny_lstm_gate(input, weights + row * shape->inputs, shape->inputs, biases[row], scales + 2 * g, 0);
+          gate[g] = tvmtiny_lstm_gate(last, recurrent + row * outputs, outputs, recurrent_biases[row], scales + 8 + 2 * g, sum);
         }
-        const int32_t kept = tvmtiny_rounding_shift(tvmtiny_logistic_q15(gates[1], 3) * cell[i], 15u);
-        const int32_t added = tvmtiny_logistic_q15(gates[0], 3) * tvmtiny_tanh_q15(gates[2], 3);
+        if (peepholes != NULL) {
+          for (int32_t g = first; g < 2; ++g) {
+            gate[g] = tvmtiny_lstm_peephole(gate[g], peepholes[(g - first) * n + i], cell[i], scales + 18 + 2 * g);
+          }
+        }
+        const int32_t forget = tvmtiny_logistic_q15(gate[1], 3);
+        const int32_t fresh = first == 0 ? tvmtiny_logistic_q15(gate[0], 3) : 32767 - forget;
+        const int32_t kept = tvmtiny_rounding_shift(forget * cell[i], 15u);
+        const int32_t added = fresh * tvmtiny_tanh_q15(gate[2], 3);
         int32_t sum = tvmtiny_saturate_q15(tvmtiny_saturate_q15(kept) + tvmtiny_saturate_q15(tvmtiny_rounding_shift(added, (uint32_t)(30 - cell_bits))));
         if (clip > 0) {
           sum = sum > clip ? clip : sum < -clip ? -clip : sum;
         }
         cell[i] = (int16_t)sum;
-        const int32_t product = tvmtiny_logistic_q15(gates[3], 3) * tvmtiny_tanh_q15(sum, 15 - cell_bits);
+        if (peepholes != NULL) {
+          gate[3] = tvmtiny_lstm_peephole(gate[3], peepholes[(2 - first) * n + i], sum, scales + 22);
+        }
+        const int32_t product = tvmtiny_logistic_q15(gate[3], 3) * tvmtiny_tanh_q15(sum, 15 - cell_bits);
         const int32_t value = tvmtiny_requantize(product, scales[16], scales[17]) + zero_point;
-        output[i] = (int8_t)(value > 127 ? 127 : value < -128 ? -128 : value);
+        values[i] = (int8_t)(value > 127 ? 127 : value < -128 ? -128 : value);
+      }
+      if (projection != NULL) {
+        for (int32_t o = 0; o < outputs; ++o) {
+          int32_t sum = projection_biases[o];
+          for (int32_t i = 0; i < n; ++i) {
+            sum += hidden[i] * projection[o * n + i];
+          }
+          sum = tvmtiny_requantize(sum, scales[24], scales[25]) + projection_zero_point;
+          sum = sum > 127 ? 127 : sum < -128 ? -128 : sum;
+          if (projection_clip > 0) {
+            sum = sum > projection_clip ? projection_clip : sum < -projection_clip ? -projection_clip : sum;
+          }
+          output[o] = (int8_t)sum;
+        }
       }
       last = output;
     }
-    for (int32_t i = 0; i < n; ++i) {
-      memory[b * n + i] = last[i];
+    for (int32_t i = 0; i < outputs; ++i) {
+      memory[b * outputs + i] = last[i];
     }
   }
+}
+
+/* The layer with four gates that has neither peepholes nor a projection. */
+static inline void TVMTINY_UNUSED tvmtiny_lstm_int8(const int8_t *x, const int8_t *weights, const int8_t *recurrent, const int32_t *biases, const int32_t *recurrent_biases, const int32_t *scales, const int32_t *sizes, const int8_t *state, const int16_t *cells, int8_t *out, int32_t cell_bits, int32_t clip, int32_t zero_point)
+{
+  tvmtiny_lstm_int8_layer(x, weights, recurrent, biases, recurrent_biases, NULL, NULL, NULL, scales, sizes, state, cells, out, NULL, cell_bits, clip, zero_point, 4, 0, 0);
+}
+
+/* Any other layer; what it lacks is not read. */
+static inline void TVMTINY_UNUSED tvmtiny_lstm_int8_other(const int8_t *x, const int8_t *weights, const int8_t *recurrent, const int32_t *biases, const int32_t *recurrent_biases, const int16_t *peepholes, const int8_t *projection, const int32_t *projection_biases, const int32_t *scales, const int32_t *sizes, const int8_t *state, const int16_t *cells, int8_t *out, int8_t *hidden, int32_t sees, int32_t projects, int32_t cell_bits, int32_t clip, int32_t zero_point, int32_t gates, int32_t projection_clip, int32_t projection_zero_point)
+{
+  tvmtiny_lstm_int8_layer(x, weights, recurrent, biases, recurrent_biases, sees != 0 ? peepholes : NULL, projects != 0 ? projection : NULL, projection_biases, scales, sizes, state, cells, out, hidden, cell_bits, clip, zero_point, gates, projection_clip, projection_zero_point);
 }
 
 static inline float TVMTINY_UNUSED tvmtiny_lstm_sum(const float *x, const float *weights, int32_t count, float before)
@@ -149,40 +198,72 @@ static inline float TVMTINY_UNUSED tvmtiny_lstm_sum(const float *x, const float 
   return before + sum;
 }
 
-/* The same of a float layer; the only one of `clips` is 0 where cells are not clipped. */
-static inline void TVMTINY_UNUSED tvmtiny_lstm_float(const float *x, const float *weights, const float *recurrent, const float *biases, const int32_t *sizes, const float *clips, const float *state, const float *cells, float *out)
+/* The same of a float layer. `clips` are the limits of cells and of projected outputs, 0 for none. */
+static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_lstm_float_layer(const float *x, const float *weights, const float *recurrent, const float *biases, const float *peepholes, const float *projection, const float *projection_biases, const int32_t *sizes, const float *clips, const float *state, const float *cells, float *out, float *hidden, int32_t gates)
 {
   const struct tvmtiny_lstm_shape *const shape = (const struct tvmtiny_lstm_shape *)(const void *)sizes;
   const float clip = clips[0];
   const int32_t n = shape->cells;
+  const int32_t outputs = projection != NULL ? shape->outputs : n;
+  const int32_t first = 4 - gates;
   float *const memory = (float *)(uintptr_t)state;
   float *const cell_memory = (float *)(uintptr_t)cells;
   for (int32_t b = 0; b < shape->batches; ++b) {
     float *const cell = cell_memory + b * n;
-    const float *last = memory + b * n;
+    const float *last = memory + b * outputs;
     for (int32_t t = 0; t < shape->steps; ++t) {
       const float *const input = x + b * shape->input_batch + t * shape->input_step;
       float *const output = out + b * shape->output_batch + t * shape->output_step;
+      float *const values = projection != NULL ? hidden : output;
       for (int32_t i = 0; i < n; ++i) {
-        float gates[4];
-        for (int32_t g = 0; g < 4; ++g) {
-          const int32_t row = g * n + i;
-          const float gate = tvmtiny_lstm_sum(input, weights + row * shape->inputs, shape->inputs, biases[row]);
-          gates[g] = tvmtiny_lstm_sum(last, recurrent + row * n, n, gate);
+        float gate[4];
+        for (int32_t g = first; g < 4; ++g) {
+          const int32_t row = (g - first) * n + i;
+          const float sum = tvmtiny_lstm_sum(input, weights + row * shape->inputs, shape->inputs, biases[row]);
+          gate[g] = tvmtiny_lstm_sum(last, recurrent + row * outputs, outputs, sum);
         }
-        float sum = tvmtiny_logistic(gates[1]) * cell[i] + tvmtiny_logistic(gates[0]) * tvmtiny_tanh(gates[2]);
+        if (peepholes != NULL) {
+          for (int32_t g = first; g < 2; ++g) {
+            gate[g] += peepholes[(g - first) * n + i] * cell[i];
+          }
+        }
+        const float forget = tvmtiny_logistic(gate[1]);
+        const float fresh = first == 0 ? tvmtiny_logistic(gate[0]) : 1.0f - forget;
+        float sum = forget * cell[i] + fresh * tvmtiny_tanh(gate[2]);
         if (clip > 0.0f) {
           sum = sum > clip ? clip : sum < -clip ? -clip : sum;
         }
         cell[i] = sum;
-        output[i] = tvmtiny_logistic(gates[3]) * tvmtiny_tanh(sum);
+        if (peepholes != NULL) {
+          gate[3] += peepholes[(2 - first) * n + i] * sum;
+        }
+        values[i] = tvmtiny_logistic(gate[3]) * tvmtiny_tanh(sum);
+      }
+      if (projection != NULL) {
+        for (int32_t o = 0; o < outputs; ++o) {
+          float sum = tvmtiny_lstm_sum(hidden, projection + o * n, n, projection_biases[o]);
+          if (clips[1] > 0.0f) {
+            sum = sum > clips[1] ? clips[1] : sum < -clips[1] ? -clips[1] : sum;
+          }
+          output[o] = sum;
+        }
       }
       last = output;
     }
-    for (int32_t i = 0; i < n; ++i) {
-      memory[b * n + i] = last[i];
+    for (int32_t i = 0; i < outputs; ++i) {
+      memory[b * outputs + i] = last[i];
     }
   }
+}
+
+static inline void TVMTINY_UNUSED tvmtiny_lstm_float(const float *x, const float *weights, const float *recurrent, const float *biases, const int32_t *sizes, const float *clips, const float *state, const float *cells, float *out)
+{
+  tvmtiny_lstm_float_layer(x, weights, recurrent, biases, NULL, NULL, NULL, sizes, clips, state, cells, out, NULL, 4);
+}
+
+static inline void TVMTINY_UNUSED tvmtiny_lstm_float_other(const float *x, const float *weights, const float *recurrent, const float *biases, const float *peepholes, const float *projection, const float *projection_biases, const int32_t *sizes, const float *clips, const float *state, const float *cells, float *out, float *hidden, int32_t sees, int32_t projects, int32_t gates)
+{
+  tvmtiny_lstm_float_layer(x, weights, recurrent, biases, sees != 0 ? peepholes : NULL, projects != 0 ? projection : NULL, projection_biases, sizes, clips, state, cells, out, hidden, gates);
 }
 
 #ifdef __cplusplus

@@ -7,8 +7,8 @@ from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.fixed_point_q15 import exp_q15
+from tvmtiny.ops.shared.lstm_integer import IntegerLstm, integer_lstm
 from tvmtiny.ops.shared.movement import Alias
-from tvmtiny.ops.unidirectional_sequence_lstm import IntegerLstm, integer_lstm
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
@@ -37,7 +37,9 @@ def implement_lstm(
     """The layer in int8; None where sums or scales are too large for the kernel."""
     if decisions:
         return None
-    layer = integer_lstm(node)
+    layer = integer_lstm(node, oracle)
+    if layer is None:
+        return None
     integer = 15 - layer.cell_bits
     if integer + 1 > _MOST_INTEGER or layer.output_scale[1] > 0 or not sums_fit(layer):
         return None

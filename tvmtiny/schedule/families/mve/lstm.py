@@ -6,8 +6,8 @@ import numpy as np
 from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
+from tvmtiny.ops.shared.lstm_integer import IntegerLstm, integer_lstm
 from tvmtiny.ops.shared.movement import Alias
-from tvmtiny.ops.unidirectional_sequence_lstm import IntegerLstm, integer_lstm
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.mve import assembly
 from tvmtiny.schedule.families.mve.assembly import VECTOR
@@ -34,7 +34,9 @@ def implement_lstm(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
     """The layer in int8; None where sums or scales are too large for the kernels."""
-    layer = integer_lstm(node)
+    layer = integer_lstm(node, oracle)
+    if layer is None:
+        return None
     integer = 15 - layer.cell_bits
     shift = layer.output_scale[1]
     if integer + 1 > MOST_INTEGER or not -31 <= shift <= 0 or not sums_fit(layer):
