@@ -15,6 +15,7 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError, OracleRefusalError
 from tvmtiny.errors.base import one_line
+from tvmtiny.frontend.flatbuffer import tensor_count
 from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.host import litert
@@ -150,8 +151,8 @@ def run_litert_frames(
             interpreter = reference_interpreter(interpreter_module, bytes(model))
             operators = one_by_one(bytes(model)) if interpreter is None else None
             interpreter = interpreter or make_interpreter(interpreter_module, bytes(model))
-            # Preparing the operators appends scratch tensors behind the model's own.
-            details = interpreter.get_tensor_details()
+            # Operators append scratch tensors behind the model's own.
+            details = interpreter.get_tensor_details()[: tensor_count(bytes(model))]
             # Reading a handle of a variable as a tensor would follow a wild pointer.
             numbers = [d["index"] for d in details if np.dtype(d["dtype"]).kind in "biuf"]
             interpreter.allocate_tensors()

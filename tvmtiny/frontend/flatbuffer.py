@@ -45,6 +45,18 @@ def unpack_model(content: bytes) -> Any:
     return schema().ModelT.InitFromPackedBuf(_Content(content), 0)
 
 
+def tensor_count(content: bytes) -> int:
+    """How many tensors the first subgraph of a model has, without unpacking it.
+
+    Raises
+    ------
+    FlatbufferError
+        As for `unpack_model`.
+    """
+    model = schema().Model.GetRootAs(_Content(content), 0)
+    return int(model.Subgraphs(0).TensorsLength())
+
+
 @cache
 def schema() -> ModuleType:
     """A copy of LiteRT's generated schema whose tables are checked.

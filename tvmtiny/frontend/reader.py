@@ -12,6 +12,7 @@ import numpy as np
 
 from tvmtiny.errors import ModelFormatError
 from tvmtiny.errors.base import short_name
+from tvmtiny.frontend.bidirectional import with_directions
 from tvmtiny.frontend.custom import custom_options
 from tvmtiny.frontend.flatbuffer import FlatbufferError, schema, unpack_model
 from tvmtiny.frontend.sparse import SparsityError, dense
@@ -98,7 +99,7 @@ class _Reader:
 
     def graph(self) -> Graph:
         """The first subgraph."""
-        graph = resolve_variables(self._subgraph(0), self._subgraph)
+        graph = resolve_variables(with_directions(self._subgraph(0)), self._subgraph)
         if not graph.outputs:
             raise ModelFormatError(self._path, "the model has no output")
         signature = self._signature()

@@ -22,7 +22,11 @@ from tvmtiny.ops.shared.subprogram import block_value, results, subprograms
 _Key = tuple[bytes, bytes]
 
 #: Positions of the variable tensors that operators change.
-VARIABLE_INPUTS = {"SVDF": (4,), "UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19)}
+VARIABLE_INPUTS = {
+    "SVDF": (4,),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": (4,),
+}
 
 #: Bytes of a variable; more than `tvmtiny.frontend.verify` accepts.
 _LARGEST = 1 << 27
@@ -79,6 +83,7 @@ def uses_variables(graph: Graph) -> bool:
     """Whether nodes of a subgraph, as it is in the file, read or change what is kept for later."""
     return any(
         node.operator in _OPERATORS
+        or _has_memory(node)
         or any(
             tensor is not None and tensor.variable
             for position in VARIABLE_INPUTS.get(node.operator, ())
@@ -86,6 +91,11 @@ def uses_variables(graph: Graph) -> bool:
         )
         for node in graph.nodes
     )
+
+
+def _has_memory(node: Node) -> bool:
+    operator = find_operator(node.operator)
+    return operator is not None and bool(operator.memory(node))
 
 
 def _with_memories(graph: Graph) -> Graph:

@@ -54,7 +54,9 @@ _OPTIONS = {
     "TOPK_V2": "TopKV2Options",
     "SVDF": "SVDFOptions",
     "TANH": None,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": "BidirectionalSequenceLSTMOptions",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
+    "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNNOptions",
 }
 
 #: Fields of option tables that hold an enum, whose names may be given.

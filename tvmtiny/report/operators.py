@@ -47,8 +47,9 @@ by a model of one operator for each, with {versions}.
 _REST = (
     "## What others have",
     "TFLM registers no operator that is not in the table{tflm}. `CALL_ONCE` and `VAR_HANDLE` need "
-    "no code: variables become states of the model. TFLM's other custom operators "
-    "are not looked at here.",
+    "no code: variables become states of the model. A float `BIDIRECTIONAL_SEQUENCE_LSTM` becomes "
+    "two `UNIDIRECTIONAL_SEQUENCE_LSTM` and what reverses and joins their steps. TFLM's other "
+    "custom operators are not looked at here.",
     "A `WHILE` becomes a loop in C around the calls of its operators, so that code and constants "
     "are the same for any number of turns. That number has to follow from constants, as it does in "
     "recurrent layers of Keras, and shapes must stay the same from turn to turn. Where the body "
@@ -67,7 +68,7 @@ _REST = (
 )
 
 #: What the package has of operators that its front end resolves.
-_RESOLVED = frozenset({"CALL_ONCE", "VAR_HANDLE"})
+_RESOLVED = frozenset({"BIDIRECTIONAL_SEQUENCE_LSTM", "CALL_ONCE", "VAR_HANDLE"})
 
 
 def operator_page() -> str:

@@ -71,7 +71,12 @@ def projection_bias(node: Node) -> np.ndarray:
 
 
 def sizes(node: Node) -> np.ndarray:
-    """``struct tvmtiny_lstm_shape``."""
+    """``struct tvmtiny_lstm_shape`` of a node."""
+    return sequence_sizes(node, cell_count(node))
+
+
+def sequence_sizes(node: Node, cells: int) -> np.ndarray:
+    """``struct tvmtiny_lstm_shape`` of a layer over the steps of a sequence."""
     first, second, inputs = node.input(0).shape
     outputs = node.output.shape[2]
     if node.options.get("time_major"):
@@ -79,7 +84,7 @@ def sizes(node: Node) -> np.ndarray:
     else:
         batches, steps, apart = first, second, (second, 1)
     strides = [inputs * apart[0], inputs * apart[1], outputs * apart[0], outputs * apart[1]]
-    return np.array([batches, steps, inputs, cell_count(node), *strides, outputs], np.int32)
+    return np.array([batches, steps, inputs, cells, *strides, outputs], np.int32)
 
 
 def cell_count(node: Node) -> int:
