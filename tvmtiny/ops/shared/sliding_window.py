@@ -43,6 +43,12 @@ class Window:
         """Whether each output position reads just the input at the same position."""
         return self.kernel == (1, 1) and self.stride == (1, 1) and not self.padded
 
+    @property
+    def flat(self) -> bool:
+        """Whether each patch is one run of inputs, one patch right after the other."""
+        whole = self.kernel == self.input and self.dilation == (1, 1) and not self.padded
+        return self.trivial or whole
+
 
 def window(node: Node, kernel: tuple[int, int]) -> Window:
     """Geometry of a convolution or pooling node (LiteRT ``ComputePaddingHeightWidth``).

@@ -148,8 +148,7 @@ def _layer(node: Node) -> _Layer | None:
     inputs, depth = node.input(0).shape[3], data.shape[3]
     flat = data.reshape(len(data), -1)
     groups = inputs // depth
-    whole = geometry.kernel == geometry.input and not geometry.padded
-    if groups == 1 and (geometry.trivial or (whole and geometry.dilation == (1, 1))):
+    if groups == 1 and geometry.flat:
         return _dense(flat, outputs // len(data))
     rows, columns = geometry.kernel
     pitch = _row_pitch(geometry, inputs) * geometry.dilation[0]

@@ -51,9 +51,8 @@ def implement_float(
         return _depthwise(node, geometry)
     if geometry.dilation != (1, 1) or groups(node) > 1:
         return None
-    whole = geometry.kernel == geometry.input and not geometry.padded
     flat = weights.data.reshape(len(weights.data), -1)
-    return _matrix(node, flat, None if geometry.trivial or whole else geometry)
+    return _matrix(node, flat, None if geometry.flat else geometry)
 
 
 def _limits(node: Node) -> list[str]:

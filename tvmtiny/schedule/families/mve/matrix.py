@@ -100,11 +100,9 @@ def _convolution(node: Node) -> Layer | None:
         or channels < 4
     ):
         return None
-    # A window over all of an image without padding is one run of inputs.
-    trivial = geometry.trivial or (geometry.kernel == geometry.input and not geometry.padded)
     pixels = node.output.shape[0] * prod(geometry.output)
     flat = weights.data.reshape(channels, -1)
-    layer = Layer(flat, pixels, None if trivial else geometry, node.input(0).zero_point)
+    layer = Layer(flat, pixels, None if geometry.flat else geometry, node.input(0).zero_point)
     return layer if pixels and node.input(0).elements < _FAR else None
 
 
