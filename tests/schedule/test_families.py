@@ -187,8 +187,8 @@ def test_loops_come_last_and_run_everywhere() -> None:
         "rv32imc": "riscv",
         "cortex-m0": "thumb",
         "cortex-m3": "thumb",
-        "cortex-m4": "dsp fpu",
-        "cortex-m55": "mve dsp fpu",
+        "cortex-m4": "dsp fpu thumb",
+        "cortex-m55": "mve dsp fpu thumb",
     }
     for name, wanted in found.items():
         names = [family.name for family in families(resolve(name).cpu)]

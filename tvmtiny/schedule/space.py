@@ -69,8 +69,13 @@ def space(node: Node, cpu: Cpu, oracle: Oracle, goal: Goal = Goal.BALANCED) -> S
     goal
         Whose default rule gives `Space.default`.
     """
-    offered = [family.sketches(node, cpu, oracle) for family in families_for(node, cpu)]
-    sketches = tuple(sketch for found in offered for sketch in found)
+    sketches: tuple[Sketch, ...] = ()
+    replaced: set[str] = set()
+    for family in families_for(node, cpu):
+        found = () if family.name in replaced else family.sketches(node, cpu, oracle)
+        if found:
+            sketches += found
+            replaced |= family.replaces
     chosen = implement(node, cpu, oracle, goal) if sketches else None
     default = None
     if chosen is not None and is_candidate(sketches, chosen.decisions):

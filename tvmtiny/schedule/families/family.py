@@ -35,7 +35,8 @@ class KernelFamily(ABC):
         Names of all sketches that the family offers, for any node. No other family has any of
         them: decisions, such as those in tuned records, name their sketch and thereby the family.
     replaces
-        Names of families that are not asked where this one runs.
+        Names of families that are only asked for nodes that this one has no kernel for, and
+        whose sketches are only offered for those for which this one has none.
     takes_any_weights
         Whether convolutions and dense layers may have weights that are computed at run time, about
         which nothing can be proven, or that have a zero point, as those of uint8 models do.

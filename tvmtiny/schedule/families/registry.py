@@ -61,14 +61,8 @@ def unregister(name: str) -> None:
 
 
 def families(cpu: Cpu | None = None) -> tuple[KernelFamily, ...]:
-    """All families, or those for `cpu`; the one with the highest priority first.
-
-    Those for a CPU run on it, and no other family that runs on it replaces them.
-    """
+    """All families, or those that run on `cpu`; the one with the highest priority first."""
     found = [family for family in _REGISTRY.values() if cpu is None or family.runs_on(cpu)]
-    if cpu is not None:
-        replaced = {name for family in found for name in family.replaces}
-        found = [family for family in found if family.name not in replaced]
     return tuple(sorted(found, key=lambda family: (-family.priority, family.name)))
 
 
