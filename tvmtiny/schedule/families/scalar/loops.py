@@ -23,6 +23,9 @@ from tvmtiny.targets import Cpu
 #: Filters of up to this many taps are unrolled in depthwise kernels.
 _UNROLLED_TAPS = 16
 
+#: Windows of up to this many taps are unrolled in pools.
+_UNROLLED_WINDOW = 4
+
 #: Registers of the innermost loop that hold no accumulator: two operands, two pointers, a counter.
 _OTHER_REGISTERS = 5
 
@@ -82,7 +85,7 @@ def schedule_scalar(
 
 def _rule(function: tirx.PrimFunc, operator: str) -> _Rule | None:
     if _is_table(function):
-        return _ELEMENTWISE
+        return _TABLE
     rule = _RULES.get(operator)
     return None if rule is _ELEMENTWISE and not _is_flat(function) else rule
 
@@ -246,7 +249,14 @@ def _fully_connected(schedule: Schedule, decisions: Decisions) -> str:
 
 def _open_pool(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
     channels = _extent(schedule, schedule.get_loops(schedule.get_sblock("out"))[-1])
-    return _lanes(channels, _windows(cpu))
+    taps = schedule.get_loops(schedule.get_sblock("acc"))[-2:]
+    few = _extent(schedule, taps[0]) * _extent(schedule, taps[1]) <= _UNROLLED_WINDOW
+    if few and not _has(schedule, "pad"):
+        return (
+            Decision("lanes", _divisors(channels, _LANES)),
+            Decision("taps", ("loop", "unrolled")),
+        ), {"lanes": 1, "taps": "unrolled"}
+    return _lanes(channels, _divisor(channels, _windows(cpu)))
 
 
 def _pool(schedule: Schedule, decisions: Decisions) -> str:
@@ -256,20 +266,65 @@ def _pool(schedule: Schedule, decisions: Decisions) -> str:
     _accumulate_locally(schedule, channel_tiles, tile_loops=1)
     if staged:
         schedule.compute_inline(schedule.get_sblock("pad"))
-    return f", {decisions['lanes']} lanes"
+    unrolled = decisions.get("taps") == "unrolled"
+    if unrolled:
+        update = schedule.get_sblock("acc_update")
+        kinds = [v.iter_type for v in schedule.get(update).iter_vars]
+        spatial = len(kinds) - kinds.count(int(tirx.IterVar.CommReduce))
+        for loop in schedule.get_loops(update)[-len(kinds) : -spatial]:
+            schedule.unroll(loop)
+    return f", {decisions['lanes']} lanes{', unrolled taps' if unrolled else ''}"
 
 
 def _open_elementwise(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
     loops = schedule.get_loops(schedule.get_sblock("out"))
     count = prod(_extent(schedule, loop) for loop in loops)
-    return _lanes(count, min(_accumulators(cpu), _USUAL_LANES))
+    return _lanes(count, _divisor(count, min(_accumulators(cpu), _USUAL_LANES)))
+
+
+def _open_table(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Decisions]:
+    loops = schedule.get_loops(schedule.get_sblock("out"))
+    count = prod(_extent(schedule, loop) for loop in loops)
+    most = min(_accumulators(cpu), _USUAL_LANES)
+    lanes = _divisor(count, most)
+    # A rest costs code, so that lanes that divide the count are better if there are nearly as many.
+    return _lanes(count, most if 2 * lanes <= most < count else lanes)
 
 
 def _elementwise(schedule: Schedule, decisions: Decisions) -> str:
-    loop = schedule.fuse(*schedule.get_loops(schedule.get_sblock("out")))
-    _, lane = schedule.split(loop, [None, int(decisions["lanes"])])
+    loop, lanes = _flat_loop(schedule), int(decisions["lanes"])
+    count = _extent(schedule, loop)
+    rest = count % lanes
+    if rest:
+        loop, last = schedule.loop_partition(loop, [count - rest, None])
+        schedule.unroll(last)
+    _, lane = schedule.split(loop, [None, lanes])
     schedule.unroll(lane)
-    return f", {decisions['lanes']} lanes"
+    return f", {lanes} lanes{' and rest' if rest else ''}"
+
+
+def _flat_loop(schedule: Schedule) -> object:
+    """Make one loop over all elements, of tensors without axes.
+
+    Where lanes do not divide the last extents, indices by axis would leave divisions in the loop.
+    """
+    out = schedule.get_sblock("out")
+    block = schedule.get(out)
+    (written,) = block.writes
+    shape = [int(extent) for extent in written.source.shape]
+    if len(shape) > 1:
+        flat = tirx.IndexMap.from_func(
+            lambda *indices: [sum(i * prod(shape[axis + 1 :]) for axis, i in enumerate(indices))],
+            ndim=len(shape),
+        )
+        for position, read in enumerate(block.reads):
+            if [int(extent) for extent in read.source.shape] == shape:
+                schedule.transform_layout(
+                    out, ("read", position), flat, assume_injective_transform=True
+                )
+        schedule.transform_layout(out, ("write", 0), flat, assume_injective_transform=True)
+        schedule.transform_block_layout(out, flat)
+    return schedule.fuse(*schedule.get_loops(out))
 
 
 def _is_flat(function: tirx.PrimFunc) -> bool:
@@ -286,8 +341,7 @@ def _is_table(function: tirx.PrimFunc) -> bool:
     return x == out and table == (256,)
 
 
-def _lanes(extent: int, default: int) -> tuple[tuple[Decision, ...], Decisions]:
-    lanes = _divisor(extent, default)
+def _lanes(extent: int, lanes: int) -> tuple[tuple[Decision, ...], Decisions]:
     return (Decision("lanes", tuple(sorted({*_divisors(extent, _LANES), lanes}))),), {
         "lanes": lanes
     }
@@ -301,6 +355,7 @@ def _unrolled(decisions: Decisions) -> str:
 _REDUCTIONS = ("ARG_MAX", "ARG_MIN", "SUM")
 
 _ELEMENTWISE = _Rule(_open_elementwise, _elementwise)
+_TABLE = _Rule(_open_table, _elementwise)
 _RULES: dict[str, _Rule] = {
     "ADD": _ELEMENTWISE,
     "AVERAGE_POOL_2D": _Rule(_open_pool, _pool),
