@@ -30,6 +30,7 @@ _SOURCE = """
   }
 
 EACH(multiply_q31, int32_t, tvmtiny_multiply_q31(a[i], b[i]))
+EACH(multiply_q31_by_halves, int32_t, tvmtiny_multiply_q31_by_halves(a[i], b[i]))
 EACH(multiply_high, int32_t, tvmtiny_multiply_high(a[i], b[i]))
 EACH(multiply_high_by_halves, int32_t, tvmtiny_multiply_high_by_halves(a[i], b[i]))
 EACH(rounding_shift, int32_t, tvmtiny_rounding_shift(a[i], (uint32_t)b[i]))
@@ -83,12 +84,11 @@ def test_multiply_high(name: str, library: ctypes.CDLL) -> None:
     np.testing.assert_array_equal(_call(library, name, a, b), a * b >> 32)
 
 
-def test_multiply_q31(library: ctypes.CDLL) -> None:
+@pytest.mark.parametrize("name", ["multiply_q31", "multiply_q31_by_halves"])
+def test_multiply_q31(name: str, library: ctypes.CDLL) -> None:
     a = _integers(-(2**31) + 1, 2**31 - 1)
     b = np.random.default_rng(1).permutation(a)
-    np.testing.assert_array_equal(
-        _call(library, "multiply_q31", a, b), fixed_point_q31.multiply_q31(a, b)
-    )
+    np.testing.assert_array_equal(_call(library, name, a, b), fixed_point_q31.multiply_q31(a, b))
 
 
 @pytest.mark.parametrize("shift", range(32))

@@ -12,6 +12,7 @@ from tvmtiny.ops.shared.checks import check_scale, check_shape
 from tvmtiny.ops.shared.expressions import (
     Expression,
     affine,
+    clamp,
     elementwise,
     float32,
     int32,
@@ -121,7 +122,7 @@ class Quantize(Operator):
                 if (multiplier, shift) != (1 << 30, 1):
                     steps = requantize(steps, int32(multiplier), int32(shift))
                 total = steps + int32(out.zero_point)
-                return tirx.max(tirx.min(total, int32(high)), int32(low)).astype(out.dtype)
+                return clamp(total, low, high, out.dtype)
 
             return elementwise(out.shape, value)
 

@@ -94,10 +94,17 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_saturate(int32_t value)
 #define tvmtiny_saturate_shifted(value, shift) tvmtiny_saturate((value) >> (shift))
 #endif
 
-/* a * b + c in this order: TVM would move a constant to the end, where it takes an addition. */
+/* a * b + c in this order: TVM would move a constant to the end, where it takes an addition. Compilers make several
+ * shifts and sums of a product with a constant, which take longer than the instruction. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_add(int32_t a, int32_t b, int32_t c)
 {
+#if defined(__thumb2__) && (defined(__GNUC__) || defined(__clang__))
+  int32_t sum;
+  __asm__("mla %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
+#else
   return a * b + c;
+#endif
 }
 
 /* The upper half of a product, rounded down, in words of 32 bits: for cores without long products. */
@@ -122,6 +129,29 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_high(int32_t a, int32_t b)
 #endif
 }
 
+/* tvmtiny_multiply_q31 in words of 32 bits. A function of its own, since it is as long as a call of the library's
+ * product of 64 bits, with what that needs around it. */
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+static int32_t TVMTINY_UNUSED tvmtiny_multiply_q31_by_halves(int32_t a, int32_t b)
+{
+  const uint32_t half = UINT32_C(1) << 30;
+  const uint32_t low = (uint32_t)a * (uint32_t)b + half;
+  const uint32_t high = (uint32_t)tvmtiny_multiply_high_by_halves(a, b) + (low < half ? 1u : 0u);
+  return (int32_t)(high << 1 | low >> 31);
+}
+
+/* a * b with 31 fractional bits, halves upward: gemmlowp's SaturatingRoundingDoublingHighMul. */
+static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_q31(int32_t a, int32_t b)
+{
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+  return tvmtiny_multiply_q31_by_halves(a, b);
+#else
+  return tvmtiny_cut(((int64_t)a * b + (INT32_C(1) << 30)) >> 31);
+#endif
+}
+
 /* Numbers that have no literal: C's own are in math.h, which need not be there. */
 #define TVMTINY_INFINITY (1.0f / 0.0f)
 #define TVMTINY_NAN (0.0f / 0.0f)
@@ -141,7 +171,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_requantize(int32_t acc, int32_t mul
   const uint32_t left = shift > 0 ? (uint32_t)shift : 0u;
   const uint32_t right = shift > 0 ? 0u : (uint32_t)-shift;
   const int32_t shifted = (int32_t)((uint32_t)acc << left);
-  const int32_t high = tvmtiny_cut(((int64_t)shifted * multiplier + (INT32_C(1) << 30)) >> 31);
+  const int32_t high = tvmtiny_multiply_q31(shifted, multiplier);
   const int32_t mask = (int32_t)((UINT32_C(1) << right) - 1u);
   return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0) ? 1 : 0);
 }
@@ -308,12 +338,6 @@ static inline float TVMTINY_UNUSED tvmtiny_logistic(float value)
     return 1.0f;
   }
   return value < -9.0f ? tvmtiny_exp(value) : 1.0f / (1.0f + tvmtiny_exp(-value));
-}
-
-/* a * b with 31 fractional bits, halves upward: gemmlowp's SaturatingRoundingDoublingHighMul. */
-static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_q31(int32_t a, int32_t b)
-{
-  return tvmtiny_cut(((int64_t)a * b + (INT32_C(1) << 30)) >> 31);
 }
 
 /* value / 2^shift to the nearest integer, halves away from zero; shift from 0 to 31. */
