@@ -88,12 +88,12 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
 
 /* ---- 3x3 ----------------------------------------------------------------------------------- */
 
-/* Instantiates NAME(plane, stream, out, rows): the same for a filter of 3 x 3 neighbours, STRIDE 1 or 2, and
- * ROUNDING = PLAIN. A row has LOOPS times UNROLL pairs of outputs, REST pairs and, with SINGLE 1, one output more. */
+/* Instantiates NAME(plane, stream, out, rows): the same for a filter of 3 x 3 neighbours and STRIDE 1 or 2. A row has
+ * LOOPS times UNROLL pairs of outputs, REST pairs and, with SINGLE 1, one output more. */
 #if TVMTINY_THUMB2
 
-/* r0 plane, r1 out, r2 an input or the multiplier, r3-r11 weights, r12 lr sums of two outputs. Stack: initial
- * accumulator, multiplier, the end of the loop in a row of the plane, rows. */
+/* r0 plane, r1 out, r2 an input or a constant, r3-r11 weights, r12 lr sums of two outputs. Stack: initial
+ * accumulator, multiplier, offset, step, the end of the loop in a row of the plane, rows. */
 #define TVMTINY_THUMB_TAP(ROW, COLUMN)                                                               \
   " ldrsb r2, [r0, #" ROW " * tvmtiny_columns + tvmtiny_column + " COLUMN "]\n"
 #define TVMTINY_THUMB_ADD1(ACC, WEIGHT) " mla " ACC ", r2, " WEIGHT ", " ACC "\n"
@@ -123,45 +123,54 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
   TVMTINY_THUMB_COLUMN("1", "r12", "r4", "r7", "r10")                                                \
   TVMTINY_THUMB_COLUMN("3", "lr", "r4", "r7", "r10")                                                 \
   TVMTINY_THUMB_COLUMN("4", "lr", "r5", "r8", "r11")
-#define TVMTINY_THUMB_OUTPUT(ACC, SHIFT)                                                             \
-  " ldr r2, [sp, #4]\n smull r2, " ACC ", " ACC ", r2\n ssat " ACC ", #8, " ACC ", asr #" SHIFT      \
-  "\n strb " ACC ", [r1, #tvmtiny_output]\n"
-#define TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH)                                                      \
-  TVMTINY_THUMB_PAIR_##STRIDE TVMTINY_THUMB_OUTPUT("r12", SHIFT)                                     \
-  ".set tvmtiny_output, tvmtiny_output + " PITCH "\n" TVMTINY_THUMB_OUTPUT("lr", SHIFT)              \
+/* The upper word of a product has the sum's sign, as multipliers are positive. */
+#define TVMTINY_THUMB_ROUND_PLAIN(ACC)
+#define TVMTINY_THUMB_ROUND_SIGNED(ACC)                                                              \
+  " ldr r2, [sp, #12]\n and r2, r2, " ACC ", asr #31\n add " ACC ", " ACC ", r2\n ldr r2, [sp, #8]\n"  \
+  " add " ACC ", " ACC ", r2\n"
+#define TVMTINY_THUMB_OUTPUT(ACC, SHIFT, ROUNDING)                                                   \
+  " ldr r2, [sp, #4]\n smull r2, " ACC ", " ACC ", r2\n" TVMTINY_THUMB_ROUND_##ROUNDING(ACC)        \
+  " ssat " ACC ", #8, " ACC ", asr #" SHIFT "\n strb " ACC ", [r1, #tvmtiny_output]\n"
+#define TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH, ROUNDING)                                            \
+  TVMTINY_THUMB_PAIR_##STRIDE TVMTINY_THUMB_OUTPUT("r12", SHIFT, ROUNDING)                           \
+  ".set tvmtiny_output, tvmtiny_output + " PITCH "\n" TVMTINY_THUMB_OUTPUT("lr", SHIFT, ROUNDING)    \
   ".set tvmtiny_output, tvmtiny_output + " PITCH "\n.set tvmtiny_column, tvmtiny_column + 2 * " #STRIDE "\n"
-#define TVMTINY_THUMB_ONE(SHIFT)                                                                     \
+#define TVMTINY_THUMB_ONE(SHIFT, ROUNDING)                                                           \
   " ldr r12, [sp]\n" TVMTINY_THUMB_COLUMN("0", "r12", "r3", "r6", "r9")                              \
   TVMTINY_THUMB_COLUMN("1", "r12", "r4", "r7", "r10")                                                \
-  TVMTINY_THUMB_COLUMN("2", "r12", "r5", "r8", "r11") TVMTINY_THUMB_OUTPUT("r12", SHIFT)
+  TVMTINY_THUMB_COLUMN("2", "r12", "r5", "r8", "r11") TVMTINY_THUMB_OUTPUT("r12", SHIFT, ROUNDING)
 #define TVMTINY_THUMB_BEGIN_ROW ".set tvmtiny_column, 0\n.set tvmtiny_output, 0\n"
+/* Loads what follows the weights, and puts it on the stack. */
+#define TVMTINY_THUMB_CONSTANTS_PLAIN " ldrd r2, r12, [r1]\n strd r2, r12, [sp]\n"
+#define TVMTINY_THUMB_CONSTANTS_SIGNED                                                               \
+  TVMTINY_THUMB_CONSTANTS_PLAIN " ldrd r2, r12, [r1, #8]\n strd r2, r12, [sp, #8]\n"
 
-#define TVMTINY_THUMB_3X3(NAME, COLUMNS, STRIDE, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH)          \
-  TVMTINY_THUMB_3X3_(NAME, #COLUMNS, STRIDE, #STRIDE, #LOOPS, #UNROLL, #REST, #SINGLE, #SHIFT, #PITCH)
-#define TVMTINY_THUMB_3X3_(NAME, COLUMNS, STRIDE, STEP, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH)   \
+#define TVMTINY_THUMB_3X3(NAME, COLUMNS, STRIDE, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH, ROUNDING) \
+  TVMTINY_THUMB_3X3_(NAME, #COLUMNS, STRIDE, #STRIDE, #LOOPS, #UNROLL, #REST, #SINGLE, #SHIFT, #PITCH, ROUNDING)
+#define TVMTINY_THUMB_3X3_(NAME, COLUMNS, STRIDE, STEP, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH, ROUNDING) \
   TVMTINY_THUMB_FUNCTION(                                                                            \
       NAME,                                                                                          \
       (const int8_t *plane TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED,                     \
        int8_t *out TVMTINY_UNUSED, int32_t rows TVMTINY_UNUSED),                                     \
-      ".set tvmtiny_columns, " COLUMNS "\n push {r4-r11, lr}\n sub sp, sp, #16\n str r3, [sp, #12]\n" \
-      " mov lr, r2\n ldmia r1!, {r3-r11}\n ldrd r2, r12, [r1]\n strd r2, r12, [sp]\n mov r1, lr\n"   \
-      "1:\n.if " LOOPS "\n add r2, r0, #2 * " STEP " * " UNROLL " * " LOOPS "\n str r2, [sp, #8]\n"  \
-      "2:\n" TVMTINY_THUMB_BEGIN_ROW ".rept " UNROLL "\n" TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH)    \
+      ".set tvmtiny_columns, " COLUMNS "\n push {r4-r11, lr}\n sub sp, sp, #24\n str r3, [sp, #20]\n" \
+      " mov lr, r2\n ldmia r1!, {r3-r11}\n" TVMTINY_THUMB_CONSTANTS_##ROUNDING " mov r1, lr\n"      \
+      "1:\n.if " LOOPS "\n add r2, r0, #2 * " STEP " * " UNROLL " * " LOOPS "\n str r2, [sp, #16]\n" \
+      "2:\n" TVMTINY_THUMB_BEGIN_ROW ".rept " UNROLL "\n" TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH, ROUNDING) \
       ".endr\n add r0, r0, #2 * " STEP " * " UNROLL "\n"                                             \
       TVMTINY_THUMB_ADD("r1", "2 * " UNROLL " * " PITCH, "r12")                                      \
-      " ldr r2, [sp, #8]\n cmp r0, r2\n bne 2b\n.endif\n"                                            \
-      TVMTINY_THUMB_BEGIN_ROW ".rept " REST "\n" TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH) ".endr\n"   \
-      ".if " SINGLE "\n" TVMTINY_THUMB_ONE(SHIFT) ".endif\n"                                         \
+      " ldr r2, [sp, #16]\n cmp r0, r2\n bne 2b\n.endif\n"                                           \
+      TVMTINY_THUMB_BEGIN_ROW ".rept " REST "\n" TVMTINY_THUMB_TWO(STRIDE, SHIFT, PITCH, ROUNDING) ".endr\n" \
+      ".if " SINGLE "\n" TVMTINY_THUMB_ONE(SHIFT, ROUNDING) ".endif\n"                               \
       TVMTINY_THUMB_ADD("r1", "(2 * " REST " + " SINGLE ") * " PITCH, "r12")                         \
       " addw r0, r0, #" STEP " * (" COLUMNS " - 2 * " UNROLL " * " LOOPS ")\n"                       \
-      " ldr r2, [sp, #12]\n subs r2, r2, #1\n str r2, [sp, #12]\n bne 1b\n"                          \
-      " add sp, sp, #16\n pop {r4-r11, pc}\n")
+      " ldr r2, [sp, #20]\n subs r2, r2, #1\n str r2, [sp, #20]\n bne 1b\n"                          \
+      " add sp, sp, #24\n pop {r4-r11, pc}\n")
 
 #else /* !TVMTINY_THUMB2 */
 
-#define TVMTINY_THUMB_3X3(NAME, COLUMNS, STRIDE, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH)          \
+#define TVMTINY_THUMB_3X3(NAME, COLUMNS, STRIDE, LOOPS, UNROLL, REST, SINGLE, SHIFT, PITCH, ROUNDING) \
   TVMTINY_THUMB_DEPTHWISE(NAME, COLUMNS, 2 * ((LOOPS) * (UNROLL) + (REST)) + (SINGLE), 3, 3, STRIDE, STRIDE, \
-                          1, 1, SHIFT, PITCH, PLAIN)
+                          1, 1, SHIFT, PITCH, ROUNDING)
 
 #endif
 

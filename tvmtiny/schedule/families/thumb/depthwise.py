@@ -38,9 +38,9 @@ def implement_depthwise(
         return None
     scaling, gains = scaled
     geometry = window(node, (height, width))
-    chosen = decisions or _decide(geometry, channels, scaling, cpu, goal)
+    chosen = decisions or _decide(geometry, channels, cpu, goal)
     nine = chosen["sketch"] == "plane3x3"
-    if nine and (scaling.signed or not _fits_3x3(geometry, channels)):
+    if nine and not _fits_3x3(geometry, channels):
         return None
     taps = weights.data.reshape(-1, channels).T * gains[:, None]
     constants = (scaling.initial, scaling.multiplier, scaling.offset, scaling.step)
@@ -58,7 +58,7 @@ def implement_depthwise(
         headers=HEADERS,
     )
     outputs = node.output.elements
-    per_output = 22 if nine else 10 + 3 * height * width
+    per_output = 27 if nine and scaling.signed else 22 if nine else 10 + 3 * height * width
     strips = node.input(0).shape[0] * -(-geometry.output[0] // plan.rows)
     copied = round(2.5 * strips * plan.height * plan.used * node.input(0).shape[3])
     arguments = (node.input(0), stream.ravel())
@@ -96,12 +96,10 @@ def _fits_3x3(geometry: Window, channels: int) -> bool:
     )
 
 
-def _decide(
-    geometry: Window, channels: int, scaling: Scaling, cpu: Cpu, goal: Goal
-) -> dict[str, int | str]:
+def _decide(geometry: Window, channels: int, cpu: Cpu, goal: Goal) -> dict[str, int | str]:
     """The default rule: `rows_of_plane`, and as many pairs unrolled as the goal allows."""
     rows = rows_of_plane(geometry, channels)
-    if scaling.signed or "thumb2" not in cpu.features or not _fits_3x3(geometry, channels):
+    if "thumb2" not in cpu.features or not _fits_3x3(geometry, channels):
         return {"sketch": "plane", "rows": rows}
     pairs = max(1, geometry.output[1] // 2)
     unroll = next(u for u in _UNROLLS if u >= min(_PAIRS[goal], pairs))
@@ -113,18 +111,19 @@ def _kernel(
 ) -> tuple[str, str, str]:
     """Name, instantiation and description of the kernel that computes rows."""
     width = geometry.output[1]
+    rounding = "SIGNED" if scaling.signed else "PLAIN"
+    by_sign = ", rounding by sign" if scaling.signed else ""
     if decisions["sketch"] == "plane3x3":
         pairs, unroll = width // 2, int(decisions["unroll"])
         loops = pairs // unroll if pairs > unroll else 0
         rest = pairs - loops * unroll
         counts = (loops, unroll if loops else 0, rest, width % 2)
         sizes = (plan.width, geometry.stride[0], *counts, scaling.shift, channels)
-        name = f"plane3x3_{'_'.join(map(str, sizes))}"
-        line = f"TVMTINY_THUMB_3X3({name}, {', '.join(map(str, sizes))})"
-        return name, line, f"3x3, unroll {unroll if loops else pairs}"
-    rounding = "SIGNED" if scaling.signed else "PLAIN"
+        name = f"plane3x3_{'_'.join(map(str, sizes))}_{rounding.lower()}"
+        line = f"TVMTINY_THUMB_3X3({name}, {', '.join(map(str, sizes))}, {rounding})"
+        return name, line, f"3x3, unroll {unroll if loops else pairs}{by_sign}"
     filters = [*geometry.kernel, *geometry.stride, *geometry.dilation]
     numbers = ", ".join(map(str, [plan.width, width, *filters, scaling.shift, channels]))
     name = f"plane_{numbers.replace(', ', '_')}_{rounding.lower()}"
     line = f"TVMTINY_THUMB_DEPTHWISE({name}, {numbers}, {rounding})"
-    return name, line, f"any filter{', rounding by sign' if scaling.signed else ''}"
+    return name, line, f"any filter{by_sign}"
