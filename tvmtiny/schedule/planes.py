@@ -73,7 +73,7 @@ def planes_function(
     geometry: Window,
     plan: PlanePlan,
     channel_words: int,
-    kernel: tuple[str, str],
+    kernel: tuple[str, ...],
     *,
     schedule: str,
     headers: Sequence[str],
@@ -85,7 +85,7 @@ def planes_function(
     channel_words
         Words of the stream, a parameter behind the input, that an output channel has.
     kernel
-        Name and instantiation of what computes rows: ``NAME(plane, stream, out, rows)``.
+        Name of what computes rows, ``NAME(plane, stream, out, rows)``, and what instantiates it.
     schedule, headers
         See `tvmtiny.schedule.nest.function`; without `PLANE_HEADER`.
     """
@@ -148,7 +148,7 @@ def planes_function(
         operator=node.operator,
         schedule=f"{schedule}, planes of {plan.rows} rows",
         headers=(PLANE_HEADER, *headers),
-        preamble=[line, kernel[1]],
+        preamble=[line, *kernel[1:]],
         overlaps=[] if multiplier > 1 else [_overlap(node, geometry, plan)],
     )
 

@@ -26,6 +26,7 @@
 #endif
 
 #define TVMTINY_THUMB_INLINE static inline TVMTINY_UNUSED
+
 #define TVMTINY_THUMB_STRING_(text) #text
 #define TVMTINY_THUMB_STRING(text) TVMTINY_THUMB_STRING_(text)
 
@@ -36,7 +37,9 @@
 #if TVMTINY_THUMB1 || TVMTINY_THUMB2
 /* A function in assembly. The clobbers are for GCC's -fipa-ra, which trusts what it sees of a local function. */
 #define TVMTINY_THUMB_FUNCTION(NAME, PARAMETERS, BODY)                                               \
-  static __attribute__((naked, noinline)) TVMTINY_UNUSED void NAME PARAMETERS                        \
+  TVMTINY_THUMB_FUNCTION_OF(void, NAME, PARAMETERS, BODY)
+#define TVMTINY_THUMB_FUNCTION_OF(TYPE, NAME, PARAMETERS, BODY)                                      \
+  static __attribute__((naked, noinline)) TVMTINY_UNUSED TYPE NAME PARAMETERS                        \
   {                                                                                                  \
     __asm__ volatile(".syntax unified\n" BODY ::: "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory"); \
   }
@@ -89,5 +92,56 @@ TVMTINY_THUMB_INLINE int8_t tvmtiny_thumb_output(int32_t acc, const int32_t *con
   }
   return (int8_t)tvmtiny_saturate(value >> shift);
 }
+
+/* tvmtiny_thumb_finish_PLAIN and tvmtiny_thumb_finish_SIGNED(constants, sums, out, count, pitch, shift): the outputs of
+ * `count` sums, `pitch` bytes apart, by what follows the initial accumulator at `constants`; they give the place of the
+ * next output. */
+#if TVMTINY_THUMB1
+
+/* r0 out, r1 sums, r2 r3 lower and upper half of the multiplier, r4 a sum, r5-r7 scratch, r12 the end of the sums, lr
+ * pitch. Stack: with SIGNED offset and step, which are added before the shift, the step to negative sums; r4-r7, lr,
+ * pitch, shift. */
+#define TVMTINY_THUMB_FINISH_LOAD_PLAIN ".set tvmtiny_finish, 20\n"
+#define TVMTINY_THUMB_FINISH_LOAD_SIGNED                                                             \
+  ".set tvmtiny_finish, 28\n ldr r4, [r0, #8]\n ldr r5, [r0, #12]\n push {r4, r5}\n"
+#define TVMTINY_THUMB_FINISH_ROUND_PLAIN
+#define TVMTINY_THUMB_FINISH_ROUND_SIGNED                                                            \
+  " asrs r6, r4, #31\n ldr r5, [sp, #4]\n ands r6, r6, r5\n adds r7, r7, r6\n ldr r5, [sp]\n adds r7, r7, r5\n"
+#define TVMTINY_THUMB_FINISH(ROUNDING)                                                               \
+  TVMTINY_THUMB_FUNCTION_OF(                                                                         \
+      int8_t *, tvmtiny_thumb_finish_##ROUNDING,                                                     \
+      (const int32_t *constants TVMTINY_UNUSED, const uint32_t *sums TVMTINY_UNUSED, int8_t *out TVMTINY_UNUSED, \
+       int32_t count TVMTINY_UNUSED, int32_t pitch TVMTINY_UNUSED, int32_t shift TVMTINY_UNUSED),    \
+      " push {r4-r7, lr}\n" TVMTINY_THUMB_FINISH_LOAD_##ROUNDING                                     \
+      " lsls r3, r3, #2\n adds r3, r3, r1\n mov r12, r3\n ldr r4, [sp, #tvmtiny_finish]\n mov lr, r4\n" \
+      " ldr r4, [r0, #4]\n movs r0, r2\n uxth r2, r4\n asrs r3, r4, #16\n"                           \
+      "1:\n ldmia r1!, {r4}\n uxth r5, r4\n asrs r4, r4, #16\n movs r6, r5\n muls r6, r2, r6\n"      \
+      " lsrs r6, r6, #16\n movs r7, r4\n muls r7, r2, r7\n adds r7, r7, r6\n muls r5, r3, r5\n"       \
+      " uxth r6, r7\n adds r5, r5, r6\n asrs r7, r7, #16\n asrs r5, r5, #16\n adds r7, r7, r5\n"      \
+      TVMTINY_THUMB_FINISH_ROUND_##ROUNDING " muls r4, r3, r4\n adds r7, r7, r4\n"                   \
+      " ldr r5, [sp, #tvmtiny_finish + 4]\n asrs r7, r7, r5\n sxtb r4, r7\n cmp r4, r7\n beq 2f\n"    \
+      " asrs r7, r7, #31\n movs r4, #127\n eors r4, r4, r7\n"                                        \
+      "2:\n strb r4, [r0]\n add r0, lr\n cmp r1, r12\n bne 1b\n"                                     \
+      ".if tvmtiny_finish > 20\n add sp, sp, #8\n.endif\n pop {r4-r7, pc}\n")
+TVMTINY_THUMB_FINISH(PLAIN)
+TVMTINY_THUMB_FINISH(SIGNED)
+
+#else /* !TVMTINY_THUMB1 */
+
+#define TVMTINY_THUMB_FINISH(ROUNDING)                                                               \
+  TVMTINY_THUMB_INLINE int8_t *tvmtiny_thumb_finish_##ROUNDING(                                      \
+      const int32_t *constants, const uint32_t *sums, int8_t *out, int32_t count, int32_t pitch, int32_t shift) \
+  {                                                                                                  \
+    const uint32_t *const end = sums + count;                                                        \
+    do {                                                                                             \
+      *out = tvmtiny_thumb_output((int32_t)*sums++, constants + 1, TVMTINY_THUMB_##ROUNDING, shift); \
+      out += pitch;                                                                                  \
+    } while (sums != end);                                                                           \
+    return out;                                                                                      \
+  }
+TVMTINY_THUMB_FINISH(PLAIN)
+TVMTINY_THUMB_FINISH(SIGNED)
+
+#endif
 
 #endif /* TVMTINY_THUMB_H */

@@ -86,6 +86,88 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
     }                                                                                                \
   }
 
+/* ---- Taps that are near each other, for Armv6-M ------------------------------------------------ */
+
+/* Instantiates what sums the products of FILTER_Y x FILTER_X taps, APART_Y and APART_X bytes apart, where all taps of a
+ * row at four positions, STEP bytes apart, are within 32 bytes: NAME_four(plane, weights, end, sums) at four positions,
+ * and NAME_one(plane, weights, end) at one. Sums start from the word behind the weights. */
+#if TVMTINY_THUMB1
+
+/* r0 a row of the plane, r1 weights, r2 an input, r3 a weight, r4-r7 sums; r8 the end of the weights, r9 APART_Y. */
+#define TVMTINY_THUMB_NEAR_ADD(OFFSET, SUM)                                                          \
+  " ldrb r2, [r0, #tvmtiny_tap + " OFFSET "]\n sxtb r2, r2\n muls r2, r3, r2\n adds " SUM ", " SUM ", r2\n"
+#define TVMTINY_THUMB_NEAR_TAP " ldmia r1!, {r3}\n" TVMTINY_THUMB_NEAR_ADD("0", "r4")
+#define TVMTINY_THUMB_NEAR_TAP4(STEP)                                                                \
+  TVMTINY_THUMB_NEAR_TAP TVMTINY_THUMB_NEAR_ADD(STEP, "r5") TVMTINY_THUMB_NEAR_ADD("2 * " STEP, "r6") \
+  TVMTINY_THUMB_NEAR_ADD("3 * " STEP, "r7")
+/* The taps of all rows. */
+#define TVMTINY_THUMB_NEAR_ROWS(FILTER_X, APART_X, TAP, NEXT, COMPARE)                               \
+  "1:\n.set tvmtiny_tap, 0\n.rept " FILTER_X "\n" TAP ".set tvmtiny_tap, tvmtiny_tap + " APART_X      \
+  "\n.endr\n" NEXT COMPARE ".if " FILTER_X " < 7\n bne 1b\n.else\n beq 2f\n b 1b\n2:\n.endif\n"
+#define TVMTINY_THUMB_NEAR_APART(REGISTER, APART_Y)                                                  \
+  " movs " REGISTER ", #(" APART_Y ") >> 8\n lsls " REGISTER ", " REGISTER ", #8\n adds " REGISTER  \
+  ", #(" APART_Y ") & 255\n"
+#define TVMTINY_THUMB_NEAR_SUMS(NAME, FILTER_X, STEP, APART_Y, APART_X)                              \
+  TVMTINY_THUMB_NEAR_SUMS_(NAME, #FILTER_X, #STEP, #APART_Y, #APART_X)
+#define TVMTINY_THUMB_NEAR_SUMS_(NAME, FILTER_X, STEP, APART_Y, APART_X)                             \
+  TVMTINY_THUMB_FUNCTION(                                                                            \
+      NAME##_four,                                                                                   \
+      (const int8_t *plane TVMTINY_UNUSED, const int32_t *weights TVMTINY_UNUSED,                    \
+       const int32_t *end TVMTINY_UNUSED, uint32_t *sums TVMTINY_UNUSED),                            \
+      " push {r3-r7, lr}\n mov r4, r8\n mov r5, r9\n push {r4, r5}\n mov r8, r2\n"                  \
+      TVMTINY_THUMB_NEAR_APART("r4", APART_Y) " mov r9, r4\n ldr r4, [r2]\n movs r5, r4\n movs r6, r4\n" \
+      " movs r7, r4\n" TVMTINY_THUMB_NEAR_ROWS(FILTER_X, APART_X, TVMTINY_THUMB_NEAR_TAP4(STEP),     \
+                                               " add r0, r9\n", " cmp r1, r8\n")                    \
+      " pop {r0, r1}\n mov r8, r0\n mov r9, r1\n pop {r3}\n stmia r3!, {r4-r7}\n pop {r4-r7, pc}\n") \
+  TVMTINY_THUMB_FUNCTION_OF(                                                                         \
+      uint32_t, NAME##_one,                                                                          \
+      (const int8_t *plane TVMTINY_UNUSED, const int32_t *weights TVMTINY_UNUSED,                    \
+       const int32_t *end TVMTINY_UNUSED),                                                           \
+      " push {r4-r6, lr}\n movs r6, r2\n" TVMTINY_THUMB_NEAR_APART("r5", APART_Y) " ldr r4, [r2]\n"   \
+      TVMTINY_THUMB_NEAR_ROWS(FILTER_X, APART_X, TVMTINY_THUMB_NEAR_TAP, " adds r0, r0, r5\n",       \
+                              " cmp r1, r6\n") " movs r0, r4\n pop {r4-r6, pc}\n")
+
+/* TVMTINY_THUMB_DEPTHWISE with the sums of SUMS. */
+#define TVMTINY_THUMB_DEPTHWISE_NEAR(NAME, SUMS, COLUMNS, WIDTH, FILTER_Y, FILTER_X, STRIDE_Y, STRIDE_X, DILATION_Y, \
+                                     DILATION_X, SHIFT, PITCH, ROUNDING)                             \
+  static void NAME(const int8_t *plane, const int32_t *stream, int8_t *out, int32_t rows)            \
+  {                                                                                                  \
+    const int32_t *const constants = stream + (FILTER_Y) * (FILTER_X);                               \
+    const int32_t count = (WIDTH) == 1 ? rows : (WIDTH);                                             \
+    const int32_t step = (WIDTH) == 1 ? (STRIDE_Y) * (COLUMNS) : (STRIDE_X);                         \
+    int32_t lines = (WIDTH) == 1 ? 1 : rows;                                                         \
+    do {                                                                                             \
+      const int8_t *from = plane;                                                                    \
+      int32_t left = count;                                                                          \
+      uint32_t sums[4];                                                                              \
+      while (left >= 4) {                                                                            \
+        SUMS##_four(from, stream, constants, sums);                                                  \
+        out = tvmtiny_thumb_finish_##ROUNDING(constants, sums, out, 4, PITCH, SHIFT); \
+        from += 4 * step;                                                                            \
+        left -= 4;                                                                                   \
+      }                                                                                              \
+      if (left > 0) {                                                                                \
+        int32_t i;                                                                                   \
+        for (i = 0; i < left; ++i) {                                                                 \
+          sums[i] = SUMS##_one(from, stream, constants);                                             \
+          from += step;                                                                              \
+        }                                                                                            \
+        out = tvmtiny_thumb_finish_##ROUNDING(constants, sums, out, left, PITCH, SHIFT); \
+      }                                                                                              \
+      plane += (STRIDE_Y) * (COLUMNS);                                                               \
+    } while (--lines != 0);                                                                          \
+  }
+
+#else /* !TVMTINY_THUMB1 */
+
+#define TVMTINY_THUMB_NEAR_SUMS(NAME, FILTER_X, STEP, APART_Y, APART_X)
+#define TVMTINY_THUMB_DEPTHWISE_NEAR(NAME, SUMS, COLUMNS, WIDTH, FILTER_Y, FILTER_X, STRIDE_Y, STRIDE_X, DILATION_Y, \
+                                     DILATION_X, SHIFT, PITCH, ROUNDING)                             \
+  TVMTINY_THUMB_DEPTHWISE(NAME, COLUMNS, WIDTH, FILTER_Y, FILTER_X, STRIDE_Y, STRIDE_X, DILATION_Y, DILATION_X, \
+                          SHIFT, PITCH, ROUNDING)
+
+#endif
+
 /* ---- 3x3 ----------------------------------------------------------------------------------- */
 
 /* Instantiates NAME(plane, stream, out, rows): the same for a filter of 3 x 3 neighbours and STRIDE 1 or 2. A row has

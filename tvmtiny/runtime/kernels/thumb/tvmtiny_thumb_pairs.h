@@ -114,30 +114,6 @@ TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4)
 
 #else /* !TVMTINY_THUMB2 */
 
-/* The outputs of two pixels. */
-TVMTINY_THUMB_INLINE void tvmtiny_thumb_pair_outputs(uint32_t all, uint32_t high, const int32_t *constants,
-                                                     int8_t *out, int32_t shift, int32_t pitch,
-                                                     int32_t rounding)
-{
-  const uint32_t initial = (uint32_t)constants[0];
-  const int32_t first = (int32_t)(initial + ((all - (high << 16)) << 8));
-  out[0] = tvmtiny_thumb_output(first, constants + 1, rounding, shift);
-  out[pitch] = tvmtiny_thumb_output((int32_t)(initial + (high << 8)), constants + 1, rounding, shift);
-}
-
-/* The outputs of a channel, from `all` and `high` of two pixels and then of the others. */
-static const int32_t *TVMTINY_UNUSED tvmtiny_thumb_outputs(const int32_t *constants, const uint32_t *sums,
-                                                           int8_t *out, int32_t pixels, int32_t shift,
-                                                           int32_t pitch, int32_t rounding)
-{
-  out += constants[1 + rounding];
-  tvmtiny_thumb_pair_outputs(sums[0], sums[1], constants, out, shift, pitch, rounding);
-  if (pixels == 4) {
-    tvmtiny_thumb_pair_outputs(sums[2], sums[3], constants, out + 2 * pitch, shift, pitch, rounding);
-  }
-  return constants + (2 + rounding);
-}
-
 #if TVMTINY_THUMB1
 
 /* Registers: r0 x, r1 weights, r2 r3 chunks, r4 a weight, r5 r6 words of x, r7 scratch; r8 32767, r9 high and r10 all
@@ -161,7 +137,16 @@ static const int32_t *TVMTINY_UNUSED tvmtiny_thumb_outputs(const int32_t *consta
   ".set tvmtiny_weight, 0\n.rept " COUNT "\n" TVMTINY_THUMB_SMALL_FIRST_##PIXELS ".rept " CHUNK      \
   " - 1\n" TVMTINY_THUMB_SMALL_MORE_##PIXELS ".endr\n" TVMTINY_THUMB_SMALL_SPLIT_##PIXELS            \
   ".endr\n adds r1, #" CHUNK " * " COUNT "\n"
-/* NAME(x, weights, end, sums): the sums of a channel; sums[0] is what `all` starts with. */
+/* Sums of two pixels, of which r4 has all and r5 high; r2 has what they start with. */
+#define TVMTINY_THUMB_SMALL_SUMS(ALL, HIGH, SCRATCH)                                                 \
+  " lsls " ALL ", " ALL ", #8\n lsls " HIGH ", " HIGH ", #8\n lsls " SCRATCH ", " HIGH ", #16\n subs " ALL \
+  ", " ALL ", " SCRATCH "\n adds " ALL ", " ALL ", r2\n adds " HIGH ", " HIGH ", r2\n"
+#define TVMTINY_THUMB_SMALL_END_2                                                                    \
+  " mov r4, r10\n mov r5, r9\n" TVMTINY_THUMB_SMALL_SUMS("r4", "r5", "r6") " stmia r3!, {r4, r5}\n"
+#define TVMTINY_THUMB_SMALL_END_4                                                                    \
+  " mov r4, r10\n mov r5, r9\n mov r6, r12\n mov r7, r11\n" TVMTINY_THUMB_SMALL_SUMS("r4", "r5", "r0") \
+  TVMTINY_THUMB_SMALL_SUMS("r6", "r7", "r0") " stmia r3!, {r4-r7}\n"
+/* NAME(x, weights, end, sums): the sums of a channel; sums[0] is what `all` starts with, and sums[1] the sums. */
 #define TVMTINY_THUMB_SMALL(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS)                               \
   TVMTINY_THUMB_FUNCTION(                                                                            \
       NAME,                                                                                          \
@@ -173,7 +158,7 @@ static const int32_t *TVMTINY_UNUSED tvmtiny_thumb_outputs(const int32_t *consta
       TVMTINY_THUMB_SMALL_CHUNKS(PIXELS, CHUNK, FIRST)                                               \
       ".if " LOOPS "\n1:\n" TVMTINY_THUMB_SMALL_CHUNKS(PIXELS, CHUNK, UNROLL)                        \
       " cmp r0, lr\n beq 2f\n b 1b\n2:\n.endif\n"                                                    \
-      " ldr r3, [sp, #16]\n mov r4, r10\n mov r5, r9\n mov r6, r12\n mov r7, r11\n stmia r3!, {r4-r7}\n" \
+      " ldr r3, [sp, #16]\n ldr r2, [r3, #4]\n" TVMTINY_THUMB_SMALL_END_##PIXELS                      \
       " pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r3-r7, pc}\n")
 #define TVMTINY_THUMB_PAIRS(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS, SHIFT, PITCH, ROUNDING)       \
   TVMTINY_THUMB_SMALL(NAME##_sums, PIXELS, #CHUNK, #FIRST, #UNROLL, #LOOPS)                          \
@@ -181,15 +166,29 @@ static const int32_t *TVMTINY_UNUSED tvmtiny_thumb_outputs(const int32_t *consta
   {                                                                                                  \
     const int32_t inputs = (CHUNK) * ((FIRST) + (UNROLL) * (LOOPS));                                 \
     while (stream != end) {                                                                          \
+      const int32_t *const constants = stream + (1 + (inputs + 3) / 4);                              \
       uint32_t sums[4];                                                                              \
-      sums[0] = (uint32_t)*stream++;                                                                 \
-      NAME##_sums(x, (const int8_t *)stream, x + (PIXELS) / 2 * inputs, sums);                       \
-      stream = tvmtiny_thumb_outputs(stream + (inputs + 3) / 4, sums, out, PIXELS, SHIFT, PITCH,     \
-                                     TVMTINY_THUMB_##ROUNDING);                                      \
+      sums[0] = (uint32_t)stream[0];                                                                 \
+      sums[1] = (uint32_t)constants[0];                                                              \
+      NAME##_sums(x, (const int8_t *)(stream + 1), x + (PIXELS) / 2 * inputs, sums);                 \
+      (void)tvmtiny_thumb_finish_##ROUNDING(constants, sums, out + constants[1 + TVMTINY_THUMB_##ROUNDING], PIXELS, \
+                                            PITCH, SHIFT);                                           \
+      stream = constants + (2 + TVMTINY_THUMB_##ROUNDING);                                           \
     }                                                                                                \
   }
 
 #else /* !TVMTINY_THUMB1 */
+
+/* The outputs of two pixels. */
+TVMTINY_THUMB_INLINE void tvmtiny_thumb_pair_outputs(uint32_t all, uint32_t high, const int32_t *constants,
+                                                     int8_t *out, int32_t shift, int32_t pitch,
+                                                     int32_t rounding)
+{
+  const uint32_t initial = (uint32_t)constants[0];
+  const int32_t first = (int32_t)(initial + ((all - (high << 16)) << 8));
+  out[0] = tvmtiny_thumb_output(first, constants + 1, rounding, shift);
+  out[pitch] = tvmtiny_thumb_output((int32_t)(initial + (high << 8)), constants + 1, rounding, shift);
+}
 
 TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *stream, int8_t *out,
                                               const int32_t *end, int32_t pixels, int32_t chunk,
@@ -218,7 +217,11 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *
         sums[2 * pair + 1] += (uint32_t)((int32_t)parts[pair] >> 16);
       }
     } while (--left != 0);
-    stream = tvmtiny_thumb_outputs(constants, sums, out, pixels, shift, pitch, rounding);
+    for (pair = 0; pair < pixels / 2; ++pair) {
+      tvmtiny_thumb_pair_outputs(sums[2 * pair], sums[2 * pair + 1], constants,
+                                 out + (constants[1 + rounding] + 2 * pair * pitch), shift, pitch, rounding);
+    }
+    stream = constants + (2 + rounding);
   }
 }
 

@@ -19,6 +19,9 @@ HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_depthwise.h")
 #: Largest immediate offset of LDRSB, STRB, ADDW and SUBW.
 _OFFSET = 4095
 
+#: The same of LDRB in Armv6-M, and the largest distance of rows there.
+_NEAR, _FAR = 31, 65535
+
 #: Pairs of outputs that are unrolled, by goal, and what a tuner may choose.
 _PAIRS = {Goal.SPEED: 6, Goal.BALANCED: 4, Goal.SIZE: 1}
 _UNROLLS = (1, 2, 3, 4, 6, 8)
@@ -47,13 +50,13 @@ def implement_depthwise(
     last = [values[:, None] for values in constants if values is not None]
     stream = np.concatenate([taps, *last], axis=1).astype(np.int32)
     plan = plan_planes(geometry, int(chosen["rows"]))
-    *kernel, description = _kernel(geometry, plan, channels, scaling, chosen)
+    *kernel, description = _kernel(geometry, plan, channels, scaling, chosen, cpu)
     function = planes_function(
         node,
         geometry,
         plan,
         stream.shape[1],
-        (kernel[0], kernel[1]),
+        tuple(kernel),
         schedule=f"thumb, {description}",
         headers=HEADERS,
     )
@@ -107,9 +110,14 @@ def _decide(geometry: Window, channels: int, cpu: Cpu, goal: Goal) -> dict[str, 
 
 
 def _kernel(
-    geometry: Window, plan: PlanePlan, channels: int, scaling: Scaling, decisions: Decisions
-) -> tuple[str, str, str]:
-    """Name, instantiation and description of the kernel that computes rows."""
+    geometry: Window,
+    plan: PlanePlan,
+    channels: int,
+    scaling: Scaling,
+    decisions: Decisions,
+    cpu: Cpu,
+) -> tuple[str, ...]:
+    """Name, instantiations and description of the kernel that computes rows."""
     width = geometry.output[1]
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     by_sign = ", rounding by sign" if scaling.signed else ""
@@ -125,5 +133,25 @@ def _kernel(
     filters = [*geometry.kernel, *geometry.stride, *geometry.dilation]
     numbers = ", ".join(map(str, [plan.width, width, *filters, scaling.shift, channels]))
     name = f"plane_{numbers.replace(', ', '_')}_{rounding.lower()}"
+    sums = None if "thumb2" in cpu.features else _near_sums(geometry, plan)
+    if sums is not None:
+        line = f"TVMTINY_THUMB_DEPTHWISE_NEAR({name}, {sums[0]}, {numbers}, {rounding})"
+        return name, sums[1], line, f"near taps{by_sign}"
     line = f"TVMTINY_THUMB_DEPTHWISE({name}, {numbers}, {rounding})"
     return name, line, f"any filter{by_sign}"
+
+
+def _near_sums(geometry: Window, plan: PlanePlan) -> tuple[str, str] | None:
+    """Name and instantiation of what sums products of Armv6-M; None where taps are too far."""
+    column = geometry.output[1] == 1
+    step = geometry.stride[0] * plan.width if column else geometry.stride[1]
+    sizes = (
+        geometry.kernel[1],
+        step,
+        geometry.dilation[0] * plan.width,
+        geometry.dilation[1],
+    )
+    if (geometry.kernel[1] - 1) * geometry.dilation[1] + 3 * step > _NEAR or sizes[2] > _FAR:
+        return None
+    name = f"plane_sums_{'_'.join(map(str, sizes))}"
+    return name, f"TVMTINY_THUMB_NEAR_SUMS({name}, {', '.join(map(str, sizes))})"
