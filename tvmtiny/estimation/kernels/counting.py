@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvmtiny.estimation.walk import Call
+from tvmtiny.estimation.counts import Call
 
 __all__ = ["CONSTANTS", "Instantiation", "Part", "Site", "counts_of", "instantiations", "parts"]
 

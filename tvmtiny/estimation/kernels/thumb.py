@@ -31,8 +31,13 @@ def _pairs(site: Site) -> Iterator[Part]:
         # Of Armv6-M only the sums are assembly.
         sums = {name: count for name, count in events.items() if name != "move"}
         yield Part(f"{site.name}_sums", f"pair sums {pixels}", {**sums, "call": channels}, True)
-        outputs = {"call": channels}
-        yield Part("tvmtiny_thumb_outputs", f"thumb outputs {pixels} {rounding}", outputs)
+        yield _finish(rounding, channels, channels * pixels)
+
+
+def _finish(rounding: str, calls: float, outputs: float) -> Part:
+    """The outputs of sums on Armv6-M."""
+    events = {"call": calls, "outputs": outputs}
+    return Part(f"tvmtiny_thumb_finish_{rounding}", f"thumb finish {rounding}", events, fixed=True)
 
 
 @counts_of("TVMTINY_PAIRS_GATHER")
@@ -138,6 +143,30 @@ def _thumb_depthwise(site: Site) -> Iterator[Part]:
     yield Part("tvmtiny_thumb_depthwise", f"thumb depthwise {rounding}", events)
 
 
+@counts_of("TVMTINY_THUMB_DEPTHWISE_NEAR")
+def _near_depthwise(site: Site) -> Iterator[Part]:
+    sums, rounding = site.made.arguments[0], site.made.arguments[-1]
+    width, rows_of_filter, columns = site.made.numbers(2, 3, 4)
+    rows = site.argument(3)
+    lines = np.ones(site.call.points) if width == 1 else rows
+    count = rows if width == 1 else np.full(site.call.points, width)
+    fours, rest = site.total(lines * (count // 4)), site.total(lines * (count % 4))
+    ends = site.total(lines * (count % 4 > 0))
+    events = {
+        "call": site.call.times,
+        "lines": site.total(lines),
+        "fours": fours,
+        "rest": rest,
+        "ends": ends,
+    }
+    yield Part(site.name, "thumb near", events)
+    for name, calls in (("four", fours), ("one", rest)):
+        taps = {"call": calls, "rows": calls * rows_of_filter}
+        taps["taps"] = taps["rows"] * columns
+        yield Part(f"{sums}_{name}", f"thumb near {name}", taps, fixed=True)
+    yield _finish(rounding, fours + ends, 4 * fours + rest)
+
+
 @counts_of("TVMTINY_THUMB_3X3")
 def _thumb_three(site: Site) -> Iterator[Part]:
     stride, loops, unroll, rest, single = site.made.numbers(1, 2, 3, 4, 5)
@@ -149,7 +178,7 @@ def _thumb_three(site: Site) -> Iterator[Part]:
         "twos": rows * (loops * unroll + rest),
         "ones": rows * single,
     }
-    yield Part(site.name, f"thumb 3x3 {stride}", events, fixed=True)
+    yield Part(site.name, f"thumb 3x3 {stride} {site.made.arguments[-1]}", events, fixed=True)
 
 
 @counts_of("TVMTINY_PLANE")
@@ -175,16 +204,25 @@ def _plane(site: Site) -> Iterator[Part]:
     yield Part(site.name, "plane", events)
 
 
-@counts_of("tvmtiny_plane_fill")
-def _plane_fill(site: Site) -> Iterator[Part]:
-    count = site.argument(1)
+def _by_fours(site: Site, count: np.ndarray, kind: str) -> Iterator[Part]:
+    """A loop over four bytes at a time, and one over those that are left."""
     events = {
         "call": site.call.times,
         "bytes": site.total(count),
-        "words": site.total(count // 4),
+        "fours": site.total(count // 4),
         "rest": site.total(count % 4),
     }
-    yield Part(site.name, "plane fill", events)
+    yield Part(site.name, kind, events)
+
+
+@counts_of("tvmtiny_plane_fill")
+def _plane_fill(site: Site) -> Iterator[Part]:
+    yield from _by_fours(site, site.argument(1), "plane fill")
+
+
+@counts_of("tvmtiny_thumb_sum")
+def _sum(site: Site) -> Iterator[Part]:
+    yield from _by_fours(site, site.argument(1), "thumb sum")
 
 
 @counts_of("TVMTINY_THUMB_SINGLE")
@@ -217,15 +255,3 @@ def _quads(site: Site) -> Iterator[Part]:
         "turns": quads * loops,
     }
     yield Part(site.name, f"quads {rounding}", events, fixed=site.unaligned)
-
-
-@counts_of("tvmtiny_thumb_sum")
-def _sum(site: Site) -> Iterator[Part]:
-    count = site.argument(1)
-    events = {
-        "call": site.call.times,
-        "inputs": site.total(count),
-        "fours": site.total(count // 4),
-        "rest": site.total(count % 4),
-    }
-    yield Part(site.name, "thumb sum", events)

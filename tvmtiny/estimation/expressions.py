@@ -1,0 +1,433 @@
+"""Counting what expressions take: accesses, arithmetic, addresses, calls."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable
+
+import numpy as np
+from tvm import ir, tirx
+from tvm.ir.expr import StringImm, TensorLoad
+
+from tvmtiny.estimation.counts import Call, Walk
+from tvmtiny.estimation.terms import (
+    Term,
+    add_terms,
+    class_of,
+    dtype_of,
+    id_of,
+    is_int,
+    operation_of,
+    parts_of,
+    shifted_sums,
+    size_of,
+    value_range,
+)
+
+__all__ = ["ExpressionCounter"]
+
+#: Loads and stores of Thumb reach so many elements from a pointer, without an index of their own.
+_NEAR = 32
+
+#: Products are made of so many sums of shifted values at most, where that is faster.
+_MOST_STEPS = 3
+
+_COMPARISONS = (tirx.EQ, tirx.NE, tirx.LT, tirx.LE, tirx.GT, tirx.GE)
+_EVALUATE = {
+    tirx.Add: np.add,
+    tirx.Sub: np.subtract,
+    tirx.Mul: np.multiply,
+    tirx.FloorDiv: np.floor_divide,
+    tirx.FloorMod: np.mod,
+    tirx.Div: np.floor_divide,
+    tirx.Mod: np.mod,
+    tirx.Min: np.minimum,
+    tirx.Max: np.maximum,
+    tirx.EQ: np.equal,
+    tirx.NE: np.not_equal,
+    tirx.LT: np.less,
+    tirx.LE: np.less_equal,
+    tirx.GT: np.greater,
+    tirx.GE: np.greater_equal,
+    tirx.And: np.logical_and,
+    tirx.Or: np.logical_or,
+}
+_DIVISIONS = (tirx.FloorDiv, tirx.FloorMod, tirx.Div, tirx.Mod)
+
+
+class ExpressionCounter:
+    """Counts expressions at the points of the loops around them.
+
+    Parameters
+    ----------
+    unaligned
+        See `tvmtiny.estimation.walk.walk`.
+    """
+
+    def __init__(self, function: tirx.PrimFunc, unaligned: bool) -> None:
+        self.found = Walk()
+        self._unaligned = unaligned
+        self._random = np.random.default_rng(0)
+        self._points: dict[tirx.Var, np.ndarray] = {}
+        self._size = 1
+        self._weight = 1.0
+        #: Executions of the body of each loop around, outermost first; the function itself is 0.
+        self._times = [1.0]
+        self._levels: dict[tirx.Var, int] = {}
+        self._around: list[tirx.Var] = []
+        self._bound: dict[tirx.Var, Term] = {}
+        self._seen: list[set[Hashable]] = [set()]
+        self._parameters = {str(parameter.name) for parameter in function.params}
+        #: Loops in which each buffer is written, by the name of the buffer.
+        self._writers: defaultdict[str, set[tirx.Var]] = defaultdict(set)
+        self._note_writers(function.body, ())
+
+    def _note_writers(self, statement: tirx.Stmt, loops: tuple[tirx.Var, ...]) -> None:
+        if isinstance(statement, tirx.BufferStore):
+            self._writers[self._name(statement.buffer)].update(loops)
+        elif isinstance(statement, tirx.For):
+            self._note_writers(statement.body, (*loops, statement.loop_var))
+        else:
+            for part in parts_of(statement):
+                self._note_writers(part, loops)
+
+    @property
+    def _now(self) -> float:
+        return self._size * self._weight
+
+    def _count(self, name: str, level: int | None = None) -> None:
+        times = self._now
+        if level is not None and level < len(self._times):
+            times = min(times, self._times[level])
+        self.found.counts[name] += times
+
+    def _name(self, buffer: tirx.Var) -> str:
+        """Of a buffer, or of the parameter that it is a view of."""
+        name = str(buffer.name)
+        parameter, _, number = name.rpartition("_")
+        return parameter if number.isdigit() and parameter in self._parameters else name
+
+    def _first(self, key: Hashable) -> bool:
+        """Whether an expression was not computed before in this block or one around it."""
+        if any(key in block for block in self._seen):
+            return False
+        self._seen[-1].add(key)
+        return True
+
+    # ---- Expressions ---------------------------------------------------------------------
+
+    def _term(self, expression: ir.Expr) -> Term | None:
+        """An index as a sum; what is not linear is counted here, and is an atom."""
+        if isinstance(expression, tirx.IntImm):
+            return Term((), int(expression.value), 0)
+        if isinstance(expression, tirx.Var):
+            if expression in self._bound:
+                return self._bound[expression]
+            level = self._levels.get(expression, 0)
+            return Term((((expression.name, id_of(expression)), 1, level),), 0, level)
+        if isinstance(expression, tirx.Add | tirx.Sub):
+            a, b = self._term(expression.a), self._term(expression.b)
+            if a is None or b is None:
+                return None
+            return add_terms(a, b, 1 if isinstance(expression, tirx.Add) else -1)
+        if isinstance(expression, tirx.Mul):
+            a, b = self._term(expression.a), self._term(expression.b)
+            if a is None or b is None:
+                return None
+            if not a.parts:
+                a, b = b, a
+            if not b.parts:
+                return Term(
+                    tuple((k, c * b.offset, lv) for k, c, lv in a.parts if b.offset),
+                    a.offset * b.offset,
+                    a.level if b.offset else 0,
+                )
+            key: Hashable = ("Mul", a.key, b.key)
+            level = max(a.level, b.level)
+            if self._first(key):
+                self._count("index multiply", level)
+            return Term(((key, 1, level),), 0, level)
+        if isinstance(expression, tirx.Cast):
+            return self._term(expression.value) if is_int(expression.value) else None
+        if isinstance(expression, (*_DIVISIONS, tirx.Min, tirx.Max)):
+            a, b = self._term(expression.a), self._term(expression.b)
+            if a is None or b is None:
+                return None
+            level = max(a.level, b.level)
+            kind = type(expression).__name__
+            key = (kind, a.key, b.key)
+            if self._first(key):
+                self._division(expression, kind, b, level)
+            return Term(((key, 1, level),), 0, level)
+        return None
+
+    def _division(self, expression: ir.Expr, kind: str, b: Term, level: int) -> None:
+        if kind in ("Min", "Max"):
+            self._count("index minmax", level)
+            return
+        power = not b.parts and b.offset > 0 and b.offset & (b.offset - 1) == 0
+        if power:
+            self._count("index shift", level)
+            return
+        self._count("index divide", level)
+        if "Mod" in kind:
+            self._count("index modulo", level)
+        # Cores without a divider take a step for each bit of the quotient.
+        a = self._evaluate(expression.a)
+        if a is not None and b.offset:
+            bits = np.log2(np.maximum(np.abs(a) // abs(b.offset), 1)).mean()
+            times = min(self._now, self._times[min(level, len(self._times) - 1)])
+            self.found.counts["index divide bits"] += float(bits) * times
+
+    def _access(
+        self, kind: str, buffer: tirx.Var, dtype: str, indices: list[ir.Expr]
+    ) -> tuple[Hashable, int]:
+        """Count a load or store; its key and level."""
+        name = self._name(buffer)
+        # Buffers are flat.
+        term = self._term(indices[0])
+        if term is None:
+            self._value(indices[0])
+            self._count(f"{kind} {dtype}")
+            self._count("looked up")
+            return ("access", name, id_of(indices[0])), len(self._times) - 1
+        local = name not in self._parameters
+        level = term.level if local or kind == "load" else len(self._times) - 1
+        base = (name, term.parts)
+        key = ("load", name, term.key)
+        if kind == "load" and not local and not self._first(key):
+            return (key, term.level)
+        self._count(f"{kind} {dtype}", level)
+        if kind == "store":
+            for block in self._seen:
+                block.discard(key)
+        # A pointer for each loop that moves it.
+        moving = {lv for _, _, lv in term.parts if lv}
+        for depth in moving:
+            part = tuple(p for p in term.parts if p[2] <= depth)
+            if self._first(("pointer", name, part)):
+                self._count("pointer", depth)
+        if not moving and self._first(("pointer", name)):
+            self._count("base", 0)
+        if abs(term.offset) >= _NEAR and self._first(("far", base, term.offset // _NEAR)):
+            self._count("far", level)
+        written = [self._levels[var] for var in self._writers[name] if var in self._around]
+        if written and kind == "load":
+            # A new value in each turn, though perhaps in a register.
+            return (key, max(term.level, *written))
+        return (key, term.level)
+
+    def _value(self, expression: ir.Expr) -> tuple[Hashable, int]:
+        """Count what computes an expression; its key and the loop it depends on."""
+        if isinstance(expression, tirx.IntImm):
+            return int(expression.value), 0
+        if isinstance(expression, tirx.FloatImm | StringImm):
+            return str(expression.value), 0
+        if isinstance(expression, tirx.Var):
+            if expression in self._bound:
+                term = self._bound[expression]
+                return term.key, term.level
+            return id_of(expression), self._levels.get(expression, len(self._times) - 1)
+        if isinstance(expression, TensorLoad):
+            source, dtype = expression.source, dtype_of(expression)
+            return self._access("load", source, dtype, list(expression.indices))
+        if isinstance(expression, ir.Call):
+            return self._call(expression)
+        name = type(expression).__name__
+        if isinstance(expression, tirx.Let):
+            self._bind(expression.var, expression.value)
+            return self._value(expression.body)
+        if isinstance(expression, tirx.Cast):
+            key, level = self._value(expression.value)
+            change = f"cast {class_of(expression.value)} {class_of(expression)}"
+            if change != "cast int int" and self._first((change, key)):
+                self._count(change, level)
+            return (change, key), level
+        if isinstance(expression, tirx.Select):
+            found = [
+                self._value(part)
+                for part in (
+                    expression.condition,
+                    expression.true_value,
+                    expression.false_value,
+                )
+            ]
+            name = f"select {class_of(expression)}"
+        elif isinstance(expression, tirx.Not):
+            return self._value(expression.a)
+        elif hasattr(expression, "a") and hasattr(expression, "b"):
+            of = expression.a if isinstance(expression, _COMPARISONS) else expression
+            found = [self._value(expression.a), self._value(expression.b)]
+            operation = operation_of(name)
+            constant = any(isinstance(p, tirx.IntImm) for p in (expression.a, expression.b))
+            name = f"{operation} {class_of(of)}"
+            if operation == "divide" and constant:
+                name += " constant"
+        else:
+            self._count("other")
+            return ("other", id_of(expression)), len(self._times) - 1
+        level = max(lv for _, lv in found)
+        key = (name, tuple(key for key, _ in found))
+        if self._first(key):
+            self._count(name, level)
+        return key, level
+
+    def _call(self, call: ir.Call) -> tuple[Hashable, int]:
+        name = str(getattr(call.op, "name", call.op))
+        arguments = list(call.args)
+        if name.endswith("address_of"):
+            return self._address(arguments[0])
+        if name.endswith("if_then_else"):
+            return self._conditional(arguments)
+        external = name.endswith(("call_extern", "call_pure_extern"))
+        if external:
+            name = str(arguments.pop(0).value)
+        pure = not external or str(call.ty.dtype if hasattr(call.ty, "dtype") else "") not in (
+            "",
+            "void",
+        )
+        if pure:
+            found = [self._value(argument) for argument in arguments]
+            level = max((lv for _, lv in found), default=0)
+            key = (name, tuple(key for key, _ in found))
+            if self._first(key):
+                self._count(f"call {name}", level)
+                if name == "tvmtiny_requantize" and isinstance(arguments[2], tirx.IntImm):
+                    shift = int(arguments[2].value)
+                    self._count(
+                        f"requantize {'left' if shift > 0 else 'right' if shift else 'plain'}",
+                        level,
+                    )
+                if name == "tvmtiny_multiply_add" and not self._unaligned:
+                    self._constant_factor(arguments[1], level)
+                if name == "tvmtiny_saturate_shifted" and not self._unaligned:
+                    self._bounds(arguments[0], int(arguments[1].value), level)
+            return key, level
+        values: list[np.ndarray | None] = []
+        constant = []
+        for argument in arguments:
+            level = self._argument(argument)
+            values.append(self._bytes(argument))
+            constant.append(level == 0)
+            self._count("constant argument" if level == 0 else "argument")
+        self.found.calls.append(
+            Call(name, tuple(values), tuple(constant), self._size, self._weight)
+        )
+        return (name, id_of(call)), len(self._times) - 1
+
+    def _constant_factor(self, factor: ir.Expr, level: int) -> None:
+        """What compilers make of a product with a constant, where no instruction is asked for."""
+        if not isinstance(factor, tirx.IntImm):
+            return
+        steps = shifted_sums(abs(int(factor.value)), _MOST_STEPS)
+        if steps <= _MOST_STEPS:
+            self._count(f"factor of {steps}", level)
+
+    def _bounds(self, value: ir.Expr, shift: int, level: int) -> None:
+        """The bounds that a compiler cannot leave out, where they take comparisons."""
+        found = value_range(value)
+        low, high = (None, None) if found is None else (found[0] >> shift, found[1] >> shift)
+        if low is None or low < -128:
+            self._count("lower bound", level)
+        if high is None or high > 127:
+            self._count("upper bound", level)
+
+    def _argument(self, argument: ir.Expr) -> int:
+        """Count what computes an argument, by the loop it depends on."""
+        if isinstance(argument, ir.Call) and str(argument.op.name).endswith("address_of"):
+            return self._address(argument.args[0])[1]
+        term = self._term(argument) if is_int(argument) else None
+        if term is None:
+            return self._value(argument)[1]
+        return term.level
+
+    def _address(self, element: ir.Expr) -> tuple[Hashable, int]:
+        term = self._term(element.indices[0])
+        name = self._name(element.source)
+        if term is None:
+            _, level = self._value(element.indices[0])
+            return ("address", name, id_of(element)), level
+        for depth in {lv for _, _, lv in term.parts if lv}:
+            part = tuple(p for p in term.parts if p[2] <= depth)
+            if self._first(("pointer", name, part)):
+                self._count("pointer", depth)
+        return ("address", name, term.key), term.level
+
+    def _conditional(self, arguments: list[ir.Expr]) -> tuple[Hashable, int]:
+        self._condition(arguments[0])
+        found = self._evaluate(arguments[0])
+        kept = self._points, self._size, self._weight
+        for wanted, part in ((True, arguments[1]), (False, arguments[2])):
+            if found is None:
+                self._weight /= 2
+            else:
+                chosen = (found != 0) == wanted
+                self._points = {v: value[chosen] for v, value in self._points.items()}
+                self._size = int(chosen.sum())
+            if self._size:
+                self._count("branch")
+                self._seen.append(set())
+                self._value(part)
+                self._seen.pop()
+            self._points, self._size, self._weight = kept
+        return ("condition", id_of(arguments[0])), len(self._times) - 1
+
+    def _condition(self, condition: ir.Expr) -> None:
+        """What a condition takes, and'ed conditions up to the first that is false."""
+        if isinstance(condition, tirx.And):
+            self._condition(condition.a)
+            found = self._evaluate(condition.a)
+            kept = self._points, self._size, self._weight
+            if found is None:
+                self._weight /= 2
+            else:
+                self._points = {v: value[found != 0] for v, value in self._points.items()}
+                self._size = int(np.count_nonzero(found))
+            if self._size:
+                self._condition(condition.b)
+            self._points, self._size, self._weight = kept
+            return
+        self._count("if")
+        self._value(condition)
+
+    def _bind(self, var: tirx.Var, value: ir.Expr) -> None:
+        found = self._evaluate(value)
+        if found is not None:
+            self._points[var] = found
+        if is_int(value):
+            term = self._term(value)
+            if term is not None:
+                self._bound[var] = term
+                self._levels[var] = term.level
+                return
+        self._levels[var] = self._value(value)[1]
+
+    # ---- Values --------------------------------------------------------------------------
+
+    def _bytes(self, argument: ir.Expr) -> np.ndarray | None:
+        """An argument at all points, an address as bytes from the start of its buffer."""
+        if isinstance(argument, ir.Call) and str(argument.op.name).endswith("address_of"):
+            element = argument.args[0]
+            found = self._evaluate(element.indices[0])
+            return None if found is None else found * size_of(dtype_of(element))
+        return self._evaluate(argument)
+
+    def _evaluate(self, expression: ir.Expr) -> np.ndarray | None:
+        """Values at all points; None where they depend on data."""
+        if isinstance(expression, tirx.IntImm):
+            return np.full(self._size, int(expression.value))
+        if isinstance(expression, tirx.Var):
+            return self._points.get(expression)
+        if isinstance(expression, tirx.Cast):
+            return self._evaluate(expression.value)
+        if isinstance(expression, tirx.Not):
+            found = self._evaluate(expression.a)
+            return None if found is None else found == 0
+        operation = _EVALUATE.get(type(expression))
+        if operation is None:
+            return None
+        a, b = self._evaluate(expression.a), self._evaluate(expression.b)
+        if a is None or b is None:
+            return None
+        with np.errstate(divide="ignore"):
+            return np.asarray(operation(a, b))

@@ -1,0 +1,148 @@
+"""Expressions of TIR as compilers see them: sums of multiples, ranges, kinds of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cache
+
+from tvm import ir, tirx
+from tvm.ir.expr import StringImm, TensorLoad
+
+__all__ = [
+    "Term",
+    "add_terms",
+    "class_of",
+    "contains_loop",
+    "dtype_of",
+    "id_of",
+    "is_int",
+    "operation_of",
+    "parts_of",
+    "shifted_sums",
+    "size_of",
+    "value_range",
+]
+
+
+@dataclass(frozen=True)
+class Term:
+    """An integer as a sum: constants times atoms, and a constant.
+
+    Attributes
+    ----------
+    level
+        The innermost loop that the value depends on, counted from 1; 0 for none.
+    """
+
+    parts: tuple[tuple[Hashable, int, int], ...]
+    offset: int
+    level: int
+
+    @property
+    def key(self) -> Hashable:
+        return (self.parts, self.offset)
+
+
+def add_terms(a: Term, b: Term, sign: int) -> Term:
+    """``a + sign * b``."""
+    parts: dict[Hashable, tuple[int, int]] = {k: (c, lv) for k, c, lv in a.parts}
+    for key, factor, level in b.parts:
+        parts[key] = (parts.get(key, (0, level))[0] + sign * factor, level)
+    kept = tuple(sorted(((k, c, lv) for k, (c, lv) in parts.items() if c), key=repr))
+    return Term(kept, a.offset + sign * b.offset, max((lv for *_, lv in kept), default=0))
+
+
+def value_range(expression: ir.Expr) -> tuple[int, int] | None:
+    """The least and the largest value of an expression of bytes and constants."""
+    if isinstance(expression, tirx.IntImm):
+        return int(expression.value), int(expression.value)
+    if isinstance(expression, tirx.Cast):
+        return value_range(expression.value)
+    if isinstance(expression, TensorLoad):
+        return (-128, 127) if dtype_of(expression) == "int8" else None
+    if isinstance(expression, ir.Call):
+        arguments = list(expression.args)
+        name = arguments.pop(0).value if isinstance(arguments[0], StringImm) else None
+        if name != "tvmtiny_multiply_add":
+            return None
+        factors = [value_range(argument) for argument in arguments]
+        if any(factor is None for factor in factors):
+            return None
+        (a, b, c) = (factor for factor in factors if factor is not None)
+        products = [x * y for x in a for y in b]
+        return min(products) + c[0], max(products) + c[1]
+    return None
+
+
+@cache
+def shifted_sums(factor: int, most: int) -> int:
+    """Sums and differences of shifted values that make up a product; more than `most` if more."""
+    while factor and factor % 2 == 0:
+        factor //= 2
+    if factor <= 1:
+        return 0
+    if most == 0:
+        return 1
+    best = min(shifted_sums(factor - 1, most - 1), shifted_sums(factor + 1, most - 1)) + 1
+    for shift in range(2, factor.bit_length() + 1):
+        for divisor in ((1 << shift) - 1, (1 << shift) + 1):
+            if divisor < factor and factor % divisor == 0:
+                best = min(best, shifted_sums(factor // divisor, most - 1) + 1)
+    return best
+
+
+def id_of(expression: object) -> Hashable:
+    """A key for something that is only equal to itself."""
+    return hash(expression)
+
+
+def parts_of(statement: tirx.Stmt) -> list[tirx.Stmt]:
+    """Statements directly within another one."""
+    if isinstance(statement, tirx.SeqStmt):
+        return list(statement.seq)
+    if isinstance(statement, tirx.IfThenElse):
+        both = (statement.then_case, statement.else_case)
+        return [part for part in both if part is not None]
+    if isinstance(statement, tirx.For | tirx.While | tirx.AttrStmt):
+        return [statement.body]
+    return []
+
+
+def contains_loop(statement: tirx.Stmt) -> bool:
+    """Whether there is a loop anywhere within a statement."""
+    return isinstance(statement, tirx.For) or any(map(contains_loop, parts_of(statement)))
+
+
+def is_int(expression: ir.Expr) -> bool:
+    """Whether an expression is a signed integer."""
+    return dtype_of(expression).startswith("int")
+
+
+def size_of(dtype: str) -> int:
+    """Bytes of an element of at most 32 bits."""
+    return 1 if dtype.endswith("8") else 2 if dtype.endswith("16") else 4
+
+
+def dtype_of(expression: ir.Expr) -> str:
+    """The dtype of an expression; ``handle`` where it has none."""
+    return str(getattr(expression.ty, "dtype", "handle"))
+
+
+def class_of(expression: ir.Expr) -> str:
+    """Which instructions compute an expression: ``int``, ``int64`` or a float's dtype."""
+    text = dtype_of(expression)
+    if text.startswith("float"):
+        return text
+    return "int64" if text.endswith("64") else "int"
+
+
+def operation_of(name: str) -> str:
+    """What nodes of TIR with this name do, as far as compilers tell them apart."""
+    if name in ("Add", "Sub"):
+        return "add"
+    if name in ("FloorDiv", "FloorMod", "Div", "Mod"):
+        return "divide"
+    if name in ("EQ", "NE", "LT", "LE", "GT", "GE"):
+        return "compare"
+    return {"Min": "minmax", "Max": "minmax", "Mul": "multiply"}.get(name, "logic")
