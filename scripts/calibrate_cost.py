@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np
+from cost_fit import Coefficients, Sample, fit_keys, fit_row
 from object_cache import ObjectCache
 from random_networks import random_network
 from small_networks import Network
@@ -54,15 +55,6 @@ TABLES = ROOT / "tvmtiny" / "estimation" / "tables"
 
 #: Seeds from here on are for calibration.
 FIRST_SEED = 10_000
-
-#: A key is fitted by itself if it has as many layers as this.
-LEAST_LAYERS = 6
-
-#: Errors are relative to at least this.
-LEAST_WEIGHED = 30.0
-
-#: Of the regularization, where columns have length 1.
-_RIDGE = 0.003
 
 TARGETS = ("instructions", "cycles", "flash", "ram")
 
@@ -116,11 +108,68 @@ def sparse_network(seed: int) -> bytes:
     return zeroed(larger_network(seed))
 
 
+def elements_network(seed: int) -> bytes:
+    """Layers without products side by side, each of another size."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(12):
+        size = [int(d) for d in choose.integers(1, 11, 2)]
+        size.append(int(choose.choice([1, 2, 3, 4, 5, 7, 8, 9, 12, 14, 16, 24, 32])))
+        scales = np.exp(choose.uniform(np.log(0.02), np.log(2.0), 2))
+        x, y = (network.input(1, *size, scale=float(scale)) for scale in scales)
+        kind = choose.integers(10)
+        if kind < 4 and min(size[:2]) > 1:
+            operator = "AVERAGE_POOL_2D" if kind == 3 else "MAX_POOL_2D"
+            outputs.append(network.pool(x, operator))
+        elif kind < 6:
+            outputs.append(network.binary("ADD", x, y if choose.integers(3) else x))
+        elif kind == 6:
+            parts = [network.logistic(part) for part in (x, y)]
+            axis = int(choose.choice([1, 1, 2, 3]))
+            outputs.append(network.concatenate(*parts, axis=axis))
+        elif kind == 7:
+            outputs.append(network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0)))
+        elif kind == 8:
+            outputs.append(network.requantize(x))
+        else:
+            outputs.append(network.logistic(x))
+    return network.build(*outputs)
+
+
+def products_network(seed: int) -> bytes:
+    """Two convolutions side by side, with one layer behind each."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(2):
+        size = [int(d) for d in np.exp(choose.uniform(0, np.log(10), 2))]
+        size.append(int(choose.choice([1, 1, 2, 3, 4, 6, 7, 8, 12, 16, 24])))
+        x = network.input(1, *size)
+        for _ in range(2):
+            stride = int(choose.integers(1, 3))
+            kind = choose.integers(4)
+            if kind < 2:
+                x = network.depthwise(x, stride=stride, padding="SAME")
+            elif kind == 2:
+                channels = int(choose.integers(1, 17))
+                x = network.conv(x, channels, (3, 3), stride=stride, padding="SAME")
+            else:
+                x = network.conv(x, int(choose.choice([1, 2, 3, 4, 7, 8, 12, 16, 24])))
+        outputs.append(x)
+    return network.build(*outputs)
+
+
+#: Kinds of networks whose layers do not follow each other.
+SIDE_BY_SIDE = ("elements", "products")
+
 KINDS = {
     "random": random_network,
     "larger": larger_network,
     "dense": dense_network,
     "sparse": sparse_network,
+    "elements": elements_network,
+    "products": products_network,
 }
 
 
@@ -198,9 +247,6 @@ def measured(model: Any, board: Any, table: Any, goal: str) -> dict[str, Any]:
 
 # ---- Fitting --------------------------------------------------------------------------------
 
-#: Amounts, and what they took.
-Rows = list[tuple[Mapping[str, float], list[float]]]
-
 
 @dataclass
 class Layer:
@@ -225,76 +271,127 @@ class Layer:
     measured: list[float]
     rest: list[float]
 
+    def sample(self) -> Sample:
+        """What the kernel itself took; bytes that functions read are of whole layers."""
+        reads = dict(self.amounts)
+        for function in self.apart:
+            for event, count in function.events.items():
+                name = function.read_by(event)
+                reads[name] = reads.get(name, 0.0) + count
+        amounts = [reads if i >= FIRST_READ else self.amounts for i in range(len(TARGETS))]
+        return Sample(self.keys, amounts, self.rest, self.measured)
 
-def fit(cpu: str, files: list[Path]) -> None:
-    """Write the table of a core."""
+
+def fit(cpu: str, files: list[Path], like: str | None) -> None:
+    """Write the table of a core.
+
+    Parameters
+    ----------
+    like
+        A core whose table says what is likely.
+    """
     target = resolve(cpu)
-    unaligned = "thumb2" in target.cpu.features
-    networks: list[tuple[dict[str, Any], list[Layer]]] = []
-    functions: defaultdict[str, Rows] = defaultdict(list)
-    entries: Rows = []
-    seen: defaultdict[str, list[bool]] = defaultdict(list)
+    networks = []
     for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            layers, interface = known_layers(record, target, unaligned, functions, seen)
-            networks.append((record, layers))
-            used = np.sum([[f["instructions"], f["cycles"]] for f in record["layers"]], axis=0)
-            rest = [record["total"] - used[0], record["cycles"] - used[1], 0.0, 0.0]
-            entries.append((entry_amounts(len(layers), interface), rest))
-    every = [layer for _, layers in networks for layer in layers]
-    groups: defaultdict[str, list[Layer]] = defaultdict(list)
-    for layer in every:
-        for key in layer.keys:
-            groups[key].append(layer)
-    rows = {kind: coefficients(found) for kind, found in sorted(functions.items())}
+            networks.append(known_network(json.loads(line), target))
+    known = None
+    if like is not None:
+        known = json.loads((TABLES / f"{like}.json").read_text(encoding="utf-8"))
+    text = table_text(cpu, networks, known)
+    (TABLES / f"{cpu}.json").write_text(text, encoding="utf-8")
+    report(networks, read_table(text))
+
+
+def table_text(cpu: str, networks: Sequence[Measured], known: Mapping[str, Any] | None) -> str:
+    """The table of a core, as JSON.
+
+    Parameters
+    ----------
+    known
+        The table of a core that is much like this one.
+    """
+    layers = [layer for network in networks for layer in network.layers]
+    functions: defaultdict[str, list[Sample]] = defaultdict(list)
+    seen: defaultdict[str, list[bool]] = defaultdict(list)
+    for network in networks:
+        for sample in network.functions:
+            functions[sample.keys[0]].append(sample)
+        for kind, inlined in network.inlined:
+            seen[kind].append(inlined)
+    alike = known or {"kernels": {}, "functions": {}}
+    kernels = fit_keys([layer.sample() for layer in layers], alike["kernels"])
+    rough = [_same(layer.rough, layer.measured) for layer in layers]
+    entries = [n.entry for n in networks if n.record["kind"] not in SIDE_BY_SIDE]
     content = {
         "cpu": cpu,
-        "unaligned": unaligned,
+        "unaligned": "thumb2" in resolve(cpu).cpu.features,
         "provenance": {
             "measured": "executed instructions and loads in Unicorn, cycles of the core's manual",
             "script": "scripts/calibrate_cost.py",
             "networks": len(networks),
-            "layers": len(every),
+            "layers": len(layers),
         },
         "targets": TARGETS,
         "often_inlined": sorted(kind for kind, found in seen.items() if np.mean(found) > 0.5),
-        "kernels": {
-            key: coefficients([(layer.amounts, layer.rest) for layer in group], group)
-            for key, group in sorted(groups.items())
-            if len(group) >= LEAST_LAYERS
+        "kernels": kernels,
+        "functions": {
+            kind: fit_row(found, {**as_inlined(kind, kernels), **alike["functions"].get(kind, {})})
+            for kind, found in functions.items()
         },
-        "functions": rows,
-        "rough": coefficients([(layer.rough, layer.measured) for layer in every]),
-        "entry": coefficients(entries),
+        "rough": fit_row(rough, {}),
+        "entry": fit_row(entries, {}),
     }
-    text = json.dumps(content, separators=(",", ":"), sort_keys=True).replace(']},"', ']},\n"')
-    (TABLES / f"{cpu}.json").write_text(text + "\n", encoding="utf-8")
-    report(networks, read_table(text))
+    text = json.dumps(content, separators=(",", ":"), sort_keys=True)
+    return text.replace(']},"', ']},\n"') + "\n"
 
 
-def known_layers(
-    record: dict[str, Any],
-    target: Any,
-    unaligned: bool,
-    functions: defaultdict[str, Rows],
-    seen: defaultdict[str, list[bool]],
-) -> tuple[list[Layer], int]:
-    """The measured layers of a network, and how many inputs and outputs that has.
+def as_inlined(kind: str, kernels: Mapping[str, Coefficients]) -> Coefficients:
+    """What the parts of a function take where it is part of its callers, of any key."""
+    start = f"{kind}: "
+    return {
+        name.removeprefix(start): values
+        for row in kernels.values()
+        for name, values in row.items()
+        if name.startswith(start)
+    }
 
-    Parameters
+
+def _same(amounts: Mapping[str, float], took: Sequence[float], kind: str = "") -> Sample:
+    """A sample of which the same amounts count for all targets."""
+    return Sample([kind], [amounts] * len(TARGETS), took, took)
+
+
+@dataclass
+class Measured:
+    """A measured network.
+
+    Attributes
     ----------
     functions
-        Gets what functions took, by kind.
-    seen
-        Gets for each kind that is called more than once whether it was inlined.
+        What functions took, their kinds as keys.
+    inlined
+        For each that is called more than once, by kind: whether it was made part of its callers.
+    entry
+        What the run function took.
     """
+
+    record: Mapping[str, Any]
+    layers: list[Layer]
+    functions: list[Sample]
+    inlined: list[tuple[str, bool]]
+    entry: Sample
+
+
+def known_network(record: dict[str, Any], target: Any) -> Measured:
+    """What is known of a network, beside what was measured."""
+    unaligned = "thumb2" in target.cpu.features
     built = arranged(network(record["kind"], record["seed"]), target, optimize=record["goal"])
     program = built.arrangement.program
     pairs = list(zip(program.calls, record["layers"], strict=True))
     kernels = {c.function: built.kernels[c.function] for c, found in pairs if found["kernel"]}
     known = facts(kernels.values(), unaligned=unaligned)
-    layers = []
+    layers, functions, inlined = [], [], []
     for index, (call, found) in enumerate(pairs):
         if not found["kernel"]:
             continue
@@ -310,12 +407,14 @@ def known_layers(
         rest = list(measured)
         for function in apart:
             took = sum(by[name] for name in parts[function.name])
-            functions[function.kind].append((function.events, [*took, 0.0, 0.0]))
+            functions.append(_same(function.events, [*took, 0.0, 0.0], function.kind))
             rest[0] -= took[0]
             rest[1] -= took[1]
-        for function in known[kernel.symbol].functions:
-            if not function.fixed and function.calls > 1:
-                seen[function.kind].append(not parts[function.name])
+        inlined += [
+            (function.kind, not parts[function.name])
+            for function in known[kernel.symbol].functions
+            if not function.fixed and function.calls > 1
+        ]
         layers.append(
             Layer(
                 f"{record['kind']} {record['seed']}, layer {index}",
@@ -328,7 +427,10 @@ def known_layers(
                 rest,
             )
         )
-    return layers, len(program.inputs) + len(program.outputs)
+    used = np.sum([[f["instructions"], f["cycles"]] for f in record["layers"]], axis=0)
+    rest = [record["total"] - used[0], record["cycles"] - used[1], 0.0, 0.0]
+    amounts = entry_amounts(len(layers), len(program.inputs) + len(program.outputs))
+    return Measured(record, layers, functions, inlined, _same(amounts, rest))
 
 
 def _other_than(names: set[str]) -> Callable[[Function], bool]:
@@ -343,86 +445,26 @@ def network(kind: str, seed: int) -> Any:
         return tvmtiny.load(file)
 
 
-def coefficients(rows: Rows, layers: Sequence[Layer] = ()) -> dict[str, list[float]]:
-    """What each amount costs, by non-negative least squares of relative errors.
-
-    Parameters
-    ----------
-    layers
-        Where given, errors are relative to what these took in all, and bytes that are read are
-        those of their functions, too.
-    """
-    found: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * len(TARGETS))
-    for position in range(len(TARGETS)):
-        amounts = [dict(row) for row, _ in rows]
-        if layers and position >= FIRST_READ:
-            for own, layer in zip(amounts, layers, strict=True):
-                for function in layer.apart:
-                    for event, count in function.events.items():
-                        name = function.read_by(event)
-                        own[name] = own.get(name, 0.0) + count
-        names = sorted({name for row in amounts for name in row})
-        matrix = np.array([[row.get(name, 0.0) for name in names] for row in amounts])
-        values = np.array([took[position] for _, took in rows])
-        whole = [layer.measured[position] for layer in layers] or values
-        weights = 1 / np.maximum(np.abs(whole), LEAST_WEIGHED)
-        solved = non_negative(matrix * weights[:, None], values * weights)
-        for name, value in zip(names, solved, strict=True):
-            if value:
-                found[name][position] = float(f"{value:.5g}")
-    return dict(found)
-
-
-def report(networks: list[tuple[dict[str, Any], list[Layer]]], table: Table) -> None:
+def report(networks: Sequence[Measured], table: Table) -> None:
     """Print how far layers and networks of the calibration are from the table."""
     errors: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     totals = []
-    for record, layers in networks:
+    for network in networks:
         whole = 0.0
-        for layer in layers:
+        for layer in network.layers:
             found = table.layer(layer.keys, layer.facts) or table.roughly(layer.rough)
             key = next((k for k in layer.keys if k in table.kernels), "rough")
             errors[key].append((found.instructions / max(layer.measured[0], 1) - 1, layer.name))
             whole += found.instructions
-        used = sum(layer.measured[0] for layer in layers)
-        totals.append((whole + record["total"] - used) / record["total"] - 1)
+        used = sum(layer.measured[0] for layer in network.layers)
+        total = network.record["total"]
+        totals.append((whole + total - used) / total - 1)
     for key, found in sorted(errors.items()):
         worst = max(found, key=lambda error: abs(error[0]))
         median = np.median([abs(error) for error, _ in found])
         print(f"{len(found):4} {median:7.2%} {worst[0]:+8.2%} {key}: {worst[1]}")
     sizes = np.abs(totals)
     print(f"{len(sizes)} networks, median {np.median(sizes):.2%}, at most {sizes.max():.2%}")
-
-
-def non_negative(matrix: np.ndarray, values: np.ndarray, turns: int = 3000) -> np.ndarray:
-    """Minimize ``|matrix x - values|`` for x >= 0: Lawson and Hanson's active sets."""
-    scale = np.linalg.norm(matrix, axis=0)
-    scale[scale == 0] = 1
-    a = matrix / scale
-    # Slightly towards 0, since some amounts are nearly proportional to others.
-    products = a.T @ a + _RIDGE**2 * np.eye(a.shape[1])
-    wanted = a.T @ values
-    x = np.zeros(a.shape[1])
-    active = np.zeros(a.shape[1], bool)
-    for _ in range(turns):
-        gradient = wanted - products @ x
-        gradient[active] = -np.inf
-        best = int(np.argmax(gradient))
-        if gradient[best] <= 1e-9:
-            break
-        active[best] = True
-        while active.any():
-            solved = np.zeros_like(x)
-            solved[active] = np.linalg.solve(products[np.ix_(active, active)], wanted[active])
-            negative = active & (solved <= 0)
-            if not negative.any():
-                x = solved
-                break
-            step = np.min(x[negative] / np.maximum(x[negative] - solved[negative], 1e-30))
-            x = x + step * (solved - x)
-            active &= x > 1e-12
-            x[~active] = 0
-    return x / scale
 
 
 def main() -> None:
@@ -440,9 +482,10 @@ def main() -> None:
     solve = actions.add_parser("fit", help="write a table")
     solve.add_argument("cpu")
     solve.add_argument("files", type=Path, nargs="+")
+    solve.add_argument("--like", help="a core whose table says what is likely")
     options = parser.parse_args()
     if options.action == "fit":
-        fit(options.cpu, options.files)
+        fit(options.cpu, options.files, options.like)
         return
     if options.objects:
         toolchain.run_tool = ObjectCache(options.objects, toolchain.run_tool).run

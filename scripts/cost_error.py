@@ -64,7 +64,7 @@ def main() -> None:
         if len(errors) % 20 == 0:
             print(summary(options.cpu, errors, seconds), file=sys.stderr, flush=True)
     print(summary(options.cpu, errors, seconds))
-    worst = sorted(errors, key=lambda found: -abs(found[0]))[:5]
+    worst = sorted(errors, key=lambda found: -abs(found[0]))[:10]
     print("worst: " + ", ".join(f"seed {seed} {error:+.1%}" for error, seed in worst))
 
 

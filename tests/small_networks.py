@@ -36,9 +36,9 @@ class Network:
         self._dtype = dtype
         self._names = 0
 
-    def input(self, *shape: int) -> Value:
+    def input(self, *shape: int, scale: float = 0.05) -> Value:
         """Add an input of the network."""
-        quantization = self._quantization(0.05)
+        quantization = self._quantization(scale)
         index = self.builder.input(self._name("x"), shape, self._dtype, **quantization)
         return Value(index, shape, quantization.get("scale"), quantization.get("zero_point", 0))
 

@@ -15,9 +15,10 @@ from tvm import tirx
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import InputError
+from tvmtiny.estimation.counts import Call
 from tvmtiny.estimation.facts import Function
 from tvmtiny.estimation.kernels import instantiations, parts
-from tvmtiny.estimation.walk import Call, walk
+from tvmtiny.estimation.walk import walk
 from tvmtiny.frontend import Model
 from tvmtiny.schedule import nest
 from tvmtiny.targets import Region
@@ -157,6 +158,7 @@ def test_wait_states_of_a_board_are_added_to_its_cycles(tmp_path: Path) -> None:
     )
     for layer in waiting.layers:
         most = round(layer.flash_read_bytes / 16 * 5)
-        assert layer.wait_cycles == (most if layer.constants_bytes > 64 else layer.wait_cycles)
-        assert layer.wait_cycles <= most
+        # Of what is read, rounded to bytes.
+        assert layer.wait_cycles <= most + 1
+        assert layer.constants_bytes <= 64 or layer.wait_cycles >= most - 1
     assert waiting.total.instructions == plain.total.instructions

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 
 from tvmtiny.estimation.facts import KernelFacts
@@ -38,6 +40,8 @@ class Figures:
     flash_read_bytes: float
     ram_read_bytes: float
 
+
+_NONE = (0.0, 0.0, 0.0, 0.0)
 
 #: What one of something costs, by the fields of `Figures`.
 Row = Mapping[str, tuple[float, float, float, float]]
@@ -76,19 +80,37 @@ class Table:
     def layer(self, keys: Iterable[str], facts: KernelFacts) -> Figures | None:
         """Estimate one execution of a kernel; None if it calls what was never measured."""
         amounts, apart = facts.amounts(lambda function: function.is_inlined(self.often_inlined))
-        if any(function.kind not in self.functions for function in apart):
+        rows = [dict(self.kernels[key]) for key in keys if key in self.kernels]
+        if not rows:
             return None
+        # What no layer of the same key had is taken from layers that are less alike.
+        found = ChainMap(*rows, self._as_inlined)
         inlined = {name.split(": ")[0] for name in amounts if ": " in name}
+        known = {name.split(": ")[0] for name in found if ": " in name}
+        if not known.issuperset(inlined | {function.kind for function in apart}):
+            return None
         for function in apart:
             for event, count in function.events.items():
                 amounts[function.read_by(event)] = count
-        for key in keys:
-            row = self.kernels.get(key)
-            if row is not None and all(any(n.startswith(f"{i}: ") for n in row) for i in inlined):
-                parts = [_sums(row, amounts)]
-                parts += [_sums(self.functions[f.kind], f.events) for f in apart]
-                return Figures(*(sum(column) for column in zip(*parts, strict=True)))
-        return None
+        parts = [_sums(found, amounts)]
+        for function in apart:
+            row = self.functions.get(function.kind)
+            if row is None:
+                row = {
+                    event: found.get(f"{function.kind}: {event}", _NONE)
+                    for event in function.events
+                }
+            parts.append(_sums(row, function.events))
+        return Figures(*(sum(column) for column in zip(*parts, strict=True)))
+
+    @cached_property
+    def _as_inlined(self) -> dict[str, tuple[float, float, float, float]]:
+        """What micro-kernels cost by themselves, by the names that their parts have elsewhere."""
+        return {
+            f"{kind}: {event}": values
+            for kind, row in self.functions.items()
+            for event, values in row.items()
+        }
 
     def roughly(self, amounts: Mapping[str, float]) -> Figures:
         """Estimate a layer from `tvmtiny.estimation.facts.rough_amounts`."""
