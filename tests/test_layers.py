@@ -28,6 +28,7 @@ FLOORS = (
     "ops.shared",
     "ops",
     "frontend",
+    "learning",
     "preprocessing",
     "litert_operators",
     "oracle",

@@ -25,12 +25,14 @@ from tvmtiny.codegen.slices import Slices, parse_longest
 from tvmtiny.codegen.stream import ProgramStreamer, check_pushed, unpushable, unslidable
 from tvmtiny.codegen.stream_emit import StreamEmitter
 from tvmtiny.codegen.stream_info import StreamInfo, StreamMode, parse_stream
+from tvmtiny.codegen.training import check_trained
 from tvmtiny.errors import RamBudgetError
 from tvmtiny.errors.base import short_name
 from tvmtiny.estimation.cycles import kernel_cycles
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import node_to_relax
 from tvmtiny.frontend.reader import Graph
+from tvmtiny.frontend.trainable import trainable as make_trainable
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.subprogram import all_nodes
 from tvmtiny.schedule import (
@@ -63,6 +65,7 @@ def compile(
     output_names: Sequence[str] | str | None = None,
     stream: StreamMode | str = StreamMode.NONE,
     longest_slice: int | None = None,
+    trainable: str | None = None,
 ) -> Artifact:
     """Generate C for `model`.
 
@@ -111,6 +114,9 @@ def compile(
     longest_slice
         Cycles, by an estimate: an inference can be run in steps, and layers are divided until no
         step takes longer.
+    trainable
+        ``last``: the last FULLY_CONNECTED can be trained on the device, see
+        `tvmtiny.frontend.trainable.trainable`.
 
     Raises
     ------
@@ -119,8 +125,8 @@ def compile(
     InputError
         If `optimize`, `io`, `stream` or `tuned_for` is none of the above, there is no such region
         for `place`, the `records` cannot be read, `input_names` or `output_names` are no names for
-        the header, the model's input cannot come in rows, or a layer cannot be divided into steps
-        of `longest_slice`.
+        the header, the model's input cannot come in rows, a layer cannot be divided into steps of
+        `longest_slice`, or the layer cannot be trained, or not with `io` or `stream`.
     RamBudgetError
         If no arena within `ram_budget` was found.
     """
@@ -140,6 +146,7 @@ def compile(
         output_names=output_names,
         stream=stream,
         longest_slice=longest_slice,
+        trainable=trainable,
     )
 
 
@@ -176,13 +183,20 @@ def _compile(
     output_names: Sequence[str] | str | None = None,
     stream: StreamMode | str = StreamMode.NONE,
     longest_slice: int | None = None,
+    trainable: str | None = None,
 ) -> Artifact:
+    if trainable is not None:
+        model = make_trainable(model, trainable)
     goal, interface = parse_goal(optimize), parse_interface(io)
     placement = parse_placement(place or {}, target.board)
     names = interface_names(model.graph, input_names, output_names)
     mode = parse_stream(stream)
     if model.feed is not None:
         check_fed(model.name, interface, mode)
+    if model.training is not None:
+        # Channels that seem dead may be what new weights depend on.
+        dead_channels = False
+        check_trained(model, interface, mode)
     if mode.pushes:
         check_pushed(model)
         interface = Interface.EXTERNAL

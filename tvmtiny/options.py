@@ -200,6 +200,13 @@ COMPILE_OPTIONS = (
         "WHAT=REGION",
     ),
     CompileOption(
+        "trainable",
+        str,
+        None,
+        "The layer that is trained on the device, with functions for it: last.",
+        "LAYER",
+    ),
+    CompileOption(
         "input_names",
         Sequence,
         None,

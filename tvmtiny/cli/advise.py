@@ -17,7 +17,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 @compiles(
-    leave_out=("place", "input_names", "output_names", "stream", "longest_slice", "ram_budget")
+    leave_out=(
+        "place",
+        "input_names",
+        "output_names",
+        "stream",
+        "longest_slice",
+        "trainable",
+        "ram_budget",
+    )
 )
 def advise(
     model: ModelArgument,

@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
-@compiles()
+@compiles(leave_out=("trainable",))
 def bench(
     models: ModelsArgument,
     boards: Annotated[

@@ -16,7 +16,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("cost")(cost)
 
 
-@compiles(leave_out=("place", "input_names", "output_names", "stream", "longest_slice"))
+@compiles(
+    leave_out=("place", "input_names", "output_names", "stream", "longest_slice", "trainable")
+)
 def cost(
     model: ModelArgument,
     cpu: Annotated[

@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("memory")(memory)
 
 
-@compiles()
+@compiles(leave_out=("trainable",))
 def memory(
     model: ModelArgument,
     board: Annotated[

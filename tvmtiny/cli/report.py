@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("report")(report)
 
 
-@compiles(leave_out=("optimize", "place"))
+@compiles(leave_out=("optimize", "place", "trainable"))
 def report(
     model: ModelArgument,
     board: Annotated[

@@ -21,6 +21,7 @@ _LEFT_OUT = (
     "records",
     "stream",
     "longest_slice",
+    "trainable",
     "tuned_for",
 )
 

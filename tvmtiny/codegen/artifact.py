@@ -15,6 +15,7 @@ from tvmtiny.codegen.stream_info import StreamInfo, StreamMode
 from tvmtiny.errors import InputError
 from tvmtiny.frontend.feed import Feed
 from tvmtiny.frontend.reader import Graph
+from tvmtiny.frontend.training import Training
 from tvmtiny.memory import Plan, Problem
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
 from tvmtiny.targets import Target
@@ -262,6 +263,8 @@ class Artifact:
         What runs row by row; None where every layer runs as a whole.
     feed
         Where a front end takes samples in blocks.
+    training
+        The layer that is trained on the device; None where there is none.
     """
 
     name: str
@@ -284,6 +287,7 @@ class Artifact:
     parameters: bytes
     stream: StreamInfo | None = None
     feed: FeedInfo | None = None
+    training: Training | None = None
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:

@@ -22,6 +22,7 @@ from tvmtiny.codegen.names import InterfaceNames, c_type, interface_names, macro
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.program import Call, StateValues, Value
 from tvmtiny.codegen.requests import ALIGNMENT, alignment_of, in_place, output_name, workspace_name
+from tvmtiny.codegen.training import TRAINING_HEADER, training_context
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import variable_name
 from tvmtiny.ops import Tensor, find_operator
@@ -174,6 +175,8 @@ class Emitter:
             ],
         }
         context["stream"] = stream
+        context["train"] = train = training_context(self._model.training, outputs, states)
+        trained = (TRAINING_HEADER,) if train else ()
         feed = feed_info(self._model.feed, outputs, self._cycles)
         context["feed"] = feed_context(feed, states, inputs, outputs)
         headers = sorted({h for kernel in self._kernels.values() for h in kernel.headers})
@@ -186,7 +189,7 @@ class Emitter:
             f"{name}.c": _render("model.c.j2", context),
             f"{name}_kernels.h": _render("kernels.h.j2", context),
             f"{name}_kernels.c": _render("kernels.c.j2", context),
-            **header_texts(("tvmtiny.h", *headers, *self._included, *feed_headers(feed))),
+            **header_texts(("tvmtiny.h", *headers, *self._included, *feed_headers(feed), *trained)),
         }
         parameters = tvm.runtime.save_param_dict(
             {c.name: tvm.runtime.tensor(c.data) for c in constants}
@@ -211,6 +214,7 @@ class Emitter:
             self._module.script(),
             bytes(parameters),
             feed=feed,
+            training=self._model.training,
         )
 
     def _stream(self, layers: Sequence[LayerInfo]) -> Mapping[str, Any] | None:

@@ -18,6 +18,7 @@ from tvmtiny.frontend.feed import Feed
 from tvmtiny.frontend.legacy import NOTE, simplified
 from tvmtiny.frontend.names import model_name
 from tvmtiny.frontend.reader import Graph, read_graph
+from tvmtiny.frontend.training import Training
 from tvmtiny.frontend.verify import check_sizes, verify
 from tvmtiny.ops import Oracle
 from tvmtiny.ops.shared.evaluate import evaluate
@@ -44,6 +45,8 @@ class Model:
         the model's inputs to those of the file.
     feed
         What becomes of samples that come in blocks, and of outputs; None where a run is all.
+    training
+        The layer that is trained on the device; None where there is none.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Model:
     remarks: tuple[str, ...] = ()
     front: Graph | None = None
     feed: Feed | None = None
+    training: Training | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -63,8 +63,8 @@ def build_image(
     Raises
     ------
     ImageError
-        The model takes its input row by row, its code depends on its address, or a name or number
-        does not fit the header.
+        The model takes its input row by row or in blocks of samples, its code depends on its
+        address, or a name or number does not fit the header.
     ToolMissingError
         There is no compiler.
     BuildError
@@ -75,6 +75,12 @@ def build_image(
             artifact.name,
             f"it takes its input in rows (--stream {artifact.stream.mode.value})",
             "an image takes whole inputs: compile it with --stream none or inside",
+        )
+    if artifact.feed is not None:
+        raise ImageError(
+            artifact.name,
+            "it takes samples that come in blocks (--frontend)",
+            "an image takes whole inputs: leave the front end to the firmware",
         )
     with work_folder("image") as directory:
         for name, text in artifact.files.items():

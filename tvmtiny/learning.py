@@ -1,0 +1,228 @@
+"""Training of a model's last layer as the generated C does it, bit for bit: the twin in numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.errors import InputError
+from tvmtiny.frontend.model import Model
+from tvmtiny.ops import Node, find_operator
+
+__all__ = ["Rule", "Trainer"]
+
+_Floats = np.ndarray[Any, np.dtype[np.float32]]
+_F = np.float32
+_MOST_BIAS = _F(8388608.0)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How to train; ``struct tvmtiny_train_rule``.
+
+    Attributes
+    ----------
+    rate
+        Step size of gradient descent.
+    momentum
+        Part of the last step that is taken again, 0 to 1.
+    clip
+        The most that a step changes a weight by, in steps of its int8 value.
+    """
+
+    rate: float = 0.02
+    momentum: float = 0.0
+    clip: float = 8.0
+
+    def __post_init__(self) -> None:
+        if not (self.rate > 0 and 0 <= self.momentum < 1 and self.clip > 0):
+            raise InputError(
+                f"rate {self.rate:g}, momentum {self.momentum:g} and clip {self.clip:g} are no "
+                "rule; give a rate and a clip above 0 and a momentum from 0 to below 1"
+            )
+
+
+class Trainer:
+    """The layer of a model that is trained, with its weights and what training keeps beside them.
+
+    Every operation is rounded to float32 once, in the order of ``tvmtiny_train.h``.
+
+    Parameters
+    ----------
+    model
+        From `tvmtiny.frontend.trainable.trainable`.
+
+    Attributes
+    ----------
+    weights, bias
+        int8 of shape ``(channels, depth)``, and int32 of shape ``(channels,)``.
+    floats, float_bias
+        What steps change, of the same shapes.
+    best_loss
+        The least that `keep` was given.
+
+    Raises
+    ------
+    InputError
+        The model is not trainable.
+    """
+
+    def __init__(self, model: Model, rule: Rule | None = None) -> None:
+        if model.training is None:
+            raise InputError(f"{model.name} is not trainable; compile it with --trainable last")
+        self._model = model
+        self.rule = rule or Rule()
+        self.training = training = model.training
+        self._scales = np.array(training.scales, _F)
+        self._input_scale = _F(training.input_scale)
+        self._output_scale = _F(training.output_scale)
+        states = model.graph.states
+        self.weights = states[training.weights].initial.astype(np.int8).copy()
+        self.bias = states[training.bias].initial.astype(np.int32).copy()
+        self.best_loss = np.finfo(_F).max
+        self._restore()
+        self._keep_weights()
+
+    @property
+    def node(self) -> Node:
+        """The layer."""
+        logits = self._model.graph.outputs[self.training.logits]
+        return next(n for n in self._model.graph.nodes if n.output.index == logits.index)
+
+    def forward(self, features: np.ndarray) -> np.ndarray:
+        """What the layer computes in int8 from its input, of the shape of that."""
+        operator = find_operator("FULLY_CONNECTED")
+        assert operator is not None
+        node, oracle = self.node, self._model.oracle
+        inputs = [features.astype(np.int8), self.weights, self.bias]
+        return operator.reference(node, inputs, oracle)[0]
+
+    def train_class(self, features: np.ndarray, logits: np.ndarray, label: int) -> None:
+        """A step for a sample of a class.
+
+        Parameters
+        ----------
+        features, logits
+            The layer's input and output, int8.
+        """
+        values = self._logits(logits)
+        largest, total = self._sum(values)
+        for channel, value in enumerate(values):
+            share = _exp(_F(value - largest)) / total
+            gradient = _F(share - _F(1.0)) if channel == label else share
+            self._step(channel, features.reshape(-1), gradient)
+
+    def train_values(self, features: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> None:
+        """A step for wanted real values of the layer's output: half the squared error."""
+        for channel, value in enumerate(self._logits(logits)):
+            gradient = _F(value - _F(wanted.reshape(-1)[channel]))
+            self._step(channel, features.reshape(-1), gradient)
+
+    def loss(self, logits: np.ndarray, label: int) -> np.float32:
+        """Cross-entropy of the softmax of a layer's output."""
+        values = self._logits(logits)
+        largest, total = self._sum(values)
+        return _F(_log(total) - _F(values[label] - largest))
+
+    def keep(self, loss: float) -> bool:
+        """Keep the weights, or go back to those of the least loss; whether they were kept."""
+        if _F(loss) <= self.best_loss:
+            self.best_loss = _F(loss)
+            self._keep_weights()
+            return True
+        self.weights, self.bias = self._kept[0].copy(), self._kept[1].copy()
+        self._restore()
+        return False
+
+    def refresh(self) -> None:
+        """Quantize the floats again, after somebody else has changed them."""
+        for channel in range(self.training.channels):
+            self._quantize(channel)
+
+    def _keep_weights(self) -> None:
+        self._kept = self.weights.copy(), self.bias.copy()
+
+    def _restore(self) -> None:
+        scales = self._scales[:, None]
+        self.floats: _Floats = self.weights.astype(_F) * scales
+        self.float_bias: _Floats = self.bias.astype(_F) * (self._input_scale * self._scales)
+        shape = (self.training.channels, self.training.depth)
+        self._velocity: _Floats = np.zeros(shape, _F)
+        self._bias_velocity: _Floats = np.zeros(shape[0], _F)
+
+    def _logits(self, logits: np.ndarray) -> _Floats:
+        whole = logits.reshape(-1).astype(np.int32) - np.int32(self.training.output_zero_point)
+        return whole.astype(_F) * self._output_scale
+
+    def _sum(self, values: _Floats) -> tuple[np.float32, np.float32]:
+        largest, total = values.max(), _F(0.0)
+        for value in values:
+            total = _F(total + _exp(_F(value - largest)))
+        return largest, total
+
+    def _step(self, channel: int, features: np.ndarray, gradient: np.float32) -> None:
+        rule = self.rule
+        limit = _F(_F(rule.clip) * self._scales[channel])
+        step = _F(_F(rule.rate) * gradient)
+        whole = features.astype(np.int32) - np.int32(self.training.input_zero_point)
+        change = -(_F(step * self._input_scale) * whole.astype(_F))
+        bias_change = -step
+        if rule.momentum:
+            change = _F(rule.momentum) * self._velocity[channel] + change
+            bias_change = _F(_F(rule.momentum) * self._bias_velocity[channel]) + bias_change
+            self._bias_velocity[channel] = bias_change
+        change = np.clip(change, -limit, limit)
+        self._velocity[channel] = change
+        most = _F(_F(127.0) * self._scales[channel])
+        self.floats[channel] = np.clip(self.floats[channel] + change, -most, most)
+        self.float_bias[channel] = self.float_bias[channel] + bias_change
+        self._quantize(channel)
+
+    def _quantize(self, channel: int) -> None:
+        scale = self._scales[channel]
+        values = _nearest(self.floats[channel] / scale)
+        self.weights[channel] = np.clip(values, -127, 127).astype(np.int8)
+        bias = _F(self.float_bias[channel] / _F(self._input_scale * scale))
+        self.bias[channel] = _nearest(np.clip(bias, -_MOST_BIAS, _MOST_BIAS))
+
+
+def _nearest(values: Any) -> Any:
+    """Nearest integers, halves away from zero; the half is added in float32."""
+    half = _F(0.5)
+    up = np.trunc(values + half).astype(np.int32)
+    return np.where(values >= 0, up, -np.trunc(half - values).astype(np.int32))
+
+
+def _exp(value: np.float32) -> np.float32:
+    """``tvmtiny_exp`` of a number from -104 to 0."""
+    if value <= -104:
+        return _F(0.0)
+    scaled = _F(value * _F(1.44269504))
+    power = np.int32(_F(scaled + _F(-0.5 if scaled < 0 else 0.5)))
+    whole = _F(power)
+    rest = _F(_F(value - _F(whole * _F(0.693359375))) - _F(whole * _F(-2.12194440e-4)))
+    total = _F(1.381454058e-3)
+    for factor in (8.368745446e-3, 4.166838899e-2, 1.666652113e-1, 4.999999404e-1):
+        total = _F(_F(total * rest) + _F(factor))
+    total = _F(_F(_F(total * _F(rest * rest)) + rest) + _F(1.0))
+    half = int(np.trunc(power / 2))
+    total = _F(total * _F(2.0**half))
+    return _F(total * _F(2.0 ** (int(power) - half)))
+
+
+def _log(value: np.float32) -> np.float32:
+    """``tvmtiny_log`` of a normal number above 0."""
+    bits = int(_F(value).view(np.uint32)) + (0x3F800000 - 0x3F3504F3)
+    power = _F((bits >> 23) - 127)
+    rest = _F(np.uint32((bits & 0x7FFFFF) + 0x3F3504F3).view(_F) - _F(1.0))
+    s = _F(rest / _F(_F(2.0) + rest))
+    square = _F(s * s)
+    total = _F(2.35840201e-1)
+    for factor in (2.85372168e-1, 4.00003374e-1, 6.66666627e-1):
+        total = _F(_F(total * square) + _F(factor))
+    total = _F(total * square)
+    half = _F(_F(_F(0.5) * rest) * rest)
+    small = _F(_F(s * _F(half + total)) + _F(power * _F(9.05800061e-6)))
+    return _F(_F(power * _F(0.693138123)) - _F(_F(half - small) - rest))
