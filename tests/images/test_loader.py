@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from host_runner import SANITIZERS, WARNINGS, compiler_or_skip, run_command
 from tools import on_qemu_boards
 
 import tvmtiny
 from tests.images.loader import (
+    IMAGE,
     IN_PLACE,
     Loader,
     Platform,
@@ -235,3 +239,53 @@ def test_models_are_swapped(board: str, tmp_path: Path) -> None:
     early, late, right = struct.unpack("<3I", results[32:])
     assert right == rounds
     assert early == late
+
+
+_HASHES = """
+#include <stdio.h>
+#include "tvmtiny_sha256.h"
+#include "tvmtiny_sha512.h"
+
+int main(void)
+{
+    static uint8_t data[300];
+    uint32_t bytes;
+    uint32_t part;
+
+    for (bytes = 0; bytes < sizeof data; ++bytes) {
+        data[bytes] = (uint8_t)(bytes * 7u);
+    }
+    for (bytes = 0; bytes <= sizeof data; ++bytes) {
+        struct tvmtiny_sha256 small;
+        struct tvmtiny_sha512 large;
+        uint8_t digest[96];
+
+        part = bytes / 3u;
+        tvmtiny_sha256_begin(&small);
+        tvmtiny_sha256_add(&small, data, part);
+        tvmtiny_sha256_add(&small, data + part, bytes - part);
+        tvmtiny_sha256_end(&small, digest);
+        tvmtiny_sha512_begin(&large);
+        tvmtiny_sha512_add(&large, data, part);
+        tvmtiny_sha512_add(&large, data + part, bytes - part);
+        tvmtiny_sha512_end(&large, digest + 32);
+        fwrite(digest, 1, sizeof digest, stdout);
+    }
+    return 0;
+}
+"""
+
+
+def test_hashes(tmp_path: Path) -> None:
+    """Of every length around their blocks, in two parts."""
+    (tmp_path / "main.c").write_text(_HASHES)
+    sources = [tmp_path / "main.c", IMAGE / "tvmtiny_sha256.c", IMAGE / "verify/tvmtiny_sha512.c"]
+    include = [f"-I{IMAGE}", f"-I{IMAGE / 'verify'}"]
+    command = [compiler_or_skip("gcc"), *WARNINGS, *SANITIZERS, *include, *map(str, sources)]
+    run_command([*command, "-o", "hashes"], tmp_path)
+    done = subprocess.run([tmp_path / "hashes"], capture_output=True, check=True)
+    data = bytes(i * 7 & 255 for i in range(300))
+    expected = [
+        hashlib.sha256(data[:n]).digest() + hashlib.sha512(data[:n]).digest() for n in range(301)
+    ]
+    assert done.stdout == b"".join(expected)
