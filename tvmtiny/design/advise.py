@@ -267,7 +267,7 @@ class _Asked:
         weights = {n.input(1).index: block_zeros(_data(n), _ZEROS) for n in nodes}
         change = (
             f"prune {round(100 * _ZEROS)} % of the blocks of 2 filters x 4 inputs "
-            "and train on with the rest"
+            "and train on with the rest (tvmtiny prune)"
         )
         return self._hint("zeros", where, change, self._cost(with_weights(self.model, weights)))
 

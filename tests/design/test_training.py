@@ -1,0 +1,138 @@
+"""Searching, pruning and quantizing Keras models; skipped where Keras or Optuna is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tvmtiny
+from tests.design.networks import every_layer, keras, stripes
+from tvmtiny.design.figures import Budget
+from tvmtiny.design.keras_import import from_keras
+from tvmtiny.design.network import to_tflite
+from tvmtiny.design.pruning import PruneOptions, prune
+from tvmtiny.design.search import search
+from tvmtiny.design.training import TrainOptions, integers, read_keras, train
+from tvmtiny.errors import InputError
+from tvmtiny.oracle import run_litert_outputs
+from tvmtiny.report.search_page import search_page
+
+CPU = "cortex-m4"
+
+
+def test_every_layer_computes_what_keras_does() -> None:
+    model, x = every_layer(), stripes().x_test[:6]
+    content = to_tflite(from_keras(model), None)
+    found = np.concatenate([o[0] for o in run_litert_outputs(content, [[v[None]] for v in x])])
+    assert np.abs(found - model.predict(x, verbose=0)).max() < 1e-5
+    made = integers(model, stripes())
+    assert tvmtiny.cost(tvmtiny.load(made.content, name="every"), CPU).total.instructions > 0
+
+
+def test_models_that_cannot_be_taken() -> None:
+    k = keras()
+    layers = k.layers
+    source = k.Input((6, 6, 1))
+    for output, words in (
+        (layers.Conv2DTranspose(2, 3)(source), "is a Conv2DTranspose"),
+        (layers.Conv2D(2, 3, activation="tanh")(source), "the activation 'tanh'"),
+        (layers.Dense(2)(source), "put a Flatten before it"),
+        (layers.BatchNormalization()(source), "put it behind one"),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            from_keras(k.Model(source, output))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="known size"):
+        from_keras(k.Sequential([k.Input((None, None, 1)), layers.Conv2D(2, 3)]))
+    wide = k.Sequential([k.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3)])
+    with pytest.raises(InputError, match="the data has"):
+        train(wide, stripes(), TrainOptions(1))
+
+
+def test_a_search(tmp_path: Path) -> None:
+    k = keras()
+    pytest.importorskip("optuna", reason="not installed: optuna")
+
+    def build(trial: Any) -> Any:
+        filters = trial.suggest_categorical("filters", (4, 64))
+        source = k.Input((6, 6, 1))
+        x = k.layers.Conv2D(filters, 3, activation="relu")(source)
+        x = k.layers.Flatten()(x)
+        return k.Model(source, k.layers.Dense(3, activation="softmax")(x))
+
+    found = search(
+        build,
+        stripes(),
+        CPU,
+        budget=Budget(cycles=12_000),
+        trials=5,
+        options=TrainOptions(epochs=3, rate=0.02),
+        folder=tmp_path,
+        storage=f"sqlite:///{tmp_path / 'study.db'}",
+    )
+    states = {c.parameters["filters"]: c.state for c in found.candidates}
+    assert states == {4: "complete", 64: "pruned"}
+    assert len(found.candidates) == 5 and found.front
+    best = found.front[0]
+    assert best.figures.cycles <= 12_000 and best.accuracy is not None and best.file is not None
+    estimated = tvmtiny.cost(tvmtiny.load(best.file), CPU).total.estimated_cycles
+    assert estimated == pytest.approx(best.figures.cycles, rel=0.05)
+    page = search_page(found)
+    assert page.count("<circle") == sum(c.state == "complete" for c in found.candidates)
+    assert "filters 4" in page
+
+
+def test_build_functions_that_fail() -> None:
+    keras()
+    pytest.importorskip("optuna", reason="not installed: optuna")
+
+    def failing(trial: Any) -> Any:
+        raise KeyError("nowhere")
+
+    for build, words in ((failing, "KeyError: 'nowhere'"), (lambda trial: 1, "gave a int")):
+        with pytest.raises(InputError, match=words) as caught:
+            search(build, stripes(), CPU, trials=1)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["filters", "blocks"])
+def test_pruning(method: str) -> None:
+    k = keras()
+    data = stripes()
+    source = k.Input((6, 6, 1))
+    x = k.layers.Conv2D(16, 3, padding="same", use_bias=False)(source)
+    x = k.layers.ReLU()(k.layers.BatchNormalization(momentum=0.8)(x))
+    x = k.layers.Conv2D(16, 3, activation="relu")(x)
+    x = k.layers.Flatten()(x)
+    model = k.Model(source, k.layers.Dense(3, activation="softmax")(x))
+    train(model, data, TrainOptions(8))
+    full = tvmtiny.cost(tvmtiny.load(integers(model, data).content, name="full"), CPU).total
+    goal = 0.5 if method == "filters" else 0.9
+    budget = Budget(cycles=round(goal * full.estimated_cycles))
+    options = PruneOptions(method, 2, TrainOptions(3, rate=0.003))
+    found = prune(model, data, CPU, budget, options)
+    assert not found.over and found.after.figures.cycles <= budget.cycles
+    assert found.before.figures.cycles == pytest.approx(full.estimated_cycles, rel=0.1)
+    assert found.after.figures.flash_bytes < found.before.figures.flash_bytes
+    assert {row.method for row in found.table} == {"filters", "blocks"}
+    if method == "filters":
+        assert any(left < there for left, there, _ in found.kept.values())
+    else:
+        assert any(zeros for *_, zeros in found.kept.values())
+
+
+def test_prunings_that_make_no_sense(tmp_path: Path) -> None:
+    k = keras()
+    flat = k.Sequential([k.Input((6, 6, 1)), k.layers.Flatten(), k.layers.Dense(3)])
+    for budget, options, words in (
+        (Budget(cycles=1), PruneOptions("magic"), "there is no method"),
+        (Budget(), None, "nothing says how far"),
+        (Budget(cycles=1), None, "no layer to prune"),
+    ):
+        with pytest.raises(InputError, match=words):
+            prune(flat, stripes(), CPU, budget, options)
+    with pytest.raises(InputError, match="is no Keras model"):
+        read_keras(tmp_path / "missing.keras")

@@ -1,0 +1,58 @@
+"""Options that the commands share which design models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tvmtiny.design.figures import Budget
+
+CpuOption = Annotated[
+    str,
+    typer.Option("--cpu", help="A CPU or a board (tvmtiny boards), or a board's FILE.toml."),
+]
+RamOption = Annotated[
+    str | None,
+    typer.Option("--ram", help="RAM for arena and states: bytes, or 32K.", metavar="SIZE"),
+]
+FlashOption = Annotated[
+    str | None,
+    typer.Option("--flash", help="Flash for constants: bytes, or 256K.", metavar="SIZE"),
+]
+DeadlineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--deadline",
+        help="Of an inference: cycles (1.5M), or a time and the clock (20ms@80MHz).",
+        metavar="TIME",
+    ),
+]
+DatasetArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DATA.npz", help="Arrays x_train, y_train, x_test and y_test."),
+]
+VerifyOption = Annotated[
+    str | None,
+    typer.Option("--verify", help="Run the result on this board too.", metavar="BOARD"),
+]
+
+
+def budget(ram: str | None, flash: str | None, deadline: str | None) -> Budget:
+    """Read the limits.
+
+    Raises
+    ------
+    InputError
+        One of them is not usable.
+    """
+    from tvmtiny.design.figures import Budget, parse_deadline
+    from tvmtiny.targets import parse_size
+
+    return Budget(
+        None if ram is None else parse_size(ram),
+        None if flash is None else parse_size(flash),
+        None if deadline is None else parse_deadline(deadline),
+    )

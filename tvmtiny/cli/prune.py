@@ -1,0 +1,73 @@
+"""``tvmtiny prune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.design_options import (
+    CpuOption,
+    DatasetArgument,
+    DeadlineOption,
+    FlashOption,
+    RamOption,
+    VerifyOption,
+    budget,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("prune")(prune)
+
+
+def prune(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.keras", help="A trained Keras model.")],
+    data: DatasetArgument,
+    cpu: CpuOption,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Where the int8 model goes.", metavar="FILE.tflite"),
+    ],
+    ram: RamOption = None,
+    flash: FlashOption = None,
+    deadline: DeadlineOption = None,
+    method: Annotated[
+        str,
+        typer.Option("--method", help="filters, or blocks where the CPU has kernels for them."),
+    ] = "filters",
+    steps: Annotated[int, typer.Option("--steps", help="In how many steps.", min=1)] = 4,
+    epochs: Annotated[int, typer.Option("--epochs", help="Fine-tuning of each step.", min=1)] = 4,
+    verify: VerifyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Prune a Keras model until an inference costs what it may cost on a CPU.
+
+    Example: tvmtiny prune big.keras digits.npz --cpu cortex-m4 --deadline 400k -o small.tflite
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM and Keras")
+        from tvmtiny.design.data import read_dataset
+        from tvmtiny.design.pruning import PruneOptions
+        from tvmtiny.design.pruning import prune as prune_model
+        from tvmtiny.design.training import TrainOptions, read_keras
+        from tvmtiny.design.verifying import verify as verify_model
+        from tvmtiny.host.files import write_bytes
+        from tvmtiny.report.design_tables import prune_summary, prune_tables
+
+        limits = budget(ram, flash, deadline)
+        samples = read_dataset(data)
+        options = PruneOptions(method, steps, TrainOptions(epochs, rate=0.003))
+        found = prune_model(read_keras(model), samples, cpu, limits, options, tell)
+        write_bytes(output, found.after.content)
+        verified = None
+        if verify is not None:
+            verified = verify_model(found.after.content, samples, verify, progress=tell)
+    if json:
+        print_json(prune_summary(found, verified))
+        return
+    for table in prune_tables(found, verified):
+        console().print(table)

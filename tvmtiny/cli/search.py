@@ -1,0 +1,113 @@
+"""``tvmtiny search``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.design_options import (
+    CpuOption,
+    DatasetArgument,
+    DeadlineOption,
+    FlashOption,
+    RamOption,
+    VerifyOption,
+    budget,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("search")(search)
+
+
+def search(
+    data: DatasetArgument,
+    cpu: CpuOption,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the .tflite files go.", metavar="FOLDER")
+    ],
+    space: Annotated[
+        str, typer.Option("--space", help="Which networks: ds-cnn or mobilenet.")
+    ] = "ds-cnn",
+    build: Annotated[
+        str | None,
+        typer.Option(
+            "--build",
+            help="Instead of --space: a function that makes a Keras model of an Optuna trial.",
+            metavar="FILE.py:FUNCTION",
+        ),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--objective",
+            help="accuracy, cycles, instructions, ram_bytes, flash_bytes or macs; once for each. "
+            "By default accuracy and cycles.",
+        ),
+    ] = None,
+    ram: RamOption = None,
+    flash: FlashOption = None,
+    deadline: DeadlineOption = None,
+    trials: Annotated[int, typer.Option("--trials", help="How many in all.", min=1)] = 100,
+    epochs: Annotated[int, typer.Option("--epochs", help="Of each training.", min=1)] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of the search and of each training.")] = 0,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            help="Of Optuna, such as sqlite:///study.db: processes that name it share trials.",
+            metavar="URL",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="An HTML page.", metavar="FILE")
+    ] = None,
+    verify: VerifyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Search networks that are accurate and cheap on a CPU; nothing is built but what is verified.
+
+    Example: tvmtiny search digits.npz --cpu cortex-m4 --deadline 200k -o networks --trials 50
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM and Keras")
+        from tvmtiny.design.data import read_dataset
+        from tvmtiny.design.search import search as search_networks
+        from tvmtiny.design.spaces import read_build, space_of
+        from tvmtiny.design.training import TrainOptions
+        from tvmtiny.design.verifying import verify as verify_model
+        from tvmtiny.host.files import write_text
+        from tvmtiny.report.design_tables import search_summary, search_tables
+        from tvmtiny.report.search_page import search_page
+
+        limits = budget(ram, flash, deadline)
+        samples = read_dataset(data)
+        chosen = read_build(build) if build else space_of(space, samples.shape, samples.classes)
+        found = search_networks(
+            chosen,
+            samples,
+            cpu,
+            objectives=tuple(objective or ("accuracy", "cycles")),
+            budget=limits,
+            trials=trials,
+            options=TrainOptions(epochs=epochs, seed=seed),
+            storage=storage,
+            folder=output,
+            progress=tell,
+        )
+        verified = {}
+        best = max(found.front, key=lambda c: c.accuracy or 0.0, default=None)
+        if verify is not None and best is not None and best.file is not None:
+            content = Path(best.file).read_bytes()
+            verified[best.number] = verify_model(content, samples, verify, progress=tell)
+        if report is not None:
+            write_text(report, search_page(found))
+    if json:
+        print_json(search_summary(found, verified))
+        return
+    for table in search_tables(found, verified):
+        console().print(table)

@@ -1,0 +1,291 @@
+"""Searching networks by accuracy and by what they cost on a CPU, with Optuna."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tvmtiny.design.data import Dataset
+from tvmtiny.design.figures import Budget, Figures, figures_of
+from tvmtiny.design.keras_import import from_keras
+from tvmtiny.design.network import guessed_ranges, macs, to_tflite
+from tvmtiny.design.spaces import Build
+from tvmtiny.design.training import TrainOptions, integers, train
+from tvmtiny.errors import InputError, TvmtinyError
+from tvmtiny.errors.base import one_line, quoted
+from tvmtiny.estimation.model import cost
+from tvmtiny.frontend import load
+from tvmtiny.host.files import write_bytes
+from tvmtiny.host.packages import importing
+from tvmtiny.targets import BoardLike, Target, resolve
+
+__all__ = ["OBJECTIVES", "Candidate", "SearchResult", "search"]
+
+#: What can be asked for, and whether more of it is better.
+OBJECTIVES: Mapping[str, bool] = {
+    "accuracy": True,
+    "cycles": False,
+    "instructions": False,
+    "ram_bytes": False,
+    "flash_bytes": False,
+    "macs": False,
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that was tried.
+
+    Attributes
+    ----------
+    number
+        Of the trial.
+    state
+        ``complete``, or ``pruned`` where it is over the budget and was not trained.
+    parameters
+        What was chosen, by name.
+    figures
+        What it costs.
+    macs
+        Multiply-accumulate operations.
+    accuracy, float_accuracy
+        On the samples for test, as int8 model and before; None where it was not trained.
+    file
+        The .tflite file; None where no folder was given.
+    """
+
+    number: int
+    state: str
+    parameters: Mapping[str, Any]
+    figures: Figures
+    macs: int
+    accuracy: float | None = None
+    float_accuracy: float | None = None
+    file: str | None = None
+
+    def value(self, objective: str) -> float:
+        """The figure that is called `objective`."""
+        if objective == "macs":
+            return self.macs
+        if objective == "accuracy":
+            return 0.0 if self.accuracy is None else self.accuracy
+        return float(getattr(self.figures, objective))
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """All that was tried.
+
+    Attributes
+    ----------
+    cpu
+        The name.
+    objectives
+        What was asked for, in order.
+    budget
+        What no candidate may exceed.
+    candidates
+        In the order of their numbers, those of other processes included.
+    front
+        Complete ones that no other one beats in all objectives, the cheapest first.
+    """
+
+    cpu: str
+    objectives: tuple[str, ...]
+    budget: Budget
+    candidates: tuple[Candidate, ...]
+    front: tuple[Candidate, ...]
+
+
+def search(
+    build: Build,
+    data: Dataset,
+    target: Target | BoardLike,
+    *,
+    objectives: Sequence[str] = ("accuracy", "cycles"),
+    budget: Budget | None = None,
+    trials: int = 100,
+    options: TrainOptions | None = None,
+    storage: str | None = None,
+    study: str = "tvmtiny",
+    folder: str | os.PathLike[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> SearchResult:
+    """Search networks; only those within the budget are trained, and nothing is built.
+
+    Parameters
+    ----------
+    build
+        Makes a Keras model of an Optuna trial, see `tvmtiny.design.spaces`.
+    target
+        A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
+    objectives
+        Of `OBJECTIVES`; accuracy is to be high, all others low.
+    budget
+        By default none.
+    trials
+        How many the study has at the end, those of other processes included.
+    options
+        Of each training; the seed is that of the search too.
+    storage, study
+        Of Optuna, such as ``sqlite:///study.db``: processes and machines that name the same ones
+        share their trials.
+    folder
+        Where the .tflite files of complete trials go.
+
+    Raises
+    ------
+    ToolMissingError
+        Optuna or Keras is not installed.
+    UnknownTargetError, BoardFileError
+        If there is no such CPU or board, or its file is not usable.
+    InputError
+        If an objective is not known, `build` raises, makes no Keras model or one with a layer that
+        is not known, the storage cannot be used, or no layers were measured on the CPU.
+    """
+    _check(objectives, trials)
+    resolved = resolve(target)
+    with importing("optuna", "'tvmtiny[design]'", "to search networks"):
+        import optuna
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    run = _Search(build, data, resolved, tuple(objectives), budget or Budget(), options, folder)
+    seed = run.options.seed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
+        directions = ["maximize" if OBJECTIVES[name] else "minimize" for name in objectives]
+        try:
+            found = optuna.create_study(
+                storage=storage,
+                study_name=study,
+                sampler=sampler,
+                directions=directions,
+                load_if_exists=True,
+            )
+        except Exception as error:
+            reason = f"{type(error).__name__}: {one_line(str(error))}"
+            raise InputError(
+                f"the storage {quoted(storage or 'memory')} cannot be used: {reason}"
+            ) from error
+        if [d.name.lower() for d in found.directions] != directions:
+            raise InputError(f"the study {quoted(study)} there has other objectives")
+
+        def tell(one: Any, frozen: Any) -> None:
+            if progress is not None:
+                progress(f"{len(one.trials)} of {trials} trials")
+
+        enough = optuna.study.MaxTrialsCallback(trials, states=None)
+        left = trials - len(found.trials)
+        if left > 0:
+            found.optimize(run.objective, n_trials=left, callbacks=[enough, tell])
+    return run.result(found)
+
+
+def _check(objectives: Sequence[str], trials: int) -> None:
+    unknown = [name for name in objectives if name not in OBJECTIVES]
+    if unknown or not objectives or len({*objectives}) < len(objectives):
+        named = quoted(unknown[0]) if unknown else "none, or one twice"
+        raise InputError(
+            f"the objectives of a search cannot be {named}; known: {', '.join(OBJECTIVES)}"
+        )
+    if trials < 1:
+        raise InputError(f"a search of {trials} trials finds nothing; give at least 1")
+
+
+class _Search:
+    """What is the same for all trials."""
+
+    def __init__(
+        self,
+        build: Build,
+        data: Dataset,
+        target: Target,
+        objectives: tuple[str, ...],
+        budget: Budget,
+        options: TrainOptions | None,
+        folder: str | os.PathLike[str] | None,
+    ) -> None:
+        self._build, self._data, self._target = build, data, target
+        self._objectives, self._budget = objectives, budget
+        self.options = options or TrainOptions()
+        self._folder = None if folder is None else Path(folder)
+
+    def objective(self, trial: Any) -> tuple[float, ...]:
+        """Estimate a network, and train it where it is within the budget."""
+        import optuna
+
+        model = self._built(trial)
+        network = from_keras(model)
+        content = to_tflite(network, guessed_ranges(network))
+        figures = figures_of(cost(load(content, name="candidate"), self._target), 0)
+        trial.set_user_attr("figures", asdict(figures))
+        trial.set_user_attr("macs", macs(network))
+        over = self._budget.over(figures)
+        if over:
+            raise optuna.TrialPruned(", ".join(over))
+        accuracy = None
+        if "accuracy" in self._objectives:
+            train(model, self._data, self.options)
+            made = integers(model, self._data)
+            accuracy, content = made.accuracy, made.content
+            trial.set_user_attr("accuracy", accuracy)
+            trial.set_user_attr("float_accuracy", made.float_accuracy)
+        if self._folder is not None:
+            file = self._folder / f"trial_{trial.number}.tflite"
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(file, content)
+            trial.set_user_attr("file", str(file))
+        candidate = Candidate(trial.number, "complete", {}, figures, macs(network), accuracy)
+        return tuple(candidate.value(name) for name in self._objectives)
+
+    def _built(self, trial: Any) -> Any:
+        import optuna
+
+        try:
+            model = self._build(trial)
+        except (TvmtinyError, optuna.TrialPruned):
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {one_line(str(error))[:300]}"
+            raise InputError(
+                f"the build function failed in trial {trial.number}: {reason}"
+            ) from error
+        if not hasattr(model, "layers") or not hasattr(model, "outputs"):
+            raise InputError(
+                f"the build function gave a {type(model).__name__} in trial {trial.number}; it has "
+                "to return a Keras model"
+            )
+        return model
+
+    def result(self, study: Any) -> SearchResult:
+        """What the study holds."""
+        best = {trial.number for trial in study.best_trials}
+        candidates = []
+        for trial in study.trials:
+            known = trial.user_attrs
+            state = trial.state.name.lower()
+            if state in ("complete", "pruned") and "figures" in known:
+                candidates.append(
+                    Candidate(
+                        trial.number,
+                        state,
+                        dict(trial.params),
+                        Figures(**known["figures"]),
+                        known["macs"],
+                        known.get("accuracy"),
+                        known.get("float_accuracy"),
+                        known.get("file"),
+                    )
+                )
+        cheap = next((name for name in self._objectives if name != "accuracy"), "accuracy")
+        front = sorted(
+            (c for c in candidates if c.number in best and c.state == "complete"),
+            key=lambda c: (c.value(cheap), c.number),
+        )
+        return SearchResult(
+            self._target.cpu.name, self._objectives, self._budget, tuple(candidates), tuple(front)
+        )

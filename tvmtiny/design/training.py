@@ -1,0 +1,209 @@
+"""Training a Keras model, and what it is worth as an int8 model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.design.data import Dataset
+from tvmtiny.design.keras_import import from_keras
+from tvmtiny.design.network import Network, calibrated_ranges, to_tflite
+from tvmtiny.errors import InputError
+from tvmtiny.errors.base import one_line, quoted
+from tvmtiny.frontend import load
+from tvmtiny.host.packages import importing
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES
+from tvmtiny.oracle import run_litert_outputs
+
+__all__ = [
+    "Integers",
+    "TrainOptions",
+    "accuracy",
+    "as_integers",
+    "integers",
+    "keras_package",
+    "read_keras",
+    "train",
+]
+
+#: Samples that the ranges of activations are taken from.
+_CALIBRATION = 200
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a model is trained: Adam, with a rate that falls to zero as a cosine.
+
+    Attributes
+    ----------
+    epochs, batch
+        Times that all samples are seen, and how many at a time.
+    rate
+        The first learning rate.
+    seed
+        Of the order of samples.
+    """
+
+    epochs: int = 30
+    batch: int = 64
+    rate: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Integers:
+    """A trained model as integers.
+
+    Attributes
+    ----------
+    content
+        The .tflite file.
+    network
+        With its float weights.
+    float_accuracy, accuracy
+        On the samples for test, before and after quantization.
+    """
+
+    content: bytes
+    network: Network
+    float_accuracy: float
+    accuracy: float
+
+
+def keras_package() -> Any:
+    """Keras with the backend that its environment variable or file names, quietly.
+
+    Raises
+    ------
+    ToolMissingError
+        Keras or its backend is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with importing("keras", "'tvmtiny[design]'", "to build and train models"):
+        import keras
+    return keras
+
+
+def read_keras(path: str | os.PathLike[str]) -> Any:
+    """A saved Keras model.
+
+    Raises
+    ------
+    ToolMissingError
+        Keras or its backend is not installed.
+    InputError
+        The file cannot be read.
+    """
+    keras = keras_package()
+    try:
+        return keras.models.load_model(os.fspath(path))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {one_line(str(error))[:200]}"
+        raise InputError(f"{quoted(os.fspath(path))} is no Keras model: {reason}") from error
+
+
+def train(
+    model: Any,
+    data: Dataset,
+    options: TrainOptions | None = None,
+    *,
+    targets: np.ndarray | None = None,
+    loss: Any = None,
+    callbacks: tuple[Any, ...] = (),
+) -> None:
+    """Train `model` in place on the samples for training.
+
+    Parameters
+    ----------
+    model
+        A Keras model whose output are probabilities of the classes, or logits.
+    targets, loss
+        What the output is compared with, and how; by default the classes, with cross entropy.
+    callbacks
+        Of Keras.
+
+    Raises
+    ------
+    InputError
+        The loss is not finite, or the model does not fit the data.
+    """
+    options = options or TrainOptions()
+    keras = keras_package()
+    keras.utils.set_random_seed(options.seed)
+    steps = -(-len(data.x_train) // options.batch)
+    schedule = keras.optimizers.schedules.CosineDecay(options.rate, steps * options.epochs)
+    if tuple(model.input_shape[1:]) != data.shape:
+        raise InputError(
+            f"the model takes {list(model.input_shape[1:])}, the data has {list(data.shape)}"
+        )
+    if model.output_shape[-1] < data.classes:
+        raise InputError(
+            f"the model has {model.output_shape[-1]} outputs, the data {data.classes} classes"
+        )
+    logits = not ends_in_softmax(model)
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule),
+        loss=loss or keras.losses.SparseCategoricalCrossentropy(from_logits=logits),
+        # Small networks train for less time than XLA takes to compile them.
+        jit_compile=False,
+    )
+    history = model.fit(
+        data.x_train,
+        data.y_train if targets is None else targets,
+        epochs=options.epochs,
+        batch_size=options.batch,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+    if not np.isfinite(history.history["loss"][-1]):
+        raise InputError(
+            "the training does not converge: its loss is not finite; take a smaller learning rate"
+        )
+
+
+def ends_in_softmax(model: Any) -> bool:
+    """Whether the output of a Keras model are probabilities."""
+    last = model.layers[-1]
+    name = getattr(getattr(last, "activation", None), "__name__", "")
+    return type(last).__name__ == "Softmax" or name == "softmax"
+
+
+def integers(model: Any, data: Dataset) -> Integers:
+    """Quantize a trained Keras model to int8, and measure both on the samples for test."""
+    return as_integers(from_keras(model), data)
+
+
+def as_integers(
+    network: Network, data: Dataset, ranges: Mapping[str, tuple[float, float]] | None = None
+) -> Integers:
+    """The same for a network; `ranges` are by default those on samples for training."""
+    found = ranges or calibrated_ranges(network, data.x_train[:_CALIBRATION])
+    content = to_tflite(network, found)
+    return Integers(
+        content,
+        network,
+        accuracy(to_tflite(network, None), data.x_test, data.y_test),
+        accuracy(content, data.x_test, data.y_test),
+    )
+
+
+def accuracy(content: bytes, x: np.ndarray, y: np.ndarray) -> float:
+    """Share of samples that a .tflite classifier is right about, by LiteRT.
+
+    Raises
+    ------
+    ToolMissingError
+        LiteRT is not installed.
+    """
+    tensor = load(content).graph.inputs[0]
+    values = np.asarray(x, np.float32)
+    if tensor.quantized:
+        steps = np.rint(values / np.float32(tensor.scale)) + tensor.zero_point
+        values = np.clip(steps, *INTEGER_RANGES[tensor.dtype]).astype(tensor.dtype)
+    frames = ([sample.reshape(tensor.shape)] for sample in values)
+    found = [outputs[0].argmax() for outputs in run_litert_outputs(content, frames)]
+    return float(np.mean(np.array(found) == y))

@@ -1,0 +1,156 @@
+"""What ``tvmtiny search`` and ``tvmtiny prune`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from tvmtiny.design.pruning import Pruned, PrunedModel
+from tvmtiny.design.search import Candidate, SearchResult
+from tvmtiny.design.verifying import Verified
+from tvmtiny.report.fitting import FittingTable, TableColumn
+
+_FRONT = (
+    TableColumn("trial", number=True),
+    TableColumn("accuracy", number=True),
+    TableColumn("est. cycles", number=True),
+    TableColumn("RAM", number=True),
+    TableColumn("constants", number=True),
+    TableColumn("MACs", number=True, spare=1),
+    TableColumn("choices", wrap_at=30, spare=2),
+)
+_SIDES = (
+    TableColumn(""),
+    TableColumn("accuracy", number=True),
+    TableColumn("float", number=True, spare=1),
+    TableColumn("est. instructions", number=True),
+    TableColumn("est. cycles", number=True),
+    TableColumn("RAM", number=True),
+    TableColumn("constants", number=True),
+)
+_EVEN = (
+    TableColumn("layer"),
+    TableColumn("pruned"),
+    TableColumn("cycles", number=True),
+    TableColumn("constants", number=True),
+    TableColumn("RAM", number=True),
+)
+
+
+def search_summary(
+    found: SearchResult, verified: Mapping[int, Verified] | None = None
+) -> dict[str, Any]:
+    """What ``--json`` prints; what was verified by number of the trial."""
+    return {
+        **asdict(found),
+        "verified": {str(number): asdict(one) for number, one in (verified or {}).items()},
+    }
+
+
+def search_tables(
+    found: SearchResult, verified: Mapping[int, Verified] | None = None
+) -> Iterator[RenderableType]:
+    """The front, and what was verified of it."""
+    trained = sum(candidate.state == "complete" for candidate in found.candidates)
+    over = len(found.candidates) - trained
+    yield Text(f"{trained} networks on {found.cpu}, {over} more were over the budget")
+    if not found.front:
+        yield Text("No network is within the budget.")
+        return
+    table = FittingTable(_FRONT)
+    for candidate in found.front:
+        figures = candidate.figures
+        table.add_row(
+            str(candidate.number),
+            _share(candidate.accuracy),
+            f"{figures.cycles:,}",
+            f"{figures.ram_bytes:,}",
+            f"{figures.flash_bytes:,}",
+            f"{candidate.macs:,}",
+            Text(choices(candidate)),
+        )
+    yield Text("\nNetworks that no other one beats:")
+    yield table
+    for number, one in (verified or {}).items():
+        same = "equal outputs" if one.equal else "OTHER OUTPUTS"
+        yield Text(
+            f"trial {number} on {one.board}: {one.instructions:,} instructions, arena "
+            f"{one.arena_bytes:,}, accuracy {one.accuracy:.1%} of {one.samples} samples, "
+            f"{one.host_accuracy:.1%} on this machine, {same}"
+        )
+
+
+def choices(candidate: Candidate) -> str:
+    """What makes a network, in one line."""
+    return ", ".join(f"{name} {value}" for name, value in candidate.parameters.items())
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def prune_summary(found: Pruned, verified: Verified | None = None) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    return {
+        "cpu": found.cpu,
+        "before": _side(found.before),
+        "after": _side(found.after),
+        "over": found.over,
+        "kept": found.kept,
+        "table": [asdict(row) for row in found.table],
+        "verified": None if verified is None else asdict(verified),
+    }
+
+
+def _side(side: PrunedModel) -> dict[str, Any]:
+    return {
+        "figures": asdict(side.figures),
+        "accuracy": side.accuracy,
+        "float_accuracy": side.float_accuracy,
+    }
+
+
+def prune_tables(found: Pruned, verified: Verified | None = None) -> Iterator[RenderableType]:
+    """What each layer would have saved, and the model before and after."""
+    even = FittingTable(_EVEN)
+    for row in found.table:
+        even.add_row(
+            Text(row.layer),
+            f"{row.share:.0%} of {row.method}",
+            f"{row.cycles:,}",
+            f"{row.flash_bytes:,}",
+            f"{row.ram_bytes:,}",
+        )
+    yield Text(f"What pruning one layer alone saves on {found.cpu}:")
+    yield even
+    sides = FittingTable(_SIDES)
+    for name, side in (("before", found.before), ("after", found.after)):
+        figures = side.figures
+        sides.add_row(
+            name,
+            _share(side.accuracy),
+            _share(side.float_accuracy),
+            f"{figures.instructions:,}",
+            f"{figures.cycles:,}",
+            f"{figures.ram_bytes:,}",
+            f"{figures.flash_bytes:,}",
+        )
+    yield Text("\nThe model:")
+    yield sides
+    kept = ", ".join(
+        f"{layer} {left} of {there}" + (f" and {zeros:.0%} of blocks zero" if zeros else "")
+        for layer, (left, there, zeros) in found.kept.items()
+    )
+    yield Text(f"Filters: {kept}")
+    if found.over:
+        yield Text(f"It is still over the budget of {', '.join(found.over)}.")
+    if verified is not None:
+        yield Text(
+            f"On {verified.board}: {verified.instructions:,} instructions, accuracy "
+            f"{verified.accuracy:.1%} of {verified.samples} samples, "
+            f"{verified.host_accuracy:.1%} on this machine"
+        )
