@@ -60,6 +60,25 @@ def test_a_board_gives_the_same(digits: tvmtiny.Artifact) -> None:
     np.testing.assert_array_equal(there.outputs, here.outputs)
 
 
+@on_qemu
+def test_anomalies_on_a_board() -> None:
+    """The same area under the curve as here, and the same bytes."""
+    b = ModelBuilder()
+    x = b.input("x", (1, 8), "int8", scale=0.05, zero_point=3)
+    y = b.tensor("y", (1, 8), "int8", scale=0.04, zero_point=-9)
+    rng = np.random.default_rng(2)
+    w = b.constant("w", rng.integers(-99, 99, (8, 8), np.int8), scale=0.01)
+    bias = b.constant("bias", np.zeros(8, np.int32), scale=0.0005)
+    b.op("FULLY_CONNECTED", [x, w, bias], [y], {"fused_activation_function": "NONE"})
+    artifact = tvmtiny.compile(tvmtiny.load(b.build([y]), name="copies"), "mps2-an386")
+    samples = rng.normal(size=(16, 8)).astype(np.float32)
+    data = TestSet((samples,), (np.abs(samples).mean(axis=1) > 0.8).astype(np.int64))
+    here, there = evaluate(artifact, data), evaluate(artifact, data, board="mps2-an386")
+    assert here.metric == there.metric == "auc" and 0 < here.value < 1
+    assert here.value == there.value
+    np.testing.assert_array_equal(here.outputs, there.outputs)
+
+
 def test_anomalies_and_errors(copied: tvmtiny.Artifact) -> None:
     compiler_or_skip("cc")
     rng = np.random.default_rng(0)
@@ -124,13 +143,13 @@ def test_files(digits: tvmtiny.Artifact, tmp_path: Path) -> None:
     assert "an array named y or labels" in problem("a.npz", x=_X)
     assert "an array named" in problem("b.npz", y=_Y)
     assert "expected numbers" in problem("c.npz", x=_X, y=np.array(["a"] * 5))
-    assert "cannot be read" in problem("d.npz", x=np.array([{}], object), y=_Y)
+    assert "not a numpy file" in problem("d.npz", x=np.array([{}], object), y=_Y)
     for name, content in {"e.npz": b"no", "f.npy": b""}.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(tvmtiny.errors.InputDataError, match="not a numpy file"):
             read_test_set(tmp_path / name, digits.inputs)
     np.save(tmp_path / "g.npy", _X)
-    with pytest.raises(tvmtiny.errors.InputDataError, match="without labels"):
+    with pytest.raises(tvmtiny.errors.InputDataError, match="an array named y or labels"):
         read_test_set(tmp_path / "g.npy", digits.inputs)
 
 
@@ -145,6 +164,11 @@ def test_real_inputs(digits: tvmtiny.Artifact, tmp_path: Path) -> None:
     assert (
         f"round(x / {tensor.scale:.6g}) + {tensor.zero_point}; give such a file with --real"
         in str(caught.value)
+    )
+    with pytest.raises(tvmtiny.errors.InputDataError) as caught:
+        tvmtiny.run(digits, reals)
+    assert f"round(x / {tensor.scale:.6g}) + {tensor.zero_point}: the input's quantize" in str(
+        caught.value
     )
     for bad, message in (
         (reals[..., 0], "expected numbers [1, 8, 8, 1]"),

@@ -23,6 +23,7 @@ FLOORS = (
     "host",
     "options",
     "inputs",
+    "datasets",
     "models",
     "targets",
     "ops.shared",

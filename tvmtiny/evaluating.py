@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
+from tvmtiny.datasets import IMAGE_RANGE, Data, find_samples, shaped
 from tvmtiny.errors import InputDataError, InputError
 from tvmtiny.errors.base import quoted
-from tvmtiny.inputs import input_names
 from tvmtiny.native import NativeModel
 from tvmtiny.rpc.session import Session
 
@@ -24,10 +23,6 @@ __all__ = ["METRICS", "Evaluation", "TestSet", "evaluate", "read_test_set"]
 
 #: Figures of merit by name.
 METRICS = ("accuracy", "auc", "error")
-#: What the labels may be called in a file, the best name first.
-_LABELS = ("y", "labels", "targets", "label")
-#: What a model's only input may be called, behind its own names.
-_INPUTS = ("x", "images", "inputs", "data")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +36,8 @@ class TestSet:
         numbers are quantized; arrays of the input's own integer dtype are taken as they are.
     labels
         Integers of shape ``(samples,)``, or real numbers, one row for each sample.
+    notes
+        What was done to them, one sentence each.
     """
 
     # Not a class of tests, whatever its name begins with.
@@ -48,6 +45,7 @@ class TestSet:
 
     inputs: tuple[np.ndarray, ...]
     labels: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,55 +79,32 @@ class Evaluation:
     outputs: np.ndarray
 
 
-def read_test_set(path: str | Path, tensors: Sequence[TensorInfo]) -> TestSet:
-    """Read a test set from a ``.npz`` file.
+def read_test_set(
+    data: Data,
+    tensors: Sequence[TensorInfo],
+    *,
+    image_range: tuple[float, float] = IMAGE_RANGE,
+) -> TestSet:
+    """Read a test set from a ``.npz`` file, or a folder of images in folders of classes.
 
     Parameters
     ----------
-    path
-        Holds an array for each input, named as `tvmtiny.inputs.input_names` says, or ``x``,
-        ``images``, ``inputs`` or ``data`` where there is one input; and the labels as ``y``,
-        ``labels`` or ``targets``.
-    tensors
-        The inputs of the model.
+    data, tensors, image_range
+        See `tvmtiny.datasets.find_samples`.
 
     Raises
     ------
     InputDataError
-        If the file is not such a one.
+        If the file is not such a one, or has no labels.
+    ToolMissingError
+        Pillow is not installed, which reads images.
     """
-    file = Path(path)
-    wanted = "a .npz file with an array for each input and the labels as y"
-    try:
-        content = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "not a numpy file"
-        raise InputDataError(str(file), str(reason), wanted, str(file)) from error
-    if isinstance(content, np.ndarray):
-        raise InputDataError(str(file), "one array without labels", wanted, ".npy")
-    with content:
-        found: list[np.ndarray] = []
-        for tensor, names in zip(tensors, input_names(tensors), strict=True):
-            known = [*names, *(_INPUTS if len(tensors) == 1 else ())]
-            found.append(_array(content, known, tensor.name, file))
-        return TestSet(tuple(found), _array(content, _LABELS, "labels", file))
-
-
-def _array(
-    content: Mapping[str, np.ndarray], names: Sequence[str], what: str, file: Path
-) -> np.ndarray:
-    name = next((name for name in names if name in content), None)
-    if name is None:
-        wanted, got = " or ".join(names), ", ".join(content) or "nothing"
-        raise InputDataError(what, f"missing in {file}", f"an array named {wanted}", got)
-    try:
-        array = content[name]
-    except (ValueError, OSError, BadZipFile) as error:
-        reason = "an array that cannot be read"
-        raise InputDataError(what, reason, "numbers", f"{name} in {file}") from error
-    if array.dtype.kind not in "biuf":
-        raise InputDataError(what, "wrong dtype", "numbers", f"{array.dtype} in {file}")
-    return array
+    found = find_samples(data, tensors, image_range=image_range)
+    if found.labels is None:
+        place = str(data) if isinstance(data, str | os.PathLike) else "the data"
+        wanted = "an array named y or labels, or a folder of images for each class"
+        raise InputDataError("labels", f"missing in {place}", wanted, "samples alone")
+    return TestSet(found.inputs, found.labels, found.notes)
 
 
 def evaluate(
@@ -206,27 +181,18 @@ def evaluate(
 
 def _quantized(tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
     """The samples as the model takes them: ``(samples, *shape)``."""
-    shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
-    inner = [d for d in shape if d != 1]
-    if array.ndim == 0 or [d for d in array.shape[1:] if d != 1] != inner:
-        raise InputDataError(
-            tensor.name,
-            "wrong shape of the samples",
-            f"[samples, {', '.join(map(str, shape))}]",
-            f"{list(array.shape)}",
-        )
+    laid = shaped(tensor, array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputDataError(tensor.name, "infinite or no numbers", "finite samples", "NaN or inf")
-    shaped = array.reshape(len(array), *tensor.shape)
     if tensor.scale is None:
         if array.dtype.kind == "f" and np.dtype(tensor.dtype).kind != "f":
             raise InputDataError(
                 tensor.name, "real samples for an input without a scale", tensor.dtype, "floats"
             )
-        return shaped.astype(tensor.dtype)
+        return laid.astype(tensor.dtype)
     if array.dtype == np.dtype(tensor.dtype):
-        return shaped
-    return tensor.quantize(shaped)
+        return laid
+    return tensor.quantize(laid)
 
 
 def _metric_for(artifact: Artifact, labels: np.ndarray) -> str:

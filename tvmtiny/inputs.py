@@ -118,7 +118,8 @@ def check_input(tensor: TensorSpec, data: np.ndarray, source: str) -> np.ndarray
         raise InputDataError(
             tensor.name,
             f"real numbers in {source}",
-            f"{tensor.dtype} {list(tensor.shape)}{_formula(tensor)}",
+            f"{tensor.dtype} {list(tensor.shape)}{formula(tensor)}"
+            f"{'; give such a file with --real' if formula(tensor) else ''}",
             f"{data.dtype} {list(data.shape)}",
         )
     if data.dtype != np.dtype(tensor.dtype) or data.shape != tensor.shape:
@@ -161,14 +162,14 @@ def _random(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
     return arrays
 
 
-def _formula(tensor: TensorSpec) -> str:
-    """How real numbers become values of a tensor, for messages."""
+def formula(tensor: TensorSpec) -> str:
+    """How real numbers become values of a tensor, for messages; empty where it has no scale."""
     quantization = getattr(tensor, "quantization", tensor)
     scales = getattr(quantization, "scales", (getattr(quantization, "scale", None),))
     if not scales or scales[0] is None:
         return ""
     zeros = getattr(quantization, "zero_points", (getattr(quantization, "zero_point", 0),))
-    return f", which are round(x / {scales[0]:.6g}) + {zeros[0]}; give such a file with --real"
+    return f", which are round(x / {scales[0]:.6g}) + {zeros[0]}"
 
 
 def _from_file(

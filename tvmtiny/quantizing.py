@@ -7,29 +7,31 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from io import StringIO
-from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
-from zipfile import BadZipFile
 
 import flatbuffers
 import numpy as np
 
+from tvmtiny.datasets import IMAGE_RANGE, Data, Samples, find_samples, shaped
 from tvmtiny.errors import (
+    DynamicRangeModelError,
     InputDataError,
     InputError,
     QuantizeError,
     UnsupportedModelError,
 )
-from tvmtiny.errors.base import quoted
+from tvmtiny.errors.base import quoted, short_name
 from tvmtiny.frontend.flatbuffer import schema, unpack_model
 from tvmtiny.frontend.model import load
-from tvmtiny.frontend.reader import FILE_IDENTIFIER, Graph, read_graph
+from tvmtiny.frontend.reader import FILE_IDENTIFIER, read_graph
+from tvmtiny.frontend.verify import dynamic_range
 from tvmtiny.host.packages import importing
 from tvmtiny.importers import read_content
-from tvmtiny.inputs import input_names
 from tvmtiny.ops import Tensor
+from tvmtiny.ops.shared.graph import Graph
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
 from tvmtiny.oracle import run_litert_outputs, silenced
 
@@ -37,6 +39,10 @@ from tvmtiny.oracle import run_litert_outputs, silenced
 LABELS = "labels"
 _SIGNATURE = "serving_default"
 _WIDTHS = ("int8", "int16")
+#: Fewer samples cannot show ranges.
+_FEW_SAMPLES = 10
+#: Names in a sentence.
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,8 @@ class Quantized:
     accuracy_before, accuracy_after
         Share of samples whose largest element of the first output is the label; None without
         labels.
+    notes
+        What speaks against the samples, or was done to them or to the model, one sentence each.
     """
 
     content: bytes
@@ -88,30 +96,36 @@ class Quantized:
     outputs: tuple[OutputChange, ...]
     accuracy_before: float | None = None
     accuracy_after: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def quantize(
-    source: str | os.PathLike[str] | bytes,
-    data: Mapping[str, np.ndarray] | str | os.PathLike[str],
+    source: str | os.PathLike[str] | bytes | object,
+    data: Data,
     *,
     activations: str = "int8",
+    image_range: tuple[float, float] = IMAGE_RANGE,
 ) -> Quantized:
     """Quantize a float model with ``ai-edge-quantizer``: int8 weights, integer activations.
 
     Parameters
     ----------
     source
-        A .tflite file with float32 inputs, or its content.
+        A .tflite file with float32 inputs, or its content, or what `tvmtiny.load` takes else.
     data
-        One float32 array per input by name, the first dimension counting samples; or a ``.npz``
-        file with them. ``labels``, integers, are the right classes of a classifier.
+        Float samples of each input, and perhaps the right classes of a classifier as labels, see
+        `tvmtiny.datasets.find_samples`.
     activations
         ``int8`` or ``int16``.
+    image_range
+        What the bytes 0 and 255 of images become.
 
     Raises
     ------
     ToolMissingError
-        ``ai-edge-quantizer`` is not installed, or does not work.
+        ``ai-edge-quantizer`` is not installed, or does not work; or Pillow, for images.
+    DynamicRangeModelError
+        If the model's weights are quantized already.
     InputError, InputDataError
         If the model is no float model, or the data does not fit it.
     QuantizeError
@@ -121,18 +135,26 @@ def quantize(
         raise InputError(
             f"activations cannot be {quoted(activations)}; known: {', '.join(_WIDTHS)}"
         )
-    content = read_content(source)
-    path = "the model" if isinstance(source, bytes) else str(source)
+    _check_package()
+    path = "the model" if not isinstance(source, str | os.PathLike) else str(source)
+    content, notes = _with_float_weights(read_content(source), path)
     graph = read_graph(content, path)
-    if any(t.dtype != "float32" for t in graph.inputs):
-        raise InputError(f"{path} has inputs that are not float32; quantize takes a float model")
-    arrays = data if isinstance(data, Mapping) else _read_arrays(Path(data))
-    samples = _samples(graph, arrays)
-    labels = _labels(arrays, len(samples))
-    quantized = _quantize(content, samples, activations, path)
+    _check_float(graph, path)
+    found = find_samples(data, graph.inputs, image_range=image_range)
+    samples = _samples(graph, found)
+    labels = _labels(found.labels, len(samples))
+    notes += (*found.notes, *_doubts(graph, samples))
+    quantized, dead = _quantize(content, samples, activations, path)
+    notes += _of_dead(dead)
     try:
         model = load(quantized, name="quantized")
     except InputError as error:
+        if dead:
+            wanted = "samples of all kinds that the model will meet, in the range of its training"
+            (note,) = _of_dead(dead)
+            raise InputDataError(
+                graph.inputs[0].name, note, wanted, f"{len(samples)} samples"
+            ) from error
         first = error.problems[0] if isinstance(error, UnsupportedModelError) else error
         raise QuantizeError(path, f"the result cannot be compiled: {first}") from error
     before = list(run_litert_outputs(content, samples, path=path))
@@ -152,44 +174,39 @@ def quantize(
         ),
         _accuracy(before, labels),
         _accuracy(after, labels),
+        notes,
     )
 
 
-def _read_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            if isinstance(content, np.ndarray):
-                raise ValueError("one array instead of several")
-            return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, BadZipFile, TypeError) as error:
-        reason = getattr(error, "strerror", None) or "not a .npz file"
-        raise InputDataError(str(path), str(reason), "FILE.npz", str(path)) from error
+def _check_package() -> None:
+    """Raise at once where the quantizer is missing, before anything takes time."""
+    with silenced(), importing("ai-edge-quantizer", "'tvmtiny[quantize]'", "to quantize a model"):
+        import_module("ai_edge_quantizer")
 
 
-def _samples(graph: Graph, arrays: Mapping[str, np.ndarray]) -> list[list[np.ndarray]]:
+def _check_float(graph: Graph, path: str) -> None:
+    """Raise unless the model is a float one."""
+    for node in graph.nodes:
+        if dynamic_range(node):
+            raise DynamicRangeModelError(node.operator, node.input(1).name)
+    others = [t for t in graph.inputs if t.dtype != "float32"]
+    if others:
+        is_quantized = any(t.quantized for t in others)
+        state = "is quantized already" if is_quantized else "has inputs that are not float32"
+        raise InputError(
+            f"{path} {state} ({others[0].name}: {others[0].dtype}), and quantize takes a float "
+            "model: give the .tflite file that was converted without optimizations"
+        )
+
+
+def _samples(graph: Graph, found: Samples) -> list[list[np.ndarray]]:
     """The inputs of each run."""
-    columns, counts = [], set()
-    for tensor, known in zip(graph.inputs, input_names(graph.inputs), strict=True):
-        array = next((arrays[name] for name in known if name in arrays), None)
-        if array is None:
-            given = ", ".join(arrays) or "nothing"
-            raise InputDataError(tensor.name, "missing", f"an array named {known[0]}", given)
-        count = array.size // max(tensor.elements, 1)
-        if not count or array.size != count * tensor.elements or array.dtype.kind not in "fiu":
-            wanted = f"numbers in the shape (samples, {', '.join(map(str, tensor.shape[1:]))})"
-            got = f"{array.dtype} {list(array.shape)}"
-            raise InputDataError(tensor.name, "wrong dtype or shape", wanted, got)
-        counts.add(count)
-        columns.append(array.astype(np.float32).reshape(count, *tensor.shape))
-    if len(counts) > 1:
-        names = ", ".join(t.name for t in graph.inputs)
-        wanted = "as many samples for each input"
-        raise InputDataError(names, "different numbers of samples", wanted, str(sorted(counts)))
+    pairs = zip(graph.inputs, found.inputs, strict=True)
+    columns = [shaped(tensor, array).astype(np.float32) for tensor, array in pairs]
     return [list(sample) for sample in zip(*columns, strict=True)]
 
 
-def _labels(arrays: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
-    labels = arrays.get(LABELS)
+def _labels(labels: np.ndarray | None, count: int) -> np.ndarray | None:
     if labels is None:
         return None
     if labels.size != count or labels.dtype.kind not in "iu":
@@ -198,9 +215,49 @@ def _labels(arrays: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
     return labels.reshape(-1)
 
 
+def _doubts(graph: Graph, samples: Sequence[Sequence[np.ndarray]]) -> Iterator[str]:
+    """What speaks against samples from which ranges are learnt."""
+    if len(samples) < _FEW_SAMPLES:
+        count = "one sample" if len(samples) == 1 else f"{len(samples)} samples"
+        yield (
+            f"{count} cannot show what range each layer has; give about 100 of all kinds that the "
+            "model will meet"
+        )
+    for position, tensor in enumerate(graph.inputs):
+        values = np.stack([sample[position] for sample in samples])
+        low, high = float(values.min()), float(values.max())
+        if low == high and values.size > 1:
+            yield f"the input {tensor.name} is {low:g} in all samples, so that its range is unknown"
+        elif _like_bytes(values, low, high) and not _scales_itself(graph, tensor):
+            yield (
+                f"the input {tensor.name} has whole numbers from {low:g} to {high:g}, as raw bytes "
+                "are; a model that was trained on 0 to 1, or -1 to 1, needs samples of that range"
+            )
+
+
+def _like_bytes(values: np.ndarray, low: float, high: float) -> bool:
+    return low >= 0 and 64 < high <= 255 and bool((values == np.rint(values)).all())
+
+
+def _scales_itself(graph: Graph, tensor: Tensor) -> bool:
+    """Whether a model begins with a scaling, such as that of Keras' Rescaling layer."""
+    readers = [n for n in graph.nodes if tensor.index in {t.index for t in n.inputs if t}]
+    return bool(readers) and all(n.operator in ("DIV", "MUL", "SUB") for n in readers)
+
+
+def _of_dead(names: Sequence[str]) -> tuple[str, ...]:
+    """One sentence about tensors that never change."""
+    if not names:
+        return ()
+    shown = ", ".join(short_name(name, 40) for name in names[:_MOST_NAMES])
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return (f"with these samples, {shown}{more} never change, so that their ranges are unknown",)
+
+
 def _quantize(
     content: bytes, samples: Sequence[Sequence[np.ndarray]], activations: str, path: str
-) -> bytes:
+) -> tuple[bytes, list[str]]:
+    """The quantized model, and names of tensors that are the same for all samples."""
     nothing = StringIO()
     with silenced(), redirect_stdout(nothing), redirect_stderr(nothing), catch_warnings():
         warnings.simplefilter("ignore")
@@ -216,14 +273,55 @@ def _quantize(
             # The quantizer's own calibration averages over samples, which clips the extreme ones.
             observer = calibrator.Calibrator(signed, qsv_update_func=min_max_update)
             observer.calibrate({_SIGNATURE: frames}, manager)
+            ranges = observer.get_model_qsvs()
             work = quantizer.Quantizer(signed, rules)
-            return _with_own_names(
-                bytes(work.quantize(observer.get_model_qsvs()).quantized_model), content, path
-            )
+            made = bytes(work.quantize(ranges).quantized_model)
+            return _with_own_names(made, content, path), _dead(content, ranges, path)
         except Exception as error:
             # The quantizer is an alpha release: it raises whatever its numpy code does.
             reason = f"ai-edge-quantizer failed with {type(error).__name__}: {error}"
             raise QuantizeError(path, reason) from error
+
+
+def _dead(content: bytes, ranges: Mapping[str, Any], path: str) -> list[str]:
+    """Names of results whose least and largest value are one, in the order of the model."""
+    found = []
+    for node in read_graph(content, path).nodes:
+        for tensor in node.outputs:
+            limits = ranges.get(tensor.name, {})
+            ends = [np.asarray(limits[key]) for key in ("min", "max") if key in limits]
+            if len(ends) == 2 and tensor.dtype == "float32" and (ends[0] == ends[1]).all():
+                found.append(tensor.name)
+    return found
+
+
+def _with_float_weights(content: bytes, path: str) -> tuple[bytes, tuple[str, ...]]:
+    """The model with float32 constants where it has float16 ones behind DEQUANTIZE."""
+    graph = read_graph(content, path)
+    halves = {
+        node.index: node
+        for node in graph.nodes
+        if node.operator == "DEQUANTIZE"
+        and node.input(0).dtype == "float16"
+        and node.input(0).data is not None
+    }
+    if not halves:
+        return content, ()
+    model = unpack_model(content)
+    subgraph = model.subgraphs[0]
+    for node in halves.values():
+        data = node.input(0).data
+        assert data is not None
+        made = schema().BufferT()
+        made.data = np.frombuffer(data.astype("<f4").tobytes(), np.uint8)
+        subgraph.tensors[node.output.index].buffer = len(model.buffers)
+        model.buffers.append(made)
+    kept = [op for i, op in enumerate(subgraph.operators) if i not in halves]
+    subgraph.operators = kept
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    note = f"{len(halves)} float16 constants were taken as float32"
+    return bytes(builder.Output()), (note,)
 
 
 def _with_signature(content: bytes) -> bytes:

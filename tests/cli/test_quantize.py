@@ -23,6 +23,18 @@ def test_a_model_and_what_it_costs(command: Command, tmp_path: Path) -> None:
     assert (tmp_path / "again.tflite").read_bytes() == (tmp_path / "int8.tflite").read_bytes()
 
 
+@needs_quantizer
+def test_what_speaks_against_the_samples(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "float.tflite").write_bytes(_classifier())
+    np.save(tmp_path / "one.npy", _data(1)["x"])
+    words = ("quantize", tmp_path / "float.tflite", "--data", tmp_path / "one.npy")
+    shown = command(*words, "-o", tmp_path / "int8.tflite")
+    assert shown.code == 0 and "note: one sample cannot show" in shown.err
+    words = (*words, "-o", tmp_path / "int8.tflite", "--image-range", "1;2")
+    assert "such as 0,1 or -1,1" in command(*words).error(2)
+
+
+@needs_quantizer
 def test_data_that_is_not_there(command: Command, tmp_path: Path) -> None:
     (tmp_path / "float.tflite").write_bytes(_classifier())
     words = ("quantize", tmp_path / "float.tflite", "--data", tmp_path / "none.npz")

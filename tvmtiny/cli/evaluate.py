@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
-from tvmtiny.cli.options import TimeoutOption, compiles
+from tvmtiny.cli.console import NOTE, JsonOption, ModelArgument, console, print_json, progress
+from tvmtiny.cli.options import ImageRangeOption, TimeoutOption, compiles, image_range_of
 from tvmtiny.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ def evaluate(
             "--data",
             "-d",
             help="A test set: FILE.npz with the samples (x, or the inputs' names), real or "
-            "quantized, and their labels (y). digits has one of its own.",
-            metavar="FILE",
+            "quantized, and their labels (y); or a folder with a folder of images for each class. "
+            "digits has one of its own.",
+            metavar="FILE|FOLDER",
         ),
     ] = None,
     board: Annotated[
@@ -49,6 +50,7 @@ def evaluate(
             metavar="NAME",
         ),
     ] = None,
+    image_range: ImageRangeOption = "0,1",
     timeout: TimeoutOption = 120.0,
     json: JsonOption = False,
     *,
@@ -68,7 +70,9 @@ def evaluate(
         target = settings.target(board or "cortex-m4")
         loaded = settings.read(model, tell)
         artifact = settings.artifact(loaded, target, tell)
-        samples = _samples(model, data, artifact)
+        samples = _samples(model, data, artifact, image_range_of(image_range))
+        for note in samples.notes:
+            tell(f"{NOTE}{note}")
         found = evaluate_artifact(
             artifact,
             samples,
@@ -84,13 +88,15 @@ def evaluate(
         console().print(table)
 
 
-def _samples(model: str, data: str | None, artifact: Artifact) -> TestSet:
+def _samples(
+    model: str, data: str | None, artifact: Artifact, image_range: tuple[float, float]
+) -> TestSet:
     from tvmtiny import models
     from tvmtiny.errors import InputError
     from tvmtiny.evaluating import TestSet, read_test_set
 
     if data is not None:
-        return read_test_set(data, artifact.inputs)
+        return read_test_set(data, artifact.inputs, image_range=image_range)
     if model != "digits":
         raise InputError(
             "there is no test set; give one with --data FILE.npz, with the samples as x and their "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
+from math import isfinite
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -46,6 +47,12 @@ DataOption = Annotated[
         "--input", "-i", help="ramp, zeros, random:SEED, FILE.npy or FILE.npz", metavar="DATA"
     ),
 ]
+ImageRangeOption = Annotated[
+    str,
+    typer.Option(
+        "--image-range", help="What the bytes 0 and 255 of images become.", metavar="LOW,HIGH"
+    ),
+]
 TimeoutOption = Annotated[float, typer.Option(help="Seconds until a run counts as hung.")]
 WaitOption = Annotated[
     float,
@@ -56,6 +63,27 @@ WaitOption = Annotated[
 BaudrateOption = Annotated[
     int, typer.Option("--baudrate", help="Bits per second of a serial port.", metavar="RATE", min=1)
 ]
+
+
+def image_range_of(text: str) -> tuple[float, float]:
+    """Two numbers of ``--image-range``.
+
+    Raises
+    ------
+    InputError
+        They are no numbers, or not two.
+    """
+    parts = text.split(",")
+    try:
+        low, high = (float(part) for part in parts)
+    except ValueError:
+        low = high = 0.0
+    if not isfinite(high - low) or low >= high:
+        raise InputError(
+            f"--image-range cannot be {quoted(text)}; give the least and the largest number, such "
+            "as 0,1 or -1,1"
+        )
+    return low, high
 
 
 def compiles(

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from tvmtiny.cli.console import JsonOption, console, print_json, progress
+from tvmtiny.cli.console import NOTE, JsonOption, console, print_json, progress
+from tvmtiny.cli.options import ImageRangeOption, image_range_of
 from tvmtiny.cli.settings import model_path
 
 
@@ -18,13 +19,19 @@ def add_to(app: typer.Typer) -> None:
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A float .tflite file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A float .tflite file, or one that tvmtiny import takes."
+        ),
+    ],
     data: Annotated[
-        Path,
+        str,
         typer.Option(
             "--data",
-            help="Samples: an array per input by name, and perhaps labels.",
-            metavar="FILE.npz",
+            help="Samples: FILE.npz with an array per input, and perhaps labels as y; FILE.npy; or "
+            "a folder of images, perhaps in folders of classes.",
+            metavar="FILE|FOLDER",
         ),
     ],
     output: Annotated[
@@ -33,6 +40,7 @@ def quantize(
     activations: Annotated[
         str, typer.Option("--activations", help="int8 or int16.", metavar="DTYPE")
     ] = "int8",
+    image_range: ImageRangeOption = "0,1",
     json: JsonOption = False,
 ) -> None:
     """Make a full-integer model from a float one, and show what that changes on the given data.
@@ -45,8 +53,15 @@ def quantize(
         from tvmtiny.quantizing import quantize as quantize_model
 
         tell(f"quantizing {model}")
-        made = quantize_model(model_path(model), data, activations=activations)
+        made = quantize_model(
+            model_path(model),
+            data,
+            activations=activations,
+            image_range=image_range_of(image_range),
+        )
         write_bytes(output, made.content)
+        for note in made.notes:
+            tell(f"{NOTE}{note}")
     if json:
         summary = {k: v for k, v in vars(made).items() if k != "content"}
         summary["outputs"] = [asdict(change) for change in made.outputs]

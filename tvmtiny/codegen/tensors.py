@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmtiny.errors import DeviceError, InputDataError
+from tvmtiny.inputs import formula
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
@@ -51,6 +52,14 @@ def pack_inputs(tensors: Sequence[TensorInfo], inputs: Sequence[npt.NDArray[Any]
     parts = []
     for tensor, data in zip(tensors, inputs, strict=True):
         array = np.asarray(data)
+        if array.dtype.kind == "f" and formula(tensor):
+            raise InputDataError(
+                name=tensor.name,
+                reason="real numbers for an input of integers",
+                expected=f"{_describe(tensor.dtype, tensor.shape)}{formula(tensor)}: the input's "
+                "quantize gives them, and Session.run(real=True) takes real numbers",
+                got=_describe(array.dtype, array.shape),
+            )
         if array.dtype.newbyteorder("=") != np.dtype(tensor.dtype) or array.shape != tensor.shape:
             raise InputDataError(
                 name=tensor.name,

@@ -46,7 +46,7 @@ def verify(graph: Graph, path: str, oracle: Oracle = Oracle.LITERT) -> None:
     for each in graphs:
         _check_shapes(each)
     for node in nodes:
-        if _dynamic_range(node):
+        if dynamic_range(node):
             raise DynamicRangeModelError(node.operator, node.input(1).name)
     problems = operator_problems(graph, oracle)
     if problems:
@@ -112,7 +112,8 @@ def _sound(tensor: Tensor) -> bool:
     )
 
 
-def _dynamic_range(node: Node) -> bool:
+def dynamic_range(node: Node) -> bool:
+    """Whether a node has integer weights for float activations."""
     weights = node.optional_input(1)
     first = node.optional_input(0)
     return (

@@ -11,7 +11,9 @@ __all__ = ["importing"]
 
 
 @contextmanager
-def importing(package: str, requirement: str, why: str) -> Iterator[None]:
+def importing(
+    package: str, requirement: str, why: str, module: str | None = None
+) -> Iterator[None]:
     """Say of a package that cannot be imported in the context what to do about it.
 
     Parameters
@@ -22,6 +24,8 @@ def importing(package: str, requirement: str, why: str) -> Iterator[None]:
         What to give to pip.
     why
         What it is needed for.
+    module
+        What it is imported as, where that is not its name.
 
     Raises
     ------
@@ -32,7 +36,8 @@ def importing(package: str, requirement: str, why: str) -> Iterator[None]:
         yield
     except Exception as error:
         # A package that is there can raise anything, such as for a library that it does not find.
-        module = error.name if isinstance(error, ModuleNotFoundError) else None
-        missing = (module or "").partition(".")[0] == package.replace("-", "_")
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        own = module or package.replace("-", "_")
+        missing = (absent or "").partition(".")[0] == own
         problem = None if missing else f"{type(error).__name__}: {error}"
         raise ToolMissingError(package, requirement, why, "pip", problem) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ def import_file(path: Path, options: ImportOptions) -> Imported:
             "for a file that you made yourself, give tvmtiny import --trust, or "
             "ImportOptions(trust=True)"
         )
-    with importing("scikit-learn", "'tvmtiny[sklearn]'", "to read estimators"):
-        import joblib
-        import sklearn  # noqa: F401
+    with importing("scikit-learn", "'tvmtiny[sklearn]'", "to read estimators", "sklearn"):
+        # First what is asked for, and then what comes with it.
+        import_module("sklearn")
+        joblib = import_module("joblib")
     notes = []
     try:
         with warnings.catch_warnings(record=True) as caught:
