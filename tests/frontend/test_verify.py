@@ -177,6 +177,24 @@ def _halves() -> ModelBuilder:
     return b
 
 
+def _blocks() -> ModelBuilder:
+    """Weights of 4 bits, of which 32 share a scale."""
+    b = ModelBuilder()
+    x, y = b.input("x", (1, 64), "float32"), b.tensor("y", (1, 4), "float32")
+    weights = b.int4_constant("w", np.ones((4, 64), np.int8))
+    scales = b.constant("scales", np.ones((4, 2), np.float16))
+    details = schema.BlockwiseQuantizationT()
+    details.scales, details.blockSize = scales, 32
+    quantization = schema.QuantizationParametersT()
+    quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+    quantization.details = details
+    b._tensors[weights].quantization = quantization
+    real = b.tensor("real", (4, 64), "float32")
+    b.op("DEQUANTIZE", [weights], [real])
+    b.op("FULLY_CONNECTED", [x, real, None], [y], {})
+    return b
+
+
 @pytest.mark.parametrize(
     ("builder", "kind", "remedy"),
     [
@@ -184,8 +202,9 @@ def _halves() -> ModelBuilder:
         (_custom("edgetpu-custom-op"), "binary for the Edge TPU", "input of edgetpu_compiler"),
         (_custom("FlexErf"), "operators of TensorFlow itself", "TFLITE_BUILTINS alone"),
         (_halves(), "this model computes in float16", "tvmtiny quantize"),
+        (_blocks(), r"a scale for each block of elements \(blockwise\)", "a scale per channel"),
     ],
-    ids=("ethos-u", "edge-tpu", "flex", "float16"),
+    ids=("ethos-u", "edge-tpu", "flex", "float16", "blockwise"),
 )
 def test_kinds_of_models(builder: ModelBuilder, kind: str, remedy: str) -> None:
     content = builder.build([len(builder._tensors) - 1])

@@ -83,6 +83,11 @@ _KINDS = (
         lambda node: node.options.get(REFUSED, ("",))[0] == OF_DATA,
     ),
     _Kind(
+        "this model has weights with a scale for each block of elements (blockwise), which LiteRT "
+        f"itself runs in delegates only; quantize it with a scale per channel: {_AGAIN}",
+        lambda node: any(t.quantization.block for t in node.inputs if t and t.quantization),
+    ),
+    _Kind(
         "this model computes in float16, which is supported for constants alone (behind "
         f"DEQUANTIZE); {_AGAIN}",
         _has("float16"),

@@ -209,7 +209,13 @@ class _Reader:
 
     def _quantization(self, raw: Any, name: str, dtype: str) -> Quantization | None:
         parameters = raw.quantization
-        if parameters is None or parameters.scale is None or not len(parameters.scale):
+        if parameters is None:
+            return None
+        blocks = self._schema.QuantizationDetails.BlockwiseQuantization
+        if parameters.detailsType == blocks and parameters.details is not None:
+            # A scale of 0 is one that no operator takes.
+            return Quantization((0.0,), (0,), block=max(1, int(parameters.details.blockSize)))
+        if parameters.scale is None or not len(parameters.scale):
             return None
         scales = tuple(float(s) for s in parameters.scale)
         points = (

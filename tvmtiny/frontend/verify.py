@@ -122,10 +122,15 @@ def dynamic_range(node: Node) -> bool:
         and weights.data is not None
         and weights.dtype in ("int8", "uint8")
         and weights.quantized
+        and not _in_blocks(weights)
         and first.dtype == "float32"
         and bool(node.outputs)
         and node.outputs[0].dtype == "float32"
     )
+
+
+def _in_blocks(tensor: Tensor) -> bool:
+    return tensor.quantization is not None and tensor.quantization.block > 0
 
 
 def _check_shapes(graph: Graph) -> None:

@@ -25,6 +25,12 @@ def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:
         Whether one scale for each slice along a dimension is accepted.
     """
     quantization = tensor.quantization
+    if quantization is not None and quantization.block:
+        yield Problem(
+            f"tensor {tensor.name} with a scale for each {quantization.block} elements",
+            "one scale per tensor or per channel",
+        )
+        return
     if quantization is None or not quantization.scales:
         yield Problem(f"{tensor.dtype} tensor {tensor.name} without a scale", "quantized tensors")
         return

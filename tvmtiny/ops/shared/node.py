@@ -40,11 +40,14 @@ class Quantization:
         As many as `scales`.
     axis
         TFLite's ``quantized_dimension``; only meaningful with more than one scale.
+    block
+        How many elements share a scale, where another tensor holds those; it is 0 here then.
     """
 
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
     axis: int = 0
+    block: int = 0
 
     @property
     def per_channel(self) -> bool:
