@@ -14,6 +14,8 @@ from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tests.frames import assert_frames_are_litert
+from tests.ops.three_ways import SideBySide
+from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.oracle import run_litert_frames
 
 OPERATOR = "SVDF"
@@ -36,6 +38,8 @@ class Filter:
     output_scale: float = 0.05
     state_scale: float = 0.002
     time_range: int = 3000
+    state: str = "int16"
+    state_zero_point: int = 0
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
@@ -52,7 +56,7 @@ class Filter:
         times = rng.integers(-self.time_range, self.time_range + 1, (filters, self.memory))
         bias = rng.integers(-2000, 2000, self.units)
         if int8:
-            values = [features.astype(np.int8), times.astype(np.int16), bias.astype(np.int32)]
+            values = [features.astype(np.int8), times.astype(self.state), bias.astype(np.int32)]
         else:
             values = [(v / 1000).astype(np.float32) for v in (features, times, bias)]
         w = b.constant("features", values[0], **scale(0.01))
@@ -61,9 +65,9 @@ class Filter:
         state = b.tensor(
             "state",
             (self.batch, filters * self.memory),
-            "int16" if int8 else "float32",
+            self.state if int8 else "float32",
             variable=True,
-            **scale(self.state_scale),
+            **scale(self.state_scale, self.state_zero_point),
         )
         y_scale = scale(self.output_scale, self.zero_points[1])
         y = b.tensor("y", (self.batch, self.units), self.dtype, **y_scale)
@@ -84,6 +88,33 @@ CASES = {
     "float": Filter(dtype="float32", activation="NONE"),
     "float_relu": Filter(dtype="float32", batch=2),
 }
+
+
+#: Of which LiteRT has no results, but TFLM.
+OF_TFLM = {
+    "int8": Filter(state="int8", time_range=127, state_scale=0.1),
+    "int8_zero_point": Filter(state="int8", time_range=127, state_scale=0.2, state_zero_point=9),
+    "int8_saturates": Filter(state="int8", time_range=90, state_scale=0.02, rank=1, batch=2),
+    "int16": CASES["rank_2"],
+}
+
+
+@pytest.fixture(scope="module")
+def of_tflm() -> SideBySide:
+    return SideBySide("of_tflm", OF_TFLM, 0.0)
+
+
+def test_layers_of_tflm_in_c(of_tflm: SideBySide, tmp_path: Path) -> None:
+    of_tflm.check_host_of_tflm("mps2-an386", tmp_path)
+
+
+def test_layers_of_tflm_are_those_of_its_package(of_tflm: SideBySide) -> None:
+    of_tflm.check_package_of_tflm()
+
+
+def test_a_state_of_int8_names_the_option() -> None:
+    with pytest.raises(UnsupportedModelError, match="or --oracle tflm, which has one"):
+        tvmtiny.load(OF_TFLM["int8"].model())
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

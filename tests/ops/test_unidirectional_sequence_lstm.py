@@ -18,7 +18,7 @@ from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
 from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.frontend.reader import read_graph
-from tvmtiny.ops import Oracle, find_operator
+from tvmtiny.ops import find_operator
 from tvmtiny.oracle import oracle_tensors, run_litert_frames
 
 OPERATOR = "UNIDIRECTIONAL_SEQUENCE_LSTM"
@@ -170,19 +170,7 @@ def test_layers_of_tflm_in_c(of_tflm: SideBySide, tmp_path: Path) -> None:
 
 
 def test_layers_of_tflm_are_those_of_its_package(of_tflm: SideBySide) -> None:
-    package = pytest.importorskip("tflite_micro", reason="needs the package tflite-micro")
-    interpreter = package.runtime.Interpreter.from_bytes(of_tflm.content, arena_size=1 << 20)
-    model = of_tflm.load(Oracle.TFLM)
-    states = None
-    for inputs in of_tflm.input_sets:
-        for position, data in enumerate(inputs):
-            interpreter.set_input(data, position)
-        interpreter.invoke()
-        values = model.reference(inputs, states)
-        states = [values[state.after.index] for state in model.graph.states]
-        for position, tensor in enumerate(model.graph.outputs):
-            found = interpreter.get_output(position)
-            np.testing.assert_array_equal(found, values[tensor.index], tensor.name)
+    of_tflm.check_package_of_tflm()
 
 
 def test_layers_of_tflm_name_the_option() -> None:

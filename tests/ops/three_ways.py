@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from host_runner import run_on_host
 from litert_check import first_runs
 from merge_models import merge_models
@@ -22,7 +23,7 @@ from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.ops import Oracle, Tensor
-from tvmtiny.ops.shared.subprogram import without_blocks
+from tvmtiny.ops.shared.block import without_blocks
 from tvmtiny.targets import resolve
 
 InputSet = Sequence[np.ndarray]
@@ -161,6 +162,21 @@ class SideBySide:
         model, artifact = self.load(Oracle.TFLM), self.compile(target, Oracle.TFLM)
         expected = [model.reference(inputs) for inputs in self.input_sets]
         self._check_host(artifact, model, expected, directory)
+
+    def check_package_of_tflm(self) -> None:
+        """Compare the numpy reference of TFLM's arithmetic with TFLM itself, input after input."""
+        package = pytest.importorskip("tflite_micro", reason="needs the package tflite-micro")
+        interpreter = package.runtime.Interpreter.from_bytes(self.content, arena_size=1 << 20)
+        model, states = self.load(Oracle.TFLM), None
+        for inputs in self.input_sets:
+            for position, data in enumerate(inputs):
+                interpreter.set_input(data, position)
+            interpreter.invoke()
+            values = model.reference(inputs, states)
+            states = [values[state.after.index] for state in model.graph.states]
+            for position, tensor in enumerate(model.graph.outputs):
+                found = interpreter.get_output(position)
+                np.testing.assert_array_equal(found, values[tensor.index], tensor.name)
 
     def check_board(self, board: str, code_of: str | None = None) -> tvmtiny.RunResult:
         """Compare C on an emulated board with LiteRT, on the first input set.

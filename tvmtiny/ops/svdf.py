@@ -21,14 +21,13 @@ from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import (
     INT32_RANGE,
+    INTEGER_RANGES,
     centred,
     clamp_float,
     quantize_multiplier,
     saturated,
 )
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
-
-INT16_RANGE = (-(2**15), 2**15 - 1)
 
 
 @register
@@ -42,12 +41,16 @@ class Svdf(Operator):
 
     int8 with an int16 state matches LiteRT's ``reference_ops::EvalIntegerSVDF``, which scales the
     features and the outputs with two roundings each, and wraps sums beyond 32 bits; the fused
-    activation is the output's range. float32 sums as ``EvalFloatSVDF`` does.
+    activation is the output's range. TFLM takes an int8 state, too, with weights over time of int8.
+    float32 sums as ``EvalFloatSVDF`` does.
     """
 
     name = "SVDF"
     output_count = None
-    exactness = "int8 bit-exact (two roundings, both oracles); float32 within rounding of sums"
+    exactness = (
+        "int8 bit-exact (two roundings, both oracles; a state of int8 with TFLM); float32 within "
+        "rounding of sums"
+    )
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         if len(node.inputs) != 5 or None in (*node.inputs[:3], node.inputs[4]):
@@ -82,6 +85,13 @@ class Svdf(Operator):
             yield Problem(f"{bias.elements} bias values", f"{filters // rank}, one per unit")
         yield from _check_dtypes(node)
 
+    def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
+        if node.input(4).dtype == "int8" and oracle is Oracle.LITERT:
+            yield Problem(
+                "a state of int8, for which LiteRT has no kernel",
+                "a state of int16, or --oracle tflm, which has one",
+            )
+
     def compute(self, node: Node, oracle: Oracle) -> tuple[Compute, Compute]:
         x, features, times, state = (node.input(i) for i in (0, 1, 2, 4))
         filters, memory = times.shape
@@ -104,7 +114,8 @@ class Svdf(Operator):
                 if integer:
                     multiplier, shift = feature_multiplier(node)
                     scaled = requantize(newest, int32(multiplier), int32(shift))
-                    newest = clamp(scaled, *INT16_RANGE, "int16")
+                    newest = clamp(scaled, *INTEGER_RANGES[state.dtype], "int32")
+                    newest = (newest + int32(state_zero_point(node))).astype(state.dtype)
                 older = before[n, f * memory + m + 1]
                 return tirx.if_then_else(m < memory - 1, older, newest)
 
@@ -119,6 +130,8 @@ class Svdf(Operator):
             def product(n: tirx.Var, u: tirx.Var) -> Expression:
                 f = u * rank + kr
                 value = after[n, f * memory + km].astype(sums)
+                if state_zero_point(node):
+                    value = value - tirx.const(state_zero_point(node), sums)
                 return te.sum(value * w[f, km].astype(sums), axis=[kr, km])
 
             acc = te.compute(node.output.shape, product, name="acc")
@@ -145,13 +158,14 @@ class Svdf(Operator):
         if integer:
             acc = centred(x, node.input(0)) @ features.astype(np.int64).T
             scaled = requantize_reference(acc, *feature_multiplier(node))
-            newest = np.clip(scaled, *INT16_RANGE).astype(np.int16)
+            limited = np.clip(scaled, *INTEGER_RANGES[str(before.dtype)])
+            newest = (limited + state_zero_point(node)).astype(before.dtype)
         else:
             newest = x @ features.T
         after = np.empty((len(x), filters, memory), before.dtype)
         after[:, :, :-1] = before.reshape(after.shape)[:, :, 1:]
         after[:, :, -1] = newest
-        wide = after.astype(np.int64) if integer else after
+        wide = after.astype(np.int64) - state_zero_point(node) if integer else after
         sums = (wide * times).sum(axis=2).reshape(len(x), -1, int(node.options["rank"])).sum(axis=2)
         total = sums + unit_bias(node)
         after = after.reshape(before.shape)
@@ -167,7 +181,9 @@ class Svdf(Operator):
 
 def _check_dtypes(node: Node) -> Iterator[Problem]:
     integer = node.input(0).dtype == "int8"
-    wanted = ("int8", "int16", "int32", "int16") if integer else ("float32",) * 4
+    state = node.input(4).dtype if integer else "float32"
+    state = "int16" if state not in ("int8", "float32") else state
+    wanted = ("int8", state, "int32", state) if integer else ("float32",) * 4
     given = [None if t is None else t.dtype for t in node.inputs[1:]]
     if any(d not in (w, None) for d, w in zip(given, wanted, strict=True)):
         yield Problem(
@@ -188,6 +204,11 @@ def _check_dtypes(node: Node) -> Iterator[Problem]:
         yield Problem("sums of features can overflow 32 bits", "at most 65,000 inputs")
 
 
+def state_zero_point(node: Node) -> int:
+    """The zero point of a state of int8; 0 for others."""
+    return node.input(4).zero_point if node.input(4).dtype == "int8" else 0
+
+
 def unit_bias(node: Node) -> np.ndarray:
     """The bias, ``(units,)``; zeros where the layer has none."""
     bias = node.inputs[3]
@@ -203,7 +224,8 @@ def _sum_dtype(node: Node) -> str:
     times = node.input(2).data
     assert times is not None
     units = np.abs(times.astype(np.int64)).reshape(node.output.shape[-1], -1).sum(axis=1)
-    largest = units * 2**15 + np.abs(unit_bias(node).astype(np.int64))
+    states = 2**15 if times.dtype == np.int16 else 2**8
+    largest = units * states + np.abs(unit_bias(node).astype(np.int64))
     return "int32" if largest.max(initial=0) <= INT32_RANGE[1] else "int64"
 
 

@@ -30,11 +30,11 @@ _FILTER = 30
 def implement_svdf(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer in int8; None where sums, scales or memory are too large for the kernel."""
+    """The layer in int8; None where the kernel has no sums, scales, memory or state for it."""
     times = node.input(2).data
     assert times is not None
     filters, memory = times.shape
-    if decisions or memory > _MOST_MEMORY:
+    if decisions or memory > _MOST_MEMORY or times.dtype != np.int16:
         return None
     tile = _features(node, goal)
     if tile is None:

@@ -32,7 +32,7 @@ def implement_svdf(
     """The layer in int8; None for a long memory, and sums that cannot be shifted as they should."""
     weights, times = node.input(1).data, node.input(2).data
     assert weights is not None and times is not None
-    if times.shape[1] > _MOST_MEMORY:
+    if times.shape[1] > _MOST_MEMORY or times.dtype != np.int16:
         return None
     zero_point = node.input(0).zero_point
     low, high = accumulator_range(weights, np.zeros(len(weights)), zero_point)
