@@ -49,7 +49,7 @@ INEXACT = (
         "SUM",
     ),
     *("SVDF", "TANH", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
-    *("UNIDIRECTIONAL_SEQUENCE_RNN", "WHILE"),
+    *("UNIDIRECTIONAL_SEQUENCE_RNN", "WHILE", "CUSTOM:TFLite_Detection_PostProcess"),
 )
 #: Operators and dtypes whose results LiteRT defines for some scales only: theirs stay.
 _OWN_SCALES = (("DIV", "INT8"), ("DIV", "INT16"))

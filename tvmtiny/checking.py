@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from tvmtiny.errors import CheckError
-from tvmtiny.ops.shared.subprogram import without_blocks
+from tvmtiny.ops.shared.block import without_blocks
 from tvmtiny.oracle import oracle_tensors
 
 if TYPE_CHECKING:

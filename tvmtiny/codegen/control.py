@@ -21,9 +21,10 @@ from tvmtiny.codegen.requests import ALIGNMENT, in_place, workspace_name
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.frontend.converter import subprogram_name
 from tvmtiny.ops import Node
+from tvmtiny.ops.shared.block import block_offsets, results
 from tvmtiny.ops.shared.control_call import TURNS
 from tvmtiny.ops.shared.primfunc_attributes import SCHEDULE_ATTR
-from tvmtiny.ops.shared.subprogram import Subprogram, block_offsets, results, subprograms
+from tvmtiny.ops.shared.subprogram import Subprogram, subprograms
 from tvmtiny.schedule.shrink import Choices
 
 __all__ = ["ControlWriter"]

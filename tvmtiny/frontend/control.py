@@ -16,11 +16,12 @@ import numpy as np
 from tvmtiny.frontend.updates import reshaped_from, with_updates
 from tvmtiny.frontend.variables import uses_variables
 from tvmtiny.frontend.verify import node_problems
-from tvmtiny.ops import Node, Oracle, Tensor
+from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.ops.shared.block import BLOCK, block
 from tvmtiny.ops.shared.control_call import OF_DATA, REFUSED, SUBPROGRAMS, TURNS
 from tvmtiny.ops.shared.evaluate import evaluate
 from tvmtiny.ops.shared.graph import Graph, State
-from tvmtiny.ops.shared.subprogram import Subprogram, block, subprograms
+from tvmtiny.ops.shared.subprogram import Subprogram, subprograms
 
 __all__ = ["resolved", "with_unique_indices"]
 
@@ -325,14 +326,18 @@ def _check_alike(*tensors: Tensor) -> None:
 def with_unique_indices(graph: Graph) -> Graph:
     """The graph with tensors and nodes of its subprograms behind its own, by their indices.
 
-    Results of a node that are several get a block that holds them, see
-    `tvmtiny.ops.shared.subprogram.results`.
+    Results that one function gives get a block that holds them, see `tvmtiny.ops.shared.block`.
     """
-    if not any(subprograms(node) for node in graph.nodes):
+    if not any(_is_in_block(node) for node in graph.nodes):
         return graph
     numberer = _Numberer(graph)
     nodes = tuple(numberer.node(node, {}) for node in graph.nodes)
     return replace(graph, nodes=nodes, tensors=tuple(numberer.tensors))
+
+
+def _is_in_block(node: Node) -> bool:
+    operator = find_operator(node.operator)
+    return operator is not None and operator.in_block
 
 
 class _Numberer:
@@ -346,13 +351,14 @@ class _Numberer:
         outputs = tuple(renamed.get(t.index, t) for t in node.outputs)
         node = replace(node, inputs=inputs, outputs=outputs)
         programs = subprograms(node)
-        if not programs:
-            return node
-        if len(outputs) > 1:
+        if _is_in_block(node) and len(outputs) > 1:
             self.tensors.append(block(len(self.tensors), outputs))
             outputs = (self.tensors[-1], *outputs)
+            node = replace(node, outputs=outputs, options={**node.options, BLOCK: True})
+        if not programs:
+            return node
         inner = tuple(replace(program, graph=self._graph(program.graph)) for program in programs)
-        return replace(node, outputs=outputs, options={**node.options, SUBPROGRAMS: inner})
+        return replace(node, options={**node.options, SUBPROGRAMS: inner})
 
     def _graph(self, graph: Graph) -> Graph:
         renamed: dict[int, Tensor] = {}

@@ -36,6 +36,8 @@ def custom_options(content: bytes) -> dict[str, Any]:
                 found[str(key.AsKey)] = bool(value.AsBool)
             elif value.IsInt:
                 found[str(key.AsKey)] = int(value.AsInt)
+            elif value.IsFloat:
+                found[str(key.AsKey)] = float(value.AsFloat)
         return found
     # Whatever its reader stumbles over in a damaged buffer.
     except Exception:

@@ -14,9 +14,9 @@ import numpy as np
 from tvmtiny.errors import OperatorProblem
 from tvmtiny.errors.base import short_name
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.ops.shared.block import results, with_block
 from tvmtiny.ops.shared.graph import Graph, State
 from tvmtiny.ops.shared.node import DTYPE_BYTES
-from tvmtiny.ops.shared.subprogram import block_value, results, subprograms
 
 #: Container and shared name: what tells variables apart.
 _Key = tuple[bytes, bytes]
@@ -134,9 +134,9 @@ def with_assigned(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, n
         if state.before.variable and state.before.index in found:
             found[state.after.index] = found[state.before.index]
     for node in graph.nodes:
-        given = results(node) if subprograms(node) else ()
-        if len(node.outputs) > len(given) > 0:
-            found[node.output.index] = block_value(node, [found[t.index] for t in given])
+        given = results(node)
+        if len(given) < len(node.outputs):
+            found[node.output.index] = with_block(node, [found[t.index] for t in given])[0]
     return found
 
 

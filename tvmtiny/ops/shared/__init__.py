@@ -3,7 +3,7 @@
 The contract
     `node` and `graph` (tensors, nodes and graphs as data), `operator` (the class and its registry),
     `evaluate` (a graph by numpy references), `runtime_call`, `control_call` and `movement` (results
-    that are no tensor expression), `primfunc_attributes`.
+    that are no tensor expression), `block` (several results of one), `primfunc_attributes`.
 Bases of operators
     `element_operator` (of `unary_operator` and `binary_operator`), `sigmoid_operator`,
     `reduction_operator`, `extremum_index_operator`, `moving_operator`, `selecting_operator`,

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tvmtiny.ops.shared.block import parts, results, with_block
 from tvmtiny.ops.shared.control_call import REFUSED, SUBPROGRAMS, TURNS, ControlCall
 from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, find_operator
-from tvmtiny.ops.shared.subprogram import block_offsets, block_value, results, subprograms
+from tvmtiny.ops.shared.subprogram import subprograms
 
 
 class ControlOperator(Operator):
@@ -20,6 +21,7 @@ class ControlOperator(Operator):
     dtypes = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
     per_channel = True
     needs_scale = False
+    in_block = True
     exactness = "as the operators inside"
 
     def check_node(self, node: Node) -> Iterator[Problem]:
@@ -28,17 +30,14 @@ class ControlOperator(Operator):
             yield Problem(reason, allowed)
 
     def compute(self, node: Node, oracle: Oracle) -> tuple[ControlCall | Alias, ...]:
-        if len(node.outputs) == 1:
-            return (ControlCall(node),)
-        offsets, _ = block_offsets(results(node))
-        return (ControlCall(node), *(Alias(node.output, offset) for offset in offsets))
+        return (ControlCall(node), *parts(node))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         found = self.run(node, inputs, oracle)
         found = [v.reshape(t.shape) for v, t in zip(found, results(node), strict=True)]
-        return found if len(node.outputs) == 1 else [block_value(node, found), *found]
+        return with_block(node, found)
 
     def run(self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle) -> list[np.ndarray]:
         """The results, by the numpy references of the operators inside."""

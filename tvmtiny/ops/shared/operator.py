@@ -97,6 +97,8 @@ class Operator(ABC):
         Whether the outputs depend on nothing but the inputs' shapes.
     needs_scale
         Whether int8 activations must have a scale; where not, `check_node` looks at them, too.
+    in_block
+        Whether several outputs lie in one block, see `tvmtiny.ops.shared.block`.
     in_litert
         Whether it is an operator of TFLite's, which LiteRT can run.
     exactness
@@ -112,6 +114,7 @@ class Operator(ABC):
     per_channel: ClassVar[bool] = False
     of_shape: ClassVar[bool] = False
     needs_scale: ClassVar[bool] = True
+    in_block: ClassVar[bool] = False
     in_litert: ClassVar[bool] = True
     exactness: ClassVar[str]
 
