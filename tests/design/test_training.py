@@ -10,6 +10,7 @@ import pytest
 
 import tvmtiny
 from tests.design.networks import every_layer, keras, stripes
+from tvmtiny.design.distilling import distil
 from tvmtiny.design.figures import Budget
 from tvmtiny.design.keras_import import from_keras
 from tvmtiny.design.network import to_tflite
@@ -136,3 +137,26 @@ def test_prunings_that_make_no_sense(tmp_path: Path) -> None:
             prune(flat, stripes(), CPU, budget, options)
     with pytest.raises(InputError, match="is no Keras model"):
         read_keras(tmp_path / "missing.keras")
+
+
+def test_distillation() -> None:
+    k = keras()
+    data = stripes()
+
+    def classifier(filters: int) -> Any:
+        source = k.Input((6, 6, 1))
+        x = k.layers.Flatten()(k.layers.Conv2D(filters, 3, activation="relu")(source))
+        return k.Model(source, k.layers.Dense(3, activation="softmax")(x))
+
+    teacher, student = classifier(12), classifier(2)
+    train(teacher, data, TrainOptions(8))
+    found = distil(teacher, student, data, options=TrainOptions(12))
+    assert found.teacher_accuracy > 0.9
+    assert found.student.accuracy > 0.7
+    softened = student.predict(data.x_test, verbose=0)
+    assert np.abs(softened - teacher.predict(data.x_test, verbose=0)).mean() < 0.2
+    with pytest.raises(InputError, match="out of range"):
+        distil(teacher, student, data, temperature=0.5)
+    other = k.Sequential([k.Input((6, 6, 1)), k.layers.Flatten(), k.layers.Dense(4)])
+    with pytest.raises(InputError, match="the same classes"):
+        distil(teacher, other, data)

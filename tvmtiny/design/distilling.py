@@ -1,0 +1,108 @@
+"""Training a small model to give what a large one gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.design.data import Dataset
+from tvmtiny.design.training import (
+    Integers,
+    TrainOptions,
+    ends_in_softmax,
+    integers,
+    keras_package,
+    train,
+)
+from tvmtiny.errors import InputError
+
+__all__ = ["Distilled", "distil"]
+
+#: Of probabilities, before their logarithm is taken.
+_LEAST = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Distilled:
+    """A student and its teacher.
+
+    Attributes
+    ----------
+    student
+        As int8 model, with its accuracy before and after quantization.
+    teacher_accuracy
+        Of the float model, on the samples for test.
+    """
+
+    student: Integers
+    teacher_accuracy: float
+
+
+def distil(
+    teacher: Any,
+    student: Any,
+    data: Dataset,
+    *,
+    temperature: float = 4.0,
+    share: float = 0.7,
+    options: TrainOptions | None = None,
+) -> Distilled:
+    """Train `student` in place on the classes and on what `teacher` makes of the samples.
+
+    The loss is ``(1 - share)`` times the cross entropy with the classes plus ``share`` times
+    ``temperature ** 2`` times that with the teacher's probabilities, both softened by the
+    temperature (Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015).
+
+    Parameters
+    ----------
+    teacher
+        A trained Keras classifier.
+    student
+        A Keras classifier of the same classes.
+    temperature
+        1 or more: how soft the teacher's probabilities are made.
+    share
+        Of the teacher, 0 to 1.
+
+    Raises
+    ------
+    ToolMissingError
+        Keras or LiteRT is not installed.
+    InputError
+        The two have different outputs, a parameter is out of range, or as for `train`.
+    """
+    if teacher.output_shape[-1] != student.output_shape[-1]:
+        raise InputError(
+            f"the teacher has {teacher.output_shape[-1]} outputs, the student "
+            f"{student.output_shape[-1]}; they have to be the same classes"
+        )
+    if not (temperature >= 1 and 0 <= share <= 1):
+        raise InputError(
+            f"a temperature of {temperature} and a share of {share} are out of range; give at "
+            "least 1, and 0 to 1"
+        )
+    keras = keras_package()
+    ops = keras.ops
+    given = teacher.predict(data.x_train, verbose=0)
+    logits = np.log(np.maximum(given, _LEAST)) if ends_in_softmax(teacher) else given
+    softened = _softmax(logits / temperature)
+    classes = np.eye(softened.shape[-1], dtype=np.float32)[data.y_train]
+    targets = np.concatenate([classes, softened.astype(np.float32)], axis=1)
+    count, soft_output = softened.shape[-1], ends_in_softmax(student)
+
+    def loss(wanted: Any, found: Any) -> Any:
+        own = ops.log(ops.maximum(found, _LEAST)) if soft_output else found
+        hard = -ops.sum(wanted[:, :count] * ops.log_softmax(own), axis=-1)
+        soft = -ops.sum(wanted[:, count:] * ops.log_softmax(own / temperature), axis=-1)
+        return (1 - share) * hard + share * temperature**2 * soft
+
+    train(student, data, options, targets=targets, loss=loss)
+    right = teacher.predict(data.x_test, verbose=0).argmax(axis=1) == data.y_test
+    return Distilled(integers(student, data), float(np.mean(right)))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
