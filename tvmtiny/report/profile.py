@@ -163,6 +163,8 @@ class Profile:
         What the estimate takes for granted.
     unlisted
         Executed instructions without a timing, by name; each counts one cycle.
+    front_end
+        The share of a front end, as `LayerProfile.share` is one; None without a front end.
     """
 
     model: str
@@ -174,6 +176,7 @@ class Profile:
     manual: str | None
     assumptions: tuple[str, ...]
     unlisted: Mapping[str, int]
+    front_end: float | None = None
 
 
 def profilable_boards() -> tuple[str, ...]:
@@ -335,7 +338,17 @@ def _profile(
         None if table is None else table.manual,
         () if table is None else table.assumptions,
         _unlisted(trace.inference, blocks),
+        _front_end_share(artifact, layers),
     )
+
+
+def _front_end_share(artifact: Artifact, layers: Sequence[LayerProfile]) -> float | None:
+    if artifact.feed is None:
+        return None
+    nodes = artifact.graph.nodes[: artifact.feed.feed.nodes]
+    tensors = {tensor.index for node in nodes for tensor in node.outputs}
+    pairs = zip(artifact.layers, layers, strict=True)
+    return sum(found.share for layer, found in pairs if layer.tensor in tensors)
 
 
 def _layer(layer: LayerInfo, cost: Cost, whole: Cost) -> LayerProfile:

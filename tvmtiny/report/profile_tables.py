@@ -115,6 +115,8 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
     )
     yield table
     yield Text(f"\n{found.model} on {found.board} ({found.cpu})")
+    if found.front_end is not None:
+        yield Text(f"the front end takes {found.front_end:.1%}")
     if total.qemu_instructions is not None:
         yield Text(f"QEMU counts {total.qemu_instructions:,} instructions")
     if found.manual is None:
