@@ -1,0 +1,40 @@
+"""The example of a wake word: trained on a synthetic voice, heard here and on a board alike."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tools import ROOT, on_qemu
+
+_EXAMPLE = ROOT / "examples" / "wake_word"
+
+
+@on_qemu
+@pytest.mark.skipif(
+    not os.environ.get("TVMTINY_EXAMPLES"),
+    reason="TVMTINY_EXAMPLES is not set: training takes a minute",
+)
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_words_are_heard(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for script in ("train.py", "hear.py"):
+        done = subprocess.run(
+            [sys.executable, str(_EXAMPLE / script), str(tmp_path)],
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "all scores and events are equal" in done.stdout
+    here, there = (line.partition(": ")[2] for line in done.stdout.splitlines()[:2])
+    assert here == there
+    numbers = re.findall(r"\d+", here)
+    # Versions of the synthesizer speak a little otherwise.
+    assert int(numbers[0]) >= 5 and int(numbers[1]) == 6 and int(numbers[2]) <= 3, done.stdout
