@@ -23,6 +23,7 @@ from tvmtiny.cli import (
     doctor,
     evaluate,
     export,
+    federate,
     image,
     import_model,
     inspect,
@@ -130,6 +131,7 @@ _COMMANDS = (
     devices,
     serve,
     update,
+    federate,
     doctor,
 )
 for _command in _COMMANDS:

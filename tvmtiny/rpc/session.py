@@ -32,6 +32,7 @@ from tvmtiny.rpc.board import (
 from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
+from tvmtiny.rpc.training_calls import TrainingCalls
 from tvmtiny.targets import BoardLike
 from tvmtiny.targets.architectures import find_architecture
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 
-class Session:
+class Session(TrainingCalls):
     """A connection to a board that runs a model.
 
     Parameters

@@ -1,0 +1,102 @@
+"""``tvmtiny federate``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
+from tvmtiny.cli.options import BaudrateOption, TimeoutOption, compiles
+from tvmtiny.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from tvmtiny.rpc.federating import Federation
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("federate")(federate)
+
+
+@compiles(leave_out=("trainable", "io", "stream", "longest_slice", "place"))
+def federate(
+    model: ModelArgument,
+    boards: Annotated[
+        list[str],
+        typer.Option(
+            "--boards",
+            help="A board that QEMU emulates, or a port; once for each board.",
+            metavar="BOARD",
+        ),
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data",
+            help="Samples of a board: an array per input by name, and labels. Once a board.",
+            metavar="FILE.npz",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Where the weights go.", metavar="FILE.npz"),
+    ],
+    rounds: Annotated[int, typer.Option(help="How often weights are averaged.", min=1)] = 20,
+    passes: Annotated[int, typer.Option(help="Over a board's samples in a round.", min=1)] = 1,
+    rate: Annotated[float, typer.Option(help="Step size of gradient descent.")] = 0.03,
+    clip: Annotated[float, typer.Option(help="The most int8 steps of a weight at once.")] = 8.0,
+    timeout: TimeoutOption = 60.0,
+    baudrate: BaudrateOption = 115200,
+    json: JsonOption = False,
+    *,
+    settings: Settings,
+) -> None:
+    """Train the last layer on several boards, and average what they learn (FedAvg).
+
+    Example: tvmtiny federate model.tflite --boards microbit --data a.npz -o weights.npz
+    """
+    with progress(quiet=json) as tell:
+        tell("importing TVM")
+        from tvmtiny.compiler import compile
+        from tvmtiny.errors import InputError
+        from tvmtiny.learning import Rule
+        from tvmtiny.report.federation import read_samples, save_weights
+        from tvmtiny.rpc.board import is_url, target_of
+        from tvmtiny.rpc.federating import SessionBoard
+        from tvmtiny.rpc.federating import federate as run_rounds
+        from tvmtiny.rpc.session import Session
+
+        if len(data) != len(boards):
+            raise InputError(
+                f"there are {len(boards)} boards and {len(data)} files of samples; give --data "
+                "once for each board, in their order"
+            )
+        rule = Rule(rate, 0.0, clip)
+        loaded = settings.read(model, tell)
+        with ExitStack() as stack:
+            parts = []
+            for board, file in zip(boards, data, strict=True):
+                target = target_of(board, baudrate, timeout, settings.boards)
+                tell(f"compiling {loaded.name} for {target.name}")
+                artifact = compile(loaded, target, **settings.compile, trainable="last")
+                samples = read_samples(file, artifact)
+                where = board if is_url(board) else target.board
+                session = Session(
+                    artifact, where, timeout=timeout, baudrate=baudrate, progress=tell
+                )
+                parts.append(SessionBoard(stack.enter_context(session), samples, passes))
+            found = run_rounds(parts, rounds, rule, progress=tell)
+        save_weights(output, found, artifact)
+    _print(found, output, json)
+
+
+def _print(found: Federation, output: Path, json: bool) -> None:
+    from tvmtiny.report.federation import federation_summary, federation_table
+
+    if json:
+        print_json({**federation_summary(found), "file": str(output)})
+        return
+    console().print(federation_table(found))
