@@ -204,3 +204,23 @@ def test_stack_of_a_call_graph() -> None:
     back = 'edge: { sourcename: "x.c:b" targetname: "a" label: "x.c:1:2" }\n'
     assert deepest_stack([text, back], "a") is None
     assert deepest_stack([text.replace("(static)", "(dynamic)")], "a") is None
+
+
+def test_deltas(tmp_path: Path, command: Command) -> None:
+    pytest.importorskip("detools")
+    old = digits()
+    changed = bytearray(old.code)
+    changed[-40:-30] = bytes(10)
+    new = dataclasses.replace(old, version=4, code=bytes(changed))
+    files = [tmp_path / name for name in ("old.tvmi", "new.tvmi", "delta", "made.tvmi")]
+    files[0].write_bytes(old.pack())
+    files[1].write_bytes(new.pack())
+    command("image", "delta", files[0], files[1], "-o", files[2])
+    assert files[2].stat().st_size < new.total_bytes // 10
+    made = command("image", "patch", files[0], files[2], "-o", files[3], "--json").json
+    assert made["version"] == 4 and files[3].read_bytes() == new.pack()
+    message = command("image", "patch", files[1], files[2], "-o", files[3]).error(2)
+    assert "no delta of this old image" in message
+    files[2].write_bytes(files[2].read_bytes()[:20])
+    message = command("image", "patch", files[0], files[2], "-o", files[3]).error(2)
+    assert "no delta of this old image" in message

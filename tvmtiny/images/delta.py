@@ -1,0 +1,69 @@
+"""Deltas between images, with the package ``detools``."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from tvmtiny.errors import ImageError
+from tvmtiny.errors.base import one_line
+from tvmtiny.host.packages import importing
+from tvmtiny.images.image_format import Image, parse_image
+
+__all__ = ["apply_delta", "make_delta"]
+
+
+def make_delta(old: Image, new: Image) -> bytes:
+    """What makes a new image of an old one: a sequential patch of detools, with heatshrink.
+
+    Raises
+    ------
+    ToolMissingError
+        The package ``detools`` is not installed.
+    """
+    with _detools():
+        import detools
+    patch = BytesIO()
+    detools.create_patch(BytesIO(old.pack()), BytesIO(new.pack()), patch, compression="heatshrink")
+    return patch.getvalue()
+
+
+def apply_delta(old: Image, delta: bytes, file: str) -> Image:
+    """Make the new image; its hash is checked.
+
+    Parameters
+    ----------
+    file
+        What errors call the delta.
+
+    Raises
+    ------
+    ImageError
+        It is no delta, or not one of this image.
+    ToolMissingError
+        The package ``detools`` is not installed.
+    """
+    with _detools():
+        import detools
+    new = BytesIO()
+    try:
+        detools.apply_patch(BytesIO(old.pack()), BytesIO(delta), new)
+    except Exception as error:
+        # A damaged patch makes detools and its decoders raise whatever they come across.
+        raise _no_delta(file, one_line(error) or type(error).__name__) from error
+    try:
+        return parse_image(new.getvalue(), file)
+    except ImageError as error:
+        raise _no_delta(file, f"what it makes is no image: {error.reason}") from error
+
+
+def _no_delta(file: str, reason: str) -> ImageError:
+    return ImageError(
+        file,
+        f"it is no delta of this old image ({reason[:100]})",
+        "give the two files that belong to each other (tvmtiny image delta OLD NEW)",
+    )
+
+
+def _detools() -> Any:
+    return importing("detools", "tvmtiny[images]", "to make and apply deltas between images")
