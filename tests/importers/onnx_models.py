@@ -162,6 +162,28 @@ def _half(b: OnnxBuilder) -> str:
     return b.constant(np.float32(0.5))
 
 
+def speech() -> onnx.ModelProto:
+    """A GRU and an LSTM over a few frames, and a dense layer behind the last one."""
+    b = OnnxBuilder(7)
+    x = b.op("Transpose", b.input(1, 6, 5, name="frames"), perm=[1, 0, 2])
+    y, _ = b.op(
+        "GRU",
+        *(x, b.random(1, 12, 5), b.random(1, 12, 4), b.random(1, 24)),
+        outputs=2,
+        hidden_size=4,
+        linear_before_reset=1,
+    )
+    y = b.op("Squeeze", y, b.constant(np.array([1], np.int64)))
+    _, last, _ = b.op(
+        "LSTM",
+        *(y, b.random(1, 12, 4), b.random(1, 12, 3), b.random(1, 24)),
+        outputs=3,
+        hidden_size=3,
+    )
+    last = b.op("Squeeze", last, b.constant(np.array([0], np.int64)))
+    return b.build(b.op("Gemm", last, b.random(3, 4), b.random(4)))
+
+
 def shuffle() -> onnx.ModelProto:
     """Groups of channels that are mixed, and squeezed weights of channels."""
     b = OnnxBuilder(6)
@@ -178,5 +200,6 @@ def shuffle() -> onnx.ModelProto:
 
 
 FLOAT = {
-    f.__name__: f for f in (image_classifier, residual, sound, segmentation, attention, shuffle)
+    f.__name__: f
+    for f in (image_classifier, residual, sound, segmentation, attention, shuffle, speech)
 }

@@ -201,6 +201,53 @@ def _single(kind: str, *shapes: tuple[int, ...], **attributes: Any) -> Callable[
     return build
 
 
+def _recurrent(
+    kind: str, steps: int, way: str = "forward", states: bool = False, **attributes: Any
+) -> Callable[[], Any]:
+    """A layer over a sequence, with all its outputs that a long one has."""
+
+    def build() -> Any:
+        b, cells, count = OnnxBuilder(9), 4, 2 if way == "bidirectional" else 1
+        gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+        x = b.input(steps, 2, 3, name="x")
+        rows = [
+            b.constant(b.rng.normal(0, 0.5, shape).astype(np.float32))
+            for shape in (
+                (count, gates * cells, 3),
+                (count, gates * cells, cells),
+                (count, 2 * gates * cells),
+            )
+        ]
+        begin = []
+        if states:
+            names = ["h", "c"] if kind == "LSTM" else ["h"]
+            begin = ["", *(b.input(count, 2, cells, name=name) for name in names)]
+        outputs = 2 if kind != "LSTM" or steps > 16 else 3
+        attributes.update(hidden_size=cells, direction=way)
+        return b.build(*b.op(kind, x, *rows, *begin, outputs=outputs, **attributes))
+
+    return build
+
+
+def _scaled_conv() -> Any:
+    """A convolution whose bias and scale are operators of their own."""
+    b = OnnxBuilder(8)
+    y = b.op("Conv", b.input(*_IMAGE), b.random(4, 3, 3, 3))
+    y = b.op("Mul", b.op("Add", y, b.random(1, 4, 1, 1)), b.random(4, 1, 1))
+    return b.build(b.op("Add", b.constant(np.float32(0.5)), y))
+
+
+def _hard_swish_parts(in_front: bool) -> Any:
+    b = OnnxBuilder(8)
+    x = b.input(*_IMAGE)
+    y = b.op("Clip", b.op("Add", x, b.constant(_F(3))), b.constant(_F(0)), b.constant(_F(6)))
+    if in_front:
+        y = b.op("Mul", x, b.op("Mul", y, b.constant(_F(1 / 6))))
+    else:
+        y = b.op("Div", b.op("Mul", x, y), b.constant(_F(6)))
+    return b.build(y)
+
+
 _IMAGE = (1, 3, 6, 8)
 _F = np.float32
 
@@ -332,6 +379,19 @@ SINGLE = {
     "matmul": _single("MatMul", (2, 3, 4), (2, 4, 5)),
     "where": _single("Where", extra=[np.array([True, False, True]), *[np.ones(3, _F)] * 2]),
     "prelu": _single("PRelu", _IMAGE, (3, 1, 1)),
+    "lstm": _recurrent("LSTM", 4),
+    "lstm_one_step": _recurrent("LSTM", 1, states=True),
+    "lstm_states": _recurrent("LSTM", 3, "reverse", states=True),
+    "lstm_bidirectional": _recurrent("LSTM", 3, "bidirectional"),
+    "lstm_long": _recurrent("LSTM", 19),
+    "lstm_long_bidirectional": _recurrent("LSTM", 17, "bidirectional"),
+    "gru": _recurrent("GRU", 4),
+    "gru_before_reset": _recurrent("GRU", 3, "bidirectional", True, linear_before_reset=1),
+    "gru_states": _recurrent("GRU", 2, "reverse", True),
+    "rnn": _recurrent("RNN", 4, "bidirectional"),
+    "conv_scaled": _scaled_conv,
+    "hard_swish_divided": lambda: _hard_swish_parts(False),
+    "hard_swish_multiplied": lambda: _hard_swish_parts(True),
 }
 
 
@@ -345,6 +405,19 @@ def test_single_operators() -> None:
             if got.shape != expected.shape or np.abs(got - expected).max() > 2e-6 * size:
                 wrong[name] = (got.shape, expected.shape)
     assert wrong == {}
+
+
+def test_parts_become_one() -> None:
+    for name, wanted in (
+        ("conv_scaled", ["CONV_2D"]),
+        ("hard_swish_divided", ["HARD_SWISH"]),
+        ("hard_swish_multiplied", ["HARD_SWISH"]),
+        ("lstm_long", ["UNIDIRECTIONAL_SEQUENCE_LSTM"]),
+    ):
+        made = import_model(SINGLE[name]())
+        nodes = [n.operator for n in tvmtiny.load(made.content).graph.nodes]
+        assert [n for n in nodes if n not in ("RESHAPE", "SLICE")] == wanted, name
+    assert "reset the model before each sequence" in made.notes[0]
 
 
 def test_everything_that_is_not_supported_is_said_at_once() -> None:

@@ -58,12 +58,15 @@ class Context:
         What is converted.
     problems
         Of operators that could not be.
+    notes
+        What a user should know of the result.
     """
 
     def __init__(self, graph: Graph, found: Annotations, writer: ModelWriter) -> None:
         self.graph = graph
         self.found = found
         self.problems: list[OperatorProblem] = []
+        self.notes: list[str] = []
         self._writer = writer
         self._values: dict[str, Value] = {}
         self._moved: dict[tuple[int, str], Value] = {}
@@ -97,6 +100,10 @@ class Context:
     ) -> int:
         """Add a tensor that an operator writes."""
         return self._writer.tensor(name, shape, dtype, **_written(scales))
+
+    def variable(self, name: str, shape: Sequence[int]) -> int:
+        """Add a float32 tensor that keeps its value from one run to the next."""
+        return self._writer.tensor(name, shape, "float32", variable=True)
 
     def emit(
         self,

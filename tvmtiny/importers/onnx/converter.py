@@ -7,7 +7,14 @@ from typing import Any
 
 from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.frontend.writer import ModelWriter
-from tvmtiny.importers.onnx import arithmetic, matrices, movement, reductions, windows
+from tvmtiny.importers.onnx import (
+    arithmetic,
+    matrices,
+    movement,
+    recurrent,
+    reductions,
+    windows,
+)
 from tvmtiny.importers.onnx.context import HANDLERS, Context, RefusedError
 from tvmtiny.importers.onnx.fusing import fused
 from tvmtiny.importers.onnx.graph import Graph, Op, read
@@ -18,7 +25,7 @@ from tvmtiny.importers.results import Imported, ImportedTensor, moved_notes
 __all__ = ["convert"]
 
 #: Modules whose converters are registered by being imported.
-_REGISTERED = (arithmetic, matrices, movement, reductions, windows)
+_REGISTERED = (arithmetic, matrices, movement, recurrent, reductions, windows)
 #: These want channels behind pixels.
 _WINDOWS = (
     *("AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),
@@ -80,6 +87,7 @@ def convert(model: Any, path: str, *, keep_layout: bool = False) -> Imported:
     ]
     content = writer.build([v.index for v in outputs])
     notes = (
+        *ctx.notes,
         *moved_notes("ONNX", "input", described[0]),
         *moved_notes("ONNX", "output", described[1]),
     )
@@ -89,10 +97,11 @@ def convert(model: Any, path: str, *, keep_layout: bool = False) -> Imported:
 def _convert(ctx: Context, op: Op) -> None:
     handler = HANDLERS.get(op.kind)
     shapes = ctx.graph.shapes
+    values = [n for n in (*op.inputs, *op.outputs) if n not in ctx.graph.constants]
     if handler is None:
         near = get_close_matches(op.kind, HANDLERS, 1, 0.8)
         ctx.problems.append(op.problem("the operator is not supported", " or ".join(near)))
-    elif any(min(shapes.get(name, ()), default=1) < 1 for name in (*op.inputs, *op.outputs)):
+    elif any(min(shapes.get(name, ()), default=1) < 1 for name in values):
         if not any(p.index < op.index for p in ctx.problems):
             ctx.problems.append(op.problem("a shape that is not known", "fixed shapes"))
     else:
@@ -101,6 +110,10 @@ def _convert(ctx: Context, op: Op) -> None:
             return
         except RefusedError as error:
             ctx.problems.append(op.problem(error.reason, error.allowed))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # What ONNX's own checker lets pass, such as an axis that a value does not have.
+            reason = f"operands that do not fit ({type(error).__name__}: {error})"
+            ctx.problems.append(op.problem(reason, "what ONNX's specification allows"))
     # So that what follows is looked at, too.
     for name in op.outputs:
         shape = tuple(max(n, 1) for n in shapes.get(name, ()))

@@ -25,7 +25,7 @@ _SQRT_2 = 2**0.5
 def fused(graph: Graph, found: Annotations) -> None:
     """Fuse what can be, until nothing is left to fuse; the graph is changed."""
     steps: tuple[Callable[[Graph, Annotations, Op], bool], ...] = (
-        *(_normalization, _bias, _gelu, _activation),
+        *(_normalization, _scaling, _bias, _gelu, _hard_swish, _activation),
     )
     while any(step(graph, found, op) for op in [*graph.ops] for step in steps):
         pass
@@ -147,6 +147,79 @@ def _normalization(graph: Graph, found: Annotations, op: Op) -> bool:
         Op("Add", op.name, op.index, [inner, names[1]], op.outputs),
     ]
     return True
+
+
+def _scaling(graph: Graph, found: Annotations, op: Op) -> bool:
+    """A float convolution, and constants for its channels that are added or multiplied."""
+    if op not in graph.ops or op.kind not in ("Add", "Mul") or op.activation != "NONE":
+        return False
+    for value, name in (op.inputs, op.inputs[::-1]):
+        constant = graph.constants.get(name)
+        before = _before(graph, found, value)
+        if constant is None or before is None or before.kind != "Conv" or name in found.scales:
+            continue
+        weights, shape = graph.constants.get(before.input(1)), graph.shapes[op.outputs[0]]
+        if weights is None or before.activation != "NONE" or before.input(1) in found.scales:
+            continue
+        channels = len(weights)
+        wide = (1,) * (len(shape) - constant.ndim) + constant.shape
+        if wide not in ((1, channels, *[1] * (len(shape) - 2)), (1,) * len(shape)):
+            continue
+        numbers = np.broadcast_to(constant.reshape(-1), (channels,)).astype(np.float64)
+        bias = graph.constants.get(before.input(2), np.zeros(channels))
+        if before.input(2) and before.input(2) not in graph.constants:
+            continue
+        names = [before.inputs[1], f"{op.outputs[0]}/bias"]
+        if op.kind == "Mul":
+            names[0] = f"{op.outputs[0]}/weights"
+            shaped = numbers.reshape(-1, *[1] * (weights.ndim - 1))
+            graph.constants[names[0]] = (weights * shaped).astype(np.float32)
+        added = bias + numbers if op.kind == "Add" else bias * numbers
+        graph.constants[names[1]] = added.astype(np.float32)
+        inputs = [before.inputs[0], *names]
+        made = Op("Conv", before.name, before.index, inputs, op.outputs, before.attributes)
+        _replace(graph, made, before, op)
+        return True
+    return False
+
+
+def _hard_swish(graph: Graph, found: Annotations, op: Op) -> bool:
+    """``x * clip(x + 3, 0, 6) / 6``, with the division in front of the product or behind it."""
+    if op not in graph.ops or op.kind != "Mul":
+        return False
+    for x, gate in (op.inputs, op.inputs[::-1]):
+        parts = [op]
+        value = gate
+        divided = _before(graph, found, value)
+        in_front = divided is not None and _sixth(graph, divided)
+        if divided is not None and in_front:
+            parts.append(divided)
+            value = next(n for n in divided.inputs if n not in graph.constants)
+        plus = _before(graph, found, value)
+        if plus is not None and plus.kind == "Clip" and clip_range(graph, plus) == (0.0, 6.0):
+            parts.append(plus)
+            plus = _before(graph, found, plus.inputs[0])
+        elif plus is not None and plus.activation != "RELU6":
+            continue
+        if plus is None or x not in plus.inputs or not _with_constant(graph, plus, {"Add": 3.0}):
+            continue
+        parts.append(plus)
+        result = op.outputs[0]
+        if not in_front:
+            behind = _only_reader(graph, result)
+            unseen = result not in graph.outputs and result not in found.scales
+            if behind is None or not unseen or not _sixth(graph, behind):
+                continue
+            parts.append(behind)
+            result = behind.outputs[0]
+        made = Op("HardSwish", op.name, op.index, [x], [result])
+        _replace(graph, made, *parts)
+        return True
+    return False
+
+
+def _sixth(graph: Graph, op: Op) -> bool:
+    return _with_constant(graph, op, {"Div": 6.0, "Mul": 1 / 6})
 
 
 def _gelu(graph: Graph, found: Annotations, op: Op) -> bool:
