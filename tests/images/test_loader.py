@@ -30,10 +30,11 @@ from tests.images.test_build import _private_key
 from tvmtiny.codegen.artifact import Artifact
 from tvmtiny.codegen.tensors import pack_inputs
 from tvmtiny.images.build import build_image
-from tvmtiny.images.image_format import FEATURES, Image, SignatureKind
+from tvmtiny.images.image_format import Image, SignatureKind
 from tvmtiny.models import path
 from tvmtiny.results import Project
 from tvmtiny.targets import cpus
+from tvmtiny.targets.table import all_features
 
 #: Addresses in each board's flash, multiples of 16 and of nothing more.
 PLACES = {
@@ -119,7 +120,7 @@ def mutants(image: Image, other: Image) -> Iterator[tuple[str, bytes, set[int]]]
         (replace(image, cpu="cortex-m33"), "CPU", 7),
         (replace(image, cpu=image.cpu + "x"), "CPU", 7),
         (replace(image, cpu=image.cpu[:-1]), "CPU", 7),
-        (replace(image, features=frozenset(FEATURES)), "features", 8),
+        (replace(image, features=frozenset(all_features())), "features", 8),
         (replace(image, minimum_firmware=6), "firmware", 9),
         (replace(image, version=1), "rollback", 10),
         (replace(image, version=0), "rollback", 10),

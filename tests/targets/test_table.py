@@ -10,6 +10,7 @@ from tvmtiny.errors import UnknownTargetError
 from tvmtiny.project.qemu.options import QemuOptions
 from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.targets import boards, cpus, find_board, resolve
+from tvmtiny.targets.table import all_features
 
 
 def test_shipped_cpus() -> None:
@@ -120,3 +121,8 @@ def test_unknown_names_suggest_the_nearest(name: str, nearest: str) -> None:
 def test_a_part_of_a_name_is_not_a_name(name: str) -> None:
     with pytest.raises(UnknownTargetError):
         resolve(name)
+
+
+def test_every_feature_of_a_cpu_is_listed() -> None:
+    """The image of a model could not say otherwise what it needs."""
+    assert {f for cpu in cpus().values() for f in cpu.features} == set(all_features())

@@ -9,11 +9,11 @@ from enum import IntEnum
 from pathlib import Path
 
 from tvmtiny.errors import ImageError
+from tvmtiny.targets.table import all_features
 
 __all__ = [
     "ALIGNMENT",
     "DIGEST_BYTES",
-    "FEATURES",
     "SIGNATURE_BYTES",
     "Image",
     "ImageTensor",
@@ -37,9 +37,6 @@ _EXTERNAL = 0xFFFFFFFF
 _MOST_RANK = 6
 _MOST_TENSORS = 64
 _MOST = (1 << 32) - 1
-
-#: The bit of each feature of ``cpus.toml`` in the header; a new one takes the next bit.
-FEATURES = ("thumb2", "dsp", "fpu", "mve", "mvef", "rv32m", "zba", "zbb", "rvv")
 
 #: The number of each dtype in the header.
 _DTYPES = (
@@ -240,7 +237,7 @@ def header_bytes(tensors: int) -> int:
 
 def feature_bits(features: frozenset[str]) -> int:
     """Features as the header has them."""
-    return sum(1 << bit for bit, name in enumerate(FEATURES) if name in features)
+    return sum(1 << bit for bit, name in enumerate(all_features()) if name in features)
 
 
 def read_image(path: Path) -> Image:
@@ -295,7 +292,7 @@ def parse_image(data: bytes, file: str) -> Image:
         or code % 4
         or tested > 1
         or code_bit > 1
-        or features >> len(FEATURES)
+        or features >> len(all_features())
         or not header <= run < header + code
         or constants > code
     ):
@@ -304,7 +301,7 @@ def parse_image(data: bytes, file: str) -> Image:
     image = Image(
         _text(name, file),
         _text(cpu, file),
-        frozenset(f for bit, f in enumerate(FEATURES) if features >> bit & 1),
+        frozenset(f for bit, f in enumerate(all_features()) if features >> bit & 1),
         version,
         firmware,
         arena,

@@ -21,7 +21,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Board", "Cpu", "Region", "Target", "cpus"]
+__all__ = ["Board", "Cpu", "Region", "Target", "all_features", "cpus"]
+
+#: The key of ``cpus.toml`` that is no CPU.
+_ALL_FEATURES = "all_features"
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,6 @@ class Target:
 @functools.cache
 def cpus() -> Mapping[str, Cpu]:
     """Give every known CPU by name, in the order of ``cpus.toml``."""
-    text = resources.files(__package__).joinpath("cpus.toml").read_text(encoding="utf-8")
     return {
         name: Cpu(
             name=name,
@@ -204,5 +206,17 @@ def cpus() -> Mapping[str, Cpu]:
             unicorn=entry.get("unicorn"),
             link_flags=tuple(entry.get("link_flags", ())),
         )
-        for name, entry in tomllib.loads(text).items()
+        for name, entry in _table().items()
+        if name != _ALL_FEATURES
     }
+
+
+def all_features() -> tuple[str, ...]:
+    """Give every feature that a CPU may have; the position of each never changes."""
+    return tuple(_table()[_ALL_FEATURES])
+
+
+@functools.cache
+def _table() -> Mapping[str, Any]:
+    text = resources.files(__package__).joinpath("cpus.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
