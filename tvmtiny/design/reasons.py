@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tvmtiny.ops import Node
+from tvmtiny.schedule.families.registry import families
 
 __all__ = ["reasons"]
-
-#: Inputs that a kernel takes at a time, by the family in the schedule's text.
-_LANES = {"mve": 16, "rvv": 16}
 
 _SLOW_FAMILIES = ("scalar",)
 _PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
@@ -42,7 +40,7 @@ def _reasons(node: Node, schedule: str, macs: int) -> Iterator[str]:
         yield "falls off the fast path: sums are stored and scaled apart, as no constants are exact"
     if "by sign" in schedule:
         yield "rounds by sign, as its output is not clamped at its zero point"
-    lanes = _LANES.get(family, 4)
+    lanes = next((f.lanes for f in families() if f.name == family), 1)
     if node.operator in ("CONV_2D", "FULLY_CONNECTED"):
         depth = node.input(1).shape[-1]
         if depth % lanes:

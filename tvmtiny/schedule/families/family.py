@@ -40,6 +40,9 @@ class KernelFamily(ABC):
     takes_any_weights
         Whether convolutions and dense layers may have weights that are computed at run time, about
         which nothing can be proven, or that have a zero point, as those of uint8 models do.
+    lanes
+        How many int8 inputs of one output its convolutions and dense layers take at a time. Lanes
+        are wasted where the depth is no multiple.
     """
 
     name: ClassVar[str]
@@ -48,6 +51,7 @@ class KernelFamily(ABC):
     sketch_names: ClassVar[frozenset[str]] = frozenset()
     replaces: ClassVar[frozenset[str]] = frozenset()
     takes_any_weights: ClassVar[bool] = False
+    lanes: ClassVar[int] = 1
 
     def runs_on(self, cpu: Cpu) -> bool:
         """Whether `cpu` has all that the kernels need."""

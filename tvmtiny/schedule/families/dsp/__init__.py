@@ -133,6 +133,7 @@ class Dsp(KernelFamily):
     name = "dsp"
     features = frozenset({"dsp"})
     priority = 10
+    lanes = 4
     replaces = frozenset({"thumb"})
     sketch_names = frozenset(
         {

@@ -109,6 +109,7 @@ class Mve(KernelFamily):
     name = "mve"
     features = frozenset({"mve"})
     priority = 20
+    lanes = 16
     sketch_names = frozenset(
         {
             "mve_choice",
