@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ __all__ = ["Graph", "Op", "read"]
 _OF_SHAPES = ("Shape", "Size")
 #: They carry what is quantized how, which a folded constant would lose.
 _NEVER_FOLDED = ("QuantizeLinear", "DequantizeLinear")
+#: Whose results can be of any size, whatever their operands are.
+_GROWING = (*("ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"),)
 #: Constants of more elements are not computed: a graph can ask for terabytes in a few bytes.
 _MOST_ELEMENTS = 1 << 26
 
@@ -130,8 +133,10 @@ def read(model: Any, path: str) -> Graph:
     except (
         onnx.checker.ValidationError,
         onnx.shape_inference.InferenceError,
-        ValueError,
+        ArithmeticError,
+        LookupError,
         TypeError,
+        ValueError,
     ) as error:
         raise ModelFormatError(path, f"onnx refuses it: {error}", "ONNX") from error
 
@@ -252,8 +257,12 @@ def _computed(
     has_graph = any(a.HasField("g") or a.graphs for a in node.attribute)
     if has_graph or any(name and name not in constants for name in node.input):
         return None
-    size = max((int(np.prod(shapes.get(n, (1,)), dtype=np.int64)) for n in node.output), default=1)
-    return None if size > _MOST_ELEMENTS else _evaluated(node, model, constants)
+    known = [shapes.get(name, (-1,)) for name in node.output]
+    if node.op_type in _GROWING and any(min(shape, default=1) < 0 for shape in known):
+        return None
+    if any(prod(shape) > _MOST_ELEMENTS for shape in known):
+        return None
+    return _evaluated(node, model, constants)
 
 
 def _of_shape(node: Any, shape: Sequence[int]) -> np.ndarray:

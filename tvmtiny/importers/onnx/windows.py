@@ -176,6 +176,11 @@ def _conv(ctx: Context, op: Op) -> None:
         padding = "VALID"
         index, size = _padded(ctx, value, index, size, window, 0)
     groups, channels = int(op.attributes.get("group", 1)), value.shape[1]
+    if weights.shape[1] * groups != channels or weights.shape[0] % groups:
+        raise RefusedError(
+            f"weights of {list(weights.shape)} and {groups} groups for {channels} channels",
+            "as many input channels as data has",
+        )
     depthwise = groups == channels and groups > 1
     inputs = _weights(ctx, op, values[0].scales, scales, depthwise)
     options = _options(window, padding, op)
