@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingCalls"]
 
 
-class TrainingCalls:
+class TrainingCalls(ABC):
     """What a session can do with a model that was compiled with ``trainable``."""
 
     artifact: Artifact
@@ -75,14 +76,18 @@ class TrainingCalls:
             )
         return self.artifact.training
 
+    @abstractmethod
     def _call(self, name: str, *arguments: Any) -> Any:
-        raise NotImplementedError
+        """Call a function of the board."""
 
+    @abstractmethod
     def _open(self) -> Remote:
-        raise NotImplementedError
+        """Give the connection; an error says that the session is closed."""
 
+    @abstractmethod
     def _slot(self, scope: str, count: int) -> tvm.runtime.Tensor:
-        raise NotImplementedError
+        """Give memory of the board under a name, of at least so many bytes."""
 
+    @abstractmethod
     def _write_inputs(self, inputs: Sequence[np.ndarray]) -> None:
-        raise NotImplementedError
+        """Write inputs of the model, in its order."""
