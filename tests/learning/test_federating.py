@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from tests.learning.test_training import HERE, features, held_out, model, sample
 from tvmtiny.errors import DeviceError, InputError, LinkClosedError
 from tvmtiny.learning import Rule, Trainer
 from tvmtiny.rpc.federating import SessionBoard, federate
+from tvmtiny.rpc.flower import flower_client
 
 __all__ = ["command"]
 
@@ -138,6 +142,26 @@ def test_three_boards_in_qemu() -> None:
     finally:
         for session in sessions:
             session.close()
+
+
+def test_client_of_flower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server of Flower calls; with a stand-in for its base class, see the module."""
+    if find_spec("flwr") is None:
+        client = ModuleType("flwr.client")
+        client.NumPyClient = object  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "flwr", ModuleType("flwr"))
+        monkeypatch.setitem(sys.modules, "flwr.client", client)
+    board, twin = (TwinBoard("0", parts()[0][:5], vanishes=(1,)) for _ in range(2))
+    made = flower_client(board, RULE)
+    (weights,) = made.get_parameters({})
+    assert weights.tobytes() == twin.begin(RULE).tobytes()
+    (first,), count, metrics = made.fit([weights], {})
+    assert (count, metrics) == (5, {})
+    assert first.tobytes() == twin.train(weights)[0].tobytes()
+    (same,), count, metrics = made.fit([first], {})
+    assert (same.tobytes(), count) == (first.tobytes(), 0)
+    assert "unplugged" in metrics["lost"]
+    assert made.fit([first], {})[1] == 5
 
 
 @on_qemu
