@@ -128,7 +128,7 @@ def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
         with pytest.raises(ImageError, match="a key that the firmware does not know"):
             update(url, signing.sign(image, keys[1]))
         broken = kept = happened = 0
-        for number in range(2):
+        for number in range(1):
             # What lies before the code moves, so that every byte of it is another one.
             image = replace(
                 image,
@@ -150,7 +150,7 @@ def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
             happened += sum(faults)
             kept += result.kept_bytes
             assert (result.after.version, result.after.name) == (image.version, "digits")
-        assert happened > 5
+        assert happened > 3
         # Some were broken off, and went on.
         assert broken > 0 and kept > 0
 

@@ -25,7 +25,7 @@ __all__ = ["command"]
 RULE = Rule(rate=0.03)
 #: Each board has most of some digits and few of the others.
 SHARES = ((0, 1, 2, 8), (3, 4, 5), (6, 7, 9))
-ROUNDS = 20
+ROUNDS = 10
 
 
 def parts() -> list[list[int]]:
