@@ -23,7 +23,7 @@ from tvmtiny.design.search import search
 from tvmtiny.design.spaces import space_of
 from tvmtiny.design.training import TrainOptions
 
-LEVELS = (0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98)
+LEVELS = (0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99)
 
 
 def digits(seed: int = 0) -> Dataset:
@@ -83,7 +83,7 @@ def main() -> None:
             ]
             if None not in least:
                 ratios.append(least[1] / least[0])
-                print(f"{cpu}: accuracy {level:.2f}: {least[0]:,} by MACs, {least[1]:,} by cycles")
+                print(f"{cpu}: accuracy {level:.3f}: {least[0]:,} by MACs, {least[1]:,} by cycles")
         mean = np.exp(np.mean(np.log(ratios)))
         print(f"{cpu}: cycles at equal accuracy, geometric mean: {mean - 1:+.1%}")
 

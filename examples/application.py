@@ -1,0 +1,149 @@
+"""What the applications share: from a data set to a board, and to projects for Zephyr and Arduino.
+
+Each application is a module with a data set and a Keras model; this one trains, quantizes,
+compiles, runs the held-out samples on a board in QEMU and on this machine, and writes projects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tvmtiny
+from tvmtiny.applications import create_zephyr_application
+from tvmtiny.design.data import Dataset
+from tvmtiny.design.training import TrainOptions, integers, train
+from tvmtiny.design.verifying import Verified, verify
+from tvmtiny.host.files import write_bytes, write_text
+from tvmtiny.project.zephyr.application import ApplicationOptions
+from tvmtiny.project.zephyr.board import find_zephyr_board
+
+BOARD, ZEPHYR_BOARD = "mps2-an386", "zephyr:mps2_an386"
+CORES = ("cortex-m0", "cortex-m4", "cortex-m33")
+
+
+@dataclass(frozen=True)
+class Application:
+    """An example.
+
+    Attributes
+    ----------
+    name
+        A C identifier.
+    data
+        Reads the data set.
+    build
+        Makes the Keras model of the shape of a sample and the number of classes.
+    options
+        Of the training.
+    """
+
+    name: str
+    data: Callable[[], Dataset]
+    build: Callable[[tuple[int, ...], int], Any]
+    options: TrainOptions
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out.
+
+    Attributes
+    ----------
+    name
+        Of the application.
+    train_samples, test_samples, classes
+        Sizes of the data set.
+    float_accuracy, accuracy
+        On all samples for test, before and after quantization.
+    verified
+        On the board.
+    cycles
+        Estimated, by core.
+    zephyr, arduino
+        The projects.
+    """
+
+    name: str
+    train_samples: int
+    test_samples: int
+    classes: int
+    float_accuracy: float
+    accuracy: float
+    verified: Verified
+    cycles: dict[str, int]
+    zephyr: str
+    arduino: str
+
+
+def cut(data: Dataset, samples: int) -> Dataset:
+    """The first `samples` of each part, for a quick run."""
+    x, y = data.x_train[:samples], data.y_train[:samples]
+    shown = np.isin(data.y_test, np.arange(int(y.max()) + 1))
+    return Dataset(x, y, data.x_test[shown][:samples], data.y_test[shown][:samples])
+
+
+def run(
+    application: Application, out: Path, epochs: int | None = None, samples: int | None = None
+) -> Outcome:
+    """All steps of an application.
+
+    Parameters
+    ----------
+    out
+        A folder for the model and the projects.
+    epochs, samples
+        Fewer than the application's own, for a quick run.
+    """
+    data = application.data()
+    if samples is not None:
+        data = cut(data, samples)
+    options = application.options
+    if epochs is not None:
+        options = TrainOptions(epochs, options.batch, options.rate, options.seed)
+    model = application.build(data.shape, data.classes)
+    train(model, data, options)
+    made = integers(model, data)
+    file = out / f"{application.name}.tflite"
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, made.content)
+    loaded = tvmtiny.load(file)
+    verified = verify(made.content, data, BOARD, samples=len(data.x_test))
+    create_zephyr_application(
+        [loaded],
+        find_zephyr_board(ZEPHYR_BOARD),
+        out / "zephyr",
+        ApplicationOptions(),
+        {},
+        lambda _: None,
+    )
+    tvmtiny.export(tvmtiny.compile(loaded, "cortex-m4"), "arduino", out / "arduino")
+    return Outcome(
+        application.name,
+        len(data.x_train),
+        len(data.x_test),
+        data.classes,
+        made.float_accuracy,
+        made.accuracy,
+        verified,
+        {core: tvmtiny.cost(loaded, core).total.estimated_cycles for core in CORES},
+        str(out / "zephyr"),
+        str(out / "arduino"),
+    )
+
+
+def main(application: Application) -> None:
+    """Run an application from the command line, and print what came out as JSON."""
+    parser = argparse.ArgumentParser(description=f"The application {application.name}.")
+    parser.add_argument("--out", type=Path, default=Path("build") / application.name)
+    parser.add_argument("--epochs", type=int)
+    given = parser.parse_args()
+    text = json.dumps(asdict(run(application, given.out, given.epochs)), indent=2)
+    write_text(given.out / "outcome.json", f"{text}\n")
+    print(text)

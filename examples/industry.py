@@ -1,0 +1,42 @@
+"""Industry: which of ten kinds of appliance takes power, from an hour of its consumption.
+
+Data: ACSF1 of the UCR archive (Gisler and others, 2013), as the package ``aeon`` (BSD 3-Clause)
+shipped it before version 1.7: 1,460 steps of 10 s, here means of four; 100 to train and 100 to
+test. The archive states no licence; nothing of it is in this repository.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from application import Application, main
+from signals import as_classes, as_images, network
+
+from tvmtiny.design.data import Dataset
+from tvmtiny.design.training import TrainOptions
+
+
+def data() -> Dataset:
+    """Samples of 365 steps."""
+    from aeon.datasets import load_acsf1
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (x, y), (xt, yt) = (load_acsf1(split=part) for part in ("train", "test"))
+    names = sorted({str(name) for name in y})
+    order = np.random.default_rng(0).permutation(len(y))
+    x, xt = (v.reshape(len(v), 1, 365, 4).mean(axis=3) for v in (x[order], xt))
+    classes = as_classes(y[order], names), as_classes(yt, names)
+    return Dataset(as_images(x), classes[0], as_images(xt), classes[1])
+
+
+APPLICATION = Application(
+    "industry",
+    data,
+    lambda shape, classes: network(shape, classes, (16, 16, 24, 32), 7),
+    TrainOptions(120, 20, 0.01),
+)
+
+if __name__ == "__main__":
+    main(APPLICATION)

@@ -1,0 +1,33 @@
+"""A network for signals: convolutions along time, each halving it, and their mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tvmtiny.design.training import keras_package
+
+
+def network(shape: tuple[int, ...], classes: int, filters: tuple[int, ...], kernel: int = 5) -> Any:
+    """A Keras model for samples ``(steps, 1, channels)``."""
+    keras = keras_package()
+    layers = keras.layers
+    keras.utils.set_random_seed(5)
+    source = keras.Input(shape)
+    x = source
+    for width in filters:
+        x = layers.Conv2D(width, (kernel, 1), strides=(2, 1), padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(source, layers.Dense(classes, activation="softmax")(x))
+
+
+def as_images(x: np.ndarray) -> np.ndarray:
+    """``(samples, channels, steps)`` as images of width 1, ``(samples, steps, 1, channels)``."""
+    return x.transpose(0, 2, 1)[:, :, None].astype(np.float32)
+
+
+def as_classes(y: np.ndarray, names: list[str]) -> np.ndarray:
+    """Names of classes as integers."""
+    return np.array([names.index(str(name)) for name in y])
