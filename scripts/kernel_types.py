@@ -20,8 +20,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from tflite_builder import ModelBuilder, schema  # noqa: E402
-
+from tests.control_models import Control, Value, less, plus  # noqa: E402
+from tests.ops.test_svdf import Filter  # noqa: E402
+from tests.ops.test_unidirectional_sequence_lstm import Lstm  # noqa: E402
+from tests.ops.test_unidirectional_sequence_rnn import Rnn  # noqa: E402
+from tests.tflite_builder import ModelBuilder, schema  # noqa: E402
 from tvmtiny.ops import operators  # noqa: E402
 
 PAGE = ROOT / "tvmtiny" / "report" / "kernels.toml"
@@ -86,8 +89,35 @@ def _weights(m: _Model, shape: tuple[int, ...]) -> tuple[int, int]:
     return weights, m.c([1, 2], "int64" if m.dtype == "int16" else "int32")
 
 
+def _layer_of_tests(operator: str, m: _Model) -> bytes | None:
+    """A model of an operator that remembers, or runs subgraphs; None for other dtypes."""
+    if operator == "SVDF" and m.dtype in ("int8", "float32"):
+        m.data = [np.ones((1, 5), m.dtype)]
+        return Filter(dtype=m.dtype).model()
+    if operator == "UNIDIRECTIONAL_SEQUENCE_LSTM" and m.dtype in ("int8", "int16", "float32"):
+        m.data = [np.ones((1, 5, 4), m.dtype)]
+        return Lstm(dtype=m.dtype).model()
+    if operator == "UNIDIRECTIONAL_SEQUENCE_RNN" and m.dtype == "float32":
+        m.data = [np.ones((1, 3, 3), m.dtype)]
+        return Rnn().model()
+    value = Value((2, 3), m.dtype, 0.05 if m.dtype in ("int8", "uint8", "int16") else None)
+    data = np.ones((2, 3), m.dtype)
+    if operator == "WHILE":
+        m.data = [data]
+        step = lambda b, x: [plus(b, x[0]), *x[1:]]  # noqa: E731
+        return Control("WHILE", (Value(value=0), value), (less(3), step), outputs=(1,)).model()
+    if operator == "IF":
+        m.data = [np.array(True), data]
+        same = lambda b, x: list(x)  # noqa: E731
+        return Control("IF", (value,), (same, same), Value((), "bool")).model()
+    return None
+
+
 def _build(operator: str, m: _Model) -> bytes | None:
     """The model; None where there is no template."""
+    found = _layer_of_tests(operator, m)
+    if found is not None:
+        return found
     one = (1, 2, 1, 2)
     if operator in _UNARY:
         fixed = _FIXED.get(operator, {}).get(m.dtype)

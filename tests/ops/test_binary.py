@@ -28,8 +28,8 @@ _SHAPES = {
 _DTYPES = {
     "ATAN2": ["float32"],
     "DIV": ["float32", "int8", "int16", "int32"],
-    "FLOOR_DIV": ["float32", "int32"],
-    "FLOOR_MOD": ["float32", "int32", "int64"],
+    "FLOOR_DIV": ["float32", "int32", "int8", "int16"],
+    "FLOOR_MOD": ["float32", "int32", "int64", "int8", "int16"],
     "MAXIMUM": ["int8", "int16", "int32", "int64", "float32"],
     "MINIMUM": ["int8", "int16", "int32", "int64", "float32"],
     "POW": ["float32", "int32"],

@@ -89,6 +89,10 @@ TABLES = {
     "REDUCE_PROD": {
         "float": _layer("REDUCE_PROD", (2, 5, 3), [1], dtype="float32", limits=(-3, 3)),
         "int32": _layer("REDUCE_PROD", (2, 5, 3), [1, 2], dtype="int32", limits=(-3, 3)),
+        "int8": _layer("REDUCE_PROD", (2, 4, 3), [1], scales=(0.02, 0.03)),
+        "int8_apart": _layer("REDUCE_PROD", (3, 2, 2, 2), [3, 1], False, scales=(0.03, 0.05)),
+        "int8_everything": _layer("REDUCE_PROD", (3, 2), [0, 1], scales=(0.01, 0.01)),
+        "int16": _layer("REDUCE_PROD", (4, 5), [1], True, "int16", (4e-5, 1e-4), (0, 0)),
     },
     "REDUCE_ANY": _reductions("REDUCE_ANY", "bool"),
     "REDUCE_ALL": _reductions("REDUCE_ALL", "bool"),

@@ -80,6 +80,14 @@ LAYERS = {
     "add": _binary("ADD"),
     "sub": _binary("SUB", "RELU"),
     "mul": _binary("MUL"),
+    # No divisor is its zero point.
+    "div": Layer(
+        "DIV",
+        (_x((2, 3, 4), 0.5, 3), Operand((1, 4), "uint8", 0.01, 100, limits=(120, 255))),
+        _x((2, 3, 4), 0.9, 90),
+        {"fused_activation_function": "NONE"},
+        1,
+    ),
     "average": Layer("AVERAGE_POOL_2D", (_x(_IMAGE),), _x(_IMAGE), _POOL, 1),
     "average_valid": Layer(
         "AVERAGE_POOL_2D", (_x(_IMAGE),), _x((1, 4, 2, 3)), _POOL | {"padding": "VALID"}, 1

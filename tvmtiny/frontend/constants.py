@@ -70,7 +70,7 @@ def _values(node: Node, oracle: Oracle) -> list[np.ndarray] | None:
     if operator is None or not node.outputs or node.operator in _STAY or not _known(node, operator):
         return None
     present = [tensor for tensor in node.inputs if tensor is not None]
-    if any(True for _ in node_problems(node)) or _grows(node, present):
+    if any(True for _ in node_problems(node, oracle)) or _grows(node, present):
         return None
     blank = np.zeros(0)
     values = operator.reference(

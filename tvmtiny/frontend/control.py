@@ -268,7 +268,7 @@ def _turns(test: Graph, body: Graph, given: Sequence[Tensor], oracle: Oracle) ->
             break
         places = more
     for node in (*nodes, *steps):
-        if subprograms(node) or any(True for _ in node_problems(node)):
+        if subprograms(node) or any(True for _ in node_problems(node, oracle)):
             raise _RefusedError(f"its number of turns needs {node.operator}, which is refused here")
     values = {}
     for k in sorted(places):

@@ -35,7 +35,7 @@ _RAW = frozenset({"CAST", "IF", "ONE_HOT", "REDUCE_PROD", "WHILE", "ZEROS_LIKE"}
 #: Operators of which LiteRT has a kernel for uint8, and this package one for int8.
 UINT8_OPERATORS = frozenset(
     (
-        *("ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D"),
+        *("ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DIV"),
         *("FULLY_CONNECTED", "GELU", "HARD_SWISH", "L2_NORMALIZATION", "LEAKY_RELU"),
         *("LOGISTIC", "LOG_SOFTMAX", "MAX_POOL_2D", "MEAN", "MUL", "PRELU", "RELU", "RELU6"),
         *("RELU_0_TO_1", "RELU_N1_TO_1", "RESIZE_BILINEAR", "SOFTMAX", "SUB", "SUM", "TANH"),

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_shape
-from tvmtiny.ops.shared.expressions import Expression, elementwise, total
+from tvmtiny.ops.shared.checks import check_only_tflm, check_shape
+from tvmtiny.ops.shared.expressions import Expression, elementwise, int32, total
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
+from tvmtiny.ops.shared.running_sums import check_running, running_numbers, running_output
 
 
 @register
@@ -18,12 +19,13 @@ class Cumsum(Operator):
     """Sums of all elements up to each along one dimension, or from each to the last.
 
     Elements are added in the order of LiteRT's and TFLM's ``reference_ops::CumSum``, each sum anew;
-    int32 and int64 wrap around.
+    int32 and int64 wrap around. int8 matches TFLM's, which begins with minus the input's zero
+    point.
     """
 
     name = "CUMSUM"
-    dtypes = ("int32", "int64", "float32")
-    exactness = "exact"
+    dtypes = ("int8", "int32", "int64", "float32")
+    exactness = "exact, and int8 bit-exact with TFLM, which alone has it"
     input_count = 2
 
     def check_node(self, node: Node) -> Iterator[Problem]:
@@ -40,11 +42,17 @@ class Cumsum(Operator):
                 f"axis {int(axis.data.reshape(-1)[0])} of {len(x.shape)} dimensions",
                 "an axis of the input",
             )
+        elif x.dtype == "int8":
+            yield from check_running(node, x.shape[_axis(node)])
+
+    def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
+        yield from check_only_tflm(node, "int8", oracle)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         shape, axis = node.output.shape, _axis(node)
         exclusive, reverse = _option(node, "exclusive"), _option(node, "reverse")
-        dtype = node.output.dtype
+        quantized = node.output.dtype == "int8"
+        dtype = "int32" if quantized else node.output.dtype
         running = te.comm_reducer(total, lambda dtype: tirx.const(0, dtype), name="running")
 
         def expression(x: te.Tensor) -> te.Tensor:
@@ -53,12 +61,21 @@ class Cumsum(Operator):
             def value(*i: tirx.Var) -> Expression:
                 source = shape[axis] - 1 - k if reverse else k
                 element = x(*i[:axis], source, *i[axis + 1 :])
+                if quantized:
+                    element = int32(element) - int32(node.input(0).zero_point)
                 own = shape[axis] - 1 - i[axis] if reverse else i[axis]
                 counts = k < own if exclusive else k <= own
                 zero = tirx.const(0, dtype)
                 return running(tirx.if_then_else(counts, element, zero), axis=[k])
 
-            return elementwise(shape, value, "acc")
+            acc = elementwise(shape, value, "acc")
+            if not quantized:
+                return acc
+
+            def output(*i: tirx.Var) -> Expression:
+                return running_output(acc(*i) - int32(node.input(0).zero_point), node)
+
+            return elementwise(shape, output)
 
         return Compute((node.input(0),), expression)
 
@@ -66,13 +83,17 @@ class Cumsum(Operator):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         axis = _axis(node)
-        x = np.flip(inputs[0], axis) if _option(node, "reverse") else inputs[0]
+        quantized = node.output.dtype == "int8"
+        zero = node.input(0).zero_point if quantized else 0
+        x = inputs[0].astype(np.int64) - zero if quantized else inputs[0]
+        x = np.flip(x, axis) if _option(node, "reverse") else x
         sums = np.cumsum(x, axis, dtype=x.dtype)
         if _option(node, "exclusive"):
             zeros = np.zeros_like(np.take(sums, [0], axis))
             kept = np.take(sums, range(x.shape[axis] - 1), axis)
             sums = np.concatenate([zeros, kept], axis)
-        return [np.flip(sums, axis) if _option(node, "reverse") else sums]
+        sums = np.flip(sums, axis) if _option(node, "reverse") else sums
+        return [running_numbers(sums - zero, node) if quantized else sums]
 
 
 def _axis(node: Node) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tvmtiny.ops.shared.binary_operator import Binary
 from tvmtiny.ops.shared.division import floored_remainder, truncated_quotient
-from tvmtiny.ops.shared.expressions import Expression, call
+from tvmtiny.ops.shared.expressions import Expression, call, int32
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import register
 
@@ -15,17 +15,18 @@ from tvmtiny.ops.shared.operator import register
 class FloorDiv(Binary):
     """Quotient of two tensors that broadcast, rounded down.
 
-    float32 is divided and rounded in double precision, as in LiteRT. Where a divisor is zero,
-    for which LiteRT fails, an integer quotient is 0, and a float one infinite or no number.
+    float32 is divided and rounded in double precision, as in LiteRT. int8 and int16 are divided as
+    they are, whatever scale they have. Where a divisor is zero, for which LiteRT fails, an integer
+    quotient is 0, and a float one infinite or no number.
     """
 
     name = "FLOOR_DIV"
-    dtypes = ("int32", "float32")
-    exactness = "exact; int32 divided by zero gives 0"
+    dtypes = ("int8", "int16", "int32", "float32")
+    needs_scale = False
+    exactness = "exact; integers divided by zero give 0"
 
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:
-        dtype = node.output.dtype
-        return call(f"tvmtiny_floor_div_{dtype}", x, y, dtype=dtype)
+        return _called("tvmtiny_floor_div", node, x, y)
 
     def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         if node.output.dtype == "float32":
@@ -45,12 +46,12 @@ class FloorMod(Binary):
     """
 
     name = "FLOOR_MOD"
-    dtypes = ("int32", "int64", "float32")
+    dtypes = ("int8", "int16", "int32", "int64", "float32")
+    needs_scale = False
     exactness = "exact; integers divided by zero give 0"
 
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:
-        dtype = node.output.dtype
-        return call(f"tvmtiny_floor_mod_{dtype}", x, y, dtype=dtype)
+        return _called("tvmtiny_floor_mod", node, x, y)
 
     def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         if node.output.dtype != "float32":
@@ -58,3 +59,11 @@ class FloorMod(Binary):
         with np.errstate(all="ignore"):
             rest = np.fmod(x, y)
             return np.asarray(np.where((rest != 0) & ((y < 0) != (rest < 0)), rest + y, rest))
+
+
+def _called(function: str, node: Node, x: Expression, y: Expression) -> Expression:
+    """A function of the runtime, which has one for int32 in place of narrower integers."""
+    dtype = node.output.dtype
+    if dtype not in ("int8", "int16"):
+        return call(f"{function}_{dtype}", x, y, dtype=dtype)
+    return call(f"{function}_int32", int32(x), int32(y), dtype="int32").astype(dtype)

@@ -7,21 +7,22 @@ from collections.abc import Iterator
 import numpy as np
 
 from tvmtiny.ops.shared.binary_operator import Binary
+from tvmtiny.ops.shared.checks import check_only_tflm
 from tvmtiny.ops.shared.expressions import (
     Expression,
-    clamp_int8,
+    clamp,
     difference,
     int32,
     product,
     requantize,
 )
 from tvmtiny.ops.shared.node import Node
-from tvmtiny.ops.shared.operator import Problem, register
-from tvmtiny.ops.shared.quantization import INT8_RANGE, centred, quantize_multiplier
+from tvmtiny.ops.shared.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.quantization import INTEGER_RANGES, centred, quantize_multiplier
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits that the operands are given before they are scaled.
-_LEFT_SHIFT = 7
+_LEFT_SHIFT = {"int8": 7, "int16": 0}
 
 
 @register
@@ -30,48 +31,57 @@ class SquaredDifference(Binary):
 
     int8 matches ``SquaredDifference`` of LiteRT and TFLM bit by bit: both operands are brought to a
     common scale with 7 more bits, and the square of the difference is requantized, all with two
-    roundings. int32 wraps around.
+    roundings. int16 is TFLM's, without more bits. int32 wraps around.
     """
 
     name = "SQUARED_DIFFERENCE"
-    dtypes = ("int8", "int32", "float32")
-    exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
+    dtypes = ("int8", "int16", "int32", "float32")
+    exactness = (
+        "integers bit-exact (two roundings, both oracles; int16 with TFLM, which alone has it); "
+        "float32 exact"
+    )
 
     def check_more(self, node: Node) -> Iterator[Problem]:
-        if node.output.dtype == "int8" and _multipliers(node)[2][1] > 0:
+        if node.output.dtype in _LEFT_SHIFT and _multipliers(node)[2][1] > 0:
+            bits = 2 * _LEFT_SHIFT[node.output.dtype]
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for input scales of "
                 f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
-                f"an output scale above the square of the larger input scale / 2^{_LEFT_SHIFT * 2}",
+                f"an output scale above the square of the double larger input scale / 2^{bits}",
             )
 
+    def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
+        yield from check_only_tflm(node, "int16", oracle)
+
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:
-        if node.output.dtype != "int8":
+        if node.output.dtype not in _LEFT_SHIFT:
             distance = difference(x, y)
             return product(distance, distance)
         left, right, (multiplier, shift) = _multipliers(node)
+        dtype = node.output.dtype
+        bits = _LEFT_SHIFT[dtype]
         a, b = (
             requantize(
-                (int32(value) - int32(tensor.zero_point)) * int32(1 << _LEFT_SHIFT),
+                (int32(value) - int32(tensor.zero_point)) * int32(1 << bits),
                 int32(pair[0]),
                 int32(pair[1]),
             )
             for value, tensor, pair in ((x, node.input(0), left), (y, node.input(1), right))
         )
         scaled = requantize((a - b) * (a - b), int32(multiplier), int32(shift))
-        return clamp_int8(scaled + int32(node.output.zero_point), *INT8_RANGE)
+        return clamp(scaled + int32(node.output.zero_point), *INTEGER_RANGES[dtype], dtype)
 
     def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        if node.output.dtype != "int8":
+        if node.output.dtype not in _LEFT_SHIFT:
             distance = x - y
             return np.asarray(distance * distance)
         left, right, result = _multipliers(node)
         a, b = (
-            requantize_reference(centred(value, tensor) << _LEFT_SHIFT, *pair)
+            requantize_reference(centred(value, tensor) << _LEFT_SHIFT[node.output.dtype], *pair)
             for value, tensor, pair in ((x, node.input(0), left), (y, node.input(1), right))
         )
         scaled = requantize_reference((a - b) ** 2, *result)
-        return np.clip(scaled + node.output.zero_point, *INT8_RANGE)
+        return np.clip(scaled + node.output.zero_point, *INTEGER_RANGES[node.output.dtype])
 
 
 def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
@@ -81,5 +91,5 @@ def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[in
     return (
         quantize_multiplier(x / common),
         quantize_multiplier(y / common),
-        quantize_multiplier(common * common / ((1 << _LEFT_SHIFT * 2) * out)),
+        quantize_multiplier(common * common / ((1 << 2 * _LEFT_SHIFT[node.output.dtype]) * out)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_one_dtype, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_only_tflm, check_output
 from tvmtiny.ops.shared.movement import Movement
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -18,13 +18,17 @@ class ZerosLike(Moving):
     """Zeros in the shape of the input."""
 
     name = "ZEROS_LIKE"
-    dtypes = ("int32", "int64", "float32")
+    dtypes = ("int8", "int32", "int64", "float32")
+    exactness = "exact (int8 with TFLM, which alone has it)"
     of_shape = True
     input_count = 1
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_one_dtype(node.input(0), node.output)
         yield from check_output(node.output, node.input(0).shape)
+
+    def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
+        yield from check_only_tflm(node, "int8", oracle)
 
     def compute(self, node: Node, oracle: Oracle) -> Result:
         return Movement((), node.output, (), 0)

@@ -48,16 +48,16 @@ _REST = (
     "## What others have",
     "TFLM registers no operator that is not in the table{tflm}. `CALL_ONCE` and `VAR_HANDLE` need "
     "no code: variables become states of the model. A float `BIDIRECTIONAL_SEQUENCE_LSTM` becomes "
-    "two `UNIDIRECTIONAL_SEQUENCE_LSTM` and what reverses and joins their steps. TFLM's other "
-    "custom operators are not looked at here.",
+    "two `UNIDIRECTIONAL_SEQUENCE_LSTM` and what reverses and joins their steps. Of TFLM's custom "
+    "operators two kinds are missing: `TFLM_DECODE`, which expands constants that its own tool "
+    "compressed (compile the model from before that step), and commands of NPUs such as `ethos-u`.",
     "A `WHILE` becomes a loop in C around the calls of its operators, so that code and constants "
     "are the same for any number of turns. That number has to follow from constants, as it does in "
     "recurrent layers of Keras, and shapes must stay the same from turn to turn. Where the body "
     "gives one of its inputs, unchanged, as a value that comes later, LiteRT's loop takes the next "
     "turn's value for it; here and in TFLM it is that of the turn.",
-    "dtypes that TFLM's kernels run and ours do not: {dtypes}. LiteRT has no kernel for these, so "
-    "that results could not be compared with it. TFLM's logical operators do not look at dtypes; "
-    "ours take bool.",
+    "dtypes that TFLM's kernels run and ours do not: {dtypes}. Those that LiteRT has no kernel for "
+    "need `--oracle tflm`. TFLM's logical operators do not look at dtypes; ours take bool.",
     "TFLM computes `UNIDIRECTIONAL_SEQUENCE_LSTM` in another way than LiteRT, and for other types: "
     "with `--oracle tflm` a layer without peepholes, projection and coupled gates has its results, "
     "and may be int16, or have cells of any power of two as their scale. Layers with these are "
@@ -88,7 +88,7 @@ def operator_page() -> str:
     fields = {
         "tflm": f" but {_names(tflm)}" if tflm else "",
         "litert": _names([name for name in litert if name not in tflm]),
-        "dtypes": ", ".join(_missing_dtypes()),
+        "dtypes": ", ".join(_missing_dtypes()) or "none",
     }
     rest = "".join(f"\n{fill(text.format(**fields), 100)}\n" for text in _REST)
     return _HEAD.format(versions=others["versions"]) + table + rest
@@ -103,7 +103,7 @@ def _others() -> dict[str, Any]:
 def _row(operator: Operator) -> tuple[str, ...]:
     own = _dtypes(operator)
     result = "" if operator.result is None else f" (result: {operator.result})"
-    others = (_other(engine, operator.name, own) for engine in ("litert", "tflm"))
+    others = (_other(engine, operator, own) for engine in ("litert", "tflm"))
     return f"`{operator.name}`", ", ".join(own) + result, *others, operator.exactness
 
 
@@ -115,12 +115,12 @@ def _dtypes(operator: Operator) -> list[str]:
     return own
 
 
-def _other(engine: str, operator: str, own: Sequence[str]) -> str:
-    found = _others()[engine].get(operator)
+def _other(engine: str, operator: Operator, own: Sequence[str]) -> str:
+    found = _others()[engine].get(operator.name)
     if found is None:
-        if operator.startswith("CUSTOM:"):
-            return "" if engine == "tflm" else "-"
-        return "" if operator in _others()["operators"][engine] else "-"
+        if operator.name.startswith("CUSTOM:"):
+            return "" if engine == "tflm" or operator.in_litert else "-"
+        return "" if operator.name in _others()["operators"][engine] else "-"
     if set(found) == set(own):
         return "="
     return ", ".join(found) or "-"

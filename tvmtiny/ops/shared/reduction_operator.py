@@ -11,7 +11,7 @@ from tvm import te
 
 from tvmtiny.ops.shared.expressions import Expression
 from tvmtiny.ops.shared.node import Node
-from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem
+from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, Result
 from tvmtiny.ops.shared.reduction import (
     accumulate,
     check_reduction,
@@ -49,7 +49,7 @@ class Reduction(Operator):
         if not problems:
             yield from check_same_scale(node)
 
-    def compute(self, node: Node, oracle: Oracle) -> Compute:
+    def compute(self, node: Node, oracle: Oracle) -> Result:
         reducer = te.comm_reducer(
             lambda current, element: self.combine(current, element), self.identity, name="reduce"
         )
