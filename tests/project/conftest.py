@@ -195,6 +195,8 @@ def make_artifact() -> Callable[..., Any]:
             layers=layers,
             pieces=tuple((layer.index, layer.bytes) for layer in layers),
             stream=None,
+            feed=None,
+            training=None,
             arena_bytes=arena_bytes,
             constants_bytes=constants_bytes,
             states=(),
