@@ -1,21 +1,50 @@
-"""The main program around an artifact's C that `host_runner` compiles."""
+"""The main program around the C of artifacts that `host_runner` compiles."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import jinja2
+import numpy as np
 
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.artifact import LayerInfo
 from tvmtiny.ops import Alias, Node, Oracle, Tensor, find_operator
 
-_MAIN = """\
-#include "{{ name }}.h"
 
+@dataclass(frozen=True, eq=False)
+class HostRun:
+    """What to run.
+
+    Attributes
+    ----------
+    artifact
+        With at least one input; no other one of the program has its name.
+    successive
+        What the model remembers goes from each set of inputs to the next.
+    """
+
+    artifact: Artifact
+    input_sets: Sequence[Sequence[np.ndarray]]
+    successive: bool = False
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether inferences run in steps, too, and give ``stepped.bin``."""
+        return self.artifact.stream is not None and not (self.successive and self.artifact.states)
+
+
+_MAIN = """\
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+{% for run in runs %}
+#include "{{ run.name }}.h"
+{% endfor %}
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer)
@@ -42,26 +71,37 @@ struct range {
   uint32_t layer, offset, bytes;
 };
 
-/* What each layer may touch in the arena; everything is allowed where the table is empty. */
-static const struct range allowed[] = {
-{% for layer, offset, bytes in allowed %}
-  { {{ layer }}u, {{ offset }}u, {{ bytes }}u },
-{% endfor %}
-  { {{ layers }}u, 0u, 0u },
-};
+/* What each layer of the model that runs may touch in its arena; without, everything is allowed. */
+static const struct range *allowed;
+static size_t ranges;
 static uint8_t *arena;
-static FILE *layers_file;
+static size_t arena_bytes;
+static FILE *input_file, *output_file, *layers_file, *stepped_file;
+
+static void read_bytes(void *to, size_t bytes)
+{
+  if (fread(to, 1, bytes, input_file) != bytes) {
+    exit(5);
+  }
+}
+
+static void write_bytes(const void *from, size_t bytes, FILE *file)
+{
+  if (fwrite(from, 1, bytes, file) != bytes) {
+    exit(3);
+  }
+}
 
 static void layer_begins(void *context, uint32_t layer, const void *data, uint32_t bytes)
 {
   (void)context;
   (void)data;
   (void)bytes;
-  if (sizeof(allowed) / sizeof(allowed[0]) == 1u) {
+  if (ranges == 0u) {
     return;
   }
-  __asan_poison_memory_region(arena, {{ arena_bytes }}u);
-  for (uint32_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); ++i) {
+  __asan_poison_memory_region(arena, arena_bytes);
+  for (size_t i = 0; i < ranges; ++i) {
     if (allowed[i].layer == layer) {
       __asan_unpoison_memory_region(arena + allowed[i].offset, allowed[i].bytes);
     }
@@ -72,151 +112,187 @@ static void layer_ends(void *context, uint32_t layer, const void *data, uint32_t
 {
   (void)context;
   (void)layer;
-{% if not external %}
-  __asan_unpoison_memory_region(arena, {{ arena_bytes }}u);
-{% endif %}
-  if (fwrite(data, 1, bytes, layers_file) != bytes) {
-    exit(3);
+  if (arena != NULL) {
+    __asan_unpoison_memory_region(arena, arena_bytes);
+  }
+  write_bytes(data, bytes, layers_file);
+}
+
+/* Gives each input its part of a set. */
+static void spread(const uint8_t *set, uint8_t *const *inputs, const size_t *bytes, size_t count)
+{
+  for (size_t i = 0; i < count; ++i) {
+    memcpy(inputs[i], set, bytes[i]);
+    set += bytes[i];
   }
 }
 
-{% if external %}
-{% for t in inputs %}
-static uint8_t input_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(8);
-{% endfor %}
-{% for t in outputs %}
-static uint8_t output_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(8);
-{% endfor %}
-{% endif %}
-
-static void read_inputs(const uint8_t *from)
+static void write_each(void *const *outputs, const size_t *bytes, size_t count, FILE *file)
 {
-{% for t in inputs %}
-{% if external %}
-  memcpy(input_{{ loop.index0 }}, from + {{ t.start }}, {{ t.bytes }}u);
-{% else %}
-  memcpy(arena + {{ t.offset }}, from + {{ t.start }}, {{ t.bytes }}u);
-{% endif %}
-{% endfor %}
+  for (size_t i = 0; i < count; ++i) {
+    write_bytes(outputs[i], bytes[i], file);
+  }
 }
+{% for run in runs %}
+{% set prefix = "tvmtiny_" ~ run.name %}
 
-{% if stream %}
+{% if run.stream %}
 /* An inference in steps; 0 if it takes as many as the header says. */
-static int steps(const struct tvmtiny_{{ name }}_inputs *inputs,
-                 struct tvmtiny_{{ name }}_outputs *outputs)
+static int {{ run.name }}_steps(const struct {{ prefix }}_inputs *inputs,
+    struct {{ prefix }}_outputs *outputs)
 {
   int32_t status = TVMTINY_MORE;
-{% if stream.pushes %}
-  const uint8_t *row = (const uint8_t *)(const void *)inputs->{{ inputs[0].c_name }};
-  if (tvmtiny_{{ name }}_reset() != TVMTINY_OK) {
+{% if run.stream.pushes %}
+  const uint8_t *row = (const uint8_t *)(const void *)inputs->{{ run.inputs[0].c_name }};
+  if ({{ prefix }}_reset() != TVMTINY_OK) {
     return 1;
   }
   while (status == TVMTINY_MORE || status == TVMTINY_ROW) {
-    const int32_t taken = tvmtiny_{{ name }}_push_row((const void *)row);
+    const int32_t taken = {{ prefix }}_push_row((const void *)row);
     if (taken == TVMTINY_MORE) {
-      row += {{ stream.row_bytes }};
+      row += {{ run.stream.row_bytes }};
     } else if (taken == TVMTINY_DONE) {
       status = TVMTINY_DONE;
       break;
     } else if (status == TVMTINY_ROW) {
       return 2;
     }
-    status = tvmtiny_{{ name }}_step();
+    status = {{ prefix }}_step();
   }
-  return status != TVMTINY_DONE || tvmtiny_{{ name }}_results(outputs) != TVMTINY_OK;
+  return status != TVMTINY_DONE || {{ prefix }}_results(outputs) != TVMTINY_OK;
 {% else %}
   uint32_t count = 0u;
-  if (tvmtiny_{{ name }}_begin() != TVMTINY_OK) {
+  if ({{ prefix }}_begin() != TVMTINY_OK) {
     return 1;
   }
   while (status == TVMTINY_MORE) {
-    status = tvmtiny_{{ name }}_step(inputs, outputs);
+    status = {{ prefix }}_step(inputs, outputs);
     ++count;
   }
-  return status != TVMTINY_DONE || count != TVMTINY_{{ name | upper }}_SLICES;
+  return status != TVMTINY_DONE || count != {{ prefix | upper }}_SLICES;
 {% endif %}
 }
 
 {% endif %}
-int main(void)
+{% if run.external %}
+{% for t in run.inputs %}
+static uint8_t {{ run.name }}_input_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(8);
+{% endfor %}
+{% for t in run.outputs %}
+static uint8_t {{ run.name }}_output_{{ loop.index0 }}[{{ t.bytes }}u] TVMTINY_ALIGN(8);
+{% endfor %}
+
+{% endif %}
+static int {{ run.name }}_runs(void)
 {
-{% if stream %}
-  FILE *const stepped_file = fopen("stepped.bin", "wb");
+{% if run.allowed %}
+  static const struct range touched[] = {
+{% for layer, offset, bytes in run.allowed %}
+    { {{ layer }}u, {{ offset }}u, {{ bytes }}u },
+{% endfor %}
+  };
 {% endif %}
-  struct tvmtiny_{{ name }}_inputs inputs;
-  struct tvmtiny_{{ name }}_outputs outputs;
-  static uint8_t data[{{ input_bytes }}u + 1u];
-  FILE *const input_file = fopen("input.bin", "rb");
-  FILE *const output_file = fopen("output.bin", "wb");
-  layers_file = fopen("layers.bin", "wb");
-  if (input_file == NULL || output_file == NULL || layers_file == NULL) {
-    return 4;
-  }
-{% if external %}
-{% for t in inputs %}
-  inputs.{{ t.c_name }} = (const void *)input_{{ loop.index0 }};
+  enum { SET = {{ run.inputs | sum("bytes") }}, IN = {{ run.inputs | length }} };
+  enum { OUT = {{ run.outputs | length }} };
+  static const size_t in_bytes[] = { {{ run.inputs | join("u, ", "bytes") }}u };
+  static const size_t out_bytes[] = { {{ run.outputs | join("u, ", "bytes") }}u };
+  static uint8_t data[SET + 1];
+{% if run.external %}
+  static uint8_t *const in[] = {
+{% for t in run.inputs %}
+    {{ run.name }}_input_{{ loop.index0 }},
 {% endfor %}
-{% for t in outputs %}
-  outputs.{{ t.c_name }} = (void *)output_{{ loop.index0 }};
+  };
+  static uint8_t *const out[] = {
+{% for t in run.outputs %}
+    {{ run.name }}_output_{{ loop.index0 }},
 {% endfor %}
+  };
 {% else %}
-  tvmtiny_{{ name }}_bind(&inputs, &outputs);
-  arena = (uint8_t *)(uintptr_t)inputs.{{ inputs[0].c_name }} - {{ inputs[0].offset }};
+  uint8_t *in[IN];
 {% endif %}
-  for (int32_t set = 0; set < {{ sets }}; ++set) {
-    if (fread(data, 1, {{ input_bytes }}u, input_file) != {{ input_bytes }}u) {
-      return 5;
-    }
-{% if states and not successive %}
-    tvmtiny_{{ name }}_reset();
+  void *results[OUT];
+  /* They consist of pointers, in the order of the header. */
+  struct {{ prefix }}_inputs inputs;
+  struct {{ prefix }}_outputs outputs;
+  const long begin = ftell(input_file);
+{% if run.external %}
+  memcpy(&inputs, in, sizeof(inputs));
+  memcpy(&outputs, out, sizeof(outputs));
+  arena = NULL;
+{% else %}
+  {{ prefix }}_bind(&inputs, &outputs);
+  memcpy(in, &inputs, sizeof(inputs));
+  arena = in[0] - {{ run.inputs[0].offset }};
 {% endif %}
-    read_inputs(data);
-    if (tvmtiny_{{ name }}_run_layers(
+  arena_bytes = {{ run.arena_bytes }}u;
+{% if run.allowed %}
+  allowed = touched;
+  ranges = sizeof(touched) / sizeof(touched[0]);
+{% else %}
+  ranges = 0u;
+{% endif %}
+  for (int set = 0; set < {{ run.sets }}; ++set) {
+    read_bytes(data, SET);
+{% if run.states and not run.successive %}
+    {{ prefix }}_reset();
+{% endif %}
+    spread(data, in, in_bytes, IN);
+    if ({{ prefix }}_run_layers(
             &inputs, &outputs, layer_begins, layer_ends, NULL) != TVMTINY_OK) {
       return 6;
     }
   }
-{% if states %}
-  tvmtiny_{{ name }}_reset();
+{% if run.states %}
+  {{ prefix }}_reset();
 {% endif %}
-  rewind(input_file);
-  for (int32_t set = 0; set < {{ sets }}; ++set) {
-    if (fread(data, 1, {{ input_bytes }}u, input_file) != {{ input_bytes }}u) {
-      return 5;
-    }
-{% if states and not successive %}
-    tvmtiny_{{ name }}_reset();
+  if (fseek(input_file, begin, SEEK_SET) != 0) {
+    return 5;
+  }
+  for (int set = 0; set < {{ run.sets }}; ++set) {
+    read_bytes(data, SET);
+{% if run.states and not run.successive %}
+    {{ prefix }}_reset();
 {% endif %}
-    read_inputs(data);
-    if (tvmtiny_{{ name }}_run(&inputs, &outputs) != TVMTINY_OK) {
+    spread(data, in, in_bytes, IN);
+    if ({{ prefix }}_run(&inputs, &outputs) != TVMTINY_OK) {
       return 7;
     }
-    {% for t in outputs %}
-    if (fwrite(outputs.{{ t.c_name }}, 1, {{ t.bytes }}u, output_file) != {{ t.bytes }}u) {
-      return 8;
-    }
-    {% endfor %}
-{% if stream %}
-    read_inputs(data);
-{% if states and not successive %}
-    tvmtiny_{{ name }}_reset();
+    memcpy(results, &outputs, sizeof(outputs));
+    write_each(results, out_bytes, OUT, output_file);
+{% if run.stream %}
+    spread(data, in, in_bytes, IN);
+{% if run.states and not run.successive %}
+    {{ prefix }}_reset();
 {% endif %}
-    if (steps(&inputs, &outputs) != 0) {
+    if ({{ run.name }}_steps(&inputs, &outputs) != 0) {
       return 10;
     }
-    {% for t in outputs %}
-    if (fwrite(outputs.{{ t.c_name }}, 1, {{ t.bytes }}u, stepped_file) != {{ t.bytes }}u) {
-      return 8;
-    }
-    {% endfor %}
+    memcpy(results, &outputs, sizeof(outputs));
+    write_each(results, out_bytes, OUT, stepped_file);
 {% endif %}
   }
-{% if stream %}
-  if (fclose(stepped_file) != 0) {
+  return 0;
+}
+{% endfor %}
+
+int main(void)
+{
+  int code = 0;
+  input_file = fopen("input.bin", "rb");
+  output_file = fopen("output.bin", "wb");
+  layers_file = fopen("layers.bin", "wb");
+  stepped_file = fopen("stepped.bin", "wb");
+  if (input_file == NULL || output_file == NULL || layers_file == NULL || stepped_file == NULL) {
+    return 4;
+  }
+{% for run in runs %}
+  code = code != 0 ? code : {{ run.name }}_runs();
+{% endfor %}
+  if (fclose(stepped_file) != 0 || fclose(output_file) != 0 || fclose(layers_file) != 0) {
     return 9;
   }
-{% endif %}
-  return fclose(output_file) == 0 && fclose(layers_file) == 0 ? 0 : 9;
+  return code;
 }
 """
 
@@ -233,30 +309,29 @@ def _template() -> jinja2.Template:
     return environment.from_string(_MAIN)
 
 
-def main_program(artifact: Artifact, sets: int, successive: bool) -> str:
-    """The text of a program that runs an artifact on `sets` of inputs.
+def main_program(runs: Sequence[HostRun]) -> str:
+    """The text of a program that does `runs`, one after the other.
 
-    It reads ``input.bin`` and writes ``layers.bin`` and ``output.bin``, and where the artifact runs
-    in steps ``stepped.bin``. See `host_runner.run_on_host`.
+    It reads ``input.bin``, and writes ``layers.bin``, ``output.bin`` and, for what runs in steps,
+    ``stepped.bin``.
     """
-    inputs, start = [], 0
-    for tensor in artifact.inputs:
-        inputs.append({**vars(tensor), "start": start})
-        start += tensor.bytes
-    return _template().render(
-        name=artifact.name,
-        arena_bytes=artifact.arena_bytes,
-        external=artifact.external,
-        inputs=inputs,
-        input_bytes=start,
-        outputs=artifact.outputs,
-        layers=len(artifact.layers),
-        allowed=[] if artifact.external else _allowed(artifact),
-        sets=sets,
-        states=artifact.states,
-        successive=successive,
-        stream=None if successive and artifact.states else artifact.stream,
-    )
+    return _template().render(runs=[_described(run) for run in runs])
+
+
+def _described(run: HostRun) -> dict[str, Any]:
+    artifact = run.artifact
+    return {
+        "name": artifact.name,
+        "arena_bytes": artifact.arena_bytes,
+        "external": artifact.external,
+        "inputs": artifact.inputs,
+        "outputs": artifact.outputs,
+        "allowed": [] if artifact.external else _allowed(artifact),
+        "sets": len(run.input_sets),
+        "states": artifact.states,
+        "successive": run.successive,
+        "stream": artifact.stream if run.in_steps else None,
+    }
 
 
 def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:

@@ -7,10 +7,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
-from host_main import main_program
+from host_main import HostRun, main_program
 
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
@@ -163,12 +164,12 @@ def _build_sanitized(
         flags = [*WARNINGS, *SANITIZERS, *([] if words else [_TRAPS["gcc"]]), _LAYERS]
         run_command([gcc, *flags, *sources, *LINKER, "-o", "program"], directory)
         return directory / "program"
-    run_command([gcc, *WARNINGS, "-fsyntax-only", *read], directory)
     # In one file: each would read the same headers again. Kernels come before their callers. What
     # is static in both needs different names, so that no model is called like a kernel family.
     files = [*reversed(sources[:-1]), sources[-1]]
     together = "".join(f'#include "{file}"\n' for file in files)
     (directory / _TOGETHER).write_text(together, encoding="utf-8")
+    run_command([gcc, *WARNINGS, "-fsyntax-only", *read], directory)
     flags = [*WARNINGS, *SANITIZERS, *_QUICK, *([] if words else [_TRAPS["clang"]]), _LAYERS]
     run_command([clang, *flags, "-c", _TOGETHER, "-o", "program.o"], directory)
     libraries = SANITIZERS[1] if words else "-fsanitize=address"
@@ -199,39 +200,56 @@ def run_on_host(
     successive
         What the model remembers goes from each set to the next.
     """
-    main = main_program(artifact, len(input_sets), successive)
+    run = HostRun(artifact, input_sets, successive)
+    (results,) = run_all_on_host([run], directory, compiler, flags)
+    return results
+
+
+def run_all_on_host(
+    runs: Sequence[HostRun],
+    directory: Path,
+    compiler: str = "gcc",
+    flags: Sequence[str] = SANITIZERS,
+) -> list[list[HostResult]]:
+    """Do the same for artifacts with different names in one program.
+
+    That takes a fraction of the time: of a small model's program, nearly all is starting compilers
+    and reading headers.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "input.bin").write_bytes(
-        b"".join(pack_inputs(artifact.inputs, inputs) for inputs in input_sets)
+        b"".join(pack_inputs(r.artifact.inputs, inputs) for r in runs for inputs in r.input_sets)
     )
+    main, artifacts = main_program(runs), [run.artifact for run in runs]
     if flags == SANITIZERS:
-        sources = _write_sources(main, [artifact], directory)
-        # As users build it: layer by layer, Clang and firmware's GCC compile the same code.
-        _run_sanitized(sources, directory, sources[:-1])
+        sources = _write_sources(main, artifacts, directory)
+        # One as users build it: layer by layer, Clang and firmware's GCC compile the same code.
+        read = sources[:-1] if len(runs) == 1 else [_LAYERS, _TOGETHER]
+        _run_sanitized(sources, directory, read)
     else:
-        run_main(main, [artifact], directory, compiler, flags)
-    layers = _split((directory / "layers.bin").read_bytes(), len(input_sets))
-    written = (directory / "output.bin").read_bytes()
-    outputs = _split(written, len(input_sets))
-    if artifact.stream is not None and not (successive and artifact.states):
-        assert (directory / "stepped.bin").read_bytes() == written
-    return [
-        HostResult(
-            split_layers(layer_data, artifact),
-            tuple(
-                OutputTensor(t.name, t.dtype, t.shape, data)
-                for t, data in zip(
-                    artifact.outputs,
-                    split_tensors(output_data, artifact.outputs, "outputs"),
-                    strict=True,
-                )
-            ),
+        run_main(main, artifacts, directory, compiler, flags)
+    files = [(directory / f"{name}.bin").open("rb") for name in ("layers", "output", "stepped")]
+    with files[0] as layers, files[1] as outputs, files[2] as stepped:
+        results = [_results(run, layers, outputs, stepped) for run in runs]
+        assert not any(file.read() for file in files)
+    return results
+
+
+def _results(
+    run: HostRun, layers: IO[bytes], outputs: IO[bytes], stepped: IO[bytes]
+) -> list[HostResult]:
+    artifact, found = run.artifact, []
+    layer_bytes = sum(size for _, size in artifact.pieces)
+    output_bytes = sum(tensor.bytes for tensor in artifact.outputs)
+    for _ in run.input_sets:
+        written = outputs.read(output_bytes)
+        assert not run.in_steps or stepped.read(output_bytes) == written
+        tensors = split_tensors(written, artifact.outputs, "outputs")
+        named = zip(artifact.outputs, tensors, strict=True)
+        found.append(
+            HostResult(
+                split_layers(layers.read(layer_bytes), artifact),
+                tuple(OutputTensor(t.name, t.dtype, t.shape, data) for t, data in named),
+            )
         )
-        for layer_data, output_data in zip(layers, outputs, strict=True)
-    ]
-
-
-def _split(data: bytes, count: int) -> list[bytes]:
-    size = len(data) // count
-    assert len(data) == size * count
-    return [data[i * size : (i + 1) * size] for i in range(count)]
+    return found
