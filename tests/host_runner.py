@@ -29,7 +29,7 @@ _TRAPS = {"gcc": "-fsanitize-undefined-trap-on-error", "clang": "-fsanitize-trap
 LINKER = ("-fuse-ld=gold",) if shutil.which("ld.gold") else ()
 _TIMEOUT = 300.0
 # No model has a name that ends in an underscore.
-_MAIN_FILE, _TOGETHER = "main_.c", "together_.c"
+_MAIN_FILE, TOGETHER = "main_.c", "together_.c"
 _LAYERS = "-DTVMTINY_LAYERS"
 
 
@@ -119,10 +119,32 @@ def run_main(
 
 
 def _write_sources(main: str, artifacts: Sequence[Artifact], directory: Path) -> list[str]:
-    """Write a program, and return the names of the files to compile, that of ``main`` last."""
+    """Write a program, and return the names of the files to compile, that of ``main`` first."""
     sources = [source for a in artifacts for source in write_files(a, directory)]
     (directory / _MAIN_FILE).write_text(main, encoding="utf-8")
-    return [*sources, _MAIN_FILE]
+    return [_MAIN_FILE, *sources]
+
+
+def together(sources: Sequence[str], directory: Path) -> str:
+    """The text of several files as one, so that a compiler reads headers once.
+
+    No static function of a model may have the name of another one, so that no model is called like
+    a kernel family. Micro-kernels are called alike where they are alike, and made once.
+
+    Parameters
+    ----------
+    sources
+        Callers in front of what they call, as `write_files` names them.
+    """
+    lines: list[str] = []
+    made: set[str] = set()
+    for source in reversed(sources):
+        lines.append(f'#line 1 "{source}"')
+        for line in (directory / source).read_text(encoding="utf-8").splitlines():
+            micro_kernel = line.startswith("TVMTINY_") and line.endswith(")")
+            lines.append("" if line in made else line)
+            made |= {line} if micro_kernel else set()
+    return "\n".join([*lines, ""])
 
 
 def _run_sanitized(sources: Sequence[str], directory: Path, read: Sequence[str]) -> str:
@@ -164,14 +186,10 @@ def _build_sanitized(
         flags = [*WARNINGS, *SANITIZERS, *([] if words else [_TRAPS["gcc"]]), _LAYERS]
         run_command([gcc, *flags, *sources, *LINKER, "-o", "program"], directory)
         return directory / "program"
-    # In one file: each would read the same headers again. Kernels come before their callers. What
-    # is static in both needs different names, so that no model is called like a kernel family.
-    files = [*reversed(sources[:-1]), sources[-1]]
-    together = "".join(f'#include "{file}"\n' for file in files)
-    (directory / _TOGETHER).write_text(together, encoding="utf-8")
+    (directory / TOGETHER).write_text(together(sources, directory), encoding="utf-8")
     run_command([gcc, *WARNINGS, "-fsyntax-only", *read], directory)
     flags = [*WARNINGS, *SANITIZERS, *_QUICK, *([] if words else [_TRAPS["clang"]]), _LAYERS]
-    run_command([clang, *flags, "-c", _TOGETHER, "-o", "program.o"], directory)
+    run_command([clang, *flags, "-c", TOGETHER, "-o", "program.o"], directory)
     libraries = SANITIZERS[1] if words else "-fsanitize=address"
     run_command([gcc, libraries, "program.o", *LINKER, "-o", "program"], directory)
     return directory / "program"
@@ -224,7 +242,7 @@ def run_all_on_host(
     if flags == SANITIZERS:
         sources = _write_sources(main, artifacts, directory)
         # One as users build it: layer by layer, Clang and firmware's GCC compile the same code.
-        read = sources[:-1] if len(runs) == 1 else [_LAYERS, _TOGETHER]
+        read = sources[1:] if len(runs) == 1 else [_LAYERS, TOGETHER]
         _run_sanitized(sources, directory, read)
     else:
         run_main(main, artifacts, directory, compiler, flags)

@@ -12,10 +12,20 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import jinja2
 import numpy as np
-from host_runner import LINKER, WARNINGS, compiler_or_skip, run_command, run_program, write_files
+from host_runner import (
+    LINKER,
+    TOGETHER,
+    WARNINGS,
+    compiler_or_skip,
+    run_command,
+    run_program,
+    together,
+    write_files,
+)
 
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.tensors import pack_inputs, split_layers
@@ -40,6 +50,7 @@ struct range {
 };
 
 struct shadowed {
+  const char *model;
   const struct range *ranges;
   size_t count;
   /* accepts[a * owners + b]: the bytes that b wrote are bytes of a. */
@@ -75,7 +86,9 @@ void shadow_start(const struct shadowed *started, uint8_t *its_arena)
 {
   model = started;
   arena = its_arena;
-  layers_file = fopen("layers.bin", "wb");
+  if (layers_file == NULL) {
+    layers_file = fopen("layers.bin", "wb");
+  }
   if (layers_file == NULL) {
     exit(4);
   }
@@ -83,7 +96,7 @@ void shadow_start(const struct shadowed *started, uint8_t *its_arena)
 
 static void complain(const char *what, uint32_t offset)
 {
-  printf("layer %u %s arena + %u, last written by %s\\n", (unsigned)layer, what,
+  printf("%s: layer %u %s arena + %u, last written by %s\\n", model->model, (unsigned)layer, what,
       (unsigned)offset, model->names[model->shadow[offset]]);
   exit(20);
 }
@@ -198,59 +211,82 @@ void shadow_layer_ends(void *context, uint32_t index, const void *data, uint32_t
 }
 """
 _MAIN = """\
-#include "{{ name }}.h"
 #include "shadow_.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-static const struct range ranges[] = {
-{% for r in ranges %}
-  { {{ r.layer }}u, {{ r.offset }}u, {{ r.bytes }}u, {{ r.kind }}u, {{ r.owner }}u },
+static FILE *input_file;
+
+/* Reads an input to where it lies. */
+static void read_input(uint8_t *arena, uint32_t offset, uint32_t bytes)
+{
+  if (fread(arena + offset, 1, bytes, input_file) != bytes) {
+    exit(5);
+  }
+}
+
+static void own(uint16_t *shadow, uint32_t offset, uint32_t bytes, uint16_t owner)
+{
+  for (uint32_t i = 0; i < bytes; ++i) {
+    shadow[offset + i] = owner;
+  }
+}
+{% for run in runs %}
+
+#include "{{ run.name }}.h"
+
+static int run_{{ run.name }}(void)
+{
+  static const struct range ranges[] = {
+{% for r in run.ranges %}
+    { {{ r.layer }}u, {{ r.offset }}u, {{ r.bytes }}u, {{ r.kind }}u, {{ r.owner }}u },
 {% endfor %}
-};
-static const uint8_t accepts[] = {
-{% for row in accepts %}
-  {{ row | join(", ") }},
+  };
+  static const uint8_t accepts[] = {
+{% for row in run.accepts %}
+    {{ row | join(", ") }},
 {% endfor %}
-};
-static const char *const names[] = {
-{% for n in names %}
-  "{{ n }}",
+  };
+  static const char *const names[] = {
+{% for n in run.names %}
+    "{{ n }}",
 {% endfor %}
-};
-static uint16_t shadow[{{ arena_bytes }}u];
-static const struct shadowed model = {
-  ranges, sizeof(ranges) / sizeof(ranges[0]), accepts, {{ names | length }}u, names, shadow,
-  {{ arena_bytes }}u,
-};
+  };
+  static uint16_t shadow[{{ run.arena_bytes }}u];
+  static const struct shadowed model = {
+    "{{ run.name }}", ranges, sizeof(ranges) / sizeof(ranges[0]), accepts,
+    {{ run.names | length }}u, names, shadow, {{ run.arena_bytes }}u,
+  };
+  struct tvmtiny_{{ run.name }}_inputs inputs;
+  struct tvmtiny_{{ run.name }}_outputs outputs;
+  uint8_t *arena;
+  tvmtiny_{{ run.name }}_bind(&inputs, &outputs);
+  arena = (uint8_t *)(uintptr_t)inputs.{{ run.inputs[0].c_name }} - {{ run.inputs[0].offset }};
+  shadow_start(&model, arena);
+{% for offset, bytes, owner in run.states %}
+  own(shadow, {{ offset }}u, {{ bytes }}u, {{ owner }}u);
+{% endfor %}
+{% for t in run.inputs %}
+  read_input(arena, {{ t.offset }}u, {{ t.bytes }}u);
+  own(shadow, {{ t.offset }}u, {{ t.bytes }}u, {{ t.owner }}u);
+{% endfor %}
+  return tvmtiny_{{ run.name }}_run_layers(
+             &inputs, &outputs, shadow_layer_begins, shadow_layer_ends, NULL) == 0 ? 0 : 6;
+}
+{% endfor %}
 
 int main(void)
 {
-  struct tvmtiny_{{ name }}_inputs inputs;
-  struct tvmtiny_{{ name }}_outputs outputs;
-  uint8_t *arena;
-  FILE *const input_file = fopen("input.bin", "rb");
+  int code = 0;
+  input_file = fopen("input.bin", "rb");
   if (input_file == NULL) {
     return 4;
   }
-  tvmtiny_{{ name }}_bind(&inputs, &outputs);
-  arena = (uint8_t *)(uintptr_t)inputs.{{ inputs[0].c_name }} - {{ inputs[0].offset }};
-  shadow_start(&model, arena);
-{% for offset, bytes, owner in states %}
-  for (uint32_t i = 0; i < {{ bytes }}u; ++i) {
-    shadow[{{ offset }}u + i] = {{ owner }}u;
-  }
+{% for run in runs %}
+  code = code != 0 ? code : run_{{ run.name }}();
 {% endfor %}
-{% for t in inputs %}
-  if (fread(arena + {{ t.offset }}, 1, {{ t.bytes }}u, input_file) != {{ t.bytes }}u) {
-    return 5;
-  }
-  for (uint32_t i = 0; i < {{ t.bytes }}u; ++i) {
-    shadow[{{ t.offset }}u + i] = {{ t.owner }}u;
-  }
-{% endfor %}
-  return tvmtiny_{{ name }}_run_layers(
-             &inputs, &outputs, shadow_layer_begins, shadow_layer_ends, NULL) == 0 ? 0 : 6;
+  return code;
 }
 """
 
@@ -278,17 +314,34 @@ def run_with_shadow(
     directory
         Where to work.
     """
+    (layers,) = run_all_with_shadow([(artifact, inputs)], directory)
+    return layers
+
+
+def run_all_with_shadow(
+    runs: Sequence[tuple[Artifact, Sequence[np.ndarray]]], directory: Path
+) -> list[tuple[np.ndarray, ...]]:
+    """The same for artifacts with different names in one program, which takes much less time."""
     compiler = compiler_or_skip("gcc")
-    sources = write_files(artifact, directory)
-    (directory / "shadow_.h").write_text(_HEADER, encoding="utf-8")
-    (directory / "main_.c").write_text(_render(artifact), encoding="utf-8")
+    sources = [source for artifact, _ in runs for source in write_files(artifact, directory)]
+    main = _template().render(runs=[_described(artifact) for artifact, _ in runs])
+    texts = {"shadow_.h": _HEADER, TOGETHER: together(sources, directory), "main_.c": main}
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8")
     common = [compiler, *WARNINGS, "-DTVMTINY_LAYERS"]
-    run_command([*common, *_INSTRUMENT, "-c", *sources], directory)
-    objects = [*(source.replace(".c", ".o") for source in sources), str(_runtime(compiler))]
+    run_command([*common, *_INSTRUMENT, "-c", TOGETHER], directory)
+    objects = ["together_.o", str(_runtime(compiler))]
     run_command([*common, "-O0", "main_.c", *objects, "-lm", *LINKER, "-o", "program"], directory)
-    (directory / "input.bin").write_bytes(pack_inputs(artifact.inputs, inputs))
+    packed = (pack_inputs(artifact.inputs, inputs) for artifact, inputs in runs)
+    (directory / "input.bin").write_bytes(b"".join(packed))
     run_program(directory / "program")
-    return split_layers((directory / "layers.bin").read_bytes(), artifact)
+    with (directory / "layers.bin").open("rb") as file:
+        layers = [
+            split_layers(file.read(sum(size for _, size in artifact.pieces)), artifact)
+            for artifact, _ in runs
+        ]
+        assert not file.read()
+    return layers
 
 
 #: Lives as long as this process.
@@ -313,7 +366,7 @@ def _template() -> jinja2.Template:
     return environment.from_string(_MAIN)
 
 
-def _render(artifact: Artifact) -> str:
+def _described(artifact: Artifact) -> dict[str, Any]:
     owners = {r.name: i for i, r in enumerate(artifact.problem.requests, 1)}
     inner: dict[str, set[str]] = {name: {name} for name in owners}
     # From the last producer on, what lies inside something is complete itself.
@@ -323,19 +376,19 @@ def _render(artifact: Artifact) -> str:
     assert len(offsets) == len(artifact.inputs)
     inputs = [{**vars(t), "owner": owners[f"input.{i}"]} for i, t in enumerate(artifact.inputs)]
     rows = [[1 if b in inner.get(a, ()) else 0 for b in ["", *owners]] for a in ["", *owners]]
-    return _template().render(
-        name=artifact.name,
-        arena_bytes=artifact.arena_bytes,
-        ranges=list(_ranges(artifact, owners)),
-        names=["nobody", *owners],
-        accepts=rows,
-        inputs=inputs,
-        states=[
+    return {
+        "name": artifact.name,
+        "arena_bytes": artifact.arena_bytes,
+        "ranges": list(_ranges(artifact, owners)),
+        "names": ["nobody", *owners],
+        "accepts": rows,
+        "inputs": inputs,
+        "states": [
             (artifact.plan.offsets[r.name], r.size, owners[r.name])
             for r in artifact.problem.requests
             if r.name == "stream"
         ],
-    )
+    }
 
 
 def _ranges(artifact: Artifact, owners: dict[str, int]) -> Iterator[_Range]:

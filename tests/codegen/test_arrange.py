@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from host_runner import run_on_host
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from host_main import HostRun
+from host_runner import run_all_on_host
 from random_networks import random_network
 from small_networks import Network
 
@@ -19,11 +19,15 @@ from tvmtiny import models
 from tvmtiny.errors import InputError, RamBudgetError
 
 
-def assert_exact(model: tvmtiny.Model, artifact: tvmtiny.Artifact, folder: Path) -> None:
-    inputs = tvmtiny.make_inputs("random:5", artifact.inputs)
-    (result,) = run_on_host(artifact, [inputs], folder)
-    compared = tvmtiny.check(model, artifact, result, inputs)  # type: ignore[arg-type]
-    assert compared.exact, compared.first_mismatch
+def assert_exact(folder: Path, *compiled: tuple[tvmtiny.Model, tvmtiny.Artifact]) -> None:
+    """Assert that models, all in one program, give the oracle's bytes."""
+    runs = [HostRun(a, [tvmtiny.make_inputs("random:5", a.inputs)]) for _, a in compiled]
+    for (model, artifact), run, (result,) in zip(
+        compiled, runs, run_all_on_host(runs, folder), strict=True
+    ):
+        (inputs,) = run.input_sets
+        compared = tvmtiny.check(model, artifact, result, inputs)  # type: ignore[arg-type]
+        assert compared.exact, f"{model.name}: {compared.first_mismatch}"
 
 
 def concatenation(axis: int = 1, twice: bool = False) -> tvmtiny.Model:
@@ -31,7 +35,8 @@ def concatenation(axis: int = 1, twice: bool = False) -> tvmtiny.Model:
     x = network.input(1, 4, 4, 4)
     parts = [network.logistic(network.conv(x, 4)) for _ in range(2)]
     y = network.concatenate(*(parts[:1] * 2 if twice else parts), axis=axis)
-    return tvmtiny.load(network.build(network.conv(y, 3)), name="concatenation")
+    name = f"concatenation{axis}{twice:d}"
+    return tvmtiny.load(network.build(network.conv(y, 3)), name=name)
 
 
 def test_parts_of_a_concatenation_are_produced_in_place(tmp_path: Path) -> None:
@@ -42,56 +47,51 @@ def test_parts_of_a_concatenation_are_produced_in_place(tmp_path: Path) -> None:
     offsets = [artifact.plan.offsets[name] for name in layer.reads]
     assert [o - artifact.plan.offsets[layer.writes] for o in offsets] == [0, 64]
     # Without a call there is no kernel either.
-    assert "concatenation_concatenation" not in artifact.files["concatenation_kernels.c"]
+    assert "_concatenation(" not in artifact.files[f"{model.name}_kernels.c"]
     run_with_shadow(artifact, tvmtiny.make_inputs("ramp", artifact.inputs), tmp_path / "shadow")
-    assert_exact(model, artifact, tmp_path)
+    assert_exact(tmp_path, (model, artifact))
 
 
-@pytest.mark.parametrize(("axis", "twice"), [(3, False), (1, True)])
-def test_other_concatenations_are_copies(axis: int, twice: bool, tmp_path: Path) -> None:
-    model = concatenation(axis, twice)
-    artifact = tvmtiny.compile(model, "cortex-m4")
-    assert not artifact.problem.insides
-    assert_exact(model, artifact, tmp_path)
+def test_other_concatenations_are_copies(tmp_path: Path) -> None:
+    loaded = [concatenation(3), concatenation(1, twice=True)]
+    compiled = [(model, tvmtiny.compile(model, "cortex-m4")) for model in loaded]
+    assert not any(artifact.problem.insides for _, artifact in compiled)
+    assert_exact(tmp_path, *compiled)
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_external_inputs_and_outputs(name: str, tmp_path: Path) -> None:
-    model = tvmtiny.load(models.path(name))
-    inside = tvmtiny.compile(model, "cortex-m4")
-    artifact = tvmtiny.compile(model, "cortex-m4", io="external")
-    assert artifact.external and artifact.arena_bytes <= inside.arena_bytes
-    assert all(t.offset is None for t in (*artifact.inputs, *artifact.outputs))
-    header = artifact.files[f"{name}.h"]
-    assert "_bind" not in header and "_OFFSET" not in header
-    assert_exact(model, artifact, tmp_path)
+def external(model: tvmtiny.Model) -> tuple[tvmtiny.Model, tvmtiny.Artifact]:
+    return model, tvmtiny.compile(model, "cortex-m4", io="external")
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10_000))
-def test_random_networks_with_external_inputs_and_outputs(
-    seed: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    model = tvmtiny.load(random_network(seed), name="random")
-    artifact = tvmtiny.compile(model, "cortex-m4", io="external")
-    assert_exact(model, artifact, tmp_path_factory.mktemp("external"))
+def test_external_inputs_and_outputs(tmp_path: Path) -> None:
+    compiled = [external(tvmtiny.load(models.path(name))) for name in models.names()]
+    for model, artifact in compiled:
+        inside = tvmtiny.compile(model, "cortex-m4")
+        assert artifact.external and artifact.arena_bytes <= inside.arena_bytes
+        assert all(t.offset is None for t in (*artifact.inputs, *artifact.outputs))
+        header = artifact.files[f"{model.name}.h"]
+        assert "_bind" not in header and "_OFFSET" not in header
+    assert_exact(tmp_path, *compiled)
 
 
-def test_an_external_output_that_is_the_input_is_copied(tmp_path: Path) -> None:
+def test_random_networks_with_external_inputs_and_outputs(tmp_path: Path) -> None:
+    seeds = random.Random(2).sample(range(10_000), 12)
+    loaded = [tvmtiny.load(random_network(seed), name=f"random{seed}") for seed in seeds]
+    assert_exact(tmp_path, *map(external, loaded))
+
+
+def test_external_outputs_are_copies_of_an_input_or_a_constant(tmp_path: Path) -> None:
     network = Network(1)
     x = network.input(1, 2, 2, 4)
     same = network.reshape(x, 1, 16)
     y = network.logistic(x)
-    model = tvmtiny.load(network.build(y, x, same, y), name="same")
-    artifact = tvmtiny.compile(model, "cortex-m4", io="external")
-    assert artifact.arena_bytes == 0
-    assert_exact(model, artifact, tmp_path)
-
-
-def test_an_external_constant_output_is_copied(tmp_path: Path) -> None:
-    model = tvmtiny.load(add_model(constant=True, outputs=("b", "y")), name="constant")
-    artifact = tvmtiny.compile(model, "cortex-m4", io="external")
-    assert_exact(model, artifact, tmp_path)
+    contents = {
+        "same": network.build(y, x, same, y),
+        "constant": add_model(constant=True, outputs=("b", "y")),
+    }
+    compiled = [external(tvmtiny.load(made, name=name)) for name, made in contents.items()]
+    assert compiled[0][1].arena_bytes == 0
+    assert_exact(tmp_path, *compiled)
 
 
 def branches() -> tvmtiny.Model:
@@ -111,7 +111,7 @@ def test_the_order_of_execution_lowers_the_peak(tmp_path: Path) -> None:
     order = [layer.tensor for layer in artifact.layers]
     assert order != sorted(order)
     assert [layer.index for layer in artifact.layers] == list(range(5))
-    assert_exact(model, artifact, tmp_path)
+    assert_exact(tmp_path, (model, artifact))
 
 
 def test_budget() -> None:

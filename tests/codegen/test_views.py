@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from host_runner import run_on_host
+from host_main import HostRun
+from host_runner import run_all_on_host
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -64,18 +65,19 @@ class _Net:
 
 
 def _assert_right(net: _Net, outputs: list[int], directory: Path) -> tvmtiny.Artifact:
+    """Compare C with LiteRT, with inputs and outputs in the arena and outside."""
     content = net.b.build(outputs)
-    model = tvmtiny.load(content, name="views")
-    inputs = tvmtiny.make_inputs("random:5", model.graph.inputs)
+    models = {io: tvmtiny.load(content, name=f"views_{io}") for io in ("external", "arena")}
+    inputs = tvmtiny.make_inputs("random:5", models["arena"].graph.inputs)
     expected = run_litert(content, inputs)
-    for io in ("external", "arena"):
-        artifact = tvmtiny.compile(model, "cortex-m4", io=io)
-        (result,) = run_on_host(artifact, [inputs], directory / io)
-        for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
+    runs = [HostRun(tvmtiny.compile(m, "cortex-m4", io=io), [inputs]) for io, m in models.items()]
+    for run, (result,) in zip(runs, run_all_on_host(runs, directory), strict=True):
+        graph = models["arena"].graph
+        for tensor, output in zip(graph.outputs, result.outputs, strict=True):
             np.testing.assert_array_equal(output.data, expected[tensor.index])
-        for layer, data in zip(artifact.layers, result.layers, strict=True):
+        for layer, data in zip(run.artifact.layers, result.layers, strict=True):
             np.testing.assert_array_equal(data, expected[layer.tensor])
-    return artifact
+    return runs[-1].artifact
 
 
 def test_halves_are_added_without_a_copy(tmp_path: Path) -> None:
