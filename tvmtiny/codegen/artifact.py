@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tvm import IRModule
 
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.stream_info import StreamInfo, StreamMode
@@ -255,8 +256,8 @@ class Artifact:
         `state_bytes`, the generated code's only static RAM.
     constants_bytes
         Weights and tables in flash.
-    relax
-        The module that the code was generated from, as a script.
+    module
+        What the code was generated from, in Relax and TIR.
     parameters
         Constants by C name, in TVM's parameter format.
     stream
@@ -283,11 +284,16 @@ class Artifact:
     problem: Problem
     arena_bytes: int
     constants_bytes: int
-    relax: str
+    module: IRModule
     parameters: bytes
     stream: StreamInfo | None = None
     feed: FeedInfo | None = None
     training: Training | None = None
+
+    @property
+    def relax(self) -> str:
+        """The module as a script; printing that takes about as long as generating C."""
+        return self.module.script()
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:

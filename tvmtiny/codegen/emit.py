@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import jinja2
@@ -17,7 +17,7 @@ from tvmtiny.codegen.arrange import Arrangement
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, StateInfo, TensorInfo
 from tvmtiny.codegen.feed_emit import feed_context, feed_headers, feed_info
 from tvmtiny.codegen.headers import header_texts
-from tvmtiny.codegen.lower import Kernel, used_kernels
+from tvmtiny.codegen.lower import Kernel, reached, used_kernels
 from tvmtiny.codegen.names import InterfaceNames, c_type, interface_names, macro_stem
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.codegen.program import Call, StateValues, Value
@@ -211,7 +211,7 @@ class Emitter:
             self._problem,
             self._plan.total,
             context["constants_bytes"],
-            self._module.script(),
+            self._module,
             bytes(parameters),
             feed=feed,
             training=self._model.training,
@@ -339,16 +339,19 @@ class Emitter:
         )
 
     def _operators(self, function: str) -> str:
-        used = [
-            f"layer {i}"
-            for i, c in enumerate(self._program.calls)
-            # Of a layer that runs row by row, there is no kernel for the whole.
-            if i not in self._idle
-            and c.function in self._kernels
-            and function in used_kernels([c.function], self._kernels)
-        ]
+        used = [f"layer {i}" for i in self._layers_of.get(function, ())]
         operator = self._module[function].attrs["tvmtiny.operator"]
         return f"{operator}, {', '.join(used)}"
+
+    @cached_property
+    def _layers_of(self) -> Mapping[str, Sequence[int]]:
+        """Layers by the functions that they run; those that run row by row run none as a whole."""
+        found: dict[str, list[int]] = {}
+        for i, call in enumerate(self._program.calls):
+            if i not in self._idle and call.function in self._kernels:
+                for function in reached([call.function], self._kernels):
+                    found.setdefault(function, []).append(i)
+        return found
 
     def _interface(
         self,

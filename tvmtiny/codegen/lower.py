@@ -129,15 +129,21 @@ class Kernel:
     in_parts: Kernel | None = field(default=None, compare=False, repr=False)
 
 
-def used_kernels(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> dict[str, Kernel]:
-    """Kernels that some functions are or call, in the order of `kernels`, by name of PrimFunc."""
-    used: set[str] = set()
+def reached(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> set[str]:
+    """Functions and what they call, by name of PrimFunc."""
+    found: set[str] = set()
     left = list(functions)
     while left:
         function = left.pop()
-        if function not in used:
-            used.add(function)
+        if function not in found:
+            found.add(function)
             left += [call.function for call in kernels[function].inner]
+    return found
+
+
+def used_kernels(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> dict[str, Kernel]:
+    """Kernels that some functions are or call, in the order of `kernels`, by name of PrimFunc."""
+    used = reached(functions, kernels)
     return {name: kernel for name, kernel in kernels.items() if name in used}
 
 
