@@ -38,3 +38,16 @@ def test_outer_taps_go(operator: str, size: tuple[int, int], options: dict, kern
     inputs = [np.random.default_rng(1).integers(-128, 128, x.shape).astype(np.int8)]
     before, after = (evaluate(g, inputs, Oracle.LITERT) for g in (graph, found))
     np.testing.assert_array_equal(before[node.output.index], after[node.output.index])
+
+
+def test_a_filter_that_would_fit_more_often_stays() -> None:
+    """Only its right tap is outside everywhere, so the left one would have a third position."""
+    network = Network(3)
+    x = network.input(1, 8, 2, 5)
+    graph = read_graph(network.build(network.conv(x, 3, (3, 2), padding="SAME", dilation=3)), "t")
+    found = crop_filters(graph)
+    (node,) = found.nodes
+    assert window(node, node.input(1).shape[1:3]).output == node.output.shape[1:3]
+    inputs = [np.random.default_rng(1).integers(-128, 128, x.shape).astype(np.int8)]
+    before, after = (evaluate(g, inputs, Oracle.LITERT) for g in (graph, found))
+    np.testing.assert_array_equal(before[node.output.index], after[node.output.index])

@@ -54,7 +54,11 @@ def _cropped(node: Node) -> Node:
         before = geometry.pad[axis] - first * geometry.dilation[axis]
         reach = (taps - 1) * geometry.dilation[axis] + 1
         last = (geometry.output[axis] - 1) * geometry.stride[axis] + reach
-        sides += [before, max(0, last - geometry.input[axis] - before)]
+        after = last - geometry.input[axis] - before
+        # Without padding the filter would fit in more positions than there are outputs.
+        if after <= -geometry.stride[axis]:
+            return node
+        sides += [before, max(0, after)]
     options = {**node.options, "padding": "VALID", "explicit_padding": tuple(sides)}
     cropped = replace(weights, shape=data.shape, data=data)
     return replace(node, inputs=(node.inputs[0], cropped, *node.inputs[2:]), options=options)
