@@ -233,7 +233,7 @@ def _find_steps(
     values = reference(np.concatenate([low, origin, high], axis=1))
     least, at_origin, most = values[:, :1], values[:, 1:2], values[:, 2:]
     zero_point = at_origin - np.rint(origin * scales)
-    ideal = np.ceil((outputs - 0.5 - zero_point) / scales)
+    ideal = np.ceil((outputs - 0.5 - zero_point) / np.maximum(scales, 2.0**-60))
     first = np.clip(ideal - _NEAR, low, high + 1).astype(np.int64)
     last = np.clip(ideal + _NEAR, low, high + 1).astype(np.int64)
     first = np.where(reference(np.clip(first - 1, low, high)) < outputs, first, low)

@@ -129,12 +129,14 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_high(int32_t a, int32_t b)
 #endif
 }
 
-/* tvmtiny_multiply_q31 in words of 32 bits. A function of its own, since it is as long as a call of the library's
- * product of 64 bits, with what that needs around it. */
-#if defined(__GNUC__)
-__attribute__((noinline))
+/* tvmtiny_multiply_q31 in words of 32 bits. A function of its own where it is used, since it is as long as a call
+ * of the library's product of 64 bits, with what that needs around it. */
+#if defined(__GNUC__) && (defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__))
+__attribute__((noinline)) static
+#else
+static inline
 #endif
-static int32_t TVMTINY_UNUSED tvmtiny_multiply_q31_by_halves(int32_t a, int32_t b)
+int32_t TVMTINY_UNUSED tvmtiny_multiply_q31_by_halves(int32_t a, int32_t b)
 {
   const uint32_t half = UINT32_C(1) << 30;
   const uint32_t low = (uint32_t)a * (uint32_t)b + half;
