@@ -187,13 +187,12 @@ setup_monocypher() {
     local folder=$venv/src/monocypher archive
     [[ -e $folder/monocypher.c ]] && return
     archive=$(mktemp -d)
+    mkdir -p "$folder"
     # Without it, tests of signatures on boards are skipped.
-    if "$venv/bin/python" -m pip download --disable-pip-version-check --no-deps --dest "$archive" \
-        --no-binary pymonocypher pymonocypher==4.0.2.8 >>"$venv/pip.log" 2>&1; then
-        mkdir -p "$folder"
+    if ! { "$venv/bin/python" -m pip download --disable-pip-version-check --no-deps --dest "$archive" \
+        --no-binary pymonocypher pymonocypher==4.0.2.8 &&
         tar -xzf "$archive"/pymonocypher-*.tar.gz -C "$folder" --strip-components=1 --wildcards \
-            '*/monocypher.c' '*/monocypher.h' '*/LICENSE.txt'
-    else
+            '*/monocypher.c' '*/monocypher.h' '*/LICENSE.txt'; } >>"$venv/pip.log" 2>&1; then
         say "pip could not bring the sources of Monocypher (see .venv/pip.log); going on without"
     fi
     rm -rf "$archive"

@@ -24,6 +24,7 @@ TOOLS = (
     "rm",
     "sha256sum",
     "tail",
+    "tar",
     "touch",
 )
 PROGRAMS = {
