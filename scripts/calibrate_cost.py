@@ -160,8 +160,25 @@ def products_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def images_network(seed: int) -> bytes:
+    """First layers of images side by side: convolutions over few channels."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(3):
+        size = [int(d) for d in choose.integers(3, 13, 2)]
+        x = network.input(1, *size, int(choose.choice([1, 2, 3, 3, 3, 4, 5, 6])))
+        kernel = tuple(int(k) for k in choose.choice([3, 3, 3, 3, 5], 2))
+        channels = int(choose.choice([1, 2, 3, 4, 5, 6, 8, 13, 16]))
+        stride = int(choose.integers(1, 3))
+        padding = str(choose.choice(["SAME", "SAME", "SAME", "VALID"]))
+        if min(size) >= 5 or padding == "SAME":
+            outputs.append(network.conv(x, channels, kernel, stride=stride, padding=padding))
+    return network.build(*outputs or [network.logistic(x)])
+
+
 #: Kinds of networks whose layers do not follow each other.
-SIDE_BY_SIDE = ("elements", "products")
+SIDE_BY_SIDE = ("elements", "products", "images")
 
 KINDS = {
     "random": random_network,
@@ -170,6 +187,7 @@ KINDS = {
     "sparse": sparse_network,
     "elements": elements_network,
     "products": products_network,
+    "images": images_network,
 }
 
 
