@@ -177,8 +177,22 @@ def images_network(seed: int) -> bytes:
     return network.build(*outputs or [network.logistic(x)])
 
 
+def sums_network(seed: int) -> bytes:
+    """Sums side by side, of tensors with the scales that layers of `random_network` have."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(10):
+        size = [int(d) for d in choose.integers(1, 9, 2)]
+        size.append(int(choose.choice([1, 2, 3, 4, 7, 8, 12, 16])))
+        scales = choose.choice([0.05, 0.07, 0.1, 1 / 256, 0.05 * 0.39 * 3, 0.07 * 0.39 * 2], 2)
+        x, y = (network.input(1, *size, scale=float(scale)) for scale in scales)
+        outputs.append(network.binary("ADD", x, y))
+    return network.build(*outputs)
+
+
 #: Kinds of networks whose layers do not follow each other.
-SIDE_BY_SIDE = ("elements", "products", "images")
+SIDE_BY_SIDE = ("elements", "products", "images", "sums")
 
 KINDS = {
     "random": random_network,
@@ -188,6 +202,7 @@ KINDS = {
     "elements": elements_network,
     "products": products_network,
     "images": images_network,
+    "sums": sums_network,
 }
 
 

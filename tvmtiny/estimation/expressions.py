@@ -293,11 +293,7 @@ class ExpressionCounter:
             if self._first(key):
                 self._count(f"call {name}", level)
                 if name == "tvmtiny_requantize" and isinstance(arguments[2], tirx.IntImm):
-                    shift = int(arguments[2].value)
-                    self._count(
-                        f"requantize {'left' if shift > 0 else 'right' if shift else 'plain'}",
-                        level,
-                    )
+                    self._count(_requantization(arguments[0], int(arguments[2].value)), level)
                 if name == "tvmtiny_multiply_add" and not self._unaligned:
                     self._constant_factor(arguments[1], level)
                 if name == "tvmtiny_saturate_shifted" and not self._unaligned:
@@ -431,3 +427,11 @@ class ExpressionCounter:
             return None
         with np.errstate(divide="ignore"):
             return np.asarray(operation(a, b))
+
+
+def _requantization(value: ir.Expr, shift: int) -> str:
+    """A name for what compilers make of a requantization; of one sign, halves need no more."""
+    if shift >= 0:
+        return "requantize left" if shift else "requantize plain"
+    found = value_range(value)
+    return "requantize positive" if found is not None and found[0] >= 0 else "requantize right"

@@ -61,18 +61,36 @@ def value_range(expression: ir.Expr) -> tuple[int, int] | None:
         return value_range(expression.value)
     if isinstance(expression, TensorLoad):
         return (-128, 127) if dtype_of(expression) == "int8" else None
+    if isinstance(expression, tirx.Add | tirx.Sub | tirx.Mul):
+        parts = [value_range(expression.a), value_range(expression.b)]
+        return _combined(type(expression), [part for part in parts if part is not None])
     if isinstance(expression, ir.Call):
         arguments = list(expression.args)
         name = arguments.pop(0).value if isinstance(arguments[0], StringImm) else None
-        if name != "tvmtiny_multiply_add":
+        found = [value_range(argument) for argument in arguments]
+        known = [part for part in found if part is not None]
+        if len(known) < len(found):
             return None
-        factors = [value_range(argument) for argument in arguments]
-        if any(factor is None for factor in factors):
-            return None
-        (a, b, c) = (factor for factor in factors if factor is not None)
-        products = [x * y for x in a for y in b]
-        return min(products) + c[0], max(products) + c[1]
+        if name == "tvmtiny_multiply_add":
+            product = _combined(tirx.Mul, known[:2])
+            return None if product is None else _combined(tirx.Add, [product, known[2]])
+        if name == "tvmtiny_requantize":
+            (low, high), (multiplier, _), (shift, _) = known
+            scale = multiplier * 2.0 ** (shift - 31)
+            return round(low * scale), round(high * scale)
     return None
+
+
+def _combined(operation: type[ir.Expr], operands: list[tuple[int, int]]) -> tuple[int, int] | None:
+    if len(operands) < 2:
+        return None
+    (low, high), (least, most) = operands
+    if operation is tirx.Add:
+        return low + least, high + most
+    if operation is tirx.Sub:
+        return low - most, high - least
+    products = [x * y for x in (low, high) for y in (least, most)]
+    return min(products), max(products)
 
 
 @cache

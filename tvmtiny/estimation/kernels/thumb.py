@@ -158,8 +158,10 @@ def _near_depthwise(site: Site) -> Iterator[Part]:
         "fours": fours,
         "rest": rest,
         "ends": ends,
+        "no fours": site.total(lines * (count < 4)),
+        **{f"rest of {n}": site.total(lines * (count % 4 == n)) for n in (1, 2, 3)},
     }
-    yield Part(site.name, "thumb near", events)
+    yield Part(site.name, f"thumb near{' column' * (width == 1)}", events)
     for name, calls in (("four", fours), ("one", rest)):
         taps = {"call": calls, "rows": calls * rows_of_filter}
         taps["taps"] = taps["rows"] * columns
@@ -183,15 +185,19 @@ def _thumb_three(site: Site) -> Iterator[Part]:
 
 @counts_of("TVMTINY_PLANE")
 def _plane(site: Site) -> Iterator[Part]:
-    height, width, _, rows, columns, left = site.made.numbers(*range(6))
+    height, width, channels, rows, columns, left = site.made.numbers(*range(6))
     used = min(columns - left, width)
     row = site.argument(1)
     valid = np.clip(np.minimum(row + rows, height) - np.maximum(row, 0), 0, rows)
     lines = site.total(valid)
     outside = site.total(rows - valid)
+    # Compilers call memcpy where the bytes of a row are neighbours.
+    alone = channels == 1
     events = {
         "call": site.call.times,
         "rows": lines,
+        "neighbours": lines * alone,
+        "neighbouring bytes": lines * used * alone,
         "fours": lines * (used // 4),
         "rest": lines * (used % 4),
         "ends": lines * (used % 4 > 0),
