@@ -104,6 +104,9 @@ def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
         # Armv6-M has no registers for the sums of several channels: C for one is twice as fast.
         most = layer.channels if "thumb2" in cpu.features else 1
         tile = max(tile for tile in TILES if tile <= most)
+        if most > 1 and layer.channels == 3:
+            # Loops over tensor expressions compute three channels at a time, and none twice.
+            return None
         open_decisions = [_quads(codes) for codes in CODES]
         open_decisions.append({"sketch": "single", "tile": tile})
     else:
