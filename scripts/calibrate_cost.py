@@ -26,11 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np
+from calibration_networks import KINDS, SIDE_BY_SIDE
 from cost_fit import Coefficients, Sample, fit_keys, fit_row
 from object_cache import ObjectCache
-from random_networks import random_network
-from small_networks import Network
-from zeroed_weights import zeroed
 
 import tvmtiny
 from tvmtiny.compiler import arranged
@@ -60,150 +58,6 @@ TARGETS = ("instructions", "cycles", "flash", "ram")
 
 #: The first of `TARGETS` of which functions are not measured by themselves.
 FIRST_READ = 2
-
-
-def larger_network(seed: int) -> bytes:
-    """A chain with wider layers than `random_network` has."""
-    choose = np.random.default_rng(seed)
-    network = Network(seed)
-    size = [int(d) for d in choose.integers(5, 14, 2)]
-    x = network.input(1, *size, int(choose.choice([1, 2, 3, 4, 8, 16])))
-    for _ in range(4):
-        height, width, channels = x.shape[1:]
-        kind = choose.integers(10)
-        stride = int(choose.integers(1, 3))
-        if kind < 3:
-            x = network.conv(x, int(choose.choice([4, 8, 10, 16, 24, 32, 48])))
-        elif kind < 5 and height * width * channels < 1500:
-            kernel = tuple(int(k) for k in choose.choice([1, 3, 3, 5], 2))
-            x = network.conv(
-                x, int(choose.choice([4, 8, 16, 20])), kernel, stride=stride, padding="SAME"
-            )
-        elif kind < 7:
-            x = network.depthwise(x, stride=stride, padding="SAME")
-        elif kind == 7:
-            x = network.binary("ADD", x, x)
-        elif kind == 8 and min(height, width) > 1:
-            x = network.pool(x, str(choose.choice(["AVERAGE_POOL_2D", "MAX_POOL_2D"])))
-        elif kind == 9:
-            x = network.logistic(x)
-    if choose.integers(2):
-        x = network.dense(x, int(choose.integers(2, 33)), depth=int(np.prod(x.shape)))
-        x = network.softmax(x)
-    return network.build(x)
-
-
-def dense_network(seed: int) -> bytes:
-    """A chain of dense layers."""
-    choose = np.random.default_rng(seed)
-    network = Network(seed)
-    x = network.input(1, int(choose.integers(4, 400)))
-    for _ in range(4):
-        x = network.dense(x, int(choose.choice([4, 7, 8, 10, 12, 30, 32, 64, 96, 128])))
-    return network.build(x)
-
-
-def sparse_network(seed: int) -> bytes:
-    """Like `larger_network`, where three of four blocks of weights are zero."""
-    return zeroed(larger_network(seed))
-
-
-def elements_network(seed: int) -> bytes:
-    """Layers without products side by side, each of another size."""
-    choose = np.random.default_rng(seed)
-    network = Network(seed)
-    outputs = []
-    for _ in range(12):
-        size = [int(d) for d in choose.integers(1, 11, 2)]
-        size.append(int(choose.choice([1, 2, 3, 4, 5, 7, 8, 9, 12, 14, 16, 24, 32])))
-        scales = np.exp(choose.uniform(np.log(0.02), np.log(2.0), 2))
-        x, y = (network.input(1, *size, scale=float(scale)) for scale in scales)
-        kind = choose.integers(10)
-        if kind < 4 and min(size[:2]) > 1:
-            operator = "AVERAGE_POOL_2D" if kind == 3 else "MAX_POOL_2D"
-            outputs.append(network.pool(x, operator))
-        elif kind < 6:
-            outputs.append(network.binary("ADD", x, y if choose.integers(3) else x))
-        elif kind == 6:
-            parts = [network.logistic(part) for part in (x, y)]
-            axis = int(choose.choice([1, 1, 2, 3]))
-            outputs.append(network.concatenate(*parts, axis=axis))
-        elif kind == 7:
-            outputs.append(network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0)))
-        elif kind == 8:
-            outputs.append(network.requantize(x))
-        else:
-            outputs.append(network.logistic(x))
-    return network.build(*outputs)
-
-
-def products_network(seed: int) -> bytes:
-    """Two convolutions side by side, with one layer behind each."""
-    choose = np.random.default_rng(seed)
-    network = Network(seed)
-    outputs = []
-    for _ in range(2):
-        size = [int(d) for d in np.exp(choose.uniform(0, np.log(10), 2))]
-        size.append(int(choose.choice([1, 1, 2, 3, 4, 6, 7, 8, 12, 16, 24])))
-        x = network.input(1, *size)
-        for _ in range(2):
-            stride = int(choose.integers(1, 3))
-            kind = choose.integers(4)
-            if kind < 2:
-                x = network.depthwise(x, stride=stride, padding="SAME")
-            elif kind == 2:
-                channels = int(choose.integers(1, 17))
-                x = network.conv(x, channels, (3, 3), stride=stride, padding="SAME")
-            else:
-                x = network.conv(x, int(choose.choice([1, 2, 3, 4, 7, 8, 12, 16, 24])))
-        outputs.append(x)
-    return network.build(*outputs)
-
-
-def images_network(seed: int) -> bytes:
-    """First layers of images side by side: convolutions over few channels."""
-    choose = np.random.default_rng(seed)
-    network = Network(seed)
-    outputs = []
-    for _ in range(3):
-        size = [int(d) for d in choose.integers(3, 13, 2)]
-        x = network.input(1, *size, int(choose.choice([1, 2, 3, 3, 3, 4, 5, 6])))
-        kernel = tuple(int(k) for k in choose.choice([3, 3, 3, 3, 5], 2))
-        channels = int(choose.choice([1, 2, 3, 4, 5, 6, 8, 13, 16]))
-        stride = int(choose.integers(1, 3))
-        padding = str(choose.choice(["SAME", "SAME", "SAME", "VALID"]))
-        if min(size) >= 5 or padding == "SAME":
-            outputs.append(network.conv(x, channels, kernel, stride=stride, padding=padding))
-    return network.build(*outputs or [network.logistic(x)])
-
-
-def sums_network(seed: int) -> bytes:
-    """Sums side by side, of tensors with the scales that layers of `random_network` have."""
-    choose = np.random.default_rng(seed)
-    network = Network(seed)
-    outputs = []
-    for _ in range(10):
-        size = [int(d) for d in choose.integers(1, 9, 2)]
-        size.append(int(choose.choice([1, 2, 3, 4, 7, 8, 12, 16])))
-        scales = choose.choice([0.05, 0.07, 0.1, 1 / 256, 0.05 * 0.39 * 3, 0.07 * 0.39 * 2], 2)
-        x, y = (network.input(1, *size, scale=float(scale)) for scale in scales)
-        outputs.append(network.binary("ADD", x, y))
-    return network.build(*outputs)
-
-
-#: Kinds of networks whose layers do not follow each other.
-SIDE_BY_SIDE = ("elements", "products", "images", "sums")
-
-KINDS = {
-    "random": random_network,
-    "larger": larger_network,
-    "dense": dense_network,
-    "sparse": sparse_network,
-    "elements": elements_network,
-    "products": products_network,
-    "images": images_network,
-    "sums": sums_network,
-}
 
 
 def board_for(cpu: str, folder: Path) -> Any:
