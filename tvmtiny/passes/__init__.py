@@ -7,18 +7,10 @@ from dataclasses import dataclass, field
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Oracle
-from tvmtiny.passes.crop_filters import crop_filters
 from tvmtiny.passes.dead_channels import eliminate_dead_channels
 from tvmtiny.passes.fold_pad import fold_pad
 
-__all__ = [
-    "Optimized",
-    "Options",
-    "crop_filters",
-    "eliminate_dead_channels",
-    "fold_pad",
-    "optimize",
-]
+__all__ = ["Optimized", "Options", "eliminate_dead_channels", "fold_pad", "optimize"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +58,6 @@ def optimize(graph: Graph, oracle: Oracle, options: Options | None = None) -> Op
     options = options or Options()
     graph = fold_pad(graph)
     if not options.dead_channels:
-        return Optimized(crop_filters(graph))
+        return Optimized(graph)
     reduced = eliminate_dead_channels(graph, oracle)
-    return Optimized(crop_filters(reduced.graph), reduced.kept)
+    return Optimized(reduced.graph, reduced.kept)
