@@ -82,7 +82,7 @@ def _geometry(node: Node) -> Window | None:
     if node.operator != "CONV_2D":
         return None
     geometry = window(node, (node.input(1).shape[1], node.input(1).shape[2]))
-    return None if geometry.flat else geometry
+    return None if geometry.trivial else geometry
 
 
 def _divisors(number: int) -> list[int]:

@@ -99,7 +99,7 @@ def _layer(node: Node) -> Layer | None:
     if geometry.dilation != (1, 1) or convolution_groups(node) > 1:
         return None
     pixels = node.output.shape[0] * prod(geometry.output)
-    return Layer(flat, pixels, None if geometry.flat else geometry, 0)
+    return Layer(flat, pixels, None if geometry.trivial else geometry, 0)
 
 
 def _tiles(layer: Layer) -> list[packing.TileShape]:
