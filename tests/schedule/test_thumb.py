@@ -62,12 +62,16 @@ def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
 @pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
 def test_on_board(layers: SideBySide) -> None:
     layers.check_board(BOARD)
-    schedules = [layer.schedule for layer in layers.compile(BOARD).layers]
+    schedules = {
+        layer.name.split("/")[0]: layer.schedule for layer in layers.compile(BOARD).layers
+    }
     wanted = "4 pixels,4 patches,8 channels,4 channels, and " if layers is SHAPED else "3x3,any"
     for word in wanted.split(","):
-        assert any(word in schedule for schedule in schedules), word
-    # Patches of a last filter are out of reach of one pointer.
-    assert sum("scalar" in schedule for schedule in schedules) <= 1
+        assert any(word in schedule for schedule in schedules.values()), word
+    scalar = {name for name, schedule in schedules.items() if "scalar" in schedule}
+    # One pointer does not reach all patches of the deep layer, and loops over tensor expressions
+    # compute one pixel of three channels faster than kernels for one channel at a time.
+    assert scalar == ({"deep_patches", "dense_three"} if layers is SHAPED else set())
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
