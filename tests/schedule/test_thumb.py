@@ -62,9 +62,7 @@ def test_on_host(layers: SideBySide, tmp_path: Path) -> None:
 @pytest.mark.parametrize("layers", [SHAPED, RANDOM_DEPTHWISE], ids=lambda layers: layers.name)
 def test_on_board(layers: SideBySide) -> None:
     layers.check_board(BOARD)
-    schedules = {
-        layer.name.split("/")[0]: layer.schedule for layer in layers.compile(BOARD).layers
-    }
+    schedules = {layer.name.split("/")[0]: layer.schedule for layer in layers.compile(BOARD).layers}
     wanted = "4 pixels,4 patches,8 channels,4 channels, and " if layers is SHAPED else "3x3,any"
     for word in wanted.split(","):
         assert any(word in schedule for schedule in schedules.values()), word
