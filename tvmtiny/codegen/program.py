@@ -149,9 +149,9 @@ def read_program(module: IRModule, states: int = 0, name: str = "main") -> Progr
         result = renamed[name_of(result)]
     fields = result.fields if isinstance(result, relax.Tuple) else [result]
     results = tuple(resolve(f) for f in fields)
-    befores, afters = parameters[inputs_count:], results[len(results) - states :]
+    before_states, after_states = parameters[inputs_count:], results[len(results) - states :]
     pairs = []
-    for before, after in zip(befores, afters, strict=True):
+    for before, after in zip(before_states, after_states, strict=True):
         assert isinstance(after, Value)
         pairs.append(StateValues(before, after))
     outputs = results[: len(results) - states]
