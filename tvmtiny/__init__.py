@@ -1,4 +1,4 @@
-"""tvmtiny: TFLite models as plain C for microcontrollers, through Apache TVM.
+"""tvmtiny: compile TFLite models to plain C for microcontrollers through Apache TVM.
 
 Examples
 --------
@@ -83,8 +83,8 @@ __all__ = [
     "with_front_end",
 ]
 
-# Importing TVM takes most of a second, so that each name is imported when it is first used; the
-# bridge to a board, which needs none of them, starts all the faster.
+# Importing TVM takes most of a second, so each name is imported on first use. The bridge to a board
+# needs none of them and starts without that delay.
 _HOMES = {
     "Advice": "tvmtiny.design.advise",
     "Artifact": "tvmtiny.codegen",

@@ -1,4 +1,4 @@
-"""``tvmtiny`` and ``python -m tvmtiny``: the command line."""
+"""Entry point of the commands ``tvmtiny`` and ``python -m tvmtiny``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import gc
 
 from tvmtiny.host import interrupts
 
-#: A tenth of the time of a compilation goes to looking for garbage with Python's own thresholds:
-#: what TVM and the graph hold stays to the end, and reference counts free the rest.
+#: Generation thresholds for Python's cyclic garbage collector. With the default ones, a tenth of
+#: the compile time is spent collecting; TVM and the graph live to the end of the process anyway,
+#: and reference counting frees everything else.
 _GARBAGE_THRESHOLDS = (100_000, 50, 100)
 
 
 def start() -> None:
-    """Run the command line and exit; signals are handled before anything else is imported."""
+    """Run the command line and exit; signal handlers are installed before any other import."""
     interrupts.install()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
     from tvmtiny.cli.main import main

@@ -1,4 +1,4 @@
-"""From models to a Zephyr application: compiled, measured, with the outputs that are expected."""
+"""Create a Zephyr application from models: compile, measure, and compute expected outputs."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ def create_zephyr_application(
     Parameters
     ----------
     models
-        Of different names: one or more, or none for the mode ``runner``.
+        Models with distinct names: at least one, except in ``runner`` mode, which takes none.
     board
-        What it is for; see `find_zephyr_board`.
+        The board to compile for; see `find_zephyr_board`.
     directory
-        Where to.
+        Directory in which the application is written.
     options
-        How the application is written. Without ``stack_bytes``, the models run once in QEMU, so
-        that their need of stack is known.
+        Options of the application. Without ``stack_bytes``, each model runs once in QEMU to measure
+        the stack that it needs.
     compile_options
-        Of `tvmtiny.compile`.
+        Keyword arguments for `tvmtiny.compile`.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Raises
     ------
     InputError
-        Two models have the same name, an option is not usable, or a model cannot be compiled.
+        Two models have the same name, an option is invalid, or a model cannot be compiled.
     ToolMissingError
-        The stack is to be measured, and there is no compiler or no QEMU.
+        The stack must be measured, but no compiler or no QEMU was found.
     CapacityError, OutputPathError
-        See `create_application`.
+        Raised by `create_application`.
     """
     chosen = options or ApplicationOptions()
     names = [model.name for model in models]
@@ -79,7 +79,7 @@ def create_zephyr_application(
         tell(f"compiling {model.name} for {board.name}")
         packaged.append(package_model(model, board, compile_options or {}, tell))
     if chosen.stack_bytes is None:
-        # A board that is too small is said at once, and in its own words.
+        # Report a board that is too small before spending time on measuring the stack.
         check_application(packaged, board, chosen)
         for position, each in enumerate(packaged):
             tell(f"measuring the stack of {each.name}")
@@ -94,7 +94,7 @@ def package_model(
     compile_options: Mapping[str, Any],
     progress: Callable[[str], None],
 ) -> PackagedModel:
-    """Compile a model, and compute what firmware should give."""
+    """Compile a model and compute the checksums of its expected outputs."""
     artifact = compile(model, board.target, **compile_options)
 
     def reference(inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -106,19 +106,19 @@ def package_model(
 
 
 def measure_stack(artifact: Artifact) -> int:
-    """Run a model on a bare-metal board in QEMU, to see how much stack it needs.
+    """Measure the stack that a model needs by running it on an emulated bare-metal board.
 
     Returns
     -------
     int
-        Bytes below the caller of the run function.
+        Stack in bytes, counted from the frame of the run function's caller.
 
     Raises
     ------
     ToolMissingError
-        There is no compiler or no QEMU.
+        No compiler or no QEMU was found.
     """
-    # Regions that were named are those of another board.
+    # The artifact's placement names memory regions of its own board, which this board lacks.
     portable = replace(artifact, placement=type(artifact.placement)())
     inputs = sample_inputs(artifact.inputs, 0)
     try:
@@ -140,7 +140,7 @@ def measure_stack(artifact: Artifact) -> int:
 
 
 def _measuring_boards(cpu: Cpu) -> list[Board]:
-    """Emulated boards that can run code for `cpu`, those with the most similar CPU first."""
+    """List the emulated boards that can run code for `cpu`, most similar CPU first."""
     able = [
         board
         for board in boards().values()

@@ -1,4 +1,4 @@
-"""Comparing a run with the oracle, layer by layer."""
+"""Compare a run with the oracle, layer by layer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tvmtiny.frontend import Model
     from tvmtiny.results import RunResult
 
-#: Largest difference of a float layer that still counts as exact, relative to the largest
-#: magnitude in the layer: sums in another order differ by a few float32 roundings.
+#: Largest difference at which a float layer still counts as exact, relative to the largest
+#: magnitude in the layer. Summing in another order costs a few float32 roundings.
 FLOAT_TOLERANCE = 1e-4
 
 
@@ -29,11 +29,11 @@ class LayerDifference:
     Attributes
     ----------
     layer, operator, tensor
-        Position, TFLite operator, and name of the output tensor.
+        Position of the layer, its TFLite operator, and the name of its output tensor.
     element
-        Index of the first differing element in the flattened tensor, as the layer writes it.
+        Index of the first differing element in the flattened output of the layer.
     got, expected
-        Its values.
+        Value of that element in the run, and in the oracle.
     """
 
     layer: int
@@ -46,23 +46,23 @@ class LayerDifference:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How a run compares with the oracle.
+    """The result of comparing a run with the oracle.
 
     Attributes
     ----------
     oracle
-        What was compared with.
+        Name of the oracle.
     mismatched_bytes
-        Bytes of all compared layers and outputs that differ; of float layers only elements beyond
-        `FLOAT_TOLERANCE` count.
+        Number of differing bytes over all compared layers and outputs. In float layers, only
+        elements that differ by more than `FLOAT_TOLERANCE` count.
     max_abs_diff
-        Over all compared layers and outputs.
+        Largest absolute difference over all compared layers and outputs.
     max_relative_diff
-        Over float layers: the difference over the layer's largest magnitude.
+        Largest difference over all float layers, relative to the largest magnitude in the layer.
     layers_compared, layers_exact
-        Numbers of layers.
+        Number of layers compared, and number of those that are exact.
     first_mismatch
-        None if there is none.
+        The first differing layer, or None if all are exact.
     """
 
     oracle: str
@@ -75,11 +75,11 @@ class CheckResult:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing differs."""
+        """Whether all compared layers and outputs match the oracle."""
         return self.mismatched_bytes == 0 and self.layers_exact == self.layers_compared
 
     def raise_mismatch(self) -> NoReturn:
-        """Raise a `CheckError` that says what differs."""
+        """Raise a `CheckError` that describes the first mismatch."""
         first = self.first_mismatch
         raise CheckError(
             self.oracle,
@@ -101,18 +101,18 @@ def check(
     Parameters
     ----------
     artifact
-        What `result` was run with.
+        The artifact that produced `result`.
     inputs
-        What it was run on.
+        The inputs of that run, one array for each input of the model.
 
     Notes
     -----
-    A layer that lost channels is compared on the channels that it still has; a layer that graph
-    passes removed is not compared, and neither is one that was made of a part of an operator.
+    A layer from which channels were removed is compared on its remaining channels. Layers that
+    graph passes removed, and layers made from part of an operator, are not compared.
 
-    The oracle is LiteRT's reference kernels. Where the model was loaded with ``oracle="tflm"``,
-    TFLM gives no intermediate results, so that the layers are computed by tvmtiny's own numpy
-    references of TFLM's arithmetic.
+    The oracle is LiteRT's reference kernels. TFLM does not expose intermediate results, so for a
+    model loaded with ``oracle="tflm"`` the layers are computed by tvmtiny's own numpy references
+    for TFLM's arithmetic.
     """
     name, expected = oracle_tensors(model, inputs)
     mismatched = exact = count = 0
@@ -142,7 +142,7 @@ def check(
                 )
         count += bool(known)
         exact += bool(known) and mismatched == before
-    # The outputs come from a second inference, which must give the same.
+    # The outputs come from a second inference, which must give the same values.
     for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
         compared = _compare(output.data, expected[tensor.index])
         mismatched += compared.mismatched_bytes
@@ -170,7 +170,7 @@ def _compare(got: np.ndarray, expected: np.ndarray) -> _Comparison:
         return _Comparison(
             int(wrong.sum()) * flat.itemsize, float(apart.max()), 0.0, int(wrong.argmax())
         )
-    # A NaN where the oracle has none, or the reverse, is as wrong as can be.
+    # A NaN on one side only counts as an infinite difference.
     apart = np.where(flat == wanted, 0.0, np.nan_to_num(apart, nan=np.inf))
     both_nan = np.isnan(flat) & np.isnan(wanted)
     apart[both_nan] = 0.0

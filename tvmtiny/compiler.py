@@ -1,4 +1,4 @@
-"""The pipeline: schedule, lower, plan memory, generate."""
+"""The compilation pipeline: schedule, lower, plan memory, generate C."""
 
 from __future__ import annotations
 
@@ -72,61 +72,63 @@ def compile(
     Parameters
     ----------
     target
-        A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
+        A CPU, a board, the name of either, or a board file; see `tvmtiny.resolve`.
     optimize
-        What schedules prefer: ``balanced`` keeps weights as small as in the model, ``speed`` may
+        The goal of scheduling: ``balanced`` keeps weights as small as in the model, ``speed`` may
         widen them, ``size`` prefers short code.
     flash_budget
-        With ``speed``: the most bytes of constants; weights are widened where that saves most per
-        byte, as long as all constants fit.
+        Limit on constants in bytes, used with ``speed``: weights are widened where that saves the
+        most time per byte, as long as all constants fit.
     dead_channels
-        Remove channels that are constant or that nothing depends on. Results are the same.
+        Whether to remove channels that are constant or unused. Results do not change.
     io
-        Inputs and outputs lie in the ``arena``, or are ``external``: kernels read and write the
-        memory that the caller passes.
+        Placement of inputs and outputs: ``arena`` keeps them in the arena; with ``external``,
+        kernels read and write memory that the caller provides.
     ram_budget
-        Bytes of arena; where the fastest kernels need more, slower ones that need less are taken.
+        Limit on the arena in bytes; where the fastest kernels need more, slower ones are used.
     place
-        Which of the board's memory regions holds the ``arena`` and the ``weights``, by those
-        names; by default those for data and for code.
+        Memory region of the board for the ``arena`` and for the ``weights``, keyed by those names;
+        by default the board's regions for data and for code.
     records
-        Tuned decisions, taken where a record of the same layer, CPU and goal beats the default
-        rule, see `tvmtiny.schedule.records`. They may use arena up to `ram_budget`, or else no
-        more than the default rules need, and flash as far as the goal weighs it, within
-        `flash_budget`. A file or folder of records, or ``none``; by default those that come with
+        Tuned records, used where a record for the same layer, CPU and goal beats the default rule;
+        see `tvmtiny.schedule.records`. Records may use arena up to `ram_budget` (without one, no
+        more than the default rules need) and flash as the goal weighs it, within `flash_budget`.
+        Either a file or folder of records, or ``none``; by default the records that ship with
         tvmtiny.
     tuned_for
-        Use records of this metric, ``instructions`` or ``cycles``: by default whatever `records`
-        holds, and of those that come with tvmtiny the ones tuned for instructions, which are
-        counted exactly; cycles of an emulated board are estimated, and fewer of them may take
-        more instructions.
+        Metric of the records to use, ``instructions`` or ``cycles``. By default, all of `records`;
+        of the records that ship with tvmtiny, those tuned for instructions, because instructions
+        are counted exactly, whereas cycles of an emulated board are estimates and a lower estimate
+        may cost more instructions.
     input_names, output_names
-        What the header calls the first inputs and outputs; by default and for the others their
-        names in the model's signature, else those of the tensors without TensorFlow's counters and
-        scopes, else ``input_0``, ``output_0`` and so on.
+        Names of the inputs and outputs in the header, in order. Inputs and outputs without a given
+        name take it from the model's signature, else from the tensor without TensorFlow's counters
+        and scopes, else ``input_0``, ``output_0`` and so on.
     stream
-        ``inside`` runs layers row by row where that lowers the peak of the arena, ``rows`` also
-        takes the input row by row, in the order in which they come: no image is in memory. With
-        `ram_budget` the fewest instructions that fit, without it the smallest arena for about 15 %
-        more instructions. ``time`` takes rows without end: each one completes another window over
-        the last ones, and only what is new is computed. ``auto`` is ``inside`` where `ram_budget`
-        needs it, and else ``none``: layer by layer.
+        How layers are streamed. ``inside`` runs layers row by row where that lowers the peak of the
+        arena. ``rows`` also takes the input row by row, in order, so that the whole image is never
+        in memory. Both choose the fewest instructions that fit `ram_budget`; without a budget, the
+        smallest arena that costs at most about 15 % more instructions. ``time`` takes an endless
+        sequence of rows: each row completes another window over the most recent ones, and only the
+        new part is computed. ``auto`` is ``inside`` where `ram_budget` requires it and ``none``
+        (layer by layer) otherwise.
     longest_slice
-        Cycles, by an estimate: an inference can be run in steps, and layers are divided until no
-        step takes longer.
+        Limit on one step of an inference, in estimated cycles. The inference can then run in steps,
+        and layers are divided until no step exceeds the limit.
     trainable
-        ``last``: the last FULLY_CONNECTED can be trained on the device, see
+        ``last``: make the last FULLY_CONNECTED trainable on the device; see
         `tvmtiny.frontend.trainable.trainable`.
 
     Raises
     ------
     UnknownTargetError, BoardFileError
-        If there is no such CPU or board, or its file is not usable.
+        If the CPU or board is unknown, or the board file is invalid.
     InputError
-        If `optimize`, `io`, `stream` or `tuned_for` is none of the above, there is no such region
-        for `place`, the `records` cannot be read, `input_names` or `output_names` are no names for
-        the header, the model's input cannot come in rows, a layer cannot be divided into steps of
-        `longest_slice`, or the layer cannot be trained, or not with `io` or `stream`.
+        If `optimize`, `io`, `stream` or `tuned_for` has an unknown value, `place` names an unknown
+        region, the `records` cannot be read, `input_names` or `output_names` are not valid names
+        for the header, the model's input cannot come in rows, a layer cannot be divided into steps
+        of `longest_slice`, or the layer cannot be trained at all or with the given `io` or
+        `stream`.
     RamBudgetError
         If no arena within `ram_budget` was found.
     """
@@ -153,15 +155,15 @@ def compile(
 def compile_like(
     artifact: Artifact, model: Model, target: Target | BoardLike, **options: Any
 ) -> Artifact:
-    """Generate C for a model that was compiled for another target, without planning anew.
+    """Generate C for a model that was compiled for another target, reusing its streaming plan.
 
     Parameters
     ----------
     artifact
-        What `compile` gave for the same model and options: what runs row by row there does here,
-        where it can. Without, that is looked for.
+        Result of `compile` for the same model and options. The layers that it runs row by row are
+        streamed here too, where possible; otherwise the streaming plan is searched anew.
     options
-        Of `compile`, which raises the same errors.
+        Keyword arguments of `compile`, which raises the same errors.
     """
     return _compile(model, resolve(target), artifact.stream, **options)
 
@@ -194,7 +196,7 @@ def _compile(
     if model.feed is not None:
         check_fed(model.name, interface, mode)
     if model.training is not None:
-        # Channels that seem dead may be what new weights depend on.
+        # Channels that look dead may matter once the weights are trained.
         dead_channels = False
         check_trained(model, interface, mode)
     if mode.pushes:
@@ -258,10 +260,10 @@ def arranged(
     records: Records | str | os.PathLike[str] | None = None,
     tuned_for: str | None = None,
 ) -> Built:
-    """Decide what `compile` decides where nothing streams, and generate nothing.
+    """Make the decisions of `compile` without streaming, and generate no code.
 
-    Parameters are those of `compile`, which raises the same errors; a budget that is missed is
-    none.
+    The parameters are those of `compile`, which raises the same errors, except that a missed budget
+    is not an error.
     """
     goal, interface = parse_goal(optimize), parse_interface(io)
     optimized = passes.optimize(model.graph, model.oracle, passes.Options(dead_channels))
@@ -281,7 +283,7 @@ def _decide(
     ram_budget: int | None,
     known: Records,
 ) -> tuple[Choices, Built]:
-    """What the default rules choose, and the model with what shrinking and records make of it."""
+    """Return the default rules' choices, and the model built after shrinking and tuned records."""
     nodes = tuple(all_nodes(optimized.graph))
     choose = implementer(nodes, target.cpu, model.oracle, goal, flash_budget)
 
@@ -315,7 +317,7 @@ def _streamed(
     slices: Slices,
     like: StreamInfo | None,
 ) -> Artifact | None:
-    """The model with segments that run row by row; None where none are of use."""
+    """Generate the model with row-by-row segments; None if no segment is worthwhile."""
     if slices.longest is not None:
         built = divided(built, slices, mode.pushes)
     streamer = ProgramStreamer(
@@ -359,9 +361,9 @@ def _streamed(
 
 
 def optimized_nodes(model: Model, *, dead_channels: bool = True) -> tuple[Node, ...]:
-    """The nodes of `model` after all graph passes: what `compile` implements.
+    """Return the nodes of `model` after all graph passes, which are what `compile` implements.
 
-    Those that loops and branches run are among them.
+    Nodes inside loops and branches are included.
     """
     options = passes.Options(dead_channels)
     return tuple(all_nodes(passes.optimize(model.graph, model.oracle, options).graph))
@@ -376,33 +378,33 @@ def compile_layer(
     goal: Goal | str = Goal.BALANCED,
     name: str | None = None,
 ) -> Artifact | None:
-    """Generate C for one layer alone.
+    """Generate C for a single layer.
 
     Parameters
     ----------
     model
-        Where the node is from.
+        The model that the node belongs to.
     node
-        One of `optimized_nodes`; its activations are the inputs.
+        One of `optimized_nodes`; its activations become the inputs.
     target
-        A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
+        A CPU, a board, the name of either, or a board file; see `tvmtiny.resolve`.
     decisions
-        A candidate of `tvmtiny.schedule.space`; by default the rule's own for `goal`.
+        A candidate from `tvmtiny.schedule.space`; by default the default rule's choice for `goal`.
     name
-        Prefix of the generated code; by default made from model, operator and output tensor.
+        Prefix of the generated code; by default built from model, operator and output tensor.
 
     Returns
     -------
     Artifact or None
-        None where the decisions cannot be implemented, see `tvmtiny.schedule.implement`, and for
-        a node that needs no code.
+        None if the decisions cannot be implemented (see `tvmtiny.schedule.implement`) or the node
+        needs no code.
 
     Raises
     ------
     UnknownTargetError, BoardFileError
-        If there is no such CPU or board, or its file is not usable.
+        If the CPU or board is unknown, or the board file is invalid.
     InputError
-        If there is no such goal.
+        If the goal is unknown.
     """
     target = resolve(target)
     done = implement(node, target.cpu, model.oracle, parse_goal(goal), decisions)

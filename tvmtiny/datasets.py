@@ -1,4 +1,4 @@
-"""Samples of a model's inputs, and their labels: arrays, numpy's files, folders of images."""
+"""Read samples of a model's inputs, and their labels, from arrays, numpy files or image folders."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from tvmtiny.inputs import TensorSpec, input_names
 
 __all__ = ["DATA_KINDS", "Data", "Samples", "find_samples", "image_notes", "shaped"]
 
-#: What a command takes, for messages and help texts.
+#: The data that a command accepts, for messages and help texts.
 DATA_KINDS = "FILE.npz, FILE.npy or a folder of images"
-#: What the labels may be called in a file, the best name first.
+#: Accepted names of the labels in a file, in order of preference.
 _LABELS = ("y", "labels", "targets", "label")
-#: What a model's only input may be called, behind its own names.
+#: Accepted names of the array for a model's only input, after the input's own names.
 _INPUTS = ("x", "images", "inputs", "data")
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-#: What Pillow calls pictures with so many channels.
+#: Pillow's mode by number of channels.
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-#: What bytes of images may be in a model.
+#: Default range to which the bytes of images are mapped.
 IMAGE_RANGE = (0.0, 1.0)
 
-#: What samples are read from: arrays by name, arrays in the order of the inputs, one array for the
-#: only input, or a file or folder.
+#: Sources of samples: arrays by name, arrays in the order of the inputs, one array for the only
+#: input, or the path of a file or folder.
 Data = Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray | str | os.PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs of a model.
+    """Samples of a model's inputs.
 
     Attributes
     ----------
     inputs
-        One array for each input, the first dimension counting samples, as they were given.
+        One array for each input, as given; the first dimension counts samples.
     labels
-        What there is to be of each sample; None where that is not said.
+        Expected result for each sample, or None if the data has no labels.
     notes
-        What a user should know, one sentence each.
+        Remarks for the user, one sentence each.
     """
 
     inputs: tuple[np.ndarray, ...]
@@ -64,21 +64,21 @@ def find_samples(
     Parameters
     ----------
     data
-        Arrays by name, as `tvmtiny.inputs.input_names` says, or ``x``, ``images``, ``inputs`` or
-        ``data`` for the only input, with labels as ``y``, ``labels`` or ``targets``; arrays in the
-        order of the inputs, and perhaps the labels behind them; one array; a ``.npz`` file of
-        either; a ``.npy`` file; or a folder of images, whose folders inside are classes.
+        One of: arrays by name, either as in `tvmtiny.inputs.input_names` or, for the only input,
+        ``x``, ``images``, ``inputs`` or ``data``, with labels as ``y``, ``labels`` or ``targets``;
+        arrays in the order of the inputs, optionally followed by the labels; one array; a ``.npz``
+        file of either; a ``.npy`` file; or a folder of images, whose subfolders are the classes.
     tensors
         The inputs of the model.
     image_range
-        What the bytes 0 and 255 of images become.
+        Values to which the bytes 0 and 255 of images are mapped.
 
     Raises
     ------
     InputDataError
-        If there is something else, or nothing, or another number of samples for each input.
+        If the data is of another kind, is empty, or has a different number of samples per input.
     ToolMissingError
-        Pillow is not installed, which reads images.
+        Pillow, which reads images, is not installed.
     """
     place = "the data"
     if isinstance(data, str | os.PathLike):
@@ -119,7 +119,7 @@ def _read(path: Path) -> Mapping[str, np.ndarray] | np.ndarray:
 
 
 def _names(data: Mapping[str, np.ndarray], tensors: Sequence[TensorSpec], place: str) -> list[str]:
-    """What the array of each input is called."""
+    """Return the name of the array for each input."""
     found = []
     for position, (tensor, names) in enumerate(zip(tensors, input_names(tensors), strict=True)):
         more = _INPUTS if len(tensors) == 1 else ()
@@ -141,17 +141,17 @@ def _check_numbers(array: np.ndarray, name: str, place: str) -> None:
 
 
 def shaped(tensor: TensorSpec, array: np.ndarray) -> np.ndarray:
-    """Samples in the shape ``(samples, *tensor.shape)``; dimensions of 1 may be left out.
+    """Reshape samples to ``(samples, *tensor.shape)``; dimensions of 1 may be missing.
 
     Raises
     ------
     InputDataError
-        If they have another shape.
+        If the samples have another shape.
     """
     shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
     inner, given = [d for d in shape if d != 1], [d for d in array.shape[1:] if d != 1]
     if array.ndim == 0 or given != inner:
-        # One sample without the dimension that counts them, or channels in another place.
+        # The sample dimension is missing, or the channels do not come last.
         advice = ""
         if [d for d in array.shape if d != 1] == inner:
             advice = ": the first dimension counts samples, as in array[None]"
@@ -169,7 +169,7 @@ def shaped(tensor: TensorSpec, array: np.ndarray) -> np.ndarray:
 def _from_images(
     folder: Path, tensors: Sequence[TensorSpec], image_range: tuple[float, float]
 ) -> Samples:
-    """Every image in a folder, and the number of the folder inside that it lies in as its label."""
+    """Read every image in a folder; its label is the index of the subfolder that holds it."""
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES and p.is_file())
     if not files:
         kinds = ", ".join(_IMAGES)
@@ -225,7 +225,7 @@ def image_notes(
     image_range: tuple[float, float],
     classes: Sequence[str],
 ) -> list[str]:
-    """What was done to images."""
+    """Describe how images were converted."""
     low, high = image_range
     notes = [
         f"bytes of images became numbers from {low:g} to {high:g}; give another --image-range if "

@@ -1,4 +1,4 @@
-"""How good a model is on a test set, run as the C that tvmtiny generates for it."""
+"""Measure the quality of a model on a test set by running the C that tvmtiny generates."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS", "Evaluation", "TestSet", "evaluate", "read_test_set"]
 
-#: Figures of merit by name.
+#: Names of the supported metrics.
 METRICS = ("accuracy", "auc", "error")
 
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """Inputs of a model, and what it should make of them.
+    """Inputs of a model with their expected results.
 
     Attributes
     ----------
     inputs
-        One array for each input: ``(samples, *shape)`` without a leading dimension of 1. Real
-        numbers are quantized; arrays of the input's own integer dtype are taken as they are.
+        One array for each input, of shape ``(samples, *shape)`` without a leading dimension of 1.
+        Real numbers are quantized; arrays of the input's own integer dtype are used unchanged.
     labels
-        Integers of shape ``(samples,)``, or real numbers, one row for each sample.
+        Integers of shape ``(samples,)``, or real numbers with one row for each sample.
     notes
-        What was done to them, one sentence each.
+        How the data was converted, one sentence each.
     """
 
-    # Not a class of tests, whatever its name begins with.
+    # The name starts with "Test"; keep pytest from collecting the class.
     __test__ = False
 
     inputs: tuple[np.ndarray, ...]
@@ -50,25 +50,25 @@ class TestSet:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a model made of a test set.
+    """The result of evaluating a model on a test set.
 
     Attributes
     ----------
     metric
-        ``accuracy`` is the share of samples whose largest output is that of the label (with one
-        output: whether that is at least 0.5, for labels 0 and 1), ``auc`` the area under the ROC
-        curve of labels 0 and 1 over the distance between output and input (for one output: over
-        the output), ``error`` the mean absolute error in real numbers.
+        ``accuracy`` is the share of samples whose largest output matches the label (for a single
+        output: whether it is at least 0.5, for labels 0 and 1). ``auc`` is the area under the ROC
+        curve for labels 0 and 1, scored by the distance between output and input (for a single
+        output: by the output). ``error`` is the mean absolute error in real numbers.
     value
-        The figure of merit.
+        Value of the metric.
     samples
-        How many there are.
+        Number of samples.
     right
-        How many were classified as labelled; None for another metric.
+        Number of samples classified correctly; None for metrics other than ``accuracy``.
     where
-        The board, or ``this machine``.
+        Name of the board, or ``this machine``.
     outputs
-        The first output of each sample, in real numbers: float32, ``(samples, *shape)``.
+        First output for each sample, dequantized: float32, shape ``(samples, *shape)``.
     """
 
     metric: str
@@ -85,7 +85,7 @@ def read_test_set(
     *,
     image_range: tuple[float, float] = IMAGE_RANGE,
 ) -> TestSet:
-    """Read a test set from a ``.npz`` file, or a folder of images in folders of classes.
+    """Read a test set from a ``.npz`` file, or a folder with a subfolder of images per class.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def read_test_set(
     Raises
     ------
     InputDataError
-        If the file is not such a one, or has no labels.
+        If the file is not a test set, or has no labels.
     ToolMissingError
-        Pillow is not installed, which reads images.
+        Pillow, which reads images, is not installed.
     """
     found = find_samples(data, tensors, image_range=image_range)
     if found.labels is None:
@@ -116,32 +116,32 @@ def evaluate(
     timeout: float = 120.0,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Run a test set through a model's generated C, and say how good the results are.
+    """Run a test set through a model's generated C and compute a metric of its results.
 
     Parameters
     ----------
     artifact
-        Compiled for the board, or for any CPU, with inputs and outputs in its own arena.
+        Model compiled for the board or for any CPU, with inputs and outputs in its own arena.
     data
         The test set.
     board
-        Where to run; by default on this machine, which gives the same bytes in less time.
+        Board to run on; by default this machine, which is faster and gives the same bytes.
     metric
-        One of `METRICS`. By default ``accuracy`` for integer labels, ``auc`` for integer labels
-        where the output has the shape of the input, ``error`` for real labels.
+        One of `METRICS`. The default is ``auc`` for integer labels if the output has the shape of
+        the input, ``accuracy`` for other integer labels, and ``error`` for real labels.
     timeout
-        Seconds until a run on the board counts as hung.
+        Seconds after which a run on the board counts as hung.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Raises
     ------
     InputDataError
-        If the test set does not fit the model, or the metric.
+        If the test set does not fit the model or the metric.
     InputError
-        If there is no such metric, or the model cannot run on this machine.
+        If the metric is unknown, or the model cannot run on this machine.
     ToolMissingError, BuildError, DeviceError
-        As from `tvmtiny.run`.
+        Raised as by `tvmtiny.run`.
     """
     tell = progress or (lambda _: None)
     inputs = [
@@ -180,7 +180,7 @@ def evaluate(
 
 
 def _quantized(tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
-    """The samples as the model takes them: ``(samples, *shape)``."""
+    """Convert samples to the input's dtype, in the shape ``(samples, *shape)``."""
     laid = shaped(tensor, array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputDataError(tensor.name, "infinite or no numbers", "finite samples", "NaN or inf")
@@ -202,7 +202,7 @@ def _metric_for(artifact: Artifact, labels: np.ndarray) -> str:
 
 
 def _rebuilds(artifact: Artifact) -> bool:
-    """Whether the output is to be like the input, as that of an autoencoder."""
+    """Whether the output reconstructs the input, as in an autoencoder."""
     size = int(np.prod(artifact.outputs[0].shape))
     return size > 1 and size == int(np.prod(artifact.inputs[0].shape))
 
@@ -253,7 +253,7 @@ def _figure(
 
 
 def _area(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The share of pairs, one of each class, in which class 1 has the higher score."""
+    """Compute the share of pairs, one sample of each class, in which class 1 scores higher."""
     _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
     # Equal scores share the mean of their ranks.
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[places.reshape(-1)]

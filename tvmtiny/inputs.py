@@ -1,4 +1,4 @@
-"""Input data for trying a model: patterns, seeded random values, files."""
+"""Input data for trying out a model: patterns, seeded random values, files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError
 
-#: What `make_inputs` accepts, for messages and help texts.
+#: Kinds of input that `make_inputs` accepts, for messages and help texts.
 INPUT_KINDS = "ramp, zeros, random:SEED, FILE.npy or FILE.npz"
 
 
 class RealTensor(Protocol):
-    """A tensor that real numbers can be quantized for, as `Artifact.inputs` are."""
+    """A tensor for which real numbers can be quantized, such as those of `Artifact.inputs`."""
 
     @property
     def name(self) -> str: ...
@@ -30,7 +30,7 @@ class RealTensor(Protocol):
 
 
 class TensorSpec(Protocol):
-    """What a tensor must say of itself: `Artifact.inputs` and `Graph.inputs` both do."""
+    """Name, shape and dtype of a tensor; `Artifact.inputs` and `Graph.inputs` both provide them."""
 
     @property
     def name(self) -> str: ...
@@ -41,20 +41,20 @@ class TensorSpec(Protocol):
 
 
 def make_inputs(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
-    """One array for each input of a model.
+    """Make one array for each input of a model.
 
     Parameters
     ----------
     kind
-        ``ramp`` (element i has the bits ``(i * 37 + 11) & 0xff``; floats are that int8 over 128),
-        ``zeros``, ``random:SEED`` (uniform over an integer type, normal for floats), a ``.npy``
-        file for a model with one input, or a ``.npz`` file with one array for each of
+        ``ramp`` (element i has the bits ``(i * 37 + 11) & 0xff``; floats are that int8 divided by
+        128), ``zeros``, ``random:SEED`` (uniform over an integer type, normal for floats), a
+        ``.npy`` file for a model with one input, or a ``.npz`` file with one array for each of
         `input_names`.
 
     Raises
     ------
     InputDataError
-        If `kind` is none of these, or a file does not hold what the model needs.
+        If `kind` is none of these, or a file does not match the model's inputs.
     """
     if kind == "ramp":
         return [_ramp(tensor) for tensor in tensors]
@@ -71,7 +71,7 @@ _Tensor = TypeVar("_Tensor", bound=TensorSpec)
 
 
 def real_inputs(path: str | Path, tensors: Sequence[RealTensor]) -> list[np.ndarray]:
-    """One array for each input of a model, quantized from the real numbers in a file.
+    """Make one array for each input of a model by quantizing the real numbers in a file.
 
     Parameters
     ----------
@@ -87,13 +87,13 @@ def real_inputs(path: str | Path, tensors: Sequence[RealTensor]) -> list[np.ndar
 
 
 def real_input(tensor: RealTensor, data: np.ndarray, source: str) -> np.ndarray:
-    """Real numbers as values of `tensor`.
+    """Convert real numbers to values of `tensor`.
 
     Raises
     ------
     InputDataError
-        If their shape is another one, or some are infinite or no numbers; `source` says where they
-        came from.
+        If the shape differs, or a value is infinite or NaN; `source` names the origin of the data
+        in the message.
     """
     shape = f"numbers {list(tensor.shape)}"
     if data.dtype.kind not in "biuf" or data.shape != tensor.shape:
@@ -107,12 +107,12 @@ def real_input(tensor: RealTensor, data: np.ndarray, source: str) -> np.ndarray:
 
 
 def check_input(tensor: TensorSpec, data: np.ndarray, source: str) -> np.ndarray:
-    """`data`, if it has the dtype and shape of `tensor`.
+    """Return `data` if it has the dtype and shape of `tensor`.
 
     Raises
     ------
     InputDataError
-        If it has not; `source` says where it came from.
+        If dtype or shape differ; `source` names the origin of the data in the message.
     """
     if data.dtype.kind == "f" and np.dtype(tensor.dtype).kind in "iu":
         raise InputDataError(
@@ -163,7 +163,7 @@ def _random(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
 
 
 def formula(tensor: TensorSpec) -> str:
-    """How real numbers become values of a tensor, for messages; empty where it has no scale."""
+    """Describe how real numbers are quantized for a tensor; empty for a tensor without a scale."""
     quantization = getattr(tensor, "quantization", tensor)
     scales = getattr(quantization, "scales", (getattr(quantization, "scale", None),))
     if not scales or scales[0] is None:
@@ -203,11 +203,11 @@ def _from_file(
 
 
 def input_names(tensors: Sequence[TensorSpec]) -> list[list[str]]:
-    """What the data of each input may be called, the best name first.
+    """List the accepted names of each input's data, in order of preference.
 
-    That is the tensor's name in the model, where no other input has the same; the name of its field
-    in C, where `tensors` have one; and ``input_0``, ``input_1`` and so on by position, where no
-    other input is called so.
+    They are the tensor's name in the model, unless another input shares it; the name of its field
+    in C, if `tensors` have one; and ``input_0``, ``input_1`` and so on by position, unless another
+    input has that name.
     """
     given = [[tensor.name, *filter(None, [getattr(tensor, "c_name", None)])] for tensor in tensors]
     everything = [name for names in given for name in dict.fromkeys(names)]

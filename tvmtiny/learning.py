@@ -1,4 +1,4 @@
-"""Training of a model's last layer as the generated C does it, bit for bit: the twin in numpy."""
+"""A bit-exact numpy twin of the generated C that trains a model's last layer."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _MOST_BIAS = _F(8388608.0)
 
 @dataclass(frozen=True)
 class Rule:
-    """How to train; ``struct tvmtiny_train_rule``.
+    """Hyperparameters of training; mirrors ``struct tvmtiny_train_rule``.
 
     Attributes
     ----------
     rate
         Step size of gradient descent.
     momentum
-        Part of the last step that is taken again, 0 to 1.
+        Share of the previous step that is added to the next, 0 to 1.
     clip
-        The most that a step changes a weight by, in steps of its int8 value.
+        Largest change of a weight in one step, in units of its int8 value.
     """
 
     rate: float = 0.02
@@ -45,23 +45,23 @@ class Rule:
 
 
 class Trainer:
-    """The layer of a model that is trained, with its weights and what training keeps beside them.
+    """The trained layer of a model, with its weights and the state of training.
 
-    Every operation is rounded to float32 once, in the order of ``tvmtiny_train.h``.
+    Every operation rounds to float32 once, in the order of ``tvmtiny_train.h``.
 
     Parameters
     ----------
     model
-        From `tvmtiny.frontend.trainable.trainable`.
+        A model from `tvmtiny.frontend.trainable.trainable`.
 
     Attributes
     ----------
     weights, bias
-        int8 of shape ``(channels, depth)``, and int32 of shape ``(channels,)``.
+        int8 of shape ``(channels, depth)`` and int32 of shape ``(channels,)``.
     floats, float_bias
-        What steps change, of the same shapes.
+        float32 values that the steps update, with the shapes of `weights` and `bias`.
     best_loss
-        The least that `keep` was given.
+        Lowest loss passed to `keep` so far.
 
     Raises
     ------
@@ -87,12 +87,12 @@ class Trainer:
 
     @property
     def node(self) -> Node:
-        """The layer."""
+        """The trained layer."""
         logits = self._model.graph.outputs[self.training.logits]
         return next(n for n in self._model.graph.nodes if n.output.index == logits.index)
 
     def forward(self, features: np.ndarray) -> np.ndarray:
-        """What the layer computes in int8 from its input, of the shape of that."""
+        """Compute the layer's int8 output from its int8 input."""
         operator = find_operator("FULLY_CONNECTED")
         assert operator is not None
         node, oracle = self.node, self._model.oracle
@@ -100,12 +100,12 @@ class Trainer:
         return operator.reference(node, inputs, oracle)[0]
 
     def train_class(self, features: np.ndarray, logits: np.ndarray, label: int) -> None:
-        """A step for a sample of a class.
+        """Take one training step for a sample with a class label.
 
         Parameters
         ----------
         features, logits
-            The layer's input and output, int8.
+            Input and output of the layer, int8.
         """
         values = self._logits(logits)
         largest, total = self._sum(values)
@@ -115,19 +115,25 @@ class Trainer:
             self._step(channel, features.reshape(-1), gradient)
 
     def train_values(self, features: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> None:
-        """A step for wanted real values of the layer's output: half the squared error."""
+        """Take one step towards real target outputs, minimizing half the squared error."""
         for channel, value in enumerate(self._logits(logits)):
             gradient = _F(value - _F(wanted.reshape(-1)[channel]))
             self._step(channel, features.reshape(-1), gradient)
 
     def loss(self, logits: np.ndarray, label: int) -> np.float32:
-        """Cross-entropy of the softmax of a layer's output."""
+        """Compute the cross-entropy of the softmax of a layer's output."""
         values = self._logits(logits)
         largest, total = self._sum(values)
         return _F(_log(total) - _F(values[label] - largest))
 
     def keep(self, loss: float) -> bool:
-        """Keep the weights, or go back to those of the least loss; whether they were kept."""
+        """Keep the weights if `loss` is the lowest so far, else restore the best ones.
+
+        Returns
+        -------
+        bool
+            Whether the weights were kept.
+        """
         if _F(loss) <= self.best_loss:
             self.best_loss = _F(loss)
             self._keep_weights()
@@ -137,7 +143,7 @@ class Trainer:
         return False
 
     def refresh(self) -> None:
-        """Quantize the floats again, after somebody else has changed them."""
+        """Quantize the float weights again after they were changed from outside."""
         for channel in range(self.training.channels):
             self._quantize(channel)
 
@@ -189,14 +195,14 @@ class Trainer:
 
 
 def _nearest(values: Any) -> Any:
-    """Nearest integers, halves away from zero; the half is added in float32."""
+    """Round to the nearest integer, halves away from zero; the half is added in float32."""
     half = _F(0.5)
     up = np.trunc(values + half).astype(np.int32)
     return np.where(values >= 0, up, -np.trunc(half - values).astype(np.int32))
 
 
 def _exp(value: np.float32) -> np.float32:
-    """``tvmtiny_exp`` of a number from -104 to 0."""
+    """Twin of ``tvmtiny_exp`` for a number from -104 to 0."""
     if value <= -104:
         return _F(0.0)
     scaled = _F(value * _F(1.44269504))
@@ -213,7 +219,7 @@ def _exp(value: np.float32) -> np.float32:
 
 
 def _log(value: np.float32) -> np.float32:
-    """``tvmtiny_log`` of a normal number above 0."""
+    """Twin of ``tvmtiny_log`` for a normal number above 0."""
     bits = int(_F(value).view(np.uint32)) + (0x3F800000 - 0x3F3504F3)
     power = _F((bits >> 23) - 127)
     rest = _F(np.uint32((bits & 0x7FFFFF) + 0x3F3504F3).view(_F) - _F(1.0))

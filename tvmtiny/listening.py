@@ -1,4 +1,4 @@
-"""Sound through a model with a front end, on this machine or on a board."""
+"""Run a model with an audio front end on sound, on this machine or on a board."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Heard", "blocks_of", "listen", "read_samples"]
 
-#: Bytes of a file in memory.
+#: Limit on the size of a WAV file, in bytes.
 _MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One decision.
+    """One decision of the model.
 
     Attributes
     ----------
     seconds
-        Of all samples up to its last one.
+        Time of the last sample of the decision, in seconds from the first sample.
     scores
-        For each event, the mean of the last outputs, in real numbers.
+        Mean of the most recent outputs for each event, dequantized.
     event
-        The position in the model's output, or None.
+        Position of the detected event in the model's output, or None.
     """
 
     seconds: float
@@ -47,19 +47,19 @@ class Heard:
 
 
 def read_samples(source: str | Path | BinaryIO, rate: int) -> np.ndarray:
-    """Read a WAV file of one channel and 16 bits.
+    """Read a WAV file with one channel of 16-bit samples.
 
     Parameters
     ----------
     source
-        Its path, or what can be read.
+        Path of the file, or a binary stream.
     rate
-        That it must have, in Hz.
+        Required sample rate in Hz.
 
     Raises
     ------
     InputError
-        It cannot be read, or is of another kind.
+        The file cannot be read, or has another format or rate.
     """
     name = str(source) if isinstance(source, str | Path) else "the input"
     wanted = f"give one channel of 16 bits at {rate:,} Hz"
@@ -84,12 +84,12 @@ def read_samples(source: str | Path | BinaryIO, rate: int) -> np.ndarray:
 
 
 def blocks_of(stream: BinaryIO, rate: int, block: int) -> Iterator[np.ndarray]:
-    """Blocks of samples of a stream: a WAV file, or plain 16-bit samples as they come.
+    """Split a stream, either a WAV file or raw 16-bit samples, into blocks as they arrive.
 
     Raises
     ------
     InputError
-        See `read_samples`.
+        Raised as by `read_samples`.
     """
     first = stream.read(4)
     if first == b"RIFF":
@@ -113,26 +113,27 @@ def listen(
     board: BoardLike | None = None,
     timeout: float = 120.0,
 ) -> Iterator[Heard]:
-    """Give samples to a model, and say what it decides.
+    """Feed samples to a model and yield its decisions.
 
     Parameters
     ----------
     artifact
-        With a front end that takes samples in blocks.
+        Model with a front end that takes samples in blocks.
     blocks
-        int16 samples, none of them longer than a decision.
+        int16 samples; no block may be longer than a decision.
     board
-        Where; by default this machine, where the generated feed function does all. A board gets the
-        samples of a decision at a time, and the outputs are smoothed here, with the same events.
+        Board to run on. By default, the generated feed function does everything on this machine. A
+        board gets the samples of one decision at a time, and its outputs are smoothed on the host,
+        which gives the same events.
     timeout
-        Seconds until a run on the board counts as hung.
+        Seconds after which a run on the board counts as hung.
 
     Raises
     ------
     InputError
         The model has no such front end, or a block is too long.
     ToolMissingError, BuildError, DeviceError
-        As from `tvmtiny.run`.
+        Raised as by `tvmtiny.run`.
     """
     if artifact.feed is None:
         raise InputError(
@@ -197,12 +198,12 @@ def _heard(
 
 
 def check_block(artifact: Artifact, block: int | None) -> int:
-    """Samples of a block: as given, or a third of a decision.
+    """Return the number of samples in a block: `block`, or by default a third of a decision.
 
     Raises
     ------
     InputError
-        It is longer than a decision, or empty.
+        `block` is empty or longer than a decision, or the model has no such front end.
     """
     if artifact.feed is None:
         raise InputError(

@@ -1,8 +1,8 @@
-"""Models of which some operators have no reference kernel in LiteRT, taken apart for the oracle.
+"""Split a model into single operators for the oracle.
 
-Where LiteRT's reference kernels lack one operator, it cannot use any of them for that model. Such a
-model is cut into models of one operator each: those that have a reference kernel are computed by
-it, whatever else the model holds.
+If LiteRT lacks the reference kernel of a single operator, it uses no reference kernels at all for
+that model. Such a model is split into models of one operator each, so that every operator that has
+a reference kernel is computed by it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["OneOperator", "one_by_one"]
 
 @dataclass(frozen=True, eq=False)
 class OneOperator:
-    """A model that is one operator of another one.
+    """A single operator of another model, as a model of its own.
 
     Attributes
     ----------
     content
-        The .tflite file.
+        Content of the .tflite file.
     tensors
-        The other model's indices of its tensors.
+        Indices of its tensors in the other model.
     inputs
-        Those of its inputs.
+        Indices of its inputs in the other model.
     """
 
     content: bytes
@@ -39,13 +39,13 @@ class OneOperator:
 
 
 def one_by_one(model: bytes) -> list[OneOperator] | None:
-    """The operators of a model in their order.
+    """Split a model into its operators, in execution order.
 
     Returns
     -------
     list of OneOperator or None
-        None where it has variables that several operators share, further subgraphs or no sound
-        content. What one operator remembers, its model does.
+        None if several operators share a variable, the model has several subgraphs, or its content
+        is damaged. State of a single operator is kept by that operator's model.
     """
     try:
         whole = unpack_model(model)
@@ -95,7 +95,7 @@ def _alone(whole: Any, operator: Any) -> OneOperator:
     try:
         operator.inputs = [place.get(int(i), -1) for i in operator.inputs]
         operator.outputs = [place[int(i)] for i in operator.outputs]
-        # The kernel of an LSTM trusts these indices.
+        # LiteRT's LSTM kernel does not check these indices.
         operator.intermediates = [place[i] for i in _indices(operator.intermediates)]
         operator.opcodeIndex, model.operatorCodes = 0, [whole.operatorCodes[code]]
         model.buffers = buffers

@@ -1,4 +1,4 @@
-"""Generated C compiled for this machine, for many inputs at once."""
+"""Compile generated C for this machine, to run many inputs at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["NativeFeed", "NativeModel"]
 
 _COMPILER = Tool("cc", "gcc", "to compile the generated C for this machine")
-#: Host seconds for one inference, after which the program counts as hung.
+#: Host seconds allowed per inference before the program counts as hung.
 _SECONDS_A_RUN = 5.0
 _LEAST_SECONDS = 60.0
 
@@ -100,7 +100,7 @@ int main(void)
 
 
 def _build(artifact: Artifact, directory: Path, main: str, **more: Any) -> Path:
-    """Compile a model's C with a main program for this machine."""
+    """Compile a model's C together with a main program for this machine."""
     for name, text in artifact.files.items():
         write_text(directory / name, text)
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
@@ -111,7 +111,7 @@ def _build(artifact: Artifact, directory: Path, main: str, **more: Any) -> Path:
         states=artifact.states,
         **more,
     )
-    # No model has a name that ends in an underscore.
+    # No model's name ends in an underscore, so these names cannot clash.
     write_text(directory / "main_.c", text)
     sources = sorted(name for name in artifact.files if name.endswith(".c"))
     command = [find_tool(_COMPILER), "-std=c99", "-O2", "-DTVMTINY_PORTABLE", "-o", "program_"]
@@ -120,19 +120,19 @@ def _build(artifact: Artifact, directory: Path, main: str, **more: Any) -> Path:
 
 
 class NativeFeed:
-    """The feed of a model's generated C as a program of this machine that takes block after block.
+    """A native program that feeds blocks of samples to a model's generated C.
 
     Parameters
     ----------
     artifact
-        With a front end that takes samples in blocks.
+        Model with a front end that takes samples in blocks.
 
     Raises
     ------
     InputError
         The model has no such front end.
     ToolMissingError, BuildError
-        See `NativeModel`.
+        Raised as by `NativeModel`.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -161,12 +161,12 @@ class NativeFeed:
             raise
 
     def feed(self, samples: np.ndarray) -> tuple[int, int, list[int]]:
-        """Give a block of samples.
+        """Feed one block of samples.
 
         Returns
         -------
         tuple
-            What the C function returns, how many decisions there were, and the sum of each event.
+            Return value of the C function, number of decisions so far, and the sum for each event.
 
         Raises
         ------
@@ -193,7 +193,7 @@ class NativeFeed:
         return event, decisions, sums
 
     def close(self) -> None:
-        """End the program and remove it."""
+        """Stop the program and delete its folder."""
         self._process.kill()
         self._process.communicate()
         remove(self._directory)
@@ -211,24 +211,24 @@ class NativeFeed:
 
 
 class NativeModel:
-    """A model's generated C as a program of this machine.
+    """A model's generated C, compiled as a program for this machine.
 
-    Kernels with special instructions are replaced by their portable twins, which give the same
-    bytes. A model that remembers something forgets it before each run.
+    Kernels with special instructions are replaced by portable ones that give the same bytes. The
+    state of a stateful model is reset before each run.
 
     Parameters
     ----------
     artifact
-        Compiled with its inputs and outputs in its own arena.
+        Model compiled with inputs and outputs in its own arena.
 
     Raises
     ------
     InputError
-        If inputs or outputs lie outside of the arena, or there is no input.
+        If inputs or outputs lie outside the arena, or the model has no input.
     ToolMissingError
         If this machine has no C compiler.
     BuildError
-        If the compiler refuses the code.
+        If the compiler rejects the code.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -247,25 +247,25 @@ class NativeModel:
             raise
 
     def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
-        """Run one inference after the other.
+        """Run several inferences in sequence.
 
         Parameters
         ----------
         inputs
-            One array for each input of the model, of its dtype and with one dimension more in
-            front: the inferences.
+            One array for each input of the model, of its dtype and shape, with an additional
+            leading dimension that counts inferences.
 
         Returns
         -------
         list of numpy.ndarray
-            The outputs, likewise.
+            One array for each output, with the same leading dimension.
 
         Raises
         ------
         InputDataError
-            If dtypes or shapes are wrong, or the numbers of inferences differ.
+            If dtypes or shapes are wrong, or the inputs differ in the number of inferences.
         InputError
-            If the program fails, or hangs.
+            If the program fails or hangs.
         """
         frames = [*zip(*inputs, strict=True)]
         data = b"".join(pack_inputs(self.artifact.inputs, frame) for frame in frames)
@@ -283,7 +283,7 @@ class NativeModel:
         return self._split(done.stdout, len(frames))
 
     def close(self) -> None:
-        """Remove the program."""
+        """Delete the program's folder."""
         remove(self._directory)
 
     def __enter__(self) -> NativeModel:

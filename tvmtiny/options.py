@@ -1,7 +1,7 @@
-"""The options of `tvmtiny.compile`, `load` and `apply_front_end`: for API, command line and file.
+"""Options of `tvmtiny.compile`, `load` and `apply_front_end` for API, command line and file.
 
-The keyword arguments of these functions, the options of every command that compiles, and the keys
-of the section ``[compile]`` of a ``tvmtiny.toml`` are these entries.
+Each entry is a keyword argument of one of these functions, an option of every command that
+compiles, and a key of the section ``[compile]`` in a ``tvmtiny.toml``.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ __all__ = ["COMPILE_OPTIONS", "FRONT_OPTIONS", "LOAD_OPTIONS", "CompileOption"]
 
 @dataclass(frozen=True)
 class CompileOption:
-    """One option.
+    """An option of the compiler.
 
     Attributes
     ----------
     name
-        Of the keyword argument; commands write dashes.
+        Name of the keyword argument; the command line replaces underscores by dashes.
     type
-        Of its value on the command line.
+        Type of the value on the command line.
     default
-        Where nothing is given.
+        Default value.
     help
-        One sentence for people.
+        Help text, one sentence.
     metavar
-        What stands for the value in a help text; empty for a switch.
+        Placeholder of the value in help texts; empty for a switch.
     switch
-        How the command line calls it, where that is not `name`: an option that may be given more
-        than once has a plural `name`.
+        Name on the command line if it differs from `name`: an option that may be given more than
+        once has a plural `name`.
     """
 
     name: str
@@ -43,12 +43,12 @@ class CompileOption:
 
     @property
     def switches(self) -> tuple[str, ...]:
-        """How the command line spells it."""
+        """Spelling of the option on the command line."""
         dashed = self.switch or self.name.replace("_", "-")
         return (f"--{dashed}/--no-{dashed}",) if self.type is bool else (f"--{dashed}",)
 
 
-#: Of `tvmtiny.load`.
+#: Options of `tvmtiny.load`.
 LOAD_OPTIONS = (
     CompileOption(
         "oracle",
@@ -59,7 +59,7 @@ LOAD_OPTIONS = (
     ),
 )
 
-#: Of `tvmtiny.apply_front_end`.
+#: Options of `tvmtiny.apply_front_end`.
 FRONT_OPTIONS = (
     CompileOption(
         "frontend",
@@ -128,7 +128,7 @@ FRONT_OPTIONS = (
     ),
 )
 
-#: Of `tvmtiny.compile`.
+#: Options of `tvmtiny.compile`.
 COMPILE_OPTIONS = (
     CompileOption(
         "optimize",

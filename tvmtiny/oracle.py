@@ -1,4 +1,4 @@
-"""LiteRT's reference kernels as the oracle: the bytes that generated code is compared with."""
+"""The oracle: LiteRT's reference kernels, whose bytes generated code is compared with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
     "silenced",
 ]
 
-#: Of LiteRT's look at a model, which takes less than one.
+#: Timeout for LiteRT's check of a model, which normally takes less than a second.
 _MOST_SECONDS = 60
 
 _silence_lock = threading.Lock()
@@ -48,12 +48,12 @@ _silence_lock = threading.Lock()
 def oracle_tensors(
     model: Model, inputs: Sequence[np.ndarray]
 ) -> tuple[str, Mapping[int, np.ndarray]]:
-    """Compute every tensor of a model as its oracle does.
+    """Compute every tensor of a model with its oracle.
 
     Returns
     -------
     tuple of str and Mapping
-        Name of the oracle, and the values by TFLite's tensor index.
+        Name of the oracle, and values by TFLite's tensor index.
     """
     if model.front is None and not known_to_litert(model.graph):
         return "numpy", model.reference(inputs)
@@ -70,15 +70,15 @@ def oracle_tensors(
 
 
 def known_to_litert(graph: Graph) -> bool:
-    """Whether a model has no operators of our own, whose oracle is their numpy reference."""
+    """Whether LiteRT knows all operators; tvmtiny's own have a numpy reference as oracle."""
     found = (find_operator(node.operator) for node in graph.nodes)
     return all(operator is None or operator.in_litert for operator in found)
 
 
 def refusal(model: bytes) -> str | None:
-    """Say why LiteRT refuses a model, without running it.
+    """Return the reason why LiteRT rejects a model, without running it.
 
-    LiteRT looks at it in a process of its own: it trusts files, and a damaged one can crash it.
+    LiteRT trusts files, and a damaged one can crash it, so it runs in a separate process.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def refusal(model: bytes) -> str | None:
     Returns
     -------
     str or None
-        LiteRT's message on one line; None where it accepts the model or is not installed.
+        LiteRT's message on one line; None if it accepts the model or is not installed.
     """
     done = subprocess.run(
         [sys.executable, litert.__file__],
@@ -112,24 +112,24 @@ def run_litert(
     model
         A .tflite file.
     inputs
-        One array for each input of subgraph 0, in its order, with the input's shape and dtype.
+        One array for each input of subgraph 0, in order, with the input's shape and dtype.
     path
-        How messages name the model.
+        Name of the model in messages.
 
     Returns
     -------
     dict[int, np.ndarray]
-        Copies of all tensors of subgraph 0 that have a value afterwards, constants and inputs
-        included, by TFLite's tensor index.
+        Copies of all tensors of subgraph 0 that have a value after the run, including constants and
+        inputs, by TFLite's tensor index.
 
     Raises
     ------
     ToolMissingError
-        ``ai-edge-litert`` is not installed, or does not work.
+        ``ai-edge-litert`` is not installed or does not work.
     OracleRefusalError
         LiteRT cannot read or prepare the model, or run it on these inputs.
     InputDataError
-        The number of inputs, or the shape or dtype of one, does not fit.
+        The number of inputs, or the shape or dtype of one, does not match the model.
     """
     (values,) = run_litert_frames(model, [inputs], path=path)
     return values
@@ -138,12 +138,12 @@ def run_litert(
 def run_litert_frames(
     model: bytes, frames: Sequence[Sequence[np.ndarray]], *, path: str = "the model"
 ) -> list[dict[int, np.ndarray]]:
-    """Run a model on one frame after the other; what it remembers goes from each to the next.
+    """Run a model on a sequence of frames; its state carries over from one frame to the next.
 
     Parameters
     ----------
     frames
-        The inputs of each run; see `run_litert`, also for what is returned and raised.
+        The inputs of each run; see `run_litert`, also for return values and errors.
     """
     with silenced():
         interpreter_module = _import_litert()
@@ -171,7 +171,7 @@ def _invoke_each(
     details: Sequence[dict[str, Any]],
     inputs: Sequence[np.ndarray],
 ) -> dict[int, np.ndarray]:
-    """Run operators one by one, each with its reference kernel if there is one."""
+    """Run operators one by one, each with its reference kernel if it has one."""
     _check_inputs(details, inputs)
     values = {d["index"]: np.array(x) for d, x in zip(details, inputs, strict=True)}
     for operator, interpreter in parts:
@@ -184,12 +184,12 @@ def _invoke_each(
 def run_litert_outputs(
     model: bytes, frames: Iterable[Sequence[np.ndarray]], *, path: str = "the model"
 ) -> Iterator[list[np.ndarray]]:
-    """The outputs of a model for one frame after the other, without intermediate tensors.
+    """Yield the outputs of a model for each frame, without intermediate tensors.
 
     Parameters
     ----------
     frames
-        The inputs of each run; see `run_litert`, also for what is raised.
+        The inputs of each run; see `run_litert`, also for errors.
     """
     with silenced():
         interpreter_module = _import_litert()
@@ -227,7 +227,7 @@ def _invoke(
     _run(interpreter, inputs)
     values = {}
     for index in tensors:
-        # What LiteRT raises for a tensor that never got memory.
+        # LiteRT raises this for a tensor that was never allocated.
         with suppress(ValueError):
             values[index] = np.array(interpreter.get_tensor(index))
     return values
@@ -258,9 +258,9 @@ def _check_inputs(details: Sequence[dict[str, Any]], inputs: Sequence[np.ndarray
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Drop what native code writes to the process's stdout and stderr.
+    """Discard output of native code on the process's stdout and stderr.
 
-    LiteRT logs from C++, past ``sys.stderr``, so the file descriptors themselves are redirected.
+    LiteRT logs from C++, bypassing ``sys.stderr``, so the file descriptors are redirected.
     """
     with _silence_lock:
         for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""Making a full-integer model from a float one, and measuring what that costs in accuracy."""
+"""Quantize a float model to full integer, and measure the loss of accuracy."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ from tvmtiny.ops.shared.graph import Graph
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, round_half_away
 from tvmtiny.oracle import run_litert_outputs, silenced
 
-#: The array of a data file that holds the right class of each sample.
+#: Name of the array with the class of each sample in a data file.
 LABELS = "labels"
 _SIGNATURE = "serving_default"
 _WIDTHS = ("int8", "int16")
-#: Fewer samples cannot show ranges.
+#: Below this number of samples, the user is warned that ranges are unreliable.
 _FEW_SAMPLES = 10
-#: Names in a sentence.
+#: Limit on tensor names listed in a sentence.
 _MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
 class OutputChange:
-    """How an output differs on the given data.
+    """Difference of one output between the float and the quantized model.
 
     Attributes
     ----------
     name
-        Of the tensor.
+        Name of the output tensor.
     max_abs_diff, mean_abs_diff
-        Between the float model and the dequantized output of the quantized one.
+        Largest and mean absolute difference between the float output and the dequantized one.
     largest
-        Magnitude of the float model's output.
+        Largest magnitude of the float model's output.
     same_argmax
-        Share of samples whose largest element is the same one.
+        Share of samples for which both models agree on the largest element.
     """
 
     name: str
@@ -70,23 +70,23 @@ class OutputChange:
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """A quantized model and how it compares with the float one.
+    """A quantized model and its comparison with the float model.
 
     Attributes
     ----------
     content
-        The .tflite file.
+        Content of the .tflite file.
     samples
-        How many were used, for calibration and for comparison.
+        Number of samples used for calibration and for comparison.
     bytes_before, bytes_after
-        Sizes of the files.
+        Sizes of the two files.
     outputs
-        One entry an output.
+        One entry for each output.
     accuracy_before, accuracy_after
-        Share of samples whose largest element of the first output is the label; None without
-        labels.
+        Share of samples whose largest element of the first output is the label; None if there are
+        no labels.
     notes
-        What speaks against the samples, or was done to them or to the model, one sentence each.
+        Doubts about the samples and changes made to them or to the model, one sentence each.
     """
 
     content: bytes
@@ -106,30 +106,31 @@ def quantize(
     activations: str = "int8",
     image_range: tuple[float, float] = IMAGE_RANGE,
 ) -> Quantized:
-    """Quantize a float model with ``ai-edge-quantizer``: int8 weights, integer activations.
+    """Quantize a float model with ``ai-edge-quantizer`` to int8 weights and integer activations.
 
     Parameters
     ----------
     source
-        A .tflite file with float32 inputs, or its content, or what `tvmtiny.load` takes else.
+        A .tflite file with float32 inputs, its content, or any other source that `tvmtiny.load`
+        takes.
     data
-        Float samples of each input, and perhaps the right classes of a classifier as labels, see
+        Float samples of each input, optionally with the classes of a classifier as labels; see
         `tvmtiny.datasets.find_samples`.
     activations
         ``int8`` or ``int16``.
     image_range
-        What the bytes 0 and 255 of images become.
+        Values to which the bytes 0 and 255 of images are mapped.
 
     Raises
     ------
     ToolMissingError
-        ``ai-edge-quantizer`` is not installed, or does not work; or Pillow, for images.
+        ``ai-edge-quantizer``, or Pillow for images, is not installed or does not work.
     DynamicRangeModelError
-        If the model's weights are quantized already.
+        If the model's weights are already quantized.
     InputError, InputDataError
-        If the model is no float model, or the data does not fit it.
+        If the model is not a float model, or the data does not match it.
     QuantizeError
-        If the quantizer fails, or gives a model that cannot be compiled.
+        If the quantizer fails, or its result cannot be compiled.
     """
     if activations not in _WIDTHS:
         raise InputError(
@@ -179,13 +180,13 @@ def quantize(
 
 
 def _check_package() -> None:
-    """Raise at once where the quantizer is missing, before anything takes time."""
+    """Raise if the quantizer is missing, before any slow step."""
     with silenced(), importing("ai-edge-quantizer", "'tvmtiny[quantize]'", "to quantize a model"):
         import_module("ai_edge_quantizer")
 
 
 def _check_float(graph: Graph, path: str) -> None:
-    """Raise unless the model is a float one."""
+    """Raise unless the model is a float model."""
     for node in graph.nodes:
         if dynamic_range(node):
             raise DynamicRangeModelError(node.operator, node.input(1).name)
@@ -200,7 +201,7 @@ def _check_float(graph: Graph, path: str) -> None:
 
 
 def _samples(graph: Graph, found: Samples) -> list[list[np.ndarray]]:
-    """The inputs of each run."""
+    """Arrange the samples as the inputs of each run."""
     pairs = zip(graph.inputs, found.inputs, strict=True)
     columns = [shaped(tensor, array).astype(np.float32) for tensor, array in pairs]
     return [list(sample) for sample in zip(*columns, strict=True)]
@@ -216,7 +217,7 @@ def _labels(labels: np.ndarray | None, count: int) -> np.ndarray | None:
 
 
 def _doubts(graph: Graph, samples: Sequence[Sequence[np.ndarray]]) -> Iterator[str]:
-    """What speaks against samples from which ranges are learnt."""
+    """Yield reasons why calibration on these samples may give poor ranges."""
     if len(samples) < _FEW_SAMPLES:
         count = "one sample" if len(samples) == 1 else f"{len(samples)} samples"
         yield (
@@ -240,13 +241,13 @@ def _like_bytes(values: np.ndarray, low: float, high: float) -> bool:
 
 
 def _scales_itself(graph: Graph, tensor: Tensor) -> bool:
-    """Whether a model begins with a scaling, such as that of Keras' Rescaling layer."""
+    """Whether the model starts by scaling its input, as Keras' Rescaling layer does."""
     readers = [n for n in graph.nodes if tensor.index in {t.index for t in n.inputs if t}]
     return bool(readers) and all(n.operator in ("DIV", "MUL", "SUB") for n in readers)
 
 
 def _of_dead(names: Sequence[str]) -> tuple[str, ...]:
-    """One sentence about tensors that never change."""
+    """Describe tensors that never change in one sentence."""
     if not names:
         return ()
     shown = ", ".join(short_name(name, 40) for name in names[:_MOST_NAMES])
@@ -257,7 +258,7 @@ def _of_dead(names: Sequence[str]) -> tuple[str, ...]:
 def _quantize(
     content: bytes, samples: Sequence[Sequence[np.ndarray]], activations: str, path: str
 ) -> tuple[bytes, list[str]]:
-    """The quantized model, and names of tensors that are the same for all samples."""
+    """Quantize the model; also return the names of tensors that are the same for all samples."""
     nothing = StringIO()
     with silenced(), redirect_stdout(nothing), redirect_stderr(nothing), catch_warnings():
         warnings.simplefilter("ignore")
@@ -270,7 +271,7 @@ def _quantize(
             signed = bytearray(_with_signature(content))
             manager = recipe_manager.RecipeManager()
             manager.load_quantization_recipe(rules)
-            # The quantizer's own calibration averages over samples, which clips the extreme ones.
+            # The quantizer's own calibration averages over samples, which clips extreme values.
             observer = calibrator.Calibrator(signed, qsv_update_func=min_max_update)
             observer.calibrate({_SIGNATURE: frames}, manager)
             ranges = observer.get_model_qsvs()
@@ -278,13 +279,13 @@ def _quantize(
             made = bytes(work.quantize(ranges).quantized_model)
             return _with_own_names(made, content, path), _dead(content, ranges, path)
         except Exception as error:
-            # The quantizer is an alpha release: it raises whatever its numpy code does.
+            # The quantizer is an alpha release and lets any exception of its numpy code through.
             reason = f"ai-edge-quantizer failed with {type(error).__name__}: {error}"
             raise QuantizeError(path, reason) from error
 
 
 def _dead(content: bytes, ranges: Mapping[str, Any], path: str) -> list[str]:
-    """Names of results whose least and largest value are one, in the order of the model."""
+    """List tensors whose minimum and maximum are equal, in the order of the model."""
     found = []
     for node in read_graph(content, path).nodes:
         for tensor in node.outputs:
@@ -296,7 +297,7 @@ def _dead(content: bytes, ranges: Mapping[str, Any], path: str) -> list[str]:
 
 
 def _with_float_weights(content: bytes, path: str) -> tuple[bytes, tuple[str, ...]]:
-    """The model with float32 constants where it has float16 ones behind DEQUANTIZE."""
+    """Replace float16 constants behind DEQUANTIZE by float32 constants."""
     graph = read_graph(content, path)
     halves = {
         node.index: node
@@ -325,11 +326,11 @@ def _with_float_weights(content: bytes, path: str) -> tuple[bytes, tuple[str, ..
 
 
 def _with_signature(content: bytes) -> bytes:
-    """The model as the quantizer wants it: with a signature, and operators of today's field."""
+    """Add the signature that the quantizer requires, and update old operator codes."""
     names = schema()
     model = unpack_model(content)
     for code in model.operatorCodes:
-        # Old files have just the narrow field; the quantizer would take every operator for an ADD.
+        # Old files set only the deprecated field; the quantizer would read every operator as ADD.
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
     signature = names.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = _SIGNATURE, 0
@@ -350,7 +351,7 @@ def _tensor_maps(names: Any, prefix: str, indices: Sequence[int]) -> Iterator[An
 
 
 def _with_own_names(quantized: bytes, content: bytes, path: str) -> bytes:
-    """The quantized model with the names that the signature of the float one, `content`, has."""
+    """Give the quantized model the signature names of the float model, `content`."""
     graph = read_graph(content, path)
     labels = {
         f"{prefix}_{position}": label

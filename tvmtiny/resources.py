@@ -1,4 +1,4 @@
-"""Folders that ship with tvmtiny beside its code: tuned records, the Zephyr application."""
+"""Locate folders that ship beside tvmtiny's code: tuned records, the Zephyr application."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """Where the folder `name` is: in an installed package, or beside it in a source tree.
+    """Return the folder `name`, inside an installed package or beside it in a source tree.
 
     The folder need not exist.
     """

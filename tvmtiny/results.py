@@ -1,4 +1,4 @@
-"""What building and running give: projects, firmware, and the results of a run."""
+"""Results of building and running: projects, firmware, and run results."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Project:
     Attributes
     ----------
     directory
-        Where it is.
+        Path of the directory.
     artifact
         The generated model.
     board
-        The board it is for.
+        Board that the project is for.
     sources
-        C files to compile, relative to the directory.
+        C files to compile, relative to `directory`.
     firmware
-        What is built around the model: ``harness`` runs it once, ``rpc`` serves a host.
+        Program built around the model: ``harness`` runs it once, ``rpc`` serves a host.
     """
 
     directory: Path
@@ -43,18 +43,18 @@ class Project:
 
 @dataclass(frozen=True)
 class FlashSizes:
-    """Flash of the generated code and the library functions it uses, in bytes.
+    """Flash used by the generated code and the library functions that it calls, in bytes.
 
-    Start-up code and test harness are not counted.
+    Start-up code and test harness are excluded.
 
     Attributes
     ----------
     code
-        Machine code.
+        Size of the machine code.
     constants
-        Weights, tables, and the initial values of variables.
+        Size of weights, tables, and initial values of variables.
     total
-        Both.
+        Sum of both.
     """
 
     code: int
@@ -69,13 +69,13 @@ class Firmware:
     Attributes
     ----------
     elf
-        The program.
+        Path of the ELF file.
     project
-        What it was built from.
+        The project from which the firmware was built.
     sizes
-        Flash of the generated code.
+        Flash used by the generated code.
     static_ram_bytes
-        Variables of the generated code and the library functions it uses, in bytes.
+        RAM for variables of the generated code and the library functions it calls, in bytes.
     """
 
     elf: Path
@@ -91,9 +91,9 @@ class OutputTensor:
     Attributes
     ----------
     name, dtype, shape
-        As in the model.
+        Name, dtype and shape of the tensor in the model.
     data
-        Its values, of that dtype and shape.
+        Values, of that dtype and shape.
     """
 
     name: str
@@ -104,15 +104,14 @@ class OutputTensor:
 
 @dataclass(frozen=True)
 class Pauses:
-    """How long a program waits for a piece of an inference.
+    """Durations of the individual pieces of an inference.
 
     Attributes
     ----------
     slices
-        Instructions of each step of an inference; where windows slide, of each step of one row.
+        Instructions of each step of an inference; with sliding windows, of each step of one row.
     pushes
-        Instructions of each push of a single row; empty where the input is a whole. Where windows
-        slide, of one row.
+        Instructions of each push of one row; empty if the input comes as a whole.
     """
 
     slices: tuple[int, ...]
@@ -121,29 +120,29 @@ class Pauses:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run of the firmware gave.
+    """The result of one run of the firmware.
 
     Attributes
     ----------
     model, board, cpu
-        Names.
+        Names of model, board and CPU.
     instructions
         Instructions of one inference, from entry to return of the generated run function.
     arena_bytes
-        Static memory of the model: inputs, outputs, tensors and scratch.
+        Size of the arena in bytes: inputs, outputs, tensors and scratch.
     static_ram_bytes
-        All variables of the generated code and the library functions it uses; None where the
-        firmware was not built here.
+        RAM for variables of the generated code and the library functions it calls, in bytes; None
+        if the firmware was not built by this process.
     stack_bytes
-        Deepest stack of that inference below its caller's, in bytes.
+        Deepest stack of that inference in bytes, counted from the frame of its caller.
     flash
-        Flash of the generated code; None where the firmware was not built here.
+        Flash used by the generated code; None if the firmware was not built by this process.
     outputs
-        One entry an output of the model.
+        One entry for each output of the model.
     layers
-        Output of each layer of the artifact, in order, from an inference before that one.
+        Output of each layer of the artifact, in order, from an inference before the measured one.
     pauses
-        From inferences after that one; None where nothing is done in pieces, and where they were
+        Measured in inferences after that one; None if the inference has no pieces, or if they were
         not measured.
     """
 

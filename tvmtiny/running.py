@@ -1,4 +1,4 @@
-"""From an artifact, or from firmware, to results on a board."""
+"""Run an artifact or firmware on a board and return the results."""
 
 from __future__ import annotations
 
@@ -39,34 +39,35 @@ def run(
     timeout: float = DEFAULT_TIMEOUT,
     progress: Callable[[str], None] | None = None,
 ) -> RunResult:
-    """Build firmware around `artifact`, run it on a board, and return what it computed.
+    """Build firmware around `artifact`, run it on a board, and return the results.
 
     Parameters
     ----------
     inputs
         One array for each input of the model, of its shape and dtype.
     board
-        A board, its name or its file, see `tvmtiny.targets.find_board`; by default the board that
+        A board, its name or its file (see `tvmtiny.targets.find_board`); by default the board that
         the artifact was compiled for.
     timeout
-        Seconds of host time.
+        Limit on the run in host seconds.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Raises
     ------
     InputError
-        If there is no board, its CPU lacks what the code was compiled for, or there is no time.
+        If there is no board, its CPU lacks a feature that the code requires, or `timeout` is not
+        positive.
     CapacityError, ToolMissingError, BuildError, DeviceError, InputDataError
-        See `tvmtiny.project.api.Platform`.
+        Raised as by `tvmtiny.project.api.Platform`.
     """
     where = board_for(artifact, board)
-    # The negation covers NaN.
+    # The negated comparison also rejects NaN.
     if not timeout > 0:
         raise InputError(f"a timeout of {timeout:g} s leaves no time to run; give more than 0")
     platform = platform_for(where)
     tell = progress or (lambda _: None)
-    # The message of this error points to a log in there.
+    # A BuildError refers to a log in the folder.
     with work_folder("project", keep_after=(BuildError,)) as directory:
         tell(f"building firmware for {where.name}")
         firmware = platform.build(platform.generate(artifact, where, directory))
@@ -78,22 +79,22 @@ def run(
 def run_firmware(
     firmware: Firmware, inputs: Sequence[np.ndarray], timeout: float = DEFAULT_TIMEOUT
 ) -> RunResult:
-    """Run one inference of firmware that was flashed.
+    """Run one inference on firmware that is already flashed.
 
-    The harness reports by itself where the platform has one; elsewhere the board is started, and a
-    `Session` measures.
+    The harness reports the results itself if the platform has one; otherwise the board is started
+    and measured by a `Session`.
 
     Parameters
     ----------
     inputs
         One array for each input of the model, of its shape and dtype.
     timeout
-        Seconds of host time.
+        Limit on the run in host seconds.
 
     Raises
     ------
     InputDataError, ToolMissingError, DeviceError
-        See `tvmtiny.project.api.HarnessPlatform`.
+        Raised as by `tvmtiny.project.api.HarnessPlatform`.
     """
     board = firmware.project.board
     platform = platform_for(board)
