@@ -1,4 +1,4 @@
-"""From scheduled TIR to C files and an archive."""
+"""Generation of C files and an archive from scheduled TIR."""
 
 from tvmtiny.codegen.artifact import Artifact, LayerInfo, TensorInfo
 

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact, TensorInfo
 
-#: The version of the format whose layout is followed (TVM 0.9 to 0.18).
+#: Version of the Model Library Format whose layout this module follows (TVM 0.9 to 0.18).
 FORMAT_VERSION = 7
 
 
 def archive_bytes(artifact: Artifact) -> bytes:
-    """Pack `artifact`; file times and owners are fixed, so that equal content gives equal bytes."""
+    """Pack `artifact` into a tar file.
+
+    File times and owners are fixed, so that equal artifacts give equal bytes.
+
+    Returns
+    -------
+    bytes
+        The uncompressed tar file.
+    """
     stream = io.BytesIO()
-    # PAX has room for names of any length, and is USTAR where none is long.
+    # PAX allows names of any length and equals USTAR as long as no name is long.
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, content in sorted(_members(artifact)):
             info = tarfile.TarInfo(f"./{name}")
@@ -37,7 +45,7 @@ def _members(artifact: Artifact) -> Iterator[tuple[str, bytes]]:
 
 
 def _slots(artifact: Artifact) -> Iterator[tuple[str, TensorInfo]]:
-    """Inputs and outputs by name; an output that is called like an input gets a prefix."""
+    """Yield inputs and outputs by name; an output that shares an input's name gets a prefix."""
     names = {t.c_name for t in artifact.inputs}
     for tensor in artifact.inputs:
         yield tensor.c_name, tensor
@@ -46,9 +54,9 @@ def _slots(artifact: Artifact) -> Iterator[tuple[str, TensorInfo]]:
 
 
 def metadata(artifact: Artifact) -> dict[str, Any]:
-    """The content of ``metadata.json``.
+    """Return the content of ``metadata.json``.
 
-    Unlike legacy archives it has no export date, so that builds are reproducible.
+    There is no export date, unlike in microTVM's archives, so that builds are reproducible.
     """
 
     def io_entry(tensor: TensorInfo) -> dict[str, Any]:

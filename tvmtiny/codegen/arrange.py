@@ -1,4 +1,4 @@
-"""Order, requests and plan of a program: where everything lies and when."""
+"""Arrangement of a program in memory: order of calls, memory requests and arena plan."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from tvmtiny.memory import Overlap, Plan, Problem
 from tvmtiny.memory.order import Operation, best_order
 from tvmtiny.ops import Node
 
-#: Deterministic seconds for `least_bytes`, which stands in for plans of whole models.
+#: Deterministic seconds of solver time for `least_bytes`, which replaces plans of whole models.
 _LEAST_SECONDS = 0.2
 
 
 class Interface(str, Enum):
-    """Where the model's inputs and outputs lie: in the arena, or in memory of the caller."""
+    """Where the model's inputs and outputs lie: in the arena or in memory of the caller."""
 
     ARENA = "arena"
     EXTERNAL = "external"
 
 
 def parse_interface(name: Interface | str) -> Interface:
-    """The interface called `name`.
+    """Return the interface called `name`.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no interface of that name.
     """
     try:
         return Interface(name)
@@ -47,16 +47,18 @@ def parse_interface(name: Interface | str) -> Interface:
 
 @dataclass(frozen=True, eq=False)
 class Arrangement:
-    """What code generation needs to know about memory.
+    """The memory layout of a program, as code generation needs it.
 
     Attributes
     ----------
     program
-        In the order of execution.
+        The calls in the order of execution.
     problem
-        What the plan was made for: step 0 fills the inputs, step ``i + 1`` is call ``i``.
+        The planner's problem: step 0 fills the inputs, step ``i + 1`` is call ``i``.
+    plan
+        The solution of `problem`.
     external
-        What does not lie in the arena.
+        The activations that lie outside the arena.
     """
 
     program: Program
@@ -72,16 +74,18 @@ def arrange(
     interface: Interface = Interface.ARENA,
     pushed: bool = False,
 ) -> Arrangement:
-    """Find the smallest arena for a program.
+    """Find the order of calls and the plan with the smallest arena.
 
     Parameters
     ----------
     kernels
-        By function name.
+        Kernels by function name.
     nodes
-        By the name of the activation that they produce.
+        Nodes by the name of the activation that they produce.
+    interface
+        Where inputs and outputs lie.
     pushed
-        Rows of the input are pushed, and the outputs lie in the arena.
+        Whether the caller pushes the rows of the input; the outputs then lie in the arena.
     """
     program = assign_in_place(program, nodes, kernels)
     caller = interface is Interface.EXTERNAL
@@ -91,8 +95,8 @@ def arrange(
     ):
         external = external_buffers(ordered, kernels, caller, pushed)
         problem = memory_problem(ordered, kernels, nodes, external)
-        # Producing the parts of a concatenation in place saves a copy, but may fix them where
-        # they are in the way.
+        # Producing the parts of a concatenation in place saves a copy, but may pin them to offsets
+        # that make the arena larger.
         loose = replace(problem, insides=())
         for wanted in [problem, loose] if problem.insides else [problem]:
             plan = memory.plan(wanted.requests, wanted.overlaps, wanted.insides)
@@ -101,15 +105,20 @@ def arrange(
 
 
 def least_bytes(arrangement: Arrangement, begin: int, end: int) -> int:
-    """Bytes that some calls need in any arena, however other nodes are implemented and ordered.
+    """Compute a lower bound for the arena that a run of calls needs.
 
-    Those are their workspaces, their outputs, and inputs of the first one that nobody else reads.
+    The bound holds however all other nodes are implemented and ordered. It counts the workspaces
+    and outputs of the calls, and those inputs of the first call that no other call reads.
 
     Parameters
     ----------
     begin, end
-        The first call, and the one behind the last; each reads what the one before writes, see
-        `follows`.
+        The run is calls `begin` to ``end - 1``; each must follow its predecessor, see `follows`.
+
+    Returns
+    -------
+    int
+        Bytes.
     """
     program, problem = arrangement.program, arrangement.problem
     calls = program.calls[begin:end]
@@ -121,7 +130,7 @@ def least_bytes(arrangement: Arrangement, begin: int, end: int) -> int:
         for request in problem.requests
         if request.first == request.last in steps and request.name not in program.values
     }
-    # Parts of a concatenation may lie somewhere else in another arrangement.
+    # Another arrangement may place the parts of a concatenation elsewhere.
     names -= {name for i in problem.insides for name in (i.inner, i.outer)}
     requests = [
         replace(r, first=max(r.first, steps[0]), last=min(r.last, steps[-1]))
@@ -133,9 +142,9 @@ def least_bytes(arrangement: Arrangement, begin: int, end: int) -> int:
 
 
 def follows(program: Program, index: int) -> bool:
-    """Whether a call reads what the call in front of it writes, and that is all it reads.
+    """Return whether a call reads only the output of its predecessor, and is its only reader.
 
-    Nothing else reads that, so that the two come in this order in any program.
+    The two calls then keep this order in every arrangement of the program.
     """
     if index < 1:
         return False
@@ -150,7 +159,7 @@ def _orders(
     nodes: Mapping[str, Node],
     external: External,
 ) -> list[Program]:
-    """The program in its own order, and in the one whose sum of live bytes is smallest."""
+    """Return the program in its own order, and in the one with the smallest sum of live bytes."""
     problem = memory_problem(program, kernels, nodes, external)
     sizes = {request.name: request.size for request in problem.requests}
     operations = [
@@ -182,7 +191,7 @@ def _orders(
 def _savings(
     program: Program, index: int, kernels: Mapping[str, Kernel], sizes: Mapping[str, int]
 ) -> Mapping[str, int]:
-    """Bytes that a call saves by writing over each of its inputs, if that dies with it."""
+    """Return the bytes that a call saves by overwriting each input, if the input dies with it."""
     call = program.calls[index]
     starts = [a.offset if isinstance(a, Value) else 0 for a in call.arguments]
     buffers = [a.buffer if isinstance(a, Value) else "" for a in call.arguments]
@@ -202,7 +211,7 @@ def _savings(
 
 
 def _shared(written: int, read: int, overlap: Overlap) -> int:
-    """Bytes that two buffers of these sizes can have in common, but for alignment."""
+    """Return how many bytes two buffers of these sizes can share, apart from alignment."""
     distances = [max(overlap.before, d) for d in (0, written - read)]
     spans = [max(written, d + read) - min(0, d) for d in distances]
     return max(0, written + read - min(spans))

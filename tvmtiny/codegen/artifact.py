@@ -1,4 +1,4 @@
-"""`Artifact`: the generated code with everything that is known about it."""
+"""`Artifact`: the generated code of a model and all facts about it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class TensorInfo:
     name
         TFLite's tensor name.
     c_name
-        Its field in the generated structs, see `interface_names`.
+        The field of the generated structs, see `interface_names`.
     bytes
-        Size.
+        Size of the tensor in bytes.
     offset
-        Where it lies in the arena, in bytes; None where the caller provides its memory.
+        Offset in the arena in bytes; None if the caller provides the memory.
     scale, zero_point
-        None where the tensor is not quantized.
+        Quantization parameters; None if the tensor is not quantized.
     """
 
     name: str
@@ -50,21 +50,21 @@ class TensorInfo:
     zero_point: int | None
 
     def quantize(self, real: npt.ArrayLike) -> np.ndarray:
-        """Real numbers as values of this tensor, as the generated ``..._quantize_...`` does.
+        """Quantize real numbers to this tensor's dtype, as the generated ``..._quantize_...`` does.
 
-        ``round(real / scale) + zero_point`` in float32 with halves away from zero, and saturated:
-        LiteRT's QUANTIZE, which leaves undefined what is far beyond the range. Infinities saturate,
-        too, and NaN gives the lowest value.
+        The result is ``round(real / scale) + zero_point`` in float32, with halves rounded away
+        from zero, and saturated. This is LiteRT's QUANTIZE, which leaves values far beyond the
+        range undefined. Here infinities saturate too, and NaN gives the lowest value.
 
         Parameters
         ----------
         real
-            Of any shape; taken as float32.
+            Array of any shape; it is converted to float32.
 
         Returns
         -------
         np.ndarray
-            Of the same shape and of `dtype`.
+            Array of the same shape and of this tensor's `dtype`.
 
         Raises
         ------
@@ -80,24 +80,25 @@ class TensorInfo:
         return (round_half_away(limited).astype(np.int32) + zero_point).astype(self.dtype)
 
     def dequantize(self, values: npt.ArrayLike) -> np.ndarray:
-        """The real numbers of values of this tensor, as the generated ``..._dequantize_...`` does.
+        """Convert values of this tensor to real numbers, as ``..._dequantize_...`` does.
 
-        ``scale * (value - zero_point)``, rounded once to float32: LiteRT's DEQUANTIZE.
+        The result is ``scale * (value - zero_point)``, rounded once to float32: LiteRT's
+        DEQUANTIZE.
 
         Parameters
         ----------
         values
-            Of any shape, integers that `dtype` can hold.
+            Integers of any shape that `dtype` can hold.
 
         Returns
         -------
         np.ndarray
-            float32, of the same shape.
+            float32 array of the same shape.
 
         Raises
         ------
         InputError
-            If the tensor has no scale, or a value is none of its dtype.
+            If the tensor has no scale, or `dtype` cannot hold one of the values.
         """
         scale, zero_point = self._quantization()
         given = np.asarray(values)
@@ -110,7 +111,7 @@ class TensorInfo:
         return (whole - np.int32(zero_point)).astype(np.float32) * np.float32(scale)
 
     def real(self, values: np.ndarray) -> np.ndarray:
-        """`dequantize` of a quantized tensor; the values of another one as they are."""
+        """Dequantize the values of a quantized tensor; return other values unchanged."""
         return values if self.scale is None else self.dequantize(values)
 
     def _quantization(self) -> tuple[float, int]:
@@ -124,16 +125,16 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class StateInfo:
-    """What the model remembers from one run to the next.
+    """A state: a tensor whose value the model keeps from one run to the next.
 
     Attributes
     ----------
     name
-        Of the variable.
+        Name of the variable.
     tensor
-        Index of the tensor that a run begins with.
+        Index of the tensor that holds the state at the start of a run.
     bytes, offset
-        Size, and where it lies in the memory of all states.
+        Size, and offset in the memory of all states, in bytes.
     """
 
     name: str
@@ -157,25 +158,26 @@ class LayerInfo:
     tensor
         TFLite's index of the output tensor.
     shape, dtype, bytes, offset
-        Of the output; the offset is in the arena, None where the caller provides its memory.
+        Properties of the output. The offset is in the arena; None if the caller provides the
+        memory.
     kernel
-        The C function; empty where nothing is left to do, because all inputs of a concatenation
-        were produced in place.
+        The C function; empty for a concatenation whose inputs were all produced in place.
     macs
         Multiply-accumulate operations.
     constants_bytes
-        Weights and tables that this layer reads.
+        Bytes of the weights and tables that this layer reads.
     workspace_bytes
         Arena bytes that only this layer uses.
     schedule
-        What the scheduler decided.
+        Description of the schedule.
     reads, writes
-        Names of the activations' requests in the plan; one that is not in the plan lies in memory
-        of the caller.
+        Names of the activations' requests in the plan. An activation without a request lies in
+        memory of the caller.
     kept_channels
-        Which channels of TFLite's tensor, along its last dimension, the output holds; None: all.
+        The channels of TFLite's tensor, along its last dimension, that the output holds; None if
+        it holds all of them.
     tuned
-        Whether a tuned record decided the schedule.
+        Whether the schedule comes from a tuned record.
     """
 
     index: int
@@ -199,16 +201,16 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class FeedInfo:
-    """The function that takes samples and gives events.
+    """The function that takes samples and returns events.
 
     Attributes
     ----------
     feed
-        What it does.
+        The parameters of the function.
     bytes
-        Its static RAM, beside the arena and the states.
+        Static RAM of the function, in addition to the arena and the states.
     cycles
-        Of a call that completes a decision, an estimate.
+        Estimated cycles of a call that completes a decision.
     """
 
     feed: Feed
@@ -216,7 +218,7 @@ class FeedInfo:
     cycles: int
 
     def summary(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
+        """Return the entries of ``--json``."""
         feed = asdict(self.feed)
         return {
             "front_end": feed.pop("front_end"),
@@ -238,34 +240,38 @@ class Artifact:
     files
         File name to text: header, entry point, kernels, and the shared ``tvmtiny.h``.
     graph
-        The nodes that the code was generated from: the model's, after all graph passes.
+        The nodes that the code was generated from: the model's graph after all graph passes.
+    inputs, outputs
+        The model's inputs and outputs.
+    layers
+        The kernel calls in the order of execution.
     states
-        What it remembers from one run to the next.
+        The tensors whose values the model keeps from one run to the next.
     state_bytes
-        Static RAM for that, beside the arena.
+        Bytes of static RAM for the states; they are not part of the arena.
     external
         Whether inputs and outputs lie in memory of the caller.
     placement
         Memory regions of the board for arena and constants.
     plan
-        Where everything else lies in the arena.
+        Offsets of all buffers in the arena.
     problem
-        What the plan was made for: step 0 fills the inputs, step ``i + 1`` is layer ``i``.
+        The problem that the plan solves: step 0 fills the inputs, step ``i + 1`` is layer ``i``.
     arena_bytes
-        Inputs and outputs unless they are external, activations and workspaces. Together with
-        `state_bytes`, the generated code's only static RAM.
+        Bytes of activations, workspaces, and of inputs and outputs unless they are external. The
+        arena and the states are the generated code's only static RAM.
     constants_bytes
-        Weights and tables in flash.
+        Bytes of weights and tables in flash.
     module
-        What the code was generated from, in Relax and TIR.
+        The Relax and TIR that the code was generated from.
     parameters
         Constants by C name, in TVM's parameter format.
     stream
-        What runs row by row; None where every layer runs as a whole.
+        The segments that run row by row; None if every layer runs as a whole.
     feed
-        Where a front end takes samples in blocks.
+        The function that takes samples in blocks; None without a front end.
     training
-        The layer that is trained on the device; None where there is none.
+        The layer that is trained on the device; None if there is none.
     """
 
     name: str
@@ -292,12 +298,12 @@ class Artifact:
 
     @property
     def relax(self) -> str:
-        """The module as a script; printing that takes about as long as generating C."""
+        """The module as a script; printing it takes about as long as generating the C."""
         return self.module.script()
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """For each piece of work that layer-by-layer runs report: the layer, and bytes it makes."""
+        """Layer and output bytes of each piece of work that a layer-by-layer run reports."""
         if self.stream is not None:
             return self.stream.pieces
         return tuple((layer.index, layer.bytes) for layer in self.layers)
@@ -308,12 +314,12 @@ class Artifact:
         return sum(layer.macs for layer in self.layers)
 
 
-#: What firmware reports as the layer that runs while none does.
+#: The layer index that firmware reports while no layer runs.
 NO_LAYER = 0xFFFFFFFF
 
 
 def layer_text(layers: Sequence[LayerInfo], index: int) -> str | None:
-    """Name a layer by its index; None for :data:`NO_LAYER` and other numbers without a layer."""
+    """Name a layer by its index; return None for :data:`NO_LAYER` and other invalid indices."""
     if not 0 <= index < len(layers):
         return None
     layer = layers[index]
@@ -321,20 +327,23 @@ def layer_text(layers: Sequence[LayerInfo], index: int) -> str | None:
 
 
 def layer_functions(artifact: Artifact) -> tuple[str, ...]:
-    """Functions of the generated code that only layer-by-layer runs need."""
+    """Return the names of the generated functions that only layer-by-layer runs call."""
     names = ("run_layers", "run_layer", "layer")
     return tuple(f"tvmtiny_{artifact.name}_{name}" for name in names)
 
 
 def inference_function(artifact: Artifact) -> str:
-    """What the harness measures: the run function, or where windows slide, its own for one row."""
+    """Return the function that the harness measures.
+
+    This is the run function; with sliding windows, the harness's own function for one row.
+    """
     if artifact.stream is not None and artifact.stream.mode is StreamMode.TIME:
         return "push_last_row"
     return f"tvmtiny_{artifact.name}_run"
 
 
 def model_identity(artifact: Artifact) -> bytes:
-    """Eight bytes that tell the generated code of one model from that of another."""
+    """Return eight bytes that identify the generated code of a model."""
     digest = hashlib.sha256()
     for name, text in sorted(artifact.files.items()):
         for part in (name.encode(), text.encode()):

@@ -1,4 +1,4 @@
-"""A model between its decisions and its C: kernels lowered, arena planned."""
+"""A model between its schedule and its C: kernels lowered, arena planned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tvmtiny.targets import Cpu
 
 __all__ = ["Built", "build_functions", "build_model", "divided"]
 
-#: Calls in a row, from whose needs it follows that others cannot make the arena smaller.
+#: Longest run of calls whose `least_bytes` bounds the arena from below.
 _RUN = 12
 
 
@@ -40,13 +40,15 @@ class Built:
     module
         All functions, and the program that calls them.
     kernels
-        By function.
+        Kernels by function name.
     nodes
-        By the variables of their outputs.
+        Nodes by the variables of their outputs.
     program
-        In the order of the graph.
+        The calls in the order of the graph.
+    arrangement
+        The calls in the order of execution, with the memory plan.
     choices
-        What each node is implemented by, by its index.
+        The implementation of each node, by node index.
     """
 
     module: IRModule
@@ -102,7 +104,7 @@ class Built:
 
 
 def divided(built: Built, slices: Slices, pushed: bool) -> Built:
-    """`built` with kernels that run in parts, where they are too long for a slice."""
+    """Return `built` with those kernels divided into parts that are too long for a slice."""
     program = built.program
     kernels = slices.kernels(program, built.kernels, built.nodes, built.choices)
     interface = Interface.EXTERNAL if built.arrangement.external.external else Interface.ARENA
@@ -118,14 +120,14 @@ def build_model(
     choices: Choices,
     pushed: bool,
 ) -> Built:
-    """Build a model.
+    """Lower the kernels of a model and plan its arena.
 
     Parameters
     ----------
     interface
         Where inputs and outputs lie.
     choices
-        What each node is implemented by, by its index.
+        The implementation of each node, by node index.
     pushed
         Whether the caller pushes the input row by row.
     """
@@ -142,7 +144,7 @@ def build_functions(
     choices: Choices,
     pushed: bool = False,
 ) -> Built:
-    """Build the functions of a module; `graph` is the one that the module was made from."""
+    """Lower the functions of `module`, which was made from `graph`, and plan the arena."""
     module = schedule_module(module, cpu)
     kernels = {
         variable.name_hint: lower_kernel(function, kernel_symbol(model.name, variable.name_hint))

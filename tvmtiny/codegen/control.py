@@ -1,8 +1,8 @@
-"""Functions that run subgraphs: a loop or branches in C, around calls of kernels.
+"""C functions that run subgraphs: a loop or branches around calls of kernels.
 
-What a turn leaves to the next, and what kernels inside need, lies in one workspace; values that are
-results lie in the output from the start. Kernels are those of the whole model, so that a loop needs
-no more code or constants for more turns, and equal layers inside and outside share theirs.
+One workspace holds the values that a turn passes to the next and the workspaces of the kernels
+inside; results lie in the output from the start. The kernels are those of the whole model: more
+turns need no more code or constants, and equal layers inside and outside the loop share a kernel.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from tvmtiny.schedule.shrink import Choices
 __all__ = ["ControlWriter"]
 
 _HEADER = "tvmtiny_copy.h"
-#: Of the addresses of everything in a workspace, if that holds wider elements than words.
+#: Alignment of every buffer in a workspace that holds elements wider than a word, in bytes.
 _WIDE = 8
 
 
 @dataclass(frozen=True)
 class ControlWriter:
-    """Writes the functions of a model that run subgraphs.
+    """Writes the C functions that run the subgraphs of a model.
 
     Attributes
     ----------
     model
-        Its name.
+        Name of the model.
     module
-        With a function for each subprogram, and the kernels.
+        The module with the kernels and one function for each subgraph.
     nodes
-        By the name of the activation that they produce, those of subprograms too.
+        Nodes by the name of the activation that they produce, including those of subgraphs.
     choices
-        What each node is implemented by, by its index.
+        The implementation of each node, by node index.
     """
 
     model: str
@@ -56,7 +56,7 @@ class ControlWriter:
     choices: Choices
 
     def finished(self, program: Program, kernels: dict[str, Kernel]) -> Program:
-        """A program whose calls pass what such functions need; those are added to `kernels`."""
+        """Add the functions to `kernels`; return `program` with the arguments that they take."""
         calls = []
         for call in program.calls:
             node = self.nodes[call.output.name]
@@ -69,7 +69,7 @@ class ControlWriter:
 
 
 class _Function:
-    """One function, and how it is called."""
+    """One function that runs subgraphs, and its arguments."""
 
     def __init__(
         self, writer: ControlWriter, node: Node, call: Call, kernels: dict[str, Kernel]
@@ -94,12 +94,12 @@ class _Function:
         self._body = self._first + self._each + self._last
 
     def arguments(self) -> tuple[Value | np.ndarray, ...]:
-        """What the function is called with."""
+        """Return the arguments of the call."""
         used = [self._call.arguments[position] for position in sorted(self._used)]
         return (*used, *self._constants.values())
 
     def kernel(self) -> Kernel:
-        """The function, and the one that does some of the turns."""
+        """Return the function; for a loop, also with the variant that runs a range of turns."""
         if not self._is_loop:
             return self._finished(self._body, "")
         whole = [f"for (int32_t turn = 0; turn < {self._turns}; ++turn) {{", *_indented(self._each)]
@@ -156,7 +156,7 @@ class _Function:
     def _program(
         self, position: int, program: Subprogram
     ) -> tuple[list[str], list[str], list[str]]:
-        """What is done before the first turn, in each turn, and after the last one."""
+        """Return the lines before the first turn, of each turn, and after the last turn."""
         name = subprogram_name(self._node, position)
         read = read_program(self._writer.module, len(program.graph.states), name)
         read = self._writer.finished(read, self._kernels)
@@ -182,7 +182,7 @@ class _Function:
                 last.append(f"tvmtiny_copy({target}, {self._constant(value)}, {value.nbytes});")
             elif arrangement.external.outputs.get(value.buffer) != output:
                 copy = f"tvmtiny_copy({target}, {memory.pointer(value)}, {value.nbytes});"
-                # The next turn's state is not the output.
+                # A state is overwritten by the next turn, so it is copied to the output here.
                 (each if value.buffer.startswith("state.") else last).append(copy)
         for number, values in enumerate(arrangement.program.states):
             if arrangement.external.states.get(values.after.buffer) != number:
@@ -214,21 +214,21 @@ class _Function:
         return f"c{list(self._constants).index(key)}"
 
     def _input(self, position: int) -> str:
-        """An input of the node, by its parameter."""
+        """Return the parameter that passes an input of the node."""
         self._used.add(position)
         return _argument(position)
 
     def input_dtype(self, position: int) -> str:
-        """What the parameter of an input points to."""
+        """Return the dtype that the parameter of an input points to."""
         return str(self._call.arguments[position].dtype)
 
     def result(self, position: int) -> int:
-        """Where a result lies in the output."""
+        """Return the offset of a result in the output, in bytes."""
         return self._offsets[position]
 
 
 class _Memory:
-    """Where the values of a subprogram lie, as C."""
+    """Addresses of the values of a subgraph, as C expressions."""
 
     def __init__(self, function: _Function, program: Subprogram, arrangement: Arrangement) -> None:
         self._function, self._program, self._arrangement = function, program, arrangement
@@ -247,22 +247,22 @@ class _Memory:
         self.alignment = max(wide, default=ALIGNMENT)
 
     def state(self, position: int, offset: int = 0) -> str:
-        """The first byte of a state, or one behind it."""
+        """Return the address of the byte at `offset` of a state."""
         kept = self._program.kept[position]
         if kept is not None:
             return self.result(kept, offset)
         return f"arena + {self._states[position] + offset}"
 
     def result(self, position: int, offset: int = 0) -> str:
-        """The first byte of a result, or one behind it."""
+        """Return the address of the byte at `offset` of a result."""
         return f"results + {self._function.result(position) + offset}"
 
     def workspace(self, step: int, workspace: Workspace) -> int:
-        """Where the workspace of a call lies."""
+        """Return the arena offset of a call's workspace."""
         return self._base + self._arrangement.plan.offsets[workspace_name(step, workspace.name)]
 
     def pointer(self, value: Value) -> str:
-        """The address of a value."""
+        """Return the address of a value."""
         external = self._arrangement.external
         if value.buffer in external.inputs:
             position = self._program.captured[external.inputs[value.buffer]]

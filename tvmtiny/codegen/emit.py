@@ -1,4 +1,4 @@
-"""From a scheduled module to an `Artifact`."""
+"""Generation of an `Artifact` from a scheduled module."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from tvmtiny.ops.shared.quantization import INTEGER_RANGES
 from tvmtiny.passes import Optimized
 from tvmtiny.targets import Target
 
-#: What a kernel that runs in parts gets, too.
+#: Additional arguments of a kernel that runs in parts.
 PART_ARGUMENTS = ("begin", "end")
 
 _SOURCE_WIDTH = 100
-#: Kernels access activations by words.
+#: Alignment of states in bytes: kernels access activations by words.
 _STATE_ALIGNMENT = 8
 
 
@@ -57,22 +57,22 @@ def emit(
     names: InterfaceNames | None = None,
     cycles: float = 0.0,
 ) -> Artifact:
-    """Generate all files.
+    """Generate all files of a model.
 
     Parameters
     ----------
     optimized
-        What `module` was made from.
+        The graph that `module` was made from.
     module
-        What the arrangement's program was read from.
+        The module that the arrangement's program was read from.
     kernels
-        By PrimFunc name.
+        Kernels by PrimFunc name.
     placement
-        Regions of the target's board.
+        Memory regions of the target's board.
     names
-        Of inputs and outputs; by default what `interface_names` makes of the model's own.
+        Names of inputs and outputs; by default `interface_names` derives them from the model.
     cycles
-        Of an inference, an estimate.
+        Estimated cycles of an inference.
     """
     names = names or interface_names(optimized.graph)
     return Emitter(
@@ -81,7 +81,7 @@ def emit(
 
 
 class Emitter:
-    """Makes the files of one model; see `emit`."""
+    """Generates the files of one model; see `emit`."""
 
     #: Runtime headers that the entry point includes.
     _included: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ class Emitter:
         self._external = arrangement.external
         self._program = program = arrangement.program
         self._plan = arrangement.plan
-        # A concatenation whose parts were produced in place has nothing to do.
+        # A concatenation whose parts were produced in place needs no call.
         self._idle = {i for i, c in enumerate(program.calls) if in_place(c, self._problem)}
         called = [c.function for i, c in enumerate(program.calls) if i not in self._idle]
         self._kernels = used_kernels(called, kernels)
@@ -218,7 +218,7 @@ class Emitter:
         )
 
     def _stream(self, layers: Sequence[LayerInfo]) -> Mapping[str, Any] | None:
-        """What the entry point of a model that runs row by row is made of."""
+        """Return the template's values for a model that runs row by row; None for others."""
         return None
 
     def _call(self, step: int, call: Call) -> str:
@@ -226,7 +226,7 @@ class Emitter:
             return ""
         kernel = self._kernels[call.function]
         names = [str(p.name) for p in self._module[call.function].params][:-1]
-        # A function that runs a subgraph has parameters for the constants of that, too.
+        # A function that runs a subgraph also takes the constants of the subgraph.
         names += [f"x{i}" for i in range(len(names), len(call.arguments))]
         arguments = [
             self._pointer(a)
@@ -257,7 +257,7 @@ class Emitter:
         return pointer_text(value.dtype, self._plan.offsets[value.buffer] + value.offset)
 
     def _source(self, position: int, value: Value | np.ndarray) -> str:
-        """What is copied to an output at the end; nothing where a kernel writes it itself."""
+        """Return the source of an output's copy at the end; empty if a kernel writes the output."""
         if isinstance(value, np.ndarray):
             return self._constant(value, f"output_{position}")
         if self._external.outputs.get(value.buffer) == position:
@@ -272,12 +272,12 @@ class Emitter:
         )
 
     def _initial(self, position: int, value: np.ndarray) -> int | str:
-        """The byte that a state is filled with at first, or the constant that it is copied from."""
+        """Return the byte that fills a state initially, or the constant that is copied to it."""
         content = set(value.tobytes())
         return content.pop() if len(content) == 1 else self._constant(value, f"state_{position}")
 
     def _update(self, position: int, state: StateValues) -> str:
-        """What is copied to a state at the end; nothing where it has been computed there."""
+        """Return the source of a state's copy at the end; empty if it was computed in place."""
         if self._external.states.get(state.after.buffer) == position:
             return ""
         return self._pointer(state.after)
@@ -345,7 +345,7 @@ class Emitter:
 
     @cached_property
     def _layers_of(self) -> Mapping[str, Sequence[int]]:
-        """Layers by the functions that they run; those that run row by row run none as a whole."""
+        """Layers by the functions that they call; layers that run row by row are left out."""
         found: dict[str, list[int]] = {}
         for i, call in enumerate(self._program.calls):
             if i not in self._idle and call.function in self._kernels:
@@ -381,23 +381,23 @@ class Emitter:
 
 
 def pointer_text(dtype: str, offset: int, memory: str = "arena") -> str:
-    """A pointer of C into the arena or other memory."""
+    """Return a C pointer into the arena or other memory."""
     return f"({c_type(dtype)} *)(void *)({memory} + {offset})"
 
 
 def _offsets(sizes: Sequence[int]) -> list[int]:
-    """Where states of these sizes lie, one behind the other."""
+    """Return the offsets of states of these sizes, one behind the other."""
     aligned = [-(-size // _STATE_ALIGNMENT) * _STATE_ALIGNMENT for size in sizes]
     return [sum(aligned[:position]) for position in range(len(sizes))]
 
 
 def _state_bytes(states: Sequence[StateInfo]) -> int:
-    """Static RAM of states, and of the byte behind them that says whether they were set."""
+    """Return the static RAM of states, including the byte that says whether they were set."""
     return states[-1].offset + states[-1].bytes + 1 if states else 0
 
 
 def _part(field: str, value: Value, const: str = "") -> str:
-    """Where a view begins in the caller's memory."""
+    """Return a pointer to the first element of a view in the caller's memory."""
     bytes_ = f"({const}uint8_t *)(uintptr_t){field}"
     return f"({const}{c_type(value.dtype)} *)({const}void *)({bytes_} + {value.offset})"
 
@@ -407,12 +407,12 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _comment(text: str) -> str:
-    """`text` made safe inside a C comment: it comes from the model file."""
+    """Make text of a model file safe inside a C comment."""
     return "".join(c if c.isascii() and c.isprintable() and c not in "*\\?" else "_" for c in text)
 
 
 def float_literal(value: float) -> str:
-    """A C literal that reads back as exactly the float32 `value`."""
+    """Return a C literal that reads back as exactly the float32 `value`."""
     if not np.isfinite(value):
         return _not_finite(value)
     text = f"{np.float32(value):.9g}"
@@ -437,11 +437,11 @@ def _element(value: Any, dtype: str) -> str:
 
 
 def _elements(data: np.ndarray, dtype: str) -> list[str]:
-    """The elements as they stand in a list."""
+    """Return the elements as they appear in an initializer list."""
     flat = data.ravel()
     values = flat.tolist()
     if dtype == "int32" and flat.size and flat.min() > -(2**31):
-        # Most bytes of a model are words of weights, of which few are equal.
+        # Most bytes of a model are words of weights. Few of these are equal, so no table is used.
         return [f" {value}," for value in values]
     if data.dtype.kind != "i" or data.dtype.itemsize > 2:
         return [f" {_element(value, dtype)}," for value in values]

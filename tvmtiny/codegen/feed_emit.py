@@ -1,4 +1,4 @@
-"""The function of generated code that takes samples in blocks and gives events."""
+"""The generated function that takes samples in blocks and returns events."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tvmtiny.frontend.feed import Feed
 
 __all__ = ["check_fed", "estimated_cycles", "feed_context", "feed_headers", "feed_info"]
 
-#: Numbers of 32 bits that are kept beside sums and outputs.
+#: Counters of 32 bits that the function keeps in addition to sums and outputs.
 _COUNTERS = 5
-#: What a call takes beside the inference and the copies: cycles for each of its events.
+#: Cycles of a call apart from the inference: fixed, for each event, and for each sample.
 _CALL, _EVENT, _SAMPLE = 200, 30, 10
 
 
 def check_fed(model: str, interface: Interface, mode: StreamMode) -> None:
-    """Refuse what goes with no front end that takes samples in blocks.
+    """Refuse options that a front end which takes samples in blocks does not allow.
 
     Raises
     ------
     InputError
-        Inputs lie in memory of the caller, or rows of the model's input are pushed.
+        If inputs lie in memory of the caller, or rows of the model's input are pushed.
     """
     if interface is Interface.EXTERNAL:
         raise InputError(
@@ -43,12 +43,12 @@ def check_fed(model: str, interface: Interface, mode: StreamMode) -> None:
 
 
 def feed_info(feed: Feed | None, outputs: Sequence[TensorInfo], cycles: float) -> FeedInfo | None:
-    """Sizes of a feed; None without one.
+    """Compute the sizes of a feed; return None without one.
 
     Parameters
     ----------
     cycles
-        Of an inference, an estimate.
+        Estimated cycles of an inference.
     """
     if feed is None:
         return None
@@ -60,7 +60,7 @@ def feed_info(feed: Feed | None, outputs: Sequence[TensorInfo], cycles: float) -
 
 
 def feed_headers(info: FeedInfo | None) -> tuple[str, ...]:
-    """Runtime headers that are needed."""
+    """Return the runtime headers that the function includes."""
     return () if info is None else ("tvmtiny_feed.h",)
 
 
@@ -70,7 +70,7 @@ def feed_context(
     inputs: Sequence[TensorInfo],
     outputs: Sequence[TensorInfo],
 ) -> Mapping[str, Any] | None:
-    """What the templates need to know."""
+    """Return the values for the templates; None without a feed."""
     if info is None:
         return None
     feed = info.feed
@@ -86,7 +86,7 @@ def feed_context(
 
 
 def estimated_cycles(built: Built, slices: Slices) -> float:
-    """Of an inference, layer by layer."""
+    """Estimate the cycles of an inference as the sum over its layers."""
     total = 0.0
     for call in built.arrangement.program.calls:
         node = built.nodes[call.output.name]

@@ -12,10 +12,10 @@ __all__ = ["header_text", "header_texts"]
 
 
 def header_text(name: str) -> str:
-    """The text of the runtime header `name`, such as ``tvmtiny_math.h``.
+    """Return the text of the runtime header `name`, such as ``tvmtiny_math.h``.
 
-    Headers lie in ``runtime/core`` or in the folder of a kernel family; in an artifact all lie in
-    one folder.
+    Headers lie in ``runtime/core`` or in the folder of a kernel family; an artifact holds all of
+    them in one folder.
 
     Raises
     ------
@@ -30,12 +30,12 @@ def header_text(name: str) -> str:
 
 
 def header_texts(names: Iterable[str]) -> dict[str, str]:
-    """The texts of runtime headers and of those that they include, by name.
+    """Return the texts of runtime headers and of those that they include, by name.
 
     Raises
     ------
     FileNotFoundError
-        If there is no header of one of the names.
+        If there is no header for one of the names.
     """
     found: dict[str, str] = {}
     wanted = list(names)

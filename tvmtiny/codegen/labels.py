@@ -1,8 +1,8 @@
-"""The name that people gave a tensor, inside of what TensorFlow and Keras made of it.
+"""Recovery of the names that people gave to tensors from those that converters write.
 
-Converters wrap names in scopes, operators and counters: ``serving_default_image:0``,
-``sequential_3/digit/BiasAdd``, ``keras_tensor_118``. Counters go on from one conversion of a
-process to the next; what is generated from a name must not.
+TensorFlow and Keras wrap names in scopes, operators and counters: ``serving_default_image:0``,
+``sequential_3/digit/BiasAdd``, ``keras_tensor_118``. The counters differ from one conversion to
+the next within a process; generated names must not depend on them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-#: What follows the name of a tensor: TensorFlow's output number, and the dtype that its converter
-#: adds where it takes a QUANTIZE or DEQUANTIZE off.
+#: Suffix of a tensor name: TensorFlow's output number, and the dtype that its converter appends
+#: where it removes a QUANTIZE or DEQUANTIZE.
 _TAIL = re.compile(r":\d+(_u?int(8|16))?$")
 
-#: Nothing but numbers and what every model has. Keras names inputs ``input_1`` (version 2),
+#: Names that say nothing about the model. Keras names inputs ``input_1`` (version 2),
 #: ``input_layer_1`` and ``keras_tensor_1`` (version 3).
 _COUNTER = re.compile(
     r"""(
@@ -28,10 +28,10 @@ _COUNTER = re.compile(
 
 _NUMBER = re.compile(r"[_:]?[0-9]+")
 
-#: Counters that say in which order tensors were made, others than indices and plain numbers.
+#: Names whose counter gives the order in which tensors were made; others hold mere indices.
 _COUNTED = re.compile(r"(serving_default_)?(keras|input|identity|stateful|partitioned)", re.I)
 
-#: Which of the outputs it is: better than the position in the file, worse than a name.
+#: A name that only gives the output's position: better than no name, worse than a chosen one.
 _POSITION = re.compile(r"outputs?_\d+$", re.IGNORECASE)
 
 #: Scopes of whole models.
@@ -40,7 +40,7 @@ _SCOPE = re.compile(
     re.IGNORECASE,
 )
 
-# Operators that Keras layers and TensorFlow's functions end a scope with.
+# Operators that end a scope in names of Keras layers and of TensorFlow's functions.
 _OPERATORS = r"""
 add addn addv2 arg_?max arg_?min avgpool batchnorm biasadd cast clip_by_value concat concatv2
 conv1d conv2d conv2d_transpose conv2dbackpropinput depthwise depthwiseconv2dnative elu erf exp
@@ -51,7 +51,7 @@ sum tanh tensordot transpose truediv unstack
 """
 _OPERATOR = re.compile(rf"({'|'.join(_OPERATORS.split())})(_\d+)?$", re.IGNORECASE)
 
-# Names that Keras makes up for layers; the counter behind them is that of the process.
+# Default names of Keras layers; the counter behind them counts the layers of the process.
 _LAYERS = """
 activation add average average_pooling[123]d batch_normalization bidirectional concatenate
 conv[123]d conv[123]d_transpose cropping[123]d dense depthwise_conv[12]d dot dropout einsum_dense
@@ -65,17 +65,18 @@ _LAYER = re.compile(rf"({'|'.join(_LAYERS.split())})_\d+$", re.IGNORECASE)
 
 
 def labels(direction: str, signature: Sequence[str], tensors: Sequence[str]) -> list[str]:
-    """The names of all inputs, or of all outputs; ``input_0`` and so on for those without one.
+    """Return the names of all inputs or of all outputs.
 
-    Where such tensors differ by their counter, the lowest one is ``input_0``: TensorFlow's
-    converter sorts inputs by name, so that number 10 is in front of number 9.
+    A tensor without a meaningful name is called ``input_0`` and so on. If such tensors differ only
+    in their counters, they are numbered by counter: TensorFlow's converter sorts inputs by name and
+    thus places number 10 before number 9.
 
     Parameters
     ----------
     direction
         ``input`` or ``output``.
     signature
-        Names in the model's signature, or nothing.
+        Names in the model's signature; empty without a signature.
     tensors
         Names of the tensors.
     """
@@ -92,20 +93,20 @@ def labels(direction: str, signature: Sequence[str], tensors: Sequence[str]) -> 
 
 
 def label(signature: str, tensor: str) -> str:
-    """The name of an input or output that is the same each time that the model is converted.
+    """Return a name of an input or output that does not change between conversions of a model.
 
     Parameters
     ----------
     signature
-        Its name in the model's signature; empty where there is none.
+        The name in the model's signature; empty if there is none.
     tensor
-        The name of its tensor.
+        The name of the tensor.
 
     Returns
     -------
     str
-        The signature's name if people chose that, else what they chose of the tensor's name, else
-        a signature's ``output_0``; empty where all of it is counters and scopes.
+        The signature's name if a person chose it, else the part of the tensor's name that a person
+        chose, else a signature's ``output_0``; empty if both names are only counters and scopes.
     """
     for name in (signature, tensor):
         found = _meaningful(name)
@@ -115,13 +116,13 @@ def label(signature: str, tensor: str) -> str:
 
 
 def _numbers(name: str) -> list[tuple[int, str]]:
-    """The numbers in a name, of any length, in a form that sorts by their values."""
+    """Return the numbers in a name in a form that sorts by value, whatever their length."""
     digits = [number.lstrip("0") for number in re.findall(r"[0-9]+", name)]
     return [(len(number), number) for number in digits]
 
 
 def _meaningful(name: str) -> str:
-    # Where TFLite's converter makes one operator of several, it joins the names of all.
+    # Where TFLite's converter fuses operators, it joins the names of all of them.
     for joined in name.split(";"):
         plain = _TAIL.sub("", joined.strip()).removeprefix("serving_default_")
         *scopes, last = plain.split("/")

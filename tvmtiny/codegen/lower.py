@@ -1,4 +1,4 @@
-"""A scheduled TIR function becomes one plain C function, printed by TVM's own C printer."""
+"""Lowering of a scheduled TIR function to one plain C function, with TVM's own C printer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tvmtiny.schedule.implementation import (
 )
 from tvmtiny.schedule.overlap import Overlap, parse_overlaps
 
-#: Larger buffers of a kernel lie in the arena, so that the stack stays small and known.
+#: Kernel buffers above this size lie in the arena, so that stack use stays small and known.
 STACK_BUFFER_BYTES = 128
 
 #: Runtime headers that a kernel includes if it calls one of their functions.
@@ -48,7 +48,7 @@ class Workspace:
     Attributes
     ----------
     size
-        Bytes.
+        Size in bytes.
     """
 
     name: str
@@ -58,18 +58,20 @@ class Workspace:
 
 @dataclass(frozen=True, eq=False)
 class InnerCall:
-    """The call of a kernel by another one that runs a subgraph.
+    """A call of a kernel by another kernel that runs a subgraph.
 
     Attributes
     ----------
     function
-        Name of the kernel's PrimFunc.
+        Name of the called kernel's PrimFunc.
+    kernel
+        The called kernel.
     node, made
-        What it implements, and by what; None where TVM's own schedules do.
+        The node that the kernel implements and its implementation; None for TVM's own schedules.
     constants
-        Bytes of the constants that it reads.
+        Bytes of the constants that the kernel reads.
     times
-        How often it is executed in one execution of the caller; of branches, both count.
+        Executions in one execution of the caller; both branches of a condition count.
     """
 
     function: str
@@ -87,31 +89,33 @@ class Kernel:
     Attributes
     ----------
     symbol
-        Its C name.
+        The C name.
     prototype
-        Without the semicolon. Parameters: inputs and constants, then the output, then one
-        pointer per workspace.
+        The declaration without the semicolon. Parameters: inputs and constants, then the output,
+        then one pointer per workspace.
     source
         The definition.
+    workspaces
+        The buffers that the caller provides.
     schedule
-        What the scheduler decided, for comments and reports.
+        Description of the schedule, for comments and reports.
     headers
-        Runtime headers that it includes.
+        Runtime headers that the source includes.
     preamble
-        Instantiations of micro-kernels in front of it.
+        Instantiations of micro-kernels, placed in front of the source.
     overlaps
-        Which of its parameters may share bytes; no other do.
+        Pairs of parameters that may share bytes; all others must not overlap.
     tuned
-        Whether its decisions come from a tuned record.
+        Whether the schedule comes from a tuned record.
     lowered
-        What was printed; of a kernel that runs in parts, what it was made from.
+        The function that was printed; for a kernel that runs in parts, the undivided function.
     weights
-        Where it runs in parts: the share of each unit of its work. It has two more parameters,
-        the first unit of a part and the one behind its last.
+        The share of each unit in the kernel's work; None for a kernel that does not run in parts.
+        A kernel in parts takes two more parameters: a part's first unit and its end.
     inner
-        Kernels that it calls.
+        The calls of other kernels.
     in_parts
-        What `slice_kernel` gives for a kernel that was not lowered.
+        The kernel in parts, for a kernel that was not lowered; see `slice_kernel`.
     """
 
     symbol: str
@@ -130,7 +134,7 @@ class Kernel:
 
 
 def reached(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> set[str]:
-    """Functions and what they call, by name of PrimFunc."""
+    """Return the names of the given PrimFuncs and of all that they call."""
     found: set[str] = set()
     left = list(functions)
     while left:
@@ -142,23 +146,26 @@ def reached(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> set[str]
 
 
 def used_kernels(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> dict[str, Kernel]:
-    """Kernels that some functions are or call, in the order of `kernels`, by name of PrimFunc."""
+    """Return the kernels that the given functions are or call, in the order of `kernels`.
+
+    The keys are names of PrimFuncs.
+    """
     used = reached(functions, kernels)
     return {name: kernel for name, kernel in kernels.items() if name in used}
 
 
-#: More than any model has, so that builds that differ in one kernel only lower that.
+#: Size of the cache: more kernels than any model has, so that a rebuild lowers only what changed.
 _KEPT_KERNELS = 512
 
 
 @lru_cache(_KEPT_KERNELS)
 def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
-    """Lower `function` and print it as C; the same object is lowered once.
+    """Lower `function` and print it as C; a cache returns equal kernels for the same object.
 
     Parameters
     ----------
     function
-        A schedulable PrimFunc; its last parameter is the output, all others are only read.
+        A schedulable PrimFunc. The last parameter is the output; all others are only read.
     symbol
         The C name.
     """
@@ -171,12 +178,12 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
 
 
 def slice_kernel(kernel: Kernel, slices: float) -> Kernel | None:
-    """A kernel of which a call does a part; None where it is a single piece of work.
+    """Make a variant of a kernel that runs in parts; return None if it cannot be divided.
 
     Parameters
     ----------
     slices
-        About how many parts are wanted.
+        Approximate number of parts.
     """
     if kernel.lowered is None:
         return kernel.in_parts
@@ -214,13 +221,13 @@ def _target() -> tvm.target.Target:
 
 @cache
 def _passes(opaque: bool) -> tuple[tvm.ir.transform.Pass, ...]:
-    """TVM's lowering pipeline without packed arguments and the host and device split.
+    """Return TVM's lowering pipeline without packed arguments and the host and device split.
 
     Parameters
     ----------
     opaque
-        The function passes addresses of buffers to micro-kernels. Compaction would shrink such a
-        buffer to the elements whose addresses are taken.
+        Whether the function passes addresses of buffers to micro-kernels. Compaction is then left
+        out: it would shrink a buffer to the elements whose addresses are taken.
     """
     s, t = s_tir.transform, tirx.transform
     return (
@@ -248,7 +255,7 @@ def _passes(opaque: bool) -> tuple[tvm.ir.transform.Pass, ...]:
 
 
 def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Workspace, ...]]:
-    """Make buffers pointers, and large local buffers additional parameters."""
+    """Turn buffers into pointers, and large local buffers into additional parameters."""
     parameters: list[tirx.Var] = []
     declarations: list[tirx.Stmt] = []
 
@@ -278,7 +285,7 @@ def _plain_parameters(function: tirx.PrimFunc) -> tuple[tirx.PrimFunc, tuple[Wor
 
 
 def local_buffers(function: tirx.PrimFunc) -> tuple[Workspace, ...]:
-    """The workspaces of a function that a schedule has made, without lowering it."""
+    """Return the workspaces of a scheduled function without lowering it."""
     found = (_workspace(statement) for statement in _statements(function))
     return tuple(workspace for workspace in found if workspace is not None)
 
@@ -289,7 +296,7 @@ def _statements(function: tirx.PrimFunc) -> Sequence[tirx.Stmt]:
 
 
 def _workspace(statement: tirx.Stmt) -> Workspace | None:
-    """The workspace that a statement declares; None where the buffer lies on the stack."""
+    """Return the workspace that a statement declares; None if its buffer fits on the stack."""
     if not isinstance(statement, tirx.AllocBuffer):
         return None
     buffer = statement.buffer
@@ -306,14 +313,14 @@ def _as_c99(
     workspaces: tuple[Workspace, ...],
     attributes: dict[str, str],
 ) -> Kernel:
-    """Keep the definition only, and say const and restrict in its parameters."""
+    """Keep only the definition, and add const and restrict to its parameters."""
     match = re.search(rf"TVM_DLL void {re.escape(symbol)}\(([^)]*)\) \{{", printed)
     assert match is not None, printed
     body = printed[match.end() :].rstrip()
     _check_temporaries(body)
     written = {"out": inputs, **{w.name: inputs + 1 + i for i, w in enumerate(workspaces)}}
     stated = parse_overlaps(attributes.get(OVERLAPS_ATTR, "[]"))
-    # A small workspace lies on the stack, where it overlaps nothing.
+    # A small workspace lies on the stack, so the stated overlap does not apply.
     overlaps = tuple(o for o in stated if o.written in written)
     shared = {position for o in overlaps for position in (o.read, written[o.written])}
     assert all(o.read < inputs for o in overlaps), overlaps
@@ -326,7 +333,7 @@ def _as_c99(
         const = "const " if position < inputs else ""
         restrict = "" if position in shared else "TVMTINY_RESTRICT "
         parameters.append(f"{const}{dtype} *{restrict}{name}")
-        # An operand that is multiplied by zero is simplified away.
+        # The simplifier removes operands that are multiplied by zero.
         if not re.search(rf"\b{name}\b", body):
             unused += f"\n  (void){name};"
     body = _use_what_is_only_written(body)
@@ -349,7 +356,7 @@ def _as_c99(
 
 @cache
 def _functions() -> Mapping[str, str]:
-    """Names of functions whose runtime header is included where they are called."""
+    """Map each function of an on-demand header to that header."""
     found: dict[str, str] = {}
     pattern = r"^static inline \w+ TVMTINY_UNUSED (\w+)\("
     for header in _ON_DEMAND:
@@ -359,7 +366,7 @@ def _functions() -> Mapping[str, str]:
 
 
 def _use_what_is_only_written(body: str) -> str:
-    """Mention local arrays that nothing reads any more after a simplification."""
+    """Mark local arrays as used that a simplification left without readers."""
     for line, name in re.findall(r"^( *\w+ (\w+)\[\d+\];)$", body, re.MULTILINE):
         mentions = len(re.findall(rf"\b{name}\b", body)) - 1
         writes = len(re.findall(rf"^ *{name}\[[^=;]*\] = ", body, re.MULTILINE))
@@ -370,10 +377,10 @@ def _use_what_is_only_written(body: str) -> str:
 
 
 def _check_temporaries(body: str) -> None:
-    """Assert that no temporary holds what a memory location contained before it was written.
+    """Assert that no temporary is used again after the memory that it was read from changed.
 
-    The printer keeps operands of min and max in temporaries, and uses one again wherever the text
-    of an operand repeats, even if it reads memory that was written in between.
+    The printer keeps operands of min and max in temporaries, and reuses a temporary wherever the
+    text of an operand repeats, even if the memory that it reads was written in between.
     """
     lines = body.splitlines()
     for name in re.findall(r"^ *\w+ (v_\w*) = .*\[", body, re.MULTILINE):

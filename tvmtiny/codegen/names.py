@@ -1,4 +1,4 @@
-"""Names in C: of types, and of struct fields for tensors, whose own names can be anything."""
+"""C names of types and of the struct fields of tensors, whose own names can be any text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tvmtiny.errors import InputError
 from tvmtiny.frontend.names import identifier
 from tvmtiny.ops.shared.graph import Graph
 
-# Keywords of C and C++ in lower case, macros that compilers predefine, and what <stdint.h>,
-# <stddef.h> and headers beside the model's define in lower case without arguments.
+# Keywords of C and C++ in lower case, macros that compilers predefine, and lower-case macros
+# without arguments that <stdint.h>, <stddef.h> and headers beside the model's define.
 _KEYWORDS = """
 alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t
 char32_t class co_await co_return co_yield compl complex concept const const_cast consteval
@@ -30,7 +30,8 @@ _RESERVED = frozenset(_KEYWORDS.split())
 
 _TYPES = {"bool": "bool", "float32": "float", "float64": "double"}
 
-#: C99 tells names apart by 63 characters; with a model's and a macro's own these stay below it.
+#: C99 compares the first 63 characters of a name. The shorter limit for labels leaves room for the
+#: names of the model and of the macro.
 _LONGEST_LABEL = 32
 _LONGEST_NAME = 63
 
@@ -44,7 +45,7 @@ class InterfaceNames:
 
 
 def c_type(dtype: str) -> str:
-    """The type of an element."""
+    """Return the C type of an element."""
     return _TYPES.get(dtype, f"{dtype}_t")
 
 
@@ -57,14 +58,17 @@ def interface_names(
 
     Parameters
     ----------
+    graph
+        The model's graph.
     inputs, outputs
-        Names that were asked for, of the first inputs and outputs. The others are named by the
-        model's signature, by their tensors, or ``input_<position>``; see `labels`.
+        Requested names for the first inputs and outputs. All others are named by the model's
+        signature, by their tensors, or ``input_<position>``; see `labels`.
 
     Raises
     ------
     InputError
-        If there are more names than tensors, one is given twice, or is no name in C and C++.
+        If there are more names than tensors, a name is given twice, or a name cannot be used in C
+        and C++.
     """
     return InterfaceNames(
         _named("input", [t.name for t in graph.inputs], graph.input_labels, inputs),
@@ -73,10 +77,10 @@ def interface_names(
 
 
 def macro_stem(direction: str, position: int, field: str) -> str:
-    """What macros and functions of a tensor are named after, in lower case: ``input_image``.
+    """Return the stem of a tensor's macros and functions in lower case, such as ``input_image``.
 
-    ``input_0`` for a field that is already named so, and without the underscore that keeps a field
-    apart from a keyword.
+    A field that is already called ``input_0`` is returned unchanged. The trailing underscore of a
+    field that would otherwise be a keyword is dropped.
     """
     index = f"{direction}_{position}"
     return index if field == index else f"{direction}_{field.rstrip('_')}"
@@ -119,14 +123,16 @@ def _check(direction: str, tensors: int, chosen: Sequence[str]) -> None:
 
 
 def field_names(wanted: Sequence[str], chosen: Sequence[str] = ()) -> list[str]:
-    """Distinct C identifiers for what tensors shall be called.
+    """Make distinct C identifiers from the wanted names of tensors.
 
-    A name that is not the only one of its kind gets its position as a suffix.
+    A name that occurs more than once gets its position as a suffix.
 
     Parameters
     ----------
+    wanted
+        Names of all tensors.
     chosen
-        Identifiers for the first of them, taken as they are.
+        Identifiers that replace the first names unchanged.
     """
     fixed = [name.lower() for name in chosen]
     names = [*fixed, *(_field(text) for text in wanted[len(chosen) :])]
@@ -142,5 +148,5 @@ def field_names(wanted: Sequence[str], chosen: Sequence[str] = ()) -> list[str]:
 
 def _field(text: str) -> str:
     name = identifier(text)[:_LONGEST_LABEL].rstrip("_")
-    # `identifier` gives no trailing underscore, so that this is no other tensor's name.
+    # `identifier` never ends in an underscore, so no other tensor can have this name.
     return f"{name}_" if name in _RESERVED else name

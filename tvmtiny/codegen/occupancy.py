@@ -1,4 +1,4 @@
-"""What lies in an artifact's arena, in words that a person knows from the model."""
+"""The contents of an artifact's arena, described by the names of the model."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Occupant:
     Attributes
     ----------
     name
-        Of its request in the plan.
+        Name of the request in the plan.
     label
-        TFLite's name of the tensor, or which layer's workspace it is.
+        TFLite's name of the tensor, or the layer that a workspace belongs to.
     kind
         ``input``, ``output``, ``activation`` or ``workspace``.
     bytes, offset
-        Size, and distance from the start of the arena.
+        Size, and offset in the arena, in bytes.
     first, last
-        Steps between which it is alive: 0 fills the inputs, ``i + 1`` is layer ``i``, the one
-        after the last layer reads the outputs.
+        First and last step of the lifetime: step 0 fills the inputs, step ``i + 1`` is layer
+        ``i``, the step after the last layer reads the outputs.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Occupant:
 
     @property
     def end(self) -> int:
-        """First byte after it."""
+        """Offset of the first byte behind the occupant."""
         return self.offset + self.bytes
 
 
@@ -50,13 +50,13 @@ class Peak:
     Attributes
     ----------
     step
-        See `Occupant`.
+        The step, numbered as in `Occupant`.
     label
-        What happens there.
+        Description of the step.
     bytes
-        What is alive there cannot lie in less.
+        Lower bound in bytes for all buffers that are alive in this step.
     occupants
-        All of that, largest first.
+        These buffers, largest first.
     """
 
     step: int
@@ -66,7 +66,7 @@ class Peak:
 
 
 def occupants(artifact: Artifact) -> tuple[Occupant, ...]:
-    """Everything in the arena, by first step."""
+    """Return all buffers in the arena, sorted by first step."""
     labels = {layer.writes: layer.name for layer in reversed(artifact.layers)}
     for position, tensor in enumerate(artifact.inputs):
         labels[f"input.{position}"] = tensor.name
@@ -88,7 +88,7 @@ def occupants(artifact: Artifact) -> tuple[Occupant, ...]:
 
 
 def peak(artifact: Artifact) -> Peak:
-    """The step whose content alone needs most; the first one among equals."""
+    """Return the step with the highest lower bound; the first one among equals."""
     bounds = step_bounds(artifact.problem)
     step = max(bounds, key=lambda s: (bounds[s], -s), default=0)
     alive = [o for o in occupants(artifact) if o.first <= step <= o.last]
@@ -101,7 +101,7 @@ def peak(artifact: Artifact) -> Peak:
 
 
 def step_label(artifact: Artifact, step: int) -> str:
-    """What happens at a step."""
+    """Describe a step."""
     if step == 0:
         return "inputs"
     if step > len(artifact.layers):

@@ -9,18 +9,18 @@ from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.targets import Board
 
-#: What can be placed, and the kinds of regions that can hold it.
+#: Data that can be placed, and the kinds of regions that can hold it.
 _KINDS: Mapping[str, tuple[str, ...]] = {"arena": ("ram",), "weights": ("flash", "ram")}
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Regions by name; None where the board's default holds it, with all other data or code.
+    """Memory regions by name; None for the board's default region.
 
     Attributes
     ----------
     arena, weights
-        Regions.
+        Names of the regions.
     weights_in_ram
         Whether start-up code has to copy the weights.
     """
@@ -29,45 +29,46 @@ class Placement:
     weights: str | None = None
     weights_in_ram: bool = False
 
-    # The names begin such that GCC gives the sections the right flags, and that a linker script
-    # which does not know them puts them where such data belongs.
+    # The prefixes make GCC set the right section flags, and make a linker script that does not know
+    # these sections place them with other data of their kind.
     @property
     def arena_section(self) -> str | None:
-        """Section of the arena."""
+        """Section of the arena; None for the default."""
         return None if self.arena is None else ".bss.tvmtiny_arena"
 
     @property
     def constants_section(self) -> str | None:
-        """Section of the constants."""
+        """Section of the constants; None for the default."""
         if self.weights is None:
             return None
         return ".data.tvmtiny_constants" if self.weights_in_ram else ".rodata.tvmtiny_constants"
 
     @property
     def arena_attribute(self) -> str:
-        """What puts the arena into its section; empty without one."""
+        """The C attribute that places the arena; empty for the default section."""
         return _attribute(self.arena_section)
 
     @property
     def constants_attribute(self) -> str:
-        """What puts constants into their section; empty without one."""
+        """The C attribute that places constants; empty for the default section."""
         return _attribute(self.constants_section)
 
 
 def parse_placement(place: Mapping[str, str], board: Board | None) -> Placement:
-    """Check names of regions.
+    """Check the names of regions.
 
     Parameters
     ----------
     place
         Names of regions for ``arena`` and ``weights``.
     board
-        The target's.
+        The target's board; None if the target is a CPU.
 
     Raises
     ------
     InputError
-        If there is no board, no such thing to place, or no region of that name that can hold it.
+        If there is no board, a key is unknown, or the board has no region of that name that can
+        hold the data.
     """
     if not place:
         return Placement()
@@ -84,7 +85,7 @@ def parse_placement(place: Mapping[str, str], board: Board | None) -> Placement:
                 f"{regions}; allowed here: {', '.join(usable)}"
             )
     arena, weights = place.get("arena"), place.get("weights")
-    # The defaults need no sections of their own.
+    # The default regions need no sections of their own.
     return Placement(
         None if arena == board.data_region else arena,
         None if weights == board.code_region else weights,

@@ -1,4 +1,4 @@
-"""The Relax ``main`` as a list of kernel calls on named buffers."""
+"""The function ``main`` of a Relax module as a list of kernel calls on named buffers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Value:
     Attributes
     ----------
     name
-        The Relax variable's, or ``input.0``, ``state.0`` and so on.
+        Name of the Relax variable, or ``input.0``, ``state.0`` and so on.
     buffer
-        Name of the variable whose bytes it shares; its own name unless it is a view.
+        Name of the variable whose bytes the value shares; the value's own name unless it is a view.
     offset
-        Of its first byte in the buffer.
+        Offset of the first byte in the buffer.
     """
 
     name: str
@@ -44,7 +44,9 @@ class Call:
     function
         Name of the PrimFunc in the module.
     arguments
-        Activations by value, constants as arrays.
+        Values for activations, arrays for constants.
+    output
+        The activation that the kernel writes.
     """
 
     function: str
@@ -54,7 +56,7 @@ class Call:
 
 @dataclass(frozen=True)
 class StateValues:
-    """What a state holds when a run begins and when it ends."""
+    """The values of a state at the start and at the end of a run."""
 
     before: Value
     after: Value
@@ -78,19 +80,19 @@ class Program:
 
     @cached_property
     def readers(self) -> Mapping[str, int]:
-        """How often the bytes of each buffer are read, by calls or by who runs the model."""
+        """Number of reads of each buffer, by calls and by the caller of the model."""
         results = [*self.outputs, *(state.after for state in self.states)]
         read = [*(a for call in self.calls for a in call.arguments), *results]
         return Counter(value.buffer for value in read if isinstance(value, Value))
 
 
 def read_program(module: IRModule, states: int = 0, name: str = "main") -> Program:
-    """Flatten a function of `module` into calls: ``main``, or one for a subgraph.
+    """Flatten a function of `module`, ``main`` or that of a subgraph, into kernel calls.
 
     Parameters
     ----------
     states
-        How many of its last parameters and results are states.
+        Number of states; they are the last parameters and the last results of the function.
     """
     main = module[name]
     inputs_count = len(main.params) - states

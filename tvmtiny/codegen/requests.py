@@ -1,4 +1,4 @@
-"""What a program needs of the arena."""
+"""The memory requests of a program."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from tvmtiny.memory import Inside, Overlap, Problem, Request
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.node import DTYPE_BYTES
 
-#: Operators whose output is their inputs one after the other, seen from the axis in their options.
+#: Operators whose output is their inputs one after the other along the axis in their options.
 _JOINING = ("CONCATENATION", "PACK")
 
-#: Of everything in the arena, at least: kernels access activations by words.
+#: Minimum alignment of all buffers in the arena, in bytes: kernels access activations by words.
 ALIGNMENT = 4
 
 
 def workspace_name(step: int, name: str) -> str:
-    """Name of the request for a kernel's workspace at `step`."""
+    """Return the name of the request for a kernel's workspace at `step`."""
     return f"workspace.{step}.{name}"
 
 
 def alignment_of(dtype: str) -> int:
-    """Of a tensor, in bytes."""
+    """Return the alignment of a tensor in bytes."""
     return max(ALIGNMENT, DTYPE_BYTES[dtype])
 
 
 def output_name(position: int) -> str:
-    """Name of the request for the slot of an output that is a copy."""
+    """Return the name of the request for an output that is a copy."""
     return f"output.{position}"
 
 
 @dataclass(frozen=True, eq=False)
 class External:
-    """Which activations lie outside of the arena.
+    """The activations that lie outside the arena.
 
     Attributes
     ----------
     external
         Whether the model's inputs and outputs lie in the caller's memory.
     inputs, outputs
-        Position of the model's input or output whose memory an activation uses, by buffer.
+        Buffer name to the position of the input or output whose memory it uses.
     states
-        Position of the state whose memory an activation uses, by buffer.
+        Buffer name to the position of the state whose memory it uses.
     """
 
     external: bool
@@ -63,20 +63,20 @@ class External:
 def external_buffers(
     program: Program, kernels: Mapping[str, Kernel], caller: bool, pushed: bool = False
 ) -> External:
-    """Where a program's inputs, outputs and states lie.
+    """Decide where a program's inputs, outputs and states lie.
 
-    Old states, and new ones that can be computed over them, lie in memory of their own.
+    Old states lie in memory of their own, and so do new states that can be computed in place.
 
     Parameters
     ----------
     kernels
-        By function name.
+        Kernels by function name.
     caller
-        All inputs and outputs lie in the caller's memory. Of outputs with the same bytes, the
-        first gives its memory; the others are copies, and so are outputs that are a part of an
-        activation.
+        Whether all inputs and outputs lie in the caller's memory. If several outputs have the same
+        bytes, a kernel writes to the memory of the first; the others are copies. An output that is
+        a part of an activation is a copy as well.
     pushed
-        Rows of the input are pushed, so that all outputs are copies.
+        Whether rows of the input are pushed; all outputs are then copies.
     """
     states: dict[str, int] = {}
     for position, state in enumerate(program.states):
@@ -98,19 +98,20 @@ def memory_problem(
     nodes: Mapping[str, Node],
     external: External,
 ) -> Problem:
-    """What must lie in the arena: activations from producer to last reader, and workspaces.
+    """State the planning problem: lifetimes of activations, workspaces and allowed overlaps.
 
-    Step 0 fills the inputs, step ``i + 1`` is call ``i``; outputs live to the end, where constant
-    ones are copied from flash.
+    An activation lives from its producer to its last reader. Step 0 fills the inputs, step
+    ``i + 1`` is call ``i``. Outputs live to the last step, which copies constant outputs from
+    flash.
 
     Parameters
     ----------
     kernels
-        By function name.
+        Kernels by function name.
     nodes
-        By the name of the activation that they produce.
+        Nodes by the name of the activation that they produce.
     external
-        What lies elsewhere.
+        The activations that lie outside the arena.
     """
     lives = _lives(program, external)
     workspaces = [
@@ -137,23 +138,23 @@ def memory_problem(
 
 
 def _needs_slot(output: Value | np.ndarray, external: External) -> bool:
-    """Whether an output is a constant, or lies in the memory of a state."""
+    """Return whether an output is a constant, or lies in the memory of a state."""
     return not isinstance(output, Value) or output.buffer in external
 
 
 def in_place(call: Call, problem: Problem) -> bool:
-    """Whether all inputs of a concatenation already lie in its output, so that nothing is done."""
+    """Return whether all inputs of a concatenation already lie in its output."""
     inner = {inside.inner for inside in problem.insides if inside.outer == call.output.buffer}
     return bool(inner) and all(isinstance(a, Value) and a.buffer in inner for a in call.arguments)
 
 
 def _whole(value: Value, program: Program) -> bool:
-    """Whether a value is all of its buffer."""
+    """Return whether a value covers all of its buffer."""
     return value.nbytes == program.values[value.buffer].nbytes
 
 
 def _lives(program: Program, external: External) -> Mapping[str, Request]:
-    """The request for every buffer in the arena."""
+    """Return the request of every buffer in the arena."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     size: dict[str, int] = {}
@@ -181,7 +182,7 @@ def _lives(program: Program, external: External) -> Mapping[str, Request]:
 def _overlaps(
     index: int, call: Call, kernel: Kernel, lives: Mapping[str, Request]
 ) -> Iterator[Overlap]:
-    """What the kernel allows, of arguments that nobody reads afterwards."""
+    """Yield the overlaps that a kernel allows with arguments that have no later reader."""
     buffers = [a.buffer if isinstance(a, Value) else None for a in call.arguments]
     for stated in kernel.overlaps:
         argument, buffer = call.arguments[stated.read], buffers[stated.read]
@@ -203,7 +204,7 @@ def _overlaps(
 def _insides(
     program: Program, nodes: Mapping[str, Node], lives: Mapping[str, Request]
 ) -> Iterator[Inside]:
-    """Inputs of concatenations and packs that may be produced where the output wants them."""
+    """Yield the inputs of concatenations and packs that can be produced inside the output."""
     taken: set[str] = set()
     for call in program.calls:
         node = nodes[call.output.name]

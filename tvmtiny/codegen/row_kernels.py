@@ -1,4 +1,4 @@
-"""Kernels that make some rows of a layer: those of the layer itself, for a smaller image."""
+"""Kernels that produce some rows of a layer: the layer's kernels for a smaller image."""
 
 from __future__ import annotations
 
@@ -22,30 +22,32 @@ from tvmtiny.streaming.plan import RowCost
 from tvmtiny.streaming.rows import activations_of, row_node
 from tvmtiny.targets import Cpu
 
-#: Instructions of one more call.
+#: Estimated instructions of an additional call.
 _CALL = 20
 
-#: Instructions of an element where no schedule gives an estimate.
+#: Estimated instructions per element for schedules without an estimate of their own.
 _PER_ELEMENT = 4
 
 
-#: Index of the node, rows, and how many rows of the window above and below are not in memory.
+#: Node index, number of rows, and how many rows of the window lie outside above and below.
 RowKey = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class RowKernel:
-    """A kernel that makes rows of one layer.
+    """A kernel that produces rows of one layer.
 
     Attributes
     ----------
+    kernel
+        The lowered kernel.
     arguments
         In the order of the kernel's parameters: tensors of the layer, and constants with the names
         of their parameters.
     read_offset, write_offset
-        Bytes between the start of the rows and what the kernel reads and writes.
+        Bytes from the start of the rows to the first byte that the kernel reads or writes.
     cycles
-        An estimate.
+        Estimated cycles of a call.
     """
 
     kernel: Kernel
@@ -57,7 +59,7 @@ class RowKernel:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A node for some of the rows that are made at a time, or for some of their pixels."""
+    """A node for some of the rows that are made together, or for some of their pixels."""
 
     node: Node
     implementation: Implementation | None
@@ -77,12 +79,12 @@ class _Part:
 
 
 class RowImplementations:
-    """How nodes make rows on one CPU.
+    """Chooses and lowers the kernels that produce rows on one CPU.
 
     Parameters
     ----------
     slices
-        How long a piece of work may be.
+        The limit on the length of a piece of work.
     """
 
     def __init__(self, cpu: Cpu, oracle: Oracle, goal: Goal, slices: Slices) -> None:
@@ -90,7 +92,7 @@ class RowImplementations:
         self._known: dict[RowKey, tuple[_Part, ...]] = {}
 
     def _parts(self, key: RowKey, node: Node) -> tuple[_Part, ...]:
-        """What makes these rows: one kernel, or two where tiles fit them better."""
+        """Return the kernels for these rows: one, or two if tiles fit them better."""
         if key not in self._known:
             some = row_node(node, *key[1:])
             ways = [
@@ -107,23 +109,25 @@ class RowImplementations:
         return implement(node, self._cpu, self._oracle, self._goal)
 
     def cost(self, node: Node, rows: int) -> RowCost:
-        """What it takes to make these rows."""
+        """Return the workspace and the instructions for producing `rows` rows."""
         parts = self._parts((node.index, rows, 0, 0), node)
         return RowCost(max(part.cost.workspace for part in parts), _instructions(parts))
 
     def kernels(
         self, model: str, wanted: Sequence[RowKey], by_index: Mapping[int, Node]
     ) -> Mapping[RowKey, tuple[RowKernel, ...]]:
-        """Lower kernels.
+        """Lower all wanted kernels.
 
         Parameters
         ----------
         model
-            Its name, the prefix of symbols.
+            Name of the model, the prefix of symbols.
+        wanted
+            The keys of the kernels.
         by_index
-            The nodes.
+            Nodes by index.
         """
-        # Every tensor gets an index of its own, so that all fit into one graph.
+        # One graph holds all parts, so every tensor gets an index of its own.
         tensors = [t for n in by_index.values() for t in (*n.outputs, *n.inputs)]
         used = [t.index for t in tensors if t is not None]
         fresh = count(1 + max(used, default=0))
@@ -173,10 +177,10 @@ def _instructions(parts: tuple[_Part, ...]) -> int:
 
 
 def _splits(node: Node) -> Iterator[list[tuple[Node, int, int]]]:
-    """Ways to make the pixels of rows by two kernels, with their offsets in bytes.
+    """Yield ways to divide the pixels of rows between two kernels, with offsets in bytes.
 
-    A tile of several pixels computes some of them twice where they do not divide; a smaller tile
-    may be better for the last ones. Only layers whose pixels are independent can be split.
+    If the tile size does not divide the number of pixels, a tile computes some pixels twice; a
+    smaller tile may be cheaper for the last ones. Only 1x1 convolutions can be split this way.
     """
     x = node.input(0)
     if node.operator != "CONV_2D" or node.input(1).shape[1:3] != (1, 1):
@@ -200,7 +204,7 @@ def _with_pixels(node: Node, pixels: int) -> Node:
 
 
 def _renamed(part: _Part, fresh: Iterator[int]) -> tuple[Node, Implementation | None]:
-    """The node of a part and its implementation, with tensors of new indices."""
+    """Return a part's node and implementation with fresh tensor indices."""
     node, found = part.node, part.implementation
     mapped = {t.index: replace(t, index=next(fresh)) for t in activations_of(node)}
     inputs = tuple(t if t is None or t.data is not None else mapped[t.index] for t in node.inputs)
@@ -215,6 +219,6 @@ def _renamed(part: _Part, fresh: Iterator[int]) -> tuple[Node, Implementation | 
 
 
 def plain_instructions(node: Node, implementation: Implementation | None) -> int:
-    """An estimate for a whole layer."""
+    """Estimate the instructions of a whole layer."""
     known = 0 if implementation is None else implementation.instructions
     return known or _PER_ELEMENT * node.output.elements

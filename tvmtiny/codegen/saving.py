@@ -1,4 +1,4 @@
-"""Writing an artifact's files."""
+"""Saving of an artifact's files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["save"]
 def save(artifact: Artifact, directory: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Write the C files of `artifact`, and its archive ``<name>.tar``, into `directory`.
 
-    They appear together or not at all; see `tvmtiny.host.files.write_folder`. The archive comes
-    last.
+    All files appear together or none does; see `tvmtiny.host.files.write_folder`. The archive is
+    the last one.
 
     Parameters
     ----------
     directory
-        Created when it does not exist.
+        The folder; it is created if it does not exist.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def save(artifact: Artifact, directory: str | os.PathLike[str]) -> tuple[Path, .
     Raises
     ------
     OutputPathError
-        If the directory cannot be made or written.
+        If the directory cannot be created or written.
     """
     folder = Path(directory)
     contents = {name: text.encode() for name, text in artifact.files.items()}

@@ -1,4 +1,4 @@
-"""Slices of an inference: pieces of work between which a program may do something else."""
+"""Slices of an inference: pieces of work between which a program can do something else."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tvmtiny.errors import InputError
 from tvmtiny.ops import Node
 from tvmtiny.schedule import Implementation
 
-#: Cycles of one execution: node, what implements it, its kernel, bytes of its constants.
+#: Estimates the cycles of one execution from node, implementation, kernel and constants' bytes.
 Estimate = Callable[[Node, Implementation | None, Kernel, int], float]
 
-#: Estimates of cycles are that much too low at times.
+#: Factor by which estimates of cycles can be too low.
 _UNSURE = 1.15
-#: What a step takes beside its work.
+#: Cycles of a step apart from its work.
 _STEP = 80
-#: A slice that is full up to here is not filled with a part of the next layer.
+#: A slice that is filled to this share of the budget takes no part of the next layer.
 _FULL = 0.85
 
 #: The shortest slice that can be asked for, in cycles.
@@ -29,14 +29,14 @@ SHORTEST = 1000
 
 @dataclass(frozen=True)
 class Slices:
-    """How long slices may be.
+    """The limit on the length of slices.
 
     Attributes
     ----------
-    longest
-        Cycles; None where no layer is divided.
     estimate
-        Of a kernel.
+        Estimates the cycles of a kernel.
+    longest
+        Most cycles of a slice; None if no layer is divided.
     """
 
     estimate: Estimate
@@ -44,7 +44,7 @@ class Slices:
 
     @property
     def budget(self) -> float:
-        """Cycles by the estimate that a slice may have."""
+        """Most estimated cycles of a slice."""
         return float("inf") if self.longest is None else self.longest / _UNSURE - _STEP
 
     def kernel(
@@ -54,7 +54,7 @@ class Slices:
         made: Implementation | None,
         constants: Sequence[np.ndarray] = (),
     ) -> tuple[Kernel, float]:
-        """A kernel that runs in parts where it is too long, and its cycles."""
+        """Return the kernel, divided into parts if it is too long, and its cycles."""
         cycles = self.estimate(node, made, kernel, sum(a.nbytes for a in constants))
         if cycles <= self.budget or kernel.weights is not None:
             return kernel, cycles
@@ -67,16 +67,21 @@ class Slices:
         nodes: Mapping[str, Node],
         choices: Mapping[int, Implementation | None],
     ) -> dict[str, Kernel]:
-        """The kernels of a program, of which some run in parts.
+        """Divide those kernels of a program that are too long.
 
         Parameters
         ----------
         kernels
-            By function name.
+            Kernels by function name.
         nodes
-            By the name of the activation that they produce.
+            Nodes by the name of the activation that they produce.
         choices
-            What implements them, by their index.
+            Implementations by node index.
+
+        Returns
+        -------
+        dict
+            All kernels by function name.
         """
         found = dict(kernels)
         for call in program.calls:
@@ -89,7 +94,7 @@ class Slices:
 
 @dataclass(frozen=True)
 class Span:
-    """A part of a piece of work: the units from `begin` on, up to `end`, and their cycles."""
+    """The units ``begin`` to ``end - 1`` of a piece of work, and their cycles."""
 
     piece: int
     begin: int
@@ -100,15 +105,20 @@ class Span:
 def divide(
     pieces: Sequence[tuple[float, np.ndarray | None, bool]], budget: float
 ) -> Iterator[list[Span]]:
-    """Form slices.
+    """Divide work into slices.
 
     Parameters
     ----------
     pieces
-        For each piece of work, in order: its cycles; where it runs in parts, the shares of its
-        units; and whether it stands alone, in no slice.
+        For each piece of work, in order: its cycles; the shares of its units if it runs in parts,
+        else None; and whether it stands alone, outside any slice.
     budget
-        The most cycles of a slice.
+        Most cycles of a slice.
+
+    Yields
+    ------
+    list of Span
+        The next slice.
     """
     here: list[Span] = []
     used = 0.0
@@ -145,12 +155,12 @@ def divide(
 
 
 def parse_longest(cycles: int | None) -> int | None:
-    """The most cycles of a slice.
+    """Check the most cycles of a slice, and return them.
 
     Raises
     ------
     InputError
-        If they are too few for a step.
+        If a step cannot be that short.
     """
     if cycles is not None and cycles < SHORTEST:
         raise InputError(
@@ -161,7 +171,7 @@ def parse_longest(cycles: int | None) -> int | None:
 
 
 def too_long(what: str, cycles: float, longest: int) -> InputError:
-    """Why no slices of this length are possible."""
+    """Return the error for slices that cannot be as short as requested."""
     return InputError(
         f"slices of at most {longest} cycles are not possible: {what} takes about "
         f"{round(cycles)}, and cannot be divided further; give longest_slice "

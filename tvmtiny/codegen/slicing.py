@@ -1,8 +1,8 @@
-"""Kernels that run in parts: all of their work is numbered, and a call does a range of it.
+"""Division of kernels into parts: their work is numbered, and a call does a range of it.
 
 A kernel is a sequence of statements and loops. Each statement is one *unit* of work, and so is each
-turn of a loop, or of a loop inside. What a kernel keeps between two units has to be in its
-workspaces: local buffers that the next unit could read become workspaces.
+turn of a loop, or of a loop inside it. Data that is kept between two units has to lie in a
+workspace, so local buffers that a later unit could read become workspaces.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ from tvmtiny.codegen.unit_memory import (
 from tvmtiny.ops.shared.primfunc_attributes import DIVISIBLE_ATTR
 from tvmtiny.schedule.nest import Divisible, parse_divisible
 
-#: What does not touch the output prepares workspaces; it is taken for such a share of the rest.
+#: A statement that does not write the output prepares workspaces; it counts as 1/50 of its
+#: sequence.
 _PREPARES = 50
-#: Loops are entered down to units of such a share of the longest slice, if they can be.
+#: A loop is divided further if one of its turns takes more than 1/3 of the longest slice.
 _GRAIN = 3
-#: More units than a slice's numbers can count.
+#: Limit of the number of units, which slices count in 16 bits.
 _MOST_UNITS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class Sliced:
-    """A function with two more parameters: the first unit, and the one behind the last.
+    """A function with two more parameters: the first unit to run, and the end of the range.
 
     Attributes
     ----------
+    function
+        The divided function.
     moved
-        Local buffers that have become parameters, in front of these two.
+        Local buffers that have become parameters, placed before these two.
     weights
-        The share of each unit of all the work, an estimate.
+        Estimated share of each unit in the function's work.
     """
 
     function: tirx.PrimFunc
@@ -53,7 +56,7 @@ class Sliced:
 
 @dataclass
 class _Part:
-    """A statement; a loop that is entered has parts inside, and a call may be divisible."""
+    """A statement: a divided loop with its own parts, a divisible call, or a single unit."""
 
     statement: tirx.Stmt
     weights: np.ndarray
@@ -66,19 +69,19 @@ class _Part:
 
 
 def slice_function(function: tirx.PrimFunc, slices: float) -> Sliced | None:
-    """Make a function run in parts.
+    """Divide a function into units.
 
     Parameters
     ----------
     function
-        As it is printed.
+        The function in the form in which it is printed.
     slices
-        About how many parts are wanted: what it takes over the longest slice.
+        Approximate number of parts: the function's cycles over those of the longest slice.
 
     Returns
     -------
     Sliced or None
-        None where it has no loop whose turns can be told apart.
+        None if no loop of the function can be divided.
     """
     statements = _sequence(function.body)
     roots = Roots(function.body)
@@ -118,7 +121,7 @@ def _sequence(body: tirx.Stmt) -> list[tirx.Stmt]:
 
 
 class _Slicer:
-    """Finds what a function is made of."""
+    """Finds the units of a function."""
 
     def __init__(
         self, roots: Roots, output: tirx.Var, slices: float, function: tirx.PrimFunc
@@ -129,7 +132,7 @@ class _Slicer:
             self._divisible = parse_divisible(str(function.attrs[DIVISIBLE_ATTR]))
 
     def parts(self, statements: Sequence[tirx.Stmt], weight: float) -> list[_Part] | None:
-        """What a sequence is made of; None where it has to be one unit."""
+        """Return the parts of a sequence; None if the sequence has to be one unit."""
         main = [s for s in statements if self._writes_output(s)]
         turns_of = [self._turns(s) for s in main]
         loops = [s for s, n in zip(main, turns_of, strict=True) if n > 1]
@@ -144,7 +147,8 @@ class _Slicer:
             elif same:
                 parts.append(self._loop(statement, weight * sizes[same[0]] / sum(sizes)))
             elif any(statement.same_as(m) for m in main):
-                # It may be all that the function does, unless it is like a turn of a loop.
+                # The statement counts as a whole turn of the sequence, unless a loop calls the
+                # same micro-kernels and thus gives a better estimate.
                 turns = [
                     size / sum(sizes) / self._turns(loop)
                     for size, loop in zip(sizes, loops, strict=True)
@@ -156,7 +160,7 @@ class _Slicer:
         return parts
 
     def _turns(self, statement: tirx.Stmt) -> int:
-        """How many turns a loop has, or a call that can be divided; 0 where they are not known."""
+        """Return the turns of a loop or of a divisible call; 0 if they are not known."""
         if _constant_loop(statement):
             return int(statement.extent)
         known = self._division(statement)
@@ -198,7 +202,7 @@ class _Slicer:
         return _Part(loop, np.full(extent, turn))
 
     def _writes_output(self, statement: tirx.Stmt) -> bool:
-        """Whether a statement may touch the output, which it reads at most to write it."""
+        """Return whether a statement accesses the output; all such statements write it."""
         return any(self._roots.of(v).same_as(self._output) for v in memory(statement))
 
 
@@ -214,7 +218,7 @@ def _constant_loop(statement: tirx.Stmt) -> bool:
 
 
 def _index(address: ir.Expr) -> int | None:
-    """The element whose address is taken, where it is constant."""
+    """Return the index of the element whose address is taken; None if it is not constant."""
     index = address.args[0].indices[0]
     return int(index) if isinstance(index, tirx.IntImm) else None
 
@@ -224,7 +228,7 @@ def _same_buffer(address: ir.Expr, other: ir.Expr) -> bool:
 
 
 def _size(statement: tirx.Stmt, times: int = 1) -> int:
-    """Statements that a loop executes, to compare loops."""
+    """Count the statements that a loop executes, as a measure to compare loops."""
     if isinstance(statement, tirx.For):
         extent = statement.extent
         turns = int(extent) if isinstance(extent, tirx.IntImm) else 4
@@ -237,7 +241,7 @@ def _size(statement: tirx.Stmt, times: int = 1) -> int:
 
 
 def _called(statement: tirx.Stmt) -> set[str]:
-    """Names of micro-kernels that a statement calls."""
+    """Return the names of the micro-kernels that a statement calls."""
     return {
         str(found.args[0].value)
         for part in all_statements(statement)
@@ -248,7 +252,7 @@ def _called(statement: tirx.Stmt) -> set[str]:
 
 
 def _leaves(parts: Sequence[_Part]) -> Iterator[tirx.Stmt]:
-    """Statements that are units, or whose turns are."""
+    """Yield the statements that are units, and the bodies of loops whose turns are units."""
     for part in parts:
         if part.inside:
             yield from _leaves(part.inside)
@@ -261,7 +265,7 @@ def _leaves(parts: Sequence[_Part]) -> Iterator[tirx.Stmt]:
 
 
 class _Emitter:
-    """Makes statements that do a range of units."""
+    """Generates statements that run a range of units."""
 
     def __init__(self) -> None:
         self._loops = 0
@@ -269,7 +273,10 @@ class _Emitter:
     def sequence(
         self, parts: Sequence[_Part], begin: ir.Expr, end: ir.Expr, alone: bool
     ) -> list[tirx.Stmt]:
-        """Units `begin` to `end` of a sequence; `alone`: one part has units, all within them."""
+        """Return the statements for units `begin` to ``end - 1`` of a sequence.
+
+        With `alone`, only one part has units, and the range lies within them.
+        """
         made: list[tirx.Stmt] = []
         offset = 0
         for part in parts:
@@ -286,7 +293,7 @@ class _Emitter:
         return made
 
     def _call(self, part: _Part, begin: ir.Expr, end: ir.Expr, offset: int) -> list[tirx.Stmt]:
-        """A call that does some of its turns."""
+        """Return the statements that make a divisible call for some of its turns."""
         known = part.divisible
         assert known is not None
         number = self._loops
@@ -348,7 +355,7 @@ class _Emitter:
 
 
 def _moved(address: ir.Expr, by: ir.Expr) -> ir.Expr:
-    """An address some elements further."""
+    """Return an address `by` elements further on."""
     element = address.args[0]
     return tirx.address_of(element.source[element.indices[0] + by])
 

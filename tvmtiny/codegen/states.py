@@ -1,4 +1,4 @@
-"""Where a program computes new states in the memory of the old ones."""
+"""Computation of new states in the memory of the old ones."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from tvmtiny.ops import Node
 def assign_in_place(
     program: Program, nodes: Mapping[str, Node], kernels: Mapping[str, Kernel]
 ) -> Program:
-    """Leave out the copies of ASSIGN_VARIABLE whose value can be computed where it is kept.
+    """Remove the copies of ASSIGN_VARIABLE whose value can be computed in the state's memory.
 
-    That is so for the whole output of a kernel that no output of the model shares, if everything
-    that reads the old state comes before that kernel; and for the old state itself.
+    The value has to be the whole output of a kernel that shares no bytes with an output of the
+    model, and all readers of the old state have to come before that kernel. Assigning the old
+    state itself needs no copy either.
 
     Parameters
     ----------
     nodes
-        By the name of the activation that they produce.
+        Nodes by the name of the activation that they produce.
     kernels
-        By function name.
+        Kernels by function name.
     """
     outputs = {value.buffer for value in program.outputs if isinstance(value, Value)}
     states: list[StateValues] = []
@@ -50,12 +51,12 @@ def assign_in_place(
 
 
 def fits_in_place(program: Program, state: StateValues, kernels: Mapping[str, Kernel]) -> bool:
-    """Whether the kernel that computes a state can write it over the old one.
+    """Return whether the kernel that computes a state can overwrite the old value.
 
     Parameters
     ----------
     kernels
-        By function name.
+        Kernels by function name.
     """
     producer = _producer(program, state.after.buffer)
     whole = producer is not None and producer.output.nbytes == state.after.nbytes
@@ -71,7 +72,7 @@ def fits_in_place(program: Program, state: StateValues, kernels: Mapping[str, Ke
 
 
 def _overwrites(kernel: Kernel, position: int) -> bool:
-    """Whether a kernel may write its output exactly over one of its parameters."""
+    """Return whether a kernel may write its output exactly over one of its parameters."""
     return any(
         (o.written, o.read) == ("out", position) and o.before <= 0 and o.before % o.multiple == 0
         for o in kernel.overlaps

@@ -1,4 +1,4 @@
-"""From a program to one whose segments run row by row."""
+"""Conversion of a program to one whose segments run row by row."""
 
 from __future__ import annotations
 
@@ -23,36 +23,38 @@ from tvmtiny.streaming.rows import row_rule
 from tvmtiny.streaming.segment import Kind, RowTensor
 from tvmtiny.streaming.time import obstacle
 
-#: Without a budget: the most instructions more, as a share of an estimate.
+#: Without a budget: most additional instructions, as a share of the estimate for whole layers.
 OVERHEAD = 0.15
 
-#: How often the budget of the planner is lowered, as pieces do not always fit side by side.
+#: Limit of attempts with a lower budget, needed because pieces do not always fit side by side.
 _MOST_PLANS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedProgram:
-    """An arrangement whose plan is for segments that run row by row, and those segments."""
+    """Segments that run row by row, and the arrangement that was planned for them."""
 
     arrangement: Arrangement
     works: tuple[RowWork, ...]
 
 
 class ProgramStreamer:
-    """Finds segments of a program.
+    """Chooses the segments of a program that run row by row.
 
     Parameters
     ----------
+    model
+        Name of the model, the prefix of symbols.
     arrangement
-        Of the program whose layers run as a whole; its order is kept.
+        The program whose layers run as a whole; the order of calls is kept.
     nodes
-        By the name of the activation that they produce.
+        Nodes by the name of the activation that they produce.
     choices
-        What each node is implemented by as a whole.
+        Implementations of whole nodes, by node index.
     rows
-        What it is implemented by row by row.
+        Implementations for rows.
     pushed
-        Whether the rows of the input come one by one.
+        Whether the caller pushes the rows of the input.
     """
 
     def __init__(
@@ -98,14 +100,15 @@ class ProgramStreamer:
     def stream(
         self, budget: int | None, overhead: float | None = OVERHEAD
     ) -> StreamedProgram | None:
-        """Choose segments and plan the arena; None where nothing is to run row by row.
+        """Choose segments and plan the arena; return None if no segment is worthwhile.
 
         Parameters
         ----------
         budget
-            Bytes of arena: the fewest instructions that fit. Without, the fewest bytes.
+            Limit of the arena in bytes; the fewest instructions that fit are chosen. None: the
+            fewest bytes are chosen.
         overhead
-            See `Planner.choose`.
+            Limit of additional instructions, see `Planner.choose`.
         """
         wanted, best = budget, None
         for _ in range(_MOST_PLANS):
@@ -116,7 +119,7 @@ class ProgramStreamer:
             if best is None or found.arrangement.plan.total < best.arrangement.plan.total:
                 best = found
             if budget is None and overhead is not None and not self.pays(found):
-                # What few instructions allow is no gain: take the smallest.
+                # Segments within the overhead do not reduce the arena: take the smallest one.
                 return self.stream(None, None)
             over = found.arrangement.plan.total - (budget or 0)
             if budget is None or over <= 0 or wanted is None or choice.peak > wanted:
@@ -125,7 +128,7 @@ class ProgramStreamer:
         return best
 
     def alike(self, like: StreamInfo | None) -> StreamedProgram | None:
-        """The program with the segments that it has elsewhere; None where one cannot be here."""
+        """Return the program with the segments of `like`; None if one of them is impossible."""
         if like is None or not like.segments:
             return None
         found = [self.planner.streamed(s.first, s.last + 1, s.rows) for s in like.segments]
@@ -133,11 +136,11 @@ class ProgramStreamer:
         return self._planned(Choice(known, 0, 0)) if len(known) == len(found) else None
 
     def whole(self) -> StreamedProgram:
-        """The program whose layers all run as a whole, with what says how far the work is."""
+        """Return the program without segments, but with the state that records its progress."""
         return self._planned(Choice((), 0, 0))
 
     def slide(self) -> StreamedProgram | None:
-        """The program as windows that slide; None where the first layers do not."""
+        """Return the program with sliding windows; None if the first layers cannot slide."""
         calls = self._arrangement.program.calls
         found = self.planner.sliding(
             lambda index: obstacle(self._nodes[calls[index].output.name]) is None
@@ -147,7 +150,7 @@ class ProgramStreamer:
         return self._planned(Choice((found[0],), 0, 0), found[1])
 
     def pays(self, found: StreamedProgram) -> bool:
-        """Whether the arena is smaller than where all layers run as a whole."""
+        """Return whether the arena is smaller than without segments."""
         return found.arrangement.plan.total < self._arrangement.plan.total
 
     def _planned(self, choice: Choice, again: int | None = None) -> StreamedProgram:
@@ -199,12 +202,12 @@ def _tensors(program: Program) -> dict[str, RowTensor]:
 
 
 def check_pushed(model: Model) -> None:
-    """Assert that a model has one input that can come in rows.
+    """Check that a model has exactly one input and that it can come in rows.
 
     Raises
     ------
     InputError
-        If it has several or another shape, or remembers something from run to run.
+        If the model has several inputs, an input that is no image, or states.
     """
     graph = model.graph
     shapes = [t.shape for t in graph.inputs]
@@ -222,7 +225,7 @@ def check_pushed(model: Model) -> None:
 
 
 def unpushable(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
-    """Why no segment begins with the input: the layer that stops it."""
+    """Return the error for an input that no segment begins with; it names the first obstacle."""
     stop = ""
     for call in program.calls:
         node = nodes[call.output.name]
@@ -236,7 +239,7 @@ def unpushable(model: Model, program: Program, nodes: Mapping[str, Node]) -> Inp
 
 
 def unslidable(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
-    """Why windows over the input do not slide: the layers that keep them from it, all at once.
+    """Return the error for windows that cannot slide; it names all layers that prevent it.
 
     Layers behind the one that makes a single row, or a vector, need not slide.
     """

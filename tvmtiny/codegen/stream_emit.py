@@ -1,4 +1,4 @@
-"""The entry point of a model of which segments run row by row."""
+"""Generation of the entry point of a model with segments that run row by row."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from tvmtiny.schedule.shrink import Choices
 from tvmtiny.streaming.plan import sum_bytes
 from tvmtiny.streaming.segment import Event, Kind, Move
 
-#: What the state holds beside one counter a layer: the next work, and rows that were pushed.
+#: Words of the state besides one counter per layer: the next piece of work, and the pushed rows.
 _STATE_WORDS = 2
 
 
 def state_bytes(works: Sequence[RowWork]) -> int:
-    """Bytes of the arena that say how far the work is."""
+    """Return the bytes of the arena that record the progress of an inference."""
     counters = sum(len(_moving(work)) for work in works)
     return 4 * _STATE_WORDS + -(-2 * counters // 4) * 4
 
 
 def _moving(work: RowWork) -> list[int]:
-    """Layers of a segment that read or write an activation that exists as a whole."""
+    """Return the layers of a segment that access a whole activation and thus need a row counter."""
     segment = work.streamed.plan.segment
     if work.again is not None:
         return []
@@ -55,7 +55,7 @@ def _moving(work: RowWork) -> list[int]:
 
 
 class StreamEmitter(Emitter):
-    """Makes the files of a model with segments; see `tvmtiny.codegen.emit.emit`."""
+    """Generates the files of a model with segments; see `tvmtiny.codegen.emit.emit`."""
 
     _included = ("tvmtiny_copy.h", "tvmtiny_push.h", "tvmtiny_stream.h")
 
@@ -159,7 +159,7 @@ class StreamEmitter(Emitter):
             if work.again is None:
                 order += self._segment(work, 0, None)
                 continue
-            # The first window, and one more row, with which the second one is complete.
+            # The first window, then one more row, which completes the second window.
             rest = [w for i in range(index, len(self._program.calls)) for w in self._plain(i)]
             order += [*self._segment(work, 0, work.again), *rest]
             again = len(order)
@@ -194,7 +194,7 @@ class StreamEmitter(Emitter):
         }
 
     def _check_longest(self, made: StreamOrder) -> None:
-        """Raise an error where a slice is too long."""
+        """Raise an error if the longest slice exceeds the limit."""
         longest, piece = self._slices.longest, made.longest_piece
         if longest is not None and piece is not None and made.longest > self._slices.budget + 1:
             call = self._program.calls[max(0, piece.layer)]
@@ -218,7 +218,10 @@ class StreamEmitter(Emitter):
         return SegmentInfo(streamed.begin, streamed.end - 1, streamed.plan.rows, rings)
 
     def _plain(self, index: int) -> list[StreamPiece]:
-        """A layer that runs as a whole, or in parts; then a piece that says what it has made."""
+        """Return the pieces of a layer that runs as a whole or in parts.
+
+        The last piece reports the layer's output.
+        """
         call = self._program.calls[index]
         text = super()._call(index, call)
         made = StreamPiece((), index, self._pointer(call.output), call.output.nbytes)
@@ -233,7 +236,7 @@ class StreamEmitter(Emitter):
         return [StreamPiece((f"{text};",), index, kernel=kernel.symbol, cycles=cycles), made]
 
     def _segment(self, work: RowWork, first: int, end: int | None) -> list[StreamPiece]:
-        """Works of a segment in order; the first one prepares rings, sums and counters."""
+        """Return the pieces of a segment; the first one prepares rings, sums and counters."""
         plan, begin = work.streamed.plan, work.streamed.begin
         lines = [f"stream->{_counter(begin + position)} = 0u;" for position in _moving(work)]
         for name, ring in plan.rings.items():
@@ -342,13 +345,13 @@ class StreamEmitter(Emitter):
     def _rows(
         self, work: RowWork, event: Event, value: Value, slot: int | None, offset: int, const: bool
     ) -> str:
-        """Where rows of an event lie: in a slot of their ring, or in a whole activation."""
+        """Return the address of an event's rows, in a ring or in a whole activation."""
         if slot is None:
             return self._whole(work, event, value.name, const, offset=offset)
         return pointer_text(value.dtype, self._slot_offset(work, value.name, slot) + offset)
 
     def _row_constant(self, data: np.ndarray, wanted: str) -> str:
-        """A constant of a kernel; kernels for other rows of the layer may need another one."""
+        """Return the name of a constant; kernels for different rows may need different data."""
         taken = {constant.name for constant in self._constants.values()}
         key = (str(data.dtype), data.tobytes())
         number, name = 1, wanted
@@ -366,16 +369,16 @@ class StreamEmitter(Emitter):
         made: bool = False,
         offset: int = 0,
     ) -> str:
-        """Where the rows of an event begin in an activation that exists as a whole.
+        """Return the address of an event's rows in an activation that exists as a whole.
 
         Parameters
         ----------
         const
-            It is read.
+            Whether the event reads the activation.
         made
-            After the event, not before.
+            Whether the row counter already includes the rows of the event.
         offset
-            Bytes behind.
+            Bytes that are added to the address.
         """
         segment = work.streamed.plan.segment
         rule, size = segment.layers[event.layer].rule, segment.tensors[name].row_bytes
@@ -389,7 +392,7 @@ class StreamEmitter(Emitter):
             rows += f" {'-' if distance < 0 else '+'} {abs(distance)}u"
         value = self._program.values[name]
         if work.again is not None:
-            # A single row, made anew for each window.
+            # The activation is a single row that each window overwrites.
             return pointer_text(value.dtype, self._plan.offsets[value.buffer] + offset)
         if value.buffer in self._external:
             base = super()._pointer(value)
@@ -459,14 +462,14 @@ class StreamEmitter(Emitter):
         return f"arena + {self._slot_offset(work, name, slot)}"
 
     def _filled(self, work: RowWork) -> float:
-        """Cycles of what prepares a segment."""
+        """Estimate the cycles of a segment's preparation."""
         plan = work.streamed.plan
         rows = sum(ring.top * ring.tensor.row_bytes for ring in plan.rings.values())
         return 50.0 * len(plan.rings) + 2.0 * (rows + sum_bytes(plan))
 
 
 def _moved(work: RowWork, event: Event) -> float:
-    """Cycles of moves and fills in front of an event, and of the event itself."""
+    """Estimate the cycles of an event's call and of the moves and fills before it."""
     tensors = work.streamed.plan.segment.tensors
     size = sum(change.rows * tensors[change.tensor].row_bytes for change in event.before)
     return 40.0 + 50.0 * len(event.before) + 1.5 * size
@@ -491,6 +494,6 @@ def _largest(work: RowWork, position: int, kernel: RowKernel) -> int:
 
 
 def _constants_bytes(kernels: Sequence[RowKernel]) -> int:
-    """Bytes of the constants of some kernels, each once."""
+    """Return the bytes of the constants of several kernels; equal constants count once."""
     arrays = [a[1] for kernel in kernels for a in kernel.arguments if not isinstance(a, Tensor)]
     return sum(a.nbytes for a in {(str(a.dtype), a.tobytes()): a for a in arrays}.values())

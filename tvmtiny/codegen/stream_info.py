@@ -1,4 +1,4 @@
-"""What runs row by row, and in which form the generated code offers it."""
+"""Description of the segments that run row by row, and of the interface to them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 
-#: Name of the request for what says how far the work is, and what names of rings begin with.
+#: Name of the request for the progress of the work, and prefix of the names of rings.
 STATE = "stream"
 RING = "ring."
 
@@ -17,10 +17,10 @@ RING = "ring."
 class StreamMode(str, Enum):
     """How a model runs.
 
-    ``NONE`` runs layer by layer. ``INSIDE`` takes a whole input, and runs some layers row by row.
-    With ``ROWS`` the caller pushes the rows of the input as they come. With ``TIME`` rows never
-    end: each one completes another window over the last ones. ``AUTO`` is ``INSIDE`` where a RAM
-    budget asks for it, and else ``NONE``.
+    ``NONE`` runs layer by layer. ``INSIDE`` takes a whole input and runs some layers row by row.
+    With ``ROWS`` the caller pushes the rows of an input as they arrive. With ``TIME`` rows arrive
+    without end: each one completes another window over the most recent rows. ``AUTO`` means
+    ``INSIDE`` if a RAM budget requires it, else ``NONE``.
     """
 
     NONE = "none"
@@ -31,17 +31,17 @@ class StreamMode(str, Enum):
 
     @property
     def pushes(self) -> bool:
-        """Whether the rows of the input are pushed."""
+        """Whether the caller pushes the rows of the input."""
         return self in (StreamMode.ROWS, StreamMode.TIME)
 
 
 def parse_stream(name: StreamMode | str) -> StreamMode:
-    """The mode called `name`.
+    """Return the mode called `name`.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no mode of that name.
     """
     try:
         return StreamMode(name)
@@ -54,16 +54,16 @@ def parse_stream(name: StreamMode | str) -> StreamMode:
 
 @dataclass(frozen=True)
 class RingInfo:
-    """Memory of the rows of one activation that are needed.
+    """The ring that holds the most recent rows of an activation.
 
     Attributes
     ----------
     tensor
-        Name of its request in the plan.
+        Name of the request in the plan.
     rows, bytes
-        How many rows it holds, and its size.
+        Capacity in rows, and size in bytes.
     first, last
-        The layers during which it holds rows.
+        First and last layer during which the ring holds rows.
     """
 
     tensor: str
@@ -80,9 +80,11 @@ class SegmentInfo:
     Attributes
     ----------
     first, last
-        The layers.
+        First and last layer.
     rows
-        How many rows each makes at a time; a pool over the whole image, how many it adds up.
+        Rows that each layer makes at a time; for a pool over the whole image, rows that it sums.
+    rings
+        The rings of the segment.
     """
 
     first: int
@@ -93,26 +95,31 @@ class SegmentInfo:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """All segments of a model.
+    """The segments of a model and the steps of an inference.
 
     Attributes
     ----------
+    mode
+        How the model runs.
+    segments
+        The segments, in order.
     pushes
-        Rows of the input that are pushed; 0 where the input is a whole.
+        Rows of an input that the caller pushes; 0 if it passes a whole input.
     row_bytes
-        Bytes of such a row.
+        Bytes of a pushed row.
     state_bytes
-        Of the arena: what says how far the work is.
+        Bytes of the arena that record the progress of an inference.
     pieces
-        For each piece of work that makes something, in order: the layer, and bytes of its output.
+        For each piece of work with an output, in order: the layer, and bytes of the output.
     visits
-        The layer of each piece of work, in order, whether it makes something or not.
+        The layer of each piece of work, in order, including pieces without an output.
     counted
-        The first of these that counts for an inference: where windows slide, that of the last row.
+        Index of the first piece that counts for an inference: with sliding windows, the one that
+        takes the last row.
     slices
-        How many steps an inference takes; where windows slide, how many each further row.
+        Steps of an inference; with sliding windows, steps of each further row.
     longest_slice_cycles
-        Of the longest step, an estimate.
+        Estimated cycles of the longest step.
     """
 
     mode: StreamMode
@@ -128,11 +135,11 @@ class StreamInfo:
 
     @property
     def rings_bytes(self) -> int:
-        """Bytes of all rings of the segment that has most."""
+        """Bytes of all rings of the segment that has the largest sum."""
         return max((sum(r.bytes for r in s.rings) for s in self.segments), default=0)
 
     def summary(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
+        """Return the entries of ``--json``."""
         return {
             "mode": self.mode.value,
             "segments": [

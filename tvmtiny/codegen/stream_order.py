@@ -1,4 +1,4 @@
-"""The order of work of a model that runs row by row or in steps, and its slices."""
+"""The order of work of a model that runs row by row or in steps, divided into slices."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from tvmtiny.codegen.slices import Slices, Span, divide
 
 @dataclass(frozen=True)
 class StreamPiece:
-    """One case of the work function.
+    """One case of the generated work function.
 
     Attributes
     ----------
+    lines
+        The statements of the case.
     layer
-        -1 where it is none's.
+        The layer that the work belongs to; -1 if it belongs to none.
     data, bytes
-        What it makes; empty where it makes nothing that is compared.
+        Address and size of the output; empty and 0 if there is no output to compare.
     take
-        Whether it takes a row of the input.
+        Whether the case takes a row of the input.
     kernel
-        The symbol of a kernel that runs in parts, which is all that is done.
+        Symbol of the kernel in parts that the case consists of; empty for other cases.
     cycles
-        An estimate.
+        Estimated cycles.
     """
 
     lines: tuple[str, ...]
@@ -46,24 +48,25 @@ class StreamOrder:
     order
         All work, in order.
     again
-        Where windows slide, how much of it is done once only; the rest is done for each further
-        row. Else 0.
+        With sliding windows, the number of leading pieces that are done only once; the others are
+        repeated for each further row. Otherwise 0.
+    slices
+        The limit on the length of slices.
     weights
-        The shares of the units of kernels that run in parts, by symbol.
+        Shares of the units of kernels that run in parts, by symbol.
 
     Attributes
     ----------
     done
-        For each entry of the order in the generated code, its work; a kernel that runs in parts
-        has several.
+        The work of each entry of the generated order; a kernel in parts has several entries.
     again
-        Like the parameter, in entries.
+        The parameter `again`, counted in entries.
     slices
-        How many steps there are, of an inference or of a further row.
+        Number of steps of an inference, or of a further row.
     longest
-        Cycles of the longest of all steps.
+        Estimated cycles of the longest step.
     longest_piece
-        What that begins with; None where there is no step.
+        The first work of the longest step; None if no step has any cycles.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class StreamOrder:
         slices: Slices,
         weights: Mapping[str, np.ndarray],
     ) -> list[list[Span]]:
-        """Slices of some work, whose pieces are numbered from `first` on."""
+        """Divide work into slices; pieces are numbered from `first` on."""
         budget = slices.budget
         if slices.longest is None:
             budget = max((work.cycles for work in order), default=0.0)
@@ -106,16 +109,16 @@ class StreamOrder:
 
     @property
     def end(self) -> int:
-        """How many entries an inference has, or a first window."""
+        """Number of entries of an inference, or of the first window."""
         return self.again or len(self.done)
 
     @property
     def last_row(self) -> int:
-        """The last entry of them that takes a row."""
+        """The last of these entries that takes a row."""
         return max((i for i, work in enumerate(self.done[: self.end]) if work.take), default=0)
 
     def context(self) -> dict[str, Any]:
-        """What the template needs."""
+        """Return the values for the template."""
         numbers = {work: number for number, work in enumerate(self._works)}
         parted = any(work.kernel for work in self._works)
         return {
@@ -139,7 +142,7 @@ def _index_type(count: int) -> str:
 
 
 def _bits(count: int, ones: np.ndarray) -> list[int]:
-    """A bit for each of `count` entries, in bytes whose lowest bit comes first."""
+    """Return a bit for each of `count` entries, packed into bytes with the lowest bit first."""
     flags = np.zeros(count, np.uint8)
     flags[ones.astype(np.int64)] = 1
     return [int(byte) for byte in np.packbits(flags, bitorder="little")] or [0]

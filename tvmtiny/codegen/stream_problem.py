@@ -1,4 +1,4 @@
-"""What a program whose segments run row by row needs of the arena."""
+"""The memory requests of a program with segments that run row by row."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tvmtiny.streaming.segment import Event, Kind
 
 
 def ring_name(tensor: str) -> str:
-    """Name of the request for the ring of a tensor."""
+    """Return the name of the request for a tensor's ring."""
     return f"{RING}{tensor}"
 
 
 def sums_name(step: int) -> str:
-    """Name of the request for the sums of a pool over the whole image."""
+    """Return the name of the request for the sums of a pool over the whole image."""
     return f"workspace.{step}.sums"
 
 
@@ -29,12 +29,14 @@ class RowWork:
 
     Attributes
     ----------
+    streamed
+        The segment and its plan.
     nodes
         Index of the node of each layer.
     kernels
-        What all segments need.
+        The kernels of all segments.
     again
-        Where windows slide, the event with which work on each further row begins; else None.
+        With sliding windows, the event that starts the work on each further row; else None.
     """
 
     streamed: Streamed
@@ -43,17 +45,17 @@ class RowWork:
     again: int | None = None
 
     def key(self, event: Event) -> RowKey:
-        """The kernel of a call."""
+        """Return the key of the kernel that an event calls."""
         return self.nodes[event.layer], event.rows, event.above, event.below
 
     def kernels_of(self, layer: int) -> list[RowKernel]:
-        """All kernels of a layer, by position in the segment, in the order of their first call."""
+        """Return all kernels of the segment's layer `layer`, in the order of their first call."""
         events = (e for e in self.streamed.plan.events if e.layer == layer)
         keys = dict.fromkeys(self.key(e) for e in events if e.kind is Kind.CALL)
         return [kernel for key in keys for kernel in self.kernels[key]]
 
     def workspaces(self, layer: int) -> Mapping[str, tuple[str, int]]:
-        """Name to dtype and bytes of a layer's workspaces, whichever of its kernels runs."""
+        """Map names of a layer's workspaces to dtype and to the most bytes that a kernel needs."""
         found: dict[str, tuple[str, int]] = {}
         for row_kernel in self.kernels_of(layer):
             for w in row_kernel.kernel.workspaces:
@@ -64,18 +66,20 @@ class RowWork:
 def stream_problem(
     problem: Problem, works: Sequence[RowWork], state_bytes: int, last: int, fixed: frozenset[str]
 ) -> Problem:
-    """Replace what layers of segments need as a whole by what they need row by row.
+    """Replace the requests of segments' layers by those that remain when they run row by row.
 
     Parameters
     ----------
     problem
-        Of the program without segments.
+        The problem of the program without segments.
+    works
+        The segments.
     state_bytes
-        Of what says how far the work is.
+        Bytes that record the progress of an inference.
     last
         The last step.
     fixed
-        Activations that live on after their last reader: the model's outputs.
+        Activations that outlive their last reader: outputs and states of the model.
     """
     requests = {request.name: request for request in problem.requests}
     overlaps = list(problem.overlaps)
@@ -109,7 +113,7 @@ def stream_problem(
         for name, ring in streamed.plan.rings.items():
             alive = first + ring.first, first + ring.last
             if work.again is not None and alive == (first, end):
-                # The next window needs it, when all layers have run.
+                # The ring outlives the inference: the next window needs its rows.
                 alive = 0, last
             kept = ring_name(name)
             requests[kept] = Request(kept, ring.size, *alive, ring.tensor.alignment)
@@ -131,10 +135,10 @@ def stream_problem(
 
 
 def grouped(problem: Problem, works: Sequence[RowWork]) -> Problem:
-    """The same with rings that live through a whole segment in one piece, for a quick plan.
+    """Join the rings that live through a whole segment into one request, for a quick plan.
 
-    Many requests that are all alive together take the exact solver long, and leave gaps where it is
-    not asked. Rings of a segment leave none if they lie one behind the other.
+    The exact solver takes long for many requests that are all alive together, and the heuristic
+    leaves gaps between them. Rings of a segment that lie one behind the other leave no gaps.
     """
     requests, insides = list(problem.requests), list(problem.insides)
     for work in works:

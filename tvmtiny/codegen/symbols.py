@@ -12,31 +12,32 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def kernel_symbol(model: str, function: str) -> str:
-    """The C name of a kernel, which is neither one of the runtime nor one of the model's file.
+    """Return a C name for a kernel that collides with no name of the runtime or of the model.
 
     Parameters
     ----------
     model
-        Its name.
+        Name of the model.
     function
-        Name of the kernel's PrimFunc: that of the operator, and a number where there are more.
+        Name of the kernel's PrimFunc: the operator, with a number if there are several.
     """
     symbol = f"tvmtiny_{model}_{function}"
-    # With SUM, a model called "lstm" would define tvmtiny_lstm_sum; FILL is no way to fill states.
+    # A model called "lstm" with a SUM would define tvmtiny_lstm_sum, which the runtime has, and a
+    # FILL would take the name of the function that fills the states.
     taken = symbol in _runtime_names() or function in _model_names()
     return f"{symbol}_kernel" if taken else symbol
 
 
 @cache
 def _model_names() -> frozenset[str]:
-    """What follows the prefix in the names of a model's own functions and data."""
+    """Return the suffixes of the names of a model's own functions and data."""
     texts = [path.read_text(encoding="utf-8") for path in _TEMPLATES.glob("*.j2")]
     return frozenset(name for text in texts for name in re.findall(r"\{\{ prefix \}\}_(\w+)", text))
 
 
 @cache
 def _runtime_names() -> frozenset[str]:
-    """Whatever begins with ``tvmtiny_`` in the C of the runtime."""
+    """Return all names in the runtime's C that begin with ``tvmtiny_``."""
     texts = [
         path.read_text(encoding="utf-8")
         for pattern in ("*.h", "*.c")

@@ -1,4 +1,4 @@
-"""Tensors as bytes: what goes to the device and what comes back."""
+"""Conversion of tensors to the bytes that the device reads, and back."""
 
 from __future__ import annotations
 
@@ -34,12 +34,17 @@ def pack_inputs(tensors: Sequence[TensorInfo], inputs: Sequence[npt.NDArray[Any]
     tensors
         The model's inputs.
     inputs
-        One array each, of the same dtype and shape.
+        One array for each input, of the input's dtype and shape.
+
+    Returns
+    -------
+    bytes
+        The data of all inputs, little-endian.
 
     Raises
     ------
     InputDataError
-        The number of arrays, a dtype or a shape is wrong.
+        If the number of arrays, a dtype or a shape is wrong.
     """
     if len(inputs) != len(tensors):
         names = ", ".join(tensor.name for tensor in tensors)
@@ -74,21 +79,26 @@ def pack_inputs(tensors: Sequence[TensorInfo], inputs: Sequence[npt.NDArray[Any]
 def split_tensors(
     data: bytes, tensors: Sequence[TensorInfo] | Sequence[LayerInfo], what: str
 ) -> tuple[npt.NDArray[Any], ...]:
-    """Cut what the device wrote into tensors.
+    """Split the bytes that the device wrote into tensors.
 
     Parameters
     ----------
     data
-        Concatenated tensors.
+        Concatenated tensors, little-endian.
     tensors
-        dtype, shape and size in bytes of each.
+        The tensors' dtypes, shapes and sizes in bytes.
     what
-        What they are, for the message.
+        What the tensors are, for the error message.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        One array for each tensor.
 
     Raises
     ------
     DeviceError
-        There are more or fewer bytes than the tensors have.
+        If `data` has more or fewer bytes than the tensors.
     """
     expected = sum(tensor.bytes for tensor in tensors)
     if len(data) != expected:
@@ -106,12 +116,12 @@ def split_tensors(
 
 
 def split_layers(data: bytes, artifact: Artifact) -> tuple[npt.NDArray[Any], ...]:
-    """Make layers' outputs of the pieces of work that the device wrote, one after the other.
+    """Assemble the outputs of layers from the pieces of work that the device wrote in order.
 
     Raises
     ------
     DeviceError
-        There are more or fewer bytes than the layers have.
+        If `data` has more or fewer bytes than the layers.
     """
     parts: list[list[bytes]] = [[] for _ in artifact.layers]
     start = 0

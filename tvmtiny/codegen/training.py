@@ -1,4 +1,4 @@
-"""What the C of a model that is trained on the device is made of."""
+"""Template values for a model that is trained on the device."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = ["TRAINING_HEADER", "check_trained", "training_context"]
 
-#: Runtime header of such a model.
+#: Runtime header of models that are trained on the device.
 TRAINING_HEADER = "tvmtiny_train.h"
 
 
 def check_trained(model: Model, interface: Interface, mode: StreamMode) -> None:
-    """Refuse what a model that is trained cannot be.
+    """Refuse options that a model with on-device training does not support.
 
     Raises
     ------
     InputError
-        Inputs and outputs lie outside of the arena, or the model streams.
+        If inputs and outputs lie outside the arena, or the model streams.
     """
     if interface is not Interface.ARENA or mode is not StreamMode.NONE:
         raise InputError(
@@ -38,7 +38,7 @@ def check_trained(model: Model, interface: Interface, mode: StreamMode) -> None:
 def training_context(
     training: Training | None, outputs: Sequence[TensorInfo], states: Sequence[StateInfo]
 ) -> Mapping[str, Any] | None:
-    """Values for the templates ``train.c.j2`` and ``train.h.j2``; None without training."""
+    """Return values for ``train.c.j2`` and ``train.h.j2``; None without training."""
     if training is None:
         return None
 

@@ -1,4 +1,4 @@
-"""Which memory a statement of a kernel touches, and what it keeps in local buffers."""
+"""Analysis of the memory that a kernel's statement accesses and keeps in local buffers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_WORK = (tirx.DeclBuffer, tirx.AllocBuffer, tirx.Bind)
 
 
 class Roots:
-    """Which buffers are others under another name."""
+    """Maps aliases of buffers to the buffers that own the bytes."""
 
     def __init__(self, body: tirx.Stmt) -> None:
         self._of: dict[tirx.Var, tirx.Var] = {}
@@ -25,12 +25,12 @@ class Roots:
                 self._of[statement.buffer] = self.of(source)
 
     def of(self, buffer: tirx.Var) -> tirx.Var:
-        """Where the bytes of a buffer are."""
+        """Return the buffer that owns the bytes of `buffer`."""
         return self._of.get(buffer, buffer)
 
 
 def all_statements(statement: tirx.Stmt) -> Iterator[tirx.Stmt]:
-    """A statement and all inside."""
+    """Yield a statement and all statements inside it."""
     yield statement
     if isinstance(statement, tirx.SeqStmt):
         inside = list(statement.seq)
@@ -43,7 +43,7 @@ def all_statements(statement: tirx.Stmt) -> Iterator[tirx.Stmt]:
 
 
 def memory(statement: tirx.Stmt) -> Iterator[tirx.Var]:
-    """Buffers that a statement writes or reads, or whose addresses it takes."""
+    """Yield the buffers that a statement writes or reads, or whose addresses it takes."""
     for part in all_statements(statement):
         values: list[ir.Expr] = []
         if isinstance(part, tirx.BufferStore):
@@ -62,7 +62,7 @@ def memory(statement: tirx.Stmt) -> Iterator[tirx.Var]:
 
 
 def all_expressions(expression: ir.Expr) -> Iterator[ir.Expr]:
-    """An expression and all that it is made of."""
+    """Yield an expression and all of its subexpressions."""
     yield expression
     if isinstance(expression, ir.Call):
         parts = list(expression.args)
@@ -77,19 +77,19 @@ def all_expressions(expression: ir.Expr) -> Iterator[ir.Expr]:
 
 
 def reads_memory(expression: ir.Expr) -> bool:
-    """Whether a value depends on memory."""
+    """Return whether a value depends on memory."""
     return any(isinstance(e, TensorLoad) for e in all_expressions(expression))
 
 
 def outlives(unit: tirx.Stmt, buffer: tirx.Buffer, roots: Roots) -> bool:
-    """Whether a unit might read what another one has written to a local buffer."""
+    """Return whether a unit might read data that another unit wrote to a local buffer."""
     size = int(np.prod([int(d) for d in buffer.shape]))
     return not _Reader(buffer, size, roots).visit(unit, _Written(set()))
 
 
 @dataclass
 class _Written:
-    """Elements that are known to be written."""
+    """Elements that are known to have been written."""
 
     elements: set[int]
 
@@ -103,7 +103,7 @@ class _Reader:
         return bool(self._roots.of(buffer).same_as(self._buffer))
 
     def visit(self, statement: tirx.Stmt, written: _Written) -> bool:
-        """Follow a statement; False where it may read what it has not written."""
+        """Follow a statement; return False if it may read an element that it did not write."""
         if isinstance(statement, tirx.SeqStmt):
             return all(self.visit(part, written) for part in statement.seq)
         if isinstance(statement, tirx.BufferStore):
@@ -160,7 +160,7 @@ class _Reader:
             if isinstance(found, ir.Call) and str(getattr(found.op, "name", "")).endswith(
                 "address_of"
             ):
-                # Whether a function writes before it reads is not known.
+                # The callee may read the buffer before it writes it.
                 if self._mine(found.args[0].source):
                     return False
             elif isinstance(found, TensorLoad) and self._mine(found.source):
