@@ -1,1 +1,1 @@
-"""The board link: transports, frames and packets; it knows no projects and no models."""
+"""The board link: transports, frames and packets, independent of projects and models."""

@@ -1,4 +1,4 @@
-"""Frames of the link: ``COBS(type session sequence acknowledged payload crc) 00``."""
+"""Link frames: ``COBS(type session sequence acknowledged payload crc) 00``."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ _HELLO = struct.Struct("<BH8sB")
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame.
+    """A link frame.
 
     Attributes
     ----------
     type
-        `DATA` to `ABORT`.
+        Frame type, `DATA` to `ABORT`.
     session
-        Drawn by the host at each reset.
+        Random session number that the host chooses at each reset.
     sequence
-        Of a DATA frame, modulo 256; 0 in others.
+        Sequence number of a DATA frame, modulo 256; 0 in other frames.
     acknowledged
-        The sequence that the sender expects next.
+        Sequence number that the sender expects next.
     payload
-        Bytes of the stream, or what the type says.
+        Bytes of the stream in a DATA frame; otherwise defined by the type.
     """
 
     type: int
@@ -65,16 +65,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class Hello:
-    """What a board says of itself after a reset.
+    """Information that a board sends after a reset.
 
     Attributes
     ----------
     largest_payload
-        Bytes of a DATA frame that it can take.
+        Largest payload in bytes that the board accepts in a DATA frame.
     identity
-        Eight bytes that name the model as compiled.
+        Eight bytes that identify the compiled model.
     board
-        Its name.
+        Name of the board.
     """
 
     largest_payload: int
@@ -83,14 +83,14 @@ class Hello:
 
 
 def encode(frame: Frame) -> bytes:
-    """Give the bytes of a frame, with the zero at its end."""
+    """Encode a frame, including the terminating zero byte."""
     body = _HEADER.pack(frame.type, frame.session, frame.sequence, frame.acknowledged)
     body += frame.payload
     return bytes(cobs.encode(body + _CRC.pack(zlib.crc32(body)))) + b"\0"
 
 
 def decode(encoded: bytes) -> Frame | None:
-    """Read what lay between two zero bytes; None unless it is a frame, whole and unchanged."""
+    """Decode the bytes between two zero bytes; None unless they are an intact frame."""
     try:
         raw = cobs.decode(encoded)
     except cobs.DecodeError:
@@ -105,7 +105,7 @@ def decode(encoded: bytes) -> Frame | None:
 
 
 def parse_hello(payload: bytes) -> Hello | str:
-    """Read the payload of a HELLO, or say what is wrong with it."""
+    """Parse the payload of a HELLO; return a description of the problem if it is invalid."""
     if len(payload) < _HELLO.size:
         return "it said HELLO in too few bytes"
     version, largest, identity, length = _HELLO.unpack_from(payload)
@@ -118,7 +118,7 @@ def parse_hello(payload: bytes) -> Hello | str:
 
 
 def in_words(age: float, mark: str, what: Frame | int) -> str:
-    """Describe a frame, or the number of bytes that were none, for a person."""
+    """Describe a frame, or a number of bytes that were not a frame, for error messages."""
     if isinstance(what, int):
         return f"-{age:.3f} s {mark} {what} bytes that are no frame"
     text = f"-{age:.3f} s {mark} {_NAMES[what.type]} session {what.session:04x}"

@@ -1,7 +1,7 @@
-"""The link: frames that make a stream of bytes over a serial line reliable.
+"""The link: a reliable byte stream over a serial line.
 
-One DATA frame in each direction waits for its acknowledgement at a time. Only the host has a clock:
-it repeats what is not acknowledged, and polls for what does not come.
+Each direction has at most one unacknowledged DATA frame. Only the host has a clock: it repeats
+frames that are not acknowledged, and polls for answers that do not arrive.
 """
 
 from __future__ import annotations
@@ -35,48 +35,48 @@ from tvmtiny.link.transport import DisconnectedError, Line
 
 __all__ = ["Deadline", "Link", "Statistics"]
 
-#: No payload is longer, so that noise without zero bytes cannot fill the memory.
+#: Limit on the length of a frame, so that noise without zero bytes cannot exhaust memory.
 _LONGEST_FRAME = (1 << 16) + 1024
 _KEPT_FRAMES = 16
 
-# Seconds until a frame is repeated: without a measurement, and within which bounds.
+# Seconds until a frame is repeated: the initial value, and its lower and upper bound.
 _FIRST_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 0.2, 0.03, 0.5
 _WAIT_GROWTH = 1.5
-# Seconds between two polls: they double, since an answer may rightly take long.
+# Seconds between polls; the interval doubles, because an answer may legitimately take long.
 _FIRST_POLL, _LONGEST_POLL = 0.05, 2.0
-# On a line that loses frames shorter ones have better chances.
+# On a line that loses frames, shorter frames are more likely to arrive.
 _SHORTEST_PAYLOAD, _PAYLOAD_GROWTH = 64, 32
-# From this many bytes on, the time of a frame depends on its length rather than on the line.
+# From this payload length on, the length rather than the line dominates a frame's round trip.
 _LONG_PAYLOAD = 256
-# Seconds between two attempts to reset.
+# Seconds between attempts to reset.
 _FIRST_RESET, _LONGEST_RESET = 0.1, 1.0
 _WRITE_SECONDS = 1.0
-# Seconds for telling a board that its session is over, on a line that may take nothing any more.
+# Seconds allowed for ending a session on a line that may accept no more bytes.
 _ABANDON_SECONDS = 0.25
 
 
 @dataclass
 class Statistics:
-    """Counts since the line was opened.
+    """Counters since the line was opened.
 
     Attributes
     ----------
     bytes_sent, bytes_received
-        On the line.
+        Bytes on the line.
     stream_sent, stream_received
-        Of the stream: what the frames carried, each byte once.
+        Payload bytes of the stream, each counted once.
     frames_sent, frames_received
         Valid frames of this session.
     frames_repeated
-        DATA frames that were sent again.
+        DATA frames that were repeated.
     frames_dropped
-        Arrived broken, or from another session.
+        Frames that arrived damaged or belong to another session.
     frames_duplicate
-        DATA frames that arrived again.
+        DATA frames that arrived more than once.
     polls
         POLL frames sent.
     resets
-        Times that the board was reset.
+        Number of resets of the board.
     """
 
     bytes_sent: int = 0
@@ -94,14 +94,14 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Deadline:
-    """The end of a time that was given.
+    """A point in time by which an operation must finish.
 
     Attributes
     ----------
     at
-        On the clock of :func:`time.monotonic`.
+        Value of :func:`time.monotonic` at the deadline.
     seconds
-        How long it was.
+        Length of the whole period in seconds.
     """
 
     at: float
@@ -109,20 +109,20 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """So many seconds from now."""
+        """Create a deadline `seconds` from now."""
         return cls(time.monotonic() + seconds, seconds)
 
     def left(self) -> float:
-        """Seconds until then; 0 when it has passed."""
+        """Return the remaining seconds; 0 after the deadline."""
         return max(0.0, self.at - time.monotonic())
 
     def passed(self) -> bool:
-        """Whether it has passed."""
+        """Whether the deadline has passed."""
         return time.monotonic() >= self.at
 
 
 class _RoundTrip:
-    """Time from a frame to its acknowledgement, estimated as in RFC 6298."""
+    """Estimate of the time from a frame to its acknowledgement, as in RFC 6298."""
 
     def __init__(self) -> None:
         self._mean: float | None = None
@@ -130,7 +130,7 @@ class _RoundTrip:
         self._at_least = 0.0
 
     def back_off(self, wait: float) -> None:
-        """Wait as long for the next frame: the last one may have come late, not been lost."""
+        """Wait at least as long for the next frame: the last one may have been late, not lost."""
         self._at_least = wait
 
     def measure(self, seconds: float) -> None:
@@ -153,15 +153,15 @@ class Link:
     Parameters
     ----------
     line
-        What the bytes travel over; it is closed by its owner.
+        Line that carries the bytes; its owner closes it.
 
     Notes
     -----
-    Every method that waits takes a deadline, and raises `LinkTimeoutError` when it passes,
-    `LinkClosedError` when the line is gone, `LinkProtocolError` when the board sends what nothing
-    was asked for. Any of them leaves the link unusable until :meth:`reset`. Each loop looks at the
-    deadline whether or not something arrives, and no more is kept than was asked for: a board may
-    send without end.
+    Every method that waits takes a deadline. It raises `LinkTimeoutError` when the deadline passes,
+    `LinkClosedError` when the line is gone, and `LinkProtocolError` when the board sends something
+    that was not requested. After any of these the link is unusable until :meth:`reset`. A board may
+    send without end, so every loop checks the deadline even while data arrives, and no more data is
+    kept than was requested.
     """
 
     def __init__(self, line: Line) -> None:
@@ -178,24 +178,24 @@ class Link:
         self._encoded: deque[bytes] = deque()
         self._trace: deque[tuple[float, str, Frame | int]] = deque(maxlen=_KEPT_FRAMES)
         self._payload_bytes = 1
-        # Long frames have times of their own: an emulated port takes its time for each byte.
+        # Long frames are timed separately: an emulated port spends time on each byte.
         self._round_trips = (_RoundTrip(), _RoundTrip())
 
     @property
     def frames(self) -> tuple[str, ...]:
-        """The last frames in words, oldest first, with their age in seconds."""
+        """The most recent frames in words, oldest first, with their age in seconds."""
         now = time.monotonic()
         return tuple(in_words(now - when, mark, what) for when, mark, what in self._trace)
 
     def reset(self, deadline: Deadline) -> Hello:
-        """Begin a new session on the board, whatever it is doing.
+        """Start a new session on the board, aborting anything that it is doing.
 
         Raises
         ------
         LinkTimeoutError
             The board does not answer.
         LinkProtocolError
-            It speaks another version.
+            The board speaks another version of the protocol.
         LinkClosedError
             The line is gone.
         """
@@ -220,12 +220,13 @@ class Link:
                 self._send_reset(deadline)
 
     def abandon(self, deadline: Deadline | None = None) -> None:
-        """Forget the session and tell the board to do so, without waiting for its answer.
+        """Drop the session and tell the board to do so, without waiting for an answer.
 
         Parameters
         ----------
         deadline
-            By when the line must have taken that; by default a quarter of a second from now.
+            Time by which the line must accept the message; by default a quarter of a second from
+            now.
         """
         before = self._session
         while self._session in (before, NO_SESSION):
@@ -236,9 +237,9 @@ class Link:
         self._send_reset(deadline or Deadline.after(_ABANDON_SECONDS))
 
     def send(self, data: bytes, deadline: Deadline) -> None:
-        """Send bytes; they have arrived when this returns."""
+        """Send bytes; when this returns, the board has received them."""
         rest = memoryview(data)
-        # An answer begins with the last frame at the earliest.
+        # An answer cannot start before the last frame of the request.
         self._most = _LONGEST_FRAME
         while rest:
             payload = bytes(rest[: self._payload_bytes])
@@ -246,17 +247,17 @@ class Link:
             rest = rest[len(payload) :]
 
     def receive_packet(self, deadline: Deadline, longest: int = LONGEST_ANSWER) -> bytes:
-        """Wait for a packet of TVM's protocol: its length in eight bytes, and so many bytes.
+        """Receive one packet of TVM's protocol: an eight-byte length, followed by that many bytes.
 
         Parameters
         ----------
         longest
-            Length that an answer to the request may have; see `packets.longest_answer`.
+            Limit on the length of the answer; see `packets.longest_answer`.
 
         Raises
         ------
         LinkProtocolError
-            The length makes no sense.
+            The length is out of range.
         """
         self._fill(8, deadline)
         length = int.from_bytes(self._stream[:8], "little")
@@ -271,7 +272,7 @@ class Link:
         return packet
 
     def describe(self) -> dict[str, Any]:
-        """Statistics and what the board said of itself, for JSON."""
+        """Return statistics and the board's HELLO, for JSON."""
         hello = self.hello
         return {
             "url": self._line.url,
@@ -282,8 +283,8 @@ class Link:
         }
 
     def _fill(self, count: int, deadline: Deadline) -> None:
-        """Wait until so many bytes of the stream are there."""
-        # Boards send no packet that they were not asked for, but may fill a frame.
+        """Wait until `count` bytes of the stream have arrived."""
+        # Boards send only requested packets, but may fill up the last frame.
         self._most = count + _LONGEST_FRAME
         interval = max(_FIRST_POLL, 2 * self._repeat_after(0))
         while len(self._stream) < count:
@@ -321,7 +322,7 @@ class Link:
         self._sequence = following
         self.statistics.stream_sent += len(payload)
         if repeated == 0:
-            # An acknowledgement of a repeated frame may belong to either of them.
+            # The acknowledgement of a repeated frame could belong to any of its copies.
             self._measure(len(payload), time.monotonic() - started)
         else:
             long = len(payload) >= _LONG_PAYLOAD
@@ -334,7 +335,7 @@ class Link:
             self._payload_bytes = min(self._payload_bytes + _PAYLOAD_GROWTH, largest)
 
     def _repeat_after(self, length: int) -> float:
-        """Seconds after which a frame with that payload is lost."""
+        """Return the seconds after which a frame with a payload of `length` counts as lost."""
         known = self._round_trips[length >= _LONG_PAYLOAD].repeat_after()
         return known + length * self._line.byte_seconds
 
@@ -343,7 +344,7 @@ class Link:
         self._round_trips[length >= _LONG_PAYLOAD].measure(max(0.0, seconds))
 
     def _handle(self, frame: Frame, deadline: Deadline) -> bool:
-        """Take what a frame brings; True when the stream grew."""
+        """Process a frame; return True if the stream grew."""
         if frame.acknowledged == (self._sequence + 1) % 256:
             self._acknowledged = frame.acknowledged
         if frame.type != DATA or not frame.payload:
@@ -364,7 +365,7 @@ class Link:
         return new
 
     def _next_frame(self, until: float) -> Frame | None:
-        """Wait for a frame of this session, not for long once a broken one has come."""
+        """Wait for a frame of this session; after a damaged frame, wait only briefly."""
         read = False
         while True:
             while self._encoded:
@@ -389,7 +390,7 @@ class Link:
             if ended:
                 ended[0] = bytes(self._received) + ended[0]
                 self._received.clear()
-                # Zeros that follow each other end nothing.
+                # Consecutive zero bytes delimit nothing.
                 self._encoded.extend(filter(None, ended))
             self._received += rest
             del self._received[_LONGEST_FRAME:]
@@ -419,7 +420,7 @@ class Link:
             self._put(frame, deadline, separate=True)
 
     def _put(self, frame: Frame, deadline: Deadline, separate: bool) -> None:
-        """Write a frame, in front of it a zero where the one before may not have been whole."""
+        """Write a frame, preceded by a zero byte if the previous frame may be incomplete."""
         data = (b"\0" if separate else b"") + encode(frame)
         self._trace.append((time.monotonic(), ">", frame))
         limit = _WRITE_SECONDS + len(data) * self._line.byte_seconds

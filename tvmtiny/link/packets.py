@@ -1,6 +1,6 @@
-"""Packets of TVM's RPC protocol, as far as the bridge has to understand them.
+"""Packets of TVM's RPC protocol, as far as the bridge needs to understand them.
 
-A packet is a length in eight bytes, and so many bytes: a code in four, and what belongs to it. See
+A packet is an eight-byte length followed by that many bytes: a four-byte code and its body. See
 ``rpc_reference.h`` of TVM 0.27, protocol version 0.8.0.
 """
 
@@ -47,7 +47,7 @@ RAW_STR, BYTES_POINTER = 8, 9
 SMALL_STR, SMALL_BYTES = 11, 12
 STR, BYTES = 65, 66
 
-#: No answer is longer but that to a request for memory: values and texts.
+#: Limit on any answer other than a copy of memory: values and text.
 LONGEST_ANSWER = 1 << 20
 
 _HEAD = struct.Struct("<Qi")
@@ -56,41 +56,41 @@ Value = int | float | str | bytes | None
 
 
 class MalformedError(Exception):
-    """A packet is not what it should be."""
+    """A packet is malformed."""
 
 
 def make(kind: int, body: bytes = b"") -> bytes:
-    """Give a packet of a code and what belongs to it."""
+    """Build a packet from a code and a body."""
     return _HEAD.pack(4 + len(body), kind) + body
 
 
 def code(packet: bytes) -> int:
-    """Give the code of a packet."""
+    """Return the code of a packet."""
     return _HEAD.unpack_from(packet)[1] if len(packet) >= _HEAD.size else 0
 
 
 def call(packet: bytes) -> tuple[int, int]:
-    """Give the handle of the function that a packet calls, and where its arguments begin."""
+    """Return the handle of the called function, and the offset of the arguments."""
     return _unpack("<Q", packet, _HEAD.size)[0], _HEAD.size + 8
 
 
 def longest_answer(packet: bytes) -> int:
-    """Give the length that the answer to a request may have, as it is announced."""
+    """Return the largest length that the answer to a request may announce."""
     if code(packet) != COPY_FROM_REMOTE:
         return LONGEST_ANSWER
-    # The number of bytes that are asked for comes last; a code of four bytes is in front of them.
+    # The requested number of bytes comes last in the request; the answer adds a four-byte code.
     return max(LONGEST_ANSWER, 4 + int.from_bytes(packet[-8:], "little"))
 
 
 def without_constructor(packet: bytes) -> bytes:
-    """Give the first packet of a session as the board gets it: with TVM's version alone.
+    """Return a session's first packet for the board, reduced to TVM's version.
 
-    Clients of TVM's servers add what those are to open a connection with; there is one already.
+    Clients of TVM's servers append the constructor of the connection, which already exists here.
 
     Raises
     ------
     MalformedError
-        It is cut short.
+        The packet is truncated.
     """
     (length,) = _unpack("<Q", packet, _HEAD.size)
     end = _HEAD.size + 8 + length
@@ -100,12 +100,12 @@ def without_constructor(packet: bytes) -> bytes:
 
 
 def arguments(packet: bytes, offset: int = _HEAD.size) -> list[Value]:
-    """Read packed arguments: numbers, handles and text.
+    """Parse packed arguments: numbers, handles and text.
 
     Raises
     ------
     MalformedError
-        They are cut short, or of another type.
+        The arguments are truncated or of an unknown type.
     """
     (count,) = _unpack("<i", packet, offset)
     offset += 4
@@ -122,7 +122,7 @@ def arguments(packet: bytes, offset: int = _HEAD.size) -> list[Value]:
             (value,) = _unpack("<d", packet, offset)
         elif kind in (RAW_STR, BYTES_POINTER, SMALL_STR, SMALL_BYTES, STR, BYTES):
             if kind not in (RAW_STR, BYTES_POINTER):
-                # Objects carry their type again.
+                # Objects repeat their type.
                 (kind,) = _unpack("<I", packet, offset)
                 offset += 4
             (length,) = _unpack("<Q", packet, offset)
@@ -139,32 +139,32 @@ def arguments(packet: bytes, offset: int = _HEAD.size) -> list[Value]:
 
 
 def exception(text: str) -> bytes:
-    """Give the answer that makes the caller raise an error with this text."""
+    """Build an answer that makes the caller raise an error with this text."""
     # The text ends at its first zero byte.
     data = text.replace("\0", " ").encode("utf-8", "replace")
     return make(EXCEPTION, struct.pack("<iiQ", 1, RAW_STR, len(data)) + data)
 
 
 def exception_text(packet: bytes) -> str:
-    """Give the text of such an answer."""
+    """Return the text of an exception packet."""
     values = arguments(packet)
     return values[0] if values and isinstance(values[0], str) else ""
 
 
 def return_nothing(*, called: bool = False) -> bytes:
-    """Give the answer without a value: of a function that was called, or of anything else."""
+    """Build an answer without a value, either to a function call or to any other request."""
     if called:
         return make(RETURN, struct.pack("<iiqi", 2, INT, NONE, NONE))
     return make(RETURN, struct.pack("<ii", 1, NONE))
 
 
 def return_handle(handle: int) -> bytes:
-    """Give the answer to a question for a function."""
+    """Build the answer to the lookup of a function."""
     return make(RETURN, struct.pack("<iiQ", 1, OPAQUE, handle))
 
 
 def return_text(text: str) -> bytes:
-    """Give the answer of a function that returns text."""
+    """Build the answer of a function that returns text."""
     data = text.encode()
     return make(RETURN, struct.pack("<iiqiQ", 2, INT, STR, RAW_STR, len(data)) + data)
 

@@ -1,4 +1,4 @@
-"""A serial line, wherever it is: a port of this machine, a socket, or a port of another machine."""
+"""A serial line: a local port, a socket, or a port of another machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["DEFAULT_BAUDRATE", "DisconnectedError", "Line", "WatchEndedError", "
 DEFAULT_BAUDRATE = 115200
 
 _CHUNK = 1 << 16
-# How often a line without a file descriptor looks whether it should go on waiting.
+# Interval at which a line without a file descriptor checks whether to go on waiting.
 _SLICE_SECONDS = 0.1
 
 _MISSING = (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ECONNREFUSED, errno.EHOSTUNREACH)
@@ -28,51 +28,51 @@ _PERMISSION = (errno.EACCES, errno.EPERM)
 
 
 class DisconnectedError(Exception):
-    """The line is gone; the message says how that showed."""
+    """The line is gone; the message gives the symptom."""
 
 
 class WatchEndedError(Exception):
-    """One of the watched descriptors reported something, so that waiting makes no sense."""
+    """A watched descriptor reported an event, so waiting is pointless."""
 
 
 class Line(Protocol):
-    """A byte stream in both directions; bytes may be lost or changed on the way.
+    """A byte stream in both directions; bytes may be lost or corrupted on the way.
 
     Attributes
     ----------
     url
-        How it was named.
+        URL or path that was given.
     byte_seconds
-        What the transfer of one byte takes; 0 where that is not known.
+        Transfer time of one byte in seconds; 0 if unknown.
     """
 
     url: str
     byte_seconds: float
 
     def read(self, seconds: float) -> bytes:
-        """Give what has arrived, at least a byte, or nothing when that time has passed.
+        """Return at least one received byte, or nothing once `seconds` have passed.
 
         Raises
         ------
         DisconnectedError
             The line is gone.
         WatchEndedError
-            There is no reason to wait any more.
+            A watched descriptor reported an event.
         """
         ...
 
     def write(self, data: bytes, seconds: float) -> bool:
-        """Send all of `data`; False when that time has passed before.
+        """Send all of `data`; return False if `seconds` pass before that.
 
         Raises
         ------
         DisconnectedError, WatchEndedError
-            As in :meth:`read`.
+            Raised as by :meth:`read`.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the line."""
+        """Close the line."""
         ...
 
 
@@ -84,16 +84,16 @@ def open_line(
     Parameters
     ----------
     url
-        A path, or a URL that pyserial understands.
+        Path, or a URL that pyserial understands.
     baudrate
-        Bits per second, where the line has any.
+        Bits per second, for serial lines.
     watched
-        Descriptors by events of :func:`select.poll` that end any wait.
+        Descriptors with their :func:`select.poll` events; any of these events ends a wait.
 
     Raises
     ------
     PortError
-        It does not exist, is in use, or may not be opened.
+        The port does not exist, is in use, or may not be opened.
     """
     try:
         port = serial.serial_for_url(url, baudrate=baudrate, timeout=0, exclusive=True)
@@ -107,7 +107,7 @@ def open_line(
 
 
 def _port_error(url: str, error: Exception) -> PortError:
-    # pyserial hides the system's error of a socket in the context.
+    # pyserial keeps a socket's system error only in the exception's context.
     cause = error
     if getattr(error, "errno", None) is None and isinstance(error.__context__, OSError):
         cause = error.__context__
@@ -126,7 +126,7 @@ def _port_error(url: str, error: Exception) -> PortError:
 
 
 class _DescriptorLine:
-    """Reads and writes the descriptor itself: pyserial's socket reads are one byte each."""
+    """A line that uses the file descriptor directly; pyserial reads sockets byte by byte."""
 
     def __init__(
         self, url: str, port: Any, descriptor: int, baudrate: int, watched: Mapping[int, int]
@@ -138,7 +138,8 @@ class _DescriptorLine:
         self.byte_seconds = 10 / baudrate if os.isatty(descriptor) else 0.0
         self._socket: socket.socket | None = None
         if not os.isatty(descriptor):
-            # Frames are small and wait for answers: they must not wait for more to send.
+            # Frames are small and wait for answers, so they must not be delayed by Nagle's
+            # algorithm.
             self._socket = socket.socket(fileno=os.dup(descriptor))
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -164,8 +165,9 @@ class _DescriptorLine:
         if not data:
             raise DisconnectedError("end of the stream")
         if self._socket is not None:
-            # A server that lacks TCP_NODELAY keeps the next frame until this is acknowledged; the
-            # system forgets the option.
+            # A server without TCP_NODELAY holds back the next frame until it receives an
+            # acknowledgement. The option must be set again for each read, because the kernel clears
+            # it.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return data
 
@@ -190,7 +192,7 @@ class _DescriptorLine:
 
 
 class _PortLine:
-    """A port that is not a descriptor, such as an RFC 2217 connection."""
+    """A port without a file descriptor, such as an RFC 2217 connection."""
 
     byte_seconds = 0.0
 
@@ -223,7 +225,7 @@ class _PortLine:
     def write(self, data: bytes, seconds: float) -> bool:
         self._check()
         try:
-            # pyserial has no limit for writes here but that of its socket, five seconds.
+            # pyserial's only limit for this write is the five-second timeout of its socket.
             self._port.write(data)
         except (serial.SerialException, OSError) as error:
             raise DisconnectedError(str(error)) from error

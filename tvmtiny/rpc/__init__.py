@@ -1,1 +1,1 @@
-"""Talking to firmware on a board over TVM's RPC."""
+"""Communication with firmware on a board over TVM's RPC protocol."""

@@ -1,4 +1,4 @@
-"""A board for a session: built for and started, or found at its port."""
+"""Provide the board of a session: build firmware and start it, or find it at its port."""
 
 from __future__ import annotations
 
@@ -42,36 +42,36 @@ __all__ = [
     "target_of",
 ]
 
-#: Seconds that a board in QEMU has to answer, on a machine that does much else, where no timeout is
-#: given. Where QEMU has ended, nobody waits for them.
+#: Default time in seconds for a board in QEMU to answer; generous, for busy machines. If QEMU
+#: exits, the wait ends at once.
 EMULATED_CONNECT_TIMEOUT = 60.0
-#: Seconds until the end of an emulator shows whose port has gone.
+#: Seconds to wait for an emulator to be seen exiting after its port has closed.
 _END_SECONDS = 2.0
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is that of a port, not of a board or a board's file."""
+    """Whether a name is a port rather than a board or a board file."""
     return "://" in name or (name.startswith("/") and not is_board_file(name))
 
 
 def identify(url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNECT_TIMEOUT) -> Hello:
-    """Ask a board what it is and what it runs; whatever it was doing ends.
+    """Reset a board and ask for its identity; anything that it is running is aborted.
 
     Parameters
     ----------
     url
-        Its port.
+        Port of the board.
     baudrate
-        Bits per second, where the line has any.
+        Bits per second, for serial lines.
     timeout
-        Seconds that it has to answer.
+        Seconds within which the board must answer.
 
     Raises
     ------
     PortError
         The port does not exist, is in use, or may not be opened.
     LinkError
-        The board does not answer, or not as it should.
+        The board does not answer, or violates the protocol.
     """
     line = open_line(url, baudrate)
     try:
@@ -81,31 +81,31 @@ def identify(url: str, baudrate: int = DEFAULT_BAUDRATE, timeout: float = CONNEC
 
 
 def connect_timeout(timeout: float, transport: Transport | None) -> float:
-    """Give the seconds that a board has to answer at all.
+    """Return the seconds within which a board must first answer.
 
     Parameters
     ----------
     timeout
-        Seconds until a call counts as hung. No board at a port ever needs all of a long time, and
-        one in QEMU on a busy machine may.
+        Seconds until a call counts as hung. A board at a port never needs all of a long timeout,
+        whereas one in QEMU on a busy machine may.
     transport
-        Of a board that was started here; None for one that is at its port.
+        Transport of a board that was started by this process; None for a board at a port.
     """
     return min(timeout, CONNECT_TIMEOUT) if transport is None else timeout
 
 
 def end_of(transport: Transport | None) -> str | None:
-    """Say why a board that was started here has gone; None where its port alone has."""
+    """Return why a board started by this process has exited; None if only its port has closed."""
     return None if transport is None else transport.problem(_END_SECONDS)
 
 
 def identify_started(transport: Transport, timeout: float = EMULATED_CONNECT_TIMEOUT) -> Hello:
-    """Ask a board that was started here what it is.
+    """Ask a board that was started by this process for its identity.
 
     Raises
     ------
     LinkError
-        It does not answer, or has ended.
+        The board does not answer, or has exited.
     """
     try:
         return identify(transport.url, timeout=timeout)
@@ -122,19 +122,19 @@ def target_of(
     timeout: float = CONNECT_TIMEOUT,
     files: BoardFiles | None = None,
 ) -> Target:
-    """Give what to compile for: a board by its name or file, or the one that answers at a port.
+    """Return the target to compile for, given a board's name, file or port.
 
     Parameters
     ----------
     baudrate, timeout
-        See :func:`identify`, which allows no more time than a board ever needs.
+        See :func:`identify`. The time is limited to what a board at a port can need.
     files
-        See `tvmtiny.targets.find_board`, also for the name that a board at a port gives.
+        See `tvmtiny.targets.find_board`; also applies to the name that a board at a port reports.
 
     Raises
     ------
     UnknownTargetError, BoardFileError
-        There is no such board, or its file is not usable.
+        The board is unknown, or its file is invalid.
     PortError, LinkError
         See :func:`identify`.
     """
@@ -146,21 +146,21 @@ def target_of(
 
 
 def check_identity(artifact: Artifact, url: str, found: str, model: str) -> None:
-    """Compare what a board runs with an artifact.
+    """Check that a board runs the model of an artifact.
 
     Parameters
     ----------
     url
-        The board's port.
+        Port of the board.
     found
-        Identity of what it runs, in hexadecimal digits.
+        Identity of the model that the board runs, in hexadecimal digits.
     model
-        Name of that.
+        Name of that model.
 
     Raises
     ------
     ModelMismatchError
-        It is something else.
+        The board runs another model.
     """
     expected = model_identity(artifact).hex()
     if found != expected:
@@ -171,16 +171,16 @@ def check_identity(artifact: Artifact, url: str, found: str, model: str) -> None
 
 @dataclass(frozen=True)
 class StartedBoard:
-    """A board that was started with firmware for it.
+    """A board that was started with firmware built for it.
 
     Attributes
     ----------
     firmware
-        What was built; its files are gone once the board is in use.
+        The firmware; its files are deleted once the board is in use.
     elf
-        The program.
+        Content of the program file.
     transport
-        The board's port; closing it ends the board.
+        Port of the board; closing it stops the board.
     """
 
     firmware: Firmware
@@ -194,18 +194,19 @@ def start_board(
 ) -> Iterator[StartedBoard]:
     """Build firmware that serves RPC, and start a board with it.
 
-    The files of the build are there until the context ends; by then the board has answered, so that
-    an emulator has read its program. The board goes on, unless an error ends the context.
+    The build's files exist until the context ends. By then the board must have answered, which
+    implies that an emulator has read its program. The board keeps running unless an error ends the
+    context.
 
     Parameters
     ----------
     kind
-        What its port is to be; see :meth:`tvmtiny.project.api.Platform.open_transport`.
+        Kind of port to create; see :meth:`tvmtiny.project.api.Platform.open_transport`.
     tell
-        Called with a few words before each step.
+        Called with a short description before each step.
     """
     platform = platform_for(board)
-    # The message of this error points to a log in there.
+    # A BuildError refers to a log in the folder.
     with work_folder("board", keep_after=(BuildError,)) as directory:
         tell(f"building firmware for {board.name}")
         firmware = platform.build(platform.generate(artifact, board, directory, firmware="rpc"))

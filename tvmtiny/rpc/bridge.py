@@ -1,8 +1,9 @@
 """The process between TVM and a board: ``python -m tvmtiny.rpc.bridge URL READFD WRITEFD``.
 
-TVM starts it (``rpc.CreatePipeClient``) and speaks its RPC protocol over two pipes, whose numbers
-it appends to the command. The bridge passes the packets on over the link. It sees to it that each
-is answered, before its deadline: with what the board says, or with an exception that says why not.
+TVM starts the bridge (``rpc.CreatePipeClient``) and speaks its RPC protocol over two pipes, whose
+descriptors it appends to the command. The bridge forwards packets over the link. It answers every
+packet before its deadline, either with the board's answer or with an exception that gives the
+reason.
 """
 
 from __future__ import annotations
@@ -34,37 +35,37 @@ __all__ = ["DEFAULT_TIMEOUT", "FUNCTIONS", "Bridge", "main"]
 
 #: Seconds until a call counts as hung.
 DEFAULT_TIMEOUT = 60.0
-#: Seconds that a board has to say HELLO; some start anew when their port is opened.
+#: Seconds within which a board must send HELLO; some boards restart when their port is opened.
 CONNECT_TIMEOUT = 10.0
 
-#: Handles of the functions that the bridge answers itself begin here; a board's are smaller.
+#: First handle of the functions that the bridge serves itself; a board's handles are smaller.
 _FIRST_HANDLE = 0x6272 << 48
 
 FUNCTIONS = ("tvmtiny.bridge.set_timeout", "tvmtiny.bridge.statistics", "tvmtiny.bridge.reset")
 
-#: The packet of a host that has lost its mind would otherwise be waited for.
+#: Limit on the length of a packet, so that a corrupt one is not waited for.
 _LONGEST_PACKET = 1 << 30
 _CHUNK = 1 << 16
 
 
 class Bridge:
-    """Answers TVM's packets.
+    """Answer TVM's packets by forwarding them to a board.
 
     Parameters
     ----------
     open_port
-        Opens the line; called again when it was lost.
+        Opens the line; called again after the line was lost.
     url
-        Its name, for errors.
+        URL of the line, for error messages.
     timeout
         Seconds until a call counts as hung.
     connect_timeout
-        Seconds that the board has to say HELLO.
+        Seconds within which the board must send HELLO.
 
     Notes
     -----
-    After an error of the link nothing is known of the board's state, so that every packet is
-    answered with that error until ``tvmtiny.bridge.reset`` is called.
+    After a link error the state of the board is unknown. Every packet is answered with that error
+    until ``tvmtiny.bridge.reset`` is called.
     """
 
     def __init__(
@@ -84,10 +85,10 @@ class Bridge:
         self._failure: LinkError | PortError | None = None
 
     def answer(self, packet: bytes) -> bytes:
-        """Give the answer to a packet, before its deadline; only a reset may take longer."""
+        """Return the answer to a packet before its deadline; only a reset may take longer."""
         try:
             return self._answer(packet)
-        # A number of values that is not what the code asks for is a ValueError.
+        # Unpacking the wrong number of values raises a ValueError.
         except (packets.MalformedError, ValueError) as error:
             return packets.exception(f"the bridge cannot read the packet: {error}")
         except (LinkError, PortError) as error:
@@ -95,7 +96,7 @@ class Bridge:
             return self._report(error)
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Close the port."""
         if self._line is not None:
             self._line.close()
         self._line = self._link = None
@@ -118,7 +119,7 @@ class Bridge:
             if handle >= _FIRST_HANDLE:
                 return self._call(handle - _FIRST_HANDLE, packets.arguments(packet, offset))
         if self._failure is not None:
-            # The board has forgotten what there was to free.
+            # The board's objects are gone, so there is nothing to free.
             freeing = kind in (packets.FREE_HANDLE, packets.DEV_FREE_DATA)
             return packets.return_nothing() if freeing else self._report(self._failure)
         return self._forward(packet, Deadline.after(self.timeout))
@@ -127,7 +128,7 @@ class Bridge:
         name = FUNCTIONS[index] if index < len(FUNCTIONS) else ""
         if name == "tvmtiny.bridge.set_timeout":
             seconds = arguments[0] if len(arguments) == 1 else None
-            # The comparison also refuses NaN.
+            # The comparison also rejects NaN.
             if not isinstance(seconds, (int, float)) or not seconds > 0:
                 return packets.exception("set_timeout takes a number of seconds above 0")
             self.timeout = float(seconds)
@@ -142,13 +143,13 @@ class Bridge:
         return packets.exception("the bridge has no such function")
 
     def describe(self) -> dict[str, object]:
-        """State of bridge and link, for JSON."""
+        """Return the state of bridge and link, for JSON."""
         link = self._link.describe() if self._link else {"url": self._url}
         frames = self._link.frames if self._link else ()
         return {**link, "timeout": self.timeout, "process": os.getpid(), "frames": frames}
 
     def _connect(self) -> bytes:
-        """Open the line if need be, reset the board, and say what TVM said when it began."""
+        """Open the line if necessary, reset the board, and replay TVM's first packet."""
         self._failure = None
         if self._link is None:
             self._line = self._open_port()
@@ -178,7 +179,7 @@ class Bridge:
         if isinstance(error, LinkClosedError):
             self.close()
         elif self._link is not None:
-            # So that the board is ready for the next one, whoever that is.
+            # Abort the board's call so that it is ready for the next client.
             try:
                 self._link.abandon()
             except LinkClosedError:
@@ -228,7 +229,7 @@ class _Pipes:
 
 
 def _close_others(kept: Sequence[int]) -> None:
-    """Close what TVM's fork left open: among it the pipes of other bridges, which would not end."""
+    """Close descriptors inherited from TVM's fork; pipes of other bridges would never reach EOF."""
     for entry in Path("/proc/self/fd").iterdir():
         if int(entry.name) not in kept:
             with suppress(OSError):
@@ -236,11 +237,11 @@ def _close_others(kept: Sequence[int]) -> None:
 
 
 def _watched(reader: int) -> dict[int, int]:
-    """Descriptors that report the end of the host: its pipe, and itself.
+    """Return poll events by descriptor that report the end of the host: its pipe and its process.
 
-    A process that the host has forked may hold the pipe open after the host's end.
+    The pipe alone is not enough: a process forked by the host may keep it open.
     """
-    # A socket whose client has gone does not hang up before something is written to it.
+    # A socket whose peer is gone reports no hang-up until something is written to it.
     watched = {reader: select.POLLRDHUP}
     with suppress(OSError, AttributeError):
         watched[os.pidfd_open(os.getppid())] = select.POLLIN
@@ -259,8 +260,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def main(words: Sequence[str]) -> NoReturn:
-    """Serve until the host has gone."""
-    # An interrupt from the keyboard is for the host, which ends the bridge when it is done.
+    """Serve until the host exits."""
+    # An interrupt from the keyboard is meant for the host, which stops the bridge itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     options = _parse(words)
     _close_others([0, 1, 2, options.reader, options.writer])
@@ -280,7 +281,7 @@ def main(words: Sequence[str]) -> NoReturn:
             pipes.write(bridge.answer(packet))
     except (EOFError, ConnectionError, WatchEndedError):
         pass
-    # Without the interpreter's own end, which takes as long as all of this.
+    # Skip the interpreter's shutdown, which takes as long as everything else.
     os._exit(0)
 
 

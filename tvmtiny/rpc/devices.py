@@ -1,4 +1,4 @@
-"""What a session can be opened to on this machine."""
+"""List the devices on this machine to which a session can be opened."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Port:
     Attributes
     ----------
     path
-        What to open.
+        Path to open.
     description
-        What the system calls it.
+        Description given by the operating system.
     usb
-        Vendor and product, as ``1366:1015``; None unless it is a USB device.
+        Vendor and product ID, such as ``1366:1015``; None unless it is a USB device.
     manufacturer, product, serial_number
-        What the USB device says of itself.
+        Strings reported by the USB device.
     location
-        Where it is plugged in.
+        Location of the USB connector.
     """
 
     path: str
@@ -40,14 +40,14 @@ class Port:
 
 @dataclass(frozen=True)
 class Devices:
-    """Serial ports, and boards in QEMU."""
+    """Serial ports, and boards running in QEMU."""
 
     ports: tuple[Port, ...]
     emulated: tuple[RunningBoard, ...]
 
 
 def find_devices() -> Devices:
-    """List serial ports by path, and running boards by process."""
+    """List serial ports sorted by path, and emulated boards sorted by process."""
     ports = (
         Port(
             path=port.device,

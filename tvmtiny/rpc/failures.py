@@ -1,6 +1,7 @@
-"""How errors travel: as text of TVM's exceptions, through any number of servers.
+"""Transport of errors as text of TVM's exceptions, through any number of servers.
 
-TVM puts the text of an exception into that of the next one, so that it is found by its mark.
+TVM embeds the text of an exception in the text of the next one. A mark in the text makes the
+original error easy to find.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ _PORT = "port"
 
 @dataclass(frozen=True)
 class LinkFailure:
-    """What a bridge reported.
+    """An error reported by a bridge.
 
     Attributes
     ----------
     error
-        The error, as it was there.
+        The original error.
     process
-        Process of the bridge, on its machine.
+        Process ID of the bridge on its machine.
     """
 
     error: TvmtinyError
@@ -50,7 +51,7 @@ class LinkFailure:
 
 
 def to_text(error: LinkError | PortError, process: int) -> str:
-    """Put an error into the text of an exception."""
+    """Encode an error as the text of an exception."""
     fields: dict[str, Any] = {"process": process, "url": error.url, "reason": error.reason}
     if isinstance(error, PortError):
         fields |= {"kind": _PORT, "problem": error.problem}
@@ -61,7 +62,7 @@ def to_text(error: LinkError | PortError, process: int) -> str:
 
 
 def find_failure(text: str) -> LinkFailure | None:
-    """Take an error out of the text of an exception; None where there is none in it."""
+    """Decode an error from the text of an exception; None if the text contains none."""
     _, mark, rest = text.partition(LINK_MARK)
     if not mark:
         return None
@@ -81,7 +82,7 @@ def _restore(fields: Mapping[str, Any]) -> TvmtinyError:
 
 
 def fault_registers(text: str) -> dict[str, int] | None:
-    """Read the registers that a board reports when its processor faults; None: no fault."""
+    """Read the registers that a board reports after a processor fault; None without a fault."""
     _, mark, rest = text.partition(FAULT_MARK)
     if not mark:
         return None

@@ -1,8 +1,8 @@
-"""Federated rounds: boards train on samples of their own, and a host averages what they learned.
+"""Federated learning: boards train on their own samples, and a host averages the weights.
 
-FedAvg of McMahan and others, "Communication-Efficient Learning of Deep Networks from Decentralized
-Data" (2017): each round every board begins with the same weights, and the new ones are the mean of
-theirs, weighted by samples.
+Implements FedAvg of McMahan et al., "Communication-Efficient Learning of Deep Networks from
+Decentralized Data" (2017): all boards start a round with the same weights, and the new weights are
+the mean of the boards' results, weighted by their number of samples.
 """
 
 from __future__ import annotations
@@ -21,52 +21,52 @@ __all__ = ["FederatedBoard", "Federation", "Round", "SessionBoard", "federate"]
 
 
 class FederatedBoard(Protocol):
-    """Who trains in a round."""
+    """A participant in federated learning."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Name of the board for messages."""
         ...
 
     def begin(self, rule: Rule) -> np.ndarray:
-        """Begin training; the weights that the board's model has."""
+        """Start training and return the weights of the board's model."""
         ...
 
     def train(self, weights: np.ndarray) -> tuple[np.ndarray, int]:
-        """Train from these weights on; the new ones, and how many samples they are from.
+        """Train from the given weights; return the new weights and the number of samples used.
 
         Raises
         ------
         LinkError, DeviceError
-            The board has gone, or went wrong: it loses this round.
+            The board is gone or has failed, and is left out of this round.
         """
         ...
 
     def recover(self) -> None:
-        """Make a board usable again that lost a round.
+        """Make a board usable again after it failed in a round.
 
         Raises
         ------
         LinkError, DeviceError, PortError
-            It is still away.
+            The board is still unreachable.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Round:
-    """What came of a round.
+    """The result of one round.
 
     Attributes
     ----------
     boards
-        Names of those that took part.
+        Names of the boards that took part.
     lost
-        Names of those that did not, with the reason.
+        Names of the boards that dropped out, each with the reason.
     samples
-        Of all that took part.
+        Number of samples over all boards that took part.
     change
-        Root of the mean square by which weights changed.
+        Root mean square of the change of the weights.
     """
 
     boards: tuple[str, ...]
@@ -77,12 +77,12 @@ class Round:
 
 @dataclass(frozen=True)
 class Federation:
-    """What came of all rounds.
+    """The result of all rounds.
 
     Attributes
     ----------
     weights
-        float32: those of the layer row by row, then its biases.
+        float32 vector: the weights of the layer row by row, followed by its biases.
     """
 
     weights: np.ndarray
@@ -91,19 +91,19 @@ class Federation:
 
 @dataclass
 class SessionBoard:
-    """A board at the other end of a session, with samples that the host sends it.
+    """A board at the other end of a session, trained on samples that the host sends.
 
-    Samples of a device's own do not pass the link; these are for emulated boards, and for boards
-    that have no sensor.
+    Meant for emulated boards and boards without a sensor; a device that collects its own samples
+    does not need to send them over the link.
 
     Attributes
     ----------
     session
-        With a model that was compiled with ``trainable``.
+        Session with a model that was compiled with ``trainable``.
     samples
-        Inputs of the model, one a row, and their classes.
+        Pairs of a model input and its class.
     passes
-        How often each sample is trained with in a round.
+        Number of times that each sample is used in a round.
     """
 
     session: Session
@@ -139,27 +139,27 @@ def federate(
     *,
     progress: Callable[[str], None] | None = None,
 ) -> Federation:
-    """Train on several boards and average what they learned.
+    """Train on several boards and average their weights.
 
-    A board that vanishes in a round loses that round; in the next one it is asked for again.
+    A board that fails is left out of that round and contacted again in the next.
 
     Parameters
     ----------
     boards
-        The first begins with the weights of its model, which all others get.
+        The boards. All of them start from the weights of the first board's model.
     rounds
-        How many.
+        Number of rounds.
     rule
-        How boards train.
+        Hyperparameters of training on the boards.
     progress
-        Called with a few words before each round.
+        Called with a short description before each round.
 
     Raises
     ------
     InputError
-        There are no boards or rounds.
+        There are no boards, or the number of rounds is below 1.
     DeviceError
-        In a round, all boards were lost.
+        All boards failed in the same round.
     """
     if not boards or rounds < 1:
         raise InputError(

@@ -1,8 +1,8 @@
-"""A board as a client of Flower, so that an existing server of it can run the rounds.
+"""Adapt a board to a Flower client, so that an existing Flower server can run the rounds.
 
-Flower 1.42 wants Typer below 0.21, and tvmtiny's commands want 0.26, so that pip does not install
-both into one environment; it is no extra of tvmtiny therefore. Where both are there nevertheless,
-this works.
+Flower 1.42 requires Typer below 0.21 and tvmtiny's command line requires 0.26, so pip cannot
+install both into one environment and Flower is not an extra of tvmtiny. This module works where
+both are installed nevertheless.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ __all__ = ["flower_client"]
 
 
 def flower_client(board: FederatedBoard, rule: Rule | None = None) -> Any:
-    """A ``flwr.client.NumPyClient`` around a board.
+    """Wrap a board in a ``flwr.client.NumPyClient``.
 
-    Its only parameter is the vector of weights and biases. A board that vanishes in a round
-    gives back the weights that it got, of no samples, with the reason as the metric ``lost``; the
-    next round asks for the board again.
+    The client has one parameter, the vector of weights and biases. If the board fails in a round,
+    the client returns the weights that it received with zero samples and the reason as the metric
+    ``lost``; the next round tries the board again.
 
     Parameters
     ----------
     board
-        Training begins at once.
+        Board to wrap; its training starts at once.
     rule
-        How it trains.
+        Hyperparameters of training on the board.
 
     Raises
     ------
     ToolMissingError
         The package ``flwr`` is not installed.
     LinkError, DeviceError
-        The board cannot begin.
+        The board cannot start training.
     """
     with importing("flwr", "flwr", "to be a client of Flower"):
         from flwr.client import NumPyClient

@@ -1,9 +1,9 @@
-"""A server that a TVM tracker knows: it passes each client on to the bridge of one board.
+"""A server for TVM's RPC tracker that connects each client to the bridge of one board.
 
-It speaks the protocols of ``tvm.exec.rpc_tracker`` and of clients of ``tvm.exec.rpc_server``, and
-does less than the latter: a client reaches the functions of the bridge and those of the board, and
-no file or program of this machine. Whatever connects has little time to say which board it was
-given, and meanwhile nobody waits for it.
+The server speaks the protocols of ``tvm.exec.rpc_tracker`` and ``tvm.exec.rpc_server``. Unlike the
+latter, it gives clients only the functions of the bridge and of the board, and no access to files
+or programs of this machine. A new connection must identify itself within a few seconds, and does
+not delay other clients meanwhile.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from tvmtiny.host.interrupts import park_while_leaving
 __all__ = ["LabServer"]
 
 _FIRST_PORT, _LAST_PORT = 9090, 9999
-#: Seconds in which a client must say who it is, and the tracker must answer.
+#: Seconds within which a client must identify itself, and the tracker must answer.
 _GREETING_SECONDS, _TRACKER_SECONDS = 5.0, 10.0
-#: Connections that may be about to say who they are; the oldest is closed when there are more.
+#: Limit on connections that have not yet identified themselves; when it is exceeded, the oldest is
+#: closed.
 _MOST_GREETINGS = 32
 _LONGEST_KEY = 1024
-#: Seconds between two looks at whether a client that was given the board ever came, and looks until
-#: the board is offered anew.
+#: Seconds between two checks whether a client that was assigned the board has connected, and the
+#: number of checks without one after which the board is offered again.
 _CHECK_SECONDS, _MISSED_CHECKS = 2.0, 3
 _RETRY_SECONDS = 1.0
-#: Seconds without a sign of life after which the system asks the machine of a client for one.
+#: Idle seconds after which TCP keepalive probes a client's machine.
 _KEEPALIVE_SECONDS = 60
 _NUMBER = struct.Struct("<i")
 
@@ -51,30 +52,30 @@ class _Client:
 
 
 class LabServer:
-    """Serves one board to one client after the other, until it is closed.
+    """Serve one board to one client at a time until the server is closed.
 
     Parameters
     ----------
     bridge
-        Command of the bridge to the board, without the numbers of its descriptors.
+        Command that starts the bridge to the board, without its descriptors.
     tracker
-        Host and port.
+        Host and port of the tracker.
     key
-        What clients request the board as.
+        Key under which clients request the board.
     host
-        Address to listen at.
+        Address on which the server listens.
     advertise
-        Address that the tracker gives to clients; None for the one that it sees.
+        Address that the tracker gives to clients; None for the address that the tracker sees.
 
     Attributes
     ----------
     port
-        Where it listens.
+        TCP port on which the server listens.
 
     Raises
     ------
     InputError
-        It cannot listen there, or what is at the tracker's address is none.
+        The server cannot listen on that address, or no tracker answers at the given address.
     """
 
     def __init__(
@@ -109,11 +110,11 @@ class LabServer:
             threading.Thread(target=work, daemon=True).start()
 
     def problem(self) -> str | None:
-        """Say why it serves no more; None while it does."""
+        """Return why the server has stopped; None while it runs."""
         return self._problem
 
     def close(self) -> None:
-        """End it, and what it does for a client."""
+        """Stop the server, and abort the client that it is serving."""
         self._closed.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -127,7 +128,7 @@ class LabServer:
     # The tracker.
 
     def _register(self) -> None:
-        """Tell the tracker of this server, and offer the board."""
+        """Register this server with the tracker, and offer the board."""
         connection = socket.create_connection(self._tracker, _TRACKER_SECONDS)
         try:
             connection.sendall(_NUMBER.pack(base.RPC_TRACKER_MAGIC))
@@ -154,7 +155,7 @@ class LabServer:
         self._ask(base.TrackerCode.PUT, self._key, (self.port, offer), self._advertise)
 
     def _is_pending(self) -> bool:
-        """Whether the tracker still has the board to give, rather than a client."""
+        """Whether the tracker still offers the board, and has not assigned it to a client."""
         pending = self._ask(base.TrackerCode.GET_PENDING_MATCHKEYS)
         return isinstance(pending, list) and self._offer in pending
 
@@ -165,13 +166,13 @@ class LabServer:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                # Too many open files, for instance; or it was closed.
+                # The listener is closed, or the process has too many open files.
                 self._closed.wait(0.1)
                 continue
             with self._lock:
                 self._greeting.append(connection)
                 if len(self._greeting) > _MOST_GREETINGS:
-                    # Its thread sees the end of it, and closes it.
+                    # The connection's own thread notices the shutdown and closes it.
                     with suppress(OSError):
                         self._greeting[0].shutdown(socket.SHUT_RDWR)
                     self._greeting.popleft()
@@ -237,7 +238,7 @@ class LabServer:
                             missed = 0
                             self._offer_board()
                 except (OSError, ValueError):
-                    # The tracker has gone, and may come back.
+                    # The tracker is gone, but may come back.
                     if self._connection is not None:
                         self._connection.close()
                     self._connection = None
@@ -247,7 +248,7 @@ class LabServer:
             raise
 
     def _pass_on(self, client: _Client) -> None:
-        """Let the bridge serve a client, and wait for its end."""
+        """Start a bridge for a client and wait until it exits."""
         park_while_leaving()
         descriptor = client.connection.fileno()
         with client.connection:
@@ -281,12 +282,12 @@ def _listen(host: str) -> socket.socket:
 
 
 def _receive(connection: socket.socket, count: int, end: float) -> bytes:
-    """Receive so many bytes by a time.
+    """Receive exactly `count` bytes before the time `end`.
 
     Raises
     ------
     OSError
-        They did not come.
+        The bytes did not arrive in time.
     """
     data = b""
     while len(data) < count:

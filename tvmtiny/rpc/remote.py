@@ -1,4 +1,4 @@
-"""A `tvm.rpc.RPCSession` to a board whose errors are those of tvmtiny."""
+"""A `tvm.rpc.RPCSession` to a board that raises tvmtiny's own errors."""
 
 from __future__ import annotations
 
@@ -43,37 +43,37 @@ __all__ = [
     "split_address",
 ]
 
-#: TVM's constructor of a session over the pipes of a process that it starts.
+#: TVM's session constructor that talks over the pipes of a process which it starts.
 CONSTRUCTOR = "rpc.CreatePipeClient"
 
-#: What a server of a lab has in its PATH: the bridge with the port of its board.
+#: Program in the PATH of a lab's server that starts the bridge to its board.
 BRIDGE_PROGRAM = "tvmtiny-board-bridge"
 
-#: What TVM says where its table of sessions is full.
+#: TVM's message when its table of sessions is full.
 _NO_ROOM = "maximum number of RPC session"
 
-#: What TVM puts in front of the text of an exception, at each hop.
+#: Prefix that TVM adds to the text of an exception at each hop.
 _TVM_PREFIX = "Error caught from RPC call:"
 
 
 def bridge_command(url: str, timeout: float, connect_timeout: float, baudrate: int) -> list[str]:
-    """Give the command of the bridge to a port, without the two numbers that TVM appends.
+    """Return the command that starts a bridge to a port, without the descriptors that TVM appends.
 
     Parameters
     ----------
     timeout
         Seconds until a call counts as hung.
     connect_timeout
-        Seconds that the board has to answer at all.
+        Seconds within which the board must first answer.
 
     Raises
     ------
     ToolMissingError
-        The Python interpreter cannot be started again.
+        The Python interpreter cannot be executed.
     """
     options = [f"--timeout={timeout!r}", f"--connect-timeout={connect_timeout!r}"]
     options.append(f"--baudrate={baudrate}")
-    # Not by -m, which would take a package of that name in the current directory.
+    # "-m tvmtiny" would prefer a package of that name in the current directory.
     root = str(PACKAGE.parent)
     start = (
         f"import sys; sys.path[0] = {root!r}; import tvmtiny.rpc.bridge as b; b.main(sys.argv[1:])"
@@ -82,14 +82,14 @@ def bridge_command(url: str, timeout: float, connect_timeout: float, baudrate: i
 
 
 def check_program(path: str) -> str:
-    """Give the path of the Python interpreter, once it is known to be one.
+    """Return the path of the Python interpreter after checking that it is executable.
 
-    Where the program does not exist, TVM's child would go on as a copy of this process.
+    If the program did not exist, TVM's forked child would go on as a copy of this process.
 
     Raises
     ------
     ToolMissingError
-        It cannot be started.
+        The interpreter cannot be executed.
     """
     if not path or not os.access(path, os.X_OK):
         raise ToolMissingError(
@@ -99,9 +99,9 @@ def check_program(path: str) -> str:
 
 
 def _with_room(create: Callable[[], Any]) -> Any:
-    """Make a session, after freeing those that nobody can reach where TVM has no room for one.
+    """Create a session; if TVM's session table is full, collect garbage first.
 
-    TVM has 32, and keeps one until Python collects what refers to it.
+    TVM has room for 32 sessions, and releases one only when Python collects all references to it.
     """
     try:
         return create()
@@ -113,28 +113,28 @@ def _with_room(create: Callable[[], Any]) -> Any:
 
 
 def open_pipe(url: str, timeout: float, connect_timeout: float, baudrate: int) -> rpc.RPCSession:
-    """Open a session to the board at a port of this machine."""
+    """Open a session to a board at a port of this machine."""
     create = tvm.get_global_func(CONSTRUCTOR)
     command = bridge_command(url, timeout, connect_timeout, baudrate)
     return rpc.RPCSession(_with_room(lambda: create(*command)))
 
 
 def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
-    """Request a board at a tracker.
+    """Request a board from a tracker.
 
     Parameters
     ----------
     tracker
-        ``HOST:PORT``.
+        Address of the tracker, ``HOST:PORT``.
     key
-        Which board. When all of them are taken, it waits for one.
+        Key of the board. If all boards with that key are taken, the call waits for one.
     wait
-        Seconds that the tracker and a server of such boards have to come up.
+        Seconds to wait for the tracker and for a server of such boards to come up.
 
     Raises
     ------
     InputError
-        There is no tracker, or no board of that key is served.
+        There is no tracker, or no board with that key is served.
     """
     end = time.monotonic() + wait
     connection = connect_tracker(tracker, wait)
@@ -161,14 +161,14 @@ def connect_tracker(tracker: str, wait: float = 0.0) -> rpc.TrackerSession:
     Parameters
     ----------
     tracker
-        ``HOST:PORT``.
+        Address of the tracker, ``HOST:PORT``.
     wait
-        Seconds that it has to come up.
+        Seconds to wait for the tracker to come up.
 
     Raises
     ------
     InputError
-        There is none.
+        There is no tracker at that address.
     """
     host, port = split_address(tracker)
     if not 0 <= wait < math.inf:
@@ -176,7 +176,7 @@ def connect_tracker(tracker: str, wait: float = 0.0) -> rpc.TrackerSession:
     end = time.monotonic() + wait
     while True:
         try:
-            # TVM itself tries for a minute.
+            # TVM's own connect retries for a minute.
             socket.create_connection((host, port), _TRACKER_SECONDS).close()
             return rpc.connect_tracker(host, port)
         except OSError as error:
@@ -199,7 +199,7 @@ def split_address(address: str) -> tuple[str, int]:
     Raises
     ------
     InputError
-        It is something else.
+        The address has another form.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
@@ -207,29 +207,29 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-#: Seconds between two attempts to find what is waited for.
+#: Seconds between two attempts to reach a tracker or find a board.
 _RETRY_SECONDS = 0.2
 #: Seconds in which a tracker must accept a connection.
 _TRACKER_SECONDS = 5.0
-#: Seconds that a killed process may take to end.
+#: Seconds to wait for a killed process to exit.
 _REAP_SECONDS = 5.0
 
 
 class Remote:
-    """A session, and how its errors are told.
+    """A TVM session whose errors are translated to those of tvmtiny.
 
     Parameters
     ----------
     open_session
-        Opens it.
+        Opens the session.
     url
-        What it leads to, for errors.
+        Name of the other end, for error messages.
     owns_bridge
         Whether the bridge is a child of this process.
     problem
-        Says why the board has gone, where that is known; called when its port has.
+        Called when the port has closed; returns why the board has exited, or None if unknown.
     describe_fault
-        Makes the error of a fault from the registers.
+        Makes the error for a processor fault from the reported registers.
     """
 
     def __init__(
@@ -257,11 +257,11 @@ class Remote:
             raise
 
     def statistics(self) -> dict[str, Any]:
-        """What the bridge knows of the link; the frames are the last ones, in words."""
+        """Return the bridge's view of the link; the most recent frames are described in words."""
         return dict(json.loads(self._statistics()))
 
     def function(self, name: str) -> Callable[..., Any]:
-        """Get a function of the board whose errors are translated.
+        """Return a function of the board; its errors are translated.
 
         Raises
         ------
@@ -284,7 +284,7 @@ class Remote:
         return call
 
     def memory(self, scope: str, count: int) -> tvm.runtime.Tensor:
-        """Get bytes of the board: memory of the model by its scope."""
+        """Return model memory on the board, selected by its scope, as `count` bytes."""
         with self.translated():
             return tvm.runtime.empty((count,), "uint8", self.session.cpu(0), scope)
 
@@ -299,14 +299,14 @@ class Remote:
             return bytes(memory.numpy().tobytes())
 
     def close(self) -> None:
-        """End the session and its bridge."""
-        # What is broken or gone needs no goodbye.
+        """Close the session and its bridge."""
+        # Skip the shutdown message if the link is already down.
         with suppress(RuntimeError):
             self.session._sess.get_function("CloseRPCConnection")()
         self._reap()
 
     def _reap(self) -> None:
-        """Wait for the end of the bridge, which TVM kills and then forgets."""
+        """Wait for the bridge to exit; TVM kills it without reaping it."""
         process, self._bridge = self._bridge, None
         if process is None or not self._owns_bridge:
             return
@@ -320,7 +320,7 @@ class Remote:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turn TVM's exceptions into those of tvmtiny."""
+        """Translate TVM's exceptions to those of tvmtiny."""
         try:
             yield
         except TvmtinyError:
@@ -328,7 +328,7 @@ class Remote:
         except RuntimeError as error:
             raise self._translate(str(error)) from error
         except BaseException:
-            # An interrupt may have cut the conversation short.
+            # An interrupt may have left a packet half transferred.
             self.broken = True
             raise
 

@@ -1,4 +1,4 @@
-"""What a board tells of itself."""
+"""Results that a board reports about itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tvmtiny.errors import DeviceError
 
 __all__ = ["LARGEST_REPEATS", "DeviceMemory", "parse_memory"]
 
-#: Inferences that ``tvmtiny.time`` measures at once.
+#: Limit on the inferences that one call of ``tvmtiny.time`` measures.
 LARGEST_REPEATS = 1000
 
 _MEMORY = struct.Struct("<7I")
@@ -17,18 +17,18 @@ _MEMORY = struct.Struct("<7I")
 
 @dataclass(frozen=True)
 class DeviceMemory:
-    """Memory of a board, and what its side of the link has counted.
+    """Memory of a board, and the counters of its end of the link.
 
     Attributes
     ----------
     heap_bytes
-        Size of the heap for tensors of the host.
+        Size of the heap for tensors of the host, in bytes.
     heap_free_bytes, largest_free_bytes
-        What is free of it, and the largest piece of that.
+        Free bytes of the heap, and the size of its largest free block.
     stack_bytes
-        Deepest stack of the last inference; 0 where that is not measured.
+        Deepest stack of the last inference in bytes; 0 if it is not measured.
     frames, frames_dropped, frames_repeated
-        Of the link since the board was reset.
+        Counters of link frames since the board was reset.
     """
 
     heap_bytes: int
@@ -41,12 +41,12 @@ class DeviceMemory:
 
 
 def parse_memory(data: bytes) -> DeviceMemory:
-    """Read what ``tvmtiny.memory`` returns.
+    """Parse the result of ``tvmtiny.memory``.
 
     Raises
     ------
     DeviceError
-        Its size is wrong.
+        The data has the wrong size.
     """
     if len(data) != _MEMORY.size:
         raise DeviceError(

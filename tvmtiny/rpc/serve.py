@@ -1,4 +1,4 @@
-"""Serving a board to other machines, through a tracker of TVM."""
+"""Serve a board to other machines through a TVM tracker."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class ServedBoard:
     Attributes
     ----------
     model, board
-        What runs, and where.
+        Name of the model, and of the board that runs it.
     url
         The board's port on this machine.
     tracker, key
-        What a client gives to `Session`.
+        Tracker and key that a client passes to `Session`.
     host, port
-        Where the server listens.
+        Address and port on which the server listens.
     """
 
     model: str
@@ -69,47 +69,48 @@ class ServedBoard:
 
 
 class BoardServer:
-    """Serves one board until it is closed.
+    """Serve one board until the server is closed.
 
     Parameters
     ----------
     artifact
-        The model that the board runs; None: it runs the candidates of `tvmtiny.tune`.
+        The model that the board runs; with None, the board runs candidates of `tvmtiny.tune`.
     board_or_url
-        As in `Session`.
+        As for `Session`.
     tracker, key
-        Address ``HOST:PORT`` of the tracker, and what clients request the board as.
+        Address ``HOST:PORT`` of the tracker, and the key under which clients request the board.
     host
-        Address to listen at. By default that is reached from this machine only; whoever reaches it
-        can use the board as long as no other client does.
+        Address on which the server listens. The default is reachable from this machine only. Anyone
+        who can reach the server can use the board while no other client does.
     advertise
-        Address that the tracker gives to clients; by default the one that it sees.
+        Address that the tracker gives to clients; by default the address that the tracker sees.
     timeout
-        Seconds until a call counts as hung, unless a client asks for another time; see `Session`.
+        Seconds until a call counts as hung, unless a client sets another timeout; see `Session`.
     baudrate
-        Of a serial port.
+        Baud rate of a serial port.
     transport
-        Kind of port of an emulated board.
+        Kind of port for an emulated board.
     wait
-        Seconds that the tracker has to come up.
+        Seconds to wait for the tracker to come up.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Raises
     ------
     InputError
-        There is no such board or tracker.
+        There is no such board, or no tracker at that address.
     PortError, LinkError, ModelMismatchError
         The board does not answer, or runs another model.
     CapacityError, ToolMissingError, BuildError
-        See `Platform`.
+        Raised as by `Platform`.
     DeviceError
-        No port is free to listen at.
+        No port is free for the server.
 
     Notes
     -----
-    It is a context manager. Server and board end with this process, whatever happens to it.
-    Clients are those of TVM's own servers, but reach the board alone; see `tvmtiny.rpc.lab`.
+    The server is a context manager. Server and board end when this process ends, even if it is
+    killed. Clients of TVM's own servers can connect, but reach only the board; see
+    `tvmtiny.rpc.lab`.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class BoardServer:
         self._server: LabServer | None = None
         self._closing = ExitStack()
         try:
-            # Before anything is built.
+            # Check the tracker before spending time on a build.
             if wait > 0:
                 self._tell(f"waiting for a tracker at {tracker}")
             connect_tracker(tracker, wait).close()
@@ -154,14 +155,14 @@ class BoardServer:
         self.served = ServedBoard(model, name, url, tracker, key, host, self._server.port)
 
     def wait(self) -> None:
-        """Serve until something ends.
+        """Serve until the board or the server stops.
 
         Raises
         ------
         LinkClosedError
-            The board has gone.
+            The board is gone.
         DeviceError
-            The server has ended.
+            The server has stopped.
         """
         while True:
             time.sleep(_CHECK_SECONDS)
@@ -174,7 +175,7 @@ class BoardServer:
                 raise DeviceError(f"{problem}; start it again")
 
     def close(self) -> None:
-        """End the server and, where it was started here, the board."""
+        """Stop the server, and the board if it was started by this object."""
         if self._server is not None:
             self._server.close()
         self._closing.close()
@@ -197,7 +198,7 @@ class BoardServer:
         kind: str,
         baudrate: int,
     ) -> tuple[str, str]:
-        """Give the board's name and port."""
+        """Start or find the board, and return its name and port."""
         if artifact is None:
             return self._start_runner(board_or_url, kind, baudrate)
         if isinstance(board_or_url, str) and is_url(board_or_url):
@@ -222,7 +223,7 @@ class BoardServer:
         board = find_board(board_or_url)
         with work_folder("runner") as folder:
             self._tell(f"building the runner for {board.name}")
-            # Candidates come from anywhere, and semihosting would give them this machine's files.
+            # Candidates may come from any client, and semihosting would give them access to files.
             transport = start_runner(build_runner(board, folder), board, kind, semihosting=False)
             self._transport = transport
             self._closing.callback(transport.close)

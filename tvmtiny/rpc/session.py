@@ -1,4 +1,4 @@
-"""`Session`: a model on a board, driven from the host."""
+"""`Session`: run a model on a board, controlled from the host."""
 
 from __future__ import annotations
 
@@ -50,57 +50,58 @@ class Session(TrainingCalls):
     Parameters
     ----------
     artifact
-        The model, compiled.
+        The compiled model.
     board_or_url
-        A board that QEMU emulates, its name or its file: it is started for this session. Or the
-        port of a board that was flashed with this artifact: text such as ``/dev/ttyACM0``, or a
-        URL. By default the board that the artifact was compiled for.
+        An emulated board, given as an object, a name or a file, which is started for this session;
+        or the port of a board that was flashed with this artifact, given as a path such as
+        ``/dev/ttyACM0`` or a URL. By default the board that the artifact was compiled for.
     timeout
-        Seconds until a call counts as hung, and that an emulated board has to answer at all. A
-        board at a port has that time, too, but never more than ten seconds.
+        Seconds until a call counts as hung. An emulated board must also answer for the first time
+        within that time; a board at a port must do so within at most ten seconds.
     transport
-        For an emulated board: ``socket``, or ``pty`` for a pseudo-terminal.
+        Kind of port of an emulated board: ``socket``, or ``pty`` for a pseudo-terminal.
     baudrate
-        Of a serial port, in bits per second.
+        Baud rate of a serial port, in bits per second.
     tracker, key
-        In place of a board: the address ``HOST:PORT`` of a TVM tracker, and what the board is
-        served as there. The session begins when one is free.
+        Address ``HOST:PORT`` of a TVM tracker and the key under which the board is served there,
+        instead of `board_or_url`. The session waits until such a board is free.
     wait
-        Seconds that the tracker and the server of the board have to come up.
+        Seconds to wait for the tracker and the server of the board to come up.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Attributes
     ----------
     artifact
-        The model.
+        The compiled model.
     firmware
-        What was built for an emulated board; its files are gone. None for other boards.
+        The firmware built for an emulated board, whose files are deleted; None for other boards.
     info
-        What the board says of itself: model, board, identity, versions.
+        Information reported by the board: model, board, identity, versions.
 
     Raises
     ------
     InputError
-        No such board or tracker, or the arguments contradict each other.
+        There is no such board or tracker, or the arguments contradict each other.
     PortError
         The port does not exist, is in use, or may not be opened.
     ModelMismatchError
         The board runs another model.
     LinkError
-        The board does not answer, or not as it should.
+        The board does not answer, or violates the protocol.
     CapacityError, ToolMissingError, BuildError
-        See `Platform`.
+        Raised as by `Platform`.
 
     Notes
     -----
-    It is a context manager. What it has started ends with it, and also when this process ends in
-    any other way, even killed. A session is for one thread at a time; several can be open.
+    A session is a context manager. Everything that it starts ends with it, and also when this
+    process ends in any other way, even if it is killed. A session may be used by one thread at a
+    time; several sessions can be open.
 
-    Every method raises `LinkTimeoutError`, `LinkClosedError` or `LinkProtocolError` when the link
-    fails, `DeviceFaultError` when the board's processor faults, and `DeviceError` when the board
-    refuses. After any of them, :meth:`reset` makes the session usable again without restarting the
-    board, unless it has gone.
+    Every method raises `LinkTimeoutError`, `LinkClosedError` or `LinkProtocolError` if the link
+    fails, `DeviceFaultError` if the board's processor faults, and `DeviceError` if the board
+    rejects a call. After any of these, :meth:`reset` makes the session usable again without
+    restarting the board, unless the board is gone.
 
     Examples
     --------
@@ -147,12 +148,12 @@ class Session(TrainingCalls):
 
     @property
     def url(self) -> str:
-        """The port of the board, or what it is called at its tracker."""
+        """Port of the board, or its key and tracker."""
         return self._url
 
     @property
     def remote(self) -> tvm.rpc.RPCSession:
-        """TVM's session, for tensors and functions on the board; another one after some resets."""
+        """TVM's session, for tensors and functions on the board; a reset may replace it."""
         return self._open().session
 
     def run(self, *inputs: np.ndarray, real: bool = False) -> list[np.ndarray]:
@@ -161,20 +162,20 @@ class Session(TrainingCalls):
         Parameters
         ----------
         inputs
-            One array an input of the model, of its shape and dtype.
+            One array for each input of the model, of its shape and dtype.
         real
-            Whether inputs are real numbers, which are quantized, and outputs become such.
+            Whether inputs are real numbers to be quantized, and outputs are to be dequantized.
 
         Returns
         -------
         list of numpy.ndarray
-            One array an output of the model.
+            One array for each output of the model.
 
         Raises
         ------
         InputDataError
-            An input has the wrong shape or dtype, or their number is wrong; with `real`, a number
-            is not finite.
+            The number of inputs, or the shape or dtype of one, is wrong; with `real`, a value is
+            not finite.
         """
         tensors = self.artifact.inputs
         if real and len(inputs) == len(tensors):
@@ -192,22 +193,22 @@ class Session(TrainingCalls):
         return [tensor.real(values) for tensor, values in pairs]
 
     def reset_state(self) -> None:
-        """Make the model forget what it remembers from earlier runs."""
+        """Reset the model's state to its initial values."""
         if self.artifact.states:
             self._call("tvmtiny.reset_state")
 
     def prime(self, samples: np.ndarray) -> None:
-        """Forget all, and take the samples before those of the first run: see `Artifact.feed`.
+        """Reset the front end and pass the samples that precede the first run; see `Artifact.feed`.
 
         Parameters
         ----------
         samples
-            As many as the feed has `early`, of the dtype of the input.
+            As many samples as the feed's `early`, of the dtype of the input.
 
         Raises
         ------
         InputError
-            The model takes no samples, or another number of them.
+            The model takes no samples, or their number is wrong.
         """
         info = self.artifact.feed
         early = 0 if info is None else info.feed.early
@@ -226,7 +227,7 @@ class Session(TrainingCalls):
         Parameters
         ----------
         inputs
-            As in :meth:`run`; none for those of the last call.
+            As for :meth:`run`; without any, those of the previous call are used.
 
         Returns
         -------
@@ -241,19 +242,19 @@ class Session(TrainingCalls):
         return list(split_layers(b"".join(parts), self.artifact))
 
     def time(self, *inputs: np.ndarray, repeats: int = 3) -> Timing:
-        """Count the instructions of inferences, each with the initial state.
+        """Count the instructions of inferences, each from the initial state.
 
         Parameters
         ----------
         inputs
-            As in :meth:`run`; none for those of the last call.
+            As for :meth:`run`; without any, those of the previous call are used.
         repeats
             Number of inferences, 1 to 1000.
 
         Raises
         ------
         InputError
-            `repeats` is out of bounds.
+            `repeats` is out of range.
         """
         if not 1 <= repeats <= LARGEST_REPEATS:
             raise InputError(
@@ -264,19 +265,20 @@ class Session(TrainingCalls):
         return decode_times(bytes(self._call("tvmtiny.time", repeats)), counter)
 
     def measure(self, *inputs: np.ndarray) -> RunResult:
-        """Run an inference layer by layer, one whole, and one to be counted.
+        """Run the model three times: layer by layer, as a whole, and with instructions counted.
 
-        Each begins with the initial state, if the model has any.
+        Each run starts from the initial state.
 
         Parameters
         ----------
         inputs
-            As in :meth:`run`.
+            As for :meth:`run`.
 
         Returns
         -------
         RunResult
-            As of firmware that is run without a session; sizes are None unless it was built here.
+            As from firmware that runs without a session; sizes are None unless this session built
+            it.
         """
         self.reset_state()
         layers = self.run_layers(*inputs)
@@ -301,11 +303,11 @@ class Session(TrainingCalls):
         )
 
     def memory(self) -> DeviceMemory:
-        """Ask what is free on the board's heap, and how deep the stack of the last run was."""
+        """Return the free heap of the board and the deepest stack of the last run."""
         return parse_memory(bytes(self._call("tvmtiny.memory")))
 
     def statistics(self) -> Mapping[str, Any]:
-        """Counts of the link since the session began: bytes, frames, repetitions, polls."""
+        """Return link counters since the session began: bytes, frames, retransmissions, polls."""
         return self._open().statistics()
 
     @property
@@ -320,14 +322,14 @@ class Session(TrainingCalls):
         self._timeout = float(seconds)
 
     def reset(self) -> None:
-        """Make the session usable again after an error, also while the board still runs a function.
+        """Make the session usable again after an error, even while the board is still in a call.
 
-        Tensors and functions that were taken from :attr:`remote` before are no longer valid.
+        Tensors and functions obtained from :attr:`remote` before become invalid.
 
         Raises
         ------
         LinkError
-            The board has gone, or does not answer.
+            The board is gone, or does not answer.
         """
         if self._closed:
             raise LinkClosedError(self._url, "the session was closed")
@@ -344,7 +346,7 @@ class Session(TrainingCalls):
         self._connect()
 
     def close(self) -> None:
-        """End the session, and the board where the session has started it."""
+        """Close the session, and stop the board if the session started it."""
         self._closed = True
         self._disconnect()
         if self._transport is not None:
@@ -367,7 +369,7 @@ class Session(TrainingCalls):
         self._elf = started.elf
         self._transport = started.transport
         self._url = started.transport.url
-        # A session that is forgotten, not closed, ends its board nevertheless.
+        # Stop the board of a session that is garbage-collected without being closed.
         self._finish = weakref.finalize(self, started.transport.close)
 
     def _begin(self, tell: Callable[[str], None]) -> None:
@@ -398,14 +400,14 @@ class Session(TrainingCalls):
         self.info: Mapping[str, Any] = self._read_info()
 
     def _disconnect(self) -> None:
-        # First the connection: freeing memory over one that was interrupted would wait for it.
+        # Close the connection first: freeing memory over an interrupted one would block.
         if self._remote is not None:
             self._remote.close()
             self._remote = None
         self._forget()
 
     def _forget(self) -> None:
-        """Let go of everything on the board."""
+        """Drop all references to objects on the board."""
         self._functions: dict[str, Callable[..., Any]] = {}
         self._slots: dict[str, tvm.runtime.Tensor] = {}
 
@@ -437,7 +439,7 @@ class Session(TrainingCalls):
     def _write_inputs(self, inputs: Sequence[np.ndarray]) -> None:
         if inputs or self._inputs is None:
             self._inputs = pack_inputs(self.artifact.inputs, inputs)
-        # Always, since a run may use the memory of its inputs for something else.
+        # Always write the inputs: a run may reuse their memory for other tensors.
         start = 0
         for index, tensor in enumerate(self.artifact.inputs):
             part = self._inputs[start : start + tensor.bytes]
@@ -473,6 +475,6 @@ def _check_arguments(
 
 
 def _check_timeout(seconds: float) -> None:
-    # The negation covers NaN.
+    # The negated comparison also rejects NaN.
     if not seconds > 0:
         raise InputError(f"a timeout of {seconds:g} s leaves no time to answer; give more than 0")

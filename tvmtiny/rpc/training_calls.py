@@ -1,4 +1,4 @@
-"""Training of a model on a board, as a part of `Session`."""
+"""The part of `Session` that trains a model on a board."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["TrainingCalls"]
 
 
 class TrainingCalls(ABC):
-    """What a session can do with a model that was compiled with ``trainable``."""
+    """Session methods for a model that was compiled with ``trainable``."""
 
     artifact: Artifact
 
     def train_begin(self, rule: Rule) -> None:
-        """Begin training with the weights that the board's model has.
+        """Start training from the current weights of the board's model.
 
         Raises
         ------
         InputError
-            The model was not compiled with ``trainable``, or the rule has momentum, for which the
+            The model was not compiled with ``trainable``, or the rule uses momentum, for which the
             firmware has no memory.
         """
         self._trained()
@@ -41,12 +41,12 @@ class TrainingCalls(ABC):
         self._call("tvmtiny.train_begin", float(rule.rate), 0.0, float(rule.clip))
 
     def train(self, *inputs: np.ndarray, label: int) -> None:
-        """Take a step for a sample of a class, after `train_begin`.
+        """Take one training step for a sample and its class; call `train_begin` first.
 
         Parameters
         ----------
         inputs
-            As in :meth:`run`.
+            As for :meth:`run`.
         """
         self._trained()
         self._write_inputs(inputs)
@@ -54,7 +54,7 @@ class TrainingCalls(ABC):
 
     @property
     def weights(self) -> np.ndarray:
-        """What is trained, after `train_begin`: float32, weights row by row and then biases."""
+        """Trained float32 vector after `train_begin`: weights row by row, then biases."""
         training = self._trained()
         count = training.channels * (training.depth + 1)
         return np.frombuffer(self._open().read(self._slot("trained.0", 4 * count)), "<f4").copy()
@@ -78,16 +78,16 @@ class TrainingCalls(ABC):
 
     @abstractmethod
     def _call(self, name: str, *arguments: Any) -> Any:
-        """Call a function of the board."""
+        """Call a function on the board."""
 
     @abstractmethod
     def _open(self) -> Remote:
-        """Give the connection; an error says that the session is closed."""
+        """Return the connection; raise if the session is closed."""
 
     @abstractmethod
     def _slot(self, scope: str, count: int) -> tvm.runtime.Tensor:
-        """Give memory of the board under a name, of at least so many bytes."""
+        """Return named memory on the board of at least `count` bytes."""
 
     @abstractmethod
     def _write_inputs(self, inputs: Sequence[np.ndarray]) -> None:
-        """Write inputs of the model, in its order."""
+        """Write the model's inputs, in order."""

@@ -1,4 +1,4 @@
-"""Updating the model of a board over the board link."""
+"""Update the model of a board over the board link."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORMAT = 1
 _NONE = 2
 _WORD = 0xFFFFFFFF
 
-#: What ``tvmtiny_image_reason`` and ``tvmtiny_slots.h`` have for each status.
+#: Text for each status of ``tvmtiny_image_reason`` and ``tvmtiny_slots.h``.
 _REASONS = {
     1: "not aligned to 16 bytes",
     2: "truncated",
@@ -60,26 +60,26 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class ModelState:
-    """What a board says of its model.
+    """State of a board's model.
 
     Attributes
     ----------
     status
-        0 where a model runs, else why none does; see ``tvmtiny_image.h`` and ``tvmtiny_slots.h``.
+        0 if a model runs, else the reason; see ``tvmtiny_image.h`` and ``tvmtiny_slots.h``.
     active, pending
-        The slot that runs, and the one that waits for its test; None where there is none.
+        The slot in use, and the slot waiting for its self-test; None if there is none.
     version, name, tail
-        Of the model that runs; the last 32 bytes of its image.
+        Version and name of the running model, and the last 32 bytes of its image.
     least_version
-        Older models are refused.
+        Lowest version that the board accepts.
     wear
-        How often each slot was written.
+        Number of times that each slot was written.
     log_erasures
-        How often a page of the log was erased.
+        Number of times that a page of the log was erased.
     slot_bytes, page_bytes, piece_bytes
-        Sizes: of a slot, of what is erased and of what is written at a time.
+        Size of a slot, of the erase unit and of the write unit, in bytes.
     cpu, features, firmware_version, signed
-        What the firmware is, and whether it wants signatures.
+        CPU, features and version of the firmware, and whether it requires signatures.
     """
 
     status: int
@@ -103,18 +103,18 @@ class ModelState:
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """What an update did.
+    """The result of an update.
 
     Attributes
     ----------
     board
-        Its port.
+        Port of the board.
     before, after
-        What the board said of its model.
+        State of the board before and after the update.
     sent_bytes, kept_bytes
-        What was written, and what lay there already.
+        Bytes that were written, and bytes that were already present.
     interruptions
-        How often the link broke.
+        Number of times that the link broke.
     """
 
     board: str
@@ -134,25 +134,25 @@ class _Counts:
 
 
 class Updater:
-    """A board whose firmware has the functions of ``tvmtiny_image_rpc.h``.
+    """A board whose firmware provides the functions of ``tvmtiny_image_rpc.h``.
 
     Parameters
     ----------
     open_session
-        Opens TVM's session to it.
+        Opens TVM's session to the board.
     url
-        What errors call it.
+        Name of the board in error messages.
     owns_bridge
-        Whether the bridge to it is a process of this one.
+        Whether the bridge to the board is a child of this process.
     problem
-        Says why the board has gone, where that is known.
+        Returns why the board is gone, or None if unknown.
 
     Raises
     ------
     DeviceError
-        Its firmware has no such functions, or is of another version.
+        The firmware lacks these functions, or has another version of them.
     LinkError, PortError
-        It cannot be reached.
+        The board cannot be reached.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Updater:
         self._functions: dict[str, Callable[..., Any]] = {}
 
     def state(self) -> ModelState:
-        """Ask what runs."""
+        """Return the state of the board's model."""
         data = bytes(self._call("state"))
         if len(data) != _STATE.size or data[:4] != _FORMAT.to_bytes(4, "little"):
             raise DeviceError(
@@ -200,7 +200,7 @@ class Updater:
         )
 
     def write(self, data: bytes, state: ModelState, counts: _Counts) -> None:
-        """Write an image to the slot that does not run, but for the pages that are there."""
+        """Write an image to the inactive slot, skipping pages that it already holds."""
         self._checked("begin", len(data))
         memory = self._remote.memory("piece.0", state.piece_bytes)
         for page in range(0, len(data), state.page_bytes):
@@ -214,7 +214,7 @@ class Updater:
                 counts.sent += len(piece)
 
     def _there(self, page: int, part: bytes, piece_bytes: int) -> int:
-        """How many bytes of a page are there already, so that the rest can be written behind."""
+        """Return how many leading bytes of a page are already written; the rest must be erased."""
 
         def holds(at: int, data: bytes) -> bool:
             return int(self._call("crc", page + at, len(data))) & _WORD == zlib.crc32(data)
@@ -228,21 +228,21 @@ class Updater:
         return there if there and holds(there, b"\xff" * rest) else 0
 
     def finish(self) -> None:
-        """Verify what was written.
+        """Verify the written image.
 
         Raises
         ------
         ImageError
-            The board refuses it.
+            The board rejects the image.
         """
         self._checked("finish")
 
     def start(self) -> int:
-        """Test and switch; 0 where a model runs then, else why none does."""
+        """Test the new image and switch to it; return 0 if a model runs then, else the status."""
         return int(self._call("start"))
 
     def close(self) -> None:
-        """End the session."""
+        """Close the session."""
         self._remote.close()
 
     def _call(self, name: str, *arguments: int) -> Any:
@@ -273,35 +273,35 @@ def update(
 ) -> UpdateResult:
     """Update the model of a board.
 
-    Pages that are there already are not sent again, so that an update that was broken off goes on:
-    within this call, and in a later one. The board runs the old model until the new one is whole
-    and has passed its test.
+    Pages that the board already holds are not sent again, so an interrupted update resumes, within
+    this call or in a later one. The board runs the old model until the new one is complete and has
+    passed its self-test.
 
     Parameters
     ----------
     board
-        The port of a board whose firmware has images; with `tracker` its key there.
+        Port of a board whose firmware supports images; with `tracker`, its key there.
     tracker
-        ``HOST:PORT`` of a lab.
+        Address of a lab's tracker, ``HOST:PORT``.
     timeout
-        Seconds until a call counts as hung. Erasing a page and checking a signature are calls.
+        Seconds until a call counts as hung. Erasing a page or verifying a signature is one call.
     baudrate
-        Bits per second, where the line has any.
+        Bits per second, for serial lines.
     attempts
-        How often the link may break before the update is given up.
+        Number of link failures after which the update is abandoned.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Raises
     ------
     ImageError
-        The image is not for this board, or the board refuses it; the old model goes on.
+        The image is not for this board, or the board rejects it; the old model stays active.
     DeviceError
-        The firmware has no images.
+        The firmware does not support images.
     LinkError
-        The link broke too often; another call goes on with what is there.
+        The link failed too often; a later call resumes the update.
     PortError, InputError
-        There is no such port, tracker or board.
+        The port, tracker or board does not exist.
     """
     tell = progress or (lambda _: None)
     if attempts < 1:
@@ -351,7 +351,7 @@ def _repeated(
     tell: Callable[[str], None],
     url: str,
 ) -> _Result:
-    """Try again where the link breaks."""
+    """Call `attempt` again after each link failure, up to the limit."""
     while True:
         updater = None
         try:
@@ -360,7 +360,7 @@ def _repeated(
             return attempt(updater)
         except (LinkError, PortError) as error:
             counts.interruptions += 1
-            # A port that was never there does not come back.
+            # A port that could never be opened will not appear later.
             never = counts.before is None and isinstance(error, PortError)
             if counts.interruptions >= attempts or never:
                 raise
@@ -374,7 +374,7 @@ def _runs(state: ModelState, data: bytes) -> bool:
 
 
 def _check(image: Image, state: ModelState, url: str) -> None:
-    """Refuse here what the board would refuse, before anything is sent."""
+    """Reject an image that the board would reject, before sending anything."""
     missing = feature_bits(image.features) & ~state.features
     problems = (
         (image.cpu != state.cpu, 7),
