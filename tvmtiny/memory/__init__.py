@@ -1,4 +1,4 @@
-"""The arena plan."""
+"""Planning of the arena: order of operators, and offsets of activations and workspaces."""
 
 from tvmtiny.memory.plan import TIME_LIMIT, Plan, plan
 from tvmtiny.memory.problem import Inside, Overlap, Problem, Request

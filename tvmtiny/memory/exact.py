@@ -20,14 +20,14 @@ from tvmtiny.memory.problem import Conflicts, Group, Member
 
 @dataclass(frozen=True)
 class Solution:
-    """The solver's result.
+    """The result of the solver.
 
     Attributes
     ----------
     offsets
-        None where it found nothing better than the hint.
+        Offsets by request name; None if the solver found nothing better than the hint.
     lower_bound
-        Proven: no placement ends below it.
+        Proven lower bound of the arena in bytes.
     """
 
     offsets: Offsets | None
@@ -35,17 +35,19 @@ class Solution:
 
 
 def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: float) -> Solution:
-    """The placement with the lowest end.
+    """Find the placement with the smallest arena.
 
     Parameters
     ----------
+    conflicts
+        The requests, and which of them may share bytes.
     hint
-        A valid placement to begin with.
+        A valid placement to start from.
     lower_bound
-        What is known about the end.
+        Known lower bound of the arena in bytes.
     time_limit
-        Deterministic seconds: a count of the solver's work, which is about a second of time each
-        on a PC, so that the result does not depend on the machine.
+        Limit in deterministic seconds. These measure the solver's work, about one second each on a
+        PC, so that the result does not depend on the machine.
     """
     cp_model = load_solver()
     upper_bound = extent(conflicts, hint)
@@ -65,7 +67,7 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
     for one, other in _rival_groups(conflicts):
         _separate(model, conflicts, offsets, one, other)
     for clique in conflicts.cliques():
-        # Implied, but it lets the solver reason about more than two at a time.
+        # These constraints are implied, but let the solver reason about more than two requests.
         intervals = [
             model.new_fixed_size_interval_var(offsets[r.name], r.size, f"interval.{r.name}")
             for r in clique
@@ -77,11 +79,11 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
     solver.parameters.max_deterministic_time = time_limit
-    # Otherwise it leaves the process without Python's handler of interrupts.
+    # Otherwise the solver replaces Python's handler of interrupts and does not restore it.
     solver.parameters.catch_sigint_signal = False
     status = solver.solve(model)
     assert status not in (cp_model.INFEASIBLE, cp_model.MODEL_INVALID), solver.status_name(status)
-    # Less than one half below an integer is rounding: the bound is the integer.
+    # A bound less than one half below an integer is that integer with a rounding error.
     bound = max(lower_bound, ceil(solver.best_objective_bound - 0.5))
     if status == cp_model.UNKNOWN:
         return Solution(None, min(bound, upper_bound))
@@ -95,11 +97,11 @@ def solve(conflicts: Conflicts, hint: Offsets, lower_bound: int, time_limit: flo
 
 @cache
 def load_solver() -> ModuleType:
-    """OR-tools' solver; loaded for the first plan that needs it, which most do not.
+    """Load OR-tools' solver at the first plan that needs it; most plans do not.
 
-    Loading it takes a tenth of the time without pandas, which is only for the methods that take
-    series of variables. So this is a copy of its own, whose pandas has nothing but the names of
-    types: whoever imports the solver elsewhere gets all of it.
+    Without pandas, which only serves the methods for series of variables, loading takes a tenth of
+    the time. The module returned is therefore a private copy whose pandas consists of the type
+    names only. Importing the solver elsewhere gives the complete module.
     """
     name = "ortools.sat.python.cp_model"
     known = sys.modules.get(name)
@@ -122,9 +124,9 @@ def load_solver() -> ModuleType:
 
 @contextmanager
 def _own_symbols() -> Iterator[None]:
-    """Let libraries that are loaded meanwhile prefer their own symbols to those of others.
+    """Make libraries that are loaded in this context prefer their own symbols.
 
-    TensorFlow and the solver both bring Abseil; with that of TensorFlow, the solver crashes.
+    TensorFlow and the solver both bring Abseil; the solver crashes with TensorFlow's copy.
     """
     before = sys.getdlopenflags()
     sys.setdlopenflags(before | getattr(os, "RTLD_DEEPBIND", 0))
@@ -135,7 +137,7 @@ def _own_symbols() -> Iterator[None]:
 
 
 def _rival_groups(conflicts: Conflicts) -> Iterator[tuple[Group, Group]]:
-    """Pairs of groups that conflict, in the order of the groups."""
+    """Yield pairs of conflicting groups, in the order of the groups."""
     position = {
         member.request.name: index
         for index, group in enumerate(conflicts.groups)
@@ -152,7 +154,7 @@ def _rival_groups(conflicts: Conflicts) -> Iterator[tuple[Group, Group]]:
 def _separate(
     model: Any, conflicts: Conflicts, offsets: dict[str, Any], one: Group, other: Group
 ) -> None:
-    """Keep two groups from colliding."""
+    """Add the constraints that keep two groups from colliding."""
     for a in one.members:
         for b in other.members:
             _separate_pair(model, conflicts, offsets, a, b)

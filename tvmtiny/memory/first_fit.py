@@ -1,4 +1,4 @@
-"""Greedy placement: one group after the other, each at the lowest offset where it may lie."""
+"""Greedy placement: each group in turn goes to the lowest offset where it fits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tvmtiny.memory.problem import Conflicts, Group, Overlap, Request
 #: Offsets by request name.
 Offsets = Mapping[str, int]
 
-#: Orders that are tried; each suits some graphs. Ties are broken by step, then by name.
+#: Orders to try; each suits some graphs. Ties are broken by step, then by name.
 _ORDERS: tuple[Callable[[Group], Any], ...] = (
     lambda g: -g.size,
-    # From the end, because what overlaps has to start before what it overwrites.
+    # From the end, because a result that overlaps its operand has to start before it.
     lambda g: (-g.last, -g.first),
     lambda g: (g.first, -g.size),
     lambda g: -g.size * (g.last - g.first + 1),
@@ -22,13 +22,13 @@ _ORDERS: tuple[Callable[[Group], Any], ...] = (
 
 
 def first_fit(conflicts: Conflicts) -> Offsets:
-    """The smallest of a few greedy placements."""
+    """Return the smallest of several greedy placements."""
     placements = [_place(conflicts, order) for order in _ORDERS]
     return min(placements, key=lambda offsets: extent(conflicts, offsets))
 
 
 def settle(conflicts: Conflicts, offsets: Offsets) -> Offsets:
-    """Move every group down as far as it goes, lowest first."""
+    """Move every group down as far as possible, the lowest group first."""
     settled = dict(offsets)
     for group in sorted(
         conflicts.groups, key=lambda g: (_base(g, offsets), g.first, g.members[0].request.name)
@@ -41,7 +41,7 @@ def settle(conflicts: Conflicts, offsets: Offsets) -> Offsets:
 
 
 def extent(conflicts: Conflicts, offsets: Offsets) -> int:
-    """Bytes up to the end of the last request."""
+    """Return the bytes from the start of the arena to the end of the last request."""
     return max((offsets[r.name] + r.size for r in conflicts.requests.values()), default=0)
 
 
@@ -60,12 +60,12 @@ def _place(conflicts: Conflicts, order: Callable[[Group], Any]) -> Offsets:
 
 
 def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0) -> int:
-    """The lowest base at which `group` conflicts with nothing that is placed.
+    """Return the lowest base at which `group` does not conflict with any placed request.
 
     Parameters
     ----------
     known
-        A further base to try.
+        An additional candidate for the base.
     """
     others = [
         (member, conflicts.requests[name], placed[name], overlaps)
@@ -74,7 +74,7 @@ def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0)
         if name in placed
     ]
     special = [other for other in others if other[3]]
-    # Where nothing may overlap, the bases between two bounds are out of question.
+    # Without a permitted overlap, bases strictly between the two bounds are ruled out.
     bounds = sorted(
         (offset - member.delta - member.request.size, offset - member.delta + other.size)
         for member, other, offset, overlaps in others
@@ -100,7 +100,7 @@ def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0)
 
 
 def _gap(bounds: Sequence[tuple[int, int]], alignment: int) -> int:
-    """The lowest aligned base that lies between none of two `bounds`, which are sorted."""
+    """Return the lowest aligned base that lies strictly inside none of the sorted `bounds`."""
     base = 0
     for begin, end in bounds:
         if base <= begin:
@@ -112,12 +112,12 @@ def _gap(bounds: Sequence[tuple[int, int]], alignment: int) -> int:
 def _borders(
     request: Request, other: Request, offset: int, overlaps: tuple[Overlap, ...]
 ) -> Iterator[tuple[int, int]]:
-    """Offsets at which `request` begins to be or ceases to be compatible with `other`.
+    """Yield the offsets at which compatibility of `request` with `other` can begin or end.
 
     Yields
     ------
     tuple
-        The offset, and in which steps to go from there to an aligned one.
+        The offset, and the step by which to search for an aligned offset from there.
     """
     yield offset + other.size, 1
     yield offset - request.size, -1
@@ -129,9 +129,9 @@ def _borders(
 
 
 def _aligned(offset: int, step: int, alignment: int) -> list[int]:
-    """The first of ``offset, offset + step, ...`` that is aligned, and the one nearest to 0."""
+    """Return the first aligned one of ``offset, offset + step, ...``, and the one nearest to 0."""
     if step in (1, -1):
-        # The most frequent steps need no search.
+        # The most frequent steps have a closed form.
         candidate = offset + step * (-step * offset % alignment)
         return [candidate, 0] if candidate >= 0 else [0]
     period = lcm(step, alignment)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-#: Beyond this many sets of executed operators, the given order is kept.
+#: With more sets of executed operators than this, the given order is kept.
 MOST_STATES = 1 << 12
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operator, as far as its order matters.
+    """An operator's buffers, which determine how its order affects the peak.
 
     Attributes
     ----------
     reads
-        Names of the buffers that it needs.
+        Names of the buffers that the operator reads.
     writes
-        The buffer that it produces.
+        Name of the buffer that it writes.
     workspace
-        Bytes that it needs while it runs.
+        Bytes of its workspaces.
     shared
-        Bytes that it saves by writing over a buffer that dies with it, by that buffer's name.
+        Bytes that it saves by overwriting an input with no later reader, by name of the input.
     """
 
     reads: tuple[str, ...]
@@ -38,30 +38,30 @@ def best_order(
     outputs: Sequence[str],
     most_states: int = MOST_STATES,
 ) -> tuple[int, ...]:
-    """The topological order whose largest sum of live bytes is smallest.
+    """Find the topological order with the smallest peak, the largest sum of live bytes.
 
-    Dynamic programming over sets of executed operators. Among equals the given order wins, then
-    the one that is first lexicographically.
+    The search is dynamic programming over sets of executed operators. Among orders with equal
+    peaks the given order wins, then the lexicographically first one.
 
     Parameters
     ----------
     operations
-        In a valid order.
+        The operators in a valid order.
     sizes
-        Bytes by buffer; what is not in it costs nothing.
+        Bytes of each buffer; buffers that are not listed cost nothing.
     inputs, outputs
-        Buffers that are there from the start, and that live to the end.
+        Buffers that are live from the start, and that live to the end.
     most_states
-        Give up and keep the order of `operations` beyond so many sets.
+        Limit of sets, above which the search stops and the given order is kept.
 
     Returns
     -------
-    tuple
+    tuple of int
         Positions in `operations`.
     """
     given = tuple(range(len(operations)))
     graph = _Graph(operations, sizes, inputs, outputs)
-    # For every reachable set: the smallest peak so far, the order that has it, and live bytes.
+    # For every reachable set: the smallest peak so far, the order that attains it, and live bytes.
     reached: dict[int, tuple[int, tuple[int, ...], int]] = {0: (0, (), graph.live_at_first)}
     ready = {0: graph.ready_at_first()}
     states = 1
@@ -70,7 +70,7 @@ def best_order(
         following: dict[int, tuple[int, tuple[int, ...], int]] = {}
         for done, (peak, order, live) in reached.items():
             if 1 << len(ready[done]) > most_states:
-                # Every set of these can be reached.
+                # All subsets of the ready operators are reachable sets.
                 return given
             for index in ready[done]:
                 cost, left = graph.step(done, live, index)
@@ -105,25 +105,25 @@ class _Graph:
         for i, operation in enumerate(operations):
             for name in readers.keys() & {*operation.reads}:
                 readers[name] |= 1 << i
-        #: What needs the result of each.
+        #: For each operation, the operations that read its result.
         self._users: list[list[int]] = [[] for _ in operations]
         for i, operation in enumerate(operations):
             for producer in {producers[r] for r in operation.reads if r in producers}:
                 self._users[producer].append(i)
         kept = set(outputs)
-        #: Bytes of the inputs that are needed.
+        #: Bytes of the inputs that are read or kept.
         self.live_at_first = sum(
             sizes.get(name, 0)
             for name in readers
             if name not in producers and (name in kept or readers[name])
         )
-        # Bytes that each operation needs for its result, and that it leaves there.
+        # Bytes of each operation's result and workspaces, and those that stay live afterwards.
         self._new = [sizes.get(o.writes, 0) + o.workspace for o in operations]
         self._left = [
             sizes.get(o.writes, 0) if o.writes in kept or readers[o.writes] else 0
             for o in operations
         ]
-        # What each may be the last to read: its readers, its bytes, and how many are shared.
+        # For each operation's inputs: the readers as a bit set, the bytes, and the shared bytes.
         self._reads = [
             [
                 (readers[name], sizes.get(name, 0), (o.shared or {}).get(name, 0))
@@ -134,16 +134,16 @@ class _Graph:
         ]
 
     def ready_at_first(self) -> list[int]:
-        """What can be executed at the start."""
+        """Return the operations that can be executed at the start."""
         return [i for i, needs in enumerate(self._needs) if not needs]
 
     def ready_after(self, ready: Sequence[int], index: int, done: int) -> list[int]:
-        """What can be executed after `index`, which is one of `ready` and of `done`."""
+        """Return the operations that can be executed after `index`, a member of `ready`."""
         new = [i for i in self._users[index] if self._needs[i] & done == self._needs[i]]
         return sorted([*(i for i in ready if i != index), *new])
 
     def step(self, done: int, live: int, index: int) -> tuple[int, int]:
-        """Bytes while `index` runs and after, where `live` of them are there before."""
+        """Return the live bytes while `index` runs and afterwards, given those before."""
         dying = saved = 0
         for readers, size, shared in self._reads[index]:
             if readers & ~done == 1 << index:
@@ -152,7 +152,7 @@ class _Graph:
         return live + self._new[index] - saved, live + self._left[index] - dying
 
     def peak(self, order: Sequence[int]) -> int:
-        """Bytes of the largest step."""
+        """Return the bytes of the largest step."""
         done, peak, live = 0, 0, self.live_at_first
         for index in order:
             cost, live = self.step(done, live, index)

@@ -1,4 +1,4 @@
-"""Which steps make the arena as large as it is."""
+"""Lower bounds of single steps, to find those that determine the size of the arena."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _TIME_LIMIT = 1.0
 
 
 def step_bounds(problem: Problem) -> Mapping[int, int]:
-    """By step: the bytes that what is alive there needs at the least, whatever lies elsewhere.
+    """Compute for each step a lower bound of the bytes that its live requests need.
 
-    Only steps at which something begins or ends are looked at; between them nothing changes.
+    Only steps at which a request begins or ends are listed; between them nothing changes.
     """
     steps = {step for r in problem.requests for step in (r.first, r.last)}
     bounds = {}
@@ -26,7 +26,7 @@ def step_bounds(problem: Problem) -> Mapping[int, int]:
 
 
 def without(problem: Problem, names: set[str]) -> Problem:
-    """The same without some requests."""
+    """Return the problem without the requests called `names`."""
     return Problem(
         tuple(r for r in problem.requests if r.name not in names),
         tuple(o for o in problem.overlaps if not {o.written, o.read} & names),

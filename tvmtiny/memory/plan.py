@@ -10,34 +10,34 @@ from tvmtiny.memory.exact import solve
 from tvmtiny.memory.first_fit import extent, first_fit, settle
 from tvmtiny.memory.problem import Conflicts, Inside, Overlap, Problem, Request
 
-#: Deterministic seconds of the exact solver.
+#: Default limit of the exact solver, in deterministic seconds.
 TIME_LIMIT = 2.0
 
-#: Problems with more requests alive at one step stay with the greedy placement: the solver's work
-#: grows with the square of their number, and its deterministic clock hardly advances meanwhile.
+#: Problems with more requests alive at one step are only placed greedily: the solver's work grows
+#: with the square of their number, while its deterministic clock hardly advances.
 MOST_ALIVE = 12
 
-#: The same for problems with more requests in all: a chain of 600 layers with workspaces takes 2.5
-#: seconds a plan, and a compilation makes several plans.
+#: Problems with more requests in total are only placed greedily as well: a plan for a chain of 600
+#: layers with workspaces takes 2.5 seconds, and a compilation makes several plans.
 MOST_REQUESTS = 1000
 
-#: Plans that are remembered: shrinking asks for several a model, and so does each of its targets,
-#: many of which need the same.
+#: Size of the cache of plans. Shrinking a model asks for several plans, for each of its targets,
+#: and many of these are equal.
 _KEPT_PLANS = 128
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where each request lies.
+    """The offset of each request.
 
     Attributes
     ----------
     offsets
-        Bytes from the arena's start, by request name.
+        Bytes from the start of the arena, by request name.
     total
         Size of the arena in bytes.
     lower_bound
-        Proven: no plan for these requests is smaller.
+        Proven lower bound of the arena in bytes.
     """
 
     offsets: Mapping[str, int]
@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def optimal(self) -> bool:
-        """Whether it is proven that no plan is smaller."""
+        """Whether the arena is proven to be as small as possible."""
         return self.total == self.lower_bound
 
 
@@ -56,19 +56,29 @@ def plan(
     insides: Sequence[Inside] = (),
     time_limit: float = TIME_LIMIT,
 ) -> Plan:
-    """Place all requests in as few bytes as possible.
+    """Place all requests in an arena that is as small as possible.
 
-    A greedy placement comes first; where it is larger than a simple lower bound, CP-SAT improves
-    it or proves that nothing is better. The result depends on the arguments alone, neither on the
-    order of requests nor on the speed of the machine.
+    A greedy placement comes first. If it exceeds a simple lower bound, CP-SAT improves it or proves
+    that no placement is better. The result depends on the arguments alone, neither on the order of
+    the requests nor on the speed of the machine.
 
     Parameters
     ----------
+    requests
+        The buffers to place.
     overlaps
-        Each only holds where the request that it reads dies at the step of the request that it
-        writes.
+        Permissions to share bytes. Each only applies if the request that is read dies at the step
+        of the request that is written.
+    insides
+        Requests that are parts of other requests.
     time_limit
-        Deterministic seconds for the exact solver: how much it works, about a second of time each.
+        Limit of the exact solver in deterministic seconds, a measure of work of about one second
+        each.
+
+    Returns
+    -------
+    Plan
+        Offsets, arena size and lower bound in bytes.
 
     Raises
     ------
@@ -99,7 +109,7 @@ def _plan(problem: Problem, time_limit: float) -> Plan:
 
 
 def _stacked(clique: Sequence[Request]) -> int:
-    """The least bytes of requests that are all disjoint: behind each but the last lies padding."""
+    """Return the least bytes of disjoint requests; padding follows each of them but the last."""
     unit = min(request.alignment for request in clique)
     padding = [-request.size % unit for request in clique]
     return sum(request.size for request in clique) + sum(padding) - max(padding)

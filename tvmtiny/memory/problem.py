@@ -1,4 +1,4 @@
-"""What has to be placed in the arena, and which of it may share bytes."""
+"""The planning problem: requests for parts of the arena, and which of them may share bytes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from math import lcm
 
 @dataclass(frozen=True)
 class Request:
-    """A piece of the arena that is needed for a while.
+    """A part of the arena that holds data for some steps.
 
     Attributes
     ----------
     name
-        Unique within one plan.
+        Name that is unique within a plan.
     size
-        Bytes.
+        Size in bytes.
     first, last
-        The steps between which it holds data, both included: an input of step 3 whose producer
-        is step 1 has ``first=1, last=3``.
+        First and last step of the lifetime, both included: an input of step 3 whose producer is
+        step 1 has ``first=1, last=3``.
     alignment
-        Power of two, in bytes.
+        Alignment in bytes, a power of two.
     """
 
     name: str
@@ -33,26 +33,25 @@ class Request:
     alignment: int = 4
 
     def lives_with(self, other: Request) -> bool:
-        """Whether both hold data at the same step."""
+        """Return whether both requests hold data at the same step."""
         return self.first <= other.last and other.first <= self.last
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Permission to write over what is read for the last time at the same step.
+    """Permission to write over data that is read for the last time at the same step.
 
-    Two requests that it names need not be disjoint if
-    ``offset[read] - offset[written] >= before`` and that difference less `before` is divisible by
-    `multiple`.
+    The two requests need not be disjoint if ``offset[read] - offset[written] >= before`` and that
+    difference minus `before` is divisible by `multiple`.
 
     Attributes
     ----------
     written, read
-        Names of requests.
+        Names of the requests.
     before
-        Bytes that `written` has to start before `read`; negative where it may start after it.
+        Bytes by which `written` has to start before `read`; negative if it may start after it.
     multiple
-        Of what the distance may exceed `before`.
+        Divisor of the distance beyond `before`.
     """
 
     written: str
@@ -61,21 +60,21 @@ class Overlap:
     multiple: int = 1
 
     def allows(self, offset_written: int, offset_read: int) -> bool:
-        """Whether the two may lie there, whatever their sizes."""
+        """Return whether the two requests may lie at these offsets, whatever their sizes."""
         excess = offset_read - offset_written - self.before
         return excess >= 0 and excess % self.multiple == 0
 
 
 @dataclass(frozen=True)
 class Inside:
-    """One request is a part of another: both hold the same bytes and never conflict.
+    """A request that is a part of another: both hold the same bytes and never conflict.
 
     Attributes
     ----------
     inner, outer
-        Names of requests.
+        Names of the requests.
     offset
-        Bytes from the start of `outer`.
+        Bytes from the start of `outer` to the start of `inner`.
     """
 
     inner: str
@@ -85,12 +84,14 @@ class Inside:
 
 @dataclass(frozen=True)
 class Problem:
-    """All of one plan.
+    """The input of the planner.
 
     Attributes
     ----------
-    requests, overlaps, insides
-        Overlaps and insides only name requests.
+    requests
+        The buffers to place.
+    overlaps, insides
+        Relations between them, by name.
     """
 
     requests: tuple[Request, ...]
@@ -98,7 +99,7 @@ class Problem:
     insides: tuple[Inside, ...] = ()
 
     def at(self, step: int) -> Problem:
-        """What of it is alive at one step."""
+        """Return the part of the problem that is alive at one step."""
         alive = tuple(r for r in self.requests if r.first <= step <= r.last)
         names = {r.name for r in alive}
         return Problem(
@@ -118,14 +119,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Requests that move together.
+    """Requests at fixed distances from each other, which move together.
 
     Attributes
     ----------
     members
-        Every `Inside` chain makes one group; all other requests are alone in theirs.
+        The requests of one chain of `Inside`, or a single request.
     alignment
-        Of the base, such that every member is aligned.
+        Alignment of the base in bytes, such that every member is aligned.
     """
 
     members: tuple[Member, ...]
@@ -133,7 +134,7 @@ class Group:
 
     @property
     def size(self) -> int:
-        """Bytes from the base to the end."""
+        """Bytes from the base to the end of the last member."""
         return max(m.delta + m.request.size for m in self.members)
 
     @property
@@ -148,12 +149,12 @@ class Group:
 
 
 class Conflicts:
-    """Which requests must not share bytes, and where they may after all.
+    """Decides which requests may share bytes, and at which offsets.
 
     Parameters
     ----------
     problem
-        What to place.
+        The requests and their relations.
 
     Raises
     ------
@@ -163,7 +164,7 @@ class Conflicts:
     """
 
     def __init__(self, problem: Problem) -> None:
-        # Sorted, so that the plan does not depend on the order in which requests come.
+        # Sorting makes the plan independent of the order of the requests.
         ordered = sorted(problem.requests, key=lambda r: (r.first, r.last, -r.size, r.name))
         self.requests: Mapping[str, Request] = {r.name: r for r in ordered}
         if len(self.requests) != len(ordered):
@@ -189,7 +190,7 @@ class Conflicts:
         for position, a in enumerate(sized):
             for b in islice(sized, position + 1, None):
                 if b.first > a.last:
-                    # As do all that follow.
+                    # All following requests begin later still.
                     break
                 pair = _pair(a.name, b.name)
                 if pair not in self._related:
@@ -198,15 +199,15 @@ class Conflicts:
         return rivals
 
     def rivals(self, request: Request) -> Mapping[str, tuple[Overlap, ...]]:
-        """By name, all requests that conflict with one; with their overlaps, see `between`."""
+        """Return all requests that conflict with `request`, with the overlaps of `between`."""
         return self._rivals[request.name]
 
     def between(self, a: Request, b: Request) -> tuple[Overlap, ...] | None:
-        """The overlaps of two requests; None where they do not conflict at all."""
+        """Return the permitted overlaps of two requests; None if they do not conflict at all."""
         return self._rivals[a.name].get(b.name)
 
     def compatible(self, a: Request, offset_a: int, b: Request, offset_b: int) -> bool:
-        """Whether two requests may lie at these offsets."""
+        """Return whether two requests may lie at these offsets."""
         overlaps = self.between(a, b)
         if overlaps is None or offset_a + a.size <= offset_b or offset_b + b.size <= offset_a:
             return True
@@ -214,7 +215,7 @@ class Conflicts:
         return any(o.allows(offsets[o.written], offsets[o.read]) for o in overlaps)
 
     def cliques(self) -> list[list[Request]]:
-        """Requests that must all be disjoint, the most bytes of each step first chosen."""
+        """Choose, for each step, requests that must all be disjoint, the largest ones first."""
         found: dict[tuple[str, ...], list[Request]] = {}
         apart = {
             name: {other for other, overlaps in rivals.items() if not overlaps}
@@ -255,7 +256,7 @@ def _chain(name: str, outers: Mapping[str, str]) -> Iterable[str]:
 def _roots(
     requests: Mapping[str, Request], insides: Sequence[Inside]
 ) -> Mapping[str, tuple[str, int]]:
-    """The outermost request around each, and the offset in it."""
+    """Return for each request the outermost request around it, and the offset in that request."""
     outers: dict[str, Inside] = {}
     for inside in insides:
         if not {inside.inner, inside.outer} <= set(requests) or inside.inner in outers:
