@@ -1,4 +1,4 @@
-"""Graph passes: each takes a verified graph and gives one that computes the same with less."""
+"""Graph passes: each turns a verified graph into an equivalent one that needs less work."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Optimized", "Options", "eliminate_dead_channels", "fold_pad", "optim
 
 @dataclass(frozen=True)
 class Options:
-    """Which passes run.
+    """The passes that run.
 
     Attributes
     ----------
     dead_channels
-        Remove channels that are constant or that nothing depends on.
+        Whether to remove channels that are constant or that nothing depends on.
     """
 
     dead_channels: bool = True
@@ -33,10 +33,10 @@ class Optimized:
     Attributes
     ----------
     graph
-        With the inputs and outputs of the original graph, and its tensor indices.
+        The optimized graph; inputs, outputs and tensor indices are those of the original graph.
     kept
-        For each activation that lost channels, by tensor index: which channels of the original
-        tensor's last dimension it holds, in ascending order.
+        The remaining channels of each activation that lost channels, by tensor index: positions
+        along the last dimension of the original tensor, in ascending order.
     """
 
     graph: Graph
@@ -44,16 +44,16 @@ class Optimized:
 
 
 def optimize(graph: Graph, oracle: Oracle, options: Options | None = None) -> Optimized:
-    """Run the passes.
+    """Run the graph passes.
 
     Parameters
     ----------
     graph
-        One that passed `tvmtiny.frontend.verify.verify`.
+        A graph that passed `tvmtiny.frontend.verify.verify`.
     oracle
-        Whose arithmetic values that are computed at compile time follow.
+        The reference whose arithmetic is used for values that are computed at compile time.
     options
-        By default all passes run.
+        The passes to run; all of them by default.
     """
     options = options or Options()
     graph = fold_pad(graph)

@@ -1,8 +1,8 @@
-"""How the channels of an operator's output depend on those of its operands.
+"""Dependence of an operator's output channels on the channels of its operands.
 
-A channel is a position along a tensor's last dimension; a scalar has one. An operator either
-reduces over channels (`Dense`), or each output channel comes from certain channels of the operands
-(`Link`), or nothing is known of it.
+A channel is a position along a tensor's last dimension; a scalar has one channel. There are three
+cases: an operator reduces over channels (`Dense`), each output channel comes from certain channels
+of the operands (`Link`), or nothing is known.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from tvmtiny.ops.shared.weights import WEIGHTED, has_constants, weight_zero_poin
 
 
 def channel_count(tensor: Tensor) -> int:
-    """The length of the last dimension; 1 for a scalar."""
+    """Return the length of the last dimension; 1 for a scalar."""
     return tensor.shape[-1] if tensor.shape else 1
 
 
 @dataclass(frozen=True, eq=False)
 class Link:
-    """Which channels of one operand the output channels read.
+    """The channels of one operand that the output channels read.
+
+    An output channel always needs the channels that it reads.
 
     Attributes
     ----------
     position
-        Of the operand among the node's inputs.
+        Position of the operand among the node's inputs.
     source, target
-        Channels of the operand and of the output, in pairs.
+        Pairs of an operand channel and an output channel.
     weighed
-        Which output channels depend on the values that they read; None: all.
+        Output channels that depend on the values that they read; None if all do.
     tied
-        Whether the output channels that read a channel have to stay where that channel stays.
-        An output channel always needs the channels that it reads.
+        Whether a channel that stays in the operand has to stay in the output as well.
     """
 
     position: int
@@ -57,13 +58,13 @@ class Dense:
     terms
         Weights minus their zero point: int64 of shape ``(output channels, input channels, taps)``.
     bias
-        int64, one per output channel.
+        Biases: int64, one per output channel.
     zero_point
-        Of the input.
+        Zero point of the input.
     padded
-        Whether some taps may lie outside the input, where it has its zero point.
+        Whether some taps may lie outside the input, where its zero point is read.
     least
-        The fewest output channels that leave the arithmetic as it is.
+        The fewest output channels with which the arithmetic stays the same.
     """
 
     terms: np.ndarray
@@ -74,21 +75,21 @@ class Dense:
 
     @cached_property
     def reads(self) -> np.ndarray:
-        """Which output channel reads which input channel: bool, ``(output, input)``."""
+        """Whether an output channel reads an input channel: bool, ``(output, input)``."""
         return np.asarray(self.terms.any(axis=2))
 
     @cached_property
     def sums(self) -> np.ndarray:
-        """Sum of the taps: int64, ``(output, input)``."""
+        """Sums over the taps: int64, ``(output, input)``."""
         return self.terms.sum(axis=2)
 
     def foldable(self, uniform: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Input channels whose contribution is the same everywhere, so that the bias can hold it.
+        """Return the input channels whose contribution can be folded into the bias.
 
         Parameters
         ----------
         uniform, values
-            Which input channels have the same known value everywhere, and the values.
+            Input channels with the same known value at all positions, and these values.
         """
         neutral = uniform & (values == self.zero_point)
         if self.padded:
@@ -100,12 +101,12 @@ class Dense:
         return uniform
 
 
-#: None: nothing is known.
+#: How output channels depend on operands; None if nothing is known.
 Relation = Dense | tuple[Link, ...] | None
 
 
 def relation(node: Node) -> Relation:
-    """How the output's channels depend on those of the operands; at most one link for each."""
+    """Return how the output's channels depend on the operands; at most one link for each."""
     if not _all_int8(node) or (node.operator in WEIGHTED and not has_constants(node)):
         return None
     if node.operator in ("CONV_2D", "FULLY_CONNECTED"):
@@ -134,8 +135,8 @@ def _dense(node: Node) -> Dense | None:
         if weights.shape[1] % inputs:
             return None
         if scales.per_channel:
-            # A single scale counts as one per tensor, for which TFLM rounds its product earlier
-            # and weights may have a zero point.
+            # A single scale would count as one per tensor, for which TFLM rounds the product of
+            # the scales earlier, and with which weights may have a zero point.
             least = min(2, outputs)
         else:
             wide = wide - scales.zero_points[0]
@@ -147,9 +148,9 @@ def _dense(node: Node) -> Dense | None:
 
 
 def _all_int8(node: Node) -> bool:
-    """Whether the node has one output, and it and the computed operands are int8 with one scale.
+    """Return whether there is one output, which like the computed operands is int8 with one scale.
 
-    Float sums depend on their order, and infinity times zero is not zero: nothing is proven there.
+    Nothing is proven for floats: their sums depend on the order, and infinity times zero is NaN.
     """
     operands = [t for t in node.inputs if t is not None and t.data is None]
     return len(node.outputs) == 1 and all(
@@ -159,7 +160,7 @@ def _all_int8(node: Node) -> bool:
 
 
 def _first(node: Node) -> tuple[Link, ...]:
-    """Channel `c` of the output comes from channel `c` of the first operand."""
+    """Link channel `c` of the output to channel `c` of the first operand."""
     each = np.arange(channel_count(node.output))
     return (Link(0, each, each),)
 
@@ -177,7 +178,7 @@ def _depthwise(node: Node) -> tuple[Link, ...]:
     weights = node.input(1).data
     assert weights is not None
     source = each // (len(each) // inputs)
-    # Every remaining input channel must have equally many filters.
+    # All remaining input channels need the same number of filters.
     weighed = np.asarray((weights != weight_zero_point(node)).any(axis=(0, 1, 2)))
     return (Link(0, source, each, weighed, tied=inputs > 1),)
 

@@ -1,8 +1,8 @@
 """Dead-channel elimination: constants forward, liveness backward, smaller tensors.
 
-A channel whose value is known at compile time needs not be computed where every reader can take it
-into account beforehand, and a channel that nobody reads needs not be computed at all. Pruned
-models have many: a filter of zeros makes its output channel a constant.
+A channel whose value is known at compile time need not be computed if every reader can account for
+it beforehand, and a channel that nobody reads need not be computed at all. Pruned models have many
+such channels: a filter of zeros makes its output channel a constant.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.passes.channels import Dense, Link, Relation, channel_count, relation
 from tvmtiny.passes.slicing import GraphSlicer
 
-#: By node index.
+#: Relations by node index.
 _Relations = Mapping[int, Relation]
 
 
@@ -27,9 +27,11 @@ class Reduced:
 
     Attributes
     ----------
+    graph
+        The smaller graph.
     kept
-        For each remaining activation that lost channels, by tensor index: which channels of the
-        original tensor's last dimension it holds, in ascending order.
+        The remaining channels of each activation that lost channels, by tensor index: positions
+        along the last dimension of the original tensor, in ascending order.
     """
 
     graph: Graph
@@ -37,18 +39,18 @@ class Reduced:
 
 
 def eliminate_dead_channels(graph: Graph, oracle: Oracle) -> Reduced:
-    """Remove the channels that no output of `graph` depends on, or whose value is known.
+    """Remove channels that no output of `graph` depends on, and channels whose value is known.
 
-    Inputs and outputs of the graph stay as they are, and so does every bit of what is computed:
-    known values come from the operators' own numpy references, and consumers hold their
-    contribution in the int32 bias. Only int8 tensors lose channels.
+    Inputs and outputs of the graph keep their shapes, and every computed bit stays the same: known
+    values come from the operators' numpy references, and consumers hold the contribution of removed
+    channels in the int32 bias. Only int8 tensors lose channels.
 
     Parameters
     ----------
     graph
-        One that passed `tvmtiny.frontend.verify.verify`.
+        A graph that passed `tvmtiny.frontend.verify.verify`.
     oracle
-        Whose arithmetic the known values follow.
+        The reference whose arithmetic determines the known values.
     """
     relations = {node.index: relation(node) for node in graph.nodes}
     constants = _Constants(graph, relations, oracle)
@@ -62,7 +64,7 @@ class _Constants:
     Attributes
     ----------
     known
-        By tensor index: which channels are known at every position.
+        By tensor index, a mask of the channels that are known at every position.
     """
 
     def __init__(self, graph: Graph, relations: _Relations, oracle: Oracle) -> None:
@@ -73,7 +75,7 @@ class _Constants:
             self._visit(node, oracle)
 
     def uniform(self, tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Which channels have one known value at all positions, and that value (int64)."""
+        """Return a mask of the channels with one known value everywhere, and the values (int64)."""
         values = self._channels(tensor)
         same = self._mask(tensor) & (values == values[:1]).all(axis=0)
         return same, values[0].astype(np.int64)
@@ -83,7 +85,7 @@ class _Constants:
         return self.known.get(tensor.index, constant)
 
     def _value(self, tensor: Tensor) -> np.ndarray:
-        """The tensor; where it is not known, its zero point."""
+        """Return the tensor's values, with the zero point for unknown ones."""
         if tensor.data is not None:
             return tensor.data
         if tensor.index not in self._values:
@@ -106,7 +108,7 @@ class _Constants:
         self._values[node.output.index] = values
 
     def _determined(self, node: Node) -> np.ndarray:
-        """Output channels that depend on known channels only."""
+        """Return a mask of the output channels that depend on known channels only."""
         found = np.ones(channel_count(node.output), bool)
         related = self._relations[node.index]
         if related is None:
@@ -122,12 +124,12 @@ class _Constants:
 
 
 class _Liveness:
-    """Which channels have to stay.
+    """Determines the channels that have to stay.
 
     Attributes
     ----------
     kept
-        By index of an activation: bool per channel.
+        By index of an activation, a bool per channel.
     """
 
     def __init__(self, graph: Graph, relations: _Relations, constants: _Constants) -> None:
@@ -141,7 +143,8 @@ class _Liveness:
         for tensor in ends:
             self._keep(tensor)
         before = -1
-        # What is kept only grows, so this ends; ties make one backward pass too few.
+        # The set of kept channels only grows, so the loop ends. Because of tied channels, a single
+        # backward pass is not enough.
         while before != (size := sum(int(mask.sum()) for mask in self.kept.values())):
             before = size
             for node in reversed(graph.nodes):
@@ -183,7 +186,7 @@ class _Liveness:
             self._keep_one(operand)
 
     def _keep_one(self, tensor: Tensor) -> None:
-        """A tensor that is read at all cannot be empty."""
+        """Keep one channel of a tensor that is read, since it cannot be empty."""
         if not self.kept[tensor.index].any():
             self._keep(tensor, np.arange(1))
 

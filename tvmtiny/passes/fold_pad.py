@@ -1,4 +1,4 @@
-"""PAD in front of convolutions becomes their own padding."""
+"""Folding of PAD into the padding of the convolutions that read it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 def fold_pad(graph: Graph) -> Graph:
     """Remove each PAD along height and width that only convolutions read.
 
-    They read the PAD's input instead and get the option `explicit_padding`, which
-    `tvmtiny.ops.shared.sliding_window.window` reads. The border is the zero point (0 in float), as
-    a convolution's own padding is, which is added to it. The padded tensor no longer exists.
+    The convolutions read the PAD's input instead and get the option `explicit_padding` for
+    `tvmtiny.ops.shared.sliding_window.window`, to which their own padding is added. Both kinds of
+    border hold the zero point (0 in float). The padded tensor no longer exists.
 
     Parameters
     ----------
     graph
-        One that passed `tvmtiny.frontend.verify.verify`.
+        A graph that passed `tvmtiny.frontend.verify.verify`.
     """
     folded: dict[int, Node] = {}
     nodes = []
@@ -35,7 +35,7 @@ def fold_pad(graph: Graph) -> Graph:
 
 
 def _only_convolved(tensor: Tensor, graph: Graph) -> bool:
-    """Whether all readers of an activation are convolutions over it, and there are any."""
+    """Return whether an activation has readers, and all of them convolve it."""
     ends = (*graph.outputs, *(state.after for state in graph.states))
     if any(tensor.index == output.index for output in ends):
         return False
@@ -50,7 +50,7 @@ def _only_convolved(tensor: Tensor, graph: Graph) -> bool:
 
 
 def _spatial(node: Node) -> bool:
-    """Whether the node is a PAD of an NHWC activation along height and width only."""
+    """Return whether the node pads an NHWC activation along height and width only."""
     if node.operator != "PAD":
         return False
     x, y, paddings = node.input(0), node.output, node.input(1).data
@@ -63,7 +63,7 @@ def _spatial(node: Node) -> bool:
 def _same_quantization(x: Tensor, y: Tensor) -> bool:
     if x.dtype != "int8":
         return True
-    # A PAD alone needs no scales.
+    # PAD is valid without scales, but folding needs to compare them.
     left, right = x.quantization, y.quantization
     if left is None or right is None:
         return False

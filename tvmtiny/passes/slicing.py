@@ -1,4 +1,4 @@
-"""Building a graph whose tensors hold only some of their channels."""
+"""Construction of a graph whose tensors hold only some of their channels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tvmtiny.passes.channels import Dense, Link, channel_count
 class GraphSlicer:
     """Collects the nodes of a smaller graph.
 
-    Activations keep their tensor index. Sliced constants get new ones behind those of the
-    original graph, since another node may read the same constant otherwise sliced.
+    Activations keep their tensor index. Sliced constants get new indices after those of the
+    original graph, because another node may slice the same constant differently.
 
     Parameters
     ----------
     graph
-        The original.
+        The original graph.
     kept
-        By index of an activation: bool per channel.
+        By index of an activation, a bool per channel.
     """
 
     def __init__(self, graph: Graph, kept: Mapping[int, np.ndarray]) -> None:
@@ -37,11 +37,11 @@ class GraphSlicer:
                 self._tensors[index] = replace(tensor, shape=(*tensor.shape[:-1], int(mask.sum())))
 
     def graph(self) -> Graph:
-        """All that was added."""
+        """Return the graph of all nodes that were added."""
         return replace(self._graph, tensors=tuple(self._tensors), nodes=tuple(self._nodes))
 
     def kept_channels(self) -> dict[int, tuple[int, ...]]:
-        """The remaining channels of each tensor that lost some but not all."""
+        """Return the remaining channels of each tensor that lost some but not all."""
         return {
             index: tuple(int(c) for c in np.flatnonzero(mask))
             for index, mask in self._kept.items()
@@ -53,12 +53,14 @@ class GraphSlicer:
         self._add(node, node.inputs)
 
     def add_dense(self, node: Node, product: Dense, values: np.ndarray) -> None:
-        """Add a node with fewer weights, whose bias holds what the absent channels contribute.
+        """Add a node with fewer weights; its bias holds the contribution of removed channels.
 
         Parameters
         ----------
+        product
+            The sums that the node computes.
         values
-            Of the input's channels, as far as they are known.
+            The known values of the input's channels; those of unknown channels are not used.
         """
         x, weights, bias = node.input(0), node.input(1), node.optional_input(2)
         inputs, outputs = self._kept[x.index], self._kept[node.output.index]
@@ -108,7 +110,7 @@ class GraphSlicer:
         self._add(replace(node, options=options), inputs)
 
     def _count(self, tensor: Tensor) -> int:
-        """How many channels remain."""
+        """Return the number of remaining channels."""
         return channel_count(self._tensors[tensor.index])
 
     def _present(self, tensor: Tensor) -> bool:
