@@ -1,7 +1,7 @@
-"""The command line: one file a command, each one call of the library.
+"""The command line: one file per command, each a single call of the library.
 
-Importing TVM takes most of a second, and ``--help``, ``boards`` and ``devices`` do without it. So
-the modules of this folder import what needs TVM where a command runs, never at their top. They
-import from the modules of the library, as everything inside the package does, and not its public
-names.
+Importing TVM takes most of a second, and ``--help``, ``boards`` and ``devices`` do without it. The
+modules of this folder therefore import anything that needs TVM inside the command's function, never
+at module level. Like all code inside the package, they import from the library's modules rather
+than from its public names.
 """

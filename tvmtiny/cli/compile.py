@@ -43,11 +43,11 @@ def compile_command(
         from tvmtiny.project.capacity import check_capacity
         from tvmtiny.report.summary import artifact_summary
 
-        # An unknown target or oracle is said before the model is read.
+        # Report an unknown target or oracle before reading the model.
         resolved = settings.target(target)
         artifact = settings.artifact(settings.read(model, tell, name), resolved, tell)
         if resolved.board is not None:
-            # Start-up code, stack and application come on top; what they take is not known here.
+            # The sizes of start-up code, stack and application are unknown here and count as 0.
             check_capacity(artifact, resolved.board, 0, 0, 0)
         files = save(artifact, output)
     summary = artifact_summary(artifact, files)

@@ -1,7 +1,7 @@
-"""``tvmtiny.toml``: what a project's commands use where the command line says nothing.
+"""``tvmtiny.toml``: a project's defaults for options that the command line does not give.
 
-A table is named after a command and has the command's options, with underscores; what ``[compile]``
-says of how models are compiled holds for every command that compiles::
+A table is named after a command and holds that command's options, spelled with underscores. The
+table ``[compile]`` also applies to every other command that compiles::
 
     [compile]
     optimize = "speed"
@@ -14,7 +14,7 @@ says of how models are compiled holds for every command that compiles::
     [project.create]
     mode = "rpc"
 
-``[boards]`` names board files, by paths that start at the file's own folder::
+``[boards]`` names board files by paths relative to the configuration file::
 
     [boards]
     lab = "hardware/lab.toml"
@@ -34,29 +34,29 @@ from tvmtiny.errors.base import quoted
 from tvmtiny.host.toml_files import TomlFileError, read_toml
 from tvmtiny.options import COMPILE_OPTIONS, FRONT_OPTIONS, LOAD_OPTIONS
 
-#: Looked for in the directory where the command is run.
+#: Name of the configuration file, which is looked up in the current directory.
 FILE_NAME = "tvmtiny.toml"
 
-#: The section for all commands that compile.
+#: The section that applies to all commands that compile.
 _SHARED = "compile"
 
-#: The section for boards, beside the options of the command of that name.
+#: The section for board files, which also holds the options of the ``boards`` command.
 _BOARDS = "boards"
 
-#: The kind of value that each option takes, by the words of its command.
+#: Type of the value of each option, by the words of its command.
 Options = Mapping[tuple[str, ...], Mapping[str, type]]
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a configuration file says.
+    """The content of a configuration file.
 
     Attributes
     ----------
     options
-        Values of options by command and option, commands within commands as in ``project create``.
+        Option values by command, then by option; subcommands are keyed as in ``project create``.
     boards
-        Paths of board files by the boards' names. They are read when their boards are asked for.
+        Paths of board files by board name. A file is read when its board is requested.
     """
 
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -69,12 +69,12 @@ def read_config(path: Path, commands: Options) -> Config:
     Parameters
     ----------
     commands
-        See `known_options`.
+        The known options; see `known_options`.
 
     Raises
     ------
     InputError
-        The file cannot be read, is no TOML, or has a section, key or value that is not known.
+        The file cannot be read, is not TOML, or has an unknown section, key or value.
     """
     try:
         found = read_toml(path)
@@ -111,7 +111,7 @@ def read_config(path: Path, commands: Options) -> Config:
 def _sections(
     path: Path, found: Mapping[str, Any], commands: Options
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """The sections of a file by the words of their commands."""
+    """Yield the sections of a file by the words of their commands."""
     groups = {command[0] for command in commands if len(command) > 1}
     for section, entries in found.items():
         if section not in groups:
@@ -142,7 +142,7 @@ def _command(
 
 
 def _board_file(path: Path, name: str, file: object) -> Path:
-    """Where a board's file is; whether it is usable is seen when the board is asked for."""
+    """Return the path of a board's file, which is validated when the board is requested."""
     if not isinstance(file, str) or not file:
         raise InputError(
             f"{path}: the board {quoted(name)} is {quoted(file)}; give the path of its file, "
@@ -154,14 +154,14 @@ def _board_file(path: Path, name: str, file: object) -> Path:
 def known_options(
     group: Any, words: tuple[str, ...] = ()
 ) -> dict[tuple[str, ...], dict[str, type]]:
-    """The options of every command of `group` by the command's words, as `read_config` wants them.
+    """Return the options of every command of `group`, keyed as `read_config` expects them.
 
     Parameters
     ----------
     group
-        Typer's command with sub-commands.
+        Typer command with subcommands.
     words
-        Those of `group` itself.
+        Words of the command line that lead to `group`.
     """
     found: dict[tuple[str, ...], dict[str, type]] = {}
     for name, command in group.commands.items():
@@ -175,7 +175,7 @@ def known_options(
 
 
 def _kind(annotation: Any) -> type:
-    """The type of TOML value that an option takes."""
+    """Return the type of TOML value that an option takes."""
     members = [member for member in get_args(annotation) if member is not NoneType]
     if get_origin(annotation) is list:
         return list
@@ -192,7 +192,7 @@ def _check(path: Path, section: str, key: str, value: Any, options: Mapping[str,
         )
     wanted = options[key]
     kinds: tuple[type, ...] = (int, float) if wanted is float else (wanted,)
-    # A boolean is an int to Python, but not to people.
+    # bool is a subclass of int in Python, but a switch is not a number.
     if not isinstance(value, kinds) or (isinstance(value, bool) and wanted is not bool):
         raise InputError(
             f"{path}: {key} of {section} is {quoted(value)}; give a value of type {wanted.__name__}"

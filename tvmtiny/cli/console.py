@@ -1,4 +1,4 @@
-"""What every command prints with: results on stdout, progress and errors on stderr."""
+"""Output shared by all commands: results on stdout, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 
 def separate_places(words: Sequence[str]) -> list[str]:
-    """Repeat ``--place`` in front of each of the words that follow it."""
+    """Repeat ``--place`` before each of the words that follow it."""
     separated: list[str] = []
     placing = False
     for word in words:
@@ -41,12 +41,12 @@ def separate_places(words: Sequence[str]) -> list[str]:
     return separated
 
 
-#: Columns where stdout is no terminal, such as a file or a pager, and COLUMNS does not say.
+#: Width in columns if stdout is not a terminal, such as a file or a pager, and COLUMNS is unset.
 _PLAIN_WIDTH = 120
 
 
 def console() -> Console:
-    """For results."""
+    """Create the console for results."""
     from rich.console import Console
 
     result = Console()
@@ -55,14 +55,14 @@ def console() -> Console:
 
 
 def errors_console() -> Console:
-    """For progress and errors."""
+    """Create the console for progress and errors."""
     from rich.console import Console
 
     return _showing(Console(stderr=True))
 
 
 def _showing(console: Console) -> Console:
-    """Let a console escape what a terminal would obey in the text of whatever it prints."""
+    """Make a console escape control characters in any text that it prints."""
     from rich.console import ConsoleOptions, RenderHook, RenderResult
     from rich.segment import Segment
 
@@ -75,7 +75,7 @@ def _showing(console: Console) -> Console:
             for text, style, control in (
                 segments if console.is_terminal else without_trailing_spaces(segments)
             ):
-                # Rich's own sequences, such as those that move the cursor, are marked.
+                # Rich marks its own control sequences, such as cursor movements.
                 plain = text if control else "\n".join(map(visible, text.split("\n")))
                 yield Segment(_encodable(plain, console.encoding), style, control)
 
@@ -84,7 +84,7 @@ def _showing(console: Console) -> Console:
             return [Escaped(renderable) for renderable in renderables]
 
     def end() -> None:
-        # Rich would end the program with an error; nobody is there to tell.
+        # Rich would exit with an error, but there is no reader left to report it to.
         raise BrokenPipeError
 
     console.on_broken_pipe = end  # type: ignore[method-assign, assignment]
@@ -93,7 +93,7 @@ def _showing(console: Console) -> Console:
 
 
 def without_trailing_spaces(segments: Iterable[Segment]) -> Iterator[Segment]:
-    """Drop the spaces at the ends of lines, with which rich fills tables up to their width."""
+    """Remove the trailing spaces with which rich pads tables."""
     held: list[Segment] = []
     for segment in segments:
         if segment.control:
@@ -112,12 +112,12 @@ def without_trailing_spaces(segments: Iterable[Segment]) -> Iterator[Segment]:
     yield from held
 
 
-#: What stands for the characters of drawings where the output cannot show them.
+#: Replacements for drawing characters that the output's encoding lacks.
 _PLAIN_CHARACTERS = str.maketrans("█▓▒░▲▼━─│", "#%=.^v--|")
 
 
 def _encodable(text: str, encoding: str) -> str:
-    """`text` as far as the output has its characters, the others as escapes."""
+    """Replace characters of `text` that the encoding lacks with plain ones or escapes."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
@@ -127,41 +127,41 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 def escape_unknown_characters() -> None:
-    """Let the standard streams show characters that they do not have as escapes, not as errors."""
+    """Make the standard streams escape characters that they cannot encode, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
-        # Whatever a test or a program has put in their place may have no encoding.
+        # A stream that a test or program has substituted may have no encoding.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def message_lines(message: str) -> str:
-    """A message as it is shown: on one line, but for the lists that some end with, and escaped.
+    """Format a message for display: escaped, and on one line except for a trailing list.
 
-    Names of thousands of characters are cut.
+    Names of thousands of characters are shortened.
     """
-    # The lines of lists are indented.
+    # Lines of a list are indented.
     return "\n".join(bearable(visible(line)) for line in re.split(r"\n(?=  )", message))
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object on stdout."""
+    """Print a value as JSON on stdout."""
     typer.echo(json.dumps(value, indent=2))
 
 
-#: How what is said of a model begins.
+#: Prefix of a remark about a model.
 NOTE = "note: "
 
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show the current step on a terminal; elsewhere print a line per step on stderr.
+    """Show the current step on a terminal; elsewhere print one line per step on stderr.
 
-    What begins with `NOTE` is no step: it stays.
+    A message that starts with `NOTE` is not a step and remains visible.
 
     Parameters
     ----------
     quiet
-        Show nothing.
+        Whether to show nothing.
     """
     if quiet:
         yield lambda _: None

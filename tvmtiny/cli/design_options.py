@@ -1,4 +1,4 @@
-"""Options that the commands share which design models."""
+"""Options shared by the commands that design models."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ VerifyOption = Annotated[
 
 
 def budget(ram: str | None, flash: str | None, deadline: str | None) -> Budget:
-    """Read the limits.
+    """Parse the limits of a budget.
 
     Raises
     ------
     InputError
-        One of them is not usable.
+        A limit is invalid.
     """
     from tvmtiny.design.figures import Budget, parse_deadline
     from tvmtiny.targets import parse_size

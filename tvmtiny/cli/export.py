@@ -60,14 +60,14 @@ def export(
         from tvmtiny.project.exports.export import export as write_export
         from tvmtiny.report.export import export_summary, export_table
 
-        # What is wrong with these is said before a model is read.
+        # Report errors in these options before reading any model.
         resolved = settings.target(target)
         library = Library(library_name, library_version, vendor, url)
         check_library(format, library)
         loaded = settings.read_all(models, name or (), tell)
         artifacts = [settings.artifact(model, resolved, tell) for model in loaded]
         if resolved.board is not None:
-            # Start-up code, stack and application come on top; what they take is not known here.
+            # The sizes of start-up code, stack and application are unknown here and count as 0.
             check_capacities(artifacts, resolved.board, 0, 0, 0)
         tell(f"writing {output}")
         written = write_export(artifacts, format, output, library)

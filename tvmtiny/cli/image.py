@@ -16,7 +16,7 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An image: mo
 
 
 class _Group(TyperGroup):
-    """Takes words that begin with no sub-command for those of ``make``."""
+    """A group whose default subcommand is ``make``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         helping = {"-h", "--help"}

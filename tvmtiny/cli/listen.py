@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tvmtiny.listening import Heard
 
-#: Characters of a bar.
+#: Width of a bar in characters.
 _BAR = 40
 
 
@@ -105,7 +105,7 @@ def listen_command(
 
 @contextmanager
 def _display(quiet: bool) -> Iterator[Callable[[Heard], None]]:
-    """What shows a decision: a live bar on a terminal, a line for each event elsewhere."""
+    """Provide a function that shows a decision: a live bar on a terminal, event lines elsewhere."""
     from rich.live import Live
 
     out = console()

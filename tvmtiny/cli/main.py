@@ -1,4 +1,4 @@
-"""The ``tvmtiny`` command: its sub-commands, and how errors become exit codes."""
+"""The ``tvmtiny`` command: its subcommands, and the mapping of errors to exit codes."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ from tvmtiny.cli.console import (
 )
 from tvmtiny.errors import InputError, TvmtinyError
 
-#: The command line itself is wrong; the same code as `tvmtiny.errors.InputError`.
+#: Exit code for a usage error; the same code as `tvmtiny.errors.InputError`.
 EXIT_USAGE = 2
 
-#: Exit codes beside those of `tvmtiny.errors`: what shells expect of an interrupt, and ours for a
-#: defect of tvmtiny itself.
+#: Exit codes beside those of `tvmtiny.errors`: the shell convention for an interrupt, and the code
+#: for an internal error of tvmtiny.
 EXIT_INTERRUPTED = 130
 EXIT_INTERNAL = 70
 
-#: Of a disk that is full or fails.
+#: Error numbers of a disk that is full or failing.
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-#: Words that ask how to use a command.
+#: Words that request help rather than run a command.
 _HELPING = {"-h", "--help", "--version", "--install-completion", "--show-completion"}
 
-#: The variable with which shells ask for completions, as Typer names it.
+#: Variable with which shells request completions, as named by Typer.
 _COMPLETING = "_TVMTINY_COMPLETE"
 
 app = typer.Typer(
@@ -94,7 +94,7 @@ def _options(
         help="Values for options that are not given; comes first on the line.",
         metavar="FILE",
     ),
-    # Eager, or the missing command would be complained about first.
+    # Eager, so that it takes effect before the missing command is reported.
     version: bool = typer.Option(
         False,
         "--version",
@@ -140,7 +140,7 @@ for _command in _COMMANDS:
 
 @functools.cache
 def _group() -> Any:
-    """Typer's command with sub-commands, which takes Typer long to make of all functions."""
+    """Typer's command with subcommands; building it from all functions is slow."""
     return typer.main.get_command(app)
 
 
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments
-        Without the program's name; by default those of the process.
+        Arguments without the program's name; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     escape_unknown_characters()
@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
-        # The option is accepted anywhere on the line.
+        # --debug is accepted anywhere on the line.
         words, config = _configure([word for word in words if word != "--debug"])
         code = _group()(
             separate_places(words),
@@ -168,13 +168,13 @@ def _run(words: list[str], debug: bool) -> int:
             default_map=config.options,
             obj=config.boards,
         )
-        # typer turns an interrupt into this code, without a word.
+        # Typer turns an interrupt into this code without printing anything.
         if code == EXIT_INTERRUPTED:
             return _fail("interrupted", EXIT_INTERRUPTED)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
         message = _usage(error)
-        # Without arguments, the help has been printed and there is nothing to add.
+        # Without arguments, the help has already been printed.
         return _fail(message, EXIT_USAGE) if message else EXIT_USAGE
     except TvmtinyError as error:
         if debug:
@@ -183,13 +183,13 @@ def _run(words: list[str], debug: bool) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody to tell.
+        # The reader of stdout is gone, so there is nothing to report.
         sys.stdout = None  # type: ignore[assignment]
         return 0
     except OSError as error:
         if debug:
             traceback.print_exc()
-        # Errors of writing name the file, except for that of the results.
+        # Write errors name the file, except those on standard output.
         where = error.filename or ("standard output" if error.errno in _WRITING else "")
         name = f"{where}: " if where else ""
         return _fail(f"{name}{error.strerror or error}", TvmtinyError.exit_code)
@@ -204,9 +204,9 @@ def _run(words: list[str], debug: bool) -> int:
 
 
 def _configure(words: list[str]) -> tuple[list[str], Config]:
-    """Take ``--config FILE`` from the front of the line; what the file says by command.
+    """Split ``--config FILE`` off the front of the line, and read the options in the file.
 
-    A file that is not usable does not keep anybody from a help text or a completion.
+    An invalid file does not prevent help texts and completions.
     """
     path = None
     if words[:1] == ["--config"] and len(words) > 1:

@@ -1,4 +1,4 @@
-"""Options that several commands have, and the table of `tvmtiny.options` for all that compile."""
+"""Options shared by several commands, and the `tvmtiny.options` of all that compile."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ BaudrateOption = Annotated[
 
 
 def image_range_of(text: str) -> tuple[float, float]:
-    """Two numbers of ``--image-range``.
+    """Parse the two numbers of ``--image-range``.
 
     Raises
     ------
     InputError
-        They are no numbers, or not two.
+        The text is not two numbers.
     """
     parts = text.split(",")
     try:
@@ -89,12 +89,12 @@ def image_range_of(text: str) -> tuple[float, float]:
 def compiles(
     leave_out: Collection[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator for a command with a parameter `settings`: it becomes the options of the table.
+    """Decorate a command with a parameter `settings`, replacing it by the options of the table.
 
     Parameters
     ----------
     leave_out
-        Names of options that the command has another way for.
+        Names of options that the command provides in another way.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -127,7 +127,7 @@ def compiles(
         parameters.append(inspect.Parameter("context", keyword, annotation=typer.Context))
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        # Typer would follow it to the command's own annotations.
+        # Typer would follow __wrapped__ to the command's own annotations.
         del run.__wrapped__  # type: ignore[attr-defined]
         return run
 
@@ -152,12 +152,12 @@ def _parameter(option: CompileOption) -> inspect.Parameter:
 
 
 def _parse_place(words: list[str] | None) -> dict[str, str]:
-    """What ``--place`` asks for, by what is to be placed.
+    """Parse ``--place`` into regions by what is placed in them.
 
     Raises
     ------
     InputError
-        If a word is not ``WHAT=REGION``, or places the same thing again.
+        If a word is not ``WHAT=REGION``, or the same thing is placed twice.
     """
     place: dict[str, str] = {}
     for word in words or ():
@@ -172,12 +172,12 @@ def _parse_place(words: list[str] | None) -> dict[str, str]:
 
 
 def _parse_settings(words: list[str] | None) -> dict[str, str]:
-    """What ``--front-setting`` gives, by its keys.
+    """Parse ``--front-setting`` into values by key.
 
     Raises
     ------
     InputError
-        If a word is not ``KEY=VALUE``, or gives the same key again.
+        If a word is not ``KEY=VALUE``, or the same key is given twice.
     """
     found: dict[str, str] = {}
     for word in words or ():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PLATFORMS = ("zephyr",)
 
-#: Modes for MLPerf Tiny's runner.
+#: Modes that build firmware for MLPerf Tiny's runner.
 _MLPERF = ("mlperf", "mlperf-energy")
 
 DirectoryArgument = Annotated[

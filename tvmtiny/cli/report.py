@@ -58,7 +58,7 @@ def report(
         loaded = settings.read(model, tell)
         inputs = make_inputs(data, loaded.graph.inputs)
         path = output or Path(f"{loaded.name}.html")
-        # Before minutes of work, not after.
+        # Fail before minutes of work, not after.
         make_directory(path.parent)
         found = model_report(loaded, wanted, inputs, timeout=timeout, progress=tell)
         write_text(path, report_page(found))

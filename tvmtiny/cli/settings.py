@@ -1,4 +1,4 @@
-"""From the options of a command to a board, a target, a model and an artifact: one way for all."""
+"""Resolve a command's options to a board, target, model or artifact, uniformly for all commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Settings", "model_path"]
 
 @dataclass(frozen=True)
 class Settings:
-    """The options that all commands share which compile.
+    """Options shared by all commands that compile.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Settings:
     compile
         Keyword arguments of `tvmtiny.compiler.compile`.
     boards
-        Files of the boards that the project's ``tvmtiny.toml`` names.
+        Board files named by the project's ``tvmtiny.toml``.
     front
         Keyword arguments of `tvmtiny.preprocessing.apply_front_end`.
     """
@@ -39,19 +39,19 @@ class Settings:
     front: Mapping[str, Any] = field(default_factory=dict)
 
     def changed(self) -> dict[str, Any]:
-        """The entries of `compile` that are not at their defaults."""
+        """The entries of `compile` that differ from their defaults."""
         defaults = {option.name: option.default for option in COMPILE_OPTIONS}
         return {key: value for key, value in self.compile.items() if value != defaults[key]}
 
     def board(self, name: str) -> Board:
-        """Give the board that ``--board`` names, which may be a file.
+        """Return the board that ``--board`` names, which may be a file.
 
         Raises
         ------
         UnknownTargetError
-            There is no such board.
+            The board is unknown.
         BoardFileError
-            Its file is not usable.
+            The board file is invalid.
         """
         from tvmtiny.project.registry import check_board
         from tvmtiny.targets import find_board
@@ -61,14 +61,14 @@ class Settings:
         return board
 
     def board_with_memory(self, name: str, ram: str | None, flash: str | None) -> Board:
-        """Give a board as `board` does, or one made of a CPU and the sizes of its memory.
+        """Return a board as `board` does, or make one from a CPU and memory sizes.
 
         Raises
         ------
         UnknownTargetError, BoardFileError
-            See `board`.
+            Raised as by `board`.
         InputError
-            A size is missing, not usable, or given for a board.
+            A size is missing, invalid, or given for a board.
         """
         from tvmtiny.project.registry import check_board
         from tvmtiny.targets import board_with_memory
@@ -78,20 +78,20 @@ class Settings:
         return board
 
     def own_boards(self) -> tuple[Board, ...]:
-        """Give the boards that the project names, as far as their files are usable."""
+        """Return the boards that the project names, skipping those whose files are invalid."""
         from tvmtiny.targets import own_boards
 
         return tuple(own_boards(self.boards)[0].values())
 
     def target(self, name: str) -> Target:
-        """Give the board or the CPU that ``--target`` names, which may be a board's file.
+        """Return the board or CPU that ``--target`` names, which may be a board file.
 
         Raises
         ------
         UnknownTargetError
-            There is neither.
+            There is no such board or CPU.
         BoardFileError
-            The board's file is not usable.
+            The board file is invalid.
         """
         from tvmtiny.project.registry import check_board
         from tvmtiny.targets import resolve
@@ -102,21 +102,21 @@ class Settings:
         return target
 
     def read(self, model: str, tell: Callable[[str], None], name: str | None = None) -> Model:
-        """Read a model, and put a front end before it where one is asked for.
+        """Read a model, and prepend a front end if one is requested.
 
         Parameters
         ----------
         model
-            A file, or the name of a shipped model.
+            Path of a file, or name of a shipped model.
         tell
-            Called with a few words first.
+            Called with a short description first.
         name
             Prefix of the generated code; by default the file's name.
 
         Raises
         ------
         InputError
-            The file cannot be read or holds no usable model, or an option is not known.
+            The file cannot be read or holds no valid model, or an option is unknown.
         """
         from tvmtiny.importers import load
 
@@ -133,17 +133,17 @@ class Settings:
     def read_all(
         self, models: Sequence[str], names: Sequence[str], tell: Callable[[str], None]
     ) -> list[Model]:
-        """Read models, see `read`.
+        """Read several models; see `read`.
 
         Parameters
         ----------
         names
-            One for each model, or none at all.
+            One name for each model, or none at all.
 
         Raises
         ------
         InputError
-            There are more names than models or fewer, or a model is not usable.
+            The numbers of names and models differ, or a model is invalid.
         """
         from tvmtiny.errors import InputError
 
@@ -163,12 +163,12 @@ class Settings:
         target
             A CPU or a board.
         tell
-            Called with a few words first.
+            Called with a short description first.
 
         Raises
         ------
         InputError
-            An option is not usable.
+            An option is invalid.
         RamBudgetError
             The arena does not fit the budget.
         """
@@ -179,7 +179,7 @@ class Settings:
 
 
 def model_path(model: str) -> str:
-    """The path of a shipped model by name, or `model` itself."""
+    """Return the path of a shipped model given its name, or `model` itself."""
     from tvmtiny import models
 
     return str(models.path(model)) if model in models.names() else model

@@ -12,7 +12,7 @@ from tvmtiny.cli.options import WaitOption, compiles
 from tvmtiny.cli.settings import Settings
 from tvmtiny.cli.tune_display import tuning_display
 
-#: Options of `tvmtiny.compile` that `tvmtiny.tuning.tune` does not have.
+#: Options of `tvmtiny.compile` that `tvmtiny.tuning.tune` lacks.
 _LEFT_OUT = (
     "flash_budget",
     "io",

@@ -1,4 +1,4 @@
-"""The progress of ``tvmtiny tune``: a live table on a terminal, plain lines elsewhere."""
+"""Progress display of ``tvmtiny tune``: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Display", "tuning_display"]
 
-#: Seconds between lines where there is no terminal.
+#: Seconds between lines if there is no terminal.
 _LINE_SECONDS = 5.0
 
 
 class Display:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def tell(self, step: str) -> None:
-        """Say what is done now."""
+        """Show the current step."""
 
     def show(self, progress: Progress) -> None:
-        """Show how far the run is."""
+        """Show the progress of the run."""
 
 
 class _Lines(Display):
@@ -77,7 +77,7 @@ def tuning_display(quiet: bool) -> Iterator[Display]:
     Parameters
     ----------
     quiet
-        Show nothing.
+        Whether to show nothing.
     """
     output = errors_console()
     if quiet:
