@@ -1,4 +1,4 @@
-"""From a .tflite file to Relax and TIR."""
+"""Conversion of a .tflite file to Relax and TIR."""
 
 from tvmtiny.frontend.model import Model, load
 

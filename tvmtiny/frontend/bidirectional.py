@@ -1,4 +1,4 @@
-"""BIDIRECTIONAL_SEQUENCE_LSTM as two layers, of which one reads its steps backwards."""
+"""Splitting of BIDIRECTIONAL_SEQUENCE_LSTM into a forward and a backward layer."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["with_directions"]
 
 _OPERATOR = "BIDIRECTIONAL_SEQUENCE_LSTM"
 
-#: Inputs of one direction between the input and the states, and where those of both begin.
+#: Number of inputs of a direction apart from the states, and position of the first of each.
 _OWN, _FORWARD, _BACKWARD = 17, 1, 18
-#: States of the outputs and of the cells of each direction.
+#: Positions of the output state and of the cell state of each direction.
 _STATES = {_FORWARD: (35, 36), _BACKWARD: (37, 38)}
-#: A second input, and the weights of the four gates for it, of each direction.
+#: Position of a second input, and of the four gates' weights for it in each direction.
 _SECOND, _SECOND_WEIGHTS = 39, {_FORWARD: 40, _BACKWARD: 44}
-#: What reverses a sequence is no more than its kernel for these takes.
+#: Rank of a sequence, which the kernel that reverses it requires.
 _RANK = 3
 
 
 def with_directions(graph: Graph) -> Graph:
-    """Replace every such layer by UNIDIRECTIONAL_SEQUENCE_LSTM and what reverses and joins.
+    """Replace each bidirectional layer by two unidirectional ones, reversals and a concatenation.
 
-    Nodes and tensors that are new come behind all others by their index. One with inputs of a kind
-    that LiteRT refuses, too, stays.
+    New nodes and tensors get indices after all existing ones. A layer with inputs that LiteRT
+    refuses stays as it is.
     """
     if not any(node.operator == _OPERATOR for node in graph.nodes):
         return graph
@@ -74,7 +74,7 @@ class _Splitter:
     def _layer(
         self, node: Node, begin: int, x: Tensor, crossed: bool, output: Tensor | None
     ) -> Tensor:
-        """One direction, whose output is a new tensor by default."""
+        """Add one direction; without `output`, it writes a new tensor. Return the output."""
         inputs: list[Tensor | None] = [x]
         inputs += [node.optional_input(begin + i) for i in range(_OWN)]
         states = [node.optional_input(i) for i in _STATES[begin]]
@@ -123,7 +123,7 @@ class _Splitter:
 
 
 def _is_sound(node: Node) -> bool:
-    """Whether a layer is float, and its inputs and outputs are there."""
+    """Return whether a layer is float and has all inputs and outputs."""
     x, second = node.optional_input(0), node.optional_input(_SECOND)
     outputs = 1 if node.options.get("merge_outputs") else 2
     if x is None or len(x.shape) != _RANK or x.dtype != "float32" or len(node.outputs) != outputs:

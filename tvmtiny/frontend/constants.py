@@ -1,4 +1,4 @@
-"""Constant folding: what can be known of a graph before it runs becomes constants."""
+"""Constant folding: values of a graph that are known before it runs become constants."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from tvmtiny.frontend.reader import SUBGRAPHS, Graph
 from tvmtiny.frontend.verify import node_problems
 from tvmtiny.ops import Node, Operator, Oracle, Tensor, find_operator
 
-#: Constants lie in flash: results that are much larger than what they are made from stay code.
+#: Constants lie in flash, so results much larger than their operands are computed at run time.
 _FREE_BYTES, _GROWTH = 1024, 8
-#: What a variable holds after a run has to be computed in every run.
+#: An assignment has to be executed in every run.
 _STAY = ("ASSIGN_VARIABLE",)
 
 
 def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
-    """Replace nodes whose results are known at compile time by those.
+    """Replace nodes whose results are known at compile time by constants.
 
-    Known are results of nodes whose inputs are all constants, and those that depend on shapes
+    The results of a node are known if all of its inputs are constants, or if they depend on shapes
     only. Converters leave chains of such nodes where a model computes a shape, and operators may
-    require their results to be constants, so that this comes before the graph is verified. Loops
-    and conditions, which depend on what is known, are resolved here, too.
-    A batch of -1 in the signature is the 1 that the tensor's shape says.
+    require the results as constants; folding therefore precedes verification. It also resolves
+    loops and conditions, which depend on known values. A batch of -1 in the signature counts as 1,
+    as in the tensor's shape.
 
     Parameters
     ----------
     graph
-        Need not be verified: nodes that cannot be compiled stay.
+        A graph that need not be verified: nodes that cannot be compiled stay.
     oracle
-        Whose arithmetic is followed.
+        The reference whose arithmetic is used.
     """
     tensors = list(graph.tensors)
     wanted = _wanted(graph)
@@ -59,13 +59,13 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
 
 
 def _wanted(graph: Graph) -> set[int]:
-    """Indices of the tensors that something reads."""
+    """Return the indices of all tensors that have a reader."""
     read = {t.index for node in graph.nodes for t in node.inputs if t is not None}
     return read | {t.index for t in (*graph.outputs, *(s.after for s in graph.states))}
 
 
 def _values(node: Node, oracle: Oracle) -> list[np.ndarray] | None:
-    """The outputs, or None where they are not known."""
+    """Return the values of the outputs; None if they are not known."""
     operator = find_operator(node.operator)
     if operator is None or not node.outputs or node.operator in _STAY or not _known(node, operator):
         return None

@@ -1,9 +1,9 @@
-"""WHILE and IF: their subgraphs become subprograms, of which all is known but the data.
+"""Resolution of WHILE and IF: subgraphs become subprograms that depend on nothing but data.
 
-The reader hands over subgraphs as they are in the file. Here a loop gets its number of turns, which
-must follow from constants; what no turn changes is captured, or a constant; and what nothing needs
-is left out, such as the counters that converters add. What is left over from turn to turn becomes
-states of the body, each assigned at its end.
+The reader passes subgraphs on as they are in the file. Here a loop gets its number of turns, which
+must follow from constants. Values that no turn changes are captured or become constants, and
+values that nothing needs, such as the counters that converters add, are left out. Values that a
+turn passes to the next become states of the body, each assigned at its end.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from tvmtiny.ops.shared.subprogram import Subprogram, subprograms
 
 __all__ = ["resolved", "with_unique_indices"]
 
-#: Of turns; each is computed here to see whether another follows.
+#: Most turns of a loop; each is evaluated here to find out whether another one follows.
 _MOST_TURNS = 1 << 14
-#: Of elements that are computed for that.
+#: Most elements that are evaluated to count turns.
 _MOST_ELEMENTS = 1 << 24
 
-#: What to do about a loop that is refused.
+#: Advice for a loop that is refused.
 _UNROLL = "turns that follow from constants: build the layer with unroll=True"
 
-#: The operator that gives a state its new value.
+#: The operator that assigns a state its new value.
 _ASSIGN = "ASSIGN_VARIABLE"
 
 Fold = Callable[[Graph], Graph]
 
 
 class _RefusedError(Exception):
-    """Why a node can have no subprograms, and what would be accepted."""
+    """The reason why subgraphs cannot be resolved, and what would be accepted."""
 
     def __init__(self, reason: str, allowed: str = _UNROLL) -> None:
         super().__init__(reason)
@@ -48,24 +48,24 @@ class _RefusedError(Exception):
 
 
 def resolved(node: Node, wanted: Collection[int], fold: Fold, oracle: Oracle) -> Node | None:
-    """A WHILE or IF with its subprograms in place of its subgraphs.
+    """Return a WHILE or IF with subprograms in place of its subgraphs.
 
     Parameters
     ----------
     node
-        With constants for all inputs that are known.
+        The node, with constants for all inputs that are known.
     wanted
-        Indices of the tensors that anything needs.
+        Indices of the tensors that have a reader.
     fold
-        Folds the constants of a subgraph, and resolves the nodes inside.
+        Folds the constants of a subgraph, and resolves the nodes inside it.
     oracle
-        Whose arithmetic counts the turns.
+        The reference whose arithmetic counts the turns.
 
     Returns
     -------
     Node or None
-        With the outputs that are wanted; None where none is. Where it cannot be resolved, its
-        options say why.
+        The node with those outputs that are wanted; None if none is. If the node cannot be
+        resolved, its options hold the reason.
     """
     if SUBPROGRAMS in node.options or not any(output.index in wanted for output in node.outputs):
         return node if SUBPROGRAMS in node.options else None
@@ -95,7 +95,7 @@ def _loop(node: Node, results: Sequence[int], fold: Fold, oracle: Oracle) -> Nod
     test = fold(_with_constants(test, known))
     turns = _turns(test, body, given, oracle)
     if turns == 0:
-        # One turn that changes nothing.
+        # A loop without turns becomes one turn that changes nothing.
         body, same, turns = replace(body, nodes=(), outputs=body.inputs), [True] * len(given), 1
     kept: set[int] = set()
     while True:
@@ -115,7 +115,7 @@ def _loop(node: Node, results: Sequence[int], fold: Fold, oracle: Oracle) -> Nod
         after = replace(before, index=len(tensors), name=f"{before.name}/after")
         tensors.append(after)
         nodes.append(Node(len(nodes), _ASSIGN, 1, (value,), (after,)))
-        # What is assigned before the first turn is an input of the node.
+        # The node's input holds the value before the first turn.
         unused = np.broadcast_to(np.zeros((), before.dtype), before.shape)
         states.append(State(before.name, before, after, unused))
     others = [k for k in results if k not in kept]
@@ -145,7 +145,7 @@ def _loop(node: Node, results: Sequence[int], fold: Fold, oracle: Oracle) -> Nod
 
 
 def _same_bytes(body: Graph, results: Sequence[int], kept: Collection[int]) -> dict[int, int]:
-    """Results that are new shapes of what a turn leaves to the next, which itself is no result."""
+    """Map states that are no results to results that are reshapes of them."""
     makers = {output.index: node for node in body.nodes for output in node.outputs}
     roots = {k: reshaped_from(body.outputs[k], makers) for k in {*results, *kept}}
     found: dict[int, int] = {}
@@ -158,7 +158,7 @@ def _same_bytes(body: Graph, results: Sequence[int], kept: Collection[int]) -> d
 
 
 def _with_states_last(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Nodes whose results only the next turn reads come last, as they may write over old values."""
+    """Move nodes that only the next turn reads to the end, as they may overwrite old values."""
     readers: dict[int, set[str]] = {}
     for node in nodes:
         for tensor in node.inputs:
@@ -237,7 +237,7 @@ def _check_inputs(*graphs: Graph) -> None:
 
 
 def _with_constants(graph: Graph, known: Mapping[int, np.ndarray | None]) -> Graph:
-    """The graph with values for some of its inputs, by position."""
+    """Return the graph with constants for some of its inputs, by position."""
     tensors = list(graph.tensors)
     for position, value in known.items():
         index = graph.inputs[position].index
@@ -246,7 +246,7 @@ def _with_constants(graph: Graph, known: Mapping[int, np.ndarray | None]) -> Gra
 
 
 def _needed(graph: Graph, tensors: Iterable[Tensor]) -> tuple[list[Node], set[int]]:
-    """The nodes that some tensors need, in order, and the indices of all that these read."""
+    """Return the nodes that `tensors` depend on, in order, and the indices of all their inputs."""
     needed = {tensor.index for tensor in tensors}
     nodes = []
     for node in reversed(graph.nodes):
@@ -257,7 +257,7 @@ def _needed(graph: Graph, tensors: Iterable[Tensor]) -> tuple[list[Node], set[in
 
 
 def _turns(test: Graph, body: Graph, given: Sequence[Tensor], oracle: Oracle) -> int:
-    """How often the body runs, which must depend on constants alone."""
+    """Count the turns of a loop, which must depend on constants alone."""
     nodes, read = _needed(test, test.outputs)
     places = {k for k, tensor in enumerate(test.inputs) if tensor.index in read}
     steps: list[Node] = []
@@ -293,7 +293,7 @@ def _turns(test: Graph, body: Graph, given: Sequence[Tensor], oracle: Oracle) ->
 def _part(
     graph: Graph, nodes: Sequence[Node], inputs: Sequence[Tensor], outputs: Sequence[Tensor]
 ) -> Graph:
-    """Some nodes of a graph as one that can be evaluated."""
+    """Return some nodes of a graph as a graph that can be evaluated."""
     known = {tensor.index for tensor in inputs}
     tensors: dict[int, Tensor] = {}
     for node in nodes:
@@ -324,9 +324,9 @@ def _check_alike(*tensors: Tensor) -> None:
 
 
 def with_unique_indices(graph: Graph) -> Graph:
-    """The graph with tensors and nodes of its subprograms behind its own, by their indices.
+    """Renumber tensors and nodes of subprograms, so that their indices follow the graph's own.
 
-    Results that one function gives get a block that holds them, see `tvmtiny.ops.shared.block`.
+    Several results of one function get a block that holds them, see `tvmtiny.ops.shared.block`.
     """
     if not any(_is_in_block(node) for node in graph.nodes):
         return graph
@@ -346,7 +346,7 @@ class _Numberer:
         self._next_node = max((node.index for node in graph.nodes), default=-1) + 1
 
     def node(self, node: Node, renamed: Mapping[int, Tensor]) -> Node:
-        """A node with what it runs; `renamed` are the tensors of its graph by old index."""
+        """Renumber a node and its subprograms; `renamed` maps old indices to the new tensors."""
         inputs = tuple(None if t is None else renamed.get(t.index, t) for t in node.inputs)
         outputs = tuple(renamed.get(t.index, t) for t in node.outputs)
         node = replace(node, inputs=inputs, outputs=outputs)

@@ -1,4 +1,4 @@
-"""From a graph to Relax: one variable per activation, one PrimFunc per output of an operator."""
+"""Conversion of a graph to Relax, with a variable per activation and a PrimFunc per output."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
 
 
 class FinishedNode(Protocol):
-    """A node that a schedule has turned into TIR itself, with arguments in parameter order.
+    """A node that a schedule has implemented in TIR, with arguments in parameter order.
 
-    The function makes the first output; the others are where it has written over an argument.
+    The function computes the first output; the others alias arguments that it has overwritten.
     """
 
     @property
@@ -34,17 +34,17 @@ class FinishedNode(Protocol):
     def others(self) -> Sequence[Alias]: ...
 
 
-#: Offers a node to the schedules of a target; None leaves it to the operator's tensor expression.
+#: Offers a node to a target's schedules; None leaves it to the operator's tensor expression.
 Implement = Callable[[Node], FinishedNode | None]
 
 
 def variable_name(tensor: Tensor) -> str:
-    """Name of the Relax variable that holds `tensor`: TFLite's index, which is unique."""
+    """Return the name of the Relax variable for `tensor`, derived from TFLite's unique index."""
     return f"t{tensor.index}"
 
 
 def subprogram_name(node: Node, position: int) -> str:
-    """Name of the Relax function for a subprogram of a node; no PrimFunc has such a one."""
+    """Return the name of the Relax function for a subprogram; no PrimFunc has such a name."""
     return f"main_{node.index}_{position}"
 
 
@@ -53,17 +53,21 @@ def to_relax(graph: Graph, oracle: Oracle, implement: Implement = lambda _: None
 
     Parameters
     ----------
+    graph
+        The graph.
+    oracle
+        The reference whose rounding is reproduced.
     implement
-        Offered every node first.
+        Schedules to which every node is offered first.
 
     Returns
     -------
     IRModule
-        ``main`` takes the inputs and the states, and gives the outputs and the new states, in the
-        graph's order. It binds one variable per activation, named by `variable_name`: a
+        A module whose ``main`` takes inputs and states, and returns outputs and new states, in the
+        order of the graph. It binds one variable per activation, named by `variable_name`: a
         ``call_tir`` of a PrimFunc with `OPERATOR_ATTR`, or a ``memory.view``. Outputs that are the
-        same function of their arguments share one PrimFunc. For each subgraph that a node runs
-        there is a function like it, see `subprogram_name`.
+        same function of their arguments share one PrimFunc. Each subgraph that a node runs has a
+        function like ``main``, see `subprogram_name`.
     """
     return _Converter(oracle, implement).module(graph)
 
@@ -73,7 +77,7 @@ class _Converter:
         self._builder = relax.BlockBuilder()
         self._oracle = oracle
         self._implement = implement
-        #: By tensor index.
+        #: Relax expressions by tensor index.
         self._expressions: dict[int, relax.Expr] = {}
 
     def module(self, graph: Graph) -> IRModule:
@@ -107,7 +111,7 @@ class _Converter:
         return self._expressions[tensor.index]
 
     def _node(self, node: Node) -> Iterator[tuple[Tensor, relax.Expr]]:
-        """Each output and its expression; those that others are made of come first."""
+        """Yield each output with its expression; outputs that others are made of come first."""
         finished = self._implement(node)
         if finished is not None:
             function, arguments = finished.function, finished.arguments
@@ -148,7 +152,7 @@ class _Converter:
         values: Sequence[Tensor | np.ndarray],
     ) -> relax.Expr:
         arguments = [
-            # Without a dtype, 64-bit numbers would become 32-bit ones.
+            # Without a dtype, Relax would turn 64-bit numbers into 32-bit ones.
             relax.const(a, str(a.dtype)) if isinstance(a, np.ndarray) else self._expression(a)
             for a in values
         ]
@@ -158,7 +162,7 @@ class _Converter:
 
 
 def tensor_function(node: Node, compute: Compute) -> tirx.PrimFunc:
-    """The tensor expression of `node` as a function that can be scheduled."""
+    """Return the tensor expression of `node` as a function that can be scheduled."""
     parameters = [
         te.placeholder(argument.shape or (1,), str(argument.dtype), name=name)
         for name, argument in zip(_parameter_names(compute), compute.arguments, strict=True)
@@ -171,7 +175,7 @@ def tensor_function(node: Node, compute: Compute) -> tirx.PrimFunc:
 
 
 def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
-    """One node as a module of its own, whose inputs are the node's activations."""
+    """Return a module for a single node; its inputs are the node's activations."""
     builder = relax.BlockBuilder()
     activations = {t.index: t for t in node.inputs if t is not None and t.data is None}
     variables = {
@@ -198,7 +202,7 @@ def node_to_relax(node: Node, function: FinishedNode) -> IRModule:
 
 
 def _reads_output(node: Node, pair: tuple[Tensor, Result]) -> bool:
-    """Whether an output is made of another one of the same node."""
+    """Return whether an output is made of another output of the same node."""
     own = {tensor.index for tensor in node.outputs}
     result = pair[1]
     if isinstance(result, Alias):
@@ -208,7 +212,7 @@ def _reads_output(node: Node, pair: tuple[Tensor, Result]) -> bool:
 
 
 def _parameter_names(compute: Compute) -> list[str]:
-    """The names that the expression gives its parameters; they end up in the C code."""
+    """Return the names of the expression's parameters; they end up in the C code."""
     names: list[str] = []
     for parameter in inspect.signature(compute.expression).parameters.values():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:

@@ -1,4 +1,4 @@
-"""Options of custom operators: a map in the format of FlexBuffers."""
+"""Options of custom operators: maps in the format of FlexBuffers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from typing import Any
 
 from flatbuffers import flexbuffers
 
-#: Of a map of numbers.
+#: Largest map of numbers that is read.
 _MOST_BYTES = 4096
 
 
 def custom_options(content: bytes) -> dict[str, Any]:
-    """The numbers and truth values among the options of a custom operator.
+    """Return the numbers and booleans among the options of a custom operator.
 
     Parameters
     ----------
     content
-        Of the field ``customOptions``.
+        Content of the field ``customOptions``.
 
     Returns
     -------
     dict
-        Empty where the content is no map, or damaged: the operator misses options then.
+        Options by name; empty if the content is no map, or damaged. The operator then reports the
+        options that it misses.
     """
     if not 3 <= len(content) <= _MOST_BYTES:
         return {}
@@ -39,6 +40,6 @@ def custom_options(content: bytes) -> dict[str, Any]:
             elif value.IsFloat:
                 found[str(key.AsKey)] = float(value.AsFloat)
         return found
-    # Whatever its reader stumbles over in a damaged buffer.
+    # The reader raises exceptions of many types for a damaged buffer.
     except Exception:
         return {}

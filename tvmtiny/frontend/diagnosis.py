@@ -1,4 +1,4 @@
-"""What kind of model it is that cannot be compiled: one sentence in place of many problems."""
+"""Diagnosis of models that cannot be compiled: one sentence in place of many problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvmtiny.ops.shared.graph import Graph
 
 __all__ = ["diagnosed", "is_foreign"]
 
-#: How a model is made that can be compiled, from the float one.
+#: Advice on how to get a model that can be compiled from the float model.
 _AGAIN = (
     "convert it again with a representative_dataset and TFLITE_BUILTINS_INT8, or convert it as "
     "plain float32 and use tvmtiny quantize"
@@ -21,14 +21,14 @@ _AGAIN = (
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of model.
+    """A kind of model that cannot be compiled.
 
     Attributes
     ----------
     text
-        What it is and what to do about it.
+        Description of the kind, and advice.
     explains
-        Whether an operator's problem comes from that.
+        Whether this kind explains the problem of a node.
     """
 
     text: str
@@ -36,9 +36,9 @@ class _Kind:
 
 
 def is_foreign(node: Node) -> bool:
-    """Whether a node alone says that the model is made for something else than its operators.
+    """Return whether a node shows that the model was made for another runtime.
 
-    Shapes and dtypes of such a model are what follows.
+    Problems with shapes and dtypes of such a model are consequences.
     """
     return find_operator(node.operator) is None and any(k.explains(node) for k in _FOREIGN)
 
@@ -54,7 +54,7 @@ def _custom(name: str) -> Callable[[Node], bool]:
     return lambda node: node.operator.lower().startswith(f"custom:{name}")
 
 
-#: Told by operators. Of all kinds, the first one that fits is named.
+#: Kinds that operators give away. If several kinds fit, the first one is named.
 _FOREIGN = (
     _Kind(
         "this is an NPU binary (compiled for Ethos-U by Vela): its layers are commands for the "
@@ -96,14 +96,14 @@ _KINDS = (
 
 
 def diagnosed(graph: Graph, problems: Sequence[OperatorProblem]) -> UnsupportedModelError:
-    """Make one error of all problems: the kind of model, and what follows from what.
+    """Combine all problems into one error that names the kind of model and marks consequences.
 
     Parameters
     ----------
     graph
-        With constants folded as far as its operators are supported.
+        The graph, with constants folded as far as its operators are supported.
     problems
-        One or more; of nodes of `graph`, and of operators that are none.
+        One or more problems, of nodes of `graph` and of operators that are no nodes any more.
     """
     refused = {problem.index for problem in problems}
     nodes = {node.index: node for node in graph.nodes if node.index in refused}
@@ -114,7 +114,7 @@ def diagnosed(graph: Graph, problems: Sequence[OperatorProblem]) -> UnsupportedM
             p.index for p in problems if p.index not in nodes and kind.explains(_stand_in(p))
         }
         if explained:
-            # What follows from these alone is explained, too.
+            # Problems that follow from explained ones alone are explained, too.
             explained |= set(_following(graph, refused, explained))
             return UnsupportedModelError(
                 tuple(problems), kind.text, frozenset(explained), following - explained
@@ -127,12 +127,12 @@ def _stand_in(problem: OperatorProblem) -> Node:
 
 
 def _following(graph: Graph, refused: set[int], causes: set[int] | None = None) -> list[int]:
-    """Refused operators that need a constant which a refused operator was to compute.
+    """Return the refused operators that need a constant from another refused operator.
 
     Parameters
     ----------
     causes
-        Only those that follow from these.
+        Restricts the result to consequences of these operators; None: of any refused operator.
     """
     would_be: set[int] = set()
     found = []

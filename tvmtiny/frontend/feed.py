@@ -1,4 +1,4 @@
-"""What generated code does with samples that come in blocks, as plain data."""
+"""Parameters of the generated function that takes samples in blocks."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Feed:
-    """How samples become decisions, and decisions events.
+    """Parameters that turn samples into decisions, and decisions into events.
 
     Attributes
     ----------
     front_end
-        Its name.
+        Name of the front end.
     nodes
-        How many nodes of the graph, from the first one on, it consists of.
+        Number of nodes of the front end; they are the first ones of the graph.
     sample_rate
-        In Hz.
+        Sample rate in Hz.
     samples
-        Of one decision: how many new ones the model takes.
+        New samples that the model takes for each decision.
     early_state, early
-        Which of the graph's states holds the samples before these, and how many: they come in
-        front of the first decision.
+        Position of the graph's state that holds earlier samples, and their number: they precede
+        the samples of the first decision.
     classes
-        Positions in the model's output that are events.
+        Positions in the model's output that stand for events.
     average
-        Over how many decisions outputs are summed up.
+        Number of decisions whose outputs are summed.
     least_sum
-        Such a sum, from which on there is an event.
+        Least sum that triggers an event.
     refractory
-        For how many decisions after an event there is no other one.
+        Number of decisions after an event in which no other event is triggered.
     """
 
     front_end: str
@@ -45,5 +45,5 @@ class Feed:
 
     @property
     def milliseconds(self) -> float:
-        """From one decision to the next."""
+        """Milliseconds from one decision to the next."""
         return 1000 * self.samples / self.sample_rate

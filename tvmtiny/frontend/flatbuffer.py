@@ -1,10 +1,10 @@
-"""Unpacking a flatbuffer that nobody vouches for.
+"""Safe unpacking of flatbuffers from untrusted sources.
 
-The generated reader of ``ai_edge_litert`` follows offsets without a look, and LiteRT itself reads
+The generated reader of ``ai_edge_litert`` follows offsets without checks, and LiteRT itself reads
 memory wherever they point. Here every access of the generated reader is checked first: offsets
-stay in the file, tables lie behind sound vtables, strings end, and tables that share others cannot
-multiply to more than a file of that size can hold. What passes is as sound as what flatbuffers'
-own C++ verifier accepts.
+stay within the file, tables have sound vtables, strings are terminated, and shared tables cannot
+multiply to more than a file of that size can hold. The checks are as strict as those of
+flatbuffers' own C++ verifier.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from flatbuffers.table import Table
 
 from tvmtiny.host.packages import importing
 
-#: More tables than any model for a microcontroller has, few enough to be unpacked in seconds.
+#: Limit of tables: more than a model for a microcontroller has, yet unpacked within seconds.
 MOST_TABLES = 100_000
-#: A table has at least its own offset to a vtable, and an offset that leads to it.
+#: Bytes of the smallest table: the offset to its vtable, and an offset that leads to the table.
 _SMALLEST_TABLE = 8
 _SPARE_TABLES = 1_000
 _WORD = 4
 
 
 class FlatbufferError(ValueError):
-    """The content is no sound flatbuffer."""
+    """Raised if the content is no sound flatbuffer."""
 
 
 def unpack_model(content: bytes) -> Any:
-    """The ``ModelT`` of `content`; its vectors of numbers are views of `content`.
+    """Unpack `content` to a ``ModelT`` whose vectors of numbers are views of `content`.
 
     Raises
     ------
@@ -46,12 +46,12 @@ def unpack_model(content: bytes) -> Any:
 
 
 def tensor_count(content: bytes) -> int:
-    """How many tensors the first subgraph of a model has, without unpacking it.
+    """Return the number of tensors in the first subgraph of a model, without unpacking the model.
 
     Raises
     ------
     FlatbufferError
-        As for `unpack_model`.
+        If an offset, a length or a table is not sound, or there are too many tables.
     """
     model = schema().Model.GetRootAs(_Content(content), 0)
     return int(model.Subgraphs(0).TensorsLength())
@@ -59,12 +59,12 @@ def tensor_count(content: bytes) -> int:
 
 @cache
 def schema() -> ModuleType:
-    """A copy of LiteRT's generated schema whose tables are checked.
+    """Return a copy of LiteRT's generated schema whose tables are checked.
 
     Raises
     ------
     ToolMissingError
-        ``ai-edge-litert`` is not installed, or does not work.
+        If ``ai-edge-litert`` is not installed, or does not work.
     """
     name = "ai_edge_litert.schema_py_generated"
     with importing("ai-edge-litert", "ai-edge-litert", "to read .tflite files"):
@@ -73,14 +73,14 @@ def schema() -> ModuleType:
             raise ImportError(f"there is no {name}")
         module = module_from_spec(spec)
         spec.loader.exec_module(module)
-    # The generated code makes all its tables by this name.
+    # The generated code creates all of its tables through this name.
     checked = SimpleNamespace(Table=_CheckedTable)
     module.flatbuffers = SimpleNamespace(**{**vars(flatbuffers), "table": checked})  # type: ignore[attr-defined]
     return module
 
 
 class _Content(bytes):
-    """A file, how many more tables may be unpacked from it, and its vtables by position."""
+    """A file, the number of tables that may still be unpacked, and known vtables by position."""
 
     tables_left: int
     vtables: dict[int, tuple[int, ...]]
@@ -93,7 +93,7 @@ class _Content(bytes):
 
 
 class _CheckedTable(Table):  # type: ignore[misc]
-    # A table's fields are found through its vtable, which many tables share.
+    # Fields are found through the vtable, which many tables share.
     __slots__ = ("_entries",)
 
     def __init__(self, buf: _Content, pos: int) -> None:
@@ -114,7 +114,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
         return self._entries[index] if index < len(self._entries) else 0
 
     def Get(self, flags: Any, off: int) -> Any:  # noqa: N802 - flatbuffers' name
-        # The check is written out where a file has many thousands of something.
+        # The check is repeated inline for speed: files have many thousands of numbers.
         if off < 0 or off + flags.bytewidth > len(self.Bytes):
             _check_span(self.Bytes, off, flags.bytewidth, "a number")
         return flags.py_type(flags.packer_type.unpack_from(self.Bytes, off)[0])
@@ -126,7 +126,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
     def String(self, off: int) -> bytes:  # noqa: N802
         start = self.Indirect(off)
         length = int(self.Get(number_types.UOffsetTFlags, start))
-        # LiteRT relies on the zero byte behind it.
+        # LiteRT relies on the zero byte behind a string.
         _check_span(self.Bytes, start + _WORD, length + 1, "a string")
         if self.Bytes[start + _WORD + length]:
             raise FlatbufferError(f"the string at byte {start} does not end")
@@ -149,7 +149,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
 
 
 def _vtable(content: bytes, start: int) -> tuple[int, ...]:
-    """The entries of a vtable: its own size, that of its tables, and where their fields are."""
+    """Return the entries of a vtable: its size, the size of its tables, and field offsets."""
     _check_span(content, start, _WORD, "a vtable")
     size, extent = struct.unpack_from("<2H", content, start)
     if size < _WORD or size % 2 or extent < _WORD:

@@ -1,8 +1,8 @@
-"""uint8 models, as converters made them before 2020, as int8 ones.
+"""Conversion of uint8 models, which converters made before 2020, to int8.
 
-A value of uint8 and one of int8 that is 128 less stand for the same number where the zero points
-differ by 128, too. Kernels for int8 therefore compute the same, but for what `is_from_uint8` says.
-Inputs and outputs of the model stay as they are.
+A uint8 value and an int8 value that is 128 less stand for the same number if the zero points differ
+by 128 as well. Kernels for int8 therefore compute the same results, apart from the cases in
+`is_from_uint8`. Inputs and outputs of the model stay uint8.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tvmtiny.ops.shared.quantization import INT8_RANGE
 
 __all__ = ["NOTE", "UINT8_OPERATORS", "simplified", "with_int8", "with_moved"]
 
-#: What is said of such a model.
+#: Note to the user of such a model.
 NOTE = (
     "this is a uint8 model: inside, its values are int8, 128 less, with the results of LiteRT's "
     "uint8 kernels; its inputs and outputs stay uint8"
@@ -29,10 +29,10 @@ NOTE = (
 
 _OFFSET = 128
 
-#: Operators to which values of uint8 are no quantized numbers.
+#: Operators that do not treat uint8 values as quantized numbers.
 _RAW = frozenset({"CAST", "IF", "ONE_HOT", "REDUCE_PROD", "WHILE", "ZEROS_LIKE"})
 
-#: Operators of which LiteRT has a kernel for uint8, and this package one for int8.
+#: Operators for which LiteRT has a uint8 kernel, and this package an int8 kernel.
 UINT8_OPERATORS = frozenset(
     (
         *("ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DIV"),
@@ -43,17 +43,17 @@ UINT8_OPERATORS = frozenset(
     )
 )
 
-#: Operators whose weights are constants with a zero point of their own, by their position.
+#: Positions of constant weights, which have a zero point of their own.
 _WEIGHTS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1}
 
 
 def simplified(graph: Graph, oracle: Oracle) -> Graph:
-    """A graph as it is compiled: constants folded, loops resolved, and without uint8 arithmetic.
+    """Return a graph in its compiled form: constants folded, loops resolved, uint8 moved to int8.
 
     Parameters
     ----------
     graph, oracle
-        As for `fold_constants`.
+        See `fold_constants`.
     """
     folded = fold_constants(graph, oracle)
     moved = with_int8(folded)
@@ -61,19 +61,18 @@ def simplified(graph: Graph, oracle: Oracle) -> Graph:
 
 
 def with_int8(graph: Graph) -> Graph:
-    """Move the zero points of a uint8 model, if it is one.
+    """Convert a uint8 model to int8 by moving values and zero points.
 
     Parameters
     ----------
     graph
-        With its constants folded.
+        The graph, with its constants folded.
 
     Returns
     -------
     Graph
-        `graph` itself where all operators take its uint8 tensors as they are. Nodes and tensors
-        that are new come behind all others by their index; `Graph.moved` says which int8 tensor
-        stands for which one of the file.
+        `graph` itself if all operators support its uint8 tensors. New nodes and tensors get
+        indices after all existing ones; `Graph.moved` maps int8 tensors to those of the file.
     """
     if not any(_needs_int8(node) for node in graph.nodes):
         return graph
@@ -81,7 +80,7 @@ def with_int8(graph: Graph) -> Graph:
 
 
 def _takes_int8(node: Node) -> bool:
-    """Whether a node computes the same on int8 as LiteRT does on uint8."""
+    """Return whether a node computes the same on int8 as LiteRT does on uint8."""
     operator = find_operator(node.operator)
     if operator is None or node.operator in _RAW:
         return False
@@ -95,12 +94,12 @@ def _needs_int8(node: Node) -> bool:
     quantized = [t for t in (*node.inputs, *node.outputs) if t is not None and _is_quantized(t)]
     if "uint8" not in operator.dtypes:
         return bool(quantized)
-    # Bytes are not just moved.
+    # With equal quantizations, concatenation only copies bytes.
     return node.operator == "CONCATENATION" and len({t.quantization for t in quantized}) > 1
 
 
 def _is_quantized(tensor: Tensor | None) -> bool:
-    """Whether values of uint8 are numbers by a scale, and may be moved."""
+    """Return whether a tensor holds uint8 values with one scale, which can be moved."""
     return (
         tensor is not None
         and tensor.dtype == "uint8"
@@ -111,12 +110,12 @@ def _is_quantized(tensor: Tensor | None) -> bool:
 
 
 def with_moved(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Replace values of tensors that are uint8 in the file by those of the int8 ones.
+    """Replace values of the file's uint8 tensors by those of the int8 tensors.
 
     Parameters
     ----------
     values
-        By tensor index, as LiteRT gives them.
+        Values as LiteRT returns them, by tensor index.
     """
     found = dict(values)
     for index, in_file in graph.moved.items():
@@ -130,15 +129,15 @@ class _Mover:
         self._before = graph
         self._tensors = list(graph.tensors)
         self._next_node = max((node.index for node in graph.nodes), default=-1) + 1
-        #: Indices of tensors that keep their dtype, beside which there may be int8 ones.
+        #: Indices of tensors that keep their dtype; an int8 copy may exist beside them.
         self._kept = {t.index for t in (*graph.inputs, *graph.outputs)}
         for node in graph.nodes:
             if not _takes_int8(node):
                 self._kept.update(t.index for t in (*node.inputs, *node.outputs) if t is not None)
-        #: The int8 tensors, and the weights, by the index in the file.
+        #: The int8 tensors and the weights, by index in the file.
         self._moved: dict[int, Tensor] = {}
         self._weights: dict[int, Tensor] = {}
-        #: Which of the int8 tensors hold a value.
+        #: Indices of the tensors whose int8 counterpart has been written.
         self._known: set[int] = set()
 
     def graph(self) -> Graph:
@@ -194,7 +193,7 @@ class _Mover:
         return self._moved[tensor.index]
 
     def _as_weights(self, tensor: Tensor) -> Tensor:
-        """Without a zero point where the weights fit int8 then."""
+        """Return the weights as int8, without a zero point if they fit int8 that way."""
         if tensor.index not in self._weights:
             assert tensor.data is not None
             least, most = int(tensor.data.min()), int(tensor.data.max())
@@ -210,7 +209,7 @@ class _Mover:
 
 
 def _minus(tensor: Tensor, offset: int) -> Tensor:
-    """The tensor as int8, with values that are `offset` less."""
+    """Return the tensor as int8, with values reduced by `offset`."""
     quantization = tensor.quantization
     assert quantization is not None
     data = tensor.data

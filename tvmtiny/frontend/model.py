@@ -1,4 +1,4 @@
-"""`Model`: a TFLite file, read and verified."""
+"""`Model`: a TFLite file that has been read and verified."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class Model:
     Attributes
     ----------
     name
-        A C identifier; the prefix of everything that is generated.
+        A C identifier, the prefix of all generated names.
     content
-        The .tflite file, byte by byte.
+        The content of the .tflite file.
     graph
-        Its tensors and nodes, but for those whose results are constants.
+        The tensors and nodes of the file; nodes with constant results are left out.
     oracle
-        Whose rounding is followed.
+        The reference whose rounding is reproduced.
     remarks
-        What its importer says of a model of another framework.
+        Remarks of the importer of a model from another framework.
     front
-        Where a front end was put before the file's model: the nodes of the graph that it has, from
-        the model's inputs to those of the file.
+        The graph of a front end that precedes the file's model, from the model's inputs to those
+        of the file; None without a front end.
     feed
-        What becomes of samples that come in blocks, and of outputs; None where a run is all.
+        Parameters of the function that takes samples in blocks; None without such a function.
     training
-        The layer that is trained on the device; None where there is none.
+        The layer that is trained on the device; None if there is none.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Model:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how the model is understood; mostly nothing."""
+        """Facts about the model that a user should know; usually none."""
         return (*self.remarks, *((NOTE,) if self.graph.moved else ()))
 
     @cached_property
     def module(self) -> IRModule:
-        """The graph as it is in the file, in Relax; see `to_relax`."""
+        """The graph in Relax, without any schedules; see `to_relax`."""
         return to_relax(self.graph, self.oracle)
 
     def reference(
@@ -76,21 +76,21 @@ class Model:
         Parameters
         ----------
         inputs
-            One array for each input, of its shape and dtype.
+            One array for each input, of the input's shape and dtype.
         states
-            One array for each of the graph's states, what the run before gave for their `after`;
-            by default the initial ones.
+            One array for each state: the value of the state's `after` in the previous run. By
+            default the initial values.
 
         Returns
         -------
         dict[int, np.ndarray]
-            By TFLite's tensor index, constants included.
+            Values by TFLite's tensor index, including constants.
         """
         return evaluate(self.graph, inputs, self.oracle, states)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The content of a model file.
+    """Return the content of a model file.
 
     Raises
     ------
@@ -116,12 +116,17 @@ def load(
     source
         The path of a .tflite file, or its content.
     name
-        What generated files and symbols are called, made into a C identifier; by default the
-        file's name without its suffix, which gets a prefix where it would hide a header of the
-        system, such as ``model_signal``, and is cut where it is too long.
+        Name of generated files and symbols, which is turned into a C identifier. By default the
+        name of the file without its suffix. A name that would hide a system header gets a prefix,
+        such as ``model_signal``, and a name that is too long is shortened.
     oracle
-        Whose results the code shall reproduce where implementations round differently: LiteRT's
+        The implementation whose results the code reproduces where roundings differ: LiteRT's
         reference kernels, or TensorFlow Lite for Microcontrollers.
+
+    Returns
+    -------
+    Model
+        The verified model.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Names of models, which are those of generated files and begin those of generated symbols."""
+"""Names of models, which generated files and symbols are named after."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import zlib
 
 __all__ = ["LONGEST_NAME", "identifier", "model_name"]
 
-#: Characters of a model's name. Its files, such as ``<name>_kernels.h.tmp``, fit every file system.
+#: Most characters of a name. Files such as ``<name>_kernels.h.tmp`` then fit every file system.
 LONGEST_NAME = 64
 
-# In front of a name that is taken.
+# Placed before a name that is taken.
 _PREFIX = "model_"
 
-# C89 to C23.
+# Headers of C89 to C23.
 _C_HEADERS = """
 assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
 stdarg stdatomic stdbit stdbool stdckdint stddef stdint stdio stdlib stdmchar stdnoreturn string
 tgmath threads time uchar wchar wctype
 """
-# IEEE Std 1003.1, 1988 to 2024; what lies in folders, such as sys/types.h, cannot be meant.
+# IEEE Std 1003.1, 1988 to 2024. Headers in folders, such as sys/types.h, cannot be hidden.
 _POSIX_HEADERS = """
 aio cpio devctl dirent dlfcn endian fcntl fmtmsg fnmatch ftw glob grp iconv langinfo libgen libintl
 monetary mqueue ndbm netdb nl_types poll pthread pwd regex sched search semaphore spawn strings
 stropts syslog tar termios trace ulimit unistd utime utmpx varargs wordexp
 """
-# Of C libraries (glibc, newlib, picolibc, musl, BSD), of compilers, and of frameworks for devices.
+# Headers of C libraries (glibc, newlib, picolibc, musl, BSD), compilers and device frameworks.
 _OTHER_HEADERS = """
 aliases alloca ar argp argz byteswap crypt elf envlock envz err error execinfo fastmath features
 fpu_control fstab fts gconv getopt gshadow ieeefp ifaddrs inline lastlog libio link malloc mcheck
@@ -38,9 +38,9 @@ arduino cmsis_armcc cmsis_armclang cmsis_compiler cmsis_gcc cmsis_iccarm cmsis_o
 cmsis_version esp_system event_groups freertos freertosconfig list message_buffer portable portmacro
 projdefs queue semphr stream_buffer task timers tx_api zephyr
 """
-# Of the user's program. The names of a project's other files are the project's own.
+# The file of the user's program. Other names of a project's files are up to the project.
 _PROGRAM = "main"
-# No file can be called so on Windows, whatever its suffix.
+# Names that no file can have on Windows, whatever its suffix.
 _WINDOWS_DEVICES = """
 aux com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 con lpt0 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7
 lpt8 lpt9 nul prn
@@ -55,22 +55,22 @@ _TAKEN = frozenset(
 
 
 def identifier(text: str) -> str:
-    """`text` as a lower-case C identifier."""
+    """Turn `text` into a lower-case C identifier."""
     cleaned = re.sub(r"[^0-9a-z]+", "_", text.lower()).strip("_")
     return cleaned if cleaned and cleaned[0].isalpha() else f"m{cleaned}"
 
 
 def model_name(text: str) -> str:
-    """Give the name of a model: a C identifier in lower case, the same for the same text.
+    """Return the name of a model: a C identifier in lower case that depends on `text` alone.
 
-    ``<name>.h`` hides no header of the C library, of POSIX or of this package, and ``<name>.c`` is
-    not the user's ``main.c``: such names get the prefix ``model_``. Of a long name, the end is
-    replaced by a checksum, so that two that begin alike stay different.
+    A name whose ``<name>.h`` would hide a header of the C library, of POSIX or of this package, or
+    whose ``<name>.c`` would be the user's ``main.c``, gets the prefix ``model_``. The end of a long
+    name is replaced by a checksum, so that names with equal beginnings stay distinct.
 
     Parameters
     ----------
     text
-        What the user calls the model, or a file's name without its suffix.
+        The user's name for the model, or the name of a file without its suffix.
     """
     name = identifier(text)
     if name in _TAKEN or name.startswith("tvmtiny") or name.endswith("intrin"):

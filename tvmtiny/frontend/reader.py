@@ -1,4 +1,4 @@
-"""Reading a .tflite file into plain data, and saying what is wrong with one that cannot be read."""
+"""Reading of .tflite files into plain data, with messages for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ __all__ = ["FILE_IDENTIFIER", "Graph", "read_graph"]
 #: Bytes 4 to 8 of every TFLite file.
 FILE_IDENTIFIER = b"TFL3"
 
-#: The signature that TensorFlow's and Keras' exports are called by.
+#: Key of the signature in exports of TensorFlow and Keras.
 _SERVING = b"serving_default"
 
-#: As many as the verifier accepts.
+#: The verifier's limit of dimensions.
 _MOST_DIMENSIONS = 8
 
-#: Of a sparse constant; the verifier accepts fewer bytes in one tensor.
+#: Most elements of a sparse constant; the verifier accepts no tensor of that many bytes.
 _MOST_ELEMENTS = 1 << 26
 
-#: Options that name subgraphs, and what the subgraphs are called in a node's options.
+#: Options that hold indices of subgraphs, and the names of the graphs in a node's options.
 SUBGRAPHS = {
     "WHILE": {"cond_subgraph_index": "cond", "body_subgraph_index": "body"},
     "IF": {"then_subgraph_index": "then", "else_subgraph_index": "else"},
 }
 
-#: In all subgraphs that nodes run, those that several nodes run counted as often.
+#: Most nodes in all subgraphs that nodes run; a subgraph counts once for each node that runs it.
 _MOST_INNER_NODES = 10_000
 
 AnyItem = TypeVar("AnyItem")
@@ -54,14 +54,19 @@ def read_graph(content: bytes, path: str) -> Graph:
     Parameters
     ----------
     content
-        The whole file.
+        The content of the file.
     path
-        Where it came from, for messages.
+        Path of the file, for error messages.
+
+    Returns
+    -------
+    Graph
+        The first subgraph.
 
     Raises
     ------
     ModelFormatError
-        If it is empty, truncated, or not a TFLite model.
+        If the file is empty, truncated, or not a TFLite model.
     """
     if not content:
         raise ModelFormatError(path, "the file is empty")
@@ -92,13 +97,13 @@ class _Reader:
             "weights_format": _names(schema.FullyConnectedOptionsWeightsFormat),
         }
         self._operators = _names(schema.BuiltinOperator)
-        #: Subgraphs that nodes run, with the number of nodes in them and in those that these run.
+        #: Subgraphs that nodes run, with their number of nodes, including nested subgraphs.
         self._inner: dict[int, tuple[Graph, int]] = {}
-        #: Those that are being read, and that number for the one that is.
+        #: Subgraphs that are being read, and the nodes counted so far in the innermost of them.
         self._open, self._inside = {0}, 0
 
     def graph(self) -> Graph:
-        """The first subgraph."""
+        """Return the first subgraph."""
         graph = resolve_variables(with_directions(self._subgraph(0)), self._subgraph)
         if not graph.outputs:
             raise ModelFormatError(self._path, "the model has no output")
@@ -112,7 +117,7 @@ class _Reader:
         )
 
     def _signature(self) -> Any | None:
-        """That of the first subgraph; where it has several, the one for serving."""
+        """Return the signature of the first subgraph; among several, the one for serving."""
         signatures = [s for s in _present(self._model.signatureDefs) if s.subgraphIndex == 0]
         return next(
             (s for s in signatures if s.signatureKey == _SERVING),
@@ -161,7 +166,7 @@ class _Reader:
             return tensor
         data = buffer.data
         if buffer.offset > 1:
-            # Some writers put large data behind the flatbuffer.
+            # Some writers place large data after the flatbuffer.
             end = buffer.offset + buffer.size
             if end > len(self._content):
                 reason = f"the data of tensor {short_name(name, 60)} lies outside the file"
@@ -170,7 +175,7 @@ class _Reader:
         if data is None or not len(data):
             return tensor
         if dtype == "int4":
-            # LiteRT computes with such weights as with int8 ones, too.
+            # LiteRT, too, computes with int4 weights as with int8 ones.
             tensor, data = replace(tensor, dtype="int8"), _nibbles(data, shape)
         if tensor.dtype not in DTYPE_BYTES:
             return tensor
@@ -190,7 +195,7 @@ class _Reader:
         return replace(tensor, shape=kept, data=data)
 
     def _unpacked(self, content: bytes, sparsity: Any, tensor: Tensor) -> bytes:
-        """The bytes of a sparse constant with zeros where it stores nothing."""
+        """Return the bytes of a sparse constant as a dense one."""
         try:
             if tensor.elements > _MOST_ELEMENTS or len(content) % DTYPE_BYTES[tensor.dtype]:
                 raise SparsityError("its size is not sound")
@@ -213,7 +218,7 @@ class _Reader:
             return None
         blocks = self._schema.QuantizationDetails.BlockwiseQuantization
         if parameters.detailsType == blocks and parameters.details is not None:
-            # A scale of 0 is one that no operator takes.
+            # No operator accepts a scale of 0.
             return Quantization((0.0,), (0,), block=max(1, int(parameters.details.blockSize)))
         if parameters.scale is None or not len(parameters.scale):
             return None
@@ -231,7 +236,7 @@ class _Reader:
                 f"tensor {short_name(name, 60)} has {len(scales)} scales but {len(points)} "
                 "zero points",
             )
-        # No number stands for a real zero then, with which borders and states are filled.
+        # Otherwise no number would stand for a real zero, which borders and states are filled with.
         low, high = INTEGER_RANGES.get("int8" if dtype == "int4" else dtype, INT32_RANGE)
         beyond = next((point for point in points if not low <= point <= high), None)
         if beyond is not None:
@@ -264,7 +269,7 @@ class _Reader:
         return Node(index, operator, code.version, inputs, outputs, options, inner)
 
     def _inner_graph(self, index: int) -> Graph:
-        """A subgraph that a node runs, with those that its own nodes run."""
+        """Return a subgraph that a node runs, including nested subgraphs."""
         if index in self._open:
             raise ModelFormatError(self._path, f"subgraph {index} runs itself")
         if index not in self._inner:
@@ -291,22 +296,22 @@ class _Reader:
 
 
 def _without_leading_ones(constant: Tensor) -> tuple[int, ...]:
-    """The shape of a constant, with fewer dimensions of 1 in front where it has too many.
+    """Return the shape of a constant, without leading dimensions of 1 that exceed the limit.
 
-    Operators read such a constant as they would the shorter one: LiteRT takes what holds an axis,
-    say, in as many dimensions as a file gives it. An output of so many dimensions is refused.
+    Operators read the constant as they would read the shorter one: LiteRT accepts an axis, for
+    instance, in any number of dimensions. Outputs with that many dimensions are refused.
     """
     shape = constant.shape
     spare = len(shape) - _MOST_DIMENSIONS
     several = constant.quantization is not None and len(constant.quantization.scales) > 1
-    # Scales that lie along a dimension name it by its position.
+    # Scales along a dimension refer to it by position.
     return shape if spare <= 0 or several or set(shape[:spare]) != {1} else shape[spare:]
 
 
 def _with_empty_constants(subgraph: Any, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Give a value to tensors without elements that are neither inputs nor results.
 
-    Those that are no data: axes of a reduction, or the shape of a scalar.
+    Such tensors hold no data: axes of a reduction, or the shape of a scalar.
     """
     others = {int(i) for i in _present(subgraph.inputs)}
     for operator in _present(subgraph.operators):
@@ -323,9 +328,9 @@ def _with_empty_constants(subgraph: Any, tensors: tuple[Tensor, ...]) -> tuple[T
 
 
 def _nibbles(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Signed 4-bit integers, two a byte and the lower half first, as int8.
+    """Unpack signed 4-bit integers, two per byte with the lower half first, to int8.
 
-    What does not fit `shape` has the wrong length afterwards, too.
+    The result has the wrong length if the data does not fit `shape`.
     """
     halves = np.stack([data << 4, data & 0xF0], axis=-1).reshape(-1).view(np.int8) >> 4
     odd_one = prod(shape) % 2
@@ -333,9 +338,10 @@ def _nibbles(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _labels(entries: Sequence[Any] | None, tensors: Sequence[Tensor]) -> tuple[str, ...]:
-    """What a signature's entries call `tensors`; a tensor that is there twice has an entry a place.
+    """Return the names that a signature gives `tensors`; empty for tensors without an entry.
 
-    Entries of tensors that are none of these are left out: names are all that is taken from them.
+    A tensor that occurs twice uses one entry for each occurrence. Entries of other tensors are
+    ignored.
     """
     names: dict[int, list[str]] = {}
     for entry in _present(entries):
@@ -345,7 +351,7 @@ def _labels(entries: Sequence[Any] | None, tensors: Sequence[Tensor]) -> tuple[s
 
 
 def _present(items: Sequence[AnyItem] | None) -> Sequence[AnyItem]:
-    """A vector of the file, which may be left out."""
+    """Return an optional vector of the file, empty if it is left out."""
     return () if items is None else items
 
 

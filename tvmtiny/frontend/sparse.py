@@ -1,8 +1,8 @@
-"""Sparse constants of a .tflite file as dense ones.
+"""Conversion of sparse constants of a .tflite file to dense ones.
 
-A sparse tensor is a tree: its levels are dimensions of the tensor, and of blocks within it, in an
-order that the file gives. A level is dense, with all its indices, or compressed: with the indices
-that occur below each node of the level above.
+A sparse tensor is a tree. Its levels are the dimensions of the tensor and of blocks within it, in
+an order that the file states. A dense level has all indices of its dimension; a compressed level
+lists the indices that occur below each node of the level above.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DENSE, _COMPRESSED = 0, 1
 
 
 class SparsityError(ValueError):
-    """The description of a sparse tensor contradicts itself, its shape or its data."""
+    """Raised if a sparse tensor's description contradicts itself, its shape or its data."""
 
 
 def dense(values: np.ndarray, sparsity: Any, shape: Sequence[int]) -> np.ndarray:
@@ -27,21 +27,21 @@ def dense(values: np.ndarray, sparsity: Any, shape: Sequence[int]) -> np.ndarray
     Parameters
     ----------
     values
-        What the file stores, in its order.
+        The stored values, in the order of the file.
     sparsity
         The file's ``SparsityParametersT``.
     shape
-        Of the tensor.
+        Shape of the tensor.
 
     Returns
     -------
     np.ndarray
-        Of the dtype of `values` and `shape`, with zeros for what is not stored.
+        Array of the given shape and of the dtype of `values`; values that are not stored are 0.
 
     Raises
     ------
     SparsityError
-        If levels, segments or indices do not fit.
+        If levels, segments or indices do not fit together.
     """
     order, blocks, levels = (
         [] if part is None else list(part)
@@ -61,7 +61,7 @@ def dense(values: np.ndarray, sparsity: Any, shape: Sequence[int]) -> np.ndarray
     extents = [d // size for d, size in zip(shape, sizes, strict=True)]
     extents += [int(levels[order.index(rank + i)].denseSize) for i in range(len(blocks))]
 
-    # Of each node of a level: its position among all, and its index in every level down to it.
+    # For each node of a level: its number, and its index in every level down to its own.
     nodes, indices = np.zeros(1, np.int64), np.zeros((0, 1), np.int64)
     for level, dimension in zip(levels, order, strict=True):
         extent = extents[dimension]
@@ -90,7 +90,7 @@ def dense(values: np.ndarray, sparsity: Any, shape: Sequence[int]) -> np.ndarray
 def _compressed(
     level: Any, nodes: np.ndarray, extent: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions and indices of the nodes of a compressed level, and which node each is below."""
+    """Return numbers and indices of a compressed level's nodes, and the nodes above them."""
     if level.arraySegments is None or level.arrayIndices is None:
         raise SparsityError("a compressed level has no indices")
     segments, found = (

@@ -1,4 +1,4 @@
-"""Which layer of a model is trained on the device: its weights become states."""
+"""Choice of the layer that is trained on the device: its weights become states."""
 
 from __future__ import annotations
 
@@ -15,25 +15,32 @@ __all__ = ["trainable"]
 
 _LAYERS = ("last",)
 
-#: Largest layer: its indices are int32 in C.
+#: Limit of weights, because C indexes them by int32.
 _MOST_WEIGHTS = 1 << 24
 
 
 def trainable(model: Model, which: str = "last") -> Model:
-    """Make a layer of a model one that is trained on the device.
+    """Make a layer of a model trainable on the device.
 
-    Its weights and biases become states, that begin with the values of the file, and its input and
-    output become outputs of the model, where they are none.
+    The weights and biases of the layer become states with the values of the file as initial values.
+    Its input and output become outputs of the model, unless they are outputs already.
 
     Parameters
     ----------
+    model
+        The model; it is not changed.
     which
-        ``last``: the last FULLY_CONNECTED.
+        The layer. ``last`` is the last FULLY_CONNECTED.
+
+    Returns
+    -------
+    Model
+        The trainable model.
 
     Raises
     ------
     InputError
-        There is no such layer, or its activations or weights are not int8.
+        If there is no such layer, or its activations or weights are not int8.
     """
     if which not in _LAYERS:
         raise InputError(f"{quoted(which)} cannot be trained; allowed: {', '.join(_LAYERS)}")
@@ -89,7 +96,7 @@ def trainable(model: Model, which: str = "last") -> Model:
 
 
 def _parts(model: Model, node: Node) -> tuple[Tensor, Tensor, Tensor]:
-    """Input, weights and bias of a layer that can be trained."""
+    """Return input, weights and bias of a layer; raise an error if it cannot be trained."""
     x, weights, bias = node.input(0), node.input(1), node.optional_input(2)
     problem = ""
     if {x.dtype, weights.dtype, node.output.dtype} != {"int8"}:

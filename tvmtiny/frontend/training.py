@@ -14,17 +14,17 @@ class Training:
     Attributes
     ----------
     name
-        Of its output tensor.
+        Name of the output tensor.
     depth, channels
-        Of its weights, which are ``channels x depth``.
+        Shape of the weights, which are ``channels x depth``.
     weights, bias
-        Positions of its weights and biases among the states of the graph.
+        Positions of the weights and biases among the states of the graph.
     features, logits
-        Positions of its input and its output among the outputs of the graph.
+        Positions of the layer's input and output among the outputs of the graph.
     scales
-        Of the weights, one a channel.
+        Scale of the weights for each channel.
     input_scale, input_zero_point, output_scale, output_zero_point
-        Of its input and its output.
+        Quantization of the layer's input and output.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Training:
 
     @property
     def training_bytes(self) -> int:
-        """RAM that training needs beside the weights, without momentum, on a board of 32 bits."""
+        """Bytes of RAM for training without momentum on a 32-bit board, apart from the weights."""
         rule_and_pointers = 4 * 4 + 5 * 4
         weights = self.channels * self.depth
         return rule_and_pointers + 4 * (weights + self.channels) + 4 * self.channels + weights
 
     @property
     def velocity_bytes(self) -> int:
-        """RAM that momentum needs."""
+        """Bytes of RAM for momentum."""
         return 4 * self.channels * (self.depth + 1)

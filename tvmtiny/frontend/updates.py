@@ -1,8 +1,8 @@
-"""Writes to one step of a sequence, as converters express them in a loop, as one operator.
+"""Replacement of converters' code for writing one step of a sequence by a single operator.
 
-TensorFlow's lists become tensors whose dimensions are the steps. To set one step, converters join
-what comes before it, the new value and what comes behind it, of which two have shapes that change
-from turn to turn. DYNAMIC_UPDATE_SLICE gives the same and copies nothing in place.
+TensorFlow's lists become tensors whose first dimension is the step. To set a step, converters
+concatenate the part before it, the new value and the part behind it; two of these have shapes that
+change from turn to turn. DYNAMIC_UPDATE_SLICE is equivalent and copies nothing in place.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["reshaped_from", "with_updates"]
 
 
 def with_updates(graph: Graph) -> Graph:
-    """Replace every such CONCATENATION.
+    """Replace every CONCATENATION that sets one step of a sequence.
 
     Parameters
     ----------
     graph
-        With its constants folded.
+        The graph, with its constants folded.
 
     Returns
     -------
     Graph
-        The slices stay, and are of no use any more.
+        The graph, in which the slices remain without readers.
     """
     makers = {output.index: node for node in graph.nodes for output in node.outputs}
     tensors, nodes = list(graph.tensors), []
@@ -59,7 +59,7 @@ def with_updates(graph: Graph) -> Graph:
 
 
 def _place(node: Node, makers: Mapping[int, Node]) -> Tensor | None:
-    """The number of the step that a node sets, of shape (1,); None where it does something else."""
+    """Return the number of the step that a node sets, of shape (1,); None for other nodes."""
     if node.operator != "CONCATENATION" or len(node.inputs) != 3 or node.activation != "NONE":
         return None
     shape = node.output.shape
@@ -88,7 +88,7 @@ def _place(node: Node, makers: Mapping[int, Node]) -> Tensor | None:
 
 
 def _first(tensor: Tensor, makers: Mapping[int, Node], others: int) -> Tensor | None:
-    """What a list of numbers begins with, of shape (1,), if all others are `others`."""
+    """Return the first number of a list, of shape (1,), if all following ones are `others`."""
     maker = makers.get(tensor.index)
     if maker is None:
         return None
@@ -102,7 +102,7 @@ def _first(tensor: Tensor, makers: Mapping[int, Node], others: int) -> Tensor | 
 
 
 def _follows(count: Tensor, behind: Tensor, makers: Mapping[int, Node]) -> bool:
-    """Whether a number is another one and 1."""
+    """Return whether `behind` is computed as `count` plus 1."""
     node = makers.get(reshaped_from(behind, makers).index)
     if node is None or node.operator != "ADD" or node.activation != "NONE":
         return False
@@ -116,7 +116,7 @@ def _follows(count: Tensor, behind: Tensor, makers: Mapping[int, Node]) -> bool:
 
 
 def reshaped_from(tensor: Tensor, makers: Mapping[int, Node]) -> Tensor:
-    """What a tensor is a new shape of."""
+    """Return the tensor that `tensor` is a reshape of, through any number of reshapes."""
     maker = makers.get(tensor.index)
     while maker is not None and maker.operator in _RESHAPING:
         tensor = maker.input(0)

@@ -1,7 +1,7 @@
-"""Resource variables become states: values that go into a run and come out of it.
+"""Conversion of resource variables to states: values that enter a run and leave it.
 
-TFLite refers to variables by handles and changes them in place. Here each READ_VARIABLE reads, and
-each ASSIGN_VARIABLE makes, a value of its own, so that all that follows sees data flow only.
+TFLite refers to variables by handles and changes them in place. Here each READ_VARIABLE reads a
+value and each ASSIGN_VARIABLE makes a new one, so that later stages see pure data flow.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tvmtiny.ops.shared.block import results, with_block
 from tvmtiny.ops.shared.graph import Graph, State
 from tvmtiny.ops.shared.node import DTYPE_BYTES
 
-#: Container and shared name: what tells variables apart.
+#: Container and shared name, which identify a variable.
 _Key = tuple[bytes, bytes]
 
-#: Positions of the variable tensors that operators change.
+#: Positions of the variable tensors that operators update.
 VARIABLE_INPUTS = {
     "SVDF": (4,),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19),
     "UNIDIRECTIONAL_SEQUENCE_RNN": (4,),
 }
 
-#: Bytes of a variable; more than `tvmtiny.frontend.verify` accepts.
+#: Most bytes of a variable; `tvmtiny.frontend.verify` accepts fewer.
 _LARGEST = 1 << 27
 
 _OPERATORS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
@@ -37,19 +37,21 @@ _OPERATORS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 def resolve_variables(graph: Graph, subgraph: Callable[[int], Graph]) -> Graph:
     """Replace variables by states.
 
-    READ_VARIABLE keeps its output and gets the variable's current value as its only input;
+    READ_VARIABLE keeps its output and gets the variable's current value as its only input.
     ASSIGN_VARIABLE gets the value as its only input and the variable's new value as its output.
-    VAR_HANDLE and CALL_ONCE disappear: the initialisation subgraph is computed here.
+    VAR_HANDLE and CALL_ONCE disappear: the initialization subgraph is evaluated here.
 
     Parameters
     ----------
+    graph
+        The graph as it is in the file.
     subgraph
-        Gives the model's other subgraphs by index.
+        Returns the model's other subgraphs by index.
 
     Returns
     -------
     Graph
-        What is wrong with variables is in its `problems`.
+        The graph with states; errors in the use of variables are in its `problems`.
     """
     if any(node.operator in _OPERATORS for node in graph.nodes):
         graph = _Resolver(graph, subgraph).graph()
@@ -57,7 +59,7 @@ def resolve_variables(graph: Graph, subgraph: Callable[[int], Graph]) -> Graph:
 
 
 def _with_variable_tensors(graph: Graph) -> Graph:
-    """Give operators that change a variable tensor its new value as one more output."""
+    """Add the new value of variable tensors to the outputs of the operators that update them."""
     tensors, nodes, states = list(graph.tensors), [], list(graph.states)
     for node in graph.nodes:
         outputs = list(node.outputs)
@@ -71,7 +73,7 @@ def _with_variable_tensors(graph: Graph) -> Graph:
             # LiteRT fills variable tensors of int8 with their zero point, others with zeros.
             zero = before.zero_point if before.dtype == "int8" and before.quantization else 0
             dtype = before.dtype if before.dtype in DTYPE_BYTES else "int8"
-            # Nothing has looked at the shape yet; what is refused for it needs no value.
+            # The shape is not verified yet; a tensor that will be refused needs no value.
             shape = before.shape if _reasonable(before) else ()
             initial = np.full(shape, zero, dtype)
             states.append(State(before.name, before, after, initial))
@@ -80,7 +82,7 @@ def _with_variable_tensors(graph: Graph) -> Graph:
 
 
 def uses_variables(graph: Graph) -> bool:
-    """Whether nodes of a subgraph, as it is in the file, read or change what is kept for later."""
+    """Return whether nodes of a subgraph, as in the file, read or change persistent values."""
     return any(
         node.operator in _OPERATORS
         or _has_memory(node)
@@ -99,7 +101,7 @@ def _has_memory(node: Node) -> bool:
 
 
 def _with_memories(graph: Graph) -> Graph:
-    """Give operators that remember what is in no file an input and an output for it."""
+    """Add inputs and outputs for memory of operators that is not in the file."""
     tensors, nodes, states = list(graph.tensors), [], list(graph.states)
     for node in graph.nodes:
         operator = find_operator(node.operator)
@@ -119,12 +121,12 @@ def _with_memories(graph: Graph) -> Graph:
 
 
 def with_assigned(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Add what variables hold after their assignments, and blocks, to TFLite's own tensors.
+    """Add the values of assigned variables and of blocks to the values of TFLite's tensors.
 
     Parameters
     ----------
     values
-        By tensor index, as LiteRT gives them.
+        Values as LiteRT returns them, by tensor index.
     """
     found = dict(values)
     for node in graph.nodes:
@@ -150,7 +152,7 @@ class _Variable:
 
 
 class _UnusableError(Exception):
-    """Why an operator on variables has no meaning, and what would be accepted."""
+    """The reason why an operator on variables has no meaning, and what would be accepted."""
 
     def __init__(self, reason: str, allowed: str) -> None:
         super().__init__(reason)
@@ -223,7 +225,7 @@ class _Resolver:
         return value, variable.current
 
     def _value(self, variable: _Variable, like: Tensor) -> Tensor | None:
-        """A variable's current value, which must look like what is read or assigned."""
+        """Return a variable's current value after comparing its dtype and shape with `like`."""
         if variable.current is None and variable.initial is not None:
             shape, dtype = variable.initial.shape, str(variable.initial.dtype)
             tensor = self._new_tensor(variable.name, like)
@@ -254,7 +256,7 @@ class _Resolver:
 
 
 def _initial_values(graph: Graph) -> dict[_Key, np.ndarray]:
-    """What an initialisation subgraph assigns."""
+    """Evaluate the values that an initialization subgraph assigns."""
     handles: dict[int, _Key] = {}
     assigned: dict[_Key, _Variable] = {}
     values = {t.index: t.data for t in graph.tensors if t.data is not None}
@@ -284,7 +286,7 @@ def _initial_values(graph: Graph) -> dict[_Key, np.ndarray]:
 
 
 def _reasonable(tensor: Tensor) -> bool:
-    """Whether a tensor has a size that is worth computing with."""
+    """Return whether a tensor is small enough to be evaluated."""
     return min(tensor.shape, default=1) > 0 and tensor.nbytes <= _LARGEST
 
 

@@ -1,4 +1,4 @@
-"""What must hold before a graph is imported; everything that does not is reported at once."""
+"""Verification of graphs before they are converted; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.subprogram import all_nodes, subprograms
 
-#: LiteRT's own kernels take fewer dimensions.
+#: Most dimensions; LiteRT's kernels accept fewer.
 MOST_DIMENSIONS = 8
-#: Of one tensor, and of all tensors of a model, constants included.
+#: Most bytes of a tensor, and of all tensors of a model including constants.
 MOST_TENSOR_BYTES = 1 << 26
 MOST_BYTES = 1 << 29
 
 
 def verify(graph: Graph, path: str, oracle: Oracle = Oracle.LITERT) -> None:
-    """Raise if `graph` cannot be compiled with the results of an oracle.
+    """Check that `graph` can be compiled to reproduce the results of an oracle.
 
     Raises
     ------
@@ -35,9 +35,9 @@ def verify(graph: Graph, path: str, oracle: Oracle = Oracle.LITERT) -> None:
     DynamicRangeModelError
         If weights are int8 while activations are float.
     UnsupportedModelError
-        With all operators that are unsupported, or used in an unsupported way.
+        If operators are unsupported or used in an unsupported way; the error lists all of them.
     ModelFormatError
-        If a tensor is read before anything writes it, or written where it has a value.
+        If a tensor is read before it is written, or written although it has a value.
     """
     nodes = tuple(all_nodes(graph))
     if any(is_foreign(node) for node in nodes):
@@ -56,7 +56,7 @@ def verify(graph: Graph, path: str, oracle: Oracle = Oracle.LITERT) -> None:
 
 
 def _graphs(graph: Graph) -> Iterator[Graph]:
-    """A graph and all subgraphs that its nodes run."""
+    """Yield a graph and all subgraphs that its nodes run."""
     yield graph
     for node in graph.nodes:
         for subprogram in subprograms(node):
@@ -64,13 +64,13 @@ def _graphs(graph: Graph) -> Iterator[Graph]:
 
 
 def operator_problems(graph: Graph, oracle: Oracle = Oracle.LITERT) -> tuple[OperatorProblem, ...]:
-    """Every reason why a node of `graph`, or one that such a node runs, cannot be compiled."""
+    """Return all reasons why nodes of `graph`, including subgraphs, cannot be compiled."""
     found = [problem for node in all_nodes(graph) for problem in node_problems(node, oracle)]
     return (*graph.problems, *found)
 
 
 def node_problems(node: Node, oracle: Oracle | None = None) -> Iterator[OperatorProblem]:
-    """Yield every reason why `node` cannot be compiled, with the results of an oracle if given."""
+    """Yield all reasons why `node` cannot be compiled with the results of an oracle, if given."""
 
     def problem(reason: str, allowed: str) -> OperatorProblem:
         name = node.outputs[0].name if node.outputs else "-"
@@ -113,7 +113,7 @@ def _sound(tensor: Tensor) -> bool:
 
 
 def dynamic_range(node: Node) -> bool:
-    """Whether a node has integer weights for float activations."""
+    """Return whether a node has integer weights for float activations."""
     weights = node.optional_input(1)
     first = node.optional_input(0)
     return (
@@ -137,7 +137,7 @@ def _check_shapes(graph: Graph) -> None:
     used = {t.index: t for n in graph.nodes for t in (*n.inputs, *n.outputs) if t is not None}
     used.update((t.index, t) for t in graph.inputs)
     for tensor in used.values():
-        # A batch of -1 in the signature is how converters say "any"; the shape has the 1.
+        # Converters write an arbitrary batch as -1 in the signature and as 1 in the shape.
         if tensor.data is not None:
             continue
         open_dimensions = graph.shape_signatures.get(tensor.index, ())[1:]
@@ -148,7 +148,7 @@ def _check_shapes(graph: Graph) -> None:
 
 
 def _maker(graph: Graph, empty: Tensor) -> str:
-    """The node that writes a tensor without elements, unless what that reads has none either."""
+    """Return the node that first makes a tensor without elements; empty if its inputs have none."""
     for node in graph.nodes:
         if empty.index in {tensor.index for tensor in node.outputs}:
             whole = all(min(t.shape, default=1) > 0 for t in node.inputs if t is not None)
@@ -157,12 +157,12 @@ def _maker(graph: Graph, empty: Tensor) -> str:
 
 
 def check_sizes(graph: Graph, path: str) -> None:
-    """Refuse what no microcontroller has memory for, before anything is computed with it.
+    """Refuse tensors that no microcontroller has memory for, before values are computed.
 
     Raises
     ------
     ModelFormatError
-        If a tensor, or all of them together, are unreasonably large.
+        If a tensor, or the sum of all tensors, is unreasonably large.
     """
     total = 0
     for tensor in _all_tensors(graph):
@@ -184,7 +184,7 @@ def check_sizes(graph: Graph, path: str) -> None:
 
 
 def _all_tensors(graph: Graph) -> Iterator[Tensor]:
-    """The tensors of a graph, and those of subgraphs as they are in the file."""
+    """Yield the tensors of a graph and of its unresolved subgraphs."""
     yield from graph.tensors
     for node in graph.nodes:
         for value in node.options.values():

@@ -1,4 +1,4 @@
-"""Writing .tflite files with the object API of LiteRT's schema."""
+"""Writing of .tflite files with the object API of LiteRT's schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmtiny.frontend.reader import FILE_IDENTIFIER
 
 __all__ = ["ModelWriter"]
 
-#: Operators whose options table is not named after them.
+#: Options tables whose name does not follow from the operator's; None for no table.
 _OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
@@ -59,7 +59,7 @@ _OPTIONS = {
     "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNNOptions",
 }
 
-#: Fields of option tables that hold an enum, whose names may be given.
+#: Fields of options tables that hold an enum, which can be given by name.
 _ENUMS = {
     "padding": "Padding",
     "fused_activation_function": "ActivationFunctionType",
@@ -72,14 +72,14 @@ _ENUMS = {
 
 
 class ModelWriter:
-    """One subgraph, filled tensor by tensor and operator by operator.
+    """Builds a model of one subgraph, tensor by tensor and operator by operator.
 
-    Every method that adds a tensor returns its index, which is its TFLite tensor index too.
+    Every method that adds a tensor returns its TFLite tensor index.
 
     Parameters
     ----------
     description
-        Who made the model, as the file says it.
+        The description in the file, which names the tool that wrote it.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class ModelWriter:
         axis: int = 0,
         variable: bool = False,
     ) -> int:
-        """Add an activation; `scale` quantizes per tensor, `scales` per slice along `axis`."""
+        """Add an activation; `scale` quantizes the tensor, `scales` each slice along `axis`."""
         tensor = schema().TensorT()
         tensor.name = name
         tensor.shape = [int(d) for d in shape]
@@ -169,16 +169,20 @@ class ModelWriter:
         Parameters
         ----------
         operator
-            TFLite's name, such as ``CONV_2D``, or ``CUSTOM:`` and that of a custom operator.
+            TFLite's name, such as ``CONV_2D``; ``CUSTOM:`` precedes the name of a custom operator.
         inputs
-            None stands for an absent optional input.
+            Tensor indices; None for an absent optional input.
+        outputs
+            Tensor indices.
         options
-            The options table under its schema names in snake_case; enum values may be names.
+            Fields of the options table, by schema name in snake_case; enum values may be names.
             None leaves the table out.
+        version
+            Version of the operator.
         intermediates
-            Tensors that carry the quantization of what is inside of the operator.
+            Tensors that carry the quantization of values inside the operator.
         custom_options
-            What a custom operator has for options.
+            The options of a custom operator.
         """
         node = schema().OperatorT()
         node.opcodeIndex = self._code(operator, version)
@@ -202,14 +206,14 @@ class ModelWriter:
         key: str = "serving_default",
         subgraph: int = 0,
     ) -> None:
-        """Add a signature: names of the inputs and outputs of a subgraph, and their tensors."""
+        """Add a signature, which names the inputs and outputs of a subgraph."""
         signature = schema().SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = key, subgraph
         signature.inputs, signature.outputs = _entries(inputs), _entries(outputs)
         self._signatures.append(signature)
 
     def build(self, outputs: Sequence[int]) -> bytes:
-        """The model with the given output tensors, as the bytes of a .tflite file."""
+        """Return the model with the given output tensors as the bytes of a .tflite file."""
         return self._packed([self._subgraph("main", outputs)])
 
     def _packed(self, subgraphs: Sequence[Any]) -> bytes:
@@ -243,7 +247,7 @@ class ModelWriter:
                 return position
         code = schema().OperatorCodeT()
         code.builtinCode = builtin
-        # Readers take the larger of the two; 127 is the schema's placeholder for codes above it.
+        # Readers use the larger of both fields; 127 is the schema's placeholder for larger codes.
         code.deprecatedBuiltinCode = min(builtin, 127)
         code.customCode = custom or None
         code.version = version
@@ -261,7 +265,7 @@ def _entries(tensors: Sequence[tuple[str, int]]) -> list[Any]:
 
 
 def buffer(data: bytes) -> Any:
-    """A buffer with the content of a constant."""
+    """Return a buffer with the content of a constant."""
     made = schema().BufferT()
     made.data = np.frombuffer(data, np.uint8) if data else None
     return made
