@@ -1,6 +1,6 @@
-"""The exceptions of tvmtiny: one tree, each class with fields and one clear message.
+"""Exceptions of tvmtiny: one tree of classes, each with fields and one clear message.
 
-The command line prints the message on one line and exits with the class's ``exit_code``:
+The command line prints the message and exits with the class's ``exit_code``:
 
 ====  =========================  ============================================================
 Code  Class                      Meaning

@@ -1,4 +1,4 @@
-"""What is wrong with a name, a file or a path that was given."""
+"""Errors in a name, a file or a path that was given."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tvmtiny.errors.base import InputError, one_line, quoted
 
-#: Why nothing can be written where one may write.
+#: System messages for a full disk.
 _FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
-#: What `UnknownTargetError` looks for and a board file can stand for.
+#: Kinds of name in `UnknownTargetError` for which a board file can be given instead.
 _MAY_BE_FILES = ("target", "board")
 
 
@@ -23,11 +23,11 @@ class UnknownTargetError(InputError):
     name
         The name given.
     known
-        Every name allowed there.
+        All names allowed there.
     nearest
-        The allowed names that look most like it, best first; may be empty.
+        The most similar allowed names, best first; may be empty.
     kind
-        What was looked for: a ``target``, a ``board``, a ``CPU`` or a ``board of Zephyr``.
+        Kind of name: a ``target``, a ``board``, a ``CPU`` or a ``board of Zephyr``.
     """
 
     name: str
@@ -50,13 +50,13 @@ class BoardFileError(InputError):
     Attributes
     ----------
     file
-        The file, as it was named.
+        Path of the file, as given.
     key
-        The key that is wrong, such as ``regions[0].length``; empty where it is the whole file.
+        The invalid key, such as ``regions[0].length``; empty if the whole file is invalid.
     problem
-        What is wrong with it, in a few words that follow the key.
+        Description of the problem, in words that follow the key.
     allowed
-        What would be usable.
+        Description of valid values.
     """
 
     file: str
@@ -66,7 +66,7 @@ class BoardFileError(InputError):
 
     def __str__(self) -> str:
         file = one_line(self.file)
-        # A name that holds control characters is shown with escapes.
+        # A name with control characters is shown with escapes.
         file = file if file.isprintable() else ascii(file)
         what = f"{self.key} {one_line(self.problem)}" if self.key else one_line(self.problem)
         return f"board file {file}: {what}; allowed: {one_line(self.allowed)}"
@@ -81,7 +81,7 @@ class ProfileBoardError(InputError):
     board, cpu
         Names of the board and its processor.
     supported
-        Names of the boards that allow it.
+        Names of the boards that can be profiled.
     """
 
     board: str
@@ -103,13 +103,13 @@ class InputDataError(InputError):
     Attributes
     ----------
     name
-        Name of the input (or the file it came from).
+        Name of the input, or of the file that it came from.
     reason
-        What is wrong, in a few words.
+        Short description of the problem.
     expected
-        What is allowed, for example ``int8 (1, 49, 10, 1)``.
+        Description of valid data, for example ``int8 (1, 49, 10, 1)``.
     got
-        What was given.
+        Description of the data that was given.
     """
 
     name: str
@@ -132,9 +132,9 @@ class OutputPathError(InputError):
     Attributes
     ----------
     path
-        The file or directory.
+        Path of the file or directory.
     reason
-        Why not.
+        Reason for the failure.
     """
 
     path: str | os.PathLike[str]

@@ -1,4 +1,4 @@
-"""The base of all exceptions, and what their messages share."""
+"""Base class of all exceptions, and helpers for their messages."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Any, ClassVar
 
 
 def restore(cls: type[TvmtinyError], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
-    """Make an error again on the other side of a pickle."""
+    """Reconstruct an unpickled error."""
     error = cls.__new__(cls, *args)
     error.__dict__.update(fields)
     return error
 
 
 def one_line(text: object) -> str:
-    """Collapse white space, so that text from elsewhere cannot break the one-line rule."""
+    """Collapse white space, so that foreign text cannot break the one-line rule."""
     return " ".join(str(text).split())
 
 
 def visible(text: object) -> str:
-    """Escape what a terminal would obey or not show, such as control characters and line breaks.
+    """Escape characters that a terminal would interpret or not show, such as control characters.
 
-    Names of files and tensors can hold any character.
+    Names of files and tensors can contain any character.
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
     )
 
 
-#: Characters of a word in an error, such as a path, and of a line of it.
+#: Limits on the characters of a word in a message, such as a path, and of a line.
 _LONGEST_WORD, _LONGEST_LINE = 300, 1000
-#: Characters of a value in it, quotes included.
+#: Limit on the characters of a quoted value in a message, including the quotes.
 _LONGEST_VALUE = 100
 
 
 def cut_middle(text: str, most: int) -> str:
-    """A text in at most `most` characters; what is too much is left out of its middle."""
+    """Shorten a text to at most `most` characters by leaving out its middle."""
     if len(text) <= most:
         return text
     end = (most - 3) // 2
@@ -43,25 +43,25 @@ def cut_middle(text: str, most: int) -> str:
 
 
 def quoted(value: object) -> str:
-    """What a user, a model or a board gave, as Python writes it, in a bearable length."""
+    """Format a value given by a user, a model or a board like Python's repr, limited in length."""
     return cut_middle(repr(value), _LONGEST_VALUE)
 
 
 def bearable(line: str) -> str:
-    """A line of an error without whole words of thousands of characters, which nobody reads."""
+    """Shorten a line of a message, and words of thousands of characters in it."""
     words = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda m: cut_middle(m[0], _LONGEST_WORD), line)
     return cut_middle(words, _LONGEST_LINE)
 
 
-#: Where a name may be cut: between words, and not inside of one.
+#: Positions between words at which a name may be cut.
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W_])(?=[\W_])|(?<=[\W_])(?=[^\W_])|(?<=[a-z0-9])(?=[A-Z])")
 
 
 def short_name(name: str, most: int = 28) -> str:
-    """A name in at most `most` characters, cut between words where any word is short enough.
+    """Shorten a name to at most `most` characters, cutting between words where possible.
 
-    Characters that a terminal would obey are escaped. Of names that a converter has joined with
-    semicolons the first one stays, and of a name within scopes its end:
+    Characters that a terminal would interpret are escaped. If a converter has joined several names
+    with semicolons, the first is kept; of a name with scopes, the end is kept:
     ``.../conv2d_1/Relu;...``.
     """
     name = visible(name)
@@ -82,13 +82,13 @@ def short_name(name: str, most: int = 28) -> str:
 
 
 class TvmtinyError(Exception):
-    """Base of every error that tvmtiny raises on purpose."""
+    """Base class of every error that tvmtiny raises on purpose."""
 
     exit_code: ClassVar[int] = 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exception's own reduction calls the class with `args`, which keyword fields never reach;
-        # errors have to survive the trip from a worker process.
+        # The default reduction calls the class with `args`, which do not include keyword fields.
+        # Errors must survive being pickled by a worker process.
         return restore, (type(self), self.args, dict(self.__dict__))
 
 

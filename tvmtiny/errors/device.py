@@ -1,4 +1,4 @@
-"""What happens on the device, and to its results."""
+"""Errors of the device and in its results."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class DeviceFaultError(DeviceError):
     fault
         Kind and cause, such as ``BusFault, precise data access at 0x60000000``.
     pc, lr
-        Program counter and link register at the fault; None where they could not be saved.
+        Program counter and link register at the fault; None if they could not be saved.
     function
-        Function that `pc` lies in; None when unknown.
+        Function that contains `pc`; None if unknown.
     layer
-        The model's layer that ran, such as ``layer 3 CONV_2D (conv_1)``; None outside of layers.
+        The layer being run, such as ``layer 3 CONV_2D (conv_1)``; None outside of layers.
     registers
-        Further registers by name.
+        Other registers by name.
     advice
-        What to do about it.
+        Advice for the user.
     frames
-        The last frames on the link, where there was one.
+        The most recent frames on the link, if there was one.
     """
 
     fault: str
@@ -68,7 +68,7 @@ class DeviceTimeoutError(DeviceError):
     Attributes
     ----------
     seconds
-        The limit, in seconds of host time.
+        Time limit in seconds of host time.
     board
         Name of the board.
     """
@@ -92,11 +92,11 @@ class CheckError(TvmtinyError):
     oracle
         Name of the reference, such as ``litert``.
     mismatched_bytes
-        Bytes of the outputs that differ.
+        Number of differing bytes in the outputs.
     layers_compared, layers_exact
-        Number of layers looked at, and of those equal to the reference.
+        Number of layers compared, and of those equal to the reference.
     first_mismatch
-        The first layer that differs, in words; None when only the outputs do.
+        Description of the first differing layer; None if only outputs differ.
     """
 
     exit_code = 7

@@ -1,4 +1,4 @@
-"""What is wrong with images of models."""
+"""Errors in model images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class ImageError(InputError):
     Attributes
     ----------
     image
-        File or model.
+        Name of the file or the model.
     reason
-        What is wrong.
+        Description of the problem.
     advice
-        What to do about it.
+        Advice for the user.
     """
 
     image: str

@@ -1,4 +1,4 @@
-"""What goes wrong between the host and a board."""
+"""Errors on the way between the host and a board."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PortError(InputError):
     problem
         ``missing``, ``busy``, ``permission`` or ``unusable``.
     reason
-        What the system said.
+        Message of the operating system.
     """
 
     url: str
@@ -48,13 +48,13 @@ class LinkError(DeviceError):
     Attributes
     ----------
     url
-        The port.
+        Port of the board.
     reason
-        What was being waited for, or what happened.
+        The event that was awaited, or that happened.
     seconds
-        Time since the call began, or the time that it was given.
+        Seconds since the call began, or the call's timeout.
     frames
-        The last frames on the line, oldest first, one line of text each.
+        The most recent frames on the line, oldest first, each as a line of text.
     """
 
     exit_code = 8
@@ -105,7 +105,7 @@ class ModelMismatchError(InputError):
     Attributes
     ----------
     url
-        The port.
+        Port of the board.
     expected, found
         Name and identity of the model, as compiled and as flashed.
     """

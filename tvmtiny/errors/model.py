@@ -1,4 +1,4 @@
-"""What is wrong with a model."""
+"""Errors in a model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class ModelFormatError(InputError):
     Attributes
     ----------
     path
-        The file that was read.
+        Path of the file.
     reason
-        What is wrong with it.
+        Description of the problem.
     framework
-        Whose model it should be.
+        Framework that the model should come from.
     """
 
     path: str | os.PathLike[str]
@@ -49,11 +49,11 @@ class OracleRefusalError(InputError):
     Attributes
     ----------
     model
-        Its name.
+        Name of the model.
     reason
         LiteRT's message.
     step
-        ``prepare``: LiteRT refuses the model; ``run``: it refuses the values of the inputs.
+        ``prepare`` if LiteRT rejects the model; ``run`` if it rejects the input values.
     """
 
     model: str
@@ -61,7 +61,7 @@ class OracleRefusalError(InputError):
     step: Literal["prepare", "run"]
 
     def __str__(self) -> str:
-        # LiteRT joins its messages without a blank.
+        # LiteRT concatenates its messages without a space.
         reason = re.sub(r"\.?(?<=\S)(?=Node number )", "; ", one_line(self.reason)).rstrip(".")
         if self.step == "run":
             return (
@@ -77,7 +77,7 @@ class OracleRefusalError(InputError):
 
 @dataclass(frozen=True)
 class OperatorProblem:
-    """Why one operator of a model cannot be compiled.
+    """The reason why one operator of a model cannot be compiled.
 
     Attributes
     ----------
@@ -86,13 +86,13 @@ class OperatorProblem:
     index
         Position of the operator in the model.
     tensor
-        Name of the tensor that shows where it is (normally the operator's output).
+        Name of the tensor that locates the operator, normally its output.
     reason
-        What is not supported.
+        Description of the unsupported feature.
     allowed
-        What would be; empty when there is nothing to suggest.
+        Description of supported alternatives; empty if there is nothing to suggest.
     place
-        What `tensor` is the name of, where that is no tensor: ``node``.
+        Kind of object that `tensor` names: ``tensor`` or ``node``.
     """
 
     operator: str
@@ -117,17 +117,17 @@ class UnsupportedModelError(InputError):
     Attributes
     ----------
     problems
-        One entry an operator, in the order of the model.
+        One entry for each operator, in the order of the model.
     kind
-        What the model is where that explains problems, and what to do about it, such as ``this is a
-        uint8 model ...``; empty where there is no such explanation.
+        Description of the kind of model if that explains problems, with advice, such as ``this is a
+        uint8 model ...``; empty otherwise.
     explained
-        Indices of the operators whose problems `kind` explains.
+        Indices of the operators whose problems are explained by `kind`.
     following
-        Indices of the operators that cannot be compiled because others cannot: they need the
-        results of those at compile time.
+        Indices of the operators that cannot be compiled only because they need the results of other
+        unsupported operators at compile time.
     table
-        The page that says what is supported.
+        Page that lists what is supported.
     """
 
     problems: tuple[OperatorProblem, ...]
@@ -137,7 +137,7 @@ class UnsupportedModelError(InputError):
     table: str = "docs/operators.md"
 
     def lines(self) -> tuple[str, ...]:
-        """Every cause once, in the order of the model, and at the end what follows from them."""
+        """Return each cause once, in the order of the model, followed by its consequences."""
         causes: dict[tuple[str, str, str], list[OperatorProblem]] = {}
         for problem in self.problems:
             if problem.index not in self.explained | self.following:
@@ -167,7 +167,7 @@ class UnsupportedModelError(InputError):
         return f"{head} ({tail}):" + "".join(f"\n  {line}" for line in lines)
 
 
-#: Operators with one problem whose numbers are listed.
+#: Limit on the operators listed for one problem.
 _MOST_NUMBERS = 8
 
 
@@ -196,7 +196,7 @@ class DynamicRangeModelError(InputError):
     Attributes
     ----------
     operator
-        TFLite name of the first such operator.
+        TFLite name of the first operator of this kind.
     tensor
         Name of its quantized weight tensor.
     """
@@ -220,9 +220,9 @@ class QuantizeError(InputError):
     Attributes
     ----------
     model
-        Which one.
+        Name of the model.
     reason
-        What is in the way.
+        Description of the problem.
     """
 
     model: str
@@ -244,10 +244,9 @@ class DynamicShapeError(InputError):
     tensor
         Name of the tensor.
     shape
-        Its shape, with -1 for an unknown dimension.
+        Shape of the tensor, with -1 for an unknown dimension.
     maker
-        The operator that makes a tensor without elements of others that have some; empty where
-        there is none.
+        The operator that computes an empty tensor from non-empty ones; empty if there is none.
     """
 
     tensor: str

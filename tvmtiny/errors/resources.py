@@ -1,4 +1,4 @@
-"""Memory that is too small, programs that are missing or fail."""
+"""Errors about insufficient memory, and about missing or failing programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvmtiny.errors.base import TvmtinyError, one_line
 
 @dataclass(frozen=True)
 class RegionDemand:
-    """What a model needs of one memory region.
+    """The demand of a model on one memory region.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class CapacityError(TvmtinyError):
     region
         Name of the (first) region that is too small.
     needed, available
-        Its sizes in bytes.
+        Bytes needed in that region, and its size.
     board
         Name of the board.
     others
-        The board's other regions, whether they are too small or not.
+        The board's other regions, sufficient or not.
     """
 
     exit_code = 3
@@ -55,7 +55,7 @@ class CapacityError(TvmtinyError):
 
     @property
     def regions(self) -> tuple[RegionDemand, ...]:
-        """Every region that was looked at, the one too small first."""
+        """All regions that were checked, starting with the insufficient one."""
         return (RegionDemand(self.region, self.needed, self.available), *self.others)
 
     def __str__(self) -> str:
@@ -75,15 +75,15 @@ class RamBudgetError(TvmtinyError):
     model
         Name of the model.
     budget, needed
-        Bytes that were allowed, and those of the smallest arena that was found.
+        Bytes that were allowed, and bytes of the smallest arena found.
     lower_bound
-        Proven: no arena for these kernels is smaller.
+        Proven lower bound on the arena for these kernels, in bytes.
     where
-        The layer that bounds it.
+        The layer at which the arena peaks.
     tensors
-        Names and bytes of what is alive there.
+        Names and bytes of the tensors that are alive at that layer.
     external
-        What would be needed with inputs and outputs outside of the arena; None where they are.
+        Bytes needed with inputs and outputs outside the arena; None if they already are.
     """
 
     exit_code = 3
@@ -122,17 +122,17 @@ class ToolMissingError(TvmtinyError):
     Attributes
     ----------
     tool
-        Its name.
+        Name of the program or package.
     package
-        Package that holds it.
+        Package that provides it.
     why
-        What it is needed for.
+        Purpose of the tool.
     installer
         Program that installs the package: apt-get on Debian and Ubuntu, pip for Python packages.
     problem
-        Why a package that is installed cannot be used; None where it is not installed.
+        Reason why an installed package cannot be used; None if it is not installed.
     remedy
-        What to do where installing it beside the others is not the way.
+        Advice that replaces the installation command, or None.
     """
 
     exit_code = 4

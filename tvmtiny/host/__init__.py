@@ -1,1 +1,1 @@
-"""What is done on this machine: files, processes and compilers."""
+"""Access to this machine: files, processes and compilers."""

@@ -1,4 +1,4 @@
-"""Processes that another one has started, and waiting for their end."""
+"""Find the descendants of a process and wait for them to exit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["descendants", "still_running"]
 
 
 def descendants(process: int) -> list[int]:
-    """Open descriptors of the processes below one, parents first."""
+    """Open process descriptors of all descendants of a process, parents first."""
     found = []
     with suppress(OSError):
         for task in Path(f"/proc/{process}/task").iterdir():
@@ -25,7 +25,7 @@ def descendants(process: int) -> list[int]:
 
 
 def still_running(descriptors: Iterable[int], seconds: float) -> list[int]:
-    """Wait for processes; those that have not ended in that time. The others' are closed."""
+    """Wait up to `seconds` for processes; close descriptors of exited ones, return the others."""
     running = list(descriptors)
     end = time.monotonic() + seconds
     while running:

@@ -1,4 +1,4 @@
-"""Symbols and functions of a linked program."""
+"""Read symbols and functions of a linked program."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def _symbols(elf: Path) -> Iterator[Any]:
 
 
 def code_of(elf: Path) -> bytes:
-    """Give the bytes of the section ``.text``; none where there is no such section."""
+    """Return the bytes of the section ``.text``, or no bytes if there is no such section."""
     with elf.open("rb") as file:
         section = ELFFile(file).get_section_by_name(".text")
         return b"" if section is None else bytes(section.data())
 
 
 def entry_of(elf: Path) -> int:
-    """Give the address that a program starts at."""
+    """Return the address of the program's entry point."""
     with elf.open("rb") as file:
         return int(ELFFile(file)["e_entry"])
 
 
 def symbols_of(elf: Path) -> dict[str, tuple[int, int]]:
-    """Give value and size of every symbol of a program, by name."""
+    """Return value and size of every symbol of a program, by name."""
     return {s.name: (int(s["st_value"]), int(s["st_size"])) for s in _symbols(elf)}
 
 
 def functions_of(elf: Path) -> dict[str, tuple[int, int]]:
-    """Give address and size of every function of a program, by name.
+    """Return address and size of every function of a program, by name.
 
-    The bit that marks Thumb code is not part of an address.
+    The bit that marks Thumb code is removed from the addresses.
     """
     return {
         s.name: (int(s["st_value"]) & ~1, int(s["st_size"]))
@@ -50,19 +50,19 @@ def functions_of(elf: Path) -> dict[str, tuple[int, int]]:
 
 
 def function_at(elf: Path, address: int) -> str | None:
-    """Give the function that an address lies in.
+    """Return the name of the function that contains an address.
 
     Parameters
     ----------
     elf
-        The program.
+        Path of the program.
     address
-        Of an instruction.
+        Address of an instruction.
 
     Returns
     -------
     str or None
-        None when the address is in no function.
+        None if no function contains the address.
     """
     for name, (start, size) in functions_of(elf).items():
         if start <= address < start + max(size, 1):

@@ -1,4 +1,4 @@
-"""Writing files and folders so that an interrupted run leaves nothing that is half written."""
+"""Write files and folders atomically, so that an interrupted run leaves no partial output."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tvmtiny.host import interrupts, unfinished
 __all__ = ["make_directory", "write_bytes", "write_folder", "write_text", "writing"]
 
 _MODE = 0o644
-#: Characters of a name that a temporary one shows; each may take four of the 255 bytes allowed.
+#: Characters of a name that its temporary name keeps; each may take 4 of the 255 bytes allowed.
 _SHOWN = 50
 
 
 def make_directory(directory: Path) -> None:
-    """Create a directory and its parents where they do not exist.
+    """Create a directory and its parents if they do not exist.
 
     Raises
     ------
     OutputPathError
-        It cannot be created, or is a file.
+        The directory cannot be created, or the path is a file.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -33,15 +33,15 @@ def make_directory(directory: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8; see `write_bytes`."""
+    """Write a file in UTF-8 atomically; see `write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it.
 
-    A link stays, and the file that it leads to is replaced. A device or a pipe, such as
-    ``/dev/stdout``, is written to and never replaced.
+    If the path is a symbolic link, the link is kept and its target is replaced. A device or a pipe,
+    such as ``/dev/stdout``, is written to directly.
 
     Raises
     ------
@@ -63,17 +63,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files into a folder: all of them, or none.
+    """Write files into a folder, all of them or none.
 
-    A folder that does not exist gets its name once everything is in it. In one that exists, files
-    of the same names are replaced and others stay: everything is written into a hidden folder in
-    there first, and renamed then. Signals wait while that is done, so that only a process that is
-    killed at that moment leaves some files new and some old, each of them whole.
+    A new folder gets its name only once it is complete. In an existing folder, files of the same
+    names are replaced and other files are kept; everything is first written into a hidden subfolder
+    and then renamed. Signals are deferred during the renaming, so a mixture of old and new files
+    can remain only if the process is killed at that moment, and each file is complete even then.
 
     Parameters
     ----------
     contents
-        By path below the folder, with ``/``; they get their names in this order.
+        Content of each file by its path below the folder, with ``/``. Files are renamed in this
+        order.
 
     Raises
     ------
@@ -97,7 +98,8 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
                 try:
                     temporary.rename(folder)
                 except OSError:
-                    # Somebody has made the folder meanwhile, or it cannot be one.
+                    # Another process has created the folder meanwhile, or the path cannot be a
+                    # folder.
                     if not folder.is_dir():
                         raise
                     exists = True
@@ -112,7 +114,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _move(source: Path, folder: Path, names: Iterable[str]) -> None:
-    """Rename files into a folder; nothing happens where one cannot be."""
+    """Rename files into a folder, or none if one of the targets is a folder."""
     targets = [folder / name for name in names]
     for target in targets:
         if target.is_dir():
@@ -129,9 +131,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _write_into(path: Path, content: bytes) -> None:
-    """Write to a device or a pipe."""
+    """Write to a device or a pipe directly."""
     try:
-        # Opened like this, a pipe that nobody reads is an error; otherwise it would block.
+        # With O_NONBLOCK, opening a pipe that has no reader fails instead of blocking.
         number = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         with os.fdopen(number, "wb") as file:
             os.set_blocking(number, True)
@@ -146,12 +148,14 @@ def _cannot(path: Path, error: OSError) -> OutputPathError:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the file that is written in the context, which the system's error does not.
+    """Raise errors of the context with the name of the file being written.
+
+    The system's error for a failed write does not name the file.
 
     Raises
     ------
     OutputPathError
-        It cannot be written.
+        The file cannot be written.
     """
     try:
         yield

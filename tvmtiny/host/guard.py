@@ -1,9 +1,9 @@
-"""Run a program that ends with another process.
+"""Run a program that is killed when another process ends.
 
-``python guard.py PROCESS DIRECTORY PROGRAM ARGUMENTS...``: the program is killed, with its process
-group, when PROCESS has gone, in whatever way, and DIRECTORY is removed unless that is empty. The
-program takes the place of this script; a child of it keeps watch. (Linux's PR_SET_PDEATHSIG does
-not do: it fires when the thread ends that started the program.)
+``python guard.py PROCESS DIRECTORY PROGRAM ARGUMENTS...`` kills the program, with its process
+group, once PROCESS has ended for any reason, and then removes DIRECTORY unless that is empty text.
+The program replaces this script; a child process of the script keeps watch. (Linux's
+PR_SET_PDEATHSIG does not work here: it fires when the thread that started the program ends.)
 """
 
 import os
@@ -16,7 +16,7 @@ def _watch(host: int, program: int, directory: str) -> None:
     poll = select.poll()
     poll.register(host, select.POLLIN)
     poll.register(program, select.POLLIN)
-    # Sockets and pipes of the program must close when it ends.
+    # Close inherited descriptors: the program's sockets and pipes must close when it exits.
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(null, descriptor)
@@ -30,7 +30,7 @@ def _watch(host: int, program: int, directory: str) -> None:
     ready = [descriptor for descriptor, _ in poll.poll()]
     if directory and host in ready:
         _remove(directory)
-    # The watch is a member of the group, too, and so are children that the program has left behind.
+    # The watcher belongs to the process group as well, as do children left behind by the program.
     os.killpg(0, signal.SIGKILL)
 
 
@@ -40,16 +40,16 @@ def _remove(directory: str) -> None:
             os.unlink(f"{directory}/{name}")  # noqa: PTH108
         os.rmdir(directory)  # noqa: PTH106
     except OSError:
-        pass  # somebody else has been faster
+        pass  # another process has already removed it
 
 
 def main() -> None:
-    """Become the program."""
+    """Start the watcher, then replace this process by the program."""
     process, directory, *command = sys.argv[1:]
     host = os.pidfd_open(int(process))
     program = os.pidfd_open(os.getpid())
     if os.getppid() != int(process):
-        # It has gone already, and its number may be somebody else's.
+        # The host has already exited, and its process ID may have been reused.
         sys.exit(1)
     if os.fork() == 0:
         try:

@@ -1,4 +1,4 @@
-"""Programs that run beside the host, and that must not outlive it."""
+"""Programs that run beside the host and must not outlive it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvmtiny.host.interrupts import park_while_leaving
 __all__ = ["start_guarded", "stop_guarded"]
 
 _GUARD = Path(__file__).with_name("guard.py")
-#: Seconds that what a killed program has started may take to end.
+#: Seconds to wait for descendants of a killed program to exit.
 _END_SECONDS = 5.0
 
 
@@ -30,30 +30,29 @@ def start_guarded(
     descriptors: Sequence[int] = (),
     remove: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program that is killed when this process ends, even when that is killed.
+    """Start a program that is killed when this process ends, even if this process is killed.
 
     Parameters
     ----------
     command
-        The program, as an absolute path, and its arguments.
+        Absolute path of the program, and its arguments.
     output
-        Where its output goes.
+        File or descriptor for the program's output.
     directory, environment
-        By default those of this process.
+        Working directory and environment; by default those of this process.
     descriptors
-        Open files that it inherits.
+        File descriptors that the program inherits.
     remove
-        A directory without subdirectories that is removed when this process does not live to do so.
+        Directory without subdirectories to remove if this process ends without doing so itself.
 
     Returns
     -------
     subprocess.Popen
-        The program itself. It leads a session of its own, so that an interrupt from the keyboard
-        does not reach it.
+        The program itself. It leads its own session, so a keyboard interrupt does not reach it.
     """
     park_while_leaving()
     return subprocess.Popen(
-        # Isolated and without site: it starts in a few milliseconds.
+        # Isolated mode without the site module starts in a few milliseconds.
         [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(remove or ""), *command],
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -66,9 +65,9 @@ def start_guarded(
 
 
 def stop_guarded(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program and all that it has started, and wait for its end."""
-    # One that has ended was waited for, so that its number may be another's; its guard saw to the
-    # rest.
+    """Kill a program and all its descendants, and wait for them to exit."""
+    # A program that has exited is already reaped: its process ID may have been reused, and its
+    # guard has killed the descendants.
     if process.poll() is None:
         others = descendants(process.pid)
         with suppress(ProcessLookupError):

@@ -1,9 +1,9 @@
-"""Leaving on SIGINT, SIGTERM and SIGHUP: at once, and with nothing left.
+"""Exit on SIGINT, SIGTERM and SIGHUP at once, leaving nothing behind.
 
-An exception that a handler raises comes out anywhere: inside an import, which makes an ImportError
-of it; inside a finaliser, which swallows it; between the creation of a file and the note of it. So
-these handlers raise nothing. They end what this process has started, remove what it has not
-finished, and end the process with the code that shells expect.
+An exception raised in a signal handler can surface anywhere: inside an import, which turns it into
+an ImportError; inside a finalizer, which swallows it; or between creating a file and recording it.
+These handlers therefore raise nothing. They stop the processes that this process has started,
+delete its unfinished files, and exit with the code that shells expect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tvmtiny.host.descendants import descendants, still_running
 __all__ = ["deferred", "install", "park_while_leaving"]
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
-#: Seconds that programs have to end by themselves: a compiler removes its temporary files.
+#: Seconds that programs get to exit on their own; a compiler removes its temporary files.
 _GRACE_SECONDS = 2.0
 
 _lock = threading.Lock()
@@ -31,9 +31,9 @@ _owner = 0
 
 
 def install() -> None:
-    """Handle the signals from now on, but for those that are ignored.
+    """Install the handlers, except for signals that are ignored.
 
-    Only programs call this; whoever uses the library has the handlers of Python.
+    Only programs call this; users of the library keep Python's own handlers.
     """
     global _owner
     _owner = os.getpid()
@@ -44,7 +44,7 @@ def install() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let a signal wait until the context ends: for what takes no time but must not be halved."""
+    """Defer signals until the context ends, for short steps that must not be split."""
     global _deferring
     with _lock:
         _deferring += 1
@@ -58,7 +58,7 @@ def deferred() -> Iterator[None]:
 
 
 def park_while_leaving() -> None:
-    """Keep a thread from starting anything once the process is about to end."""
+    """Block the calling thread forever once the process is about to exit."""
     if _leaving.is_set():
         threading.Event().wait()
 
@@ -68,7 +68,7 @@ def _handle(number: int, _: object) -> None:
     if _leaving.is_set():
         return
     if os.getpid() != _owner:
-        # A process that was forked, and has not become another program yet.
+        # This is a forked child that has not yet replaced itself by another program.
         os._exit(128 + number)
     if _deferring:
         _pending = number
@@ -81,13 +81,13 @@ def _leave(number: int) -> None:
         with suppress(ValueError):
             signal.signal(other, signal.SIG_IGN)
     _leaving.set()
-    # Not through `sys.stderr`, which may be in the middle of writing; a spinner hides the cursor.
+    # Bypass `sys.stderr`, which may be in the middle of a write. A spinner hides the cursor.
     cursor = b"\r\x1b[K\x1b[?25h" if _is_terminal() else b""
     with suppress(OSError):
         os.write(2, cursor + f"tvmtiny: {_WORDS[signal.Signals(number)]}\n".encode())
     _end_descendants()
     unfinished.remove_all()
-    # What another thread was about to start.
+    # Repeat for anything that another thread was about to start.
     _end_descendants()
     unfinished.remove_all()
     os._exit(128 + number)
@@ -101,7 +101,7 @@ def _is_terminal() -> bool:
 
 
 def _end_descendants() -> None:
-    """End all that this process has started, and what they have started in turn."""
+    """Terminate all descendants of this process."""
     running = descendants(os.getpid())
     for how in (signal.SIGTERM, signal.SIGKILL):
         for descriptor in running:

@@ -1,7 +1,7 @@
-"""LiteRT's interpreter as the oracle wants it; as a program, what LiteRT says of a model.
+"""Create LiteRT's interpreter for the oracle; run as a program, report why LiteRT rejects a model.
 
 The program imports nothing of this package. It reads a model from stdin and prints LiteRT's message
-where that refuses it.
+if LiteRT rejects it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ __all__ = ["make_interpreter", "reference_interpreter"]
 
 
 def make_interpreter(module: Any, model: bytes) -> Any:
-    """Make an interpreter with the reference kernels, or with others where there are none.
+    """Create an interpreter with the reference kernels, or with others if one is missing.
 
-    CEIL, ELU, ROUND and SQUEEZE have none, and that of SUM takes int8 and int16 for uint8: a model
-    with one of these gets LiteRT's other kernels instead, without delegates; there, a convolution
-    may differ in the last bit, and so may others.
+    CEIL, ELU, ROUND and SQUEEZE have no reference kernel, and the one of SUM reads int8 and int16
+    as uint8. A model with one of these uses LiteRT's other kernels, without delegates, which may
+    differ in the last bit for convolutions and other operators.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def make_interpreter(module: Any, model: bytes) -> Any:
 
 
 def reference_interpreter(module: Any, model: bytes) -> Any | None:
-    """Make an interpreter with the reference kernels; None where not all operators have one.
+    """Create an interpreter with the reference kernels; None if an operator lacks one.
 
     See `make_interpreter` for parameters and errors.
     """

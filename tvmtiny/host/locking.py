@@ -1,4 +1,4 @@
-"""One process at a time for what is written bit by bit."""
+"""Exclusive access to a file that is written incrementally."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["locked"]
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes from a file while the context lasts.
+    """Lock a file against other processes while the context lasts.
 
     Parameters
     ----------
     path
-        The file; a hidden one beside it, which is there meanwhile, holds the number of the process.
-        It need not exist, nor need its folder.
+        The file to lock. Neither the file nor its folder needs to exist. A hidden lock file beside
+        it holds the process ID and is removed afterwards.
 
     Raises
     ------
     InputError
-        Another process has it.
+        Another process holds the lock.
     OutputPathError
-        There can be no file.
+        The lock file cannot be created.
     """
     lock = path.absolute().with_name(f".{path.name}.lock")
     parents = unfinished.begin_parents(lock)
@@ -52,7 +52,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         if descriptor is not None:
-            # Nobody else gets it before it has gone.
+            # Delete the lock file while the lock is still held.
             unfinished.remove(lock)
             os.close(descriptor)
         unfinished.remove_parents(parents)
@@ -63,7 +63,7 @@ def _acquire(lock: Path) -> int:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Who had it may have removed it meanwhile.
+            # The previous holder may have deleted the file after it was opened here.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), lock.stat()):
                     return descriptor

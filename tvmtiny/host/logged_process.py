@@ -1,4 +1,4 @@
-"""Running a program with everything that it prints in a log file."""
+"""Run a program and keep everything that it prints in a log file."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["run_logged"]
 def run_logged(
     command: Sequence[str], log_path: Path, environment: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run a program to its end.
+    """Run a program until it exits.
 
     Parameters
     ----------
     command
         Program and arguments.
     log_path
-        File for the command and what it prints.
+        File that receives the command line and the program's output.
     environment
-        Its environment; by default this process's.
+        Environment of the program; by default that of this process.
 
     Returns
     -------
     tuple of int and str
-        Exit code, and what it printed.
+        Exit code and output.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     heading = f"{' '.join(command)}\n"

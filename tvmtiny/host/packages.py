@@ -1,4 +1,4 @@
-"""Importing Python packages that may be missing or broken."""
+"""Import Python packages that may be missing or broken."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ __all__ = ["importing"]
 def importing(
     package: str, requirement: str, why: str, module: str | None = None
 ) -> Iterator[None]:
-    """Say of a package that cannot be imported in the context what to do about it.
+    """Turn import errors in the context into an error that tells how to install the package.
 
     Parameters
     ----------
     package
-        As pip calls it.
+        Name of the package for pip.
     requirement
-        What to give to pip.
+        Requirement to pass to pip.
     why
-        What it is needed for.
+        Purpose of the package.
     module
-        What it is imported as, where that is not its name.
+        Name of the imported module if it differs from the package's.
 
     Raises
     ------
     ToolMissingError
-        The package is not installed, or fails as it is imported.
+        The package is not installed, or fails when it is imported.
     """
     try:
         yield
     except Exception as error:
-        # A package that is there can raise anything, such as for a library that it does not find.
+        # An installed package can raise anything, for example when it does not find a library.
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
         own = module or package.replace("-", "_")
         missing = (absent or "").partition(".")[0] == own

@@ -1,4 +1,4 @@
-"""Reading TOML that a user wrote: small regular files in UTF-8, checked as a whole."""
+"""Read TOML written by users: small regular UTF-8 files, validated as a whole."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ else:
 
 __all__ = ["TomlFileError", "parse_toml", "read_toml"]
 
-#: A file of options or of a board has some hundred bytes.
+#: Limit on the size of a file; a file of options or of a board has a few hundred bytes.
 _MOST_BYTES = 1 << 20
 
-#: Tables and lists within each other. Python's own limit would be met while a value is shown.
+#: Limit on nested tables and lists; Python's recursion limit would only strike on display.
 _MOST_LEVELS = 32
 
-#: TOML promises integers of 64 bits. Python could neither show nor compare some longer ones.
+#: TOML guarantees 64-bit integers; Python refuses to print some longer ones.
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
 
 class TomlFileError(Exception):
-    """A file or a text is not usable.
+    """A file or text is not usable.
 
-    The message says why and follows the name of the file, as in ``is no file``.
+    The message gives the reason in words that follow the name of the file, such as ``is no file``.
     """
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a file.
+    """Read and parse a file.
 
-    A mark of the byte order, which some editors write, is taken away.
+    A byte-order mark, which some editors write, is removed.
 
     Raises
     ------
     TomlFileError
-        The path is no regular file (a pipe could keep a command waiting), cannot be read, has more
-        than a mebibyte, is no UTF-8, or `parse_toml` refuses its text.
+        The path is not a regular file (a pipe could block a command), cannot be read, exceeds one
+        mebibyte, or is not UTF-8; or `parse_toml` rejects its text.
     """
     try:
         if not path.is_file():
@@ -56,13 +56,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Read a text.
+    """Parse a text.
 
     Raises
     ------
     TomlFileError
-        The text is no TOML, nests more than 32 tables or lists, has an integer of more than 64
-        bits, or a string with a zero byte, which no file name or option can have.
+        The text is not TOML, nests more than 32 tables or lists, or contains an integer of more
+        than 64 bits or a string with a zero byte, which no file name or option can have.
     """
     try:
         found = tomllib.loads(text)
@@ -71,7 +71,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise TomlFileError(f"is no valid TOML: {error}") from error
     except ValueError as error:
-        # Python's limit for the digits of an integer.
+        # Python limits the number of digits of an integer.
         raise TomlFileError("has an integer of more than 64 bits") from error
     level: list[Any] = [found]
     for _ in range(_MOST_LEVELS):

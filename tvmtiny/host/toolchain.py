@@ -1,4 +1,4 @@
-"""Finding and running compilers, with everything they print kept in a log file."""
+"""Find and run compilers, keeping everything that they print in log files."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _ERROR = re.compile(
 
 
 def find_tool(tool: Tool) -> str:
-    """Give the path of an installed program.
+    """Return the path of an installed program.
 
     Raises
     ------
     ToolMissingError
-        It is not installed; the error names the package.
+        The program is not installed; the error names the package.
     """
     path = shutil.which(tool.name)
     if path is None:
@@ -45,7 +45,7 @@ def find_tool(tool: Tool) -> str:
 
 
 def first_error_line(log: str) -> str:
-    """Give the line of a compiler's output that says what went wrong first."""
+    """Return the line of a compiler's output that names the first error."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     for line in lines:
         if _ERROR.search(line):
@@ -63,23 +63,23 @@ def run_tool(
     command
         Program and arguments.
     directory
-        Where to run it. Relative names keep this machine's paths out of the program.
+        Working directory. Relative file names keep paths of this machine out of the program.
     log_path
-        File for the command and everything that it prints.
+        File that receives the command line and everything that the command prints.
     library
         The compiler's C library.
 
     Returns
     -------
     str
-        What it printed.
+        Output of the command.
 
     Raises
     ------
     BuildError
-        It failed.
+        The command failed.
     ToolMissingError
-        It failed because `library` is not installed.
+        The command failed because `library` is not installed.
     """
     with watched(command, output=subprocess.PIPE, directory=directory) as process:
         printed, _ = process.communicate()
@@ -102,14 +102,14 @@ def run_tool(
 
 @dataclass(frozen=True)
 class CompileJob:
-    """One source file to compile.
+    """The compilation of one source file.
 
     Attributes
     ----------
     command
         Program and arguments.
     log_path
-        File for what it prints.
+        File that receives the compiler's output.
     """
 
     command: tuple[str, ...]
@@ -119,19 +119,20 @@ class CompileJob:
 def compile_all(
     jobs: Sequence[CompileJob], directory: Path, workers: int = 2, library: CLibrary | None = None
 ) -> None:
-    """Run several compilations, some at the same time.
+    """Run several compilations in parallel.
 
     Parameters
     ----------
     directory, library
         See `run_tool`.
     workers
-        How many at the same time.
+        Number of compilations that run at the same time.
 
     Raises
     ------
     BuildError
-        One failed: the first in the order of `jobs`, so that the message does not depend on chance.
+        A compilation failed. The first failed one in the order of `jobs` is reported, so that the
+        message is deterministic.
     ToolMissingError
         `library` is not installed.
     """

@@ -1,4 +1,4 @@
-"""Programs and libraries that must be installed, and the packages that have them."""
+"""Programs and libraries that must be installed, and the packages that provide them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 __all__ = ["CLibrary", "Tool"]
 
-# What GCC says when a C library's headers, spec files or archives are not installed.
+# GCC's messages if a C library's headers, spec files or archives are not installed.
 _LIBRARY_MISSING = (
     r"cannot read spec file '(?:{specs})'"
     r"|fatal error: (?:stdint|stddef|math|string|limits)\.h: No such file"
@@ -22,11 +22,11 @@ class Tool:
     Attributes
     ----------
     name
-        Its name, such as ``arm-none-eabi-gcc``.
+        Name of the program, such as ``arm-none-eabi-gcc``.
     package
-        The package of Debian and Ubuntu that has it.
+        Debian and Ubuntu package that provides the program.
     purpose
-        What it is needed for, such as ``to compile for Arm Cortex-M``.
+        Purpose, such as ``to compile for Arm Cortex-M``.
     """
 
     name: str
@@ -36,20 +36,20 @@ class Tool:
 
 @dataclass(frozen=True)
 class CLibrary:
-    """The C library of a compiler, where it is a package of its own.
+    """The C library of a compiler that is packaged separately.
 
     Attributes
     ----------
     name
-        Its name, such as ``newlib``.
+        Name of the library, such as ``newlib``.
     compiler
-        The compiler that needs it.
+        Compiler that needs the library.
     package
-        The package of Debian and Ubuntu that has it.
+        Debian and Ubuntu package that provides the library.
     specs
-        Files of GCC's options that come with it, such as ``nano.specs``.
+        GCC spec files of the library, such as ``nano.specs``.
     archives
-        Names of its archives, as in the option ``-l``.
+        Names of its archives, as passed to the option ``-l``.
     """
 
     name: str
@@ -59,7 +59,7 @@ class CLibrary:
     archives: tuple[str, ...]
 
     def is_missing(self, output: str) -> bool:
-        """Whether a compiler or linker failed, by what it printed, since this is not installed."""
+        """Whether a compiler's or linker's output shows that this library is not installed."""
         specs, archives = ("|".join(map(re.escape, x)) for x in (self.specs, self.archives))
         pattern = _LIBRARY_MISSING.format(specs=specs, archives=archives)
         return re.search(pattern, output) is not None

@@ -1,8 +1,8 @@
-"""What is on the disk for a while only: temporary files, work folders, outputs that are begun.
+"""Registry of temporary files: work folders and outputs that are not yet complete.
 
-A name is noted before the file or folder exists, and forgotten after it has gone, so that at any
-moment everything that an interrupted run would leave behind is known. It is removed when the
-process ends, also by `tvmtiny.host.interrupts`.
+A path is recorded before the file or folder is created and forgotten after it is deleted, so that
+everything an interrupted run would leave behind is known at any time. Recorded paths are deleted
+when the process ends, including by `tvmtiny.host.interrupts`.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ __all__ = [
 
 _ROUNDS = 5
 
-#: By the process that began them: one that was forked has the notes, too.
+#: Recorded paths with the process that created them; a forked child inherits the registry.
 _begun: dict[Path, int] = {}
-#: Folders that were made for something, innermost first; they go where nothing came to be in them.
+#: Folders created as parents of an output, innermost first; they are removed if left empty.
 _parents: dict[Path, int] = {}
 
 
 def begin(folder: Path, prefix: str) -> Path:
-    """Choose a new name in a folder for a file or folder that is to be removed.
+    """Choose and record a unique new path in a folder for a temporary file or folder.
 
     Parameters
     ----------
     prefix
-        Of the name; what follows is drawn.
+        Start of the name; a random part follows.
     """
     path = Path(os.path.abspath(folder)) / f"{prefix}{os.urandom(6).hex()}"  # noqa: PTH100
     note(path)
@@ -49,19 +49,19 @@ def begin(folder: Path, prefix: str) -> Path:
 
 
 def note(path: Path) -> None:
-    """Note a file or folder that is to be removed."""
+    """Record a file or folder that is to be deleted."""
     _begun[path] = os.getpid()
 
 
 def begin_parents(folder: Path) -> tuple[Path, ...]:
-    """Note the folders above one that do not exist, before they are made."""
+    """Record the missing parents of a folder before they are created."""
     found = [parent for parent in folder.absolute().parents if not os.path.lexists(parent)]
     _parents.update(dict.fromkeys(found, os.getpid()))
     return tuple(found)
 
 
 def remove_parents(parents: Sequence[Path]) -> None:
-    """Forget such folders; those in which there is nothing are removed."""
+    """Forget recorded parents, and remove those that are empty."""
     for parent in parents:
         with suppress(OSError):
             parent.rmdir()
@@ -69,12 +69,12 @@ def remove_parents(parents: Sequence[Path]) -> None:
 
 
 def forget(path: Path) -> None:
-    """Let something stay."""
+    """Forget a path, so that its file or folder is kept."""
     _begun.pop(path, None)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder, if it is there; what cannot be removed stays noted."""
+    """Delete a file or folder if it exists; it stays recorded if that fails."""
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -85,8 +85,8 @@ def remove(path: Path) -> None:
 
 
 def remove_all() -> None:
-    """Remove everything that this process has begun."""
-    # More than once, as other threads may be about to write there.
+    """Delete everything that this process has recorded."""
+    # Repeat, because other threads may still be writing there.
     for _ in range(_ROUNDS):
         for path in [path for path, process in list(_begun.items()) if process == os.getpid()]:
             remove(path)
@@ -94,7 +94,7 @@ def remove_all() -> None:
 
 
 def work_folder_for(purpose: str) -> Path:
-    """Create a folder for files that nobody is to see; the caller removes it."""
+    """Create a private temporary folder, which the caller removes."""
     path = begin(Path(tempfile.gettempdir()), f"tvmtiny-{purpose}-")
     path.mkdir(0o700)
     return path
@@ -102,14 +102,14 @@ def work_folder_for(purpose: str) -> Path:
 
 @contextmanager
 def work_folder(purpose: str, keep_after: tuple[type[BaseException], ...] = ()) -> Iterator[Path]:
-    """A folder for files that nobody is to see, which lasts as long as the context.
+    """Create a private temporary folder for the duration of the context.
 
     Parameters
     ----------
     purpose
-        A part of its name.
+        Part of the folder's name.
     keep_after
-        Errors whose messages point to a file in there: after one of them, the folder stays.
+        Errors whose messages refer to a file in the folder; after one of these, the folder is kept.
     """
     path = work_folder_for(purpose)
     try:

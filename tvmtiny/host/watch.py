@@ -1,8 +1,8 @@
-"""End programs whose starter has gone.
+"""Kill programs whose starter has ended.
 
-``python watch.py`` reads lines from its input, ``+GROUP`` and ``-GROUP``: a process group that
-runs, and one that has ended. When the input ends, so has the process that wrote it, and the groups
-that still run are killed. Compilers are many and short: a guard for each would take longer.
+``python watch.py`` reads lines ``+GROUP`` and ``-GROUP`` from stdin, for a process group that has
+started or exited. When stdin ends, the process that wrote to it has ended too, and the remaining
+groups are killed. Compilers are numerous and short-lived; a guard process for each would be slower.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 
 
 def main() -> None:
-    """Watch until the input ends."""
+    """Watch until stdin ends."""
     running = set()
     for line in sys.stdin.buffer:
         group = int(line[1:])

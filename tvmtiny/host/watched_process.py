@@ -20,7 +20,7 @@ _WATCH = Path(__file__).with_name("watch.py")
 
 
 class _Watch:
-    """The process that kills what this one leaves behind; see ``watch.py``."""
+    """The process that kills programs left behind by this process; see ``watch.py``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,7 +29,7 @@ class _Watch:
 
     def tell(self, line: str) -> None:
         with self._lock:
-            # A process that was forked needs one of its own.
+            # A forked child needs its own watcher.
             if (
                 self._process is None
                 or self._host != os.getpid()
@@ -44,7 +44,7 @@ class _Watch:
                     start_new_session=True,
                 )
             assert self._process.stdin is not None
-            # Not through the stream's buffer; one that has been killed is no reason to stop.
+            # Bypass the stream's buffer. The program runs even if the watcher has been killed.
             with suppress(OSError):
                 os.write(self._process.stdin.fileno(), line.encode())
 
@@ -60,22 +60,22 @@ def watched(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program that ends with the context, and with this process even when that is killed.
+    """Start a program that ends with the context, and with this process even if that is killed.
 
     Parameters
     ----------
     command
         Program and arguments.
     output
-        Where its output goes.
+        File or descriptor for the program's output.
     directory, environment
-        By default those of this process.
+        Working directory and environment; by default those of this process.
 
     Returns
     -------
     subprocess.Popen
-        The program. It leads a session of its own, so that an interrupt from the keyboard does not
-        reach it; where the context ends first, it is terminated with all that it has started.
+        The program. It leads its own session, so a keyboard interrupt does not reach it. If the
+        context ends first, the program and its process group are terminated.
     """
     park_while_leaving()
     process = subprocess.Popen(
