@@ -1,1 +1,1 @@
-"""Costs of models in closed form: nothing is built, and nothing runs."""
+"""Estimates of a model's cost in closed form: nothing is built, and nothing runs."""

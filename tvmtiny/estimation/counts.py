@@ -1,4 +1,4 @@
-"""What is counted of a function in TIR."""
+"""Results of counting the work of a TIR function."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ __all__ = ["Call", "Walk"]
 
 @dataclass(frozen=True)
 class Call:
-    """One call in the text of a function, with the arguments that it gets.
+    """A call in the text of a function, with its arguments at all executions.
+
+    The points are those of the iteration space, of which large ones are sampled.
 
     Attributes
     ----------
     function
-        Its name.
+        Name of the called function.
     arguments
-        Values at all points; of an address, the bytes from the start of the buffer; None where
-        they depend on data.
+        Values at all points; for an address, bytes from the start of the buffer; None for an
+        argument that depends on data.
     constant
-        Whether an argument is the same at all points.
+        Whether the argument is the same at all points, for each argument.
     points
-        How many points there are.
+        Number of points.
     weight
         Executions that each point stands for.
     """
@@ -37,13 +39,13 @@ class Call:
 
     @property
     def times(self) -> float:
-        """Executions."""
+        """Number of executions."""
         return self.points * self.weight
 
 
 @dataclass
 class Walk:
-    """What was counted in one execution of a function."""
+    """The counts and the calls of one execution of a function."""
 
     counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: list[Call] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Cycles of a layer or of a part of one, for whoever needs a number before anything is built."""
+"""Estimates of cycles of a layer, or of a part of one, before anything is built."""
 
 from __future__ import annotations
 
@@ -13,26 +13,37 @@ from tvmtiny.targets import Target
 
 __all__ = ["kernel_cycles"]
 
-#: Where no layers were measured on a CPU: cycles of what schedules call an instruction, of a
-#: multiplication of a layer without such an estimate, and of one of its elements.
+#: Costs in cycles for CPUs without measured layers: of an instruction in a schedule's estimate, and
+#: without such an estimate, of a multiplication of the layer and of one of its elements.
 _PER_INSTRUCTION, _PER_PRODUCT, _PER_ELEMENT = 2.0, 12.0, 40.0
 
 
 def kernel_cycles(
     target: Target, node: Node, made: Implementation | None, kernel: Kernel, constants: int = 0
 ) -> float:
-    """Estimate one execution of a kernel, with waits for the flash of a board that states them.
+    """Estimate the cycles of one execution of a kernel, including wait states of a board's flash.
 
     Parameters
     ----------
+    target
+        The CPU or board.
+    node
+        The node that the kernel implements.
     made
-        What implements `node`; None where TVM's own schedules do.
+        The implementation of `node`; None for TVM's own schedules.
+    kernel
+        The lowered kernel.
     constants
-        Bytes of the constants that it reads.
+        Bytes of the constants that the kernel reads.
+
+    Returns
+    -------
+    float
+        Cycles.
 
     Notes
     -----
-    Where no layers were measured on the CPU the estimate is high rather than low.
+    For a CPU without measured layers the estimate is rather too high than too low.
     """
     if kernel.inner:
         return sum(
@@ -60,5 +71,5 @@ def kernel_cycles(
 
 
 def move_cycles(count: int) -> float:
-    """Estimate what it takes to copy, fill or add up so many bytes, high rather than low."""
+    """Estimate the cycles to copy, fill or add up `count` bytes, rather too high than too low."""
     return float(np.ceil(40 + 3.0 * count))

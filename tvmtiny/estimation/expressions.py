@@ -1,4 +1,4 @@
-"""Counting what expressions take: accesses, arithmetic, addresses, calls."""
+"""Counting of the accesses, arithmetic, addresses and calls in expressions."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tvmtiny.estimation.terms import (
 
 __all__ = ["ExpressionCounter"]
 
-#: Loads and stores of Thumb reach so many elements from a pointer, without an index of their own.
+#: Elements that Thumb's loads and stores reach from a pointer without an index register.
 _NEAR = 32
 
-#: Products are made of so many sums of shifted values at most, where that is faster.
+#: Most sums of shifted values that replace a multiplication where they are faster.
 _MOST_STEPS = 3
 
 _COMPARISONS = (tirx.EQ, tirx.NE, tirx.LT, tirx.LE, tirx.GT, tirx.GE)
@@ -56,12 +56,14 @@ _DIVISIONS = (tirx.FloorDiv, tirx.FloorMod, tirx.Div, tirx.Mod)
 
 
 class ExpressionCounter:
-    """Counts expressions at the points of the loops around them.
+    """Counts expressions at the points of the surrounding loops.
 
     Parameters
     ----------
+    function
+        The function that is counted.
     unaligned
-        See `tvmtiny.estimation.walk.walk`.
+        Whether the core loads words from any address, see `tvmtiny.estimation.walk.walk`.
     """
 
     def __init__(self, function: tirx.PrimFunc, unaligned: bool) -> None:
@@ -71,14 +73,14 @@ class ExpressionCounter:
         self._points: dict[tirx.Var, np.ndarray] = {}
         self._size = 1
         self._weight = 1.0
-        #: Executions of the body of each loop around, outermost first; the function itself is 0.
+        #: Executions of the body of each surrounding loop, outermost first; the function is 0.
         self._times = [1.0]
         self._levels: dict[tirx.Var, int] = {}
         self._around: list[tirx.Var] = []
         self._bound: dict[tirx.Var, Term] = {}
         self._seen: list[set[Hashable]] = [set()]
         self._parameters = {str(parameter.name) for parameter in function.params}
-        #: Loops in which each buffer is written, by the name of the buffer.
+        #: By name of the buffer, the loops in which it is written.
         self._writers: defaultdict[str, set[tirx.Var]] = defaultdict(set)
         self._note_writers(function.body, ())
 
@@ -102,13 +104,13 @@ class ExpressionCounter:
         self.found.counts[name] += times
 
     def _name(self, buffer: tirx.Var) -> str:
-        """Of a buffer, or of the parameter that it is a view of."""
+        """Return the name of a buffer, or of the parameter that it is a view of."""
         name = str(buffer.name)
         parameter, _, number = name.rpartition("_")
         return parameter if number.isdigit() and parameter in self._parameters else name
 
     def _first(self, key: Hashable) -> bool:
-        """Whether an expression was not computed before in this block or one around it."""
+        """Return whether an expression was not computed before in this or a surrounding block."""
         if any(key in block for block in self._seen):
             return False
         self._seen[-1].add(key)
@@ -117,7 +119,7 @@ class ExpressionCounter:
     # ---- Expressions ---------------------------------------------------------------------
 
     def _term(self, expression: ir.Expr) -> Term | None:
-        """An index as a sum; what is not linear is counted here, and is an atom."""
+        """Return an index as a sum; parts that are not linear are counted and become atoms."""
         if isinstance(expression, tirx.IntImm):
             return Term((), int(expression.value), 0)
         if isinstance(expression, tirx.Var):
@@ -172,7 +174,7 @@ class ExpressionCounter:
         self._count("index divide", level)
         if "Mod" in kind:
             self._count("index modulo", level)
-        # Cores without a divider take a step for each bit of the quotient.
+        # Cores without a divider spend a step on each bit of the quotient.
         a = self._evaluate(expression.a)
         if a is not None and b.offset:
             bits = np.log2(np.maximum(np.abs(a) // abs(b.offset), 1)).mean()
@@ -182,9 +184,9 @@ class ExpressionCounter:
     def _access(
         self, kind: str, buffer: tirx.Var, dtype: str, indices: list[ir.Expr]
     ) -> tuple[Hashable, int]:
-        """Count a load or store; its key and level."""
+        """Count a load or store; return its key and its level."""
         name = self._name(buffer)
-        # Buffers are flat.
+        # All buffers are flat, so they have one index.
         term = self._term(indices[0])
         if term is None:
             self._value(indices[0])
@@ -201,7 +203,7 @@ class ExpressionCounter:
         if kind == "store":
             for block in self._seen:
                 block.discard(key)
-        # A pointer for each loop that moves it.
+        # Each loop that moves the address has a pointer of its own.
         moving = {lv for _, _, lv in term.parts if lv}
         for depth in moving:
             part = tuple(p for p in term.parts if p[2] <= depth)
@@ -213,12 +215,12 @@ class ExpressionCounter:
             self._count("far", level)
         written = [self._levels[var] for var in self._writers[name] if var in self._around]
         if written and kind == "load":
-            # A new value in each turn, though perhaps in a register.
+            # Each turn reads a new value, even if it is kept in a register.
             return (key, max(term.level, *written))
         return (key, term.level)
 
     def _value(self, expression: ir.Expr) -> tuple[Hashable, int]:
-        """Count what computes an expression; its key and the loop it depends on."""
+        """Count an expression; return its key and the loop that it depends on."""
         if isinstance(expression, tirx.IntImm):
             return int(expression.value), 0
         if isinstance(expression, tirx.FloatImm | StringImm):
@@ -312,7 +314,7 @@ class ExpressionCounter:
         return (name, id_of(call)), len(self._times) - 1
 
     def _constant_factor(self, factor: ir.Expr, level: int) -> None:
-        """What compilers make of a product with a constant, where no instruction is asked for."""
+        """Count the shifts and adds that replace a product with a constant on Armv6-M."""
         if not isinstance(factor, tirx.IntImm):
             return
         steps = shifted_sums(abs(int(factor.value)), _MOST_STEPS)
@@ -320,7 +322,7 @@ class ExpressionCounter:
             self._count(f"factor of {steps}", level)
 
     def _bounds(self, value: ir.Expr, shift: int, level: int) -> None:
-        """The bounds that a compiler cannot leave out, where they take comparisons."""
+        """Count the bounds of a saturation that the compiler cannot prove to be redundant."""
         found = value_range(value)
         low, high = (None, None) if found is None else (found[0] >> shift, found[1] >> shift)
         if low is None or low < -128:
@@ -329,7 +331,7 @@ class ExpressionCounter:
             self._count("upper bound", level)
 
     def _argument(self, argument: ir.Expr) -> int:
-        """Count what computes an argument, by the loop it depends on."""
+        """Count an argument; return the loop that it depends on."""
         if isinstance(argument, ir.Call) and str(argument.op.name).endswith("address_of"):
             return self._address(argument.args[0])[1]
         term = self._term(argument) if is_int(argument) else None
@@ -369,7 +371,7 @@ class ExpressionCounter:
         return ("condition", id_of(arguments[0])), len(self._times) - 1
 
     def _condition(self, condition: ir.Expr) -> None:
-        """What a condition takes, and'ed conditions up to the first that is false."""
+        """Count a condition; operands of a conjunction count up to the first that is false."""
         if isinstance(condition, tirx.And):
             self._condition(condition.a)
             found = self._evaluate(condition.a)
@@ -401,7 +403,7 @@ class ExpressionCounter:
     # ---- Values --------------------------------------------------------------------------
 
     def _bytes(self, argument: ir.Expr) -> np.ndarray | None:
-        """An argument at all points, an address as bytes from the start of its buffer."""
+        """Return an argument at all points; an address as bytes from the start of its buffer."""
         if isinstance(argument, ir.Call) and str(argument.op.name).endswith("address_of"):
             element = argument.args[0]
             found = self._evaluate(element.indices[0])
@@ -409,7 +411,7 @@ class ExpressionCounter:
         return self._evaluate(argument)
 
     def _evaluate(self, expression: ir.Expr) -> np.ndarray | None:
-        """Values at all points; None where they depend on data."""
+        """Return the values at all points; None if they depend on data."""
         if isinstance(expression, tirx.IntImm):
             return np.full(self._size, int(expression.value))
         if isinstance(expression, tirx.Var):
@@ -430,7 +432,7 @@ class ExpressionCounter:
 
 
 def _requantization(value: ir.Expr, shift: int) -> str:
-    """A name for what compilers make of a requantization; of one sign, halves need no more."""
+    """Return the name of a requantization's cost; values of one sign need less for halves."""
     if shift >= 0:
         return "requantize left" if shift else "requantize plain"
     found = value_range(value)

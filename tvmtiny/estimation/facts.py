@@ -1,4 +1,4 @@
-"""What the cost of a program depends on: for each kernel its keys in the tables, and amounts."""
+"""Facts that the cost of a program depends on: keys in the tables and amounts of work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tvmtiny.schedule import Implementation
 
 __all__ = ["Function", "KernelFacts", "entry_amounts", "facts", "keys", "rough_amounts"]
 
-#: What a schedule's text says of sizes.
+#: Parts of a schedule's description that state sizes.
 _SIZES = re.compile(
     r"(unroll|shift|strips of|blocks of|sums in|chunks of|planes of) [^,]*"
     r"|, (tuned|\d+ columns at a time)|\b\d+ (?=(rows|patches|pixels))|(?<=tile )\d+x\d+"
@@ -31,15 +31,15 @@ class Function:
     Attributes
     ----------
     name
-        In C.
+        The C name.
     kind
-        In the tables.
+        The name in the tables.
     events
-        How often each of its parts runs in one execution of the kernel.
+        Executions of each part of the micro-kernel in one execution of the kernel.
     calls
-        Calls of it in the text of all kernels.
+        Number of calls in the text of all kernels.
     fixed
-        Whether no compiler makes it part of its caller.
+        Whether compilers never inline the micro-kernel.
     """
 
     name: str
@@ -49,30 +49,30 @@ class Function:
     fixed: bool
 
     def read_by(self, event: str) -> str:
-        """The amount that bytes depend on which the function reads: those are of whole layers."""
+        """Return the name of the amount that determines the bytes the function reads."""
         return f"({self.kind}) {event}"
 
     def is_inlined(self, often: Container[str]) -> bool:
-        """Whether GCC makes it part of its caller: one that is called once, and small ones.
+        """Return whether GCC inlines the function: if it is called once, or if it is small.
 
         Parameters
         ----------
         often
-            Kinds of the small ones.
+            Kinds of small functions.
         """
         return not self.fixed and (self.calls == 1 or self.kind in often)
 
 
 @dataclass(frozen=True)
 class KernelFacts:
-    """A kernel of a program.
+    """The amounts of work of a kernel.
 
     Attributes
     ----------
     counts
-        What its own loops do.
+        Counts of the kernel's own loops.
     functions
-        What they call.
+        The micro-kernels that the loops call.
     """
 
     counts: Mapping[str, float]
@@ -81,12 +81,12 @@ class KernelFacts:
     def amounts(
         self, is_inlined: Callable[[Function], bool]
     ) -> tuple[dict[str, float], list[Function]]:
-        """What the kernel itself does, and the functions that stay functions.
+        """Return the amounts of the kernel itself, and the functions that are not inlined.
 
         Parameters
         ----------
         is_inlined
-            Whether a compiler makes a function part of its caller.
+            Whether a compiler inlines a function into its caller.
         """
         amounts = {"one": 1.0, **self.counts}
         apart = []
@@ -103,10 +103,12 @@ class KernelFacts:
 
 
 def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFacts]:
-    """Facts of all kernels of a program, by symbol.
+    """Collect the facts of all kernels of a program, by symbol.
 
     Parameters
     ----------
+    kernels
+        The kernels of the program.
     unaligned
         Whether the core loads words from any address.
     """
@@ -140,21 +142,21 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
 
 
 def keys(node: Node, kernel: Kernel) -> Iterator[str]:
-    """Keys of a layer in the tables, from the most to the least specific."""
+    """Yield the keys of a layer in the tables, from the most to the least specific."""
     schedule = _SIZES.sub(lambda match: match[1] or "", kernel.schedule)
-    # The loops around sparse tiles are those around dense ones.
+    # The loops around sparse tiles equal those around dense ones.
     schedule = schedule.replace("sparse", "unroll")
     family = schedule.split(",")[0]
     dtype = node.output.dtype
     yield f"{node.operator} {dtype} {schedule}"
-    # How many lanes there are matters for what fits registers.
+    # The number of lanes matters, because it decides what fits in registers.
     yield f"{node.operator} {dtype} {_LANES.sub('', schedule)}"
     yield f"{node.operator} {dtype} {family}"
     yield family
 
 
 def rough_amounts(node: Node, made: Implementation | None) -> Mapping[str, float]:
-    """Amounts of a layer whose kernels were never measured."""
+    """Return the amounts of a layer whose kernels were never measured."""
     reads = [t for t in node.inputs if t is not None and t.data is None]
     operator = find_operator(node.operator)
     return {
@@ -167,5 +169,5 @@ def rough_amounts(node: Node, made: Implementation | None) -> Mapping[str, float
 
 
 def entry_amounts(calls: int, interface: int) -> Mapping[str, float]:
-    """Amounts of the run function, for so many calls of kernels, and inputs and outputs."""
+    """Return the amounts of the run function, from its kernel calls and its inputs and outputs."""
     return {"one": 1.0, "calls": float(calls), "interface": float(interface)}

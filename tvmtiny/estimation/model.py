@@ -1,4 +1,4 @@
-"""The cost of a model in closed form, layer by layer, from what was decided alone."""
+"""The cost of a model in closed form, layer by layer, derived from its schedule alone."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ __all__ = ["LayerCost", "ModelCost", "TotalCost", "cost"]
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer.
+    """The estimated cost of a layer.
 
     Attributes
     ----------
     index, operator, name, schedule
-        As in `tvmtiny.codegen.LayerInfo`.
+        See `tvmtiny.codegen.LayerInfo`.
     macs
         Multiply-accumulate operations.
     instructions, estimated_cycles
-        Estimates of one execution; cycles with `wait_cycles`.
+        Estimates of one execution; the cycles include `wait_cycles`.
     wait_cycles
-        Cycles in which the core waits for constants in the board's flash, where the board's file
+        Cycles for which the core waits for constants in the board's flash, if the board's file
         states its timing; 0 for a CPU alone.
     flash_read_bytes, ram_read_bytes
-        Estimates of what loads read, instructions not included.
+        Estimated bytes of data that are loaded from flash and RAM; instructions do not count.
     constants_bytes
-        Flash of its weights and tables, exact.
+        Exact bytes of weights and tables in flash.
     workspace_bytes
-        Arena that only this layer uses, exact.
+        Exact bytes of the arena that only this layer uses.
     """
 
     index: int
@@ -64,14 +64,14 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class TotalCost:
-    """One inference.
+    """The estimated cost of an inference.
 
     Attributes
     ----------
     macs, instructions, estimated_cycles, wait_cycles, flash_read_bytes, ram_read_bytes
-        Sums of all layers and, but for the last three, of the run function itself.
+        Sums over all layers; instructions and cycles include the run function.
     arena_bytes, constants_bytes
-        Of the generated code, exact: what `tvmtiny.compile` gives for the same options.
+        Exact sizes of the code that `tvmtiny.compile` generates for the same options.
     """
 
     macs: int
@@ -86,18 +86,20 @@ class TotalCost:
 
 @dataclass(frozen=True)
 class ModelCost:
-    """What an inference is estimated to cost.
+    """The estimated cost of a model.
 
     Attributes
     ----------
     model, cpu
-        Names.
+        Names of the model and of the CPU.
     calibrated_on
-        The CPU whose measured layers the estimate rests on.
+        The CPU whose measured layers the estimate is based on.
     layers
-        In the order of execution; those that have nothing to do cost nothing.
+        The layers in the order of execution; the cost of a layer without a kernel is 0.
     entry
-        The run function itself.
+        The cost of the run function itself.
+    total
+        The cost of an inference.
     """
 
     model: str
@@ -124,17 +126,24 @@ def cost(
 
     Parameters
     ----------
+    model
+        The model.
     target
         A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
     optimize, flash_budget, dead_channels, io, ram_budget, records, tuned_for
-        As for `tvmtiny.compile`.
+        See `tvmtiny.compile`.
+
+    Returns
+    -------
+    ModelCost
+        The cost of each layer and of an inference.
 
     Raises
     ------
     UnknownTargetError, BoardFileError
-        If there is no such CPU or board, or its file is not usable.
+        If there is no such CPU or board, or the file of the board cannot be used.
     InputError
-        If no layers were measured on the CPU, or as for `tvmtiny.compile`.
+        If no layers were measured on the CPU, or in the cases listed for `tvmtiny.compile`.
     """
     resolved = resolve(target)
     cpu = resolved.cpu.name
@@ -185,7 +194,7 @@ def cost(
 
 
 def facts_of(built: Built, calls: Iterable[Call], figures: Table) -> Mapping[str, KernelFacts]:
-    """Facts of the kernels that `calls` execute, by symbol."""
+    """Return the facts of the kernels that `calls` execute, by symbol."""
     kernels = used_kernels((call.function for call in calls), built.kernels)
     return facts(kernels.values(), unaligned=figures.unaligned)
 
@@ -245,7 +254,7 @@ def _layer(index: int, call: Call, built: Built, found: Figures, flash: Region |
 
 
 def _constants_bytes(model: Model, built: Built, idle: set[int]) -> int:
-    """Flash of all constants; equal ones are stored once, and constant states not at all."""
+    """Return the bytes of all constants in flash, without duplicates and constant states."""
     program = built.arrangement.program
     arrays = [
         a

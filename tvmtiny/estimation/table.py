@@ -1,4 +1,4 @@
-"""What amounts of work cost on a core: the calibrated tables beside this module."""
+"""Costs of amounts of work on a core: the calibrated tables beside this module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.estimation.facts import KernelFacts
 
 __all__ = ["Figures", "Table", "calibrated_cores", "read_table", "table"]
 
-#: Cores that run the same instructions, and whose cycles are taken from the same manual.
+#: Cores with the instructions and cycle counts of another core.
 _SAME = {
     "cortex-m0plus": "cortex-m0",
     "cortex-m7": "cortex-m4",
@@ -25,14 +25,14 @@ _SAME = {
 
 @dataclass(frozen=True)
 class Figures:
-    """Estimates of one part of a program.
+    """Estimates for a part of a program.
 
     Attributes
     ----------
     instructions, cycles
-        Executed.
+        Executed instructions and cycles.
     flash_read_bytes, ram_read_bytes
-        What loads read, instructions not included.
+        Bytes of data that are loaded; instructions do not count.
     """
 
     instructions: float
@@ -43,30 +43,30 @@ class Figures:
 
 _NONE = (0.0, 0.0, 0.0, 0.0)
 
-#: What one of something costs, by the fields of `Figures`.
+#: Costs of one unit of each amount, as the fields of `Figures`.
 Row = Mapping[str, tuple[float, float, float, float]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Coefficients of one core.
+    """The coefficients of a core.
 
     Attributes
     ----------
     cpu
-        Whose layers were measured.
+        The CPU whose layers were measured.
     unaligned
         Whether the core loads words from any address.
     kernels
-        What loops around micro-kernels cost, by key of a layer.
+        Costs of the loops around micro-kernels, by key of a layer.
     functions
-        What micro-kernels cost that stay functions, by kind.
+        Costs of micro-kernels that are not inlined, by kind.
     often_inlined
-        Kinds that do not, even if they are called more than once.
+        Kinds that are inlined even if they are called more than once.
     rough
-        What a layer costs of which nothing else is known.
+        Costs of a layer about which nothing else is known.
     entry
-        What the run function costs.
+        Costs of the run function.
     """
 
     cpu: str
@@ -78,12 +78,12 @@ class Table:
     entry: Row
 
     def layer(self, keys: Iterable[str], facts: KernelFacts) -> Figures | None:
-        """Estimate one execution of a kernel; None if it calls what was never measured."""
+        """Estimate one execution of a kernel; return None if it calls an unmeasured function."""
         amounts, apart = facts.amounts(lambda function: function.is_inlined(self.often_inlined))
         rows = [dict(self.kernels[key]) for key in keys if key in self.kernels]
         if not rows:
             return None
-        # What no layer of the same key had is taken from layers that are less alike.
+        # Amounts that no layer of the same key has are taken from less similar layers.
         found = ChainMap(*rows, self._as_inlined)
         inlined = {name.split(": ")[0] for name in amounts if ": " in name}
         known = {name.split(": ")[0] for name in found if ": " in name}
@@ -105,7 +105,7 @@ class Table:
 
     @cached_property
     def _as_inlined(self) -> dict[str, tuple[float, float, float, float]]:
-        """What micro-kernels cost by themselves, by the names that their parts have elsewhere."""
+        """Costs of the micro-kernels themselves, by the names of their parts in other rows."""
         return {
             f"{kind}: {event}": values
             for kind, row in self.functions.items()
@@ -138,12 +138,12 @@ def calibrated_cores() -> tuple[str, ...]:
 
 @functools.cache
 def table(cpu: str) -> Table:
-    """The table of a CPU.
+    """Return the table of a CPU.
 
     Raises
     ------
     KeyError
-        It has none.
+        If the CPU has no table.
     """
     if cpu not in calibrated_cores():
         raise KeyError(cpu)
@@ -152,7 +152,7 @@ def table(cpu: str) -> Table:
 
 
 def read_table(text: str) -> Table:
-    """A table from the content of its file."""
+    """Parse the content of a table's file."""
     content = json.loads(text)
     return Table(
         content["cpu"],

@@ -1,4 +1,4 @@
-"""Expressions of TIR as compilers see them: sums of multiples, ranges, kinds of operations."""
+"""Views of TIR expressions as compilers see them: linear sums, ranges, kinds of operations."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Term:
-    """An integer as a sum: constants times atoms, and a constant.
+    """An integer expression as a sum of multiples of atoms and a constant.
 
     Attributes
     ----------
+    parts
+        Key, factor and level of each atom.
+    offset
+        The constant.
     level
-        The innermost loop that the value depends on, counted from 1; 0 for none.
+        The innermost loop that the value depends on, counted from 1; 0 if there is none.
     """
 
     parts: tuple[tuple[Hashable, int, int], ...]
@@ -45,7 +49,7 @@ class Term:
 
 
 def add_terms(a: Term, b: Term, sign: int) -> Term:
-    """``a + sign * b``."""
+    """Return ``a + sign * b``."""
     parts: dict[Hashable, tuple[int, int]] = {k: (c, lv) for k, c, lv in a.parts}
     for key, factor, level in b.parts:
         parts[key] = (parts.get(key, (0, level))[0] + sign * factor, level)
@@ -54,7 +58,7 @@ def add_terms(a: Term, b: Term, sign: int) -> Term:
 
 
 def value_range(expression: ir.Expr) -> tuple[int, int] | None:
-    """The least and the largest value of an expression of bytes and constants."""
+    """Return the bounds of an expression of bytes and constants; None if they are not known."""
     if isinstance(expression, tirx.IntImm):
         return int(expression.value), int(expression.value)
     if isinstance(expression, tirx.Cast):
@@ -95,7 +99,7 @@ def _combined(operation: type[ir.Expr], operands: list[tuple[int, int]]) -> tupl
 
 @cache
 def shifted_sums(factor: int, most: int) -> int:
-    """Sums and differences of shifted values that make up a product; more than `most` if more."""
+    """Count the sums of shifted values that form a product; more than `most` if there are more."""
     while factor and factor % 2 == 0:
         factor //= 2
     if factor <= 1:
@@ -111,12 +115,12 @@ def shifted_sums(factor: int, most: int) -> int:
 
 
 def id_of(expression: object) -> Hashable:
-    """A key for something that is only equal to itself."""
+    """Return a key for an object that equals only itself."""
     return hash(expression)
 
 
 def parts_of(statement: tirx.Stmt) -> list[tirx.Stmt]:
-    """Statements directly within another one."""
+    """Return the statements directly within another one."""
     if isinstance(statement, tirx.SeqStmt):
         return list(statement.seq)
     if isinstance(statement, tirx.IfThenElse):
@@ -128,27 +132,27 @@ def parts_of(statement: tirx.Stmt) -> list[tirx.Stmt]:
 
 
 def contains_loop(statement: tirx.Stmt) -> bool:
-    """Whether there is a loop anywhere within a statement."""
+    """Return whether a statement contains a loop."""
     return isinstance(statement, tirx.For) or any(map(contains_loop, parts_of(statement)))
 
 
 def is_int(expression: ir.Expr) -> bool:
-    """Whether an expression is a signed integer."""
+    """Return whether an expression is a signed integer."""
     return dtype_of(expression).startswith("int")
 
 
 def size_of(dtype: str) -> int:
-    """Bytes of an element of at most 32 bits."""
+    """Return the bytes of an element of at most 32 bits."""
     return 1 if dtype.endswith("8") else 2 if dtype.endswith("16") else 4
 
 
 def dtype_of(expression: ir.Expr) -> str:
-    """The dtype of an expression; ``handle`` where it has none."""
+    """Return the dtype of an expression; ``handle`` if it has none."""
     return str(getattr(expression.ty, "dtype", "handle"))
 
 
 def class_of(expression: ir.Expr) -> str:
-    """Which instructions compute an expression: ``int``, ``int64`` or a float's dtype."""
+    """Return the class of instructions for an expression: ``int``, ``int64`` or a float's dtype."""
     text = dtype_of(expression)
     if text.startswith("float"):
         return text
@@ -156,7 +160,7 @@ def class_of(expression: ir.Expr) -> str:
 
 
 def operation_of(name: str) -> str:
-    """What nodes of TIR with this name do, as far as compilers tell them apart."""
+    """Return the operation of TIR nodes with this name, as far as compilers distinguish them."""
     if name in ("Add", "Sub"):
         return "add"
     if name in ("FloorDiv", "FloorMod", "Div", "Mod"):

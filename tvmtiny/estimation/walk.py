@@ -1,7 +1,7 @@
-"""What a function in TIR does, counted: its loops, accesses and arithmetic, and its calls.
+"""Counting of a TIR function's work: its loops, accesses, arithmetic and calls.
 
-Counts follow what a C compiler makes of loops: what does not depend on a loop is computed before
-it, equal expressions once, and an index that moves with a loop is a pointer.
+The counts follow a C compiler's optimizations: invariant expressions are computed before the loop,
+equal expressions once, and an index that moves with a loop is a pointer.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from tvmtiny.estimation.terms import contains_loop, dtype_of, parts_of, size_of
 
 __all__ = ["walk"]
 
-#: Points of the iteration space at which extents, conditions and arguments are evaluated; larger
-#: spaces are sampled.
+#: Points of the iteration space at which extents, conditions and arguments are evaluated; a larger
+#: space is sampled.
 _MOST_POINTS = 4096
 
-#: Loops of so many turns are counted by the number of turns.
+#: Loops of at most this many turns are also counted separately for each number of turns.
 _SHORT = 4
 
-#: Loops that copy at most so many bytes are unrolled.
+#: Loops that copy at most this many bytes are unrolled.
 _LONGEST_RUN = 8
 
 
 @dataclass(frozen=True)
 class _Copy:
-    """A copy of neighbouring bytes.
+    """A copy of adjacent bytes.
 
     Attributes
     ----------
     key
-        The names of both buffers, and what the indices are besides their offsets.
+        Names of both buffers, and the variable parts of both indices.
     offsets
-        Of the first byte, in both.
+        Constant parts of the indices of the first byte, in both buffers.
+    count
+        Number of bytes.
     """
 
     key: tuple[Any, ...]
@@ -47,24 +49,31 @@ class _Copy:
     count: int
 
     def goes_on(self, other: _Copy) -> bool:
-        """Whether another copy follows this one in both buffers."""
+        """Return whether `other` continues this copy in both buffers."""
         behind = (self.offsets[0] + self.count, self.offsets[1] + self.count)
         return self.key == other.key and other.offsets == behind
 
     def with_more(self, count: int) -> _Copy:
-        """The same, of more bytes."""
+        """Return the copy extended by `count` bytes."""
         return replace(self, count=self.count + count)
 
 
 def walk(function: tirx.PrimFunc, unaligned: bool) -> Walk:
-    """Count one execution of a function as it is printed.
+    """Count one execution of a function in the form in which it is printed.
 
-    Conditions on data count half.
+    Branches on conditions that depend on data count half.
 
     Parameters
     ----------
+    function
+        The lowered function.
     unaligned
-        Whether the core loads words from any address, so that compilers join loads of bytes.
+        Whether the core loads words from any address, so that compilers merge loads of bytes.
+
+    Returns
+    -------
+    Walk
+        Counts and calls.
     """
     walker = _Walker(function, unaligned)
     walker.statement(function.body)
@@ -103,7 +112,7 @@ class _Walker(ExpressionCounter):
                 self.statement(part)
 
     def _sequence(self, statements: list[tirx.Stmt]) -> None:
-        """Statements one after the other; copies of neighbouring bytes are joined to words."""
+        """Count statements in sequence; copies of adjacent bytes are merged to words."""
         run: _Copy | None = None
         for statement in statements:
             copied = self._copy(statement)
@@ -121,7 +130,7 @@ class _Walker(ExpressionCounter):
             self._moves(run)
 
     def _copy(self, statement: tirx.Stmt) -> _Copy | None:
-        """The bytes that a statement copies, if it does nothing else; a short loop does, too."""
+        """Return the bytes that a statement or a short loop copies, if it does nothing else."""
         variable = None
         count = 1
         if isinstance(statement, tirx.For) and isinstance(statement.extent, tirx.IntImm):
@@ -151,7 +160,7 @@ class _Walker(ExpressionCounter):
         return _Copy((names, *rest), (to.offset, source.offset), count)
 
     def _moves(self, run: _Copy) -> None:
-        """Count what copies a run, by words, then halfwords, then bytes."""
+        """Count the moves of a copy: words, then a halfword, then a byte."""
         count = run.count
         self.found.counts["moves"] += self._now * (count // 4 + count % 4 // 2 + count % 2)
         names, *bases = run.key
@@ -184,7 +193,7 @@ class _Walker(ExpressionCounter):
         self._around.append(statement.loop_var)
         self._seen.append(set())
         inner = not contains_loop(statement.body)
-        # Compilers unroll short loops whole, or not, for reasons of their own.
+        # Compilers unroll some short loops completely, so each number of turns has its own cost.
         short = isinstance(statement.extent, tirx.IntImm) and total <= outer_size * _SHORT
         kind = "inner " * inner
         number = f" of {total // outer_size}"

@@ -1,10 +1,10 @@
-"""How often each part of a micro-kernel runs, from its instantiation and the arguments of calls.
+"""Executions of each part of a micro-kernel, derived from its instantiation and its arguments.
 
-Each function of these modules mirrors the loops of one macro or function of the runtime's headers.
-What a part costs is calibrated; how often it runs is exact.
+Each function of these modules mirrors the loops of one macro or function in the runtime's headers.
+The cost of a part is calibrated; the number of its executions is exact.
 """
 
-# Importing a module registers its counts.
+# Importing a module registers its counting functions.
 from tvmtiny.estimation.kernels import patches, thumb, tiles
 from tvmtiny.estimation.kernels.counting import Instantiation, Part, instantiations, parts
 

@@ -1,4 +1,4 @@
-"""What the counts of micro-kernels are made from, and which function counts for which kernel."""
+"""Registry of the functions that count for micro-kernels, and the data that they count from."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ __all__ = ["CONSTANTS", "Instantiation", "Part", "Site", "counts_of", "instantia
 
 _LINE = re.compile(r"(\w+)\((\w+),?\s*(.*)\)")
 
-#: Words of constants behind an initial accumulator, by rounding.
+#: Words of constants that follow an initial accumulator, by kind of rounding.
 CONSTANTS = {"PLAIN": 1, "SIGNED": 3}
 
 
 @dataclass(frozen=True)
 class Instantiation:
-    """A macro of the runtime with its arguments, the name apart."""
+    """A macro of the runtime with its arguments, without the name of the function it defines."""
 
     macro: str
     arguments: tuple[str, ...]
 
     def number(self, position: int) -> int:
-        """An argument, counted from 0 behind the name."""
+        """Return an argument as a number; 0 is the first one after the name."""
         return int(self.arguments[position].strip("() "))
 
     def numbers(self, *positions: int) -> tuple[int, ...]:
-        """Some arguments."""
+        """Return several arguments as numbers."""
         return tuple(self.number(position) for position in positions)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One function that runs for a call.
+    """A function that runs for a call.
 
     Attributes
     ----------
     function
-        Its C name.
+        The C name.
     kind
-        What it is called in the tables.
+        The name in the tables.
     events
-        How often each of its parts runs.
+        Executions of each of its parts.
     fixed
-        Assembly, or marked against inlining: always a function by itself.
+        Whether the function is never inlined, because it is assembly or marked accordingly.
     """
 
     function: str
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Site:
-    """A call, what it calls, and the core."""
+    """A call, the function that it calls, and a property of the core."""
 
     call: Call
     name: str
@@ -67,24 +67,24 @@ class Site:
     unaligned: bool
 
     def argument(self, position: int) -> np.ndarray:
-        """Values of an argument at all points; of one that depends on data, zeros."""
+        """Return the values of an argument at all points; zeros if it depends on data."""
         value = self.call.arguments[position]
         return np.zeros(self.call.points, np.int64) if value is None else value
 
     def total(self, values: np.ndarray | float | int) -> float:
-        """A count over all executions of the call."""
+        """Return the sum over all executions of the call."""
         if isinstance(values, np.ndarray):
             return float(values.sum()) * self.call.weight
         return values * self.call.times
 
 
-#: The functions that run for a call, and how often each of their parts.
+#: Yields the functions that run for a call, with the executions of their parts.
 Events = Callable[[Site], Iterator[Part]]
 _EVENTS: dict[str, Events] = {}
 
 
 def counts_of(*names: str) -> Callable[[Events], Events]:
-    """Decorate the function that counts for macros or functions; ``*`` ends a part of a name."""
+    """Register a counting function for macros or functions; a final ``*`` matches any suffix."""
 
     def register(events: Events) -> Events:
         for name in names:
@@ -95,7 +95,7 @@ def counts_of(*names: str) -> Callable[[Events], Events]:
 
 
 def instantiations(preamble: tuple[str, ...]) -> dict[str, Instantiation]:
-    """What a kernel's preamble instantiates, by name."""
+    """Return the instantiations in a kernel's preamble, by name."""
     found = {}
     for line in preamble:
         match = _LINE.match(line)
@@ -106,12 +106,14 @@ def instantiations(preamble: tuple[str, ...]) -> dict[str, Instantiation]:
 
 
 def parts(call: Call, known: Mapping[str, Instantiation], unaligned: bool) -> list[Part]:
-    """The functions that run for all executions of a call.
+    """Return the functions that run for all executions of a call.
 
     Parameters
     ----------
+    call
+        The call.
     known
-        What is instantiated; other functions are of the runtime itself.
+        Instantiations by name; other functions belong to the runtime.
     unaligned
         Whether the core loads words from any address.
     """
@@ -128,7 +130,7 @@ def _matches(name: str, macro: str) -> bool:
 
 
 def _any(site: Site) -> Iterator[Part]:
-    """A kernel without a model of its own: proportional to its arguments, and to their product."""
+    """Count a kernel without a model of its own: by its arguments, and by their product."""
     events = {"call": site.call.times}
     product = np.ones(site.call.points)
     for position, value in enumerate(site.call.arguments):

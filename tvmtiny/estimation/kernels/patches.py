@@ -1,4 +1,4 @@
-"""Copies of bytes, and patches for the DSP extension."""
+"""Counts of byte copies, and of patches for the DSP extension."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _fill(site: Site) -> Iterator[Part]:
 
 
 def _expand(size: int) -> dict[str, float]:
-    """One expansion of so many bytes."""
+    """Count one expansion of `size` bytes."""
     return {
         "expansions": 1.0,
         "expand 16": float(size // 16) if size >= 32 else 0.0,
@@ -78,7 +78,7 @@ def _pixels(site: Site) -> Iterator[Part]:
 def _gathered(
     site: Site, made: Instantiation, row: np.ndarray, column: np.ndarray
 ) -> dict[str, float]:
-    """Of TVMTINY_GATHER, for patches at `row` and `column`."""
+    """Count TVMTINY_GATHER for patches at `row` and `column`."""
     height, width, channels, rows, columns = made.numbers(1, 2, 3, 4, 5)
     weight = site.call.weight
     inside = (column >= 0) & (column + columns <= width)
@@ -181,7 +181,7 @@ def _gather_nines(site: Site) -> Iterator[Part]:
 
 
 def _one(site: Site, name: str, made: Instantiation, row: np.ndarray, column: np.ndarray) -> Part:
-    """Single patches at any place."""
+    """Count single patches at any place."""
     if made.macro == "TVMTINY_GATHER_NINES":
         height, width = made.numbers(1, 2)
         weight = site.call.weight
@@ -198,7 +198,7 @@ def _one(site: Site, name: str, made: Instantiation, row: np.ndarray, column: np
 
 
 def _near(name: str, made: Instantiation, calls: float) -> Part:
-    """Assembly that expands what neighbours share."""
+    """Count the assembly that expands bytes that neighbouring patches share."""
     macro = made.macro.removeprefix("TVMTINY_NEAR_").lower()
     events = {"call": calls}
     if macro == "rows":

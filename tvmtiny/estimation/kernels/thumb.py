@@ -1,4 +1,4 @@
-"""Kernels for Thumb-2 without the DSP extension."""
+"""Counts of kernels for Thumb-2 without the DSP extension, and for Armv6-M."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _pairs(site: Site) -> Iterator[Part]:
     }
     yield Part(site.name, f"pairs {pixels} {rounding}", events, fixed=site.unaligned)
     if not site.unaligned:
-        # Of Armv6-M only the sums are assembly.
+        # On Armv6-M only the sums are assembly.
         sums = {name: count for name, count in events.items() if name != "move"}
         yield Part(f"{site.name}_sums", f"pair sums {pixels}", {**sums, "call": channels}, True)
         yield _finish(rounding, channels, channels * pixels)
 
 
 def _finish(rounding: str, calls: float, outputs: float) -> Part:
-    """The outputs of sums on Armv6-M."""
+    """Count the function that turns sums into outputs on Armv6-M."""
     events = {"call": calls, "outputs": outputs}
     return Part(f"tvmtiny_thumb_finish_{rounding}", f"thumb finish {rounding}", events, fixed=True)
 
@@ -191,7 +191,7 @@ def _plane(site: Site) -> Iterator[Part]:
     valid = np.clip(np.minimum(row + rows, height) - np.maximum(row, 0), 0, rows)
     lines = site.total(valid)
     outside = site.total(rows - valid)
-    # Compilers call memcpy where the bytes of a row are neighbours.
+    # Compilers call memcpy if the bytes of a row are adjacent.
     alone = channels == 1
     events = {
         "call": site.call.times,
@@ -211,7 +211,7 @@ def _plane(site: Site) -> Iterator[Part]:
 
 
 def _by_fours(site: Site, count: np.ndarray, kind: str) -> Iterator[Part]:
-    """A loop over four bytes at a time, and one over those that are left."""
+    """Count a loop over four bytes at a time, and a loop over the remaining bytes."""
     events = {
         "call": site.call.times,
         "bytes": site.total(count),

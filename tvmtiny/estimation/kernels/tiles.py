@@ -1,4 +1,4 @@
-"""Tiles, sums, pools and depthwise convolutions for the DSP extension."""
+"""Counts of tiles, sums, pools and depthwise convolutions for the DSP extension."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def _sparse(site: Site) -> Iterator[Part]:
     channels, rounding = made.number(1), made.arguments[-1]
     calls, tiles = site.call.times, site.call.times * (channels // 2)
     words = site.total((site.argument(3) - site.argument(1)) // 4)
-    # Of a tile: initial accumulators, constants, and steps, which are whole words half of the time.
+    # Words of a tile apart from its blocks: initial accumulators, constants, and steps. A step is
+    # a whole word in half of the cases.
     around = 2 * (1 + CONSTANTS[rounding]) + 0.75
     events = {"call": calls, "tiles": tiles, "blocks": (words - around * tiles) / 2.5}
     yield Part(site.name, f"{made.macro.removeprefix('TVMTINY_')} {rounding}", events, fixed=True)
