@@ -1,1 +1,1 @@
-"""Projects: generate, build and flash firmware, and reach boards; see `tvmtiny.project.api`."""
+"""Generate, build and flash firmware, and connect to boards; see `tvmtiny.project.api`."""

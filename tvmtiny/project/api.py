@@ -1,7 +1,7 @@
-"""What a platform is: from generated code to firmware, whatever runs the firmware.
+"""The Project API: from generated code to running firmware, independent of the platform.
 
-A platform turns an artifact into a project (a directory of sources), the project into firmware, and
-reaches its boards. Boards name their platform; `tvmtiny.project.registry` looks it up.
+A platform turns an artifact into a project (a directory of sources) and the project into firmware,
+and connects to its boards. A board names its platform, which `tvmtiny.project.registry` looks up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["HarnessPlatform", "Platform", "Transport"]
 
 
 class Transport(Protocol):
-    """A running board, and the port that it can be reached at."""
+    """A running board and its port."""
 
     @property
     def url(self) -> str:
@@ -29,22 +29,22 @@ class Transport(Protocol):
         ...
 
     def problem(self, patience: float = 0.0) -> str | None:
-        """Say why the board has gone; None while it runs, or where that cannot be known.
+        """Return why the board is gone; None while it runs, or if the reason cannot be known.
 
         Parameters
         ----------
         patience
-            Seconds that its end may take to show, where its port has gone already.
+            Seconds to wait for the board's exit to show after its port has closed.
         """
         ...
 
     def close(self) -> None:
-        """End what was started to reach the board."""
+        """Stop everything that was started to reach the board."""
         ...
 
 
 class Platform(Protocol):
-    """How the boards of one kind are built for and run."""
+    """A kind of board: how firmware for it is built and run."""
 
     def generate(
         self, artifact: Artifact, board: Board, directory: Path, firmware: str = "harness"
@@ -58,18 +58,18 @@ class Platform(Protocol):
         board
             A board of this platform.
         directory
-            Where to; created when it does not exist.
+            Directory of the project; created if it does not exist.
         firmware
-            ``harness`` for :meth:`run`; ``rpc`` for a host that is connected.
+            ``harness`` for firmware that :meth:`run` uses; ``rpc`` for firmware that serves a host.
 
         Raises
         ------
         InputError
-            The platform has no such firmware.
+            The platform does not have this firmware.
         CapacityError
             The model cannot fit the board; nothing was written.
         OutputPathError
-            The directory cannot be written to.
+            The directory cannot be written.
         """
         ...
 
@@ -92,30 +92,30 @@ class Platform(Protocol):
         ...
 
     def open_transport(self, firmware: Firmware, kind: str = "socket") -> Transport:
-        """Start a board with firmware that serves RPC.
+        """Start a board whose firmware serves RPC.
 
         Parameters
         ----------
         firmware
-            Flashed already.
+            Firmware that is already flashed.
         kind
-            What the port is: ``socket``, or ``pty`` for one that looks like a serial port.
+            Kind of port: ``socket``, or ``pty`` for a pseudo-terminal.
 
         Raises
         ------
         InputError
-            The platform has no such kind.
+            The platform does not have this kind of port.
         ToolMissingError
             The emulator is not installed.
         DeviceError
-            It ended at once.
+            The emulator exited at once.
         """
         ...
 
 
 @runtime_checkable
 class HarnessPlatform(Platform, Protocol):
-    """A platform whose firmware can run once and report by itself, without a board link."""
+    """A platform whose firmware can run once and report the results without a board link."""
 
     def run(
         self, firmware: Firmware, inputs: Sequence[npt.NDArray[Any]], timeout: float
@@ -125,11 +125,11 @@ class HarnessPlatform(Platform, Protocol):
         Parameters
         ----------
         firmware
-            The program.
+            The firmware to run.
         inputs
-            One array an input of the model, of its dtype and shape.
+            One array for each input of the model, of its dtype and shape.
         timeout
-            Limit in seconds of host time.
+            Time limit in seconds of host time.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Whether a model can fit a board, before anything is built, and what the linker says after."""
+"""Check whether a model can fit a board before a build, and read linker overflows after it."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _OVERFLOW = re.compile(r"region [`'](?P<region>[^']+)' overflowed by (?P<bytes>\
 def check_capacity(
     artifact: Artifact, board: Board, stack_bytes: int, extra_ram: int, extra_flash: int
 ) -> None:
-    """Refuse a model that cannot fit.
+    """Raise if a model cannot fit a board.
 
     Parameters
     ----------
     artifact
         The generated model.
     board
-        The board.
+        The board to check against.
     stack_bytes
-        Stack that is reserved.
+        Bytes reserved for the stack.
     extra_ram, extra_flash
-        Bytes that start-up code and test harness take at the least.
+        Lower bounds on the bytes used by start-up code and test harness.
 
     Raises
     ------
     CapacityError
-        A region is too small. Both regions are stated, the one that is too small first.
+        A region is too small. The error lists all regions, starting with one that is too small.
 
     Notes
     -----
-    The size of the machine code is only known after compilation, so it is left out here; the linker
-    has the last word (:func:`overflow_error`).
+    The size of the machine code is only known after compilation and is not included. The linker's
+    verdict is final (:func:`overflow_error`).
     """
     check_capacities((artifact,), board, stack_bytes, extra_ram, extra_flash)
 
@@ -49,7 +49,7 @@ def check_capacity(
 def check_capacities(
     artifacts: Sequence[Artifact], board: Board, stack_bytes: int, extra_ram: int, extra_flash: int
 ) -> None:
-    """Refuse models that cannot fit together; see :func:`check_capacity`."""
+    """Raise if models cannot fit a board together; see :func:`check_capacity`."""
     demands = {board.data_region: 0}
     demands.setdefault(board.code_region, 0)
     for artifact in artifacts:
@@ -61,9 +61,9 @@ def check_capacities(
 
 
 def memory_demands(artifact: Artifact, board: Board) -> dict[str, int]:
-    """Bytes that arena and constants take of the board's regions, by name.
+    """Return the bytes of the board's regions that arena, states and constants take, by region.
 
-    Regions for data and for code are always there, data first.
+    The regions for data and for code are always included, data first.
     """
     placement = artifact.placement
     demands = {board.data_region: 0}
@@ -76,7 +76,7 @@ def memory_demands(artifact: Artifact, board: Board) -> dict[str, int]:
     take(board.data_region, artifact.state_bytes)
     take(placement.weights or board.code_region, artifact.constants_bytes)
     if placement.weights_in_ram:
-        # Start-up code copies them from there.
+        # Start-up code copies the weights to RAM from there.
         take(board.code_region, artifact.constants_bytes)
     return demands
 
@@ -98,19 +98,19 @@ def _raise_if_short(demands: dict[str, int], board: Board) -> None:
 
 
 def overflow_error(log: str, board: Board) -> CapacityError | None:
-    """Read what GNU ld says about regions that are too small.
+    """Parse the messages of GNU ld about regions that are too small.
 
     Parameters
     ----------
     log
-        What the linker printed.
+        Output of the linker.
     board
-        The board.
+        The board that was linked for.
 
     Returns
     -------
     CapacityError or None
-        None where it complains about something else.
+        None if the linker failed for another reason.
     """
     demands: dict[str, int] = {}
     for match in _OVERFLOW.finditer(log):

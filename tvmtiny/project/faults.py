@@ -1,4 +1,4 @@
-"""From the fault report of a board to an error."""
+"""Convert a board's fault report to an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_fault"]
 
-# enum device_stage of runtime/device/device.h.
+# enum device_stage in runtime/device/device.h.
 _STAGES = {
     0: "before the first inference",
     1: "in the first inference",
@@ -32,18 +32,18 @@ _OVERFLOW_ADVICE = "choose a board with a larger stack, or move large local arra
 def describe_fault(
     report: Mapping[str, int], elf: Path | None, layers: Sequence[LayerInfo], cpu: Cpu
 ) -> DeviceFaultError:
-    """Turn the fault report of the start-up code into an error.
+    """Convert the fault report of the start-up code to an error.
 
     Parameters
     ----------
     report
-        Registers by name, as the device wrote them.
+        Registers by name, as the device reported them.
     elf
-        The program, for the name of the function; None where it is not at hand.
+        Program in which to look up the function; None if it is not available.
     layers
         The layers of the model.
     cpu
-        What the program was built for.
+        CPU that the program was built for.
     """
     cause = find_architecture(cpu.architecture).explain_fault(report)
     text = cause.text

@@ -1,4 +1,4 @@
-"""A board as QEMU has it."""
+"""Boards as QEMU machines."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["Machine", "machine_of"]
 
 @dataclass(frozen=True)
 class Machine:
-    """An emulated board.
+    """A machine that QEMU emulates.
 
     Attributes
     ----------
     emulator
-        QEMU for its architecture.
+        QEMU program for the architecture.
     name
-        QEMU's name of the board.
+        QEMU's name for the machine.
     options
-        Further options.
+        Additional options of QEMU.
     """
 
     emulator: Tool
@@ -34,9 +34,9 @@ class Machine:
     options: tuple[str, ...]
 
     def command(self) -> list[str]:
-        """The beginning of QEMU's command line: the program, and what it emulates.
+        """Return the start of QEMU's command line: the program and the emulated machine.
 
-        Under ``-icount shift=0``, an instruction takes a nanosecond of virtual time.
+        With ``-icount shift=0``, an instruction takes one nanosecond of virtual time.
 
         Raises
         ------
@@ -48,16 +48,16 @@ class Machine:
 
 
 def machine_of(cpu: Cpu, name: str, emulated_cpu: str | None = None) -> Machine:
-    """Give the machine of that name.
+    """Return the machine with the given name.
 
     Parameters
     ----------
     cpu
-        The board's processor.
+        Processor of the board.
     name
-        QEMU's name of the board.
+        QEMU's name for the machine.
     emulated_cpu
-        QEMU's name of the processor; by default the machine's usual one.
+        QEMU's name for the processor; by default the machine's usual one.
     """
     architecture = find_architecture(cpu.architecture)
     own = () if emulated_cpu is None else ("-cpu", emulated_cpu)

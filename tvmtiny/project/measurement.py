@@ -1,4 +1,4 @@
-"""From the values of a counter that a board reports to a number of instructions."""
+"""Convert counter values that a board reports to numbers of instructions."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ __all__ = [
     "instructions",
 ]
 
-#: With -icount shift=0 one instruction takes one nanosecond.
+#: With -icount shift=0, one instruction takes one nanosecond.
 INSTRUCTIONS_PER_SECOND = 1_000_000_000
-# The counter wraps after so many ticks.
+# Number of ticks after which the counter wraps.
 _PERIOD = 1 << 24
 
-# struct times of runtime/device/server, and struct device_measurement of runtime/device.
+# struct times in runtime/device/server, and struct device_measurement in runtime/device.
 _HEAD = struct.Struct("<II")
 _MEASUREMENT = struct.Struct("<i7I")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One call between two values of the counter; ``struct device_measurement`` of the firmware.
+    """One measured call, delimited by two counter values; mirrors ``struct device_measurement``.
 
     Attributes
     ----------
     status
-        What the function returned.
+        Return value of the function.
     begin_wraps, begin_value
-        When the measurement began: how often the counter had wrapped, and its value, which falls.
+        Start of the measurement: number of counter wraps, and value of the (falling) counter.
     end_wraps, end_value
         The same after the call.
     end_spins
-        Passes of the loop that waited until the value changed.
+        Iterations of the loop that waited for the value to change.
     stack_bytes
         Deepest stack of the call, in bytes.
     """
@@ -58,40 +58,40 @@ class Measurement:
 
     @classmethod
     def of(cls, entries: Mapping[str, int]) -> Measurement:
-        """Read a measurement from entries with the names of the attributes.
+        """Create a measurement from entries named like its attributes.
 
         Raises
         ------
         KeyError
-            One is missing.
+            An entry is missing.
         """
         return cls(**{name: entries[name] for name in cls.__dataclass_fields__})
 
     @property
     def ticks(self) -> int:
-        """Ticks of the counter between the two values."""
+        """Counter ticks between the two values."""
         wraps = self.end_wraps - self.begin_wraps
         return wraps * _PERIOD + self.begin_value - self.end_value
 
     def virtual_time(self, counter: Counter, hz: int) -> float:
-        """Instructions between the two values, less those spent waiting for the second."""
+        """Return the instructions between the values, minus those spent waiting for the second."""
         waiting = self.end_spins * counter.spin_instructions
         return self.ticks * INSTRUCTIONS_PER_SECOND / hz - waiting
 
 
 def instructions(call: Measurement, empty: Measurement, counter: Counter, hz: int) -> int:
-    """Instructions of a call, from the function's first to its return.
+    """Compute the instructions of a call, from the function's first instruction to its return.
 
     Parameters
     ----------
     call
         The measured call.
     empty
-        The same call of a function that does nothing.
+        The same measurement of a function that does nothing.
     counter
-        Of the architecture.
+        Counter of the architecture.
     hz
-        Frequency of the counter, in Hz.
+        Frequency of the counter in Hz.
     """
     difference = call.virtual_time(counter, hz) - empty.virtual_time(counter, hz)
     return round(difference) + counter.empty_call_instructions
@@ -99,14 +99,14 @@ def instructions(call: Measurement, empty: Measurement, counter: Counter, hz: in
 
 @dataclass(frozen=True)
 class Timing:
-    """What ``tvmtiny.time`` of a board reports.
+    """The result of ``tvmtiny.time`` on a board.
 
     Attributes
     ----------
     instructions
-        Of each repeat.
+        Instructions of each repetition.
     stack_bytes
-        Deepest stack of all repeats, in bytes.
+        Deepest stack over all repetitions, in bytes.
     """
 
     instructions: tuple[int, ...]
@@ -114,17 +114,17 @@ class Timing:
 
     @property
     def median(self) -> int:
-        """The median of the repeats."""
+        """Median of the repetitions."""
         return round(statistics.median(self.instructions))
 
 
 def decode_pieces(data: bytes, empty: Measurement, counter: Counter, hz: int) -> tuple[int, ...]:
-    """Instructions of each of some calls, whose measurements were written one after the other.
+    """Decode consecutive measurements into the instructions of each call.
 
     Raises
     ------
     DeviceError
-        They have the wrong size.
+        The data has the wrong size.
     """
     if len(data) % _MEASUREMENT.size:
         raise DeviceError(
@@ -140,17 +140,17 @@ def decode_pieces(data: bytes, empty: Measurement, counter: Counter, hz: int) ->
 
 
 def decode_times(data: bytes, counter: Counter) -> Timing:
-    """Read the answer of ``tvmtiny.time``.
+    """Decode the result of ``tvmtiny.time``.
 
     Parameters
     ----------
     counter
-        Of the board's architecture.
+        Counter of the board's architecture.
 
     Raises
     ------
     DeviceError
-        It has the wrong size, or a run failed.
+        The data has the wrong size, or a run failed.
     """
     hz, empty, runs = _decode(data)
     return Timing(
@@ -160,29 +160,29 @@ def decode_times(data: bytes, counter: Counter) -> Timing:
 
 
 def decode_ticks(data: bytes) -> tuple[int, ...]:
-    """Read the same answer where the counter's ticks themselves are wanted.
+    """Decode the result of ``tvmtiny.time`` as counter ticks.
 
     Returns
     -------
     tuple of int
-        Ticks of each repeat beyond those of an empty call.
+        Ticks of each repetition minus those of an empty call.
 
     Raises
     ------
     DeviceError
-        It has the wrong size, or a run failed.
+        The data has the wrong size, or a run failed.
     """
     _, empty, runs = _decode(data)
     return tuple(max(0, run.ticks - empty.ticks) for run in runs)
 
 
 def _decode(data: bytes) -> tuple[int, Measurement, list[Measurement]]:
-    """Frequency of the counter, measurement of an empty call, and those of the runs."""
+    """Split into counter frequency, measurement of an empty call, and measurements of the runs."""
     try:
         hz, repeats = _HEAD.unpack_from(data)
         measurements = []
         for words in _MEASUREMENT.iter_unpack(data[_HEAD.size :]):
-            # How long the first change took to come is of no interest.
+            # The wait for the first change of the counter does not matter.
             status, begin_wraps, begin_value, _, *rest = words
             measurements.append(Measurement(status, begin_wraps, begin_value, *rest))
         if len(measurements) != repeats + 1 or repeats < 1 or hz < 1:

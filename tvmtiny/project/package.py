@@ -1,7 +1,7 @@
-"""Generated models as a folder that other build systems can use.
+"""Package generated models as a folder for other build systems.
 
-The folder has the C files of all models, side by side, and for each build system what it needs: a
-CMake package (``find_package`` or ``add_subdirectory``), and a fragment for Makefiles.
+The folder contains the C files of all models, side by side, a CMake package for ``find_package``
+and ``add_subdirectory``, and a fragment for Makefiles.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ __all__ = [
     "sample_inputs",
 ]
 
-#: How many samples firmware knows the right outputs of.
+#: Number of samples whose correct outputs firmware knows.
 SAMPLES = 4
 
 
 @dataclass(frozen=True, eq=False)
 class PackagedModel:
-    """A model of a package.
+    """A model in a package.
 
     Attributes
     ----------
     artifact
-        Its code.
+        The generated code.
     stack_bytes
-        Deepest stack of a run below its caller; 0 where it is not known.
+        Deepest stack of a run in bytes, counted from its caller's frame; 0 if unknown.
     expected
         CRC-32 of the outputs for samples 0, 1, ...; see :func:`sample_inputs`.
     """
@@ -57,25 +57,25 @@ class PackagedModel:
 
     @property
     def name(self) -> str:
-        """The model's name."""
+        """Name of the model."""
         return self.artifact.name
 
 
 def sample_inputs(tensors: Sequence[TensorInfo], index: int) -> list[np.ndarray]:
-    """Make the input data that firmware makes itself, for checks without transmission.
+    """Generate the input data that firmware also generates, so that none need be transmitted.
 
     Parameters
     ----------
     tensors
-        The model's inputs.
+        Inputs of the model.
     index
-        Which sample; 0 is the ``ramp`` of `tvmtiny.make_inputs`.
+        Number of the sample; 0 is the ``ramp`` of `tvmtiny.make_inputs`.
 
     Returns
     -------
     list of numpy.ndarray
-        One array an input: element ``i`` has the bits ``(37 * i + 101 * index + 11) & 0xff`` as
-        int8 or uint8, which float32 divides by 128.
+        One array for each input: element ``i`` has the bits ``(37 * i + 101 * index + 11) & 0xff``
+        as int8 or uint8; float32 is that int8 divided by 128.
     """
     arrays = []
     for tensor in tensors:
@@ -94,20 +94,20 @@ def sample_inputs(tensors: Sequence[TensorInfo], index: int) -> list[np.ndarray]
 def expected_checksums(
     artifact: Artifact, reference: Callable[[list[np.ndarray]], Sequence[np.ndarray]]
 ) -> tuple[int, ...]:
-    """Compute what the firmware's outputs are checked against.
+    """Compute the checksums with which firmware verifies its outputs.
 
     Parameters
     ----------
     artifact
         The model.
     reference
-        Gives the outputs for inputs.
+        Computes the outputs for given inputs.
 
     Returns
     -------
     tuple of int
-        CRC-32 of the concatenated outputs, one a sample. Empty where an output is float: those may
-        differ from the reference in the last bits.
+        CRC-32 of the concatenated outputs, one for each sample. Empty if an output is float, which
+        may differ from the reference in the last bits.
     """
     if any(np.dtype(tensor.dtype).kind == "f" for tensor in artifact.outputs):
         return ()
@@ -120,7 +120,7 @@ def expected_checksums(
 
 
 def render(name: str, **values: Any) -> str:
-    """Fill one of this package's templates."""
+    """Render a template of this package."""
     return _environment().get_template(name).render(**values)
 
 
@@ -146,7 +146,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _ramp(dtype: str, index: str) -> str:
-    """Element `index` of the ``ramp`` of `tvmtiny.make_inputs`, in C and C++."""
+    """Return element `index` of the ``ramp`` of `tvmtiny.make_inputs` as a C or C++ expression."""
     bits = f"37u * {index} + 11u"
     if dtype == "bool":
         return f"(({bits}) & 0xffu) != 0u"
@@ -157,25 +157,25 @@ def _ramp(dtype: str, index: str) -> str:
 
 
 def _string_literal(text: str) -> str:
-    # JSON's escapes for ASCII are C's, except for control characters and trigraphs.
+    # JSON's escapes for ASCII match C's, except for control characters and trigraphs.
     plain = "".join(c if " " <= c <= "~" else "?" for c in text)
     return json.dumps(plain).replace("??", '?""?')
 
 
 def package_files(models: Sequence[PackagedModel], table: str | None = None) -> dict[str, str]:
-    """Give the files of a package by name.
+    """Return the files of a package by name.
 
     Parameters
     ----------
     models
-        One or more, of different names.
+        One or more models with distinct names.
     table
-        Name of a C file of the caller's with the table of the models.
+        Name of an additional C file, supplied by the caller, with the table of models.
 
     Raises
     ------
     InputError
-        There is no model, or two have the same name.
+        There is no model, or two models have the same name.
     """
     if not models:
         raise InputError("there is no model to package; name one or more")

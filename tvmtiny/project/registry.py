@@ -1,4 +1,4 @@
-"""Which platform a board has, and which board an artifact runs on."""
+"""Look up the platform of a board, and the board that an artifact runs on."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _READERS: Mapping[str, Callable[[Board], object]] = {
 
 
 def check_board(board: Board) -> None:
-    """Refuse a board whose platform cannot read its options; one without a platform is accepted.
+    """Raise if a board's platform cannot parse its options; a board without a platform passes.
 
     Raises
     ------
     BoardFileError
-        The platform does not exist, or an option is missing, not known or not usable.
+        The platform does not exist, or an option is missing, unknown or invalid.
     """
     if board.platform:
         platform_for(board)
@@ -50,14 +50,14 @@ def check_board(board: Board) -> None:
 
 
 def platform_for(board: Board) -> Platform:
-    """Give the platform that runs a board.
+    """Return the platform of a board.
 
     Raises
     ------
     InputError
         The board names no platform.
     BoardFileError
-        The board names a platform that does not exist.
+        The board names an unknown platform.
     """
     if not board.platform:
         raise InputError(
@@ -69,17 +69,17 @@ def platform_for(board: Board) -> Platform:
 
 
 def board_for(artifact: Artifact, board: BoardLike | None) -> Board:
-    """Give the board to run an artifact on.
+    """Return the board on which to run an artifact.
 
     Parameters
     ----------
     board
-        A board, its name or its file; by default the one that the artifact was compiled for.
+        A board, its name or its file; by default the board that the artifact was compiled for.
 
     Raises
     ------
     InputError
-        If there is none, or its CPU lacks what the code was compiled for.
+        If there is no board, or its CPU lacks a feature that the code requires.
     """
     found = artifact.target.board if board is None else find_board(board)
     cpu = artifact.target.cpu
@@ -103,22 +103,22 @@ def board_for(artifact: Artifact, board: BoardLike | None) -> Board:
 
 
 def build_runner(board: Board, directory: Path) -> RunnerFirmware:
-    """Build the firmware of an emulated board that runs the candidates of a tuner.
+    """Build the firmware that runs tuning candidates on an emulated board.
 
     Parameters
     ----------
     directory
-        For sources, logs and the program; created when it does not exist.
+        Directory for sources, logs and the program; created if it does not exist.
 
     Raises
     ------
     InputError
-        The board is not emulated, or names no serial port.
+        The board is not emulated, or has no serial port.
     ToolMissingError, BuildError, OutputPathError
-        See `tvmtiny.project.api.Platform`.
+        Raised as by `tvmtiny.project.api.Platform`.
     """
     if board.platform not in _RUNNERS:
-        # What is wrong with the name of a platform is said first.
+        # Report an unknown platform first.
         platform_for(board)
         raise InputError(f"there is no runner for boards of the platform {quoted(board.platform)}")
     return _RUNNERS[board.platform](board, directory)

@@ -1,4 +1,4 @@
-"""Firmware that serves a host, as far as all platforms share it; see docs/rpc.md."""
+"""The platform-independent part of firmware that serves a host; see docs/rpc.md."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _CHARACTERS_PER_LINE = 16
 
 
 def rpc_library_files() -> dict[str, str]:
-    """The RPC server itself, by file name; it knows of no board."""
+    """Return the RPC server by file name, independent of any board."""
     return c_files("rpc")
 
 
 def rpc_model_source(artifact: Artifact, board_name: str) -> str:
-    """The C file that offers a model to a host.
+    """Generate the C file that serves a model to a host.
 
-    It includes ``board.h``, ``device.h``, ``measure.h`` and ``serial.h`` of the device, and the
-    model's header in the folder above its own.
+    The file includes ``board.h``, ``device.h``, ``measure.h`` and ``serial.h`` of the device, and
+    the model's header from its parent folder.
     """
     return render(
         "device/server/rpc_model.c.j2",
@@ -72,7 +72,7 @@ def _metadata(artifact: Artifact, board_name: str) -> str:
 
 
 def _characters(text: str) -> str:
-    """Printable ASCII as C constants: a string literal may have no more than 4,095 characters."""
+    """Format printable ASCII as character constants; string literals are limited to 4,095 bytes."""
     constants = [f"'\\{c}'" if c in "'\\" else f"'{c}'" for c in text]
     lines = [
         ", ".join(constants[start : start + _CHARACTERS_PER_LINE])

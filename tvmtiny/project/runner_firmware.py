@@ -1,4 +1,4 @@
-"""Firmware that runs the candidates of a tuner, on whatever board; see ``runtime/runner``."""
+"""Firmware that runs tuning candidates, on any board; see ``runtime/runner``."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ __all__ = [
     "runner_files",
 ]
 
-#: What a board with the runner says instead of the name of a model.
+#: Name that a board with the runner reports in place of a model's.
 RUNNER = "runner"
 
-#: The host reaches the memory for candidates in blocks of this size, of which 65,536 have a number.
+#: The host addresses candidate memory in blocks of this size, numbered with 16 bits.
 BLOCK_BYTES = 64
 MOST_BYTES = BLOCK_BYTES << 16
 
 
 @dataclass(frozen=True)
 class RunnerFirmware:
-    """A runner that was built.
+    """A built runner.
 
     Attributes
     ----------
     elf
-        The program.
+        Path of the program.
     machine
-        Its board in QEMU.
+        Machine on which QEMU runs it.
     origin, length
-        Where it has room for a candidate: first address, and size in bytes.
+        Memory for a candidate: start address, and size in bytes.
     semihosting
-        Whether it can read files of this machine.
+        Whether the runner can read files of this machine.
     """
 
     elf: Path
@@ -56,17 +56,17 @@ class RunnerFirmware:
 
 
 def runner_files(board: str, cpu: Cpu, semihosting: bool) -> dict[str, str]:
-    """The runner's functions, ``runner.c`` and headers of its own, by file name.
+    """Return the runner's files by name: functions, ``runner.c`` and its own headers.
 
-    They include ``board.h``, ``device.h``, ``measure.h`` and ``serial.h`` of the device, and with
-    `semihosting` also ``arch.h``.
+    The files include ``board.h``, ``device.h``, ``measure.h`` and ``serial.h`` of the device, and
+    with `semihosting` also ``arch.h``.
 
     Parameters
     ----------
     board
-        Its name.
+        Name of the board.
     cpu
-        What candidates will be compiled for.
+        CPU that candidates will be compiled for.
     semihosting
         Whether the runner may read files of the host.
     """
@@ -83,7 +83,7 @@ def runner_files(board: str, cpu: Cpu, semihosting: bool) -> dict[str, str]:
 
 
 def firmware_of(elf: Path, machine: Machine, semihosting: bool) -> RunnerFirmware:
-    """Read from a runner's program where it has room for candidates."""
+    """Describe a built runner by reading the location of candidate memory from its program."""
     symbols = {name: address for name, (address, _) in symbols_of(elf).items()}
     start = symbols["device_candidates_start"]
     length = symbols["device_candidates_end"] - start

@@ -1,4 +1,4 @@
-"""The C files and templates of ``tvmtiny/runtime``."""
+"""Access to the C files and templates in ``tvmtiny/runtime``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["c_files", "render", "render_file"]
 
 
 def c_files(*folders: str | Path) -> dict[str, str]:
-    """Text of the C files and headers in some folders, by file name.
+    """Read the C files and headers of some folders, by file name.
 
     Parameters
     ----------
     folders
-        Names within ``tvmtiny/runtime``, or paths; those below them are not looked at.
+        Names within ``tvmtiny/runtime``, or paths; subfolders are not included.
     """
     return {
         path.name: path.read_text(encoding="utf-8")
@@ -29,12 +29,12 @@ def c_files(*folders: str | Path) -> dict[str, str]:
 
 
 def render(name: str, /, **values: Any) -> str:
-    """Fill the template of that name within ``tvmtiny/runtime``."""
+    """Render the template of that name in ``tvmtiny/runtime``."""
     return render_file(shipped("runtime") / name, **values)
 
 
 def render_file(path: Path, /, **values: Any) -> str:
-    """Fill a template, which may extend those of ``tvmtiny/runtime``."""
+    """Render a template, which may extend templates in ``tvmtiny/runtime``."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(shipped("runtime")),
         undefined=jinja2.StrictUndefined,

@@ -1,8 +1,8 @@
-"""How much flash and RAM the generated code takes, from the map file of GNU ld.
+"""Measure flash and RAM of the generated code from the map file of GNU ld.
 
-Counted are the model's own object files and the members of libraries that the linker pulled in.
-Not counted are start-up code, test harness, the layer-by-layer entry point that only the harness
-calls, and the few bytes that the linker inserts for alignment.
+The model's own object files and the library members that the linker pulled in are counted. Start-up
+code, test harness, the layer-by-layer entry point that only the harness calls, and the linker's few
+bytes of padding are not.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _TEXT = ".text"
 
 @dataclass(frozen=True)
 class InputSection:
-    """One section of one object file, as the linker placed it.
+    """A section of an object file, as placed by the linker.
 
     Attributes
     ----------
     output
-        Section of the program it went to.
+        Section of the program that contains it.
     name
-        Its own name.
+        Name of the section in its object file.
     size
-        Bytes.
+        Size in bytes.
     file
         Object file, or ``archive(member)``.
     """
@@ -51,17 +51,17 @@ class InputSection:
 
     @property
     def is_library(self) -> bool:
-        """Whether it comes from a member of an archive."""
+        """Whether the section comes from a member of an archive."""
         return _MEMBER.match(self.file) is not None
 
 
 def read_map(text: str) -> Iterator[InputSection]:
-    """Read the sections that the linker kept.
+    """Yield the sections that the linker kept.
 
     Parameters
     ----------
     text
-        Map file as written by ``ld -Map``.
+        Content of a map file written by ``ld -Map``.
     """
     output = ""
     name = ""
@@ -83,12 +83,12 @@ def read_map(text: str) -> Iterator[InputSection]:
 
 
 def library_members(text: str) -> tuple[str, ...]:
-    """Give the members of libraries that take space in the program, sorted.
+    """Return the library members that take space in the program, sorted.
 
     Parameters
     ----------
     text
-        Map file.
+        Content of a map file.
     """
     members = set()
     for section in read_map(text):
@@ -100,7 +100,7 @@ def library_members(text: str) -> tuple[str, ...]:
 
 
 def _belongs_to(section: InputSection, function: str, sections: Sections) -> bool:
-    """Whether a section holds a function, or a part or clone that GCC split off it."""
+    """Whether a section holds a function, or a part or clone of it that GCC split off."""
     others = tuple(f"{stem}." for stem in sections.constants)
     for prefix in (".text.", ".text.unlikely.", ".rodata.", ".data.rel.ro.local.", *others):
         stem = f"{prefix}{function}"
@@ -115,19 +115,19 @@ def measure(
     excluded_functions: Collection[str],
     sections: Sections,
 ) -> tuple[FlashSizes, int]:
-    """Add up what the model and the library functions it uses take.
+    """Add up the sizes of the model and the library functions that it uses.
 
     Parameters
     ----------
     text
-        Map file.
+        Content of a map file.
     objects
-        The model's object files, as they were given to the linker.
+        Object files of the model, as passed to the linker.
     excluded_functions
-        Functions of those files that are only there for tests; each needs its own section
+        Functions in those files that exist only for tests; each must have its own section
         (``-ffunction-sections``).
     sections
-        Of the architecture.
+        Section names of the architecture.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def measure(
             ram += section.size
         elif section.output == ".tvmtiny_weights":
             constants += section.size
-            # Those in RAM are copied there, as variables are.
+            # Weights in RAM are copied from flash, as variables are.
             ram += section.size if sections.kind(section.name) == "data" else 0
         elif section.output == _TEXT and sections.kind(section.name) == "constants":
             constants += section.size
@@ -158,14 +158,14 @@ def measure(
 
 
 def total_of(text: str, objects: Collection[str]) -> tuple[int, int]:
-    """Flash and RAM of object files, in bytes; with vectors, without stack and heap.
+    """Return flash and RAM of object files in bytes, with vectors, without stack and heap.
 
     Parameters
     ----------
     text
-        Map file.
+        Content of a map file.
     objects
-        As they were given to the linker.
+        Object files, as passed to the linker.
     """
     flash = ram = 0
     for section in read_map(text):
@@ -181,12 +181,12 @@ def total_of(text: str, objects: Collection[str]) -> tuple[int, int]:
 def measure_archive(
     text: str, archive: str, excluded_functions: Collection[str], sections: Sections
 ) -> tuple[FlashSizes, int]:
-    """Add up what the members of one library take, in a program of any linker script.
+    """Add up the sizes of a library's members in a program with any linker script.
 
     Parameters
     ----------
     text
-        Map file.
+        Content of a map file.
     archive
         File name of the library.
     excluded_functions, sections

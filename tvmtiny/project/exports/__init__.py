@@ -1,1 +1,1 @@
-"""The generated C packaged for build systems and IDEs."""
+"""Packages of the generated C for build systems and IDEs."""

@@ -1,10 +1,10 @@
-"""A library for the Arduino IDE and arduino-cli."""
+"""Export as a library for the Arduino IDE and arduino-cli."""
 
 from __future__ import annotations
 
 from tvmtiny.project.exports.library import Files, Format, Package
 
-#: Cores of 32-bit processors. On those of AVR, an int has 16 bits, for which the code is refused.
+#: Cores for 32-bit processors. The generated code rejects AVR, whose int has 16 bits.
 ARCHITECTURES = (
     *("esp32", "esp8266", "mbed", "mbed_edge", "mbed_giga", "mbed_nano", "mbed_nicla"),
     *("mbed_opta", "mbed_portenta", "mbed_rp2040", "nrf52", "renesas_portenta", "renesas_uno"),

@@ -1,4 +1,4 @@
-"""A CMake package, for ``add_subdirectory`` and ``find_package``."""
+"""Export as a CMake package, for ``add_subdirectory`` and ``find_package``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A CMSIS-Pack, for csolution projects, Keil and IAR."""
+"""Export as a CMSIS-Pack, for csolution projects, Keil and IAR."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from tvmtiny.errors import InputError
 from tvmtiny.project.exports.library import Files, Format, Library, Package
 
-# The schema's CsubType.
+# CsubType of the PACK schema.
 _COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,31}")
 
-# The earliest time that ZIP knows: the same models give the same bytes.
+# The earliest time that ZIP can represent, for reproducible archives.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -31,12 +31,12 @@ def _write(package: Package) -> Files:
 
 
 def pack_name(library: Library) -> str:
-    """Give the name of the file to install."""
+    """Return the name of the pack file."""
     return f"{library.vendor}.{library.name}.{library.version}.pack"
 
 
 def zipped(contents: Mapping[str, bytes]) -> bytes:
-    """Make an archive of files, of equal bytes for equal files."""
+    """Zip files reproducibly: equal files give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents.items():

@@ -1,8 +1,8 @@
-"""The file that Edge Impulse's inferencing SDK runs instead of its own engine.
+"""Export as the C++ file that Edge Impulse's inferencing SDK runs instead of its own engine.
 
-The SDK calls a compiled model through five functions: init, input, output, invoke and reset, named
-after the learning block. Its deployments compile ``tflite-model/*.cpp`` and nothing else there, so
-that this format is one file of C++ with all of the generated C in it.
+The SDK calls a compiled model through five functions (init, input, output, invoke and reset) that
+are named after the learning block. Its deployments compile ``tflite-model/*.cpp`` and no other
+files there, so the export is a single C++ file that contains all of the generated C.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.project.exports.library import Files, Format, Package
 
-#: Of the C API's TfLiteType.
+#: Types by name, as in TfLiteType of the C API.
 _TYPES = {
     "bool": "kTfLiteBool",
     "float32": "kTfLiteFloat32",
@@ -65,13 +65,13 @@ def _write(package: Package) -> Files:
 
 
 def one_unit(files: Mapping[str, str]) -> str:
-    """Join C files and their headers into one unit of translation.
+    """Join C files and their headers into one translation unit.
 
     Parameters
     ----------
     files
-        Sources and the headers that they include with quotes, by name. Headers of systems stay
-        included.
+        Sources, and the headers that they include with quotes, by name. Includes of other headers
+        are kept.
     """
     seen: set[str] = set()
 

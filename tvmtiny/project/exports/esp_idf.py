@@ -1,4 +1,4 @@
-"""A component of ESP-IDF."""
+"""Export as a component of ESP-IDF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models as a folder for another build system or IDE: one file of this folder a format."""
+"""Export models as a folder for another build system or IDE; each format is a module here."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _FORMATS: Mapping[str, Format] = {
     )
 }
 
-#: What :func:`export` can write.
+#: Formats that :func:`export` supports.
 FORMATS = tuple(_FORMATS)
 
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """A model of an export, and the bytes that it takes."""
+    """An exported model and its memory demand in bytes."""
 
     name: str
     target: str
@@ -58,22 +58,22 @@ class ExportedModel:
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """The result of an export.
 
     Attributes
     ----------
     format
         One of :data:`FORMATS`.
     directory
-        The folder.
+        Folder that was written.
     library
-        With the name that it got.
+        Metadata of the library, including its final name.
     models
-        What it holds.
+        The exported models.
     files
-        All that were written.
+        All files that were written.
     pack
-        The file to install, for ``cmsis-pack``; it is one of `files`.
+        The pack file to install, for ``cmsis-pack``; also listed in `files`.
     """
 
     format: str
@@ -92,29 +92,29 @@ def export(
 ) -> Export:
     """Write generated models as a folder that can be dropped into a project.
 
-    Every folder has a README.md, which says how to use it, and the licence of what is tvmtiny's.
+    Every folder contains a README.md with instructions and the licence of tvmtiny's own code.
 
     Parameters
     ----------
     models
-        One or more, of different names; one for ``edge-impulse``.
+        One or more models with distinct names; exactly one for ``edge-impulse``.
     format
         ``cmake``, ``makefile``, ``arduino``, ``zephyr`` (a module), ``cmsis-pack``, ``esp-idf`` (a
         component), ``platformio`` or ``edge-impulse``.
     directory
-        Where to. Files that are there are overwritten, and others stay; see
+        Folder to write. Existing files of the same names are overwritten, and others are kept; see
         `tvmtiny.host.files.write_folder`.
     library
-        Name, version and vendor. For ``edge-impulse``, the name is what the functions begin with
-        that the SDK calls.
+        Name, version and vendor. For ``edge-impulse``, the name is the prefix of the functions that
+        the SDK calls.
 
     Raises
     ------
     InputError
-        There is no such format, two models have the same name, the library cannot be called so, or
-        the format cannot hold a model.
+        The format is unknown, two models have the same name, the library's name is invalid, or the
+        format cannot hold a model.
     OutputPathError
-        The directory cannot be written to.
+        The directory cannot be written.
     """
     check_library(format, library or Library())
     artifacts = list(models) if isinstance(models, Sequence) else [models]
@@ -151,12 +151,12 @@ def export(
 
 
 def check_library(format: str, library: Library) -> None:
-    """Refuse a format that does not exist, and what a library cannot be called.
+    """Raise if the format is unknown or the metadata of the library is invalid.
 
     Raises
     ------
     InputError
-        The message says what is allowed.
+        The message describes valid values.
     """
     if format not in FORMATS:
         raise InputError(f"there is no export format {quoted(format)}; known: {', '.join(FORMATS)}")

@@ -1,4 +1,4 @@
-"""What an export is made of: models, what a library manager shows, the files of a format."""
+"""The parts of an export: models, metadata for library managers, the files of a format."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Files", "Format", "Library", "Package", "check_names", "named"]
 
-# Those of the PACK schema's RestrictedString and of Arduino's library.properties.
+# Permitted by both the PACK schema's RestrictedString and Arduino's library.properties.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-# The schema's CvendorType.
+# CvendorType of the PACK schema.
 _VENDOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{1,31}")
 _VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
-# No control characters, which XML cannot hold, and no end of a string.
+# Excludes quotes, and control characters and surrogates, which XML cannot represent.
 _URL = re.compile(r"[^\s\"\x00-\x1f\x7f-\x9f\ud800-\udfff]*")
 
-#: Texts by the names of their files.
+#: Text of files by name.
 Files = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Library:
-    """What a library manager shows; for formats that are read by one.
+    """Metadata shown by library managers, for formats that have one.
 
     Attributes
     ----------
     name
-        By default that of the model, or ``tvmtiny_models`` where there are several.
+        Name; by default that of the model, or ``tvmtiny_models`` for several models.
     version
-        Of the library, as ``MAJOR.MINOR.PATCH``.
+        Version of the library, as ``MAJOR.MINOR.PATCH``.
     vendor
-        Who publishes it.
+        Publisher of the library.
     url
-        Where it is published; may be empty.
+        Address at which the library is published; may be empty.
     """
 
     name: str = ""
@@ -52,16 +52,16 @@ class Library:
 
 @dataclass(frozen=True)
 class Package:
-    """What a format writes.
+    """The input of a format's writer.
 
     Attributes
     ----------
     artifacts
-        The models.
+        The models to export.
     files
-        Of `tvmtiny.project.package.package_files`.
+        Files from `tvmtiny.project.package.package_files`.
     library
-        With its name.
+        Metadata of the library, including its name.
     """
 
     artifacts: Sequence[Artifact]
@@ -69,7 +69,7 @@ class Package:
     library: Library
 
     def sources(self, folder: str = "") -> Files:
-        """Give the C files and headers of all models, side by side in `folder`."""
+        """Return the C files and headers of all models, side by side in `folder`."""
         prefix = f"{folder}/" if folder else ""
         return {
             f"{prefix}{name}": text
@@ -84,18 +84,18 @@ class Package:
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of folder.
+    """An export format.
 
     Attributes
     ----------
     name
-        How it is asked for.
+        Name of the format for users.
     title
-        Follows "written by tvmtiny".
+        Phrase that completes "written by tvmtiny".
     write
-        Gives the files.
+        Function that returns the files.
     library_name
-        The library's name where none is given; None for one that is made of the models' names.
+        Default name of the library; None to derive it from the models' names.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Format:
 
 
 def named(library: Library, artifacts: Sequence[Artifact], format: Format) -> Library:
-    """Give a library without a name its name."""
+    """Return the library with a default name if it has none."""
     if library.name:
         return library
     name = format.library_name
@@ -115,12 +115,12 @@ def named(library: Library, artifacts: Sequence[Artifact], format: Format) -> Li
 
 
 def check_names(library: Library) -> None:
-    """Refuse what a library cannot be called.
+    """Raise if the metadata of a library is invalid.
 
     Raises
     ------
     InputError
-        The message says what is allowed.
+        The message describes valid values.
     """
     rules = (
         ("name", library.name or "default", _NAME, "letters, digits, _ and -, at most 63"),

@@ -1,4 +1,4 @@
-"""A fragment for Makefiles."""
+"""Export as a fragment for Makefiles."""
 
 from __future__ import annotations
 

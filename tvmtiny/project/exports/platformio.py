@@ -1,4 +1,4 @@
-"""A library for PlatformIO."""
+"""Export as a library for PlatformIO."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 from tvmtiny.project.exports.library import Files, Format, Package
 
-#: Platforms of 32-bit processors, and the computer itself.
+#: Platforms for 32-bit processors, and the host itself.
 PLATFORMS = (
     *("atmelsam", "espressif32", "espressif8266", "freescalekinetis", "maxim32", "native"),
     *("nordicnrf51", "nordicnrf52", "nxpimxrt", "nxplpc", "raspberrypi", "renesas-ra"),

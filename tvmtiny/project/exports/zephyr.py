@@ -1,4 +1,4 @@
-"""A Zephyr module."""
+"""Export as a Zephyr module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tvmtiny.project.exports.library import Files, Format, Package
 from tvmtiny.project.package import PackagedModel, package_files, render
 from tvmtiny.project.zephyr.application import application_files
 
-# Parts of Zephyr's application that belong to the module, rather than to the application.
+# Files of the Zephyr application that are part of the module.
 _MODULE = re.compile(r"zephyr/|include/|src/(sample|inference|shell)\.c$")
 
 

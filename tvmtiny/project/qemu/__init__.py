@@ -1,1 +1,1 @@
-"""The platform of the boards that QEMU emulates without an operating system."""
+"""The platform for boards that QEMU emulates without an operating system."""

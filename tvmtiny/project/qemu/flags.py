@@ -1,4 +1,4 @@
-"""Options of compiler and linker for programs of QEMU boards."""
+"""Compiler and linker options for programs of QEMU boards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMMON_FLAGS = (
     "-fdata-sections",
 )
 
-# The firmware must not pull in library functions, which would be counted as the model's.
+# The firmware must not call library functions, which would be counted as the model's.
 _DEVICE_FLAGS = (
     "-Os",
     "-ffreestanding",
@@ -38,27 +38,27 @@ _DEVICE_FLAGS = (
 
 
 def compile_flags(cpu: Cpu) -> tuple[str, ...]:
-    """For every source file."""
+    """Return the compiler options for every source file."""
     return (*cpu.flags, *_COMMON_FLAGS, *find_architecture(cpu.architecture).compile_flags)
 
 
 def model_flags(cpu: Cpu) -> tuple[str, ...]:
-    """Beside `compile_flags`, for the sources of a model."""
+    """Return the options for a model's sources, in addition to `compile_flags`."""
     return ("-DTVMTINY_LAYERS", *find_architecture(cpu.architecture).model_flags)
 
 
 def device_flags(cpu: Cpu) -> tuple[str, ...]:
-    """Beside `compile_flags`, for start-up code, harness and RPC server."""
+    """Return the options for start-up code, harness and RPC server, besides `compile_flags`."""
     return (*_DEVICE_FLAGS, *find_architecture(cpu.architecture).device_flags)
 
 
 def link_flags(cpu: Cpu, script: str) -> tuple[str, ...]:
-    """For the linker, called through the compiler.
+    """Return the options for linking through the compiler.
 
     Parameters
     ----------
     script
-        File name of the linker's script.
+        File name of the linker script.
     """
     own = find_architecture(cpu.architecture).link_flags
     chosen = cpu.link_flags or cpu.flags

@@ -1,4 +1,4 @@
-"""Firmware for MLPerf Tiny's runner on a board that QEMU emulates; see ``runtime/mlperf``."""
+"""Firmware for MLPerf Tiny's runner on emulated boards; see ``runtime/mlperf``."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ if TYPE_CHECKING:
 
 __all__ = ["BENCHMARKS", "MlperfOptions", "build_mlperf", "load_mlperf", "serve_mlperf"]
 
-#: What the runner sends of an element, by benchmark: a byte of the model, a pixel from 0 to 255, or
-#: a float32.
+#: Encoding of an input element that the runner sends, by benchmark: a byte of the model, a pixel
+#: from 0 to 255, or a float32.
 BENCHMARKS = {"kws01": "bytes", "ic01": "pixels", "vww01": "pixels", "ad01": "float"}
 
-#: Bits behind the point of a factor.
+#: Fractional bits of a fixed-point factor.
 _FACTOR_BITS = 16
 _FILE = "mlperf.json"
 
 
 @dataclass(frozen=True)
 class MlperfOptions:
-    """How a board plays its part.
+    """Options of the firmware.
 
     Attributes
     ----------
     benchmark
-        What the runner calls it: a key of `BENCHMARKS`.
+        Name of the benchmark for the runner, a key of `BENCHMARKS`.
     clock_mhz
-        Of the clock that time is stated by: one instruction a cycle. An emulator's time is no
-        board's, whatever the clock.
+        Clock in MHz for converting instructions to time at one instruction per cycle. The time of
+        an emulator is not that of a board, whatever the clock.
     energy
-        Whether timestamps are edges at a pin, and nothing is sent.
+        Whether timestamps are edges on a pin instead of messages.
     """
 
     benchmark: str
@@ -66,19 +66,19 @@ class MlperfOptions:
 def build_mlperf(
     artifact: Artifact, board: Board, directory: Path, options: MlperfOptions
 ) -> Firmware:
-    """Write and build a project.
+    """Write and build a project with MLPerf Tiny's firmware.
 
     Parameters
     ----------
     directory
-        Where to; created when it does not exist.
+        Directory of the project; created if it does not exist.
 
     Raises
     ------
     InputError
-        There is no such benchmark, the model is none for it, or the board has no serial port.
+        The benchmark is unknown, the model does not suit it, or the board has no serial port.
     CapacityError, OutputPathError, ToolMissingError, BuildError
-        See `tvmtiny.project.api.Platform`.
+        Raised as by `tvmtiny.project.api.Platform`.
     """
     qemu = QemuOptions.of(board)
     values = _values(artifact, qemu, options)
@@ -103,12 +103,12 @@ def build_mlperf(
 
 
 def load_mlperf(directory: Path) -> dict[str, Any]:
-    """What `build_mlperf` wrote about a project.
+    """Read the description that `build_mlperf` wrote into a project.
 
     Raises
     ------
     InputError
-        There is no such project.
+        There is no such project in the directory.
     """
     try:
         found = json.loads((directory / _FILE).read_text(encoding="utf-8"))
@@ -128,22 +128,22 @@ def serve_mlperf(directory: Path, board: Board, kind: str = "pty") -> QemuTransp
     Parameters
     ----------
     kind
-        ``pty``, a port for the runner, or ``socket``.
+        ``pty`` for a port that the runner can open, or ``socket``.
 
     Raises
     ------
     InputError, ToolMissingError, DeviceError
-        See `start_qemu`.
+        Raised as by `start_qemu`.
     """
     found = load_mlperf(directory)
     elf = directory / "build" / "firmware.elf"
-    # Nothing that it says first is lost at a socket.
+    # On a socket, wait for the client so that the first messages are not lost.
     wait = kind == "socket"
     return start_qemu(elf, machine_of_board(board), str(found["model"]), board.name, kind, (), wait)
 
 
 def _values(artifact: Artifact, qemu: QemuOptions, options: MlperfOptions) -> dict[str, Any]:
-    """What the template is filled with."""
+    """Compute the values for the template."""
     encoding = BENCHMARKS.get(options.benchmark)
     if encoding is None:
         raise InputError(
@@ -182,7 +182,7 @@ def _values(artifact: Artifact, qemu: QemuOptions, options: MlperfOptions) -> di
 
 
 def _check(model: str, given: TensorInfo, output: TensorInfo, encoding: str) -> None:
-    """Refuse a model that is none for the benchmark."""
+    """Raise if a model does not suit the benchmark."""
     if given.dtype != "int8" or given.scale is None:
         raise InputError(f"{model} takes {given.dtype}; the benchmarks' models take int8")
     if encoding == "float" and given.shape != output.shape:

@@ -1,4 +1,4 @@
-"""What the file of a QEMU board says beside its memory."""
+"""Options of a QEMU board in its file, besides memory."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 __all__ = ["FlashOptions", "QemuOptions", "UartOptions", "machine_of_board"]
 
-#: Range that rpc_link.c can hold.
+#: Limits of rpc_link.c on the payload of a frame.
 _PAYLOAD_BYTES = (64, 65535)
 
-#: Of flash that is erased at a time, and who drives it.
+#: Limits on the size of a flash page, and the known flash drivers.
 _PAGE_BYTES = (256, 1 << 16)
 _FLASH_DRIVERS = ("memory", "nrf51")
 
-#: Least bytes of a stack.
+#: Lower limit on the size of a stack in bytes.
 _LEAST_STACK = 256
 
 
 @dataclass(frozen=True)
 class UartOptions:
-    """The serial port that a board is reached at.
+    """The serial port through which a board is reached.
 
     Attributes
     ----------
     driver
-        Which ``runtime/device/server/uart_*.h`` drives it.
+        Name of the driver, ``runtime/device/server/uart_*.h``.
     base
-        Address of its registers.
+        Base address of the registers.
     irq
-        Number of its receive interrupt.
+        Number of the receive interrupt.
     payload_bytes
-        Largest payload of a frame of the board link; the board has two buffers of this size.
+        Limit on the payload of a link frame in bytes; the board has two buffers of this size.
     """
 
     driver: str
@@ -51,12 +51,12 @@ class UartOptions:
 
     @classmethod
     def of(cls, values: Values, architecture: Architecture) -> UartOptions:
-        """Read the table of a board file.
+        """Parse the table of a board file.
 
         Raises
         ------
         BoardFileError
-            A key is missing, not known or not usable.
+            A key is missing, unknown or invalid.
         """
         values.only("driver", "base", "irq", "payload_bytes")
         return cls(
@@ -69,16 +69,16 @@ class UartOptions:
 
 @dataclass(frozen=True)
 class FlashOptions:
-    """Flash for images of models, of firmware that can update them: two slots, and a log behind.
+    """Flash for model images in firmware that can update them: two slots, followed by a log.
 
     Attributes
     ----------
     driver
-        ``nrf51``, or ``memory`` where the emulator has writable memory for flash.
+        ``nrf51``, or ``memory`` if the emulator provides writable memory in place of flash.
     base
         Address of the first slot.
     slot_bytes, page_bytes
-        Size of a slot, and of what is erased at a time.
+        Sizes of a slot and of an erasable page.
     """
 
     driver: str
@@ -88,23 +88,23 @@ class FlashOptions:
 
     @property
     def slots(self) -> tuple[int, int]:
-        """Offsets of the slots, as their driver has them."""
+        """Offsets of the slots, as the driver expects them."""
         first = 0 if self.driver == "memory" else self.base
         return first, first + self.slot_bytes
 
     @property
     def log(self) -> int:
-        """Offset of the log's two pages."""
+        """Offset of the log, which has two pages."""
         return self.slots[1] + self.slot_bytes
 
     @classmethod
     def of(cls, values: Values) -> FlashOptions:
-        """Read the table of a board file.
+        """Parse the table of a board file.
 
         Raises
         ------
         BoardFileError
-            A key is missing, not known or not usable.
+            A key is missing, unknown or invalid.
         """
         values.only("driver", "base", "slot_bytes", "page_bytes")
         page = values.number("page_bytes", *_PAGE_BYTES)
@@ -122,22 +122,22 @@ class FlashOptions:
 
 @dataclass(frozen=True)
 class QemuOptions:
-    """What this platform needs to know about a board.
+    """Options of a board for this platform.
 
     Attributes
     ----------
     machine
-        QEMU's name of the board.
+        QEMU's name for the board.
     counter_hz
-        Frequency of what counts instructions, in Hz; see `tvmtiny.targets.architectures.Counter`.
+        Frequency of the instruction counter in Hz; see `tvmtiny.targets.architectures.Counter`.
     stack_bytes
-        Size of the stack.
+        Size of the stack in bytes.
     uart
-        The serial port; None where firmware cannot serve a host.
+        The serial port; None if firmware cannot serve a host.
     emulated_cpu
-        QEMU's name of the processor; None for the machine's usual one.
+        QEMU's name for the processor; None for the machine's usual one.
     flash
-        Where images of models go; None where there is no place for them.
+        Flash for model images; None if the board has none.
     """
 
     machine: str
@@ -149,12 +149,12 @@ class QemuOptions:
 
     @classmethod
     def of(cls, board: Board) -> QemuOptions:
-        """Read the options of a board.
+        """Parse the options of a board.
 
         Raises
         ------
         BoardFileError
-            One is missing, not known or not usable.
+            An option is missing, unknown or invalid.
         """
         architecture = find_architecture(board.cpu.architecture)
         counter = architecture.counter
@@ -183,14 +183,14 @@ class QemuOptions:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Compiler options for the sources that are not the model's."""
+        """Compiler options for sources other than the model's."""
         if self.uart is None:
             return ()
         return (f"-DTVMTINY_RPC_PAYLOAD_BYTES={self.uart.payload_bytes}u",)
 
 
 def _uart_drivers(architecture: Architecture) -> tuple[str, ...]:
-    """Names of the drivers that ship."""
+    """List the names of the shipped drivers."""
     names = c_files("device/server", architecture.sources / "server")
     return tuple(
         sorted(
@@ -202,12 +202,12 @@ def _uart_drivers(architecture: Architecture) -> tuple[str, ...]:
 
 
 def machine_of_board(board: Board) -> Machine:
-    """The board as QEMU has it.
+    """Return the QEMU machine of a board.
 
     Raises
     ------
     BoardFileError
-        See `QemuOptions.of`.
+        Raised as by `QemuOptions.of`.
     """
     options = QemuOptions.of(board)
     return machine_of(board.cpu, options.machine, options.emulated_cpu)

@@ -1,8 +1,8 @@
-"""The platform for the boards that QEMU emulates.
+"""The platform for boards that QEMU emulates.
 
-Firmware is bare metal. It talks to the host by semihosting, in files of a temporary directory, and
-counts instructions: under ``-icount shift=0`` one instruction takes one nanosecond of virtual time,
-so the counts do not depend on the speed of the host.
+Firmware is bare metal. It exchanges files in a temporary directory with the host by semihosting,
+and counts instructions: with ``-icount shift=0`` one instruction takes one nanosecond of virtual
+time, so the counts do not depend on the speed of the host.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["QemuPlatform"]
 
 DEFAULT_TIMEOUT = 120.0
 
-# enum device_exit_code of runtime/device/harness/semihosting.h.
+# enum device_exit_code in runtime/device/harness/semihosting.h.
 _EXIT_OK = 0
 _EXIT_FAULT = 10
 _EXIT_FILE = 11
@@ -60,14 +60,14 @@ def _object(source: str) -> str:
 
 
 class QemuPlatform:
-    """Builds bare-metal firmware and runs it in QEMU.
+    """Build bare-metal firmware and run it in QEMU.
 
     Parameters
     ----------
     optimization
-        GCC option for the generated code.
+        GCC's optimization option for the generated code.
     workers
-        Compilations at the same time.
+        Number of compilations that run in parallel.
     """
 
     def __init__(self, optimization: str = DEFAULT_OPTIMIZATION, workers: int = 2) -> None:
@@ -230,12 +230,12 @@ class QemuPlatform:
 def emulate_in(
     firmware: Firmware, directory: Path, timeout: float, options: Sequence[str] = ()
 ) -> None:
-    """Run QEMU in a directory until the firmware ends.
+    """Run QEMU in a directory until the firmware exits.
 
     Parameters
     ----------
     options
-        More of QEMU's.
+        Additional options of QEMU.
 
     Raises
     ------
@@ -296,7 +296,7 @@ def _read(path: Path) -> bytes:
 
 
 def _entries(path: Path) -> dict[str, int]:
-    """Read lines of a name and a hexadecimal number."""
+    """Parse lines that consist of a name and a hexadecimal number."""
     entries = {}
     for line in _read(path).decode("ascii", "replace").splitlines():
         try:

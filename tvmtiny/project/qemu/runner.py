@@ -1,4 +1,4 @@
-"""The firmware of a QEMU board that runs the candidates of a tuner; see ``runtime/runner``."""
+"""Firmware that runs tuning candidates on a QEMU board; see ``runtime/runner``."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ if TYPE_CHECKING:
 
 __all__ = ["build_qemu_runner", "start_runner"]
 
-#: For the function ``tvmtiny.runner.load``.
+#: QEMU options required by the function ``tvmtiny.runner.load``.
 _SEMIHOSTING = ("-semihosting-config", "enable=on,target=native")
 
-#: Emulators translate code by pages, so that candidates get some of their own where a board has
-#: that much RAM to spare.
+#: Emulators translate code in pages, so candidates get pages of their own on boards with at least
+#: `_ROOMY` bytes of RAM.
 _PAGE, _ROOMY = 4096, 1 << 18
 
-#: For a measurement of a thousand repeats.
+#: Room for a measurement with a thousand repetitions.
 _HEAP_BYTES = 64 * 1024
 _SMALL_HEAP_BYTES = 2 * HEAP_BYTES
 
 
 def build_qemu_runner(board: Board, directory: Path, workers: int = 2) -> RunnerFirmware:
-    """Build the runner of a board.
+    """Build the runner for a board.
 
     Parameters
     ----------
     directory
-        For sources, logs and the program; created when it does not exist.
+        Directory for sources, logs and the program; created if it does not exist.
     workers
-        Compilations at the same time.
+        Number of compilations that run in parallel.
 
     Raises
     ------
     InputError
-        The board names no serial port.
+        The board has no serial port.
     ToolMissingError, BuildError, OutputPathError
-        See `tvmtiny.project.api.Platform`.
+        Raised as by `tvmtiny.project.api.Platform`.
     """
     options = QemuOptions.of(board)
     architecture = find_architecture(board.cpu.architecture)
@@ -98,19 +98,19 @@ def build_qemu_runner(board: Board, directory: Path, workers: int = 2) -> Runner
 def start_runner(
     firmware: RunnerFirmware, board: Board, kind: str = "socket", *, semihosting: bool = True
 ) -> QemuTransport:
-    """Start QEMU with a runner, of whatever platform built it.
+    """Start QEMU with a runner, whichever platform built it.
 
     Parameters
     ----------
     kind
         ``socket`` or ``pty``.
     semihosting
-        Whether what runs there can read and write files of this machine, where the firmware does.
+        Whether candidates may read and write files of this machine, if the firmware supports it.
 
     Raises
     ------
     InputError, ToolMissingError, DeviceError
-        See `start_qemu`.
+        Raised as by `start_qemu`.
     """
     more = _SEMIHOSTING if firmware.semihosting and semihosting else ()
     return start_qemu(firmware.elf, firmware.machine, RUNNER, board.name, kind, more)

@@ -1,9 +1,9 @@
-"""What the firmware of a QEMU board is made of, besides the model.
+"""Sources of the firmware for a QEMU board, besides the model.
 
-There are two: the *harness* runs one inference and reports in files of the host; the *rpc*
-firmware serves a host over the serial line (docs/rpc.md). The server takes other applications than
-a model, too: :func:`server_files`. ``runtime/device`` has what all architectures share, and
-``runtime/arch`` the rest.
+There are two kinds of firmware: the *harness* runs one inference and reports the results in files
+of the host; the *rpc* firmware serves a host over the serial line (docs/rpc.md). The server can
+also be combined with applications other than a model (:func:`server_files`). ``runtime/device``
+contains the part shared by all architectures, and ``runtime/arch`` the rest.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ __all__ = [
 HARNESS = "harness"
 RPC = "rpc"
 
-#: Folders of a project, so that no name of a model can be taken by a file that is not its own.
+#: Subfolders of a project, which keep the firmware's file names apart from those of the model.
 FOLDERS = ("device", "rpc")
 
-#: The heap of the RPC server is what the linker finds left of the RAM, but not less.
+#: Lower limit on the heap of the RPC server, which gets all RAM that the linker leaves over.
 HEAP_BYTES = 512
 
 
 @dataclass(frozen=True)
 class FixedDemand:
-    """Bytes that the firmware takes at the least, besides model and stack."""
+    """Lower bounds on the bytes that the firmware takes, besides model and stack."""
 
     ram: int
     flash: int
 
 
-# The linker knows the exact figures; the RPC's RAM is without its two payload buffers.
+# Lower bounds; only the linker knows exact sizes. RPC's RAM excludes the two payload buffers.
 _DEMANDS = {HARNESS: FixedDemand(416, 1024), RPC: FixedDemand(1024 + HEAP_BYTES, 6 * 1024)}
 
 
 def fixed_demand(artifact: Artifact, options: QemuOptions, firmware: str) -> FixedDemand:
-    """What the firmware takes at the least, besides arena, constants and stack.
+    """Return the least memory that the firmware takes, besides arena, constants and stack.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def fixed_demand(artifact: Artifact, options: QemuOptions, firmware: str) -> Fix
 def device_files(
     artifact: Artifact, board: Board, options: QemuOptions, firmware: str
 ) -> dict[str, str]:
-    """Everything of a project that is not the model.
+    """Return all files of a project except those of the model.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def device_files(
     Returns
     -------
     dict
-        File name to text, C sources and headers in the folders `FOLDERS`.
+        Text by file name; C sources and headers are in the folders `FOLDERS`.
     """
     heap_bytes = 0
     if firmware == RPC:
@@ -113,15 +113,15 @@ def device_files(
 
 
 def server_files(board: Board) -> dict[str, str]:
-    """The RPC server for a board, without an application and without a linker script.
+    """Return the RPC server for a board, without an application or a linker script.
 
-    An application defines ``device_main`` and ``device_measured_long``, and what else of
-    ``tvmtiny_rpc.h`` it wants to.
+    The application must define ``device_main`` and ``device_measured_long``, and may define other
+    functions of ``tvmtiny_rpc.h``.
 
     Raises
     ------
     InputError
-        The board names no serial port.
+        The board has no serial port.
     """
     options = QemuOptions.of(board)
     if options.uart is None:
@@ -152,17 +152,17 @@ def link_script(
     heap_bytes: int,
     candidates: dict[str, Any] | None = None,
 ) -> str:
-    """The linker script of a board.
+    """Render the linker script of a board.
 
     Parameters
     ----------
     placement
-        Of the model.
+        Placement of the model.
     stack_bytes, heap_bytes
-        Sizes; the heap is what is left of the RAM, but not less, and 0 where there is none.
+        Size of the stack, and lower limit on the heap, which gets all remaining RAM; 0 for no heap.
     candidates
-        ``alignment`` and ``most_bytes`` of the memory for a tuner's candidates, which is then what
-        is left.
+        ``alignment`` and ``most_bytes`` of the memory for tuning candidates, which then gets all
+        remaining RAM.
     """
     architecture = find_architecture(board.cpu.architecture)
     return render_file(
@@ -177,12 +177,12 @@ def link_script(
 
 
 def device_side(firmware: Firmware) -> tuple[int, int, int]:
-    """What the linked firmware takes besides the model, in bytes; stack and heap are not in it.
+    """Return the bytes that linked firmware takes besides the model, without stack and heap.
 
     Returns
     -------
     tuple of int
-        Flash, RAM, and how much of that RAM is the two payload buffers of the board link.
+        Flash, RAM, and the part of that RAM that the link's two payload buffers occupy.
     """
     project = firmware.project
     own = [name for name in project.sources if name not in project.artifact.files]

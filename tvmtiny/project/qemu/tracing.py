@@ -1,7 +1,7 @@
-"""Which basic blocks QEMU runs how often, for CPUs that Unicorn does not have.
+"""Count executions of basic blocks with QEMU, for CPUs that Unicorn does not support.
 
-QEMU's log names each block when it is translated, with its instructions, and each time it runs.
-Where its clock of instructions asks for it, QEMU ends a block early, and logs the shorter one, too.
+QEMU logs each block with its instructions when it is translated, and again each time it runs. When
+its instruction clock requires it, QEMU ends a block early and logs the shorter block as well.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ Edges = defaultdict[tuple[Block, Block], int]
 
 
 def trace_in_qemu(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: float) -> Trace:
-    """Run firmware of the QEMU platform to its end, and count its blocks.
+    """Run firmware of the QEMU platform until it exits, and count its blocks.
 
     Parameters
     ----------
     inputs
         One array for each input of the model, of its shape and dtype.
     timeout
-        Limit in seconds of host time.
+        Time limit in seconds of host time.
 
     Raises
     ------
     InputDataError, DeviceError
-        As in `tvmtiny.emulation.unicorn_machine.emulate`.
+        Raised as by `tvmtiny.emulation.unicorn_machine.emulate`.
     """
     data = pack_inputs(firmware.project.artifact.inputs, inputs)
     with work_folder("trace") as directory:
@@ -74,19 +74,19 @@ def trace_in_qemu(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: flo
 
 
 def read_blocks(log: Iterable[str]) -> Iterable[Block]:
-    """Blocks in the order of their runs, from a log of ``-d in_asm,exec,nochain``.
+    """Yield blocks in execution order from a log of ``-d in_asm,exec,nochain``.
 
     Raises
     ------
     DeviceError
-        A line is not understood.
+        A line of the log cannot be parsed.
     """
     known: dict[str, Block] = {}
     start = end = 0
     pending: Block | None = None
     for line in log:
         if line.startswith("Stopped execution"):
-            # The block did not begin after all.
+            # The block was not executed after all.
             pending = None
         elif line.startswith("Trace "):
             match = _RUN.match(line)
@@ -105,14 +105,14 @@ def read_blocks(log: Iterable[str]) -> Iterable[Block]:
             if instruction is not None:
                 address = int(instruction[1], 16)
                 start = start if end else address
-                # In halfwords on Arm, whole on RISC-V.
+                # QEMU prints machine code in halfwords on Arm and as whole words on RISC-V.
                 end = address + len(instruction[2].replace(" ", "")) // 2
     if pending is not None:
         yield pending
 
 
 def _count(firmware: Firmware, blocks: Iterable[Block]) -> tuple[list[Edges], Edges]:
-    """Edges of each layer in the first inference, and of the second one."""
+    """Count the edges of each layer in the first inference, and those of the second inference."""
     artifact = firmware.project.artifact
     functions = functions_of(firmware.elf)
     begin, end = functions["layer_begins"][0], functions["layer_ends"][0]
@@ -127,7 +127,7 @@ def _count(firmware: Firmware, blocks: Iterable[Block]) -> tuple[list[Edges], Ed
     inference: Edges = defaultdict(int)
     layers: list[Edges] = []
     current, previous = outside, 0
-    # The harness measures the second inference, and may jump to it rather than call it.
+    # The harness measures the second inference, and may reach it by a jump instead of a call.
     harness = _span(functions["device_measure"])
     callers: tuple[range, ...] = ()
     for block in blocks:
@@ -168,12 +168,12 @@ def _count(firmware: Firmware, blocks: Iterable[Block]) -> tuple[list[Edges], Ed
 
 
 def _span(place: tuple[int, int]) -> range:
-    """The addresses of a function."""
+    """Return the address range of a function."""
     return range(place[0], place[0] + place[1])
 
 
 def _code(firmware: Firmware, blocks: Iterable[Block]) -> dict[Block, bytes]:
-    """Machine code of blocks, from the program."""
+    """Read the machine code of blocks from the program."""
     with firmware.elf.open("rb") as file:
         segments = [
             (int(segment["p_vaddr"]), segment.data())

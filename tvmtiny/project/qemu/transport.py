@@ -1,4 +1,4 @@
-"""A board in QEMU whose first serial port is a socket or a pseudo-terminal of this machine."""
+"""A board in QEMU whose serial port is a socket or a pseudo-terminal of this machine."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ __all__ = ["TRANSPORT_KINDS", "QemuTransport", "RunningBoard", "running_boards",
 TRANSPORT_KINDS = ("socket", "pty")
 
 _START_SECONDS = 10.0
-# QEMU's name of the machine tells what runs there: this word, model, board and port.
+# QEMU's machine name identifies the board: this word, model, board and port.
 _MARK = "tvmtiny"
 _PTY = re.compile(rb"char device redirected to (/\S+)")
 
 
 @dataclass(frozen=True)
 class QemuTransport:
-    """A running QEMU and the port of its board.
+    """A running QEMU process and the port of its board.
 
     Attributes
     ----------
     url
-        What to open.
+        URL or path of the port.
     process
-        QEMU. It ends with this process, whatever happens.
+        QEMU process, which is killed when this process ends for any reason.
     """
 
     url: str
@@ -46,7 +46,7 @@ class QemuTransport:
     _log: IO[bytes]
 
     def problem(self, patience: float = 0.0) -> str | None:
-        """Say why the board has gone; see :meth:`tvmtiny.project.api.Transport.problem`."""
+        """Return why the board is gone; see :meth:`tvmtiny.project.api.Transport.problem`."""
         try:
             code = self.process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -57,7 +57,7 @@ class QemuTransport:
         return f"QEMU {how}{f': {said}' if said else ''}"
 
     def close(self) -> None:
-        """End QEMU."""
+        """Stop QEMU."""
         stop_guarded(self.process)
         self._log.close()
 
@@ -76,27 +76,27 @@ def start_qemu(
     Parameters
     ----------
     elf
-        The program.
+        Path of the program.
     machine
-        What QEMU emulates.
+        Machine to emulate.
     model, board
-        Names, for :func:`running_boards`.
+        Names that :func:`running_boards` reports.
     kind
         ``socket`` or ``pty``.
     more
-        Further options.
+        Additional options of QEMU.
     wait
-        Whether the board starts only when somebody has connected to its socket, so that nothing
-        that it sends is lost.
+        Whether the board starts only once a client has connected to its socket, so that no output
+        is lost.
 
     Raises
     ------
     InputError
-        There is no such kind.
+        The kind of port is unknown.
     ToolMissingError
         QEMU is not installed.
     DeviceError
-        QEMU ended at once.
+        QEMU exited at once.
     """
     if kind not in TRANSPORT_KINDS:
         raise InputError(
@@ -116,7 +116,7 @@ def start_qemu(
 
 
 def _start_socket(command: Sequence[str], name: str, log: IO[bytes], wait: bool) -> QemuTransport:
-    # QEMU gets a socket that listens already, so that nobody else can take the port meanwhile, and
+    # QEMU inherits a listening socket, so no other program can take the port meanwhile, and
     # connections wait until QEMU is ready.
     waits = "on" if wait else "off"
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
@@ -167,11 +167,11 @@ class RunningBoard:
     Attributes
     ----------
     model, board
-        Names.
+        Names of the model and the board.
     url
-        Its port; empty where that could not be found out.
+        Port of the board; empty if it could not be determined.
     process
-        QEMU.
+        ID of the QEMU process.
     """
 
     model: str
@@ -181,7 +181,7 @@ class RunningBoard:
 
 
 def running_boards() -> tuple[RunningBoard, ...]:
-    """Give the boards that any process of this machine has started, by process."""
+    """List the boards started by any process on this machine, sorted by process."""
     return tuple(sorted(_running(), key=lambda board: board.process))
 
 
@@ -194,7 +194,7 @@ def _running() -> Iterator[RunningBoard]:
         with suppress(OSError):
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         names = [word.removeprefix("guest=").split() for word in words if "guest=" in word]
-        # The guard's command line has the same words for a moment.
+        # The guard's command line briefly contains the same words.
         if not words or Path(words[0]).name not in emulators:
             continue
         for name in names:

@@ -1,1 +1,1 @@
-"""The platform of the boards that Zephyr runs on."""
+"""The platform for boards supported by Zephyr."""

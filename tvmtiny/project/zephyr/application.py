@@ -1,4 +1,4 @@
-"""Zephyr applications: written from models, and read again."""
+"""Write Zephyr applications from models, and load them again."""
 
 from __future__ import annotations
 
@@ -35,44 +35,44 @@ MODES = ("standalone", "steps", "rpc", "runner", "shell")
 _RECORD = "tvmtiny.json"
 _TABLE = "table/tvmtiny_models.c"
 
-# Of the main thread beside the model: the application's own frames, what logs a line, and what the
-# processor saves at an interrupt.
+# Stack of the main thread besides the model: the application's frames, logging a line, and the
+# registers that the processor saves on an interrupt.
 _THREAD_STACK_BYTES = 640
-# The shell's own commands are nested deeper.
+# Commands of the shell nest more deeply.
 _SHELL_STACK_BYTES = 2048
-# What the host calls around the model.
+# Stack of the functions that the host calls, besides the model.
 _RPC_STACK_BYTES = 256
-# Candidates come later.
+# The candidates' demand is not yet known.
 _RUNNER_STACK_BYTES = 8192
-# The measured need is that of another compiler's options, and perhaps of another CPU.
+# The stack was measured with other compiler options, and perhaps on another CPU.
 _STACK_MARGIN = 1.125
 
-# RAM for candidates is a multiple of this.
+# Granularity of the RAM for candidates.
 _RUNNER_UNIT = 4096
 
-# Of a kernel with a console, at the least.
+# Lower bounds on a kernel with a console.
 _ZEPHYR_FLASH_BYTES = 8192
 _ZEPHYR_RAM_BYTES = 2048
 
 
 @dataclass(frozen=True)
 class ApplicationOptions:
-    """How an application is written.
+    """Options of an application.
 
     Attributes
     ----------
     mode
-        ``standalone``, ``steps``, ``rpc``, ``shell``, or ``runner``, which has no models.
+        ``standalone``, ``steps``, ``rpc``, ``shell``, or ``runner``, which takes no models.
     fragments
-        Kconfig files to add.
+        Kconfig fragments to add.
     stack_bytes
-        Of the thread that runs the models, where that is the main thread; in other modes what they
-        need more comes on top. By default from what the models need.
+        Stack in bytes of the thread that runs the models if that is the main thread; other modes
+        add what their own threads need. By default computed from the models' demand.
     arena_section
-        Section of the linker script; by default that of the region where the models were placed,
-        or with other data.
+        Linker section of the arenas; by default that of the region in which the models were placed,
+        or of other data.
     constants_section
-        The same of the constants; by default with other constants.
+        Linker section of the constants; by default that of other constants.
     """
 
     mode: str = "standalone"
@@ -84,7 +84,7 @@ class ApplicationOptions:
 
 @dataclass(frozen=True)
 class ApplicationModel:
-    """A model of an application, and bytes that it takes."""
+    """A model of an application, and its memory demand in bytes."""
 
     name: str
     arena_bytes: int
@@ -99,13 +99,13 @@ class Application:
     Attributes
     ----------
     directory
-        Where it is.
+        Path of the application.
     board
-        What it was created for.
+        Board that the application was created for.
     mode
-        What it does unless the build says otherwise.
+        Mode of the application unless the build overrides it.
     models
-        What it runs.
+        Models that the application runs.
     """
 
     directory: Path
@@ -120,29 +120,29 @@ def create_application(
     directory: Path,
     options: ApplicationOptions | None = None,
 ) -> Application:
-    """Write an application; no Zephyr tree is needed.
+    """Write an application; this requires no Zephyr tree.
 
     Parameters
     ----------
     models
-        What it runs; code for the board's CPU. None for the mode ``runner``, else at least one.
+        Models compiled for the board's CPU: at least one, or none for the mode ``runner``.
     board
-        What it is for.
+        Board that the application is for.
     directory
-        Where to. Files that are there are overwritten, and others stay; see
+        Folder to write. Existing files of the same names are overwritten, and others are kept; see
         `tvmtiny.host.files.write_folder`.
     options
-        See there.
+        Options of the application.
 
     Raises
     ------
     InputError
-        The mode is unknown or takes other models, a fragment cannot be read, or two models have the
-        same name.
+        The mode is unknown or does not match the number of models, a fragment cannot be read, or
+        two models have the same name.
     CapacityError
         The models cannot fit the board; nothing was written.
     OutputPathError
-        The directory cannot be written to.
+        The directory cannot be written.
     """
     chosen = options or ApplicationOptions()
     if chosen.mode not in MODES:
@@ -167,12 +167,12 @@ def create_application(
 def check_application(
     models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions
 ) -> None:
-    """Refuse models that cannot fit a board of known size.
+    """Raise if models cannot fit a board of known size.
 
     Raises
     ------
     CapacityError
-        A region is too small even for what the models alone take beside a small kernel.
+        A region is too small even for the models and a minimal kernel.
     """
     if board.board is not None:
         check_capacities(
@@ -200,7 +200,7 @@ def _round_up(count: int, unit: int = 64) -> int:
 def _files(
     models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions, stack: int
 ) -> dict[str, str]:
-    """All files by name; the record comes last."""
+    """Return all files by name; the record is the last."""
     files = application_files()
     package = {}
     if models:
@@ -258,7 +258,7 @@ def _files(
 
 
 def _runner_bytes(board: ZephyrBoard) -> int | None:
-    """RAM for candidates, where it is known how much there is."""
+    """Return the RAM for candidates, or None if the board's RAM is unknown."""
     if board.board is None:
         return None
     half = board.board.data.length // 2
@@ -269,7 +269,7 @@ def _option_lines(
     models: Sequence[PackagedModel], board: ZephyrBoard, options: ApplicationOptions
 ) -> list[tuple[str, str]]:
     lines = []
-    # Zephyr's linker script names the section after the region.
+    # Zephyr's linker script names a section after its region.
     regions = {model.artifact.placement.arena for model in models}
     arena = options.arena_section or (regions.pop() if len(regions) == 1 else None)
     if board.compile_options:
@@ -291,7 +291,7 @@ def _uses_float(model: PackagedModel) -> bool:
 
 
 def application_files() -> dict[str, str]:
-    """The parts of the application that no model changes, by name."""
+    """Return the model-independent files of the application, by name."""
     root = shipped("zephyr_app")
     return {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
@@ -301,12 +301,12 @@ def application_files() -> dict[str, str]:
 
 
 def load_application(directory: Path) -> Application:
-    """Read what was created in a directory.
+    """Load an application from its directory.
 
     Raises
     ------
     InputError
-        There is no application of tvmtiny.
+        The directory contains no application of tvmtiny.
     """
     try:
         record: Any = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
@@ -331,6 +331,6 @@ def load_application(directory: Path) -> Application:
     if own is None:
         found = find_zephyr_board(board, cpu)
     else:
-        # The application was created from a board's own file, which need not be there any more.
+        # The board's own file, from which the application was created, may no longer exist.
         found = find_zephyr_board(make_board(own, str(directory / _RECORD)))
     return Application(directory.resolve(), found, mode, models)

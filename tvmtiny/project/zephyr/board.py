@@ -1,4 +1,4 @@
-"""What is known of a board that Zephyr runs on."""
+"""Description of a Zephyr board."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tvmtiny.targets.values import Values, nearest
 
 __all__ = ["PREFIX", "ZephyrBoard", "find_zephyr_board"]
 
-#: In front of the names of Zephyr's boards.
+#: Prefix of the names of Zephyr's boards.
 PREFIX = "zephyr:"
 
 _NAMES = "a list of Zephyr's names of the board, newest first"
@@ -28,20 +28,20 @@ _NAMES = "a list of Zephyr's names of the board, newest first"
 
 @dataclass(frozen=True)
 class ZephyrBoard:
-    """A board of Zephyr.
+    """A board supported by Zephyr.
 
     Attributes
     ----------
     names
-        Zephyr's names of it, newest first.
+        Zephyr's names for the board, newest first.
     cpu
-        What code is generated for.
+        CPU that code is generated for.
     board
-        The entry of the table of boards; None for a board that Zephyr alone knows.
+        Entry in the table of boards; None for a board that only Zephyr knows.
     machine
-        QEMU's name of it; None for a real board.
+        QEMU's name for the board; None for a real board.
     compile_options
-        Options for compiling the models beside Zephyr's own.
+        Compiler options for the models in addition to Zephyr's own.
     """
 
     names: tuple[str, ...]
@@ -52,22 +52,22 @@ class ZephyrBoard:
 
     @property
     def name(self) -> str:
-        """Its name within tvmtiny."""
+        """Name of the board in tvmtiny."""
         return f"{PREFIX}{self.names[-1]}" if self.board is None else self.board.name
 
     @property
     def target(self) -> Target:
-        """What to compile for."""
+        """Target to compile for."""
         return Target(self.cpu, self.board)
 
     @classmethod
     def of(cls, board: Board) -> ZephyrBoard:
-        """Read the options of a board.
+        """Parse the options of a board.
 
         Raises
         ------
         BoardFileError
-            One is missing, not known or not usable.
+            An option is missing, unknown or invalid.
         """
         values = Values(board.options, board.file or board.name, "options")
         values.only("names", "machine", "compile_options")
@@ -79,7 +79,7 @@ class ZephyrBoard:
         if "machine" in board.options:
             machine = values.text("machine", r"[A-Za-z0-9][A-Za-z0-9._-]*", "a machine of QEMU")
         if "compile_options" in board.options:
-            # They become words of a Kconfig fragment and of a command of CMake.
+            # The options become words of a Kconfig fragment and of a CMake command.
             flags = values.texts("compile_options", r"-[A-Za-z0-9_=+,.-]+", "options of GCC")
         return cls(names, board.cpu, board, machine, flags)
 
@@ -89,26 +89,26 @@ def find_zephyr_board(
     cpu: str | None = None,
     files: BoardFiles | None = None,
 ) -> ZephyrBoard:
-    """Give the board of that name.
+    """Find a board by its name or file.
 
     Parameters
     ----------
     name
-        A name of the table of boards, with or without its prefix, another name of Zephyr's, the
-        file of a board, or a board.
+        A board; a board file; or a name, either from the table of boards (with or without the
+        prefix) or another one that Zephyr uses.
     cpu
-        Its processor; needed where the table does not have the board.
+        Processor of the board; required if the board is not in the table.
     files
         See `tvmtiny.targets.find_board`.
 
     Raises
     ------
     UnknownTargetError
-        There is no such board in the table and no CPU was named, or there is no such CPU.
+        The table has no such board and no CPU was given, or the CPU is unknown.
     BoardFileError
-        The board's file is not usable.
+        The board file is invalid.
     InputError
-        The board has another CPU or is none of Zephyr, as its file says.
+        The board has another CPU, or its file is not for Zephyr.
     """
     if not isinstance(name, str) or name in (files or {}) or is_board_file(name):
         board = find_board(name, files or {})
@@ -122,7 +122,8 @@ def find_zephyr_board(
         if board.platform != "zephyr":
             continue
         known = ZephyrBoard.of(board)
-        # Two boards of the table can be the same one to Zephyr; only the file's name tells them.
+        # Two boards of the table may be one board for Zephyr; then only the name in the table
+        # counts.
         if board.name != f"{PREFIX}{short}" and (short not in known.names or known.compile_options):
             continue
         return _with_cpu(known, cpu)

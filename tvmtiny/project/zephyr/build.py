@@ -1,4 +1,4 @@
-"""Zephyr applications, built with west and flashed by west's runners."""
+"""Build Zephyr applications with west, and flash them with west's runners."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class ApplicationBuild:
     Attributes
     ----------
     application
-        What it was built from.
+        The application that was built.
     directory
-        West's build directory.
+        Build directory of west.
     elf, log
-        The program, and everything that was printed.
+        Program, and log of everything that was printed.
     zephyr_version
-        Of the tree.
+        Version of the Zephyr tree.
     zephyr_board
-        That tree's name of the board.
+        Name of the board in that tree.
     memory
-        Bytes that the program takes of each region, and bytes that it has.
+        Used and available bytes of each memory region.
     """
 
     application: Application
@@ -67,25 +67,25 @@ def build_application(
     Parameters
     ----------
     application
-        What to build.
+        The application to build.
     tree
-        With which Zephyr.
+        The Zephyr tree to build with.
     build_directory
-        By default ``build`` in the application.
+        Build directory; by default ``build`` in the application.
     definitions
         CMake variables, such as ``TVMTINY_MODE``.
 
     Raises
     ------
     UnknownTargetError
-        This Zephyr does not know the board.
+        This Zephyr version does not support the board.
     ToolMissingError, BuildError
         West is not installed, or failed.
     CapacityError
         The program does not fit the board.
     """
     directory = build_directory or application.directory / "build"
-    # What an earlier build was told is in CMake's cache.
+    # Always pass the mode: CMake's cache would keep that of an earlier build.
     given = {"TVMTINY_MODE": application.mode, **(definitions or {})}
     names = application.board.names
     # A board of the user's own is not in the tree.
@@ -101,7 +101,7 @@ def build_application(
         if too_small := _too_small(application, directory, log):
             raise too_small from error
         raise
-    # A program for this machine, which has an ELF file beside it.
+    # A native program is an .exe with an ELF file beside it.
     native = directory / "zephyr" / "zephyr.exe"
     program = native if native.exists() else native.with_suffix(".elf")
     memory = memory_table(output)
@@ -109,34 +109,34 @@ def build_application(
     if memory:
         write_text(table, "".join(match.group() + "\n" for match in _USED.finditer(output)))
     elif table.exists():
-        # A build without changes links nothing.
+        # A build without changes does not link, and prints no table.
         memory = memory_table(table.read_text(encoding="utf-8"))
     return ApplicationBuild(application, directory, program, log, tree.version, name, memory)
 
 
 def memory_table(output: str) -> dict[str, tuple[int, int]]:
-    """Read what the linker says that a program takes.
+    """Parse the linker's table of memory usage.
 
     Parameters
     ----------
     output
-        What a build has printed.
+        Output of a build.
 
     Returns
     -------
     dict
-        Bytes taken and bytes available by region.
+        Used and available bytes by region.
     """
     return {
         region: (int(used) * _UNITS[used_unit], int(size) * _UNITS[size_unit])
         for region, used, used_unit, size, size_unit in _USED.findall(output)
-        # Only there while interrupt tables are made.
+        # This region exists only while interrupt tables are generated.
         if region != "IDT_LIST"
     }
 
 
 def _too_small(application: Application, directory: Path, log: Path) -> CapacityError | None:
-    """What the linker says about a memory region that is too small."""
+    """Parse the linker's message about a memory region that is too small."""
     match = _OVERFLOW.search(log.read_text(encoding="utf-8", errors="replace"))
     if match is None:
         return None
@@ -154,7 +154,7 @@ def _too_small(application: Application, directory: Path, log: Path) -> Capacity
 
 
 def _evaluate(expression: str) -> int:
-    """A product of numbers, which is what Zephyr writes for the size of a region."""
+    """Evaluate a product of numbers, the form in which Zephyr writes the size of a region."""
     product = 1
     for factor in expression.replace("(", " ").replace(")", " ").split("*"):
         text = factor.strip()
@@ -172,16 +172,16 @@ def flash_application(
     runner: str | None = None,
     definitions: Mapping[str, str] | None = None,
 ) -> ApplicationBuild:
-    """Build an application and put it onto its board, with west's runner for it.
+    """Build an application and flash it with west's runner for the board.
 
     Parameters
     ----------
     application
-        What to flash.
+        The application to flash.
     tree
-        Zephyr.
+        The Zephyr tree to build with.
     runner
-        Such as ``jlink``; by default the board's.
+        Name of west's runner, such as ``jlink``; by default the board's.
     definitions
         As for :func:`build_application`.
 
@@ -190,7 +190,7 @@ def flash_application(
     InputError
         The board is emulated.
     UnknownTargetError, ToolMissingError, BuildError, CapacityError
-        As for :func:`build_application`, and where the runner fails.
+        Raised as by :func:`build_application`, and if the runner fails.
     """
     board = application.board
     if board.machine is not None:
@@ -201,7 +201,7 @@ def flash_application(
 
 
 def flash_build(build: ApplicationBuild, tree: ZephyrTree, runner: str | None = None) -> None:
-    """Put a built application onto its board; see :func:`flash_application`."""
+    """Flash a built application; see :func:`flash_application`."""
     command = ["flash", "--build-dir", str(build.directory)]
     if runner is not None:
         command += ["--runner", runner]

@@ -1,4 +1,4 @@
-"""The console of a Zephyr application: in QEMU, of a native program, or of a real board."""
+"""The console of a Zephyr application in QEMU, in a native program, or on a real board."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["converse"]
 _SLICE_SECONDS = 0.2
 # Colours and cursor movements of Zephyr's shell.
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r|\x00")
-#: What the shell prints when it waits for a command.
+#: Prompt of the shell.
 _PROMPT = re.compile(r"^\S*:~\$ ?$")
 
 
@@ -36,31 +36,32 @@ def converse(
     send: Sequence[str] = (),
     port: str | None = None,
 ) -> Iterator[str]:
-    """Give what an application prints, line by line.
+    """Yield the lines that an application prints.
 
     Parameters
     ----------
     build
-        What runs: in QEMU or as a program of this machine, started here, or on a real board.
+        The application to run in QEMU or as a native program, or that runs on a real board.
     seconds
-        How long to listen.
+        Seconds to listen.
     until
-        Ends with a line that has this text.
+        Text that ends the listening once a line contains it.
     send
-        Lines for the shell, each sent when it prompts for one; afterwards, one more prompt ends it.
+        Lines to send to the shell, one at each prompt; the next prompt after the last one ends the
+        listening.
     port
         Serial port of a real board.
 
     Raises
     ------
     InputError
-        A real board, and no port; or an emulated one, and a port.
+        A port is missing for a real board, or was given for an emulated one.
     DeviceError
-        The program ended by itself.
+        The program exited.
     DeviceTimeoutError
-        No line had the text of `until`, or not all lines could be sent.
+        No line contained `until`, or not all lines could be sent.
     PortError, ToolMissingError
-        The port cannot be opened; QEMU is not installed.
+        The port cannot be opened, or QEMU is not installed.
     """
     end = time.monotonic() + seconds
     waiting = list(send)
@@ -127,7 +128,7 @@ def _console(build: ApplicationBuild, port: str | None) -> Iterator[Line]:
 
 @contextmanager
 def _program(elf: Path) -> Iterator[Line]:
-    """A native program, whose console is its output."""
+    """Start a native program, whose console is its output."""
     process = start_guarded([str(elf)], output=subprocess.PIPE)
     assert process.stdout is not None
     try:

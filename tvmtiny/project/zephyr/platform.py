@@ -1,6 +1,6 @@
-"""The platform for boards that Zephyr runs on, emulated or attached.
+"""The platform for Zephyr boards, emulated or attached.
 
-Its firmware always serves a host, in the application's mode ``rpc``: what a run gives comes over
+The firmware is always an application in the mode ``rpc``: a host reads the results of a run over
 the serial line.
 """
 
@@ -36,17 +36,17 @@ __all__ = ["ZephyrPlatform"]
 
 FIRMWARES = ("harness", "rpc")
 
-# Generous, as the need is measured only after this firmware has been built.
+# Generous, because the demand is measured only after this firmware has been built.
 _STACK_BYTES = 8192
 
 
 class ZephyrPlatform:
-    """Builds Zephyr applications and runs them.
+    """Build Zephyr applications and run them.
 
     Parameters
     ----------
     base
-        The Zephyr tree; by default what ``ZEPHYR_BASE`` says.
+        Path of the Zephyr tree; by default the value of ``ZEPHYR_BASE``.
     """
 
     def __init__(self, base: Path | None = None) -> None:
@@ -61,7 +61,7 @@ class ZephyrPlatform:
                 f"there is no firmware {quoted(firmware)}; allowed: "
                 f"{', '.join(map(repr, FIRMWARES))}"
             )
-        # Before anything is written.
+        # Fail before anything is written.
         find_tree(self._base)
         create_application(
             (PackagedModel(artifact),),
@@ -91,7 +91,7 @@ class ZephyrPlatform:
         return Firmware(elf=built.elf, project=project, sizes=flash, static_ram_bytes=ram)
 
     def flash(self, firmware: Firmware) -> None:
-        """Flash with west's runner; nothing to do for QEMU."""
+        """Flash with west's runner; for QEMU, do nothing."""
         if ZephyrBoard.of(firmware.project.board).machine is None:
             application = load_application(firmware.project.directory)
             tree = find_tree(self._base)

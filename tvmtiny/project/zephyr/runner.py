@@ -1,4 +1,4 @@
-"""The runner on a board that Zephyr runs on and QEMU emulates."""
+"""The runner for tuning candidates on Zephyr boards that QEMU emulates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build_zephyr_runner(board: Board, directory: Path) -> RunnerFirmware:
             f"(tvmtiny project create --mode runner --board {board.name} -o DIR, then tvmtiny "
             "project flash DIR) and give its port instead"
         )
-    # Before anything is written.
+    # Fail before anything is written.
     tree = find_tree()
     application = create_application((), known, directory, ApplicationOptions(mode=RUNNER))
     built = build_application(application, tree)

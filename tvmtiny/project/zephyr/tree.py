@@ -1,7 +1,7 @@
 """A Zephyr tree on this machine: its version, its boards, and running west in it.
 
-Zephyr's own programs find the tree by the environment variable ``ZEPHYR_BASE``, and so does this
-module where no path is given.
+If no path is given, the tree is located by the environment variable ``ZEPHYR_BASE``, like Zephyr's
+own tools do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tvmtiny.host.logged_process import run_logged
 
 __all__ = ["OLDEST_VERSION", "ZephyrTree", "find_tree", "first_west_error"]
 
-#: Older trees lack what the application uses.
+#: Oldest supported version; earlier ones lack features that the application uses.
 OLDEST_VERSION = (3, 3)
 
 _NUMBER = re.compile(r"^(VERSION_MAJOR|VERSION_MINOR|PATCHLEVEL)\s*=\s*(\d+)\s*$", re.MULTILINE)
@@ -28,12 +28,12 @@ _NUMBER = re.compile(r"^(VERSION_MAJOR|VERSION_MINOR|PATCHLEVEL)\s*=\s*(\d+)\s*$
 
 @dataclass(frozen=True)
 class ZephyrTree:
-    """A Zephyr tree.
+    """A Zephyr source tree.
 
     Attributes
     ----------
     base
-        Its directory, Zephyr's ``ZEPHYR_BASE``.
+        Path of the tree, Zephyr's ``ZEPHYR_BASE``.
     version
         Major, minor and patch level.
     """
@@ -42,22 +42,22 @@ class ZephyrTree:
     version: tuple[int, int, int]
 
     def board_name(self, names: Sequence[str]) -> str:
-        """Choose the name that this tree has for a board.
+        """Choose the name by which this tree knows a board.
 
         Parameters
         ----------
         names
-            Its names in different versions of Zephyr, newest first.
+            Names of the board in different versions of Zephyr, newest first.
 
         Raises
         ------
         UnknownTargetError
-            The tree has none of them; the error suggests the nearest names.
+            The tree has no board of these names; the error suggests similar ones.
         """
         known = _boards(self.base)
         for name in names:
-            # Since Zephyr 3.7, names of boards have parts: board, SoC, CPU cluster, variant. The
-            # devicetree of a board with one SoC has the board's name alone.
+            # Since Zephyr 3.7, board names have parts: board, SoC, CPU cluster, variant. For a
+            # board with one SoC, the devicetree is named after the board alone.
             parts = name.split("@")[0].split("/")
             for count in range(len(parts), 0, -1):
                 has_parts = known.get("_".join(parts[:count]))
@@ -78,21 +78,21 @@ class ZephyrTree:
         Parameters
         ----------
         arguments
-            Its arguments.
+            Arguments for west.
         log_path
-            File for everything that it prints.
+            File that receives everything that west prints.
 
         Returns
         -------
         str
-            What it printed.
+            Output of west.
 
         Raises
         ------
         ToolMissingError
             West is not installed.
         BuildError
-            It failed; the error has the first line that says why.
+            West failed; the error contains the first line that gives the reason.
         """
         program = shutil.which("west")
         if program is None:
@@ -116,14 +116,14 @@ def find_tree(
     Parameters
     ----------
     base
-        Its directory; by default what the environment variable ``ZEPHYR_BASE`` says.
+        Path of the tree; by default the value of the environment variable ``ZEPHYR_BASE``.
     oldest
-        What is refused is older; None for nothing.
+        Oldest accepted version; None to accept any.
 
     Raises
     ------
     InputError
-        There is none, or it is too old.
+        There is no Zephyr tree, or its version is too old.
     """
     if base is None:
         named = os.environ.get("ZEPHYR_BASE", "")
@@ -153,17 +153,17 @@ def find_tree(
 
 @functools.lru_cache(maxsize=4)
 def _boards(base: Path) -> Mapping[str, bool]:
-    """Devicetrees of boards by name, and whether their boards' names have parts."""
+    """Map the names of board devicetrees to whether the names of their boards have parts."""
     found: dict[str, bool] = {}
     for _, _, files in os.walk(base / "boards"):
         trees = [name.removesuffix(".dts") for name in files if name.endswith(".dts")]
-        # What describes a board since names have parts.
+        # A board.yml describes boards whose names have parts.
         found.update(dict.fromkeys(trees, "board.yml" in files))
     return found
 
 
-# What says most comes first: a Python package that a script of Zephyr lacks, a complaint of a
-# compiler, a linker or the devicetree's compiler, then of Kconfig, rather than CMake's that they
+# Most informative messages first: a Python package missing for a script of Zephyr; errors of a
+# compiler, the linker or the devicetree compiler; Kconfig; and last CMake's report that one of them
 # failed.
 _COMPLAINTS = (
     re.compile(r"^(?:ModuleNotFoundError|ImportError): "),
@@ -180,16 +180,17 @@ _KCONFIG_ENDS = "error: Aborting due to Kconfig warnings"
 
 
 def first_west_error(log: str) -> str:
-    """Give the line of what west printed that says what went wrong first.
+    """Return the line of west's output that names the first problem.
 
     Parameters
     ----------
     log
-        Output of west, and of CMake, Kconfig, the devicetree compiler, compilers and linkers below.
+        Output of west and of the programs that it runs: CMake, Kconfig, the devicetree compiler,
+        compilers and linkers.
     """
     lines = [line.rstrip() for line in log.splitlines()]
     if _KCONFIG_ENDS in lines:
-        # Any warning is an error there.
+        # Kconfig aborts on any warning.
         begins = [number for number, line in enumerate(lines) if _KCONFIG_BEGINS.match(line)]
         for line in lines[begins[-1] if begins else 0 :]:
             if "warning: " in line:
@@ -200,7 +201,7 @@ def first_west_error(log: str) -> str:
                 continue
             if not line.startswith("CMake Error"):
                 return line.strip()
-            # CMake writes the message below, indented.
+            # CMake prints the message on the following lines, indented.
             below = [text.strip() for text in lines[number + 1 : number + 8]]
             words = " ".join(text for text in below if text).split("Call Stack")[0]
             return f"{line.strip()} {words}".strip()
