@@ -1,1 +1,1 @@
-"""Designing models with their cost at hand."""
+"""Model design guided by estimated costs."""

@@ -1,4 +1,4 @@
-"""What would bring a model within a budget: layers that cost most, why, and what to change."""
+"""Advice on bringing a model within a budget: the costliest layers, reasons, and changes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tvmtiny.targets import BoardLike, Target, resolve
 
 __all__ = ["Advice", "CostlyLayer", "Hint", "advise"]
 
-#: Layers that are looked at one by one.
+#: Number of the costliest layers that are examined.
 _LAYERS = 5
 
 #: Share of the blocks of weights that a hint sets to zero.
 _ZEROS = 0.75
 
-#: A hint has to save this share of something that is asked for.
+#: Least relative saving of a hint in a figure that is asked for.
 _LEAST_GAIN = 0.01
 
 _WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
@@ -40,15 +40,15 @@ class CostlyLayer:
     Attributes
     ----------
     index, operator, name, schedule
-        As in `tvmtiny.estimation.model.LayerCost`.
+        See `tvmtiny.estimation.model.LayerCost`.
     cycles
-        An estimate.
+        Estimated cycles.
     share
-        Of the cycles of the whole model.
+        Share of the cycles of the whole model.
     cycles_per_mac
-        0 where it has no products.
+        Cycles per multiply-accumulate operation; 0 for a layer without products.
     reasons
-        Why it takes more than others of its size; may be empty.
+        Reasons why the layer takes more time than others of its size; may be empty.
     """
 
     index: int
@@ -63,7 +63,7 @@ class CostlyLayer:
 
 @dataclass(frozen=True)
 class Hint:
-    """A change of the model, or of how it is compiled.
+    """A change of the model, or of the options for compiling it.
 
     Attributes
     ----------
@@ -72,13 +72,13 @@ class Hint:
     where
         The layer or layers; empty for an option.
     change
-        What to do, in words.
+        Description of the change.
     options
-        The options of `tvmtiny.compile` that do it; empty for a change of the model.
+        The options of `tvmtiny.compile` that make the change; empty for a change of the model.
     predicted
-        The whole model with this change alone; None where nothing can be estimated.
+        Cost of the whole model with this change alone; None if it cannot be estimated.
     enough
-        Whether that is within the budget.
+        Whether this cost is within the budget.
     """
 
     kind: str
@@ -91,20 +91,22 @@ class Hint:
 
 @dataclass(frozen=True)
 class Advice:
-    """What is known of a model and a budget.
+    """The result of comparing a model with a budget.
 
     Attributes
     ----------
     model, cpu
-        Names.
+        Names of the model and of the CPU.
+    budget
+        The limits.
     over
-        Limits of the budget that are exceeded: ``ram_bytes``, ``flash_bytes``, ``cycles``.
+        Limits that are exceeded: ``ram_bytes``, ``flash_bytes``, ``cycles``.
     now
-        As the model is.
+        Cost of the unchanged model.
     layers
-        Those that take most cycles, the most first.
+        The layers that take most cycles, in descending order.
     hints
-        Those that are enough first, then by what they save.
+        Possible changes; those that suffice come first, then those that save more.
     """
 
     model: str
@@ -122,26 +124,29 @@ def advise(
     budget: Budget | None = None,
     **options: Any,
 ) -> Advice:
-    """Find what would bring `model` within `budget`, and what that would cost.
+    """Find changes that would bring `model` within `budget`, and estimate their effect.
 
-    Every prediction is an estimate of the changed model, by the rules that compile it: nothing is
-    built, and nothing is trained. What a change of weights does to the accuracy is not known here.
+    Each prediction is an estimate of the changed model, based on the rules that compile it: nothing
+    is built or trained. The effect of changed weights on the accuracy is not predicted.
 
     Parameters
     ----------
+    model
+        The model.
     target
         A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
     budget
-        By default none: hints are ordered by cycles.
+        The limits; without any, hints are ordered by cycles.
     options
-        Of `tvmtiny.cost`.
+        Options of `tvmtiny.cost`.
 
     Raises
     ------
     UnknownTargetError, BoardFileError
-        If there is no such CPU or board, or its file is not usable.
+        If there is no such CPU or board, or the file of the board cannot be used.
     InputError
-        If a limit is not positive, no layers were measured on the CPU, or as for `tvmtiny.cost`.
+        If a limit is not positive, no layers were measured on the CPU, or in the cases listed for
+        `tvmtiny.cost`.
     """
     budget = budget or Budget()
     for name, limit in vars(budget).items():
@@ -182,7 +187,7 @@ def _costly(model: Model, found: ModelCost) -> Iterator[CostlyLayer]:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """A question, and what may answer it."""
+    """A request for advice, with the methods that produce hints."""
 
     model: Model
     target: Target
@@ -191,7 +196,7 @@ class _Asked:
     options: Mapping[str, Any]
 
     def hints(self, found: ModelCost) -> Iterator[Hint]:
-        """All hints, whether they are of use or not."""
+        """Yield all hints, including those that save nothing."""
         nodes = {node.output.name: node for node in self.model.graph.nodes}
         yield from self._option_hints()
         ordered = sorted(found.layers, key=lambda layer: -layer.estimated_cycles)
@@ -210,13 +215,13 @@ class _Asked:
                 yield from self._others(nodes[layer.name], layer)
 
     def is_useful(self, hint: Hint) -> bool:
-        """Whether a hint saves anything that is asked for, or cannot be estimated."""
+        """Return whether a hint saves enough of a wanted figure, or cannot be estimated."""
         if hint.predicted is None:
             return True
         return any(self._saved(hint.predicted, name) > _LEAST_GAIN for name in self._wanted())
 
     def order(self, hint: Hint) -> tuple[bool, bool, float]:
-        """Enough first; then what saves most of what is missing."""
+        """Return a sort key: sufficient hints first, then those that save more."""
         if hint.predicted is None:
             return (True, True, 0.0)
         saved = sum(self._saved(hint.predicted, name) for name in self._wanted())
@@ -256,7 +261,7 @@ class _Asked:
                 yield self._hint("option", "", change, made, optimize=goal)
 
     def _producer(self, node: Node) -> Node | None:
-        """The layer whose filters decide how many channels `node` has."""
+        """Return the layer whose filters determine the channels of `node`."""
         if node.operator != "DEPTHWISE_CONV_2D":
             return node if node.operator in _WEIGHTED else None
         source = node.input(0).index
@@ -319,7 +324,7 @@ def _data(node: Node) -> np.ndarray:
 
 
 def _clamped_by_range(node: Node) -> Node:
-    """The layer with an output whose 256 values end where its activation clamps."""
+    """Return the layer with an output range that equals the limits of its activation."""
     low, high = (0.0, 6.0) if node.activation == "RELU6" else (-1.0, 1.0)
     scale = (high - low) / 255
     quantization = node.output.quantization
@@ -333,6 +338,6 @@ def _clamped_by_range(node: Node) -> Node:
 
 
 def hint_line(hint: Hint) -> str:
-    """A hint as one line of text, without figures."""
+    """Return a hint as one line of text, without figures."""
     place = f"{short_name(hint.where, 60)}: " if hint.where else ""
     return f"{place}{hint.change}"

@@ -1,4 +1,4 @@
-"""Labelled samples for training and for test."""
+"""Labelled samples for training and testing."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Dataset:
     Attributes
     ----------
     x_train, x_test
-        float32, ``(samples, *shape)``: images (height, width, channels) or vectors. Nothing that
-        is trained or chosen sees the samples for test.
+        float32, ``(samples, *shape)``: images (height, width, channels) or vectors. The samples for
+        testing are used neither for training nor for any choice.
     y_train, y_test
-        Classes, integers from 0.
+        Classes as integers, starting from 0.
 
     Raises
     ------
     InputDataError
-        If an array does not fit the others, holds NaN or infinity, or there is one class only.
+        If an array does not fit the others or holds NaN or infinity, or there is only one class.
     """
 
     x_train: np.ndarray
@@ -61,12 +61,12 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a sample."""
+        """Shape of a sample."""
         return tuple(int(d) for d in self.x_train.shape[1:])
 
     @property
     def classes(self) -> int:
-        """How many there are."""
+        """Number of classes."""
         return int(self.y_train.max()) + 1
 
 
@@ -88,7 +88,7 @@ def read_dataset(path: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     InputDataError
-        If the file is not such a one, or as of `Dataset`.
+        If the file has another format, or in the cases listed for `Dataset`.
     """
     file = Path(path)
     wanted = f"a .npz file with the arrays {', '.join(_ARRAYS)}"

@@ -1,4 +1,4 @@
-"""Training a small model to give what a large one gives."""
+"""Training of a small model to reproduce the outputs of a large one."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tvmtiny.errors import InputError
 
 __all__ = ["Distilled", "distil"]
 
-#: Of probabilities, before their logarithm is taken.
+#: Lower bound of probabilities, applied before the logarithm.
 _LEAST = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
 class Distilled:
-    """A student and its teacher.
+    """A student and the accuracy of its teacher.
 
     Attributes
     ----------
     student
-        As int8 model, with its accuracy before and after quantization.
+        The student as an int8 model, with its accuracy before and after quantization.
     teacher_accuracy
-        Of the float model, on the samples for test.
+        Accuracy of the float teacher on the samples for testing.
     """
 
     student: Integers
@@ -49,11 +49,12 @@ def distil(
     share: float = 0.7,
     options: TrainOptions | None = None,
 ) -> Distilled:
-    """Train `student` in place on the classes and on what `teacher` makes of the samples.
+    """Train `student` in place on the classes and on the outputs of `teacher`.
 
-    The loss is ``(1 - share)`` times the cross entropy with the classes plus ``share`` times
-    ``temperature ** 2`` times that with the teacher's probabilities, both softened by the
-    temperature (Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015).
+    The loss is ``(1 - share)`` times the cross entropy with the classes, plus ``share`` times
+    ``temperature ** 2`` times the cross entropy with the teacher's probabilities, where the
+    temperature softens both distributions (Hinton, Vinyals, Dean: Distilling the Knowledge in a
+    Neural Network, 2015).
 
     Parameters
     ----------
@@ -61,17 +62,22 @@ def distil(
         A trained Keras classifier.
     student
         A Keras classifier of the same classes.
+    data
+        Samples for training and testing.
     temperature
-        1 or more: how soft the teacher's probabilities are made.
+        Softness of the teacher's probabilities, at least 1.
     share
-        Of the teacher, 0 to 1.
+        Weight of the teacher in the loss, from 0 to 1.
+    options
+        Parameters of the training.
 
     Raises
     ------
     ToolMissingError
-        Keras or LiteRT is not installed.
+        If Keras or LiteRT is not installed.
     InputError
-        The two have different outputs, a parameter is out of range, or as for `train`.
+        If the models have different outputs, a parameter is out of range, or in the cases listed
+        for `train`.
     """
     if teacher.output_shape[-1] != student.output_shape[-1]:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What a design costs on a CPU, and what it may cost."""
+"""Costs of a design on a CPU, and limits for them."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 @dataclass(frozen=True)
 class Figures:
-    """What one inference costs.
+    """The cost of an inference.
 
     Attributes
     ----------
     instructions, cycles
         Estimates.
     ram_bytes
-        Arena and states: all static RAM of the generated code.
+        Bytes of the arena and the states: all static RAM of the generated code.
     flash_bytes
-        Constants; code comes on top.
+        Bytes of constants; the code itself is not included.
     """
 
     instructions: int
@@ -52,12 +52,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one inference may cost; None where nothing is said.
+    """Limits for the cost of an inference; None for no limit.
 
     Attributes
     ----------
     ram_bytes, flash_bytes, cycles
-        As of `Figures`.
+        See `Figures`.
     """
 
     ram_bytes: int | None = None
@@ -65,7 +65,7 @@ class Budget:
     cycles: int | None = None
 
     def over(self, found: Figures) -> tuple[str, ...]:
-        """Names of the limits that are exceeded."""
+        """Return the names of the limits that are exceeded."""
         limits = {name: getattr(self, name) for name in ("ram_bytes", "flash_bytes", "cycles")}
         return tuple(
             name
@@ -75,7 +75,7 @@ class Budget:
 
 
 def figures_of(found: ModelCost, states: int) -> Figures:
-    """The totals of an estimate; `states` are bytes beside the arena."""
+    """Return the totals of an estimate; `states` are bytes in addition to the arena."""
     total = found.total
     return Figures(
         total.instructions,
@@ -86,21 +86,21 @@ def figures_of(found: ModelCost, states: int) -> Figures:
 
 
 def state_bytes(model: Model) -> int:
-    """Static RAM of what a model remembers."""
+    """Return the static RAM of a model's states in bytes."""
     return sum(state.initial.nbytes for state in model.graph.states)
 
 
 def streamed(
     model: Model, target: Target, ram_budget: int | None, options: Mapping[str, Any]
 ) -> Figures | None:
-    """The figures with layers that run row by row; None where that is of no use.
+    """Estimate the cost if layers run row by row; return None if that does not reduce RAM.
 
     Parameters
     ----------
     ram_budget
-        Bytes of arena; None for the least that costs few instructions.
+        Limit of the arena in bytes; None for the smallest arena that costs few instructions.
     options
-        Of `tvmtiny.cost`, `ram_budget` apart.
+        Options of `tvmtiny.cost`; `ram_budget` is ignored.
     """
     options = {**options, "ram_budget": None}
     plain = figures_of(cost(model, target, **options), state_bytes(model))
@@ -124,12 +124,12 @@ def streamed(
 
 
 def parse_deadline(text: str) -> int:
-    """Cycles: ``1500000``, ``1.5M``, or a time and a clock, ``20ms@80MHz``.
+    """Parse a number of cycles: ``1500000``, ``1.5M``, or time and clock as in ``20ms@80MHz``.
 
     Raises
     ------
     InputError
-        The text is none of these.
+        If the text has none of these forms.
     """
     match = _DEADLINE.fullmatch(text.strip())
     if match is not None:

@@ -1,6 +1,7 @@
-"""Keras models as `Network`: normalizations folded, activations fused, weights as TFLite has them.
+"""Conversion of Keras models to `Network`.
 
-Nothing of Keras is imported: a model brings its layers with it, whatever its backend.
+Normalizations are folded, activations are fused, and weights are laid out as in TFLite. Keras
+itself is not imported: a model brings its layers with it, whatever its backend.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ __all__ = ["KERAS_LAYERS", "from_keras"]
 _ACTIVATIONS = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6"}
 _WEIGHTED = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense")
 
-#: Layers that do nothing in an inference.
+#: Layers that have no effect in an inference.
 _NOTHING = ("Dropout", "SpatialDropout2D", "GaussianNoise", "ActivityRegularization")
 
-#: Layers that can be taken.
+#: Layers that can be converted.
 KERAS_LAYERS = (
     "Activation",
     "Add",
@@ -43,7 +44,7 @@ KERAS_LAYERS = (
 
 @dataclass(eq=False)
 class _Step:
-    """A layer, its inputs and its output by name."""
+    """A layer, with its inputs and its output by name."""
 
     layer: Any
     kind: str
@@ -53,19 +54,19 @@ class _Step:
 
 
 def from_keras(model: Any) -> Network:
-    """The network that a Keras model computes.
+    """Convert a Keras model to a network.
 
     Parameters
     ----------
     model
-        A functional or sequential model with one input, images (height, width, channels) or
-        vectors, and one output.
+        A functional or sequential model with one output, and with one input that is an image
+        (height, width, channels) or a vector.
 
     Raises
     ------
     InputError
-        It has other inputs or outputs, or a layer that is not in `KERAS_LAYERS`, or one with an
-        option that cannot be taken.
+        If the model has other inputs or outputs, a layer that is not in `KERAS_LAYERS`, or a layer
+        with an option that cannot be converted.
     """
     steps = _steps(model)
     readers: dict[str, list[_Step]] = {}
@@ -95,7 +96,7 @@ def from_keras(model: Any) -> Network:
 
 
 def _steps(model: Any) -> list[_Step]:
-    """Layers in the order of execution."""
+    """Return the layers in the order of execution."""
     inputs, outputs = list(getattr(model, "inputs", None) or ()), list(model.outputs or ())
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(
@@ -143,7 +144,7 @@ def _shape(tensor: Any) -> tuple[int, ...]:
 
 
 def _activation(layer: Any) -> str:
-    """The name of a layer's activation function in Keras."""
+    """Return the name of a layer's activation function in Keras."""
     if type(layer).__name__ == "ReLU":
         largest = getattr(layer, "max_value", None)
         plain = not getattr(layer, "negative_slope", 0) and not getattr(layer, "threshold", 0)
@@ -168,7 +169,7 @@ def _is_linear(step: _Step) -> bool:
 
 
 def _fused(step: _Step, op: Op, readers: dict[str, list[_Step]]) -> tuple[Op, list[_Step]]:
-    """An operator with the normalization and the activation that follow it."""
+    """Return an operator with the normalization and the activation that follow it."""
     fused: list[_Step] = []
     current, activation = step, _activation(step.layer) if step.kind != "Add" else "linear"
     while activation == "linear":
@@ -194,7 +195,7 @@ def _fused(step: _Step, op: Op, readers: dict[str, list[_Step]]) -> tuple[Op, li
 
 
 def _normalized(op: Op, layer: Any) -> Op:
-    """Weights and bias with a batch normalization in them."""
+    """Fold a batch normalization into weights and bias."""
     assert op.weights is not None
     mean, variance = (np.asarray(v, np.float64) for v in (layer.moving_mean, layer.moving_variance))
     gamma = np.asarray(layer.gamma, np.float64) if layer.scale else np.ones_like(mean)
@@ -231,7 +232,7 @@ def _window(layer: Any, rates: Sequence[int] | None = None) -> dict[str, Any]:
 
 
 def _finished(step: _Step, op: Op) -> list[Op]:
-    """The operator, and a softmax behind it where that is the layer's activation."""
+    """Return the operator, followed by a softmax if that is the layer's activation."""
     if _activation(step.layer) != "softmax":
         return [op]
     inner = replace(
@@ -354,7 +355,7 @@ def _pad(step: _Step) -> list[Op]:
 
 
 def _alone(step: _Step) -> list[Op]:
-    """An activation that could not be fused."""
+    """Convert an activation that could not be fused."""
     name = "softmax" if step.kind == "Softmax" else _activation(step.layer)
     if name == "softmax":
         return [_op(step, "SOFTMAX", options={"beta": 1.0})]

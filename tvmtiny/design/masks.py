@@ -1,4 +1,4 @@
-"""Which weights of a network are kept, and holding those of a Keras model at zero."""
+"""Masks of the weights that pruning keeps, and their application to Keras models."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tvmtiny.design.variants import block_zeros
 
 __all__ = ["Masks", "hold", "masked", "prunable"]
 
-#: Operators whose weights can be pruned, with filters along the first dimension.
+#: Operators whose weights can be pruned; the first dimension of the weights is the filters.
 _PRUNED = ("CONV_2D", "FULLY_CONNECTED")
 
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """What is pruned, by the output of the operator.
+    """The pruned parts of a network, by name of the operator's output.
 
     Attributes
     ----------
     filters
-        bool, ``(filters,)``: those that are kept.
+        Filters that are kept: bool, ``(filters,)``.
     blocks
-        Share of the blocks of 2 filters times 4 inputs, of what is left, that is zero.
+        Share of zero blocks among the remaining blocks of 2 filters times 4 inputs.
     """
 
     filters: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -34,20 +34,20 @@ class Masks:
 
 
 def prunable(network: Network) -> list[Op]:
-    """Operators that can be pruned: all convolutions and dense layers but the last one."""
+    """Return the operators that can be pruned: all convolutions and dense layers but the last."""
     found = [op for op in network.ops if op.operator in _PRUNED]
     return found[:-1]
 
 
 def masked(network: Network, masks: Masks) -> tuple[Network, dict[str, np.ndarray]]:
-    """`network` without what is pruned, and what is kept of each operator's weights.
+    """Apply masks to `network`.
 
     Returns
     -------
     network
-        With zeros.
+        The network with zeros for pruned weights.
     dict
-        bool, in the shape of the weights, by output of the operator.
+        Masks of the kept weights, by name of the operator's output: bool, shaped like the weights.
     """
     alive = {network.input: np.ones(network.input_shape[-1], bool)}
     kept: dict[str, np.ndarray] = {}
@@ -63,7 +63,7 @@ def masked(network: Network, masks: Masks) -> tuple[Network, dict[str, np.ndarra
         keep[rows] = True
         share = masks.blocks.get(op.output, 0.0)
         if share and rows.any():
-            # Blocks are of what is left when dead channels are gone.
+            # Blocks are counted among the inputs that remain once dead channels are removed.
             inputs = alive[op.inputs[0]]
             columns = inputs if weights.ndim == 4 else np.resize(inputs, weights.shape[1])
             rest = np.abs(weights[rows][..., columns]) + 1e-12
@@ -77,7 +77,7 @@ def masked(network: Network, masks: Masks) -> tuple[Network, dict[str, np.ndarra
 
 
 def _alive(op: Op, alive: Mapping[str, np.ndarray], masks: Masks) -> np.ndarray:
-    """Channels of an operator's output that are no constants."""
+    """Return a mask of the channels of an operator's output that are not constant."""
     channels = op.shape[-1]
     if op.operator in _PRUNED:
         return masks.filters.get(op.output, np.ones(channels, bool))
@@ -90,12 +90,16 @@ def _alive(op: Op, alive: Mapping[str, np.ndarray], masks: Masks) -> np.ndarray:
 
 
 def hold(model: Any, network: Network, masks: Masks) -> Any:
-    """A callback of Keras that keeps what is pruned at zero while `model` is trained.
+    """Make a Keras callback that holds pruned weights at zero while `model` is trained.
 
     Parameters
     ----------
+    model
+        The Keras model.
     network
-        That of the model.
+        The network that was converted from `model`.
+    masks
+        The weights to keep.
     """
     import keras
 
@@ -122,7 +126,7 @@ def hold(model: Any, network: Network, masks: Masks) -> Any:
                 held += [(v, rows) for v in (normal.gamma, normal.beta) if v is not None]
 
     class Hold(keras.callbacks.Callback):  # type: ignore[misc]
-        """Sets to zero again what a step has changed."""
+        """Resets pruned weights to zero after each batch."""
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             for variable, keep in held:

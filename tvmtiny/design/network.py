@@ -1,4 +1,4 @@
-"""A network with float weights between its training and its .tflite file."""
+"""A network with float weights, as the stage between training and a .tflite file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tvmtiny.oracle import run_litert_frames
 
 __all__ = ["Network", "Op", "Ranges", "calibrated_ranges", "guessed_ranges", "macs", "to_tflite"]
 
-#: Of a softmax: 256 steps from 0.
+#: Scale and zero point of a softmax's output: 256 steps from 0.
 _PROBABILITIES = (1 / 256, -128)
 
-#: Operators whose output has the scale of their input.
+#: Operators whose output shares the scale of their input.
 _SAME_SCALE = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "RESHAPE")
 
 _QUANTIZED = {"int8": (-128, 127)}
 
-#: Dimension of the filters in weights, as TFLite stores them.
+#: Dimension of the filters in TFLite's weights.
 _AXES = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
 
 _VERSIONS = {"CONV_2D": 3, "FULLY_CONNECTED": 4, "DEPTHWISE_CONV_2D": 3, "RESHAPE": 1}
@@ -32,7 +32,7 @@ _VERSIONS = {"CONV_2D": 3, "FULLY_CONNECTED": 4, "DEPTHWISE_CONV_2D": 3, "RESHAP
 
 @dataclass(frozen=True, eq=False)
 class Op:
-    """One operator.
+    """An operator of a network.
 
     Attributes
     ----------
@@ -41,15 +41,16 @@ class Op:
     inputs, output
         Names of activations.
     shape
-        Of the output, the batch of 1 included.
+        Shape of the output, including the batch of 1.
     weights, bias
-        float32 as TFLite lays them out, or None.
+        float32 arrays in TFLite's layout, or None.
     constant
         Another constant input, such as paddings.
     options
-        As of `tvmtiny.frontend.writer.ModelWriter.op`.
+        Options for `tvmtiny.frontend.writer.ModelWriter.op`.
     layers
-        Names of the layers of the framework that it stands for, that with the weights first.
+        Names of the framework's layers that the operator stands for; the one with the weights is
+        first.
     """
 
     operator: str
@@ -70,9 +71,9 @@ class Network:
     Attributes
     ----------
     input, input_shape
-        Name and shape of the input, the batch of 1 included.
+        Name and shape of the input, including the batch of 1.
     ops
-        In the order of execution; the last one gives the output.
+        The operators in the order of execution; the last one computes the output.
     """
 
     input: str
@@ -86,16 +87,16 @@ class Network:
 
     @property
     def weights(self) -> int:
-        """Number of weights, biases apart."""
+        """Number of weights, without biases."""
         return sum(op.weights.size for op in self.ops if op.weights is not None)
 
 
-#: Least and largest value of each activation, by name.
+#: Smallest and largest value of each activation, by name.
 Ranges = Mapping[str, tuple[float, float]]
 
 
 def guessed_ranges(network: Network) -> Ranges:
-    """Ranges for estimates, where nothing was trained: costs depend on them little."""
+    """Guess ranges for estimates of untrained networks, whose costs hardly depend on them."""
     found = {network.input: (-1.0, 1.0)}
     for op in network.ops:
         clamped = str(op.options.get("fused_activation_function", "NONE"))
@@ -107,36 +108,49 @@ def guessed_ranges(network: Network) -> Ranges:
 
 
 def to_tflite(network: Network, ranges: Ranges | None, description: str = "tvmtiny") -> bytes:
-    """`network` as a model: int8, weights per channel and activations per tensor, or float32.
+    """Convert `network` to an int8 or a float32 model.
+
+    The int8 model has a scale per channel for weights and a scale per tensor for activations.
 
     Parameters
     ----------
+    network
+        The network.
     ranges
-        Of all activations, from data that is like what the model will see; zero is added. None
-        for a float model.
+        Ranges of all activations for representative data, to which zero is added. None for a
+        float model.
+    description
+        Description in the file.
+
+    Returns
+    -------
+    bytes
+        The content of a .tflite file.
 
     Raises
     ------
     InputError
-        A weight or a range is not finite.
+        If a weight or a range is not finite.
     """
     return _written(network, ranges, description)[0]
 
 
 def calibrated_ranges(network: Network, samples: np.ndarray) -> Ranges:
-    """Least and largest values of all activations.
+    """Measure the smallest and largest values of all activations.
 
     Parameters
     ----------
+    network
+        The network.
     samples
-        Inputs, float32: ``(count, *shape)``.
+        Inputs: float32, ``(count, *shape)``.
 
     Raises
     ------
     InputError
-        A weight is not finite.
+        If a weight is not finite.
     ToolMissingError
-        LiteRT is not installed.
+        If LiteRT is not installed.
     """
     content, indices = _written(network, None, "calibration")
     frames = [[x.reshape(network.input_shape).astype(np.float32)] for x in samples]
@@ -152,7 +166,7 @@ def calibrated_ranges(network: Network, samples: np.ndarray) -> Ranges:
 def _written(
     network: Network, ranges: Ranges | None, description: str
 ) -> tuple[bytes, dict[str, int]]:
-    """The file, and the tensors of activations by name."""
+    """Return the content of the file, and the tensor indices of activations by name."""
     writer = ModelWriter(description)
     scales = None if ranges is None else _scales(network, ranges)
     dtype = "float32" if scales is None else "int8"
@@ -207,7 +221,7 @@ def _affine(name: str, ranges: Ranges) -> tuple[float, int]:
 
 
 def _weights(writer: ModelWriter, op: Op, input_scale: float | None) -> list[int | None]:
-    """The constants of weights and bias; float32 without the scale of the input."""
+    """Add constants for weights and bias; float32 if `input_scale` is None."""
     assert op.weights is not None
     if not np.isfinite(op.weights).all():
         raise InputError(f"the weights of {quoted(op.layers[0])} hold NaN or infinity")
@@ -236,7 +250,7 @@ def _weights(writer: ModelWriter, op: Op, input_scale: float | None) -> list[int
 
 
 def macs(network: Network) -> int:
-    """Multiply-accumulate operations of convolutions and dense layers."""
+    """Count the multiply-accumulate operations of convolutions and dense layers."""
     total = 0
     for op in network.ops:
         if op.weights is None:

@@ -1,4 +1,4 @@
-"""Pruning a Keras model until it costs what it may cost on a CPU."""
+"""Pruning of a Keras model until its cost on a CPU is within a budget."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tvmtiny.targets import BoardLike, Target, resolve
 
 __all__ = ["METHODS", "BreakEven", "PruneOptions", "Pruned", "PrunedModel", "break_even", "prune"]
 
-#: Whole filters help on every CPU; blocks of zeros where there are kernels for them.
+#: Fewer filters help on every CPU; blocks of zeros need kernels that support them.
 METHODS = ("filters", "blocks")
 
-#: Shares of blocks that are tried.
+#: Shares of zero blocks to try.
 _SHARES = (0.25, 0.5, 0.625, 0.75, 0.875)
 
-#: Filters that go at a time, as shares of those of the layer, as kernels take several at a time;
-#: and how many are left at least.
+#: Filters to remove in a step, as shares of the layer's filters: kernels compute several at once.
+#: And the least number of filters of a layer.
 _TURNS, _LEAST = (0.125, 0.25), 2
 
 _CALIBRATION = 100
@@ -37,16 +37,16 @@ _CALIBRATION = 100
 
 @dataclass(frozen=True)
 class PruneOptions:
-    """How a model is pruned.
+    """Parameters of pruning.
 
     Attributes
     ----------
     method
         One of `METHODS`.
     steps
-        In how many steps weights go; each is followed by fine-tuning.
+        Number of steps in which weights are removed; fine-tuning follows each step.
     fine_tuning
-        Of each step; the last one takes three times the epochs.
+        Parameters of the training in each step; the last step takes three times the epochs.
     """
 
     method: str = "filters"
@@ -56,16 +56,16 @@ class PruneOptions:
 
 @dataclass(frozen=True)
 class BreakEven:
-    """What pruning one layer alone would save.
+    """The savings from pruning one layer alone.
 
     Attributes
     ----------
     layer
-        Name in Keras.
+        Name of the layer in Keras.
     method, share
-        Which of `METHODS`, and of how much.
+        One of `METHODS`, and the share of the layer that is pruned.
     cycles, flash_bytes, ram_bytes
-        Of the whole model, less than before; below zero where it would cost more.
+        Savings of the whole model; negative if its cost grows.
     """
 
     layer: str
@@ -78,16 +78,16 @@ class BreakEven:
 
 @dataclass(frozen=True, eq=False)
 class PrunedModel:
-    """One side of the comparison.
+    """A model before or after pruning.
 
     Attributes
     ----------
     content
-        The int8 model, a .tflite file.
+        The int8 model as a .tflite file.
     figures
-        What it costs, an estimate.
+        The estimated cost.
     accuracy, float_accuracy
-        On the samples for test.
+        Accuracy of the int8 and of the float model on the samples for testing.
     """
 
     content: bytes
@@ -98,20 +98,20 @@ class PrunedModel:
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """What became of a model.
+    """The result of pruning.
 
     Attributes
     ----------
     cpu
-        The name.
+        Name of the CPU.
     before, after
-        The model as it was given and as it is now.
+        The model before and after pruning.
     over
         Limits of the budget that `after` still exceeds.
     kept
-        By layer: filters that are left and that there were, and the share of blocks that is zero.
+        For each layer: remaining filters, original filters, and the share of zero blocks.
     table
-        What pruning each layer alone would have saved.
+        The savings from pruning each layer alone.
     """
 
     cpu: str
@@ -123,7 +123,7 @@ class Pruned:
 
 
 class _Priced:
-    """Costs of a network with masks, without training it."""
+    """Estimates the cost of a network with masks, without training it."""
 
     def __init__(self, network: Network, ranges: Ranges, target: Target) -> None:
         self._network, self._ranges, self._target = network, ranges, target
@@ -135,7 +135,7 @@ class _Priced:
 
 
 def break_even(network: Network, ranges: Ranges, target: Target | BoardLike) -> Iterator[BreakEven]:
-    """What half of the filters, and shares of the blocks, of each layer alone would save."""
+    """Estimate the savings from removing half of the filters or some blocks of each layer alone."""
     priced = _Priced(network, ranges, resolve(target))
     now = priced(Masks())
     for op in prunable(network):
@@ -164,25 +164,33 @@ def prune(
 ) -> Pruned:
     """Prune a trained Keras model in place until it is within `budget`, and measure the result.
 
-    What goes is chosen layer by layer: in each turn the filters, or blocks, whose weights are the
-    smallest share of their layer's for the cycles, flash and RAM that they save on this CPU.
+    Each turn prunes one layer. It chooses the filters or blocks whose share in the magnitude of the
+    layer's weights is smallest in relation to the cycles, flash and RAM that they save on this CPU.
 
     Parameters
     ----------
     model
         A trained Keras model, see `tvmtiny.design.keras_import.from_keras`.
+    data
+        Samples for fine-tuning and testing.
     target
         A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
+    budget
+        The limits.
+    options
+        Parameters of pruning.
+    progress
+        Called with a line of text for each step.
 
     Raises
     ------
     ToolMissingError
-        Keras or LiteRT is not installed.
+        If Keras or LiteRT is not installed.
     UnknownTargetError, BoardFileError
-        If there is no such CPU or board, or its file is not usable.
+        If there is no such CPU or board, or the file of the board cannot be used.
     InputError
-        If there is no such method, the budget is empty, the model has a layer that is not known or
-        nothing to prune, or no layers were measured on the CPU.
+        If there is no such method, the budget is empty, the model has an unknown layer or nothing
+        to prune, or no layers were measured on the CPU.
     """
     options = options or PruneOptions()
     if options.method not in METHODS:
@@ -236,7 +244,7 @@ def _measured(model: Any, data: Dataset, target: Target) -> PrunedModel:
 
 
 def _part(budget: Budget, now: Figures, share: float) -> Budget:
-    """The budget on the way to the last one: most goes in the first steps."""
+    """Interpolate towards the final budget; the first steps remove most."""
     done = 1 - (1 - share) ** 2
 
     def between(name: str) -> int | None:
@@ -250,14 +258,14 @@ def _part(budget: Budget, now: Figures, share: float) -> Budget:
     return Budget(between("ram_bytes"), between("flash_bytes"), between("cycles"))
 
 
-#: A change of one layer's masks: the operator, the new masks, and the weight that they lose.
+#: Yields changes of one layer's masks: the new masks, and the relative weight that is lost.
 _Change = Callable[[Network, Masks], Iterator[tuple[Masks, float]]]
 
 
 def _fitting(
     network: Network, masks: Masks, budget: Budget, priced: _Priced, grow: _Change
 ) -> Masks:
-    """Masks that are within the budget, or as many as there can be."""
+    """Extend masks until the network is within the budget, or nothing more can be pruned."""
     now = priced(masks)
     while budget.over(now):
         best: tuple[float, Masks, Figures] | None = None
@@ -301,13 +309,13 @@ def _more_blocks(network: Network, masks: Masks) -> Iterator[tuple[Masks, float]
 
 
 def _importance(op: Op) -> np.ndarray:
-    """Of each filter: the magnitude of its weights."""
+    """Return the magnitude of each filter's weights."""
     assert op.weights is not None
     return np.abs(op.weights).reshape(len(op.weights), -1).sum(axis=1)
 
 
 def _weakest(op: Op, kept: np.ndarray, count: int) -> np.ndarray:
-    """`kept` without the `count` weakest filters."""
+    """Return `kept` without the `count` weakest filters."""
     order = np.argsort(np.where(kept, _importance(op), np.inf), kind="stable")
     fewer = kept.copy()
     fewer[order[:count]] = False

@@ -1,4 +1,4 @@
-"""Why a layer takes more than others with as many products."""
+"""Reasons why a layer takes more time than others with as many products."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"
 
 
 def reasons(node: Node | None, schedule: str, macs: int) -> tuple[str, ...]:
-    """Why the layer takes what it takes, in words; empty for what is as fast as it can be.
+    """List the reasons why a layer is slow; empty for a layer that is as fast as it can be.
 
     Parameters
     ----------
     node
-        After all graph passes; None where there is no such node any more.
+        The node after all graph passes; None if the passes removed it.
     schedule
-        How it is computed.
+        Description of the layer's schedule.
     macs
-        Its multiply-accumulate operations.
+        Multiply-accumulate operations of the layer.
     """
     return () if node is None else tuple(_reasons(node, schedule, macs))
 

@@ -1,4 +1,4 @@
-"""Searching networks by accuracy and by what they cost on a CPU, with Optuna."""
+"""Search for networks by accuracy and by their cost on a CPU, with Optuna."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tvmtiny.targets import BoardLike, Target, resolve
 
 __all__ = ["OBJECTIVES", "Candidate", "SearchResult", "search"]
 
-#: What can be asked for, and whether more of it is better.
+#: Possible objectives, and whether higher values are better.
 OBJECTIVES: Mapping[str, bool] = {
     "accuracy": True,
     "cycles": False,
@@ -43,19 +43,20 @@ class Candidate:
     Attributes
     ----------
     number
-        Of the trial.
+        Number of the trial.
     state
-        ``complete``, or ``pruned`` where it is over the budget and was not trained.
+        ``complete``, or ``pruned`` if the network exceeds the budget and was not trained.
     parameters
-        What was chosen, by name.
+        The parameters of the trial by name.
     figures
-        What it costs.
+        The estimated cost.
     macs
         Multiply-accumulate operations.
     accuracy, float_accuracy
-        On the samples for test, as int8 model and before; None where it was not trained.
+        Accuracy of the int8 and of the float model on the samples for testing; None if the network
+        was not trained.
     file
-        The .tflite file; None where no folder was given.
+        Path of the .tflite file; None if no folder was given.
     """
 
     number: int
@@ -68,7 +69,7 @@ class Candidate:
     file: str | None = None
 
     def value(self, objective: str) -> float:
-        """The figure that is called `objective`."""
+        """Return the figure called `objective`."""
         if objective == "macs":
             return self.macs
         if objective == "accuracy":
@@ -78,20 +79,20 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All that was tried.
+    """The result of a search.
 
     Attributes
     ----------
     cpu
-        The name.
+        Name of the CPU.
     objectives
-        What was asked for, in order.
+        The objectives, in order.
     budget
-        What no candidate may exceed.
+        Limits that no trained candidate exceeds.
     candidates
-        In the order of their numbers, those of other processes included.
+        All candidates by number, including those of other processes.
     front
-        Complete ones that no other one beats in all objectives, the cheapest first.
+        Complete candidates that no other one beats in all objectives, the cheapest first.
     """
 
     cpu: str
@@ -115,37 +116,41 @@ def search(
     folder: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> SearchResult:
-    """Search networks; only those within the budget are trained, and nothing is built.
+    """Search for networks; only those within the budget are trained, and nothing is built.
 
     Parameters
     ----------
     build
-        Makes a Keras model of an Optuna trial, see `tvmtiny.design.spaces`.
+        Makes a Keras model from an Optuna trial, see `tvmtiny.design.spaces`.
+    data
+        Samples for training and testing.
     target
         A CPU or a board, the name of one, or the file of a board; see `tvmtiny.resolve`.
     objectives
-        Of `OBJECTIVES`; accuracy is to be high, all others low.
+        Names from `OBJECTIVES`; accuracy is maximized, all others are minimized.
     budget
-        By default none.
+        Limits of the cost; none by default.
     trials
-        How many the study has at the end, those of other processes included.
+        Number of trials in the study at the end, including those of other processes.
     options
-        Of each training; the seed is that of the search too.
+        Parameters of each training; their seed is also used for the search.
     storage, study
-        Of Optuna, such as ``sqlite:///study.db``: processes and machines that name the same ones
-        share their trials.
+        Optuna's storage, such as ``sqlite:///study.db``, and name of the study. Processes and
+        machines that use the same ones share their trials.
     folder
-        Where the .tflite files of complete trials go.
+        Folder for the .tflite files of complete trials.
+    progress
+        Called with a line of text for each trial.
 
     Raises
     ------
     ToolMissingError
-        Optuna or Keras is not installed.
+        If Optuna or Keras is not installed.
     UnknownTargetError, BoardFileError
-        If there is no such CPU or board, or its file is not usable.
+        If there is no such CPU or board, or the file of the board cannot be used.
     InputError
-        If an objective is not known, `build` raises, makes no Keras model or one with a layer that
-        is not known, the storage cannot be used, or no layers were measured on the CPU.
+        If an objective is unknown, `build` raises, returns no Keras model or one with an unknown
+        layer, the storage cannot be used, or no layers were measured on the CPU.
     """
     _check(objectives, trials)
     resolved = resolve(target)
@@ -197,7 +202,7 @@ def _check(objectives: Sequence[str], trials: int) -> None:
 
 
 class _Search:
-    """What is the same for all trials."""
+    """The data that all trials share."""
 
     def __init__(
         self,
@@ -215,7 +220,7 @@ class _Search:
         self._folder = None if folder is None else Path(folder)
 
     def objective(self, trial: Any) -> tuple[float, ...]:
-        """Estimate a network, and train it where it is within the budget."""
+        """Estimate a network, and train it if it is within the budget."""
         import optuna
 
         model = self._built(trial)
@@ -262,7 +267,7 @@ class _Search:
         return model
 
     def result(self, study: Any) -> SearchResult:
-        """What the study holds."""
+        """Collect the candidates of a study."""
         best = {trial.number for trial in study.best_trials}
         candidates = []
         for trial in study.trials:

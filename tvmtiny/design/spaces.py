@@ -1,4 +1,4 @@
-"""Spaces of networks that a search can choose from, and those of a user's file."""
+"""Spaces of networks for a search: built-in spaces and those of a user's file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.errors.base import one_line, quoted
 
 __all__ = ["SPACES", "Build", "read_build", "space_of"]
 
-#: Makes a Keras model of an Optuna trial.
+#: Makes a Keras model from an Optuna trial.
 Build = Callable[[Any], Any]
 
 _FILTERS = (4, 6, 8, 10, 12, 16, 20, 24, 32, 48)
@@ -22,7 +22,7 @@ _MOST_BLOCKS = 4
 
 
 def ds_cnn(trial: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """Convolutions, separable convolutions and residual blocks, of any width and stride."""
+    """Build convolutions, separable convolutions and residual blocks of any width and stride."""
     keras = keras_package()
     layers = keras.layers
     source = keras.Input(shape)
@@ -49,7 +49,7 @@ def ds_cnn(trial: Any, shape: tuple[int, ...], classes: int) -> Any:
 
 
 def mobilenet(trial: Any, shape: tuple[int, ...], classes: int) -> Any:
-    """MobileNetV1's order of separable convolutions, of any width and depth."""
+    """Build MobileNetV1's sequence of separable convolutions, of any width and depth."""
     keras = keras_package()
     layers = keras.layers
     source = keras.Input(shape)
@@ -70,12 +70,12 @@ SPACES: dict[str, Callable[[Any, tuple[int, ...], int], Any]] = {
 
 
 def space_of(name: str, shape: tuple[int, ...], classes: int) -> Build:
-    """A built-in space for samples of a shape.
+    """Return a built-in space for samples of a shape.
 
     Raises
     ------
     InputError
-        There is no such space, or the samples are no images.
+        If there is no such space, or the samples are not images.
     """
     if name not in SPACES:
         raise InputError(f"there is no space {quoted(name)}; known: {', '.join(SPACES)}")
@@ -88,17 +88,17 @@ def space_of(name: str, shape: tuple[int, ...], classes: int) -> Build:
 
 
 def read_build(place: str) -> Build:
-    """The build function of a user's file.
+    """Load the build function of a user's file.
 
     Parameters
     ----------
     place
-        ``FILE.py`` or ``FILE.py:FUNCTION``; by default the function is called ``build``.
+        ``FILE.py`` or ``FILE.py:FUNCTION``; the default name of the function is ``build``.
 
     Raises
     ------
     InputError
-        There is no such file or function, or the file raises.
+        If there is no such file or function, or executing the file fails.
     """
     path, _, name = place.partition(".py:")
     file = Path(path if path.endswith(".py") else f"{path}.py")
@@ -108,7 +108,7 @@ def read_build(place: str) -> Build:
     spec = importlib.util.spec_from_file_location(f"tvmtiny_build_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Classes of the file, such as layers, look for their module by name.
+    # Classes of the file, such as layers, find their module by its name in sys.modules.
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
@@ -123,7 +123,7 @@ def read_build(place: str) -> Build:
 
 
 def _stride(trial: Any, name: str, shape: Any) -> int:
-    """1 or 2; images of a few pixels stay as large as they are."""
+    """Suggest a stride of 1 or 2; images of a few pixels are not reduced."""
     return int(trial.suggest_categorical(name, (1, 2))) if min(shape[:2]) > 3 else 1
 
 

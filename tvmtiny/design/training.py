@@ -1,4 +1,4 @@
-"""Training a Keras model, and what it is worth as an int8 model."""
+"""Training of a Keras model, and its conversion to an int8 model of measured accuracy."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ __all__ = [
     "train",
 ]
 
-#: Samples that the ranges of activations are taken from.
+#: Number of samples for measuring the ranges of activations.
 _CALIBRATION = 200
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How a model is trained: Adam, with a rate that falls to zero as a cosine.
+    """Parameters of training with Adam and a learning rate that decays to zero as a cosine.
 
     Attributes
     ----------
     epochs, batch
-        Times that all samples are seen, and how many at a time.
+        Number of passes over all samples, and samples per batch.
     rate
-        The first learning rate.
+        Initial learning rate.
     seed
-        Of the order of samples.
+        Seed of all random numbers.
     """
 
     epochs: int = 30
@@ -56,16 +56,16 @@ class TrainOptions:
 
 @dataclass(frozen=True, eq=False)
 class Integers:
-    """A trained model as integers.
+    """A trained model after quantization to int8.
 
     Attributes
     ----------
     content
         The .tflite file.
     network
-        With its float weights.
+        The network with its float weights.
     float_accuracy, accuracy
-        On the samples for test, before and after quantization.
+        Accuracy on the samples for testing, before and after quantization.
     """
 
     content: bytes
@@ -75,12 +75,12 @@ class Integers:
 
 
 def keras_package() -> Any:
-    """Keras with the backend that its environment variable or file names, quietly.
+    """Import Keras with its configured backend, without the backend's messages.
 
     Raises
     ------
     ToolMissingError
-        Keras or its backend is not installed.
+        If Keras or its backend is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with importing("keras", "'tvmtiny[design]'", "to build and train models"):
@@ -89,14 +89,14 @@ def keras_package() -> Any:
 
 
 def read_keras(path: str | os.PathLike[str]) -> Any:
-    """A saved Keras model.
+    """Load a saved Keras model.
 
     Raises
     ------
     ToolMissingError
-        Keras or its backend is not installed.
+        If Keras or its backend is not installed.
     InputError
-        The file cannot be read.
+        If the file cannot be read.
     """
     keras = keras_package()
     try:
@@ -120,16 +120,20 @@ def train(
     Parameters
     ----------
     model
-        A Keras model whose output are probabilities of the classes, or logits.
+        A Keras model whose outputs are probabilities of the classes, or logits.
+    data
+        The samples.
+    options
+        Parameters of the training.
     targets, loss
-        What the output is compared with, and how; by default the classes, with cross entropy.
+        Targets of the output and loss function; by default the classes and cross entropy.
     callbacks
-        Of Keras.
+        Keras callbacks.
 
     Raises
     ------
     InputError
-        The loss is not finite, or the model does not fit the data.
+        If the loss is not finite, or the model does not fit the data.
     """
     options = options or TrainOptions()
     keras = keras_package()
@@ -148,7 +152,7 @@ def train(
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
         loss=loss or keras.losses.SparseCategoricalCrossentropy(from_logits=logits),
-        # Small networks train for less time than XLA takes to compile them.
+        # For small networks XLA's compilation takes longer than the training.
         jit_compile=False,
     )
     history = model.fit(
@@ -166,7 +170,7 @@ def train(
 
 
 def ends_in_softmax(model: Any) -> bool:
-    """Whether the output of a Keras model are probabilities."""
+    """Return whether the outputs of a Keras model are probabilities."""
     last = model.layers[-1]
     name = getattr(getattr(last, "activation", None), "__name__", "")
     return type(last).__name__ == "Softmax" or name == "softmax"
@@ -180,7 +184,7 @@ def integers(model: Any, data: Dataset) -> Integers:
 def as_integers(
     network: Network, data: Dataset, ranges: Mapping[str, tuple[float, float]] | None = None
 ) -> Integers:
-    """The same for a network; `ranges` are by default those on samples for training."""
+    """Quantize a network to int8; `ranges` are measured on training samples by default."""
     found = ranges or calibrated_ranges(network, data.x_train[:_CALIBRATION])
     content = to_tflite(network, found)
     return Integers(
@@ -192,12 +196,12 @@ def as_integers(
 
 
 def accuracy(content: bytes, x: np.ndarray, y: np.ndarray) -> float:
-    """Share of samples that a .tflite classifier is right about, by LiteRT.
+    """Return the share of samples that a .tflite classifier gets right in LiteRT.
 
     Raises
     ------
     ToolMissingError
-        LiteRT is not installed.
+        If LiteRT is not installed.
     """
     tensor = load(content).graph.inputs[0]
     values = np.asarray(x, np.float32)

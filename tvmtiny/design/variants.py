@@ -1,4 +1,4 @@
-"""A model with other weights or other activations: what a change of its design would cost."""
+"""Models with other weights or activations, for estimates of design changes."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = [
     "zero_counts",
 ]
 
-#: What the sparse kernels leave out: so many filters times so many inputs.
+#: Size of the blocks that sparse kernels skip, in filters and inputs.
 BLOCK_CHANNELS, BLOCK_INPUTS = 2, 4
 
 
 def with_weights(model: Model, weights: Mapping[int, np.ndarray]) -> Model:
-    """`model` with other constants.
+    """Replace constants of `model`.
 
     Parameters
     ----------
     weights
-        By index of the tensor, in its shape and dtype.
+        New constants by tensor index, with the shape and dtype of the tensor.
 
     Returns
     -------
     Model
-        For estimates: its `content` is still the old file.
+        A model for estimates only: its `content` is still the old file.
     """
     tensors = {t.index: t for t in model.graph.tensors}
     for node in model.graph.nodes:
@@ -46,12 +46,12 @@ def with_weights(model: Model, weights: Mapping[int, np.ndarray]) -> Model:
 
 
 def with_nodes(model: Model, nodes: Mapping[int, Node]) -> Model:
-    """`model` with other nodes, by index; their outputs take the place of those with their index.
+    """Replace nodes of `model` by index, and the tensors that they write.
 
     Returns
     -------
     Model
-        For estimates, as of `with_weights`.
+        A model for estimates only: its `content` is still the old file.
     """
     changed = tuple(nodes.get(node.index, node) for node in model.graph.nodes)
     graph = replace(model.graph, nodes=changed)
@@ -89,14 +89,15 @@ def _with_tensors(model: Model, changed: Mapping[int, Tensor]) -> Model:
 
 
 def block_zeros(weights: np.ndarray, share: float) -> np.ndarray:
-    """`weights` with the blocks of the least magnitude zero, for each pair of filters alike.
+    """Set the blocks with the smallest magnitude to zero, equally many in each pair of filters.
 
     Parameters
     ----------
     weights
-        ``(filters, ...)``; a block is two filters times four neighbours in what follows.
+        Array of shape ``(filters, ...)``; a block is two filters times four adjacent elements of
+        the other dimensions.
     share
-        Of the blocks; see `zero_counts`.
+        Share of zero blocks; see `zero_counts`.
     """
     flat = weights.reshape(len(weights), -1)
     filters, depth = flat.shape
@@ -115,9 +116,9 @@ def block_zeros(weights: np.ndarray, share: float) -> np.ndarray:
 
 
 def zero_counts(pairs: int, blocks: int, share: float) -> np.ndarray:
-    """How many blocks of each pair of filters are zero: half of the pairs round up, half down.
+    """Return the number of zero blocks in each pair; odd and even pairs round differently.
 
-    No pair loses all of its blocks, which would make its outputs constants.
+    No pair loses all of its blocks, because its outputs would then be constants.
     """
     halves = 0.5 * (np.arange(pairs) % 2)
     return np.minimum((share * blocks + halves).astype(int), max(blocks - 1, 0))

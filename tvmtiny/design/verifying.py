@@ -1,4 +1,4 @@
-"""What an estimate is worth: a candidate, built and run."""
+"""Verification of an estimate: a candidate is built and run."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["Verified", "verify"]
 
 @dataclass(frozen=True)
 class Verified:
-    """A model on a board.
+    """The results of a model on a board.
 
     Attributes
     ----------
     board
-        The name.
+        Name of the board.
     instructions, arena_bytes, constants_bytes
-        Counted.
+        Measured figures.
     samples
-        For test, run on the board.
+        Number of test samples that were run on the board.
     accuracy, host_accuracy
-        On them, on the board and on this machine.
+        Accuracy on these samples, on the board and on this machine.
     equal
-        Whether every output was the same in both places.
+        Whether all outputs agree.
     """
 
     board: str
@@ -54,19 +54,27 @@ def verify(
     timeout: float = 300.0,
     progress: Callable[[str], None] | None = None,
 ) -> Verified:
-    """Compile a .tflite file, run it on a board and on this machine, and compare.
+    """Compile a .tflite file, run it on a board and on this machine, and compare the results.
 
     Parameters
     ----------
+    content
+        The .tflite file.
+    data
+        The samples; those for testing are used.
+    board
+        The board, its name, or its file.
     samples
-        How many of those for test, from the first one on.
+        Number of test samples to run, starting with the first.
     timeout
-        Seconds until a run on the board counts as hung.
+        Seconds after which a run on the board counts as hung.
+    progress
+        Called with lines of text.
 
     Raises
     ------
     TvmtinyError
-        As from `tvmtiny.compile`, `tvmtiny.run` and `tvmtiny.evaluate`.
+        In the cases listed for `tvmtiny.compile`, `tvmtiny.run` and `tvmtiny.evaluate`.
     """
     artifact = compile_model(load(content, name="candidate"), board)
     part = TestSet((data.x_test[:samples],), data.y_test[:samples])
