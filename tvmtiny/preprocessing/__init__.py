@@ -1,6 +1,6 @@
-"""Front ends: what stands between a sensor's samples and a model, as part of the model.
+"""Front ends: computations between a sensor's samples and a model, as parts of the model.
 
-A front end is a folder here with an instance of `FrontEnd`'s subclass as ``FRONT_END``; see
+A front end is a folder of this package that defines ``FRONT_END``, a subclass of `FrontEnd`; see
 `tvmtiny.preprocessing.registry`.
 """
 

@@ -1,4 +1,4 @@
-"""Putting a front end before a model."""
+"""Combination of a front end with a model."""
 
 from __future__ import annotations
 
@@ -25,29 +25,32 @@ def with_front_end(
     stride: int | None = None,
     detection: Detection | None = None,
 ) -> Model:
-    """A model that takes samples in place of features.
+    """Put a front end before a model, which then takes samples in place of features.
 
     Parameters
     ----------
     model
-        Its only input holds rows of features of the front end, the oldest first.
+        A model whose only input holds rows of the front end's features, the oldest first.
+    front_end
+        The front end.
     stride
-        How many rows are new in each decision; by default all of them where the model remembers
-        others, and else one. The model is then run on windows that slide.
+        Number of new rows in each decision: by default all rows for a model with states, and one
+        row for other models. With fewer new rows than the input holds, the model runs on sliding
+        windows.
     detection
-        What becomes of the outputs; by default an output above 0.5 is an event.
+        The condition for an event; by default an output above 0.5.
 
     Returns
     -------
     Model
-        Its input is the samples of one decision; it remembers the samples, and the rows, that
-        further windows need.
+        A model whose input is the samples of one decision. Its states hold the samples and rows
+        that later windows need.
 
     Raises
     ------
     InputError
-        The model's input is no stack of the front end's features, or `stride` or `detection` are
-        not usable.
+        If the model's input is no stack of the front end's features, or `stride` or `detection`
+        cannot be used.
     """
     if model.feed is not None:
         raise InputError(f"{model.name} has a front end already: {model.feed.front_end}")
@@ -105,7 +108,7 @@ def with_front_end(
 
 
 def _rows(model: Model, front_end: FrontEnd) -> tuple[Tensor, int]:
-    """The model's input, and how many rows of features it has."""
+    """Return the model's input, and its number of rows of features."""
     graph, width = model.graph, front_end.features
     if len(graph.inputs) != 1:
         raise InputError(
@@ -140,7 +143,7 @@ def _stride(stride: int | None, rows: int, remembers: bool) -> int:
 
 
 def _numbered(added: list[Node], others: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Nodes with indices behind those of others."""
+    """Number nodes starting after the indices of others."""
     first = max((node.index for node in others), default=-1) + 1
     return tuple(replace(node, index=first + i) for i, node in enumerate(added))
 
@@ -156,7 +159,7 @@ def _constant(tensors: list[Tensor], data: np.ndarray) -> Tensor:
 def _feed(
     model: Model, front_end: FrontEnd, parts: Parts, nodes: int, detection: Detection
 ) -> Feed | None:
-    """What turns samples into events; None where the front end takes no samples without end."""
+    """Return the parameters of the feed; None if the front end takes no endless samples."""
     if not front_end.steps:
         return None
     detection.check()

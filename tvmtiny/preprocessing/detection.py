@@ -1,4 +1,4 @@
-"""From the outputs of a model to events."""
+"""Detection of events in the outputs of a model."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tvmtiny.errors import InputError
 from tvmtiny.frontend.feed import Feed
 from tvmtiny.ops import Tensor
 
-#: Of the sum of the last outputs, which is an int32 in C.
+#: Most decisions whose outputs are summed; C keeps the sum in an int32.
 MOST_AVERAGED = 1000
 
 
 @dataclass(frozen=True)
 class Detection:
-    """When there is an event.
+    """The condition for an event.
 
     Attributes
     ----------
     threshold
-        What the mean of the last outputs of a class must be above, in real numbers.
+        Value, in real numbers, that the mean of a class's last outputs must exceed.
     average
-        Over how many decisions the mean is taken; before there are as many, there is no event.
+        Number of decisions in the mean. There is no event before that many decisions.
     refractory_ms
-        How long there is no other event after one.
+        Milliseconds after an event without another one.
     classes
-        Positions in the model's output that are events; by default the only one, or the second of
-        two.
+        Positions in the model's output that stand for events; by default the only one, or the
+        second of two.
     """
 
     threshold: float = 0.5
@@ -38,18 +38,18 @@ class Detection:
     classes: Sequence[int] | None = None
 
     def least_sum(self, output: Tensor) -> int:
-        """The smallest sum of quantized outputs whose mean is above the threshold; exact."""
+        """Return the smallest sum of quantized outputs whose mean exceeds the threshold (exact)."""
         scale = Fraction(output.scale)
         steps = Fraction(self.threshold) * self.average / scale
         return floor(self.average * output.zero_point + steps) + 1
 
     def positions(self, output: Tensor) -> tuple[int, ...]:
-        """The positions of events in `output`.
+        """Return the positions of events in `output`.
 
         Raises
         ------
         InputError
-            `classes` has one that is not there, or is needed.
+            If a position in `classes` does not exist, or `classes` is needed but None.
         """
         count = output.elements
         if self.classes is None:
@@ -70,12 +70,12 @@ class Detection:
         return positions
 
     def check(self) -> None:
-        """Look at numbers that depend on no model.
+        """Check the values that do not depend on a model.
 
         Raises
         ------
         InputError
-            One is out of range.
+            If a value is out of range.
         """
         if not isfinite(self.threshold):
             raise InputError(f"a threshold of {self.threshold} is no number; give 0.5, say")
@@ -91,12 +91,12 @@ class Detection:
             )
 
     def refractory(self, milliseconds: float) -> int:
-        """Decisions without an event, where one comes every so many `milliseconds`."""
+        """Return the decisions without an event, for decisions every `milliseconds`."""
         return ceil(Fraction(self.refractory_ms) / Fraction(milliseconds))
 
 
 class Detector:
-    """The events of a feed, in Python: what the generated C computes from outputs."""
+    """Detects events in Python, as the generated C does."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -104,11 +104,11 @@ class Detector:
         self._quiet = 0
 
     def sums(self) -> list[int]:
-        """For each class, the sum of its last outputs."""
+        """Return the sum of the last outputs of each class."""
         return [sum(values) for values in zip(*self._last, strict=True)]
 
     def event(self, outputs: Sequence[int]) -> int | None:
-        """Take the quantized outputs of a decision; the position of an event, or None."""
+        """Take the quantized outputs of a decision; return the position of an event, or None."""
         feed = self._feed
         self._last = [*self._last, [int(outputs[c]) for c in feed.classes]][-feed.average :]
         if self._quiet:

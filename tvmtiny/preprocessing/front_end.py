@@ -10,25 +10,25 @@ from typing import Any, ClassVar
 from tvmtiny.ops import Node, Tensor
 from tvmtiny.ops.shared.graph import State
 
-#: Makes a tensor from name, shape and dtype, with an index of its own.
+#: Makes a tensor with a fresh index from name, shape and dtype.
 NewTensor = Callable[[str, tuple[int, ...], str], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a front end adds to a graph.
+    """The nodes and states that a front end adds to a graph.
 
     Attributes
     ----------
     samples
-        The model's input from now on.
+        The new input of the model.
     nodes
-        From it to the features, in order; their indices are 0, 1 and so on.
+        The nodes from samples to features, in order, with indices from 0.
     states
-        What they remember.
+        The states of these nodes.
     early
-        Which of these states holds the samples before the first decision's; None where there is
-        none.
+        Position of the state that holds the samples before the first decision's; None if there is
+        no such state.
     """
 
     samples: Tensor
@@ -38,14 +38,14 @@ class Parts:
 
 
 class FrontEnd(ABC):
-    """A front end with its settings: a frozen dataclass.
+    """A front end and its settings, as a frozen dataclass.
 
     Attributes
     ----------
     name
-        Of its folder, and what ``--frontend`` calls it.
+        Name of the folder, and value of ``--frontend``.
     steps
-        Whether it makes rows of features from samples that come without end.
+        Whether the front end makes rows of features from endless samples.
     """
 
     name: ClassVar[str]
@@ -56,44 +56,44 @@ class FrontEnd(ABC):
     def of(
         cls, sample_rate: int | None, step_ms: float | None, settings: Mapping[str, Any]
     ) -> FrontEnd:
-        """One with these settings, and its own defaults for others.
+        """Make a front end with these settings, and with its own defaults for all others.
 
         Raises
         ------
         InputError
-            A setting is not known, or not usable.
+            If a setting is unknown or cannot be used.
         """
 
     @property
     @abstractmethod
     def sample_rate(self) -> int:
-        """In Hz; 0 where samples do not come in time."""
+        """Sample rate in Hz; 0 if samples are no time series."""
 
     @property
     @abstractmethod
     def features(self) -> int:
-        """How many features a row has."""
+        """Number of features in a row."""
 
     @property
     @abstractmethod
     def samples(self) -> int:
-        """How many samples a row takes that no row before it has."""
+        """Number of samples that a row takes in addition to those of earlier rows."""
 
     @abstractmethod
     def parts(self, output: Tensor, rows: int, new: NewTensor) -> Parts:
-        """The nodes that make features.
+        """Make the nodes that compute features.
 
         Parameters
         ----------
         output
-            Where to: ``rows * features`` elements, quantized.
+            The tensor that they write: ``rows * features`` quantized elements.
         rows
-            How many.
+            Number of rows.
         new
-            Makes tensors.
+            Makes a tensor.
 
         Raises
         ------
         InputError
-            There are no features in the dtype, or of the scale, of `output`.
+            If features cannot have the dtype or the scale of `output`.
         """

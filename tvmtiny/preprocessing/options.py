@@ -1,4 +1,4 @@
-"""Front ends by what people write: the options of the command line and of ``tvmtiny.toml``."""
+"""Front ends from the options of the command line and of ``tvmtiny.toml``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tvmtiny.preprocessing.detection import Detection
 from tvmtiny.preprocessing.front_end import FrontEnd
 from tvmtiny.preprocessing.registry import find_front_end
 
-#: Milliseconds of the units of a duration.
+#: Milliseconds per unit of a duration.
 _UNITS = {"ms": 1.0, "s": 1000.0, "us": 0.001}
 
 
 def parse_duration(text: str | float) -> float:
-    """Milliseconds of a text such as ``10ms`` or ``1.5s``; a number alone is in milliseconds.
+    """Parse a duration such as ``10ms`` or ``1.5s`` to milliseconds, the default unit.
 
     Raises
     ------
     InputError
-        It is no duration.
+        If the text is no duration.
     """
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(us|ms|s|)", str(text).strip())
     if match is None:
@@ -40,21 +40,23 @@ def front_end(
     step: str | float | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> FrontEnd:
-    """The front end `name`.
+    """Make the front end `name`.
 
     Parameters
     ----------
+    name
+        Name of the front end.
     sample_rate
-        In Hz; by default that of the front end.
+        Sample rate in Hz; by default that of the front end.
     step
-        From one row of features to the next, such as ``10ms``.
+        Duration from one row of features to the next, such as ``10ms``.
     settings
-        What else its class knows, as values or as texts.
+        Other settings of the front end, as values or as texts.
 
     Raises
     ------
     InputError
-        There is none of that name, or it cannot have these settings.
+        If there is no front end of that name, or it does not support the settings.
     """
     kind = find_front_end(name)
     step_ms = None if step is None else parse_duration(step)
@@ -78,12 +80,12 @@ def apply_front_end(
     events: Sequence[int | str] | None = None,
     front_settings: Mapping[str, Any] | None = None,
 ) -> Model:
-    """`with_front_end` by the options of the command line; `model` itself without `frontend`.
+    """Apply `with_front_end` with options of the command line; without `frontend`, do nothing.
 
     Raises
     ------
     InputError
-        An option is not usable, or does nothing without `frontend`.
+        If an option cannot be used, or has no effect without `frontend`.
     """
     if frontend is None:
         given = {
@@ -106,7 +108,7 @@ def apply_front_end(
 
 
 def settings_of(found: FrontEnd) -> dict[str, Any]:
-    """The settings of a front end as plain values, for reports."""
+    """Return the settings of a front end as plain values, for reports."""
     settings = getattr(found, "settings", found)
     assert is_dataclass(settings)
     return {f.name: getattr(settings, f.name) for f in fields(settings)}
@@ -122,7 +124,7 @@ def _position(event: int | str) -> int:
 
 
 def _value(text: Any) -> Any:
-    """A number or a truth value, where a text is one."""
+    """Return the number or boolean that a text stands for, or the text."""
     if not isinstance(text, str):
         return text
     if text in ("true", "false"):

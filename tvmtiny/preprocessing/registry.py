@@ -1,4 +1,4 @@
-"""The front ends there are: one folder each."""
+"""Registry of the front ends, each of which is a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.preprocessing.front_end import FrontEnd
 
 @cache
 def front_ends() -> Mapping[str, type[FrontEnd]]:
-    """The classes of all front ends by name."""
+    """Return the classes of all front ends by name."""
     package = import_module("tvmtiny.preprocessing")
     found = {}
     for module in iter_modules(package.__path__):
@@ -25,12 +25,12 @@ def front_ends() -> Mapping[str, type[FrontEnd]]:
 
 
 def find_front_end(name: str) -> type[FrontEnd]:
-    """The class of the front end `name`.
+    """Return the class of the front end `name`.
 
     Raises
     ------
     InputError
-        There is none.
+        If there is no front end of that name.
     """
     try:
         return front_ends()[name]

@@ -1,4 +1,4 @@
-"""The features of TensorFlow's microfrontend, as `pymicro-features` and ESPHome use them."""
+"""The features of TensorFlow's microfrontend, as used by `pymicro-features` and ESPHome."""
 
 from tvmtiny.preprocessing.microfrontend.front_end import MicrofrontendFrontEnd
 

@@ -1,4 +1,4 @@
-"""MICROFRONTEND before a model."""
+"""The operator MICROFRONTEND as a front end."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from tvmtiny.preprocessing.front_end import FrontEnd, NewTensor, Parts
 
 @dataclass(frozen=True)
 class MicrofrontendFrontEnd(FrontEnd):
-    """See `tvmtiny.ops.shared.signal.microfrontend`.
+    """Computes features as described in `tvmtiny.ops.shared.signal.microfrontend`.
 
     Attributes
     ----------
     settings
-        By default those of `pymicro-features`: 40 channels of 30 ms at 16 kHz, every 10 ms.
+        Settings of the features. The defaults are those of `pymicro-features`: 40 channels, windows
+        of 30 ms at 16 kHz, every 10 ms.
     """
 
     name: ClassVar[str] = "microfrontend"
@@ -52,12 +53,12 @@ class MicrofrontendFrontEnd(FrontEnd):
         return made
 
     def check(self) -> None:
-        """Look at the settings.
+        """Check the settings.
 
         Raises
         ------
         InputError
-            No features can be computed with them.
+            If no features can be computed with the settings.
         """
         s = self.settings
         sizes = (s.sample_rate, s.window_ms, s.step_ms, s.channels)
