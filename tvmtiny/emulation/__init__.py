@@ -1,1 +1,1 @@
-"""Firmware in Unicorn, and estimated cycles from instruction timings."""
+"""Run firmware in Unicorn, and estimate cycles from instruction timings."""

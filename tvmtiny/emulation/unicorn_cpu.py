@@ -1,4 +1,4 @@
-"""A CPU in Unicorn, whatever its architecture."""
+"""A CPU in Unicorn, independent of the architecture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["UnicornCpu", "can_emulate"]
 
 
 def can_emulate(cpu: Cpu) -> bool:
-    """Whether Unicorn has a model of the CPU, and its instructions can be decoded."""
+    """Whether Unicorn has a model of the CPU and its instructions can be decoded."""
     architecture = find_architecture(cpu.architecture)
     return None not in (cpu.unicorn, architecture.unicorn, architecture.decode)
 
@@ -25,16 +25,16 @@ class UnicornCpu:
     Parameters
     ----------
     cpu
-        One that `can_emulate`.
+        A CPU for which `can_emulate` is true.
 
     Attributes
     ----------
     uc
-        Unicorn's machine.
+        Unicorn's engine.
     model
-        What the record of its architecture says.
+        Unicorn's parameters from the record of the architecture.
     program_counter, stack_pointer, return_address, arguments
-        Registers, as Unicorn numbers them.
+        Registers, as numbered by Unicorn.
     """
 
     def __init__(self, cpu: Cpu) -> None:
@@ -53,9 +53,9 @@ class UnicornCpu:
         self.arguments: tuple[int, ...] = tuple(getattr(constants, r) for r in model.arguments)
 
     def address(self, register: int) -> int:
-        """An address of code that a register holds."""
+        """Return the code address that a register holds."""
         return int(self.uc.reg_read(register)) & ~self.model.code_bit
 
     def entry(self, address: int) -> int:
-        """An address of code in the form that a register or a start takes."""
+        """Convert a code address to the form expected in a register or as a start address."""
         return address | self.model.code_bit

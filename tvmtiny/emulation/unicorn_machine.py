@@ -1,8 +1,8 @@
-"""Firmware in Unicorn: which basic blocks run how often, for each layer and for one inference.
+"""Count executions of basic blocks in Unicorn, for each layer and for one inference.
 
-Unicorn translates code as QEMU does, but calls back for every block. What it does not have is the
-board: start-up code and harness of ``runtime`` need calls of the host and registers of the system,
-which are answered here.
+Unicorn translates code as QEMU does, but calls back for every block. It does not emulate the board:
+this module answers the host calls and the accesses to system registers of the start-up code and
+harness in ``runtime``.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _REFUSED = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Region:
-    """What ran in one stretch of the program.
+    """Activity in one part of the program.
 
     Attributes
     ----------
     edges
-        How often each block ran, by the block and the one after it.
+        Number of executions of each block, by the block and its successor.
     split_loads
-        Accesses beyond the first that unaligned loads are split into.
+        Additional accesses caused by splitting unaligned loads.
     flash_bytes, ram_bytes
-        What loads read from where the code lies, and from elsewhere.
+        Bytes loaded from the memory region of the code, and from other regions.
     """
 
     edges: Mapping[tuple[Block, Block], int]
@@ -63,18 +63,18 @@ class Region:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the firmware executed and wrote.
+    """Everything that the firmware executed and wrote.
 
     Attributes
     ----------
     layers
         The kernels of each layer, in the first inference.
     inference
-        The second one, from entry to return of the generated run function.
+        The second inference, from entry to return of the generated run function.
     code
-        Machine code of every block, by the block.
+        Machine code by block.
     output, layer_output
-        What the firmware wrote to ``output.bin`` and ``layers.bin``.
+        Content that the firmware wrote to ``output.bin`` and ``layers.bin``.
     """
 
     layers: tuple[Region, ...]
@@ -85,16 +85,16 @@ class Trace:
 
 
 def emulate(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: float) -> Trace:
-    """Run firmware of the QEMU platform to its end.
+    """Run firmware of the QEMU platform until it exits.
 
     Parameters
     ----------
     firmware
-        For a board whose CPU `tvmtiny.emulation.unicorn_cpu.can_emulate`.
+        Firmware for a board whose CPU `tvmtiny.emulation.unicorn_cpu.can_emulate`.
     inputs
         One array for each input of the model, of its shape and dtype.
     timeout
-        Limit in seconds of host time.
+        Time limit in seconds of host time.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def emulate(firmware: Firmware, inputs: Sequence[np.ndarray], timeout: float) ->
 
 
 class _Counter:
-    """A region while it runs."""
+    """Counters of a region that is being executed."""
 
     def __init__(self) -> None:
         self.edges: defaultdict[tuple[Block, Block], int] = defaultdict(int)
@@ -129,7 +129,7 @@ class _Machine:
         self._begin = functions["layer_begins"][0]
         self._end = functions["layer_ends"][0]
         self._run = functions[inference_function(artifact)][0]
-        # The compiler may move parts of a function elsewhere, under its name and a suffix.
+        # The compiler may move parts of a function elsewhere, named after it with a suffix.
         own = (*layer_functions(artifact), "layer_begins")
         self._not_kernels = tuple(
             range(start, start + size)
@@ -156,7 +156,7 @@ class _Machine:
         stack, _ = symbols_of(self._firmware.elf)["device_stack_top"]
         uc.reg_write(self._cpu.stack_pointer, stack)
         deadline = time.monotonic() + timeout
-        # Loads are looked at in the first inference only, as that slows down most.
+        # Only the first inference observes loads, because the hook is slow.
         loads = uc.hook_add(unicorn.UC_HOOK_MEM_READ, self._on_load)
         self._start(entry_of(self._firmware.elf), self._run, deadline)
         if self._cpu.address(self._cpu.program_counter) == self._run:
@@ -198,7 +198,7 @@ class _Machine:
             )
             for layer in self._layers
         )
-        # The run function itself loads bytes and aligned words only.
+        # The run function itself only loads bytes and aligned words.
         inference = Region(
             dict(self._inference.edges),
             sum(layer.split_loads for layer in layers),
@@ -217,7 +217,7 @@ class _Machine:
         return b"".join(bytes(file.written) for file in self._files if file.name == name)
 
     def _block_hook(self) -> Any:
-        """The one callback that runs millions of times: everything it touches is a local."""
+        """Return the callback for blocks, which runs millions of times and so uses only locals."""
         edges = self._current.edges
         previous: Block = 0
         stops = {self._begin, self._end, self._run}
@@ -257,17 +257,18 @@ class _Machine:
             self._current.flash_bytes += size
         else:
             self._current.ram_bytes += size
-        # Pairs of words are never read as one unit, so that they only need the alignment of one.
+        # Pairs of words are never read as one unit, so they only need the alignment of a word.
         unaligned = address & (1 if size == 2 else 3)
         if unaligned and size > 1:
-            # A halfword takes two bytes, a word two halfwords or a byte, a halfword and a byte.
+            # An unaligned halfword splits into two bytes, a word into two halfwords or into a byte,
+            # a halfword and a byte.
             self._current.split_loads += 2 if size > 2 and unaligned & 1 else 1
 
     def _read_system(self, _uc: Any, offset: int, _size: int, _: object) -> int:
         model = self._cpu.model
         if model.system is None or offset + model.system[0] != model.falling_counter:
             return 0
-        # The harness waits until it changes.
+        # The harness waits until the counter changes.
         self._counter = self._counter - 1 & _COUNTER_MASK
         return self._counter
 
@@ -288,13 +289,13 @@ class _Machine:
         return bytes(self._uc.mem_read(address, len(code))) == code
 
     def _answer(self) -> None:
-        """Do what the program asks of the host."""
+        """Perform the host call that the program requests."""
         uc = self._uc
         operation, block = self._cpu.arguments
         uc.reg_write(operation, self._semihosting(uc.reg_read(operation), uc.reg_read(block)))
 
     def _semihosting(self, operation: int, block: int) -> int:
-        """Answer a call as the semihosting specification has it, for what the harness uses."""
+        """Answer a semihosting call, following the specification as far as the harness uses it."""
         if operation == _SYS_OPEN:
             address, _, length = self._words(block, 3)
             self._files.append(_File(bytes(self._uc.mem_read(address, length)).decode("ascii")))
@@ -344,7 +345,7 @@ def _ignore(_uc: Any, _offset: int, _size: int, _value: int, _: object) -> None:
 
 
 def _code_region(firmware: Firmware) -> range:
-    """Addresses of the memory that holds the code."""
+    """Return the addresses of the memory region that holds the code."""
     entry = entry_of(firmware.elf)
     for region in firmware.project.board.regions:
         if region.origin <= entry < region.origin + region.length:

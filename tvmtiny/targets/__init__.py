@@ -1,4 +1,4 @@
-"""CPUs and boards as data."""
+"""Descriptions of CPUs and boards, as data."""
 
 from tvmtiny.targets.board_file import board_entry, make_board
 from tvmtiny.targets.lookup import (

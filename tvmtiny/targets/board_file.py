@@ -1,4 +1,4 @@
-"""Boards as TOML: those that ship with tvmtiny, and a user's own."""
+"""Board files in TOML: those that ship with tvmtiny, and those of users."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tvmtiny.targets.values import Values
 
 __all__ = ["SUFFIX", "board_entry", "make_board", "parse_board", "read_board_file"]
 
-#: The end of a name that is a file's.
+#: Suffix that marks a name as that of a file.
 SUFFIX = ".toml"
 
 REGION_KINDS = ("flash", "ram")
 
-#: First address that no CPU has.
+#: Size of the address space of every CPU.
 _ADDRESSES = 1 << 32
 
-# Names of boards become parts of file names and comments of C, those of regions words of a linker
+# Board names become parts of file names and of comments in C; region names become words of a linker
 # script.
 _BOARD_NAME = r"(zephyr:)?[A-Za-z0-9](?![^:]*\.toml$)[A-Za-z0-9_.+-]{0,63}"
 _BOARD_NAMES = "1 to 64 letters, digits, _ . + and -, a letter or digit first, not .toml at the end"
@@ -38,7 +38,7 @@ def read_board_file(path: str | os.PathLike[str]) -> Board:
     Raises
     ------
     BoardFileError
-        The file cannot be read, is no TOML, or has a key or value that is not usable.
+        The file cannot be read, is not TOML, or has an invalid key or value.
     """
     file = os.fspath(path)
     try:
@@ -53,14 +53,14 @@ def parse_board(text: str, file: str) -> Board:
     Parameters
     ----------
     text
-        TOML.
+        Content of the file, in TOML.
     file
-        What errors call the file.
+        Name of the file in error messages.
 
     Raises
     ------
     BoardFileError
-        The text is no TOML, or has a key or value that is not usable.
+        The text is not TOML, or has an invalid key or value.
     """
     try:
         return make_board(parse_toml(text), file)
@@ -69,19 +69,19 @@ def parse_board(text: str, file: str) -> Board:
 
 
 def make_board(entry: Mapping[str, Any], file: str) -> Board:
-    """Make a board of what a file says.
+    """Create a board from the content of a file.
 
     Parameters
     ----------
     entry
-        The keys of a board file with their values.
+        Keys and values of the board file.
     file
-        What errors call the file.
+        Name of the file in error messages.
 
     Raises
     ------
     BoardFileError
-        A key is missing or not known, or a value is not usable or contradicts another.
+        A key is missing or unknown, or a value is invalid or contradicts another.
     """
     values = Values(entry, file)
     values.only(
@@ -100,7 +100,7 @@ def make_board(entry: Mapping[str, Any], file: str) -> Board:
         name=name,
         description=values.text("description") if "description" in entry else "",
         cpu=cpu,
-        # Which there are is known above this package, and said where one is looked for.
+        # Platforms are known only above this package, which checks the name when it is used.
         platform=values.text("platform", r"[a-z0-9_-]+", "the name of a platform")
         if "platform" in entry
         else "",
@@ -112,12 +112,12 @@ def make_board(entry: Mapping[str, Any], file: str) -> Board:
     )
 
 
-#: Timing of a region: what holds where nothing is said, and the most.
+#: Timing of a region: default and upper limit of each value.
 _TIMING = {"wait_states": (0, 1000), "line_bytes": (4, 1024), "cache_bytes": (0, 2**24)}
 
 
 def board_entry(board: Board) -> dict[str, Any]:
-    """What a board's file says: what `make_board` makes the board of."""
+    """Return the content of a board's file, from which `make_board` recreates the board."""
     return {
         "name": board.name,
         **({"description": board.description} if board.description else {}),

@@ -1,4 +1,4 @@
-"""Published figures of what boards take for an inference, from ``energy.toml``."""
+"""Published figures of the energy that boards use for computation, from ``energy.toml``."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["EnergyFigure", "energy_figure", "energy_figures"]
 
 @dataclass(frozen=True)
 class EnergyFigure:
-    """What a board takes while it computes.
+    """The energy that a board uses while it computes.
 
     Attributes
     ----------
     name, description
-        Of the board.
+        Name and description of the board.
     cpu
-        Its processor.
+        Processor of the board.
     clock_hz
-        While it was measured.
+        Clock frequency at which the energy was measured, in Hz.
     microjoules_per_megacycle
-        Energy of a million cycles, in microjoules; the same number is picojoules a cycle.
+        Energy of a million cycles in microjoules, which equals picojoules per cycle.
     source
-        Where the figure is published.
+        Publication of the figure.
     """
 
     name: str
@@ -44,7 +44,7 @@ class EnergyFigure:
 
 @functools.cache
 def energy_figures() -> Mapping[str, EnergyFigure]:
-    """Give every published figure by the name of its board."""
+    """Return all published figures by board name."""
     text = resources.files(__package__).joinpath("energy.toml").read_text(encoding="utf-8")
     return {
         name: _figure(name, Values(entry, "energy.toml", name))
@@ -53,20 +53,20 @@ def energy_figures() -> Mapping[str, EnergyFigure]:
 
 
 def energy_figure(name: str) -> EnergyFigure:
-    """Give a figure by the name of its board, or from a file.
+    """Return the figure of a board, or one from a file.
 
     Parameters
     ----------
     name
-        Of a board in ``energy.toml``, or a file that ends in ``.toml`` and has the keys of one
-        board there.
+        Name of a board in ``energy.toml``, or path of a file that ends in ``.toml`` and has the
+        keys of one board there.
 
     Raises
     ------
     UnknownTargetError
-        There is no such board.
+        The board is unknown.
     BoardFileError
-        The file is not usable.
+        The file is invalid.
     """
     if name.endswith(".toml"):
         try:

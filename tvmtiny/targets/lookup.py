@@ -1,4 +1,4 @@
-"""From names, files and sizes to boards and targets."""
+"""Resolve names, files and memory sizes to boards and targets."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ __all__ = [
     "resolve",
 ]
 
-#: Files of boards beside those that ship with tvmtiny, by the boards' names.
+#: Additional board files by board name, besides those that ship with tvmtiny.
 BoardFiles = Mapping[str, str | os.PathLike[str]]
 
-#: A board, its name, or the path of its file (as a string it ends in ``.toml``).
+#: A board, its name, or the path of its file (as a string, it ends in ``.toml``).
 BoardLike = Board | str | os.PathLike[str]
 
 _NO_FILES: BoardFiles = MappingProxyType({})
@@ -44,12 +44,12 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20}
 
 @functools.cache
 def boards() -> Mapping[str, Board]:
-    """Give every board that ships with tvmtiny by name, sorted.
+    """Return all boards that ship with tvmtiny, sorted by name.
 
     Raises
     ------
     BoardFileError
-        The package was changed, and a board file in it is not usable.
+        The package was modified, and a board file in it is invalid.
     """
     folder = resources.files(__package__).joinpath("boards")
     found = {}
@@ -64,28 +64,28 @@ def boards() -> Mapping[str, Board]:
 
 
 def is_board_file(name: str | os.PathLike[str]) -> bool:
-    """Whether `name` is a path of a board file rather than a board's name."""
+    """Whether `name` is the path of a board file rather than the name of a board."""
     return not isinstance(name, str) or name.endswith(SUFFIX)
 
 
 def find_board(board: BoardLike, files: BoardFiles = _NO_FILES) -> Board:
-    """Give a board.
+    """Find a board.
 
     Parameters
     ----------
     board
-        A name, a path of a board file (as a string it ends in ``.toml``), or a board, which is
-        given back.
+        A name, the path of a board file (as a string, it ends in ``.toml``), or a board, which is
+        returned unchanged.
     files
-        Files of boards beside those that ship with tvmtiny, by the boards' names. One is read when
-        its board is asked for, so that a broken one is in nobody else's way.
+        Additional board files by board name, besides those that ship with tvmtiny. A file is read
+        only when its board is requested, so an invalid one does not affect other boards.
 
     Raises
     ------
     UnknownTargetError
-        There is no board of that name; the error suggests the nearest names.
+        There is no board of that name; the error suggests similar names.
     BoardFileError
-        The board's file cannot be read or used.
+        The board file cannot be read or is invalid.
     """
     if isinstance(board, Board):
         return board
@@ -95,9 +95,9 @@ def find_board(board: BoardLike, files: BoardFiles = _NO_FILES) -> Board:
 
 
 def find_board_by_name(name: str, files: BoardFiles = _NO_FILES) -> Board:
-    """Give the board of that name; unlike for `find_board`, text such as ``a.toml`` is no file.
+    """Find a board by name only; unlike in `find_board`, text such as ``a.toml`` is not a file.
 
-    This is for names that come from elsewhere, such as from a board.
+    Use this for untrusted names, such as those reported by a board.
 
     Parameters
     ----------
@@ -107,9 +107,9 @@ def find_board_by_name(name: str, files: BoardFiles = _NO_FILES) -> Board:
     Raises
     ------
     UnknownTargetError
-        There is no board of that name; the error suggests the nearest names.
+        There is no board of that name; the error suggests similar names.
     BoardFileError
-        The board's file cannot be read or used.
+        The board file cannot be read or is invalid.
     """
     if name in files:
         found = _read_own(files[name])
@@ -123,22 +123,22 @@ def find_board_by_name(name: str, files: BoardFiles = _NO_FILES) -> Board:
 
 
 def resolve(target: Target | BoardLike, files: BoardFiles = _NO_FILES) -> Target:
-    """Give what code is generated for.
+    """Resolve a name, file or board to a target that code can be generated for.
 
     Parameters
     ----------
     target
-        The name of a board or of a CPU, a path of a board file (as a string it ends in ``.toml``),
-        a board, or a target, which is given back.
+        The name of a board or of a CPU, the path of a board file (as a string, it ends in
+        ``.toml``), a board, or a target, which is returned unchanged.
     files
         See `find_board`.
 
     Raises
     ------
     UnknownTargetError
-        The name is neither a board's nor a CPU's; the error suggests the nearest names.
+        There is no board or CPU of that name; the error suggests similar names.
     BoardFileError
-        The board's file cannot be read or used.
+        The board file cannot be read or is invalid.
     """
     if isinstance(target, Target):
         return target
@@ -153,14 +153,14 @@ def resolve(target: Target | BoardLike, files: BoardFiles = _NO_FILES) -> Target
 
 
 def board_of_cpu(cpu: Cpu, ram_bytes: int, flash_bytes: int) -> Board:
-    """Make a board of a CPU and the sizes of its memory, to plan memory before there is a board.
+    """Make a board from a CPU and memory sizes, to plan memory before a real board is chosen.
 
     Parameters
     ----------
     cpu
-        The processor; the board has its name.
+        Processor, which also gives the board its name.
     ram_bytes, flash_bytes
-        Sizes of its two regions, ``ram`` and ``flash``; on Cortex-M 1 to 512 M.
+        Sizes in bytes of the regions ``ram`` and ``flash``; on Cortex-M up to 512 MiB.
 
     Raises
     ------
@@ -185,23 +185,23 @@ def board_with_memory(
     flash: str | None = None,
     files: BoardFiles = _NO_FILES,
 ) -> Board:
-    """Give a board by name or file, or one made of a CPU's name and the sizes of its memory.
+    """Find a board by name or file, or make one from a CPU's name and memory sizes.
 
     Parameters
     ----------
     ram, flash
-        Sizes as `parse_size` reads them: both for a CPU, none for a board.
+        Sizes in the syntax of `parse_size`: both for a CPU, none for a board.
     files
         See `find_board`.
 
     Raises
     ------
     UnknownTargetError
-        There is neither a board nor a CPU of that name.
+        There is no board or CPU of that name.
     BoardFileError
-        The board's file cannot be read or used.
+        The board file cannot be read or is invalid.
     InputError
-        A size is missing, not usable, or given for a board.
+        A size is missing, invalid, or given for a board.
     """
     found = resolve(name, files)
     if found.board is not None:
@@ -221,12 +221,12 @@ def board_with_memory(
 
 
 def own_boards(files: BoardFiles) -> tuple[dict[str, Board], tuple[BoardFileError, ...]]:
-    """Read all files of boards.
+    """Read all board files.
 
     Returns
     -------
     tuple
-        The boards by name, and the errors of those that cannot be read or used.
+        Boards by name, and the errors of files that cannot be read or are invalid.
     """
     found, errors = {}, []
     for name in files:
@@ -238,12 +238,12 @@ def own_boards(files: BoardFiles) -> tuple[dict[str, Board], tuple[BoardFileErro
 
 
 def parse_size(text: str) -> int:
-    """Read a number of bytes: ``65536``, ``64K`` or ``1M``, where K is 1,024 and M 1,024 K.
+    """Parse a number of bytes: ``65536``, ``64K`` or ``1M``, where K is 1,024 and M is 1,024 K.
 
     Raises
     ------
     InputError
-        The text is no such number.
+        The text is not a size.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
@@ -255,7 +255,7 @@ def parse_size(text: str) -> int:
 
 
 def _read_own(path: str | os.PathLike[str]) -> Board:
-    """Read a user's board, which may not be taken for one that ships."""
+    """Read a user's board file; its name must not be that of a shipped board or CPU."""
     found = read_board_file(path)
     if boards().get(found.name, found) != found or found.name in cpus():
         _refuse_name(found, "which tvmtiny has already", "another name")

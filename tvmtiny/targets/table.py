@@ -1,8 +1,8 @@
 """CPUs and boards, read from the TOML files beside this module.
 
-A CPU is one entry of ``cpus.toml``, a board is one file of ``boards/``. Names are looked up
-exactly: nothing is ever recognised by a part of its name. Boards of Zephyr are in ``boards/zephyr``
-and have names such as ``zephyr:mps2_an385``; boards from elsewhere are files, too.
+Each entry of ``cpus.toml`` is a CPU, and each file in ``boards/`` is a board. Names are always
+compared as a whole. Zephyr's boards are in ``boards/zephyr`` and have names such as
+``zephyr:mps2_an385``. Boards from other places are also files.
 """
 
 from __future__ import annotations
@@ -23,34 +23,35 @@ else:
 
 __all__ = ["Board", "Cpu", "Region", "Target", "all_features", "cpus"]
 
-#: The key of ``cpus.toml`` that is no CPU.
+#: Key of ``cpus.toml`` that is not a CPU.
 _ALL_FEATURES = "all_features"
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """A processor core as configured on a chip.
+    """A processor core, as configured on a chip.
 
     Attributes
     ----------
     name
-        Name, such as ``cortex-m4``.
+        Name of the core, such as ``cortex-m4``.
     description
-        One line for people.
+        Description for users, one line.
     flags
-        GCC options that select it.
+        GCC options that select the core.
     link_flags
-        GCC options that select libraries for it; empty where `flags` do.
+        GCC options that select libraries for the core; empty if `flags` select them.
     features
-        What its instruction set offers to kernel families: ``thumb2``, ``dsp``, ``fpu``, ``mve``.
+        Features of the instruction set that kernel families use: ``thumb2``, ``dsp``, ``fpu``,
+        ``mve``.
     architecture
-        Name of its architecture; see `tvmtiny.targets.architectures`.
+        Name of the architecture; see `tvmtiny.targets.architectures`.
     registers
-        How many registers of words code can use for whatever it likes.
+        Number of word registers that code can use freely.
     unicorn
-        Unicorn's constant of it; None where Unicorn has none.
+        Unicorn's constant for the core; None if Unicorn has none.
     fused_cycles
-        Cycles of a fused multiplication and addition of floats.
+        Cycles of a fused multiply-add of floats.
     """
 
     name: str
@@ -64,28 +65,28 @@ class Cpu:
     link_flags: tuple[str, ...] = ()
 
     def runs_code_for(self, other: Cpu) -> bool:
-        """Whether it has all instructions that code for another CPU may use."""
+        """Whether this CPU has all instructions that code for another CPU may use."""
         return self.architecture == other.architecture and other.features <= self.features
 
 
 @dataclass(frozen=True)
 class Region:
-    """A contiguous piece of a board's memory.
+    """A contiguous range of a board's memory.
 
     Attributes
     ----------
     name
-        Name within the board.
+        Name of the region within the board.
     kind
-        ``flash`` (holds code and constants) or ``ram``.
+        ``flash``, which holds code and constants, or ``ram``.
     origin, length
-        First address, and size in bytes.
+        Start address, and size in bytes.
     wait_states
         Cycles that the core waits for a line at its highest clock.
     line_bytes
-        Bytes of a line, which are read at once.
+        Size of a line, which is read at once, in bytes.
     cache_bytes
-        Of a cache for data in front of it.
+        Size of a data cache in front of the region, in bytes.
     """
 
     name: str
@@ -97,14 +98,15 @@ class Region:
     cache_bytes: int = 0
 
     def wait_cycles(self, read_bytes: float, distinct_bytes: float) -> int:
-        """Cycles that the core waits for what it reads in order.
+        """Estimate the cycles that the core waits when it reads sequentially.
 
         Parameters
         ----------
         read_bytes
-            All that is read.
+            Total number of bytes read.
         distinct_bytes
-            How much of that is not read again: what fits the cache is read once.
+            Number of distinct bytes among them; if they fit the cache, each is read from memory
+            once.
         """
         cached = distinct_bytes <= self.cache_bytes
         amount = min(read_bytes, distinct_bytes) if cached else read_bytes
@@ -112,7 +114,7 @@ class Region:
 
     @property
     def end(self) -> int:
-        """First address after the region."""
+        """First address behind the region."""
         return self.origin + self.length
 
 
@@ -123,20 +125,20 @@ class Board:
     Attributes
     ----------
     name, description
-        Name, and one line for people.
+        Name of the board, and a description for users, one line.
     cpu
         The processor.
     platform
-        Name of the platform in :mod:`tvmtiny.project`; empty for a board that code is generated for
-        and that no platform runs.
+        Name of the platform in :mod:`tvmtiny.project`; empty for a board for which code can be
+        generated but not run.
     regions
-        Memory, in the order of the file.
+        Memory regions, in the order of the file.
     code_region, data_region
-        Names of the regions that hold code and constants, and data and the stack.
+        Name of the region for code and constants, and of the one for data and the stack.
     options
-        What only the platform understands.
+        Options that only the platform interprets.
     file
-        What errors call the file that the board is from; empty for a board made in Python.
+        Name of the board's file in error messages; empty for a board created in Python.
     """
 
     name: str
@@ -150,7 +152,7 @@ class Board:
     file: str = field(default="", compare=False)
 
     def region(self, name: str) -> Region:
-        """Give the region of that name.
+        """Return a memory region by name.
 
         Raises
         ------
@@ -174,26 +176,26 @@ class Board:
 
     @property
     def target(self) -> Target:
-        """The board as what code is generated for."""
+        """The target that generates code for this board."""
         return Target(self.cpu, self)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What code is generated for: a CPU, and the board where it is known."""
+    """The target of code generation: a CPU, and the board if it is known."""
 
     cpu: Cpu
     board: Board | None = None
 
     @property
     def name(self) -> str:
-        """Name of the board, or of the CPU where there is no board."""
+        """Name of the board, or of the CPU if there is no board."""
         return self.cpu.name if self.board is None else self.board.name
 
 
 @functools.cache
 def cpus() -> Mapping[str, Cpu]:
-    """Give every known CPU by name, in the order of ``cpus.toml``."""
+    """Return all known CPUs by name, in the order of ``cpus.toml``."""
     return {
         name: Cpu(
             name=name,
@@ -212,7 +214,7 @@ def cpus() -> Mapping[str, Cpu]:
 
 
 def all_features() -> tuple[str, ...]:
-    """Give every feature that a CPU may have; the position of each never changes."""
+    """Return all features that a CPU may have; the position of each never changes."""
     return tuple(_table()[_ALL_FEATURES])
 
 

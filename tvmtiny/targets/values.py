@@ -1,4 +1,4 @@
-"""Tables of a board file, whose values are checked as they are read."""
+"""Tables of a board file, with validation of values as they are read."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tvmtiny.errors import BoardFileError
 
 __all__ = ["Values", "nearest"]
 
-#: No text of a board file is longer.
+#: Limit on the length of a text in a board file.
 _MOST_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
 class Values:
-    """A table of TOML.
+    """A TOML table.
 
     Attributes
     ----------
     entries
-        What it holds.
+        Keys and values of the table.
     file
-        What errors call the file.
+        Name of the file in error messages.
     path
         Keys that lead to the table, such as ``options.uart``; empty for the whole file.
     """
@@ -35,12 +35,12 @@ class Values:
     path: str = ""
 
     def only(self, *known: str) -> None:
-        """Refuse keys that are not `known`.
+        """Raise unless all keys are `known`.
 
         Raises
         ------
         BoardFileError
-            There is another one; the error suggests the nearest.
+            There is an unknown key; the error suggests a similar one.
         """
         for key in self.entries:
             if key not in known:
@@ -50,7 +50,7 @@ class Values:
 
     def refuse(self, key: str, problem: str, allowed: str) -> NoReturn:
         """Raise the error for one of the keys."""
-        # A key is text of the file; a quoted one may hold anything.
+        # A quoted key of the file may contain any characters.
         shown = key if re.fullmatch(r"[\w.\[\]-]+", key, re.ASCII) else repr(key)
         place = f"{self.path}.{shown}" if self.path else shown
         raise BoardFileError(self.file, place, problem, allowed)
@@ -61,14 +61,14 @@ class Values:
         pattern: str = r".+",
         allowed: str = f"one line of text, at most {_MOST_CHARACTERS} characters",
     ) -> str:
-        """Give a text that matches a regular expression as a whole."""
+        """Return a text that matches a regular expression as a whole."""
         value = self._value(key, allowed)
         if not self._is_text(value, pattern):
             self.refuse(key, f"is {_shown(value)}", allowed)
         return str(value)
 
     def choice(self, key: str, known: Collection[str]) -> str:
-        """Give one of the texts `known`."""
+        """Return a text that is one of `known`."""
         value = self._value(key, ", ".join(known))
         if not isinstance(value, str) or value not in known:
             near = nearest(str(value), known)
@@ -77,30 +77,30 @@ class Values:
         return value
 
     def number(self, key: str, least: int, most: int) -> int:
-        """Give a whole number in a range that includes both ends."""
+        """Return an integer in a range that includes both limits."""
         allowed = f"whole numbers from {least:,} to {most:,}"
         value = self._value(key, allowed)
-        # A boolean is an int to Python, but not to people.
+        # bool is a subclass of int in Python, but not a number in TOML.
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             self.refuse(key, f"is {_shown(value)}", allowed)
         return value
 
     def texts(self, key: str, pattern: str, allowed: str) -> tuple[str, ...]:
-        """Give a list of texts that match a regular expression."""
+        """Return a list of texts that match a regular expression."""
         value = self._value(key, allowed)
         if not isinstance(value, list) or not all(self._is_text(item, pattern) for item in value):
             self.refuse(key, f"is {_shown(value)}", allowed)
         return tuple(value)
 
     def table(self, key: str) -> Values:
-        """Give a table within this one."""
+        """Return a table inside this one."""
         value = self._value(key, "a table")
         if not isinstance(value, Mapping):
             self.refuse(key, f"is {_shown(value)}", "a table")
         return Values(value, self.file, f"{self.path}.{key}" if self.path else key)
 
     def tables(self, key: str) -> tuple[Values, ...]:
-        """Give the tables of a list."""
+        """Return the tables of a list."""
         allowed = f"one or more tables [[{key}]]"
         value = self._value(key, allowed)
         if not isinstance(value, list) or not value:
@@ -129,13 +129,13 @@ class Values:
 
 
 def nearest(name: str, known: Collection[str]) -> tuple[str, ...]:
-    """Give the names that look most like `name`, best first; upper case and ``_`` do not count."""
+    """Return the names most similar to `name`, best first; upper case and ``_`` do not matter."""
     lowered = name.lower().replace("_", "-")
     spelled = {word.lower().replace("_", "-"): word for word in known}
     return tuple(spelled[word] for word in difflib.get_close_matches(lowered, spelled, 3, 0.5))
 
 
 def _shown(value: object) -> str:
-    """A value in a message: in quotes, escaped, and cut where it is long."""
+    """Format a value for a message: quoted, escaped, and shortened if it is long."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,7 +1,7 @@
-"""Estimated cycles: timings from the cores' manuals, added up over decoded instructions.
+"""Estimate cycles by summing the timings from the cores' manuals over decoded instructions.
 
-The timings are data: one TOML file a core, each row with the place in the manual that it comes
-from, or with the assumption that stands in for it.
+The timings are data: one TOML file per core. Each row names the section of the manual that it comes
+from, or the assumption that replaces it.
 """
 
 from tvmtiny.emulation.cycles.blocks import Block, BlockCost, block_cost, edges_cost

@@ -1,7 +1,7 @@
-"""Cycles of a basic block: the rows of its instructions, and what each does to the next.
+"""Cycles of a basic block: timings of its instructions, and their effect on the next one.
 
-Nothing is known of the instruction before a block, so that its first instruction gets neither a
-bonus nor a stall from it. Where it was reached by a branch, that is exact.
+The instruction before a block is unknown, so the block's first instruction is given neither a bonus
+nor a stall because of it. For a block that is reached by a branch, this is exact.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Block", "BlockCost", "block_cost", "edges_cost"]
 #: A basic block: ``size << 32 | address``, both in bytes.
 Block = int
 
-# A branch that is not taken, and an instruction that its IT block skips.
+# Cost of a branch that is not taken, and of an instruction that its IT block skips.
 _SKIPPED_CYCLES = 1
 _UNLISTED_CYCLES = 1
 
@@ -52,7 +52,7 @@ _COMPUTATIONS = frozenset(
         "divide",
     }
 )
-#: Vector instructions by the unit that they keep for two cycles.
+#: Vector instructions by the functional unit that they occupy for two cycles.
 _VECTOR_UNITS = {
     "vector_load": "memory",
     "vector_store": "memory",
@@ -76,16 +76,17 @@ _FP_COMPUTATIONS = frozenset(
 
 @dataclass(frozen=True)
 class BlockCost:
-    """What one execution of a block costs.
+    """The cost of one execution of a block.
 
     Attributes
     ----------
     instructions
-        Number of its instructions.
+        Number of instructions.
     taken, not_taken
-        Cycles, when the branch at its end is taken or not. They are the same without a branch.
+        Cycles if the branch at the end is taken, and if it is not. Equal for a block without a
+        branch.
     unlisted
-        How often each instruction occurs that no row is for; they count one cycle.
+        Occurrences of each instruction that has no timing row; each counts as one cycle.
     """
 
     instructions: int
@@ -94,19 +95,19 @@ class BlockCost:
     unlisted: Mapping[str, int]
 
     def cycles(self, falls_through: bool) -> int:
-        """Cycles, when execution goes on right behind the block, or elsewhere."""
+        """Return the cycles, depending on whether execution continues directly behind the block."""
         return self.not_taken if falls_through else self.taken
 
 
 def block_cost(block: Iterable[Instruction], timings: Timings | None) -> BlockCost:
-    """Add up the instructions of a block.
+    """Sum up the instructions of a block.
 
     Parameters
     ----------
     block
-        Its instructions; only the last may branch.
+        Instructions of the block; only the last one may branch.
     timings
-        Of the core that runs it; None for no cycles.
+        Timings of the core that runs the block; None for no cycles.
     """
     instructions = tuple(block)
     if timings is None:
@@ -133,7 +134,7 @@ def _own_cycles(instruction: Instruction, timings: Timings, unlisted: Counter[st
 
 
 def _interaction(before: Instruction | None, now: Instruction, timings: Timings) -> int:
-    """Cycles that the instruction before adds, or saves where negative."""
+    """Return the cycles that the preceding instruction adds, or saves if negative."""
     if before is None:
         return 0
     if now.operation == "if_then":
@@ -141,7 +142,7 @@ def _interaction(before: Instruction | None, now: Instruction, timings: Timings)
     depends = bool(before.writes & now.address)
     if now.operation in _ACCESSES and before.operation in _COMPUTATIONS and depends:
         return timings.rule_cycles("address_stall")
-    # A store with an immediate offset takes one cycle in any case.
+    # A store with an immediate offset takes one cycle regardless.
     if now.operation in ("load", "store") and before.operation == "load" and not depends:
         return -timings.rule_cycles("pipelined_load")
     unit = _VECTOR_UNITS.get(now.operation)
@@ -158,16 +159,16 @@ def edges_cost(
     timings: Timings | None,
     split_loads: int,
 ) -> tuple[int, int | None]:
-    """Instructions, and estimated cycles, of blocks that ran.
+    """Compute instructions and estimated cycles of executed blocks.
 
     Parameters
     ----------
     edges
-        How often each block ran, by the block and the one after it.
+        Number of executions of each block, by the block and its successor.
     costs
-        Of every block.
+        Cost of each block.
     split_loads
-        Accesses beyond the first that unaligned loads are split into.
+        Additional accesses caused by splitting unaligned loads.
     """
     instructions = 0
     cycles = 0 if timings is None else split_loads * timings.rule_cycles("unaligned_load")

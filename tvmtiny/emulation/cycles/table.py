@@ -1,4 +1,4 @@
-"""Instruction timings of a core, read from the TOML file of its name beside this module."""
+"""Instruction timings of a core, read from the TOML file named after it beside this module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ else:
 
 __all__ = ["RULES", "Cost", "Rule", "Timing", "Timings", "timed_cores", "timings"]
 
-#: What a core may do beyond adding up its instructions; see `tvmtiny.emulation.cycles.blocks`.
+#: Effects beyond the sum of the instructions' cycles; see `tvmtiny.emulation.cycles.blocks`.
 RULES = frozenset(
     {
         "pipelined_load",
@@ -34,16 +34,16 @@ _TERM = re.compile(r"(?:(\d+)|(\d*)([NP]))")
 
 @dataclass(frozen=True)
 class Cost:
-    """Cycles as the manuals write them, such as ``1+2N+P``.
+    """Cycles in the notation of the manuals, such as ``1+2N+P``.
 
     Attributes
     ----------
     constant
-        Cycles in any case.
+        Cycles that are always taken.
     per_register
-        Cycles for each register of the list (N).
+        Cycles for each register in the list (N).
     refills
-        Pipeline refills (P), when the instruction branches.
+        Number of pipeline refills (P) if the instruction branches.
     """
 
     constant: int
@@ -52,12 +52,12 @@ class Cost:
 
     @classmethod
     def parse(cls, text: str) -> Cost:
-        """Read such an expression.
+        """Parse an expression in that notation.
 
         Raises
         ------
         ValueError
-            It is not a sum of numbers, ``N`` and ``P``.
+            The text is not a sum of numbers, ``N`` and ``P``.
         """
         sums = {"": 0, "N": 0, "P": 0}
         for term in text.split("+"):
@@ -69,32 +69,32 @@ class Cost:
         return cls(sums[""], sums["N"], sums["P"])
 
     def cycles(self, registers: int, refill: int) -> int:
-        """The sum, in cycles.
+        """Evaluate the expression in cycles.
 
         Parameters
         ----------
         registers
             Length of the register list.
         refill
-            Cycles of a pipeline refill.
+            Cycles of one pipeline refill.
         """
         return self.constant + self.per_register * registers + self.refills * refill
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One row: an operation and what it costs.
+    """A row of the table: the cost of an operation.
 
     Attributes
     ----------
     cycles
-        Cycles; of a branch, when it is taken.
+        Cycles; for a branch, if it is taken.
     source
-        Manual and section.
+        Title and section of the manual.
     manual
-        What the manual says, where that is a range.
+        The manual's figure, if it is a range.
     assumed
-        Why `cycles` is what it is, where the manual gives a range or nothing.
+        Reason for the value of `cycles` if the manual gives a range or nothing.
     """
 
     cycles: Cost
@@ -105,7 +105,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Rule:
-    """An effect of one instruction on the next; `cycles` are added or saved each time."""
+    """The effect of an instruction on the next one; `cycles` are added or saved each time."""
 
     cycles: int
     source: str
@@ -118,17 +118,17 @@ class Timings:
     Attributes
     ----------
     core
-        The CPU's name in `tvmtiny.targets`.
+        Name of the CPU in `tvmtiny.targets`.
     manual
         Title and number of its technical reference manual.
     refill
-        Cycles of a pipeline refill, as assumed.
+        Assumed cycles of a pipeline refill.
     rows
-        By operation; see `tvmtiny.targets.architectures.Architecture.decode`.
+        Rows by operation; see `tvmtiny.targets.architectures.Architecture.decode`.
     rules
-        By name; those of `RULES` that the core has.
+        Rules that apply to the core, by names from `RULES`.
     assumptions
-        What the estimate takes for granted, for people.
+        Assumptions behind the estimate, for users.
     """
 
     core: str
@@ -139,26 +139,26 @@ class Timings:
     assumptions: tuple[str, ...]
 
     def rule_cycles(self, name: str) -> int:
-        """Cycles of a rule; 0 where the core does not have it."""
+        """Return the cycles of a rule; 0 if the rule does not apply to the core."""
         assert name in RULES
         return self.rules[name].cycles if name in self.rules else 0
 
 
 @functools.cache
 def timed_cores() -> tuple[str, ...]:
-    """Names of the cores that have a table, sorted."""
+    """Return the sorted names of the cores that have a table."""
     names = (entry.name for entry in resources.files(__package__).iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 @functools.cache
 def timings(core: str) -> Timings:
-    """Give the timings of a core.
+    """Return the timings of a core.
 
     Raises
     ------
     KeyError
-        It has no table.
+        The core has no table.
     """
     if core not in timed_cores():
         raise KeyError(core)
@@ -167,12 +167,12 @@ def timings(core: str) -> Timings:
 
 
 def parse_timings(text: str, core: str) -> Timings:
-    """Read one table.
+    """Parse a table.
 
     Raises
     ------
     ValueError
-        A row cannot be read, or a rule is unknown; the message names core and row.
+        A row cannot be parsed or a rule is unknown; the message names core and row.
     """
     entry = tomllib.loads(text)
     if entry["core"] != core:
@@ -212,9 +212,9 @@ def _rules(entry: Mapping[str, Any]) -> dict[str, Rule]:
 
 
 def _assumed(core: str, entry: Mapping[str, Any], assumptions: tuple[str, ...]) -> Timings:
-    """The table of another core, for a core whose manual has no timings.
+    """Build the table of a core whose manual gives no timings from that of another core.
 
-    Rows and rules that the entry has come from elsewhere, which each of them says.
+    Rows and rules in the entry override those of the other core, and name their own source.
     """
     base = timings(entry["same_as"])
     own = entry.get("timings", {})

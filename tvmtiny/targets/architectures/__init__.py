@@ -1,6 +1,6 @@
-"""Processor architectures: one record each, and a registry.
+"""Processor architectures: one record for each, and a registry.
 
-Every package beside this module is one, and has its record as ``ARCHITECTURE``.
+Every package in this folder is an architecture and provides its record as ``ARCHITECTURE``.
 """
 
 from tvmtiny.targets.architectures.architecture import (

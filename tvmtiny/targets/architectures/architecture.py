@@ -1,4 +1,4 @@
-"""What the rest of tvmtiny needs to know of a processor architecture."""
+"""The properties of a processor architecture that the rest of tvmtiny needs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = [
     "UnicornModel",
 ]
 
-#: Operation of an instruction that no timing table has a row for.
+#: Operation of an instruction that has no row in any timing table.
 UNLISTED = "unlisted"
 
 
 @dataclass(frozen=True)
 class Counter:
-    """How bare-metal firmware counts instructions; ``device_measure`` of ``runtime/arch``.
+    """Parameters of counting instructions in bare metal, as ``device_measure`` does.
 
     Attributes
     ----------
     hz_option
-        The board's option that states the frequency of the counter, in Hz; None where the counter
-        counts instructions themselves.
+        Name of the board option with the frequency of the counter in Hz; None if the counter counts
+        instructions directly.
     spin_instructions
-        Instructions of one pass of the loop that waits until the counter changes.
+        Instructions in one iteration of the loop that waits for the counter to change.
     empty_call_instructions
-        Instructions of a function that returns 0, which is what an empty call is measured with.
+        Instructions of a function that returns 0, which is measured as an empty call.
     """
 
     hz_option: str | None
@@ -45,17 +45,17 @@ class Counter:
 
 @dataclass(frozen=True)
 class Sections:
-    """Sections of programs, beyond those that every architecture has.
+    """Sections of a program besides those that every architecture has.
 
-    Linker scripts are made from them, and sizes of programs are read with them.
+    Linker scripts are generated from them, and program sizes are measured with them.
 
     Attributes
     ----------
     code
         Sections with tables that belong to the code, such as ``.ARM.exidx``.
     constants, data, zeros
-        Beginnings of the names of input sections, such as ``.srodata``, that hold constants,
-        variables with initial values, and variables without.
+        Prefixes of input sections, such as ``.srodata``, that hold constants, initialized variables
+        and zero-initialized variables.
     """
 
     code: tuple[str, ...] = ()
@@ -64,12 +64,12 @@ class Sections:
     zeros: tuple[str, ...] = ()
 
     def kind(self, name: str) -> str | None:
-        """What an input section holds.
+        """Classify an input section.
 
         Returns
         -------
         str or None
-            ``"code"``, ``"constants"``, ``"data"`` or ``"zeros"``; None for anything else.
+            ``"code"``, ``"constants"``, ``"data"`` or ``"zeros"``; None for any other section.
         """
         for kind, beginnings in self._inputs.items():
             if any(name == stem or name.startswith(f"{stem}.") for stem in beginnings):
@@ -77,7 +77,7 @@ class Sections:
         return None
 
     def patterns(self, kind: str) -> str:
-        """Input sections of one of the kinds of `kind`, as a linker script has them."""
+        """Return the input sections of a kind (see `kind`) in the syntax of a linker script."""
         return " ".join(f"{stem} {stem}.*" for stem in self._inputs[kind])
 
     @property
@@ -92,18 +92,18 @@ class Sections:
 
 @dataclass(frozen=True)
 class FaultCause:
-    """What the registers of a fault say.
+    """The interpretation of the registers after a fault.
 
     Attributes
     ----------
     text
-        The exception and its causes, such as ``BusFault, precise data bus error at 0x40000000``.
+        Exception and causes, such as ``BusFault, precise data bus error at 0x40000000``.
     stack_overflow
-        Whether it was caused by too small a stack.
+        Whether a stack overflow caused the fault.
     pc, lr
-        Addresses of the instruction, and of where its function returns to; None where not known.
+        Address of the instruction, and return address of its function; None if unknown.
     registers
-        Names of the registers to show beside the text.
+        Names of the registers to show in addition to the text.
     """
 
     text: str
@@ -115,24 +115,24 @@ class FaultCause:
 
 @dataclass(frozen=True)
 class Instruction:
-    """What the cycle model needs of an instruction.
+    """The properties of an instruction that the cycle model needs.
 
     Attributes
     ----------
     name
-        Without condition and width, for messages.
+        Name without condition and width, for messages.
     operation
-        The row of the timing tables that it has, or `UNLISTED`.
+        Row of the timing tables, or `UNLISTED`.
     size
-        Bytes.
+        Size in bytes.
     registers
-        Length of the register list; 0 where there is none.
+        Length of the register list; 0 without one.
     reads, writes
-        Registers, as Capstone numbers them; of a load without its base register.
+        Registers as numbered by Capstone; for a load, without the base register.
     address
-        Registers that the address of a load or store is made of.
+        Registers from which the address of a load or store is computed.
     branches
-        Whether it may end a block by going elsewhere.
+        Whether the instruction may end a block by branching.
     """
 
     name: str
@@ -147,30 +147,31 @@ class Instruction:
 
 @dataclass(frozen=True)
 class UnicornModel:
-    """How Unicorn runs programs of the architecture; its constants are given by name.
+    """Unicorn's parameters for the architecture; its constants are given by name.
 
     Attributes
     ----------
     constants
-        Module of the architecture's constants, such as ``unicorn.arm_const``.
+        Module with the architecture's constants, such as ``unicorn.arm_const``.
     architecture, modes
-        Such as ``UC_ARCH_ARM`` and ``UC_MODE_THUMB``.
+        Constants such as ``UC_ARCH_ARM`` and ``UC_MODE_THUMB``.
     program_counter, stack_pointer, return_address
-        Registers.
+        Constants of these registers.
     arguments
-        Registers of the first two arguments; the first holds results, too.
+        Registers of the first two arguments; the first also holds the result.
     code_bit
-        What is set in addresses of functions beside the address itself; 0 where nothing is.
+        Bit that is set in function addresses in addition to the address; 0 if there is none.
     trap_exception, trap_bytes
-        Number of the exception that a call of the host (semihosting) raises, and size of the
+        Number of the exception that a host call (semihosting) raises, and size in bytes of the
         instruction that raises it.
     trap_code
-        That instruction, where Unicorn stops at it with an error and calls no hook; else None.
+        Encoding of that instruction if Unicorn stops at it with an error instead of calling a hook;
+        else None.
     system
-        First address and size of registers that read as 0 and that ignore what is written; None
-        where firmware needs none.
+        Start address and size of a range of registers that read as 0 and ignore writes; None if
+        firmware accesses none.
     falling_counter
-        Address within `system` of a register of 24 bits whose value falls each time it is read.
+        Address within `system` of a 24-bit register whose value decreases with each read.
     """
 
     constants: str
@@ -192,50 +193,51 @@ class UnicornModel:
 class Architecture:
     """A processor architecture.
 
-    The rest of it is the folder ``runtime/arch/<name>``: start-up code, fault report, stack guard,
-    counting, calls of the host, and sections of the linker script; docs/new-board.md has the list.
+    The rest of an architecture is in the folder ``runtime/arch/<name>``: start-up code, fault
+    report, stack guard, counting, host calls, and sections of the linker script. docs/new-board.md
+    lists all parts.
 
     Attributes
     ----------
     name
-        Name, and that of the folder.
+        Name of the architecture and of the folder.
     description
-        For people, such as ``Arm Cortex-M``.
+        Name for users, such as ``Arm Cortex-M``.
     compiler
-        GCC, as a cross compiler.
+        GCC as a cross compiler.
     library
-        Its C library.
+        C library of the compiler.
     compile_flags
-        For all sources, beside those of the CPU.
+        Compiler options for all sources, in addition to those of the CPU.
     model_flags
-        For generated code.
+        Compiler options for generated code.
     device_flags
-        For start-up code, harness and RPC server.
+        Compiler options for start-up code, harness and RPC server.
     image_flags
-        For generated code that runs at any address, beside `model_flags`.
+        Compiler options for position-independent generated code, in addition to `model_flags`.
     link_flags
-        For programs.
+        Options for linking programs.
     emulator, emulator_options
-        QEMU for the architecture, and options for all of its boards.
+        QEMU program for the architecture, and options for all of its boards.
     counter
-        How instructions are counted.
+        Parameters of counting instructions.
     sections
-        What programs have beyond the usual sections.
+        Sections of programs besides the usual ones.
     explain_fault
-        Reads a fault report: registers by name, as ``device_describe_fault`` wrote them.
+        Interprets a fault report: registers by name, as written by ``device_describe_fault``.
     unicorn
-        How Unicorn runs programs; None where it cannot.
+        Parameters for Unicorn; None if Unicorn does not support the architecture.
     decode
-        Decodes straight-line code at an address; what cannot be decoded is `UNLISTED` but counted.
-        None where nothing decodes it.
+        Decodes straight-line code at an address; undecodable instructions are `UNLISTED` but
+        counted. None if there is no decoder.
     origins
-        Addresses where chips usually have flash and, behind it, RAM; for CPUs without a board.
+        Usual start addresses of flash and, above it, RAM; used for CPUs without a board.
     interrupts
-        How many the interrupt controller can have at the most.
+        Limit on the interrupts that the interrupt controller supports.
     optional
-        Whether `tvmtiny.report.doctor` takes missing tools for granted.
+        Whether `tvmtiny.report.doctor` accepts that tools are missing.
     folder
-        Where the C files and the template of the linker script are, if not in ``runtime/arch``.
+        Folder of the C files and of the linker script's template, if not in ``runtime/arch``.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which architectures there are."""
+"""Registry of the architectures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def register(architecture: Architecture) -> None:
     Raises
     ------
     ValueError
-        If there is one of that name.
+        If an architecture of that name exists.
     """
     if architecture.name in _REGISTRY:
         raise ValueError(f"there is an architecture {architecture.name!r} already")
@@ -32,23 +32,23 @@ def unregister(name: str) -> None:
     Raises
     ------
     KeyError
-        If there is none.
+        If there is no such architecture.
     """
     del _REGISTRY[name]
 
 
 def architectures() -> tuple[Architecture, ...]:
-    """All architectures, by name."""
+    """Return all architectures, sorted by name."""
     return tuple(sorted(_REGISTRY.values(), key=lambda architecture: architecture.name))
 
 
 def find_architecture(name: str) -> Architecture:
-    """Give the architecture `name`; see `tvmtiny.targets.Cpu.architecture`.
+    """Return the architecture `name`; see `tvmtiny.targets.Cpu.architecture`.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is no such architecture.
     """
     try:
         return _REGISTRY[name]

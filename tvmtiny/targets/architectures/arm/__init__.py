@@ -16,12 +16,12 @@ from tvmtiny.targets.architectures.arm.faults import explain_fault
 
 _COMPILER = Tool("arm-none-eabi-gcc", "gcc-arm-none-eabi", "to compile for Arm Cortex-M")
 
-# On Armv6-M, a library function reads the tables of `switch`.
+# On Armv6-M, the tables of `switch` are read by a library function.
 _NO_TABLES = "-fno-jump-tables"
 
 
 def _decode(code: bytes, address: int) -> Iterator[Instruction]:
-    # Here, since Capstone takes long to import, and most commands decode nothing.
+    # Import on demand: Capstone is slow to import, and most commands decode nothing.
     from tvmtiny.targets.architectures.arm.thumb import decode
 
     return decode(code, address)
@@ -40,11 +40,11 @@ ARCHITECTURE = Architecture(
     ),
     model_flags=(_NO_TABLES,),
     device_flags=(_NO_TABLES, "-masm-syntax-unified"),
-    # Constants are found from the program counter, and nothing is found in tables of addresses.
+    # Address constants relative to the program counter, and use no tables of addresses.
     image_flags=("-fpie", "-fvisibility=hidden"),
     link_flags=("-specs=nano.specs", "-specs=nosys.specs"),
     emulator=Tool("qemu-system-arm", "qemu-system-arm", "to run firmware without a board"),
-    # SysTick, and a function of two instructions: set the result, return.
+    # SysTick; an empty function has two instructions: set the result, return.
     counter=Counter("systick_hz", spin_instructions=4, empty_call_instructions=2),
     sections=Sections(code=(".ARM.extab", ".ARM.exidx")),
     explain_fault=explain_fault,
@@ -64,7 +64,7 @@ ARCHITECTURE = Architecture(
         falling_counter=0xE000E018,
     ),
     decode=_decode,
-    # Of the memory map of all Cortex-M, and of the NVIC.
+    # Memory map of all Cortex-M, and limit of the NVIC.
     origins=(0, 0x20000000),
     interrupts=480,
 )

@@ -1,4 +1,4 @@
-"""From the registers of a faulted Cortex-M to words.
+"""Describe a Cortex-M fault from its registers.
 
 Bits and names: Arm v7-M Architecture Reference Manual (DDI 0403E), B3.2.15 (CFSR) and B3.2.16
 (HFSR); for STKOF and SecureFault the Arm v8-M Architecture Reference Manual (DDI 0553), D1.2.
@@ -55,7 +55,7 @@ _SHOWN = ("sp", "cfsr", "hfsr")
 
 
 def explain_fault(report: Mapping[str, int]) -> FaultCause:
-    """Read what ``runtime/arch/arm/fault.c`` wrote."""
+    """Interpret the report written by ``runtime/arch/arm/fault.c``."""
     cfsr = report.get("cfsr", 0)
     below = report.get("sp", 0) < report.get("stack_bottom", 0) + (
         _FRAME_BYTES if "pc" not in report else 0

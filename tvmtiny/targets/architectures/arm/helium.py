@@ -1,6 +1,6 @@
-"""Instructions of Helium (MVE) and of low-overhead loops, which Capstone does not know.
+"""Decode instructions of Helium (MVE) and low-overhead loops, which Capstone does not support.
 
-They are told apart by their encodings as far as their timing asks for.
+Encodings are distinguished only as far as timing requires.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from tvmtiny.targets.architectures.architecture import Instruction
 
 __all__ = ["OPERATIONS", "decode_helium"]
 
-#: Every operation that `decode_helium` may give.
+#: All operations that `decode_helium` may return.
 OPERATIONS = frozenset(
     {
         "loop_end",
@@ -26,18 +26,18 @@ OPERATIONS = frozenset(
 
 
 def decode_helium(first: int, second: int) -> Instruction | None:
-    """Decode one instruction of 32 bits.
+    """Decode a 32-bit instruction.
 
     Parameters
     ----------
     first, second
-        Its halfwords.
+        Halfwords of the instruction.
 
     Returns
     -------
     Instruction or None
-        Of a gather or scatter, `registers` is the number of its elements. None for what is no
-        instruction of these extensions.
+        For a gather or scatter, `registers` is the number of its elements. None if the code is not
+        an instruction of these extensions.
     """
     operation, elements = _operation(first, second)
     if operation is None:
@@ -61,7 +61,7 @@ def _operation(first: int, second: int) -> tuple[str | None, int]:
     if first & 0xFF80 == 0xF000 and second & 0xF001 == 0xC001:
         return ("loop_end" if first & 0xF == 0xF else "loop_start"), 0
     if first & 0xFFEE == 0xEEEC and second & 0xF10 == 0xA10:
-        # VMSR and VMRS of predicates.
+        # VMSR and VMRS with predicates.
         return "vector_move", 0
     if first & 0xFF80 == 0xF000 and second == 0xE001:
         return "loop_start", 0
@@ -85,5 +85,5 @@ def _multiplies(first: int, second: int) -> bool:
         return True
     if first & 0x80 or second & 0x100:
         return False
-    # Of the largest size, narrowing moves share the place of products of floats.
+    # At the largest element size, narrowing moves share the encoding of float products.
     return first & 0x30 != 0x30 or bool(second & 0x40)

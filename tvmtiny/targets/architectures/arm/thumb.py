@@ -1,6 +1,6 @@
-"""Thumb code to instructions, each with the operation that its timing is listed under.
+"""Decode Thumb code to instructions with the operations under which their timing is listed.
 
-Operations are the rows of the timing tables. An instruction of none of them is ``unlisted``.
+Operations are the rows of the timing tables. Any other instruction is ``unlisted``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _OPERATIONS: Mapping[str, str] = {
     name: operation for operation, names in _WORDS.items() for name in names.split()
 }
 
-#: Every operation that `decode` may give but `UNLISTED`.
+#: All operations that `decode` may return, except `UNLISTED`.
 OPERATIONS = frozenset(_WORDS) | {
     "data_processing_to_pc",
     "load_to_pc",
@@ -111,7 +111,7 @@ _BRANCHES = frozenset(
 _PC = arm_const.ARM_REG_PC
 _UNCONDITIONAL = (arm_const.ARM_CC_INVALID, arm_const.ARM_CC_AL)
 _CORE_REGISTERS = frozenset(getattr(arm_const, f"ARM_REG_R{number}") for number in range(16))
-# The first five bits of a 32-bit instruction's first halfword.
+# Values of the first five bits that mark a 32-bit instruction.
 _WIDE = (0b11101, 0b11110, 0b11111)
 
 
@@ -131,13 +131,13 @@ def decode(code: bytes, address: int) -> Iterator[Instruction]:
     code
         Thumb instructions, little-endian.
     address
-        Of the first one, in bytes.
+        Address of the first instruction, in bytes.
 
     Yields
     ------
     Instruction
-        One for each instruction; what Capstone cannot decode is ``unlisted`` but counted, since
-        the first halfword alone tells its length.
+        Each instruction in turn. One that Capstone cannot decode is ``unlisted`` but counted,
+        because the first halfword determines its length.
     """
     offset = 0
     while offset < len(code):
@@ -182,7 +182,7 @@ def _operation(name: str, found: Any, registers: list[int]) -> str:
         return f"{operation}_to_pc"
     if operation == "load_multiple" and _PC in registers:
         return "load_multiple_to_pc"
-    # The condition of an IT block is not seen here, where instructions are decoded one by one.
+    # Instructions are decoded one by one, so the condition of an IT block is not visible here.
     if operation == "branch" and found.cc not in _UNCONDITIONAL:
         return "branch_conditional"
     if operation == "store" and not any(o.mem.index for o in _memory(found.operands)):
@@ -208,7 +208,7 @@ def _is_double(register: int) -> bool:
 def _list_length(name: str, registers: list[int]) -> int:
     if name in ("push", "pop", "vpush", "vpop"):
         return len(registers)
-    # The base register comes first.
+    # The base register is the first operand.
     return len(registers) - 1 if name.startswith(("ldm", "stm", "vldm", "vstm")) else 0
 
 

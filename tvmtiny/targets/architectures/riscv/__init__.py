@@ -1,4 +1,4 @@
-"""RISC-V with registers of 32 bits, in machine mode."""
+"""32-bit RISC-V in machine mode."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tvmtiny.targets.architectures.riscv.faults import explain_fault
 
 _COMPILER = Tool("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf", "to compile for RISC-V")
 
-# GCC for RISC-V finds no C library without.
+# GCC for RISC-V finds no C library without this option.
 _SPECS = "--specs=picolibc.specs"
 
 
 def _decode(code: bytes, address: int) -> Iterator[Instruction]:
-    # Here, since Capstone takes long to import, and most commands decode nothing.
+    # Import on demand: Capstone is slow to import, and most commands decode nothing.
     from tvmtiny.targets.architectures.riscv.code import decode
 
     return decode(code, address)
@@ -38,16 +38,17 @@ ARCHITECTURE = Architecture(
         specs=("picolibc.specs",),
         archives=("c", "m"),
     ),
-    # Code at any address; cores may trap on accesses that are not aligned.
+    # Allow code at any address; cores may trap on unaligned accesses.
     compile_flags=(_SPECS, "-mcmodel=medany", "-mstrict-align"),
-    # GCC's first scheduling, before registers are allocated, spills the accumulators of tiles.
+    # GCC's first scheduling pass, before register allocation, causes spills of the tiles'
+    # accumulators.
     model_flags=("-fno-jump-tables", "-fno-schedule-insns"),
     device_flags=("-fno-jump-tables",),
     # Boards may have code in RAM.
     link_flags=(_SPECS, "-Wl,--no-warn-rwx-segments"),
     emulator=Tool("qemu-system-riscv32", "qemu-system-misc", "to run firmware without a board"),
     emulator_options=("-bios", "none"),
-    # minstret, and a function of two instructions: set the result, return.
+    # minstret; an empty function has two instructions: set the result, return.
     counter=Counter(None, spin_instructions=0, empty_call_instructions=2),
     sections=Sections(constants=(".srodata",), data=(".sdata",), zeros=(".sbss",)),
     explain_fault=explain_fault,
@@ -66,7 +67,7 @@ ARCHITECTURE = Architecture(
         trap_code=bytes.fromhex("73001000"),
     ),
     decode=_decode,
-    # Of QEMU's virt; its interrupt controller knows 95 of PLIC's 1,023.
+    # Memory map of QEMU's virt machine, and PLIC's limit of 1,023 interrupts (virt has 95).
     origins=(0x80000000, 0x90000000),
     interrupts=1024,
     optional=True,

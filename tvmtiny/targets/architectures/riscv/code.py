@@ -1,6 +1,6 @@
-"""RISC-V code to instructions, each with the operation that its timing is listed under.
+"""Decode RISC-V code to instructions with the operations under which their timing is listed.
 
-Operations are the rows of the timing tables. An instruction of none of them is ``unlisted``.
+Operations are the rows of the timing tables. Any other instruction is ``unlisted``.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _OPERATIONS: Mapping[str, str] = {
     name: operation for operation, names in _WORDS.items() for name in names.split()
 }
 
-#: Every operation that `decode` may give but `UNLISTED`.
+#: All operations that `decode` may return, except `UNLISTED`.
 OPERATIONS = frozenset(_WORDS)
 
-#: Opcodes of computations between registers, and with constants.
+#: Major opcodes OP and OP-IMM: computations on registers, and with an immediate.
 _COMPUTES = frozenset({0x33, 0x13})
 
 _BRANCHES = frozenset({"branch", "jump"})
-# Names of compressed instructions that are not those of the whole ones behind "c.".
+# Compressed instructions whose name behind "c." differs from that of the full instruction.
 _COMPRESSED = {
     "addi16sp": "addi",
     "addi4spn": "addi",
@@ -68,13 +68,13 @@ def decode(code: bytes, address: int) -> Iterator[Instruction]:
     code
         Instructions of RV32IMC, Zba and Zbb, little-endian.
     address
-        Of the first one, in bytes.
+        Address of the first instruction, in bytes.
 
     Yields
     ------
     Instruction
-        One for each instruction; what Capstone cannot decode is ``unlisted`` but counted, since
-        the lowest two bits alone tell its length.
+        Each instruction in turn. One that Capstone cannot decode is ``unlisted`` but counted,
+        because the lowest two bits determine its length.
     """
     offset = 0
     while offset < len(code):
@@ -82,7 +82,7 @@ def decode(code: bytes, address: int) -> Iterator[Instruction]:
         word = code[offset : offset + size]
         found = next(_decoder().disasm(word, address + offset, 1), None)
         if found is None and word[0] & 0x7F in _COMPUTES:
-            # Capstone knows neither Zba nor Zbb.
+            # Capstone supports neither Zba nor Zbb.
             yield Instruction("computation", "computation", size)
         elif found is None or found.size != size:
             yield Instruction(f"{word.hex()} (not decoded)", UNLISTED, size)
@@ -100,7 +100,7 @@ def _instruction(found: Any) -> Instruction:
         o.mem.base for o in found.operands if o.type == riscv_const.RISCV_OP_MEM and o.mem.base
     )
     writes = registers[:1] if operation not in ("store", "branch", UNLISTED) else []
-    # Compressed computations read what they write.
+    # Compressed computations also read their destination.
     reads = registers if short != found.mnemonic or not writes else registers[1:]
     return Instruction(
         name,

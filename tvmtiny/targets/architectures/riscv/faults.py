@@ -1,4 +1,4 @@
-"""From the registers of a RISC-V trap to words.
+"""Describe a RISC-V trap from its registers.
 
 Codes and names: The RISC-V Instruction Set Manual, Volume II: Privileged Architecture, 20211203,
 table 3.6 (mcause), and 3.1.16 (mtval).
@@ -30,16 +30,16 @@ _CAUSES = {
     13: "load page fault",
     15: "store page fault",
 }
-# Those whose mtval is the address of the access.
+# Traps whose mtval is the address of the access.
 _WITH_ADDRESS = frozenset({0, 1, 4, 5, 6, 7, 12, 13, 15})
-# The instruction is not there, so that only the return address says where the jump came from.
+# No instruction exists at the address, so only the return address shows where the jump came from.
 _NOWHERE = frozenset({1, 12})
 
 _SHOWN = ("sp", "mcause", "mtval")
 
 
 def explain_fault(report: Mapping[str, int]) -> FaultCause:
-    """Read what ``runtime/arch/riscv/fault.c`` wrote."""
+    """Interpret the report written by ``runtime/arch/riscv/fault.c``."""
     code = report.get("mcause", 0)
     overflow = report.get("sp", 0) < report.get("stack_bottom", 0)
     pc = report.get("pc")
