@@ -1,4 +1,4 @@
-"""How a node or a TIR function becomes fast on an instruction set."""
+"""Schedules that make a node or a TIR function fast on an instruction set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Assembly of micro-kernels as text: what families for Thumb-2 share."""
+"""Assembly of micro-kernels as text, shared by the families for Thumb-2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ADD_OFFSET = 4095
 
 
 def add(register: str, count: int) -> Lines:
-    """Add any constant of at most 20 bits and a sign to a register."""
+    """Add a constant of at most 20 bits and a sign to a register."""
     name, size = ("add", count) if count >= 0 else ("sub", -count)
     assert size < 1 << 20
     high, low = size & ~ADD_OFFSET, size & ADD_OFFSET
@@ -21,11 +21,11 @@ def add(register: str, count: int) -> Lines:
 
 
 def move(register: str, value: int) -> Lines:
-    """Set a register to any 32-bit constant."""
+    """Set a register to a 32-bit constant."""
     low, high = value & 0xFFFF, value >> 16 & 0xFFFF
     return [f"movw {register}, #{low}"] + ([f"movt {register}, #{high}"] if high else [])
 
 
 def text(lines: Sequence[str]) -> str:
-    """Lines as one string literal of C."""
+    """Join lines into one C string literal."""
     return '"' + "".join(f"{line}\\n" for line in lines) + '"'

@@ -1,4 +1,4 @@
-"""Operands that broadcast as calls of kernels for rows, for schedules of every kernel family."""
+"""Broadcast operands as calls of kernels for rows, for schedules of all kernel families."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tvmtiny.schedule import nest
 
 @dataclass(frozen=True)
 class Rows:
-    """How a small operand meets a large one, whose shape is the output's.
+    """The split of a broadcast of a small operand to a large one, which has the output's shape.
 
     Attributes
     ----------
     outer
-        Extents of loops around the calls, and by how much the small operand advances in each.
+        Extents of the loops around the calls, and the small operand's advance in each.
     rows, count
-        Of a call.
+        Rows of a call, and elements of a row.
     values
-        Whether the small operand has an element for each row, or a row for all of them.
+        Whether the small operand has one element for each row, or one row for all of them.
     """
 
     outer: tuple[tuple[int, int], ...]
@@ -37,7 +37,7 @@ def plan_rows(large: Sequence[int], small: Sequence[int]) -> Rows:
     Parameters
     ----------
     large, small
-        Shapes, of which the second broadcasts to the first.
+        Shapes; `small` broadcasts to `large`.
     """
     padded = (1,) * (len(large) - len(small)) + tuple(small)
     merged: list[tuple[int, bool]] = []
@@ -52,11 +52,11 @@ def plan_rows(large: Sequence[int], small: Sequence[int]) -> Rows:
     if not merged:
         return Rows((), 1, 1, False)
     (count, values), rest = merged[-1], merged[:-1]
-    # What lies inside of a dimension in the small operand.
+    # Elements of the small operand inside the current dimension.
     step = 1 if values else count
     rows = 1
     if rest:
-        # A row for all, or an element for each.
+        # The small operand has one row for all rows, or one element for each.
         rows = rest[-1][0]
         step *= rows if values else 1
         rest = rest[:-1]
@@ -70,12 +70,14 @@ def plan_rows(large: Sequence[int], small: Sequence[int]) -> Rows:
 def calls_of_rows(
     rows: Rows, call: Callable[[nest.Argument, nest.Argument], tirx.Stmt]
 ) -> tirx.Stmt:
-    """Loops around the calls.
+    """Make the loops around the calls.
 
     Parameters
     ----------
+    rows
+        The split of the broadcast.
     call
-        Makes one, by the places of its first elements in the large operand and in the small one.
+        Makes a call from the positions of its first elements in the large and the small operand.
     """
 
     def inside(depth: int, at: nest.Argument, other: nest.Argument) -> tirx.Stmt:

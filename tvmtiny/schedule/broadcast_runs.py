@@ -1,4 +1,4 @@
-"""Runs of neighbouring elements in the operands of an operator that broadcasts two of them."""
+"""Runs of adjacent elements in the operands of an operator that broadcasts two of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tvmtiny.schedule import nest
 
 @dataclass(frozen=True)
 class Runs:
-    """How elements of an output are made run by run.
+    """The split of an output into runs.
 
     Attributes
     ----------
     count
         Elements of a run, at least one.
     moving
-        Whether a run takes neighbouring elements of each operand, or always the same one.
+        For each operand, whether a run reads adjacent elements, or the same one repeatedly.
     loops
-        Of the loops around a run, from the outermost: extent, and how far each operand moves.
+        For each loop around the runs, outermost first: extent, and advance of each operand.
     """
 
     count: int
@@ -31,12 +31,12 @@ class Runs:
     def statements(
         self, body: Callable[[tuple[nest.Argument, nest.Argument], nest.Argument], tirx.Stmt]
     ) -> list[tirx.Stmt]:
-        """The loops.
+        """Make the loops around the runs.
 
         Parameters
         ----------
         body
-            Takes the first elements of the operands and of the output, and makes a run.
+            Makes a run from the first elements of both operands and of the output.
         """
 
         def inner(
@@ -59,12 +59,12 @@ class Runs:
 
 
 def broadcast_runs(left: Sequence[int], right: Sequence[int], output: Sequence[int]) -> Runs | None:
-    """The runs for two shapes that broadcast to `output`.
+    """Find the runs for two shapes that broadcast to `output`.
 
     Returns
     -------
     Runs or None
-        The longest runs; None where the output has no elements.
+        The longest runs; None if the output has no elements.
     """
     axes: list[tuple[int, tuple[int, int]]] = []
     padded = [(1,) * (len(output) - len(shape)) + tuple(shape) for shape in (left, right)]

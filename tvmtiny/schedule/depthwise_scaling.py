@@ -1,4 +1,4 @@
-"""Output scaling of DEPTHWISE_CONV_2D, channel by channel, for schedules of every kernel family."""
+"""Output scaling of DEPTHWISE_CONV_2D for each channel, for schedules of all kernel families."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tvmtiny.ops.shared.weights import accumulator_range, bias_values
 from tvmtiny.schedule.per_node import per_layer
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 
-#: What weights are multiplied by at most, so that the multiplier of the output keeps enough bits.
+#: Largest factor of the weights, which preserves bits of the output's multiplier.
 GAIN = 256
 
-#: Sums of all outputs of a channel must fit 32 bits: gains times this are at most its scale.
+#: The sums of a channel must fit 32 bits: its gain is at most its scale times this value.
 _GAIN_PER_SCALE = 2.0**22
 
 
-#: What narrow weights may be multiplied by besides, the least first.
+#: Additional factors for narrow weights, the smallest first.
 _FACTORS = (4, 16)
 
 
@@ -25,18 +25,25 @@ _FACTORS = (4, 16)
 def scale_channels(
     node: Node, usable_shifts: tuple[int, ...] = SHIFTS, narrow: bool = False
 ) -> tuple[Scaling, np.ndarray] | None:
-    """Constants of the output, and what the weights of each channel are multiplied by (int64).
+    """Find constants of the output, and the factor of each channel's weights (int64).
 
-    Channels that hardly change their output have tiny scales; their sums would leave 32 bits with
-    the gain of the others, and do not need its precision.
+    Channels that hardly affect their output have tiny scales. With the gain of the other channels
+    their sums would exceed 32 bits, and they do not need its precision.
 
     Parameters
     ----------
+    node
+        The DEPTHWISE_CONV_2D.
     usable_shifts
-        See `tvmtiny.schedule.requantize.solve`.
+        Shifts to try, see `tvmtiny.schedule.requantize.solve`.
     narrow
-        Whether weights with less than 8 bits may be multiplied by more, so that products still fit
-        those of 8 bits, where that lets outputs be rounded alike whatever their sign.
+        Whether weights of less than 8 bits may have larger factors if that avoids rounding by
+        sign; the products still fit those of 8-bit weights.
+
+    Returns
+    -------
+    tuple or None
+        None if no constants are exact.
     """
     first = _scale(node, usable_shifts, GAIN)
     if not narrow or (first is not None and not first[0].signed):
@@ -54,7 +61,7 @@ def scale_channels(
 def _scale(
     node: Node, usable_shifts: tuple[int, ...], most: int
 ) -> tuple[Scaling, np.ndarray] | None:
-    """The same with gains of at most `most`."""
+    """Find constants and factors of at most `most`."""
     weights = node.input(1)
     assert weights.data is not None
     channels = weights.shape[3]

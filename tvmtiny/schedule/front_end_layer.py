@@ -1,4 +1,4 @@
-"""What kernels of front ends have in common."""
+"""Implementation that kernels of front ends share."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ def microfrontend_layer(
     per_word: int,
     **layout: Any,
 ) -> Implementation:
-    """A MICROFRONTEND by a function with the parameters of ``tvmtiny_microfrontend``.
+    """Implement a MICROFRONTEND by a function with the parameters of ``tvmtiny_microfrontend``.
 
     Parameters
     ----------
+    node
+        The MICROFRONTEND.
     function
-        Its name.
+        Name of the function.
     family
-        For reports.
+        Name of the kernel family, for reports.
     headers
-        Of the family, behind those of the runtime's core.
+        Headers of the family; they follow those of the runtime's core.
     per_word
-        Instructions for each word of the transform, in one frame; an estimate.
+        Estimated instructions for each word of the transform in a frame.
     layout
-        See `microfrontend_call`.
+        Arguments of `microfrontend_call`.
     """
     call = microfrontend_call(node, function, **layout)
     call = replace(call, headers=(*call.headers, *headers))

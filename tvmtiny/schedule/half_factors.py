@@ -1,4 +1,4 @@
-"""How sums of layers with int16 activations are scaled, in integers where that is exact."""
+"""Scaling of sums in layers with int16 activations, in integers where that is exact."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tvmtiny.schedule.matrix_layer import layer_rounding
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """How outputs are scaled.
+    """The scaling of a layer's outputs.
 
     Attributes
     ----------
     kind
-        ``high``: one product of 32 bits; ``wide``: LiteRT's of 64 bits; ``twice``: with two
-        roundings; ``precisely``: a product of 96 bits that is proven equal to LiteRT's double;
-        ``double``.
+        ``high``: one 32-bit product; ``wide``: LiteRT's 64-bit product; ``twice``: a product with
+        two roundings; ``precisely``: a 96-bit product that is proven equal to LiteRT's double;
+        ``double``: LiteRT's double.
     values
-        Of all channels.
+        Values of all channels.
     each
-        How many of them a channel has of its own.
+        Number of values per channel; 0 if all channels share them.
     """
 
     kind: str
@@ -41,12 +41,16 @@ class Factors:
 
 
 def factors(node: Node, oracle: Oracle, wide: bool) -> Factors:
-    """The factors of a layer's outputs.
+    """Choose the scaling of a layer's outputs.
 
     Parameters
     ----------
+    node
+        The layer.
+    oracle
+        The reference whose rounding is reproduced.
     wide
-        Whether sums can have more than 32 bits.
+        Whether sums can exceed 32 bits.
     """
     rounding = _rounding(node, oracle)
     if isinstance(rounding, DoubleProduct):
@@ -60,7 +64,7 @@ def factors(node: Node, oracle: Oracle, wide: bool) -> Factors:
     assert isinstance(rounding, TwoRoundings | WideRounding)
     multiplier, shift = rounding.multiplier.astype(np.int64), rounding.shift.astype(np.int64)
     if isinstance(rounding, WideRounding) and not wide:
-        # The same product, with its fraction in the lower word.
+        # The same product, shifted so that its fraction fills the lower word.
         high = multiplier << np.clip(32 - shift, 0, 31)
         if shift.max() <= 32 and shift.min() > 1 and high.max() < 2**31:
             return Factors("high", high.astype(np.int32), min(1, len(high) - 1))
@@ -77,10 +81,10 @@ def _rounding(node: Node, oracle: Oracle) -> OutputRounding:
 
 @lru_cache(maxsize=4096)
 def _precise(scale: float, largest: int) -> tuple[int, int, int] | None:
-    """The factor's 64 bits and shift, where rounding equals that in double up to `largest`.
+    """Find a 64-bit factor and a shift that equal rounding in double for results up to `largest`.
 
-    Both are monotone functions of the sum, and odd, so that they are equal if they are on both
-    sides of every step of the one in double.
+    Both functions of the sum are monotone and odd. They are therefore equal if they agree on both
+    sides of every step of the function in double.
     """
     if not 2.0**-31 < scale < 0.5:
         return None
@@ -88,7 +92,7 @@ def _precise(scale: float, largest: int) -> tuple[int, int, int] | None:
     shift = -int(exponent)
     if shift < 1:
         return None
-    # A double has 53 bits, so that the factor is exact.
+    # The mantissa of a double has 53 bits, so the factor is exact.
     factor = int(mantissa * 2**53) << 11
     steps = np.arange(1, largest + 2)
     around = np.ceil((steps - 0.5) / scale)[:, None] + np.arange(-2, 3)

@@ -1,4 +1,4 @@
-"""Implementing nodes by kernel families: by their default rules, or by given decisions."""
+"""Implementation of nodes by kernel families, by their default rules or by given decisions."""
 
 from __future__ import annotations
 
@@ -26,17 +26,24 @@ def implement(
 
     Parameters
     ----------
+    node
+        A node of an optimized graph.
+    cpu
+        The CPU.
+    oracle
+        The reference whose results are reproduced.
+    goal
+        The goal of the families' default rules.
     decisions
-        A candidate of `tvmtiny.schedule.space`; by default the families' own rules decide, for
-        `goal`.
+        A candidate of `tvmtiny.schedule.space`; by default the families' own rules decide.
 
     Returns
     -------
     Implementation or None
-        Without `decisions`, None where the node needs no arithmetic, or where no family makes all
-        of its results: the converter makes its functions then, see `schedule_module`. With
-        `decisions`, None where they are not in the node's space, cannot be combined, do not fit, or
-        cannot be proven exact for its weights.
+        Without `decisions`, None if the node needs no arithmetic, or no family computes all of its
+        results; the converter then makes its functions, see `schedule_module`. With `decisions`,
+        None if they are not in the node's space, cannot be combined, do not fit, or cannot be
+        proven exact for the node's weights.
     """
     if decisions is None:
         tried = (f.implement(node, cpu, oracle, goal) for f in families_for(node, cpu))
@@ -52,14 +59,14 @@ def implement(
 def implementer(
     nodes: Sequence[Node], cpu: Cpu, oracle: Oracle, goal: Goal, flash_budget: int | None = None
 ) -> Callable[[Node], Implementation | None]:
-    """A function that implements each of `nodes` for `goal`.
+    """Return a function that implements each of `nodes` for `goal`.
 
     Parameters
     ----------
     flash_budget
-        With `Goal.SPEED`: the most bytes of constants. Nodes get the faster implementation in the
-        order of estimated instructions saved per additional byte, as long as all constants fit;
-        where those of `Goal.BALANCED` do not, nodes get that of `Goal.SIZE` first.
+        Limit of constants in bytes for `Goal.SPEED`. Nodes get the faster implementation in the
+        order of estimated instructions saved per additional byte, as long as all constants fit. If
+        those of `Goal.BALANCED` do not fit, nodes get the implementation of `Goal.SIZE` first.
     """
     if goal is not Goal.SPEED or flash_budget is None:
         return lambda node: implement(node, cpu, oracle, goal)
@@ -88,7 +95,7 @@ def implementer(
 def constants_bytes(
     nodes: Sequence[Node], implementations: Mapping[int, Implementation | None]
 ) -> int:
-    """Bytes of constants of all nodes, with these implementations."""
+    """Return the bytes of the constants of all nodes with these implementations."""
     return sum(_constants_bytes(node, implementations.get(node.index)) for node in nodes)
 
 
@@ -103,12 +110,14 @@ def _constants_bytes(node: Node, implementation: Implementation | None) -> int:
 
 
 def schedule_module(module: IRModule, cpu: Cpu) -> IRModule:
-    """Schedule every PrimFunc of `module` that is not scheduled yet, by the first family that does.
+    """Schedule every PrimFunc of `module` that is not scheduled yet.
+
+    The first family that can schedules a function.
 
     Returns
     -------
     IRModule
-        Every PrimFunc has `SCHEDULE_ATTR`.
+        A module whose PrimFuncs all have `SCHEDULE_ATTR`.
     """
     scheduled = IRModule(dict(module.functions.items()))
     for variable, function in module.functions.items():

@@ -1,4 +1,4 @@
-"""What a schedule returns for a node that it implements itself."""
+"""Goals, sketches and decisions of schedules, and the implementations of nodes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tvmtiny.ops.shared.primfunc_attributes import PREAMBLE_ATTR as PREAMBLE_ATT
 from tvmtiny.ops.shared.primfunc_attributes import SCHEDULE_ATTR as SCHEDULE_ATTR
 from tvmtiny.ops.shared.primfunc_attributes import TUNED_ATTR as TUNED_ATTR
 
-#: Named choices of a schedule.
+#: The choices of a schedule by name.
 Decisions = Mapping[str, int | str]
 
 
 class Goal(str, Enum):
-    """What schedules trade for what.
+    """The goal of schedules in trading speed for size.
 
     ``BALANCED`` keeps weights as they are stored in the model, ``SPEED`` may widen them to int16 or
     transform them (Winograd, 3.6 times the bytes), ``SIZE`` prefers short code.
@@ -35,17 +35,17 @@ class Goal(str, Enum):
     SIZE = "size"
 
 
-#: What one percent more flash of a layer weighs against one percent more instructions, by goal.
+#: Weight of one percent of a layer's flash relative to one percent of instructions, by goal.
 FLASH_WEIGHT = {Goal.SPEED: 0.02, Goal.BALANCED: 0.35, Goal.SIZE: 10.0}
 
 
 def parse_goal(name: Goal | str) -> Goal:
-    """The goal called `name`.
+    """Return the goal called `name`.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is no goal of that name.
     """
     try:
         return Goal(name)
@@ -66,7 +66,7 @@ class Decision:
 class Sketch:
     """One way to compute a layer, with the decisions that it leaves open.
 
-    Any combination of their values is a candidate, though not each can be implemented.
+    Each combination of their values is a candidate, but not all of them can be implemented.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Sketch:
 
 
 def is_candidate(sketches: Sequence[Sketch], decisions: Decisions) -> bool:
-    """Whether `decisions` name one of `sketches`, and one value of each of its decisions."""
+    """Return whether `decisions` name a sketch and one value of each of its decisions."""
     for sketch in sketches:
         if decisions.get("sketch") == sketch.name:
             allowed = {decision.name: decision.values for decision in sketch.decisions}
@@ -91,18 +91,18 @@ class Implementation:
     Attributes
     ----------
     function
-        Loops around calls of micro-kernels; its last parameter is the output. Carries the
-        attributes above.
+        Loops around calls of micro-kernels. The last parameter is the output, and the function
+        carries the attributes of `tvmtiny.ops.shared.primfunc_attributes`.
     arguments
-        For the other parameters: the node's activations, and constants packed for the function.
+        Values of the other parameters: the node's activations, and packed constants.
     decisions
-        What was chosen, by name; a tuner can ask for others.
+        The chosen values by name; a tuner can ask for others.
     instructions
-        A rough estimate for one execution, for weighing decisions against each other.
+        Rough estimate of one execution, used to compare decisions.
     others
-        The outputs after the first, which the function writes where inputs are.
+        The outputs after the first one, which the function writes over inputs.
     cycles
-        Like `instructions`, in cycles; 0 where only instructions are estimated.
+        Like `instructions`, in cycles; 0 if there is no such estimate.
     """
 
     function: tirx.PrimFunc
@@ -113,12 +113,12 @@ class Implementation:
     cycles: int = 0
 
     def weight(self, goal: Goal) -> int:
-        """What choices for `goal` keep low: cycles for speed, else instructions."""
+        """Return the figure to minimize for `goal`: cycles for speed, else instructions."""
         return self.cycles or self.instructions if goal is Goal.SPEED else self.instructions
 
     @property
     def constants_bytes(self) -> int:
-        """Flash of the constants."""
+        """Bytes of the constants in flash."""
         return sum(
             a.nbytes for a in self.arguments if isinstance(a, np.ndarray) or a.data is not None
         )

@@ -1,4 +1,4 @@
-"""What kernels of UNIDIRECTIONAL_SEQUENCE_LSTM in int8 have in common."""
+"""Analysis that int8 kernels of UNIDIRECTIONAL_SEQUENCE_LSTM share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
 
 def sums_fit(layer: IntegerLstm) -> bool:
-    """Whether sums can be shifted to the left as far as their scales ask for, and by one more."""
+    """Return whether sums can be shifted left as their scales require, and by one bit more."""
     for position in range(2):
         low, high = accumulator_range(layer.weights[position], layer.biases[position], 0)
         largest = np.maximum(-low, high).reshape(4, -1).max(axis=1)
@@ -22,7 +22,7 @@ def sums_fit(layer: IntegerLstm) -> bool:
 
 
 def lstm_overlap(layer: IntegerLstm) -> Overlap:
-    """What the order of the steps allows: a step reads its inputs before it writes."""
+    """Return the overlap of output and input; a step reads its inputs before it writes."""
     batches, steps, depth, count, *strides = layer.sizes
     last_read, first_write = (np.zeros(batches * steps * n, np.int64) for n in (depth, count))
     for step, (b, t) in enumerate(np.ndindex(batches, steps)):
@@ -30,5 +30,5 @@ def lstm_overlap(layer: IntegerLstm) -> Overlap:
         last_read[start : start + depth] = step
         start = b * strides[2] + t * strides[3]
         first_write[start : start + count] = step
-    # The output of a step is the state of the next one.
+    # The output of a step must survive, because it is the state of the next step.
     return Overlap("out", 0, smallest_distance(last_read, first_write))

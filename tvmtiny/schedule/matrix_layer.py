@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED as matrix products, for schedules of every kernel family."""
+"""CONV_2D and FULLY_CONNECTED as matrix products, for schedules of all kernel families."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ class Layer:
     Attributes
     ----------
     weights
-        int8, ``(channels, depth)`` in the order in which a patch lies in memory.
+        int8, ``(channels, depth)``, in the order of a patch in memory.
     pixels
-        Output positions.
+        Number of output positions.
     geometry
-        None where a patch is `depth` consecutive inputs, one patch after the other.
+        The window; None if a patch is `depth` consecutive inputs, one patch after the other.
+    pad
+        Value of the padding.
     groups
-        Parts of the input's channels, each with as many filters of its own.
+        Number of groups of input channels; each has the same number of filters.
     """
 
     weights: np.ndarray
@@ -58,14 +60,14 @@ class Layer:
 
 
 def is_multiplied(node: Node) -> bool:
-    """Whether a DEPTHWISE_CONV_2D has enough filters per input channel to share its patches."""
+    """Return whether a DEPTHWISE_CONV_2D has enough filters per channel to share its patches."""
     filters, channels = node.input(1).shape[3], node.input(0).shape[3]
     return filters >= (2 if channels == 1 else 3) * channels
 
 
 @per_node
 def as_convolution(node: Node) -> Node:
-    """A DEPTHWISE_CONV_2D as the CONV_2D with a group per input channel that it is."""
+    """Return a DEPTHWISE_CONV_2D as a CONV_2D with a group for each input channel."""
     weights = node.input(1)
     assert weights.data is not None and weights.quantization is not None
     filters = np.ascontiguousarray(weights.data.transpose(3, 1, 2, 0))
@@ -80,13 +82,13 @@ def as_convolution(node: Node) -> Node:
 
 
 def weight_zero_points(node: Node) -> np.ndarray:
-    """The zero points of a node's weights."""
+    """Return the zero points of a node's weights."""
     quantization = node.input(1).quantization
     return np.zeros(1) if quantization is None else np.array(quantization.zero_points)
 
 
 def plain_layer(node: Node) -> Layer | None:
-    """A CONV_2D or FULLY_CONNECTED in one group whose weights have no zero points, or None."""
+    """Return a CONV_2D or FULLY_CONNECTED with one group and no weight zero points, else None."""
     weights = node.input(1)
     assert weights.data is not None
     if np.any(weight_zero_points(node)):
@@ -103,20 +105,20 @@ def plain_layer(node: Node) -> Layer | None:
 
 
 def reads_pixels(node: Node) -> bool:
-    """Whether each patch of a CONV_2D or FULLY_CONNECTED is one pixel."""
+    """Return whether each patch of a CONV_2D or FULLY_CONNECTED is one pixel."""
     shape = node.input(1).shape
     return node.operator != "CONV_2D" or window(node, (shape[1], shape[2])).trivial
 
 
 def layer_rounding(node: Node, oracle: Oracle) -> OutputRounding:
-    """How the oracle rounds, in its own arithmetic."""
+    """Return the oracle's rounding, in the oracle's own arithmetic."""
     if node.operator == "CONV_2D":
         return convolution_rounding(node, node.input(1).shape[0])
     return fully_connected_rounding(node, oracle)
 
 
 def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding:
-    """How the oracle rounds, in integers where they equal LiteRT's double arithmetic."""
+    """Return the oracle's rounding, in integers where they equal LiteRT's double arithmetic."""
     if node.operator == "FULLY_CONNECTED":
         rounding = fully_connected.exact_rounding(node, oracle)
         assert rounding is not None
@@ -131,10 +133,14 @@ def matrix_scaling(
     shifts: tuple[int, ...] = SHIFTS,
     gain: int = 256,
 ) -> Scaling | None:
-    """Constants of the output of a CONV_2D or FULLY_CONNECTED; None where none are exact.
+    """Find output constants of a CONV_2D or FULLY_CONNECTED; return None if none are exact.
 
     Parameters
     ----------
+    node
+        The layer.
+    oracle
+        The reference whose rounding is reproduced.
     excess, shifts, gain
         See `tvmtiny.schedule.requantize.solve`.
     """
@@ -158,12 +164,12 @@ def matrix_scaling(
 
 @per_layer
 def plain_scaling(node: Node, oracle: Oracle) -> Scaling | None:
-    """Like `matrix_scaling`, for sums as they are."""
+    """Find output constants as `matrix_scaling` does, for sums without an excess."""
     return matrix_scaling(node, oracle)
 
 
 def read_patches(last_read: np.ndarray, steps: np.ndarray, geometry: Window, images: int) -> None:
-    """Enter into `last_read`, per input pixel, the steps of all patches that hold it."""
+    """Update `last_read` of each input pixel with the steps of all patches that contain it."""
     (height, width), (rows, columns) = geometry.input, geometry.output
     image, y, x = np.unravel_index(np.arange(len(steps)), (images, rows, columns))
     for ky, kx in np.ndindex(geometry.kernel):
@@ -175,13 +181,17 @@ def read_patches(last_read: np.ndarray, steps: np.ndarray, geometry: Window, ima
 
 
 def patch_distance(node: Node, layer: Layer, pixels: int) -> int:
-    """How many bytes the output must start before the input, at the least.
+    """Return the least distance in bytes from the start of the output to that of the input.
 
     Parameters
     ----------
+    node
+        The layer.
+    layer
+        The layer as a matrix product.
     pixels
-        Of a step, which reads the patches of its pixels before it writes their outputs. The last
-        step may repeat pixels of the one before. Groups of channels are steps of their own.
+        Pixels of a step, which reads all of their patches before it writes their outputs. The last
+        step may repeat pixels of the one before. Groups of channels are separate steps.
     """
     inputs = node.input(0)
     positions = np.arange(layer.pixels)
@@ -203,7 +213,7 @@ def patch_distance(node: Node, layer: Layer, pixels: int) -> int:
 
 
 def split_groups(count: int, limit: int) -> tuple[int, int, int]:
-    """How a tile runs over its groups of inputs: some unrolled, then a loop of unrolled ones.
+    """Split a tile's groups of inputs into unrolled ones and a loop of unrolled ones.
 
     Returns
     -------
@@ -212,7 +222,7 @@ def split_groups(count: int, limit: int) -> tuple[int, int, int]:
     """
     if count <= limit:
         return count, 0, 0
-    # A loop costs three instructions a turn; a remainder costs only code.
+    # A loop costs three instructions per turn; a remainder only costs code.
     unroll = max(range(limit // 2, limit + 1), key=lambda u: (-((count - 1) % u), u))
     loops = (count - 1) // unroll
     return count - unroll * loops, unroll, loops

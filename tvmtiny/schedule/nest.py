@@ -1,4 +1,4 @@
-"""Building TIR of loops around micro-kernel calls."""
+"""Construction of TIR for loops around calls of micro-kernels."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ Argument = Expression | int
 
 @dataclass(frozen=True)
 class Divisible:
-    """A call of a micro-kernel that does turns of a loop of its own, and can do some of them.
+    """A micro-kernel with an inner loop, of which a call can run some of the turns.
 
     Attributes
     ----------
     name
-        Of the micro-kernel.
+        Name of the micro-kernel.
     advance
-        Elements by which an address moves in a turn, by the position of the argument.
+        Elements that an address advances per turn, by position of the argument.
     until
-        The same for an address where the last turn ends; it is one of those that move.
+        Elements that an address at the end of the last turn advances per turn, by position of the
+        argument; it belongs to one of the addresses in `advance`.
     count
-        Position of an argument that counts, where one does, and how much of that a turn does.
+        The part of an argument that counts which a turn covers, by position of the argument.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Divisible:
 
 
 def parse_divisible(text: str) -> dict[str, Divisible]:
-    """Read the attribute that `function` writes."""
+    """Parse the attribute that `function` writes."""
     found = {}
     for entry in json.loads(text):
         numbers = {
@@ -59,22 +60,22 @@ def parse_divisible(text: str) -> dict[str, Divisible]:
 
 
 def buffer(name: str, elements: int, dtype: str) -> tirx.Buffer:
-    """A flat parameter or workspace."""
+    """Declare a flat parameter or workspace."""
     return tirx.decl_buffer((elements,), dtype, name=name)
 
 
 def address(of: tirx.Buffer, index: Argument = 0) -> Expression:
-    """Address of an element; it may be one past the end."""
+    """Return the address of an element; it may be one past the end."""
     return tirx.address_of(of[index])
 
 
 def call(name: str, *arguments: Argument) -> tirx.Stmt:
-    """Call of a micro-kernel."""
+    """Make a call of a micro-kernel."""
     return tirx.Evaluate(tirx.call_extern("void", name, *arguments))
 
 
 def loop(extent: int, name: str, body: Callable[[Argument], Sequence[tirx.Stmt]]) -> tirx.Stmt:
-    """A serial loop; `body` takes the index and returns statements."""
+    """Make a serial loop; `body` takes the index and returns statements."""
     if extent == 1:
         return sequence(body(0))
     variable = tirx.Var(name, "int32")
@@ -82,7 +83,7 @@ def loop(extent: int, name: str, body: Callable[[Argument], Sequence[tirx.Stmt]]
 
 
 def sequence(statements: Sequence[tirx.Stmt]) -> tirx.Stmt:
-    """Statements one after the other."""
+    """Return the statements as one statement."""
     return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
 
 
@@ -98,24 +99,28 @@ def function(
     overlaps: Sequence[Overlap] = (),
     divisible: Sequence[Divisible] = (),
 ) -> tirx.PrimFunc:
-    """A PrimFunc; the last parameter is the output.
+    """Make a PrimFunc; the last parameter is the output.
 
     Parameters
     ----------
+    parameters
+        Inputs, constants and the output.
     workspaces
-        Buffers that only this function uses; those that are not small end up in the arena.
+        Buffers that only this function uses; all but small ones end up in the arena.
+    body
+        The statements.
     operator
         TFLite's name.
     schedule
-        What was decided, for reports.
+        Description of the schedule, for reports.
     headers
-        Those that the C code includes, all of them: headers of the family, and what they include
+        All headers that the C code includes: headers of the family, and those that they include
         except ``tvmtiny.h``.
     preamble
-        C text in front of the kernel, one instantiation of a micro-kernel a line.
+        C text before the kernel, one instantiation of a micro-kernel per line.
     overlaps
-        How far the output and the workspaces may run over parameters that nobody reads afterwards;
-        those without an entry share no byte.
+        Permitted overlaps of the output and the workspaces with parameters that have no later
+        reader; buffers without an entry share no bytes.
     divisible
         Calls that can be divided.
     """
@@ -135,7 +140,7 @@ def function(
 
 
 def macro_arguments(prefix: str, arguments: Sequence[int | str]) -> tuple[str, str]:
-    """A name for an instantiation with many arguments, and the arguments as text."""
+    """Return a name for an instantiation with many arguments, and the arguments as text."""
     texts = [f"({a})" if isinstance(a, int) and a < 0 else str(a) for a in arguments]
     text = ", ".join(texts)
     return f"{prefix}_{crc32(text.encode()):08x}", text

@@ -1,4 +1,4 @@
-"""How far an output may overlap an input that dies with it, from the order of reads and writes."""
+"""Permitted overlaps of an output and an input that dies with it, from reads and writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Overlap:
-    """A buffer that may be written over a parameter while that is still being read.
+    """A buffer that may be written over a parameter that is still being read.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class Overlap:
         Position of the parameter.
     before, multiple
         The written buffer may start ``before + k * multiple`` bytes before the parameter, for any
-        ``k >= 0``. `before` may be negative: then it may also start that much after it.
+        ``k >= 0``. A negative `before` allows it to start that much after the parameter.
     """
 
     written: str
@@ -31,24 +31,24 @@ class Overlap:
 
 
 def smallest_distance(last_read: np.ndarray, first_write: np.ndarray, multiple: int = 1) -> int:
-    """How many bytes the output must start before the input, at the least.
+    """Return the least number of bytes by which the output must start before the input.
 
     Parameters
     ----------
     last_read
-        For each byte of the input the step that reads it last; -1 for one that is never read.
+        For each byte of the input, the last step that reads it; -1 if no step does.
     first_write
-        For each byte of the output the step that writes it first. Within a step all reads come
-        before all writes.
+        For each byte of the output, the first step that writes it. Within a step all reads precede
+        all writes.
     multiple
-        Distances are multiples of this, counted from 0: channels of a pixel, for instance, where
-        steps of different channels are independent of each other.
+        Distances are multiples of this value, counted from 0. It is, for instance, the number of
+        channels of a pixel if steps of different channels are independent.
 
     Notes
     -----
-    Output byte ``o`` at distance ``d`` covers input byte ``o - d``, so that every such pair needs
+    Output byte ``o`` at distance ``d`` covers input byte ``o - d``, so every such pair requires
     ``first_write[o] >= last_read[o - d]``. Within a residue class the running maximum of
-    `last_read` makes the condition monotone in ``d``, and bisection finds its edge.
+    `last_read` makes the condition monotone in ``d``, so bisection finds the least distance.
     """
     inputs, outputs = len(last_read), len(first_write)
     padded = np.full(-(-inputs // multiple) * multiple, -1, np.int64)
@@ -69,10 +69,10 @@ def smallest_distance(last_read: np.ndarray, first_write: np.ndarray, multiple: 
 
 
 def overlaps_attribute(overlaps: Sequence[Overlap]) -> str:
-    """Overlaps as the text of a PrimFunc attribute."""
+    """Return overlaps as the text of a PrimFunc attribute."""
     return json.dumps([asdict(overlap) for overlap in overlaps])
 
 
 def parse_overlaps(text: str) -> tuple[Overlap, ...]:
-    """The reverse of `overlaps_attribute`."""
+    """Parse the text that `overlaps_attribute` returns."""
     return tuple(Overlap(**fields) for fields in json.loads(text))

@@ -1,4 +1,4 @@
-"""Remembering what was computed for a node, as long as the node lives."""
+"""Caching of results that depend on a node, for as long as the node lives."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tvmtiny.ops import Node
 
 Result = TypeVar("Result")
 
-#: Nodes that compute other sizes of the same layer, and the layer.
+#: Nodes that compute another size of a layer, and the node of that layer.
 _layers: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
 
 
 def resized(node: Node, original: Node) -> Node:
-    """State that a node is another one for an image of another size, and return it."""
+    """Declare that `node` is `original` for an image of another size, and return it."""
     _layers[node] = _layers.get(original, original)
     return node
 
 
 def per_node(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Decorate a function of a node and other, hashable arguments, that always gives the same."""
+    """Decorate a deterministic function of a node and other hashable arguments with a cache."""
     results: WeakKeyDictionary[Node, dict[tuple[object, ...], Result]] = WeakKeyDictionary()
 
     @wraps(function)
@@ -36,7 +36,7 @@ def per_node(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def per_layer(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Like `per_node`, for what does not depend on the size of the image."""
+    """Decorate a function like `per_node` does, if its result is independent of the image size."""
     known = per_node(function)
 
     @wraps(function)

@@ -1,7 +1,7 @@
-"""Depthwise convolutions plane by plane, for schedules of every kernel family.
+"""Depthwise convolutions plane by plane, for schedules of all kernel families.
 
-A plane holds the inputs of one channel that some rows of outputs need, one byte each, with padding;
-see ``runtime/core/tvmtiny_plane.h``. It is copied before the outputs of its rows are written.
+A plane holds the padded inputs of one channel for some output rows, one byte each; see
+``runtime/core/tvmtiny_plane.h``. It is copied before the outputs of these rows are written.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PLANE_HEADER = "tvmtiny_plane.h"
 
 @dataclass(frozen=True)
 class PlanePlan:
-    """How one layer is computed.
+    """The division of a layer into strips.
 
     Attributes
     ----------
     rows
         Output rows of a strip.
     height, width
-        Of a plane, padding included.
+        Size of a plane, including padding.
     used
         Columns of the input that are copied into a plane.
     """
@@ -41,7 +41,7 @@ class PlanePlan:
 
 
 def plan_planes(geometry: Window, rows: int) -> PlanePlan:
-    """Plan strips of `rows` output rows, or of all where there are fewer."""
+    """Plan strips of `rows` output rows; a layer with fewer rows gets one strip."""
     rows = min(rows, geometry.output[0])
     height, width = (
         (n - 1) * stride + (kernel - 1) * dilation + 1
@@ -57,9 +57,10 @@ def plan_planes(geometry: Window, rows: int) -> PlanePlan:
 
 
 def rows_of_plane(geometry: Window, channels: int) -> int:
-    """The default rule: the fewest strips whose plane is not larger than two windows of rows.
+    """Return the default number of output rows of a strip.
 
-    Rows at the seam of two strips are copied twice, so fewer strips take fewer instructions.
+    The rule picks the fewest strips whose plane is no larger than two windows of rows. Rows at the
+    seam of two strips are copied twice, so fewer strips take fewer instructions.
     """
     total = geometry.output[0]
     limit = 2 * (geometry.kernel[0] + 1) * geometry.input[1] * channels
@@ -78,16 +79,23 @@ def planes_function(
     schedule: str,
     headers: Sequence[str],
 ) -> tirx.PrimFunc:
-    """The function of a DEPTHWISE_CONV_2D in int8.
+    """Make the function of an int8 DEPTHWISE_CONV_2D.
 
     Parameters
     ----------
+    node
+        The layer.
+    geometry
+        The window.
+    plan
+        The division into strips.
     channel_words
-        Words of the stream, a parameter behind the input, that an output channel has.
+        Words per output channel in the stream, the parameter after the input.
     kernel
-        Name of what computes rows, ``NAME(plane, stream, out, rows)``, and what instantiates it.
+        Name of the function that computes rows, ``NAME(plane, stream, out, rows)``, and the lines
+        that instantiate it.
     schedule, headers
-        See `tvmtiny.schedule.nest.function`; without `PLANE_HEADER`.
+        See `tvmtiny.schedule.nest.function`; `PLANE_HEADER` is added.
     """
     batch, height, width, inputs = node.input(0).shape
     out_height, out_width, channels = node.output.shape[1:]
@@ -105,7 +113,7 @@ def planes_function(
     def compute(
         image: nest.Argument, strip: nest.Argument, channel: nest.Argument
     ) -> list[tirx.Stmt]:
-        """Copy and compute one input channel of a strip."""
+        """Copy the plane of one input channel of a strip, and compute its outputs."""
         rows: nest.Argument = plan.rows
         if out_height % plan.rows:
             rows = tirx.min(plan.rows, out_height - strip * plan.rows)
@@ -137,7 +145,7 @@ def planes_function(
 
     body = [nest.loop(batch, "image", strips_of)]
     if plan.used < plan.width:
-        # Columns beside the input stay as they are.
+        # Columns outside the input keep the value that is set here.
         size = plan.height * plan.width
         fill = nest.call("tvmtiny_plane_fill", nest.address(plane), size, zero_point)
         body.insert(0, fill)
@@ -154,23 +162,27 @@ def planes_function(
 
 
 def _overlap(node: Node, geometry: Window, plan: PlanePlan) -> Overlap:
-    """What the order of strips and channels allows: a plane is copied before outputs are written.
+    """Return the permitted overlap: a plane is copied before outputs are written.
 
-    Channels are independent of each other, so that only distances of whole pixels count.
+    Channels are independent of each other, so distances are multiples of a pixel.
     """
     batch, *_, channels = node.input(0).shape
     return Overlap("out", 0, plane_distance(batch, geometry, plan, channels), channels)
 
 
 def plane_distance(batch: int, geometry: Window, plan: PlanePlan, channels: int) -> int:
-    """How many channels before the input the output must start, at the least.
+    """Return the least number of channels by which the output must start before the input.
 
     Parameters
     ----------
     batch
-        Images.
+        Number of images.
+    geometry
+        The window.
+    plan
+        The division into strips.
     channels
-        Of a pixel: planes that are computed one after the other.
+        Channels of a pixel, whose planes are computed one after the other.
     """
     (height, width), (out_height, out_width) = geometry.input, geometry.output
     last_read = np.full((batch, height, width, channels), -1)

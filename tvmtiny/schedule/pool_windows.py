@@ -1,4 +1,4 @@
-"""Pools as calls of a kernel for each window, for schedules of every kernel family."""
+"""Pools as calls of a kernel for each window, for schedules of all kernel families."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from tvmtiny.schedule import nest
 
 @dataclass(frozen=True)
 class PoolWindows:
-    """Which pixels each output is made from.
+    """The input pixels of each output.
 
     Attributes
     ----------
     images
         Batch size.
     rows, columns
-        One entry per output row or column: first input row or column, and how many.
+        For each output row or column: the first input row or column, and their number.
     size
         Rows and columns of the input.
+    channels
+        Channels of a pixel.
+    stride, pad, kernel
+        Geometry of the pool along height and width.
     """
 
     images: int
@@ -38,12 +42,12 @@ class PoolWindows:
 
     @property
     def row_bytes(self) -> int:
-        """From an input row to the next."""
+        """Bytes from an input row to the next."""
         return self.size[1] * self.channels
 
     @property
     def any_whole(self) -> bool:
-        """Whether some window has the whole kernel's size."""
+        """Whether any window has the full size of the kernel."""
         whole = [
             any(n == size for _, n in windows)
             for windows, size in zip((self.rows, self.columns), self.kernel, strict=True)
@@ -52,18 +56,18 @@ class PoolWindows:
 
     @property
     def constant(self) -> bool:
-        """Whether all windows have the whole kernel's size."""
+        """Whether all windows have the full size of the kernel."""
         sizes = (*self.rows, *self.columns)
         return all(n == self.kernel[i >= len(self.rows)] for i, (_, n) in enumerate(sizes))
 
     @property
     def counts(self) -> set[int]:
-        """How many taps windows have."""
+        """The numbers of taps that occur in windows."""
         return {r * c for _, r in self.rows for _, c in self.columns}
 
 
 def pool_windows(node: Node) -> PoolWindows:
-    """The windows of a pool without their taps outside of the input."""
+    """Return the windows of a pool, without taps outside the input."""
     geometry = pool_window(node)
     images, height, width, channels = node.input(0).shape
     ranges = []
@@ -95,15 +99,16 @@ def pool_function(
     preamble: Sequence[str],
     dtype: str = "int8",
 ) -> tirx.PrimFunc:
-    """A call for each window, with the scale of its count of taps if there are any.
+    """Make a function that calls a kernel for each window.
 
     Parameters
     ----------
     kernels
-        Names: ``kernel(x, [scale,] out, rows, columns)``. With two, windows that are clipped call
-        the second.
+        Names of functions ``kernel(x, [scale,] out, rows, columns)``. If there are two, the second
+        is called for clipped windows.
     scales
-        How many pairs of int32, one for each count of taps, or one for all; None without.
+        Number of pairs of int32: one for each number of taps, or a single one for all; None for
+        kernels without a scale.
     """
     channels, (height, width) = windows.channels, windows.size
     outputs = len(windows.rows), len(windows.columns)
@@ -112,7 +117,7 @@ def pool_function(
     out = nest.buffer("out", windows.images * prod(outputs) * channels, dtype)
 
     def clip(position: nest.Argument, axis: int) -> tuple[nest.Argument, nest.Argument]:
-        """First row or column of a window, and how many."""
+        """Return the first row or column of a window, and their number."""
         start = position * windows.stride[axis] - windows.pad[axis]
         if windows.constant:
             return start, windows.kernel[axis]
@@ -126,7 +131,7 @@ def pool_function(
         if not clipped:
             rows, columns = windows.kernel
             if columns == width:
-                # Its rows lie side by side.
+                # The rows of the window are contiguous.
                 rows, columns = 1, rows * columns
         scale = []
         if scales is not None:

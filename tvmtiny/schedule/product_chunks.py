@@ -1,7 +1,7 @@
-"""Chunks of products that share a register, two products in one multiplication.
+"""Chunks of products that share a register, with two products in one multiplication.
 
-A chunk is as long as the sum of its lower products was proven to fit 16 bits for the weights of a
-channel. Channels whose chunks are equally long have code of their own.
+The length of a chunk is such that the sum of its lower products is proven to fit 16 bits for the
+weights of a channel. Channels with equal chunk lengths share code.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from tvmtiny.schedule.matrix_layer import Layer, split_groups
 
 Choice = TypeVar("Choice")
 
-#: Lengths of chunks for which there is code, the longest first; longer ones for layers that read
+#: Lengths of chunks for which code exists, the longest first. Longer ones are for layers that read
 #: single pixels, whose code has few registers and fewer products per input.
 CHUNKS = (8, 6, 4, 3, 2, 1)
 LONG_CHUNKS = (32, 24, 16, 12)
 
-#: What kernels leave open: the longest chunks, how many lengths of chunks have code of their own,
-#: and how many inputs are unrolled at most.
+#: Open decisions of kernels: the longest chunk, the number of chunk lengths with code of their own,
+#: and the most inputs that are unrolled.
 LONGEST = (1, 2, 3, 4, 6, 8)
 CODES = (1, 2, 3)
 UNROLLS = (8, 16, 32, 64)
 
-#: What the sum of a chunk starts with; without it, its lower half is between minus and plus this.
+#: Initial value of a chunk's sum; the lower half then stays between plus and minus this value.
 START = 2**15 - 1
 
-#: Up to this part of the channels, so many inputs are unrolled at most.
+#: Codes for up to this share of the channels unroll at most this many inputs.
 _SMALL_SHARE, _SHORT = 0.125, 4
 
 
 @dataclass(frozen=True)
 class ChunkPart:
-    """Channels whose chunks are equally long.
+    """Channels whose chunks have the same length.
 
     Attributes
     ----------
     chunk
         Products of a chunk.
     counts
-        Chunks that are unrolled, chunks of a turn of the loop behind them, and turns.
+        Unrolled chunks, chunks in a turn of the loop that follows, and turns.
     channels
-        In the order of the stream; a channel may be repeated to fill a tile.
+        Channels in the order of the stream; a channel may be repeated to fill a tile.
     """
 
     chunk: int
@@ -56,12 +56,14 @@ class ChunkPart:
 
 
 def provable(weights: np.ndarray, chunk: int) -> np.ndarray:
-    """Of which channels the products of `chunk` inputs fit 16 bits, whatever the inputs are.
+    """Find the channels whose sums of `chunk` products fit 16 bits for all inputs.
 
     Parameters
     ----------
     weights
         int8, ``(channels, depth)``.
+    chunk
+        Products of a chunk.
 
     Returns
     -------
@@ -85,20 +87,25 @@ def by_chunk(
     most: int,
     cost: Callable[[int], float],
 ) -> dict[int, list[int]]:
-    """Channels by the length of their chunks, which was proven: those that cost least.
+    """Assign channels to proven chunk lengths at the least cost.
 
     Parameters
     ----------
     weights
         int8, ``(channels, depth)``.
     proof
-        `provable`, or another one.
+        `provable`, or another proof.
     longest
         One of `CHUNKS` or `LONG_CHUNKS`.
     most
-        Different lengths, each of which has code of its own.
+        Most different lengths, each of which has code of its own.
     cost
-        Of a channel, by the length of its chunks.
+        Cost of a channel by the length of its chunks.
+
+    Returns
+    -------
+    dict
+        Channels by chunk length.
     """
     able = {chunk: proof(weights, chunk) for chunk in (*LONG_CHUNKS, *CHUNKS) if chunk <= longest}
     costs = {chunk: np.where(proven, cost(chunk), np.inf) for chunk, proven in able.items()}
@@ -114,14 +121,16 @@ def by_chunk(
 
 
 def chunk_parts(layer: Layer, classes: Mapping[int, list[int]], unroll: int) -> list[ChunkPart]:
-    """How the chunks of each class of channels are unrolled.
+    """Choose the unrolling of the chunks in each class of channels.
 
     Parameters
     ----------
+    layer
+        The layer.
     classes
-        Channels by the length of their chunks, such as `by_chunk` finds.
+        Channels by chunk length, such as `by_chunk` returns.
     unroll
-        Inputs that are unrolled at most; code for few of the channels is short.
+        Most inputs that are unrolled; code for few of the channels is kept short.
     """
     parts = []
     for chunk, channels in classes.items():
@@ -132,7 +141,7 @@ def chunk_parts(layer: Layer, classes: Mapping[int, list[int]], unroll: int) -> 
 
 
 def useful_unrolls(depth: int) -> tuple[int, ...]:
-    """Those of `UNROLLS` that make a difference for so many inputs."""
+    """Return those values of `UNROLLS` that make a difference for `depth` inputs."""
     return tuple(u for i, u in enumerate(UNROLLS) if i == 0 or UNROLLS[i - 1] < depth)
 
 
@@ -142,7 +151,7 @@ def cheapest(
     layer: Layer,
     goal: Goal,
 ) -> Choice:
-    """The candidate with the fewest instructions, weighed against the bytes of code.
+    """Return the candidate with the fewest instructions, weighed against bytes of code.
 
     Parameters
     ----------

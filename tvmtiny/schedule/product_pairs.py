@@ -1,7 +1,7 @@
-"""CONV_2D and FULLY_CONNECTED with two products in one multiplication, for every kernel family.
+"""CONV_2D and FULLY_CONNECTED with two products in one multiplication, for all kernel families.
 
-The patches of two or four pixels are packed into words first; see
-``runtime/core/tvmtiny_pairs.h``. Kernels of the families then run over the channels.
+The patches of two or four pixels are first packed into words, see
+``runtime/core/tvmtiny_pairs.h``. A family's kernels then loop over the channels.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def pairs_function(
     family: str,
     headers: Sequence[str],
 ) -> tirx.PrimFunc:
-    """The function of a CONV_2D or FULLY_CONNECTED in int8.
+    """Make the function of an int8 CONV_2D or FULLY_CONNECTED.
 
     The macro ``TVMTINY_<FAMILY>_PAIRS`` instantiates a kernel ``NAME(patches, stream, out, end)``
-    of a part, and ``tvmtiny_<family>_pack`` is an instance of ``TVMTINY_PAIRS_PACK``.
+    for each part, and ``tvmtiny_<family>_pack`` is an instance of ``TVMTINY_PAIRS_PACK``.
 
     Parameters
     ----------
     pixels
-        Of a step: two or four, and not more than the layer has.
+        Pixels of a step: two or four, and at most those of the layer.
     ends
-        Where the words of each part end in the stream, a parameter behind the input.
+        End of each part's words in the stream, the parameter after the input.
     family
-        The name of the kernel family, which is also the prefix of its macros and functions.
+        Name of the kernel family, which is also the prefix of its macros and functions.
     headers
         See `tvmtiny.schedule.nest.function`.
     """
@@ -63,7 +63,7 @@ def pairs_function(
         pack, line = _gather(node, layer, layer.geometry, pixels, packer)
         preamble.append(line)
         staging = "patches"
-    # Kernels whose chunks do not divide the depth read some words more, for weights that are zero.
+    # Kernels whose chunks do not divide the depth read a few more words, with weights of zero.
     padded = max(p.chunk * -(-layer.depth // p.chunk) for p in parts)
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", ends[-1], "int32")
@@ -71,7 +71,7 @@ def pairs_function(
     patches = nest.buffer("patches", pixels // 2 * padded, "uint32")
 
     def step(index: nest.Argument) -> list[tirx.Stmt]:
-        # Where pixels do not divide, the last step overlaps the one before.
+        # If the steps do not divide the pixels, the last step overlaps the one before.
         position = index * pixels
         if positions % pixels:
             position = tirx.min(position, positions - pixels)
@@ -109,10 +109,10 @@ def pairs_function(
 def _gather(
     node: Node, layer: Layer, geometry: Window, pixels: int, packer: str
 ) -> tuple[str, str]:
-    """Name and instantiation of the function that packs patches."""
+    """Return name and instantiation of the function that packs patches."""
     depth = node.input(0).shape[3]
     (rows, columns), apart = geometry.kernel, geometry.dilation[1] * depth
-    # Columns that are neighbours are packed together.
+    # Adjacent columns are packed together.
     parts, bytes_each = (1, columns * depth) if geometry.dilation[1] == 1 else (columns, depth)
     sizes = [pixels, *geometry.input, depth, *geometry.output, rows, parts, bytes_each, apart]
     sizes += [*geometry.stride, geometry.dilation[0], *geometry.pad]

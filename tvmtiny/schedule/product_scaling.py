@@ -1,4 +1,4 @@
-"""Output scaling of MUL, for schedules of every kernel family."""
+"""Output scaling of MUL, for schedules of all kernel families."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from tvmtiny.ops.shared.quantization import activation_range, requantize
 from tvmtiny.schedule.per_node import per_node
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 
-#: What products are multiplied by, so that their multiplier keeps enough bits.
+#: Factor of the products, which preserves bits of the output's multiplier.
 PRODUCT_GAIN = 256
 
 
 @per_node
 def product_scaling(node: Node, oracle: Oracle, shifts: tuple[int, ...] = SHIFTS) -> Scaling | None:
-    """Constants for products of both operands without their zero points, times `PRODUCT_GAIN`.
+    """Find constants for products of operands minus their zero points, times `PRODUCT_GAIN`.
 
     Parameters
     ----------
     node
-        MUL in int8.
+        An int8 MUL.
+    oracle
+        The reference whose rounding is reproduced.
     shifts
-        See `tvmtiny.schedule.requantize.solve`.
+        Shifts to try, see `tvmtiny.schedule.requantize.solve`.
 
     Returns
     -------
     Scaling or None
-        With one channel; None where no constants are exact.
+        Constants of one channel; None if no constants are exact.
     """
     low, high = activation_range(node)
     if node.output.scale <= 0:

@@ -1,4 +1,4 @@
-"""MUL and PRELU in int8 with one multiplication by a proven constant, for every family."""
+"""int8 MUL and PRELU with one multiplication by a proven constant, for all kernel families."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from tvmtiny.ops.shared.quantization import INT8_RANGE, activation_range, requan
 from tvmtiny.schedule.per_node import per_node
 from tvmtiny.schedule.requantize import Scaling, solve
 
-#: What products are multiplied by, so that their multiplier keeps enough bits.
+#: Factor of the products, which preserves bits of the output's multiplier.
 GAIN = 128
 
-#: Common ones first, so that layers share code.
+#: Common shifts come first, so that layers share code.
 _SHIFTS = (12, 13, 11, 14, 10, 15, 9, 16, 8, 17, 7, 18, 6, 19, 5, 20, 4, 21, 3, 22, 2, 23)
 
 
 @per_node
 def product_scaling(node: Node, oracle: Oracle) -> Scaling | None:
-    """Constants for products of both operands without their zero points, times `GAIN`.
+    """Find constants for products of operands minus their zero points, times `GAIN`.
 
-    They give all results of an int8; the activation's bounds come after them.
+    The constants cover all int8 results; the limits of the activation are applied afterwards.
     """
     wide = [np.array(INT8_RANGE, np.int64) - node.input(i).zero_point for i in range(2)]
     return _solve(node, np.outer(*wide), product_multiplier(node, oracle))
 
 
 def scaled_product(node: Node, oracle: Oracle) -> Compute | None:
-    """A MUL or PRELU in int8 as a tensor expression with constants that are proven exact.
+    """Express an int8 MUL or PRELU as a tensor expression with constants that are proven exact.
 
     Returns
     -------
     Compute or None
-        None for other nodes, and where no constants are exact.
+        None for other nodes, and if no constants are exact.
     """
     if node.output.dtype != "int8" or node.operator not in ("MUL", "PRELU"):
         return None
@@ -45,7 +45,7 @@ def scaled_product(node: Node, oracle: Oracle) -> Compute | None:
 
 
 def _solve(node: Node, corners: np.ndarray, multiplier: tuple[int, int]) -> Scaling | None:
-    """Constants for products between corners, which the oracle scales by a multiplier."""
+    """Find constants for products between corners, which the oracle scales by `multiplier`."""
     if node.output.scale <= 0:
         return None
 
@@ -59,7 +59,7 @@ def _solve(node: Node, corners: np.ndarray, multiplier: tuple[int, int]) -> Scal
 
 
 def _scaled(both: Expression, scaling: Scaling, limits: tuple[int, int]) -> Expression:
-    """The int8 result of a product."""
+    """Return the int8 result of a product."""
 
     def call(name: str, *arguments: Expression) -> Expression:
         return tirx.call_pure_extern("int32", name, *arguments)
@@ -69,7 +69,7 @@ def _scaled(both: Expression, scaling: Scaling, limits: tuple[int, int]) -> Expr
     acc = call("tvmtiny_multiply_add", both, int32(GAIN), int32(initial))
     upper = call("tvmtiny_multiply_high", acc, int32(multiplier))
     if scaling.signed:
-        # The sign of the sum, whose initial value is 0 then, is the product's.
+        # The initial value is 0 here, so the sum has the sign of the product.
         upper = upper + int32(offset) + ((both >> int32(31)) & int32(step))
     if limits != INT8_RANGE:
         return clamp_int8(upper >> int32(scaling.shift), *limits)
@@ -93,7 +93,7 @@ def _mul(node: Node, oracle: Oracle) -> Compute | None:
 
 
 def _prelu(node: Node) -> Compute | None:
-    """Products where steps are negative, and a table of 256 bytes elsewhere."""
+    """Express PRELU as products for negative steps and a table of 256 bytes for others."""
     above, below = prelu_multipliers(node)
     zeros = node.input(0).zero_point, node.input(1).zero_point
     slopes = np.array(INT8_RANGE, np.int64) - zeros[1]

@@ -1,4 +1,7 @@
-"""Tuned records: what was tried for a layer, and how it went. One JSON object a line."""
+"""Tuned records: candidates that were tried for a layer, and their results.
+
+A file holds one JSON object per line.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,18 @@ from tvmtiny.resources import shipped
 from tvmtiny.schedule.implementation import FLASH_WEIGHT, Decisions, Goal
 from tvmtiny.schedule.workload import Workload
 
-#: Of the fields of a line.
+#: Version of the fields in a line.
 FORMAT_VERSION = 1
 
-#: What a figure counts, the one that `Records.ranked` trusts most first.
+#: Units of figures, the most trustworthy one for `Records.ranked` first.
 METRICS = ("cycles", "instructions")
 
-#: CPUs without records of their own take those of another whose kernels are the same.
+#: CPUs without records of their own use those of another CPU whose kernels are the same.
 FALLBACK_CPUS: Mapping[str, str] = {"cortex-m33": "cortex-m4"}
 
 
 class Status(str, Enum):
-    """How a trial ended."""
+    """The outcome of a trial."""
 
     OK = "ok"
     COMPILE_ERROR = "compile error"
@@ -41,31 +44,32 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Record:
-    """One trial.
+    """The record of a trial.
 
     Attributes
     ----------
     workload, cpu
-        Of which layer, on which CPU.
+        The layer and the CPU.
     metric
-        What `figure` counts for one execution: ``cycles`` or ``instructions``.
+        Unit of `figure`, which is for one execution: ``cycles`` or ``instructions``.
     goal
-        Whose default rule `default_figure` is of; the record serves no other.
+        Goal of the default rule that `default_figure` belongs to; the record only serves this goal.
     decisions
-        The candidate, as `tvmtiny.schedule.Space` gives it.
+        The candidate, as `tvmtiny.schedule.Space` yields it.
     status
-        How it ended; only one that is ``ok`` has a figure.
+        The outcome; only an ``ok`` trial has a figure.
     figure, default_figure
-        Of the candidate, and of the default rule's on the same board; None where not known.
+        Figures of the candidate, and of the default rule's choice on the same board; None if
+        unknown.
     flash_bytes, default_flash_bytes
-        Code and constants of the layer alone; None where not known.
+        Bytes of code and constants of the layer alone; None if unknown.
     workspace_bytes
-        Arena that only this layer uses; None where not known.
+        Bytes of the arena that only this layer uses; None if unknown.
     log
-        An excerpt of what the compiler or the board said.
+        An excerpt of the output of the compiler or the board.
     provenance
-        Who made the record with what: versions of tvmtiny, TVM and the C compiler, the board; a
-        date only if the user gave one.
+        The tools that made the record: versions of tvmtiny, TVM and the C compiler, and the board.
+        A date is included only if the user gave one.
     """
 
     workload: Workload
@@ -83,7 +87,7 @@ class Record:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As what ``json`` writes; the reverse of `from_json`."""
+        """Return the fields for ``json``; `from_json` reverses this."""
         return {
             "version": FORMAT_VERSION,
             **vars(self),
@@ -96,12 +100,12 @@ class Record:
 
     @staticmethod
     def from_json(fields: Mapping[str, Any]) -> Record:
-        """The reverse of `to_json`.
+        """Make a record from the fields that `to_json` returns.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            If `fields` are none of a record of this version.
+            If `fields` are not those of a record of this version.
         """
         if fields["version"] != FORMAT_VERSION:
             raise ValueError(f"version {fields['version']}, not {FORMAT_VERSION}")
@@ -126,15 +130,15 @@ class Record:
         )
 
     def to_line(self) -> str:
-        """The record as one line of a file, without its end."""
+        """Return the record as one line of a file, without the line's end."""
         return json.dumps(self.to_json(), separators=(",", ":"))
 
     @property
     def merit(self) -> float:
-        """What the candidate is worth for its goal; less is better, and the default rule has 1.
+        """Merit for the record's goal; less is better, and the default rule has 1.
 
-        The share of the default's figure that it takes, and the share of its flash, weighted as
-        the default rules weigh them.
+        It combines the ratios of figure and flash to those of the default rule, with the weights
+        of the default rules.
         """
         if self.status is not Status.OK or not self.figure or not self.default_figure:
             return float("inf")
@@ -152,9 +156,9 @@ class Records:
     Attributes
     ----------
     records
-        In the order of the files' names, and of the lines in them.
+        Records in the order of the files' names, and of the lines in each file.
     dropped
-        Lines that are no records, one message each.
+        A message for each line that is no record.
     """
 
     records: tuple[Record, ...] = ()
@@ -167,10 +171,10 @@ class Records:
         return iter(self.records)
 
     def ranked(self, workload: Workload, cpu: str, goal: Goal) -> tuple[Record, ...]:
-        """Records that beat the default rule, the best first; of equals the earlier one.
+        """Return the records that beat the default rule, the best first; ties keep their order.
 
-        Figures of different metrics are not compared: the ones of the first of `METRICS` for
-        which there are any are taken. A CPU without any takes those of `FALLBACK_CPUS`.
+        Figures of different metrics are not compared: only records of the first of `METRICS` with
+        any records count. A CPU without records uses those of `FALLBACK_CPUS`.
         """
         for name in (cpu, FALLBACK_CPUS.get(cpu)):
             for metric in METRICS:
@@ -186,18 +190,18 @@ class Records:
         return ()
 
     def of_metric(self, metric: str) -> Records:
-        """Those of one metric."""
+        """Return the records of one metric."""
         return Records(tuple(r for r in self.records if r.metric == metric), self.dropped)
 
     def best(self, workload: Workload, cpu: str, goal: Goal) -> Record | None:
-        """The first of `ranked`, or None."""
+        """Return the first record of `ranked`, or None."""
         return next(iter(self.ranked(workload, cpu, goal)), None)
 
     def useful(self) -> Records:
-        """What is worth shipping, by layer, CPU, metric and goal; the best first.
+        """Return the records worth shipping, by layer, CPU, metric and goal, the best first.
 
-        Records that beat the default rule, without those that another one equals in merit and
-        workspace both.
+        These are the records that beat the default rule, without those for which another record is
+        at least as good in both merit and workspace.
         """
         groups: dict[tuple[object, ...], list[Record]] = {}
         for record in self.records:
@@ -226,15 +230,15 @@ class Records:
         return index
 
 
-#: For `tvmtiny.compile`: default rules only.
+#: Value for `tvmtiny.compile` that selects the default rules only.
 NO_RECORDS = Records()
 
 
 def load_records(path: str | os.PathLike[str]) -> Records:
-    """Read a file of records, or all ``*.jsonl`` of a folder and its folders.
+    """Read a file of records, or all ``*.jsonl`` files below a folder.
 
-    A line that is no record, such as a last one that was torn when the machine stopped, is left
-    out and reported in `Records.dropped`.
+    A line that is no record, such as a last line that was cut off when the machine stopped, is
+    skipped and reported in `Records.dropped`.
 
     Raises
     ------
@@ -264,33 +268,33 @@ def load_records(path: str | os.PathLike[str]) -> Records:
 
 @cache
 def shipped_records() -> Records:
-    """The records that come with tvmtiny: ``schedules/<cpu>/*.jsonl``."""
+    """Return the records that tvmtiny ships: ``schedules/<cpu>/*.jsonl``."""
     folder = shipped("schedules")
     return load_records(folder) if folder.is_dir() else NO_RECORDS
 
 
-#: Which of the shipped records are used unless another metric is asked for. An emulator counts
-#: instructions exactly; its cycles are an estimate, on which no default should rest.
+#: Metric of the shipped records that are used by default. An emulator counts instructions exactly,
+#: but only estimates cycles, on which no default should rest.
 SHIPPED_METRIC = "instructions"
 
 
 def find_records(
     given: Records | str | os.PathLike[str] | None, tuned_for: str | None = None
 ) -> Records:
-    """Records as options give them.
+    """Return the records that options select.
 
     Parameters
     ----------
     given
-        A file, a folder, or ``none``; by default those that ship.
+        A file, a folder, or ``none``; by default the shipped records.
     tuned_for
-        Only those of this metric; by default all that are given, or of those that ship the ones of
+        The metric of the records. By default all records of `given`, or the shipped records of
         `SHIPPED_METRIC`.
 
     Raises
     ------
     InputError
-        There is no such file or folder, it cannot be read, or there is no such metric.
+        If there is no such file or folder, it cannot be read, or there is no such metric.
     """
     if tuned_for is not None and tuned_for not in METRICS:
         raise InputError(
@@ -306,7 +310,7 @@ def find_records(
 
 
 def append_record(path: str | os.PathLike[str], record: Record) -> None:
-    """Append `record` to a file, made if missing; on return it is on the disk.
+    """Append `record` to a file and flush it to the disk; the file is created if missing.
 
     Raises
     ------
@@ -319,7 +323,7 @@ def append_record(path: str | os.PathLike[str], record: Record) -> None:
         descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             size = os.fstat(descriptor).st_size
-            # Behind a torn line a new one starts, so that only the torn one is lost.
+            # A torn line is ended first, so that it does not spoil the new record.
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
             line = b"\n" * torn + record.to_line().encode() + b"\n"
             while line:

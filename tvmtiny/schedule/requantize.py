@@ -1,10 +1,10 @@
-"""Requantization in two instructions, proven exact per channel when the code is generated.
+"""Requantization in two instructions, proven exact for each channel when code is generated.
 
-SMMUL and SSAT compute ``clamp((acc * multiplier >> 32) >> shift)``. That is a monotone function of
-the accumulator, and so is every rounding that TFLite defines; two monotone functions are equal if
-they take each step at the same accumulator. The steps of TFLite's function are computed once per
-channel. For a given multiplier each of them bounds the initial accumulator from below and from
-above, so that its exact values are an interval, which is either empty or proves the channel.
+SMMUL and SSAT compute ``clamp((acc * multiplier >> 32) >> shift)``. This is a monotone function of
+the accumulator, as are all roundings that TFLite defines. Two monotone functions are equal if they
+take each step at the same accumulator. The steps of TFLite's function are computed once per
+channel. For a given multiplier, each step bounds the initial accumulator from below and from above.
+The exact initial values thus form an interval, which is either empty or proves the channel.
 
 Where TFLite rounds positive and negative sums differently (two roundings, halves away from zero,
 and an output that is not clamped at its zero point), two more instructions add a step below zero.
@@ -18,42 +18,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Shifts in the order in which they are tried: a common one lets layers share micro-kernels.
+#: Shifts in the order of trial: common shifts come first, so that layers share micro-kernels.
 SHIFTS = (12, 13, 14, 11, 15, 10, 16, 9, 17, 8, 18, 7, 19, 6, 20, 5, 21, 4, 22, 3, 23, 2)
 
-#: Neighbours of the nearest multiplier that are tried, nearest first.
+#: Offsets from the nearest multiplier to try, the smallest first.
 _NEIGHBOURS = sorted(range(-24, 25), key=abs)
 
-#: Multipliers that are tried for all channels at once; further ones for one channel at a time.
+#: Number of multipliers that are tried for all channels at once, before single channels.
 _TOGETHER = 9
 
-#: More than the layers of any model.
+#: Size of the cache: more solutions than any model has layers.
 _KEPT_SOLUTIONS = 512
 
-#: Accumulators between a step of TFLite's function and that of exact arithmetic, in most cases.
+#: Distance in accumulators, in most cases, from a step of TFLite's function to the exact one.
 _NEAR = 4
 
-#: Beyond every bound of an initial accumulator.
+#: Stands for a missing bound of an initial accumulator.
 _FAR = 2**62
 
-#: TFLite's function: accumulators of shape ``(channels, n)`` to outputs, clamped, int64.
+#: TFLite's function from accumulators, ``(channels, n)``, to clamped outputs, both int64.
 Reference = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Constants of `SMMUL` and `SSAT`, one pair per channel.
+    """Constants of `SMMUL` and `SSAT` for each channel.
 
     Attributes
     ----------
     initial
-        What the accumulator starts with: bias, zero points and rounding. int32, ``(channels,)``.
+        Initial accumulators with bias, zero points and rounding: int32, ``(channels,)``.
     multiplier
-        int32, ``(channels,)``.
+        Multipliers: int32, ``(channels,)``.
     shift
-        The right shift that all channels share.
+        The right shift, shared by all channels.
     offset, step
-        Of rounding by sign: added before the shift, always and below zero; None without it.
+        Values for rounding by sign: `offset` is added before the shift, `step` only below zero.
+        None without such rounding.
     """
 
     initial: np.ndarray
@@ -68,17 +69,17 @@ class Scaling:
         return self.offset is not None
 
 
-#: What was found, by a hash of all that it depends on: the same layer for another CPU or goal, and
-#: the same candidate of another node, are solved once.
+#: Cache of solutions by a hash of their inputs: the same layer for another CPU or goal, and the
+#: same candidate of another node, are solved once.
 _solutions: dict[bytes, Scaling | None] = {}
 
 
 @dataclass(frozen=True, eq=False)
 class _Steps:
-    """Where TFLite's function of each channel takes its steps, ``(channels, n)``.
+    """The steps of TFLite's function for each channel, ``(channels, n)``.
 
-    The output is at least ``outputs[n]`` from the accumulator ``at[n]`` on. A step that is already
-    taken at the smallest accumulator has only a lower bound, one that is never taken an upper one.
+    The output is at least ``outputs[n]`` from the accumulator ``at[n]`` on. A step taken at the
+    smallest accumulator has only a lower bound, and a step that is never taken only an upper one.
     """
 
     outputs: np.ndarray
@@ -103,7 +104,7 @@ def solve(
     excess: np.ndarray | int = 0,
     shifts: tuple[int, ...] = SHIFTS,
 ) -> Scaling | None:
-    """Find initial accumulators and multipliers with which the two instructions equal `reference`.
+    """Find initial accumulators and multipliers so that both instructions equal `reference`.
 
     The hardware's accumulator is ``initial + gain * (acc - bias) + excess``.
 
@@ -112,18 +113,20 @@ def solve(
     reference
         Exact outputs, in ``[-128, 127]``, of accumulators that include the bias.
     scales
-        float64, ``(channels,)``: real output steps per accumulator step; only a first guess.
+        Output steps per accumulator step, used as a first guess: float64, ``(channels,)``.
     reach
-        Smallest and largest accumulator of each channel, bias included: int64, ``(channels,)``.
+        Smallest and largest accumulator of each channel, including bias: int64, ``(channels,)``.
     bias
-        What is not in the sum of products: int64, ``(channels,)``.
+        The part that is not in the sum of products: int64, ``(channels,)``.
     gain, excess
-        See above.
+        Factor of the sum of products, and a constant that kernels add to it.
+    shifts
+        Shifts to try, in order.
 
     Returns
     -------
     Scaling or None
-        None where some channel has no solution, or could overflow 32 bits.
+        None if a channel has no solution, or could overflow 32 bits.
     """
     low, high = (np.asarray(bound, np.int64) for bound in reach)
     bias = np.asarray(bias, np.int64)[:, None]
@@ -165,17 +168,18 @@ def _is_clamped_early(
     gain: int,
     shifts: tuple[int, ...],
 ) -> bool:
-    """Whether a channel's output stays the same for longer than a step, short of SSAT's bounds.
+    """Return whether a channel's output is constant for more than a step within SSAT's bounds.
 
-    A fused activation clamps so, where the zero point is not the smallest output. Two accumulators
-    of one sign that are two steps apart never have one output in between the bounds of SSAT: no
-    multiplier that is tried is less than half of the nominal one, so that nothing is exact.
+    A fused activation clamps in this way if the zero point is not the smallest output. Within the
+    bounds of SSAT, two accumulators of one sign that are two steps apart never have the same
+    output, because every multiplier that is tried is at least half of the nominal one. No solution
+    is then exact.
     """
     if np.min(scales) / gain * 2.0 ** (32 + min(shifts)) < 2 * max(_NEIGHBOURS):
         return False
     apart = np.ceil(2 / scales).astype(np.int64) + 2
     below, above = low + apart, high - apart
-    # Of one sign; anything else where there is no such accumulator.
+    # Accumulators of one sign, or any other value if there is no such accumulator.
     below, above = np.where(below < 0, below, low), np.where(above >= 0, above, high)
     values = reference(np.stack([low, below, above, high], axis=1))
     first, near_first, near_last, last = values.T
@@ -225,8 +229,8 @@ def _find_steps(
 ) -> _Steps:
     """Find all steps by bisection; the arguments have the shape ``(channels, 1)``.
 
-    A step lies within a few accumulators of where exact arithmetic would take it, so that the
-    bisection begins there. Where the function's values deny that, it begins with the whole range.
+    A step lies within a few accumulators of its place in exact arithmetic, where the bisection
+    starts. If the function's values contradict that, it starts with the whole range.
     """
     outputs = np.arange(-127, 128)
     origin = np.clip(0, low, high)
@@ -263,17 +267,17 @@ def _solve_shift(
     Parameters
     ----------
     probe
-        The channel that is tried first: one for which other shifts do not do.
+        The channel to try first: one that had no solution for another shift.
 
     Returns
     -------
     scaling, probe
-        Without a solution, a channel that has none.
+        The solution; if there is none, None and a channel without a solution.
     """
     nominal = np.rint(scales * 2.0 ** (32 + shift))
     if nominal.max() >= 2**31 - max(_NEIGHBOURS):
         return None, probe
-    # A channel whose output is constant is free to take any multiplier, and may need to.
+    # A channel with constant output can take any multiplier, and may need an unusual one.
     constant = steps.constant
     powers = [2**exponent if constant[probe] else 0 for exponent in range(30, 4, -1)]
     first = np.array([*(int(nominal[probe]) + near for near in _NEIGHBOURS), *powers])
@@ -291,7 +295,7 @@ def _solve_shift(
         missing = missing[~exact]
         if not missing.size:
             break
-    # All multipliers of a channel at once: what has no solution has a channel without one.
+    # All multipliers of a channel at once: layers without a solution usually have such a channel.
     for channel in missing:
         every = np.array([candidate[channel] for candidate in candidates])
         exact, chosen = _exact(steps, ends, np.full(len(every), channel), every, shift)
@@ -304,7 +308,7 @@ def _solve_shift(
 def _exact(
     steps: _Steps, ends: np.ndarray, channels: np.ndarray, multipliers: np.ndarray, shift: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which of `channels` their multiplier is exact for, and with which initial accumulators."""
+    """Return for which of `channels` the multipliers are exact, and the initial accumulators."""
     least, most = _bounds(steps, channels, np.maximum(multipliers, 1)[:, None], shift)
     chosen = _between(least, most)
     totals = chosen[:, None] + ends[channels]
@@ -315,8 +319,8 @@ def _exact(
 def _bounds(
     steps: _Steps, channels: np.ndarray, m: np.ndarray, shift: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Least and most initial accumulators of `channels` for multipliers `m`."""
-    # acc * m >= output << (32 + shift), as a bound on acc.
+    """Return bounds of the initial accumulators of `channels` for multipliers `m`."""
+    # Solve acc * m >= output << (32 + shift) for acc.
     target = -((-(steps.outputs.astype(np.int64)[None, :] << (32 + shift))) // m)
     least = np.where(steps.never_taken[channels], -_FAR, target - steps.at[channels]).max(axis=1)
     below = target - 1 - steps.below[channels]
@@ -325,7 +329,7 @@ def _bounds(
 
 
 def _between(least: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """A value between bounds of which one may be missing."""
+    """Return a value between bounds, one of which may be missing."""
     no_least, no_most = least == -_FAR, most == _FAR
     middle = np.where(no_least | no_most, 0, (least + most) >> 1)
     middle = np.where(no_least & ~no_most, most, middle)
@@ -347,7 +351,7 @@ class _Points:
 def _signed_points(
     reference: Reference, steps: _Steps, low: np.ndarray, high: np.ndarray
 ) -> _Points:
-    """All steps, and both sides of zero, where the offset changes."""
+    """Return all steps, and both sides of zero, where the offset changes."""
     channels = len(low)
     zero = np.tile(np.array([0, -1]), (channels, 1))
     inside = (zero >= low[:, None]) & (zero <= high[:, None])
@@ -378,11 +382,11 @@ def _solve_signed(
     ends = gain * np.stack([low, high], axis=1)
     if nominal.max() >= 2**31 - 16 or np.abs(ends).max() + gain >= 2**31:
         return None
-    # A fraction of one accumulator step, which does not change the sign.
+    # A fraction of one accumulator step does not change the sign.
     neighbours = sorted(range(-3, 4), key=abs)
     fractions = np.repeat(np.arange(0, gain, gain // 16), len(neighbours))
     nearest = np.tile(neighbours, len(fractions) // len(neighbours))
-    # Which of these pairs a channel takes: the first that is exact.
+    # The pair of fraction and multiplier for each channel: the first exact one.
     taken = np.zeros(len(scales), np.int64)
     missing = np.arange(len(scales))
     for pair in range(len(neighbours)):
@@ -393,7 +397,7 @@ def _solve_signed(
         missing = missing[~exact]
         if not missing.size:
             break
-    # All pairs of a channel at once: most layers that have no solution have a channel without one.
+    # All pairs of a channel at once: layers without a solution usually have such a channel.
     for channel in missing:
         m = np.maximum(nominal[channel] + nearest, 0)
         one = np.full(len(m), channel)
@@ -421,7 +425,7 @@ def _exact_by_sign(
     gain: int,
     shift: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which of `channels` their fraction and multiplier are exact for, with the two offsets."""
+    """Return for which of `channels` the pairs are exact, and the two offsets of each."""
     m, fraction = multipliers[:, None], fractions[:, None]
     reach_acc, below_acc = points.reach_acc[channels], points.below_acc[channels]
     reach_valid, below_valid = points.reach_valid[channels], points.below_valid[channels]

@@ -1,4 +1,4 @@
-"""Trading instructions for arena: slower implementations where they lower the peak."""
+"""Trading of instructions for arena: slower implementations that lower the peak."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from tvmtiny.schedule.families.registry import family_of
 from tvmtiny.schedule.implementation import Goal, Implementation
 from tvmtiny.targets import Cpu
 
-#: Each build takes about as long as the whole compilation without this search.
+#: Limit of builds, each of which takes about as long as a compilation without this search.
 _MOST_BUILDS = 8
 
-#: Without a budget, workspaces below this share of the arena are left alone.
+#: Without a budget, nodes with workspaces below this share of the arena are left unchanged.
 _LEAST_SHARE = 0.02
 
-#: A percent of arena is worth this many percent of instructions, or of cycles for speed.
+#: Percent of instructions, or of cycles for speed, that one percent of arena is worth.
 _WORTH = {Goal.SPEED: 0.02, Goal.BALANCED: 0.5, Goal.SIZE: 0.5}
 
-#: What each node is implemented by; None where its tensor expression is scheduled.
+#: Implementations by node index; None for a scheduled tensor expression.
 Choices = Mapping[int, Implementation | None]
 
 
 class Built(Protocol):
-    """A model whose arena is planned."""
+    """A model with a planned arena."""
 
     @property
     def arena_bytes(self) -> int:
-        """Size of the arena."""
+        """Size of the arena in bytes."""
 
     @property
     def choices(self) -> Choices:
-        """What it was built from."""
+        """The implementations that the model was built from."""
 
     def tight_nodes(self) -> Mapping[int, int]:
-        """Bytes of workspace of the nodes that need one while the arena is used to its end."""
+        """Return the workspace bytes of nodes that have one while the arena is full."""
 
     def bytes_for(self, node: int, changed: Container[int]) -> int:
-        """Bytes that one of those and its neighbours need, whatever `changed` ones become."""
+        """Return a lower bound of the arena around `node`, whatever `changed` nodes become."""
 
 
 AnyBuilt = TypeVar("AnyBuilt", bound=Built)
@@ -53,16 +53,20 @@ def shrink(
     goal: Goal,
     ram_budget: int | None = None,
 ) -> AnyBuilt:
-    """Build with slower implementations as long as that pays, or as long as the budget wants it.
+    """Build with slower implementations while that is worthwhile or the budget requires it.
 
     Parameters
     ----------
     build
         Plans the arena for given implementations.
+    nodes
+        The nodes of the optimized graph.
     chosen
         The fastest implementations, by node index.
+    cpu, oracle, goal
+        See `tvmtiny.schedule.implement`.
     ram_budget
-        Bytes; what is needed to get below is done whatever it costs.
+        Limit of the arena in bytes, which is met at any cost in instructions.
     """
     by_index = {node.index: node for node in nodes}
     best, current = build(chosen), dict(chosen)
@@ -90,9 +94,9 @@ def shrink(
 
 
 def _is_in_vain(step: Mapping[int, Implementation], best: Built) -> bool:
-    """Whether the arena stays as large because of other nodes; much faster than a build."""
+    """Return whether other nodes keep the arena as large; much faster than a build."""
     others = [index for index in best.tight_nodes() if index not in step]
-    # In a long chain of layers that are alike, any of them will do.
+    # In a long chain of similar layers, any of them will do.
     asked = dict.fromkeys([*others[:1], *others[len(others) // 2 :][:1], *others[-1:]])
     return any(best.bytes_for(index, step) >= best.arena_bytes for index in asked)
 
@@ -106,12 +110,12 @@ def _steps(
     goal: Goal,
     least: float,
 ) -> Iterator[dict[int, Implementation]]:
-    """Slower implementations of one node, and then of all, that use the arena to its end."""
+    """Yield slower implementations of single nodes, then of all nodes that fill the arena."""
     tight: dict[int, list[Implementation]] = {}
     for index, workspace in best.tight_nodes().items():
         implementation = current.get(index)
         if workspace >= least and implementation is not None:
-            # One after the other: of many nodes, few are ever asked for.
+            # Implementations are made one by one, as few of them are ever requested.
             tight[index] = list(_smaller(nodes[index], implementation, cpu, oracle, goal))
             yield from ({index: slower} for slower in tight[index])
     if len(tight) > 1 and all(tight.values()):
@@ -122,7 +126,7 @@ def _steps(
 def _smaller(
     node: Node, implementation: Implementation, cpu: Cpu, oracle: Oracle, goal: Goal
 ) -> Iterator[Implementation]:
-    """Implementations by the same family that need less workspace."""
+    """Yield implementations by the same family that need less workspace."""
     family = family_of(implementation.decisions)
     if family is None:
         return

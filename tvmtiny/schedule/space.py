@@ -1,4 +1,4 @@
-"""The search space of a layer as data: every decision that its schedules leave open."""
+"""The search space of a layer as data: all decisions that its schedules leave open."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from tvmtiny.targets import Cpu
 
 @dataclass(frozen=True)
 class Space:
-    """All candidates of one layer.
+    """All candidates of a layer.
 
-    Iteration gives each candidate once, in a fixed order. A candidate names its sketch and every
-    decision of that sketch; `tvmtiny.schedule.implement` says whether it can be built at all.
+    Iteration yields each candidate once, in a fixed order. A candidate names its sketch and a value
+    for each decision of that sketch; `tvmtiny.schedule.implement` determines whether it can be
+    built.
 
     Attributes
     ----------
     workload
-        Which layers have this space.
+        The workload of the layers that have this space.
     cpu
         Name of the CPU.
     sketches
-        Ways to compute the layer; empty where nothing is left to decide.
+        Ways to compute the layer; empty if there is nothing to decide.
     default
-        What the default rule chooses, or None where no sketch has it.
+        The choice of the default rule; None if it is not in any sketch.
     """
 
     workload: Workload
@@ -50,24 +51,28 @@ class Space:
                 yield {"sketch": sketch.name, **dict(zip(names, values, strict=True))}
 
     def __contains__(self, decisions: object) -> bool:
-        """Whether `decisions` are a candidate: they name one value of every decision."""
+        """Return whether `decisions` are a candidate: they name a value for every decision."""
         return isinstance(decisions, Mapping) and is_candidate(self.sketches, decisions)
 
 
 def decisions_key(decisions: Decisions) -> str:
-    """Decisions as one line of text, the same whatever their order."""
+    """Return decisions as one line of text that does not depend on their order."""
     return json.dumps(dict(decisions), sort_keys=True, separators=(",", ":"))
 
 
 def space(node: Node, cpu: Cpu, oracle: Oracle, goal: Goal = Goal.BALANCED) -> Space:
-    """The search space of `node` on `cpu`: the sketches of all kernel families that run there.
+    """Return the search space of `node`: the sketches of all kernel families that run on `cpu`.
 
     Parameters
     ----------
     node
-        Of an optimized graph, see `tvmtiny.compiler.optimized_nodes`.
+        A node of an optimized graph, see `tvmtiny.compiler.optimized_nodes`.
+    cpu
+        The CPU.
+    oracle
+        The reference whose results are reproduced.
     goal
-        Whose default rule gives `Space.default`.
+        The goal of the default rule that determines `Space.default`.
     """
     sketches: tuple[Sketch, ...] = ()
     replaced: set[str] = set()

@@ -1,4 +1,4 @@
-"""Replacing default implementations by tuned ones, without a larger arena."""
+"""Replacement of default implementations by tuned ones, without a larger arena."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvmtiny.targets import Cpu
 def tuned(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, records: Records
 ) -> Iterator[Implementation]:
-    """Implementations of `node` that records say are better than the default rule's, best first."""
+    """Yield implementations of `node` that beat the default rule according to records."""
     for record in records.ranked(workload(node, oracle), cpu.name, goal):
         found = implement(node, cpu, oracle, goal, record.decisions)
         if found is not None:
@@ -38,14 +38,16 @@ def with_records(
     ----------
     build
         Plans the arena for given implementations.
+    nodes
+        The nodes of the optimized graph.
     default
-        What was built without records.
+        The model built without records.
     better
-        Tuned implementations of a node, best first.
+        Returns the tuned implementations of a node, the best first.
     ram_budget
-        Bytes of arena that may be used; without one, the arena must not become larger.
+        Limit of the arena in bytes; None if the arena must not grow.
     fits
-        Whether the constants of all nodes are few enough.
+        Returns whether the constants of all nodes are within the flash budget.
     """
     limit = max(default.arena_bytes, ram_budget or 0)
     options = {node.index: found for node in nodes if (found := better(node))}
@@ -58,7 +60,7 @@ def with_records(
         return built if built.arena_bytes <= limit else None
 
     def settle(accepted: AnyBuilt, group: Sequence[int]) -> AnyBuilt:
-        """Take as much as possible for a group of nodes: all at once, or by halves."""
+        """Apply the best options to a group of nodes: all at once, or half by half."""
         if len(group) == 1:
             tried = (attempt(accepted, {group[0]: option}) for option in options[group[0]])
             return next((built for built in tried if built is not None), accepted)
@@ -68,7 +70,7 @@ def with_records(
         half = len(group) // 2
         return settle(settle(accepted, group[:half]), group[half:])
 
-    # The largest layers come first, since memory that they take may be missing for others.
+    # The largest layers come first, because memory they occupy may be unavailable to others.
     macs = {node.index: _macs(node) for node in nodes}
     order = sorted(options, key=lambda index: -macs[index])
     return settle(default, order) if order else default

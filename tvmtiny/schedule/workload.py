@@ -1,4 +1,4 @@
-"""What the speed of a schedule depends on: the identity of a layer in tuned records."""
+"""Workloads: the properties of a layer that determine the speed of its schedules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tvmtiny.ops import Node, Oracle, Tensor
 from tvmtiny.ops.shared.quantization import activation_range
 
-#: TFLite options that change what is computed, by the name that they have in a key.
+#: TFLite options that affect the computation, and their names in a key.
 _OPTIONS = {
     "stride_h": "stride_h",
     "stride_w": "stride_w",
@@ -27,23 +27,23 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Workload:
-    """A layer without its values.
+    """A layer without its values, as tuned records identify it.
 
-    Two layers with equal workloads run equally fast under equal decisions, though a decision may be
-    exact for the weights of one and not for those of the other.
+    Layers with equal workloads run equally fast under equal decisions, though a decision may be
+    exact for the weights of one layer and not for those of the other.
 
     Attributes
     ----------
     operator
         TFLite's name.
     inputs
-        Each as ``dtype[shape]``, with ``const`` in front where it is a constant; ``none`` for one
-        that is left out.
+        Inputs as ``dtype[shape]``, preceded by ``const`` for constants; ``none`` for an absent
+        input.
     output
-        In the same form.
+        The output in the same form.
     attributes
-        Names and values: strides, padding, dilation, the range of the activation and how far it is
-        from the zero point, and the oracle, whose rounding takes different instructions.
+        Names and values: strides, padding, dilation, the range of the activation and its position
+        relative to the zero point, and the oracle, whose rounding affects the instructions.
     """
 
     operator: str
@@ -53,12 +53,12 @@ class Workload:
 
     @property
     def key(self) -> str:
-        """One line of text, the same for equal workloads in every version of Python."""
+        """One line of text that is the same for equal workloads in all versions of Python."""
         attributes = "".join(f" {name}={value}" for name, value in self.attributes)
         return f"{self.operator} {' '.join(self.inputs)} -> {self.output}{attributes}"
 
     def to_json(self) -> dict[str, Any]:
-        """As what ``json`` writes; the reverse of `from_json`."""
+        """Return the fields for ``json``; `from_json` reverses this."""
         return {
             "operator": self.operator,
             "inputs": list(self.inputs),
@@ -68,12 +68,12 @@ class Workload:
 
     @staticmethod
     def from_json(fields: Mapping[str, Any]) -> Workload:
-        """The reverse of `to_json`.
+        """Make a workload from the fields that `to_json` returns.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            If `fields` are none of a workload.
+            If `fields` are not those of a workload.
         """
         inputs, attributes = fields["inputs"], fields["attributes"]
         if not isinstance(inputs, Sequence) or isinstance(inputs, str):
@@ -87,14 +87,14 @@ class Workload:
 
 
 def workload(node: Node, oracle: Oracle) -> Workload:
-    """The workload of a node of an optimized graph."""
+    """Return the workload of a node of an optimized graph."""
     attributes = {
         name: _text(node.options[option])
         for option, name in _OPTIONS.items()
         if option in node.options
     }
     output = node.output
-    # That of a recurrent layer lies inside of it, and bounds no output.
+    # The activation of a recurrent layer is an inner one, which does not bound the output.
     bounded = node.activation != "TANH"
     if output.dtype == "int8" and output.quantization is not None and bounded:
         low, high = activation_range(node)

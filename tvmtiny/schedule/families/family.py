@@ -18,31 +18,32 @@ from tvmtiny.targets import Cpu
 class KernelFamily(ABC):
     """Kernels for some CPUs, and the schedules around them.
 
-    A family of tvmtiny is a folder here, whose package has an instance as ``FAMILY``, and the
+    A family is a subfolder of this package whose ``FAMILY`` is an instance of a subclass, and the
     folder ``runtime/kernels/<name>`` of headers. `tvmtiny.schedule.families.registry` finds both.
     Several families may implement the same node on one CPU.
 
     Attributes
     ----------
     name
-        The name of both folders; no other family has it.
+        Unique name, which is that of both folders.
     features
-        What a CPU must have, all of it; see `tvmtiny.targets.Cpu.features`.
+        Features that a CPU must have, see `tvmtiny.targets.Cpu.features`.
     priority
-        By default, a node is implemented by the family with the highest priority of those that
-        can. Loops over tensor expressions, which run on every CPU, have 0.
+        By default a node is implemented by the family with the highest priority among those that
+        can. Loops over tensor expressions, which run on every CPU, have priority 0.
     sketch_names
-        Names of all sketches that the family offers, for any node. No other family has any of
-        them: decisions, such as those in tuned records, name their sketch and thereby the family.
+        Names of all sketches that the family offers for any node. Sketch names are unique among
+        families, because decisions, such as those in tuned records, identify the family by the
+        name of a sketch.
     replaces
-        Names of families that are only asked for nodes that this one has no kernel for, and
-        whose sketches are only offered for those for which this one has none.
+        Names of families that are only asked for nodes without a kernel in this family, and whose
+        sketches are only offered for nodes without a sketch in this family.
     takes_any_weights
-        Whether convolutions and dense layers may have weights that are computed at run time, about
-        which nothing can be proven, or that have a zero point, as those of uint8 models do.
+        Whether weights of convolutions and dense layers may be computed at run time, so that
+        nothing can be proven about them, or may have a zero point, as those of uint8 models do.
     lanes
-        How many int8 inputs of one output its convolutions and dense layers take at a time. Lanes
-        are wasted where the depth is no multiple.
+        Number of int8 inputs of an output that convolutions and dense layers process at once.
+        Lanes are wasted if the depth is no multiple of it.
     """
 
     name: ClassVar[str]
@@ -54,24 +55,26 @@ class KernelFamily(ABC):
     lanes: ClassVar[int] = 1
 
     def runs_on(self, cpu: Cpu) -> bool:
-        """Whether `cpu` has all that the kernels need."""
+        """Return whether `cpu` has all features that the kernels need."""
         return self.features <= cpu.features
 
     @abstractmethod
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
-        """Ways to compute `node`, with the decisions that each leaves open.
+        """Return the ways to compute `node`, with the decisions that each leaves open.
 
         Parameters
         ----------
         node
-            Of an optimized graph, with any operator and any dtypes.
+            A node of an optimized graph, with any operator and any dtypes.
         cpu
-            One that the family runs on.
+            A CPU that the family runs on.
+        oracle
+            The reference whose results are reproduced.
 
         Returns
         -------
         tuple of Sketch
-            Empty where the family has no kernel for the node, or where nothing is to be decided.
+            Empty if the family has no kernel for the node, or there is nothing to decide.
         """
 
     @abstractmethod
@@ -87,56 +90,61 @@ class KernelFamily(ABC):
 
         Parameters
         ----------
-        node, cpu
-            As for `sketches`.
+        node, cpu, oracle
+            See `sketches`.
+        goal
+            The goal of the family's default rule.
         decisions
-            A candidate of `sketches`, or one of `smaller`; by default the family's own rule
-            decides, for `goal`.
+            A candidate of `sketches` or `smaller`; by default the family's own rule decides.
 
         Returns
         -------
         Implementation or None
-            Its function states the headers that it includes, how far the output may run over
-            inputs that die with it, and its workspaces; see `tvmtiny.schedule.nest.function`. Its
-            decisions are what was chosen, in a form that `decisions` takes. None where the family
-            has no kernel for the node, the decisions cannot be combined, or the result cannot be
-            proven to have the oracle's bytes.
+            The function states the headers that it includes, permitted overlaps of the output with
+            inputs that die with it, and its workspaces; see `tvmtiny.schedule.nest.function`. The
+            decisions are the chosen values, in the form of `decisions`. None if the family has no
+            kernel for the node, the decisions cannot be combined, or the result cannot be proven to
+            equal the oracle's.
         """
 
     def smaller(self, node: Node, decisions: Decisions) -> Iterator[Decisions]:
-        """Decisions with which `node` needs less workspace, at some cost; the cheapest first.
+        """Return decisions with which `node` needs less workspace, the cheapest ones first.
 
         Parameters
         ----------
+        node
+            The node.
         decisions
-            Of an implementation of `node` by this family.
+            Decisions of an implementation of `node` by this family.
         """
         return iter(())
 
     def schedule(self, function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tirx.PrimFunc | None:
-        """Schedule a tensor expression that is only part of a node: one of several outputs.
+        """Schedule a tensor expression that computes one of several outputs of a node.
 
         Parameters
         ----------
         function
-            As `te.create_prim_func` made it.
+            A function from `te.create_prim_func`.
         operator
             TFLite's name.
+        cpu
+            A CPU that the family runs on.
 
         Returns
         -------
         PrimFunc or None
-            With `tvmtiny.schedule.implementation.SCHEDULE_ATTR`; None leaves the function to the
-            families after this one.
+            The function with `tvmtiny.schedule.implementation.SCHEDULE_ATTR`; None leaves it to
+            the next family.
         """
         return None
 
     @property
     def header_folder(self) -> Path:
-        """The folder of the headers that implementations include.
+        """The folder of the headers that implementations include; missing for no headers.
 
-        A family without headers has none. No other family, nor ``runtime/core``, has a header of
-        the same name: generated code has all of them in one folder.
+        Names of headers are unique among families and ``runtime/core``, because generated code has
+        all of them in one folder.
         """
         return shipped("runtime") / "kernels" / self.name
 

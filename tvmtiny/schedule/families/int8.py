@@ -1,4 +1,4 @@
-"""Kernel families that have kernels for int8 layers of some operators, and nothing else."""
+"""Base class of kernel families that only have int8 kernels for some operators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.targets import Cpu
 
 @dataclass(frozen=True)
 class Kernels:
-    """What a family has for one operator: see the methods of `KernelFamily` of these names."""
+    """A family's kernels for one operator; see the methods of `KernelFamily` of these names."""
 
     sketches: Callable[[Node, Cpu], tuple[Sketch, ...]]
     implement: Callable[[Node, Cpu, Oracle, Goal, Decisions | None], Implementation | None]
@@ -22,12 +22,12 @@ class Kernels:
 
 
 class Int8Family(KernelFamily):
-    """A family that looks its kernels up by the operator.
+    """A family that selects its kernels by operator.
 
     Attributes
     ----------
     kernels
-        By TFLite's name of the operator; for nodes whose first input and output are int8.
+        Kernels by TFLite's name of the operator, for nodes with int8 first input and output.
     """
 
     kernels: ClassVar[Mapping[str, Kernels]]
@@ -52,7 +52,7 @@ class Int8Family(KernelFamily):
         return iter(()) if kernels is None else kernels.smaller(node, decisions)
 
     def _find(self, node: Node) -> Kernels | None:
-        # Nodes of other operators may have no inputs at all.
+        # Nodes of other operators may have no inputs.
         kernels = self.kernels.get(node.operator)
         if kernels is None:
             return None

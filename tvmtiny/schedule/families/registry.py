@@ -1,6 +1,6 @@
-"""Which kernel families there are, and in which order they are asked.
+"""Registry of the kernel families, which also determines the order in which they are asked.
 
-Every package beside this module is one, and has it as ``FAMILY``.
+Every subpackage of this package is a family and defines it as ``FAMILY``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def register(family: KernelFamily) -> None:
     Raises
     ------
     ValueError
-        If another one has its name, one of its sketches or one of its headers, or ``runtime/core``
-        has one of its headers.
+        If another family has the same name, or shares a sketch or a header with this one, or
+        ``runtime/core`` has a header of the same name.
     """
     if family.name in _REGISTRY:
         raise ValueError(f"there is a kernel family {family.name!r} already")
@@ -55,26 +55,26 @@ def unregister(name: str) -> None:
     Raises
     ------
     KeyError
-        If there is none.
+        If there is no such family.
     """
     del _REGISTRY[name]
 
 
 def families(cpu: Cpu | None = None) -> tuple[KernelFamily, ...]:
-    """All families, or those that run on `cpu`; the one with the highest priority first."""
+    """Return all families, or those that run on `cpu`, by descending priority."""
     found = [family for family in _REGISTRY.values() if cpu is None or family.runs_on(cpu)]
     return tuple(sorted(found, key=lambda family: (-family.priority, family.name)))
 
 
 def families_for(node: Node, cpu: Cpu) -> tuple[KernelFamily, ...]:
-    """The families for `cpu` that may be asked for a node, in the order of `families`."""
+    """Return the families for `cpu` that can handle the weights of a node, in the usual order."""
     computed = node.operator in WEIGHTED and not has_constants(node)
     unusual = computed or has_shifted_weights(node)
     return tuple(f for f in families(cpu) if f.takes_any_weights or not unusual)
 
 
 def family_of(decisions: Decisions) -> KernelFamily | None:
-    """The family whose sketch `decisions` name; None where no family has such a sketch."""
+    """Return the family whose sketch `decisions` name; None if no family has that sketch."""
     name = decisions.get("sketch")
     return next((family for family in families() if name in family.sketch_names), None)
 
