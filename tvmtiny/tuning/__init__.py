@@ -1,4 +1,4 @@
-"""Tuning: searching the decisions of a model's layers by measuring candidates on a board."""
+"""Tuning: search the scheduling decisions of a model's layers by measuring them on a board."""
 
 from tvmtiny.tuning.api import METRICS, TRIALS_FILE, TuneResult, tune
 from tvmtiny.tuning.results import save_result

@@ -1,4 +1,4 @@
-"""Which layer gets the next trials."""
+"""Decide which layer gets the next trials."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 
 __all__ = ["History", "next_task"]
 
-#: As MetaSchedule's gradient-based task scheduler has them: the weight of what the last rounds
-#: gained against what one more may be expected to, and how many rounds are looked back.
+#: Parameters of MetaSchedule's gradient-based task scheduler: the weight of the gain in past rounds
+#: against the expected gain of one more, and the number of past rounds considered.
 _ALPHA = 0.2
 _WINDOW = 3
 
 
 @dataclass
 class History:
-    """The rounds of one layer.
+    """The tuning rounds of one layer.
 
     Attributes
     ----------
     weight
-        How often an inference runs it.
+        Number of times that an inference runs the layer.
     best
-        The smallest figure after each round; the first is the default's.
+        Smallest figure after each round; the first is that of the default rule.
     exhausted
-        There is nothing more to try.
+        Whether there are no candidates left to try.
     busy
-        A round is being measured.
+        Whether a round is being measured.
     """
 
     weight: int
@@ -36,7 +36,7 @@ class History:
 
     @property
     def gradient(self) -> float:
-        """How much of the whole model's time one more round may gain."""
+        """Estimate how much of the whole model's time one more round may save."""
         if not self.best:
             return float("inf")
         now, rounds = self.best[-1], len(self.best)
@@ -47,10 +47,10 @@ class History:
 
 
 def next_task(histories: Sequence[History]) -> int | None:
-    """The layer with the steepest gradient that is not busy; None where there is none.
+    """Return the idle layer with the steepest gradient; None if there is none.
 
-    MetaSchedule's rule, but for its first pass over all layers: the default rule's candidate of
-    each was measured before, which tells how much there is to gain.
+    This is MetaSchedule's rule without its initial pass over all layers: the default rule's
+    candidate of each layer is measured first and shows how much there is to gain.
     """
     free = [i for i, history in enumerate(histories) if not (history.exhausted or history.busy)]
     return max(free, key=lambda i: (histories[i].gradient, -i), default=None)

@@ -40,28 +40,28 @@ __all__ = ["METRICS", "TRIALS_FILE", "TuneResult", "tune"]
 
 METRICS = (CYCLES, INSTRUCTIONS)
 
-#: The file of trials in an output folder.
+#: Name of the file of trials in an output folder.
 TRIALS_FILE = "trials.jsonl"
 
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What a tuning run found.
+    """The result of a tuning run.
 
     Attributes
     ----------
     model, board, cpu
-        Names.
+        Names of model, board and CPU.
     metric, goal
-        What the figures count, and what counted as better.
+        Metric of the figures, and goal of the optimization.
     progress
-        Figures of each layer, trials and failures, at the end.
+        Figures of each layer, trials and failures at the end of the run.
     records
-        Those that `tvmtiny.compile` can use: what beats the default rules.
+        Records that `tvmtiny.compile` can use because they beat the default rules.
     path
-        The file with every trial.
+        File that contains every trial.
     weights
-        How often an inference runs each tuned layer, by workload key.
+        Number of times that an inference runs each tuned layer, by workload key.
     """
 
     model: str
@@ -107,60 +107,61 @@ def tune(
     Parameters
     ----------
     board
-        A board, its name, or its file. One that QEMU emulates is started for this run.
+        A board, its name, or its file. A board that QEMU emulates is started for this run.
     records
-        File that every trial is appended to as it ends.
+        File to which each trial is appended when it ends.
     trials
-        How many candidates are measured, those of the file included.
+        Number of candidates to measure, including those in the file.
     metric
-        ``cycles`` or ``instructions``. Cycles are those of the board's counter, or for emulated
-        boards those that `tvmtiny.profile` estimates.
+        ``cycles`` or ``instructions``. Cycles are read from the board's counter or, for emulated
+        boards, estimated as by `tvmtiny.profile`.
     optimize
-        What counts as better; see `tvmtiny.compile`, which uses records of the same goal.
+        Goal of the optimization; see `tvmtiny.compile`, which uses records of the same goal.
     dead_channels
-        As in `tvmtiny.compile`: the layers are those that it generates code for.
+        As in `tvmtiny.compile`; the layers tuned are those for which it generates code.
     input_names, output_names
-        As in `tvmtiny.compile`. No layer depends on them; names that `tvmtiny.compile` would refuse
-        are refused here, before the search.
+        As in `tvmtiny.compile`. No layer depends on these names, but names that `tvmtiny.compile`
+        would reject are rejected before the search.
     seed
-        1 or more. The same seed proposes the same candidates as long as they measure the same.
+        Seed of the search, at least 1. A seed proposes the same candidates as long as their
+        measurements are the same.
     resume
-        Go on with the trials of an existing file; nothing in it is measured again.
+        Whether to continue from the trials of an existing file without measuring them again.
     boards_at_once
-        How many emulated boards measure.
+        Number of emulated boards that measure in parallel.
     transport
-        Of emulated boards: ``socket`` or ``pty``.
+        Kind of port of emulated boards: ``socket`` or ``pty``.
     url
-        Port of a board that was flashed with the runner; none is started then.
+        Port of a board that was flashed with the runner; no board is started then.
     tracker, key
-        Address of a TVM tracker, and what boards with the runner are served as there.
+        Address of a TVM tracker, and key under which boards with the runner are served there.
     wait
-        Seconds that the tracker and the servers of its boards have to come up.
+        Seconds to wait for the tracker and the servers of its boards to come up.
     repeats
-        How often a candidate is measured; the median counts. By default once in QEMU, which counts
-        the same each time, and 5 times elsewhere.
+        Number of measurements of a candidate, of which the median is used. The default is 1 in
+        QEMU, whose counts are deterministic, and 5 elsewhere.
     workers
-        Processes that build candidates and estimate cycles.
+        Number of processes that build candidates and estimate cycles.
     date
-        For the records' provenance; without it they have none.
+        Date for the provenance of the records; by default they have none.
     progress
         Called after each trial.
     tell
-        Called with a few words before each step.
+        Called with a short description before each step.
     runners
-        In place of boards; for tests.
+        Runners to use in place of boards, for tests.
     compiler
-        In place of `tvmtiny.compiler.compile_layer`; for tests.
+        Replacement for `tvmtiny.compiler.compile_layer`, for tests.
 
     Raises
     ------
     InputError
-        An argument is not usable, the file exists and `resume` is not set, another process is
-        writing it, or there is no layer with anything to decide.
+        An argument is invalid, the file exists and `resume` is not set, another process is writing
+        the file, or no layer has any decision to tune.
     OutputPathError
         The file cannot be written.
     DeviceError, ToolMissingError, BuildError
-        A board cannot be started, or has gone and does not come back.
+        A board cannot be started, or is gone and cannot be recovered.
     """
     where = find_board(board)
     goal = parse_goal(optimize)
@@ -168,7 +169,7 @@ def tune(
     say = tell or (lambda _: None)
     _check(metric, trials, seed, boards_at_once, workers)
     if runners is None and url is None and tracker is None:
-        # What an emulated board measures is known before it is built for.
+        # The unit of an emulated board is known before anything is built for it.
         _check_unit(where, metric, Unit.INSTRUCTIONS)
     interface_names(model.graph, input_names, output_names)
     nodes = optimized_nodes(model, dead_channels=dead_channels)
@@ -228,7 +229,7 @@ def tune(
 
 
 def _used(path: Path, cpu: str, metric: str, goal: Goal) -> tuple[Record, ...]:
-    """Records of the file that `tvmtiny.compile` can use."""
+    """Return the records of the file that `tvmtiny.compile` can use."""
     return tuple(
         record
         for record in load_records(path).useful()
@@ -250,7 +251,7 @@ def _check(metric: str, trials: int, seed: int, boards_at_once: int, workers: in
 
 
 def _check_unit(board: Board, metric: str, unit: Unit) -> None:
-    """Refuse a metric that cannot be had from what a runner measures."""
+    """Raise if a metric cannot be derived from the unit that a runner measures."""
     if metric == INSTRUCTIONS and unit is not Unit.INSTRUCTIONS:
         raise InputError(
             f"{board.name} counts {unit.value}, and only an emulator counts instructions; tune it "
@@ -272,7 +273,7 @@ def _can_estimate(board: Board) -> bool:
 
 
 def _check_earlier(path: Path, earlier: Records, board: Board, metric: str, figure: str) -> None:
-    """Refuse to go on with figures that were obtained in another way."""
+    """Raise if earlier figures were obtained in another way than those of this run."""
     for record in earlier:
         found = record.provenance.get("figure", figure)
         if (record.cpu, record.metric) == (board.cpu.name, metric) and found != figure:
@@ -313,14 +314,14 @@ def _runner(
 
 
 def _figure(metric: str, unit: Unit) -> str:
-    """How figures are obtained, for the records."""
+    """Describe how figures are obtained, for the records."""
     if metric == INSTRUCTIONS:
         return "counted by QEMU"
     return "measured on the board" if unit is Unit.CYCLES else "estimated from the core's manual"
 
 
 def _provenance(model: Model, board: Board, figure: str, date: str | None) -> dict[str, str]:
-    """How a record was obtained; nothing that differs from run to run, unless it is asked for."""
+    """Describe the origin of a record; no entry except the date varies between equal runs."""
     compiler = find_architecture(board.cpu.architecture).compiler
     version = subprocess.run(
         [find_tool(compiler), "-dumpfullversion"],

@@ -1,10 +1,10 @@
-"""A gradient-boosted cost model of decisions.
+"""A gradient-boosted cost model of scheduling decisions.
 
-MetaSchedule's own `XGBModel` learns from the stores of a TIR function. Its candidates here are
-stand-ins with one store each, and the real layers are calls of micro-kernels, so that stores say
-nothing. It also gives failed candidates no weight in its loss, and predicts at random until it has
-seen a hundred, which is half of what a whole tuning run measures here. So this is a `PyCostModel`
-of its own: XGBoost on the decisions and on numbers that follow from them.
+MetaSchedule's `XGBModel` learns from the stores in a TIR function. The candidates here are
+stand-ins with a single store, and the real layers are calls of micro-kernels, so stores carry no
+information. `XGBModel` also gives failed candidates no weight in its loss, and predicts at random
+until it has seen a hundred candidates, half of what a whole tuning run measures here. This module
+therefore defines its own `PyCostModel`: XGBoost on the decisions and on numbers derived from them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DecisionModel"]
 
-#: Fewer measurements than this teach nothing.
+#: Least number of measurements for training.
 _LEAST_SAMPLES = 4
 
-#: A candidate that failed counts as this many times slower than the slowest of its layer.
+#: Cost of a failed candidate, relative to the slowest one of its layer.
 _FAILED = 1.5
 
-#: The emulators need the other processors; this takes milliseconds.
+#: The emulators need the other processors, and training takes only milliseconds.
 _THREADS = 1
 _ROUNDS = 100
 _PARAMETERS = {
@@ -45,15 +45,15 @@ _PARAMETERS = {
 
 @derived_object
 class DecisionModel(PyCostModel):  # type: ignore[misc]
-    """Predicts how fast candidates are, across layers.
+    """Predict how fast candidates are, across layers.
 
     Parameters
     ----------
     describe
-        Gives the named features of a layer's candidate, by the layer's workload key and the
+        Returns the named features of a layer's candidate, given the layer's workload key and the
         schedule of its stand-in.
     seed
-        For the scores before anything is known.
+        Seed of the random scores used until there is enough data.
     """
 
     def __init__(self, describe: Callable[[str, Schedule], Mapping[str, float]], seed: int) -> None:
@@ -93,11 +93,11 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
             return self.random.uniform(size=len(candidates))
         key = str(context.task_name)
         described = [self.describe(key, candidate.sch) for candidate in candidates]
-        # Costs are logarithms; MetaSchedule wants scores of at least 0, the highest the best.
+        # Costs are logarithms. MetaSchedule expects non-negative scores where higher is better.
         return np.exp(-self.booster.predict(self.matrix(described))).astype(np.float64)
 
     def train(self) -> None:
-        """Fit to everything that was measured, each layer relative to its fastest candidate."""
+        """Fit to all measurements, each relative to the fastest candidate of its layer."""
         self.stale = False
         described: list[Mapping[str, float]] = []
         labels: list[float] = []
@@ -119,7 +119,7 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
     def matrix(
         self, described: Sequence[Mapping[str, float]], labels: Sequence[float] | None = None
     ) -> xgboost.DMatrix:
-        """Features as rows; those that were never measured are left out."""
+        """Arrange features as rows, omitting features that were never measured."""
         data = np.zeros((len(described), max(len(self.columns), 1)), np.float32)
         for row, features in zip(data, described, strict=True):
             for name, value in features.items():

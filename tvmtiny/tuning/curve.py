@@ -1,4 +1,4 @@
-"""How the figures of a model fell over the trials, as a picture."""
+"""Plot how the figure of a model decreased over the trials."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _LINES = 4
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """After one trial.
+    """State of a tuning run after one trial.
 
     Attributes
     ----------
     trial
-        Its number, from 1.
+        Number of the trial, from 1.
     total
-        Figures of the best candidates of all layers, added up as often as an inference runs them;
-        None while a layer has none.
+        Sum of the best figures of all layers, each weighted by how often an inference runs it; None
+        until every layer has one.
     failed
-        Whether this trial failed.
+        Whether the trial failed.
     """
 
     trial: int
@@ -40,12 +40,12 @@ class CurvePoint:
 
 
 def tuning_curve(records: Sequence[Record], weights: Mapping[str, int]) -> tuple[CurvePoint, ...]:
-    """Follow trials in the order in which they ended.
+    """Compute the curve of trials in the order in which they ended.
 
     Parameters
     ----------
     weights
-        How often an inference runs each layer, by workload key.
+        Number of times that an inference runs each layer, by workload key.
     """
     best: dict[str, Record] = {}
     points = []
@@ -62,7 +62,7 @@ def tuning_curve(records: Sequence[Record], weights: Mapping[str, int]) -> tuple
 
 
 def tuning_svg(result: TuneResult, points: Sequence[CurvePoint]) -> str:
-    """An SVG document: trials to the right, the figure upwards, failures as ticks below."""
+    """Render the curve as SVG: trials on the x axis, figures on the y axis, failures as ticks."""
     return "\n".join(_document(result, points)) + "\n"
 
 
@@ -110,7 +110,7 @@ def _document(result: TuneResult, points: Sequence[CurvePoint]) -> Iterator[str]
     )
     steps: list[str] = []
     for trial, total in known:
-        # The best stays what it is until the next trial.
+        # The best figure is constant until the next trial.
         steps.append(f"{'H' if steps else 'M'}{x(trial):.1f}{'' if steps else f' {y(total):.1f}'}")
         if len(steps) > 1:
             steps.append(f"V{y(total):.1f}")

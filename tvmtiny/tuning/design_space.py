@@ -1,10 +1,10 @@
-"""The decisions of a layer as design spaces of MetaSchedule.
+"""Express the decisions of a layer as MetaSchedule design spaces.
 
-A schedule of the library is finished TIR around micro-kernels: its decisions are not loop
-transformations that MetaSchedule could replay. So MetaSchedule gets a stand-in for the layer, a
-copy of one element, whose trace samples one category per decision and notes it in an annotation.
-What the annotations say is then built by the schedules library. Each sketch is one design space.
-Two candidates are the same to MetaSchedule exactly when their decisions are.
+The library's schedules are finished TIR around micro-kernels, so their decisions are not loop
+transformations that MetaSchedule could replay. MetaSchedule is instead given a stand-in for the
+layer, a copy of one element. The stand-in's trace samples one category for each decision and
+records it in an annotation, from which the schedules library builds the real layer. Each sketch is
+one design space. Two candidates are equal for MetaSchedule exactly if their decisions are equal.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SAMPLE = "SampleCategorical"
 
 
 def stand_in(workload: str) -> tvm.IRModule:
-    """The module that MetaSchedule tunes in place of the layer with the key `workload`."""
+    """Make the module that MetaSchedule tunes in place of the layer with the key `workload`."""
     source = te.placeholder((1,), "int8", name="x")
     result = te.compute((1,), lambda i: source[i], name=_BLOCK)
     function = te.create_prim_func([source, result])
@@ -48,12 +48,12 @@ def stand_in(workload: str) -> tvm.IRModule:
 def tune_context(
     module: tvm.IRModule, space: Space, strategy: ms.search_strategy.SearchStrategy, seed: int
 ) -> ms.TuneContext:
-    """MetaSchedule's context for the stand-in `module` of a layer with `space`.
+    """Create MetaSchedule's context for the stand-in `module` of a layer with `space`.
 
     Parameters
     ----------
     seed
-        1 or more; the same seed gives the same candidates.
+        At least 1; equal seeds give equal candidates.
     """
     generator = ms.space_generator.ScheduleFn(
         lambda schedule: [_sample(schedule.copy(), sketch) for sketch in space.sketches],
@@ -62,8 +62,8 @@ def tune_context(
         mutator_probs={_MutateDecision(seed): 1.0},
     )
     context = ms.TuneContext.__new__(ms.TuneContext)
-    # What its constructor does, but for one thing: that also imports the tensor intrinsics of all
-    # architectures that TVM knows, which takes half a minute and which no candidate here uses.
+    # Do what the constructor does, except for importing the tensor intrinsics of all architectures
+    # that TVM knows, which takes half a minute and is useless for these candidates.
     context.__init_handle_by_constructor__(
         _ffi_api.TuneContext,
         module,
@@ -71,7 +71,8 @@ def tune_context(
         generator,
         strategy,
         space.workload.key,
-        # The mutator is Python, and its random numbers come in the same order in every run.
+        # One thread: the mutator is Python and must draw its random numbers in a reproducible
+        # order.
         1,
         seed,
         get_logging_func(get_logger(__name__)),
@@ -81,7 +82,7 @@ def tune_context(
 
 
 def schedule_of(module: tvm.IRModule, space: Space, decisions: Decisions) -> Schedule:
-    """The schedule of the stand-in `module` that makes `decisions`, a candidate of `space`."""
+    """Return the schedule of the stand-in `module` that makes `decisions`."""
     (sketch,) = (s for s in space.sketches if s.name == decisions[_SKETCH])
     return _sample(Schedule(module, seed=1), sketch, decisions)
 
@@ -101,9 +102,9 @@ def _sample(schedule: Schedule, sketch: Sketch, made: Decisions | None = None) -
 
 
 def decisions_of(schedule: Schedule, space: Space) -> dict[str, int | str]:
-    """The candidate of `space` that a schedule of the stand-in stands for."""
-    # The block inside of the loop inside of the root block; the checked way to it takes longer than
-    # all the rest of a search.
+    """Return the candidate of `space` that a schedule of the stand-in represents."""
+    # The block is inside a loop inside the root block. Looking it up with checks would take longer
+    # than the rest of a search.
     notes: Mapping[str, object] = schedule.mod["main"].body.block.body.body.block.annotations
     name = str(notes[_PREFIX + _SKETCH])
     (sketch,) = (s for s in space.sketches if s.name == name)
@@ -115,7 +116,7 @@ def decisions_of(schedule: Schedule, space: Space) -> dict[str, int | str]:
 
 @derived_object
 class _MutateDecision(PyMutator):  # type: ignore[misc]
-    """Changes one decision; MetaSchedule's own mutators know tiles and unroll pragmas only."""
+    """Change one decision; MetaSchedule's own mutators know only tiles and unroll pragmas."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Estimated cycles of a candidate: its image executed in Unicorn, block by block.
+"""Estimate cycles of a candidate by executing its image in Unicorn, block by block.
 
-The estimate is that of `tvmtiny.report.profile`, for one layer without firmware around it and
-without what unaligned loads of inputs add: Unicorn loses the state of an IT block where a hook sees
-one of its loads, and all candidates of a layer read the same inputs.
+The estimate is that of `tvmtiny.report.profile` for a single layer without firmware around it, and
+without the cost of unaligned loads: Unicorn loses the state of an IT block if a hook observes one
+of its loads, and all candidates of a layer read the same inputs anyway.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = ["PATTERN", "Emulation", "EmulationError", "emulate_image", "priced"]
 _PAGE = 4096
 _ADDRESS_MASK = 0xFFFFFFFF
 _STACK_BYTES = 1 << 16
-#: Where calls return to: memory that no board here has, and that may be executed.
+#: Return address of calls: executable memory that none of the boards has.
 _RETURN = 0x0FFFF000
-#: What every output holds before a run that does not write it.
+#: Value of all output bytes before a run, which remains where the run does not write.
 PATTERN = 0x5A
 
 _FAILURES = {
@@ -41,7 +41,7 @@ _FAILURES = {
 
 
 class EmulationError(Exception):
-    """The candidate crashed, or did not end within its time."""
+    """The candidate crashed, or did not finish in time."""
 
     def __init__(self, message: str, timeout: bool = False) -> None:
         super().__init__(message)
@@ -50,16 +50,16 @@ class EmulationError(Exception):
 
 @dataclass(frozen=True)
 class Emulation:
-    """What one run of a candidate gave.
+    """The result of running a candidate once.
 
     Attributes
     ----------
     instructions
-        Executed ones, from entry to return of the generated run function.
+        Number of instructions executed, from entry to return of the generated run function.
     estimated_cycles
-        By the timings of the CPU's manual.
+        Cycles estimated from the timings in the CPU's manual.
     outputs
-        Bytes of each output.
+        Content of each output.
     """
 
     instructions: int
@@ -75,18 +75,18 @@ def emulate_image(
     Parameters
     ----------
     region
-        Where it was linked to.
+        Memory region that the candidate was linked for.
     cpu
-        One that `tvmtiny.emulation.unicorn_cpu.can_emulate`.
+        CPU for which `tvmtiny.emulation.unicorn_cpu.can_emulate` is true.
     inputs
-        Bytes of each input.
+        Content of each input.
     seconds
-        Limit of host time.
+        Time limit in seconds of host time.
 
     Raises
     ------
     EmulationError
-        It crashed or took too long.
+        The candidate crashed or took too long.
     """
     emulated = UnicornCpu(cpu)
     uc = emulated.uc
@@ -139,7 +139,7 @@ def emulate_image(
 
 
 def _block_hook(edges: defaultdict[tuple[Block, Block], int]) -> Any:
-    """Called millions of times: all it touches is a local."""
+    """Return the callback for blocks, which runs millions of times and so uses only locals."""
     previous: Block = 0
 
     def on_block(_uc: Any, address: int, size: int, _: object) -> None:
@@ -154,19 +154,19 @@ def _block_hook(edges: defaultdict[tuple[Block, Block], int]) -> Any:
 def priced(
     counted: Mapping[tuple[Block, Block], int], code: Callable[[Block], bytes], cpu: Cpu
 ) -> tuple[int, int]:
-    """Instructions and estimated cycles of a run.
+    """Compute instructions and estimated cycles of a run.
 
     Parameters
     ----------
     counted
-        How often each block followed another; the first one follows 0.
+        Number of times that each block followed another; the first block follows 0.
     code
-        Gives the instructions of a block.
+        Returns the machine code of a block.
     """
     table = timings(cpu.name)
     decode = find_architecture(cpu.architecture).decode
     assert decode is not None
-    # The edge into the first block comes from no block, and the last block has none after it.
+    # Ignore the edge into the first block, and add one from the last block, which has no successor.
     edges = {edge: count for edge, count in counted.items() if edge[0]}
     runs = Counter[Block]()
     for (block, following), count in counted.items():

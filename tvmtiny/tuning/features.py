@@ -1,4 +1,4 @@
-"""Numbers that describe a candidate to the cost model."""
+"""Features that describe a candidate to the cost model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 class LayerFeatures:
-    """Named features of the candidates of one layer.
+    """Compute named features for the candidates of one layer.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class LayerFeatures:
 
     Notes
     -----
-    A decision is a category, and where it has numbers in it (an unroll factor, the sides of a
-    tile) also those, on a logarithmic scale, with what they leave over at the ends of the
-    dimensions that they may divide. The sizes of the layer let one model serve all layers.
+    A decision is a categorical feature. Numbers in it (an unroll factor, the sides of a tile) are
+    also features on a logarithmic scale, together with the padding that results where they divide a
+    dimension. The sizes of the layer are features as well, so one model serves all layers.
     """
 
     def __init__(self, node: Node) -> None:
@@ -54,7 +54,7 @@ class LayerFeatures:
         }
 
     def __call__(self, decisions: Decisions) -> dict[str, float]:
-        """Features of one candidate, by name; those that are not there are 0."""
+        """Return the features of a candidate by name; missing features are 0."""
         features = dict(self._layer)
         for name, value in decisions.items():
             features[f"{name}={value}"] = 1.0

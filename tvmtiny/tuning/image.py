@@ -1,4 +1,4 @@
-"""A candidate as a program of its own, linked at the address where the runner will have it."""
+"""Build a candidate as a program, linked at the address where the runner will place it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CandidateRegion", "Image", "TooBigError", "build_image", "read_image"]
 
-#: What emulators translate at a time, and the size of a region that has that to spare.
+#: Page size of emulators, and least size of a region that has pages to spare.
 _PAGE, _ROOMY = 4096, 1 << 16
 
 _RUN = "tvmtiny_candidate_run"
@@ -37,18 +37,18 @@ _INPUT = "tvmtiny_candidate_input_"
 _CONSTANTS = '-DTVMTINY_CONSTANTS_SECTION=__attribute__((section(".candidate_constants")))'
 _OVERFLOW = re.compile(r"region [`'](?:inputs|constants|program)' overflowed by (\d+) byte")
 
-#: The smallest place for constants.
+#: Least size of an area for constants.
 _LEAST_PLACE = 1024
 
 
 @dataclass(frozen=True)
 class CandidateRegion:
-    """Where a board has room for a candidate.
+    """The memory region in which a board holds candidates.
 
     Attributes
     ----------
     origin, length
-        First address, and size in bytes.
+        Start address, and size in bytes.
     """
 
     origin: int
@@ -57,7 +57,7 @@ class CandidateRegion:
 
 @dataclass(frozen=True)
 class _Area:
-    """A piece of the region, in the linker's script."""
+    """A part of the region in the linker script."""
 
     name: str
     origin: int
@@ -66,7 +66,7 @@ class _Area:
 
 @dataclass(frozen=True)
 class TooBigError(Exception):
-    """The candidate does not fit the region; `bytes` are missing."""
+    """The candidate exceeds the region by `bytes`."""
 
     bytes: int
 
@@ -76,24 +76,24 @@ class TooBigError(Exception):
 
 @dataclass(frozen=True)
 class Image:
-    """What a board needs to run a candidate.
+    """Everything that a board needs to run a candidate.
 
     Attributes
     ----------
     segments
-        Addresses and what to write there.
+        Addresses with the bytes to write there.
     kept
-        Addresses among them that only segments with the same bytes are for.
+        Start addresses among them that are only ever used for the same bytes.
     prepare, run
-        Entry points; ``prepare(pattern)`` restores the inputs and spoils the outputs.
+        Entry points; ``prepare(pattern)`` restores the inputs and overwrites the outputs.
     inputs
-        Where ``prepare`` takes each input from.
+        Address from which ``prepare`` copies each input.
     activations
-        Address and bytes of each input where the layer reads it.
+        Address and size of each input where the layer reads it.
     outputs
-        Address and bytes of each output.
+        Address and size of each output.
     code_bytes, constants_bytes
-        Flash that the layer takes in a model.
+        Flash that the layer takes in a model, in bytes.
     """
 
     segments: tuple[tuple[int, bytes], ...]
@@ -119,23 +119,23 @@ def build_image(
     Parameters
     ----------
     artifact
-        From `tvmtiny.compiler.compile_layer`.
+        Result of `tvmtiny.compiler.compile_layer`.
     region
-        Where the image will lie.
+        Memory region to link the image for.
     directory
-        For sources, logs and the program; created when it does not exist.
+        Directory for sources, logs and the program; created if it does not exist.
 
     Returns
     -------
     Path
-        The program.
+        Path of the program.
 
     Raises
     ------
     BuildError
-        The compiler or the linker failed; the log is named by it.
+        The compiler or the linker failed; the error names the log.
     TooBigError
-        It does not fit `region`.
+        The candidate does not fit `region`.
     ToolMissingError
         There is no compiler.
     """
@@ -157,8 +157,8 @@ def build_image(
     for name, text in files.items():
         write_text(directory / name, text)
     flags = (compiler, *compile_flags(board.cpu), optimization)
-    # One call for all files, and the entry points with the model's: starting the compiler takes
-    # longer than compiling most of them.
+    # Compile all files in one call, and the entry points together with the model: starting the
+    # compiler takes longer than compiling most files.
     sources = [name for name in files if name.endswith(".c") and name != f"{artifact.name}.c"]
     command = (*flags, _CONSTANTS, "-c", *sources)
     run_tool(command, directory, directory / "compile.log", architecture.library)
@@ -177,11 +177,11 @@ def build_image(
 
 
 def read_image(elf: Path, artifact: Artifact, region: CandidateRegion) -> Image:
-    """What is in a program of `build_image`."""
+    """Read the image from a program of `build_image`."""
     areas = {area.name: area.origin for area in _areas(artifact, region)}
     with elf.open("rb") as file:
         program = ELFFile(file)
-        # Not segments: their beginnings are rounded down to pages, with headers of the file.
+        # Read sections, because segments start at page boundaries and include headers of the file.
         segments = tuple(
             (int(section["sh_addr"]), bytes(section.data()))
             for section in program.iter_sections()
@@ -195,7 +195,7 @@ def read_image(elf: Path, artifact: Artifact, region: CandidateRegion) -> Image:
         }
     arena = symbols[f"tvmtiny_{artifact.name}_arena"][0]
     code = symbols["candidate_code_end"][0] - symbols["candidate_code_start"][0]
-    # These are not the layer's.
+    # The entry points do not belong to the layer.
     code -= symbols[_PREPARE][1] + symbols[_RUN][1]
 
     def places(tensors: tuple[TensorInfo, ...]) -> tuple[tuple[int, int], ...]:
@@ -216,10 +216,11 @@ def read_image(elf: Path, artifact: Artifact, region: CandidateRegion) -> Image:
 
 
 def _areas(artifact: Artifact, region: CandidateRegion) -> tuple[_Area, ...]:
-    """Where a candidate's parts go; all to one area where the region is small.
+    """Assign areas to the parts of a candidate; a small region is a single area.
 
-    The link to a board takes far longer than a run. Candidates of a layer read the same inputs, and
-    many the same constants, so that both get places by a hash of what is in them.
+    Transferring data to a board takes far longer than running it. All candidates of a layer read
+    the same inputs, and many use the same constants, so the areas of both are chosen by a hash of
+    their content.
     """
     if region.length < _ROOMY:
         return (_Area("program", region.origin, region.length),)

@@ -1,4 +1,4 @@
-"""Trials: a candidate is built, run, compared, and gets a figure."""
+"""Trials: build a candidate, run it, compare its outputs, and determine its figure."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ __all__ = ["CYCLES", "INSTRUCTIONS", "Measurer", "Trial"]
 INSTRUCTIONS = "instructions"
 CYCLES = "cycles"
 
-#: A candidate may take this many times as long as the slowest run so far, and never less than this
-#: many seconds: a busy host must not look like an endless loop.
+#: Time limit of a candidate relative to the slowest run so far, and least time limit in seconds, so
+#: that a busy host is not mistaken for an endless loop.
 _PATIENCE, _LEAST_SECONDS = 20.0, 2.0
 
-#: Seconds that building or estimating may take.
+#: Time limit for building or estimating, in seconds.
 _WORKER_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How a candidate did.
+    """The result of measuring a candidate.
 
     Attributes
     ----------
     task
-        Position of its task.
+        Position of the task.
     decisions
         The candidate.
     status
-        None where the decisions are not valid for the layer, which is no trial at all.
+        None if the decisions are not valid for the layer, which does not count as a trial.
     figure
-        In the unit of the metric; None unless `status` is ``ok``.
+        Figure in the unit of the metric; None unless `status` is ``ok``.
     flash_bytes, workspace_bytes
         See `tvmtiny.schedule.records.Record`.
     log
-        Why it failed.
+        Reason for a failure.
     """
 
     task: int
@@ -71,25 +71,26 @@ class Trial:
 
 
 class Measurer:
-    """Measures candidates, several at a time.
+    """Measure candidates, several at a time.
 
     Parameters
     ----------
     workshop
-        What all builds share.
+        Data shared by all builds.
     tasks
-        Whose candidates are measured.
+        Tasks whose candidates are measured.
     runners
-        At least one; each runs one candidate at a time. They are closed at the end.
+        At least one runner; each runs one candidate at a time. They are closed at the end.
     metric
-        ``instructions`` or ``cycles``; cycles are estimated where the runners do not count them.
+        ``instructions`` or ``cycles``; cycles are estimated if the runners do not count them.
     workers
-        Processes that build and estimate.
+        Number of processes that build candidates and estimate cycles.
 
     Notes
     -----
-    It is a context manager. MetaSchedule's own loop builds a batch, waits for all of it, and runs
-    it then; here a candidate runs while others are built, so that no processor waits.
+    The measurer is a context manager. MetaSchedule's own loop builds a batch, waits until all of it
+    is built, and then runs it. Here, a candidate runs while others are being built, so that no
+    processor is idle.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Measurer:
         self._pool = PopenPoolExecutor(
             max_workers=workers, timeout=_WORKER_SECONDS, initializer=worker.prepare
         )
-        # One more than can be built and run at the same time, so that there always is a next one.
+        # One more than can be built and run at the same time, so that another is always ready.
         self.parallel = workers + len(self._runners) + 1
         self._threads = ThreadPoolExecutor(self.parallel, thread_name_prefix="trial")
 
@@ -128,14 +129,14 @@ class Measurer:
         self.close()
 
     def submit(self, task: Task, decisions: Decisions) -> Future[Trial]:
-        """Begin to measure a candidate.
+        """Start to measure a candidate.
 
-        The result raises `TvmtinyError` where a runner has gone and could not be brought back.
+        The future raises `TvmtinyError` if a runner is gone and could not be recovered.
         """
         return self._threads.submit(self._measure, task, decisions)
 
     def close(self) -> None:
-        """Stop; what was begun is given up."""
+        """Stop, abandoning measurements in progress."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=False)
         for runner in self._runners:

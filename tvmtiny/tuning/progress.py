@@ -1,4 +1,4 @@
-"""What a tuning run says of itself while it runs."""
+"""Progress reports of a tuning run."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerProgress", "Meter", "Progress"]
 
-#: Trials over which the rate is averaged.
+#: Number of trials over which the rate is averaged.
 _RATE_TRIALS = 40
 
 
 @dataclass(frozen=True)
 class LayerProgress:
-    """How far one layer is.
+    """Progress of one layer.
 
     Attributes
     ----------
     label
-        Of the task.
+        Label of the task.
     weight
-        How often an inference runs it.
+        Number of times that an inference runs the layer.
     candidates
-        Size of its space.
+        Size of the layer's design space.
     trials
-        How many were measured.
+        Number of measured candidates.
     default, best
-        Figures of the default rule's candidate and of the best one; None while not known.
+        Figures of the default rule's candidate and of the best one; None until known.
     """
 
     label: str
@@ -47,22 +47,22 @@ class LayerProgress:
 
 @dataclass(frozen=True)
 class Progress:
-    """A moment of a tuning run.
+    """Progress of a tuning run.
 
     Attributes
     ----------
     trials, total
-        Measured candidates, and how many are asked for.
+        Number of measured candidates, and number requested.
     restored
-        Those among `trials` that earlier runs had measured.
+        Number of `trials` that were measured by earlier runs.
     layers
-        One each task.
+        One entry for each task.
     failures
-        Numbers of trials that failed, by how.
+        Number of failed trials by kind of failure.
     trials_per_second
-        Over the last ones; None before there are two.
+        Rate over the most recent trials; None before the second one.
     seconds_left
-        At that rate; None where it is not known.
+        Remaining time at that rate; None if unknown.
     """
 
     trials: int
@@ -75,12 +75,12 @@ class Progress:
 
     @property
     def default(self) -> float | None:
-        """The sum over all tuned layers of an inference, by the default rules."""
+        """Sum of the default rules' figures over all tuned layers of an inference."""
         return _total([(layer.default, layer.weight) for layer in self.layers])
 
     @property
     def best(self) -> float | None:
-        """The sum over all tuned layers of an inference, by the best candidates."""
+        """Sum of the best candidates' figures over all tuned layers of an inference."""
         return _total([(layer.best, layer.weight) for layer in self.layers])
 
 
@@ -90,12 +90,12 @@ def _total(figures: Sequence[tuple[float | None, int]]) -> float | None:
 
 
 class Meter:
-    """Counts trials.
+    """Count trials and compute the progress.
 
     Parameters
     ----------
     total
-        How many are asked for.
+        Number of trials requested.
     """
 
     def __init__(self, tasks: Sequence[Task], total: int) -> None:
@@ -110,11 +110,11 @@ class Meter:
 
     @property
     def trials(self) -> int:
-        """How many there were."""
+        """Number of trials so far."""
         return sum(self._trials.values())
 
     def count(self, trial: Trial, seconds: float | None) -> None:
-        """Count a trial that ended at `seconds` of this run; None for one of an earlier run."""
+        """Count a trial that ended `seconds` after the start, or None for one of an earlier run."""
         self._trials[trial.task] += 1
         if seconds is None:
             self.restored += 1
@@ -124,14 +124,14 @@ class Meter:
             self._failures[trial.status.value] += 1
 
     def set_figures(self, task: int, default: float | None, best: float | None) -> None:
-        """Tell what is known of a layer."""
+        """Set the known figures of a layer."""
         if default is not None:
             self._default[task] = default
         if best is not None:
             self._best[task] = best
 
     def progress(self) -> Progress:
-        """Where the run is now."""
+        """Return the current progress."""
         rate = left = None
         if len(self._times) > 1 and self._times[-1] > self._times[0]:
             rate = (len(self._times) - 1) / (self._times[-1] - self._times[0])

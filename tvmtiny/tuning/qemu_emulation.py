@@ -1,7 +1,7 @@
-"""Estimated cycles of a candidate for CPUs that Unicorn does not have: executed in QEMU.
+"""Estimate cycles of a candidate by executing it in QEMU, for CPUs that Unicorn lacks.
 
-A driver of a few instructions calls the candidate, which QEMU loads where the runner would have
-it, and QEMU logs the blocks that run.
+A driver of a few instructions calls the candidate, which QEMU loads at the address where the runner
+would place it. QEMU logs the executed blocks.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _ADDRESS_MASK = 0xFFFFFFFF
 _EXIT_OK, _EXIT_FAULT = 0, 3
 _STATUS_BYTES = 4
 
-#: Where the driver's code begins, behind its vectors.
+#: Address of the driver's code, behind its vectors.
 _TEXT = 0x400
 
 
 def can_emulate_in_qemu(board: Board) -> bool:
-    """Whether a candidate for `board` can be estimated this way."""
+    """Whether cycles of a candidate for `board` can be estimated this way."""
     return board.platform == "qemu" and board.cpu.architecture == "arm"
 
 
@@ -52,18 +52,18 @@ def emulate_image_in_qemu(
     Parameters
     ----------
     region
-        Where it was linked to.
+        Memory region that the candidate was linked for.
     board
-        One that `can_emulate_in_qemu`.
+        Board for which `can_emulate_in_qemu` is true.
     inputs
-        Bytes of each input.
+        Content of each input.
     seconds
-        Limit of host time.
+        Time limit in seconds of host time.
 
     Raises
     ------
     EmulationError
-        It crashed or took too long.
+        The candidate crashed or took too long.
     BuildError, ToolMissingError
         The driver cannot be built.
     """
@@ -150,7 +150,7 @@ def _run(
 
 
 def _count(image: Image, blocks: Iterable[Block]) -> dict[tuple[Block, Block], int]:
-    """Edges of the blocks from the run function's first one to the last one before its return."""
+    """Count the edges between blocks from the run function's first block to its return."""
     edges: defaultdict[tuple[Block, Block], int] = defaultdict(int)
     inside = [(start, start + len(data)) for start, data in image.segments]
     previous, running = 0, False

@@ -1,4 +1,4 @@
-"""Candidates in an emulated board that is started for them."""
+"""Run candidates on an emulated board that is started for them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["QemuRunner"]
 
-#: Below this, one frame of the link is as fast as a file.
+#: Size in bytes below which one frame of the link is as fast as a file.
 _LEAST_FILE_BYTES = 512
 
 
 class QemuRunner(BoardRunner):
-    """A board in QEMU that is started for this runner, and again where it does not answer.
+    """A board in QEMU that is started for this runner, and restarted if it does not answer.
 
     Parameters
     ----------
     transport
-        ``socket``, or ``pty`` for a pseudo-terminal. Over the socket, large pieces are not sent:
-        the board reads them from files of this machine, as QEMU takes longer to pass them through
-        its serial port than candidates take to run. Over the terminal, and to Zephyr, everything is
-        sent.
+        ``socket``, or ``pty`` for a pseudo-terminal. With the socket, the board reads large pieces
+        from files of this machine by semihosting, because QEMU's serial port is slower than running
+        candidates. With the terminal, and on Zephyr, everything is sent over the serial port.
     """
 
     def __init__(self, board: Board, transport: str = "socket", repeats: int | None = None) -> None:
@@ -46,7 +45,7 @@ class QemuRunner(BoardRunner):
             self._firmware = build_runner(board, self._directory)
             super().__init__(self._start, board.name, repeats)
         except BaseException as error:
-            # The message of this error points to a log in there.
+            # A BuildError refers to a log in the folder.
             if isinstance(error, BuildError):
                 forget(self._directory)
                 self._keeps_files = True

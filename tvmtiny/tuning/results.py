@@ -1,4 +1,4 @@
-"""What a tuning run leaves behind beside its trials: the best records, and the curve."""
+"""Write the results of a tuning run besides its trials: the best records, and the curve."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["save_result"]
 
 
 def save_result(result: TuneResult, folder: Path) -> tuple[Path, ...]:
-    """Write ``best.jsonl``, what `tvmtiny.compile` can use, and the picture ``curve.svg``.
+    """Write ``best.jsonl``, the records that `tvmtiny.compile` can use, and the plot ``curve.svg``.
 
-    The file of trials has more than is used: a candidate that failed, or that the default rule
-    beats. Each file appears whole or not at all.
+    The file of trials also contains candidates that failed or are worse than the default rule's.
+    Each file is written atomically.
 
     Raises
     ------
     OutputPathError
-        The folder cannot be made or written.
+        The folder cannot be created or written.
     """
     make_directory(folder)
     best = folder / "best.jsonl"

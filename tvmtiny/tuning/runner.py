@@ -1,6 +1,7 @@
-"""Running candidates: on a board through the runner firmware, or in Unicorn.
+"""Run candidates on a board through the runner firmware.
 
-A candidate runs twice on different leftovers in its outputs; both runs must give the same bytes.
+A candidate runs twice, with different initial contents of its outputs. Both runs must give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -53,36 +54,36 @@ __all__ = [
 _PATTERNS = (0xA5, 0x5A)
 _REGION = struct.Struct("<II")
 
-#: Seconds for copying inputs and a program.
+#: Time limit in seconds for copying inputs and a program.
 COPY_SECONDS = 20.0
 
 
-#: Measurements of a candidate unless a number was given: QEMU counts the same each time, and
-#: caches, wait states and the interrupts of a real board do not let it.
+#: Default number of measurements of a candidate: QEMU's counts are deterministic, those of a real
+#: board vary with caches, wait states and interrupts.
 _REPEATS, _REPEATS_OF_CYCLES = 1, 5
 
 
 class Unit(enum.Enum):
-    """What a runner measures."""
+    """The unit that a runner measures in."""
 
     INSTRUCTIONS = "instructions"
-    #: Of the processor's clock, on a real board.
+    #: Cycles of the processor's clock, on a real board.
     CYCLES = "cycles"
-    #: Of a clock that says nothing about the processor's.
+    #: Ticks of a clock that is unrelated to the processor's.
     TICKS = "ticks"
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What a candidate did.
+    """The result of running a candidate.
 
     Attributes
     ----------
     outputs
-        Bytes of each output, where they are not those that were expected, or were wanted; of the
-        first run and of the second. None where both are as expected.
+        Content of each output in the first run and in the second. None if both runs gave the
+        expected outputs.
     count
-        In the runner's unit, from entry to return of the generated run function; the median.
+        Median count in the runner's unit, from entry to return of the generated run function.
     """
 
     outputs: tuple[tuple[bytes, ...], tuple[bytes, ...]] | None
@@ -90,7 +91,7 @@ class Execution:
 
 
 class CandidateError(Exception):
-    """A candidate failed; the runner can take the next one.
+    """A candidate failed; the runner is ready for the next one.
 
     Attributes
     ----------
@@ -104,15 +105,15 @@ class CandidateError(Exception):
 
 
 class Runner(Protocol):
-    """Something that runs one candidate at a time."""
+    """Anything that runs one candidate at a time."""
 
     @property
     def region(self) -> CandidateRegion:
-        """Where it wants candidates to be linked to."""
+        """The memory region to link candidates for."""
 
     @property
     def unit(self) -> Unit:
-        """What it measures."""
+        """The unit of the runner's counts."""
 
     def run(
         self, image: Image, inputs: Sequence[bytes], expected: Sequence[bytes], seconds: float
@@ -122,20 +123,20 @@ class Runner(Protocol):
         Parameters
         ----------
         inputs, expected
-            Bytes of each input, and those that each output should have.
+            Content of each input, and expected content of each output.
         seconds
-            After which it counts as an endless loop.
+            Time after which the candidate counts as an endless loop.
 
         Raises
         ------
         CandidateError
-            The candidate crashed or did not end.
+            The candidate crashed or did not finish.
         TvmtinyError
-            The runner has gone and could not be brought back.
+            The runner is gone and could not be recovered.
         """
 
     def close(self) -> None:
-        """End it."""
+        """Stop the runner."""
 
 
 DescribeFault = Callable[[Mapping[str, int]], DeviceFaultError]
@@ -148,20 +149,20 @@ class BoardRunner:
     Parameters
     ----------
     connect
-        Opens the connection, given how the registers of a fault become an error.
+        Opens the connection, given a function that converts the registers of a fault to an error.
     url
-        What it leads to, for errors.
+        Name of the other end, for error messages.
     repeats
-        How often a candidate is measured; by default once where the same is counted each time.
+        Number of measurements of a candidate; by default 1 if counts are deterministic.
 
     Raises
     ------
     InputError
-        The board does not run the runner, or one of another version.
+        The board does not run the runner, or runs another version of it.
     UnknownTargetError
-        Its processor is not known here.
+        The processor of the board is unknown.
     TvmtinyError
-        It cannot be reached.
+        The board cannot be reached.
     """
 
     def __init__(self, connect: _Connect, url: str, repeats: int | None = None) -> None:
@@ -177,7 +178,7 @@ class BoardRunner:
             self._refuse_others(remote)
             self.region = CandidateRegion(*self._region(remote))
             self.unit = Unit(str(self._function(remote, "tvmtiny.runner.unit")()))
-            #: The processor that the firmware was made for.
+            #: CPU that the firmware was built for.
             self.cpu = _cpu_of(str(self._function(remote, "tvmtiny.runner.cpu")()))
         except BaseException:
             self._disconnect()
@@ -210,7 +211,7 @@ class BoardRunner:
     def at_tracker(
         cls, tracker: str, key: str, repeats: int | None = None, wait: float = 0.0
     ) -> BoardRunner:
-        """Connect to a board that a TVM tracker knows by `key`, and that runs the runner."""
+        """Connect to a board with the runner that a TVM tracker serves under `key`."""
         url = f"{key} at {tracker}"
         return cls(
             lambda describe_fault: Remote(
@@ -227,7 +228,7 @@ class BoardRunner:
             reused = bool(self._kept)
             execution = self._run(self._open(), image, inputs, expected, seconds)
             if execution.outputs is not None and reused:
-                # An earlier candidate may have spoiled what this one found on the board.
+                # An earlier candidate may have overwritten data that was kept on the board.
                 self._kept.clear()
                 execution = self._run(self._open(), image, inputs, expected, seconds)
             return execution
@@ -240,7 +241,7 @@ class BoardRunner:
             self.recover()
             raise CandidateError(Status.CRASH, str(error)) from error
         except DeviceError as error:
-            # A candidate that writes where it should not can make the board do anything.
+            # A candidate that writes to wrong addresses can make the board do anything.
             self.recover()
             raise CandidateError(Status.CRASH, f"{self._url} went wrong: {error}") from error
 
@@ -263,7 +264,7 @@ class BoardRunner:
         if status != 0:
             raise CandidateError(Status.CRASH, f"the run function returned {status:#x}")
         first = self._unexpected(remote, image, expected)
-        # It ends, so that it may be measured without a way to stop it for a while.
+        # The candidate is known to terminate, so interrupts can be masked while it is timed.
         self._limit(remote, seconds * self._repeats)
         measure = self._function(remote, "tvmtiny.runner.measure")
         answer = bytes(measure(*entries, _PATTERNS[1], self._repeats))
@@ -279,12 +280,12 @@ class BoardRunner:
         return Execution(outputs, round(statistics.median(counts)))
 
     def recover(self) -> None:
-        """Make the board ready for the next candidate, whatever the last one did.
+        """Make the board ready for the next candidate, whatever the previous one did.
 
         Raises
         ------
         TvmtinyError
-            The board does not come back.
+            The board cannot be recovered.
         """
         self._forget()
         remote = self._remote
@@ -296,7 +297,7 @@ class BoardRunner:
         self.restart()
 
     def restart(self) -> None:
-        """Connect again; platforms that can, start the board again."""
+        """Connect again; platforms that are able to also restart the board."""
         self._disconnect()
         self._open()
 
@@ -324,13 +325,13 @@ class BoardRunner:
 
     def _disconnect(self) -> None:
         remote, self._remote = self._remote, None
-        # First the connection: freeing memory over one that was interrupted would wait for it.
+        # Close the connection first: freeing memory over an interrupted one would block.
         if remote is not None:
             remote.close()
         self._forget()
 
     def _forget(self) -> None:
-        """Let go of everything on the board."""
+        """Drop all references to objects on the board."""
         self._kept.clear()
         self._deadline = 0.0
         self._functions.clear()
@@ -346,12 +347,12 @@ class BoardRunner:
         return int(origin), int(length)
 
     def _write(self, remote: Remote, address: int, data: bytes, keep: bool) -> None:
-        """Write, unless it is there already.
+        """Write data unless the board already holds it.
 
         Parameters
         ----------
         keep
-            Nothing else is ever written there than what is written like this.
+            Whether only writes of this kind use that address, so that the data remains valid.
         """
         if keep and self._kept.get(address) == data:
             return
@@ -370,7 +371,7 @@ class BoardRunner:
     def _unexpected(
         self, remote: Remote, image: Image, expected: Sequence[bytes]
     ) -> tuple[bytes, ...] | None:
-        """What the outputs are, unless their CRCs are those of `expected`."""
+        """Return the outputs, or None if their CRCs match those of `expected`."""
         crc = self._function(remote, "tvmtiny.runner.crc")
         found = [crc(address, size) for address, size in image.outputs]
         if found == [zlib.crc32(data) for data in expected]:
@@ -396,23 +397,23 @@ class BoardRunner:
 def runner_board(
     url: str, timeout: float = CONNECT_TIMEOUT, files: BoardFiles | None = None
 ) -> Board:
-    """Give the board that runs the runner at a port, also one that Zephyr alone knows.
+    """Return the board that runs the runner at a port, even if only Zephyr knows that board.
 
     Parameters
     ----------
     timeout
-        Seconds that it has to answer.
+        Seconds within which the board must answer.
     files
         See `tvmtiny.targets.find_board`.
 
     Raises
     ------
     InputError
-        It does not run the runner.
+        The board does not run the runner.
     BoardFileError
-        It is one of `files`, which is not usable.
+        The board is one of `files`, and its file is invalid.
     TvmtinyError
-        It cannot be reached.
+        The board cannot be reached.
     """
     hello = identify(url, timeout=timeout)
     with suppress(UnknownTargetError):

@@ -1,7 +1,7 @@
-"""Which candidate of a layer to measure next.
+"""Choose the candidate of a layer to measure next.
 
-A search is asked for candidates and told what they cost. What runs the trials is elsewhere, so
-that a search can be tried on a table of measurements.
+A search is asked for candidates and told their costs. It does not run trials itself, so that it can
+be tested on a table of measurements.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["GuidedSearch", "RandomSearch", "Search", "guided_searches"]
 
-#: MetaSchedule takes costs for seconds, and gives up on a layer at a billion milliseconds.
+#: MetaSchedule treats costs as seconds, and abandons a layer at a billion milliseconds.
 _SECONDS = 1e-9
 
-#: Asked again this often where all that MetaSchedule proposed was known.
+#: Number of attempts if MetaSchedule proposes only known candidates.
 _PATIENCE = 3
 
 _MORE_THAN_ANY_SPACE = 1_000_000
@@ -40,14 +40,14 @@ class Search(Protocol):
     """A search over the candidates of one layer."""
 
     def ask(self, count: int) -> list[Decisions]:
-        """Up to `count` candidates that were not told yet; none when there are no more."""
+        """Return up to `count` candidates whose cost is unknown; none if there are no more."""
 
     def tell(self, results: Sequence[tuple[Decisions, float | None]]) -> None:
-        """What candidates cost, asked for or not; None where they failed."""
+        """Report the cost of candidates, whether asked for or not; None for a failure."""
 
 
 class RandomSearch:
-    """All candidates in random order."""
+    """Yield all candidates in random order."""
 
     def __init__(self, space: Space, seed: int) -> None:
         self._left = list(space)
@@ -69,14 +69,14 @@ class RandomSearch:
 def guided_searches(
     layers: Sequence[tuple[Node, Space]], seed: int, batch: int
 ) -> list[GuidedSearch]:
-    """One search a layer, which learn from each other.
+    """Create a search for each layer; all of them share one cost model.
 
     Parameters
     ----------
     layers
-        Of different workloads.
+        Layers with distinct workloads, and their design spaces.
     batch
-        The most candidates that a search is asked for at a time.
+        Limit on the candidates requested from a search at a time.
     """
     spaces = {space.workload.key: space for _, space in layers}
     describe = {space.workload.key: LayerFeatures(node) for node, space in layers}
@@ -97,11 +97,11 @@ class GuidedSearch:
     Parameters
     ----------
     model
-        May be shared by the searches of several layers.
+        Cost model, which several searches may share.
     seed
-        1 or more.
+        Seed of the search, at least 1.
     batch
-        The most candidates that are asked for at a time.
+        Limit on the candidates requested at a time.
     """
 
     def __init__(self, space: Space, model: DecisionModel, seed: int, batch: int) -> None:
@@ -129,10 +129,10 @@ class GuidedSearch:
         return found
 
     def _rest(self, count: int) -> list[Decisions]:
-        """The best predictions of all that is left.
+        """Return the candidates with the best predictions among all that are left.
 
-        MetaSchedule only leaves out what it proposed itself, so that it goes on proposing what an
-        earlier run measured; and it gives up before a space is exhausted.
+        MetaSchedule excludes only candidates that it has proposed itself, so it may propose
+        candidates that an earlier run measured; and it gives up before a space is exhausted.
         """
         left = [d for d in self._space if decisions_key(d) not in self._told]
         if not left:
@@ -141,7 +141,7 @@ class GuidedSearch:
         return [left[int(i)] for i in np.argsort(-scores, kind="stable")[:count]]
 
     def _propose(self) -> bool:
-        """Have MetaSchedule propose more; whether it may again."""
+        """Let MetaSchedule propose candidates; return False once it proposes no more."""
         proposed = self._context.generate_measure_candidates()
         if proposed is None:
             return False
@@ -151,7 +151,7 @@ class GuidedSearch:
             self._candidates[key] = candidate
             if key not in self._told:
                 self._ready.append(decisions)
-        # It only counts them; what they cost goes to the database and the cost model.
+        # MetaSchedule only counts these results; the costs go to the database and the cost model.
         self._context.notify_runner_results(list(proposed), [_result(None)] * len(proposed))
         return True
 
@@ -190,7 +190,7 @@ def _result(cost: float | None) -> ms.runner.RunnerResult:
 
 
 def _strategy(size: int) -> ms.search_strategy.EvolutionarySearch:
-    """Evolution over a population that fits a space of `size` candidates."""
+    """Configure evolution with a population that suits a space of `size` candidates."""
     return ms.search_strategy.EvolutionarySearch(
         population_size=max(16, min(64, size)),
         init_measured_ratio=0.2,

@@ -1,4 +1,4 @@
-"""Files of records, as ``tvmtiny records`` treats them."""
+"""Operations on files of records, for ``tvmtiny records``."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ __all__ = ["listed", "matching", "prune_records", "read_records"]
 
 
 def read_records(path: Path | None) -> Records:
-    """Records of a file or folder; by default those that ship.
+    """Read the records of a file or folder; by default those that ship with tvmtiny.
 
     Raises
     ------
     InputError
-        There is no such file or folder, or it cannot be read.
+        The file or folder does not exist, or cannot be read.
     """
     return shipped_records() if path is None else load_records(path)
 
 
 def listed(records: Records, cpu: str | None, every: bool) -> tuple[Record, ...]:
-    """Those of a CPU, by CPU, layer and worth.
+    """Select the records of a CPU, sorted by CPU, layer, goal and merit.
 
     Parameters
     ----------
     cpu
-        None for all.
+        Name of the CPU; None for all.
     every
-        Also those that failed or that others beat.
+        Whether to include records that failed or that others beat.
     """
     chosen = records if every else records.useful()
     return tuple(
@@ -44,12 +44,12 @@ def listed(records: Records, cpu: str | None, every: bool) -> tuple[Record, ...]
 
 
 def matching(records: Records, text: str) -> Sequence[Record]:
-    """Those whose workload's key has `text` in it.
+    """Select the records whose workload key contains `text`.
 
     Raises
     ------
     InputError
-        There are none.
+        There is no such record.
     """
     found = [record for record in records if text in record.workload.key]
     if not found:
@@ -60,19 +60,19 @@ def matching(records: Records, text: str) -> Sequence[Record]:
 
 
 def prune_records(path: Path) -> tuple[int, int]:
-    """Rewrite a file with only the records that can be used.
+    """Rewrite a file, keeping only the records that can be used.
 
     Returns
     -------
     tuple of int
-        Numbers of records that were kept and removed; lines that are no records are removed, too.
+        Number of records kept, and number removed; invalid lines are removed as well.
 
     Raises
     ------
     InputError
-        There is no such file.
+        The file does not exist.
     OutputPathError
-        It cannot be written.
+        The file cannot be written.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give one file of records")

@@ -1,4 +1,4 @@
-"""What ``tvmtiny tune`` and ``tvmtiny records`` print."""
+"""Output of ``tvmtiny tune`` and ``tvmtiny records``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = [
     "tune_tables",
 ]
 
-#: The longest part of a workload's key in a table.
+#: Limit on the characters of a workload key in a table.
 _KEY_CHARACTERS = 60
 
 
 def tune_summary(result: TuneResult, files: Sequence[Path]) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Summarize a result for ``--json``."""
     progress = result.progress
     return {
         "model": result.model,
@@ -52,7 +52,7 @@ def tune_summary(result: TuneResult, files: Sequence[Path]) -> dict[str, Any]:
 
 
 def tune_tables(result: TuneResult, files: Sequence[Path]) -> Iterator[RenderableType]:
-    """Layers, sums and files."""
+    """Yield the tables and lines for people: layers, sums and files."""
     yield progress_table(result.progress)
     yield progress_text(result.progress)
     if result.progress.default and result.progress.best:
@@ -72,7 +72,7 @@ def tune_tables(result: TuneResult, files: Sequence[Path]) -> Iterator[Renderabl
 
 
 def progress_table(progress: Progress) -> Table:
-    """Each layer's best candidate against the default rule's."""
+    """Compare each layer's best candidate with that of the default rule."""
     table = _table("layer", "candidates", "trials", "default", "best", "")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -98,7 +98,7 @@ def progress_table(progress: Progress) -> Table:
 
 
 def progress_text(progress: Progress) -> str:
-    """Trials, their rate, failures and the time left, on one line."""
+    """Format trials, rate, failures and remaining time on one line."""
     words = [f"{progress.trials} of {progress.total} trials"]
     if progress.restored:
         words.append(f"{progress.restored} of an earlier run")
@@ -113,7 +113,7 @@ def progress_text(progress: Progress) -> str:
 
 
 def records_table(records: Sequence[Record]) -> Table:
-    """One line a record."""
+    """Format records as a table with one row for each."""
     table = _table("cpu", "layer", "goal", "status", "metric", "figure", "", "flash", "decisions")
     for position in (5, 6, 7):
         table.columns[position].justify = "right"
@@ -134,7 +134,7 @@ def records_table(records: Sequence[Record]) -> Table:
 
 
 def decisions_text(record: Record) -> str:
-    """Decisions as words."""
+    """Format the decisions of a record as text."""
     return ", ".join(f"{name} {value}" for name, value in record.decisions.items())
 
 

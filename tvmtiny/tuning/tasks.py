@@ -1,4 +1,4 @@
-"""What is tuned: the distinct layers of a model."""
+"""Tuning tasks: the distinct layers of a model."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Task:
     Attributes
     ----------
     position
-        Of this task among those of the model.
+        Position of this task among the tasks of the model.
     node
         The first layer with this workload.
     space
-        Its candidates.
+        Design space of the layer.
     layers
-        Positions of all layers of the model with this workload.
+        Positions of all layers of the model that have this workload.
     """
 
     position: int
@@ -43,23 +43,23 @@ class Task:
 
     @property
     def weight(self) -> int:
-        """How often an inference runs it."""
+        """Number of times that an inference runs the layer."""
         return len(self.layers)
 
     @property
     def label(self) -> str:
-        """For people: operator, output tensor, and how many more layers there are like it."""
+        """Label for people: position, operator, and number of layers with this workload."""
         more = f" (x{self.weight})" if self.weight > 1 else ""
         return f"{self.node.index} {self.node.operator}{more}"
 
 
 def make_tasks(nodes: Sequence[Node], cpu: Cpu, oracle: Oracle, goal: Goal) -> tuple[Task, ...]:
-    """One task for each workload that leaves something to decide.
+    """Create a task for each workload that has more than one candidate.
 
     Parameters
     ----------
     nodes
-        See `tvmtiny.compiler.optimized_nodes`.
+        Nodes of the model; see `tvmtiny.compiler.optimized_nodes`.
     """
     groups: dict[str, list[tuple[Node, Space]]] = {}
     for node in nodes:
@@ -73,12 +73,12 @@ def make_tasks(nodes: Sequence[Node], cpu: Cpu, oracle: Oracle, goal: Goal) -> t
 
 
 def layer_inputs(node: Node) -> list[np.ndarray]:
-    """Random values for the activations that `node` reads, the same in every run."""
+    """Make random activations for the inputs of `node`, the same in every run."""
     return make_inputs("random:1", [t for t in node.inputs if t is not None and t.data is None])
 
 
 def reference_outputs(node: Node, inputs: Sequence[np.ndarray], oracle: Oracle) -> list[np.ndarray]:
-    """What the operator's numpy reference makes of `inputs`, one array each activation."""
+    """Compute the outputs of the operator's numpy reference for `inputs`."""
     operator = find_operator(node.operator)
     assert operator is not None
     given = iter(inputs)
@@ -91,13 +91,13 @@ def reference_outputs(node: Node, inputs: Sequence[np.ndarray], oracle: Oracle) 
 
 
 def same_outputs(outputs: Sequence[bytes], expected: Sequence[np.ndarray]) -> str | None:
-    """Compare what a candidate wrote with the reference.
+    """Compare a candidate's outputs with the reference.
 
     Returns
     -------
     str or None
-        How they differ; None where they do not. Floats may differ by the rounding of sums in
-        another order, see `tvmtiny.checking`.
+        Description of the difference, or None if the outputs match. Floats may differ by the
+        rounding of sums in another order; see `tvmtiny.checking`.
     """
     for position, (data, wanted) in enumerate(zip(outputs, expected, strict=True)):
         got = np.frombuffer(data, wanted.dtype.newbyteorder("<")).reshape(wanted.shape)

@@ -1,4 +1,4 @@
-"""The loop of a tuning run: which candidates are measured, and what is remembered of them."""
+"""The main loop of tuning: choose candidates, measure them, and record the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tvmtiny.tuning.tasks import Task
 
     class Measures(Protocol):
-        """What `tvmtiny.tuning.measure.Measurer` does."""
+        """The interface of `tvmtiny.tuning.measure.Measurer`."""
 
         @property
         def parallel(self) -> int: ...
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Tuner"]
 
-#: Candidates that a layer gets at a time: as few as keep all processors busy, since each round
-#: makes the cost model better.
+#: Candidates in one round of a layer: no more than keep all processors busy, since the cost model
+#: improves with each round.
 _ROUND = 4
 
 
-#: The most hints of a layer that are tried.
+#: Limit on the hints tried for a layer.
 _HINTS = 3
 
 
 @dataclass
 class _Layer:
-    """What is known of one task."""
+    """State of one task."""
 
     task: Task
     search: Search
@@ -54,32 +54,33 @@ class _Layer:
 
 
 class Tuner:
-    """Tunes the layers of a model.
+    """Tune the layers of a model.
 
     Parameters
     ----------
     tasks
-        At least one.
+        At least one task.
     measurer
         Measures candidates.
     cpu, metric, provenance
-        Of the records.
+        CPU, metric and provenance to write into the records.
     goal
-        What counts as better.
+        Goal of the optimization.
     trials
-        How many candidates are measured, those of `earlier` included.
+        Number of candidates to measure, including those of `earlier`.
     seed
-        1 or more.
+        Seed of the search, at least 1.
     path
-        File that every trial is appended to.
+        File to which every trial is appended.
     earlier
-        Trials of an earlier run of the same tasks; none of them is measured again.
+        Trials of an earlier run of the same tasks, which are not measured again.
     progress
         Called after each trial.
     hints
-        What was good elsewhere, such as on another CPU: tried after the default rules.
+        Records of good candidates from elsewhere, such as another CPU; they are tried after the
+        default rules.
     searches
-        One each task; by default MetaSchedule's evolutionary search with a cost model.
+        One search for each task; by default MetaSchedule's evolutionary search with a cost model.
     """
 
     def __init__(
@@ -121,12 +122,12 @@ class Tuner:
         self._hints = hints
 
     def run(self) -> Progress:
-        """Measure until there are enough trials, or nothing more to try.
+        """Measure candidates until the number of trials is reached or no candidates are left.
 
         Raises
         ------
         TvmtinyError
-            A runner has gone, or a record could not be written.
+            A runner is gone, or a record could not be written.
         """
         for layer in self._layers:
             if layer.default is None and self._left > 0:
@@ -144,7 +145,7 @@ class Tuner:
             if not self._running:
                 return self._meter.progress()
             done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-            # In the order in which they were begun, whatever order a set has.
+            # Process results in the order of submission, because `wait` returns an unordered set.
             for future in [f for f in self._running if f in done]:
                 self._finish(self._running.pop(future), future.result())
 
@@ -233,7 +234,7 @@ class Tuner:
         if best is not None and best.figure is not None:
             layer.history.best.append(best.figure)
         elif layer.default is not None and not layer.history.best:
-            # The default rule's own candidate failed: there is nothing to compare with.
+            # The default rule's own candidate failed, so there is nothing to compare with.
             layer.history.exhausted = True
 
     def _record(self, layer: _Layer, trial: Trial) -> Record:
@@ -256,7 +257,7 @@ class Tuner:
         )
 
     def _cost(self, layer: _Layer, trial: Trial) -> float | None:
-        """What the search minimizes: the figure, with flash at what it is worth for the goal."""
+        """Return the cost to minimize: the figure, plus flash weighted by the goal."""
         if trial.status is not Status.OK or trial.figure is None:
             return None
         if layer.default is None or layer.default.figure is None:
@@ -264,7 +265,7 @@ class Tuner:
         return layer.default.figure * self._record(layer, trial).merit
 
     def best(self, task: Task) -> Record | None:
-        """The best record of a task for the goal, which may be the default rule's own."""
+        """Return the best record of a task for the goal, possibly the default rule's own."""
         layer = self._layers[task.position]
         ended = [r for r in layer.measured.values() if r.status is Status.OK]
         return min(ended, key=lambda record: record.merit, default=None)

@@ -1,4 +1,4 @@
-"""What runs in processes of their own: building candidates, and estimating their cycles."""
+"""Functions that run in worker processes: build candidates, and estimate their cycles."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ __all__ = [
     "prepare",
 ]
 
-#: Characters of a log that are kept.
+#: Limit on the characters of a log that are kept.
 LOG_CHARACTERS = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class Workshop:
-    """What all builds of a tuning run share.
+    """Data shared by all builds of a tuning run.
 
     Attributes
     ----------
     nodes
-        The layers of the model, after the graph passes.
+        Layers of the model after the graph passes.
     compiler
-        Generates the code of one layer with given decisions; None where they are not valid.
+        Generates the code of a layer with given decisions; returns None if they are not valid.
     """
 
     model: Model
@@ -71,20 +71,20 @@ class Workshop:
 
 @dataclass(frozen=True)
 class Built:
-    """A candidate's build.
+    """The result of building a candidate.
 
     Attributes
     ----------
     status
-        ``ok``, or how it failed; None where the decisions are not valid for the layer.
+        ``ok``, or the kind of failure; None if the decisions are not valid for the layer.
     image
-        What a board needs to run it.
+        Image to run on a board.
     flash_bytes, workspace_bytes
         See `tvmtiny.schedule.records.Record`.
     log
-        Why it failed.
+        Reason for a failure.
     code
-        A hash of the generated code: candidates that share it are the same.
+        Hash of the generated code; candidates with equal hashes are equivalent.
     """
 
     status: Status | None
@@ -98,14 +98,15 @@ class Built:
 def compile_candidate(
     model: Model, node: Node, target: Target, decisions: Decisions, goal: Goal
 ) -> Artifact | None:
-    """Generate the code of one layer: the `Workshop.compiler` of every real tuning run."""
+    """Generate the code of one layer; the `Workshop.compiler` of every real tuning run."""
     return compile_layer(model, node, target, decisions, goal=goal, name="layer")
 
 
 def prepare() -> None:
-    """What a process does first: an interrupt from the keyboard is its parent's business.
+    """Initialize a worker process.
 
-    Where the parent has gone, nobody waits for what is being done, which may take long.
+    The worker ignores keyboard interrupts, which its parent handles, and exits when the parent
+    does, because its current job may take long.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.pidfd_open(os.getppid())
@@ -128,16 +129,16 @@ def open_workshop(path: Path) -> Workshop:
 def build_candidate(
     workshop_path: Path, position: int, decisions: Decisions, directory: Path
 ) -> Built:
-    """Build one candidate; whatever goes wrong is told in the result.
+    """Build one candidate; failures are reported in the result.
 
     Parameters
     ----------
     workshop_path
-        A pickled `Workshop`.
+        Path of a pickled `Workshop`.
     position
-        Of the layer in its nodes.
+        Position of the layer in the nodes of the workshop.
     directory
-        For the sources, which are removed afterwards.
+        Directory for the sources, which is removed afterwards.
     """
     workshop = open_workshop(workshop_path)
     node = workshop.nodes[position]
@@ -159,7 +160,7 @@ def build_candidate(
     except BuildError as error:
         compiling = "-c" in error.command
         log = Path(error.log_path).read_text(encoding="utf-8", errors="replace")
-        # The command is on the first line, with paths of this machine.
+        # The first line is the command, which contains paths of this machine.
         said = log.partition("\n")[2].replace(str(directory), ".")
         return Built(Status.COMPILE_ERROR if compiling else Status.LINK_ERROR, log=_excerpt(said))
     except (TvmtinyError, OSError) as error:
@@ -178,13 +179,13 @@ def build_candidate(
 def estimate(
     workshop_path: Path, image: Image, inputs: Sequence[bytes], seconds: float
 ) -> Emulation | tuple[Status, str]:
-    """Instructions and estimated cycles of a candidate, or how it failed.
+    """Estimate instructions and cycles of a candidate, or report how it failed.
 
     Parameters
     ----------
     inputs, seconds
-        See `tvmtiny.tuning.emulation.emulate_image`; where Unicorn does not have the CPU, QEMU
-        runs the candidate.
+        See `tvmtiny.tuning.emulation.emulate_image`; if Unicorn does not support the CPU, QEMU runs
+        the candidate.
     """
     workshop = open_workshop(workshop_path)
     target = workshop.target
@@ -198,7 +199,7 @@ def estimate(
 
 
 def _excerpt(log: str) -> str:
-    """The beginning and the end: errors come first with compilers, last with Python."""
+    """Keep the start and the end: errors come first with compilers, and last with Python."""
     if len(log) <= LOG_CHARACTERS:
         return log
     half = LOG_CHARACTERS // 2
