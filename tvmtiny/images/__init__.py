@@ -1,1 +1,1 @@
-"""Models as images: position-independent code with a header, a hash and a signature."""
+"""Model images: position-independent code with a header, a hash and a signature."""

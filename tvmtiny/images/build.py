@@ -1,4 +1,4 @@
-"""From generated code to an image."""
+"""Build an image from generated code."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["build_image"]
 
-#: Two addresses with few bits in common; code that is the same at both is the same at any.
+#: Two addresses with few bits in common; code that is equal at both is position-independent.
 _BASES = (0x20012340, 0x4567ABC0)
 
-#: The sections of image.ld that have to be empty, and what is in them.
+#: Sections of image.ld that must be empty, with a description of their content.
 _FORBIDDEN = {
     ".image_addresses": "tables of addresses",
     ".image_variables": "variables with initial values",
@@ -46,19 +46,20 @@ def build_image(
 ) -> Image:
     """Compile and link generated code as an image, without a signature.
 
-    The code is linked at two addresses, and both have to give the same bytes: then it needs no
-    relocation.
+    The code is linked at two addresses and must have the same bytes at both, which shows that it
+    needs no relocation.
 
     Parameters
     ----------
     model
-        What `artifact` was compiled from; its oracle gives the outputs of the self-test.
+        Model from which `artifact` was compiled; its oracle gives the expected outputs of the
+        self-test.
     version
-        Of the model, 0 to 2**32 - 1; a board refuses a version below the one that it has run.
+        Version of the model, 0 to 2**32 - 1; a board rejects versions below one that it has run.
     minimum_firmware
-        The least version of the firmware, likewise.
+        Lowest firmware version that can run the image, 0 to 2**32 - 1.
     optimization
-        GCC option for the generated code.
+        GCC's optimization option for the generated code.
 
     Raises
     ------
@@ -114,7 +115,7 @@ def build_image(
 
 
 def _compile(artifact: Artifact, directory: Path, optimization: str) -> list[str]:
-    """Compile all sources; the names of the objects."""
+    """Compile all sources and return the names of the objects."""
     cpu = artifact.target.cpu
     architecture = find_architecture(cpu.architecture)
     sources = [name for name in artifact.files if name.endswith(".c")]
@@ -125,7 +126,7 @@ def _compile(artifact: Artifact, directory: Path, optimization: str) -> list[str
         *architecture.model_flags,
         *architecture.image_flags,
         "-DTVMTINY_IMAGE",
-        # The firmware places images, and nothing within them.
+        # The firmware places the image as a whole, so no part of it has a section of its own.
         "-DTVMTINY_CONSTANTS_SECTION=",
         "-DTVMTINY_ARENA_SECTION=",
         "-fcallgraph-info=su",
@@ -137,7 +138,7 @@ def _compile(artifact: Artifact, directory: Path, optimization: str) -> list[str
 
 
 def _link(artifact: Artifact, directory: Path, objects: list[str], entry: str) -> tuple[bytes, int]:
-    """Link at both addresses; code and constants, and the offset of the entry point."""
+    """Link at both addresses; return code with constants, and the offset of the entry point."""
     cpu = artifact.target.cpu
     architecture = find_architecture(cpu.architecture)
     script = (shipped("runtime") / "image" / "image.ld").read_text(encoding="utf-8")

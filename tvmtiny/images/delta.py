@@ -1,4 +1,4 @@
-"""Deltas between images, with the package ``detools``."""
+"""Deltas between images, made with the package ``detools``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["apply_delta", "make_delta"]
 
 
 def make_delta(old: Image, new: Image) -> bytes:
-    """What makes a new image of an old one: a sequential patch of detools, with heatshrink.
+    """Make a delta from an old image to a new one: a sequential detools patch with heatshrink.
 
     Raises
     ------
@@ -29,17 +29,17 @@ def make_delta(old: Image, new: Image) -> bytes:
 
 
 def apply_delta(old: Image, delta: bytes, file: str) -> Image:
-    """Make the new image; its hash is checked.
+    """Make the new image from the old one and a delta, and verify its hash.
 
     Parameters
     ----------
     file
-        What errors call the delta.
+        Name of the delta in error messages.
 
     Raises
     ------
     ImageError
-        It is no delta, or not one of this image.
+        The file is not a delta, or is for another image.
     ToolMissingError
         The package ``detools`` is not installed.
     """
@@ -49,7 +49,7 @@ def apply_delta(old: Image, delta: bytes, file: str) -> Image:
     try:
         detools.apply_patch(BytesIO(old.pack()), BytesIO(delta), new)
     except Exception as error:
-        # A damaged patch makes detools and its decoders raise whatever they come across.
+        # For a damaged patch, detools and its decoders let any exception through.
         raise _no_delta(file, one_line(error) or type(error).__name__) from error
     try:
         return parse_image(new.getvalue(), file)

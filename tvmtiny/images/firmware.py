@@ -1,4 +1,4 @@
-"""Firmware of QEMU boards that runs a model from slots of flash and lets a host update it."""
+"""Firmware for QEMU boards that runs a model from flash slots and lets a host update it."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 __all__ = ["IMAGES", "ImageFirmware", "build_image_firmware"]
 
-#: What such a board says instead of the name of a model.
+#: Name that such a board reports in place of a model's.
 IMAGES = "images"
 
-#: Of the memory that models work in: a part of the RAM, and the most.
+#: Memory for models: its share of the RAM as a divisor, and its upper limit.
 _SHARE, _MOST_MEMORY = 4, 1 << 18
-#: Of the stack: what Monocypher takes, and what is not the model's.
+#: Stack that Monocypher needs, and stack that is not available to the model.
 _VERIFYING_BYTES, _OWN_BYTES = 6144, 1024
 
 
 @dataclass(frozen=True)
 class ImageFirmware:
-    """Firmware that was built.
+    """Built firmware.
 
     Attributes
     ----------
     elf
-        The program.
+        Path of the program.
     machine
-        Its board in QEMU.
+        Machine on which QEMU runs it.
     memory_bytes, stack_bytes
-        What a model may take.
+        Limits on the memory and the stack of a model.
     """
 
     elf: Path
@@ -66,21 +66,21 @@ def build_image_firmware(
     Parameters
     ----------
     directory
-        For sources, logs and the program; created when it does not exist.
+        Directory for sources, logs and the program; created if it does not exist.
     key
-        Of Ed25519: only images that are signed with it run. None: the hash alone is checked.
+        Ed25519 key with which images must be signed; with None, only the hash is checked.
     monocypher
-        Folder with ``monocypher.c`` and ``monocypher.h``, which check signatures.
+        Folder with ``monocypher.c`` and ``monocypher.h``, which verify signatures.
     firmware_version
-        Images may ask for a later one.
+        Version of the firmware; an image may require a later one.
 
     Raises
     ------
     InputError
         The board's file names no flash for images or no serial port, or signatures cannot be
-        checked.
+        verified.
     ToolMissingError, BuildError, OutputPathError
-        See `tvmtiny.project.api.Platform`.
+        Raised as by `tvmtiny.project.api.Platform`.
     """
     options = QemuOptions.of(board)
     if options.flash is None:
@@ -141,7 +141,7 @@ def _build(board: Board, directory: Path, files: dict[str, str]) -> Path:
     sources = [name.removesuffix(".c") for name in files if name.endswith(".c")]
     jobs = []
     for source in sources:
-        # A library has warnings of its own.
+        # Third-party code may cause warnings.
         own = ("-w", "-Wno-error") if source == "monocypher" else ()
         command = (compiler, *flags, *own, "-c", f"{source}.c", "-o", f"build/{source}.o")
         jobs.append(CompileJob(command, directory / "build" / f"{source}.log"))

@@ -1,4 +1,4 @@
-"""The bytes of an image; docs/images.md describes them, ``runtime/image`` reads them on a board."""
+"""The image format, as described in docs/images.md; ``runtime/image`` reads it on a board."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MOST_RANK = 6
 _MOST_TENSORS = 64
 _MOST = (1 << 32) - 1
 
-#: The number of each dtype in the header.
+#: dtypes in the order of their numbers in the header.
 _DTYPES = (
     *("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
     *("float32", "float64", "bool", "float16"),
@@ -48,7 +48,7 @@ _ADVICE = "build it again (tvmtiny image MODEL)"
 
 
 class SignatureKind(IntEnum):
-    """How an image is signed; both kinds sign its SHA-256."""
+    """Kind of signature; both algorithms sign the SHA-256 of the image."""
 
     NONE = 0
     ED25519 = 1
@@ -56,7 +56,7 @@ class SignatureKind(IntEnum):
 
     @property
     def text(self) -> str:
-        """For people."""
+        """Name of the algorithm for users."""
         return ("none", "Ed25519", "ECDSA-P256")[self]
 
 
@@ -67,9 +67,9 @@ class ImageTensor:
     Attributes
     ----------
     offset
-        In the arena, in bytes; None where the firmware has memory for it.
+        Offset in the arena in bytes; None if the firmware provides the memory.
     scale, zero_point
-        None where the tensor is not quantized.
+        None if the tensor is not quantized.
     """
 
     name: str
@@ -88,30 +88,30 @@ class Image:
     Attributes
     ----------
     name, cpu
-        Of the model, and of the processor that it was compiled for.
+        Name of the model, and of the CPU that it was compiled for.
     features
-        What the code may use of the processor's instructions.
+        CPU features whose instructions the code may use.
     version
-        Of the model; a board that has run a later one refuses it.
+        Version of the model; a board that has run a later one rejects the image.
     minimum_firmware
-        Version of the firmware that it needs.
+        Lowest firmware version that can run the image.
     arena_bytes, state_bytes, stack_bytes
-        Memory that it needs; the state is what the model remembers from one run to the next.
+        Memory that the model needs, in bytes; the state persists from one run to the next.
     inputs, outputs
-        Tensors.
+        Inputs and outputs of the model.
     code
-        Machine code and constants, for any address that is a multiple of `ALIGNMENT`, behind the
-        header.
+        Machine code and constants, which follow the header and run at any address that is a
+        multiple of `ALIGNMENT`.
     constants_bytes
-        How much of `code` is weights and tables.
+        Bytes of `code` that are weights and tables.
     entry
         Offset of the run function within `code`.
     code_bit
-        What is added to addresses of functions: 1 for Thumb.
+        Value added to addresses of functions: 1 for Thumb.
     selftest
-        Seed of an input, and the SHA-256 of the outputs for it; None where there is no such test.
+        Seed of an input, and SHA-256 of the outputs for it; None if there is no self-test.
     signature_kind, key_id, signature
-        Of an image that is signed.
+        Signature, empty for an unsigned image.
     """
 
     name: str
@@ -139,24 +139,24 @@ class Image:
 
     @property
     def header_bytes(self) -> int:
-        """Size of all that precedes the code."""
+        """Size of everything before the code, in bytes."""
         return header_bytes(len(self.inputs) + len(self.outputs))
 
     @property
     def total_bytes(self) -> int:
-        """Size of the whole image."""
+        """Size of the whole image, in bytes."""
         signed = self.signature_kind is not SignatureKind.NONE
         tail = DIGEST_BYTES + (SIGNATURE_BYTES if signed else 0)
         return self.header_bytes + len(self.code) + tail
 
     @property
     def overhead_bytes(self) -> int:
-        """What the image has beside code and constants."""
+        """Size of everything besides code and constants, in bytes."""
         return self.total_bytes - len(self.code)
 
     @property
     def hashed(self) -> bytes:
-        """What the hash is of: header, code and constants."""
+        """The hashed bytes: header, code and constants."""
         seed, expected = self.selftest or (0, bytes(DIGEST_BYTES))
         header = _HEADER.pack(
             _MAGIC,
@@ -191,15 +191,15 @@ class Image:
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 of `hashed`, which is what is signed."""
+        """The SHA-256 of `hashed`, which is what signatures cover."""
         return hashlib.sha256(self.hashed).digest()
 
     def pack(self) -> bytes:
-        """The bytes of the file."""
+        """Return the content of the image file."""
         return self.hashed + self.digest + self.signature
 
     def unsigned(self) -> Image:
-        """The same image without a signature."""
+        """Return the same image without its signature."""
         return replace(
             self,
             signature_kind=SignatureKind.NONE,
@@ -231,12 +231,12 @@ class Image:
 
 
 def header_bytes(tensors: int) -> int:
-    """Size of a header with so many inputs and outputs."""
+    """Return the size of a header with `tensors` inputs and outputs."""
     return _HEADER.size + tensors * _TENSOR.size
 
 
 def feature_bits(features: frozenset[str]) -> int:
-    """Features as the header has them."""
+    """Encode features as in the header."""
     return sum(1 << bit for bit, name in enumerate(all_features()) if name in features)
 
 
@@ -246,7 +246,7 @@ def read_image(path: Path) -> Image:
     Raises
     ------
     ImageError
-        It cannot be read, or is not in order.
+        The file cannot be read, or is not a valid image.
     """
     try:
         data = path.read_bytes()
@@ -257,17 +257,17 @@ def read_image(path: Path) -> Image:
 
 
 def parse_image(data: bytes, file: str) -> Image:
-    """Read an image, and check its parts and its hash; the signature is left unchecked.
+    """Parse an image, and check its structure and hash, but not its signature.
 
     Parameters
     ----------
     file
-        What errors call it.
+        Name of the image in error messages.
 
     Raises
     ------
     ImageError
-        It is no image, damaged, truncated or of another format.
+        The data is not an image, is damaged or truncated, or has another format.
     """
     if data[:4] != _MAGIC:
         raise ImageError(file, "it is no image of a model", "make one with tvmtiny image MODEL")
@@ -324,7 +324,7 @@ def parse_image(data: bytes, file: str) -> Image:
 
 
 def _record(tensor: ImageTensor) -> bytes:
-    """A tensor as the header has it."""
+    """Encode a tensor as in the header."""
     shape = (*tensor.shape, *([0] * (_MOST_RANK - len(tensor.shape))))
     return _TENSOR.pack(
         tensor.bytes,

@@ -1,4 +1,4 @@
-"""The input that an image tests itself with, and the hash of the outputs for it."""
+"""The input of an image's self-test, and the hash of the expected outputs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["SEED", "selftest", "selftest_inputs"]
 
 SEED = 0x7477696E
 
-# Of "Numerical Recipes"; runtime/image/tvmtiny_image.c has the same.
+# Constants from "Numerical Recipes", shared with runtime/image/tvmtiny_image.c.
 _FACTOR, _INCREMENT = 1664525, 1013904223
 
 
 def selftest(model: Model, artifact: Artifact) -> tuple[int, bytes] | None:
-    """Seed of an input, and the SHA-256 of the outputs that the model's oracle gives for it.
+    """Return the seed of an input, and the SHA-256 of the oracle's outputs for it.
 
     Returns
     -------
     tuple or None
-        None for a model with floats, whose last bits depend on the order of sums, and where the
-        oracle refuses the input.
+        None for a model with floats, whose last bits depend on the order of sums, or if the oracle
+        rejects the input.
     """
     if any("float" in t.dtype for node in artifact.graph.nodes for t in node.outputs):
         return None
@@ -49,7 +49,7 @@ def selftest(model: Model, artifact: Artifact) -> tuple[int, bytes] | None:
 
 
 def selftest_inputs(artifact: Artifact, seed: int = SEED) -> list[np.ndarray[Any, Any]]:
-    """The input: pseudo-random bytes, and zeros for integers of 32 bits, which may be positions."""
+    """Generate the input: pseudo-random bytes; zeros for 32-bit integers, which may be indices."""
     numbers = _bytes(seed)
     inputs = []
     for tensor in artifact.inputs:

@@ -1,4 +1,4 @@
-"""Signing images, and checking signatures, with the package ``cryptography``."""
+"""Sign images and verify signatures with the package ``cryptography``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PEM = "a key in PEM of Ed25519 or ECDSA P-256, such as openssl genpkey -algorit
 
 @dataclass(frozen=True)
 class PublicKey:
-    """What a board needs to check signatures.
+    """A public key with which a board verifies signatures.
 
     Attributes
     ----------
     kind
-        What it is for.
+        Algorithm of the key.
     data
-        32 bytes for Ed25519 (RFC 8032), 64 for ECDSA-P256: x and y, most significant byte first.
+        32 bytes for Ed25519 (RFC 8032); 64 bytes for ECDSA-P256: x and y, big-endian.
     """
 
     kind: SignatureKind
@@ -34,25 +34,25 @@ class PublicKey:
 
     @property
     def key_id(self) -> bytes:
-        """The first bytes of its SHA-256, by which an image names its key."""
+        """The first bytes of the key's SHA-256, by which an image identifies its key."""
         return hashlib.sha256(self.data).digest()[:KEY_ID_BYTES]
 
 
 def sign(image: Image, key: Path) -> Image:
     """Sign an image.
 
-    What is signed is the SHA-256 of the image: with Ed25519 as a message of 32 bytes, with ECDSA as
+    The signature covers the SHA-256 of the image: with Ed25519 as a 32-byte message, with ECDSA as
     the hash itself.
 
     Parameters
     ----------
     key
-        A file with a private key in PEM, without a password: PKCS 8, or SEC 1 for P-256.
+        File with an unencrypted private key in PEM format: PKCS 8, or SEC 1 for P-256.
 
     Raises
     ------
     InputError
-        The file cannot be read, or holds no such key.
+        The file cannot be read, or contains no such key.
     ToolMissingError
         The package ``cryptography`` is not installed.
     """
@@ -70,17 +70,17 @@ def sign(image: Image, key: Path) -> Image:
 
 
 def verify(image: Image, key: PublicKey, file: str) -> None:
-    """Check the signature of an image.
+    """Verify the signature of an image.
 
     Parameters
     ----------
     file
-        What errors call the image.
+        Name of the image in error messages.
 
     Raises
     ------
     ImageError
-        It is not signed, with another key, or the signature is wrong.
+        The image is unsigned or signed with another key, or its signature is invalid.
     ToolMissingError
         The package ``cryptography`` is not installed.
     """
@@ -110,12 +110,12 @@ def verify(image: Image, key: PublicKey, file: str) -> None:
 
 
 def read_public_key(path: Path) -> PublicKey:
-    """Read the public key of a file in PEM, which may hold a private one.
+    """Read a public key from a PEM file, which may contain the private key instead.
 
     Raises
     ------
     InputError
-        The file cannot be read, or holds no key of Ed25519 or ECDSA P-256.
+        The file cannot be read, or contains no Ed25519 or ECDSA P-256 key.
     ToolMissingError
         The package ``cryptography`` is not installed.
     """
@@ -133,12 +133,12 @@ def read_public_key(path: Path) -> PublicKey:
 
 
 def key_source(key: PublicKey, name: str = "image_key") -> str:
-    """The public key as C, for the firmware: an array, and the bytes of its id.
+    """Format a public key and its ID as C arrays for the firmware.
 
     Parameters
     ----------
     name
-        Of the array; the id is named ``<name>_id``.
+        Name of the array of the key; that of the ID is ``<name>_id``.
     """
     lines = [f"/* {key.kind.text}, {key.key_id.hex()} */"]
     for array, data in ((name, key.data), (f"{name}_id", key.key_id)):

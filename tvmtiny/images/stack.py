@@ -1,4 +1,4 @@
-"""The deepest stack of generated code, from what GCC says of its functions."""
+"""Bound the stack of generated code by means of GCC's call graphs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 
 __all__ = ["ASSEMBLY_BYTES", "LIBRARY_BYTES", "deepest_stack"]
 
-#: What a kernel in assembly saves and sets aside at the most: all registers that are its caller's,
-#: those of floats or vectors among them, and a small table. GCC says of such a function, as of one
-#: that needs no stack, that it takes none.
+#: Upper bound on the stack of a kernel in assembly: all registers that it must preserve, including
+#: float or vector registers, and a small table. GCC reports 0 bytes for such a function, as for one
+#: that needs no stack.
 ASSEMBLY_BYTES = 256
 
-#: What a function of the compiler's own library takes at the most, such as a division of doubles.
+#: Upper bound on the stack of a function of the compiler's library, such as a double division.
 LIBRARY_BYTES = 160
 
 _NODE = re.compile(r'^node: \{ title: "([^"]+)" label: "[^"]*?(\d+) bytes \(([a-z,]+)\)')
@@ -20,21 +20,21 @@ _EDGE = re.compile(r'^edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 
 
 def deepest_stack(graphs: Iterable[str], entry: str) -> int | None:
-    """Bytes of stack that a function takes with all that it calls.
+    """Compute the stack that a function needs, including all functions that it calls.
 
     Parameters
     ----------
     graphs
-        Call graphs of all sources, as ``-fcallgraph-info=su`` of GCC writes them. Functions that
-        are in none of them are a library's, and count as `LIBRARY_BYTES`.
+        Call graphs of all sources, as written by GCC's ``-fcallgraph-info=su``. Functions that are
+        in none of them belong to a library and count as `LIBRARY_BYTES`.
     entry
-        The function.
+        Name of the function.
 
     Returns
     -------
     int or None
-        None where it is not bounded: functions call each other in a circle or through pointers, or
-        one takes as much as its arguments say.
+        Stack in bytes; None if it is unbounded, because functions are recursive or called through
+        pointers, or because a frame depends on the arguments.
     """
     frames: dict[str, int] = {}
     calls: dict[str, list[str]] = {}

@@ -1,1 +1,1 @@
-"""What a person looks at: inspections, summaries, tables."""
+"""Reports for people: inspections, summaries, tables."""

@@ -1,4 +1,4 @@
-"""What ``tvmtiny advise`` prints."""
+"""Output of ``tvmtiny advise``."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _HINTS = (
 
 
 def advice_summary(found: Advice) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Summarize advice for ``--json``."""
     return asdict(found)
 
 
 def advice_tables(found: Advice) -> Iterator[RenderableType]:
-    """The verdict, the costly layers, and the hints."""
+    """Yield the verdict, the most costly layers, and the hints."""
     yield Text(f"{found.model} on {found.cpu}: {_figures(found.now)}")
     limits = {name: limit for name, limit in vars(found.budget).items() if limit is not None}
     for name, limit in limits.items():

@@ -1,4 +1,4 @@
-"""What is printed about Zephyr applications."""
+"""Output about Zephyr applications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvmtiny.project.zephyr.build import ApplicationBuild
 
 
 def application_summary(application: Application) -> dict[str, Any]:
-    """An application, for ``--json``."""
+    """Summarize an application for ``--json``."""
     return {
         "directory": str(application.directory),
         "board": application.board.name,
@@ -23,7 +23,7 @@ def application_summary(application: Application) -> dict[str, Any]:
 
 
 def application_table(application: Application) -> Table:
-    """An application: what its models take, in bytes."""
+    """List the memory demand of an application's models, in bytes."""
     table = _table("model", "arena", "constants", "stack")
     for model in application.models:
         table.add_row(
@@ -36,7 +36,7 @@ def application_table(application: Application) -> Table:
 
 
 def build_summary(build: ApplicationBuild) -> dict[str, Any]:
-    """A build, for ``--json``."""
+    """Summarize a build for ``--json``."""
     return {
         **application_summary(build.application),
         "zephyr": ".".join(map(str, build.zephyr_version)),
@@ -50,7 +50,7 @@ def build_summary(build: ApplicationBuild) -> dict[str, Any]:
 
 
 def build_table(build: ApplicationBuild) -> Table:
-    """A build: its memory, in bytes."""
+    """List the memory usage of a build, in bytes."""
     table = _table("region", "bytes", "of")
     for region, (used, size) in build.memory.items():
         table.add_row(region, f"{used:,}", f"{size:,}")

@@ -1,4 +1,4 @@
-"""Several models on several boards: one line of figures each, beside those of other engines."""
+"""Benchmark several models on several boards, beside figures of other engines."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ __all__ = ["BenchOptions", "BenchResult", "Figures", "bench", "bench_summary", "
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How the models are compiled and run.
+    """Options for compiling and running the models.
 
     Attributes
     ----------
     inputs
-        See `tvmtiny.make_inputs`.
+        Kind of input; see `tvmtiny.make_inputs`.
     check
-        Compare every layer with the oracle.
+        Whether to compare every layer with the oracle.
     estimate
-        Execute in Unicorn too, for cycles.
+        Whether to estimate cycles, which executes the firmware again.
     timeout
-        Limit of each run, in seconds of host time.
+        Time limit of each run in seconds of host time.
     oracle
-        See `tvmtiny.load`.
+        Name of the oracle; see `tvmtiny.load`.
     compile
         Keyword arguments of `tvmtiny.compile`.
     """
@@ -61,22 +61,22 @@ class BenchOptions:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one model needs on one board.
+    """The figures of a model on a board.
 
     Attributes
     ----------
     macs
-        Multiply-accumulate operations of one inference.
+        Multiply-accumulate operations of an inference.
     instructions
-        Of one inference, QEMU's count.
+        Instructions of an inference, counted by QEMU.
     estimated_cycles
-        None where they were not asked for, or the board cannot be profiled.
+        Estimated cycles; None if not requested, or if the board cannot be profiled.
     instructions_per_mac, cycles_per_mac
-        None without multiplications; the second is estimated.
+        None without multiplications; cycles are estimated.
     arena_bytes, static_ram_bytes, stack_bytes, flash
         See `tvmtiny.results.RunResult`.
     exact
-        Whether every layer equals the oracle's; None where it was not compared.
+        Whether every layer equals that of the oracle; None if not compared.
     """
 
     macs: int
@@ -93,16 +93,16 @@ class Figures:
 
 @dataclass(frozen=True, eq=False)
 class BenchResult:
-    """One model on one board.
+    """The result of a model on a board.
 
     Attributes
     ----------
     figures
-        None where it failed.
+        None if the benchmark failed.
     error
-        Why it failed, or that results differ; None where all is well.
+        The failure, or the mismatch of results; None if there is none.
     peers
-        Other engines, fewest instructions first.
+        Figures of other engines, fewest instructions first.
     """
 
     model: str
@@ -126,15 +126,15 @@ def bench(
     models
         Paths of .tflite files.
     boards
-        At least one.
+        At least one board.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Returns
     -------
     tuple of BenchResult
-        By model, then by board. What fails with one of tvmtiny's errors is a result, so that the
-        others are measured all the same.
+        Results by model, then by board. A failure with one of tvmtiny's errors is recorded as a
+        result, and the remaining models and boards are still measured.
     """
     options = options or BenchOptions()
     tell = progress or (lambda _: None)
@@ -166,7 +166,7 @@ def _measure(
             cycles = found.total.estimated_cycles
     error = _difference(model, artifact, result, inputs) if options.check else None
     macs = artifact.macs
-    # Known of all firmware that was built here.
+    # Always known for firmware that was built by this process.
     assert result.static_ram_bytes is not None and result.flash is not None
     figures = Figures(
         macs,
@@ -198,12 +198,12 @@ def _difference(
 def bench_summary(
     results: Sequence[BenchResult], earlier: Mapping[tuple[str, str], int] | None = None
 ) -> dict[str, Any]:
-    """What ``--json`` prints.
+    """Summarize results for ``--json``.
 
     Parameters
     ----------
     earlier
-        Instructions of an earlier bench by model and board, see `read_earlier`.
+        Instructions of an earlier benchmark by model and board; see `read_earlier`.
     """
     entries = []
     for result in results:
@@ -222,12 +222,12 @@ def bench_summary(
 
 
 def read_earlier(path: str | os.PathLike[str]) -> Mapping[tuple[str, str], int]:
-    """Read instructions by model and board from what ``bench --json`` printed.
+    """Read instructions by model and board from the output of ``bench --json``.
 
     Raises
     ------
     InputDataError
-        The file cannot be read or is something else.
+        The file cannot be read or has other content.
     """
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))["results"]

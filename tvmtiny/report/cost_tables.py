@@ -1,4 +1,4 @@
-"""The table of ``tvmtiny cost``."""
+"""Output of ``tvmtiny cost``."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _COLUMNS = (
 
 
 def cost_summary(found: ModelCost) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Summarize costs for ``--json``."""
     summary = asdict(found)
     summary["entry"] = {name: round(value) for name, value in summary["entry"].items()}
     return summary
 
 
 def cost_tables(found: ModelCost) -> Iterator[RenderableType]:
-    """Layers in order, and their sum."""
+    """List the layers in order, and their total."""
     table = FittingTable(_COLUMNS)
     for layer in found.layers:
         table.add_row(

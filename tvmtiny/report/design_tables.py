@@ -1,4 +1,4 @@
-"""What ``tvmtiny search`` and ``tvmtiny prune`` print."""
+"""Output of ``tvmtiny search`` and ``tvmtiny prune``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _EVEN = (
 def search_summary(
     found: SearchResult, verified: Mapping[int, Verified] | None = None
 ) -> dict[str, Any]:
-    """What ``--json`` prints; what was verified by number of the trial."""
+    """Summarize a search for ``--json``; `verified` is keyed by number of the trial."""
     return {
         **asdict(found),
         "verified": {str(number): asdict(one) for number, one in (verified or {}).items()},
@@ -54,7 +54,7 @@ def search_summary(
 def search_tables(
     found: SearchResult, verified: Mapping[int, Verified] | None = None
 ) -> Iterator[RenderableType]:
-    """The front, and what was verified of it."""
+    """Yield the Pareto front, and the results of verification."""
     trained = sum(candidate.state == "complete" for candidate in found.candidates)
     over = len(found.candidates) - trained
     yield Text(f"{trained} networks on {found.cpu}, {over} more were over the budget")
@@ -85,7 +85,7 @@ def search_tables(
 
 
 def choices(candidate: Candidate) -> str:
-    """What makes a network, in one line."""
+    """Format the parameters of a network on one line."""
     return ", ".join(f"{name} {value}" for name, value in candidate.parameters.items())
 
 
@@ -94,7 +94,7 @@ def _share(value: float | None) -> str:
 
 
 def prune_summary(found: Pruned, verified: Verified | None = None) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Summarize pruning for ``--json``."""
     return {
         "cpu": found.cpu,
         "before": _side(found.before),
@@ -115,7 +115,7 @@ def _side(side: PrunedModel) -> dict[str, Any]:
 
 
 def prune_tables(found: Pruned, verified: Verified | None = None) -> Iterator[RenderableType]:
-    """What each layer would have saved, and the model before and after."""
+    """Yield the savings from pruning each layer alone, and the model before and after."""
     even = FittingTable(_EVEN)
     for row in found.table:
         even.add_row(

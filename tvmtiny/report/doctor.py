@@ -1,4 +1,4 @@
-"""What of this machine tvmtiny needs, whether it is there, and how to get what is not."""
+"""Check that this machine has what tvmtiny needs, and tell how to install what is missing."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from tvmtiny.targets.architectures import Architecture, architectures, find_arch
 
 __all__ = ["Finding", "Status", "diagnose"]
 
-#: Host seconds after which a program that only states its version counts as broken.
+#: Host seconds after which a program that should only print its version counts as broken.
 _TIMEOUT = 20.0
 
-#: An instruction that GNU as 2.40 takes for another, and its encoding.
+#: An instruction that GNU as 2.40 assembles as another one, and its correct encoding.
 _NARROWING, _NARROWED = "vqshrnb.s32 q1, q0, #12", bytes.fromhex("94ee402f")
 
 
 class Status(str, Enum):
-    """How bad a finding is: ``MISSING`` stops a part of tvmtiny, ``NOTE`` does not."""
+    """Severity of a finding: ``MISSING`` disables a part of tvmtiny, ``NOTE`` does not."""
 
     OK = "ok"
     NOTE = "note"
@@ -43,20 +43,20 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes
     ----------
     what
-        Its name.
+        Name of the checked item.
     status
-        Whether it will do.
+        Severity of the finding.
     detail
-        Version, place, or what is wrong.
+        Version, location, or description of the problem.
     needed_for
-        What does not work without it.
+        Functionality that needs the item.
     remedy
-        What to do; empty where nothing is to be done.
+        Advice for the user; empty if no action is needed.
     """
 
     what: str
@@ -67,12 +67,12 @@ class Finding:
 
 
 def diagnose(environment: Mapping[str, str]) -> tuple[Finding, ...]:
-    """Look at the machine.
+    """Check this machine.
 
     Parameters
     ----------
     environment
-        Variables of the caller's environment; ``ZEPHYR_BASE`` names a Zephyr tree.
+        Environment variables of the caller; ``ZEPHYR_BASE`` names a Zephyr tree.
     """
     return (
         _python(),
@@ -92,7 +92,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    """The packages that tvmtiny itself asks for, in the versions that it asks for."""
+    """Check the packages that tvmtiny requires, and their versions."""
     for text in requires("tvmtiny") or ():
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
@@ -115,7 +115,7 @@ def _compiler(architecture: Architecture) -> Finding:
     what, purpose = architecture.compiler.name, "building firmware"
     library = architecture.library
     missing = Status.NOTE if architecture.optional else Status.MISSING
-    # Any that it has: its headers and archives are there for all or for none.
+    # Flags of any of the CPUs: headers and archives are installed for all of them or for none.
     flags = next((c.flags for c in cpus().values() if c.architecture == architecture.name), ())
     try:
         compiler = find_tool(architecture.compiler)
@@ -134,7 +134,7 @@ def _compiler(architecture: Architecture) -> Finding:
 
 
 def _assembler() -> Iterator[Finding]:
-    """What the compiler's assembler makes of VQSHRN, which generated code gives as a word."""
+    """Check how the compiler's assembler encodes VQSHRN; generated code uses the raw encoding."""
     architecture = find_architecture("arm")
     try:
         compiler = find_tool(architecture.compiler)
@@ -145,7 +145,7 @@ def _assembler() -> Iterator[Finding]:
             run_tool(command, directory, directory / "try.log")
             found = code_of(directory / "try.o")
     except (ToolMissingError, BuildError):
-        # Missing, which another finding says, or older than Helium.
+        # The compiler is missing, which another finding reports, or too old for Helium.
         return
     what, purpose = "assembler for Helium", "own code for Cortex-M55 and M85"
     if found == _NARROWED:
@@ -222,7 +222,7 @@ def _serial_ports() -> Iterator[Finding]:
             yield Finding(what, Status.MISSING, "no permission", purpose, remedy)
 
 
-#: What a project with the largest models, its objects and its log take, with a margin.
+#: Space for a project with the largest models, its objects and its log, with a margin.
 _SPACE_BYTES = 64 << 20
 
 
@@ -252,7 +252,7 @@ def _first_line(command: list[str]) -> str:
 
 
 def _output(command: list[str]) -> str:
-    """What a program prints; empty where it is not there or fails."""
+    """Return the output of a program; empty if it is missing or fails."""
     try:
         done = subprocess.run(
             command,

@@ -1,4 +1,4 @@
-"""Energy of an inference, and the clock that it needs, from cycles and a published figure."""
+"""Compute energy and clock of an inference from its cycles and a published figure."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ _DURATION_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 @dataclass(frozen=True)
 class Energy:
-    """What an inference takes.
+    """Energy and timing of an inference.
 
     Attributes
     ----------
     cycles
-        Of the processor.
+        Processor cycles of the inference.
     microjoules
-        Energy while it computes.
+        Energy of the computation in microjoules.
     figure
-        What it was computed with.
+        Published figure from which the energy was computed.
     clock_hz
-        Of the processor.
+        Clock frequency of the processor in Hz.
     seconds
-        Time of the inference at this clock.
+        Duration of the inference at this clock.
     deadline_seconds
-        In which the inference has to be done, and after which the next one begins; None where none
-        was given.
+        Time within which the inference must finish, which is also the interval between inferences;
+        None if no deadline was given.
     slowest_clock_hz
-        The clock at which it takes all of that time.
+        Lowest clock in Hz that meets the deadline.
     sleep_share
-        Part of that time in which the processor can sleep at `clock_hz`, 0 to 1; negative where the
-        deadline is missed.
+        Share of the interval in which the processor can sleep at `clock_hz`, 0 to 1; negative if
+        the deadline is missed.
     average_microwatts
-        Of one inference each deadline, without what the chip takes asleep.
+        Average power with one inference per interval, excluding the power drawn during sleep.
     """
 
     cycles: int
@@ -69,7 +69,7 @@ class Energy:
 
     @property
     def in_time(self) -> bool:
-        """Whether the deadline is met, or none was given."""
+        """Whether the deadline is met or absent."""
         return self.sleep_share is None or self.sleep_share >= 0
 
 
@@ -81,26 +81,26 @@ def energy_of(
 ) -> Energy:
     """Compute the energy of an inference.
 
-    Energy follows cycles: the figure is that of a million of them, on a board that computes all the
-    time. It is taken to be the same at every clock.
+    Energy is proportional to cycles. The published figure is the energy of a million cycles on a
+    board that computes without pause, and is assumed to hold at every clock.
 
     Parameters
     ----------
     cycles
-        Of an inference, measured or estimated.
+        Cycles of an inference, measured or estimated.
     clock_hz
-        In Hz; by default that of the figure.
+        Clock in Hz; by default that of the figure.
     deadline_seconds
-        How often an inference is made, in seconds.
+        Interval between inferences in seconds.
 
     Raises
     ------
     InputError
-        A number is not above 0.
+        A number is not positive.
     """
     clock = figure.clock_hz if clock_hz is None else clock_hz
     for what, number in (("cycles", cycles), ("clock", clock), ("deadline", deadline_seconds)):
-        # The negation covers NaN.
+        # The negated comparison also rejects NaN.
         if number is not None and not number > 0:
             raise InputError(f"the {what} is {number:g}; give more than 0")
     energy = cycles * figure.microjoules_per_megacycle / 1e6
@@ -121,12 +121,12 @@ def energy_of(
 
 
 def parse_clock(text: str) -> float:
-    """A clock in Hz: ``80M``, ``80MHz`` or ``32768``.
+    """Parse a clock frequency into Hz: ``80M``, ``80MHz`` or ``32768``.
 
     Raises
     ------
     InputError
-        It is something else, or 0.
+        The text is not a clock frequency, or is 0.
     """
     found = _CLOCK.fullmatch(text)
     value = float(found[1]) * _CLOCK_UNITS[found[2].lower()] if found else 0.0
@@ -136,12 +136,12 @@ def parse_clock(text: str) -> float:
 
 
 def parse_duration(text: str) -> float:
-    """A time in seconds: ``20ms``, ``500us`` or ``1.5s``.
+    """Parse a duration into seconds: ``20ms``, ``500us`` or ``1.5s``.
 
     Raises
     ------
     InputError
-        It is something else, or 0.
+        The text is not a duration, or is 0.
     """
     found = _DURATION.fullmatch(text)
     value = float(found[1]) * _DURATION_UNITS[found[2]] if found else 0.0
@@ -151,14 +151,14 @@ def parse_duration(text: str) -> float:
 
 
 def energy_summary(energy: Energy) -> dict[str, Any]:
-    """An energy as JSON has it."""
+    """Summarize energy for ``--json``."""
     summary = asdict(energy)
     summary["figure"]["cpu"] = energy.figure.cpu.name
     return {**summary, "in_time": energy.in_time}
 
 
 def energy_tables(energy: Energy) -> Iterator[RenderableType]:
-    """An energy as lines of a table, with what it rests on."""
+    """Yield a table of the energy and the source of the figure."""
     from rich.table import Table
     from rich.text import Text
 

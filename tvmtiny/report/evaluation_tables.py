@@ -1,4 +1,4 @@
-"""What ``tvmtiny evaluate`` shows."""
+"""Output of ``tvmtiny evaluate``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = {
 
 
 def evaluation_summary(found: Evaluation, model: str) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Summarize an evaluation for ``--json``."""
     return {
         "model": model,
         "where": found.where,
@@ -30,7 +30,7 @@ def evaluation_summary(found: Evaluation, model: str) -> dict[str, Any]:
 
 
 def evaluation_tables(found: Evaluation) -> Iterator[RenderableType]:
-    """The figure of merit, and what it was made from."""
+    """Show the metric, the number of samples, and where they were run."""
     figure = f"{found.value:.4g}"
     if found.right is not None:
         figure = f"{found.value:.1%} ({found.right} of {found.samples})"

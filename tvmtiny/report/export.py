@@ -1,4 +1,4 @@
-"""What is printed about exported models."""
+"""Output about exported models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmtiny.project.exports.export import Export
 
 
 def export_summary(export: Export) -> dict[str, Any]:
-    """An export, for ``--json``."""
+    """Summarize an export for ``--json``."""
     return {
         "format": export.format,
         "directory": str(export.directory),
@@ -23,7 +23,7 @@ def export_summary(export: Export) -> dict[str, Any]:
 
 
 def export_table(export: Export) -> Table:
-    """An export: what its models take, in bytes."""
+    """List the memory demand of exported models, in bytes."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model")
     table.add_column("code for")

@@ -22,20 +22,20 @@ __all__ = ["federation_summary", "federation_table", "read_samples", "save_weigh
 
 
 def read_samples(file: Path, artifact: Artifact) -> list[tuple[np.ndarray, int]]:
-    """Samples of a board: what the model takes, and classes.
+    """Read the training samples of a board: inputs of the model, and classes.
 
     Parameters
     ----------
     file
-        Arrays ``labels`` and one of another name, of the dtype of the model's only input, or of
-        floats, which are quantized; one sample a row.
+        File with an array ``labels`` and one other array with a sample in each row, either of the
+        dtype of the model's only input or of floats, which are quantized.
 
     Raises
     ------
     InputError
         The file cannot be read, or the model has more than one input.
     InputDataError
-        Its arrays do not fit the model.
+        The arrays do not match the model.
     """
     if len(artifact.inputs) != 1 or artifact.training is None:
         raise InputError(f"{artifact.name} has {len(artifact.inputs)} inputs; one is needed")
@@ -70,7 +70,7 @@ def read_samples(file: Path, artifact: Artifact) -> list[tuple[np.ndarray, int]]
 
 
 def save_weights(file: Path, found: Federation, artifact: Artifact) -> None:
-    """Write weights and biases, float32, as arrays of these names."""
+    """Write weights and biases as float32 arrays of these names."""
     training = artifact.training
     assert training is not None
     count = training.channels * training.depth
@@ -84,12 +84,12 @@ def save_weights(file: Path, found: Federation, artifact: Artifact) -> None:
 
 
 def federation_summary(found: Federation) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Summarize a federation for ``--json``."""
     return {"rounds": [asdict(r) for r in found.rounds]}
 
 
 def federation_table(found: Federation) -> Table:
-    """One row a round."""
+    """List the rounds, one in each row."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -1,4 +1,4 @@
-"""Firmware for a report: built for an artifact's board, and gone afterwards."""
+"""Build temporary firmware for a report."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["built_firmware"]
 
 @contextmanager
 def built_firmware(artifact: Artifact, board: Board) -> Iterator[Firmware]:
-    """Build firmware in a temporary directory, which lasts as long as the context.
+    """Build firmware in a temporary directory for the duration of the context.
 
-    It stays behind where the build failed, as the error points to the log in there.
+    If the build fails, the directory is kept, because the error refers to a log in it.
 
     Raises
     ------
     CapacityError, ToolMissingError, BuildError
-        See `tvmtiny.project.api.Platform`.
+        Raised as by `tvmtiny.project.api.Platform`.
     """
     platform = platform_for(board)
     with work_folder("project", keep_after=(BuildError,)) as directory:

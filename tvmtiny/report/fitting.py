@@ -1,4 +1,4 @@
-"""Tables that leave out columns on a narrow terminal rather than cut figures in two."""
+"""Tables that omit columns on a narrow terminal instead of breaking figures apart."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tvmtiny.errors.base import short_name, visible
 
 __all__ = ["FittingTable", "Name", "TableColumn"]
 
-#: More columns of a terminal than any table needs.
+#: A width in columns that exceeds that of any table.
 _UNLIMITED = 10_000
 
 
-#: The least width for a name, where it is longer.
+#: Least width for a name that is longer than this.
 _NAME_WIDTH = 12
 
 
 @dataclass(frozen=True)
 class Name:
-    """A name of any length and with any characters, on one line, as much of it as fits.
+    """A name of any length and content, shown on one line and shortened as necessary.
 
     Attributes
     ----------
     name
-        Such as that of a tensor.
+        Any text, such as the name of a tensor.
     """
 
     name: str
@@ -48,18 +48,18 @@ class Name:
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column.
+    """A column of a table.
 
     Attributes
     ----------
     name
-        Its heading.
+        Heading of the column.
     number
-        Whether it holds numbers, which are aligned to the right.
+        Whether the column contains numbers, which are right-aligned.
     wrap_at
-        The least width at which its text may be wrapped; 0 where it is never wrapped.
+        Least width at which the text may be wrapped; 0 to never wrap it.
     spare
-        0: always shown; otherwise its turn to be left out, 1 being the first to go.
+        Order in which columns are omitted, starting with 1; 0 for a column that is always shown.
     """
 
     name: str
@@ -70,14 +70,14 @@ class TableColumn:
 
 @dataclass
 class FittingTable:
-    """A table of text whose less important columns go where the terminal is too narrow.
+    """A table whose less important columns are omitted if the terminal is too narrow.
 
     Attributes
     ----------
     columns
-        From left to right.
+        Columns from left to right.
     padding
-        Blanks between columns.
+        Number of spaces between columns.
     """
 
     columns: Sequence[TableColumn]
@@ -85,7 +85,7 @@ class FittingTable:
     _rows: list[tuple[tuple[RenderableType, ...], str | None]] = field(default_factory=list)
 
     def add_row(self, *cells: RenderableType, style: str | None = None) -> None:
-        """Add a row; cells that are not given are empty."""
+        """Add a row; missing cells are empty."""
         empty = len(self.columns) - len(cells)
         self._rows.append(((*cells, *[""] * empty), style))
 

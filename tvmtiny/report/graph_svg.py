@@ -1,4 +1,4 @@
-"""The layers of an artifact as a picture: one box each from top to bottom, lines for tensors."""
+"""Draw the layers of an artifact: boxes from top to bottom, connected by lines for tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tvmtiny.codegen.artifact import LayerInfo
 
 _BOX_WIDTH, _BOX_HEIGHT, _GAP = 300, 34, 22
 _LEFT, _TOP = 8, 8
-#: Distance of the first line that goes around boxes, and of each further one.
+#: Distance between the boxes and the first line that bypasses them, and between such lines.
 _DETOUR = 16
 
-#: Boxes by what a layer does.
+#: Fill colour of boxes by operator.
 _FILLS = {
     "CONV_2D": "#2f6db0",
     "DEPTHWISE_CONV_2D": "#2f7d5b",
@@ -25,17 +25,17 @@ _OTHER_FILL = "#5b6675"
 
 @dataclass(frozen=True)
 class _Edge:
-    """From the row that writes a tensor to the one that reads it; row 0 holds the inputs."""
+    """A connection from the row that writes a tensor to one that reads it; inputs are in row 0."""
 
     source: int
     target: int
 
 
 def graph_svg(artifact: Artifact) -> str:
-    """An SVG document of the graph after all passes.
+    """Render the graph after all passes as SVG.
 
-    Boxes name operator, output shape and MACs; pointing at one shows the tensor's name and the
-    schedule. Where a tensor skips rows, its line goes around them on the right.
+    Boxes show operator, output shape and MACs; their tooltips show tensor name and schedule. The
+    line of a tensor that skips rows bypasses them on the right.
     """
     edges = _edges(artifact)
     lanes = _lanes([edge for edge in edges if edge.target > edge.source + 1])
@@ -80,12 +80,12 @@ def _edges(artifact: Artifact) -> list[_Edge]:
 
 
 def _reads(layer: LayerInfo, written: dict[str, int]) -> list[str]:
-    # A tensor that lies in memory of the caller has no request in the plan.
+    # A tensor in the caller's memory has no request in the plan.
     return [name for name in layer.reads if name in written]
 
 
 def _lanes(detours: Sequence[_Edge]) -> dict[_Edge, int]:
-    """A lane for each line, such that no two lines in one lane overlap."""
+    """Assign a lane to each line, so that lines in the same lane do not overlap."""
     lanes: dict[_Edge, int] = {}
     for edge in sorted(detours, key=lambda e: (e.target - e.source, e.source)):
         taken = {

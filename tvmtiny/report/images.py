@@ -1,4 +1,4 @@
-"""What is said of images of models: summaries, tables, and how two differ."""
+"""Output about model images: summaries, tables, and differences between two images."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ImageDifference:
-    """How one image differs from another.
+    """The difference between two images.
 
     Attributes
     ----------
     fields
-        What the headers have that is not the same: name, old value, new value, as texts.
+        Differing fields of the headers as texts: name, old value, new value.
     code_bytes, code_changed
-        Size of the larger code, and how many bytes at the same place differ or are in one only.
+        Size of the larger code, and number of its bytes that differ or exist in one image only.
     fits
-        Whether a firmware that runs the old one can run the new one as it is: the same CPU, inputs
-        and outputs, and no more memory.
+        Whether firmware that runs the old image can run the new one unchanged: same CPU, inputs and
+        outputs, and no more memory.
     """
 
     fields: tuple[tuple[str, str, str], ...]
@@ -45,7 +45,7 @@ class ImageDifference:
 
 
 def compare_images(old: Image, new: Image) -> ImageDifference:
-    """Compare two images."""
+    """Compare two images field by field."""
     before, after = image_summary(old), image_summary(new)
     fields = tuple(
         (name, _text(before[name]), _text(after[name]))
@@ -65,7 +65,7 @@ def compare_images(old: Image, new: Image) -> ImageDifference:
 
 
 def image_summary(image: Image) -> dict[str, Any]:
-    """An image as JSON has it."""
+    """Summarize an image for ``--json``."""
     return {
         "model": image.name,
         "cpu": image.cpu,
@@ -89,7 +89,7 @@ def image_summary(image: Image) -> dict[str, Any]:
 
 
 def image_table(image: Image) -> Table:
-    """An image as a table."""
+    """Show an image as a table."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -101,7 +101,7 @@ def image_table(image: Image) -> Table:
 
 
 def difference_table(difference: ImageDifference) -> Table:
-    """How two images differ, as a table."""
+    """Show the difference between two images as a table."""
     from rich.table import Table
 
     table = Table("", "old", "new", box=None, pad_edge=False, header_style="bold")
@@ -113,7 +113,7 @@ def difference_table(difference: ImageDifference) -> Table:
 
 
 def update_summary(result: UpdateResult) -> dict[str, Any]:
-    """An update as JSON has it."""
+    """Summarize an update for ``--json``."""
     return {
         **vars(result),
         "before": _state(result.before),
@@ -122,7 +122,7 @@ def update_summary(result: UpdateResult) -> dict[str, Any]:
 
 
 def update_table(result: UpdateResult) -> Table:
-    """An update as a table."""
+    """Show an update as a table."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)

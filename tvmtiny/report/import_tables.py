@@ -1,4 +1,4 @@
-"""What ``tvmtiny import`` shows."""
+"""Output of ``tvmtiny import``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.report.tables import fact_table
 
 
 def import_tables(made: Imported, model: Model, file: str) -> Iterator[RenderableType]:
-    """Inputs and outputs there and here, and the operators."""
+    """Compare inputs and outputs before and after the import, and list the operators."""
     table = FittingTable(
         (
             TableColumn(""),

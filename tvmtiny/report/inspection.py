@@ -1,4 +1,4 @@
-"""What a model holds and what keeps it from being compiled, without compiling it."""
+"""Describe a model, and the obstacles to compiling it, without compiling it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tvmtiny.targets import Board, boards
 
 @dataclass(frozen=True)
 class TensorLine:
-    """An input or output.
+    """An input or output of the model.
 
     Attributes
     ----------
     scale, zero_point
-        None where it is not quantized.
+        None if the tensor is not quantized.
     """
 
     name: str
@@ -38,20 +38,20 @@ class TensorLine:
 
 @dataclass(frozen=True)
 class NodeLine:
-    """One operator.
+    """An operator of the model.
 
     Attributes
     ----------
     output
-        Name of its output tensor.
+        Name of the output tensor.
     macs
-        Multiply-accumulate operations; 0 where it is not supported.
+        Multiply-accumulate operations; 0 if the operator is not supported.
     weights_bytes
-        Constants that it reads, as stored in the model.
+        Bytes of constants that the operator reads, as stored in the model.
     activations_bytes
-        What it reads and writes beside these.
+        Bytes of other tensors that the operator reads and writes.
     problems
-        Why it cannot be compiled; empty where it can.
+        Reasons why the operator cannot be compiled; empty if it can.
     """
 
     index: int
@@ -67,18 +67,19 @@ class NodeLine:
 
 @dataclass(frozen=True)
 class BoardEstimate:
-    """What a board must have at least; whether that is enough, `tvmtiny memory` says.
+    """A necessary condition for fitting a board; `tvmtiny memory` computes the exact demand.
 
     Attributes
     ----------
     board, cpu
-        Names.
+        Names of board and CPU.
     may_fit
-        Whether the board is large enough for that.
+        Whether the board is large enough for these lower bounds.
     ram_bytes, ram_available
-        The largest tensor (outputs may lie over inputs) and all state; and the region for data.
+        Bytes of the largest tensor (outputs may overlap inputs) and all states, and size of the
+        data region.
     flash_bytes, flash_available
-        Weights and biases, without those of dead channels; and the region for code.
+        Bytes of weights and biases without dead channels, and size of the code region.
     """
 
     board: str
@@ -92,28 +93,29 @@ class BoardEstimate:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A model at a glance.
+    """An overview of a model.
 
     Attributes
     ----------
     problem
-        Why the model as a whole cannot be compiled; None where it can.
+        Reason why the model as a whole cannot be compiled; None if it can.
     litert
-        Why LiteRT refuses it nevertheless, so that results cannot be compared with LiteRT's; None
-        where it does not, where that is not known, and where the model cannot be compiled.
+        Reason why LiteRT rejects a model that can be compiled, so that results cannot be compared
+        with LiteRT's; None if LiteRT accepts it, if that is unknown, or if the model cannot be
+        compiled.
     note
-        How the model is understood, where that is unusual; None else.
+        Interpretation of an unusual model; None for others.
     macs, weights_bytes
         Sums over `nodes`.
     live_macs
-        As many as remain without dead channels; `macs` where the model cannot be compiled.
+        MACs that remain without dead channels; equal to `macs` if the model cannot be compiled.
     state_bytes
-        What the model remembers between runs.
+        Bytes of the model's state between runs.
     largest_activations_bytes
-        The most bytes of inputs and outputs that one operator holds at once: no arena without
-        in-place execution can be smaller.
+        Largest number of bytes of inputs and outputs that a single operator needs at once, which is
+        a lower bound on an arena without in-place execution.
     boards
-        All boards.
+        Estimates for all boards.
     """
 
     model: str
@@ -138,17 +140,17 @@ class Inspection:
 
 
 def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) -> Inspection:
-    """Look at a model file.
+    """Inspect a model file.
 
     Parameters
     ----------
     others
-        Boards to say of whether the model may fit them, beside those that ship with tvmtiny.
+        Additional boards to estimate, besides those that ship with tvmtiny.
 
     Raises
     ------
     ModelFormatError
-        If it is not a readable TFLite model.
+        If the file is not a readable TFLite model.
     """
     content = read_content(path)
     graph = read_graph(content, str(path))
@@ -224,7 +226,7 @@ def _constants(node: Node) -> int:
 def _node_lines(
     nodes: Sequence[Node], problems: tuple[OperatorProblem, ...], known: bool
 ) -> list[NodeLine]:
-    """One line a node; `known` is whether `problems` are all that there are."""
+    """Describe the nodes; `known` tells whether `problems` is complete."""
     reasons: dict[int, list[str]] = {}
     for problem in problems:
         reasons.setdefault(problem.index, []).append(
@@ -232,7 +234,7 @@ def _node_lines(
         )
     lines = {node.index: _node_line(node, reasons.get(node.index, ()), known) for node in nodes}
     for problem in problems:
-        # Of operators on variables, which are no nodes any more, and of those inside of others.
+        # Problems of operators on variables, which are no longer nodes, and of nested operators.
         found = tuple(reasons[problem.index])
         line = NodeLine(problem.index, problem.operator, problem.tensor, "-", (), 0, 0, 0, found)
         lines.setdefault(problem.index, line)
@@ -262,7 +264,7 @@ def _activations(node: Node) -> int:
 
 
 def _size(tensor: Tensor) -> int:
-    """Bytes; 0 for what is no number, or has an open dimension."""
+    """Return the bytes of a tensor; 0 if its dtype is not a number or a dimension is open."""
     return max(0, tensor.elements) * DTYPE_BYTES.get(tensor.dtype, 0)
 
 

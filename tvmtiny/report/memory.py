@@ -1,4 +1,4 @@
-"""The arena over time: what lies where and when, what bounds it, and which boards it fits."""
+"""The arena over time: its content at each step, its bottleneck, and the boards that it fits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from tvmtiny.targets import Board, Cpu, Target, boards
 
 @dataclass(frozen=True)
 class Step:
-    """One row of the table.
+    """A row of the table.
 
     Attributes
     ----------
     step
-        0 fills the inputs, ``i + 1`` is layer ``i``, the last one reads the outputs.
+        0 fills the inputs, ``i + 1`` runs layer ``i``, and the last step reads the outputs.
     label
-        What happens.
+        Description of the step.
     live
-        Names of what is alive, largest first.
+        Names of live tensors, largest first.
     bytes
-        Arena bytes that hold something; what overlaps counts once.
+        Occupied bytes of the arena; overlapping tensors count once.
     least_bytes
-        In less, what is alive cannot lie.
+        Lower bound on the bytes that the live tensors need.
     peak
-        Whether no step needs more.
+        Whether this step has the highest lower bound.
     """
 
     step: int
@@ -47,14 +47,14 @@ class Step:
 
 @dataclass(frozen=True)
 class PeakTensor:
-    """Something alive at the peak.
+    """A tensor that is alive at the peak.
 
     Attributes
     ----------
     occupant
-        What it is.
+        The tensor and its place in the arena.
     arena_without
-        Bytes of the best arena if it were not there, with a short search.
+        Bytes of the best arena without this tensor, found by a short search.
     """
 
     occupant: Occupant
@@ -68,13 +68,13 @@ class BoardFit:
     Attributes
     ----------
     board, cpu
-        Names.
+        Names of board and CPU.
     fits
-        Code, stack and application come on top.
+        Whether they fit, not counting code, stack and application.
     arena_bytes, constants_bytes
-        With the kernels for its CPU.
+        Sizes in bytes with the kernels for the board's CPU.
     regions
-        By name: bytes needed, and bytes that it has.
+        Bytes needed and bytes available, by region.
     """
 
     board: str
@@ -87,27 +87,27 @@ class BoardFit:
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """All about one arena.
+    """A complete description of an arena.
 
     Attributes
     ----------
     arena_bytes, lower_bound
-        Size, and what is proven about the smallest possible size.
+        Size of the arena, and proven lower bound on its size.
     step_bound
-        What the peak step alone needs; between this and `lower_bound`, several steps together are
-        what bounds the arena.
+        Bytes that the peak step needs on its own. If `lower_bound` is higher, the arena is bounded
+        by several steps together.
     state_bytes
-        Static RAM beside the arena, for what the model remembers.
+        Bytes of static RAM for the model's state, besides the arena.
     external
-        Whether inputs and outputs lie elsewhere.
+        Whether inputs and outputs lie outside the arena.
     external_arena_bytes
-        Size if inputs and outputs lay outside of the arena.
+        Size of the arena if inputs and outputs lay outside it.
     occupants
-        Everything in the arena.
+        All tensors in the arena.
     advice
-        What would lower the peak, most first.
+        Suggestions for lowering the peak, most effective first.
     stream
-        What runs row by row and in steps, see `StreamInfo.summary`; None where nothing does.
+        Layers that run row by row and in steps, see `StreamInfo.summary`; None if there are none.
     """
 
     model: str
@@ -133,19 +133,19 @@ class MemoryReport:
 def memory_report(
     model: Model, board: Board, others: Collection[Board] = (), **options: Any
 ) -> MemoryReport:
-    """Plan the arena of a model on a board; nothing is built.
+    """Plan the arena of a model for a board without building firmware.
 
     Parameters
     ----------
     others
-        Boards to say of whether the model fits them, beside those that ship with tvmtiny.
+        Additional boards to check, besides those that ship with tvmtiny.
     options
-        Of `tvmtiny.compile`.
+        Keyword arguments of `tvmtiny.compile`.
 
     Raises
     ------
     InputError, RamBudgetError
-        As `tvmtiny.compile` does.
+        Raised as by `tvmtiny.compile`.
     """
     artifact = compile(model, board.target, **options)
     if artifact.external:
@@ -186,16 +186,16 @@ def memory_report(
 
 
 def memory_summary(report: MemoryReport) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Summarize a report for ``--json``."""
     return asdict(report)
 
 
-#: What is asked of one board, and may not be possible on another.
+#: Options for the requested board that may be infeasible on others.
 _OWN = ("ram_budget", "place", "longest_slice")
 
 
 def _free(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that hold on every board."""
+    """Return the options that apply to every board."""
     return {key: value for key, value in options.items() if key not in _OWN}
 
 
@@ -223,7 +223,7 @@ def _steps(artifact: Artifact, found: tuple[Occupant, ...]) -> Iterator[Step]:
 
 
 def _covered(alive: list[Occupant]) -> int:
-    """Bytes that at least one of them lies on."""
+    """Count the bytes that at least one tensor occupies."""
     covered = end = 0
     for occupant in sorted(alive, key=lambda o: o.offset):
         covered += max(0, occupant.end - max(end, occupant.offset))
@@ -254,14 +254,14 @@ def _advice(artifact: Artifact, tensors: tuple[PeakTensor, ...], external: int) 
 
 
 def _kind(cpu: Cpu) -> tuple[str, frozenset[str], int]:
-    """What kernels depend on."""
+    """Return the properties of a CPU on which kernels depend."""
     return cpu.architecture, cpu.features, cpu.registers
 
 
 def _fits(
     artifact: Artifact, others: Collection[Board], build: Callable[[Target], Artifact]
 ) -> Iterator[BoardFit]:
-    """The board asked for, the others and all that ship; kernels depend on their CPUs."""
+    """Check the requested board, the additional ones and all that ship with tvmtiny."""
     asked = artifact.target.board
     assert asked is not None
     built = {_kind(artifact.target.cpu): artifact}
@@ -273,7 +273,7 @@ def _fits(
             built[kind] = build(board.target)
         code = built[kind]
         if not own:
-            # Regions that were named are those of another board.
+            # The placement names memory regions of the requested board.
             code = replace(code, placement=type(code.placement)())
         demands = memory_demands(code, board)
         regions = {name: (needed, board.region(name).length) for name, needed in demands.items()}

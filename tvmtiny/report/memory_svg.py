@@ -1,4 +1,4 @@
-"""The arena over time as a picture."""
+"""Draw the arena over time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmtiny.report.memory import MemoryReport
 
 _LEFT, _TOP, _BOTTOM, _RIGHT = 76, 44, 150, 16
 _HEIGHT = 460
-#: Pixels of a step, depending on how many there are.
+#: Limits on the width of a step in pixels, and preferred total width.
 _NARROWEST, _WIDEST, _WIDTH = 14, 72, 1200
 
 _FILLS = {
@@ -20,15 +20,15 @@ _FILLS = {
     "activation": ("#2f6db0", "#4a89cc", "#6ba3dd", "#3f5fa8"),
     "workspace": ("#c98a1b", "#dba23f"),
 }
-#: Pixels that a character of a label takes.
+#: Approximate width of a character of a label in pixels.
 _CHARACTER = 6.2
 _LINE = 12
 
 
 def memory_svg(report: MemoryReport) -> str:
-    """An SVG document: steps to the right, addresses upwards, a rectangle for each tensor.
+    """Render the arena as SVG: steps on the x axis, addresses on the y axis, tensors as rectangles.
 
-    Rectangles that share bytes are translucent; pointing at one shows its name, size and place.
+    Rectangles that share bytes are translucent; their tooltips show name, size and offset.
     """
     count = len(report.steps)
     step = max(_NARROWEST, min(_WIDEST, _WIDTH // max(count, 1)))

@@ -1,4 +1,4 @@
-"""What ``tvmtiny memory`` shows on a terminal."""
+"""Terminal output of ``tvmtiny memory``."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tvmtiny.report.tables import size_text
 #: Rows of the drawing.
 _ROWS = 20
 
-#: The drawing shows at most this many steps, those of more in groups.
+#: Limit on the columns of the drawing; if there are more steps, several share a column.
 _MOST_COLUMNS = 96
 
 _COLORS = ("cyan", "green", "blue", "magenta", "bright_cyan", "bright_green", "bright_blue")
-#: Without colors, neighbours differ by these.
+#: Patterns that distinguish neighbours on terminals without colours.
 _BLOCKS = "█▓▒"
 _WORKSPACE = "░"
 
 
 def memory_tables(report: MemoryReport) -> Iterator[RenderableType]:
-    """The arena over time, its drawing, the peak, and the boards."""
+    """Yield the arena over time, its drawing, the peak, and the boards."""
     yield _steps(report)
     yield Text()
     yield drawing(report)
@@ -40,7 +40,7 @@ def memory_tables(report: MemoryReport) -> Iterator[RenderableType]:
 
 
 def drawing(report: MemoryReport) -> Text:
-    """Time from left to right, addresses from bottom to top."""
+    """Draw the arena: time from left to right, addresses from bottom to top."""
     count = len(report.steps)
     each = -(-count // _MOST_COLUMNS) if count > _MOST_COLUMNS else 1
     width = 1 if count * 2 > _MOST_COLUMNS else 2 if count * 3 > _MOST_COLUMNS else 3
@@ -73,7 +73,7 @@ def drawing(report: MemoryReport) -> Text:
 
 
 def _at(report: MemoryReport, column: range, start: int, size: int) -> Occupant | None:
-    """What takes most of a cell; of what shares bytes, the later one is seen."""
+    """Return the tensor that fills most of a cell; of overlapping tensors, the later one."""
     best: tuple[int, int, int] | None = None
     found = None
     for position, occupant in enumerate(report.occupants):
@@ -167,7 +167,7 @@ def _boards(report: MemoryReport) -> FittingTable:
 
 
 def _table(*columns: tuple[str, bool]) -> Table:
-    """A table from titles, and whether each column holds numbers."""
+    """Create a table from titles and whether each column contains numbers."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, number in columns:
         table.add_column(

@@ -1,4 +1,4 @@
-"""Everything about a model on one or two boards, or with two sets of options, in one object."""
+"""Collect everything about a model on one or two boards, or with two sets of options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
     "variants",
 ]
 
-#: Side by side, more than this many columns cannot be read.
+#: Limit on the columns of a report, beyond which a comparison is unreadable.
 MOST_VARIANTS = 2
 
 #: Host seconds after which a run or an emulation counts as hung.
@@ -42,16 +42,16 @@ DEFAULT_TIMEOUT = 600.0
 
 @dataclass(frozen=True)
 class Variant:
-    """One column of a report.
+    """A column of a report.
 
     Attributes
     ----------
     label
-        What tells it from the other one.
+        Label that distinguishes the column from the other one.
     board
-        Where it runs.
+        Board to run on.
     options
-        Of `tvmtiny.compile`.
+        Keyword arguments of `tvmtiny.compile`.
     """
 
     label: str
@@ -61,20 +61,20 @@ class Variant:
 
 @dataclass(frozen=True, eq=False)
 class VariantReport:
-    """What is known of one variant.
+    """The results of one variant.
 
     Attributes
     ----------
     variant
-        What it is.
+        The variant that was measured.
     artifact
         The generated code.
     run
-        An inference on the board.
+        Result of an inference on the board.
     checked
-        How that compares with the oracle.
+        Comparison of that inference with the oracle.
     profile
-        Layer by layer; None on boards that cannot be profiled.
+        Profile by layer; None on boards that cannot be profiled.
     memory
         The arena over time.
     """
@@ -89,16 +89,16 @@ class VariantReport:
 
 @dataclass(frozen=True, eq=False)
 class ModelReport:
-    """A model and its variants.
+    """A model and the results of its variants.
 
     Attributes
     ----------
     model
-        Its name.
+        Name of the model.
     oracle
-        What results are compared with.
+        Name of the oracle that results are compared with.
     variants
-        One or two.
+        One or two variants.
     """
 
     model: str
@@ -109,19 +109,19 @@ class ModelReport:
 def variants(
     boards: Sequence[Board], goals: Sequence[str], options: Mapping[str, Any]
 ) -> tuple[Variant, ...]:
-    """Every board with every optimization goal.
+    """Combine every board with every optimization goal.
 
     Parameters
     ----------
     boards, goals
-        At least one of each; labels name what there is more than one of.
+        At least one of each. Labels name the board or the goal, whichever varies.
     options
-        Further options of `tvmtiny.compile` that are not at their defaults, the same for all.
+        Other non-default options of `tvmtiny.compile`, common to all variants.
 
     Raises
     ------
     InputError
-        There are more than two.
+        There are more than two combinations.
     """
     count = len(boards) * len(goals)
     if count > MOST_VARIANTS:
@@ -151,14 +151,14 @@ def model_report(
     inputs
         One array for each input of the model.
     timeout
-        Limit of each run, in seconds of host time.
+        Time limit of each run in seconds of host time.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Raises
     ------
     TvmtinyError
-        As `tvmtiny.compile`, `tvmtiny.run` and `profile_firmware` do.
+        Raised as by `tvmtiny.compile`, `tvmtiny.run` and `profile_firmware`.
     """
     tell = progress or (lambda _: None)
     found = tuple(_variant_report(model, variant, inputs, timeout, tell) for variant in wanted)
@@ -195,7 +195,7 @@ def _variant_report(
 
 
 def model_report_summary(report: ModelReport) -> dict[str, Any]:
-    """What ``--json`` prints, and what the page is drawn from."""
+    """Summarize a report for ``--json`` and for rendering the page."""
     return {
         "model": report.model,
         "oracle": report.oracle,

@@ -1,4 +1,4 @@
-"""The support table of the docs: our operators and dtypes beside those of LiteRT and TFLM."""
+"""Generate the docs' table of supported operators and dtypes, compared with LiteRT and TFLM."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ by a model of one operator for each, with {versions}.
 
 """
 
-#: Paragraphs behind the table.
+#: Paragraphs that follow the table.
 _REST = (
     "## What others have",
     "TFLM registers no operator that is not in the table{tflm}. `CALL_ONCE` and `VAR_HANDLE` need "
@@ -67,12 +67,12 @@ _REST = (
     "Operators that LiteRT registers and that are in neither: {litert}.",
 )
 
-#: What the package has of operators that its front end resolves.
+#: Supported operators that are not registered, because the front end resolves them.
 _RESOLVED = frozenset({"BIDIRECTIONAL_SEQUENCE_LSTM", "CALL_ONCE", "VAR_HANDLE"})
 
 
 def operator_page() -> str:
-    """The Markdown page: one row for each operator that is registered."""
+    """Render the Markdown page with one row for each registered operator."""
     rows: list[Sequence[str]] = [
         ("operator", "activations", "LiteRT", "TFLM", "results"),
         ("---", "---", "---", "---", "---"),
@@ -108,7 +108,7 @@ def _row(operator: Operator) -> tuple[str, ...]:
 
 
 def _dtypes(operator: Operator) -> list[str]:
-    """Those of activations in files: uint8, too, where nodes become int8 ones."""
+    """Return the dtypes of activations in files, including uint8 where nodes convert to int8."""
     own = list(operator.dtypes)
     if operator.name in UINT8_OPERATORS and "uint8" not in own:
         own.insert(1, "uint8")

@@ -1,4 +1,4 @@
-"""A model report as one HTML page that needs nothing else: no network, no other file."""
+"""Render a model report as a single HTML page without external resources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.report.model_report import ModelReport, VariantReport, model_report
 
 __all__ = ["report_page"]
 
-#: Figures that stand side by side: title, path in a variant's summary, unit.
+#: Figures shown side by side: title, path in a variant's summary, unit.
 _FIGURES = (
     ("instructions", "run.instructions", "per inference"),
     ("estimated cycles", "profile.total.estimated_cycles", "per inference"),
@@ -28,14 +28,14 @@ _FIGURES = (
 
 
 def report_page(report: ModelReport) -> str:
-    """Draw a report.
+    """Render a report.
 
     Returns
     -------
     str
-        HTML. An element that shows a figure has the attribute ``data-figure``: where that figure
-        is in the JSON that the page carries in its element ``report-data``, which equals
-        `model_report_summary`. The same report gives the same bytes.
+        HTML. The page contains the result of `model_report_summary` as JSON in the element
+        ``report-data``. Each element that shows a figure gives the path of the figure in that JSON
+        in the attribute ``data-figure``. Equal reports give equal bytes.
     """
     summary = model_report_summary(report)
     environment = jinja2.Environment(
@@ -58,7 +58,7 @@ def report_page(report: ModelReport) -> str:
         summary=summary,
         columns=columns,
         comparison=_comparison(summary["variants"]),
-        # What would end the element early, inside of a string.
+        # Escape "<", because "</script>" inside a string would end the element.
         data=Markup(json.dumps(summary).replace("<", "\\u003c")),
     )
 
@@ -93,7 +93,7 @@ def _setting(key: str, value: Any) -> str:
 
 
 def _comparison(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a figure where there are two variants: both, and the second over the first."""
+    """Make a row for each figure of two variants: both values, and their relative change."""
     if len(found) < 2:
         return []
     rows = []

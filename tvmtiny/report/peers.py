@@ -1,4 +1,4 @@
-"""Figures of other engines for the models that benchmarks use, from ``peers.toml``."""
+"""Figures of other engines for the benchmark models, from ``peers.toml``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["PeerFigures", "measured", "peers_of"]
 
 @dataclass(frozen=True)
 class PeerFigures:
-    """What an engine needs for one model on one CPU.
+    """The figures of an engine for one model on one CPU.
 
     Attributes
     ----------
     peer
         Name of the engine.
     instructions
-        Of one inference.
+        Instructions of one inference.
     arena_bytes, stack_bytes
-        None where not measured.
+        Sizes in bytes; None if not measured.
     note
-        What to know about the figures; empty where nothing.
+        Remark on the figures; may be empty.
     """
 
     peer: str
@@ -46,19 +46,19 @@ def _table() -> dict[str, Any]:
 
 
 def measured() -> str:
-    """How the figures were obtained, in one line."""
+    """Describe in one line how the figures were obtained."""
     return str(_table()["measured"])
 
 
 def peers_of(model: str, cpu: str) -> tuple[PeerFigures, ...]:
-    """Give what is known about a model, fewest instructions first.
+    """Return the known figures for a model, fewest instructions first.
 
     Parameters
     ----------
     model
-        Name of its file without ``.tflite``.
+        Name of the model's file without ``.tflite``.
     cpu
-        Name in `tvmtiny.targets`.
+        Name of the CPU in `tvmtiny.targets`.
     """
     found = []
     for entry in _table()["peers"]:

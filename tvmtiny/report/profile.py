@@ -1,9 +1,9 @@
-"""Where an inference spends its time: instructions and estimated cycles of every layer.
+"""Profile an inference: instructions and estimated cycles of every layer.
 
-The real firmware is executed in Unicorn, or in QEMU where Unicorn does not have the CPU, and its
-basic blocks are counted; the instructions of each block are priced with the timings of the core's
-technical reference manual. Instructions are exact.
-Cycles are an estimate: see `Profile.assumptions`. A core without a table of timings has none.
+The real firmware is executed in Unicorn, or in QEMU if Unicorn does not support the CPU, and the
+executions of its basic blocks are counted. The cost of each block follows from the timings in the
+core's technical reference manual. Instructions are exact. Cycles are estimates (see
+`Profile.assumptions`), and are not available for a core without a table of timings.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [
     "profile_firmware",
 ]
 
-#: Host seconds after which an emulation counts as hung; it is some ten times slower than QEMU.
+#: Host seconds after which an emulation counts as hung; it is about ten times slower than QEMU.
 DEFAULT_TIMEOUT = 600.0
 
 _PLATFORM = "qemu"
@@ -59,17 +59,17 @@ _PLATFORM = "qemu"
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part of the program takes.
+    """The cost of a part of the program.
 
     Attributes
     ----------
     instructions
-        Executed instructions, exact.
+        Number of executed instructions, exact.
     estimated_cycles
-        Estimated processor cycles; None where there are no timings.
+        Estimated processor cycles; None if there are no timings.
     flash_read_bytes, ram_read_bytes
-        What loads read from flash and from RAM, instructions not included; None where the
-        emulation does not tell, and for the run function itself.
+        Bytes loaded from flash and from RAM, not counting instruction fetches; None if the
+        emulation does not count them, and for the run function itself.
     """
 
     instructions: int
@@ -80,22 +80,23 @@ class Cost:
 
 @dataclass(frozen=True)
 class LayerProfile:
-    """One layer, that is its kernel and the library functions that it calls.
+    """The profile of a layer: its kernel and the library functions that the kernel calls.
 
     Attributes
     ----------
     index, operator, name, kernel, schedule
         As in `tvmtiny.codegen.LayerInfo`.
     macs
-        Multiply-accumulate operations.
+        Number of multiply-accumulate operations.
     instructions, estimated_cycles
         See `Cost`.
     instructions_per_mac, cycles_per_mac
-        None for a layer without multiplications; the second is estimated.
+        None for a layer without multiplications; cycles are estimated.
     share
-        Part of the whole inference's estimated cycles, 0 to 1; of its instructions without timings.
+        Share of the whole inference's estimated cycles, 0 to 1; without timings, of its
+        instructions.
     weights_bytes
-        Constants that it reads.
+        Bytes of constants that the layer reads.
     flash_read_bytes, ram_read_bytes
         See `Cost`.
     """
@@ -118,18 +119,18 @@ class LayerProfile:
 
 @dataclass(frozen=True)
 class TotalProfile:
-    """One inference, from entry to return of the generated run function.
+    """The profile of one inference, from entry to return of the generated run function.
 
     Attributes
     ----------
     macs, instructions, estimated_cycles, instructions_per_mac, cycles_per_mac
         As in `LayerProfile`.
     weights_bytes, arena_bytes
-        Of the generated code.
+        Sizes of the generated code's constants and arena, in bytes.
     qemu_instructions
-        QEMU's count of the same inference; None where it was not asked.
+        QEMU's count for the same inference; None if QEMU was not run.
     flash_read_bytes, ram_read_bytes
-        Sums of all layers; see `Cost`.
+        Sums over all layers; see `Cost`.
     """
 
     macs: int
@@ -146,25 +147,25 @@ class TotalProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """What an inference costs, by layer.
+    """The cost of an inference, by layer.
 
     Attributes
     ----------
     model, board, cpu
-        Names.
+        Names of model, board and CPU.
     layers
-        In the order of execution.
+        Layers in execution order.
     entry
-        The run function itself: checks, calls, and copies of inputs and outputs. With the layers
-        it makes up `total`.
+        Cost of the run function itself: checks, calls, and copies of inputs and outputs. Together
+        with the layers, it adds up to `total`.
     manual
-        Where the timings of the estimate come from; None where there are none.
+        Source of the timings; None if there are none.
     assumptions
-        What the estimate takes for granted.
+        Assumptions behind the estimate.
     unlisted
-        Executed instructions without a timing, by name; each counts one cycle.
+        Executed instructions without a timing by name; each counts as one cycle.
     front_end
-        The share of a front end, as `LayerProfile.share` is one; None without a front end.
+        Share of the front end, defined like `LayerProfile.share`; None without a front end.
     """
 
     model: str
@@ -180,7 +181,7 @@ class Profile:
 
 
 def profilable_boards() -> tuple[str, ...]:
-    """Names of the boards that `profile` supports, sorted."""
+    """Return the sorted names of the boards that `profile` supports."""
     return tuple(name for name, board in boards().items() if can_profile(board))
 
 
@@ -201,29 +202,29 @@ def profile(
     timeout: float = DEFAULT_TIMEOUT,
     progress: Callable[[str], None] | None = None,
 ) -> Profile:
-    """Build firmware around `artifact`, run it in QEMU and in Unicorn, and count.
+    """Build firmware around `artifact`, run it in QEMU and in Unicorn, and profile it.
 
     Parameters
     ----------
     artifact
-        Compiled for a board.
+        Model compiled for a board.
     inputs
         One array for each input of the model, of its shape and dtype.
     timeout
-        Limit of each of both runs, in seconds of host time.
+        Time limit of each of the two runs in seconds of host time.
     progress
-        Called with a few words before each step.
+        Called with a short description before each step.
 
     Raises
     ------
     InputError
-        The artifact is for no board, or there is no time.
+        The artifact was not compiled for a board, or `timeout` is not positive.
     ProfileBoardError
-        For a board that cannot be profiled.
+        The board cannot be profiled.
     DeviceError
-        The firmware failed, or Unicorn computes something else than QEMU.
+        The firmware failed, or Unicorn's results differ from QEMU's.
     CapacityError, ToolMissingError, BuildError, InputDataError
-        See `tvmtiny.project.api.Platform`.
+        Raised as by `tvmtiny.project.api.Platform`.
     """
     board = artifact.target.board
     if board is None:
@@ -232,7 +233,7 @@ def profile(
             f"compile it for one of {', '.join(profilable_boards())}"
         )
     _check(board)
-    # The negation covers NaN.
+    # The negated comparison also rejects NaN.
     if not timeout > 0:
         raise InputError(f"a timeout of {timeout:g} s leaves no time to run; give more than 0")
     tell = progress or (lambda _: None)
@@ -250,16 +251,17 @@ def profile_firmware(
     timeout: float = DEFAULT_TIMEOUT,
     result: RunResult | None = None,
 ) -> Profile:
-    """Execute firmware in Unicorn and count.
+    """Execute firmware in Unicorn and profile it.
 
     Parameters
     ----------
     firmware
-        Of the QEMU platform.
+        Firmware of the QEMU platform.
     inputs, timeout
         As in `profile`.
     result
-        QEMU's run on the same inputs, which Unicorn's must equal; None to compare nothing.
+        Result of QEMU for the same inputs, which Unicorn must reproduce; None to skip the
+        comparison.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The tables of ``tvmtiny profile`` and ``tvmtiny bench``."""
+"""Output of ``tvmtiny profile`` and ``tvmtiny bench``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.report.peers import measured
 from tvmtiny.report.profile import Profile
 
-#: Characters of the bar of a layer that takes all the time.
+#: Length in characters of the bar of a layer that takes all the time.
 _BAR_LENGTH = 10
 
-#: The peer that works with an interpreter's arena.
+#: The peer whose arena is that of an interpreter.
 _ARENA_PEER = "CMSIS-NN"
 
 _PROFILE_COLUMNS = (
@@ -57,14 +57,14 @@ _EARLIER_COLUMNS = (TableColumn("before", number=True), TableColumn("change", nu
 
 
 def profile_summary(found: Profile) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Summarize a profile for ``--json``."""
     summary = asdict(found)
     estimate = {key: summary.pop(key) for key in ("manual", "assumptions", "unlisted")}
     return {**summary, "estimate": estimate}
 
 
 def profile_tables(found: Profile) -> Iterator[RenderableType]:
-    """Layers in order, their sum, and what the estimate rests on."""
+    """Yield the layers in order, their total, and the assumptions of the estimate."""
     table = FittingTable(_PROFILE_COLUMNS)
     for layer in found.layers:
         table.add_row(
@@ -136,12 +136,12 @@ def profile_tables(found: Profile) -> Iterator[RenderableType]:
 def bench_tables(
     results: Sequence[BenchResult], earlier: Mapping[tuple[str, str], int] | None = None
 ) -> Iterator[RenderableType]:
-    """One line for each model, by board; errors below.
+    """List the results by board, one row for each model, followed by errors.
 
     Parameters
     ----------
     earlier
-        As in `tvmtiny.report.bench.bench_summary`; its columns take the place of the peers'.
+        As in `tvmtiny.report.bench.bench_summary`; its columns replace those of the peers.
     """
     compared = _PEER_COLUMNS if earlier is None else _EARLIER_COLUMNS
     table = FittingTable((*_BENCH_COLUMNS, *compared), padding=1)

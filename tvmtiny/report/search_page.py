@@ -1,4 +1,4 @@
-"""A search as one HTML page that needs nothing else."""
+"""Render a search as a single HTML page without external resources."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tvmtiny.report.design_tables import choices, search_summary
 
 __all__ = ["search_page"]
 
-#: Of the picture, and of what is left around it.
+#: Size of the plot, and its margin.
 _WIDTH, _HEIGHT, _MARGIN = 720, 360, 50
 
 
 def search_page(found: SearchResult) -> str:
-    """Draw a search: accuracy over cycles, and the front as a table.
+    """Render a search: accuracy over cycles as a plot, and the Pareto front as a table.
 
     Returns
     -------
     str
-        HTML, with all figures as JSON in its element ``search-data``. The same search gives the
-        same bytes.
+        HTML that contains all figures as JSON in the element ``search-data``. Equal searches give
+        equal bytes.
     """
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -41,13 +41,13 @@ def search_page(found: SearchResult) -> str:
         width=_WIDTH,
         height=_HEIGHT,
         margin=_MARGIN,
-        # What would end the element early, inside of a string.
+        # Escape "<", because "</script>" inside a string would end the element.
         data=Markup(json.dumps(search_summary(found)).replace("<", "\\u003c")),
     )
 
 
 def _points(found: SearchResult) -> list[dict[str, Any]]:
-    """Where each trained network is in the picture."""
+    """Compute the position of each trained network in the plot."""
     shown = [c for c in found.candidates if c.state == "complete" and c.accuracy is not None]
     front = {candidate.number for candidate in found.front}
     most = max((c.figures.cycles for c in shown), default=1)

@@ -1,4 +1,4 @@
-"""What ``--json`` prints: plain dictionaries of the library's results."""
+"""Plain dictionaries of the library's results for ``--json``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.results import Pauses, RunResult
 
 
 def _longest(pauses: Pauses | None) -> dict[str, int | None]:
-    """The longest pieces of an inference, in instructions; None where they were not measured."""
+    """Return the longest pieces of an inference in instructions; None if not measured."""
     slices, pushes = (pauses.slices, pauses.pushes) if pauses else ((), ())
     return {
         "longest_push_instructions": max(pushes, default=None),
@@ -25,7 +25,7 @@ def _longest(pauses: Pauses | None) -> dict[str, int | None]:
 def run_summary(
     result: RunResult, checked: CheckResult | None, stream: StreamInfo | None = None
 ) -> dict[str, Any]:
-    """A run, how it compared where it was compared, and what ran row by row."""
+    """Summarize a run, its comparison with the oracle, and its streaming, where available."""
     summary: dict[str, Any] = {
         "model": result.model,
         "board": result.board,
@@ -53,7 +53,7 @@ def run_summary(
 
 
 def artifact_summary(artifact: Artifact, files: Sequence[Path]) -> dict[str, Any]:
-    """A compilation: sizes, layers, files."""
+    """Summarize a compilation: sizes, layers, files."""
     return {
         "model": artifact.name,
         "target": artifact.target.name,

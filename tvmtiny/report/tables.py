@@ -1,4 +1,4 @@
-"""The tables that the command line prints."""
+"""Tables for the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.errors.base import short_name, visible
 from tvmtiny.report.fitting import FittingTable, Name, TableColumn
 from tvmtiny.targets import Board, Cpu
 
-# Commands without a model should not wait until TVM or NumPy is imported.
+# Commands that take no model must not wait for imports of TVM or NumPy.
 if TYPE_CHECKING:
     from tvmtiny.checking import CheckResult
     from tvmtiny.codegen import Artifact
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from tvmtiny.results import OutputTensor, Pauses, RunResult
     from tvmtiny.rpc.devices import Devices
 
-#: Elements of an output that are shown in full.
+#: Number of elements up to which an output is shown in full.
 _SHOWN_ELEMENTS = 16
 
 
 def board_table(boards: Iterable[Board]) -> FittingTable:
-    """All boards with their memory."""
+    """List boards with their memory."""
     table = FittingTable(
         (
             TableColumn("board"),
@@ -46,7 +46,7 @@ def board_table(boards: Iterable[Board]) -> FittingTable:
 
 
 def cpu_table(cpus: Iterable[Cpu]) -> FittingTable:
-    """All CPUs with what kernels are chosen by."""
+    """List CPUs with the features by which kernels are chosen."""
     table = FittingTable(
         (
             TableColumn("cpu"),
@@ -60,7 +60,7 @@ def cpu_table(cpus: Iterable[Cpu]) -> FittingTable:
 
 
 def device_tables(devices: Devices) -> Iterator[RenderableType]:
-    """Serial ports, and boards in QEMU."""
+    """List serial ports, and boards running in QEMU."""
     ports = _table("port", "usb", "serial number", "description")
     for port in devices.ports:
         texts = (port.path, port.usb, port.serial_number, port.product or port.description)
@@ -74,8 +74,9 @@ def device_tables(devices: Devices) -> Iterator[RenderableType]:
 
 
 def doctor_table(findings: Iterable[Finding]) -> Table:
-    """What was found on the machine, and what to do about it."""
-    # It imports what reads ELF files and versions, which takes longer than all other tables.
+    """List the findings about the machine, with advice."""
+    # Import on demand: this module imports readers of ELF files and versions, which are slow to
+    # load.
     from tvmtiny.report.doctor import Status
 
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.MISSING: "red"}
@@ -84,7 +85,7 @@ def doctor_table(findings: Iterable[Finding]) -> Table:
         detail = Text(finding.detail)
         if finding.status is not Status.OK:
             detail.append(f"\nneeded for {finding.needed_for}")
-            # On a line of its own, to be copied.
+            # Put the remedy on its own line, so that it is easy to copy.
             detail.append(f"\n{finding.remedy}" if finding.remedy else "", style="bold")
         table.add_row(
             Text(finding.what), Text(finding.status.value, style=styles[finding.status]), detail
@@ -93,7 +94,7 @@ def doctor_table(findings: Iterable[Finding]) -> Table:
 
 
 def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
-    """Interface, operators and verdict of a model; the boards come last."""
+    """Yield interface, operators and verdict of a model, and the boards last."""
     interface = FittingTable(
         (
             TableColumn(""),
@@ -151,7 +152,7 @@ def inspection_tables(found: Inspection) -> Iterator[RenderableType]:
 
 
 def _large_enough(boards: Sequence[BoardEstimate]) -> Iterator[tuple[str, str]]:
-    """What a board needs, and which have it: the shorter list of names."""
+    """State the demand on a board, and list the boards that meet it or those that do not."""
     yield "RAM", f"at least {boards[0].ram_bytes:,} bytes"
     yield "constants", f"at least {boards[0].flash_bytes:,} bytes"
     large = [board.board for board in boards if board.may_fit]
@@ -167,7 +168,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[RenderableType]:
-    """Layers, sizes and files of a compilation."""
+    """Yield layers, sizes and files of a compilation."""
     layers = FittingTable(
         (
             TableColumn("#", number=True),
@@ -202,7 +203,7 @@ def artifact_tables(artifact: Artifact, files: Sequence[Path]) -> Iterator[Rende
 
 
 def quantized_tables(made: Quantized, file: str) -> Iterator[RenderableType]:
-    """What quantization changed."""
+    """Yield the changes caused by quantization."""
     outputs = _table("output", "largest", "max difference", "mean difference", "same maximum")
     for change in made.outputs:
         outputs.add_row(
@@ -228,7 +229,7 @@ def quantized_tables(made: Quantized, file: str) -> Iterator[RenderableType]:
 def run_tables(
     result: RunResult, checked: CheckResult | None, stream: StreamInfo | None = None
 ) -> Iterator[RenderableType]:
-    """Figures and outputs of a run, how it compared, and what ran row by row."""
+    """Yield the figures and outputs of a run, with its comparison and streaming if available."""
     flash, ram = result.flash, result.static_ram_bytes
     facts = [
         ("model", result.model),
@@ -255,7 +256,7 @@ def run_tables(
 
 
 def _streamed(stream: StreamInfo, pauses: Pauses | None) -> Iterator[tuple[str, str]]:
-    """What runs row by row, and how long the pieces of an inference are."""
+    """Describe the layers that run row by row, and the longest pieces of an inference."""
     if stream.segments:
         layers = ", ".join(f"layers {s.first} to {s.last}" for s in stream.segments)
         pushed = f", {stream.pushes} rows of the input are pushed" if stream.pushes else ""
@@ -291,7 +292,7 @@ def _table(*columns: str) -> Table:
 
 
 def fact_table(*facts: tuple[str, str]) -> Table:
-    """Pairs of a word and what is to be said of it."""
+    """Create a table of facts from pairs of a name and a value."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -305,5 +306,5 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def size_text(length: int) -> str:
-    """Bytes of a memory region for people: sizes of memories are round numbers."""
+    """Format the size of a memory region, which is usually a round number."""
     return f"{length // 1024} KB" if length < 1 << 20 else f"{length / (1 << 20):g} MB"
