@@ -1,8 +1,8 @@
-"""Integer lines and planes that equal a reference function, clamping included.
+"""Integer lines and planes that equal a reference function, including its clamping.
 
-TFLite's kernels round several times where one multiplication, addition and shift would do. Which
-integers make ``clamp((factor * x + offset) >> shift)`` equal to such a kernel is found, and proved
-on every input, at compile time.
+TFLite's kernels round several times where one multiplication, addition and shift are enough. This
+module finds integers with which ``clamp((factor * x + offset) >> shift)`` equals such a kernel, and
+proves the equality for every input at compile time.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import numpy as np
 
 from tvmtiny.ops.shared.quantization import INT32_RANGE
 
-#: How far slopes are looked for around the real ones, relative to the largest.
+#: Width of the search for slopes, relative to the largest slope.
 _WIDTH = 2.0**-12
-#: Each narrows the interval of a slope by the golden ratio.
+#: Steps of a golden-section search.
 _STEPS = 50
-#: Where integer factors are tried first: that many points that demand most of the offset.
+#: Number of points, those most restrictive for the offset, at which factors are tried first.
 _NEAREST = 500
-#: How far from the best slopes integer factors are tried, in steps.
+#: Distance from the best slopes within which integer factors are tried.
 _NEIGHBOURS = 3
 #: A larger shift leaves too few bits for results.
 LARGEST_SHIFT = 23
-#: A smaller shift seldom helps where these have failed.
+#: Number of shifts to try; when these fail, smaller ones seldom help.
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Affine:
-    """``clamp((sum of image(factor, x) + offset) >> shift)``.
+    """The function ``clamp((sum of image(factor, x) + offset) >> shift)``.
 
     Attributes
     ----------
     factors
-        One for each operand.
+        The factor of each operand.
     """
 
     factors: tuple[int, ...]
@@ -44,17 +44,17 @@ class Affine:
     shift: int
 
 
-#: Maps a factor and int64 operand values to what is summed; see `product_image`.
+#: Maps a factor and int64 operand values to the terms of the sum; see `product_image`.
 Image = Callable[[int, np.ndarray], np.ndarray]
 
 
 def product_image(factor: int, x: np.ndarray) -> np.ndarray:
-    """A 32-bit product."""
+    """Return the 32-bit product."""
     return factor * x
 
 
 def wide_image(factor: int, x: np.ndarray) -> np.ndarray:
-    """The upper 32 of the 48 bits of a product with a 16-bit operand (``SMULWB``)."""
+    """Return the upper 32 of the 48 bits of a product with a 16-bit operand (``SMULWB``)."""
     return (factor * x) >> 16
 
 
@@ -67,31 +67,30 @@ def solve(
     factor_bits: int = 0,
     largest_shift: int = LARGEST_SHIFT,
 ) -> Affine | None:
-    """Find the integers of an `Affine` that gives `wanted` for all operand values.
+    """Find the integers of an `Affine` that equals `wanted` for all operand values.
 
     Parameters
     ----------
     operands
-        One or two int64 arrays that broadcast to the shape of `wanted`: every combination of
-        values that can occur.
+        One or two int64 arrays that broadcast to the shape of `wanted` and cover every combination
+        of values that can occur.
     wanted
         The reference's results within `output_range`.
     slopes
-        About how much the result grows with each operand.
+        Approximate growth of the result with each operand.
     output_range
-        Results at its ends may stand for anything beyond.
+        Limits of the results; a result at a limit may stand for any value beyond it.
     image
-        How the core multiplies.
+        The multiplication that the core provides.
     factor_bits
-        How many bits `image` drops from a product.
+        Number of bits that `image` drops from a product.
     largest_shift
-        Where to begin; a smaller one than precision needs lets layers share code.
+        The first shift to try. A smaller one than precision requires lets layers share code.
 
     Returns
     -------
     Affine or None
-        No intermediate result leaves 32 bits. None where no integers are found that equal the
-        reference everywhere.
+        Integers whose intermediate results all fit 32 bits; None if none equal the reference.
     """
     operands = [np.asarray(x, np.int64) for x in operands]
     wanted = np.asarray(wanted, np.int64)
@@ -108,12 +107,12 @@ def solve(
 def offset_for(
     values: np.ndarray, wanted: np.ndarray, shift: int, output_range: tuple[int, int]
 ) -> int | None:
-    """An offset with ``clamp((values + offset) >> shift) == wanted`` everywhere.
+    """Find an offset with ``clamp((values + offset) >> shift) == wanted`` everywhere.
 
     Returns
     -------
     int or None
-        The middle of all such offsets; None where there is none.
+        The middle of all such offsets; None if there are none.
     """
     low, high = _offsets(values, wanted, shift, output_range)
     return (low + high) // 2 if low <= high else None
@@ -126,7 +125,7 @@ def _shifts(
     factor_bits: int,
     largest: int,
 ) -> Sequence[int]:
-    """The largest shifts for which factors and results stay within 32 bits."""
+    """Return the largest shifts for which factors and results stay within 32 bits."""
     parts = [slope * x for slope, x in zip(slopes, operands, strict=True)]
     reach = sum(float(np.abs(part).max()) for part in parts)
     reach = max(reach, float(np.abs(wanted).max()) + 1)
@@ -154,7 +153,7 @@ def _solve_at(
     output_range: tuple[int, int],
     image: Image,
 ) -> Affine | None:
-    """The factors nearest to `scaled` that are exact; most that are not fail at `hard` points."""
+    """Find exact factors near `scaled`; most inexact ones already fail at the `hard` points."""
     few = [np.broadcast_to(x, wanted.shape).ravel()[hard] for x in operands]
     few_wanted = wanted.ravel()[hard]
     around = sorted(range(-_NEIGHBOURS, _NEIGHBOURS + 1), key=abs)
@@ -172,7 +171,7 @@ def _solve_at(
 
 
 def _fits(factors: Sequence[int], parts: Sequence[np.ndarray], offset: int) -> bool:
-    """Whether neither a factor nor any sum of the offset and products can leave 32 bits."""
+    """Return whether factors and all sums of offset and products stay within 32 bits."""
     low = offset + sum(min(int(part.min()), 0) for part in parts)
     high = offset + sum(max(int(part.max()), 0) for part in parts)
     bounds = (low, high, *factors)
@@ -180,7 +179,7 @@ def _fits(factors: Sequence[int], parts: Sequence[np.ndarray], offset: int) -> b
 
 
 def _demands(wanted: np.ndarray, output_range: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """What every point must reach, and what it must stay below."""
+    """Return for every point the bound to reach, and the bound to stay below."""
     return (
         np.where(wanted > output_range[0], wanted, -np.inf),
         np.where(wanted < output_range[1], wanted + 1.0, np.inf),
@@ -193,7 +192,7 @@ def _demanding(
     slopes: Sequence[float],
     output_range: tuple[int, int],
 ) -> np.ndarray:
-    """Positions in the flat `wanted` of the points nearest to the bounds of the offset."""
+    """Return positions in the flat `wanted` of the points nearest to the bounds of the offset."""
     plane = sum(slope * x for slope, x in zip(slopes, operands, strict=True))
     reach, below = (np.ravel(side - plane) for side in _demands(wanted, output_range))
     if wanted.size <= _NEAREST:
@@ -208,10 +207,10 @@ def _best_slopes(
     slopes: Sequence[float],
     output_range: tuple[int, int],
 ) -> tuple[float, ...]:
-    """The slopes that leave the offset the most room.
+    """Find the slopes that leave the offset the most room.
 
-    That room, the least upper bound of the offset minus the greatest lower one, is a concave
-    function of the slopes, so that narrowing an interval per slope finds its maximum.
+    The room is the least upper bound of the offset minus its greatest lower bound. It is a concave
+    function of the slopes, so narrowing an interval per slope finds its maximum.
     """
     reach, below = _demands(wanted, output_range)
     floats = [x.astype(float) for x in operands]
@@ -225,11 +224,11 @@ def _widest(
     centre: Sequence[float],
     width: float,
 ) -> tuple[float, tuple[float, ...]]:
-    """The most room, and its slopes within `width` of `centre`."""
+    """Return the most room, and its slopes within `width` of `centre`."""
     first, *rest = operands
     low, high = centre[0] - width, centre[0] + width
     if not rest:
-        # Of the points that this operand does not tell apart, only the extremes count.
+        # Among points with the same value of this operand only the extremes matter.
         same = tuple(axis for axis, size in enumerate(first.shape) if size == 1)
         reach, below = reach.max(same, keepdims=True), below.min(same, keepdims=True)
         room, slope = _peak(first.ravel(), reach.ravel(), below.ravel(), low, high)
@@ -258,25 +257,25 @@ def _widest(
 def _contenders(
     x: np.ndarray, side: np.ndarray, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The points that can be the largest of ``side - slope * x`` along the first axis.
+    """Select the points that can maximize ``side - slope * x`` along the first axis.
 
     Parameters
     ----------
     x
-        Shape ``(n, 1)``.
+        Array of shape ``(n, 1)``.
     side
-        Shape ``(n, m)``.
+        Array of shape ``(n, m)``.
     low, high
-        Of the slope.
+        Bounds of the slope.
 
     Returns
     -------
     x, side
-        Of at least one point for each of the `m`, of others where these have more.
+        The selected points of each of the `m` columns, padded with others to equal numbers.
     """
     ends = side - low * x, side - high * x
     most = np.maximum(*ends)
-    # Far more than floating point loses, and less than most points fall short.
+    # The margin exceeds rounding errors by far, yet excludes most points.
     enough = np.minimum(*ends).max(axis=0) - 1e-6
     contends = (most >= enough) & np.isfinite(most)
     rows = np.argsort(~contends, axis=0, kind="stable")[: max(contends.sum(axis=0).max(), 1)]
@@ -286,15 +285,15 @@ def _contenders(
 def _peak(
     x: np.ndarray, reach: np.ndarray, below: np.ndarray, low: float, high: float
 ) -> tuple[float, float]:
-    """The most room of one slope, and the slope.
+    """Return the most room for one slope, and the slope.
 
-    The room is the least of many linear functions of the slope. Where the one that is least at
-    the lower end meets the one that is least at the upper end, the room is either as large as
-    theirs, and nowhere larger, or a function is found that bounds it better.
+    The room is the minimum of many linear functions of the slope. Take the functions that are
+    smallest at the lower and at the upper end, and the slope where they meet. Either the room there
+    equals their value, which is then the maximum, or another function gives a tighter bound.
     """
 
     def line(slope: float) -> tuple[float, float]:
-        """The room, and how it grows there with the slope."""
+        """Return the room at `slope`, and its derivative."""
         most, least = below - slope * x, reach - slope * x
         upper, lower = int(most.argmin()), int(least.argmax())
         return float(most[upper] - least[lower]), float(x[lower] - x[upper])

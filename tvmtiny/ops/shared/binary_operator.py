@@ -1,4 +1,4 @@
-"""The base of operators whose elements depend on one element of each of two operands."""
+"""Base class of operators whose elements depend on one element of each of two operands."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Binary(ElementOperator):
 
     @abstractmethod
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:
-        """The tensor expression of an element."""
+        """Return the tensor expression of an element."""
 
     @abstractmethod
     def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """The results with numpy, in the output's dtype or a wider one."""
+        """Compute the results with numpy, in the output's dtype or a wider one."""
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         def expression(x: te.Tensor, y: te.Tensor) -> te.Tensor:

@@ -1,4 +1,4 @@
-"""Several results of one function in one block, of which they are parts.
+"""Several results of one function as parts of one block.
 
 `tvmtiny.frontend.control` gives nodes of some operators such a block as their first output.
 """
@@ -13,20 +13,20 @@ from tvmtiny.ops.shared.graph import Graph
 from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node, Tensor
 
-#: The option of a node whose first output is a block.
+#: Option of a node whose first output is a block.
 BLOCK = "block"
 
-#: Of results in one block; wider ones come first.
+#: Alignment of results in a block, in bytes; wider elements come first.
 _ALIGNMENT = 4
 
 
 def results(node: Node) -> tuple[Tensor, ...]:
-    """What a node gives, without the block that holds it."""
+    """Return the results of a node, without the block that holds them."""
     return node.outputs[1:] if node.options.get(BLOCK) else node.outputs
 
 
 def block_offsets(tensors: Sequence[Tensor]) -> tuple[tuple[int, ...], int]:
-    """Where tensors lie in one block, and its size in bytes."""
+    """Return the offsets of tensors in a block, and the size of the block, in bytes."""
     wide = [max(_ALIGNMENT, DTYPE_BYTES[tensor.dtype]) for tensor in tensors]
     order = sorted(range(len(tensors)), key=lambda position: -wide[position])
     offsets, end = [0] * len(tensors), 0
@@ -37,7 +37,7 @@ def block_offsets(tensors: Sequence[Tensor]) -> tuple[tuple[int, ...], int]:
 
 
 def block(index: int, tensors: Sequence[Tensor]) -> Tensor:
-    """The tensor that holds several others, called by the first one."""
+    """Return a tensor that holds several others, named after the first of them."""
     size = block_offsets(tensors)[1]
     dtypes = {tensor.dtype for tensor in tensors}
     word = "int64" if any(DTYPE_BYTES[dtype] == 8 for dtype in dtypes) else "int32"
@@ -47,7 +47,7 @@ def block(index: int, tensors: Sequence[Tensor]) -> Tensor:
 
 
 def parts(node: Node) -> tuple[Alias, ...]:
-    """The results of a node as parts of its block; nothing where there is none."""
+    """Return the results of a node as parts of its block; nothing for a node without a block."""
     tensors = results(node)
     if not node.options.get(BLOCK):
         return ()
@@ -55,7 +55,7 @@ def parts(node: Node) -> tuple[Alias, ...]:
 
 
 def with_block(node: Node, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The outputs of a node of its results: what its block holds, and they themselves."""
+    """Return the outputs of a node: the content of its block, if any, and its results."""
     tensors = results(node)
     if not node.options.get(BLOCK):
         return [*values]
@@ -67,12 +67,14 @@ def with_block(node: Node, values: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def without_blocks(graph: Graph, values: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Values of tensors, with the results that lie in blocks in place of those.
+    """Replace the values of blocks by those of the results inside them.
 
     Parameters
     ----------
+    graph
+        The graph.
     values
-        By tensor index.
+        Values by tensor index.
     """
     found = dict(values)
     for node in graph.nodes:

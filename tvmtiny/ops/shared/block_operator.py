@@ -1,4 +1,4 @@
-"""The base of DEPTH_TO_SPACE and SPACE_TO_DEPTH."""
+"""Base class of DEPTH_TO_SPACE and SPACE_TO_DEPTH."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, Result
 
 _ORDER = (0, 1, 3, 2, 4, 5)
 
-#: Six dimensions.
+#: A shape of six dimensions.
 Blocks = tuple[int, int, int, int, int, int]
 
 
@@ -26,7 +26,7 @@ class BlockOperator(Moving):
     Attributes
     ----------
     divides
-        For messages: what the size of blocks must divide.
+        The condition for the size of blocks, as messages state it.
     """
 
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "uint8", "int32", "int64", "float32")
@@ -35,15 +35,15 @@ class BlockOperator(Moving):
 
     @abstractmethod
     def fits(self, shape: Sequence[int], block: int) -> bool:
-        """Whether an NHWC input can be made of blocks."""
+        """Return whether an NHWC input can be divided into blocks."""
 
     @abstractmethod
     def expected(self, shape: Sequence[int], block: int) -> tuple[int, ...]:
-        """The output's shape."""
+        """Return the shape of the output."""
 
     @abstractmethod
     def blocks(self, shape: Sequence[int], block: int) -> Blocks:
-        """The input's shape with the blocks as dimensions, of which the third and fourth swap."""
+        """Return the input's shape in blocks; the third and fourth dimension are swapped."""
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_one_dtype(node.input(0), node.output)

@@ -30,8 +30,10 @@ def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:
 
     Parameters
     ----------
+    tensor
+        The tensor.
     per_channel
-        Whether one scale for each slice along a dimension is accepted.
+        Whether a scale for each slice along a dimension is accepted.
     """
     quantization = tensor.quantization
     if quantization is not None and quantization.block:
@@ -76,9 +78,9 @@ def check_shape(node: Node, expected: Sequence[int]) -> Iterator[Problem]:
 
 
 def check_symmetric(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with the scales of the activations, as far as they are quantized.
+    """Yield problems with the scales of quantized activations.
 
-    Each quantized tensor has one scale; int16 ones have the zero point 0.
+    Each quantized tensor needs a single scale, and int16 tensors the zero point 0.
     """
     for tensor in (*node.inputs, *node.outputs):
         if tensor is None or tensor.dtype not in ("int8", "int16"):
@@ -93,7 +95,7 @@ def check_symmetric(node: Node) -> Iterator[Problem]:
 
 
 def check_like_input(node: Node) -> Iterator[Problem]:
-    """Yield what keeps the output from having the input's shape and dtype, and both a scale."""
+    """Yield problems unless the output has shape and dtype of the input, and both have scales."""
     yield from check_same_dtype(node)
     yield from check_shape(node, node.input(0).shape)
     yield from check_symmetric(node)
@@ -114,7 +116,7 @@ def check_broadcast(node: Node, operands: int = 2) -> Iterator[Problem]:
 
 
 def check_binary(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with an arithmetic operator of two operands that broadcasts."""
+    """Yield problems with an arithmetic operator of two operands that broadcast."""
     yield from check_same_dtype(node)
     if node.activation not in FUSED_ACTIVATIONS:
         yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))
@@ -123,14 +125,16 @@ def check_binary(node: Node) -> Iterator[Problem]:
 
 
 def check_operands(node: Node, required: int, options: Sequence[str] = ()) -> Iterator[Problem]:
-    """Yield what is missing in a node before its shapes can be looked at.
+    """Yield the tensors and options that a node lacks, before its shapes can be checked.
 
     Parameters
     ----------
+    node
+        The node.
     required
-        How many leading inputs must be present. The first one and the output are activations.
+        Number of leading inputs that must be present. The first one and the output are activations.
     options
-        Names of builtin options without which the operator is not defined.
+        Names of builtin options that the operator requires.
     """
     present = [i < len(node.inputs) and node.inputs[i] is not None for i in range(required)]
     if not all(present):
@@ -160,7 +164,7 @@ def check_one_dtype(*tensors: Tensor) -> Iterator[Problem]:
 
 
 def check_axis(axis: int, shape: Sequence[int]) -> Iterator[Problem]:
-    """Yield a problem unless `axis` is one of the dimensions of `shape`, counted from any end."""
+    """Yield a problem unless `axis` is a dimension of `shape`, counted from either end."""
     rank = len(shape)
     if not -rank <= axis < rank:
         yield Problem(f"axis {axis} of {rank} dimensions", f"axes from {-rank} to {rank - 1}")
@@ -177,6 +181,6 @@ def check_output(tensor: Tensor, expected: Sequence[int]) -> Iterator[Problem]:
 
 
 def check_activation(node: Node) -> Iterator[Problem]:
-    """Yield a problem for a fused activation that TFLite's kernels do not clamp for."""
+    """Yield a problem for a fused activation that TFLite's kernels do not apply."""
     if node.activation not in FUSED_ACTIVATIONS:
         yield Problem(f"fused activation {node.activation}", ", ".join(FUSED_ACTIVATIONS))

@@ -1,4 +1,4 @@
-"""Inputs that must be known at compile time: axes, shapes, sizes, paddings."""
+"""Inputs that have to be known at compile time: axes, shapes, sizes, paddings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ def check_numbers(
     count: int | None = None,
     dtypes: Sequence[str] = INDEX_DTYPES,
 ) -> Iterator[Problem]:
-    """Yield what keeps an input from being read at compile time.
+    """Yield problems with an input that has to be known at compile time.
 
     Parameters
     ----------
+    node
+        The node.
+    position
+        Position of the input.
     what
-        How messages call it.
+        Name of the input in messages.
     count
-        How many numbers it holds; None where any number will do.
+        Number of elements that the input must have; None for any number.
+    dtypes
+        Dtypes that are accepted.
     """
     tensor = node.input(position)
     if tensor.data is None:
@@ -37,7 +43,7 @@ def check_numbers(
 
 
 def numbers(node: Node, position: int) -> list[int]:
-    """The numbers in a constant input."""
+    """Return the numbers in a constant input."""
     data = node.input(position).data
     assert data is not None
     return [int(number) for number in data.reshape(-1)]

@@ -1,4 +1,4 @@
-"""The base of operators whose output the compiler computes."""
+"""Base class of operators whose output is computed by the compiler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ConstantOutput(Moving):
     exactness = "bit-exact (computed at compile time)"
 
     def compute(self, node: Node, oracle: Oracle) -> Result:
-        """A copy of the constant, where it is too large to replace the node."""
+        """Copy the constant, if it is too large to replace the node."""
         known = [np.zeros(0) if t is None or t.data is None else t.data for t in node.inputs]
         (value,) = self.reference(node, known, oracle)
 

@@ -1,4 +1,4 @@
-"""Outputs that a function computes which runs subgraphs of the model."""
+"""Outputs of functions that run subgraphs of the model."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from tvm import tirx
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.primfunc_attributes import CONTROL_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
 
-#: Options of a node: its subprograms, how often a single one runs, and why it can have none.
+#: Options of a node: its subprograms, the turns of a single one, and the reason for a refusal.
 SUBPROGRAMS, TURNS, REFUSED = "subprograms", "turns", "refused"
 
-#: The reason that is a kind of model.
+#: The refusal that is reported as a kind of model.
 OF_DATA = "its number of turns depends on data"
 
 
 @dataclass(frozen=True, eq=False)
 class ControlCall:
-    """The call of such a function; `tvmtiny.codegen.control` writes its C."""
+    """The call of a function that runs subgraphs; `tvmtiny.codegen.control` writes its C."""
 
     node: Node
 
     @property
     def arguments(self) -> tuple[Tensor, ...]:
-        """What it reads."""
+        """The tensors that the function reads."""
         return tuple(self.node.input(i) for i in range(len(self.node.inputs)))
 
     def function(self) -> tirx.PrimFunc:
-        """A function of these parameters, without a body; no other node has the same."""
+        """Return a function with these parameters and without a body, unique to the node."""
         parameters = [
             tirx.decl_buffer((max(1, t.elements),), t.dtype, name=f"x{i}")
             for i, t in enumerate((*self.arguments, self.node.output))

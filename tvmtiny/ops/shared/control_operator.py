@@ -1,4 +1,4 @@
-"""Base of operators that run subgraphs."""
+"""Base class of operators that run subgraphs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ControlOperator(Operator):
         return with_block(node, found)
 
     def run(self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle) -> list[np.ndarray]:
-        """The results, by the numpy references of the operators inside."""
+        """Compute the results with the numpy references of the operators inside."""
         (only,) = subprograms(node)
         return only.run(int(node.options.get(TURNS, 1)), inputs, oracle)
 

@@ -1,4 +1,4 @@
-"""Integer quotients and remainders with numpy, as ``runtime/core/tvmtiny_division.h`` has them."""
+"""Integer quotients and remainders in numpy, as in ``runtime/core/tvmtiny_division.h``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def truncated_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Divide int32 arrays that broadcast, rounded towards zero.
+    """Divide int32 arrays that broadcast, rounding towards zero.
 
     Returns
     -------
     np.ndarray
-        int32; 0 where the divisor is 0, and -2^31 for -2^31 divided by -1.
+        int32; 0 if the divisor is 0, and -2^31 for -2^31 divided by -1.
     """
     a, b = x.astype(np.int64), y.astype(np.int64)
     size = np.abs(a) // np.maximum(np.abs(b), 1)
@@ -19,6 +19,6 @@ def truncated_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def floored_remainder(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Remainders, with the divisor's sign, of int32 or int64 arrays that broadcast; 0 for 0."""
+    """Return remainders of int32 or int64 arrays, with the divisor's sign; 0 for a divisor of 0."""
     with np.errstate(divide="ignore"):
         return np.asarray(np.where((y == 0) | (y == -1), 0, np.mod(x, np.where(y == 0, 1, y))))

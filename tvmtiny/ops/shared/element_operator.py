@@ -1,4 +1,4 @@
-"""The common part of unary and binary operators: how their nodes are checked."""
+"""Base class of unary and binary operators, which checks their nodes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tvmtiny.ops.shared.operator import Operator, Problem
 
 
 class ElementOperator(Operator):
-    """An operator that computes each element of its output in the same way."""
+    """An operator that computes all elements of its output in the same way."""
 
     @abstractmethod
     def check_tensors(self, node: Node) -> Iterator[Problem]:
-        """Yield what is wrong with the dtypes and shapes of a node."""
+        """Yield problems with the dtypes and shapes of a node."""
 
     def check_more(self, node: Node) -> Iterator[Problem]:
-        """Yield what else is wrong with a node whose tensors have proper dtypes and scales."""
+        """Yield further problems with a node whose tensors have proper dtypes and scales."""
         yield from ()
 
     def check_node(self, node: Node) -> Iterator[Problem]:

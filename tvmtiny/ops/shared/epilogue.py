@@ -28,27 +28,29 @@ from tvmtiny.ops.shared.output_rounding import (
 )
 from tvmtiny.ops.shared.quantization import clamp_float
 
-#: Stage ``acc``, of the output's shape: the sums of products, from activations and weights.
+#: Makes stage ``acc``, the sums of products in the output's shape, from activations and weights.
 Accumulate = Callable[[te.Tensor, te.Tensor], te.Tensor]
 
 
 def layer(
     node: Node, accumulate: Accumulate, bias: np.ndarray | Tensor, rounding: OutputRounding | None
 ) -> Compute:
-    """A convolution or dense layer whose output channels are the output's last dimension.
+    """Express a convolution or dense layer whose output channels are the last dimension.
 
     Parameters
     ----------
     node
-        Its first two inputs are activations and weights.
+        The layer; its first two inputs are activations and weights.
+    accumulate
+        Makes the sums of products.
     bias
-        What is added to the sums, shape ``(channels,)``; a tensor where it is computed at run time.
+        Addends of the sums, shape ``(channels,)``; a tensor if they are computed at run time.
     rounding
-        How sums with the bias become integers; None for float32.
+        Rounding of the sums with bias to integers; None for float32.
     """
 
     def added(acc: Expression, offset: Expression) -> Expression:
-        # Sums with a bias that is known are known to fit.
+        # Sums with a constant bias have been proven to fit.
         return acc + offset if isinstance(bias, np.ndarray) else wrapping_sum(acc, offset)
 
     def output(x: te.Tensor, w: te.Tensor, bias: te.Tensor, *scaling: te.Tensor) -> te.Tensor:
@@ -66,7 +68,7 @@ def layer(
         names = [axis.var.name for axis in acc.op.axis]
         return te.compute(node.output.shape, value, name="out", varargs_names=names)
 
-    # The names of parameters end up in the C code.
+    # The names of the parameters end up in the C code.
     def floating(x: te.Tensor, w: te.Tensor, bias: te.Tensor) -> te.Tensor:
         return output(x, w, bias)
 
@@ -88,23 +90,25 @@ def layer(
 
 
 def weight(value: Expression, wide: str, zero_point: int) -> Expression:
-    """A weight in the dtype of sums, without the zero point."""
+    """Return a weight minus the zero point, in the dtype of sums."""
     return value.astype(wide) - int32(zero_point) if zero_point else value.astype(wide)
 
 
 def finished(
     node: Node, acc: np.ndarray, bias: Sequence[np.ndarray], rounding: OutputRounding | None
 ) -> list[np.ndarray]:
-    """The epilogue in numpy: the outputs of a node.
+    """Compute the outputs of a node from its sums, in numpy.
 
     Parameters
     ----------
+    node
+        The layer.
     acc
         Sums of products without zero points: int64 or float32, of the output's shape.
     bias
-        The tensor, or nothing.
+        The bias as the only element, or empty.
     rounding
-        As for `layer`.
+        See `layer`.
     """
     for values in bias:
         acc = acc + values.reshape(-1).astype(acc.dtype)
@@ -114,14 +118,14 @@ def finished(
 
 
 def _is_wide(node: Node, rounding: OutputRounding) -> bool:
-    """Whether sums with the bias have 64 bits."""
+    """Return whether sums with the bias have 64 bits."""
     return node.input(0).dtype == "int16" and not isinstance(rounding, TwoRoundings)
 
 
 def _scaled(
     rounding: OutputRounding, total: Expression, factors: Sequence[Expression], wide: bool
 ) -> Expression:
-    """`OutputRounding.scaled` as an int32 expression."""
+    """Return `OutputRounding.scaled` as an int32 expression."""
     if isinstance(rounding, DoubleProduct):
         name = "tvmtiny_requantize_wide_double" if wide else "tvmtiny_requantize_double"
         return call(name, total, *factors, dtype="int32")
@@ -135,5 +139,5 @@ def _scaled(
 
 
 def _per_channel(values: te.Tensor, channel: Expression) -> Expression:
-    """An element of an array with one entry a channel, or one for all."""
+    """Return an element of an array with one entry per channel, or one for all channels."""
     return values[channel if int(values.shape[0]) > 1 else 0]

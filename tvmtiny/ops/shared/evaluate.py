@@ -1,4 +1,4 @@
-"""Running a graph with the operators' numpy references."""
+"""Evaluation of graphs with the operators' numpy references."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ def evaluate(
 
     Parameters
     ----------
+    graph
+        The graph.
     inputs
-        One array for each input, of its shape and dtype.
+        One array for each input, of the input's shape and dtype.
     oracle
-        Whose rounding is followed.
+        The reference whose rounding is reproduced.
     states
-        One array for each state; by default the initial ones.
+        One array for each state; by default the initial values.
 
     Returns
     -------
     dict[int, np.ndarray]
-        By TFLite's tensor index, constants included.
+        Values by TFLite's tensor index, including constants.
     """
     values = {t.index: t.data for t in graph.tensors if t.data is not None}
     values.update(zip((t.index for t in graph.inputs), inputs, strict=True))

@@ -17,7 +17,7 @@ from tvmtiny.ops.shared.quantization import (
     float_activation_range,
 )
 
-#: What TVM's operators take and return; `ir.Expr` has no type information.
+#: Type of TVM's operands and results; `ir.Expr` has no type information.
 Expression: TypeAlias = ir.Expr
 
 
@@ -27,21 +27,21 @@ def int32(value: Expression | int) -> Expression:
 
 
 def requantize(acc: Expression, multiplier: Expression, shift: Expression) -> Expression:
-    """`quantization.requantize` of int32 `acc`: two roundings, any shift."""
+    """Apply `quantization.requantize` to int32 `acc`: two roundings, any shift."""
     return tirx.call_pure_extern(
         "int32", "tvmtiny_requantize", acc, int32(multiplier), int32(shift)
     )
 
 
 def requantize_once(acc: Expression, multiplier: Expression, shift: Expression) -> Expression:
-    """`quantization.requantize_once` of int32 `acc`: one rounding, any shift."""
+    """Apply `quantization.requantize_once` to int32 `acc`: one rounding, any shift."""
     return tirx.call_pure_extern(
         "int32", "tvmtiny_requantize_once", acc, int32(multiplier), int32(shift)
     )
 
 
 def rounding_shift(value: Expression, shift: int) -> Expression:
-    """`fixed_point_q31.rounding_shift` of int32 `value`: halves away from zero."""
+    """Apply `fixed_point_q31.rounding_shift` to int32 `value`: halves away from zero."""
     shifted = tirx.call_pure_extern(
         "int32", "tvmtiny_rounding_shift", value, tirx.const(shift, "uint32")
     )
@@ -49,10 +49,10 @@ def rounding_shift(value: Expression, shift: int) -> Expression:
 
 
 def larger(a: Expression, b: Expression) -> Expression:
-    """The larger of two int32 or float32 values, for reductions.
+    """Return the larger of two int32 or float32 values, for reductions.
 
-    TVM's C printer keeps the operands of its own max in temporaries, and uses those again where
-    the text of an operand repeats, even if that memory was written in between.
+    TVM's C printer keeps the operands of its own max in temporaries, and reuses a temporary where
+    the text of an operand repeats, even if the memory that it reads was written in between.
     """
     dtype = dtype_of(a)
     name = "tvmtiny_maxf" if dtype == "float32" else "tvmtiny_max"
@@ -74,7 +74,7 @@ def clamp(value: Expression, low: int, high: int, dtype: str) -> Expression:
 
 
 def affine(operands: Sequence[Expression], found: Affine, low: int, high: int) -> Expression:
-    """The int8 result of an `Affine` of int32 operands."""
+    """Return the int8 result of an `Affine` of int32 operands."""
     total = int32(found.offset)
     for operand, factor in zip(operands, found.factors, strict=True):
         total = tirx.call_pure_extern(
@@ -95,9 +95,9 @@ def quantized_output(value: Expression, node: Node) -> Expression:
 
 
 def float_output(value: Expression, node: Node) -> Expression:
-    """Clamp a value of the output's dtype, which is not quantized, to the fused activation.
+    """Clamp an unquantized value of the output's dtype to the fused activation.
 
-    Floats become finite, except for those that are not numbers, which stay as they are.
+    Infinite floats become finite; NaN stays NaN.
     """
     low, high = float_activation_range(node)
     if node.output.dtype == "float32":
@@ -117,17 +117,17 @@ def float_output(value: Expression, node: Node) -> Expression:
 
 
 def total(a: Expression, b: Expression) -> Expression:
-    """The sum of two numbers of one dtype; integers wrap around."""
+    """Return the sum of two numbers of one dtype; integers wrap around."""
     return _wrapping("sum", a, b) if _integers(a) else a + b
 
 
 def difference(a: Expression, b: Expression) -> Expression:
-    """The difference of two numbers of one dtype; integers wrap around."""
+    """Return the difference of two numbers of one dtype; integers wrap around."""
     return _wrapping("difference", a, b) if _integers(a) else a - b
 
 
 def product(a: Expression, b: Expression) -> Expression:
-    """The product of two numbers of one dtype; integers wrap around."""
+    """Return the product of two numbers of one dtype; integers wrap around."""
     return _wrapping("product", a, b) if _integers(a) else a * b
 
 
@@ -136,21 +136,21 @@ def _integers(value: Expression) -> bool:
 
 
 def _wrapping(operation: str, a: Expression, b: Expression) -> Expression:
-    # TVM takes unsigned arithmetic for arithmetic that never overflows, and simplifies accordingly.
+    # TVM assumes that unsigned arithmetic never overflows, and simplifies accordingly.
     dtype = dtype_of(a)
     assert dtype in ("int32", "int64"), dtype
     return tirx.call_pure_extern(dtype, f"tvmtiny_{operation}_{dtype}", a, b)
 
 
 def dtype_of(value: Expression) -> str:
-    """The dtype of an expression."""
+    """Return the dtype of an expression."""
     return str(tirx.convert(value).ty.dtype)
 
 
 def elementwise(
     shape: tuple[int, ...], value: Callable[..., Expression], name: str = "out"
 ) -> te.Tensor:
-    """``te.compute`` that also accepts the empty shape of a scalar."""
+    """Call ``te.compute``, also for the empty shape of a scalar."""
     return te.compute(shape or (1,), value, name=name)
 
 
@@ -161,18 +161,18 @@ def at(tensor: te.Tensor, indices: Sequence[Expression]) -> Expression:
 
 
 def float32(value: float) -> Expression:
-    """An exact float32 literal; the C printer keeps only seven digits of `tirx.const`."""
+    """Return an exact float32 literal; the C printer keeps only seven digits of `tirx.const`."""
     bits = int(np.float32(value).view(np.uint32))
     return tirx.call_pure_extern("float32", "tvmtiny_float", tirx.const(bits, "uint32"))
 
 
 def select(condition: Sequence[Expression], then: Expression, otherwise: Expression) -> Expression:
-    """`then` where all of `condition` holds, evaluated only there; else `otherwise`."""
+    """Return `then` if all of `condition` holds, evaluated only then; else `otherwise`."""
     return tirx.if_then_else(tirx.all(*condition), then, otherwise) if condition else then
 
 
 def call(function: str, *arguments: Expression, dtype: str = "float32") -> Expression:
-    """A call of a function of the runtime."""
+    """Call a function of the runtime."""
     return tirx.call_pure_extern(dtype, function, *arguments)
 
 
@@ -183,31 +183,31 @@ def saturate(node: Node, value: Expression) -> Expression:
 
 
 def constant(value: float, dtype: str) -> Expression:
-    """An exact literal of any dtype."""
-    # The C printer keeps seven digits, and no infinity.
+    """Return an exact literal of any dtype."""
+    # The C printer keeps seven digits, and cannot print infinity.
     short = np.float32(f"{value:.6e}") == np.float32(value) and np.isfinite(value)
     if dtype == "float32" and not short:
         return float32(value)
-    # The most negative integers have no literal.
+    # C has no literals for the most negative integers.
     if dtype in ("int32", "int64") and value == np.iinfo(dtype).min:
         return tirx.call_pure_extern(dtype, f"tvmtiny_lowest_{dtype}")
     return tirx.const(value, dtype)
 
 
 def lowest(dtype: str) -> Expression:
-    """The smallest finite value of a dtype."""
+    """Return the smallest finite value of a dtype."""
     return constant(_ends(dtype)[0], dtype)
 
 
 def highest(dtype: str) -> Expression:
-    """The largest finite value of a dtype."""
+    """Return the largest finite value of a dtype."""
     return constant(_ends(dtype)[1], dtype)
 
 
 def wrapped(
     operator: Callable[[Expression, Expression], Expression], a: Expression, b: Expression
 ) -> Expression:
-    """An operator of two elements; integers wrap around, which signed ones need not do in C."""
+    """Apply an operator to two elements; signed integers wrap around, which C leaves undefined."""
     dtype = str(tirx.convert(a).ty.dtype)
     if dtype == "float32":
         return operator(a, b)

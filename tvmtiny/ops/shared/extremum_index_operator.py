@@ -1,4 +1,4 @@
-"""The base of ARG_MAX and ARG_MIN."""
+"""Base class of ARG_MAX and ARG_MIN."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _INPUTS = ("int8", "uint8", "int32", "float32", "bool")
 
 
 class ExtremumIndex(Operator):
-    """The index of an extreme element along one dimension, the first one among equals."""
+    """The index of an extreme element along one dimension; the first one among equals."""
 
     dtypes: ClassVar[tuple[str, ...]] = (*_INPUTS, "int64")
     needs_scale: ClassVar[bool] = False
     exactness: ClassVar[str] = "bit-exact (float32 on finite values)"
-    #: numpy's function.
+    #: The function in numpy.
     numpy_index: ClassVar[Callable[..., np.ndarray]]
 
     @abstractmethod
     def worst(self, dtype: str) -> Expression:
-        """A value that no element is worse than."""
+        """Return a value that no element is worse than."""
 
     @abstractmethod
     def better(self, element: Expression, current: Expression) -> Expression:
-        """Whether a later element replaces the current one."""
+        """Return whether a later element replaces the current one."""
 
     input_count = 2
 

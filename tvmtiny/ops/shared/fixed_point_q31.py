@@ -1,8 +1,8 @@
-"""gemmlowp's fixed-point functions with 32 bits on the host: exp, reciprocal, logistic, log.
+"""gemmlowp's 32-bit fixed-point functions on the host: exp, reciprocal, logistic, log.
 
 The formulas are those of gemmlowp's ``fixedpoint/fixedpoint.h``; ``runtime/core/tvmtiny.h`` has the
-same ones in C. A number "with f fractional bits" stands for ``integer / 2**f``. All arrays are
-int64 that hold int32 values.
+same functions in C. A number "with f fractional bits" stands for ``integer / 2**f``. All arrays are
+int64 with int32 values.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ INT32_MAX = 2**31 - 1
 _EXP_EIGHTH, _THIRD = 1895147668, 715827883
 #: exp(-2**k) with 31 fractional bits, for k from -2 to 4.
 _FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
-#: 48/17 and -32/17 with 29 fractional bits: Newton's first guess of a reciprocal.
+#: 48/17 and -32/17 with 29 fractional bits: the initial estimate for Newton's reciprocal.
 _GUESS_OFFSET, _GUESS_SLOPE = 1515870810, -1010580540
 #: sqrt(2) / 2 with 31 fractional bits.
 _HALF_SQRT_2 = 1518500250
 #: sqrt(sqrt(1/2)) and log(2) with 31 fractional bits.
 _SQRT_HALF_SQRT, _LOG_2 = 1805811301, 1488522236
-#: Of a rational function that is close to the logarithm, with 31 fractional bits.
+#: Coefficients, with 31 fractional bits, of a rational function that approximates the logarithm.
 _LOG_COEFFICIENTS = (117049297, 127690142, 1057819769, 638450708)
 
 
 def multiply_q31(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
-    """``a * b / 2**31``, halves upward (``SaturatingRoundingDoublingHighMul``)."""
+    """Compute ``a * b / 2**31`` with halves upward (``SaturatingRoundingDoublingHighMul``)."""
     return (np.asarray(a, np.int64) * b + (1 << 30)) >> 31
 
 
 def rounding_shift(value: np.ndarray, shift: np.ndarray | int) -> np.ndarray:
-    """``value / 2**shift``, halves away from zero (``RoundingDivideByPOT``)."""
+    """Compute ``value / 2**shift`` with halves away from zero (``RoundingDivideByPOT``)."""
     value = np.asarray(value, np.int64)
     mask = (np.int64(1) << np.asarray(shift, np.int64)) - 1
     return (value >> shift) + ((value & mask) > (mask >> 1) + (value < 0))
 
 
 def exp_q31(value: np.ndarray, integer_bits: int) -> np.ndarray:
-    """Exp of numbers that are not positive (``exp_on_negative_values``).
+    """Compute exp of non-positive numbers (``exp_on_negative_values``).
 
     Parameters
     ----------
     value
-        With ``31 - integer_bits`` fractional bits.
+        Numbers with ``31 - integer_bits`` fractional bits.
     integer_bits
-        From 0 to 5.
+        Number of integer bits, from 0 to 5.
 
     Returns
     -------
     np.ndarray
-        With 31 fractional bits; 1 is ``INT32_MAX``.
+        Numbers with 31 fractional bits; 1 is ``INT32_MAX``.
     """
     value = np.asarray(value, np.int64)
     quarter_bits = 31 - integer_bits - 2
@@ -68,23 +68,23 @@ def exp_q31(value: np.ndarray, integer_bits: int) -> np.ndarray:
 
 
 def reciprocal_q31(value: np.ndarray) -> np.ndarray:
-    """``1 / (1 + value)`` (``one_over_one_plus_x_for_x_in_0_1``).
+    """Compute ``1 / (1 + value)`` (``one_over_one_plus_x_for_x_in_0_1``).
 
     Parameters
     ----------
     value
-        In [0, 1), with 31 fractional bits.
+        Numbers in [0, 1) with 31 fractional bits.
 
     Returns
     -------
     np.ndarray
-        With 31 fractional bits.
+        Numbers with 31 fractional bits.
     """
     return np.minimum(2 * _reciprocal_q29(value), INT32_MAX)
 
 
 def _reciprocal_q29(value: np.ndarray) -> np.ndarray:
-    """``2 / (1 + value)`` with 29 fractional bits, by three Newton steps."""
+    """Compute ``2 / (1 + value)`` with 29 fractional bits, by three Newton steps."""
     half = (np.asarray(value, np.int64) >> 1) + (1 << 30)
     x = _GUESS_OFFSET + multiply_q31(half, _GUESS_SLOPE)
     for _ in range(3):
@@ -93,39 +93,39 @@ def _reciprocal_q29(value: np.ndarray) -> np.ndarray:
 
 
 def tanh_q31(value: np.ndarray) -> np.ndarray:
-    """``tanh(value)`` (``gemmlowp::tanh``).
+    """Compute ``tanh(value)`` (``gemmlowp::tanh``).
 
     Parameters
     ----------
     value
-        With 27 fractional bits.
+        Numbers with 27 fractional bits.
 
     Returns
     -------
     np.ndarray
-        With 31 fractional bits.
+        Numbers with 31 fractional bits.
     """
     value = np.asarray(value, np.int64)
-    # Read with 26 fractional bits, a number is its own double.
+    # The integer of a number with 27 fractional bits stands for its double with 26 bits.
     exponential = exp_q31(-np.abs(value), 5)
     size = np.clip((_reciprocal_q29(exponential) - (1 << 29)) << 2, -(2**31), INT32_MAX)
     return np.where(value == 0, 0, np.where(value > 0, size, -size))
 
 
 def logistic_q31(value: np.ndarray, integer_bits: int) -> np.ndarray:
-    """``1 / (1 + exp(-value))`` (``gemmlowp::logistic``).
+    """Compute ``1 / (1 + exp(-value))`` (``gemmlowp::logistic``).
 
     Parameters
     ----------
     value
-        With ``31 - integer_bits`` fractional bits.
+        Numbers with ``31 - integer_bits`` fractional bits.
     integer_bits
-        From 0 to 5.
+        Number of integer bits, from 0 to 5.
 
     Returns
     -------
     np.ndarray
-        With 31 fractional bits.
+        Numbers with 31 fractional bits.
     """
     value = np.asarray(value, np.int64)
     upper = reciprocal_q31(exp_q31(-np.abs(value), integer_bits))
@@ -133,7 +133,7 @@ def logistic_q31(value: np.ndarray, integer_bits: int) -> np.ndarray:
 
 
 def inverse_sqrt_multiplier(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Multiplier and shift of ``1 / sqrt(value)`` (LiteRT ``GetInvSqrtQuantizedMultiplierExp``).
+    """Compute ``1 / sqrt(value)`` as a multiplier (``GetInvSqrtQuantizedMultiplierExp``).
 
     Parameters
     ----------
@@ -143,14 +143,14 @@ def inverse_sqrt_multiplier(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     multiplier, shift
-        In the convention of `quantization.requantize`; the shift is to the right, so not positive.
+        Factors for `quantization.requantize`; the shift is to the right, so it is not positive.
     """
     value = np.maximum(np.asarray(value, np.int64), 1)
     right = np.full(value.shape, 11, np.int64)
     while np.any(value >= 1 << 29):
         right = right + (value >= 1 << 29)
         value = np.where(value >= 1 << 29, value // 4, value)
-    # Between 2^27 and 2^29, by an even shift.
+    # Shift by an even number of bits to between 2^27 and 2^29.
     bits = np.frexp(value.astype(np.float64))[1].astype(np.int64)
     pairs = (31 - bits) // 2 - 1
     right = right - pairs
@@ -160,7 +160,7 @@ def inverse_sqrt_multiplier(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x = np.full(value.shape, 1 << 28, np.int64)
     for _ in range(5):
         cube = multiply_q31(multiply_q31(x, x), x)
-        # From 9 and from 6 integer bits to 3.
+        # From 9, and then from 6, integer bits to 3.
         cube = _saturated(cube << 6)
         x = _saturated((multiply_q31(x, (1 << 28) + (1 << 27)) - multiply_q31(half, cube)) << 3)
     root = multiply_q31(x, _HALF_SQRT_2)
@@ -170,17 +170,17 @@ def inverse_sqrt_multiplier(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def log_q26(value: np.ndarray) -> np.ndarray:
-    """``log(value)`` (LiteRT ``log_x_for_x_greater_than_or_equal_to_1``).
+    """Compute ``log(value)`` (``log_x_for_x_greater_than_or_equal_to_1``).
 
     Parameters
     ----------
     value
-        At least 1, with 19 fractional bits.
+        Numbers of at least 1 with 19 fractional bits.
 
     Returns
     -------
     np.ndarray
-        With 26 fractional bits.
+        Numbers with 26 fractional bits.
     """
     value = np.asarray(value, np.int64)
     quarter = 1 << 23

@@ -1,7 +1,7 @@
 """Slices chosen by indices, for GATHER, GATHER_ND and EMBEDDING_LOOKUP.
 
-Numbers that are known at compile time become addresses. Others are read at run time; LiteRT fails
-where one is out of range, the generated code then takes the nearest slice that exists.
+Indices that are known at compile time become addresses; others are read at run time. LiteRT fails
+if an index is out of range; the generated code then takes the nearest slice that exists.
 """
 
 from __future__ import annotations
@@ -16,19 +16,23 @@ from tvmtiny.ops.shared.movement import dense, moved, piece, selection, strides,
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Compute, Problem, Result
 
-#: The exactness of operators that use it.
+#: Exactness of the operators that gather slices.
 EXACTNESS = "bit-exact (values are copied); indices out of range are clamped"
 
 
 def check_indices(
     indices: Tensor, limits: Sequence[int], dtypes: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yield a problem for indices of another dtype, or known ones that are out of range.
+    """Yield a problem for indices of another dtype, and for constants that are out of range.
 
     Parameters
     ----------
+    indices
+        The indices.
     limits
-        How many slices there are: one for all indices, or one for each of the last dimension.
+        Number of slices: one entry for all indices, or one for each index in the last dimension.
+    dtypes
+        Dtypes that are accepted.
     """
     if indices.dtype not in dtypes:
         yield Problem(f"{indices.dtype} indices", " or ".join(dtypes))
@@ -40,7 +44,7 @@ def check_indices(
 
 
 def taken(node: Node, x: Tensor, indices: Tensor, axis: int, batch: int) -> Result:
-    """``np.take`` along `axis`, where the first `batch` dimensions of both go together."""
+    """Compute ``np.take`` along `axis`, with the first `batch` dimensions of both in common."""
     if indices.data is not None and batch == 0:
         every = whole(x.shape)
         every[axis] = indices.data.reshape(-1)
@@ -60,7 +64,7 @@ def taken(node: Node, x: Tensor, indices: Tensor, axis: int, batch: int) -> Resu
 
 
 def taken_nd(node: Node, x: Tensor, indices: Tensor) -> Result:
-    """``x[tuple(indices)]``, where the last dimension of the indices is a position in `x`."""
+    """Compute ``x[tuple(indices)]``; the last dimension of the indices is a position in `x`."""
     *outer, depth = indices.shape
     if indices.data is not None:
         steps = np.array(strides(x.shape)[:depth], np.int64)

@@ -18,13 +18,13 @@ class State:
     Attributes
     ----------
     name
-        Of the resource variable or the variable tensor.
+        Name of the resource variable or of the variable tensor.
     before
-        What a run begins with; nothing in the graph writes it.
+        The tensor with the value at the start of a run; no node writes it.
     after
-        What the next run begins with; of the shape and dtype of `before`.
+        The tensor with the value for the next run; it has the shape and dtype of `before`.
     initial
-        What the first run begins with.
+        The value at the start of the first run.
     """
 
     name: str
@@ -35,24 +35,24 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The first subgraph of a TFLite model.
+    """A subgraph of a TFLite model.
 
     Attributes
     ----------
     tensors
-        By TFLite's tensor index; those that stand for states come behind TFLite's own.
+        Tensors by TFLite's index; tensors that stand for states follow TFLite's own.
     nodes
-        In execution order.
+        The nodes in the order of execution.
     states
-        What the model remembers.
+        Values that the model keeps from one run to the next.
     problems
-        Why states could not be made of the model's variables.
+        Reasons why the model's variables could not become states.
     input_labels, output_labels
-        What the model's signature calls inputs and outputs, in their order; empty for one that it
-        does not name, and no entries at all without a signature.
+        Names in the model's signature, in the order of the inputs and outputs; empty for a tensor
+        without a name, and no entries at all without a signature.
     moved
-        The tensors that are uint8 in the file and int8 here, with values that are 128 less: the
-        file's index by that of the tensor, see `tvmtiny.frontend.legacy`.
+        Index in the file by tensor index, for tensors that are uint8 in the file and int8 here,
+        with values that are 128 less; see `tvmtiny.frontend.legacy`.
     """
 
     tensors: tuple[Tensor, ...]

@@ -1,8 +1,8 @@
 """int16 activations with int8 weights: 64-bit sums, scaled by 16-bit multipliers.
 
 The convolutions of LiteRT and TFLM sum in the dtype of the bias. With an int64 bias they scale by
-``MultiplyByQuantizedMultiplier(int64_t, ...)``, which shortens the multiplier to 15 bits and
-rounds once, halves upward; with an int32 bias, as for int8. Zero points are 0.
+``MultiplyByQuantizedMultiplier(int64_t, ...)``, which shortens the multiplier to 15 bits and rounds
+once, halves upward. With an int32 bias they scale as for int8. Zero points are 0.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import INT32_RANGE
 
-#: Sums that LiteRT's scaling is made for.
+#: Largest sum that LiteRT's scaling supports.
 LARGEST_WIDE_SUM = 2**47
 _SHORTENED = 0x7FFF0000
 
 
 def has_wide_sums(node: Node) -> bool:
-    """Whether the kernels sum in 64 bits."""
+    """Return whether the kernels sum in 64 bits."""
     if node.input(0).dtype != "int16":
         return False
     bias = node.optional_input(2)
@@ -41,10 +41,12 @@ def check_zero_points(node: Node) -> Iterator[Problem]:
 
 
 def check_sums(node: Node, taps: np.ndarray) -> Iterator[Problem]:
-    """Yield a problem where sums can exceed what LiteRT's kernels are made for.
+    """Yield a problem if sums can exceed the limit of LiteRT's kernels.
 
     Parameters
     ----------
+    node
+        The layer.
     taps
         Weights, shape ``(channels, taps)``.
     """
@@ -57,7 +59,7 @@ def check_sums(node: Node, taps: np.ndarray) -> Iterator[Problem]:
 
 
 def largest_sum(taps: np.ndarray) -> int:
-    """The largest magnitude of a sum of products without the bias; parameter as above."""
+    """Return the largest magnitude of a sum of products without the bias; see `check_sums`."""
     return int(_products(taps).max(initial=0))
 
 
@@ -66,17 +68,17 @@ def _products(taps: np.ndarray) -> np.ndarray:
 
 
 def largest_sums(node: Node, taps: np.ndarray) -> list[int]:
-    """The largest magnitude of each channel's sums, the bias included; parameters as above."""
+    """Return the largest magnitude of each channel's sums with the bias; see `check_sums`."""
     bias, products = node.optional_input(2), _products(taps).tolist()
     if bias is None or bias.data is None:
         return products
-    # In Python's integers, as the absolute value of the smallest int64 is none.
+    # Python's integers are needed: the absolute value of the smallest int64 does not fit int64.
     sums = zip(products, bias.data.reshape(-1).tolist(), strict=True)
     return [product + abs(offset) for product, offset in sums]
 
 
 def shortened(multiplier: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers of 15 bits, and how far their products are shifted to the right.
+    """Return 15-bit multipliers, and the right shifts of their products.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def shortened(multiplier: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np
 
 
 def requantize_wide(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """``acc * multiplier / 2**shift``, halves upward, wrapped to 32 bits; int64."""
+    """Compute ``acc * multiplier / 2**shift``, halves upward, wrapped to 32 bits; int64."""
     shift = shift.astype(np.int64)
     product = acc.astype(np.int64) * multiplier.astype(np.int64)
     return ((product + (np.int64(1) << (shift - 1))) >> shift).astype(np.int32).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Tensors side by side along one dimension, for CONCATENATION and PACK."""
+"""Concatenation of tensors along one dimension, for CONCATENATION and PACK."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from tvmtiny.ops.shared.node import Node, Tensor
 def joined(
     node: Node, parts: Sequence[Tensor], axis: int, shapes: Sequence[tuple[int, ...]]
 ) -> Movement | Alias:
-    """Parts one after the other along `axis` of the output.
+    """Place parts one after the other along `axis` of the output.
 
     Parameters
     ----------
+    node
+        The node.
+    parts
+        The tensors.
+    axis
+        The dimension of the output.
     shapes
-        Of each part, with all dimensions of the output.
+        Shape of each part, with all dimensions of the output.
     """
     steps = strides(node.output.shape)
     pieces, start = [], 0

@@ -1,4 +1,4 @@
-"""Functions of one quantized value as tables, the way LiteRT fills and reads them.
+"""Functions of one quantized value as tables, filled and read as in LiteRT.
 
 The formulas are those of ``LUTPopulate`` and ``LUTLookup`` in LiteRT's
 ``kernels/internal/common.h``, which compute in float32.
@@ -21,17 +21,17 @@ Function = Callable[[np.ndarray], np.ndarray]
 #: All values of an int8 tensor.
 EVERY_INT8 = np.arange(INT8_RANGE[0], INT8_RANGE[1] + 1)
 
-#: Steps of an int16 table; between its entries, results are interpolated.
+#: Number of steps in an int16 table; results between entries are interpolated.
 _STEPS = 512
 
-#: Beyond every result, and a number whose halves and sums are exact in float32.
+#: Exceeds every result; its halves and sums are exact in float32.
 _LARGEST = np.float32(2**30)
 
 
 def int8_table(node: Node, function: Function) -> np.ndarray:
-    """The output for each int8 input from -128 to 127: int8, ``(256,)``.
+    """Compute the output for each int8 input from -128 to 127: int8, ``(256,)``.
 
-    A quotient beyond int32, whose conversion is undefined in LiteRT, saturates.
+    A quotient beyond int32 saturates; its conversion is undefined in LiteRT.
     """
     x, out = node.input(0), node.output
     inverse = np.float32(1) / np.float32(out.scale)
@@ -43,11 +43,10 @@ def int8_table(node: Node, function: Function) -> np.ndarray:
 
 
 def int16_table(node: Node, function: Function) -> np.ndarray:
-    """Samples of a function over the whole range of int16: int16, ``(513,)``.
+    """Sample a function over the whole range of int16: int16, ``(513,)``.
 
-    Each is moved by half of the error that interpolation would have in the middle of its step.
-    Where infinite values make that no number, the entry is 0, which is what processors convert to
-    int16.
+    Each sample is shifted by half of the error that interpolation would have in the middle of its
+    step. If infinite values make the sample NaN, it is 0, as processors convert NaN to int16.
     """
     x, out = node.input(0), node.output
     low, high = (np.float32(end) for end in INTEGER_RANGES["int16"])
@@ -75,7 +74,7 @@ def int16_table(node: Node, function: Function) -> np.ndarray:
 
 
 def look_up_int8(table: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The entries of a table for int8 values."""
+    """Return the entries of a table for int8 values."""
     return table[values.astype(np.int64) - INT8_RANGE[0]]
 
 
@@ -89,20 +88,20 @@ def look_up_int16(table: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def by_bits(table: np.ndarray) -> np.ndarray:
-    """The entries of a table for int8 in the order of their inputs' bits, for `looked_up_int8`.
+    """Order the entries of an int8 table by the bits of their inputs, for `looked_up_int8`.
 
-    A load of a byte without sign is then the index.
+    The index is then the input, loaded as an unsigned byte.
     """
     return np.roll(table, INT8_RANGE[0])
 
 
 def looked_up_int8(table: te.Tensor, value: Expression) -> Expression:
-    """`look_up_int8` as a tensor expression, with a table `by_bits`."""
+    """Express `look_up_int8` as a tensor expression, with a table from `by_bits`."""
     return table[int32(value.astype("uint8"))]
 
 
 def looked_up_int16(table: te.Tensor, value: Expression) -> Expression:
-    """`look_up_int16` as a tensor expression."""
+    """Express `look_up_int16` as a tensor expression."""
     index = (int32(value) >> int32(7)) + int32(256)
     result = tirx.call_pure_extern(
         "int32",

@@ -1,8 +1,8 @@
-"""Layers of long short-term memory: what a node holds, checked, and the steps in float.
+"""Layers of long short-term memory: tensors of a node, checks, and the float steps.
 
-Gates come in the order input, forget, cell, output. A layer with coupled gates (CIFG) has no input
-gate: it adds as much as it forgets. With peepholes, gates see their cell, too; a projection makes
-fewer outputs, which are the state, of the cells' hidden values.
+The gates come in the order input, forget, cell, output. A layer with coupled gates (CIFG) has no
+input gate: it adds as much as it forgets. With peepholes, gates read their cells as well. A
+projection computes fewer outputs, which are the state, from the cells' hidden values.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ import numpy as np
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.operator import Problem
 
-#: Positions of what each of the four gates has, and of the states.
+#: Positions of the first gate's weights, recurrent weights and bias, and of the states.
 WEIGHTS, RECURRENT, BIASES, STATE, CELLS = 1, 5, 12, 18, 19
-#: Positions of peepholes (none of the cell gate), and of a projection and its bias.
+#: Positions of peepholes (the cell gate has none), of the projection, and of its bias.
 PEEPHOLES, PROJECTION, PROJECTION_BIAS = {0: 9, 1: 10, 3: 11}, 16, 17
 _NORMALIZATION = (20, 21, 22, 23)
 
 
 def gates(node: Node) -> tuple[int, ...]:
-    """Numbers of the gates that a layer has: without the first one where it is coupled."""
+    """Return the numbers of a layer's gates; coupled layers lack the first one."""
     return (0, 1, 2, 3) if node.optional_input(WEIGHTS) is not None else (1, 2, 3)
 
 
 def has_peepholes(node: Node) -> bool:
-    """Whether gates see their cells."""
+    """Return whether gates read their cells."""
     return node.optional_input(PEEPHOLES[3]) is not None
 
 
 def has_projection(node: Node) -> bool:
-    """Whether outputs are products of the hidden values."""
+    """Return whether outputs are products of the hidden values."""
     return node.optional_input(PROJECTION) is not None
 
 
 def is_plain(node: Node) -> bool:
-    """Whether a layer has four gates, no peepholes and no projection, as those of Keras."""
+    """Return whether a layer has four gates, no peepholes and no projection, as in Keras."""
     return len(gates(node)) == 4 and not has_peepholes(node) and not has_projection(node)
 
 
 def gate_tensors(node: Node, position: int) -> list[Tensor]:
-    """What the gates have at a position."""
+    """Return the tensors of all gates, where `position` is that of the first gate."""
     return [node.input(position + gate) for gate in gates(node)]
 
 
 def stacked(tensors: Sequence[Tensor]) -> np.ndarray:
-    """The values of some constants, one after the other."""
+    """Concatenate the values of constants."""
     values = []
     for tensor in tensors:
         assert tensor.data is not None
@@ -56,13 +56,13 @@ def stacked(tensors: Sequence[Tensor]) -> np.ndarray:
 
 
 def peepholes(node: Node) -> list[Tensor]:
-    """Weights of the cells, of the gates that see them."""
+    """Return the peephole weights of the gates that have them."""
     seeing = [gate for gate in gates(node) if gate in PEEPHOLES]
     return [node.input(PEEPHOLES[gate]) for gate in seeing] if has_peepholes(node) else []
 
 
 def projection_bias(node: Node) -> np.ndarray:
-    """The bias of the projection; zeros where there is none."""
+    """Return the bias of the projection; zeros if it has none."""
     bias = node.optional_input(PROJECTION_BIAS)
     if bias is not None and bias.data is not None:
         return bias.data
@@ -71,12 +71,12 @@ def projection_bias(node: Node) -> np.ndarray:
 
 
 def sizes(node: Node) -> np.ndarray:
-    """``struct tvmtiny_lstm_shape`` of a node."""
+    """Return ``struct tvmtiny_lstm_shape`` of a node."""
     return sequence_sizes(node, cell_count(node))
 
 
 def sequence_sizes(node: Node, cells: int) -> np.ndarray:
-    """``struct tvmtiny_lstm_shape`` of a layer over the steps of a sequence."""
+    """Return ``struct tvmtiny_lstm_shape`` of a layer over the steps of a sequence."""
     first, second, inputs = node.input(0).shape
     outputs = node.output.shape[2]
     if node.options.get("time_major"):
@@ -88,17 +88,17 @@ def sequence_sizes(node: Node, cells: int) -> np.ndarray:
 
 
 def cell_count(node: Node) -> int:
-    """How many cells a layer has."""
+    """Return the number of cells of a layer."""
     return node.input(CELLS).shape[1]
 
 
 def clip(node: Node, name: str) -> float:
-    """The limit of the cells (``cell_clip``) or the outputs (``proj_clip``); 0 for none."""
+    """Return the limit of the cells (``cell_clip``) or of the outputs (``proj_clip``); 0: none."""
     return float(node.options.get(name) or 0.0)
 
 
 def check_operands(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with the tensors of a node, but for shapes and scales."""
+    """Yield problems with the tensors of a node, except their shapes and scales."""
     coupled = node.optional_input(WEIGHTS) is None
     needed = [0, *range(2, 5), *range(6, 9), *range(13, 16), STATE, CELLS]
     needed += [] if coupled else [RECURRENT, BIASES]
@@ -149,7 +149,7 @@ def _check_dtypes(node: Node) -> Iterator[Problem]:
 
 
 def check_shapes(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with the shapes of a node whose tensors are there."""
+    """Yield problems with the shapes of a node whose tensors are all present."""
     x, y = node.input(0).shape, node.output.shape
     if len(x) != 3 or len(y) != 3 or x[:2] != y[:2]:
         yield Problem(f"input {list(x)} and output {list(y)}", "three dimensions, the first equal")
@@ -180,7 +180,7 @@ def check_shapes(node: Node) -> Iterator[Problem]:
 def float_step(
     node: Node, x: np.ndarray, state: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The outputs and the cells after one step, in the order of ``lstm_eval::EvalFloat``."""
+    """Compute outputs and cells after one step, in the order of ``lstm_eval::EvalFloat``."""
     own = gates(node)
     sums = stacked(gate_tensors(node, BIASES)) + x @ stacked(gate_tensors(node, WEIGHTS)).T
     sums = sums + state @ stacked(gate_tensors(node, RECURRENT)).T

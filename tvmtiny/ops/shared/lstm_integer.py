@@ -1,7 +1,7 @@
-"""Layers of long short-term memory in int8 as LiteRT computes them, with cells of int16.
+"""int8 layers of long short-term memory as computed by LiteRT, with int16 cells.
 
-``lstm_eval::EvalInteger8x8_16``: products are scaled with two roundings, gates have 12 fractional
-bits and go through gemmlowp's logistic and tanh of 16 bits.
+In ``lstm_eval::EvalInteger8x8_16``, products are scaled with two roundings. Gates have 12
+fractional bits and pass through gemmlowp's 16-bit logistic and tanh.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from tvmtiny.ops.shared.quantization import (
 )
 from tvmtiny.ops.shared.weights import check_accumulator
 
-#: Fractional bits of gates, and of cells at least and at most.
+#: Fractional bits of the gates; smallest and largest number of fractional bits of the cells.
 GATE_BITS, LEAST_BITS, MOST_BITS = 12, 9, 15
 
 
@@ -55,20 +55,20 @@ class IntegerLstm:
     Attributes
     ----------
     weights
-        int8, ``(4 * cells, inputs)`` and, of the state, ``(4 * cells, cells)``.
+        int8, ``(4 * cells, inputs)`` for the input and ``(4 * cells, cells)`` for the state.
     biases
-        int32, ``(4 * cells,)`` each: with the zero points folded in.
+        int32, ``(4 * cells,)`` each, including the zero points.
     scales
-        Multiplier and shift of the sums of each gate: four of the inputs, four of the state.
+        Multiplier and shift of the sums of each gate: four for the input, four for the state.
     output_scale, output_zero_point
-        Of the hidden values.
+        Quantization of the hidden values.
     cell_bits
         Fractional bits of the cells.
     clip
-        Of the cells; none where it is not positive.
+        Limit of the cells; no limit if it is not positive.
     sizes
-        Batches, steps, inputs and cells, and how many elements batches and steps are apart: first
-        in the input, then in the output.
+        Batches, steps, inputs and cells, then the distances in elements between batches and
+        between steps: first in the input, then in the output.
     """
 
     weights: tuple[np.ndarray, np.ndarray]
@@ -82,7 +82,7 @@ class IntegerLstm:
 
 
 def integer_lstm(node: Node, oracle: Oracle) -> IntegerLstm | None:
-    """The constants of such a layer, for schedules; None where a layer is another one."""
+    """Return the constants of a plain int8 layer, for schedules; None for other layers."""
     if oracle is not Oracle.LITERT or node.input(0).dtype != "int8" or not is_plain(node):
         return None
     scales = all_scales(node)
@@ -100,7 +100,7 @@ def integer_lstm(node: Node, oracle: Oracle) -> IntegerLstm | None:
 
 
 def check_scales(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with the scales of a node whose tensors and shapes are right."""
+    """Yield problems with the scales of a node whose tensors and shapes are correct."""
     weights = [t for p in (WEIGHTS, RECURRENT) for t in gate_tensors(node, p)]
     weights += [node.input(PROJECTION)] if has_projection(node) else []
     scaled = [node.input(0), node.input(STATE), node.output, *weights, *peepholes(node)]
@@ -135,32 +135,33 @@ def check_scales(node: Node) -> Iterator[Problem]:
 
 
 def cell_bits(node: Node) -> int:
-    """Fractional bits of the cells."""
+    """Return the number of fractional bits of the cells."""
     power = power_of_two(node.input(CELLS).scale)
     assert power is not None
     return -power
 
 
 def cell_limit(node: Node) -> int:
-    """The largest magnitude of cells; 0 for none."""
+    """Return the largest magnitude of cells; 0 for no limit."""
     limit = np.float32(clip(node, "cell_clip")) / np.float32(node.input(CELLS).scale)
     return int(max(min(limit, 32767.0), -32768.0))
 
 
 def projection_limit(node: Node) -> int:
-    """The largest magnitude of outputs; 0 for none."""
+    """Return the largest magnitude of outputs; 0 for no limit."""
     limit = np.float32(clip(node, "proj_clip")) / np.float32(node.output.scale)
     return int(max(min(limit, 127.0), -128.0))
 
 
 def all_scales(node: Node) -> list[tuple[int, int]]:
-    """Multipliers and shifts, of which LiteRT computes the scales in single precision.
+    """Return all multipliers and shifts, from scales that LiteRT computes in single precision.
 
     Returns
     -------
     list
-        Of the inputs of four gates, of their recurrent inputs, of hidden values, of the cells that
-        the input, forget and output gates see, and of the projection; zeros for what is absent.
+        Factors of the inputs of four gates, of their recurrent inputs, of hidden values, of the
+        cells that the input, forget and output gates read, and of the projection; zeros for absent
+        parts.
     """
     single, own = np.float32, gates(node)
     pairs = []
@@ -186,7 +187,7 @@ def all_scales(node: Node) -> list[tuple[int, int]]:
 
 
 def folded_biases(node: Node) -> list[np.ndarray]:
-    """Biases with the zero points of the input and of the state folded in."""
+    """Fold the zero points of the input and of the state into the biases."""
     weights = stacked(gate_tensors(node, WEIGHTS)).astype(np.int64).sum(axis=1)
     recurrent = stacked(gate_tensors(node, RECURRENT)).astype(np.int64).sum(axis=1)
     biases = stacked(gate_tensors(node, BIASES)) - node.input(0).zero_point * weights
@@ -195,9 +196,9 @@ def folded_biases(node: Node) -> list[np.ndarray]:
 
 
 def folded_projection_bias(node: Node) -> np.ndarray:
-    """The projection's bias with the zero point of the hidden values folded in.
+    """Fold the zero point of the hidden values into the bias of the projection.
 
-    LiteRT makes hidden values with the zero point's other sign there.
+    LiteRT computes these hidden values with the opposite sign of the zero point.
     """
     weights = node.input(PROJECTION).data
     assert weights is not None
@@ -208,7 +209,7 @@ def folded_projection_bias(node: Node) -> np.ndarray:
 def integer_step(
     node: Node, x: np.ndarray, state: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The outputs and the cells after one step."""
+    """Compute outputs and cells after one step."""
     biases, scales, own = folded_biases(node), all_scales(node), gates(node)
     weights, recurrent = (
         stacked(gate_tensors(node, position)).astype(np.int64) for position in (WEIGHTS, RECURRENT)

@@ -1,8 +1,8 @@
-"""Integer layers of long short-term memory as TFLM computes them: with its own tables.
+"""Integer layers of long short-term memory as computed by TFLM, with its own tables.
 
-``lstm_eval`` of TFLM is made of its other kernels: dense layers and products of int16 with two
-roundings, and the logistic and tanh of int16 that interpolate in one table. Activations are int8,
-or int16 with sums of 64 bits. LiteRT has another arithmetic, see `lstm_integer`.
+``lstm_eval`` of TFLM consists of its other kernels: dense layers and int16 products with two
+roundings, and int16 logistic and tanh that interpolate in one table. Activations are int8, or int16
+with 64-bit sums. LiteRT's arithmetic differs, see `lstm_integer`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from tvmtiny.ops.shared.quantization import (
 )
 from tvmtiny.ops.shared.sigmoid_operator import from_table, logistic_between, tanh_between
 
-#: Steps of the table for 1 of a gate, and of cells with 12 fractional bits.
+#: Steps of the table per unit, for gates and for cells with 12 fractional bits.
 _STEPS = 3
 
 
 def table_scales(node: Node) -> list[tuple[int, int]]:
-    """Multipliers and shifts of sums and products, of which each is a dense layer or product.
+    """Return multipliers and shifts of sums and products, each of which is a TFLM kernel.
 
     Returns
     -------
     list
-        Of the inputs of the gates, of their recurrent inputs, of what is kept and added in cells,
-        and of the hidden values.
+        Factors of the inputs of the gates, of their recurrent inputs, of the products that are kept
+        and added in cells, and of the hidden values.
     """
     pairs = []
     for position, source in ((WEIGHTS, node.input(0)), (RECURRENT, node.input(STATE))):
@@ -54,7 +54,7 @@ def table_scales(node: Node) -> list[tuple[int, int]]:
 
 
 def cell_steps(node: Node) -> tuple[int, int]:
-    """By what cells are multiplied and shifted to the right for the table of tanh."""
+    """Return the factor and the right shift that scale cells for the table of tanh."""
     power = power_of_two(node.input(CELLS).scale)
     assert power is not None
     shift = power + GATE_BITS
@@ -62,13 +62,13 @@ def cell_steps(node: Node) -> tuple[int, int]:
 
 
 def cell_limit(node: Node) -> int:
-    """The largest magnitude of cells; 0 for none."""
+    """Return the largest magnitude of cells; 0 for no limit."""
     limit = float(np.float32(clip(node, "cell_clip"))) / node.input(CELLS).scale
     return int(max(min(limit, 32767.0), -32768.0))
 
 
 def table_biases(node: Node) -> tuple[np.ndarray, np.ndarray]:
-    """Biases with the zero points of the input and of the state folded in."""
+    """Fold the zero points of the input and of the state into the biases."""
     weights = stacked(gate_tensors(node, WEIGHTS)).astype(np.int64).sum(axis=1)
     recurrent = stacked(gate_tensors(node, RECURRENT)).astype(np.int64).sum(axis=1)
     biases = stacked(gate_tensors(node, BIASES))
@@ -81,7 +81,7 @@ def table_biases(node: Node) -> tuple[np.ndarray, np.ndarray]:
 def table_step(
     node: Node, x: np.ndarray, state: np.ndarray, cells: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The outputs and the cells after one step."""
+    """Compute outputs and cells after one step."""
     scales, biases = table_scales(node), table_biases(node)
     gates = []
     for position, source, bias in ((WEIGHTS, x, biases[0]), (RECURRENT, state, biases[1])):

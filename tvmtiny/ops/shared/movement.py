@@ -1,8 +1,8 @@
-"""Operators that only move elements: where each one is read and where it is written.
+"""Operators that only move elements: where each element is read and written.
 
-Every such operator is a few loop nests in which the position of an element, in the input as in the
-output, is a sum of one offset per loop: most offsets are an index times a stride, others come from
-a table. No index is ever divided.
+Such an operator is a few loop nests. The position of an element, both in the input and in the
+output, is a sum of one offset per loop. Most offsets are an index times a stride; others come from
+a table. Indices are never divided.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ import numpy as np
 
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node, Tensor
 
-#: Kernels access activations by words, so that a view has to begin at one.
+#: Kernels access activations by words, so a view has to start at a word.
 _VIEW_ALIGNMENT = 4
 
-#: Offset of each iteration: a stride, or a table.
+#: The offset of each iteration, as a stride or as a table.
 Offsets = int | tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Alias:
-    """An output that only renames bytes of an input: no code, no bytes.
+    """An output that is a view of an input's bytes, without code or memory of its own.
 
     Attributes
     ----------
+    source
+        The input.
     offset
-        Of the first byte in `source`.
+        Offset in bytes of the first byte in `source`.
     """
 
     source: Tensor
@@ -38,7 +40,7 @@ class Alias:
 
 @dataclass(frozen=True)
 class Loop:
-    """One loop of a `Piece`; offsets are in elements, and the first one is 0."""
+    """A loop of a `Piece`; offsets are in elements, and the first one is 0."""
 
     extent: int
     read: Offsets
@@ -47,16 +49,16 @@ class Loop:
 
 @dataclass(frozen=True)
 class Piece:
-    """Elements of one source.
+    """A loop nest that copies elements of one source.
 
     Attributes
     ----------
     source
         Position in `Movement.sources`.
     read, write
-        Of the first element.
+        Positions of the first element.
     loops
-        The outermost first.
+        The loops, outermost first.
     """
 
     source: int
@@ -72,9 +74,13 @@ class Movement:
     Attributes
     ----------
     sources
-        Activations or constants, of the output's dtype.
+        Activations or constants of the output's dtype.
+    output
+        The output.
+    pieces
+        The loop nests.
     fill
-        What the pieces leave out has this value; None where they cover the whole output.
+        Value of all elements that no piece writes; None if the pieces cover the output.
     """
 
     sources: tuple[Tensor, ...]
@@ -84,24 +90,26 @@ class Movement:
 
 
 def strides(shape: Sequence[int]) -> list[int]:
-    """Elements between neighbours along each dimension of a dense tensor."""
+    """Return the distances between neighbours along each dimension of a dense tensor."""
     return [prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
 def piece(
     reads: Sequence[np.ndarray], writes: Sequence[np.ndarray], source: int = 0
 ) -> Piece | None:
-    """A piece whose positions are sums of one entry of each array.
+    """Make a piece whose positions are sums of one entry of each array.
 
     Parameters
     ----------
     reads, writes
-        For each loop, the outermost first: the offset of each iteration.
+        Offsets of the iterations of each loop, outermost loop first.
+    source
+        Position in `Movement.sources`.
 
     Returns
     -------
     Piece or None
-        With as few and as long loops as the offsets allow, and strides where they are regular.
+        A piece with as few and as long loops as possible, and with strides for regular offsets.
         None if there is nothing to move.
     """
     if any(len(offsets) == 0 for offsets in reads):
@@ -114,7 +122,7 @@ def piece(
                 loops.append(loop)
             else:
                 loops[-1] = merged
-    # Neighbours in both tensors are copied as one run of bytes.
+    # Elements that are adjacent in both tensors are copied as one run of bytes.
     loops.sort(key=lambda loop: (loop.read, loop.write) == (1, 1))
     return Piece(
         source,
@@ -125,7 +133,7 @@ def piece(
 
 
 def selection(shape: Sequence[int], indices: Sequence[Sequence[int] | np.ndarray]) -> Piece | None:
-    """The piece that is ``x[np.ix_(*indices)]`` for `x` of `shape`, written densely."""
+    """Make the piece that writes ``x[np.ix_(*indices)]`` densely, for `x` of `shape`."""
     picked = [np.asarray(index, np.int64) for index in indices]
     return piece(
         [index * stride for index, stride in zip(picked, strides(shape), strict=True)],
@@ -134,7 +142,7 @@ def selection(shape: Sequence[int], indices: Sequence[Sequence[int] | np.ndarray
 
 
 def permutation(shape: Sequence[int], order: Sequence[int]) -> Piece | None:
-    """The piece that is ``x.transpose(order)`` for `x` of `shape`, written densely."""
+    """Make the piece that writes ``x.transpose(order)`` densely, for `x` of `shape`."""
     steps = strides(shape)
     return piece(
         [np.arange(shape[axis]) * steps[axis] for axis in order],
@@ -143,7 +151,7 @@ def permutation(shape: Sequence[int], order: Sequence[int]) -> Piece | None:
 
 
 def dense(shape: Sequence[int]) -> list[np.ndarray]:
-    """The offsets of a dense tensor, for each dimension."""
+    """Return the offsets of a dense tensor for each dimension."""
     return [np.arange(d) * stride for d, stride in zip(shape, strides(shape), strict=True)]
 
 
@@ -154,12 +162,18 @@ def moved(
     fill: float | int | None = None,
     output: int = 0,
 ) -> Movement | Alias:
-    """The pieces as a result of `Operator.compute`: a view of the source where they are one.
+    """Combine pieces to a result of `Operator.compute`; a single contiguous run becomes a view.
 
     Parameters
     ----------
+    node
+        The node.
+    pieces
+        The pieces; None for nothing to move.
     sources
-        By default the first input.
+        Sources of the pieces; by default the first input.
+    fill
+        Value of all elements that no piece writes.
     output
         Position among the node's outputs.
     """
@@ -182,7 +196,7 @@ def _count(moved: Piece) -> int:
 
 
 def _factors(read: np.ndarray, write: np.ndarray) -> list[Loop]:
-    """Loops whose offsets add up to those of one loop, regular ones if possible."""
+    """Return loops whose offsets add up to those of one loop, with strides if possible."""
     extent = len(read)
     if extent == 1:
         return []
@@ -208,7 +222,7 @@ def _regular(offsets: np.ndarray) -> bool:
 
 
 def _merged(outer: Loop, inner: Loop) -> Loop | None:
-    """Two loops as one, where the outer one goes on where the inner one ends."""
+    """Merge two loops if the outer one continues where the inner one ends; else return None."""
     if isinstance(inner.read, tuple) or isinstance(inner.write, tuple):
         return None
     if (outer.read, outer.write) != (inner.read * inner.extent, inner.write * inner.extent):
@@ -217,11 +231,11 @@ def _merged(outer: Loop, inner: Loop) -> Loop | None:
 
 
 def whole(shape: Sequence[int]) -> list[np.ndarray]:
-    """All indices of each dimension, for `movement.selection`."""
+    """Return all indices of each dimension, for `movement.selection`."""
     return [np.arange(d) for d in shape]
 
 
 def replaced(shape: Sequence[int], axis: int, size: int) -> tuple[int, ...]:
-    """`shape` with another size along one dimension."""
+    """Return `shape` with another size along one dimension."""
     axis %= len(shape)
     return (*shape[:axis], size, *shape[axis + 1 :])

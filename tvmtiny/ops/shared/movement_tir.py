@@ -13,20 +13,22 @@ from tvmtiny.ops.shared.movement import Loop, Movement, Offsets, Piece
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Tensor
 from tvmtiny.ops.shared.primfunc_attributes import HEADERS_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
 
-#: Shorter runs of bytes are copied as fast by plain loops.
+#: Plain loops copy shorter runs of bytes as fast.
 _SHORTEST_RUN = 8
 
-#: Innermost loops of up to this many elements are unrolled.
+#: Innermost loops of at most this many elements are unrolled.
 _UNROLLED = 4
 
 
 def movement_function(
     movement: Movement, operator: str
 ) -> tuple[tirx.PrimFunc, tuple[Tensor | np.ndarray, ...]]:
-    """The function, and the arguments for its parameters but the last, which is the output.
+    """Build the function of a movement, and the arguments of all parameters but the output.
 
     Parameters
     ----------
+    movement
+        The movement.
     operator
         TFLite's name, for reports.
     """
@@ -34,16 +36,16 @@ def movement_function(
 
 
 class MovementBuilder:
-    """Builds the function of a movement; families of kernels have other copies.
+    """Builds the function of a movement; kernel families override the copies.
 
     Attributes
     ----------
     headers
-        Those that functions with copies include.
+        Headers that functions with copies include.
     copy, fill
-        C functions: of a run of bytes, and what sets a run to one byte.
+        C functions that copy a run of bytes, and that set a run to one byte.
     copying, moving
-        For reports: of functions with such calls, and without.
+        Descriptions, for reports, of functions with and without such calls.
     """
 
     headers: ClassVar[str] = "tvmtiny_copy.h"
@@ -66,7 +68,7 @@ class MovementBuilder:
         self._copies = False
 
     def function(self, operator: str) -> tuple[tirx.PrimFunc, tuple[Tensor | np.ndarray, ...]]:
-        """As `movement_function`."""
+        """Build the function, see `movement_function`."""
         body = [self._piece(piece) for piece in self._movement.pieces]
         if self._movement.fill is not None:
             body.insert(0, self._fill(self._movement.fill))

@@ -1,4 +1,4 @@
-"""The base of operators that only move elements, whatever these mean."""
+"""Base class of operators that only move elements."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tvmtiny.ops.shared.operator import Operator
 
 
 class Moving(Operator):
-    """An operator that copies elements, whatever they mean: scales need not be known."""
+    """An operator that copies elements whatever they mean, so that it needs no scales."""
 
     dtypes: ClassVar[tuple[str, ...]] = (
         "int8",

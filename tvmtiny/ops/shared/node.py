@@ -1,4 +1,4 @@
-"""Nodes and tensors of TFLite as plain data: what the front end hands to an operator."""
+"""Nodes and tensors of TFLite as plain data, in the form that operators take them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from tvmtiny.errors.base import short_name
 
-#: Size in bytes of one element, for every dtype that TFLite can hold in a tensor we accept.
+#: Bytes of an element, for all dtypes of accepted tensors.
 DTYPE_BYTES: Mapping[str, int] = {
     "bool": 1,
     "int8": 1,
@@ -35,13 +35,14 @@ class Quantization:
     Attributes
     ----------
     scales
-        One scale per tensor, or one per slice along `axis`. Each is a float32 value, widened.
+        One scale for the tensor, or one for each slice along `axis`. Each is a float32 value,
+        widened to float.
     zero_points
-        As many as `scales`.
+        One zero point for each scale.
     axis
-        TFLite's ``quantized_dimension``; only meaningful with more than one scale.
+        TFLite's ``quantized_dimension``, which applies to more than one scale.
     block
-        How many elements share a scale, where another tensor holds those; it is 0 here then.
+        Number of elements that share a scale, if another tensor holds the scales; else 0.
     """
 
     scales: tuple[float, ...]
@@ -62,15 +63,15 @@ class Tensor:
     Attributes
     ----------
     index
-        TFLite's own index in the subgraph: the identity of a tensor in every report.
+        TFLite's index in the subgraph, which identifies the tensor in all reports.
     shape
-        Empty for a scalar.
+        The shape; empty for a scalar.
     quantization
-        None where the tensor carries no scale.
+        Scales and zero points; None without a scale.
     data
         The value of a constant, with the tensor's shape and dtype; None for an activation.
     variable
-        Whether the operator that reads it changes it, for its next execution to read.
+        Whether the operator that reads the tensor updates it for its next execution.
     """
 
     index: int
@@ -88,18 +89,18 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Size in bytes; 0 where it holds no numbers but handles or text."""
+        """Size in bytes; 0 if the tensor holds handles or text."""
         return self.elements * DTYPE_BYTES.get(self.dtype, 0)
 
     @property
     def scale(self) -> float:
-        """The scale of a per-tensor quantized tensor."""
+        """Scale of a tensor that is quantized with a single scale."""
         assert self.quantization is not None
         return self.quantization.scales[0]
 
     @property
     def zero_point(self) -> int:
-        """The zero point of a per-tensor quantized tensor."""
+        """Zero point of a tensor that is quantized with a single scale."""
         assert self.quantization is not None
         return self.quantization.zero_points[0]
 
@@ -120,11 +121,11 @@ class Node:
     operator
         TFLite's name, such as ``CONV_2D``.
     inputs
-        None stands for an optional input that is absent.
+        The inputs; None for an optional input that is absent.
     intermediates
-        Tensors that carry the quantization of values inside of the operator.
+        Tensors that carry the quantization of values inside the operator.
     options
-        The builtin options under their schema names in snake_case; enums as their names.
+        The builtin options by schema name in snake_case; enums are given by name.
     """
 
     index: int
@@ -136,13 +137,13 @@ class Node:
     intermediates: tuple[Tensor, ...] = ()
 
     def input(self, position: int) -> Tensor:
-        """The input at `position`, which the caller knows to be present."""
+        """Return the input at `position`, which must be present."""
         tensor = self.inputs[position]
         assert tensor is not None
         return tensor
 
     def optional_input(self, position: int) -> Tensor | None:
-        """The input at `position`, or None where it is absent or left out."""
+        """Return the input at `position`; None if it is absent."""
         return self.inputs[position] if position < len(self.inputs) else None
 
     @property
@@ -152,15 +153,15 @@ class Node:
 
     @property
     def activation(self) -> str:
-        """The fused activation function's TFLite name, ``NONE`` where there is none."""
+        """TFLite's name of the fused activation function; ``NONE`` without one."""
         return str(self.options.get("fused_activation_function", "NONE"))
 
     @property
     def symbol(self) -> str:
-        """The operator's name as part of an identifier: that of a custom one without its kind."""
+        """The operator's name as part of an identifier, without the prefix of custom operators."""
         return self.operator.removeprefix("CUSTOM:").lower()
 
     @property
     def where(self) -> str:
-        """How messages name this node."""
+        """The name of this node in messages."""
         return f"{self.operator} #{self.index} ({short_name(self.output.name, 60)})"

@@ -1,7 +1,7 @@
-"""The contract of an operator, and the registry that finds one by TFLite's name.
+"""The interface of operators, and the registry that finds an operator by TFLite's name.
 
-A new operator is one file in this folder with one subclass of `Operator`: importing the package
-registers it, and the table in the docs is generated from the registry.
+A new operator is one file in the package `tvmtiny.ops` with a subclass of `Operator`. Importing the
+package registers it, and the table in the docs is generated from the registry.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
 
 class Oracle(str, Enum):
-    """Whose bytes are the reference where implementations round differently.
+    """The implementation whose bytes are the reference where implementations round differently.
 
-    ``LITERT`` means LiteRT's reference kernels, ``TFLM`` TensorFlow Lite for Microcontrollers.
+    ``LITERT`` stands for LiteRT's reference kernels, ``TFLM`` for TensorFlow Lite for
+    Microcontrollers.
     """
 
     LITERT = "litert"
@@ -33,7 +34,7 @@ class Oracle(str, Enum):
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a node cannot be compiled, and what would be accepted instead."""
+    """The reason why a node cannot be compiled, and what would be accepted instead."""
 
     reason: str
     allowed: str
@@ -46,14 +47,14 @@ class Compute:
     Attributes
     ----------
     arguments
-        In the order of the parameters of `expression`: the node's tensors (activations and
-        constants alike) and arrays that were derived from constants at compile time.
+        Values of the parameters of `expression`: tensors of the node (activations and constants),
+        and arrays that were derived from constants at compile time.
     expression
         Takes one `te.Tensor` per argument and returns the output. Schedules find the stages by
         name: ``pad`` stages an input, ``acc`` is the reduction, ``out`` writes the output.
     in_place
-        Positions of arguments over which the output may be written, element by element from the
-        first to the last: none is read after the output at its place or behind it was written.
+        Positions of arguments that the output may overwrite, element by element from first to
+        last: elements of these arguments are not read once the output has reached their position.
     """
 
     arguments: tuple[Tensor | np.ndarray, ...]
@@ -61,48 +62,47 @@ class Compute:
     in_place: tuple[int, ...] = ()
 
 
-#: How an output comes about.
+#: The ways in which an output can be computed.
 Result = Compute | Alias | Movement | RuntimeCall | ControlCall
 
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """What an operator remembers and no file has a tensor for, with its first value."""
+    """A value that an operator keeps between runs without a tensor in the file."""
 
     name: str
     initial: np.ndarray
 
 
 class Operator(ABC):
-    """One TFLite operator: what is accepted, its tensor expression, its numpy reference.
+    """A TFLite operator: the nodes that are accepted, tensor expression, and numpy reference.
 
     Attributes
     ----------
     name
         TFLite's name.
     input_count
-        How many inputs there are, all of them present; None where that is left to `check_node`.
+        Number of inputs, all of which are present; None leaves the check to `check_node`.
     output_count
-        How many outputs there are, or at most where there is no `input_count`; None for any number,
-        but not for 0 where there is one.
+        Number of outputs; without `input_count`, the most outputs. None for any number except 0.
     dtypes
-        The activations' dtypes that are accepted: those of the first one and of the outputs.
+        Accepted dtypes of the first activation and of the outputs.
     result
-        The outputs' dtype, where that is another one.
+        Dtype of the outputs, if it differs from the first activation's.
     data
         Position of the first activation among the inputs.
     per_channel
-        Whether int8 activations may have a scale per slice; `check_node` then looks at them.
+        Whether int8 activations may have a scale per slice, which `check_node` then checks.
     of_shape
-        Whether the outputs depend on nothing but the inputs' shapes.
+        Whether the outputs depend only on the shapes of the inputs.
     needs_scale
-        Whether int8 activations must have a scale; where not, `check_node` looks at them, too.
+        Whether int8 activations must have a scale; if not, `check_node` checks them as well.
     in_block
         Whether several outputs lie in one block, see `tvmtiny.ops.shared.block`.
     in_litert
-        Whether it is an operator of TFLite's, which LiteRT can run.
+        Whether the operator belongs to TFLite, so that LiteRT can run it.
     exactness
-        One sentence for the support table: which reference kernel is matched, and how exactly.
+        Entry of the table of operators: the reference kernel, and how exactly it is matched.
     """
 
     name: ClassVar[str]
@@ -119,7 +119,7 @@ class Operator(ABC):
     exactness: ClassVar[str]
 
     def check(self, node: Node) -> Iterator[Problem]:
-        """Yield every reason why `node` cannot be compiled."""
+        """Yield all reasons why `node` cannot be compiled."""
         problems = [] if self.input_count is None else [*self._check_count(node, self.input_count)]
         if self.output_count is not None and len(node.outputs) > self.output_count:
             found, allowed = len(node.outputs), self.output_count
@@ -128,31 +128,31 @@ class Operator(ABC):
 
     @abstractmethod
     def check_node(self, node: Node) -> Iterator[Problem]:
-        """Yield what else is wrong with a node that has the right number of inputs and outputs."""
+        """Yield further problems of a node that has the right number of inputs and outputs."""
 
     def memory(self, node: Node) -> tuple[Memory, ...]:
-        """What the operator remembers that is in no file.
+        """Return values that the operator keeps between runs without a tensor in the file.
 
-        `tvmtiny.frontend.variables` gives a node one more input for each, and one more output,
-        before it is checked.
+        `tvmtiny.frontend.variables` adds an input and an output to the node for each of them,
+        before the node is checked.
 
         Parameters
         ----------
         node
-            As it is in the file, whatever that may be.
+            The node as it is in the file, before any check.
         """
         return ()
 
     def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
-        """Yield why a node that passed `check` has no results of an oracle; mostly nothing."""
+        """Yield reasons why a node that passed `check` is not supported by an oracle."""
         yield from ()
 
     @abstractmethod
     def compute(self, node: Node, oracle: Oracle) -> Result | tuple[Result, ...]:
-        """How the outputs of a node that passed `check` come about; one result for each."""
+        """Return the result for each output of a node that passed `check`."""
 
     def results(self, node: Node, oracle: Oracle) -> tuple[Result, ...]:
-        """`compute`, as a tuple even where there is one output."""
+        """Return the results of `compute` as a tuple, even if there is one output."""
         result = self.compute(node, oracle)
         return result if isinstance(result, tuple) else (result,)
 
@@ -164,12 +164,21 @@ class Operator(ABC):
 
         Parameters
         ----------
+        node
+            The node.
         inputs
-            The values of the present inputs, constants included, in the node's order.
+            Values of the inputs that are present, including constants, in the node's order.
+        oracle
+            The reference whose rounding is reproduced.
+
+        Returns
+        -------
+        list of np.ndarray
+            Values of the outputs.
         """
 
     def macs(self, node: Node) -> int:
-        """Multiply-accumulate operations of one execution."""
+        """Return the multiply-accumulate operations of one execution."""
         return 0
 
     def _check_count(self, node: Node, inputs: int) -> Iterator[Problem]:
@@ -187,17 +196,17 @@ _REGISTRY: dict[str, Operator] = {}
 
 
 def register(cls: type[Operator]) -> type[Operator]:
-    """Class decorator that puts an operator into the registry."""
+    """Register an operator; a class decorator."""
     assert cls.name not in _REGISTRY, cls.name
     _REGISTRY[cls.name] = cls()
     return cls
 
 
 def find_operator(name: str) -> Operator | None:
-    """The operator of TFLite's name `name`, or None where it is not supported."""
+    """Return the operator with TFLite's name `name`, or None if it is not supported."""
     return _REGISTRY.get(name)
 
 
 def operators() -> tuple[Operator, ...]:
-    """All registered operators by name."""
+    """Return all registered operators, sorted by name."""
     return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))

@@ -1,4 +1,4 @@
-"""How an oracle rounds the sums of a layer with weights to its integer outputs, with numpy."""
+"""Each oracle's rounding of a weighted layer's sums to integer outputs, in numpy."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tvmtiny.ops.shared.quantization import (
 
 @dataclass(frozen=True, eq=False)
 class OutputRounding(ABC):
-    """Accumulators, bias and zero points included, to outputs.
+    """A mapping from accumulators, which include bias and zero points, to outputs.
 
     Attributes
     ----------
     zero_point, output_range
-        Of the output; the range is that of the fused activation.
+        Zero point of the output, and the range of its fused activation.
     """
 
     zero_point: int
@@ -41,21 +41,21 @@ class OutputRounding(ABC):
 
     @abstractmethod
     def scaled(self, acc: np.ndarray) -> np.ndarray:
-        """Rounded outputs before the zero point: int64; channels are the last axis of `acc`."""
+        """Round outputs without the zero point: int64; channels are the last axis of `acc`."""
 
     def __call__(self, acc: np.ndarray) -> np.ndarray:
-        """Outputs, clamped: int64; channels are the last axis of `acc`."""
+        """Compute clamped outputs: int64; channels are the last axis of `acc`."""
         return np.clip(self.scaled(acc) + self.zero_point, *self.output_range)
 
 
 @dataclass(frozen=True, eq=False)
 class _Multiplier(OutputRounding):
-    """An integer multiplier of 31 bits and a shift.
+    """Rounding by an integer multiplier of 31 bits and a shift.
 
     Attributes
     ----------
     multiplier, shift
-        ``(channels,)`` or ``(1,)``.
+        Arrays of shape ``(channels,)`` or ``(1,)``.
     """
 
     multiplier: np.ndarray
@@ -67,14 +67,14 @@ class _Multiplier(OutputRounding):
 
 
 class TwoRoundings(_Multiplier):
-    """`requantize`."""
+    """Rounding by `requantize`."""
 
     def scaled(self, acc: np.ndarray) -> np.ndarray:
         return requantize(acc, self.multiplier, self.shift)
 
 
 class OneRounding(_Multiplier):
-    """`requantize_once`."""
+    """Rounding by `requantize_once`."""
 
     def scaled(self, acc: np.ndarray) -> np.ndarray:
         return requantize_once(acc, self.multiplier, self.shift)
@@ -82,12 +82,12 @@ class OneRounding(_Multiplier):
 
 @dataclass(frozen=True, eq=False)
 class DoubleProduct(OutputRounding):
-    """The product with a double, rounded with halves away from zero.
+    """Rounding of the product with a double, halves away from zero.
 
     Attributes
     ----------
     factors
-        float64, ``(channels,)`` or ``(1,)``.
+        float64 array of shape ``(channels,)`` or ``(1,)``.
     """
 
     factors: np.ndarray
@@ -102,12 +102,12 @@ class DoubleProduct(OutputRounding):
 
 @dataclass(frozen=True, eq=False)
 class WideRounding(OutputRounding):
-    """`int16_sums.requantize_wide`.
+    """Rounding by `int16_sums.requantize_wide`.
 
     Attributes
     ----------
     multiplier, shift
-        ``(channels,)`` or ``(1,)``; see `int16_sums.shortened`.
+        Arrays of shape ``(channels,)`` or ``(1,)``; see `int16_sums.shortened`.
     """
 
     multiplier: np.ndarray
@@ -122,12 +122,14 @@ class WideRounding(OutputRounding):
 
 
 def convolution_rounding(node: Node, channels: int) -> OutputRounding:
-    """CONV_2D, DEPTHWISE_CONV_2D and TRANSPOSE_CONV, in LiteRT and TFLM alike.
+    """Return the rounding of convolutions, which LiteRT and TFLM share.
 
     Parameters
     ----------
+    node
+        A CONV_2D, DEPTHWISE_CONV_2D or TRANSPOSE_CONV.
     channels
-        Output channels.
+        Number of output channels.
     """
     factors = convolution_multipliers(node, channels)
     if has_wide_sums(node):
@@ -136,12 +138,14 @@ def convolution_rounding(node: Node, channels: int) -> OutputRounding:
 
 
 def integer_rounding(node: Node, axis: int) -> OutputRounding | None:
-    """`convolution_rounding`, or None for float32.
+    """Return `convolution_rounding`, or None for float32.
 
     Parameters
     ----------
+    node
+        The convolution.
     axis
-        The dimension of the weights that holds the output channels.
+        The dimension of the weights that is the output channels.
     """
     if node.output.dtype == "float32":
         return None
@@ -149,23 +153,23 @@ def integer_rounding(node: Node, axis: int) -> OutputRounding | None:
 
 
 def litert_fully_connected_rounding(node: Node) -> DoubleProduct:
-    """LiteRT's ``reference_integer_ops::FullyConnected`` with scales in floating point."""
+    """Return the rounding of LiteRT's ``reference_integer_ops::FullyConnected``."""
     quantization = node.input(1).quantization
     assert quantization is not None
-    # The order of LiteRT's operations; another one may differ in the last bit.
+    # This is LiteRT's order of operations; another one may differ in the last bit.
     factors = node.input(0).scale * np.array(quantization.scales) / node.output.scale
     return DoubleProduct(node.output.zero_point, activation_range(node), factors)
 
 
 def tflm_fully_connected_rounding(node: Node) -> TwoRoundings | WideRounding:
-    """TFLM's ``CalculateOpDataFullyConnected``."""
+    """Return the rounding of TFLM's ``CalculateOpDataFullyConnected``."""
     quantization = node.input(1).quantization
     assert quantization is not None
     if quantization.per_channel:
         factors = node.input(0).scale * np.array(quantization.scales) / node.output.scale
         pairs = [quantize_multiplier(float(factor)) for factor in factors]
     else:
-        # Only here TFLM multiplies the two scales in single precision.
+        # Only in this case TFLM multiplies the two scales in single precision.
         product = np.float32(node.input(0).scale) * np.float32(quantization.scales[0])
         pairs = [quantize_multiplier(float(product) / node.output.scale)]
     multipliers, shifts = zip(*pairs, strict=True)
@@ -176,7 +180,7 @@ def tflm_fully_connected_rounding(node: Node) -> TwoRoundings | WideRounding:
 
 
 def fully_connected_rounding(node: Node, oracle: Oracle) -> OutputRounding:
-    """How the oracle rounds; LiteRT does the same as TFLM for nodes of uint8 models."""
+    """Return the oracle's rounding; for nodes of uint8 models LiteRT rounds as TFLM does."""
     if oracle is Oracle.TFLM or is_from_uint8(node):
         return tflm_fully_connected_rounding(node)
     return litert_fully_connected_rounding(node)

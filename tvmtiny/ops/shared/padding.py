@@ -1,4 +1,4 @@
-"""Borders around a tensor, for PAD, PADV2, MIRROR_PAD and SPACE_TO_BATCH_ND."""
+"""Borders around tensors, for PAD, PADV2, MIRROR_PAD and SPACE_TO_BATCH_ND."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PADDING_DTYPES = ("int8", "int16", "int32", "int64", "bool")
 
 
 def check_paddings(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with the shape of a node, or with its paddings, the second input."""
+    """Yield problems with the shape of a node, or with its paddings, the second input."""
     x, paddings = node.input(0), node.input(1)
     if not 1 <= len(x.shape) <= _MAX_RANK:
         yield Problem(f"{len(x.shape)} dimensions", f"1 to {_MAX_RANK} dimensions")
@@ -39,21 +39,21 @@ def check_paddings(node: Node) -> Iterator[Problem]:
 
 
 def pad_widths(node: Node) -> list[tuple[int, int]]:
-    """How many elements a PAD adds before and after each dimension."""
+    """Return the number of elements that a PAD adds before and after each dimension."""
     data = node.input(1).data
     assert data is not None
     return [(int(before), int(after)) for before, after in data]
 
 
 def pad_value(node: Node) -> int:
-    """What the border of a PAD is filled with: 0 where the input or the output has no scale."""
+    """Return the value of a PAD's border: 0 if the input or the output has no scale."""
     scales = node.input(0).quantization, node.output.quantization
     quantized = node.output.dtype in INTEGER_RANGES and None not in scales
     return node.output.zero_point if quantized else 0
 
 
 def padded(node: Node, value: float | int) -> Movement | Alias:
-    """The first input with a border of `value`."""
+    """Return the first input with a border of `value`."""
     steps = strides(node.output.shape)
     writes = [
         (np.arange(size) + before) * step

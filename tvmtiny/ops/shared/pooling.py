@@ -1,4 +1,4 @@
-"""Check, window and sums of pooling nodes."""
+"""Checks, windows and sums of pooling nodes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.sliding_window import Window, check_window, pad_reference, patch, window
 
-#: How far the scales of input and output may differ: the bound of TFLite's pooling kernels.
+#: Most that scales of input and output may differ: the limit of TFLite's pooling kernels.
 _SCALE_TOLERANCE = 1e-6
 
 _OPTIONS = ("padding", "stride_h", "stride_w", "filter_height", "filter_width")
 
 
 def pool_window(node: Node) -> Window:
-    """Geometry of a pooling node that passed `check_pool`."""
+    """Return the geometry of a pooling node that passed `check_pool`."""
     return window(node, _kernel(node))
 
 
 def check_pool(node: Node) -> Iterator[Problem]:
-    """Yield everything that keeps a pooling node from being compiled."""
+    """Yield all problems that keep a pooling node from being compiled."""
     odd = list(check_operands(node, 1, _OPTIONS))
     if odd:
         yield from odd
@@ -56,10 +56,10 @@ def check_pool(node: Node) -> Iterator[Problem]:
 
 
 def taps_inside(geometry: Window, axis: int, position: tirx.Var) -> tirx.PrimExpr:
-    """How many taps of the window at `position` lie inside the input, along one axis.
+    """Return how many taps of the window at `position` lie inside the input, along one axis.
 
-    Never 0: with SAME the padding on either side is smaller than the window, and the last window
-    starts inside the input.
+    The number is never 0: with SAME, the padding on either side is smaller than the window, and the
+    last window starts inside the input.
     """
     taps, pad, after = geometry.kernel[axis], geometry.pad[axis], geometry.pad_after[axis]
     start = position * geometry.stride[axis] - pad
@@ -70,17 +70,19 @@ def taps_inside(geometry: Window, axis: int, position: tirx.Var) -> tirx.PrimExp
 
 
 def window_sums(x: np.ndarray, geometry: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over the taps of each window that lie inside the input, and how many those are.
+    """Sum the taps of each window that lie inside the input, and count them.
 
     Parameters
     ----------
     x
-        NHWC.
+        An NHWC array.
+    geometry
+        The windows.
 
     Returns
     -------
     total, count
-        Of the dtype of `x`; `count` has one image and one channel.
+        Arrays of the dtype of `x`; `count` has one image and one channel.
     """
     padded = pad_reference(x, geometry, 0)
     ones = pad_reference(np.ones((1, *x.shape[1:3], 1), x.dtype), geometry, 0)

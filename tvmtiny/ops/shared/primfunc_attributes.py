@@ -1,15 +1,15 @@
-"""Attributes of PrimFuncs by which the parts of the compiler tell each other about them."""
+"""Attributes of PrimFuncs, through which parts of the compiler pass on facts about functions."""
 
 #: The TFLite operator that a function implements.
 OPERATOR_ATTR = "tvmtiny.operator"
 
-#: What was decided, for reports; a function that has it is finished.
+#: Description of the schedule, for reports; a function that has it is finished.
 SCHEDULE_ATTR = "tvmtiny.schedule"
 
 #: The runtime headers that the C code includes.
 HEADERS_ATTR = "tvmtiny.headers"
 
-#: C text in front of the kernel, one instantiation a line.
+#: C text before the kernel, one instantiation per line.
 PREAMBLE_ATTR = "tvmtiny.preamble"
 
 #: Which buffers may overlap, see `tvmtiny.schedule.overlap`.

@@ -1,7 +1,7 @@
 """TFLite's fixed-point arithmetic on the host: multipliers, requantization, activation ranges.
 
-The formulas are those of LiteRT's ``kernels/internal/quantization_util.cc`` and ``common.cc``;
-each function says which one it matches.
+The formulas are those of LiteRT's ``kernels/internal/quantization_util.cc`` and ``common.cc``; each
+function states the one that it matches.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ INT32_RANGE = (-(2**31), 2**31 - 1)
 #: The range of each dtype that a tensor can be quantized to.
 INTEGER_RANGES = {"int8": INT8_RANGE, "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1)}
 
-#: How far from the nearest multiplier `exact_multiplier` looks for one that proves exact.
+#: Distance from the nearest multiplier within which `exact_multiplier` searches.
 _MULTIPLIER_SEARCH = 64
 
 
 def round_half_away(value: np.ndarray | float) -> np.ndarray:
-    """C's ``round``: to the nearest integer, halves away from zero.
+    """Round to the nearest integer, halves away from zero, as C's ``round``.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def round_half_away(value: np.ndarray | float) -> np.ndarray:
 
 
 def power_of_two(scale: float) -> int | None:
-    """The exponent of a scale that counts as a power of two (LiteRT ``CheckedLog2``).
+    """Return the exponent of a scale that counts as a power of two (LiteRT ``CheckedLog2``).
 
     Returns
     -------
     int or None
-        None where the logarithm to base 2, in float32, is more than 0.001 away from an integer.
+        None if the logarithm to base 2, in float32, is more than 0.001 away from an integer.
     """
     exponent = np.log(np.float32(scale)) * np.float32(1 / np.log(np.float32(2)))
     nearest = round_half_away(exponent)
@@ -75,8 +75,9 @@ def requantize(
 ) -> np.ndarray:
     """Scale accumulators by ``multiplier * 2**(shift - 31)``, rounding twice.
 
-    LiteRT's ``MultiplyByQuantizedMultiplier`` as it is built by default: gemmlowp's saturating
-    rounding doubling high multiply, then a rounding right shift with halves away from zero.
+    This is LiteRT's ``MultiplyByQuantizedMultiplier`` as it is built by default: gemmlowp's
+    saturating rounding doubling high multiply, then a rounding right shift with halves away from
+    zero.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def requantize(
     Returns
     -------
     np.ndarray
-        int64.
+        Scaled values as int64.
     """
     shift = np.asarray(shift, np.int64)
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
@@ -107,7 +108,7 @@ def requantize_once(
     Returns
     -------
     np.ndarray
-        int64.
+        Scaled values as int64.
     """
     total = 31 - np.asarray(shift, np.int64)
     product = np.asarray(acc, np.int64) * np.asarray(multiplier, np.int64)
@@ -117,23 +118,25 @@ def requantize_once(
 def exact_multiplier(
     scale: float, acc_range: tuple[int, int], zero_point: int, output_range: tuple[int, int]
 ) -> tuple[int, int] | None:
-    """A multiplier with which one integer rounding equals rounding ``acc * scale`` in float64.
+    """Find a multiplier whose integer rounding equals rounding ``acc * scale`` in float64.
 
-    Both functions of the accumulator are monotone and clamped to `output_range`, so they are equal
-    on the whole of `acc_range` if they agree at both ends and on both sides of every step of the
-    float64 one; that is what is checked, for the nearest multiplier and its neighbours.
+    Both functions of the accumulator are monotone and clamped to `output_range`. They are equal on
+    the whole of `acc_range` if they agree at both ends and on both sides of every step of the
+    float64 function. This is checked for the nearest multiplier and its neighbours.
 
     Parameters
     ----------
+    scale
+        The factor of the accumulator.
     acc_range
         Smallest and largest accumulator that the layer can reach.
     zero_point, output_range
-        Of the output; the range is that of the fused activation.
+        Zero point of the output, and the range of its fused activation.
 
     Returns
     -------
     (multiplier, shift) or None
-        In the convention of `requantize_once`; None where no neighbour is exact.
+        Factors for `requantize_once`; None if no neighbour is exact.
     """
     low, high = acc_range
     steps = np.arange(output_range[0] + 1, output_range[1] + 1) - zero_point
@@ -155,16 +158,16 @@ def exact_multiplier(
 
 
 def convolution_multipliers(node: Node, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers and shifts of a convolution, one per output channel.
+    """Compute the multipliers and shifts of a convolution, one per output channel.
 
-    LiteRT's ``PopulateConvolutionQuantizationParams``.
+    The formula is that of LiteRT's ``PopulateConvolutionQuantizationParams``.
 
     Parameters
     ----------
     node
-        With input and weights as its first two inputs.
+        The convolution; its first two inputs are activations and weights.
     channels
-        Output channels; a per-tensor weight scale is repeated for each.
+        Number of output channels; a per-tensor scale of the weights is repeated for each.
 
     Returns
     -------
@@ -177,26 +180,26 @@ def convolution_multipliers(node: Node, channels: int) -> tuple[np.ndarray, np.n
         for scale in channel_scales(node.input(1), channels)
     ]
     multipliers, shifts = zip(*pairs, strict=True)
-    # Larger shifts are refused, whatever they are.
+    # Larger shifts are refused anyway.
     return np.array(multipliers, np.int32), np.minimum(shifts, 127).astype(np.int8)
 
 
 def single_product(a: float, b: float) -> float:
-    """The product of two scales in single precision."""
+    """Return the product of two scales in single precision."""
     return float(np.float32(a) * np.float32(b))
 
 
 def channel_scales(weights: Tensor, channels: int) -> Sequence[float]:
-    """The scale of each output channel of `weights`."""
+    """Return the scale of each output channel of `weights`."""
     assert weights.quantization is not None
     scales = weights.quantization.scales
     return scales if len(scales) > 1 else scales * channels
 
 
 def activation_range(node: Node) -> tuple[int, int]:
-    """Range of the quantized output under the fused activation.
+    """Return the range of a quantized output under its fused activation.
 
-    LiteRT's ``CalculateActivationRangeQuantized``.
+    The formula is that of LiteRT's ``CalculateActivationRangeQuantized``.
     """
     output = node.output
     low, high = INTEGER_RANGES[output.dtype]
@@ -209,13 +212,13 @@ def activation_range(node: Node) -> tuple[int, int]:
 
 
 def quantized_bound(real: float, tensor: Tensor) -> int:
-    """The step of a quantized tensor that stands for `real`, whether it is in range or not."""
+    """Return the quantized value that stands for `real`, even if it is out of range."""
     scaled = np.float32(real) / np.float32(tensor.scale)
     return int(round_half_away(scaled)) + tensor.zero_point
 
 
 def float_activation_range(node: Node) -> tuple[float | None, float | None]:
-    """Bounds of a float output under the fused activation; None where there is no bound."""
+    """Return the bounds of a float output under its fused activation; None for no bound."""
     bounds = _ACTIVATIONS[node.activation]
     return bounds.low, bounds.high
 
@@ -233,12 +236,12 @@ _ACTIVATIONS = {
     "RELU6": _Bounds(0.0, 6.0),
 }
 
-#: The fused activations that TFLite's arithmetic kernels clamp for.
+#: The fused activations that TFLite's arithmetic kernels support.
 FUSED_ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
 def broadcast_quantization(tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Scales and zero points, float32 and int32, of a shape that broadcasts to the tensor's."""
+    """Return scales (float32) and zero points (int32), shaped to broadcast to the tensor's."""
     quantization = tensor.quantization
     assert quantization is not None
     shape = [1] * len(tensor.shape)
@@ -249,14 +252,14 @@ def broadcast_quantization(tensor: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def centred(values: np.ndarray, tensor: Tensor) -> np.ndarray:
-    """Numbers without the zero point of their tensor, as int64; float32 ones as they are."""
+    """Subtract the zero point of a tensor and return int64; return float32 values unchanged."""
     return values if values.dtype == np.float32 else values.astype(np.int64) - tensor.zero_point
 
 
 def clamp_float(values: np.ndarray, node: Node) -> np.ndarray:
-    """Clamp an array that is not quantized to the fused activation's bounds.
+    """Clamp an unquantized array to the bounds of the fused activation.
 
-    Floats become finite, except for those that are not numbers, which stay as they are.
+    Infinite floats become finite; NaN stays NaN.
     """
     low, high = float_activation_range(node)
     if values.dtype == np.float32:
@@ -269,7 +272,7 @@ def clamp_float(values: np.ndarray, node: Node) -> np.ndarray:
 
 
 def between(values: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
-    """Clamp an array as C does with two comparisons: 0 of either sign and NaN stay as they are."""
+    """Clamp an array as C does with two comparisons: zeros of either sign and NaN are kept."""
     if low is not None:
         values = np.where(values < low, values.dtype.type(low), values)
     if high is not None:
@@ -278,5 +281,5 @@ def between(values: np.ndarray, low: float | None, high: float | None) -> np.nda
 
 
 def saturated(node: Node, values: np.ndarray) -> np.ndarray:
-    """Integers, the output's zero point included, within the range of the output's dtype."""
+    """Clamp integers, which include the output's zero point, to the range of its dtype."""
     return np.clip(values, *INTEGER_RANGES[node.output.dtype])

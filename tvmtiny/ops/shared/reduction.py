@@ -18,15 +18,15 @@ from tvmtiny.ops.shared.expressions import Expression, elementwise
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Problem
 
-#: Integers that hold real numbers by a scale.
+#: Integer dtypes that represent real numbers through a scale.
 _SCALED = ("int8", "uint8", "int16")
 
-#: ``te.sum`` and its like: an expression and ``axis=``.
+#: ``te.sum`` or a similar function of an expression and ``axis=``.
 Reducer = Callable[..., Expression]
 
 
 def check_reduction(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with axes, dtypes and shapes."""
+    """Yield problems with axes, dtypes and shapes."""
     problems = [*check_numbers(node, 1, "axes", None, ("int32",))]
     if not problems:
         shape = node.input(0).shape
@@ -43,14 +43,14 @@ def check_reduction(node: Node) -> Iterator[Problem]:
 
 
 def check_scales(node: Node) -> Iterator[Problem]:
-    """Yield a problem where an integer's scale is missing."""
+    """Yield a problem for an integer tensor without a scale."""
     for tensor in (node.input(0), node.output):
         if tensor.dtype in _SCALED:
             yield from check_scale(tensor)
 
 
 def check_same_scale(node: Node) -> Iterator[Problem]:
-    """Yield a problem unless input and output hold the same numbers by the same integers."""
+    """Yield a problem unless input and output represent equal numbers by equal integers."""
     x, y = node.input(0).quantization, node.output.quantization
     if node.output.dtype not in _SCALED or x is None or y is None:
         return
@@ -63,30 +63,38 @@ def check_same_scale(node: Node) -> Iterator[Problem]:
 
 
 def reduced_axes(node: Node) -> tuple[int, ...]:
-    """The axes that are reduced, each once, in ascending order."""
+    """Return the axes that are reduced, each once, in ascending order."""
     rank = len(node.input(0).shape)
     return tuple(sorted({axis % rank for axis in numbers(node, 1)}))
 
 
 def reduced_count(node: Node) -> int:
-    """How many elements make up one of the output."""
+    """Return the number of input elements for each element of the output."""
     return prod(node.input(0).shape[i] for i in reduced_axes(node))
 
 
 def keeps_dims(node: Node) -> bool:
-    """Whether reduced dimensions stay, with size 1."""
+    """Return whether reduced dimensions stay, with size 1."""
     return bool(node.options.get("keep_dims", False))
 
 
 def accumulate(
     node: Node, x: te.Tensor, reducer: Reducer, wide: str, name: str = "acc"
 ) -> te.Tensor:
-    """The stage that reduces `x`, each element widened first.
+    """Make the stage that reduces `x`; each element is widened first.
 
     Parameters
     ----------
+    node
+        The reduction.
+    x
+        The input.
+    reducer
+        The reducing function.
     wide
         Dtype of the result.
+    name
+        Name of the stage.
     """
     axes, shape = reduced_axes(node), node.input(0).shape
     kept = [i for i in range(len(shape)) if i not in axes]

@@ -1,4 +1,4 @@
-"""The base of reductions that fold two elements into one, such as REDUCE_MAX."""
+"""Base class of reductions that combine two elements at a time, such as REDUCE_MAX."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Reduction(Operator):
     Attributes
     ----------
     needs_scale
-        Nothing is rescaled.
+        False, because nothing is rescaled.
     """
 
     input_count = 2
     needs_scale: ClassVar[bool] = False
-    #: numpy's reduction.
+    #: The reduction in numpy.
     numpy_reduction: ClassVar[Callable[..., np.ndarray]]
 
     @abstractmethod
     def combine(self, current: Expression, element: Expression) -> Expression:
-        """Two elements as one."""
+        """Combine two elements."""
 
     @abstractmethod
     def identity(self, dtype: str) -> Expression:
-        """Where a reduction begins."""
+        """Return the initial value of a reduction."""
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         problems = [*check_reduction(node)]

@@ -1,4 +1,4 @@
-"""The base of RESHAPE, SQUEEZE and EXPAND_DIMS."""
+"""Base class of RESHAPE, SQUEEZE and EXPAND_DIMS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.ops.shared.operator import Oracle, Problem
 
 
 class Reshaping(Moving):
-    """The same bytes under the output's shape; there is no code."""
+    """An operator that gives the same bytes another shape, which needs no code."""
 
     exactness: ClassVar[str] = "bit-exact (no code)"
 

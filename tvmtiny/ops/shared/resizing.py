@@ -1,4 +1,4 @@
-"""Check and options of RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR."""
+"""Checks and options of RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.operator import Problem
 
 
 def check_resize(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with a node that resizes images to a constant size."""
+    """Yield problems with a node that resizes images to a constant size."""
     problems = [*check_numbers(node, 1, "size", 2, ("int32",))]
     if problems:
         yield from problems
@@ -29,10 +29,10 @@ def check_resize(node: Node) -> Iterator[Problem]:
 
 
 def corners(node: Node) -> bool:
-    """Whether the centers of the corner pixels of input and output coincide."""
+    """Return whether the centers of the corner pixels of input and output coincide."""
     return bool(node.options.get("align_corners", False))
 
 
 def centers(node: Node) -> bool:
-    """Whether a pixel's position is its center."""
+    """Return whether the position of a pixel is its center."""
     return bool(node.options.get("half_pixel_centers", False))

@@ -1,4 +1,4 @@
-"""Sums of int8 values as TFLM's ADD_N and CUMSUM have them: with 19 more bits, then requantized."""
+"""Sums of int8 values as in TFLM's ADD_N and CUMSUM: widened by 19 bits, then requantized."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
-#: Bits that values are given, of which one is lost as they are halved.
+#: Bits by which values are widened; one of them is lost because the values are halved.
 _SHIFT = 20
-#: Values, and the one at the start, of which the sum fits 32 bits with these.
+#: Most values, including the initial one, whose widened sum fits 32 bits.
 _MOST = 15
 
 
 def check_running(node: Node, count: int) -> Iterator[Problem]:
-    """Yield a problem for more values than TFLM can add up, or a scale that is too small."""
+    """Yield a problem for more values than TFLM can add up, or for too small a scale."""
     if count > _MOST:
         yield Problem(f"sums of {count} values of int8, which overflow in TFLM", f"at most {_MOST}")
     elif node.input(0).quantized and node.output.quantized and _multiplier(node)[1] > 0:
@@ -27,13 +27,13 @@ def check_running(node: Node, count: int) -> Iterator[Problem]:
 
 
 def running_output(total: Expression, node: Node) -> Expression:
-    """The output of a sum of values without their zero points."""
+    """Return the output for a sum of values without their zero points."""
     scaled = requantize(total * int32(1 << _SHIFT - 1), *map(int32, _multiplier(node)))
     return clamp_int8(scaled + int32(node.output.zero_point), *INT8_RANGE)
 
 
 def running_numbers(total: np.ndarray, node: Node) -> np.ndarray:
-    """The same with numpy."""
+    """Compute `running_output` in numpy."""
     scaled = requantize_reference(total << _SHIFT - 1, *_multiplier(node))
     return np.clip(scaled + node.output.zero_point, *INT8_RANGE).astype(np.int8)
 

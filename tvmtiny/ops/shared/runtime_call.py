@@ -1,4 +1,4 @@
-"""Outputs that one function of the runtime computes, where loops over elements do not do."""
+"""Outputs that a single function of the runtime computes, in place of loops over elements."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from tvmtiny.ops.shared.primfunc_attributes import (
 
 @dataclass(frozen=True, eq=False)
 class RuntimeCall:
-    """One call.
+    """A call of a function of the runtime.
 
     Attributes
     ----------
     function
-        Its parameters are the addresses of the arguments, that of the output, those of the
-        workspaces, and the numbers.
+        Name of the function. Its parameters are the addresses of the arguments, of the output and
+        of the workspaces, and then the numbers.
+    arguments
+        Tensors and arrays that the function reads.
+    numbers
+        Integers that are passed to the function.
     headers
-        Of the runtime, those that others include first.
+        Headers of the runtime; those that others include come first.
     workspaces
-        Memory that only this call needs: how many elements, and of what dtype.
+        Memory that only this call uses: number of elements, and dtype.
     in_place
-        Positions of arguments where the output may lie, or begin in front of them.
+        Positions of arguments that the output may overwrite, or start before.
     """
 
     function: str
@@ -45,14 +49,18 @@ class RuntimeCall:
 def call_function(
     call: RuntimeCall, output: Tensor, operator: str, schedule: str = "function of the runtime"
 ) -> tirx.PrimFunc:
-    """The call as a function; its last parameter is the output.
+    """Make a function for the call; its last parameter is the output.
 
     Parameters
     ----------
+    call
+        The call.
+    output
+        The output.
     operator
         TFLite's name, for reports.
     schedule
-        What computes it, for reports.
+        Description of the implementation, for reports.
     """
     parameters = [
         tirx.decl_buffer(

@@ -17,7 +17,7 @@ _OPERATORS = ("ADD", "MAXIMUM", "MINIMUM", "MUL", "PRELU", "SQUARED_DIFFERENCE",
 
 
 def scalar_operand(node: Node) -> int | None:
-    """Which operand is a constant number with which all elements of the other are combined.
+    """Return the position of an operand that is a single constant number.
 
     Returns
     -------
@@ -35,7 +35,9 @@ def scalar_operand(node: Node) -> int | None:
 
 
 def tabulated(node: Node, oracle: Oracle) -> Compute | None:
-    """A node with a `scalar_operand` as a table of 256 bytes, from the operator's reference.
+    """Express a node with a `scalar_operand` as a table of 256 bytes.
+
+    The entries come from the operator's reference.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The base of operators that copy chosen indices along each dimension."""
+"""Base class of operators that copy chosen indices along each dimension."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, Result
 
 
 class Selecting(Moving):
-    """Copies ``x[np.ix_(*indices)]``, for indices that are known at compile time."""
+    """An operator that copies ``x[np.ix_(*indices)]`` for constant indices."""
 
     @abstractmethod
     def arguments(self, node: Node) -> Iterator[Problem]:
-        """Yield why the indices cannot be told."""
+        """Yield reasons why the indices cannot be determined."""
 
     @abstractmethod
     def indices(self, node: Node) -> Sequence[np.ndarray]:
-        """Which indices of each dimension are taken, in this order."""
+        """Return the indices of each dimension that are copied, in order."""
 
     def lengths(self, node: Node) -> Sequence[int]:
-        """How many indices of each dimension are taken.
+        """Return the number of indices of each dimension.
 
-        Operators whose arguments choose these numbers give them without making the indices, of
-        which there could be more than memory holds before the output's shape is checked.
+        Operators whose arguments determine these numbers override this method, so that the indices
+        are not created before the output's shape is checked: they may exceed the memory.
         """
         return [len(index) for index in self.indices(node)]
 
@@ -51,6 +51,6 @@ class Selecting(Moving):
 
 
 def _aligned(node: Node) -> tuple[int, ...]:
-    """The input's shape with leading dimensions of 1, as many as the output has more."""
+    """Return the input's shape with leading dimensions of 1 up to the output's rank."""
     shape = node.input(0).shape
     return (1,) * (len(node.output.shape) - len(shape)) + tuple(shape)

@@ -1,4 +1,4 @@
-"""LOGISTIC and TANH of int16: interpolation in one table of the logistic function.
+"""int16 LOGISTIC and TANH: interpolation in one table of the logistic function.
 
 The formulas are those of ``reference_integer_ops::Logistic`` and ``Tanh`` for int16, and of the
 kernels' ``Prepare``, in LiteRT and TFLM.
@@ -19,19 +19,19 @@ from tvmtiny.ops.shared.operator import Compute, Oracle, Problem
 from tvmtiny.ops.shared.quantization import power_of_two
 from tvmtiny.ops.shared.unary_operator import Unary
 
-#: A function of the entries left and right of an input, and of the input.
+#: Interpolates between the entries left and right of an input, for that input.
 Between = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 _ENTRIES = 256
-#: Entries of the table for 1 on the input's axis.
+#: Entries of the table per unit of the input.
 _PER_ONE = 24
 
 
 def sigmoid_table() -> np.ndarray:
-    """About ``65536 / (1 + exp(-i / 24))`` for i from 0 to 255: uint16.
+    """Return approximately ``65536 / (1 + exp(-i / 24))`` for i from 0 to 255: uint16.
 
-    Each entry is moved by half of the error that interpolation would have in the middle of its
-    step; the last is the largest number.
+    Each entry is shifted by half of the error that interpolation would have in the middle of its
+    step; the last entry is the largest number.
     """
 
     def exact(position: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def sigmoid_table() -> np.ndarray:
 
 
 def logistic_between(left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The logistic function between neighbouring entries, which are 512 steps of `x` apart."""
+    """Interpolate the logistic function between entries that are 512 steps of `x` apart."""
     size = np.abs(x)
     between = (left << 9) + (size & 511) * (right - left)
     result = np.where(size >> 9 >= 255, 0x7FFF << 10, between)
@@ -53,7 +53,7 @@ def logistic_between(left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.n
 
 
 def tanh_between(left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The hyperbolic tangent between entries that are 256 steps of `x` apart."""
+    """Interpolate the hyperbolic tangent between entries that are 256 steps of `x` apart."""
     size = np.abs(x)
     between = (left << 8) + (size & 0xFF) * (right - left)
     result = np.where(size >> 8 >= 255, 0xFFFF << 8, between)
@@ -62,7 +62,7 @@ def tanh_between(left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarr
 
 
 def from_table(between: Between, scaled: np.ndarray, fraction_bits: int) -> np.ndarray:
-    """One of these functions of inputs that are scaled to steps; int64 that fits int16."""
+    """Apply an interpolation to inputs that are scaled to steps; int64 that fits int16."""
     index = np.minimum(np.abs(scaled) >> fraction_bits, _ENTRIES - 2)
     table = sigmoid_table().astype(np.int64)
     return between(table[index], table[index + 1], scaled)
@@ -74,7 +74,7 @@ class SigmoidTable(Unary):
     Attributes
     ----------
     largest_power
-        Inputs with a scale of ``2^(k - 12)``, for k from 0 to this, need no multiplier.
+        Largest k for which inputs with a scale of ``2^(k - 12)`` need no multiplier; k starts at 0.
     interpolation
         The function of the runtime that interpolates.
     fraction_bits
@@ -87,7 +87,7 @@ class SigmoidTable(Unary):
 
     @abstractmethod
     def interpolated(self, left: np.ndarray, right: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Interpolate between neighbouring entries for scaled inputs; int64 that fits int16."""
+        """Interpolate between adjacent entries for scaled inputs; int64 that fits int16."""
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         multiplier, shift = self.scaling(node)
@@ -118,7 +118,7 @@ class SigmoidTable(Unary):
         return [from_table(self.interpolated, scaled, self.fraction_bits).astype(np.int16)]
 
     def scaling(self, node: Node) -> tuple[int, int]:
-        """Multiplier and right shift that give an input 24 * 512 steps for 1."""
+        """Return multiplier and right shift that scale the input 1 to 24 * 512 steps."""
         if node.output.dtype != "int16":
             return 0, 0
         scale = node.input(0).scale
@@ -132,7 +132,7 @@ class SigmoidTable(Unary):
 
 
 def check_output_scale(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with the scales of an int16 node."""
+    """Yield problems with the scales of an int16 node."""
     if power_of_two(node.output.scale) != -15:
         yield Problem(f"output scale {node.output.scale:.9g}", "scale 1/32768")
     if not 2.0**-30 < node.input(0).scale < 5.0:

@@ -1,4 +1,4 @@
-"""The window that a convolution or pooling slides over an image: geometry, check, padding."""
+"""The window that a convolution or pooling slides over an image: geometry, checks, padding."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Window:
     Attributes
     ----------
     pad
-        Rows above and columns to the left that lie outside the input.
+        Rows above and columns to the left of the input that windows cover.
     pad_after
-        The same below and to the right, as far as the window reaches.
+        Rows below and columns to the right of the input that windows cover.
     """
 
     input: tuple[int, int]
@@ -40,24 +40,26 @@ class Window:
 
     @property
     def trivial(self) -> bool:
-        """Whether each output position reads just the input at the same position."""
+        """Whether each output position reads exactly the input at the same position."""
         return self.kernel == (1, 1) and self.stride == (1, 1) and not self.padded
 
     @property
     def flat(self) -> bool:
-        """Whether each patch is one run of inputs, one patch right after the other."""
+        """Whether each patch is one run of inputs that directly follows the previous patch."""
         whole = self.kernel == self.input and self.dilation == (1, 1) and not self.padded
         return self.trivial or whole
 
 
 def window(node: Node, kernel: tuple[int, int]) -> Window:
-    """Geometry of a convolution or pooling node (LiteRT ``ComputePaddingHeightWidth``).
+    """Return the geometry of a convolution or pooling (LiteRT ``ComputePaddingHeightWidth``).
 
-    The option `explicit_padding`, which graph passes set, replaces `padding`: rows and columns
+    Graph passes set the option `explicit_padding`, which replaces `padding`: rows and columns
     ``(top, bottom, left, right)`` around the input.
 
     Parameters
     ----------
+    node
+        The convolution or pooling.
     kernel
         Height and width of the filter.
     """
@@ -98,15 +100,15 @@ def window(node: Node, kernel: tuple[int, int]) -> Window:
 
 
 def whole_height(node: Node) -> int:
-    """Rows of a node's output; of the whole layer's, where the node makes only some at a time.
+    """Return the rows of the whole layer's output, even if the node only makes some of them.
 
-    The option `whole_height`, which nodes for rows have, says so.
+    Nodes for some rows have the option `whole_height`.
     """
     return int(node.options.get("whole_height", node.output.shape[1]))
 
 
 def check_window(node: Node, kernel: tuple[int, int]) -> Iterator[Problem]:
-    """Yield what is wrong with the geometry of a convolution or pooling node."""
+    """Yield problems with the geometry of a convolution or pooling node."""
     if len(node.input(0).shape) != 4 or len(node.output.shape) != 4:
         yield Problem("input and output must have four dimensions", "NHWC tensors")
         return
@@ -129,14 +131,16 @@ def check_window(node: Node, kernel: tuple[int, int]) -> Iterator[Problem]:
 
 
 def pad_stage(x: te.Tensor, geometry: Window, value: Tensor | int | float) -> te.Tensor:
-    """Stage ``pad``: the input with its border, or the input itself where there is none.
+    """Make stage ``pad``, the input with its border; without a border, return the input.
 
     Parameters
     ----------
     x
-        NHWC.
+        An NHWC tensor.
+    geometry
+        The window.
     value
-        What the border holds; a tensor stands for its zero point (0 for a float tensor).
+        Value of the border; a tensor stands for its zero point (0 for a float tensor).
     """
     if not geometry.padded:
         return x
@@ -164,13 +168,13 @@ def pad_stage(x: te.Tensor, geometry: Window, value: Tensor | int | float) -> te
 
 
 def pad_reference(x: np.ndarray, geometry: Window, value: int | float) -> np.ndarray:
-    """`pad_stage` in numpy."""
+    """Apply the border of `pad_stage` in numpy."""
     (top, left), (bottom, right) = geometry.pad, geometry.pad_after
     return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
 
 
 def patch(x: np.ndarray, geometry: Window, ky: int, kx: int) -> np.ndarray:
-    """The padded input as seen by tap ``(ky, kx)`` of every output position."""
+    """Return the padded input as read by tap ``(ky, kx)`` of every output position."""
     top, left = ky * geometry.dilation[0], kx * geometry.dilation[1]
     rows, columns = geometry.output
     sy, sx = geometry.stride

@@ -1,7 +1,7 @@
-"""SOFTMAX of int16: interpolation in tables of the exponential and of ``1 / (1 + x)``.
+"""int16 SOFTMAX: interpolation in tables of the exponential and of ``1 / (1 + x)``.
 
 The formulas are those of ``reference_ops::SoftmaxInt16`` and of the kernels' ``Prepare``, in LiteRT
-and TFLM; tables are made in double precision.
+and TFLM; the tables are computed in double precision.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from tvmtiny.ops.shared.quantization import (
 
 _LOW, _HIGH = INTEGER_RANGES["int16"]
 _STEPS = 512
-#: Exponentials of smaller numbers count as 0.
+#: Exponentials of numbers below minus this count as 0.
 _RANGE = 10.0
-#: Shifts to the left for which a difference stays within 32 bits.
+#: Largest left shift for which a difference stays within 32 bits.
 _LARGEST_SHIFT = 14
-#: As many ones as an int32 holds.
+#: Number of ones that can be summed in an int32.
 _MOST_CLASSES = 65_535
 
 
 @cache
 def tables() -> tuple[np.ndarray, np.ndarray]:
-    """Samples of ``exp`` from -10 to 0, and of ``1 / (1 + x)`` from 0 to 1: int16, ``(513,)``."""
+    """Sample ``exp`` from -10 to 0, and ``1 / (1 + x)`` from 0 to 1: int16, ``(513,)``."""
     return _samples(-_RANGE, 0.0, np.exp), _samples(0.0, 1.0, lambda x: 1 / (1 + x))
 
 
 def _samples(first: float, last: float, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """See `lookup_tables.int16_table`; 1 is 2^15."""
+    """Sample a function as `lookup_tables.int16_table` does; 2^15 stands for 1."""
     step = (last - first) / _STEPS
     start = first + np.arange(_STEPS) * step
     sample, middle = (round_half_away(function(x) * 2.0**15) for x in (start, start + step / 2))
@@ -53,7 +53,7 @@ def _samples(first: float, last: float, function: Callable[[np.ndarray], np.ndar
 
 
 def check(node: Node) -> Iterator[Problem]:
-    """Yield what is wrong with the scales and the size of an int16 node."""
+    """Yield problems with the scales and the size of an int16 node."""
     x, out = node.input(0), node.output
     problems = [*check_scale(x), *check_scale(out)]
     yield from problems
@@ -74,7 +74,7 @@ def check(node: Node) -> Iterator[Problem]:
 
 
 def compute(node: Node) -> Compute:
-    """The tensor expression of an int16 node."""
+    """Return the tensor expression of an int16 node."""
     shape = node.output.shape
     rows = shape[:-1] or (1,)
     multiplier, shift = quantize_multiplier(_real_multiplier(node))
@@ -126,7 +126,7 @@ def compute(node: Node) -> Compute:
 
 
 def reference(node: Node, x: np.ndarray) -> np.ndarray:
-    """The results with numpy."""
+    """Compute the results with numpy."""
     powers, shares = tables()
     wide = x.astype(np.int64)
     difference = wide - wide.max(axis=-1, keepdims=True)
@@ -147,5 +147,5 @@ def _beta(node: Node) -> float:
 
 
 def _real_multiplier(node: Node) -> float:
-    """Of differences: the whole range of the table is as long as that of two int16 numbers."""
+    """Return the factor of differences; the table spans as much as two int16 numbers differ."""
     return node.input(0).scale * _beta(node) / (_RANGE / (_HIGH - _LOW))

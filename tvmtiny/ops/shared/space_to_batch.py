@@ -15,7 +15,7 @@ from tvmtiny.ops.shared.operator import Problem
 
 
 def check_blocks(node: Node, margins: str) -> Iterator[Problem]:
-    """Yield what is wrong before shapes are compared; `margins` is what the third input is."""
+    """Yield problems that precede a comparison of shapes; `margins` names the third input."""
     spatial = len(node.input(0).shape) - 2
     problems = [
         *check_numbers(node, 1, "block shape", spatial),
@@ -35,7 +35,7 @@ def check_blocks(node: Node, margins: str) -> Iterator[Problem]:
 
 
 def margins(node: Node) -> list[tuple[int, int]]:
-    """How much lies before and after each spatial dimension."""
+    """Return the sizes of the margins before and after each spatial dimension."""
     data = numbers(node, 2)
     return list(zip(data[::2], data[1::2], strict=True))
 
@@ -43,19 +43,21 @@ def margins(node: Node) -> list[tuple[int, int]]:
 def batched(
     shape: Sequence[int], blocks: Sequence[int], starts: Sequence[int], sizes: Sequence[int]
 ) -> list[np.ndarray]:
-    """Offsets in the batch of a box of the image that its images make up.
+    """Return offsets in a batch for a box of the image that the batch represents.
 
     Parameters
     ----------
     shape
-        Of the batch, its images included.
+        Shape of the batch, including its images.
+    blocks
+        Size of a block in each spatial dimension.
     starts, sizes
-        Of the box, for each spatial dimension.
+        The box in each spatial dimension.
 
     Returns
     -------
     list of np.ndarray
-        For batch, spatial dimensions and channels of the box.
+        Offsets along batch, spatial dimensions and channels of the box.
     """
     steps = strides(shape)
     images = shape[0] // prod(blocks)
@@ -68,6 +70,6 @@ def batched(
 
 
 def every_block(index: Sequence[int], blocks: Sequence[int]) -> tuple[slice, ...]:
-    """What numpy indexes with for the pixels at `index` of all blocks of an image."""
+    """Return the numpy index of the pixels at `index` in all blocks of an image."""
     steps = [slice(i, None, block) for i, block in zip(index, blocks, strict=True)]
     return (slice(None), *steps)

@@ -13,7 +13,7 @@ from tvmtiny.ops.shared.operator import Problem, Result
 
 
 def check_parts(node: Node, x: Tensor, axis: int, sizes: Sequence[int]) -> Iterator[Problem]:
-    """Yield what is wrong with splitting `x` into parts of `sizes`."""
+    """Yield problems with splitting `x` into parts of `sizes`."""
     problems = [*check_one_dtype(x, *node.outputs), *check_axis(axis, x.shape)]
     if problems:
         yield from problems
@@ -30,7 +30,7 @@ def check_parts(node: Node, x: Tensor, axis: int, sizes: Sequence[int]) -> Itera
 
 
 def parts(node: Node, x: Tensor, axis: int, sizes: Sequence[int]) -> tuple[Result, ...]:
-    """The outputs; along the outermost dimension they are views."""
+    """Return the outputs; along the outermost dimension they are views."""
     results: list[Result] = []
     for position, size in enumerate(sizes):
         indices, start = whole(x.shape), sum(sizes[:position])
@@ -40,5 +40,5 @@ def parts(node: Node, x: Tensor, axis: int, sizes: Sequence[int]) -> tuple[Resul
 
 
 def parts_reference(x: np.ndarray, axis: int, sizes: Sequence[int]) -> list[np.ndarray]:
-    """The outputs by numpy."""
+    """Compute the outputs with numpy."""
     return np.split(x, np.cumsum(sizes)[:-1].tolist(), axis)

@@ -1,8 +1,7 @@
-"""Subgraphs that a node runs: the body of a loop, the branches of a condition.
+"""Subgraphs that a node runs: the body of a loop, or the branches of a condition.
 
-`tvmtiny.frontend.control` makes them of what a file says: with constants in place of values that no
-turn changes, without what nothing needs, and with indices of tensors and nodes that no other graph
-of the model has.
+`tvmtiny.frontend.control` makes them from the file: values that no turn changes become constants,
+values that nothing needs are removed, and the indices of tensors and nodes are unique in the model.
 """
 
 from __future__ import annotations
@@ -21,21 +20,22 @@ from tvmtiny.ops.shared.operator import Oracle
 
 @dataclass(frozen=True, eq=False)
 class Subprogram:
-    """A subgraph and how its values belong to those of the node.
+    """A subgraph, and the relation of its values to those of the node.
 
     Attributes
     ----------
     graph
-        Its inputs are values of the graph around it, its states what one turn leaves to the next.
+        The subgraph. Its inputs are values of the surrounding graph, and its states the values that
+        a turn passes to the next.
     captured
-        For each of its inputs, the position among the node's inputs.
+        For each input of the subgraph, the position among the node's inputs.
     initial
-        For each of its states, the position among the node's inputs of the value at first.
+        For each state, the position of its initial value among the node's inputs.
     kept
-        For each of its states, the position among the node's results of the value at last; None
-        where that is no result.
+        For each state, the position of its final value among the node's results; None if it is no
+        result.
     given
-        For each of its outputs, the position among the node's results.
+        For each output, the position among the node's results.
     """
 
     graph: Graph
@@ -45,12 +45,16 @@ class Subprogram:
     given: tuple[int, ...] = ()
 
     def run(self, turns: int, inputs: Sequence[np.ndarray], oracle: Oracle) -> list[np.ndarray]:
-        """The results after so many turns, by the operators' numpy references.
+        """Compute the results after `turns` turns with the operators' numpy references.
 
         Parameters
         ----------
+        turns
+            Number of turns.
         inputs
-            The values of all inputs of the node.
+            Values of all inputs of the node.
+        oracle
+            The reference whose rounding is reproduced.
         """
         captured = [inputs[position] for position in self.captured]
         states = [inputs[position] for position in self.initial]
@@ -66,13 +70,13 @@ class Subprogram:
 
 
 def subprograms(node: Node) -> tuple[Subprogram, ...]:
-    """What a node runs; nothing for most."""
+    """Return the subprograms that a node runs; empty for most nodes."""
     found: tuple[Subprogram, ...] = node.options.get(SUBPROGRAMS, ())
     return found
 
 
 def all_nodes(graph: Graph) -> Iterator[Node]:
-    """The nodes of a graph, each in front of those that it runs."""
+    """Yield the nodes of a graph, each followed by those that it runs."""
     for node in graph.nodes:
         yield node
         for subprogram in subprograms(node):

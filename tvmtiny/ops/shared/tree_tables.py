@@ -1,7 +1,7 @@
-"""Decision trees as tables of integers: how nodes are written, read back and checked.
+"""Decision trees as tables of integers: writing, reading and checking of nodes.
 
-See ``tvmtiny_trees.h`` for what a table holds. A `Split` sends what is at most its threshold to its
-first branch. Thresholds of float32 features are keys: integers in the order of the floats.
+``tvmtiny_trees.h`` describes the contents of a table. A `Split` sends values up to its threshold to
+its first branch. Thresholds of float32 features are keys: integers in the order of the floats.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Split:
     Attributes
     ----------
     feature
-        Number of the feature that it tests.
+        Number of the feature that the node tests.
     threshold
-        What goes to `below` is at most this: an integer of the feature's dtype, or a key.
+        Largest value that goes to `below`: an integer of the feature's dtype, or a key.
     below, above
-        Its branches.
+        The branches.
     """
 
     feature: int
@@ -39,23 +39,23 @@ Tree = Split | int
 
 
 class TableError(ValueError):
-    """Trees do not fit a table, or a table holds no trees."""
+    """Raised if trees do not fit a table, or a table holds no valid trees."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How nodes are written.
+    """The format of nodes in a table.
 
     Attributes
     ----------
     name
-        Of the kernel's functions.
+        Suffix in the names of the kernel's functions.
     dtype
-        Of the table.
+        Dtype of the table.
     split, leaf
-        Elements of a node.
+        Elements of a split and of a leaf.
     features, leaves
-        How many numbers there are for them.
+        Number of features and of leaves that the format can express.
     """
 
     name: str
@@ -76,7 +76,7 @@ _MOST_OFFSET = (1 << 16) - 1
 
 
 def layout(features: str, table: str) -> Layout | None:
-    """The layout of a table, by its dtype and that of the features."""
+    """Return the layout for a dtype of features and a dtype of the table; None if there is none."""
     if features == "int8" and table == _NARROW.dtype:
         return _NARROW
     wide = _WIDE.get(features)
@@ -84,13 +84,13 @@ def layout(features: str, table: str) -> Layout | None:
 
 
 def keys(values: np.ndarray) -> np.ndarray:
-    """Integers in the order of float32 numbers; both zeros have one."""
+    """Map float32 numbers to integers in the same order; both zeros have the same key."""
     bits = (values.astype(np.float32) + np.float32(0)).view(np.int32)
     return np.where(bits < 0, bits ^ 0x7FFFFFFF, bits).astype(np.int32)
 
 
 def from_keys(numbers: np.ndarray) -> np.ndarray:
-    """The float32 numbers that have certain keys."""
+    """Return the float32 numbers of keys."""
     narrow = numbers.astype(np.int32)
     return np.where(narrow < 0, narrow ^ 0x7FFFFFFF, narrow).astype(np.int32).view(np.float32)
 
@@ -102,15 +102,17 @@ def encode(
 
     Parameters
     ----------
+    trees
+        The trees.
     dtype
-        Of the features: int8, int16 or float32.
+        Dtype of the features: int8, int16 or float32.
     features, leaves
-        How many there are.
+        Number of features, and of different leaves.
 
     Returns
     -------
     tuple of numpy.ndarray
-        The table, and where each tree begins: int32.
+        The table, and the start of each tree: int32.
 
     Raises
     ------
@@ -131,14 +133,14 @@ def encode(
         roots.append(len(table))
         _write(tree, form, table)
     limits = np.iinfo(form.dtype)
-    # As bits: what is unsigned in a field may be negative in an element.
+    # Convert bit by bit: an unsigned field may make the element negative.
     numbers = np.array(table, np.int64) & ((1 << limits.bits) - 1)
     return numbers.astype(f"uint{limits.bits}").view(form.dtype), np.array(roots, np.int32)
 
 
 def _write(root: Tree, form: Layout, table: list[int]) -> None:
-    """Append a tree; without recursion, as chains of splits can be deep."""
-    # What is to be written, and the split whose offset leads there.
+    """Append a tree; without recursion, because chains of splits can be deep."""
+    # Each entry is a subtree to write, and the split whose offset leads to it.
     pending: list[tuple[Tree, int | None]] = [(root, None)]
     while pending:
         tree, parent = pending.pop()
@@ -174,7 +176,7 @@ def _split(tree: Split, form: Layout) -> list[int]:
 
 @dataclass(frozen=True)
 class _Node:
-    """A node of a table: its size, and what it holds; a leaf has no feature."""
+    """A node of a table, with its size and its fields; a leaf has no feature."""
 
     size: int
     feature: int | None
@@ -204,15 +206,26 @@ def decode(
 ) -> list[dict[int, _Node]]:
     """Read and check a table.
 
+    Parameters
+    ----------
+    table
+        The table.
+    roots
+        Start of each tree.
+    dtype
+        Dtype of the features.
+    features, leaves
+        Number of features, and of different leaves.
+
     Returns
     -------
-    list
-        For each tree its nodes by their place, the root's first.
+    list of dict
+        For each tree its nodes by their place, the root first.
 
     Raises
     ------
     TableError
-        If a place lies outside, a way does not end, or there is no such feature or leaf.
+        If a branch leads outside the table or backwards, or a feature or leaf does not exist.
     """
     form = layout(dtype, table.dtype.name)
     if form is None:
@@ -234,7 +247,7 @@ def _reached(
         seen.add(place)
         if not 0 <= place < len(table):
             raise TableError("a branch that lies outside")
-        # A node that is cut off by the table's end must not be read.
+        # Padding keeps the read of a truncated node within bounds.
         padded = [*table[place : place + form.split], 0, 0]
         node = _node(padded, 0, form)
         if place + node.size > len(table):
@@ -245,7 +258,7 @@ def _reached(
         elif node.feature >= features:
             raise TableError(f"feature {node.feature} of {features}")
         elif node.offset < node.size:
-            # All ways lead forward, so that they end.
+            # All branches lead forward, so every path ends.
             raise TableError("a branch that leads back")
         else:
             pending += [place + node.offset, place + node.size]

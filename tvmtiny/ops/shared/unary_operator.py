@@ -1,4 +1,4 @@
-"""The bases of operators whose elements depend on one element of one input."""
+"""Base classes of operators whose elements depend on one element of one input."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tvmtiny.ops.shared.operator import Compute, Oracle, Problem
 class Unary(ElementOperator):
     """An operator whose output elements depend on the input's element at the same place.
 
-    int8 becomes a table of 256 bytes, whatever the function is: an exact one, because it is
-    computed for every input.
+    For int8 any function becomes a table of 256 bytes, which is exact because it is computed for
+    every input.
     """
 
     input_count = 1
@@ -40,14 +40,14 @@ class Unary(ElementOperator):
 
     @abstractmethod
     def value(self, node: Node, x: Expression) -> Expression:
-        """The tensor expression of an element; of any dtype but int8."""
+        """Return the tensor expression of an element of any dtype except int8."""
 
     @abstractmethod
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
-        """The results for `x` with numpy, in the output's dtype or a wider one."""
+        """Compute the results for `x` with numpy, in the output's dtype or a wider one."""
 
     def table(self, node: Node, oracle: Oracle) -> np.ndarray:
-        """The output for every int8 input from -128 to 127: int8, ``(256,)``."""
+        """Compute the output for every int8 input from -128 to 127: int8, ``(256,)``."""
         return self.numbers(node, EVERY_INT8.astype(np.int8), oracle).astype(np.int8)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
@@ -70,11 +70,11 @@ class Unary(ElementOperator):
 
 
 class TableUnary(Unary):
-    """A float32 function, from which LiteRT fills tables for int8 and int16."""
+    """A float32 function, which LiteRT tabulates for int8 and int16."""
 
     @abstractmethod
     def function(self, node: Node, x: np.ndarray) -> np.ndarray:
-        """The function of float32 values, rounded to float32."""
+        """Compute the function of float32 values, rounded to float32."""
 
     def numbers(self, node: Node, x: np.ndarray, oracle: Oracle) -> np.ndarray:
         if node.output.dtype == "int16":
@@ -85,7 +85,7 @@ class TableUnary(Unary):
         return int8_table(node, lambda x: self.function(node, x))
 
     def interpolated(self, node: Node) -> np.ndarray:
-        """The table for int16: int16, ``(513,)``."""
+        """Return the table for int16: int16, ``(513,)``."""
         return int16_table(node, lambda x: self.function(node, x))
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
@@ -98,7 +98,7 @@ class TableUnary(Unary):
 
 
 def in_float64(function: np.ufunc, x: np.ndarray) -> np.ndarray:
-    """A function of float32 values as LiteRT's C library computes it, but for rare roundings."""
+    """Compute a float32 function as LiteRT's C library does, apart from rare roundings."""
     with np.errstate(all="ignore"):
         return function(x.astype(np.float64)).astype(np.float32)
 

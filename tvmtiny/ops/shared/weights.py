@@ -23,27 +23,27 @@ from tvmtiny.ops.shared.sliding_window import check_window
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
-#: What biases can be, by the dtype of activations.
+#: Dtypes of biases, by the dtype of activations.
 _BIAS_DTYPES = {"int8": ("int32",), "int16": ("int64", "int32"), "float32": ("float32",)}
 
-#: Of two int8 numbers without their zero points.
+#: Largest product of two int8 numbers without their zero points.
 _LARGEST_PRODUCT = 255 * 255
 
-#: Operators with weights and perhaps a bias behind the first input.
+#: Operators with weights and an optional bias after the first input.
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def check_layer(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]:
-    """Yield what is wrong with a layer's activation, weights and bias, and with the sums they give.
+    """Yield problems with a layer's activation, weights and bias, and with the resulting sums.
 
     Parameters
     ----------
     node
-        Its first three inputs are activations, weights and perhaps a bias.
+        The layer; its first three inputs are activations, weights and an optional bias.
     axis
-        The dimension of the weights that holds the output channels.
+        The dimension of the weights that is the output channels.
     zero_point
-        What the layer subtracts from int8 weights.
+        The value that the layer subtracts from int8 weights.
     """
     yield from check_activation(node)
     problems = [*_check_tensors(node, axis), *_check_scales(node)]
@@ -61,9 +61,9 @@ def check_layer(node: Node, axis: int, zero_point: int = 0) -> Iterator[Problem]
 
 
 def weight_zero_point(node: Node) -> int:
-    """Return what a layer subtracts from its weights: the zero point of those of uint8 models.
+    """Return the value that a layer subtracts from its weights.
 
-    Other convolutions take their weights as symmetric.
+    This is the zero point for layers of uint8 models; other convolutions ignore it.
     """
     quantization = node.input(1).quantization
     if not is_from_uint8(node) or quantization is None:
@@ -72,17 +72,19 @@ def weight_zero_point(node: Node) -> int:
 
 
 def has_shifted_weights(node: Node) -> bool:
-    """Whether a node is a convolution whose weights have a zero point that counts."""
+    """Return whether a node is a convolution whose weights have an effective zero point."""
     return node.operator in _CONVOLUTIONS and weight_zero_point(node) != 0
 
 
 def check_convolution(node: Node, axis: int) -> Iterator[Problem]:
-    """Yield what is wrong with the window, the layer and the batch size of a convolution.
+    """Yield problems with the window, the layer and the batch size of a convolution.
 
     Parameters
     ----------
+    node
+        The convolution.
     axis
-        As for `check_layer`; the weights have four dimensions, height and width in the middle.
+        See `check_layer`; the two middle dimensions of the weights are height and width.
     """
     _, height, width, _ = node.input(1).shape
     yield from check_window(node, (height, width))
@@ -93,18 +95,20 @@ def check_convolution(node: Node, axis: int) -> Iterator[Problem]:
 
 
 def has_constants(node: Node) -> bool:
-    """Whether weights and bias are known at compile time."""
+    """Return whether weights and bias are known at compile time."""
     bias = node.optional_input(2)
     return node.input(1).data is not None and (bias is None or bias.data is not None)
 
 
 def taps(node: Node, axis: int) -> np.ndarray:
-    """The constant weights of a quantized layer: int64, shape ``(channels, taps)``.
+    """Return the constant weights of a quantized layer: int64, shape ``(channels, taps)``.
 
     Parameters
     ----------
+    node
+        The layer.
     axis
-        The dimension that holds the output channels.
+        The dimension of the weights that is the output channels.
     """
     weights = node.input(1)
     assert weights.data is not None
@@ -113,7 +117,7 @@ def taps(node: Node, axis: int) -> np.ndarray:
 
 
 def sum_dtype(node: Node, axis: int) -> str:
-    """The dtype that holds a layer's sums of products without the bias; `axis` as for `taps`."""
+    """Return the dtype of a layer's sums of products without the bias; see `taps` for `axis`."""
     dtype = node.input(0).dtype
     if dtype == "int16" and largest_sum(taps(node, axis)) > INT32_RANGE[1]:
         return "int64"
@@ -123,7 +127,7 @@ def sum_dtype(node: Node, axis: int) -> str:
 def bias_values(node: Node, channels: int) -> np.ndarray:
     """Return the bias of a layer, shape ``(channels,)``.
 
-    Where it is absent, zeros: float32 for float32 activations, int32 for others.
+    An absent bias is zeros: float32 for float32 activations, int32 for others.
     """
     bias = node.optional_input(2)
     if bias is None or bias.data is None:
@@ -132,29 +136,31 @@ def bias_values(node: Node, channels: int) -> np.ndarray:
 
 
 def input_offset(node: Node) -> int:
-    """What a layer subtracts from its activations: 0 where `folded_bias` holds that."""
+    """Return the value that a layer subtracts from its activations; 0 if it is in the bias."""
     quantized = node.input(0).dtype == "int8"
     return node.input(0).zero_point if quantized and not has_constants(node) else 0
 
 
 def folded_bias(node: Node, axis: int, zero_point: int = 0) -> np.ndarray | Tensor:
-    """What is added to the sums of raw products, for padding that holds the zero point.
+    """Return the addends of the sums of raw products, for padding that holds the zero point.
 
-    For int8 and constant weights the input's zero point is folded in:
+    For int8 and constant weights they include the input's zero point:
     ``bias - zero_point * sum(weights)``.
 
     Parameters
     ----------
+    node
+        The layer.
     axis
-        As for `taps`.
+        See `taps`.
     zero_point
-        Of the weights.
+        Zero point of the weights.
 
     Returns
     -------
     np.ndarray or Tensor
-        Shape ``(channels,)``: int32, the bias's own dtype for int16 activations, or float32. The
-        tensor where the bias is computed at run time.
+        Array of shape ``(channels,)``: int32, the bias's own dtype for int16 activations, or
+        float32. A bias that is computed at run time is returned as its tensor.
     """
     x, computed = node.input(0), node.optional_input(2)
     if computed is not None and computed.data is None:
@@ -176,11 +182,11 @@ def accumulator_range(
     Parameters
     ----------
     weights
-        Shape ``(channels, taps)``, with their own zero point already subtracted.
+        Array of shape ``(channels, taps)``, with the zero point already subtracted.
     bias
-        Shape ``(channels,)``.
+        Array of shape ``(channels,)``.
     zero_point
-        Of the input.
+        Zero point of the input.
 
     Returns
     -------
@@ -196,7 +202,7 @@ def accumulator_range(
 
 
 def check_accumulator(weights: np.ndarray, bias: np.ndarray, zero_point: int) -> Iterator[Problem]:
-    """Yield a problem where a 32-bit accumulator could overflow; parameters as above."""
+    """Yield a problem if a 32-bit accumulator could overflow; see `accumulator_range`."""
     low, high = accumulator_range(weights, bias, zero_point)
     raw_low, raw_high = accumulator_range(weights, np.zeros_like(bias), 0)
     folded = bias.astype(np.int64) - zero_point * weights.astype(np.int64).sum(axis=1)
@@ -209,7 +215,7 @@ def check_accumulator(weights: np.ndarray, bias: np.ndarray, zero_point: int) ->
 
 
 def _check_shifts(node: Node, channels: int) -> Iterator[Problem]:
-    """Yield a problem where LiteRT would shift a sum by more bits than C defines."""
+    """Yield a problem if LiteRT would shift a sum by more bits than C defines."""
     multipliers, shifts = convolution_multipliers(node, channels)
     wide = has_wide_sums(node)
     least = shortened(multipliers, shifts)[1].min(initial=1) if wide else 31 - shifts.max(initial=0)
@@ -221,7 +227,7 @@ def _check_shifts(node: Node, channels: int) -> Iterator[Problem]:
 
 
 def _check_computed(node: Node, axis: int) -> Iterator[Problem]:
-    """Yield what keeps a layer from weights or a bias that are computed at run time."""
+    """Yield problems with weights or a bias that are computed at run time."""
     x, weights = node.input(0), node.input(1)
     if x.dtype == "int16":
         yield Problem(
@@ -236,11 +242,11 @@ def _check_computed(node: Node, axis: int) -> Iterator[Problem]:
 
 
 def _check_tensors(node: Node, axis: int) -> Iterator[Problem]:
-    """Yield what is wrong with the tensors of weights and bias."""
+    """Yield problems with the tensors of weights and bias."""
     weights, bias = node.input(1), node.optional_input(2)
     activations, channels = node.input(0).dtype, weights.shape[axis]
     if activations not in _BIAS_DTYPES:
-        # The dtypes that an operator takes are looked at before.
+        # The dtype of activations is checked elsewhere.
         return
     wanted = "float32" if activations == "float32" else "int8"
     if weights.dtype != wanted:
@@ -267,7 +273,7 @@ def _check_tensors(node: Node, axis: int) -> Iterator[Problem]:
 
 
 def _check_scales(node: Node) -> Iterator[Problem]:
-    """Yield a problem for weight scales that are no finite, non-negative numbers."""
+    """Yield a problem unless all scales of the weights are finite and not negative."""
     quantization = node.input(1).quantization
     if quantization is None:
         return

@@ -1,1 +1,1 @@
-"""Fixed-point signal processing in numpy: what operators of front ends have in common."""
+"""Fixed-point signal processing in numpy, shared by the operators of front ends."""

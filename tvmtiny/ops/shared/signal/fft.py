@@ -1,8 +1,9 @@
-"""The FFT of real numbers in int16, bit by bit as KISS FFT with 16 bits computes it.
+"""FFT of real int16 numbers, bit-exact with KISS FFT at 16 bits.
 
-A transform of ``2 * n`` real numbers is one of ``n`` complex ones, each made of two neighbours,
-whose result is taken apart. The complex transform has radices 4, and one of 2 at the end where
-``n`` is no power of 4. Every stage divides by its radix first; sums wrap in 16 bits.
+A transform of ``2 * n`` real numbers is a transform of ``n`` complex ones, each made of two
+adjacent numbers, whose result is then split. The complex transform has stages of radix 4, and a
+last one of radix 2 if ``n`` is no power of 4. Every stage first divides by its radix; sums wrap in
+16 bits.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from functools import cache
 
 import numpy as np
 
-#: One in Q15, as far as int16 holds it.
+#: Largest int16, which stands for one in Q15.
 _MOST = 32767
 _HALF = 1 << 14
 
-#: Of a transform of real numbers.
+#: Limits for the length of a transform of real numbers.
 LEAST_LENGTH, MOST_LENGTH = 16, 4096
 
 
 def fft_length(samples: int) -> int:
-    """The smallest power of two that holds a window of `samples`."""
+    """Return the smallest power of two that holds a window of `samples`."""
     return 1 << max(samples - 1, 1).bit_length()
 
 
 def radices(points: int) -> tuple[int, ...]:
-    """The radices of a complex transform, from the last stage that is computed to the first."""
+    """Return the radices of a complex transform, from its last stage to its first."""
     found = []
     while points > 1:
         found.append(4 if points % 4 == 0 else 2)
@@ -35,7 +36,7 @@ def radices(points: int) -> tuple[int, ...]:
 
 @cache
 def digit_reversal(points: int) -> np.ndarray:
-    """Which input each place of the first stage holds: int64, ``(points,)``."""
+    """Return the input at each position of the first stage: int64, ``(points,)``."""
     sources, block = np.arange(points), points
     for radix in radices(points):
         blocks = sources.reshape(-1, block // radix, radix)
@@ -44,13 +45,13 @@ def digit_reversal(points: int) -> np.ndarray:
 
 
 def twiddles(points: int, inverse: bool = False) -> np.ndarray:
-    """The powers of the root of unity in Q15: int16, ``(points, 2)``, real parts first."""
+    """Return the powers of the root of unity in Q15: int16, ``(points, 2)``, real parts first."""
     phase = -2 * np.pi * np.arange(points) / points
     return _unit(-phase if inverse else phase)
 
 
 def split_twiddles(points: int, inverse: bool = False) -> np.ndarray:
-    """Factors that take the transform of `points` pairs apart: int16, ``(points / 2, 2)``."""
+    """Return the factors that split a transform of `points` pairs: int16, ``(points / 2, 2)``."""
     phase = -np.pi * (np.arange(1, points // 2 + 1) / points + 0.5)
     return _unit(-phase if inverse else phase)
 
@@ -71,8 +72,8 @@ def real_fft(values: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        int16, ``(..., n + 1, 2)``: real and imaginary parts from 0 to the half of the sample rate,
-        divided by ``2 * n``.
+        int16, ``(..., n + 1, 2)``: real and imaginary parts from frequency 0 to half of the sample
+        rate, divided by ``2 * n``.
     """
     points = values.shape[-1] // 2
     z = complex_fft(values.reshape(*values.shape[:-1], points, 2))
@@ -86,7 +87,7 @@ def real_fft(values: np.ndarray) -> np.ndarray:
     far = scaled(_wrapped(mirrored), 2).astype(np.int64)
     total = _wrapped(near + far).astype(np.int64)
     turned = multiplied(_wrapped(near - far), split_twiddles(points)).astype(np.int64)
-    # Where the two meet, in the middle, the second one counts.
+    # Both assignments write the bin in the middle; the second one determines its value.
     result[..., k, :] = (total + turned) >> 1
     result[..., points - k, 0] = (total - turned)[..., 0] >> 1
     result[..., points - k, 1] = (turned - total)[..., 1] >> 1
@@ -118,7 +119,7 @@ def inverse_real_fft(values: np.ndarray) -> np.ndarray:
     even = _wrapped(near + far).astype(np.int64)
     odd = multiplied(_wrapped(near - far), split_twiddles(points, True)).astype(np.int64)
     z[..., k, :] = _wrapped(even + odd)
-    # In the middle, the second one counts.
+    # In the middle, this second assignment determines the value.
     z[..., points - k, :] = _wrapped(_wrapped(even - odd).astype(np.int64) * (1, -1))
     return complex_fft(z, True).reshape(*values.shape[:-2], 2 * points)
 
@@ -142,14 +143,14 @@ def complex_fft(values: np.ndarray, inverse: bool = False) -> np.ndarray:
 
 
 def _butterflies(t: np.ndarray, inverse: bool) -> np.ndarray:
-    """Sums of a stage, ``(..., radix, size, 2)``."""
+    """Compute the sums of a stage, ``(..., radix, size, 2)``."""
     if t.shape[-3] == 2:
         a, b = t[..., 0, :, :], t[..., 1, :, :]
         return _wrapped(np.stack([a + b, a - b], axis=-3))
     a, b, c, d = (t[..., q, :, :] for q in range(4))
     even, odd = _wrapped(a + c).astype(np.int64), _wrapped(a - c).astype(np.int64)
     total, apart = _wrapped(b + d).astype(np.int64), _wrapped(b - d).astype(np.int64)
-    # Times the negative imaginary unit.
+    # Multiply by the negative imaginary unit.
     turned = np.stack([apart[..., 1], -apart[..., 0]], axis=-1)
     if inverse:
         turned = -turned
@@ -158,12 +159,12 @@ def _butterflies(t: np.ndarray, inverse: bool) -> np.ndarray:
 
 
 def scaled(values: np.ndarray, divisor: int) -> np.ndarray:
-    """Values over a divisor, rounded as KISS FFT does, by the factor ``32767 // divisor``."""
+    """Divide as KISS FFT does, by a rounded product with ``32767 // divisor``."""
     return _wrapped((values.astype(np.int64) * (_MOST // divisor) + _HALF) >> 15)
 
 
 def multiplied(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Products of complex numbers in Q15, ``(..., 2)``, rounded once."""
+    """Multiply complex numbers in Q15, ``(..., 2)``, with one rounding."""
     wide, other = a.astype(np.int64), b.astype(np.int64)
     real = wide[..., 0] * other[..., 0] - wide[..., 1] * other[..., 1]
     imaginary = wide[..., 0] * other[..., 1] + wide[..., 1] * other[..., 0]

@@ -1,7 +1,7 @@
-"""Filters on a mel scale over a power spectrum, as TFLM's microfrontend has them.
+"""Filters on a mel scale over a power spectrum, as in TFLM's microfrontend.
 
-Each of the ``channels + 1`` bands between neighbouring centre frequencies adds its share of every
-bin to the channel that ends there, and the rest to the next one. Shares are 12-bit numbers.
+Each of the ``channels + 1`` bands between adjacent centre frequencies adds a share of every bin to
+the channel that ends there, and the rest to the next channel. Shares are 12-bit numbers.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Filterbank:
     Attributes
     ----------
     starts
-        The first bin of each band, and the bin after the last band: int64, ``(channels + 2,)``.
+        First bin of each band, and the bin after the last band: int64, ``(channels + 2,)``.
     weights, unweights
-        Of each bin from the first one: its share in the channel that ends, and in the next one;
+        Shares of each bin, from the first one read, in the channel that ends and in the next one:
         int16.
     """
 
@@ -35,7 +35,7 @@ class Filterbank:
 
     @property
     def channels(self) -> int:
-        """How many sums there are."""
+        """Number of sums."""
         return len(self.starts) - 2
 
     @property
@@ -44,12 +44,12 @@ class Filterbank:
         return int(self.starts[0]), int(self.starts[-1])
 
     def sums(self, energy: np.ndarray) -> np.ndarray:
-        """Weighted sums of a spectrum.
+        """Compute the weighted sums of a spectrum.
 
         Parameters
         ----------
         energy
-            Not negative and below 2^32, ``(..., bins)``.
+            Numbers from 0 to below 2^32, ``(..., bins)``.
 
         Returns
         -------
@@ -75,17 +75,23 @@ class Filterbank:
 def mel_filterbank(
     channels: int, lower_hz: float, upper_hz: float, sample_rate: int, bins: int
 ) -> Filterbank | None:
-    """The filters of TFLM's ``FilterbankPopulateState``, which computes in single precision.
+    """Make the filters of TFLM's ``FilterbankPopulateState``, in single precision.
 
     Parameters
     ----------
+    channels
+        Number of filters.
+    lower_hz, upper_hz
+        Limits of the filters in Hz.
+    sample_rate
+        Sample rate in Hz.
     bins
-        Of the spectrum, the one at half of the sample rate included.
+        Number of bins in the spectrum, including the one at half of the sample rate.
 
     Returns
     -------
     Filterbank or None
-        None where the filters reach beyond the spectrum.
+        None if the filters reach beyond the spectrum.
     """
     low, high = _mel(lower_hz), _mel(upper_hz)
     spacing = np.float32(np.float32(high - low) / np.float32(channels + 1))
@@ -120,14 +126,14 @@ def _share(weight: np.float32) -> int:
 
 
 def rounded_root(values: np.ndarray) -> np.ndarray:
-    """Square roots to the nearest integer: uint64 of ``values``, which are uint64.
+    """Compute square roots, rounded to the nearest integer: uint64 from uint64.
 
     As in TFLM, the root of a number below 2^32 is at most 65535, and that of any number at most
     2^32 - 1.
     """
     values = values.astype(np.uint64)
     root = np.sqrt(values.astype(np.float64)).astype(np.uint64)
-    # The float is off by at most one.
+    # The root from float64 is off by at most one.
     root -= (root > 0) & ((root > 0xFFFFFFFF) | (root * root > values))
     root = np.minimum(root, np.uint64(0xFFFFFFFF))
     up = (root < 0xFFFFFFFF) & ((root + np.uint64(1)) * (root + np.uint64(1)) <= values)

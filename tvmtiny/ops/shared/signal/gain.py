@@ -1,6 +1,6 @@
-"""What follows the filters: noise reduction, gain control per channel (PCAN), logarithm.
+"""The stages after the filters: noise reduction, gain control per channel (PCAN), logarithm.
 
-All of it is bit by bit what TFLM's microfrontend computes.
+All of them are bit-exact with TFLM's microfrontend.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import numpy as np
 
 #: Bits of the factors of `reduced`.
 SMOOTHING_BITS = 14
-#: Bits after the point of a signal over its noise, and of what is left of it.
+#: Fractional bits of a signal-to-noise ratio, and of the output of the gain control.
 SNR_BITS, OUTPUT_BITS = 12, 6
-#: Of the two logarithms' fractions, and of the places in the table.
+#: Fractional bits of both logarithms, and bits of an index of the table.
 _LOG_BITS, _SEGMENT_BITS = 16, 7
-#: The natural logarithm of 2 in 16 bits.
+#: The natural logarithm of 2 with 16 fractional bits.
 _LOG_OF_2 = 45426
 _MASK32 = np.uint64(0xFFFFFFFF)
 
@@ -27,25 +27,27 @@ def reduced(
     slow: np.ndarray | None = None,
     bits: int = SMOOTHING_BITS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Subtract the noise, a mean over time, from the signal.
+    """Subtract the noise, which is a mean over time, from the signal.
 
     Parameters
     ----------
     signal, estimate
-        uint32, ``(channels,)``; the estimate has `smoothing_bits` more.
+        uint32, ``(channels,)``; the estimate has `smoothing_bits` additional bits.
     smoothing
-        How fast each channel's estimate follows, of 2^14.
+        Share of the signal in the new estimate of each channel, in units of 2^-14.
     least
-        The share of the signal that stays at least, of 2^14.
+        Least share of the signal that is kept, in units of 2^-14.
+    smoothing_bits
+        Additional bits of the estimate.
     slow
-        The share of the estimate that stays; by default the rest.
+        Share of the old estimate in the new one; by default one minus `smoothing`.
     bits
-        Of the shares.
+        Fractional bits of the shares.
 
     Returns
     -------
     tuple of np.ndarray
-        What is left, and the new estimate; uint32.
+        The remaining signal and the new estimate; uint32.
     """
     wide = signal.astype(np.uint64)
     scaled = (wide << np.uint64(smoothing_bits)) & _MASK32
@@ -60,17 +62,17 @@ def reduced(
 
 
 def gain_table(strength: float, offset: float, gain_bits: int, input_bits: int) -> np.ndarray:
-    """Parabolas of ``2^gain_bits * (x / 2^input_bits + offset)^-strength`` between powers of two.
+    """Fit parabolas to ``2^gain_bits * (x / 2^input_bits + offset)^-strength``.
 
     Returns
     -------
     np.ndarray
-        int16, ``(126,)``: the values at 0 and 1, and from then on four numbers for each power of
-        two from 2 on: the value there, the slope, the curvature, and 0.
+        int16, ``(126,)``: the values at 0 and 1, followed by four numbers for each power of two
+        from 2 on: the value there, the slope, the curvature, and 0.
     """
 
     def gain(x: int) -> int:
-        # Single precision throughout, as in TFLM.
+        # All steps are in single precision, as in TFLM.
         real = np.float32(np.float32(x) / np.float32(1 << input_bits)) + np.float32(offset)
         power = np.float32(np.float64(np.float32(real)) ** -np.float64(np.float32(strength)))
         found = np.float32(np.float32(1 << gain_bits) * power)
@@ -89,19 +91,19 @@ def gain_table(strength: float, offset: float, gain_bits: int, input_bits: int) 
 
 
 def bit_length(values: np.ndarray) -> np.ndarray:
-    """How many bits numbers below 2^32 have: int64."""
+    """Return the bit lengths of numbers below 2^32: int64."""
     return np.frexp(values.astype(np.float64))[1].astype(np.int64)
 
 
 def gains(noise: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """The gain of each channel: uint32 of an estimate of noise, which is uint32."""
+    """Return the gain of each channel for an estimate of noise; both are uint32."""
     x = noise.astype(np.int64)
     bits = np.maximum(bit_length(noise), 2)
     at = 4 * bits - 6
     shifted = np.where(bits < 11, x << np.maximum(11 - bits, 0), x >> np.maximum(bits - 11, 0))
     fraction = shifted & 0x3FF
     wide = np.append(table, [0, 0]).astype(np.int64)
-    # A slope below zero is a large number without sign there, of which 32 bits count.
+    # TFLM treats a negative slope as a large unsigned number, of which 32 bits count.
     sums = ((wide[at + 2] * fraction) >> 5) + (wide[at + 1] << 5)
     parabola = ((sums * fraction + (1 << 14)) >> 15) + wide[at]
     found = np.where(x <= 2, wide[np.minimum(x, 2)], parabola)
@@ -111,7 +113,7 @@ def gains(noise: np.ndarray, table: np.ndarray) -> np.ndarray:
 def controlled(
     signal: np.ndarray, noise: np.ndarray, table: np.ndarray, snr_shift: int
 ) -> np.ndarray:
-    """The signal over its noise, with small numbers squared: uint32, ``(channels,)``."""
+    """Divide the signal by its noise, and square small numbers: uint32, ``(channels,)``."""
     product = signal.astype(np.uint64) * gains(noise, table).astype(np.uint64)
     snr = (product >> np.uint64(snr_shift)) & _MASK32
     small = ((snr * snr) & _MASK32) >> np.uint64(2 + 2 * SNR_BITS - OUTPUT_BITS)
@@ -120,14 +122,14 @@ def controlled(
 
 
 def log_table() -> np.ndarray:
-    """What a logarithm of base 2 has above its chord at 128ths: uint16, ``(130,)``."""
+    """Return log2's excess over its chord at multiples of 1/128: uint16, ``(130,)``."""
     x = np.arange(129) / 128
     bent = np.round((np.log2(1 + x) - x) * (1 << _LOG_BITS))
     return np.append(bent, 0).astype(np.uint16)
 
 
 def logarithm(values: np.ndarray, scale: int, correction_bits: int) -> np.ndarray:
-    """Natural logarithms times `scale`: uint16 of uint32; 0 and 1 give 0."""
+    """Return natural logarithms times `scale`: uint16 from uint32; 0 and 1 give 0."""
     wide = values.astype(np.int64)
     x = wide >> -correction_bits if correction_bits < 0 else wide << correction_bits
     x = x & 0xFFFFFFFF

@@ -1,8 +1,8 @@
-"""The features of TensorFlow's microfrontend, in numpy, bit by bit.
+"""The features of TensorFlow's microfrontend in numpy, bit-exact.
 
-A frame is a window of samples times a Hann window, scaled up as far as 16 bits allow; its power
-spectrum (`fft`) goes through filters on a mel scale (`filterbank`), of whose sums the square roots
-are taken, and through noise reduction, gain control and a logarithm (`gain`).
+A frame is a window of samples times a Hann window, scaled up as far as 16 bits allow. Its power
+spectrum (`fft`) passes through filters on a mel scale (`filterbank`). The square roots of their
+sums pass through noise reduction, gain control and a logarithm (`gain`).
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ WINDOW_BITS = 12
 
 @dataclass(frozen=True)
 class MicrofrontendSettings:
-    """What the features depend on; the defaults are those of `pymicro-features`.
+    """The settings of the features; the defaults are those of `pymicro-features`.
 
     Attributes
     ----------
     sample_rate
-        In Hz.
+        Sample rate in Hz.
     window_ms, step_ms
-        How long a frame is, and how far its begin is from that of the next one.
+        Duration of a frame, and distance between the starts of frames, in milliseconds.
     channels, lower_hz, upper_hz
-        Of the filters.
+        Number of filters, and their limits in Hz.
     smoothing_bits, even_smoothing, odd_smoothing, least_signal
-        Of the noise reduction; channels with odd numbers have a factor of their own.
+        Parameters of the noise reduction; odd channels have a factor of their own.
     gain_control, strength, offset, gain_bits
-        Whether gains are controlled, and how.
+        Whether gains are controlled, and the parameters of the gain.
     logarithm, log_shift
-        Whether logarithms are taken, and times what power of two.
+        Whether logarithms are taken, and the binary logarithm of their factor.
     """
 
     sample_rate: int = 16000
@@ -59,12 +59,12 @@ class MicrofrontendSettings:
 
 
 class Microfrontend:
-    """The tables and the arithmetic for some settings.
+    """The tables and the arithmetic for given settings.
 
     Raises
     ------
     ValueError
-        The filters reach beyond half of the sample rate.
+        If the filters reach beyond half of the sample rate.
     """
 
     def __init__(self, settings: MicrofrontendSettings) -> None:
@@ -83,12 +83,12 @@ class Microfrontend:
 
     @property
     def channels(self) -> int:
-        """Features of a frame."""
+        """Number of features in a frame."""
         return self.settings.channels
 
     @cached_property
     def coefficients(self) -> np.ndarray:
-        """The window: int16, ``(window,)``."""
+        """The Hann window: int16, ``(window,)``."""
         step = np.float32(np.float32(np.pi) * np.float32(2) / np.float32(self.window))
         places = np.arange(self.window, dtype=np.float32) + np.float32(0.5)
         cosine = np.cos((step * places).astype(np.float64)).astype(np.float32)
@@ -98,25 +98,25 @@ class Microfrontend:
 
     @cached_property
     def smoothing(self) -> np.ndarray:
-        """How fast each channel's estimate of noise follows: int64, ``(channels,)``."""
+        """Share of the signal in each channel's estimate of noise: int64, ``(channels,)``."""
         s = self.settings
         pair = [fixed_share(s.even_smoothing), fixed_share(s.odd_smoothing)]
         return np.array(pair, np.int64)[np.arange(self.channels) % 2]
 
     @property
     def least(self) -> int:
-        """The share of the signal that stays."""
+        """Least share of the signal that is kept."""
         return fixed_share(self.settings.least_signal)
 
     @cached_property
     def gain_table(self) -> np.ndarray:
-        """See `gain.gain_table`."""
+        """The table of gains, see `gain.gain_table`."""
         s = self.settings
         bits = s.smoothing_bits - self.correction_bits
         return gain.gain_table(s.strength, s.offset, s.gain_bits, bits)
 
     def frames(self, samples: np.ndarray) -> np.ndarray:
-        """The windows of samples, of which as many are cut as are whole: ``(frames, window)``."""
+        """Cut samples into all whole windows: ``(frames, window)``."""
         count = (len(samples) - self.window) // self.step + 1
         if count < 1:
             return np.zeros((0, self.window), np.int16)
@@ -124,10 +124,10 @@ class Microfrontend:
         return cut[:: self.step][:count]
 
     def magnitudes(self, frames: np.ndarray) -> np.ndarray:
-        """The filters' output: uint32, ``(frames, channels)`` of int16, ``(frames, window)``."""
+        """Compute the filters' outputs: uint32 ``(frames, channels)`` from int16 frames."""
         products = frames.astype(np.int64) * self.coefficients
         windowed = (products >> WINDOW_BITS).astype(np.int16)
-        # The lowest number has no absolute value in 16 bits; TFLM does not count it.
+        # The lowest number has no absolute value in 16 bits; TFLM ignores it.
         sizes = np.abs(windowed.astype(np.int64)) & 0x7FFF
         shifts = 15 - gain.bit_length(sizes.max(axis=-1, initial=0))
         padded = np.zeros((len(frames), self.length), np.int64)
@@ -138,19 +138,19 @@ class Microfrontend:
         return (roots >> shifts.astype(np.uint64)[:, None]).astype(np.uint32)
 
     def features(self, samples: np.ndarray, estimate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The features of all whole windows of samples.
+        """Compute the features of all whole windows of samples.
 
         Parameters
         ----------
         samples
             int16.
         estimate
-            Of noise, before: uint32, ``(channels,)``; zeros at first.
+            The estimate of noise before these samples: uint32, ``(channels,)``; initially zeros.
 
         Returns
         -------
         tuple of np.ndarray
-            uint16, ``(frames, channels)``, and the estimate afterwards.
+            The features, uint16 ``(frames, channels)``, and the new estimate.
         """
         s = self.settings
         rows = []
@@ -168,5 +168,5 @@ class Microfrontend:
 
 
 def fixed_share(share: float) -> int:
-    """A share in 14 bits, cut, as TFLM computes it in single precision."""
+    """Truncate a share to 14 bits, in single precision as in TFLM."""
     return int(np.float32(share) * np.float32(1 << gain.SMOOTHING_BITS))

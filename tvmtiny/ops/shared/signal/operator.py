@@ -1,4 +1,4 @@
-"""What TensorFlow's signal operators have in common."""
+"""Base class and helpers of TensorFlow's signal operators."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class SignalOperator(Operator):
     Attributes
     ----------
     types
-        The dtypes of inputs and outputs, those of memory left out.
+        Dtypes of the inputs and of the outputs, without those of memory.
     needed
-        Options, and the smallest and largest value of each.
+        Required options, with the smallest and largest value of each.
     constants
-        Positions of inputs that are constants.
+        Positions of constant inputs.
     """
 
     in_litert = False
@@ -63,12 +63,12 @@ class SignalOperator(Operator):
         yield from self.check_shapes(node)
 
     def check_shapes(self, node: Node) -> Iterator[Problem]:
-        """Yield what is wrong with shapes and the values of constants."""
+        """Yield problems with shapes and the values of constants."""
         return iter(())
 
 
 def option(node: Node, name: str) -> int:
-    """A number among a node's options; 0 where it is missing."""
+    """Return a number among a node's options; 0 if it is missing."""
     value: Any = node.options.get(name, 0)
     return int(value)
 
@@ -79,7 +79,7 @@ def signal_call(
     numbers: Sequence[int],
     workspaces: Sequence[tuple[int, str]] = (),
 ) -> RuntimeCall:
-    """The call of a function of ``tvmtiny_signal_ops.h``, whose names begin with tvmtiny_signal."""
+    """Call a function of ``tvmtiny_signal_ops.h``, without the prefix tvmtiny_signal."""
     return RuntimeCall(
         f"tvmtiny_signal_{function}",
         tuple(arguments),
