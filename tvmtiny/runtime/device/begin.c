@@ -1,10 +1,10 @@
-/* From a processor that runs to a C program: data, weights in RAM, and zeros. */
+/* Initializes the C environment: data, weights in RAM, and zeroed variables. */
 #include "device.h"
 
 volatile uint32_t device_layer = DEVICE_NO_LAYER;
 volatile uint32_t device_stage = DEVICE_START;
 
-/* Set by the linker script. */
+/* Defined by the linker script. */
 extern const uint32_t device_data_load[];
 extern uint32_t device_data_start[];
 extern uint32_t device_data_end[];

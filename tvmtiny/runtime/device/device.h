@@ -1,5 +1,5 @@
-/* What all firmware without an operating system shares. Nothing here may need a library function: library
- * code that the linker pulls in counts as the model's. */
+/* Declarations shared by all firmware without an operating system. This code must not call library
+ * functions, because library code that the linker pulls in counts as the model's. */
 #ifndef TVMTINY_DEVICE_H
 #define TVMTINY_DEVICE_H
 
@@ -15,22 +15,22 @@ enum device_stage {
     DEVICE_SERVING = 4
 };
 
-/* Where the program is, for the fault report. */
+/* Progress of the program, for the fault report. */
 extern volatile uint32_t device_layer;
 extern volatile uint32_t device_stage;
 
-/* Ends of the stack, set by the linker script. */
+/* Ends of the stack, defined by the linker script. */
 extern uint32_t device_stack_bottom[];
 extern uint32_t device_stack_top[];
 
-/* The architecture's: the entry point of the program. Sets up the stack and what guards it, and goes on in
- * device_begin. */
+/* Entry point of the program, implemented by the architecture. Sets up the stack and its guard, and
+ * continues in device_begin. */
 __attribute__((noreturn)) void device_reset(void);
 
-/* Fills data and runs the program proper. */
+/* Initializes data and runs device_main. */
 __attribute__((noreturn)) void device_begin(void);
 
-/* The program proper. */
+/* The main function of the program. */
 __attribute__((noreturn)) void device_main(void);
 
 #endif

@@ -1,10 +1,10 @@
-/* What there is to say about a fault. */
+/* Fault reports. */
 #ifndef TVMTINY_DEVICE_FAULT_H
 #define TVMTINY_DEVICE_FAULT_H
 
 #include <stdint.h>
 
-/* At the most, on any architecture. */
+/* Upper limit for all architectures. */
 enum { DEVICE_FAULT_WORDS = 13 };
 
 struct device_fault_words {
@@ -21,12 +21,12 @@ static inline void device_add_fault_word(struct device_fault_words *words, const
     ++words->count;
 }
 
-/* The architecture's: collects the registers of the fault whose frame this is, with the words layer, stage, sp
- * and stack_bottom, and forgets the fault. */
+/* Implemented by the architecture: collects the registers of the fault with this frame, including
+ * the words layer, stage, sp and stack_bottom, and clears the fault status. */
 void device_describe_fault(const uint32_t *frame, struct device_fault_words *words);
 
-/* The program's: called on a stack of its own. `cause` is what the architecture needs to return from the
- * exception. */
+/* Implemented by the program: called on a separate stack. The architecture needs `cause` to return
+ * from the exception. */
 __attribute__((noreturn)) void device_fault(const uint32_t *frame, uint32_t cause);
 
 #endif

@@ -1,12 +1,13 @@
-/* Instructions and stack of a call. Instructions are stated as values of a counter of 24 bits that counts
- * down; the host makes one number of them (tvmtiny/project/measurement.py). */
+/* Measures instructions and stack of a call. Instructions are reported as values of a 24-bit
+ * down-counter, which the host converts to a number (tvmtiny/project/measurement.py). */
 #ifndef TVMTINY_DEVICE_MEASURE_H
 #define TVMTINY_DEVICE_MEASURE_H
 
 #include <stdint.h>
 
-/* A value of the counter, and how often it had wrapped. Where the counter is slower than the processor, the value is
- * one that has just changed, and `spins` says how many passes of a loop it took until it did. */
+/* A counter value and the number of counter wraps so far. If the counter is slower than the
+ * processor, the value has just changed, and `spins` is the number of loop iterations spent waiting
+ * for the change. */
 struct device_edge {
     uint32_t wraps;
     uint32_t value;
@@ -20,24 +21,25 @@ struct device_measurement {
     uint32_t stack_bytes;
 };
 
-/* What is counted. */
+/* Unit of the counter. */
 static inline const char *device_measures(void)
 {
     return "instructions";
 }
 
-/* The architecture's. */
+/* Implemented by the architecture. */
 void device_measure(int32_t (*call)(void), struct device_measurement *result);
 
-/* The architecture's: stops the counter, where a measurement was left by a fault. */
+/* Implemented by the architecture: stops the counter after a fault has ended a measurement. */
 void device_measure_stop(void);
 
-/* The deepest stack of calls by the same function between painting and asking, in bytes. */
+/* Return the deepest stack, in bytes, of calls that the same function makes between painting and
+ * asking. */
 void device_paint_stack(void);
 uint32_t device_painted_bytes(void);
 
-/* The program's: called from an interrupt when a measurement takes long, about every 2 to the power of 24
- * ticks. */
+/* Implemented by the program: called from an interrupt during a long measurement, about every 2 to
+ * the power of 24 ticks. */
 void device_measured_long(void);
 
 #endif

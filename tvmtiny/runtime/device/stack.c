@@ -1,4 +1,4 @@
-/* The stack of calls that are not measured otherwise. */
+/* Stack usage of calls that are not otherwise measured. */
 #include "stack.h"
 #include "measure.h"
 

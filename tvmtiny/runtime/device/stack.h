@@ -1,4 +1,4 @@
-/* A painted stack, to find how deep it was used. */
+/* Measures stack usage by painting the stack. */
 #ifndef TVMTINY_DEVICE_STACK_H
 #define TVMTINY_DEVICE_STACK_H
 
@@ -7,7 +7,7 @@
 
 #define STACK_PAINT 0xa5c35a3cu
 
-/* Inlined, so that the measured call is the only one below `sp`. */
+/* Inlined, so that only the measured call is below `sp`. */
 static inline void paint(uint32_t sp)
 {
     volatile uint32_t *word;

@@ -1,8 +1,8 @@
-/* Checks and runs images of models; see tvmtiny_image.h. */
+/* Verifies and runs model images; see tvmtiny_image.h. */
 #include "tvmtiny_image.h"
 #include "tvmtiny_sha256.h"
 
-/* Where a field of the header lies. */
+/* Offsets of fields in the header. */
 enum {
     AT_FORMAT = 4,
     AT_ABI = 6,
@@ -33,7 +33,7 @@ enum {
 
 enum { CPU_BYTES = 24, UNUSED_BYTES = 16, MOST_TENSORS = 64, MOST_RANK = 6 };
 
-/* Where a field of a tensor lies. */
+/* Offsets of fields in a tensor's record. */
 enum {
     OF_BYTES = 0,
     OF_OFFSET = 4,
@@ -74,7 +74,7 @@ static uint32_t is_same(const uint8_t *first, const uint8_t *second, uint32_t by
     return difference == 0u ? 1u : 0u;
 }
 
-/* Whether a text of a fixed size ends within it. */
+/* Whether a text field is non-empty and terminated within its size. */
 static uint32_t is_text(const uint8_t *text, uint32_t bytes)
 {
     uint32_t i;
@@ -118,7 +118,7 @@ static uint32_t is_tensor(const uint8_t *record, uint32_t arena)
     if (offset != TVMTINY_IMAGE_EXTERNAL && (offset > arena || bytes > arena - offset)) {
         return 0;
     }
-    /* Divided, so that no product overflows. */
+    /* Divide instead of multiplying, so that no product overflows. */
     for (i = 0; i < rank; ++i) {
         const uint32_t size = word(record + OF_SHAPE + 4u * i);
 
@@ -130,7 +130,7 @@ static uint32_t is_tensor(const uint8_t *record, uint32_t arena)
     return left == element_bytes[record[OF_DTYPE]] ? 1u : 0u;
 }
 
-/* Whether the parts of an image of known size fit each other. */
+/* Whether the parts of an image of known size are consistent. */
 static uint32_t is_laid_out(const uint8_t *data)
 {
     const uint32_t total = word(data + AT_TOTAL);
@@ -296,7 +296,7 @@ uint32_t tvmtiny_image_memory_bytes(const struct tvmtiny_image *image)
 
 void tvmtiny_image_reset(const struct tvmtiny_image *image, uint8_t *memory)
 {
-    /* Generated code sets its initial state before a run that finds this byte zero. */
+    /* Generated code initializes its state before a run if this byte is zero. */
     if (image->state_bytes != 0u) {
         memory[tvmtiny_image_memory_bytes(image) - 1u] = 0;
     }
@@ -348,8 +348,8 @@ uint32_t tvmtiny_image_external_bytes(const struct tvmtiny_image *image)
     return bytes;
 }
 
-/* Numbers without a pattern, from a linear congruential generator (Numerical Recipes' constants): small
- * ones, and zeros for wide integers, which may be positions. */
+/* Fills an input with pseudo-random numbers from a linear congruential generator (constants from
+ * Numerical Recipes): small ones, and zeros for wide integers, which may be indices. */
 static void fill(uint8_t *to, const struct tvmtiny_image_tensor *tensor, uint32_t *seed)
 {
     const uint32_t element = element_bytes[tensor->dtype];

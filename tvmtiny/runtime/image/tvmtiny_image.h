@@ -1,8 +1,9 @@
-/* Models as images: verified, then run where they lie, in flash or in RAM. C99, freestanding, no heap, no
- * state of its own, so that any number of images can be open. docs/images.md describes the format.
+/* Models as images, which are verified and then run in place, in flash or in RAM. C99,
+ * freestanding, no heap, no static state, so that any number of images can be open. docs/images.md
+ * describes the format.
  *
- * No byte of an image is executed before tvmtiny_image_check has found all of it in order. Whoever can
- * write to the memory of an image afterwards can change what runs. */
+ * No byte of an image is executed before tvmtiny_image_check has accepted the whole image. Anyone
+ * who can write to the image's memory afterwards can change the code that runs. */
 #ifndef TVMTINY_IMAGE_H
 #define TVMTINY_IMAGE_H
 
@@ -13,10 +14,11 @@ extern "C" {
 #endif
 
 #define TVMTINY_IMAGE_FORMAT 1u
-/* What image and firmware agree on: registers of a call, and that an image calls nothing of the firmware. */
+/* The contract between image and firmware: registers of a call, and that an image calls no function
+ * of the firmware. */
 #define TVMTINY_IMAGE_ABI 1u
 
-/* Of the image in memory, and of the memory that it works in. */
+/* Alignment of an image in memory, and of its working memory. */
 #define TVMTINY_IMAGE_ALIGNMENT 16u
 
 #define TVMTINY_IMAGE_HEADER_BYTES 176u
@@ -26,38 +28,38 @@ extern "C" {
 #define TVMTINY_IMAGE_KEY_ID_BYTES 8u
 #define TVMTINY_IMAGE_NAME_BYTES 32u
 
-/* Why an image is refused. */
+/* Reasons for rejecting an image. */
 enum tvmtiny_image_status {
     TVMTINY_IMAGE_OK = 0,
-    TVMTINY_IMAGE_ALIGNMENT_WRONG = 1, /* it does not begin at a multiple of 16 bytes */
-    TVMTINY_IMAGE_TRUNCATED = 2,       /* it is longer than what is there */
-    TVMTINY_IMAGE_NO_IMAGE = 3,        /* it does not begin as one */
-    TVMTINY_IMAGE_OTHER_FORMAT = 4,    /* of another version of the format */
-    TVMTINY_IMAGE_OTHER_ABI = 5,       /* for firmware that calls images in another way */
-    TVMTINY_IMAGE_BAD_LAYOUT = 6,      /* its parts do not fit each other */
-    TVMTINY_IMAGE_OTHER_CPU = 7,       /* for another processor */
-    TVMTINY_IMAGE_NO_FEATURE = 8,      /* uses instructions that this processor does not have */
-    TVMTINY_IMAGE_OLD_FIRMWARE = 9,    /* for a later firmware */
-    TVMTINY_IMAGE_ROLLBACK = 10,       /* older than what has run here */
-    TVMTINY_IMAGE_NO_MEMORY = 11,      /* needs more memory than the firmware has for it */
-    TVMTINY_IMAGE_NO_STACK = 12,       /* needs more stack than the firmware has for it */
-    TVMTINY_IMAGE_BAD_HASH = 13,       /* its bytes are not those that were hashed */
-    TVMTINY_IMAGE_UNSIGNED = 14,       /* has no signature, and the firmware wants one */
-    TVMTINY_IMAGE_UNKNOWN_KEY = 15,    /* signed with a key that the firmware does not know */
-    TVMTINY_IMAGE_BAD_SIGNATURE = 16,  /* its signature is not of this key */
-    TVMTINY_IMAGE_BAD_SELFTEST = 17,   /* a known input gives other outputs */
-    TVMTINY_IMAGE_NO_SELFTEST = 18     /* it has none */
+    TVMTINY_IMAGE_ALIGNMENT_WRONG = 1, /* it does not start at a multiple of 16 bytes */
+    TVMTINY_IMAGE_TRUNCATED = 2,       /* it is longer than the available data */
+    TVMTINY_IMAGE_NO_IMAGE = 3,        /* it does not start like an image */
+    TVMTINY_IMAGE_OTHER_FORMAT = 4,    /* it has another version of the format */
+    TVMTINY_IMAGE_OTHER_ABI = 5,       /* it is for firmware with another calling convention */
+    TVMTINY_IMAGE_BAD_LAYOUT = 6,      /* its parts are inconsistent */
+    TVMTINY_IMAGE_OTHER_CPU = 7,       /* it is for another processor */
+    TVMTINY_IMAGE_NO_FEATURE = 8,      /* it uses instructions that this processor lacks */
+    TVMTINY_IMAGE_OLD_FIRMWARE = 9,    /* it requires a later firmware */
+    TVMTINY_IMAGE_ROLLBACK = 10,       /* it is older than a model that has run here */
+    TVMTINY_IMAGE_NO_MEMORY = 11,      /* it needs more memory than the firmware provides */
+    TVMTINY_IMAGE_NO_STACK = 12,       /* it needs more stack than the firmware provides */
+    TVMTINY_IMAGE_BAD_HASH = 13,       /* its content does not match its hash */
+    TVMTINY_IMAGE_UNSIGNED = 14,       /* it is unsigned, and the firmware requires a signature */
+    TVMTINY_IMAGE_UNKNOWN_KEY = 15,    /* it is signed with a key that the firmware does not know */
+    TVMTINY_IMAGE_BAD_SIGNATURE = 16,  /* its signature was not made with this key */
+    TVMTINY_IMAGE_BAD_SELFTEST = 17,   /* the outputs for a known input are wrong */
+    TVMTINY_IMAGE_NO_SELFTEST = 18     /* it has no self-test */
 };
 
-/* How an image is signed; both sign its SHA-256. */
+/* Kinds of signature; both algorithms sign the SHA-256 of the image. */
 enum tvmtiny_image_signature {
     TVMTINY_IMAGE_NOT_SIGNED = 0,
     TVMTINY_IMAGE_ED25519 = 1,
     TVMTINY_IMAGE_ECDSA_P256 = 2
 };
 
-/* A public key of the firmware: 32 bytes for Ed25519, 64 (x, y) for ECDSA-P256. `verify` is a library's,
- * such as tvmtiny_image_monocypher; it returns 0 where the signature is right. */
+/* A public key of the firmware: 32 bytes for Ed25519, 64 (x, y) for ECDSA-P256. `verify` adapts a
+ * library, for example tvmtiny_image_monocypher; it returns 0 if the signature is valid. */
 struct tvmtiny_image_key {
     uint8_t kind;
     uint8_t id[TVMTINY_IMAGE_KEY_ID_BYTES];
@@ -65,13 +67,13 @@ struct tvmtiny_image_key {
     int32_t (*verify)(const uint8_t *public_key, const uint8_t *digest, const uint8_t *signature);
 };
 
-/* What the firmware is, and what it allows. Without keys, images are checked by their hash alone, which
- * protects from damage and not from an attacker. */
+/* Properties and policy of the firmware. Without keys, only the hash of an image is checked, which
+ * protects against damage but not against attackers. */
 struct tvmtiny_image_platform {
     const char *cpu;
     uint32_t features;
     uint32_t firmware_version;
-    /* Of the model: older ones are refused. */
+    /* Least version of a model; older ones are rejected. */
     uint32_t least_version;
     uint32_t memory_bytes;
     uint32_t stack_bytes;
@@ -82,7 +84,7 @@ struct tvmtiny_image_platform {
 /* An input or output. */
 struct tvmtiny_image_tensor {
     uint32_t bytes;
-    /* In the memory of the image; TVMTINY_IMAGE_EXTERNAL where the caller has memory for it. */
+    /* Offset in the image's memory; TVMTINY_IMAGE_EXTERNAL if the caller provides the memory. */
     uint32_t offset;
     float scale;
     int32_t zero_point;
@@ -112,11 +114,11 @@ enum tvmtiny_image_dtype {
     TVMTINY_IMAGE_DTYPES = 12
 };
 
-/* Inputs and outputs come as arrays of pointers, in their order. */
+/* Inputs and outputs are passed as arrays of pointers, in order. */
 typedef int32_t (*tvmtiny_image_function)(uint8_t *memory, const void *const *inputs,
                                           void *const *outputs);
 
-/* An image that was found to be in order. */
+/* An image that has been accepted. */
 struct tvmtiny_image {
     const uint8_t *data;
     uint32_t bytes;
@@ -131,38 +133,38 @@ struct tvmtiny_image {
     tvmtiny_image_function run;
 };
 
-/* Checks an image of at most `bytes` bytes. Returns TVMTINY_IMAGE_OK or why it is refused; `image` is set
- * only where it is in order. Processors with caches for instructions have to be told before it runs, if it
- * was written to memory as data. */
+/* Checks an image of at most `bytes` bytes. Returns TVMTINY_IMAGE_OK or the reason for rejection;
+ * `image` is set only if the image is accepted. If the image was written to memory as data, a
+ * processor with an instruction cache must synchronize it before the image runs. */
 int32_t tvmtiny_image_check(const uint8_t *data, uint32_t bytes,
                             const struct tvmtiny_image_platform *platform,
                             struct tvmtiny_image *image);
 
-/* What an image needs beside the stack, aligned to TVMTINY_IMAGE_ALIGNMENT: its arena, and behind that what
- * it remembers from one run to the next. */
+/* Returns the memory that an image needs besides the stack, aligned to TVMTINY_IMAGE_ALIGNMENT: its
+ * arena, followed by the state that it keeps from one run to the next. */
 uint32_t tvmtiny_image_memory_bytes(const struct tvmtiny_image *image);
 
-/* Makes a model forget what it has seen; needed once before its first run in this memory. */
+/* Resets the model's state; required once before its first run in this memory. */
 void tvmtiny_image_reset(const struct tvmtiny_image *image, uint8_t *memory);
 
-/* Input or output number `index`; the inputs come first. */
+/* Describes the input or output with number `index`; the inputs come first. */
 void tvmtiny_image_tensor(const struct tvmtiny_image *image, uint32_t index,
                           struct tvmtiny_image_tensor *tensor);
 
-/* Runs one inference, as <model>_run_arena does, and returns what that returns. */
+/* Runs one inference and returns the status, like <model>_run_arena. */
 int32_t tvmtiny_image_run(const struct tvmtiny_image *image, uint8_t *memory,
                           const void *const *inputs, void *const *outputs);
 
-/* Runs the input that the image's own hash of the outputs is for. Inputs and outputs lie in the memory of
- * the image or, where the caller has memory for them, in `external`, one behind the other, each aligned to
- * 16 bytes. */
+/* Runs the image's self-test and compares the hash of the outputs. Inputs and outputs lie in the
+ * image's memory or, if the caller provides memory for them, in `external`, one after the other,
+ * each aligned to 16 bytes. */
 int32_t tvmtiny_image_selftest(const struct tvmtiny_image *image, uint8_t *memory,
                                uint8_t *external);
 
-/* Bytes of `external`. */
+/* Returns the required size of `external` in bytes. */
 uint32_t tvmtiny_image_external_bytes(const struct tvmtiny_image *image);
 
-/* A few words for each status. */
+/* Describes a status in a few words. */
 const char *tvmtiny_image_reason(int32_t status);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* SHA-256 of FIPS 180-4; its names of variables. */
+/* SHA-256, with the variable names of FIPS 180-4. */
 #include "tvmtiny_sha256.h"
 
 static const uint32_t constants[64] = {
@@ -20,7 +20,7 @@ static uint32_t rotated(uint32_t x, uint32_t count)
 
 static void add_block(uint32_t *words, const uint8_t *block)
 {
-    /* The last 16 words of the message schedule. */
+    /* The most recent 16 words of the message schedule. */
     uint32_t w[16];
     uint32_t v[8];
     uint32_t t;

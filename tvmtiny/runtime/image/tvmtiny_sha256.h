@@ -1,4 +1,4 @@
-/* SHA-256 of FIPS 180-4. C99, freestanding, no heap. */
+/* SHA-256 as specified by FIPS 180-4. C99, freestanding, no heap. */
 #ifndef TVMTINY_SHA256_H
 #define TVMTINY_SHA256_H
 

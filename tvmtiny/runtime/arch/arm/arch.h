@@ -1,4 +1,4 @@
-/* What C cannot say on Cortex-M. */
+/* Operations on Cortex-M that C cannot express. */
 #ifndef TVMTINY_ARM_ARCH_H
 #define TVMTINY_ARM_ARCH_H
 
@@ -12,7 +12,7 @@ static inline uint32_t stack_pointer(void)
     return sp;
 }
 
-/* A call of the host: an operation of the Arm semihosting specification, and its parameters. */
+/* Calls the host with an operation of the Arm semihosting specification and its parameters. */
 static inline int32_t semihost(uint32_t operation, const void *block)
 {
     register uint32_t r0 __asm__("r0") = operation;
@@ -32,7 +32,7 @@ static inline void enable_interrupts(void)
     __asm__ volatile("cpsie i" : : : "memory");
 }
 
-/* Returns when an interrupt is pending, even one that is disabled. */
+/* Returns when an interrupt is pending, even if interrupts are disabled. */
 static inline void wait_for_interrupt(void)
 {
     __asm__ volatile("wfi" : : : "memory");

@@ -1,4 +1,4 @@
-/* The registers of a fault. */
+/* Collects the registers of a fault. */
 #include "fault.h"
 #include "device.h"
 #include "exceptions.h"
@@ -10,7 +10,7 @@
 
 enum { FRAME_WORDS = 8, FRAME_LR = 5, FRAME_PC = 6, FRAME_XPSR = 7 };
 
-/* A fault may be a stack overflow, so the report needs a stack of its own. */
+/* The fault may be a stack overflow, so the report uses a separate stack. */
 #define FAULT_STACK_BYTES 320
 uint32_t device_fault_stack[FAULT_STACK_BYTES / 4] __attribute__((aligned(8)));
 
@@ -33,11 +33,11 @@ void device_describe_fault(const uint32_t *frame, struct device_fault_words *wor
     device_add_fault_word(words, "hfsr", HFSR);
     device_add_fault_word(words, "mmfar", MMFAR);
     device_add_fault_word(words, "bfar", BFAR);
-    /* Bits are cleared by writing ones. */
+    /* Fault status bits are cleared by writing ones. */
     CFSR = CFSR;
     HFSR = HFSR;
 #endif
-    /* Outside of the stack the frame was never written, and reading it would be a second fault. */
+    /* A frame outside the stack was never written, and reading it would fault again. */
     if (address >= bottom && address <= top - 4u * FRAME_WORDS && (address & 3u) == 0u) {
         device_add_fault_word(words, "lr", frame[FRAME_LR]);
         device_add_fault_word(words, "pc", frame[FRAME_PC]);

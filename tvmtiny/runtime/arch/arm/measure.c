@@ -1,5 +1,5 @@
-/* Counting with SysTick. Under -icount shift=0 its value changes after a number of instructions, so that a
- * change is waited for at both ends. */
+/* Counts instructions with SysTick. With -icount shift=0, SysTick changes only once per several
+ * instructions, so both ends of a measurement wait for a change. */
 #include "measure.h"
 #include "exceptions.h"
 #include "stack.h"
@@ -34,7 +34,7 @@ static __attribute__((noinline)) void next_edge(struct device_edge *edge)
                      : [first] "=&l"(first), [now] "=&l"(now), [spins] "+&l"(spins)
                      : [cvr] "l"(&SYST_CVR)
                      : "cc", "memory");
-    /* SysTick counts down: a small value was read before a wrap, a large one after it. */
+    /* SysTick counts down: a small value was read before a wrap, and a large one after it. */
     edge->wraps = now > SYST_LARGEST / 2u ? wraps : wraps_before;
     edge->value = now;
     edge->spins = spins;
@@ -51,7 +51,7 @@ __attribute__((noinline)) void device_measure(int32_t (*call)(void),
     SYST_CVR = 0;
     wraps = 0;
     SYST_CSR = SYST_CSR_RUN;
-    next_edge(&result->begin); /* leaves the reload from zero behind */
+    next_edge(&result->begin); /* passes the reload after zero */
     next_edge(&result->begin);
     result->status = call();
     next_edge(&result->end);

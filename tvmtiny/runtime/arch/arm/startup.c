@@ -1,4 +1,4 @@
-/* Reset, stack guard and vector table of Cortex-M. */
+/* Reset handler, stack guard and vector table of Cortex-M. */
 #include "device.h"
 #include "exceptions.h"
 
@@ -12,14 +12,14 @@
 #define SHCSR_FAULTS_ENABLED (0xfu << 16)
 #define CPACR_CP10_CP11_FULL (0xfu << 20)
 #define MPU_CTRL_ENABLE_WITH_DEFAULT_MAP 5u
-/* 1 MB (2 to the power of 19 + 1), no access at all, no execution. */
+/* Region of 1 MB (2 to the power of 19 + 1) with neither access nor execution. */
 #define MPU_RASR_GUARD (1u << 28 | 19u << 1 | 1u)
 
-/* Set by the linker script. */
+/* Defined by the linker script. */
 extern uint32_t device_stack_guard[];
 
-/* Some boards have memory, or addresses that take every write, below their RAM. On Armv6-M there is
- * neither a limit register nor, on these boards, anything below. */
+/* Some boards have memory below their RAM, or addresses that accept any write. Armv6-M has no stack
+ * limit register, but nothing lies below the RAM of its boards here. */
 static void guard_stack(void)
 {
 #if defined(__ARM_ARCH) && __ARM_ARCH >= 8 && DEVICE_HAS_FAULT_STATUS
@@ -48,7 +48,7 @@ void device_reset(void)
 
 struct vector_table {
     const uint32_t *initial_sp;
-    void (*handlers[15])(void); /* those of interrupts follow in a section of their own */
+    void (*handlers[15])(void); /* vectors of interrupts follow in a separate section */
 };
 
 __attribute__((section(".vectors"), used)) static const struct vector_table vectors = {

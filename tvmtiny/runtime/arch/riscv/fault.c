@@ -1,10 +1,10 @@
-/* The registers of a trap. */
+/* Collects the registers of a trap. */
 #include "fault.h"
 #include "arch.h"
 #include "device.h"
 #include "traps.h"
 
-/* A fault may be a stack overflow, so the report needs a stack of its own. */
+/* The fault may be a stack overflow, so the report uses a separate stack. */
 #define FAULT_STACK_BYTES 512
 uint32_t device_fault_stack[FAULT_STACK_BYTES / 4] __attribute__((aligned(16)));
 
@@ -28,7 +28,7 @@ void device_describe_fault(const uint32_t *frame, struct device_fault_words *wor
     device_add_fault_word(words, "pc", pc);
 }
 
-/* The frame is stack pointer and return address of the function that was interrupted. */
+/* The frame consists of stack pointer and return address of the interrupted function. */
 TRAP_ENTRY void device_fault_entry(void)
 {
     __asm__ volatile(CSR("csrw mscratch, sp\n\t"

@@ -1,4 +1,4 @@
-/* Counting with minstret, the number of instructions that were executed. */
+/* Counts instructions with minstret. */
 #include "measure.h"
 #include "arch.h"
 #include "stack.h"
@@ -6,7 +6,8 @@
 
 #define LARGEST 0x00ffffffu
 
-/* Inlined, so that there are as many instructions behind the first value as before the second. */
+/* Inlined, so that the number of instructions after the first value equals that before the second.
+ */
 static inline void read_edge(struct device_edge *edge)
 {
     uint32_t high;

@@ -1,20 +1,22 @@
-/* Reset, trap vectors and stack guard of RISC-V in machine mode. */
+/* Reset handler, trap vectors and stack guard of RISC-V in machine mode. */
 #include "arch.h"
 #include "device.h"
 #include "traps.h"
 
-/* Locked, so that it holds in machine mode: read and execute from the address of the entry before up to that of
- * this one. */
+/* PMP entry that is locked, so that it also applies in machine mode: the range from the previous
+ * entry's address to this one's can be read and executed, but not written. */
 #define PMP_LOCKED_RANGE_WITHOUT_WRITE (0x80u | 1u << 3 | 4u | 1u)
 #define MSTATUS_FS_VS_INITIAL (1u << 13 | 1u << 9)
 
-/* Set by the linker script. */
+/* Defined by the linker script. */
 extern uint32_t device_stack_guard[];
 
-/* For the C library's errno, where a model needs functions that set it; the linker script holds it to this size. */
+/* Thread-local data for the C library's errno, if a model uses functions that set it; the linker
+ * script checks the size. */
 uint32_t device_thread_data[4];
 
-/* Vectors of the exceptions and of machine mode's timer and external interrupt; some cores want them aligned. */
+/* Vectors of exceptions, and of machine mode's timer and external interrupt; some cores require
+ * this alignment. */
 __attribute__((naked, used, section(".vectors.interrupts"), aligned(64))) static void vectors(void)
 {
     __asm__ volatile(".option push\n\t"
@@ -30,7 +32,8 @@ __attribute__((naked, used, section(".vectors.interrupts"), aligned(64))) static
                      ".option pop");
 }
 
-/* Below the stack nothing can be written. A core without memory protection goes on behind the attempt. */
+/* Prevents writes below the stack. A core without memory protection traps and continues behind the
+ * attempt. */
 static void guard_stack(void)
 {
     uint32_t behind;
@@ -59,7 +62,7 @@ __attribute__((noreturn, used)) static void start(void)
     device_begin();
 }
 
-/* The first code of the program, which is where boards start. */
+/* The program's first code, at which boards start. */
 __attribute__((naked, section(".vectors"), used)) void device_reset(void)
 {
     __asm__ volatile(CSR("csrw mie, zero\n\t"

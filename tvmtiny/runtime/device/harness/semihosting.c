@@ -1,4 +1,4 @@
-/* Files of the host, its end of the program, and the fault report in a file. */
+/* Files of the host, program exit, and the fault report in a file. */
 #include "semihosting.h"
 #include "arch.h"
 #include "fault.h"
@@ -50,7 +50,8 @@ int32_t device_open_write(const char *name)
     return open_file(name, MODE_WRITE_BINARY);
 }
 
-/* SYS_READ and SYS_WRITE answer with the number of bytes not done, which may be some of them. */
+/* SYS_READ and SYS_WRITE return the number of bytes that were not transferred, which may be a part.
+ */
 static void transfer(uint32_t operation, int32_t handle, uint32_t address, uint32_t bytes)
 {
     while (bytes != 0u) {

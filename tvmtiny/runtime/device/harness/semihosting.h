@@ -1,5 +1,5 @@
-/* Files of the host, reached by semihosting. All of these end the program with DEVICE_EXIT_FILE when the
- * host refuses. */
+/* Access to files of the host by semihosting. If the host reports an error, the functions end the
+ * program with DEVICE_EXIT_FILE. */
 #ifndef TVMTINY_DEVICE_SEMIHOSTING_H
 #define TVMTINY_DEVICE_SEMIHOSTING_H
 
@@ -18,7 +18,7 @@ void device_read(int32_t handle, void *data, uint32_t bytes);
 void device_write(int32_t handle, const void *data, uint32_t bytes);
 void device_close(int32_t handle);
 
-/* Writes one line "key value", the value as eight hexadecimal digits. */
+/* Writes a line "key value" with the value as eight hexadecimal digits. */
 void device_write_entry(int32_t handle, const char *key, uint32_t value);
 
 __attribute__((noreturn)) void device_exit(uint32_t code);

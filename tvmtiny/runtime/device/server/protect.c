@@ -1,4 +1,4 @@
-/* Calls that a fault or the host can end. */
+/* Calls that can be ended by a fault or by the host. */
 #include "protect.h"
 #include "device.h"
 #include "fault.h"
@@ -11,7 +11,7 @@ void device_fault(const uint32_t *frame, uint32_t cause)
 {
     device_describe_fault(frame, &fault);
     if (device_may_leave(cause) == 0u) {
-        /* Not a function's fault, so that there is nothing to go on with. */
+        /* The fault is not that of a guarded function, so there is nothing to return to. */
         device_restart();
     }
     device_leave(TVMTINY_RPC_FAULTED, cause);

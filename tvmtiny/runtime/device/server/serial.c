@@ -10,7 +10,7 @@
 #define RING_MASK (RING_BYTES - 1u)
 
 static uint8_t ring[RING_BYTES];
-/* How many bytes were put in and taken out. */
+/* Total numbers of bytes put into the ring and taken out of it. */
 static volatile uint32_t put_count;
 static volatile uint32_t taken_count;
 static volatile uint32_t is_stopped;
@@ -44,7 +44,8 @@ uint32_t device_uart_receive(void)
     if (uart_has_byte() == 0u) {
         return 0;
     }
-    /* The line waits, unless a function runs: it may never end, and an ABORT must get through. */
+    /* If the ring is full, bytes wait on the line, unless a function is running: that may never
+     * end, so an ABORT must get through. */
     if (is_full != 0u && guarded == 0u) {
         is_stopped = 1;
         device_serial_hold();
@@ -73,7 +74,7 @@ uint32_t tvmtiny_rpc_received(const uint8_t **bytes)
     uint32_t count;
 
     while ((count = put_count - taken) == 0u) {
-        /* An interrupt between the question and the sleep ends the sleep, too. */
+        /* An interrupt that occurs between the check and wait_for_interrupt ends the wait, too. */
         disable_interrupts();
         if (put_count == taken) {
             wait_for_interrupt();

@@ -1,4 +1,4 @@
-/* The serial line: received by interrupt into a ring, sent by waiting. */
+/* The serial line, which receives into a ring buffer by interrupt and sends by polling. */
 #ifndef TVMTINY_DEVICE_SERIAL_H
 #define TVMTINY_DEVICE_SERIAL_H
 
@@ -6,11 +6,11 @@
 
 void device_serial_start(void);
 
-/* Called in the receive interrupt: takes a byte, and returns whether the function that runs is to be left with
- * TVMTINY_RPC_ABORTED; see device_leave. */
+/* Called from the receive interrupt: takes a byte, and returns whether the running function must be
+ * left with TVMTINY_RPC_ABORTED; see device_leave. */
 uint32_t device_uart_receive(void);
 
-/* No interrupt between these: received bytes wait in the UART and behind it. */
+/* No interrupts occur between hold and release; received bytes wait in the UART and on the line. */
 void device_serial_hold(void);
 void device_serial_release(void);
 

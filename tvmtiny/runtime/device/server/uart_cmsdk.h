@@ -12,7 +12,7 @@
 
 #define UART_STATE_SENDING 1u
 #define UART_STATE_RECEIVED 2u
-/* Sender, receiver, receive interrupt. */
+/* Enables transmitter, receiver and receive interrupt. */
 #define UART_CTRL_ON (1u | 2u | 8u)
 #define UART_INT_RECEIVED 2u
 #define UART_SMALLEST_BAUDDIV 16u
@@ -23,7 +23,7 @@ static inline void uart_start(void)
     UART_CTRL = UART_CTRL_ON;
 }
 
-/* In the interrupt, before bytes are taken: one that comes later interrupts again. */
+/* Called in the interrupt before bytes are taken, so that a later byte interrupts again. */
 static inline void uart_acknowledge(void)
 {
     UART_INTCLEAR = UART_INT_RECEIVED;

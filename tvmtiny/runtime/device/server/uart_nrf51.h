@@ -20,7 +20,7 @@
 #define UART_ENABLE_ON 4u
 #define UART_INT_RXDRDY (1u << 2)
 #define UART_BAUD1M 0x10000000u
-/* The pins of the micro:bit's USB interface. */
+/* Pins of the micro:bit's USB interface. */
 #define UART_PIN_TX 24u
 #define UART_PIN_RX 25u
 
@@ -37,7 +37,7 @@ static inline void uart_start(void)
     UART_INTENSET = UART_INT_RXDRDY;
 }
 
-/* The event that interrupts is also what says that there is a byte. */
+/* Nothing to do: the event that raises the interrupt also indicates the byte. */
 static inline void uart_acknowledge(void)
 {
 }
@@ -49,7 +49,7 @@ static inline uint32_t uart_has_byte(void)
 
 static inline uint8_t uart_take(void)
 {
-    /* In this order: reading sets the event again if there is another byte. */
+    /* Clear before reading: reading sets the event again if there is another byte. */
     UART_RXDRDY = 0;
     return (uint8_t)UART_RXD;
 }

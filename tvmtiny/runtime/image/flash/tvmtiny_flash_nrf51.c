@@ -1,4 +1,4 @@
-/* nRF51 Series Reference Manual, "Non-Volatile Memory Controller (NVMC)". */
+/* See nRF51 Series Reference Manual, "Non-Volatile Memory Controller (NVMC)". */
 #include "tvmtiny_flash_nrf51.h"
 
 #define READY (*(volatile uint32_t *)0x4001E400u)
@@ -42,6 +42,6 @@ static int32_t write(void *context, uint32_t offset, const uint8_t *data, uint32
     return 0;
 }
 
-/* Its base is address 0. */
+/* Offsets are relative to address 0. */
 const struct tvmtiny_flash tvmtiny_flash_nrf51 = {(const uint8_t *)0, 1024u, erase, write,
                                                   (void *)0};

@@ -1,4 +1,4 @@
-/* Zephyr's flash API. */
+/* Flash access through Zephyr's flash API. */
 #include <errno.h>
 
 #include <zephyr/drivers/flash.h>
@@ -10,7 +10,7 @@ struct pages {
     uint32_t bytes;
 };
 
-/* One flash has the slots of all models. */
+/* A single flash holds the slots of all models. */
 static struct pages pages;
 
 static int32_t erase(void *context, uint32_t offset)

@@ -1,7 +1,7 @@
-/* Updates of a model over the board link; see tvmtiny_image_rpc.h. */
+/* Model updates over the board link; see tvmtiny_image_rpc.h. */
 #include "tvmtiny_image_rpc.h"
 
-/* The answer of tvmtiny.image.state; tvmtiny/rpc/updating.py reads it. */
+/* Result of tvmtiny.image.state, which tvmtiny/rpc/updating.py parses. */
 struct state {
     uint32_t format;
     int32_t status;
@@ -32,7 +32,7 @@ static int32_t refuse(struct tvmtiny_rpc_call *call, const char *why)
     return 1;
 }
 
-/* Whether there are so many arguments, all of them words. */
+/* Whether there are exactly `count` arguments, all of them words. */
 static uint32_t are_words(const struct tvmtiny_rpc_call *call, uint32_t count)
 {
     uint32_t i;
@@ -108,7 +108,7 @@ int32_t tvmtiny_image_rpc_state(struct tvmtiny_rpc_call *call)
     state.keys = server->platform->key_count;
     state.image_bytes = runs != 0u ? server->image.bytes : 0u;
     if (runs != 0u) {
-        /* The end of an image is its hash or its signature: both tell it from any other. */
+        /* An image ends with its hash or its signature, either of which identifies it. */
         tvmtiny_rpc_copy(state.tail,
                          server->image.data + server->image.bytes - TVMTINY_IMAGE_DIGEST_BYTES,
                          TVMTINY_IMAGE_DIGEST_BYTES);
@@ -121,7 +121,7 @@ int32_t tvmtiny_image_rpc_state(struct tvmtiny_rpc_call *call)
     return 0;
 }
 
-/* (bytes): begins an update, or goes on with one. */
+/* (bytes): begins an update, or resumes one. */
 int32_t tvmtiny_image_rpc_begin(struct tvmtiny_rpc_call *call)
 {
     if (are_words(call, 1) == 0u) {
@@ -130,7 +130,7 @@ int32_t tvmtiny_image_rpc_begin(struct tvmtiny_rpc_call *call)
     return answer(call, tvmtiny_slots_begin(server->slots, number(call, 0)));
 }
 
-/* (offset, bytes): the CRC-32 of what lies in the slot that is updated. */
+/* (offset, bytes): returns the CRC-32 of data in the slot that is being updated. */
 int32_t tvmtiny_image_rpc_crc(struct tvmtiny_rpc_call *call)
 {
     const struct tvmtiny_slots *const slots = server->slots;
@@ -154,7 +154,7 @@ int32_t tvmtiny_image_rpc_find_piece(uint32_t index, struct tvmtiny_rpc_range *r
     return 0;
 }
 
-/* (offset, bytes): writes what the host has put into the memory piece.0. */
+/* (offset, bytes): writes the data that the host has put into the memory piece.0. */
 int32_t tvmtiny_image_rpc_write(struct tvmtiny_rpc_call *call)
 {
     if (are_words(call, 2) == 0u || number(call, 1) > TVMTINY_IMAGE_PIECE_BYTES) {
@@ -172,7 +172,7 @@ int32_t tvmtiny_image_rpc_finish(struct tvmtiny_rpc_call *call)
     return answer(call, tvmtiny_slots_finish(server->slots, server->platform));
 }
 
-/* Tests the new model and switches to it; the answer says whether any model runs. */
+/* Tests the new model and switches to it; the result tells whether any model runs. */
 int32_t tvmtiny_image_rpc_start(struct tvmtiny_rpc_call *call)
 {
     if (call->count != 0u) {

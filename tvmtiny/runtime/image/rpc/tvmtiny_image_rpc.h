@@ -1,4 +1,4 @@
-/* Functions with which a host updates a model over the board link: entries for the application of
+/* Functions with which a host updates a model over the board link, as entries for an application of
  * tvmtiny_rpc.h. `tvmtiny update` calls them. */
 #ifndef TVMTINY_IMAGE_RPC_H
 #define TVMTINY_IMAGE_RPC_H
@@ -6,12 +6,12 @@
 #include "tvmtiny_rpc.h"
 #include "tvmtiny_slots.h"
 
-/* What the host writes at a time; a multiple of 4, and a page of the flash is a multiple of it. */
+/* Size of a write by the host: a multiple of 4, and a divisor of the flash's page size. */
 #ifndef TVMTINY_IMAGE_PIECE_BYTES
 #define TVMTINY_IMAGE_PIECE_BYTES 256u
 #endif
 
-/* What an application lists among its own functions. */
+/* Entries for the application's list of functions. */
 #define TVMTINY_IMAGE_RPC_FUNCTIONS                                                                \
     {"tvmtiny.image.begin", tvmtiny_image_rpc_begin}, {"tvmtiny.image.crc", tvmtiny_image_rpc_crc},  \
         {"tvmtiny.image.finish", tvmtiny_image_rpc_finish},                                        \
@@ -19,13 +19,13 @@
         {"tvmtiny.image.state", tvmtiny_image_rpc_state},                                          \
         {"tvmtiny.image.write", tvmtiny_image_rpc_write}
 
-/* And among its slots of memory. */
+/* Entry for the application's list of memory slots. */
 #define TVMTINY_IMAGE_RPC_SLOTS                                                                    \
     {                                                                                              \
         "piece", 1u, tvmtiny_image_rpc_find_piece                                                  \
     }
 
-/* What the functions work on, all of it the application's. `image` is what runs where `status` is
+/* State of the functions, owned by the application. `image` is the running image if `status` is
  * TVMTINY_IMAGE_OK. */
 struct tvmtiny_image_server {
     struct tvmtiny_slots *slots;
@@ -36,7 +36,7 @@ struct tvmtiny_image_server {
     struct tvmtiny_image image;
 };
 
-/* Starts the model that the log names. `server` is used from now on. */
+/* Starts the model that the log names. `server` must remain valid. */
 void tvmtiny_image_rpc_setup(struct tvmtiny_image_server *server);
 
 int32_t tvmtiny_image_rpc_begin(struct tvmtiny_rpc_call *call);

@@ -1,23 +1,24 @@
 /* Two slots and a log; see tvmtiny_slots.h.
  *
- * The log is a page of records of 16 bytes, each with a CRC: one that a power cut has torn counts as none. A
- * full page is replaced by the other one, which begins with all that is known and counts only once its SEAL
- * is there; until then the old page does. */
+ * The log is a page of 16-byte records, each with a CRC, so that a record torn by a power cut is
+ * ignored. A full page is replaced by the other page, which starts with everything that is known.
+ * The new page becomes valid only once its SEAL is written; until then, the old page remains valid.
+ */
 #include "tvmtiny_slots.h"
 
 enum { RECORD_BYTES = 16, RECORD_WORDS = 4 };
 
-/* The first byte of a record; the second is the slot. */
+/* Kind of a record, its first byte; the second byte is the slot. */
 enum {
-    GENERATION = 1, /* value: number of this page; always the first */
-    WEAR = 2,       /* value: how often the slot was written */
-    CONFIRMED = 3,  /* the slot runs; value: the least version from now on */
-    WRITTEN = 4,    /* the slot has a new image that is whole */
-    SEAL = 5,       /* what was known is written down */
-    BEGIN = 6,      /* the slot is being written */
+    GENERATION = 1, /* value: number of this page; always the first record */
+    WEAR = 2,       /* value: number of times that the slot was written */
+    CONFIRMED = 3,  /* the slot is active; value: the least version from now on */
+    WRITTEN = 4,    /* the slot contains a complete new image */
+    SEAL = 5,       /* the page contains everything that was known */
+    BEGIN = 6,      /* the slot is about to be written */
     TRYING = 7,     /* the slot's image is about to be tested */
-    FAILED = 8,     /* the slot's image did not pass */
-    GOOD = 9        /* the slot that does not run holds a model that once did */
+    FAILED = 8,     /* the slot's image failed its test */
+    GOOD = 9        /* the inactive slot holds a model that once passed */
 };
 
 #define MARK 0x5a000000u
@@ -86,7 +87,7 @@ static uint32_t records_of(const struct tvmtiny_slots *slots)
     return slots->flash->page_bytes / (uint32_t)RECORD_BYTES;
 }
 
-/* The number of a page; 0 where it is none that counts. */
+/* The number of a page; 0 if the page is not valid. */
 static uint32_t generation_of(const struct tvmtiny_slots *slots, uint32_t page)
 {
     const uint8_t *const first = record_at(slots, page, 0);
@@ -105,7 +106,7 @@ static uint32_t generation_of(const struct tvmtiny_slots *slots, uint32_t page)
     return 0;
 }
 
-/* What a record says. */
+/* Applies a record to the state. */
 static void apply(struct tvmtiny_slots *slots, uint32_t kind, uint32_t slot, uint32_t value)
 {
     switch (kind) {
@@ -180,7 +181,7 @@ static int32_t put(struct tvmtiny_slots *slots, uint32_t kind, uint32_t slot, ui
     return status;
 }
 
-/* Goes on in the other page, which begins with what is known. */
+/* Continues in the other page, which starts with everything that is known. */
 static int32_t turn_page(struct tvmtiny_slots *slots)
 {
     const struct tvmtiny_flash *const flash = slots->flash;
@@ -260,7 +261,7 @@ int32_t tvmtiny_slots_open(struct tvmtiny_slots *slots, const struct tvmtiny_fla
         if (is_record(record) != 0u) {
             apply(slots, record[0], record[1], word(record + 4));
         }
-        /* Behind what a power cut has torn, too. */
+        /* Skip records torn by a power cut as well. */
         if (is_blank(record) == 0u) {
             slots->next = i + 1u;
         }
@@ -317,7 +318,7 @@ int32_t tvmtiny_slots_start(struct tvmtiny_slots *slots,
     status = check(slots, slots->active, platform, image);
     if (status != TVMTINY_IMAGE_OK && (slots->good >> (slots->active ^ 1u) & 1u) != 0u &&
         check(slots, slots->active ^ 1u, platform, image) == TVMTINY_IMAGE_OK) {
-        /* The flash has lost the newer one. */
+        /* The flash has lost the newer image. */
         return TVMTINY_IMAGE_OK;
     }
     return status;
@@ -340,7 +341,7 @@ int32_t tvmtiny_slots_begin(struct tvmtiny_slots *slots, uint32_t bytes)
         return TVMTINY_SLOTS_TOO_LARGE;
     }
     if (slots->updating != TVMTINY_SLOTS_NONE) {
-        /* The link was broken, and the board has gone on. */
+        /* The link was interrupted, but the board was not reset. */
         return TVMTINY_IMAGE_OK;
     }
     status = append(slots, BEGIN, slot, bytes);
@@ -377,7 +378,7 @@ int32_t tvmtiny_slots_write(struct tvmtiny_slots *slots, uint32_t offset, const 
             status = write_flash(slots, place, data, whole);
         }
         if (status == TVMTINY_IMAGE_OK && part != whole) {
-            /* The end of an image that is no multiple of a word. */
+            /* The last bytes of an image whose size is not a multiple of a word. */
             uint8_t rest[4] = {0xffu, 0xffu, 0xffu, 0xffu};
             uint32_t i;
 

@@ -1,5 +1,5 @@
-/* Ed25519 (RFC 8032) with Monocypher's building blocks of EdDSA, for which its hash is chosen by the caller:
- * SHA-512 of the signature's first half, the public key and the message. */
+/* Ed25519 (RFC 8032) with Monocypher's building blocks for EdDSA, which leave the hash to the
+ * caller: SHA-512 of the signature's first half, the public key and the message. */
 #include "monocypher.h"
 #include "tvmtiny_image_verify.h"
 #include "tvmtiny_sha512.h"

@@ -8,7 +8,7 @@ int32_t tvmtiny_image_psa(const uint8_t *public_key, const uint8_t *digest, cons
     psa_key_attributes_t attributes = PSA_KEY_ATTRIBUTES_INIT;
     psa_key_id_t key = 0;
     psa_status_t status;
-    /* An uncompressed point of SEC 1. */
+    /* An uncompressed point as specified by SEC 1. */
     uint8_t point[65];
     uint32_t i;
 

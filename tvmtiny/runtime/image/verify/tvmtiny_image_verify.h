@@ -1,6 +1,6 @@
-/* What checks signatures of images: adapters to libraries, each in a file of its own. Take the file of the
- * library that the firmware has; nothing else of this folder is needed. All return 0 where the signature of
- * the digest is right. */
+/* Signature verification: adapters for libraries, each in its own file. Use the file for the
+ * library that the firmware has; the other files in this folder are not needed. All functions
+ * return 0 if the signature of the digest is valid. */
 #ifndef TVMTINY_IMAGE_VERIFY_H
 #define TVMTINY_IMAGE_VERIFY_H
 
@@ -14,7 +14,8 @@ extern "C" {
 int32_t tvmtiny_image_monocypher(const uint8_t *public_key, const uint8_t *digest,
                                  const uint8_t *signature);
 
-/* ECDSA-P256 with PSA Crypto, such as mbedTLS's and Zephyr's; psa_crypto_init has been called. */
+/* ECDSA-P256 with PSA Crypto, for example that of Mbed TLS or Zephyr; call psa_crypto_init first.
+ */
 int32_t tvmtiny_image_psa(const uint8_t *public_key, const uint8_t *digest,
                           const uint8_t *signature);
 

@@ -1,4 +1,4 @@
-/* SHA-512 of FIPS 180-4; its names of variables. */
+/* SHA-512, with the variable names of FIPS 180-4. */
 #include "tvmtiny_sha512.h"
 
 static const uint64_t constants[80] = {
@@ -37,7 +37,7 @@ static uint64_t rotated(uint64_t x, uint32_t count)
 
 static void add_block(uint64_t *words, const uint8_t *block)
 {
-    /* The last 16 words of the message schedule. */
+    /* The most recent 16 words of the message schedule. */
     uint64_t w[16];
     uint64_t v[8];
     uint32_t t;

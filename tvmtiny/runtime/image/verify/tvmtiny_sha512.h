@@ -1,4 +1,4 @@
-/* SHA-512 of FIPS 180-4, for Ed25519. C99, freestanding, no heap. */
+/* SHA-512 as specified by FIPS 180-4, for Ed25519. C99, freestanding, no heap. */
 #ifndef TVMTINY_SHA512_H
 #define TVMTINY_SHA512_H
 

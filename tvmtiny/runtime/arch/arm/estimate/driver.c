@@ -1,5 +1,5 @@
-/* Runs a candidate once under an emulator, writes its status and outputs to the host, and ends. The
- * addresses come from the compiler's command line. */
+/* Runs a candidate once under an emulator, writes its status and outputs to the host, and exits.
+ * The compiler's command line defines the addresses. */
 #include <stdint.h>
 
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)

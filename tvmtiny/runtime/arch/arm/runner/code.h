@@ -1,16 +1,17 @@
-/* Code that was written to memory as data. */
+/* Support for executing code that was written to memory as data. */
 #ifndef TVMTINY_ARM_CODE_H
 #define TVMTINY_ARM_CODE_H
 
 #include <stdint.h>
 
-/* Whether a function can have that address. */
+/* Whether a function pointer can have this value. */
 static inline uint32_t is_code_address(uint32_t address)
 {
     return address & 1u; /* Thumb */
 }
 
-/* What was written between is about to be executed. Processors without caches read their bits as zero. */
+/* Makes code written to [start, end) visible to instruction fetches. Processors without caches read
+ * CCR.DC and CCR.IC as zero. */
 static inline void synchronize_code(const uint8_t *start, const uint8_t *end)
 {
     enum { CCR_DC = 1 << 16, CCR_IC = 1 << 17, LINE_BYTES = 32 };

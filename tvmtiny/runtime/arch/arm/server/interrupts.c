@@ -1,4 +1,4 @@
-/* Entry of the receive interrupt. */
+/* Entry point of the receive interrupt. */
 #include "interrupts.h"
 #include "protect.h"
 #include "serial.h"
@@ -20,6 +20,6 @@ __attribute__((naked)) static void uart_entry(void)
                      : [aborted] "i"(TVMTINY_RPC_ABORTED));
 }
 
-/* Follows the vectors of the processor. */
+/* Continues the vector table behind the processor's own exceptions. */
 __attribute__((section(".vectors.interrupts"), used)) static void (
     *const interrupts[DEVICE_UART_IRQ + 1u])(void) = {[DEVICE_UART_IRQ] = uart_entry};

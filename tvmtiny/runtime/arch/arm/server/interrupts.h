@@ -15,14 +15,14 @@ static inline void enable_uart_interrupt(void)
     NVIC_ENABLE = UART_IRQ_BIT;
 }
 
-/* The interrupt does not come once this has returned. */
+/* No receive interrupt occurs after this has returned. */
 static inline void disable_uart_interrupt(void)
 {
     NVIC_DISABLE = UART_IRQ_BIT;
     __asm__ volatile("dsb\n\tisb" : : : "memory");
 }
 
-/* The interrupt comes (again) as soon as it is enabled, where the UART has a byte. */
+/* Requests the interrupt again, so that it occurs once it is enabled. */
 static inline void repeat_uart_interrupt(void)
 {
     NVIC_SET_PENDING = UART_IRQ_BIT;

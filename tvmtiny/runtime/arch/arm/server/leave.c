@@ -1,5 +1,5 @@
-/* Leaving a function from an exception: the frame of the interrupted function is given up, and the
- * exception returns with a new one into the end of the guarded call. */
+/* Leaves a function from an exception: drops the frame of the interrupted function, and returns
+ * from the exception with a new frame to the end of the guarded call. */
 #include "protect.h"
 
 #define AIRCR (*(volatile uint32_t *)0xE000ED0Cu)
@@ -9,7 +9,8 @@
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
 #define PUSH_FLOATS "vpush {d8-d15}\n\t"
 #define POP_FLOATS "vpop {d8-d15}\n\t"
-/* FPCCR.LSPACT: registers that are yet to be saved are not, as their place is given up. */
+/* Clears FPCCR.LSPACT: floating-point registers must no longer be saved lazily, because their stack
+ * space is dropped. */
 #define FORGET_FLOATS                                                                              \
     "ldr r2, =0xe000ef34\n\t"                                                                      \
     "ldr r3, [r2]\n\t"                                                                             \
@@ -22,7 +23,7 @@
 #define FORGET_FLOATS
 #endif
 
-/* The stack pointer of the guarded call; 0 outside of one. */
+/* Stack pointer of the guarded call; 0 outside of one. */
 uint32_t *volatile device_guarded_sp;
 
 uint32_t device_is_guarded(void)
@@ -55,7 +56,7 @@ __attribute__((naked)) int32_t device_call_guarded(__attribute__((unused)) struc
                      "mov r2, sp\n\t"
                      "str r2, [r4]\n\t"
                      "blx r1\n\t"
-                     "dsb\n" /* so that a late fault still is the function's */
+                     "dsb\n" /* attributes a late fault to the function */
                      "device_guarded_end:\n\t"
                      "cpsie i\n\t"
                      "ldr r4, =device_guarded_sp\n\t"
@@ -73,10 +74,10 @@ __attribute__((naked)) int32_t device_call_guarded(__attribute__((unused)) struc
 __attribute__((naked)) void device_leave(__attribute__((unused)) int32_t status,
                                          __attribute__((unused)) uint32_t exc_return)
 {
-    /* The new frame: r0 is the status, the return address has no Thumb bit, and xPSR only that, so
-     * that no half-done instruction or condition is continued. EXC_RETURN says that there are no
-     * floating-point registers in the frame. The call is no longer guarded from here on, so that what
-     * comes behind an ABORT is kept. */
+    /* Builds the new frame: r0 is the status, the return address has no Thumb bit, and xPSR
+     * contains only that bit, so that no partial instruction or IT block is resumed. EXC_RETURN
+     * indicates a frame without floating-point registers. The call is no longer guarded from here
+     * on, so bytes that follow an ABORT are kept. */
     __asm__ volatile(FORGET_FLOATS "ldr r3, =device_guarded_sp\n\t"
                                    "ldr r2, [r3]\n\t"
                                    "movs r4, #0\n\t"

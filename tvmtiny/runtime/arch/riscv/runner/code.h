@@ -1,16 +1,16 @@
-/* Code that was written to memory as data. */
+/* Support for executing code that was written to memory as data. */
 #ifndef TVMTINY_RISCV_CODE_H
 #define TVMTINY_RISCV_CODE_H
 
 #include <stdint.h>
 
-/* Whether a function can have that address. */
+/* Whether a function pointer can have this value. */
 static inline uint32_t is_code_address(uint32_t address)
 {
     return (address & 1u) == 0u ? 1u : 0u;
 }
 
-/* What was written between is about to be executed. */
+/* Makes code written to [start, end) visible to instruction fetches. */
 static inline void synchronize_code(const uint8_t *start, const uint8_t *end)
 {
     (void)start;

@@ -1,4 +1,4 @@
-/* Entries of the receive interrupt and of the timer. */
+/* Entry points of the receive interrupt and of the timer interrupt. */
 #include "interrupts.h"
 #include "measure.h"
 #include "protect.h"
@@ -7,11 +7,12 @@
 #include "tvmtiny_rpc.h"
 #include "watch.h"
 
-/* The timer of SiFive's core-local interruptor (CLINT), as on QEMU's virt and sifive_e. */
+/* Timer of SiFive's core-local interruptor (CLINT), as on QEMU's virt and sifive_e. */
 #define MTIMECMP ((volatile uint32_t *)0x02004000u)
 #define MTIME ((volatile uint32_t *)0x0200bff8u)
 
-/* Instructions until a measurement is long: beyond those of most models, so that counts are without interrupts. */
+/* Instructions after which a measurement counts as long. Most models take fewer, so that no
+ * interrupt disturbs their measurement. */
 #define LONG_INSTRUCTIONS (1u << 28)
 
 #define SAVE                                                                                       \
@@ -54,7 +55,7 @@ static void set_timer(uint32_t ticks)
 
 static uint32_t ticks_of_long;
 
-/* Instructions between two ticks tell how many ticks a long measurement has. */
+/* Derives the length of a long measurement in ticks from the instructions between two ticks. */
 static void measure_tick(void)
 {
     uint32_t begin;

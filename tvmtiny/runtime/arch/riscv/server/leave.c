@@ -1,10 +1,10 @@
-/* Leaving a function from a trap: its frames are given up, and execution goes on at the end of the guarded call. */
+/* Leaves a function from a trap: drops its frames, and continues at the end of the guarded call. */
 #include "arch.h"
 #include "device.h"
 #include "interrupts.h"
 #include "protect.h"
 
-/* The stack pointer of the guarded call; 0 outside of one. */
+/* Stack pointer of the guarded call; 0 outside of one. */
 uint32_t *volatile device_guarded_sp;
 
 uint32_t device_is_guarded(void)
@@ -49,14 +49,15 @@ __attribute__((naked)) int32_t device_call_guarded(__attribute__((unused)) struc
                          "ret"));
 }
 
-/* The interrupt controller may have been left before it heard that an interrupt was served. */
+/* The trap may have been left before the interrupt controller was told that the interrupt is
+ * complete. */
 __attribute__((used)) static void serve_again(void)
 {
     PLIC_CLAIM = DEVICE_UART_IRQ;
     uart_request_again();
 }
 
-/* Interrupts are off in a trap, until the end of the guarded call. */
+/* Interrupts are disabled in a trap, and remain so until the end of the guarded call. */
 __attribute__((naked)) void device_leave(__attribute__((unused)) int32_t status,
                                          __attribute__((unused)) uint32_t cause)
 {

@@ -1,4 +1,4 @@
-/* The 16550 UART and its many successors, with registers of a byte each. */
+/* The 16550 UART and compatible ones with byte-wide registers. */
 #ifndef TVMTINY_DEVICE_UART_H
 #define TVMTINY_DEVICE_UART_H
 
@@ -12,7 +12,7 @@
 #define UART_STATE UART_REGISTER(5u)
 
 #define UART_INTERRUPT_RECEIVED 1u
-/* FIFOs on and empty, an interrupt from the first byte on. */
+/* Enables and clears the FIFOs, with an interrupt from the first byte on. */
 #define UART_FIFO_ON 7u
 #define UART_LINE_8N1 3u
 #define UART_STATE_RECEIVED 1u
@@ -25,7 +25,7 @@ static inline void uart_start(void)
     UART_INTERRUPTS = UART_INTERRUPT_RECEIVED;
 }
 
-/* The request ends when the byte is taken. */
+/* Taking the byte withdraws the request. */
 static inline void uart_acknowledge(void)
 {
 }

@@ -23,7 +23,7 @@ static inline void uart_start(void)
     UART_INTERRUPTS = UART_RECEIVED;
 }
 
-/* The request ends when the byte is taken. */
+/* Taking the byte withdraws the request. */
 static inline void uart_acknowledge(void)
 {
 }
