@@ -1,5 +1,5 @@
-/* The models of this application, as a table. Each model's own header, such as kws.h, offers the
- * same without the indirection. */
+/* The models of this application as a table. Each model's own header, such as kws.h, declares the
+ * same functions without the indirection. */
 #ifndef TVMTINY_MODELS_H
 #define TVMTINY_MODELS_H
 
@@ -19,17 +19,18 @@ struct tvmtiny_tensor {
 
 struct tvmtiny_model {
   const char *name;
-  /* One inference on what is in the inputs; TVMTINY_OK or one of TVMTINY_ERROR_*. */
+  /* Runs one inference on the content of the inputs; returns TVMTINY_OK or one of TVMTINY_ERROR_*.
+   */
   int32_t (*run)(void);
-  /* The same in steps, where the model was compiled for that; NULL otherwise. `begin` gives up one
-   * that is not done; `step` returns 1 while there are more steps, and 2 with the last one. */
+  /* Run the inference in steps if the model was compiled for that; NULL otherwise. `begin` abandons
+   * an unfinished inference; `step` returns 1 while more steps remain, and 2 with the last one. */
   int32_t (*begin)(void);
   int32_t (*step)(void);
-  /* Memory of input or output `index`. That of an input is free for other data during a run, so
-   * that it has to be filled anew before each. */
+  /* Return the memory of input or output `index`. A run may reuse the memory of an input for other
+   * data, so each input must be filled again before each run. */
   void *(*input)(uint32_t index);
   void *(*output)(uint32_t index);
-  /* Makes it forget what it remembers from one run to the next; NULL where it remembers nothing. */
+  /* Resets the state that the model keeps between runs; NULL for a stateless model. */
   void (*reset)(void);
   const struct tvmtiny_tensor *inputs;
   const struct tvmtiny_tensor *outputs;
@@ -40,10 +41,10 @@ struct tvmtiny_model {
   uint32_t constants_bytes;
   uint32_t layer_count;
   uint32_t macs;
-  /* Deepest stack of a run below its caller; 0 where it is not known. */
+  /* Deepest stack of a run, counted from its caller's frame, in bytes; 0 if unknown. */
   uint32_t stack_bytes;
-  /* CRC-32 of all outputs for the samples 0, 1, ... of tvmtiny_sample_fill, as the reference
-   * kernels compute them; none for models whose outputs are floats. */
+  /* CRC-32 of all outputs for the samples 0, 1, ... of tvmtiny_sample_fill, according to the
+   * reference kernels; none for a model with float outputs. */
   const uint32_t *expected;
   uint32_t expected_count;
 };
@@ -51,7 +52,7 @@ struct tvmtiny_model {
 extern const struct tvmtiny_model tvmtiny_models[];
 extern const uint32_t tvmtiny_model_count;
 
-/* The model of that name, or NULL. */
+/* Returns the model of that name, or NULL. */
 const struct tvmtiny_model *tvmtiny_model_find(const char *name);
 
 #ifdef __cplusplus

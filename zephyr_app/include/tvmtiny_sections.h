@@ -1,4 +1,5 @@
-/* Included in front of the models' sources: where Kconfig wants arena and constants. */
+/* Included before the models' sources: sections for arena and constants, as configured by Kconfig.
+ */
 #ifndef TVMTINY_SECTIONS_H
 #define TVMTINY_SECTIONS_H
 

@@ -7,7 +7,7 @@ static int32_t run_in_steps(const struct tvmtiny_model *model, void (*pause)(voi
 {
   int32_t status = model->begin();
 
-  /* TVMTINY_MORE and TVMTINY_DONE of the models' own headers. */
+  /* Values of TVMTINY_MORE and TVMTINY_DONE in the models' own headers. */
   while (status == 0 || status == 1) {
     pause();
     status = model->step();

@@ -20,8 +20,8 @@ static int32_t element(uint32_t position, uint32_t sample)
   return bits < 128u ? (int32_t)bits : (int32_t)bits - 256;
 }
 
-/* The bits of value / 128, for value from -128 to 127: without floating-point code, which an
- * application without an FPU may not have otherwise. */
+/* Returns the bits of the float value / 128, for value from -128 to 127, without floating-point
+ * code, which an application without an FPU may not otherwise contain. */
 static uint32_t float_bits(int32_t value)
 {
   const uint32_t magnitude = value < 0 ? (uint32_t)-value : (uint32_t)value;
@@ -47,7 +47,7 @@ static void fill(const struct tvmtiny_tensor *tensor, void *data, uint32_t sampl
     const int32_t value = element(i, sample);
     uint32_t bits = is_float ? float_bits(value) : (uint32_t)value;
 
-    /* Integers are extended by their sign; every board is little endian. */
+    /* Sign-extend integers; all boards are little-endian. */
     for (uint32_t byte = 0; byte < width; ++byte) {
       *to++ = (uint8_t)bits;
       bits >>= 8;

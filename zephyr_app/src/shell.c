@@ -18,8 +18,8 @@ static const struct tvmtiny_model *find_model(const struct shell *shell, const c
   return model;
 }
 
-/* A count on the command line, or the default where there is none; false where it is not a number.
- */
+/* Parses a number on the command line, keeping the default if there is none; returns false if the
+ * text is not a number. */
 static bool parse(const struct shell *shell, size_t argc, char **argv, uint32_t *value)
 {
   char *end;

@@ -1,4 +1,4 @@
-/* The shell runs in a thread of its own. */
+/* The shell runs in its own thread. */
 int main(void)
 {
   return 0;

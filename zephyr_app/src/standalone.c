@@ -1,6 +1,6 @@
-/* The way a product would do it: a thread that stands for a sensor fills the input, the main thread
- * runs the model and hands the result to a callback, and between samples the core sleeps. In the mode
- * for steps it runs the model in steps, and a watchdog waits for each of them. */
+/* An application structured like a product: a thread that simulates a sensor fills the input, the
+ * main thread runs the model and passes the result to a callback, and the core sleeps between
+ * samples. In the mode for steps, the model runs in steps that a watchdog monitors. */
 #include <zephyr/kernel.h>
 #include <zephyr/logging/log.h>
 
@@ -18,14 +18,14 @@ typedef void (*result_callback)(const struct tvmtiny_inference *result);
 
 static K_SEM_DEFINE(input_free, 0, 1);
 static K_SEM_DEFINE(input_ready, 0, 1);
-/* A sample is due when the period is over, or at once when somebody gives this. */
+/* A sample is due at the end of the period, or as soon as this semaphore is given. */
 static K_SEM_DEFINE(sample_wanted, 0, 1);
 static const struct tvmtiny_model *sampled_model;
 static uint32_t sample;
 
 static void produce(const struct tvmtiny_model *model, uint32_t index)
 {
-  /* The model's input is written in place: there is no second buffer. */
+  /* Write to the model's input directly, without a second buffer. */
   (void)k_sem_take(&input_free, K_FOREVER);
   (void)k_sem_take(&sample_wanted, K_MSEC(CONFIG_TVMTINY_APP_PERIOD_MS));
   sampled_model = model;

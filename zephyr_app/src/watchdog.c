@@ -1,6 +1,6 @@
-/* The watchdog of the thread that runs the models, by Zephyr's task watchdog: without hardware it is a
- * timer of the kernel. With CONFIG_WATCHDOG and the devicetree's alias watchdog0 it holds where interrupts
- * are locked, too. */
+/* Monitors the thread that runs the models with Zephyr's task watchdog. Without hardware, the task
+ * watchdog is a kernel timer. With CONFIG_WATCHDOG and the devicetree alias watchdog0, it also
+ * works while interrupts are locked. */
 #include <zephyr/device.h>
 #include <zephyr/kernel.h>
 #include <zephyr/logging/log.h>
@@ -31,7 +31,7 @@ void tvmtiny_watchdog_begin(void)
     }
     ready = true;
   }
-  /* Without a function of its own, it resets the processor. */
+  /* Without a callback, the watchdog resets the processor. */
   channel = task_wdt_add(CONFIG_TVMTINY_APP_WATCHDOG_MS, NULL, NULL);
   if (channel < 0) {
     LOG_ERR("no channel of the watchdog: %d", channel);

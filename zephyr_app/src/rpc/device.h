@@ -1,4 +1,4 @@
-/* What the model's functions for a host ask of the device, as bare-metal firmware has it. */
+/* The device interface of bare-metal firmware, for the model's functions that a host calls. */
 #ifndef TVMTINY_ZEPHYR_DEVICE_H
 #define TVMTINY_ZEPHYR_DEVICE_H
 
@@ -8,11 +8,11 @@
 
 enum device_stage { DEVICE_SERVING = 4 };
 
-/* Where the program is, for the report of a fault. */
+/* Progress of the program, for the fault report. */
 extern volatile uint32_t device_layer;
 extern volatile uint32_t device_stage;
 
-/* Serves for ever. */
+/* Serves a host; never returns. */
 void device_main(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* Functions run in a thread of their own, so that one that faults or never ends can be given up. */
+/* Runs functions in a separate thread, so that one that faults or never returns can be abandoned.
+ */
 #include <zephyr/fatal.h>
 #include <zephyr/kernel.h>
 #if __has_include(<zephyr/version.h>)
@@ -11,7 +12,7 @@
 #include "guard.h"
 #include "tvmtiny_rpc.h"
 
-/* Below the server's, which so gets to know of an end at once. */
+/* Below the server's priority, so that the server learns of the end of a call at once. */
 #define WORKER_PRIORITY K_PRIO_PREEMPT(CONFIG_MAIN_THREAD_PRIORITY + 1)
 #define FAULT_WORDS 8u
 #if defined(CONFIG_FPU) && defined(CONFIG_FPU_SHARING)
@@ -36,7 +37,7 @@ static uint32_t fault_count;
 
 bool guard_is_active(void)
 {
-  /* Once it is given up, what arrives is for the server again. */
+  /* Once the call is abandoned, received bytes are for the server again. */
   return is_active && outcome == RUNNING;
 }
 
@@ -101,7 +102,7 @@ typedef z_arch_esf_t saved_registers;
 void k_sys_fatal_error_handler(unsigned int reason, const saved_registers *registers)
 {
   if (!guard_is_active() || k_current_get() != &worker) {
-    /* Not a function's fault, so that there is nothing to go on with. */
+    /* The fault is not that of a guarded function, so there is nothing to continue with. */
     k_fatal_halt(reason);
   }
   fault_count = 0;

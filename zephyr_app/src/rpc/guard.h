@@ -1,13 +1,13 @@
-/* Calls that may fault or never end. */
+/* Guarded calls of functions that may fault or never return. */
 #ifndef TVMTINY_ZEPHYR_GUARD_H
 #define TVMTINY_ZEPHYR_GUARD_H
 
 #include <stdbool.h>
 
-/* Whether such a call runs. */
+/* Whether a guarded call is running. */
 bool guard_is_active(void);
 
-/* Ends it; from an interrupt. */
+/* Ends the guarded call; may be called from an interrupt. */
 void guard_abort(void);
 
 #endif

@@ -3,8 +3,8 @@
 
 #include "device.h"
 
-/* The memory for what a host allocates, with the symbols that bare-metal firmware has from its
- * linker script. */
+/* Memory for a host's allocations, with the symbols that the linker script defines in bare-metal
+ * firmware. */
 uint8_t device_heap_start[CONFIG_TVMTINY_APP_RPC_HEAP_BYTES] __attribute__((aligned(16)));
 
 #define TEXT_OF(value) #value
@@ -16,14 +16,15 @@ __asm__(".global device_heap_end\n"
 #ifdef CONFIG_TVMTINY_APP_RUNNER
 BUILD_ASSERT(CONFIG_TVMTINY_APP_RUNNER_BYTES % 64 == 0, "the host writes blocks of 64 bytes");
 
-/* Emulators translate code by pages, so that candidates get some of their own where there is room. */
+/* Emulators translate code in pages, so candidates get pages of their own if there is enough room.
+ */
 #if CONFIG_TVMTINY_APP_RUNNER_BYTES >= 262144
 #define CANDIDATES_ALIGNMENT 4096
 #else
 #define CANDIDATES_ALIGNMENT 64
 #endif
 
-/* Where candidates of a tuner are loaded to. */
+/* Memory into which tuning candidates are loaded. */
 __noinit uint8_t device_candidates_start[CONFIG_TVMTINY_APP_RUNNER_BYTES]
     __attribute__((aligned(CANDIDATES_ALIGNMENT)));
 __asm__(".global device_candidates_end\n"

@@ -6,7 +6,7 @@
 #define PAINT 0xa5c35a3cu
 #define LONG_MS 100
 
-/* Behind Zephyr's own word, where it looks for overflows by one. */
+/* Skips the word by which Zephyr detects overflows. */
 static uint32_t *stack_bottom(void)
 {
   return (uint32_t *)ROUND_UP(k_current_get()->stack_info.start, sizeof(uint32_t)) +
@@ -45,7 +45,7 @@ static ALWAYS_INLINE uint32_t stack_pointer(void)
   return sp;
 }
 #else
-/* The frame of a function is below that of its caller, whose own one may begin above what it keeps there. */
+/* A function's frame is below its caller's, which may begin above the caller's own data. */
 static __attribute__((noinline)) uint32_t stack_pointer(void)
 {
   return (uint32_t)(uintptr_t)__builtin_frame_address(0);
@@ -54,7 +54,7 @@ static __attribute__((noinline)) uint32_t stack_pointer(void)
 
 __attribute__((noinline)) void device_paint_stack(void)
 {
-  /* An interrupt may use what is below. */
+  /* Interrupts may use the memory below the stack pointer. */
   const unsigned int key = irq_lock();
 
   paint(stack_pointer());
@@ -74,7 +74,7 @@ __attribute__((noinline)) uint32_t device_painted_bytes(void)
 
 enum { DEMCR_TRCENA = 1 << 24, DWT_CYCCNTENA = 1 << 0, DWT_NOCYCCNT = 1 << 25 };
 
-/* Cores may leave the counter out, and QEMU has none: it must be seen to count. */
+/* The counter is optional in hardware and absent in QEMU, so check that it counts. */
 static bool has_cycle_counter(void)
 {
   static enum { UNKNOWN, ABSENT, PRESENT } found;
@@ -83,7 +83,7 @@ static bool has_cycle_counter(void)
     found = ABSENT;
     DEMCR |= DEMCR_TRCENA;
     if ((DEMCR & DEMCR_TRCENA) != 0u && (DWT_CTRL & DWT_NOCYCCNT) == 0u) {
-      DWT_LAR = 0xC5ACCE55u; /* Cortex-M7's is locked. */
+      DWT_LAR = 0xC5ACCE55u; /* Cortex-M7 locks the counter. */
       DWT_CTRL |= DWT_CYCCNTENA;
       if ((DWT_CTRL & DWT_CYCCNTENA) != 0u) {
         const uint32_t before = DWT_CYCCNT;
@@ -124,12 +124,12 @@ const char *device_measures(void)
   if (IS_ENABLED(CONFIG_QEMU_TARGET)) {
     return "instructions";
   }
-  /* SysTick counts the processor's clock. */
+  /* SysTick counts cycles of the processor's clock. */
   return IS_ENABLED(CONFIG_CORTEX_M_SYSTICK) ? "cycles" : "ticks";
 }
 
-/* A call so long is not hurt by an interrupt, and one that never ends must be open to an ABORT. A
- * tickless kernel has no other interrupt in a shorter call. */
+/* An interrupt hardly affects a call of this length, and a call that never returns must be open to
+ * an ABORT. A tickless kernel has no other interrupt in a shorter call. */
 static void on_long(struct k_timer *timer)
 {
   ARG_UNUSED(timer);

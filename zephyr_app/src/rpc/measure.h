@@ -1,5 +1,5 @@
-/* Cycles and stack of a call. Cycles are stated as changes of a counter of 24 bits that counts
- * down, which is what bare-metal firmware has; in QEMU, the host makes instructions of them. */
+/* Measures cycles and stack of a call. Cycles are reported as changes of a 24-bit down-counter, as
+ * in bare-metal firmware. In QEMU, the host converts them to instructions. */
 #ifndef TVMTINY_ZEPHYR_MEASURE_H
 #define TVMTINY_ZEPHYR_MEASURE_H
 
@@ -18,17 +18,18 @@ struct device_measurement {
   uint32_t stack_bytes;
 };
 
-/* What a tuner's measurements count: "cycles", or in QEMU "instructions", or "ticks" of another clock than the
- * processor's. */
+/* Unit of a tuner's measurements: "cycles", "instructions" in QEMU, or "ticks" of a clock other
+ * than the processor's. */
 const char *device_measures(void);
 
 void device_measure(int32_t (*call)(void), struct device_measurement *result);
 
-/* The deepest stack of calls by the same function between painting and asking, in bytes. */
+/* Return the deepest stack, in bytes, of calls that the same function makes between painting and
+ * asking. */
 void device_paint_stack(void);
 uint32_t device_painted_bytes(void);
 
-/* The program's; called in a measurement that takes long, to end what device_serial_hold began. */
+/* Implemented by the program: called during a long measurement, to undo device_serial_hold. */
 void device_measured_long(void);
 
 #endif

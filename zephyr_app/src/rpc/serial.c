@@ -1,4 +1,4 @@
-/* Byte I/O of the RPC server on a UART of Zephyr. */
+/* Byte I/O of the RPC server on a Zephyr UART. */
 #include <zephyr/device.h>
 #include <zephyr/drivers/uart.h>
 #include <zephyr/kernel.h>
@@ -24,7 +24,7 @@ BUILD_ASSERT(
 static const struct device *const uart = DEVICE_DT_GET(UART_NODE);
 
 static uint8_t ring[RING_BYTES];
-/* How many bytes were put in and taken out. */
+/* Total numbers of bytes put into the ring and taken out of it. */
 static volatile uint32_t put_count;
 static volatile uint32_t taken_count;
 static volatile bool is_stopped;
@@ -34,7 +34,7 @@ static const uint8_t *volatile send_next;
 static const uint8_t *send_end;
 static K_SEM_DEFINE(sent, 0, 1);
 
-/* Looks for the frame that ends a call. */
+/* Detects the frame that aborts a call. */
 static void watch(uint8_t byte)
 {
   static const uint8_t abort_bytes[] = TVMTINY_RPC_ABORT_BYTES;
@@ -58,7 +58,8 @@ static void receive(void)
   for (;;) {
     const bool is_full = put_count - taken_count == RING_BYTES;
 
-    /* The line waits, unless a function runs: it may never end, and an ABORT must get through. */
+    /* If the ring is full, bytes wait on the line, unless a function is running: that may never
+     * end, so an ABORT must get through. */
     if (is_full && !guard_is_active()) {
       is_stopped = true;
       uart_irq_rx_disable(uart);
@@ -90,9 +91,9 @@ static void transmit(void)
   }
 }
 
-/* Once an interrupt, and not until nothing is pending: the driver of the CMSDK UART has its
- * interrupt for free space before the last byte is out, and would be told too early that all is
- * done. */
+/* Handles each event once per interrupt, and does not loop until none is pending: the CMSDK UART
+ * driver raises its interrupt for free space before the last byte is out, and a loop would report
+ * the end of the transmission too early. */
 static void on_interrupt(const struct device *device, void *data)
 {
   ARG_UNUSED(device);
@@ -106,7 +107,7 @@ static void on_interrupt(const struct device *device, void *data)
   }
 }
 
-/* Some UARTs do not interrupt for what has arrived before. */
+/* Some UARTs raise no interrupt for bytes that arrived before it was enabled. */
 static void start_receiving(void)
 {
   uart_irq_rx_enable(uart);

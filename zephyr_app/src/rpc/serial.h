@@ -1,4 +1,4 @@
-/* The serial line: received and sent by interrupt. */
+/* The serial line, which receives and sends by interrupt. */
 #ifndef TVMTINY_ZEPHYR_SERIAL_H
 #define TVMTINY_ZEPHYR_SERIAL_H
 
@@ -6,8 +6,9 @@
 
 void device_serial_start(void);
 
-/* Between these, received bytes interrupt nothing, as in bare-metal firmware. Only a tuner needs that:
- * a few instructions do not matter elsewhere, and a UART without a FIFO would lose bytes. */
+/* Between hold and release, received bytes raise no interrupts, as in bare-metal firmware. Only a
+ * tuner needs this: elsewhere a few instructions do not matter, and a UART without a FIFO would
+ * lose bytes. */
 #ifdef CONFIG_TVMTINY_APP_RUNNER
 void device_serial_hold(void);
 void device_serial_release(void);

@@ -1,4 +1,4 @@
-/* What every model must do on every board. */
+/* Checks that every model must pass on every board. */
 #include <zephyr/kernel.h>
 #include <zephyr/sys/printk.h>
 
@@ -42,7 +42,7 @@ static void check_model(const struct tvmtiny_model *model)
     crcs[i] = infer(model, i);
     check(tvmtiny_sample_matches(model, i), model, "gives something else", i);
   }
-  /* Nothing is left of the inferences in between. */
+  /* Run the samples again: earlier inferences must not affect the results. */
   for (uint32_t i = 0; i < SAMPLES; ++i) {
     check(infer(model, i) == crcs[i], model, "gives something else the second time", i);
   }
