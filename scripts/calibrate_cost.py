@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Calibrates the tables of ``tvmtiny cost``: tvmtiny/estimation/tables/<cpu>.json.
+"""Calibrate the tables of ``tvmtiny cost``: tvmtiny/estimation/tables/<cpu>.json.
 
-Random networks are built for each core, one by one, and executed in Unicorn; what their layers and
-the functions in them take is fitted to what `tvmtiny.estimation.facts` says of them. The seeds are
-other ones than those of ``scripts/cost_error.py``.
+For each core, random networks are built one by one and executed in Unicorn. The measured cost of
+their layers, and of the functions in them, is fitted to the features that
+`tvmtiny.estimation.facts` extracts. The seeds differ from those of ``scripts/cost_error.py``.
 
     scripts/calibrate_cost.py collect cortex-m4 /tmp/m4.jsonl     measure
     scripts/calibrate_cost.py fit cortex-m4 /tmp/m4.jsonl         write the table
@@ -51,17 +51,17 @@ from tvmtiny.targets.architectures import find_architecture
 
 TABLES = ROOT / "tvmtiny" / "estimation" / "tables"
 
-#: Seeds from here on are for calibration.
+#: First seed of the networks for calibration.
 FIRST_SEED = 10_000
 
 TARGETS = ("instructions", "cycles", "flash", "ram")
 
-#: The first of `TARGETS` of which functions are not measured by themselves.
+#: Index of the first of `TARGETS` that is not measured for functions by themselves.
 FIRST_READ = 2
 
 
 def board_for(cpu: str, folder: Path) -> Any:
-    """A board with the CPU and 4 MB of each memory, as Unicorn runs it."""
+    """Find or make a board with the CPU and 4 MB of each kind of memory, for Unicorn."""
     own = [b for b in boards().values() if b.cpu.name == cpu and b.platform == "qemu"]
     large = [b for b in own if sum(r.length for r in b.regions) >= 2**23]
     if large:
@@ -76,9 +76,9 @@ def board_for(cpu: str, folder: Path) -> Any:
 
 
 def collect(cpu: str, kind: str, goal: str, seeds: Sequence[int], out: Path) -> None:
-    """Measure networks, each built by itself, and append them to `out`, one a line.
+    """Measure networks, each built by itself, and append them to `out`, one on each line.
 
-    What `out` has is not measured again.
+    Networks that `out` already contains are not measured again.
     """
     table = timings(cpu)
     lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
@@ -94,7 +94,7 @@ def collect(cpu: str, kind: str, goal: str, seeds: Sequence[int], out: Path) -> 
 
 
 def measured(model: Any, board: Any, table: Any, goal: str) -> dict[str, Any]:
-    """What each layer of a model takes, in all and by function, and the run function."""
+    """Measure the cost of each layer, in total and by function, and of the run function."""
     artifact = tvmtiny.compile(model, resolve(board), optimize=goal)
     with built_firmware(artifact, board) as firmware:
         rng = np.random.default_rng(0)
@@ -137,16 +137,17 @@ def measured(model: Any, board: Any, table: Any, goal: str) -> dict[str, Any]:
 
 @dataclass
 class Layer:
-    """A measured layer and what is known of it.
+    """A measured layer and its known features.
 
     Attributes
     ----------
     amounts, apart
-        With what the compiler did inline, which may be other than `Function.is_inlined` says.
+        Amounts and separate functions according to the compiler's inlining, which may differ from
+        `Function.is_inlined`.
     measured
-        In the order of `TARGETS`.
+        Measured costs in the order of `TARGETS`.
     rest
-        The same without functions that stay functions, as far as that is known.
+        Measured costs without functions that remain functions, as far as that is known.
     """
 
     name: str
@@ -159,7 +160,7 @@ class Layer:
     rest: list[float]
 
     def sample(self) -> Sample:
-        """What the kernel itself took; bytes that functions read are of whole layers."""
+        """Make a sample of the kernel itself; functions' reads are those of whole layers."""
         reads = dict(self.amounts)
         for function in self.apart:
             for event, count in function.events.items():
@@ -170,12 +171,12 @@ class Layer:
 
 
 def fit(cpu: str, files: list[Path], like: str | None) -> None:
-    """Write the table of a core.
+    """Fit and write the table of a core.
 
     Parameters
     ----------
     like
-        A core whose table says what is likely.
+        A core whose table provides prior values.
     """
     target = resolve(cpu)
     networks = []
@@ -191,12 +192,12 @@ def fit(cpu: str, files: list[Path], like: str | None) -> None:
 
 
 def table_text(cpu: str, networks: Sequence[Measured], known: Mapping[str, Any] | None) -> str:
-    """The table of a core, as JSON.
+    """Fit the table of a core and format it as JSON.
 
     Parameters
     ----------
     known
-        The table of a core that is much like this one.
+        Table of a similar core.
     """
     layers = [layer for network in networks for layer in network.layers]
     functions: defaultdict[str, list[Sample]] = defaultdict(list)
@@ -234,7 +235,7 @@ def table_text(cpu: str, networks: Sequence[Measured], known: Mapping[str, Any] 
 
 
 def as_inlined(kind: str, kernels: Mapping[str, Coefficients]) -> Coefficients:
-    """What the parts of a function take where it is part of its callers, of any key."""
+    """Return the cost of a function's parts if it is inlined into its callers, for any key."""
     start = f"{kind}: "
     return {
         name.removeprefix(start): values
@@ -245,7 +246,7 @@ def as_inlined(kind: str, kernels: Mapping[str, Coefficients]) -> Coefficients:
 
 
 def _same(amounts: Mapping[str, float], took: Sequence[float], kind: str = "") -> Sample:
-    """A sample of which the same amounts count for all targets."""
+    """Make a sample whose amounts are the same for all targets."""
     return Sample([kind], [amounts] * len(TARGETS), took, took)
 
 
@@ -256,11 +257,11 @@ class Measured:
     Attributes
     ----------
     functions
-        What functions took, their kinds as keys.
+        Costs of functions, with their kinds as keys.
     inlined
-        For each that is called more than once, by kind: whether it was made part of its callers.
+        For each function that is called more than once, its kind and whether it was inlined.
     entry
-        What the run function took.
+        Cost of the run function.
     """
 
     record: Mapping[str, Any]
@@ -271,7 +272,7 @@ class Measured:
 
 
 def known_network(record: dict[str, Any], target: Any) -> Measured:
-    """What is known of a network, beside what was measured."""
+    """Combine the measurements of a network with its known features."""
     unaligned = "thumb2" in target.cpu.features
     built = arranged(network(record["kind"], record["seed"]), target, optimize=record["goal"])
     program = built.arrangement.program
@@ -325,7 +326,7 @@ def _other_than(names: set[str]) -> Callable[[Function], bool]:
 
 
 def network(kind: str, seed: int) -> Any:
-    """A network as a model."""
+    """Load a generated network as a model."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / f"{kind}{seed}.tflite"
         file.write_bytes(KINDS[kind](seed))
@@ -333,7 +334,7 @@ def network(kind: str, seed: int) -> Any:
 
 
 def report(networks: Sequence[Measured], table: Table) -> None:
-    """Print how far layers and networks of the calibration are from the table."""
+    """Print the errors of the table for the layers and networks of the calibration."""
     errors: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     totals = []
     for network in networks:
@@ -355,7 +356,7 @@ def report(networks: Sequence[Measured], table: Table) -> None:
 
 
 def main() -> None:
-    """Parse arguments and run."""
+    """Parse arguments and run the chosen action."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     actions = parser.add_subparsers(dest="action", required=True)
     measure = actions.add_parser("collect", help="measure networks")

@@ -1,4 +1,4 @@
-"""Networks that ``scripts/calibrate_cost.py`` measures; ``tests`` must be on the path."""
+"""Networks that ``scripts/calibrate_cost.py`` measures; requires ``tests`` on the path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["KINDS", "SIDE_BY_SIDE"]
 
 
 def larger_network(seed: int) -> bytes:
-    """A chain with wider layers than `random_network` has."""
+    """Generate a chain with wider layers than those of `random_network`."""
     choose = np.random.default_rng(seed)
     network = Network(seed)
     size = [int(d) for d in choose.integers(5, 14, 2)]
@@ -42,7 +42,7 @@ def larger_network(seed: int) -> bytes:
 
 
 def dense_network(seed: int) -> bytes:
-    """A chain of dense layers."""
+    """Generate a chain of dense layers."""
     choose = np.random.default_rng(seed)
     network = Network(seed)
     x = network.input(1, int(choose.integers(4, 400)))
@@ -52,12 +52,12 @@ def dense_network(seed: int) -> bytes:
 
 
 def sparse_network(seed: int) -> bytes:
-    """Like `larger_network`, where three of four blocks of weights are zero."""
+    """Generate a `larger_network` in which three of four blocks of weights are zero."""
     return zeroed(larger_network(seed))
 
 
 def elements_network(seed: int) -> bytes:
-    """Layers without products side by side, each of another size."""
+    """Generate parallel layers without products, each of another size."""
     choose = np.random.default_rng(seed)
     network = Network(seed)
     outputs = []
@@ -86,7 +86,7 @@ def elements_network(seed: int) -> bytes:
 
 
 def products_network(seed: int) -> bytes:
-    """Two convolutions side by side, with one layer behind each."""
+    """Generate two parallel convolutions, each followed by another layer."""
     choose = np.random.default_rng(seed)
     network = Network(seed)
     outputs = []
@@ -109,7 +109,7 @@ def products_network(seed: int) -> bytes:
 
 
 def images_network(seed: int) -> bytes:
-    """First layers of images side by side: convolutions over few channels."""
+    """Generate parallel first layers of image models: convolutions over few channels."""
     choose = np.random.default_rng(seed)
     network = Network(seed)
     outputs = []
@@ -126,7 +126,7 @@ def images_network(seed: int) -> bytes:
 
 
 def sums_network(seed: int) -> bytes:
-    """Sums side by side, of tensors with the scales that layers of `random_network` have."""
+    """Generate parallel sums of tensors with the scales that `random_network` uses."""
     choose = np.random.default_rng(seed)
     network = Network(seed)
     outputs = []
@@ -139,7 +139,7 @@ def sums_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
-#: Kinds of networks whose layers do not follow each other.
+#: Kinds of networks whose layers are parallel.
 SIDE_BY_SIDE = ("elements", "products", "images", "sums")
 
 KINDS = {

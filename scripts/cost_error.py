@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How far ``tvmtiny cost`` is from what QEMU counts, over random small networks.
+"""Measure the error of ``tvmtiny cost`` against QEMU's counts over random small networks.
 
     scripts/cost_error.py cortex-m4 --count 200
 
 Prints the median and the largest error of the instructions of whole networks, and the processor
-time of an estimate. Arena and constants must be equal.
+time of an estimate. Arena and constants must match exactly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from random_networks import random_network
 import tvmtiny
 from tvmtiny.host import toolchain
 
-#: In QEMU.
+#: Emulated board for each CPU.
 BOARDS = {
     "cortex-m0": "microbit",
     "cortex-m3": "mps2-an385",
@@ -35,7 +35,7 @@ BOARDS = {
 
 
 def main() -> None:
-    """Parse arguments and compare."""
+    """Parse arguments and compare estimates with measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cpu", choices=BOARDS)
     parser.add_argument("--count", type=int, default=200)
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def summary(cpu: str, errors: list[tuple[float, int]], seconds: list[float]) -> str:
-    """One line about all networks so far; the first one also imports modules."""
+    """Summarize all networks so far on one line; the time of the first one includes imports."""
     sizes = np.abs([error for error, _ in errors])
     later = seconds[1:] or seconds
     return (

@@ -10,36 +10,37 @@ import numpy as np
 
 __all__ = ["Coefficients", "Sample", "fit_keys", "fit_row"]
 
-#: What one of something takes, by its name: one value for each target.
+#: Cost of one unit of each named amount: one value for each target.
 Coefficients = dict[str, list[float]]
 
-#: A key is fitted by itself if it has as many samples as this.
+#: Least number of samples for which a key is fitted by itself.
 _LEAST_SAMPLES = 3
 
-#: Errors are relative to at least this.
+#: Lower limit on the value that errors are relative to.
 _LEAST_WEIGHED = 30.0
 
-#: Of the regularization where nothing is known before, for columns of length 1.
+#: Weight of the regularization without prior values, for columns of length 1.
 _RIDGE = 0.003
 
-#: How many relative errors of 1 weigh as much as a coefficient that is off by its whole share.
+#: Number of relative errors of 1 that weigh as much as a coefficient that is off by its whole
+#: share.
 _TRUST = 0.3
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Something measured.
+    """A measured item.
 
     Attributes
     ----------
     keys
-        From the most to the least specific; the same first key always has the same others.
+        Keys from the most to the least specific; equal first keys imply equal other keys.
     amounts
-        For each target: how often each part of it ran.
+        For each target, the number of times that each part of the item ran.
     took
-        For each target.
+        Measured cost for each target.
     whole
-        What errors are relative to, for each target.
+        Value that errors are relative to, for each target.
     """
 
     keys: Sequence[str]
@@ -51,15 +52,15 @@ class Sample:
 def fit_keys(
     samples: Sequence[Sample], known: Mapping[str, Coefficients]
 ) -> dict[str, Coefficients]:
-    """Coefficients of all keys with enough samples.
+    """Fit the coefficients of all keys with enough samples.
 
-    Those of a key are near those of the same key in `known`, and otherwise near those of the next,
-    less specific key, as far as its samples do not say otherwise.
+    The coefficients of a key are drawn towards those of the same key in `known`, or else towards
+    those of the next, less specific key, unless its samples indicate otherwise.
 
     Parameters
     ----------
     known
-        Of a core that is much like this one.
+        Coefficients of a similar core.
     """
     groups: defaultdict[str, list[Sample]] = defaultdict(list)
     following: dict[str, str | None] = {}
@@ -89,17 +90,17 @@ def fit_keys(
 
 
 def fit_row(samples: Sequence[Sample], expected: Mapping[str, Sequence[float]]) -> Coefficients:
-    """Coefficients that are not negative, but for those of short loops.
+    """Fit coefficients that are non-negative, except for those of short loops.
 
     Parameters
     ----------
     expected
-        What coefficients are near where samples do not say otherwise; may be empty.
+        Values that coefficients are drawn towards unless samples indicate otherwise; may be empty.
     """
     found: defaultdict[str, list[float]] = defaultdict(list)
     for target in range(len(samples[0].took)):
         names = sorted({name for sample in samples for name in sample.amounts[target]})
-        # Short loops may take more or less than other loops do.
+        # Short loops may cost more or less than other loops.
         signed = [name for name in names if "turn of " in name or "loop of " in name]
         matrix = np.array(
             [
@@ -134,9 +135,9 @@ def _non_negative(
     trust: np.ndarray,
     turns: int = 3000,
 ) -> np.ndarray:
-    """Minimize ``|A x - b|^2 + trust |s (x - near)|^2`` for x >= 0: Lawson and Hanson's sets.
+    """Minimize ``|A x - b|^2 + trust |s (x - near)|^2`` for x >= 0 with Lawson and Hanson's method.
 
-    `s` are the lengths of the columns of A.
+    `s` contains the lengths of the columns of A.
     """
     scale = np.linalg.norm(matrix, axis=0)
     scale[scale == 0] = 1

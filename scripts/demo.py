@@ -1,7 +1,7 @@
-"""Digits that the shipped model has never seen, read by an emulated board.
+"""Let an emulated board read digits that the shipped model has never seen.
 
-``demo.py image FILE`` saves one of them as input for ``tvmtiny run``; ``demo.py digits`` runs a few
-through one firmware and draws them.
+``demo.py image FILE`` saves one of them as input for ``tvmtiny run``; ``demo.py digits`` runs
+several with one firmware and draws them.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import numpy as np
 
 BOARD = "mps2-an386"
 COLUMNS, ROWS = 4, 3
-#: From paper to ink.
+#: Characters from paper to ink.
 SHADES = " .:-=+*#%@"
 
 
 def draw(image: np.ndarray) -> list[str]:
-    """An int8 image of shape (1, height, width, 1) as lines, two characters a pixel."""
+    """Draw an int8 image of shape (1, height, width, 1) as lines with two characters per pixel."""
     levels = (image[0, :, :, 0].astype(int) + 128) * len(SHADES) // 256
     return ["".join(SHADES[level] * 2 for level in row) for row in levels]
 
 
 def caption(predicted: int, label: int) -> str:
-    """What the board read, and what it should have read where that differs."""
+    """Format the digit that the board read, and the correct one if that differs."""
     return f"read {predicted}, is {label}" + ("" if predicted == label else "  !")
 
 
 def read_digits() -> None:
-    """Build firmware once, run it on the first held-out images, and draw them."""
+    """Build the firmware once, run it on the first held-out images, and draw them."""
     import tvmtiny
     from tvmtiny import models
     from tvmtiny.project.registry import platform_for

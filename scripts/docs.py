@@ -1,10 +1,10 @@
-"""Fill the console blocks of README.md and docs/ with what their commands print.
+"""Fill the console blocks of README.md and docs/ with the output of their commands.
 
-A page is run from top to bottom in one temporary folder. In a ``console`` block each line that
-begins with ``$`` is a command, and what follows up to the next one is what it prints on stdout. A
-block that names a file (```` ```c main.c ````) is written to that file when its turn comes. Between
-``<!-- options -->`` and ``<!-- end -->`` goes the table of options. ``<!-- needs onnx -->`` at the
-top of a page names modules that its commands import beside tvmtiny's own.
+Each page is processed from top to bottom in one temporary folder. In a ``console`` block, each line
+that begins with ``$`` is a command, and the lines up to the next command are its output on stdout.
+A block that names a file (```` ```c main.c ````) is written to that file when its turn comes. The
+table of options is inserted between ``<!-- options -->`` and ``<!-- end -->``. ``<!-- needs onnx
+-->`` at the top of a page names modules that its commands import in addition to tvmtiny's own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TABLE = re.compile(r"(?<=^<!-- options -->\n).*?(?=^<!-- end -->$)", re.DOTALL 
 
 
 def with_options(text: str) -> str:
-    """`text` with the table of options as it is in `tvmtiny.options`."""
+    """Insert the current table of options from `tvmtiny.options` into `text`."""
     rows = ["| option | default | what it does |", "| --- | --- | --- |"]
     for option in (*LOAD_OPTIONS, *FRONT_OPTIONS, *COMPILE_OPTIONS):
         switch = f"{option.switches[0]} {option.metavar}".strip()
@@ -42,23 +42,23 @@ def with_options(text: str) -> str:
 
 
 def missing(text: str) -> list[str]:
-    """Modules that the commands of a page need and that are not installed."""
+    """List the modules that the commands of a page need but that are not installed."""
     needed = re.match(r"<!-- needs ([\w ]+) -->", text)
     return [name for name in needed[1].split() if find_spec(name) is None] if needed else []
 
 
 def pages() -> list[Path]:
-    """All pages with commands."""
+    """List all pages with commands."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def filled(text: str, programs: Path = Path(sys.executable).parent) -> str:
-    """`text` with every block run anew, all of them in one temporary folder.
+    """Return `text` with every block executed again, all of them in one temporary folder.
 
     Parameters
     ----------
     programs
-        A folder that comes first where programs are looked for.
+        Folder that is searched first for programs.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _output(command: str, directory: str, programs: Path) -> str:
 
 
 if __name__ == "__main__":
-    # All pages, or those that are named.
+    # Process the pages named on the command line, or all pages.
     wanted = [Path(name).resolve() for name in sys.argv[1:]]
     for page in wanted or pages():
         text = with_options(page.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
 """Count instructions per element of operators without products, by dtype and board.
 
 Each case is a layer of a few hundred elements in a model of its own, so that it fits the smallest
-board; its instructions are divided by the larger one of its output and its largest input. A dash
-stands for a dtype that is not supported.
+board. Its instructions are divided by the number of elements of its output or its largest input,
+whichever is larger. A dash marks an unsupported dtype.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NONE = {"fused_activation_function": "NONE"}
 
 @dataclass(frozen=True)
 class _Case:
-    """A layer for any dtype: shapes of its operands, and constants behind them."""
+    """A layer for any dtype: shapes of its operands, followed by constants."""
 
     operator: str
     shapes: tuple[tuple[int, ...], ...] = (_SHAPE,)
@@ -62,7 +62,7 @@ class _Case:
 
 
 def _kept(**fields: Any) -> dict[str, Any]:
-    """Fields of a case whose output has the scale of its input."""
+    """Make the fields of a case whose output has the scale of its input."""
     return {"scales": (0.05, 0.05), "zero_points": (-3, -3), **fields}
 
 
@@ -140,7 +140,7 @@ def _cases() -> dict[str, _Case]:
 
 
 def count(case: _Case, dtype: str, board: str) -> tuple[float, str] | None:
-    """Instructions per element and the schedule; None where the layer cannot be compiled."""
+    """Return instructions per element and the schedule; None if the layer cannot be compiled."""
     layer = case.layer(dtype)
     try:
         model = tvmtiny.load(layer.model(), name="element")
@@ -162,7 +162,7 @@ def count(case: _Case, dtype: str, board: str) -> tuple[float, str] | None:
 def rows(
     names: list[str], dtypes: list[str], boards: list[str], tell: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
-    """The table's rows: one a case, with its figures by dtype and board."""
+    """Yield the rows of the table: one for each case, with figures by dtype and board."""
     for name, case in _cases().items():
         if names and not any(word in name for word in names):
             continue

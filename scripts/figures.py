@@ -1,7 +1,7 @@
-"""Measure the tables of figures in README.md anew.
+"""Measure the tables of figures in README.md again.
 
-``python scripts/figures.py FOLDER`` runs the five int8 models of MLPerf Tiny that lie in the folder
-on emulated boards, compares every layer with LiteRT's reference kernels, and puts the figures of
+``python scripts/figures.py FOLDER`` runs the five int8 models of MLPerf Tiny in the folder on
+emulated boards, compares every layer with LiteRT's reference kernels, and writes the figures of
 each board between ``<!-- figures BOARD -->`` and ``<!-- end -->``.
 """
 
@@ -17,7 +17,7 @@ from tvmtiny.targets import find_board
 README = Path(__file__).resolve().parents[1] / "README.md"
 BOARDS = ("mps2-an386", "mps3-an547")
 MODELS = ("kws", "vww", "ic", "ad", "sww")
-#: The peer whose arena is known for the most models.
+#: The peer whose arena is known for the largest number of models.
 _ARENA_PEER = "CMSIS-NN"
 
 _TABLE = r"(?<=^<!-- figures {board} -->\n).*?(?=^<!-- end -->$)"
@@ -28,7 +28,7 @@ _HEAD = (
 
 
 def measure(folder: Path, board: str) -> list[BenchResult]:
-    """Run the models of `folder` on a board, and raise what went wrong."""
+    """Run the models of `folder` on a board, and raise the first error."""
     paths = [str(folder / f"{name}_int8.tflite") for name in MODELS]
     results = bench(paths, [find_board(board)], BenchOptions(check=True, estimate=False))
     for result in results:
@@ -40,7 +40,7 @@ def measure(folder: Path, board: str) -> list[BenchResult]:
 
 
 def with_figures(text: str, board: str, results: list[BenchResult]) -> str:
-    """`text` with the table of the `results` of a board."""
+    """Insert the table of a board's `results` into `text`."""
     rows = [*_HEAD]
     for result in results:
         assert result.figures is not None

@@ -1,13 +1,13 @@
-"""Try random graphs and damaged models in thousands of ways, and reduce what fails.
+"""Test random graphs and damaged models by the thousand, and reduce those that fail.
 
 Random graphs have operators and dtypes of all kinds, branches, several outputs, shared tensors, and
 scales from 1e-8 to 1e6. Their numpy references, and their C on this machine under sanitizers, must
-give LiteRT's bytes. Damaged models are inspected, loaded, compiled and run by LiteRT; those that
-survive are compared in the same way. Each must end in a result or in a clear error.
+reproduce LiteRT's bytes. Damaged models are inspected, loaded, compiled and run by LiteRT; those
+that survive are compared in the same way. Each must end in a result or in a clear error.
 
-All that is done in a worker process, which may take only so many seconds of computation and so much
-memory. Prints what the outcomes were, and every failure with the seed that shows it again; the
-smallest model that fails, where one can be found, is written to a folder.
+The tests run in a worker process with limits on computing time and memory. The program prints the
+outcomes, and each failure with the seed that reproduces it. The smallest failing model, if one can
+be found, is written to a folder.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-#: A new process after so many models, so that memory tells something of the few before.
+#: Number of models after which the process is replaced, so that its memory reflects recent models.
 _MODELS_A_PROCESS = 250
 _START_SECONDS = 600.0
-#: Other processes may take most of the machine's time.
+#: Generous, because other processes may take most of the machine's time.
 _PATIENCE_SECONDS = 1800.0
 
 
 def work(kind: str, seconds: float, folder: Path) -> None:
-    """Try the seeds of each line that comes in; answer with a line of outcomes."""
+    """Test the seeds on each line of stdin, and answer each line with a line of outcomes."""
     from fuzzing import smallest, try_graphs, try_mutants
 
     attempt = {"graphs": try_graphs, "mutants": try_mutants}[kind]
-    # What runs in this process must not write to its output.
+    # Code that runs in this process must not write to the stream of answers.
     answers, sys.stdout = sys.stdout, sys.stderr
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         seeds = [int(word) for word in line.split()]
-        # Ends the process where computation takes too long, be it in Python or below.
+        # Kills the process if computation takes too long, whether in Python or in native code.
         signal.setitimer(signal.ITIMER_PROF, seconds * len(seeds))
         found: list[Any] = []
         try:
@@ -59,7 +59,7 @@ def work(kind: str, seconds: float, folder: Path) -> None:
                     detail = f"{detail} (smallest: {operators})"
                 found.append([tried.seed, tried.outcome.kind, detail, tried.refused])
         except Exception:
-            # Of several seeds, the main process asks again for each.
+            # If there were several seeds, the main process retries each of them.
             found = [[seeds[0], "traceback", traceback.format_exc(limit=-3), ()]]
         signal.setitimer(signal.ITIMER_PROF, 0)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -67,7 +67,7 @@ def work(kind: str, seconds: float, folder: Path) -> None:
 
 
 class Worker:
-    """A process that tries models."""
+    """A process that tests models."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         command = [sys.executable, __file__, arguments.kind, "--worker"]
@@ -86,14 +86,14 @@ class Worker:
         assert self._next(_START_SECONDS) == "ready"
 
     def attempt(self, seeds: Sequence[int]) -> dict[str, Any] | None:
-        """The answer; None where there is none."""
+        """Return the answer; None if there is none."""
         self._stdin.write(" ".join(map(str, seeds)) + "\n")
         self._stdin.flush()
         line = self._next(_PATIENCE_SECONDS)
         return None if line is None else json.loads(line)
 
     def stop(self) -> int:
-        """End the process; its exit code, negative where a signal had ended it before."""
+        """Kill the process and return its exit code, negative if a signal had already ended it."""
         ended = self._process.poll()
         self._process.kill()
         self._process.wait()
@@ -112,7 +112,7 @@ class Worker:
 
 
 class Campaign:
-    """Tries seeds with one worker after the other, and counts."""
+    """Test seeds with a sequence of workers, and count the outcomes."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -123,7 +123,7 @@ class Campaign:
         self._worker, self._used = Worker(arguments), 0
 
     def attempt(self, seeds: Sequence[int]) -> None:
-        """Try seeds together; one by one where that ends the worker, or in a traceback."""
+        """Test seeds together; retry them one by one if the worker exits or raises."""
         if self._used >= _MODELS_A_PROCESS:
             self._renew()
         self._used += len(seeds)
@@ -149,7 +149,7 @@ class Campaign:
             self._renew()
 
     def stop(self) -> None:
-        """End the worker."""
+        """Stop the worker."""
         self._worker.stop()
 
     def _renew(self) -> int:
@@ -158,7 +158,7 @@ class Campaign:
         return code
 
     def _count(self, seed: int, kind: str, detail: str, refused: Sequence[str]) -> None:
-        # Errors of tvmtiny have names without spaces.
+        # Names of tvmtiny's errors contain no spaces.
         error = f": {detail}" if kind == "refused" and " " not in detail else ""
         self.outcomes[f"{kind}{error}"] += 1
         self.refused.update(reason.partition(":")[0] for reason in refused)
@@ -168,7 +168,7 @@ class Campaign:
 
 
 def main() -> int:
-    """Parse the command line; 1 where anything failed."""
+    """Parse the command line and run; return 1 if anything failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

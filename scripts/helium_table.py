@@ -1,9 +1,9 @@
-"""Measure the tables of docs/helium.md anew.
+"""Measure the tables of docs/helium.md again.
 
-``python scripts/helium_table.py`` profiles one layer of each class on mps3-an547, compares what it
-computes with LiteRT's reference kernels, and puts instructions and estimated cycles between
-``<!-- products -->`` or ``<!-- elements -->`` and ``<!-- end -->``. ``--print`` leaves the page as
-it is; ``--classes`` chooses some by parts of their names, separated by semicolons.
+``python scripts/helium_table.py`` profiles one layer of each class on mps3-an547, compares its
+outputs with LiteRT's reference kernels, and writes instructions and estimated cycles between ``<!--
+products -->`` or ``<!-- elements -->`` and ``<!-- end -->``. ``--print`` does not change the page;
+``--classes`` selects classes by parts of their names, separated by semicolons.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BOARD = "mps3-an547"
 _TABLE = r"(?<=^<!-- {name} -->\n).*?(?=^<!-- end -->$)"
 _RELU = {"activation": "RELU", "zero_points": (-128, -128)}
 
-#: Products of a cycle that the core has at most, by bits of the activations.
+#: Largest number of products per cycle, by dtype of the activations.
 _MOST = {"int8": 8, "int16": 4, "float32": 2}
 
 
@@ -108,7 +108,7 @@ ELEMENTS: dict[str, Case] = {
 
 
 def measure(name: str, case: Case) -> tuple[float, float, str, str]:
-    """Instructions and estimated cycles of a layer, its dtype and its schedule."""
+    """Measure a layer: instructions, estimated cycles, dtype and schedule."""
     model = tvmtiny.load(case.model(), name="layer")
     artifact = tvmtiny.compile(model, BOARD)
     inputs = tvmtiny.make_inputs("random:1", artifact.inputs)
@@ -124,7 +124,7 @@ def measure(name: str, case: Case) -> tuple[float, float, str, str]:
 
 
 def products(chosen: list[str]) -> list[str]:
-    """Lines of layers of multiply-accumulates."""
+    """Format the rows of layers with multiply-accumulate operations."""
     lines = ["| layer | instructions | estimated cycles | of the most | code |"]
     lines.append("| --- | ---: | ---: | ---: | --- |")
     for name in chosen:
@@ -135,7 +135,7 @@ def products(chosen: list[str]) -> list[str]:
 
 
 def elements(chosen: list[str]) -> list[str]:
-    """Lines of layers without products."""
+    """Format the rows of layers without products."""
     lines = ["| layer | instructions | estimated cycles | code |", "| --- | ---: | ---: | --- |"]
     for name in chosen:
         instructions, cycles, _, schedule = measure(name, ELEMENTS[name])

@@ -1,13 +1,14 @@
-"""Give files, tensors and signatures hostile names, and try every command and export with them.
+"""Test every command and export with hostile names of files, tensors and signatures.
 
     python scripts/hostile_names.py
     python scripts/hostile_names.py --names newline comment --commands export serve
 
-In a trial one command gets a model whose file and tensors, or whose signature, have one name, and
-writes under that name where the user chooses where. It must succeed, or fail with one line that
-says why. What it prints must have no character that a terminal obeys, nothing may have been
-executed, and the files within what it writes must have plain names. An export is built by the tool
-that it is for, under strict warnings. It prints counts by command and outcome, and every fault.
+In each trial, one command is given a model whose file and tensors, or whose signature, have a
+hostile name, and writes under that name if the user chooses the output. It must succeed, or fail
+with one line that gives the reason. Its output must contain no character that a terminal
+interprets, it must not execute anything, and the files inside its output must have plain names. An
+export is built by its own tool with strict warnings. The program prints counts by command and
+outcome, and every fault.
 """
 
 from __future__ import annotations
@@ -45,16 +46,16 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 
 @dataclass(frozen=True)
 class Trial:
-    """Where a trial takes place.
+    """The setting of a trial.
 
     Attributes
     ----------
     folder
-        Of its own, and where the command runs.
+        Private folder in which the command runs.
     model, float_model
-        Relative paths of a model of int8 and of the same of float32.
+        Relative paths of an int8 model and of a float32 version of it.
     output
-        Name of what is to be written, which is hostile where the file's is.
+        Name of the output, which is hostile if the model file's is.
     """
 
     folder: Path
@@ -63,11 +64,11 @@ class Trial:
     output: str
 
     def named(self, suffix: str) -> str:
-        """A name for an output file."""
+        """Return the name of an output file."""
         return file_name(self.output, suffix)
 
 
-#: The words of each command by its name. What is written goes below the folder of the trial.
+#: Arguments of each command. Output goes below the folder of the trial.
 COMMANDS: Mapping[str, Callable[[Trial], list[str]]] = {
     "inspect": lambda t: ["inspect", "--", t.model],
     "compile": lambda t: ["compile", "-t", "cortex-m4", "-o", f"./{t.named('')}", "--", t.model],
@@ -94,21 +95,21 @@ COMMANDS: Mapping[str, Callable[[Trial], list[str]]] = {
         for form in BUILDS
     },
 }
-#: What has the name: the files and all tensors, or the input and the output in the signature.
+#: Things that are given the name: the files and all tensors, or the signature's input and output.
 ROLES = ("file", "signature")
 _SERVE = "serve"
 _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the trials that the command line asks for."""
+    """Run the trials that the command line requests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--names", nargs="+", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--roles", nargs="+", default=list(ROLES), choices=list(ROLES))
     groups = sorted({name.split()[0] for name in COMMANDS} | {_SERVE})
     parser.add_argument("--commands", nargs="+", default=groups, choices=groups)
     options = parser.parse_args()
-    # Shells let what they start in the background ignore it, and so would tvmtiny serve.
+    # Background processes of a shell ignore SIGINT, and tvmtiny serve would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     outcomes: Counter[tuple[str, str, str]] = Counter()
     reasons: Counter[str] = Counter()
@@ -144,7 +145,7 @@ Run = Callable[[str, Sequence[str], Path], subprocess.CompletedProcess[bytes]]
 
 @contextmanager
 def programs(folder: Path, serving: bool) -> Iterator[Run]:
-    """What runs a command: words that start with ``serve`` until it serves, others to the end."""
+    """Provide a function that runs a command: ``serve`` until it serves, others to their end."""
     with warm_program(folder) as path, tracker(serving) as address:
 
         def run(
@@ -166,7 +167,7 @@ def programs(folder: Path, serving: bool) -> Iterator[Run]:
 
 @contextmanager
 def tracker(wanted: bool) -> Iterator[str]:
-    """The address of TVM's tracker."""
+    """Start TVM's tracker and provide its address."""
     if not wanted:
         yield ""
         return
@@ -187,7 +188,7 @@ def tracker(wanted: bool) -> Iterator[str]:
 
 
 def serve(words: Sequence[str], directory: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run ``tvmtiny serve`` and interrupt it once it serves; that counts as success."""
+    """Run ``tvmtiny serve`` and interrupt it once it serves, which counts as success."""
     command = [Path(sys.executable).with_name("tvmtiny"), *words]
     process = subprocess.Popen(
         command,
@@ -233,7 +234,7 @@ def make_trial(folder: Path, role: str, name: str) -> Trial:
 
 
 def attempt(trial: Trial, name: str, run: Run) -> tuple[str, str, list[str]]:
-    """Run one command; ``done`` or ``refused``, the reason, and what should not be."""
+    """Run a command; return ``done`` or ``refused``, the reason, and any faults."""
     before = {*trial.folder.rglob("*")}
     serving = [_SERVE, "-b", _BOARD, "--key", "k", "--", trial.model]
     words = serving if name == _SERVE else COMMANDS[name](trial)
@@ -243,7 +244,7 @@ def attempt(trial: Trial, name: str, run: Run) -> tuple[str, str, list[str]]:
     if done.returncode not in (0, 2) or "Traceback" in err:
         faults.append(f"code {done.returncode}: {err[-1500:]}")
     messages = [line for line in err.splitlines() if not _PROGRESS.search(line)]
-    # What tvmtiny bench prints of other models comes before the error of one.
+    # For tvmtiny bench, output about other models may precede an error.
     if done.returncode == 2 and (len(messages) != 1 or (out and name != "bench")):
         faults.append(f"an error is not one line: {err!r}")
     if done.returncode == 0 and messages and name != _SERVE:
@@ -264,7 +265,7 @@ def attempt(trial: Trial, name: str, run: Run) -> tuple[str, str, list[str]]:
 
 
 def build(form: str, trial: Trial) -> list[str]:
-    """Build an export; what is wrong with that."""
+    """Build an export and return any faults."""
     found = []
     for number, tool in enumerate(BUILDS[form]):
         work = trial.folder / f"work-{number}"

@@ -1,7 +1,8 @@
-"""Write tvmtiny/report/kernels.toml: which dtypes the kernels of LiteRT and of TFLM take.
+"""Write tvmtiny/report/kernels.toml: the dtypes that kernels of LiteRT and TFLM support.
 
-Each operator is tried in each dtype as a model of its own, in a process of its own. Run it after
-an operator has been added, with the package ``tflite-micro`` installed beside the others.
+Each operator is tested with each dtype as a model of its own, in a separate process. Run this
+script after adding an operator, with the package ``tflite-micro`` installed in addition to the
+others.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ PAGE = ROOT / "tvmtiny" / "report" / "kernels.toml"
 
 DTYPES = ("int8", "uint8", "int16", "int32", "int64", "float32", "bool")
 
-#: Scales and zero points that an operator's results must have, by dtype.
+#: Required scales and zero points of operators' results, by dtype.
 _FIXED = {
     "SOFTMAX": {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (2.0**-15, 0)},
     "LOG_SOFTMAX": {"int8": (1 / 16, 127), "uint8": (1 / 16, 255)},
@@ -45,7 +46,7 @@ _IMAGE = (1, 4, 4, 2)
 
 
 class _Model:
-    """A model of one operator in one dtype."""
+    """A model of one operator with one dtype."""
 
     def __init__(self, dtype: str, version: int) -> None:
         self.b, self.dtype, self.version = ModelBuilder(), dtype, version
@@ -81,7 +82,7 @@ class _Model:
 
 
 def _weights(m: _Model, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Weights and a bias."""
+    """Add weights and a bias to a model."""
     if m.dtype == "float32":
         return m.c(np.ones(shape), "float32"), m.c(np.ones(2), "float32")
     dtype = "uint8" if m.dtype == "uint8" else "int8"
@@ -90,7 +91,7 @@ def _weights(m: _Model, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _layer_of_tests(operator: str, m: _Model) -> bytes | None:
-    """A model of an operator that remembers, or runs subgraphs; None for other dtypes."""
+    """Build a model of a stateful or control-flow operator; None for other operators or dtypes."""
     if operator == "SVDF" and m.dtype in ("int8", "float32"):
         m.data = [np.ones((1, 5), m.dtype)]
         return Filter(dtype=m.dtype).model()
@@ -114,7 +115,7 @@ def _layer_of_tests(operator: str, m: _Model) -> bytes | None:
 
 
 def _build(operator: str, m: _Model) -> bytes | None:
-    """The model; None where there is no template."""
+    """Build a model of an operator; None if there is no template."""
     found = _layer_of_tests(operator, m)
     if found is not None:
         return found
@@ -268,7 +269,7 @@ def _runs(
     content: bytes,
     output: int | None = None,
 ) -> bool:
-    """Whether an engine runs a model; a process of its own, because kernels may end it."""
+    """Whether an engine runs a model, tested in a child process because kernels may crash."""
     child = os.fork()
     if child == 0:
         sink = os.open(os.devnull, os.O_WRONLY) if output is None else output
@@ -285,7 +286,7 @@ def _runs(
 
 def _taken(operator: str, engine: Callable[[bytes, list[np.ndarray]], None]) -> Iterator[str]:
     for dtype in DTYPES:
-        # TFLM does not look at versions.
+        # TFLM ignores operator versions.
         for number in range(1, 9 if engine is _litert else 2):
             model = _Model(dtype, number)
             content = _build(operator, model)
@@ -295,7 +296,7 @@ def _taken(operator: str, engine: Callable[[bytes, list[np.ndarray]], None]) -> 
 
 
 def _registers(engine: Callable[[bytes, list[np.ndarray]], None], operator: str) -> bool:
-    """Whether an engine knows an operator, in its first version."""
+    """Whether an engine registers an operator in its first version."""
     model = _Model("float32", 1)
     x, y = model.x(), model.y()
     model.b.op(operator, [x], [y], None, 1)
@@ -305,7 +306,7 @@ def _registers(engine: Callable[[bytes, list[np.ndarray]], None], operator: str)
 
 
 def main() -> None:
-    """Try all operators, and write the file."""
+    """Test all operators and write the file."""
     import ai_edge_litert.interpreter  # noqa: F401 - once, for all processes
     from tflite_micro import runtime  # noqa: F401
 

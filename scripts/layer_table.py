@@ -1,9 +1,10 @@
-"""Measure the table of layer classes in docs/speed.md anew.
+"""Measure the table of layer classes in docs/speed.md again.
 
-``python scripts/layer_table.py`` profiles one layer of each class on an emulated board of each
-core, compares what it computes with LiteRT's reference kernels, and puts instructions and estimated
-cycles per multiply-accumulate, and what takes most of the cycles, between ``<!-- layers -->`` and
-``<!-- end -->``. ``--print`` leaves the page as it is; ``--classes`` and ``--cores`` choose some.
+``python scripts/layer_table.py`` profiles one layer of each class on an emulated board of each core
+and compares its outputs with LiteRT's reference kernels. It writes instructions and estimated
+cycles per multiply-accumulate, and the kind of instructions that dominates the cycles, between
+``<!-- layers -->`` and ``<!-- end -->``. ``--print`` does not change the page; ``--classes`` and
+``--cores`` select a subset.
 """
 
 from __future__ import annotations
@@ -56,8 +57,7 @@ class Case(Protocol):
     def model(self) -> bytes: ...
 
 
-#: One layer of each class; inputs and outputs fit the 16 KB of RAM of a micro:bit where the class
-#: allows it.
+#: One layer of each class; inputs and outputs fit the micro:bit's 16 KB of RAM if the class allows.
 CLASSES: dict[str, Case] = {
     "1x1 convolution, 64 -> 64": Conv((12, 5), 64, 64, (1, 1), output_scale=1.5, **_RELU),
     "1x1 convolution, linear": Conv((12, 5), 64, 64, (1, 1)),
@@ -89,7 +89,7 @@ CLASSES: dict[str, Case] = {
 
 @dataclass(frozen=True)
 class Figures:
-    """Per multiply-accumulate, and the kind of instructions that takes most of the cycles."""
+    """Figures per multiply-accumulate, and the kind of instructions that dominates the cycles."""
 
     instructions: float
     cycles: float
@@ -98,7 +98,7 @@ class Figures:
 
 
 def measure(name: str, case: Case, board: str) -> Figures | None:
-    """Figures of a layer; None where it does not fit the board."""
+    """Measure a layer; return None if it does not fit the board."""
     model = tvmtiny.load(case.model(), name="layer")
     artifact = tvmtiny.compile(model, board)
     inputs = tvmtiny.make_inputs("random:1", artifact.inputs)
@@ -132,7 +132,7 @@ def measure(name: str, case: Case, board: str) -> Figures | None:
 
 
 def kind(name: str) -> str:
-    """What an instruction is for."""
+    """Classify an instruction by its purpose."""
     name = name.lower()
     if name.startswith(("sml", "smm", "smu", "mul", "mla", "mls", "umul", "umla", "vmul", "vmla")):
         return "products"
@@ -148,7 +148,7 @@ def kind(name: str) -> str:
 
 
 def rows(classes: list[str], cores: list[str], tell: bool) -> list[str]:
-    """The lines of the table."""
+    """Format the rows of the table."""
     lines = [
         f"| layer | {' | '.join(cores)} |",
         f"| --- |{' ---: |' * len(cores)}",

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""MobileNets with random weights, row by row and layer by layer: arenas, instructions, exactness.
+"""Compare arenas and instructions of random MobileNets run row by row and layer by layer.
 
     scripts/mobilenet_rows.py [MODEL ...] [--run] [--ram-budget BYTES]
 
-Without models all of them. With --run they are run on mps2-an386 in QEMU and compared in every
-layer, as far as they fit its memory.
+Without models, all of them are compiled. With --run they also run on mps2-an386 in QEMU, if they
+fit its memory, and every layer is compared with the reference.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tvmtiny.codegen.stream import ProgramStreamer  # noqa: E402
 
 BOARD = "mps2-an386"
 
-#: Of MobileNetV2: expansion, channels, repetitions, stride.
+#: Blocks of MobileNetV2: expansion, channels, repetitions, stride.
 _BLOCKS = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -35,19 +35,19 @@ _BLOCKS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-#: Of MobileNetV1: channels and stride of each pair of layers.
+#: Pairs of layers of MobileNetV1: channels and stride.
 _PAIRS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5)
 _LAST_PAIRS = ((1024, 2), (1024, 1))
 
 
 def _round(channels: float) -> int:
-    """Channels as Keras rounds them for a width."""
+    """Round channels as Keras does for a width multiplier."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def mobilenet_v1(width: float, size: int, dtype: str) -> bytes:
-    """The .tflite file of a MobileNetV1."""
+    """Build the .tflite file of a MobileNetV1."""
     network = Network(1, dtype)
     x = network.input(1, size, size, 3)
     x = network.conv(x, int(32 * width), (3, 3), stride=2, padding="SAME")
@@ -58,7 +58,7 @@ def mobilenet_v1(width: float, size: int, dtype: str) -> bytes:
 
 
 def mobilenet_v2(width: float, size: int, classes: int) -> bytes:
-    """The .tflite file of a MobileNetV2 in int8."""
+    """Build the .tflite file of an int8 MobileNetV2."""
     network = Network(2)
     x = network.input(1, size, size, 3)
     x = network.conv(x, _round(32 * width), (3, 3), stride=2, padding="SAME")
@@ -84,7 +84,7 @@ MODELS: dict[str, Callable[[], bytes]] = {
 
 
 def main() -> None:
-    """Print a table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--run", action="store_true")

@@ -1,4 +1,4 @@
-"""Write docs/operators.md; run it after an operator has been added or changed."""
+"""Write docs/operators.md; run this script after adding or changing an operator."""
 
 from __future__ import annotations
 

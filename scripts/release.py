@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Build, check and tag a release.
 
-    scripts/release.py               # all of it; the tag is made last and never pushed
+    scripts/release.py               # everything; the tag is created last and never pushed
     scripts/release.py --build-only  # source archive and wheel of HEAD in dist/, without a tag
 
-A release is refused, with every reason at once, unless the work tree is clean, ``CHANGELOG.md``
-dates the version of ``pyproject.toml``, ``CITATION.cff`` has the same version, the version has no
-tag yet, and the remote ``origin`` is the address that ``pyproject.toml`` gives for the source.
+The release is rejected, with all reasons at once, unless the work tree is clean, ``CHANGELOG.md``
+contains the version of ``pyproject.toml`` with a date, ``CITATION.cff`` has the same version, the
+version has no tag yet, and the remote ``origin`` is the source address in ``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def git(root: Path, *arguments: str) -> bytes:
-    """What git prints in `root`.
+    """Run git in `root` and return its output.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def git(root: Path, *arguments: str) -> bytes:
 
 
 def version_of(root: Path) -> str:
-    """The version in ``pyproject.toml``."""
+    """Return the version in ``pyproject.toml``."""
     with (root / "pyproject.toml").open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
 
 
 def problems(root: Path) -> Iterator[str]:
-    """Every reason why the source tree `root` cannot be released as it is."""
+    """Yield every reason why the source tree `root` cannot be released in its current state."""
     version = version_of(root)
     changes = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d{{2}}-\d{{2}}$"
@@ -70,7 +70,7 @@ def problems(root: Path) -> Iterator[str]:
 
 
 def _address(url: str) -> str:
-    """`url` without its scheme, user and suffix, so that SSH and HTTPS compare equal."""
+    """Strip scheme, user and suffix from `url`, so that SSH and HTTPS addresses compare equal."""
     return re.sub(r"^(\w+://)?([^@/]+@)?|\.git/?$|/$", "", url).replace(":", "/")
 
 
@@ -108,7 +108,7 @@ def _build(kind: str, source: Path, folder: Path) -> Path:
 
 
 def main() -> int:
-    """Do what the arguments say; 1 where the release is refused or a check failed."""
+    """Run the release; return 1 if it is rejected or a check fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build-only", action="store_true", help="build, but do not check or tag")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Say what the device side of the board link takes on each board, for a model that ships."""
+"""Print the memory that the board link takes on each board, for a shipped model."""
 
 from __future__ import annotations
 

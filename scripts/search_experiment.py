@@ -1,14 +1,14 @@
-"""Compare the guided search with random search on layers whose spaces are measured whole.
+"""Compare the guided search with random search on layers whose spaces are fully measured.
 
     python scripts/search_experiment.py --cache tables.json --board mps2-an386 \
         vww_int8.tflite:1,5,7 kws_int8.tflite:1,2
 
-First every candidate of the named layers (positions in the optimized graph) is built, executed in
-Unicorn and compared with the reference; `--cache` keeps the tables, so that this is done once. Then
-both searches run on the tables, five times each: how many trials does the guided search take until
-it has found what random search finds best in 300? It is not told the default rule's candidate here,
-which a tuning run measures first. A space of fewer candidates is exhausted by
-random search; half of its size is the limit then.
+First, every candidate of the named layers (positions in the optimized graph) is built, executed in
+Unicorn and compared with the reference; `--cache` keeps the tables for later runs. Then both
+searches run on the tables, five times each: how many trials does the guided search need to find a
+candidate as good as the best that random search finds in 300? Here it is not told the default
+rule's candidate, which a tuning run measures first. Random search exhausts a space with fewer
+candidates; the limit is then half of the space's size.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tvmtiny.tuning.tasks import (
     same_outputs,
 )
 
-#: Figure by the decisions' key; None where the candidate failed.
+#: Figure by the key of the decisions; None if the candidate failed.
 Table = Mapping[str, float | None]
 
 RANDOM_TRIALS = 300
@@ -54,7 +54,7 @@ TIMEOUT = 300.0
 def measure(
     workshop_path: Path, position: int, decisions: Decisions, directory: Path
 ) -> tuple[bool, float | None]:
-    """Whether the decisions are valid, and estimated cycles; runs in a process of its own."""
+    """Return whether the decisions are valid, and estimated cycles; runs in a worker process."""
     workshop = worker.open_workshop(workshop_path)
     node = workshop.nodes[position]
     built = worker.build_candidate(workshop_path, position, decisions, directory)
@@ -98,7 +98,7 @@ def measure_space(
 
 
 def follow(search: Search, table: Table, limit: int, wanted: float | None) -> tuple[int, float]:
-    """Trials until `wanted` is reached, or `limit`, and the best figure by then."""
+    """Return the trials until `wanted` is reached, at most `limit`, and the best figure by then."""
     trials, best = 0, float("inf")
     while trials < limit:
         asked = search.ask(min(ROUND, limit - trials))
@@ -118,7 +118,7 @@ def follow(search: Search, table: Table, limit: int, wanted: float | None) -> tu
 
 
 def compare(task: Task, table: Table, seeds: range) -> dict[str, object]:
-    """Medians over the seeds, for one layer."""
+    """Compute the medians over the seeds for one layer."""
     known = [figure for figure in table.values() if figure is not None]
     limit = min(RANDOM_TRIALS, len(table))
     random_trials, guided_trials, random_best = [], [], []
@@ -147,7 +147,7 @@ def compare(task: Task, table: Table, seeds: range) -> dict[str, object]:
 
 
 def main() -> int:
-    """Read the command line, measure and compare."""
+    """Parse the command line, measure and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("layers", nargs="+", metavar="MODEL:LAYER,...")
     parser.add_argument("--board", default="mps2-an386")

@@ -1,10 +1,10 @@
-"""Compares searches guided by cycles with one guided by MACs, on scikit-learn's digits.
+"""Compare searches guided by cycles with one guided by MACs, on scikit-learn's digits.
 
     scripts/search_on_macs.py CPU[,CPU] --trials 100 --seed 0 --out build/search
 
-Every search trains with the same options, seeds and number of trials. What each network takes on
-each core is `tvmtiny.cost`'s; the table says, for levels of accuracy, the fewest cycles that either
-search found.
+All searches train with the same options, seeds and number of trials. `tvmtiny.cost` estimates the
+cost of each network on each core. For several levels of accuracy, the table lists the fewest cycles
+that each search found.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEVELS = (0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99)
 
 
 def digits(seed: int = 0) -> Dataset:
-    """1,437 images for training, 360 for test."""
+    """Load 1,437 images for training and 360 for testing."""
     found = load_digits()
     order = np.random.default_rng(seed).permutation(len(found.target))
     x, y = found.images[order][..., None] / 16, found.target[order]
@@ -35,7 +35,7 @@ def digits(seed: int = 0) -> Dataset:
 
 
 def main() -> None:
-    """Run the searches that `--out` does not hold yet, and compare them."""
+    """Run the searches whose results `--out` does not contain yet, and compare them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cpus")
     parser.add_argument("--trials", type=int, default=100)

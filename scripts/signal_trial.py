@@ -1,12 +1,12 @@
-"""Send signals to the command line at random moments, and look at what is left.
+"""Send signals to the command line at random moments, and check what is left behind.
 
     python scripts/signal_trial.py --count 200 --seed 1
 
-Each trial runs one of several commands in a folder of its own, sends SIGINT, SIGTERM or SIGKILL at
-a moment drawn from the time that the command takes, and checks: after SIGINT and SIGTERM no
-process, no temporary file and no folder that is partly written is left, the exit code is the
-shells', and there is no traceback; after SIGKILL no process is left. It prints a table of what
-happened, and fails where something is left.
+Each trial runs one of several commands in its own folder and sends SIGINT, SIGTERM or SIGKILL at a
+random moment within the duration of the command. After SIGINT and SIGTERM, no process, temporary
+file or partially written folder may be left, the exit code must be that of a shell, and there must
+be no traceback. After SIGKILL, no process may be left. The script prints a table of the outcomes,
+and fails if anything is left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Words of each command; each writes into the folder OUT, or nothing.
+#: Arguments of each command, which writes into the folder OUT or not at all.
 COMMANDS: Mapping[str, Sequence[str]] = {
     "compile": ("compile", "digits", "--target", "cortex-m4", "-o", "OUT"),
     "export": ("export", "sine", "--format", "arduino", "--target", "cortex-m4", "-o", "OUT"),
@@ -35,26 +35,26 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "run --via rpc": ("run", "sine", "--board", "mps2-an386", "--via", "rpc"),
     "tune": ("tune", "sine", "--board", "mps2-an386", "--trials", "4", "-o", "OUT"),
 }
-#: The command line as it is installed.
+#: The command line as installed.
 PROGRAM = (sys.executable, "-m", "tvmtiny")
-#: What a run of it leaves may be partial: each trial is kept as soon as it ends.
+#: Commands whose output may be partial, because each trial is written as soon as it ends.
 RESUMABLE = ("tune",)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
-#: Seconds that what a killed command has started may take to end, and a command to end at all.
+#: Seconds allowed for descendants of a killed command to exit, and for a command to exit.
 _END_SECONDS, _LEAVE_SECONDS = 20.0, 60.0
 
 
 @dataclass(frozen=True)
 class Reference:
-    """How a command goes without a signal.
+    """The behaviour of a command without a signal.
 
     Attributes
     ----------
     seconds
-        What it takes.
+        Duration of the command.
     files
-        Paths that it writes.
+        Paths of the files that the command writes.
     """
 
     seconds: float
@@ -63,14 +63,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a command.
+    """The outcome of a trial.
 
     Attributes
     ----------
     state
-        ``done`` before the signal, ``ended`` by it, or ``early``: while Python itself started.
+        ``done`` before the signal, ``ended`` by it, or ``early``: while Python itself was starting.
     faults
-        What should not be.
+        Violations of the requirements.
     """
 
     state: str
@@ -78,14 +78,14 @@ class Outcome:
 
 
 def main() -> None:
-    """Run the trials that the command line asks for."""
+    """Run the trials that the command line requests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--commands", nargs="+", default=list(COMMANDS), choices=list(COMMANDS))
     options = parser.parse_args()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # Shells let what they start in the background ignore it, and so would the commands.
+        # Background processes of a shell ignore SIGINT, and the commands would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="signal-trial-") as name:
         outcomes = run_trials(Path(name), options.commands, options.count, options.seed)
@@ -102,7 +102,7 @@ def main() -> None:
 def run_trials(
     root: Path, commands: Sequence[str], count: int, seed: int, program: Sequence[str] = PROGRAM
 ) -> list[tuple[tuple[str, str], Outcome]]:
-    """Run so many trials; what happened, by command and signal."""
+    """Run `count` trials; return the outcomes with command and signal."""
     source = random.Random(seed)
     references = {
         command: reference(root / f"whole-{command}", command, program) for command in commands
@@ -119,7 +119,7 @@ def run_trials(
 
 
 def reference(folder: Path, command: str, program: Sequence[str] = PROGRAM) -> Reference:
-    """Run a command to its end."""
+    """Run a command without interrupting it."""
     begin = time.monotonic()
     process = _start(folder, command, program)
     _, err = process.communicate()
@@ -136,7 +136,7 @@ def trial(
     known: Reference,
     program: Sequence[str] = PROGRAM,
 ) -> Outcome:
-    """Run a command, and send it a signal some seconds after its start."""
+    """Run a command, and send it a signal `delay` seconds after its start."""
     process = _start(folder, command, program)
     with suppress(subprocess.TimeoutExpired):
         process.wait(delay)
@@ -177,7 +177,7 @@ def _start(folder: Path, command: str, program: Sequence[str]) -> subprocess.Pop
 
 
 def _remains(folder: Path, command: str, known: Reference) -> list[str]:
-    """What an interrupted command should not have left in its folder."""
+    """List files that an interrupted command should not have left in its folder."""
     files = _files(folder)
     faults = [f"{name} is left" for name in files if name.startswith("tmp/")]
     faults += [f"{name} is left" for name in files if "/." in name or name.startswith(".")]
@@ -197,7 +197,7 @@ def _files(folder: Path) -> frozenset[str]:
 
 
 def _left(folder: Path) -> Iterable[str]:
-    """Programs that a command has started and that do not end, by their environment."""
+    """Yield programs started by a command, found by their environment, that do not exit."""
     mark = f"TMPDIR={folder / 'tmp'}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

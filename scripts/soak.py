@@ -1,4 +1,4 @@
-"""Run many inferences in one session and watch for wrong results and growing memory.
+"""Run many inferences in one session, checking for wrong results and growing memory.
 
 Example: python scripts/soak.py sww_int8.tflite --board mps2-an386 --runs 1000
 """
@@ -18,20 +18,20 @@ import tvmtiny
 from tvmtiny import models
 from tvmtiny.oracle import run_litert
 
-#: Inferences after which caches of the host are full.
+#: Number of inferences after which caches of the host are full.
 WARM_UP = 50
-#: Kilobytes that the host may grow by after that: what an allocator rounds up to.
+#: Growth in kilobytes that the host is allowed after that, due to the allocator's granularity.
 HOST_GROWTH_KB = 4096
 
 
 def resident_kb() -> int:
-    """Memory of this process that is in use, in KB."""
+    """Return the resident memory of this process in KB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() // 1024
 
 
 def main() -> int:
-    """Give 0 when all results were right and no memory grew."""
+    """Run the soak test; return 0 if all results were right and no memory grew."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="a .tflite file, or the name of a shipped model")
     parser.add_argument(

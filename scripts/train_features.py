@@ -1,12 +1,12 @@
-"""Train the model of ``tests/learning``: it reads digits, but has never seen an 8 or a 9.
+"""Train the model of ``tests/learning``, which reads digits but has never seen an 8 or a 9.
 
-Run it from the root of the repository, in an environment that has scikit-learn::
+Run this script from the root of the repository, in an environment that has scikit-learn::
 
     python scripts/train_features.py
 
-It writes ``eight_digits.tflite``, an int8 network 64-48-10, and ``samples.npz``: 200 labelled
-images to train its last layer with on a device, 90 of them of the two digits. The images of
-``digits_test.npz`` are in neither. Data: scikit-learn's load_digits, the test set of the UCI data
+The script writes ``eight_digits.tflite``, an int8 network 64-48-10, and ``samples.npz``: 200
+labelled images for training the last layer on a device, 90 of them of the two digits. Neither uses
+the images of ``digits_test.npz``. Data: scikit-learn's load_digits, the test set of the UCI data
 set Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998, CC BY 4.0).
 """
 
@@ -33,7 +33,7 @@ TEST = Path("tvmtiny/models/digits_test.npz")
 
 
 def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Images moved by pixels, with paper where they were."""
+    """Shift images by pixels, filling the gaps with the colour of paper."""
     moved = np.zeros_like(images)
     to = (slice(max(down, 0), 8 + min(down, 0)), slice(max(right, 0), 8 + min(right, 0)))
     source = (slice(max(-down, 0), 8 + min(-down, 0)), slice(max(-right, 0), 8 + min(-right, 0)))
@@ -42,7 +42,7 @@ def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 def trained(x: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Weights and biases of both layers, by Adam on cross-entropy."""
+    """Train weights and biases of both layers by Adam on cross-entropy."""
     weights = [
         rng.normal(0, 0.18, (64, HIDDEN)),
         np.zeros(HIDDEN),
@@ -77,11 +77,11 @@ def trained(x: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> list
 
 
 def model_of(weights: Sequence[np.ndarray], x: np.ndarray) -> bytes:
-    """The network in int8, with ranges of activations from `x`."""
+    """Quantize the network to int8, with ranges of activations from `x`."""
     writer = ModelWriter("eight_digits")
     hidden = np.maximum(x @ weights[0] + weights[1], 0)
     logits = hidden @ weights[2] + weights[3]
-    # New classes may have larger logits, and weights, than those that were trained.
+    # New classes may have larger logits and weights than those seen in training.
     hidden_scale = float(hidden.max()) / 255
     logit_scale = float(np.abs(logits).max()) * 1.25 / 127
     tensor = writer.input("image", (1, 64), scale=1 / 255, zero_point=-128)

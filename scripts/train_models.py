@@ -1,19 +1,19 @@
 """Train the models that ship in ``tvmtiny/models`` and measure them.
 
-Run it from the root of the repository, in a virtual environment of its own::
+Run this script from the root of the repository, in a separate virtual environment::
 
     python -m venv build/train && build/train/bin/pip install -r scripts/train_requirements.txt
     build/train/bin/python scripts/train_models.py
 
-No data is downloaded: ``digits`` uses the images that scikit-learn ships, the other two use data
-synthesized here. Seeds are fixed and TensorFlow runs its deterministic kernels on one thread, so a
-second run on the same machine gives the same figures and the same bytes. Another processor or
-another TensorFlow may round floats differently: there the bytes, and with them the last digit of a
-figure, may vary. Every figure in ``models.toml`` is measured on the finished int8 model with
-LiteRT's reference kernels; a model that misses its bound is not written.
+No data is downloaded: ``digits`` uses the images that scikit-learn ships, and the other two models
+use data synthesized here. Seeds are fixed and TensorFlow runs its deterministic kernels on one
+thread, so a second run on the same machine gives the same figures and bytes. Another processor or
+TensorFlow version may round floats differently, which may change the bytes and the last digit of a
+figure. Every figure in ``models.toml`` is measured on the final int8 model with LiteRT's reference
+kernels; a model that misses its bound is not written.
 """
 
-# TensorFlow, Keras and tomli-w are not installed where the project itself is type-checked.
+# TensorFlow, Keras and tomli-w are not installed in the environment for type checks.
 # mypy: disable-error-code="import-untyped,import-not-found"
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-# TensorFlow reads these when it is imported: oneDNN picks its summation order by processor.
+# TensorFlow reads these variables when imported; oneDNN picks its summation order by processor.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -56,16 +56,16 @@ MAX_SINE_ERROR = 0.08
 
 @dataclass(frozen=True)
 class Trained:
-    """One finished model.
+    """A trained and quantized model.
 
     Attributes
     ----------
     flatbuffer : bytes
         The ``.tflite`` file.
     entry : dict
-        Its table in ``models.toml``.
+        Table of the model in ``models.toml``.
     extra_files : dict
-        Further files to write next to it, by name.
+        Additional files to write beside the model, by name.
     """
 
     flatbuffer: bytes
@@ -114,7 +114,7 @@ def convert_int8(
     layer_names : sequence of str
         One name for each operator, in execution order.
     description : str
-        What the flatbuffer says of itself.
+        Description to store in the flatbuffer.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def convert_int8(
     ValueError
         If the converter emits another number of operators than there are names.
     """
-    # A static batch keeps the shape arithmetic of a dynamic one out of the converted model.
+    # A static batch size keeps shape arithmetic out of the converted model.
     fixed = keras.models.clone_model(
         model, input_tensors=keras.Input(samples.shape[1:], batch_size=1)
     )
@@ -170,7 +170,7 @@ def tidy(
     tensors[graph.outputs[0]].name = output_name
     graph.name = "main"
     for tensor in tensors:
-        # Calibration ranges are only notes of the converter: no kernel reads them.
+        # Calibration ranges are informative only: no kernel reads them.
         if tensor.quantization is not None:
             tensor.quantization.min = None
             tensor.quantization.max = None
@@ -198,7 +198,7 @@ def tidy(
 
 
 class ReferenceRunner:
-    """Runs an int8 model with LiteRT's reference kernels.
+    """Run an int8 model with LiteRT's reference kernels.
 
     Parameters
     ----------
@@ -252,9 +252,9 @@ def entry(
     runner : ReferenceRunner
         The finished model.
     texts : dict
-        What a person reads; ``input`` and ``output`` become the tensors' ``meaning``.
+        Texts for people; ``input`` and ``output`` become the tensors' ``meaning``.
     figures : dict
-        What was measured.
+        Measured figures.
     """
     tensors = runner.tensors()
     prose = dict(texts)
@@ -273,7 +273,7 @@ def train_temperature() -> Trained:
     """
     rng = np.random.default_rng(SEED)
     celsius = rng.uniform(*TEMPERATURE_RANGE, size=(4000, 1)).astype(np.float32)
-    # A person's verdict is not sharp: near the threshold the labels overlap by about a degree.
+    # Labels overlap by about a degree near the threshold, as people's verdicts would.
     high = celsius[:, 0] + rng.normal(0.0, 1.0, size=len(celsius)) > TEMPERATURE_THRESHOLD
     fit = LogisticRegression().fit(celsius - TEMPERATURE_THRESHOLD, high)
     slope = float(fit.coef_[0, 0])
@@ -395,7 +395,7 @@ def train_digits() -> Trained:
             layers.Dense(10, activation="softmax", name="dense"),
         ]
     )
-    # The softmax of the last layer is an operator of its own.
+    # The last layer's softmax is a separate operator.
     names = [*(layer.name for layer in model.layers), "softmax"]
     fit_x, fit_y = shifted(train_x / PIXEL_MAX, train_y)
     epochs = 40
