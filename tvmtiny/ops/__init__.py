@@ -1,4 +1,4 @@
-"""One file an operator: checks, tensor expression, numpy reference."""
+"""The operators, one file each: checks, tensor expression, numpy reference."""
 
 from importlib import import_module
 from pkgutil import iter_modules

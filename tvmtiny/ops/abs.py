@@ -20,9 +20,9 @@ from tvmtiny.ops.shared.unary_operator import Unary
 class Abs(Unary):
     """Absolute value.
 
-    int8 and int16 match ``AbsEvalQuantized`` of LiteRT and TFLM bit by bit: the distance to the
-    zero point is requantized, twice rounded, where the scales differ. int16 without a scale and
-    int32 are plain integers, whose least value stays as it is.
+    int8 and int16 match ``AbsEvalQuantized`` of LiteRT and TFLM bit for bit: the distance to the
+    zero point is requantized with two roundings if the scales differ. int16 without a scale and
+    int32 are plain integers; their lowest value stays unchanged.
     """
 
     name = "ABS"
@@ -65,12 +65,12 @@ class Abs(Unary):
 
 
 def is_quantized(node: Node) -> bool:
-    """Whether integers stand for real numbers."""
+    """Return whether integers represent real numbers."""
     return node.output.dtype == "int8" or node.input(0).quantized
 
 
 def size_multiplier(node: Node) -> tuple[int, int]:
-    """Multiplier and shift of the scales' ratio."""
+    """Return multiplier and shift of the ratio of the scales."""
     # LiteRT divides in float32.
     return quantize_multiplier(
         float(np.float32(node.input(0).scale) / np.float32(node.output.scale))

@@ -37,7 +37,7 @@ from tvmtiny.ops.shared.quantization import (
 )
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
-#: Fractional bits that the operands are given before they are scaled.
+#: Bits by which operands are shifted left before they are scaled.
 _LEFT_SHIFTS = {"int8": 20, "int16": 15}
 
 
@@ -45,19 +45,19 @@ _LEFT_SHIFTS = {"int8": 20, "int16": 15}
 class Add(Operator):
     """Sum of two tensors that broadcast.
 
-    int8 matches LiteRT's and TFLM's ``reference_integer_ops::Add`` bit by bit: both operands are
-    brought to a common scale with 20 more bits, then the sum is requantized, all with two
-    roundings. Code uses one multiplication per operand, an addition and a shift where these are
-    proven to give the same for all pairs of operands. int16 is the same with 15 more bits, or,
-    where the options say so and all scales are powers of two, one shift with rounding and a
-    saturating addition. int32 and int64 wrap around.
+    int8 matches LiteRT's and TFLM's ``reference_integer_ops::Add`` bit for bit: both operands are
+    scaled to a common scale with 20 more bits, then the sum is requantized, all with two roundings.
+    The code uses one multiplication per operand, an addition and a shift if these are proven to
+    give the same result for all pairs of operands. int16 is the same with 15 more bits, or, if the
+    options request it and all scales are powers of two, one shift with rounding and a saturating
+    addition. int32 and int64 wrap around.
     """
 
     name = "ADD"
     dtypes = ("int8", "int16", "int32", "int64", "float32")
     exactness = "integers bit-exact (two roundings, both oracles); float32 exact"
 
-    #: Of the second operand.
+    #: Sign of the second operand.
     sign: ClassVar[int] = 1
     input_count = 2
 
@@ -150,8 +150,8 @@ class Add(Operator):
 class Sub(Add):
     """Difference of two tensors that broadcast.
 
-    Matches LiteRT's and TFLM's ``reference_ops::Sub``, which is ``Add`` with another sign. Where
-    ``Add`` refuses an output's scale as too small, ``Sub`` shifts by a negative number.
+    Matches LiteRT's and TFLM's ``reference_ops::Sub``, which is ``Add`` with the other sign. If the
+    output's scale is too small for ``Add``, ``Sub`` shifts by a negative number.
     """
 
     name = "SUB"
@@ -160,12 +160,12 @@ class Sub(Add):
 
 @dataclass(frozen=True)
 class SumSteps:
-    """The reference's own steps of a quantized sum or difference.
+    """The steps by which the reference computes a quantized sum or difference.
 
     Attributes
     ----------
     left_shift
-        By how many bits operands without their zero points are shifted first.
+        Bits by which operands are shifted left after their zero points are subtracted.
     multipliers
         Multiplier and shift of both operands, and of the result.
     """
@@ -175,7 +175,7 @@ class SumSteps:
 
 
 def sum_steps(node: Node) -> SumSteps | None:
-    """How the reference adds or subtracts; None where it only shifts, by powers of two."""
+    """Return the reference's steps; None if it only shifts, because scales are powers of two."""
     if _power_of_two_scales(node):
         return None
     multipliers = tuple(quantize_multiplier(real) for real in _real_multipliers(node))
@@ -189,16 +189,18 @@ def exact_plane(
     bits: int = 0,
     largest_shift: int = LARGEST_SHIFT,
 ) -> Affine | None:
-    """Integers whose plane over both int8 operands equals the reference for all 65,536 pairs.
+    """Find integers whose plane over both int8 operands equals the reference for all pairs.
 
     Parameters
     ----------
+    node
+        The addition or subtraction.
     gain
-        What operands are multiplied by before anything else.
+        Factor that the operands are multiplied by first.
     image, bits
-        How the core multiplies, and how many bits that drops: see `affine.solve`.
+        The multiplication that the core provides, and the bits that it drops; see `affine.solve`.
     largest_shift
-        Of the result.
+        Largest shift of the result.
     """
     return _exact_plane(_Quantized.of(node), gain, image, bits, largest_shift)
 
@@ -215,7 +217,7 @@ def _in_one_step(node: Node, plane: Affine) -> Callable[..., te.Tensor]:
 
 @dataclass(frozen=True)
 class _Quantized:
-    """Everything that an int8 sum depends on."""
+    """The values that an int8 sum depends on."""
 
     multipliers: tuple[tuple[int, int], ...]
     zero_points: tuple[int, int, int]
@@ -267,16 +269,16 @@ class _Scaling:
     left_shift: int
 
     def widened(self, value: Expression) -> Expression:
-        """`value` shifted left and scaled."""
+        """Return `value` shifted left and scaled."""
         if self.multiplier == 1 << 30 and 1 - self.left_shift <= self.shift <= 0:
-            # A power of two, which at least one operand has: exact, so nothing is rounded.
+            # The factor of at least one operand is a power of two, so nothing is rounded.
             return value * int32(1 << (self.left_shift - 1 + self.shift))
         shifted = value * int32(1 << self.left_shift)
         return requantize(shifted, int32(self.multiplier), int32(self.shift))
 
 
 def _real_multipliers(node: Node) -> tuple[float, float, float]:
-    """Scale of either operand relative to twice the larger one, and of the sum to the output."""
+    """Return scales of both operands over twice the larger one, and of the sum over the output."""
     scales = node.input(0).scale, node.input(1).scale
     common = 2 * max(scales)
     return (
@@ -291,7 +293,7 @@ def _left_shift(node: Node) -> int:
 
 
 def _power_of_two_scales(node: Node) -> bool:
-    """Whether the kernel for power-of-two scales, of the time before general int16, is used."""
+    """Return whether LiteRT's older int16 kernel for power-of-two scales is used."""
     tensors = node.input(0), node.input(1), node.output
     return (
         node.output.dtype == "int16"
@@ -301,7 +303,7 @@ def _power_of_two_scales(node: Node) -> bool:
 
 
 def _shifts(node: Node) -> tuple[int, int]:
-    """Exponents of the operands' scales relative to the output's, which are powers of two."""
+    """Return the exponents of the operands' power-of-two scales relative to the output's."""
     left, right, out = (
         power_of_two(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)
     )

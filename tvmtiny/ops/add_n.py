@@ -17,9 +17,9 @@ from tvmtiny.ops.shared.running_sums import check_running, running_numbers, runn
 
 @register
 class AddN(Operator):
-    """Sum of any number of tensors of one shape, from the first to the last; int32 wraps around.
+    """Sum of any number of tensors of one shape, from first to last; int32 wraps around.
 
-    int8 matches TFLM's ``reference_ops::AddN``, which begins with minus the inputs' zero point.
+    int8 matches TFLM's ``reference_ops::AddN``, which starts with the negated zero point.
     """
 
     name = "ADD_N"

@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.operator import register
 
 @register
 class ArgMax(ExtremumIndex):
-    """The index of the largest element along one dimension, the first one among equals."""
+    """The index of the largest element along one dimension; the first one among equals."""
 
     name = "ARG_MAX"
     numpy_index = np.argmax

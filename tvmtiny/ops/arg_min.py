@@ -11,7 +11,7 @@ from tvmtiny.ops.shared.operator import register
 
 @register
 class ArgMin(ExtremumIndex):
-    """The index of the smallest element along one dimension, the first one among equals."""
+    """The index of the smallest element along one dimension; the first one among equals."""
 
     name = "ARG_MIN"
     numpy_index = np.argmin

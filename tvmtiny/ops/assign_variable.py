@@ -15,9 +15,8 @@ from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, register
 class AssignVariable(Operator):
     """A new value for a variable.
 
-    Its input is the value and its output the variable afterwards: `tvmtiny.frontend.variables`
-    has resolved the handle. Where the value can be computed in the variable's own memory, there is
-    no code.
+    The input is the value, and the output the variable afterwards: `tvmtiny.frontend.variables` has
+    resolved the handle. No code is needed if the value can be computed in the variable's memory.
     """
 
     name = "ASSIGN_VARIABLE"

@@ -12,7 +12,7 @@ from tvmtiny.ops.shared.operator import register
 
 @register
 class Atan2(Binary):
-    """Angle of the point whose second coordinate is the first operand; within 2 ulp."""
+    """Angle of the point ``(second operand, first operand)``; within 2 ulp."""
 
     name = "ATAN2"
     dtypes = ("float32",)

@@ -18,21 +18,20 @@ from tvmtiny.ops.shared.pooling import check_pool, pool_window, taps_inside, win
 from tvmtiny.ops.shared.quantization import activation_range, clamp_float
 from tvmtiny.ops.shared.sliding_window import pad_stage
 
-#: Larger windows are divided at run time: there are too many sums to prove a multiplication for.
+#: Larger windows divide at run time: they have too many sums to prove a multiplication for.
 _MOST_TAPS = 512
-#: Sums of as many int16 values fit 32 bits, with half the divisor on top.
+#: Sums of this many int16 values plus half of the divisor fit 32 bits.
 _MOST_SUMMED = 65_535
 
 
 @register
 class AveragePool2D(Operator):
-    """Mean over a window, of those taps that lie inside the input.
+    """Mean of the taps of a window that lie inside the input.
 
-    int8 and int16 match ``reference_integer_ops::AveragePool`` of LiteRT and TFLM bit by bit: the
-    sum of the raw values is divided with halves away from zero (of uint8 models, upward), without
-    rescaling; in int8 by a
-    multiplication and a shift where these are proven to give the same for all sums. float32 sums
-    in the order of ``reference_ops::AveragePool`` and divides once.
+    int8 and int16 match ``reference_integer_ops::AveragePool`` of LiteRT and TFLM bit for bit: the
+    sum of the raw values is divided, with halves away from zero (upward in uint8 models), and not
+    rescaled. int8 uses a multiplication and a shift if these are proven to give the same result for
+    all sums. float32 sums in the order of ``reference_ops::AveragePool`` and divides once.
     """
 
     name = "AVERAGE_POOL_2D"
@@ -79,7 +78,7 @@ class AveragePool2D(Operator):
                 half = tirx.truncdiv(count, int32(2))
                 total = acc[n, y, z, c]
                 if is_from_uint8(node):
-                    # Positive, so that quotients are rounded down.
+                    # The dividend is positive, so truncation rounds down.
                     mean = tirx.truncdiv(total + count * 128 + half, count) - int32(128)
                 else:
                     nudge = tirx.Select(total > 0, half, int32(0) - half)
@@ -122,16 +121,18 @@ def exact_mean(
     bits: int = 0,
     largest_shift: int = LARGEST_SHIFT,
 ) -> Affine | None:
-    """Integers whose line over the sum of `count` int8 values equals the reference's mean.
+    """Find integers whose line over the sum of `count` int8 values equals the reference's mean.
 
     Parameters
     ----------
     node
-        Its fused activation and its kind of rounding count.
+        The pooling, which determines the fused activation and the rounding.
+    count
+        Number of values in the sum.
     image, bits
-        How the core multiplies, and how many bits that drops: see `affine.solve`.
+        The multiplication that the core provides, and the bits that it drops; see `affine.solve`.
     largest_shift
-        Of the result.
+        Largest shift of the result.
     """
     limits = activation_range(node)
     return _exact_mean(count, is_from_uint8(node), limits, image, bits, largest_shift)
@@ -154,7 +155,7 @@ def _exact_mean(
 
 
 def _rounded_mean(total: np.ndarray, count: np.ndarray | int, upward: bool) -> np.ndarray:
-    """`total` divided by `count`, halves away from zero or upward."""
+    """Divide `total` by `count`, with halves away from zero or upward."""
     if upward:
         return (total + count // 2) // count
     return np.sign(total) * ((np.abs(total) + count // 2) // count)

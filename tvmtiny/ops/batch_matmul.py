@@ -19,11 +19,11 @@ from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 @register
 class BatchMatmul(Operator):
-    """Products of matrices, over leading dimensions that broadcast; either may be transposed.
+    """Products of matrices over leading dimensions that broadcast; either may be transposed.
 
     int8 matches LiteRT's ``reference_ops::BatchMatMul``, which scales the int32 sum with two
-    roundings, as TFLM does. int16, by int16 or int8, has 64-bit sums that are scaled as
-    `tvmtiny.ops.shared.int16_sums` says. float32 sums in its order.
+    roundings, as TFLM does. int16 times int16 or int8 has 64-bit sums, scaled as described in
+    `tvmtiny.ops.shared.int16_sums`. float32 sums in the order of LiteRT.
     """
 
     name = "BATCH_MATMUL"
@@ -148,7 +148,7 @@ def _sum_dtype(node: Node) -> str:
 
 
 def _largest_sum(node: Node) -> int:
-    """Of products of int16 with the other operand's numbers."""
+    """Return the largest sum of products of int16 with the other operand's numbers."""
     return _matrix(node, 0)[1] << (30 if node.input(1).dtype == "int16" else 22)
 
 
@@ -170,17 +170,17 @@ def _wide_multiplier(node: Node) -> tuple[np.ndarray, np.ndarray]:
 
 
 def adjoint_operands(node: Node) -> tuple[bool, bool]:
-    """Which of the operands are transposed."""
+    """Return which of the operands are transposed."""
     return bool(node.options.get("adj_x")), bool(node.options.get("adj_y"))
 
 
 def _matrix(node: Node, position: int) -> tuple[int, int]:
-    """Rows and columns of an operand, transposed where the options say so."""
+    """Return rows and columns of an operand, after transposition."""
     rows, columns = node.input(position).shape[-2:]
     return (columns, rows) if adjoint_operands(node)[position] else (rows, columns)
 
 
 def product_multiplier(node: Node) -> tuple[int, int]:
-    """Multiplier and shift of sums; LiteRT multiplies the two scales in single precision."""
+    """Return multiplier and shift of sums; LiteRT multiplies the scales in single precision."""
     product = np.float32(node.input(0).scale) * np.float32(node.input(1).scale)
     return quantize_multiplier(float(product) / node.output.scale)

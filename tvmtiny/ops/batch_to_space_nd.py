@@ -18,7 +18,7 @@ from tvmtiny.ops.shared.space_to_batch import batched, check_blocks, every_block
 
 @register
 class BatchToSpaceND(Moving):
-    """Makes images of a batch the pixels of blocks of one image, and crops it."""
+    """Arranges images of a batch as the pixels of blocks of one image, and crops the image."""
 
     name = "BATCH_TO_SPACE_ND"
     input_count = 3
@@ -57,6 +57,6 @@ class BatchToSpaceND(Moving):
 
 
 def _sizes(node: Node) -> list[int]:
-    """Of the cropped image."""
+    """Return the size of the cropped image."""
     triples = zip(node.input(0).shape[1:-1], numbers(node, 1), margins(node), strict=True)
     return [size * block - before - after for size, block, (before, after) in triples]

@@ -15,9 +15,9 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 @register
 class BroadcastArgs(ConstantOutput):
-    """The shape that two known shapes broadcast to.
+    """The shape that two constant shapes broadcast to.
 
-    LiteRT takes shapes that are computed at run time, too, and can crash where these do not
+    LiteRT also accepts shapes that are computed at run time, but can crash if they do not
     broadcast.
     """
 

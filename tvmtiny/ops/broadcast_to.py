@@ -14,7 +14,7 @@ from tvmtiny.ops.shared.selecting_operator import Selecting
 
 @register
 class BroadcastTo(Selecting):
-    """The input repeated along its dimensions of size 1, and along new ones in front."""
+    """The input repeated along its dimensions of size 1, and along new leading dimensions."""
 
     name = "BROADCAST_TO"
     input_count = 2

@@ -15,11 +15,11 @@ from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, regi
 
 @register
 class Cast(Operator):
-    """The same number in another dtype; quantized numbers as they are, whatever scales they have.
+    """The same number in another dtype; quantized values are converted without their scales.
 
-    Integers lose their upper bits, as in LiteRT and TFLM. Floats are truncated; beyond the range of
-    the output, where C does not define the result and LiteRT's differs between versions, they
-    saturate, and NaN gives the largest integer.
+    Integers lose their upper bits, as in LiteRT and TFLM. Floats are truncated and saturate beyond
+    the range of the output, where C leaves the result undefined and LiteRT's differs between
+    versions. NaN gives the largest integer.
     """
 
     name = "CAST"

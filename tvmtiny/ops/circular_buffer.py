@@ -12,15 +12,16 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Memory, Operator, Oracle, Problem, Result, register
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
-#: Elements that are kept at most.
+#: Most elements of a buffer.
 _MOST = 1 << 16
 
 
 @register
 class CircularBuffer(Operator):
-    """The last frames, of which each run adds one; those before the first one are zeros.
+    """The most recent frames, to which each run adds one; the initial frames are zeros.
 
-    TFLM can end a run here, and go on in every second one only: such buffers are refused.
+    TFLM can end a run at this operator and continue only in every second one. Such buffers are
+    refused.
     """
 
     name = "CUSTOM:CIRCULAR_BUFFER"
@@ -35,7 +36,7 @@ class CircularBuffer(Operator):
             return ()
         quantization = node.output.quantization
         zero = quantization.zero_points[0] if quantization is not None else 0
-        # Whatever the file says of the zero point is checked later.
+        # The file's zero point is checked later.
         return (Memory("frames", np.full(node.output.shape, zero, np.int64).astype(np.int8)),)
 
     def check_node(self, node: Node) -> Iterator[Problem]:

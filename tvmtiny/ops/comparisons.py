@@ -17,18 +17,18 @@ from tvmtiny.ops.shared.operator import Problem, register
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, centred, quantize_multiplier
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
-#: Fractional bits that quantized operands are given before they are scaled.
+#: Bits by which quantized operands are shifted left before they are scaled.
 _LEFT_SHIFT = 8
 
 
 class Comparison(Binary):
     """A relation of two tensors that broadcast.
 
-    int8 and uint8 match ``ComparisonWithScaling`` of LiteRT and TFLM bit by bit: both operands are
-    scaled to 256ths, twice rounded, and compared. Where both have one scale, and no two values
-    become the same, they are compared as they are. Other integers and floats are compared as they
-    are, too. For scales above 1 that function shifts by a negative number, which leaves just the
-    sign; a scale of 1 ends LiteRT's process.
+    int8 and uint8 match ``ComparisonWithScaling`` of LiteRT and TFLM bit for bit: both operands are
+    scaled to units of 1/256 with two roundings, and compared. Operands with the same scale are
+    compared directly, unless scaling makes different values equal. Other integers and floats are
+    compared directly as well. For scales above 1 that function shifts by a negative number, which
+    leaves only the sign; a scale of 1 ends LiteRT's process.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Comparison(Binary):
     @staticmethod
     @abstractmethod
     def relation(x: Expression, y: Expression) -> Expression:
-        """The relation, of expressions or arrays."""
+        """Return the relation of two expressions or arrays."""
 
     def check_more(self, node: Node) -> Iterator[Problem]:
         x, y = node.input(0), node.input(1)
@@ -78,7 +78,7 @@ class Comparison(Binary):
         return self.relation(x, y)
 
     def compares_integers(self, node: Node) -> bool:
-        """Whether the integers have the relation of the numbers that they stand for."""
+        """Return whether the integers have the same relation as the real numbers."""
         return not self._scaled(node) or _ordered(node)
 
     def _scaled(self, node: Node) -> bool:
@@ -86,7 +86,7 @@ class Comparison(Binary):
 
 
 def _scaled(steps: Expression, multiplier: int, shift: int) -> Expression:
-    """`_in_256ths` of int32 steps with more bits."""
+    """Express `_in_256ths` for int32 values that are already shifted left."""
     if shift <= 0:
         return requantize(steps, int32(multiplier), int32(shift))
     high = requantize(steps, int32(multiplier), int32(0))
@@ -94,11 +94,11 @@ def _scaled(steps: Expression, multiplier: int, shift: int) -> Expression:
 
 
 def _in_256ths(tensor: Tensor, values: np.ndarray) -> np.ndarray:
-    """Integers that are compared.
+    """Return the integers that are compared.
 
     For positive shifts, ``RoundingDivideByPOT`` shifts by a negative number, which is undefined in
-    C. Whether processors take it modulo 32 or shift everything out, the sign is left, and the
-    mask, of which no bit is, rounds 0 up.
+    C. Whether processors take it modulo 32 or shift everything out, only the sign is left; the mask
+    has no bits then, which rounds 0 up.
     """
     steps = centred(values, tensor) << _LEFT_SHIFT
     multiplier, shift = quantize_multiplier(tensor.scale)
@@ -109,7 +109,7 @@ def _in_256ths(tensor: Tensor, values: np.ndarray) -> np.ndarray:
 
 
 def _ordered(node: Node) -> bool:
-    """Whether the values of the operands have the order of the real numbers they stand for."""
+    """Return whether the operands' values have the order of the real numbers they represent."""
     x, y = node.input(0), node.input(1)
     if (x.scale, x.zero_point) != (y.scale, y.zero_point):
         return False
@@ -118,7 +118,7 @@ def _ordered(node: Node) -> bool:
 
 
 class Equality(Comparison):
-    """A relation that booleans have, too, and that LiteRT scales int16 for, where it has scales."""
+    """A relation that booleans have as well, and for which LiteRT scales int16 with scales."""
 
     dtypes = ("bool", *Comparison.dtypes)
 

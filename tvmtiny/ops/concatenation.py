@@ -21,10 +21,10 @@ from tvmtiny.ops.shared.quantization import INT8_RANGE, round_half_away
 
 @register
 class Concatenation(Moving):
-    """Tensors, constants among them, side by side along one dimension.
+    """Tensors, some of which may be constants, side by side along one dimension.
 
-    LiteRT and TFLM copy bytes and refuse int8 inputs whose scale or zero point is not the
-    output's. In uint8 models LiteRT rescales such inputs in float32, here by tables.
+    LiteRT and TFLM copy bytes and refuse int8 inputs whose scale or zero point differs from the
+    output's. In uint8 models LiteRT rescales such inputs in float32; here tables do this.
     """
 
     name = "CONCATENATION"
@@ -73,7 +73,7 @@ class Concatenation(Moving):
 
 
 def _is_rescaled(node: Node, tensor: Tensor) -> bool:
-    """Whether values of an int8 input do not stand for the same numbers in the output."""
+    """Return whether an int8 input represents numbers by other values than the output."""
     if node.output.dtype != "int8" or node.output.quantization is None:
         return False
     if tensor.quantization is None:
@@ -83,18 +83,18 @@ def _is_rescaled(node: Node, tensor: Tensor) -> bool:
 
 
 def _table(node: Node, tensor: Tensor) -> np.ndarray:
-    """The output for every value of an input, computed on those of uint8: int8, ``(256,)``."""
+    """Return the output for every value of an input, computed from uint8: int8, ``(256,)``."""
     output = node.output
     scale = np.float32(tensor.scale) * (np.float32(1) / np.float32(output.scale))
     bias = np.float32(-(tensor.zero_point + 128)) * scale
     steps = round_half_away(np.arange(256).astype(np.float32) * scale + bias)
-    # Beyond int32, whose conversion is undefined in LiteRT, results saturate.
+    # Results beyond int32 saturate; their conversion is undefined in LiteRT.
     steps = np.clip(steps, -(2.0**24), 2.0**24) + output.zero_point
     return np.clip(steps, *INT8_RANGE).astype(np.int8)
 
 
 def _rescaling(node: Node, parts: Sequence[Tensor], axis: int) -> Compute:
-    """Each element looked up in the table of its input."""
+    """Look up each element in the table of its input."""
     ends = np.cumsum([part.shape[axis] for part in parts]).tolist()
     tables = [by_bits(_table(node, part)) for part in parts]
 

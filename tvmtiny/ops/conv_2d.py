@@ -32,14 +32,14 @@ from tvmtiny.ops.shared.weights import (
 
 @register
 class Conv2D(Operator):
-    """2-D convolution, NHWC activations and OHWI weights.
+    """2-D convolution of NHWC activations with OHWI weights.
 
-    Filters that are less deep than the input make groups: the output channels are as many equal
-    parts, each of which reads its part of the input channels.
+    Filters that are less deep than the input form groups: input and output channels are divided
+    into equal parts, and each part of the output reads one part of the input.
 
     int16 activations have int8 weights, see `tvmtiny.ops.shared.int16_sums`.
 
-    int8 matches LiteRT's ``reference_integer_ops::ConvPerChannel`` and TFLM bit by bit: both scale
+    int8 matches LiteRT's ``reference_integer_ops::ConvPerChannel`` and TFLM bit for bit: both scale
     the int32 accumulator with two roundings. float32 sums in the order of ``reference_ops::Conv``,
     up to the compiler's contraction of multiply and add.
     """
@@ -124,5 +124,5 @@ class Conv2D(Operator):
 
 
 def groups(node: Node) -> int:
-    """How many parts of the input channels have filters of their own."""
+    """Return the number of groups of input channels."""
     return node.input(0).shape[3] // node.input(1).shape[3]

@@ -16,11 +16,10 @@ from tvmtiny.ops.shared.running_sums import check_running, running_numbers, runn
 
 @register
 class Cumsum(Operator):
-    """Sums of all elements up to each along one dimension, or from each to the last.
+    """Sums of all elements from the first to each one along a dimension, or from each to the last.
 
-    Elements are added in the order of LiteRT's and TFLM's ``reference_ops::CumSum``, each sum anew;
-    int32 and int64 wrap around. int8 matches TFLM's, which begins with minus the input's zero
-    point.
+    Elements are added in the order of LiteRT's and TFLM's ``reference_ops::CumSum``, anew for each
+    sum; int32 and int64 wrap around. int8 matches TFLM, which starts with the negated zero point.
     """
 
     name = "CUMSUM"

@@ -15,7 +15,7 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 @register
 class Densify(Moving):
-    """A sparse constant as a dense one.
+    """A sparse constant in dense form.
 
     Constants are unpacked when the model is read, see `tvmtiny.frontend.sparse`.
     """

@@ -34,13 +34,12 @@ from tvmtiny.ops.shared.weights import (
 class DepthwiseConv2D(Operator):
     """2-D convolution of each input channel with its own filters.
 
-    Weights have the shape ``(1, height, width, input channels * depth multiplier)``; output
-    channel ``o`` reads input channel ``o // depth multiplier``, and the multiplier follows from
-    the shapes, as in LiteRT. int8 matches LiteRT's
-    ``reference_integer_ops::DepthwiseConvPerChannel`` and TFLM bit by bit: both scale the int32
-    accumulator with two roundings and take the weights as symmetric. int16 activations have int8
-    weights, see `tvmtiny.ops.shared.int16_sums`. float32 sums in the order of
-    ``reference_ops::DepthwiseConv``, up to the compiler's contraction of multiply and add.
+    Weights have the shape ``(1, height, width, input channels * depth multiplier)``. Output channel
+    ``o`` reads input channel ``o // depth multiplier``; the multiplier follows from the shapes, as
+    in LiteRT. int8 matches LiteRT's ``reference_integer_ops::DepthwiseConvPerChannel`` and TFLM bit
+    for bit: both scale the int32 accumulator with two roundings and treat the weights as symmetric.
+    int16 activations have int8 weights, see `tvmtiny.ops.shared.int16_sums`. float32 sums in the
+    order of ``reference_ops::DepthwiseConv``, up to the compiler's contraction of multiply and add.
     """
 
     name = "DEPTHWISE_CONV_2D"

@@ -16,11 +16,11 @@ from tvmtiny.ops.shared.quantization import INTEGER_RANGES, broadcast_quantizati
 
 @register
 class Dequantize(Operator):
-    """int8, uint8 or int16 to float32; of constants, float16, too.
+    """int8, uint8 or int16 to float32; constants may also be float16.
 
-    Matches LiteRT's and TFLM's ``Dequantize`` bit by bit, per tensor or per channel: the product
-    with the scale is exact in their float64, so that one float32 product rounds the same. Results
-    of constants are constants, so that a model with float16 weights is a float model.
+    Matches LiteRT's and TFLM's ``Dequantize`` bit for bit, per tensor or per channel: their product
+    with the scale is exact in float64, so a float32 product rounds to the same result. Results of
+    constants are constants, so a model with float16 weights is a float model.
     """
 
     name = "DEQUANTIZE"
@@ -47,7 +47,7 @@ class Dequantize(Operator):
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         x, shape = node.input(0), node.output.shape
         quantization = x.quantization
-        # What is float16 is constant, and so is the result.
+        # float16 inputs are constants, which have been folded.
         assert quantization is not None
         axis = quantization.axis
 

@@ -26,9 +26,9 @@ from tvmtiny.ops.shared.quantization import (
     quantize_multiplier,
 )
 
-#: What a quantized quotient becomes where the divisor is zero: beyond every output.
+#: Quantized quotient for a divisor of zero; it exceeds every output.
 _ENDLESS = 1 << 30
-#: Bits in front of the largest dividends, so that no product has to be shifted to the left.
+#: Largest left shift of dividends with which no product has to be shifted to the left.
 _LARGEST_SHIFT = {"int8": 22, "int16": 14}
 
 
@@ -36,12 +36,12 @@ _LARGEST_SHIFT = {"int8": 22, "int16": 14}
 class Div(Binary):
     """Quotient of two tensors that broadcast.
 
-    int8 and int16 match LiteRT's ``reference_ops::Div`` bit by bit: a product with a reciprocal of
-    31 bits, requantized with two roundings. Quotients below 2^-31 of an output step, which LiteRT
-    shifts by more bits than C defines, are zero. int32 is rounded towards zero.
+    int8 and int16 match LiteRT's ``reference_ops::Div`` bit for bit: a product with a 31-bit
+    reciprocal, requantized with two roundings. Quotients below 2^-31 of an output step, which
+    LiteRT shifts by more bits than C defines, are zero. int32 rounds towards zero.
 
-    LiteRT fails where a divisor of integers is zero, for which generated code has no way: quantized
-    quotients then take the end of their range that the dividend's sign asks for, others are zero.
+    LiteRT fails for an integer divisor of zero, which generated code cannot do. Quantized quotients
+    then take the end of their range that has the dividend's sign; other quotients are zero.
     """
 
     name = "DIV"
@@ -89,7 +89,7 @@ class Div(Binary):
 
 
 def _multiplier(node: Node) -> tuple[int, int]:
-    # LiteRT computes it in float32.
+    # LiteRT computes the multiplier in float32.
     left, right, out = (
         np.float32(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)
     )
@@ -97,7 +97,7 @@ def _multiplier(node: Node) -> tuple[int, int]:
 
 
 def _quotient(dividend: np.ndarray, divisor: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
-    """``dividend / divisor * multiplier * 2^(shift - 31)`` as ``tvmtiny_divide_quantized``."""
+    """Compute ``dividend / divisor * multiplier * 2^(shift - 31)`` as the runtime does."""
     x = np.where(divisor < 0, -dividend, dividend).astype(np.int64)
     y = np.maximum(np.abs(divisor), 1).astype(np.int64)
     zeros = 32 - _bits(y)
@@ -111,5 +111,5 @@ def _quotient(dividend: np.ndarray, divisor: np.ndarray, multiplier: int, shift:
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
-    """The bits of numbers from 0 to 2^32, without zeros in front."""
+    """Return the bit lengths of numbers from 0 to 2^32."""
     return np.frexp(values.astype(np.float64))[1].astype(np.int64)

@@ -17,9 +17,9 @@ from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
 @register
 class DynamicUpdateSlice(Moving):
-    """The input with a block of it replaced, at a place that may be computed at run time.
+    """The input with a block replaced, at a place that may be computed at run time.
 
-    As in LiteRT, a place at which the block would not fit becomes the nearest one where it does.
+    As in LiteRT, a place where the block does not fit is moved to the nearest one where it does.
     """
 
     name = "DYNAMIC_UPDATE_SLICE"
@@ -44,7 +44,7 @@ class DynamicUpdateSlice(Moving):
     def compute(self, node: Node, oracle: Oracle) -> Result:
         x, block, starts = (node.input(i) for i in range(3))
         parts = [k for k, size in enumerate(block.shape) if size != x.shape[k]]
-        # From the last dimension of which the block is a part on, it lies in one piece.
+        # The block is contiguous from its last partial dimension on.
         last = parts[-1] if parts else 0
         most = [whole - size for whole, size in zip(x.shape, block.shape, strict=True)]
         size = DTYPE_BYTES[x.dtype]

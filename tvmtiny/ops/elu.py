@@ -13,10 +13,10 @@ from tvmtiny.ops.shared.unary_operator import TableUnary, in_float64
 
 @register
 class Elu(TableUnary):
-    """``exp(x) - 1`` below zero, x above.
+    """``exp(x) - 1`` for negative x, and x for others.
 
-    int8 is a table as LiteRT fills it, in float32; TFLM's has ``exp(x) - 1`` in place of
-    ``expm1(x)``, which no case is known to show. float32 uses functions of our own.
+    int8 is a table filled as in LiteRT, in float32. TFLM computes ``exp(x) - 1`` in place of
+    ``expm1(x)``; no table is known to differ. float32 uses this package's own functions.
     """
 
     name = "ELU"

@@ -14,9 +14,10 @@ from tvmtiny.ops.shared.unary_operator import TableUnary, in_float64
 class Exp(TableUnary):
     """Exponential.
 
-    int8 and int16 are tables as LiteRT fills them, in float32: entries could only differ where
-    that machine's ``expf`` rounds differently next to the middle between two outputs. float32
-    uses an exponential of our own, which is within 1 unit in the last place. TFLM has float32 only.
+    int8 and int16 are tables filled as in LiteRT, in float32. Entries could only differ if the host
+    that filled LiteRT's table has an ``expf`` that rounds differently close to the middle between
+    two outputs. float32 uses this package's own exponential, which is within 1 unit in the last
+    place. TFLM has float32 only.
     """
 
     name = "EXP"

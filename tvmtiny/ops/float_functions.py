@@ -1,4 +1,4 @@
-"""CEIL, COS, FLOOR, ROUND, SIN and SQUARE: functions that LiteRT has for float32 only."""
+"""CEIL, COS, FLOOR, ROUND, SIN and SQUARE: functions that LiteRT only has for float32."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmtiny.ops.shared.unary_operator import Unary, in_float64
 
 
 class FloatFunction(Unary):
-    """One function of the runtime, and the same one of numpy."""
+    """A function of the runtime, and its counterpart in numpy."""
 
     dtypes = ("float32",)
     exactness = "exact"
@@ -30,7 +30,7 @@ class FloatFunction(Unary):
 
 @register
 class Ceil(FloatFunction):
-    """The smallest integer that is not below."""
+    """The smallest integer that is not less."""
 
     name = "CEIL"
     runtime = "tvmtiny_ceil"
@@ -39,7 +39,7 @@ class Ceil(FloatFunction):
 
 @register
 class Floor(FloatFunction):
-    """The largest integer that is not above."""
+    """The largest integer that is not greater."""
 
     name = "FLOOR"
     runtime = "tvmtiny_floor"
@@ -48,7 +48,7 @@ class Floor(FloatFunction):
 
 @register
 class Round(FloatFunction):
-    """The nearest integer, halves to even."""
+    """The nearest integer; halves round to even."""
 
     name = "ROUND"
     runtime = "tvmtiny_round"

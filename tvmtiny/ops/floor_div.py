@@ -16,8 +16,8 @@ class FloorDiv(Binary):
     """Quotient of two tensors that broadcast, rounded down.
 
     float32 is divided and rounded in double precision, as in LiteRT. int8 and int16 are divided as
-    they are, whatever scale they have. Where a divisor is zero, for which LiteRT fails, an integer
-    quotient is 0, and a float one infinite or no number.
+    plain integers, whatever their scales. For a divisor of zero, for which LiteRT fails, an integer
+    quotient is 0, and a float quotient infinite or NaN.
     """
 
     name = "FLOOR_DIV"
@@ -39,10 +39,10 @@ class FloorDiv(Binary):
 
 @register
 class FloorMod(Binary):
-    """Remainder of a quotient that is rounded down: it has the sign of the divisor.
+    """Remainder of a quotient that is rounded down; it has the sign of the divisor.
 
-    float32 is exact, with the correction that LiteRT makes of the C library's ``fmod``. An
-    integer divided by zero, for which LiteRT fails, leaves 0.
+    float32 is exact, including LiteRT's correction of the C library's ``fmod``. The remainder of an
+    integer divided by zero, for which LiteRT fails, is 0.
     """
 
     name = "FLOOR_MOD"
@@ -62,7 +62,7 @@ class FloorMod(Binary):
 
 
 def _called(function: str, node: Node, x: Expression, y: Expression) -> Expression:
-    """A function of the runtime, which has one for int32 in place of narrower integers."""
+    """Call a function of the runtime; narrow integers use the one for int32."""
     dtype = node.output.dtype
     if dtype not in ("int8", "int16"):
         return call(f"{function}_{dtype}", x, y, dtype=dtype)

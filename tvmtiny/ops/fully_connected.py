@@ -45,11 +45,11 @@ class FullyConnected(Operator):
     """Product with a matrix of shape ``(channels, depth)``, constant or computed at run time.
 
     LiteRT's ``reference_integer_ops::FullyConnected`` rounds ``acc * scale`` once, in double
-    precision and with halves away from zero. Here that is one integer multiplication with a
-    multiplier that is proven equal over every accumulator the layer can reach; where there is
-    none, and for int16 activations, the product is computed in double precision. TFLM scales with
-    two roundings, as LiteRT does for uint8, and 64-bit sums as `tvmtiny.ops.shared.int16_sums`
-    says.
+    precision and with halves away from zero. Here one integer multiplication does this, with a
+    multiplier that is proven equal for every accumulator that the layer can reach. Without such a
+    multiplier, and for int16 activations, the product is computed in double precision. TFLM scales
+    with two roundings, as LiteRT does for uint8, and 64-bit sums as described in
+    `tvmtiny.ops.shared.int16_sums`.
     """
 
     name = "FULLY_CONNECTED"
@@ -130,7 +130,7 @@ class FullyConnected(Operator):
 def _position(
     row: Sequence[tirx.Var], column: tirx.Var, node: Node
 ) -> tuple[tirx.PrimExpr | int, ...]:
-    """Index into the input, whatever its shape, of one element of the row of an output."""
+    """Return the index into an input of any shape for one element of the row of an output."""
     shape, rows = node.input(0).shape or (1,), node.output.shape[:-1]
     depth = node.input(1).shape[1]
     if shape == (*rows, depth):
@@ -158,7 +158,7 @@ def weight_zero_point(node: Node) -> int:
 
 
 def _sum_range(node: Node) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest sum with the bias, of each channel."""
+    """Return the smallest and the largest sum with the bias, for each channel."""
     if not has_constants(node):
         return _sum_range_of_computed(node)
     weights = taps(node, axis=0) - weight_zero_point(node)
@@ -167,7 +167,7 @@ def _sum_range(node: Node) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sum_range_of_computed(node: Node) -> tuple[np.ndarray, np.ndarray]:
-    """The same whatever the weights are; a bias that is computed can be anything."""
+    """Return the range of sums for arbitrary weights; a bias computed at run time is unbounded."""
     channels, depth = node.input(1).shape
     bias, zero = node.optional_input(2), weight_zero_point(node)
     if bias is not None and bias.data is None:
@@ -200,7 +200,7 @@ def _rounding(node: Node, oracle: Oracle) -> OutputRounding | None:
 
 
 def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding | None:
-    """The oracle's rounding, in integers where they equal LiteRT's double arithmetic."""
+    """Return the oracle's rounding, in integers where they equal LiteRT's double arithmetic."""
     rounding = _rounding(node, oracle)
     if not isinstance(rounding, DoubleProduct) or node.input(0).dtype == "int16":
         return rounding
@@ -213,7 +213,7 @@ def exact_rounding(node: Node, oracle: Oracle) -> OutputRounding | None:
 
 
 def _exact_multipliers(node: Node) -> list[tuple[int, int]] | None:
-    """Multipliers for `requantize_once` that equal LiteRT's double arithmetic, or None."""
+    """Find multipliers for `requantize_once` that equal LiteRT's double arithmetic, or None."""
     low, high = _sum_range(node)
     scales = litert_fully_connected_rounding(node).scales
     found: dict[float, tuple[int, int]] = {}

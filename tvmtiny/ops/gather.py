@@ -57,7 +57,7 @@ class Gather(Moving):
 
 
 def _place(node: Node) -> tuple[int, int]:
-    """Axis and number of batch dimensions, both counted from the front."""
+    """Return axis and number of batch dimensions, both counted from the front."""
     batch = int(node.options.get("batch_dims", 0))
     if batch < 0:
         batch += len(node.input(1).shape)

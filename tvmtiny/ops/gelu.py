@@ -18,11 +18,11 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 @register
 class Gelu(TableUnary):
-    """``x * (1 + erf(x / sqrt(2))) / 2``, or with tanh in place of erf where the options say so.
+    """``x * (1 + erf(x / sqrt(2))) / 2``, or an approximation by tanh if the options request it.
 
-    int8 and int16 are tables as LiteRT fills them, in float32. float32 uses functions of our own:
-    an error function within 5e-7, and a tanh within 2 units in the last place. TFLM does not have
-    this operator.
+    int8 and int16 are tables filled as in LiteRT, in float32. float32 uses this package's own
+    functions: an error function within 5e-7, and a tanh within 2 units in the last place. TFLM does
+    not have this operator.
     """
 
     name = "GELU"

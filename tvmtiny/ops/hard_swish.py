@@ -14,7 +14,7 @@ from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, satura
 from tvmtiny.ops.shared.unary_operator import Unary
 
 _INT16 = (-(2**15), 2**15 - 1)
-#: Fractional bits that int8 inputs are given.
+#: Bits by which int8 inputs are shifted left.
 _HIGH_RESOLUTION = 7
 
 
@@ -22,7 +22,7 @@ _HIGH_RESOLUTION = 7
 class HardSwish(Unary):
     """``x * min(max(x + 3, 0), 6) / 6``.
 
-    int8 matches ``reference_ops::HardSwish`` of LiteRT and TFLM bit by bit: 16-bit fixed-point
+    int8 matches ``reference_ops::HardSwish`` of LiteRT and TFLM bit for bit: 16-bit fixed-point
     arithmetic, in a table. float32 follows the same kernel.
     """
 
@@ -48,7 +48,7 @@ class HardSwish(Unary):
         multiplier, shift = _output_multiplier(node)
         identity = _multiply_q15(steps, multiplier)
         share = _clamped_share(node, steps)
-        # Truncated, unlike the other products.
+        # Unlike the other products, this one is truncated.
         product = np.where(
             (share == _INT16[0]) & (identity == _INT16[0]),
             _INT16[1],
@@ -58,7 +58,7 @@ class HardSwish(Unary):
 
 
 def _clamped_share(node: Node, steps: np.ndarray) -> np.ndarray:
-    """``min(max(x + 3, 0), 6) / 6`` with 15 fractional bits."""
+    """Compute ``min(max(x + 3, 0), 6) / 6`` with 15 fractional bits."""
     multiplier, shift = _split(np.float32(node.input(0).scale), np.float32(3 / 32768))
     value = steps
     if shift > 0:
@@ -76,24 +76,24 @@ def _output_multiplier(node: Node) -> tuple[int, int]:
 
 
 def _split(input_scale: np.float32, scale: np.float32) -> tuple[int, int]:
-    """A 15-bit multiplier and a shift of the ratio of scales, which LiteRT computes in float32."""
+    """Return a 15-bit multiplier and a shift for the ratio of scales, computed in float32."""
     resolution = np.float32(2.0**-_HIGH_RESOLUTION) * input_scale
     multiplier, shift = quantize_multiplier(float(resolution / scale))
-    # A rounding that would reach 2^15 saturates (``DownScaleInt32ToInt16Multiplier``).
+    # A multiplier that rounds to 2^15 saturates (``DownScaleInt32ToInt16Multiplier``).
     return min((multiplier + (1 << 15)) >> 16, _INT16[1]), shift
 
 
 def _rounding_shift(value: np.ndarray, shift: int) -> np.ndarray:
-    """Gemmlowp's ``RoundingDivideByPOT`` of int16, whose mask has no more than 16 bits.
+    """Apply gemmlowp's ``RoundingDivideByPOT`` for int16, whose mask has at most 16 bits.
 
-    With shifts of 16 and more it is -1, so that the result is 1 or -1 instead of 0.
+    For shifts of 16 and more the mask is -1, so the result is 1 or -1 instead of 0.
     """
     mask = np.int64((1 << shift) - 1 if shift < 16 else -1)
     return (value >> shift) + ((value & mask) > (mask >> 1) + (value < 0))
 
 
 def _multiply_q15(value: np.ndarray, multiplier: int) -> np.ndarray:
-    """Gemmlowp's 16-bit ``SaturatingRoundingDoublingHighMul``."""
+    """Apply gemmlowp's 16-bit ``SaturatingRoundingDoublingHighMul``."""
     product = np.asarray(value, np.int64) * multiplier
     nudge = np.where(product >= 0, 1 << 14, 1 - (1 << 14))
     return np.trunc((product + nudge) / 2**15).astype(np.int64)

@@ -14,7 +14,7 @@ from tvmtiny.ops.shared.subprogram import subprograms
 
 @register
 class If(ControlOperator):
-    """One of two subgraphs, by the first input."""
+    """One of two subgraphs, chosen by the first input."""
 
     name = "IF"
 

@@ -26,7 +26,7 @@ from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits of an int8 output.
 _OUTPUT_BITS = 7
-#: As many squares as an int32 holds.
+#: Largest number of squares whose sum fits an int32.
 _MAX_DEPTH = 1 << 15
 _LEAST_NORM = 1e-6
 
@@ -35,9 +35,9 @@ _LEAST_NORM = 1e-6
 class L2Normalization(Operator):
     """Rows along the last dimension, divided by their Euclidean norms.
 
-    int8 matches ``reference_integer_ops::L2Normalization`` of LiteRT and TFLM bit by bit: an
-    inverse square root by five fixed-point Newton steps, then two roundings; nodes of uint8 models
-    shift before these rather than after.
+    int8 matches ``reference_integer_ops::L2Normalization`` of LiteRT and TFLM bit for bit: an
+    inverse square root by five fixed-point Newton steps, then two roundings. Nodes of uint8 models
+    shift before the roundings instead of after them.
     """
 
     name = "L2_NORMALIZATION"

@@ -17,9 +17,9 @@ from tvmtiny.ops.shared.sliding_window import pad_stage
 
 @register
 class L2Pool2D(Operator):
-    """Root of the mean square over a window, of those taps that lie inside the input.
+    """Root of the mean square of the taps of a window that lie inside the input.
 
-    LiteRT has ``reference_ops::L2Pool`` in float32 only; squares are added in its order.
+    LiteRT only has ``reference_ops::L2Pool`` for float32; squares are added in its order.
     """
 
     name = "L2_POOL_2D"

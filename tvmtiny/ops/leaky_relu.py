@@ -14,16 +14,16 @@ from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, satura
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.unary_operator import Unary
 
-#: A larger shift to the left makes an int16 input leave 32 bits.
+#: Larger left shifts could make int16 inputs exceed 32 bits.
 _LARGEST_SHIFT = 15
 
 
 @register
 class LeakyRelu(Unary):
-    """The input where it is positive, a multiple of it elsewhere.
+    """The input if it is positive, and a multiple of it otherwise.
 
-    int8 and int16 match ``QuantizeLeakyRelu`` of LiteRT and TFLM bit by bit: either branch is
-    requantized, twice rounded.
+    int8 and int16 match ``QuantizeLeakyRelu`` of LiteRT and TFLM bit for bit: either branch is
+    requantized with two roundings.
     """
 
     name = "LEAKY_RELU"
@@ -70,7 +70,7 @@ def _alpha(node: Node) -> float:
 
 
 def leaky_multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Multipliers and shifts of positive inputs and of the others; LiteRT works in float32."""
+    """Return multipliers and shifts for positive and for other inputs; LiteRT uses float32."""
     scale, out = np.float32(node.input(0).scale), np.float32(node.output.scale)
     alpha = quantize_multiplier(float(scale * np.float32(_alpha(node)) / out))
     return quantize_multiplier(float(scale / out)), alpha

@@ -15,9 +15,9 @@ from tvmtiny.ops.shared.unary_operator import TableUnary, in_float64
 class Log(TableUnary):
     """Natural logarithm.
 
-    int8 and int16 are tables as LiteRT fills them, in float32, with the least output for inputs
-    that are not positive. float32 uses a logarithm of our own, which is within 1 unit in the last
-    place. TFLM has float32 only.
+    int8 and int16 are tables filled as in LiteRT, in float32, with the lowest output for inputs
+    that are not positive. float32 uses this package's own logarithm, which is within 1 unit in the
+    last place. TFLM has float32 only.
     """
 
     name = "LOG"

@@ -28,7 +28,7 @@ from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Integer bits of scaled differences, and of the sum of exponentials.
 _DIFFERENCE_BITS, _SUM_BITS = 5, 12
-#: As many ones as the sum has room for.
+#: Number of ones that fit the sum.
 _MAX_DEPTH = (1 << _SUM_BITS) - 1
 _LARGEST_MULTIPLIER = 2**31 - 1.0
 _OUTPUT_SHIFT = 31 - _DIFFERENCE_BITS - 4
@@ -39,9 +39,9 @@ _OUTPUT_ZERO = 127
 class LogSoftmax(Operator):
     """Logarithm of softmax along the last dimension.
 
-    int8 matches ``reference_integer_ops::LogSoftmax`` of LiteRT and TFLM bit by bit: gemmlowp's
+    int8 matches ``reference_integer_ops::LogSoftmax`` of LiteRT and TFLM bit for bit: gemmlowp's
     fixed-point exponential, and a rational function for the logarithm. float32 follows the
-    reference with functions of our own, which are within 1 unit in the last place.
+    reference with this package's own functions, which are within 1 unit in the last place.
     """
 
     name = "LOG_SOFTMAX"
@@ -153,13 +153,13 @@ def _real_multiplier(node: Node) -> float:
 
 
 def _scaling(node: Node) -> tuple[int, int, int]:
-    """Multiplier and shift of differences, and the smallest difference whose exp counts."""
+    """Return multiplier and shift of differences, and the smallest one with a nonzero exp."""
     multiplier, shift = quantize_multiplier(_real_multiplier(node))
     radius = ((1 << _DIFFERENCE_BITS) - 1) * 2.0 ** (31 - _DIFFERENCE_BITS) / 2.0**shift
     return multiplier, shift, -math.floor(radius)
 
 
 def _reverse(node: Node) -> tuple[int, int]:
-    """Multiplier and shift from scaled differences back to differences."""
+    """Return multiplier and shift that convert scaled differences back to differences."""
     multiplier, shift, _ = _scaling(node)
     return quantize_multiplier((1 << (31 - shift)) / multiplier)

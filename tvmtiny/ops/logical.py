@@ -29,7 +29,7 @@ class LogicalAnd(Binary):
 
 @register
 class LogicalOr(Binary):
-    """Whether one of two booleans is true."""
+    """Whether at least one of two booleans is true."""
 
     name = "LOGICAL_OR"
     dtypes = ("bool",)

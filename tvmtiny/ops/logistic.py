@@ -21,7 +21,7 @@ from tvmtiny.ops.shared.quantization import (
 from tvmtiny.ops.shared.sigmoid_operator import SigmoidTable, check_output_scale, logistic_between
 
 _INTEGER_BITS = 4
-#: Beyond these, LiteRT's float kernel takes 1 and exp(x) instead.
+#: Limits beyond which LiteRT's float kernel returns 1 and exp(x).
 _UPPER, _LOWER = np.float32(16.619047164916992), np.float32(-9.0)
 
 
@@ -29,11 +29,12 @@ _UPPER, _LOWER = np.float32(16.619047164916992), np.float32(-9.0)
 class Logistic(SigmoidTable):
     """``1 / (1 + exp(-x))``.
 
-    int8 is a table of 256 bytes. For LiteRT its entries are computed as ``LUTPopulate`` does, in
-    float32; they could only differ where that machine's ``expf`` rounds differently next to the
-    middle between two outputs. For TFLM they are gemmlowp's fixed-point logistic, bit by bit.
-    int16 matches ``reference_integer_ops::Logistic`` of both bit by bit: interpolation in a table.
-    float32 uses an exponential of our own, which is within 1 unit in the last place.
+    int8 is a table of 256 bytes. For LiteRT its entries are computed as in ``LUTPopulate``, in
+    float32. They could only differ if the host that filled LiteRT's table has an ``expf`` that
+    rounds differently close to the middle between two outputs. For TFLM they are gemmlowp's
+    fixed-point logistic, bit for bit. int16 matches ``reference_integer_ops::Logistic`` of both bit
+    for bit: interpolation in a table. float32 uses this package's own exponential, which is within
+    1 unit in the last place.
     """
 
     name = "LOGISTIC"
@@ -74,7 +75,7 @@ class Logistic(SigmoidTable):
 
 
 def _exp(x: np.ndarray) -> np.ndarray:
-    """Correctly rounded float32 exp, but for the rare double rounding."""
+    """Compute exp rounded correctly to float32, apart from rare double rounding."""
     with np.errstate(over="ignore"):
         return np.exp(x.astype(np.float64)).astype(np.float32)
 
@@ -86,7 +87,7 @@ def _litert(scale: float, steps: np.ndarray) -> np.ndarray:
 
 
 def _tflm(scale: float, steps: np.ndarray) -> np.ndarray:
-    """``reference_integer_ops::Logistic`` with the parameters of TFLM's ``logistic_common.cc``."""
+    """Compute ``reference_integer_ops::Logistic`` with the parameters of ``logistic_common.cc``."""
     multiplier, shift = quantize_multiplier(scale * 2.0 ** (31 - _INTEGER_BITS))
     radius = math.floor(((1 << _INTEGER_BITS) - 1) * 2.0 ** (31 - _INTEGER_BITS - shift))
     inside = np.clip(steps, 1 - radius, radius - 1)

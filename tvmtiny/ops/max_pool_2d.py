@@ -14,16 +14,16 @@ from tvmtiny.ops.shared.pooling import check_pool, pool_window
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, activation_range, clamp_float
 from tvmtiny.ops.shared.sliding_window import pad_reference, pad_stage, patch
 
-#: Where the reference starts its float maximum: also the result where all taps are -inf.
+#: Initial value of the reference's float maximum, and its result if all taps are -inf.
 _LOWEST_FLOAT = float(np.finfo(np.float32).min)
 
 
 @register
 class MaxPool2D(Operator):
-    """Maximum over a window, of those taps that lie inside the input.
+    """Maximum of the taps of a window that lie inside the input.
 
     Matches ``reference_integer_ops::MaxPool`` (int8, int16) and ``reference_ops::MaxPool``
-    (float32) of LiteRT and TFLM bit by bit, on finite values; nothing is rescaled.
+    (float32) of LiteRT and TFLM bit for bit on finite values; nothing is rescaled.
     """
 
     name = "MAX_POOL_2D"

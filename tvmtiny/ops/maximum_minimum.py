@@ -17,7 +17,7 @@ _DTYPES = ("int8", "uint8", "int16", "int32", "int64", "float32")
 class Maximum(Binary):
     """The larger of two numbers.
 
-    LiteRT and TFLM compare quantized numbers as they are, whatever scales they have.
+    LiteRT and TFLM compare quantized values directly, whatever their scales.
     """
 
     name = "MAXIMUM"
@@ -36,7 +36,7 @@ class Maximum(Binary):
 class Minimum(Binary):
     """The smaller of two numbers.
 
-    LiteRT and TFLM compare quantized numbers as they are, whatever scales they have.
+    LiteRT and TFLM compare quantized values directly, whatever their scales.
     """
 
     name = "MINIMUM"

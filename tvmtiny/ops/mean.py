@@ -39,9 +39,9 @@ from tvmtiny.ops.shared.reduction import (
 class Mean(Operator):
     """Mean over any dimensions.
 
-    int8 and int16 match ``reference_ops::QuantizedMeanOrSum`` of LiteRT and TFLM bit by bit: the
-    sum is requantized, twice rounded, by a multiplier into which the count has been divided.
-    float32 sums in the order of ``reference_ops::Mean``.
+    int8 and int16 match ``reference_ops::QuantizedMeanOrSum`` of LiteRT and TFLM bit for bit: the
+    sum is requantized with two roundings, by a multiplier that is divided by the count. float32
+    sums in the order of ``reference_ops::Mean``.
     """
 
     name = "MEAN"
@@ -104,12 +104,12 @@ class Mean(Operator):
 
 
 def reduced_block(node: Node) -> tuple[int, int, int] | None:
-    """The input's shape where the dimensions before, in and after the reduced ones are one each.
+    """Return the input's shape with the dimensions before, in and after the reduction merged.
 
     Returns
     -------
     tuple of int or None
-        None where the reduced dimensions are not neighbours.
+        None if the reduced dimensions are not adjacent.
     """
     axes, shape = reduced_axes(node), node.input(0).shape
     if not axes or axes[-1] - axes[0] + 1 != len(axes):
@@ -118,7 +118,7 @@ def reduced_block(node: Node) -> tuple[int, int, int] | None:
 
 
 def mean_multiplier(node: Node) -> tuple[int, int]:
-    """Multiplier and shift of the scales' ratio divided by the count, truncated."""
+    """Return multiplier and shift of the ratio of scales divided by the count, truncated."""
     multiplier, shift = quantize_multiplier(node.input(0).scale / node.output.scale)
     count = reduced_count(node)
     spare = min(count.bit_length() - 1, 32, 31 + shift)

@@ -1,4 +1,4 @@
-"""MICROFRONTEND: features of sound. No operator of TFLite's: `tvmtiny.preprocessing` adds it."""
+"""MICROFRONTEND: features of sound, an operator that `tvmtiny.preprocessing` adds to models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tvmtiny.ops.shared.signal.fft import (
 from tvmtiny.ops.shared.signal.filterbank import WEIGHT_BITS
 from tvmtiny.ops.shared.signal.microfrontend import Microfrontend, MicrofrontendSettings
 
-#: What a feature of 1 stands for, as `pymicro-features` says.
+#: Real number that a feature of 1 stands for, as in `pymicro-features`.
 FEATURE_SCALE = 10 / 256
 
 _HEADERS = ("tvmtiny_signal.h", "tvmtiny_microfrontend.h")
@@ -34,11 +34,11 @@ _HEADERS = ("tvmtiny_signal.h", "tvmtiny_microfrontend.h")
 
 @register
 class MicrofrontendOperator(Operator):
-    """Frames of features of samples, as `tvmtiny.ops.shared.signal.microfrontend` computes them.
+    """Frames of features, computed from samples by `tvmtiny.ops.shared.signal.microfrontend`.
 
-    Inputs are samples, ``(frames * step,)`` of any shape, the samples before them that the first
-    window has, and the estimate of noise; the further outputs are what the last two are afterwards.
-    The first output is ``frames`` rows of features, quantized as LiteRT's QUANTIZE does to
+    The inputs are samples, ``(frames * step,)`` in any shape, the earlier samples of the first
+    window, and the estimate of noise. The further outputs are the new values of the latter two. The
+    first output is ``frames`` rows of features, quantized as LiteRT's QUANTIZE does for
     ``feature * 10 / 256``.
     """
 
@@ -110,32 +110,32 @@ class MicrofrontendOperator(Operator):
 
 
 def settings_of(node: Node) -> MicrofrontendSettings:
-    """The settings among a node's options."""
+    """Return the settings among a node's options."""
     known = {field.name for field in fields(MicrofrontendSettings)}
     return MicrofrontendSettings(**{k: v for k, v in node.options.items() if k in known})
 
 
 @cache
 def microfrontend(settings: MicrofrontendSettings) -> Microfrontend:
-    """The tables for some settings.
+    """Return the tables for settings.
 
     Raises
     ------
     ValueError
-        See `Microfrontend`.
+        If the filters reach beyond half of the sample rate.
     """
     return Microfrontend(settings)
 
 
 def quantized_features(node: Node, features: np.ndarray) -> np.ndarray:
-    """Features as the int8 values of a node's output."""
+    """Quantize features to the int8 values of a node's output."""
     real = features.astype(np.float32) * np.float32(FEATURE_SCALE)
     nearest = round_half_away(real / np.float32(node.output.scale))
     return np.clip(nearest.astype(np.int64) + node.output.zero_point, *INT8_RANGE).astype(np.int8)
 
 
 def _most(front: Microfrontend) -> int:
-    """The largest feature."""
+    """Return the largest feature."""
     if not front.settings.logarithm:
         return 0xFFFF
     largest = np.array([0xFFFFFFFF], np.uint32)
@@ -143,12 +143,12 @@ def _most(front: Microfrontend) -> int:
 
 
 def quantizer(node: Node) -> tuple[int, int, int] | None:
-    """Multiplier, offset and shift that give `quantized_features`, proven for each feature.
+    """Find multiplier, offset and shift that equal `quantized_features` for every feature.
 
     Returns
     -------
     tuple of int or None
-        None where there are none within 32 bits.
+        None if there are none within 32 bits.
     """
     features = np.arange(_most(microfrontend(settings_of(node))) + 1, dtype=np.int64)
     wanted = quantized_features(node, features).astype(np.int64)
@@ -165,7 +165,7 @@ def quantizer(node: Node) -> tuple[int, int, int] | None:
 
 
 def stage_factors(points: int, inverse: bool = False) -> list[np.ndarray]:
-    """For each stage after the first: int16, ``(size, 3, 2)``, the factors of its butterflies."""
+    """Return the factors of the butterflies in each stage after the first: int16, (size, 3, 2)."""
     roots, size, found = twiddles(points, inverse), radices(points)[-1], []
     while size < points:
         step = points // (4 * size)
@@ -181,17 +181,17 @@ def microfrontend_call(
     by_power: bool = False,
     first_bin: int | None = None,
 ) -> RuntimeCall:
-    """The call of a function of ``tvmtiny_microfrontend.h``, or one with its parameters.
+    """Call a function of ``tvmtiny_microfrontend.h``, or one with the same parameters.
 
     Parameters
     ----------
     name
-        Of the function.
+        Name of the function.
     by_power
-        Of the factors of a stage, all first ones come first, and then all second ones; otherwise
-        those of a word are side by side.
+        Whether the factors of a stage are ordered by power: all first factors, then all second
+        ones. Otherwise the factors of a word are side by side.
     first_bin
-        From which place on energies are computed; by default the first one that has a use.
+        Bin from which energies are computed; by default the first one that is used.
     """
     front = microfrontend(settings_of(node))
     s, points = front.settings, front.length // 2

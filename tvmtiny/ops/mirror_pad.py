@@ -15,7 +15,7 @@ from tvmtiny.ops.shared.selecting_operator import Selecting
 
 @register
 class MirrorPad(Selecting):
-    """A border that mirrors the input, with its outermost elements (SYMMETRIC) or without."""
+    """A border that mirrors the input, with (SYMMETRIC) or without its outermost elements."""
 
     name = "MIRROR_PAD"
     input_count = 2

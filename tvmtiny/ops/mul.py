@@ -35,7 +35,7 @@ _QUANTIZED = ("int8", "int16")
 class Mul(Operator):
     """Product of two tensors that broadcast.
 
-    int8 and int16 match LiteRT's and TFLM's ``reference_integer_ops::Mul`` bit by bit. Both round
+    int8 and int16 match LiteRT's and TFLM's ``reference_integer_ops::Mul`` bit for bit. Both round
     twice; their multipliers differ, because LiteRT multiplies the scales in float32 and TFLM in
     float64. int32 and int64 wrap around.
     """
@@ -50,7 +50,7 @@ class Mul(Operator):
         yield from problems
         if problems or node.output.dtype not in _QUANTIZED:
             return
-        # Products of 8 bits have 16, and those of 16 have 31.
+        # Products of 8-bit numbers have 16 bits, and those of 16-bit numbers 31.
         largest = 15 if node.output.dtype == "int8" else 0
         if any(product_multiplier(node, oracle)[1] > largest for oracle in Oracle):
             yield Problem(
@@ -93,7 +93,7 @@ class Mul(Operator):
 
 
 def product_multiplier(node: Node, oracle: Oracle) -> tuple[int, int]:
-    """Multiplier and shift of products of operands without their zero points."""
+    """Return multiplier and shift for products of operands without their zero points."""
     wide = np.float32 if oracle is Oracle.LITERT else np.float64
     left, right, out = (
         wide(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)

@@ -13,10 +13,10 @@ from tvmtiny.ops.shared.unary_operator import Unary
 
 @register
 class Neg(Unary):
-    """The number with the other sign.
+    """The negated number.
 
-    Matches LiteRT's ``reference_ops::Negate``, which negates integers as they are, whatever scale
-    and zero point they have, so that the least value stays as it is. TFLM has float32 only.
+    Matches LiteRT's ``reference_ops::Negate``, which negates quantized values directly, whatever
+    their scale and zero point; the lowest value stays unchanged. TFLM has float32 only.
     """
 
     name = "NEG"

@@ -17,7 +17,7 @@ from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, Result, regist
 
 @register
 class OneHot(Moving):
-    """One value where the position along a new dimension is the index, another one elsewhere."""
+    """One value where the position along a new dimension equals the index, another elsewhere."""
 
     name = "ONE_HOT"
     dtypes = ("int8", "uint8", "int32", "int64", "float32", "bool")

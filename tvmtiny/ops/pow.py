@@ -10,19 +10,19 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import register
 from tvmtiny.ops.shared.quantization import INT32_RANGE
 
-#: LiteRT takes an exponent for an integer where it is this near to one.
+#: Distance from an integer within which LiteRT treats an exponent as one.
 _NEAR = np.float32(1e-5)
 
 
 @register
 class Pow(Binary):
-    """Powers, of tensors that broadcast.
+    """Powers of tensors that broadcast.
 
-    LiteRT multiplies where one exponent of at least 1 stands for a whole tensor and is an integer
-    (within 1e-5): floats are kept finite, integers wrap around. All other powers are those of a C
-    library: float32 within 1 unit in the last place; int32 exact, and -2^31 where a power exceeds
-    32 bits, which C leaves undefined. Negative exponents of int32, for which LiteRT fails, give 0
-    and 1.
+    If a single exponent applies to a whole tensor, is at least 1 and an integer (within 1e-5),
+    LiteRT multiplies: floats are kept finite, integers wrap around. All other powers are those of a
+    C library: float32 within 1 unit in the last place; int32 exact, and -2^31 for a power beyond 32
+    bits, which C leaves undefined. Negative exponents of int32, for which LiteRT fails, give 0 or
+    1.
     """
 
     name = "POW"
@@ -56,22 +56,22 @@ class Pow(Binary):
 
 
 def _multiplies(node: Node) -> bool:
-    """Whether LiteRT looks for an integer exponent of the whole tensor."""
+    """Return whether LiteRT tests for an integer exponent of the whole tensor."""
     base, exponent = node.input(0), node.input(1)
     return exponent.elements == 1 and base.shape != exponent.shape
 
 
 def _exponent(value: np.float32 | np.int32) -> int | None:
-    """The integer exponent that LiteRT multiplies by, or None where it calls the C library."""
+    """Return the integer exponent that LiteRT multiplies by, or None if it calls the C library."""
     if not np.isfinite(value) or abs(float(value)) > INT32_RANGE[1]:
         return None
-    # C rounds halves away from zero, but none is near to an integer.
+    # C rounds halves away from zero, but halves are not close to an integer anyway.
     nearest = int(np.rint(value))
     return nearest if nearest >= 1 and abs(np.float32(value - nearest)) < _NEAR else None
 
 
 def _multiplied(base: np.ndarray, exponent: int) -> np.ndarray:
-    """A power by squaring, from the first binary digit of the exponent to the last one."""
+    """Compute a power by squaring, from the first binary digit of the exponent to the last."""
 
     def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         if base.dtype != np.float32:

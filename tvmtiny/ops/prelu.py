@@ -15,16 +15,16 @@ from tvmtiny.ops.shared.operator import Problem, register
 from tvmtiny.ops.shared.quantization import centred, quantize_multiplier, saturated
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
-#: A larger shift to the left makes results leave 32 bits.
+#: Larger left shifts could make results exceed 32 bits.
 _LARGEST_SHIFT = 15
 
 
 @register
 class Prelu(Binary):
-    """The input where it is not negative, its product with a slope elsewhere.
+    """The input if it is not negative, and its product with a slope otherwise.
 
-    int8, and int16 with int8 slopes, match ``reference_ops::Prelu`` of LiteRT and TFLM bit by bit:
-    either branch is requantized, twice rounded.
+    int8, and int16 with int8 slopes, match ``reference_ops::Prelu`` of LiteRT and TFLM bit for bit:
+    either branch is requantized with two roundings.
     """
 
     name = "PRELU"
@@ -75,7 +75,7 @@ class Prelu(Binary):
 
 
 def prelu_multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Of inputs that are not negative, and of products with a slope; LiteRT works in float32."""
+    """Return multipliers and shifts for inputs and for products with a slope, from float32."""
     x, slope, out = (
         np.float32(tensor.scale) for tensor in (node.input(0), node.input(1), node.output)
     )

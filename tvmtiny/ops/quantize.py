@@ -30,7 +30,7 @@ from tvmtiny.ops.shared.quantization import (
 )
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
-#: What each dtype can become.
+#: Dtypes that each dtype can be converted to.
 _RESULTS = {
     "float32": ("int8", "uint8", "int16"),
     "int8": ("int8", "uint8", "int16"),
@@ -44,13 +44,13 @@ _RESULTS = {
 class Quantize(Operator):
     """float32 to int8, uint8 or int16, or from one of these to another scale or dtype.
 
-    int16 becomes int32, and int32 int8 or int16, too.
+    int16 may also become int32, and int32 may become int8 or int16.
 
     Matches LiteRT's and TFLM's ``reference_ops::AffineQuantize`` (float32 division, halves away
-    from zero), per tensor or per channel, and ``Requantize`` (two roundings) bit by bit. Where
-    the quotient leaves the int32 range, which is undefined there, the result is clamped; what is
-    no number gives the smallest integer. Integers
-    are requantized in one step where that is proven to give the same for all values.
+    from zero), per tensor or per channel, and ``Requantize`` (two roundings) bit for bit. A
+    quotient outside the int32 range, which they leave undefined, is clamped; NaN gives the lowest
+    integer. Integers are requantized in one step if this is proven to give the same result for all
+    values.
     """
 
     name = "QUANTIZE"
@@ -159,7 +159,7 @@ def _rescaled(node: Node, x: np.ndarray) -> np.ndarray:
 
 
 def _exact_line(node: Node) -> Affine | None:
-    """Integers whose line over the input equals the reference for all 256 values."""
+    """Find integers whose line over the input equals the reference for all 256 values."""
     x, out = node.input(0), node.output
     low, high = INTEGER_RANGES[x.dtype]
     values = np.arange(low, high + 1)
@@ -168,5 +168,5 @@ def _exact_line(node: Node) -> Affine | None:
 
 
 def rescaling(node: Node) -> tuple[int, int]:
-    """Multiplier and shift of the scales' ratio, between integers."""
+    """Return multiplier and shift for the ratio of two integer scales."""
     return quantize_multiplier(node.input(0).scale / node.output.scale)

@@ -15,7 +15,7 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, register
 
 @register
 class Range(ConstantOutput):
-    """Numbers from a start to a limit, which is not one of them, in equal steps."""
+    """Numbers from a start up to, but not including, a limit, in equal steps."""
 
     name = "RANGE"
     dtypes = ("int32", "int64", "float32")
@@ -42,7 +42,7 @@ class Range(ConstantOutput):
     ) -> list[np.ndarray]:
         first, _, step = _ends(node)
         dtype = np.dtype(node.output.dtype)
-        # One addition after the other, as LiteRT does, which matters in float32.
+        # LiteRT adds step by step, which makes a difference in float32.
         values = np.full(node.output.shape, step, dtype)
         values[:1] = first
         return [np.cumsum(values, dtype=dtype)]

@@ -15,7 +15,7 @@ from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, register
 class ReadVariable(Operator):
     """The value of a variable.
 
-    Its input is that value itself: `tvmtiny.frontend.variables` has resolved the handle.
+    The input is the value itself: `tvmtiny.frontend.variables` has resolved the handle.
     """
 
     name = "READ_VARIABLE"

@@ -12,7 +12,7 @@ from tvmtiny.ops.shared.reduction_operator import Reduction
 
 @register
 class ReduceAll(Reduction):
-    """Whether all elements are true, over any dimensions."""
+    """Whether all elements along some dimensions are true."""
 
     name = "REDUCE_ALL"
     dtypes = ("bool",)

@@ -12,7 +12,7 @@ from tvmtiny.ops.shared.reduction_operator import Reduction
 
 @register
 class ReduceAny(Reduction):
-    """Whether any element is true, over any dimensions."""
+    """Whether any element along some dimensions is true."""
 
     name = "REDUCE_ANY"
     dtypes = ("bool",)

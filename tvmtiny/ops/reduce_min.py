@@ -12,9 +12,9 @@ from tvmtiny.ops.shared.reduction_operator import Reduction
 
 @register
 class ReduceMin(Reduction):
-    """The smallest element over any dimensions.
+    """The smallest element along some dimensions.
 
-    Which one of the scaled integers that is, does not depend on the scale.
+    The order of quantized values does not depend on their scale.
     """
 
     name = "REDUCE_MIN"

@@ -18,13 +18,13 @@ from tvmtiny.ops.shared.reduction import check_reduction, reduced_axes, reduced_
 from tvmtiny.ops.shared.reduction_operator import Reduction
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
-#: Products are shifted to the right by at least one bit.
+#: Products are shifted right by at least one bit.
 _MOST_SHIFT = 14
 
 
 @register
 class ReduceProd(Reduction):
-    """Product over any dimensions; integers wrap around.
+    """Product along some dimensions; integers wrap around.
 
     int8 and int16 with a scale match LiteRT's ``reference_ops::QuantizedReduceProd``, which scales
     after each factor by the input scale over a root of the output scale.
@@ -95,6 +95,6 @@ class ReduceProd(Reduction):
 
 
 def _scaling(node: Node) -> tuple[int, int]:
-    """Multiplier and shift after each factor."""
+    """Return multiplier and shift that are applied after each factor."""
     root = node.output.scale ** (1.0 / reduced_count(node))
     return quantize_multiplier(node.input(0).scale / root)

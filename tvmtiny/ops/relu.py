@@ -21,15 +21,15 @@ from tvmtiny.ops.shared.quantization import (
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 from tvmtiny.ops.shared.unary_operator import Unary
 
-#: A larger shift to the left makes an int16 input leave 32 bits.
+#: Larger left shifts could make int16 inputs exceed 32 bits.
 _LARGEST_SHIFT = 15
 
 
 class Clamp(Unary):
     """The input, clamped.
 
-    int8 and int16 match LiteRT's ``QuantizedReluX`` bit by bit: requantized, twice rounded, then
-    clamped.
+    int8 and int16 match LiteRT's ``QuantizedReluX`` bit for bit: they are requantized with two
+    roundings and then clamped.
     """
 
     dtypes: ClassVar[tuple[str, ...]] = ("int8", "float32")
@@ -62,7 +62,7 @@ class Clamp(Unary):
         return np.clip(scaled, *self.limits(node))
 
     def limits(self, node: Node) -> tuple[int, int]:
-        """The bounds in steps of the output."""
+        """Return the limits as quantized values of the output."""
         least, most = INTEGER_RANGES[node.output.dtype]
         low, high = self.bounds
         return (
@@ -73,9 +73,10 @@ class Clamp(Unary):
 
 @register
 class Relu(Clamp):
-    """The input, at least 0.
+    """The input, clamped to at least 0.
 
-    int8 and int16 match LiteRT and TFLM bit by bit: requantized, twice rounded, then clamped.
+    int8 and int16 match LiteRT and TFLM bit for bit: they are requantized with two roundings and
+    then clamped.
     """
 
     name = "RELU"
@@ -86,10 +87,11 @@ class Relu(Clamp):
 
 @register
 class Relu6(Clamp):
-    """The input between 0 and 6.
+    """The input, clamped to between 0 and 6.
 
-    int8 and int16 match LiteRT bit by bit: requantized, twice rounded, then clamped. TFLM clamps
-    int8 in steps of the input and takes the output's scale for the same.
+    int8 and int16 match LiteRT bit for bit: they are requantized with two roundings and then
+    clamped. TFLM clamps int8 to limits in the input's scale, and assumes that the output has the
+    same scale.
     """
 
     name = "RELU6"
@@ -107,7 +109,7 @@ class Relu6(Clamp):
 
 @register
 class ReluN1To1(Clamp):
-    """The input between -1 and 1. TFLM does not have this operator."""
+    """The input, clamped to between -1 and 1. TFLM does not have this operator."""
 
     name = "RELU_N1_TO_1"
     bounds = (-1.0, 1.0)
@@ -115,14 +117,14 @@ class ReluN1To1(Clamp):
 
 @register
 class Relu0To1(Clamp):
-    """The input between 0 and 1. TFLM does not have this operator."""
+    """The input, clamped to between 0 and 1. TFLM does not have this operator."""
 
     name = "RELU_0_TO_1"
     bounds = (0.0, 1.0)
 
 
 def clamp_multiplier(node: Node) -> tuple[int, int]:
-    """Multiplier and shift of the scales' ratio."""
+    """Return multiplier and shift of the ratio of the scales."""
     # LiteRT divides in float32.
     return quantize_multiplier(
         float(np.float32(node.input(0).scale) / np.float32(node.output.scale))

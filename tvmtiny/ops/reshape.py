@@ -11,10 +11,10 @@ from tvmtiny.ops.shared.reshaping_operator import Reshaping
 
 @register
 class Reshape(Reshaping):
-    """The same bytes under another shape.
+    """The same bytes in another shape.
 
-    The new shape is the output tensor's. The second input, or the options where there is none, say
-    the same less directly, with -1 for a dimension to be inferred, and may be absent.
+    The new shape is the output tensor's. The optional second input, or else the options, give the
+    same shape less directly: a dimension of -1 is inferred.
     """
 
     name = "RESHAPE"
@@ -36,7 +36,7 @@ class Reshape(Reshaping):
 
 
 def _stated(node: Node) -> Sequence[int] | None:
-    """The new shape as LiteRT finds it; None where it is not known."""
+    """Return the new shape as LiteRT determines it; None if it is not known."""
     given = node.optional_input(1)
     if given is not None and len(given.shape) == 1 and given.dtype == "int32":
         return None if given.data is None else given.data.tolist()

@@ -16,21 +16,21 @@ from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, regi
 from tvmtiny.ops.shared.quantization import round_half_away
 from tvmtiny.ops.shared.resizing import centers, check_resize, corners
 
-#: Positions and weights have 10 bits after the point, so that their products have 20.
+#: Positions and weights have 10 fractional bits, so their products have 20.
 _ONE = 1 << 10
 
-#: Between values of int8 and those of uint8.
+#: Difference between values of uint8 and int8.
 _OFFSET = 128
 
 
 @register
 class ResizeBilinear(Operator):
-    """Each pixel is interpolated between the four around its position in the input.
+    """Pixels that are interpolated between the four pixels around their position in the input.
 
-    int8 and int16 match ``reference_ops::ResizeBilinearInteger`` bit by bit: positions and weights
-    have 10 bits after the point, and halves are rounded away from zero. float32 follows
-    ``reference_ops::ResizeBilinear``, with the products of a pixel's weights in the same order.
-    Of uint8 models, that is done for values of uint8, and rounded, bit by bit, too.
+    int8 and int16 match ``reference_ops::ResizeBilinearInteger`` bit for bit: positions and weights
+    have 10 fractional bits, and halves are rounded away from zero. float32 follows
+    ``reference_ops::ResizeBilinear`` and multiplies a pixel's weights in the same order. In uint8
+    models float32 arithmetic is applied to uint8 values and rounded, which is bit-exact as well.
     """
 
     name = "RESIZE_BILINEAR"
@@ -66,7 +66,7 @@ class ResizeBilinear(Operator):
                     return tirx.call_pure_extern(
                         dtype, "tvmtiny_bilinear_float", *taps, lower[y], later[z]
                     )
-                # Sums of four products stay below 2^31 in int8.
+                # int8 sums of four products stay below 2^31.
                 name = "tvmtiny_bilinear" if dtype == "int8" else "tvmtiny_bilinear_wide"
                 wide = [int32(tap) for tap in taps]
                 return tirx.call_pure_extern("int32", name, *wide, lower[y], later[z]).astype(dtype)
@@ -106,14 +106,14 @@ class ResizeBilinear(Operator):
         if floating:
             return [np.asarray(total, np.float32)]
         half = np.where(total > 0, _ONE * _ONE // 2, -_ONE * _ONE // 2)
-        # C rounds the quotient toward zero.
+        # C rounds quotients toward zero.
         quotient = np.abs(total + half) // (_ONE * _ONE) * np.sign(total + half)
         return [quotient.astype(node.output.dtype)]
 
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """For each output index two input indices, and the weight of the second."""
+    """Two input indices for each output index, and the weight of the second one."""
 
     first: np.ndarray
     second: np.ndarray
@@ -121,12 +121,12 @@ class Axis:
 
 
 def _is_floating(node: Node) -> bool:
-    """Whether positions and weights are floats."""
+    """Return whether positions and weights are floats."""
     return node.output.dtype == "float32" or is_from_uint8(node)
 
 
 def resized_axes(node: Node) -> list[Axis]:
-    """How output rows and columns are made of those of the input."""
+    """Return the input rows and columns that the output's rows and columns are made of."""
     axis = _float_axis if _is_floating(node) else _integer_axis
     pairs = zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True)
     return [axis(size, wanted, corners(node), centers(node)) for size, wanted in pairs]
@@ -140,7 +140,7 @@ def _integer_axis(size: int, wanted: int, aligned: bool, centered: bool) -> Axis
     position = np.arange(wanted) * scale
     if centered:
         position = position + scale // 2 - _ONE // 2
-    # The quotients of C are rounded toward zero; those below are clipped to 0 anyway.
+    # C rounds quotients toward zero; negative ones are clipped to 0 here anyway.
     first = np.maximum(position // _ONE, 0)
     second = np.minimum(np.maximum((position + _ONE - 1) // _ONE, 0), size - 1)
     return Axis(*(a.astype(np.int32) for a in (first, second, position - _ONE * first)))

@@ -15,10 +15,10 @@ from tvmtiny.ops.shared.resizing import centers, check_resize, corners
 
 @register
 class ResizeNearestNeighbor(Moving):
-    """Each pixel is a copy of the nearest one of the input.
+    """Copies of the nearest pixels of the input.
 
-    Which one that is, ``reference_ops::ResizeNearestNeighbor`` computes in float32; so does the
-    compiler.
+    The nearest pixel is determined in float32 as in ``reference_ops::ResizeNearestNeighbor``, at
+    compile time.
     """
 
     name = "RESIZE_NEAREST_NEIGHBOR"
@@ -41,7 +41,7 @@ class ResizeNearestNeighbor(Moving):
 
 
 def _nearest(node: Node) -> list[np.ndarray]:
-    """Index in the input of each row and of each column."""
+    """Return the index in the input for each row and each column."""
     found = []
     for size, wanted in zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True):
         offset = np.float32(0.5 if centers(node) else 0)

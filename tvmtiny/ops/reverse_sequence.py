@@ -16,9 +16,9 @@ from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, Result, regist
 
 @register
 class ReverseSequence(Moving):
-    """The first elements of each sequence backwards, as many as an array of lengths says.
+    """The first elements of each sequence in reverse order; an array gives their number.
 
-    Lengths beyond the sequences, for which LiteRT fails, reverse all of them.
+    Lengths beyond the sequence, for which LiteRT fails, reverse the whole sequence.
     """
 
     name = "REVERSE_SEQUENCE"
@@ -53,7 +53,7 @@ class ReverseSequence(Moving):
                 length = lengths(i[batch])
                 wide = tirx.min(length, tirx.const(size, node.input(1).dtype)).astype("int32")
                 place = i[sequence]
-                # TVM's C printer cannot repeat the text of a choice in an index.
+                # TVM's C printer cannot repeat the text of a conditional in an index.
                 source = place + (place < wide).astype("int32") * (wide - 1 - place - place)
                 return x(*i[:sequence], source, *i[sequence + 1 :])
 
@@ -74,5 +74,5 @@ class ReverseSequence(Moving):
 
 
 def _axes(node: Node) -> tuple[int, int]:
-    """The dimensions of sequences and of batches."""
+    """Return the dimensions of sequences and of batches."""
     return int(node.options.get("seq_dim", 0)), int(node.options.get("batch_dim", 0))

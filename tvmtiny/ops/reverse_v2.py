@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.selecting_operator import Selecting
 
 @register
 class ReverseV2(Selecting):
-    """The input backwards along some dimensions."""
+    """The input in reverse order along some dimensions."""
 
     name = "REVERSE_V2"
     input_count = 2

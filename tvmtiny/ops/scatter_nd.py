@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
-#: The names of dtypes in C.
+#: The C names of dtypes.
 _C_TYPES = {
     "int8": "int8_t",
     "uint8": "uint8_t",
@@ -29,10 +29,10 @@ _C_TYPES = {
 
 @register
 class ScatterND(Moving):
-    """Zeros, to which slices are added at places that may be computed at run time.
+    """Zeros to which slices are added at places that may be computed at run time.
 
-    Quantized values are added as they are, as in LiteRT; integers wrap around. Slices whose place
-    is not in the output, for which LiteRT fails, are left out.
+    Quantized values are added directly, as in LiteRT; integers wrap around. Slices with a place
+    outside the output, for which LiteRT fails, are ignored.
     """
 
     name = "SCATTER_ND"

@@ -15,9 +15,9 @@ from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, regi
 
 @register
 class SelectV2(Operator):
-    """Elements of one tensor where a condition holds, of another elsewhere; all three broadcast.
+    """Elements of one tensor where a condition holds, and of another elsewhere; all broadcast.
 
-    LiteRT and TFLM copy quantized numbers as they are, whatever scales they have.
+    LiteRT and TFLM copy quantized values directly, whatever their scales.
     """
 
     name = "SELECT_V2"
@@ -37,7 +37,7 @@ class SelectV2(Operator):
         yield from self.check_shapes(node)
 
     def check_shapes(self, node: Node) -> Iterator[Problem]:
-        """Yield a problem unless the operands' shapes fit."""
+        """Yield a problem unless the shapes of the operands are compatible."""
         yield from check_broadcast(node, 3)
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
@@ -51,7 +51,7 @@ class SelectV2(Operator):
         return Compute((node.input(0), node.input(1), node.input(2)), expression)
 
     def condition_index(self, node: Node, indices: Sequence[Expression]) -> Sequence[Expression]:
-        """Where the condition for an element of the output is."""
+        """Return the index of the condition for an element of the output."""
         shape = node.input(0).shape
         aligned = indices[len(indices) - len(shape) :]
         return [0 if d == 1 else i for d, i in zip(shape, aligned, strict=True)] or [0]
@@ -65,9 +65,9 @@ class SelectV2(Operator):
 
 @register
 class Select(SelectV2):
-    """Elements of one tensor where a condition holds, of another elsewhere.
+    """Elements of one tensor where a condition holds, and of another elsewhere.
 
-    The condition has the shape of both tensors, or is one number for each of their rows.
+    The condition has the shape of both tensors, or one element for each of their rows.
     """
 
     name = "SELECT"

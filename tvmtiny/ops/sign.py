@@ -13,7 +13,7 @@ from tvmtiny.ops.shared.unary_operator import Unary
 
 @register
 class Sign(Unary):
-    """1 for positive numbers, -1 for negative ones, 0 for all others, NaN among them."""
+    """1 for positive numbers, -1 for negative ones, and 0 for all others, including NaN."""
 
     name = "SIGN"
     dtypes = ("float32", "int32")

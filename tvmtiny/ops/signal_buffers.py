@@ -1,4 +1,4 @@
-"""Operators of TFLM's signal library that keep samples: frames, stacks, delays, overlaps."""
+"""Operators of TFLM's signal library that store samples: frames, stacks, delays, overlaps."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Memory, Oracle, Problem, Result, register
 from tvmtiny.ops.shared.signal.operator import SignalOperator, option, signal_call
 
-#: Of a memory, and of sizes.
+#: Limit for the elements of a memory, and for sizes.
 _MOST = 1 << 16
 
 
 @register
 class SignalDelay(SignalOperator):
-    """The samples of a while ago; zeros at first."""
+    """Samples delayed by some steps; the first ones are zeros."""
 
     name = "CUSTOM:SignalDelay"
     dtypes = ("int16",)
@@ -49,11 +49,11 @@ class SignalDelay(SignalOperator):
 
 
 class _Counting(SignalOperator):
-    """An operator whose second output says whether the first one is whole; it is 0 if not."""
+    """An operator whose second output states whether the first is valid; if not, that one is 0."""
 
     dtypes = ("int16", "bool")
     types = (("int16",), ("int16", "bool"))
-    #: Which of the counts says so.
+    #: Index of the counter that determines this.
     place = 0
 
     def _valid(self, node: Node) -> Result:
@@ -62,7 +62,7 @@ class _Counting(SignalOperator):
 
 @register
 class SignalStacker(_Counting):
-    """The last frames side by side, as soon as there are as many; the first one counts again."""
+    """The last frames side by side, once there are enough; the first frame initially repeats."""
 
     name = "CUSTOM:SignalStacker"
     place = 2
@@ -114,7 +114,7 @@ class SignalStacker(_Counting):
 
 @register
 class SignalFramer(_Counting):
-    """Frames that overlap, of samples that come in steps."""
+    """Overlapping frames of samples that arrive in steps."""
 
     name = "CUSTOM:SignalFramer"
     place = 1
@@ -171,7 +171,7 @@ class SignalFramer(_Counting):
 
 @register
 class SignalOverlapAdd(SignalOperator):
-    """Samples of frames that overlap, added up and saturated."""
+    """Samples of overlapping frames, added up and saturated."""
 
     name = "CUSTOM:SignalOverlapAdd"
     dtypes = ("int16",)
@@ -219,13 +219,13 @@ def _shape(node: Node) -> tuple[int, ...]:
 
 
 def _rows(node: Node) -> int:
-    """How many times there is a last dimension; 0 without one."""
+    """Return the product of all dimensions but the last; 0 without any dimension."""
     shape = _shape(node)
     return prod(shape[:-1]) if shape and min(shape) > 0 else 0
 
 
 def _frames(node: Node) -> tuple[int, int, int]:
-    """Rows, frames of a row, samples of a frame; zeros with fewer than two dimensions."""
+    """Return rows, frames per row and samples per frame; zeros for fewer than two dimensions."""
     shape = _shape(node)
     if len(shape) < 2 or min(shape) < 1:
         return 0, 0, 0
@@ -233,7 +233,7 @@ def _frames(node: Node) -> tuple[int, int, int]:
 
 
 def _stack(node: Node) -> tuple[int, int, int, int]:
-    """Channels, frames to the left, values of a stack and of a step."""
+    """Return channels, frames to the left, and the values of a stack and of a step."""
     channels, left = option(node, "num_channels"), option(node, "stacker_left_context")
     frames = left + option(node, "stacker_right_context") + 1
     return channels, left, channels * frames, channels * option(node, "stacker_step")

@@ -1,4 +1,4 @@
-"""Filters of TFLM's signal library, and what follows them."""
+"""Filters of TFLM's signal library, and the stages that follow them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SignalFilterBank(SignalOperator):
 
 @register
 class SignalFilterBankSquareRoot(SignalOperator):
-    """Square roots, to the nearest integer, shifted back by what samples were shifted."""
+    """Square roots, rounded to the nearest integer and shifted back by the samples' scaling."""
 
     name = "CUSTOM:SignalFilterBankSquareRoot"
     dtypes = ("uint64",)
@@ -90,7 +90,7 @@ class SignalFilterBankSquareRoot(SignalOperator):
 
 @register
 class SignalFilterBankSpectralSubtraction(SignalOperator):
-    """A signal without its noise, and the estimate of noise, which is remembered."""
+    """A signal without its noise, and the estimate of the noise, which is a state."""
 
     name = "CUSTOM:SignalFilterBankSpectralSubtraction"
     dtypes = ("uint32",)
@@ -149,7 +149,7 @@ class SignalFilterBankSpectralSubtraction(SignalOperator):
 
 
 def _shares(node: Node) -> np.ndarray:
-    """Of the signal and of the estimate before it; of even channels, and of odd ones: int32."""
+    """Return shares of the signal and of the old estimate, for even and odd channels: int32."""
     names = ("smoothing", "one_minus_smoothing")
     every = (*names, *(f"alternate_{name}" for name in names))
     return np.array([option(node, name) for name in every], np.int32)
@@ -157,7 +157,7 @@ def _shares(node: Node) -> np.ndarray:
 
 @register
 class SignalPcan(SignalOperator):
-    """Gains controlled per channel, by the noise."""
+    """Gains that are controlled for each channel by the noise."""
 
     name = "CUSTOM:SignalPCAN"
     dtypes = ("uint32",)
@@ -187,7 +187,7 @@ class SignalPcan(SignalOperator):
 
 @register
 class SignalFilterBankLog(SignalOperator):
-    """Natural logarithms times a scale, of at most 32767."""
+    """Natural logarithms times a scale, limited to 32767."""
 
     name = "CUSTOM:SignalFilterBankLog"
     dtypes = ("uint32",)

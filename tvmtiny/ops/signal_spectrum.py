@@ -25,7 +25,7 @@ from tvmtiny.ops.shared.signal.operator import SignalOperator, option, signal_ca
 
 @register
 class SignalWindow(SignalOperator):
-    """Frames of samples by a window, shifted to the right and saturated."""
+    """Frames of samples times a window, shifted right and saturated."""
 
     name = "CUSTOM:SignalWindow"
     dtypes = ("int16",)
@@ -54,7 +54,7 @@ class SignalWindow(SignalOperator):
 
 @register
 class SignalFftAutoScale(SignalOperator):
-    """Samples shifted to the left as far as all of them can be, and how far that is."""
+    """Samples shifted left as far as possible, and the number of bits."""
 
     name = "CUSTOM:SignalFftAutoScale"
     dtypes = ("int16", "int32")
@@ -87,7 +87,7 @@ class SignalFftAutoScale(SignalOperator):
 
 
 class _Transform(SignalOperator):
-    """A transform of real numbers, or back, of a length that is a power of two."""
+    """A transform of real numbers, or its inverse, whose length is a power of two."""
 
     dtypes = ("int16",)
     types = (("int16",), ("int16",))
@@ -101,7 +101,7 @@ class _Transform(SignalOperator):
 
 @register
 class SignalRfft(_Transform):
-    """Spectra of frames of samples: real and imaginary parts side by side."""
+    """Spectra of frames of samples, with real and imaginary parts side by side."""
 
     name = "CUSTOM:SignalRfft"
 
@@ -132,7 +132,7 @@ class SignalRfft(_Transform):
 
 @register
 class SignalIrfft(_Transform):
-    """Frames of samples of their spectra."""
+    """Frames of samples, from their spectra."""
 
     name = "CUSTOM:SignalIrfft"
 
@@ -161,7 +161,7 @@ class SignalIrfft(_Transform):
 
 @register
 class SignalEnergy(SignalOperator):
-    """Squares of the magnitudes of a spectrum; 0 outside of a range, which TFLM does not write."""
+    """Squared magnitudes of a spectrum; 0 outside a range, where TFLM writes nothing."""
 
     name = "CUSTOM:SignalEnergy"
     dtypes = ("int16",)
@@ -196,7 +196,7 @@ def _transform_call(function: str, node: Node, sizes: Sequence[int], inverse: bo
 
 @cache
 def _tables(points: int, inverse: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Factors of all stages and of what takes pairs apart, and the order of the first stage."""
+    """Return the factors of all stages and of the final split, and the first stage's order."""
     stages = [f.reshape(-1, 2) for f in stage_factors(points, inverse)]
     words = np.concatenate([*stages, split_twiddles(points, inverse)]).view(np.int32)
     order = digit_reversal(points)[:: radices(points)[-1]]

@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
 @register
 class Slice(Moving):
-    """A box of the input; a size of -1 reaches to the end."""
+    """A box of the input; a size of -1 extends to the end."""
 
     name = "SLICE"
     input_count = 3
@@ -47,7 +47,7 @@ class Slice(Moving):
 
 
 def _box(node: Node) -> list[tuple[int, int]]:
-    """First and one past the last index of each dimension."""
+    """Return the start and the end of the box in each dimension."""
     begin, size = numbers(node, 1), numbers(node, 2)
     ends = [
         a + n if n >= 0 else d for a, n, d in zip(begin, size, node.input(0).shape, strict=True)

@@ -18,11 +18,11 @@ from tvmtiny.ops.shared.quantization import INT8_RANGE, quantize_multiplier, req
 
 #: Integer bits of scaled differences, and of the sum of exponentials.
 _DIFFERENCE_BITS, _SUM_BITS = 5, 12
-#: As many ones as the sum has room for.
+#: Number of ones that fit the sum.
 _MAX_DEPTH = (1 << _SUM_BITS) - 1
 _LARGEST_MULTIPLIER = 2**31 - 1.0
-#: A longer table of exponentials takes more flash than the code that computes them, and is worth
-#: that for as many elements as it has entries.
+#: A longer table of exponentials takes more flash than the code that computes them. A table is only
+#: used for at least as many elements as it has entries.
 _MOST_ENTRIES = 128
 
 
@@ -30,11 +30,11 @@ _MOST_ENTRIES = 128
 class Softmax(Operator):
     """Softmax along the last dimension.
 
-    int8 matches LiteRT's and TFLM's ``reference_ops::Softmax`` bit by bit: gemmlowp's fixed-point
-    exponential, by a table where that is short, and reciprocal; all of it by a table where there
-    are two classes, whose results depend on one difference only. int16 does, too, by two tables,
-    see `tvmtiny.ops.shared.softmax_int16`. float32 follows the same kernel
-    with an exponential of our own, which is within 1 unit in the last place.
+    int8 matches LiteRT's and TFLM's ``reference_ops::Softmax`` bit for bit: gemmlowp's fixed-point
+    exponential, as a table if that is short, and reciprocal. With two classes the results depend on
+    a single difference, so all of it is a table. int16 matches as well, with two tables, see
+    `tvmtiny.ops.shared.softmax_int16`. float32 follows the same kernel with this package's own
+    exponential, which is within 1 unit in the last place.
     """
 
     name = "SOFTMAX"
@@ -152,17 +152,17 @@ class Softmax(Operator):
 
 
 def _exponential(node: Node, difference: np.ndarray) -> np.ndarray:
-    """Exp of differences to the largest input, with 31 fractional bits; int64."""
+    """Compute exp of differences to the largest input, with 31 fractional bits; int64."""
     multiplier, shift, smallest = _scaling(node)
     scaled = requantize(np.maximum(difference, smallest), multiplier, shift)
     return np.where(difference < smallest, 0, exp_q31(scaled, _DIFFERENCE_BITS))
 
 
 def exponentials(node: Node) -> np.ndarray:
-    """Exp of the differences 0, -1 .., as long as they count; int32.
+    """Return exp of the differences 0, -1 and so on, as long as it affects results; int32.
 
-    One that vanishes from the sum, where it has `_SUM_BITS` bits less, does not reach half of a
-    256th either, because the sum is at least 1.
+    The sum has `_SUM_BITS` bits less, in which small values vanish. Such a value is also below half
+    of 1/256 in the output, because the sum is at least 1.
     """
     values = _exponential(node, -np.arange(256))
     return values[values >= 1 << (_SUM_BITS - 1)].astype(np.int32)
@@ -217,7 +217,7 @@ def _real_multiplier(node: Node) -> float:
 
 
 def _scaling(node: Node) -> tuple[int, int, int]:
-    """Multiplier and shift of differences, and the smallest difference whose exp counts."""
+    """Return multiplier and shift of differences, and the smallest one with a nonzero exp."""
     multiplier, shift = quantize_multiplier(_real_multiplier(node))
     radius = ((1 << _DIFFERENCE_BITS) - 1) * 2.0 ** (31 - _DIFFERENCE_BITS) / 2.0**shift
     return multiplier, shift, -math.floor(radius)

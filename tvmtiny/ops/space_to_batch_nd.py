@@ -19,10 +19,10 @@ from tvmtiny.ops.shared.space_to_batch import batched, check_blocks, every_block
 
 @register
 class SpaceToBatchND(Moving):
-    """Pads an image, and makes each pixel of a block one of an image of its own.
+    """Pads an image, and arranges the pixels of its blocks as separate images.
 
-    The border is the output's zero point, as in LiteRT. That of TFLM is undefined: its kernel reads
-    a number from the arena that nothing has written.
+    The border is the output's zero point, as in LiteRT. TFLM's border is undefined: its kernel
+    reads a number from the arena that was never written.
     """
 
     name = "SPACE_TO_BATCH_ND"

@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.splitting import check_parts, parts, parts_reference
 
 @register
 class SplitV(Moving):
-    """Parts of a tensor along one dimension; a size of -1 stands for what is left."""
+    """Parts of a tensor along one dimension; a size of -1 stands for the remainder."""
 
     name = "SPLIT_V"
     input_count = 3

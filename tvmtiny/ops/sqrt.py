@@ -22,7 +22,7 @@ from tvmtiny.ops.shared.quantization import (
 )
 from tvmtiny.ops.shared.unary_operator import Unary
 
-#: Fractional bits that an inverse square root is given.
+#: Additional fractional bits of an inverse square root.
 _SHIFT = 20
 
 
@@ -30,7 +30,7 @@ _SHIFT = 20
 class Sqrt(Unary):
     """Square root.
 
-    int8 and int16 match LiteRT's ``SqrtEvalQuantized`` bit by bit: a root in float32, divided by
+    int8 and int16 match LiteRT's ``SqrtEvalQuantized`` bit for bit: a root in float32, divided by
     the output's scale and truncated. Inputs below the zero point, for which LiteRT fails, give the
     root of 0. float32 is correctly rounded. TFLM has float32 only.
     """
@@ -71,10 +71,10 @@ class Sqrt(Unary):
 class Rsqrt(Unary):
     """``1 / sqrt(x)``.
 
-    int8 matches ``RsqrtEvalQuantized`` of LiteRT and TFLM bit by bit: five fixed-point Newton
-    steps and two requantizations, in a table. int16 is an interpolated table as LiteRT fills it, in
-    float32. Inputs that are not positive, for which LiteRT fails unless they are zero, give the
-    largest output. float32 is within 1.5 units in the last place.
+    int8 matches ``RsqrtEvalQuantized`` of LiteRT and TFLM bit for bit: five fixed-point Newton
+    steps and two requantizations, in a table. int16 is an interpolated table filled as in LiteRT,
+    in float32. Negative inputs, for which LiteRT fails, and zero give the largest output. float32
+    is within 1.5 units in the last place.
     """
 
     name = "RSQRT"
@@ -120,7 +120,7 @@ class Rsqrt(Unary):
 
 
 def _scale(node: Node) -> float:
-    # LiteRT computes root and product in float32.
+    # LiteRT computes both the root and the product in float32.
     root = np.sqrt(np.float32(node.input(0).scale))
     return 1.0 / float(root * np.float32(node.output.scale))
 

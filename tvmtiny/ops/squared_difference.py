@@ -21,7 +21,7 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, register
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, centred, quantize_multiplier
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
-#: Fractional bits that the operands are given before they are scaled.
+#: Bits by which the operands are shifted left before they are scaled.
 _LEFT_SHIFT = {"int8": 7, "int16": 0}
 
 
@@ -29,9 +29,9 @@ _LEFT_SHIFT = {"int8": 7, "int16": 0}
 class SquaredDifference(Binary):
     """The square of the difference of two tensors that broadcast.
 
-    int8 matches ``SquaredDifference`` of LiteRT and TFLM bit by bit: both operands are brought to a
+    int8 matches ``SquaredDifference`` of LiteRT and TFLM bit for bit: both operands are scaled to a
     common scale with 7 more bits, and the square of the difference is requantized, all with two
-    roundings. int16 is TFLM's, without more bits. int32 wraps around.
+    roundings. int16 matches TFLM, without additional bits. int32 wraps around.
     """
 
     name = "SQUARED_DIFFERENCE"
@@ -85,7 +85,7 @@ class SquaredDifference(Binary):
 
 
 def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Of either operand relative to twice the larger scale, and of the square to the output."""
+    """Return multipliers of both operands over twice the larger scale, and of the square."""
     x, y, out = node.input(0).scale, node.input(1).scale, node.output.scale
     common = 2 * max(x, y)
     return (

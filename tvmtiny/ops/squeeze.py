@@ -12,7 +12,7 @@ from tvmtiny.ops.shared.reshaping_operator import Reshaping
 
 @register
 class Squeeze(Reshaping):
-    """The same bytes without dimensions of size 1: those in the options, or all."""
+    """The same bytes without dimensions of size 1: those in the options, or all of them."""
 
     name = "SQUEEZE"
 

@@ -14,13 +14,13 @@ from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
-#: What numpy indexes with; None is a new dimension.
+#: An entry of a numpy index; None is a new dimension.
 _Entry = slice | int | EllipsisType | None
 
 
 @register
 class StridedSlice(Moving):
-    """Python's slices, with masks that say what each entry of begin, end and strides means."""
+    """Python's slices; masks determine the meaning of each entry of begin, end and strides."""
 
     name = "STRIDED_SLICE"
     input_count = 4
@@ -82,7 +82,7 @@ def _entries(node: Node) -> list[_Entry]:
 def _check_entries(node: Node) -> Iterator[Problem]:
     entries, shape = _entries(node), node.input(0).shape
     try:
-        # Nothing is allocated: all elements are one.
+        # Nothing is allocated, because all elements are the same one.
         expected = np.broadcast_to(np.int8(0), shape)[tuple(entries)].shape
     except (IndexError, ValueError) as error:
         yield Problem(f"a slice that is out of bounds ({error})", "a slice of the input")

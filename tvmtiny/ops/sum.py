@@ -41,9 +41,9 @@ from tvmtiny.ops.shared.reduction import (
 class Sum(Operator):
     """Sum over any dimensions.
 
-    int8 and int16 match ``QuantizedMeanOrSum`` bit by bit, which rescales the sum in float32.
-    LiteRT 2's reference kernel takes their bytes for uint8, so that results are those of its other
-    kernels. Of uint8 models, the sum is requantized, twice rounded. int32 and int64 wrap around.
+    int8 and int16 match ``QuantizedMeanOrSum`` bit for bit, which rescales the sum in float32.
+    LiteRT 2's reference kernel treats their bytes as uint8, so results are those of its other
+    kernels. In uint8 models the sum is requantized with two roundings. int32 and int64 wrap around.
     """
 
     name = "SUM"
@@ -139,7 +139,7 @@ def _requantized(node: Node, acc: Expression) -> Expression:
 
 
 def scaled_line(node: Node) -> tuple[np.float32, np.float32]:
-    """What the reference multiplies a sum with, and adds to it, all in float32."""
+    """Return the factor and the addend that the reference applies to a sum, all in float32."""
     x, count = node.input(0), np.float32(reduced_count(node))
     scale = np.float32(x.scale) / np.float32(node.output.scale)
     return scale, np.float32(-x.zero_point) * scale * count

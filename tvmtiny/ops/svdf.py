@@ -32,17 +32,17 @@ from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 @register
 class Svdf(Operator):
-    """A filter over time: its state remembers the last features of each of its filters.
+    """A filter over time; its state holds the last features of each filter.
 
-    Inputs are an activation ``(batch, inputs)``, weights over features ``(filters, inputs)``,
-    weights over time ``(filters, memory)``, perhaps a bias ``(units,)``, and the state
-    ``(batch, filters * memory)``; `rank` filters make a unit. The second output is the new state,
+    The inputs are an activation ``(batch, inputs)``, weights over features ``(filters, inputs)``,
+    weights over time ``(filters, memory)``, an optional bias ``(units,)``, and the state
+    ``(batch, filters * memory)``; `rank` filters form a unit. The second output is the new state,
     see `tvmtiny.frontend.variables`.
 
     int8 with an int16 state matches LiteRT's ``reference_ops::EvalIntegerSVDF``, which scales the
-    features and the outputs with two roundings each, and wraps sums beyond 32 bits; the fused
-    activation is the output's range. TFLM takes an int8 state, too, with weights over time of int8.
-    float32 sums as ``EvalFloatSVDF`` does.
+    features and the outputs with two roundings each, and wraps sums beyond 32 bits. The fused
+    activation is the output's range. TFLM also supports an int8 state with int8 weights over time.
+    float32 sums in the order of ``EvalFloatSVDF``.
     """
 
     name = "SVDF"
@@ -205,12 +205,12 @@ def _check_dtypes(node: Node) -> Iterator[Problem]:
 
 
 def state_zero_point(node: Node) -> int:
-    """The zero point of a state of int8; 0 for others."""
+    """Return the zero point of an int8 state; 0 for others."""
     return node.input(4).zero_point if node.input(4).dtype == "int8" else 0
 
 
 def unit_bias(node: Node) -> np.ndarray:
-    """The bias, ``(units,)``; zeros where the layer has none."""
+    """Return the bias, ``(units,)``; zeros for a layer without one."""
     bias = node.inputs[3]
     dtype = np.int32 if node.input(0).dtype == "int8" else np.float32
     units = node.output.shape[-1]
@@ -218,7 +218,7 @@ def unit_bias(node: Node) -> np.ndarray:
 
 
 def _sum_dtype(node: Node) -> str:
-    """64 bits where sums over time may need more than 32."""
+    """Return the dtype of sums over time; 64 bits if they may exceed 32."""
     if node.input(0).dtype != "int8":
         return "float32"
     times = node.input(2).data
@@ -230,12 +230,12 @@ def _sum_dtype(node: Node) -> str:
 
 
 def feature_multiplier(node: Node) -> tuple[int, int]:
-    """Multiplier and shift of features; LiteRT computes both factors in single precision."""
+    """Return multiplier and shift of features; LiteRT computes both in single precision."""
     x, features, state = (np.float32(node.input(i).scale) for i in (0, 1, 4))
     return quantize_multiplier(float(x * features / state))
 
 
 def output_multiplier(node: Node) -> tuple[int, int]:
-    """Multiplier and shift of outputs."""
+    """Return multiplier and shift of outputs."""
     state, times = (np.float32(node.input(i).scale) for i in (4, 2))
     return quantize_multiplier(float(state * times / np.float32(node.output.scale)))

@@ -23,10 +23,10 @@ _INTEGER_BITS = 4
 class Tanh(SigmoidTable):
     """Hyperbolic tangent.
 
-    int8 is a table of 256 bytes. For LiteRT its entries are computed as ``LUTPopulate`` does, in
-    float32; for TFLM they are gemmlowp's fixed-point tanh, bit by bit. int16 matches
-    ``reference_integer_ops::Tanh`` of both bit by bit: interpolation in a table of the logistic
-    function. float32 uses functions of our own, within 2 units in the last place.
+    int8 is a table of 256 bytes. For LiteRT its entries are computed as in ``LUTPopulate``, in
+    float32; for TFLM they are gemmlowp's fixed-point tanh, bit for bit. int16 matches
+    ``reference_integer_ops::Tanh`` of both bit for bit: interpolation in a table of the logistic
+    function. float32 uses this package's own functions, within 2 units in the last place.
     """
 
     name = "TANH"

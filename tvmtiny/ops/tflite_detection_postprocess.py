@@ -13,10 +13,10 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, Result, register
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
-#: Scales of the encodings, in the order of the coordinates, and thresholds of scores and overlaps.
+#: Scales of the encodings, in the order of the coordinates; thresholds of scores and overlaps.
 _SCALES = ("y_scale", "x_scale", "h_scale", "w_scale")
 _THRESHOLDS = ("nms_score_threshold", "nms_iou_threshold")
-#: Boxes that a class may select, where the options do not say it.
+#: Default number of boxes that are selected for each class.
 _EACH = 100
 
 
@@ -24,11 +24,11 @@ _EACH = 100
 class DetectionPostProcess(Operator):
     """The best boxes of a detector that overlap no better ones, with their classes and scores.
 
-    Encodings are relative to anchors, which are constants. Regular suppression looks at each class
-    for itself; the fast one gives each box its best class first, of which there is one for each box
-    (``max_classes_per_detection``): LiteRT writes those of more behind the end of its outputs.
-    Where there are fewer boxes than fit the outputs, the rest is zeros, which LiteRT leaves as it
-    was in fast suppression.
+    Encodings are relative to anchors, which are constants. Regular suppression considers each class
+    on its own. Fast suppression first assigns each box its best class; only one class for each box
+    (``max_classes_per_detection``) is supported, because LiteRT writes further ones beyond the end
+    of its outputs. Outputs that are not filled with boxes are zeros; LiteRT leaves them unchanged
+    in fast suppression.
     """
 
     name = "CUSTOM:TFLite_Detection_PostProcess"
@@ -94,7 +94,7 @@ class DetectionPostProcess(Operator):
             for label in range(count):
                 chosen = _selected(boxes, classes[:, label], numbers, each)
                 found += [(float(classes[box, label]), box, label) for box in chosen]
-                # Equal scores stay in the order of classes.
+                # The sort is stable, so equal scores stay in the order of classes.
                 found = sorted(found, key=lambda entry: -entry[0])[:most]
         else:
             labels = classes.argmax(axis=1)
@@ -164,7 +164,7 @@ def _is_regular(node: Node) -> bool:
 
 
 def _each(node: Node) -> int:
-    """How many boxes one round of suppression selects."""
+    """Return the number of boxes that a round of suppression selects."""
     most = _option(node, "max_detections")
     if not _is_regular(node):
         return most
@@ -173,7 +173,7 @@ def _each(node: Node) -> int:
 
 
 def _numbers(node: Node) -> np.ndarray:
-    """``struct tvmtiny_detection_numbers``."""
+    """Return ``struct tvmtiny_detection_numbers``."""
     values = [float(node.options[name]) for name in (*_THRESHOLDS, *_SCALES)]
     for tensor in (node.input(0), node.input(1)):
         quantized = tensor.dtype == "uint8"
@@ -188,7 +188,7 @@ def _anchors(node: Node) -> np.ndarray:
 
 
 def _real(node: Node, position: int, values: np.ndarray) -> np.ndarray:
-    """Numbers that quantized values stand for, in single precision."""
+    """Return the real numbers of quantized values, in single precision."""
     tensor = node.input(position)
     if tensor.dtype != "uint8":
         return values
@@ -197,7 +197,7 @@ def _real(node: Node, position: int, values: np.ndarray) -> np.ndarray:
 
 
 def _decoded(code: np.ndarray, anchors: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Bottom, left, top and right of each box, ``(boxes, 4)``; computed in double precision."""
+    """Return bottom, left, top and right of each box, ``(boxes, 4)``, from double precision."""
     wide, anchor, scales = (a.astype(np.float64) for a in (code, anchors, numbers[2:6]))
     centre = (wide[:, :2] / scales[:2] * anchor[:, 2:] + anchor[:, :2]).astype(np.float32)
     half = (0.5 * np.exp(wide[:, 2:] / scales[2:]) * anchor[:, 2:]).astype(np.float32)
@@ -205,7 +205,7 @@ def _decoded(code: np.ndarray, anchors: np.ndarray, numbers: np.ndarray) -> np.n
 
 
 def _selected(boxes: np.ndarray, scores: np.ndarray, numbers: np.ndarray, most: int) -> list[int]:
-    """Numbers of the boxes that overlap none with a higher score too much, best first."""
+    """Return the boxes that overlap no box with a higher score too much, the best first."""
     threshold, overlap = numbers[:2]
     order = [i for i in np.argsort(-scores, kind="stable") if scores[i] >= threshold]
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

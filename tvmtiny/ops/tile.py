@@ -14,7 +14,7 @@ from tvmtiny.ops.shared.selecting_operator import Selecting
 
 @register
 class Tile(Selecting):
-    """The input several times, side by side along each dimension."""
+    """The input repeated along each dimension."""
 
     name = "TILE"
     input_count = 2

@@ -19,8 +19,8 @@ from tvmtiny.ops.shared.operator import Compute, Oracle, Problem, Result, regist
 class TopkV2(Moving):
     """The largest elements of each row in descending order, and their indices.
 
-    Of equal elements, the one with the smaller index comes first. The rank of an element is the
-    number of those that come before it, so that the time grows with the square of the row's length.
+    Among equal elements, the one with the smaller index comes first. The rank of an element is the
+    number of elements that come before it, so the time grows with the square of the row's length.
     """
 
     name = "TOPK_V2"
@@ -64,7 +64,7 @@ class TopkV2(Moving):
             def expression(source: te.Tensor) -> te.Tensor:
                 rank = ranks(source)
                 k = te.reduce_axis((0, size), "j")
-                # Exactly one element has each rank.
+                # Exactly one element has each rank, so the sum selects it.
                 only = te.comm_reducer(lambda a, b: a + b, lambda t: tirx.const(0, t), name="only")
 
                 def value(*i: tirx.Var) -> Expression:
@@ -82,7 +82,7 @@ class TopkV2(Moving):
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
         x, (k, *_) = inputs[0], numbers(node, 1)
-        # Backwards, so that a stable sort leaves equal elements in their order.
+        # The sort runs backwards, so that equal elements keep their order.
         order = np.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1]
         indices = x.shape[-1] - 1 - order[..., :k]
         values = np.take_along_axis(x, indices, axis=-1)

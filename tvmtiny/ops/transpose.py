@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.operator import Oracle, Problem, Result, register
 
 @register
 class Transpose(Moving):
-    """Dimensions in another order; a view where only dimensions of size 1 move."""
+    """Dimensions in another order; a view if only dimensions of size 1 move."""
 
     name = "TRANSPOSE"
     input_count = 2

@@ -29,8 +29,8 @@ from tvmtiny.ops.shared.weights import (
 class TransposeConv(Operator):
     """The gradient of a convolution: each input pixel adds its filters to a window of the output.
 
-    Inputs are the output's shape, OHWI weights, the NHWC activation and perhaps a bias. Here each
-    output pixel gathers the taps that reach it, which is the same sum in integers: LiteRT's
+    The inputs are the output's shape, OHWI weights, the NHWC activation and an optional bias. Here
+    each output pixel gathers the taps that reach it, which gives the same integer sum: LiteRT's
     ``reference_integer_ops::TransposeConv`` scales the int32 sum with two roundings, as TFLM does.
     int16 activations have int8 weights and an int64 bias, see `tvmtiny.ops.shared.int16_sums`.
     float32 sums in another order than ``reference_ops::TransposeConv``.
@@ -129,7 +129,7 @@ class TransposeConv(Operator):
 
 @dataclass(frozen=True)
 class Axis:
-    """Height or width."""
+    """Geometry along height or width."""
 
     input: int
     output: int
@@ -139,13 +139,13 @@ class Axis:
 
     @property
     def steps(self) -> int:
-        """How many taps can reach an output at the most."""
+        """Most taps that can reach an output."""
         return -(-self.kernel // self.stride)
 
     def reached(
         self, position: tirx.Var, step: tirx.Var
     ) -> tuple[Expression, Expression, list[Expression]]:
-        """Input and tap that reach an output position, and whether there are such."""
+        """Return the input and the tap that reach an output position, and whether they exist."""
         padded = position + self.pad
         tap = tirx.indexmod(padded, self.stride) + step * self.stride
         origin = tirx.indexdiv(padded, self.stride) - step
@@ -156,7 +156,7 @@ class Axis:
 
 
 def axes(node: Node) -> tuple[Axis, Axis]:
-    """Height and width; padding as in LiteRT's ``ComputePaddingHeightWidth`` of the output."""
+    """Return height and width, padded as LiteRT's ``ComputePaddingHeightWidth`` pads the output."""
     axes = []
     for axis, name in enumerate(("stride_h", "stride_w"), 1):
         extent, taps = node.output.shape[axis], node.input(1).shape[axis]
@@ -169,5 +169,5 @@ def axes(node: Node) -> tuple[Axis, Axis]:
 
 
 def as_convolution(node: Node) -> Node:
-    """The node with its inputs in the order of a convolution's."""
+    """Return the node with its inputs in the order of a convolution's."""
     return replace(node, inputs=(node.inputs[2], node.inputs[1], *node.inputs[3:4]))

@@ -1,4 +1,4 @@
-"""TVMTINY_TREES, a custom operator of our own."""
+"""TVMTINY_TREES, a custom operator of this package."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ONE = 65535
 class TvmtinyTrees(Operator):
     """A forest of decision trees over the features of one sample.
 
-    The inputs are the features, ``(1, features)``, the table of nodes and the places of roots (see
-    `tvmtiny.ops.shared.tree_tables`), and what leaves stand for: rows of uint16 with a share for
-    each output, whose mean is the result, or float32 numbers, which are added to output t modulo
-    outputs for tree t. The last input is what the sums begin with.
+    The inputs are the features, ``(1, features)``, the table of nodes, the places of the roots (see
+    `tvmtiny.ops.shared.tree_tables`), and the values of the leaves. These are either rows of uint16
+    with a share for each output, whose mean is the result, or float32 numbers; tree t adds its
+    number to output t modulo outputs. The last input is the initial value of the sums.
     """
 
     name = "CUSTOM:TVMTINY_TREES"

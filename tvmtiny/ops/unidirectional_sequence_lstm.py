@@ -41,15 +41,15 @@ _HEADERS = ("tvmtiny_math.h", "tvmtiny_lstm.h")
 
 @register
 class UnidirectionalSequenceLstm(Operator):
-    """A long short-term memory over the steps of a sequence, as Keras' LSTM becomes.
+    """A long short-term memory over the steps of a sequence, such as Keras' LSTM.
 
     The states of the outputs and of the cells are variable tensors; the further outputs are their
-    new values, see `tvmtiny.frontend.variables`. The kernel writes these where the old ones are.
+    new values, see `tvmtiny.frontend.variables`. The kernel writes them over the old values.
 
-    For LiteRT, int8 is computed as `tvmtiny.ops.shared.lstm_integer` says; for TFLM, int8 and int16
-    as `tvmtiny.ops.shared.lstm_tables` does. float32 computes with functions of our own, in the
-    order of ``lstm_eval::EvalFloat``. TFLM knows neither peepholes nor projections nor coupled
-    gates: such layers are LiteRT's.
+    int8 is computed as in `tvmtiny.ops.shared.lstm_integer` for LiteRT; int8 and int16 are computed
+    as in `tvmtiny.ops.shared.lstm_tables` for TFLM. float32 uses this package's own functions, in
+    the order of ``lstm_eval::EvalFloat``. TFLM supports neither peepholes nor projections nor
+    coupled gates, so such layers are always computed as in LiteRT.
     """
 
     name = "UNIDIRECTIONAL_SEQUENCE_LSTM"
@@ -197,7 +197,7 @@ def _table_call(node: Node, weights: Sequence[np.ndarray]) -> RuntimeCall:
 def _others(
     node: Node, bias: np.ndarray, seen: type, projected: type
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What plain layers lack, with one element of what is missing."""
+    """Return the constants that plain layers lack; an array of one element for a missing one."""
     weights = node.optional_input(PROJECTION)
     return (
         stacked(peepholes(node)) if has_peepholes(node) else np.zeros(1, seen),

@@ -15,7 +15,7 @@ from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
 #: Position of the state, a variable tensor.
 _STATE = 4
-#: What sums are clamped to; tanh is none of these.
+#: Limits of sums; tanh is no clamping activation.
 _LIMITS = {"NONE": (-np.inf, np.inf), "RELU": (0.0, np.inf), "RELU6": (0.0, 6.0)}
 
 
@@ -23,8 +23,8 @@ _LIMITS = {"NONE": (-np.inf, np.inf), "RELU": (0.0, np.inf), "RELU6": (0.0, 6.0)
 class UnidirectionalSequenceRnn(Operator):
     """A recurrent layer without gates over the steps of a sequence.
 
-    Its state is a variable tensor; the second output is its new value, see
-    `tvmtiny.frontend.variables`. The kernel writes that where the old one is.
+    The state is a variable tensor; the second output is its new value, see
+    `tvmtiny.frontend.variables`. The kernel writes it over the old value.
     """
 
     name = "UNIDIRECTIONAL_SEQUENCE_RNN"

@@ -8,6 +8,6 @@ from tvmtiny.ops.shared.operator import register
 
 @register
 class While(ControlOperator):
-    """A loop whose number of turns is known before it runs, such as one over the steps of a GRU."""
+    """A loop whose number of turns is known at compile time, such as one over a GRU's steps."""
 
     name = "WHILE"
