@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import runpy
 import shutil
 import signal
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tools import MLPERF_TINY, ROOT, needs_mlperf_tiny, on_qemu
+from tools import MLPERF_TINY, ROOT, needs_mlperf_tiny, on_qemu, on_qemu_boards
 
+import tvmtiny
 from tvmtiny import errors
 from tvmtiny.cli.main import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE
 
@@ -84,10 +88,46 @@ def test_options(page: Path) -> None:
     assert text == _DOCS["with_options"](text), "run scripts/docs.py"
 
 
-def test_every_page_is_in_the_index() -> None:
+def test_every_page_is_in_the_index_and_on_the_site() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| \[([^]]+)\]\(\1\) \|", index, re.MULTILINE)
-    assert sorted(listed) == sorted({page.name for page in PAGES} - {"README.md"})
+    _, _, nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")
+    pages = sorted({page.name for page in PAGES} - {"README.md"})
+    assert sorted(set(re.findall(r"\]\(([\w-]+\.md)\)", index))) == pages
+    assert sorted(re.findall(r"([\w-]+\.md)$", nav, re.MULTILINE)) == ["README.md", *pages]
+
+
+@pytest.mark.skipif(
+    find_spec("mkdocs") is None or find_spec("mkdocstrings_handlers") is None,
+    reason="not installed: the extra docs (mkdocs-material, mkdocstrings)",
+)
+def test_the_site(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert built.returncode == 0, built.stderr
+    for page in tmp_path.rglob("*.html"):
+        # Links may lead elsewhere; what a page itself consists of may not.
+        loaded = re.findall(
+            r"<(?:script|img|iframe|link)[^>]*(?:src|href)=\"(https?://[^\"]*)", page.read_text()
+        )
+        assert loaded == [], page.name
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    shown = [name.rpartition(".")[2] for name in re.findall(r"^::: tvmtiny\.(\S+)$", page, re.M)]
+    assert sorted(shown) == sorted(tvmtiny.__all__)
+
+
+def test_the_drawing_of_the_floors() -> None:
+    floors = runpy.run_path(str(ROOT / "scripts" / "floors.py"))
+    layers = runpy.run_path(str(ROOT / "tests" / "test_layers.py"))
+    stored = floors["DRAWING"].read_text(encoding="utf-8")
+    assert stored == floors["drawing"](layers["FLOORS"]), "run scripts/floors.py"
 
 
 def test_every_error_is_explained() -> None:
@@ -104,14 +144,21 @@ def test_every_error_is_explained() -> None:
         assert f"{int(code)}" in page.rpartition("Beside these")[2]
 
 
-@on_qemu
+FIGURES = runpy.run_path(str(ROOT / "scripts" / "figures.py"))
+
+
+@pytest.mark.parametrize("board", FIGURES["BOARDS"])
+def test_tables_of_figures(board: str) -> None:
+    for page in FIGURES["PAGES"]:
+        text = page.read_text(encoding="utf-8")
+        stored = FIGURES["stored"](board)
+        assert text == FIGURES["with_figures"](text, board, stored), "run scripts/figures.py"
+
+
 @needs_mlperf_tiny
-def test_figures() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    figures = runpy.run_path(str(ROOT / "scripts" / "figures.py"))
-    actual = text
-    for board in figures["BOARDS"]:
-        actual = figures["with_figures"](actual, board, figures["measure"](MLPERF_TINY, board))
+@on_qemu_boards(*FIGURES["BOARDS"])
+def test_figures(board: str) -> None:
+    stored, actual = FIGURES["stored"](board), FIGURES["measure"](MLPERF_TINY, board)
     if not same_compiler():
-        text, actual = figures_removed(text), figures_removed(actual)
-    assert text == actual, "run scripts/figures.py"
+        stored, actual = (figures_removed(json.dumps(x)) for x in (stored, actual))
+    assert stored == actual, "run scripts/figures.py FOLDER"

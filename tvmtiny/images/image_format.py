@@ -1,4 +1,4 @@
-"""The image format, as described in docs/images.md; ``runtime/image`` reads it on a board."""
+"""The image format, as described in docs/image-format.md; ``runtime/image`` reads it on a board."""
 
 from __future__ import annotations
 

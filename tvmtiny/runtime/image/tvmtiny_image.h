@@ -1,5 +1,5 @@
 /* Models as images, which are verified and then run in place, in flash or in RAM. C99,
- * freestanding, no heap, no static state, so that any number of images can be open. docs/images.md
+ * freestanding, no heap, no static state, so that any number of images can be open. docs/image-format.md
  * describes the format.
  *
  * No byte of an image is executed before tvmtiny_image_check has accepted the whole image. Anyone
