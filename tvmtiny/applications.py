@@ -57,6 +57,11 @@ def create_zephyr_application(
     progress
         Called with a short description before each step.
 
+    Returns
+    -------
+    Application
+        The application that was written.
+
     Raises
     ------
     InputError
@@ -107,6 +112,11 @@ def package_model(
 
 def measure_stack(artifact: Artifact) -> int:
     """Measure the stack that a model needs by running it on an emulated bare-metal board.
+
+    Parameters
+    ----------
+    artifact
+        Model to measure, compiled for any board or CPU.
 
     Returns
     -------

@@ -100,10 +100,19 @@ def check(
 
     Parameters
     ----------
+    model
+        The model that `artifact` was compiled from.
     artifact
         The artifact that produced `result`.
+    result
+        Result of the run to check.
     inputs
         The inputs of that run, one array for each input of the model.
+
+    Returns
+    -------
+    CheckResult
+        Numbers of exact layers and differing bytes, and the first mismatch.
 
     Notes
     -----

@@ -71,6 +71,8 @@ def compile(
 
     Parameters
     ----------
+    model
+        A model from `tvmtiny.load`.
     target
         A CPU, a board, the name of either, or a board file; see `tvmtiny.resolve`.
     optimize
@@ -119,6 +121,11 @@ def compile(
         ``last``: make the last FULLY_CONNECTED trainable on the device; see
         `tvmtiny.frontend.trainable.trainable`.
 
+    Returns
+    -------
+    Artifact
+        The generated C files with their arena, layers, tensors and constants.
+
     Raises
     ------
     UnknownTargetError, BoardFileError
@@ -161,9 +168,18 @@ def compile_like(
     ----------
     artifact
         Result of `compile` for the same model and options. The layers that it runs row by row are
-        streamed here too, where possible; otherwise the streaming plan is searched anew.
+        streamed here too, where possible; otherwise a new streaming plan is searched.
+    model
+        The model to compile.
+    target
+        A CPU, a board, the name of either, or a board file; see `tvmtiny.resolve`.
     options
         Keyword arguments of `compile`, which raises the same errors.
+
+    Returns
+    -------
+    Artifact
+        The generated code for `target`.
     """
     return _compile(model, resolve(target), artifact.stream, **options)
 
@@ -390,6 +406,8 @@ def compile_layer(
         A CPU, a board, the name of either, or a board file; see `tvmtiny.resolve`.
     decisions
         A candidate from `tvmtiny.schedule.space`; by default the default rule's choice for `goal`.
+    goal
+        Goal of the default rule, as `optimize` in `compile`.
     name
         Prefix of the generated code; by default built from model, operator and output tensor.
 

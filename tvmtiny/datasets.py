@@ -73,6 +73,11 @@ def find_samples(
     image_range
         Values to which the bytes 0 and 255 of images are mapped.
 
+    Returns
+    -------
+    Samples
+        Inputs and labels with the sample dimension first.
+
     Raises
     ------
     InputDataError
@@ -142,6 +147,18 @@ def _check_numbers(array: np.ndarray, name: str, place: str) -> None:
 
 def shaped(tensor: TensorSpec, array: np.ndarray) -> np.ndarray:
     """Reshape samples to ``(samples, *tensor.shape)``; dimensions of 1 may be missing.
+
+    Parameters
+    ----------
+    tensor
+        Input of the model.
+    array
+        Samples; the first dimension counts them.
+
+    Returns
+    -------
+    numpy.ndarray
+        The samples in that shape, with the dtype of `array`.
 
     Raises
     ------

@@ -92,6 +92,11 @@ def read_test_set(
     data, tensors, image_range
         See `tvmtiny.datasets.find_samples`.
 
+    Returns
+    -------
+    TestSet
+        Inputs and labels of equal length.
+
     Raises
     ------
     InputDataError
@@ -133,6 +138,11 @@ def evaluate(
         Seconds after which a run on the board counts as hung.
     progress
         Called with a short description before each step.
+
+    Returns
+    -------
+    Evaluation
+        Value of the metric, and the dequantized first output of each sample.
 
     Raises
     ------

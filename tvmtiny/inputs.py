@@ -50,6 +50,13 @@ def make_inputs(kind: str, tensors: Sequence[TensorSpec]) -> list[np.ndarray]:
         128), ``zeros``, ``random:SEED`` (uniform over an integer type, normal for floats), a
         ``.npy`` file for a model with one input, or a ``.npz`` file with one array for each of
         `input_names`.
+    tensors
+        Inputs of the model, such as `Artifact.inputs`.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One array for each input, of its shape and dtype.
 
     Raises
     ------
@@ -77,6 +84,13 @@ def real_inputs(path: str | Path, tensors: Sequence[RealTensor]) -> list[np.ndar
     ----------
     path
         A ``.npy`` or ``.npz`` file, as for `make_inputs`.
+    tensors
+        Inputs of the model, such as `Artifact.inputs`.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One array for each input, of its shape and dtype.
 
     Raises
     ------
@@ -88,6 +102,20 @@ def real_inputs(path: str | Path, tensors: Sequence[RealTensor]) -> list[np.ndar
 
 def real_input(tensor: RealTensor, data: np.ndarray, source: str) -> np.ndarray:
     """Convert real numbers to values of `tensor`.
+
+    Parameters
+    ----------
+    tensor
+        Input of the model.
+    data
+        Real numbers of the tensor's shape.
+    source
+        Origin of the data, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        The values, quantized if the tensor has a scale.
 
     Raises
     ------
@@ -208,6 +236,11 @@ def input_names(tensors: Sequence[TensorSpec]) -> list[list[str]]:
     They are the tensor's name in the model, unless another input shares it; the name of its field
     in C, if `tensors` have one; and ``input_0``, ``input_1`` and so on by position, unless another
     input has that name.
+
+    Parameters
+    ----------
+    tensors
+        Inputs of the model.
     """
     given = [[tensor.name, *filter(None, [getattr(tensor, "c_name", None)])] for tensor in tensors]
     everything = [name for names in given for name in dict.fromkeys(names)]

@@ -92,7 +92,18 @@ class Trainer:
         return next(n for n in self._model.graph.nodes if n.output.index == logits.index)
 
     def forward(self, features: np.ndarray) -> np.ndarray:
-        """Compute the layer's int8 output from its int8 input."""
+        """Compute the layer's int8 output from its int8 input.
+
+        Parameters
+        ----------
+        features
+            Input of the layer, int8.
+
+        Returns
+        -------
+        numpy.ndarray
+            Output of the layer, int8, with the shape of the reference kernel's output.
+        """
         operator = find_operator("FULLY_CONNECTED")
         assert operator is not None
         node, oracle = self.node, self._model.oracle
@@ -106,6 +117,8 @@ class Trainer:
         ----------
         features, logits
             Input and output of the layer, int8.
+        label
+            Class of the sample, an index into `logits`.
         """
         values = self._logits(logits)
         largest, total = self._sum(values)
@@ -115,19 +128,47 @@ class Trainer:
             self._step(channel, features.reshape(-1), gradient)
 
     def train_values(self, features: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> None:
-        """Take one step towards real target outputs, minimizing half the squared error."""
+        """Take one step towards real target outputs, minimizing half the squared error.
+
+        Parameters
+        ----------
+        features
+            Input of the layer, int8.
+        logits
+            Output of the layer, int8.
+        wanted
+            Target values, one for each output.
+        """
         for channel, value in enumerate(self._logits(logits)):
             gradient = _F(value - _F(wanted.reshape(-1)[channel]))
             self._step(channel, features.reshape(-1), gradient)
 
     def loss(self, logits: np.ndarray, label: int) -> np.float32:
-        """Compute the cross-entropy of the softmax of a layer's output."""
+        """Compute the cross-entropy of the softmax of a layer's output.
+
+        Parameters
+        ----------
+        logits
+            Output of the layer, int8.
+        label
+            Class of the sample, an index into `logits`.
+
+        Returns
+        -------
+        numpy.float32
+            The cross-entropy in nats.
+        """
         values = self._logits(logits)
         largest, total = self._sum(values)
         return _F(_log(total) - _F(values[label] - largest))
 
     def keep(self, loss: float) -> bool:
         """Keep the weights if `loss` is the lowest so far, else restore the best ones.
+
+        Parameters
+        ----------
+        loss
+            Loss of the current weights.
 
         Returns
         -------

@@ -56,6 +56,11 @@ def read_samples(source: str | Path | BinaryIO, rate: int) -> np.ndarray:
     rate
         Required sample rate in Hz.
 
+    Returns
+    -------
+    numpy.ndarray
+        The samples, int16, one-dimensional.
+
     Raises
     ------
     InputError
@@ -85,6 +90,20 @@ def read_samples(source: str | Path | BinaryIO, rate: int) -> np.ndarray:
 
 def blocks_of(stream: BinaryIO, rate: int, block: int) -> Iterator[np.ndarray]:
     """Split a stream, either a WAV file or raw 16-bit samples, into blocks as they arrive.
+
+    Parameters
+    ----------
+    stream
+        Binary stream, such as stdin.
+    rate
+        Sample rate in Hz that a WAV file must have.
+    block
+        Number of samples in a block; the last block may be shorter.
+
+    Yields
+    ------
+    numpy.ndarray
+        A block of int16 samples.
 
     Raises
     ------
@@ -127,6 +146,11 @@ def listen(
         which gives the same events.
     timeout
         Seconds after which a run on the board counts as hung.
+
+    Returns
+    -------
+    iterator of Heard
+        The decisions, in order.
 
     Raises
     ------
@@ -199,6 +223,18 @@ def _heard(
 
 def check_block(artifact: Artifact, block: int | None) -> int:
     """Return the number of samples in a block: `block`, or by default a third of a decision.
+
+    Parameters
+    ----------
+    artifact
+        Model with a front end.
+    block
+        Requested number of samples; None for the default.
+
+    Returns
+    -------
+    int
+        Number of samples, from 1 to those of a decision.
 
     Raises
     ------

@@ -41,6 +41,11 @@ class OneOperator:
 def one_by_one(model: bytes) -> list[OneOperator] | None:
     """Split a model into its operators, in execution order.
 
+    Parameters
+    ----------
+    model
+        Content of a .tflite file.
+
     Returns
     -------
     list of OneOperator or None

@@ -163,6 +163,11 @@ class NativeFeed:
     def feed(self, samples: np.ndarray) -> tuple[int, int, list[int]]:
         """Feed one block of samples.
 
+        Parameters
+        ----------
+        samples
+            At most as many samples as a decision takes.
+
         Returns
         -------
         tuple

@@ -50,6 +50,13 @@ def oracle_tensors(
 ) -> tuple[str, Mapping[int, np.ndarray]]:
     """Compute every tensor of a model with its oracle.
 
+    Parameters
+    ----------
+    model
+        The model, which also names its oracle.
+    inputs
+        One array for each input, of its shape and dtype.
+
     Returns
     -------
     tuple of str and Mapping
@@ -142,8 +149,15 @@ def run_litert_frames(
 
     Parameters
     ----------
+    model, path
+        See `run_litert`.
     frames
         The inputs of each run; see `run_litert`, also for return values and errors.
+
+    Returns
+    -------
+    list of dict[int, numpy.ndarray]
+        The result of `run_litert` for each frame.
     """
     with silenced():
         interpreter_module = _import_litert()
@@ -188,8 +202,15 @@ def run_litert_outputs(
 
     Parameters
     ----------
+    model, path
+        See `run_litert`.
     frames
         The inputs of each run; see `run_litert`, also for errors.
+
+    Yields
+    ------
+    list of numpy.ndarray
+        One array for each output of the model.
     """
     with silenced():
         interpreter_module = _import_litert()

@@ -121,6 +121,11 @@ def quantize(
     image_range
         Values to which the bytes 0 and 255 of images are mapped.
 
+    Returns
+    -------
+    Quantized
+        The quantized model and its comparison with the float model on the samples.
+
     Raises
     ------
     ToolMissingError

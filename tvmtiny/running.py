@@ -43,6 +43,8 @@ def run(
 
     Parameters
     ----------
+    artifact
+        Model compiled for a board or CPU; see `tvmtiny.compile`.
     inputs
         One array for each input of the model, of its shape and dtype.
     board
@@ -52,6 +54,11 @@ def run(
         Limit on the run in host seconds.
     progress
         Called with a short description before each step.
+
+    Returns
+    -------
+    RunResult
+        Outputs, layers, and the instructions and memory of one inference.
 
     Raises
     ------
@@ -86,10 +93,17 @@ def run_firmware(
 
     Parameters
     ----------
+    firmware
+        Firmware built by a platform.
     inputs
         One array for each input of the model, of its shape and dtype.
     timeout
         Limit on the run in host seconds.
+
+    Returns
+    -------
+    RunResult
+        Outputs, layers, and the instructions and memory of one inference.
 
     Raises
     ------

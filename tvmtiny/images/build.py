@@ -54,12 +54,19 @@ def build_image(
     model
         Model from which `artifact` was compiled; its oracle gives the expected outputs of the
         self-test.
+    artifact
+        Generated code of `model` for the CPU of the board.
     version
         Version of the model, 0 to 2**32 - 1; a board rejects versions below one that it has run.
     minimum_firmware
         Lowest firmware version that can run the image, 0 to 2**32 - 1.
     optimization
         GCC's optimization option for the generated code.
+
+    Returns
+    -------
+    Image
+        The unsigned image.
 
     Raises
     ------

@@ -243,6 +243,16 @@ def feature_bits(features: frozenset[str]) -> int:
 def read_image(path: Path) -> Image:
     """Read an image from a file; see `parse_image`.
 
+    Parameters
+    ----------
+    path
+        Path of the image file.
+
+    Returns
+    -------
+    Image
+        The image; its signature has not been verified.
+
     Raises
     ------
     ImageError
@@ -261,8 +271,15 @@ def parse_image(data: bytes, file: str) -> Image:
 
     Parameters
     ----------
+    data
+        Content of an image file.
     file
         Name of the image in error messages.
+
+    Returns
+    -------
+    Image
+        The image; its signature has not been verified.
 
     Raises
     ------

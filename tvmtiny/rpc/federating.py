@@ -154,6 +154,11 @@ def federate(
     progress
         Called with a short description before each round.
 
+    Returns
+    -------
+    Federation
+        The final weights, and the result of each round.
+
     Raises
     ------
     InputError

@@ -84,7 +84,7 @@ def bridge_command(url: str, timeout: float, connect_timeout: float, baudrate: i
 def check_program(path: str) -> str:
     """Return the path of the Python interpreter after checking that it is executable.
 
-    If the program did not exist, TVM's forked child would go on as a copy of this process.
+    If the program did not exist, TVM's forked child would continue as a copy of this process.
 
     Raises
     ------

@@ -251,6 +251,11 @@ class Session(TrainingCalls):
         repeats
             Number of inferences, 1 to 1000.
 
+        Returns
+        -------
+        Timing
+            Instructions of each inference, and their deepest stack.
+
         Raises
         ------
         InputError

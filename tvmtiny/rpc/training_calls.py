@@ -29,6 +29,11 @@ class TrainingCalls(ABC):
     def train_begin(self, rule: Rule) -> None:
         """Start training from the current weights of the board's model.
 
+        Parameters
+        ----------
+        rule
+            Hyperparameters of training.
+
         Raises
         ------
         InputError
@@ -47,6 +52,8 @@ class TrainingCalls(ABC):
         ----------
         inputs
             As for :meth:`run`.
+        label
+            Class of the sample, an index into the outputs.
         """
         self._trained()
         self._write_inputs(inputs)

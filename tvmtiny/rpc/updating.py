@@ -281,6 +281,8 @@ def update(
     ----------
     board
         Port of a board whose firmware supports images; with `tracker`, its key there.
+    image
+        The new model; see `tvmtiny.read_image`.
     tracker
         Address of a lab's tracker, ``HOST:PORT``.
     timeout
@@ -291,6 +293,13 @@ def update(
         Number of link failures after which the update is abandoned.
     progress
         Called with a short description before each step.
+    files
+        Additional board files; see `tvmtiny.targets.find_board`.
+
+    Returns
+    -------
+    UpdateResult
+        State of the board before and after, and the bytes that were sent.
 
     Raises
     ------

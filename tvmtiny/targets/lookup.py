@@ -80,6 +80,11 @@ def find_board(board: BoardLike, files: BoardFiles = _NO_FILES) -> Board:
         Additional board files by board name, besides those that ship with tvmtiny. A file is read
         only when its board is requested, so an invalid one does not affect other boards.
 
+    Returns
+    -------
+    Board
+        The board.
+
     Raises
     ------
     UnknownTargetError
@@ -101,8 +106,15 @@ def find_board_by_name(name: str, files: BoardFiles = _NO_FILES) -> Board:
 
     Parameters
     ----------
+    name
+        Name of the board.
     files
         See `find_board`.
+
+    Returns
+    -------
+    Board
+        The board.
 
     Raises
     ------
@@ -133,6 +145,11 @@ def resolve(target: Target | BoardLike, files: BoardFiles = _NO_FILES) -> Target
     files
         See `find_board`.
 
+    Returns
+    -------
+    Target
+        The CPU, and the board unless only a CPU was given.
+
     Raises
     ------
     UnknownTargetError
@@ -162,6 +179,11 @@ def board_of_cpu(cpu: Cpu, ram_bytes: int, flash_bytes: int) -> Board:
     ram_bytes, flash_bytes
         Sizes in bytes of the regions ``ram`` and ``flash``; on Cortex-M up to 512 MiB.
 
+    Returns
+    -------
+    Board
+        A board without a platform, for which code can be generated but not run.
+
     Raises
     ------
     InputError
@@ -189,10 +211,17 @@ def board_with_memory(
 
     Parameters
     ----------
+    name
+        Name or file of a board, or name of a CPU.
     ram, flash
         Sizes in the syntax of `parse_size`: both for a CPU, none for a board.
     files
         See `find_board`.
+
+    Returns
+    -------
+    Board
+        The board.
 
     Raises
     ------
@@ -239,6 +268,16 @@ def own_boards(files: BoardFiles) -> tuple[dict[str, Board], tuple[BoardFileErro
 
 def parse_size(text: str) -> int:
     """Parse a number of bytes: ``65536``, ``64K`` or ``1M``, where K is 1,024 and M is 1,024 K.
+
+    Parameters
+    ----------
+    text
+        Number with an optional unit.
+
+    Returns
+    -------
+    int
+        Number of bytes.
 
     Raises
     ------

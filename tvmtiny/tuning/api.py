@@ -106,6 +106,8 @@ def tune(
 
     Parameters
     ----------
+    model
+        A model from `tvmtiny.load`.
     board
         A board, its name, or its file. A board that QEMU emulates is started for this run.
     records
@@ -152,6 +154,11 @@ def tune(
         Runners to use in place of boards, for tests.
     compiler
         Replacement for `tvmtiny.compiler.compile_layer`, for tests.
+
+    Returns
+    -------
+    TuneResult
+        The best figure of each layer, and the records that beat the default rules.
 
     Raises
     ------

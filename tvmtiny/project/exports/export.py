@@ -108,6 +108,11 @@ def export(
         Name, version and vendor. For ``edge-impulse``, the name is the prefix of the functions that
         the SDK calls.
 
+    Returns
+    -------
+    Export
+        The files that were written.
+
     Raises
     ------
     InputError
@@ -152,6 +157,13 @@ def export(
 
 def check_library(format: str, library: Library) -> None:
     """Raise if the format is unknown or the metadata of the library is invalid.
+
+    Parameters
+    ----------
+    format
+        Name of the format.
+    library
+        Metadata of the library.
 
     Raises
     ------
