@@ -22,7 +22,7 @@ _OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 class Fpu(KernelFamily):
-    """float32 layers around VFMA."""
+    """float32 layers with VFMA."""
 
     name = "fpu"
     features = frozenset({"fpu"})
@@ -49,7 +49,7 @@ class Fpu(KernelFamily):
         if not _is_float(node):
             return None
         implement = implement_depthwise if is_depthwise(node) else implement_matrix
-        # Where VFMA takes longer than VMUL and VADD, speed is worth another instruction.
+        # On cores where VFMA takes longer than VMUL and VADD, speed justifies an extra instruction.
         return implement(node, goal is not Goal.SPEED or cpu.fused_cycles < 2, decisions)
 
 
@@ -58,7 +58,7 @@ def _is_binary(node: Node) -> bool:
 
 
 def _is_float(node: Node) -> bool:
-    """Whether a node has float activations and constants."""
+    """Return whether a node has float activations and constants."""
     if node.operator not in _OPERATORS or node.output.dtype != "float32":
         return False
     constants = [t for t in node.inputs[1:] if t is not None]

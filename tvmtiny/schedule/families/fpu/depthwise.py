@@ -1,4 +1,4 @@
-"""float32 DEPTHWISE_CONV_2D, by planes of two channels."""
+"""float32 DEPTHWISE_CONV_2D, computed by planes of two channels."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tvmtiny.schedule.implementation import Decision, Decisions, Implementation,
 from tvmtiny.schedule.overlap import Overlap
 from tvmtiny.schedule.planes import PlanePlan, plan_planes, plane_distance, rows_of_plane
 
-#: Outputs that may be in registers together.
+#: Numbers of outputs that may be in registers together.
 _TOGETHER = range(1, 9)
 
-#: How many of these are left open.
+#: How many of these numbers a tuner may choose from.
 _OPEN = 3
 
 
 def is_depthwise(node: Node) -> bool:
-    """Whether a node has a filter per input channel, and channels that make pairs."""
+    """Return whether a node has one filter per input channel, and at least two channels."""
     if node.operator != "DEPTHWISE_CONV_2D":
         return False
     channels = node.input(0).shape[3]
@@ -32,7 +32,7 @@ def is_depthwise(node: Node) -> bool:
 
 
 def depthwise_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a layer, with the outputs in registers and the planes' rows open."""
+    """Return the sketch of a layer; open are the outputs in registers and the planes' rows."""
     geometry, channels = _geometry(node), node.input(0).shape[3]
     if not _near(node, geometry):
         return ()
@@ -50,10 +50,10 @@ def depthwise_sketches(node: Node) -> tuple[Sketch, ...]:
 def implement_depthwise(
     node: Node, fused: bool, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """Implement a layer; None where distances are too far for the kernel.
+    """Implement a layer; return None if distances are too large for the kernel.
 
-    Decisions: ``columns`` in registers together, ``rows`` of outputs that share a plane, and
-    ``products``; this and the parameters as for `implement_matrix`.
+    The decisions are ``columns`` (outputs in registers together), ``rows`` (output rows that share
+    a plane) and ``products``; see `implement_matrix` for the latter and for the parameters.
     """
     geometry = _geometry(node)
     if not _near(node, geometry):
@@ -80,7 +80,7 @@ def implement_depthwise(
     strips = -(-out_height // plan.rows)
 
     def one(image: nest.Argument, strip: nest.Argument, pair: nest.Argument) -> list[tirx.Stmt]:
-        """Copy and compute two channels of a strip; the last ones may overlap those before."""
+        """Copy and compute two channels of a strip; the last pair may overlap the one before."""
         some: nest.Argument = plan.rows
         if out_height % plan.rows:
             some = tirx.min(plan.rows, out_height - strip * plan.rows)
@@ -144,7 +144,7 @@ def _geometry(node: Node) -> Window:
 
 
 def _near(node: Node, geometry: Window) -> bool:
-    """Whether pointers make steps that fit two immediates."""
+    """Return whether the steps of all pointers fit two immediates."""
     plan = plan_planes(geometry, 1)
     steps = (PAIR * plan.height * plan.width, _TOGETHER[-1] * node.input(0).shape[3])
     return max(steps) < FAR
@@ -165,7 +165,7 @@ def _code(node: Node, geometry: Window, together: int, fused: bool) -> WindowCod
 
 
 def _codes(node: Node, fused: bool) -> list[WindowCode]:
-    """Kernels that fit the registers; the one with the fewest instructions first."""
+    """Return the kernels that fit the registers, the one with the fewest instructions first."""
     geometry = _geometry(node)
     found = [_code(node, geometry, n, fused) for n in _TOGETHER if n <= geometry.output[1]]
     return sorted((code for code in found if code.taps), key=lambda code: code.instructions)
@@ -184,7 +184,7 @@ def _stream(node: Node, copies: int) -> np.ndarray | None:
 
 
 def _instance(code: WindowCode) -> tuple[str, str]:
-    """The kernel's name and its instantiation."""
+    """Return name and instantiation of the kernel."""
     row = PAIR * code.plane_width
     sizes: tuple[int, ...] = (code.columns, code.channels, *code.kernel, code.dilation[0] * row)
     sizes += (PAIR * code.dilation[1], code.stride[0] * row, PAIR * code.stride[1], code.together)
@@ -195,7 +195,10 @@ def _instance(code: WindowCode) -> tuple[str, str]:
 
 
 def _overlaps(node: Node, geometry: Window, plan: PlanePlan) -> list[Overlap]:
-    """A plane is copied before outputs are written; pairs that overlap would be read again."""
+    """Return the permitted overlaps: a plane is copied before outputs are written.
+
+    There are none for overlapping pairs of channels, which are read twice.
+    """
     batch, *_, channels = node.input(0).shape
     if channels % PAIR:
         return []

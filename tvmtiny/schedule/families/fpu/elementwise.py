@@ -1,4 +1,4 @@
-"""float32 ADD, SUB and MUL around the kernels of ``tvmtiny_fpu_elementwise.h``."""
+"""float32 ADD, SUB and MUL with the kernels of ``tvmtiny_fpu_elementwise.h``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.schedule.overlap import Overlap
 
 BINARY = ("ADD", "MUL", "SUB")
 
-#: Nothing is left open.
+#: The decisions: nothing is left open.
 _DECIDED: Decisions = {"sketch": "fpu_binary"}
 
 #: Elements of a turn.
@@ -24,9 +24,9 @@ _TOGETHER = 8
 
 
 def implement_elementwise(node: Node) -> Implementation | None:
-    """Implement a layer; None where both operands broadcast, or rows are short.
+    """Implement a layer; return None if both operands broadcast, or rows are short.
 
-    None, too, where an activation has an upper bound.
+    Activations with an upper bound are not supported either.
     """
     shapes = [node.input(i).shape for i in range(2)]
     count, finish = node.output.elements, finish_of(node)
@@ -56,7 +56,7 @@ def implement_elementwise(node: Node) -> Implementation | None:
         schedule=f"fpu, eights, {'an element a row' if rows.values else 'rows'}",
         headers=(*HEADERS, "tvmtiny_fpu_elementwise.h"),
         preamble=[f"TVMTINY_FPU_BINARY({', '.join(arguments)})"],
-        # What is written has been read; a small operand is read again.
+        # Elements are read before they are overwritten, but a small operand is read repeatedly.
         overlaps=[
             Overlap("out", position, 0)
             for position, tensor in enumerate((first, second))
@@ -67,5 +67,5 @@ def implement_elementwise(node: Node) -> Implementation | None:
 
 
 def elementwise_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to combine two operands, which leaves nothing open."""
+    """Return the sketch of an operator of two operands, which leaves nothing open."""
     return () if implement_elementwise(node) is None else (Sketch("fpu_binary"),)

@@ -1,4 +1,4 @@
-"""Activations and bounds of sums in registers of single precision."""
+"""Activations and bounds of sums in single-precision registers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tvmtiny.ops import Node
 from tvmtiny.ops.shared.quantization import float_activation_range
 from tvmtiny.schedule.assembly import Lines
 
-#: Registers of the unit.
+#: Number of registers of the unit.
 REGISTERS = 32
 
-#: Products in flight where they are added apart from their multiplication.
+#: Products in flight if they are added by separate instructions.
 FLIGHT = 4
 
 #: Bytes of a float.
@@ -23,12 +23,12 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Finish:
-    """What becomes of a layer's sums.
+    """The final steps from a layer's sums to its outputs.
 
     Attributes
     ----------
     low, high
-        Bounds of the activation, None where it has none.
+        Bounds of the activation; None for no bound.
     """
 
     low: float | None
@@ -41,25 +41,25 @@ class Finish:
 
     @property
     def checked(self) -> bool:
-        """Whether results are looked at, for some of them need `correct` or `make_finite`.
+        """Whether results are tested, because some need `correct` or `make_finite`.
 
-        ReLU by halves makes no number of minus infinity, and without a bound the largest finite
-        number stands for infinity.
+        ReLU by halves turns minus infinity into NaN, and without a bound infinity is replaced by
+        the largest finite number.
         """
         return self.halved or self.high is None
 
     @property
     def instructions(self) -> int:
-        """For each output, about."""
+        """Approximate instructions for each output."""
         low = 0 if self.low is None else 2 if self.halved else 4
         return low + (0 if self.high is None else 4) + self.checked
 
     def spare(self, count: int) -> int:
-        """How many registers behind the sums `lines` needs for `count` sums."""
+        """Return the number of registers after the sums that `lines` needs for `count` sums."""
         return count + 1 if self.halved else 2
 
     def arguments(self) -> list[str]:
-        """Gain and bounds in C."""
+        """Return gain and bounds in C."""
         ends = [
             f"({sign}TVMTINY_FPU_LARGEST)" if bound is None else f"({float(bound)!r}f)"
             for bound, sign in ((self.low, "-"), (self.high, ""))
@@ -67,12 +67,12 @@ class Finish:
         return ["2.0f" if self.halved else "1.0f", *ends]
 
     def word(self) -> str:
-        """Part of a kernel's name."""
+        """Return a part of a kernel's name."""
         ends = [str(bound) for bound in (self.low, self.high) if bound is not None]
         return "_".join(ends).replace("-", "m").replace(".", "p")
 
     def scaled(self, values: np.ndarray) -> np.ndarray | None:
-        """Constants as the kernels take them; None where halves of them are not exact."""
+        """Scale constants for the kernels; return None if halving them is not exact."""
         values = np.asarray(values, np.float32)
         if not self.halved:
             return values
@@ -80,18 +80,18 @@ class Finish:
         return half if np.array_equal(half * np.float32(2), values, equal_nan=True) else None
 
     def result(self, first: int, spare: int) -> int:
-        """The first register of the results; see `lines`."""
+        """Return the first register of the results; see `lines`."""
         return spare if self.halved else first
 
     def lines(self, first: int, count: int, spare: int) -> Lines:
-        """Apply the bounds to sums; where `checked`, V is set then if results are to be corrected.
+        """Apply the bounds to sums; if `checked`, V is then set if results need a correction.
 
         Parameters
         ----------
         first, count
-            Registers of the sums. Where `halved`, they stay as they are.
+            First register and number of the sums; if `halved`, they are not changed.
         spare
-            The first of the registers that may be overwritten, as r12 is.
+            First register that may be overwritten; r12 is overwritten as well.
         """
         sums, start = range(first, first + count), self.result(first, spare)
         results = range(start, start + count)
@@ -107,19 +107,19 @@ class Finish:
         if not self.checked:
             return lines
         if self.halved:
-            # Results are not negative: their sum is infinite or no number where one of them is.
+            # Results are not negative, so their sum is infinite or NaN if one of them is.
             lines += [f"vadd.f32 s{end}, s{start}, s{results[min(1, count - 1)]}"]
             lines += [f"vadd.f32 s{end}, s{end}, s{number}" for number in results[2:]]
             lines += [f"vsub.f32 s{end}, s{end}, s{end}"] if self.high is None else []
         else:
-            # Zero times a value is zero, or no number where the value is not finite.
+            # Zero times a value is zero, or NaN if the value is not finite.
             zero = end + 1
             lines += ["mov r12, #0", f"vmov s{zero}, r12", f"vmul.f32 s{end}, s{start}, s{zero}"]
             lines += [f"vfma.f32 s{end}, s{number}, s{zero}" for number in results[1:]]
         return [*lines, f"vcmp.f32 s{end}, #0.0", "vmrs APSR_nzcv, fpscr"]
 
     def correct(self, first: int, count: int, spare: int) -> Lines:
-        """Make the results of `lines` once more, by comparisons; r12 is overwritten."""
+        """Recompute the results of `lines` by comparisons; r12 is overwritten."""
         if not self.halved:
             return []
         results, end = range(spare, spare + count), spare + count
@@ -129,12 +129,15 @@ class Finish:
 
 
 def product_lines(products: Sequence[tuple[int, int, int]], fused: bool) -> Lines:
-    """Add products of registers to others: numbers of the sum and of both factors.
+    """Add products of registers to sums.
 
     Parameters
     ----------
+    products
+        Numbers of the registers of the sum and of both factors.
     fused
-        Whether by VFMA, or by VMUL and VADD, some products in the last `FLIGHT` registers.
+        Whether to use VFMA. Otherwise VMUL and VADD are used, with products in the last `FLIGHT`
+        registers.
     """
     if fused:
         return [f"vfma.f32 s{total}, s{x}, s{w}" for total, x, w in products]
@@ -148,17 +151,21 @@ def product_lines(products: Sequence[tuple[int, int, int]], fused: bool) -> Line
 
 
 def finish_of(node: Node) -> Finish:
-    """The bounds of a node's fused activation."""
+    """Return the bounds of a node's fused activation."""
     return Finish(*float_activation_range(node))
 
 
 def make_finite(counter: str, pointer: str, count: int, label: int) -> Lines:
-    """Replace infinite floats at a pointer by the largest finite ones; r11 and r12 are overwritten.
+    """Replace infinite floats by the largest finite ones; r11 and r12 are overwritten.
 
     Parameters
     ----------
+    counter
+        Register that counts the floats.
     pointer
-        It ends behind the floats.
+        Register with the address of the floats; afterwards it points behind them.
+    count
+        Number of floats.
     label
         A local label of the assembler.
     """
@@ -177,7 +184,7 @@ def make_finite(counter: str, pointer: str, count: int, label: int) -> Lines:
 
 
 def _bounded(results: Iterable[int], spare: int, bound: float, condition: str) -> Lines:
-    """Comparisons that what is no number passes."""
+    """Apply a bound by comparisons that leave NaN unchanged."""
     return [f"vmov.f32 s{spare}, #{bound}", *_compared(results, spare, condition)]
 
 

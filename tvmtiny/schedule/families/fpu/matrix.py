@@ -21,16 +21,16 @@ from tvmtiny.schedule.per_node import per_node
 
 HEADERS = ("tvmtiny_fpu.h",)
 
-#: Distances in floats that fit the immediates of two instructions.
+#: Limit of distances in floats that fit the immediates of two instructions.
 FAR = 1 << 17
 
-#: Added by VFMA, or by a VADD of their own.
+#: Products are added by VFMA, or by a separate VADD.
 PRODUCTS = ("fused", "apart")
 
-#: Pixels and channels that a tile may have.
+#: Numbers of pixels and of channels in a tile.
 _TOGETHER, _WIDTHS = (1, 2, 3, 4), range(1, 17)
 
-#: How many tiles are left open.
+#: How many tiles a tuner may choose from.
 _OPEN = 4
 
 
@@ -41,13 +41,15 @@ class _Layer:
     Attributes
     ----------
     weights
-        ``(channels, depth)``, in the order of `runs`.
+        Weights, ``(channels, depth)``, in the order of `runs`.
     geometry
-        None where patches are `depth` consecutive inputs, one after the other.
+        The window; None if patches are `depth` consecutive inputs, one patch after the other.
     pixels
-        Of a call: a row of outputs, or all.
+        Pixels of a call: a row of outputs, or all outputs.
+    groups
+        Number of groups of channels.
     runs, pitch
-        Of the kernel.
+        Arguments of the kernel, see `Tile`.
     """
 
     weights: np.ndarray
@@ -59,7 +61,7 @@ class _Layer:
 
     @property
     def channels(self) -> int:
-        """Of all groups."""
+        """Number of channels of all groups."""
         return len(self.weights)
 
     @property
@@ -69,7 +71,7 @@ class _Layer:
 
 
 def matrix_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a layer, with the tile and the addition of products open."""
+    """Return the sketch of a layer; open are the tile and the addition of products."""
     layer = _layer(node)
     if layer is None:
         return ()
@@ -82,17 +84,21 @@ def matrix_sketches(node: Node) -> tuple[Sketch, ...]:
 def implement_matrix(
     node: Node, fused: bool, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """Implement a layer; None where distances are too far for the kernel.
+    """Implement a layer; return None if distances are too large for the kernel.
 
     Parameters
     ----------
+    node
+        The layer.
     fused
-        What is decided by default.
+        Default of the decision ``products``.
+    decisions
+        A candidate of `matrix_sketches`; by default the tile with the fewest instructions.
 
     Notes
     -----
-    Decisions: ``tile`` is pixels times channels; ``products`` are ``fused`` with the additions, or
-    ``apart`` from them, which takes more instructions and on Cortex-M4 fewer cycles.
+    The decision ``tile`` is pixels times channels. ``products`` are ``fused`` with the additions,
+    or ``apart`` from them, which takes more instructions but fewer cycles on Cortex-M4.
     """
     layer = _layer(node)
     if layer is None:
@@ -168,14 +174,14 @@ def _dense(weights: np.ndarray, pixels: int) -> _Layer | None:
 
 
 def _near(layer: _Layer) -> _Layer | None:
-    """The layer, or None where pointers make steps that are too long."""
+    """Return the layer, or None if the steps of pointers are too long."""
     together = _TOGETHER[-1]
     steps = (layer.runs.outer_pitch, together * layer.pitch, together * layer.channels)
     return layer if max(steps) < FAR else None
 
 
 def _row_pitch(geometry: Window, inputs: int) -> int:
-    """Floats from an input row to the next, where the kernel reads them."""
+    """Return the floats from one input row to the next, as the kernel reads them."""
     if not geometry.padded:
         return geometry.input[1] * inputs
     columns = (geometry.output[1] - 1) * geometry.stride[1]
@@ -183,7 +189,7 @@ def _row_pitch(geometry: Window, inputs: int) -> int:
 
 
 def _span(geometry: Window) -> int:
-    """Input rows under a window."""
+    """Return the number of input rows under a window."""
     return (geometry.kernel[0] - 1) * geometry.dilation[0] + 1
 
 
@@ -201,7 +207,7 @@ def _tile(node: Node, layer: _Layer, together: int, width: int, fused: bool) -> 
 
 @per_node
 def _tiles(node: Node, layer: _Layer, fused: bool) -> list[Tile]:
-    """Tiles that fit the registers; the one with the fewest instructions first."""
+    """Return the tiles that fit the registers, the one with the fewest instructions first."""
     found = [
         _tile(node, layer, together, width, fused)
         for together in _TOGETHER
@@ -224,7 +230,7 @@ def _stream(node: Node, layer: _Layer, width: int) -> np.ndarray | None:
 
 
 def _instance(tile: Tile) -> tuple[str, str]:
-    """The kernel's name and its instantiation."""
+    """Return name and instantiation of the kernel."""
     runs = tile.runs
     sizes: tuple[int, ...] = (
         tile.pixels,
@@ -253,7 +259,7 @@ def _body(
     group_values = group_channels * (1 + layer.runs.depth)
 
     def calls(source: tirx.Buffer, start: nest.Argument, first: nest.Argument) -> tirx.Stmt:
-        """All groups of some pixels; only depthwise convolutions and CONV_2D have several."""
+        """Call the kernel for all groups; only depthwise layers and CONV_2D have several."""
 
         def one(group: nest.Argument) -> list[tirx.Stmt]:
             place = start + group * layer.runs.run if layer.groups > 1 else start
@@ -299,10 +305,10 @@ def _body(
 
 
 def _distance(node: Node, layer: _Layer, tile: Tile) -> int:
-    """How many floats the output must start before the input, at the least.
+    """Return the least number of floats by which the output must start before the input.
 
-    A tile of pixels is a step, which reads its inputs again after the first block of channels was
-    written; where rows are copied, a row of outputs is.
+    A step is a tile of pixels, which reads its inputs again after it has written the first block of
+    channels. If rows are copied, a step is a row of outputs.
     """
     pixels = node.output.elements // layer.channels
     position = np.arange(pixels)

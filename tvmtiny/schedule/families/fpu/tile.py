@@ -1,6 +1,6 @@
 """Tile kernels of float32 matrix products: some pixels times some channels in registers.
 
-A chunk of inputs of each pixel takes one VLDM, and weights of a few inputs another, so that
+One VLDM loads a chunk of inputs of a pixel, and another one the weights of a few inputs, so that
 2 pixels by 8 channels take 72 instructions for 64 products.
 """
 
@@ -20,19 +20,19 @@ from tvmtiny.schedule.families.fpu.finish import (
     product_lines,
 )
 
-#: Registers of the pixels' inputs.
+#: Registers that point to the pixels' inputs.
 _POINTERS = ("r4", "r5", "r6", "r7")
 
 #: Largest chunk of inputs.
 _MOST_INPUTS = 8
 
-#: Instructions of a block beside products, bounds and what each pixel takes.
+#: Instructions of a block apart from products, bounds and those of each pixel.
 _BLOCK = 6
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Where the inputs of a filter lie: `outer` times `inner` runs, distances in floats."""
+    """The inputs of a filter as `outer` times `inner` runs; distances are in floats."""
 
     outer: int
     outer_pitch: int
@@ -42,25 +42,25 @@ class Runs:
 
     @property
     def depth(self) -> int:
-        """Inputs of a filter."""
+        """Number of inputs of a filter."""
         return self.outer * self.inner * self.run
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What the code of a layer depends on; distances in floats.
+    """The parameters of a layer's code; distances are in floats.
 
     Attributes
     ----------
     pixels, channels
-        Of a call.
+        Pixels and channels of a call.
     together, width
-        Pixels and channels of a tile; where they do not divide, the last tile of pixels overlaps
-        the one before, and the last one of channels is smaller.
+        Pixels and channels of a tile. If they do not divide those of the call, the last tile of
+        pixels overlaps the one before, and the last tile of channels is smaller.
     pitch, out_pitch
-        From pixel to pixel.
+        Distances between pixels in the input and in the output.
     fused
-        Whether products are added by VFMA, or by a VADD of their own.
+        Whether products are added by VFMA, or by a separate VADD.
     """
 
     pixels: int
@@ -75,7 +75,7 @@ class Tile:
 
     @property
     def groups(self) -> int:
-        """Tiles of pixels."""
+        """Number of tiles of pixels."""
         return -(-self.pixels // self.together)
 
     @property
@@ -86,7 +86,7 @@ class Tile:
 
     @cached_property
     def chunk(self) -> int:
-        """Inputs of a pixel that are loaded at once; 0 where there are too few registers."""
+        """Inputs of a pixel that are loaded together; 0 if there are too few registers."""
         sums = self.together * self.width
         left = REGISTERS - sums - self._flight
         most = min((left - self.width) // self.together, self.runs.run, _MOST_INPUTS)
@@ -100,12 +100,12 @@ class Tile:
 
     @property
     def instructions(self) -> int:
-        """Of a call, about."""
+        """Approximate instructions of a call."""
         return int(self._cost(0))
 
     @property
     def cost(self) -> float:
-        """Instructions and what loads take beside them: on most cores, a word is a cycle."""
+        """Instructions plus the additional cycles of loads: a cycle per word on most cores."""
         return self._cost(0.5)
 
     def _cost(self, word: float) -> float:
@@ -113,7 +113,7 @@ class Tile:
         return self.groups * (blocks + 8) + 20
 
     def code(self) -> Lines:
-        """The kernel: r0 inputs, r1 stream, r2 outputs."""
+        """Return the kernel with inputs in r0, stream in r1 and outputs in r2."""
         whole, rest = divmod(self.channels, self.width)
         slow: Lines = []
         block = ["mov r8, r1", "mov r9, r2"]
@@ -148,7 +148,7 @@ class Tile:
         return 0 if self.fused else FLIGHT
 
     def _steps(self, width: int, count: int) -> int:
-        """Inputs whose weights are loaded at once."""
+        """Return the number of inputs whose weights are loaded together."""
         left = REGISTERS - self._flight - self.together * (width + count)
         return max(1, min(count, left // width))
 
@@ -176,7 +176,7 @@ class Tile:
         return inner + outputs * self.finish.instructions + 8 * self.together + _BLOCK
 
     def _block(self, width: int, labels: int) -> tuple[Lines, Lines]:
-        """A tile of pixels times a block of channels, and what follows where one is infinite."""
+        """Return the code of a tile for a block of channels, and the code for infinite results."""
         pointers, sums = _POINTERS[: self.together], self.together * width
         runs, distance = self.runs, FLOAT * self.pitch
         lines = [f"mov {pointers[0]}, r0"]
@@ -216,12 +216,12 @@ class Tile:
 
     @property
     def _covered(self) -> int:
-        """How far pointers have come after all inner runs."""
+        """Distance that pointers have moved after all inner runs."""
         runs = self.runs
         return runs.inner * runs.inner_pitch if runs.inner > 1 else runs.run
 
     def _products(self, width: int, count: int) -> Lines:
-        """`count` inputs of each pixel times their weights."""
+        """Multiply `count` inputs of each pixel by their weights."""
         inputs = self.together * width
         weights = inputs + self.together * count
         steps = self._steps(width, count)
@@ -251,7 +251,7 @@ def _registers(first: int, count: int) -> str:
 
 
 def _moved(target: str, source: str, count: int) -> Lines:
-    """A register plus a constant in another one."""
+    """Set a register to another one plus a constant."""
     if 0 <= count <= 4095:
         return [f"addw {target}, {source}, #{count}"]
     return [*([] if target == source else [f"mov {target}, {source}"]), *add(target, count)]

@@ -1,7 +1,7 @@
 """Kernels of float32 depthwise convolutions: two channels of some outputs in registers.
 
-The inputs of a row of taps lie together in a plane and take one VLDM, its weights another:
-4 outputs of a 3x3 filter take 81 instructions for 72 products.
+The inputs of a row of taps are contiguous in a plane, so one VLDM loads them, and another one loads
+the weights: 4 outputs of a 3x3 filter take 81 instructions for 72 products.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tvmtiny.schedule.families.fpu.finish import (
     product_lines,
 )
 
-#: Channels of a plane.
+#: Number of channels in a plane.
 PAIR = 2
 
 #: Largest offset of VLDR and VSTR.
@@ -28,20 +28,21 @@ _OFFSET = 1020
 
 @dataclass(frozen=True)
 class WindowCode:
-    """What the code of a layer depends on.
+    """The parameters of a layer's code.
 
     Attributes
     ----------
     columns
         Outputs of a row.
     channels
-        Floats from an output to the next.
+        Floats from one output to the next.
     plane_width
-        Pixels of a row of the plane.
+        Pixels in a row of the plane.
     together
-        Outputs in registers; where they do not divide, the last ones overlap those before.
+        Outputs in registers. If they do not divide the columns, the last outputs overlap those
+        before.
     fused
-        Whether products are added by VFMA, or by a VADD of their own.
+        Whether products are added by VFMA, or by a separate VADD.
     """
 
     columns: int
@@ -56,7 +57,7 @@ class WindowCode:
 
     @cached_property
     def taps(self) -> int:
-        """Most taps of a row that are loaded at once; 0 where there are too few registers."""
+        """Most taps of a row that are loaded together; 0 if there are too few registers."""
         sums = PAIR * self.together
         if sums + self.finish.spare(sums) > REGISTERS:
             return 0
@@ -65,7 +66,7 @@ class WindowCode:
 
     @property
     def instructions(self) -> int:
-        """Of a row, about."""
+        """Approximate instructions of a row."""
         parts = self.kernel[0] * -(-self.kernel[1] // self.taps)
         products = PAIR * self.together * self.kernel[0] * self.kernel[1]
         products *= 1 if self.fused else 2
@@ -73,7 +74,7 @@ class WindowCode:
         return -(-self.columns // self.together) * (products + 3 * parts + outputs + 8) + 12
 
     def code(self) -> Lines:
-        """The kernel: r0 plane, r1 stream, r2 outputs, r3 rows."""
+        """Return the kernel with plane in r0, stream in r1, outputs in r2 and rows in r3."""
         full, more = divmod(self.columns, self.together)
         ahead = FLOAT * PAIR * self.stride[1], FLOAT * self.channels
         group = self._group()
@@ -96,7 +97,7 @@ class WindowCode:
         return [*code, "vpop {s16-s31}", "pop {r4-r11, pc}", *self._slow()]
 
     def _columns_of(self, taps: int) -> int:
-        """Columns of inputs that outputs need for some taps."""
+        """Return the columns of inputs that all outputs in registers need for `taps` taps."""
         return (self.together - 1) * self.stride[1] + (taps - 1) * self.dilation[1] + 1
 
     def _registers(self, taps: int) -> int:
@@ -104,7 +105,7 @@ class WindowCode:
         return PAIR * (self.together + taps + self._columns_of(taps)) + flight
 
     def _group(self) -> Lines:
-        """Outputs that are in registers together."""
+        """Return the code for the outputs that are in registers together."""
         sums = PAIR * self.together
         lines = ["mov r8, r1", f"vldmia r8!, {{s0-s{sums - 1}}}"]
         for row in range(self.kernel[0]):
@@ -147,7 +148,7 @@ class WindowCode:
         return lines
 
     def _slow(self) -> Lines:
-        """What follows where results are to be corrected."""
+        """Return the code for results that need a correction."""
         if not self.finish.checked:
             return []
         sums = PAIR * self.together

@@ -21,7 +21,7 @@ _DEPTHWISE = Kernels(depthwise_sketches, implement_depthwise, smaller_depthwise)
 
 
 class RiscV(Int8Family):
-    """int8 layers around 32-bit multiplications, of which some give two products."""
+    """int8 layers with 32-bit multiplications, some of which give two products."""
 
     name = "riscv"
     features = frozenset({"rv32m"})

@@ -17,22 +17,22 @@ HEADERS = ("tvmtiny_riscv.h", "tvmtiny_riscv_bytes.h")
 #: Instructions around a tile and per channel, and bytes of code around the chunks of a tile.
 _TILE, _CHANNEL, _FRAME = 14, 14, 260
 
-#: Instructions of a tile per input beside its channels, of inputs that are added up again and
-#: once, and per chunk; per channel and input, and per channel and chunk.
+#: Instructions of a tile per input, by whether sums of inputs are kept; of computing kept sums per
+#: input; of a tile per chunk, by the same. Then per channel and input, and per channel and chunk.
 _INPUT, _SUM, _CHUNK = {False: 3, True: 2}, 2, {False: 2, True: 1}
 _CHANNEL_INPUT, _CHANNEL_CHUNK = 1.5, 2
 
-#: Up to so many words, or as many as this part of the inputs, is the workspace of a part.
+#: Largest workspace of a part in words, or as a share of the inputs.
 _WORDS, _SHARE = 32, 1 / 32
 
 
 def _once(depth: int, chunks: int) -> bool:
-    """Whether sums of inputs are kept for all tiles."""
+    """Return whether the sums of inputs are computed once and kept for all tiles."""
     return chunks <= max(_WORDS, _SHARE * depth)
 
 
 def _tile_instructions(depth: int, chunks: int, tile: int) -> float:
-    """Of all chunks of a tile."""
+    """Estimate the instructions of all chunks of a tile."""
     once = _once(depth, chunks)
     of_input = _INPUT[once] + _CHANNEL_INPUT * tile
     return depth * of_input + chunks * (_CHUNK[once] + _CHANNEL_CHUNK * tile)
@@ -48,7 +48,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
 
 
 def estimate_bytes(layer: Layer, decisions: Decisions) -> tuple[float, float]:
-    """Instructions, and bytes of code in assembly and of weights that fill tiles."""
+    """Estimate instructions, and bytes of assembly and of weights that fill up tiles."""
     depth, tile = layer.depth, int(decisions["tile"])
     instructions, code = 0.0, 0.0
     for part in _split(layer, decisions):
@@ -66,7 +66,7 @@ def estimate_bytes(layer: Layer, decisions: Decisions) -> tuple[float, float]:
 def implement_bytes(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer pixel by pixel; None where a patch is no pixel."""
+    """Implement the layer pixel by pixel; return None if a patch is no pixel."""
     if layer.geometry is not None:
         return None
     tile, parts = int(decisions["tile"]), _split(layer, decisions)

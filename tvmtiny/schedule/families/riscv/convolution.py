@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED: which kernel, and the default rule."""
+"""CONV_2D and FULLY_CONNECTED: choice of the kernel, and the default rule."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from tvmtiny.targets import Cpu
 
 PAIRS, WORDS, BYTES = "riscv_pairs", "riscv_words", "riscv_bytes"
 
-#: The longest chunks of layers that read single pixels.
+#: Longest chunks for layers that read single pixels.
 _SINGLE_LONGEST = (*LONGEST, *reversed(LONG_CHUNKS))
 
 #: Largest immediate offset of stores.
 _OFFSET = 2047
 
-#: From so many pixels on, packed patches of four of them are small beside the layer's tensors.
+#: With this many pixels, packed patches of four pixels are small compared to the layer's tensors.
 _MANY_PIXELS = 32
 
 
 def implement_convolution(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """Implement a layer in int8; None where the kernels cannot be used or proven exact."""
+    """Implement an int8 layer; return None if the kernels do not apply or are not proven exact."""
     layer = plain_layer(node)
     if layer is None:
         return None
@@ -56,7 +56,7 @@ def implement_convolution(
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with fewer packed pixels, or none where a patch is a pixel."""
+    """Yield decisions with fewer packed pixels, or with none if a patch is a pixel."""
     if decisions["sketch"] != PAIRS:
         return
     if int(decisions["pixels"]) > min(TILES):
@@ -66,7 +66,7 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
 
 
 def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
-    """Ways to compute a CONV_2D or FULLY_CONNECTED."""
+    """Return the ways to compute a CONV_2D or FULLY_CONNECTED."""
     channels, depth = node.input(1).shape[0], prod(node.input(1).shape[1:])
     if node.operator == "CONV_2D" and groups(node) > 1:
         return ()
@@ -84,12 +84,12 @@ def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
 
 
 def _steps(pixels: int, channels: int) -> tuple[int, ...]:
-    """Steps of pixels that the layer has, and whose outputs are within reach of one pointer."""
+    """Return the steps of pixels that the layer has, with outputs within one pointer's reach."""
     return tuple(n for n in TILES if n <= pixels and (n - 1) * channels <= _OFFSET)
 
 
 def _decide(layer: Layer, goal: Goal) -> dict[str, int | str] | None:
-    """The default rule: the fewest instructions, weighed against the bytes of code and weights."""
+    """Apply the default rule: fewest instructions, weighed against bytes of code and weights."""
     pixels = _steps(layer.pixels, layer.channels)
     kernels: list[dict[str, int | str]]
     if pixels:

@@ -1,4 +1,4 @@
-"""DEPTHWISE_CONV_2D around the kernels of ``tvmtiny_riscv_depthwise.h``."""
+"""DEPTHWISE_CONV_2D with the kernels of ``tvmtiny_riscv_depthwise.h``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADERS = ("tvmtiny_riscv.h", "tvmtiny_riscv_depthwise.h")
 #: Largest immediate offset of loads.
 _OFFSET = 2047
 
-#: Outputs that are unrolled, by goal, and what a tuner may choose.
+#: Unrolled outputs by goal, and the numbers that a tuner may choose.
 _OUTPUTS = {Goal.SPEED: 12, Goal.BALANCED: 6, Goal.SIZE: 1}
 _UNROLLS = (1, 2, 3, 4, 6)
 
@@ -29,7 +29,7 @@ _UNROLLS = (1, 2, 3, 4, 6)
 def implement_depthwise(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """DEPTHWISE_CONV_2D in int8; None where the kernels cannot be used or proven exact."""
+    """Implement an int8 layer; return None if the kernels do not apply or are not proven exact."""
     weights = node.input(1)
     assert weights.data is not None and weights.quantization is not None
     _, height, width, channels = weights.shape
@@ -72,13 +72,13 @@ def implement_depthwise(
 
 
 def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with smaller strips, the largest of them first."""
+    """Yield decisions with smaller strips, the largest of them first."""
     for rows in range(int(decisions["rows"]) - 1, 0, -1):
         yield {**decisions, "rows": rows}
 
 
 def depthwise_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
-    """Ways to compute a DEPTHWISE_CONV_2D."""
+    """Return the ways to compute a DEPTHWISE_CONV_2D."""
     geometry = window(node, (node.input(1).shape[1], node.input(1).shape[2]))
     total = geometry.output[0]
     rows = Decision("rows", tuple(sorted({-(-total // n) for n in range(1, total + 1)})))
@@ -89,7 +89,7 @@ def depthwise_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
 
 
 def _decide(geometry: Window, channels: int, scaling: Scaling, goal: Goal) -> dict[str, int | str]:
-    """The default rule: `rows_of_plane`, and as many outputs unrolled as the goal allows."""
+    """Apply the default rule: `rows_of_plane`, and as many unrolled outputs as the goal allows."""
     rows = rows_of_plane(geometry, channels)
     if scaling.signed or not _fits(geometry):
         return {"sketch": FILTER, "rows": rows}
@@ -110,12 +110,12 @@ def _fits(geometry: Window) -> bool:
 
 
 def _group(stride: int) -> int:
-    """Outputs after which the sums are in the same registers again."""
+    """Return the number of outputs after which sums are in the same registers again."""
     return 3 if stride == 1 else 2
 
 
 def _filter(geometry: Window, plan: PlanePlan, channels: int, scaling: Scaling) -> tuple[str, str]:
-    """Name and instantiation of the kernel for any filter."""
+    """Return name and instantiation of the kernel for any filter."""
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     filters = (*geometry.kernel, *geometry.stride, *geometry.dilation)
     sizes = (plan.width, geometry.output[1], *filters, scaling.shift, channels)
@@ -126,9 +126,9 @@ def _filter(geometry: Window, plan: PlanePlan, channels: int, scaling: Scaling) 
 def _nine(
     geometry: Window, plan: PlanePlan, channels: int, shift: int, unroll: int
 ) -> tuple[str, str]:
-    """Name and instantiation of the kernel for 3 x 3."""
+    """Return name and instantiation of the kernel for 3x3 filters."""
     width, stride = geometry.output[1], geometry.stride[0]
-    # Behind the groups, the last one or two outputs of a row have no others behind them.
+    # The last one or two outputs of a row have no successors and are computed after the groups.
     groups, more = divmod(width - (2 if stride == 1 else 1), _group(stride))
     loops = groups // unroll if groups > unroll else 0
     rest = groups - loops * unroll

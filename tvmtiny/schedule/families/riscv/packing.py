@@ -1,4 +1,4 @@
-"""Operands of the kernels for convolutions and dense layers: one stream each."""
+"""Operands of the kernels for convolutions and dense layers: one stream for each kernel."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from tvmtiny.schedule.requantize import Scaling
 
-#: Channels of a tile of `pack_words`, and of those of `pack_bytes`.
+#: Channels of a tile in `pack_words`, and of the tiles in `pack_bytes`.
 WORDS_TILE = 8
 BYTES_TILES = (4, 8, 12)
 
 
 def fill_tiles(classes: dict[int, list[int]], tile: int) -> dict[int, list[int]]:
-    """Channels by the length of their chunks, in whole tiles.
+    """Arrange channels of each chunk length in whole tiles.
 
-    What does not fill a tile moves to the next shorter chunks, for which it is proven, too; in the
-    end the last channel is repeated.
+    Channels that do not fill a tile move to the next shorter chunks, for which they are proven as
+    well. At the end the last channel is repeated.
     """
     filled = {}
     left: list[int] = []
@@ -36,14 +36,18 @@ def fill_tiles(classes: dict[int, list[int]], tile: int) -> dict[int, list[int]]
 def pack_pairs(
     weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int, tile: int
 ) -> np.ndarray:
-    """The stream of ``tvmtiny_riscv_pairs.h``: int32, flat.
+    """Return the stream of ``tvmtiny_riscv_pairs.h``: int32, flat.
 
     Parameters
     ----------
     weights
-        int8, ``(channels, depth)``, of all channels.
+        Weights of all channels: int8, ``(channels, depth)``.
+    scaling
+        Output constants of all channels.
     channels
-        Those of the stream, in whole tiles.
+        Channels of the stream, in whole tiles.
+    chunk
+        Products of a chunk.
     tile
         Channels of a tile.
     """
@@ -58,7 +62,7 @@ def pack_pairs(
 
 
 def pack_words(weights: np.ndarray, scaling: Scaling, channels: Sequence[int]) -> np.ndarray:
-    """The stream of ``tvmtiny_riscv_words.h``: int32, flat; see `pack_pairs`."""
+    """Return the stream of ``tvmtiny_riscv_words.h``: int32, flat; see `pack_pairs`."""
     tiles, depth = len(channels) // WORDS_TILE, weights.shape[1]
     pairs = weights[channels].astype(np.int64).reshape(tiles, WORDS_TILE // 2, 2, depth)
     words = (pairs[:, :, 0] + 65536 * pairs[:, :, 1]).transpose(0, 2, 1).reshape(tiles, -1)
@@ -68,17 +72,17 @@ def pack_words(weights: np.ndarray, scaling: Scaling, channels: Sequence[int]) -
 def pack_bytes(
     weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunks: int, tile: int
 ) -> np.ndarray:
-    """The stream of ``tvmtiny_riscv_bytes.h``: int32, flat; see `pack_pairs`.
+    """Return the stream of ``tvmtiny_riscv_bytes.h``: int32, flat; see `pack_pairs`.
 
     Parameters
     ----------
     chunks
-        How many of them a channel has.
+        Number of chunks of a channel.
     """
     tiles = len(channels) // tile
     by_input = weights[channels].astype(np.int32).reshape(tiles, tile, -1).transpose(0, 2, 1) + 128
     words = by_input.astype(np.uint8).reshape(tiles, -1).view("<i4")
-    # The lower ones of the products, of which each chunk leaves its rounding in the sum.
+    # The channels of lower products, in whose sums each chunk leaves its rounding.
     lower = np.arange(len(channels)) % 4 < 2
     return _join(words, scaling, channels, np.where(lower, -(chunks << 23), 0))
 
@@ -86,12 +90,12 @@ def pack_bytes(
 def _join(
     words: np.ndarray, scaling: Scaling, channels: Sequence[int], extra: np.ndarray | int = 0
 ) -> np.ndarray:
-    """Per tile its words of weights, then number and constants of each channel.
+    """Append number and constants of each channel to the words of weights of each tile.
 
     Parameters
     ----------
     extra
-        Of the initial accumulators, modulo 2^32.
+        Addend of the initial accumulators, modulo 2^32.
     """
     numbers = np.array(channels)
     initial = scaling.initial[numbers].astype(np.int64) + extra

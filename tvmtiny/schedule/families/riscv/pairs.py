@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED around the kernels of ``tvmtiny_riscv_pairs.h``."""
+"""CONV_2D and FULLY_CONNECTED with the kernels of ``tvmtiny_riscv_pairs.h``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_riscv.h", PAIRS_HEADER, "tvmtiny_riscv_pairs.h")
 
-#: Pixels of a step, and the channels of a tile with so many.
+#: Pixels of a step, and the channels of a tile for each.
 TILES = {4: 3, 2: 6}
 
-#: Instructions that pack an input of a pixel, and that surround a tile.
+#: Instructions that pack an input of a pixel, and instructions around a tile.
 _PACKING, _TILE = 2.5, {4: 140, 2: 165}
 
 #: Bytes of code around the chunks of a kernel.
@@ -25,7 +25,7 @@ _FRAME = 700
 
 
 def _chunk_instructions(chunk: int, pixels: int) -> int:
-    """Loads of words and weights, products, and the end of the chunk, of a tile."""
+    """Estimate loads of words and weights, products, and the end of the chunk, for a tile."""
     return (12 + pixels // 2 + TILES[pixels]) * chunk + 18
 
 
@@ -42,7 +42,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
 
 
 def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
-    """Instructions, and bytes of code in assembly, of the layer."""
+    """Estimate instructions and bytes of assembly of the layer."""
     pixels, instructions, code = int(decisions["pixels"]), 0.0, 0.0
     for part in _split(layer, decisions):
         first, unroll, turns = part.counts
@@ -57,7 +57,7 @@ def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
 def implement_pairs(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer with two or four pixels at a time; None where it has fewer."""
+    """Implement the layer by steps of two or four pixels; return None if it has fewer."""
     pixels = int(decisions["pixels"])
     if layer.pixels < pixels:
         return None

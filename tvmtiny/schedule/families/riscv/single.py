@@ -1,4 +1,4 @@
-"""What kernels for layers that read single pixels share: ``words`` and ``bytes``."""
+"""Code that the kernels for layers with single pixels share: ``words`` and ``bytes``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tvmtiny.schedule.requantize import Scaling
 def single_parts(
     layer: Layer, decisions: Decisions, tile: int, cost: Callable[[int], float]
 ) -> list[ChunkPart]:
-    """Channels by the length of their chunks, in whole tiles.
+    """Assign channels to chunk lengths, in whole tiles.
 
     Parameters
     ----------
     cost
-        Instructions of a tile, by the length of its chunks.
+        Instructions of a tile by chunk length.
     """
     limits = int(decisions["chunk"]), int(decisions["codes"])
     classes = by_chunk(layer.weights, _provable, *limits, cost)
@@ -44,18 +44,18 @@ def single_function(
     schedule: str,
     headers: Sequence[str],
 ) -> tirx.PrimFunc:
-    """The layer pixel by pixel.
+    """Make a function that computes the layer pixel by pixel.
 
     Parameters
     ----------
     kernel
-        ``TVMTINY_RISCV_<kernel>_OF`` instantiates one.
+        ``TVMTINY_RISCV_<kernel>_OF`` instantiates the kernel.
     streams
-        One of each part; the function takes all of them as one.
+        The stream of each part; the function takes all of them as one.
     sizes
-        What the kernel takes before the inputs of its first chunk.
+        Arguments of the kernel before the inputs of its first chunk.
     once
-        Of each part, whether it keeps a word per chunk in a workspace, where kernels can.
+        For kernels with that option: whether a part keeps a word per chunk in a workspace.
     """
     ends = np.cumsum([stream.size for stream in streams]).tolist()
     rounding = "SIGNED" if scaling.signed else "PLAIN"
@@ -103,16 +103,16 @@ def single_function(
 
 
 def chunks_of(part: ChunkPart) -> int:
-    """How many chunks each channel has."""
+    """Return the number of chunks of each channel."""
     first, unroll, turns = part.counts
     return first + unroll * turns
 
 
 def _begin(depth: int, chunk: int) -> int:
-    """Inputs of the first chunk; the others are whole."""
+    """Return the inputs of the first chunk; the other chunks are complete."""
     return depth - (-(-depth // chunk) - 1) * chunk
 
 
 def _provable(weights: np.ndarray, chunk: int) -> np.ndarray:
-    """Like `provable`, where the first chunk is the one that may be short."""
+    """Apply `provable` with the first chunk as the one that may be short."""
     return provable(np.pad(weights, ((0, 0), (-weights.shape[1] % chunk, 0))), chunk)

@@ -1,4 +1,4 @@
-"""Layers that read single pixels, around the kernels of ``tvmtiny_riscv_words.h``."""
+"""Layers that read single pixels, with the kernels of ``tvmtiny_riscv_words.h``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_riscv.h", "tvmtiny_riscv_words.h")
 
-#: Instructions of an input and of a chunk, and around a tile; bytes of code around its chunks.
+#: Instructions of an input, of a chunk, and around a tile; bytes of code around its chunks.
 _INPUT, _CHUNK, _TILE, _FRAME = 13, 12, 115, 500
 
 
@@ -26,7 +26,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
 
 
 def estimate_words(layer: Layer, decisions: Decisions) -> tuple[float, float]:
-    """Instructions, and bytes of code in assembly and of weights beyond one each."""
+    """Estimate instructions, and bytes of assembly and of weights beyond one byte each."""
     instructions, code = 0.0, float(layer.weights.size)
     for part in _split(layer, decisions):
         first, unroll, turns = part.counts
@@ -39,7 +39,7 @@ def estimate_words(layer: Layer, decisions: Decisions) -> tuple[float, float]:
 def implement_words(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer pixel by pixel, without a workspace; None where a patch is no pixel."""
+    """Implement the layer pixel by pixel without a workspace; None if a patch is no pixel."""
     if layer.geometry is not None:
         return None
     parts = _split(layer, decisions)

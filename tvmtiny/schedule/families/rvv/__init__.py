@@ -1,4 +1,4 @@
-"""Schedules around the micro-kernels for the vectors of RISC-V (RVV 1.0), from 128 bits on."""
+"""Schedules around the micro-kernels for RISC-V vectors (RVV 1.0) of at least 128 bits."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Assembly for the vectors of RISC-V (RVV 1.0) as text: registers, and the end of every tile.
+"""Assembly for RISC-V vectors (RVV 1.0) as text: registers, and the end of every tile.
 
-Lanes are output channels. Their number is what ``vsetvli`` gives, so that the same code runs on
-vectors of any length, from 128 bits on; kernels are chosen for vectors of 128.
+Lanes are output channels. ``vsetvli`` determines their number, so the same code runs on vectors of
+any length of at least 128 bits; kernels are chosen for vectors of 128 bits.
 
-Registers of every kernel with sums: t0 holds the lanes, t4 the channels, a5 points to the constants
-of the first lane, a7 to its output, t1 to t3 are scratch.
+All kernels with sums use these registers: t0 holds the lanes, t4 the channels, a5 points to the
+constants of the first lane, a7 to its output, and t1 to t3 are scratch.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from tvmtiny.schedule.assembly import Lines
 
-#: Vector registers.
+#: Number of vector registers.
 REGISTERS = 32
 
-#: Lanes of 32 bits that a register of 128 bits has.
+#: Lanes of 32 bits in a register of 128 bits.
 _REGISTER_LANES = 4
 
 #: Largest immediate offset of loads and of additions.
@@ -24,58 +24,58 @@ OFFSET = 2047
 
 
 def most_lanes(registers: int) -> int:
-    """Lanes of 32 bits of a group of `registers`, at the least."""
+    """Return the least number of 32-bit lanes in a group of `registers`."""
     return registers * _REGISTER_LANES
 
 
 @dataclass(frozen=True)
 class Group:
-    """How lanes are laid out.
+    """The layout of lanes in registers.
 
     Attributes
     ----------
     registers
-        Of lanes of 32 bits, a group: 8, 4 or 2. Lanes of 16 bits take half of them, of 8 bits a
-        quarter.
+        Registers of a group of 32-bit lanes: 8, 4 or 2. Lanes of 16 bits take half as many
+        registers, and lanes of 8 bits a quarter.
     """
 
     registers: int
 
     @property
     def lanes(self) -> int:
-        """At the least."""
+        """Least number of lanes."""
         return most_lanes(self.registers)
 
     def set(self, bits: int, target: str = "zero", count: str = "t0") -> str:
-        """VSETVLI for lanes of `bits`."""
+        """Return VSETVLI for lanes of `bits`."""
         registers = self.registers * bits // 32
         size = f"m{registers}" if registers else "mf2"
         return f"vsetvli {target}, {count}, e{bits}, {size}, ta, ma"
 
     def sum(self, index: int) -> str:
-        """Sums of 32 bits; see `most_sums`."""
+        """Return the register of a group of 32-bit sums; see `most_sums`."""
         return f"v{index * self.registers}"
 
     @property
     def constant(self) -> str:
-        """The last group of 32 bits, for constants behind the sums."""
+        """The last group of 32-bit lanes, for constants after the sums."""
         return f"v{REGISTERS - self.registers}"
 
     @property
     def scratch(self) -> str:
-        """The group before that of constants."""
+        """The group before that of the constants."""
         return f"v{REGISTERS - 2 * self.registers}"
 
     def widened(self, index: int = 0) -> tuple[str, str]:
-        """Registers for bytes and for what they are widened to, 16 bits.
+        """Return registers for bytes, and for their values widened to 16 bits.
 
         Parameters
         ----------
         index
-            0, or 1 for another pair, which takes room of sums.
+            0, or 1 for a second pair, which takes the place of sums.
         """
         if self.registers == 2:
-            # Halves of registers must not overlap what they are widened to.
+            # Halves of registers must not overlap their widened values.
             return (
                 f"v{REGISTERS - (2 if not index else 3)}",
                 f"v{REGISTERS - (1 if not index else 4)}",
@@ -85,23 +85,23 @@ class Group:
         return f"v{wide + half // 2}", f"v{wide}"
 
     def most_sums(self, widened: int, signed: bool) -> int:
-        """Sums that fit beside so many widened values, and the constants at the end."""
+        """Return the number of sums that fit beside the widened values and the constants."""
         last = max(2 if signed else 1, 2 if widened > 1 and self.registers == 2 else 1)
         return REGISTERS // self.registers - last
 
 
 def group_for(lanes: int) -> Group:
-    """The smallest group with so many lanes, or the largest one."""
+    """Return the smallest group with `lanes` lanes, or the largest group."""
     return Group(next((n for n in (2, 4) if lanes <= most_lanes(n)), 8))
 
 
 def move(register: str, value: int) -> Lines:
-    """Set a register to any 32-bit constant."""
+    """Set a register to a 32-bit constant."""
     return [f"li {register}, {value}"]
 
 
 def add(register: str, value: int, scratch: str) -> Lines:
-    """Add any constant to a register."""
+    """Add a constant to a register."""
     if value == 0:
         return []
     if -OFFSET <= value <= OFFSET:
@@ -110,12 +110,12 @@ def add(register: str, value: int, scratch: str) -> Lines:
 
 
 def finish(group: Group, sums: int, shift: int, *, signed: bool, gained: bool) -> Lines:
-    """From sums of products to bytes in memory.
+    """Convert sums of products to bytes and store them.
 
-    ``((initial + gain * sum) * multiplier >> 32) >> shift``, below zero with an offset between the
-    shifts, saturated; vectors of gains (if `gained`, else 256), initial values and multipliers, and
-    if `signed` of steps and offsets, lie behind each other at a5, those of a pixel's outputs at a7,
-    pixels behind each other.
+    A byte is ``((initial + gain * sum) * multiplier >> 32) >> shift``, saturated; below zero an
+    offset is added between the shifts. The vectors of gains (if `gained`, else 256), initial values
+    and multipliers, and if `signed` of steps and offsets, are consecutive at a5. The outputs of a
+    pixel are at a7, and pixels are consecutive.
     """
     every = [group.sum(index) for index in range(sums)]
     constant, scratch = group.constant, group.scratch

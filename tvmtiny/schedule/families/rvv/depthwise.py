@@ -1,4 +1,4 @@
-"""DEPTHWISE_CONV_2D around the kernels of ``tvmtiny_rvv_sums.h``."""
+"""DEPTHWISE_CONV_2D with the kernels of ``tvmtiny_rvv_sums.h``."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_sums.h")
 
 DIRECT, STRIP = "rvv_row_windows", "rvv_strip_windows"
 
-#: Windows with more columns are too much code.
+#: Windows with more columns would take too much code.
 _MOST_COLUMNS = 32
 
-#: Bytes of a strip, if it can be as small.
+#: Size of a strip in bytes that is aimed at.
 _STRIP_BYTES = 1024
 
-#: Rows of strips that a tuner may choose at most.
+#: Most rows of strips that a tuner may choose.
 _ROWS = 8
 
-#: The gain of channels without one of their own.
+#: Gain of all channels, if they have no gains of their own.
 _GAIN = 256
 
 
 def implement_depthwise(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """DEPTHWISE_CONV_2D in int8; None where the kernel cannot be used or proven exact."""
+    """Implement an int8 layer; return None if the kernel does not apply or is not proven exact."""
     geometry, weights = _geometry(node), node.input(1)
     assert weights.data is not None and weights.quantization is not None
     if geometry is None or np.any(weights.quantization.zero_points):
@@ -68,7 +68,7 @@ def implement_depthwise(
 
 
 def depthwise_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
-    """Ways to compute a DEPTHWISE_CONV_2D."""
+    """Return the ways to compute a DEPTHWISE_CONV_2D."""
     geometry = _geometry(node)
     if geometry is None:
         return ()
@@ -80,7 +80,7 @@ def depthwise_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
 
 
 def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with smaller strips, the largest first."""
+    """Yield decisions with smaller strips, the largest first."""
     geometry = _geometry(node)
     if geometry is not None and "rows" in decisions:
         for rows in reversed(rows_of_strips(geometry)):
@@ -89,7 +89,7 @@ def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
 
 
 def _geometry(node: Node) -> Window | None:
-    """The window; None where the kernel has no code for the layer."""
+    """Return the window; None if the kernel does not support the layer."""
     _, height, width, channels = node.input(1).shape
     geometry = lying(window(node, (height, width)))
     alike = channels == node.input(0).shape[3] and node.output.elements > 0
@@ -97,9 +97,9 @@ def _geometry(node: Node) -> Window | None:
 
 
 def _decide(node: Node, geometry: Window) -> dict[str, int | str]:
-    """The default rule: strips as high as the memory for them allows, and no higher than of use.
+    """Apply the default rule: the highest strips that the memory for them allows.
 
-    Rows that two strips need are copied twice, and each strip has calls of its own.
+    Rows that two strips share are copied twice, and each strip has calls of its own.
     """
     if not geometry.padded:
         return {"sketch": DIRECT}
@@ -109,7 +109,7 @@ def _decide(node: Node, geometry: Window) -> dict[str, int | str]:
 
 
 def _kernel(strips: Strips, scaling: Scaling, gained: bool) -> WindowKernel:
-    """The kernel with which a row takes the fewest instructions."""
+    """Return the kernel with the fewest instructions for a row."""
     geometry, pixel = strips.geometry, strips.pixel
     width = geometry.output[1]
     most = max(1, most_lanes(8) // pixel) if geometry.stride[1] == 1 else 1
@@ -152,7 +152,7 @@ def _function(strips: Strips, kernel: WindowKernel, copies: int, words: int) -> 
                 count,
             )
 
-        # The last turn may repeat some of the one before.
+        # The last turn may repeat pixels of the one before.
         return [call(0, turns), *([call(width - pixels, 1)] if rest else [])]
 
     sizes = [kernel.lanes, kernel.group.lanes, *kernel.kernel, kernel.row, kernel.column]

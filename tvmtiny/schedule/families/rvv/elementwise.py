@@ -1,4 +1,4 @@
-"""ADD, SUB and MUL around the kernels of ``tvmtiny_rvv_elementwise.h``."""
+"""ADD, SUB and MUL with the kernels of ``tvmtiny_rvv_elementwise.h``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LANES = Group(8)
 def implement_add(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """ADD or SUB in int8; None where operands broadcast, or no exact integers are found."""
+    """Implement int8 ADD or SUB; return None if operands broadcast, or no integers are exact."""
     plane = exact_plane(node) if _alike(node) else None
     if plane is None or not 1 <= plane.shift <= 31:
         return None
@@ -39,7 +39,7 @@ def implement_add(
 def implement_mul(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """MUL in int8; None where operands broadcast, or no exact constants are found."""
+    """Implement int8 MUL; return None if operands broadcast, or no constants are exact."""
     if not _alike(node):
         return None
     scaling = packing.usable(product_scaling(node, oracle, packing.USABLE_SHIFTS))
@@ -60,7 +60,7 @@ def implement_mul(
 
 
 def elementwise_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
-    """One way to compute an ADD, SUB or MUL, which leaves nothing open."""
+    """Return the sketch of an ADD, SUB or MUL, which leaves nothing open."""
     return (Sketch(SKETCH),) if _alike(node) else ()
 
 
@@ -70,7 +70,7 @@ def _alike(node: Node) -> bool:
 
 
 def _code(values: int, element: Lines, shift: int, limits: tuple[int, int]) -> Lines:
-    """Inputs a0 and a1, constants a2, outputs a3, count a4."""
+    """Return the kernel with inputs in a0 and a1, constants in a2, outputs in a3, count in a4."""
     registers = ("t0", "t1", "t2", "t4", "t5", "t6")[:values]
     code = ["csrwi vxrm, 2", *(f"lw {r}, {4 * i}(a2)" for i, r in enumerate(registers))]
     code += ["1:", _LANES.set(32, "t3", "a4"), "vle8.v v0, (a0)", "vle8.v v2, (a1)"]
@@ -81,7 +81,7 @@ def _code(values: int, element: Lines, shift: int, limits: tuple[int, int]) -> L
 
 
 def narrow(group: Group, v: str, shift: int, limits: tuple[int, int], count: str) -> Lines:
-    """From lanes of 32 bits to bytes: shifted right, and clamped; a2 is scratch."""
+    """Shift lanes of 32 bits right and clamp them to bytes; a2 is scratch."""
     low, high = limits
     code = [group.set(16, count=count), f"vnclip.wi {v}, {v}, {shift}"]
     code += [group.set(8, count=count), f"vnclip.wi {v}, {v}, 0"]
@@ -110,7 +110,7 @@ def _implementation(
         schedule=f"rvv, elements, shift {shift}{by_sign}",
         headers=HEADERS,
         preamble=[f"TVMTINY_RVV_{macro}({kernel}, {', '.join(words[1:])}, {code})"],
-        # Vector by vector: what is written has been read.
+        # Each vector is read before it is overwritten.
         overlaps=[Overlap("out", 0, 0), Overlap("out", 1, 0)],
     )
     turns = -(-count // _LANES.lanes)

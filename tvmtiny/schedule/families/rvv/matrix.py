@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED around the kernels of ``tvmtiny_rvv_sums.h``."""
+"""CONV_2D and FULLY_CONNECTED with the kernels of ``tvmtiny_rvv_sums.h``."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from tvmtiny.targets import Cpu
 
 HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_sums.h")
 
-#: Patches that are runs of inputs side by side, windows of the input, windows of padded strips.
+#: Sources of patches: contiguous runs of inputs, windows of the input, windows of padded strips.
 PIXELS, DIRECT, STRIP = "rvv_pixels", "rvv_direct", "rvv_strip"
 
-#: Inputs that are unrolled at most, by goal, and what a tuner may choose.
+#: Most inputs that are unrolled, by goal, and the numbers that a tuner may choose.
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 2}
 _UNROLLS = (2, 4, 8, 16)
 
-#: Where copying the inputs of a turn is at most this share of its instructions, it is done.
+#: The inputs of a turn are copied if that takes at most this share of its instructions.
 _STAGED_SHARE = 1 / 64
 
-#: Instructions that copy 128 bytes, and that surround a copy and the turn behind it.
+#: Instructions that copy 128 bytes, and instructions around a copy and its turn.
 _COPY, _STAGE = 7, 30
 
-#: Rows of strips that a tuner may choose at most.
+#: Most rows of strips that a tuner may choose.
 _ROWS = 8
 
 
@@ -48,7 +48,7 @@ def _scaling(node: Node, oracle: Oracle) -> Scaling | None:
 def implement_matrix(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """CONV_2D or FULLY_CONNECTED; None where the kernel cannot be used or proven exact."""
+    """Implement a layer; return None if the kernel does not apply or is not proven exact."""
     layer = _layer(node)
     if layer is None:
         return None
@@ -60,7 +60,7 @@ def implement_matrix(
 
 
 def matrix_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
-    """Ways to compute a CONV_2D or FULLY_CONNECTED."""
+    """Return the ways to compute a CONV_2D or FULLY_CONNECTED."""
     layer = _layer(node)
     if layer is None:
         return ()
@@ -76,7 +76,7 @@ def matrix_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
 
 
 def smaller_matrix(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with smaller strips, the largest first."""
+    """Yield decisions with smaller strips, the largest first."""
     layer = _layer(node)
     if layer is not None and layer.geometry is not None and "rows" in decisions:
         for rows in reversed(rows_of_strips(layer.geometry)):
@@ -93,7 +93,7 @@ def _layer(node: Node) -> Layer | None:
         return layer
     if geometry.dilation[1] > 1:
         return None
-    # A window over all of an image without padding is one run of inputs.
+    # A window that covers a whole image without padding is one run of inputs.
     whole = geometry.kernel == geometry.input and not geometry.padded
     return replace(layer, geometry=None if whole else lying(geometry))
 
@@ -105,7 +105,7 @@ def _kind(layer: Layer) -> str:
 
 
 def _decide(node: Node, layer: Layer, scaling: Scaling, goal: Goal) -> dict[str, int | str]:
-    """The default rule: strips of a row, and copied inputs, where they cost little."""
+    """Apply the default rule: strips of one row, and copied inputs if copies cost little."""
     kind = _kind(layer)
     decided: dict[str, int | str] = {"sketch": kind, "unroll": _UNROLL[goal]}
     if kind == STRIP:
@@ -117,7 +117,7 @@ def _decide(node: Node, layer: Layer, scaling: Scaling, goal: Goal) -> dict[str,
 
 
 class _Matrix:
-    """One layer."""
+    """Implements one layer."""
 
     def __init__(
         self, node: Node, layer: Layer, scaling: Scaling, decisions: dict[str, int | str]
@@ -135,7 +135,7 @@ class _Matrix:
             row_pitch = geometry.dilation[0] * self._strips.row_bytes
             pitch = geometry.stride[1] * pixel
             if row_bytes == row_pitch:
-                # Rows of the filter are side by side.
+                # The rows of the filter are contiguous.
                 rows, row_bytes = 1, depth
         self._run = run
         unroll = int(decisions["unroll"])
@@ -153,13 +153,13 @@ class _Matrix:
 
     @property
     def worth_staging(self) -> bool:
-        """Whether outputs may then lie nearer to the inputs of their turn, at little cost."""
+        """Whether staging lets outputs lie closer to their inputs at little cost."""
         tile = self._tile
         several = tile.blocks > 1 and self._run > tile.pixels
         return several and self._stage_cost <= tile.cost * _STAGED_SHARE
 
     def implementation(self) -> Implementation:
-        """The layer's function and its constants."""
+        """Return the layer's function and its constants."""
         tile, node = self._tile, self._node
         constants = packing.vectors(self._scaling)
         stream = packing.pack(self._layer.weights.T, constants)
@@ -183,7 +183,7 @@ class _Matrix:
             overlap, staging = self._run_overlap(late=0), "copied pixels"
         elif strips is None:
             body = self._row(self._x, 0, 0)
-            # Outputs of the first block of channels are written before the last one is read for.
+            # The outputs of the first block of channels are written before the last block reads.
             overlap, staging = self._run_overlap(late=int(tile.blocks > 1)), "pixels"
         else:
             strip = nest.buffer("strip", strips.workspace, "int8") if strips.rows else None
@@ -220,7 +220,7 @@ class _Matrix:
     def _row(
         self, source: tirx.Buffer, start: nest.Argument, first: nest.Argument
     ) -> list[tirx.Stmt]:
-        """Neighbouring pixels; the last turn may repeat some of the one before."""
+        """Compute adjacent pixels; the last turn may repeat pixels of the one before."""
         tile = self._tile
 
         def call(pixel: int, turns: int) -> tirx.Stmt:
@@ -236,7 +236,7 @@ class _Matrix:
         return [call(0, turns), *([call(self._run - tile.pixels, 1)] if rest else [])]
 
     def _staged_turns(self, stage: tirx.Buffer) -> list[tirx.Stmt]:
-        """Turns whose inputs are copied first; the last turn may repeat pixels."""
+        """Compute turns whose inputs are copied first; the last turn may repeat pixels."""
         tile = self._tile
 
         def turn(pixel: nest.Argument) -> list[tirx.Stmt]:
@@ -253,7 +253,7 @@ class _Matrix:
         return [loop, *(turn(self._run - tile.pixels) if rest else [])]
 
     def _run_overlap(self, late: int) -> Overlap:
-        """For pixels side by side; `late` is 1 where a turn writes before all of it is read."""
+        """Return the overlap of adjacent pixels; `late` is 1 if turns write before all reads."""
         tile, pixels = self._tile, np.arange(self._run)
         turns = -(-self._run // tile.pixels)
         first = pixels // tile.pixels

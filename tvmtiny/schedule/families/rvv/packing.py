@@ -6,33 +6,33 @@ import numpy as np
 
 from tvmtiny.schedule.requantize import SHIFTS, Scaling
 
-#: Those that VNCLIP takes.
+#: Shifts that VNCLIP supports.
 USABLE_SHIFTS = tuple(shift for shift in SHIFTS if 1 <= shift <= 31)
 
 
 def usable(scaling: Scaling | None) -> Scaling | None:
-    """`scaling`, or None where the kernels cannot compute it."""
+    """Return `scaling`, or None if the kernels do not support it."""
     if scaling is None:
         return None
-    # The sign that rounding asks for is that of the product.
+    # Rounding by sign uses the sign of the product, which a multiplier of 0 would lose.
     return None if scaling.signed and np.any(scaling.multiplier == 0) else scaling
 
 
 def vectors(scaling: Scaling, gains: np.ndarray | None = None) -> list[np.ndarray]:
-    """Gains, initial accumulators, multipliers, and for rounding by sign steps and offsets."""
+    """Return gains, initial accumulators, multipliers, and steps and offsets of signed rounding."""
     found = [gains, scaling.initial, scaling.multiplier, scaling.step, scaling.offset]
     return [vector for vector in found if vector is not None]
 
 
 def pack(weights: np.ndarray, constants: list[np.ndarray]) -> np.ndarray:
-    """The stream: int32.
+    """Return the stream: int32.
 
     Parameters
     ----------
     weights
-        int8, ``(taps, lanes)``.
+        Weights: int8, ``(taps, lanes)``.
     constants
-        Vectors with an entry per lane.
+        Vectors with an entry for each lane.
     """
     flat = np.ascontiguousarray(weights).ravel()
     words = np.pad(flat, (0, -flat.size % 4)).view("<i4")

@@ -1,4 +1,4 @@
-"""AVERAGE_POOL_2D and MAX_POOL_2D around the kernels of ``tvmtiny_rvv_elementwise.h``."""
+"""AVERAGE_POOL_2D and MAX_POOL_2D with the kernels of ``tvmtiny_rvv_elementwise.h``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SKETCH = "rvv_pool"
 #: Sums of more values would not fit lanes of 16 bits.
 _MOST_TAPS = 256
 
-#: With padding there is a scale for each count of taps; beyond this many they are not worth it.
+#: With padding there is a scale for each number of taps; beyond this limit the table is too large.
 _MOST_SCALES = 64
 
-#: Precise enough for all counts of taps; one for all, so that they share a kernel.
+#: Precise enough for all numbers of taps, which therefore share a kernel.
 _SHIFT = 23
 
-#: Fewer channels are not worth it.
+#: With fewer channels the kernel does not pay off.
 _LEAST_CHANNELS = 4
 
 _LANES = Group(8)
@@ -34,7 +34,7 @@ _LANES = Group(8)
 def implement_average_pool(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """AVERAGE_POOL_2D in int8; None for large windows or few channels."""
+    """Implement int8 AVERAGE_POOL_2D; return None for large windows or few channels."""
     windows, limits = pool_windows(node), activation_range(node)
     counts = windows.counts
     most = max(counts)
@@ -56,7 +56,7 @@ def implement_average_pool(
 def implement_max_pool(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """MAX_POOL_2D in int8; None for few channels."""
+    """Implement int8 MAX_POOL_2D; return None for few channels."""
     windows, limits = pool_windows(node), activation_range(node)
     if windows.channels < _LEAST_CHANNELS:
         return None
@@ -65,19 +65,19 @@ def implement_max_pool(
 
 
 def pool_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
-    """One way to compute a pool, which leaves nothing open."""
+    """Return the sketch of a pool, which leaves nothing open."""
     return (Sketch(SKETCH),) if node.input(0).shape[3] >= _LEAST_CHANNELS else ()
 
 
 def _taps(windows: PoolWindows, rows: str, columns: str, tap: Lines) -> Lines:
-    """A window from a0 on: v8 is each pixel in turn; t4 are the channels."""
+    """Loop over the pixels of a window at a0; v8 is each pixel in turn, t4 the channels."""
     code = ["mv t1, a0", f"mv t2, {rows}", "2:", "mv t3, t1", f"mv t5, {columns}", "3:"]
     code += ["vle8.v v8, (t3)", *tap, "add t3, t3, t4", "addi t5, t5, -1", "bnez t5, 3b"]
     return [*code, *add("t1", windows.row_bytes, "t3"), "addi t2, t2, -1", "bnez t2, 2b"]
 
 
 def _average_code(windows: PoolWindows, limits: tuple[int, int]) -> Lines:
-    """Inputs a0, scale a1, outputs a2, rows a3, columns a4."""
+    """Return the kernel: inputs in a0, scale in a1, outputs in a2, rows in a3, columns in a4."""
     lanes = _LANES
     code = ["csrwi vxrm, 2", *move("t4", windows.channels), "mv a5, t4", "mv a6, a2", "1:"]
     code += [lanes.set(16, "t0", "a5"), "vmv.v.i v0, 0", lanes.set(8)]
@@ -90,7 +90,7 @@ def _average_code(windows: PoolWindows, limits: tuple[int, int]) -> Lines:
 
 
 def _max_code(windows: PoolWindows, limits: tuple[int, int]) -> Lines:
-    """Inputs a0, outputs a1, rows a2, columns a3."""
+    """Return the kernel with inputs in a0, outputs in a1, rows in a2 and columns in a3."""
     low, high = limits
     code = [*move("t4", windows.channels), "mv a5, t4", "1:"]
     code += ["vsetvli t0, a5, e8, m8, ta, ma", *move("t1", low), "vmv.v.x v0, t1"]

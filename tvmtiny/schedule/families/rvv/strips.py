@@ -1,8 +1,7 @@
-"""Layers with windows, row by row: from the input as it is, or from strips of padded rows.
+"""Layers with windows, row by row: directly from the input, or from strips of padded rows.
 
-A strip holds the input rows that some output rows need, with the padding around them. The next
-strip keeps the rows that both need, so that each row of the input is read once, before any output
-of the strip is written.
+A strip holds the padded input rows of some output rows. The next strip keeps the rows that both
+need, so each row of the input is read once, before any output of the strip is written.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.matrix_layer import read_patches
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
-#: Computes a row of outputs: source, first input, first output position.
+#: Computes a row of outputs from source, first input and first output position.
 Row = Callable[[tirx.Buffer, nest.Argument, nest.Argument], list[tirx.Stmt]]
 
 
 def lying(geometry: Window) -> Window:
-    """A window over a column of pixels as the one over a row of pixels that it is in memory."""
+    """Return a window over a column of pixels as the equivalent window over a row of pixels."""
     if geometry.input[1] > 1 or geometry.kernel[1] > 1 or geometry.output[1] > 1:
         return geometry
     if geometry.pad[1] or geometry.pad_after[1]:
@@ -36,12 +35,16 @@ def lying(geometry: Window) -> Window:
 
 @dataclass(frozen=True)
 class Strips:
-    """Rows of one layer.
+    """The division of a layer's rows into strips.
 
     Attributes
     ----------
+    node
+        The layer.
+    geometry
+        The window.
     rows
-        Output rows of a strip, which divide all rows; 0 where kernels read the input itself.
+        Output rows of a strip, which divide all rows; 0 if kernels read the input directly.
     """
 
     node: Node
@@ -60,7 +63,7 @@ class Strips:
 
     @property
     def row_bytes(self) -> int:
-        """From an input row to the next, for kernels."""
+        """Bytes from an input row to the next, as kernels read them."""
         geometry = self.geometry
         if not self.rows:
             return geometry.input[1] * self.pixel
@@ -69,17 +72,17 @@ class Strips:
 
     @property
     def _reach(self) -> int:
-        """Input rows of a window."""
+        """Number of input rows under a window."""
         return (self.geometry.kernel[0] - 1) * self.geometry.dilation[0] + 1
 
     @property
     def height(self) -> int:
-        """Input rows of a strip."""
+        """Number of input rows in a strip."""
         return (self.rows - 1) * self.geometry.stride[0] + self._reach
 
     @property
     def kept(self) -> int:
-        """Rows that the next strip needs, too."""
+        """Number of rows that the next strip needs as well."""
         return max(0, self._reach - self.geometry.stride[0])
 
     @property
@@ -89,11 +92,11 @@ class Strips:
 
     @property
     def description(self) -> str:
-        """For reports."""
+        """Description for reports."""
         return f"strips of {self.rows} rows" if self.rows else "rows of the input"
 
     def loops(self, x: tirx.Buffer, strip: tirx.Buffer | None, row: Row) -> tirx.Stmt:
-        """Loops over images and rows of outputs."""
+        """Make the loops over images and rows of outputs."""
         geometry = self.geometry
         height, width = geometry.output
         image_bytes = self.node.input(0).elements // self.images
@@ -163,16 +166,17 @@ class Strips:
         )
 
     def overlap(self, pixels: int, multiple: int, blocks: int) -> Overlap:
-        """What the order of reads and writes allows.
+        """Return the overlap that the order of reads and writes permits.
 
         Parameters
         ----------
         pixels
-            Of a turn of the kernel; the last one of a row may repeat some.
+            Pixels of a turn of the kernel; the last turn of a row may repeat some.
         multiple
-            Channels of a pixel, where those of input and output do not depend on others; else 1.
+            Channels of a pixel if they are independent of each other; else 1.
         blocks
-            Of channels; without a strip, the first is written before the last is read.
+            Number of blocks of channels; without a strip, the first block is written before the
+            last one is read.
         """
         node, geometry = self.node, self.geometry
         height, width = geometry.output
@@ -196,7 +200,7 @@ class Strips:
         return Overlap("out", 0, distance, multiple)
 
     def _strip_steps(self) -> tuple[np.ndarray, np.ndarray]:
-        """Per pixel, the strip that reads or writes it."""
+        """Return for each pixel the strip that reads or writes it."""
         geometry = self.geometry
         height, width = geometry.input
         strips = geometry.output[0] // self.rows
@@ -210,11 +214,11 @@ class Strips:
 
 
 def rows_of_strips(geometry: Window) -> tuple[int, ...]:
-    """Heights of strips that divide the output."""
+    """Return the heights of strips that divide the output."""
     height = geometry.output[0]
     return tuple(n for n in range(1, height + 1) if height % n == 0)
 
 
 def positions(node: Node, geometry: Window) -> int:
-    """Output positions of all images."""
+    """Return the number of output positions in all images."""
     return node.output.shape[0] * prod(geometry.output)

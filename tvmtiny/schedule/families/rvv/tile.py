@@ -17,20 +17,20 @@ from tvmtiny.schedule.families.rvv.assembly import (
 
 @dataclass(frozen=True)
 class Tile:
-    """All channels of some neighbouring pixels at a time.
+    """The parameters of a kernel that computes all channels of some adjacent pixels.
 
     Attributes
     ----------
     channels
-        Of the output.
+        Channels of the output.
     rows, row_bytes, row_pitch
-        A patch: so many runs of inputs, and bytes from one to the next.
+        A patch: number of runs of inputs, bytes of a run, and bytes from one run to the next.
     pitch
-        Bytes from the patch of a pixel to that of the next.
+        Bytes from the patch of one pixel to that of the next.
     pixels
-        Of a turn.
+        Pixels of a turn.
     unroll
-        Inputs that are unrolled at most.
+        Most inputs that are unrolled.
     """
 
     channels: int
@@ -50,20 +50,20 @@ class Tile:
 
     @property
     def most_pixels(self) -> int:
-        """That registers and offsets allow, with this unrolling."""
+        """Most pixels that registers and offsets allow with this unrolling."""
         reach = (OFFSET - self.turn) // self.pitch + 1
         return max(1, min(self.group.most_sums(1, self.signed), reach))
 
     @property
     def turn(self) -> int:
-        """Inputs that are unrolled."""
+        """Number of inputs that are unrolled."""
         most = min(self.unroll, self.row_bytes)
         whole = max(n for n in range(1, most + 1) if self.row_bytes % n == 0)
         return whole if 2 * whole > most else most
 
     @property
     def blocks(self) -> int:
-        """Groups of channels, on vectors of 128 bits."""
+        """Number of groups of channels, on vectors of 128 bits."""
         return -(-self.channels // self.group.lanes)
 
     @property
@@ -82,7 +82,7 @@ class Tile:
 
 
 def best_pixels(tile: Tile, count: int) -> Tile:
-    """The tile with which `count` neighbouring pixels take the fewest instructions.
+    """Return the tile with the fewest instructions for `count` adjacent pixels.
 
     The last turn may repeat pixels of the one before.
     """
@@ -92,7 +92,7 @@ def best_pixels(tile: Tile, count: int) -> Tile:
 
 
 def tile_code(tile: Tile) -> Lines:
-    """Inputs a0, stream a1, outputs a2, turns a3."""
+    """Return the kernel with inputs in a0, stream in a1, outputs in a2 and turns in a3."""
     group, pixels, turn = tile.group, tile.pixels, tile.turn
     narrow, wide = group.widened()
     loops, rest = divmod(tile.row_bytes, turn)

@@ -10,20 +10,20 @@ from tvmtiny.schedule.families.rvv.assembly import Group, add, finish, group_for
 
 @dataclass(frozen=True)
 class WindowKernel:
-    """Neighbouring pixels of a row, each channel by itself.
+    """The parameters of a kernel for adjacent pixels of a row, with independent channels.
 
     Attributes
     ----------
     lanes
-        The channels of a pixel, or of the pixels of a unit, which lie side by side in memory.
+        Channels of a pixel, or of all pixels of a unit, which are contiguous.
     kernel
         Rows and columns of the window.
     row, column
-        Bytes from a row, and from a column, of the window to the next.
+        Bytes between rows and between columns of the window.
     step
-        Bytes from the input of a unit to that of the next.
+        Bytes from the input of one unit to that of the next.
     units
-        Of a turn.
+        Units of a turn.
     gained
         Whether each channel has a gain of its own.
     """
@@ -45,17 +45,17 @@ class WindowKernel:
 
     @property
     def most_units(self) -> int:
-        """That registers allow."""
+        """Most units that the registers allow."""
         return self.group.most_sums(2, self.signed)
 
     @property
     def vectors(self) -> int:
-        """Of constants."""
+        """Number of vectors of constants."""
         return 2 + 2 * self.signed + self.gained
 
     @property
     def blocks(self) -> int:
-        """Groups of channels, on vectors of 128 bits."""
+        """Number of groups of channels, on vectors of 128 bits."""
         return -(-self.lanes // self.group.lanes)
 
     @property
@@ -74,7 +74,7 @@ class WindowKernel:
 
 
 def window_code(kernel: WindowKernel) -> Lines:
-    """Inputs a0, stream a1, outputs a2, turns a3."""
+    """Return the kernel with inputs in a0, stream in a1, outputs in a2 and turns in a3."""
     group, units = kernel.group, kernel.units
     rows, columns = kernel.kernel
     (x_bytes, x), (w_bytes, w) = group.widened(0), group.widened(1)

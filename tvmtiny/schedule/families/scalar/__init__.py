@@ -25,7 +25,7 @@ from tvmtiny.targets import Cpu
 
 
 class Scalar(KernelFamily):
-    """Every node that has one tensor expression, in C that any compiler takes."""
+    """All nodes with a single tensor expression, in C that any compiler supports."""
 
     name = "scalar"
     priority = 0
@@ -63,7 +63,7 @@ class Scalar(KernelFamily):
 def _expression(
     node: Node, oracle: Oracle
 ) -> tuple[tirx.PrimFunc, Sequence[Tensor | np.ndarray]] | None:
-    """The tensor expression of `node` as a function, and its arguments; None where it has none."""
+    """Return the tensor expression of `node` as a function, and its arguments; None without one."""
     operator = find_operator(node.operator)
     compute = tabulated(node, oracle) or scaled_product(node, oracle)
     if compute is None and operator is not None:

@@ -1,7 +1,7 @@
 """Default rules for plain C: local accumulators, register tiles, staged rows, unrolled taps.
 
-They serve every core; only the size of the register tile depends on how many registers it has. A
-tuner may decide otherwise. Stages are found by the names that `tvmtiny.ops` gives them: ``pad``,
+The rules serve all cores; only the size of the register tile depends on the number of registers. A
+tuner may override them. Stages are found by the names that `tvmtiny.ops` gives them: ``pad``,
 ``acc`` and ``out``.
 """
 
@@ -26,27 +26,27 @@ _UNROLLED_TAPS = 16
 #: Windows of up to this many taps are unrolled in pools.
 _UNROLLED_WINDOW = 4
 
-#: Registers of the innermost loop that hold no accumulator: two operands, two pointers, a counter.
+#: Registers of the innermost loop without accumulators: two operands, two pointers, a counter.
 _OTHER_REGISTERS = 5
 
-#: By default, a lane has so many neighbours at the most: more of them save little.
+#: Most lanes by default; more of them save little.
 _USUAL_LANES = 4
 
-#: What a tuner may choose beside the default: lanes, and products per turn of the innermost loop.
+#: Alternatives for a tuner: lanes, and products per turn of the innermost loop.
 _LANES = (1, 2, 4, 8)
 _UNROLLS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """How operators of one kind are scheduled.
+    """The scheduling of a kind of operator.
 
     Attributes
     ----------
     open
-        What is left to decide for a function, and the default.
+        Returns the open decisions for a function, and the default.
     apply
-        Schedules it so, and describes that.
+        Schedules a function by decisions, and describes the schedule.
     """
 
     open: Callable[[Schedule, Cpu], tuple[tuple[Decision, ...], Decisions]]
@@ -61,11 +61,13 @@ def schedule_scalar(
     Parameters
     ----------
     function
-        As `te.create_prim_func` made it.
+        A function from `te.create_prim_func`.
     operator
         TFLite's name.
+    cpu
+        The CPU.
     decisions
-        Of `scalar_space`; by default the rule's own.
+        A candidate of `scalar_space`; by default the rule's own choice.
 
     Returns
     -------
@@ -100,10 +102,10 @@ def _finish(
 
 
 def _read_in_step(schedule: Schedule) -> list[int]:
-    """Positions of parameters of which each element is read just before it could be written over.
+    """Return the positions of parameters whose elements are read just before they are overwritten.
 
-    That is so where the output is computed by one stage, element by element, from the element at
-    the same place.
+    This holds if a single stage computes the output, element by element, from the elements at the
+    same place.
     """
     (*first, out) = schedule.get_child_blocks(schedule.get_sblock("root"))
     block = schedule.get(out)
@@ -129,12 +131,12 @@ def _read_in_step(schedule: Schedule) -> list[int]:
 def scalar_space(
     function: tirx.PrimFunc, operator: str, cpu: Cpu
 ) -> tuple[tuple[Sketch, ...], Decisions | None]:
-    """What is left to decide for `function`, and what the default rule decides.
+    """Return the open decisions for `function`, and those of the default rule.
 
     Returns
     -------
     sketches, default
-        None and no sketch where there is nothing to decide.
+        No sketch and None if there is nothing to decide.
     """
     rule = _rule(function, operator)
     if rule is None:
@@ -148,13 +150,13 @@ def _plain(schedule: Schedule) -> str:
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         kinds = [v.iter_type for v in schedule.get(block).iter_vars]
         if reduction in kinds:
-            # Left inside, the initial value would be set under a condition in the innermost loop.
+            # Otherwise the innermost loop would set the initial value under a condition.
             schedule.decompose_reduction(block, schedule.get_loops(block)[kinds.index(reduction)])
     return ""
 
 
 def _reduction(schedule: Schedule) -> str:
-    """One element of the output after the other, so that accumulators need no memory."""
+    """Compute elements of the output one by one, so that accumulators need no memory."""
     acc, out = schedule.get_sblock("acc"), schedule.get_sblock("out")
     reduction = int(tirx.IterVar.CommReduce)
     kinds = [v.iter_type for v in schedule.get(acc).iter_vars]
@@ -287,7 +289,7 @@ def _open_table(schedule: Schedule, cpu: Cpu) -> tuple[tuple[Decision, ...], Dec
     count = prod(_extent(schedule, loop) for loop in loops)
     most = min(_accumulators(cpu), _USUAL_LANES)
     lanes = _divisor(count, most)
-    # A rest costs code, so that lanes that divide the count are better if there are nearly as many.
+    # A remainder costs code, so lanes that divide the count are preferred if nearly as many.
     return _lanes(count, most if 2 * lanes <= most < count else lanes)
 
 
@@ -304,9 +306,9 @@ def _elementwise(schedule: Schedule, decisions: Decisions) -> str:
 
 
 def _flat_loop(schedule: Schedule) -> object:
-    """Make one loop over all elements, of tensors without axes.
+    """Fuse the loops over all elements, and flatten the tensors.
 
-    Where lanes do not divide the last extents, indices by axis would leave divisions in the loop.
+    If lanes do not divide the last extents, indices by axis would leave divisions in the loop.
     """
     out = schedule.get_sblock("out")
     block = schedule.get(out)
@@ -328,13 +330,13 @@ def _flat_loop(schedule: Schedule) -> object:
 
 
 def _is_flat(function: tirx.PrimFunc) -> bool:
-    """Whether all parameters have the same int8 shape."""
+    """Return whether all parameters are int8 and have the same shape."""
     shapes = {tuple(int(d) for d in buffer.shape) for buffer in function.params}
     return len(shapes) == 1 and all(str(buffer.dtype) == "int8" for buffer in function.params)
 
 
 def _is_table(function: tirx.PrimFunc) -> bool:
-    """Whether every byte of the output is one of a table, chosen by the input's at that place."""
+    """Return whether each byte of the output is looked up by the input's byte at that place."""
     if len(function.params) != 3 or any(str(b.dtype) != "int8" for b in function.params):
         return False
     x, table, out = (tuple(int(d) for d in buffer.shape) for buffer in function.params)
@@ -351,7 +353,7 @@ def _unrolled(decisions: Decisions) -> str:
     return f", unroll {decisions['unroll']}" if decisions["unroll"] != 1 else ""
 
 
-#: Scheduled by `_reduction`.
+#: Operators that `_reduction` schedules.
 _REDUCTIONS = ("ARG_MAX", "ARG_MIN", "SUM")
 
 _ELEMENTWISE = _Rule(_open_elementwise, _elementwise)
@@ -371,16 +373,18 @@ _RULES: dict[str, _Rule] = {
 
 
 def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int, unroll: int = 1) -> None:
-    """Compute ``acc`` per register tile, reduction outside, tile unrolled inside.
+    """Compute ``acc`` per register tile, with the reduction outside and the tile unrolled inside.
 
     Parameters
     ----------
+    schedule
+        The schedule.
     tile
         The loop of ``out`` around one tile.
     tile_loops
-        How many innermost loops of ``out`` make up the tile.
+        Number of innermost loops of ``out`` that make up the tile.
     unroll
-        Turns of the innermost loop of the reduction that are written out.
+        Turns of the innermost loop of the reduction that are unrolled.
     """
     acc, out = schedule.get_sblock("acc"), schedule.get_sblock("out")
     schedule.compute_at(acc, tile, preserve_unit_loops=True)
@@ -399,10 +403,10 @@ def _accumulate_locally(schedule: Schedule, tile: object, tile_loops: int, unrol
 
 
 def _tiles(pixels: int, columns: int, channels: int, limit: int) -> list[tuple[int, int]]:
-    """Tiles of up to `limit` accumulators that divide both extents.
+    """Return tiles of up to `limit` accumulators that divide both extents.
 
-    A tile of ``p`` pixels and ``c`` channels loads ``p + c`` operands for ``p * c`` products. It
-    is part of a row of `columns` pixels, or whole rows: TVM cannot place a stage at a tile that
+    A tile of ``p`` pixels and ``c`` channels loads ``p + c`` operands for ``p * c`` products. It is
+    a part of a row of `columns` pixels, or whole rows: TVM cannot place a stage at a tile that
     starts and ends within rows.
     """
     return [
@@ -416,12 +420,12 @@ def _tiles(pixels: int, columns: int, channels: int, limit: int) -> list[tuple[i
 
 
 def _accumulators(cpu: Cpu) -> int:
-    """Accumulators of a tile that stay in registers: a power of two, as most extents are."""
+    """Return the accumulators of a tile that stay in registers: a power of two, as most extents."""
     return 1 << (max(1, cpu.registers - _OTHER_REGISTERS).bit_length() - 1)
 
 
 def _windows(cpu: Cpu) -> int:
-    """Lanes that read a window each, and need a register for what they read, too."""
+    """Return the lanes that read a window each, and need a register for the value that is read."""
     return max(1, min(_accumulators(cpu) // 2, _USUAL_LANES))
 
 
@@ -449,7 +453,7 @@ def _reads_one_pixel(schedule: Schedule) -> bool:
 
 
 def _is_pointwise(schedule: Schedule) -> bool:
-    """Whether the filter has one tap and input and output have the same rows and columns."""
+    """Return whether the filter has one tap, and input and output have the same size."""
     function = schedule.mod["main"]
     x, w, result = function.params[0], function.params[1], function.params[-1]
     same = all(int(a) == int(b) for a, b in zip(x.shape[:3], result.shape[:3], strict=True))

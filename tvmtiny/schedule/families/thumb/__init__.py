@@ -22,7 +22,7 @@ _DEPTHWISE = Kernels(depthwise_sketches, implement_depthwise, smaller_depthwise)
 
 
 class Thumb(Int8Family):
-    """int8 layers around 32-bit multiplications, of which some give two products."""
+    """int8 layers with 32-bit multiplications, some of which give two products."""
 
     name = "thumb"
     priority = 5
@@ -32,7 +32,7 @@ class Thumb(Int8Family):
     )
 
     def runs_on(self, cpu: Cpu) -> bool:
-        """Whether `cpu` is of Arm: in C, loops over tensor expressions are faster elsewhere."""
+        """Return whether `cpu` is an Arm core; elsewhere loops over expressions are faster in C."""
         return cpu.architecture == "arm"
 
 

@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED: which kernel, and the default rule."""
+"""CONV_2D and FULLY_CONNECTED: choice of the kernel, and the default rule."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OFFSET = 4095
 def implement_convolution(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """Implement a layer in int8; None where the kernels cannot be used or proven exact."""
+    """Implement an int8 layer; return None if the kernels do not apply or are not proven exact."""
     layer = plain_layer(node)
     if layer is None:
         return None
@@ -41,7 +41,7 @@ def implement_convolution(
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with fewer packed patches, or none where a patch is a pixel."""
+    """Yield decisions with fewer packed patches, or with none if a patch is a pixel."""
     if decisions["sketch"] != "pairs":
         return
     if int(decisions["pixels"]) > min(PIXELS):
@@ -51,7 +51,7 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
 
 
 def convolution_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
-    """Ways to compute a CONV_2D or FULLY_CONNECTED."""
+    """Return the ways to compute a CONV_2D or FULLY_CONNECTED."""
     channels, depth = node.input(1).shape[0], prod(node.input(1).shape[1:])
     if node.operator == "CONV_2D" and groups(node) > 1:
         return ()
@@ -80,19 +80,19 @@ def _quads(codes: int = 1) -> dict[str, int | str]:
 
 
 def _unrolls(depth: int, cpu: Cpu) -> tuple[int, ...]:
-    """Limits that make a difference; LDRB of Armv6-M reaches few weights."""
+    """Return the limits that make a difference; LDRB of Armv6-M reaches few weights."""
     if "thumb2" not in cpu.features:
         return (UNROLLS[1],)
     return useful_unrolls(depth)
 
 
 def _pixels(pixels: int, channels: int) -> tuple[int, ...]:
-    """Steps of pixels that the layer has, and whose outputs are within reach of one pointer."""
+    """Return the steps of pixels that the layer has, with outputs within one pointer's reach."""
     return tuple(n for n in PIXELS if n <= pixels and (n - 1) * channels <= _OFFSET)
 
 
 def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
-    """The default rule: the fewest instructions, weighed against the bytes of code."""
+    """Apply the default rule: fewest instructions, weighed against bytes of code."""
     pixels = _pixels(layer.pixels, layer.channels)
     unrolls = _unrolls(layer.depth, cpu)
     open_decisions: list[dict[str, int | str]]
@@ -101,7 +101,8 @@ def _decide(layer: Layer, cpu: Cpu, goal: Goal) -> dict[str, int | str] | None:
         first["chunk"] = max(LONGEST)
         open_decisions = [{**first, "codes": codes} for codes in CODES]
     elif layer.geometry is None:
-        # Armv6-M has no registers for the sums of several channels: C for one is twice as fast.
+        # Armv6-M lacks registers for the sums of several channels; one channel in C is twice as
+        # fast.
         most = layer.channels if "thumb2" in cpu.features else 1
         tile = max(tile for tile in TILES if tile <= most)
         if most > 1 and layer.channels == 3:

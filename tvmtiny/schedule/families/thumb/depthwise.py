@@ -1,4 +1,4 @@
-"""DEPTHWISE_CONV_2D around the kernels of ``tvmtiny_thumb_depthwise.h``."""
+"""DEPTHWISE_CONV_2D with the kernels of ``tvmtiny_thumb_depthwise.h``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_depthwise.h")
 #: Largest immediate offset of LDRSB, STRB, ADDW and SUBW.
 _OFFSET = 4095
 
-#: The same of LDRB in Armv6-M, and the largest distance of rows there.
+#: Largest immediate offset of LDRB on Armv6-M, and largest distance of rows there.
 _NEAR, _FAR = 31, 65535
 
-#: Pairs of outputs that are unrolled, by goal, and what a tuner may choose.
+#: Unrolled pairs of outputs by goal, and the numbers that a tuner may choose.
 _PAIRS = {Goal.SPEED: 6, Goal.BALANCED: 4, Goal.SIZE: 1}
 _UNROLLS = (1, 2, 3, 4, 6, 8)
 
@@ -30,7 +30,7 @@ _UNROLLS = (1, 2, 3, 4, 6, 8)
 def implement_depthwise(
     node: Node, cpu: Cpu, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """DEPTHWISE_CONV_2D in int8; None where the kernels cannot be used or proven exact."""
+    """Implement an int8 layer; return None if the kernels do not apply or are not proven exact."""
     weights = node.input(1)
     assert weights.data is not None and weights.quantization is not None
     _, height, width, channels = weights.shape
@@ -69,13 +69,13 @@ def implement_depthwise(
 
 
 def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with smaller strips, the largest of them first."""
+    """Yield decisions with smaller strips, the largest of them first."""
     for rows in range(int(decisions["rows"]) - 1, 0, -1):
         yield {**decisions, "rows": rows}
 
 
 def depthwise_sketches(node: Node, cpu: Cpu) -> tuple[Sketch, ...]:
-    """Ways to compute a DEPTHWISE_CONV_2D, by kernel."""
+    """Return the ways to compute a DEPTHWISE_CONV_2D, by kernel."""
     _, height, width, channels = node.input(1).shape
     geometry = window(node, (height, width))
     total = geometry.output[0]
@@ -100,7 +100,7 @@ def _fits_3x3(geometry: Window, channels: int) -> bool:
 
 
 def _decide(geometry: Window, channels: int, cpu: Cpu, goal: Goal) -> dict[str, int | str]:
-    """The default rule: `rows_of_plane`, and as many pairs unrolled as the goal allows."""
+    """Apply the default rule: `rows_of_plane`, and as many unrolled pairs as the goal allows."""
     rows = rows_of_plane(geometry, channels)
     if "thumb2" not in cpu.features or not _fits_3x3(geometry, channels):
         return {"sketch": "plane", "rows": rows}
@@ -117,7 +117,7 @@ def _kernel(
     decisions: Decisions,
     cpu: Cpu,
 ) -> tuple[str, ...]:
-    """Name, instantiations and description of the kernel that computes rows."""
+    """Return name, instantiations and description of the kernel that computes rows."""
     width = geometry.output[1]
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     by_sign = ", rounding by sign" if scaling.signed else ""
@@ -142,7 +142,7 @@ def _kernel(
 
 
 def _near_sums(geometry: Window, plan: PlanePlan) -> tuple[str, str] | None:
-    """Name and instantiation of what sums products of Armv6-M; None where taps are too far."""
+    """Return name and instantiation of Armv6-M's sums of products; None if taps are too far."""
     column = geometry.output[1] == 1
     step = geometry.stride[0] * plan.width if column else geometry.stride[1]
     sizes = (

@@ -1,4 +1,4 @@
-"""Operands of the kernels for convolutions and dense layers: one stream each."""
+"""Operands of the kernels for convolutions and dense layers: one stream for each kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmtiny.schedule.requantize import Scaling
 
 
 def provable_bytes(weights: np.ndarray, chunk: int) -> np.ndarray:
-    """Like `provable`, of weights less the smallest one of their channel; no chunk is short."""
+    """Apply `provable` to weights minus the smallest one of the channel; all chunks are whole."""
     channels, depth = weights.shape
     if depth % chunk:
         return np.zeros(channels, bool)
@@ -23,12 +23,18 @@ def provable_bytes(weights: np.ndarray, chunk: int) -> np.ndarray:
 def pack_pairs(
     weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int
 ) -> np.ndarray:
-    """The stream of some channels: int32, flat.
+    """Return the stream of some channels: int32, flat.
 
     Parameters
     ----------
     weights
-        int8, ``(channels, depth)``, of all channels.
+        Weights of all channels: int8, ``(channels, depth)``.
+    scaling
+        Output constants of all channels.
+    channels
+        Channels of the stream.
+    chunk
+        Products of a chunk.
     """
     depth = weights.shape[1]
     count = -(-depth // chunk)
@@ -42,14 +48,20 @@ def pack_pairs(
 def pack_quads(
     weights: np.ndarray, scaling: Scaling, channels: Sequence[int], chunk: int
 ) -> np.ndarray:
-    """The stream of some channels, four at a time: int32, flat.
+    """Return the stream of some channels, four at a time: int32, flat.
 
-    Where there are not four, the last channel is repeated.
+    The last channel is repeated to make up a multiple of four.
 
     Parameters
     ----------
     weights
-        int8, ``(channels, depth)``, of all channels.
+        Weights of all channels: int8, ``(channels, depth)``.
+    scaling
+        Output constants of all channels.
+    channels
+        Channels of the stream.
+    chunk
+        Products of a chunk.
     """
     depth = weights.shape[1]
     order = [*channels, *[channels[-1]] * (-len(channels) % 4)]
@@ -64,9 +76,9 @@ def pack_quads(
 
 
 def pack_single(weights: np.ndarray, scaling: Scaling, tile: int) -> np.ndarray:
-    """The stream of all channels, `tile` at a time: int32, flat.
+    """Return the stream of all channels, `tile` at a time: int32, flat.
 
-    Where they do not divide, the last tile repeats channels of the one before.
+    If the tiles do not divide the channels, the last tile repeats channels of the one before.
     """
     channels, depth = weights.shape
     order = [*range(channels - channels % tile)]
@@ -81,12 +93,12 @@ def pack_single(weights: np.ndarray, scaling: Scaling, tile: int) -> np.ndarray:
 
 
 def _constants(scaling: Scaling, channels: Sequence[int]) -> list[np.ndarray]:
-    """Multiplier and, for rounding by sign, offset and step, each ``(channels, 1)``."""
+    """Return multiplier and, for rounding by sign, offset and step, each ``(channels, 1)``."""
     every = (scaling.multiplier, scaling.offset, scaling.step)
     return [values[channels, None] for values in every if values is not None]
 
 
 def _words(rows: np.ndarray, length: int) -> np.ndarray:
-    """Rows of bytes as rows of words, with zeros up to `length` bytes."""
+    """Convert rows of bytes to rows of words, with zeros up to `length` bytes."""
     padded = np.pad(rows, ((0, 0), (0, length - rows.shape[1])))
     return np.ascontiguousarray(padded).view("<i4")

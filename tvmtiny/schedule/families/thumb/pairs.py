@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED around the kernels of ``tvmtiny_thumb_pairs.h``."""
+"""CONV_2D and FULLY_CONNECTED with the kernels of ``tvmtiny_thumb_pairs.h``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ HEADERS = ("tvmtiny_thumb.h", PAIRS_HEADER, "tvmtiny_thumb_pairs.h")
 #: Pixels of a step.
 PIXELS = (4, 2)
 
-#: Instructions that pack an input of a pixel, and that surround a channel of a pair of pixels.
+#: Instructions that pack an input of a pixel, and instructions around a channel of two pixels.
 _PACKING, _CHANNEL = 2.2, 15
 
 #: Bytes of code around the chunks of a kernel.
 _FRAME = 180
 
-#: What a loop over chunks takes a turn.
+#: Instructions of a turn of the loop over chunks.
 _TURN = 4
 
 
 def _chunk_instructions(chunk: int, pairs: int) -> int:
-    """Loads of words, weights and products, and the end of the chunk."""
+    """Estimate loads of words, weights and products, and the end of the chunk."""
     loads = -(-chunk // 2) - (chunk == 3) if pairs == 2 else 1 + (chunk > 6)
     return loads + chunk + pairs * (chunk + 2)
 
@@ -45,7 +45,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
 
 
 def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
-    """Instructions, and bytes of code in assembly, of the layer."""
+    """Estimate instructions and bytes of assembly of the layer."""
     pixels, instructions, code = int(decisions["pixels"]), 0.0, 0.0
     pairs = pixels // 2
     for part in _split(layer, decisions):
@@ -61,7 +61,7 @@ def estimate_pairs(layer: Layer, decisions: Decisions) -> tuple[float, float]:
 def implement_pairs(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer with two or four pixels at a time; None where it has fewer."""
+    """Implement the layer by steps of two or four pixels; return None if it has fewer."""
     pixels = int(decisions["pixels"])
     if layer.pixels < pixels:
         return None

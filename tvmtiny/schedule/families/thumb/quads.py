@@ -1,4 +1,4 @@
-"""Layers that read single pixels, around the kernels of ``tvmtiny_thumb_quads.h``."""
+"""Layers that read single pixels, with the kernels of ``tvmtiny_thumb_quads.h``."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_quads.h")
 
-#: Lengths of chunks for which there is code.
+#: Lengths of chunks for which code exists.
 CHUNKS = (1, 2, 4, 8)
 
-#: Bytes of code around the inputs, instructions around them for four channels, and of a turn.
+#: Bytes of code around the inputs; instructions around them for four channels, and of a turn.
 _FRAME, _QUAD, _TURN = 250, 36, 3
 
 
 def _chunk_instructions(chunk: int) -> float:
-    """Of four channels: loads of words, inputs and products, and the end of the chunk."""
+    """Estimate loads of words, inputs and products, and the end of the chunk, for four channels."""
     return max(1, chunk // 2) + 5 * chunk + 4
 
 
 def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
-    """Per length of chunks: how they are unrolled, and which channels have them."""
+    """Return, for each chunk length, the unrolling and the channels."""
 
     def instructions(chunk: int) -> float:
         return layer.depth / chunk * _chunk_instructions(chunk) if chunk in CHUNKS else np.inf
@@ -38,7 +38,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
     filled, rest = dict[int, list[int]](), list[int]()
     for position, chunk in enumerate(sorted(classes, reverse=True)):
         channels = rest + classes[chunk]
-        # What does not make up four goes to shorter chunks, which were proven with the longer ones.
+        # Channels that do not make up four move to shorter chunks, for which they are proven too.
         whole = len(channels) - len(channels) % 4 * (position < len(classes) - 1)
         channels, rest = channels[:whole], channels[whole:]
         if channels:
@@ -47,7 +47,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
 
 
 def estimate_quads(layer: Layer, decisions: Decisions) -> tuple[float, float]:
-    """Instructions, and bytes of code in assembly, of the layer."""
+    """Estimate instructions and bytes of assembly of the layer."""
     instructions, code = 2.3 * layer.depth + 10, 0.0
     for part in _split(layer, decisions):
         first, unroll, turns = part.counts
@@ -61,7 +61,7 @@ def estimate_quads(layer: Layer, decisions: Decisions) -> tuple[float, float]:
 def implement_quads(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer pixel by pixel; None where a patch is no pixel."""
+    """Implement the layer pixel by pixel; return None if a patch is no pixel."""
     if layer.geometry is not None:
         return None
     channels, depth = layer.channels, layer.depth

@@ -1,4 +1,4 @@
-"""Layers that read single pixels, around the kernels of ``tvmtiny_thumb_single.h``."""
+"""Layers that read single pixels, with the kernels of ``tvmtiny_thumb_single.h``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_single.h")
 
-#: Channels of a tile.
+#: Numbers of channels in a tile.
 TILES = (1, 2, 4, 8)
 
 #: Bytes of code around the inputs, and instructions of a turn of the loop over them.
@@ -23,7 +23,7 @@ _FRAME, _TURN = 220, 2
 def implement_single(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer pixel by pixel, without a workspace; None where a patch is no pixel."""
+    """Implement the layer pixel by pixel without a workspace; None if a patch is no pixel."""
     tile = int(decisions["tile"])
     if layer.geometry is not None or tile > layer.channels:
         return None
@@ -35,7 +35,7 @@ def implement_single(
 
 
 def estimate_single(layer: Layer, decisions: Decisions) -> tuple[float, float]:
-    """Instructions, and bytes of code in assembly, of the layer."""
+    """Estimate instructions and bytes of assembly of the layer."""
     tile = int(decisions["tile"])
     first, unroll, turns = split_groups(layer.depth, int(decisions["unroll"]))
     tiles = layer.pixels * -(-layer.channels // tile)
