@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 }
 #: The command line as installed.
 PROGRAM = (sys.executable, "-m", "tvmtiny")
+#: A traceback that names one of these folders was raised by the command line itself.
+PACKAGES = (f"{Path(__file__).resolve().parents[1]}/tvmtiny/", "site-packages/tvmtiny/")
 #: Commands whose output may be partial, because each trial is written as soon as it ends.
 RESUMABLE = ("tune",)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -150,7 +152,7 @@ def trial(
     code = process.returncode
     if code == 0:
         state = "done"
-    elif code == -number or (code != 128 + number and "tvmtiny" not in err):
+    elif code == -number or (code != 128 + number and not _ours(err)):
         state = "ended" if number == signal.SIGKILL else "early"
     else:
         state = "ended"
@@ -160,6 +162,11 @@ def trial(
         if state != "early" and (code not in (0, 128 + number) or "Traceback" in err):
             faults.append(f"ended with code {code} at {delay:.3f} s: {err[-300:]}")
     return Outcome(state, tuple(faults))
+
+
+def _ours(err: str) -> bool:
+    """Whether the package had started to run: a message of its own, or one of its frames."""
+    return "tvmtiny: " in err or any(folder in err for folder in PACKAGES)
 
 
 def _start(folder: Path, command: str, program: Sequence[str]) -> subprocess.Popen[str]:

@@ -51,10 +51,11 @@ _MODULES = (
 #: take long to import.
 _CLIENT = """\
 #!{python} -ISE
-import os, signal, sys
-import _socket
+import _signal as signal
 passed_on = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
+import os, sys
+import _socket
 words = [sys.argv[0].rpartition("/")[2], *sys.argv[1:], os.getcwd()]
 words += [f"{{name}}={{value}}" for name, value in os.environ.items()]
 words.insert(0, str(len(sys.argv)))
