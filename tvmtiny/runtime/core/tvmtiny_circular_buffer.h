@@ -1,4 +1,4 @@
-/* The last frames of a stream. C99, freestanding. */
+/* The most recent frames of a stream. C99, freestanding. */
 #ifndef TVMTINY_CIRCULAR_BUFFER_H
 #define TVMTINY_CIRCULAR_BUFFER_H
 
@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Put `frame` behind the last ones, of which the first one leaves. `frames` is memory of the model, which just this
- * operator uses. */
+/* Appends `frame` to the most recent frames and drops the oldest one. `frames` is memory of the
+ * model that only this operator uses. */
 static inline void TVMTINY_UNUSED tvmtiny_circular_buffer(const int8_t *frame, const int8_t *frames, int8_t *out, int32_t size, int32_t bytes)
 {
   int8_t *const memory = (int8_t *)(uintptr_t)frames;

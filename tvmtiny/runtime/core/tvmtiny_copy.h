@@ -1,4 +1,4 @@
-/* Copies and fills by words: at any address where the core allows it, else at multiples of four. */
+/* Copies and fills by words: at any address if the core allows it, else at multiples of four. */
 #ifndef TVMTINY_COPY_H
 #define TVMTINY_COPY_H
 
@@ -6,8 +6,9 @@
 
 #if defined(__ARM_FEATURE_UNALIGNED) && (defined(__GNUC__) || defined(__clang__))
 
-/* Assembly, since a compiler may join accesses to pairs, which do need alignment. The cast goes through
- * an integer, because an array cannot be const in C99, and GCC would miss the const of its elements. */
+/* Assembly, because a compiler may merge accesses to pairs, which must be aligned. The cast goes
+ * through an integer, because an array cannot be const in C99, and GCC would miss the const of its
+ * elements. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_load_word(const uint8_t *source)
 {
   uint32_t word;
@@ -62,15 +63,15 @@ static inline void TVMTINY_UNUSED tvmtiny_store_word(uint8_t *target, uint32_t w
 
 #endif
 
-/* Between two bytes, so that no compiler makes a call of a library function of the loop around, which would be slower
- * for the few bytes that there mostly are. */
+/* Placed between bytes, so that no compiler turns the loop into a call of a library function, which
+ * would be slower for the usual few bytes. */
 #if defined(__GNUC__) || defined(__clang__)
 #define TVMTINY_NEXT_BYTE() __asm__ volatile("" ::: "memory")
 #else
 #define TVMTINY_NEXT_BYTE() ((void)0)
 #endif
 
-/* Counts are mostly constants: in place, what does not apply to them takes no code. */
+/* Inlined, because counts are mostly constants: branches that do not apply then take no code. */
 static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_copy(void *out, const void *x, int32_t count)
 {
   uint8_t *to = (uint8_t *)out;
@@ -118,7 +119,7 @@ static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_copy(void *out, const v
   }
 }
 
-/* All `count` bytes get the lowest byte of `value`. */
+/* Sets `count` bytes to the lowest byte of `value`. */
 static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_fill(void *out, int32_t value, int32_t count)
 {
   uint8_t *to = (uint8_t *)out;

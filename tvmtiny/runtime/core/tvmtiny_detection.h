@@ -1,4 +1,5 @@
-/* Boxes of a detector: decoded, and the best ones that do not overlap. C99, freestanding, no state. */
+/* Decoding of a detector's boxes, and choice of the best ones that do not overlap. C99,
+ * freestanding, no state. */
 #ifndef TVMTINY_DETECTION_H
 #define TVMTINY_DETECTION_H
 
@@ -8,14 +9,14 @@
 extern "C" {
 #endif
 
-/* Thresholds of scores and of overlaps, scales of the encodings, and scales and zero points of quantized inputs. */
+/* Thresholds of scores and overlaps, scales of the encodings, and quantization of the inputs. */
 struct tvmtiny_detection_numbers {
   float score, overlap;
   float y, x, height, width;
   float box_scale, box_zero, class_scale, class_zero;
 };
 
-/* Bottom, left, top and right of a box, from the centre and size that are encoded relative to an anchor. */
+/* Bottom, left, top and right of a box, from its centre and size relative to an anchor. */
 static inline void TVMTINY_UNUSED tvmtiny_detection_decode(const float *code, const float *anchor, const struct tvmtiny_detection_numbers *numbers, float *box)
 {
   const float y = code[0] / numbers->y * anchor[2] + anchor[0];
@@ -28,7 +29,7 @@ static inline void TVMTINY_UNUSED tvmtiny_detection_decode(const float *code, co
   box[3] = x + width;
 }
 
-/* What two boxes have in common, over what they cover together. */
+/* The common area of two boxes over the area that they cover together. */
 static inline float TVMTINY_UNUSED tvmtiny_detection_overlap(const float *a, const float *b)
 {
   const float area_a = (a[2] - a[0]) * (a[3] - a[1]);
@@ -39,13 +40,14 @@ static inline float TVMTINY_UNUSED tvmtiny_detection_overlap(const float *a, con
   return area_a <= 0.0f || area_b <= 0.0f ? 0.0f : common / (area_a + area_b - common);
 }
 
-/* Whether candidate `a` comes after `b`: it has the lower score, or the same one and the larger number. */
+/* Whether candidate `a` comes after `b`: it has a lower score, or the same score and a larger
+ * number. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_detection_after(const float *scores, int32_t a, int32_t b)
 {
   return scores[a] < scores[b] || (!(scores[a] > scores[b]) && a > b) ? 1 : 0;
 }
 
-/* Let a candidate sink in a heap, at whose top is the last one. */
+/* Moves a candidate down in a heap whose top is the last candidate. */
 static inline void TVMTINY_UNUSED tvmtiny_detection_sink(const float *scores, int32_t *heap, int32_t place, int32_t count)
 {
   const int32_t moved = heap[place];
@@ -62,7 +64,7 @@ static inline void TVMTINY_UNUSED tvmtiny_detection_sink(const float *scores, in
   heap[place] = moved;
 }
 
-/* Numbers of the boxes with scores that are high enough, best first; and how many those are. */
+/* Sorts the boxes with sufficient scores, the best first, and returns their number. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_detection_sort(const float *scores, int32_t boxes, float threshold, int32_t *order)
 {
   int32_t count = 0;
@@ -83,7 +85,8 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_detection_sort(const float *scores,
   return count;
 }
 
-/* Keep in `order` those that overlap with none of the ones before too much, `most` at most; and how many those are. */
+/* Keeps at most `most` boxes in `order` that do not overlap previous ones too much, and returns
+ * their number. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_detection_select(const float *decoded, int32_t *order, int32_t count, float overlap, int32_t most)
 {
   int32_t taken = 0;
@@ -102,9 +105,10 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_detection_select(const float *decod
   return taken;
 }
 
-/* `code` has `size` numbers a box, `classes` has `columns`, of which the last `count` are classes. `out` gets `most`
- * boxes, classes and scores, zeros behind those that were found, and their number. Where it is `regular`, each class
- * selects at most `each` boxes of its own; else each box has its best class alone. */
+/* `code` has `size` numbers per box; `classes` has `columns`, the last `count` of which are
+ * classes. `out` receives `most` boxes, classes and scores, with zeros after those that were found,
+ * and their number. If `regular`, each class selects up to `each` boxes; else each box has its best
+ * class. */
 #define TVMTINY_DETECTION(name, type, quantized)                                                                                      \
   static inline void TVMTINY_UNUSED name(const type *code, const type *classes, const float *anchors, const float *constants,         \
                                          float *out, float *decoded, float *scores, int32_t *order, int32_t *best,                    \

@@ -1,8 +1,8 @@
 /* Long short-term memory: the steps of UNIDIRECTIONAL_SEQUENCE_LSTM.
  *
- * The integer functions match gemmlowp's 16-bit fixed-point arithmetic bit by bit; a number "with f
- * fractional bits" stands for integer / 2^f. Gates have 12, what comes out of them has 15.
- */
+ * The integer functions match gemmlowp's 16-bit fixed-point arithmetic bit for bit. A number "with
+ * f fractional bits" stands for integer / 2^f. Gates have 12 fractional bits, and their results 15.
+ * / */
 #ifndef TVMTINY_LSTM_H
 #define TVMTINY_LSTM_H
 
@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/* Sizes of a layer, and how many elements batches and steps are apart. */
+/* Sizes of a layer, and distances between batches and between steps in elements. */
 struct tvmtiny_lstm_shape {
   int32_t batches, steps, inputs, cells;
   int32_t input_batch, input_step, output_batch, output_step;
@@ -32,7 +32,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_multiply_q15(int32_t a, int32_t b)
   return product > 32767 ? 32767 : product;
 }
 
-/* Exp of a number that is not positive and has 15 - bits fractional bits; 15 in the result. */
+/* exp, with 15 fractional bits, of a non-positive number with 15 - bits fractional bits. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_exp_q15(int32_t value, int32_t bits)
 {
   static const int16_t factors[7] = { 25520, 19875, 12055, 4435, 600, 11, 0 };
@@ -49,7 +49,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_exp_q15(int32_t value, int32_t bits
   if (value == 0) {
     return 32767;
   }
-  /* The factors reach to exp(-16). */
+  /* The factors reach down to exp(-16). */
   if (value < -(INT32_C(1) << (20 - bits))) {
     return 0;
   }
@@ -61,7 +61,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_exp_q15(int32_t value, int32_t bits
   return result;
 }
 
-/* 2 / (1 + value) of a number from 0 to 1 with 15 fractional bits; 13 in the result. */
+/* 2 / (1 + value), with 13 fractional bits, of a number from 0 to 1 with 15 fractional bits. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_reciprocal_q15(int32_t value)
 {
   const int32_t half = (value + 32768) >> 1;
@@ -72,7 +72,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_reciprocal_q15(int32_t value)
   return x;
 }
 
-/* 1 / (1 + exp(-value)) of a number with 15 - bits fractional bits; 15 in the result. */
+/* 1 / (1 + exp(-value)), with 15 fractional bits, of a number with 15 - bits fractional bits. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_logistic_q15(int32_t value, int32_t bits)
 {
   const int32_t size = value < 0 ? value : -value;
@@ -80,7 +80,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_logistic_q15(int32_t value, int32_t
   return value == 0 ? INT32_C(1) << 14 : value > 0 ? upper : 32767 - upper;
 }
 
-/* The hyperbolic tangent of a number with 15 - bits fractional bits; 15 in the result. */
+/* tanh, with 15 fractional bits, of a number with 15 - bits fractional bits. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_tanh_q15(int32_t value, int32_t bits)
 {
   const int32_t size = value < 0 ? value : -value;
@@ -89,7 +89,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_tanh_q15(int32_t value, int32_t bit
   return value == 0 ? 0 : value > 0 ? upper : -upper;
 }
 
-/* A row of weights by a vector, scaled, onto what a gate has already. */
+/* Adds the scaled product of a row of weights and a vector to a gate. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_gate(const int8_t *x, const int8_t *weights, int32_t count, int32_t bias, const int32_t *scale, int32_t before)
 {
   int32_t sum = bias;
@@ -99,19 +99,19 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_gate(const int8_t *x, const in
   return tvmtiny_saturate_q15(tvmtiny_requantize(sum, scale[0], scale[1]) + before);
 }
 
-/* What a gate has already, and the cell that it sees. */
+/* Adds the scaled cell that a gate reads to the gate. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_peephole(int32_t gate, int32_t weight, int32_t cell, const int32_t *scale)
 {
   return tvmtiny_saturate_q15(gate + tvmtiny_requantize(weight * cell, scale[0], scale[1]));
 }
 
-/* All steps of an int8 layer. Gates come in the order input, forget, cell, output, in `weights`,
- * `recurrent` and the biases, which hold the zero points; of three `gates`, the first one is what the
- * forget gate leaves. `scales` are multipliers and shifts: of four gates' inputs, of their recurrent
- * inputs, of the hidden values, of the cells that the input, forget and output gates see through
- * `peepholes`, and of the `projection`; either may be NULL. `state` and `cells` are read, and written
- * after the last step: they are memory of the model, which just this layer uses. `zero_point` is that
- * of the hidden values, for which there is room in `hidden` where they are projected. */
+/* All steps of an int8 layer. `weights`, `recurrent` and the biases, which include the zero points,
+ * have gates in the order input, forget, cell, output; with three `gates`, the input gate is one
+ * minus the forget gate. `scales` are multipliers and shifts: of the four gates' inputs, of their
+ * recurrent inputs, of the hidden values, of the cells that the input, forget and output gates read
+ * through `peepholes`, and of the `projection`; both may be NULL. `state` and `cells` are memory of
+ * the model that only this layer uses; they are read, and written after the last step. `zero_point`
+ * belongs to the hidden values, which `hidden` has room for if they are projected. */
 static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_lstm_int8_layer(const int8_t *x, const int8_t *weights, const int8_t *recurrent, const int32_t *biases, const int32_t *recurrent_biases, const int16_t *peepholes, const int8_t *projection, const int32_t *projection_biases, const int32_t *scales, const int32_t *sizes, const int8_t *state, const int16_t *cells, int8_t *out, int8_t *hidden, int32_t cell_bits, int32_t clip, int32_t zero_point, int32_t gates, int32_t projection_clip, int32_t projection_zero_point)
 {
   const struct tvmtiny_lstm_shape *const shape = (const struct tvmtiny_lstm_shape *)(const void *)sizes;
@@ -177,13 +177,13 @@ static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_lstm_int8_layer(const i
   }
 }
 
-/* The layer with four gates that has neither peepholes nor a projection. */
+/* The layer with four gates, without peepholes and projection. */
 static inline void TVMTINY_UNUSED tvmtiny_lstm_int8(const int8_t *x, const int8_t *weights, const int8_t *recurrent, const int32_t *biases, const int32_t *recurrent_biases, const int32_t *scales, const int32_t *sizes, const int8_t *state, const int16_t *cells, int8_t *out, int32_t cell_bits, int32_t clip, int32_t zero_point)
 {
   tvmtiny_lstm_int8_layer(x, weights, recurrent, biases, recurrent_biases, NULL, NULL, NULL, scales, sizes, state, cells, out, NULL, cell_bits, clip, zero_point, 4, 0, 0);
 }
 
-/* Any other layer; what it lacks is not read. */
+/* Any other layer; arguments for parts that it lacks are not read. */
 static inline void TVMTINY_UNUSED tvmtiny_lstm_int8_other(const int8_t *x, const int8_t *weights, const int8_t *recurrent, const int32_t *biases, const int32_t *recurrent_biases, const int16_t *peepholes, const int8_t *projection, const int32_t *projection_biases, const int32_t *scales, const int32_t *sizes, const int8_t *state, const int16_t *cells, int8_t *out, int8_t *hidden, int32_t sees, int32_t projects, int32_t cell_bits, int32_t clip, int32_t zero_point, int32_t gates, int32_t projection_clip, int32_t projection_zero_point)
 {
   tvmtiny_lstm_int8_layer(x, weights, recurrent, biases, recurrent_biases, sees != 0 ? peepholes : NULL, projects != 0 ? projection : NULL, projection_biases, scales, sizes, state, cells, out, hidden, cell_bits, clip, zero_point, gates, projection_clip, projection_zero_point);
@@ -198,7 +198,8 @@ static inline float TVMTINY_UNUSED tvmtiny_lstm_sum(const float *x, const float 
   return before + sum;
 }
 
-/* The same of a float layer. `clips` are the limits of cells and of projected outputs, 0 for none. */
+/* tvmtiny_lstm_int8_layer for floats. `clips` are the limits of cells and of projected outputs, 0
+ * for no limit. */
 static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_lstm_float_layer(const float *x, const float *weights, const float *recurrent, const float *biases, const float *peepholes, const float *projection, const float *projection_biases, const int32_t *sizes, const float *clips, const float *state, const float *cells, float *out, float *hidden, int32_t gates)
 {
   const struct tvmtiny_lstm_shape *const shape = (const struct tvmtiny_lstm_shape *)(const void *)sizes;

@@ -1,4 +1,5 @@
-/* Long short-term memory as TensorFlow Lite for Microcontrollers computes it: with a table of the logistic function. */
+/* Long short-term memory as computed by TensorFlow Lite for Microcontrollers: with a table of the
+ * logistic function. */
 #ifndef TVMTINY_LSTM_TABLES_H
 #define TVMTINY_LSTM_TABLES_H
 
@@ -8,7 +9,7 @@
 extern "C" {
 #endif
 
-/* Of a gate with 12 fractional bits; 15 in the result. */
+/* The logistic, with 15 fractional bits, of a gate with 12. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_logistic(const uint16_t *table, int32_t gate)
 {
   const int32_t scaled = 3 * gate;
@@ -17,7 +18,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_logistic(const uint16_t *table
   return tvmtiny_logistic_int16(scaled, (int32_t)table[index], (int32_t)table[index + 1]);
 }
 
-/* Of a number that was scaled to the steps of the table. */
+/* The tanh of a number that is scaled to the steps of the table. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_tanh(const uint16_t *table, int32_t scaled)
 {
   const int32_t entry = (scaled < 0 ? -scaled : scaled) >> 8;
@@ -25,15 +26,16 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_tanh(const uint16_t *table, in
   return tvmtiny_tanh_int16(scaled, (int32_t)table[index], (int32_t)table[index + 1]);
 }
 
-/* A product of two numbers of 16 bits, scaled. */
+/* The scaled product of two 16-bit numbers. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_lstm_product(int32_t a, int32_t b, const int32_t *scale)
 {
   return tvmtiny_requantize(a * b, scale[0], scale[1]);
 }
 
-/* Parameters as of tvmtiny_lstm_int8. `scales` are multipliers and shifts of the gates' inputs and recurrent inputs, of
- * what cells keep, of what is added, and of the hidden values; cells are multiplied by `factor` and shifted to the
- * right by `shift` to get to the table of the hyperbolic tangent. */
+/* The parameters are those of tvmtiny_lstm_int8. `scales` are multipliers and shifts of the gates'
+ * inputs and recurrent inputs, of the parts that cells keep and add, and of the hidden values.
+ * Cells are multiplied by `factor` and shifted right by `shift` for the table of the hyperbolic
+ * tangent. */
 #define TVMTINY_LSTM_TABLES(name, type, wide, scaled, least, most)                                                                       \
   static inline void TVMTINY_UNUSED name(const type *x, const int8_t *weights, const int8_t *recurrent, const wide *biases,              \
                                          const wide *recurrent_biases, const int32_t *scales, const uint16_t *table,                     \

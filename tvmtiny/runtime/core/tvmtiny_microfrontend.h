@@ -1,4 +1,4 @@
-/* The features of TensorFlow's microfrontend, bit by bit. */
+/* The features of TensorFlow's microfrontend, bit for bit. */
 #ifndef TVMTINY_MICROFRONTEND_H
 #define TVMTINY_MICROFRONTEND_H
 
@@ -9,31 +9,33 @@
 extern "C" {
 #endif
 
-/* What the features depend on; see MicrofrontendSettings in Python. */
+/* The settings of the features; see MicrofrontendSettings in Python. */
 struct tvmtiny_microfrontend_shape {
-  /* Samples of a window and between two of them; how many frames a call makes. */
+  /* Samples of a window, samples between the starts of two windows, and frames per call. */
   int32_t window, step, frames;
-  /* Words of the transform, and the radix of its first stage. */
+  /* Words of the transform and the radix of its first stage. */
   int32_t points, radix;
   int32_t channels, first_bin;
   int32_t smoothing_bits, even_smoothing, odd_smoothing, least_signal;
   int32_t gain_control, snr_shift;
   int32_t logarithm, log_scale, correction_bits;
-  /* A feature as an int8: (feature * multiplier + offset) >> shift. */
+  /* An int8 feature is (feature * multiplier + offset) >> shift. */
   int32_t multiplier, offset, shift;
 };
 
-/* Tables of the settings. */
+/* The tables that belong to the settings. */
 struct tvmtiny_microfrontend_tables {
   const int16_t *coefficients, *order, *starts, *weights, *gains, *logarithms;
   const int32_t *factors;
 };
 
-/* The window of a frame, of which `early` samples come from what is remembered, transformed into the power
- * spectrum in the second half of `work`. Returns how far the samples were shifted to the left. */
+/* Computes the power spectrum of a frame in the second half of `work`. The first `early` samples of
+ * the window come from `remembered`. Returns the number of bits that the samples were shifted to
+ * the left. */
 typedef int32_t (*tvmtiny_spectrum)(const struct tvmtiny_microfrontend_shape *shape, const struct tvmtiny_microfrontend_tables *tables, const int16_t *remembered, int32_t early, const int16_t *samples, uint32_t *work);
 
-/* Where the factors of the power spectrum are: behind three for each word of a further stage. */
+/* The factors of the power spectrum, which follow three factors for each word of a further
+ * stage. */
 static inline const int32_t *TVMTINY_UNUSED tvmtiny_energy_factors(const struct tvmtiny_microfrontend_shape *shape, const struct tvmtiny_microfrontend_tables *tables)
 {
   return tables->factors + (shape->points - shape->radix);
@@ -60,7 +62,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_microfrontend_spectrum(const struct
   return shift;
 }
 
-/* One feature of each channel. */
+/* Computes one feature of each channel. */
 static inline void TVMTINY_UNUSED tvmtiny_microfrontend_channels(const struct tvmtiny_microfrontend_shape *shape, const struct tvmtiny_microfrontend_tables *tables, const uint64_t *sums, int32_t scale, uint32_t *estimate, int8_t *out)
 {
   for (int32_t channel = 0; channel < shape->channels; ++channel) {
@@ -82,9 +84,9 @@ static inline void TVMTINY_UNUSED tvmtiny_microfrontend_channels(const struct tv
   }
 }
 
-/* All frames of a call. `remembered` are the samples of the first window that came before `samples`, and
- * `estimate` that of noise: memory of the model, which just this layer uses. `work` has two words for
- * each one of the transform. */
+/* Computes all frames of a call. `remembered` holds the samples of the first window that precede
+ * `samples`, and `estimate` the noise; both are states of the model that no other layer uses.
+ * `work` has two words for each word of the transform. */
 static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_microfrontend_frames(tvmtiny_spectrum spectrum, const struct tvmtiny_microfrontend_shape *shape, const struct tvmtiny_microfrontend_tables *tables, const int16_t *samples, int16_t *remembered, uint32_t *estimate, int8_t *out, uint32_t *work)
 {
   const int32_t memory = shape->window - shape->step;
@@ -102,7 +104,7 @@ static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_microfrontend_frames(tv
   }
 }
 
-/* The function NAME around one for the power spectrum. */
+/* Defines the function NAME, which uses SPECTRUM for the power spectrum. */
 #define TVMTINY_MICROFRONTEND(NAME, SPECTRUM)                                                        \
   static inline void TVMTINY_UNUSED NAME(const int16_t *samples, const int16_t *coefficients, const int32_t *factors, const int16_t *order, const int16_t *starts, const int16_t *weights, const int16_t *gains, const int16_t *logarithms, const int32_t *sizes, const int16_t *remembered, const int32_t *estimate, int8_t *out, int32_t *work) \
   {                                                                                                  \

@@ -1,5 +1,6 @@
-/* Packing of pixels and patches for kernels that multiply two of them at a time: for each input of a patch the word
- * x0 + 65536 * x1 of the first two pixels, then, where a step has four, that of the others. */
+/* Packing of pixels and patches for kernels that multiply two of them at a time. Each input of a
+ * patch gives the word x0 + 65536 * x1 of the first two pixels, followed by that of the other two
+ * if a step has four pixels. */
 #ifndef TVMTINY_PAIRS_H
 #define TVMTINY_PAIRS_H
 
@@ -10,9 +11,9 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_pair(int8_t low, int8_t high)
   return (uint32_t)low + ((uint32_t)high << 16);
 }
 
-/* Instantiates NAME(to, low, high, count, step), which packs `count` inputs of two pixels into words that are `step`
- * apart, UNROLL of them a turn, 4 or 8; and NAME_2(to, x, depth) and NAME_4(to, x, depth), which pack two or four
- * neighbouring pixels of `depth` inputs. */
+/* Defines NAME(to, low, high, count, step), which packs `count` inputs of two pixels into words
+ * that are `step` words apart, UNROLL (4 or 8) of them per iteration. It also defines NAME_2(to, x,
+ * depth) and NAME_4(to, x, depth), which pack two or four neighbouring pixels of `depth` inputs. */
 #define TVMTINY_PAIRS_PACK(NAME, UNROLL)                                                             \
   static inline TVMTINY_UNUSED uint32_t *NAME(uint32_t *to, const int8_t *low, const int8_t *high,   \
                                               int32_t count, int32_t step)                           \
@@ -52,7 +53,8 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_pair(int8_t low, int8_t high)
     (void)NAME(to + 1, x + 2 * depth, x + 3 * depth, depth, 2);                                      \
   }
 
-/* The `bytes` inputs from `first` of a row of `width` bytes; where some are outside, a copy with padding. */
+/* Returns `bytes` inputs of a row of `width` bytes, from `first` on. If some are outside the row,
+ * they are padded in `copy`. */
 static inline TVMTINY_UNUSED const int8_t *tvmtiny_pairs_row(const int8_t *x, int32_t row, int32_t height,
                                                              int32_t first, int32_t width, int32_t bytes,
                                                              int32_t pad, int8_t *copy)
@@ -68,9 +70,10 @@ static inline TVMTINY_UNUSED const int8_t *tvmtiny_pairs_row(const int8_t *x, in
   return copy;
 }
 
-/* Instantiates NAME(to, x, position): packs the patches of PIXELS neighbouring outputs of OUT_HEIGHT x
- * OUT_WIDTH from an input of HEIGHT x WIDTH x CHANNELS. A patch has ROWS rows, DILATION_Y apart, each of PARTS parts of
- * BYTES inputs that lie side by side, APART bytes apart. Outside the input is PAD. PACK is of TVMTINY_PAIRS_PACK. */
+/* Defines NAME(to, x, position), which packs the patches of PIXELS neighbouring outputs of
+ * OUT_HEIGHT x OUT_WIDTH from an input of HEIGHT x WIDTH x CHANNELS. A patch has ROWS rows that are
+ * DILATION_Y apart. Each row has PARTS parts of BYTES contiguous inputs; the parts are APART bytes
+ * apart. Inputs outside the tensor are PAD. PACK is defined by TVMTINY_PAIRS_PACK. */
 #define TVMTINY_PAIRS_GATHER(NAME, PACK, PIXELS, HEIGHT, WIDTH, CHANNELS, OUT_HEIGHT, OUT_WIDTH, ROWS, PARTS, BYTES, \
                              APART, STRIDE_Y, STRIDE_X, DILATION_Y, TOP, LEFT, PAD)                                  \
   static void NAME(uint32_t *to, const int8_t *x, int32_t position)                                  \

@@ -1,13 +1,14 @@
-/* Planes of depthwise convolutions: the inputs of one channel that some rows of outputs need, one byte each, with
- * padding. */
+/* Planes of depthwise convolutions. A plane holds the inputs of one channel that some rows of
+ * outputs need, one byte each, with padding. */
 #ifndef TVMTINY_PLANE_H
 #define TVMTINY_PLANE_H
 
 #include "tvmtiny.h"
 
-/* Instantiates NAME(x, row, plane): copies ROWS rows of a channel from `row` on of an input of HEIGHT x WIDTH x
- * CHANNELS, which may be outside, into a plane of COLUMNS columns of which LEFT are left of the input. Columns
- * beside the input are not written in rows inside. */
+/* Defines NAME(x, row, plane), which copies ROWS rows of a channel of an input of HEIGHT x WIDTH x
+ * CHANNELS, from `row` on, into a plane of COLUMNS columns, LEFT of which are to the left of the
+ * input. Rows outside the input are filled with PAD. In rows inside the input, the padding columns
+ * are not written. */
 #define TVMTINY_PLANE(NAME, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, LEFT, PAD)                 \
   static void NAME(const int8_t *x, int32_t row, int8_t *plane)                                      \
   {                                                                                                  \

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* The digit below the leading one of a positive number, as a mask. */
+/* A mask of the binary digit below the leading one of a positive number. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_second_digit(int32_t value)
 {
   int32_t digit = 1;
@@ -18,7 +18,8 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_second_digit(int32_t value)
   return digit >> 1;
 }
 
-/* base^exponent by squaring, from the exponent's first digit to its last one; products are kept finite. */
+/* base^exponent by squaring, from the leading digit of the exponent to its last one; products are
+ * kept finite. */
 static inline float TVMTINY_UNUSED tvmtiny_power_float32(float base, int32_t exponent)
 {
   float power = base;
@@ -31,7 +32,7 @@ static inline float TVMTINY_UNUSED tvmtiny_power_float32(float base, int32_t exp
   return power;
 }
 
-/* The same of integers, which wrap around. */
+/* As tvmtiny_power_float32, for integers that wrap around. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_power_int32(int32_t base, int32_t exponent)
 {
   int32_t power = base;
@@ -44,8 +45,9 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_power_int32(int32_t base, int32_t e
   return power;
 }
 
-/* base^exponent; the most negative number where 32 bits do not hold it. Negative exponents leave what is
- * left of a fraction: nothing, but of 1 and -1. */
+/* base^exponent, or the most negative number if the result does not fit in 32 bits. Negative
+ * exponents truncate the result toward zero, so only 1 and -1 as a base give a result other than
+ * 0. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_pow_int32(int32_t base, int32_t exponent)
 {
   if (base == 1 || exponent == 0) {
@@ -58,7 +60,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_pow_int32(int32_t base, int32_t exp
     return base == 0 ? INT32_MIN : 0;
   }
   int32_t power = 1;
-  /* At most 31 steps, since the size of the base is 2 or more. */
+  /* At most 31 steps, since the absolute value of the base is at least 2. */
   for (int32_t step = 0; base != 0 && step < exponent; ++step) {
     const int64_t product = (int64_t)power * base;
     if (product < INT32_MIN || product > INT32_MAX) {
@@ -69,7 +71,8 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_pow_int32(int32_t base, int32_t exp
   return base != 0 ? power : 0;
 }
 
-/* A power where one exponent stands for a whole tensor: TensorFlow Lite multiplies. */
+/* A power with a single exponent for a whole tensor, where TensorFlow Lite multiplies
+ * repeatedly. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_pow_of_tensor_int32(int32_t base, int32_t exponent)
 {
   return exponent >= 1 ? tvmtiny_power_int32(base, exponent) : tvmtiny_pow_int32(base, exponent);

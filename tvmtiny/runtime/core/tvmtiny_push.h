@@ -2,10 +2,10 @@
 #ifndef TVMTINY_PUSH_H
 #define TVMTINY_PUSH_H
 
-#define TVMTINY_MORE 1            /* rows are missing, or steps */
-#define TVMTINY_DONE 2            /* all is done, and the outputs are ready */
+#define TVMTINY_MORE 1            /* more rows or steps are needed */
+#define TVMTINY_DONE 2            /* the inference is complete and the outputs are ready */
 #define TVMTINY_ROW 3             /* the next step needs a row of the input */
-#define TVMTINY_ERROR_ROWS (-4)   /* more rows than the input lacks; none of them was taken */
-#define TVMTINY_ERROR_STEP (-5)   /* there is no step to do, or one is to be done before a row is taken */
+#define TVMTINY_ERROR_ROWS (-4)   /* more rows than the input still needs; none of them was taken */
+#define TVMTINY_ERROR_STEP (-5)   /* no step is left, or a step must run before a row can be taken */
 
 #endif /* TVMTINY_PUSH_H */

@@ -1,4 +1,4 @@
-/* Reductions that have no order but the one of their elements. C99, freestanding, no state. */
+/* Reductions whose result depends on the order of the elements. C99, freestanding, no state. */
 #ifndef TVMTINY_REDUCE_H
 #define TVMTINY_REDUCE_H
 
@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/* Where element `number` of some dimensions lies, of which `dims` has the sizes and the elements between neighbours. */
+/* Returns the offset of element `number` of the dimensions from `first` to `end`. `dims` holds the
+ * size of each dimension and the distance between its neighbours, in elements. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_reduce_place(const int32_t *dims, int32_t first, int32_t end, int32_t number)
 {
   int32_t place = 0;
@@ -19,7 +20,8 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_reduce_place(const int32_t *dims, i
   return place;
 }
 
-/* Products over all dimensions behind the first `kept` of `rank`, scaled after each factor. */
+/* Products over all dimensions after the first `kept` of `rank`; each product of two numbers is
+ * scaled. */
 #define TVMTINY_REDUCE_PROD(name, type, least, most)                                                                       \
   static inline void TVMTINY_UNUSED name(const type *x, const int32_t *dims, type *out, int32_t kept, int32_t rank,        \
                                          int32_t outputs, int32_t count, int32_t multiplier, int32_t shift,                \

@@ -1,4 +1,4 @@
-/* Recurrent layers without gates: the steps of UNIDIRECTIONAL_SEQUENCE_RNN. */
+/* Recurrent layers without gates: UNIDIRECTIONAL_SEQUENCE_RNN. */
 #ifndef TVMTINY_RNN_H
 #define TVMTINY_RNN_H
 
@@ -8,8 +8,9 @@
 extern "C" {
 #endif
 
-/* All steps; `sizes` are those of tvmtiny_lstm.h. `state` is read, and written after the last step: it is memory of the
- * model, which just this layer uses. Sums go through tanh, or are clamped to `limits`. */
+/* Runs all steps. `sizes` is a tvmtiny_lstm_shape. `state` is read at the start and written after
+ * the last step; it is a state of the model that no other layer uses. Sums go through tanh, or are
+ * clamped to `limits`. */
 static inline void TVMTINY_UNUSED tvmtiny_rnn_float(const float *x, const float *weights, const float *recurrent, const float *biases, const int32_t *sizes, const float *limits, const float *state, float *out, int32_t tanh)
 {
   const struct tvmtiny_lstm_shape *const shape = (const struct tvmtiny_lstm_shape *)(const void *)sizes;

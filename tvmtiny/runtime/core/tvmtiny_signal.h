@@ -1,7 +1,8 @@
-/* Signal processing in fixed point, bit by bit as TensorFlow's microfrontend and its signal library do it.
+/* Fixed-point signal processing that matches TensorFlow's microfrontend and signal library bit for
+ * bit.
  *
- * A word of a spectrum has the real part in its lower half and the imaginary part in its upper half.
- */
+ * A word of a spectrum has the real part in its lower half and the imaginary part in its upper
+ * half. / */
 #ifndef TVMTINY_SIGNAL_H
 #define TVMTINY_SIGNAL_H
 
@@ -13,7 +14,7 @@
 extern "C" {
 #endif
 
-/* The bits of a number that is not 0, without leading zeros. */
+/* The number of significant bits of a number. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_bit_length(uint32_t value)
 {
 #if (defined(__GNUC__) || defined(__clang__)) && UINT_MAX == 0xffffffff && (!defined(__arm__) || defined(__ARM_FEATURE_CLZ))
@@ -44,7 +45,8 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_join_lanes(int32_t low, int32_t hi
 
 /* ---- Windows --------------------------------------------------------------------------------- */
 
-/* The window over pairs of samples. Returns `seen` with the bits of all absolute values, in either half. */
+/* Applies the window to pairs of samples. Returns `seen` with the bits of all absolute values added
+ * to both halves. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_window(const int16_t *samples, const int16_t *coefficients, uint32_t *to, int32_t pairs, int32_t shift, uint32_t seen)
 {
   for (int32_t i = 0; i < pairs; ++i) {
@@ -56,7 +58,8 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_window(const int16_t *samples, con
   return seen;
 }
 
-/* How right 16 bits can be shifted to the left; the lowest number of 16 bits does not count. */
+/* The number of bits by which all samples can be shifted to the left; the most negative number is
+ * ignored. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_headroom(uint32_t seen)
 {
   return 15 - tvmtiny_bit_length((seen | (seen >> 16)) & 0x7fffu);
@@ -64,7 +67,7 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_headroom(uint32_t seen)
 
 /* ---- Transforms ------------------------------------------------------------------------------ */
 
-/* value * factor / 2^15 of 16 bits, rounded: a factor of 32767 / n divides by n. */
+/* value * factor / 2^15 with 16 bits, rounded; a factor of 32767 / n divides by n. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_scaled_lane(int32_t value, int32_t factor)
 {
   return (value * factor + 16384) >> 15;
@@ -78,7 +81,8 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_product_lanes(int32_t real, int32_
   return tvmtiny_join_lanes((real * c - imaginary * s + 16384) >> 15, (real * s + imaginary * c + 16384) >> 15);
 }
 
-/* The first stage of a transform of `points` words, which takes them in the order of `order`. */
+/* The first stage of a transform of `points` words, which reads the words in the order of
+ * `order`. */
 static inline void TVMTINY_UNUSED tvmtiny_fft_first(const uint32_t *from, uint32_t *to, const int16_t *order, int32_t points, int32_t radix, int32_t shift, int32_t inverse)
 {
   const uint32_t mask = (0xffffu << shift) & 0xffffu;
@@ -115,8 +119,9 @@ static inline void TVMTINY_UNUSED tvmtiny_fft_first(const uint32_t *from, uint32
   }
 }
 
-/* A further stage, of radix 4, over transforms of `size` words each, with three factors for each of these:
- * `next` says how far they are from those of the next word, `apart` from each other. */
+/* A further stage, of radix 4, which joins transforms of `size` words each. Each word has three
+ * factors, which are `apart` from each other; `next` is the distance to the factors of the next
+ * word. */
 static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32_t *factors, int32_t points, int32_t size, int32_t next, int32_t apart, int32_t inverse)
 {
   const int32_t second = inverse != 0 ? 3 * size : size;
@@ -146,8 +151,8 @@ static inline void TVMTINY_UNUSED tvmtiny_fft_stage(uint32_t *words, const int32
   }
 }
 
-/* From the transform of pairs to the power spectrum of single numbers, where the words are: places 1 to
- * `points` - 1, from `first` on. */
+/* Turns the transform of pairs into the power spectrum of the single numbers, in place, for bins 1
+ * to `points` - 1 from `first` on. */
 static inline void TVMTINY_UNUSED tvmtiny_fft_energy(uint32_t *words, const int32_t *factors, int32_t points, int32_t first)
 {
   for (int32_t k = first; 2 * k <= points; ++k) {
@@ -171,9 +176,9 @@ static inline void TVMTINY_UNUSED tvmtiny_fft_energy(uint32_t *words, const int3
 
 /* ---- Filters --------------------------------------------------------------------------------- */
 
-/* Sums of a power spectrum over filters that overlap by halves: of each bin, a share of 4096ths to the
- * channel that ends there, and the rest to the next one. `starts` has the first bin of each band, and
- * that behind the last one. */
+/* Sums a power spectrum over filters that overlap by half. A share of each bin, in 4096ths, goes to
+ * the channel that ends there, and the rest to the next channel. `starts` holds the first bin of
+ * each band, and the end of the last one. */
 static inline void TVMTINY_UNUSED tvmtiny_filterbank(const uint32_t *energy, const int16_t *starts, const int16_t *weights, uint64_t *sums, int32_t channels)
 {
   uint64_t before = 0u;
@@ -193,10 +198,10 @@ static inline void TVMTINY_UNUSED tvmtiny_filterbank(const uint32_t *energy, con
   }
 }
 
-/* The root of a number from 2^30 on, rounded down. */
+/* The square root of a number of at least 2^30, rounded down. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_root_of_large(uint32_t value)
 {
-  /* A line that is off by 5 %, and two steps of Newton's. */
+  /* A line with an error of up to 5 %, and two of Newton's steps. */
   uint32_t root = (value >> 17) + (value >> 19) + 23593u;
   root = (root + value / root) >> 1;
   root = (root + value / root) >> 1;
@@ -209,7 +214,7 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_root_of_large(uint32_t value)
   return root;
 }
 
-/* A square root to the nearest integer; that of a number below 2^32 is at most 65535. */
+/* A square root, rounded to the nearest integer; at most 65535 for numbers below 2^32. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_rounded_root(uint64_t value)
 {
   const uint32_t high = (uint32_t)(value >> 32);
@@ -222,7 +227,7 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_rounded_root(uint64_t value)
     const uint32_t root = tvmtiny_root_of_large(low << up) >> (up >> 1);
     return root + (low - root * root > root && root != 65535u ? 1u : 0u);
   }
-  /* The upper half of the root, and the lower one by a division: Zimmermann's square root. */
+  /* Zimmermann's square root: the upper half of the root, and the lower half by a division. */
   const int32_t up = (32 - tvmtiny_bit_length(high)) & ~(int32_t)1;
   const uint64_t large = value << up;
   const uint32_t top = (uint32_t)(large >> 32);
@@ -241,13 +246,14 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_rounded_root(uint64_t value)
 
 /* ---- Noise, gain, logarithm ------------------------------------------------------------------ */
 
-/* An estimate of noise that follows a signal, by shares of 2^share_bits; it has `bits` more than the signal. */
+/* Updates an estimate of noise, which has `bits` more bits than the signal, by shares of
+ * 2^share_bits. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_follow_noise(uint32_t signal, uint32_t estimate, uint32_t fast, uint32_t slow, int32_t bits, int32_t share_bits)
 {
   return (uint32_t)(((uint64_t)(signal << bits) * fast + (uint64_t)estimate * slow) >> share_bits);
 }
 
-/* What is left of a signal without its noise: at least a share of it. */
+/* Subtracts the noise from a signal, but leaves at least a share of the signal. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_without_noise(uint32_t signal, uint32_t estimate, uint32_t least, int32_t bits, int32_t share_bits)
 {
   const uint32_t scaled = signal << bits;
@@ -257,7 +263,7 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_without_noise(uint32_t signal, uin
   return left > floor ? left : floor;
 }
 
-/* The gain of a channel by its noise: parabolas between powers of two. */
+/* The gain of a channel with the given noise, interpolated by parabolas between powers of two. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_gain(uint32_t noise, const int16_t *table)
 {
   if (noise <= 2u) {
@@ -270,14 +276,14 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_gain(uint32_t noise, const int16_t
   return (uint32_t)(int32_t)(int16_t)(((slope * fraction + 16384) >> 15) + at[0]);
 }
 
-/* A signal over its noise. */
+/* A signal with its gain applied, compressed. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_control_gain(uint32_t signal, uint32_t gain, int32_t snr_shift)
 {
   const uint32_t snr = (uint32_t)(((uint64_t)signal * gain) >> snr_shift);
   return snr < 8192u ? (snr * snr) >> 20 : (snr >> 6) - 64u;
 }
 
-/* The natural logarithm times a scale; 0 of 0 and 1. */
+/* The natural logarithm times a scale; 0 for 0 and 1. */
 static inline uint32_t TVMTINY_UNUSED tvmtiny_logarithm(uint32_t value, const int16_t *table, uint32_t scale)
 {
   if (value <= 1u) {

@@ -1,4 +1,4 @@
-/* TensorFlow's signal library, operator by operator. */
+/* The operators of TensorFlow's signal library. */
 #ifndef TVMTINY_SIGNAL_OPS_H
 #define TVMTINY_SIGNAL_OPS_H
 
@@ -23,7 +23,8 @@ static inline void TVMTINY_UNUSED tvmtiny_signal_window(const int16_t *x, const 
   }
 }
 
-/* How far all values can be shifted to the left. The lowest one of 16 bits makes TensorFlow forget those before it. */
+/* The number of bits by which all values can be shifted to the left. As in TensorFlow, the most
+ * negative number of 16 bits discards the values before it. */
 static inline void TVMTINY_UNUSED tvmtiny_signal_scale_bits(const int16_t *x, int32_t *out, int32_t count)
 {
   int32_t most = 0;
@@ -118,7 +119,7 @@ static inline void TVMTINY_UNUSED tvmtiny_signal_irfft(const int16_t *x, const i
   }
 }
 
-/* The others are 0. */
+/* Bins outside `begin` to `end` become 0. */
 static inline void TVMTINY_UNUSED tvmtiny_signal_energy(const int16_t *x, uint32_t *out, int32_t count, int32_t begin, int32_t end)
 {
   for (int32_t i = 0; i < count; ++i) {
@@ -154,7 +155,8 @@ static inline void TVMTINY_UNUSED tvmtiny_signal_square_root(const uint64_t *x, 
   }
 }
 
-/* `shares` of even channels and of odd ones: of the signal, and of the estimate before. */
+/* `shares` holds the shares of the signal and of the previous estimate, for even channels and then
+ * for odd ones. */
 static inline void TVMTINY_UNUSED tvmtiny_signal_noise(const uint32_t *x, const uint32_t *before, const int32_t *shares, uint32_t *out, int32_t count, int32_t bits, int32_t share_bits, int32_t clamps)
 {
   for (int32_t i = 0; i < count; ++i) {
@@ -187,7 +189,8 @@ static inline void TVMTINY_UNUSED tvmtiny_signal_log(const uint32_t *x, const in
   }
 }
 
-/* ---- Samples that stay from call to call: `before` is memory of the model, which just this layer uses ---- */
+/* ---- Samples kept from call to call: `before` is a state of the model that no other layer uses
+ * ---- */
 
 static inline void TVMTINY_UNUSED tvmtiny_signal_move(int16_t *to, const int16_t *from, int32_t count)
 {
@@ -212,7 +215,8 @@ static inline void TVMTINY_UNUSED tvmtiny_signal_delay(const int16_t *x, const i
   }
 }
 
-/* `counts` are the samples that are there, whether there ever were some, and whether the output is whole. */
+/* `counts` holds the number of samples, whether any has ever come, and whether the output is
+ * complete. */
 static inline void TVMTINY_UNUSED tvmtiny_signal_stack(const int16_t *x, const int16_t *before, const int32_t *counts, int16_t *out, int32_t channels, int32_t left, int32_t size, int32_t step)
 {
   int16_t *const memory = (int16_t *)(uintptr_t)before;
@@ -233,7 +237,7 @@ static inline void TVMTINY_UNUSED tvmtiny_signal_stack(const int16_t *x, const i
   }
 }
 
-/* `counts` are the samples that are there, and whether all frames are whole. */
+/* `counts` holds the number of samples and whether all frames are complete. */
 static inline void TVMTINY_UNUSED tvmtiny_signal_frames(const int16_t *x, const int16_t *before, const int32_t *counts, int16_t *out, int32_t rows, int32_t frames, int32_t size, int32_t step, int32_t capacity)
 {
   int16_t *memory = (int16_t *)(uintptr_t)before;
@@ -262,7 +266,8 @@ static inline void TVMTINY_UNUSED tvmtiny_signal_frames(const int16_t *x, const 
   }
 }
 
-/* One of the counts as a truth value; `after` is what the call that sets it has written. */
+/* Returns one of the counts as a truth value. `after` is the output of the call that sets it, and
+ * orders the two. */
 static inline void TVMTINY_UNUSED tvmtiny_signal_valid(const int32_t *counts, const int16_t *after, bool *out, int32_t place)
 {
   (void)after;

@@ -1,11 +1,12 @@
-/* Rows of models that run row by row: they are moved, and added up for pools over whole images. */
+/* Rows of models that run row by row: moving them, and adding them up for pooling over whole
+ * images. */
 #ifndef TVMTINY_STREAM_H
 #define TVMTINY_STREAM_H
 
 #include "tvmtiny.h"
 #include "tvmtiny_copy.h"
 
-/* Moves rows towards the start of their ring; the two may overlap. */
+/* Moves rows towards the start of their ring; source and destination may overlap. */
 static void TVMTINY_UNUSED tvmtiny_move_rows(uint8_t *to, const uint8_t *from, int32_t count)
 {
 #if defined(__thumb__) && (defined(__GNUC__) || defined(__clang__))
@@ -24,7 +25,7 @@ static void TVMTINY_UNUSED tvmtiny_move_rows(uint8_t *to, const uint8_t *from, i
   tvmtiny_copy(to, from, count);
 }
 
-/* Adds `pixels` pixels of int8 to the sums of their channels, four channels at a time. */
+/* Adds `pixels` int8 pixels to the sums of their channels, four channels at a time. */
 static void TVMTINY_UNUSED tvmtiny_add_rows(int32_t *sums, const int8_t *x, int32_t pixels, int32_t channels)
 {
   int32_t channel = 0;
@@ -55,7 +56,8 @@ static void TVMTINY_UNUSED tvmtiny_add_rows(int32_t *sums, const int8_t *x, int3
   }
 }
 
-/* The mean of `count` values, halves away from zero: LiteRT's AVERAGE_POOL_2D of a whole image. */
+/* The mean of `count` values, halves rounded away from zero, as in LiteRT's AVERAGE_POOL_2D of a
+ * whole image. */
 static void TVMTINY_UNUSED tvmtiny_average_sums(const int32_t *sums, int8_t *out, int32_t channels, int32_t count, int32_t low, int32_t high)
 {
   int32_t channel;
@@ -66,7 +68,8 @@ static void TVMTINY_UNUSED tvmtiny_average_sums(const int32_t *sums, int8_t *out
   }
 }
 
-/* (sum - zeros) * multiplier * 2^(shift - 31) + zero_point, clamped: LiteRT's MEAN of a whole image. */
+/* (sum - zeros) * multiplier * 2^(shift - 31) + zero_point, clamped, as in LiteRT's MEAN of a whole
+ * image. */
 static void TVMTINY_UNUSED tvmtiny_scale_sums(const int32_t *sums, int8_t *out, int32_t channels, int32_t zeros, int32_t multiplier, int32_t shift, int32_t zero_point)
 {
   int32_t channel;

@@ -1,9 +1,10 @@
 /* Training of a model's last layer, FULLY_CONNECTED, on the device. C99, freestanding, no heap.
  *
- * The layer computes in int8 as ever, from weights in RAM. Beside them are the same weights as floats, which
- * steps of gradient descent change; after each step they are quantized again, with the scales that the model
- * has. All of it is in float32, each operation rounded once and in a fixed order: tvmtiny.learning.Trainer gives
- * the same bits. Compilers must not contract products and sums (-ffp-contract=off, or -std=c99 with GCC). */
+ * The layer still computes in int8, from weights in RAM. A float32 copy of the weights is changed
+ * by steps of gradient descent; after each step the weights are quantized again, with the scales of
+ * the model. Each float32 operation is rounded once and the order is fixed, so
+ * tvmtiny.learning.Trainer gives the same bits. Compilers must not contract products and sums
+ * (-ffp-contract=off, or -std=c99 with GCC). */
 #ifndef TVMTINY_TRAIN_H
 #define TVMTINY_TRAIN_H
 
@@ -14,11 +15,11 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-/* What tvmtiny_train_keep says. */
+/* Results of tvmtiny_train_keep. */
 #define TVMTINY_TRAIN_KEPT 0
 #define TVMTINY_TRAIN_REVERTED 1
 
-/* The layer, and what it computed last. */
+/* The layer, and its most recent input and output. */
 struct tvmtiny_train_layer {
   int32_t depth;
   int32_t channels;
@@ -26,22 +27,22 @@ struct tvmtiny_train_layer {
   const int8_t *output;
   int8_t *weights;
   int32_t *bias;
-  const float *scales; /* of the weights, one a channel */
+  const float *scales; /* of the weights, one per channel */
   float input_scale;
   int32_t input_zero_point;
   float output_scale;
   int32_t output_zero_point;
 };
 
-/* How to train. A step changes no weight by more than `clip` steps of its int8 value. */
+/* Settings of the training. A step changes a weight by at most `clip` steps of its int8 value. */
 struct tvmtiny_train_rule {
   float rate;
   float momentum;
   float clip;
 };
 
-/* Floats of the layer's weights and biases, what they change by (with momentum only), and a copy of the int8
- * weights to go back to. */
+/* Float copies of the weights and biases, their changes (only with momentum), and a copy of the
+ * int8 weights to restore. */
 struct tvmtiny_train {
   struct tvmtiny_train_rule rule;
   float best_loss;
@@ -57,13 +58,13 @@ static inline float TVMTINY_UNUSED tvmtiny_train_clamp(float value, float limit)
   return value > limit ? limit : value < -limit ? -limit : value;
 }
 
-/* The nearest integer, halves away from zero. */
+/* The nearest integer, with halves rounded away from zero. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_train_nearest(float value)
 {
   return value >= 0.0f ? (int32_t)(value + 0.5f) : -(int32_t)(0.5f - value);
 }
 
-/* Quantizes the floats of one channel. */
+/* Quantizes the float weights and bias of one channel. */
 static inline void TVMTINY_UNUSED tvmtiny_train_quantize(const struct tvmtiny_train_layer *layer,
                                                          const struct tvmtiny_train *train, int32_t channel)
 {
@@ -78,7 +79,7 @@ static inline void TVMTINY_UNUSED tvmtiny_train_quantize(const struct tvmtiny_tr
   layer->bias[channel] = tvmtiny_train_nearest(tvmtiny_train_clamp(bias, 8388608.0f));
 }
 
-/* Floats of what the layer has in int8. */
+/* Sets the float weights and biases from the int8 layer. */
 static inline void TVMTINY_UNUSED tvmtiny_train_restore(const struct tvmtiny_train_layer *layer,
                                                         struct tvmtiny_train *train)
 {
@@ -137,7 +138,7 @@ static inline float TVMTINY_UNUSED tvmtiny_train_sum(const struct tvmtiny_train_
   return sum;
 }
 
-/* Cross-entropy of the softmax of what the layer computed last. */
+/* Cross-entropy of the softmax of the layer's most recent output. */
 static inline float TVMTINY_UNUSED tvmtiny_train_loss(const struct tvmtiny_train_layer *layer, int32_t label)
 {
   float largest;
@@ -145,7 +146,7 @@ static inline float TVMTINY_UNUSED tvmtiny_train_loss(const struct tvmtiny_train
   return tvmtiny_log(sum) - (tvmtiny_train_logit(layer, label) - largest);
 }
 
-/* One step along the gradient of one channel. */
+/* Takes one step along the gradient of one channel. */
 static inline void TVMTINY_UNUSED tvmtiny_train_channel(const struct tvmtiny_train_layer *layer,
                                                         const struct tvmtiny_train *train, int32_t channel,
                                                         float gradient)
@@ -182,7 +183,7 @@ static inline void TVMTINY_UNUSED tvmtiny_train_channel(const struct tvmtiny_tra
   tvmtiny_train_quantize(layer, train, channel);
 }
 
-/* A step for a sample of a class: softmax and cross-entropy. */
+/* Takes a step for a labelled sample, with the softmax and cross-entropy. */
 static inline void TVMTINY_UNUSED tvmtiny_train_class(const struct tvmtiny_train_layer *layer,
                                                       const struct tvmtiny_train *train, int32_t label)
 {
@@ -194,7 +195,7 @@ static inline void TVMTINY_UNUSED tvmtiny_train_class(const struct tvmtiny_train
   }
 }
 
-/* A step for wanted values of the layer's output: half the squared error. */
+/* Takes a step for target values of the layer's output, with half the squared error. */
 static inline void TVMTINY_UNUSED tvmtiny_train_values(const struct tvmtiny_train_layer *layer,
                                                        const struct tvmtiny_train *train, const float *wanted)
 {
@@ -203,8 +204,8 @@ static inline void TVMTINY_UNUSED tvmtiny_train_values(const struct tvmtiny_trai
   }
 }
 
-/* Keeps the weights if the loss of held-out samples is no worse than the best one so far, and goes back to
- * those of the best one if it is. */
+/* Keeps the weights if the loss of held-out samples is at most the best one so far, and otherwise
+ * restores the weights of the best one. */
 static inline int32_t TVMTINY_UNUSED tvmtiny_train_keep(const struct tvmtiny_train_layer *layer,
                                                         struct tvmtiny_train *train, float loss)
 {
