@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -111,6 +112,18 @@ def test_page_needs_nothing_else(reported: tuple[Path, dict[str, Any]]) -> None:
     page = _Page()
     page.feed(reported[0].read_text(encoding="utf-8"))
     assert page.links == ["data:,"]
+
+
+@on_qemu
+def test_tables_for_screen_readers_and_dark_pages(reported: tuple[Path, dict[str, Any]]) -> None:
+    text = reported[0].read_text(encoding="utf-8")
+    heads = re.findall(r"<th\b[^>]*>", text)
+    assert heads and all("scope=" in head for head in heads)
+    assert text.count("<caption>") == text.count("<table>") == 5
+    assert text.count('<tr class="own">') == 2
+    # Once for the page, once for each drawing of the arena.
+    assert text.count("(prefers-color-scheme: dark)") == 3
+    assert ">patches of" not in re.sub(r"<title>.*?</title>", "", text)
 
 
 @on_qemu

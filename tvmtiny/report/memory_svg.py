@@ -20,6 +20,11 @@ _FILLS = {
     "activation": ("#2f6db0", "#4a89cc", "#6ba3dd", "#3f5fa8"),
     "workspace": ("#c98a1b", "#dba23f"),
 }
+#: Colours for readers who prefer a dark page; the drawing may stand in one.
+_DARK = (
+    ".arena-paper { fill: #161b22 } .arena-grid { stroke: #343c47 } .arena-ink { fill: #d5dbe3 } "
+    ".arena-hot { fill: #ff8a7a } .arena-peak { fill: #4a2320 }"
+)
 #: Approximate width of a character of a label in pixels.
 _CHARACTER = 6.2
 _LINE = 12
@@ -42,12 +47,13 @@ def _document(report: MemoryReport, step: int, drawn: int) -> Iterator[str]:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">'
     )
-    yield f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+    yield f"<style>@media screen and (prefers-color-scheme: dark) {{ {_DARK} }}</style>"
+    yield f'<rect class="arena-paper" width="{width}" height="{height}" fill="#ffffff"/>'
     title = f"{report.model} on {report.target}: arena of {report.arena_bytes:,} bytes"
-    yield f'<text x="{_LEFT}" y="18" font-size="15">{escape(title)}</text>'
+    yield f'<text class="arena-ink" x="{_LEFT}" y="18" font-size="15">{escape(title)}</text>'
     proven = "proven smallest" if report.optimal else f"at least {report.lower_bound:,}"
     under = f"{proven}; peak at {report.peak_label}"
-    yield f'<text x="{_LEFT}" y="34" fill="#555555">{escape(under)}</text>'
+    yield f'<text class="arena-ink" x="{_LEFT}" y="34" fill="#555555">{escape(under)}</text>'
     yield from _axes(report, step, scale)
     for position, occupant in enumerate(report.occupants):
         yield from _rectangle(occupant, position, step, scale)
@@ -60,20 +66,27 @@ def _axes(report: MemoryReport, step: int, scale: float) -> Iterator[str]:
         x = _LEFT + row.step * step
         if row.peak:
             yield (
-                f'<rect class="peak" x="{x}" y="{_TOP}" width="{step}" height="{_HEIGHT}" '
-                'fill="#fbd9d3" stroke="#d0402b"/>'
+                f'<rect class="peak arena-peak" x="{x}" y="{_TOP}" width="{step}" '
+                f'height="{_HEIGHT}" fill="#fbd9d3" stroke="#d0402b"/>'
             )
         middle = x + step / 2 + 4
-        color = "#d0402b" if row.peak else "#333333"
+        kind, color = ("hot", "#d0402b") if row.peak else ("ink", "#333333")
         yield (
-            f'<text x="{middle:g}" y="{bottom + 8}" fill="{color}" text-anchor="end" '
+            f'<text class="arena-{kind}" x="{middle:g}" y="{bottom + 8}" fill="{color}" '
+            f'text-anchor="end" '
             f'transform="rotate(-60 {middle:g} {bottom + 8})">{escape(row.label)}</text>'
         )
     for quarter in range(5):
         offset = report.arena_bytes * quarter // 4
         y = bottom - offset * scale
-        yield f'<line x1="{_LEFT}" y1="{y:g}" x2="{right}" y2="{y:g}" stroke="#dddddd"/>'
-        yield f'<text x="{_LEFT - 6}" y="{y + 4:g}" text-anchor="end">{offset:,}</text>'
+        yield (
+            f'<line class="arena-grid" x1="{_LEFT}" y1="{y:g}" x2="{right}" y2="{y:g}" '
+            'stroke="#dddddd"/>'
+        )
+        yield (
+            f'<text class="arena-ink" x="{_LEFT - 6}" y="{y + 4:g}" text-anchor="end">'
+            f"{offset:,}</text>"
+        )
 
 
 def _rectangle(occupant: Occupant, position: int, step: int, scale: float) -> Iterator[str]:
@@ -91,7 +104,11 @@ def _rectangle(occupant: Occupant, position: int, step: int, scale: float) -> It
     )
     letters = int((width - 6) / _CHARACTER)
     if height >= _LINE and letters >= 5:
-        text = short_name(occupant.label, letters)
+        text = occupant.label
+        if occupant.kind == "workspace" and len(text) > letters:
+            # The axis names the layer already.
+            text = text.partition(" of ")[0]
+        text = short_name(text, letters)
         yield (
             f'<text x="{x + 3:g}" y="{y + height / 2 + 4:.2f}" fill="#ffffff" '
             f'pointer-events="none">{escape(text)}</text>'

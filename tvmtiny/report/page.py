@@ -13,6 +13,7 @@ from tvmtiny.errors.base import short_name
 from tvmtiny.report.graph_svg import graph_svg
 from tvmtiny.report.memory_svg import memory_svg
 from tvmtiny.report.model_report import ModelReport, VariantReport, model_report_summary
+from tvmtiny.report.tables import size_text
 
 __all__ = ["report_page"]
 
@@ -42,6 +43,7 @@ def report_page(report: ModelReport) -> str:
         undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["figure"] = _figure
+    environment.filters["memory"] = size_text
     environment.filters["short"] = short_name
     environment.filters["shape"] = lambda shape: "x".join(map(str, shape)) or "scalar"
     folder = resources.files("tvmtiny").joinpath("report").joinpath("templates")
