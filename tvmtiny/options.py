@@ -57,6 +57,13 @@ LOAD_OPTIONS = (
         "Whose rounding the code reproduces: litert or tflm.",
         "NAME",
     ),
+    CompileOption(
+        "signature",
+        Sequence,
+        None,
+        "Which of a file's signatures is compiled; once a model, or once for all.",
+        "KEY",
+    ),
 )
 
 #: Options of `tvmtiny.apply_front_end`.

@@ -12,7 +12,6 @@ from io import StringIO
 from typing import Any
 from warnings import catch_warnings
 
-import flatbuffers
 import numpy as np
 
 from tvmtiny.datasets import IMAGE_RANGE, Data, Samples, find_samples, shaped
@@ -26,8 +25,9 @@ from tvmtiny.errors import (
 from tvmtiny.errors.base import quoted, short_name
 from tvmtiny.frontend.flatbuffer import schema, unpack_model
 from tvmtiny.frontend.model import load
-from tvmtiny.frontend.reader import FILE_IDENTIFIER, read_graph
+from tvmtiny.frontend.reader import read_graph
 from tvmtiny.frontend.verify import dynamic_range
+from tvmtiny.frontend.writer import packed
 from tvmtiny.host.packages import importing
 from tvmtiny.importers import read_content
 from tvmtiny.ops import Tensor
@@ -105,6 +105,7 @@ def quantize(
     *,
     activations: str = "int8",
     image_range: tuple[float, float] = IMAGE_RANGE,
+    signature: str | None = None,
 ) -> Quantized:
     """Quantize a float model with ``ai-edge-quantizer`` to int8 weights and integer activations.
 
@@ -120,6 +121,8 @@ def quantize(
         ``int8`` or ``int16``.
     image_range
         Values to which the bytes 0 and 255 of images are mapped.
+    signature
+        Name of the signature to quantize; by default the file's first subgraph is quantized.
 
     Returns
     -------
@@ -143,7 +146,7 @@ def quantize(
         )
     _check_package()
     path = "the model" if not isinstance(source, str | os.PathLike) else str(source)
-    content, notes = _with_float_weights(read_content(source), path)
+    content, notes = _with_float_weights(read_content(source, signature=signature), path)
     graph = read_graph(content, path)
     _check_float(graph, path)
     found = find_samples(data, graph.inputs, image_range=image_range)
@@ -324,10 +327,8 @@ def _with_float_weights(content: bytes, path: str) -> tuple[bytes, tuple[str, ..
         model.buffers.append(made)
     kept = [op for i, op in enumerate(subgraph.operators) if i not in halves]
     subgraph.operators = kept
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
     note = f"{len(halves)} float16 constants were taken as float32"
-    return bytes(builder.Output()), (note,)
+    return packed(model), (note,)
 
 
 def _with_signature(content: bytes) -> bytes:
@@ -343,9 +344,7 @@ def _with_signature(content: bytes) -> bytes:
     signature.inputs = list(_tensor_maps(names, "input", graph.inputs))
     signature.outputs = list(_tensor_maps(names, "output", graph.outputs))
     model.signatureDefs = [signature]
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return packed(model)
 
 
 def _tensor_maps(names: Any, prefix: str, indices: Sequence[int]) -> Iterator[Any]:
@@ -371,9 +370,7 @@ def _with_own_names(quantized: bytes, content: bytes, path: str) -> bytes:
         for entry in (*signature.inputs, *signature.outputs):
             name = entry.name.decode()
             entry.name = labels.get(name, name)
-    builder = flatbuffers.Builder(len(quantized))
-    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return packed(model)
 
 
 def _quantized_inputs(graph: Graph, sample: Sequence[np.ndarray]) -> list[np.ndarray]:

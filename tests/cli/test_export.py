@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tflite_builder import ModelBuilder
 
 from .conftest import Command
 
@@ -41,3 +42,41 @@ def test_refuses(words: tuple[str, ...], message: str, command: Command, tmp_pat
     refused = command("export", "sine", *target, *words, "-o", tmp_path / "a")
     assert message in refused.error(2)
     assert not (tmp_path / "a").exists()
+
+
+def _coder() -> bytes:
+    b = ModelBuilder()
+
+    def decode(inner: ModelBuilder) -> list[int]:
+        code = inner.input("x", (1, 6), "int8", scale=0.25)
+        real = inner.tensor("y", (1, 6), "float32")
+        inner.op("DEQUANTIZE", [code], [real], {}, version=2)
+        return [real]
+
+    decoder = b.subgraph("decode", decode)
+    x = b.input("x", (1, 6), "float32")
+    y = b.tensor("y", (1, 6), "int8", scale=0.25)
+    b.op("QUANTIZE", [x], [y], {})
+    b.signature([("real", x)], [("code", y)], key="encode")
+    b.signature([("code", 0)], [("real", 1)], key="decode", subgraph=decoder)
+    return b.build([y])
+
+
+def test_signatures(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "coder.tflite"
+    path.write_bytes(_coder())
+    words = ("inspect", path, "--json")
+    assert "this is 'encode'; --signature takes" in command(*words).json["note"]
+    assert command(*words, "--signature", "decode").json["inputs"][0]["dtype"] == "int8"
+    words = ("export", path, path, "-f", "cmake", "-t", "cortex-m4", "-o", tmp_path / "both")
+    names = ("--name", "one", "--name", "two")
+    keys = ("--signature", "encode", "--signature", "decode")
+    assert command(*words, *names, *keys).code == 0
+    header = (tmp_path / "both" / "two.h").read_text()
+    assert "int8_t *code;" in header and "float *real;" in header
+    assert "--signature is given 3 times for 2 models" in command(
+        *words, *names, *keys, "--signature", "x"
+    ).error(2)
+    assert "no signature 'x'; known: encode, decode" in command(
+        "run", path, "-b", "microbit", "--signature", "x"
+    ).error(2)

@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
-@compiles(leave_out=("trainable",))
+@compiles(leave_out=("signature", "trainable"))
 def bench(
     models: ModelsArgument,
     boards: Annotated[

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import typer
 
 from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json
+from tvmtiny.cli.options import SignatureOption
 from tvmtiny.cli.settings import model_path
 
 
@@ -15,7 +16,12 @@ def add_to(app: typer.Typer) -> None:
     app.command("inspect")(inspect)
 
 
-def inspect(context: typer.Context, model: ModelArgument, json: JsonOption = False) -> None:
+def inspect(
+    context: typer.Context,
+    model: ModelArgument,
+    signature: SignatureOption = None,
+    json: JsonOption = False,
+) -> None:
     """Show a model's operators, their cost, and what keeps it from being compiled.
 
     Example: tvmtiny inspect model.tflite
@@ -24,7 +30,7 @@ def inspect(context: typer.Context, model: ModelArgument, json: JsonOption = Fal
     from tvmtiny.targets import own_boards
 
     own, _ = own_boards(context.obj or {})
-    found = inspect_model(model_path(model), own.values())
+    found = inspect_model(model_path(model), own.values(), signature=signature)
     if json:
         print_json({**asdict(found), "supported": found.supported})
         return

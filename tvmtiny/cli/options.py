@@ -53,6 +53,9 @@ ImageRangeOption = Annotated[
         "--image-range", help="What the bytes 0 and 255 of images become.", metavar="LOW,HIGH"
     ),
 ]
+SignatureOption = Annotated[
+    str | None, typer.Option(help="Which of the file's signatures is meant.", metavar="KEY")
+]
 TimeoutOption = Annotated[float, typer.Option(help="Seconds until a run counts as hung.")]
 WaitOption = Annotated[
     float,

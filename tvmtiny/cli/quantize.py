@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tvmtiny.cli.console import NOTE, JsonOption, console, print_json, progress
-from tvmtiny.cli.options import ImageRangeOption, image_range_of
+from tvmtiny.cli.options import ImageRangeOption, SignatureOption, image_range_of
 from tvmtiny.cli.settings import model_path
 
 
@@ -41,6 +41,7 @@ def quantize(
         str, typer.Option("--activations", help="int8 or int16.", metavar="DTYPE")
     ] = "int8",
     image_range: ImageRangeOption = "0,1",
+    signature: SignatureOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a full-integer model from a float one, and show what that changes on the given data.
@@ -58,6 +59,7 @@ def quantize(
             data,
             activations=activations,
             image_range=image_range_of(image_range),
+            signature=signature,
         )
         write_bytes(output, made.content)
         for note in made.notes:

@@ -24,7 +24,8 @@ class Settings:
     Attributes
     ----------
     load
-        Keyword arguments of `tvmtiny.frontend.load`.
+        Keyword arguments of `tvmtiny.frontend.load`; of ``signature``, one for each model, or one
+        for all.
     compile
         Keyword arguments of `tvmtiny.compiler.compile`.
     boards
@@ -102,26 +103,17 @@ class Settings:
         return target
 
     def read(self, model: str, tell: Callable[[str], None], name: str | None = None) -> Model:
-        """Read a model, and prepend a front end if one is requested.
+        """Read the only model of a command; see `read_all`."""
+        return self.read_all([model], [] if name is None else [name], tell)[0]
 
-        Parameters
-        ----------
-        model
-            Path of a file, or name of a shipped model.
-        tell
-            Called with a short description first.
-        name
-            Prefix of the generated code; by default the file's name.
-
-        Raises
-        ------
-        InputError
-            The file cannot be read or holds no valid model, or an option is unknown.
-        """
+    def _read(
+        self, model: str, tell: Callable[[str], None], name: str | None, signature: str | None
+    ) -> Model:
+        """Read a model, and prepend a front end if one is requested."""
         from tvmtiny.importers import load
 
         tell(f"reading {model}")
-        loaded = load(model_path(model), name=name, **self.load)
+        loaded = load(model_path(model), name=name, **{**self.load, "signature": signature})
         if any(self.front.values()):
             from tvmtiny.preprocessing import apply_front_end
 
@@ -133,27 +125,30 @@ class Settings:
     def read_all(
         self, models: Sequence[str], names: Sequence[str], tell: Callable[[str], None]
     ) -> list[Model]:
-        """Read several models; see `read`.
+        """Read models, and prepend a front end to each if one is requested.
 
         Parameters
         ----------
+        models
+            Files, or names of shipped models.
         names
-            One name for each model, or none at all.
+            Prefixes of the generated code, one for each model, or none for the files' names.
+        tell
+            Called with a short description first.
 
         Raises
         ------
         InputError
-            The numbers of names and models differ, or a model is invalid.
+            The numbers of names or signatures and models differ, a model is invalid, or an option
+            is unknown.
         """
-        from tvmtiny.errors import InputError
-
-        if names and len(names) != len(models):
-            raise InputError(
-                f"--name is given {len(names)} times for {len(models)} models; give it once a "
-                "model, in their order, or not at all"
-            )
-        chosen: Sequence[str | None] = names or [None] * len(models)
-        return [self.read(model, tell, name) for model, name in zip(models, chosen, strict=True)]
+        chosen = _each("name", names, len(models))
+        given = self.load.get("signature") or ()
+        signatures = (
+            given * len(models) if len(given) == 1 else _each("signature", given, len(models))
+        )
+        triples = zip(models, chosen, signatures, strict=True)
+        return [self._read(model, tell, name, signature) for model, name, signature in triples]
 
     def artifact(self, model: Model, target: Target, tell: Callable[[str], None]) -> Artifact:
         """Compile a model.
@@ -176,6 +171,19 @@ class Settings:
 
         tell(f"compiling {model.name} for {target.name}")
         return compile(model, target, **self.compile)
+
+
+def _each(option: str, given: Sequence[str], models: int) -> Sequence[str | None]:
+    """What an option that is given once a model, or not at all, says of each."""
+    from tvmtiny.errors import InputError
+
+    if given and len(given) != models:
+        raise InputError(
+            f"--{option} is given {len(given)} times for {models} "
+            f"{'model' if models == 1 else 'models'}; give it once a model, in their order, or not "
+            "at all"
+        )
+    return given or [None] * models
 
 
 def model_path(model: str) -> str:

@@ -57,6 +57,22 @@ def tensor_count(content: bytes) -> int:
     return int(model.Subgraphs(0).TensorsLength())
 
 
+def signatures(content: bytes) -> list[tuple[str, int]]:
+    """The keys of a model's signatures, and the subgraphs that they call.
+
+    Raises
+    ------
+    FlatbufferError
+        As for `unpack_model`.
+    """
+    model = schema().Model.GetRootAs(_Content(content), 0)
+    found = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
+    return [
+        (bytes(s.SignatureKey() or b"").decode("utf-8", "replace"), int(s.SubgraphIndex()))
+        for s in found
+    ]
+
+
 @cache
 def schema() -> ModuleType:
     """Return a copy of LiteRT's generated schema whose tables are checked.

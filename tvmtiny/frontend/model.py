@@ -18,6 +18,7 @@ from tvmtiny.frontend.feed import Feed
 from tvmtiny.frontend.legacy import NOTE, simplified
 from tvmtiny.frontend.names import model_name
 from tvmtiny.frontend.reader import Graph, read_graph
+from tvmtiny.frontend.signatures import signatures_note, with_signature
 from tvmtiny.frontend.training import Training
 from tvmtiny.frontend.verify import check_sizes, verify
 from tvmtiny.ops import Oracle
@@ -39,7 +40,7 @@ class Model:
     oracle
         The reference whose rounding is reproduced.
     remarks
-        Remarks of the importer of a model from another framework.
+        Remarks of the importer of a model from another framework, and on the signature.
     front
         The graph of a front end that precedes the file's model, from the model's inputs to those
         of the file; None without a front end.
@@ -108,6 +109,7 @@ def load(
     *,
     name: str | None = None,
     oracle: Oracle | str = Oracle.LITERT,
+    signature: str | None = None,
 ) -> Model:
     """Read and verify a TFLite model.
 
@@ -122,6 +124,8 @@ def load(
     oracle
         The implementation whose results the code reproduces where roundings differ: LiteRT's
         reference kernels, or TensorFlow Lite for Microcontrollers.
+    signature
+        Name of the signature to compile; by default the file's first subgraph is compiled.
 
     Returns
     -------
@@ -133,18 +137,22 @@ def load(
     ModelFormatError, DynamicShapeError, DynamicRangeModelError, UnsupportedModelError
         If the file cannot be read or compiled; see `tvmtiny.errors`.
     InputError
-        If there is no such oracle.
+        If there is no such oracle, or no such signature.
     """
     oracle = _oracle(oracle)
     if isinstance(source, bytes):
         content, path = source, name or "model"
     else:
         content, path = read_file(source), str(source)
+    if signature is not None:
+        content = with_signature(content, path, signature)
     graph = read_graph(content, path)
     check_sizes(graph, path)
     graph = simplified(graph, oracle)
     verify(graph, path, oracle)
-    return Model(model_name(name or Path(path).stem), content, graph, oracle)
+    note = signatures_note(content)
+    remarks = () if note is None else (note,)
+    return Model(model_name(name or Path(path).stem), content, graph, oracle, remarks)
 
 
 def _oracle(name: Oracle | str) -> Oracle:

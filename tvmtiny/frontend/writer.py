@@ -11,7 +11,7 @@ import numpy as np
 from tvmtiny.frontend.flatbuffer import schema
 from tvmtiny.frontend.reader import FILE_IDENTIFIER
 
-__all__ = ["ModelWriter"]
+__all__ = ["ModelWriter", "packed"]
 
 #: Options tables whose name does not follow from the operator's; None for no table.
 _OPTIONS = {
@@ -224,9 +224,7 @@ class ModelWriter:
         model.subgraphs = list(subgraphs)
         model.buffers = self._buffers
         model.signatureDefs = self._signatures or None
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-        return bytes(builder.Output())
+        return packed(model)
 
     def _subgraph(self, name: str, outputs: Sequence[int]) -> Any:
         subgraph = schema().SubGraphT()
@@ -262,6 +260,13 @@ def _entries(tensors: Sequence[tuple[str, int]]) -> list[Any]:
         entry.name, entry.tensorIndex = name, index
         entries.append(entry)
     return entries
+
+
+def packed(model: Any) -> bytes:
+    """A ``ModelT`` as the bytes of a .tflite file."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def buffer(data: bytes) -> Any:

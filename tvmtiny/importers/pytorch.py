@@ -14,12 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
-
 from tvmtiny.errors import InputError, ModelFormatError, ToolMissingError
 from tvmtiny.errors.base import one_line
 from tvmtiny.frontend.flatbuffer import unpack_model
-from tvmtiny.frontend.reader import FILE_IDENTIFIER
+from tvmtiny.frontend.writer import packed
 from tvmtiny.host.packages import importing
 from tvmtiny.importers import pytorch_export
 from tvmtiny.importers.described import described
@@ -161,6 +159,4 @@ def _renamed(content: bytes, answer: dict[str, Any]) -> bytes:
         for entry in (*signature.inputs, *signature.outputs):
             name = entry.name.decode()
             entry.name = names.get(name, name)
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-    return bytes(builder.Output())
+    return packed(model)

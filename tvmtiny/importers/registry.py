@@ -13,6 +13,7 @@ from tvmtiny.errors import InputError, ModelFormatError
 from tvmtiny.errors.base import quoted
 from tvmtiny.frontend.model import Model, read_file
 from tvmtiny.frontend.model import load as load_tflite
+from tvmtiny.frontend.signatures import with_signature
 from tvmtiny.importers.results import Imported, ImportOptions
 from tvmtiny.ops import Oracle
 
@@ -126,6 +127,7 @@ def load(
     *,
     name: str | None = None,
     oracle: Oracle | str = Oracle.LITERT,
+    signature: str | None = None,
     options: ImportOptions | None = None,
 ) -> Model:
     """Read and verify a model, of TFLite or of another framework.
@@ -141,6 +143,8 @@ def load(
     oracle
         Whose results the code shall reproduce where implementations round differently: LiteRT's
         reference kernels, or TensorFlow Lite for Microcontrollers.
+    signature
+        Name of the signature to compile; by default the file's first subgraph is compiled.
     options
         How other frameworks' models are imported.
 
@@ -149,18 +153,18 @@ def load(
     ModelFormatError, DynamicShapeError, DynamicRangeModelError, UnsupportedModelError
         If the file cannot be read or compiled; see `tvmtiny.errors`.
     InputError
-        If there is no such oracle, or nothing reads such a file or object.
+        If there is no such oracle or signature, or nothing reads such a file or object.
     ToolMissingError
         If a package is missing that reads it.
     """
     made = _imported(source, options)
     if made is None:
         assert isinstance(source, str | os.PathLike | bytes)
-        return load_tflite(source, name=name, oracle=oracle)
+        return load_tflite(source, name=name, oracle=oracle, signature=signature)
     is_file = isinstance(source, str | os.PathLike)
     stem = Path(str(source)).stem if is_file else _name_of(source)
-    model = load_tflite(made.content, name=name or stem, oracle=oracle)
-    return replace(model, remarks=made.notes)
+    model = load_tflite(made.content, name=name or stem, oracle=oracle, signature=signature)
+    return replace(model, remarks=(*made.notes, *model.remarks))
 
 
 def _name_of(source: object) -> str:
@@ -170,20 +174,34 @@ def _name_of(source: object) -> str:
 
 
 def read_content(
-    source: str | os.PathLike[str] | bytes | object, options: ImportOptions | None = None
+    source: str | os.PathLike[str] | bytes | object,
+    options: ImportOptions | None = None,
+    *,
+    signature: str | None = None,
 ) -> bytes:
     """The .tflite file that a model is, or that is made of it.
+
+    Parameters
+    ----------
+    source, options
+        See `load`.
+    signature
+        Name of the only signature of the result; by default the file is left as it is.
 
     Raises
     ------
     ModelFormatError, DynamicShapeError, UnsupportedModelError, InputError, ToolMissingError
         As from `load`; that the content is sound is not checked.
     """
-    made = _imported(source, options)
+    made, path = _imported(source, options), "the model"
     if made is not None:
-        return made.content
-    assert isinstance(source, str | os.PathLike | bytes)
-    return source if isinstance(source, bytes) else read_file(source)
+        content = made.content
+    else:
+        assert isinstance(source, str | os.PathLike | bytes)
+        content = source if isinstance(source, bytes) else read_file(source)
+    if isinstance(source, str | os.PathLike):
+        path = str(source)
+    return content if signature is None else with_signature(content, path, signature)
 
 
 def _imported(source: object, options: ImportOptions | None) -> Imported | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tvmtiny.errors import InputError, OperatorProblem
 from tvmtiny.frontend.legacy import NOTE, simplified
 from tvmtiny.frontend.reader import Graph, read_graph
+from tvmtiny.frontend.signatures import signatures_note
 from tvmtiny.frontend.verify import check_sizes, operator_problems, verify
 from tvmtiny.importers import read_content
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
@@ -139,20 +140,26 @@ class Inspection:
         return self.problem is None
 
 
-def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) -> Inspection:
+def inspect_model(
+    path: str | os.PathLike[str], others: Collection[Board] = (), *, signature: str | None = None
+) -> Inspection:
     """Inspect a model file.
 
     Parameters
     ----------
     others
         Additional boards to estimate, besides those that ship with tvmtiny.
+    signature
+        Name of the signature to inspect; by default the file's first subgraph is inspected.
 
     Raises
     ------
     ModelFormatError
         If the file is not a readable TFLite model.
+    InputError
+        If the file has no such signature.
     """
-    content = read_content(path)
+    content = read_content(path, signature=signature)
     graph = read_graph(content, str(path))
     too_large = _too_large(graph, str(path))
     problem, folded, problems = too_large, graph, graph.problems
@@ -172,6 +179,7 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
     ram = max((_size(t) for t in tensors if t.data is None), default=0) + state
     costly = {line.index for line in nodes if line.macs}
     flash = sum(_constants(node) for node in least if node.index in costly)
+    notes = [n for n in (NOTE if folded.moved else None, signatures_note(content)) if n]
     return Inspection(
         str(path),
         len(content),
@@ -186,7 +194,7 @@ def inspect_model(path: str | os.PathLike[str], others: Collection[Board] = ()) 
         tuple(_estimate(board, ram, flash) for board in (*others, *boards().values())),
         problem,
         None if problem or not known_to_litert(graph) else refusal(content),
-        NOTE if folded.moved else None,
+        "; ".join(notes) or None,
     )
 
 
