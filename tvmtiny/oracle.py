@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from tvmtiny.host import litert
 from tvmtiny.host.litert import make_interpreter, reference_interpreter
 from tvmtiny.host.packages import importing
 from tvmtiny.litert_operators import OneOperator, one_by_one
-from tvmtiny.ops import Oracle, find_operator
+from tvmtiny.ops import Node, Oracle, find_operator
 from tvmtiny.ops.shared.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ __all__ = [
 
 #: Timeout for LiteRT's check of a model, which normally takes less than a second.
 _MOST_SECONDS = 60
+
+#: No nodes.
+_NONE: Mapping[int, Node] = MappingProxyType({})
 
 _silence_lock = threading.Lock()
 
@@ -70,10 +74,19 @@ def oracle_tensors(
             # LiteRT has no kernels for front ends.
             before = evaluate(model.front, inputs, model.oracle)
             inputs = [before[tensor.index] for tensor in model.front.outputs]
-        values = before | run_litert(model.content, inputs, path=model.name)
-        graph = model.graph
-        return "litert-reference", with_moved(graph, with_assigned(graph, values))
+        graph, others = model.graph, _of_tflm(model.graph)
+        if others and (graph.moved or one_by_one(model.content) is None):
+            return "numpy", model.reference(inputs)
+        values = before | run_litert(model.content, inputs, path=model.name, others=others)
+        name = "litert-reference and numpy" if others else "litert-reference"
+        return name, with_moved(graph, with_assigned(graph, values))
     return "numpy-tflm", model.reference(inputs)
+
+
+def _of_tflm(graph: Graph) -> dict[int, Node]:
+    """The nodes that LiteRT has no kernel for, by their position in the file."""
+    nodes = [(find_operator(node.operator), node) for node in graph.nodes]
+    return {n.index: n for found, n in nodes if found is not None and not found.known_to_litert(n)}
 
 
 def known_to_litert(graph: Graph) -> bool:
@@ -110,7 +123,11 @@ def refusal(model: bytes) -> str | None:
 
 
 def run_litert(
-    model: bytes, inputs: Sequence[np.ndarray], *, path: str = "the model"
+    model: bytes,
+    inputs: Sequence[np.ndarray],
+    *,
+    path: str = "the model",
+    others: Mapping[int, Node] = _NONE,
 ) -> dict[int, np.ndarray]:
     """Run a model once with LiteRT's reference kernels, keeping every intermediate tensor.
 
@@ -122,6 +139,9 @@ def run_litert(
         One array for each input of subgraph 0, in order, with the input's shape and dtype.
     path
         Name of the model in messages.
+    others
+        Nodes without a kernel in LiteRT, by their position in the file; their numpy references are
+        used instead. The operators of such a file must be runnable one by one.
 
     Returns
     -------
@@ -138,12 +158,16 @@ def run_litert(
     InputDataError
         The number of inputs, or the shape or dtype of one, does not match the model.
     """
-    (values,) = run_litert_frames(model, [inputs], path=path)
+    (values,) = run_litert_frames(model, [inputs], path=path, others=others)
     return values
 
 
 def run_litert_frames(
-    model: bytes, frames: Sequence[Sequence[np.ndarray]], *, path: str = "the model"
+    model: bytes,
+    frames: Sequence[Sequence[np.ndarray]],
+    *,
+    path: str = "the model",
+    others: Mapping[int, Node] = _NONE,
 ) -> list[dict[int, np.ndarray]]:
     """Run a model on a sequence of frames; its state carries over from one frame to the next.
 
@@ -163,35 +187,67 @@ def run_litert_frames(
         interpreter_module = _import_litert()
         with _refusals(path, "prepare"):
             interpreter = reference_interpreter(interpreter_module, bytes(model))
-            operators = one_by_one(bytes(model)) if interpreter is None else None
+            whole = interpreter is not None and not others
+            operators = None if whole else one_by_one(bytes(model))
             interpreter = interpreter or make_interpreter(interpreter_module, bytes(model))
-            # Operators append scratch tensors behind the model's own.
-            details = interpreter.get_tensor_details()[: tensor_count(bytes(model))]
-            # Reading a handle of a variable as a tensor would follow a wild pointer.
-            numbers = [d["index"] for d in details if np.dtype(d["dtype"]).kind in "biuf"]
-            interpreter.allocate_tensors()
+            if operators is None:
+                # Operators append scratch tensors behind the model's own.
+                details = interpreter.get_tensor_details()[: tensor_count(bytes(model))]
+                # Reading a handle of a variable as a tensor would follow a wild pointer.
+                numbers = [d["index"] for d in details if np.dtype(d["dtype"]).kind in "biuf"]
+            if not others:
+                interpreter.allocate_tensors()
         with _refusals(path, "run"):
             if operators is None:
                 return [_invoke(interpreter, inputs, numbers) for inputs in frames]
             details = interpreter.get_input_details()
-            parts = [(o, make_interpreter(interpreter_module, o.content)) for o in operators]
-            for _, part in parts:
-                part.allocate_tensors()
+            parts = [
+                _Alone(operator, interpreter_module) if i not in others else others[i]
+                for i, operator in enumerate(operators)
+            ]
             return [_invoke_each(parts, details, f) for f in frames]
 
 
+class _Alone:
+    """An operator in an interpreter of its own, with its reference kernel if there is one."""
+
+    def __init__(self, operator: OneOperator, module: Any) -> None:
+        self.operator = operator
+        self._interpreter = make_interpreter(module, operator.content)
+        self._shapes: list[tuple[int, ...]] = []
+
+    def run(self, values: dict[int, np.ndarray]) -> None:
+        """Add the operator's tensors to those of the model."""
+        sources = [values[i] for i in self.operator.inputs]
+        shapes = [source.shape for source in sources]
+        if shapes != self._shapes:
+            # A file's shapes are wrong where they are open, and follow from those of its inputs.
+            for detail, shape in zip(self._interpreter.get_input_details(), shapes, strict=True):
+                if tuple(detail["shape"]) != shape:
+                    self._interpreter.resize_tensor_input(detail["index"], shape)
+            self._interpreter.allocate_tensors()
+            self._shapes = shapes
+        own = _invoke(self._interpreter, sources, range(len(self.operator.tensors)))
+        values.update({self.operator.tensors[i]: value for i, value in own.items()})
+
+
 def _invoke_each(
-    parts: Sequence[tuple[OneOperator, Any]],
+    parts: Sequence[_Alone | Node],
     details: Sequence[dict[str, Any]],
     inputs: Sequence[np.ndarray],
 ) -> dict[int, np.ndarray]:
-    """Run operators one by one, each with its reference kernel if it has one."""
+    """Run operators one by one with LiteRT, and nodes with their numpy references."""
     _check_inputs(details, inputs)
     values = {d["index"]: np.array(x) for d, x in zip(details, inputs, strict=True)}
-    for operator, interpreter in parts:
-        sources = [values[i] for i in operator.inputs]
-        own = _invoke(interpreter, sources, range(len(operator.tensors)))
-        values.update({operator.tensors[i]: value for i, value in own.items()})
+    for part in parts:
+        if isinstance(part, _Alone):
+            part.run(values)
+            continue
+        operator = find_operator(part.operator)
+        assert operator is not None
+        present = [values[t.index] if t.data is None else t.data for t in part.inputs if t]
+        results = operator.reference(part, present, Oracle.LITERT)
+        values.update(zip((t.index for t in part.outputs), results, strict=True))
     return values
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from layer_cases import Layer, Operand, numbers
+from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tests.ops.three_ways import SideBySide
 from tvmtiny.errors import UnsupportedModelError
+from tvmtiny.oracle import oracle_tensors
 
 _SHAPE = (2, 3, 4)
 
@@ -58,10 +61,24 @@ def test_are_those_of_the_package(together: SideBySide) -> None:
     together.check_package_of_tflm()
 
 
-@pytest.mark.parametrize("case", _CASES.values(), ids=_CASES)
-def test_name_the_option(case: Layer) -> None:
-    with pytest.raises(UnsupportedModelError, match="or --oracle tflm, which has one"):
-        tvmtiny.load(case.model())
+def test_checks_take_the_others_from_litert(tmp_path: Path) -> None:
+    """Of a model with such an operator, LiteRT still computes all that it has kernels for."""
+    b = ModelBuilder()
+    x = b.input("x", _SHAPE, "int16", scale=3e-4)
+    mean = b.tensor("mean", (2, 3, 1), "int16", scale=2e-4)
+    b.op("MEAN", [x, b.constant("axes", np.array([2], np.int32))], [mean], {"keep_dims": True}, 2)
+    square = b.tensor("square", _SHAPE, "int16", scale=6e-4)
+    b.op("SQUARED_DIFFERENCE", [x, mean], [square], None)
+    y = b.tensor("y", _SHAPE, "int16", scale=1 / 32768)
+    b.op("SOFTMAX", [square], [y], {"beta": 1.0})
+    model = tvmtiny.load(b.build([y]), name="m")
+    inputs = tvmtiny.make_inputs("random:3", tvmtiny.compile(model, "cortex-m4").inputs)
+    name, values = oracle_tensors(model, inputs)
+    assert name == "litert-reference and numpy"
+    for index, value in model.reference(inputs).items():
+        if index in values:
+            np.testing.assert_array_equal(values[index], value)
+    assert {square, y} <= set(values)
 
 
 def test_sums_that_overflow_are_refused() -> None:

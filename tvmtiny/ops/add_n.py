@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 from tvm import te, tirx
 
-from tvmtiny.ops.shared.checks import check_only_tflm, check_same_dtype, check_scale, check_shape
+from tvmtiny.ops.shared.checks import check_same_dtype, check_scale, check_shape
 from tvmtiny.ops.shared.expressions import Expression, elementwise, int32, total
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Compute, Operator, Oracle, Problem, register
@@ -24,7 +24,8 @@ class AddN(Operator):
 
     name = "ADD_N"
     dtypes = ("int8", "int32", "float32")
-    exactness = "exact, and int8 bit-exact with TFLM, which alone has it"
+    only_tflm = ("int8",)
+    exactness = "exact, and int8 bit-exact as TFLM, which alone has it"
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         if not node.inputs or None in node.inputs or len(node.outputs) != 1:
@@ -36,9 +37,6 @@ class AddN(Operator):
                 yield from check_shape(node, tensor.shape)
         if node.output.dtype == "int8":
             yield from self._check_int8(node)
-
-    def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
-        yield from check_only_tflm(node, "int8", oracle)
 
     def _check_int8(self, node: Node) -> Iterator[Problem]:
         tensors = [t for t in (*node.inputs, node.output) if t is not None]

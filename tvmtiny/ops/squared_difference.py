@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from tvmtiny.ops.shared.binary_operator import Binary
-from tvmtiny.ops.shared.checks import check_only_tflm
 from tvmtiny.ops.shared.expressions import (
     Expression,
     clamp,
@@ -17,7 +16,7 @@ from tvmtiny.ops.shared.expressions import (
     requantize,
 )
 from tvmtiny.ops.shared.node import Node
-from tvmtiny.ops.shared.operator import Oracle, Problem, register
+from tvmtiny.ops.shared.operator import Problem, register
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES, centred, quantize_multiplier
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
@@ -36,8 +35,9 @@ class SquaredDifference(Binary):
 
     name = "SQUARED_DIFFERENCE"
     dtypes = ("int8", "int16", "int32", "float32")
+    only_tflm = ("int16",)
     exactness = (
-        "integers bit-exact (two roundings, both oracles; int16 with TFLM, which alone has it); "
+        "integers bit-exact (two roundings, both oracles; int16 as TFLM, which alone has it); "
         "float32 exact"
     )
 
@@ -49,9 +49,6 @@ class SquaredDifference(Binary):
                 f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
                 f"an output scale above the square of the double larger input scale / 2^{bits}",
             )
-
-    def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
-        yield from check_only_tflm(node, "int16", oracle)
 
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:
         if node.output.dtype not in _LEFT_SHIFT:

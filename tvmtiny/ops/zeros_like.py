@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tvmtiny.ops.shared.checks import check_one_dtype, check_only_tflm, check_output
+from tvmtiny.ops.shared.checks import check_one_dtype, check_output
 from tvmtiny.ops.shared.movement import Movement
 from tvmtiny.ops.shared.moving_operator import Moving
 from tvmtiny.ops.shared.node import Node
@@ -19,16 +19,14 @@ class ZerosLike(Moving):
 
     name = "ZEROS_LIKE"
     dtypes = ("int8", "int32", "int64", "float32")
-    exactness = "exact (int8 with TFLM, which alone has it)"
+    only_tflm = ("int8",)
+    exactness = "exact (int8 as TFLM, which alone has it)"
     of_shape = True
     input_count = 1
 
     def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_one_dtype(node.input(0), node.output)
         yield from check_output(node.output, node.input(0).shape)
-
-    def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
-        yield from check_only_tflm(node, "int8", oracle)
 
     def compute(self, node: Node, oracle: Oracle) -> Result:
         return Movement((), node.output, (), 0)

@@ -56,8 +56,9 @@ _REST = (
     "recurrent layers of Keras, and shapes must stay the same from turn to turn. Where the body "
     "gives one of its inputs, unchanged, as a value that comes later, LiteRT's loop takes the next "
     "turn's value for it; here and in TFLM it is that of the turn.",
-    "dtypes that TFLM's kernels run and ours do not: {dtypes}. Those that LiteRT has no kernel for "
-    "need `--oracle tflm`. TFLM's logical operators do not look at dtypes; ours take bool.",
+    "dtypes that TFLM's kernels run and ours do not: {dtypes}. For those that LiteRT has no kernel "
+    "for, results are TFLM's with either oracle. TFLM's logical operators do not look at dtypes; "
+    "ours take bool.",
     "TFLM computes `UNIDIRECTIONAL_SEQUENCE_LSTM` in another way than LiteRT, and for other types: "
     "with `--oracle tflm` a layer without peepholes, projection and coupled gates has its results, "
     "and may be int16, or have cells of any power of two as their scale. Layers with these are "

@@ -7,22 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tvmtiny.ops.shared.node import Node, Tensor
-from tvmtiny.ops.shared.operator import Oracle, Problem
+from tvmtiny.ops.shared.operator import Problem
 from tvmtiny.ops.shared.quantization import FUSED_ACTIVATIONS, INT32_RANGE, INTEGER_RANGES
 
 
 def check_same_dtype(node: Node) -> Iterator[Problem]:
     """Yield a problem unless all inputs and outputs have one dtype."""
     yield from check_one_dtype(*(t for t in (*node.inputs, *node.outputs) if t is not None))
-
-
-def check_only_tflm(node: Node, dtype: str, oracle: Oracle) -> Iterator[Problem]:
-    """Yield a problem for data of a dtype for which TFLM has a kernel, but LiteRT has none."""
-    if node.output.dtype == dtype and oracle is Oracle.LITERT:
-        yield Problem(
-            f"{dtype} data, for which LiteRT has no kernel",
-            "another dtype, or --oracle tflm, which has one",
-        )
 
 
 def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:

@@ -101,6 +101,8 @@ class Operator(ABC):
         Whether several outputs lie in one block, see `tvmtiny.ops.shared.block`.
     in_litert
         Whether the operator belongs to TFLite, so that LiteRT can run it.
+    only_tflm
+        Dtypes of the output for which LiteRT has no kernel; their results follow TFLM.
     exactness
         Entry of the table of operators: the reference kernel, and how exactly it is matched.
     """
@@ -116,6 +118,7 @@ class Operator(ABC):
     needs_scale: ClassVar[bool] = True
     in_block: ClassVar[bool] = False
     in_litert: ClassVar[bool] = True
+    only_tflm: ClassVar[tuple[str, ...]] = ()
     exactness: ClassVar[str]
 
     def check(self, node: Node) -> Iterator[Problem]:
@@ -129,6 +132,10 @@ class Operator(ABC):
     @abstractmethod
     def check_node(self, node: Node) -> Iterator[Problem]:
         """Yield further problems of a node that has the right number of inputs and outputs."""
+
+    def known_to_litert(self, node: Node) -> bool:
+        """Whether LiteRT has a kernel for a node that passed `check`."""
+        return self.in_litert and node.output.dtype not in self.only_tflm
 
     def memory(self, node: Node) -> tuple[Memory, ...]:
         """Return values that the operator keeps between runs without a tensor in the file.
