@@ -9,6 +9,7 @@ import numpy as np
 
 from tvmtiny.frontend.control import resolved
 from tvmtiny.frontend.reader import SUBGRAPHS, Graph
+from tvmtiny.frontend.shapes import found_shapes
 from tvmtiny.frontend.verify import node_problems
 from tvmtiny.ops import Node, Operator, Oracle, Tensor, find_operator
 
@@ -25,7 +26,8 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
     only. Converters leave chains of such nodes where a model computes a shape, and operators may
     require the results as constants; folding therefore precedes verification. It also resolves
     loops and conditions, which depend on known values. A batch of -1 in the signature counts as 1,
-    as in the tensor's shape.
+    as in the tensor's shape; `tvmtiny.frontend.shapes` infers shapes that are open inside the
+    graph.
 
     Parameters
     ----------
@@ -36,10 +38,13 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
     """
     tensors = list(graph.tensors)
     wanted = _wanted(graph)
+    signatures = dict(graph.shape_signatures)
     nodes = []
     for original in graph.nodes:
         inputs = tuple(None if t is None else tensors[t.index] for t in original.inputs)
-        node = replace(original, inputs=inputs)
+        node = _with_shapes(replace(original, inputs=inputs), signatures)
+        for output in node.outputs:
+            tensors[output.index] = output
         if node.operator in SUBGRAPHS:
             found = resolved(node, wanted, partial(fold_constants, oracle=oracle), oracle)
             nodes += [] if found is None else [found]
@@ -55,7 +60,21 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
         tensors=tuple(tensors),
         nodes=tuple(nodes),
         outputs=tuple(tensors[t.index] for t in graph.outputs),
+        shape_signatures=signatures,
     )
+
+
+def _with_shapes(node: Node, signatures: dict[int, tuple[int, ...]]) -> Node:
+    """Return `node` with inferred shapes of open outputs, which are removed from `signatures`."""
+    if not any(-1 in signatures.get(tensor.index, ()) for tensor in node.outputs):
+        return node
+    shapes = found_shapes(node)
+    if shapes is None or len(shapes) != len(node.outputs):
+        return node
+    for tensor in node.outputs:
+        signatures.pop(tensor.index, None)
+    pairs = zip(node.outputs, shapes, strict=True)
+    return replace(node, outputs=tuple(replace(t, shape=shape) for t, shape in pairs))
 
 
 def _wanted(graph: Graph) -> set[int]:
