@@ -1,10 +1,10 @@
-/* Micro-kernels of float32 CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED for cores with a unit for
- * single precision (FPv4-SP, FPv5). Elsewhere, or with TVMTINY_PORTABLE, portable twins sum in the same
- * order.
+/* Micro-kernels of float32 CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED for cores with a
+ * single-precision FPU (FPv4-SP, FPv5). On other cores, or with TVMTINY_PORTABLE, portable twins
+ * sum in the same order.
  *
- * Each sum starts with the bias and runs in the order of the taps. With a GAIN of 2 the stream holds half
- * of the weights and biases, so that ReLU is the sum plus its magnitude. Results are clamped to the
- * bounds; infinite ones become the largest finite number, and what is no number stays. */
+ * Each sum starts with the bias and follows the order of the taps. With a GAIN of 2, the stream
+ * holds half of each weight and bias, so that ReLU is the sum plus its magnitude. Results are
+ * clamped to the bounds; infinite bounds become the largest finite number, and NaN stays NaN. */
 #ifndef TVMTINY_FPU_H
 #define TVMTINY_FPU_H
 
@@ -28,7 +28,7 @@
 #endif
 
 #if TVMTINY_FPU && defined(__clang__)
-/* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
+/* The assembly is longer than 4095 characters, the limit of string literals in C99. */
 #pragma clang diagnostic ignored "-Woverlength-strings"
 #endif
 
@@ -38,8 +38,8 @@
 
 #if TVMTINY_FPU
 
-/* A function NAME that consists of assembly. The clobbers are for GCC's -fipa-ra, which trusts what it
- * sees of a local function. */
+/* Defines a function NAME that consists of assembly. The clobbers are for GCC's -fipa-ra, which
+ * relies on what it sees of a local function. */
 #define TVMTINY_FPU_FUNCTION(NAME, PARAMETERS, TEXT)                                               \
   static __attribute__((naked, noinline)) void NAME PARAMETERS                                     \
   {                                                                                                \
@@ -82,8 +82,8 @@ TVMTINY_FPU_INLINE void tvmtiny_fpu_zero(float *to, int32_t count)
   }
 }
 
-/* Copies `rows` input rows from `first` on, of HEIGHT, with zeros outside: of each row `count` floats
- * between `left` and `right` zeros. */
+/* Copies `rows` rows of an input of `height` rows, from `first` on. Each row gets `count` floats
+ * between `left` and `right` zeros; rows outside the input are zeros. */
 TVMTINY_FPU_INLINE void tvmtiny_fpu_rows(const float *x, float *strip, int32_t first, int32_t rows,
                                          int32_t height, int32_t pitch, int32_t left, int32_t count,
                                          int32_t right)
@@ -101,7 +101,7 @@ TVMTINY_FPU_INLINE void tvmtiny_fpu_rows(const float *x, float *strip, int32_t f
   }
 }
 
-/* Copies two channels of `count` pixels, which are `step` floats apart. */
+/* Copies two channels of `count` pixels that are `step` floats apart. */
 TVMTINY_FPU_INLINE void tvmtiny_fpu_pairs(float *to, const float *from, int32_t count, int32_t step)
 {
 #if TVMTINY_FPU
@@ -124,8 +124,9 @@ TVMTINY_FPU_INLINE void tvmtiny_fpu_pairs(float *to, const float *from, int32_t 
   }
 }
 
-/* Copies two channels of `rows` input rows from `first` on, of `height`, into a plane of `columns`
- * pairs a row, behind the `left` first ones; of each row `used` pixels. Rows outside are zeros. */
+/* Copies two channels of `rows` rows of an input of `height` rows, from `first` on, into a plane of
+ * `columns` pairs per row. `used` pixels of each row follow `left` others. Rows outside the input
+ * are zeros. */
 TVMTINY_FPU_INLINE void tvmtiny_fpu_plane(const float *x, float *plane, int32_t first, int32_t rows,
                                           int32_t height, int32_t width, int32_t channels,
                                           int32_t columns, int32_t left, int32_t used)
@@ -142,11 +143,12 @@ TVMTINY_FPU_INLINE void tvmtiny_fpu_plane(const float *x, float *plane, int32_t 
 
 /* ---- Tiles -------------------------------------------------------------------------------- */
 
-/* Instantiates NAME(x, stream, out): CHANNELS channels of PIXELS pixels, whose inputs are PITCH floats
- * apart and whose outputs OUT_PITCH. The inputs of a filter are OUTER times INNER runs of RUN, from one
- * to the next OUTER_PITCH and INNER_PITCH floats. The stream is, per block of WIDTH channels, their
- * biases, and their weights for each input; the last block may be smaller. All inputs of TOGETHER pixels
- * are read before a block of their outputs is written, which may lie over the inputs. */
+/* Defines NAME(x, stream, out), which computes CHANNELS channels of PIXELS pixels. The inputs of
+ * neighbouring pixels are PITCH floats apart, and their outputs OUT_PITCH. The inputs of a filter
+ * are OUTER times INNER runs of RUN floats; runs are INNER_PITCH apart, and groups of INNER runs
+ * OUTER_PITCH. For each block of WIDTH channels, the stream holds the biases, and then the weights
+ * for each input; the last block may be smaller. The kernel reads all inputs of TOGETHER pixels
+ * before it writes a block of their outputs, which may overwrite the inputs. */
 #if TVMTINY_FPU
 
 #define TVMTINY_FPU_TILE(NAME, PIXELS, TOGETHER, CHANNELS, WIDTH, PITCH, OUT_PITCH, OUTER,         \
@@ -158,7 +160,7 @@ TVMTINY_FPU_INLINE void tvmtiny_fpu_plane(const float *x, float *plane, int32_t 
 
 #else
 
-/* More sums than there are registers of single precision. */
+/* More sums than there are single-precision registers. */
 #define TVMTINY_FPU_SUMS 32
 
 typedef struct {
@@ -226,9 +228,10 @@ TVMTINY_FPU_INLINE void tvmtiny_fpu_pixels(const float *x, const float *stream, 
 
 /* ---- Windows ------------------------------------------------------------------------------ */
 
-/* Instantiates NAME(plane, stream, out, rows): rows of COLUMNS outputs of two channels, CHANNELS floats
- * apart. Taps are DOWN and RIGHT floats of the plane apart, outputs STEP, and rows STEP_DOWN. The stream
- * is the two biases, COPIES times, and the two weights of each tap. */
+/* Defines NAME(plane, stream, out, rows), which computes rows of COLUMNS outputs of two channels;
+ * outputs are CHANNELS floats apart. In the plane, taps are DOWN and RIGHT floats apart, the
+ * windows of neighbouring outputs STEP, and those of neighbouring rows STEP_DOWN. The stream holds
+ * the two biases, repeated COPIES times, and then two weights for each tap. */
 #if TVMTINY_FPU
 
 #define TVMTINY_FPU_WINDOW(NAME, COLUMNS, CHANNELS, KH, KW, DOWN, RIGHT, STEP_DOWN, STEP, COPIES,  \

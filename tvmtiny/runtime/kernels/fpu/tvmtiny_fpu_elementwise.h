@@ -1,9 +1,9 @@
-/* Micro-kernels of float32 ADD, SUB and MUL, eight elements a turn; see tvmtiny_fpu.h.
+/* Micro-kernels of float32 ADD, SUB and MUL, with eight elements per iteration; see tvmtiny_fpu.h.
  *
- * `rows` rows of `count` elements of x and of the output lie one after the other. The second operand has
- * one row, with which each of x is combined (ROWS), or an element for each row (VALUES). It is the
- * operator's first one where it is SWAPPED. Eight results are stored together where all are finite,
- * and else one by one. */
+ * x and the output have `rows` contiguous rows of `count` elements. The second operand is one row
+ * that is combined with each row of x (ROWS), or has one element for each row (VALUES). If SWAPPED,
+ * it is the first operand of the operator. Eight results are stored together if all are finite, and
+ * otherwise one by one. */
 #ifndef TVMTINY_FPU_ELEMENTWISE_H
 #define TVMTINY_FPU_ELEMENTWISE_H
 
@@ -13,7 +13,7 @@
 #define TVMTINY_FPU_VALUE_SUB(A, B) ((A) - (B))
 #define TVMTINY_FPU_VALUE_MUL(A, B) ((A) * (B))
 
-/* One element of x and of the second operand. */
+/* Combines one element of x with one of the second operand. */
 #define TVMTINY_FPU_ELEMENT(NAME, OPERATION, SWAPPED, LOW, HIGH)                                   \
   TVMTINY_FPU_INLINE float NAME##_element(float a, float b)                                        \
   {                                                                                                \
@@ -41,7 +41,7 @@
 #define TVMTINY_FPU_MUL_VALUES_0(A, B) TVMTINY_FPU_MUL_ROWS_0(A, "%[b]")
 #define TVMTINY_FPU_MUL_VALUES_1(A, B) TVMTINY_FPU_MUL_ROWS_0(A, "%[b]")
 
-/* Half of the sum of a number and its magnitude; no number for minus infinity. */
+/* ReLU as half of the sum of a number and its magnitude; minus infinity gives NaN. */
 #define TVMTINY_FPU_BOUND_NONE ""
 #define TVMTINY_FPU_MAGNITUDE(A, B) "vabs.f32 " B ", " A "\n\t"
 #define TVMTINY_FPU_TWICE(A, B) "vadd.f32 " A ", " A ", " B "\n\t"
@@ -50,7 +50,7 @@
   TVMTINY_FPU_EACH(TVMTINY_FPU_MAGNITUDE)                                                          \
   TVMTINY_FPU_EACH(TVMTINY_FPU_TWICE) TVMTINY_FPU_EACH(TVMTINY_FPU_HALF)
 
-/* Zero times a number that is not finite is no number. */
+/* Zero times a number that is not finite is NaN. */
 #define TVMTINY_FPU_STORE                                                                          \
   "vmul.f32 s8, s0, %[zero]\n\tvmul.f32 s9, s1, %[zero]\n\t"                                       \
   "vfma.f32 s8, s2, %[zero]\n\tvfma.f32 s9, s3, %[zero]\n\t"                                       \
@@ -93,7 +93,7 @@
 #define TVMTINY_FPU_FIRST_ROWS 0.0f
 #define TVMTINY_FPU_FIRST_VALUES *y++
 
-/* Instantiates NAME(x, y, out, rows, count). */
+/* Defines NAME(x, y, out, rows, count). */
 #define TVMTINY_FPU_BINARY(NAME, OPERATION, SWAPPED, BOUND, LOW, HIGH, FORM)                       \
   TVMTINY_FPU_ELEMENT(NAME, OPERATION, SWAPPED, LOW, HIGH)                                         \
   static void NAME(const float *x, const float *y, float *out, int32_t rows, int32_t count)        \

@@ -1,5 +1,6 @@
-/* Common ground of tvmtiny's micro-kernels for RISC-V with 32 registers of 32 bits and multiplication (RV32IM):
- * assembly. Elsewhere, or with TVMTINY_PORTABLE, portable twins give the same results. */
+/* Shared parts of the micro-kernels for RISC-V with 32 integer registers of 32 bits and
+ * multiplication (RV32IM). They are assembly. On other cores, or with TVMTINY_PORTABLE, portable
+ * twins give the same results. */
 #ifndef TVMTINY_RISCV_H
 #define TVMTINY_RISCV_H
 
@@ -23,20 +24,20 @@
 #endif
 
 #if TVMTINY_RV32 && defined(__clang__)
-/* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
+/* The assembly is longer than 4095 characters, the limit of string literals in C99. */
 #pragma clang diagnostic ignored "-Woverlength-strings"
 #endif
 
 #define TVMTINY_RISCV_INLINE static inline TVMTINY_UNUSED
 
-/* Words of the stream that requantization takes beside the initial accumulator. */
+/* Words of the stream that requantization takes after the initial accumulator. */
 #define TVMTINY_RISCV_PLAIN 1
 #define TVMTINY_RISCV_SIGNED 3
 
 #if TVMTINY_RV32
 
-/* A function in assembly, called with eight arguments or fewer. The clobbers are for GCC's -fipa-ra, which trusts
- * what it sees of a local function. */
+/* Defines a function in assembly with at most eight arguments. The clobbers are for GCC's -fipa-ra,
+ * which relies on what it sees of a local function. */
 #define TVMTINY_RISCV_FUNCTION(NAME, PARAMETERS, BODY)                                                \
   static __attribute__((naked, noinline)) TVMTINY_UNUSED void NAME PARAMETERS                         \
   {                                                                                                   \
@@ -57,8 +58,9 @@
   ".if (" NUMBER ") >= -2048 && (" NUMBER ") < 2048\n addi " REGISTER ", " REGISTER ", (" NUMBER ")\n" \
   ".else\n li " SCRATCH ", (" NUMBER ")\n add " REGISTER ", " REGISTER ", " SCRATCH "\n.endif\n"
 
-/* The constants of a channel, behind which a1 goes on: the address of its output in t2, from its number and a2, the
- * initial accumulator in t0, the multiplier in t1, offset and step in t3 and t4. */
+/* Loads the constants of a channel and advances a1 past them: t2 gets the address of its output
+ * (the channel's number plus a2), t0 the initial accumulator, t1 the multiplier, and t3 and t4 the
+ * offset and the step. */
 #define TVMTINY_RISCV_CONSTANTS_PLAIN                                                                 \
   " lw t2, 0(a1)\n lw t0, 4(a1)\n lw t1, 8(a1)\n addi a1, a1, 12\n add t2, t2, a2\n"
 #define TVMTINY_RISCV_CONSTANTS_SIGNED                                                                \
@@ -67,7 +69,7 @@
 #define TVMTINY_RISCV_SCALE_SIGNED(ACC)                                                               \
   " srai a7, " ACC ", 31\n and a7, a7, t4\n add a7, a7, t3\n mulh " ACC ", " ACC ", t1\n add " ACC      \
   ", " ACC ", a7\n"
-/* From TVMTINY_RISCV_LIMIT on, what TVMTINY_RISCV_CLAMP needs is in t5 and, with Zbb, t6. */
+/* TVMTINY_RISCV_LIMIT sets up t5 and, with Zbb, t6 for TVMTINY_RISCV_CLAMP. */
 #if defined(__riscv_zbb)
 #define TVMTINY_RISCV_LIMIT " li t5, 127\n li t6, -128\n"
 #define TVMTINY_RISCV_CLAMP(ACC) " min " ACC ", " ACC ", t5\n max " ACC ", " ACC ", t6\n"
@@ -76,12 +78,12 @@
 #define TVMTINY_RISCV_CLAMP(ACC)                                                                      \
   " addi a7, " ACC ", 128\n bgeu t5, a7, 9f\n srai " ACC ", " ACC ", 31\n xori " ACC ", " ACC ", 127\n9:\n"
 #endif
-/* From an accumulator to a byte at an address. */
+/* Requantizes an accumulator and stores the byte. */
 #define TVMTINY_RISCV_OUTPUT(ACC, SHIFT, ROUNDING, AT)                                                \
   TVMTINY_RISCV_SCALE_##ROUNDING(ACC) " srai " ACC ", " ACC ", " SHIFT "\n" TVMTINY_RISCV_CLAMP(ACC)  \
   " sb " ACC ", " AT "\n"
 
-/* From a sum to the output of a channel. */
+/* Turns a sum into the output of a channel. */
 #define TVMTINY_RISCV_CHANNEL(SUM, SHIFT, ROUNDING)                                                   \
   TVMTINY_RISCV_CONSTANTS_##ROUNDING " slli " SUM ", " SUM ", 8\n add " SUM ", " SUM ", t0\n"         \
   TVMTINY_RISCV_OUTPUT(SUM, SHIFT, ROUNDING, "0(t2)")
@@ -94,9 +96,9 @@ TVMTINY_RISCV_INLINE uint32_t tvmtiny_riscv_add(uint32_t sum, int32_t a, int32_t
   return sum + (uint32_t)a * (uint32_t)b;
 }
 
-/* (acc * multiplier >> 32) >> shift, saturated. `constants` is the multiplier and, where positive and negative
- * sums are rounded differently, an offset, which is added before the shift, and a step, which is added too
- * below zero. */
+/* (acc * multiplier >> 32) >> shift, saturated. `constants` holds the multiplier. If positive and
+ * negative sums are rounded differently, an offset and a step follow; the offset is added before
+ * the shift, and the step as well for negative sums. */
 TVMTINY_RISCV_INLINE int8_t tvmtiny_riscv_output(int32_t acc, const int32_t *constants, int32_t rounding,
                                                  int32_t shift)
 {

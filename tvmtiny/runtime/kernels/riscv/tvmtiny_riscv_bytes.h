@@ -1,30 +1,33 @@
-/* Dense layers pixel by pixel on inputs as they are, for RISC-V: two channels in one multiplication, with weights of a
- * byte.
+/* Dense layers, pixel by pixel on unpacked inputs, for RISC-V. One multiplication gives products
+ * for two channels, and weights take one byte each.
  *
- * A word holds the weights of four channels for one input x, each plus 128: c0 + 2^8 * c1 + 2^16 * c2 + 2^24 * c3. Its
- * odd bytes are 2^8 * odd, where odd = c1 + 2^16 * c3, and MULHSU of 2^24 * x and them is x * odd. The word times x,
- * less 2^8 * x * odd, is x * even, where even = c0 + 2^16 * c2. Products are added up in chunks, from each of which
- * 128 * 65537 times the sum of its inputs is taken, and which are taken apart as in tvmtiny_riscv_pairs.h.
+ * A word holds the weights of four channels for one input x, each plus 128: c0 + 2^8 * c1 + 2^16 *
+ * c2 + 2^24 * c3. Its odd bytes are 2^8 * odd, with odd = c1 + 2^16 * c3, and MULHSU of 2^24 * x
+ * and the odd bytes is x * odd. The word times x, minus 2^8 * x * odd, is x * even, with even = c0
+ * + 2^16 * c2. Products are added up in chunks. Each chunk is corrected by 128 * 65537 times the
+ * sum of its inputs, and then split as in tvmtiny_riscv_pairs.h.
  *
- * The stream has per tile of 4, 8 or 12 channels: a word per four of them for the first input, for the second and so
- * on; per channel its number, the initial accumulator, the multiplier and, for ROUNDING = SIGNED, offset and step. The
- * accumulator is the initial one plus 256 times the sum, which for the lower channels of a product is 32768 too much
- * per chunk. */
+ * For each tile of 4, 8 or 12 channels, the stream holds one word per four channels for each input,
+ * and then for each channel its number, the initial accumulator, the multiplier and, for ROUNDING =
+ * SIGNED, the offset and the step. The accumulator is the initial one plus 256 times the sum. For
+ * the lower channels of a product, the sum is 32768 too large per chunk. */
 #ifndef TVMTINY_RISCV_BYTES_H
 #define TVMTINY_RISCV_BYTES_H
 
 #include "tvmtiny_riscv.h"
 
-/* Instantiates NAME(x, stream, out, end, room): the channels of a stream that ends at `end`, of one pixel, in tiles of
- * QUADS times four. The first chunk has BEGIN inputs, the others CHUNK; FIRST chunks are unrolled, then LOOPS times
- * UNROLL chunks. With ONCE, `room` is a word per chunk, where what to correct the chunks by is kept for all tiles; with
- * EACH, each tile computes that again. */
+/* Defines NAME(x, stream, out, end, room), which computes all channels of one pixel in tiles of 4 *
+ * QUADS channels; the stream ends at `end`. The first chunk has BEGIN inputs and the others CHUNK;
+ * FIRST chunks are unrolled, followed by LOOPS iterations of UNROLL chunks. With ONCE, the
+ * corrections of the chunks are computed once for all tiles and kept in `room`, one word per chunk;
+ * with EACH, each tile computes them again. */
 #if TVMTINY_RV32
 
-/* a0 x, a1 stream, a2 128 * 65537 or a place in `room`, a3 the sum of the inputs of a chunk and then what to correct
- * the chunk by, a4 an input, a5 2^24 times an input, a6 a word, a7 scratch, t6 the mask of odd bytes, ra the end of x;
- * on the stack `out`, `end` and `room`. Per four channels two sums, of words and of their odd bytes, and then of even
- * and odd bytes: chunks t0-t5, all s0-s5, high s6-s11. */
+/* a0 x, a1 stream, a2 128 * 65537 or an address in `room`, a3 the sum of the inputs of a chunk and
+ * then its correction, a4 an input, a5 2^24 times an input, a6 a word, a7 scratch, t6 the mask of
+ * odd bytes, ra the end of x; on the stack `out`, `end` and `room`. Four channels have two sums,
+ * first of words and of their odd bytes, and then of even and of odd bytes: t0-t5 of a chunk, s0-s5
+ * of all chunks, s6-s11 their upper halves. */
 #define TVMTINY_RISCV_QUADS_1(DO, A, B, C, D, E, F) DO(A, B)
 #define TVMTINY_RISCV_QUADS_2(DO, A, B, C, D, E, F) DO(A, B) DO(C, D)
 #define TVMTINY_RISCV_QUADS_3(DO, A, B, C, D, E, F) DO(A, B) DO(C, D) DO(E, F)
@@ -46,7 +49,7 @@
   ".rept " INPUTS " - 1\n" TVMTINY_RISCV_QUAD_INPUT("a4") TVMTINY_RISCV_ADD_UP_##SUMS                 \
   TVMTINY_RISCV_QUADS_##QUADS(TVMTINY_RISCV_QUAD_GO_ON, A, B, C, D, E, F) ".endr\n" TVMTINY_RISCV_CORRECT_##SUMS \
   TVMTINY_RISCV_QUADS_##QUADS(TVMTINY_RISCV_QUAD_EVEN, A, B, C, D, E, F)
-/* The sums of the first chunk are those of all chunks. */
+/* The first chunk initializes the sums of all chunks. */
 #define TVMTINY_RISCV_SUMS_1(DO) DO("s0", "s6", "t0") DO("s1", "s7", "t1")
 #define TVMTINY_RISCV_SUMS_2(DO) TVMTINY_RISCV_SUMS_1(DO) DO("s2", "s8", "t2") DO("s3", "s9", "t3")
 #define TVMTINY_RISCV_SUMS_3(DO) TVMTINY_RISCV_SUMS_2(DO) DO("s4", "s10", "t4") DO("s5", "s11", "t5")
@@ -65,7 +68,7 @@
   " addi a0, a0, tvmtiny_in\n" TVMTINY_RISCV_ADD("a1", "tvmtiny_byte", "a7")                          \
   ".if tvmtiny_room\n addi a2, a2, tvmtiny_room\n.endif\n"                                            \
   ".set tvmtiny_in, 0\n.set tvmtiny_byte, 0\n.set tvmtiny_room, 0\n"
-/* Sums of inputs, before all tiles. */
+/* Sums the inputs of the chunks before all tiles. */
 #define TVMTINY_RISCV_SUM_INPUTS(INPUTS)                                                              \
   " lb a3, 0(a0)\n.set tvmtiny_in, 1\n.rept " INPUTS " - 1\n lb a6, tvmtiny_in(a0)\n add a3, a3, a6\n" \
   ".set tvmtiny_in, tvmtiny_in + 1\n.endr\n" TVMTINY_RISCV_CORRECT                                    \
@@ -131,7 +134,7 @@ static void TVMTINY_UNUSED tvmtiny_riscv_bytes(const int8_t *x, const int32_t *s
     const int32_t *constants = stream + words * inputs;
     int32_t pair;
     for (pair = 0; pair < 2 * words; ++pair) {
-      /* Channels 0 and 2, or 1 and 3. */
+      /* The pair is channels 0 and 2, or 1 and 3. */
       const int32_t *const low = constants + (pair / 2 * 4 + pair % 2) * (2 + rounding);
       const int32_t *const high = low + 2 * (2 + rounding);
       const int32_t *word = stream + pair / 2;

@@ -1,7 +1,8 @@
 /* Depthwise convolutions channel by channel, for RISC-V.
  *
- * A plane, see tvmtiny_plane.h, holds the inputs of one channel. The stream has per channel the weights as words, the
- * initial accumulator and the multiplier and, for ROUNDING = SIGNED, offset and step. */
+ * A plane, see tvmtiny_plane.h, holds the inputs of one channel. For each channel, the stream holds
+ * the weights as words, the initial accumulator, the multiplier and, for ROUNDING = SIGNED, the
+ * offset and the step. */
 #ifndef TVMTINY_RISCV_DEPTHWISE_H
 #define TVMTINY_RISCV_DEPTHWISE_H
 
@@ -10,14 +11,15 @@
 
 /* ---- Any filter ---------------------------------------------------------------------------- */
 
-/* Instantiates NAME(plane, stream, out, rows): `rows` rows of WIDTH outputs of one channel, PITCH apart, from a plane of
- * COLUMNS columns. A filter of ROWS x ACROSS taps, DILATION_Y and DILATION_X apart. For the compiler to unroll; four
- * outputs share the loads of weights. */
+/* Defines NAME(plane, stream, out, rows), which computes `rows` rows of WIDTH outputs of one
+ * channel, PITCH bytes apart, from a plane of COLUMNS columns. The filter has ROWS x ACROSS taps,
+ * DILATION_Y and DILATION_X apart. The compiler unrolls the loops; four outputs share the loads of
+ * weights. */
 #define TVMTINY_RISCV_FILTER(NAME, COLUMNS, WIDTH, ROWS, ACROSS, STRIDE_Y, STRIDE_X, DILATION_Y, DILATION_X, \
                              SHIFT, PITCH, ROUNDING)                                                  \
   static void NAME(const int8_t *plane, const int32_t *stream, int8_t *out, int32_t rows)             \
   {                                                                                                   \
-    /* Of one column, all rows are one. */                                                            \
+    /* Rows of one output each are computed as a single row. */                                       \
     const int32_t step = (WIDTH) == 1 ? (STRIDE_Y) * (COLUMNS) : (STRIDE_X);                          \
     const int32_t count = (WIDTH) == 1 ? rows : (WIDTH);                                              \
     const int32_t *const constants = stream + (ROWS) * (ACROSS);                                      \
@@ -64,14 +66,14 @@
 
 /* ---- 3x3 ----------------------------------------------------------------------------------- */
 
-/* Instantiates NAME(plane, stream, out, rows): the same for a filter of 3 x 3 neighbours and ROUNDING = PLAIN, with
- * STRIDE 1 or 2. The weights stay in registers while three sums move over a row, so that each input of a column is
- * read once. Of WIDTH outputs of a row, LOOPS times UNROLL groups and
- * REST groups are computed, and MORE outputs; groups have three outputs for stride 1 and two for stride 2. */
+/* Defines NAME(plane, stream, out, rows) as above, for a filter of 3 x 3 taps without dilation,
+ * ROUNDING = PLAIN and STRIDE 1 or 2. The weights stay in registers while three sums move along a
+ * row, so that each input of a column is read once. A row has LOOPS * UNROLL groups in a loop, REST
+ * groups, and MORE outputs; a group has three outputs for stride 1 and two for stride 2. */
 #if TVMTINY_RV32
 
-/* a0 plane, a1 stream, a2 out, a3 rows; a4 a5 a6 a column, a7 scratch, ra the end of the loop in a row; s0-s8
- * weights, s9-s11 sums, t0 initial accumulator, t1 multiplier. */
+/* a0 plane, a1 stream, a2 out, a3 rows; a4 a5 a6 a column, a7 scratch, ra the end of the loop in a
+ * row; s0-s8 weights, s9-s11 sums, t0 the initial accumulator, t1 the multiplier. */
 #define TVMTINY_RISCV_COLUMN                                                                          \
   " lb a4, tvmtiny_column(a0)\n lb a5, tvmtiny_column + tvmtiny_columns(a0)\n"                        \
   " lb a6, tvmtiny_column + 2 * tvmtiny_columns(a0)\n.set tvmtiny_column, tvmtiny_column + 1\n"
@@ -82,7 +84,8 @@
   " mul a7, a4, " TOP "\n add " ACC ", " ACC ", a7\n mul a7, a5, " MIDDLE "\n add " ACC ", " ACC      \
   ", a7\n mul a7, a6, " BOTTOM "\n add " ACC ", " ACC ", a7\n"
 #define TVMTINY_RISCV_MIDDLE(ACC) TVMTINY_RISCV_TAPS(ACC, "s1", "s4", "s7")
-/* The last column of an output, which is stored; where the next one is out of reach, `out` moves on. */
+/* Adds the last column of an output and stores the output. `out` advances when the next offset
+ * would be too large. */
 #define TVMTINY_RISCV_LAST(ACC)                                                                       \
   TVMTINY_RISCV_TAPS(ACC, "s2", "s5", "s8")                                                           \
   TVMTINY_RISCV_OUTPUT(ACC, "tvmtiny_shift", PLAIN, "tvmtiny_out(a2)")                                \
@@ -90,7 +93,8 @@
 #define TVMTINY_RISCV_MOVE                                                                            \
   TVMTINY_RISCV_ADD("a2", "tvmtiny_out", "a7") ".set tvmtiny_out, 0\n"
 
-/* Stride 1: a column is the first one of an output, the second one of the output before, and so on. */
+/* Stride 1: a column is the first one of an output, the second one of the previous output, and so
+ * on. */
 #define TVMTINY_RISCV_STEP1(FIRST, SECOND, THIRD)                                                     \
   TVMTINY_RISCV_COLUMN TVMTINY_RISCV_NEW(FIRST) TVMTINY_RISCV_MIDDLE(SECOND) TVMTINY_RISCV_LAST(THIRD)
 #define TVMTINY_RISCV_ENTER1                                                                          \
@@ -108,7 +112,8 @@
   TVMTINY_RISCV_STEP1("s11", "s10", "s9") TVMTINY_RISCV_STEP1("s9", "s11", "s10")                     \
   TVMTINY_RISCV_LEAVE1("s9", "s11")
 
-/* Stride 2: every second column is the last one of an output and the first one of the next. */
+/* Stride 2: every second column is the last one of an output and the first one of the next
+ * output. */
 #define TVMTINY_RISCV_STEP2(FIRST, LAST)                                                              \
   TVMTINY_RISCV_COLUMN TVMTINY_RISCV_NEW(FIRST) TVMTINY_RISCV_LAST(LAST)                              \
   TVMTINY_RISCV_COLUMN TVMTINY_RISCV_MIDDLE(FIRST)
@@ -119,7 +124,7 @@
 #define TVMTINY_RISCV_MORE2_1                                                                         \
   TVMTINY_RISCV_STEP2("s10", "s9") TVMTINY_RISCV_COLUMN TVMTINY_RISCV_LAST("s10")
 
-/* Columns of a group. */
+/* The columns of a group. */
 #define TVMTINY_RISCV_COLUMNS1 "3"
 #define TVMTINY_RISCV_COLUMNS2 "4"
 

@@ -1,16 +1,17 @@
 /* Convolutions with two products in one multiplication, for RISC-V.
  *
- * A step computes all channels of four pixels from the words of tvmtiny_pairs.h, three channels at a time, or of
- * two pixels, six channels at a time. The product of such a word and a weight holds two products. They are added up in
- * chunks, as long as the sum of the lower ones fits 16 bits, which was proven for the weights of each channel when the
- * code was generated:
+ * A step computes all channels of four pixels, three channels at a time, or of two pixels, six
+ * channels at a time, from the words of tvmtiny_pairs.h. The product of such a word and a weight
+ * holds two products. They are added up in chunks that keep the sum of the lower ones within 16
+ * bits, which was proven for the weights of each channel when the code was generated:
  *
- *   high += (chunk + 32768) >> 16; all += chunk; in the end the lower sum is all - 65536 * high, modulo 2^32.
+ *   high += (chunk + 32768) >> 16; all += chunk; in the end the lower sum is all - 65536 * high,
+ *   modulo 2^32.
  *
- * The stream has per tile of channels: their int8 weights for the first input, for the second and so on, in
- * whole chunks, with zeros at the end, up to whole words; per channel its number, the initial accumulator, the
- * multiplier and, for ROUNDING = SIGNED, offset and step. The accumulator is the initial one plus 256 times the
- * sum. */
+ * For each tile of channels, the stream holds the int8 weights of all channels for each input, in
+ * whole chunks, with zeros up to whole words, and then for each channel its number, the initial
+ * accumulator, the multiplier and, for ROUNDING = SIGNED, the offset and the step. The accumulator
+ * is the initial one plus 256 times the sum. */
 #ifndef TVMTINY_RISCV_PAIRS_H
 #define TVMTINY_RISCV_PAIRS_H
 
@@ -19,15 +20,16 @@
 
 TVMTINY_PAIRS_PACK(tvmtiny_riscv_pack, 8)
 
-/* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, for PIXELS = 4
- * or 2.
+/* Defines NAME(x, stream, out, end), which computes all channels of PIXELS (4 or 2) pixels; the
+ * stream ends at `end`.
  *
- * CHUNK inputs are added up at a time; FIRST chunks are unrolled, then LOOPS times UNROLL chunks; PITCH is from pixel
- * to pixel of `out`. */
+ * CHUNK inputs are added up at a time; FIRST chunks are unrolled, followed by LOOPS iterations of
+ * UNROLL chunks. PITCH is the distance between pixels of `out`. */
 #if TVMTINY_RV32
 
-/* a0 x, a1 stream, a2 out, a3 end; a4 a5 words of x, a6 a weight, a7 scratch, ra the end of x, t6 32768. Three
- * channels of two words, or six of one: chunks t0-t5, all s0-s5, high s6-s11. */
+/* a0 x, a1 stream, a2 out, a3 end; a4 a5 words of x, a6 a weight, a7 scratch, ra the end of x, t6
+ * 32768. There are three channels of two words, or six of one: t0-t5 their chunks, s0-s5 the sums
+ * of all chunks, s6-s11 their upper halves. */
 #define TVMTINY_RISCV_WEIGHT " lb a6, tvmtiny_weight(a1)\n.set tvmtiny_weight, tvmtiny_weight + 1\n"
 #define TVMTINY_RISCV_WORDS_4                                                                         \
   " lw a4, tvmtiny_x(a0)\n lw a5, tvmtiny_x + 4(a0)\n.set tvmtiny_x, tvmtiny_x + 8\n"
@@ -48,7 +50,8 @@ TVMTINY_PAIRS_PACK(tvmtiny_riscv_pack, 8)
 #define TVMTINY_RISCV_OPEN(HIGH, ALL) " add a7, " ALL ", t6\n srai " HIGH ", a7, 16\n"
 #define TVMTINY_RISCV_SPLIT(HIGH, ALL, CHUNK)                                                         \
   " add a7, " CHUNK ", t6\n srai a7, a7, 16\n add " HIGH ", " HIGH ", a7\n add " ALL ", " ALL ", " CHUNK "\n"
-/* The first chunk, whose sums are those of all chunks; others; and past their inputs and weights. */
+/* The first chunk, which initializes the sums of all chunks; the other chunks; and the step past
+ * them. */
 #define TVMTINY_RISCV_FIRST_CHUNK(PIXELS, CHUNK)                                                      \
   TVMTINY_RISCV_PRODUCTS_OF(PIXELS, CHUNK, "s0", "s1", "s2", "s3", "s4", "s5")                        \
   TVMTINY_RISCV_OPEN("s6", "s0") TVMTINY_RISCV_OPEN("s7", "s1") TVMTINY_RISCV_OPEN("s8", "s2")        \
@@ -60,7 +63,7 @@ TVMTINY_PAIRS_PACK(tvmtiny_riscv_pack, 8)
   TVMTINY_RISCV_SPLIT("s10", "s4", "t4") TVMTINY_RISCV_SPLIT("s11", "s5", "t5") ".endr\n"
 #define TVMTINY_RISCV_PAST                                                                            \
   " addi a0, a0, tvmtiny_x\n addi a1, a1, tvmtiny_weight\n.set tvmtiny_x, 0\n.set tvmtiny_weight, 0\n"
-/* Both pixels of a word: the sum of the lower one, then accumulators. */
+/* Splits the sums of the two pixels of a word and turns them into accumulators. */
 #define TVMTINY_RISCV_ACCUMULATORS(HIGH, ALL)                                                         \
   " slli a7, " HIGH ", 16\n sub " ALL ", " ALL ", a7\n slli " ALL ", " ALL ", 8\n slli " HIGH ", " HIGH \
   ", 8\n add " ALL ", " ALL ", t0\n add " HIGH ", " HIGH ", t0\n"

@@ -1,20 +1,23 @@
-/* Dense layers pixel by pixel on inputs as they are, for RISC-V: two channels in one multiplication.
+/* Dense layers, pixel by pixel on unpacked inputs, for RISC-V, with two channels in one
+ * multiplication.
  *
- * A word w0 + 65536 * w1 holds the weights of two channels for one input; chunks of their products are added up and
- * taken apart as in tvmtiny_riscv_pairs.h. The stream has per tile of eight channels: four such words for the first
- * input, for the second and so on; per channel its number, the initial accumulator, the multiplier and, for
- * ROUNDING = SIGNED, offset and step. The accumulator is the initial one plus 256 times the sum. */
+ * A word w0 + 65536 * w1 holds the weights of two channels for one input. Chunks of its products
+ * are added up and split as in tvmtiny_riscv_pairs.h. For each tile of eight channels, the stream
+ * holds four such words for each input, and then for each channel its number, the initial
+ * accumulator, the multiplier and, for ROUNDING = SIGNED, the offset and the step. The accumulator
+ * is the initial one plus 256 times the sum. */
 #ifndef TVMTINY_RISCV_WORDS_H
 #define TVMTINY_RISCV_WORDS_H
 
 #include "tvmtiny_riscv.h"
 
-/* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, of one pixel. The first chunk
- * has BEGIN inputs, the others CHUNK; FIRST chunks are unrolled, then LOOPS times UNROLL chunks. */
+/* Defines NAME(x, stream, out, end), which computes all channels of one pixel; the stream ends at
+ * `end`. The first chunk has BEGIN inputs and the others CHUNK; FIRST chunks are unrolled, followed
+ * by LOOPS iterations of UNROLL chunks. */
 #if TVMTINY_RV32
 
-/* a0 x, a1 stream, a2 out, a3 end; a4 an input, a6 a word, a7 scratch, ra the end of x, t6 32768. Four words: chunks
- * t0-t3, all s0-s3, high s4-s7. */
+/* a0 x, a1 stream, a2 out, a3 end; a4 an input, a6 a word, a7 scratch, ra the end of x, t6 32768.
+ * The four words have chunks t0-t3, sums of all chunks s0-s3, and their upper halves s4-s7. */
 #define TVMTINY_RISCV_INPUT " lb a4, tvmtiny_x(a0)\n.set tvmtiny_x, tvmtiny_x + 1\n"
 #define TVMTINY_RISCV_WORD " lw a6, tvmtiny_weight(a1)\n.set tvmtiny_weight, tvmtiny_weight + 4\n"
 #define TVMTINY_RISCV_BEGIN_WORD(A) TVMTINY_RISCV_WORD " mul " A ", a4, a6\n"

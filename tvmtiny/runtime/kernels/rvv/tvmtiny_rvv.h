@@ -1,9 +1,11 @@
-/* Common ground of tvmtiny's micro-kernels for RISC-V with vectors (RVV 1.0: V, or Zve32x with vectors of at
- * least 128 bits). Elsewhere, or with TVMTINY_PORTABLE, portable twins give the same results.
+/* Shared parts of the micro-kernels for RISC-V with vectors (RVV 1.0: V, or Zve32x with vectors of
+ * at least 128 bits). On other cores, or with TVMTINY_PORTABLE, portable twins give the same
+ * results.
  *
- * Start-up code must have switched vectors on (VS in mstatus), or the first of their instructions is illegal.
- * GCC before 13 has the instructions in its assembler only, and no C library for them: the CPU's flags leave
- * them out and define TVMTINY_RISCV_VECTORS. Kernels read and write no byte that is not theirs. */
+ * Start-up code must have enabled vectors (VS in mstatus); otherwise the first vector instruction
+ * is illegal. GCC before 13 supports the instructions only in its assembler and has no C library
+ * for them, so the CPU flags omit the extension and define TVMTINY_RISCV_VECTORS. Kernels read and
+ * write only bytes of their operands. */
 #ifndef TVMTINY_RVV_H
 #define TVMTINY_RVV_H
 
@@ -37,7 +39,7 @@
 #endif
 
 #if TVMTINY_RVV && defined(__clang__)
-/* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
+/* The assembly is longer than 4095 characters, the limit of string literals in C99. */
 #pragma clang diagnostic ignored "-Woverlength-strings"
 #endif
 
@@ -45,7 +47,8 @@
 
 #if TVMTINY_RVV
 
-/* Clang knows the option since 17 only, and needs none where the compiler has vectors, too. */
+/* Clang supports the option since version 17, and does not need it if vectors are enabled for the
+ * whole file. */
 #if defined(__clang__) && defined(__riscv_vector)
 #define TVMTINY_RVV_TEXT(TEXT) TEXT
 #else
@@ -53,7 +56,7 @@
   ".option push\n.option arch, +zve32x\n.option arch, +zicsr\n" TEXT ".option pop\n"
 #endif
 
-/* What the kernels change, for compilers that keep something in vectors. */
+/* The registers that kernels change, for compilers that keep values in vectors. */
 #if defined(__riscv_vector) && (defined(__clang__) || __GNUC__ >= 13)
 #define TVMTINY_RVV_CHANGED                                                                        \
   "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14",   \
@@ -63,8 +66,8 @@
 #define TVMTINY_RVV_CHANGED "memory"
 #endif
 
-/* A function in assembly, called with at most five arguments. The clobbers are for GCC's -fipa-ra, which
- * trusts what it sees of a local function. */
+/* Defines a function in assembly with at most five arguments. The clobbers are for GCC's -fipa-ra,
+ * which relies on what it sees of a local function. */
 #define TVMTINY_RVV_FUNCTION(NAME, PARAMETERS, TEXT)                                               \
   static __attribute__((naked, noinline)) TVMTINY_UNUSED void NAME PARAMETERS                      \
   {                                                                                                \
@@ -78,10 +81,11 @@
 #define TVMTINY_RVV_PLAIN 0
 #define TVMTINY_RVV_SIGNED 1
 
-/* Outputs of a turn that registers hold at a time. */
+/* The largest number of outputs that registers hold at a time. */
 #define TVMTINY_RVV_MOST_OUTPUTS 128
 
-/* (acc * multiplier >> 32) + offset, and below zero + step, shifted right and saturated to int8. */
+/* ((acc * multiplier >> 32) + offset) >> shift, saturated to int8; for negative numbers `step` is
+ * added to `offset`. */
 TVMTINY_RVV_INLINE int8_t tvmtiny_rvv_scale(int32_t acc, int32_t multiplier, int32_t step,
                                             int32_t offset, int32_t shift)
 {
@@ -97,7 +101,7 @@ TVMTINY_RVV_INLINE int8_t tvmtiny_rvv_clamp(int32_t value, int32_t low, int32_t 
 
 #endif
 
-/* Copies bytes, which may run over those that they are copied from if `to` is the lower address. */
+/* Copies bytes. Source and destination may overlap if `to` is the lower address. */
 TVMTINY_RVV_INLINE void tvmtiny_rvv_copy(int8_t *to, const int8_t *from, int32_t bytes)
 {
 #if TVMTINY_RVV
@@ -141,9 +145,9 @@ TVMTINY_RVV_INLINE void tvmtiny_rvv_fill(int8_t *to, int32_t value, int32_t byte
 #endif
 }
 
-/* Copies `rows` input rows from `first` on, with the padding around them, side by side to `strip`. Each has
- * `left` bytes of padding, `bytes` of input and `right` of padding; the input's own rows are `pitch` bytes long,
- * and `height` many. */
+/* Copies `rows` rows of an input of `height` rows, from `first` on, with their padding, to `strip`.
+ * Each row gets `left` bytes of padding, `bytes` bytes of input and `right` bytes of padding; rows
+ * of the input are `pitch` bytes long. */
 TVMTINY_RVV_INLINE void tvmtiny_rvv_rows(const int8_t *x, int8_t *strip, int32_t first, int32_t rows,
                                          int32_t height, int32_t pitch, int32_t left, int32_t bytes,
                                          int32_t right, int32_t zero_point)

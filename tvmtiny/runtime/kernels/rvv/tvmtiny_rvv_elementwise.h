@@ -1,20 +1,21 @@
-/* RVV micro-kernels of ADD, SUB and MUL, and of pools. */
+/* RVV micro-kernels of ADD, SUB and MUL, and of pooling. */
 #ifndef TVMTINY_RVV_ELEMENTWISE_H
 #define TVMTINY_RVV_ELEMENTWISE_H
 
 #include "tvmtiny_rvv.h"
 
-/* Instantiates NAME(a, b, constants, out, count), which may be computed over `a` or `b`.
+/* Defines NAME(a, b, constants, out, count); the output may overwrite `a` or `b`.
  *
  * ADD: out = clamp((constants[0] * a + constants[1] * b + constants[2]) >> SHIFT)
  * MUL: out = clamp((((256 * a + constants[0]) * (b + constants[1]) + constants[2]) * constants[3]
- *                   >> 32) >> SHIFT), and for rounding by sign between the shifts constants[5], below zero also
- *                   constants[4]
+ *                   >> 32) >> SHIFT). With rounding by sign, constants[5] is added between the
+ *                   shifts, and constants[4] as well for negative numbers.
  * All constants were proven exact when the code was generated.
  *
- * Instantiates NAME(x, scale, out, rows, columns) and NAME(x, out, rows, columns): one window, of `rows` x
- * `columns` pixels of CHANNELS channels, rows PITCH bytes apart; the average of at most 256 pixels, so that sums
- * fit int16: clamp((scale[1] + scale[0] * sum) >> SHIFT), or the largest value of each channel. */
+ * Defines NAME(x, scale, out, rows, columns) and NAME(x, out, rows, columns) for one window of
+ * `rows` x `columns` pixels of CHANNELS channels, with rows PITCH bytes apart. The result is the
+ * average, clamp((scale[1] + scale[0] * sum) >> SHIFT), of at most 256 pixels, so that sums fit in
+ * int16; or the largest value of each channel. */
 #if TVMTINY_RVV
 
 #define TVMTINY_RVV_ADD(NAME, SHIFT, LOW, HIGH, TEXT)                                              \

@@ -1,22 +1,24 @@
 /* RVV micro-kernels of sums of products: CONV_2D, FULLY_CONNECTED and DEPTHWISE_CONV_2D.
  *
- * A filter is ROWS x COLUMNS taps, ROW and COLUMN bytes apart in the input. The stream is, for GAINED the gains,
- * initial accumulators and multipliers, and for rounding by sign steps and offsets, of all lanes each, then for each
- * tap the weights of all lanes.
+ * A filter has ROWS x COLUMNS taps, which are ROW and COLUMN bytes apart in the input. The stream
+ * holds the constants of all lanes, one kind after the other: gains if GAINED, initial
+ * accumulators, multipliers and, for rounding by sign, steps and offsets. The weights of all lanes
+ * follow for each tap.
  *
- * Requantization: ((initial + gain * sum) * multiplier >> 32) >> shift, saturated to int8, with constants that
- * were proven exact when the code was generated; the usual gain is 256. */
+ * Requantization is ((initial + gain * sum) * multiplier >> 32) >> shift, saturated to int8, with
+ * constants that were proven exact when the code was generated; the usual gain is 256. */
 #ifndef TVMTINY_RVV_SUMS_H
 #define TVMTINY_RVV_SUMS_H
 
 #include "tvmtiny_rvv.h"
 
-/* Both instantiate NAME(x, stream, out, turns): neighbouring units, UNITS a turn, BLOCK lanes at a time on vectors of
- * 128 bits. Their inputs are STEP bytes apart, their outputs LANES.
+/* Both define NAME(x, stream, out, turns), which computes neighbouring units, UNITS per iteration,
+ * in blocks of BLOCK lanes with vectors of 128 bits. The inputs of units are STEP bytes apart, and
+ * their outputs LANES.
  *
- * Of a tile, a unit is a pixel, lanes are the output's channels, all of which read each tap, and taps of a row are
- * neighbours. Of a window, lanes are the channels of a pixel, or those of some pixels that lie side by side, each of
- * which reads a tap of its own. */
+ * In a tile, a unit is a pixel, and its lanes are the output channels, all of which read the same
+ * taps; the taps of a row are neighbours. In a window, the lanes are the channels of one or several
+ * neighbouring pixels, and each lane reads a tap of its own. */
 #define TVMTINY_RVV_TILE(NAME, LANES, BLOCK, ROWS, COLUMNS, ROW, STEP, UNITS, SHIFT, ROUNDING, TEXT) \
   TVMTINY_RVV_SUMS(NAME, 0, LANES, BLOCK, ROWS, COLUMNS, ROW, 1, STEP, UNITS, SHIFT, 0, ROUNDING, TEXT)
 #define TVMTINY_RVV_WINDOW(NAME, LANES, BLOCK, ROWS, COLUMNS, ROW, COLUMN, STEP, UNITS, SHIFT, GAINED, \
@@ -34,7 +36,7 @@
 
 #else
 
-/* `own` is 1 where each lane has its own input of a tap, `gained` where it has its own gain. */
+/* `own` is 1 if each lane has its own input of a tap, and `gained` is 1 if it has its own gain. */
 typedef struct {
   int32_t own, lanes, block, rows, columns, row, column, step, units, shift, gained, rounding;
 } tvmtiny_rvv_sums;
@@ -61,8 +63,8 @@ TVMTINY_RVV_INLINE int8_t tvmtiny_rvv_sum(const int8_t *x, const int32_t *stream
                            sums->rounding != 0 ? initial[3 * lanes + c] : 0, sums->shift);
 }
 
-/* In the order of the vectors: inputs of BLOCK lanes of all units of a turn are read before their outputs are
- * written, which may be over inputs. */
+/* Follows the order of the vectors: the inputs of BLOCK lanes of all units of an iteration are read
+ * before their outputs are written, which may overwrite inputs. */
 TVMTINY_RVV_INLINE void tvmtiny_rvv_turn(const int8_t *x, const int32_t *stream, int8_t *out,
                                          const tvmtiny_rvv_sums *sums)
 {

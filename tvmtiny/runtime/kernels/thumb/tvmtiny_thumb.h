@@ -1,6 +1,6 @@
-/* Common ground of tvmtiny's micro-kernels for Arm cores without the DSP extension: assembly for Armv7-M
- * (Cortex-M3) and Armv8-M Mainline, and for Armv6-M (Cortex-M0) where that pays. Elsewhere, or with
- * TVMTINY_PORTABLE, portable twins give the same results. */
+/* Shared parts of the micro-kernels for Arm cores without the DSP extension. They are assembly for
+ * Armv7-M (Cortex-M3) and Armv8-M Mainline, and for Armv6-M (Cortex-M0) where that pays. On other
+ * cores, or with TVMTINY_PORTABLE, portable twins give the same results. */
 #ifndef TVMTINY_THUMB_H
 #define TVMTINY_THUMB_H
 
@@ -21,7 +21,7 @@
 #endif
 
 #if (TVMTINY_THUMB1 || TVMTINY_THUMB2) && defined(__clang__)
-/* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
+/* The assembly is longer than 4095 characters, the limit of string literals in C99. */
 #pragma clang diagnostic ignored "-Woverlength-strings"
 #endif
 
@@ -30,12 +30,13 @@
 #define TVMTINY_THUMB_STRING_(text) #text
 #define TVMTINY_THUMB_STRING(text) TVMTINY_THUMB_STRING_(text)
 
-/* Words of the stream that requantization takes beside the initial accumulator. */
+/* Words of the stream that requantization takes after the initial accumulator. */
 #define TVMTINY_THUMB_PLAIN 1
 #define TVMTINY_THUMB_SIGNED 3
 
 #if TVMTINY_THUMB1 || TVMTINY_THUMB2
-/* A function in assembly. The clobbers are for GCC's -fipa-ra, which trusts what it sees of a local function. */
+/* Defines a function in assembly. The clobbers are for GCC's -fipa-ra, which relies on what it sees
+ * of a local function. */
 #define TVMTINY_THUMB_FUNCTION(NAME, PARAMETERS, BODY)                                               \
   TVMTINY_THUMB_FUNCTION_OF(void, NAME, PARAMETERS, BODY)
 #define TVMTINY_THUMB_FUNCTION_OF(TYPE, NAME, PARAMETERS, BODY)                                      \
@@ -46,7 +47,7 @@
 #endif
 
 #if TVMTINY_THUMB2
-/* Adds a constant from 0 on to a register, or subtracts it. */
+/* Adds a nonnegative constant to a register, or subtracts it. */
 #define TVMTINY_THUMB_STEP_(WHAT, REGISTER, NUMBER, SCRATCH)                                         \
   ".if (" NUMBER ") > 4095\n movw " SCRATCH ", #(" NUMBER ") & 0xffff\n.if (" NUMBER ") >> 16\n movt "    \
   SCRATCH ", #(" NUMBER ") >> 16\n.endif\n " WHAT " " REGISTER ", " REGISTER ", " SCRATCH            \
@@ -63,7 +64,8 @@ TVMTINY_THUMB_INLINE uint32_t tvmtiny_thumb_add(uint32_t sum, int32_t a, int32_t
   return sum + (uint32_t)a * (uint32_t)b;
 }
 
-/* The upper word of a product of 64 bits; from products of 32 bits, where there are no others (Cortex-M0). */
+/* The upper word of a 64-bit product; computed from 32-bit products on cores that have no others
+ * (Cortex-M0). */
 TVMTINY_THUMB_INLINE int32_t tvmtiny_thumb_high(int32_t a, int32_t b)
 {
 #if TVMTINY_THUMB2
@@ -80,9 +82,9 @@ TVMTINY_THUMB_INLINE int32_t tvmtiny_thumb_high(int32_t a, int32_t b)
 #endif
 }
 
-/* (acc * multiplier >> 32) >> shift, saturated. `constants` is the multiplier and, where positive and negative
- * sums are rounded differently, an offset, which is added before the shift, and a step, which is added too
- * below zero. */
+/* (acc * multiplier >> 32) >> shift, saturated. `constants` holds the multiplier. If positive and
+ * negative sums are rounded differently, an offset and a step follow; the offset is added before
+ * the shift, and the step as well for negative sums. */
 TVMTINY_THUMB_INLINE int8_t tvmtiny_thumb_output(int32_t acc, const int32_t *constants, int32_t rounding,
                                                  int32_t shift)
 {
@@ -93,14 +95,14 @@ TVMTINY_THUMB_INLINE int8_t tvmtiny_thumb_output(int32_t acc, const int32_t *con
   return (int8_t)tvmtiny_saturate(value >> shift);
 }
 
-/* tvmtiny_thumb_finish_PLAIN and tvmtiny_thumb_finish_SIGNED(constants, sums, out, count, pitch, shift): the outputs of
- * `count` sums, `pitch` bytes apart, by what follows the initial accumulator at `constants`; they give the place of the
- * next output. */
+/* tvmtiny_thumb_finish_PLAIN and tvmtiny_thumb_finish_SIGNED(constants, sums, out, count, pitch,
+ * shift) turn `count` sums into outputs that are `pitch` bytes apart. `constants` points to the
+ * words after the initial accumulator. They return the address of the next output. */
 #if TVMTINY_THUMB1
 
-/* r0 out, r1 sums, r2 r3 lower and upper half of the multiplier, r4 a sum, r5-r7 scratch, r12 the end of the sums, lr
- * pitch. Stack: with SIGNED offset and step, which are added before the shift, the step to negative sums; r4-r7, lr,
- * pitch, shift. */
+/* r0 out, r1 sums, r2 r3 the lower and upper half of the multiplier, r4 a sum, r5-r7 scratch, r12
+ * the end of the sums, lr pitch. Stack: with SIGNED the offset and the step, which are added before
+ * the shift, the step only to negative sums; r4-r7, lr, pitch, shift. */
 #define TVMTINY_THUMB_FINISH_LOAD_PLAIN ".set tvmtiny_finish, 20\n"
 #define TVMTINY_THUMB_FINISH_LOAD_SIGNED                                                             \
   ".set tvmtiny_finish, 28\n ldr r4, [r0, #8]\n ldr r5, [r0, #12]\n push {r4, r5}\n"

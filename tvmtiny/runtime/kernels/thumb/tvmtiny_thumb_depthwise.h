@@ -1,7 +1,8 @@
 /* Depthwise convolutions channel by channel, for Arm cores without the DSP extension.
  *
- * A plane, see tvmtiny_plane.h, holds the inputs of one channel. The stream has per channel the weights as words,
- * the initial accumulator, and the multiplier and, for ROUNDING = SIGNED, offset and step. */
+ * A plane, see tvmtiny_plane.h, holds the inputs of one channel. For each channel, the stream holds
+ * the weights as words, the initial accumulator, the multiplier and, for ROUNDING = SIGNED, the
+ * offset and the step. */
 #ifndef TVMTINY_THUMB_DEPTHWISE_H
 #define TVMTINY_THUMB_DEPTHWISE_H
 
@@ -10,8 +11,8 @@
 
 /* ---- Any filter ---------------------------------------------------------------------------- */
 
-/* A filter of `rows` x `columns` taps, `apart_y` and `apart_x` bytes apart, on `outputs` positions `step` bytes
- * apart. */
+/* Applies a filter of `rows` x `columns` taps, `apart_y` and `apart_x` bytes apart, at `outputs`
+ * positions that are `step` bytes apart. */
 TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int32_t *stream, int8_t *out,
                                                   int32_t outputs, int32_t step, int32_t rows,
                                                   int32_t columns, int32_t apart_y, int32_t apart_x,
@@ -19,7 +20,7 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
 {
   const int32_t *const constants = stream + rows * columns;
   for (; outputs >= 4; outputs -= 4) {
-    /* Four at a time share the loads of weights. */
+    /* Four outputs share the loads of weights. */
     const int32_t *weight = stream;
     const int8_t *from = plane;
     uint32_t sum0 = (uint32_t)constants[0];
@@ -66,9 +67,9 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
   }
 }
 
-/* Instantiates NAME(plane, stream, out, rows): `rows` rows of WIDTH outputs of one channel, from a plane of COLUMNS
- * columns. A filter of FILTER_Y x FILTER_X taps, DILATION_Y and DILATION_X apart; PITCH is from pixel to pixel of
- * `out`. */
+/* Defines NAME(plane, stream, out, rows), which computes `rows` rows of WIDTH outputs of one
+ * channel from a plane of COLUMNS columns. The filter has FILTER_Y x FILTER_X taps, DILATION_Y and
+ * DILATION_X apart. PITCH is the distance between pixels of `out`. */
 #define TVMTINY_THUMB_DEPTHWISE(NAME, COLUMNS, WIDTH, FILTER_Y, FILTER_X, STRIDE_Y, STRIDE_X, DILATION_Y, \
                                 DILATION_X, SHIFT, PITCH, ROUNDING)                                  \
   static void NAME(const int8_t *plane, const int32_t *stream, int8_t *out, int32_t rows)            \
@@ -86,21 +87,24 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
     }                                                                                                \
   }
 
-/* ---- Taps that are near each other, for Armv6-M ------------------------------------------------ */
+/* ---- Filters with taps close to each other, for Armv6-M
+ * ---------------------------------------- */
 
-/* Instantiates what sums the products of FILTER_Y x FILTER_X taps, APART_Y and APART_X bytes apart, where all taps of a
- * row at four positions, STEP bytes apart, are within 32 bytes: NAME_four(plane, weights, end, sums) at four positions,
- * and NAME_one(plane, weights, end) at one. Sums start from the word behind the weights. */
+/* Defines functions that sum the products of FILTER_Y x FILTER_X taps, APART_Y and APART_X bytes
+ * apart: NAME_four(plane, weights, end, sums) at four positions that are STEP bytes apart, and
+ * NAME_one(plane, weights, end) at one. All taps of a row at the four positions must be within 32
+ * bytes. Sums start from the word after the weights. */
 #if TVMTINY_THUMB1
 
-/* r0 a row of the plane, r1 weights, r2 an input, r3 a weight, r4-r7 sums; r8 the end of the weights, r9 APART_Y. */
+/* r0 a row of the plane, r1 weights, r2 an input, r3 a weight, r4-r7 sums; r8 the end of the
+ * weights, r9 APART_Y. */
 #define TVMTINY_THUMB_NEAR_ADD(OFFSET, SUM)                                                          \
   " ldrb r2, [r0, #tvmtiny_tap + " OFFSET "]\n sxtb r2, r2\n muls r2, r3, r2\n adds " SUM ", " SUM ", r2\n"
 #define TVMTINY_THUMB_NEAR_TAP " ldmia r1!, {r3}\n" TVMTINY_THUMB_NEAR_ADD("0", "r4")
 #define TVMTINY_THUMB_NEAR_TAP4(STEP)                                                                \
   TVMTINY_THUMB_NEAR_TAP TVMTINY_THUMB_NEAR_ADD(STEP, "r5") TVMTINY_THUMB_NEAR_ADD("2 * " STEP, "r6") \
   TVMTINY_THUMB_NEAR_ADD("3 * " STEP, "r7")
-/* The taps of all rows. */
+/* Adds the taps of all rows. */
 #define TVMTINY_THUMB_NEAR_ROWS(FILTER_X, APART_X, TAP, NEXT, COMPARE)                               \
   "1:\n.set tvmtiny_tap, 0\n.rept " FILTER_X "\n" TAP ".set tvmtiny_tap, tvmtiny_tap + " APART_X      \
   "\n.endr\n" NEXT COMPARE ".if " FILTER_X " < 7\n bne 1b\n.else\n beq 2f\n b 1b\n2:\n.endif\n"
@@ -127,7 +131,7 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
       TVMTINY_THUMB_NEAR_ROWS(FILTER_X, APART_X, TVMTINY_THUMB_NEAR_TAP, " adds r0, r0, r5\n",       \
                               " cmp r1, r6\n") " movs r0, r4\n pop {r4-r6, pc}\n")
 
-/* TVMTINY_THUMB_DEPTHWISE with the sums of SUMS. */
+/* As TVMTINY_THUMB_DEPTHWISE, with the functions of TVMTINY_THUMB_NEAR_SUMS named SUMS. */
 #define TVMTINY_THUMB_DEPTHWISE_NEAR(NAME, SUMS, COLUMNS, WIDTH, FILTER_Y, FILTER_X, STRIDE_Y, STRIDE_X, DILATION_Y, \
                                      DILATION_X, SHIFT, PITCH, ROUNDING)                             \
   static void NAME(const int8_t *plane, const int32_t *stream, int8_t *out, int32_t rows)            \
@@ -170,16 +174,18 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
 
 /* ---- 3x3 ----------------------------------------------------------------------------------- */
 
-/* Instantiates NAME(plane, stream, out, rows): the same for a filter of 3 x 3 neighbours and STRIDE 1 or 2. A row has
- * LOOPS times UNROLL pairs of outputs, REST pairs and, with SINGLE 1, one output more. */
+/* Defines NAME(plane, stream, out, rows) as above, for a filter of 3 x 3 taps without dilation and
+ * STRIDE 1 or 2. A row has LOOPS * UNROLL pairs of outputs in a loop, REST pairs and, if SINGLE is
+ * 1, one more output. */
 #if TVMTINY_THUMB2
 
-/* r0 plane, r1 out, r2 an input or a constant, r3-r11 weights, r12 lr sums of two outputs. Stack: initial
- * accumulator, multiplier, offset, step, the end of the loop in a row of the plane, rows. */
+/* r0 plane, r1 out, r2 an input or a constant, r3-r11 weights, r12 lr the sums of two outputs.
+ * Stack: initial accumulator, multiplier, offset, step, the end of the loop in a row of the plane,
+ * rows. */
 #define TVMTINY_THUMB_TAP(ROW, COLUMN)                                                               \
   " ldrsb r2, [r0, #" ROW " * tvmtiny_columns + tvmtiny_column + " COLUMN "]\n"
 #define TVMTINY_THUMB_ADD1(ACC, WEIGHT) " mla " ACC ", r2, " WEIGHT ", " ACC "\n"
-/* Three inputs of a column, for one output or two. */
+/* Three inputs of a column, for one or two outputs. */
 #define TVMTINY_THUMB_COLUMN(COLUMN, ACC, W0, W1, W2)                                                \
   TVMTINY_THUMB_TAP("0", COLUMN) TVMTINY_THUMB_ADD1(ACC, W0)                                         \
   TVMTINY_THUMB_TAP("1", COLUMN) TVMTINY_THUMB_ADD1(ACC, W1)                                         \
@@ -205,7 +211,7 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
   TVMTINY_THUMB_COLUMN("1", "r12", "r4", "r7", "r10")                                                \
   TVMTINY_THUMB_COLUMN("3", "lr", "r4", "r7", "r10")                                                 \
   TVMTINY_THUMB_COLUMN("4", "lr", "r5", "r8", "r11")
-/* The upper word of a product has the sum's sign, as multipliers are positive. */
+/* As multipliers are positive, the upper word of a product has the sign of the sum. */
 #define TVMTINY_THUMB_ROUND_PLAIN(ACC)
 #define TVMTINY_THUMB_ROUND_SIGNED(ACC)                                                              \
   " ldr r2, [sp, #12]\n and r2, r2, " ACC ", asr #31\n add " ACC ", " ACC ", r2\n ldr r2, [sp, #8]\n"  \
@@ -222,7 +228,7 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_depthwise(const int8_t *plane, const int
   TVMTINY_THUMB_COLUMN("1", "r12", "r4", "r7", "r10")                                                \
   TVMTINY_THUMB_COLUMN("2", "r12", "r5", "r8", "r11") TVMTINY_THUMB_OUTPUT("r12", SHIFT, ROUNDING)
 #define TVMTINY_THUMB_BEGIN_ROW ".set tvmtiny_column, 0\n.set tvmtiny_output, 0\n"
-/* Loads what follows the weights, and puts it on the stack. */
+/* Copies the constants after the weights to the stack. */
 #define TVMTINY_THUMB_CONSTANTS_PLAIN " ldrd r2, r12, [r1]\n strd r2, r12, [sp]\n"
 #define TVMTINY_THUMB_CONSTANTS_SIGNED                                                               \
   TVMTINY_THUMB_CONSTANTS_PLAIN " ldrd r2, r12, [r1, #8]\n strd r2, r12, [sp, #8]\n"

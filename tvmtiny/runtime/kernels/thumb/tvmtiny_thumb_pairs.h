@@ -1,16 +1,17 @@
 /* Convolutions with two products in one multiplication, for Arm cores without the DSP extension.
  *
- * A step computes all channels of PIXELS pixels, two or four, from the words of tvmtiny_pairs.h. The product of such
- * a word and a weight holds two products. They are added up in chunks, as long as the sum of the lower ones fits
- * 16 bits, which was proven for the weights of each channel when the code was generated: a chunk starts at 32767, so
- * that its arithmetic shift by 16 is exactly the sum of the upper ones.
+ * A step computes all channels of PIXELS (2 or 4) pixels from the words of tvmtiny_pairs.h. The
+ * product of such a word and a weight holds two products. They are added up in chunks that keep the
+ * sum of the lower ones within 16 bits, which was proven for the weights of each channel when the
+ * code was generated. A chunk starts at 32767, so that its arithmetic shift by 16 is exactly the
+ * sum of the upper ones.
  *
  *   high += chunk >> 16; all += chunk; in the end the lower sum is all - 65536 * high, modulo 2^32.
  *
- * The stream has per channel: what `all` starts with, which makes up for the starts of the chunks; the int8
- * weights, in whole chunks and words, with zeros at the end; the initial accumulator; the multiplier and, for
- * ROUNDING = SIGNED, offset and step; the channel's number. The accumulator is the initial one plus 256 times
- * the sum. */
+ * For each channel, the stream holds the initial value of `all`, which compensates for the starts
+ * of the chunks; the int8 weights, in whole chunks and words, with zeros at the end; the initial
+ * accumulator; the multiplier and, for ROUNDING = SIGNED, the offset and the step; and the
+ * channel's number. The accumulator is the initial one plus 256 times the sum. */
 #ifndef TVMTINY_THUMB_PAIRS_H
 #define TVMTINY_THUMB_PAIRS_H
 
@@ -19,14 +20,16 @@
 
 TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4)
 
-/* Instantiates NAME(x, stream, out, end): the channels of a stream that ends at `end`, for PIXELS pixels.
+/* Defines NAME(x, stream, out, end), which computes all channels of PIXELS pixels; the stream ends
+ * at `end`.
  *
- * CHUNK inputs are added up at a time, 1, 2, 3, 4, 6 or 8; FIRST chunks are unrolled, then LOOPS times UNROLL
- * chunks; PITCH is from pixel to pixel of `out`. */
+ * CHUNK (1, 2, 3, 4, 6 or 8) inputs are added up at a time; FIRST chunks are unrolled, followed by
+ * LOOPS iterations of UNROLL chunks. PITCH is the distance between pixels of `out`. */
 #if TVMTINY_THUMB2
 
-/* r0 x, r1 stream, r2 a weight, r3 32767; high r4 and all r5 of two pixels, r6 and r7 of the others; chunks in
- * r8 r9, which are words of x before; more words up to lr. Stack: out, the end of x, the end of the stream. */
+/* r0 x, r1 stream, r2 a weight, r3 32767; r4 high and r5 all of two pixels, r6 and r7 of the
+ * others; r8 r9 words of x and then chunks; up to lr more words. Stack: out, the end of x, the end
+ * of the stream. */
 #define TVMTINY_THUMB_WEIGHT                                                                         \
   " ldrsb r2, [r1, #tvmtiny_weight]\n.set tvmtiny_weight, tvmtiny_weight + 1\n"
 
@@ -68,7 +71,7 @@ TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4)
       TVMTINY_THUMB_ONE_MORE("r10", "r8")
 #define TVMTINY_THUMB_SPLIT_2 " add r4, r4, r8, asr #16\n add r5, r5, r8\n"
 
-/* COUNT chunks, and past their weights. */
+/* COUNT chunks, and the step past their weights. */
 #define TVMTINY_THUMB_CHUNKS(ONE, COUNT, BYTES)                                                      \
   ".set tvmtiny_weight, 0\n.rept " COUNT "\n" ONE ".endr\n" TVMTINY_THUMB_ADD("r1", BYTES, "r2")
 
@@ -116,8 +119,8 @@ TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4)
 
 #if TVMTINY_THUMB1
 
-/* Registers: r0 x, r1 weights, r2 r3 chunks, r4 a weight, r5 r6 words of x, r7 scratch; r8 32767, r9 high and r10 all
- * of two pixels, r11 and r12 of the others, lr the end of x. */
+/* r0 x, r1 weights, r2 r3 chunks, r4 a weight, r5 r6 words of x, r7 scratch; r8 32767, r9 high and
+ * r10 all of two pixels, r11 and r12 of the others, lr the end of x. */
 #define TVMTINY_THUMB_SMALL_WEIGHT                                                                   \
   " ldrb r4, [r1, #tvmtiny_weight]\n sxtb r4, r4\n.set tvmtiny_weight, tvmtiny_weight + 1\n"
 #define TVMTINY_THUMB_SMALL_FIRST_2                                                                  \
@@ -137,7 +140,8 @@ TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4)
   ".set tvmtiny_weight, 0\n.rept " COUNT "\n" TVMTINY_THUMB_SMALL_FIRST_##PIXELS ".rept " CHUNK      \
   " - 1\n" TVMTINY_THUMB_SMALL_MORE_##PIXELS ".endr\n" TVMTINY_THUMB_SMALL_SPLIT_##PIXELS            \
   ".endr\n adds r1, #" CHUNK " * " COUNT "\n"
-/* Sums of two pixels, of which r4 has all and r5 high; r2 has what they start with. */
+/* Computes the accumulators of two pixels from all (r4) and high (r5); r2 holds the initial
+ * accumulator. */
 #define TVMTINY_THUMB_SMALL_SUMS(ALL, HIGH, SCRATCH)                                                 \
   " lsls " ALL ", " ALL ", #8\n lsls " HIGH ", " HIGH ", #8\n lsls " SCRATCH ", " HIGH ", #16\n subs " ALL \
   ", " ALL ", " SCRATCH "\n adds " ALL ", " ALL ", r2\n adds " HIGH ", " HIGH ", r2\n"
@@ -146,7 +150,8 @@ TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4)
 #define TVMTINY_THUMB_SMALL_END_4                                                                    \
   " mov r4, r10\n mov r5, r9\n mov r6, r12\n mov r7, r11\n" TVMTINY_THUMB_SMALL_SUMS("r4", "r5", "r0") \
   TVMTINY_THUMB_SMALL_SUMS("r6", "r7", "r0") " stmia r3!, {r4-r7}\n"
-/* NAME(x, weights, end, sums): the sums of a channel; sums[0] is what `all` starts with, and sums[1] the sums. */
+/* NAME(x, weights, end, sums) computes the accumulators of a channel; sums[0] holds the initial
+ * value of `all`, and sums[1] the initial accumulator. */
 #define TVMTINY_THUMB_SMALL(NAME, PIXELS, CHUNK, FIRST, UNROLL, LOOPS)                               \
   TVMTINY_THUMB_FUNCTION(                                                                            \
       NAME,                                                                                          \

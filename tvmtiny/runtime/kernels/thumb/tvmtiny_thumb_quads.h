@@ -1,18 +1,21 @@
-/* Dense layers pixel by pixel with two products in one multiplication, for Arm cores without the DSP extension.
+/* Dense layers, pixel by pixel, with two products in one multiplication, for Arm cores without the
+ * DSP extension.
  *
- * Four channels at a time: the stream has a word for each input, of four weights less the smallest one of their
- * channel, so that they are bytes from 0 to 255. Its bytes 0 and 2 and its bytes 1 and 3 are each multiplied with
- * the input at once, and chunks are split as in tvmtiny_thumb_pairs.h: |sum| <= 32767 was proven for each.
+ * Four channels are computed at a time. The stream has a word for each input, with one weight of
+ * each channel minus the smallest weight of that channel, so that all are bytes from 0 to 255.
+ * Bytes 0 and 2 are multiplied with the input at once, and so are bytes 1 and 3. Chunks are split
+ * as in tvmtiny_thumb_pairs.h; |sum| <= 32767 was proven for each.
  *
- * The stream has per four channels: what `all` starts with; the words; per channel 256 times its smallest weight,
- * by which the sum of all inputs is multiplied, the initial accumulator, the multiplier and, for ROUNDING = SIGNED,
- * offset and step, and the channel's number, in the order of channels 0, 1, 2, 3. */
+ * For each four channels, the stream holds the initial value of `all` and the words. Channels 0, 1,
+ * 2, 3 follow in this order, each with 256 times its smallest weight, by which the sum of all
+ * inputs is multiplied, the initial accumulator, the multiplier and, for ROUNDING = SIGNED, the
+ * offset and the step, and the channel's number. */
 #ifndef TVMTINY_THUMB_QUADS_H
 #define TVMTINY_THUMB_QUADS_H
 
 #include "tvmtiny_thumb.h"
 
-/* The sum of `depth` inputs. */
+/* Sums `depth` inputs. */
 static void TVMTINY_UNUSED tvmtiny_thumb_sum(const int8_t *x, int32_t depth, int32_t *sum)
 {
   const int8_t *end = x + (depth & ~7);
@@ -28,14 +31,16 @@ static void TVMTINY_UNUSED tvmtiny_thumb_sum(const int8_t *x, int32_t depth, int
   *sum = total;
 }
 
-/* Instantiates NAME(x, stream, out, end, sum): the channels of a stream that ends at `end`, for one pixel.
+/* Defines NAME(x, stream, out, end, sum), which computes all channels of one pixel; the stream ends
+ * at `end`.
  *
- * CHUNK inputs are added up at a time, 1, 2, 4 or 8, a divisor of their number; FIRST chunks are unrolled, then
- * LOOPS times UNROLL chunks. */
+ * CHUNK inputs are added up at a time; it is 1, 2, 4 or 8, and divides the number of inputs. FIRST
+ * chunks are unrolled, followed by LOOPS iterations of UNROLL chunks. */
 #if TVMTINY_THUMB2
 
-/* r0 x, r1 stream, r2 an input, r3 lr words, high r4 and all r5 of channels 2 and 0, r6 and r7 of 3 and 1, their
- * chunks r8 r9, r10 0x00ff00ff, r11 32767. Stack: out, the end of x, the sum, the end of the stream. */
+/* r0 x, r1 stream, r2 an input, r3 lr words, r4 high and r5 all of channels 2 and 0, r6 and r7 of
+ * channels 3 and 1, r8 r9 their chunks, r10 0x00ff00ff, r11 32767. Stack: out, the end of x, the
+ * sum, the end of the stream. */
 #define TVMTINY_THUMB_QUAD_BEGIN(WORD)                                                               \
   " ldrsb r2, [r0], #1\n and r8, r10, " WORD "\n and r9, r10, " WORD ", lsr #8\n mla r8, r2, r8, r11\n"  \
   " mla r9, r2, r9, r11\n"
@@ -51,7 +56,7 @@ static void TVMTINY_UNUSED tvmtiny_thumb_sum(const int8_t *x, int32_t depth, int
 #define TVMTINY_THUMB_QUAD_8 TVMTINY_THUMB_QUAD_4 TVMTINY_THUMB_QUAD_MORE TVMTINY_THUMB_QUAD_MORE
 #define TVMTINY_THUMB_QUAD_SPLIT                                                                     \
   " add r4, r4, r8, asr #16\n add r5, r5, r8\n add r6, r6, r9, asr #16\n add r7, r7, r9\n"
-/* The sum of x is in r12, out in lr. */
+/* r12 is the sum of x, lr is out. */
 #define TVMTINY_THUMB_QUAD_PLAIN(ACC)                                                                \
   " ldmia r1!, {r2, r3, r8, r9}\n add " ACC ", r3, " ACC ", lsl #8\n mla " ACC ", r12, r2, " ACC     \
   "\n smull r2, " ACC ", " ACC ", r8\n"

@@ -1,20 +1,23 @@
-/* Dense layers pixel by pixel on inputs as they are, for Arm cores without the DSP extension.
+/* Dense layers, pixel by pixel on unpacked inputs, for Arm cores without the DSP extension.
  *
- * The stream has per tile of CHANNELS channels: the int8 weights of all of them for the first input, for the
- * second and so on, up to whole words; per channel the initial accumulator; per channel the multiplier and, for
- * ROUNDING = SIGNED, offset and step. The accumulator is the initial one plus 256 times the sum. */
+ * For each tile of CHANNELS channels, the stream holds the int8 weights of all channels for each
+ * input, padded to whole words; the initial accumulators; and for each channel the multiplier and,
+ * for ROUNDING = SIGNED, the offset and the step. The accumulator is the initial one plus 256 times
+ * the sum. */
 #ifndef TVMTINY_THUMB_SINGLE_H
 #define TVMTINY_THUMB_SINGLE_H
 
 #include "tvmtiny_thumb.h"
 
-/* Instantiates NAME(x, stream, out, end): all channels of a pixel, CHANNELS at a time, 1, 2, 4 or 8.
+/* Defines NAME(x, stream, out, end), which computes all channels of a pixel, CHANNELS (1, 2, 4 or
+ * 8) at a time.
  *
- * FIRST inputs are unrolled, then LOOPS times UNROLL. */
+ * FIRST inputs are unrolled, followed by LOOPS iterations of UNROLL inputs. */
 #if TVMTINY_THUMB2
 
-/* r0 x, r1 stream, r2 an input, r3 r12 weights, lr the end of x; sums r4-r11. Stack: out, the end of x, the end of
- * the stream. Between weights r1 is one byte behind, so that the last load of a turn can move it. */
+/* r0 x, r1 stream, r2 an input, r3 r12 weights, lr the end of x; sums r4-r11. Stack: out, the end
+ * of x, the end of the stream. While weights are loaded, r1 is one byte behind, so that the last
+ * load of an iteration can advance it. */
 #define TVMTINY_THUMB_SINGLE_WEIGHT(TO)                                                              \
   ".set tvmtiny_weight, tvmtiny_weight + 1\n.if tvmtiny_weight == tvmtiny_last\n ldrsb " TO          \
   ", [r1, #tvmtiny_weight]!\n.else\n ldrsb " TO ", [r1, #tvmtiny_weight]\n.endif\n"
@@ -31,7 +34,7 @@
 #define TVMTINY_THUMB_TILE_4(ONE, TWO) TWO("r4", "r5") TWO("r6", "r7")
 #define TVMTINY_THUMB_TILE_8(ONE, TWO) TWO("r4", "r5") TWO("r6", "r7") TWO("r8", "r9") TWO("r10", "r11")
 
-/* Constants of up to four channels at a time. */
+/* The constants of up to four channels at a time. */
 #define TVMTINY_THUMB_ADD_INITIAL(A, FROM) " add " A ", " FROM ", " A ", lsl #8\n"
 #define TVMTINY_THUMB_MULTIPLY_HIGH(A, FROM) " smull " FROM ", " A ", " A ", " FROM "\n"
 #define TVMTINY_THUMB_CONSTANTS_1(WHAT) " ldr r2, [r1], #4\n" WHAT("r4", "r2")
@@ -52,7 +55,8 @@
   " ssat " A ", #8, " A ", asr #tvmtiny_shift\n strb " A ", [r12], #1\n"
 #define TVMTINY_THUMB_STORE_TWO(A, B) TVMTINY_THUMB_STORE_ONE(A) TVMTINY_THUMB_STORE_ONE(B)
 
-/* COUNT inputs, of which the first are multiplied by TILE if it is not empty. */
+/* COUNT inputs: FIRST handles the first one unless it is empty, and TILE multiplies the REPEATED
+ * others. */
 #define TVMTINY_THUMB_SINGLE_INPUT " ldrsb r2, [r0], #1\n"
 #define TVMTINY_THUMB_SINGLE_INPUTS(CHANNELS, COUNT, FIRST, REPEATED, TILE)                          \
   ".set tvmtiny_weight, 0\n.set tvmtiny_last, " CHANNELS " * " COUNT                                 \
