@@ -42,7 +42,7 @@ def advise(
     *,
     settings: Settings,
 ) -> None:
-    """Say what would bring a model within a budget, and what each change would cost.
+    """Show changes that would bring a model within a budget, and what each would cost.
 
     Example: tvmtiny advise model.tflite --cpu cortex-m4 --ram 32K --deadline 50ms@80MHz
     """

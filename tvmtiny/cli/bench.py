@@ -21,7 +21,7 @@ def bench(
     models: ModelsArgument,
     boards: Annotated[
         list[str],
-        typer.Option("--board", "-b", help="A board; may be given several times."),
+        typer.Option("--board", "-b", help="A board; may be repeated."),
     ],
     data: DataOption = "ramp",
     check: Annotated[
@@ -29,11 +29,13 @@ def bench(
     ] = False,
     estimate: Annotated[
         bool,
-        typer.Option("--estimate/--no-estimate", help="Estimate cycles, which takes most time."),
+        typer.Option("--estimate/--no-estimate", help="Estimate cycles, the slowest step."),
     ] = True,
     compare: Annotated[
         str | None,
-        typer.Option("--compare", help="What an earlier bench --json printed.", metavar="FILE"),
+        typer.Option(
+            "--compare", help="Output of an earlier bench --json to compare with.", metavar="FILE"
+        ),
     ] = None,
     timeout: TimeoutOption = 600.0,
     json: JsonOption = False,

@@ -17,8 +17,8 @@ def add_to(app: typer.Typer) -> None:
 def boards(context: typer.Context, json: JsonOption = False) -> None:
     """List the boards and CPUs that code can be generated for.
 
-    Boards that the project's tvmtiny.toml names come first. The exit code is 2 where the file of
-    one is not usable; the others are listed nevertheless.
+    Boards that the project's tvmtiny.toml names come first. The exit code is 2 if the file of a
+    board is invalid; the others are still listed.
 
     Example: tvmtiny boards
     """

@@ -16,17 +16,17 @@ CpuOption = Annotated[
 ]
 RamOption = Annotated[
     str | None,
-    typer.Option("--ram", help="RAM for arena and states: bytes, or 32K.", metavar="SIZE"),
+    typer.Option("--ram", help="RAM for arena and states, such as 32768 or 32K.", metavar="SIZE"),
 ]
 FlashOption = Annotated[
     str | None,
-    typer.Option("--flash", help="Flash for constants: bytes, or 256K.", metavar="SIZE"),
+    typer.Option("--flash", help="Flash for constants, such as 262144 or 256K.", metavar="SIZE"),
 ]
 DeadlineOption = Annotated[
     str | None,
     typer.Option(
         "--deadline",
-        help="Of an inference: cycles (1.5M), or a time and the clock (20ms@80MHz).",
+        help="Deadline of an inference: cycles (1.5M), or time and clock (20ms@80MHz).",
         metavar="TIME",
     ),
 ]
@@ -36,7 +36,7 @@ DatasetArgument = Annotated[
 ]
 VerifyOption = Annotated[
     str | None,
-    typer.Option("--verify", help="Run the result on this board too.", metavar="BOARD"),
+    typer.Option("--verify", help="Also run the result on this board.", metavar="BOARD"),
 ]
 
 

@@ -16,14 +16,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Look for compilers, emulator, Zephyr and serial ports, and say what to do about each.
+    """Check compilers, emulators, Zephyr and serial ports, and give advice.
 
-    The exit code is 4 where something is missing that a part of tvmtiny needs.
+    The exit code is 4 if something is missing that a part of tvmtiny needs.
 
     Example: tvmtiny doctor
     """
     with progress(quiet=json) as tell:
-        tell("looking around")
+        tell("checking the environment")
         from tvmtiny.errors import ToolMissingError
         from tvmtiny.report.doctor import Status, diagnose
 

@@ -29,8 +29,8 @@ def evaluate(
             "--data",
             "-d",
             help="A test set: FILE.npz with the samples (x, or the inputs' names), real or "
-            "quantized, and their labels (y); or a folder with a folder of images for each class. "
-            "digits has one of its own.",
+            "quantized, and their labels (y); or a folder with a folder of images per class. "
+            "The shipped model digits has its own test set.",
             metavar="FILE|FOLDER",
         ),
     ] = None,
@@ -46,7 +46,7 @@ def evaluate(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="accuracy, auc or error; by default what labels and output suggest.",
+            help="accuracy, auc or error; by default chosen from labels and output.",
             metavar="NAME",
         ),
     ] = None,
@@ -56,7 +56,7 @@ def evaluate(
     *,
     settings: Settings,
 ) -> None:
-    """Run a test set through the generated C, and say how good the model is.
+    """Run a test set through the generated C and measure accuracy.
 
     Example: tvmtiny evaluate digits
 
@@ -99,7 +99,7 @@ def _samples(
         return read_test_set(data, artifact.inputs, image_range=image_range)
     if model != "digits":
         raise InputError(
-            "there is no test set; give one with --data FILE.npz, with the samples as x and their "
+            "no test set is given; give --data FILE.npz, with the samples as x and their "
             "labels as y"
         )
     images, labels = models.digits_test()

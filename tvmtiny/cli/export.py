@@ -32,19 +32,21 @@ def export(
         ),
     ],
     target: TargetOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the exported files.")],
     name: NamesOption = None,
     library_name: Annotated[
         str,
-        typer.Option(help="Of the library or the pack; by default the model's.", metavar="NAME"),
+        typer.Option(help="Name of the library or pack; by default the model's.", metavar="NAME"),
     ] = "",
     library_version: Annotated[
-        str, typer.Option(help="Of the library or the pack.", metavar="VERSION")
+        str, typer.Option(help="Version of the library or pack.", metavar="VERSION")
     ] = "1.0.0",
     vendor: Annotated[
-        str, typer.Option(help="Who publishes the library or the pack.", metavar="NAME")
+        str, typer.Option(help="Publisher of the library or pack.", metavar="NAME")
     ] = "tvmtiny",
-    url: Annotated[str, typer.Option(help="Where it is published.", metavar="URL")] = "",
+    url: Annotated[
+        str, typer.Option(help="Address at which the library or pack is published.", metavar="URL")
+    ] = "",
     json: JsonOption = False,
     *,
     settings: Settings,

@@ -28,7 +28,7 @@ def federate(
         list[str],
         typer.Option(
             "--boards",
-            help="A board that QEMU emulates, or a port; once for each board.",
+            help="A board to emulate in QEMU, or a port; may be repeated.",
             metavar="BOARD",
         ),
     ],
@@ -36,18 +36,25 @@ def federate(
         list[Path],
         typer.Option(
             "--data",
-            help="Samples of a board: an array per input by name, and labels. Once a board.",
+            help="Samples of a board: an array per input by name, and labels; once per board, in "
+            "order.",
             metavar="FILE.npz",
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Where the weights go.", metavar="FILE.npz"),
+        typer.Option("--output", "-o", help="File for the weights.", metavar="FILE.npz"),
     ],
-    rounds: Annotated[int, typer.Option(help="How often weights are averaged.", min=1)] = 20,
-    passes: Annotated[int, typer.Option(help="Over a board's samples in a round.", min=1)] = 1,
+    rounds: Annotated[
+        int, typer.Option(help="Number of rounds; each ends with averaging.", min=1)
+    ] = 20,
+    passes: Annotated[
+        int, typer.Option(help="Passes over a board's samples in a round.", min=1)
+    ] = 1,
     rate: Annotated[float, typer.Option(help="Step size of gradient descent.")] = 0.03,
-    clip: Annotated[float, typer.Option(help="The most int8 steps of a weight at once.")] = 8.0,
+    clip: Annotated[
+        float, typer.Option(help="Largest change of a weight at once, in int8 steps.")
+    ] = 8.0,
     timeout: TimeoutOption = 60.0,
     baudrate: BaudrateOption = 115200,
     json: JsonOption = False,

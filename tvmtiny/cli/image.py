@@ -12,7 +12,7 @@ from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, 
 from tvmtiny.cli.options import NameOption, TargetOption, compiles
 from tvmtiny.cli.settings import Settings
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An image: model.tvmi.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="An image, such as model.tvmi.")]
 
 
 class _Group(TyperGroup):
@@ -28,8 +28,8 @@ class _Group(TyperGroup):
 _app = typer.Typer(
     name="image",
     cls=_Group,
-    help="Make a model an image that firmware verifies and runs, and look at images. "
-    "tvmtiny image MODEL is tvmtiny image make MODEL.",
+    help="Build images of models, which firmware verifies and runs, and inspect them. "
+    "tvmtiny image MODEL is short for tvmtiny image make MODEL.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -45,26 +45,33 @@ def add_to(app: typer.Typer) -> None:
 def make(
     model: ModelArgument,
     target: TargetOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The image: model.tvmi.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File for the image, such as model.tvmi.")
+    ],
     name: NameOption = None,
     model_version: Annotated[
         int,
-        typer.Option(help="Boards refuse versions below the last they confirmed.", min=0),
+        typer.Option(
+            help="Version of the model; a board refuses versions below its last confirmed one.",
+            min=0,
+        ),
     ] = 1,
     min_firmware: Annotated[
-        int, typer.Option(help="The least version of the firmware that it needs.", min=0)
+        int, typer.Option(help="Lowest firmware version that can run the image.", min=0)
     ] = 0,
     sign: Annotated[
         Path | None,
         typer.Option(
-            "--sign", help="A private key, Ed25519 or ECDSA P-256, in PEM.", metavar="KEY.pem"
+            "--sign",
+            help="Private key to sign with: Ed25519 or ECDSA P-256, in PEM.",
+            metavar="KEY.pem",
         ),
     ] = None,
     json: JsonOption = False,
     *,
     settings: Settings,
 ) -> None:
-    """Write a model as an image: code and constants for any address, with a header and a hash.
+    """Write a model as an image: header, hash, and position-independent code and constants.
 
     Example: tvmtiny image model.tflite --target cortex-m4 -o model.tvmi --sign key.pem
     """
@@ -99,7 +106,7 @@ def verify(
     image: FileArgument,
     key: Annotated[
         Path | None,
-        typer.Option("--key", help="The public or the private key, in PEM.", metavar="KEY.pem"),
+        typer.Option("--key", help="Public or private key in PEM.", metavar="KEY.pem"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -118,13 +125,13 @@ def verify(
     if json:
         print_json({"file": str(image), "checked": checked, "version": found.version})
         return
-    text = f"{image}: {checked} in order, version {found.version}"
+    text = f"{image}: {checked} valid, version {found.version}"
     console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @_app.command("diff")
 def diff(old: FileArgument, new: FileArgument, json: JsonOption = False) -> None:
-    """Show how an image differs from an older one, and whether it fits the same firmware.
+    """Show how an image differs from an older one, and whether the same firmware can run it.
 
     Example: tvmtiny image diff old.tvmi new.tvmi
     """
@@ -144,9 +151,9 @@ def diff(old: FileArgument, new: FileArgument, json: JsonOption = False) -> None
 def delta(
     old: FileArgument,
     new: FileArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the delta goes.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the delta.")],
 ) -> None:
-    """Write what makes a new image of an old one, for links that are slow or dear.
+    """Write the delta from an old image to a new one, for slow or expensive links.
 
     Example: tvmtiny image delta old.tvmi new.tvmi -o new.delta
     """
@@ -163,11 +170,13 @@ def delta(
 @_app.command("patch")
 def patch(
     old: FileArgument,
-    delta: Annotated[Path, typer.Argument(metavar="DELTA", help="Of tvmtiny image delta.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the new image goes.")],
+    delta: Annotated[
+        Path, typer.Argument(metavar="DELTA", help="A delta from tvmtiny image delta.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for the new image.")],
     json: JsonOption = False,
 ) -> None:
-    """Make a new image of an old one and a delta; its hash is checked.
+    """Apply a delta to an old image, and check the hash of the new one.
 
     Example: tvmtiny image patch old.tvmi new.delta -o new.tvmi
     """
@@ -188,9 +197,9 @@ def patch(
 @_app.command("key")
 def key(
     file: Annotated[Path, typer.Argument(metavar="KEY.pem", help="A public or private key.")],
-    name: Annotated[str, typer.Option(help="What the array is called.")] = "image_key",
+    name: Annotated[str, typer.Option(help="Name of the array.")] = "image_key",
 ) -> None:
-    """Print a public key as C, for the firmware that checks images.
+    """Print a public key as C source for firmware that verifies images.
 
     Example: tvmtiny image key public.pem
     """

@@ -26,41 +26,43 @@ def import_model(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where to write the model.", metavar="FILE")
+        Path, typer.Option("--output", "-o", help="File for the model.", metavar="FILE")
     ],
     keep_layout: Annotated[
         bool,
         typer.Option(
             "--keep-layout",
-            help="Leave channels in front of pixels in inputs and outputs, as the framework has "
+            help="Keep channels before pixels in inputs and outputs, as the framework orders "
             "them, at the cost of transpositions.",
         ),
     ] = False,
     dtype: Annotated[
         str,
         typer.Option(
-            help="What features of decision trees are: float32, int8 or int16.", metavar="DTYPE"
+            help="Dtype of decision-tree features: float32, int8 or int16.", metavar="DTYPE"
         ),
     ] = "float32",
     scale: Annotated[
         float,
-        typer.Option(help="What a step of int8 or int16 features stands for.", metavar="NUMBER"),
+        typer.Option(help="Real value of one step of int8 or int16 features.", metavar="NUMBER"),
     ] = 1.0,
     trust: Annotated[
         bool,
         typer.Option(
-            "--trust", help="Read a pickle, which can run any code, as you made it yourself."
+            "--trust", help="Read a pickle, which can run any code; only for files that you trust."
         ),
     ] = False,
     python: Annotated[
         str | None,
-        typer.Option(help="A Python that has litert-torch, for .pt2 files.", metavar="PROGRAM"),
+        typer.Option(
+            help="Python interpreter with litert-torch, for .pt2 files.", metavar="PROGRAM"
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Convert a model of another framework to a .tflite file.
 
-    Every command that takes a model takes such a file, too, and converts it by itself.
+    Every command that takes a model also takes such a file and converts it.
 
     Example: tvmtiny import model.onnx -o model.tflite
     """

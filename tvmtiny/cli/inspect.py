@@ -22,7 +22,7 @@ def inspect(
     signature: SignatureOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a model's operators, their cost, and what keeps it from being compiled.
+    """Show a model's operators, their cost, and what prevents its compilation.
 
     Example: tvmtiny inspect model.tflite
     """

@@ -34,7 +34,7 @@ def listen_command(
         str,
         typer.Argument(
             metavar="FILE.wav|-",
-            help="One channel of 16 bits; - reads a WAV file, or plain samples, from stdin.",
+            help="Mono sound of 16 bits; - reads a WAV file, or raw samples, from stdin.",
         ),
     ],
     board: Annotated[
@@ -49,7 +49,7 @@ def listen_command(
     block: Annotated[
         int | None,
         typer.Option(
-            help="Samples that are given at a time, as by DMA; at most those of a decision.",
+            help="Samples per call, as DMA delivers them; at most those of one decision.",
             metavar="SAMPLES",
         ),
     ] = None,

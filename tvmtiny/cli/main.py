@@ -91,7 +91,7 @@ def _options(
     config: str = typer.Option(
         FILE_NAME,
         "--config",
-        help="Values for options that are not given; comes first on the line.",
+        help="File with defaults of options; must come first on the line.",
         metavar="FILE",
     ),
     # Eager, so that it takes effect before the missing command is reported.

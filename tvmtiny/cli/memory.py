@@ -31,15 +31,15 @@ def memory(
     ],
     ram: Annotated[
         str | None,
-        typer.Option("--ram", help="RAM of a CPU: bytes, or 256K, or 1M.", metavar="SIZE"),
+        typer.Option("--ram", help="RAM of a CPU, such as 65536, 256K or 1M.", metavar="SIZE"),
     ] = None,
     flash: Annotated[
         str | None,
-        typer.Option("--flash", help="Flash of a CPU: bytes, or 256K, or 1M.", metavar="SIZE"),
+        typer.Option("--flash", help="Flash of a CPU, such as 65536, 256K or 1M.", metavar="SIZE"),
     ] = None,
     svg: Annotated[
         Path | None,
-        typer.Option("--svg", help="Draw the arena over time into this file.", metavar="FILE"),
+        typer.Option("--svg", help="File for a drawing of the arena over time.", metavar="FILE"),
     ] = None,
     json: JsonOption = False,
     *,

@@ -37,7 +37,7 @@ NamesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--name",
-        help="Prefix of a model's code, by default its file's name; once a model, in their order.",
+        help="Prefix of a model's code, by default the file's name; once per model, in order.",
         metavar="NAME",
     ),
 ]
@@ -50,18 +50,18 @@ DataOption = Annotated[
 ImageRangeOption = Annotated[
     str,
     typer.Option(
-        "--image-range", help="What the bytes 0 and 255 of images become.", metavar="LOW,HIGH"
+        "--image-range",
+        help="Values to which the bytes 0 and 255 of images are mapped.",
+        metavar="LOW,HIGH",
     ),
 ]
 SignatureOption = Annotated[
-    str | None, typer.Option(help="Which of the file's signatures is meant.", metavar="KEY")
+    str | None, typer.Option(help="Signature of the file to use.", metavar="KEY")
 ]
-TimeoutOption = Annotated[float, typer.Option(help="Seconds until a run counts as hung.")]
+TimeoutOption = Annotated[float, typer.Option(help="Seconds after which a run counts as hung.")]
 WaitOption = Annotated[
     float,
-    typer.Option(
-        help="Seconds that a tracker, and who serves there, have to come up.", metavar="SECONDS"
-    ),
+    typer.Option(help="Seconds to wait for a tracker and its servers to start.", metavar="SECONDS"),
 ]
 BaudrateOption = Annotated[
     int, typer.Option("--baudrate", help="Bits per second of a serial port.", metavar="RATE", min=1)
@@ -83,7 +83,7 @@ def image_range_of(text: str) -> tuple[float, float]:
         low = high = 0.0
     if not isfinite(high - low) or low >= high:
         raise InputError(
-            f"--image-range cannot be {quoted(text)}; give the least and the largest number, such "
+            f"--image-range cannot be {quoted(text)}; give the lowest and the highest value, such "
             "as 0,1 or -1,1"
         )
     return low, high
@@ -167,8 +167,7 @@ def _parse_place(words: list[str] | None) -> dict[str, str]:
         what, equals, region = word.partition("=")
         if not equals or not region or what in place:
             raise InputError(
-                f"--place {quoted(word)} is not understood; "
-                "give arena=REGION, weights=REGION or both"
+                f"cannot parse --place {quoted(word)}; give arena=REGION, weights=REGION or both"
             )
         place[what] = region
     return place
@@ -187,7 +186,7 @@ def _parse_settings(words: list[str] | None) -> dict[str, str]:
         key, equals, value = word.partition("=")
         if not equals or not key or not value or key in found:
             raise InputError(
-                f"--front-setting {quoted(word)} is not understood; give KEY=VALUE, each key once"
+                f"cannot parse --front-setting {quoted(word)}; give KEY=VALUE, each key once"
             )
         found[key] = value
     return found

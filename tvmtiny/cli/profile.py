@@ -37,11 +37,11 @@ def profile(
     ] = None,
     clock: Annotated[
         str | None,
-        typer.Option(help="With --energy: by default the figure's.", metavar="80M"),
+        typer.Option(help="With --energy: clock; by default the figure's.", metavar="80M"),
     ] = None,
     deadline: Annotated[
         str | None,
-        typer.Option(help="With --energy: time for an inference, until the next.", metavar="20ms"),
+        typer.Option(help="With --energy: time from one inference to the next.", metavar="20ms"),
     ] = None,
     json: JsonOption = False,
     *,

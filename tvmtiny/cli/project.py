@@ -21,7 +21,7 @@ _PLATFORMS = ("zephyr",)
 _MLPERF = ("mlperf", "mlperf-energy")
 
 DirectoryArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", help="What tvmtiny project create wrote.")
+    Path, typer.Argument(metavar="DIR", help="Folder written by tvmtiny project create.")
 ]
 DefineOption = Annotated[
     list[str] | None,
@@ -49,11 +49,13 @@ def add_to(app: typer.Typer) -> None:
 @_app.command("create")
 @compiles()
 def create(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the application.")],
     board: Annotated[
         str,
         typer.Option(
-            "--board", "-b", help="zephyr:NAME of tvmtiny boards, or a board of Zephyr with --cpu."
+            "--board",
+            "-b",
+            help="zephyr:NAME from tvmtiny boards, or any Zephyr board with --cpu.",
         ),
     ],
     models: Annotated[
@@ -63,15 +65,15 @@ def create(
             help=".tflite files, or names of shipped models; none for the mode runner.",
         ),
     ] = None,
-    platform: Annotated[str, typer.Option(help="What the application is for: zephyr.")] = "zephyr",
+    platform: Annotated[str, typer.Option(help="Platform of the application: zephyr.")] = "zephyr",
     cpu: Annotated[
         str | None, typer.Option(help="Processor of a board that tvmtiny boards does not list.")
     ] = None,
     mode: Annotated[
         str,
         typer.Option(
-            help="What it does: standalone, steps, rpc, shell, or runner for tvmtiny tune; on a "
-            "board of QEMU, mlperf or mlperf-energy for MLPerf Tiny's runner."
+            help="Mode of the application: standalone, steps, rpc, shell, or runner (for tvmtiny "
+            "tune); on a QEMU board, mlperf or mlperf-energy (for MLPerf Tiny's runner)."
         ),
     ] = "standalone",
     conf: Annotated[
@@ -81,19 +83,21 @@ def create(
     stack: Annotated[
         int | None,
         typer.Option(
-            help="Stack of the thread that runs the models; by default from a measurement.",
+            help="Stack of the thread that runs the models; by default a measured size.",
             metavar="BYTES",
             min=256,
         ),
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option(help="With mlperf: kws01, ic01, vww01 or ad01.", metavar="NAME"),
+        typer.Option(
+            help="With --mode mlperf: benchmark kws01, ic01, vww01 or ad01.", metavar="NAME"
+        ),
     ] = None,
     clock: Annotated[
         int,
         typer.Option(
-            help="With mlperf: the clock that time is stated by, an instruction a cycle.",
+            help="With --mode mlperf: clock for stating times, at one instruction per cycle.",
             metavar="MHZ",
         ),
     ] = 100,
@@ -108,9 +112,9 @@ def create(
     *,
     settings: Settings,
 ) -> None:
-    """Write a Zephyr application around one or more models, which is a Zephyr module, too.
+    """Write a Zephyr application around one or more models; it is also a Zephyr module.
 
-    With --mode mlperf, write and build firmware for MLPerf Tiny's runner on a board of QEMU.
+    With --mode mlperf, write and build firmware for MLPerf Tiny's runner on a QEMU board.
 
     Example: tvmtiny project create kws.tflite ad.tflite --board zephyr:mps2_an385 -o application
     """
@@ -189,10 +193,10 @@ def _create_mlperf(
 def serve(
     directory: DirectoryArgument,
     seconds: Annotated[
-        float | None, typer.Option(help="How long; by default until it is interrupted.")
+        float | None, typer.Option(help="Seconds to serve; by default until interrupted.")
     ] = None,
 ) -> None:
-    """Start a board of QEMU with firmware for MLPerf Tiny's runner, and print its port.
+    """Start a QEMU board with firmware for MLPerf Tiny's runner, and print its port.
 
     Example: tvmtiny project serve firmware
     """
@@ -257,9 +261,9 @@ def flash(
 def run(
     directory: DirectoryArgument,
     define: DefineOption = None,
-    seconds: Annotated[float, typer.Option(help="How long to listen.")] = 10.0,
+    seconds: Annotated[float, typer.Option(help="Seconds to listen.")] = 10.0,
     until: Annotated[
-        str | None, typer.Option(help="End when a line has this text; fail when none has.")
+        str | None, typer.Option(help="Stop at the first line with this text; fail if none has it.")
     ] = None,
     send: Annotated[
         list[str] | None,
@@ -267,7 +271,7 @@ def run(
     ] = None,
     port: Annotated[
         str | None,
-        typer.Option(help="Serial port of a real board, flashed before.", metavar="URL"),
+        typer.Option(help="Serial port of a flashed board, instead of QEMU.", metavar="URL"),
     ] = None,
 ) -> None:
     """Build an application, run it in QEMU or listen to a real board, and print its console.
@@ -292,7 +296,7 @@ def _definitions(words: list[str] | None) -> dict[str, str]:
     for word in words or ():
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise InputError(f"--define {quoted(word)} is not understood; give NAME=VALUE")
+            raise InputError(f"cannot parse --define {quoted(word)}; give NAME=VALUE")
         found[name] = value
     return found
 

@@ -30,21 +30,26 @@ def prune(
     cpu: CpuOption,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Where the int8 model goes.", metavar="FILE.tflite"),
+        typer.Option("--output", "-o", help="File for the int8 model.", metavar="FILE.tflite"),
     ],
     ram: RamOption = None,
     flash: FlashOption = None,
     deadline: DeadlineOption = None,
     method: Annotated[
         str,
-        typer.Option("--method", help="filters, or blocks where the CPU has kernels for them."),
+        typer.Option(
+            "--method",
+            help="What to prune: filters, or blocks where the CPU has kernels for them.",
+        ),
     ] = "filters",
-    steps: Annotated[int, typer.Option("--steps", help="In how many steps.", min=1)] = 4,
-    epochs: Annotated[int, typer.Option("--epochs", help="Fine-tuning of each step.", min=1)] = 4,
+    steps: Annotated[int, typer.Option("--steps", help="Number of pruning steps.", min=1)] = 4,
+    epochs: Annotated[
+        int, typer.Option("--epochs", help="Epochs of fine-tuning per step.", min=1)
+    ] = 4,
     verify: VerifyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Prune a Keras model until an inference costs what it may cost on a CPU.
+    """Prune a Keras model until an inference meets its budget on a CPU.
 
     Example: tvmtiny prune big.keras digits.npz --cpu cortex-m4 --deadline 400k -o small.tflite
     """

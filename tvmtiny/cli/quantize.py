@@ -22,29 +22,30 @@ def quantize(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A float .tflite file, or one that tvmtiny import takes."
+            metavar="MODEL", help="A float .tflite file, or a file that tvmtiny import converts."
         ),
     ],
     data: Annotated[
         str,
         typer.Option(
             "--data",
-            help="Samples: FILE.npz with an array per input, and perhaps labels as y; FILE.npy; or "
-            "a folder of images, perhaps in folders of classes.",
+            help="Samples: FILE.npz with an array per input and, optionally, labels as y; "
+            "FILE.npy; or a folder of images, optionally in a folder per class.",
             metavar="FILE|FOLDER",
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where to write the model.", metavar="FILE")
+        Path, typer.Option("--output", "-o", help="File for the model.", metavar="FILE")
     ],
     activations: Annotated[
-        str, typer.Option("--activations", help="int8 or int16.", metavar="DTYPE")
+        str,
+        typer.Option("--activations", help="Dtype of activations: int8 or int16.", metavar="DTYPE"),
     ] = "int8",
     image_range: ImageRangeOption = "0,1",
     signature: SignatureOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a full-integer model from a float one, and show what that changes on the given data.
+    """Quantize a float model to full integer, and compare both on the given data.
 
     Example: tvmtiny quantize float.tflite --data samples.npz -o model.tflite
     """

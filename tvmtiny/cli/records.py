@@ -13,14 +13,14 @@ _PlaceArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="[PATH]",
-        help="A file of records, or a folder of such; by default those that ship with tvmtiny.",
+        help="A file of records or a folder of them; by default the shipped records.",
     ),
 ]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Look at tuned records, and clean them up.")
+    group = typer.Typer(no_args_is_help=True, help="Show tuned records, and clean them up.")
     group.command("list")(list_records)
     group.command("show")(show)
     group.command("prune")(prune)
@@ -29,9 +29,9 @@ def add_to(app: typer.Typer) -> None:
 
 def list_records(
     path: _PlaceArgument = None,
-    cpu: Annotated[str | None, typer.Option(help="Only those of this CPU.")] = None,
+    cpu: Annotated[str | None, typer.Option(help="Only records of this CPU.")] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Also those that failed or that others beat.")
+        bool, typer.Option("--all", help="Also trials that failed or that another beats.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -64,7 +64,7 @@ def show(
     path: _PlaceArgument = None,
     json: JsonOption = False,
 ) -> None:
-    """Show every trial of layers, with decisions, log and how it was obtained.
+    """Show every trial of matching layers, with its decisions, log and origin.
 
     Example: tvmtiny records show AVERAGE_POOL_2D tuned
     """

@@ -25,7 +25,7 @@ def report(
         list[str], typer.Option("--board", "-b", help="A board; give two to compare them.")
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The page to write.", metavar="FILE.html")
+        Path | None, typer.Option("--output", "-o", help="File for the page.", metavar="FILE.html")
     ] = None,
     data: DataOption = "ramp",
     timeout: TimeoutOption = 600.0,
@@ -33,7 +33,7 @@ def report(
         list[str] | None,
         typer.Option(
             "--optimize",
-            help="speed, balanced or size; give two to compare them on one board.",
+            help="Goal: speed, balanced or size; give two to compare them on one board.",
             metavar="GOAL",
         ),
     ] = None,

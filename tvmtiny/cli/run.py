@@ -37,7 +37,7 @@ def run(
     real: Annotated[
         str | None,
         typer.Option(
-            help="Inputs in real numbers, which are quantized; outputs are shown in such, too.",
+            help="Inputs as real numbers, which are quantized; outputs are shown dequantized.",
             metavar="FILE.npy|FILE.npz",
         ),
     ] = None,
@@ -47,8 +47,8 @@ def run(
     via: Annotated[
         str | None,
         typer.Option(
-            help="harness runs once and reports by semihosting; rpc drives the board over its "
-            "serial port. By default rpc for ports, harness otherwise.",
+            help="How to run: harness runs once and reports by semihosting; rpc drives the board "
+            "over its serial port. By default rpc for ports, harness otherwise.",
             metavar="WAY",
         ),
     ] = None,

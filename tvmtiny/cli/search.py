@@ -28,16 +28,16 @@ def search(
     data: DatasetArgument,
     cpu: CpuOption,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where the .tflite files go.", metavar="FOLDER")
+        Path, typer.Option("--output", "-o", help="Folder for the .tflite files.", metavar="FOLDER")
     ],
     space: Annotated[
-        str, typer.Option("--space", help="Which networks: ds-cnn or mobilenet.")
+        str, typer.Option("--space", help="Family of networks: ds-cnn or mobilenet.")
     ] = "ds-cnn",
     build: Annotated[
         str | None,
         typer.Option(
             "--build",
-            help="Instead of --space: a function that makes a Keras model of an Optuna trial.",
+            help="Instead of --space: a function that builds a Keras model from an Optuna trial.",
             metavar="FILE.py:FUNCTION",
         ),
     ] = None,
@@ -45,31 +45,34 @@ def search(
         list[str] | None,
         typer.Option(
             "--objective",
-            help="accuracy, cycles, instructions, ram_bytes, flash_bytes or macs; once for each. "
+            help="accuracy, cycles, instructions, ram_bytes, flash_bytes or macs; may be repeated. "
             "By default accuracy and cycles.",
         ),
     ] = None,
     ram: RamOption = None,
     flash: FlashOption = None,
     deadline: DeadlineOption = None,
-    trials: Annotated[int, typer.Option("--trials", help="How many in all.", min=1)] = 100,
-    epochs: Annotated[int, typer.Option("--epochs", help="Of each training.", min=1)] = 20,
-    seed: Annotated[int, typer.Option("--seed", help="Of the search and of each training.")] = 0,
+    trials: Annotated[int, typer.Option("--trials", help="Number of trials.", min=1)] = 100,
+    epochs: Annotated[int, typer.Option("--epochs", help="Epochs of each training.", min=1)] = 20,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the search and of each training.")
+    ] = 0,
     storage: Annotated[
         str | None,
         typer.Option(
             "--storage",
-            help="Of Optuna, such as sqlite:///study.db: processes that name it share trials.",
+            help="Optuna storage, such as sqlite:///study.db; processes with the same storage "
+            "share trials.",
             metavar="URL",
         ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="An HTML page.", metavar="FILE")
+        Path | None, typer.Option("--report", help="File for an HTML page.", metavar="FILE")
     ] = None,
     verify: VerifyOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Search networks that are accurate and cheap on a CPU; nothing is built but what is verified.
+    """Search networks that are accurate and cheap on a CPU; only --verify builds firmware.
 
     Example: tvmtiny search digits.npz --cpu cortex-m4 --deadline 200k -o networks --trials 50
     """

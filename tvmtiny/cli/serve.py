@@ -19,30 +19,35 @@ def add_to(app: typer.Typer) -> None:
 @compiles()
 def serve(
     board: Annotated[
-        str, typer.Option("--board", "-b", help="A board to emulate, or the port of a flashed one.")
+        str,
+        typer.Option(
+            "--board", "-b", help="A board to emulate in QEMU, or the port of a flashed board."
+        ),
     ],
     tracker: Annotated[
-        str, typer.Option(help="A running tvm.exec.rpc_tracker.", metavar="HOST:PORT")
+        str, typer.Option(help="Address of a running tvm.exec.rpc_tracker.", metavar="HOST:PORT")
     ],
-    key: Annotated[str, typer.Option(help="What clients request the board as.")],
+    key: Annotated[str, typer.Option(help="Key under which clients request the board.")],
     model: Annotated[
         str | None,
         typer.Argument(metavar="[MODEL]", help="A .tflite file, or the name of a shipped model."),
     ] = None,
     runner: Annotated[
-        bool, typer.Option("--runner", help="In place of a model: candidates of tvmtiny tune.")
+        bool, typer.Option("--runner", help="Instead of a model: serve candidates of tvmtiny tune.")
     ] = False,
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen at. Whoever reaches it can use the board, so that anything but "
-            "loopback is for networks that you trust."
+            help="Address to listen at. Whoever can reach it can use the board, so change this "
+            "only on networks that you trust."
         ),
     ] = "127.0.0.1",
     advertise: Annotated[
-        str | None, typer.Option(help="Address that the tracker gives to clients.")
+        str | None, typer.Option(help="Address that the tracker passes to clients.")
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds until a call counts as hung.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds after which a call counts as hung.")
+    ] = 60.0,
     wait: WaitOption = 0.0,
     baudrate: BaudrateOption = 115200,
     json: JsonOption = False,
@@ -65,7 +70,7 @@ def serve(
         from tvmtiny.rpc.serve import LOOPBACK, BoardServer
 
         if runner == (model is not None):
-            raise InputError("give a model to serve, or --runner, and not both")
+            raise InputError("give either a model to serve or --runner")
         artifact = None
         if model is not None:
             target = target_of(board, baudrate, timeout, settings.boards)
@@ -90,7 +95,7 @@ def serve(
             reach = (
                 "reached from this machine only (--host opens it to others)"
                 if host == LOOPBACK
-                else "open to the network: whoever reaches it can use the board, though no file or "
+                else "open to the network: whoever can reach it can use the board, but no file or "
                 "program of this machine"
             )
             console().print(

@@ -39,17 +39,17 @@ def tune(
         typer.Option(
             "--board",
             "-b",
-            help="A board to emulate, or the port of one that runs the runner (tvmtiny project "
-            "create --mode runner).",
+            help="A board to emulate in QEMU, or the port of a board with the runner (tvmtiny "
+            "project create --mode runner).",
         ),
     ],
     trials: Annotated[
-        int, typer.Option(help="Candidates to measure, earlier ones included.", min=1)
+        int, typer.Option(help="Number of candidates to measure, including resumed ones.", min=1)
     ] = 200,
     metric: Annotated[
         str,
         typer.Option(
-            help="What is to be low: cycles (estimated for emulated boards) or instructions.",
+            help="Metric to minimize: cycles (estimated for emulated boards) or instructions.",
             metavar="NAME",
         ),
     ] = "cycles",
@@ -63,34 +63,38 @@ def tune(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the trials that are there.")
+        bool, typer.Option("--resume", help="Continue the trials in the output folder.")
     ] = False,
     tracker: Annotated[
         str | None,
-        typer.Option(help="A TVM tracker; --board says what its boards are.", metavar="HOST:PORT"),
+        typer.Option(
+            help="A TVM tracker; --board names the kind of its boards.", metavar="HOST:PORT"
+        ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="What boards with the runner are served as there.")
+        str | None, typer.Option(help="Key under which boards with the runner are served.")
     ] = None,
     wait: WaitOption = 0.0,
-    boards: Annotated[int, typer.Option(help="Boards that measure at the same time.", min=1)] = 1,
+    boards: Annotated[
+        int, typer.Option(help="Number of boards that measure at the same time.", min=1)
+    ] = 1,
     repeats: Annotated[
         int | None,
         typer.Option(
-            help="Measurements of a candidate; the median counts. By default 1 in QEMU, else 5.",
+            help="Measurements per candidate; their median counts. By default 1 in QEMU, else 5.",
             min=1,
             max=1000,
         ),
     ] = None,
     transport: Annotated[
-        str, typer.Option(help="Of emulated boards: socket or pty.", metavar="KIND")
+        str, typer.Option(help="Port of emulated boards: socket or pty.", metavar="KIND")
     ] = "socket",
     workers: Annotated[
         int, typer.Option(help="Processes that build candidates and estimate cycles.", min=1)
     ] = 2,
-    seed: Annotated[int, typer.Option(help="Of the search.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the search.", min=1)] = 1,
     date: Annotated[
-        str | None, typer.Option(help="Written to the records; by default they have none.")
+        str | None, typer.Option(help="Date to write to the records; by default none.")
     ] = None,
     json: JsonOption = False,
     *,
@@ -98,7 +102,7 @@ def tune(
 ) -> None:
     """Search faster schedules for the layers of a model by measuring them on a board.
 
-    Compile with them afterwards: tvmtiny compile --records FOLDER.
+    Afterwards, compile with them: tvmtiny compile --records FOLDER.
 
     Example: tvmtiny tune model.tflite --board mps2-an386 --trials 200
     """

@@ -17,25 +17,29 @@ def add_to(app: typer.Typer) -> None:
 
 
 def update(
-    image: Annotated[Path, typer.Argument(metavar="FILE", help="An image: model.tvmi.")],
+    image: Annotated[Path, typer.Argument(metavar="FILE", help="An image, such as model.tvmi.")],
     board: Annotated[
         str,
         typer.Option(
             "--board",
             "-b",
-            help="The port of a board whose firmware has images, such as /dev/ttyACM0 or "
-            "socket://HOST:PORT; with --tracker its key there.",
+            help="Port of a board whose firmware loads images, such as /dev/ttyACM0 or "
+            "socket://HOST:PORT; with --tracker, the board's key there.",
         ),
     ],
     tracker: Annotated[
         str | None, typer.Option(help="A lab's tracker.", metavar="HOST:PORT")
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds until a call counts as hung.")] = 60.0,
-    attempts: Annotated[int, typer.Option(help="How often the link may break.", min=1)] = 5,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds after which a call counts as hung.")
+    ] = 60.0,
+    attempts: Annotated[
+        int, typer.Option(help="Link failures after which the update is abandoned.", min=1)
+    ] = 5,
     baudrate: BaudrateOption = 115200,
     json: JsonOption = False,
 ) -> None:
-    """Update the model of a board; where an update was broken off, this one goes on.
+    """Update the model of a board, resuming an interrupted update.
 
     Example: tvmtiny update model.tvmi --board /dev/ttyACM0
     """
