@@ -14,6 +14,7 @@ from pooling_cases import Pool, cases
 
 import tvmtiny
 from tests.ops.test_binary import TABLES as BINARY
+from tests.ops.test_binary import _layer as _binary
 from tests.ops.three_ways import SideBySide
 from tests.schedule.candidates import Candidates
 from tests.schedule.test_dsp_add import PAIRS, _all_pairs, _layer
@@ -25,6 +26,7 @@ OPERATORS = ("ADD", "SUB", "MUL")
 CHOICES = ("MAXIMUM", "MINIMUM", "EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER")
 CHOICES += ("GREATER_EQUAL",)
 POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
+KINDS = ("counts", "broadcasts", "choices", "differences", *POOLS)
 
 _NO_ACTIVATION = {"fused_activation_function": "NONE"}
 
@@ -111,6 +113,27 @@ def _choices() -> dict[str, Layer]:
     return found | {"large_scales": BINARY["LESS"]["large_scales"]}
 
 
+def _differences_and_slopes() -> dict[str, Layer]:
+    """Both operators in turns of the loop and rests, with operands that are taken once."""
+    found = {}
+    shapes = {
+        "same": ((3, 37), (3, 37)),
+        "channels": ((2, 5, 17), (17,)),
+        "once": ((3, 21), (3, 1)),
+        "scalar": ((33,), (1,)),
+    }
+    for operator in ("PRELU", "SQUARED_DIFFERENCE"):
+        for name, pair in shapes.items():
+            scales = (0.05, 0.03, 0.002) if name == "once" else (0.05, 0.03, 0.06)
+            found[f"{operator.lower()}_{name}"] = _binary(operator, "int8", pair, scales)
+    found["squared_difference_first_once"] = _binary(
+        "SQUARED_DIFFERENCE", "int8", ((3, 1), (3, 21))
+    )
+    for name in ("same", "channels", "scalar"):
+        found[f"prelu_int16_{name}"] = _binary("PRELU", "int16", shapes[name])
+    return found
+
+
 def _small(operator: str) -> dict[str, Pool]:
     """The operator's own cases, with channels that are whole vectors, overlapping, or too few."""
     table = {
@@ -132,19 +155,25 @@ def _small(operator: str) -> dict[str, Pool]:
 @cache
 def layers(kind: str) -> SideBySide:
     tables = {"counts": _counts, "broadcasts": _broadcasts, "choices": _choices}
+    tables["differences"] = _differences_and_slopes
     named = tables[kind]() if kind in tables else _small(kind)
     return SideBySide(f"mve_{kind.lower()}", named, 0.0)
 
 
-@pytest.mark.parametrize("kind", ["counts", "broadcasts", "choices", *POOLS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_on_host(kind: str, tmp_path: Path) -> None:
     layers(kind).check_host(BOARD, tmp_path)
 
 
 @on_qemu
-@pytest.mark.parametrize("kind", ["counts", "broadcasts", "choices", *POOLS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_on_board(kind: str) -> None:
     layers(kind).check_board(BOARD)
+
+
+def test_all_differences_and_slopes_have_vector_code() -> None:
+    schedules = [layer.schedule for layer in layers("differences").compile(BOARD).layers]
+    assert all(schedule.startswith("mve") for schedule in schedules)
 
 
 def test_all_broadcasts_have_vector_code() -> None:

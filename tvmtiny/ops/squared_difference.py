@@ -21,7 +21,7 @@ from tvmtiny.ops.shared.quantization import INTEGER_RANGES, centred, quantize_mu
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Bits by which the operands are shifted left before they are scaled.
-_LEFT_SHIFT = {"int8": 7, "int16": 0}
+LEFT_SHIFT = {"int8": 7, "int16": 0}
 
 
 @register
@@ -42,8 +42,8 @@ class SquaredDifference(Binary):
     )
 
     def check_more(self, node: Node) -> Iterator[Problem]:
-        if node.output.dtype in _LEFT_SHIFT and _multipliers(node)[2][1] > 0:
-            bits = 2 * _LEFT_SHIFT[node.output.dtype]
+        if node.output.dtype in LEFT_SHIFT and difference_multipliers(node)[2][1] > 0:
+            bits = 2 * LEFT_SHIFT[node.output.dtype]
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for input scales of "
                 f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
@@ -51,12 +51,12 @@ class SquaredDifference(Binary):
             )
 
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:
-        if node.output.dtype not in _LEFT_SHIFT:
+        if node.output.dtype not in LEFT_SHIFT:
             distance = difference(x, y)
             return product(distance, distance)
-        left, right, (multiplier, shift) = _multipliers(node)
+        left, right, (multiplier, shift) = difference_multipliers(node)
         dtype = node.output.dtype
-        bits = _LEFT_SHIFT[dtype]
+        bits = LEFT_SHIFT[dtype]
         a, b = (
             requantize(
                 (int32(value) - int32(tensor.zero_point)) * int32(1 << bits),
@@ -69,24 +69,26 @@ class SquaredDifference(Binary):
         return clamp(scaled + int32(node.output.zero_point), *INTEGER_RANGES[dtype], dtype)
 
     def numbers(self, node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        if node.output.dtype not in _LEFT_SHIFT:
+        if node.output.dtype not in LEFT_SHIFT:
             distance = x - y
             return np.asarray(distance * distance)
-        left, right, result = _multipliers(node)
+        left, right, result = difference_multipliers(node)
         a, b = (
-            requantize_reference(centred(value, tensor) << _LEFT_SHIFT[node.output.dtype], *pair)
+            requantize_reference(centred(value, tensor) << LEFT_SHIFT[node.output.dtype], *pair)
             for value, tensor, pair in ((x, node.input(0), left), (y, node.input(1), right))
         )
         scaled = requantize_reference((a - b) ** 2, *result)
         return np.clip(scaled + node.output.zero_point, *INTEGER_RANGES[node.output.dtype])
 
 
-def _multipliers(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+def difference_multipliers(
+    node: Node,
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
     """Return multipliers of both operands over twice the larger scale, and of the square."""
     x, y, out = node.input(0).scale, node.input(1).scale, node.output.scale
     common = 2 * max(x, y)
     return (
         quantize_multiplier(x / common),
         quantize_multiplier(y / common),
-        quantize_multiplier(common * common / ((1 << 2 * _LEFT_SHIFT[node.output.dtype]) * out)),
+        quantize_multiplier(common * common / ((1 << 2 * LEFT_SHIFT[node.output.dtype]) * out)),
     )

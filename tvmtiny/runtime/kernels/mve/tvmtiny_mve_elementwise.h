@@ -1,4 +1,4 @@
-/* Helium micro-kernels of ADD, SUB and MUL, and of pools. */
+/* Helium micro-kernels of ADD, SUB, MUL, SQUARED_DIFFERENCE and PRELU, and of pools. */
 #ifndef TVMTINY_MVE_ELEMENTWISE_H
 #define TVMTINY_MVE_ELEMENTWISE_H
 
@@ -16,23 +16,29 @@
  *                   >> 32) >> (SHIFT + 1)), and for rounding by sign constants[4] between the shifts,
  *                   below zero also constants[5]
  * These constants were proven exact when the code was generated.
- * PRECISE: the reference's own steps. Operands of ADD, SUB and RSB, which is the second one less the
- *          first, become (a * 2^LEFT + constants[0]) * constants[1] * 2^(SA - 31), with two roundings,
+ * PRECISE: the reference's own steps. Operands of ADD, SUB, RSB, which is the second one less the first,
+ *          and SQUARE of their difference become (a * 2^LEFT + constants[0]) * constants[1] * 2^(SA - 31), with two roundings,
  *          and the same with constants[2], constants[3] and SB; those of MUL only get constants added.
- *          out = clamp(result * constants[4] * 2^(SO - 31) + constants[5]) */
+ *          out = clamp(result * constants[4] * 2^(SO - 31) + constants[5])
+ * PRELU: steps = a + constants[0]; where it is not negative, out = clamp(steps * constants[1] *
+ *        2^(SA - 31) + constants[4]), elsewhere clamp(steps * (b + constants[2]) * constants[3] *
+ *        2^(SB - 31) + constants[4]), with two roundings */
 #if TVMTINY_MVE
 
-#define TVMTINY_MVE_BINARY(NAME, TYPE, TEXT)                                                       \
+#define TVMTINY_MVE_BINARY(NAME, TYPE, SECOND, TEXT)                                               \
   TVMTINY_MVE_FUNCTION(NAME,                                                                       \
-                       (const TYPE *a TVMTINY_UNUSED, const TYPE *b TVMTINY_UNUSED,                \
+                       (const TYPE *a TVMTINY_UNUSED, const SECOND *b TVMTINY_UNUSED,              \
                         const int32_t *constants TVMTINY_UNUSED, TYPE *out TVMTINY_UNUSED,         \
                         int32_t count TVMTINY_UNUSED),                                             \
                        TEXT)
-#define TVMTINY_MVE_ADD(NAME, ONCE, SHIFT, LOW, HIGH, TEXT) TVMTINY_MVE_BINARY(NAME, int8_t, TEXT)
+#define TVMTINY_MVE_ADD(NAME, ONCE, SHIFT, LOW, HIGH, TEXT)                                        \
+  TVMTINY_MVE_BINARY(NAME, int8_t, int8_t, TEXT)
 #define TVMTINY_MVE_MUL(NAME, ONCE, SHIFT, LOW, HIGH, ROUNDING, TEXT)                              \
-  TVMTINY_MVE_BINARY(NAME, int8_t, TEXT)
+  TVMTINY_MVE_BINARY(NAME, int8_t, int8_t, TEXT)
 #define TVMTINY_MVE_PRECISE(NAME, TYPE, KIND, ONCE, LEFT, SA, SB, SO, LOW, HIGH, TEXT)             \
-  TVMTINY_MVE_BINARY(NAME, TYPE, TEXT)
+  TVMTINY_MVE_BINARY(NAME, TYPE, TYPE, TEXT)
+#define TVMTINY_MVE_PRELU(NAME, TYPE, SECOND, ONCE, SA, SB, LOW, HIGH, TEXT)                       \
+  TVMTINY_MVE_BINARY(NAME, TYPE, SECOND, TEXT)
 
 #else
 
@@ -72,6 +78,7 @@ TVMTINY_MVE_INLINE int8_t tvmtiny_mve_clamp(int32_t value, int32_t low, int32_t 
 #define TVMTINY_MVE_KIND_ADD(A, B) ((A) + (B))
 #define TVMTINY_MVE_KIND_SUB(A, B) ((A) - (B))
 #define TVMTINY_MVE_KIND_RSB(A, B) ((B) - (A))
+#define TVMTINY_MVE_KIND_SQUARE(A, B) (((A) - (B)) * ((A) - (B)))
 #define TVMTINY_MVE_KIND_MUL(A, B) ((A) * (B))
 
 /* One operand; a multiplier of 0 leaves it unscaled. */
@@ -92,6 +99,19 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int3
       const int32_t value =                                                                        \
           tvmtiny_requantize(TVMTINY_MVE_KIND_##KIND(x, y), constants[4], SO) + constants[5];      \
       *out++ = (TYPE)tvmtiny_mve_bound(value, LOW, HIGH);                                          \
+    }                                                                                              \
+  }
+
+#define TVMTINY_MVE_PRELU(NAME, TYPE, SECOND, ONCE, SA, SB, LOW, HIGH, TEXT)                       \
+  static void NAME(const TYPE *a, const SECOND *b, const int32_t *constants, TYPE *out,            \
+                   int32_t count)                                                                  \
+  {                                                                                                \
+    for (; count > 0; --count, b += 1 - (ONCE)) {                                                  \
+      const int32_t steps = *a++ + constants[0];                                                   \
+      const int32_t value =                                                                        \
+          steps < 0 ? tvmtiny_requantize(steps * (*b + constants[2]), constants[3], SB)            \
+                    : tvmtiny_requantize(steps, constants[1], SA);                                 \
+      *out++ = (TYPE)tvmtiny_mve_bound(value + constants[4], LOW, HIGH);                           \
     }                                                                                              \
   }
 

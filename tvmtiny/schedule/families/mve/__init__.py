@@ -17,6 +17,8 @@ from tvmtiny.schedule.families.mve.elementwise import (
     elementwise_sketches,
     implement_add,
     implement_mul,
+    implement_prelu,
+    implement_squared_difference,
 )
 from tvmtiny.schedule.families.mve.floats import FLOAT_OPERATORS, implement_float
 from tvmtiny.schedule.families.mve.half import half_sketches, implement_half
@@ -71,15 +73,27 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "MAX_POOL_2D": implement_max_pool,
     "MEAN": implement_mean,
     "MUL": implement_mul,
+    "PRELU": implement_prelu,
     "RESIZE_BILINEAR": implement_resize,
     "SOFTMAX": implement_softmax,
+    "SQUARED_DIFFERENCE": implement_squared_difference,
     "SUB": implement_add,
     "SVDF": implement_svdf,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
 #: Operators that have kernels for int16, too.
-_INT16 = frozenset({"ADD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MUL", "SUB"})
+_INT16 = frozenset(
+    {
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "MAX_POOL_2D",
+        "MUL",
+        "PRELU",
+        "SQUARED_DIFFERENCE",
+        "SUB",
+    }
+)
 
 _SMALLER: dict[str, Callable[[Node, Decisions], Iterator[Decisions]]] = {
     "CONV_2D": smaller_matrix,
@@ -95,8 +109,10 @@ _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
     "MAX_POOL_2D": pool_sketches,
     "MEAN": mean_sketches,
     "MUL": elementwise_sketches,
+    "PRELU": elementwise_sketches,
     "RESIZE_BILINEAR": resize_sketches,
     "SOFTMAX": softmax_sketches,
+    "SQUARED_DIFFERENCE": elementwise_sketches,
     "SUB": elementwise_sketches,
     "SVDF": svdf_sketches,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm_sketches,

@@ -1,4 +1,4 @@
-"""Assembly of ADD, SUB and MUL: four elements a vector, as int32."""
+"""Assembly of ADD, SUB, MUL, SQUARED_DIFFERENCE and PRELU: four elements a vector, as int32."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ class BinaryCode:
     Attributes
     ----------
     dtype
-        Of all tensors: int8 or int16.
+        Of the result and the first operand: int8 or int16.
+    second
+        Of the second operand.
     once
         Whether all elements take the same one of the second operand.
     limits
@@ -28,6 +30,7 @@ class BinaryCode:
     """
 
     dtype: str
+    second: str
     once: bool
     limits: tuple[int, int]
     vectors: int
@@ -35,6 +38,10 @@ class BinaryCode:
     @property
     def _wide(self) -> int:
         return 1 if self.dtype == "int8" else 2
+
+    @property
+    def _second_wide(self) -> int:
+        return 1 if self.second == "int8" else 2
 
     def plane(self, shift: int) -> Lines:
         """``(a * c[0] + b * c[1] + c[2]) >> shift``."""
@@ -75,7 +82,8 @@ class BinaryCode:
         Parameters
         ----------
         kind
-            ``ADD``, ``SUB``, ``RSB``, which is the second operand less the first, or ``MUL``.
+            ``ADD``, ``SUB``, ``RSB``, which is the second operand less the first, ``SQUARE`` of
+            their difference, or ``MUL``.
         left
             Bits that operands of sums are shifted to the left by.
         shifts
@@ -84,6 +92,7 @@ class BinaryCode:
         sums = kind != "MUL"
         combine = {"ADD": "vadd.i32 {0}, {0}, {1}", "SUB": "vsub.i32 {0}, {0}, {1}"}
         combine |= {"RSB": "vsub.i32 {0}, {1}, {0}", "MUL": "vmul.i32 {0}, {0}, {1}"}
+        combine["SQUARE"] = "vsub.i32 {0}, {0}, {1}\nvmul.i32 {0}, {0}, {0}"
 
         def operand(vector: str, zero: str, multiplier: str, shift: int) -> Lines:
             lines = [f"vshl.i32 {vector}, {vector}, #{left}"] if sums else []
@@ -93,7 +102,7 @@ class BinaryCode:
         def element(a: str, b: str) -> Lines:
             lines = operand(a, "r5", "r6", shifts[0])
             lines += [] if self.once else operand(b, "r7", "r8", shifts[1])
-            lines.append(combine[kind].format(a, "q6" if self.once else b))
+            lines += combine[kind].format(a, "q6" if self.once else b).split("\n")
             return [*lines, *scaled(a, "r9", shifts[2]), f"vadd.i32 {a}, {a}, r10"]
 
         start = ["ldm r2, {r5, r6, r7, r8, r9, r10}", "mov r11, #1"]
@@ -101,14 +110,35 @@ class BinaryCode:
             start += [self._first("r12"), "vdup.32 q6, r12", *operand("q6", "r7", "r8", shifts[1])]
         return self._code(start, element, 0)
 
+    def leaky(self, shifts: tuple[int, int]) -> Lines:
+        """PRELU: the first operand where it is not negative, elsewhere its product with the second.
+
+        Parameters
+        ----------
+        shifts
+            Of either; positive ones shift to the left.
+        """
+
+        def element(a: str, b: str) -> Lines:
+            lines = [f"vadd.i32 {a}, {a}, r5"]
+            lines += [] if self.once else [f"vadd.i32 {b}, {b}, r7"]
+            lines += [f"vmul.i32 {b}, {a}, {'r7' if self.once else b}", f"vmov q5, {a}"]
+            lines += [*scaled(a, "r6", shifts[0]), *scaled(b, "r8", shifts[1])]
+            return [*lines, "vpt.s32 lt, q5, zr", f"vmovt {a}, {b}", f"vadd.i32 {a}, {a}, r10"]
+
+        start = ["ldm r2, {r5, r6, r7, r8, r10}", "mov r11, #1"]
+        start += [self._first("r12"), "add r7, r7, r12"] if self.once else []
+        return self._code(start, element, 0)
+
     def _first(self, register: str) -> str:
-        return f"ldrs{'b' if self._wide == 1 else 'h'} {register}, [r1]"
+        return f"ldrs{'b' if self._second_wide == 1 else 'h'} {register}, [r1]"
 
     def _code(self, start: Lines, element: Element, shift: int) -> Lines:
         """Inputs r0 and r1, constants r2, outputs r3, count on the stack."""
         width = 8 * self._wide
         low, high = self.limits
         letter, step = "bh"[self._wide - 1], 4 * self._wide
+        other, other_step = "bh"[self._second_wide - 1], 4 * self._second_wide
         start, clamps = list(start), []
         if low > -(1 << (width - 1)):
             start += [*_constant("r12", low), "vdup.16 q7, r12"]
@@ -120,7 +150,7 @@ class BinaryCode:
         def vector(number: int) -> Lines:
             a, b = f"q{number}", "q4"
             lines = [f"vldr{letter}.s32 {a}, [r0], #{step}"]
-            lines += [] if self.once else [f"vldr{letter}.s32 {b}, [r1], #{step}"]
+            lines += [] if self.once else [f"vldr{other}.s32 {b}, [r1], #{other_step}"]
             lines += element(a, b)
             lines.append(vqshrn(number, number, shift) if shift else f"vqmovnb.s32 {a}, {a}")
             lines += [clamp.format(a) for clamp in clamps]

@@ -1,4 +1,4 @@
-"""ADD, SUB and MUL around the kernels of ``tvmtiny_mve_elementwise.h``."""
+"""Operators of two operands around the kernels of ``tvmtiny_mve_elementwise.h``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from tvm import tirx
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.add import exact_plane, sum_steps
 from tvmtiny.ops.mul import product_multiplier
+from tvmtiny.ops.prelu import prelu_multipliers
 from tvmtiny.ops.shared.affine import product_image
 from tvmtiny.ops.shared.quantization import activation_range
+from tvmtiny.ops.squared_difference import LEFT_SHIFT, difference_multipliers
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.broadcast_runs import Runs, broadcast_runs
 from tvmtiny.schedule.families.mve import assembly, packing
@@ -80,8 +82,48 @@ def implement_mul(
     return _implementation(node, runs, kernel, swapped, vectors)
 
 
+def implement_squared_difference(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """SQUARED_DIFFERENCE in int8 or int16; None where runs are too short."""
+    runs = _runs(node)
+    if runs is None:
+        return None
+    vectors = _vectors(decisions, runs)
+    code, swapped = _code(node, runs, vectors)
+    left = LEFT_SHIFT[code.dtype]
+    pairs = difference_multipliers(node)
+    operands = [
+        (-node.input(position).zero_point * (1 << left), *pairs[position]) for position in range(2)
+    ]
+    first, second = operands[::-1] if swapped else operands
+    multiplier, shift = pairs[2]
+    values = (*first[:2], *second[:2], multiplier, node.output.zero_point)
+    kernel = _precise("SQUARE", code, left, (first[2], second[2], shift), values)
+    return _implementation(node, runs, kernel, swapped, vectors)
+
+
+def implement_prelu(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """PRELU in int8 or int16; None where runs are too short."""
+    runs = _runs(node)
+    if runs is None or not runs.moving[0]:
+        return None
+    vectors = _vectors(decisions, runs)
+    code, _ = _code(node, runs, vectors)
+    (above, above_shift), (below, below_shift) = prelu_multipliers(node)
+    zeros = -node.input(0).zero_point, -node.input(1).zero_point
+    values = (zeros[0], above, zeros[1], below, node.output.zero_point)
+    shifts = above_shift, below_shift
+    types = f"{code.dtype}_t", f"{code.second}_t"
+    arguments = (*types, int(code.once), *shifts, *code.limits)
+    kernel = _Kernel("PRELU", arguments, values, code.leaky(shifts), "scaled precisely")
+    return _implementation(node, runs, kernel, False, vectors)
+
+
 def elementwise_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute an ADD, SUB or MUL, with the vectors of a turn of the loop open."""
+    """One way to compute an operator, with the vectors of a turn of the loop open."""
     if _runs(node) is None:
         return ()
     return (Sketch("mve_vectors", (Decision("vectors", _VECTORS),)),)
@@ -103,7 +145,8 @@ def _vectors(decisions: Decisions | None, runs: Runs) -> int:
 def _code(node: Node, runs: Runs, vectors: int) -> tuple[BinaryCode, bool]:
     """The code of a run, and whether it takes the second operand first."""
     once = not all(runs.moving)
-    code = BinaryCode(node.output.dtype, once, activation_range(node), vectors)
+    dtypes = node.output.dtype, node.input(1).dtype
+    code = BinaryCode(*dtypes, once, activation_range(node), vectors)
     return code, not runs.moving[0]
 
 
@@ -184,7 +227,8 @@ def _implementation(
 ) -> Implementation:
     name, listed = nest.macro_arguments(f"mve_{kernel.macro.lower()}_{vectors}", kernel.arguments)
     dtype = node.output.dtype
-    x, y = (nest.buffer("xy"[i], node.input(i).elements, dtype) for i in range(2))
+    tensors = [node.input(i) for i in range(2)]
+    x, y = (nest.buffer(n, t.elements, t.dtype) for n, t in zip("xy", tensors, strict=True))
     constants = nest.buffer("constants", len(kernel.values), "int32")
     out = nest.buffer("out", node.output.elements, dtype)
 
@@ -195,7 +239,7 @@ def _implementation(
         return nest.call(name, *ordered, *ends)
 
     # Vector by vector: what is written has been read, and no operand of its size is read again.
-    whole = [i for i in range(2) if node.input(i).elements == node.output.elements]
+    whole = [i for i, tensor in enumerate(tensors) if tensor.nbytes == node.output.nbytes]
     function = nest.function(
         [x, y, constants, out],
         [],
