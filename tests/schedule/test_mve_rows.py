@@ -18,6 +18,9 @@ from tests.ops.test_quantize import CASES as QUANTIZATIONS
 from tests.ops.test_rearranging import TABLES as REARRANGED
 from tests.ops.test_reduction import _layer as _reduction
 from tests.ops.test_resizing import TABLES as RESIZED
+from tests.ops.test_resizing import _layer as _resize
+from tests.ops.test_rows import TABLES as ROWS
+from tests.ops.test_rows import _layer as _rows
 from tests.ops.test_softmax import CASES as SOFTMAX
 from tests.ops.test_softmax import _layer as _softmax
 from tests.ops.test_svdf import Filter
@@ -58,6 +61,11 @@ def _wide_functions() -> dict[str, Case]:
         for name, layer in table.items()
         if "int16" in (layer.inputs[0].dtype, layer.output.dtype)
         and {layer.inputs[0].dtype, layer.output.dtype} <= {"int8", "int16"}
+    } | {
+        f"{operator.lower()}_int32": next(
+            layer for layer in TABLES[operator].values() if layer.output.dtype == "int32"
+        )
+        for operator in ("ABS", "NEG")
     }
 
 
@@ -73,12 +81,18 @@ def _movements() -> dict[str, Case]:
     found["nearest"] = next(iter(RESIZED["RESIZE_NEAREST_NEIGHBOR"].values()))
     bilinear = {n: layer for n, layer in RESIZED["RESIZE_BILINEAR"].items() if _is_int8(layer)}
     found |= {f"bilinear_{name}": layer for name, layer in list(bilinear.items())[:3]}
+    for name, size in (("more", (5, 9)), ("fewer", (2, 3))):
+        wide = _resize("RESIZE_BILINEAR", (4, 5), size, "int16", 7, "half_pixel_centers")
+        found[f"bilinear_int16_{name}"] = wide
     found["reversed"] = next(iter(REARRANGED["REVERSE_V2"].values()))
     return found
 
 
 def _kinds() -> dict[str, dict[str, Case]]:
     softmax: dict[str, Case] = {n: layer for n, layer in SOFTMAX.items() if _is_int8(layer)}
+    norms = {n: layer for n, layer in ROWS["L2_NORMALIZATION"].items() if _is_int8(layer)}
+    softmax |= {f"norm_{name}": layer for name, layer in norms.items()}
+    softmax["norm_long"] = _rows("L2_NORMALIZATION", (3, 261), zero=97)
     means: dict[str, Case] = {
         f"mean_{channels}": _mean((2, 5, 4, channels), [1, 2]) for channels in (8, 16, 21)
     }
@@ -120,9 +134,9 @@ def test_on_board(kind: str) -> None:
 def test_layers_have_vector_code() -> None:
     least = {
         "functions": 12,
-        "softmax": 8,
+        "softmax": 13,
         "means": 12,
-        "movements": 9,
+        "movements": 11,
         "filters": len(_kinds()["filters"]),
     }
     for kind, count in least.items():

@@ -25,7 +25,7 @@ from tvmtiny.ops.shared.quantization import INT8_RANGE, centred
 from tvmtiny.ops.shared.quantization import requantize as requantize_reference
 
 #: Fractional bits of an int8 output.
-_OUTPUT_BITS = 7
+OUTPUT_BITS = 7
 #: Largest number of squares whose sum fits an int32.
 _MAX_DEPTH = 1 << 15
 _LEAST_NORM = 1e-6
@@ -56,7 +56,7 @@ class L2Normalization(Operator):
             yield Problem(f"rows of {out.shape[-1]}", f"rows of at most {_MAX_DEPTH} numbers")
         if node.activation != "NONE":
             yield Problem(f"fused activation {node.activation}", "NONE")
-        if out.dtype == "int8" and (out.scale, out.zero_point) != (2.0**-_OUTPUT_BITS, 0):
+        if out.dtype == "int8" and (out.scale, out.zero_point) != (2.0**-OUTPUT_BITS, 0):
             yield Problem(
                 f"output scale {out.scale:.9g} and zero point {out.zero_point}",
                 "scale 1/128 and zero point 0",
@@ -100,9 +100,9 @@ class L2Normalization(Operator):
             def value(*i: tirx.Var) -> Expression:
                 step, bits = element(*i), shift(*row(i))
                 if is_from_uint8(node):
-                    step = step * int32(1 << _OUTPUT_BITS)
+                    step = step * int32(1 << OUTPUT_BITS)
                 else:
-                    bits = bits + int32(_OUTPUT_BITS)
+                    bits = bits + int32(OUTPUT_BITS)
                 return clamp_int8(requantize(step, multiplier(*row(i)), bits), *INT8_RANGE)
 
             return te.compute(shape, value, name="out")
@@ -119,7 +119,7 @@ class L2Normalization(Operator):
         steps = centred(x, node.input(0))
         root, shift = inverse_sqrt_multiplier((steps * steps).sum(axis=-1, keepdims=True))
         if is_from_uint8(node):
-            scaled = requantize_reference(steps << _OUTPUT_BITS, root, shift)
+            scaled = requantize_reference(steps << OUTPUT_BITS, root, shift)
         else:
-            scaled = requantize_reference(steps, root, shift + _OUTPUT_BITS)
+            scaled = requantize_reference(steps, root, shift + OUTPUT_BITS)
         return [np.clip(scaled, *INT8_RANGE).astype(np.int8)]

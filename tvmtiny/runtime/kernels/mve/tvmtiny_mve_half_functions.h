@@ -1,4 +1,4 @@
-/* Helium kernels of functions of one int16. */
+/* Helium kernels of functions of one int16, and of signs of integers. */
 #ifndef TVMTINY_MVE_HALF_FUNCTIONS_H
 #define TVMTINY_MVE_HALF_FUNCTIONS_H
 
@@ -84,6 +84,41 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_interpolate(const int16_t *x, const int16_t 
 
 TVMTINY_MVE_SIGMOID(tvmtiny_mve_logistic, 9, 10, 1 << 14)
 TVMTINY_MVE_SIGMOID(tvmtiny_mve_tanh, 8, 8, 0)
+
+/* Signs of integers, of which the least stays as it is; `out` may be `x`. */
+#if TVMTINY_MVE
+
+#define TVMTINY_MVE_SIGN(NAME, TYPE, LETTER, BITS, INSTRUCTION, FLIPS)                             \
+  TVMTINY_MVE_INLINE void NAME(const TYPE *x, TYPE *out, int32_t count)                            \
+  {                                                                                                \
+    __asm__ volatile("wlstp." #BITS " lr, %[count], 2f\n"                                          \
+                     "1:\n"                                                                        \
+                     "vldr" #LETTER "." #BITS " q0, [%[x]], #16\n" INSTRUCTION ".s" #BITS          \
+                     " q0, q0\n"                                                                   \
+                     "vstr" #LETTER "." #BITS " q0, [%[out]], #16\n"                               \
+                     "letp lr, 1b\n"                                                               \
+                     "2:\n"                                                                        \
+                     : [x] "+l"(x), [out] "+l"(out)                                                \
+                     : [count] "r"(count)                                                          \
+                     : "q0", "lr", "cc", "memory");                                                \
+  }
+
+#else
+
+#define TVMTINY_MVE_SIGN(NAME, TYPE, LETTER, BITS, INSTRUCTION, FLIPS)                             \
+  TVMTINY_MVE_INLINE void NAME(const TYPE *x, TYPE *out, int32_t count)                            \
+  {                                                                                                \
+    for (; count > 0; --count, ++x) {                                                              \
+      *out++ = FLIPS ? (TYPE)(0u - (uint32_t)*x) : *x;                                             \
+    }                                                                                              \
+  }
+
+#endif
+
+TVMTINY_MVE_SIGN(tvmtiny_mve_negate_16, int16_t, h, 16, "vneg", 1)
+TVMTINY_MVE_SIGN(tvmtiny_mve_negate_32, int32_t, w, 32, "vneg", 1)
+TVMTINY_MVE_SIGN(tvmtiny_mve_size_16, int16_t, h, 16, "vabs", *x < 0)
+TVMTINY_MVE_SIGN(tvmtiny_mve_size_32, int32_t, w, 32, "vabs", *x < 0)
 
 /* How integers are scaled to others: numbers below 0 have a factor of their own, which may be negative,
  * and are taken without their sign where `sizes` is not 0. */

@@ -1,18 +1,17 @@
-/* A Helium kernel of RESIZE_BILINEAR in int8. */
+/* Helium kernels of RESIZE_BILINEAR in int8 and int16. */
 #ifndef TVMTINY_MVE_RESIZE_H
 #define TVMTINY_MVE_RESIZE_H
 
 #include "tvmtiny_mve.h"
 
-/* One pixel of `channels` channels between four, with weights of 2^10. */
-TVMTINY_MVE_INLINE void tvmtiny_mve_between(const int8_t *top_left, const int8_t *bottom_left,
-                                            const int8_t *top_right, const int8_t *bottom_right,
-                                            int8_t *out, int32_t channels, int32_t down,
-                                            int32_t across)
+/* One pixel of `channels` channels between four, with weights of 2^10: each side as the first pixel and a
+ * part of the difference to the second, and so are both sides; halves away from zero. */
+TVMTINY_MVE_INLINE void tvmtiny_mve_between_8(const int8_t *top_left, const int8_t *bottom_left,
+                                               const int8_t *top_right,
+                                               const int8_t *bottom_right, int8_t *out,
+                                               int32_t channels, int32_t down, int32_t across)
 {
 #if TVMTINY_MVE
-  /* Each side as the first pixel and a part of the difference to the second, and so are both sides;
-   * halves away from zero. */
   __asm__ volatile("wlstp.32 lr, %[channels], 2f\n"
                    "1:\n"
                    "vldrb.s32 q0, [%[top_left]], #4\n"
@@ -47,27 +46,81 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_between(const int8_t *top_left, const int8_t
 #endif
 }
 
-/* `rows` and `columns`: for each output row or column, bytes to the first and the second one in the
- * input, and the weight of the second. `image`: bytes of an image. */
-TVMTINY_MVE_INLINE void tvmtiny_mve_bilinear(const int8_t *x, const int32_t *rows,
-                                             const int32_t *columns, int8_t *out, int32_t images,
-                                             int32_t image, int32_t height, int32_t width,
-                                             int32_t channels)
+/* One pixel of `channels` channels between four, with weights of 2^10. The sum of both sides has up to 37
+ * bits: its lower 10 are those of the product with the lower 10 of their difference. */
+TVMTINY_MVE_INLINE void tvmtiny_mve_between_16(const int16_t *top_left, const int16_t *bottom_left,
+                                               const int16_t *top_right,
+                                               const int16_t *bottom_right, int16_t *out,
+                                               int32_t channels, int32_t down, int32_t across)
 {
-  for (; images > 0; --images, x += image) {
-    const int32_t *row = rows;
-    int32_t i;
-    for (i = height; i > 0; --i, row += 3) {
-      const int8_t *const top = x + row[0];
-      const int8_t *const bottom = x + row[1];
-      const int32_t *column = columns;
-      int32_t j;
-      for (j = width; j > 0; --j, column += 3, out += channels) {
-        tvmtiny_mve_between(top + column[0], bottom + column[0], top + column[1],
-                            bottom + column[1], out, channels, row[2], column[2]);
-      }
-    }
+#if TVMTINY_MVE
+  __asm__ volatile("vdup.32 q3, %[low]\n"
+                   "wlstp.32 lr, %[channels], 2f\n"
+                   "1:\n"
+                   "vldrh.s32 q0, [%[top_left]], #8\n"
+                   "vldrh.s32 q1, [%[bottom_left]], #8\n"
+                   "vsub.i32 q1, q1, q0\n"
+                   "vshl.i32 q0, q0, #10\n"
+                   "vmla.s32 q0, q1, %[down]\n"
+                   "vldrh.s32 q2, [%[top_right]], #8\n"
+                   "vldrh.s32 q1, [%[bottom_right]], #8\n"
+                   "vsub.i32 q1, q1, q2\n"
+                   "vshl.i32 q2, q2, #10\n"
+                   "vmla.s32 q2, q1, %[down]\n"
+                   "vsub.i32 q2, q2, q0\n"
+                   "vshr.s32 q1, q2, #10\n"
+                   "vand q2, q2, q3\n"
+                   "vmul.i32 q2, q2, %[across]\n"
+                   "vmla.s32 q0, q1, %[across]\n"
+                   "vshr.s32 q1, q2, #10\n"
+                   "vadd.i32 q1, q1, q0\n"
+                   "vshr.s32 q1, q1, #31\n"
+                   "vadd.i32 q2, q2, q1\n"
+                   "vshr.s32 q2, q2, #10\n"
+                   "vadd.i32 q0, q0, q2\n"
+                   "vrshr.s32 q0, q0, #10\n"
+                   "vstrh.32 q0, [%[out]], #8\n"
+                   "letp lr, 1b\n"
+                   "2:\n"
+                   : [top_left] "+l"(top_left), [bottom_left] "+l"(bottom_left),
+                     [top_right] "+l"(top_right), [bottom_right] "+l"(bottom_right), [out] "+l"(out)
+                   : [channels] "r"(channels), [down] "r"(down), [across] "r"(across),
+                     [low] "r"(1023)
+                   : "q0", "q1", "q2", "q3", "lr", "cc", "memory");
+#else
+  int32_t i;
+  for (i = 0; i < channels; ++i) {
+    out[i] = (int16_t)tvmtiny_bilinear_wide(top_left[i], bottom_left[i], top_right[i], bottom_right[i],
+                                      down, across);
   }
+#endif
 }
+
+/* Instantiates NAME(x, rows, columns, out, images, image, height, width, channels). `rows` and `columns`:
+ * for each output row or column, elements to the first and the second one in the input, and the weight
+ * of the second. `image`: elements of an image. */
+#define TVMTINY_MVE_BILINEAR(NAME, TYPE, BETWEEN)                                                  \
+  TVMTINY_MVE_INLINE void NAME(const TYPE *x, const int32_t *rows, const int32_t *columns,         \
+                               TYPE *out, int32_t images, int32_t image, int32_t height,           \
+                               int32_t width, int32_t channels)                                    \
+  {                                                                                                \
+    for (; images > 0; --images, x += image) {                                                     \
+      const int32_t *row = rows;                                                                   \
+      int32_t i;                                                                                   \
+      for (i = height; i > 0; --i, row += 3) {                                                     \
+        const TYPE *const top = x + row[0];                                                        \
+        const TYPE *const bottom = x + row[1];                                                     \
+        const int32_t *column = columns;                                                           \
+        int32_t j;                                                                                 \
+        for (j = width; j > 0; --j, column += 3, out += channels) {                                \
+          BETWEEN(top + column[0], bottom + column[0], top + column[1], bottom + column[1], out,   \
+                  channels, row[2], column[2]);                                                    \
+        }                                                                                          \
+      }                                                                                            \
+    }                                                                                              \
+  }
+
+TVMTINY_MVE_BILINEAR(tvmtiny_mve_bilinear_8, int8_t, tvmtiny_mve_between_8)
+TVMTINY_MVE_BILINEAR(tvmtiny_mve_bilinear_16, int16_t, tvmtiny_mve_between_16)
 
 #endif /* TVMTINY_MVE_RESIZE_H */

@@ -54,9 +54,11 @@ from tvmtiny.schedule.families.mve.reduction import (
 )
 from tvmtiny.schedule.families.mve.resize import implement_resize, resize_sketches
 from tvmtiny.schedule.families.mve.rows import (
+    implement_normalization,
     implement_softmax,
     implement_table,
     is_table,
+    normalization_sketches,
     softmax_sketches,
     table_sketches,
 )
@@ -70,6 +72,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "CONV_2D": implement_convolution,
     "DEPTHWISE_CONV_2D": implement_depthwise,
     "FULLY_CONNECTED": implement_fully_connected,
+    "L2_NORMALIZATION": implement_normalization,
     "MAX_POOL_2D": implement_max_pool,
     "MEAN": implement_mean,
     "MUL": implement_mul,
@@ -90,6 +93,7 @@ _INT16 = frozenset(
         "MAX_POOL_2D",
         "MUL",
         "PRELU",
+        "RESIZE_BILINEAR",
         "SQUARED_DIFFERENCE",
         "SUB",
     }
@@ -106,6 +110,7 @@ _SKETCHES: dict[str, Callable[[Node], tuple[Sketch, ...]]] = {
     "CONV_2D": matrix_sketches,
     "DEPTHWISE_CONV_2D": depthwise_sketches,
     "FULLY_CONNECTED": matrix_sketches,
+    "L2_NORMALIZATION": normalization_sketches,
     "MAX_POOL_2D": pool_sketches,
     "MEAN": mean_sketches,
     "MUL": elementwise_sketches,
@@ -137,6 +142,7 @@ class Mve(KernelFamily):
             "mve_windows",
             "mve_vectors",
             "mve_move",
+            "mve_normalize",
             "mve_pool",
             "mve_reduce",
             "mve_resize",

@@ -1,4 +1,4 @@
-"""Functions of one int16, and scales changed between int16 and int8."""
+"""Functions of one int16, scales changed between int16 and int8, and signs of plain integers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ _STORES = {"int8": "vstrbq_p_s32", "int16": "vstrhq_p_s32"}
 #: The shift to the right that the kernels take at most.
 _MOST_SHIFT = 31
 
+#: Kernels of integers as they are, whose least value stays as it is.
+_PLAIN = {"ABS": "tvmtiny_mve_size", "NEG": "tvmtiny_mve_negate"}
+
 #: A multiplier, and a shift to the left.
 _Factor = tuple[int, int]
 _DECIDED: Decisions = {"sketch": "mve_half_function"}
@@ -40,6 +43,10 @@ def implement_half_function(
     if not is_half_function(node):
         return None
     operator, count = find_operator(node.operator), node.output.elements
+    plain = _plain(node)
+    if plain is not None:
+        made = _function(node, [], lambda x, out: nest.call(plain, x, out, count), "vectors", [])
+        return Implementation(made, (node.input(0),), _DECIDED)
     if isinstance(operator, SigmoidTable):
         name = f"tvmtiny_mve_{node.operator.lower()}"
         return _looked_up(node, name, _sigmoid_words(node.operator), operator.scaling(node))
@@ -67,7 +74,9 @@ def half_function_sketches(node: Node) -> tuple[Sketch, ...]:
 
 
 def is_half_function(node: Node) -> bool:
-    """Whether a node is a function of one int16 with a kernel, or changes scales from or to it."""
+    """Whether a node has a kernel here: of one int16 or plain integer, or changes such scales."""
+    if _plain(node) is not None:
+        return True
     dtypes = [tensor.dtype for tensor in (*node.inputs[:1], node.output) if tensor is not None]
     if "int16" not in dtypes or not node.output.elements or len(dtypes) != 2:
         return False
@@ -80,10 +89,17 @@ def is_half_function(node: Node) -> bool:
     return isinstance(find_operator(node.operator), TableUnary | SigmoidTable)
 
 
+def _plain(node: Node) -> str | None:
+    """The kernel of a function of integers that have no scale, or ignore it; None without one."""
+    bits = {"int16": 16, "int32": 32}.get(node.output.dtype) if node.output.elements else None
+    if bits is None or node.operator not in _PLAIN or node.input(0).dtype != node.output.dtype:
+        return None
+    scaled = node.operator == "ABS" and is_quantized(node)
+    return None if scaled else f"{_PLAIN[node.operator]}_{bits}"
+
+
 def _line(node: Node) -> tuple[int, ...] | None:
     """The fields of a line; None where there is none, or a shift is too far."""
-    if node.operator == "ABS" and not is_quantized(node):
-        return None
     above, below = _LINES[node.operator](node)
     if min(above[1], below[1]) < -_MOST_SHIFT:
         return None

@@ -1,4 +1,4 @@
-"""RESIZE_BILINEAR in int8 around the kernel of ``tvmtiny_mve_resize.h``."""
+"""RESIZE_BILINEAR around the kernels of ``tvmtiny_mve_resize.h``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_resize.h")
+
+_KERNELS = {"int8": "tvmtiny_mve_bilinear_8", "int16": "tvmtiny_mve_bilinear_16"}
 
 #: Fewer channels are faster one by one.
 _LEAST_CHANNELS = 2
@@ -27,10 +29,11 @@ def implement_resize(
     tables = [_table(rows, width * channels), _table(columns, channels)]
     names = ("rows", "columns")
     arrays = [nest.buffer(n, t.size, "int32") for n, t in zip(names, tables, strict=True)]
-    x = nest.buffer("x", node.input(0).elements, "int8")
-    out = nest.buffer("out", node.output.elements, "int8")
+    dtype = node.output.dtype
+    x = nest.buffer("x", node.input(0).elements, dtype)
+    out = nest.buffer("out", node.output.elements, dtype)
     sizes = (images, node.input(0).elements // images, *node.output.shape[1:])
-    call = nest.call("tvmtiny_mve_bilinear", *map(nest.address, (x, *arrays, out)), *sizes)
+    call = nest.call(_KERNELS[dtype], *map(nest.address, (x, *arrays, out)), *sizes)
     function = nest.function(
         [x, *arrays, out],
         [],
@@ -49,6 +52,6 @@ def resize_sketches(node: Node) -> tuple[Sketch, ...]:
 
 
 def _table(axis: Axis, step: int) -> np.ndarray:
-    """For each output two places in the input, which are `step` bytes apart, and a weight."""
+    """For each output two places in the input, which are `step` elements apart, and a weight."""
     columns = axis.first.astype(np.int64) * step, axis.second.astype(np.int64) * step, axis.weight
     return np.stack(columns, axis=1).astype(np.int32).ravel()

@@ -1,10 +1,12 @@
-"""SOFTMAX, and functions of int8 by a table, around the kernels of ``tvmtiny_mve_rows.h``."""
+"""SOFTMAX, L2_NORMALIZATION, and functions of int8 by a table, around kernels of rows."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tvmtiny.ops import Node, Oracle, find_operator
+from tvmtiny.ops.l2_normalization import OUTPUT_BITS
+from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.lookup_tables import EVERY_INT8
 from tvmtiny.ops.shared.unary_operator import Unary
 from tvmtiny.ops.softmax import exponentials
@@ -13,6 +15,7 @@ from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Ske
 from tvmtiny.schedule.overlap import Overlap
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_rows.h")
+_NORM_HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_norm.h")
 
 #: Entries of a table that a small program has, and any.
 _ENTRIES = {Goal.SPEED: 256, Goal.BALANCED: 256, Goal.SIZE: 64}
@@ -74,6 +77,34 @@ def implement_softmax(
         overlaps=[Overlap("out", 0, 0)],
     )
     return Implementation(function, (node.input(0), table), {"sketch": "mve_softmax"})
+
+
+def implement_normalization(
+    node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
+) -> Implementation | None:
+    """L2_NORMALIZATION in int8."""
+    count = node.output.elements
+    if not count:
+        return None
+    x, out = nest.buffer("x", count, "int8"), nest.buffer("out", count, "int8")
+    depth = node.output.shape[-1]
+    shifts = (OUTPUT_BITS, 0) if is_from_uint8(node) else (0, OUTPUT_BITS)
+    sizes = (count // depth, depth, node.input(0).zero_point, *shifts)
+    function = nest.function(
+        [x, out],
+        [],
+        [nest.call("tvmtiny_mve_normalize", nest.address(x), nest.address(out), *sizes)],
+        operator=node.operator,
+        schedule="mve, across vectors",
+        headers=_NORM_HEADERS,
+        overlaps=[Overlap("out", 0, 0)],
+    )
+    return Implementation(function, (node.input(0),), {"sketch": "mve_normalize"})
+
+
+def normalization_sketches(node: Node) -> tuple[Sketch, ...]:
+    """One way to compute an L2_NORMALIZATION, which leaves nothing open."""
+    return (Sketch("mve_normalize"),) if node.output.elements else ()
 
 
 def table_sketches(node: Node) -> tuple[Sketch, ...]:
