@@ -45,6 +45,13 @@ SHAPES: dict[str, Case] = {
     "wide": replace(_RELU, size=(2, 300), channels=40, filters=4, kernel=(2, 2)),
     "linear": Conv(size=(4, 4), channels=24, filters=12, kernel=(1, 1), output_scale=0.3),
     "linear_one_pixel": Conv(size=(1, 1), channels=90, filters=20, kernel=(1, 1), output_scale=0.3),
+    "one_filter": replace(_RELU, size=(5, 5), channels=8, filters=1),
+    "two_filters": Conv(size=(3, 3), channels=20, filters=2, kernel=(1, 1), output_scale=0.3),
+    "two_filters_loop": replace(_RELU, size=(3, 3), channels=656, filters=2, kernel=(1, 1)),
+    "three_filters": Conv(size=(5, 5), channels=16, filters=3, output_scale=0.3),
+    "dense_1": Dense((1, 700), 700, 1, output_scale=2.0),
+    "dense_3": Dense((1, 70), 70, 3, output_scale=0.3),
+    "dense_rows_2": Dense((5, 72), 72, 2, output_scale=2.0),
     "dense_640": Dense((1, 640), 640, 24, output_scale=2.0),
     "dense_200": Dense((1, 200), 200, 13, output_scale=2.0),
     "dense_rows": Dense((5, 72), 72, 10, output_scale=2.0),
@@ -91,9 +98,9 @@ def test_all_decisions(candidates: Candidates, monkeypatch: pytest.MonkeyPatch) 
     candidates.layers.check_board(BOARD)
 
 
-@pytest.mark.parametrize("channels", range(4, 40))
+@pytest.mark.parametrize("channels", range(1, 40))
 def test_blocks_cover_all_channels(channels: int) -> None:
     blocks = channel_blocks(channels)
     covered = np.concatenate([np.arange(first, first + width) for first, width in blocks])
     assert set(covered) == set(range(channels))
-    assert all(width in (4, 8) for _, width in blocks)
+    assert all(width in (min(channels, 4), 8) for _, width in blocks)

@@ -4,7 +4,7 @@
  * contiguous. Each is padded to groups of 16 with weights of zero, which meet whatever follows.
  *
  * Channels come in blocks of 8, and the last in blocks of 8 or 4, which overlap the ones before
- * where channels do not divide. A block of 8 is two tiles, the even channels and the odd ones. The
+ * where channels do not divide; fewer than 4 are one block of as many. A block of 8 is two tiles, the even channels and the odd ones. The
  * stream is, per block of a `single` kernel or tile of a `pair` kernel, for each group the 16 weights
  * of each channel; after its weights (of both tiles) each tile has vectors of 4 int32: initial
  * accumulators and multipliers, and for rounding by sign offset and step.
@@ -38,7 +38,8 @@ typedef struct {
   int32_t channels, rows, row_bytes, row_pitch, shift, rounding;
 } tvmtiny_mve_layer;
 
-/* 4 channels of one pixel: weights of a group are `width` channels apart from those of the next. */
+/* 4 channels of one pixel, or all of fewer: weights of a group are `width` channels apart from those of
+ * the next. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_tile(const int8_t *x, const int32_t *weights, int32_t width,
                                          const int32_t *constants, int8_t *out, int32_t step,
                                          const tvmtiny_mve_layer *layer)
@@ -46,7 +47,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_tile(const int8_t *x, const int32_t *weights
   const int8_t *w = (const int8_t *)weights;
   const int32_t groups = (layer->row_bytes + 15) / 16;
   int32_t c;
-  for (c = 0; c < 4; ++c) {
+  for (c = 0; c < 4 && c < layer->channels; ++c) {
     int32_t sum = 0;
     int32_t row;
     int32_t i;
@@ -68,17 +69,18 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_pixel(const int8_t *x, const int32_t *stream
 {
   const int32_t words = layer->rows * ((layer->row_bytes + 15) / 16) * 4;
   const int32_t constants = layer->rounding != 0 ? 16 : 8;
+  const int32_t each = layer->channels < 4 ? layer->channels : 4;
   int32_t done = 0;
   while (done < layer->channels) {
     const int32_t left = layer->channels - done;
-    const int32_t width = left > 4 && layer->channels >= 8 ? 8 : 4;
+    const int32_t width = left > 4 && layer->channels >= 8 ? 8 : each;
     const int32_t first = left < width ? layer->channels - width : done;
-    const int32_t tiles = width / 4;
+    const int32_t tiles = width / each;
     int32_t t;
     for (t = 0; t < tiles; ++t) {
-      const int32_t *own = together != 0 ? stream + t * 4 * 4 : stream + t * (4 * words + constants);
-      const int32_t *after = together != 0 ? stream + width * words + t * constants : own + 4 * words;
-      tvmtiny_mve_tile(x, own, together != 0 ? width : 4, after, out + first + t, tiles, layer);
+      const int32_t *own = together != 0 ? stream + t * 4 * 4 : stream + t * (each * words + constants);
+      const int32_t *after = together != 0 ? stream + width * words + t * constants : own + each * words;
+      tvmtiny_mve_tile(x, own, together != 0 ? width : each, after, out + first + t, tiles, layer);
     }
     stream += width * words + tiles * constants;
     done = first + width;

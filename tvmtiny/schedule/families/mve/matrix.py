@@ -32,6 +32,9 @@ _ROWS = (1, 2, 4, 8)
 _UNROLL = {Goal.SPEED: 36, Goal.BALANCED: 36, Goal.SIZE: 4}
 _UNROLLS = (2, 4, 8, 12, 18, 36)
 
+#: Products of a single pixel that others compute in fewer instructions.
+_PRODUCTS_OF_ONE = 4
+
 #: What a gather of bytes reaches.
 _GATHER = 255
 
@@ -93,26 +96,27 @@ def _convolution(node: Node) -> Layer | None:
     assert weights.data is not None
     channels, height, width, _ = weights.shape
     geometry = window(node, (height, width))
-    if (
-        geometry.dilation != (1, 1)
-        or groups(node) > 1
-        or np.any(weight_zero_points(node))
-        or channels < 4
-    ):
+    if geometry.dilation != (1, 1) or groups(node) > 1 or np.any(weight_zero_points(node)):
         return None
     pixels = node.output.shape[0] * prod(geometry.output)
     flat = weights.data.reshape(channels, -1)
     layer = Layer(flat, pixels, None if geometry.flat else geometry, node.input(0).zero_point)
-    return layer if pixels and node.input(0).elements < _FAR else None
+    return layer if _is_worth_it(layer) and node.input(0).elements < _FAR else None
 
 
 def _fully_connected(node: Node) -> Layer | None:
     weights = node.input(1)
     assert weights.data is not None
-    if np.any(weight_zero_points(node)) or len(weights.data) < 4:
+    if np.any(weight_zero_points(node)):
         return None
     layer = Layer(weights.data, node.input(0).elements // weights.shape[1], None, 0)
-    return layer if layer.pixels and node.input(0).elements < _FAR else None
+    return layer if _is_worth_it(layer) and node.input(0).elements < _FAR else None
+
+
+def _is_worth_it(layer: Layer) -> bool:
+    """Whether there are so many products that vectors take fewer instructions than words."""
+    products = layer.channels * layer.depth
+    return products > (_PRODUCTS_OF_ONE if layer.pixels == 1 else 1) and layer.pixels > 0
 
 
 def _kinds(node: Node, layer: Layer) -> list[str]:

@@ -133,6 +133,8 @@ class MatrixFunction:
         else:
             body, overlaps, staging = self._strips()
         tile = "1x8" if self.single else "2x4"
+        if self._tile.channels < 4:
+            tile = f"{tile[:2]}{self._tile.channels}"
         by_sign = ", rounding by sign" if self._tile.signed else ""
         return nest.function(
             [self._x, self._stream, *([self._table] if self.gathers else []), self._out],

@@ -57,7 +57,7 @@ def pack_stream(weights: np.ndarray, scaling: Scaling, tile: Tile, together: boo
     parts: list[bytes] = []
     for first, width in tile.blocks:
         tiles = block_tiles(first, width)
-        constants = [[v[t].astype("<i4").tobytes() for v in vectors] for t in tiles]
+        constants = [[_lanes(v[t]) for v in vectors] for t in tiles]
         order = [list(chain(*tiles))] if together else tiles
         filters = [groups[o].transpose(1, 0, 2).tobytes() for o in order]
         if together:
@@ -66,3 +66,8 @@ def pack_stream(weights: np.ndarray, scaling: Scaling, tile: Tile, together: boo
             for body, last in zip(filters, constants, strict=True):
                 parts += [body, *last]
     return np.frombuffer(b"".join(parts), "<i4").astype(np.int32)
+
+
+def _lanes(values: np.ndarray) -> bytes:
+    """A vector of 4 int32, of which there may be fewer."""
+    return np.pad(values, (0, 4 - len(values))).astype("<i4").tobytes()

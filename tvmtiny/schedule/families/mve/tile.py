@@ -34,7 +34,8 @@ class Tile:
     Attributes
     ----------
     channels
-        At least 4.
+        Of an output pixel. Fewer than 4 are tiles of as many, whose results are stored by a
+        predicate.
     rows, row_bytes, row_pitch
         Of a filter: runs of inputs, bytes of each, and bytes from one to the next.
     pitch
@@ -102,6 +103,8 @@ class Tile:
 
 def channel_blocks(channels: int) -> list[tuple[int, int]]:
     """First channel and width of each block of 8 or 4 channels; the last may overlap."""
+    if channels < 4:
+        return [(0, channels)]
     found, done = [], 0
     while done < channels:
         width = 8 if channels - done > 4 and channels >= 8 else 4
@@ -113,6 +116,8 @@ def channel_blocks(channels: int) -> list[tuple[int, int]]:
 
 def block_tiles(first: int, width: int) -> list[list[int]]:
     """Channels of the tiles of a block: VQSHRNB and VQSHRNT interleave two of them again."""
+    if width < 4:
+        return [[first + i for i in range(width)]]
     tiles = width // 4
     return [[first + tiles * i + t for i in range(4)] for t in range(tiles)]
 
@@ -142,6 +147,14 @@ def _pair_group(tile: Tile, group: int, first: bool, last: bool) -> Lines:
         return f"vldrb.8 {vector}, {where}"
 
     # Behind the last weights lie the initial accumulators, which become q0.
+    following = [] if last else [inputs("q4", "r1", group + 1)]
+    if tile.channels < 4:
+        lines = [inputs("q5", "r9", group), f"{mac} {_FIRST[0]}, q0, q4"]
+        lines.append(f"{mac} {_SECOND[0]}, q0, q5")
+        for c in range(1, tile.channels):
+            lines += [load(f"q{c}"), f"{mac} {_FIRST[c]}, q{c}, q4"]
+            lines.append(f"{mac} {_SECOND[c]}, q{c}, q5")
+        return [*lines, load("q0"), *following]
     return [
         f"{mac} {_FIRST[0]}, q0, q4",
         inputs("q5", "r9", group),
@@ -156,7 +169,7 @@ def _pair_group(tile: Tile, group: int, first: bool, last: bool) -> Lines:
         f"{mac} {_FIRST[3]}, q3, q4",
         load("q0"),
         f"{mac} {_SECOND[3]}, q3, q5",
-        *([] if last else [inputs("q4", "r1", group + 1)]),
+        *following,
     ]
 
 
@@ -208,8 +221,12 @@ def _pair_tile(tile: Tile, top: bool) -> Lines:
 
 
 def _store(width: int, registers: tuple[tuple[str, str], ...]) -> Lines:
-    lanes, size = (16, 8) if width == 8 else (32, 4)
+    lanes, size = (16, 8) if width == 8 else (32, width)
     narrow = [f"vqmovnb.s16 {q}, {q}" for q, _ in registers]
+    if width < 4:
+        then = "t" * len(registers)
+        some = [*move("r0", (1 << 4 * width) - 1), "vmsr p0, r0", f"vps{then}"]
+        return [*narrow, *some, *(f"vstrbt.32 {q}, [{r}], #{size}" for q, r in registers)]
     return narrow + [f"vstrb.{lanes} {q}, [{r}], #{size}" for q, r in registers]
 
 
@@ -232,7 +249,7 @@ def pair_code(tile: Tile) -> Lines:
     """
 
     def block(width: int) -> Lines:
-        tiles = [line for t in range(width // 4) for line in _pair_tile(tile, bool(t))]
+        tiles = [line for t in range(-(-width // 4)) for line in _pair_tile(tile, bool(t))]
         return tiles + _store(width, (("q6", "r7"), ("q7", "r3")))
 
     code = [
@@ -298,7 +315,7 @@ def single_code(tile: Tile) -> Lines:
                 body = [f"mov r11, #{left // turn}", "7:", *body]
                 body += ["subs r11, r11, #1", "bne 7b", "mov r11, #256"]
             lines += body
-        for t in range(width // 4):
+        for t in range(-(-width // 4)):
             a, vector = sums[4 * t :], "q4" if t else "q2"
             lines += [
                 "vldrw.32 q0, [r5], #16",
