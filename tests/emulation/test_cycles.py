@@ -71,6 +71,8 @@ CORTEX_M4 = [
 CORTEX_M55 = [
     ("vldrb.8 q0,[r5],#16; vldrw.32 q4,[r5,#-16]", "b5ec101e15ed049f", 3),
     ("vldrb.u8 q7,[r0,q4]", "90fc08ee", 16),
+    ("vldrw.u32 q7,[q4,#4]!", "b8fd01fe", 4),
+    ("vldrd.u64 q7,[q4,#8]!", "b8fd01ff", 2),
     ("vstrb.32 q7,[r2,q6]", "82ec0cef", 4),
     ("vmladav.s8 r0,q0,q4; vldrb.8 q0,[r5],#16", "f0ee080fb5ec101e", 2),
     ("vmladav.s8 r0,q0,q4; vmladava.s8 lr,q3,q5", "f0ee080ff6ee2aef", 3),

@@ -5,6 +5,9 @@
  * gather reads; each output of the block is one sum across the vector, with weights that are zero
  * where its window is not.
  *
+ * Planes hold row after row, or pairs of rows, where neighbours of a column are side by side, so that
+ * a word has two columns of both: a patch is up to 4 words then.
+ *
  * The stream is, per channel: initial accumulator, multiplier, gain, for rounding by sign offset and
  * step, and the weights of each output of a block, of which the taps of the first output come first,
  * in their own order. Requantization: ((initial + gain * sum) * multiplier * 2 >> 32) >> shift, with
@@ -21,12 +24,12 @@
 
 /* Instantiates NAME(planes, stream, out, channels): ROWS x COLUMNS outputs of each channel. KH KW,
  * SY SX, DY DX: window, stride, dilation; PITCH: bytes of a row of a plane; TAPS: weights from a row of
- * a window to the next; PLANE: from the plane of a
+ * a window to the next; PAIRED: whether planes and weights are in pairs of rows; PLANE: from the plane of a
  * channel to the next; WORDS: of the stream for a channel; DOWN, RIGHT: bytes between outputs. */
 #if TVMTINY_MVE
 
-#define TVMTINY_MVE_WINDOW(NAME, ROWS, COLUMNS, KH, KW, SY, SX, DY, DX, PITCH, TAPS, PLANE, WORDS, DOWN, \
-                           RIGHT, SHIFT, ROUNDING, TEXT)                                           \
+#define TVMTINY_MVE_WINDOW(NAME, ROWS, COLUMNS, KH, KW, SY, SX, DY, DX, PITCH, TAPS, PAIRED, PLANE, WORDS, \
+                           DOWN, RIGHT, SHIFT, ROUNDING, TEXT)                                     \
   TVMTINY_MVE_FUNCTION(NAME,                                                                       \
                        (const int8_t *planes TVMTINY_UNUSED, const int32_t *stream TVMTINY_UNUSED, \
                         int8_t *out TVMTINY_UNUSED, int32_t channels TVMTINY_UNUSED),              \
@@ -35,8 +38,15 @@
 #else
 
 typedef struct {
-  int32_t rows, columns, kh, kw, sy, sx, dy, dx, pitch, taps, down, right, shift, rounding;
+  int32_t rows, columns, kh, kw, sy, sx, dy, dx, pitch, taps, paired, down, right, shift, rounding;
 } tvmtiny_mve_window;
+
+/* Where a plane, or the weights of a window, have a byte. */
+TVMTINY_MVE_INLINE int32_t tvmtiny_mve_place(const tvmtiny_mve_window *window, int32_t pitch,
+                                             int32_t row, int32_t column)
+{
+  return window->paired != 0 ? row / 2 * 2 * pitch + 2 * column + row % 2 : row * pitch + column;
+}
 
 TVMTINY_MVE_INLINE void tvmtiny_mve_channel(const int8_t *plane, const int32_t *stream, int8_t *out,
                                             const tvmtiny_mve_window *window)
@@ -47,14 +57,16 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_channel(const int8_t *plane, const int32_t *
   int32_t x;
   for (y = 0; y < window->rows; ++y) {
     for (x = 0; x < window->columns; ++x) {
-      const int8_t *const at = plane + y * window->sy * window->pitch + x * window->sx;
       int32_t sum = 0;
       int32_t value;
       int32_t i;
       int32_t j;
       for (i = 0; i < window->kh; ++i) {
         for (j = 0; j < window->kw; ++j) {
-          sum += at[i * window->dy * window->pitch + j * window->dx] * w[i * window->taps + j];
+          const int32_t row = y * window->sy + i * window->dy;
+          const int32_t column = x * window->sx + j * window->dx;
+          sum += plane[tvmtiny_mve_place(window, window->pitch, row, column)] *
+                 w[tvmtiny_mve_place(window, window->taps, i, j)];
         }
       }
       sum = stream[0] + stream[2] * sum;
@@ -69,12 +81,12 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_channel(const int8_t *plane, const int32_t *
   }
 }
 
-#define TVMTINY_MVE_WINDOW(NAME, ROWS, COLUMNS, KH, KW, SY, SX, DY, DX, PITCH, TAPS, PLANE, WORDS, DOWN, \
-                           RIGHT, SHIFT, ROUNDING, TEXT)                                           \
+#define TVMTINY_MVE_WINDOW(NAME, ROWS, COLUMNS, KH, KW, SY, SX, DY, DX, PITCH, TAPS, PAIRED, PLANE, WORDS, \
+                           DOWN, RIGHT, SHIFT, ROUNDING, TEXT)                                     \
   static void NAME(const int8_t *planes, const int32_t *stream, int8_t *out, int32_t channels)     \
   {                                                                                                \
     const tvmtiny_mve_window window = { ROWS, COLUMNS, KH,   KW,   SY,    SX,    DY, DX,           \
-                                        PITCH, TAPS,   DOWN, RIGHT, SHIFT,                         \
+                                        PITCH, TAPS, PAIRED, DOWN, RIGHT, SHIFT,                   \
                                         TVMTINY_MVE_ROUNDING_##ROUNDING };                         \
     int32_t channel;                                                                               \
     for (channel = 0; channel < channels; ++channel) {                                             \
@@ -85,22 +97,23 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_channel(const int8_t *plane, const int32_t *
 
 #endif
 
-/* Copies `columns` neighbouring pixels of `lanes` channels to their planes. */
+/* Copies `columns` neighbouring pixels of `lanes` channels to their planes, `step` bytes apart. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_spread(const int8_t *x, int8_t *planes, int32_t columns,
-                                           int32_t channels, int32_t lanes, int32_t plane)
+                                           int32_t channels, int32_t lanes, int32_t plane,
+                                           int32_t step)
 {
   int32_t lane;
   int32_t i;
-  if (channels == 1) {
+  if (channels == 1 && step == 1) {
     tvmtiny_mve_copy(planes, x, columns);
     return;
   }
 #if TVMTINY_MVE
   if (lanes == 8) {
     const uint16x8_t to = vmulq_n_u16(vidupq_n_u16(0u, 1), (uint16_t)plane);
-    const uint16x8_t to1 = vaddq_n_u16(to, 1u);
-    const uint16x8_t to2 = vaddq_n_u16(to, 2u);
-    const uint16x8_t to3 = vaddq_n_u16(to, 3u);
+    const uint16x8_t to1 = vaddq_n_u16(to, (uint16_t)step);
+    const uint16x8_t to2 = vaddq_n_u16(to, (uint16_t)(2 * step));
+    const uint16x8_t to3 = vaddq_n_u16(to, (uint16_t)(3 * step));
     for (i = columns >> 2; i > 0; --i) {
       const int16x8_t a = vldrbq_s16(x);
       const int16x8_t b = vldrbq_s16(x + channels);
@@ -111,44 +124,48 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_spread(const int8_t *x, int8_t *planes, int3
       vstrbq_scatter_offset_s16(planes, to1, b);
       vstrbq_scatter_offset_s16(planes, to2, c);
       vstrbq_scatter_offset_s16(planes, to3, d);
-      planes += 4;
+      planes += 4 * step;
     }
     for (i = columns & 3; i > 0; --i) {
       vstrbq_scatter_offset_s16(planes, to, vldrbq_s16(x));
       x += channels;
-      ++planes;
+      planes += step;
     }
     return;
   }
 #endif
   for (i = 0; i < columns; ++i) {
     for (lane = 0; lane < lanes; ++lane) {
-      planes[lane * plane + i] = x[i * channels + lane];
+      planes[lane * plane + i * step] = x[i * channels + lane];
     }
   }
 }
 
-/* Copies input rows from `first` on, as many as a plane has, of `lanes` channels to their planes. Rows
- * outside of the input are filled with `zero_point`. `left` bytes of a row of a plane, and those behind
- * `columns`, are left as they are. */
+/* Copies `rows` input rows from `first` on, of `lanes` channels, to their planes of `plane` bytes. Rows
+ * outside of the input are filled with `zero_point`. `left` columns of a plane, and those behind
+ * `columns`, are left as they are, or as a plane was filled; so are rows beyond. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_planes(const int8_t *x, int8_t *planes, int32_t first,
                                            int32_t rows, int32_t height, int32_t row_bytes,
                                            int32_t channels, int32_t lanes, int32_t left,
-                                           int32_t columns, int32_t pitch, int32_t zero_point)
+                                           int32_t columns, int32_t pitch, int32_t plane,
+                                           int32_t paired, int32_t zero_point)
 {
-  const int32_t plane = rows * pitch;
+  const int32_t step = 1 + paired;
   int32_t row;
   int32_t lane;
   for (row = 0; row < rows; ++row) {
     const int32_t from = first + row;
-    if (from < 0 || from >= height) {
+    const int32_t second = row & paired;
+    if (second == 0 && (from < 0 || from + paired >= height)) {
       for (lane = 0; lane < lanes; ++lane) {
-        tvmtiny_mve_fill(planes + lane * plane, zero_point, pitch);
+        tvmtiny_mve_fill(planes + lane * plane, zero_point, step * pitch);
       }
-    } else {
-      tvmtiny_mve_spread(x + from * row_bytes, planes + left, columns, channels, lanes, plane);
     }
-    planes += pitch;
+    if (from >= 0 && from < height) {
+      tvmtiny_mve_spread(x + from * row_bytes, planes + second + left * step, columns, channels,
+                         lanes, plane, step);
+    }
+    planes += second == paired ? step * pitch : 0;
   }
 }
 

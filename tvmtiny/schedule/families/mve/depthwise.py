@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tvm import tirx
@@ -13,6 +13,7 @@ from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.depthwise_scaling import scale_channels
 from tvmtiny.schedule.families.mve import assembly, packing
+from tvmtiny.schedule.families.mve.paired_window import paired_code
 from tvmtiny.schedule.families.mve.window import (
     WindowKernel,
     pack_windows,
@@ -30,6 +31,13 @@ _LANES = 8
 
 #: Bytes of planes, if strips can be as small.
 _PLANES_BYTES = 4096
+
+#: Instructions that a row of pairs takes more than one of its own, and gathered elements that are
+#: worth an instruction.
+_PAIRED_ROW, _ELEMENTS = 6, 4
+
+#: Bytes of two columns of a pair of rows.
+_WORD = 4
 
 #: Output columns of a strip are as many as the widest patch, three rows down, allows.
 _WIDEST = 60
@@ -57,6 +65,8 @@ class _Plan:
         Channels that are copied together.
     rows, columns
         Outputs of a strip.
+    paired
+        Whether planes hold pairs of rows: see `WindowKernel`.
     """
 
     geometry: Window
@@ -65,6 +75,12 @@ class _Plan:
     lanes: int
     rows: int
     columns: int
+    paired: bool
+
+    @property
+    def read(self) -> tuple[int, int]:
+        """Rows and columns of a plane that the outputs of a strip need."""
+        return self._extent(0, self.rows), self._extent(1, self.columns)
 
     def _extent(self, axis: int, outputs: int) -> int:
         window = self.geometry
@@ -74,20 +90,44 @@ class _Plan:
             + 1
         )
 
+    def _size(self, axis: int) -> int:
+        """Rows or columns of a plane, even ones of pairs; a block may have an output too many."""
+        outputs = (self.rows, self.columns)[axis]
+        if not self.paired:
+            return self._extent(axis, outputs)
+        found = self._extent(axis, outputs + (outputs > 1 and outputs % 2))
+        return found + found % 2
+
     @property
-    def plane_rows(self) -> int:
-        """Rows of a plane."""
-        return self._extent(0, self.rows)
+    def _own(self) -> int:
+        """Columns of a pair of rows up to the padding that the next pair begins with, too."""
+        found = self.geometry.pad[1] + self.geometry.input[1]
+        return found + found % 2
+
+    @property
+    def shares(self) -> bool:
+        """Whether padding on the right is that of the next pair of rows, or plane, on the left."""
+        whole = self.columns == self.geometry.output[1]
+        left = self.geometry.pad[1]
+        return (
+            self.paired and whole and self._own < self._size(1) and self.read[1] <= self._own + left
+        )
 
     @property
     def pitch(self) -> int:
         """Bytes of a row of a plane."""
-        return self._extent(1, self.columns)
+        return self._own if self.shares else self._size(1)
 
     @property
     def plane(self) -> int:
         """Bytes of a plane."""
-        return self.plane_rows * self.pitch
+        return self._size(0) * self.pitch
+
+    @property
+    def planes_bytes(self) -> int:
+        """Bytes of all planes, and of what is read behind the last one."""
+        behind = 2 * (self._size(1) - self.pitch)
+        return self.lanes * self.plane + -(-behind // _WORD) * _WORD
 
     @property
     def strips(self) -> tuple[int, int]:
@@ -123,6 +163,7 @@ class _Plan:
                 signed,
                 (1, 1),
                 (1, 1),
+                self.paired,
             )
         )
 
@@ -195,9 +236,17 @@ def _plan(node: Node, decisions: Decisions | None) -> _Plan | None:
         min(channels, _LANES),
         int(decisions["rows"]),
         int(decisions["columns"]),
+        True,
     )
-    fits = made.plane * _LANES < 2**16 and made.kernels(1, False)
-    return made if fits else None
+    plans = [plan for plan in (made, replace(made, paired=False)) if plan.plane * _LANES < 2**16]
+    kernels = {plan: plan.kernels(1, False) for plan in plans}
+
+    def cost(plan: _Plan) -> int:
+        kernel = kernels[plan][0]
+        each = kernel.cost + kernel.gathered // _ELEMENTS
+        return plan.lanes * plan.multiplier * each + plan.paired * plan.read[0] * _PAIRED_ROW
+
+    return min((plan for plan in plans if kernels[plan]), key=cost, default=None)
 
 
 def _decide(node: Node) -> dict[str, int | str] | None:
@@ -234,16 +283,18 @@ def _function(node: Node, plan: _Plan, kernel: WindowKernel, scaling: Scaling) -
         *kernel.dilation,
         kernel.pitch,
     )
-    sizes += (kernel.taps_row, kernel.plane, kernel.words, kernel.down, kernel.right, kernel.shift)
+    sizes += (kernel.taps_row, int(kernel.paired), kernel.plane, kernel.words)
+    sizes += (kernel.down, kernel.right, kernel.shift)
+    code = paired_code(kernel) if kernel.paired else window_code(kernel)
     preamble = (
         f"TVMTINY_MVE_WINDOW({name}, {', '.join(map(str, sizes))}, {rounding}, "
-        f"{assembly.text(window_code(kernel))})"
+        f"{assembly.text(code)})"
     )
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", outputs * kernel.words, "int32")
     out = nest.buffer("out", node.output.elements, "int8")
-    planes = nest.buffer("planes", plan.lanes * plan.plane, "int8")
-    fill = nest.call("tvmtiny_mve_fill", nest.address(planes), zero_point, plan.lanes * plan.plane)
+    planes = nest.buffer("planes", plan.planes_bytes, "int8")
+    fill = nest.call("tvmtiny_mve_fill", nest.address(planes), zero_point, plan.planes_bytes)
     beside = plan.strips[1] > 1
 
     def start(index: nest.Argument, axis: int) -> nest.Argument:
@@ -264,19 +315,19 @@ def _function(node: Node, plan: _Plan, kernel: WindowKernel, scaling: Scaling) -
         top, left = start(down, 0), start(right, 1)
         column = left * geometry.stride[1] - geometry.pad[1]
         padded: nest.Argument = geometry.pad[1]
-        inside: nest.Argument = min(width, plan.pitch - geometry.pad[1])
+        inside: nest.Argument = min(width, plan.read[1] - geometry.pad[1])
         first: nest.Argument = 0
         if beside:
             first = tirx.max(column, 0)
             padded = first - column
-            inside = tirx.min(column + plan.pitch, width) - first
+            inside = tirx.min(column + plan.read[1], width) - first
         source = ((image * height) * width + first) * channels + channel - skipped
         copy = nest.call(
             "tvmtiny_mve_planes",
             nest.address(x, source),
             nest.address(planes),
             top * geometry.stride[0] - geometry.pad[0],
-            plan.plane_rows,
+            plan.read[0],
             height,
             width * channels,
             channels,
@@ -284,6 +335,8 @@ def _function(node: Node, plan: _Plan, kernel: WindowKernel, scaling: Scaling) -
             padded,
             inside,
             plan.pitch,
+            plan.plane,
+            int(plan.paired),
             zero_point,
         )
         target = ((image * out_height + top) * out_width + left) * outputs
@@ -329,7 +382,7 @@ def _function(node: Node, plan: _Plan, kernel: WindowKernel, scaling: Scaling) -
             lambda image: [nest.loop(plan.strips[0], "strip", lambda down: line(image, down))],
         )
     )
-    by = " by halfwords" if kernel.halves else ""
+    by = {1: "", 2: " by halfwords", 4: " by words"}[kernel.element]
     by_sign = ", rounding by sign" if scaling.signed else ""
     units, blocks = ("x".join(map(str, size)) for size in (kernel.unit, kernel.block))
     return nest.function(
@@ -361,8 +414,8 @@ def _overlap(node: Node, plan: _Plan) -> Overlap:
         left = min(right * plan.columns, out_width - plan.columns)
         y = top * geometry.stride[0] - geometry.pad[0]
         x = left * geometry.stride[1] - geometry.pad[1]
-        rows = slice(max(0, y), max(0, y + plan.plane_rows))
-        columns = slice(max(0, x), max(0, x + plan.pitch))
+        rows = slice(max(0, y), max(0, y + plan.read[0]))
+        columns = slice(max(0, x), max(0, x + plan.read[1]))
         for first, skipped, count in plan.groups:
             last_read[image, rows, columns, first - skipped : first + count] = step
             written = first_write[

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -15,14 +17,17 @@ from tvmtiny.schedule.requantize import Scaling
 #: What a gather of bytes reaches.
 REACH = 255
 
+#: What the immediate of a gather from addresses in a vector reaches.
+FAR = 508
+
 #: Smaller planes may lie on the stack, at odd addresses.
 _ALIGNED_BYTES = 128
 
 #: Outputs that are requantized and stored together.
-_LANES = 4
+LANES = 4
 
 #: Sums of the lanes.
-_SUMS = ("r4", "r6", "r8", "r10")
+SUMS = ("r4", "r6", "r8", "r10")
 
 #: Vectors of weights that stay in registers, and that are within reach of a pointer.
 _KEPT, _MOST_WEIGHTS = 4, 31
@@ -56,6 +61,10 @@ class WindowKernel:
         Outputs that are requantized together: 4, or fewer where there are not as many.
     block
         Outputs that share a patch; they divide the unit.
+    paired
+        Whether planes hold pairs of rows, column by column, so that a word has two columns of both.
+        A gather of words takes a quarter of the cycles of one of bytes, and moves its addresses on
+        by itself; see `tvmtiny.schedule.families.mve.paired_window`.
     """
 
     outputs: Size
@@ -71,10 +80,13 @@ class WindowKernel:
     signed: bool
     unit: Size
     block: Size
+    paired: bool
 
     @cached_property
     def patch(self) -> list[Size]:
         """Rows and columns that a block reads; first those of its first output, as taps come."""
+        if self.paired:
+            return self._words
         return self._rectangle if self.halves else self._read
 
     @cached_property
@@ -89,13 +101,25 @@ class WindowKernel:
         return list(found)
 
     @property
-    def _rectangle(self) -> list[Size]:
-        """The patch, with a column more where there is an odd number of them."""
+    def _patch_size(self) -> Size:
+        """Rows and columns, of which there is one more where they are odd."""
         rows, columns = (
             (block - 1) * stride + kernel
             for block, stride, kernel in zip(self.block, self.stride, self.kernel, strict=True)
         )
-        return list(product(range(rows), range(columns + columns % 2)))
+        return rows, columns + columns % 2
+
+    @property
+    def _rectangle(self) -> list[Size]:
+        rows, columns = self._patch_size
+        return list(product(range(rows), range(columns)))
+
+    @property
+    def _words(self) -> list[Size]:
+        """The patch by words of two rows and two columns."""
+        rows, columns = self._patch_size
+        pairs = product(range(0, rows, 2), range(columns))
+        return [(top + below, column) for top, column in pairs for below in range(2)]
 
     @cached_property
     def halves(self) -> bool:
@@ -110,6 +134,7 @@ class WindowKernel:
         vectors = -(-len(self._read) // VECTOR)
         return (
             self.dilation == (1, 1)
+            and not self.paired
             and not any(start % 2 for start in starts)
             and self.plane_bytes > _ALIGNED_BYTES
             and len(self._rectangle) <= VECTOR * vectors
@@ -118,13 +143,23 @@ class WindowKernel:
     @property
     def taps_row(self) -> int:
         """Weights of an output from a row of its window to the next."""
-        return self._rectangle[-1][1] + 1 if self.halves else self.kernel[1]
+        return self._patch_size[1] if self.halves or self.paired else self.kernel[1]
+
+    @property
+    def element(self) -> int:
+        """Bytes of an element of a gather."""
+        return 4 if self.paired else 2 if self.halves else 1
+
+    def place(self, row: int, column: int) -> int:
+        """Where a plane has a byte."""
+        if self.paired:
+            return row // 2 * 2 * self.pitch + 2 * column + row % 2
+        return row * self.pitch + column
 
     @property
     def offsets(self) -> list[int]:
-        """Bytes, or halfwords, of the patch from its corner."""
-        places = self.patch[:: 2 if self.halves else 1]
-        return [row * self.pitch + column for row, column in places]
+        """Bytes of the elements of the patch from its corner."""
+        return [self.place(*place) for place in self.patch[:: self.element]]
 
     @property
     def vectors(self) -> int:
@@ -144,14 +179,29 @@ class WindowKernel:
     @property
     def usable(self) -> bool:
         """Whether gathers reach all of a patch, and pointers all weights."""
+        if self.paired:
+            return self._can_pair
         near = self.halves or max(self.offsets) <= REACH
         return near and self.weight_vectors <= _MOST_WEIGHTS
+
+    @property
+    def _can_pair(self) -> bool:
+        """Whether each patch is a vector of whole words, within reach of the one before."""
+        even = all(
+            block <= 2 and (block * stride % 2 == 0 or outputs == 1)
+            for block, stride, outputs in zip(self.block, self.stride, self.outputs, strict=True)
+        )
+        far = max(2 * self.pitch, self.place(self.unit[0] * self.stride[0], 0))
+        near = self.vectors == 1 and far <= FAR
+        return even and near and self.dilation == (1, 1) and self.plane_bytes > _ALIGNED_BYTES
 
     @property
     def unit_cost(self) -> int:
         """Instructions of a unit."""
         blocks = self.unit[0] * self.unit[1] // (self.block[0] * self.block[1])
         gathers = blocks * self.vectors * (1 if self.vectors == 1 else 2) + blocks - 1
+        if self.paired:
+            gathers = blocks - 1
         sums = self.unit[0] * self.unit[1] * self.vectors
         return gathers + sums * (1 if self.weight_vectors <= _KEPT else 2) + 9 + 3 * self.signed
 
@@ -160,6 +210,13 @@ class WindowKernel:
         """Instructions of a channel, roughly."""
         steps = [-(-n // u) for n, u in zip(self.outputs, self.unit, strict=True)]
         return steps[0] * steps[1] * self.unit_cost + 6 * min(steps) + 4 * self.weight_vectors
+
+    @property
+    def gathered(self) -> int:
+        """Elements that gathers read for a channel, each of which may take a cycle."""
+        steps = prod(-(-n // u) for n, u in zip(self.outputs, self.unit, strict=True))
+        blocks = prod(self.unit) // prod(self.block)
+        return steps * blocks * self.vectors * VECTOR // self.element
 
     def identifier(self) -> str:
         """What makes the kernel's name."""
@@ -171,7 +228,7 @@ class WindowKernel:
             self.pitch,
             self.plane,
         )
-        sizes += (self.down, self.right, *self.unit, *self.block, self.shift, int(self.halves))
+        sizes += (self.down, self.right, *self.unit, *self.block, self.shift, self.element)
         return f"{'_'.join(map(str, sizes))}_{'signed' if self.signed else 'plain'}"
 
 
@@ -207,6 +264,26 @@ def pack_windows(
     return np.concatenate([np.stack(constants, axis=1).astype(np.int32), words], axis=1)
 
 
+def requantized(kernel: WindowKernel, sums: Sequence[str]) -> Lines:
+    """Four sums as int8 in q7; initial accumulator r1, gain q5, multiplier r3."""
+    lines = [
+        f"vmov q7[2], q7[0], {sums[0]}, {sums[2]}",
+        f"vmov q7[3], q7[1], {sums[1]}, {sums[3]}",
+        "vmlas.s32 q7, q5, r1",
+        "vqdmulh.s32 q7, q7, r3",
+    ]
+    if kernel.signed:
+        lines += ["vpt.s32 lt, q7, zr", "vaddt.i32 q7, q7, r9", "vadd.i32 q7, q7, r7"]
+    return [*lines, vqshrn(7, 7, kernel.shift + 1), "vqmovnb.s16 q7, q7"]
+
+
+def lane_offsets(kernel: WindowKernel) -> list[int]:
+    """Bytes from the first output of a unit to that of each lane."""
+    outputs = product(range(kernel.unit[0]), range(kernel.unit[1]))
+    found = [y * kernel.down + x * kernel.right for y, x in outputs]
+    return found + [0] * (LANES - len(found))
+
+
 def _unit(kernel: WindowKernel, right: int, out_right: int) -> Lines:
     """One unit; inputs r0, outputs r2, which go on by so many bytes."""
     lines: Lines = []
@@ -233,18 +310,10 @@ def _unit(kernel: WindowKernel, right: int, out_right: int) -> Lines:
                     loaded += 1
                     lines.append(f"vldrw.32 {weights}, [r5, #{VECTOR * number}]")
                 mac = "vmladava.s8" if t else "vmladav.s8"
-                lines.append(f"{mac} {_SUMS[lane]}, q7, {weights}")
+                lines.append(f"{mac} {SUMS[lane]}, q7, {weights}")
     # Where there are fewer outputs than lanes, the others repeat the first.
-    sums = [_SUMS[lane if lane < count else 0] for lane in range(_LANES)]
-    lines += [
-        f"vmov q7[2], q7[0], {sums[0]}, {sums[2]}",
-        f"vmov q7[3], q7[1], {sums[1]}, {sums[3]}",
-        "vmlas.s32 q7, q5, r1",
-        "vqdmulh.s32 q7, q7, r3",
-    ]
-    if kernel.signed:
-        lines += ["vpt.s32 lt, q7, zr", "vaddt.i32 q7, q7, r9", "vadd.i32 q7, q7, r7"]
-    lines += [vqshrn(7, 7, kernel.shift + 1), "vqmovnb.s16 q7, q7", "vstrb.32 q7, [r2, q6]"]
+    lines += requantized(kernel, [SUMS[lane if lane < count else 0] for lane in range(LANES)])
+    lines.append("vstrb.32 q7, [r2, q6]")
     return [*lines, *add("r0", right - at), *add("r2", out_right)]
 
 
@@ -253,11 +322,6 @@ def window_code(kernel: WindowKernel) -> Lines:
 
     On the stack: offsets of patches of several vectors; plane, outputs, channels left, rows left.
     """
-    lane_offsets = [
-        y * kernel.down + x * kernel.right
-        for y, x in product(range(kernel.unit[0]), range(kernel.unit[1]))
-    ]
-    lane_offsets += [0] * (_LANES - len(lane_offsets))
     steps_in = (kernel.stride[0] * kernel.pitch, kernel.stride[1])
     steps_out = (kernel.down, kernel.right)
     # The longer axis is the inner one.
@@ -319,7 +383,7 @@ def window_code(kernel: WindowKernel) -> Lines:
     code += ["subs r12, r12, #1", f"str r12, [sp, #{table + 8}]", "bne.w 1b"]
     code += [f"add sp, sp, #{table + 16}", "vpop {d8-d15}", "pop {r4-r11, pc}", ".p2align 2", "9:"]
     code += [f"{'.short' if kernel.halves else '.byte'} {', '.join(map(str, offsets))}"]
-    return [*code, f".word {', '.join(map(str, lane_offsets))}"]
+    return [*code, f".word {', '.join(map(str, lane_offsets(kernel)))}"]
 
 
 def window_kernels(base: WindowKernel) -> list[WindowKernel]:
@@ -341,4 +405,4 @@ def window_kernels(base: WindowKernel) -> list[WindowKernel]:
                 kernel = replace(base, unit=unit, block=block)
                 if kernel.usable:
                     found.append(kernel)
-    return sorted(found, key=lambda k: (k.cost, not k.halves, k.unit, k.block))
+    return sorted(found, key=lambda k: (k.cost, -k.element, k.unit, k.block))

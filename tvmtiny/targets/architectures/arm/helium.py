@@ -77,6 +77,9 @@ def _memory(first: int, second: int) -> tuple[str | None, int]:
     if first & 0x120 == 0:
         elements = 16 >> (second >> 7 & 3)
         return ("vector_gather" if load else "vector_scatter"), elements
+    if first & 0x1000 and second & 0x1000:
+        # Addresses in a vector, of words or double words.
+        return ("vector_gather" if load else "vector_scatter"), 2 if second & 0x100 else 4
     return ("vector_load" if load else "vector_store"), 0
 
 
