@@ -2,7 +2,7 @@
  *
  * The integer functions match gemmlowp's 16-bit fixed-point arithmetic bit for bit. A number "with
  * f fractional bits" stands for integer / 2^f. Gates have 12 fractional bits, and their results 15.
- * / */
+ */
 #ifndef TVMTINY_LSTM_H
 #define TVMTINY_LSTM_H
 

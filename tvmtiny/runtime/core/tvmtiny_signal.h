@@ -2,7 +2,8 @@
  * bit.
  *
  * A word of a spectrum has the real part in its lower half and the imaginary part in its upper
- * half. / */
+ * half.
+ */
 #ifndef TVMTINY_SIGNAL_H
 #define TVMTINY_SIGNAL_H
 

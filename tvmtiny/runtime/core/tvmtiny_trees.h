@@ -3,7 +3,8 @@
  * A table holds the trees one after the other, parents before their children. A node is followed by
  * the subtree for values that are not greater than its threshold; the other subtree is `offset`
  * elements after the node. A leaf has a number. The importer checks the tables: all offsets are
- * inside, and all paths end. / */
+ * inside, and all paths end.
+ */
 #ifndef TVMTINY_TREES_H
 #define TVMTINY_TREES_H
 

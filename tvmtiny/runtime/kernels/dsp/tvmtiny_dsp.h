@@ -1,5 +1,5 @@
-/* Common ground of tvmtiny's micro-kernels for cores with the DSP extension (Armv7E-M, Armv8-M).
- * Elsewhere, or with TVMTINY_PORTABLE, portable twins give the same results. */
+/* Shared parts of the micro-kernels for cores with the DSP extension (Armv7E-M, Armv8-M).
+ * On other cores, or with TVMTINY_PORTABLE, portable twins give the same results. */
 #ifndef TVMTINY_DSP_H
 #define TVMTINY_DSP_H
 
@@ -23,7 +23,7 @@
 #endif
 
 #if TVMTINY_DSP && defined(__clang__)
-/* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
+/* The assembly is longer than 4095 characters, the limit of string literals in C99. */
 #pragma clang diagnostic ignored "-Woverlength-strings"
 #endif
 
@@ -38,8 +38,8 @@ TVMTINY_INLINE uint32_t tvmtiny_lanes(int32_t low, int32_t high)
   return ((uint32_t)low & 0xffffu) | ((uint32_t)high << 16);
 }
 
-/* Four bytes from any address. The cast goes through an integer, because an array cannot be const in C99,
- * and GCC would miss the const of its elements. */
+/* Loads four bytes from any address. The cast goes through an integer, because an array cannot be
+ * const in C99, and GCC would warn that the const of its elements is lost. */
 TVMTINY_INLINE uint32_t tvmtiny_load4(const int8_t *source)
 {
 #if TVMTINY_DSP
@@ -88,7 +88,7 @@ TVMTINY_INLINE uint32_t tvmtiny_ssub16(uint32_t a, uint32_t b)
 #endif
 }
 
-/* acc + the products of both lanes. */
+/* acc plus the products of both lanes. */
 TVMTINY_INLINE int32_t tvmtiny_smlad(uint32_t a, uint32_t b, int32_t acc)
 {
 #if TVMTINY_DSP

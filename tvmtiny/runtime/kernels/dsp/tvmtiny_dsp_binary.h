@@ -1,13 +1,13 @@
-/* Micro-kernels of operators with two int8 operands, four elements a word; see tvmtiny_dsp.h.
+/* Micro-kernels of operators with two int8 operands, four elements per word; see tvmtiny_dsp.h.
  *
- * `rows` rows of `count` elements of x and of the output lie one after the other. The second operand
- * has one row, with which each of x is combined (ROWS), or an element for each row (VALUES). */
+ * x and the output have `rows` contiguous rows of `count` elements. The second operand is one row
+ * that is combined with each row of x (ROWS), or has one element for each row (VALUES). */
 #ifndef TVMTINY_DSP_BINARY_H
 #define TVMTINY_DSP_BINARY_H
 
 #include "tvmtiny_dsp_elementwise.h"
 
-/* acc + the product of the low lanes. */
+/* acc plus the product of the low lanes. */
 TVMTINY_INLINE int32_t tvmtiny_smlabb(uint32_t a, uint32_t b, int32_t acc)
 {
 #if TVMTINY_DSP
@@ -19,7 +19,7 @@ TVMTINY_INLINE int32_t tvmtiny_smlabb(uint32_t a, uint32_t b, int32_t acc)
 #endif
 }
 
-/* The same with the high lanes. */
+/* acc plus the product of the high lanes. */
 TVMTINY_INLINE int32_t tvmtiny_smlatt(uint32_t a, uint32_t b, int32_t acc)
 {
 #if TVMTINY_DSP
@@ -31,7 +31,7 @@ TVMTINY_INLINE int32_t tvmtiny_smlatt(uint32_t a, uint32_t b, int32_t acc)
 #endif
 }
 
-/* The upper word of a product, plus `acc`. */
+/* The upper word of a product plus `acc`. */
 TVMTINY_INLINE int32_t tvmtiny_smmla(int32_t a, int32_t b, int32_t acc)
 {
 #if TVMTINY_DSP
@@ -54,7 +54,7 @@ TVMTINY_INLINE int32_t tvmtiny_smmul(int32_t a, int32_t b)
 #endif
 }
 
-/* Half of the difference of each two lanes. */
+/* Half of the difference of each pair of lanes. */
 TVMTINY_INLINE uint32_t tvmtiny_shsub16(uint32_t a, uint32_t b)
 {
 #if TVMTINY_DSP
@@ -68,7 +68,7 @@ TVMTINY_INLINE uint32_t tvmtiny_shsub16(uint32_t a, uint32_t b)
 #endif
 }
 
-/* Up to three bytes as the first of a word. */
+/* Loads up to three bytes into the low bytes of a word. */
 TVMTINY_INLINE uint32_t tvmtiny_load_few(const int8_t *source, int32_t count)
 {
   uint32_t word = 0u;
@@ -87,7 +87,7 @@ TVMTINY_INLINE void tvmtiny_store_few(int8_t *target, uint32_t word, int32_t cou
   }
 }
 
-/* Instantiates NAME(x, y, constants, out, rows, count), where NAME_word combines words. */
+/* Defines NAME(x, y, constants, out, rows, count); NAME_word combines words. */
 #define TVMTINY_BINARY_ROWS(NAME)                                                                  \
   static void TVMTINY_UNUSED NAME(const int8_t *x, const int8_t *y, const int32_t *constants,      \
                                   int8_t *out, int32_t rows, int32_t count)                        \
@@ -128,7 +128,7 @@ TVMTINY_INLINE void tvmtiny_store_few(int8_t *target, uint32_t word, int32_t cou
     }                                                                                              \
   }
 
-/* ---- The larger and the smaller ------------------------------------------------------------ */
+/* ---- Maximum and minimum ------------------------------------------------------------------- */
 
 #define TVMTINY_BINARY_CHOICE(NAME, CHOOSE, FORM)                                                  \
   typedef int32_t NAME##_constants;                                                                \
@@ -179,9 +179,9 @@ TVMTINY_INLINE void tvmtiny_store_few(int8_t *target, uint32_t word, int32_t cou
 
 /* ---- Products ------------------------------------------------------------------------------- */
 
-/* out = clamp((offset + ((initial + 128 * (x - x_zero) * (y - y_zero)) * multiplier >> 32)) >> SHIFT),
- * with `step` more where the sum is below zero. Constants are 256 * x_zero and -y_zero, each in both
- * lanes, then initial, multiplier, offset and step. */
+/* out = clamp((offset + ((initial + 128 * (x - x_zero) * (y - y_zero)) * multiplier >> 32)) >>
+ * SHIFT); `step` is added to `offset` if the sum is negative. The constants are 256 * x_zero and
+ * -y_zero, each in both lanes, then initial, multiplier, offset and step. */
 #define TVMTINY_BINARY_PRODUCT(NAME, SHIFT, SIGNED, LOW, HIGH, FORM)                               \
   typedef struct {                                                                                 \
     uint32_t x_zero, y_zero, mask;                                                                 \

@@ -1,20 +1,21 @@
-/* Tile kernels that read expanded inputs where they lie, for cores with the DSP extension.
+/* Tile kernels that read expanded inputs in place, for cores with the DSP extension.
  *
- * A block is a rectangle of input pixels, expanded once: of each pixel the words A and B of its
- * first four channels, of the next four and so on, as tvmtiny_dsp_tile.h describes. Neighbouring
- * patches share what they have in common. Weights are packed as for the other tile kernels.
+ * A block is a rectangle of input pixels that is expanded once: each pixel gives the words A and B
+ * of its first four channels, of the next four and so on, as tvmtiny_dsp_tile.h describes.
+ * Neighbouring patches share their common pixels. Weights are packed as for the other tile kernels.
  *
- * All words are loaded by LDR with immediate offsets: of loads in a row each but the first takes
- * one cycle, so that this is faster than LDM and LDRD on words from several places, though longer.
+ * All words are loaded by LDR with immediate offsets. In a sequence of loads, each but the first
+ * takes one cycle, so that this is faster than LDM and LDRD for words from several places, though
+ * longer.
  */
 #ifndef TVMTINY_DSP_BLOCK_H
 #define TVMTINY_DSP_BLOCK_H
 
 #include "tvmtiny_dsp_tile.h"
 
-/* Instantiates NAME(x, row, column, to): expands ROWS x COLUMNS pixels whose top left corner is at
- * (row, column) of an input of HEIGHT x WIDTH x CHANNELS, a multiple of 4. Outside the input is PAD.
- */
+/* Defines NAME(x, row, column, to), which expands ROWS x COLUMNS pixels whose top left corner is at
+ * (row, column) of an input of HEIGHT x WIDTH x CHANNELS; CHANNELS is a multiple of 4. Inputs
+ * outside the tensor are PAD. */
 #define TVMTINY_EXPAND_BLOCK(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PAD)            \
   static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
   {                                                                                                \
@@ -35,16 +36,18 @@
     }                                                                                              \
   }
 
-/* Instantiates NAME(x, stream, out, end): all channels of P pixels whose first patch starts at x.
+/* Defines NAME(x, stream, out, end), which computes all channels of P pixels; the first patch
+ * starts at x.
  *
- * A patch has HEIGHT rows of UNROLL * TURNS groups; in bytes, ROW is from row to row, PIXEL from
- * patch to patch, PITCH from output to output. The offsets of a turn must be less than 4096. */
+ * A patch has HEIGHT rows of UNROLL * TURNS groups. ROW, PIXEL and PITCH are the distances in bytes
+ * between rows, patches and outputs. The offsets within an iteration must be less than 4096. */
 #if TVMTINY_DSP
 
-/* Stack: out, the end of a row of the patch, the end of x, the end of the stream. r9 is free between
- * groups. A patch of one turn is SINGLE: pointers stay where they are until the tile ends, the first
- * products take the initial accumulators from where they were loaded, and what is loaded before and
- * behind the groups is loaded in a row with other words. tvmtiny_start is where weights begin. */
+/* Stack: out, the end of a row of the patch, the end of x, the end of the stream. r9 is free
+ * between groups. A patch that takes one iteration is tvmtiny_single: pointers stay in place until
+ * the tile ends, the first products read the initial accumulators from the registers that they were
+ * loaded into, and the loads before and after the groups are joined with other loads. tvmtiny_start
+ * is the offset of the weights. */
 #define TVMTINY_BLOCK_ADD(TO, FROM, BYTES)                                                         \
   ".if (" BYTES ") > 4095\n movw r9, #" BYTES "\n add " TO ", " FROM ", r9\n.else\n"               \
   " addw " TO ", " FROM ", #" BYTES "\n.endif\n"
@@ -74,20 +77,23 @@
   ".elseif (" TURNS ") > 1\n" TVMTINY_BLOCK_SUBTRACT("r0", "8 * (" UNROLL ") * (" TURNS ")")       \
   ".endif\n" SCALE STORE "bne 1b\n"                                                                \
   " add sp, sp, #16\n pop {r4-r11, pc}\n"
-/* The initial accumulators of two channels, in r7 and r8 or in other registers. */
+/* Loads the initial accumulators of two channels, into r7 and r8 or other registers. */
 #define TVMTINY_BLOCK_START2(A, B)                                                                 \
   ".if tvmtiny_single\n.set tvmtiny_start, 8\n ldr " A ", [r1]\n ldr " B ", [r1, #4]\n.else\n ldrd " A\
   ", " B ", [r1], #8\n.endif\n"
-/* Their multipliers, and in FREE, which stays as it is, the end of the stream. */
+/* Loads their multipliers, and the end of the stream into FREE, which must not change
+ * afterwards. */
 #define TVMTINY_BLOCK_MULTIPLIERS2(A, B, FREE)                                                     \
   ".if tvmtiny_single\n ldr " A ", [r1, #tvmtiny_start + tvmtiny_weights]\n ldr " B                \
   ", [r1, #tvmtiny_start + tvmtiny_weights + 4]\n.else\n ldrd " A ", " B ", [r1], #8\n.endif\n"    \
   TVMTINY_BLOCK_END(FREE, "8")
-/* Loads the end of the stream; goes on to the next tile in a single patch, BYTES behind the weights. */
+/* Loads the end of the stream. For a single patch, advances to the next tile, BYTES after the
+ * weights. */
 #define TVMTINY_BLOCK_END(FREE, BYTES)                                                             \
   " ldr " FREE ", [sp, #12]\n.if tvmtiny_single\n addw r1, r1, #tvmtiny_start + tvmtiny_weights + " BYTES\
   "\n.endif\n"
-/* Before constants for rounding by sign, which are loaded one after the other. */
+/* Skips the weights of a single patch before constants for rounding by sign, which are loaded in
+ * order. */
 #define TVMTINY_BLOCK_SKIP                                                                         \
   ".if tvmtiny_single\n addw r1, r1, #tvmtiny_start + tvmtiny_weights\n.endif\n"
 #define TVMTINY_BLOCK_LAST(FREE) " ldr " FREE ", [sp, #12]\n"
@@ -97,18 +103,19 @@
                                             TVMTINY_STRING(HEIGHT), TVMTINY_STRING(UNROLL),        \
                                             TVMTINY_STRING(TURNS), TVMTINY_STRING(ROW)))
 
-/* Word W (0: A, 1: B) of pixel P, and word W of the weights of a group, which are BYTES long. */
+/* Loads word W (0: A, 1: B) of pixel P, and word W of the weights of a group, which has BYTES
+ * bytes. */
 #define TVMTINY_BLOCK_X(TO, P, W, PIXEL)                                                           \
   " ldr " TO ", [r0, #8 * tvmtiny_group + 4 * " W " + " P " * " PIXEL "]\n"
 #define TVMTINY_BLOCK_W(TO, W, BYTES) " ldr " TO ", [r1, #tvmtiny_start + " BYTES " * tvmtiny_group + 4 * (" W ")]\n"
 
-/* The first products of a single patch, or others. */
+/* Chooses BEGIN for the first products of a single patch, and MAC otherwise. */
 #define TVMTINY_BLOCK_EITHER(W, BEGIN, MAC)                                                        \
   ".if tvmtiny_single && tvmtiny_group == 0 && " W " == 0\n" BEGIN ".else\n" MAC ".endif\n"
 #define TVMTINY_BLOCK_COPY(MOVES) ".if tvmtiny_single == 0\n" MOVES ".endif\n"
 
 /* 4 x 2: accumulators r2..r8 and r11 (pixel 0: r3 r4, 1: r5 r6, 2: r7 r8, 3: r2 r11), weights r9
- * r10, inputs r12 lr. The output pointer waits on the stack. */
+ * r10, inputs r12 lr. The output pointer is kept on the stack. */
 #define TVMTINY_BLOCK_INIT_4X2                                                                     \
   TVMTINY_BLOCK_START2("r7", "r8")                                                                 \
   TVMTINY_BLOCK_COPY(                                                                              \
@@ -129,7 +136,7 @@
   " ldr lr, [sp]\n" TVMTINY_BLOCK_MULTIPLIERS2("r9", "r10", "r12")                                 \
   " smmul r3, r3, r9\n smmul r4, r4, r10\n smmul r5, r5, r9\n smmul r6, r6, r10\n"                 \
   " smmul r7, r7, r9\n smmul r8, r8, r10\n smmul r2, r2, r9\n smmul r11, r11, r10\n"
-/* Multiplier r9, offset r10, step r12; r11 waits for its turn. */
+/* Multiplier r9, offset r10, step r12; r11 is scaled later. */
 #define TVMTINY_BLOCK_SIGNED(ACC)                                                                  \
   " and lr, r12, " ACC ", asr #31\n add lr, lr, r10\n smmla " ACC ", " ACC ", r9, lr\n"
 #define TVMTINY_BLOCK_SCALE_4X2_SIGNED                                                             \

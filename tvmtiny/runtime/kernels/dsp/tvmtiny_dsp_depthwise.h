@@ -1,23 +1,24 @@
-/* Depthwise convolutions of int8 for cores with the DSP extension, one channel after the other.
+/* Depthwise convolutions of int8 for cores with the DSP extension, one channel at a time.
  *
  * A strip of rows of some channels is packed first. The plane of a channel holds words of two
  * vertical neighbours, rows 2i and 2i + 1 counted from the strip's first row, column by column, at
- * PAIRS * column + i. A filter of three rows that starts at an even row is one SMLAD and one SMLABx
- * per column with the words P = i and Q = i + 1, which LDRD loads together; at an odd row it is one
- * SMLATx of P and one SMLAD of Q. Rows outside the input are packed as its zero point.
+ * PAIRS * column + i. A filter of three rows that starts at an even row takes one SMLAD and one
+ * SMLABx per column with the words P = i and Q = i + 1, which LDRD loads together; at an odd row it
+ * takes one SMLATx of P and one SMLAD of Q. Rows outside the input are packed as its zero point.
  *
- * The 3x3 kernels slide along a row with two sums in registers and leave out the columns outside
- * the input: their constant share is in the initial sums of the first and the last output. Weights
- * are 256 * w. An output is (sum * multiplier >> 32) >> SHIFT, saturated to int8, with constants
- * that were proven exact when the code was generated.
+ * The 3x3 kernels slide along a row with two sums in registers and omit the columns outside the
+ * input, whose constant contribution is part of the initial sums of the first and the last output.
+ * Weights are 256 * w. An output is (sum * multiplier >> 32) >> SHIFT, saturated to int8, with
+ * constants that were proven exact when the code was generated.
  *
  * Stream of a channel for the 3x3 kernels, w[row][column]:
  *   (w00 w10) (w01 w11) (w02 w12) (w20 w21) (w22 0) initial multiplier first last
  *   and for stride 1, for odd rows: (w10 w20) (w11 w21) (w12 w22) (w00 w01) (w02 0)
- * or, with BYTES, where all weights are 256 times a byte, the upper bytes of the first four words as
- *   w00 w01 w10 w11 and w02 w20 w12 w21, then (w22 0) and the constants: the other words follow
+ * With BYTES, all weights are 256 times a byte, and the first four words are stored as upper bytes,
+ *   w00 w01 w10 w11 and w02 w20 w12 w21, followed by (w22 0) and the constants; the kernel derives
+ *   the other words
  * Stream of a channel for the other kernels: initial, multiplier and, for rounding by sign, offset
- * and step; then the words of each column of the filter, for an even and for an odd row in turn.
+ * and step; then the words of each column of the filter, alternately for even and odd rows.
  */
 #ifndef TVMTINY_DSP_DEPTHWISE_H
 #define TVMTINY_DSP_DEPTHWISE_H
@@ -27,7 +28,7 @@
 
 /* ---- Sums and outputs --------------------------------------------------------------------- */
 
-/* Words of constants behind the initial sum, by rounding. */
+/* Words of constants after the initial sum, by rounding. */
 #define TVMTINY_DEPTHWISE_CONSTANTS_PLAIN 1
 #define TVMTINY_DEPTHWISE_CONSTANTS_SIGNED 3
 
@@ -44,19 +45,19 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 
 /* ---- 3x3 ---------------------------------------------------------------------------------- */
 
-/* Instantiates NAME(planes, stream, out, channels, rows, pitch): `rows` output rows of `channels`
- * planes; `pitch` is the distance of neighbouring outputs.
+/* Defines NAME(planes, stream, out, channels, rows, pitch), which computes `rows` output rows of
+ * `channels` planes; `pitch` is the distance between neighbouring outputs.
  *
- * WIDTH is that of the output, LEFT and RIGHT say whether the filter reaches over the input's sides
- * by one column. Of the outputs that are neither first nor last in a row, LOOPS times UNROLL and
- * then REST are computed. PITCH is `pitch` as a constant, or 0, which needs LOOPS to be 0: then
- * layers of different channel counts can share the code. */
+ * WIDTH is the width of the output; LEFT and RIGHT are 1 if the filter reaches one column beyond
+ * that side of the input. Of the outputs between the first and the last one of a row, LOOPS *
+ * UNROLL are computed in a loop, and then REST. PITCH is `pitch` as a constant, or 0 so that layers
+ * with different channel counts can share the code, which requires LOOPS to be 0. */
 #if TVMTINY_DSP
 
-/* r0 planes, r1 out, r2 r3 sums, r4 P, r5 Q, r6-r10 weights (r10: rows - 1 on top), r11 initial,
- * r12 multiplier, lr counter or pitch. Stack: first, last, stream, out, planes, channels; saved
- * registers; the arguments `rows` and `pitch`. F and H are the words multiplied as a whole and by
- * half, L is that half. */
+/* r0 planes, r1 out, r2 r3 sums, r4 P, r5 Q, r6-r10 weights (r10: rows - 1 in its upper half), r11
+ * initial, r12 multiplier, lr counter or pitch. Stack: first, last, stream, out, planes, channels;
+ * saved registers; the arguments `rows` and `pitch`. F is the word of which both halves are
+ * multiplied, H the word of which one half is, and L names that half. */
 #define TVMTINY_DEPTHWISE_LOAD(PAIRS) " ldrd r4, r5, [r0], #4 * " PAIRS "\n"
 #define TVMTINY_DEPTHWISE_TAP0(F, H, L, SUM, FROM)                                                 \
   " smlad " SUM ", " F ", r6, " FROM "\n smla" L "b " SUM ", " H ", r9, " SUM "\n"
@@ -70,13 +71,13 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
   ".elseif " PITCH " < 256\n strb " SUM ", [r1], #" PITCH "\n"                                     \
   ".else\n strb " SUM ", [r1]\n add r1, r1, #" PITCH "\n.endif\n"
 
-/* Finishes the sum S, continues A and starts another one in S. */
+/* Finishes the sum S, continues A and starts a new sum in S. */
 #define TVMTINY_DEPTHWISE_SLIDE(F, H, L, S, A, PAIRS, SHIFT, PITCH)                                \
   TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
   TVMTINY_DEPTHWISE_TAP2(F, H, L, S)                                                               \
   TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) TVMTINY_DEPTHWISE_TAP1(F, H, L, A, A)                   \
       TVMTINY_DEPTHWISE_TAP0(F, H, L, S, "r11")
-/* The last two outputs of a row. */
+/* Finishes the last two outputs of a row. */
 #define TVMTINY_DEPTHWISE_CLOSE(F, H, L, S, A, RIGHT, PAIRS, SHIFT, PITCH)                         \
   TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
   TVMTINY_DEPTHWISE_TAP2(F, H, L, S)                                                               \
@@ -171,7 +172,7 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
     __asm__ volatile(BODY);                                                                        \
   }
 
-/* The weights for rows between others from those for the others. */
+/* Derives the weights for odd rows from those for even rows, and the other way around. */
 #define TVMTINY_DEPTHWISE_ODD_OF_EVEN                                                              \
   " lsr r4, r6, #16\n pkhbt r5, r6, r7, lsl #16\n pkhtb r7, r9, r7, asr #16\n"                   \
   " pkhbt r6, r4, r9, lsl #16\n lsr r4, r8, #16\n uxth r3, r8\n pkhbt r8, r4, r10, lsl #16\n"     \
@@ -181,7 +182,7 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
   " pkhbt r7, r4, r7, lsl #16\n lsr r4, r8, #16\n pkhbt r8, r10, r8, lsl #16\n"                   \
   " mov r6, r3\n mov r10, r4\n"
 
-/* Every other row from the first, then the rows between, which start SKIP words further down. */
+/* Computes every other row from the first one on, and then the rows between, SKIP words later. */
 #define TVMTINY_DEPTHWISE_S1_(NAME, FIRST, SECOND, SKIP, PLANE, WIDTH, PITCH, BYTES)               \
   TVMTINY_DEPTHWISE_FUNCTION(                                                                      \
       NAME, TVMTINY_DEPTHWISE_ENTER(BYTES)                                                         \
@@ -217,7 +218,7 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 #define TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT)                                         \
   "4 * " PAIRS " * (" WIDTH " + 2 - " LEFT " - " RIGHT ")"
 
-/* Finishes the sum in r2 and starts the next one with FROM in its place. */
+/* Finishes the sum in r2 and starts the next one with the initial sum FROM. */
 #define TVMTINY_DEPTHWISE_STEP(FROM, PAIRS, SHIFT, PITCH)                                          \
   TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                    \
   TVMTINY_DEPTHWISE_TAP1("r4", "r5", "b", "r2", "r2") TVMTINY_DEPTHWISE_LOAD(PAIRS)                \
@@ -309,7 +310,7 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 
 #else /* !TVMTINY_DSP */
 
-/* The words that a channel's weights are in bytes of. */
+/* Expands the byte weights of a channel into words. */
 TVMTINY_INLINE void tvmtiny_depthwise_words(const int32_t *bytes, int32_t *words, int32_t start)
 {
   uint32_t set[10];
@@ -341,7 +342,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_words(const int32_t *bytes, int32_t *words
   }
 }
 
-/* Both 3x3 kernels. */
+/* Shared by both 3x3 kernels. */
 TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t *stream,
                                           int8_t *out, int32_t channels, int32_t rows,
                                           int32_t pairs, int32_t width, int32_t columns,
@@ -422,9 +423,9 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
 #define TVMTINY_DEPTHWISE_WORDS_7 TVMTINY_DEPTHWISE_WORDS_6 TVMTINY_DEPTHWISE_WORD
 #define TVMTINY_DEPTHWISE_WORDS_8 TVMTINY_DEPTHWISE_WORDS_7 TVMTINY_DEPTHWISE_WORD
 
-/* Instantiates NAME(planes, stream, out, channels, rows, pitch) for a filter of FILTER columns with
- * LOOPS times UNROLL words each, UNROLL from 1 to 8. Planes have COLUMNS columns, outside ones
- * included. With STRIDE_Y 1 two rows are computed at a time. */
+/* Defines NAME(planes, stream, out, channels, rows, pitch) for a filter of FILTER columns with
+ * LOOPS * UNROLL words each; UNROLL is 1 to 8. Planes have COLUMNS columns, including those outside
+ * the input. If STRIDE_Y is 1, two rows are computed at a time. */
 #define TVMTINY_DEPTHWISE_ANY(NAME, PAIRS, FILTER, LOOPS, UNROLL, STRIDE_Y, STRIDE_X, WIDTH,       \
                               COLUMNS, SHIFT, ROUNDING)                                            \
   static void NAME(const uint32_t *planes, const int32_t *stream, int8_t *out, int32_t channels,   \

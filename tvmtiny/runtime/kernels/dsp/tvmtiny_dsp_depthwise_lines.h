@@ -1,6 +1,6 @@
-/* Depthwise convolutions with any filter, two rows of outputs at a time, or one where the stride is 2.
- * Planes and streams are those of tvmtiny_dsp_depthwise.h; where the stride is 2, a stream has the
- * words for even rows only. */
+/* Depthwise convolutions with any filter. They compute two rows of outputs at a time for stride 1,
+ * and one row for stride 2. Planes and streams are those of tvmtiny_dsp_depthwise.h; for stride 2,
+ * a stream only has the words for even rows. */
 #ifndef TVMTINY_DSP_DEPTHWISE_LINES_H
 #define TVMTINY_DSP_DEPTHWISE_LINES_H
 
@@ -9,7 +9,7 @@
 #if TVMTINY_DSP
 
 /* r0 words, r1 stream, r2 out, r3 r4 sums, r5 r6 words, r9-r12 weights and constants. Stack: the
- * distance from a row to the next one, the end of the first row. */
+ * distance between two rows, the end of the first row. */
 #define TVMTINY_LINES_PAIR_1(STEP)                                                                 \
   "ldrd r5, r6, [r0], #" STEP "\n ldmia r1!, {r9, r10, r11, r12}\n"                                \
   "smlad r3, r5, r9, r3\n smlad r4, r5, r10, r4\n smlad r3, r6, r11, r3\n smlad r4, r6, r12, r4\n"
@@ -19,7 +19,7 @@
   "ldrd r5, r6, [r0], #" STEP "\n ldrd r9, r10, [r1], #8\n"                                        \
   "smlad r3, r5, r9, r3\n smlad r3, r6, r10, r3\n"
 #define TVMTINY_LINES_ONE_2 "ldr r9, [r1], #4\n smlad r3, r5, r9, r3\n"
-/* One column of WORDS words; the next one is NEXT bytes further on. */
+/* One column of WORDS words; the next column is NEXT bytes later. */
 #define TVMTINY_LINES_COLUMN(PAIR, ONE, WORDS, NEXT)                                               \
   ".rept (" WORDS " - 1) / 2\n" PAIR("8") ".endr\n"                                                \
   ".if (" WORDS ") & 1\n"                                                                          \
@@ -41,8 +41,9 @@
 #define TVMTINY_LINES_EACH_1 "2"
 #define TVMTINY_LINES_EACH_2 "1"
 
-/* NAME(words, stream, out, below): one row of WIDTH outputs that are PITCH bytes apart, and the one
- * that is `below` bytes further on; 0 where there is none. STREAM are the bytes of a stream. */
+/* NAME(words, stream, out, below) computes one row of WIDTH outputs that are PITCH bytes apart, and
+ * the row that is `below` bytes later; without such a row, `below` is 0. STREAM is the size of a
+ * stream in bytes. */
 #define TVMTINY_LINES_(NAME, STRIDE, PAIRS, FILTER, APART, WORDS, STEP, WIDTH, SHIFT, PITCH,       \
                        ROUNDING, STREAM)                                                           \
   static __attribute__((naked, noinline)) void NAME(                                               \
@@ -111,10 +112,10 @@
 
 #endif
 
-/* Instantiates NAME(planes, stream, out, channels, rows, pitch) for a filter of FILTER columns of
- * WORDS words, which are APART columns of a plane apart. Planes have COLUMNS columns, outside ones
- * included. STEP is the stride of columns, STRIDE that of rows. Outputs are PITCH bytes apart, rows
- * of outputs DOWN rows, and channels EACH bytes. */
+/* Defines NAME(planes, stream, out, channels, rows, pitch) for a filter of FILTER columns of WORDS
+ * words; in a plane, the columns of the filter are APART columns apart. Planes have COLUMNS
+ * columns, including those outside the input. STEP is the stride of columns and STRIDE that of
+ * rows. Outputs are PITCH bytes apart, rows of outputs DOWN rows, and channels EACH bytes. */
 #define TVMTINY_DEPTHWISE_LINES(NAME, STRIDE, PAIRS, FILTER, APART, WORDS, STEP, WIDTH, DOWN,      \
                                 COLUMNS, SHIFT, PITCH, EACH, ROUNDING)                             \
   TVMTINY_LINES_ROW(NAME##_row, STRIDE, PAIRS, FILTER, APART, WORDS, STEP, WIDTH, SHIFT, PITCH,    \

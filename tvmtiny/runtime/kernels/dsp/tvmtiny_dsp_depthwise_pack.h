@@ -4,7 +4,7 @@
 
 #include "tvmtiny_dsp.h"
 
-/* Four channels of a pair of rows into four planes. */
+/* Packs four channels of a pair of rows into four planes. */
 TVMTINY_INLINE void tvmtiny_depthwise_pair(uint32_t *to, int32_t plane, uint32_t upper,
                                            uint32_t lower)
 {
@@ -27,7 +27,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_pair(uint32_t *to, int32_t plane, uint32_t
 #endif
 }
 
-/* NAME(from, to): two pairs of rows, ROW bytes apart and all inside the input, COUNT times. */
+/* NAME(from, to) packs two pairs of rows, ROW bytes apart and all inside the input, COUNT times. */
 #if TVMTINY_DSP
 #define TVMTINY_DEPTHWISE_UNPACK(A, B, C, D, E)                                                    \
   " sxtb16 " E ", " A "\n sxtb16 " A ", " A ", ror #8\n"                                           \
@@ -68,7 +68,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_pair(uint32_t *to, int32_t plane, uint32_t
   }
 #endif
 
-/* One pair of rows; the one that lies outside the input, if any, is NULL. */
+/* Packs one pair of rows; a row outside the input is NULL. */
 static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_edge(
     uint32_t *to, int32_t pairs, int32_t columns, const int8_t *upper, const int8_t *lower,
     int32_t width, int32_t channels, int32_t pad)
@@ -84,7 +84,7 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_edge(
   }
 }
 
-/* Words of one column of four planes that lies outside the input. */
+/* Fills one column outside the input, in four planes. */
 TVMTINY_INLINE void tvmtiny_depthwise_outside(uint32_t *to, int32_t pairs, int32_t plane,
                                               int32_t pad)
 {
@@ -94,7 +94,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_outside(uint32_t *to, int32_t pairs, int32
   }
 }
 
-/* Pairs outside the input, for planes that hold whole columns of it. */
+/* Fills pairs outside the input, for planes that hold whole columns of it. */
 static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_fill(uint32_t *planes,
                                                                             int32_t words,
                                                                             int32_t pad)
@@ -104,7 +104,8 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_fill(uint
   }
 }
 
-/* Pairs of rows of four channels for planes of `width` columns of `capacity` words; see below. */
+/* Packs pairs of rows of four channels into planes of `width` columns of `capacity` words; see
+ * below. */
 static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
     const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs, int32_t capacity, int32_t height,
     int32_t width, int32_t channels, int32_t pad)
@@ -117,16 +118,17 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
   }
 }
 
-/* Instantiates NAME(x, row, planes, pairs): packs pairs of rows of four channels. `x` is the first
- * of these channels in an image of HEIGHT x WIDTH x CHANNELS, `row` the first row, which may lie
- * outside. A plane has COLUMNS columns of PAIRS words; LEFT of them are left of the input. The image
- * is each DOWN-th row of a larger one. */
+/* Defines NAME(x, row, planes, pairs), which packs pairs of rows of four channels. `x` is the first
+ * of these channels in an image of HEIGHT x WIDTH x CHANNELS, and `row` is the first row, which may
+ * be outside the image. A plane has COLUMNS columns of PAIRS words, LEFT of which are left of the
+ * input. The image consists of every DOWN-th row of a larger one. */
 #define TVMTINY_DEPTHWISE_PACK(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, DOWN, PAD)     \
   TVMTINY_DEPTHWISE_QUADS(NAME##_quad, WIDTH, CHANNELS, (DOWN) * (WIDTH) * (CHANNELS),             \
                           (PAIRS) * (COLUMNS), PAIRS)                                              \
   TVMTINY_DEPTHWISE_PACK_WITH(NAME, NAME##_quad, 2, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, \
                               DOWN, PAD)
-/* The same for an input of a single column of at least four rows that is packed from its start. */
+/* As TVMTINY_DEPTHWISE_PACK, for an input of one column and at least four rows, packed from its
+ * start. */
 #define TVMTINY_DEPTHWISE_PACK_COLUMN(NAME, PAIRS, HEIGHT, CHANNELS, PAD)                          \
   TVMTINY_DEPTHWISE_QUADS(NAME##_quads, (HEIGHT) / 4, 4 * (CHANNELS), CHANNELS, PAIRS, 2)          \
   static void NAME(const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs)                  \
@@ -142,7 +144,7 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_pack(
     }                                                                                              \
     (void)row;                                                                                     \
   }
-/* The same for rows or planes that are too large for immediate offsets. */
+/* As TVMTINY_DEPTHWISE_PACK, for rows or planes that are too large for immediate offsets. */
 #define TVMTINY_DEPTHWISE_PACK_PAIRS(NAME, PAIRS, HEIGHT, WIDTH, CHANNELS, LEFT, COLUMNS, DOWN,    \
                                      PAD)                                                          \
   static void NAME##_pair(const int8_t *from, uint32_t *to)                                        \

@@ -1,11 +1,12 @@
-/* Depthwise convolutions that make a single pixel of a single column, without planes. */
+/* Depthwise convolutions whose output is a single pixel and whose filter is a single column,
+ * without planes. */
 #ifndef TVMTINY_DSP_DEPTHWISE_SINGLE_H
 #define TVMTINY_DSP_DEPTHWISE_SINGLE_H
 
 #include "tvmtiny_dsp.h"
 #include "tvmtiny_dsp_depthwise.h"
 
-/* Pairs of four channels of two rows, in registers. */
+/* Forms pairs of two rows for four channels, in registers. */
 TVMTINY_INLINE void tvmtiny_depthwise_pairs(uint32_t upper, uint32_t lower, uint32_t *pairs)
 {
 #if TVMTINY_DSP
@@ -27,7 +28,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_pairs(uint32_t upper, uint32_t lower, uint
 #endif
 }
 
-/* Outputs of a sum, by rounding; the shift is a literal. */
+/* The output of a sum, by rounding; the shift is a literal. */
 #define tvmtiny_depthwise_single_PLAIN(sum, constants, shift)                                      \
   ((int8_t)tvmtiny_saturate_shifted((int32_t)(((int64_t)(sum) * (constants)[0]) >> 32), shift))
 #define tvmtiny_depthwise_single_SIGNED(sum, constants, shift)                                     \
@@ -46,9 +47,9 @@ TVMTINY_INLINE void tvmtiny_depthwise_pairs(uint32_t upper, uint32_t lower, uint
     sum3 = tvmtiny_smlad(pairs[3], (uint32_t)weights[3 * words], sum3);                            \
   }
 
-/* Instantiates NAME(x, stream, out): CHANNELS channels, a multiple of four, of a filter of HEIGHT rows.
- * Stream of a channel: initial, multiplier and, for rounding by sign, offset and step; then a word for
- * each pair of rows. */
+/* Defines NAME(x, stream, out) for CHANNELS channels, a multiple of four, and a filter of HEIGHT
+ * rows. The stream of a channel is initial, multiplier and, for rounding by sign, offset and step,
+ * followed by a word for each pair of rows. */
 #define TVMTINY_DEPTHWISE_SINGLE(NAME, HEIGHT, CHANNELS, SHIFT, ROUNDING)                          \
   static void NAME(const int8_t *x, const int32_t *stream, int8_t *out)                            \
   {                                                                                                \
@@ -71,7 +72,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_pairs(uint32_t upper, uint32_t lower, uint
         ++weights;                                                                                 \
       }                                                                                            \
       if ((HEIGHT) % 2 != 0) {                                                                     \
-        /* The other halves of the last weights are zeros. */                                      \
+        /* The unused halves of the last weights are zero. */                                      \
         TVMTINY_DEPTHWISE_SINGLE_PAIR(from)                                                        \
       }                                                                                            \
       out[0] = tvmtiny_depthwise_single_##ROUNDING(sum0, stream + 1, SHIFT);                       \

@@ -1,10 +1,11 @@
-/* Packing for depthwise convolutions that make a single row: see tvmtiny_dsp_depthwise_pack.h. */
+/* Packing for depthwise convolutions with a single output row: see tvmtiny_dsp_depthwise_pack.h. */
 #ifndef TVMTINY_DSP_DEPTHWISE_THREE_H
 #define TVMTINY_DSP_DEPTHWISE_THREE_H
 
 #include "tvmtiny_dsp_depthwise_pack.h"
 
-/* NAME(from, to): three rows, as a pair and another whose lower row no filter reads, COUNT times. */
+/* NAME(from, to) packs three rows, as a pair and another one whose lower row no filter reads, COUNT
+ * times. */
 #if TVMTINY_DSP
 #define TVMTINY_DEPTHWISE_TRIPLES_(NAME, BYTES, STEP, ROW, PLANE)                                  \
   static __attribute__((naked, noinline)) void NAME(const int8_t *from TVMTINY_UNUSED,             \
@@ -39,8 +40,8 @@
   }
 #endif
 
-/* Instantiates NAME(x, row, planes, pairs) as TVMTINY_DEPTHWISE_PACK does, for an input of three rows, of
- * which a filter of three rows makes one. */
+/* Defines NAME(x, row, planes, pairs) like TVMTINY_DEPTHWISE_PACK, for an input of three rows and a
+ * filter of three rows, which give one output row. */
 #define TVMTINY_DEPTHWISE_PACK_THREE(NAME, WIDTH, CHANNELS, LEFT, COLUMNS, PAD)                    \
   TVMTINY_DEPTHWISE_TRIPLES(NAME##_triple, WIDTH, CHANNELS, (WIDTH) * (CHANNELS), 2 * (COLUMNS))   \
   static void NAME(const int8_t *x, int32_t row, uint32_t *planes, int32_t pairs)                  \

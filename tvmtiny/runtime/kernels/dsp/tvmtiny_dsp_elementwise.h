@@ -1,4 +1,4 @@
-/* Micro-kernels for sums and pools of int8 tensors, four elements a word; see tvmtiny_dsp.h. */
+/* Micro-kernels for sums and pooling of int8 tensors, four elements per word; see tvmtiny_dsp.h. */
 #ifndef TVMTINY_DSP_ELEMENTWISE_H
 #define TVMTINY_DSP_ELEMENTWISE_H
 
@@ -16,7 +16,7 @@ TVMTINY_INLINE int32_t tvmtiny_smlawb(int32_t factor, uint32_t lanes, int32_t ac
 #endif
 }
 
-/* The same with the high lane. */
+/* As tvmtiny_smlawb, with the high lane. */
 TVMTINY_INLINE int32_t tvmtiny_smlawt(int32_t factor, uint32_t lanes, int32_t acc)
 {
 #if TVMTINY_DSP
@@ -52,7 +52,7 @@ TVMTINY_INLINE uint32_t tvmtiny_sxtab16_odd(uint32_t lanes, uint32_t word)
 #endif
 }
 
-/* The larger of each two bytes. */
+/* The larger byte of each pair. */
 TVMTINY_INLINE uint32_t tvmtiny_max4(uint32_t a, uint32_t b)
 {
 #if TVMTINY_DSP
@@ -71,7 +71,7 @@ TVMTINY_INLINE uint32_t tvmtiny_max4(uint32_t a, uint32_t b)
 #endif
 }
 
-/* The smaller of each two bytes. */
+/* The smaller byte of each pair. */
 TVMTINY_INLINE uint32_t tvmtiny_min4(uint32_t a, uint32_t b)
 {
 #if TVMTINY_DSP
@@ -83,7 +83,7 @@ TVMTINY_INLINE uint32_t tvmtiny_min4(uint32_t a, uint32_t b)
 #endif
 }
 
-/* Clamps four bytes; -128 and 127 are no bounds. */
+/* Clamps four bytes; -128 and 127 are no limits. */
 TVMTINY_INLINE uint32_t tvmtiny_clamp4(uint32_t word, int32_t low, int32_t high)
 {
   if (low > -128) {
@@ -95,7 +95,7 @@ TVMTINY_INLINE uint32_t tvmtiny_clamp4(uint32_t word, int32_t low, int32_t high)
   return word;
 }
 
-/* Four bytes to any address. */
+/* Stores four bytes at any address. */
 TVMTINY_INLINE void tvmtiny_store4(int8_t *target, uint32_t word)
 {
 #if TVMTINY_DSP
@@ -127,7 +127,7 @@ TVMTINY_INLINE void tvmtiny_store4(int8_t *target, uint32_t word)
   }
 #endif
 
-/* The low bytes of four words as one word. */
+/* Packs the low bytes of four words into one word. */
 TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uint32_t b3)
 {
 #if TVMTINY_DSP
@@ -142,12 +142,12 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
 
 /* ---- Sums --------------------------------------------------------------------------------- */
 
-/* `count` elements of
+/* Computes `count` elements of
  *   out = clamp((plane[2] + plane[0] * 256 * x / 2^16 + plane[1] * 256 * y / 2^16) >> SHIFT)
  * where divisions round down. The bytes are moved to the top of their lanes rather than sign-
  * extended, which takes as many instructions and leaves eight more bits for the factors.
- * TVMTINY_ADD_WORDS instantiates it for multiples of 4 * WORDS, WORDS being 1 or 2, and TVMTINY_ADD
- * for any count. LOW and HIGH are the clamp; -128 and 127 cost nothing. */
+ * TVMTINY_ADD_WORDS defines it for multiples of 4 * WORDS, WORDS being 1 or 2, and TVMTINY_ADD for
+ * any count. LOW and HIGH are the limits of the clamp; -128 and 127 cost nothing. */
 #if TVMTINY_DSP
 
 #define TVMTINY_ADD_LOW(LOW)                                                                       \
@@ -226,9 +226,9 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
     }                                                                                              \
   }
 
-/* ---- Pools -------------------------------------------------------------------------------- */
+/* ---- Pooling ------------------------------------------------------------------------------- */
 
-/* Adds or compares the words at `from`, `from + STRIDE` .. of one row of a window. */
+/* Applies TAP to the words at `from`, `from + STRIDE` and so on, of one row of a window. */
 #define TVMTINY_POOL_ROW(TAP, STRIDE)                                                              \
   for (left = columns; left >= 4; left -= 4) {                                                     \
     const uint32_t word0 = tvmtiny_load4(from);                                                    \
@@ -249,8 +249,8 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
     TAP(word0)                                                                                     \
   }
 
-/* Runs BODY for each four channels from `channel`; the last four overlap where CHANNELS, which is at
- * least 4, is not a multiple of 4. */
+/* Runs BODY for each four channels from `channel` on. CHANNELS is at least 4; if it is not a
+ * multiple of 4, the last four channels overlap those before. */
 #define TVMTINY_POOL_CHANNELS(CHANNELS, BODY)                                                      \
   for (next = 0; next < (CHANNELS); next += 4) {                                                   \
     const int32_t channel =                                                                        \
@@ -258,8 +258,9 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
     BODY                                                                                           \
   }
 
-/* One window, of `rows` x `columns` pixels of CHANNELS channels, rows PITCH bytes apart; at most 256
- * pixels, so that sums fit the lanes. NAME_low and NAME_high scale a sum in the low or high lane. */
+/* One window of `rows` x `columns` pixels of CHANNELS channels, with rows PITCH bytes apart; at
+ * most 256 pixels, so that sums fit in the lanes. NAME_low and NAME_high scale the sum in the low
+ * or high lane. */
 #define TVMTINY_SUM_TAP(WORD)                                                                      \
   even = tvmtiny_sxtab16(even, WORD);                                                              \
   odd = tvmtiny_sxtab16_odd(odd, WORD);
@@ -289,7 +290,7 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
     })                                                                                             \
   }
 
-/* out = clamp((scale[1] + scale[0] * sum / 2^16) >> SHIFT), the division rounded down. */
+/* out = clamp((scale[1] + scale[0] * sum / 2^16) >> SHIFT); the division rounds down. */
 #define TVMTINY_AVERAGE_POOL(NAME, CHANNELS, PITCH, SHIFT, LOW, HIGH)                              \
   TVMTINY_SATURATE_FUNCTION(NAME, SHIFT)                                                           \
   TVMTINY_INLINE uint32_t NAME##_low(uint32_t sums, int32_t factor, int32_t offset)                \
@@ -302,7 +303,8 @@ TVMTINY_INLINE uint32_t tvmtiny_pack4(uint32_t b0, uint32_t b1, uint32_t b2, uin
   }                                                                                                \
   TVMTINY_SUM_POOL(NAME, CHANNELS, PITCH, LOW, HIGH)
 
-/* out = (sum + scale[1]) * scale[0] * 2^(SHIFT - 31), rounded twice, + ZERO_POINT, saturated. */
+/* out = (sum + scale[1]) * scale[0] * 2^(SHIFT - 31) with two roundings, plus ZERO_POINT,
+ * saturated. */
 #define TVMTINY_MEAN(NAME, CHANNELS, SHIFT, ZERO_POINT)                                            \
   TVMTINY_INLINE uint32_t NAME##_low(uint32_t sums, int32_t factor, int32_t offset)                \
   {                                                                                                \

@@ -1,15 +1,16 @@
-/* Outputs from the sums of tvmtiny_dsp_sums.h, where no two instructions are exact. */
+/* Outputs from the sums of tvmtiny_dsp_sums.h, where a requantization in two instructions is not
+ * exact. */
 #ifndef TVMTINY_DSP_FINISH_H
 #define TVMTINY_DSP_FINISH_H
 
 #include "tvmtiny_dsp_sums.h"
 
-/* The sum of `count` numbers, modulo 2^32. */
+/* The sum of `count` bytes, modulo 2^32. */
 TVMTINY_INLINE uint32_t tvmtiny_sum_of_bytes(const int8_t *x, int32_t count)
 {
   uint32_t sum = 0u;
 #if TVMTINY_DSP
-  /* Bytes without a sign, each 128 more. */
+  /* Whole words are summed as unsigned bytes, each of which is 128 too large. */
   const int8_t *const end = x + (count & ~3);
   sum -= ((uint32_t)count & ~3u) * 128u;
   count &= 3;
@@ -26,7 +27,7 @@ TVMTINY_INLINE uint32_t tvmtiny_sum_of_bytes(const int8_t *x, int32_t count)
   return sum;
 }
 
-/* TOTAL becomes the sum of CHUNKS parts that are STRIDE apart. */
+/* Sets TOTAL to the sum of CHUNKS parts that are STRIDE apart. */
 #define TVMTINY_FINISH_TOTAL(TOTAL, SUMS, CHUNKS, STRIDE)                                          \
   do {                                                                                             \
     int32_t tvmtiny_chunk;                                                                         \
@@ -36,9 +37,10 @@ TVMTINY_INLINE uint32_t tvmtiny_sum_of_bytes(const int8_t *x, int32_t count)
     }                                                                                              \
   } while (0)
 
-/* Instantiates NAME(x, sums, factors, out): CHANNELS outputs, each SCALE of a sum and its factors, which
- * are the same for all channels, or EACH of them are a channel's own. Where weights have the zero
- * point WEIGHT_ZERO, which else is 0, it takes that times the sum of the COUNT inputs from each sum. */
+/* Defines NAME(x, sums, factors, out), which computes CHANNELS outputs by SCALE from a sum and its
+ * factors. EACH is the number of factors per channel, or 0 if all channels share them. If weights
+ * have a zero point, WEIGHT_ZERO, it is multiplied with the sum of the COUNT inputs and subtracted
+ * from each sum; otherwise WEIGHT_ZERO is 0. */
 #define TVMTINY_FINISH(NAME, SCALE, FACTOR, EACH, CHANNELS, CHUNKS, STRIDE, WEIGHT_ZERO,           \
                        COUNT, ZERO_POINT, LOW, HIGH)                                               \
   static void NAME(const int8_t *x, const int32_t *sums, const FACTOR *factors, int8_t *out)       \
@@ -59,7 +61,7 @@ TVMTINY_INLINE uint32_t tvmtiny_sum_of_bytes(const int8_t *x, int32_t count)
     }                                                                                              \
   }
 
-/* Factors are a multiplier and a shift, or a double. */
+/* The factors are a multiplier and a shift, or a double. */
 #define TVMTINY_FINISH_TWICE(SUM, FACTORS) tvmtiny_requantize(SUM, (FACTORS)[0], (FACTORS)[1])
 #define TVMTINY_FINISH_ONCE(SUM, FACTORS) tvmtiny_requantize_once(SUM, (FACTORS)[0], (FACTORS)[1])
 #define TVMTINY_FINISH_DOUBLE(SUM, FACTORS) tvmtiny_requantize_double(SUM, (FACTORS)[0])

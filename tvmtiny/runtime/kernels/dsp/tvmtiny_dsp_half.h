@@ -1,7 +1,8 @@
-/* CONV_2D and FULLY_CONNECTED with int16 activations: tile kernels that store sums, and outputs.
+/* CONV_2D and FULLY_CONNECTED with int16 activations: tile kernels that store sums, and their
+ * outputs.
  *
  * A group is four inputs of each of P pixels: the words (x0, x1) of all pixels, then (x2, x3).
- * The stream has initial accumulators and the weights of all groups, per tile of channels:
+ * For each tile of channels, the stream has the initial accumulators and the weights of all groups:
  *   h8:  the bytes w0, w2, w1, w3 of each channel
  *   h16: the words (w0, w1) of each channel, then (w2, w3)
  * Sums are exact modulo 2^32.
@@ -50,7 +51,7 @@
   TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7") TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8")
 #define TVMTINY_HALF_STORE_1X4(PITCH) "stmia r2!, {r3, r4, r5, r6}\n"
 
-/* Instantiates NAME(x, stream, out, end) like a kernel of tvmtiny_dsp_sums.h. */
+/* Defines NAME(x, stream, out, end) like a kernel of tvmtiny_dsp_sums.h. */
 #define TVMTINY_HALF(NAME, SHAPE, FORMAT, PIXELS, CHANNELS, WIDE, FIRST, UNROLL, LOOPS, PITCH,     \
                      XBYTES)                                                                       \
   TVMTINY_SUMS_FUNCTION(                                                                           \
@@ -108,7 +109,7 @@ TVMTINY_INLINE void tvmtiny_half(const uint32_t *x, const int32_t *stream, int32
 
 /* ---- Patches ------------------------------------------------------------------------------ */
 
-/* `count` inputs of one pixel, into every `pixels`-th word from `to`. */
+/* Copies `count` inputs of one pixel into every `pixels`-th word from `to` on. */
 TVMTINY_INLINE uint32_t *tvmtiny_half_copy(uint32_t *to, const int16_t *from, int32_t count,
                                            int32_t pixels)
 {
@@ -126,15 +127,15 @@ TVMTINY_INLINE uint32_t *tvmtiny_half_copy(uint32_t *to, const int16_t *from, in
     to += pixels;
   }
   if ((count & 1) != 0) {
-    /* The other half meets a zero weight. */
+    /* The other half is multiplied by a zero weight. */
     *to = (uint16_t)*from;
     to += pixels;
   }
   return to;
 }
 
-/* Instantiates NAME(x, row, column, to): the patch whose top left corner is at (row, column) of an
- * input of HEIGHT x WIDTH x CHANNELS, which may lie outside; there the input is 0. */
+/* Defines NAME(x, row, column, to), which copies the patch whose top left corner is at (row,
+ * column) of an input of HEIGHT x WIDTH x CHANNELS. Inputs outside the tensor are 0. */
 #define TVMTINY_HALF_GATHER(NAME, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PIXELS)                  \
   static void NAME(const int16_t *x, int32_t row, int32_t column, uint32_t *to)                    \
   {                                                                                                \
@@ -184,7 +185,8 @@ TVMTINY_INLINE uint32_t *tvmtiny_half_copy(uint32_t *to, const int16_t *from, in
 
 /* ---- Outputs ------------------------------------------------------------------------------ */
 
-/* sum * (factors[1] * 2^32 + factors[0]) / 2^(64 + factors[2]), halves away from zero. */
+/* sum * (factors[1] * 2^32 + factors[0]) / 2^(64 + factors[2]), with halves rounded away from
+ * zero. */
 TVMTINY_INLINE int32_t tvmtiny_half_precisely(int32_t sum, const uint32_t *factors)
 {
   const uint32_t size = sum < 0 ? 0u - (uint32_t)sum : (uint32_t)sum;
@@ -194,7 +196,7 @@ TVMTINY_INLINE int32_t tvmtiny_half_precisely(int32_t sum, const uint32_t *facto
   return sum < 0 ? -(int32_t)value : (int32_t)value;
 }
 
-/* One instruction for the usual ranges. */
+/* Clamps to a range; the usual ranges take one instruction. */
 #define TVMTINY_HALF_CLAMP(VALUE, LOW, HIGH)                                                       \
   ((HIGH) == 32767 && (LOW) == -32768 ? tvmtiny_saturate_int16(VALUE)                              \
    : (HIGH) == 32767 && (LOW) == 0    ? tvmtiny_saturate_relu16(VALUE)                             \
@@ -202,7 +204,7 @@ TVMTINY_INLINE int32_t tvmtiny_half_precisely(int32_t sum, const uint32_t *facto
    : (VALUE) < (LOW)                  ? (LOW)                                                      \
                                       : (VALUE))
 
-/* Saturates to the int16 that are not negative. */
+/* Saturates to the nonnegative int16 numbers. */
 TVMTINY_INLINE int32_t tvmtiny_saturate_relu16(int32_t value)
 {
 #if TVMTINY_DSP
@@ -214,9 +216,9 @@ TVMTINY_INLINE int32_t tvmtiny_saturate_relu16(int32_t value)
 #endif
 }
 
-/* Instantiates NAME(sums, factors, out): CHANNELS outputs, each SCALE of a sum of CHUNKS parts, which
- * are STRIDE apart, and its factors, which are the same for all channels, or EACH of them are a
- * channel's own. */
+/* Defines NAME(sums, factors, out), which computes CHANNELS outputs by SCALE from a sum and its
+ * factors. A sum has CHUNKS parts, which are STRIDE apart. EACH is the number of factors per
+ * channel, or 0 if all channels share them. */
 #define TVMTINY_HALF_FINISH(NAME, SCALE, FACTOR, EACH, CHANNELS, CHUNKS, STRIDE, LOW, HIGH)        \
   static void NAME(const int32_t *sums, const FACTOR *factors, int16_t *out)                       \
   {                                                                                                \
@@ -235,7 +237,7 @@ TVMTINY_INLINE int32_t tvmtiny_saturate_relu16(int32_t value)
     }                                                                                              \
   }
 
-/* The sums of all but the wide ones fit 32 bits. */
+/* All sums fit in 32 bits but those of HALF_WIDE and HALF_DOUBLE. */
 #define TVMTINY_HALF_HIGH(SUM, FACTORS) tvmtiny_smmulr((int32_t)(SUM), (FACTORS)[0])
 #define TVMTINY_HALF_WIDE(SUM, FACTORS) tvmtiny_requantize_wide(SUM, (FACTORS)[0], (FACTORS)[1])
 #define TVMTINY_HALF_TWICE(SUM, FACTORS)                                                           \

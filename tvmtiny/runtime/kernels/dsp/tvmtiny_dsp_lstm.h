@@ -1,15 +1,15 @@
-/* UNIDIRECTIONAL_SEQUENCE_LSTM in int8 with int16 cells, around the tile kernels of
- * tvmtiny_dsp_sums.h; the same bytes as tvmtiny_lstm.h.
+/* UNIDIRECTIONAL_SEQUENCE_LSTM in int8 with int16 cells, with the tile kernels of
+ * tvmtiny_dsp_sums.h; its results equal those of tvmtiny_lstm.h.
  *
- * A tile is a cell: its four channels are the gates input, forget, cell and output. A number "with
- * f fractional bits" stands for integer / 2^f; what comes out of gates has 15.
+ * A tile is a cell; its four channels are the input, forget, cell and output gates. A number "with
+ * f fractional bits" stands for integer / 2^f; results of gates have 15.
  */
 #ifndef TVMTINY_DSP_LSTM_H
 #define TVMTINY_DSP_LSTM_H
 
 #include "tvmtiny_dsp_sums.h"
 
-/* A gate before its nonlinearity, with 12 fractional bits. */
+/* The input of a gate's nonlinearity, with 12 fractional bits. */
 TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_gate(int32_t inputs, int32_t inputs_multiplier,
                                          int32_t inputs_shift, int32_t state,
                                          int32_t state_multiplier, int32_t state_shift)
@@ -19,15 +19,17 @@ TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_gate(int32_t inputs, int32_t inputs_mult
   return tvmtiny_saturate_int16(value + tvmtiny_scale_twice(state, state_multiplier, state_shift));
 }
 
-/* TVMTINY_LSTM_RECIPROCAL(x, count, table, FINEST, INTEGER): x becomes 2 / (1 + exp(-(count + 1) /
- * 2^(15 - INTEGER))) with 14 fractional bits; both are lvalues of int32_t, and `count` is lost.
+/* TVMTINY_LSTM_RECIPROCAL(x, count, table, FINEST, INTEGER) sets x to 2 / (1 + exp(-(count + 1) /
+ * 2^(15 - INTEGER))) with 14 fractional bits. Both are lvalues of int32_t, and `count` is
+ * destroyed.
  *
- * `table` has the fixed-point exponentials of -1 * 2^(FINEST - 15), -2 * 2^(FINEST - 15) and so on
- * down to -1/4; FINEST is at most INTEGER, which is 1 to 5. Factors are the exponentials of -1/4,
- * -1/2, -1 and so on. Of each product in Newton's iteration, one factor is shifted to the left by
- * 16, the other by 1. */
+ * `table` holds the fixed-point exponentials of -1 * 2^(FINEST - 15), -2 * 2^(FINEST - 15) and so
+ * on to -1/4; FINEST is at most INTEGER, which is 1 to 5. The factors are the exponentials of -1/4,
+ * -1/2, -1 and so on. In each product of Newton's iteration, one factor is shifted to the left by
+ * 16 and the other one by 1. */
 #if TVMTINY_DSP
-/* Two bits at a time: after the shift, N is the lower one and C the higher one. */
+/* Handles two bits at a time: after the shift, flag N is the lower bit and flag C the higher
+ * one. */
 #define TVMTINY_LSTM_FACTOR(BRANCH, FACTOR)                                                        \
   BRANCH " 1f\n movw %[t], #" FACTOR "\n smlabb %[x], %[x], %[t], %[half]\n"                       \
          " asr.w %[x], %[x], #15\n1:\n"
@@ -88,7 +90,7 @@ TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_reciprocal(int32_t count, const int16_t 
 }
 #endif
 
-/* TVMTINY_LSTM_LOGISTIC(y, value, table, FINEST): y becomes 1 / (1 + exp(-value)) of a number with 12
+/* TVMTINY_LSTM_LOGISTIC(y, value, table, FINEST) sets y to 1 / (1 + exp(-value)); value has 12
  * fractional bits. */
 #define TVMTINY_LSTM_LOGISTIC(y, value, table, FINEST)                                             \
   do {                                                                                             \
@@ -101,7 +103,7 @@ TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_reciprocal(int32_t count, const int16_t 
     }                                                                                              \
   } while (0)
 
-/* TVMTINY_LSTM_TANH(y, value, table, FINEST, INTEGER): y becomes the hyperbolic tangent of a number
+/* TVMTINY_LSTM_TANH(y, value, table, FINEST, INTEGER) sets y to the hyperbolic tangent of a number
  * with 15 - INTEGER fractional bits. */
 #define TVMTINY_LSTM_TANH(y, value, table, FINEST, INTEGER)                                        \
   do {                                                                                             \
@@ -114,8 +116,9 @@ TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_reciprocal(int32_t count, const int16_t 
     }                                                                                              \
   } while (0)
 
-/* Instantiates NAME(inputs, recurrent, table, cell, out, count): one step of `count` cells from the
- * sums of their gates. M and S are multipliers and shifts, with X of inputs, with H of the state. */
+/* Defines NAME(inputs, recurrent, table, cell, out, count), which computes one step of `count`
+ * cells from the sums of their gates. M and S are multipliers and shifts; X marks those of the
+ * inputs, H those of the state. */
 #define TVMTINY_LSTM_CELLS(NAME, MX0, SX0, MX1, SX1, MX2, SX2, MX3, SX3, MH0, SH0, MH1, SH1, MH2,  \
                            SH2, MH3, SH3, CELL_BITS, CLIP, MOUT, SOUT, ZERO_POINT, FINEST)         \
   static void NAME(const int32_t *inputs, const int32_t *recurrent, const int16_t *table,          \
@@ -149,10 +152,11 @@ TVMTINY_INLINE int32_t tvmtiny_dsp_lstm_reciprocal(int32_t count, const int16_t 
     }                                                                                              \
   }
 
-/* Instantiates NAME(x, stream, table, state, cells, out, sums, patch): all steps. The stream is that
- * of the kernel INPUTS_TILE and, after SPLIT words, that of STATE_TILE, to the end at TOTAL.
- * `state` and `cells` are memory of the model that just this layer uses: they are read first and
- * written last. Workspaces are `sums`, 8 for each cell, and `patch`, for the inputs and the state. */
+/* Defines NAME(x, stream, table, state, cells, out, sums, patch), which runs all steps. The stream
+ * is that of the kernel INPUTS_TILE, followed after SPLIT words by that of STATE_TILE, and ends at
+ * TOTAL. `state` and `cells` are states of the model that no other layer uses; they are read first
+ * and written last. The workspaces are `sums`, with 8 words per cell, and `patch`, for the inputs
+ * and the state. */
 #define TVMTINY_LSTM(NAME, INPUTS_TILE, STATE_TILE, CELLS_OF_STEP, FORMAT, SPLIT, TOTAL, BATCHES,  \
                      STEPS, INPUTS, CELLS, INPUT_BATCH, INPUT_STEP, OUTPUT_BATCH, OUTPUT_STEP)     \
   static void NAME(const int8_t *x, const int32_t *stream, const int16_t *table,                   \

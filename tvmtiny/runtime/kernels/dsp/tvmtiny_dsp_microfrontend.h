@@ -5,7 +5,7 @@
 #include "tvmtiny_dsp.h"
 #include "tvmtiny_microfrontend.h"
 
-/* NAME(a, b), one instruction of two operands that gives both lanes. */
+/* Defines NAME(a, b), one instruction with two operands that computes both lanes. */
 #define TVMTINY_DSP_LANES(NAME, INSTRUCTION, LOW, HIGH)                                                \
   TVMTINY_INLINE uint32_t NAME(uint32_t a, uint32_t b)                                               \
   {                                                                                                  \
@@ -32,11 +32,11 @@
 TVMTINY_DSP_LANES(tvmtiny_dsp_add, "sadd16", al + bl, ah + bh)
 TVMTINY_DSP_LANES(tvmtiny_dsp_half_sum, "shadd16", (al + bl) >> 1, (ah + bh) >> 1)
 TVMTINY_DSP_LANES(tvmtiny_dsp_half_difference, "shsub16", (al - bl) >> 1, (ah - bh) >> 1)
-/* a + i * b and a - i * b. */
+/* Computes a + i * b and a - i * b. */
 TVMTINY_DSP_LANES(tvmtiny_dsp_add_turned, "sasx", al - bh, ah + bl)
 TVMTINY_DSP_LANES(tvmtiny_dsp_subtract_turned, "ssax", al + bh, ah - bl)
 
-/* Sums of a product of two lanes, of which the letters say the halves, and of a third number. */
+/* Defines sums of a product of two lanes and a third number; the letters name the halves. */
 #define TVMTINY_DSP_MAC(NAME, INSTRUCTION, VALUE)                                                    \
   TVMTINY_INLINE int32_t NAME(uint32_t a, uint32_t b, int32_t acc)                                   \
   {                                                                                                  \
@@ -66,7 +66,8 @@ TVMTINY_DSP_MAC(tvmtiny_dsp_high_high, "smlatt", ah * bh)
 TVMTINY_DSP_MAC(tvmtiny_dsp_real, "smlsd", al * bl - ah * bh)
 TVMTINY_DSP_MAC(tvmtiny_dsp_imaginary, "smladx", al * bh + ah * bl)
 
-/* The upper half of `high` above that of `low`; and above 16 bits of `low` from bit 15, and from bit 12, on. */
+/* Joins the upper halves of `high` and `low`; the other two functions join 16 bits of each from bit
+ * 15 or bit 12 on. */
 TVMTINY_INLINE uint32_t tvmtiny_dsp_upper(int32_t high, int32_t low)
 {
 #if TVMTINY_DSP
@@ -100,7 +101,7 @@ TVMTINY_INLINE uint32_t tvmtiny_dsp_upper12(int32_t high, int32_t low)
 #endif
 }
 
-/* Absolute values of both lanes; that of the lowest number is itself. */
+/* The absolute values of both lanes; the most negative number stays as it is. */
 TVMTINY_INLINE uint32_t tvmtiny_dsp_sizes(uint32_t a)
 {
 #if TVMTINY_DSP
@@ -118,7 +119,7 @@ TVMTINY_INLINE uint32_t tvmtiny_dsp_sizes(uint32_t a)
 #endif
 }
 
-/* Both lanes over 4 and over 2, as tvmtiny_scaled_lane; the factors are doubled. */
+/* As tvmtiny_scaled_lane for both lanes, with twice the factor; divides by 4 or by 2. */
 TVMTINY_INLINE uint32_t tvmtiny_dsp_scaled(uint32_t word, uint32_t factor)
 {
   return tvmtiny_dsp_upper(tvmtiny_dsp_high_low(word, factor, 32768), tvmtiny_dsp_low_low(word, factor, 32768));
@@ -145,7 +146,7 @@ TVMTINY_INLINE uint32_t tvmtiny_dsp_window(const int16_t *samples, const int16_t
   return seen;
 }
 
-/* Sums and differences of four numbers, already scaled and turned. */
+/* Sums and differences of four numbers that were scaled and turned before. */
 #define TVMTINY_DSP_BUTTERFLY(a, b, c, d, to, size)                                                  \
   do {                                                                                               \
     const uint32_t even = tvmtiny_dsp_add(a, c);                                                     \
@@ -197,7 +198,7 @@ TVMTINY_INLINE void tvmtiny_dsp_fft_energy(uint32_t *words, const int32_t *facto
   uint32_t *right = words + (points - first);
   for (uint32_t *left = words + first; left <= right; ++left, --right) {
     const uint32_t a = tvmtiny_dsp_scaled(*left, 32766u);
-    /* The conjugate of the other number: its turned value has the lanes the other way around. */
+    /* For the conjugate of the other number, turning it swaps its lanes. */
     const uint32_t turned = tvmtiny_dsp_add_turned(0u, *right);
     const uint32_t b = tvmtiny_dsp_upper(tvmtiny_dsp_low_low(turned, 32766u, 32768), tvmtiny_dsp_high_low(turned, 32766u, 32768));
     const uint32_t sum = tvmtiny_dsp_add(a, b);

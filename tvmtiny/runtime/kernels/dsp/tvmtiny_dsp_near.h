@@ -1,5 +1,6 @@
-/* Input patches of neighbouring outputs of a row, expanded together: what two of them share is loaded
- * and expanded once. What comes out is what the gathers of tvmtiny_dsp_patch.h make of each patch. */
+/* Input patches of neighbouring outputs of a row, expanded together: pixels that several patches
+ * share are loaded and expanded once. The results equal those of the gathers of
+ * tvmtiny_dsp_patch.h. */
 #ifndef TVMTINY_DSP_NEAR_H
 #define TVMTINY_DSP_NEAR_H
 
@@ -11,7 +12,7 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
   to[pixels] = tvmtiny_load4((const int8_t *)(from + 2));
 }
 
-/* Sources of an expansion of four inputs. */
+/* The types of four inputs that are expanded. */
 #define TVMTINY_NEAR_INPUT_W8 int8_t
 #define TVMTINY_NEAR_INPUT_W16 int8_t
 #define TVMTINY_NEAR_INPUT_H16 int16_t
@@ -27,7 +28,7 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
                          : "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");                   \
   }
 
-/* Registers: r0 from, r1 to, r12 a mask. The words of column n are in r2 + n and r7 + n. */
+/* Registers: r0 from, r1 to, r12 a mask. The words of column n are in r(2 + n) and r(7 + n). */
 #define TVMTINY_NEAR_ENTER_W8 "mov r12, #0xff00ff00\n"
 #define TVMTINY_NEAR_ENTER_W16
 #define TVMTINY_NEAR_ENTER_H16
@@ -38,7 +39,7 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
   "ldr lr, " ADDRESS "\n sxtb16 " A ", lr\n sxtb16 " B ", lr, ror #8\n"
 #define TVMTINY_NEAR_LOAD_H16(A, B, ADDRESS) "ldrd " A ", " B ", " ADDRESS "\n"
 
-/* The words of some columns, which are STEP bytes apart; `from` moves on by ADVANCE. */
+/* Loads the words of some columns, which are STEP bytes apart, and advances `from` by ADVANCE. */
 #define TVMTINY_NEAR_LOADS_2(LOAD, STEP, ADVANCE)                                                  \
   LOAD("r3", "r8", "[r0, #(" STEP ")]") LOAD("r2", "r7", "[r0], #" ADVANCE)
 #define TVMTINY_NEAR_LOADS_3(LOAD, STEP, ADVANCE)                                                  \
@@ -48,7 +49,7 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
 #define TVMTINY_NEAR_LOADS_5(LOAD, STEP, ADVANCE)                                                  \
   LOAD("r6", "r11", "[r0, #4 * (" STEP ")]") TVMTINY_NEAR_LOADS_4(LOAD, STEP, ADVANCE)
 
-/* What is stored for as many pixels, from the column on. */
+/* The registers to store for a number of pixels, from a column on. */
 #define TVMTINY_NEAR_STORE_2_0 "{r2, r3, r7, r8}\n"
 #define TVMTINY_NEAR_STORE_2_1 "{r3, r4, r8, r9}\n"
 #define TVMTINY_NEAR_STORE_2_2 "{r4, r5, r9, r10}\n"
@@ -56,8 +57,8 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
 #define TVMTINY_NEAR_STORE_3_1 "{r3, r4, r5, r8, r9, r10}\n"
 #define TVMTINY_NEAR_STORE_3_2 "{r4, r5, r6, r9, r10, r11}\n"
 
-/* Instantiates NAME(from, to): one row of patches of three columns, one column apart. COLUMNS is
- * PIXELS + 2. */
+/* Defines NAME(from, to), which expands one row of patches that have three columns and are one
+ * column apart. COLUMNS is PIXELS + 2. */
 #define TVMTINY_NEAR_TAPS(NAME, FORMAT, CHANNELS, PIXELS, COLUMNS)                                 \
   TVMTINY_NEAR_TAPS_(NAME, FORMAT, TVMTINY_STRING(CHANNELS),                                       \
                      TVMTINY_NEAR_WIDTH_##FORMAT " * " TVMTINY_STRING(CHANNELS),                   \
@@ -76,8 +77,8 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
       "stm r1!, " TVMTINY_NEAR_STORE_##PIXELS##_0                                                  \
       "ldr lr, [sp]\n cmp r0, lr\n bne 1b\n add sp, sp, #4\n")
 
-/* Instantiates NAME(from, to): ROWS rows of PITCH bytes, GROUPS whole groups of each, of pixels that
- * are STEP bytes apart. */
+/* Defines NAME(from, to), which expands GROUPS whole groups of each of ROWS rows of PITCH bytes;
+ * pixels are STEP bytes apart. */
 #define TVMTINY_NEAR_ROWS(NAME, FORMAT, ROWS, PITCH, GROUPS, STEP, PIXELS)                         \
   TVMTINY_NEAR_FUNCTION(                                                                           \
       NAME, TVMTINY_NEAR_INPUT_##FORMAT,                                                           \
@@ -92,8 +93,8 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
   "add r0, r0, #(" PITCH ") - 4 * (" GROUPS ")\n ldr lr, [sp]\n cmp r1, lr\n bne 1b\n"             \
   "add sp, sp, #4\n"
 
-/* The same of groups in pairs, where pixels are two bytes apart: the second group of a patch is the
- * first one of the patch after the next. COLUMNS is PIXELS + 2. */
+/* As TVMTINY_NEAR_ROWS for groups in pairs and pixels that are two bytes apart: the second group of
+ * a patch is the first group of the patch after the next. COLUMNS is PIXELS + 2. */
 #define TVMTINY_NEAR_PAIRS(NAME, FORMAT, ROWS, PITCH, GROUPS, PIXELS, COLUMNS)                     \
   TVMTINY_NEAR_FUNCTION(                                                                           \
       NAME, TVMTINY_NEAR_INPUT_##FORMAT,                                                           \
@@ -108,8 +109,8 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
   "add r0, r0, #(" PITCH ") - 4 * (" GROUPS ")\n ldr lr, [sp]\n cmp r1, lr\n bne 1b\n"             \
   "add sp, sp, #4\n"
 
-/* Instantiates NAME(from, to): three rows of PITCH bytes, eight bytes of each in two groups, and
- * the ninth ones in a group with a zero. */
+/* Defines NAME(from, to), which expands three rows of PITCH bytes: eight bytes of each row in two
+ * groups, and the ninth bytes in a group with a zero. */
 #define TVMTINY_NEAR_NINES(NAME, FORMAT, PITCH, STEP, PIXELS)                                      \
   TVMTINY_NEAR_FUNCTION(                                                                           \
       NAME, TVMTINY_NEAR_INPUT_##FORMAT,                                                           \
@@ -123,7 +124,7 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
   NINTH("r2", "r7", "8", PITCH) NINTH("r3", "r8", "8 + " STEP, PITCH)
 #define TVMTINY_NEAR_NINTHS_3(NINTH, PITCH, STEP)                                                  \
   TVMTINY_NEAR_NINTHS_2(NINTH, PITCH, STEP) NINTH("r4", "r9", "8 + 2 * " STEP, PITCH)
-/* The pointer is at the second row. */
+/* The pointer is at the second row here. */
 #define TVMTINY_NEAR_NINE(A, B, AT, PITCH)                                                         \
   "sub lr, r0, #" PITCH "\n ldrb " A ", [lr, #" AT "]\n ldrb " B ", [r0, #" PITCH " + " AT "]\n"   \
   "ldrsb lr, [r0, #" AT "]\n orr " B ", " A ", " B ", lsl #16\n"
@@ -192,7 +193,7 @@ TVMTINY_NEAR_TWIN(h16, int16_t, TVMTINY_NEAR_SAME)
   }
 #endif
 
-/* `groups` groups of `pixels` patches, all of the words `a` and `b`. */
+/* Fills `groups` groups of `pixels` patches with the words `a` and `b`. */
 TVMTINY_INLINE void tvmtiny_near_fill(uint32_t *to, uint32_t a, uint32_t b, int32_t groups,
                                       int32_t pixels)
 {
@@ -210,7 +211,7 @@ TVMTINY_INLINE void tvmtiny_near_fill(uint32_t *to, uint32_t a, uint32_t b, int3
 #define TVMTINY_NEAR_PAD_W16(PAD) tvmtiny_lanes(PAD, PAD), tvmtiny_lanes(PAD, PAD)
 #define TVMTINY_NEAR_PAD_H16(PAD) 0u, 0u
 
-/* Each of PIXELS patches from `position` on by ONE(x, row, column, to). */
+/* Expands each of PIXELS patches from `position` on by ONE(x, row, column, to). */
 #define TVMTINY_NEAR_EACH(ONE, WIDTH, CHANNELS, OUT_COLUMNS, STRIDE_Y, STRIDE_X, LEFT, PIXELS)     \
   for (lane = 0; lane < (PIXELS); ++lane) {                                                        \
     ONE(x, row, column * (STRIDE_X) - (LEFT), to + lane);                                          \
@@ -220,9 +221,9 @@ TVMTINY_INLINE void tvmtiny_near_fill(uint32_t *to, uint32_t a, uint32_t b, int3
     }                                                                                              \
   }
 
-/* Instantiates NAME(x, position, to): the patches of PIXELS outputs of one image from `position` on.
- * NEAR expands a row of GROUPS groups of those that are in one row of the output and within the
- * columns of the input, ONE(x, row, column, to) any other. */
+/* Defines NAME(x, position, to), which expands the patches of PIXELS outputs of one image from
+ * `position` on. If the outputs are in one row and their patches within the columns of the input,
+ * NEAR expands them, in rows of GROUPS groups; otherwise ONE(x, row, column, to) expands each. */
 #define TVMTINY_GATHER_TAPS(NAME, NEAR, ONE, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, OUT_COLUMNS,   \
                             STRIDE_Y, TOP, LEFT, PAD, PIXELS)                                      \
   static void NAME(const TVMTINY_NEAR_INPUT_##FORMAT *x, int32_t position, uint32_t *to)           \
@@ -246,7 +247,8 @@ TVMTINY_INLINE void tvmtiny_near_fill(uint32_t *to, uint32_t a, uint32_t b, int3
     TVMTINY_NEAR_EACH(ONE, WIDTH, CHANNELS, OUT_COLUMNS, STRIDE_Y, 1, LEFT, PIXELS)                \
   }
 
-/* The same where NEAR expands patches that are in the input as a whole; they have SPAN columns. */
+/* As TVMTINY_GATHER_TAPS, but NEAR expands patches that are entirely inside the input; they have
+ * SPAN columns. */
 #define TVMTINY_GATHER_NEAR(NAME, NEAR, ONE, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, SPAN,          \
                             OUT_COLUMNS, STRIDE_Y, STRIDE_X, TOP, LEFT, PIXELS)                    \
   static void NAME(const TVMTINY_NEAR_INPUT_##FORMAT *x, int32_t position, uint32_t *to)           \
@@ -263,8 +265,8 @@ TVMTINY_INLINE void tvmtiny_near_fill(uint32_t *to, uint32_t a, uint32_t b, int3
     TVMTINY_NEAR_EACH(ONE, WIDTH, CHANNELS, OUT_COLUMNS, STRIDE_Y, STRIDE_X, LEFT, PIXELS)         \
   }
 
-/* Instantiates NAME(x, row, column, to) as TVMTINY_GATHER does, for three rows of nine bytes: eight
- * of each row, and the ninth ones. */
+/* Defines NAME(x, row, column, to) like TVMTINY_GATHER, for patches of three rows of nine bytes:
+ * first eight bytes of each row, and then the ninth bytes. */
 #define TVMTINY_GATHER_NINES(NAME, FORMAT, HEIGHT, WIDTH, PAD, PIXELS)                             \
   static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
   {                                                                                                \
@@ -281,8 +283,8 @@ TVMTINY_INLINE void tvmtiny_near_fill(uint32_t *to, uint32_t a, uint32_t b, int3
     (void)tvmtiny_expand_##FORMAT(to, bytes, 27, (PIXELS));                                        \
   }
 
-/* Instantiates NAME(x, row, to): ROWS rows of an input of one channel, from `row` on, into lines of
- * PITCH bytes that begin with LEFT columns of padding. */
+/* Defines NAME(x, row, to), which copies ROWS rows of an input of one channel, from `row` on, into
+ * lines of PITCH bytes that begin with LEFT columns of padding. */
 #define TVMTINY_STRIP(NAME, HEIGHT, WIDTH, ROWS, PITCH, LEFT, PAD)                                 \
   static void NAME(const int8_t *x, int32_t row, int8_t *to)                                       \
   {                                                                                                \

@@ -1,20 +1,21 @@
-/* Tile kernels like those of tvmtiny_dsp_tile.h for weights of 4 bits, two in a byte of the stream.
+/* Tile kernels like those of tvmtiny_dsp_tile.h for 4-bit weights, two per byte of the stream.
  *
- * A group is eight inputs x0 to x7 of each pixel and a word of weights of each channel. Its two lanes
- * are 4096 * w5 + 256 * v4 + 16 * v1 + v0 and 4096 * w7 + 256 * v6 + 16 * v3 + v2, where v = w + 8 has
- * no sign. Four operands are made of a word, by one instruction each or none; the last three have
- * the lower byte of each lane, 256 * v4 and so on, and 256 * v0 and so on. What they have beside the
- * weight that is meant is taken from the inputs, which are expanded for all channels:
+ * A group is eight inputs x0 to x7 of each pixel and a word of weights of each channel. The two
+ * lanes of the word are 4096 * w5 + 256 * v4 + 16 * v1 + v0 and 4096 * w7 + 256 * v6 + 16 * v3 +
+ * v2; v = w + 8 is unsigned. A word gives four operands, by at most one instruction each: the word
+ * itself, the lower byte of each lane, 256 * v4 and 256 * v6, and 256 * v0 and 256 * v2. What the
+ * first two contain besides the intended weights is compensated in the inputs, which are expanded
+ * once for all channels:
  *   (x5, x7), (256 * x1 - x5 + 127, ...), (16 * x4 - x5, ...), (16 * x0 - x1, ...)
- * Together they give 4096 * sum((w or v) * x) + 127 * sum(lower bytes). Each patch begins with what
- * takes 8 * x from the sums again, for the inputs whose weights have no sign.
+ * The products add up to 4096 * sum((w or v) * x) + 127 * sum(lower bytes). Each patch begins with
+ * a correction that subtracts 8 * x for the inputs with unsigned weights.
  */
 #ifndef TVMTINY_DSP_NIBBLE_H
 #define TVMTINY_DSP_NIBBLE_H
 
 #include "tvmtiny_dsp_tile.h"
 
-/* `from` has four more bytes, or zeros. Returns the sum of what has no sign. */
+/* `from` has four more bytes, or zeros. Returns the sum of the inputs with unsigned weights. */
 TVMTINY_INLINE int32_t tvmtiny_expand_words_w4(uint32_t *to, uint32_t u, uint32_t v, int32_t pixels,
                                                int32_t sum)
 {
@@ -31,8 +32,8 @@ TVMTINY_INLINE int32_t tvmtiny_expand_words_w4(uint32_t *to, uint32_t u, uint32_
   return tvmtiny_smlad(c, 0x00010001u, sum);
 }
 
-/* `bytes` inputs, of which there are whole groups but at the end of a patch, into every `pixels`-th
- * word from `to`. */
+/* Expands `bytes` inputs into every `pixels`-th word from `to` on. They are whole groups except at
+ * the end of a patch. */
 TVMTINY_INLINE uint32_t *tvmtiny_expand_part_w4(uint32_t *to, const int8_t *from, int32_t bytes,
                                                 int32_t pixels, int32_t *total)
 {
@@ -61,7 +62,7 @@ TVMTINY_INLINE uint32_t *tvmtiny_expand_part_w4(uint32_t *to, const int8_t *from
   return to;
 }
 
-/* The `bytes` inputs of a patch. */
+/* Expands the `bytes` inputs of a patch. */
 TVMTINY_INLINE uint32_t *tvmtiny_expand_w4(uint32_t *to, const int8_t *from, int32_t bytes,
                                            int32_t pixels)
 {
@@ -71,7 +72,7 @@ TVMTINY_INLINE uint32_t *tvmtiny_expand_w4(uint32_t *to, const int8_t *from, int
   return end;
 }
 
-/* Instantiates NAME(x, row, column, to) like TVMTINY_GATHER, for a multiple of 8 channels. */
+/* Defines NAME(x, row, column, to) like TVMTINY_GATHER, for a multiple of 8 channels. */
 #define TVMTINY_GATHER_W4(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PAD, PIXELS)       \
   static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
   {                                                                                                \
@@ -107,7 +108,7 @@ TVMTINY_INLINE uint32_t *tvmtiny_expand_w4(uint32_t *to, const int8_t *from, int
 
 #if TVMTINY_DSP
 
-/* 3 x 2: as in tvmtiny_dsp_tile.h; the output pointer waits on the stack. */
+/* 3 x 2: as in tvmtiny_dsp_tile.h; the output pointer is kept on the stack. */
 #define TVMTINY_NIBBLE_BEGIN_3X2                                                                   \
   "ldrd r3, r4, [r1], #8\n ldmia r0!, {r11, r12, lr}\n"                                            \
   "add r5, r3, r12\n add r6, r4, r12\n add r7, r3, lr\n add r8, r4, lr\n"                          \

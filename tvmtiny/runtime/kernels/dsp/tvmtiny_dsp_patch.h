@@ -19,7 +19,8 @@ TVMTINY_INLINE void tvmtiny_expand_word_w8(uint32_t *to, uint32_t word, int32_t 
   to[pixels] = tvmtiny_ssub16(((word << 8) & 0xff00ff00u) | 0x007f007fu, odd);
 }
 
-/* Four bytes from `first` of a row of `width` bytes, at least 4; those of `pad` outside of it. */
+/* Loads four bytes from `first` on of a row of `width` bytes, at least 4; bytes outside the row are
+ * those of `pad`. */
 TVMTINY_INLINE uint32_t tvmtiny_load_edge(const int8_t *row, int32_t first, int32_t width,
                                           uint32_t pad)
 {
@@ -36,7 +37,7 @@ TVMTINY_INLINE uint32_t tvmtiny_load_edge(const int8_t *row, int32_t first, int3
   return tvmtiny_load4(row + first);
 }
 
-/* The last one to three bytes of a patch; the missing ones meet zero weights. */
+/* Loads the last one to three bytes of a patch; the missing ones are multiplied by zero weights. */
 TVMTINY_INLINE uint32_t tvmtiny_load_tail(const int8_t *source, int32_t bytes)
 {
   uint32_t word = (uint8_t)source[0];
@@ -49,7 +50,7 @@ TVMTINY_INLINE uint32_t tvmtiny_load_tail(const int8_t *source, int32_t bytes)
   return word;
 }
 
-/* `bytes` consecutive inputs of one pixel, into every `pixels`-th word from `to`. */
+/* Expands `bytes` consecutive inputs of one pixel into every `pixels`-th word from `to` on. */
 #define TVMTINY_EXPAND(FORMAT)                                                                     \
   TVMTINY_INLINE uint32_t *tvmtiny_expand_##FORMAT(uint32_t *to, const int8_t *from,               \
                                                    int32_t bytes, int32_t pixels)                  \
@@ -83,7 +84,7 @@ TVMTINY_INLINE uint32_t tvmtiny_load_tail(const int8_t *source, int32_t bytes)
 TVMTINY_EXPAND(w16)
 TVMTINY_EXPAND(w8)
 
-/* The same with `value` in place of every input; `bytes` is a multiple of 4. */
+/* As tvmtiny_expand, with `value` in place of every input; `bytes` is a multiple of 4. */
 #define TVMTINY_FILL(FORMAT)                                                                       \
   TVMTINY_INLINE uint32_t *tvmtiny_fill_##FORMAT(uint32_t *to, int32_t value, int32_t bytes,       \
                                                  int32_t pixels)                                   \
@@ -98,8 +99,8 @@ TVMTINY_EXPAND(w8)
 TVMTINY_FILL(w16)
 TVMTINY_FILL(w8)
 
-/* Instantiates NAME(x, row, column, to): expands the patch whose top left corner is at (row,
- * column) of an input of HEIGHT x WIDTH x CHANNELS, which may lie outside; there the input is PAD.
+/* Defines NAME(x, row, column, to), which expands the patch whose top left corner is at (row,
+ * column) of an input of HEIGHT x WIDTH x CHANNELS. Inputs outside the tensor are PAD.
  */
 #define TVMTINY_GATHER(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PAD, PIXELS)          \
   static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
@@ -143,7 +144,8 @@ TVMTINY_FILL(w8)
     }                                                                                              \
   }
 
-/* The same for rows of a patch that are no multiple of four bytes: they are joined first. */
+/* As TVMTINY_GATHER, for rows of a patch that are not a multiple of four bytes; the rows are joined
+ * first. */
 #define TVMTINY_GATHER_BYTES(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, ROWS, COLUMNS, PAD, PIXELS)    \
   static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
   {                                                                                                \
@@ -167,8 +169,8 @@ TVMTINY_FILL(w8)
     (void)tvmtiny_expand_##FORMAT(to, bytes, (ROWS) * (COLUMNS) * (CHANNELS), (PIXELS));           \
   }
 
-/* The same for DEPTH of the channels, from the one at x on, and for taps that are DOWN rows and ACROSS
- * columns apart. */
+/* As TVMTINY_GATHER_BYTES, for DEPTH channels from the one at x on, and for taps that are DOWN rows
+ * and ACROSS columns apart. */
 #define TVMTINY_GATHER_SPREAD(NAME, FORMAT, HEIGHT, WIDTH, CHANNELS, DEPTH, ROWS, COLUMNS, DOWN,   \
                               ACROSS, PAD, PIXELS)                                                 \
   static void NAME(const int8_t *x, int32_t row, int32_t column, uint32_t *to)                     \
@@ -201,7 +203,8 @@ TVMTINY_FILL(w8)
     }                                                                                              \
   }
 
-/* `bytes` bytes from `first` of a row of `width` bytes; `pad` outside of it. */
+/* Copies `bytes` bytes of a row of `width` bytes, from `first` on; bytes outside the row are
+ * `pad`. */
 TVMTINY_INLINE void tvmtiny_patch_row(int8_t *to, const int8_t *row, int32_t first, int32_t width,
                                       int32_t bytes, int32_t pad)
 {
@@ -211,7 +214,7 @@ TVMTINY_INLINE void tvmtiny_patch_row(int8_t *to, const int8_t *row, int32_t fir
   }
 }
 
-/* A copy of constant length, by words. */
+/* Copies a constant number of bytes, word by word. */
 TVMTINY_INLINE void tvmtiny_copy_bytes(int8_t *to, const int8_t *from, int32_t bytes)
 {
   int32_t i = 0;

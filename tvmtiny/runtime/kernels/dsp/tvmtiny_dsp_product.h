@@ -1,8 +1,8 @@
-/* Products of matrices that are both computed at run time, by the tile kernels of
+/* Products of two matrices that are both computed at run time, by the tile kernels of
  * tvmtiny_dsp_tile.h and tvmtiny_dsp_sums.h with int16 weights.
  *
- * The left one is expanded as inputs are, but 256 times as large; the right one becomes the stream,
- * without its zero point.
+ * The left matrix is expanded as inputs are, times 256. The right matrix minus its zero point
+ * becomes the stream.
  */
 #ifndef TVMTINY_DSP_PRODUCT_H
 #define TVMTINY_DSP_PRODUCT_H
@@ -16,7 +16,7 @@ TVMTINY_INLINE void tvmtiny_expand_word_x256(uint32_t *to, uint32_t word, int32_
 }
 TVMTINY_EXPAND(x256)
 
-/* Four numbers that are `along` apart. */
+/* Loads four numbers that are `along` apart. */
 TVMTINY_INLINE uint32_t tvmtiny_load_apart(const int8_t *from, int32_t along)
 {
   return along == 1 ? tvmtiny_load4(from)
@@ -25,7 +25,7 @@ TVMTINY_INLINE uint32_t tvmtiny_load_apart(const int8_t *from, int32_t along)
                           ((uint32_t)(uint8_t)from[3 * along] << 24);
 }
 
-/* One to three of them, and zero points. */
+/* Loads one to three of them, followed by zero points. */
 TVMTINY_INLINE uint32_t tvmtiny_load_apart_tail(const int8_t *from, int32_t along, int32_t count,
                                                 int32_t zero)
 {
@@ -46,11 +46,11 @@ TVMTINY_INLINE int32_t tvmtiny_pack_word(int32_t *to, uint32_t word, int32_t cha
   return tvmtiny_smlad(odd, 0x00010001u, tvmtiny_smlad(even, 0x00010001u, sum));
 }
 
-/* Instantiates NAME(from, stream): packs COLUMNS columns of DEPTH numbers, which are ALONG apart, for
- * tiles of CHANNELS; columns are ACROSS apart. ZERO is their zero point, LEFT_ZERO that of the
- * left matrix. INITIAL is the initial accumulator without the latter. COUNT constants, of three,
- * follow the weights of each channel. Where columns do not divide, the last tile overlaps the one
- * before. */
+/* Defines NAME(from, stream), which packs COLUMNS columns of DEPTH numbers for tiles of CHANNELS.
+ * Numbers are ALONG apart, and columns ACROSS. ZERO is their zero point, and LEFT_ZERO that of the
+ * left matrix. INITIAL is the initial accumulator without the contribution of LEFT_ZERO. COUNT of
+ * the three constants follow the weights of each channel. If COLUMNS is not a multiple of CHANNELS,
+ * the last tile overlaps the previous one. */
 #define TVMTINY_PACK_COLUMNS(NAME, ALONG, ACROSS, DEPTH, COLUMNS, CHANNELS, ZERO, LEFT_ZERO,       \
                              INITIAL, COUNT, MULTIPLIER, OFFSET, STEP)                             \
   static void NAME(const int8_t *from, int32_t *stream)                                            \

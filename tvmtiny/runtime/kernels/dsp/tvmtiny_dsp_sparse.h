@@ -1,24 +1,25 @@
-/* Tile kernels like those of tvmtiny_dsp_tile.h for weights of 8 bits that are mostly zero: only
- * blocks of two channels and one group of four inputs are stored that have other weights.
+/* Tile kernels like those of tvmtiny_dsp_tile.h for 8-bit weights that are mostly zero. Weights are
+ * stored in blocks of two channels and one group of four inputs, and blocks of zeros are omitted.
  *
  * The stream of a tile, which has two channels:
- *   halfwords: the bytes from the second halfword to the initial accumulators, then a step for each
- *              block, then a zero where that makes whole words
+ *   halfwords: the number of bytes from the second halfword to the initial accumulators, then a
+ *   step for
+ *              each block, then a zero if needed for whole words
  *   words:     the initial accumulators, the weights of both channels of each block, the constants
- * A step is the distance in bytes from the end of the previous block in x, or from the start of x.
- * Blocks are in ascending order but for the last one: only its step is below zero, which ends the
- * tile. So there are two blocks at least, and one of zeros where there are not.
+ * A step is the distance in bytes in x from the end of the previous block, or from the start of x.
+ * Blocks are in ascending order except for the last one: only its step is negative, which ends the
+ * tile. Hence there are at least two blocks, one of which may be zero.
  */
 #ifndef TVMTINY_DSP_SPARSE_H
 #define TVMTINY_DSP_SPARSE_H
 
 #include "tvmtiny_dsp_tile.h"
 
-/* Instantiates NAME(x, stream, out, end): all channels of P pixels. The other arguments are those
- * of tvmtiny_dsp_tile.h. */
+/* Defines NAME(x, stream, out, end), which computes all channels of P pixels. The other arguments
+ * are those of tvmtiny_dsp_tile.h. */
 #if TVMTINY_DSP
 
-/* On the stack: x, out, the end of the stream. INDEX takes the place of the next step. */
+/* Stack: x, out, the end of the stream. INDEX holds the address of the next step. */
 #define TVMTINY_SPARSE_ENTER(INDEX, STEP)                                                          \
   ".syntax unified\n"                                                                              \
   "push {r0, r2, r3-r11, lr}\n"                                                                    \
@@ -35,7 +36,8 @@
   "add sp, sp, #12\n"                                                                              \
   "pop {r4-r11, pc}\n"
 
-/* 3 x 2: registers as in the dense kernel; the next step takes the place of the output pointer. */
+/* 3 x 2: registers as in the dense kernel, but the output pointer's register holds the address of
+ * the next step. */
 #define TVMTINY_SPARSE_3X2(NAME, SHIFT, PITCH, ROUNDING)                                           \
   TVMTINY_TILE_FUNCTION(                                                                           \
       NAME, TVMTINY_SPARSE_ENTER("r2", "r11") TVMTINY_INIT_3X2                                     \
@@ -82,7 +84,7 @@
 
 #else
 
-/* A halfword of a stream, as the little-endian cores read them. */
+/* Returns a halfword of a stream in the order of little-endian cores. */
 TVMTINY_INLINE int32_t tvmtiny_sparse_half(const int32_t *stream, int32_t index)
 {
   const uint32_t half = ((uint32_t)stream[index >> 1] >> (16 * (index & 1))) & 0xffffu;

@@ -1,15 +1,15 @@
-/* Tile kernels that store their sums: for outputs that two instructions do not scale exactly.
+/* Tile kernels that store their sums, for outputs that two instructions do not scale exactly.
  *
- * Operands are those of tvmtiny_dsp_tile.h without multipliers. The initial accumulators are such
- * that an accumulator ends as 256 times the sum, which is stored as int32.
+ * Operands are those of tvmtiny_dsp_tile.h without multipliers. The initial accumulators make each
+ * accumulator end as 256 times the sum, which is stored as int32.
  */
 #ifndef TVMTINY_DSP_SUMS_H
 #define TVMTINY_DSP_SUMS_H
 
 #include "tvmtiny_dsp_tile.h"
 
-/* Instantiates NAME(x, stream, out, end) for all channels of P pixels; FIRST, UNROLL, LOOPS and
- * XBYTES as for a tile. PITCH is the distance in sums from pixel to pixel. */
+/* Defines NAME(x, stream, out, end) for all channels of P pixels; FIRST, UNROLL, LOOPS and XBYTES
+ * are those of a tile. PITCH is the distance between pixels, in sums. */
 #if TVMTINY_DSP
 
 #define TVMTINY_SUMS_FUNCTION(NAME, BODY)                                                          \
@@ -86,7 +86,7 @@
                     TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8"),                                       \
                 TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7") TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8"),    \
                 "r9") TVMTINY_SUMS_STORE_1X4 TVMTINY_TILE_NEXT(XBYTES, "r9"))
-/* From inputs that are not expanded. */
+/* The same kernel for inputs that are not expanded. */
 #define TVMTINY_SUMS_1X4_DIRECT_W8(NAME, FIRST, UNROLL, LOOPS, PITCH, XBYTES)                      \
   TVMTINY_SUMS_FUNCTION(                                                                           \
       NAME,                                                                                        \
@@ -184,13 +184,13 @@ TVMTINY_INLINE int32_t tvmtiny_saturate_int16(int32_t value)
 #endif
 }
 
-/* value / 2^shift, halves away from zero. */
+/* value / 2^shift, with halves rounded away from zero. */
 TVMTINY_INLINE int32_t tvmtiny_shift_rounding(int32_t value, int32_t shift)
 {
   return shift == 0 ? value : (value + (value >> 31) + (INT32_C(1) << (shift - 1))) >> shift;
 }
 
-/* sum * multiplier * 2^(shift - 31), rounded twice; sum * 2^(shift + 1) fits 32 bits. */
+/* sum * multiplier * 2^(shift - 31) with two roundings; sum * 2^(shift + 1) must fit in 32 bits. */
 TVMTINY_INLINE int32_t tvmtiny_scale_twice(int32_t sum, int32_t multiplier, int32_t shift)
 {
   const int32_t left = shift > 0 ? shift : 0;
@@ -198,11 +198,11 @@ TVMTINY_INLINE int32_t tvmtiny_scale_twice(int32_t sum, int32_t multiplier, int3
                             left - shift);
 }
 
-/* The same of any sum, for shifts that are not positive. */
+/* As tvmtiny_scale_twice for any sum and a shift that is not positive. */
 TVMTINY_INLINE int32_t tvmtiny_scale_twice_right(int32_t sum, int32_t multiplier, int32_t shift)
 {
   const int32_t high = (int32_t)(((int64_t)sum * multiplier + (INT32_C(1) << 30)) >> 31);
-  /* The last bit of the shift rounds; adding half before it could overflow. */
+  /* The last bit of the shift rounds the result; adding half beforehand could overflow. */
   return shift == 0 ? high : (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1;
 }
 

@@ -1,16 +1,17 @@
-/* SVDF in int8 with an int16 state, around the tile kernels of tvmtiny_dsp_sums.h. */
+/* SVDF in int8 with an int16 state, with the tile kernels of tvmtiny_dsp_sums.h. */
 #ifndef TVMTINY_DSP_SVDF_H
 #define TVMTINY_DSP_SVDF_H
 
 #include "tvmtiny_dsp_sums.h"
 
-/* Instantiates NAME(state, times, values, end): for each filter of MEMORY int16, drops the oldest
- * value of its state, appends the sum in `values`, scaled by M and S as by tvmtiny_scale_twice and
- * saturated, and puts the product with `times` there instead, modulo 2^32. Filters in `times` begin
- * at words. */
+/* Defines NAME(state, times, values, end). For each filter of MEMORY int16 numbers, it drops the
+ * oldest value of the state and appends the sum in `values`, scaled with M and S like
+ * tvmtiny_scale_twice and saturated. It then replaces the sum by the product of the state and
+ * `times`, modulo 2^32. Filters in `times` are aligned to words. */
 #if TVMTINY_DSP
 
-/* WORDS pairs of the state, at registers r4 and on; a row of an odd number is at no word. */
+/* WORDS pairs of the state, in registers from r4 on. If MEMORY is odd, rows of the state are not
+ * aligned to words. */
 #define TVMTINY_SVDF_STORE(REGISTERS, R4, R5, R6, R7)                                              \
   ".if %c[odd]\n" R4 R5 R6 R7 ".else\n stmia r0!, {" REGISTERS "}\n.endif\n"
 #define TVMTINY_SVDF_4                                                                             \
@@ -82,10 +83,10 @@ TVMTINY_INLINE void tvmtiny_svdf_time(int16_t *state, const int32_t *times, int3
 
 #endif
 
-/* Instantiates NAME(x, stream, times, bias, state, out, sums, patch): FEATURES is the kernel of the
- * features, with a stream of TOTAL words, and TIME the one above. MO and SO are multiplier and
- * shift of the output, which SCALE scales. `state` is memory of the model that
- * just this layer uses. */
+/* Defines NAME(x, stream, times, bias, state, out, sums, patch). FEATURES is the kernel of the
+ * features, with a stream of TOTAL words, and TIME is the kernel above. MO and SO are the
+ * multiplier and shift of the output, which SCALE scales. `state` is a state of the model that no
+ * other layer uses. */
 #define TVMTINY_SVDF(NAME, FEATURES, TIME, FORMAT, TOTAL, BATCHES, INPUTS, FILTERS, MEMORY, RANK,  \
                      SCALE, MO, SO, ZERO_POINT)                                            \
   static void NAME(const int8_t *x, const int32_t *stream, const int32_t *times,                   \

@@ -1,38 +1,38 @@
 /* Exact 3x3 convolutions by Winograd's F(2x2, 3x3) in integers, for cores with the DSP extension.
  *
- * Two by two outputs need 16 products of a channel instead of 36. A tile of 4 x 4 inputs d becomes
- * B' d B with B' = (1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1), at most 512 in magnitude; filters are
- * transformed when the code is generated, by the usual matrix times two, so that all are integers.
- * The outputs A' M A with A' = (1 1 1 0; 0 1 -1 -1) are then exactly four times the sums, and wrap
- * around as any sum does: what is between may leave 32 bits.
+ * Two by two outputs need 16 products per channel instead of 36. A tile of 4 x 4 inputs d becomes
+ * B' d B with B' = (1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1), at most 512 in magnitude. Filters are
+ * transformed when the code is generated, by twice the usual matrix, so that all are integers. The
+ * outputs A' M A with A' = (1 1 1 0; 0 1 -1 -1) are then exactly four times the sums, and wrap
+ * around as any sum does: intermediate values may exceed 32 bits.
  *
- * - inputs: of each of the 16 transformed values, a column after the other, all channels of three
- *   tiles: the words (x0, x2) of the tiles, then (x1, x3), and so on.
- * - stream: per two filters the weights of each value, (w0, w2) of both filters, then (w1, w3) and
- *   so on; then of each filter the initial accumulator, the multiplier and, for rounding by sign,
- *   offset and step, as in tvmtiny_dsp_tile.h. Sums are shifted by LEFT to 256 times those of the
- *   convolution.
+ * - inputs: for each of the 16 transformed values, column by column, all channels of three tiles:
+ *   the words (x0, x2) of the tiles, then (x1, x3), and so on.
+ * - stream: for each two filters the weights of each value, (w0, w2) of both filters, then (w1, w3)
+ *   and so on; then for each filter the initial accumulator, the multiplier and, for rounding by
+ *   sign, the offset and the step, as in tvmtiny_dsp_tile.h. Sums are shifted by LEFT to 256 times
+ *   those of the convolution.
  */
 #ifndef TVMTINY_DSP_WINOGRAD_H
 #define TVMTINY_DSP_WINOGRAD_H
 
 #include "tvmtiny_dsp_tile.h"
 
-/* Where three tiles begin in the output, and the end of the stream. */
+/* The start of three tiles in the output, and the end of the stream. */
 typedef struct {
   int8_t *out[3];
   const int32_t *end;
 } tvmtiny_winograd_outputs;
 
-/* TVMTINY_WINOGRAD_INPUT instantiates NAME(x, row, to): transforms the inputs of a tile, whose rows
- * are `row` bytes apart, into every third word. TVMTINY_WINOGRAD_TILES instantiates NAME(inputs,
- * stream, sums, outputs): all filters of TILES tiles, 1 or 3. Rows of the output are ROW bytes
- * apart; UNROLL, a divisor of 16, is how many of the transformed values are unrolled; `sums` has 96
- * words. */
+/* TVMTINY_WINOGRAD_INPUT defines NAME(x, row, to), which transforms the inputs of a tile, whose
+ * rows are `row` bytes apart, into every third word. TVMTINY_WINOGRAD_TILES defines NAME(inputs,
+ * stream, sums, outputs), which computes all filters of TILES (1 or 3) tiles. Rows of the output
+ * are ROW bytes apart; UNROLL, a divisor of 16, is the number of transformed values that are
+ * unrolled; `sums` has 96 words. */
 #if TVMTINY_DSP
 
-/* Loads a column at r0, which MOVE then changes, early enough for the next load, and transforms it:
- * the rows become A0, T, A2 and A3; A1 is free after. */
+/* Loads a column at r0 and transforms it; MOVE advances r0 early enough for the next load. The rows
+ * become A0, T, A2 and A3; A1 is free afterwards. */
 #define TVMTINY_WINOGRAD_COLUMN(A0, A1, A2, A3, T, ROTATE, MOVE)                                   \
   " ldr " A0 ", [r0]\n ldr " A1 ", [r0, r1]\n ldr " A2 ", [r0, r1, lsl #1]\n"                      \
   " ldr " A3 ", [r0, r3]\n" MOVE " sxtb16 " A0 ", " A0 ROTATE "\n"                                 \
@@ -40,15 +40,15 @@ typedef struct {
   " sxtb16 " A2 ", " A2 ROTATE "\n sxtb16 " A3 ", " A3 ROTATE "\n"                                 \
   " ssub16 " A0 ", " A0 ", " A2 "\n sadd16 " T ", " A1 ", " A2 "\n"                                \
   " ssub16 " A2 ", " A2 ", " A1 "\n ssub16 " A3 ", " A1 ", " A3 "\n"
-/* The next of the transformed columns: by an offset where that is in reach. */
+/* Advances to the next transformed column, by an offset if it is in reach. */
 #define TVMTINY_WINOGRAD_NEXT(CHANNELS)                                                            \
   ".if (" CHANNELS ") > 45\n addw r2, r2, #24 * (" CHANNELS ")\n.else\n"                           \
   ".set tvmtiny_column, tvmtiny_column + 1\n.endif\n"
-/* One of the transformed rows: TO = A OPERATION B, the ROW-th of its column. */
+/* Stores a transformed row: TO = A OPERATION B, the ROW-th of its column. */
 #define TVMTINY_WINOGRAD_STORE(OPERATION, TO, A, B, ROW, CHANNELS)                                 \
   " " OPERATION " " TO ", " A ", " B "\n str " TO ", [r2, #6 * (" CHANNELS ") * (" ROW             \
   " + 4 * tvmtiny_column)]\n"
-/* Two channels. Columns: r4 r12 r6 r7 (0, then 1), r8 r11 r9 r10 (2, then 3). */
+/* Transforms two channels. Columns: r4 r12 r6 r7 (0, then 1), r8 r11 r9 r10 (2, then 3). */
 #define TVMTINY_WINOGRAD_CHANNELS(ROTATE, BACK, CHANNELS)                                          \
   ".set tvmtiny_column, 0\n"                                                                       \
   TVMTINY_WINOGRAD_COLUMN("r4", "r5", "r6", "r7", "r12", ROTATE,                                   \
@@ -92,7 +92,7 @@ typedef struct {
                          : "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");                   \
   }
 
-/* Products of three tiles and two filters: r3 r4, r5 r6, r7 r8; and those of one tile. */
+/* The products of three tiles and two filters (r3 r4, r5 r6, r7 r8), and those of one tile. */
 #define TVMTINY_WINOGRAD_LOAD " ldrd r9, r10, [r1], #8\n ldmia r0!, {r11, r12, lr}\n"
 #define TVMTINY_WINOGRAD_PRODUCTS_3(CHANNELS)                                                      \
   TVMTINY_WINOGRAD_LOAD " smuad r3, r11, r9\n smuad r4, r11, r10\n smuad r5, r12, r9\n"            \
@@ -106,7 +106,7 @@ typedef struct {
   " smlad r3, r11, r9, r3\n smlad r4, r11, r10, r4\n.endr\n strd r3, r4, [r2], #24\n"
 #define TVMTINY_WINOGRAD_LIST_3 "0, 1, 2"
 #define TVMTINY_WINOGRAD_LIST_1 "0"
-/* A column of the transformed sums of a tile: both rows of its outputs, by r4 to r7. */
+/* Computes both output rows of a column of the transformed sums of a tile, with r4 to r7. */
 #define TVMTINY_WINOGRAD_SUMS(COLUMN, TOP, BOTTOM)                                                 \
   " ldr r4, [r2, #96 * " COLUMN " + 8 * \\p + 4 * \\j]\n"                                          \
   " ldr r5, [r2, #96 * " COLUMN " + 24 + 8 * \\p + 4 * \\j]\n"                                     \
@@ -164,7 +164,7 @@ TVMTINY_INLINE uint32_t tvmtiny_sadd16(uint32_t a, uint32_t b)
   return ((a + b) & 0xffffu) | ((a & 0xffff0000u) + (b & 0xffff0000u));
 }
 
-/* Four words, `step` words apart in both. */
+/* Transforms four words, which are `step` words apart in both arrays. */
 TVMTINY_INLINE void tvmtiny_winograd_four(uint32_t *to, const uint32_t *from, int32_t step)
 {
   to[0] = tvmtiny_ssub16(from[0], from[2 * step]);
@@ -202,7 +202,7 @@ TVMTINY_INLINE void tvmtiny_winograd_input(const int8_t *x, int32_t row, uint32_
     tvmtiny_winograd_input(x, row, to, CHANNELS);                                                  \
   }
 
-/* What 16 sums of a tile and filter, 6 words apart, contribute to its output (y, x). */
+/* The contribution of the 16 sums of a tile and filter, 6 words apart, to its output (y, x). */
 TVMTINY_INLINE int32_t tvmtiny_winograd_output(const int32_t *sums, int32_t y, int32_t x)
 {
   static const int8_t signs[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
@@ -287,7 +287,7 @@ TVMTINY_INLINE int32_t *tvmtiny_winograd_copy(int32_t *to, const int8_t *from, i
   return to;
 }
 
-/* The inputs of a tile at (row, column), as 4 x 4 pixels; outside of the image they are `pad`. */
+/* Copies the 4 x 4 inputs of a tile at (row, column); inputs outside the image are `pad`. */
 TVMTINY_INLINE void tvmtiny_winograd_edge(const int8_t *x, int32_t row, int32_t column, int32_t *to,
                                           int32_t height, int32_t width, int32_t channels,
                                           int32_t pad)
@@ -309,10 +309,10 @@ TVMTINY_INLINE void tvmtiny_winograd_edge(const int8_t *x, int32_t row, int32_t 
   }
 }
 
-/* Instantiates NAME(x, stream, out, inputs, sums, first, count): one tile, or three, from the
- * `first` of an output of ROWS x COLUMNS x FILTERS on. Those at the bottom and at the right may
- * overlap others. INPUT, ONE and THREE are instances of the macros above; `sums` has 96 words, at
- * least 4 per input channel. */
+/* Defines NAME(x, stream, out, inputs, sums, first, count), which computes one tile or three from
+ * the `first` one on, for an output of ROWS x COLUMNS x FILTERS. Tiles at the bottom and at the
+ * right may overlap others. INPUT, ONE and THREE are defined by the macros above; `sums` has 96
+ * words, or 4 per input channel if that is more. */
 #define TVMTINY_WINOGRAD(NAME, INPUT, ONE, THREE, HEIGHT, WIDTH, CHANNELS, TOP, LEFT, ROWS,        \
                          COLUMNS, FILTERS, WORDS, PAD)                                             \
   static void NAME(const int8_t *x, const int32_t *stream, int8_t *out, uint32_t *inputs,          \
