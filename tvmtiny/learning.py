@@ -53,6 +53,8 @@ class Trainer:
     ----------
     model
         A model from `tvmtiny.frontend.trainable.trainable`.
+    rule
+        Hyperparameters; the defaults of `Rule` if None.
 
     Attributes
     ----------
@@ -163,7 +165,7 @@ class Trainer:
         return _F(_log(total) - _F(values[label] - largest))
 
     def keep(self, loss: float) -> bool:
-        """Keep the weights if `loss` is the lowest so far, else restore the best ones.
+        """Keep the weights if `loss` is at most the lowest so far, else restore the best ones.
 
         Parameters
         ----------
@@ -236,14 +238,14 @@ class Trainer:
 
 
 def _nearest(values: Any) -> Any:
-    """Round to the nearest integer, halves away from zero; the half is added in float32."""
+    """Round to the nearest integer, halves away from zero; adding the half rounds to float32."""
     half = _F(0.5)
     up = np.trunc(values + half).astype(np.int32)
     return np.where(values >= 0, up, -np.trunc(half - values).astype(np.int32))
 
 
 def _exp(value: np.float32) -> np.float32:
-    """Twin of ``tvmtiny_exp`` for a number from -104 to 0."""
+    """Compute ``tvmtiny_exp`` for a number from -104 to 0."""
     if value <= -104:
         return _F(0.0)
     scaled = _F(value * _F(1.44269504))
@@ -260,7 +262,7 @@ def _exp(value: np.float32) -> np.float32:
 
 
 def _log(value: np.float32) -> np.float32:
-    """Twin of ``tvmtiny_log`` for a normal number above 0."""
+    """Compute ``tvmtiny_log`` for a positive normal number."""
     bits = int(_F(value).view(np.uint32)) + (0x3F800000 - 0x3F3504F3)
     power = _F((bits >> 23) - 127)
     rest = _F(np.uint32((bits & 0x7FFFFF) + 0x3F3504F3).view(_F) - _F(1.0))
