@@ -58,7 +58,7 @@ def tensor_count(content: bytes) -> int:
 
 
 def signatures(content: bytes) -> list[tuple[str, int]]:
-    """The keys of a model's signatures, and the subgraphs that they call.
+    """Return the key of each signature of a model, and the index of its subgraph.
 
     Raises
     ------

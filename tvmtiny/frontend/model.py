@@ -40,7 +40,7 @@ class Model:
     oracle
         The reference whose rounding is reproduced.
     remarks
-        Remarks of the importer of a model from another framework, and on the signature.
+        Remarks of the importer of a model from another framework, and about the signature.
     front
         The graph of a front end that precedes the file's model, from the model's inputs to those
         of the file; None without a front end.
@@ -125,7 +125,7 @@ def load(
         The implementation whose results the code reproduces where roundings differ: LiteRT's
         reference kernels, or TensorFlow Lite for Microcontrollers.
     signature
-        Name of the signature to compile; by default the file's first subgraph is compiled.
+        Name of the signature to compile; the file's first subgraph by default.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Shapes that a converter left open inside of a model whose inputs have fixed ones.
+"""Inference of shapes that a converter left open inside a model with fixed input shapes.
 
-Keras' models without a batch size have a batch of -1 everywhere. The file's shape has a 1 in its
-place, which is wrong where a model folds the batch and other dimensions into one. LiteRT finds such
-shapes as it runs, from those of the inputs; so does this.
+Keras models without a batch size have a batch of -1 in all tensors. The shape in the file has a 1
+instead, which is wrong if the model merges the batch with other dimensions. Like LiteRT at run
+time, this module infers such shapes from the shapes of the inputs.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tvmtiny.ops.shared.reshaping_operator import Reshaping
 
 __all__ = ["found_shapes"]
 
-#: Operators whose output has the shape that their inputs broadcast to, beside those of a class.
+#: Operators whose output has the broadcast shape of the inputs, in addition to `ElementOperator`.
 _ELEMENTS = frozenset(
     (
         *("ADD", "ADD_N", "CAST", "CUMSUM", "DEQUANTIZE", "L2_NORMALIZATION", "LOG_SOFTMAX"),
         *("MUL", "QUANTIZE", "SELECT_V2", "SOFTMAX", "SUB"),
     )
 )
-#: Operators that compute each image of a batch alone.
+#: Operators that process each image of a batch independently.
 _IMAGES = frozenset(
     (
         *("AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "L2_POOL_2D", "MAX_POOL_2D"),
@@ -39,12 +39,18 @@ _Shape = tuple[int, ...]
 
 
 def found_shapes(node: Node) -> list[_Shape] | None:
-    """The shapes of a node's outputs as they follow from its inputs; None where they do not.
+    """Infer the shapes of a node's outputs from its inputs.
 
     Parameters
     ----------
     node
-        Its inputs have the right shapes, and values where those are known; it need not be sound.
+        A node whose inputs have their final shapes, and values if they are constants. The node may
+        be invalid.
+
+    Returns
+    -------
+    list of tuple of int, or None
+        A shape for each output; None if the shapes cannot be inferred.
     """
     operator = find_operator(node.operator)
     if operator is None or not node.outputs:
@@ -53,7 +59,7 @@ def found_shapes(node: Node) -> list[_Shape] | None:
     try:
         return _found(node, operator, present)
     except (AssertionError, AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError):
-        # What is wrong with the node is said where it is verified.
+        # The verification of the graph reports the problem of the node.
         return None
 
 
@@ -123,7 +129,7 @@ def _values(tensor: Tensor) -> list[int]:
 
 
 def _moved(node: Node, operator: Operator, present: list[Tensor]) -> list[_Shape]:
-    """The shapes of what an operator makes of zeros, which take no memory."""
+    """Return the shapes of an operator's results for zeros, which need no memory."""
     data = [
         np.broadcast_to(np.zeros((), tensor.dtype), tensor.shape)
         if tensor.data is None

@@ -1,4 +1,4 @@
-"""Signatures: the ways to call a model file that has several, each of one subgraph."""
+"""Selection of a signature of a model file; each signature calls one subgraph."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tvmtiny.frontend.writer import packed
 
 __all__ = ["signatures_note", "with_signature"]
 
-#: Names in a sentence.
+#: Most names in a message.
 _MOST_NAMES = 8
 
 
 def signatures_note(content: bytes) -> str | None:
-    """One sentence where the signatures of a sound file call several subgraphs; None else."""
+    """Return a note if the signatures of a valid file call several subgraphs, else None."""
     found = signatures(content)
     if len({subgraph for _, subgraph in found}) < 2:
         return None
@@ -29,21 +29,26 @@ def signatures_note(content: bytes) -> str | None:
 
 
 def with_signature(content: bytes, path: str, key: str) -> bytes:
-    """A model of one signature: its subgraph is the first one, and no other signature is left.
+    """Reduce a model to one signature, whose subgraph becomes the first one.
 
     Parameters
     ----------
     content
-        The .tflite file.
+        Content of the .tflite file.
     path
-        Where it came from, for messages.
+        Path of the file, for error messages.
     key
-        The signature's name.
+        Name of the signature.
+
+    Returns
+    -------
+    bytes
+        Content of a .tflite file with this signature alone, and the subgraphs that it needs.
 
     Raises
     ------
     InputError
-        If there is no such signature.
+        If the file has no signature of this name.
     ModelFormatError
         If the file is damaged.
     """
@@ -68,10 +73,10 @@ def with_signature(content: bytes, path: str, key: str) -> bytes:
 
 
 def _keep_only(model: Any, first: int) -> None:
-    """Put a subgraph first, behind it those that its operators run, and drop the others."""
+    """Keep a subgraph, as the first one, and the subgraphs that its operators call."""
     kept = [first]
     for index in kept:
-        # What is out of range is for the reader to refuse.
+        # The reader rejects indices that are out of range.
         inner = [i for _, _, i in _runs(model.subgraphs[index]) if 0 <= i < len(model.subgraphs)]
         kept += [i for i in dict.fromkeys(inner) if i not in kept]
     places = {index: place for place, index in enumerate(kept)}
@@ -81,7 +86,7 @@ def _keep_only(model: Any, first: int) -> None:
 
 
 def _runs(graph: Any) -> Iterator[tuple[Any, str, int]]:
-    """The options, fields and values with which a subgraph's operators name others."""
+    """Yield the options, fields and indices by which a subgraph's operators refer to others."""
     for operator in () if graph.operators is None else graph.operators:
         for options in (operator.builtinOptions, operator.builtinOptions2):
             for field, value in vars(options).items() if options else ():
@@ -90,7 +95,7 @@ def _runs(graph: Any) -> Iterator[tuple[Any, str, int]]:
 
 
 def _keep_outside_data(model: Any, content: bytes) -> None:
-    """Take constants that some writers put behind the flatbuffer into it."""
+    """Move constants that some writers store after the flatbuffer into it."""
     for buffer in model.buffers or ():
         if buffer.offset > 1:
             buffer.data = list(content[buffer.offset : buffer.offset + buffer.size])

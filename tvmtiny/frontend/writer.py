@@ -263,7 +263,7 @@ def _entries(tensors: Sequence[tuple[str, int]]) -> list[Any]:
 
 
 def packed(model: Any) -> bytes:
-    """A ``ModelT`` as the bytes of a .tflite file."""
+    """Return the content of the .tflite file of a ``ModelT``."""
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
     return bytes(builder.Output())

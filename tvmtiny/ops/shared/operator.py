@@ -134,7 +134,7 @@ class Operator(ABC):
         """Yield further problems of a node that has the right number of inputs and outputs."""
 
     def known_to_litert(self, node: Node) -> bool:
-        """Whether LiteRT has a kernel for a node that passed `check`."""
+        """Return whether LiteRT has a kernel for a node that passed `check`."""
         return self.in_litert and node.output.dtype not in self.only_tflm
 
     def memory(self, node: Node) -> tuple[Memory, ...]:
