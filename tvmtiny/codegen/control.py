@@ -1,8 +1,9 @@
 """C functions that run subgraphs: a loop or branches around calls of kernels.
 
-One workspace holds the values that a turn passes to the next and the workspaces of the kernels
-inside; results lie in the output from the start. The kernels are those of the whole model: more
-turns need no more code or constants, and equal layers inside and outside the loop share a kernel.
+One workspace holds the values that an iteration passes to the next and the workspaces of the
+kernels inside; results are in the output from the start. The kernels are those of the whole model:
+further iterations need no additional code or constants, and equal layers inside and outside the
+loop share a kernel.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class _Function:
         return (*used, *self._constants.values())
 
     def kernel(self) -> Kernel:
-        """Return the function; for a loop, also with the variant that runs a range of turns."""
+        """Return the function; for a loop, also the variant that runs a range of iterations."""
         if not self._is_loop:
             return self._finished(self._body, "")
         whole = [f"for (int32_t turn = 0; turn < {self._turns}; ++turn) {{", *_indented(self._each)]
@@ -156,7 +157,7 @@ class _Function:
     def _program(
         self, position: int, program: Subprogram
     ) -> tuple[list[str], list[str], list[str]]:
-        """Return the lines before the first turn, of each turn, and after the last turn."""
+        """Return the lines before the first iteration, of each one, and after the last one."""
         name = subprogram_name(self._node, position)
         read = read_program(self._writer.module, len(program.graph.states), name)
         read = self._writer.finished(read, self._kernels)
@@ -182,7 +183,7 @@ class _Function:
                 last.append(f"tvmtiny_copy({target}, {self._constant(value)}, {value.nbytes});")
             elif arrangement.external.outputs.get(value.buffer) != output:
                 copy = f"tvmtiny_copy({target}, {memory.pointer(value)}, {value.nbytes});"
-                # A state is overwritten by the next turn, so it is copied to the output here.
+                # A state is overwritten by the next iteration, so it is copied to the output here.
                 (each if value.buffer.startswith("state.") else last).append(copy)
         for number, values in enumerate(arrangement.program.states):
             if arrangement.external.states.get(values.after.buffer) != number:

@@ -1,7 +1,7 @@
 """Division of kernels into parts: their work is numbered, and a call does a range of it.
 
 A kernel is a sequence of statements and loops. Each statement is one *unit* of work, and so is each
-turn of a loop, or of a loop inside it. Data that is kept between two units has to lie in a
+iteration of a loop, or of a loop inside it. Data that is kept between two units has to be in a
 workspace, so local buffers that a later unit could read become workspaces.
 """
 
@@ -29,7 +29,7 @@ from tvmtiny.schedule.nest import Divisible, parse_divisible
 #: A statement that does not write the output prepares workspaces; it counts as 1/50 of its
 #: sequence.
 _PREPARES = 50
-#: A loop is divided further if one of its turns takes more than 1/3 of the longest slice.
+#: A loop is divided further if one of its iterations takes more than 1/3 of the longest slice.
 _GRAIN = 3
 #: Limit of the number of units, which slices count in 16 bits.
 _MOST_UNITS = 1 << 16
@@ -147,7 +147,7 @@ class _Slicer:
             elif same:
                 parts.append(self._loop(statement, weight * sizes[same[0]] / sum(sizes)))
             elif any(statement.same_as(m) for m in main):
-                # The statement counts as a whole turn of the sequence, unless a loop calls the
+                # The statement counts as a whole iteration of the sequence, unless a loop calls the
                 # same micro-kernels and thus gives a better estimate.
                 turns = [
                     size / sum(sizes) / self._turns(loop)
@@ -160,7 +160,7 @@ class _Slicer:
         return parts
 
     def _turns(self, statement: tirx.Stmt) -> int:
-        """Return the turns of a loop or of a divisible call; 0 if they are not known."""
+        """Return the iterations of a loop or of a divisible call; 0 if they are not known."""
         if _constant_loop(statement):
             return int(statement.extent)
         known = self._division(statement)
@@ -252,7 +252,7 @@ def _called(statement: tirx.Stmt) -> set[str]:
 
 
 def _leaves(parts: Sequence[_Part]) -> Iterator[tirx.Stmt]:
-    """Yield the statements that are units, and the bodies of loops whose turns are units."""
+    """Yield the statements that are units, and the bodies of loops whose iterations are units."""
     for part in parts:
         if part.inside:
             yield from _leaves(part.inside)
@@ -293,7 +293,7 @@ class _Emitter:
         return made
 
     def _call(self, part: _Part, begin: ir.Expr, end: ir.Expr, offset: int) -> list[tirx.Stmt]:
-        """Return the statements that make a divisible call for some of its turns."""
+        """Return the statements that make a divisible call for some of its iterations."""
         known = part.divisible
         assert known is not None
         number = self._loops

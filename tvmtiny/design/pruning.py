@@ -164,8 +164,8 @@ def prune(
 ) -> Pruned:
     """Prune a trained Keras model in place until it is within `budget`, and measure the result.
 
-    Each turn prunes one layer. It chooses the filters or blocks whose share in the magnitude of the
-    layer's weights is smallest in relation to the cycles, flash and RAM that they save on this CPU.
+    Each iteration prunes one layer. It chooses the filters or blocks whose share in the magnitude
+    of the layer's weights is smallest relative to the cycles, flash and RAM that they save.
 
     Parameters
     ----------

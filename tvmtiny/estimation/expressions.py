@@ -215,7 +215,7 @@ class ExpressionCounter:
             self._count("far", level)
         written = [self._levels[var] for var in self._writers[name] if var in self._around]
         if written and kind == "load":
-            # Each turn reads a new value, even if it is kept in a register.
+            # Each iteration reads a new value, even if it is kept in a register.
             return (key, max(term.level, *written))
         return (key, term.level)
 

@@ -23,7 +23,7 @@ __all__ = ["walk"]
 #: space is sampled.
 _MOST_POINTS = 4096
 
-#: Loops of at most this many turns are also counted separately for each number of turns.
+#: Loops of at most this many iterations are also counted separately for each trip count.
 _SHORT = 4
 
 #: Loops that copy at most this many bytes are unrolled.
@@ -193,7 +193,7 @@ class _Walker(ExpressionCounter):
         self._around.append(statement.loop_var)
         self._seen.append(set())
         inner = not contains_loop(statement.body)
-        # Compilers unroll some short loops completely, so each number of turns has its own cost.
+        # Compilers unroll some short loops completely, so each trip count has its own cost.
         short = isinstance(statement.extent, tirx.IntImm) and total <= outer_size * _SHORT
         kind = "inner " * inner
         number = f" of {total // outer_size}"

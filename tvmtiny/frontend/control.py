@@ -1,9 +1,9 @@
 """Resolution of WHILE and IF: subgraphs become subprograms that depend on nothing but data.
 
-The reader passes subgraphs on as they are in the file. Here a loop gets its number of turns, which
-must follow from constants. Values that no turn changes are captured or become constants, and
-values that nothing needs, such as the counters that converters add, are left out. Values that a
-turn passes to the next become states of the body, each assigned at its end.
+The reader leaves subgraphs as they are in the file. This module determines the number of iterations
+of a loop, which must follow from constants. Values that no iteration changes are captured or become
+constants, and unused values, such as the counters that converters add, are removed. Values that an
+iteration passes to the next become states of the body, each assigned at its end.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tvmtiny.ops.shared.subprogram import Subprogram, subprograms
 
 __all__ = ["resolved", "with_unique_indices"]
 
-#: Most turns of a loop; each is evaluated here to find out whether another one follows.
+#: Most iterations of a loop; each is evaluated here to find out whether another one follows.
 _MOST_TURNS = 1 << 14
-#: Most elements that are evaluated to count turns.
+#: Most elements that are evaluated to count iterations.
 _MOST_ELEMENTS = 1 << 24
 
 #: Advice for a loop that is refused.
@@ -59,7 +59,7 @@ def resolved(node: Node, wanted: Collection[int], fold: Fold, oracle: Oracle) ->
     fold
         Folds the constants of a subgraph, and resolves the nodes inside it.
     oracle
-        The reference whose arithmetic counts the turns.
+        The reference whose arithmetic counts the iterations.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def _loop(node: Node, results: Sequence[int], fold: Fold, oracle: Oracle) -> Nod
     test = fold(_with_constants(test, known))
     turns = _turns(test, body, given, oracle)
     if turns == 0:
-        # A loop without turns becomes one turn that changes nothing.
+        # A loop without iterations becomes one iteration that changes nothing.
         body, same, turns = replace(body, nodes=(), outputs=body.inputs), [True] * len(given), 1
     kept: set[int] = set()
     while True:
@@ -115,7 +115,7 @@ def _loop(node: Node, results: Sequence[int], fold: Fold, oracle: Oracle) -> Nod
         after = replace(before, index=len(tensors), name=f"{before.name}/after")
         tensors.append(after)
         nodes.append(Node(len(nodes), _ASSIGN, 1, (value,), (after,)))
-        # The node's input holds the value before the first turn.
+        # The node's input holds the value before the first iteration.
         unused = np.broadcast_to(np.zeros((), before.dtype), before.shape)
         states.append(State(before.name, before, after, unused))
     others = [k for k in results if k not in kept]
@@ -158,7 +158,7 @@ def _same_bytes(body: Graph, results: Sequence[int], kept: Collection[int]) -> d
 
 
 def _with_states_last(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Move nodes that only the next turn reads to the end, as they may overwrite old values."""
+    """Move nodes that only the next iteration reads to the end; they may overwrite old values."""
     readers: dict[int, set[str]] = {}
     for node in nodes:
         for tensor in node.inputs:
@@ -257,7 +257,7 @@ def _needed(graph: Graph, tensors: Iterable[Tensor]) -> tuple[list[Node], set[in
 
 
 def _turns(test: Graph, body: Graph, given: Sequence[Tensor], oracle: Oracle) -> int:
-    """Count the turns of a loop, which must depend on constants alone."""
+    """Count the iterations of a loop, which must depend on constants alone."""
     nodes, read = _needed(test, test.outputs)
     places = {k for k, tensor in enumerate(test.inputs) if tensor.index in read}
     steps: list[Node] = []

@@ -2,7 +2,7 @@
 
 TensorFlow's lists become tensors whose first dimension is the step. To set a step, converters
 concatenate the part before it, the new value and the part behind it; two of these have shapes that
-change from turn to turn. DYNAMIC_UPDATE_SLICE is equivalent and copies nothing in place.
+change from iteration to iteration. DYNAMIC_UPDATE_SLICE is equivalent and copies nothing in place.
 """
 
 from __future__ import annotations

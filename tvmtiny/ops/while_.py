@@ -8,6 +8,6 @@ from tvmtiny.ops.shared.operator import register
 
 @register
 class While(ControlOperator):
-    """A loop whose number of turns is known at compile time, such as one over a GRU's steps."""
+    """A loop with a trip count that is known at compile time, such as one over a GRU's steps."""
 
     name = "WHILE"

@@ -222,7 +222,7 @@ def split_groups(count: int, limit: int) -> tuple[int, int, int]:
     """
     if count <= limit:
         return count, 0, 0
-    # A loop costs three instructions per turn; a remainder only costs code.
+    # A loop costs three instructions per iteration; a remainder only costs code.
     unroll = max(range(limit // 2, limit + 1), key=lambda u: (-((count - 1) % u), u))
     loops = (count - 1) // unroll
     return count - unroll * loops, unroll, loops

@@ -26,19 +26,19 @@ Argument = Expression | int
 
 @dataclass(frozen=True)
 class Divisible:
-    """A micro-kernel with an inner loop, of which a call can run some of the turns.
+    """A micro-kernel with an inner loop; a call can run a part of its iterations.
 
     Attributes
     ----------
     name
         Name of the micro-kernel.
     advance
-        Elements that an address advances per turn, by position of the argument.
+        Elements that an address advances per iteration, by position of the argument.
     until
-        Elements that an address at the end of the last turn advances per turn, by position of the
-        argument; it belongs to one of the addresses in `advance`.
+        Elements that the end of the last iteration advances per iteration, by position of the
+        argument that holds it; it belongs to one of the addresses in `advance`.
     count
-        The part of an argument that counts which a turn covers, by position of the argument.
+        Amount of a count that an iteration consumes, by position of the argument.
     """
 
     name: str

@@ -45,7 +45,7 @@ class ChunkPart:
     chunk
         Products of a chunk.
     counts
-        Unrolled chunks, chunks in a turn of the loop that follows, and turns.
+        Unrolled chunks, chunks per iteration of the loop that follows, and iterations.
     channels
         Channels in the order of the stream; a channel may be repeated to fill a tile.
     """

@@ -9,7 +9,7 @@ from tvm import tirx
 from tvmtiny.ops.shared.node import Node, Tensor
 from tvmtiny.ops.shared.primfunc_attributes import CONTROL_ATTR, OPERATOR_ATTR, SCHEDULE_ATTR
 
-#: Options of a node: its subprograms, the turns of a single one, and the reason for a refusal.
+#: Options of a node: its subprograms, the iterations of a single one, and the reason for a refusal.
 SUBPROGRAMS, TURNS, REFUSED = "subprograms", "turns", "refused"
 
 #: The refusal that is reported as a kind of model.

@@ -1,7 +1,7 @@
 """Subgraphs that a node runs: the body of a loop, or the branches of a condition.
 
-`tvmtiny.frontend.control` makes them from the file: values that no turn changes become constants,
-values that nothing needs are removed, and the indices of tensors and nodes are unique in the model.
+`tvmtiny.frontend.control` makes them from the file: values that no iteration changes become
+constants, unused values are removed, and the indices of tensors and nodes are unique in the model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Subprogram:
     ----------
     graph
         The subgraph. Its inputs are values of the surrounding graph, and its states the values that
-        a turn passes to the next.
+        an iteration passes to the next.
     captured
         For each input of the subgraph, the position among the node's inputs.
     initial
@@ -45,12 +45,12 @@ class Subprogram:
     given: tuple[int, ...] = ()
 
     def run(self, turns: int, inputs: Sequence[np.ndarray], oracle: Oracle) -> list[np.ndarray]:
-        """Compute the results after `turns` turns with the operators' numpy references.
+        """Compute the results after `turns` iterations with the operators' numpy references.
 
         Parameters
         ----------
         turns
-            Number of turns.
+            Number of iterations.
         inputs
             Values of all inputs of the node.
         oracle

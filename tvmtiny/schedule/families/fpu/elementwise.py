@@ -19,7 +19,7 @@ BINARY = ("ADD", "MUL", "SUB")
 #: The decisions: nothing is left open.
 _DECIDED: Decisions = {"sketch": "fpu_binary"}
 
-#: Elements of a turn.
+#: Elements per iteration.
 _TOGETHER = 8
 
 

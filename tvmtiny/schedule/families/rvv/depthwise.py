@@ -152,7 +152,7 @@ def _function(strips: Strips, kernel: WindowKernel, copies: int, words: int) -> 
                 count,
             )
 
-        # The last turn may repeat pixels of the one before.
+        # The last iteration may repeat pixels of the previous one.
         return [call(0, turns), *([call(width - pixels, 1)] if rest else [])]
 
     sizes = [kernel.lanes, kernel.group.lanes, *kernel.kernel, kernel.row, kernel.column]

@@ -20,7 +20,7 @@ HEADERS = ("tvmtiny_rvv.h", "tvmtiny_rvv_elementwise.h")
 
 SKETCH = "rvv_elements"
 
-#: Elements of a turn.
+#: Elements per iteration.
 _LANES = Group(8)
 
 

@@ -30,10 +30,10 @@ PIXELS, DIRECT, STRIP = "rvv_pixels", "rvv_direct", "rvv_strip"
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 2}
 _UNROLLS = (2, 4, 8, 16)
 
-#: The inputs of a turn are copied if that takes at most this share of its instructions.
+#: The inputs of an iteration are copied if that takes at most this share of its instructions.
 _STAGED_SHARE = 1 / 64
 
-#: Instructions that copy 128 bytes, and instructions around a copy and its turn.
+#: Instructions that copy 128 bytes, and instructions around a copy and its iteration.
 _COPY, _STAGE = 7, 30
 
 #: Most rows of strips that a tuner may choose.
@@ -148,7 +148,7 @@ class _Matrix:
 
     @property
     def _stage_cost(self) -> int:
-        """Instructions that staging adds to a turn."""
+        """Instructions that staging adds to an iteration."""
         return _STAGE + _COPY * -(-self._tile.pixels * self._tile.pitch // 128)
 
     @property
@@ -220,7 +220,7 @@ class _Matrix:
     def _row(
         self, source: tirx.Buffer, start: nest.Argument, first: nest.Argument
     ) -> list[tirx.Stmt]:
-        """Compute adjacent pixels; the last turn may repeat pixels of the one before."""
+        """Compute adjacent pixels; the last iteration may repeat pixels of the previous one."""
         tile = self._tile
 
         def call(pixel: int, turns: int) -> tirx.Stmt:
@@ -236,7 +236,7 @@ class _Matrix:
         return [call(0, turns), *([call(self._run - tile.pixels, 1)] if rest else [])]
 
     def _staged_turns(self, stage: tirx.Buffer) -> list[tirx.Stmt]:
-        """Compute turns whose inputs are copied first; the last turn may repeat pixels."""
+        """Compute iterations whose inputs are copied first; the last one may repeat pixels."""
         tile = self._tile
 
         def turn(pixel: nest.Argument) -> list[tirx.Stmt]:
@@ -253,7 +253,7 @@ class _Matrix:
         return [loop, *(turn(self._run - tile.pixels) if rest else [])]
 
     def _run_overlap(self, late: int) -> Overlap:
-        """Return the overlap of adjacent pixels; `late` is 1 if turns write before all reads."""
+        """Return the overlap of adjacent pixels; `late` is 1 if some reads follow a write."""
         tile, pixels = self._tile, np.arange(self._run)
         turns = -(-self._run // tile.pixels)
         first = pixels // tile.pixels

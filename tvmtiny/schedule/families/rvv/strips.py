@@ -171,7 +171,7 @@ class Strips:
         Parameters
         ----------
         pixels
-            Pixels of a turn of the kernel; the last turn of a row may repeat some.
+            Pixels per iteration of the kernel; the last iteration of a row may repeat some.
         multiple
             Channels of a pixel if they are independent of each other; else 1.
         blocks

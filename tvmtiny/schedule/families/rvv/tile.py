@@ -28,7 +28,7 @@ class Tile:
     pitch
         Bytes from the patch of one pixel to that of the next.
     pixels
-        Pixels of a turn.
+        Pixels per iteration.
     unroll
         Most inputs that are unrolled.
     """
@@ -68,7 +68,7 @@ class Tile:
 
     @property
     def cost(self) -> int:
-        """Instructions of a turn, on vectors of 128 bits."""
+        """Instructions per iteration, with vectors of 128 bits."""
         runs = self.rows * (self.row_bytes * (3 + 2 * self.pixels) + 4)
         loops = self.rows * 2 * (self.row_bytes // self.turn)
         return self.blocks * (runs + loops + 25 + 8 * self.pixels)
@@ -84,7 +84,7 @@ class Tile:
 def best_pixels(tile: Tile, count: int) -> Tile:
     """Return the tile with the fewest instructions for `count` adjacent pixels.
 
-    The last turn may repeat pixels of the one before.
+    The last iteration may repeat pixels of the previous one.
     """
     most = min(tile.most_pixels, count)
     tiles = [replace(tile, pixels=pixels) for pixels in range(1, most + 1)]
@@ -92,7 +92,7 @@ def best_pixels(tile: Tile, count: int) -> Tile:
 
 
 def tile_code(tile: Tile) -> Lines:
-    """Return the kernel with inputs in a0, stream in a1, outputs in a2 and turns in a3."""
+    """Return the kernel with inputs in a0, stream in a1, outputs in a2 and iterations in a3."""
     group, pixels, turn = tile.group, tile.pixels, tile.turn
     narrow, wide = group.widened()
     loops, rest = divmod(tile.row_bytes, turn)

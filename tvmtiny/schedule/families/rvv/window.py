@@ -23,7 +23,7 @@ class WindowKernel:
     step
         Bytes from the input of one unit to that of the next.
     units
-        Units of a turn.
+        Units per iteration.
     gained
         Whether each channel has a gain of its own.
     """
@@ -60,7 +60,7 @@ class WindowKernel:
 
     @property
     def cost(self) -> int:
-        """Instructions of a turn, on vectors of 128 bits."""
+        """Instructions per iteration, with vectors of 128 bits."""
         rows, columns = self.kernel
         taps = rows * (columns * (3 + 4 * self.units) + 5)
         return self.blocks * (taps + 25 + 8 * self.units) + 10
@@ -74,7 +74,7 @@ class WindowKernel:
 
 
 def window_code(kernel: WindowKernel) -> Lines:
-    """Return the kernel with inputs in a0, stream in a1, outputs in a2 and turns in a3."""
+    """Return the kernel with inputs in a0, stream in a1, outputs in a2 and iterations in a3."""
     group, units = kernel.group, kernel.units
     rows, columns = kernel.kernel
     (x_bytes, x), (w_bytes, w) = group.widened(0), group.widened(1)

@@ -32,7 +32,7 @@ _OTHER_REGISTERS = 5
 #: Most lanes by default; more of them save little.
 _USUAL_LANES = 4
 
-#: Alternatives for a tuner: lanes, and products per turn of the innermost loop.
+#: Alternatives for a tuner: lanes, and products per iteration of the innermost loop.
 _LANES = (1, 2, 4, 8)
 _UNROLLS = (1, 2, 4, 8)
 

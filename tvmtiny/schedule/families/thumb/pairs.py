@@ -23,7 +23,7 @@ _PACKING, _CHANNEL = 2.2, 15
 #: Bytes of code around the chunks of a kernel.
 _FRAME = 180
 
-#: Instructions of a turn of the loop over chunks.
+#: Instructions per iteration of the loop over chunks.
 _TURN = 4
 
 

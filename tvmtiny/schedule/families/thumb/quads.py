@@ -18,7 +18,7 @@ HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_quads.h")
 #: Lengths of chunks for which code exists.
 CHUNKS = (1, 2, 4, 8)
 
-#: Bytes of code around the inputs; instructions around them for four channels, and of a turn.
+#: Bytes of code around the inputs; instructions around them for four channels, and per iteration.
 _FRAME, _QUAD, _TURN = 250, 36, 3
 
 

@@ -16,7 +16,7 @@ HEADERS = ("tvmtiny_thumb.h", "tvmtiny_thumb_single.h")
 #: Numbers of channels in a tile.
 TILES = (1, 2, 4, 8)
 
-#: Bytes of code around the inputs, and instructions of a turn of the loop over them.
+#: Bytes of code around the inputs, and instructions per iteration of the loop over them.
 _FRAME, _TURN = 220, 2
 
 
