@@ -345,7 +345,7 @@ class Emitter:
 
     @cached_property
     def _layers_of(self) -> Mapping[str, Sequence[int]]:
-        """Layers by the functions that they call; layers that run row by row are left out."""
+        """Layers by the functions that they call; layers that run row by row are omitted."""
         found: dict[str, list[int]] = {}
         for i, call in enumerate(self._program.calls):
             if i not in self._idle and call.function in self._kernels:
@@ -386,13 +386,13 @@ def pointer_text(dtype: str, offset: int, memory: str = "arena") -> str:
 
 
 def _offsets(sizes: Sequence[int]) -> list[int]:
-    """Return the offsets of states of these sizes, one behind the other."""
+    """Return the offsets of states of these sizes, one after the other."""
     aligned = [-(-size // _STATE_ALIGNMENT) * _STATE_ALIGNMENT for size in sizes]
     return [sum(aligned[:position]) for position in range(len(sizes))]
 
 
 def _state_bytes(states: Sequence[StateInfo]) -> int:
-    """Return the static RAM of states, including the byte that says whether they were set."""
+    """Return the static RAM of states, including the byte that records whether they were set."""
     return states[-1].offset + states[-1].bytes + 1 if states else 0
 
 

@@ -102,7 +102,7 @@ class Kernel:
     headers
         Runtime headers that the source includes.
     preamble
-        Instantiations of micro-kernels, placed in front of the source.
+        Instantiations of micro-kernels, placed before the source.
     overlaps
         Pairs of parameters that may share bytes; all others must not overlap.
     tuned

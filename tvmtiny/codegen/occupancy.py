@@ -39,7 +39,7 @@ class Occupant:
 
     @property
     def end(self) -> int:
-        """Offset of the first byte behind the occupant."""
+        """Offset of the first byte after the occupant."""
         return self.offset + self.bytes
 
 

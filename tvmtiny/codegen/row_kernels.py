@@ -116,7 +116,7 @@ class RowImplementations:
     def kernels(
         self, model: str, wanted: Sequence[RowKey], by_index: Mapping[int, Node]
     ) -> Mapping[RowKey, tuple[RowKernel, ...]]:
-        """Lower all wanted kernels.
+        """Lower all requested kernels.
 
         Parameters
         ----------

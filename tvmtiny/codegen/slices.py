@@ -23,7 +23,7 @@ _STEP = 80
 #: A slice that is filled to this share of the budget takes no part of the next layer.
 _FULL = 0.85
 
-#: The shortest slice that can be asked for, in cycles.
+#: The shortest slice that can be requested, in cycles.
 SHORTEST = 1000
 
 

@@ -241,7 +241,7 @@ def unpushable(model: Model, program: Program, nodes: Mapping[str, Node]) -> Inp
 def unslidable(model: Model, program: Program, nodes: Mapping[str, Node]) -> InputError:
     """Return the error for windows that cannot slide; it names all layers that prevent it.
 
-    Layers behind the one that makes a single row, or a vector, need not slide.
+    Layers after the one that makes a single row, or a vector, need not slide.
     """
     found = []
     for call in program.calls:

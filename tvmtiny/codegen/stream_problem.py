@@ -138,7 +138,7 @@ def grouped(problem: Problem, works: Sequence[RowWork]) -> Problem:
     """Join the rings that live through a whole segment into one request, for a quick plan.
 
     The exact solver takes long for many requests that are all alive together, and the heuristic
-    leaves gaps between them. Rings of a segment that lie one behind the other leave no gaps.
+    leaves gaps between them. Rings of a segment that follow each other leave no gaps.
     """
     requests, insides = list(problem.requests), list(problem.insides)
     for work in works:

@@ -27,7 +27,7 @@ _LAYERS = 5
 #: Share of the blocks of weights that a hint sets to zero.
 _ZEROS = 0.75
 
-#: Least relative saving of a hint in a figure that is asked for.
+#: Least relative saving of a hint in a requested figure.
 _LEAST_GAIN = 0.01
 
 _WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
@@ -215,7 +215,7 @@ class _Asked:
                 yield from self._others(nodes[layer.name], layer)
 
     def is_useful(self, hint: Hint) -> bool:
-        """Return whether a hint saves enough of a wanted figure, or cannot be estimated."""
+        """Return whether a hint saves enough of a requested figure, or cannot be estimated."""
         if hint.predicted is None:
             return True
         return any(self._saved(hint.predicted, name) > _LEAST_GAIN for name in self._wanted())

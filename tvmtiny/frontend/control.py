@@ -64,7 +64,7 @@ def resolved(node: Node, wanted: Collection[int], fold: Fold, oracle: Oracle) ->
     Returns
     -------
     Node or None
-        The node with those outputs that are wanted; None if none is. If the node cannot be
+        The node with its wanted outputs alone; None if no output is wanted. If the node cannot be
         resolved, its options hold the reason.
     """
     if SUBPROGRAMS in node.options or not any(output.index in wanted for output in node.outputs):

@@ -2,7 +2,7 @@
 
 The generated reader of ``ai_edge_litert`` follows offsets without checks, and LiteRT itself reads
 memory wherever they point. Here every access of the generated reader is checked first: offsets
-stay within the file, tables have sound vtables, strings are terminated, and shared tables cannot
+stay within the file, tables have valid vtables, strings are terminated, and shared tables cannot
 multiply to more than a file of that size can hold. The checks are as strict as those of
 flatbuffers' own C++ verifier.
 """
@@ -31,7 +31,7 @@ _WORD = 4
 
 
 class FlatbufferError(ValueError):
-    """Raised if the content is no sound flatbuffer."""
+    """Raised if the content is not a valid flatbuffer."""
 
 
 def unpack_model(content: bytes) -> Any:
@@ -40,7 +40,7 @@ def unpack_model(content: bytes) -> Any:
     Raises
     ------
     FlatbufferError
-        If an offset, a length or a table is not sound, or there are too many tables.
+        If an offset, a length or a table is invalid, or there are too many tables.
     """
     return schema().ModelT.InitFromPackedBuf(_Content(content), 0)
 
@@ -51,7 +51,7 @@ def tensor_count(content: bytes) -> int:
     Raises
     ------
     FlatbufferError
-        If an offset, a length or a table is not sound, or there are too many tables.
+        If an offset, a length or a table is invalid, or there are too many tables.
     """
     model = schema().Model.GetRootAs(_Content(content), 0)
     return int(model.Subgraphs(0).TensorsLength())
@@ -142,7 +142,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
     def String(self, off: int) -> bytes:  # noqa: N802
         start = self.Indirect(off)
         length = int(self.Get(number_types.UOffsetTFlags, start))
-        # LiteRT relies on the zero byte behind a string.
+        # LiteRT relies on the zero byte after a string.
         _check_span(self.Bytes, start + _WORD, length + 1, "a string")
         if self.Bytes[start + _WORD + length]:
             raise FlatbufferError(f"the string at byte {start} does not end")

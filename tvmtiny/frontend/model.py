@@ -36,7 +36,7 @@ class Model:
     content
         The content of the .tflite file.
     graph
-        The tensors and nodes of the file; nodes with constant results are left out.
+        The tensors and nodes of the file; nodes with constant results are omitted.
     oracle
         The reference whose rounding is reproduced.
     remarks

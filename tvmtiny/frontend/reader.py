@@ -351,7 +351,7 @@ def _labels(entries: Sequence[Any] | None, tensors: Sequence[Tensor]) -> tuple[s
 
 
 def _present(items: Sequence[AnyItem] | None) -> Sequence[AnyItem]:
-    """Return an optional vector of the file, empty if it is left out."""
+    """Return an optional vector of the file, empty if the file omits it."""
     return () if items is None else items
 
 

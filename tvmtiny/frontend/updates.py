@@ -1,7 +1,7 @@
 """Replacement of converters' code for writing one step of a sequence by a single operator.
 
 TensorFlow's lists become tensors whose first dimension is the step. To set a step, converters
-concatenate the part before it, the new value and the part behind it; two of these have shapes that
+concatenate the part before it, the new value and the part after it; two of these have shapes that
 change from iteration to iteration. DYNAMIC_UPDATE_SLICE is equivalent and copies nothing in place.
 """
 

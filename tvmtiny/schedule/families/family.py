@@ -36,7 +36,7 @@ class KernelFamily(ABC):
         families, because decisions, such as those in tuned records, identify the family by the
         name of a sketch.
     replaces
-        Names of families that are only asked for nodes without a kernel in this family, and whose
+        Names of families that only handle nodes without a kernel in this family, and whose
         sketches are only offered for nodes without a sketch in this family.
     takes_any_weights
         Whether weights of convolutions and dense layers may be computed at run time, so that

@@ -163,7 +163,7 @@ def make_finite(counter: str, pointer: str, count: int, label: int) -> Lines:
     counter
         Register that counts the floats.
     pointer
-        Register with the address of the floats; afterwards it points behind them.
+        Register with the address of the floats; afterwards it points past them.
     count
         Number of floats.
     label

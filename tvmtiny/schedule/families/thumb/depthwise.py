@@ -142,7 +142,7 @@ def _kernel(
 
 
 def _near_sums(geometry: Window, plan: PlanePlan) -> tuple[str, str] | None:
-    """Return name and instantiation of Armv6-M's sums of products; None if taps are too far."""
+    """Return name and instantiation of Armv6-M's sums; None if taps are too far apart."""
     column = geometry.output[1] == 1
     step = geometry.stride[0] * plan.width if column else geometry.stride[1]
     sizes = (
