@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from control_models import recurrent
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -210,6 +211,11 @@ def test_a_dynamic_range_model() -> None:
 def test_a_model_that_is_quantized_already() -> None:
     with pytest.raises(InputError, match=r"quantized already \(.*int8\).*without optimizations"):
         tvmtiny.quantize(models.path("digits"), {})
+
+
+def test_a_loop() -> None:
+    with pytest.raises(InputError, match=r"a loop \(WHILE\).*build recurrent layers with unroll=T"):
+        quantize(recurrent().model(), np.zeros((20, 4, 1, 3), np.float32))
 
 
 def test_activations_of_another_width() -> None:

@@ -16,9 +16,11 @@ import numpy as np
 
 from tvmtiny.errors import InputDataError, OracleRefusalError
 from tvmtiny.errors.base import one_line
-from tvmtiny.frontend.flatbuffer import tensor_count
+from tvmtiny.frontend.constants import LEAST_SCALE
+from tvmtiny.frontend.flatbuffer import tensor_count, unpack_model
 from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.variables import with_assigned
+from tvmtiny.frontend.writer import packed
 from tvmtiny.host import litert
 from tvmtiny.host.litert import make_interpreter, reference_interpreter
 from tvmtiny.host.packages import importing
@@ -77,10 +79,22 @@ def oracle_tensors(
         graph, others = model.graph, _of_tflm(model.graph)
         if others and (graph.moved or one_by_one(model.content) is None):
             return "numpy", model.reference(inputs)
-        values = before | run_litert(model.content, inputs, path=model.name, others=others)
+        values = before | run_litert(_with_scales(model), inputs, path=model.name, others=others)
         name = "litert-reference and numpy" if others else "litert-reference"
         return name, with_moved(graph, with_assigned(graph, values))
     return "numpy-tflm", model.reference(inputs)
+
+
+def _with_scales(model: Model) -> bytes:
+    """Return the file with positive scales of zeros, as LiteRT aborts on some that are 0."""
+    zeros = {t.index for t in model.graph.tensors if t.quantization and t.scale == LEAST_SCALE}
+    if not zeros:
+        return model.content
+    whole = unpack_model(model.content)
+    for index, tensor in enumerate(whole.subgraphs[0].tensors):
+        if index in zeros:
+            tensor.quantization.scale = [LEAST_SCALE]
+    return packed(whole)
 
 
 def _of_tflm(graph: Graph) -> dict[int, Node]:
@@ -214,7 +228,7 @@ class _Alone:
     def __init__(self, operator: OneOperator, module: Any) -> None:
         self.operator = operator
         self._interpreter = make_interpreter(module, operator.content)
-        self._shapes: list[tuple[int, ...]] = []
+        self._shapes: list[tuple[int, ...]] | None = None
 
     def run(self, values: dict[int, np.ndarray]) -> None:
         """Add the operator's tensors to those of the model."""

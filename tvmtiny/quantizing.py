@@ -198,6 +198,11 @@ def _check_float(graph: Graph, path: str) -> None:
     for node in graph.nodes:
         if dynamic_range(node):
             raise DynamicRangeModelError(node.operator, node.input(1).name)
+    if any(node.operator == "WHILE" for node in graph.nodes):
+        raise InputError(
+            f"{path} has a loop (WHILE), whose values no quantizer observes: build recurrent layers "
+            "with unroll=True, and convert the model again"
+        )
     others = [t for t in graph.inputs if t.dtype != "float32"]
     if others:
         is_quantized = any(t.quantized for t in others)

@@ -15,6 +15,8 @@ from tvmtiny.ops import Node, Operator, Oracle, Tensor, find_operator
 
 #: Constants lie in flash, so results much larger than their operands are computed at run time.
 _FREE_BYTES, _GROWTH = 1024, 8
+#: The smallest float32 above 0; the scale of constants whose scale in the file is 0.
+LEAST_SCALE = float(np.finfo(np.float32).smallest_subnormal)
 #: An assignment has to be executed in every run.
 _STAY = ("ASSIGN_VARIABLE",)
 
@@ -36,7 +38,7 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
     oracle
         The reference whose arithmetic is used.
     """
-    tensors = list(graph.tensors)
+    tensors = [_with_scale(tensor) for tensor in graph.tensors]
     wanted = _wanted(graph)
     signatures = dict(graph.shape_signatures)
     nodes = []
@@ -54,7 +56,7 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
             nodes.append(node)
             continue
         for output, value in zip(node.outputs, values, strict=True):
-            tensors[output.index] = replace(output, data=value)
+            tensors[output.index] = _with_scale(replace(output, data=value))
     return replace(
         graph,
         tensors=tuple(tensors),
@@ -62,6 +64,20 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
         outputs=tuple(tensors[t.index] for t in graph.outputs),
         shape_signatures=signatures,
     )
+
+
+def _with_scale(tensor: Tensor) -> Tensor:
+    """Return `tensor` with a positive scale if it is a constant that stands for zeros only.
+
+    Converters state a scale of 0 for such constants, with which LiteRT multiplies to 0. A scale
+    that is next to 0 gives the same multipliers, and no operator divides by it.
+    """
+    data, given = tensor.data, tensor.quantization
+    if data is None or given is None or given.block or given.scales != (0.0,):
+        return tensor
+    if data.dtype.kind not in "iu" or np.any(data != given.zero_points[0]):
+        return tensor
+    return replace(tensor, quantization=replace(given, scales=(LEAST_SCALE,)))
 
 
 def _with_shapes(node: Node, signatures: dict[int, tuple[int, ...]]) -> Node:

@@ -35,6 +35,9 @@ _IMAGES = frozenset(
     )
 )
 
+#: Operators whose inputs are all values; others take positions and sizes, too.
+_JOINING = frozenset(("CONCATENATION", "PACK"))
+
 _Shape = tuple[int, ...]
 
 
@@ -128,8 +131,12 @@ def _values(tensor: Tensor) -> list[int]:
     return [int(value) for value in tensor.data.reshape(-1)]
 
 
-def _moved(node: Node, operator: Operator, present: list[Tensor]) -> list[_Shape]:
+def _moved(node: Node, operator: Operator, present: list[Tensor]) -> list[_Shape] | None:
     """Return the shapes of an operator's results for zeros, which need no memory."""
+    position = 1 if node.operator == "SPLIT" else operator.data
+    values = present if node.operator in _JOINING else [node.input(position)]
+    if any(tensor.data is None and tensor not in values for tensor in present):
+        return None
     data = [
         np.broadcast_to(np.zeros((), tensor.dtype), tensor.shape)
         if tensor.data is None
