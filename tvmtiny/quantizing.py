@@ -200,8 +200,8 @@ def _check_float(graph: Graph, path: str) -> None:
             raise DynamicRangeModelError(node.operator, node.input(1).name)
     if any(node.operator == "WHILE" for node in graph.nodes):
         raise InputError(
-            f"{path} has a loop (WHILE), whose values no quantizer observes: build recurrent layers "
-            "with unroll=True, and convert the model again"
+            f"{path} has a loop (WHILE), whose values no quantizer observes: build recurrent "
+            "layers with unroll=True, and convert the model again"
         )
     others = [t for t in graph.inputs if t.dtype != "float32"]
     if others:
