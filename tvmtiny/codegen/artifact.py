@@ -32,6 +32,10 @@ class TensorInfo:
         TFLite's tensor name.
     c_name
         The field of the generated structs, see `interface_names`.
+    shape
+        Shape of the tensor, including the batch.
+    dtype
+        Element type, such as ``int8``.
     bytes
         Size of the tensor in bytes.
     offset
@@ -111,7 +115,18 @@ class TensorInfo:
         return (whole - np.int32(zero_point)).astype(np.float32) * np.float32(scale)
 
     def real(self, values: np.ndarray) -> np.ndarray:
-        """Dequantize the values of a quantized tensor; return other values unchanged."""
+        """Dequantize the values of a quantized tensor; return other values unchanged.
+
+        Parameters
+        ----------
+        values
+            Array of any shape, of this tensor's `dtype`.
+
+        Returns
+        -------
+        np.ndarray
+            float32 array of the same shape, or `values` if the tensor has no scale.
+        """
         return values if self.scale is None else self.dequantize(values)
 
     def _quantization(self) -> tuple[float, int]:
@@ -237,6 +252,10 @@ class Artifact:
     ----------
     name
         A C identifier; every global symbol begins with ``tvmtiny_<name>``.
+    target
+        The CPU or board that the code was generated for.
+    oracle
+        The reference whose rounding the code reproduces: ``litert`` or ``tflm``.
     files
         File name to text: header, entry point, kernels, and the shared ``tvmtiny.h``.
     graph

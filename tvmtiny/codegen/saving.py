@@ -23,6 +23,8 @@ def save(artifact: Artifact, directory: str | os.PathLike[str]) -> tuple[Path, .
 
     Parameters
     ----------
+    artifact
+        The generated code.
     directory
         The folder; it is created if it does not exist.
 

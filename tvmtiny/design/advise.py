@@ -140,6 +140,11 @@ def advise(
     options
         Options of `tvmtiny.cost`.
 
+    Returns
+    -------
+    Advice
+        The cost of the unchanged model, its costliest layers, and the possible changes.
+
     Raises
     ------
     UnknownTargetError, BoardFileError

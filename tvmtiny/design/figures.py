@@ -56,8 +56,12 @@ class Budget:
 
     Attributes
     ----------
-    ram_bytes, flash_bytes, cycles
-        See `Figures`.
+    ram_bytes
+        Limit for the arena and the states, in bytes.
+    flash_bytes
+        Limit for the constants, in bytes; the code itself is not included.
+    cycles
+        Limit for the estimated cycles of an inference.
     """
 
     ram_bytes: int | None = None
@@ -65,7 +69,18 @@ class Budget:
     cycles: int | None = None
 
     def over(self, found: Figures) -> tuple[str, ...]:
-        """Return the names of the limits that are exceeded."""
+        """Return the names of the limits that are exceeded.
+
+        Parameters
+        ----------
+        found
+            The cost to compare with the limits.
+
+        Returns
+        -------
+        tuple of str
+            Some of ``ram_bytes``, ``flash_bytes`` and ``cycles``, in this order.
+        """
         limits = {name: getattr(self, name) for name in ("ram_bytes", "flash_bytes", "cycles")}
         return tuple(
             name

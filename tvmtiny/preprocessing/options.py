@@ -25,7 +25,7 @@ def parse_duration(text: str | float) -> float:
     Raises
     ------
     InputError
-        If the text is no duration.
+        If the text is not a duration.
     """
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(us|ms|s|)", str(text).strip())
     if match is None:
@@ -49,9 +49,15 @@ def front_end(
     sample_rate
         Sample rate in Hz; by default that of the front end.
     step
-        Duration from one row of features to the next, such as ``10ms``.
+        Duration from one row of features to the next, such as ``10ms`` or a number of
+        milliseconds; by default that of the front end.
     settings
         Other settings of the front end, as values or as texts.
+
+    Returns
+    -------
+    FrontEnd
+        The front end with its settings.
 
     Raises
     ------
@@ -81,6 +87,29 @@ def apply_front_end(
     front_settings: Mapping[str, Any] | None = None,
 ) -> Model:
     """Apply `with_front_end` with options of the command line; without `frontend`, do nothing.
+
+    Parameters
+    ----------
+    model
+        A model whose only input holds rows of the front end's features, the oldest first.
+    frontend
+        Name of a front end, or a front end with its settings.
+    sample_rate, step, front_settings
+        Settings of the front end that `frontend` names; see `front_end`. The parameter
+        `front_settings` is called `settings` there.
+    stride
+        Number of new rows in each decision; see `with_front_end`.
+    threshold, average
+        See `Detection`.
+    refractory
+        Duration after an event without another one, such as ``500ms`` or a number of milliseconds.
+    events
+        Positions in the model's output that stand for events; see ``classes`` of `Detection`.
+
+    Returns
+    -------
+    Model
+        The model with the front end, or `model` itself without `frontend`.
 
     Raises
     ------
