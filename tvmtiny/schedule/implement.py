@@ -112,7 +112,7 @@ def _constants_bytes(node: Node, implementation: Implementation | None) -> int:
 def schedule_module(module: IRModule, cpu: Cpu) -> IRModule:
     """Schedule every PrimFunc of `module` that is not scheduled yet.
 
-    The first family that can schedules a function.
+    The first family that supports a function schedules it.
 
     Returns
     -------
