@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,17 @@ def conv(
 
 
 def dense(
-    rows: int, depth: int, channels: int, y: float = 0.01, per_channel: bool = False
+    rows: int,
+    depth: int,
+    channels: int,
+    y: float = 0.01,
+    per_channel: bool = False,
+    least: int = -127,
 ) -> Layer:
-    """A FULLY_CONNECTED with a bias of 64 bits."""
+    """A FULLY_CONNECTED with a bias of 64 bits, and weights from `least` on."""
     scales = tuple(0.002 * (1 + i % 3) for i in range(channels if per_channel else 1))
     weights = random_constant((channels, depth), "int8", scales=scales)
+    weights = replace(weights, value=np.maximum(weights.value, least))
     x = Operand((rows, depth), "int16", 0.001)
     bias = numbers(np.arange(channels) * 301 - 700, "int64")
     options = {"quantized_bias_type": "int64", "fused_activation_function": "NONE"}
@@ -67,6 +74,7 @@ CASES = {
     "dense_one": dense(1, 24, 6),
     "dense_rest": dense(4, 21, 7, per_channel=True),
     "dense_long": dense(1, 1500, 5, y=0.1),
+    "dense_bytes": dense(1, 28, 5, least=-128),
 }
 
 
@@ -81,6 +89,8 @@ def test_every_decision_on_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     values = set(candidates().values())
     tiles = {("half", "tile", tile) for tile in ("3x2", "2x2", "1x4")}
     assert tiles | {("half", "weights", weights) for weights in ("h8", "h16")} <= values
+    kernels = candidates().layers.compile(BOARD).files["halves_kernels.c"]
+    assert all(f"1X4, {kind}," in kernels for kind in ("H8", "P8", "H16"))
     kinds = {
         layer.schedule.rpartition(" ")[2] for layer in candidates().layers.compile(BOARD).layers
     }
@@ -114,10 +124,11 @@ def test_scales_that_are_not_proven_stay_in_double() -> None:
     ("layer", "goal", "most"),
     [
         (conv((12, 12), 16, 16), "balanced", 0.98),
-        (dense(1, 640, 128), "balanced", 1.25),
+        (dense(1, 256, 64), "balanced", 1.0),
+        (dense(1, 640, 128, least=-128), "balanced", 1.25),
         (dense(1, 640, 128), "speed", 0.8),
     ],
-    ids=["conv", "dense", "dense_speed"],
+    ids=["conv", "dense", "dense_bytes", "dense_speed"],
 )
 def test_instructions(layer: Layer, goal: str, most: float) -> None:
     layers = SideBySide("half", {"layer": layer}, 0.0)

@@ -6,6 +6,12 @@
  *   h8:  the bytes w0, w2, w1, w3 of each channel
  *   h16: the words (w0, w1) of each channel, then (w2, w3)
  * Sums are exact modulo 2^32.
+ *
+ * Tiles of one pixel have p8 where all halfwords fit: 256 * w + v of two channels, as the words of
+ * x0 and x1 of both pairs of channels, then those of x2 and x3. As they are they add up to
+ * P = 256 * sum(w * x) + sum(v * x) in 64 bits, and their lower bytes to Q = sum(v * x), which 32 bits
+ * hold, so that sum(w * x) is (P - Q) / 256. The initial accumulators are Q of the first pair, P of
+ * both, and Q of the second.
  */
 #ifndef TVMTINY_DSP_HALF_H
 #define TVMTINY_DSP_HALF_H
@@ -16,6 +22,8 @@
 
 #define TVMTINY_HALF_BEGIN_3X2                                                                     \
   "str r2, [sp]\n ldrd r3, r4, [r1], #8\n mov r5, r3\n mov r6, r4\n mov r7, r3\n mov r8, r4\n"
+#define TVMTINY_HALF_BEGIN_3X2_H8 TVMTINY_HALF_BEGIN_3X2
+#define TVMTINY_HALF_BEGIN_3X2_H16 TVMTINY_HALF_BEGIN_3X2
 #define TVMTINY_HALF_GROUP_3X2_H8                                                                  \
   "ldrd r9, r10, [r1], #8\n ldmia r0!, {r11, r12, lr}\n sxtb16 r2, r9\n"                           \
   "smlad r3, r11, r2, r3\n smlad r5, r12, r2, r5\n smlad r7, lr, r2, r7\n sxtb16 r2, r10\n"        \
@@ -23,12 +31,16 @@
   "sxtb16 r9, r9, ror #8\n sxtb16 r10, r10, ror #8\n ldmia r0!, {r11, r12, lr}\n" TVMTINY_MAC_3X2
 #define TVMTINY_HALF_GROUP_3X2_H16                                                                 \
   TVMTINY_LOAD_3X2 TVMTINY_MAC_3X2 TVMTINY_LOAD_3X2 TVMTINY_MAC_3X2
+#define TVMTINY_HALF_STORE_3X2_H8 TVMTINY_HALF_STORE_3X2
+#define TVMTINY_HALF_STORE_3X2_H16 TVMTINY_HALF_STORE_3X2
 #define TVMTINY_HALF_STORE_3X2(PITCH)                                                              \
   "ldr r2, [sp]\n str r4, [r2, #4]\n"                                                              \
   "str r5, [r2, #4 * " PITCH "]\n str r6, [r2, #4 * " PITCH " + 4]\n"                              \
   "str r7, [r2, #8 * " PITCH "]\n str r8, [r2, #8 * " PITCH " + 4]\n str r3, [r2], #8\n"
 #define TVMTINY_HALF_BEGIN_2X2                                                                     \
   "str r2, [sp]\n ldrd r3, r4, [r1], #8\n mov r5, r3\n mov r6, r4\n"
+#define TVMTINY_HALF_BEGIN_2X2_H8 TVMTINY_HALF_BEGIN_2X2
+#define TVMTINY_HALF_BEGIN_2X2_H16 TVMTINY_HALF_BEGIN_2X2
 #define TVMTINY_HALF_GROUP_2X2_H8                                                                  \
   TVMTINY_LOAD_2X2_W8                                                                              \
   "sxtb16 lr, r7\n smlad r3, r9, lr, r3\n smlad r5, r10, lr, r5\n"                                 \
@@ -37,10 +49,25 @@
 #define TVMTINY_HALF_GROUP_2X2_H16                                                                 \
   TVMTINY_LOAD_2X2_W16                                                                             \
   TVMTINY_MAC_2X2("r7", "r8", "r2", "r11") TVMTINY_MAC_2X2("r9", "r10", "r12", "lr")
+#define TVMTINY_HALF_STORE_2X2_H8 TVMTINY_HALF_STORE_2X2
+#define TVMTINY_HALF_STORE_2X2_H16 TVMTINY_HALF_STORE_2X2
 #define TVMTINY_HALF_STORE_2X2(PITCH)                                                              \
   "ldr r2, [sp]\n str r4, [r2, #4]\n"                                                              \
   "str r5, [r2, #4 * " PITCH "]\n str r6, [r2, #4 * " PITCH " + 4]\n str r3, [r2], #8\n"
-#define TVMTINY_HALF_BEGIN_1X4 TVMTINY_INIT_1X4
+/* 1 x 4 with p8: P in r3 r4 and r5 r6, Q in r2 and lr. The output pointer waits on the stack. */
+#define TVMTINY_HALF_BEGIN_1X4_P8 "str r2, [sp]\n ldmia r1!, {r2, r3, r4, r5, r6, lr}\n"
+#define TVMTINY_HALF_PAIR(X, FIRST, SECOND)                                                        \
+  "smlald r3, r4, " X ", " FIRST "\n smlald r5, r6, " X ", " SECOND "\n"                           \
+  "sxtb16 " FIRST ", " FIRST "\n sxtb16 " SECOND ", " SECOND "\n"                                  \
+  "smlad r2, " X ", " FIRST ", r2\n smlad lr, " X ", " SECOND ", lr\n"
+#define TVMTINY_HALF_GROUP_1X4_P8                                                                  \
+  TVMTINY_LOAD_1X4 TVMTINY_HALF_PAIR("r7", "r9", "r10") TVMTINY_HALF_PAIR("r8", "r11", "r12")
+#define TVMTINY_HALF_STORE_1X4_P8(PITCH)                                                           \
+  "subs r3, r3, r2\n sbc r4, r4, r2, asr #31\n lsr r3, r3, #8\n orr r3, r3, r4, lsl #24\n"         \
+  "subs r5, r5, lr\n sbc r6, r6, lr, asr #31\n lsr r5, r5, #8\n orr r5, r5, r6, lsl #24\n"         \
+  "mov r4, lr\n ldr r7, [sp]\n stmia r7!, {r2, r3, r4, r5}\n mov r2, r7\n"
+#define TVMTINY_HALF_BEGIN_1X4_H8 TVMTINY_INIT_1X4
+#define TVMTINY_HALF_BEGIN_1X4_H16 TVMTINY_INIT_1X4
 #define TVMTINY_HALF_CHANNEL(ACC, WEIGHTS)                                                         \
   "sxtb16 lr, " WEIGHTS "\n smlad " ACC ", r7, lr, " ACC "\n"                                      \
   "sxtb16 " WEIGHTS ", " WEIGHTS ", ror #8\n smlad " ACC ", r8, " WEIGHTS ", " ACC "\n"
@@ -49,19 +76,54 @@
       TVMTINY_HALF_CHANNEL("r5", "r11") TVMTINY_HALF_CHANNEL("r6", "r12")
 #define TVMTINY_HALF_GROUP_1X4_H16                                                                 \
   TVMTINY_LOAD_1X4 TVMTINY_MAC_1X4("r7") TVMTINY_AGAIN_1X4 TVMTINY_MAC_1X4("r8")
-#define TVMTINY_HALF_STORE_1X4(PITCH) "stmia r2!, {r3, r4, r5, r6}\n"
+#define TVMTINY_HALF_STORE_1X4_H8 TVMTINY_HALF_STORE_1X4_H16
+#define TVMTINY_HALF_STORE_1X4_H16(PITCH) "stmia r2!, {r3, r4, r5, r6}\n"
 
-/* Defines NAME(x, stream, out, end) like a kernel of tvmtiny_dsp_sums.h. */
-#define TVMTINY_HALF(NAME, SHAPE, FORMAT, PIXELS, CHANNELS, WIDE, FIRST, UNROLL, LOOPS, PITCH,     \
+/* Defines NAME(x, stream, out, end) like a kernel of tvmtiny_dsp_sums.h; KIND is the place of
+ * FORMAT among h8, h16, and p8. */
+#define TVMTINY_HALF(NAME, SHAPE, FORMAT, PIXELS, CHANNELS, KIND, FIRST, UNROLL, LOOPS, PITCH,     \
                      XBYTES)                                                                       \
   TVMTINY_SUMS_FUNCTION(                                                                           \
       NAME, TVMTINY_TILE_ENTER(XBYTES) TVMTINY_TILE_REPEAT(                                        \
                 FIRST, UNROLL, LOOPS,                                                              \
-                TVMTINY_HALF_BEGIN_##SHAPE TVMTINY_HALF_GROUP_##SHAPE##_##FORMAT,                  \
+                TVMTINY_HALF_BEGIN_##SHAPE##_##FORMAT TVMTINY_HALF_GROUP_##SHAPE##_##FORMAT,       \
                 TVMTINY_HALF_GROUP_##SHAPE##_##FORMAT, "r9")                                       \
-                TVMTINY_HALF_STORE_##SHAPE(TVMTINY_STRING(PITCH)) TVMTINY_TILE_NEXT(XBYTES, "r9"))
+                TVMTINY_HALF_STORE_##SHAPE##_##FORMAT(TVMTINY_STRING(PITCH))                       \
+                TVMTINY_TILE_NEXT(XBYTES, "r9"))
 
 #else
+
+/* One pixel with two channels in a halfword. */
+TVMTINY_INLINE void tvmtiny_half_pairs(const uint32_t *x, const int32_t *stream, int32_t *out,
+                                       const int32_t *end, int32_t groups)
+{
+  while (stream != end) {
+    const uint32_t *weights = (const uint32_t *)stream + 6;
+    int32_t low[2];
+    int64_t both[2];
+    int32_t word;
+    int32_t pair;
+    low[0] = stream[0];
+    low[1] = stream[5];
+    both[0] = (int64_t)stream[2] * ((int64_t)1 << 32) + (uint32_t)stream[1];
+    both[1] = (int64_t)stream[4] * ((int64_t)1 << 32) + (uint32_t)stream[3];
+    for (word = 0; word < 2 * groups; ++word) {
+      const int32_t first = (int16_t)(x[word] & 0xffffu);
+      const int32_t second = (int16_t)(x[word] >> 16);
+      for (pair = 0; pair < 2; ++pair) {
+        low[pair] = tvmtiny_smlad(x[word], tvmtiny_sxtb16(weights[pair]), low[pair]);
+        both[pair] += (int64_t)first * (int16_t)(weights[pair] & 0xffffu);
+        both[pair] += (int64_t)second * (int16_t)(weights[pair] >> 16);
+      }
+      weights += 2;
+    }
+    for (pair = 0; pair < 2; ++pair) {
+      *out++ = low[pair];
+      *out++ = (int32_t)((both[pair] - low[pair]) / 256);
+    }
+    stream = (const int32_t *)weights;
+  }
+}
 
 TVMTINY_INLINE void tvmtiny_half(const uint32_t *x, const int32_t *stream, int32_t *out,
                                  const int32_t *end, int32_t pixels, int32_t channels, int32_t wide,
@@ -97,12 +159,16 @@ TVMTINY_INLINE void tvmtiny_half(const uint32_t *x, const int32_t *stream, int32
   }
 }
 
-#define TVMTINY_HALF(NAME, SHAPE, FORMAT, PIXELS, CHANNELS, WIDE, FIRST, UNROLL, LOOPS, PITCH,     \
+#define TVMTINY_HALF(NAME, SHAPE, FORMAT, PIXELS, CHANNELS, KIND, FIRST, UNROLL, LOOPS, PITCH,     \
                      XBYTES)                                                                       \
   static void NAME(const void *x, const int32_t *stream, int32_t *out, const int32_t *end)         \
   {                                                                                                \
-    tvmtiny_half((const uint32_t *)x, stream, out, end, PIXELS, CHANNELS, WIDE,                    \
-                 (FIRST) + (UNROLL) * (LOOPS), PITCH);                                             \
+    if ((KIND) == 2) {                                                                             \
+      tvmtiny_half_pairs((const uint32_t *)x, stream, out, end, (FIRST) + (UNROLL) * (LOOPS));     \
+    } else {                                                                                       \
+      tvmtiny_half((const uint32_t *)x, stream, out, end, PIXELS, CHANNELS, KIND,                  \
+                   (FIRST) + (UNROLL) * (LOOPS), PITCH);                                           \
+    }                                                                                              \
   }
 
 #endif

@@ -24,16 +24,17 @@ from tvmtiny.schedule.overlap import Overlap
 
 HEADERS = (*SUMS_HEADERS, "tvmtiny_dsp_half.h")
 
-#: Instructions and cycles per group, by tile and format: LDM of N words takes 1 + N.
+#: Instructions and cycles per group, by tile and format: LDM of N words takes 1 + N. Bytes of one
+#: pixel are in halfwords of two channels.
 _INSTRUCTIONS = {
     "3x2": {"h8": 19, "h16": 16},
     "2x2": {"h8": 14, "h16": 10},
-    "1x4": {"h8": 18, "h16": 11},
+    "1x4": {"h8": 14, "h16": 11},
 }
 _CYCLES = {
     "3x2": {"h8": 27, "h16": 26},
     "2x2": {"h8": 20, "h16": 18},
-    "1x4": {"h8": 24, "h16": 21},
+    "1x4": {"h8": 20, "h16": 21},
 }
 
 #: Sums of neighbouring pixels must be within reach of STR's immediate.

@@ -42,6 +42,9 @@ def pack(
     unroll
         Groups that are unrolled at most.
     """
+    paired = tile.pixels == 1 and _pairs(weights, tile).min(initial=0) >= -(2**15)
+    if weight_format == "h8" and paired:
+        weight_format = "p8"
     bias = bias_values(node, len(weights)).astype(np.int64)
     count = packing.groups(weights.shape[1])
     grouped = packing.grouped(weights)
@@ -66,21 +69,29 @@ def pack(
     return tuple(found), np.concatenate(streams)
 
 
+def _pairs(values: np.ndarray, tile: packing.TileShape) -> np.ndarray:
+    """int64: 256 times the values of each second channel, plus those of the channel before."""
+    ordered = values[packing.channel_order(len(values), tile)].astype(np.int64)
+    return 256 * ordered[1::2] + ordered[::2]
+
+
 def _stream(
     grouped: np.ndarray, initial: np.ndarray, tile: packing.TileShape, weight_format: str
 ) -> np.ndarray:
     order = packing.channel_order(len(grouped), tile)
-    part = grouped[order]
+    tiles, streams = len(order) // tile.channels, tile.channels
+    first = initial[order].reshape(tiles, streams)
+    part = grouped[order].astype(np.int16)
     if weight_format == "h8":
-        ordered = np.ascontiguousarray(part[:, :, [0, 2, 1, 3]].astype(np.int8))
-        words = ordered.view(np.int32)
-    else:
-        words = np.ascontiguousarray(part.astype(np.int16)).view(np.int32)
-    tiles = len(order) // tile.channels
-    # (tile, channel, group, word) -> (tile, group, word, channel)
-    body = words.reshape(tiles, tile.channels, words.shape[1], -1)
+        part = part[:, :, [0, 2, 1, 3]].astype(np.int8)
+    if weight_format == "p8":
+        part, streams = _pairs(grouped, tile).astype(np.int16), tile.channels // 2
+        both = np.ascontiguousarray(_pairs(initial, tile)).view(np.int32).reshape(tiles, -1)
+        first = np.concatenate([first[:, :1], both, first[:, 2:3]], axis=1)
+    words = np.ascontiguousarray(part).view(np.int32)
+    # (tile, channel or pair, group, word) -> (tile, group, word, channel or pair)
+    body = words.reshape(tiles, streams, words.shape[1], -1)
     body = body.transpose(0, 2, 3, 1).reshape(tiles, -1)
-    first = initial[order].reshape(tiles, tile.channels)
     return np.concatenate([first, body], axis=1).astype(np.int32).ravel()
 
 
@@ -93,6 +104,6 @@ def _kernel(
     sizes = (*split_groups(groups, unroll), pitch)
     name = f"half_{tile.shape}_{weight_format}_{'_'.join(map(str, sizes))}"
     shape = (tile.shape.upper(), weight_format.upper(), tile.pixels, tile.channels)
-    wide = int(weight_format == "h16")
-    arguments = ", ".join(map(str, (*shape, wide, *sizes, 8 * groups * tile.pixels)))
+    kind = ("h8", "h16", "p8").index(weight_format)
+    arguments = ", ".join(map(str, (*shape, kind, *sizes, 8 * groups * tile.pixels)))
     return name, f"TVMTINY_HALF({name}, {arguments})"
