@@ -41,10 +41,10 @@ REFERENCE = {
     "vww_24x24x32_s2": (replace(_RELU, size=(24, 24), channels=32, stride=(2, 2)), 2.35),
     "vww_12x12x60_s2": (replace(_RELU, size=(12, 12), channels=60, stride=(2, 2)), 2.25),
     "vww_6x6x27_s2": (replace(_RELU, size=(6, 6), channels=27, stride=(2, 2)), 2.90),
-    "sww_3x1": (Depthwise((30, 1), 40, kernel=(3, 1), padding="VALID"), 4.95),
-    "sww_5x1": (Depthwise((28, 1), 128, kernel=(5, 1), padding="VALID"), 3.40),
-    "sww_10x1": (Depthwise((24, 1), 128, kernel=(10, 1), padding="VALID"), 2.40),
-    "sww_15x1": (Depthwise((15, 1), 128, kernel=(15, 1), padding="VALID"), 6.0),
+    "sww_3x1": (Depthwise((30, 1), 40, kernel=(3, 1), padding="VALID"), 4.40),
+    "sww_5x1": (Depthwise((28, 1), 128, kernel=(5, 1), padding="VALID"), 3.00),
+    "sww_10x1": (Depthwise((24, 1), 128, kernel=(10, 1), padding="VALID"), 2.20),
+    "sww_15x1": (Depthwise((15, 1), 128, kernel=(15, 1), padding="VALID"), 5.0),
 }
 
 
@@ -72,7 +72,20 @@ def _random_cases(count: int, seed: int) -> dict[str, Depthwise]:
     return cases
 
 
-RANDOM = SideBySide("random_depthwise", _random_cases(70, 5), 0.0)
+def _columns() -> dict[str, Depthwise]:
+    """Single columns of one to eight outputs, for filters of two to five words."""
+    cases = {}
+    for rows in range(1, 9):
+        for case, height in ((_RELU, (3, 4, 6, 9)[rows % 4]), (Depthwise(), (3, 9, 6, 4)[rows // 3])):
+            size = (max(4, rows + height - 1), 1)
+            name = f"column_{rows}_{case.activation.lower()}"
+            cases[name] = replace(
+                case, size=size, channels=5, kernel=(height, 1), padding="VALID", bias=True
+            )
+    return cases
+
+
+RANDOM = SideBySide("random_depthwise", {**_random_cases(70, 5), **_columns()}, 0.0)
 
 
 def _node(case: Depthwise) -> Node:
@@ -96,7 +109,7 @@ def test_random_layers_on_board() -> None:
 
 def test_random_layers_use_both_kernels() -> None:
     schedules = [layer.schedule for layer in RANDOM.compile(BOARD).layers]
-    for word in ("3x3", "general", "rounding by sign"):
+    for word in ("3x3", "general", "column", "column, rounding by sign"):
         assert sum(word in schedule for schedule in schedules) >= 5, word
     assert not any("scalar" in schedule for schedule in schedules)
 

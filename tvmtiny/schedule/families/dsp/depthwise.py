@@ -320,7 +320,8 @@ def _row_kernel(
     rounding = "SIGNED" if scaling.signed else "PLAIN"
     by_sign = ", rounding by sign" if scaling.signed else ""
     if plan.kernel == "column":
-        sizes: tuple[int, ...] = (plan.pairs, words, scaling.shift, channels)
+        rows = geometry.output[0]
+        sizes: tuple[int, ...] = (plan.pairs, words, rows, scaling.shift, channels)
         name = f"depthwise_column_{_identifier(*sizes)}_{rounding.lower()}"
         arguments = ", ".join(str(size) for size in sizes)
         return (
