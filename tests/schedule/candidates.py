@@ -16,14 +16,21 @@ from tvmtiny.schedule import Decisions, Goal, Implementation, implement, space
 from tvmtiny.targets import resolve
 
 
-def covering(node: Node, cpu: str, scalar: bool) -> list[Decisions]:
-    """Candidates that can be implemented, such that each value of each decision is in one."""
+def covering(
+    node: Node, cpu: str, scalar: bool, only: Mapping[str, int | str] | None = None
+) -> list[Decisions]:
+    """Candidates that can be implemented, such that each value of each decision is in one.
+
+    Of those with the decisions `only`, if given.
+    """
     target, rng = resolve(cpu).cpu, np.random.default_rng(1)
     candidates = list(space(node, target, Oracle.LITERT))
     covered: set[object] = set()
     chosen = []
     for position in rng.permutation(len(candidates)):
         decisions = candidates[position]
+        if only is not None and not only.items() <= decisions.items():
+            continue
         values = {(decisions["sketch"], *item) for item in decisions.items()}
         if values <= covered or (decisions["sketch"] == "scalar") != scalar:
             continue
@@ -42,6 +49,8 @@ class Candidates:
         Whether plain C is looked at, or the micro-kernels.
     tolerance, external
         As for `SideBySide`.
+    only
+        Decisions that all candidates have.
 
     Attributes
     ----------
@@ -59,13 +68,14 @@ class Candidates:
         scalar: bool,
         tolerance: float = 0.0,
         external: bool = False,
+        only: Mapping[str, int | str] | None = None,
     ) -> None:
         self._cpu = cpu
         self.decisions: list[Decisions] = []
         copies: dict[str, Case] = {}
         for key, case in cases.items():
             node = optimized_nodes(tvmtiny.load(case.model(), name=key))[0]
-            for decisions in covering(node, cpu, scalar):
+            for decisions in covering(node, cpu, scalar, only):
                 copies[f"{key}_{len(self.decisions)}"] = case
                 self.decisions.append(decisions)
         self.layers = SideBySide(name, copies, tolerance, external=external)

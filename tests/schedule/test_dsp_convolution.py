@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from layer_cases import Layer
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
 from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.test_fully_connected import Dense
 from tests.ops.test_transpose_conv import _layer as transposed
 from tests.ops.three_ways import Case, SideBySide
+from tests.schedule.candidates import Candidates
 from tests.tools import on_qemu
 
 BOARD = "mps2-an386"
@@ -34,6 +37,39 @@ REFERENCE: dict[str, tuple[Case, float]] = {
     ),
     "groups_of_8": (replace(_RELU, size=(12, 12), channels=64, filters=64, groups=8), 1.29),
 }
+
+
+#: Layers for tiles of four channels, two in a halfword of weights: with and without rounding by
+#: sign, pixels and channels that do not divide, and patches of several rows.
+_FOUR = {
+    "pointwise": replace(_RELU, size=(3, 5), channels=24, filters=10, kernel=(1, 1)),
+    "pointwise_linear": Conv((4, 3), 41, 8, kernel=(1, 1)),
+    "dense_rows": Dense((3, 30), 30, 7, activation="RELU", zero_points=(-128, -128)),
+    "square": replace(_RELU, size=(4, 6), channels=8, filters=6, batch=2),
+    "square_linear": Conv((5, 4), 12, 4, stride=(1, 2), padding="VALID"),
+    "no_pairs": Conv((4, 3), 8, 4, kernel=(1, 1), weight_range=(-128, -127), output_scale=2.0),
+}
+
+
+@cache
+def _pairs() -> Candidates:
+    return Candidates("channel_pairs", _FOUR, BOARD, False, only={"tile": "2x4", "weights": "p8"})
+
+
+def test_channel_pairs_on_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _pairs().force(monkeypatch)
+    _pairs().layers.check_host(BOARD, tmp_path)
+    layers = _pairs().layers.compile(BOARD).layers
+    assert len(layers) > 15
+    assert sum("by sign" in layer.schedule for layer in layers) > 1
+    # 256 * -128 - 128 is no halfword.
+    assert not any("no_pairs" in layer.name for layer in layers)
+
+
+@on_qemu
+def test_channel_pairs_on_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    _pairs().force(monkeypatch)
+    _pairs().layers.check_board(BOARD)
 
 
 def _random_cases(count: int, seed: int) -> dict[str, Case]:

@@ -76,7 +76,10 @@ def _columns() -> dict[str, Depthwise]:
     """Single columns of one to eight outputs, for filters of two to five words."""
     cases = {}
     for rows in range(1, 9):
-        for case, height in ((_RELU, (3, 4, 6, 9)[rows % 4]), (Depthwise(), (3, 9, 6, 4)[rows // 3])):
+        for case, height in (
+            (_RELU, (3, 4, 6, 9)[rows % 4]),
+            (Depthwise(), (3, 9, 6, 4)[rows // 3]),
+        ):
             size = (max(4, rows + height - 1), 1)
             name = f"column_{rows}_{case.activation.lower()}"
             cases[name] = replace(

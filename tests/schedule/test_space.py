@@ -113,6 +113,7 @@ def test_every_decision_is_exact_on_the_host(
         for sketch, tile in itertools.product(("patches", "block"), ("3x2", "2x2", "1x4")):
             assert (sketch, "tile", tile) in values
         assert {("block", "tile", "4x2"), ("direct", "tile", "1x4")} <= values
+        assert {("block", "tile", "2x4"), ("block", "weights", "p8")} <= values
         assert ("patches", "weights", "w4") in values
     elif name == "unproven":
         values = set(candidates.values())

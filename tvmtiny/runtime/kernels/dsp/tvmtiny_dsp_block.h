@@ -4,6 +4,11 @@
  * of its first four channels, of the next four and so on, as tvmtiny_dsp_tile.h describes.
  * Neighbouring patches share their common pixels. Weights are packed as for the other tile kernels.
  *
+ * The format p8 has weights of two channels in a halfword, 256 * w + v, and inputs as for w16: (x0, x2)
+ * and (x1, x3). As they are they add up to P = 256 * sum(w * x) + sum(v * x), and their lower bytes to
+ * Q = sum(v * x), so that the accumulators are P - Q and 256 * Q. Each word of inputs serves four
+ * products rather than two.
+ *
  * All words are loaded by LDR with immediate offsets. In a sequence of loads, each but the first
  * takes one cycle, so that this is faster than LDM and LDRD for words from several places, though
  * longer.
@@ -192,11 +197,11 @@
 #define TVMTINY_BLOCK_INIT_1X4                                                                     \
   ".if tvmtiny_single\n.set tvmtiny_start, 16\n ldr r3, [r1]\n ldr r4, [r1, #4]\n ldr r5, [r1, #8]\n"\
   " ldr r6, [r1, #12]\n.else\n" TVMTINY_INIT_1X4 ".endif\n"
-#define TVMTINY_BLOCK_MULTIPLIER(TO, INDEX)                                                        \
+#define TVMTINY_BLOCK_CONSTANT(TO, INDEX)                                                        \
   " ldr " TO ", [r1, #tvmtiny_start + tvmtiny_weights + 4 * " INDEX "]\n"
 #define TVMTINY_BLOCK_SCALE_1X4_PLAIN                                                              \
-  ".if tvmtiny_single\n" TVMTINY_BLOCK_MULTIPLIER("r9", "0") TVMTINY_BLOCK_MULTIPLIER("r10", "1")  \
-      TVMTINY_BLOCK_MULTIPLIER("r11", "2") TVMTINY_BLOCK_MULTIPLIER("r12", "3")                    \
+  ".if tvmtiny_single\n" TVMTINY_BLOCK_CONSTANT("r9", "0") TVMTINY_BLOCK_CONSTANT("r10", "1")  \
+      TVMTINY_BLOCK_CONSTANT("r11", "2") TVMTINY_BLOCK_CONSTANT("r12", "3")                    \
   ".else\n ldmia r1!, {r9, r10, r11, r12}\n.endif\n" TVMTINY_BLOCK_END("r7", "16")                 \
   " smmul r3, r3, r9\n smmul r4, r4, r10\n smmul r5, r5, r11\n smmul r6, r6, r12\n"
 #define TVMTINY_BLOCK_SCALE_1X4_SIGNED                                                             \
@@ -206,6 +211,53 @@
   TVMTINY_BLOCK_W("r9", FIRST, BYTES)                                                              \
   TVMTINY_BLOCK_W("r10", FIRST " + 1", BYTES)                                                      \
   TVMTINY_BLOCK_W("r11", FIRST " + 2", BYTES) TVMTINY_BLOCK_W("r12", FIRST " + 3", BYTES)
+
+/* 2 x 4 with p8: P in r3 r4 (pixel 0) and r5 r6 (pixel 1), Q in r7 r8 and r2 r11, weights r9 r10, inputs
+ * r12 lr. The output pointer waits on the stack. Before the weights, the stream has the initial
+ * accumulators of the odd channels, and behind them those of the even ones, the multipliers of the odd
+ * channels, and of the even ones; or for rounding by sign the constants of each channel. */
+#define TVMTINY_BLOCK_INIT_2X4                                                                     \
+  TVMTINY_BLOCK_START2("r5", "r6")                                                                 \
+  TVMTINY_BLOCK_COPY(                                                                              \
+      " mov r3, r5\n mov r4, r6\n mov r7, #0\n mov r8, #0\n mov r2, #0\n mov r11, #0\n")
+#define TVMTINY_BLOCK_HALF_2X4(W, FIRST, PIXEL)                                                    \
+  TVMTINY_BLOCK_W("r9", FIRST, "16")                                                               \
+  TVMTINY_BLOCK_W("r10", FIRST " + 1", "16")                                                       \
+  TVMTINY_BLOCK_X("r12", "0", W, PIXEL)                                                            \
+  TVMTINY_BLOCK_X("lr", "1", W, PIXEL)                                                             \
+  TVMTINY_BLOCK_EITHER(W, TVMTINY_BEGIN_2X2("r12", "lr", "r9", "r10"),                             \
+                       TVMTINY_MAC_2X2("r12", "lr", "r9", "r10"))                                  \
+  TVMTINY_BLOCK_WIDEN                                                                              \
+  TVMTINY_BLOCK_EITHER(W,                                                                          \
+                       " smuad r7, r12, r9\n smuad r8, r12, r10\n smuad r2, lr, r9\n smuad r11, lr, r10\n", \
+                       " smlad r7, r12, r9, r7\n smlad r8, r12, r10, r8\n"                         \
+                       " smlad r2, lr, r9, r2\n smlad r11, lr, r10, r11\n")
+#define TVMTINY_BLOCK_SPLIT_2X4                                                                    \
+  " sub r3, r3, r7\n sub r4, r4, r8\n sub r5, r5, r2\n sub r6, r6, r11\n"                          \
+  " add r7, r9, r7, lsl #8\n add r8, r10, r8, lsl #8\n add r2, r9, r2, lsl #8\n add r11, r10, r11, lsl #8\n"
+#define TVMTINY_BLOCK_SCALE_2X4_PLAIN                                                              \
+  ".if tvmtiny_single\n" TVMTINY_BLOCK_CONSTANT("r9", "0") TVMTINY_BLOCK_CONSTANT("r10", "1")      \
+      TVMTINY_BLOCK_CONSTANT("r12", "2") TVMTINY_BLOCK_CONSTANT("lr", "3")                         \
+  ".else\n ldmia r1!, {r9, r10, r12, lr}\n.endif\n" TVMTINY_BLOCK_SPLIT_2X4                        \
+  " smmul r3, r3, r12\n smmul r4, r4, lr\n smmul r5, r5, r12\n smmul r6, r6, lr\n"                 \
+  ".if tvmtiny_single\n" TVMTINY_BLOCK_CONSTANT("r12", "4") TVMTINY_BLOCK_CONSTANT("lr", "5")      \
+  ".else\n ldrd r12, lr, [r1], #8\n.endif\n ldr r9, [sp]\n" TVMTINY_BLOCK_END("r10", "24")         \
+  " smmul r7, r7, r12\n smmul r8, r8, lr\n smmul r2, r2, r12\n smmul r11, r11, lr\n"
+#define TVMTINY_BLOCK_SCALE_2X4_SIGNED                                                             \
+  TVMTINY_BLOCK_SKIP " ldrd r9, r10, [r1], #8\n" TVMTINY_BLOCK_SPLIT_2X4                           \
+  TVMTINY_BLOCK_SIGNED_2("r3", "r5") TVMTINY_BLOCK_SIGNED_2("r4", "r6")                            \
+  TVMTINY_BLOCK_SIGNED_2("r7", "r2") TVMTINY_BLOCK_SIGNED_2("r8", "r11")                           \
+  " ldr r9, [sp]\n" TVMTINY_BLOCK_LAST("r10")
+#define TVMTINY_BLOCK_SIGNED_2(FIRST, SECOND)                                                      \
+  " ldm r1!, {r9, r10, r12}\n" TVMTINY_BLOCK_SIGNED(FIRST) TVMTINY_BLOCK_SIGNED(SECOND)
+#define TVMTINY_BLOCK_STORE_2X4(SHIFT, PITCH)                                                      \
+  " ssat r3, #8, r3, asr #" SHIFT "\n ssat r4, #8, r4, asr #" SHIFT "\n"                           \
+  " ssat r5, #8, r5, asr #" SHIFT "\n ssat r6, #8, r6, asr #" SHIFT "\n"                           \
+  " ssat r7, #8, r7, asr #" SHIFT "\n ssat r8, #8, r8, asr #" SHIFT "\n"                           \
+  " ssat r2, #8, r2, asr #" SHIFT "\n ssat r11, #8, r11, asr #" SHIFT "\n"                         \
+  " strb r3, [r9, #1]\n strb r8, [r9, #2]\n strb r4, [r9, #3]\n"                                   \
+  " strb r2, [r9, #" PITCH "]\n strb r5, [r9, #" PITCH " + 1]\n strb r11, [r9, #" PITCH " + 2]\n"   \
+  " strb r6, [r9, #" PITCH " + 3]\n strb r7, [r9], #4\n str r9, [sp]\n cmp r1, r10\n"
 
 #define TVMTINY_BLOCK_WIDEN " sxtb16 r9, r9\n sxtb16 r10, r10\n"
 #define TVMTINY_BLOCK_W2(FIRST, BYTES)                                                             \
@@ -278,7 +330,61 @@
       TVMTINY_BLOCK_SCALE_1X4_##ROUNDING,                                                          \
       TVMTINY_BLOCK_STORE_1X4(TVMTINY_STRING(SHIFT)), "32", HEIGHT, UNROLL, TURNS, ROW)
 
+#define TVMTINY_BLOCK_2X4_P8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  TVMTINY_BLOCK_FUNCTION(                                                                          \
+      NAME, TVMTINY_BLOCK_INIT_2X4,                                                                \
+      TVMTINY_BLOCK_HALF_2X4("0", "0", TVMTINY_STRING(PIXEL))                                      \
+          TVMTINY_BLOCK_HALF_2X4("1", "2", TVMTINY_STRING(PIXEL)),                                 \
+      TVMTINY_BLOCK_SCALE_2X4_##ROUNDING,                                                          \
+      TVMTINY_BLOCK_STORE_2X4(TVMTINY_STRING(SHIFT), TVMTINY_STRING(PITCH)), "16", HEIGHT, UNROLL, \
+      TURNS, ROW)
+
 #else /* !TVMTINY_DSP */
+
+/* Two pixels and four channels at a time, of which halfwords have two. */
+TVMTINY_INLINE void tvmtiny_block_channels(const uint32_t *x, const int32_t *stream, int8_t *out,
+                                           const int32_t *end, int32_t height, int32_t groups,
+                                           int32_t shift, int32_t pitch, int32_t row, int32_t pixel,
+                                           int32_t rounding)
+{
+  static const int32_t places[] = {1, 3, 0, 2};
+  const int32_t words = 4 * height * groups;
+  while (stream != end) {
+    const int32_t *const constants = stream + 2 + words;
+    int32_t p;
+    for (p = 0; p < 2; ++p) {
+      int32_t acc[4];
+      int32_t i;
+      acc[0] = stream[0];
+      acc[1] = stream[1];
+      acc[2] = acc[3] = 0;
+      for (i = 0; i < words; ++i) {
+        const int32_t pair = i % 2;
+        const uint32_t weights = (uint32_t)stream[2 + i];
+        const uint32_t inputs = x[(i / (4 * groups) * row + p * pixel) / 4 + i % (4 * groups) / 2];
+        acc[pair] = tvmtiny_smlad(inputs, weights, acc[pair]);
+        acc[2 + pair] = tvmtiny_smlad(inputs, tvmtiny_sxtb16(weights), acc[2 + pair]);
+      }
+      for (i = 0; i < 2; ++i) {
+        acc[i] = (int32_t)((uint32_t)acc[i] - (uint32_t)acc[2 + i]);
+        acc[2 + i] = (int32_t)((uint32_t)constants[i] + ((uint32_t)acc[2 + i] << 8));
+      }
+      for (i = 0; i < 4; ++i) {
+        out[p * pitch + places[i]] =
+            tvmtiny_scale_int8(acc[i], constants + 2 + i * rounding, rounding, shift);
+      }
+    }
+    stream = constants + 2 + 4 * rounding;
+    out += 4;
+  }
+}
+
+#define TVMTINY_BLOCK_2X4_P8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
+  static void NAME(const void *x, const int32_t *stream, int8_t *out, const int32_t *end)          \
+  {                                                                                                \
+    tvmtiny_block_channels((const uint32_t *)x, stream, out, end, HEIGHT, (UNROLL) * (TURNS),      \
+                           SHIFT, PITCH, ROW, PIXEL, TVMTINY_ROUNDING_##ROUNDING);                 \
+  }
 
 TVMTINY_INLINE void tvmtiny_block(const uint32_t *x, const int32_t *stream, int8_t *out,
                                   const int32_t *end, int32_t pixels, int32_t channels,

@@ -70,7 +70,7 @@ def block_sketches(node: Node) -> tuple[Sketch, ...]:
             "block",
             (
                 Decision("tile", tuple(tile.shape for tile in tiles)),
-                Decision("weights", ("w8", "w16")),
+                Decision("weights", ("w8", "w16", "p8")),
                 Decision("unroll", tuple(unrolls[-5:])),
                 *blocks,
             ),
@@ -148,11 +148,12 @@ def _plan(layer: Layer, input_channels: int, decisions: Decisions) -> _Plan | No
         )
         size, pixel, row = (high, wide), 2 * geometry.stride[1] * input_channels, 2 * wide
         row *= input_channels
-    weights_words = tile.channels * (1 if decisions["weights"] == "w8" else 2)
+    weights_words = tile.channels * (2 if decisions["weights"] == "w16" else 1)
     weights = 4 * weights_words * unroll + _CONSTANTS
     reach = max(8 * unroll + (tile.pixels - 1) * pixel, weights)
     fits = (
         columns >= tile.pixels
+        and decisions["weights"] in tile.cycles
         and tile.channels <= layer.channels
         and tile.pixels <= layer.pixels
         and reach <= _OFFSET
@@ -172,7 +173,10 @@ def implement_block(
     if plan is None:
         return None
     weight_format = str(decisions["weights"])
-    stream = packing.pack_stream(layer.weights, scaling, plan.tile, weight_format)
+    if weight_format == "p8":
+        stream = packing.pack_pairs(layer.weights, scaling, plan.tile)
+    else:
+        stream = packing.pack_stream(layer.weights, scaling, plan.tile, weight_format)
     function = _function(node, layer, plan, weight_format, scaling, stream.size)
     return Implementation(
         function, (node.input(0), stream), decisions, _instructions(node, layer, plan, decisions)
@@ -261,6 +265,11 @@ def _function(
     )
 
 
+def _inputs(weight_format: str) -> str:
+    """The format of weights whose inputs are expanded alike."""
+    return "w16" if weight_format == "p8" else weight_format
+
+
 class _Tiles(Protocol):
     """What `_function` calls for each row of a block."""
 
@@ -276,7 +285,7 @@ def _pixels(
     tiles: _Tiles,
 ) -> tirx.Stmt:
     """Blocks of neighbouring pixels, each of which is a patch of its own."""
-    depth, expand = layer.depth, f"tvmtiny_expand_{weight_format}"
+    depth, expand = layer.depth, f"tvmtiny_expand_{_inputs(weight_format)}"
     together = depth % packing.GROUP == 0
 
     def step(index: nest.Argument) -> Sequence[tirx.Stmt]:
@@ -342,9 +351,10 @@ def _expansion(node: Node, layer: Layer, plan: _Plan, weight_format: str) -> tup
     height, width, depth = node.input(0).shape[1:]
     sizes = (height, width, depth, *plan.size)
     pad = str(layer.pad).replace("-", "m")
-    name = f"expand_block_{weight_format}_{'_'.join(map(str, sizes))}_{pad}"
+    inputs = _inputs(weight_format)
+    name = f"expand_block_{inputs}_{'_'.join(map(str, sizes))}_{pad}"
     arguments = ", ".join(map(str, sizes))
-    return name, f"TVMTINY_EXPAND_BLOCK({name}, {weight_format}, {arguments}, ({layer.pad}))"
+    return name, f"TVMTINY_EXPAND_BLOCK({name}, {inputs}, {arguments}, ({layer.pad}))"
 
 
 def _overlap(node: Node, layer: Layer, plan: _Plan) -> Overlap:

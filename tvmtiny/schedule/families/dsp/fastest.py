@@ -13,7 +13,7 @@ from tvmtiny.schedule.matrix_layer import Layer, split_groups
 #: constants, products with multipliers, saturation, stores, and the end of the loop. Of kernels
 #: that move their pointers, and of those for a single patch.
 _MOVING = {(3, 2): 31, (2, 2): 25, (1, 4): 29}
-_SINGLE = {(4, 2): 37, (3, 2): 29, (2, 2): 23, (1, 4): 27}
+_SINGLE = {(4, 2): 37, (3, 2): 29, (2, 2): 23, (1, 4): 27, (2, 4): 50}
 
 #: Initial sums are copied for each pixel but the last where there is more than one turn.
 _MOVES = 2
@@ -25,7 +25,7 @@ _TURN = 6
 _CALL = 45
 
 #: Expanding four inputs, and what comes to that for each patch that is gathered.
-_EXPANSION = {"w4": 10, "w8": 10, "w16": 8}
+_EXPANSION = {"w4": 10, "w8": 10, "w16": 8, "p8": 8}
 _GATHER = 40
 
 #: Groups of a single patch at most: each is 70 to 112 bytes of code.
@@ -88,11 +88,12 @@ def single_patches(layer: Layer) -> Iterator[Way]:
         if tile.pixels <= layer.pixels and tile.channels <= layer.channels:
             steps = -(-layer.pixels // tile.pixels)
             tiles = steps * -(-layer.channels // tile.channels)
-            instructions = tiles * (count * tile.instructions["w8"] + 5 * tile.pixels)
+            weights = "w8" if "w8" in tile.cycles else "p8"
+            instructions = tiles * (count * tile.instructions[weights] + 5 * tile.pixels)
             way: Decisions = {
                 "sketch": "block",
                 "tile": tile.shape,
-                "weights": "w8",
+                "weights": weights,
                 "unroll": count,
             }
             yield Way(single_cycles(layer, way), instructions, way)

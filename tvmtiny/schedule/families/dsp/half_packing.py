@@ -42,7 +42,8 @@ def pack(
     unroll
         Groups that are unrolled at most.
     """
-    paired = tile.pixels == 1 and _pairs(weights, tile).min(initial=0) >= -(2**15)
+    ordered = weights[packing.channel_order(len(weights), tile)]
+    paired = tile.pixels == 1 and packing.channel_pairs(ordered).min(initial=0) >= -(2**15)
     if weight_format == "h8" and paired:
         weight_format = "p8"
     bias = bias_values(node, len(weights)).astype(np.int64)
@@ -69,12 +70,6 @@ def pack(
     return tuple(found), np.concatenate(streams)
 
 
-def _pairs(values: np.ndarray, tile: packing.TileShape) -> np.ndarray:
-    """int64: 256 times the values of each second channel, plus those of the channel before."""
-    ordered = values[packing.channel_order(len(values), tile)].astype(np.int64)
-    return 256 * ordered[1::2] + ordered[::2]
-
-
 def _stream(
     grouped: np.ndarray, initial: np.ndarray, tile: packing.TileShape, weight_format: str
 ) -> np.ndarray:
@@ -85,8 +80,8 @@ def _stream(
     if weight_format == "h8":
         part = part[:, :, [0, 2, 1, 3]].astype(np.int8)
     if weight_format == "p8":
-        part, streams = _pairs(grouped, tile).astype(np.int16), tile.channels // 2
-        both = np.ascontiguousarray(_pairs(initial, tile)).view(np.int32).reshape(tiles, -1)
+        part, streams = packing.channel_pairs(part).astype(np.int16), tile.channels // 2
+        both = packing.channel_pairs(initial[order]).view(np.int32).reshape(tiles, -1)
         first = np.concatenate([first[:, :1], both, first[:, 2:3]], axis=1)
     words = np.ascontiguousarray(part).view(np.int32)
     # (tile, channel or pair, group, word) -> (tile, group, word, channel or pair)

@@ -64,6 +64,7 @@ BLOCK_TILES = {
         TileShape(3, 2, {"w8": 24, "w16": 24}, {"w8": 22, "w16": 22}),
         TileShape(2, 2, {"w8": 17, "w16": 17}, {"w8": 16, "w16": 16}),
         TileShape(1, 4, {"w8": 19, "w16": 20}, {"w8": 18, "w16": 18}),
+        TileShape(2, 4, {"p8": 30}, {"p8": 28}),
     )
 }
 
@@ -102,7 +103,7 @@ def gain(weight_format: str) -> int:
 
 def excess(weights: np.ndarray, weight_format: str) -> np.ndarray:
     """What a format adds to the accumulators of `weights`, ``(channels, depth)``."""
-    if weight_format == "w16":
+    if weight_format in ("w16", "p8"):
         return np.zeros(len(weights), np.int64)
     if weight_format == "w4":
         lower = _lanes_of_nibbles(weights) & 0xFF
@@ -111,11 +112,14 @@ def excess(weights: np.ndarray, weight_format: str) -> np.ndarray:
 
 
 def storable(weights: np.ndarray, weight_format: str) -> bool:
-    """Whether `weights` fit the format: 4 bits, or the halfwords of all pairs."""
+    """Whether `weights` fit the format: 4 bits, or halfwords of inputs (w8) or channels (p8)."""
     if weight_format == "w16":
         return True
     if weight_format == "w4":
         return bool(weights.min() >= -8 and weights.max() <= 7)
+    if weight_format == "p8":
+        order = channel_order(len(weights), BLOCK_TILES["2x4"])
+        return len(weights) > 3 and bool(channel_pairs(weights[order]).min() >= -(2**15))
     found = grouped(weights)
     return bool((256 * found[:, :, 1::2] + found[:, :, ::2]).min() >= -(2**15))
 
@@ -234,6 +238,42 @@ def pack_products(
     if last:
         parts.append(np.stack([c[order] for c in last], axis=1).reshape(tiles, -1))
     return np.concatenate(parts, axis=1).astype(np.int32).ravel()
+
+
+def pack_pairs(weights: np.ndarray, scaling: Scaling, tile: TileShape) -> np.ndarray:
+    """Weights of pairs of channels, and their constants, as the kernels for p8 read them.
+
+    Parameters
+    ----------
+    weights
+        int8, ``(channels, depth)``, in the order in which inputs are expanded.
+
+    Returns
+    -------
+    np.ndarray
+        int32; see ``tvmtiny_dsp_block.h``.
+    """
+    order = channel_order(len(weights), tile)
+    tiles, half = len(order) // tile.channels, tile.channels // 2
+    initial = scaling.initial[order].reshape(tiles, half, 2)
+    pairs = channel_pairs(grouped(weights)[order])
+    # (tile, pair, group, input) -> (tile, group, half of it, pair, lane)
+    body = pairs.reshape(tiles, half, -1, 2, 2).transpose(0, 2, 4, 1, 3)
+    constants = [c for c in (scaling.multiplier, scaling.offset, scaling.step) if c is not None]
+    last = np.stack([c[order] for c in constants], axis=1).reshape(tiles, half, 2, -1)
+    parts = [
+        initial[:, :, 1],
+        words(body[..., 0], body[..., 1]).reshape(tiles, -1),
+        initial[:, :, 0],
+        last[:, :, ::-1].transpose(0, 2, 1, 3).reshape(tiles, -1),
+    ]
+    return np.concatenate(parts, axis=1).astype(np.int32).ravel()
+
+
+def channel_pairs(values: np.ndarray) -> np.ndarray:
+    """int64: 256 times the values of each second channel, plus those of the channel before."""
+    wide = values.astype(np.int64)
+    return 256 * wide[1::2] + wide[::2]
 
 
 def grouped(weights: np.ndarray) -> np.ndarray:
