@@ -207,7 +207,7 @@ def check_pushed(model: Model) -> None:
     Raises
     ------
     InputError
-        If the model has several inputs, an input that is no image, or states.
+        If the model has several inputs, an input that is not an image, or states.
     """
     graph = model.graph
     shapes = [t.shape for t in graph.inputs]

@@ -145,7 +145,7 @@ def _loop(node: Node, results: Sequence[int], fold: Fold, oracle: Oracle) -> Nod
 
 
 def _same_bytes(body: Graph, results: Sequence[int], kept: Collection[int]) -> dict[int, int]:
-    """Map states that are no results to results that are reshapes of them."""
+    """Map states that are not results to results that are reshapes of them."""
     makers = {output.index: node for node in body.nodes for output in node.outputs}
     roots = {k: reshaped_from(body.outputs[k], makers) for k in {*results, *kept}}
     found: dict[int, int] = {}

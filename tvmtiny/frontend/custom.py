@@ -21,8 +21,8 @@ def custom_options(content: bytes) -> dict[str, Any]:
     Returns
     -------
     dict
-        Options by name; empty if the content is no map, or damaged. The operator then reports the
-        options that it misses.
+        Options by name; empty if the content is not a map, or is damaged. The operator then reports
+        the missing options.
     """
     if not 3 <= len(content) <= _MOST_BYTES:
         return {}

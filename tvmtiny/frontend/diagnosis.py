@@ -103,7 +103,7 @@ def diagnosed(graph: Graph, problems: Sequence[OperatorProblem]) -> UnsupportedM
     graph
         The graph, with constants folded as far as its operators are supported.
     problems
-        One or more problems, of nodes of `graph` and of operators that are no nodes any more.
+        One or more problems, of nodes of `graph` and of operators that are no longer nodes.
     """
     refused = {problem.index for problem in problems}
     nodes = {node.index: node for node in graph.nodes if node.index in refused}

@@ -15,7 +15,7 @@ from tvmtiny.ops.shared.runtime_call import RuntimeCall
 
 #: Position of the state, a variable tensor.
 _STATE = 4
-#: Limits of sums; tanh is no clamping activation.
+#: Limits of sums; tanh is not a clamping activation.
 _LIMITS = {"NONE": (-np.inf, np.inf), "RELU": (0.0, np.inf), "RELU6": (0.0, 6.0)}
 
 

@@ -49,7 +49,7 @@ def with_front_end(
     Raises
     ------
     InputError
-        If the model's input is no stack of the front end's features, or `stride` or `detection`
+        If the model's input is not a stack of the front end's features, or `stride` or `detection`
         cannot be used.
     """
     if model.feed is not None:

@@ -67,7 +67,7 @@ class FrontEnd(ABC):
     @property
     @abstractmethod
     def sample_rate(self) -> int:
-        """Sample rate in Hz; 0 if samples are no time series."""
+        """Sample rate in Hz; 0 if samples are not a time series."""
 
     @property
     @abstractmethod

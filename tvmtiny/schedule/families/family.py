@@ -43,7 +43,7 @@ class KernelFamily(ABC):
         nothing can be proven about them, or may have a zero point, as those of uint8 models do.
     lanes
         Number of int8 inputs of an output that convolutions and dense layers process at once.
-        Lanes are wasted if the depth is no multiple of it.
+        Lanes are wasted if the depth is not a multiple of it.
     """
 
     name: ClassVar[str]

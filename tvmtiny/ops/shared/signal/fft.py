@@ -2,8 +2,8 @@
 
 A transform of ``2 * n`` real numbers is a transform of ``n`` complex ones, each made of two
 adjacent numbers, whose result is then split. The complex transform has stages of radix 4, and a
-last one of radix 2 if ``n`` is no power of 4. Every stage first divides by its radix; sums wrap in
-16 bits.
+last one of radix 2 if ``n`` is not a power of 4. Every stage first divides by its radix; sums wrap
+in 16 bits.
 """
 
 from __future__ import annotations

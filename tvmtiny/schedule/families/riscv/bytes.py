@@ -66,7 +66,7 @@ def estimate_bytes(layer: Layer, decisions: Decisions) -> tuple[float, float]:
 def implement_bytes(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """Implement the layer pixel by pixel; return None if a patch is no pixel."""
+    """Implement the layer pixel by pixel; return None if a patch is not one pixel."""
     if layer.geometry is not None:
         return None
     tile, parts = int(decisions["tile"]), _split(layer, decisions)

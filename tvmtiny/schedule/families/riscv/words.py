@@ -39,7 +39,7 @@ def estimate_words(layer: Layer, decisions: Decisions) -> tuple[float, float]:
 def implement_words(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """Implement the layer pixel by pixel without a workspace; None if a patch is no pixel."""
+    """Implement the layer pixel by pixel without a workspace; None if a patch is not one pixel."""
     if layer.geometry is not None:
         return None
     parts = _split(layer, decisions)

@@ -61,7 +61,7 @@ def estimate_quads(layer: Layer, decisions: Decisions) -> tuple[float, float]:
 def implement_quads(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """Implement the layer pixel by pixel; return None if a patch is no pixel."""
+    """Implement the layer pixel by pixel; return None if a patch is not one pixel."""
     if layer.geometry is not None:
         return None
     channels, depth = layer.channels, layer.depth

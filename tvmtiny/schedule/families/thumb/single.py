@@ -23,7 +23,7 @@ _FRAME, _TURN = 220, 2
 def implement_single(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """Implement the layer pixel by pixel without a workspace; None if a patch is no pixel."""
+    """Implement the layer pixel by pixel without a workspace; None if a patch is not one pixel."""
     tile = int(decisions["tile"])
     if layer.geometry is not None or tile > layer.channels:
         return None
