@@ -35,6 +35,10 @@ CASES = {
     "odd": conv(stride=2),
     "pointwise": conv((3, 5), 10, 7, (1, 1)),
     "long": conv((2, 3), 48, 6, (5, 5), y=0.9),
+    "pairs_stride_2": conv((7, 9), 8, 6, stride=2),
+    "pairs_rest": conv((4, 7), 7, 9),
+    "pairs_loop": conv((2, 5), 104, 4, (1, 1)),
+    "pairs_too_far": conv((2, 5), 130, 4, (1, 1)),
     "runs_of_8": conv((4, 3), 8, 16),
     "depthwise": _depthwise((5, 6), 9),
     "depthwise_stride_2": _depthwise((7, 6), 4, 2, "RELU6"),
@@ -75,7 +79,7 @@ def test_on_board() -> None:
 @on_qemu
 @pytest.mark.parametrize(
     ("layer", "most"),
-    [(conv((8, 8), 32, 32), 0.55), (_depthwise((12, 12), 32), 2.8), (dense(1, 256, 64), 0.45)],
+    [(conv((8, 8), 32, 32), 0.35), (_depthwise((12, 12), 32), 2.8), (dense(1, 256, 64), 0.45)],
     ids=["convolution", "depthwise", "dense"],
 )
 def test_instructions(layer: Layer, most: float) -> None:

@@ -151,46 +151,101 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_sums(const int16_t *x, const int8_t *we
 #endif
 }
 
-/* At least 4 channels, the last of which are computed twice where they are no multiple of 4. */
+/* Adds the products of `kernel_height` rows of inputs, of windows inside of the image, with four filters
+ * to four sums: makes those of the pixel that begins at `x`, and four of the next one. */
+typedef void (*tvmtiny_mve_half_pair)(const int16_t *x, const int8_t *weights, int32_t *sums);
+
+/* Instantiates NAME for ROWS rows of RUN inputs, PITCH apart; pixels are STEP apart. */
+#if TVMTINY_MVE
+
+#define TVMTINY_MVE_HALF_PAIR(NAME, ROWS, RUN, PITCH, STEP, TEXT)                                  \
+  TVMTINY_MVE_FUNCTION(NAME,                                                                       \
+                       (const int16_t *x TVMTINY_UNUSED, const int8_t *weights TVMTINY_UNUSED,     \
+                        int32_t *sums TVMTINY_UNUSED),                                             \
+                       TEXT)
+
+#else
+
+#define TVMTINY_MVE_HALF_PAIR(NAME, ROWS, RUN, PITCH, STEP, TEXT)                                  \
+  static void NAME(const int16_t *x, const int8_t *weights, int32_t *sums)                         \
+  {                                                                                                \
+    int32_t row;                                                                                   \
+    int32_t i;                                                                                     \
+    for (i = 0; i < 4; ++i) {                                                                      \
+      sums[4 + i] = sums[i];                                                                       \
+    }                                                                                              \
+    for (row = 0; row < (ROWS); ++row) {                                                           \
+      const int16_t *const from = x + row * (PITCH);                                               \
+      tvmtiny_mve_half_sums(from, weights + row * (RUN), (ROWS) * (RUN), RUN, sums);               \
+      tvmtiny_mve_half_sums(from + (STEP), weights + row * (RUN), (ROWS) * (RUN), RUN, sums + 4);  \
+    }                                                                                              \
+  }
+
+#endif
+
+/* Stores the outputs of four sums. */
+TVMTINY_MVE_INLINE void tvmtiny_mve_half_finish(const tvmtiny_mve_half_layer *layer,
+                                                const int32_t *sums, const int32_t *scales,
+                                                int32_t channel, int16_t *out)
+{
+#if TVMTINY_MVE
+  tvmtiny_mve_half_store(layer, vldrwq_s32(sums), scales, channel, out);
+#else
+  int32_t i;
+  for (i = 0; i < 4; ++i) {
+    out[channel + i] = tvmtiny_mve_half_scale(layer, sums[i], scales, channel + i);
+  }
+#endif
+}
+
+/* At least 4 channels, the last of which are computed twice where they are no multiple of 4. Where `pair`
+ * is not 0, neighbouring pixels whose windows are inside of the image are computed together. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_convolve(const tvmtiny_mve_half_layer *layer,
                                                   const int16_t *x, const int8_t *weights,
                                                   const int32_t *bias, const int32_t *scales,
-                                                  int16_t *out)
+                                                  int16_t *out, tvmtiny_mve_half_pair pair)
 {
   const int32_t line = layer->kernel_width * layer->inputs;
   const int32_t filter = layer->kernel_height * line;
-  int32_t pixel;
-  for (pixel = 0; pixel < layer->images * layer->out_height * layer->out_width; ++pixel) {
-    const int32_t row = pixel / layer->out_width;
-    const tvmtiny_mve_half_window inside =
-        tvmtiny_mve_half_inside(layer, x, row / layer->out_height, row % layer->out_height,
-                                pixel % layer->out_width);
-    const int8_t *const first =
-        weights + inside.first_row * line + inside.first_column * layer->inputs;
-    int32_t next;
-    for (next = 0; next < layer->channels; next += 4) {
-      const int32_t channel = next + 4 <= layer->channels ? next : layer->channels - 4;
-      const int8_t *filters = first + channel * filter;
-      const int16_t *from = inside.x;
-      int32_t sums[4];
-      int32_t i;
-      for (i = 0; i < 4; ++i) {
-        sums[i] = bias[channel + i];
+  const int32_t last = layer->width - layer->kernel_width - layer->stride_x;
+  int32_t row;
+  for (row = 0; row < layer->images * layer->out_height; ++row) {
+    int32_t column;
+    int32_t pixels;
+    for (column = 0; column < layer->out_width; column += pixels, out += pixels * layer->channels) {
+      const int32_t left = column * layer->stride_x - layer->pad_x;
+      const tvmtiny_mve_half_window inside = tvmtiny_mve_half_inside(
+          layer, x, row / layer->out_height, row % layer->out_height, column);
+      const int8_t *const first =
+          weights + inside.first_row * line + inside.first_column * layer->inputs;
+      int32_t next;
+      pixels = 1;
+      if (pair != 0 && inside.rows == layer->kernel_height && left >= 0 && left <= last &&
+          column + 1 < layer->out_width) {
+        pixels = 2;
       }
-      for (i = inside.rows; i > 0; --i) {
-        tvmtiny_mve_half_sums(from, filters, filter, inside.columns * layer->inputs, sums);
-        from += layer->width * layer->inputs;
-        filters += line;
+      for (next = 0; next < layer->channels; next += 4) {
+        const int32_t channel = next + 4 <= layer->channels ? next : layer->channels - 4;
+        const int8_t *filters = first + channel * filter;
+        const int16_t *from = inside.x;
+        int32_t sums[8];
+        int32_t i;
+        for (i = 0; i < 4; ++i) {
+          sums[i] = bias[channel + i];
+        }
+        if (pixels == 2) {
+          pair(from, filters, sums);
+          tvmtiny_mve_half_finish(layer, sums + 4, scales, channel, out + layer->channels);
+        } else {
+          for (i = inside.rows; i > 0; --i) {
+            tvmtiny_mve_half_sums(from, filters, filter, inside.columns * layer->inputs, sums);
+            from += layer->width * layer->inputs;
+            filters += line;
+          }
+        }
+        tvmtiny_mve_half_finish(layer, sums, scales, channel, out);
       }
-#if TVMTINY_MVE
-      tvmtiny_mve_half_store(layer, vldrwq_s32(sums), scales, channel, out);
-#else
-      for (i = 0; i < 4; ++i) {
-        out[channel + i] = tvmtiny_mve_half_scale(layer, sums[i], scales, channel + i);
-      }
-#endif
     }
-    out += layer->channels;
   }
 }
 
@@ -199,11 +254,12 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_convolve(const tvmtiny_mve_half_layer *
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer *layer,
                                                    const int16_t *x, const int8_t *weights,
                                                    const int32_t *bias, const int32_t *scales,
-                                                   int16_t *out)
+                                                   int16_t *out, tvmtiny_mve_half_pair pair)
 {
   const int32_t channels = layer->channels;
   const int32_t line = layer->kernel_width * channels;
   int32_t pixel;
+  (void)pair;
   for (pixel = 0; pixel < layer->images * layer->out_height * layer->out_width; ++pixel) {
     const int32_t row = pixel / layer->out_width;
     const tvmtiny_mve_half_window inside =
@@ -261,9 +317,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer 
   }
 }
 
-/* Instantiates NAME(x, weights, bias, scales, out): KIND is convolve or depthwise, what follows are
- * the fields of the layer. */
-#define TVMTINY_MVE_HALF(NAME, KIND, IMAGES, HEIGHT, WIDTH, INPUTS, OUT_HEIGHT, OUT_WIDTH, CHANNELS, \
+/* Instantiates NAME(x, weights, bias, scales, out): KIND is convolve or depthwise, TOGETHER a function of
+ * two pixels or 0, and what follows are the fields of the layer. */
+#define TVMTINY_MVE_HALF(NAME, KIND, TOGETHER, IMAGES, HEIGHT, WIDTH, INPUTS, OUT_HEIGHT, OUT_WIDTH, CHANNELS, \
                          KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, PAD_Y, PAD_X, LOW, HIGH, \
                          SCALING, PITCH, EACH)                                                     \
   static void NAME(const int16_t *x, const int8_t *weights, const int32_t *bias,                   \
@@ -274,7 +330,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer 
                                            KERNEL_WIDTH, STRIDE_Y,   STRIDE_X,     PAD_Y,          \
                                            PAD_X,     LOW,           HIGH,                         \
                                            TVMTINY_MVE_HALF_##SCALING, PITCH, EACH };              \
-    tvmtiny_mve_half_##KIND(&layer, x, weights, bias, scales, out);                                \
+    tvmtiny_mve_half_##KIND(&layer, x, weights, bias, scales, out, TOGETHER);                                \
   }
 
 #endif /* TVMTINY_MVE_HALF_H */

@@ -11,6 +11,8 @@ from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.ops.shared.weights import bias_values
 from tvmtiny.schedule import nest
+from tvmtiny.schedule.families.mve import assembly
+from tvmtiny.schedule.families.mve.half_pair import HalfPair, half_pair_code
 from tvmtiny.schedule.half_factors import factors
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
@@ -26,6 +28,9 @@ _KINDS = {
     "DEPTHWISE_CONV_2D": "depthwise",
     "FULLY_CONNECTED": "convolve",
 }
+
+#: For reports, one pixel at a time or two.
+_HOW = {"convolve": ("1x4", "2x4"), "depthwise": ("vectors of channels",)}
 
 #: How `half_factors.Factors` are scaled with by the kernels.
 _SCALINGS = {"high": "HIGH", "twice": "TWICE", "precisely": "PRECISE"}
@@ -52,7 +57,14 @@ def implement_half(
     sizes += [*geometry.stride, *geometry.pad, *activation_range(node)]
     kind = _KINDS[node.operator]
     last = [scaling, values.shape[1], int(values.shape[1] == channels)]
-    name, arguments = nest.macro_arguments("mve_half", [kind, *sizes, *last])
+    pair = _pair(node, geometry, inputs)
+    together, preamble = "0", []
+    if pair is not None:
+        fields = pair.rows, pair.run, pair.pitch, pair.step
+        together, listed = nest.macro_arguments("mve_half_pair", fields)
+        text = assembly.text(half_pair_code(pair))
+        preamble.append(f"TVMTINY_MVE_HALF_PAIR({together}, {listed}, {text})")
+    name, arguments = nest.macro_arguments("mve_half", [kind, together, *sizes, *last])
     x = nest.buffer("x", node.input(0).elements, "int16")
     filters = nest.buffer("weights", weights.size, "int8")
     offsets = nest.buffer("bias", channels, "int32")
@@ -64,10 +76,10 @@ def implement_half(
         [],
         [nest.call(name, *map(nest.address, parameters))],
         operator=node.operator,
-        schedule=f"mve, int16, {'1x4' if kind == 'convolve' else 'vectors of channels'}",
+        schedule=f"mve, int16, {_HOW[kind][pair is not None]}",
         headers=HEADERS,
-        preamble=[f"TVMTINY_MVE_HALF({name}, {arguments})"],
-        overlaps=[_overlap(geometry, images, inputs, channels)],
+        preamble=[*preamble, f"TVMTINY_MVE_HALF({name}, {arguments})"],
+        overlaps=[_overlap(geometry, images, inputs, channels, pair is not None)],
     )
     arguments_of = (node.input(0), weights.ravel(), bias, values.ravel())
     return Implementation(function, arguments_of, {"sketch": "mve_half"})
@@ -97,7 +109,7 @@ def _geometry(node: Node) -> Window:
     """Of a FULLY_CONNECTED: each row of inputs is a pixel."""
     shape = node.input(1).shape
     if node.operator == "FULLY_CONNECTED":
-        size, one = (node.input(0).elements // shape[1], 1), (1, 1)
+        size, one = (1, node.input(0).elements // shape[1]), (1, 1)
         return Window(size, size, one, one, one, (0, 0), (0, 0))
     return window(node, (shape[1], shape[2]))
 
@@ -134,11 +146,26 @@ def _scales(node: Node, oracle: Oracle) -> tuple[str, np.ndarray] | None:
     return _SCALINGS[found.kind], columns.astype(np.uint32).view(np.int32)
 
 
-def _overlap(geometry: Window, images: int, depth: int, channels: int) -> Overlap:
-    """What the order of pixels allows: the inputs of one are read until all of it is written."""
+def _pair(node: Node, geometry: Window, inputs: int) -> HalfPair | None:
+    """The code of two pixels; None where no two are beside each other inside of the image."""
+    if node.operator == "DEPTHWISE_CONV_2D":
+        return None
+    (rows, columns), (height, width) = geometry.kernel, geometry.input
+    step = geometry.stride[1]
+    pair = HalfPair(rows, columns * inputs, width * inputs, step * inputs)
+    fits = geometry.output[1] > 1 and height >= rows and width >= columns + step
+    return pair if fits and pair.usable else None
+
+
+def _overlap(geometry: Window, images: int, depth: int, channels: int, pairs: bool) -> Overlap:
+    """What the order of pixels allows: the inputs of one are read until all of it is written.
+
+    Two that are computed together begin where the columns are of any parity: each may be read as
+    long as the next one is, and written as early as the one before.
+    """
     (height, width), (rows, columns) = geometry.input, geometry.output
     last_read = np.full((images, height, width), -1)
-    first_write = np.arange(images * rows * columns)
+    first_write = np.arange(images * rows * columns) - pairs
     for step, (image, y, x) in enumerate(np.ndindex(images, rows, columns)):
         top = y * geometry.stride[0] - geometry.pad[0]
         left = x * geometry.stride[1] - geometry.pad[1]
