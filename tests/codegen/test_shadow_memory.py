@@ -41,7 +41,7 @@ def test_mlperf_tiny(name: str, tmp_path: Path) -> None:
     assert_intact([compiled_file(path, "cortex-m4")], tmp_path)
 
 
-@pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4"])
+@pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4", "cortex-m55"])
 def test_shipped(cpu: str, tmp_path: Path) -> None:
     assert_intact([compiled_file(models.path(name), cpu) for name in models.names()], tmp_path)
 
