@@ -77,12 +77,19 @@ def oracle_tensors(
             before = evaluate(model.front, inputs, model.oracle)
             inputs = [before[tensor.index] for tensor in model.front.outputs]
         graph, others = model.graph, _of_tflm(model.graph)
-        if others and (graph.moved or one_by_one(model.content) is None):
+        if others and not _can_run_alone(model, others):
             return "numpy", model.reference(inputs)
         values = before | run_litert(_with_scales(model), inputs, path=model.name, others=others)
         name = "litert-reference and numpy" if others else "litert-reference"
         return name, with_moved(graph, with_assigned(graph, values))
     return "numpy-tflm", model.reference(inputs)
+
+
+def _can_run_alone(model: Model, others: Mapping[int, Node]) -> bool:
+    """Whether LiteRT can run the operators one by one, with references for `others` in between."""
+    states = {state.before.index for state in model.graph.states}
+    keep = any(t.index in states for node in others.values() for t in node.inputs if t)
+    return not keep and not model.graph.moved and one_by_one(model.content) is not None
 
 
 def _with_scales(model: Model) -> bytes:
@@ -98,9 +105,13 @@ def _with_scales(model: Model) -> bytes:
 
 
 def _of_tflm(graph: Graph) -> dict[int, Node]:
-    """The nodes that LiteRT has no kernel for, by their position in the file."""
+    """Return TFLite's nodes that LiteRT has no kernel for, by their position in the file."""
     nodes = [(find_operator(node.operator), node) for node in graph.nodes]
-    return {n.index: n for found, n in nodes if found is not None and not found.known_to_litert(n)}
+    return {
+        node.index: node
+        for found, node in nodes
+        if found is not None and found.in_litert and not found.known_to_litert(node)
+    }
 
 
 def known_to_litert(graph: Graph) -> bool:

@@ -18,7 +18,7 @@ from tests.ops.three_ways import SideBySide
 from tests.tools import on_qemu
 from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.frontend.reader import read_graph
-from tvmtiny.ops import find_operator
+from tvmtiny.ops import Oracle, find_operator
 from tvmtiny.oracle import oracle_tensors, run_litert_frames
 
 OPERATOR = "UNIDIRECTIONAL_SEQUENCE_LSTM"
@@ -173,12 +173,18 @@ def test_layers_of_tflm_are_those_of_its_package(of_tflm: SideBySide) -> None:
     of_tflm.check_package_of_tflm()
 
 
-def test_layers_of_tflm_name_the_option() -> None:
+def test_layers_that_litert_cannot_compute_are_those_of_tflm() -> None:
     for case in (Lstm(dtype="int16"), Lstm(cell_bits=16)):
-        with pytest.raises(UnsupportedModelError, match="a plain layer with --oracle tflm"):
-            tvmtiny.load(case.model())
+        models = [tvmtiny.load(case.model(), name="m", oracle=oracle) for oracle in Oracle]
+        first, second = (tvmtiny.compile(model, "cortex-m4").files for model in models)
+        assert first == second
+        inputs = tvmtiny.make_inputs("ramp", tvmtiny.compile(models[0], "cortex-m4").inputs)
+        name, _ = oracle_tensors(models[0], inputs)
+        assert name == "numpy"
     with pytest.raises(UnsupportedModelError, match="int16 data, for which LiteRT has no kernel"):
         tvmtiny.load(Lstm(dtype="int16", coupled=True).model(), oracle="tflm")
+    with pytest.raises(UnsupportedModelError, match="of which LiteRT computes no tanh"):
+        tvmtiny.load(Lstm(cell_bits=16, coupled=True).model())
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

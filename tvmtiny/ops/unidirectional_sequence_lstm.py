@@ -47,8 +47,9 @@ class UnidirectionalSequenceLstm(Operator):
     new values, see `tvmtiny.frontend.variables`. The kernel writes them over the old values.
 
     int8 is computed as in `tvmtiny.ops.shared.lstm_integer` for LiteRT; int8 and int16 are computed
-    as in `tvmtiny.ops.shared.lstm_tables` for TFLM. float32 uses this package's own functions, in
-    the order of ``lstm_eval::EvalFloat``. TFLM supports neither peepholes nor projections nor
+    as in `tvmtiny.ops.shared.lstm_tables` for TFLM, and for layers that LiteRT cannot compute:
+    int16, and cells of other scales than 2^-15 to 2^-9. float32 uses this package's own functions,
+    in the order of ``lstm_eval::EvalFloat``. TFLM supports neither peepholes nor projections nor
     coupled gates, so such layers are always computed as in LiteRT.
     """
 
@@ -71,25 +72,32 @@ class UnidirectionalSequenceLstm(Operator):
     def check_oracle(self, node: Node, oracle: Oracle) -> Iterator[Problem]:
         if node.input(0).dtype == "float32":
             return
-        other = "with --oracle tflm, which has one"
-        if node.input(0).dtype == "int16" and (oracle is Oracle.LITERT or not is_plain(node)):
-            yield Problem("int16 data, for which LiteRT has no kernel", f"a plain layer {other}")
         bits = lstm_integer.cell_bits(node)
-        if oracle is Oracle.TFLM and is_plain(node):
+        if _follows_tflm(node, oracle):
             if not 0 <= bits <= 24:
                 yield Problem(f"cells with a scale of 2^{-bits}", "a scale from 2^-24 to 1")
-        elif not lstm_integer.LEAST_BITS <= bits <= lstm_integer.MOST_BITS:
+        elif node.input(0).dtype == "int16":
+            yield Problem(
+                "int16 data, for which LiteRT has no kernel",
+                "a layer without peepholes, projection and coupled gates, which TFLM has one for",
+            )
+        elif not lstm_integer.has_tanh(node):
             yield Problem(
                 f"cells with a scale of 2^{-bits}, of which LiteRT computes no tanh",
-                f"a scale from 2^-15 to 2^-9, or a plain layer {other}",
+                "a scale from 2^-15 to 2^-9, or a layer without peepholes, projection and coupled "
+                "gates, of which TFLM computes one",
             )
+
+    def known_to_litert(self, node: Node) -> bool:
+        dtype = node.input(0).dtype
+        return dtype == "float32" or (dtype == "int8" and lstm_integer.has_tanh(node))
 
     def compute(self, node: Node, oracle: Oracle) -> tuple[Result, ...]:
         x, state, cells = node.input(0), node.input(STATE), node.input(CELLS)
         weights = [stacked(gate_tensors(node, position)) for position in (WEIGHTS, RECURRENT)]
         if x.dtype == "float32":
             call = _float_call(node, weights)
-        elif oracle is Oracle.TFLM and is_plain(node):
+        elif _follows_tflm(node, oracle):
             call = _table_call(node, weights)
         else:
             call = _integer_call(node, weights)
@@ -102,7 +110,7 @@ class UnidirectionalSequenceLstm(Operator):
         axis = 0 if node.options.get("time_major") else 1
         if x.dtype == np.float32:
             step = float_step
-        elif oracle is Oracle.TFLM and is_plain(node):
+        elif _follows_tflm(node, oracle):
             step = lstm_tables.table_step
         else:
             step = lstm_integer.integer_step
@@ -117,6 +125,12 @@ class UnidirectionalSequenceLstm(Operator):
         products = cells * (node.input(0).shape[-1] + outputs + has_peepholes(node))
         projected = cells * outputs if has_projection(node) else 0
         return node.output.elements // outputs * (len(gates(node)) * products + projected)
+
+
+def _follows_tflm(node: Node, oracle: Oracle) -> bool:
+    """Return whether an integer layer is computed as in TFLM."""
+    of_litert = oracle is Oracle.LITERT and node.input(0).dtype == "int8"
+    return is_plain(node) and not (of_litert and lstm_integer.has_tanh(node))
 
 
 def _float_call(node: Node, weights: Sequence[np.ndarray]) -> RuntimeCall:

@@ -60,9 +60,10 @@ _REST = (
     "for, results are TFLM's with either oracle. TFLM's logical operators do not look at dtypes; "
     "ours take bool.",
     "TFLM computes `UNIDIRECTIONAL_SEQUENCE_LSTM` in another way than LiteRT, and for other types: "
-    "with `--oracle tflm` a layer without peepholes, projection and coupled gates has its results, "
-    "and may be int16, or have cells of any power of two as their scale. Layers with these are "
-    "LiteRT's, whatever the oracle. Layer normalization is refused.",
+    "with `--oracle tflm` a layer without peepholes, projection and coupled gates has its results. "
+    "So it has with either oracle where LiteRT cannot compute it: int16, and cells with a scale "
+    "above 2^-9 or below 2^-15. Layers with these parts are LiteRT's, whatever the oracle. Layer "
+    "normalization is refused.",
     "Slopes of a `PRELU` are int8 for int16 activations: LiteRT takes any others for bytes. "
     "Weights with scales by blocks have no kernel in LiteRT but in its delegates, and are refused.",
     "Operators that LiteRT registers and that are in neither: {litert}.",

@@ -85,6 +85,8 @@ def integer_lstm(node: Node, oracle: Oracle) -> IntegerLstm | None:
     """Return the constants of a plain int8 layer, for schedules; None for other layers."""
     if oracle is not Oracle.LITERT or node.input(0).dtype != "int8" or not is_plain(node):
         return None
+    if not has_tanh(node):
+        return None
     scales = all_scales(node)
     inputs, state = folded_biases(node)
     return IntegerLstm(
@@ -139,6 +141,11 @@ def cell_bits(node: Node) -> int:
     power = power_of_two(node.input(CELLS).scale)
     assert power is not None
     return -power
+
+
+def has_tanh(node: Node) -> bool:
+    """Return whether LiteRT computes tanh of the cells' scale."""
+    return LEAST_BITS <= cell_bits(node) <= MOST_BITS
 
 
 def cell_limit(node: Node) -> int:
