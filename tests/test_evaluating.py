@@ -105,9 +105,9 @@ _X, _Y = np.zeros((5, 8, 8)), np.arange(5)
         (np.full((5, 8, 8), np.nan), _Y, {}, "expected finite samples"),
         (_X, _Y[:4], {}, "as many labels as samples, got 5, 4"),
         (_X[:0], _Y[:0], {}, "as many labels as samples, got 0, 0"),
-        (_X, _Y, {"metric": "f1"}, "give one of accuracy, auc, error"),
+        (_X, _Y, {"metric": "f1"}, "known: accuracy, auc, error"),
         (_X, np.zeros(5, int), {"metric": "auc"}, "only one class"),
-        (_X, np.array([0, 1, 0, 1, 0]), {"metric": "auc"}, "no score"),
+        (_X, np.array([0, 1, 0, 1, 0]), {"metric": "auc"}, "not a score"),
         (_X, np.zeros((5, 3)), {}, "expected 10 numbers for each sample"),
         (_X, np.zeros((5, 2), int), {"metric": "accuracy"}, "one integer a sample"),
     ],
@@ -162,8 +162,8 @@ def test_real_inputs(digits: tvmtiny.Artifact, tmp_path: Path) -> None:
     with pytest.raises(tvmtiny.errors.InputDataError) as caught:
         tvmtiny.make_inputs(str(tmp_path / "x.npy"), digits.inputs)
     assert (
-        f"round(x / {tensor.scale:.6g}) + {tensor.zero_point}; give such a file with --real"
-        in str(caught.value)
+        f"round(x / {tensor.scale:.6g}) + {tensor.zero_point}; pass a file of real numbers with "
+        "--real" in str(caught.value)
     )
     with pytest.raises(tvmtiny.errors.InputDataError) as caught:
         tvmtiny.run(digits, reals)

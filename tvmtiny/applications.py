@@ -75,8 +75,8 @@ def create_zephyr_application(
     names = [model.name for model in models]
     if len(set(names)) != len(names):
         raise InputError(
-            f"the models {', '.join(names)} need different names; rename a file: its name is the "
-            "model's"
+            f"the models {', '.join(names)} need different names; give names (--name), or rename "
+            "the files"
         )
     tell = progress or (lambda _: None)
     packaged = []
@@ -139,13 +139,13 @@ def measure_stack(artifact: Artifact) -> int:
         raise ToolMissingError(
             error.tool,
             error.package,
-            f"{error.why}: the stack is measured so (give it, --stack BYTES, to do without)",
+            f"{error.why}: the stack is measured in an emulator (--stack BYTES avoids that)",
             error.installer,
             error.problem,
         ) from error
     raise InputError(
-        f"{artifact.name} fits no emulated board, so that its stack cannot be measured; give the "
-        "bytes of stack yourself: --stack BYTES"
+        f"{artifact.name} does not fit any emulated board, so its stack cannot be measured; give "
+        "the size of the stack: --stack BYTES"
     )
 
 

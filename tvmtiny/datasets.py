@@ -142,7 +142,7 @@ def _check_numbers(array: np.ndarray, name: str, place: str) -> None:
     if array.dtype.kind not in "biuf":
         raise InputDataError(name, "wrong dtype", "numbers", f"{array.dtype} in {place}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputDataError(name, "infinite or no numbers", "finite samples", "NaN or inf")
+        raise InputDataError(name, "values are infinite or NaN", "finite samples", "NaN or inf")
 
 
 def shaped(tensor: TensorSpec, array: np.ndarray) -> np.ndarray:
@@ -190,13 +190,13 @@ def _from_images(
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES and p.is_file())
     if not files:
         kinds = ", ".join(_IMAGES)
-        raise InputDataError(str(folder), "no images in the folder", f"files of {kinds}", "none")
+        raise InputDataError(str(folder), "the folder has no images", f"files of {kinds}", "none")
     size = _picture_size(tensors)
     if size is None:
         shapes = ", ".join(str(list(t.shape)) for t in tensors)
         raise InputDataError(
             str(folder),
-            "images for inputs that are none",
+            "the inputs are not images",
             "one input [1, height, width, 1 or 3]",
             shapes,
         )
@@ -213,7 +213,9 @@ def _from_images(
                     picture = picture.resize((width, height), Image.Resampling.BILINEAR)
                 pictures.append(np.asarray(picture, np.uint8).reshape(height, width, channels))
         except (OSError, UnidentifiedImageError) as error:
-            raise InputDataError(str(file), "no image that can be read", "an image", "") from error
+            raise InputDataError(
+                str(file), "the file is not a readable image", "an image", ""
+            ) from error
     low, high = image_range
     array = (np.stack(pictures).astype(np.float32) / 255 * (high - low) + low).astype(np.float32)
     classes = sorted({p.relative_to(folder).parts[0] for p in files if p.parent != folder})

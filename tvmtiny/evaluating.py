@@ -162,7 +162,7 @@ def evaluate(
     if any(len(array) != count for array in (*inputs, data.labels)) or count == 0:
         sizes = ", ".join(str(len(array)) for array in (*inputs, data.labels))
         raise InputDataError(
-            "labels", "another number of samples", "as many labels as samples", sizes
+            "labels", "the number of samples differs", "as many labels as samples", sizes
         )
     first = artifact.outputs[0]
     chosen = metric or _metric_for(artifact, data.labels)
@@ -193,7 +193,9 @@ def _quantized(tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
     """Convert samples to the input's dtype, in the shape ``(samples, *shape)``."""
     laid = shaped(tensor, array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputDataError(tensor.name, "infinite or no numbers", "finite samples", "NaN or inf")
+        raise InputDataError(
+            tensor.name, "values are infinite or NaN", "finite samples", "NaN or inf"
+        )
     if tensor.scale is None:
         if array.dtype.kind == "f" and np.dtype(tensor.dtype).kind != "f":
             raise InputDataError(
@@ -220,19 +222,22 @@ def _rebuilds(artifact: Artifact) -> bool:
 def _check_metric(metric: str, artifact: Artifact, labels: np.ndarray) -> None:
     size = int(np.prod(artifact.outputs[0].shape))
     if metric not in METRICS:
-        raise InputError(f"metric {quoted(metric)} is unknown; give one of {', '.join(METRICS)}")
+        raise InputError(f"there is no metric {quoted(metric)}; known: {', '.join(METRICS)}")
     if metric == "error":
         if labels.size != len(labels) * size:
             raise InputDataError(
                 "labels",
-                "another shape than the output",
+                "the shape differs from the output's",
                 f"{size} numbers for each sample",
                 f"{list(labels.shape)}",
             )
         return
     if labels.ndim != 1 or labels.dtype.kind == "f":
         raise InputDataError(
-            "labels", f"no classes, as {metric} needs", "one integer a sample", f"{labels.dtype}"
+            "labels",
+            f"not classes, which {metric} needs",
+            "one integer a sample",
+            f"{labels.dtype}",
         )
     last = max(size - 1, 1) if metric == "accuracy" else 1
     low, high = int(labels.min()), int(labels.max())
@@ -242,7 +247,7 @@ def _check_metric(metric: str, artifact: Artifact, labels: np.ndarray) -> None:
         raise InputDataError("labels", "only one class", "samples of both, 0 and 1", f"{low}")
     if metric == "auc" and size > 1 and not _rebuilds(artifact):
         raise InputDataError(
-            "labels", "an output that is no score", "one output, or one like the input", f"{size}"
+            "labels", "the output is not a score", "one output, or one like the input", f"{size}"
         )
 
 

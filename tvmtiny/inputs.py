@@ -129,7 +129,7 @@ def real_input(tensor: RealTensor, data: np.ndarray, source: str) -> np.ndarray:
         raise InputDataError(tensor.name, f"wrong dtype or shape in {source}", shape, found)
     if not np.isfinite(data).all():
         raise InputDataError(
-            tensor.name, f"infinite or no numbers in {source}", "finite numbers", "NaN or inf"
+            tensor.name, f"values are infinite or NaN in {source}", "finite numbers", "NaN or inf"
         )
     return data.astype(tensor.dtype) if tensor.scale is None else tensor.quantize(data)
 
@@ -147,7 +147,7 @@ def check_input(tensor: TensorSpec, data: np.ndarray, source: str) -> np.ndarray
             tensor.name,
             f"real numbers in {source}",
             f"{tensor.dtype} {list(tensor.shape)}{formula(tensor)}"
-            f"{'; give such a file with --real' if formula(tensor) else ''}",
+            f"{'; pass a file of real numbers with --real' if formula(tensor) else ''}",
             f"{data.dtype} {list(data.shape)}",
         )
     if data.dtype != np.dtype(tensor.dtype) or data.shape != tensor.shape:

@@ -39,8 +39,8 @@ class Rule:
     def __post_init__(self) -> None:
         if not (self.rate > 0 and 0 <= self.momentum < 1 and self.clip > 0):
             raise InputError(
-                f"rate {self.rate:g}, momentum {self.momentum:g} and clip {self.clip:g} are no "
-                "rule; give a rate and a clip above 0 and a momentum from 0 to below 1"
+                f"rate {self.rate:g}, momentum {self.momentum:g} and clip {self.clip:g} are out of "
+                "range; give a rate and a clip above 0, and a momentum from 0 to below 1"
             )
 
 

@@ -67,7 +67,7 @@ def read_samples(source: str | Path | BinaryIO, rate: int) -> np.ndarray:
         The file cannot be read, or has another format or rate.
     """
     name = str(source) if isinstance(source, str | Path) else "the input"
-    wanted = f"give one channel of 16 bits at {rate:,} Hz"
+    wanted = f"give mono sound of 16 bits at {rate:,} Hz"
     try:
         content = Path(source).read_bytes() if isinstance(source, str | Path) else source.read()
         if len(content) > _MOST_BYTES:
@@ -78,7 +78,7 @@ def read_samples(source: str | Path | BinaryIO, rate: int) -> np.ndarray:
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error
     except (wave.Error, EOFError, RuntimeError) as error:
-        raise InputError(f"{name} is no WAV file of plain samples; {wanted}") from error
+        raise InputError(f"{name} is not an uncompressed WAV file; {wanted}") from error
     if channels != 1:
         raise InputError(f"{name} has {channels} channels; {wanted}")
     if width != 2:
@@ -161,8 +161,8 @@ def listen(
     """
     if artifact.feed is None:
         raise InputError(
-            f"{artifact.name} takes no samples in blocks; give it a front end, such as "
-            "--frontend microfrontend"
+            f"{artifact.name} does not take samples in blocks; add a front end, such as --frontend "
+            "microfrontend"
         )
     if board is None:
         return _here(artifact, artifact.feed, blocks)
@@ -175,7 +175,7 @@ def _here(artifact: Artifact, info: FeedInfo, blocks: Iterable[np.ndarray]) -> I
         for block in blocks:
             event, decisions, sums = native.feed(block)
             if event < 0:
-                raise InputError(f"the model gives the error {event} on this machine")
+                raise InputError(f"the model returned the error {event} on this machine")
             if decisions != before:
                 before = decisions
                 yield _heard(artifact, info, decisions, sums, event - 1 if event else None)
@@ -195,7 +195,7 @@ def _on_board(
         for block in blocks:
             if len(block) > feed.samples:
                 raise InputError(
-                    f"a block of {len(block)} samples is longer than a decision, which takes "
+                    f"a block of {len(block)} samples is longer than a decision; give at most "
                     f"{feed.samples}"
                 )
             kept = np.concatenate([kept, block])
@@ -251,7 +251,7 @@ def check_block(artifact: Artifact, block: int | None) -> int:
         return max(1, most // 3)
     if not 1 <= block <= most:
         raise InputError(
-            f"a block of {quoted(block)} samples does not fit: a decision of {artifact.name} takes "
-            f"{most}"
+            f"a block of {quoted(block)} samples is not possible; give 1 to {most}, the samples of "
+            f"a decision of {artifact.name}"
         )
     return block

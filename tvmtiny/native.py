@@ -138,7 +138,7 @@ class NativeFeed:
     def __init__(self, artifact: Artifact) -> None:
         if artifact.feed is None:
             raise InputError(
-                f"{artifact.name} takes no samples in blocks; give it a front end, such as "
+                f"{artifact.name} does not take samples in blocks; add a front end, such as "
                 "--frontend microfrontend"
             )
         self._feed = artifact.feed.feed
@@ -180,7 +180,7 @@ class NativeFeed:
         """
         if len(samples) > self._feed.samples:
             raise InputError(
-                f"a block of {len(samples)} samples is longer than a decision, which takes "
+                f"a block of {len(samples)} samples is longer than a decision; give at most "
                 f"{self._feed.samples}"
             )
         data = np.ascontiguousarray(samples, self._dtype)
@@ -240,7 +240,7 @@ class NativeModel:
         tensors = (*artifact.inputs, *artifact.outputs)
         if not artifact.inputs or any(tensor.offset is None for tensor in tensors):
             raise InputError(
-                "only a model whose inputs and outputs lie in its own arena runs on this machine; "
+                "only a model with inputs and outputs in its arena can run on this machine; "
                 "compile it without --io external"
             )
         self.artifact = artifact
@@ -310,7 +310,7 @@ class NativeModel:
         size = sum(tensor.bytes for tensor in outputs)
         if len(data) != size * count:
             raise InputError(
-                "the model wrote another number of bytes on this machine than it has outputs"
+                "the model wrote a different number of bytes on this machine than its outputs have"
             )
         parts = [
             split_tensors(data[i * size : (i + 1) * size], outputs, "outputs") for i in range(count)

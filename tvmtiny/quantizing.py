@@ -159,7 +159,7 @@ def quantize(
         model = load(quantized, name="quantized")
     except InputError as error:
         if dead:
-            wanted = "samples of all kinds that the model will meet, in the range of its training"
+            wanted = "samples that cover the model's use, in the range of its training data"
             (note,) = _of_dead(dead)
             raise InputDataError(
                 graph.inputs[0].name, note, wanted, f"{len(samples)} samples"
@@ -208,8 +208,8 @@ def _check_float(graph: Graph, path: str) -> None:
         is_quantized = any(t.quantized for t in others)
         state = "is quantized already" if is_quantized else "has inputs that are not float32"
         raise InputError(
-            f"{path} {state} ({others[0].name}: {others[0].dtype}), and quantize takes a float "
-            "model: give the .tflite file that was converted without optimizations"
+            f"{path} {state} ({others[0].name}: {others[0].dtype}), but quantize takes a float "
+            "model; give the .tflite file that was converted without optimizations"
         )
 
 

@@ -22,8 +22,8 @@ def test_text_and_json(command: Command) -> None:
 def test_bad_input(command: Command) -> None:
     for arguments, words in (
         (("digits", "--cpu", "cortex-m55"), "no figures for"),
-        (("digits", "--cpu", "cortex-m4", "--ram", "much"), "is no size"),
-        (("digits", "--cpu", "cortex-m4", "--deadline", "soon"), "is no deadline"),
+        (("digits", "--cpu", "cortex-m4", "--ram", "much"), "is not a size"),
+        (("digits", "--cpu", "cortex-m4", "--deadline", "soon"), "is not a deadline"),
         (("digits", "--cpu", "cortex-m4", "--ram", "0"), "positive"),
         (("missing.tflite", "--cpu", "cortex-m4"), "cannot read"),
     ):

@@ -256,7 +256,7 @@ def test_a_disk_without_room(command: Command, tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert re.search(r"cannot write to \S*/tvmtiny-project-\S+: File too large;", outcome.error(2))
     full = OutputPathError(tmp_path, os.strerror(errno.ENOSPC))
-    assert "make room there, or give another place" in str(full)
+    assert "free some space, or give another path" in str(full)
 
 
 @pytest.mark.parametrize("words", [("boards",), ("inspect", "sine", "--json"), ("--version",)])

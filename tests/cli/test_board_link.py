@@ -125,7 +125,7 @@ def test_ways_to_run(command: Command) -> None:
 def test_no_time_to_wait(wait: str, command: Command) -> None:
     words = ("serve", "sine", "--board", "mps2-an386", "--key", "k", "--wait", wait)
     outcome = command(*words, "--tracker", "127.0.0.1:9")
-    assert "are no time to wait; give 0 or more" in outcome.error(2)
+    assert "seconds; give 0 or more" in outcome.error(2)
 
 
 def test_serve_without_a_tracker(command: Command) -> None:

@@ -82,7 +82,7 @@ def test_a_cpu_with_memory(command: Command) -> None:
     small = command(*words[:5], "1K", *words[6:]).json
     assert small["boards"][0]["fits"] is False
     assert "give --flash, too" in command(*words[:6]).error(2)
-    assert "'256Q' is no size" in command(*words[:5], "256Q", *words[6:8]).error(2)
+    assert "'256Q' is not a size" in command(*words[:5], "256Q", *words[6:8]).error(2)
 
 
 def test_list(command: Command, project: Path) -> None:
@@ -136,9 +136,9 @@ def test_options_that_the_platform_cannot_read(command: Command, project: Path) 
     file = project / "odd.toml"
     for old, new, message in (
         ("4096", "-1", "options.stack_bytes is -1"),
-        ("stack_bytes", "heap", "options.heap is not known"),
+        ("stack_bytes", "heap", "options.heap is not a known key"),
         ('"qemu"', '"qmeu"', "platform is 'qmeu'"),
-        ('"qemu"', '"zephyr"', "options.systick_hz is not known; allowed: the keys names"),
+        ('"qemu"', '"zephyr"', "options.systick_hz is not a known key; allowed: the keys names"),
     ):
         file.write_text(BOARD.replace(old, new))
         for words in (("memory", "-b"), ("compile", "-o", "out", "-t")):

@@ -108,7 +108,7 @@ PROVOKED: dict[str, tuple[Callable[[Path], Words], list[str]]] = {
     ),
     "ImageError": (
         lambda folder: ["image", "show", _model(b"no image", folder)],
-        ["model.tflite", "no image of a model", "make one with tvmtiny image"],
+        ["model.tflite", "not a model image", "make one with tvmtiny image"],
     ),
     "InputDataError": (
         lambda folder: [*_run(), "--input", folder / "missing.npy"],
@@ -116,7 +116,7 @@ PROVOKED: dict[str, tuple[Callable[[Path], Words], list[str]]] = {
     ),
     "OutputPathError": (
         lambda folder: ["compile", "sine", "-t", "cortex-m4", "-o", _file(folder)],
-        ["cannot write to", "file", "give a place"],
+        ["cannot write to", "file", "give a path"],
     ),
     "ProfileBoardError": (
         lambda folder: ["profile", "sine", "--board", "zephyr:mps3_an547"],
@@ -173,7 +173,7 @@ def test_build(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     _tool(tmp_path, "arm-none-eabi-gcc", "echo 'sine.c:7: error: no such thing'; exit 1")
     monkeypatch.setenv("PATH", str(tmp_path))
     message = command(*_run()).error(errors.BuildError.exit_code)
-    _readable(message, ["arm-none-eabi-gcc failed: sine.c:7: error", "log", "report it"])
+    _readable(message, ["arm-none-eabi-gcc failed: sine.c:7: error", "log", "report the failure"])
     log = re.search(r"output is in (\S+?);", message)
     assert log is not None
     assert "no such thing" in Path(log[1]).read_text()

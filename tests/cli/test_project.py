@@ -58,7 +58,7 @@ def test_nothing_is_built_without_a_tree(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ZEPHYR_BASE", raising=False)
-    assert "holds no application" in command("project", "build", tmp_path).error(2)
+    assert "does not hold an application" in command("project", "build", tmp_path).error(2)
     create(command, tmp_path / "a")
     for verb in ("build", "run"):
         refused = command("project", verb, tmp_path / "a").error(2)

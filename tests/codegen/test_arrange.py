@@ -151,7 +151,7 @@ def test_unknown_places(place: dict[str, str], words: str) -> None:
 
 
 def test_a_cpu_has_no_regions() -> None:
-    with pytest.raises(InputError, match="only a board has memory regions"):
+    with pytest.raises(InputError, match="only boards have memory regions"):
         tvmtiny.compile(tvmtiny.load(models.path("sine")), "cortex-m4", place={"arena": "ram"})
 
 

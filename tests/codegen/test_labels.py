@@ -142,13 +142,13 @@ def test_chosen_names(inputs: list[str] | str, fields: list[str]) -> None:
     ("names", "message"),
     [
         (["x", "y", "z"], "has 3 names, but the model has 2 inputs"),
-        (["class"], "'class' is a word of C or C++"),
+        (["class"], "'class' is a keyword of C or C++"),
         (["x", "X"], "'X' is given twice"),
-        *(([name], "is no name for a field") for name in ("", "_x", "x_", "a__b", "1x", "a-b")),
-        (["x\n\x1b[2J"], r"'x\n\x1b[2J' is no name"),
-        (["größe"], r"'gr\xf6\xdfe' is no name"),
-        ([1], "1 is no name"),
-        (["x" * 250], f"'{'x' * 63}...' is no name"),
+        *(([name], "is not a valid field name") for name in ("", "_x", "x_", "a__b", "1x", "a-b")),
+        (["x\n\x1b[2J"], r"'x\n\x1b[2J' is not a valid"),
+        (["größe"], r"'gr\xf6\xdfe' is not a valid"),
+        ([1], "1 is not a valid"),
+        (["x" * 250], f"'{'x' * 63}...' is not a valid"),
     ],
 )
 def test_names_that_cannot_be(names: list[Any], message: str) -> None:

@@ -118,7 +118,7 @@ def test_deadlines(text: str, cycles: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "20ms", "soon", "-4", "1M@80MHz", "0", "5ms@0MHz"])
 def test_no_deadlines(text: str) -> None:
-    with pytest.raises(InputError, match="is no deadline"):
+    with pytest.raises(InputError, match="is not a deadline"):
         parse_deadline(text)
 
 

@@ -114,9 +114,9 @@ def test_data_sets_that_cannot_be_used(tmp_path: Path) -> None:
     broken = x.copy()
     broken[5, 0, 0, 0] = np.nan
     for arrays, words in (
-        ((x, y * 0, x, y * 0), "one class only"),
+        ((x, y * 0, x, y * 0), "only one class"),
         ((broken, y, x, y), "sample 5, the first of them"),
-        ((x, y, x[:, :4], y), "another shape"),
+        ((x, y, x[:, :4], y), "the shape differs"),
         ((x, y.astype(float), x, y), "integers from 0"),
         ((x, np.minimum(y, 1), x, y), "unknown classes"),
         ((x[:0], y[:0], x, y), "wrong dtype or shape"),

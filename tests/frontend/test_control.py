@@ -66,10 +66,10 @@ def _unwritten(b: ModelBuilder, x: Sequence[int]) -> Sequence[int]:
     [
         (_loop(_small_sum, _doubled), r"^this model has a loop \(WHILE\).*data.*unroll=True"),
         (_loop(less(5), _doubled, Value(), _FOUR), r"^this model has a loop.*unroll=True"),
-        (_loop(less(5), _stuck), "more than [0-9,]+ turns, or no end"),
+        (_loop(less(5), _stuck), "more than [0-9,]+ iterations, or never ends"),
         (_loop(less(5), _unsupported), "RFFT2D.*not supported"),
         (_loop(less(5), _longer), r"float32 \[4\] and float32 \[4\] and float32 \[8\].*unroll"),
-        (_loop(less(5), _remembering), "variables inside of a loop"),
+        (_loop(less(5), _remembering), "variables inside a loop"),
         (_loop(_unwritten, _doubled), "LESS reads a tensor that nothing has written"),
         (_loop(less(5), lambda b, x: [x[0]]), "2 values; allowed: as many values"),
     ],
@@ -107,10 +107,10 @@ def _twice(model: schema.ModelT) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_runs_itself, "subgraph 2 runs itself"),
+        (_runs_itself, "subgraph 2 calls itself"),
         (_missing, "subgraph 7 is used"),
         (_without_options, "subgraph -1 is used"),
-        (_twice, "a subgraph has an input twice"),
+        (_twice, "a subgraph lists an input twice"),
     ],
 )
 def test_damaged(change: Callable[[schema.ModelT], None], message: str) -> None:

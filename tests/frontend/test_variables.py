@@ -99,7 +99,7 @@ def _late_initialisation(b: ModelBuilder) -> int:
         (_without_a_value, "nothing has assigned variable v"),
         (_another_shape, r"variable v is int8 \[1, 5\], but read is int8 \[1, 4\]"),
         (_another_dtype, r"variable v is int32 \[1, 4\]"),
-        (_no_handle, "comes from no VAR_HANDLE"),
+        (_no_handle, "does not come from a VAR_HANDLE"),
         (_late_initialisation, "used before it is initialised"),
     ],
 )

@@ -35,7 +35,7 @@ def test_the_other_process_is_named(number: signal.Signals | None, tmp_path: Pat
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"\n"
-    with pytest.raises(InputError, match=f"written by process {holder.pid}: wait"), locked(path):
+    with pytest.raises(InputError, match=f"written by process {holder.pid}; wait"), locked(path):
         pass
     # So does a run of the tuner, before it starts anything.
     with pytest.raises(InputError, match=f"process {holder.pid}"):

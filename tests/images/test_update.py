@@ -88,10 +88,10 @@ def test_update_of_a_board_with_flash(board: str, tmp_path: Path, command: Comma
         again = command("update", files[1], "--board", url).out
         assert "version 4" in again
         message = command("update", files[0], "--board", url).error(2)
-        assert "older than what has run there" in message
+        assert "older than a version that has run there" in message
         for wrong, reason in (
             (replace(second, cpu="cortex-m4"), "for another CPU"),
-            (replace(second, minimum_firmware=5), "for a later firmware"),
+            (replace(second, minimum_firmware=5), "requires a later firmware"),
             (replace(second, code=bytes(1 << 15)), "too large for a slot"),
             (replace(second, arena_bytes=1 << 16), "needs more memory"),
             (replace(second, selftest=(1, bytes(32))), "failed its self-test.*version 4"),
@@ -125,7 +125,7 @@ def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
         _, image = built("digits", board)
         with pytest.raises(ImageError, match="not signed"):
             update(url, image)
-        with pytest.raises(ImageError, match="a key that the firmware does not know"):
+        with pytest.raises(ImageError, match="a key that the firmware does not have"):
             update(url, signing.sign(image, keys[1]))
         broken = kept = happened = 0
         for number in range(1):
@@ -162,5 +162,5 @@ def test_arguments() -> None:
     with pytest.raises(InputError, match="cannot open the port"):
         update("socket://127.0.0.1:1", image)
     where = board_named("mps2-an385")
-    with pytest.raises(InputError, match="names no flash for images"):
+    with pytest.raises(InputError, match="has no flash for images"):
         build_image_firmware(where, Path("unused"))

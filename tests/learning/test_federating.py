@@ -177,7 +177,7 @@ def test_command(tmp_path: Path, command: Command) -> None:
     assert [r["samples"] for r in found["rounds"]] == [8]
     with np.load(tmp_path / "weights.npz") as weights:
         assert (weights["weights"].shape, weights["biases"].shape) == ((10, 48), (10,))
-    assert "give --data once for each board" in command(*words, "--data", files[0]).error(2)
+    assert "give --data once per board" in command(*words, "--data", files[0]).error(2)
     np.savez(files[1], image=images[:4], labels=labels[:4] + 10)
     message = command(*words, "--data", files[0], "--data", files[1]).error(2)
     assert "wrong labels" in message and "0 to 9" in message

@@ -199,7 +199,7 @@ def test_models_that_cannot_be_trained() -> None:
         trainable(model())
     with pytest.raises(InputError, match="is not trainable"):
         Trainer(tvmtiny.load(path("digits")))
-    with pytest.raises(InputError, match="are no rule"):
+    with pytest.raises(InputError, match="are out of range"):
         Rule(rate=0.0)
 
 

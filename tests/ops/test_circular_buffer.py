@@ -62,7 +62,10 @@ def test_what_is_not_supported_is_said() -> None:
     node = read_graph(_model(), "m").nodes[0]
     assert not list(operator.check(node))
     odd = [
-        (read_graph(_model(2), "m").nodes[0], "cycles_max is 2, so that TFLM runs what follows"),
+        (
+            read_graph(_model(2), "m").nodes[0],
+            "cycles_max is 2, with which TFLM runs later operators",
+        ),
         (replace(node, inputs=(node.outputs[0], *node.inputs[1:])), "frames of [1, 3, 2, 5]"),
     ]
     for changed, reason in odd:

@@ -97,9 +97,9 @@ def test_sparse_weights_of_a_dense_layer(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("traversalOrder", [0, 0], "not its dimensions"),
-        ("dimMetadata", None, "not its dimensions"),
-        ("blockMap", [9], "not its dimensions"),
+        ("traversalOrder", [0, 0], "do not match its dimensions"),
+        ("dimMetadata", None, "do not match its dimensions"),
+        ("blockMap", [9], "do not match its dimensions"),
         ("denseSize", 4, "does not fit the shape"),
         ("format", 7, "neither dense"),
         ("arrayIndices", None, "no indices"),

@@ -259,7 +259,10 @@ _REFUSED = [
     (_node("SPACE_TO_BATCH_ND", [_IMAGE_4, [3, 1], [[0, 0]] * 2], (3, 1, 4, 3)), "blocks of [3"),
     (_node("SPACE_TO_BATCH_ND", [_X, [2], [[0, 0]]], (8, 3)), "2 dimensions"),
     (_node("BATCH_TO_SPACE_ND", [_IMAGE_4, [2, 1], [[0, 0]] * 2], (1, 8, 4, 3)), "blocks of [2"),
-    (_node("BATCH_TO_SPACE_ND", [_IMAGE_4, [1, 1], [[2, 2], [0, 0]]], (1, 0, 4, 3)), "is left"),
+    (
+        _node("BATCH_TO_SPACE_ND", [_IMAGE_4, [1, 1], [[2, 2], [0, 0]]], (1, 0, 4, 3)),
+        "batch that is divisible",
+    ),
 ]
 
 

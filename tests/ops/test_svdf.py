@@ -169,7 +169,7 @@ def test_a_state_that_is_no_variable_is_refused() -> None:
     node = tvmtiny.load(Filter().model()).graph.nodes[0]
     operator = tvmtiny.ops.find_operator(OPERATOR)
     odd = [
-        (replace(node, outputs=node.outputs[:1]), "the state is no variable"),
+        (replace(node, outputs=node.outputs[:1]), "the state is not a variable"),
         (replace(node, inputs=node.inputs[:4]), "4 inputs"),
         (replace(node, options={"rank": 4}), "6 filters of rank 4"),
         (replace(node, options={"rank": 2, "fused_activation_function": "TANH"}), "TANH"),

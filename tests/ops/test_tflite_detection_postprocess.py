@@ -101,7 +101,7 @@ def test_what_is_not_supported_is_said() -> None:
 
     odd = [
         (with_options(max_classes_per_detection=2), "2 classes per detection in fast"),
-        (with_options(nms_iou_threshold=1.5), "a threshold of overlaps of 1.5"),
+        (with_options(nms_iou_threshold=1.5), "an overlap threshold of 1.5"),
         (with_options(y_scale=0.0), "a scale of the encodings is 0"),
         (with_options(h_scale=None), "the option h_scale is None"),
         (with_options(num_classes=9), "4 scores for 9 classes"),

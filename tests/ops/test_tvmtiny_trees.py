@@ -210,12 +210,12 @@ def _one(table: np.ndarray, **changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        (_one(np.array([0, 0], np.int32)), "leads back"),
-        (_one(np.array([1 << 16 | 9, 0, -65536], np.int32)), "lies outside"),
+        (_one(np.array([0, 0], np.int32)), "branch backwards"),
+        (_one(np.array([1 << 16 | 9, 0, -65536], np.int32)), "branch to outside"),
         (_one(np.array([2 << 16 | 3, 0, -65536, -65535], np.int32)), "feature 2 of 2"),
         (_one(np.array([-65534], np.int32)), "leaf 2 of 2"),
-        (_one(np.array([-1, 0], np.int16)), "table of int16 for features of float32"),
-        (_one(np.array([-65536], np.int32), roots=np.array([4], np.int32)), "lies outside"),
+        (_one(np.array([-1, 0], np.int16)), "table of int16 for float32 features"),
+        (_one(np.array([-65536], np.int32), roots=np.array([4], np.int32)), "branch to outside"),
         (_one(np.array([-65536], np.int32), values=np.zeros((2, 3), np.float32)), "leaves"),
         (_one(np.array([-65536], np.int32), roots=np.array([0], np.int64)), "another dtype"),
     ],

@@ -239,15 +239,15 @@ def test_what_is_not_supported_is_said() -> None:
         return replace(node, inputs=tuple(inputs))
 
     odd = [
-        (with_input(9, 12), "peepholes of some gates"),
+        (with_input(9, 12), "peepholes of only some gates"),
         (with_input(20, 12), "layer normalization"),
         (with_input(17, 12), "a bias without a projection"),
         (with_input(2, None), "inputs are absent"),
         (with_input(1, None), "parts of an input gate"),
-        (replace(node, outputs=node.outputs[:1]), "the states are no variables"),
-        (replace(node, outputs=()), "the states are no variables"),
+        (replace(node, outputs=node.outputs[:1]), "the states are not variables"),
+        (replace(node, outputs=()), "the states are not variables"),
         (replace(node, options={"fused_activation_function": "RELU"}), "fused activation RELU"),
-        (replace(node, intermediates=()), "no quantization of the hidden values"),
+        (replace(node, intermediates=()), "hidden values without quantization"),
         (with_input(5, 1), "w0 is [3, 4]"),
         (
             read_graph(Lstm(cells=4, projected=2, peepholes=True).model(), "m").nodes[0],

@@ -69,7 +69,7 @@ def test_what_is_not_supported_is_said() -> None:
     inputs = node.inputs
     odd = [
         (replace(node, inputs=inputs[:4]), "4 inputs"),
-        (replace(node, outputs=node.outputs[:1]), "the state is no variable"),
+        (replace(node, outputs=node.outputs[:1]), "the state is not a variable"),
         (replace(node, options={"fused_activation_function": "SIGN_BIT"}), "SIGN_BIT"),
         (replace(node, inputs=(inputs[0], inputs[2], *inputs[2:])), "c1 is [4, 4]"),
         (replace(node, inputs=(inputs[0], inputs[0], *inputs[2:])), "computed at run time"),

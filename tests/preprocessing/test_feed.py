@@ -151,11 +151,11 @@ def test_thresholds_are_exact() -> None:
 @pytest.mark.parametrize(
     ("detection", "message"),
     (
-        (tvmtiny.Detection(), "which of them are events"),
+        (tvmtiny.Detection(), "name those that are events"),
         (tvmtiny.Detection(classes=(4,)), "no output 4 for an event"),
-        (tvmtiny.Detection(classes=(1, 1)), "each once"),
-        (tvmtiny.Detection(classes=(1,), average=0), "mean over 0 decisions"),
-        (tvmtiny.Detection(classes=(1,), threshold=float("nan")), "no number"),
+        (tvmtiny.Detection(classes=(1, 1)), "must be different"),
+        (tvmtiny.Detection(classes=(1,), average=0), "average over 0 decisions"),
+        (tvmtiny.Detection(classes=(1,), threshold=float("nan")), "not a number"),
         (tvmtiny.Detection(classes=(1,), refractory_ms=-1), "refractory time"),
     ),
 )
@@ -169,11 +169,11 @@ def test_options_that_do_not_go_with_a_feed() -> None:
     detection = tvmtiny.Detection(classes=(1,))
     loaded = tvmtiny.load(_sliding(), name="sliding")
     model = tvmtiny.with_front_end(loaded, tvmtiny.front_end("microfrontend"), detection=detection)
-    with pytest.raises(InputError, match="leave --io external out"):
+    with pytest.raises(InputError, match="leave out --io external"):
         tvmtiny.compile(model, "cortex-m4", io="external")
     with pytest.raises(InputError, match="leave --stream time out"):
         tvmtiny.compile(model, "cortex-m4", stream="time")
     with pytest.raises(InputError, match="--step needs --frontend"):
         tvmtiny.apply_front_end(loaded, step="10ms")
-    with pytest.raises(InputError, match="is no duration"):
+    with pytest.raises(InputError, match="is not a duration"):
         tvmtiny.apply_front_end(loaded, frontend="microfrontend", step="ten")

@@ -156,7 +156,7 @@ def test_logarithms_are_close() -> None:
     (
         ({"sample_rate": 8000}, "beyond half of the sample rate"),
         ({"channels": 0}, "1 to 256 channels"),
-        ({"window_ms": 10, "step_ms": 20}, "no shorter than the window"),
+        ({"window_ms": 10, "step_ms": 20}, "not shorter than the window"),
         ({"sample_rate": 11100, "upper_hz": 5000.0}, "even numbers"),
         ({"colour": 1}, "no setting 'colour'"),
     ),
@@ -168,11 +168,11 @@ def test_settings_that_cannot_be(settings: dict[str, object], message: str) -> N
 
 def test_models_that_take_no_features() -> None:
     front_end = tvmtiny.front_end("microfrontend")
-    with pytest.raises(InputError, match=r"no stack of rows of the 40 features"):
+    with pytest.raises(InputError, match=r"not a stack of rows of the 40 features"):
         tvmtiny.with_front_end(tvmtiny.load(_model(39), name="other"), front_end)
     with pytest.raises(InputError, match="has a front end already"):
         tvmtiny.with_front_end(_heard(), front_end)
-    with pytest.raises(InputError, match="which of them are events"):
+    with pytest.raises(InputError, match="name those that are events"):
         tvmtiny.with_front_end(tvmtiny.load(_model(), name="other"), front_end)
     with pytest.raises(InputError, match="4 new rows"):
         tvmtiny.with_front_end(tvmtiny.load(_model(), name="other"), front_end, stride=4)

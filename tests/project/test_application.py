@@ -86,7 +86,7 @@ def test_models_that_cannot_fit_and_directories_that_cannot_be_written(tmp_path:
 
 
 def test_no_application(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no application"):
+    with pytest.raises(InputError, match="does not hold an application"):
         load_application(tmp_path)
     create(tmp_path)
     record = json.loads((tmp_path / "tvmtiny.json").read_text())

@@ -185,8 +185,12 @@ def test_edge_impulse_for_a_device(tmp_path: Path) -> None:
 
 def test_what_edge_impulse_cannot_take(tmp_path: Path) -> None:
     for models, library, message in (
-        (both(), Library(), "one model in a file, not 2"),
-        (compiled("digits"), Library(name="5-a"), "cannot be '5-a'; give that of the file"),
+        (both(), Library(), "one model per file, not 2"),
+        (
+            compiled("digits"),
+            Library(name="5-a"),
+            "cannot be '5-a'; give the name of the replaced file",
+        ),
         (compiled("sine", "external"), Library(), "io=arena"),
     ):
         with pytest.raises(InputError, match=message):

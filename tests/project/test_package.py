@@ -229,5 +229,5 @@ def test_what_cannot_be_packaged() -> None:
         package_files([])
     with pytest.raises(InputError, match="different names"):
         package_files([packaged("sine"), packaged("sine")])
-    with pytest.raises(InputError, match="another name"):
+    with pytest.raises(InputError, match="different names"):
         package_files([packaged("digits"), packaged("digits", "external")])

@@ -59,10 +59,10 @@ def test_no_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ZEPHYR_BASE", raising=False)
     with pytest.raises(InputError, match="ZEPHYR_BASE is not set"):
         find_tree()
-    with pytest.raises(InputError, match="no Zephyr tree"):
+    with pytest.raises(InputError, match="not a Zephyr tree"):
         find_tree(tmp_path)
     (tmp_path / "VERSION").write_text("1.2.3\n")
-    with pytest.raises(InputError, match="no Zephyr tree"):
+    with pytest.raises(InputError, match="not a Zephyr tree"):
         find_tree(tmp_path)
     with pytest.raises(InputError, match=r"version 3.2.1; 3.3 or newer is needed"):
         find_tree(make_tree(tmp_path / "ancient", 3, 2, {}))

@@ -70,7 +70,7 @@ def test_emulator_without_boards(bare: Path) -> None:
     [
         ("VERSION_MAJOR = 3\nVERSION_MINOR = 7\n", Status.OK, ""),
         ("VERSION_MAJOR = 2\nVERSION_MINOR = 7\n", Status.MISSING, "3.3 or newer"),
-        ("", Status.MISSING, "point ZEPHYR_BASE"),
+        ("", Status.MISSING, "set ZEPHYR_BASE"),
     ],
 )
 def test_zephyr(bare: Path, tmp_path: Path, version: str, status: Status, remedy: str) -> None:

@@ -183,7 +183,7 @@ IN_UNICORN = "*(volatile uint32_t *)0xE000ED00u == 0u"
 def test_other_outputs_than_qemu_are_an_error() -> None:
     artifact = digits("mps2-an386")
     broken = with_code(artifact, artifact.layers[0].kernel, f"if ({IN_UNICORN}) {{ return; }}")
-    with pytest.raises(DeviceError, match="Unicorn computes other outputs of digits than QEMU"):
+    with pytest.raises(DeviceError, match="Unicorn computes different outputs of digits than QEMU"):
         profile(broken, *ramp(artifact))
 
 

@@ -206,5 +206,5 @@ def test_what_is_no_tracker(board: str) -> None:
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         threading.Thread(target=answer, daemon=True).start()
-        with pytest.raises(InputError, match="does not answer as a tracker"):
+        with pytest.raises(InputError, match="does not answer like a TVM tracker"):
             serve(board, f"127.0.0.1:{listener.getsockname()[1]}")

@@ -245,7 +245,7 @@ def test_arguments(open_session: Open, artifact: Any) -> None:
             session.timeout = seconds
         with pytest.raises(InputError, match="more than 0"):
             tvmtiny.Session(artifact, "/dev/null", timeout=seconds)
-    with pytest.raises(InputError, match="given together"):
+    with pytest.raises(InputError, match="give both"):
         tvmtiny.Session(artifact, tracker="127.0.0.1:9190")
     with pytest.raises(InputError, match="not both"):
         tvmtiny.Session(artifact, "mps2-an386", tracker="127.0.0.1:9190", key="k")

@@ -152,7 +152,7 @@ def test_why_rows_cannot_be_pushed() -> None:
     two = network.binary("ADD", network.input(1, 4, 4, 4), network.input(1, 4, 4, 4))
     assert "it has 2 inputs" in refused(network.build(two))
     network = Network(1)
-    assert "is no image" in refused(network.build(network.dense(network.input(1, 8), 4)))
+    assert "is not an image" in refused(network.build(network.dense(network.input(1, 8), 4)))
     network = Network(1)
     assert "SOFTMAX #0" in refused(network.build(network.softmax(network.input(1, 4, 4, 4))))
     model = tvmtiny.load(_network(), name="rows")

@@ -78,8 +78,8 @@ def federate(
 
         if len(data) != len(boards):
             raise InputError(
-                f"there are {len(boards)} boards and {len(data)} files of samples; give --data "
-                "once for each board, in their order"
+                f"there are {len(boards)} boards but {len(data)} files of samples; give --data "
+                "once per board, in the same order"
             )
         rule = Rule(rate, 0.0, clip)
         loaded = settings.read(model, tell)

@@ -198,7 +198,7 @@ def _run(words: list[str], debug: bool) -> int:
             traceback.print_exc()
         return _fail(
             f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}; "
-            "this is a defect of tvmtiny, --debug shows where",
+            "this is a defect of tvmtiny; --debug shows the traceback",
             EXIT_INTERNAL,
         )
 
@@ -231,7 +231,7 @@ def _usage(error: typer.TyperException) -> str:
     text = str(format_message() if format_message else error).rstrip(".")
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tvmtiny"
-    return f"{text}; {command} --help shows what is allowed" if text else ""
+    return f"{text}; see {command} --help" if text else ""
 
 
 def _fail(message: str, code: int) -> int:

@@ -94,7 +94,7 @@ def _wanted(
 
     if energy is None:
         if clock is not None or deadline is not None:
-            raise InputError("--clock and --deadline are for the energy; name a board (--energy)")
+            raise InputError("--clock and --deadline need --energy; give --energy BOARD, too")
         return None
     return (
         energy_figure(energy),
@@ -119,5 +119,7 @@ def _energy(found: Profile, wanted: tuple[EnergyFigure, float | None, float | No
 
     cycles = found.total.estimated_cycles
     if cycles is None:
-        raise InputError(f"there are no timings of a {found.cpu}, and so no cycles for the energy")
+        raise InputError(
+            f"energy needs cycles, and there are no instruction timings for {found.cpu}"
+        )
     return energy_of(cycles, *wanted)

@@ -170,9 +170,11 @@ def _create_mlperf(
 
         found = settings.board(board)
         if found.platform != "qemu":
-            raise InputError(f"--mode {mode} is for boards of QEMU; tvmtiny boards lists them")
+            raise InputError(f"--mode {mode} needs a QEMU board; tvmtiny boards lists them")
         if len(models) != 1 or benchmark is None:
-            raise InputError(f"--mode {mode} takes one model, and --benchmark, such as kws01")
+            raise InputError(
+                f"--mode {mode} needs exactly one model, and --benchmark, such as kws01"
+            )
         tell("importing TVM")
         from tvmtiny.targets import resolve
 

@@ -78,7 +78,7 @@ def run(
         target = target_of(board, baudrate, timeout, settings.boards)
         loaded = settings.read(model, tell)
         if real is not None and data != "ramp":
-            raise InputError("--input and --real both give the inputs; leave one of them out")
+            raise InputError("--input and --real exclude each other; leave one of them out")
         inputs = make_inputs(data, loaded.graph.inputs)
         artifact = settings.artifact(loaded, target, tell)
         if real is not None:
@@ -123,7 +123,7 @@ def _over_link(via: str | None, is_port: bool) -> bool:
     from tvmtiny.errors import InputError
 
     if via not in (None, "harness", "rpc"):
-        raise InputError(f"--via {quoted(via)} is no way to run a model; allowed: harness, rpc")
+        raise InputError(f"--via cannot be {quoted(via)}; allowed: harness, rpc")
     if is_port and via == "harness":
-        raise InputError("--via harness needs a board that is emulated; a port has --via rpc")
+        raise InputError("--via harness needs an emulated board; use --via rpc for a port")
     return is_port if via is None else via == "rpc"

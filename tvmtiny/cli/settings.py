@@ -180,8 +180,8 @@ def _each(option: str, given: Sequence[str], models: int) -> Sequence[str | None
     if given and len(given) != models:
         raise InputError(
             f"--{option} is given {len(given)} times for {models} "
-            f"{'model' if models == 1 else 'models'}; give it once a model, in their order, or not "
-            "at all"
+            f"{'model' if models == 1 else 'models'}; give it once per model, in the same order, "
+            "or not at all"
         )
     return given or [None] * models
 

@@ -34,7 +34,7 @@ def check_fed(model: str, interface: Interface, mode: StreamMode) -> None:
     """
     if interface is Interface.EXTERNAL:
         raise InputError(
-            f"{model} takes samples in blocks and keeps them in its arena: leave --io external out"
+            f"{model} takes samples in blocks and keeps them in its arena; leave out --io external"
         )
     if mode.pushes:
         raise InputError(

@@ -110,15 +110,15 @@ def _check(direction: str, tensors: int, chosen: Sequence[str]) -> None:
         shown = ascii(f"{text[:_LONGEST_NAME]}..." if len(text) > _LONGEST_NAME else name)
         if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", text) or len(text) > _LONGEST_NAME:
             raise InputError(
-                f"{option}: {shown} is no name for a field; take letters, digits and single "
+                f"{option}: {shown} is not a valid field name; use letters, digits and single "
                 f"underscores between them, a letter first, {_LONGEST_NAME} characters at most"
             )
         if name in _RESERVED:
-            raise InputError(f"{option}: {shown} is a word of C or C++; take another name")
+            raise InputError(f"{option}: {shown} is a keyword of C or C++; use another name")
         if name.lower() in [other.lower() for other in chosen[:position]]:
             raise InputError(
-                f"{option}: {shown} is given twice (case makes no difference: macros are in upper "
-                "case); take names that differ"
+                f"{option}: {shown} is given twice (case is ignored, as macros are in upper case); "
+                "give different names"
             )
 
 

@@ -73,7 +73,10 @@ def parse_placement(place: Mapping[str, str], board: Board | None) -> Placement:
     if not place:
         return Placement()
     if board is None:
-        raise InputError("only a board has memory regions: name a board as the target to place in")
+        raise InputError(
+            "only boards have memory regions, and the target is not a board; name a board as the "
+            "target"
+        )
     for what, name in place.items():
         if what not in _KINDS:
             raise InputError(f"{quoted(what)} cannot be placed; known: {', '.join(_KINDS)}")

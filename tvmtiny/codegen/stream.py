@@ -215,9 +215,11 @@ def check_pushed(model: Model) -> None:
     if len(shapes) != 1:
         reason = f"it has {len(shapes)} inputs, and only rows of one can be pushed"
     elif len(shapes[0]) != 4 or shapes[0][0] != 1:
-        reason = f"its input of shape {list(shapes[0])} is no image [1, height, width, channels]"
+        reason = (
+            f"its input of shape {list(shapes[0])} is not an image [1, height, width, channels]"
+        )
     elif graph.states:
-        reason = "it remembers values from one run to the next"
+        reason = "it keeps states from one run to the next"
     if reason is not None:
         raise InputError(
             f"the input of {model.name} cannot come in rows: {reason}; use stream inside or none"

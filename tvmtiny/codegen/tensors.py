@@ -60,7 +60,7 @@ def pack_inputs(tensors: Sequence[TensorInfo], inputs: Sequence[npt.NDArray[Any]
         if array.dtype.kind == "f" and formula(tensor):
             raise InputDataError(
                 name=tensor.name,
-                reason="real numbers for an input of integers",
+                reason="real numbers for an integer input",
                 expected=f"{_describe(tensor.dtype, tensor.shape)}{formula(tensor)}: the input's "
                 "quantize gives them, and Session.run(real=True) takes real numbers",
                 got=_describe(array.dtype, array.shape),

@@ -51,10 +51,13 @@ class Dataset:
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             got = f"{list(self.x_train.shape[1:])} and {list(self.x_test.shape[1:])}"
             raise InputDataError(
-                "x_test", "another shape", "samples shaped as those of x_train", got
+                "x_test",
+                "the shape differs from that of x_train",
+                "samples shaped as those of x_train",
+                got,
             )
         if len(np.unique(self.y_train)) < 2:
-            raise InputDataError("y_train", "one class only", "at least two classes", "1")
+            raise InputDataError("y_train", "only one class", "at least two classes", "1")
         if self.y_test.max() >= self.classes:
             wanted = f"classes that x_train has, below {self.classes}"
             raise InputDataError("y_test", "unknown classes", wanted, str(int(self.y_test.max())))

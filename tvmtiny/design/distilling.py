@@ -82,12 +82,12 @@ def distil(
     if teacher.output_shape[-1] != student.output_shape[-1]:
         raise InputError(
             f"the teacher has {teacher.output_shape[-1]} outputs, the student "
-            f"{student.output_shape[-1]}; they have to be the same classes"
+            f"{student.output_shape[-1]}; both need the same classes"
         )
     if not (temperature >= 1 and 0 <= share <= 1):
         raise InputError(
-            f"a temperature of {temperature} and a share of {share} are out of range; give at "
-            "least 1, and 0 to 1"
+            f"a temperature of {temperature} or a share of {share} is out of range; give a "
+            "temperature of at least 1 and a share from 0 to 1"
         )
     keras = keras_package()
     ops = keras.ops

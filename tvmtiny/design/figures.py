@@ -154,6 +154,6 @@ def parse_deadline(text: str) -> int:
         if unit in _SECONDS and clock is not None and count * float(clock) > 0:
             return int(count * _SECONDS[unit] * float(clock) * 1e6)
     raise InputError(
-        f"{quoted(text)} is no deadline; give cycles, such as 1500000 or 1.5M, or a time and the "
-        "core's clock, such as 20ms@80MHz"
+        f"{quoted(text)} is not a deadline; give cycles, such as 1500000 or 1.5M, or a time and "
+        "the core's clock, such as 20ms@80MHz"
     )

@@ -111,21 +111,21 @@ def _steps(model: Any) -> list[_Step]:
             continue
         if kind not in KERAS_LAYERS:
             raise InputError(
-                f"the layer {quoted(layer.name)} is a {kind}, which tvmtiny cannot take; known: "
+                f"the layer {quoted(layer.name)} is a {kind}, which is not supported; supported: "
                 f"{', '.join(sorted(KERAS_LAYERS))}"
             )
         nodes = [n for n in layer._inbound_nodes if all(_known(t, names) for t in n.input_tensors)]
         if len(nodes) != 1:
             raise InputError(
-                f"the layer {quoted(layer.name)} is used {len(nodes)} times in the model; give "
-                "each use a layer of its own"
+                f"the layer {quoted(layer.name)} is used {len(nodes)} times in the model; use a "
+                "separate layer each time"
             )
         (output,) = nodes[0].outputs
         names[id(output)] = layer.name
         inside = [names[id(tensor)] for tensor in nodes[0].input_tensors]
         found.append(_Step(layer, kind, inside, layer.name, _shape(output)))
     if names.get(id(outputs[0])) != found[-1].output:
-        raise InputError("the output of the Keras model is not that of its last layer")
+        raise InputError("the output of the Keras model is not the output of its last layer")
     return found
 
 
@@ -150,7 +150,7 @@ def _activation(layer: Any) -> str:
         plain = not getattr(layer, "negative_slope", 0) and not getattr(layer, "threshold", 0)
         if not plain or largest not in (None, 6, 6.0):
             raise InputError(
-                f"the layer {quoted(layer.name)} is a ReLU with options; known are none, and "
+                f"the layer {quoted(layer.name)} is a ReLU with options; allowed: none, or "
                 "max_value=6"
             )
         return "relu" if largest is None else "relu6"
@@ -249,7 +249,7 @@ def _finished(step: _Step, op: Op) -> list[Op]:
 def _conv(step: _Step) -> list[Op]:
     layer = step.layer
     if layer.groups != 1:
-        raise InputError(f"the layer {quoted(layer.name)} has {layer.groups} groups; known: 1")
+        raise InputError(f"the layer {quoted(layer.name)} has {layer.groups} groups; allowed: 1")
     weights = _array(layer.kernel).transpose(3, 0, 1, 2)
     return _finished(step, _op(step, "CONV_2D", weights, _bias(layer), _window(layer)))
 
@@ -344,7 +344,7 @@ def _reshape(step: _Step) -> list[Op]:
 def _add(step: _Step) -> list[Op]:
     if len(step.inputs) != 2:
         raise InputError(
-            f"the layer {quoted(step.output)} adds {len(step.inputs)} tensors; known: 2"
+            f"the layer {quoted(step.output)} adds {len(step.inputs)} tensors; allowed: 2"
         )
     return [_op(step, "ADD")]
 

@@ -198,12 +198,12 @@ def prune(
             f"there is no method {quoted(options.method)}; known: {', '.join(METHODS)}"
         )
     if budget == Budget():
-        raise InputError("nothing says how far to prune; give a limit of cycles, flash or RAM")
+        raise InputError("pruning needs a budget; give a limit of cycles, flash or RAM")
     tell = progress or (lambda _: None)
     resolved = resolve(target)
     network = from_keras(model)
     if not prunable(network):
-        raise InputError("the model has no layer to prune: its only weights are those of the last")
+        raise InputError("the model has no layer to prune: only its last layer has weights")
     tell("measuring the model")
     before = _measured(model, data, resolved)
     ranges = calibrated_ranges(network, data.x_train[:_CALIBRATION])

@@ -177,7 +177,10 @@ def search(
                 f"the storage {quoted(storage or 'memory')} cannot be used: {reason}"
             ) from error
         if [d.name.lower() for d in found.directions] != directions:
-            raise InputError(f"the study {quoted(study)} there has other objectives")
+            raise InputError(
+                f"the study {quoted(study)} in this storage has other objectives; give the same "
+                "ones, or another storage"
+            )
 
         def tell(one: Any, frozen: Any) -> None:
             if progress is not None:
@@ -198,7 +201,7 @@ def _check(objectives: Sequence[str], trials: int) -> None:
             f"the objectives of a search cannot be {named}; known: {', '.join(OBJECTIVES)}"
         )
     if trials < 1:
-        raise InputError(f"a search of {trials} trials finds nothing; give at least 1")
+        raise InputError(f"a search cannot have {trials} trials; give at least 1")
 
 
 class _Search:
@@ -261,8 +264,8 @@ class _Search:
             ) from error
         if not hasattr(model, "layers") or not hasattr(model, "outputs"):
             raise InputError(
-                f"the build function gave a {type(model).__name__} in trial {trial.number}; it has "
-                "to return a Keras model"
+                f"the build function returned a {type(model).__name__} in trial {trial.number}; it "
+                "must return a Keras model"
             )
         return model
 

@@ -103,7 +103,9 @@ def read_keras(path: str | os.PathLike[str]) -> Any:
         return keras.models.load_model(os.fspath(path))
     except Exception as error:
         reason = f"{type(error).__name__}: {one_line(str(error))[:200]}"
-        raise InputError(f"{quoted(os.fspath(path))} is no Keras model: {reason}") from error
+        raise InputError(
+            f"{quoted(os.fspath(path))} is not a readable Keras model: {reason}"
+        ) from error
 
 
 def train(
@@ -142,11 +144,13 @@ def train(
     schedule = keras.optimizers.schedules.CosineDecay(options.rate, steps * options.epochs)
     if tuple(model.input_shape[1:]) != data.shape:
         raise InputError(
-            f"the model takes {list(model.input_shape[1:])}, the data has {list(data.shape)}"
+            f"the model takes inputs of shape {list(model.input_shape[1:])}, but samples have "
+            f"shape {list(data.shape)}"
         )
     if model.output_shape[-1] < data.classes:
         raise InputError(
-            f"the model has {model.output_shape[-1]} outputs, the data {data.classes} classes"
+            f"the model has {model.output_shape[-1]} outputs, but the data has {data.classes} "
+            "classes"
         )
     logits = not ends_in_softmax(model)
     model.compile(
@@ -165,7 +169,7 @@ def train(
     )
     if not np.isfinite(history.history["loss"][-1]):
         raise InputError(
-            "the training does not converge: its loss is not finite; take a smaller learning rate"
+            "the training does not converge: its loss is not finite; use a smaller learning rate"
         )
 
 

@@ -90,8 +90,8 @@ class ProfileBoardError(InputError):
 
     def __str__(self) -> str:
         return (
-            f"cannot profile on {self.board}: it is no board of the platform qemu, or the "
-            f"instructions of its {self.cpu} cannot be told apart; boards that can be profiled: "
+            f"cannot profile on {self.board}: it is not a board of the platform qemu, or "
+            f"the instructions of its {self.cpu} cannot be counted; boards that can be profiled: "
             f"{', '.join(self.supported)}"
         )
 
@@ -141,7 +141,7 @@ class OutputPathError(InputError):
     reason: str
 
     def __str__(self) -> str:
-        remedy = "give a place that you may write to"
+        remedy = "give a path that you may write to"
         if self.reason in _FULL:
-            remedy = "make room there, or give another place"
+            remedy = "free some space, or give another path"
         return f"cannot write to {os.fspath(self.path)}: {one_line(self.reason)}; {remedy}"

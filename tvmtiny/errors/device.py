@@ -43,7 +43,7 @@ class DeviceFaultError(DeviceError):
     layer: str | None = None
     registers: Mapping[str, int] = field(default_factory=dict)
     advice: str = (
-        "look the address up in the generated sources, and report it if they are unchanged"
+        "look up the address in the generated sources, and report the fault if they are unchanged"
     )
     frames: tuple[str, ...] = ()
 
@@ -111,5 +111,5 @@ class CheckError(TvmtinyError):
         return (
             f"results differ from {self.oracle}: {self.mismatched_bytes} bytes of the outputs, "
             f"{self.layers_compared - self.layers_exact} of {self.layers_compared} layers{first}; "
-            "the first differing layer is the place to look; report it with the model"
+            "start with the first differing layer, and report it with the model"
         )

@@ -28,10 +28,9 @@ class PortError(InputError):
     reason: str
 
     _ADVICE: ClassVar[dict[str, str]] = {
-        "missing": "check that the board is attached (tvmtiny devices lists what is there)",
-        "busy": "another program has it open; end that program, or wait for it",
-        "permission": "add yourself to the group that owns it (dialout on Debian), then log in "
-        "again",
+        "missing": "check that the board is attached (tvmtiny devices lists ports and boards)",
+        "busy": "another program has the port open; end that program, or wait for it",
+        "permission": "join the group that owns the port (dialout on Debian), then log in again",
         "unusable": "give a serial port such as /dev/ttyACM0, socket://HOST:PORT or "
         "rfc2217://HOST:PORT",
     }
@@ -84,7 +83,7 @@ class LinkClosedError(LinkError):
     def __str__(self) -> str:
         return (
             f"the connection to {one_line(self.url)} was closed: {one_line(self.reason)}; check "
-            "that the board is attached and runs, and open a new session"
+            "that the board is attached and running, and open a new session"
         )
 
 
@@ -117,6 +116,6 @@ class ModelMismatchError(InputError):
     def __str__(self) -> str:
         return (
             f"the board at {one_line(self.url)} runs {one_line(self.found)}, not "
-            f"{one_line(self.expected)}; compile the model with the options that were flashed, "
-            "or flash the board again"
+            f"{one_line(self.expected)}; compile the model with the same options as the "
+            "flashed one, or flash the board again"
         )

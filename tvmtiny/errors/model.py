@@ -69,9 +69,9 @@ class OracleRefusalError(InputError):
                 "its operators accept, such as indices in range (--input)"
             )
         return (
-            f"LiteRT refuses {self.model}: {reason}; where code can be generated for the model "
-            "all the same, run it without --check, or compare it with TensorFlow Lite for "
-            "Microcontrollers (--oracle tflm)"
+            f"LiteRT refuses {self.model}: {reason}; if the model can still be compiled, "
+            "run it without --check, or compare it with TensorFlow Lite for Microcontrollers "
+            "(--oracle tflm)"
         )
 
 
@@ -150,7 +150,7 @@ class UnsupportedModelError(InputError):
                 following.setdefault(problem.operator, []).append(problem)
         if following:
             named = ", ".join(f"{_numbers(found)} {name}" for name, found in following.items())
-            lines.append(f"operator {named}: need results of these at compile time")
+            lines.append(f"operator {named}: need results of the operators above at compile time")
         return tuple(lines)
 
     def __str__(self) -> str:
@@ -160,7 +160,7 @@ class UnsupportedModelError(InputError):
         left = {p.index for p in self.problems if p.index not in self.explained}
         head = f"the model has {len(left)} unsupported operator{'s' if len(left) != 1 else ''}"
         if self.kind:
-            head = f"{self.kind}. Beside that, {head}"
+            head = f"{self.kind}. Besides, {head}"
         tail = f"convert the model without them, or see {self.table} for what is supported"
         if len(lines) == 1:
             return f"{head}: {lines[0]}; {tail}"
@@ -257,14 +257,15 @@ class DynamicShapeError(InputError):
         shape = "x".join("?" if size < 0 else str(size) for size in self.shape)
         if self.maker:
             return (
-                f"{one_line(self.maker)} gives the shape {shape}, which has no elements, and C has "
-                "no arrays of that kind; remove the operator, or let it take something"
+                f"{one_line(self.maker)} gives a tensor of shape {shape}, which has no elements, "
+                "and C has no empty arrays; remove the operator, or make it select at least one "
+                "element"
             )
         if min(self.shape, default=1) == 0:
             return (
                 f"tensor {quoted(self.tensor)} of shape {shape} has no elements; every dimension "
-                "must be at least 1: where it is open, convert the model again with a fixed input "
-                "shape (batch size 1)"
+                "must be at least 1: if the size is open, convert the model again with a fixed "
+                "input shape (batch size 1)"
             )
         return (
             f"tensor {quoted(self.tensor)} has the dynamic shape {shape}; every dimension must be "

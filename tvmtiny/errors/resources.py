@@ -97,7 +97,7 @@ class RamBudgetError(TvmtinyError):
 
     def __str__(self) -> str:
         proven = (
-            "which is proven to be the smallest for these kernels"
+            "proven to be the smallest for these kernels"
             if self.lower_bound == self.needed
             else f"and at least {self.lower_bound:,} in any plan"
         )
@@ -105,12 +105,12 @@ class RamBudgetError(TvmtinyError):
         external = (
             ""
             if self.external is None or self.external >= self.needed
-            else f"; with inputs and outputs outside of it (io external), {self.external:,}"
+            else f"; with inputs and outputs outside the arena (io external), {self.external:,}"
         )
         return (
             f"the arena of {self.model} needs {self.needed:,} bytes, {proven}: "
             f"{self.needed - self.budget:,} more than the budget of {self.budget:,}; "
-            f"{self.where} bounds it, where these are alive: {alive}{external}; "
+            f"{self.where} bounds it, while these tensors are alive: {alive}{external}; "
             "allow more, or use a smaller model"
         )
 
@@ -178,6 +178,6 @@ class BuildError(TvmtinyError):
         tool = Path(self.command[0]).name if self.command else "the compiler"
         return (
             f"{tool} failed: {one_line(self.first_error_line)}; "
-            f"its whole output is in {os.fspath(self.log_path)}; report it with that file if the "
-            "sources are as they were generated"
+            f"its output is in {os.fspath(self.log_path)}; if the generated sources are unchanged, "
+            "report the failure with that file"
         )

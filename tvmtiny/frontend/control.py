@@ -83,7 +83,9 @@ def _loop(node: Node, results: Sequence[int], fold: Fold, oracle: Oracle) -> Nod
     test, body = (_graph(node, name) for name in ("cond", "body"))
     counts = {len(node.inputs), len(given), len(node.outputs), len(test.inputs), len(body.inputs)}
     if counts != {len(body.outputs)} or len(test.outputs) != 1:
-        raise _RefusedError(f"{len(given)} values", "as many values as the subgraphs take and give")
+        raise _RefusedError(
+            f"{len(given)} values", "as many values as inputs and outputs of the subgraphs"
+        )
     _check_inputs(test, body)
     same = [i.index == o.index for i, o in zip(body.inputs, body.outputs, strict=True)]
     known = {
@@ -180,7 +182,8 @@ def _branches(node: Node, results: Sequence[int], fold: Fold) -> Node:
         counts = {len(given) + 1, len(node.inputs), len(branch.inputs) + 1}
         if len(counts) != 1 or len(branch.outputs) != len(node.outputs):
             raise _RefusedError(
-                f"{len(given)} values", "as many values as the subgraphs take, and one condition"
+                f"{len(given)} values",
+                "as many values as the subgraphs have inputs, and one condition",
             )
         _check_inputs(branch)
         known = {
@@ -223,7 +226,7 @@ def _graph(node: Node, name: str) -> Graph:
     assert isinstance(graph, Graph)
     if uses_variables(graph):
         raise _RefusedError(
-            "variables inside of a loop or a branch", "variables that are read and assigned outside"
+            "variables inside a loop or a branch", "variables that are read and assigned outside"
         )
     return graph
 
@@ -231,7 +234,7 @@ def _graph(node: Node, name: str) -> Graph:
 def _check_inputs(*graphs: Graph) -> None:
     for graph in graphs:
         if len({t.index for t in graph.inputs}) < len(graph.inputs):
-            raise _RefusedError("a subgraph has an input twice", "each input once")
+            raise _RefusedError("a subgraph lists an input twice", "each input once")
         if any(t.data is not None for t in graph.inputs):
             raise _RefusedError("an input of a subgraph holds a constant", "inputs without a value")
 
@@ -269,7 +272,10 @@ def _turns(test: Graph, body: Graph, given: Sequence[Tensor], oracle: Oracle) ->
         places = more
     for node in (*nodes, *steps):
         if subprograms(node) or any(True for _ in node_problems(node, oracle)):
-            raise _RefusedError(f"its number of turns needs {node.operator}, which is refused here")
+            raise _RefusedError(
+                f"its number of iterations depends on {node.operator}, which cannot be evaluated "
+                "at compile time"
+            )
     values = {}
     for k in sorted(places):
         data = given[k].data
@@ -284,7 +290,9 @@ def _turns(test: Graph, body: Graph, given: Sequence[Tensor], oracle: Oracle) ->
     while evaluate(test, list(values.values()), oracle)[test.outputs[0].index].reshape(-1).all():
         turns += 1
         if turns > most:
-            raise _RefusedError(f"it has more than {most:,} turns, or no end", "fewer turns")
+            raise _RefusedError(
+                f"it has more than {most:,} iterations, or never ends", "fewer iterations"
+            )
         found = evaluate(body, list(values.values()), oracle)
         values = {k: found[t.index] for k, t in zip(sorted(places), outputs, strict=True)}
     return turns
@@ -318,7 +326,7 @@ def _check_alike(*tensors: Tensor) -> None:
     if not _alike(*tensors):
         shapes = " and ".join(f"{t.dtype} {list(t.shape)}" for t in tensors)
         raise _RefusedError(
-            f"a value is {shapes} in turn",
+            f"a value is {shapes} in different iterations",
             "one dtype and shape for each value: build the layer with unroll=True",
         )
 

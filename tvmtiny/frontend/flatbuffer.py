@@ -117,7 +117,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
         super().__init__(buf, pos)
         buf.tables_left -= 1
         if buf.tables_left < 0:
-            raise FlatbufferError("it has more tables than a file of its size can hold")
+            raise FlatbufferError("it has more tables than fit in a file of its size")
         vtable = pos - self.Get(number_types.SOffsetTFlags, pos)
         entries = buf.vtables.get(vtable)
         if entries is None:
@@ -145,7 +145,7 @@ class _CheckedTable(Table):  # type: ignore[misc]
         # LiteRT relies on the zero byte after a string.
         _check_span(self.Bytes, start + _WORD, length + 1, "a string")
         if self.Bytes[start + _WORD + length]:
-            raise FlatbufferError(f"the string at byte {start} does not end")
+            raise FlatbufferError(f"the string at byte {start} is unterminated")
         return bytes(super().String(off))
 
     def VectorLen(self, off: int) -> int:  # noqa: N802
@@ -169,11 +169,11 @@ def _vtable(content: bytes, start: int) -> tuple[int, ...]:
     _check_span(content, start, _WORD, "a vtable")
     size, extent = struct.unpack_from("<2H", content, start)
     if size < _WORD or size % 2 or extent < _WORD:
-        raise FlatbufferError(f"the vtable at byte {start} is not sound")
+        raise FlatbufferError(f"the vtable at byte {start} is invalid")
     _check_span(content, start, size, "a vtable")
     return struct.unpack_from(f"<{size // 2}H", content, start)
 
 
 def _check_span(content: bytes, start: int, length: int, what: str) -> None:
     if start < 0 or start + length > len(content):
-        raise FlatbufferError(f"{what} at byte {start} is not within the file")
+        raise FlatbufferError(f"{what} at byte {start} lies outside the file")

@@ -186,7 +186,7 @@ class _Reader:
             raise ModelFormatError(
                 self._path,
                 f"tensor {short_name(name, 60)} of shape {list(shape)} needs {tensor.nbytes} bytes "
-                f"of {tensor.dtype}, its buffer holds {len(content)}",
+                f"of {tensor.dtype}, but its buffer holds {len(content)}",
             )
         kept = _without_leading_ones(tensor)
         if len(kept) > _MOST_DIMENSIONS:
@@ -198,7 +198,7 @@ class _Reader:
         """Return the bytes of a sparse constant as a dense one."""
         try:
             if tensor.elements > _MOST_ELEMENTS or len(content) % DTYPE_BYTES[tensor.dtype]:
-                raise SparsityError("its size is not sound")
+                raise SparsityError("its size is invalid")
             return dense(np.frombuffer(content, tensor.dtype), sparsity, tensor.shape).tobytes()
         except SparsityError as error:
             reason = f"the sparse tensor {tensor.name} is damaged ({error})"
@@ -209,7 +209,7 @@ class _Reader:
             return (raw.name or b"").decode("utf-8") or f"tensor_{index}"
         except UnicodeDecodeError as error:
             raise ModelFormatError(
-                self._path, f"the file is damaged (the name of tensor {index} is no UTF-8)"
+                self._path, f"the file is damaged (the name of tensor {index} is not valid UTF-8)"
             ) from error
 
     def _quantization(self, raw: Any, name: str, dtype: str) -> Quantization | None:
@@ -271,7 +271,7 @@ class _Reader:
     def _inner_graph(self, index: int) -> Graph:
         """Return a subgraph that a node runs, including nested subgraphs."""
         if index in self._open:
-            raise ModelFormatError(self._path, f"subgraph {index} runs itself")
+            raise ModelFormatError(self._path, f"subgraph {index} calls itself")
         if index not in self._inner:
             outside, self._inside = self._inside, 0
             self._open.add(index)

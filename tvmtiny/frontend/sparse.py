@@ -49,9 +49,9 @@ def dense(values: np.ndarray, sparsity: Any, shape: Sequence[int]) -> np.ndarray
     )
     rank = len(shape)
     if sorted(order) != list(range(rank + len(blocks))) or len(levels) != len(order):
-        raise SparsityError("its levels are not its dimensions")
+        raise SparsityError("its levels do not match its dimensions")
     if any(not 0 <= int(block) < rank for block in blocks):
-        raise SparsityError("a block lies along no dimension")
+        raise SparsityError("a block has no dimension")
     sizes = [1] * rank
     for level, dimension in zip(levels, order, strict=True):
         if dimension >= rank:
@@ -77,7 +77,7 @@ def dense(values: np.ndarray, sparsity: Any, shape: Sequence[int]) -> np.ndarray
             raise SparsityError("a level is neither dense nor compressed")
         indices = np.concatenate([indices[:, above], own[None]])
     if nodes.size != values.size or np.any(nodes != np.arange(values.size)):
-        raise SparsityError(f"{values.size} values are stored, but {nodes.size} have a place")
+        raise SparsityError(f"{values.size} values are stored, but {nodes.size} positions")
     by_dimension = indices[np.argsort(order)]
     places = [by_dimension[d] * sizes[d] for d in range(rank)]
     for i, block in enumerate(blocks):

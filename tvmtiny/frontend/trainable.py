@@ -104,7 +104,7 @@ def _parts(model: Model, node: Node) -> tuple[Tensor, Tensor, Tensor]:
     elif weights.data is None or bias is None or bias.data is None or bias.dtype != "int32":
         problem = "has no constant weights and biases"
     elif node.output.elements != weights.shape[0]:
-        problem = "makes more than one row"
+        problem = "computes more than one row"
     elif node.options.get("fused_activation_function", "NONE") not in ("NONE", None):
         problem = "has a fused activation"
     elif weights.elements > _MOST_WEIGHTS or any(
@@ -119,7 +119,7 @@ def _parts(model: Model, node: Node) -> tuple[Tensor, Tensor, Tensor]:
         problem = "shares its weights with another layer"
     if problem or bias is None:
         raise InputError(
-            f"the last FULLY_CONNECTED of {model.name} ({node.output.name}) {problem}; what is "
-            "trained is one row of an int8 layer with a bias and no activation"
+            f"the last FULLY_CONNECTED of {model.name} ({node.output.name}) {problem}; only an "
+            "int8 layer of one row with a bias and without an activation can be trained"
         )
     return x, weights, bias

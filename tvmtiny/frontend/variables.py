@@ -213,7 +213,7 @@ class _Resolver:
         if current is None:
             raise _UnusableError(
                 f"nothing has assigned variable {variable.name}",
-                "an initial value from CALL_ONCE, or an ASSIGN_VARIABLE in front",
+                "an initial value from CALL_ONCE, or an ASSIGN_VARIABLE before",
             )
         variable.read_before |= current is variable.before
         return current
@@ -251,7 +251,7 @@ class _Resolver:
             variable = self._variables.setdefault(key, _Variable(_name(key)))
             if variable.current is not None:
                 reason = f"variable {variable.name} is used before it is initialised"
-                raise _UnusableError(reason, "CALL_ONCE in front of what uses its variables")
+                raise _UnusableError(reason, "CALL_ONCE before all users of its variables")
             variable.initial = value
 
 
@@ -274,11 +274,11 @@ def _initial_values(graph: Graph) -> dict[_Key, np.ndarray]:
             if operator is None or problems:
                 raise _UnusableError(
                     f"the initialisation computes {node.operator}: {problems[0]}",
-                    "constants, or what supported operators make of them",
+                    "constants, or results of supported operators on them",
                 )
             if not node.outputs or not all(map(_reasonable, node.outputs)):
                 reason = f"the output of {node.operator} is absent or too large"
-                raise _UnusableError(reason, "outputs that a microcontroller has memory for")
+                raise _UnusableError(reason, "outputs that fit the memory of a microcontroller")
             inputs = _known([t for t in node.inputs if t is not None], values)
             results = operator.reference(node, inputs, Oracle.LITERT)
             values.update(zip((t.index for t in node.outputs), results, strict=True))
@@ -302,7 +302,9 @@ def _variable(node: Node, handles: dict[int, _Key], variables: dict[_Key, _Varia
     handle = node.optional_input(0)
     key = handles.get(handle.index) if handle is not None else None
     if key is None:
-        raise _UnusableError("its handle comes from no VAR_HANDLE", "the output of a VAR_HANDLE")
+        raise _UnusableError(
+            "its handle does not come from a VAR_HANDLE", "the output of a VAR_HANDLE"
+        )
     return variables.setdefault(key, _Variable(_name(key)))
 
 

@@ -171,15 +171,15 @@ def check_sizes(graph: Graph, path: str) -> None:
         if rank > MOST_DIMENSIONS:
             raise ModelFormatError(
                 path,
-                f"tensor {short_name(tensor.name, 60)} has {rank} dimensions, at most "
-                f"{MOST_DIMENSIONS} fit",
+                f"tensor {short_name(tensor.name, 60)} has {rank} dimensions, but at most "
+                f"{MOST_DIMENSIONS} are supported",
             )
         if size > MOST_TENSOR_BYTES or total > MOST_BYTES:
             raise ModelFormatError(
                 path,
                 f"tensor {short_name(tensor.name, 60)} of shape {list(tensor.shape)} has {size:,} "
-                f"bytes, {total:,} with all before it; at most {MOST_TENSOR_BYTES:,} and "
-                f"{MOST_BYTES:,} fit any microcontroller",
+                f"bytes, {total:,} with all tensors before it; microcontrollers hold at most "
+                f"{MOST_TENSOR_BYTES:,} and {MOST_BYTES:,}",
             )
 
 

@@ -44,8 +44,8 @@ def locked(path: Path) -> Iterator[None]:
             os.write(descriptor, str(os.getpid()).encode())
         except BlockingIOError as error:
             raise InputError(
-                f"{path} is being written by process {_holder(lock)}: wait for its end, or give "
-                "another place"
+                f"{path} is being written by process {_holder(lock)}; wait until it ends, or give "
+                "another path"
             ) from error
         except OSError as error:
             raise OutputPathError(path=path, reason=error.strerror or str(error)) from error

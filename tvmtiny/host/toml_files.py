@@ -27,7 +27,7 @@ _INTEGERS = range(-(1 << 63), 1 << 63)
 class TomlFileError(Exception):
     """A file or text is not usable.
 
-    The message gives the reason in words that follow the name of the file, such as ``is no file``.
+    The message gives the reason in words that follow the file's name, such as ``is not a file``.
     """
 
 
@@ -44,7 +44,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         if not path.is_file():
-            raise TomlFileError("is no file" if os.path.lexists(path) else "does not exist")
+            raise TomlFileError("is not a file" if os.path.lexists(path) else "does not exist")
         if path.stat().st_size > _MOST_BYTES:
             raise TomlFileError(f"has more than {_MOST_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8-sig")
@@ -67,9 +67,9 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         found = tomllib.loads(text)
     except RecursionError as error:
-        raise TomlFileError("is no valid TOML: its tables are nested too deeply") from error
+        raise TomlFileError("is not valid TOML: its tables are nested too deeply") from error
     except tomllib.TOMLDecodeError as error:
-        raise TomlFileError(f"is no valid TOML: {error}") from error
+        raise TomlFileError(f"is not valid TOML: {error}") from error
     except ValueError as error:
         # Python limits the number of digits of an integer.
         raise TomlFileError("has an integer of more than 64 bits") from error
@@ -88,4 +88,4 @@ def parse_toml(text: str) -> dict[str, Any]:
         if not inner:
             return found
         level = inner
-    raise TomlFileError("is no valid TOML: its tables are nested too deeply")
+    raise TomlFileError("is not valid TOML: its tables are nested too deeply")

@@ -82,13 +82,13 @@ def build_image(
         raise ImageError(
             artifact.name,
             f"it takes its input in rows (--stream {artifact.stream.mode.value})",
-            "an image takes whole inputs: compile it with --stream none or inside",
+            "images take whole inputs: compile the model with --stream none or inside",
         )
     if artifact.feed is not None:
         raise ImageError(
             artifact.name,
-            "it takes samples that come in blocks (--frontend)",
-            "an image takes whole inputs: leave the front end to the firmware",
+            "it takes samples in blocks (--frontend)",
+            "images take whole inputs: compute the front end in the firmware",
         )
     with work_folder("image") as directory:
         for name, text in artifact.files.items():
@@ -185,7 +185,7 @@ def _read(elf: Path, name: str, base: int) -> tuple[bytes, int]:
                     raise ImageError(
                         name,
                         f"its code has {held or section.name} ({section['sh_size']} bytes)",
-                        "an image has constants only: report the model and the CPU",
+                        "an image can only have constants: report the model and the CPU",
                     )
                 code = bytes(section.data())
         entry = int(program["e_entry"]) - base

@@ -54,14 +54,14 @@ def apply_delta(old: Image, delta: bytes, file: str) -> Image:
     try:
         return parse_image(new.getvalue(), file)
     except ImageError as error:
-        raise _no_delta(file, f"what it makes is no image: {error.reason}") from error
+        raise _no_delta(file, f"its result is not an image: {error.reason}") from error
 
 
 def _no_delta(file: str, reason: str) -> ImageError:
     return ImageError(
         file,
-        f"it is no delta of this old image ({reason[:100]})",
-        "give the two files that belong to each other (tvmtiny image delta OLD NEW)",
+        f"it is not a delta of this old image ({reason[:100]})",
+        "give the old image from which the delta was made (tvmtiny image delta OLD NEW)",
     )
 
 

@@ -85,13 +85,13 @@ def build_image_firmware(
     options = QemuOptions.of(board)
     if options.flash is None:
         raise InputError(
-            f"the file of board {board.name} names no flash for images; add options.flash to it "
-            "(docs/new-board.md), or take a board that has one, such as microbit"
+            f"the file of board {board.name} has no flash for images; add options.flash to the "
+            "file (docs/new-board.md), or use a board that has it, such as microbit"
         )
     if key is not None and (monocypher is None or key.kind is not SignatureKind.ED25519):
         raise InputError(
-            "signatures are checked here with Ed25519 and Monocypher: give such a key, and the "
-            "folder that has monocypher.c"
+            "this firmware verifies signatures with Ed25519 and Monocypher: give an Ed25519 key, "
+            "and the folder of monocypher.c"
         )
     memory = min(board.data.length // _SHARE, _MOST_MEMORY)
     stack = max(options.stack_bytes, 0 if key is None else _VERIFYING_BYTES)

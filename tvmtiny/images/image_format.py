@@ -222,11 +222,11 @@ class Image:
             raise ImageError(self.name, reason, advice)
         if len(self.name) > 31:
             reason = f"its name has {len(self.name)} characters"
-            raise ImageError(self.name, reason, "give it a shorter one (--name), of at most 31")
+            raise ImageError(self.name, reason, "give a name of at most 31 characters (--name)")
         for tensor in tensors:
             if len(tensor.name) > 35:
                 reason = f"the name {tensor.name!r} has {len(tensor.name)} characters"
-                advice = "give a shorter one (--input-name, --output-name), of at most 35"
+                advice = "give a name of at most 35 characters (--input-name, --output-name)"
                 raise ImageError(self.name, reason, advice)
 
 
@@ -287,7 +287,7 @@ def parse_image(data: bytes, file: str) -> Image:
         The data is not an image, is damaged or truncated, or has another format.
     """
     if data[:4] != _MAGIC:
-        raise ImageError(file, "it is no image of a model", "make one with tvmtiny image MODEL")
+        raise ImageError(file, "it is not a model image", "make one with tvmtiny image MODEL")
     if len(data) < _HEADER.size:
         raise ImageError(file, "it is truncated", "copy the whole file")
     fields = _HEADER.unpack_from(data)
@@ -295,8 +295,8 @@ def parse_image(data: bytes, file: str) -> Image:
     (arena, state, stack, features, run, constants, inputs, outputs, seed) = fields[12:21]
     expected, cpu, name, key_id, _ = fields[21:]
     if (form, abi) != (FORMAT, ABI):
-        reason = f"it is of format {form} and ABI {abi}, not {FORMAT} and {ABI}"
-        raise ImageError(file, reason, "use the tvmtiny that it was built with")
+        reason = f"it has format {form} and ABI {abi}, not {FORMAT} and {ABI}"
+        raise ImageError(file, reason, "use the version of tvmtiny that built it")
     if total > len(data):
         raise ImageError(file, f"it has {len(data):,} of {total:,} bytes", "copy the whole file")
     count = inputs + outputs
@@ -313,7 +313,7 @@ def parse_image(data: bytes, file: str) -> Image:
         or not header <= run < header + code
         or constants > code
     ):
-        raise ImageError(file, "the parts of its header do not fit each other", _ADVICE)
+        raise ImageError(file, "the parts of its header are inconsistent", _ADVICE)
     records = [_tensor(data, index, file) for index in range(count)]
     image = Image(
         _text(name, file),
@@ -336,7 +336,7 @@ def parse_image(data: bytes, file: str) -> Image:
         data[header + code + DIGEST_BYTES :],
     )
     if image.pack() != data:
-        raise ImageError(file, "its hash is not that of its bytes: it is damaged", _ADVICE)
+        raise ImageError(file, "it is damaged: its hash does not match", _ADVICE)
     return image
 
 
@@ -361,7 +361,7 @@ def _tensor(data: bytes, index: int, file: str) -> ImageTensor:
     fields = _TENSOR.unpack_from(data, _HEADER.size + index * _TENSOR.size)
     size, offset, scale, zero_point, dtype, rank, quantized = fields[:7]
     if dtype >= len(_DTYPES) or rank > _MOST_RANK:
-        raise ImageError(file, f"input or output {index} is not understood", _ADVICE)
+        raise ImageError(file, f"input or output {index} is invalid", _ADVICE)
     return ImageTensor(
         _text(fields[14], file),
         _DTYPES[dtype],
@@ -376,5 +376,5 @@ def _tensor(data: bytes, index: int, file: str) -> ImageTensor:
 def _text(field: bytes, file: str) -> str:
     text, _, rest = field.partition(b"\0")
     if not text or rest.strip(b"\0") or not text.isascii():
-        raise ImageError(file, "a name in its header is not understood", _ADVICE)
+        raise ImageError(file, "a name in its header is invalid", _ADVICE)
     return text.decode("ascii")

@@ -88,9 +88,7 @@ def verify(image: Image, key: PublicKey, file: str) -> None:
         raise ImageError(file, "it is not signed", "sign it (tvmtiny image MODEL --sign KEY.pem)")
     if (image.signature_kind, image.key_id) != (key.kind, key.key_id):
         reason = f"it is signed with another key, {image.key_id.hex()}"
-        raise ImageError(
-            file, reason, f"give the public key that belongs to it, not {key.key_id.hex()}"
-        )
+        raise ImageError(file, reason, f"give its public key, not {key.key_id.hex()}")
     with _cryptography():
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
@@ -105,8 +103,8 @@ def verify(image: Image, key: PublicKey, file: str) -> None:
             der = utils.encode_dss_signature(*(int.from_bytes(h, "big") for h in halves))
             point.verify(der, image.digest, ec.ECDSA(utils.Prehashed(SHA256())))
     except InvalidSignature:
-        advice = "somebody may have changed it: do not use it, and build it again"
-        raise ImageError(file, "its signature is wrong", advice) from None
+        advice = "it may have been tampered with: do not use it, and build it again"
+        raise ImageError(file, "its signature is invalid", advice) from None
 
 
 def read_public_key(path: Path) -> PublicKey:
@@ -166,7 +164,7 @@ def _public(key: Any, path: Path) -> PublicKey:
         numbers = key.public_numbers()
         data = numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
         return PublicKey(SignatureKind.ECDSA_P256, data)
-    raise InputError(f"{quoted(str(path))} has a key of another kind; give {_PEM}")
+    raise InputError(f"{quoted(str(path))} has an unsupported kind of key; give {_PEM}")
 
 
 def _read(path: Path) -> bytes:
@@ -178,7 +176,7 @@ def _read(path: Path) -> bytes:
 
 def _no_key(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{quoted(str(path))} is no key that can be used ({one_line(error)[:80]}); give {_PEM}"
+        f"{quoted(str(path))} is not a usable key ({one_line(error)[:80]}); give {_PEM}"
     )
 
 

@@ -120,7 +120,7 @@ def parse_hello(payload: bytes) -> Hello | str:
 def in_words(age: float, mark: str, what: Frame | int) -> str:
     """Describe a frame, or a number of bytes that were not a frame, for error messages."""
     if isinstance(what, int):
-        return f"-{age:.3f} s {mark} {what} bytes that are no frame"
+        return f"-{age:.3f} s {mark} {what} bytes that are not a frame"
     text = f"-{age:.3f} s {mark} {_NAMES[what.type]} session {what.session:04x}"
     if what.type == DATA:
         text += f" sequence {what.sequence}, {len(what.payload)} bytes"

@@ -263,7 +263,7 @@ class Link:
         length = int.from_bytes(self._stream[:8], "little")
         if not 4 <= length <= longest:
             self._refuse(
-                f"it sent a packet of {length} bytes, where {longest} are the most", deadline
+                f"it sent a packet of {length} bytes, but the limit is {longest}", deadline
             )
         self._fill(8 + length, deadline)
         with memoryview(self._stream) as view:
@@ -352,7 +352,7 @@ class Link:
         new = frame.sequence == self._expected
         if new:
             if len(self._stream) + len(frame.payload) > self._most:
-                self._refuse("it sends more than it was asked for", deadline)
+                self._refuse("it sends more than was requested", deadline)
             self._expected = (self._expected + 1) % 256
             self._stream += frame.payload
             self.statistics.stream_received += len(frame.payload)
@@ -432,7 +432,7 @@ class Link:
         if not written:
             waited = limit if seconds == limit else deadline.seconds
             raise LinkTimeoutError(
-                self._line.url, "the line takes no more bytes", waited, self.frames
+                self._line.url, "the line accepts no more bytes", waited, self.frames
             )
         self.statistics.bytes_sent += len(data)
         self.statistics.frames_sent += 1

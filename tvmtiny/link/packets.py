@@ -95,7 +95,7 @@ def without_constructor(packet: bytes) -> bytes:
     (length,) = _unpack("<Q", packet, _HEAD.size)
     end = _HEAD.size + 8 + length
     if end > len(packet):
-        raise MalformedError("the version is cut short")
+        raise MalformedError("the version is truncated")
     return make(INIT_SERVER, packet[_HEAD.size : end] + struct.pack("<i", 0))
 
 
@@ -128,11 +128,11 @@ def arguments(packet: bytes, offset: int = _HEAD.size) -> list[Value]:
             (length,) = _unpack("<Q", packet, offset)
             data = packet[offset + 8 : offset + 8 + length]
             if len(data) != length:
-                raise MalformedError("text is cut short")
+                raise MalformedError("a text is truncated")
             value = data if kind in (BYTES_POINTER, BYTES) else data.decode("utf-8", "replace")
             offset += length
         elif kind != NONE:
-            raise MalformedError(f"arguments of type {kind} are not known")
+            raise MalformedError(f"arguments of type {kind} are not supported")
         offset += 0 if kind == NONE else 8
         values.append(value)
     return values
@@ -173,4 +173,4 @@ def _unpack(layout: str, packet: bytes, offset: int) -> tuple[int, ...]:
     try:
         return struct.unpack_from(layout, packet, offset)
     except struct.error as error:
-        raise MalformedError(f"it is cut short at byte {offset}") from error
+        raise MalformedError(f"it is truncated at byte {offset}") from error

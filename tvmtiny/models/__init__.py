@@ -61,7 +61,7 @@ def path(name: str) -> Path:
         raise ValueError(
             f"no shipped model is named {quoted(name)}; the shipped models are "
             f"{', '.join(names())}; "
-            "pass the path of a .tflite file for any other model"
+            "give the path of a .tflite file for any other model"
         )
     return _FOLDER / str(_table()[name]["file"])
 

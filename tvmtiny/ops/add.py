@@ -69,7 +69,7 @@ class Add(Operator):
         if _power_of_two_scales(node):
             if max(_shifts(node)) > 0 or min(_shifts(node)) < -15 or 0 not in _shifts(node):
                 yield Problem(
-                    "int16 operands with scales of powers of two, the larger of which is not the "
+                    "int16 operands with power-of-two scales, the larger of which is not the "
                     "output's",
                     "the output with the larger input scale",
                 )

@@ -32,7 +32,7 @@ class BatchToSpaceND(Moving):
         if node.input(0).shape[0] % prod(blocks) or min(sizes) < 1:
             yield Problem(
                 f"blocks of {blocks} and crops {margins(node)} of {list(node.input(0).shape)}",
-                "a batch that blocks divide, of which something is left",
+                "a batch that is divisible by the blocks, and crops that leave a remainder",
             )
             return
         n, channels = node.input(0).shape[0] // prod(blocks), node.input(0).shape[-1]

@@ -31,7 +31,7 @@ class Cast(Operator):
     def check_node(self, node: Node) -> Iterator[Problem]:
         yield from check_shape(node, node.input(0).shape)
         if (node.input(0).dtype, node.output.dtype) == ("float32", "uint32"):
-            yield Problem("float32 as uint32", "uint32 of integers")
+            yield Problem("float32 as uint32", "uint32 from integers")
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:
         source, target = node.input(0).dtype, node.output.dtype

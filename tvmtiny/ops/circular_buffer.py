@@ -51,7 +51,7 @@ class CircularBuffer(Operator):
         cycles = node.options.get("cycles_max", 0)
         if cycles != 1:
             yield Problem(
-                f"cycles_max is {cycles}, so that TFLM runs what follows in some runs only",
+                f"cycles_max is {cycles}, with which TFLM runs later operators in some runs only",
                 "cycles_max 1",
             )
 

@@ -57,7 +57,7 @@ class Comparison(Binary):
         largest = 2**15 if x.dtype != "int16" else 2**7
         if not problems and (1 in (x.scale, y.scale) or max(x.scale, y.scale) > largest):
             yield Problem(
-                f"scales of {x.scale:.3g} and {y.scale:.3g}, with which LiteRT fails",
+                f"scales of {x.scale:.3g} and {y.scale:.3g}, for which LiteRT fails",
                 f"scales below 1, or above 1 and up to {largest}",
             )
 

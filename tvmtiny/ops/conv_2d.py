@@ -72,7 +72,7 @@ class Conv2D(Operator):
             yield Problem(
                 f"{channels} filters of depth {depth} for {x.shape[3]} input channels and "
                 f"{node.output.shape[3]} output channels",
-                "filters as deep as the input or an equal part of it, one an output channel",
+                "filters as deep as the input or an equal part of it, one per output channel",
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Compute:

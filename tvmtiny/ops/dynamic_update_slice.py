@@ -30,15 +30,15 @@ class DynamicUpdateSlice(Moving):
         yield from check_one_dtype(x, block, node.output)
         yield from check_shape(node, x.shape)
         if starts.dtype not in ("int32", "int64"):
-            yield Problem(f"a place of {starts.dtype}", "int32 or int64")
+            yield Problem(f"a position of {starts.dtype}", "int32 or int64")
         fits = len(x.shape) == len(block.shape) > 0 and all(
             size <= whole for size, whole in zip(block.shape, x.shape, strict=True)
         )
         if not fits or starts.shape != (len(x.shape),):
             yield Problem(
-                f"a block of {list(block.shape)} at a place of shape {list(starts.shape)} in "
+                f"a block of {list(block.shape)} at a position of shape {list(starts.shape)} in "
                 f"{list(x.shape)}",
-                "a block that is nowhere larger, and a place with one number a dimension",
+                "a block that fits, and a position with one number per dimension",
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Result:

@@ -80,7 +80,7 @@ class FullyConnected(Operator):
             yield Problem(
                 f"input {list(x.shape)} and output {list(node.output.shape)} do not fit weights "
                 f"of {channels} channels and depth {depth}",
-                "an input of whole rows of that depth, an output row of one value per channel",
+                "an input of whole rows of that depth, and one output value per row and channel",
             )
         elif node.output.elements * depth != x.elements * channels:
             yield Problem(

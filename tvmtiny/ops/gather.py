@@ -33,7 +33,7 @@ class Gather(Moving):
         ):
             yield Problem(
                 f"{batch} batch dimensions of {list(x.shape)} and {list(indices.shape)}",
-                "leading dimensions in front of the axis that are equal",
+                "equal leading dimensions before the axis",
             )
             return
         yield from check_one_dtype(x, node.output)

@@ -26,7 +26,7 @@ class GatherND(Moving):
         if not indices.shape or not 1 <= indices.shape[-1] <= len(x.shape):
             yield Problem(
                 f"indices of shape {list(indices.shape)} into {len(x.shape)} dimensions",
-                "positions of 1 number and more, in the last dimension",
+                "positions of at least 1 number, in the last dimension",
             )
             return
         depth = indices.shape[-1]

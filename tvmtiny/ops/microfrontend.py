@@ -72,7 +72,7 @@ class MicrofrontendOperator(Operator):
         if np.any(sums != 1 << WEIGHT_BITS):
             yield Problem("a share of a filter that rounds up twice", "slightly other limits")
         if not 0 <= front.snr_shift < 64 or front.filterbank.bins[0] < 1:
-            yield Problem("gains or limits out of range", "such as those of the defaults")
+            yield Problem("gains or limits out of range", "values like the defaults")
         shapes = (history.shape, noise.shape, x.elements % front.step)
         if shapes != ((front.window - front.step,), (front.channels,), 0):
             yield Problem(
@@ -90,7 +90,7 @@ class MicrofrontendOperator(Operator):
         problems = [*check_scale(node.output)]
         yield from problems
         if not problems and quantizer(node) is None:
-            yield Problem(f"a scale of {node.output.scale:g}", "a scale that features fit")
+            yield Problem(f"a scale of {node.output.scale:g}", "a scale that fits the features")
 
     def compute(self, node: Node, oracle: Oracle) -> tuple[Result, ...]:
         return microfrontend_call(node), Alias(node.input(1)), Alias(node.input(2))

@@ -37,7 +37,7 @@ class Prelu(Binary):
         if (slope.dtype, out.dtype) != (wanted, x.dtype):
             yield Problem(
                 f"{x.dtype} input, {slope.dtype} slopes and {out.dtype} output",
-                "one dtype, but int8 slopes for int16: LiteRT takes any slopes for int8 there",
+                "one dtype, but int8 slopes with int16 data: LiteRT reads any slopes as int8 there",
             )
 
     def check_more(self, node: Node) -> Iterator[Problem]:

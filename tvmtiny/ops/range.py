@@ -32,7 +32,9 @@ class Range(ConstantOutput):
             return
         first, last, step_size = _ends(node)
         if not np.isfinite([first, last, step_size]).all() or step_size == 0:
-            yield Problem(f"a range from {first} to {last} by {step_size}", "steps to the limit")
+            yield Problem(
+                f"a range from {first} to {last} by {step_size}", "steps toward the limit"
+            )
             return
         count = max(0, int(np.ceil((float(last) - float(first)) / float(step_size))))
         yield from check_output(node.output, [count])

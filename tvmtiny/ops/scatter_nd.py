@@ -54,8 +54,8 @@ class ScatterND(Moving):
         wanted = (*indices.shape[:-1], *shape[depth:])
         if not 1 <= depth <= len(shape) or updates.shape != wanted:
             yield Problem(
-                f"slices of {list(updates.shape)} at places of {list(indices.shape)} in {shape}",
-                "one slice for each place, of the dimensions that places leave open",
+                f"slices of {list(updates.shape)} at positions of {list(indices.shape)} in {shape}",
+                "one slice per position, of the dimensions after the position's",
             )
             return
         yield from check_indices(indices, shape[:depth], ("int32",))

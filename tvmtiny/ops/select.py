@@ -78,7 +78,7 @@ class Select(SelectV2):
         if x != y or condition not in (x, x[:1], (), (1,)):
             yield Problem(
                 f"a condition of {list(condition)} for operands of {list(x)} and {list(y)}",
-                "operands of one shape, and a condition of that shape or of their rows",
+                "operands of one shape, and a condition of that shape or one per row",
             )
 
     def condition_index(self, node: Node, indices: Sequence[Expression]) -> Sequence[Expression]:

@@ -35,7 +35,9 @@ class SignalFilterBank(SignalOperator):
         weights, unweights, starts, weight_starts, widths = tables
         bands = channels + 1
         if node.output.elements != channels or min(t.size for t in tables[2:]) < bands:
-            yield Problem(f"{node.output.elements} sums of {channels} channels", "as many of both")
+            yield Problem(
+                f"{node.output.elements} sums of {channels} channels", "one sum per channel"
+            )
             return
         ends = (starts[:bands] + widths[:bands]).max(initial=0)
         last = (weight_starts[:bands] + widths[:bands]).max(initial=0)
@@ -170,7 +172,7 @@ class SignalPcan(SignalOperator):
         if len(sizes) != 1 or node.input(2).elements < _GAINS:
             yield Problem(
                 f"{sorted(sizes)} values and {node.input(2).elements} gains",
-                f"as many signals as estimates, and {_GAINS} gains",
+                f"one estimate per signal, and {_GAINS} gains",
             )
 
     def compute(self, node: Node, oracle: Oracle) -> Result:

@@ -172,7 +172,10 @@ class SignalEnergy(SignalOperator):
     def check_shapes(self, node: Node) -> Iterator[Problem]:
         count = node.output.elements
         if node.input(0).elements != 2 * count or option(node, "end_index") > count:
-            yield Problem(f"{node.input(0).elements} numbers to {count} energies", "half as many")
+            yield Problem(
+                f"{node.input(0).elements} numbers to {count} energies",
+                "one energy per two numbers",
+            )
 
     def compute(self, node: Node, oracle: Oracle) -> Result:
         ends = (option(node, "start_index"), option(node, "end_index"))

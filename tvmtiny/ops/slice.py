@@ -33,7 +33,9 @@ class Slice(Moving):
             return
         box = _box(node)
         if any(a < 0 or b < a or b > d for (a, b), d in zip(box, node.input(0).shape, strict=True)):
-            yield Problem(f"a box of {box} in {list(node.input(0).shape)}", "a box of the input")
+            yield Problem(
+                f"a box of {box} in {list(node.input(0).shape)}", "a box inside the input"
+            )
         else:
             yield from check_output(node.output, [b - a for a, b in box])
 

@@ -47,7 +47,7 @@ class SquaredDifference(Binary):
             yield Problem(
                 f"an output scale of {node.output.scale:.3g} for input scales of "
                 f"{node.input(0).scale:.3g} and {node.input(1).scale:.3g}",
-                f"an output scale above the square of the double larger input scale / 2^{bits}",
+                f"an output scale above the square of twice the larger input scale / 2^{bits}",
             )
 
     def value(self, node: Node, x: Expression, y: Expression) -> Expression:

@@ -85,6 +85,6 @@ def _check_entries(node: Node) -> Iterator[Problem]:
         # Nothing is allocated, because all elements are the same one.
         expected = np.broadcast_to(np.int8(0), shape)[tuple(entries)].shape
     except (IndexError, ValueError) as error:
-        yield Problem(f"a slice that is out of bounds ({error})", "a slice of the input")
+        yield Problem(f"a slice that is out of bounds ({error})", "a slice inside the input")
     else:
         yield from check_output(node.output, expected)

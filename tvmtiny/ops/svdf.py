@@ -57,7 +57,7 @@ class Svdf(Operator):
             yield Problem(f"{len(node.inputs)} inputs", "five, of which the bias may be absent")
             return
         if len(node.outputs) != 2:
-            yield Problem("the state is no variable", "a variable tensor as the last input")
+            yield Problem("the state is not a variable", "a variable tensor as the last input")
             return
         x, features, times, state = (node.input(i) for i in (0, 1, 2, 4))
         bias, rank = node.inputs[3], int(node.options.get("rank", 0))

@@ -121,7 +121,7 @@ def _check_options(node: Node) -> Iterator[Problem]:
     if any(float(node.options[name]) == 0 for name in _SCALES):
         yield Problem("a scale of the encodings is 0", "scales that are not 0")
     if not 0 < float(node.options["nms_iou_threshold"]) <= 1:
-        yield Problem(f"a threshold of overlaps of {node.options['nms_iou_threshold']}", "0 to 1")
+        yield Problem(f"an overlap threshold of {node.options['nms_iou_threshold']}", "0 to 1")
     for name in ("max_detections", "num_classes"):
         if not 1 <= _option(node, name) <= 1 << 16:
             yield Problem(f"the option {name} is {node.options.get(name)}", "1 to 65,536")
@@ -131,7 +131,7 @@ def _check_options(node: Node) -> Iterator[Problem]:
     elif _option(node, "max_classes_per_detection") != 1:
         yield Problem(
             f"{_option(node, 'max_classes_per_detection')} classes per detection in fast "
-            "suppression, which LiteRT writes behind the end of its outputs",
+            "suppression, which LiteRT writes beyond the end of its outputs",
             "one, or regular suppression (use_regular_nms)",
         )
 
@@ -140,12 +140,13 @@ def _check_shapes(node: Node) -> Iterator[Problem]:
     code, classes, anchors = (node.input(i).shape for i in range(3))
     count, most = _option(node, "num_classes"), _option(node, "max_detections")
     if len(code) != 3 or len(classes) != 3 or code[0] != 1 or classes[:2] != code[:2]:
-        yield Problem(f"boxes {list(code)} with classes {list(classes)}", "one batch of both")
+        yield Problem(f"boxes {list(code)} with classes {list(classes)}", "one batch in both")
     elif code[2] < 4 or anchors != (code[1], 4):
         yield Problem(f"boxes {list(code)} at anchors {list(anchors)}", "four numbers for each box")
     elif classes[2] - count not in (0, 1):
         yield Problem(
-            f"{classes[2]} scores for {count} classes", "a score for each, and for the background"
+            f"{classes[2]} scores for {count} classes",
+            "one score per class and one for the background",
         )
     sizes = tuple(tensor.elements for tensor in results(node))
     if sizes != (4 * most, most, most, 1):

@@ -23,7 +23,7 @@ class Tile(Selecting):
         problems = [*check_numbers(node, 1, "multiples", len(node.input(0).shape))]
         yield from problems
         if not problems and min(numbers(node, 1), default=1) < 1:
-            yield Problem(f"multiples {numbers(node, 1)}", "multiples of 1 and more")
+            yield Problem(f"multiples {numbers(node, 1)}", "multiples of 1 or more")
 
     def lengths(self, node: Node) -> Sequence[int]:
         return [d * n for d, n in zip(node.input(0).shape, numbers(node, 1), strict=True)]

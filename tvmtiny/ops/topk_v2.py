@@ -40,7 +40,7 @@ class TopkV2(Moving):
             yield Problem(f"{indices.dtype} indices", "int16 or int32")
         if not x.shape or not 1 <= numbers(node, 1)[0] <= x.shape[-1]:
             yield Problem(
-                f"k of {numbers(node, 1)[0]} in {list(x.shape)}", "at most as many as a row has"
+                f"k of {numbers(node, 1)[0]} in {list(x.shape)}", "at most the size of a row"
             )
             return
         for output in node.outputs:

@@ -61,7 +61,7 @@ class TvmtinyTrees(Operator):
         try:
             decode(table.data, roots.data, x.dtype, x.shape[1], rows)
         except TableError as error:
-            yield Problem(f"a table with {error}", "one that tvmtiny has written")
+            yield Problem(f"a table with {error}", "a table from tvmtiny import")
 
     def compute(self, node: Node, oracle: Oracle) -> Result:
         x, table, roots, values, start = (node.input(i) for i in range(5))

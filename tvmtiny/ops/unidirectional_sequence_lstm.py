@@ -83,7 +83,7 @@ class UnidirectionalSequenceLstm(Operator):
             )
         elif not lstm_integer.has_tanh(node):
             yield Problem(
-                f"cells with a scale of 2^{-bits}, of which LiteRT computes no tanh",
+                f"cells with a scale of 2^{-bits}, for which LiteRT has no tanh",
                 "a scale from 2^-15 to 2^-9, or a layer without peepholes, projection and coupled "
                 "gates, of which TFLM computes one",
             )

@@ -37,7 +37,7 @@ class UnidirectionalSequenceRnn(Operator):
             yield Problem(f"{len(node.inputs)} inputs", "5 inputs")
             return
         if len(node.outputs) != 2:
-            yield Problem("the state is no variable", "a variable tensor as input 4")
+            yield Problem("the state is not a variable", "a variable tensor as input 4")
             return
         yield from check_one_dtype(*(node.input(i) for i in range(5)), node.output)
         if any(node.input(i).data is None for i in (1, 2, 3)):

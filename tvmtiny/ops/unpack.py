@@ -30,7 +30,7 @@ class Unpack(Moving):
         if x.shape[axis] != len(node.outputs):
             yield Problem(
                 f"{len(node.outputs)} outputs for a dimension of {x.shape[axis]}",
-                "an output for each index",
+                "one output per index",
             )
         axis %= len(x.shape)
         for output in node.outputs:

@@ -112,7 +112,7 @@ def _rows(model: Model, front_end: FrontEnd) -> tuple[Tensor, int]:
     graph, width = model.graph, front_end.features
     if len(graph.inputs) != 1:
         raise InputError(
-            f"{model.name} has {len(graph.inputs)} inputs; a front end makes the only one"
+            f"{model.name} has {len(graph.inputs)} inputs; a front end needs a model with one"
         )
     x = graph.inputs[0]
     wanted = f"rows of the {width} features of the front end {front_end.name}"
@@ -120,14 +120,14 @@ def _rows(model: Model, front_end: FrontEnd) -> tuple[Tensor, int]:
     flat = sum(size > 1 for size in x.shape) == 1 and x.elements % width == 0
     if not (width in sizes or flat):
         raise InputError(
-            f"{model.name}'s input {short_name(x.name, 60)} is {list(x.shape)}: no stack of "
+            f"{model.name}'s input {short_name(x.name, 60)} is {list(x.shape)}, not a stack of "
             f"{wanted}, such as [1, {max(1, x.elements // width)}, {width}]"
         )
     if x.dtype != "int8" or x.quantization is None or x.quantization.per_channel:
         kind = x.dtype if x.quantization else f"{x.dtype} without a scale"
         raise InputError(
-            f"{model.name}'s input {short_name(x.name, 60)} is {kind}; a front end makes int8 with "
-            "one scale: quantize the model first (tvmtiny quantize)"
+            f"{model.name}'s input {short_name(x.name, 60)} is {kind}; a front end computes int8 "
+            "with one scale: quantize the model first (tvmtiny quantize)"
         )
     return x, x.elements // width
 
@@ -136,9 +136,7 @@ def _stride(stride: int | None, rows: int, remembers: bool) -> int:
     if stride is None:
         return rows if remembers else 1
     if not 1 <= stride <= rows:
-        raise InputError(
-            f"{stride} new rows in each decision do not fit; the model takes 1 to {rows}"
-        )
+        raise InputError(f"{stride} new rows per decision are not possible; give 1 to {rows}")
     return stride
 
 
@@ -168,7 +166,7 @@ def _feed(
     if len(outputs) != 1 or output.dtype not in ("int8", "uint8", "int16"):
         kinds = ", ".join(f"{t.dtype} {list(t.shape)}" for t in outputs)
         raise InputError(
-            f"{model.name} gives {kinds}; events need one output of int8, uint8 or int16: "
+            f"{model.name} has {kinds} outputs; events need one output of int8, uint8 or int16: "
             "quantize the model (tvmtiny quantize)"
         )
     if output.quantization is None or output.quantization.per_channel:

@@ -55,13 +55,15 @@ class Detection:
         if self.classes is None:
             if count > 2:
                 raise InputError(
-                    f"the model has {count} outputs: say which of them are events, such as "
-                    "--event 2 --event 3"
+                    f"the model has {count} outputs; name those that are events, such as --event 2 "
+                    "--event 3"
                 )
             return (count - 1,)
         positions = tuple(self.classes)
         if not positions or len(set(positions)) != len(positions):
-            raise InputError("events need positions in the model's output, each once")
+            raise InputError(
+                "events must be different positions in the model's output; give at least one"
+            )
         for position in positions:
             if not 0 <= position < count:
                 raise InputError(
@@ -78,10 +80,12 @@ class Detection:
             If a value is out of range.
         """
         if not isfinite(self.threshold):
-            raise InputError(f"a threshold of {self.threshold} is no number; give 0.5, say")
+            raise InputError(
+                f"the threshold {self.threshold} is not a number; give one such as 0.5"
+            )
         if not 1 <= self.average <= MOST_AVERAGED:
             raise InputError(
-                f"a mean over {self.average} decisions is not possible; allowed: 1 to "
+                f"an average over {self.average} decisions is not possible; give 1 to "
                 f"{MOST_AVERAGED}"
             )
         if not 0 <= self.refractory_ms <= 3_600_000:

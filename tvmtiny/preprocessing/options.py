@@ -29,7 +29,7 @@ def parse_duration(text: str | float) -> float:
     """
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(us|ms|s|)", str(text).strip())
     if match is None:
-        raise InputError(f"{quoted(text)} is no duration; give one such as 10ms or 1s")
+        raise InputError(f"{quoted(text)} is not a duration; give one such as 10ms or 1s")
     return float(match[1]) * _UNITS[match[2] or "ms"]
 
 
@@ -70,7 +70,7 @@ def front_end(
     try:
         return kind.of(sample_rate, step_ms, values)
     except TypeError as error:
-        raise InputError(f"the settings of {name} are not usable: {error}") from error
+        raise InputError(f"the settings of {name} are invalid: {error}") from error
 
 
 def apply_front_end(
@@ -148,7 +148,7 @@ def _position(event: int | str) -> int:
         return int(event)
     except ValueError:
         raise InputError(
-            f"{quoted(event)} is no position in the model's output; give a number"
+            f"{quoted(event)} is not a position in the model's output; give a number"
         ) from None
 
 

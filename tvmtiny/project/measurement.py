@@ -128,8 +128,8 @@ def decode_pieces(data: bytes, empty: Measurement, counter: Counter, hz: int) ->
     """
     if len(data) % _MEASUREMENT.size:
         raise DeviceError(
-            "the firmware wrote measurements that are not understood; build it with this version "
-            "of tvmtiny"
+            "cannot parse the firmware's measurements; build the firmware with this version of "
+            "tvmtiny"
         )
     found = []
     for words in _MEASUREMENT.iter_unpack(data):
@@ -189,8 +189,8 @@ def _decode(data: bytes) -> tuple[int, Measurement, list[Measurement]]:
             raise struct.error("wrong number of measurements")
     except struct.error as error:
         raise DeviceError(
-            f"the board measured something that is not understood ({error}); "
-            "build its firmware with this version of tvmtiny"
+            f"cannot parse the board's measurements ({error}); build its firmware with this "
+            "version of tvmtiny"
         ) from error
     empty, *runs = measurements
     for run in runs:

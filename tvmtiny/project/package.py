@@ -183,9 +183,7 @@ def package_files(models: Sequence[PackagedModel], table: str | None = None) -> 
     for model in models:
         for name, text in model.artifact.files.items():
             if files.setdefault(name, text) != text:
-                raise InputError(
-                    f"two models would both write {name}; give one of them another name"
-                )
+                raise InputError(f"two models would both write {name}; give them different names")
     sources = [name for name in files if name.endswith(".c")]
     names = [model.name for model in models]
     if len(set(names)) != len(names):

@@ -61,8 +61,8 @@ def platform_for(board: Board) -> Platform:
     """
     if not board.platform:
         raise InputError(
-            f"{board.name} names no platform, so that nothing builds and runs firmware for it; "
-            f"name one in its file ({', '.join(_PLATFORMS)}), or compile and export for it"
+            f"{board.name} has no platform, so its firmware cannot be built or run; name one in "
+            f"its file ({', '.join(_PLATFORMS)}), or compile and export for it"
         )
     values = Values({"platform": board.platform}, board.file or board.name)
     return _PLATFORMS[values.choice("platform", _PLATFORMS)]()
@@ -91,7 +91,7 @@ def board_for(artifact: Artifact, board: BoardLike | None) -> Board:
     if cpu.architecture != found.cpu.architecture:
         raise InputError(
             f"the code was compiled for {cpu.name}, but {found.name} has a {found.cpu.name}, which "
-            f"is of another architecture; compile it for {found.name}"
+            f"has another architecture; compile it for {found.name}"
         )
     missing = cpu.features - found.cpu.features
     if missing:
@@ -120,5 +120,5 @@ def build_runner(board: Board, directory: Path) -> RunnerFirmware:
     if board.platform not in _RUNNERS:
         # Report an unknown platform first.
         platform_for(board)
-        raise InputError(f"there is no runner for boards of the platform {quoted(board.platform)}")
+        raise InputError(f"boards of the platform {quoted(board.platform)} have no runner")
     return _RUNNERS[board.platform](board, directory)

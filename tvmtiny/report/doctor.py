@@ -149,10 +149,10 @@ def _assembler() -> Iterator[Finding]:
         return
     what, purpose = "assembler for Helium", "own code for Cortex-M55 and M85"
     if found == _NARROWED:
-        yield Finding(what, Status.OK, "VQSHRN is what its name says", purpose)
+        yield Finding(what, Status.OK, "VQSHRN assembles correctly", purpose)
         return
     detail = "assembles VQSHRN, also in intrinsics, as VQRSHRN, which rounds"
-    remedy = "in own code, avoid VQSHRN or give its word; code that tvmtiny generates does"
+    remedy = "avoid VQSHRN in own code, or write its instruction word as generated code does"
     yield Finding(what, Status.NOTE, detail, purpose, remedy)
 
 
@@ -193,8 +193,10 @@ def _zephyr_tree(base: Path, purpose: str) -> Finding:
     try:
         tree = find_tree(base, oldest=None)
     except InputError:
-        detail = f"ZEPHYR_BASE is {base}, which holds no Zephyr"
-        return Finding("Zephyr", Status.MISSING, detail, purpose, "point ZEPHYR_BASE at a tree")
+        detail = f"ZEPHYR_BASE is {base}, which is not a Zephyr tree"
+        return Finding(
+            "Zephyr", Status.MISSING, detail, purpose, "set ZEPHYR_BASE to a Zephyr tree"
+        )
     detail = f"{tree.version[0]}.{tree.version[1]} in {base}"
     if tree.version < OLDEST_VERSION:
         return Finding("Zephyr", Status.MISSING, detail, purpose, f"use Zephyr {oldest} or newer")

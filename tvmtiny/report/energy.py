@@ -131,7 +131,9 @@ def parse_clock(text: str) -> float:
     found = _CLOCK.fullmatch(text)
     value = float(found[1]) * _CLOCK_UNITS[found[2].lower()] if found else 0.0
     if not value:
-        raise InputError(f"the clock {quoted(text)} is not understood; give 80M, 80MHz or 32768")
+        raise InputError(
+            f"cannot parse the clock {quoted(text)}; give one such as 80M, 80MHz or 32768"
+        )
     return value
 
 
@@ -146,7 +148,9 @@ def parse_duration(text: str) -> float:
     found = _DURATION.fullmatch(text)
     value = float(found[1]) * _DURATION_UNITS[found[2]] if found else 0.0
     if not value:
-        raise InputError(f"the time {quoted(text)} is not understood; give 20ms, 500us or 1.5s")
+        raise InputError(
+            f"cannot parse the time {quoted(text)}; give one such as 20ms, 500us or 1.5s"
+        )
     return value
 
 

@@ -38,7 +38,9 @@ def read_samples(file: Path, artifact: Artifact) -> list[tuple[np.ndarray, int]]
         The arrays do not match the model.
     """
     if len(artifact.inputs) != 1 or artifact.training is None:
-        raise InputError(f"{artifact.name} has {len(artifact.inputs)} inputs; one is needed")
+        raise InputError(
+            f"{artifact.name} has {len(artifact.inputs)} inputs; federation needs a model with one"
+        )
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = dict(arrays)
@@ -56,7 +58,7 @@ def read_samples(file: Path, artifact: Artifact) -> list[tuple[np.ndarray, int]]
     if len(values) != len(labels) or size != int(np.prod(tensor.shape)):
         shapes = f"{values.shape} and {labels.shape}"
         raise InputDataError(
-            str(file), "wrong shapes", f"rows of {tensor.shape}, a label each", shapes
+            str(file), "wrong shapes", f"rows of {tensor.shape}, one label per row", shapes
         )
     if values.dtype != tensor.dtype:
         raise InputDataError(

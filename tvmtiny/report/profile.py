@@ -290,8 +290,8 @@ def _compare(trace: Trace, result: RunResult, artifact: Artifact) -> None:
     traced = b"".join(layer.tobytes() for layer in split_layers(trace.layer_output, artifact))
     if (trace.output, traced) != (outputs, layers):
         raise DeviceError(
-            f"Unicorn computes other outputs of {result.model} than QEMU on {result.board}, so "
-            "that its counts mean nothing; tvmtiny run --check shows which is right"
+            f"Unicorn computes different outputs of {result.model} than QEMU on {result.board}, so "
+            "its counts cannot be trusted; tvmtiny run --check shows which is right"
         )
 
 

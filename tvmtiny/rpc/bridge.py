@@ -169,7 +169,7 @@ class Bridge:
             return answer
         raise LinkProtocolError(
             self._url,
-            f"it answered with a packet of code {packets.code(answer)}",
+            f"it answered with an unexpected packet of code {packets.code(answer)}",
             deadline.seconds,
             self._link.frames,
         )

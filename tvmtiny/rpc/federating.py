@@ -168,7 +168,7 @@ def federate(
     """
     if not boards or rounds < 1:
         raise InputError(
-            f"{len(boards)} boards and {rounds} rounds are none; give 1 of each or more"
+            f"{len(boards)} boards and {rounds} rounds: at least one of each is required"
         )
     tell = progress or (lambda _: None)
     away: set[str] = set()
@@ -193,14 +193,16 @@ def _round(
                 away.discard(board.name)
             found, samples = board.train(weights)
             if not np.isfinite(found).all():
-                raise DeviceError(f"the board at {board.name} gives weights that are not finite")
+                raise DeviceError(f"the board at {board.name} returned weights that are not finite")
             trained.append((board.name, found, samples))
         except (LinkError, DeviceError, PortError) as error:
             away.add(board.name)
             lost.append((board.name, str(error)))
     total = sum(samples for *_, samples in trained)
     if not total:
-        raise DeviceError(f"no board is left: {lost[-1][1]}" if lost else "no board has a sample")
+        raise DeviceError(
+            f"no board is left: {lost[-1][1]}" if lost else "none of the boards has a sample"
+        )
     mean = sum(found.astype(np.float64) * (samples / total) for _, found, samples in trained)
     new = np.asarray(mean, np.float32)
     change = float(np.sqrt(np.mean((new.astype(np.float64) - weights) ** 2)))

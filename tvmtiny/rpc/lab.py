@@ -103,7 +103,7 @@ class LabServer:
         except (OSError, ValueError) as error:
             self.close()
             raise InputError(
-                f"{tracker[0]}:{tracker[1]} does not answer as a tracker of TVM: {error}; start "
+                f"{tracker[0]}:{tracker[1]} does not answer like a TVM tracker: {error}; start "
                 "one with python -m tvm.exec.rpc_tracker"
             ) from error
         for work in (self._accept, self._serve):
@@ -133,7 +133,7 @@ class LabServer:
         try:
             connection.sendall(_NUMBER.pack(base.RPC_TRACKER_MAGIC))
             if _NUMBER.unpack(base.recvall(connection, 4))[0] != base.RPC_TRACKER_MAGIC:
-                raise ValueError("it answers with something else")
+                raise ValueError("its answer is not a tracker's")
             self._connection = connection
             info = {"key": f"server:{self._key}", "addr": (self._advertise, self.port)}
             self._ask(base.TrackerCode.UPDATE_INFO, info)
@@ -278,7 +278,10 @@ def _listen(host: str) -> socket.socket:
             if port + 1 < _LAST_PORT and "in use" in os.strerror(error.errno or 0):
                 continue
             raise InputError(f"cannot listen at {host}: {error.strerror or error}") from error
-    raise DeviceError(f"no port of {host} is free from {_FIRST_PORT} to {_LAST_PORT}")
+    raise DeviceError(
+        f"no port from {_FIRST_PORT} to {_LAST_PORT} is free on {host}; end another server, and "
+        "start again"
+    )
 
 
 def _receive(connection: socket.socket, count: int, end: float) -> bytes:
@@ -294,6 +297,6 @@ def _receive(connection: socket.socket, count: int, end: float) -> bytes:
         ready, _, _ = select.select([connection], [], [], max(0.0, end - time.monotonic()))
         part = connection.recv(count - len(data)) if ready else b""
         if not part:
-            raise OSError("the connection ended, or was silent")
+            raise OSError("the connection closed, or stayed silent")
         data += part
     return data

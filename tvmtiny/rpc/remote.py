@@ -146,7 +146,7 @@ def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
     if f"server:{key}" not in served:
         known = ", ".join(sorted(name.partition(":")[2] for name in served)) or "none"
         raise InputError(
-            f"no board is served as {quoted(key)} at {tracker}; served there: {known}; start one "
+            f"no board is served as {quoted(key)} at {tracker}; served there: {known}; serve it "
             f"with tvmtiny serve MODEL --board BOARD --tracker {tracker} --key {key}"
         )
     arguments = [CONSTRUCTOR, BRIDGE_PROGRAM]
@@ -172,7 +172,7 @@ def connect_tracker(tracker: str, wait: float = 0.0) -> rpc.TrackerSession:
     """
     host, port = split_address(tracker)
     if not 0 <= wait < math.inf:
-        raise InputError(f"{wait:g} seconds are no time to wait; give 0 or more")
+        raise InputError(f"cannot wait for {wait:g} seconds; give 0 or more")
     end = time.monotonic() + wait
     while True:
         try:

@@ -219,7 +219,7 @@ class BoardServer:
             hello = identify(board_or_url, baudrate, connect_timeout(self._timeout, None))
             return hello.board, board_or_url
         if board_or_url is None:
-            raise InputError("a runner is for a board; name one (tvmtiny boards lists them)")
+            raise InputError("a runner needs a board; name one (tvmtiny boards lists them)")
         board = find_board(board_or_url)
         with work_folder("runner") as folder:
             self._tell(f"building the runner for {board.name}")

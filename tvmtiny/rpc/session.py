@@ -214,7 +214,9 @@ class Session(TrainingCalls):
         early = 0 if info is None else info.feed.early
         given = np.asarray(samples).reshape(-1)
         if given.size != early or not early:
-            raise InputError(f"{given.size} samples cannot be put before a run; it takes {early}")
+            raise InputError(
+                f"{given.size} samples before a run are not possible; give at most {early}"
+            )
         tensor = self.artifact.inputs[0]
         padded = np.zeros(max(early, int(np.prod(tensor.shape))), tensor.dtype)
         padded[:early] = given
@@ -473,7 +475,7 @@ def _check_arguments(
     key: str | None,
 ) -> None:
     if (tracker is None) != (key is None):
-        raise InputError("a tracker and the key of a board there are given together")
+        raise InputError("a tracker needs the key of a board there, and a key a tracker; give both")
     if tracker is not None and board_or_url is not None:
         raise InputError("give a board or a tracker, not both: the tracker chooses the board")
     _check_timeout(timeout)

@@ -42,7 +42,7 @@ class TrainingCalls(ABC):
         """
         self._trained()
         if rule.momentum:
-            raise InputError("firmware of a session trains without momentum; leave it out")
+            raise InputError("a session's firmware trains without momentum; leave the momentum out")
         self._call("tvmtiny.train_begin", float(rule.rate), 0.0, float(rule.clip))
 
     def train(self, *inputs: np.ndarray, label: int) -> None:

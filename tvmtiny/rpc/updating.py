@@ -31,28 +31,28 @@ _WORD = 0xFFFFFFFF
 
 #: Text for each status of ``tvmtiny_image_reason`` and ``tvmtiny_slots.h``.
 _REASONS = {
-    1: "not aligned to 16 bytes",
-    2: "truncated",
-    3: "no image",
-    4: "of another version of the format",
-    5: "for another ABI",
-    6: "its parts do not fit each other",
-    7: "for another CPU",
-    8: "uses instructions that the CPU lacks",
-    9: "for a later firmware",
-    10: "older than what has run there",
-    11: "needs more memory than the firmware has for it",
-    12: "needs more stack than the firmware has for it",
-    13: "damaged: another hash",
-    14: "not signed",
-    15: "signed with a key that the firmware does not know",
-    16: "its signature is wrong",
-    17: "its self-test gives other outputs",
-    18: "has no self-test",
-    64: "the flash does not hold what was written",
-    65: "no slot has an image that may run",
-    66: "too large for a slot",
-    67: "no update was begun",
+    1: "it is not aligned to 16 bytes",
+    2: "it is truncated",
+    3: "it is not an image",
+    4: "it has another format version",
+    5: "it has another ABI",
+    6: "its parts are inconsistent",
+    7: "it is built for another CPU",
+    8: "it uses instructions that the CPU lacks",
+    9: "it requires a later firmware",
+    10: "it is older than a version that has run there",
+    11: "it needs more memory than the firmware provides",
+    12: "it needs more stack than the firmware provides",
+    13: "its hash does not match",
+    14: "it is not signed",
+    15: "it is signed with a key that the firmware does not have",
+    16: "its signature is invalid",
+    17: "its self-test computes different outputs",
+    18: "it has no self-test",
+    64: "the flash differs from what was written",
+    65: "no slot has a valid image",
+    66: "it is too large for a slot",
+    67: "no update is in progress",
 }
 
 _Result = TypeVar("_Result")
@@ -173,8 +173,8 @@ class Updater:
         data = bytes(self._call("state"))
         if len(data) != _STATE.size or data[:4] != _FORMAT.to_bytes(4, "little"):
             raise DeviceError(
-                f"the board at {self._url} answers in another format; flash firmware of this "
-                "version of tvmtiny"
+                f"the board at {self._url} answers in an unknown format; flash firmware that was "
+                "built with this version of tvmtiny"
             )
         _, status, active, pending, version, least, *rest = _STATE.unpack(data)
         wear0, wear1, erased, slot, page, piece, features, firmware, keys, size = rest[:10]
@@ -314,7 +314,7 @@ def update(
     """
     tell = progress or (lambda _: None)
     if attempts < 1:
-        raise InputError(f"{attempts} attempts are none; give 1 or more")
+        raise InputError(f"{attempts} attempts: give 1 or more")
     counts = _Counts()
     url = board if tracker is None else f"{board} at {tracker}"
 
@@ -341,9 +341,9 @@ def update(
         if not _runs(after, data):
             raise ImageError(
                 image.name,
-                f"it failed its self-test on the board at {url}, which goes on with version "
+                f"it failed its self-test on the board at {url}, which keeps version "
                 f"{after.version}",
-                "check on the bench that it is right for this board (tvmtiny run --check)",
+                "check that it is built for this board (tvmtiny run --check)",
             )
         return after
 
@@ -402,8 +402,8 @@ def _refused(url: str, status: int) -> ImageError:
     reason = _REASONS.get(status, f"status {status}")
     return ImageError(
         f"for the board at {url}",
-        f"it is refused: {reason}",
-        "the board goes on with its old model; build an image that it takes (docs/images.md)",
+        f"the board refuses it: {reason}",
+        "the board keeps its old model; build an image that it accepts (docs/images.md)",
     )
 
 

@@ -337,7 +337,7 @@ def append_record(path: str | os.PathLike[str], record: Record) -> None:
 
 def _choice(value: Any) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError(f"a decision is a number or a word, not {value!r}")
+        raise TypeError(f"a decision must be a number or a word, not {value!r}")
     return value
 
 

@@ -77,7 +77,7 @@ class Workload:
         """
         inputs, attributes = fields["inputs"], fields["attributes"]
         if not isinstance(inputs, Sequence) or isinstance(inputs, str):
-            raise TypeError("inputs are a list")
+            raise TypeError("inputs must be a list")
         return Workload(
             str(fields["operator"]),
             tuple(str(i) for i in inputs),

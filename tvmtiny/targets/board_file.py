@@ -95,7 +95,9 @@ def make_board(entry: Mapping[str, Any], file: str) -> Board:
     names = [region.name for region in regions]
     code, data = values.choice("code_region", names), values.choice("data_region", names)
     if regions[names.index(data)].kind != "ram":
-        values.refuse("data_region", f"is {quoted(data)}, which is no ram", "a region of kind ram")
+        values.refuse(
+            "data_region", f"is {quoted(data)}, which is not of kind ram", "a region of kind ram"
+        )
     return Board(
         name=name,
         description=values.text("description") if "description" in entry else "",
@@ -162,12 +164,12 @@ def _check_regions(values: Values, regions: tuple[Region, ...]) -> None:
     names = [region.name for region in regions]
     for name in names:
         if names.count(name) > 1:
-            values.refuse("regions", f"share the name {name}", "a name for each of its own")
+            values.refuse("regions", f"share the name {name}", "a different name for each")
     ordered = sorted(regions, key=lambda region: region.origin)
     for low, high in itertools.pairwise(ordered):
         if low.end > high.origin:
             values.refuse(
                 "regions",
                 f"{low.name} and {high.name} overlap from {high.origin:#x}",
-                "regions apart from each other",
+                "regions that do not overlap",
             )

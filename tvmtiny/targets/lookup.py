@@ -193,7 +193,7 @@ def board_of_cpu(cpu: Cpu, ram_bytes: int, flash_bytes: int) -> Board:
     most = data - code
     for kind, count in (("RAM", ram_bytes), ("flash", flash_bytes)):
         if not 1 <= count <= most:
-            raise InputError(f"{count:,} bytes of {kind} are not usable; give 1 to {most:,}")
+            raise InputError(f"{count:,} bytes of {kind} are not possible; give 1 to {most:,}")
     regions = (
         Region("flash", "flash", code, flash_bytes),
         Region("ram", "ram", data, ram_bytes),
@@ -236,8 +236,8 @@ def board_with_memory(
     if found.board is not None:
         if ram is not None or flash is not None:
             raise InputError(
-                f"{found.name} is a board and has its own memory; give sizes of RAM and flash for "
-                f"a CPU only, such as {found.cpu.name}"
+                f"{found.name} is a board with its own memory; give RAM and flash only for a CPU, "
+                f"such as {found.cpu.name}"
             )
         return found.board
     if ram is None or flash is None:
@@ -287,8 +287,8 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise InputError(
-            f"{quoted(text)} is no size; give a whole number of bytes, or of K (1,024) or M "
-            "(1,048,576): 65536, 64K, 1M"
+            f"{quoted(text)} is not a size; give a whole number of bytes, K (1,024) or M "
+            "(1,048,576), such as 65536, 64K or 1M"
         )
     return int(match["count"]) * _UNITS[match["unit"].upper()]
 

@@ -46,7 +46,7 @@ class Values:
             if key not in known:
                 near = nearest(key, known)
                 hint = f" (did you mean {near[0]}?)" if near else ""
-                self.refuse(key, f"is not known{hint}", f"the keys {', '.join(known)}")
+                self.refuse(key, f"is not a known key{hint}", f"the keys {', '.join(known)}")
 
     def refuse(self, key: str, problem: str, allowed: str) -> NoReturn:
         """Raise the error for one of the keys."""

@@ -182,7 +182,7 @@ def tune(
     nodes = optimized_nodes(model, dead_channels=dead_channels)
     tasks = make_tasks(nodes, where.cpu, model.oracle, goal)
     if not tasks:
-        raise InputError(f"no layer of {model.name} leaves anything to decide on {where.cpu.name}")
+        raise InputError(f"no layer of {model.name} has anything to tune on {where.cpu.name}")
     with ExitStack() as stack:
         stack.enter_context(locked(path))
         earlier = _earlier(path, resume)
@@ -195,10 +195,13 @@ def tune(
                 runners.append(runner)
         regions = {runner.region for runner in runners}
         if len(regions) != 1:
-            raise InputError("boards that measure together need the same firmware, byte by byte")
+            raise InputError(
+                "boards that measure together need identical firmware; flash them with the same "
+                "build"
+            )
         units = {runner.unit for runner in runners}
         if len(units) != 1:
-            raise InputError("boards that measure together need to measure the same")
+            raise InputError("boards that measure together need the same metric")
         unit = units.pop()
         _check_unit(where, metric, unit)
         _check_earlier(path, earlier, where, metric, _figure(metric, unit))
@@ -254,15 +257,15 @@ def _check(metric: str, trials: int, seed: int, boards_at_once: int, workers: in
         ("workers", workers),
     ):
         if number < 1:
-            raise InputError(f"{name} {number} is not usable; give 1 or more")
+            raise InputError(f"{name} cannot be {number}; give 1 or more")
 
 
 def _check_unit(board: Board, metric: str, unit: Unit) -> None:
     """Raise if a metric cannot be derived from the unit that a runner measures."""
     if metric == INSTRUCTIONS and unit is not Unit.INSTRUCTIONS:
         raise InputError(
-            f"{board.name} counts {unit.value}, and only an emulator counts instructions; tune it "
-            "for cycles"
+            f"{board.name} counts {unit.value}, and only an emulator counts instructions; tune for "
+            "cycles"
         )
     if metric == INSTRUCTIONS or unit is Unit.CYCLES:
         return
@@ -285,8 +288,8 @@ def _check_earlier(path: Path, earlier: Records, board: Board, metric: str, figu
         found = record.provenance.get("figure", figure)
         if (record.cpu, record.metric) == (board.cpu.name, metric) and found != figure:
             raise InputError(
-                f"the {metric} in {path} were {found}, and these would be {figure}; give another "
-                "place"
+                f"the {metric} in {path} are {found}, but new ones would be {figure}; give another "
+                "path"
             )
 
 
@@ -298,7 +301,7 @@ def _earlier(path: Path, resume: bool) -> Records:
     if not exists:
         return Records()
     if not resume:
-        raise InputError(f"{path} has trials already; go on with --resume, or give another place")
+        raise InputError(f"{path} already has trials; continue with --resume, or give another path")
     return load_records(path)
 
 
@@ -312,7 +315,7 @@ def _runner(
     wait: float,
 ) -> Runner:
     if (tracker is None) != (key is None):
-        raise InputError("a tracker and the key of boards there are given together")
+        raise InputError("a tracker needs the key of boards there, and a key a tracker; give both")
     if tracker is not None and key is not None:
         return BoardRunner.at_tracker(tracker, key, repeats, wait)
     if url is not None:

@@ -94,7 +94,7 @@ def emulate_image_in_qemu(
         for start, data in image.segments:
             if start <= address < start + len(data):
                 return data[address - start : address - start + size]
-        raise EmulationError(f"executed at an address without code: {address:#x}")
+        raise EmulationError(f"executed an address without code: {address:#x}")
 
     return Emulation(*priced(edges, code, board.cpu), tuple(outputs))
 

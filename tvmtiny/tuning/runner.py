@@ -243,7 +243,7 @@ class BoardRunner:
         except DeviceError as error:
             # A candidate that writes to wrong addresses can make the board do anything.
             self.recover()
-            raise CandidateError(Status.CRASH, f"{self._url} went wrong: {error}") from error
+            raise CandidateError(Status.CRASH, f"{self._url} failed: {error}") from error
 
     def _run(
         self,

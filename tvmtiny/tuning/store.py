@@ -54,7 +54,8 @@ def matching(records: Records, text: str) -> Sequence[Record]:
     found = [record for record in records if text in record.workload.key]
     if not found:
         raise InputError(
-            f"no record's workload has {quoted(text)} in it; tvmtiny records list --all shows them"
+            f"no record has a workload with {quoted(text)}; tvmtiny records list --all shows all "
+            "records"
         )
     return found
 

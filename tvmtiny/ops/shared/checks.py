@@ -29,7 +29,7 @@ def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:
     quantization = tensor.quantization
     if quantization is not None and quantization.block:
         yield Problem(
-            f"tensor {tensor.name} with a scale for each {quantization.block} elements",
+            f"tensor {tensor.name} with a scale per {quantization.block} elements",
             "one scale per tensor or per channel",
         )
         return
@@ -54,7 +54,7 @@ def check_scale(tensor: Tensor, per_channel: bool = False) -> Iterator[Problem]:
         yield Problem(
             f"{len(quantization.scales)} scales along dimension {quantization.axis} of "
             f"{list(tensor.shape)}",
-            "as many scales as that dimension is long",
+            "one scale per index of that dimension",
         )
 
 

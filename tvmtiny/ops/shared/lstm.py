@@ -106,17 +106,19 @@ def check_operands(node: Node) -> Iterator[Problem]:
         yield Problem("inputs are absent", "weights and biases of all gates, and two states")
         return
     if coupled and any(node.optional_input(i) is not None for i in (RECURRENT, BIASES, 9)):
-        yield Problem("parts of an input gate", "all or none of an input gate")
+        yield Problem("only parts of an input gate", "a whole input gate, or none")
         return
     if len(node.outputs) != 3:
-        yield Problem("the states are no variables", "variable tensors as inputs 18 and 19")
+        yield Problem("the states are not variables", "variable tensors as inputs 18 and 19")
         return
     if any(node.optional_input(i) is not None for i in _NORMALIZATION):
-        yield Problem("layer normalization", "a layer without it, as Keras has")
+        yield Problem("layer normalization", "a layer without it, as in Keras")
     wanted = [PEEPHOLES[gate] for gate in gates(node) if gate in PEEPHOLES]
     given = [i for i in PEEPHOLES.values() if node.optional_input(i) is not None]
     if given and given != wanted:
-        yield Problem("peepholes of some gates", "peepholes of all gates but the cell's, or none")
+        yield Problem(
+            "peepholes of only some gates", "peepholes of all gates except the cell's, or none"
+        )
         return
     if not has_projection(node) and node.optional_input(PROJECTION_BIAS) is not None:
         yield Problem("a bias without a projection", "both or none")
@@ -171,7 +173,7 @@ def check_shapes(node: Node) -> Iterator[Problem]:
         bias = node.optional_input(PROJECTION_BIAS)
         expected += [] if bias is None else [(bias, (outputs,))]
     elif outputs != cells:
-        yield Problem(f"{outputs} outputs of {cells} cells", "as many, or a projection")
+        yield Problem(f"{outputs} outputs of {cells} cells", "one output per cell, or a projection")
     for tensor, shape in expected:
         if tensor.shape != shape:
             yield Problem(f"{tensor.name} is {list(tensor.shape)}", f"the shape {list(shape)}")

@@ -112,10 +112,10 @@ def check_scales(node: Node) -> Iterator[Problem]:
         return
     cells = node.input(CELLS).quantization
     if power_of_two(cells.scales[0] if cells and 0 < cells.scales[0] < 1 else 3.0) is None:
-        yield Problem("cells whose scale is no power of two", "a scale from 2^-15 to 2^-9")
+        yield Problem("cells with a scale that is not a power of two", "a scale from 2^-15 to 2^-9")
         return
     if len(node.intermediates) != 5 or list(check_scale(node.intermediates[4])):
-        yield Problem("no quantization of the hidden values", "five intermediate tensors")
+        yield Problem("hidden values without quantization", "five intermediate tensors")
         return
     if max(shift for _, shift in all_scales(node)) > 30:
         yield Problem("scales that are too far apart", "scales that fit the sums")
@@ -124,8 +124,8 @@ def check_scales(node: Node) -> Iterator[Problem]:
             yield Problem(f"{tensor.name} has a zero point", "symmetric weights")
     if has_peepholes(node) and cell_count(node) != node.output.shape[-1]:
         yield Problem(
-            f"peepholes of {cell_count(node)} cells with {node.output.shape[-1]} outputs, of "
-            "which LiteRT reads as many as there are outputs",
+            f"peepholes of {cell_count(node)} cells with {node.output.shape[-1]} outputs, of which "
+            "LiteRT reads only one per output",
             "as many outputs as cells",
         )
     for position, source in ((WEIGHTS, node.input(0)), (RECURRENT, node.input(STATE))):

@@ -31,7 +31,7 @@ def check_paddings(node: Node) -> Iterator[Problem]:
             f"two numbers for each of {len(x.shape)} dimensions",
         )
     elif any(number < 0 for pair in pad_widths(node) for number in pair):
-        yield Problem("negative paddings", "paddings of 0 and more")
+        yield Problem("negative paddings", "paddings of 0 or more")
     else:
         pairs = pad_widths(node)
         expected = [a + d + b for d, (a, b) in zip(x.shape, pairs, strict=True)]

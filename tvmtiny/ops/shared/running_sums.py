@@ -21,9 +21,11 @@ _MOST = 15
 def check_running(node: Node, count: int) -> Iterator[Problem]:
     """Yield a problem for more values than TFLM can add up, or for too small a scale."""
     if count > _MOST:
-        yield Problem(f"sums of {count} values of int8, which overflow in TFLM", f"at most {_MOST}")
+        yield Problem(f"sums of {count} int8 values, which overflow in TFLM", f"at most {_MOST}")
     elif node.input(0).quantized and node.output.quantized and _multiplier(node)[1] > 0:
-        yield Problem("an output scale that is too small", "one above the input's scale / 2^19")
+        yield Problem(
+            "an output scale that is too small", "an output scale above the input's scale / 2^19"
+        )
 
 
 def running_output(total: Expression, node: Node) -> Expression:

@@ -28,7 +28,7 @@ def check_blocks(node: Node, margins: str) -> Iterator[Problem]:
         problems.append(
             Problem(
                 f"blocks of {numbers(node, 1)} with {margins} {numbers(node, 2)}",
-                f"positive blocks and {margins} of 0 and more",
+                f"positive blocks and {margins} of 0 or more",
             )
         )
     yield from problems

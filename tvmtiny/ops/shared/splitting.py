@@ -22,7 +22,7 @@ def check_parts(node: Node, x: Tensor, axis: int, sizes: Sequence[int]) -> Itera
         yield Problem(
             f"parts of {list(sizes)} for {len(node.outputs)} outputs of a dimension of "
             f"{x.shape[axis]}",
-            "as many parts as outputs, none of them empty, which make up the dimension",
+            "one part per output, none empty, that add up to the dimension",
         )
         return
     for output, size in zip(node.outputs, sizes, strict=True):

@@ -229,7 +229,7 @@ def decode(
     """
     form = layout(dtype, table.dtype.name)
     if form is None:
-        raise TableError(f"a table of {table.dtype} for features of {dtype}")
+        raise TableError(f"a table of {table.dtype} for {dtype} features")
     numbers = table.reshape(-1).tolist()
     return [
         dict(_reached(numbers, int(root), form, features, leaves)) for root in roots.reshape(-1)
@@ -246,12 +246,12 @@ def _reached(
             continue
         seen.add(place)
         if not 0 <= place < len(table):
-            raise TableError("a branch that lies outside")
+            raise TableError("a branch to outside the table")
         # Padding keeps the read of a truncated node within bounds.
         padded = [*table[place : place + form.split], 0, 0]
         node = _node(padded, 0, form)
         if place + node.size > len(table):
-            raise TableError("a node that is cut off")
+            raise TableError("a truncated node")
         if node.feature is None:
             if node.value >= leaves:
                 raise TableError(f"leaf {node.value} of {leaves}")
@@ -259,7 +259,7 @@ def _reached(
             raise TableError(f"feature {node.feature} of {features}")
         elif node.offset < node.size:
             # All branches lead forward, so every path ends.
-            raise TableError("a branch that leads back")
+            raise TableError("a branch backwards")
         else:
             pending += [place + node.offset, place + node.size]
         yield place, node

@@ -221,7 +221,7 @@ def _check_shifts(node: Node, channels: int) -> Iterator[Problem]:
     least = shortened(multipliers, shifts)[1].min(initial=1) if wide else 31 - shifts.max(initial=0)
     if least < 1:
         yield Problem(
-            f"an output scale of {node.output.scale:.3g}, from which sums grow too far",
+            f"an output scale of {node.output.scale:.3g}, which makes sums overflow",
             f"an output scale above the product of the other scales / 2^{14 if wide else 30}",
         )
 
@@ -231,7 +231,8 @@ def _check_computed(node: Node, axis: int) -> Iterator[Problem]:
     x, weights = node.input(0), node.input(1)
     if x.dtype == "int16":
         yield Problem(
-            "weights or bias are computed at run time", "constant ones with int16 activations"
+            "weights or bias are computed at run time",
+            "constant weights and bias with int16 activations",
         )
     count = weights.elements // weights.shape[axis]
     if x.dtype == "int8" and count * _LARGEST_PRODUCT > INT32_RANGE[1]:

@@ -44,7 +44,10 @@ class MicrofrontendFrontEnd(FrontEnd):
             )
         if step_ms is not None:
             if step_ms != int(step_ms) or step_ms < 1:
-                raise InputError(f"a step of {step_ms:g} ms: give a whole number of ms, from 1 on")
+                raise InputError(
+                    f"a step of {step_ms:g} ms is not possible; give a whole number of ms, at "
+                    "least 1"
+                )
             values["step_ms"] = int(step_ms)
         if sample_rate is not None:
             values["sample_rate"] = sample_rate
@@ -69,7 +72,8 @@ class MicrofrontendFrontEnd(FrontEnd):
             )
         if s.step_ms >= s.window_ms:
             raise InputError(
-                f"a step of {s.step_ms} ms is no shorter than the window of {s.window_ms} ms"
+                f"a step of {s.step_ms} ms is not shorter than the window of {s.window_ms} ms; "
+                "give a shorter step"
             )
         try:
             _ = self._front
@@ -104,7 +108,7 @@ class MicrofrontendFrontEnd(FrontEnd):
         assert operator is not None
         for problem in operator.check(node):
             raise InputError(
-                f"microfrontend makes no features of {problem.reason}; allowed: {problem.allowed}"
+                f"microfrontend does not support {problem.reason}; allowed: {problem.allowed}"
             )
         return Parts(samples, (node,), states, 0)
 

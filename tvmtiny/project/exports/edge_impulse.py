@@ -32,20 +32,19 @@ _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 def _write(package: Package) -> Files:
     if len(package.artifacts) != 1:
         raise InputError(
-            f"Edge Impulse's SDK takes one model in a file, not {len(package.artifacts)}; export "
-            "each on its own, with --library-name as the SDK calls it"
+            f"Edge Impulse's SDK takes one model per file, not {len(package.artifacts)}; export "
+            "each by itself, with the SDK's name as --library-name"
         )
     (model,) = package.artifacts
     prefix = package.library.name
     if not _IDENTIFIER.fullmatch(prefix):
         raise InputError(
-            f"the library's name is what the SDK's functions begin with, and cannot be "
-            f"{quoted(prefix)}; "
-            "give that of the file which it replaces, such as tflite_learn_5"
+            "the library's name is the prefix of the SDK's functions and cannot be "
+            f"{quoted(prefix)}; give the name of the replaced file, such as tflite_learn_5"
         )
     if model.external:
         raise InputError(
-            "Edge Impulse's SDK writes inputs where the model says; compile the model with "
+            "Edge Impulse's SDK writes inputs into the model's arena; compile the model with "
             "io=arena (--io arena), the default"
         )
     unknown = [t for t in (*model.inputs, *model.outputs) if t.dtype not in _TYPES]

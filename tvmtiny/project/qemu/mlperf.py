@@ -116,7 +116,7 @@ def load_mlperf(directory: Path) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict) or not {"board", "model"} <= found.keys():
         raise InputError(
-            f"{directory} has no firmware for MLPerf Tiny; write it with tvmtiny project create "
+            f"{directory} has no firmware for MLPerf Tiny; create it with tvmtiny project create "
             "--mode mlperf"
         )
     return found
@@ -151,11 +151,16 @@ def _values(artifact: Artifact, qemu: QemuOptions, options: MlperfOptions) -> di
             f"{', '.join(BENCHMARKS)}"
         )
     if not 1 <= options.clock_mhz <= 10_000:
-        raise InputError(f"a clock of {options.clock_mhz} MHz: give 1 to 10,000")
+        raise InputError(f"a clock of {options.clock_mhz} MHz is not possible; give 1 to 10,000")
     if artifact.external or (artifact.stream is not None and artifact.stream.mode.pushes):
-        raise InputError("MLPerf Tiny's firmware needs whole inputs in the arena: --io arena")
+        raise InputError(
+            "MLPerf Tiny's firmware needs whole inputs in the arena; compile the model with --io "
+            "arena and --stream none"
+        )
     if len(artifact.inputs) != 1 or len(artifact.outputs) != 1:
-        raise InputError(f"{artifact.name} has several inputs or outputs; the benchmarks have one")
+        raise InputError(
+            f"{artifact.name} has several inputs or outputs; the benchmarks need one of each"
+        )
     (given,), (output,) = artifact.inputs, artifact.outputs
     _check(artifact.name, given, output, encoding)
     elements = math.prod(given.shape)
@@ -184,9 +189,9 @@ def _values(artifact: Artifact, qemu: QemuOptions, options: MlperfOptions) -> di
 def _check(model: str, given: TensorInfo, output: TensorInfo, encoding: str) -> None:
     """Raise if a model does not suit the benchmark."""
     if given.dtype != "int8" or given.scale is None:
-        raise InputError(f"{model} takes {given.dtype}; the benchmarks' models take int8")
+        raise InputError(f"{model} takes {given.dtype}; the benchmarks need int8")
     if encoding == "float" and given.shape != output.shape:
         raise InputError(
-            f"{model} makes {list(output.shape)} of {list(given.shape)}; ad01 compares an output "
-            "with an input of its shape"
+            f"{model} computes {list(output.shape)} from {list(given.shape)}; ad01 needs an output "
+            "with the shape of the input"
         )

@@ -196,7 +196,7 @@ class QemuPlatform:
                 pieces = [_read(directory / name) for name in ("slices.bin", "pushes.bin")]
                 if _read(directory / "stepped.bin") != _read(directory / "output.bin"):
                     raise DeviceError(
-                        f"{artifact.name} gives other outputs in steps; this is a defect of "
+                        f"{artifact.name} computes different outputs in steps; this is a defect of "
                         "tvmtiny: report it with the model"
                     )
         counter = find_architecture(board.cpu.architecture).counter
@@ -281,8 +281,8 @@ def emulate_in(
         output = "the firmware could not read its inputs or write its results on the host"
     own = f"whether {board.file} describes a machine of this QEMU, and " if board.file else ""
     raise DeviceError(
-        f"QEMU ended with code {code} on {board.name}: {output[:400]}; see {own}whether QEMU and "
-        "the space for temporary files are in order (tvmtiny doctor)"
+        f"QEMU ended with code {code} on {board.name}: {output[:400]}; check {own}QEMU and the "
+        "space for temporary files (tvmtiny doctor)"
     )
 
 
@@ -304,8 +304,8 @@ def _entries(path: Path) -> dict[str, int]:
             entries[name] = int(value, 16)
         except ValueError:
             raise DeviceError(
-                f"the firmware wrote {quoted(line)} in {path.name}, which is not understood; "
-                "build it with this version of tvmtiny"
+                f"cannot parse {quoted(line)}, which the firmware wrote to {path.name}; build it "
+                "with this version of tvmtiny"
             ) from None
     return entries
 

@@ -126,8 +126,8 @@ def server_files(board: Board) -> dict[str, str]:
     options = QemuOptions.of(board)
     if options.uart is None:
         raise InputError(
-            f"the file of board {board.name} names no serial port; add options.uart to it, or run "
-            "the model without one (--via harness)"
+            f"the file of board {board.name} has no serial port; add options.uart to the file, or "
+            "run the model without a port (--via harness)"
         )
     arch = find_architecture(board.cpu.architecture).sources
     driver = f"uart_{options.uart.driver}.h"

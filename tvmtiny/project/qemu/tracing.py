@@ -91,7 +91,7 @@ def read_blocks(log: Iterable[str]) -> Iterable[Block]:
         elif line.startswith("Trace "):
             match = _RUN.match(line)
             if match is None:
-                raise DeviceError(f"QEMU logs what is not understood: {line.strip()[:100]!r}")
+                raise DeviceError(f"cannot parse QEMU's log: {line.strip()[:100]!r}")
             if end:
                 known[match[1]] = (end - start) << 32 | start
                 start = end = 0
@@ -158,7 +158,7 @@ def _count(firmware: Firmware, blocks: Iterable[Block]) -> tuple[list[Edges], Ed
     if len(kernels) != len(visits):
         raise DeviceError(
             f"QEMU logged {len(kernels)} layers of {artifact.name} instead of "
-            f"{len(visits)}; see whether there is space for temporary files"
+            f"{len(visits)}; check the space for temporary files (tvmtiny doctor)"
         )
     together: list[Edges] = [defaultdict(int) for _ in artifact.layers]
     for layer, edges in list(zip(visits, kernels, strict=True))[counted:]:

@@ -152,8 +152,8 @@ def _start_pty(command: Sequence[str], name: str, log: IO[bytes]) -> QemuTranspo
                 return QemuTransport(found[1].decode(), process, log)
             started = QemuTransport("", process, log)
             if started.problem() or time.monotonic() > end:
-                reason = started.problem() or "QEMU does not say which terminal it opened"
-                raise DeviceError(f"{reason}; tvmtiny doctor tells whether QEMU is in order")
+                reason = started.problem() or "QEMU did not report the terminal that it opened"
+                raise DeviceError(f"{reason}; check QEMU with tvmtiny doctor")
             time.sleep(0.005)
     except BaseException:
         stop_guarded(process)

@@ -148,15 +148,15 @@ def create_application(
     if chosen.mode not in MODES:
         raise InputError(f"there is no mode {quoted(chosen.mode)}; known: {', '.join(MODES)}")
     if models and chosen.mode == RUNNER:
-        raise InputError("the runner of a tuner takes no models; leave them out")
+        raise InputError("an application of the mode runner takes no models; leave them out")
     if not models and chosen.mode != RUNNER:
         raise InputError(
             f"an application of the mode {chosen.mode} needs a model; name one or more"
         )
     if any(model.artifact.placement.weights for model in models) and not chosen.constants_section:
         raise InputError(
-            "Zephyr's linker script has no sections for constants by region: leave out the place "
-            "of the weights, or name a section of yours for them (--constants-section NAME)"
+            "Zephyr's linker script has no sections for constants by region; leave out the region "
+            "of the weights, or name a linker section for them (--constants-section NAME)"
         )
     files = _files(models, board, chosen, _main_stack(models, chosen))
     check_application(models, board, chosen)
@@ -325,8 +325,8 @@ def load_application(directory: Path) -> Application:
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(
-            f"{directory} holds no application of tvmtiny ({_RECORD} is missing or damaged); "
-            "write one: tvmtiny project create --platform zephyr MODEL -o DIR"
+            f"{directory} does not hold an application of tvmtiny ({_RECORD} is missing or "
+            "damaged); create one: tvmtiny project create --platform zephyr MODEL -o DIR"
         ) from None
     if own is None:
         found = find_zephyr_board(board, cpu)

@@ -114,7 +114,8 @@ def find_zephyr_board(
         board = find_board(name, files or {})
         if board.platform != "zephyr":
             raise InputError(
-                f"{board.name} is no board of Zephyr; give one whose file has the platform zephyr"
+                f"{board.name} is not a Zephyr board; give a board with the platform zephyr in its "
+                "file"
             )
         return _with_cpu(ZephyrBoard.of(board), cpu)
     short = name.removeprefix(PREFIX)
@@ -132,8 +133,8 @@ def find_zephyr_board(
             find_board(f"{PREFIX}{short}")
         except UnknownTargetError as error:
             raise InputError(
-                f"{error}; for any other board of Zephyr name its processor, too: --cpu with one "
-                f"of {', '.join(cpus())}"
+                f"{error}; for any other Zephyr board, give its processor, too: --cpu with one of "
+                f"{', '.join(cpus())}"
             ) from None
     if cpu is None or cpu not in cpus():
         raise UnknownTargetError(str(cpu), tuple(cpus()), nearest(str(cpu), cpus()), "CPU")

@@ -194,7 +194,10 @@ def flash_application(
     """
     board = application.board
     if board.machine is not None:
-        raise InputError(f"{board.name} is emulated: there is nothing to flash; run it")
+        raise InputError(
+            f"{board.name} is emulated and cannot be flashed; run the application with tvmtiny "
+            "project run"
+        )
     build = build_application(application, tree, definitions=definitions)
     flash_build(build, tree, runner)
     return build

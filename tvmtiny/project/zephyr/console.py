@@ -74,7 +74,7 @@ def converse(
             except DisconnectedError as error:
                 raise DeviceError(
                     f"the console of {board} has ended: {error}; check that the board is attached "
-                    "and runs, then start again"
+                    "and running, then start again"
                 ) from error
             *whole, partial = partial.split("\n")
             for text in whole:
@@ -122,7 +122,7 @@ def _console(build: ApplicationBuild, port: str | None) -> Iterator[Line]:
             yield line
     else:
         raise InputError(
-            f"{board.name} is a real board: flash it, then give its serial port, --port URL"
+            f"{board.name} is a real board; flash it, then give its serial port (--port URL)"
         )
 
 

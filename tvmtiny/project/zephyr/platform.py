@@ -112,8 +112,9 @@ class ZephyrPlatform:
         machine = ZephyrBoard.of(board).machine
         if machine is None:
             raise InputError(
-                f"{board.name} is a real board, which is not started from here: flash it (tvmtiny "
-                "project create --mode rpc, then tvmtiny project flash) and name its port instead"
+                f"{board.name} is a real board and cannot be started like an emulator: flash it "
+                "(tvmtiny project create --mode rpc, then tvmtiny project flash) and name its port "
+                "instead"
             )
         return start_qemu(
             firmware.elf,

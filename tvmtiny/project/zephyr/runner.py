@@ -24,9 +24,9 @@ def build_zephyr_runner(board: Board, directory: Path) -> RunnerFirmware:
     known = ZephyrBoard.of(board)
     if known.machine is None:
         raise InputError(
-            f"{board.name} is a real board, which is not started from here: flash the runner "
-            f"(tvmtiny project create --mode runner --board {board.name} -o DIR, then tvmtiny "
-            "project flash DIR) and give its port instead"
+            f"{board.name} is a real board and cannot be started like an emulator: flash the "
+            f"runner (tvmtiny project create --mode runner --board {board.name} -o DIR, then "
+            "tvmtiny project flash DIR) and give its port instead"
         )
     # Fail before anything is written.
     tree = find_tree()

@@ -129,8 +129,8 @@ def find_tree(
         named = os.environ.get("ZEPHYR_BASE", "")
         if not named:
             raise InputError(
-                "ZEPHYR_BASE is not set, and without a Zephyr tree nothing can be built: get one "
-                "(west init, west update), then export ZEPHYR_BASE=<its folder zephyr>"
+                "ZEPHYR_BASE is not set, and builds need a Zephyr tree: get one (west init, west "
+                "update), then export ZEPHYR_BASE=<its folder zephyr>"
             )
         base = Path(named)
     try:
@@ -139,8 +139,8 @@ def find_tree(
         version = (found["VERSION_MAJOR"], found["VERSION_MINOR"], found.get("PATCHLEVEL", 0))
     except (OSError, KeyError):
         raise InputError(
-            f"ZEPHYR_BASE is {base}, which is no Zephyr tree: it has no file VERSION that says "
-            "which; set it to the folder zephyr of a west workspace"
+            f"ZEPHYR_BASE is {base}, which is not a Zephyr tree: its file VERSION is missing or "
+            "has no version; set it to the folder zephyr of a west workspace"
         ) from None
     if oldest is not None and version < oldest:
         raise InputError(

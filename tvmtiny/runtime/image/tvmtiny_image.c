@@ -419,41 +419,41 @@ const char *tvmtiny_image_reason(int32_t status)
 {
     switch (status) {
     case TVMTINY_IMAGE_OK:
-        return "in order";
+        return "valid";
     case TVMTINY_IMAGE_ALIGNMENT_WRONG:
         return "not aligned to 16 bytes";
     case TVMTINY_IMAGE_TRUNCATED:
         return "truncated";
     case TVMTINY_IMAGE_NO_IMAGE:
-        return "no image";
+        return "not an image";
     case TVMTINY_IMAGE_OTHER_FORMAT:
-        return "of another version of the format";
+        return "has another format version";
     case TVMTINY_IMAGE_OTHER_ABI:
-        return "for another ABI";
+        return "has another ABI";
     case TVMTINY_IMAGE_BAD_LAYOUT:
-        return "its parts do not fit each other";
+        return "its parts are inconsistent";
     case TVMTINY_IMAGE_OTHER_CPU:
-        return "for another CPU";
+        return "built for another CPU";
     case TVMTINY_IMAGE_NO_FEATURE:
         return "uses instructions that the CPU lacks";
     case TVMTINY_IMAGE_OLD_FIRMWARE:
-        return "for a later firmware";
+        return "requires a later firmware";
     case TVMTINY_IMAGE_ROLLBACK:
-        return "older than what has run here";
+        return "older than a version that has run";
     case TVMTINY_IMAGE_NO_MEMORY:
         return "needs more memory";
     case TVMTINY_IMAGE_NO_STACK:
         return "needs more stack";
     case TVMTINY_IMAGE_BAD_HASH:
-        return "damaged: another hash";
+        return "its hash does not match";
     case TVMTINY_IMAGE_UNSIGNED:
         return "not signed";
     case TVMTINY_IMAGE_UNKNOWN_KEY:
         return "signed with an unknown key";
     case TVMTINY_IMAGE_BAD_SIGNATURE:
-        return "wrong signature";
+        return "its signature is invalid";
     case TVMTINY_IMAGE_BAD_SELFTEST:
-        return "the self-test gives other outputs";
+        return "its self-test computes different outputs";
     case TVMTINY_IMAGE_NO_SELFTEST:
         return "has no self-test";
     default:
