@@ -183,7 +183,7 @@ def test_layers_that_litert_cannot_compute_are_those_of_tflm() -> None:
         assert name == "numpy"
     with pytest.raises(UnsupportedModelError, match="int16 data, for which LiteRT has no kernel"):
         tvmtiny.load(Lstm(dtype="int16", coupled=True).model(), oracle="tflm")
-    with pytest.raises(UnsupportedModelError, match="of which LiteRT computes no tanh"):
+    with pytest.raises(UnsupportedModelError, match="for which LiteRT has no tanh"):
         tvmtiny.load(Lstm(cell_bits=16, coupled=True).model())
 
 

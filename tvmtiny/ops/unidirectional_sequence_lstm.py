@@ -79,13 +79,13 @@ class UnidirectionalSequenceLstm(Operator):
         elif node.input(0).dtype == "int16":
             yield Problem(
                 "int16 data, for which LiteRT has no kernel",
-                "a layer without peepholes, projection and coupled gates, which TFLM has one for",
+                "a layer without peepholes, projection and coupled gates, for which TFLM has one",
             )
         elif not lstm_integer.has_tanh(node):
             yield Problem(
                 f"cells with a scale of 2^{-bits}, for which LiteRT has no tanh",
                 "a scale from 2^-15 to 2^-9, or a layer without peepholes, projection and coupled "
-                "gates, of which TFLM computes one",
+                "gates, for which TFLM has one",
             )
 
     def known_to_litert(self, node: Node) -> bool:
