@@ -257,6 +257,64 @@ def _ints(*values: int) -> np.ndarray:
 
 
 #: Each operator in each way that layouts or opsets make a difference.
+def _value(name: str, *shape: int, dtype: int = onnx.TensorProto.FLOAT) -> Any:
+    return onnx.helper.make_tensor_value_info(name, dtype, shape)
+
+
+def _with_bodies(nodes: list[Any], constants: dict[str, Any], outputs: Any, opset: int = 17) -> Any:
+    tensors = [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in constants.items()]
+    graph = onnx.helper.make_graph(nodes, "net", [_value("x", 1, 4)], outputs, tensors)
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def _branches(condition: bool | None) -> Any:
+    """An If in an If; without a condition, that of the outer one is an input of the model."""
+    node, graph = onnx.helper.make_node, onnx.helper.make_graph
+    more = graph([node("Add", ["x", "one"], ["a"])], "more", [], [_value("a", 1, 4)])
+    less = graph([node("Sub", ["x", "one"], ["a"])], "less", [], [_value("a", 1, 4)])
+    inner = node("If", ["yes"], ["b"], then_branch=more, else_branch=less)
+    first = graph([inner, node("Relu", ["b"], ["c"])], "first", [], [_value("c", 1, 4)])
+    second = graph([node("Mul", ["x", "x"], ["c"])], "second", [], [_value("c", 1, 4)])
+    constants = {"one": np.ones((1, 4), _F), "yes": np.array(True), "which": np.array(condition)}
+    if condition is None:
+        constants.pop("which")
+    nodes = [node("If", ["which"], ["y"], then_branch=first, else_branch=second)]
+    model = _with_bodies(nodes, constants, [_value("y", 1, 4)])
+    if condition is None:
+        model.graph.input.append(_value("which", dtype=onnx.TensorProto.BOOL))
+    return model
+
+
+def _turns(count: int | None, opset: int = 17, ends: bool = False) -> Any:
+    """A Loop that adds its number to what it carries, and gives the values of all turns, too."""
+    node = onnx.helper.make_node
+    whole, condition = onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    body = onnx.helper.make_graph(
+        [
+            node("Cast", ["i"], ["real"], to=onnx.TensorProto.FLOAT),
+            node("Add", ["v", "real"], ["sum"]),
+            node("Mul", ["sum", "half"], ["next"]),
+            node("Neg", ["next"], ["row"]),
+            node("Less", ["i", "most"], ["go"]) if ends else node("Identity", ["was"], ["go"]),
+        ],
+        "body",
+        [_value("i", dtype=whole), _value("was", dtype=condition), _value("v", 1, 4)],
+        [_value("go", dtype=condition), _value("next", 1, 4), _value("row", 1, 4)],
+        [onnx.numpy_helper.from_array(np.array(0.5, _F), "half")],
+    )
+    constants = {"count": np.array(count or 0, np.int64), "most": np.array(3, np.int64)}
+    constants = {**constants, "on": np.array(True)}
+    if count is None:
+        constants.pop("count")
+    nodes = [node("Loop", ["count", "on", "x"], ["y", "rows"], body=body)]
+    outputs = [_value("y", 1, 4), _value("rows", count or 3, 1, 4)]
+    model = _with_bodies(nodes, constants, outputs, opset)
+    if count is None:
+        model.graph.input.append(_value("count", dtype=whole))
+    return model
+
+
 SINGLE = {
     "add_channels": _single("Add", _IMAGE, (3, 1, 1)),
     "mul_row": _single("Mul", _IMAGE, (8,)),
@@ -390,6 +448,10 @@ SINGLE = {
     "gru_states": _recurrent("GRU", 2, "reverse", True),
     "rnn": _recurrent("RNN", 4, "bidirectional"),
     "conv_scaled": _scaled_conv,
+    "if_true": lambda: _branches(True),
+    "if_false": lambda: _branches(False),
+    "loop": lambda: _turns(5),
+    "loop_once": lambda: _turns(1, opset=12),
     "hard_swish_divided": lambda: _hard_swish_parts(False),
     "hard_swish_multiplied": lambda: _hard_swish_parts(True),
 }
@@ -436,6 +498,21 @@ def test_everything_that_is_not_supported_is_said_at_once() -> None:
     }
     assert "node '/net/lrn_3'" in str(caught.value)
     assert "docs/from-onnx.md" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (lambda: _branches(None), "a condition that is computed when the model runs"),
+        (lambda: _turns(None), "a number of turns that is computed"),
+        (lambda: _turns(3, ends=True), "a number of turns that is computed"),
+        (lambda: _turns(300), "or too large a body; allowed: .* with at most 1,000 operators"),
+    ],
+)
+def test_bodies_that_stay(build: Any, reason: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=reason) as caught:
+        import_model(build())
+    assert "\n" not in str(caught.value)
 
 
 def test_weights_with_a_zero_point() -> None:

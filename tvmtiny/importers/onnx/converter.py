@@ -9,6 +9,7 @@ from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.frontend.writer import ModelWriter
 from tvmtiny.importers.onnx import (
     arithmetic,
+    control,
     matrices,
     movement,
     recurrent,
@@ -25,7 +26,7 @@ from tvmtiny.importers.results import Imported, ImportedTensor, moved_notes
 __all__ = ["convert"]
 
 #: Modules whose converters are registered by being imported.
-_REGISTERED = (arithmetic, matrices, movement, recurrent, reductions, windows)
+_REGISTERED = (arithmetic, control, matrices, movement, recurrent, reductions, windows)
 #: These want channels behind pixels.
 _WINDOWS = (
     *("AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),
@@ -101,7 +102,9 @@ def _convert(ctx: Context, op: Op) -> None:
     if handler is None:
         near = get_close_matches(op.kind, HANDLERS, 1, 0.8)
         ctx.problems.append(op.problem("the operator is not supported", " or ".join(near)))
-    elif any(min(shapes.get(name, ()), default=1) < 1 for name in values):
+    elif op.kind not in control.KINDS and any(
+        min(shapes.get(name, ()), default=1) < 1 for name in values
+    ):
         if not any(p.index < op.index for p in ctx.problems):
             ctx.problems.append(op.problem("a shape that is not known", "fixed shapes"))
     else:

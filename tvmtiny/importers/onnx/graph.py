@@ -11,6 +11,7 @@ import numpy as np
 
 from tvmtiny.errors import DynamicShapeError, ModelFormatError, OperatorProblem
 from tvmtiny.host.packages import importing
+from tvmtiny.importers.onnx.inlining import inlined
 from tvmtiny.importers.onnx.qoperators import with_scales
 
 __all__ = ["Graph", "Op", "read"]
@@ -171,6 +172,7 @@ def _folded(model: Any, constants: dict[str, np.ndarray]) -> Graph:
     """Infer shapes and compute constants, until neither finds anything new."""
     import onnx
 
+    own = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     while True:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
         shapes, dtypes = _types(inferred, constants)
@@ -178,6 +180,11 @@ def _folded(model: Any, constants: dict[str, np.ndarray]) -> Graph:
         found = False
         left = []
         for node in nodes:
+            inner = inlined(node, constants, own)
+            if inner is not None:
+                found = True
+                left += inner
+                continue
             values = _computed(node, model, constants, shapes)
             if values is None:
                 left.append(node)
@@ -194,7 +201,6 @@ def _folded(model: Any, constants: dict[str, np.ndarray]) -> Graph:
             for name, array in constants.items()
             if name not in present
         )
-    own = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     indices = {name: i for i, node in enumerate(nodes) for name in node.output}
     ops = [_op(node, indices[node.output[0]]) for node in left]
     missing = next((n for op in ops for n in op.outputs if n and n not in shapes), None)
