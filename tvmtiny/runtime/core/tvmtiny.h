@@ -250,8 +250,8 @@ static inline int32_t TVMTINY_UNUSED tvmtiny_bilinear_wide(int32_t top_left, int
 {
   const int32_t up = 1024 - down;
   const int32_t back = 1024 - across;
-  const int64_t left = (int64_t)top_left * (up * back) + (int64_t)bottom_left * (down * back);
-  const int64_t total = left + (int64_t)top_right * (up * across) + (int64_t)bottom_right * (down * across);
+  const int64_t left = (int64_t)top_left * (int64_t)(up * back) + (int64_t)bottom_left * (int64_t)(down * back);
+  const int64_t total = left + (int64_t)top_right * (int64_t)(up * across) + (int64_t)bottom_right * (int64_t)(down * across);
   return (int32_t)(total > 0 ? (total + (INT32_C(1) << 19)) >> 20 : -(((INT32_C(1) << 19) - total) >> 20));
 }
 

@@ -65,7 +65,7 @@ static inline TVMTINY_UNUSED const int8_t *tvmtiny_pairs_row(const int8_t *x, in
     return x + (row * width + first);
   }
   for (i = 0; i < bytes; ++i) {
-    copy[i] = inside && first + i >= 0 && first + i < width ? x[row * width + first + i] : (int8_t)pad;
+    copy[i] = (int8_t)(inside && first + i >= 0 && first + i < width ? x[row * width + first + i] : (int8_t)pad);
   }
   return copy;
 }

@@ -411,10 +411,10 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
         const int32_t last = x == width - 1 && right != 0;
         int32_t sum = stream[first != 0 ? 7 : last != 0 ? 8 : 5];
         for (tap = first != 0 ? 1 : 0; tap < (last != 0 ? 2 : 3); ++tap) {
-          const uint32_t *const words = row + (x * stride - left + tap) * pairs;
-          const uint32_t half = odd != 0 ? words[0] >> 16 : words[1] & 0xffffu;
+          const uint32_t *const column = row + (x * stride - left + tap) * pairs;
+          const uint32_t half = odd != 0 ? column[0] >> 16 : column[1] & 0xffffu;
           const uint32_t single = (uint32_t)weights[3 + tap / 2] >> (16 * (tap & 1));
-          sum = tvmtiny_smlad(words[odd], (uint32_t)weights[tap], sum);
+          sum = tvmtiny_smlad(column[odd], (uint32_t)weights[tap], sum);
           sum = tvmtiny_smlad(half, single & 0xffffu, sum);
         }
         out[(y * width + x) * pitch] = tvmtiny_depthwise_output(sum, stream + 6, 1, shift);

@@ -88,9 +88,13 @@ static __attribute__((noinline)) TVMTINY_UNUSED void tvmtiny_depthwise_edge(
 TVMTINY_INLINE void tvmtiny_depthwise_outside(uint32_t *to, int32_t pairs, int32_t plane,
                                               int32_t pad)
 {
+  const uint32_t outside = tvmtiny_lanes(pad, pad);
   int32_t i;
   for (i = 0; i < pairs; ++i, ++to) {
-    to[0] = to[plane] = to[2 * plane] = to[3 * plane] = tvmtiny_lanes(pad, pad);
+    to[3 * plane] = outside;
+    to[2 * plane] = outside;
+    to[plane] = outside;
+    to[0] = outside;
   }
 }
 

@@ -210,7 +210,7 @@ TVMTINY_INLINE void tvmtiny_patch_row(int8_t *to, const int8_t *row, int32_t fir
 {
   int32_t i;
   for (i = 0; i < bytes; ++i) {
-    to[i] = first + i >= 0 && first + i < width ? row[first + i] : (int8_t)pad;
+    to[i] = (int8_t)(first + i >= 0 && first + i < width ? row[first + i] : (int8_t)pad);
   }
 }
 

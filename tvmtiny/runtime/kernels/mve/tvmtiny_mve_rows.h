@@ -50,7 +50,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_softmax(const int8_t *x, const int32_t *tabl
       const mve_pred16_t some = vctp8q((uint32_t)(depth - i));
       most = vmaxvq_p_s8(most, vldrbq_z_s8(x + i, some), some);
     }
-    top = most;
+    top = (int32_t)most;
     tops = vdupq_n_s32(top);
     for (i = 0; i < depth; i += 4) {
       const mve_pred16_t some = vctp32q((uint32_t)(depth - i));
