@@ -6,12 +6,14 @@
 
 The release is rejected, with all reasons at once, unless the work tree is clean, ``CHANGELOG.md``
 contains the version of ``pyproject.toml`` with a date, ``CITATION.cff`` has the same version, the
-version has no tag yet, and the remote ``origin`` is the source address in ``pyproject.toml``.
+version has no tag yet, ``docs/figures/release.json`` has its figures, and the remote ``origin`` is
+the source address in ``pyproject.toml``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -57,6 +59,10 @@ def problems(root: Path) -> Iterator[str]:
         yield f"CHANGELOG.md has no heading '## [{version}] - YYYY-MM-DD'"
     if f"\nversion: {version}\n" not in (root / "CITATION.cff").read_text(encoding="utf-8"):
         yield f"CITATION.cff does not have version {version}"
+    with (root / "docs" / "figures" / "release.json").open("rb") as file:
+        measured = json.load(file)["version"]
+    if measured != version:
+        yield f"docs/figures/release.json is of {measured}; run scripts/size_report.py --write"
     if changed := git(root, "status", "--porcelain").decode().splitlines():
         yield f"the work tree is not clean: {len(changed)} files differ from HEAD"
     if git(root, "tag", "--list", f"v{version}").strip():

@@ -27,6 +27,8 @@ def tree(tmp_path: Path) -> Path:
     )
     (tmp_path / "CHANGELOG.md").write_text("# Changes\n\n## [1.2.0] - 2026-01-02\n")
     (tmp_path / "CITATION.cff").write_text("title: one\nversion: 1.2.0\n")
+    (tmp_path / "docs" / "figures").mkdir(parents=True)
+    (tmp_path / "docs" / "figures" / "release.json").write_text('{"version": "1.2.0"}')
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "--message", "Begin")
@@ -45,10 +47,12 @@ def test_all_problems_are_named(tree: Path) -> None:
     git(tree, "remote", "set-url", "origin", "https://example.com/some/fork")
     (tree / "CHANGELOG.md").write_text("# Changes\n\n## [1.2.0] - unreleased\n")
     (tree / "CITATION.cff").write_text("title: one\nversion: 1.1.0\n")
+    (tree / "docs" / "figures" / "release.json").write_text('{"version": "1.1.0"}')
     assert list(RELEASE["problems"](tree)) == [
         "CHANGELOG.md has no heading '## [1.2.0] - YYYY-MM-DD'",
         "CITATION.cff does not have version 1.2.0",
-        "the work tree is not clean: 2 files differ from HEAD",
+        "docs/figures/release.json is of 1.1.0; run scripts/size_report.py --write",
+        "the work tree is not clean: 3 files differ from HEAD",
         "the tag v1.2.0 exists already; set a new version in pyproject.toml",
         "the remote origin is 'https://example.com/some/fork', but pyproject.toml gives "
         "https://example.com/some/one as the source",
