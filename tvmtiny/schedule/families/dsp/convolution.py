@@ -22,7 +22,8 @@ from tvmtiny.schedule.families.dsp.fastest import (
 )
 from tvmtiny.schedule.families.dsp.layer import scale
 from tvmtiny.schedule.families.dsp.near import Near, arranged, near
-from tvmtiny.schedule.families.dsp.patches import patches_function
+from tvmtiny.schedule.families.dsp.patches import Rest, patches_function
+from tvmtiny.schedule.families.dsp.rest import counted_steps, rest_of, rest_tile
 from tvmtiny.schedule.families.dsp.sparse import (
     pack_sparse,
     sparse_cost,
@@ -131,7 +132,7 @@ def _implement(
             found = _implement(node, layer, oracle, goal, way)
             if found is not None:
                 return found
-    chosen = dict(decisions) if decisions else _decide(layer, goal)
+    chosen = dict(decisions) if decisions else _decide(node, layer, goal)
     if chosen is None:
         return None
     if decisions is None:
@@ -174,14 +175,15 @@ def _implement(
         return _implement_sparse(node, layer, scaling, chosen, together)
     layer = arranged(layer, together)
     stream = packing.pack_groups(layer.weights, scaling, tile, weight_format, layer.groups)
+    rest = rest_of(node, layer, tile, chosen, goal, together)
     function = patches_function(
-        node, layer, tile, weight_format, scaling, stream.size, chosen, together
+        node, layer, tile, weight_format, scaling, stream.size, chosen, together, rest
     )
     return Implementation(
         function,
         (node.input(0), stream),
         chosen,
-        _instructions(layer, tile, weight_format),
+        _instructions(layer, tile, weight_format, rest),
         cycles=round(patches_cycles(layer, tile, chosen)),
     )
 
@@ -227,7 +229,7 @@ def _implement_narrow(
     """The layer with weights of 4 bits; None where they do not fit."""
     if not _fits_nibbles(layer):
         return None
-    chosen = _decide(layer, goal, weight_format="w4")
+    chosen = _decide(node, layer, goal, weight_format="w4")
     return None if chosen is None else _implement(node, layer, oracle, goal, chosen)
 
 
@@ -261,7 +263,7 @@ def _implement_sums(
 
 def _decide_sums(node: Node, layer: Layer, oracle: Oracle, goal: Goal) -> Implementation | None:
     """The default rule where no constants are exact."""
-    chosen = _decide(layer, goal, _MOST_SUMS_PITCH)
+    chosen = _decide(node, layer, goal, _MOST_SUMS_PITCH)
     if chosen is None:
         return None
     ways = [{**chosen, "sketch": "sums", "weights": w} for w in (chosen["weights"], "w16")]
@@ -282,7 +284,7 @@ def _fastest(node: Node, layer: Layer) -> list[Decisions]:
     ways = list(single_patches(layer))
     formats: list[Way] = []
     for weight_format in ("w8", "w16"):
-        chosen = _decide(layer, Goal.SPEED, weight_format=weight_format)
+        chosen = _decide(node, layer, Goal.SPEED, weight_format=weight_format)
         if chosen is not None:
             tile = _tile(chosen)
             instructions = _instructions(layer, tile, weight_format)
@@ -299,14 +301,21 @@ def _fastest(node: Node, layer: Layer) -> list[Decisions]:
     return [way.decisions for way in sorted(ways, key=lambda way: way.cycles)]
 
 
-def _instructions(layer: Layer, tile: packing.TileShape, weight_format: str) -> int:
+def _instructions(
+    layer: Layer, tile: packing.TileShape, weight_format: str, rest: Rest | None = None
+) -> int:
     count = packing.groups(layer.depth)
-    steps = -(-layer.pixels // tile.pixels)
-    tiles = steps * layer.groups * -(-layer.group_channels // tile.channels)
-    expansion = 0 if tile.direct else _EXPANSION * steps * tile.pixels * count * layer.groups
-    return expansion + tiles * (
-        count * tile.instructions[weight_format] + 4 * tile.pixels * tile.channels
-    )
+    kinds = [(tile, -(-layer.pixels // tile.pixels))]
+    if rest is not None:
+        kinds = [(tile, counted_steps(layer.pixels, tile)[0]), (rest.tile, rest.steps)]
+    total = 0
+    for shape, steps in kinds:
+        tiles = steps * layer.groups * -(-layer.group_channels // shape.channels)
+        if not shape.direct:
+            total += _EXPANSION * steps * shape.pixels * count * layer.groups
+        each = count * shape.instructions[weight_format] + 4 * shape.pixels * shape.channels
+        total += tiles * each
+    return total
 
 
 def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]:
@@ -416,17 +425,29 @@ def _can_be_direct(layer: Layer, weight_format: str) -> bool:
 
 
 def _decide(
-    layer: Layer, goal: Goal, most_pitch: int = _MOST_PITCH, weight_format: str | None = None
+    node: Node,
+    layer: Layer,
+    goal: Goal,
+    most_pitch: int = _MOST_PITCH,
+    weight_format: str | None = None,
 ) -> dict[str, int | str] | None:
     """The default rule: the tile with the fewest estimated cycles."""
     weight_format = weight_format or "w8"
     count = packing.turns(layer.depth, weight_format)
     groups_each = 2 if weight_format == "w4" else 1
 
-    def cost(tile: packing.TileShape) -> float:
-        steps = -(-layer.pixels // tile.pixels) * -(-layer.group_channels // tile.channels)
+    def step_cost(tile: packing.TileShape) -> float:
         overhead = _TILE_OVERHEAD + 3 * tile.pixels * tile.channels
-        return steps * (count * groups_each * tile.cycles[weight_format] + overhead)
+        each = count * groups_each * tile.cycles[weight_format] + overhead
+        return each * -(-layer.group_channels // tile.channels)
+
+    def cost(tile: packing.TileShape) -> float:
+        ways: Decisions = {"weights": weight_format, "unroll": _UNROLL_LIMITS[1]}
+        smaller = rest_tile(node, layer, tile, ways, goal)
+        if smaller is None:
+            return step_cost(tile) * -(-layer.pixels // tile.pixels)
+        whole, behind = counted_steps(layer.pixels, tile)
+        return step_cost(tile) * whole + step_cost(smaller) * behind
 
     usable = [
         tile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tvm import tirx
@@ -28,6 +29,7 @@ def patches_function(
     stream_words: int,
     decisions: Decisions,
     together: Near | None = None,
+    rest: Rest | None = None,
 ) -> tirx.PrimFunc:
     """The loop over steps of a tile, each of which expands its patches first.
 
@@ -37,9 +39,31 @@ def patches_function(
         With weights in the order in which patches are expanded.
     together
         How patches are expanded together; None where each is on its own.
+    rest
+        What computes the pixels that whole tiles leave; None where the last tile overlaps the one
+        before.
     """
-    made = _Function(node, layer, tile, weight_format, stream_words, together)
+    made = _Function(node, layer, tile, weight_format, stream_words, together, rest)
     return made.build(scaling, decisions)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Smaller tiles behind the whole ones.
+
+    Attributes
+    ----------
+    tile
+        With as many channels as the main one, so that both read the same weights.
+    steps
+        How many there are.
+    together
+        How their patches are expanded together.
+    """
+
+    tile: packing.TileShape
+    steps: int
+    together: Near | None
 
 
 @dataclass(frozen=True)
@@ -67,8 +91,10 @@ class _Function:
         weight_format: str,
         stream_words: int,
         together: Near | None,
+        rest: Rest | None,
     ) -> None:
         self._node, self._layer, self._tile, self._format = node, layer, tile, weight_format
+        self._rest = rest
         self._gather = None if tile.direct else Gather(node, layer, tile, weight_format, together)
         self._strip = None if together is None else together.strip
         self._words = packing.patch_words(layer.depth, tile.pixels, weight_format)
@@ -80,7 +106,9 @@ class _Function:
         self._group_words = stream_words // layer.groups
         #: Channels of a group that whole tiles compute; the last tile overlaps the one before.
         self._whole = layer.group_channels - layer.group_channels % tile.channels
-        self._kernel = ""
+        self._rest_gather = None
+        if rest is not None and self._gather is not None:
+            self._rest_gather = Gather(node, layer, rest.tile, weight_format, rest.together)
 
     def _sparse(self, scaling: Scaling) -> _Kernel:
         tile, channels = self._tile, self._layer.channels
@@ -90,10 +118,11 @@ class _Function:
         line = f"{macro}({name}, {scaling.shift}, {channels}, {rounding})"
         return _Kernel(name, line, "tvmtiny_dsp_sparse.h", "sparse", divided=False)
 
-    def _dense(self, scaling: Scaling, limit: int) -> _Kernel:
-        layer, tile = self._layer, self._tile
+    def _dense(self, tile: packing.TileShape, scaling: Scaling, limit: int) -> _Kernel:
+        layer = self._layer
         first, unroll, loops = split_groups(packing.turns(layer.depth, self._format), limit)
-        step_bytes = layer.depth if tile.direct else 4 * self._words
+        patches = 4 * packing.patch_words(layer.depth, tile.pixels, self._format)
+        step_bytes = layer.depth if tile.direct else patches
         rounding = "SIGNED" if scaling.signed else "PLAIN"
         name = (
             f"tile_{tile.name}_{self._format}_{first}_{unroll}_{loops}_{scaling.shift}_"
@@ -112,13 +141,21 @@ class _Function:
         if decisions["sketch"] == "sparse":
             kernel = self._sparse(scaling)
         else:
-            kernel = self._dense(scaling, int(decisions["unroll"]))
-        self._kernel = kernel.name
+            kernel = self._dense(tile, scaling, int(decisions["unroll"]))
+        kernels = [kernel]
         preamble = [kernel.line]
         headers = [*HEADERS, *(kernel.header,) * (kernel.header not in HEADERS)]
         workspaces = []
+        description = tile.name
+        if self._rest is not None:
+            kernels.append(self._dense(self._rest.tile, scaling, int(decisions["unroll"])))
+            preamble.append(kernels[1].line)
+            description += f" and {self._rest.tile.name}"
         if gather is not None:
             preamble += gather.preamble
+        if self._rest_gather is not None:
+            preamble += self._rest_gather.preamble
+        if gather is not None:
             headers += gather.headers
             workspaces.append(self._patches)
         if self._strip is not None:
@@ -129,19 +166,34 @@ class _Function:
         return nest.function(
             [self._x, self._stream, self._out],
             workspaces,
-            [self._steps(layer.pixels) if self._strip is None else self._strips(self._strip)],
+            self._all_steps(kernels)
+            if self._strip is None
+            else [self._strips(self._strip, kernel)],
             operator=self._node.operator,
-            schedule=f"dsp, tile {tile.name}, {self._format}, "
+            schedule=f"dsp, tile {description}, {self._format}, "
             f"{'no patches' if gather is None else gather.description}, "
             f"{kernel.description}{', rounding by sign' if scaling.signed else ''}",
             headers=headers,
             preamble=preamble,
             overlaps=_overlaps(self._node, layer, tile, self._strip),
-            divisible=[nest.Divisible(kernel.name, {1: words, 2: tile.channels}, {3: words})]
-            * kernel.divided,
+            divisible=[
+                nest.Divisible(k.name, {1: words, 2: tile.channels}, {3: words})
+                for k in kernels
+                if k.divided
+            ],
         )
 
-    def _strips(self, strip: Strip) -> tirx.Stmt:
+    def _all_steps(self, kernels: Sequence[_Kernel]) -> list[tirx.Stmt]:
+        """Whole tiles, and then the rest by smaller ones."""
+        pixels, rest = self._layer.pixels, self._rest
+        whole = pixels if rest is None else pixels - rest.steps * rest.tile.pixels
+        steps = [self._steps(kernels[0], self._gather, self._tile.pixels, whole)] if whole else []
+        if rest is not None:
+            made = self._steps(kernels[1], self._rest_gather, rest.tile.pixels, pixels, whole)
+            steps.append(made)
+        return steps
+
+    def _strips(self, strip: Strip, kernel: _Kernel) -> tirx.Stmt:
         """One strip after the other; the last one may overlap the one before."""
         geometry = self._layer.geometry
         assert geometry is not None
@@ -153,41 +205,68 @@ class _Function:
                 row = tirx.min(row, rows - strip.rows)
             top = row * geometry.stride[0] - geometry.pad[0]
             fill = nest.call(strip.fill, nest.address(self._x), top, nest.address(self._lines))
-            return [fill, self._steps(strip.rows * columns, row * columns)]
+            positions = strip.rows * columns
+            steps = self._steps(
+                kernel, self._gather, self._tile.pixels, positions, start=row * columns
+            )
+            return [fill, steps]
 
         return nest.loop(-(-rows // strip.rows), "strip", fill_and_compute)
 
-    def _steps(self, positions: int, start: nest.Argument = 0) -> tirx.Stmt:
-        """The outputs at `positions` from `start` on; with a strip, those of its rows."""
-        layer, pixels = self._layer, self._tile.pixels
+    def _steps(
+        self,
+        kernel: _Kernel,
+        gather: Gather | None,
+        pixels: int,
+        end: int,
+        begin: int = 0,
+        start: nest.Argument = 0,
+    ) -> tirx.Stmt:
+        """The outputs from `begin` to `end`; with a strip, of its rows, which are at `start`."""
 
         def step(index: nest.Argument) -> list[tirx.Stmt]:
             # Where pixels or channels do not divide, the last tile overlaps the one before.
-            position = index * pixels
-            if positions % pixels:
-                position = tirx.min(position, positions - pixels)
-            return [nest.loop(layer.groups, "group", lambda g: self._part(start, position, g))]
+            position = index * pixels + begin
+            if (end - begin) % pixels:
+                position = tirx.min(position, end - pixels)
+            return [
+                nest.loop(
+                    self._layer.groups,
+                    "group",
+                    lambda g: self._part(kernel, gather, start, position, g),
+                )
+            ]
 
-        return nest.loop(-(-positions // pixels), "step", step)
+        return nest.loop(-(-(end - begin) // pixels), "step", step)
 
     def _part(
-        self, start: nest.Argument, position: nest.Argument, group: nest.Argument
+        self,
+        kernel: _Kernel,
+        gather: Gather | None,
+        start: nest.Argument,
+        position: nest.Argument,
+        group: nest.Argument,
     ) -> list[tirx.Stmt]:
         """The channels of a group at a step of a tile."""
         calls, last = [], self._layer.group_channels - self._tile.channels
-        if self._gather is not None:
+        if gather is not None:
             source = self._x if self._strip is None else self._lines
-            calls.append(self._gather.calls(source, position, group, self._patches))
+            calls.append(gather.calls(source, position, group, self._patches))
         split = self._group_words * self._whole
         split //= len(packing.channel_order(self._layer.group_channels, self._tile))
         at = position if self._strip is None else start + position
-        calls.append(self._tile_call(at, group, (0, split), 0))
+        calls.append(self._tile_call(kernel, at, group, (0, split), 0))
         if self._whole < self._layer.group_channels:
-            calls.append(self._tile_call(at, group, (split, self._group_words), last))
+            calls.append(self._tile_call(kernel, at, group, (split, self._group_words), last))
         return calls
 
     def _tile_call(
-        self, position: nest.Argument, group: nest.Argument, words: tuple[int, int], channel: int
+        self,
+        kernel: _Kernel,
+        position: nest.Argument,
+        group: nest.Argument,
+        words: tuple[int, int],
+        channel: int,
     ) -> tirx.Stmt:
         layer = self._layer
         patches = nest.address(self._patches)
@@ -195,7 +274,7 @@ class _Function:
             patches = nest.address(self._x, position * layer.depth)
         target = position * layer.channels + group * layer.group_channels + channel
         return nest.call(
-            self._kernel,
+            kernel.name,
             patches,
             nest.address(self._stream, group * self._group_words + words[0]),
             nest.address(self._out, target),
@@ -206,7 +285,11 @@ class _Function:
 def _overlaps(
     node: Node, layer: Layer, tile: packing.TileShape, strip: Strip | None
 ) -> list[Overlap]:
-    """What the order of the steps allows: a step expands its patches before it writes."""
+    """What the order of the steps allows: a step expands its patches before it writes.
+
+    Smaller tiles at the end read no later, and write no earlier, than a tile that overlaps the one
+    before.
+    """
     if strip is not None and layer.geometry is not None:
         outputs = strip.rows * layer.geometry.output[1]
         return [Overlap("out", 0, patch_distance(node, layer, outputs))]

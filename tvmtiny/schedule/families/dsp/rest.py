@@ -1,0 +1,76 @@
+"""Pixels that whole tiles of three leave, by tiles of two, rather than some of them twice."""
+
+from __future__ import annotations
+
+from tvmtiny.ops import Node
+from tvmtiny.ops.shared.sliding_window import whole_height
+from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.families.dsp.near import Near, near
+from tvmtiny.schedule.families.dsp.patches import Rest
+from tvmtiny.schedule.implementation import FLASH_WEIGHT, Decisions, Goal
+from tvmtiny.schedule.matrix_layer import Layer, split_groups
+
+#: Bytes of code around the groups of one more tile: its frame, and what expands its patches.
+_CODE = 600
+
+#: A layer that makes some rows at a time leaves pixels in each: such a share of it is worth code.
+_WORTH_IN_ROWS = 0.01
+
+
+def counted_steps(pixels: int, tile: packing.TileShape) -> tuple[int, int]:
+    """Whole steps of a tile, and those of a smaller one behind them.
+
+    Where there are none behind them, the last whole step may overlap the one before.
+    """
+    left = pixels % tile.pixels
+    if tile.shape != "3x2" or pixels < 5 or not left:
+        return -(-pixels // tile.pixels), 0
+    # One pixel goes with the three before it.
+    return (pixels // 3, 1) if left == 2 else (pixels // 3 - 1, 2)
+
+
+def rest_tile(
+    node: Node, layer: Layer, tile: packing.TileShape, decisions: Decisions, goal: Goal
+) -> packing.TileShape | None:
+    """The tile that is worth its code for the pixels that whole tiles leave; else None."""
+    weight_format = str(decisions["weights"])
+    count = packing.turns(layer.depth, weight_format)
+    whole, behind = counted_steps(layer.pixels, tile)
+    if not behind or goal is Goal.SIZE:
+        return None
+    smaller = packing.TILES["2x2"]
+    each = tile.instructions[weight_format] * count + 4 * tile.pixels * tile.channels
+    less = smaller.instructions[weight_format] * count + 4 * smaller.pixels * smaller.channels
+    overlapping = -(-layer.pixels // tile.pixels) * each
+    saved = (overlapping - whole * each - behind * less) / overlapping
+    first, unroll, _ = split_groups(count, int(decisions["unroll"]))
+    code = _CODE + 4 * (first + unroll) * smaller.instructions[weight_format]
+    needed = FLASH_WEIGHT[goal] * code / layer.weights.size
+    if whole_height(node) != node.output.shape[1]:
+        needed = min(needed, _WORTH_IN_ROWS)
+    return smaller if saved > needed else None
+
+
+def rest_of(
+    node: Node,
+    layer: Layer,
+    tile: packing.TileShape,
+    decisions: Decisions,
+    goal: Goal,
+    together: Near | None,
+) -> Rest | None:
+    """How to compute the pixels that whole tiles leave; None where the last tile overlaps.
+
+    Parameters
+    ----------
+    together
+        How whole tiles expand their patches: smaller ones have to expect the same weights.
+    """
+    smaller = rest_tile(node, layer, tile, decisions, goal)
+    if smaller is None:
+        return None
+    nearby = near(node, layer, smaller, str(decisions["weights"]))
+    kinds = {"taps" if way is None else way.kind for way in (together, nearby)}
+    if kinds != {"taps"} and (kinds != {"nines"} or None in (together, nearby)):
+        return None
+    return Rest(smaller, counted_steps(layer.pixels, tile)[1], nearby)
