@@ -396,6 +396,7 @@ def _allowed_requests(artifact: Artifact) -> list[tuple[int, int, int]]:
                 # It also clears the sums of the segment.
                 own = (*own, f"workspace.{segment.last}.sums")
         names |= {name for name in sizes if name.startswith(own)}
+        names |= {name.replace("ring.", "window.", 1) for name in names if name.startswith("ring.")}
         ranges += [
             (layer.index, artifact.plan.offsets[name], sizes[name])
             for name in sorted(names & sizes.keys())

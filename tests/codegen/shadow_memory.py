@@ -415,17 +415,19 @@ def _streamed(artifact: Artifact, layer: int) -> Iterator[tuple[int, str]]:
     """What a layer touches beside its tensors, where it runs row by row.
 
     It moves rows and makes rows of padding in the rings that it reads; with the first layer of a
-    segment all its rings begin.
+    segment all its rings begin. Where windows share memory, rows are made there.
     """
     if artifact.stream is None:
         return
     yield _WORKSPACE, "stream"
     for segment in artifact.stream.segments:
         if segment.first <= layer <= segment.last:
-            reads = artifact.layers[layer].reads
+            reads, writes = artifact.layers[layer].reads, artifact.layers[layer].writes
             for ring in segment.rings:
                 if ring.tensor in reads or layer == segment.first == ring.first:
                     yield _OUTPUT, ring.tensor
+                if ring.window_bytes and ring.tensor in (*reads, writes):
+                    yield _OUTPUT, ring.tensor.replace("ring.", "window.", 1)
             sums = f"workspace.{segment.last}.sums"
             if layer == segment.first != segment.last and sums in artifact.plan.offsets:
                 yield _WORKSPACE, sums

@@ -80,7 +80,8 @@ def random_segments(seed: int) -> Callable[..., Choice]:
             found = None
             for end in rng.permutation(np.arange(begin + 1, count + 1)):
                 rows = tuple(int(n) for n in rng.integers(1, 5, end - begin))
-                found = planner.streamed(begin, int(end), rows)
+                limit = int(rng.choice([1, 1 << 30]))
+                found = planner.streamed(begin, int(end), rows, limit, bool(rng.integers(2)))
                 if found is not None:
                     break
             if found is None and forced:

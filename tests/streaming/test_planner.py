@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from tvmtiny.memory import Problem, Request
-from tvmtiny.streaming.plan import Choice, PlanLayer, Planner, RowCost, Streamed
+from tvmtiny.streaming.costs import PlanLayer, RowCost, Streamed
+from tvmtiny.streaming.order import schedule
+from tvmtiny.streaming.plan import Choice, Planner
 from tvmtiny.streaming.rows import RowRule
-from tvmtiny.streaming.segment import Kind, RowTensor, schedule
+from tvmtiny.streaming.segment import WINDOW, Kind, Move, RowTensor
 
 #: Rows a layer that the planner tries for short segments.
 ROWS = (1, 2, 4)
+#: Bytes within which workspaces are chosen.
+LIMIT = 250
 
 
 def planner(seed: int, pushed: bool) -> Planner:
@@ -40,8 +44,11 @@ def planner(seed: int, pushed: bool) -> Planner:
         lives[name] = [i + 1, i + 1]
         work, fixed = int(rng.integers(5, 50)) * tensors[name].row_bytes, int(rng.integers(200))
 
-        def cost(n: int, work: int = work, fixed: int = fixed) -> RowCost:
-            return RowCost(8 * n, work * n + fixed)
+        def cost(n: int, most: int | None, work: int = work, fixed: int = fixed) -> RowCost | None:
+            if most is None or 8 * n <= most:
+                return RowCost(8 * n, work * n + fixed)
+            # Half of the workspace takes more instructions.
+            return RowCost(4 * n, 2 * work * n + fixed) if 4 * n <= most else None
 
         layers.append(PlanLayer(tuple(reads), name, rule, work * rows + fixed, cost))
     lives[f"x{count}"][1] = count + 1
@@ -64,11 +71,15 @@ def everything(p: Planner, pushed: bool) -> Iterator[tuple[int, int]]:
             for rest in from_layer(begin + 1):
                 yield [p.plain[begin], *rest]
         for end in range(begin + 1, count + 1):
-            for rows in product(ROWS, repeat=end - begin):
-                streamed = p.streamed(begin, end, rows)
-                if streamed is not None:
-                    for rest in from_layer(end):
-                        yield [streamed, *rest]
+            ways = {
+                (streamed.peak, streamed.instructions): streamed
+                for rows in product(ROWS, repeat=end - begin)
+                for limit, shared in product((None, 1 << 30, LIMIT), (False, True))
+                if (streamed := p.streamed(begin, end, rows, limit, shared)) is not None
+            }
+            for streamed in ways.values():
+                for rest in from_layer(end):
+                    yield [streamed, *rest]
 
     for way in from_layer(0):
         parts = [w for w in way if isinstance(w, Streamed)]
@@ -101,46 +112,66 @@ def test_a_plan_is_the_same_each_time() -> None:
         assert described(planner(seed, True).choose()) == described(planner(seed, True).choose())
 
 
-def test_every_row_is_made_once_and_read_where_it_lies() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_every_row_is_made_once_and_read_where_it_lies(shared: bool) -> None:
     """Follow the moves and fills of a schedule with rows that know who they are."""
+    windows = 0
     for seed in range(20):
         p = planner(seed, True)
         count = len(p._layers)
-        segment = p._segment(0, count)
+        segment = p.segment(0, count)
         if segment is None:
             continue
         rng = np.random.default_rng(seed)
-        plan = schedule(segment, [int(n) for n in rng.integers(1, 4, count)])
+        plan = schedule(segment, [int(n) for n in rng.integers(1, 4, count)], shared)
+        windows += sum(ring.window > 0 for ring in plan.rings.values())
         slots: dict[str, dict[int, object]] = {
             name: {row: row - ring.top for row in range(ring.top)}
             for name, ring in plan.rings.items()
         }
         made: dict[str, list[int]] = {name: [] for name in segment.tensors}
-        fills = {name: segment.tensors[name].height for name in segment.tensors}
+        owner = ""
         for event in plan.events:
-            for change in event.before:
-                ring = slots[change.tensor]
-                if hasattr(change, "source"):
-                    moved = [ring[change.source + row] for row in range(change.rows)]
-                    ring.clear()
-                    ring.update(enumerate(moved))
-                else:
-                    ring[change.slot] = fills[change.tensor]
-                    fills[change.tensor] += 1
             layer = segment.layers[event.layer]
+            low = event.row * layer.rule.stride - layer.rule.top
+            for change in (*event.before, *event.after):
+                ring = slots[change.tensor]
+                if isinstance(change, Move):
+                    moved = [ring[change.source + row] for row in range(change.rows)]
+                    if not plan.rings[change.tensor].window:
+                        ring.clear()
+                    ring.update(enumerate(moved, change.target))
+                elif change.slot >= WINDOW:
+                    ring[change.slot] = low + change.slot - WINDOW
+                else:
+                    ring[change.slot] = segment.tensors[change.tensor].height
             if event.kind is Kind.TAKE:
                 slots["x0"][event.writes] = event.row
                 made["x0"].append(event.row)
                 continue
-            low = event.row * layer.rule.stride - layer.rule.top
             for name, slot in zip(layer.reads, event.reads, strict=True):
                 window = layer.rule.window(event.rows)
-                assert [slots[name].get(slot + row) for row in range(window)] == list(
-                    range(low, low + window)
-                )
+                found = [slots[name].get(slot + row) for row in range(window)]
+                height = segment.tensors[name].height
+                assert [min(row, height) for row in found] == [
+                    min(row, height) for row in range(low, low + window)
+                ]
+                if slot >= WINDOW:
+                    assert owner in ("", name)
+                    owner = ""
             made[layer.writes] += range(event.row, event.row + event.rows)
-            if event.writes is not None:
-                for row in range(event.rows):
-                    slots[layer.writes][event.writes + row] = event.row + row
-                    assert event.writes + row < plan.rings[layer.writes].capacity
+            if event.writes is None:
+                continue
+            ring = plan.rings[layer.writes]
+            for row in range(event.rows):
+                slots[layer.writes][event.writes + row] = event.row + row
+                first, most = (
+                    (WINDOW, ring.window) if event.writes >= WINDOW else (0, ring.capacity)
+                )
+                assert event.writes + row - first < most
+            if event.writes >= WINDOW:
+                # The next event reads it, before another tensor has a window.
+                assert owner == ""
+                owner = layer.writes
         assert made == {name: list(range(t.height)) for name, t in segment.tensors.items()}
+    assert (windows > 5) == shared

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 
 import numpy as np
@@ -18,7 +19,8 @@ from tvmtiny.ops.shared.graph import Graph
 from tvmtiny.schedule import Goal, implement, schedule_module
 from tvmtiny.schedule.implementation import Implementation
 from tvmtiny.schedule.per_node import resized
-from tvmtiny.streaming.plan import RowCost
+from tvmtiny.schedule.shrink import smaller_implementations
+from tvmtiny.streaming.costs import RowCost
 from tvmtiny.streaming.rows import activations_of, row_node
 from tvmtiny.targets import Cpu
 
@@ -66,7 +68,7 @@ class _Part:
     read_offset: int = 0
     write_offset: int = 0
 
-    @property
+    @cached_property
     def cost(self) -> RowCost:
         elements = self.node.output.elements
         found = self.implementation
@@ -90,9 +92,14 @@ class RowImplementations:
     def __init__(self, cpu: Cpu, oracle: Oracle, goal: Goal, slices: Slices) -> None:
         self._cpu, self._oracle, self._goal, self._slices = cpu, oracle, goal, slices
         self._known: dict[RowKey, tuple[_Part, ...]] = {}
+        self._smaller: dict[RowKey, list[tuple[_Part, ...]]] = {}
+        self._costs: dict[tuple[int, int, int | None], RowCost | None] = {}
 
-    def _parts(self, key: RowKey, node: Node) -> tuple[_Part, ...]:
-        """Return the kernels for these rows: one, or two if tiles fit them better."""
+    def _parts(self, key: RowKey, node: Node, most: int | None) -> tuple[_Part, ...] | None:
+        """What makes these rows within `most` bytes of workspace; None where nothing does.
+
+        That is one kernel, or two where tiles fit them better.
+        """
         if key not in self._known:
             some = row_node(node, *key[1:])
             ways = [
@@ -103,27 +110,52 @@ class RowImplementations:
                 for split in ([(some, 0, 0)], *_splits(some))
             ]
             self._known[key] = min(ways, key=_instructions)
-        return self._known[key]
+        found = self._known[key]
+        if most is None or _workspace(found) <= most:
+            return found
+        if key not in self._smaller:
+            self._smaller[key] = list(self._slower(row_node(node, *key[1:])))
+        fitting = [parts for parts in self._smaller[key] if _workspace(parts) <= most]
+        return min(fitting, key=_instructions, default=None)
+
+    def _smallest(self, key: RowKey, node: Node) -> tuple[_Part, ...]:
+        """What makes these rows with the least workspace."""
+        self._parts(key, node, 0)
+        return min([self._known[key], *self._smaller.get(key, [])], key=_workspace)
+
+    def _slower(self, node: Node) -> Iterator[tuple[_Part, ...]]:
+        """Single kernels with less workspace than the fastest one."""
+        fastest = self._implement(node)
+        if fastest is None:
+            return
+        cpu, oracle, goal = self._cpu, self._oracle, self._goal
+        for found in smaller_implementations(node, fastest, cpu, oracle, goal):
+            yield (_Part(node, found),)
 
     def _implement(self, node: Node) -> Implementation | None:
         return implement(node, self._cpu, self._oracle, self._goal)
 
-    def cost(self, node: Node, rows: int) -> RowCost:
-        """Return the workspace and the instructions for producing `rows` rows."""
-        parts = self._parts((node.index, rows, 0, 0), node)
-        return RowCost(max(part.cost.workspace for part in parts), _instructions(parts))
+    def cost(self, node: Node, rows: int, most: int | None) -> RowCost | None:
+        """What it takes to make these rows within `most` bytes of workspace, if anything does."""
+        key = node.index, rows, most
+        if key not in self._costs:
+            parts = self._parts((node.index, rows, 0, 0), node, most)
+            self._costs[key] = None
+            if parts is not None:
+                self._costs[key] = RowCost(_workspace(parts), _instructions(parts))
+        return self._costs[key]
 
     def kernels(
-        self, model: str, wanted: Sequence[RowKey], by_index: Mapping[int, Node]
+        self, model: str, wanted: Mapping[RowKey, int | None], by_index: Mapping[int, Node]
     ) -> Mapping[RowKey, tuple[RowKernel, ...]]:
         """Lower all requested kernels.
 
         Parameters
         ----------
         model
-            Name of the model, the prefix of symbols.
+            Its name, the prefix of symbols.
         wanted
-            The keys of the kernels.
+            For each, the most bytes of workspace, as far as that can be.
         by_index
             Nodes by index.
         """
@@ -137,9 +169,9 @@ class RowImplementations:
         originals: dict[int, Tensor] = {}
         implementations: dict[int, Implementation | None] = {}
         parts: dict[str, _Part] = {}
-        for key in wanted:
+        for key, most in wanted.items():
             original = by_index[key[0]]
-            for part in self._parts(key, original):
+            for part in self._parts(key, original, most) or self._smallest(key, original):
                 made, found = _renamed(part, fresh)
                 for renamed, t in zip(activations_of(made), activations_of(original), strict=True):
                     originals[renamed.index] = t
@@ -170,6 +202,10 @@ class RowImplementations:
             result[key] = (*result.get(key, ()), made_by)
         assert len(program.calls) == len(nodes), "every node is one call"
         return result
+
+
+def _workspace(parts: tuple[_Part, ...]) -> int:
+    return max(part.cost.workspace for part in parts)
 
 
 def _instructions(parts: tuple[_Part, ...]) -> int:

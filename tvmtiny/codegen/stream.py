@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tvmtiny import memory
 from tvmtiny.codegen.arrange import Arrangement
@@ -18,7 +19,8 @@ from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.model import Model
 from tvmtiny.ops import Node
 from tvmtiny.schedule.shrink import Choices
-from tvmtiny.streaming.plan import Choice, PlanLayer, Planner, Streamed
+from tvmtiny.streaming.costs import PlanLayer, Streamed
+from tvmtiny.streaming.plan import Choice, Planner
 from tvmtiny.streaming.rows import row_rule
 from tvmtiny.streaming.segment import Kind, RowTensor
 from tvmtiny.streaming.time import obstacle
@@ -92,7 +94,7 @@ class ProgramStreamer:
                     call.output.name,
                     rule,
                     plain_instructions(node, self._choices.get(node.index)),
-                    lambda rows, node=node: self._rows.cost(node, rows),  # type: ignore[misc]
+                    partial(self._rows.cost, node),
                 )
             )
         return layers
@@ -131,7 +133,10 @@ class ProgramStreamer:
         """Return the program with the segments of `like`; None if one of them is impossible."""
         if like is None or not like.segments:
             return None
-        found = [self.planner.streamed(s.first, s.last + 1, s.rows) for s in like.segments]
+        found = [
+            self.planner.streamed(s.first, s.last + 1, s.rows, s.peak, s.shared)
+            for s in like.segments
+        ]
         known = tuple(streamed for streamed in found if streamed is not None)
         return self._planned(Choice(known, 0, 0)) if len(known) == len(found) else None
 
@@ -175,7 +180,7 @@ class ProgramStreamer:
         calls = self._arrangement.program.calls
         by_index: dict[int, Node] = {}
         unfinished = []
-        keys: dict[RowKey, None] = {}
+        keys: dict[RowKey, int | None] = {}
         for streamed in segments:
             inside = [self._nodes[c.output.name] for c in calls[streamed.begin : streamed.end]]
             by_index.update((node.index, node) for node in inside)
@@ -183,8 +188,8 @@ class ProgramStreamer:
             unfinished.append(work)
             for event in streamed.plan.events:
                 if event.kind is Kind.CALL:
-                    keys[work.key(event)] = None
-        kernels = self._rows.kernels(self._model, tuple(keys), by_index) if keys else {}
+                    keys[work.key(event)] = streamed.workspaces[event.layer]
+        kernels = self._rows.kernels(self._model, keys, by_index) if keys else {}
         return [replace(work, kernels=kernels) for work in unfinished]
 
 

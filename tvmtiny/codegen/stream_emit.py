@@ -18,15 +18,15 @@ from tvmtiny.codegen.row_kernels import RowKernel
 from tvmtiny.codegen.slices import Slices, too_long
 from tvmtiny.codegen.stream_info import STATE, RingInfo, SegmentInfo, StreamInfo, StreamMode
 from tvmtiny.codegen.stream_order import StreamOrder, StreamPiece
-from tvmtiny.codegen.stream_problem import RowWork, ring_name, sums_name
+from tvmtiny.codegen.stream_problem import RowWork, ring_name, sums_name, window_name
 from tvmtiny.frontend.converter import variable_name
 from tvmtiny.ops import Node, Tensor
 from tvmtiny.ops.mean import mean_multiplier
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.reduction import reduced_count
 from tvmtiny.schedule.shrink import Choices
-from tvmtiny.streaming.plan import sum_bytes
-from tvmtiny.streaming.segment import Event, Kind, Move
+from tvmtiny.streaming.costs import sum_bytes
+from tvmtiny.streaming.segment import WINDOW, Event, Kind, Move
 
 #: Words of the state besides one counter per layer: the next piece of work, and the pushed rows.
 _STATE_WORDS = 2
@@ -124,6 +124,8 @@ class StreamEmitter(Emitter):
         node = self._nodes[call.output.name]
         name = {n: n if n in segment.whole else ring_name(n) for n in segment.tensors}
         writes, layer = name[call.output.name], segment.layers[position]
+        rings = work.streamed.plan.rings
+        windows = [window_name(n) for n in layer.reads if n in rings and rings[n].window]
         operator_layer = super()._layer_of(
             index,
             call,
@@ -139,7 +141,7 @@ class StreamEmitter(Emitter):
         return replace(
             operator_layer,
             offset=offset,
-            reads=tuple(dict.fromkeys(name[n] for n in layer.reads)),
+            reads=(*dict.fromkeys(name[n] for n in layer.reads), *windows),
             writes=writes,
         )
 
@@ -212,10 +214,14 @@ class StreamEmitter(Emitter):
                 ring.size,
                 streamed.begin + ring.first,
                 streamed.begin + ring.last,
+                ring.window_size,
             )
             for name, ring in streamed.plan.rings.items()
         )
-        return SegmentInfo(streamed.begin, streamed.end - 1, streamed.plan.rows, rings)
+        plan = streamed.plan
+        return SegmentInfo(
+            *(streamed.begin, streamed.end - 1, plan.rows, rings, plan.shared, streamed.peak)
+        )
 
     def _plain(self, index: int) -> list[StreamPiece]:
         """Return the pieces of a layer that runs as a whole or in parts.
@@ -312,6 +318,7 @@ class StreamEmitter(Emitter):
             lines.append(f"stream->{counter} = (uint16_t)(stream->{counter} + {event.rows}u);")
         if event.writes is None:
             data = self._whole(work, event, output.name, const=False, made=True)
+        lines += [self._change(work, change) for change in event.after]
         size = event.rows * output.row_bytes
         return [*works, StreamPiece(tuple(lines), index, data, size, cycles=cycles)]
 
@@ -442,7 +449,8 @@ class StreamEmitter(Emitter):
     def _change(self, work: RowWork, change: Any) -> str:
         size = work.streamed.plan.segment.tensors[change.tensor].row_bytes
         if isinstance(change, Move):
-            to, source = (self._slot(work, change.tensor, slot) for slot in (0, change.source))
+            slots = change.target, change.source
+            to, source = (self._slot(work, change.tensor, slot) for slot in slots)
             return f"tvmtiny_move_rows({to}, {source}, {change.rows * size});"
         pad = work.streamed.plan.segment.pad_of(change.tensor)
         return self._fill(
@@ -456,6 +464,8 @@ class StreamEmitter(Emitter):
     def _slot_offset(self, work: RowWork, name: str, slot: int | None) -> int:
         assert slot is not None
         size = work.streamed.plan.segment.tensors[name].row_bytes
+        if slot >= WINDOW:
+            return self._plan.offsets[window_name(name)] + (slot - WINDOW) * size
         return self._plan.offsets[ring_name(name)] + slot * size
 
     def _slot(self, work: RowWork, name: str, slot: int) -> str:
@@ -471,8 +481,9 @@ class StreamEmitter(Emitter):
 def _moved(work: RowWork, event: Event) -> float:
     """Estimate the cycles of an event's call and of the moves and fills before it."""
     tensors = work.streamed.plan.segment.tensors
-    size = sum(change.rows * tensors[change.tensor].row_bytes for change in event.before)
-    return 40.0 + 50.0 * len(event.before) + 1.5 * size
+    changes = (*event.before, *event.after)
+    size = sum(change.rows * tensors[change.tensor].row_bytes for change in changes)
+    return 40.0 + 50.0 * len(changes) + 1.5 * size
 
 
 def _counter(layer: int) -> str:

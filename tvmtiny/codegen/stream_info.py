@@ -12,6 +12,8 @@ from tvmtiny.errors.base import quoted
 #: Name of the request for the progress of the work, and prefix of the names of rings.
 STATE = "stream"
 RING = "ring."
+#: What names of windows that share memory begin with.
+WINDOW = "window."
 
 
 class StreamMode(str, Enum):
@@ -63,7 +65,9 @@ class RingInfo:
     rows, bytes
         Capacity in rows, and size in bytes.
     first, last
-        First and last layer during which the ring holds rows.
+        The layers during which it holds rows.
+    window_bytes
+        Where rows are only kept here, the size of the window that a layer reads.
     """
 
     tensor: str
@@ -71,6 +75,7 @@ class RingInfo:
     bytes: int
     first: int
     last: int
+    window_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,25 @@ class SegmentInfo:
     first, last
         First and last layer.
     rows
-        Rows that each layer makes at a time; for a pool over the whole image, rows that it sums.
-    rings
-        The rings of the segment.
+        How many rows each makes at a time; a pool over the whole image, how many it adds up.
+    shared
+        Whether windows share memory.
+    peak
+        Bytes that were planned for all that is alive.
     """
 
     first: int
     last: int
     rows: tuple[int, ...]
     rings: tuple[RingInfo, ...]
+    shared: bool = False
+    peak: int = 0
+
+    @property
+    def rings_bytes(self) -> int:
+        """Bytes of all rings, and of the largest of the windows, which share memory."""
+        windows = (ring.window_bytes for ring in self.rings)
+        return sum(ring.bytes for ring in self.rings) + max(windows, default=0)
 
 
 @dataclass(frozen=True)
@@ -135,8 +150,8 @@ class StreamInfo:
 
     @property
     def rings_bytes(self) -> int:
-        """Bytes of all rings of the segment that has the largest sum."""
-        return max((sum(r.bytes for r in s.rings) for s in self.segments), default=0)
+        """Bytes of all rings of the segment that has most."""
+        return max((segment.rings_bytes for segment in self.segments), default=0)
 
     def summary(self) -> dict[str, Any]:
         """Return the entries of ``--json``."""

@@ -7,15 +7,20 @@ from dataclasses import dataclass, replace
 
 from tvmtiny.codegen.requests import alignment_of, workspace_name
 from tvmtiny.codegen.row_kernels import RowKernel, RowKey
-from tvmtiny.codegen.stream_info import RING, STATE
+from tvmtiny.codegen.stream_info import RING, STATE, WINDOW
 from tvmtiny.memory import Inside, Problem, Request
-from tvmtiny.streaming.plan import Streamed, segment_overlaps, sum_bytes
+from tvmtiny.streaming.costs import Streamed, segment_overlaps, sum_bytes
 from tvmtiny.streaming.segment import Event, Kind
 
 
 def ring_name(tensor: str) -> str:
     """Return the name of the request for a tensor's ring."""
     return f"{RING}{tensor}"
+
+
+def window_name(tensor: str) -> str:
+    """Name of the request for the window over the rows of a tensor."""
+    return f"{WINDOW}{tensor}"
 
 
 def sums_name(step: int) -> str:
@@ -117,6 +122,10 @@ def stream_problem(
                 alive = 0, last
             kept = ring_name(name)
             requests[kept] = Request(kept, ring.size, *alive, ring.tensor.alignment)
+            if ring.window:
+                alive = first + ring.window_first, first + ring.window_last
+                window = window_name(name)
+                requests[window] = Request(window, ring.window_size, *alive, ring.tensor.alignment)
         size = sum_bytes(streamed.plan)
         if size:
             name = sums_name(end - 1)

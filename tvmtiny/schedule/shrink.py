@@ -115,15 +115,17 @@ def _steps(
     for index, workspace in best.tight_nodes().items():
         implementation = current.get(index)
         if workspace >= least and implementation is not None:
-            # Implementations are made one by one, as few of them are ever requested.
-            tight[index] = list(_smaller(nodes[index], implementation, cpu, oracle, goal))
+            # One after the other: of many nodes, few are ever asked for.
+            tight[index] = list(
+                smaller_implementations(nodes[index], implementation, cpu, oracle, goal)
+            )
             yield from ({index: slower} for slower in tight[index])
     if len(tight) > 1 and all(tight.values()):
         for depth in range(max(map(len, tight.values()))):
             yield {i: o[min(depth, len(o) - 1)] for i, o in tight.items()}
 
 
-def _smaller(
+def smaller_implementations(
     node: Node, implementation: Implementation, cpu: Cpu, oracle: Oracle, goal: Goal
 ) -> Iterator[Implementation]:
     """Yield implementations by the same family that need less workspace."""

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 
-from tvmtiny.memory import Overlap, Problem
-from tvmtiny.memory.peak import step_bounds
-from tvmtiny.schedule.overlap import smallest_distance
-from tvmtiny.streaming.rows import RowRule
-from tvmtiny.streaming.segment import (
-    Kind,
-    MisalignedError,
-    Move,
-    RowLayer,
-    RowTensor,
-    Schedule,
-    Segment,
-    schedule,
-)
+from tvmtiny.streaming.costs import Segments, Streamed
+from tvmtiny.streaming.segment import Schedule, Segment
 from tvmtiny.streaming.time import sliding_schedule
 
 #: Rows at a time that are tried.
@@ -31,74 +18,10 @@ _UNIFORM = (1, 2, 4)
 #: many layers, and in others.
 _SMALL_PROGRAM, _EXHAUSTIVE, _EXHAUSTIVE_ELSE = 8, 4, 2
 _SMALL_ROWS = (1, 2, 4)
-#: Instructions of an event, and of each move or fill in it; bytes that an instruction moves.
-_EVENT, _MOVE, _BYTES = 30, 12, 4
 _MOST_ROUNDS = 12
 #: Events of schedules that are tried for single layers; a measure of time that does not depend on
 #: the machine, a few seconds of it.
 _MOST_EVENTS = 40_000
-
-
-@dataclass(frozen=True)
-class RowCost:
-    """What it takes to make some rows of a layer.
-
-    Attributes
-    ----------
-    workspace
-        Bytes.
-    instructions
-        An estimate.
-    """
-
-    workspace: int
-    instructions: int
-
-
-@dataclass(frozen=True)
-class PlanLayer:
-    """A kernel call of the program.
-
-    Attributes
-    ----------
-    reads, writes
-        Names of activations.
-    rule
-        None where it cannot be a part of a segment.
-    instructions
-        An estimate for the whole layer.
-    cost
-        Of some rows; None where that many cannot be made.
-    """
-
-    reads: tuple[str, ...]
-    writes: str
-    rule: RowRule | None
-    instructions: int
-    cost: Callable[[int], RowCost | None]
-
-
-@dataclass(frozen=True)
-class Streamed:
-    """A segment with all that was decided.
-
-    Attributes
-    ----------
-    begin, end
-        The first layer, and the one behind the last.
-    plan
-        Order and rings.
-    peak
-        Bytes while it runs, of all that is alive.
-    instructions
-        An estimate of what it takes more than its layers as a whole.
-    """
-
-    begin: int
-    end: int
-    plan: Schedule
-    peak: int
-    instructions: int
 
 
 @dataclass(frozen=True)
@@ -120,66 +43,11 @@ class Choice:
     instructions: int
 
 
-def segment_overlaps(plan: Schedule) -> Iterator[Overlap]:
-    """How far a segment's output may run over those of its inputs that exist as a whole.
+class Planner(Segments):
+    """Finds segments of a program."""
 
-    A kernel of a segment never writes over rows that it reads itself.
-    """
-    segment = plan.segment
-    size = segment.tensors[segment.output].row_bytes
-    write = (2 * plan.first_write).repeat(size)
-    for name, last_read in sorted(plan.last_read.items()):
-        read = (2 * last_read + 1).repeat(segment.tensors[name].row_bytes)
-        distance = smallest_distance(read, write)
-        yield Overlap(segment.output, name, -(-distance // 4) * 4)
-
-
-class Planner:
-    """Finds segments of a program.
-
-    Parameters
-    ----------
-    layers
-        In the order of execution.
-    tensors
-        Activations that can be read and written by rows, by name.
-    problem
-        What the layers need as a whole: layer ``i`` runs at step ``i + 1``.
-    pushed
-        The model's input, if its rows are to come one by one.
-    fixed
-        Names of activations that are wanted as a whole whoever reads them: the model's outputs.
-    """
-
-    def __init__(
-        self,
-        layers: Sequence[PlanLayer],
-        tensors: Mapping[str, RowTensor],
-        problem: Problem,
-        pushed: str | None = None,
-        fixed: frozenset[str] = frozenset(),
-    ) -> None:
-        self._layers, self._tensors, self._problem = tuple(layers), tensors, problem
-        self._pushed, self._fixed = pushed, fixed
-        self._requests = {request.name: request for request in problem.requests}
-        self._readers: dict[str, list[int]] = {}
-        for index, layer in enumerate(self._layers):
-            for name in layer.reads:
-                self._readers.setdefault(name, []).append(index)
-        self._known: dict[tuple[int, int, tuple[int, ...]], Streamed | None] = {}
-        self._shapes: dict[tuple[int, int], Segment | None] = {}
-        self._events = 0
-
-    @cached_property
-    def plain(self) -> tuple[int, ...]:
-        """Bytes that each layer needs as a whole, with all that is alive."""
-        bounds = step_bounds(self._problem)
-        steps = sorted(bounds)
-        found = []
-        for index in range(len(self._layers)):
-            at = max((s for s in steps if s <= index + 1), default=None)
-            found.append(0 if at is None else bounds[at])
-        return tuple(found)
+    #: Events of schedules that were tried for single layers.
+    _tried_events = 0
 
     def choose(self, budget: int | None = None, overhead: float | None = None) -> Choice:
         """Choose segments.
@@ -244,12 +112,12 @@ class Planner:
         """
         count = next((i for i in range(len(self._layers)) if not slides(i)), len(self._layers))
         for end in range(count, 0, -1):
-            segment = self._segment(0, end)
+            segment = self.segment(0, end)
             if segment is None or segment.tensors[segment.output].height > 1:
                 continue
             found = sliding_schedule(segment)
             if found is not None:
-                return Streamed(0, end, found[0], 0, 0), found[1]
+                return Streamed(0, end, found[0], 0, 0, (None,) * end), found[1]
         return None
 
     def _path(self, limit: int | None, cheap: bool = False) -> Choice | None:
@@ -280,7 +148,7 @@ class Planner:
                     break
                 if not self._worth(begin, end, limit):
                     continue
-                for streamed in self._uniform(begin, end):
+                for streamed in self._uniform(begin, end, limit, cheap):
                     if streamed.peak <= most:
                         options.append((end, streamed.peak, streamed.instructions, (streamed,)))
             for end, more, work, added in options:
@@ -316,138 +184,26 @@ class Planner:
             if r.first <= cut < r.last and not r.name.startswith("workspace.")
         )
 
-    def _uniform(self, begin: int, end: int) -> Iterator[Streamed]:
-        segment = self._segment(begin, end)
+    def _uniform(self, begin: int, end: int, limit: int | None, cheap: bool) -> Iterator[Streamed]:
+        """Rows that are worth a look: windows share memory where that is needed."""
+        segment = self.segment(begin, end)
         if segment is None:
             return
         count = end - begin
         vectors: list[tuple[int, ...]] = [(rows,) * count for rows in _UNIFORM]
+        vectors.append(tuple(_rows_of_a_window(segment, layer.writes) for layer in segment.layers))
         small = len(self._layers) <= _SMALL_PROGRAM
         if count <= (_EXHAUSTIVE if small else _EXHAUSTIVE_ELSE):
             vectors = list(product(_SMALL_ROWS, repeat=count))
-        for vector in vectors:
-            streamed = self.streamed(begin, end, vector)
-            if streamed is not None:
-                yield streamed
-
-    def _segment(self, begin: int, end: int) -> Segment | None:
-        key = begin, end
-        if key not in self._shapes:
-            self._shapes[key] = self._make_segment(begin, end)
-        return self._shapes[key]
-
-    def _make_segment(self, begin: int, end: int) -> Segment | None:
-        inside = self._layers[begin:end]
-        made = [layer.writes for layer in inside]
-        if any(layer.rule is None for layer in inside):
-            return None
-        if any(layer.rule is not None and layer.rule.fold for layer in inside[:-1]):
-            return None
-        names = {*made, *(name for layer in inside for name in layer.reads)}
-        if not names <= self._tensors.keys():
-            return None
-        for name in made[:-1]:
-            readers = self._readers.get(name, [])
-            if not readers or readers[-1] >= end or name in self._fixed:
-                return None
-        pushed = self._pushed if begin == 0 else None
-        whole = frozenset(names - set(made) - {pushed} | {made[-1]})
-        if pushed is not None and (
-            pushed not in names or pushed in self._fixed or self._readers[pushed][-1] >= end
-        ):
-            return None
-        layers = tuple(
-            RowLayer(tuple(dict.fromkeys(layer.reads)), layer.writes, layer.rule)
-            for layer in inside
-            if layer.rule is not None
-        )
-        segment = Segment(
-            layers, {name: self._tensors[name] for name in sorted(names)}, whole, pushed
-        )
-        if any(segment.pad_of(name) is None for name in names):
-            return None
-        return segment
-
-    def streamed(self, begin: int, end: int, rows: tuple[int, ...]) -> Streamed | None:
-        """A segment with these rows a layer; None where that cannot be."""
-        key = begin, end, rows
-        if key not in self._known:
-            self._known[key] = self._streamed(begin, end, rows)
-        return self._known[key]
-
-    def _streamed(self, begin: int, end: int, rows: tuple[int, ...]) -> Streamed | None:
-        segment = self._segment(begin, end)
-        if segment is None:
-            return None
-        rows = tuple(
-            min(n, segment.tensors[(layer.reads[0] if layer.rule.fold else layer.writes)].height)
-            for n, layer in zip(rows, segment.layers, strict=True)
-        )
-        try:
-            plan = schedule(segment, rows)
-        except MisalignedError:
-            return None
-        workspaces, extra = self._work(begin, plan)
-        if workspaces is None:
-            return None
-        return Streamed(begin, end, plan, self._peak(begin, end, plan, workspaces), extra)
-
-    def _work(self, begin: int, plan: Schedule) -> tuple[list[int] | None, int]:
-        """Workspace of each layer, and instructions more than those of whole layers."""
-        segment, extra = plan.segment, 0
-        counts: dict[tuple[int, int], int] = {}
-        for event in plan.events:
-            extra += _EVENT
-            for change in event.before:
-                name, lines = change.tensor, change.rows
-                moved = lines * segment.tensors[name].row_bytes
-                extra += _MOVE + moved // _BYTES // (1 if isinstance(change, Move) else 2)
-            if event.kind is Kind.CALL:
-                key = event.layer, event.rows
-                counts[key] = counts.get(key, 0) + 1
-        workspaces = [0] * len(segment.layers)
-        for (layer, rows), count in counts.items():
-            cost = self._layers[begin + layer].cost(rows)
-            if cost is None:
-                return None, 0
-            workspaces[layer] = max(workspaces[layer], cost.workspace)
-            extra += count * cost.instructions
-        for layer, made in enumerate(segment.layers):
-            if not made.rule.fold:
-                extra -= self._layers[begin + layer].instructions
-        return workspaces, extra
-
-    def _peak(self, begin: int, end: int, plan: Schedule, workspaces: Sequence[int]) -> int:
-        segment = plan.segment
-        inside = {layer.writes for layer in segment.layers} - {segment.output}
-        outside = 0
-        for request in self._problem.requests:
-            mine = request.name in segment.whole or request.name in inside
-            if mine or request.name == segment.pushed or request.name.startswith("workspace."):
+        for vector in dict.fromkeys(vectors):
+            streamed = self.streamed(begin, end, vector, limit if cheap else None)
+            if streamed is None:
                 continue
-            if request.first <= end and request.last >= begin + 1:
-                outside += request.size
-        return outside + self._ends(end, plan) + inner_bytes(plan, workspaces)
-
-    def _ends(self, end: int, plan: Schedule) -> int:
-        """Bytes of the inputs and the output that exist as a whole, as far as they overlap."""
-        segment = plan.segment
-        output = segment.tensors[segment.output].nbytes
-        saved = total = 0
-        for overlap in segment_overlaps(plan):
-            size = segment.tensors[overlap.read].nbytes
-            total += size
-            request = self._requests.get(overlap.read)
-            if request is not None and request.last <= end and overlap.read not in self._fixed:
-                spans = [
-                    max(output, d + size) - min(0, d)
-                    for d in (max(overlap.before, 0), max(overlap.before, output - size))
-                ]
-                saved = max(saved, output + size - min(spans))
-        if segment.output not in self._requests:
-            # The output lies in memory of the caller.
-            return total
-        return total + output - saved
+            yield streamed
+            if limit is not None and limit < streamed.peak <= limit + _most_saved(streamed.plan):
+                shared = self.streamed(begin, end, vector, limit if cheap else None, shared=True)
+                if shared is not None:
+                    yield shared
 
     def _refined(self, choice: Choice, limit: int) -> Choice:
         """Change the rows of single layers, and of neighbours, where that saves instructions."""
@@ -466,31 +222,35 @@ class Planner:
             count = best.end - best.begin
             for width in (1, 2, 3):
                 for first in range(count - width + 1):
-                    for rows in ROWS if self._events < _MOST_EVENTS else ():
+                    for rows in ROWS:
                         vector = list(best.plan.rows)
                         vector[first : first + width] = [rows] * width
-                        key_of = best.begin, best.end, tuple(vector)
-                        new = key_of not in self._known
-                        tried = self.streamed(*key_of)
-                        if tried is not None and new:
-                            self._events += len(tried.plan.events)
+                        tried = self._tried(best, tuple(vector), limit)
                         if tried is not None and tried.peak <= limit:
                             key = tried.instructions, tried.peak
                             if key < (best.instructions, best.peak):
                                 best, improved = tried, True
         return best
 
+    def _tried(self, best: Streamed, rows: tuple[int, ...], limit: int) -> Streamed | None:
+        """The same segment with other rows; None where there were enough of them."""
+        key = best.begin, best.end, rows
+        shared = best.plan.shared
+        if not self.is_known(*key, shared):
+            if self._tried_events >= _MOST_EVENTS:
+                return None
+            self._tried_events -= self.events
+            self.streamed(*key, limit, shared)
+            self._tried_events += self.events
+        return self.streamed(*key, limit, shared)
 
-def inner_bytes(plan: Schedule, workspaces: Sequence[int]) -> int:
-    """Bytes of rings, sums and workspaces of a segment: the most that are alive in a layer."""
-    most = 0
-    for layer in range(len(plan.rows)):
-        alive = sum(r.size for r in plan.rings.values() if r.first <= layer <= r.last)
-        most = max(most, alive + workspaces[layer])
-    return most + sum_bytes(plan)
+
+def _rows_of_a_window(segment: Segment, tensor: str) -> int:
+    """How many rows of a tensor complete its reader's next window."""
+    rules = [layer.rule for layer in segment.layers if tensor in layer.reads]
+    return rules[0].stride if len(rules) == 1 and not rules[0].fold else 1
 
 
-def sum_bytes(plan: Schedule) -> int:
-    """Bytes of the sums of a global pool."""
-    last = plan.segment.layers[-1]
-    return 4 * plan.segment.tensors[last.writes].row_bytes if last.rule.fold else 0
+def _most_saved(plan: Schedule) -> int:
+    """Bytes that windows could save at most by sharing memory: all but a row of each ring."""
+    return sum((r.capacity - 1) * r.tensor.row_bytes for r in plan.rings.values())

@@ -91,7 +91,8 @@ def sliding_schedule(segment: Segment) -> tuple[Schedule, int] | None:
         alive = (0, last) if kept else (first, end)
         rings[name] = Ring(segment.tensors[name], rows, *alive, 0)
     count = (1,) * len(segment.layers)
-    return Schedule(segment, count, tuple(events), rings, {}, np.zeros(1, np.int64)), begin
+    made = Schedule(segment, count, False, tuple(events), rings, {}, np.zeros(1, np.int64))
+    return made, begin
 
 
 def _events(segment: Segment, height: int, capacity: Mapping[str, int]) -> tuple[list[Event], int]:
