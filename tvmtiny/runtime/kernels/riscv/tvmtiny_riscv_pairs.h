@@ -132,7 +132,9 @@ static void TVMTINY_UNUSED tvmtiny_riscv_pairs(const uint32_t *x, const int32_t 
           uint32_t sum = 0;
           int32_t i;
           for (i = 0; i < chunk; ++i, word += pixels / 2, factor += channels) {
-            sum = tvmtiny_riscv_add(sum, (int32_t)*word, *factor);
+            if (*factor != 0) {
+              sum = tvmtiny_riscv_add(sum, (int32_t)*word, *factor);
+            }
           }
           high += (int32_t)(sum + 0x8000u) >> 16;
           all += sum;

@@ -213,8 +213,9 @@ TVMTINY_THUMB_INLINE void tvmtiny_thumb_pairs(const uint32_t *x, const int32_t *
       uint32_t parts[2] = {32767u, 32767u};
       do {
         const uint32_t factor = (uint32_t)*weight++;
-        for (pair = 0; pair < pixels / 2; ++pair) {
-          parts[pair] += *word++ * factor;
+        /* Behind the inputs, where all weights are zero, nothing was written. */
+        for (pair = 0; pair < pixels / 2; ++pair, ++word) {
+          parts[pair] += factor == 0u ? 0u : *word * factor;
         }
       } while (weight != stop);
       for (pair = 0; pair < 2; ++pair) {
