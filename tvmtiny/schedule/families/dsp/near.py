@@ -186,7 +186,8 @@ def _nines(
     macro = expansion.upper()
     sizes = [height, width, channels, 3, span, geometry.output[1], *geometry.stride]
     sizes += [*geometry.pad, pixels]
-    name = f"gather_nines_{expansion}_{'_'.join(map(str, sizes))}"
+    pad = str(layer.pad).replace("-", "m")
+    name = f"gather_nines_{expansion}_{'_'.join(map(str, sizes))}_{pad}"
     return Near(
         "nines",
         kernel,
@@ -225,7 +226,7 @@ def _strip(layer: Layer, geometry: Window, tile: packing.TileShape, expansion: s
     lines = f"TVMTINY_STRIP({fill}, {', '.join(map(str, around))}, ({layer.pad}))"
     span = (pixels - 1) * step + packing.GROUP * groups
     sizes = [strip.lines, pitch, 1, rows, span, geometry.output[1], *geometry.stride, 0, 0, pixels]
-    name = f"gather_strip_{expansion}_{'_'.join(map(str, sizes))}"
+    name = f"gather_strip_{expansion}_{'_'.join(map(str, sizes))}_{pad}"
     return Near(
         "strip",
         kernel,
