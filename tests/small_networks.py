@@ -136,6 +136,37 @@ class Network:
             "MEAN", operands, tuple(shape), self._quantization(0.03), {"keep_dims": keep_dims}
         )
 
+    def resize(self, x: Value, height: int, width: int, operator: str, **options: bool) -> Value:
+        """RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR."""
+        size = self.builder.constant(self._name("size"), np.array([height, width], np.int32))
+        wanted = {"align_corners": False, "half_pixel_centers": False, **options}
+        shape = (x.shape[0], height, width, x.shape[3])
+        return self._op(operator, [x, Value(size, (), None, 0)], shape, _same(x), wanted, version=3)
+
+    def transpose_conv(
+        self, x: Value, channels: int, kernel: tuple[int, int], stride: int, padding: str
+    ) -> Value:
+        """TRANSPOSE_CONV."""
+        more = [max(k - stride, 0) if padding == "VALID" else 0 for k in kernel]
+        size = [d * stride + m for d, m in zip(x.shape[1:3], more, strict=True)]
+        shape = (x.shape[0], *size, channels)
+        weights = self._weights((channels, *kernel, x.shape[3]))
+        scales: dict[str, Any] = {}
+        quantization: dict[str, Any] = {}
+        if x.scale is not None:
+            scales = {"scales": [0.003] * channels, "axis": 0}
+            quantization = self._quantization(x.scale * 0.003 * 130 * sqrt(weights[0].size))
+        operands = [
+            Value(
+                self.builder.constant(self._name("shape"), np.array(shape, np.int32)), (), None, 0
+            ),
+            Value(self.builder.constant(self._name("w"), weights, **scales), (), None, 0),
+            x,
+        ]
+        options = {"padding": padding, "stride_h": stride, "stride_w": stride}
+        options["fused_activation_function"] = "NONE"
+        return self._op("TRANSPOSE_CONV", operands, shape, quantization, options, version=3)
+
     def reshape(self, x: Value, *shape: int) -> Value:
         """RESHAPE."""
         index = self.builder.constant(self._name("shape"), np.array(shape, np.int32))

@@ -67,6 +67,55 @@ def _layer(network: Network, choose: np.random.Generator, x: Value, values: list
     return network.conv(x, int(choose.choice([1, 4, 8, 12])))
 
 
+def growing_network(seed: int, dtype: str = "int8") -> bytes:
+    """A .tflite file of layers that make more rows than they read, pad, or look at each row alone.
+
+    Parameters
+    ----------
+    seed
+        Of its structure and its weights.
+    """
+    choose = np.random.default_rng(seed)
+    network = Network(seed, dtype)
+    height, width = (int(d) for d in choose.integers(3, 9, 2))
+    kernel = (3, 3) if choose.integers(2) else (1, 1)
+    x = network.conv(network.input(1, height, width, 3), int(choose.choice([2, 4, 8])), kernel)
+    for _ in range(choose.integers(3, 7)):
+        x = _growing_layer(network, choose, x)
+    return network.build(x)
+
+
+def _growing_layer(network: Network, choose: np.random.Generator, x: Value) -> Value:
+    kind = int(choose.integers(9))
+    _, height, width, channels = x.shape
+    small = max(height, width) < 20
+    if kind < 3 and small:
+        centers = bool(choose.integers(2))
+        operator = "RESIZE_BILINEAR" if kind else "RESIZE_NEAREST_NEIGHBOR"
+        corners = not centers and bool(choose.integers(2))
+        size = [
+            d * 2 if choose.integers(2) else int(choose.integers(1, 12)) for d in (height, width)
+        ]
+        return network.resize(x, *size, operator, half_pixel_centers=centers, align_corners=corners)
+    if kind == 3 and small:
+        kernel = int(choose.integers(1, 5)), int(choose.integers(1, 5))
+        padding = str(choose.choice(["SAME", "VALID"]))
+        return network.transpose_conv(x, 4, kernel, int(choose.integers(1, 3)), padding)
+    if kind == 4 and small:
+        before, after, left, right = (int(n) for n in choose.integers(0, 3, 4))
+        return network.pad(x, (0, 0), (before, after), (left, right), (0, 0))
+    if kind == 5:
+        operator = str(choose.choice(["AVERAGE_POOL_2D", "MAX_POOL_2D"]))
+        return network.pool(x, operator, padding="SAME", stride=int(choose.integers(1, 3)))
+    if kind == 6:
+        return network.mean(x, int(choose.integers(2, 4)), keep_dims=True)
+    if kind == 7:
+        return network.depthwise(x, (3, 3), padding="SAME")
+    if x.scale is not None and choose.integers(2):
+        return network.softmax(x)
+    return network.conv(x, channels + 1)
+
+
 def random_segments(seed: int) -> Callable[..., Choice]:
     """What stands in for `Planner.choose`: segments and rows that nobody chose for being good."""
 

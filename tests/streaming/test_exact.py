@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from host_runner import run_all_on_host, run_on_host
 
 import tvmtiny
 from tests.codegen.shadow_memory import run_all_with_shadow
-from tests.streaming.row_networks import random_segments, row_network
+from tests.streaming.row_networks import growing_network, random_segments, row_network
 from tvmtiny.codegen.stream import ProgramStreamer
 from tvmtiny.errors import InputError
 from tvmtiny.streaming.plan import Planner
@@ -58,13 +58,27 @@ def assert_same(got: np.ndarray, wanted: np.ndarray, what: str) -> None:
         np.testing.assert_array_equal(got, wanted, err_msg=what)
 
 
-@pytest.mark.parametrize("cpu", ["cortex-m4", "cortex-m0"])
-def test_random_segments_inside(cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cpu", "network", "dtype"),
+    [
+        ("cortex-m4", row_network, "int8"),
+        ("cortex-m0", row_network, "int8"),
+        ("cortex-m33", growing_network, "int8"),
+        ("cortex-m55", growing_network, "float32"),
+    ],
+)
+def test_random_segments_inside(
+    cpu: str,
+    network: Callable[[int, str], bytes],
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     monkeypatch.setattr(ProgramStreamer, "pays", lambda *_: True)
     models, runs = [], []
     for seed in SEEDS:
         monkeypatch.setattr(Planner, "choose", random_segments(seed))
-        models.append(tvmtiny.load(row_network(seed), name=f"rows{seed}"))
+        models.append(tvmtiny.load(network(seed, dtype), name=f"rows{seed}"))
         artifact = in_slices(models[-1], cpu, seed, stream="inside")
         runs.append((artifact, tvmtiny.make_inputs(f"random:{seed}", artifact.inputs)))
     layers = run_all_with_shadow(runs, tmp_path)
@@ -75,13 +89,17 @@ def test_random_segments_inside(cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("network", [row_network, growing_network])
 def test_random_segments_of_pushed_rows(
-    dtype: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    network: Callable[[int, str], bytes],
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     models, runs = [], []
     for seed in SEEDS:
         monkeypatch.setattr(Planner, "choose", random_segments(seed))
-        model = tvmtiny.load(row_network(seed, dtype), name=f"rows{seed}")
+        model = tvmtiny.load(network(seed, dtype), name=f"rows{seed}")
         try:
             artifact = in_slices(model, "cortex-m4", seed, stream="rows")
         except InputError:

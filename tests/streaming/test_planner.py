@@ -133,7 +133,7 @@ def test_every_row_is_made_once_and_read_where_it_lies(shared: bool) -> None:
         owner = ""
         for event in plan.events:
             layer = segment.layers[event.layer]
-            low = event.row * layer.rule.stride - layer.rule.top
+            low, high = layer.rule.span(event.row, event.rows)
             for change in (*event.before, *event.after):
                 ring = slots[change.tensor]
                 if isinstance(change, Move):
@@ -150,11 +150,10 @@ def test_every_row_is_made_once_and_read_where_it_lies(shared: bool) -> None:
                 made["x0"].append(event.row)
                 continue
             for name, slot in zip(layer.reads, event.reads, strict=True):
-                window = layer.rule.window(event.rows)
-                found = [slots[name].get(slot + row) for row in range(window)]
+                found = [slots[name].get(slot + row) for row in range(high - low)]
                 height = segment.tensors[name].height
                 assert [min(row, height) for row in found] == [
-                    min(row, height) for row in range(low, low + window)
+                    min(row, height) for row in range(low, high)
                 ]
                 if slot >= WINDOW:
                     assert owner in ("", name)

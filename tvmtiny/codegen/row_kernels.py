@@ -21,7 +21,7 @@ from tvmtiny.schedule.implementation import Implementation
 from tvmtiny.schedule.per_node import resized
 from tvmtiny.schedule.shrink import smaller_implementations
 from tvmtiny.streaming.costs import RowCost
-from tvmtiny.streaming.rows import activations_of, row_node
+from tvmtiny.streaming.rows import activations_of, row_node, row_rule
 from tvmtiny.targets import Cpu
 
 #: Estimated instructions of an additional call.
@@ -31,8 +31,9 @@ _CALL = 20
 _PER_ELEMENT = 4
 
 
-#: Node index, number of rows, and how many rows of the window lie outside above and below.
-RowKey = tuple[int, int, int, int]
+#: Index of the node, rows, how many rows of the window above and below are not in memory, and the
+#: variant of the rows.
+RowKey = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +140,9 @@ class RowImplementations:
         """What it takes to make these rows within `most` bytes of workspace, if anything does."""
         key = node.index, rows, most
         if key not in self._costs:
-            parts = self._parts((node.index, rows, 0, 0), node, most)
+            rule = row_rule(node)
+            assert rule is not None
+            parts = self._parts((node.index, rows, 0, 0, rule.typical(rows)), node, most)
             self._costs[key] = None
             if parts is not None:
                 self._costs[key] = RowCost(_workspace(parts), _instructions(parts))

@@ -120,7 +120,7 @@ class StreamEmitter(Emitter):
         work, position = self._streamed[index]
         segment = work.streamed.plan.segment
         kernels = work.kernels_of(position)
-        main = max(kernels, key=lambda k: _largest(work, position, k), default=None)
+        main = max(kernels, key=lambda k: work.most_rows(position, k), default=None)
         node = self._nodes[call.output.name]
         name = {n: n if n in segment.whole else ring_name(n) for n in segment.tensors}
         writes, layer = name[call.output.name], segment.layers[position]
@@ -394,6 +394,8 @@ class StreamEmitter(Emitter):
         if const and not rule.fold:
             step, back = rule.stride, rule.top - event.above
         rows = f"{counter} * {step * size}u"
+        if const and rule.sources:
+            rows, back = f"{rule.low(event.row) * size}u", 0
         distance = offset - back * size
         if distance:
             rows += f" {'-' if distance < 0 else '+'} {abs(distance)}u"
@@ -488,20 +490,6 @@ def _moved(work: RowWork, event: Event) -> float:
 
 def _counter(layer: int) -> str:
     return f"row{layer}"
-
-
-def _largest(work: RowWork, position: int, kernel: RowKernel) -> int:
-    return max(
-        (
-            event.rows
-            for event in work.streamed.plan.events
-            if event.layer == position
-            and event.kind is Kind.CALL
-            and kernel in work.kernels[work.key(event)]
-            and not event.above
-        ),
-        default=0,
-    )
 
 
 def _constants_bytes(kernels: Sequence[RowKernel]) -> int:

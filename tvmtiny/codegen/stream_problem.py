@@ -50,14 +50,20 @@ class RowWork:
     again: int | None = None
 
     def key(self, event: Event) -> RowKey:
-        """Return the key of the kernel that an event calls."""
-        return self.nodes[event.layer], event.rows, event.above, event.below
+        """The kernel of a call."""
+        return self.nodes[event.layer], event.rows, event.above, event.below, event.variant
 
     def kernels_of(self, layer: int) -> list[RowKernel]:
         """Return all kernels of the segment's layer `layer`, in the order of their first call."""
         events = (e for e in self.streamed.plan.events if e.layer == layer)
         keys = dict.fromkeys(self.key(e) for e in events if e.kind is Kind.CALL)
         return [kernel for key in keys for kernel in self.kernels[key]]
+
+    def most_rows(self, layer: int, kernel: RowKernel) -> int:
+        """How many rows a kernel of a layer makes at a time, but for the first ones."""
+        events = [e for e in self.streamed.plan.events if e.layer == layer and not e.above]
+        calls = (e for e in events if e.kind is Kind.CALL and kernel in self.kernels[self.key(e)])
+        return max((event.rows for event in calls), default=0)
 
     def workspaces(self, layer: int) -> Mapping[str, tuple[str, int]]:
         """Map names of a layer's workspaces to dtype and to the most bytes that a kernel needs."""

@@ -126,10 +126,16 @@ def _is_floating(node: Node) -> bool:
 
 
 def resized_axes(node: Node) -> list[Axis]:
-    """Return the input rows and columns that the output's rows and columns are made of."""
+    """How output rows and columns are made of those of the input.
+
+    The option `row_sources`, which nodes for rows have, replaces that of rows.
+    """
     axis = _float_axis if _is_floating(node) else _integer_axis
     pairs = zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True)
-    return [axis(size, wanted, corners(node), centers(node)) for size, wanted in pairs]
+    found = [axis(size, wanted, corners(node), centers(node)) for size, wanted in pairs]
+    if "row_sources" in node.options:
+        found[0] = Axis(*node.options["row_sources"])
+    return found
 
 
 def _integer_axis(size: int, wanted: int, aligned: bool, centered: bool) -> Axis:

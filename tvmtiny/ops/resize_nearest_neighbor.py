@@ -30,18 +30,21 @@ class ResizeNearestNeighbor(Moving):
 
     def compute(self, node: Node, oracle: Oracle) -> Result:
         n, _, _, channels = node.input(0).shape
-        indices = [np.arange(n), *_nearest(node), np.arange(channels)]
+        indices = [np.arange(n), *nearest_axes(node), np.arange(channels)]
         return moved(node, [selection(node.input(0).shape, indices)])
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
     ) -> list[np.ndarray]:
-        rows, columns = _nearest(node)
+        rows, columns = nearest_axes(node)
         return [inputs[0][:, rows][:, :, columns]]
 
 
-def _nearest(node: Node) -> list[np.ndarray]:
-    """Return the index in the input for each row and each column."""
+def nearest_axes(node: Node) -> list[np.ndarray]:
+    """Index in the input of each row and of each column.
+
+    The option `row_sources`, which nodes for rows have, replaces that of rows.
+    """
     found = []
     for size, wanted in zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True):
         offset = np.float32(0.5 if centers(node) else 0)
@@ -53,4 +56,6 @@ def _nearest(node: Node) -> list[np.ndarray]:
         scaled = position * scale
         whole = np.floor(scaled + np.float32(0.5)) if corners(node) else np.floor(scaled)
         found.append(np.clip(whole.astype(np.int64), 0, size - 1))
+    if "row_sources" in node.options:
+        found[0] = node.options["row_sources"][0]
     return found

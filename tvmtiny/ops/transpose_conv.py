@@ -156,7 +156,10 @@ class Axis:
 
 
 def axes(node: Node) -> tuple[Axis, Axis]:
-    """Return height and width, padded as LiteRT's ``ComputePaddingHeightWidth`` pads the output."""
+    """Height and width; padding as in LiteRT's ``ComputePaddingHeightWidth`` of the output.
+
+    The option `row_pad`, which nodes for rows have, replaces that of the height.
+    """
     axes = []
     for axis, name in enumerate(("stride_h", "stride_w"), 1):
         extent, taps = node.output.shape[axis], node.input(1).shape[axis]
@@ -165,7 +168,8 @@ def axes(node: Node) -> tuple[Axis, Axis]:
         windows = -(-extent // stride) if same else (extent - taps + stride) // stride
         pad = max(0, (windows - 1) * stride + taps - extent) // 2
         axes.append(Axis(node.input(2).shape[axis], extent, taps, stride, pad))
-    return axes[0], axes[1]
+    rows = replace(axes[0], pad=int(node.options.get("row_pad", axes[0].pad)))
+    return rows, axes[1]
 
 
 def as_convolution(node: Node) -> Node:

@@ -206,6 +206,8 @@ class Segments:
             for layer in inside
             if layer.rule is not None
         )
+        if any(k.rule.outside and whole & set(k.reads) for k in layers):
+            return None
         segment = Segment(
             layers, {name: self._tensors[name] for name in sorted(names)}, whole, pushed
         )

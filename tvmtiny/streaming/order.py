@@ -106,7 +106,7 @@ class _Run:
             return done
         if done >= self._tensors[self._layers[layer].writes].height:
             return _FAR
-        return done * rule.stride - rule.top
+        return rule.low(done)
 
     def order(self) -> None:
         """Find the order of events, and how many rows each ring has to hold."""
@@ -143,6 +143,8 @@ class _Run:
     def _need(self, layer: int, end: int) -> None:
         for name in self._layers[layer].reads:
             state = self._states[name]
+            if self._layers[layer].rule.clips:
+                end = min(end, self._tensors[name].height)
             while state.first + state.count < end:
                 self._make(name)
 
@@ -158,7 +160,7 @@ class _Run:
         rows = min(self._rows[layer], height - done)
         if done == 0:
             rows = min(rows, self._first_rows(layer))
-        self._need(layer, done * rule.stride - rule.top + rule.window(rows))
+        self._need(layer, rule.span(done, rows)[1])
         self._order.append((Kind.CALL, layer, done, rows))
         self._room(name, rows)
         self._states[name].made += rows
@@ -173,7 +175,7 @@ class _Run:
         """
         readers, rows = self._readers[self._layers[layer].writes], self._rows[layer]
         rules = [self._layers[k].rule for k in readers]
-        if len(rules) != 1 or rules[0].fold or rows % rules[0].stride:
+        if len(rules) != 1 or rules[0].fold or rules[0].sources or rows % rules[0].stride:
             return rows
         return (rules[0].reach - rules[0].top) % rules[0].stride or rows
 
@@ -227,12 +229,15 @@ class _Run:
                 continue
             layer = int(what)
             rule, output = self._layers[layer].rule, self._layers[layer].writes
-            low = row if rule.fold else row * rule.stride - rule.top
-            high = low + (rows if rule.fold else rule.window(rows))
+            low, high = rule.span(row, rows)
             reads: list[int | None] = []
             above = below = 0
             for name in self._layers[layer].reads if kind is not Kind.FINISH else ():
                 height = self._tensors[name].height
+                if name in last_read or rule.clips:
+                    above, below = max(-low, 0), max(high - height, 0)
+                if rule.clips:
+                    low, high = low + above, high - below
                 if name in self._windows:
                     slot = self._windows[name].read(low, high, number, before)
                     self._check(name, slot)
@@ -240,7 +245,6 @@ class _Run:
                     continue
                 reads.append(self._read(name, low))
                 if name in last_read:
-                    above, below = max(-low, 0), max(high - height, 0)
                     last_read[name][max(low, 0) : min(high, height)] = number
                 elif name not in whole:
                     self._use(name, low, high, number, written[name])
@@ -268,7 +272,7 @@ class _Run:
             events.append(
                 Event(
                     *(kind, layer, row, rows, tuple(before), tuple(reads), writes),
-                    *(above, below, tuple(after)),
+                    *(above, below, tuple(after), rule.variant(row, rows)),
                 )
             )
             steps.append(layer)
@@ -288,7 +292,7 @@ class _Run:
             if kind is not Kind.CALL or what != reader:
                 return None
             rule = self._layers[reader].rule
-            return row * rule.stride - rule.top
+            return max(rule.low(row), 0) if rule.clips else rule.low(row)
         return None
 
     def _use(self, name: str, low: int, high: int, number: int, written: dict[int, int]) -> None:

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from tvmtiny.ops import Node, Tensor
+from tvmtiny.ops.resize_bilinear import resized_axes
+from tvmtiny.ops.resize_nearest_neighbor import nearest_axes
 from tvmtiny.ops.shared.legacy import is_from_uint8
 from tvmtiny.ops.shared.node import DTYPE_BYTES
+from tvmtiny.ops.shared.padding import pad_value, pad_widths
 from tvmtiny.ops.shared.pooling import pool_window
 from tvmtiny.ops.shared.reduction import reduced_axes
 from tvmtiny.ops.shared.sliding_window import Window, window
+from tvmtiny.ops.transpose_conv import axes
 from tvmtiny.schedule.per_node import resized
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
-#: Each output depends on the elements at the same place alone.
+_RESIZES = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
+_REDUCTIONS = ("MEAN", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "SUM")
+#: Each row of the output depends on that row of the input alone.
 _ELEMENTWISE = frozenset(
     (
         *("ABS", "ADD", "CEIL", "COS", "DEQUANTIZE", "DIV", "ELU"),
         *("EXP", "FLOOR", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MAXIMUM"),
         *("MINIMUM", "MUL", "NEG", "PRELU", "QUANTIZE", "RELU", "RELU6"),
-        *("RELU_0_TO_1", "RELU_N1_TO_1", "RSQRT", "SIN", "SQRT", "SQUARE", "SQUARED_DIFFERENCE"),
+        *("RELU_0_TO_1", "RELU_N1_TO_1", "RSQRT", "SIGN", "SIN", "SQRT", "SQUARE"),
+        *("L2_NORMALIZATION", "LOG", "LOG_SOFTMAX", "SOFTMAX", "SQUARED_DIFFERENCE"),
         *("SUB", "TANH"),
     )
 )
 #: The largest sums of a global pool fit 32 bits up to here.
 _MOST_SUMMED = 1 << 22
+
+
+#: Kernels of one layer at the most that differ in where their rows lie between those of the input.
+_MOST_VARIANTS = 16
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """The input rows from `low` to `high` that an output row is made of, and how."""
+
+    low: int
+    high: int
+    way: Hashable
 
 
 @dataclass(frozen=True)
@@ -40,6 +63,14 @@ class RowRule:
         The byte that rows outside the input consist of.
     fold
         Whether all rows are added up for a single output.
+    clips
+        Whether rows outside the input are none at all: kernels for the first and the last rows
+        differ from others.
+    outside
+        Whether some rows lie outside the input as a whole, so that it cannot be one that exists
+        as a whole.
+    sources
+        Where rows are not that regular, of each output row; those are inside the input.
     """
 
     stride: int = 1
@@ -47,10 +78,42 @@ class RowRule:
     top: int = 0
     pad: int = 0
     fold: bool = False
+    clips: bool = False
+    outside: bool = False
+    sources: tuple[RowSource, ...] = ()
 
-    def window(self, rows: int) -> int:
-        """Input rows that so many output rows read."""
-        return (rows - 1) * self.stride + self.reach
+    def span(self, row: int, rows: int) -> tuple[int, int]:
+        """The input rows that some output rows read, or that a fold adds up: first and end."""
+        if self.fold:
+            return row, row + rows
+        if self.sources:
+            made = self.sources[row : row + rows]
+            return made[0].low, max(source.high for source in made)
+        low = row * self.stride - self.top
+        return low, low + (rows - 1) * self.stride + self.reach
+
+    def low(self, row: int) -> int:
+        """The first input row that an output row reads."""
+        return self.sources[row].low if self.sources else row * self.stride - self.top
+
+    def variant(self, row: int, rows: int) -> int:
+        """The first row from which on as many rows are made in the same way."""
+        if not self.sources:
+            return 0
+        ways = _relative(self.sources[row : row + rows])
+        for first in range(row):
+            if _relative(self.sources[first : first + rows]) == ways:
+                return first
+        return row
+
+    def typical(self, rows: int) -> int:
+        """The variant of rows in the middle."""
+        return self.variant(max(0, (len(self.sources) - rows) // 2), rows)
+
+
+def _relative(sources: Sequence[RowSource]) -> list[RowSource]:
+    low = sources[0].low
+    return [RowSource(s.low - low, s.high - low, s.way) for s in sources]
 
 
 def row_rule(node: Node) -> RowRule | None:
@@ -58,9 +121,8 @@ def row_rule(node: Node) -> RowRule | None:
 
     Notes
     -----
-    An average pool divides by the taps inside its input, so that rows above and below would have
-    to be told apart: it has no rule where it pads along the height. Neither has a node whose
-    inputs differ in shape from its output, but for constants that are the same in every row.
+    A node whose inputs differ in shape from its output has none, but for constants that are the
+    same in every row.
     """
     activations = activations_of(node)
     if len(node.outputs) != 1 or not activations:
@@ -78,6 +140,13 @@ def row_rule(node: Node) -> RowRule | None:
         return None
     if node.operator in (*_CONVOLUTIONS, *_POOLS):
         return _window_rule(node, x) if len(activations) == 1 else None
+    if node.operator == "PAD":
+        return _pad_rule(node)
+    if node.operator in _RESIZES or node.operator == "TRANSPOSE_CONV":
+        return _source_rule(node) if len(activations) == 1 else None
+    if node.operator in _REDUCTIONS:
+        inside = set(reduced_axes(node)) <= {2, 3} and node.output.dtype in DTYPE_BYTES
+        return RowRule() if inside and len(activations) == 1 else None
     if node.operator in _ELEMENTWISE:
         alike = all(t.shape == node.output.shape for t in activations)
         return RowRule() if alike and all(map(_same_in_all_rows, node.inputs)) else None
@@ -90,15 +159,60 @@ def row_rule(node: Node) -> RowRule | None:
 def _window_rule(node: Node, x: Tensor) -> RowRule | None:
     geometry = _geometry(node)
     padded = geometry.pad[0] or geometry.pad_after[0]
-    if node.operator == "AVERAGE_POOL_2D" and padded:
-        return None
-    pad = 0
+    clips, pad = bool(padded) and node.operator == "AVERAGE_POOL_2D", 0
     if x.dtype == "int8":
         pad = -128 if node.operator == "MAX_POOL_2D" else x.zero_point
     elif padded and node.operator == "MAX_POOL_2D":
-        return None
+        clips = True
     reach = (geometry.kernel[0] - 1) * geometry.dilation[0] + 1
-    return RowRule(geometry.stride[0], reach, geometry.pad[0], pad)
+    return RowRule(geometry.stride[0], reach, geometry.pad[0], pad, clips=clips)
+
+
+def _pad_rule(node: Node) -> RowRule | None:
+    batch, (above, below), *_ = pad_widths(node)
+    value = pad_value(node)
+    if any(batch) or (node.output.dtype != "int8" and value):
+        return None
+    return RowRule(top=above, pad=value, outside=bool(above or below))
+
+
+def _source_rule(node: Node) -> RowRule | None:
+    found = _transposed(node) if node.operator == "TRANSPOSE_CONV" else _resized(node)
+    lows = [source.low for source in found]
+    if any(s.low >= s.high for s in found) or lows != sorted(lows):
+        return None
+    rule = RowRule(reach=max(s.high - s.low for s in found), sources=tuple(found))
+    variants = {rule.variant(row, 1) for row in range(len(found))}
+    return rule if len(variants) <= _MOST_VARIANTS else None
+
+
+def _resized(node: Node) -> list[RowSource]:
+    columns = [column.tolist() for column in row_sources(node)]
+    found = []
+    for first, second, weight in zip(*columns, strict=True):
+        low, high = min(first, second), max(first, second)
+        found.append(RowSource(low, high + 1, (first - low, second - low, weight)))
+    return found
+
+
+def _transposed(node: Node) -> list[RowSource]:
+    """Output row ``y`` is made of the input rows ``i`` with a tap ``y + pad - i * stride``."""
+    axis = axes(node)[0]
+    found = []
+    for row in range(axis.output):
+        last = (row + axis.pad) // axis.stride
+        low = max(0, -(-(row + axis.pad - axis.kernel + 1) // axis.stride))
+        found.append(RowSource(low, min(axis.input, last + 1), row + axis.pad - low * axis.stride))
+    return found
+
+
+def row_sources(node: Node) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each row of a resized image two rows of the input, and the weight of the second."""
+    if node.operator == "RESIZE_NEAREST_NEIGHBOR":
+        nearest = nearest_axes(node)[0]
+        return nearest, nearest, np.zeros(len(nearest))
+    rows = resized_axes(node)[0]
+    return rows.first, rows.second, rows.weight
 
 
 def _geometry(node: Node) -> Window:
@@ -133,7 +247,7 @@ def row_bytes(tensor: Tensor) -> int:
     return tensor.nbytes // tensor.shape[1]
 
 
-def row_node(node: Node, rows: int, above: int = 0, below: int = 0) -> Node:
+def row_node(node: Node, rows: int, above: int = 0, below: int = 0, variant: int = 0) -> Node:
     """The node that makes `rows` rows of what `node` makes, whose inputs are just their windows.
 
     Parameters
@@ -153,12 +267,29 @@ def row_node(node: Node, rows: int, above: int = 0, below: int = 0) -> Node:
         geometry = _geometry(node)
         options["padding"] = "VALID"
         options["explicit_padding"] = (above, below, geometry.pad[1], geometry.pad_after[1])
-    height = rule.window(rows) - above - below
+    low, high = rule.span(variant, rows)
+    if node.operator == "TRANSPOSE_CONV":
+        options["row_pad"] = rule.sources[variant].way
+    if node.operator in _RESIZES:
+        chosen = slice(variant, variant + rows)
+        first, second, weight = (column[chosen] for column in row_sources(node))
+        options["row_sources"] = (first - low, second - low, weight)
     inputs = tuple(
-        t if t is None or t.data is not None else _with_height(t, height) for t in node.inputs
+        t if t is None or t.data is not None else _with_height(t, high - low - above - below)
+        for t in node.inputs
     )
+    if node.operator == "PAD":
+        inputs = (inputs[0], _without_rows(node.input(1)))
     outputs = (_with_height(node.output, rows),)
     return resized(replace(node, inputs=inputs, outputs=outputs, options=options), node)
+
+
+def _without_rows(paddings: Tensor) -> Tensor:
+    """Paddings without those along the height."""
+    assert paddings.data is not None
+    data = paddings.data.copy()
+    data[1] = 0
+    return replace(paddings, data=data)
 
 
 def _with_height(tensor: Tensor, height: int) -> Tensor:

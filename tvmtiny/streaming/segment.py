@@ -107,11 +107,10 @@ class Segment:
 
     def _reached(self, layer: RowLayer, tensor: str) -> tuple[int, int]:
         """Rows above and below a tensor that one reader reaches."""
-        if layer.rule.fold:
+        if layer.rule.fold or layer.rule.clips:
             return 0, 0
-        rule, height = layer.rule, self.tensors[layer.writes].height
-        end = (height - 1) * rule.stride - rule.top + rule.reach
-        return rule.top, max(end - self.tensors[tensor].height, 0)
+        low, end = layer.rule.span(0, self.tensors[layer.writes].height)
+        return max(-low, 0), max(end - self.tensors[tensor].height, 0)
 
 
 class Kind(IntEnum):
@@ -159,9 +158,12 @@ class Event:
     writes
         The slot of the first row of the output; None as for `reads`, and for sums.
     above, below
-        How many rows of the window lie outside of an input that exists as a whole.
+        How many rows of the window lie outside of an input that exists as a whole, or whose
+        windows are clipped.
     after
         Moves of what is kept from a window.
+    variant
+        Of the rows that are made; see `RowRule.variant`.
     """
 
     kind: Kind
@@ -174,6 +176,7 @@ class Event:
     above: int = 0
     below: int = 0
     after: tuple[Move, ...] = ()
+    variant: int = 0
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ def obstacle(node: Node) -> Obstacle | None:
     if rule.fold:
         return Obstacle(node, "covers all rows at once")
     x, output = activations_of(node)[0], node.output
+    if rule.sources:
+        return Obstacle(node, "makes more or fewer rows than it reads")
     if rule.stride > 1:
         return Obstacle(node, f"has a stride of {rule.stride} along the height: make it 1")
     if rule.top or (output.shape[1] - 1) + rule.reach > x.shape[1]:
