@@ -14,6 +14,7 @@ from tvmtiny.schedule.matrix_layer import Layer, split_groups
 _CODE = 600
 
 #: A layer that makes some rows at a time leaves pixels in each: such a share of it is worth code.
+#: A whole layer leaves two at the most, for which only speed takes code.
 _WORTH_IN_ROWS = 0.01
 
 
@@ -47,7 +48,9 @@ def rest_tile(
     code = _CODE + 4 * (first + unroll) * smaller.instructions[weight_format]
     needed = FLASH_WEIGHT[goal] * code / layer.weights.size
     if whole_height(node) != node.output.shape[1]:
-        needed = min(needed, _WORTH_IN_ROWS)
+        needed = _WORTH_IN_ROWS
+    elif goal is not Goal.SPEED:
+        return None
     return smaller if saved > needed else None
 
 
