@@ -88,10 +88,13 @@ def implement_depthwise(
 
 
 def _instructions(node: Node, geometry: Window, plan: Plan) -> int:
-    outputs = node.output.elements
-    per_output = 10 if plan.kernel == "3x3" else 4 * geometry.kernel[0] * geometry.kernel[1]
+    outputs, taps = node.output.elements, geometry.kernel[0] * geometry.kernel[1]
+    packing = _PACKING
+    per_output = 10 if plan.kernel == "3x3" else 4 * taps
+    if plan.kernel == "any":
+        per_output, packing = 10 + 5 * taps // 4, _PACKING + 1
     strips = node.input(0).shape[0] * -(-geometry.output[0] // plan.rows)
-    return outputs * per_output + _PACKING * strips * plan.plane * node.input(0).shape[3]
+    return outputs * per_output + packing * strips * plan.plane * node.input(0).shape[3]
 
 
 def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
