@@ -55,8 +55,8 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 #if TVMTINY_DSP
 
 /* r0 planes, r1 out, r2 r3 sums, r4 P, r5 Q, r6-r10 weights (r10: rows - 1 in its upper half), r11
- * initial, r12 multiplier, lr counter or pitch. Stack: first, last, stream, out, planes, channels;
- * saved registers; the arguments `rows` and `pitch`. F is the word of which both halves are
+ * initial, r12 multiplier, lr counter or pitch or, without either, first. Stack: first, last,
+ * stream, out, planes, channels; saved registers; the arguments `rows` and `pitch`. F is the word of which both halves are
  * multiplied, H the word of which one half is, and L names that half. */
 #define TVMTINY_DEPTHWISE_LOAD(PAIRS) " ldrd r4, r5, [r0], #4 * " PAIRS "\n"
 #define TVMTINY_DEPTHWISE_TAP0(F, H, L, SUM, FROM)                                                 \
@@ -90,11 +90,13 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
                  F, H, L, S, S) TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) ".endif\n"
 #define TVMTINY_DEPTHWISE_ROW_S1(F, H, L, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,                                                       \
                                  PITCH)                                                                                                                \
+  ".set tvmtiny_kept, " LEFT " && !(" LOOPS ") && " PITCH "\n.if tvmtiny_kept\n ldr lr, [sp]\n.endif\n"                                               \
   "2:\n"                                                                                                                                               \
-  ".if " LEFT "\n ldr r2, [sp]\n"                                                                                                                      \
+  ".if tvmtiny_kept\n.elseif " LEFT "\n ldr r2, [sp]\n"                                                                                                \
   ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP0(                                                                                      \
       F, H, L, "r2", "r11") ".endif\n" TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                                                   \
-      TVMTINY_DEPTHWISE_TAP1(F, H, L, "r2", "r2") TVMTINY_DEPTHWISE_TAP0(                                                                              \
+      ".if tvmtiny_kept\n" TVMTINY_DEPTHWISE_TAP1(F, H, L, "r2", "lr") ".else\n"                                                                       \
+      TVMTINY_DEPTHWISE_TAP1(F, H, L, "r2", "r2") ".endif\n" TVMTINY_DEPTHWISE_TAP0(                                                                              \
           F, H, L, "r3",                                                                                                                               \
           "r11") ".if " LOOPS "\n mov lr, #" LOOPS "\n3:\n.rept " UNROLL                                                                               \
                  " / 2\n" TVMTINY_DEPTHWISE_SLIDE(F, H, L, "r2", "r3", PAIRS, SHIFT, PITCH) TVMTINY_DEPTHWISE_SLIDE(                                   \
