@@ -47,6 +47,9 @@ _FOUR = {
     "dense_rows": Dense((3, 30), 30, 7, activation="RELU", zero_points=(-128, -128)),
     "square": replace(_RELU, size=(4, 6), channels=8, filters=6, batch=2),
     "square_linear": Conv((5, 4), 12, 4, stride=(1, 2), padding="VALID"),
+    "strip": replace(_RELU, size=(9, 12), channels=1, filters=8, kernel=(4, 4), stride=(2, 2)),
+    "nines": replace(_RELU, size=(7, 12), channels=3, filters=6, stride=(2, 2)),
+    "taps": replace(_RELU, size=(4, 12), channels=4, filters=4),
     "no_pairs": Conv((4, 3), 8, 4, kernel=(1, 1), weight_range=(-128, -127), output_scale=2.0),
 }
 
@@ -61,7 +64,13 @@ def test_channel_pairs_on_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     _pairs().layers.check_host(BOARD, tmp_path)
     layers = _pairs().layers.compile(BOARD).layers
     assert len(layers) > 15
-    assert sum("by sign" in layer.schedule for layer in layers) > 1
+    for words in (
+        "by sign",
+        "strips of patches of neighbours",
+        ", patches of neighbours",
+        "blocks",
+    ):
+        assert any(words in layer.schedule for layer in layers), words
     # 256 * -128 - 128 is no halfword.
     assert not any("no_pairs" in layer.name for layer in layers)
 

@@ -62,7 +62,7 @@
 #define TVMTINY_BLOCK(INIT, GROUP, SCALE, STORE, WEIGHTS, HEIGHT, UNROLL, TURNS, ROW)              \
   ".syntax unified\n push {r3-r11, lr}\n" TVMTINY_BLOCK_ADD("r12", "r0", "(" HEIGHT ") * (" ROW    \
                                                                          ")") "sub sp, sp, #12\n"  \
-  " str r2, [sp]\n str r12, [sp, #8]\n.set tvmtiny_start, 0\n.set tvmtiny_single, 0\n"             \
+  " str r2, [sp]\n str r12, [sp, #8]\n.set tvmtiny_start, 0\n.set tvmtiny_single, 0\n.set tvmtiny_word, 4\n"             \
   ".if (" TURNS ") == 1 && (" HEIGHT ") == 1\n.set tvmtiny_single, 1\n.endif\n"                    \
   ".set tvmtiny_weights, " WEIGHTS " * (" UNROLL ")\n"                                             \
   "1:\n" INIT "2:\n"                                                                               \
@@ -111,7 +111,7 @@
 /* Loads word W (0: A, 1: B) of pixel P, and word W of the weights of a group, which has BYTES
  * bytes. */
 #define TVMTINY_BLOCK_X(TO, P, W, PIXEL)                                                           \
-  " ldr " TO ", [r0, #8 * tvmtiny_group + 4 * " W " + " P " * " PIXEL "]\n"
+  " ldr " TO ", [r0, #tvmtiny_word * (2 * tvmtiny_group + " W ") + " P " * " PIXEL "]\n"
 #define TVMTINY_BLOCK_W(TO, W, BYTES) " ldr " TO ", [r1, #tvmtiny_start + " BYTES " * tvmtiny_group + 4 * (" W ")]\n"
 
 /* Chooses BEGIN for the first products of a single patch, and MAC otherwise. */
@@ -212,7 +212,7 @@
   TVMTINY_BLOCK_W("r10", FIRST " + 1", BYTES)                                                      \
   TVMTINY_BLOCK_W("r11", FIRST " + 2", BYTES) TVMTINY_BLOCK_W("r12", FIRST " + 3", BYTES)
 
-/* 2 x 4 with p8: P in r3 r4 (pixel 0) and r5 r6 (pixel 1), Q in r7 r8 and r2 r11, weights r9 r10, inputs
+/* 2 x 4 with p8; the words of two patches may alternate, so that a PIXEL is 4 bytes. P in r3 r4 (pixel 0) and r5 r6 (pixel 1), Q in r7 r8 and r2 r11, weights r9 r10, inputs
  * r12 lr. The output pointer waits on the stack. Before the weights, the stream has the initial
  * accumulators of the odd channels, and behind them those of the even ones, the multipliers of the odd
  * channels, and of the even ones; or for rounding by sign the constants of each channel. */
@@ -332,7 +332,8 @@
 
 #define TVMTINY_BLOCK_2X4_P8(NAME, HEIGHT, UNROLL, TURNS, SHIFT, PITCH, ROW, PIXEL, ROUNDING)      \
   TVMTINY_BLOCK_FUNCTION(                                                                          \
-      NAME, TVMTINY_BLOCK_INIT_2X4,                                                                \
+      NAME,                                                                                        \
+      ".if (" TVMTINY_STRING(PIXEL) ") == 4\n.set tvmtiny_word, 8\n.endif\n" TVMTINY_BLOCK_INIT_2X4, \
       TVMTINY_BLOCK_HALF_2X4("0", "0", TVMTINY_STRING(PIXEL))                                      \
           TVMTINY_BLOCK_HALF_2X4("1", "2", TVMTINY_STRING(PIXEL)),                                 \
       TVMTINY_BLOCK_SCALE_2X4_##ROUNDING,                                                          \
@@ -361,7 +362,8 @@ TVMTINY_INLINE void tvmtiny_block_channels(const uint32_t *x, const int32_t *str
       for (i = 0; i < words; ++i) {
         const int32_t pair = i % 2;
         const uint32_t weights = (uint32_t)stream[2 + i];
-        const uint32_t inputs = x[(i / (4 * groups) * row + p * pixel) / 4 + i % (4 * groups) / 2];
+        const int32_t word = i % (4 * groups) / 2 * (pixel == 4 ? 2 : 1);
+        const uint32_t inputs = x[(i / (4 * groups) * row + p * pixel) / 4 + word];
         acc[pair] = tvmtiny_smlad(inputs, weights, acc[pair]);
         acc[2 + pair] = tvmtiny_smlad(inputs, tvmtiny_sxtb16(weights), acc[2 + pair]);
       }

@@ -265,11 +265,6 @@ def _function(
     )
 
 
-def _inputs(weight_format: str) -> str:
-    """The format of weights whose inputs are expanded alike."""
-    return "w16" if weight_format == "p8" else weight_format
-
-
 class _Tiles(Protocol):
     """What `_function` calls for each row of a block."""
 
@@ -285,7 +280,7 @@ def _pixels(
     tiles: _Tiles,
 ) -> tirx.Stmt:
     """Blocks of neighbouring pixels, each of which is a patch of its own."""
-    depth, expand = layer.depth, f"tvmtiny_expand_{_inputs(weight_format)}"
+    depth, expand = layer.depth, f"tvmtiny_expand_{packing.inputs_of(weight_format)}"
     together = depth % packing.GROUP == 0
 
     def step(index: nest.Argument) -> Sequence[tirx.Stmt]:
@@ -351,7 +346,7 @@ def _expansion(node: Node, layer: Layer, plan: _Plan, weight_format: str) -> tup
     height, width, depth = node.input(0).shape[1:]
     sizes = (height, width, depth, *plan.size)
     pad = str(layer.pad).replace("-", "m")
-    inputs = _inputs(weight_format)
+    inputs = packing.inputs_of(weight_format)
     name = f"expand_block_{inputs}_{'_'.join(map(str, sizes))}_{pad}"
     arguments = ", ".join(map(str, sizes))
     return name, f"TVMTINY_EXPAND_BLOCK({name}, {inputs}, {arguments}, ({layer.pad}))"

@@ -15,7 +15,9 @@ from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.block import block_sketches, implement_block
 from tvmtiny.schedule.families.dsp.fastest import (
+    MOST_PAIRS,
     Way,
+    paired_patches,
     patches_cycles,
     single_cycles,
     single_patches,
@@ -60,6 +62,10 @@ _MORE_UNROLL_LIMITS = (2, 6, 20, 24, 36)
 
 #: Cycles of two weight formats within this factor are alike: fewer instructions decide.
 _ALIKE = 1.04
+
+#: Patches in pairs have to take fewer cycles than this share of those of others: they take a
+#: quarter more instructions, which come from the flash.
+_PAIRED = 0.94
 
 #: Sparse kernels have to take fewer instructions than this share of those of dense ones.
 _WORTH = 0.97
@@ -167,14 +173,19 @@ def _implement(
         made = implement_block(node, layer, scaling, chosen)
         return made and replace(made, cycles=round(single_cycles(layer, chosen)))
     tile, weight_format = _tile(chosen), str(chosen["weights"])
-    if tile.channels > layer.group_channels:
+    if tile.channels > layer.group_channels or weight_format not in tile.instructions:
+        return None
+    if weight_format == "p8" and (layer.groups > 1 or packing.groups(layer.depth) > MOST_PAIRS):
         return None
     if tile.direct and not _can_be_direct(layer, weight_format):
         return None
     if chosen["sketch"] == "sparse":
         return _implement_sparse(node, layer, scaling, chosen, together)
     layer = arranged(layer, together)
-    stream = packing.pack_groups(layer.weights, scaling, tile, weight_format, layer.groups)
+    if weight_format == "p8":
+        stream = packing.pack_pairs(layer.weights, scaling, tile)
+    else:
+        stream = packing.pack_groups(layer.weights, scaling, tile, weight_format, layer.groups)
     rest = rest_of(node, layer, tile, chosen, goal, together)
     function = patches_function(
         node, layer, tile, weight_format, scaling, stream.size, chosen, together, rest
@@ -292,6 +303,8 @@ def _fastest(node: Node, layer: Layer) -> list[Decisions]:
     least = min((way.cycles for way in formats), default=0.0)
     alike = [way for way in formats if way.cycles <= least * _ALIKE]
     ways += sorted(alike, key=lambda way: way.instructions)[:1]
+    unroll = unroll_limits(packing.groups(layer.depth))[-1]
+    ways += (way for way in paired_patches(layer, unroll) if way.cycles < least * _PAIRED)
     sparse = sparse_way(node, layer)
     if sparse is not None:
         ways.append(sparse)
@@ -344,12 +357,15 @@ def smaller_convolution(node: Node, decisions: Decisions) -> Iterator[Decisions]
             sketch = "direct" if other.direct else "patches"
             changed: dict[str, int | str] = {"sketch": sketch, "tile": other.shape, **unrolled}
             kept = ("weights",) if block else ("weights", "unroll")
-            yield {**{name: decisions[name] for name in kept}, **changed}
+            changed = {**{name: decisions[name] for name in kept}, **changed}
+            yield {**changed, "weights": "w8"} if changed["weights"] == "p8" else changed
 
 
 def _tile(decisions: Decisions) -> packing.TileShape:
     if decisions["sketch"] == "sparse":
         return sparse_tile(decisions)
+    if decisions["tile"] == "2x4":
+        return packing.BLOCK_TILES["2x4"]
     direct = "_direct" if decisions["sketch"] in ("direct", "sums_direct") else ""
     return packing.TILES[f"{decisions['tile']}{direct}"]
 
@@ -379,8 +395,12 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
             formats: tuple[str, ...] = ("w8",) if direct else ("w8", "w16")
             if narrow and not direct:
                 formats = ("w4", *formats)
+            shapes = [tile.shape for tile in tiles]
+            paired = packing.BLOCK_TILES["2x4"]
+            if not direct and parts == 1 and _usable(paired, pixels, channels):
+                shapes, formats = [*shapes, paired.shape], (*formats, "p8")
             decisions = (
-                Decision("tile", tuple(tile.shape for tile in tiles)),
+                Decision("tile", tuple(shapes)),
                 Decision("weights", formats),
                 unrolls,
             )

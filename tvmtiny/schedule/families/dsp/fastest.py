@@ -31,6 +31,9 @@ _GATHER = 40
 #: Groups of a single patch at most: each is 70 to 112 bytes of code.
 _MOST_SINGLE = 32
 
+#: Groups of two patches whose words alternate at most: what offsets reach.
+MOST_PAIRS = 200
+
 
 def _cycles(
     layer: Layer, tile: packing.TileShape, weight_format: str, overhead: int, turns: int
@@ -48,9 +51,33 @@ def _cycles(
     return tiles * each + steps * parts * _CALL + patches
 
 
+def paired_patches(layer: Layer, unroll: int) -> Iterator[Way]:
+    """Two patches whose words alternate, for weights of two channels in a halfword.
+
+    Parameters
+    ----------
+    unroll
+        A value of that decision; all groups are unrolled in any case.
+    """
+    count, tile = packing.groups(layer.depth), packing.BLOCK_TILES["2x4"]
+    if (
+        count > _MOST_SINGLE
+        or layer.geometry is None
+        or layer.groups > 1
+        or layer.pixels < tile.pixels
+        or layer.channels < tile.channels
+    ):
+        return
+    way: Decisions = {"sketch": "patches", "tile": tile.shape, "weights": "p8", "unroll": unroll}
+    tiles = -(-layer.pixels // tile.pixels) * -(-layer.channels // tile.channels)
+    yield Way(patches_cycles(layer, tile, way), tiles * (count * tile.instructions["p8"] + 10), way)
+
+
 def patches_cycles(layer: Layer, tile: packing.TileShape, decisions: Decisions) -> float:
     """Of tiles whose patches lie next to each other word by word, or are read as they are."""
     weight_format = str(decisions["weights"])
+    if weight_format == "p8":
+        return _cycles(layer, tile, weight_format, _SINGLE[tile.pixels, tile.channels], 0)
     count = packing.turns(layer.depth, weight_format)
     _, _, loops = split_groups(count, int(decisions["unroll"]))
     overhead = _MOVING[tile.pixels, tile.channels]

@@ -93,12 +93,12 @@ def near(node: Node, layer: Layer, tile: packing.TileShape, weight_format: str) 
         or geometry.dilation != (1, 1)
         or layer.groups > 1
         or tile.pixels not in (2, 3)
-        or weight_format not in ("w8", "w16", "h8", "h16")
+        or weight_format not in ("w8", "w16", "p8", "h8", "h16")
         or node.input(0).shape[0] > 1
         or geometry.output[1] < tile.pixels
     ):
         return None
-    expansion = "h16" if weight_format[0] == "h" else weight_format
+    expansion = "h16" if weight_format[0] == "h" else packing.inputs_of(weight_format)
     channels = node.input(0).shape[3]
     if channels % packing.GROUP == 0:
         return _taps(layer, geometry, channels, tile.pixels, expansion)
@@ -252,7 +252,8 @@ def _choose_strip(
     if pitch * (rows + 1) > _OFFSET:
         return None
     total = geometry.output[0]
-    each = rows * groups * tile.instructions[expansion] + _STEP
+    group = tile.instructions.get(expansion, max(tile.instructions.values()))
+    each = rows * groups * group + _STEP
     each *= -(-layer.channels // tile.channels)
     found: list[tuple[int, Strip]] = []
     for count in range(1, total + 1):

@@ -96,6 +96,11 @@ def patch_words(depth: int, pixels: int, weight_format: str) -> int:
     return 2 * groups(depth) * pixels
 
 
+def inputs_of(weight_format: str) -> str:
+    """The format of weights whose inputs are expanded alike."""
+    return "w16" if weight_format == "p8" else weight_format
+
+
 def gain(weight_format: str) -> int:
     """What the kernels multiply sums by."""
     return 4096 if weight_format == "w4" else 256

@@ -95,7 +95,11 @@ class _Function:
     ) -> None:
         self._node, self._layer, self._tile, self._format = node, layer, tile, weight_format
         self._rest = rest
-        self._gather = None if tile.direct else Gather(node, layer, tile, weight_format, together)
+        self._gather = (
+            None
+            if tile.direct
+            else Gather(node, layer, tile, packing.inputs_of(weight_format), together)
+        )
         self._strip = None if together is None else together.strip
         self._words = packing.patch_words(layer.depth, tile.pixels, weight_format)
         self._x = nest.buffer("x", node.input(0).elements, "int8")
@@ -117,6 +121,15 @@ class _Function:
         macro = f"TVMTINY_SPARSE_{tile.name.upper()}"
         line = f"{macro}({name}, {scaling.shift}, {channels}, {rounding})"
         return _Kernel(name, line, "tvmtiny_dsp_sparse.h", "sparse", divided=False)
+
+    def _pairs(self, scaling: Scaling) -> _Kernel:
+        layer, tile = self._layer, self._tile
+        rounding = "SIGNED" if scaling.signed else "PLAIN"
+        sizes = (1, packing.groups(layer.depth), 1, scaling.shift, layer.channels)
+        numbers = ", ".join(map(str, (*sizes, 4 * self._words, 4)))
+        name = f"block_{tile.name}_p8_{'_'.join(map(str, sizes))}_patches_{rounding.lower()}"
+        line = f"TVMTINY_BLOCK_{tile.name.upper()}_P8({name}, {numbers}, {rounding})"
+        return _Kernel(name, line, "tvmtiny_dsp_block.h", "unrolled")
 
     def _dense(self, tile: packing.TileShape, scaling: Scaling, limit: int) -> _Kernel:
         layer = self._layer
@@ -140,6 +153,8 @@ class _Function:
         layer, tile, gather = self._layer, self._tile, self._gather
         if decisions["sketch"] == "sparse":
             kernel = self._sparse(scaling)
+        elif self._format == "p8":
+            kernel = self._pairs(scaling)
         else:
             kernel = self._dense(tile, scaling, int(decisions["unroll"]))
         kernels = [kernel]
