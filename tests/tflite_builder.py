@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ class ModelBuilder(ModelWriter):
     def __init__(self) -> None:
         super().__init__("test")
         self._initial: dict[str, np.ndarray] = {}
-        self._subgraphs: list[schema.SubGraphT] = []
 
     def int4_constant(self, name: str, value: np.ndarray, **quantization: Any) -> int:
         """Add a constant of 4-bit integers from -8 to 7; keywords as for `tensor`."""
@@ -91,26 +90,6 @@ class ModelBuilder(ModelWriter):
         handle = self.tensor(f"{name}/handle", (), "resource")
         self.op("VAR_HANDLE", [], [handle], {"shared_name": name, "container": ""})
         return handle
-
-    def subgraph(self, name: str, make: Callable[[ModelBuilder], Sequence[int]]) -> int:
-        """Add a subgraph for WHILE or IF, in a model without variables that have a value.
-
-        Parameters
-        ----------
-        make
-            Fills a builder of its own and gives the outputs.
-
-        Returns
-        -------
-        int
-            The subgraph's index.
-        """
-        inner = ModelBuilder()
-        inner._buffers, inner._codes = self._buffers, self._codes
-        inner._subgraphs = self._subgraphs
-        outputs = make(inner)
-        self._subgraphs.append(inner._subgraph(name, outputs))
-        return len(self._subgraphs)
 
     def build(self, outputs: Sequence[int]) -> bytes:
         subgraphs = [self._subgraph("main", outputs), *self._subgraphs]

@@ -447,6 +447,10 @@ SINGLE = {
     "gru_before_reset": _recurrent("GRU", 3, "bidirectional", True, linear_before_reset=1),
     "gru_states": _recurrent("GRU", 2, "reverse", True),
     "rnn": _recurrent("RNN", 4, "bidirectional"),
+    "gru_long": _recurrent("GRU", 40),
+    "gru_long_bidirectional": _recurrent("GRU", 17, "bidirectional", True, linear_before_reset=1),
+    "rnn_long": _recurrent("RNN", 19, "reverse"),
+    "lstm_long_states": _recurrent("LSTM", 18, "bidirectional", states=True),
     "conv_scaled": _scaled_conv,
     "if_true": lambda: _branches(True),
     "if_false": lambda: _branches(False),
@@ -474,6 +478,7 @@ def test_parts_become_one() -> None:
         ("conv_scaled", ["CONV_2D"]),
         ("hard_swish_divided", ["HARD_SWISH"]),
         ("hard_swish_multiplied", ["HARD_SWISH"]),
+        ("gru_long", ["WHILE"]),
         ("lstm_long", ["UNIDIRECTIONAL_SEQUENCE_LSTM"]),
     ):
         made = import_model(SINGLE[name]())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import flatbuffers
 import numpy as np
@@ -71,8 +71,11 @@ _ENUMS = {
 }
 
 
+AnyWriter = TypeVar("AnyWriter", bound="ModelWriter")
+
+
 class ModelWriter:
-    """Builds a model of one subgraph, tensor by tensor and operator by operator.
+    """Builds a model, tensor by tensor and operator by operator.
 
     Every method that adds a tensor returns its TFLite tensor index.
 
@@ -101,6 +104,27 @@ class ModelWriter:
         self._operators: list[Any] = []
         self._inputs: list[int] = []
         self._signatures: list[Any] = []
+        self._subgraphs: list[Any] = []
+
+    def subgraph(self: AnyWriter, name: str, make: Callable[[AnyWriter], Sequence[int]]) -> int:
+        """Add a subgraph for WHILE or IF.
+
+        Parameters
+        ----------
+        make
+            Adds inputs and operators to a writer of its own and returns the outputs.
+
+        Returns
+        -------
+        int
+            The subgraph's index.
+        """
+        inner = type(self)()
+        inner._buffers, inner._codes = self._buffers, self._codes
+        inner._subgraphs = self._subgraphs
+        outputs = make(inner)
+        self._subgraphs.append(inner._subgraph(name, outputs))
+        return len(self._subgraphs)
 
     def tensor(
         self,
@@ -214,7 +238,7 @@ class ModelWriter:
 
     def build(self, outputs: Sequence[int]) -> bytes:
         """Return the model with the given output tensors as the bytes of a .tflite file."""
-        return self._packed([self._subgraph("main", outputs)])
+        return self._packed([self._subgraph("main", outputs), *self._subgraphs])
 
     def _packed(self, subgraphs: Sequence[Any]) -> bytes:
         model = schema().ModelT()

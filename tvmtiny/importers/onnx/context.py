@@ -105,6 +105,23 @@ class Context:
         """Add a float32 tensor that keeps its value from one run to the next."""
         return self._writer.tensor(name, shape, "float32", variable=True)
 
+    def parameter(self, name: str, shape: Sequence[int], dtype: str) -> int:
+        """Add an input of a subgraph."""
+        return self._writer.input(name, shape, dtype)
+
+    def subgraph(self, name: str, make: Callable[[], Sequence[int]]) -> int:
+        """Add a subgraph, to which everything goes while `make` runs and returns its outputs."""
+        outer = self._writer, self._constants, self._data
+
+        def filled(writer: ModelWriter) -> Sequence[int]:
+            self._writer, self._constants, self._data = writer, {}, {}
+            return make()
+
+        try:
+            return outer[0].subgraph(name, filled)
+        finally:
+            self._writer, self._constants, self._data = outer
+
     def emit(
         self,
         operator: str,

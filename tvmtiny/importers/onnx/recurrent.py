@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN: step after step, or long LSTMs as TFLite's operator of a whole sequence."""
+"""LSTM, GRU and RNN: step after step, as a loop, or as TFLite's operator of a whole sequence."""
 
 from __future__ import annotations
 
@@ -44,21 +44,20 @@ def _recurrent(ctx: Context, op: Op) -> None:
     x = ctx.plain(ctx.real(ctx.value(op.inputs[0])))
     states = [_initial(ctx, op, position) for position in ((5, 6) if op.kind == "LSTM" else (5,))]
     long = sizes.steps > _MOST_STEPS
-    if long and (op.kind != "LSTM" or any(s is not None for s in states)):
-        raise RefusedError(
-            f"{sizes.steps} steps", f"at most {_MOST_STEPS}, or an LSTM without initial states"
-        )
+    whole = long and op.kind == "LSTM" and all(s is None for s in states)
     every: list[list[int]] = []
     last: list[list[int]] = []
     ends: list[int]
     for number, direction in enumerate(directions):
         begin = [None if s is None else _slice(ctx, s, number, 0) for s in states]
-        if long:
+        if whole:
             ctx.notes.append(
                 f"{op.name} remembers its state from run to run: reset the model before each "
                 "sequence"
             )
             outputs, ends = _whole(ctx, op, x, direction, sizes), []
+        elif long:
+            outputs, ends = _loop(ctx, op, x, direction, sizes, begin)
         else:
             outputs, ends = _steps(ctx, op, x, direction, sizes, begin)
         every.append(outputs)
@@ -170,12 +169,8 @@ def _steps(
     begin: Sequence[int | None],
 ) -> tuple[list[int], list[int]]:
     """The state after each step, and the states after the last one."""
-    rows = ctx.with_shape(x, (sizes.steps * sizes.batch, sizes.inputs))
-    # Recurrent biases join those of the inputs, but where a gate scales them.
-    joined = direction.bias + direction.recurrent_bias
-    if op.kind == "GRU":
-        joined[2 * sizes.cells :] = direction.bias[2 * sizes.cells :]
-    every = _dense(ctx, op, rows, sizes.steps * sizes.batch, direction.weights, joined)
+    inputs = ctx.with_shape(x, (sizes.steps * sizes.batch, sizes.inputs))
+    every = _of_inputs(ctx, op, inputs, sizes.steps * sizes.batch, direction, sizes)
     width = len(direction.weights)
     taken = [every]
     if sizes.steps > 1:
@@ -184,7 +179,7 @@ def _steps(
         axis = ctx.constant("axis", np.array(0, np.int32))
         options = {"num_splits": sizes.steps}
         ctx.emit("SPLIT_V", [every, lengths, axis], taken, options)
-    step = {"LSTM": _lstm_step, "GRU": _gru_step, "RNN": _rnn_step}[op.kind]
+    step = _STEPS[op.kind]
     states = list(begin)
     found: dict[int, int] = {}
     order = range(sizes.steps)
@@ -194,6 +189,84 @@ def _steps(
         found[number] = states[0]
     ends = [s for s in states if s is not None]
     return [found[number] for number in order], ends
+
+
+def _of_inputs(
+    ctx: Context, op: Op, inputs: int, rows: int, direction: _Direction, sizes: _Sizes
+) -> int:
+    """What inputs give to the gates, row by row."""
+    # Recurrent biases join those of the inputs, except where a gate scales them.
+    joined = direction.bias + direction.recurrent_bias
+    if op.kind == "GRU":
+        joined[2 * sizes.cells :] = direction.bias[2 * sizes.cells :]
+    return _dense(ctx, op, inputs, rows, direction.weights, joined)
+
+
+def _loop(
+    ctx: Context,
+    op: Op,
+    x: Value,
+    direction: _Direction,
+    sizes: _Sizes,
+    begin: Sequence[int | None],
+) -> tuple[list[int], list[int]]:
+    """The states after all steps in one tensor, and the states after the last one."""
+    state = (sizes.batch, sizes.cells)
+    every = (sizes.steps, *state)
+    source = (sizes.steps, sizes.batch, sizes.inputs)
+    count = ctx.constant("count", np.array(0, np.int32))
+    values = ctx.with_shape(x, source)
+    zeros = [ctx.constant("zeros", np.zeros(shape, np.float32)) for shape in (every, state)]
+    states = [zeros[1] if s is None else s for s in begin]
+    shapes = [(), every, *[state] * len(states), source]
+
+    def parameters() -> list[int]:
+        return [
+            ctx.parameter(f"in{i}", shape, "float32" if i else "int32")
+            for i, shape in enumerate(shapes)
+        ]
+
+    def more() -> list[int]:
+        number, *_ = parameters()
+        result = ctx.tensor("more", (), "bool")
+        steps = ctx.constant("steps", np.array(sizes.steps, np.int32))
+        ctx.emit("LESS", [number, steps], [result], {})
+        return [result]
+
+    def turn() -> list[int]:
+        number, outputs, *before, given = parameters()
+        one = ctx.constant("one", np.array(1, np.int32))
+        after, place = ctx.tensor("after", (), "int32"), number
+        ctx.emit("ADD", [number, one], [after], {})
+        if direction.backward:
+            last = ctx.constant("last", np.array(sizes.steps - 1, np.int32))
+            place = ctx.tensor("place", (), "int32")
+            ctx.emit("SUB", [last, number], [place], {})
+        row = _tensor(ctx, op, source[1:])
+        ctx.emit("GATHER", [given, place], [row], {"axis": 0, "batch_dims": 0})
+        row = _of_inputs(ctx, op, row, sizes.batch, direction, sizes)
+        found = _STEPS[op.kind](ctx, op, row, before, direction, sizes)
+        new = [s for s in found if s is not None]
+        first, start = ctx.tensor("first", (1,), "int32"), ctx.tensor("start", (3,), "int32")
+        ctx.emit("RESHAPE", [place, ctx.shape_constant([1])], [first], {"new_shape": [1]})
+        ctx.emit("CONCATENATION", [first, ctx.shape_constant([0, 0])], [start], {"axis": 0})
+        written = _tensor(ctx, op, every)
+        ctx.emit(
+            "DYNAMIC_UPDATE_SLICE",
+            [outputs, _reshaped(ctx, op, new[0], (1, *state)), start],
+            [written],
+        )
+        return [after, written, *new, given]
+
+    graphs = {
+        "cond_subgraph_index": ctx.subgraph(f"{op.name}/more", more),
+        "body_subgraph_index": ctx.subgraph(f"{op.name}/turn", turn),
+    }
+    results = [
+        ctx.tensor(op.name, shape, "float32" if i else "int32") for i, shape in enumerate(shapes)
+    ]
+    ctx.emit("WHILE", [count, zeros[0], *states, values], results, graphs)
+    return [results[1]], results[2:-1]
 
 
 class _Row:
@@ -277,6 +350,9 @@ def _rnn_step(
     return (row.unary("TANH", x),)
 
 
+_STEPS: dict[str, Step] = {"LSTM": _lstm_step, "GRU": _gru_step, "RNN": _rnn_step}
+
+
 def _whole(ctx: Context, op: Op, x: Value, direction: _Direction, sizes: _Sizes) -> list[int]:
     """UNIDIRECTIONAL_SEQUENCE_LSTM: the states after all steps in one tensor."""
     axis = ctx.constant("axis", np.array([0], np.int32))
@@ -348,11 +424,11 @@ def _results(
     for position in (1, 2):
         if position >= len(used) or not used[position]:
             continue
-        if long and position == 2:
+        if not last[0] and position == 2:
             raise RefusedError("the last cells of a long LSTM as output", "its hidden states")
         rows = []
         for number, outputs in enumerate(every):
-            if long:
+            if not last[number]:
                 whole = Value(
                     outputs[0],
                     (sizes.steps, sizes.batch, sizes.cells),
