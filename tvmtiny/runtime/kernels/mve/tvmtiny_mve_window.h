@@ -151,21 +151,25 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_planes(const int8_t *x, int8_t *planes, int3
                                            int32_t paired, int32_t zero_point)
 {
   const int32_t step = 1 + paired;
+  const int32_t above = first < -rows ? rows : first < 0 ? -first : 0;
+  const int32_t inside = height - first < rows ? height - first : rows;
+  const int32_t end = inside < above ? above : inside;
+  const int32_t even = end - (end & paired);
   int32_t row;
   int32_t lane;
-  for (row = 0; row < rows; ++row) {
-    const int32_t from = first + row;
-    const int32_t second = row & paired;
-    if (second == 0 && (from < 0 || from + paired >= height)) {
-      for (lane = 0; lane < lanes; ++lane) {
-        tvmtiny_mve_fill(planes + lane * plane, zero_point, step * pitch);
-      }
+  for (lane = 0; lane < lanes && (above > 0 || end < rows); ++lane) {
+    if (above > 0) {
+      tvmtiny_mve_fill(planes + lane * plane, zero_point, (above + (above & paired)) * pitch);
     }
-    if (from >= 0 && from < height) {
-      tvmtiny_mve_spread(x + from * row_bytes, planes + second + left * step, columns, channels,
-                         lanes, plane, step);
+    if (end < rows) {
+      tvmtiny_mve_fill(planes + lane * plane + even * pitch, zero_point,
+                       (rows + (rows & paired) - even) * pitch);
     }
-    planes += second == paired ? step * pitch : 0;
+  }
+  x += (first + above) * row_bytes;
+  for (row = above; row < end; ++row, x += row_bytes) {
+    tvmtiny_mve_spread(x, planes + (row - (row & paired)) * pitch + (row & paired) + left * step,
+                       columns, channels, lanes, plane, step);
   }
 }
 
