@@ -22,6 +22,7 @@ from layer_cases import Layer, Operand, numbers  # noqa: E402
 from pooling_cases import Pool  # noqa: E402
 
 import tvmtiny  # noqa: E402
+from tests.ops.test_binary import _layer as binary  # noqa: E402
 from tests.ops.test_conv_2d import Conv  # noqa: E402
 from tests.ops.test_copies import _concatenation as concatenation  # noqa: E402
 from tests.ops.test_copies import _pad as pad  # noqa: E402
@@ -30,11 +31,13 @@ from tests.ops.test_fully_connected import Dense  # noqa: E402
 from tests.ops.test_mean import _layer as mean  # noqa: E402
 from tests.ops.test_reduction import _layer as reduction  # noqa: E402
 from tests.ops.test_resizing import _layer as resize  # noqa: E402
+from tests.ops.test_rows import _layer as rows  # noqa: E402
 from tests.ops.test_softmax import _layer as softmax  # noqa: E402
 from tests.ops.test_svdf import Filter  # noqa: E402
 from tests.ops.test_unidirectional_sequence_lstm import Lstm  # noqa: E402
 from tests.schedule.test_dsp_half import conv as half_conv  # noqa: E402
 from tests.schedule.test_dsp_half import dense as half_dense  # noqa: E402
+from tests.schedule.test_mve_half import _depthwise as half_depthwise  # noqa: E402
 from tvmtiny.report.profile import profile  # noqa: E402
 
 PAGE = ROOT / "docs" / "helium.md"
@@ -56,6 +59,7 @@ PRODUCTS: dict[str, Case] = {
     "1x1 convolution, 64 -> 64": Conv((12, 5), 64, 64, (1, 1), output_scale=1.5, **_RELU),
     "3x3 convolution, 16 -> 16": Conv((16, 16), 16, 16, output_scale=1.5, **_RELU),
     "3x3 convolution, 64 -> 64": Conv((8, 8), 64, 64, output_scale=1.5, **_RELU),
+    "3x3 convolution, 8 -> 1": Conv((16, 16), 8, 1, output_scale=1.5, **_RELU),
     "first layer, 3 channels, stride 2": Conv((32, 32), 3, 8, stride=(2, 2), **_RELU),
     "3x3 depthwise": Depthwise((12, 12), 32, output_scale=1.0, **_RELU),
     "3x3 depthwise, stride 2": Depthwise((12, 12), 32, stride=(2, 2), output_scale=1.0, **_RELU),
@@ -65,6 +69,8 @@ PRODUCTS: dict[str, Case] = {
     "LSTM, 28 inputs, 32 cells": Lstm(cells=32, inputs=28, steps=28, weight_scale=0.002),
     "SVDF, 128 filters, memory 10": Filter(inputs=40, units=128, rank=1, memory=10),
     "3x3 convolution, int16": half_conv((8, 8), 32, 32),
+    "1x1 convolution, 64 -> 64, int16": half_conv((8, 8), 64, 64, (1, 1)),
+    "3x5 depthwise, int16": half_depthwise((12, 12), 32),
     "dense, 256 -> 64, int16": half_dense(1, 256, 64),
     "3x3 convolution, float32": Conv((8, 8), 16, 16, dtype="float32"),
 }
@@ -82,10 +88,13 @@ ELEMENTS: dict[str, Case] = {
     "sum with a value per channel": Layer("ADD", (_X, _CHANNEL), _OUT, _NONE),
     "product": Layer("MUL", (_X, _Y), _OUT, _NONE),
     "product with a value per channel": Layer("MUL", (_X, _CHANNEL), _OUT, _NONE),
+    "squared difference": binary("SQUARED_DIFFERENCE", "int8", (_SHAPE, _SHAPE)),
+    "PRELU with a slope per channel": binary("PRELU", "int8", (_SHAPE, (1, 1, 16))),
     "sum, int16": Layer("ADD", (_WIDE, _WIDE), _WIDE, _NONE),
     "product, int16": Layer("MUL", (_WIDE, _WIDE), _WIDE, _NONE),
     "logistic, tanh and other functions": Layer("TANH", (_X,), Operand(_SHAPE, "int8", 1 / 128)),
     "softmax, 8 rows of 64": softmax((8, 64)),
+    "L2 normalization, 8 rows of 128": rows("L2_NORMALIZATION", (8, 128)),
     "mean of 8x8, by input": mean(_SHAPE, [1, 2]),
     "mean of rows of 64, by input": mean((16, 64), [1]),
     "sum of rows of 64, by input": reduction("SUM", (16, 64), [1], scales=(0.05, 0.3)),
@@ -104,6 +113,7 @@ ELEMENTS: dict[str, Case] = {
     "padding": pad(_SHAPE, (0, 0), (1, 1), (1, 1), (0, 0)),
     "two joined by channels": concatenation(3, _SHAPE, _SHAPE),
     "interpolated, 8x8 to 8x7": resize("RESIZE_BILINEAR", (8, 8), (8, 7), channels=16),
+    "interpolated, int16": resize("RESIZE_BILINEAR", (8, 8), (8, 7), "int16", 16),
 }
 
 
