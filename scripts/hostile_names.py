@@ -36,7 +36,7 @@ from hostile_names import NAMES, file_name, network, strays  # noqa: E402
 from warm_program import warm_program  # noqa: E402
 
 from tests.project.export_builds import BUILDS  # noqa: E402
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded  # noqa: E402
+from tvmtiny.host.background_process import start_background, stop_background  # noqa: E402
 
 _BOARD = "mps2-an386"
 _SECONDS = 600
@@ -172,7 +172,7 @@ def tracker(wanted: bool) -> Iterator[str]:
         yield ""
         return
     command = [sys.executable, "-m", "tvm.exec.rpc_tracker", "--host", "127.0.0.1"]
-    process = start_guarded(
+    process = start_background(
         [*command, "--port", "9190", "--port-end", "9990"], output=subprocess.PIPE
     )
     try:
@@ -184,7 +184,7 @@ def tracker(wanted: bool) -> Iterator[str]:
             found = re.search(rb"bind to \S+:(\d+)", line)
         yield f"127.0.0.1:{int(found[1])}"
     finally:
-        stop_guarded(process)
+        stop_background(process)
 
 
 def serve(words: Sequence[str], directory: Path) -> subprocess.CompletedProcess[bytes]:

@@ -65,8 +65,8 @@ PROGRAM = """
 import subprocess, sys, threading, time
 from pathlib import Path
 from tvmtiny.host import interrupts, unfinished
-from tvmtiny.host.guarded_process import start_guarded
-from tvmtiny.host.watched_process import watched
+from tvmtiny.host.background_process import start_background
+from tvmtiny.host.foreground_process import foreground
 
 if sys.argv[1] != "library":
     interrupts.install()
@@ -75,12 +75,12 @@ lines = []
 
 def wait() -> None:
     shell = ["/bin/sh", "-c", "sleep 1000 & echo $!; wait"]
-    with watched(shell, output=subprocess.PIPE) as program:
+    with foreground(shell, output=subprocess.PIPE) as program:
         lines.append((program.pid, int(program.stdout.readline())))
         program.wait()
 
 threading.Thread(target=wait, daemon=True).start()
-guarded = start_guarded(["/bin/sh", "-c", "trap '' TERM; echo $$; sleep 1000"],
+guarded = start_background(["/bin/sh", "-c", "trap '' TERM; echo $$; sleep 1000"],
                         output=subprocess.PIPE, remove=folder)
 guarded.stdout.readline()
 while not lines:

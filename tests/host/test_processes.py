@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
+from tvmtiny.host.background_process import start_background, stop_background
 
 SLEEP = ["/bin/sh", "-c", "sleep 1000 & echo $!; exec sleep 1000"]
 
 HOST = """
 import subprocess, sys, threading
 from pathlib import Path
-from tvmtiny.host.guarded_process import start_guarded
+from tvmtiny.host.background_process import start_background
 
 def start():
-    process = start_guarded(sys.argv[2:], output=subprocess.PIPE, remove=Path(sys.argv[1]))
+    process = start_background(sys.argv[2:], output=subprocess.PIPE, remove=Path(sys.argv[1]))
     print(process.pid, int(process.stdout.readline()), flush=True)
 
 # The thread that starts the program ends long before the host.
@@ -71,24 +71,24 @@ def test_it_ends_with_its_host(how: signal.Signals | None, tmp_path: Path) -> No
     host.wait(60)
     assert_end(running)
     host.stdout.close()
-    # What watched removes the directory before it kills, itself as the last.
+    # What watched removes the directory before it kills, itself last.
     assert not directory.exists()
 
 
 def test_stopping_ends_all_that_it_started() -> None:
-    process = start_guarded(SLEEP, output=subprocess.PIPE)
+    process = start_background(SLEEP, output=subprocess.PIPE)
     assert process.stdout is not None
     child = ended(int(process.stdout.readline()))
-    stop_guarded(process)
+    stop_background(process)
     assert process.returncode == -signal.SIGKILL
     assert_end([child])
     assert process.stdout.read() == b""
     process.stdout.close()
-    stop_guarded(process)
+    stop_background(process)
 
 
 def test_the_end_of_the_program_ends_what_it_started() -> None:
-    process = start_guarded(
+    process = start_background(
         ["/bin/sh", "-c", "sleep 1000 >/dev/null & echo $!; exit 7"], output=subprocess.PIPE
     )
     assert process.stdout is not None
@@ -101,7 +101,7 @@ def test_the_end_of_the_program_ends_what_it_started() -> None:
 
 def test_it_inherits_what_it_is_given() -> None:
     reader, writer = os.pipe()
-    process = start_guarded(
+    process = start_background(
         ["/bin/sh", "-c", f"echo hello >/proc/self/fd/{writer}"],
         output=subprocess.DEVNULL,
         descriptors=[writer],
@@ -118,11 +118,11 @@ def test_threads_do_not_matter() -> None:
     started: list[subprocess.Popen[bytes]] = []
     thread = threading.Thread(
         target=lambda: started.append(
-            start_guarded(["/bin/sleep", "1000"], output=subprocess.DEVNULL)
+            start_background(["/bin/sleep", "1000"], output=subprocess.DEVNULL)
         )
     )
     thread.start()
     thread.join()
     with pytest.raises(subprocess.TimeoutExpired):
         started[0].wait(0.2)
-    stop_guarded(started[0])
+    stop_background(started[0])

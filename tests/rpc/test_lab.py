@@ -23,7 +23,7 @@ from trackers import running_tracker
 import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import InputError, LinkTimeoutError
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
+from tvmtiny.host.background_process import start_background, stop_background
 from tvmtiny.oracle import run_litert
 from tvmtiny.project.qemu.transport import running_boards
 
@@ -35,7 +35,7 @@ RUNS = 5
 @pytest.fixture(scope="module")
 def tracker() -> Iterator[str]:
     """The address of a tracker that was started as TVM's documentation says."""
-    process = start_guarded(
+    process = start_background(
         [
             *(sys.executable, "-m", "tvm.exec.rpc_tracker"),
             *("--host", "127.0.0.1", "--port", "9190", "--port-end", "9990"),
@@ -52,7 +52,7 @@ def tracker() -> Iterator[str]:
     assert port is not None
     _until_it_listens(port)
     yield f"127.0.0.1:{port}"
-    stop_guarded(process)
+    stop_background(process)
     process.stdout.close()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tvmtiny.host.files import writing
-from tvmtiny.host.watched_process import watched
+from tvmtiny.host.foreground_process import foreground
 
 __all__ = ["run_logged"]
 
@@ -36,6 +36,6 @@ def run_logged(
         with writing(log_path):
             log.write(heading)
             log.flush()
-        with watched(command, output=log, environment=environment) as process:
+        with foreground(command, output=log, environment=environment) as process:
             code = process.wait()
     return code, log_path.read_text(encoding="utf-8", errors="replace").removeprefix(heading)

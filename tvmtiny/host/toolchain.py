@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tvmtiny.errors import BuildError, ToolMissingError
 from tvmtiny.host.files import write_text
+from tvmtiny.host.foreground_process import foreground
 from tvmtiny.host.tools import CLibrary, Tool
-from tvmtiny.host.watched_process import watched
 
 __all__ = [
     "CompileJob",
@@ -81,7 +81,7 @@ def run_tool(
     ToolMissingError
         The command failed because `library` is not installed.
     """
-    with watched(command, output=subprocess.PIPE, directory=directory) as process:
+    with foreground(command, output=subprocess.PIPE, directory=directory) as process:
         printed, _ = process.communicate()
     output = printed.decode("utf-8", "replace")
     write_text(log_path, f"{' '.join(command)}\n{output}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.emulation.cycles import Block
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
+from tvmtiny.host.background_process import start_background, stop_background
 from tvmtiny.host.toolchain import find_tool, run_tool
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.project.qemu.flags import compile_flags
@@ -134,14 +134,14 @@ def _run(
         *("-kernel", driver.name),
     )
     with (directory / "qemu.log").open("wb") as log:
-        process = start_guarded(command, output=log, directory=directory, remove=directory)
+        process = start_background(command, output=log, directory=directory, remove=directory)
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
             message = f"did not end within {seconds:g} s"
             raise EmulationError(message, timeout=True) from None
         finally:
-            stop_guarded(process)
+            stop_background(process)
     if code == _EXIT_FAULT:
         raise EmulationError("took an exception")
     if code != _EXIT_OK:

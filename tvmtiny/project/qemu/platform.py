@@ -16,8 +16,8 @@ from tvmtiny.codegen.artifact import layer_functions
 from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.errors import BuildError, DeviceError, DeviceTimeoutError
 from tvmtiny.errors.base import quoted
+from tvmtiny.host.background_process import start_background, stop_background
 from tvmtiny.host.files import make_directory, write_bytes, write_text
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.project import sizes
@@ -257,13 +257,13 @@ def emulate_in(
     )
     board = firmware.project.board
     with (directory / "qemu.log").open("wb") as log:
-        process = start_guarded(command, output=log, directory=directory, remove=directory)
+        process = start_background(command, output=log, directory=directory, remove=directory)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise DeviceTimeoutError(seconds=timeout, board=board.name) from None
         finally:
-            stop_guarded(process)
+            stop_background(process)
     if code == _EXIT_OK:
         return
     artifact = firmware.project.artifact

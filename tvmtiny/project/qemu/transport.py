@@ -15,7 +15,7 @@ from typing import IO
 
 from tvmtiny.errors import DeviceError, InputError
 from tvmtiny.errors.base import quoted
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
+from tvmtiny.host.background_process import start_background, stop_background
 from tvmtiny.project.machine import Machine
 from tvmtiny.targets.architectures import architectures
 
@@ -58,7 +58,7 @@ class QemuTransport:
 
     def close(self) -> None:
         """Stop QEMU."""
-        stop_guarded(self.process)
+        stop_background(self.process)
         self._log.close()
 
 
@@ -122,7 +122,7 @@ def _start_socket(command: Sequence[str], name: str, log: IO[bytes], wait: bool)
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         url = f"socket://127.0.0.1:{listener.getsockname()[1]}"
         descriptor = listener.fileno()
-        process = start_guarded(
+        process = start_background(
             [
                 *command,
                 "-name",
@@ -139,7 +139,7 @@ def _start_socket(command: Sequence[str], name: str, log: IO[bytes], wait: bool)
 
 
 def _start_pty(command: Sequence[str], name: str, log: IO[bytes]) -> QemuTransport:
-    process = start_guarded(
+    process = start_background(
         [*command, "-name", f"guest={name}", "-chardev", "pty,id=link", "-serial", "chardev:link"],
         output=log,
     )
@@ -156,7 +156,7 @@ def _start_pty(command: Sequence[str], name: str, log: IO[bytes]) -> QemuTranspo
                 raise DeviceError(f"{reason}; check QEMU with tvmtiny doctor")
             time.sleep(0.005)
     except BaseException:
-        stop_guarded(process)
+        stop_background(process)
         raise
 
 

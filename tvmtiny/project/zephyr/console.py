@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from tvmtiny.errors import DeviceError, DeviceTimeoutError, InputError
-from tvmtiny.host.guarded_process import start_guarded, stop_guarded
+from tvmtiny.host.background_process import start_background, stop_background
 from tvmtiny.link.transport import DisconnectedError, Line, open_line
 from tvmtiny.project.machine import machine_of
 from tvmtiny.project.qemu.transport import start_qemu
@@ -129,12 +129,12 @@ def _console(build: ApplicationBuild, port: str | None) -> Iterator[Line]:
 @contextmanager
 def _program(elf: Path) -> Iterator[Line]:
     """Start a native program, whose console is its output."""
-    process = start_guarded([str(elf)], output=subprocess.PIPE)
+    process = start_background([str(elf)], output=subprocess.PIPE)
     assert process.stdout is not None
     try:
         yield _ProgramLine(process.stdout)
     finally:
-        stop_guarded(process)
+        stop_background(process)
         process.stdout.close()
 
 

@@ -14,14 +14,14 @@ from typing import IO, Any
 from tvmtiny.host.descendants import descendants, still_running
 from tvmtiny.host.interrupts import park_while_leaving
 
-__all__ = ["start_guarded", "stop_guarded"]
+__all__ = ["start_background", "stop_background"]
 
-_GUARD = Path(__file__).with_name("guard.py")
+_GUARD = Path(__file__).with_name("background_guard.py")
 #: Seconds to wait for descendants of a killed program to exit.
 _END_SECONDS = 5.0
 
 
-def start_guarded(
+def start_background(
     command: Sequence[str],
     *,
     output: int | IO[Any],
@@ -64,7 +64,7 @@ def start_guarded(
     )
 
 
-def stop_guarded(process: subprocess.Popen[bytes]) -> None:
+def stop_background(process: subprocess.Popen[bytes]) -> None:
     """Kill a program and all its descendants, and wait for them to exit."""
     # A program that has exited is already reaped: its process ID may have been reused, and its
     # guard has killed the descendants.

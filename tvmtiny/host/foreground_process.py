@@ -14,13 +14,13 @@ from typing import IO, Any
 
 from tvmtiny.host.interrupts import park_while_leaving
 
-__all__ = ["watched"]
+__all__ = ["foreground"]
 
-_WATCH = Path(__file__).with_name("watch.py")
+_GUARD = Path(__file__).with_name("foreground_guard.py")
 
 
-class _Watch:
-    """The process that kills programs left behind by this process; see ``watch.py``."""
+class _Guard:
+    """The process that kills programs left behind by this process; see ``foreground_guard.py``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,7 +37,7 @@ class _Watch:
             ):
                 self._host = os.getpid()
                 self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(_WATCH)],
+                    [sys.executable, "-I", "-S", str(_GUARD)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -49,11 +49,11 @@ class _Watch:
                 os.write(self._process.stdin.fileno(), line.encode())
 
 
-_watch = _Watch()
+_guard = _Guard()
 
 
 @contextmanager
-def watched(
+def foreground(
     command: Sequence[str],
     *,
     output: int | IO[Any],
@@ -87,7 +87,7 @@ def watched(
         env=None if environment is None else dict(environment),
         start_new_session=True,
     )
-    _watch.tell(f"+{process.pid}\n")
+    _guard.tell(f"+{process.pid}\n")
     try:
         yield process
     finally:
@@ -95,4 +95,4 @@ def watched(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait()
-        _watch.tell(f"-{process.pid}\n")
+        _guard.tell(f"-{process.pid}\n")

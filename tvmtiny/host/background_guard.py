@@ -1,8 +1,8 @@
 """Run a program that is killed when another process ends.
 
-``python guard.py PROCESS DIRECTORY PROGRAM ARGUMENTS...`` kills the program, with its process
-group, once PROCESS has ended for any reason, and then removes DIRECTORY unless that is empty text.
-The program replaces this script; a child process of the script keeps watch. (Linux's
+``python background_guard.py PROCESS DIRECTORY PROGRAM ARGUMENTS...`` kills the program, with its
+process group, once PROCESS has ended for any reason, and then removes DIRECTORY unless that is
+empty text. The program replaces this script; a child process of the script keeps watch. (Linux's
 PR_SET_PDEATHSIG does not work here: it fires when the thread that started the program ends.)
 """
 

@@ -1,8 +1,9 @@
 """Kill programs whose starter has ended.
 
-``python watch.py`` reads lines ``+GROUP`` and ``-GROUP`` from stdin, for a process group that has
-started or exited. When stdin ends, the process that wrote to it has ended too, and the remaining
-groups are killed. Compilers are numerous and short-lived; a guard process for each would be slower.
+``python foreground_guard.py`` reads lines ``+GROUP`` and ``-GROUP`` from stdin, for a process group
+that has started or exited. When stdin ends, the process that wrote to it has ended too, and the
+remaining groups are killed. Compilers are numerous and short-lived; a guard process for each would
+be slower.
 """
 
 import os
