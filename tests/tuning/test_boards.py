@@ -11,7 +11,7 @@ import tvmtiny
 from tests.tools import needs_programs, on_qemu
 from tvmtiny.errors import DeviceError, InputError
 from tvmtiny.project.measurement import decode_ticks
-from tvmtiny.project.qemu.runner import start_runner
+from tvmtiny.project.qemu.candidate_build import start_runner
 from tvmtiny.project.registry import build_runner
 from tvmtiny.rpc.board import start_board
 from tvmtiny.schedule.records import load_records

@@ -14,9 +14,9 @@ from unicorn import arm_const
 import tvmtiny
 from tests.tuning.broken import breaking
 from tvmtiny import models
-from tvmtiny.project.qemu.runner import start_runner
+from tvmtiny.project.candidate_firmware import RunnerFirmware
+from tvmtiny.project.qemu.candidate_build import start_runner
 from tvmtiny.project.registry import build_runner
-from tvmtiny.project.runner_firmware import RunnerFirmware
 from tvmtiny.schedule.records import Status, load_records
 from tvmtiny.targets import find_board
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
+from tvmtiny.project.qemu.candidate_build import build_qemu_runner
 from tvmtiny.project.qemu.options import QemuOptions
 from tvmtiny.project.qemu.platform import QemuPlatform
-from tvmtiny.project.qemu.runner import build_qemu_runner
 from tvmtiny.project.zephyr.board import ZephyrBoard
+from tvmtiny.project.zephyr.candidate_build import build_zephyr_runner
 from tvmtiny.project.zephyr.platform import ZephyrPlatform
-from tvmtiny.project.zephyr.runner import build_zephyr_runner
 from tvmtiny.targets import find_board
 from tvmtiny.targets.values import Values
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact
     from tvmtiny.project.api import Platform
-    from tvmtiny.project.runner_firmware import RunnerFirmware
+    from tvmtiny.project.candidate_firmware import RunnerFirmware
     from tvmtiny.targets import Board, BoardLike
 
 __all__ = ["board_for", "build_runner", "check_board", "platform_for"]

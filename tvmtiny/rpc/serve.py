@@ -13,9 +13,9 @@ from tvmtiny.errors import DeviceError, InputError, LinkClosedError
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.api import Transport
-from tvmtiny.project.qemu.runner import start_runner
+from tvmtiny.project.candidate_firmware import RUNNER
+from tvmtiny.project.qemu.candidate_build import start_runner
 from tvmtiny.project.registry import board_for, build_runner
-from tvmtiny.project.runner_firmware import RUNNER
 from tvmtiny.rpc.board import (
     check_identity,
     connect_timeout,

@@ -15,8 +15,8 @@ from elftools.elf.sections import SymbolTableSection
 from tvmtiny.errors import BuildError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import find_tool, run_tool
+from tvmtiny.project.candidate_firmware import BLOCK_BYTES
 from tvmtiny.project.qemu.flags import DEFAULT_OPTIMIZATION, compile_flags, link_flags
-from tvmtiny.project.runner_firmware import BLOCK_BYTES
 from tvmtiny.project.runtime_files import render
 from tvmtiny.targets.architectures import find_architecture
 

@@ -8,7 +8,7 @@ from tvmtiny.errors import BuildError
 from tvmtiny.host.files import write_bytes
 from tvmtiny.host.unfinished import forget, remove, work_folder_for
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
-from tvmtiny.project.qemu.runner import start_runner
+from tvmtiny.project.qemu.candidate_build import start_runner
 from tvmtiny.project.registry import build_runner
 from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT, end_of
 from tvmtiny.rpc.remote import Remote, open_pipe

@@ -24,9 +24,9 @@ from tvmtiny.errors import (
     UnknownTargetError,
 )
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
+from tvmtiny.project.candidate_firmware import BLOCK_BYTES
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_ticks, decode_times
-from tvmtiny.project.runner_firmware import BLOCK_BYTES
 from tvmtiny.rpc.board import connect_timeout, identify
 from tvmtiny.rpc.bridge import CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker

@@ -11,10 +11,10 @@ from typing import Any
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.host.files import write_folder
+from tvmtiny.project.candidate_firmware import MOST_BYTES, RUNNER, runner_files
 from tvmtiny.project.capacity import check_capacities
 from tvmtiny.project.package import PackagedModel, package_files, render
 from tvmtiny.project.rpc_firmware import rpc_library_files, rpc_model_source
-from tvmtiny.project.runner_firmware import MOST_BYTES, RUNNER, runner_files
 from tvmtiny.project.zephyr.board import ZephyrBoard, find_zephyr_board
 from tvmtiny.resources import shipped
 from tvmtiny.targets import board_entry, boards, make_board

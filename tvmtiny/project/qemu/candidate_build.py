@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 from tvmtiny.codegen.placement import Placement
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
-from tvmtiny.project.qemu.flags import compile_flags, device_flags, link_flags
-from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
-from tvmtiny.project.qemu.sources import FOLDERS, HEAP_BYTES, link_script, server_files
-from tvmtiny.project.qemu.transport import QemuTransport, start_qemu
-from tvmtiny.project.runner_firmware import (
+from tvmtiny.project.candidate_firmware import (
     BLOCK_BYTES,
     MOST_BYTES,
     RUNNER,
@@ -20,6 +16,10 @@ from tvmtiny.project.runner_firmware import (
     firmware_of,
     runner_files,
 )
+from tvmtiny.project.qemu.flags import compile_flags, device_flags, link_flags
+from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
+from tvmtiny.project.qemu.sources import FOLDERS, HEAP_BYTES, link_script, server_files
+from tvmtiny.project.qemu.transport import QemuTransport, start_qemu
 from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import InputError
+from tvmtiny.project.candidate_firmware import RUNNER, RunnerFirmware, firmware_of
 from tvmtiny.project.machine import machine_of
-from tvmtiny.project.runner_firmware import RUNNER, RunnerFirmware, firmware_of
 from tvmtiny.project.zephyr.application import ApplicationOptions, create_application
 from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.project.zephyr.build import build_application
@@ -20,7 +20,7 @@ __all__ = ["build_zephyr_runner"]
 
 
 def build_zephyr_runner(board: Board, directory: Path) -> RunnerFirmware:
-    """Build the runner with west; see `tvmtiny.project.runner_firmware.build_runner`."""
+    """Build the runner with west; see `tvmtiny.project.registry.build_runner`."""
     known = ZephyrBoard.of(board)
     if known.machine is None:
         raise InputError(
