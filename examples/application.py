@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import tvmtiny
-from tvmtiny.applications import create_zephyr_application
+from tvmtiny.creating import create_zephyr_application
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions, integers, train
 from tvmtiny.design.verifying import Verified, verify

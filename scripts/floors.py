@@ -18,7 +18,7 @@ _GROUPS = (
     ("Models and operators", "importers"),
     ("Schedules, memory, C", "codegen"),
     ("Compiler and estimates", "results"),
-    ("Firmware, links, boards", "applications"),
+    ("Firmware, links, boards", "creating"),
     ("What people do", "report"),
     ("Command line, public names", ""),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tvmtiny.report.operators import operator_page
+from tvmtiny.report.operator_page import operator_page
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "operators.md"
 

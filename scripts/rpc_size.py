@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tvmtiny
 from tvmtiny.project.qemu.platform import QemuPlatform
-from tvmtiny.project.qemu.sources import RPC, device_side
+from tvmtiny.project.qemu.sources import RPC, firmware_sizes
 
 if __name__ == "__main__":
     model = tvmtiny.load(Path(tvmtiny.__file__).parent / "models" / "sine.tflite")
@@ -19,5 +19,5 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as name:
             artifact = tvmtiny.compile(model, target=board.name)
             project = platform.generate(artifact, board, Path(name), RPC)
-            flash, ram, buffers = device_side(platform.build(project))
+            flash, ram, buffers = firmware_sizes(platform.build(project))
         print(f"{board.name:10s} {flash:7,d} {ram:6,d} {buffers:6,d}")

@@ -19,8 +19,8 @@ from sklearn.datasets import load_digits
 
 import tvmtiny
 from tvmtiny.design.data import Dataset
+from tvmtiny.design.network_spaces import space_of
 from tvmtiny.design.search import search
-from tvmtiny.design.spaces import space_of
 from tvmtiny.design.training import TrainOptions
 
 LEVELS = (0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99)

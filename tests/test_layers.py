@@ -66,7 +66,7 @@ FLOORS = (
     "checking",
     "evaluating",
     "listening",
-    "applications",
+    "creating",
     "tuning",
     "design",
     "report",

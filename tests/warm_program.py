@@ -39,7 +39,7 @@ _MODULES = (
     "tvmtiny.oracle",
     "tvmtiny.report.memory",
     "tvmtiny.report.profile",
-    "tvmtiny.report.tables",
+    "tvmtiny.report.terminal_tables",
     "tvmtiny.running",
     "tvmtiny.rpc",
     "tvmtiny.tuning",

@@ -15,7 +15,7 @@ from tools import MLPERF_TINY
 import tvmtiny
 from tvmtiny.project.zephyr.build import ApplicationBuild
 from tvmtiny.project.zephyr.console import converse
-from tvmtiny.project.zephyr.tree import find_tree
+from tvmtiny.project.zephyr.source_tree import find_tree
 from tvmtiny.targets import find_board
 
 #: Lets an application end its console.

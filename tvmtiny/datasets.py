@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tvmtiny.errors import InputDataError
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.inputs import TensorSpec, input_names
 
 __all__ = ["DATA_KINDS", "Data", "Samples", "find_samples", "image_notes", "shaped"]

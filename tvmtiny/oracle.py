@@ -22,8 +22,8 @@ from tvmtiny.frontend.legacy import with_moved
 from tvmtiny.frontend.variables import with_assigned
 from tvmtiny.frontend.writer import packed
 from tvmtiny.host import litert
+from tvmtiny.host.imports import importing
 from tvmtiny.host.litert import make_interpreter, reference_interpreter
-from tvmtiny.host.packages import importing
 from tvmtiny.litert_operators import OneOperator, one_by_one
 from tvmtiny.ops import Node, Oracle, find_operator
 from tvmtiny.ops.shared.evaluate import evaluate

@@ -28,7 +28,7 @@ from tvmtiny.frontend.model import load
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.frontend.verify import dynamic_range
 from tvmtiny.frontend.writer import packed
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.importers import read_content
 from tvmtiny.ops import Tensor
 from tvmtiny.ops.shared.graph import Graph

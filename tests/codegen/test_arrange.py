@@ -13,7 +13,7 @@ from random_networks import random_network
 from small_networks import Network
 
 import tvmtiny
-from tests.codegen.programs import add_model
+from tests.codegen.host_programs import add_model
 from tests.codegen.shadow_memory import run_with_shadow
 from tvmtiny import models
 from tvmtiny.errors import InputError, RamBudgetError

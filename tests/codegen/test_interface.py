@@ -10,7 +10,7 @@ from host_runner import SANITIZERS, compiler_or_skip, run_command, run_main, wri
 from tflite_builder import ModelBuilder
 
 import tvmtiny
-from tests.codegen.programs import COUNT, add_model, compiled, run_statements
+from tests.codegen.host_programs import COUNT, add_model, compiled, run_statements
 from tvmtiny.codegen.archive import metadata
 from tvmtiny.errors import InputError
 from tvmtiny.oracle import run_litert_outputs

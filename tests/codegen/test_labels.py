@@ -8,7 +8,7 @@ import pytest
 from tflite_builder import ModelBuilder
 
 import tvmtiny
-from tests.codegen.programs import add_model, compiled
+from tests.codegen.host_programs import add_model, compiled
 from tvmtiny.codegen.labels import labels
 from tvmtiny.codegen.names import interface_names
 from tvmtiny.errors import InputError

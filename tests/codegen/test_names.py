@@ -16,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import tvmtiny
-from tests.codegen.programs import add_model, compiled
+from tests.codegen.host_programs import add_model, compiled
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.frontend.names import model_name
 

@@ -10,7 +10,7 @@ from host_runner import run_on_host
 from tflite_builder import ModelBuilder
 
 import tvmtiny
-from tests.codegen.programs import COUNT, SHAPE, add_model, compiled, run_statements
+from tests.codegen.host_programs import COUNT, SHAPE, add_model, compiled, run_statements
 from tvmtiny import models
 
 _FILL = """

@@ -12,7 +12,7 @@ import pytest
 from random_networks import random_network
 
 import tvmtiny
-from tests.codegen.programs import compiled_file
+from tests.codegen.host_programs import compiled_file
 from tests.codegen.shadow_memory import run_all_with_shadow, run_with_shadow
 from tests.tools import MLPERF_TINY, needs_mlperf_tiny
 from tvmtiny import models

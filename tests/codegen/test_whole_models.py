@@ -8,7 +8,7 @@ import pytest
 from host_runner import run_on_host
 
 import tvmtiny
-from tests.codegen.programs import compiled_file
+from tests.codegen.host_programs import compiled_file
 from tests.tools import MLPERF_TINY, needs_mlperf_tiny
 from tvmtiny import models
 from tvmtiny.results import RunResult

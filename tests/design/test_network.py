@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tvmtiny
-from tests.design.networks import stripes
+from tests.design.keras_samples import stripes
 from tvmtiny.design.data import Dataset, read_dataset
 from tvmtiny.design.masks import Masks, masked
 from tvmtiny.design.network import (
@@ -20,8 +20,8 @@ from tvmtiny.design.network import (
     macs,
     to_tflite,
 )
+from tvmtiny.design.network_spaces import read_build, space_of
 from tvmtiny.design.search import search
-from tvmtiny.design.spaces import read_build, space_of
 from tvmtiny.errors import InputDataError, InputError
 from tvmtiny.oracle import run_litert_outputs
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tvmtiny
-from tests.design.networks import every_layer, keras, stripes
+from tests.design.keras_samples import every_layer, keras, stripes
 from tvmtiny.design.distilling import distil
 from tvmtiny.design.figures import Budget
 from tvmtiny.design.keras_import import from_keras

@@ -26,7 +26,7 @@ from tvmtiny.project.zephyr.application import (
 )
 from tvmtiny.project.zephyr.board import find_zephyr_board
 from tvmtiny.project.zephyr.build import flash_application
-from tvmtiny.project.zephyr.tree import ZephyrTree
+from tvmtiny.project.zephyr.source_tree import ZephyrTree
 from tvmtiny.resources import shipped
 
 BOARD = "zephyr:mps2_an385"

@@ -16,10 +16,10 @@ from tvmtiny import models
 from tvmtiny.errors import BuildError, InputError, ToolMissingError
 from tvmtiny.host.tools import CLibrary, Tool
 from tvmtiny.project.faults import describe_fault
-from tvmtiny.project.machine import machine_of
 from tvmtiny.project.measurement import Measurement, instructions
 from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
 from tvmtiny.project.qemu.platform import QemuPlatform
+from tvmtiny.project.qemu_machine import machine_of
 from tvmtiny.project.registry import board_for
 from tvmtiny.project.sizes import measure
 from tvmtiny.report.doctor import Finding, Status, diagnose

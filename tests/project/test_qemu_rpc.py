@@ -23,7 +23,7 @@ from tvmtiny.project.faults import describe_fault
 from tvmtiny.project.measurement import decode_times
 from tvmtiny.project.qemu.options import machine_of_board
 from tvmtiny.project.qemu.platform import QemuPlatform
-from tvmtiny.project.qemu.sources import device_side
+from tvmtiny.project.qemu.sources import firmware_sizes
 from tvmtiny.results import Firmware
 from tvmtiny.targets import find_board
 from tvmtiny.targets.architectures import find_architecture
@@ -224,7 +224,7 @@ def test_bytes_go_there_and_back(board: str, make_artifact: MakeArtifact, tmp_pa
 def test_the_device_side_is_small(board: str, make_artifact: MakeArtifact, tmp_path: Path) -> None:
     firmware = build(make_artifact(board), board, tmp_path)
     # What scripts/rpc_size.py prints.
-    flash, ram, buffers = device_side(firmware)
+    flash, ram, buffers = firmware_sizes(firmware)
     assert 4_000 < flash < 10_000
     assert 200 < ram - buffers < 1_800
 

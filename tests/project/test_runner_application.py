@@ -10,7 +10,7 @@ from fake_zephyr import make_tree
 from tools import needs_programs
 
 from tests.project.test_application import BOARD, configure, packaged, read_kconfig
-from tvmtiny.applications import create_zephyr_application
+from tvmtiny.creating import create_zephyr_application
 from tvmtiny.errors import InputError
 from tvmtiny.project.registry import build_runner
 from tvmtiny.project.zephyr.application import (

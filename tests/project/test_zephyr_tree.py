@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tvmtiny.errors import BuildError, InputError, ToolMissingError, UnknownTargetError
-from tvmtiny.project.zephyr.tree import find_tree, first_west_error
+from tvmtiny.project.zephyr.source_tree import find_tree, first_west_error
 
 VERSION = "VERSION_MAJOR = {}\nVERSION_MINOR = {}\nPATCHLEVEL = 1\nVERSION_TWEAK = 0\n"
 

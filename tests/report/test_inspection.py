@@ -18,7 +18,7 @@ import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import TvmtinyError
 from tvmtiny.report.inspection import Inspection, inspect_model
-from tvmtiny.report.tables import inspection_tables
+from tvmtiny.report.terminal_tables import inspection_tables
 
 
 def test_activations_and_boards_of_a_shipped_model() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools import ROOT
 
 from tvmtiny.ops import operators
-from tvmtiny.report.operators import _others, operator_page
+from tvmtiny.report.operator_page import _others, operator_page
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -24,10 +24,10 @@ import tvmtiny
 from tvmtiny import models
 from tvmtiny.errors import LinkClosedError, LinkError
 from tvmtiny.oracle import run_litert
-from tvmtiny.project.machine import Machine
 from tvmtiny.project.qemu import platform
 from tvmtiny.project.qemu.options import machine_of_board
 from tvmtiny.project.qemu.transport import QemuTransport, running_boards, start_qemu
+from tvmtiny.project.qemu_machine import Machine
 from tvmtiny.rpc.board import identify_started
 from tvmtiny.targets import find_board
 

@@ -7,11 +7,11 @@ from functools import cache
 import pytest
 from zephyr_applications import Built, mlperf_model
 
-from tvmtiny.applications import create_zephyr_application
+from tvmtiny.creating import create_zephyr_application
 from tvmtiny.project.zephyr.application import ApplicationOptions
 from tvmtiny.project.zephyr.board import find_zephyr_board
 from tvmtiny.project.zephyr.build import ApplicationBuild, build_application
-from tvmtiny.project.zephyr.tree import find_tree
+from tvmtiny.project.zephyr.source_tree import find_tree
 
 
 @pytest.fixture(scope="session")

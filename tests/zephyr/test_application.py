@@ -10,13 +10,13 @@ from zephyr_applications import CONSOLE_SECONDS, Built, Inference, build_other, 
 
 import tvmtiny
 from tvmtiny import models
-from tvmtiny.applications import create_zephyr_application
+from tvmtiny.creating import create_zephyr_application
 from tvmtiny.project.package import sample_inputs
 from tvmtiny.project.zephyr.application import ApplicationOptions
 from tvmtiny.project.zephyr.board import find_zephyr_board
 from tvmtiny.project.zephyr.build import ApplicationBuild, build_application, memory_table
 from tvmtiny.project.zephyr.console import converse
-from tvmtiny.project.zephyr.tree import find_tree
+from tvmtiny.project.zephyr.source_tree import find_tree
 from tvmtiny.targets import find_board
 
 #: What the application itself may add to what is announced for the model.

@@ -18,8 +18,8 @@ from tvmtiny import models
 from tvmtiny.errors import DeviceFaultError, LinkTimeoutError
 from tvmtiny.oracle import oracle_tensors
 from tvmtiny.project.api import Transport
-from tvmtiny.project.machine import machine_of
 from tvmtiny.project.qemu.transport import start_qemu
+from tvmtiny.project.qemu_machine import machine_of
 from tvmtiny.project.registry import platform_for
 from tvmtiny.project.zephyr.build import ApplicationBuild
 from tvmtiny.targets import find_board

@@ -12,7 +12,7 @@ from zephyr_applications import CONSOLE_SECONDS, build_other
 import tvmtiny
 from tests.ops.test_unidirectional_sequence_lstm import Lstm
 from tvmtiny import models
-from tvmtiny.applications import create_zephyr_application
+from tvmtiny.creating import create_zephyr_application
 from tvmtiny.oracle import run_litert
 from tvmtiny.project.zephyr.application import ApplicationOptions
 from tvmtiny.project.zephyr.board import find_zephyr_board

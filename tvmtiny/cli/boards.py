@@ -41,7 +41,7 @@ def boards(context: typer.Context, json: JsonOption = False) -> None:
         ]
         print_json({"boards": entries, "cpus": cpus, "problems": [str(error) for error in broken]})
     else:
-        from tvmtiny.report.tables import board_table, cpu_table
+        from tvmtiny.report.terminal_tables import board_table, cpu_table
 
         console().print(board_table(known))
         console().print()

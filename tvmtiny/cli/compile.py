@@ -54,7 +54,7 @@ def compile_command(
     if json:
         print_json(summary)
         return
-    from tvmtiny.report.tables import artifact_tables
+    from tvmtiny.report.terminal_tables import artifact_tables
 
     for table in artifact_tables(artifact, files):
         console().print(table)

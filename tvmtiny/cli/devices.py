@@ -25,7 +25,7 @@ def devices(json: JsonOption = False) -> None:
     if json:
         print_json(asdict(found))
         return
-    from tvmtiny.report.tables import device_tables
+    from tvmtiny.report.terminal_tables import device_tables
 
     for table in device_tables(found):
         console().print(table)

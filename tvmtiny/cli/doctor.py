@@ -31,7 +31,7 @@ def doctor(json: JsonOption = False) -> None:
     if json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        from tvmtiny.report.tables import doctor_table
+        from tvmtiny.report.terminal_tables import doctor_table
 
         console().print(doctor_table(findings))
     if any(finding.status is Status.MISSING for finding in findings):

@@ -60,7 +60,7 @@ def export(
         from tvmtiny.project.capacity import check_capacities
         from tvmtiny.project.exports.export import Library, check_library
         from tvmtiny.project.exports.export import export as write_export
-        from tvmtiny.report.export import export_summary, export_table
+        from tvmtiny.report.export_tables import export_summary, export_table
 
         # Report errors in these options before reading any model.
         resolved = settings.target(target)

@@ -138,7 +138,7 @@ def diff(old: FileArgument, new: FileArgument, json: JsonOption = False) -> None
     from dataclasses import asdict
 
     from tvmtiny.images.image_format import read_image
-    from tvmtiny.report.images import compare_images, difference_table
+    from tvmtiny.report.image_tables import compare_images, difference_table
 
     difference = compare_images(read_image(old), read_image(new))
     if json:
@@ -210,7 +210,7 @@ def key(
 
 def _show(file: Path, json: bool) -> None:
     from tvmtiny.images.image_format import read_image
-    from tvmtiny.report.images import image_summary, image_table
+    from tvmtiny.report.image_tables import image_summary, image_table
 
     image = read_image(file)
     if json:

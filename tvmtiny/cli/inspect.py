@@ -34,7 +34,7 @@ def inspect(
     if json:
         print_json({**asdict(found), "supported": found.supported})
         return
-    from tvmtiny.report.tables import inspection_tables
+    from tvmtiny.report.terminal_tables import inspection_tables
 
     for table in inspection_tables(found):
         console().print(table)

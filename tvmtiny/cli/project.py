@@ -133,7 +133,7 @@ def create(
             )
         found = find_zephyr_board(board, cpu, settings.boards)
         tell("importing TVM")
-        from tvmtiny.applications import create_zephyr_application
+        from tvmtiny.creating import create_zephyr_application
 
         loaded = settings.read_all(models or (), name or (), tell)
         application = create_zephyr_application(
@@ -144,7 +144,7 @@ def create(
             settings.compile,
             tell,
         )
-    from tvmtiny.report.application import application_summary, application_table
+    from tvmtiny.report.application_tables import application_summary, application_table
 
     if json:
         print_json(application_summary(application))
@@ -227,7 +227,7 @@ def build(
     Example: tvmtiny project build application
     """
     built = _build(directory, define, quiet=json)
-    from tvmtiny.report.application import build_summary, build_table
+    from tvmtiny.report.application_tables import build_summary, build_table
 
     if json:
         print_json(build_summary(built))
@@ -251,7 +251,7 @@ def flash(
     """
     from tvmtiny.project.zephyr.application import load_application
     from tvmtiny.project.zephyr.build import flash_application
-    from tvmtiny.project.zephyr.tree import find_tree
+    from tvmtiny.project.zephyr.source_tree import find_tree
 
     application = load_application(directory)
     with progress(quiet=False) as tell:
@@ -306,7 +306,7 @@ def _definitions(words: list[str] | None) -> dict[str, str]:
 def _build(directory: Path, define: list[str] | None, quiet: bool) -> ApplicationBuild:
     from tvmtiny.project.zephyr.application import load_application
     from tvmtiny.project.zephyr.build import build_application
-    from tvmtiny.project.zephyr.tree import find_tree
+    from tvmtiny.project.zephyr.source_tree import find_tree
 
     definitions = _definitions(define)
     application = load_application(directory)

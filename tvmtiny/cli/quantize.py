@@ -70,7 +70,7 @@ def quantize(
         summary["outputs"] = [asdict(change) for change in made.outputs]
         print_json({**summary, "file": str(output)})
         return
-    from tvmtiny.report.tables import quantized_tables
+    from tvmtiny.report.terminal_tables import quantized_tables
 
     for table in quantized_tables(made, str(output)):
         console().print(table)

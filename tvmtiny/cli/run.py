@@ -101,7 +101,7 @@ def run(
     if json:
         print_json(run_summary(result, checked, artifact.stream))
     else:
-        from tvmtiny.report.tables import run_tables
+        from tvmtiny.report.terminal_tables import run_tables
 
         for table in run_tables(result, checked, artifact.stream):
             console().print(table)

@@ -79,8 +79,8 @@ def search(
     with progress(quiet=json) as tell:
         tell("importing TVM and Keras")
         from tvmtiny.design.data import read_dataset
+        from tvmtiny.design.network_spaces import read_build, space_of
         from tvmtiny.design.search import search as search_networks
-        from tvmtiny.design.spaces import read_build, space_of
         from tvmtiny.design.training import TrainOptions
         from tvmtiny.design.verifying import verify as verify_model
         from tvmtiny.host.files import write_text

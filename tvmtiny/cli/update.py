@@ -48,7 +48,7 @@ def update(
 
         found = read_image(image)
         tell("importing TVM")
-        from tvmtiny.report.images import update_summary, update_table
+        from tvmtiny.report.image_tables import update_summary, update_table
         from tvmtiny.rpc.updating import update as update_board
 
         result = update_board(

@@ -14,7 +14,7 @@ from tvm import s_tir, tirx
 from tvm.ir import PointerType, PrimType
 
 from tvmtiny.codegen.headers import header_text
-from tvmtiny.codegen.slicing import slice_function
+from tvmtiny.codegen.kernel_parts import slice_function
 from tvmtiny.ops.shared.node import DTYPE_BYTES, Node
 from tvmtiny.schedule.implementation import (
     HEADERS_ATTR,

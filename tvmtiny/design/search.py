@@ -13,14 +13,14 @@ from tvmtiny.design.data import Dataset
 from tvmtiny.design.figures import Budget, Figures, figures_of
 from tvmtiny.design.keras_import import from_keras
 from tvmtiny.design.network import guessed_ranges, macs, to_tflite
-from tvmtiny.design.spaces import Build
+from tvmtiny.design.network_spaces import Build
 from tvmtiny.design.training import TrainOptions, integers, train
 from tvmtiny.errors import InputError, TvmtinyError
 from tvmtiny.errors.base import one_line, quoted
 from tvmtiny.estimation.model import cost
 from tvmtiny.frontend import load
 from tvmtiny.host.files import write_bytes
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.targets import BoardLike, Target, resolve
 
 __all__ = ["OBJECTIVES", "Candidate", "SearchResult", "search"]
@@ -121,7 +121,7 @@ def search(
     Parameters
     ----------
     build
-        Makes a Keras model from an Optuna trial, see `tvmtiny.design.spaces`.
+        Makes a Keras model from an Optuna trial, see `tvmtiny.design.network_spaces`.
     data
         Samples for training and testing.
     target

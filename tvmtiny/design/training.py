@@ -15,7 +15,7 @@ from tvmtiny.design.network import Network, calibrated_ranges, to_tflite
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import one_line, quoted
 from tvmtiny.frontend import load
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.ops.shared.quantization import INTEGER_RANGES
 from tvmtiny.oracle import run_litert_outputs
 

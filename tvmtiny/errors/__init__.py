@@ -28,7 +28,7 @@ from tvmtiny.errors.arguments import (
 )
 from tvmtiny.errors.base import InputError, TvmtinyError
 from tvmtiny.errors.device import CheckError, DeviceError, DeviceFaultError, DeviceTimeoutError
-from tvmtiny.errors.images import ImageError
+from tvmtiny.errors.image import ImageError
 from tvmtiny.errors.link import (
     LinkClosedError,
     LinkError,

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from tvmtiny.frontend.control import resolved
+from tvmtiny.frontend.open_shapes import found_shapes
 from tvmtiny.frontend.reader import SUBGRAPHS, Graph
-from tvmtiny.frontend.shapes import found_shapes
 from tvmtiny.frontend.verify import node_problems
 from tvmtiny.ops import Node, Operator, Oracle, Tensor, find_operator
 
@@ -28,7 +28,7 @@ def fold_constants(graph: Graph, oracle: Oracle) -> Graph:
     only. Converters leave chains of such nodes where a model computes a shape, and operators may
     require the results as constants; folding therefore precedes verification. It also resolves
     loops and conditions, which depend on known values. A batch of -1 in the signature counts as 1,
-    as in the tensor's shape; `tvmtiny.frontend.shapes` infers shapes that are open inside the
+    as in the tensor's shape; `tvmtiny.frontend.open_shapes` infers shapes that are open inside the
     graph.
 
     Parameters

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tvmtiny.frontend.updates import reshaped_from, with_updates
+from tvmtiny.frontend.sequence_updates import reshaped_from, with_updates
 from tvmtiny.frontend.variables import uses_variables
 from tvmtiny.frontend.verify import node_problems
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator

@@ -20,7 +20,7 @@ import numpy as np
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 
 #: Limit of tables: more than a model for a microcontroller has, yet unpacked within seconds.
 MOST_TABLES = 100_000

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvmtiny.errors import ImageError
 from tvmtiny.errors.base import one_line
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.images.image_format import Image, parse_image
 
 __all__ = ["apply_delta", "make_delta"]

@@ -12,10 +12,10 @@ from tvmtiny.errors import InputError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.host.toolchain import CompileJob, compile_all, find_tool, run_tool
 from tvmtiny.images.image_format import SignatureKind, feature_bits
-from tvmtiny.project.machine import Machine
 from tvmtiny.project.qemu.flags import compile_flags, device_flags, link_flags
 from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
 from tvmtiny.project.qemu.sources import FOLDERS, HEAP_BYTES, link_script, server_files
+from tvmtiny.project.qemu_machine import Machine
 from tvmtiny.project.runtime_files import c_files, render
 from tvmtiny.targets.architectures import find_architecture
 

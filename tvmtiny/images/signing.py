@@ -9,7 +9,7 @@ from typing import Any
 
 from tvmtiny.errors import ImageError, InputError
 from tvmtiny.errors.base import one_line, quoted
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.images.image_format import KEY_ID_BYTES, Image, SignatureKind
 
 __all__ = ["PublicKey", "key_source", "read_public_key", "sign", "verify"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from tvmtiny.errors import InputError, ModelFormatError, UnsupportedModelError
 from tvmtiny.errors.base import one_line
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.importers.described import described
 from tvmtiny.importers.results import Imported, ImportOptions
 from tvmtiny.oracle import silenced

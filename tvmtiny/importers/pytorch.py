@@ -18,7 +18,7 @@ from tvmtiny.errors import InputError, ModelFormatError, ToolMissingError
 from tvmtiny.errors.base import one_line
 from tvmtiny.frontend.flatbuffer import unpack_model
 from tvmtiny.frontend.writer import packed
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.importers import pytorch_export
 from tvmtiny.importers.described import described
 from tvmtiny.importers.results import Imported, ImportedTensor, ImportOptions, moved_notes

@@ -14,8 +14,8 @@ import numpy as np
 
 from tvmtiny.frontend.reader import Graph
 from tvmtiny.ops import Node, Oracle, Tensor, find_operator
+from tvmtiny.passes.channel_slices import GraphSlicer
 from tvmtiny.passes.channels import Dense, Link, Relation, channel_count, relation
-from tvmtiny.passes.slicing import GraphSlicer
 
 #: Relations by node index.
 _Relations = Mapping[int, Relation]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmtiny.host.elf import symbols_of
-from tvmtiny.project.machine import Machine
+from tvmtiny.project.qemu_machine import Machine
 from tvmtiny.project.runtime_files import c_files, render
 from tvmtiny.targets.architectures import find_architecture
 

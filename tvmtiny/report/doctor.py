@@ -20,7 +20,7 @@ from tvmtiny.errors import BuildError, InputError, ToolMissingError
 from tvmtiny.host.elf import code_of
 from tvmtiny.host.toolchain import find_tool, run_tool
 from tvmtiny.host.unfinished import work_folder
-from tvmtiny.project.zephyr.tree import OLDEST_VERSION, find_tree
+from tvmtiny.project.zephyr.source_tree import OLDEST_VERSION, find_tree
 from tvmtiny.targets import boards, cpus
 from tvmtiny.targets.architectures import Architecture, architectures, find_architecture
 

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from tvmtiny.frontend import Model
 from tvmtiny.importers import Imported
 from tvmtiny.report.fitting import FittingTable, Name, TableColumn
-from tvmtiny.report.tables import fact_table
+from tvmtiny.report.terminal_tables import fact_table
 
 
 def import_tables(made: Imported, model: Model, file: str) -> Iterator[RenderableType]:

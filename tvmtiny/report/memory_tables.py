@@ -12,7 +12,7 @@ from tvmtiny.codegen.occupancy import Occupant
 from tvmtiny.errors.base import short_name
 from tvmtiny.report.fitting import FittingTable, TableColumn
 from tvmtiny.report.memory import MemoryReport
-from tvmtiny.report.tables import size_text
+from tvmtiny.report.terminal_tables import size_text
 
 #: Rows of the drawing.
 _ROWS = 20

@@ -13,7 +13,7 @@ from tvmtiny.errors.base import short_name
 from tvmtiny.report.graph_svg import graph_svg
 from tvmtiny.report.memory_svg import memory_svg
 from tvmtiny.report.model_report import ModelReport, VariantReport, model_report_summary
-from tvmtiny.report.tables import size_text
+from tvmtiny.report.terminal_tables import size_text
 
 __all__ = ["report_page"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tvmtiny.errors import DeviceError, LinkError, PortError
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.learning import Rule
 from tvmtiny.rpc.federating import FederatedBoard
 

@@ -30,8 +30,8 @@ from tvmtiny.rpc.board import (
     start_board,
 )
 from tvmtiny.rpc.bridge import DEFAULT_TIMEOUT
+from tvmtiny.rpc.device_memory import DeviceMemory, parse_memory
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
-from tvmtiny.rpc.results import LARGEST_REPEATS, DeviceMemory, parse_memory
 from tvmtiny.rpc.training_calls import TrainingCalls
 from tvmtiny.targets import BoardLike
 from tvmtiny.targets.architectures import find_architecture
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact, TensorInfo
 
 __all__ = ["Session"]
+
+#: Limit on the inferences that one call of ``tvmtiny.time`` measures.
+_LARGEST_REPEATS = 1000
 
 
 class Session(TrainingCalls):
@@ -263,9 +266,9 @@ class Session(TrainingCalls):
         InputError
             `repeats` is out of range.
         """
-        if not 1 <= repeats <= LARGEST_REPEATS:
+        if not 1 <= repeats <= _LARGEST_REPEATS:
             raise InputError(
-                f"{repeats} inferences cannot be measured at once; give 1 to {LARGEST_REPEATS}"
+                f"{repeats} inferences cannot be measured at once; give 1 to {_LARGEST_REPEATS}"
             )
         self._write_inputs(inputs)
         counter = find_architecture(self.artifact.target.cpu.architecture).counter

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tvmtiny.targets import Cpu
     from tvmtiny.tuning.image import CandidateRegion, Image
 
-__all__ = ["PATTERN", "Emulation", "EmulationError", "emulate_image", "priced"]
+__all__ = ["PATTERN", "Emulation", "EmulationError", "cost_of_run", "emulate_image"]
 
 _PAGE = 4096
 _ADDRESS_MASK = 0xFFFFFFFF
@@ -135,7 +135,7 @@ def emulate_image(
         return bytes(uc.mem_read(block & _ADDRESS_MASK, block >> 32))
 
     outputs = tuple(bytes(uc.mem_read(address, size)) for address, size in image.outputs)
-    return Emulation(*priced(edges, code, cpu), outputs)
+    return Emulation(*cost_of_run(edges, code, cpu), outputs)
 
 
 def _block_hook(edges: defaultdict[tuple[Block, Block], int]) -> Any:
@@ -151,7 +151,7 @@ def _block_hook(edges: defaultdict[tuple[Block, Block], int]) -> Any:
     return on_block
 
 
-def priced(
+def cost_of_run(
     counted: Mapping[tuple[Block, Block], int], code: Callable[[Block], bytes], cpu: Cpu
 ) -> tuple[int, int]:
     """Compute instructions and estimated cycles of a run.

@@ -21,7 +21,7 @@ from tvmtiny.project.qemu.options import machine_of_board
 from tvmtiny.project.qemu.tracing import read_blocks
 from tvmtiny.resources import shipped
 from tvmtiny.targets.architectures import find_architecture
-from tvmtiny.tuning.emulation import PATTERN, Emulation, EmulationError, priced
+from tvmtiny.tuning.emulation import PATTERN, Emulation, EmulationError, cost_of_run
 
 if TYPE_CHECKING:
     from tvmtiny.targets import Board
@@ -96,7 +96,7 @@ def emulate_image_in_qemu(
                 return data[address - start : address - start + size]
         raise EmulationError(f"executed an address without code: {address:#x}")
 
-    return Emulation(*priced(edges, code, board.cpu), tuple(outputs))
+    return Emulation(*cost_of_run(edges, code, board.cpu), tuple(outputs))
 
 
 def _build_driver(image: Image, region: CandidateRegion, board: Board, directory: Path) -> Path:

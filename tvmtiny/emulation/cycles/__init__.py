@@ -4,7 +4,7 @@ The timings are data: one TOML file per core. Each row names the section of the 
 from, or the assumption that replaces it.
 """
 
-from tvmtiny.emulation.cycles.blocks import Block, BlockCost, block_cost, edges_cost
+from tvmtiny.emulation.cycles.basic_blocks import Block, BlockCost, block_cost, edges_cost
 from tvmtiny.emulation.cycles.table import Cost, Rule, Timing, Timings, timed_cores, timings
 
 __all__ = [

@@ -17,7 +17,7 @@ else:
 
 __all__ = ["RULES", "Cost", "Rule", "Timing", "Timings", "timed_cores", "timings"]
 
-#: Effects beyond the sum of the instructions' cycles; see `tvmtiny.emulation.cycles.blocks`.
+#: Effects beyond the sum of the instructions' cycles; see `tvmtiny.emulation.cycles.basic_blocks`.
 RULES = frozenset(
     {
         "pipelined_load",

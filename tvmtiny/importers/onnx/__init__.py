@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tvmtiny.errors import ModelFormatError
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.importers.onnx.converter import convert
 from tvmtiny.importers.results import Imported, ImportOptions
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tvmtiny.errors import DynamicShapeError, ModelFormatError, OperatorProblem
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.importers.onnx.inlining import inlined
 from tvmtiny.importers.onnx.qoperators import with_scales
 

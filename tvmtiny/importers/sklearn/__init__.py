@@ -9,7 +9,7 @@ from typing import Any
 
 from tvmtiny.errors import InputError, ModelFormatError
 from tvmtiny.errors.base import one_line
-from tvmtiny.host.packages import importing
+from tvmtiny.host.imports import importing
 from tvmtiny.importers.results import Imported, ImportOptions
 from tvmtiny.importers.sklearn.converter import convert
 

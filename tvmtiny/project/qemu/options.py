@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tvmtiny.errors import BoardFileError
-from tvmtiny.project.machine import Machine, machine_of
 from tvmtiny.project.measurement import INSTRUCTIONS_PER_SECOND
+from tvmtiny.project.qemu_machine import Machine, machine_of
 from tvmtiny.project.runtime_files import c_files
 from tvmtiny.targets.architectures import Architecture, find_architecture
 from tvmtiny.targets.values import Values

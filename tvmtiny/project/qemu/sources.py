@@ -32,7 +32,7 @@ __all__ = [
     "RPC",
     "FixedDemand",
     "device_files",
-    "device_side",
+    "firmware_sizes",
     "fixed_demand",
     "link_script",
     "server_files",
@@ -176,7 +176,7 @@ def link_script(
     )
 
 
-def device_side(firmware: Firmware) -> tuple[int, int, int]:
+def firmware_sizes(firmware: Firmware) -> tuple[int, int, int]:
     """Return the bytes that linked firmware takes besides the model, without stack and heap.
 
     Returns

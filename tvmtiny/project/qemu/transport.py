@@ -16,7 +16,7 @@ from typing import IO
 from tvmtiny.errors import DeviceError, InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.host.background_process import start_background, stop_background
-from tvmtiny.project.machine import Machine
+from tvmtiny.project.qemu_machine import Machine
 from tvmtiny.targets.architectures import architectures
 
 __all__ = ["TRANSPORT_KINDS", "QemuTransport", "RunningBoard", "running_boards", "start_qemu"]

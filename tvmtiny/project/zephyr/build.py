@@ -10,7 +10,7 @@ from pathlib import Path
 from tvmtiny.errors import BuildError, CapacityError, InputError
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.project.zephyr.application import Application
-from tvmtiny.project.zephyr.tree import ZephyrTree
+from tvmtiny.project.zephyr.source_tree import ZephyrTree
 
 __all__ = [
     "ApplicationBuild",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from tvmtiny.errors import InputError
 from tvmtiny.project.candidate_firmware import RUNNER, RunnerFirmware, firmware_of
-from tvmtiny.project.machine import machine_of
+from tvmtiny.project.qemu_machine import machine_of
 from tvmtiny.project.zephyr.application import ApplicationOptions, create_application
 from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.project.zephyr.build import build_application
-from tvmtiny.project.zephyr.tree import find_tree
+from tvmtiny.project.zephyr.source_tree import find_tree
 
 if TYPE_CHECKING:
     from tvmtiny.targets import Board

@@ -15,8 +15,8 @@ from typing import IO
 from tvmtiny.errors import DeviceError, DeviceTimeoutError, InputError
 from tvmtiny.host.background_process import start_background, stop_background
 from tvmtiny.link.transport import DisconnectedError, Line, open_line
-from tvmtiny.project.machine import machine_of
 from tvmtiny.project.qemu.transport import start_qemu
+from tvmtiny.project.qemu_machine import machine_of
 from tvmtiny.project.zephyr.build import ApplicationBuild
 
 __all__ = ["converse"]

@@ -14,9 +14,9 @@ from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.project import sizes
 from tvmtiny.project.api import Transport
-from tvmtiny.project.machine import machine_of
 from tvmtiny.project.package import PackagedModel
 from tvmtiny.project.qemu.transport import start_qemu
+from tvmtiny.project.qemu_machine import machine_of
 from tvmtiny.project.zephyr.application import (
     ApplicationOptions,
     create_application,
@@ -24,7 +24,7 @@ from tvmtiny.project.zephyr.application import (
 )
 from tvmtiny.project.zephyr.board import ZephyrBoard
 from tvmtiny.project.zephyr.build import ApplicationBuild, build_application, flash_build
-from tvmtiny.project.zephyr.tree import find_tree
+from tvmtiny.project.zephyr.source_tree import find_tree
 from tvmtiny.results import Firmware, Project
 from tvmtiny.targets.architectures import find_architecture
 

@@ -20,7 +20,7 @@ from tvmtiny.schedule.implementation import (
     Sketch,
 )
 from tvmtiny.schedule.per_node import per_node
-from tvmtiny.schedule.products import scaled_product
+from tvmtiny.schedule.scaled_products import scaled_product
 from tvmtiny.targets import Cpu
 
 

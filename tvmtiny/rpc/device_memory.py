@@ -1,4 +1,4 @@
-"""Results that a board reports about itself."""
+"""Memory and link counters that a board reports."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 from tvmtiny.errors import DeviceError
 
-__all__ = ["LARGEST_REPEATS", "DeviceMemory", "parse_memory"]
-
-#: Limit on the inferences that one call of ``tvmtiny.time`` measures.
-LARGEST_REPEATS = 1000
+__all__ = ["DeviceMemory", "parse_memory"]
 
 _MEMORY = struct.Struct("<7I")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.design.networks import keras
+from tests.design.keras_samples import keras
 from tests.tools import ROOT, on_qemu
 
 EXAMPLES = ROOT / "examples"
