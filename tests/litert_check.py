@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tflite_builder import ModelBuilder
 
 from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.ops import Oracle, Tensor, find_operator
@@ -13,19 +12,6 @@ from tvmtiny.oracle import run_litert, run_litert_frames
 
 #: Allowed error of float32 sums, relative to the result and to the largest one of the tensor.
 FLOAT_TOLERANCE = 2e-5
-
-
-def one_node(
-    operator: str,
-    inputs: list[int | None],
-    output: int,
-    builder: ModelBuilder,
-    options: dict[str, object] | None = None,
-    version: int = 1,
-) -> bytes:
-    """A model whose only operator reads `inputs` and writes `output`."""
-    builder.op(operator, inputs, [output], options, version)
-    return builder.build([output])
 
 
 def random_input(tensor: Tensor, rng: np.random.Generator) -> np.ndarray:

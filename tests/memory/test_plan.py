@@ -76,7 +76,7 @@ def solved(problem: Problem, time_limit: float = TIME_LIMIT) -> Plan:
 
 def may_share(problem: Problem, a: Request, b: Request, offsets: dict[str, int]) -> bool:
     """Whether two requests that are not disjoint are allowed to lie so."""
-    if not a.lives_with(b):
+    if a.last < b.first or b.last < a.first:
         return True
     names = {a.name, b.name}
     if any({i.inner, i.outer} == names for i in problem.insides):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tvmtiny.codegen.lower import Kernel
 from tvmtiny.estimation.facts import facts, keys, rough_amounts
 from tvmtiny.estimation.table import calibrated_cores, table
@@ -68,8 +66,3 @@ def kernel_cycles(
     if target.board is not None:
         waits = target.board.code.wait_cycles(figures.flash_read_bytes, constants)
     return max(float(figures.cycles), 1.0) + waits
-
-
-def move_cycles(count: int) -> float:
-    """Estimate the cycles to copy, fill or add up `count` bytes, rather too high than too low."""
-    return float(np.ceil(40 + 3.0 * count))

@@ -32,10 +32,6 @@ class Request:
     last: int
     alignment: int = 4
 
-    def lives_with(self, other: Request) -> bool:
-        """Return whether both requests hold data at the same step."""
-        return self.first <= other.last and other.first <= self.last
-
 
 @dataclass(frozen=True)
 class Overlap:

@@ -34,13 +34,6 @@ struct tvmtiny_microfrontend_tables {
  * the left. */
 typedef int32_t (*tvmtiny_spectrum)(const struct tvmtiny_microfrontend_shape *shape, const struct tvmtiny_microfrontend_tables *tables, const int16_t *remembered, int32_t early, const int16_t *samples, uint32_t *work);
 
-/* The factors of the power spectrum, which follow three factors for each word of a further
- * stage. */
-static inline const int32_t *TVMTINY_UNUSED tvmtiny_energy_factors(const struct tvmtiny_microfrontend_shape *shape, const struct tvmtiny_microfrontend_tables *tables)
-{
-  return tables->factors + (shape->points - shape->radix);
-}
-
 static inline int32_t TVMTINY_UNUSED tvmtiny_microfrontend_spectrum(const struct tvmtiny_microfrontend_shape *shape, const struct tvmtiny_microfrontend_tables *tables, const int16_t *remembered, int32_t early, const int16_t *samples, uint32_t *work)
 {
   uint32_t *const words = work + shape->points;
