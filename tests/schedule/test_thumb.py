@@ -17,6 +17,7 @@ from tests.ops.three_ways import Case, SideBySide
 from tests.schedule.test_dsp_depthwise import RANDOM as RANDOM_DEPTHWISE
 from tests.tools import on_qemu
 from tvmtiny.schedule.families.thumb.packing import provable_bytes
+from tvmtiny.schedule.matrix_layer import Layer
 from tvmtiny.schedule.product_chunks import CHUNKS, START, by_chunk, provable
 
 BOARD = "mps2-an385"
@@ -125,10 +126,10 @@ def test_each_channel_has_one_length_of_chunks(
 ) -> None:
     rng = np.random.default_rng(longest)
     weights = (rng.integers(-127, 128, (40, 30)) // rng.integers(1, 9, (40, 1))).astype(np.int8)
-    totals = []
+    layer, totals = Layer(weights, 1, None, 0), []
     for most in (1, 2, 3):
         cost = {chunk: 30 / chunk * (3 * chunk + 4) for chunk in CHUNKS}
-        classes = by_chunk(weights, proof, longest, most, cost.__getitem__)
+        classes = by_chunk(layer, proof, longest, most, cost.__getitem__)
         assert sorted(c for channels in classes.values() for c in channels) == list(range(40))
         assert len(classes) <= most and max(classes) <= longest
         for chunk, channels in classes.items():

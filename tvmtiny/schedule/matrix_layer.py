@@ -87,6 +87,7 @@ def weight_zero_points(node: Node) -> np.ndarray:
     return np.zeros(1) if quantization is None else np.array(quantization.zero_points)
 
 
+@per_node
 def plain_layer(node: Node) -> Layer | None:
     """Return a CONV_2D or FULLY_CONNECTED with one group and no weight zero points, else None."""
     weights = node.input(1)

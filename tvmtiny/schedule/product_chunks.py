@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from tvmtiny.schedule.implementation import FLASH_WEIGHT, Goal
 from tvmtiny.schedule.matrix_layer import Layer, split_groups
 
 Choice = TypeVar("Choice")
+#: Of which channels of weights, int8 ``(channels, depth)``, the chunks of a length are proven.
+Proof = Callable[[np.ndarray, int], np.ndarray]
 
 #: Lengths of chunks for which code exists, the longest first. Longer ones are for layers that read
 #: single pixels, whose code has few registers and fewer products per input.
@@ -34,6 +37,9 @@ START = 2**15 - 1
 
 #: Codes for up to this share of the channels unroll at most this many inputs.
 _SMALL_SHARE, _SHORT = 0.125, 4
+
+#: What was proven, by length of chunks: all candidates of a layer ask for the same.
+_proven: WeakKeyDictionary[Layer, dict[tuple[Proof, int], np.ndarray]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -70,19 +76,20 @@ def provable(weights: np.ndarray, chunk: int) -> np.ndarray:
     np.ndarray
         bool, ``(channels,)``.
     """
-    depth = weights.shape[1]
-    wide = np.pad(weights.astype(np.int64), ((0, 0), (0, -depth % chunk)))
-    chunks = wide.reshape(len(weights), -1, chunk)
+    channels, depth = weights.shape
+    wide = np.zeros((channels, -(-depth // chunk) * chunk), np.int32)
+    wide[:, :depth] = weights
+    chunks = wide.reshape(channels, -1, chunk)
     positive = np.maximum(chunks, 0).sum(axis=2)
-    negative = np.maximum(-chunks, 0).sum(axis=2)
+    negative = positive - chunks.sum(axis=2)
     highest = 127 * positive + 128 * negative
     lowest = 128 * positive + 127 * negative
     return np.asarray((np.maximum(highest, lowest) <= START).all(axis=1))
 
 
 def by_chunk(
-    weights: np.ndarray,
-    proof: Callable[[np.ndarray, int], np.ndarray],
+    layer: Layer,
+    proof: Proof,
     longest: int,
     most: int,
     cost: Callable[[int], float],
@@ -91,8 +98,6 @@ def by_chunk(
 
     Parameters
     ----------
-    weights
-        int8, ``(channels, depth)``.
     proof
         `provable`, or another proof.
     longest
@@ -107,7 +112,13 @@ def by_chunk(
     dict
         Channels by chunk length.
     """
-    able = {chunk: proof(weights, chunk) for chunk in (*LONG_CHUNKS, *CHUNKS) if chunk <= longest}
+    known = _proven.setdefault(layer, {})
+    able: dict[int, np.ndarray] = {}
+    for chunk in (*LONG_CHUNKS, *CHUNKS):
+        if chunk <= longest:
+            if (proof, chunk) not in known:
+                known[proof, chunk] = proof(layer.weights, chunk)
+            able[chunk] = known[proof, chunk]
     costs = {chunk: np.where(proven, cost(chunk), np.inf) for chunk, proven in able.items()}
     choices = [c for n in range(1, most + 1) for c in combinations(costs, n)]
 

@@ -36,7 +36,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
         return -(-layer.depth // chunk) * _chunk_instructions(chunk, pixels)
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
-    classes = by_chunk(layer.weights, provable, *limits, instructions)
+    classes = by_chunk(layer, provable, *limits, instructions)
     filled = fill_tiles(classes, TILES[pixels])
     return chunk_parts(layer, filled, int(decisions["unroll"]))
 

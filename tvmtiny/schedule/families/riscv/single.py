@@ -27,7 +27,7 @@ def single_parts(
         Instructions of a tile by chunk length.
     """
     limits = int(decisions["chunk"]), int(decisions["codes"])
-    classes = by_chunk(layer.weights, _provable, *limits, cost)
+    classes = by_chunk(layer, _provable, *limits, cost)
     return chunk_parts(layer, fill_tiles(classes, tile), int(decisions["unroll"]))
 
 

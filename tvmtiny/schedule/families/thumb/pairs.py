@@ -40,7 +40,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
         return -(-layer.depth // chunk) * _chunk_instructions(chunk, pairs)
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
-    classes = by_chunk(layer.weights, provable, *limits, instructions)
+    classes = by_chunk(layer, provable, *limits, instructions)
     return chunk_parts(layer, classes, int(decisions["unroll"]))
 
 

@@ -34,7 +34,7 @@ def _split(layer: Layer, decisions: Decisions) -> list[ChunkPart]:
         return layer.depth / chunk * _chunk_instructions(chunk) if chunk in CHUNKS else np.inf
 
     limits = int(decisions["chunk"]), int(decisions["codes"])
-    classes = by_chunk(layer.weights, provable_bytes, *limits, instructions)
+    classes = by_chunk(layer, provable_bytes, *limits, instructions)
     filled, rest = dict[int, list[int]](), list[int]()
     for position, chunk in enumerate(sorted(classes, reverse=True)):
         channels = rest + classes[chunk]
