@@ -11,7 +11,8 @@ from math import prod
 import numpy as np
 import tvm
 from tvm import s_tir, tirx
-from tvm.ir import PointerType, PrimType
+from tvm.ir import PointerType, PrimType, save_json
+from tvm_ffi import structural_hash
 
 from tvmtiny.codegen.headers import header_text
 from tvmtiny.codegen.kernel_parts import slice_function
@@ -157,10 +158,19 @@ def used_kernels(functions: Iterable[str], kernels: Mapping[str, Kernel]) -> dic
 #: Size of the cache: more kernels than any model has, so that a rebuild lowers only what changed.
 _KEPT_KERNELS = 512
 
+#: Symbol of a kernel in the cache below.
+_UNNAMED = "tvmtiny_unnamed"
+
+#: Lowered kernels and the functions that they were made from, by hash of the function's structure.
+_unnamed: dict[int, list[tuple[tirx.PrimFunc, Kernel]]] = {}
+
+#: A function as text, names of variables included; the same object is written once.
+_written = lru_cache(_KEPT_KERNELS)(save_json)
+
 
 @lru_cache(_KEPT_KERNELS)
 def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
-    """Lower `function` and print it as C; a cache returns equal kernels for the same object.
+    """Lower `function` and print it as C; a cache returns kernels of equal functions.
 
     Parameters
     ----------
@@ -169,12 +179,39 @@ def lower_kernel(function: tirx.PrimFunc, symbol: str) -> Kernel:
     symbol
         The C name.
     """
-    module = tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
+    unnamed = _lowered_alike(function)
+    assert unnamed.lowered is not None
+    return replace(
+        unnamed,
+        symbol=symbol,
+        prototype=unnamed.prototype.replace(_UNNAMED, symbol, 1),
+        source=unnamed.source.replace(_UNNAMED, symbol, 1),
+        lowered=unnamed.lowered.with_attr("global_symbol", symbol),
+    )
+
+
+def _lowered_alike(function: tirx.PrimFunc) -> Kernel:
+    """Lower a function unless an equal one, often of another core or oracle, was lowered before."""
+    function = function.without_attr("global_symbol")
+    key = structural_hash(function)
+    for known, kernel in _unnamed.get(key, ()):
+        # Names of variables are part of the C code, but not of the structure.
+        if _written(known) == _written(function):
+            return kernel
+    kernel = _lower(function.with_attr("global_symbol", _UNNAMED))
+    if len(_unnamed) == _KEPT_KERNELS:
+        _unnamed.clear()
+    _unnamed.setdefault(key, []).append((function, kernel))
+    return kernel
+
+
+def _lower(function: tirx.PrimFunc) -> Kernel:
+    module = tvm.IRModule({_UNNAMED: function})
     module = tirx.transform.BindTarget(_target().with_host(_target()))(module)
     for lowering in _passes(opaque=HEADERS_ATTR in function.attrs):
         module = lowering(module)
-    lowered, workspaces = _plain_parameters(module[symbol])
-    return _printed(lowered, symbol, len(function.params) - 1, workspaces, lowered)
+    lowered, workspaces = _plain_parameters(module[_UNNAMED])
+    return _printed(lowered, _UNNAMED, len(function.params) - 1, workspaces, lowered)
 
 
 def slice_kernel(kernel: Kernel, slices: float) -> Kernel | None:
