@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xgboost
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 from tvm.s_tir.meta_schedule.cost_model import PyCostModel
 
 if TYPE_CHECKING:
+    import xgboost
     from tvm.s_tir import Schedule
 
 __all__ = ["DecisionModel"]
@@ -98,6 +98,9 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
 
     def train(self) -> None:
         """Fit to all measurements, each relative to the fastest candidate of its layer."""
+        # Importing XGBoost takes longer than importing TVM, and few commands train.
+        import xgboost
+
         self.stale = False
         described: list[Mapping[str, float]] = []
         labels: list[float] = []
@@ -120,6 +123,8 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
         self, described: Sequence[Mapping[str, float]], labels: Sequence[float] | None = None
     ) -> xgboost.DMatrix:
         """Arrange features as rows, omitting features that were never measured."""
+        import xgboost
+
         data = np.zeros((len(described), max(len(self.columns), 1)), np.float32)
         for row, features in zip(data, described, strict=True):
             for name, value in features.items():
