@@ -6,7 +6,7 @@ arguments, folder, environment and standard streams of a small client, and runs 
 runs. The client passes signals on, takes the process with it when it is killed, and ends as the
 process ended. What is not the same: the process is no child of the client, nothing happens at the
 end of its interpreter, and compilers run as in other tests, see `tests.object_cache`. Tests of the
-start and of the end start the installed program.
+start and of the end start the installed program. LiteRT looks at models in such a process, too.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def warm_program(folder: Path) -> Iterator[Path]:
     """A folder for ``PATH``; its ``tvmtiny`` and ``python`` work as long as the context lasts."""
     for module in _MODULES:
         import_module(module)
+    # Imported only now: a controller of workers needs no TVM.
+    oracle = sys.modules["tvmtiny.oracle"]
     load_solver()
     address = str(folder / "server")
     programs = folder / "bin"
@@ -90,6 +92,9 @@ def warm_program(folder: Path) -> Iterator[Path]:
         program = programs / name
         program.write_text(_CLIENT.format(python=sys.executable, address=address))
         program.chmod(0o755)
+    # The server's own programs ask LiteRT, too.
+    installed = oracle._PYTHON
+    oracle._PYTHON = str(programs / "python")
     over, end = os.pipe()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
@@ -104,6 +109,7 @@ def warm_program(folder: Path) -> Iterator[Path]:
     try:
         yield programs
     finally:
+        oracle._PYTHON = installed
         os.close(end)
         os.waitpid(server, 0)
 

@@ -45,6 +45,9 @@ __all__ = [
 #: Timeout for LiteRT's check of a model, which normally takes less than a second.
 _MOST_SECONDS = 60
 
+#: Python interpreter that runs the check.
+_PYTHON = sys.executable
+
 #: No nodes.
 _NONE: Mapping[int, Node] = MappingProxyType({})
 
@@ -136,7 +139,7 @@ def refusal(model: bytes) -> str | None:
         LiteRT's message on one line; None if it accepts the model or is not installed.
     """
     done = subprocess.run(
-        [sys.executable, litert.__file__],
+        [_PYTHON, litert.__file__],
         input=model,
         capture_output=True,
         timeout=_MOST_SECONDS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tflite_builder import ModelBuilder
 from tools import MLPERF_TINY, needs_mlperf_tiny
 
 import tvmtiny
-from tvmtiny import models
+from tvmtiny import models, oracle
 from tvmtiny.errors import TvmtinyError
 from tvmtiny.report.inspection import Inspection, inspect_model
 from tvmtiny.report.terminal_tables import inspection_tables
@@ -148,7 +149,9 @@ def test_words_stay_whole_in_80_columns(tmp_path: Path) -> None:
     assert lines[-1].startswith("boards") and "may be large enough" in lines[-1]
 
 
-def test_a_model_that_litert_refuses(tmp_path: Path) -> None:
+def test_a_model_that_litert_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As it is installed, see `tests.warm_program`.
+    monkeypatch.setattr(oracle, "_PYTHON", sys.executable)
     accepted = inspect_model(models.path("sine"))
     assert accepted.litert is None and not any("LiteRT" in line for line in _printed(accepted, 80))
     b = ModelBuilder()
