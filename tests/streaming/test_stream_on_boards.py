@@ -32,7 +32,7 @@ def test_rows_over_the_link_and_on_the_harness() -> None:
         # Budgets are 40, 58 and 46 percent of the arena of whole layers.
         ("vww", "rows", 15_700, 4_818_000),
         ("kws", "rows", 5_300, 3_046_000),
-        ("ic", "inside", 15_900, 12_027_000),
+        ("ic", "inside", 15_900, 11_073_000),
         # One row of a window that slides.
         ("sww", "time", 4_400, 65_000),
     ],

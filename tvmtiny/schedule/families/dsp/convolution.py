@@ -187,6 +187,8 @@ def _implement(
     else:
         stream = packing.pack_groups(layer.weights, scaling, tile, weight_format, layer.groups)
     rest = rest_of(node, layer, tile, chosen, goal, together)
+    if rest is not None:
+        rest = replace(rest, unroll=_unroll(layer, rest.tile, weight_format, goal))
     function = patches_function(
         node, layer, tile, weight_format, scaling, stream.size, chosen, together, rest
     )
@@ -479,6 +481,14 @@ def _decide(
     if not usable:
         return None
     tile = min(usable, key=cost)
+    unroll = _unroll(layer, tile, weight_format, goal)
+    return {"sketch": "patches", "tile": tile.name, "weights": weight_format, "unroll": unroll}
+
+
+def _unroll(layer: Layer, tile: packing.TileShape, weight_format: str, goal: Goal) -> int:
+    """How many groups of a tile to unroll: turns of the loop against code."""
+    count = packing.turns(layer.depth, weight_format)
+    groups_each = 2 if weight_format == "w4" else 1
     group_instructions = groups_each * tile.instructions[weight_format]
 
     def unroll_cost(limit: int) -> float:
@@ -489,8 +499,7 @@ def _decide(
 
     more = _MORE_UNROLL_LIMITS if goal is Goal.SPEED else ()
     best = split_groups(count, min((*_UNROLL_LIMITS, *more), key=unroll_cost))
-    unroll = next(u for u in unroll_limits(count) if split_groups(count, u) == best)
-    return {"sketch": "patches", "tile": tile.name, "weights": weight_format, "unroll": unroll}
+    return next(u for u in unroll_limits(count) if split_groups(count, u) == best)
 
 
 def unroll_limits(count: int) -> list[int]:

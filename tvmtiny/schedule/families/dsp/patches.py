@@ -57,12 +57,15 @@ class Rest:
         With as many channels as the main one, so that both read the same weights.
     steps
         How many there are.
+    unroll
+        How many groups of inputs to unroll.
     together
         How their patches are expanded together.
     """
 
     tile: packing.TileShape
     steps: int
+    unroll: int
     together: Near | None
 
 
@@ -163,7 +166,7 @@ class _Function:
         workspaces = []
         description = tile.name
         if self._rest is not None:
-            kernels.append(self._dense(self._rest.tile, scaling, int(decisions["unroll"])))
+            kernels.append(self._dense(self._rest.tile, scaling, self._rest.unroll))
             preamble.append(kernels[1].line)
             description += f" and {self._rest.tile.name}"
         if gather is not None:

@@ -76,4 +76,5 @@ def rest_of(
     kinds = {"taps" if way is None else way.kind for way in (together, nearby)}
     if kinds != {"taps"} and (kinds != {"nines"} or None in (together, nearby)):
         return None
-    return Rest(smaller, counted_steps(layer.pixels, tile)[1], nearby)
+    steps = counted_steps(layer.pixels, tile)[1]
+    return Rest(smaller, steps, int(decisions["unroll"]), nearby)
