@@ -72,7 +72,8 @@ FRONT_OPTIONS = (
         "frontend",
         str,
         None,
-        "Front end in the code that computes the input from sensor samples: microfrontend.",
+        "Front end in the code that computes the input from what a sensor gives: microfrontend, "
+        "log-mel, mfcc, vibration or image.",
         "NAME",
     ),
     CompileOption(

@@ -55,7 +55,9 @@ def with_front_end(
     if model.feed is not None:
         raise InputError(f"{model.name} has a front end already: {model.feed.front_end}")
     graph, detection = model.graph, detection or Detection()
-    x, rows = _rows(model, front_end)
+    x = _input(model)
+    front_end = front_end.fitted(model.name, x.shape)
+    rows = _rows(model, x, front_end)
     new_rows = _stride(stride, rows, bool(graph.states))
     tensors = list(graph.tensors)
 
@@ -101,20 +103,25 @@ def with_front_end(
         nodes=(*added, *graph.nodes),
         inputs=(parts.samples,),
         states=(*states, *graph.states),
-        input_labels=("samples",),
+        input_labels=(parts.samples.name,),
     )
     feed = _feed(model, front_end, parts, len(added), detection)
     return replace(model, graph=whole_graph, front=front, feed=feed)
 
 
-def _rows(model: Model, front_end: FrontEnd) -> tuple[Tensor, int]:
-    """Return the model's input, and its number of rows of features."""
-    graph, width = model.graph, front_end.features
-    if len(graph.inputs) != 1:
+def _input(model: Model) -> Tensor:
+    """Return the model's only input."""
+    inputs = model.graph.inputs
+    if len(inputs) != 1:
         raise InputError(
-            f"{model.name} has {len(graph.inputs)} inputs; a front end needs a model with one"
+            f"{model.name} has {len(inputs)} inputs; a front end needs a model with one"
         )
-    x = graph.inputs[0]
+    return inputs[0]
+
+
+def _rows(model: Model, x: Tensor, front_end: FrontEnd) -> int:
+    """Return the number of rows of features in the model's input."""
+    width = front_end.features
     wanted = f"rows of the {width} features of the front end {front_end.name}"
     sizes = [int(np.prod(x.shape[first:])) for first in range(len(x.shape))]
     flat = sum(size > 1 for size in x.shape) == 1 and x.elements % width == 0
@@ -129,7 +136,7 @@ def _rows(model: Model, front_end: FrontEnd) -> tuple[Tensor, int]:
             f"{model.name}'s input {short_name(x.name, 60)} is {kind}; a front end computes int8 "
             "with one scale: quantize the model first (tvmtiny quantize)"
         )
-    return x, x.elements // width
+    return x.elements // width
 
 
 def _stride(stride: int | None, rows: int, remembers: bool) -> int:

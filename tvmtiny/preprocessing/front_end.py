@@ -64,6 +64,23 @@ class FrontEnd(ABC):
             If a setting is unknown or cannot be used.
         """
 
+    def fitted(self, model: str, shape: tuple[int, ...]) -> FrontEnd:
+        """Return the front end for a model's input; by default itself, for inputs of any shape.
+
+        Parameters
+        ----------
+        model
+            Name of the model, for messages.
+        shape
+            Shape of its input.
+
+        Raises
+        ------
+        InputError
+            If the front end cannot make such an input.
+        """
+        return self
+
     @property
     @abstractmethod
     def sample_rate(self) -> int:
