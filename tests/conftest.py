@@ -79,6 +79,11 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_collection_finish() -> None:
+    """Keep what has been imported and collected out of later searches for garbage."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compile the same C once for all firmware that tests build in their own processes."""

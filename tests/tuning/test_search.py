@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+from pathlib import Path
 
 from tvmtiny.schedule import Decision, Sketch, Space, decisions_key
 from tvmtiny.tuning.design_space import decisions_of, schedule_of, stand_in
@@ -91,3 +93,9 @@ def test_features_tell_candidates_of_a_layer_apart(tasks):
         describe = LayerFeatures(task.node)
         seen = [tuple(sorted(describe(decisions).items())) for decisions in task.space]
         assert len(set(seen)) == len(seen)
+
+
+def test_xgboost_is_imported_where_it_trains(warm_programs: Path) -> None:
+    """Neither by commands that tune nothing nor by what collects tests."""
+    code = "import sys, tvmtiny.tuning.search; sys.exit('xgboost' in sys.modules)"
+    subprocess.run([warm_programs / "python", "-c", code], check=True)
