@@ -45,7 +45,7 @@ def test_text_and_picture(command: Command, tmp_path: Path, request: pytest.Fixt
     request.getfixturevalue("few_boards")
     summary = command("memory", "digits", "-b", "mps2-an386", "--json").json
     assert sum(t is not None for t in titles) == len(summary["occupants"])
-    assert any(s.get("class") == "peak" for s in shapes)
+    assert any(s.get("class") == "arena-peak" for s in shapes)
     width = float(root.get("width", "0"))
     assert all(float(s.get("x", "0")) + float(s.get("width", "0")) <= width for s in shapes)
 

@@ -66,7 +66,7 @@ def _axes(report: MemoryReport, step: int, scale: float) -> Iterator[str]:
         x = _LEFT + row.step * step
         if row.peak:
             yield (
-                f'<rect class="peak arena-peak" x="{x}" y="{_TOP}" width="{step}" '
+                f'<rect class="arena-peak" x="{x}" y="{_TOP}" width="{step}" '
                 f'height="{_HEIGHT}" fill="#fbd9d3" stroke="#d0402b"/>'
             )
         middle = x + step / 2 + 4
