@@ -109,8 +109,8 @@ class TensorInfo:
         whole = given.astype(np.int32) if given.dtype.kind in "iu" else None
         if whole is None or not np.array_equal(whole.astype(self.dtype), given):
             raise InputError(
-                f"the values to dequantize for {self.c_name} are out of the range of {self.dtype}; "
-                "give integers in that range"
+                f"the values to dequantize for {self.c_name} are not {self.dtype}; give integers "
+                "in its range"
             )
         return (whole - np.int32(zero_point)).astype(np.float32) * np.float32(scale)
 
