@@ -4,7 +4,7 @@
 # `scripts/setup.sh riscv` adds what RISC-V boards need.
 #
 # Programs come from apt (Debian 12, Ubuntu 24.04), Python packages go into .venv. Nothing is looked
-# up or downloaded where everything is there.
+# up or downloaded if everything is installed.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
