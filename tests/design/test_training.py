@@ -93,7 +93,7 @@ def test_build_functions_that_fail() -> None:
     def failing(trial: Any) -> Any:
         raise KeyError("nowhere")
 
-    for build, words in ((failing, "KeyError: 'nowhere'"), (lambda trial: 1, "gave a int")):
+    for build, words in ((failing, "KeyError: 'nowhere'"), (lambda trial: 1, "returned a int")):
         with pytest.raises(InputError, match=words) as caught:
             search(build, stripes(), CPU, trials=1)
         assert "\n" not in str(caught.value)
