@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from host_main import HostRun
 from host_runner import run_all_on_host, run_on_host
+from small_networks import Network
 
 import tvmtiny
 from tests.codegen.shadow_memory import run_all_with_shadow
@@ -131,3 +132,16 @@ def test_last_rows_that_nothing_needs(monkeypatch: pytest.MonkeyPatch, tmp_path:
     inputs = tvmtiny.make_inputs("random:4", artifact.inputs)
     (result,) = run_on_host(artifact, [inputs], tmp_path)
     assert_layers(model, artifact, result.layers, inputs)
+
+
+def test_rows_that_nothing_computes() -> None:
+    """A row of an image that only grows in height is what it was: the layer runs as a whole."""
+    network = Network(6)
+    x = network.conv(network.input(1, 8, 6, 3), 4, (3, 3))
+    x = network.pad(x, (0, 0), (1, 2), (0, 0), (0, 0))
+    x = network.resize(x, 2 * x.shape[1], x.shape[2], "RESIZE_NEAREST_NEIGHBOR")
+    model = tvmtiny.load(network.build(network.depthwise(x)), name="rows")
+    artifact = tvmtiny.compile(model, "cortex-m4", stream="rows")
+    assert artifact.stream is not None
+    first = artifact.stream.segments[0]
+    assert (first.first, first.last) == (0, 0)

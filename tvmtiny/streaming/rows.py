@@ -169,7 +169,10 @@ def _window_rule(node: Node, x: Tensor) -> RowRule | None:
 
 
 def _pad_rule(node: Node) -> RowRule | None:
-    batch, (above, below), *_ = pad_widths(node)
+    batch, (above, below), *others = pad_widths(node)
+    if not any(map(any, others)):
+        # A row is what it was, and nothing computes it.
+        return None
     value = pad_value(node)
     if any(batch) or (node.output.dtype != "int8" and value):
         return None
@@ -177,6 +180,11 @@ def _pad_rule(node: Node) -> RowRule | None:
 
 
 def _source_rule(node: Node) -> RowRule | None:
+    if node.operator == "RESIZE_NEAREST_NEIGHBOR":
+        columns = nearest_axes(node)[1]
+        if np.array_equal(columns, np.arange(node.input(0).shape[2])):
+            # A row is one that there was, and nothing computes it.
+            return None
     found = _transposed(node) if node.operator == "TRANSPOSE_CONV" else _resized(node)
     lows = [source.low for source in found]
     if any(s.low >= s.high for s in found) or lows != sorted(lows):
