@@ -17,6 +17,8 @@ from tvmtiny.errors import InputError
 from tvmtiny.ops.microfrontend import quantized_features
 from tvmtiny.oracle import run_litert_frames
 from tvmtiny.preprocessing import Detector
+from tvmtiny.report.memory import memory_report
+from tvmtiny.targets import find_board
 
 _MAIN = """\
 #include "{name}.h"
@@ -177,3 +179,13 @@ def test_options_that_do_not_go_with_a_feed() -> None:
         tvmtiny.apply_front_end(loaded, step="10ms")
     with pytest.raises(InputError, match="is not a duration"):
         tvmtiny.apply_front_end(loaded, frontend="microfrontend", step="ten")
+
+
+def test_a_memory_report_of_a_feed() -> None:
+    """Samples lie in the arena, so the report does not plan one without them."""
+    detection = tvmtiny.Detection(classes=(1,))
+    loaded = tvmtiny.load(_sliding(), name="sliding")
+    model = tvmtiny.with_front_end(loaded, tvmtiny.front_end("microfrontend"), detection=detection)
+    report = memory_report(model, find_board("mps2-an386"))
+    assert report.external_arena_bytes == report.arena_bytes
+    assert not any("external" in advice for advice in report.advice)

@@ -101,7 +101,8 @@ class MemoryReport:
     external
         Whether inputs and outputs lie outside the arena.
     external_arena_bytes
-        Size of the arena if inputs and outputs lay outside it.
+        Size of the arena if inputs and outputs lay outside it; that of the arena with a front end
+        that takes samples in blocks, whose input cannot.
     occupants
         All tensors in the arena.
     advice
@@ -148,7 +149,7 @@ def memory_report(
         Raised as by `tvmtiny.compile`.
     """
     artifact = compile(model, board.target, **options)
-    if artifact.external:
+    if artifact.external or artifact.feed is not None:
         external = artifact.arena_bytes
     else:
         external = compile_like(
