@@ -52,7 +52,7 @@ def test_a_machine_that_qemu_does_not_have(command: Command, project: Path) -> N
     (project / "hardware" / "lab.toml").write_text(BOARD.replace("mps2-an386", "no-such-machine"))
     error = command("run", "sine", "--board", "lab").error(6)
     assert "unsupported machine type" in error
-    assert "see whether hardware/lab.toml describes a machine of this QEMU" in error
+    assert "check whether hardware/lab.toml describes a machine of this QEMU" in error
 
 
 def test_compile_and_memory(command: Command, project: Path) -> None:

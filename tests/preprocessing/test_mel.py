@@ -156,5 +156,5 @@ def test_settings_that_cannot_be(name: str, settings: dict[str, object], message
 
 def test_a_model_that_takes_no_such_features() -> None:
     model = passing(tvmtiny.front_end("log-mel"), 2, scale=0.8, zero_point=0, attach=False)
-    with pytest.raises(InputError, match="no stack of rows of the 13 features"):
+    with pytest.raises(InputError, match="not a stack of rows of the 13 features"):
         tvmtiny.with_front_end(model, tvmtiny.front_end("mfcc"))
