@@ -1,8 +1,9 @@
-"""Agriculture: which of six kinds of leaf an outline is of.
+"""Agriculture: classify the outline of a leaf as one of six kinds.
 
 Data: OSULeaf of the UCR archive (Gandhi, 2002), as the package ``aeon`` (BSD 3-Clause) shipped it
-before version 1.7: outlines as distances from the centre, 427 steps, here every fourth; 200 to
-train and 242 to test. The archive states no licence; nothing of it is in this repository.
+before version 1.7. An outline is a series of 427 distances from the centre, of which this example
+uses every fourth. 200 outlines are for training and 242 for testing. The archive states no licence;
+this repository contains none of the data.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tvmtiny.design.training import TrainOptions
 
 
 def data() -> Dataset:
-    """Samples of 107 steps."""
+    """Read samples of 107 steps."""
     from aeon.datasets import load_osuleaf
 
     with warnings.catch_warnings():

@@ -1,6 +1,6 @@
-"""What the applications share: from a data set to a board, and to projects for Zephyr and Arduino.
+"""The steps of all applications, from a data set to a board and to Zephyr and Arduino projects.
 
-Each application is a module with a data set and a Keras model; this one trains, quantizes,
+Each application is a module with a data set and a Keras model; this module trains, quantizes,
 compiles, runs the held-out samples on a board in QEMU and on this machine, and writes projects.
 """
 
@@ -30,18 +30,18 @@ CORES = ("cortex-m0", "cortex-m4", "cortex-m33")
 
 @dataclass(frozen=True)
 class Application:
-    """An example.
+    """An application: a data set and a network for it.
 
     Attributes
     ----------
     name
-        A C identifier.
+        The name of the application, a C identifier.
     data
         Reads the data set.
     build
-        Makes the Keras model of the shape of a sample and the number of classes.
+        Builds the Keras model for the shape of a sample and the number of classes.
     options
-        Of the training.
+        Options of the training.
     """
 
     name: str
@@ -52,22 +52,22 @@ class Application:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out.
+    """The results of an application.
 
     Attributes
     ----------
     name
-        Of the application.
+        The name of the application.
     train_samples, test_samples, classes
         Sizes of the data set.
     float_accuracy, accuracy
-        On all samples for test, before and after quantization.
+        Accuracy on all test samples, before and after quantization.
     verified
-        On the board.
+        The comparison of the outputs on the board with those on this machine.
     cycles
-        Estimated, by core.
+        Estimated cycles of one inference, by core.
     zephyr, arduino
-        The projects.
+        The Zephyr application and the Arduino library.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Outcome:
 
 
 def cut(data: Dataset, samples: int) -> Dataset:
-    """The first `samples` of each part, for a quick run."""
+    """Take the first `samples` of each part, for a quick run."""
     x, y = data.x_train[:samples], data.y_train[:samples]
     shown = np.isin(data.y_test, np.arange(int(y.max()) + 1))
     return Dataset(x, y, data.x_test[shown][:samples], data.y_test[shown][:samples])
@@ -92,14 +92,14 @@ def cut(data: Dataset, samples: int) -> Dataset:
 def run(
     application: Application, out: Path, epochs: int | None = None, samples: int | None = None
 ) -> Outcome:
-    """All steps of an application.
+    """Run all steps of an application.
 
     Parameters
     ----------
     out
         A folder for the model and the projects.
     epochs, samples
-        Fewer than the application's own, for a quick run.
+        Smaller numbers than the application's own, for a quick run.
     """
     data = application.data()
     if samples is not None:
@@ -139,7 +139,7 @@ def run(
 
 
 def main(application: Application) -> None:
-    """Run an application from the command line, and print what came out as JSON."""
+    """Run an application from the command line, and print the results as JSON."""
     parser = argparse.ArgumentParser(description=f"The application {application.name}.")
     parser.add_argument("--out", type=Path, default=Path("build") / application.name)
     parser.add_argument("--epochs", type=int)

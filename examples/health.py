@@ -1,11 +1,10 @@
-"""Health: whether a window of a pulse signal is at a beat.
+"""Health: decide whether a window of a pulse signal is at a beat.
 
-Data: the second example recording of the package ``heartpy`` (GPL v3, which the recording comes
-under too; nothing of either is in this repository), a pulse of one person for some minutes. Beats
-are where `heartpy.process` finds them, so that this network learns to do what that program does,
-without its filters. One person at rest can show that the chain from a signal to a board works; it
-cannot show how well beats of others, or irregular ones, are found. Nothing here is a medical
-device.
+Data: the second example recording of the package ``heartpy``, the pulse of one person over some
+minutes. Package and recording are under GPL v3; this repository contains neither. `heartpy.process`
+locates the beats, so the network learns to imitate this program without its filters. A recording of
+one person at rest can show that the chain from a signal to a board works. It cannot show how well
+the network finds irregular beats or beats of other people. This example is not a medical device.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from signals import as_images, network
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions
 
-#: Steps of a window, and how far from a beat its middle may be, in steps.
+#: Steps of a window, and the largest distance between its middle and a beat, in steps.
 WINDOW, NEAR = 48, 3
 
 
 def data() -> Dataset:
-    """Windows of 48 steps: at a beat, and between beats; the last third of the time is for test."""
+    """Cut windows of 48 steps at and between beats; the last third of the time is for testing."""
     import heartpy
 
     with warnings.catch_warnings():

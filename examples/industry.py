@@ -1,8 +1,9 @@
-"""Industry: which of ten kinds of appliance takes power, from an hour of its consumption.
+"""Industry: recognize one of ten kinds of appliance from its power consumption.
 
 Data: ACSF1 of the UCR archive (Gisler and others, 2013), as the package ``aeon`` (BSD 3-Clause)
-shipped it before version 1.7: 1,460 steps of 10 s, here means of four; 100 to train and 100 to
-test. The archive states no licence; nothing of it is in this repository.
+shipped it before version 1.7. A sample has 1,460 steps of 10 s, of which this example uses means of
+four. 100 samples are for training and 100 for testing. The archive states no licence; this
+repository contains none of the data.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tvmtiny.design.training import TrainOptions
 
 
 def data() -> Dataset:
-    """Samples of 365 steps."""
+    """Read samples of 365 steps."""
     from aeon.datasets import load_acsf1
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""A network for signals: convolutions along time, each halving it, and their mean."""
+"""A network for signals: convolutions that each halve the time axis, and a mean over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tvmtiny.design.training import keras_package
 
 
 def network(shape: tuple[int, ...], classes: int, filters: tuple[int, ...], kernel: int = 5) -> Any:
-    """A Keras model for samples ``(steps, 1, channels)``."""
+    """Build a Keras model for samples ``(steps, 1, channels)``."""
     keras = keras_package()
     layers = keras.layers
     keras.utils.set_random_seed(5)
@@ -24,10 +24,10 @@ def network(shape: tuple[int, ...], classes: int, filters: tuple[int, ...], kern
 
 
 def as_images(x: np.ndarray) -> np.ndarray:
-    """``(samples, channels, steps)`` as images of width 1, ``(samples, steps, 1, channels)``."""
+    """Turn ``(samples, channels, steps)`` into images ``(samples, steps, 1, channels)``."""
     return x.transpose(0, 2, 1)[:, :, None].astype(np.float32)
 
 
 def as_classes(y: np.ndarray, names: list[str]) -> np.ndarray:
-    """Names of classes as integers."""
+    """Turn names of classes into integers."""
     return np.array([names.index(str(name)) for name in y])

@@ -1,7 +1,7 @@
 """Vision: handwritten digits of 8x8 pixels.
 
-Data: digits of scikit-learn, from the UCI repository (Alpaydin and Kaynak, 1998; CC BY 4.0): 1,437
-images to train and 360 to test, chosen at random.
+Data: the digits of scikit-learn, from the UCI repository (Alpaydin and Kaynak, 1998; CC BY 4.0). Of
+these images, 1,437 are for training and 360 for testing, chosen at random.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tvmtiny.design.training import TrainOptions, keras_package
 
 
 def data() -> Dataset:
-    """Images of 8x8 pixels, 0 to 1."""
+    """Read images of 8x8 pixels with values from 0 to 1."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -26,7 +26,7 @@ def data() -> Dataset:
 
 
 def build(shape: tuple[int, ...], classes: int) -> Any:
-    """Two convolutions, of which the second is separable."""
+    """Build a network of two convolutions, of which the second is separable."""
     keras = keras_package()
     layers = keras.layers
     keras.utils.set_random_seed(5)

@@ -1,6 +1,7 @@
-"""Let the spotter hear its test recording, on this machine and on a board, and count.
+"""Run the word spotter on its test recording, on this machine and on a board, and count hits.
 
-Usage: python hear.py FOLDER [BOARD], FOLDER being what train.py has written; BOARD is mps2-an386.
+Usage: python hear.py FOLDER [BOARD]. FOLDER is the folder that train.py has written; BOARD is
+mps2-an386 by default.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from pathlib import Path
 import tvmtiny
 from tvmtiny.listening import Heard, listen, read_samples
 
-#: An event counts as a word's from shortly before its end on, for so many seconds.
+#: An event belongs to a word from `_EARLY` seconds before the word's end to `_LATE` seconds after
+#: it.
 _EARLY, _LATE = 0.2, 1.0
 
 
 def main() -> None:
-    """Compile, listen twice, compare."""
+    """Compile the model, listen on this machine and on the board, and compare the events."""
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     folder, board = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) == 3 else "mps2-an386"
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def count(events: list[Heard], truth: list[dict[str, float]]) -> tuple[int, int]:
-    """Words that were heard, and events that no word stands for."""
+    """Count the words that were detected and the events without a word."""
     left = list(events)
     found = 0
     for word in truth:

@@ -1,10 +1,11 @@
-"""A spotter of two words, trained on a synthetic voice, and heard by generated C.
+"""Train a spotter of two words on a synthetic voice, for use in generated C.
 
-All speech is made by espeak-ng, in many voices, speeds and pitches, with noise behind it: this
-shows how the parts fit together, not how well a network of this size does on people. The network is
-one hidden layer over 49 rows of features, trained with numpy and written as an int8 .tflite file.
+espeak-ng generates all speech, in many voices, speeds and pitches, with background noise. The
+example shows how the parts fit together, not how accurate a network of this size is for human
+speakers. The network has one hidden layer over 49 rows of features; it is trained with numpy and
+written as an int8 .tflite file.
 
-Usage: python train.py FOLDER, which gets spotter.tflite, test.wav and truth.json.
+Usage: python train.py FOLDER. The script writes spotter.tflite, test.wav and truth.json there.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ ROWS, FEATURES, HIDDEN = 49, 40, 24
 STEP = 160
 WORDS = ("marvin", "sheila")
 OTHERS = ("hello", "window", "seven", "yellow", "garden", "morning", "listen", "paper")
-#: Outputs: anything else, and the two words.
+#: Output classes: the two words and everything else.
 CLASSES = 1 + len(WORDS)
 _SCALE = 0.1
 
 
 def main() -> None:
-    """Train, write the model and a test recording, and say how good the network is by itself."""
+    """Train, write the model and a test recording, and print the accuracy of the network alone."""
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     if shutil.which("espeak-ng") is None:
@@ -60,14 +61,14 @@ def main() -> None:
 
 
 def voices(part: int) -> list[tuple[str, int, int]]:
-    """Voice, words a minute and pitch: 0 those for training, 1 others."""
+    """List voices, words per minute and pitches: part 0 is for training, part 1 for the test."""
     kinds = ("en-us", "en-gb", "en-us+f3", "en-gb+m3", "en-us+m5", "en-gb+f2")
     speeds, pitches = ((120, 150, 180), (35, 65)) if part == 0 else ((135, 165), (40, 60))
     return [(kind, speed, pitch) for kind in kinds for speed in speeds for pitch in pitches]
 
 
 def say(text: str, voice: tuple[str, int, int]) -> np.ndarray:
-    """A word at 16 kHz, without the silence around it: float64."""
+    """Speak a word at 16 kHz and cut off the silence around it; returns float64."""
     kind, speed, pitch = voice
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "word.wav")
@@ -83,7 +84,7 @@ def say(text: str, voice: tuple[str, int, int]) -> np.ndarray:
 
 
 def features(samples: np.ndarray) -> np.ndarray:
-    """Rows of features in real numbers, as the front end in C makes them."""
+    """Compute rows of features as real numbers, as the front end in C does."""
     front = Microfrontend(MicrofrontendSettings())
     found, _ = front.features(samples.astype(np.int16), np.zeros(FEATURES, np.uint32))
     return found * (10 / 256)
@@ -92,7 +93,7 @@ def features(samples: np.ndarray) -> np.ndarray:
 def windows(
     rng: np.random.Generator, speakers: list[tuple[str, int, int]], repeats: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Windows that end about where a word does, some with other words and some with noise."""
+    """Cut windows that end near the end of a word; some hold other words and some hold noise."""
     x, y = [], []
     for voice in speakers:
         for label, word in enumerate((*WORDS, *rng.permutation(OTHERS)[:4])):
@@ -106,7 +107,7 @@ def windows(
                 for shift in rng.integers(-1, 9, 2):
                     x.append(rows[last + shift - ROWS : last + shift])
                     y.append(1 + label if label < len(WORDS) else 0)
-                # The same word half said, and long ago, is no word.
+                # The same word, half spoken or too long ago, does not count as the word.
                 for shift in (-rng.integers(22, 30), rng.integers(28, 60)):
                     x.append(rows[last + shift - ROWS : last + shift])
                     y.append(0)
@@ -114,20 +115,20 @@ def windows(
 
 
 def noise(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Noise of some color and size."""
+    """Generate noise of a random color and amplitude."""
     white = rng.normal(0, 1, count)
     smooth = np.convolve(white, np.ones(8) / 8, "same")
     return (white + rng.uniform(0, 6) * smooth) * rng.uniform(5, 150)
 
 
 def forward(weights: list[np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hidden values and outputs."""
+    """Compute hidden values and outputs."""
     hidden = np.maximum(x / 10 @ weights[0] + weights[1], 0)
     return hidden, hidden @ weights[2] + weights[3]
 
 
 def train(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-    """Weights and biases of both layers, by Adam on the cross entropy."""
+    """Train weights and biases of both layers with Adam on the cross entropy."""
     shapes = [(x.shape[1], HIDDEN), (HIDDEN,), (HIDDEN, CLASSES), (CLASSES,)]
     weights = [rng.normal(0, 1, s) / np.sqrt(s[0]) if len(s) == 2 else np.zeros(s) for s in shapes]
     moments = [[np.zeros(s), np.zeros(s)] for s in shapes]
@@ -154,7 +155,7 @@ def train(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> list[np.nda
 
 
 def quantized(weights: list[np.ndarray], x: np.ndarray) -> bytes:
-    """An int8 .tflite file: two dense layers and a softmax."""
+    """Build an int8 .tflite file with two dense layers and a softmax."""
     hidden, out = forward(weights, x)
     model = ModelWriter("spotter")
     a = model.input("features", (1, ROWS, FEATURES, 1), "int8", scale=_SCALE, zero_point=-128)
@@ -181,7 +182,7 @@ def dense(
     output: int,
     activation: str,
 ) -> None:
-    """A dense layer with one scale of its weights."""
+    """Build a dense layer with one scale for all weights."""
     scale = float(np.abs(weights).max()) / 127
     w = np.round(weights.T / scale).astype(np.int8)
     b = np.round(bias / (scale * given_scale)).astype(np.int32)
@@ -194,7 +195,7 @@ def dense(
 
 
 def recording(rng: np.random.Generator) -> tuple[np.ndarray, list[dict[str, object]]]:
-    """Words of voices that are in no window, with pauses; where each one of the two ends."""
+    """Record words of other voices, with pauses; returns samples, and where the words end."""
     speakers = voices(1)
     parts, truth, length = [noise(rng, RATE)], [], RATE
     for word in rng.permutation([*WORDS, *WORDS, *WORDS, *OTHERS[:6]]).tolist():
