@@ -1,1 +1,1 @@
-"""Which layers run row by row: segments, their rings of rows, and the order of their work."""
+"""Choose layers that run row by row: segments, their rings of rows, and the order of their work."""

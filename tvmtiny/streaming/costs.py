@@ -1,4 +1,4 @@
-"""Segments of a program: what is alive while one runs, and what that takes."""
+"""Costs of the segments of a program: live tensors, bytes and instructions."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tvmtiny.streaming.segment import (
     Segment,
 )
 
-#: Instructions of an event, and of each move or fill in it; bytes that an instruction moves.
+#: Instructions per event, and per move or fill in an event; bytes that one instruction moves.
 _EVENT, _MOVE, _BYTES = 30, 12, 4
 
 
 @dataclass(frozen=True)
 class RowCost:
-    """What it takes to make some rows of a layer.
+    """The cost of computing some rows of a layer.
 
     Attributes
     ----------
     workspace
-        Bytes.
+        Bytes of workspace.
     instructions
-        An estimate.
+        The estimated number of instructions.
     """
 
     workspace: int
@@ -50,12 +50,13 @@ class PlanLayer:
     reads, writes
         Names of activations.
     rule
-        None where it cannot be a part of a segment.
+        How rows of the output depend on rows of inputs; None if the call cannot be part of a
+        segment.
     instructions
-        An estimate for the whole layer.
+        The estimated number of instructions for the whole layer.
     cost
-        Of some rows, within so many bytes of workspace where that is given; None where there is
-        no such way.
+        A function that returns the cost of some rows, optionally within a limit on the bytes of
+        workspace; None if no implementation fits the limit.
     """
 
     reads: tuple[str, ...]
@@ -67,20 +68,20 @@ class PlanLayer:
 
 @dataclass(frozen=True)
 class Streamed:
-    """A segment with all that was decided.
+    """A segment with all decisions.
 
     Attributes
     ----------
     begin, end
-        The first layer, and the one behind the last.
+        The first layer, and the layer after the last one.
     plan
-        Order and rings.
+        The order of the work, and the rings.
     peak
-        Bytes while it runs, of all that is alive.
+        The largest number of bytes of live tensors while the segment runs.
     instructions
-        An estimate of what it takes more than its layers as a whole.
+        The estimated number of instructions beyond those of the same layers run as a whole.
     workspaces
-        The most bytes of workspace of each layer; None where any may be used.
+        The limit on the bytes of workspace of each layer; None without a limit.
     """
 
     begin: int
@@ -98,11 +99,11 @@ class _Base:
     Attributes
     ----------
     alive
-        Bytes at each layer.
+        Bytes of live tensors at each layer.
     moves
-        Instructions around kernels.
+        Instructions of moves and fills around the kernels.
     counts
-        How often each layer makes how many rows.
+        How often each layer computes which number of rows.
     """
 
     plan: Schedule
@@ -112,7 +113,7 @@ class _Base:
 
 
 def segment_overlaps(plan: Schedule) -> Iterator[Overlap]:
-    """How far a segment's output may run over those of its inputs that exist as a whole.
+    """How far a segment's output may overlap inputs that are stored as a whole.
 
     A kernel of a segment never writes over rows that it reads itself.
     """
@@ -126,20 +127,21 @@ def segment_overlaps(plan: Schedule) -> Iterator[Overlap]:
 
 
 class Segments:
-    """Segments of a program, remembered.
+    """The segments of a program, with a cache.
 
     Parameters
     ----------
     layers
-        In the order of execution.
+        The layers, in the order of execution.
     tensors
         Activations that can be read and written by rows, by name.
     problem
-        What the layers need as a whole: layer ``i`` runs at step ``i + 1``.
+        The memory problem of layers that run as a whole: layer ``i`` runs at step ``i + 1``.
     pushed
-        The model's input, if its rows are to come one by one.
+        The model's input, if its rows arrive one by one.
     fixed
-        Names of activations that are wanted as a whole whoever reads them: the model's outputs.
+        Names of activations that must be stored as a whole, whichever layer reads them: the model's
+        outputs.
     """
 
     def __init__(
@@ -160,12 +162,12 @@ class Segments:
         self._bases: dict[tuple[int, int, tuple[int, ...], bool], _Base | None] = {}
         self._shapes: dict[tuple[int, int], Segment | None] = {}
         self._known: dict[tuple[object, ...], Streamed | None] = {}
-        #: How many events were put in order: a measure of time that machines agree on.
+        #: Number of events that were ordered: a measure of time that is the same on every machine.
         self.events = 0
 
     @cached_property
     def plain(self) -> tuple[int, ...]:
-        """Bytes that each layer needs as a whole, with all that is alive."""
+        """Bytes of live tensors at each layer, if layers run as a whole."""
         bounds = step_bounds(self._problem)
         steps = sorted(bounds)
         found = []
@@ -175,7 +177,7 @@ class Segments:
         return tuple(found)
 
     def segment(self, begin: int, end: int) -> Segment | None:
-        """Layers as a segment; None where they cannot be one."""
+        """Return some layers as a segment; None if they cannot form one."""
         key = begin, end
         if key not in self._shapes:
             self._shapes[key] = self._make_segment(begin, end)
@@ -223,13 +225,13 @@ class Segments:
         limit: int | None = None,
         shared: bool = False,
     ) -> Streamed | None:
-        """A segment with these rows a layer; None where that cannot be.
+        """Plan a segment with these numbers of rows per layer; None if that is impossible.
 
         Parameters
         ----------
         limit
-            Bytes: the fewest instructions within them, or the fewest bytes where nothing fits.
-            Without, the fewest bytes.
+            A limit in bytes. With a limit, take the fewest instructions within it, or the fewest
+            bytes if nothing fits. Without a limit, take the fewest bytes.
         shared
             Whether windows share memory.
         """
@@ -239,7 +241,7 @@ class Segments:
         return self._known[key]
 
     def is_known(self, begin: int, end: int, rows: tuple[int, ...], shared: bool) -> bool:
-        """Whether the order of these rows is known."""
+        """Whether the order for these rows is in the cache."""
         return (begin, end, rows, shared) in self._bases
 
     def _streamed(
@@ -257,7 +259,7 @@ class Segments:
         caps, costs = found
         peak = max(a + cost.workspace for a, cost in zip(base.alive, costs, strict=True))
         if limit is None or peak > limit:
-            # Layers that others exceed anyway need no smaller workspaces.
+            # A layer below the peak of another layer does not need a smaller workspace.
             again = self._within(begin, base, peak)
             assert again is not None
             caps, costs = again
@@ -272,7 +274,7 @@ class Segments:
     def _within(
         self, begin: int, base: _Base, limit: int | None
     ) -> tuple[tuple[int | None, ...], list[RowCost]] | None:
-        """The most workspace of each layer, and what all layers take; see `streamed`."""
+        """Return the limits on workspaces and the costs of all layers; see `streamed`."""
         count = len(base.alive)
         caps: list[int | None] = [None] * count
         costs: list[RowCost] = []
@@ -298,7 +300,7 @@ class Segments:
                 return tuple(caps), costs
 
     def _cost(self, index: int, counts: Mapping[int, int], cap: int | None) -> RowCost | None:
-        """What all calls of a layer take."""
+        """The cost of all calls of a layer."""
         workspace = instructions = 0
         for rows, count in counts.items():
             cost = self._layers[index].cost(rows, cap)
@@ -336,7 +338,7 @@ class Segments:
         return _Base(plan, alive, moves, dict(enumerate(counts)))
 
     def _outside(self, begin: int, end: int, segment: Segment) -> int:
-        """Bytes of what is alive beside a segment."""
+        """Bytes of tensors that are live beside a segment."""
         inside = {layer.writes for layer in segment.layers} - {segment.output}
         found = 0
         for request in self._problem.requests:
@@ -348,7 +350,7 @@ class Segments:
         return found
 
     def _ends(self, end: int, plan: Schedule) -> int:
-        """Bytes of the inputs and the output that exist as a whole, as far as they overlap."""
+        """Bytes of inputs and output that are stored as a whole, reduced by their overlap."""
         segment = plan.segment
         output = segment.tensors[segment.output].nbytes
         saved = total = 0
@@ -363,13 +365,13 @@ class Segments:
                 ]
                 saved = max(saved, output + size - min(spans))
         if segment.output not in self._requests:
-            # The output lies in memory of the caller.
+            # The output is in the caller's memory.
             return total
         return total + output - saved
 
 
 def ring_bytes(plan: Schedule, layer: int) -> int:
-    """Bytes of the rings and windows that are alive in a layer."""
+    """Bytes of the rings and windows that are live in a layer."""
     found = sum(r.size for r in plan.rings.values() if r.first <= layer <= r.last)
     return found + sum(
         r.window_size for r in plan.rings.values() if r.window_first <= layer <= r.window_last

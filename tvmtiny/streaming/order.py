@@ -1,7 +1,7 @@
-"""The order in which layers make rows, and where each row lies in its ring.
+"""The order in which layers compute rows, and the slot of each row in its ring.
 
-Whoever needs rows asks for them: before a layer makes rows, those that its window lacks are made.
-Layers that ran as soon as they could would pile rows up where branches meet.
+The order is driven by demand: before a layer computes rows, the missing rows of its window are
+computed. If layers ran as soon as possible instead, rows would accumulate where branches meet.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tvmtiny.streaming.segment import (
 )
 from tvmtiny.streaming.window import WindowRows
 
-#: Beyond every row.
+#: A row number beyond every row.
 _FAR = 1 << 30
 
-#: Kind, or None for a row of padding; layer or tensor; row and rows.
+#: A kind, or None for a row of padding; a layer or tensor; the first row and the number of rows.
 _Work = tuple[Kind | None, int | str, int, int]
 
 
@@ -36,10 +36,10 @@ def schedule(segment: Segment, rows: Sequence[int], shared: bool = False) -> Sch
     Parameters
     ----------
     rows
-        How many rows each layer makes at a time; folds, how many they add up.
+        How many rows each layer computes at a time; for a fold, how many rows it adds up.
     shared
-        Whether windows that one layer reads lie in memory that they share with each other, so
-        that rings hold only the rows between two windows. That takes one more copy of a row.
+        Whether the windows of tensors with a single reader share memory with each other, so that
+        rings hold only the rows between two windows. This takes one additional copy of each row.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def schedule(segment: Segment, rows: Sequence[int], shared: bool = False) -> Sch
 
 @dataclass
 class _State:
-    """Rows first..first+count-1 of a tensor are there; `unused` slots are in front of them."""
+    """Rows first..first+count-1 of a tensor are in memory; `unused` slots precede them."""
 
     first: int
     count: int
@@ -73,9 +73,10 @@ class _Run:
             for name in segment.tensors
         }
         self._top = {name: segment.margins(name)[0] for name in segment.tensors}
-        #: Output rows that each layer has made, or input rows that it has added up.
+        #: Number of output rows that each layer has computed, or of input rows that it has added
+        #: up.
         self._done = [0] * len(rows)
-        #: Kind, layer or tensor, row and rows, in order.
+        #: Kind, layer or tensor, first row and number of rows of each event, in order.
         self._order: list[_Work] = []
         self._windows = {
             name: WindowRows(t) for name, t in self._tensors.items() if self._is_shared(name)
@@ -92,7 +93,7 @@ class _Run:
         return states
 
     def _is_shared(self, name: str) -> bool:
-        """Whether the rows that are kept of a tensor are fewer than its reader's window has."""
+        """Whether fewer rows of a tensor are kept than the window of its reader has."""
         readers = self._readers[name]
         if not self._shared or name in self._segment.whole or name not in self._producers:
             return False
@@ -109,10 +110,11 @@ class _Run:
         return rule.low(done)
 
     def order(self) -> None:
-        """Find the order of events, and how many rows each ring has to hold."""
+        """Determine the order of events, and how many rows each ring must hold."""
         self._states = self._begin()
         for layer in (len(self._rows) - 1, *range(len(self._rows))):
-            # The last one asks for what it needs; the rest is what nobody needs.
+            # The last layer demands the rows that it needs; rows that no layer needs come at the
+            # end.
             while self._step(layer):
                 pass
         pushed = self._segment.pushed
@@ -128,7 +130,7 @@ class _Run:
         state.count += rows
 
     def _make(self, name: str) -> None:
-        """More rows of a tensor."""
+        """Provide more rows of a tensor."""
         state, height = self._states[name], self._tensors[name].height
         if state.made >= height:
             self._order.append((None, name, state.made, 1))
@@ -149,7 +151,7 @@ class _Run:
                 self._make(name)
 
     def _step(self, layer: int) -> bool:
-        """Make the next rows; False where all are made."""
+        """Compute the next rows; returns False if all rows are computed."""
         rule, done = self._layers[layer].rule, self._done[layer]
         name = self._layers[layer].writes
         if rule.fold:
@@ -168,10 +170,10 @@ class _Run:
         return True
 
     def _first_rows(self, layer: int) -> int:
-        """How many rows a layer makes first, so that all later ones complete a window.
+        """How many rows a layer computes first, so that all later rows complete a window.
 
-        A layer with a stride of two whose first window is three rows needs two more for each
-        further one: pairs that begin with the first row would always be one row ahead.
+        A reader with a stride of two whose first window has three rows needs two more rows for each
+        further window. Pairs that begin with the first row would always be one row ahead.
         """
         readers, rows = self._readers[self._layers[layer].writes], self._rows[layer]
         rules = [self._layers[k].rule for k in readers]
@@ -195,7 +197,7 @@ class _Run:
         return True
 
     def schedule(self) -> Schedule:
-        """Go through the events again, now that the rings' sizes are known."""
+        """Place the rows of all events, now that the sizes of the rings are known."""
         capacities = {name: state.capacity for name, state in self._states.items()}
         self._states = self._begin()
         for name, state in self._states.items():
@@ -214,7 +216,7 @@ class _Run:
         for position, (kind, what, row, rows) in enumerate(self._order):
             number = len(events)
             if kind is None and what in self._windows:
-                # It is made where it is read.
+                # The row is computed in the place where it is read.
                 continue
             if kind is None or kind is Kind.TAKE:
                 name = str(what)
@@ -284,7 +286,7 @@ class _Run:
         )
 
     def _next_window(self, position: int, name: str) -> int | None:
-        """The first row of a tensor's window, if the layer that reads it is next; else None."""
+        """The first row of a tensor's window if its reader runs next, or None."""
         for kind, what, row, _ in self._order[position + 1 :]:
             if kind is None:
                 continue
@@ -300,7 +302,10 @@ class _Run:
         self._states[name].alive.append((begun, number))
 
     def _place(self, name: str, rows: int, before: list[Move | Fill]) -> int:
-        """The slot of the next rows of a tensor; what makes room goes to `before`."""
+        """Return the slot of the next rows of a tensor.
+
+        Append the moves that make room to `before`.
+        """
         state = self._states[name]
         keep = min((self._low(k) for k in self._readers[name]), default=_FAR)
         drop = min(max(keep - state.first, 0), state.count)
@@ -330,7 +335,7 @@ class _Run:
             raise MisalignedError(name)
 
     def _rings(self, steps: np.ndarray) -> dict[str, Ring]:
-        """Each ring, and between which layers it holds rows."""
+        """Describe each ring, and the layers between which it holds rows."""
         rings = {}
         for name, tensor in self._tensors.items():
             if name in self._segment.whole:
@@ -345,14 +350,14 @@ class _Run:
             state = self._states[name]
             first, last = _span(state.alive, steps)
             if self._top[name] or name == self._segment.pushed:
-                # Its padding is there from the start; a row may come while any layer waits.
+                # Its padding is stored from the start; a row may arrive while any layer waits.
                 first, last = 0, len(self._rows) - 1
             rings[name] = Ring(tensor, state.capacity, first, last, self._top[name])
         return rings
 
 
 def _span(alive: Sequence[tuple[int, int]], steps: np.ndarray) -> tuple[int, int]:
-    """The first and the last layer of events in some ranges."""
+    """Return the first and the last layer of the events in some ranges."""
     change = np.zeros(len(steps) + 1, np.int64)
     for begun, ended in alive:
         change[begun] += 1

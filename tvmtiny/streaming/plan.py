@@ -1,4 +1,4 @@
-"""Choosing the segments of a program, and how many rows each layer makes at a time."""
+"""Choose the segments of a program, and how many rows each layer computes at a time."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from tvmtiny.streaming.costs import Segments, Streamed
 from tvmtiny.streaming.segment import Schedule, Segment
 from tvmtiny.streaming.time import sliding_schedule
 
-#: Rows at a time that are tried.
+#: Numbers of rows at a time that are tried.
 ROWS = (1, 2, 3, 4)
 #: The same for all layers of a segment, before single layers are looked at.
 _UNIFORM = (1, 2, 4)
-#: Segments of as many layers are tried with all combinations of rows, in programs of at most so
-#: many layers, and in others.
+#: Segments with at most `_EXHAUSTIVE` layers, or `_EXHAUSTIVE_ELSE` in programs with more than
+#: `_SMALL_PROGRAM` layers, are tried with all combinations of rows.
 _SMALL_PROGRAM, _EXHAUSTIVE, _EXHAUSTIVE_ELSE = 8, 4, 2
 _SMALL_ROWS = (1, 2, 4)
 _MOST_ROUNDS = 12
-#: Events of schedules that are tried for single layers; a measure of time that does not depend on
-#: the machine, a few seconds of it.
+#: The limit on events of schedules that are tried for single layers. Events measure time
+#: independently of the machine; the limit corresponds to a few seconds.
 _MOST_EVENTS = 40_000
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What runs row by row.
+    """The segments that run row by row.
 
     Attributes
     ----------
     segments
-        In order; all other layers run as a whole.
+        The segments, in order; all other layers run as a whole.
     peak
-        Bytes, an estimate: what is alive at one time.
+        The estimated number of bytes that are live at one time.
     instructions
-        An estimate of what it takes more.
+        The estimated number of additional instructions.
     """
 
     segments: tuple[Streamed, ...]
@@ -44,9 +44,9 @@ class Choice:
 
 
 class Planner(Segments):
-    """Finds segments of a program."""
+    """Finds the segments of a program."""
 
-    #: Events of schedules that were tried for single layers.
+    #: Number of events of schedules that were tried for single layers.
     _tried_events = 0
 
     def choose(self, budget: int | None = None, overhead: float | None = None) -> Choice:
@@ -55,14 +55,16 @@ class Planner(Segments):
         Parameters
         ----------
         budget
-            Bytes: the fewest instructions within them. Without, the fewest bytes.
+            A limit in bytes, within which instructions are minimized. Without a budget, bytes are
+            minimized.
         overhead
-            Without a budget: the most instructions more than without segments, as a share.
+            The limit on additional instructions without a budget, as a share of those without
+            segments.
 
         Returns
         -------
         Choice
-            The smallest there is, where nothing fits the budget.
+            The choice; the one with the fewest bytes if nothing fits the budget.
         """
         smallest = self._smallest()
         if budget is not None and smallest.peak <= budget:
@@ -73,7 +75,7 @@ class Planner(Segments):
         total = sum(layer.instructions for layer in self._layers)
         low, high = smallest.peak, max(self.plain, default=0)
         while found.instructions > overhead * total and high - low > max(64, high // 100):
-            # More memory takes fewer instructions.
+            # With more memory, fewer instructions are needed.
             middle = (low + high) // 2
             tried = self._refined(self._cheapest(middle) or smallest, middle)
             if tried.instructions > overhead * total:
@@ -84,7 +86,7 @@ class Planner(Segments):
         return found
 
     def _smallest(self) -> Choice:
-        """The fewest bytes, for rows of the same number in each segment."""
+        """Minimize bytes, with the same number of rows for all layers of a segment."""
         best = self._path(None) or Choice((), max(self.plain, default=0), 0)
         for _ in range(_MOST_ROUNDS):
             tried = self._path(best.peak - 1)
@@ -94,21 +96,21 @@ class Planner(Segments):
         return self._cheapest(best.peak) or best
 
     def _cheapest(self, limit: int) -> Choice | None:
-        """The fewest instructions within `limit` bytes."""
+        """Minimize instructions within `limit` bytes."""
         return self._path(limit, cheap=True)
 
     def sliding(self, slides: Callable[[int], bool]) -> tuple[Streamed, int] | None:
-        """The longest segment from the input on whose windows slide, up to a single row.
+        """Find the longest segment from the input whose windows slide, up to a single row.
 
         Parameters
         ----------
         slides
-            Whether a layer does, by position.
+            Whether each layer slides, by position.
 
         Returns
         -------
         tuple or None
-            The segment, and the event with which work on each further row begins.
+            The segment, and the event that begins the work on each further row.
         """
         count = next((i for i in range(len(self._layers)) if not slides(i)), len(self._layers))
         for end in range(count, 0, -1):
@@ -121,14 +123,14 @@ class Planner(Segments):
         return None
 
     def _path(self, limit: int | None, cheap: bool = False) -> Choice | None:
-        """Segments and whole layers from the first layer to the last, by dynamic programming.
+        """Choose segments and whole layers from the first layer to the last by dynamic programming.
 
         Parameters
         ----------
         limit
-            Bytes that nothing may exceed.
+            The limit on bytes at every layer.
         cheap
-            Compare instructions first, bytes otherwise.
+            Whether instructions are compared first; otherwise bytes are.
         """
         count = len(self._layers)
         most = limit if limit is not None else 1 << 60
@@ -164,7 +166,7 @@ class Planner(Segments):
         return Choice(segments, *((second, first) if cheap else (first, second)))
 
     def _worth(self, begin: int, end: int, limit: int | None) -> bool:
-        """Whether a segment could be needed: else its first or last layer might run as a whole."""
+        """Whether a segment may help; otherwise its first or last layer might run as a whole."""
         if begin == 0 and self._pushed:
             return True
         most = max(self.plain, default=0) if limit is None else limit
@@ -177,7 +179,7 @@ class Planner(Segments):
         return (self.plain[begin] > most or grows) and (self.plain[end - 1] > most or shrinks)
 
     def _live(self, cut: int) -> int:
-        """Bytes of activations that are alive between two layers."""
+        """Bytes of activations that are live between two layers."""
         return sum(
             r.size
             for r in self._problem.requests
@@ -185,7 +187,7 @@ class Planner(Segments):
         )
 
     def _uniform(self, begin: int, end: int, limit: int | None, cheap: bool) -> Iterator[Streamed]:
-        """Rows that are worth a look: windows share memory where that is needed."""
+        """Yield segments with promising numbers of rows; windows share memory if necessary."""
         segment = self.segment(begin, end)
         if segment is None:
             return
@@ -206,7 +208,7 @@ class Planner(Segments):
                     yield shared
 
     def _refined(self, choice: Choice, limit: int) -> Choice:
-        """Change the rows of single layers, and of neighbours, where that saves instructions."""
+        """Change the rows of single layers and of neighbours if that saves instructions."""
         segments = tuple(self._refined_segment(s, max(limit, s.peak)) for s in choice.segments)
         plain = set(range(len(self._layers)))
         for streamed in segments:
@@ -233,7 +235,7 @@ class Planner(Segments):
         return best
 
     def _tried(self, best: Streamed, rows: tuple[int, ...], limit: int) -> Streamed | None:
-        """The same segment with other rows; None where there were enough of them."""
+        """Return the same segment with other rows; None if the limit on events is reached."""
         key = best.begin, best.end, rows
         shared = best.plan.shared
         if not self.is_known(*key, shared):
@@ -252,5 +254,5 @@ def _rows_of_a_window(segment: Segment, tensor: str) -> int:
 
 
 def _most_saved(plan: Schedule) -> int:
-    """Bytes that windows could save at most by sharing memory: all but a row of each ring."""
+    """The most bytes that sharing memory of windows could save: all but one row of each ring."""
     return sum((r.capacity - 1) * r.tensor.row_bytes for r in plan.rings.values())

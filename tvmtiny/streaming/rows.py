@@ -1,4 +1,4 @@
-"""How a layer makes some rows of its output from some rows of its inputs."""
+"""How a layer computes some rows of its output from some rows of its inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 _RESIZES = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
 _REDUCTIONS = ("MEAN", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "SUM")
-#: Each row of the output depends on that row of the input alone.
+#: Operators whose output rows depend only on the input row at the same position.
 _ELEMENTWISE = frozenset(
     (
         *("ABS", "ADD", "CEIL", "COS", "DEQUANTIZE", "DIV", "ELU"),
@@ -34,17 +34,17 @@ _ELEMENTWISE = frozenset(
         *("SUB", "TANH"),
     )
 )
-#: The largest sums of a global pool fit 32 bits up to here.
+#: Up to this number of elements, the largest sums of a global pool fit 32 bits.
 _MOST_SUMMED = 1 << 22
 
 
-#: Kernels of one layer at the most that differ in where their rows lie between those of the input.
+#: The limit on kernels of one layer that differ in the position of their rows between input rows.
 _MOST_VARIANTS = 16
 
 
 @dataclass(frozen=True)
 class RowSource:
-    """The input rows from `low` to `high` that an output row is made of, and how."""
+    """The input rows from `low` to `high` from which an output row is computed, and the variant."""
 
     low: int
     high: int
@@ -53,24 +53,24 @@ class RowSource:
 
 @dataclass(frozen=True)
 class RowRule:
-    """Which input rows an output row needs; all inputs are read alike.
+    """The input rows that an output row needs; all inputs are read in the same way.
 
-    Output row ``y`` reads the rows from ``y * stride - top`` on, `reach` of them.
+    Output row ``y`` reads `reach` rows, beginning with row ``y * stride - top``.
 
     Attributes
     ----------
     pad
-        The byte that rows outside the input consist of.
+        The byte value of rows outside of the input.
     fold
         Whether all rows are added up for a single output.
     clips
-        Whether rows outside the input are none at all: kernels for the first and the last rows
-        differ from others.
+        Whether rows outside of the input are left out: kernels for the first and the last rows
+        differ from the others.
     outside
-        Whether some rows lie outside the input as a whole, so that it cannot be one that exists
-        as a whole.
+        Whether some rows are outside of the input, so that the input cannot be stored as a whole.
     sources
-        Where rows are not that regular, of each output row; those are inside the input.
+        The source rows of each output row if they are irregular; these rows are inside of the
+        input.
     """
 
     stride: int = 1
@@ -97,7 +97,7 @@ class RowRule:
         return self.sources[row].low if self.sources else row * self.stride - self.top
 
     def variant(self, row: int, rows: int) -> int:
-        """The first row from which on as many rows are made in the same way."""
+        """The first row that begins a run of this many rows with the same variant."""
         if not self.sources:
             return 0
         ways = _relative(self.sources[row : row + rows])
@@ -117,12 +117,12 @@ def _relative(sources: Sequence[RowSource]) -> list[RowSource]:
 
 
 def row_rule(node: Node) -> RowRule | None:
-    """How `node` makes rows; None where it cannot, or not with the result of the whole node.
+    """How `node` computes rows; None if it cannot, or if results would differ from the whole node.
 
     Notes
     -----
-    A node whose inputs differ in shape from its output has none, but for constants that are the
-    same in every row.
+    A node whose inputs differ in shape from its output has no rule, unless these inputs are
+    constants that are the same in every row.
     """
     activations = activations_of(node)
     if len(node.outputs) != 1 or not activations:
@@ -132,7 +132,7 @@ def row_rule(node: Node) -> RowRule | None:
         return None
     if is_global(node):
         if is_from_uint8(node) and node.operator == "AVERAGE_POOL_2D":
-            # Rounded otherwise than what divides the sums of streams.
+            # The division of the sums of streams rounds differently.
             return None
         sums = x.dtype == node.output.dtype == "int8" and x.elements // x.shape[3] <= _MOST_SUMMED
         return RowRule(fold=True) if sums else None
@@ -171,7 +171,7 @@ def _window_rule(node: Node, x: Tensor) -> RowRule | None:
 def _pad_rule(node: Node) -> RowRule | None:
     batch, (above, below), *others = pad_widths(node)
     if not any(map(any, others)):
-        # A row is what it was, and nothing computes it.
+        # Rows stay unchanged; nothing computes them.
         return None
     value = pad_value(node)
     if any(batch) or (node.output.dtype != "int8" and value):
@@ -183,7 +183,7 @@ def _source_rule(node: Node) -> RowRule | None:
     if node.operator == "RESIZE_NEAREST_NEIGHBOR":
         columns = nearest_axes(node)[1]
         if np.array_equal(columns, np.arange(node.input(0).shape[2])):
-            # A row is one that there was, and nothing computes it.
+            # A row equals an input row; nothing computes it.
             return None
     found = _transposed(node) if node.operator == "TRANSPOSE_CONV" else _resized(node)
     lows = [source.low for source in found]
@@ -204,7 +204,7 @@ def _resized(node: Node) -> list[RowSource]:
 
 
 def _transposed(node: Node) -> list[RowSource]:
-    """Output row ``y`` is made of the input rows ``i`` with a tap ``y + pad - i * stride``."""
+    """Output row ``y`` is the sum over input rows ``i`` with a tap ``y + pad - i * stride``."""
     axis = axes(node)[0]
     found = []
     for row in range(axis.output):
@@ -215,7 +215,7 @@ def _transposed(node: Node) -> list[RowSource]:
 
 
 def row_sources(node: Node) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each row of a resized image two rows of the input, and the weight of the second."""
+    """Two input rows for each row of a resized image, and the weight of the second one."""
     if node.operator == "RESIZE_NEAREST_NEIGHBOR":
         nearest = nearest_axes(node)[0]
         return nearest, nearest, np.zeros(len(nearest))
@@ -256,17 +256,17 @@ def row_bytes(tensor: Tensor) -> int:
 
 
 def row_node(node: Node, rows: int, above: int = 0, below: int = 0, variant: int = 0) -> Node:
-    """The node that makes `rows` rows of what `node` makes, whose inputs are just their windows.
+    """Build a node that computes `rows` output rows of `node` and reads only their windows.
 
     Parameters
     ----------
     node
-        One with a `row_rule` that is no fold.
+        A node with a `row_rule` that is not a fold.
     rows
-        At most as many as the output has.
+        The number of rows, at most that of the output.
     above, below
-        Rows of the window that lie outside of the input, and are not in memory. Others that do
-        are rows of the window like those inside.
+        Rows of the window that are outside of the input and not in memory. Other rows outside of
+        the input are stored in the window like rows inside.
     """
     rule = row_rule(node)
     assert rule is not None and not rule.fold
@@ -293,7 +293,7 @@ def row_node(node: Node, rows: int, above: int = 0, below: int = 0, variant: int
 
 
 def _without_rows(paddings: Tensor) -> Tensor:
-    """Paddings without those along the height."""
+    """Remove paddings along the height."""
     assert paddings.data is not None
     data = paddings.data.copy()
     data[1] = 0

@@ -1,4 +1,4 @@
-"""Segments of layers that run row by row, and what they do in which order."""
+"""Segments of layers that run row by row, and the events of their schedules."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from tvmtiny.streaming.rows import RowRule
 
-#: Slots of a tensor from here on are those of its window.
+#: Slots of a tensor from this number on belong to its window.
 WINDOW = 1 << 24
 
 
 class MisalignedError(ValueError):
-    """A kernel would get an address that is not aligned."""
+    """A kernel would get an unaligned address."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class RowTensor:
     Attributes
     ----------
     height
-        Rows.
+        Number of rows.
     row_bytes
-        Bytes of one.
+        Bytes of one row.
     alignment
-        Of the addresses that kernels get, in bytes.
+        Alignment of the addresses that kernels get, in bytes.
     """
 
     name: str
@@ -39,7 +39,7 @@ class RowTensor:
 
     @property
     def nbytes(self) -> int:
-        """All of it."""
+        """Bytes of the whole tensor."""
         return self.height * self.row_bytes
 
 
@@ -50,9 +50,9 @@ class RowLayer:
     Attributes
     ----------
     reads
-        Names of activations, each once.
+        Names of the activations that the layer reads, each once.
     writes
-        Name of the output.
+        The name of the output.
     """
 
     reads: tuple[str, ...]
@@ -67,11 +67,11 @@ class Segment:
     Attributes
     ----------
     layers
-        In a valid order.
+        The layers, in a valid order.
     tensors
-        By name, all that the layers read and write.
+        All tensors that the layers read and write, by name.
     whole
-        Which of them exist as a whole: inputs of the segment, and its output.
+        The tensors that are stored as a whole: inputs of the segment, and its output.
     pushed
         The input whose rows come one by one, or None.
     """
@@ -83,13 +83,13 @@ class Segment:
 
     @property
     def output(self) -> str:
-        """Name of what the segment is for: the output of its last layer."""
+        """The name of the segment's output, which its last layer writes."""
         return self.layers[-1].writes
 
     def margins(self, tensor: str) -> tuple[int, int]:
-        """Rows of padding above and below a tensor that its readers reach.
+        """Rows of padding above and below a tensor that its readers read.
 
-        A tensor that exists as a whole has none: kernels for its first and last rows clip.
+        A tensor that is stored as a whole has none: kernels for its first and last rows clip.
         """
         if tensor in self.whole:
             return 0, 0
@@ -97,7 +97,7 @@ class Segment:
         return max((top for top, _ in reached), default=0), max((b for _, b in reached), default=0)
 
     def pad_of(self, tensor: str) -> int | None:
-        """The byte of padding rows; None where readers want different ones."""
+        """The byte value of padding rows; None if readers need different values."""
         pads = {
             layer.rule.pad
             for layer in self.layers
@@ -106,7 +106,7 @@ class Segment:
         return next(iter(pads), 0) if len(pads) < 2 else None
 
     def _reached(self, layer: RowLayer, tensor: str) -> tuple[int, int]:
-        """Rows above and below a tensor that one reader reaches."""
+        """Rows above and below a tensor that one reader reads."""
         if layer.rule.fold or layer.rule.clips:
             return 0, 0
         low, end = layer.rule.span(0, self.tensors[layer.writes].height)
@@ -114,7 +114,7 @@ class Segment:
 
 
 class Kind(IntEnum):
-    """What an event is."""
+    """The kind of an event."""
 
     CALL = 0
     TAKE = 1
@@ -124,7 +124,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Move:
-    """Rows that go elsewhere; in slots of a row."""
+    """A move of rows; positions are slots of one row."""
 
     tensor: str
     source: int
@@ -134,7 +134,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Fill:
-    """A slot that becomes a row of padding."""
+    """A slot to fill with a row of padding."""
 
     tensor: str
     slot: int
@@ -148,22 +148,22 @@ class Event:
     Attributes
     ----------
     layer
-        Position in the segment; -1 where a row is taken.
+        The position of the layer in the segment; -1 if the event takes an input row.
     row, rows
-        First row that is made or taken, or added up, and how many.
+        The first row that is computed, taken or added up, and the number of rows.
     before
-        Moves and fills that make room, in order.
+        Moves and fills that make room before the work, in order.
     reads
-        The slot of the first row of each input; None in a tensor that exists as a whole.
+        The slot of the first row of each input; None for a tensor that is stored as a whole.
     writes
-        The slot of the first row of the output; None as for `reads`, and for sums.
+        The slot of the first row of the output; None as in `reads`, and for sums.
     above, below
-        How many rows of the window lie outside of an input that exists as a whole, or whose
+        Number of rows of the window that are outside of an input that is stored as a whole or whose
         windows are clipped.
     after
-        Moves of what is kept from a window.
+        Moves of the rows that are kept from a window.
     variant
-        Of the rows that are made; see `RowRule.variant`.
+        The variant of the rows; see `RowRule.variant`.
     """
 
     kind: Kind
@@ -181,20 +181,21 @@ class Event:
 
 @dataclass(frozen=True)
 class Ring:
-    """Memory of the rows of one tensor that are needed.
+    """The memory for the needed rows of one tensor.
 
     Attributes
     ----------
     capacity
-        Rows.
+        Number of rows.
     first, last
-        The layers, by position in the segment, while the ring holds rows.
+        The first and the last layer, by position in the segment, for which the ring holds rows.
     top
-        Rows of padding that it begins with.
+        Number of rows of padding at the beginning.
     window
-        Where rows are only kept here, and the kernel reads them elsewhere: how many rows it reads.
+        The number of rows that the kernel reads, if it reads them from a separate window and not
+        from the ring.
     window_first, window_last
-        Like `first` and `last`, of that memory.
+        Like `first` and `last`, for the memory of the window.
     """
 
     tensor: RowTensor
@@ -208,7 +209,7 @@ class Ring:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes of the ring."""
         return -(-self.capacity * self.tensor.row_bytes // 4) * 4
 
     @property
@@ -219,20 +220,20 @@ class Ring:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All that a segment does, in order.
+    """All events of a segment, in order.
 
     Attributes
     ----------
     rows
-        How many rows each layer makes at a time.
+        How many rows each layer computes at a time.
     shared
         Whether windows share memory.
     rings
-        By tensor.
+        The rings, by tensor.
     last_read
-        For each row of a whole input the event that reads it last.
+        For each row of an input that is stored as a whole, the event that reads it last.
     first_write
-        For each row of the output the event that writes it.
+        For each row of the output, the event that writes it.
     """
 
     segment: Segment

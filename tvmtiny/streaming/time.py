@@ -1,7 +1,7 @@
-"""Windows that slide: rows stay from one inference to the next, and each new one completes another.
+"""Sliding windows: rows are kept between inferences, and each new row completes another window.
 
-Along the height, nothing may pad or stride: then each layer makes one row of a new window, and all
-others are those of the window before.
+Along the height, no layer may pad or have a stride. Then each layer computes one row for a new
+window, and all other rows are those of the window before.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Obstacle:
     Attributes
     ----------
     reason
-        Why, and what to change in the model.
+        Why the layer does not slide, and how to change the model.
     """
 
     node: Node
@@ -40,7 +40,7 @@ class Obstacle:
 
 
 def obstacle(node: Node) -> Obstacle | None:
-    """What keeps a layer from sliding along the height; None where it slides."""
+    """Why a layer cannot slide along the height; None if it slides."""
     rule = row_rule(node)
     if rule is None:
         return Obstacle(node, "cannot make single rows")
@@ -62,13 +62,13 @@ def sliding_schedule(segment: Segment) -> tuple[Schedule, int] | None:
     Parameters
     ----------
     segment
-        Its input is pushed, and its output has a single row.
+        A segment whose input is pushed and whose output has a single row.
 
     Returns
     -------
     tuple or None
-        The schedule of the first window and one more row, and the event with which the work on
-        that row begins, which is that on every row after it. None where an address would be odd.
+        The schedule of the first window and one more row, and the event that begins the work on
+        this row. All later rows repeat the same events. None if an address would be unaligned.
     """
     assert segment.pushed is not None
     height = segment.tensors[segment.pushed].height
@@ -88,7 +88,7 @@ def sliding_schedule(segment: Segment) -> tuple[Schedule, int] | None:
             continue
         readers = [k for k, layer in enumerate(segment.layers) if name in layer.reads]
         first, end = producers.get(name, 0), max(readers, default=last)
-        # What is needed for the next window outlives all layers.
+        # Rows that the next window needs outlive all layers.
         kept = rows > 1 or name == segment.pushed
         alive = (0, last) if kept else (first, end)
         rings[name] = Ring(segment.tensors[name], rows, *alive, 0)

@@ -1,4 +1,4 @@
-"""Rows of a tensor whose reader has them laid out for each window, in memory that windows share."""
+"""Rows of a tensor that are laid out for each window of its reader, in shared memory."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from tvmtiny.streaming.segment import WINDOW, Fill, Move, Ring, RowTensor
 
 
 class WindowRows:
-    """Where rows lie that are kept between windows, and what fills and empties each window.
+    """The slots of rows that are kept between windows, and the moves into and out of each window.
 
     Parameters
     ----------
     tensor
-        One that a single layer reads.
+        A tensor with a single reader.
     """
 
     def __init__(self, tensor: RowTensor) -> None:
         self._tensor = tensor
-        #: Where rows are kept, and since which event.
+        #: The slot of each kept row, and the event since which it is kept.
         self._slots: dict[int, int] = {}
         self._since: dict[int, int] = {}
-        #: Where rows are that were made for the next window.
+        #: The slots of rows that were computed for the next window.
         self._direct: dict[int, int] = {}
         self._laid: dict[int, int] = {}
         self._alive: list[tuple[int, int]] = []
         self._capacity, self._window = 1, 0
 
     def write(self, row: int, rows: int, number: int, low: int | None) -> int:
-        """The slot for rows that an event makes.
+        """Return the slot for rows that an event computes.
 
         Parameters
         ----------
         number
-            Of the event.
+            The number of the event.
         low
-            The first row of the window that the next event reads; None where that is another's.
+            The first row of the window that the next event reads; None if the next event reads
+            another tensor.
         """
         made = range(row, row + rows)
         if low is not None and row >= low:
@@ -49,7 +50,7 @@ class WindowRows:
         return slot
 
     def _free(self, rows: int) -> int:
-        """The first of so many slots in a row that hold nothing."""
+        """Find the first of `rows` consecutive free slots."""
         used, slot = set(self._slots.values()), 0
         while used & set(range(slot, slot + rows)):
             slot += 1
@@ -57,7 +58,7 @@ class WindowRows:
         return slot
 
     def read(self, low: int, high: int, number: int, before: list[Move | Fill]) -> int:
-        """The slot of a window's first row; what lays it out goes to `before`."""
+        """Return the slot of a window's first row; append the moves that lay it out to `before`."""
         name, height = self._tensor.name, self._tensor.height
         there = [self._slots.get(r) for r in range(low, high)]
         for row in range(max(low, 0), min(high, height)):
@@ -84,7 +85,7 @@ class WindowRows:
         return WINDOW
 
     def keep(self, low: int, number: int, after: list[Move]) -> None:
-        """Forget rows before `low`, and keep the others of those that were made for the window."""
+        """Drop rows before `low`, and keep the other rows that were computed for the window."""
         for row in [r for r in self._slots if r < low]:
             del self._slots[row], self._since[row]
         for row, slot in self._laid.items():
@@ -101,14 +102,14 @@ class WindowRows:
         producer: int,
         reader: int,
     ) -> Ring:
-        """The memory that all that took.
+        """Describe the memory of the ring and its window.
 
         Parameters
         ----------
         span
-            Gives the first and the last layer of events in some ranges.
+            A function that returns the first and the last layer of the events in some ranges.
         producer, reader
-            Layers, by position.
+            The layers that write and read the tensor, by position.
         """
         first, last = span(self._alive)
         return Ring(self._tensor, self._capacity, first, last, 0, self._window, producer, reader)
