@@ -1,4 +1,4 @@
-"""Results of importers that give a whole .tflite file."""
+"""Results of importers that produce a whole .tflite file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def described(
     orders: Sequence[Sequence[int]] = (),
     notes: tuple[str, ...] = (),
 ) -> Imported:
-    """What a .tflite file that another converter wrote holds.
+    """Describe the content of a .tflite file that another converter wrote.
 
     Parameters
     ----------
     shapes
-        Of the inputs in the framework; by default those of the file.
+        Shapes of the inputs in the framework; by default those of the file.
     orders
-        The framework's axis of each axis, of each input.
+        For each input, the framework's axis for each axis of the file.
     """
     graph = read_graph(content, f"the {framework} model")
     inputs = tuple(

@@ -1,4 +1,4 @@
-"""Keras models, by the converter of TensorFlow, which made or read them."""
+"""Import Keras models with TensorFlow's converter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def import_file(path: Path, options: ImportOptions) -> Imported:
     Raises
     ------
     InputError
-        If an ``.h5`` file is not trusted: its layers can hold code, which runs as they are read.
+        If an ``.h5`` file is not trusted: its layers can contain code that runs while the file is
+        read.
     ToolMissingError
         ``tensorflow`` is not installed.
     ModelFormatError
@@ -46,7 +47,7 @@ def import_file(path: Path, options: ImportOptions) -> Imported:
         with silenced():
             model = keras.models.load_model(path, compile=False, safe_mode=not options.trust)
     except Exception as error:
-        # Keras raises whatever its layers do.
+        # Keras passes on any exception that its layers raise.
         raise ModelFormatError(str(path), f"Keras refuses it: {error}", "Keras") from error
     return import_object(model, options)
 
@@ -54,13 +55,13 @@ def import_file(path: Path, options: ImportOptions) -> Imported:
 def import_object(source: Any, options: ImportOptions) -> Imported:
     """Import a ``keras.Model``, in float32 and for a batch of 1.
 
-    Names of inputs and outputs are those of the model: ``keras.Input(..., name="image")``, and
+    Inputs and outputs keep their names in the model: ``keras.Input(..., name="image")``, and
     ``keras.Model(x, {"digit": y})``.
 
     Raises
     ------
     InputError
-        If it is no model that has been built.
+        If the object is not a model, or the model was not built.
     ToolMissingError
         ``tensorflow`` is not installed, or Keras runs on another package.
     UnsupportedModelError
@@ -95,7 +96,7 @@ def import_object(source: Any, options: ImportOptions) -> Imported:
 
 
 def _packages() -> tuple[Any, Any]:
-    """Keras and TensorFlow, which has to be looked for first: it brings Keras."""
+    """Import Keras and TensorFlow. TensorFlow comes first, because it installs Keras."""
     with silenced(), importing("tensorflow", "tensorflow", _WHY):
         tf = import_module("tensorflow")
         return import_module("keras"), tf

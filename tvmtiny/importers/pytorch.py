@@ -1,7 +1,8 @@
-"""PyTorch: archives of ``torch.export``, by litert-torch in a process of its own.
+"""Import archives of ``torch.export`` with litert-torch in a separate process.
 
-litert-torch brings two gigabytes of packages, one of which wants typing_extensions older than what
-TVM's needs. So it is installed in an environment of its own, whose Python is given.
+litert-torch depends on two gigabytes of packages, one of which requires an older typing_extensions
+than TVM does. Therefore litert-torch is installed in a separate environment, and the caller names
+the Python of this environment.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tvmtiny.importers.results import Imported, ImportedTensor, ImportOptions, m
 
 __all__ = ["import_file", "import_object"]
 
-#: Of a conversion, in which PyTorch compiles the program.
+#: Time limit in seconds of a conversion, during which PyTorch compiles the program.
 _MOST_SECONDS = 1800
 _REMEDY = (
     "as its packages do not go with TVM's, install it in an environment of its own: python -m venv "
@@ -63,7 +64,7 @@ def import_object(source: Any, options: ImportOptions) -> Imported:
     Raises
     ------
     InputError
-        If it is something else, such as a module.
+        If the object is not an ``ExportedProgram``, but for example a module.
     ToolMissingError, ModelFormatError
         See `import_file`.
     """
@@ -82,7 +83,7 @@ def import_object(source: Any, options: ImportOptions) -> Imported:
 
 def _run(path: Path, target: Path, options: ImportOptions) -> dict[str, Any]:
     python = options.python or sys.executable
-    # As text: the modules beside a file that runs would hide packages of their names.
+    # Pass the program as text: if a file runs, modules beside it hide packages with the same names.
     program = Path(str(pytorch_export.__file__)).read_text(encoding="utf-8")
     command = [python, "-c", program, str(path.resolve()), str(target)]
     try:
@@ -91,7 +92,7 @@ def _run(path: Path, target: Path, options: ImportOptions) -> dict[str, Any]:
             capture_output=True,
             timeout=_MOST_SECONDS,
             check=False,
-            # Packages beside tvmtiny are not those of the other Python.
+            # Packages beside tvmtiny do not belong to the other Python.
             cwd=target.parent,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -129,7 +130,7 @@ def _refused(path: Path, reason: str) -> InputError:
 
 
 def _described(content: bytes, answer: dict[str, Any]) -> Imported:
-    """The result with the names that the program has."""
+    """Return the result with the names of the program."""
     content = _renamed(content, answer)
     made = described("PyTorch", content)
     parts = []
@@ -151,7 +152,7 @@ def _with_shape(tensor: ImportedTensor, entry: dict[str, Any]) -> ImportedTensor
 
 
 def _renamed(content: bytes, answer: dict[str, Any]) -> bytes:
-    """The model whose signature names what the program names, in place of ``args_0``."""
+    """Return the model with a signature that has the program's names in place of ``args_0``."""
     names = {f"args_{i}": entry["name"] for i, entry in enumerate(answer["inputs"])}
     names |= {f"output_{i}": entry["name"] for i, entry in enumerate(answer["outputs"])}
     model = unpack_model(content)

@@ -1,9 +1,9 @@
-"""Converts a ``torch.export`` archive with litert-torch; a program of its own.
+"""Convert a ``torch.export`` archive with litert-torch; this module is a separate program.
 
-It runs with the Python that has litert-torch, which need not be that of tvmtiny, and imports
-nothing of tvmtiny's. Its arguments are the archive, the .tflite file, and perhaps
-``--keep-layout``. On stdout goes one JSON object: ``inputs`` (name, shape and order of each) and
-``outputs``, or ``missing`` (a module) or ``error``.
+The program runs with the Python that has litert-torch, which can differ from tvmtiny's Python, and
+imports nothing from tvmtiny. Its arguments are the archive, the .tflite file, and optionally
+``--keep-layout``. The program writes one JSON object to stdout: ``inputs`` (name, shape and order
+of each) and ``outputs``, or ``missing`` (a module) or ``error``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import os
 import sys
 from typing import Any
 
-#: Operators that look at pixels, by parts of their names.
+#: Operators that work on pixels, by parts of their names.
 _WINDOWS = ("conv", "pool", "pixel_shuffle", "upsample", "instance_norm")
-#: Operators that leave the order of axes alone.
+#: Operators that work with any order of axes.
 _KEEPING = (
     *("add", "batch_norm", "clamp", "div", "dropout", "gelu", "hardsigmoid", "hardswish"),
     *("hardtanh", "leaky_relu", "mul", "pad", "relu", "relu6", "sigmoid", "silu", "sub", "tanh"),
@@ -23,7 +23,7 @@ _KEEPING = (
 
 
 def _wants_channels_last(node: Any) -> bool:
-    """Whether a placeholder goes to a convolution or the like with nothing between that minds."""
+    """Whether a placeholder reaches an operator on pixels through operators of any order."""
     pending, seen = [node], set()
     while pending:
         for user in pending.pop().users:
@@ -87,8 +87,8 @@ def _convert(archive: str, target: str, keep_layout: bool) -> dict[str, Any]:
 
 
 def main(words: list[str]) -> None:
-    """Convert, and print what there is to know of it."""
-    # What libraries print, in Python and past it, is no part of the answer.
+    """Convert the archive, and print a description of the result."""
+    # Keep output of libraries, from Python or native code, out of the answer.
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:

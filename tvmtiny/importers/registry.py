@@ -1,4 +1,4 @@
-"""Which importer a file or an object goes to: the one place that knows."""
+"""Choose the importer of a file or an object; no other module knows the importers."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["FRAMEWORKS", "Framework", "import_model", "load", "read_content"]
 
 @dataclass(frozen=True)
 class Framework:
-    """One framework.
+    """A framework.
 
     Attributes
     ----------
     name
-        As its makers write it.
+        The framework's name, in its own spelling.
     suffixes
-        Of its files.
+        Suffixes of the framework's files.
     roots
-        Top packages of the classes of its objects.
+        Top-level packages of the classes of its objects.
     module
-        Has ``import_file`` and ``import_object``, each a function of what is imported and
-        `ImportOptions` that gives an `Imported`.
+        The module with the functions ``import_file`` and ``import_object``. Each takes the file or
+        object and `ImportOptions`, and returns an `Imported`.
     """
 
     name: str
@@ -61,7 +61,7 @@ FRAMEWORKS = (
     Framework("Keras", (".keras", ".h5"), ("keras", "tf_keras"), "tvmtiny.importers.keras"),
     Framework("PyTorch", (".pt2",), ("torch",), "tvmtiny.importers.pytorch"),
 )
-#: What to do about files of frameworks that hold no model that could be imported.
+#: Advice for files of frameworks that do not contain a model that can be imported.
 _OTHERS = {
     ".pt": "holds weights without a program: write torch.export.save(torch.export.export("
     "model.eval(), (sample,)), 'model.pt2'), or torch.onnx.export",
@@ -82,12 +82,12 @@ def import_model(
     source
         A file with one of the frameworks' suffixes, or an object such as an ``onnx.ModelProto``.
     options
-        How; see `ImportOptions`.
+        How to import the model; see `ImportOptions`.
 
     Raises
     ------
     InputError
-        If nothing here imports such a file or object.
+        If no importer takes such a file or object.
     ToolMissingError
         If a package is missing that reads it.
     ModelFormatError, DynamicShapeError, UnsupportedModelError
@@ -117,7 +117,7 @@ def import_model(
 
 
 def _framework_of(source: object) -> Framework | None:
-    """The framework that an object's class, or what that is derived from, comes from."""
+    """Find the framework that defines an object's class or one of its base classes."""
     roots = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
     return next((f for root in roots for f in FRAMEWORKS if root in f.roots), None)
 
@@ -135,25 +135,25 @@ def load(
     Parameters
     ----------
     source
-        The path of a .tflite file, or its content; or what `import_model` takes.
+        The path of a .tflite file, its content, or any source that `import_model` takes.
     name
-        What generated files and symbols are called, made into a C identifier; by default the
-        file's name without its suffix, which gets a prefix where it would hide a header of the
-        system, such as ``model_signal``, and is cut where it is too long.
+        The name of generated files and symbols, converted to a C identifier; by default the file's
+        name without its suffix. A default name that would hide a system header gets a prefix, such
+        as ``model_signal``, and a long one is shortened.
     oracle
-        Whose results the code shall reproduce where implementations round differently: LiteRT's
-        reference kernels, or TensorFlow Lite for Microcontrollers.
+        The implementation whose results the code reproduces if implementations round differently:
+        LiteRT's reference kernels, or TensorFlow Lite for Microcontrollers.
     signature
-        Name of the signature to compile; by default the file's first subgraph is compiled.
+        The name of the signature to compile; by default the file's first subgraph is compiled.
     options
-        How other frameworks' models are imported.
+        How to import models of other frameworks.
 
     Raises
     ------
     ModelFormatError, DynamicShapeError, DynamicRangeModelError, UnsupportedModelError
         If the file cannot be read or compiled; see `tvmtiny.errors`.
     InputError
-        If there is no such oracle or signature, or nothing reads such a file or object.
+        If there is no such oracle or signature, or no importer takes such a file or object.
     ToolMissingError
         If a package is missing that reads it.
     """
@@ -168,7 +168,7 @@ def load(
 
 
 def _name_of(source: object) -> str:
-    """What an object calls itself, or what it is."""
+    """Return the name that an object gives itself, or that of its class."""
     name = getattr(source, "name", None)
     return name if isinstance(name, str) and name else type(source).__name__.lower()
 
@@ -179,19 +179,19 @@ def read_content(
     *,
     signature: str | None = None,
 ) -> bytes:
-    """The .tflite file that a model is, or that is made of it.
+    """Return the .tflite file of a model, converted if necessary.
 
     Parameters
     ----------
     source, options
         See `load`.
     signature
-        Name of the only signature of the result; by default the file is left as it is.
+        The name of the only signature of the result; by default the file is left unchanged.
 
     Raises
     ------
     ModelFormatError, DynamicShapeError, UnsupportedModelError, InputError, ToolMissingError
-        As from `load`; that the content is sound is not checked.
+        As from `load`; the content is not verified.
     """
     made, path = _imported(source, options), "the model"
     if made is not None:
@@ -205,7 +205,7 @@ def read_content(
 
 
 def _imported(source: object, options: ImportOptions | None) -> Imported | None:
-    """What an importer makes of a model; None of TFLite's own."""
+    """Import a model; returns None for a TFLite model."""
     if isinstance(source, str | os.PathLike):
         suffix = Path(source).suffix.lower()
         if suffix not in _OTHERS and not any(suffix in f.suffixes for f in FRAMEWORKS):

@@ -1,4 +1,4 @@
-"""What an importer gives."""
+"""The results of importers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["ImportOptions", "Imported", "ImportedTensor", "moved_notes"]
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How a model is imported.
+    """Options of an import.
 
     Attributes
     ----------
     keep_layout
-        Whether inputs and outputs keep the order of axes of a framework that has channels in front
-        of pixels, at the cost of transpositions.
+        Whether inputs and outputs keep the axis order of a framework with channels first, at the
+        cost of transpositions.
     dtype
-        Of the features of trees: float32, int8 or int16.
+        The dtype of the features of trees: float32, int8 or int16.
     scale
-        What a step of int8 or int16 features stands for.
+        The real value of one step of int8 or int16 features.
     trust
-        Whether a file may run code of its own as it is read, as pickles do.
+        Whether a file may run its own code while it is read, as pickles do.
     python
-        A Python that has a converter which this one lacks; of litert-torch.
+        The path of a Python with litert-torch, if the current Python lacks it.
     """
 
     keep_layout: bool = False
@@ -45,16 +45,17 @@ class ImportedTensor:
     Attributes
     ----------
     name
-        As the framework calls it.
+        The tensor's name in the framework.
     shape, dtype
-        In the imported model.
+        Shape and dtype in the imported model.
     scale, zero_point
-        Of quantized numbers: ``real = scale * (value - zero_point)``; no scale for others.
+        Parameters of quantized numbers: ``real = scale * (value - zero_point)``. Other numbers have
+        no scale.
     original_shape
-        In the framework.
+        The shape in the framework.
     order
-        The framework's axis of each axis here; they differ where a framework has channels in front
-        of pixels.
+        The framework's axis for each axis of the imported tensor. They differ if the framework puts
+        channels first.
     """
 
     name: str
@@ -67,18 +68,21 @@ class ImportedTensor:
 
     @property
     def moved(self) -> bool:
-        """Whether the axes have another order than in the framework."""
+        """Whether the order of axes differs from that in the framework."""
         ones = [axis for axis in self.order if self.original_shape[axis] != 1]
         return ones != sorted(ones)
 
     def arranged(self, array: np.ndarray) -> np.ndarray:
-        """An array of the framework's as this tensor has it; more dimensions in front are kept."""
+        """Convert an array from the framework's order of axes.
+
+        Additional leading dimensions are kept.
+        """
         extra = array.ndim - len(self.order)
         axes = [*range(extra), *(axis + extra for axis in self.order)]
         return np.ascontiguousarray(array.transpose(axes))
 
     def restored(self, array: np.ndarray) -> np.ndarray:
-        """An array of this tensor as the framework has it; the inverse of `arranged`."""
+        """Convert an array to the framework's order of axes; the inverse of `arranged`."""
         extra = array.ndim - len(self.order)
         axes = [*range(extra), *(self.order.index(axis) + extra for axis in range(len(self.order)))]
         return np.ascontiguousarray(array.transpose(axes))
@@ -91,15 +95,15 @@ class Imported:
     Attributes
     ----------
     framework
-        Such as ``ONNX``.
+        The framework's name, such as ``ONNX``.
     content
         The .tflite file.
     inputs, outputs
-        What became of the framework's own.
+        Inputs and outputs of the imported model.
     notes
-        What a user should know, one sentence each.
+        Remarks for the user, one sentence each.
     classes
-        What the positions of a classifier's output stand for; empty where they are not named.
+        The class of each position of a classifier's output; empty if classes have no names.
     """
 
     framework: str
@@ -111,7 +115,7 @@ class Imported:
 
 
 def moved_notes(framework: str, what: str, tensors: Sequence[ImportedTensor]) -> list[str]:
-    """One sentence for each tensor whose axes lie otherwise than in the framework."""
+    """One sentence for each tensor whose order of axes differs from that in the framework."""
     return [
         f"the {what} {short_name(t.name)} has channels last: {_size(t.shape)} here, "
         f"{_size(t.original_shape)} in {framework}"

@@ -1,4 +1,4 @@
-"""ONNX: float models, and integer ones whose values are quantized by QuantizeLinear."""
+"""Import ONNX models: float models, and integer models with values quantized by QuantizeLinear."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def import_file(path: Path, options: ImportOptions) -> Imported:
     try:
         model = onnx.load(str(path))
     except Exception as error:
-        # Protobuf and onnx raise whatever their parsers do.
+        # Protobuf and onnx pass on any exception of their parsers.
         reason = getattr(error, "strerror", None) or f"it cannot be parsed ({error})"
         raise ModelFormatError(str(path), str(reason), "ONNX") from error
     return convert(model, str(path), keep_layout=options.keep_layout)

@@ -1,4 +1,4 @@
-"""Operators that work element by element."""
+"""Convert elementwise operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmtiny.importers.onnx.graph import Op
 from tvmtiny.importers.onnx.quantization import ROUND, Scales
 from tvmtiny.importers.onnx.values import Value
 
-#: TFLite's operator, and the only scale and zero point that its int8 results may have.
+#: TFLite's operators, each with the only scale and zero point that its int8 results may have.
 _UNARY: dict[str, str] = {
     "Abs": "ABS",
     "Ceil": "CEIL",
@@ -33,7 +33,7 @@ _UNARY: dict[str, str] = {
     "Sqrt": "SQRT",
     "Tanh": "TANH",
 }
-#: Whose int8 kernels there are.
+#: Operators that have int8 kernels.
 _INTEGERS = ("Abs", "Elu", "Exp", "HardSwish", "Log", "Neg", "Relu", "Sigmoid", "Sqrt", "Tanh")
 _FIXED = {
     ("Sigmoid", "int8"): (1 / 256, -128),
@@ -58,7 +58,7 @@ _BINARY = {
 }
 _COMPARING = ("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Or")
 _FUSING = ("Add", "Div", "Mul", "Sub")
-#: TFLite computes these where all operands have the scale of the result.
+#: TFLite computes these operators in integers if all operands have the scale of the result.
 _ONE_SCALE = ("Max", "Min")
 
 
@@ -158,7 +158,7 @@ def _clip(ctx: Context, op: Op) -> None:
 def with_number(
     ctx: Context, op: Op, operator: str, value: Value, number: float, first: bool = False
 ) -> Value:
-    """A float operator with a number as its second operand, or as its first."""
+    """Emit a float operator with a number as its second or first operand."""
     made = _like(ctx, op.outputs[0], value, None, "float32")
     inputs = [value.index, ctx.scalar(number)]
     ctx.emit(operator, inputs[::-1] if first else inputs, [made.index], {})
@@ -224,7 +224,7 @@ def _sum(ctx: Context, op: Op) -> None:
 def _combined(
     ctx: Context, op: Op, values: Sequence[Value], scales: Scales | None, dtype: str
 ) -> Value:
-    """All but the last two operands of Max and Min, which may have many."""
+    """Combine all but the last two operands of Max and Min, which can have many."""
     if scales is not None and op.kind not in _ONE_SCALE:
         raise RefusedError(f"{len(op.inputs)} quantized operands", "two")
     first, second, shape, order = _aligned(ctx, values)
@@ -257,7 +257,7 @@ def _emit_binary(
 def _aligned(
     ctx: Context, values: Sequence[Value]
 ) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
-    """Tensors of two operands whose axes correspond, and shape and order of the result."""
+    """Return the tensors of two operands with matching axes, and shape and order of the result."""
     numbers = [v for v in values if np.prod(v.logical) == 1]
     if len(numbers) == 1:
         # A number has no axes.
@@ -270,7 +270,7 @@ def _aligned(
     rank = max(v.rank for v in values)
     widened = [ctx.reshaped(v, (1,) * (rank - v.rank) + v.shape) for v in values]
     widened = [ctx.ordered(v) for v in widened]
-    # The order of the larger operand stays; of two alike, that of the one that is computed.
+    # Keep the order of the larger operand; of two equal ones, that of the computed operand.
     leading = max(widened, key=lambda v: (np.prod(v.shape), not v.plain))
     first, second = (ctx.arranged(v, leading.order) for v in widened)
     shape = tuple(np.broadcast_shapes(first.shape, second.shape))

@@ -1,4 +1,4 @@
-"""What the converters of single operators write with: tensors, layouts, scales, problems."""
+"""The context in which operators are converted: tensors, layouts, scales and problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.importers.onnx.values import Value, channels_last, neighbours, regr
 
 __all__ = ["HANDLERS", "Context", "RefusedError", "handles"]
 
-#: Of operators that LiteRT does not have in a first version.
+#: Versions of operators that LiteRT does not have in version 1.
 _VERSIONS = {"BROADCAST_TO": 2}
 
 Handler = Callable[["Context", Op], None]
@@ -41,7 +41,7 @@ class RefusedError(Exception):
     Parameters
     ----------
     reason, allowed
-        As of `tvmtiny.errors.OperatorProblem`.
+        As in `tvmtiny.errors.OperatorProblem`.
     """
 
     def __init__(self, reason: str, allowed: str = "") -> None:
@@ -50,16 +50,16 @@ class RefusedError(Exception):
 
 
 class Context:
-    """The model as far as it is written.
+    """The model while it is written.
 
     Attributes
     ----------
     graph, found
-        What is converted.
+        The graph to convert, and its quantization.
     problems
-        Of operators that could not be.
+        Problems of operators that could not be converted.
     notes
-        What a user should know of the result.
+        Remarks for the user about the result.
     """
 
     def __init__(self, graph: Graph, found: Annotations, writer: ModelWriter) -> None:
@@ -79,7 +79,7 @@ class Context:
     def constant(
         self, name: str, data: np.ndarray, scales: Scales | None = None, axis: int = 0
     ) -> int:
-        """Add a constant tensor; with one scale a slice along `axis`, where there are several."""
+        """Add a constant tensor; several scales belong to one slice each along `axis`."""
         key = (data.dtype.name, str(data.shape), data.tobytes(), repr(_written(scales, axis)))
         if key not in self._constants:
             written = _written(scales, axis)
@@ -110,7 +110,7 @@ class Context:
         return self._writer.input(name, shape, dtype)
 
     def subgraph(self, name: str, make: Callable[[], Sequence[int]]) -> int:
-        """Add a subgraph, to which everything goes while `make` runs and returns its outputs."""
+        """Add a subgraph, to which `make` writes everything; `make` returns the outputs."""
         outer = self._writer, self._constants, self._data
 
         def filled(writer: ModelWriter) -> Sequence[int]:
@@ -145,16 +145,16 @@ class Context:
     # Values
 
     def known(self, name: str) -> np.ndarray | None:
-        """The value of a constant; None where there is none or it is no constant."""
+        """The value of a constant; None if the name is missing or not constant."""
         return self.graph.constants.get(name)
 
     def numbers(self, op: Op, name: str, position: int) -> list[Any] | None:
-        """Numbers that are an attribute in one opset and a constant input in another.
+        """Return numbers that are an attribute in one opset and a constant input in another.
 
         Raises
         ------
         RefusedError
-            If they are computed when the model runs.
+            If the numbers are computed when the model runs.
         """
         if name in op.attributes:
             found = op.attributes[name]
@@ -168,7 +168,7 @@ class Context:
         return list(constant.reshape(-1).tolist())
 
     def value(self, name: str) -> Value:
-        """A value of the graph; a constant becomes a tensor as it is."""
+        """Return a value of the graph; a constant becomes an unchanged tensor."""
         if name not in self._values:
             data = self.graph.constants[name]
             scales = self.found.scales.get(name)
@@ -185,7 +185,7 @@ class Context:
         return self._values[name]
 
     def define(self, name: str, value: Value) -> None:
-        """Say what a name of the graph is."""
+        """Define the value of a name of the graph."""
         self._values[name] = replace(value, name=name)
 
     def result(
@@ -196,7 +196,7 @@ class Context:
         scales: Scales | None,
         dtype: str = "float32",
     ) -> Value:
-        """A value with a new tensor, which the caller's operator writes."""
+        """Create a value with a new tensor, which the caller's operator writes."""
         dtype = scales.dtype if scales is not None else dtype
         physical = [shape[axis] for axis in order]
         index = self.tensor(name, physical, dtype, scales)
@@ -205,7 +205,7 @@ class Context:
     # Layout
 
     def plain(self, value: Value) -> Value:
-        """The value with its axes, and its shape, as ONNX has them."""
+        """Return the value with the axes and the shape of ONNX."""
         if value.plain:
             return value
         base = replace(value, view=None)
@@ -213,9 +213,9 @@ class Context:
         return ordered if value.view is None else self.reshaped(ordered, value.view)
 
     def ordered(self, value: Value) -> Value:
-        """The value with the shape that it has in ONNX, and its axes in any order.
+        """Return the value with its shape in ONNX and its axes in any order.
 
-        Axes that were joined are brought together; the order of others stays.
+        Joined axes are moved together; the order of the other axes does not change.
         """
         if value.view is None:
             return value
@@ -228,7 +228,7 @@ class Context:
         return self.reshaped(base, value.view)
 
     def arranged(self, value: Value, order: tuple[int, ...]) -> Value:
-        """The value with its axes in a certain order."""
+        """Return the value with its axes in the given order."""
         value = self.ordered(value)
         if value.order == order:
             return value
@@ -251,7 +251,10 @@ class Context:
         return made
 
     def reshaped(self, value: Value, shape: Sequence[int]) -> Value:
-        """The value with another shape in ONNX; elements move only when they must later."""
+        """Return the value with another shape in ONNX.
+
+        Elements move only when a later operator needs it.
+        """
         shape = tuple(shape)
         if value.logical == shape:
             return value
@@ -269,7 +272,7 @@ class Context:
         return made
 
     def with_shape(self, value: Value, physical: Sequence[int]) -> int:
-        """A tensor with the bytes of another one and a shape of TFLite's."""
+        """Add a tensor with the bytes of another tensor and the given TFLite shape."""
         if tuple(physical) == value.physical:
             return value.index
         constant = self._data.get(value.index)
@@ -286,7 +289,7 @@ class Context:
     # Scales
 
     def real(self, value: Value) -> Value:
-        """The value as float32 numbers."""
+        """Return the value as float32 numbers."""
         if value.scales is None:
             return value
         key = value.index, "real"
@@ -303,7 +306,7 @@ class Context:
         return replace(value, scales=None, dtype="float32").at(self._moved[key].index)
 
     def scaled(self, value: Value, scales: Scales | None) -> Value:
-        """The value with certain scales, or as float32 numbers without any."""
+        """Return the value with the given scales, or as float32 numbers if there are none."""
         if scales is None:
             return self.real(value)
         if value.scales == scales:
@@ -317,12 +320,12 @@ class Context:
         return replace(value, scales=scales, dtype=scales.dtype).at(self._moved[key].index)
 
     def operands(self, op: Op, *positions: int) -> tuple[list[Value], Scales | None]:
-        """Operands for an integer operator, and the result's scales; or for a float one, and None.
+        """Return integer operands and the result's scales, or float operands and None.
 
         Parameters
         ----------
         positions
-            Of the inputs; all of them by default.
+            Positions of the inputs; all inputs by default.
         """
         chosen = positions or tuple(i for i, name in enumerate(op.inputs) if name)
         values = [self.value(op.inputs[i]) for i in chosen]
@@ -334,17 +337,17 @@ class Context:
         return [self.real(v) if v.scales is not None else v for v in values], None
 
     def finish(self, op: Op, value: Value, output: int = 0) -> None:
-        """Define a result, with the scales that the model gives it."""
+        """Define a result with its scales in the model."""
         name = op.outputs[output]
         self.define(name, self.scaled(value, self.found.scales.get(name)))
 
     def output(self, name: str, keep_layout: bool) -> Value:
-        """The value of an output, in a tensor of its own.
+        """Return the value of an output in a separate tensor.
 
         Parameters
         ----------
         keep_layout
-            Whether its axes are to lie as in ONNX.
+            Whether its axes keep ONNX's order.
         """
         value = self.value(name)
         last = channels_last(len(value.shape))
@@ -362,12 +365,12 @@ class Context:
         return any(value.index == self._values[name].index for name in self.graph.inputs)
 
     def scaled_by_model(self, name: str) -> Scales | None:
-        """The scales that the model gives a value."""
+        """The scales of a value in the model."""
         return self.found.scales.get(name)
 
 
 def _written(scales: Scales | None, axis: int = 0) -> dict[str, Any]:
-    """Scales as `ModelWriter` takes them."""
+    """Convert scales to the arguments of `ModelWriter`."""
     if scales is None:
         return {}
     numbers, zeros = scales.scales.tolist(), scales.zero_points.tolist()

@@ -1,4 +1,4 @@
-"""What is said of If and Loop that `tvmtiny.importers.onnx.inlining` leaves."""
+"""Refuse those If and Loop operators that `tvmtiny.importers.onnx.inlining` cannot replace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an ONNX graph to a .tflite file."""
+"""Convert an ONNX graph to a .tflite file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tvmtiny.importers.results import Imported, ImportedTensor, moved_notes
 
 __all__ = ["convert"]
 
-#: Modules whose converters are registered by being imported.
+#: Modules that register converters when they are imported.
 _REGISTERED = (arithmetic, control, matrices, movement, recurrent, reductions, windows)
-#: These want channels behind pixels.
+#: Operators that need channels last.
 _WINDOWS = (
     *("AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),
     *("DepthToSpace", "InstanceNormalization", "Resize", "SpaceToDepth", "Upsample"),
 )
-#: These leave the order of axes alone.
+#: Operators that work with any order of axes.
 _KEEPING = (
     *("Add", "BatchNormalization", "Cast", "Clip", "Div", "HardSigmoid", "HardSwish", "Identity"),
     *("LeakyRelu", "Mul", "Pad", "Quantize", "Relu", "Sigmoid", "Sub", "Tanh"),
@@ -48,14 +48,15 @@ def convert(model: Any, path: str, *, keep_layout: bool = False) -> Imported:
     model
         An ``onnx.ModelProto``.
     path
-        Where it came from, for messages.
+        The path of the model, for messages.
     keep_layout
         Whether inputs and outputs keep ONNX's order of axes, at the cost of transpositions.
 
     Raises
     ------
     UnsupportedModelError
-        With every operator that cannot be converted, under the names of the user's nodes.
+        If operators cannot be converted; the error lists all of them with the names of the user's
+        nodes.
     ToolMissingError, ModelFormatError, DynamicShapeError
         See `tvmtiny.importers.onnx.graph.read`.
     """
@@ -114,10 +115,10 @@ def _convert(ctx: Context, op: Op) -> None:
         except RefusedError as error:
             ctx.problems.append(op.problem(error.reason, error.allowed))
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            # What ONNX's own checker lets pass, such as an axis that a value does not have.
+            # ONNX's checker accepts some faults, such as an axis that a value does not have.
             reason = f"operands that do not fit ({type(error).__name__}: {error})"
             ctx.problems.append(op.problem(reason, "what ONNX's specification allows"))
-    # So that what follows is looked at, too.
+    # Define the outputs, so that later operators are checked as well.
     for name in op.outputs:
         shape = tuple(max(n, 1) for n in shapes.get(name, ()))
         dtype = ctx.graph.dtypes.get(name, "float32")
@@ -126,7 +127,7 @@ def _convert(ctx: Context, op: Op) -> None:
 
 
 def _wants_channels_last(graph: Graph, name: str) -> bool:
-    """Whether an input goes to a convolution, or the like, with nothing between that minds."""
+    """Whether an input reaches an operator on channels through operators of any order."""
     readers = graph.readers()
     if len(graph.shapes[name]) not in (3, 4):
         return False

@@ -1,4 +1,4 @@
-"""Operators that become part of others: activations, biases, batch normalization, GELU."""
+"""Fuse operators into others: activations, biases, batch normalization and GELU."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tvmtiny.importers.onnx.quantization import Annotations
 
 __all__ = ["CLIPS", "clip_range", "fused"]
 
-#: Operators whose TFLite counterparts take a fused activation.
+#: Operators whose TFLite counterparts can have a fused activation.
 _TAKES_ACTIVATION = ("Add", "AveragePool", "Conv", "Gemm", "MatMul", "MaxPool", "Mul", "Sub")
-#: TFLite's activations by what they cut off.
+#: TFLite's activations by their limits.
 CLIPS: Mapping[tuple[float, float], str] = {
     (0.0, np.inf): "RELU",
     (0.0, 6.0): "RELU6",
@@ -23,7 +23,7 @@ _SQRT_2 = 2**0.5
 
 
 def fused(graph: Graph, found: Annotations) -> None:
-    """Fuse what can be, until nothing is left to fuse; the graph is changed."""
+    """Fuse operators until nothing is left to fuse; changes the graph."""
     steps: tuple[Callable[[Graph, Annotations, Op], bool], ...] = (
         *(_normalization, _scaling, _bias, _gelu, _hard_swish, _activation),
     )
@@ -32,7 +32,7 @@ def fused(graph: Graph, found: Annotations) -> None:
 
 
 def clip_range(graph: Graph, op: Op) -> tuple[float, float] | None:
-    """What Clip or Relu cuts off; None where that is computed when the model runs."""
+    """The limits of Clip or Relu; None if they are computed when the model runs."""
     if op.kind == "Relu":
         return 0.0, np.inf
     limits = []
@@ -44,13 +44,13 @@ def clip_range(graph: Graph, op: Op) -> tuple[float, float] | None:
                 return None
             value = constant.reshape(-1)[0]
         limits.append(float(value))
-    # The largest float stands for no limit.
+    # The largest float means no limit.
     low, high = (x if abs(x) < 3.4e38 else float(np.copysign(np.inf, x)) for x in limits)
     return low, high
 
 
 def _before(graph: Graph, found: Annotations, name: str, rounded: bool = False) -> Op | None:
-    """What makes a value that nothing else reads and that is not rounded, unless it may be."""
+    """The operator that computes a value with a single reader, if the value may be fused."""
     if name in graph.outputs or (name in found.scales and not rounded):
         return None
     if sum(name in op.inputs for op in graph.ops) != 1:
@@ -59,7 +59,7 @@ def _before(graph: Graph, found: Annotations, name: str, rounded: bool = False) 
 
 
 def _replace(graph: Graph, made: Op, *gone: Op) -> None:
-    """Put an operator in the place of the last of several."""
+    """Replace the last of several operators, and remove the others."""
     position = max(graph.ops.index(op) for op in gone)
     graph.ops[position] = made
     graph.ops = [op for op in graph.ops if op is made or op not in gone]
@@ -85,9 +85,9 @@ def _activation(graph: Graph, found: Annotations, op: Op) -> bool:
 
 
 def _bias(graph: Graph, found: Annotations, op: Op) -> bool:
-    """MatMul with constant weights, and a constant that is added to it.
+    """Fuse MatMul with constant weights and the constant that is added to its result.
 
-    A rounding between both is left out: TFLite rounds the sum alone.
+    A rounding between the two is dropped: TFLite rounds only the sum.
     """
     if op not in graph.ops or op.kind != "Add":
         return False
@@ -112,7 +112,7 @@ def _bias(graph: Graph, found: Annotations, op: Op) -> bool:
 
 
 def _normalization(graph: Graph, found: Annotations, op: Op) -> bool:
-    """BatchNormalization becomes part of a float convolution, or MUL and ADD."""
+    """Fold BatchNormalization into a float convolution, or replace it by MUL and ADD."""
     if op not in graph.ops or op.kind != "BatchNormalization":
         return False
     parameters = [graph.constants.get(name) for name in op.inputs[1:5]]
@@ -150,7 +150,7 @@ def _normalization(graph: Graph, found: Annotations, op: Op) -> bool:
 
 
 def _scaling(graph: Graph, found: Annotations, op: Op) -> bool:
-    """A float convolution, and constants for its channels that are added or multiplied."""
+    """Fold constants that are added to or multiplied with the channels of a float convolution."""
     if op not in graph.ops or op.kind not in ("Add", "Mul") or op.activation != "NONE":
         return False
     for value, name in (op.inputs, op.inputs[::-1]):
@@ -184,7 +184,7 @@ def _scaling(graph: Graph, found: Annotations, op: Op) -> bool:
 
 
 def _hard_swish(graph: Graph, found: Annotations, op: Op) -> bool:
-    """``x * clip(x + 3, 0, 6) / 6``, with the division in front of the product or behind it."""
+    """Match ``x * clip(x + 3, 0, 6) / 6``, with the division before or after the product."""
     if op not in graph.ops or op.kind != "Mul":
         return False
     for x, gate in (op.inputs, op.inputs[::-1]):
@@ -223,9 +223,9 @@ def _sixth(graph: Graph, op: Op) -> bool:
 
 
 def _gelu(graph: Graph, found: Annotations, op: Op) -> bool:
-    """``x * 0.5 * (1 + erf(x / sqrt(2)))``, as exporters wrote it before opset 20.
+    """Match ``x * 0.5 * (1 + erf(x / sqrt(2)))``, which exporters wrote before opset 20.
 
-    Roundings between its operators are left out: TFLite rounds the result alone.
+    Roundings between its operators are dropped: TFLite rounds only the result.
     """
     if op not in graph.ops or op.kind != "Erf":
         return False

@@ -1,4 +1,4 @@
-"""An ONNX model as plain data: fixed shapes, constants computed, names as the user gave them."""
+"""An ONNX model as plain data, with fixed shapes, computed constants and the user's names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tvmtiny.importers.onnx.qoperators import with_scales
 
 __all__ = ["Graph", "Op", "read"]
 
-#: Operators whose result is a constant once shapes are known.
+#: Operators whose results are constant once shapes are known.
 _OF_SHAPES = ("Shape", "Size")
-#: They carry what is quantized how, which a folded constant would lose.
+#: Operators that describe quantization, which folding to a constant would lose.
 _NEVER_FOLDED = ("QuantizeLinear", "DequantizeLinear")
-#: Whose results can be of any size, whatever their operands are.
+#: Operators whose results can have any size, independent of the size of their operands.
 _GROWING = (*("ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"),)
-#: Constants of more elements are not computed: a graph can ask for terabytes in a few bytes.
+#: Larger constants are not computed: a graph of a few bytes can ask for terabytes.
 _MOST_ELEMENTS = 1 << 26
 
 
@@ -33,13 +33,13 @@ class Op:
     Attributes
     ----------
     kind
-        ONNX's operator, such as ``Conv``; with its domain in front where that is not ONNX's own.
+        ONNX's operator, such as ``Conv``, with its domain as a prefix if this is not ONNX's own.
     name
-        Of the node, or of its first output where the node has none.
+        The name of the node, or of its first output if the node has no name.
     index
-        Position in the user's model.
+        The position in the user's model.
     inputs, outputs
-        Names of values; empty for an input that is left out.
+        Names of values; empty for an omitted input.
     activation
         TFLite's name of an activation function that was fused.
     """
@@ -53,11 +53,11 @@ class Op:
     activation: str = "NONE"
 
     def input(self, position: int) -> str:
-        """Name of an input, or nothing where it is left out."""
+        """The name of an input; empty if the input is omitted."""
         return self.inputs[position] if position < len(self.inputs) else ""
 
     def problem(self, reason: str, allowed: str = "") -> OperatorProblem:
-        """Why this operator cannot be converted."""
+        """Return the error that this operator cannot be converted."""
         return OperatorProblem(self.kind, self.index, self.name, reason, allowed, "node")
 
 
@@ -68,17 +68,17 @@ class Graph:
     Attributes
     ----------
     name
-        Of the graph.
+        The name of the graph.
     opset
-        Version of ONNX's own operators.
+        The version of ONNX's own operators.
     ops
-        In execution order.
+        The operators, in execution order.
     constants
-        Values that are known, by name.
+        Known values, by name.
     shapes, dtypes
-        Of all values, by name.
+        Shapes and dtypes of all values, by name.
     inputs, outputs
-        Names in the model's order.
+        Names of inputs and outputs, in the model's order.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Graph:
         return found
 
     def makers(self) -> dict[str, Op]:
-        """The operator that makes each value."""
+        """The operator that computes each value."""
         return {name: op for op in self.ops for name in op.outputs}
 
 
@@ -111,16 +111,16 @@ def read(model: Any, path: str) -> Graph:
     model
         The model, with its external data.
     path
-        Where it came from, for messages.
+        The path of the model, for messages.
 
     Raises
     ------
     ToolMissingError
         ``onnx`` is not installed.
     ModelFormatError
-        If the model is not sound.
+        If the model is invalid.
     DynamicShapeError
-        If a dimension other than the first of an input is open.
+        If a dimension of an input other than the first one is dynamic.
     """
     with importing("onnx", "'tvmtiny[onnx]'", "to read ONNX models"):
         import onnx
@@ -143,7 +143,7 @@ def read(model: Any, path: str) -> Graph:
 
 
 def _with_fixed_inputs(model: Any) -> Any:
-    """The model with a batch of 1 where that is open, and shapes of other values left out."""
+    """Return the model with dynamic batches set to 1 and without shapes of intermediate values."""
     import onnx
 
     made = onnx.ModelProto()
@@ -251,7 +251,7 @@ def _computed(
     constants: Mapping[str, np.ndarray],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> dict[str, np.ndarray] | None:
-    """The results of a node that needs no input of the model."""
+    """Compute the results of a node that does not depend on inputs of the model."""
     own = node.domain in ("", "ai.onnx")
     if not own or node.op_type in _NEVER_FOLDED:
         return None
@@ -301,7 +301,7 @@ def _evaluated(
         evaluator = ReferenceEvaluator(single)
         values = evaluator.run(None, {name: constants[name] for name in inputs})
     except Exception:
-        # An operator that the reference does not have stays, and is refused with the others.
+        # An operator that ONNX's reference lacks stays, and is refused later with the others.
         return None
     names = [name for name in node.output if name]
     return {n: np.asarray(v) for n, v in zip(names, values, strict=True)}

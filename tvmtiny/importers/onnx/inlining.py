@@ -1,4 +1,4 @@
-"""Puts the bodies of If and Loop in their place where the branch, or the turns, are known."""
+"""Replace If and Loop by their bodies if the branch or the number of iterations is known."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 __all__ = ["MOST_INLINED", "inlined"]
 
-#: Operators of all turns of a loop.
+#: The limit on operators of all iterations of a loop.
 MOST_INLINED = 1_000
 #: Operators that pass a condition on.
 _PASSING = ("Identity", "Cast")
 
 
 def inlined(node: Any, constants: dict[str, np.ndarray], opset: int) -> list[Any] | None:
-    """Return the nodes that do what a node with a body does; None if that cannot be known.
+    """Return the nodes that replace a node with a body; None if they cannot be determined.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def inlined(node: Any, constants: dict[str, np.ndarray], opset: int) -> list[Any
     constants
         Known values by name, to which those of the body are added.
     opset
-        Version of ONNX's own operators.
+        The version of ONNX's own operators.
     """
     if node.domain not in ("", "ai.onnx") or node.op_type not in ("If", "Loop"):
         return None
@@ -92,7 +92,7 @@ def _goes_on(body: Any, constants: Mapping[str, np.ndarray]) -> bool:
 def _renamed(
     graph: Any, names: Mapping[str, str], prefix: str, constants: dict[str, np.ndarray]
 ) -> tuple[list[Any], dict[str, str]]:
-    """Return a body's nodes with names of their own, and these names by the body's."""
+    """Return a body's nodes with unique names, and a map from the body's names to these."""
     from onnx import numpy_helper
 
     known = dict(names)
@@ -118,7 +118,7 @@ def _with_names(node: Any, names: Mapping[str, str], prefix: str) -> Any:
 
 
 def _rename_captured(graph: Any, names: Mapping[str, str]) -> None:
-    """Rename what a body takes from around it, also in bodies inside of it."""
+    """Rename the outer values that a body uses, including those of nested bodies."""
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         for attribute in node.attribute:
@@ -131,7 +131,7 @@ def _rename_captured(graph: Any, names: Mapping[str, str]) -> None:
 def _stacked(
     row: list[str], output: str, constants: dict[str, np.ndarray], opset: int
 ) -> list[Any]:
-    """Return the nodes that put the values of all turns one behind the other."""
+    """Return the nodes that concatenate the values of all iterations."""
     from onnx import helper
 
     nodes, parts = [], [f"{name}/row/{turn}" for turn, name in enumerate(row)]

@@ -1,4 +1,4 @@
-"""Gemm and MatMul."""
+"""Convert Gemm and MatMul."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _gemm(ctx: Context, op: Op) -> None:
         raise RefusedError("transA", "data that is not transposed")
     scaled = alpha != 1 or (beta != 1 and bool(bias))
     if scaled:
-        # Rare: no exporter writes it for a layer with quantized weights.
+        # This case is rare: no exporter writes it for a layer with quantized weights.
         weights = weights * np.float32(alpha)
         if bias:
             ctx.graph.constants[bias] = ctx.graph.constants[bias] * np.float32(beta)
@@ -55,14 +55,14 @@ def _matmul(ctx: Context, op: Op) -> None:
 
 
 def _dense(ctx: Context, op: Op, array: np.ndarray, own: Scales | None, transposed: bool) -> None:
-    """FULLY_CONNECTED.
+    """Emit a FULLY_CONNECTED.
 
     Parameters
     ----------
     array
-        Weights: integers where `own` are their scales.
+        Weights; integers if `own` has their scales.
     transposed
-        Whether its first dimension is that of the outputs.
+        Whether the first dimension of the weights is that of the outputs.
     """
     values, scales = ctx.operands(op, 0)
     value = values[0]
@@ -98,11 +98,12 @@ def _dense(ctx: Context, op: Op, array: np.ndarray, own: Scales | None, transpos
 
 
 def _rows(ctx: Context, value: Value, weights: np.ndarray) -> tuple[int, np.ndarray]:
-    """The data as a matrix, and the weights in the order of its columns."""
+    """Return the data as a matrix, and the weights in the order of its columns."""
     size = value.logical[-1] if value.rank else 1
     inner = _flattened(value, size)
     if inner is not None:
-        # The columns are pixels with all their channels, so that the weights are arranged alike.
+        # The columns are pixels with all their channels, so the weights are arranged in the same
+        # way.
         axes = [axis for axis in value.order if axis in inner]
         sizes = [value.shape[axis] for axis in inner]
         whole = weights.reshape(len(weights), *sizes)
@@ -116,7 +117,7 @@ def _rows(ctx: Context, value: Value, weights: np.ndarray) -> tuple[int, np.ndar
 
 
 def _flattened(value: Value, size: int) -> Sequence[int] | None:
-    """The axes that were flattened to the last dimension, where all others come before them."""
+    """The axes that were flattened to the last dimension, if all other axes precede them."""
     if value.view is None:
         return None
     axes: list[int] = []

@@ -1,4 +1,4 @@
-"""Operators that move values or take some of them."""
+"""Convert operators that move values or select some of them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _slice(ctx: Context, op: Op) -> None:
         size = ctx.shape_constant([len(r) for r in laid], "size")
         ctx.emit("SLICE", [value.index, begin, size], [made.index], {})
     else:
-        # An end in front of the first element is not written as a number, as -1 is the last one.
+        # An end before the first element cannot be written as a number, as -1 is the last element.
         masks = sum(1 << i for i, r in enumerate(laid) if r.stop < 0)
         numbers = [
             ctx.shape_constant(n, name)
@@ -257,7 +257,7 @@ def _resize(ctx: Context, op: Op) -> None:
 
 
 def _same_places(size: int, new: int, places: str, rounding: str) -> bool:
-    """Whether ONNX and TFLite take the same elements."""
+    """Whether ONNX and TFLite select the same elements."""
     i = np.arange(new, dtype=np.float64)
     if places == "align_corners":
         at = i * (size - 1) / max(new - 1, 1)

@@ -1,4 +1,4 @@
-"""Operators on integers (QLinearConv and the like) as those on real numbers between scales."""
+"""Rewrite integer operators such as QLinearConv as real operators between scales."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 __all__ = ["with_scales"]
 
-#: Those of onnxruntime, in whose domain they are.
+#: Operators of onnxruntime, in its own domain.
 _DOMAIN = "com.microsoft"
-#: The real operator, and how many operands with scale and zero point come first.
+#: The real operator, and the number of leading operands that have scale and zero point.
 _KINDS = {
     "QGemm": ("Gemm", 2),
     "QLinearAdd": ("Add", 2),
@@ -26,7 +26,7 @@ _KINDS = {
     "QLinearSigmoid": ("Sigmoid", 1),
     "QLinearSoftmax": ("Softmax", 1),
 }
-#: Attributes that the real operators do not have.
+#: Attributes that the real operators lack.
 _DROPPED = ("channels_last", "opset")
 
 
@@ -36,7 +36,7 @@ def with_scales(model: Any) -> Any:
     Parameters
     ----------
     model
-        An ``onnx.ModelProto``, which stays as it is.
+        An ``onnx.ModelProto``, which is not changed.
     """
     import onnx
 
@@ -46,7 +46,7 @@ def with_scales(model: Any) -> Any:
     nodes: list[Any] = []
     for node in made.graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            # onnxruntime had types of its own before ONNX had them.
+            # onnxruntime defined these types before ONNX did.
             node.domain = ""
         known = _KINDS.get(node.op_type)
         mixed = any(a.name == "channels_last" and a.i for a in node.attribute)
@@ -70,7 +70,7 @@ def _rewritten(node: Any, graph: Any, constants: dict[str, Any]) -> Iterator[Any
     else:
         groups = [inputs[3 * i : 3 * i + 3] for i in range(count)]
         rest = inputs[3 * count :]
-        # The bias of QGemm comes in front of the result's scale, that of QLinearConv behind it.
+        # The bias of QGemm precedes the result's scale; that of QLinearConv follows it.
         bias = rest[:1] if node.op_type == "QGemm" else rest[2:3]
         result = rest[1:3] if node.op_type == "QGemm" else rest[:2]
         rest = [name for name in bias if name]
@@ -98,7 +98,7 @@ def _rewritten(node: Any, graph: Any, constants: dict[str, Any]) -> Iterator[Any
 def _bias_scale(
     groups: Sequence[Sequence[str]], graph: Any, constants: dict[str, Any], name: str
 ) -> str:
-    """A constant: the scale of data times that of weights."""
+    """Add a constant: the scale of data times the scale of weights."""
     import onnx
 
     product = np.float32(1)

@@ -1,7 +1,7 @@
-"""QuantizeLinear and DequantizeLinear become what is said of values: their scales and zero points.
+"""Turn QuantizeLinear and DequantizeLinear into properties of values: scales and zero points.
 
-What is left are operators on real numbers. Those whose operands and results all have a scale become
-integer operators, others float ones.
+The remaining operators compute with real numbers. Operators whose operands and results all have a
+scale become integer operators; all others become float operators.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tvmtiny.importers.onnx.graph import Graph, Op
 
 __all__ = ["Scales", "annotated", "dequantized"]
 
-#: Stands for a pair of QuantizeLinear and DequantizeLinear: rounding to a scale.
+#: An operator that replaces a pair of QuantizeLinear and DequantizeLinear: rounding to a scale.
 ROUND = "Quantize"
-#: Operators that give values of their first input, or the largest of them: what they do to real
-#: numbers they do to steps of a scale.
+#: Operators that return values of their first input, or the largest of them. Their effect on real
+#: numbers is the same as on steps of a scale.
 _COPYING = (
     *("DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Slice"),
     *("SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "GlobalMaxPool"),
@@ -29,14 +29,14 @@ _WIDTHS = ("int8", "uint8", "int16", "int32")
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """How integers stand for real numbers: ``real = scale * (value - zero_point)``.
+    """How integers represent real numbers: ``real = scale * (value - zero_point)``.
 
     Attributes
     ----------
     scales, zero_points
-        One for all values, or one for each slice along `axis`.
+        One number for all values, or one for each slice along `axis`.
     dtype
-        Of the integers.
+        The dtype of the integers.
     """
 
     scales: np.ndarray
@@ -58,7 +58,7 @@ class Scales:
         return self.scales.size > 1
 
     def signed(self) -> Scales:
-        """The same with int8 in place of uint8: values and zero points are 128 less."""
+        """The same quantization with int8 for uint8: values and zero points are 128 less."""
         if self.dtype != "uint8":
             return self
         return Scales(self.scales, self.zero_points - 128, "int8", self.axis)
@@ -66,14 +66,14 @@ class Scales:
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """What is quantized how.
+    """The quantization of a graph.
 
     Attributes
     ----------
     scales
-        Of values of the graph, signed.
+        The scales of values of the graph, with signed integers.
     integers
-        Quantized constants, signed; their real numbers are among the graph's constants.
+        Quantized constants as signed integers; their real numbers are among the graph's constants.
     """
 
     scales: dict[str, Scales]
@@ -81,7 +81,7 @@ class Annotations:
 
 
 def dequantized(values: np.ndarray, scales: Scales) -> np.ndarray:
-    """The real numbers: float32."""
+    """Dequantize integers to float32."""
     shape = [1] * values.ndim
     if scales.per_channel:
         shape[scales.axis] = -1
@@ -90,7 +90,7 @@ def dequantized(values: np.ndarray, scales: Scales) -> np.ndarray:
 
 
 def annotated(graph: Graph) -> tuple[Annotations, list[OperatorProblem]]:
-    """Take the quantizing operators out of a graph, which is changed."""
+    """Remove the quantizing operators from a graph; changes the graph."""
     problems: list[OperatorProblem] = []
     found = Annotations({}, {})
     _fold_weights(graph, found, problems)
@@ -121,7 +121,7 @@ def _scales(graph: Graph, op: Op) -> Scales | OperatorProblem:
 
 
 def _fold_weights(graph: Graph, found: Annotations, problems: list[OperatorProblem]) -> None:
-    """Constants behind QuantizeLinear, DequantizeLinear or both."""
+    """Evaluate constants that pass through QuantizeLinear, DequantizeLinear or both."""
     left = []
     for op in graph.ops:
         data = graph.constants.get(op.input(0)) if "Linear" in op.kind else None
@@ -156,7 +156,7 @@ def _rounded(data: np.ndarray, scales: Scales) -> np.ndarray:
 
 
 def _join_pairs(graph: Graph, found: Annotations, problems: list[OperatorProblem]) -> None:
-    """Each QuantizeLinear becomes a rounding of real numbers, and DequantizeLinear nothing."""
+    """Replace each QuantizeLinear by a rounding of real numbers, and remove DequantizeLinear."""
     names: dict[str, str] = {}
     kept: list[tuple[str, Scales, str]] = []
     left = []
@@ -174,7 +174,7 @@ def _join_pairs(graph: Graph, found: Annotations, problems: list[OperatorProblem
         if scales.per_channel:
             problems.append(op.problem("one scale for each channel of data", "one scale"))
         if op.kind == "DequantizeLinear":
-            # An input of integers, or what a QuantizeLinear gave, which is named already.
+            # An integer input, or the result of a QuantizeLinear that already has a name.
             found.scales.setdefault(source, scales.signed())
             names[result] = source
             continue
@@ -186,7 +186,7 @@ def _join_pairs(graph: Graph, found: Annotations, problems: list[OperatorProblem
         found.scales[result] = scales.signed()
         left.append(Op(ROUND, op.name, op.index, [source], [result]))
     graph.ops = left
-    # Outputs are the user's names, whatever stands for them inside.
+    # Outputs keep the user's names, whatever value represents them.
     inner: dict[str, str] = {}
     for name in graph.outputs:
         source = names.get(name, "")
@@ -207,7 +207,7 @@ def _rename(graph: Graph, found: Annotations, names: Mapping[str, str]) -> None:
 
 
 def _merge(graph: Graph, found: Annotations) -> None:
-    """A result that is only rounded is rounded as it is computed."""
+    """If a result is only read by a rounding, the operator rounds it."""
     while True:
         readers, makers = graph.readers(), graph.makers()
         for op in graph.ops:
@@ -217,12 +217,12 @@ def _merge(graph: Graph, found: Annotations) -> None:
             if source in found.scales or source in graph.outputs or len(readers[source]) > 1:
                 continue
             if source in graph.inputs:
-                # The input itself holds the integers then.
+                # In this case the input itself holds the integers.
                 names = {result: source}
                 if result in graph.outputs:
                     continue
             elif source in makers:
-                # The name of the real numbers is that of the user's model.
+                # The real numbers have the name in the user's model.
                 names = {source: result} if result in graph.outputs else {result: source}
             else:
                 continue
@@ -234,7 +234,7 @@ def _merge(graph: Graph, found: Annotations) -> None:
 
 
 def _pass_on(graph: Graph, found: Annotations) -> None:
-    """Scales go through operators that only copy values."""
+    """Propagate scales through operators that only copy values."""
     for op in graph.ops:
         scales = found.scales.get(op.input(0))
         if op.kind in _COPYING and scales is not None and not scales.per_channel:

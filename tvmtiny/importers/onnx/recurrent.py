@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN: step after step, as a loop, or as TFLite's operator of a whole sequence."""
+"""Convert LSTM, GRU and RNN: as single steps, as a loop, or as TFLite's sequence operator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmtiny.importers.onnx.context import Context, RefusedError, handles
 from tvmtiny.importers.onnx.graph import Op
 from tvmtiny.importers.onnx.values import Value
 
-#: Steps that are written out one by one.
+#: The limit on steps that are written out one by one.
 _MOST_STEPS = 16
 _DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -21,7 +21,7 @@ _LITE_ORDER = (0, 2, 3, 1)
 
 @dataclass(frozen=True, eq=False)
 class _Direction:
-    """Weights of one direction, and how the steps are gone through."""
+    """Weights of one direction, and the order of its steps."""
 
     weights: np.ndarray
     recurrent: np.ndarray
@@ -105,7 +105,7 @@ def _checked(ctx: Context, op: Op) -> tuple[_Sizes, list[_Direction]]:
 
 
 def _initial(ctx: Context, op: Op, position: int) -> Value | None:
-    """An initial state; None where it is zero."""
+    """An initial state; None if it is zero."""
     name = op.input(position)
     known = ctx.known(name) if name else None
     if not name or (known is not None and not known.any()):
@@ -113,7 +113,7 @@ def _initial(ctx: Context, op: Op, position: int) -> Value | None:
     return ctx.plain(ctx.real(ctx.value(name)))
 
 
-# What is written: float tensors of a row for each sequence.
+# The following functions write float tensors with one row for each sequence.
 
 
 def _tensor(ctx: Context, op: Op, shape: Sequence[int]) -> int:
@@ -138,7 +138,7 @@ def _reshaped(ctx: Context, op: Op, x: int, shape: Sequence[int]) -> int:
 
 
 def _slice(ctx: Context, value: Value, place: int, axis: int) -> int:
-    """One slice along the first axis, without it."""
+    """Emit one slice along the first axis, and remove this axis."""
     shape = value.shape
     begin = [place if i == axis else 0 for i in range(len(shape))]
     size = [1 if i == axis else n for i, n in enumerate(shape)]
@@ -168,7 +168,7 @@ def _steps(
     sizes: _Sizes,
     begin: Sequence[int | None],
 ) -> tuple[list[int], list[int]]:
-    """The state after each step, and the states after the last one."""
+    """Emit all steps; returns the state after each step and the states after the last one."""
     inputs = ctx.with_shape(x, (sizes.steps * sizes.batch, sizes.inputs))
     every = _of_inputs(ctx, op, inputs, sizes.steps * sizes.batch, direction, sizes)
     width = len(direction.weights)
@@ -194,8 +194,8 @@ def _steps(
 def _of_inputs(
     ctx: Context, op: Op, inputs: int, rows: int, direction: _Direction, sizes: _Sizes
 ) -> int:
-    """What inputs give to the gates, row by row."""
-    # Recurrent biases join those of the inputs, except where a gate scales them.
+    """Emit the inputs' contribution to the gates, row by row."""
+    # Recurrent biases are added to those of the inputs, unless a gate scales them.
     joined = direction.bias + direction.recurrent_bias
     if op.kind == "GRU":
         joined[2 * sizes.cells :] = direction.bias[2 * sizes.cells :]
@@ -210,7 +210,10 @@ def _loop(
     sizes: _Sizes,
     begin: Sequence[int | None],
 ) -> tuple[list[int], list[int]]:
-    """The states after all steps in one tensor, and the states after the last one."""
+    """Emit a loop.
+
+    Returns the states after all steps in one tensor, and those after the last step.
+    """
     state = (sizes.batch, sizes.cells)
     every = (sizes.steps, *state)
     source = (sizes.steps, sizes.batch, sizes.inputs)
@@ -270,7 +273,7 @@ def _loop(
 
 
 class _Row:
-    """Operators on rows of cells."""
+    """Emit operators on rows of cells."""
 
     def __init__(self, ctx: Context, op: Op, sizes: _Sizes) -> None:
         self._ctx, self._op = ctx, op
@@ -354,7 +357,7 @@ _STEPS: dict[str, Step] = {"LSTM": _lstm_step, "GRU": _gru_step, "RNN": _rnn_ste
 
 
 def _whole(ctx: Context, op: Op, x: Value, direction: _Direction, sizes: _Sizes) -> list[int]:
-    """UNIDIRECTIONAL_SEQUENCE_LSTM: the states after all steps in one tensor."""
+    """Emit a UNIDIRECTIONAL_SEQUENCE_LSTM; returns the states after all steps in one tensor."""
     axis = ctx.constant("axis", np.array([0], np.int32))
 
     def turned(index: int, width: int) -> int:
@@ -394,7 +397,7 @@ def _results(
     last: Sequence[Sequence[int]],
     long: bool,
 ) -> None:
-    """Y, Y_h and Y_c, as far as they are used."""
+    """Define Y, Y_h and Y_c if they are used."""
     count = len(every)
     shape = (sizes.steps, count, sizes.batch, sizes.cells)
     used = [bool(name) and _is_used(ctx, name) for name in op.outputs]

@@ -1,4 +1,4 @@
-"""Operators that reduce over axes, and those that are made of such."""
+"""Convert operators that reduce over axes, and operators composed of reductions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _REDUCING = {
     "ReduceProd": "REDUCE_PROD",
     "ReduceSum": "SUM",
 }
-#: These give one of the values, in its own scale.
+#: Reductions that return one of the values, in its own scale.
 _CHOOSING = ("ReduceMax", "ReduceMin")
-#: The only scale and zero point of a result of int8 or int16.
+#: The only scale and zero point of an int8 or int16 result.
 _SOFTMAX = {
     ("SOFTMAX", "int8"): (1 / 256, -128),
     ("SOFTMAX", "int16"): (1 / 32768, 0),
@@ -31,7 +31,7 @@ _SOFTMAX = {
 
 
 def _removed(value: Value, axes: Sequence[int], keep: bool) -> tuple[tuple[int, ...], ...]:
-    """Shape and order without axes."""
+    """Remove axes from shape and order."""
     if keep:
         shape = tuple(1 if i in axes else n for i, n in enumerate(value.shape))
         return shape, value.order
@@ -64,7 +64,7 @@ def reduced(
     keep: bool,
     scales: Scales | None,
 ) -> Value:
-    """Emit a reduction over axes of ONNX's."""
+    """Emit a reduction over ONNX's axes."""
     shape, order = _removed(value, axes, keep)
     if op.kind in _CHOOSING:
         scales = value.scales
@@ -96,7 +96,7 @@ def _softmax(ctx: Context, op: Op) -> None:
     old = ctx.graph.opset < 13
     axis = int(op.attributes.get("axis", 1 if old else -1)) % value.rank
     if old and any(n != 1 for n in value.shape[axis + 1 :]):
-        # All axes from this one on count as one.
+        # All axes from this one on are treated as one.
         value = ctx.plain(value)
         axes = value.shape
         flat = ctx.reshaped(value, (*value.shape[:axis], int(np.prod(value.shape[axis:]))))
@@ -159,7 +159,7 @@ def _normalization(ctx: Context, op: Op) -> None:
 
 
 def _pair(ctx: Context, op: Op, operator: str, first: Value, second: Value) -> Value:
-    """A float operator of two operands whose axes lie alike."""
+    """Emit a float operator of two operands with the same order of axes."""
     made = ctx.result(op.outputs[0], first.shape, first.order, None)
     ctx.emit(operator, [first.index, second.index], [made.index], {})
     return made

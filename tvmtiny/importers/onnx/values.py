@@ -1,9 +1,8 @@
-"""Values of an ONNX graph as TFLite tensors, whose axes may lie in another order.
+"""Values of an ONNX graph as TFLite tensors, whose axes may have a different order.
 
-ONNX has channels in front of pixels, TFLite behind them. A `Value` says which axis of its ONNX
-shape each axis of the TFLite tensor is, so that a transposition is nothing but another order;
-tensors are moved only where an operator needs them in a certain order, and constants while the
-model is made.
+ONNX has channels first, TFLite channels last. For each axis of its TFLite tensor, a `Value` states
+the corresponding axis of its ONNX shape, so a transposition only changes this order. Elements move
+only if an operator needs a certain order; constants are transposed at conversion.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ class Value:
     Attributes
     ----------
     index
-        Of the tensor.
+        The index of the tensor.
     shape
-        In ONNX's order of axes.
+        The shape in ONNX's order of axes.
     order
         The ONNX axis of each axis of the tensor.
     dtype
-        Of the tensor.
+        The dtype of the tensor.
     scales
-        Where it holds quantized numbers.
+        The scales, if the tensor holds quantized numbers.
     view
-        The shape that the value has in ONNX where that is a reshape of `shape` which the order of
-        the tensor's axes does not allow.
+        The shape of the value in ONNX, if this is a reshape of `shape` that the order of the
+        tensor's axes does not allow.
     name
-        In the user's model.
+        The name in the user's model.
     """
 
     index: int
@@ -60,25 +59,25 @@ class Value:
 
     @property
     def plain(self) -> bool:
-        """Whether the tensor is as ONNX has the value."""
+        """Whether the tensor has the shape and the order of axes of ONNX."""
         return self.view is None and self.order == tuple(range(len(self.shape)))
 
     @property
     def rank(self) -> int:
-        """Number of dimensions in ONNX."""
+        """The number of dimensions in ONNX."""
         return len(self.logical)
 
     def axis(self, logical: int) -> int:
-        """The tensor's axis that an axis of the ONNX shape is."""
+        """The tensor's axis for an axis of the ONNX shape."""
         return self.order.index(logical % len(self.shape))
 
     def at(self, index: int) -> Value:
-        """The same in another tensor."""
+        """Return the same value in another tensor."""
         return replace(self, index=index)
 
 
 def channels_last(rank: int) -> tuple[int, ...]:
-    """The order that TFLite's convolutions have."""
+    """The order of axes in TFLite's convolutions."""
     return (0, *range(2, rank), 1) if rank > 2 else tuple(range(rank))
 
 
@@ -88,7 +87,7 @@ def without_ones(shape: Sequence[int], order: Sequence[int]) -> tuple[int, ...]:
 
 
 def neighbours(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Neighbouring axes of two shapes that hold the same elements."""
+    """Group neighbouring axes of two shapes that hold the same elements."""
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(old) or j < len(new):
@@ -116,19 +115,19 @@ def neighbours(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], 
 def regrouped(
     shape: tuple[int, ...], order: tuple[int, ...], new: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """The order of a reshaped value's axes where the tensor's bytes can stay where they are.
+    """The order of a reshaped value's axes, if the bytes of the tensor need not move.
 
     Parameters
     ----------
     shape, order
-        Of the value before.
+        Shape and order before the reshape.
     new
-        Its shape in ONNX afterwards, of as many elements.
+        The shape in ONNX after the reshape, with the same number of elements.
 
     Returns
     -------
     tuple of int, optional
-        None where elements would have to move.
+        The new order; None if elements would have to move.
     """
     groups = neighbours(shape, new)
     ones = [axis for old, found in groups if not old for axis in found]
@@ -148,7 +147,7 @@ def regrouped(
             return None
         made += found
         place += len(kept)
-    # Where axes of 1 are does not matter; as they were in ONNX is as good as anywhere else.
+    # The position of axes of length 1 does not matter; keep them as in ONNX.
     for axis in sorted(ones):
         made.insert(min(axis, len(made)), axis)
     return tuple(made)

@@ -1,4 +1,4 @@
-"""Convolutions and pools: windows that move over one or two axes."""
+"""Convert convolutions and pools: windows that move over one or two axes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Window:
     Attributes
     ----------
     begin, end
-        Padding.
+        Padding before and after the input.
     """
 
     kernel: tuple[int, int]
@@ -46,7 +46,7 @@ class _Window:
         )
 
     def sizes(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Of the output."""
+        """Height and width of the output."""
         return tuple(
             (n + b + e - (k - 1) * d - 1) // s + 1
             for n, k, s, d, b, e in zip(
@@ -96,7 +96,7 @@ def _window(op: Op, kernel: Sequence[int], size: Sequence[int]) -> _Window:
 
 
 def _source(ctx: Context, value: Value) -> tuple[Value, int, tuple[int, int]]:
-    """The value with channels last, as a tensor of four dimensions, and its height and width."""
+    """Return the value as a 4-D tensor with channels last, and its height and width."""
     if value.rank not in (3, 4):
         raise RefusedError(f"data with {value.rank} dimensions", "3 or 4 dimensions")
     value = ctx.arranged(value, channels_last(value.rank))
@@ -108,7 +108,7 @@ def _source(ctx: Context, value: Value) -> tuple[Value, int, tuple[int, int]]:
 def _padded(
     ctx: Context, value: Value, index: int, size: Sequence[int], window: _Window, fill: float
 ) -> tuple[int, tuple[int, int]]:
-    """The tensor with explicit padding where that is neither SAME nor VALID."""
+    """Return the tensor, with explicit padding if this is neither SAME nor VALID."""
     height, width = (n + b + e for n, b, e in zip(size, window.begin, window.end, strict=True))
     pads = np.array(
         [[0, 0], [window.begin[0], window.end[0]], [window.begin[1], window.end[1]], [0, 0]],
@@ -145,7 +145,7 @@ def _finish(
     scales: Scales | None,
     emit: Any,
 ) -> None:
-    """Make the result of a window operator: `emit` writes a tensor of four dimensions."""
+    """Emit a window operator and define its result; `emit` writes a 4-D tensor."""
     order = channels_last(len(shape))
     name = op.outputs[0]
     value = ctx.result(name, shape, order, scales)
@@ -201,7 +201,7 @@ def _conv(ctx: Context, op: Op) -> None:
 
 
 def _conv_operands(ctx: Context, op: Op) -> tuple[list[Value], Scales | None]:
-    """The data of an operator with weights, and its scales where all of it is in integers."""
+    """Return the data of an operator with weights, and its scales if it computes in integers."""
     weights = ctx.scaled_by_model(op.inputs[1])
     values, scales = ctx.operands(op, 0)
     if scales is not None and weights is None:
@@ -212,12 +212,12 @@ def _conv_operands(ctx: Context, op: Op) -> tuple[list[Value], Scales | None]:
 
 
 def check_symmetric(weights: Scales) -> None:
-    """Raise if weights have zero points.
+    """Refuse weights with zero points.
 
     Raises
     ------
     RefusedError
-        They have.
+        If the weights have zero points.
     """
     if weights.zero_points.any() or weights.dtype != "int8":
         raise RefusedError(
@@ -230,7 +230,7 @@ def check_symmetric(weights: Scales) -> None:
 def bias_constant(
     ctx: Context, op: Op, data: Scales | None, weights: Scales | None, channels: int, wide: bool
 ) -> int:
-    """The bias of an operator with weights: int32, or int64 with int16 data, or float32."""
+    """Return the bias of an operator with weights: int32, int64 with int16 data, or float32."""
     name = op.input(2)
     real = ctx.known(name) if name else np.zeros(channels, np.float32)
     if real is None:
@@ -255,7 +255,7 @@ def bias_constant(
 def _weights(
     ctx: Context, op: Op, data: Scales | None, scales: Scales | None, depthwise: bool
 ) -> list[int]:
-    """Weights and bias as TFLite has them."""
+    """Return weights and bias in TFLite's form."""
     name = op.inputs[1]
     own = ctx.scaled_by_model(name) if scales is not None else None
     array = ctx.found.integers[name] if own is not None else ctx.graph.constants[name]
@@ -352,7 +352,7 @@ def _pool(ctx: Context, op: Op) -> None:
     out = (1, shape[2]) if len(shape) == 3 else (shape[2], shape[3])
     largest = op.kind == "MaxPool"
     if window.sizes(size) != out:
-        # ceil_mode: the last window reaches beyond the padding.
+        # With ceil_mode, the last window extends beyond the padding.
         end = tuple(
             max((o - 1) * s + k - n - b, e)
             for o, s, k, n, b, e in zip(

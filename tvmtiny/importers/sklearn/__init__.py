@@ -17,13 +17,13 @@ __all__ = ["import_file", "import_object"]
 
 
 def import_file(path: Path, options: ImportOptions) -> Imported:
-    """Import an estimator from a file of joblib's or pickle's.
+    """Import an estimator from a joblib or pickle file.
 
     Raises
     ------
     InputError
-        If `options` do not say that the file is trusted: such a file is a program, which runs as it
-        is read.
+        If `options` do not state that the file is trusted: such a file is a program that runs while
+        it is read.
     ToolMissingError
         ``scikit-learn`` is not installed.
     ModelFormatError
@@ -38,7 +38,7 @@ def import_file(path: Path, options: ImportOptions) -> Imported:
             "ImportOptions(trust=True)"
         )
     with importing("scikit-learn", "'tvmtiny[sklearn]'", "to read estimators", "sklearn"):
-        # First what is asked for, and then what comes with it.
+        # Look for the requested package first, and then for its dependency.
         import_module("sklearn")
         joblib = import_module("joblib")
     notes = []
@@ -48,7 +48,7 @@ def import_file(path: Path, options: ImportOptions) -> Imported:
             estimator = joblib.load(path)
         notes = [one_line(w.message) for w in caught if "Version" in w.category.__name__]
     except Exception as error:
-        # A pickle raises anything.
+        # A pickle can raise any exception.
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         raise ModelFormatError(str(path), str(reason), "scikit-learn") from error
     return convert(estimator, options, tuple(notes))

@@ -1,4 +1,4 @@
-"""Which estimators there are, and what becomes of each."""
+"""Choose the converter of an estimator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tvmtiny.importers.sklearn.trees import boosted, forest
 
 __all__ = ["DTYPES", "convert"]
 
-#: What features may be; integers for trees alone.
+#: Supported dtypes of features; integers are only for trees.
 DTYPES = ("float32", "int8", "int16")
 _TREES = (
     *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier"),
@@ -42,12 +42,12 @@ def convert(estimator: Any, options: ImportOptions, notes: tuple[str, ...]) -> I
     Parameters
     ----------
     notes
-        What there is to say already.
+        Remarks from earlier steps of the import.
 
     Raises
     ------
     InputError
-        If there is no such estimator here, it is not fitted, or features cannot have such a dtype.
+        If the estimator is not supported or not fitted, or features cannot have this dtype.
     """
     transformers, last = steps(estimator)
     features = getattr(estimator, "n_features_in_", getattr(last, "n_features_in_", None))

@@ -1,4 +1,4 @@
-"""What stands in front of an estimator: scalers, which become part of it."""
+"""Scalers in front of an estimator, which become part of it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Affine", "class_names", "refused", "steps"]
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """``features * factor + offset``, one number each.
+    """``features * factor + offset``, with one number per feature.
 
     Attributes
     ----------
     factor, offset
         float64, ``(features,)``.
     steps
-        The same as scikit-learn computes it, rounding after rounding: each of these numbers is
-        subtracted, divided by, multiplied with and added, in turn.
+        The same scaling with the individual roundings of scikit-learn: each tuple has numbers to
+        subtract, divide by, multiply with and add, in this order.
     """
 
     factor: np.ndarray
@@ -30,7 +30,7 @@ class Affine:
     steps: tuple[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], ...] = ()
 
     def then(self, other: Affine) -> Affine:
-        """One scaling behind the other."""
+        """Combine two scalings, one after the other."""
         return Affine(
             self.factor * other.factor,
             self.offset * other.factor + other.offset,
@@ -38,7 +38,7 @@ class Affine:
         )
 
     def scaled(self, features: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Values of certain features as an estimator gets them: float32."""
+        """Scale the values of some features as scikit-learn does; returns float32."""
         for center, scale, factor, offset in self.steps:
             values = (values - center[features]) / scale[features]
             values = values * factor[features] + offset[features]
@@ -46,13 +46,13 @@ class Affine:
 
 
 def refused(estimator: Any, reason: str, allowed: str) -> InputError:
-    """An error that names an estimator."""
+    """Create an error that names an estimator."""
     name = type(estimator).__name__
     return InputError(f"scikit-learn's {name} cannot be imported: {reason}; allowed: {allowed}")
 
 
 def steps(estimator: Any) -> tuple[list[Any], Any]:
-    """The transformers of a pipeline, and the estimator at its end."""
+    """Split a pipeline into its transformers and the estimator at its end."""
     before: list[Any] = []
     while hasattr(estimator, "steps"):
         *inner, (_, last) = estimator.steps
@@ -62,12 +62,12 @@ def steps(estimator: Any) -> tuple[list[Any], Any]:
 
 
 def affine(transformers: list[Any], features: int) -> Affine:
-    """All scalers as one.
+    """Combine all scalers into one.
 
     Raises
     ------
     InputError
-        If one is something else.
+        If a transformer is not a supported scaler.
     """
     whole = Affine(np.ones(features), np.zeros(features))
     for transformer in transformers:
@@ -100,7 +100,7 @@ def _of(scaler: Any, features: int) -> Affine:
 
 
 def class_names(estimator: Any) -> tuple[str, ...]:
-    """What the positions of a classifier's output stand for."""
+    """The class of each position of a classifier's output."""
     classes = getattr(estimator, "classes_", None)
     if classes is None:
         return ()

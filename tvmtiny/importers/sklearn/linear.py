@@ -16,23 +16,24 @@ _ACTIVATIONS = {"relu": "RELU", "identity": "NONE"}
 
 
 def _scaled(weights: np.ndarray, bias: np.ndarray, scaler: Affine) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias for features that are not scaled."""
+    """Fold a scaling of features into weights and bias."""
     return weights * scaler.factor, bias + weights @ scaler.offset
 
 
 def linear(estimator: Any, scaler: Affine, probabilities: bool) -> tuple[Network, dict[str, int]]:
-    """What has ``coef_`` and ``intercept_``.
+    """Convert an estimator with ``coef_`` and ``intercept_``.
 
     Parameters
     ----------
     probabilities
-        Whether softmax follows.
+        Whether a softmax follows.
     """
     weights = np.atleast_2d(np.asarray(estimator.coef_, np.float64))
     bias = np.broadcast_to(np.atleast_1d(estimator.intercept_), (len(weights),))
     classes = len(getattr(estimator, "classes_", ()))
     if classes == 2 and len(weights) == 1:
-        # One score decides: both classes get half of it, so that the larger output is the class.
+        # A single score decides. Each class gets half of it with opposite signs, so that the larger
+        # output gives the class.
         weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
     net = Network(weights.shape[1])
     y = net.dense(net.input, *_scaled(weights, bias, scaler))
@@ -42,7 +43,7 @@ def linear(estimator: Any, scaler: Affine, probabilities: bool) -> tuple[Network
 
 
 def perceptron(estimator: Any, scaler: Affine) -> tuple[Network, dict[str, int]]:
-    """MLPClassifier and MLPRegressor."""
+    """Convert MLPClassifier and MLPRegressor."""
     net = Network(len(estimator.coefs_[0]))
     y, last = net.input, len(estimator.coefs_) - 1
     for number, (matrix, offsets) in enumerate(
@@ -69,9 +70,9 @@ def perceptron(estimator: Any, scaler: Affine) -> tuple[Network, dict[str, int]]
 
 
 def support_vectors(estimator: Any, scaler: Affine) -> tuple[Network, dict[str, int]]:
-    """SVC and SVR with a linear kernel; a classifier lets each pair of classes vote.
+    """Convert SVC and SVR with a linear kernel; in a classifier, each pair of classes votes.
 
-    As libsvm does: of equal votes, the first class wins.
+    As in libsvm, the first class wins if votes are equal.
     """
     if estimator.kernel != "linear":
         raise refused(estimator, f"kernel {estimator.kernel}", "kernel='linear'")
@@ -95,10 +96,10 @@ def support_vectors(estimator: Any, scaler: Affine) -> tuple[Network, dict[str, 
 
 
 def clusters(estimator: Any, scaler: Affine) -> tuple[Network, dict[str, int]]:
-    """KMeans: the distance to each center, and the number of the nearest one.
+    """Convert KMeans to the distance to each center and the number of the nearest center.
 
-    The square of a distance is ``|x|^2 - 2 x c + |c|^2``, as scikit-learn computes it; distances
-    are those of scaled features.
+    The square of a distance is ``|x|^2 - 2 x c + |c|^2``, as in scikit-learn. Distances are between
+    scaled features.
     """
     centers = np.asarray(estimator.cluster_centers_, np.float64)
     count, features = centers.shape

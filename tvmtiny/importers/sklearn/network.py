@@ -1,4 +1,4 @@
-"""A float model that is written layer by layer, for estimators that multiply and add."""
+"""Write a float model layer by layer, for estimators that multiply and add."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Network"]
 
 
 class Network:
-    """One input of features, ``(1, features)``, and what is computed from it.
+    """A network with one input of features, ``(1, features)``.
 
     Parameters
     ----------
     features
-        How many.
+        The number of features.
     dtype, scale
-        Of the input.
+        Dtype and scale of the input.
     """
 
     def __init__(self, features: int, dtype: str = "float32", scale: float | None = None) -> None:
@@ -26,7 +26,7 @@ class Network:
         self._names = 0
 
     def name(self, kind: str) -> str:
-        """A name for a tensor."""
+        """Return a new name for a tensor."""
         self._names += 1
         return f"{kind}_{self._names}"
 
@@ -35,7 +35,7 @@ class Network:
         return self.writer.constant(self.name(name), np.asarray(values, np.float32))
 
     def dense(self, x: int, weights: np.ndarray, bias: np.ndarray, activation: str = "NONE") -> int:
-        """FULLY_CONNECTED with weights (outputs, inputs)."""
+        """Add a FULLY_CONNECTED with weights (outputs, inputs)."""
         filters, offsets = self.constant("weights", weights), self.constant("bias", bias)
         y = self.writer.tensor(self.name("dense"), (1, len(weights)), "float32")
         options = {"fused_activation_function": activation, "keep_num_dims": False}
@@ -43,20 +43,20 @@ class Network:
         return y
 
     def unary(self, operator: str, x: int, count: int, dtype: str = "float32") -> int:
-        """An operator of one operand with as many results as that has elements."""
+        """Add an operator with one operand; the result has the operand's shape."""
         y = self.writer.tensor(self.name(operator.lower()), (1, count), dtype)
         options = {"SOFTMAX": {"beta": 1.0}, "CAST": {}}.get(operator)
         self.writer.op(operator, [x], [y], options)
         return y
 
     def binary(self, operator: str, x: int, other: int, count: int, dtype: str = "float32") -> int:
-        """An operator of two operands."""
+        """Add an operator with two operands."""
         y = self.writer.tensor(self.name(operator.lower()), (1, count), dtype)
         self.writer.op(operator, [x, other], [y], {})
         return y
 
     def build(self, outputs: dict[str, int]) -> bytes:
-        """The model with named outputs."""
+        """Return the model with named outputs."""
         for name, index in outputs.items():
             self.writer.rename(index, name)
         self.writer.signature([("features", self.input)], [*outputs.items()])

@@ -1,4 +1,4 @@
-"""Decision trees, random and extra forests, gradient boosting."""
+"""Convert decision trees, random and extra forests, and gradient boosting."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tvmtiny.ops.shared.tree_tables import Split, TableError, Tree, encode, from
 
 __all__ = ["boosted", "forest"]
 
-#: What stands for a share of 1.
+#: The number that represents a share of 1.
 _ONE = 65535
 
 
 class _Features:
-    """How features are given: their dtype, and what thresholds become of it."""
+    """The representation of features: their dtype, and the conversion of thresholds to it."""
 
     def __init__(self, options: ImportOptions, scaler: Affine) -> None:
         self.dtype = options.dtype
@@ -30,10 +30,10 @@ class _Features:
             raise InputDataError("features", "a scaler turns them around", "positive scales", "")
 
     def thresholds(self, features: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Integers or keys: at most these goes to the first branch.
+        """Convert thresholds to integers or keys: features up to them take the first branch.
 
-        The largest whose real number, scaled and rounded as scikit-learn does it, is at most the
-        threshold. Scaling keeps the order, so that halving finds it.
+        The result is the largest number whose real value, scaled and rounded as scikit-learn does,
+        is at most the threshold. Scaling keeps the order, so a binary search finds this number.
         """
         low, high = (np.full(len(values), limit) for limit in self._limits)
         while (low < high).any():
@@ -44,7 +44,7 @@ class _Features:
 
     @property
     def _limits(self) -> tuple[int, int]:
-        """The least number, which counts as at most any threshold, and the largest."""
+        """The smallest number, which is below every threshold, and the largest."""
         if self.dtype == "float32":
             largest = int(keys(np.array([np.finfo(np.float32).max], np.float32))[0])
             return -largest - 1, largest
@@ -60,7 +60,7 @@ class _Features:
 def forest(
     estimator: Any, options: ImportOptions, scaler: Affine
 ) -> tuple[Network, dict[str, int]]:
-    """DecisionTree, RandomForest and ExtraTrees, for classes or numbers."""
+    """Convert DecisionTree, RandomForest and ExtraTrees, for classes or numbers."""
     trees = [t.tree_ for t in getattr(estimator, "estimators_", [estimator])]
     if any(t.n_outputs != 1 for t in trees):
         raise refused(estimator, "it has several outputs", "one output")
@@ -68,7 +68,7 @@ def forest(
         rows = np.concatenate([_of_leaves(t, _shares(t)) for t in trees])
         count = rows.shape[1]
         distinct, numbers = np.unique(rows, axis=0, return_inverse=True)
-        # Where all leaves are pure, each tree votes, and no table of shares is needed.
+        # If all leaves are pure, each tree votes, and no table of shares is needed.
         if np.array_equal(np.unique(distinct), [0, _ONE]):
             distinct, numbers = _ONE * np.eye(count, dtype=np.int64), rows.argmax(axis=1)
         values = distinct.astype(np.uint16)
@@ -83,7 +83,7 @@ def forest(
 def boosted(
     estimator: Any, options: ImportOptions, scaler: Affine
 ) -> tuple[Network, dict[str, int]]:
-    """GradientBoosting: numbers, or raw scores whose largest is the class."""
+    """Convert GradientBoosting to numbers, or to raw scores whose largest gives the class."""
     grid = np.asarray(estimator.estimators_)
     trees = [t.tree_ for t in grid.reshape(-1)]
     classes = len(getattr(estimator, "classes_", ()))
@@ -106,16 +106,16 @@ def boosted(
 
 
 def _of_leaves(tree: Any, values: np.ndarray) -> np.ndarray:
-    """What nodes stand for; inner ones are never reached, and get what the last node has.
+    """Return the value of each node; inner nodes are never results and get the last node's value.
 
-    A parent comes before its children, so that the last node is a leaf.
+    A parent precedes its children, so the last node is a leaf.
     """
     inner = tree.children_left >= 0
     return np.where(inner.reshape(-1, *[1] * (values.ndim - 1)), values[-1], values)
 
 
 def _shares(tree: Any) -> np.ndarray:
-    """The share of each class at every node, of 65535."""
+    """The share of each class at every node, in units of 1/65535."""
     value = tree.value[:, 0, :]
     shares = value / value.sum(axis=1, keepdims=True)
     return np.rint(shares * _ONE).astype(np.int64)
@@ -133,18 +133,18 @@ def _network(
     both: bool = False,
     scored: bool = False,
 ) -> tuple[Network, dict[str, int]]:
-    """The operator with its tables.
+    """Build the operator with its tables.
 
     Parameters
     ----------
     numbers
-        Of the leaf that each node of each tree would be.
+        The leaf number of each node of each tree, as if the node were a leaf.
     values, start
         See `tvmtiny.ops.tvmtiny_trees`.
     both
-        Whether one score becomes that of two classes.
+        Whether one score is turned into the scores of two classes.
     scored
-        Whether what comes out are scores, of which softmax makes probabilities.
+        Whether the outputs are scores, which softmax turns into probabilities.
     """
     features = _Features(options, scaler)
     starts = np.cumsum([0, *(t.node_count for t in trees)])
@@ -176,7 +176,7 @@ def _network(
 
 
 def _tree(tree: Any, features: _Features, numbers: np.ndarray) -> Tree:
-    """A tree of scikit-learn's, whose children come behind their parents."""
+    """Convert a tree of scikit-learn, in which parents precede their children."""
     inner = tree.children_left >= 0
     thresholds = np.zeros(tree.node_count, np.int64)
     thresholds[inner] = features.thresholds(tree.feature[inner], tree.threshold[inner])
@@ -187,7 +187,7 @@ def _tree(tree: Any, features: _Features, numbers: np.ndarray) -> Tree:
             continue
         below, above = made[int(tree.children_left[node])], made[int(tree.children_right[node])]
         if not isinstance(below, Split) and below == above:
-            # Both branches say the same.
+            # Both branches lead to the same result.
             made[node] = below
         else:
             made[node] = Split(int(tree.feature[node]), int(thresholds[node]), below, above)
