@@ -85,7 +85,7 @@ _IMPLEMENT: dict[str, Callable[[Node, Oracle, Goal, Decisions | None], Implement
     "UNIDIRECTIONAL_SEQUENCE_LSTM": implement_lstm,
 }
 
-#: Operators that have kernels for int16, too.
+#: Operators that also have kernels for int16.
 _INT16 = frozenset(
     {
         "ADD",
@@ -214,24 +214,24 @@ class Mve(KernelFamily):
 
 
 def _is_float(node: Node, cpu: Cpu) -> bool:
-    """Whether a node is in float32, and a CPU has vectors of floats."""
+    """Whether a node is in float32 and the CPU has vectors of floats."""
     same = node.operator in FLOAT_OPERATORS and "mvef" in cpu.features
     return same and node.input(0).dtype == node.output.dtype == "float32"
 
 
 def _is_reduction(node: Node) -> bool:
-    """Whether a node is a reduction that is no pool."""
+    """Whether a node is a reduction but not a pool."""
     return node.operator in REDUCTIONS and not (node.operator == "MEAN" and mean_sketches(node))
 
 
 def _is_half(node: Node) -> bool:
-    """Whether a node is a layer of weights with int16 activations."""
+    """Whether a node is a layer with weights and int16 activations."""
     weighted = node.operator in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
     return weighted and node.input(0).dtype == node.output.dtype == "int16"
 
 
 def _has_kernel(node: Node) -> bool:
-    """Whether the dtypes of a node are those of a kernel for its operator."""
+    """Whether a kernel for the operator of a node supports its dtypes."""
     if not node.inputs or node.inputs[0] is None:
         return False
     dtypes = {node.input(0).dtype, node.output.dtype}

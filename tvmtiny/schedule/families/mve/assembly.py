@@ -1,4 +1,4 @@
-"""Assembly of micro-kernels as text: instructions that need care, and whole functions."""
+"""Assembly of micro-kernels as text: special instructions, and whole functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.schedule.assembly import text as text
 #: Bytes of one vector.
 VECTOR = 16
 
-#: Shifts that VQSHRN takes.
+#: Shifts that VQSHRN supports.
 LEAST_SHIFT, MOST_SHIFT = 1, 16
 
 #: Largest immediate offset of VLDRB.
@@ -24,7 +24,8 @@ VECTOR_OFFSET = 127
 def vqshrn(target: int, source: int, shift: int, top: bool = False) -> str:
     """VQSHRNB or VQSHRNT: int32 lanes to int16, shifted right and saturated.
 
-    GNU as 2.40 assembles its name as VQRSHRN, which rounds, so that the word is given.
+    GNU as 2.40 assembles this mnemonic as VQRSHRN, which rounds, so the encoding is written as a
+    word.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def vqshrn(target: int, source: int, shift: int, top: bool = False) -> str:
     shift
         1 to 16.
     top
-        Whether the upper halves of the target's lanes are written, or the lower ones.
+        Whether the upper halves of the target's lanes are written; otherwise the lower ones are.
     """
     assert LEAST_SHIFT <= shift <= MOST_SHIFT
     word = 0xEE900F40 | (16 - shift) << 16 | target << 13 | top << 12 | source << 1
@@ -41,7 +42,7 @@ def vqshrn(target: int, source: int, shift: int, top: bool = False) -> str:
 
 
 def repeated(parts: Sequence[Lines]) -> Lines:
-    """Parts one after the other; equal neighbours are written once, for the assembler to repeat."""
+    """Concatenate parts; equal neighbours are written once, and the assembler repeats them."""
     lines: Lines = []
     for part, equal in groupby(parts):
         count = len(list(equal))

@@ -1,4 +1,4 @@
-"""Assembly of ADD, SUB, MUL, SQUARED_DIFFERENCE and PRELU: four elements a vector, as int32."""
+"""Assembly of ADD, SUB, MUL, SQUARED_DIFFERENCE and PRELU, with four int32 elements per vector."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 from tvmtiny.schedule.families.mve.assembly import MOST_SHIFT, Lines, vqshrn
 
-#: Changes a vector of the first operand, the name of a vector of the second one, and its name.
+#: Code that changes a vector of the first operand, given its register and the second operand's.
 Element = Callable[[str, str], Lines]
 
 
 @dataclass(frozen=True)
 class BinaryCode:
-    """What the code of a kernel depends on.
+    """The parameters of a kernel's code.
 
     Attributes
     ----------
     dtype
-        Of the result and the first operand: int8 or int16.
+        The dtype of the result and of the first operand: int8 or int16.
     second
-        Of the second operand.
+        The dtype of the second operand.
     once
-        Whether all elements take the same one of the second operand.
+        Whether all elements use the same element of the second operand.
     limits
-        Of the results.
+        Limits of the results.
     vectors
-        That a turn of the loop computes.
+        Number of vectors per loop iteration.
     """
 
     dtype: str
@@ -77,7 +77,7 @@ class BinaryCode:
         return self._code(start, element, shift)
 
     def precise(self, kind: str, left: int, shifts: tuple[int, int, int]) -> Lines:
-        """The reference's own steps.
+        """Emit the same steps as the reference.
 
         Parameters
         ----------
@@ -85,9 +85,9 @@ class BinaryCode:
             ``ADD``, ``SUB``, ``RSB``, which is the second operand less the first, ``SQUARE`` of
             their difference, or ``MUL``.
         left
-            Bits that operands of sums are shifted to the left by.
+            The left shift of operands of sums, in bits.
         shifts
-            Of the operands of sums and of the result; positive ones shift to the left.
+            Shifts of the operands of sums and of the result; positive shifts go to the left.
         """
         sums = kind != "MUL"
         combine = {"ADD": "vadd.i32 {0}, {0}, {1}", "SUB": "vsub.i32 {0}, {0}, {1}"}
@@ -111,12 +111,12 @@ class BinaryCode:
         return self._code(start, element, 0)
 
     def leaky(self, shifts: tuple[int, int]) -> Lines:
-        """PRELU: the first operand where it is not negative, elsewhere its product with the second.
+        """PRELU: the first operand if it is not negative, or its product with the second operand.
 
         Parameters
         ----------
         shifts
-            Of either; positive ones shift to the left.
+            Shifts of both cases; positive shifts go to the left.
         """
 
         def element(a: str, b: str) -> Lines:
@@ -168,7 +168,7 @@ class BinaryCode:
 
 
 def scaled(vector: str, multiplier: str, shift: int) -> Lines:
-    """Scale with two roundings, the second one halves away from zero; r11 is 1."""
+    """Scale with two roundings, of which the second rounds halves away from zero; r11 is 1."""
     lines = [f"vshl.i32 {vector}, {vector}, #{shift}"] if shift > 0 else []
     lines.append(f"vqrdmulh.s32 {vector}, {vector}, {multiplier}")
     if shift < 0:

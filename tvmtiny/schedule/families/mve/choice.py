@@ -19,7 +19,7 @@ from tvmtiny.schedule.overlap import Overlap
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_choice.h")
 
-#: Relations, and those with the operands in the other order.
+#: Relations, each with its relation for swapped operands.
 _RELATIONS = {
     "EQUAL": ("eq", "eq"),
     "GREATER": ("gt", "lt"),
@@ -34,18 +34,18 @@ CHOICES = frozenset(_RELATIONS)
 
 _BYTES = {"int8": 1, "int16": 2, "int32": 4}
 
-#: Elements of a run that are worth a call.
+#: The smallest number of elements of a run that justifies a call.
 _LEAST_RUN = 4
 
-#: Fractional bits that operands are given before they are scaled.
+#: Fractional bits that operands get before they are scaled.
 _LEFT = 8
-#: The shift to the right that VRSHR takes at most.
+#: The largest right shift of VRSHR.
 _MOST_SHIFT = 31
 
 
 @dataclass(frozen=True)
 class _Operand:
-    """What an operand of a comparison is scaled by: zero point, factor, and shift to the left."""
+    """The scaling of an operand of a comparison: zero point, factor and left shift."""
 
     zero: int
     factor: int
@@ -58,7 +58,7 @@ _PLAIN = (_Operand(0, 0, 0), _Operand(0, 0, 0))
 def implement_choice(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The operator in int8, int16 or int32; None for short runs, and scales above 1."""
+    """Implement the operator in int8, int16 or int32; None for short runs, and scales above 1."""
     operands, runs = _operands(node), _runs(node)
     if operands is None or runs is None:
         return None
@@ -87,7 +87,7 @@ def implement_choice(
         ordered = pair[::-1] if swapped else pair
         return nest.call(name, *ordered, nest.address(out, at), runs.count)
 
-    # Vector by vector: what is written has been read, and no operand of its size is read again.
+    # Each vector is read before it is written, and no operand of the same size is read again.
     whole = [i for i in range(2) if node.input(i).nbytes == node.output.nbytes]
     function = nest.function(
         [x, y, out],
@@ -103,7 +103,7 @@ def implement_choice(
 
 
 def choice_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute an operator, which leaves nothing open."""
+    """The only sketch of an operator, without decisions."""
     if _operands(node) is None or _runs(node) is None:
         return ()
     return (Sketch("mve_choice"),)
@@ -115,7 +115,7 @@ def _runs(node: Node) -> Runs | None:
 
 
 def _operands(node: Node) -> tuple[_Operand, _Operand] | None:
-    """How the operands are scaled; None where the kernels cannot."""
+    """How the operands are scaled; None if the kernels cannot do this."""
     pair = node.input(0), node.input(1)
     operator = find_operator(node.operator)
     if pair[0].dtype not in _BYTES or pair[1].dtype != pair[0].dtype:
@@ -154,7 +154,7 @@ def _code(relation: str, dtype: str, once: bool) -> Lines:
 
 
 def _scaled_code(relation: str, once: bool, first: _Operand, second: _Operand) -> Lines:
-    """As `_code`, with four int8 at a time as int32."""
+    """Like `_code`, with four int8 at a time as int32."""
 
     def operand(vector: str, zero: str, factor: str, shift: int) -> Lines:
         lines = [f"vshl.i32 {vector}, {vector}, #{_LEFT}", f"vadd.i32 {vector}, {vector}, {zero}"]

@@ -26,28 +26,28 @@ from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_window.h")
 
-#: Channels that are copied to planes together.
+#: Number of channels that are copied to planes together.
 _LANES = 8
 
-#: Bytes of planes, if strips can be as small.
+#: The limit on bytes of planes, if strips can be small enough.
 _PLANES_BYTES = 4096
 
-#: Instructions that a row of pairs takes more than one of its own, and gathered elements that are
-#: worth an instruction.
+#: Additional instructions of a row in pairs over a single row, and the number of gathered elements
+#: that costs as much as an instruction.
 _PAIRED_ROW, _ELEMENTS = 6, 4
 
 #: Bytes of two columns of a pair of rows.
 _WORD = 4
 
-#: Output columns of a strip are as many as the widest patch, three rows down, allows.
+#: The limit on output columns of a strip, from the reach of the widest patch, three rows down.
 _WIDEST = 60
 
-#: VQDMULH takes one of VQSHRN's shifts.
+#: VQDMULH accounts for one bit of VQSHRN's shift.
 _MOST_SHIFT = 15
 
 _SHIFTS = tuple(shift for shift in packing.SHIFTS if shift <= _MOST_SHIFT)
 
-#: Instructions that copy a pixel of some channels.
+#: Instructions to copy one pixel of a group of channels.
 _COPY = 4
 
 
@@ -60,11 +60,11 @@ class _Plan:
     geometry
         The window.
     channels, multiplier
-        Of the input, and outputs of each.
+        Number of input channels, and of outputs per channel.
     lanes
-        Channels that are copied together.
+        Number of channels that are copied together.
     rows, columns
-        Outputs of a strip.
+        Output rows and columns of a strip.
     paired
         Whether planes hold pairs of rows: see `WindowKernel`.
     """
@@ -91,7 +91,10 @@ class _Plan:
         )
 
     def _size(self, axis: int) -> int:
-        """Rows or columns of a plane, even ones of pairs; a block may have an output too many."""
+        """Rows or columns of a plane, an even number for pairs.
+
+        A block may have one surplus output.
+        """
         outputs = (self.rows, self.columns)[axis]
         if not self.paired:
             return self._extent(axis, outputs)
@@ -100,13 +103,13 @@ class _Plan:
 
     @property
     def _own(self) -> int:
-        """Columns of a pair of rows up to the padding that the next pair begins with, too."""
+        """Columns of a pair of rows, up to the padding that also begins the next pair."""
         found = self.geometry.pad[1] + self.geometry.input[1]
         return found + found % 2
 
     @property
     def shares(self) -> bool:
-        """Whether padding on the right is that of the next pair of rows, or plane, on the left."""
+        """Whether right padding is also left padding of the next pair of rows or plane."""
         whole = self.columns == self.geometry.output[1]
         left = self.geometry.pad[1]
         return (
@@ -125,21 +128,22 @@ class _Plan:
 
     @property
     def planes_bytes(self) -> int:
-        """Bytes of all planes, and of what is read behind the last one."""
+        """Bytes of all planes, and of bytes that are read behind the last plane."""
         behind = 2 * (self._size(1) - self.pitch)
         return self.lanes * self.plane + -(-behind // _WORD) * _WORD
 
     @property
     def strips(self) -> tuple[int, int]:
-        """Strips below and beside each other; the last ones overlap those before."""
+        """Number of strips below and beside each other; the last ones overlap the previous ones."""
         height, width = self.geometry.output
         return -(-height // self.rows), -(-width // self.columns)
 
     @property
     def groups(self) -> list[tuple[int, int, int]]:
-        """First channel, lanes that are copied before it, and count of each group.
+        """First channel, lanes that are copied before it, and number of channels of each group.
 
-        What is left over comes first: it is copied with channels that must not be overwritten yet.
+        The incomplete group comes first: it is copied with channels that must not be overwritten
+        yet.
         """
         rest = self.channels % self.lanes
         found = [(self.channels - rest, self.lanes - rest, rest)] if rest else []
@@ -171,7 +175,7 @@ class _Plan:
 def implement_depthwise(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """DEPTHWISE_CONV_2D in int8; None where the kernel cannot be used or proven exact."""
+    """Implement DEPTHWISE_CONV_2D in int8; None if the kernel cannot be used or proven exact."""
     weights = node.input(1)
     assert weights.data is not None and weights.quantization is not None
     _, height, width, outputs = weights.shape
@@ -202,7 +206,7 @@ def implement_depthwise(
 
 
 def depthwise_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a DEPTHWISE_CONV_2D, with the outputs of a strip open."""
+    """The sketch of a DEPTHWISE_CONV_2D, whose decisions are the outputs of a strip."""
     decided = _decide(node)
     if decided is None:
         return ()
@@ -214,7 +218,7 @@ def depthwise_sketches(node: Node) -> tuple[Sketch, ...]:
 
 
 def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with smaller strips, the largest of them first."""
+    """Decisions with smaller strips, the largest strip first."""
     rows = int(decisions["rows"])
     for fewer in (n for n in (16, 8, 6, 4, 2, 1) if n < rows):
         yield {**decisions, "rows": fewer}
@@ -225,7 +229,7 @@ def _geometry(node: Node) -> Window:
 
 
 def _plan(node: Node, decisions: Decisions | None) -> _Plan | None:
-    """Sizes that follow from the decisions; None where no kernel has them."""
+    """The sizes that follow from the decisions; None if no kernel supports them."""
     if decisions is None:
         return None
     channels = node.input(0).shape[3]
@@ -250,7 +254,7 @@ def _plan(node: Node, decisions: Decisions | None) -> _Plan | None:
 
 
 def _decide(node: Node) -> dict[str, int | str] | None:
-    """The default rule: strips as high as the memory for planes allows.
+    """The default rule: the highest strips that the memory for planes allows.
 
     Rows at the seam of two strips are copied twice, so fewer strips take fewer instructions.
     """
@@ -399,9 +403,9 @@ def _function(node: Node, plan: _Plan, kernel: WindowKernel, scaling: Scaling) -
 
 
 def _overlap(node: Node, plan: _Plan) -> Overlap:
-    """What the order of strips and groups allows: a group is copied before it is written.
+    """The overlap that the order allows: a group is copied before it is written.
 
-    Channels are independent of each other, so that only distances of whole pixels count.
+    Channels are independent of each other, so only distances of whole pixels count.
     """
     batch, height, width, channels = node.input(0).shape
     geometry, multiplier = plan.geometry, plan.multiplier

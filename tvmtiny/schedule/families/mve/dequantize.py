@@ -22,7 +22,7 @@ _LOADS = {"int8": "vldrb.s32 q0, [%[x]], #4", "int16": "vldrh.s32 q0, [%[x]], #8
 def implement_dequantize(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The operator with one scale; None where results can be smaller than normal numbers."""
+    """Implement the operator with one scale; None if results can be subnormal."""
     if not dequantize_sketches(node):
         return None
     source, count = node.input(0), node.output.elements
@@ -42,7 +42,7 @@ def implement_dequantize(
 
 
 def dequantize_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute the operator, which leaves nothing open."""
+    """The only sketch of the operator, without decisions."""
     x = node.input(0)
     if x.dtype not in _LOADS or x.data is not None or not node.output.elements:
         return ()

@@ -1,4 +1,4 @@
-"""Operators of two operands around the kernels of ``tvmtiny_mve_elementwise.h``."""
+"""Operators with two operands, around the kernels of ``tvmtiny_mve_elementwise.h``."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tvmtiny.schedule.requantize import Scaling
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_elementwise.h")
 
-#: Vectors of four elements that a turn of the loop computes.
+#: Numbers of vectors of four elements per loop iteration.
 _VECTORS = (4, 1, 2)
 
-#: Elements of a run that are worth a call.
+#: The smallest number of elements of a run that justifies a call.
 _LEAST_RUN = 2
 
 
@@ -40,13 +40,13 @@ class _Kernel:
     Attributes
     ----------
     macro, arguments
-        Of its instantiation, without name and code.
+        Macro and arguments of the instantiation, without name and code.
     values
-        Its constants.
+        The constants of the kernel.
     code
-        Of a run.
+        The code for a run.
     how
-        For reports.
+        A description for reports.
     """
 
     macro: str
@@ -59,7 +59,7 @@ class _Kernel:
 def implement_add(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """ADD or SUB in int8 or int16; None where runs are too short, or scales are powers of two."""
+    """ADD or SUB in int8 or int16; None if runs are too short or scales are powers of two."""
     runs = _runs(node)
     if runs is None:
         return None
@@ -72,7 +72,7 @@ def implement_add(
 def implement_mul(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """MUL in int8 or int16; None where runs are too short."""
+    """MUL in int8 or int16; None if runs are too short."""
     runs = _runs(node)
     if runs is None:
         return None
@@ -85,7 +85,7 @@ def implement_mul(
 def implement_squared_difference(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """SQUARED_DIFFERENCE in int8 or int16; None where runs are too short."""
+    """SQUARED_DIFFERENCE in int8 or int16; None if runs are too short."""
     runs = _runs(node)
     if runs is None:
         return None
@@ -106,7 +106,7 @@ def implement_squared_difference(
 def implement_prelu(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """PRELU in int8 or int16; None where runs are too short."""
+    """PRELU in int8 or int16; None if runs are too short."""
     runs = _runs(node)
     if runs is None or not runs.moving[0]:
         return None
@@ -123,7 +123,7 @@ def implement_prelu(
 
 
 def elementwise_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute an operator, with the vectors of a turn of the loop open."""
+    """The sketch of an operator, whose decision is the number of vectors per loop iteration."""
     if _runs(node) is None:
         return ()
     return (Sketch("mve_vectors", (Decision("vectors", _VECTORS),)),)
@@ -143,7 +143,7 @@ def _vectors(decisions: Decisions | None, runs: Runs) -> int:
 
 
 def _code(node: Node, runs: Runs, vectors: int) -> tuple[BinaryCode, bool]:
-    """The code of a run, and whether it takes the second operand first."""
+    """The code for a run, and whether the second operand comes first."""
     once = not all(runs.moving)
     dtypes = node.output.dtype, node.input(1).dtype
     code = BinaryCode(*dtypes, once, activation_range(node), vectors)
@@ -238,7 +238,7 @@ def _implementation(
         ends = nest.address(constants), nest.address(out, at), runs.count
         return nest.call(name, *ordered, *ends)
 
-    # Vector by vector: what is written has been read, and no operand of its size is read again.
+    # Each vector is read before it is written, and no operand of the same size is read again.
     whole = [i for i, tensor in enumerate(tensors) if tensor.nbytes == node.output.nbytes]
     function = nest.function(
         [x, y, constants, out],

@@ -1,7 +1,7 @@
 """Tile kernels of float32 matrix products: 4 pixels x 4 channels, and 1 pixel x 16 channels.
 
-VFMA takes the lanes of a vector, channels here, times a core register, an input: 9 instructions and
-the end of the loop for 16 products.
+VFMA multiplies the lanes of a vector (channels) by a core register (an input). The tile takes 9
+instructions and the end of the loop for 16 products.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _FLOAT = 4
 
 @dataclass(frozen=True)
 class FloatTile:
-    """What the code of a layer depends on; distances in floats.
+    """The parameters of a layer's code; distances are in floats.
 
     Attributes
     ----------
     channels
-        At least 4.
+        Number of channels, at least 4.
     rows, run, row_pitch
-        Of a filter: runs of inputs, how many each has, and from one to the next.
+        Runs of inputs of a filter, the inputs of each run, and the distance from run to run.
     pitch
-        From pixel to pixel.
+        The distance from pixel to pixel.
     limits
-        Of the activation, None where it has none.
+        Limits of the activation; None for no limit.
     """
 
     channels: int
@@ -41,7 +41,7 @@ class FloatTile:
 
 
 def block_widths(channels: int, most: int) -> list[tuple[int, int]]:
-    """First channel and width of each block: `most`, and the last as many 4s as are left."""
+    """First channel and width of each block: `most`, and for the rest a multiple of 4."""
     found, done = [], 0
     while done < channels:
         width = min(most, -(-(channels - done) // 4) * 4, channels // 4 * 4)
@@ -52,7 +52,7 @@ def block_widths(channels: int, most: int) -> list[tuple[int, int]]:
 
 
 def _clamp(vectors: tuple[str, ...], limits: tuple[float | None, float | None]) -> Lines:
-    """Bounds that are compared with, so that what is no number stays."""
+    """Bounds, applied by comparisons so that NaN stays NaN."""
     lines: Lines = []
     for limit, relation in zip(limits, ("lt", "gt"), strict=True):
         if limit is not None:

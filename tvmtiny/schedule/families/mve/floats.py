@@ -27,7 +27,7 @@ HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_tile.h", "tvmtiny_mve_float.h")
 
 FLOAT_OPERATORS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
-#: Nothing is left open.
+#: The only possible decisions.
 _DECISIONS: Decisions = {"sketch": "mve_float"}
 
 #: Pixels of a quad, and channels of a block of the single kernel.
@@ -40,7 +40,7 @@ _FAR = 1 << 17
 def implement_float(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED in float32."""
+    """Implement CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED in float32."""
     weights = node.input(1)
     if weights.data is None or weights.dtype != "float32" or node.input(0).elements >= _FAR:
         return None
@@ -65,7 +65,7 @@ def _limits(node: Node) -> list[str]:
 
 
 class _Line(Protocol):
-    """Gives the calls for an output row by its first pixel."""
+    """Returns the calls for an output row, given its first pixel."""
 
     def __call__(self, first: nest.Argument) -> list[tirx.Stmt]: ...
 
@@ -78,7 +78,7 @@ def _strip_call(
     image: nest.Argument,
     y: nest.Argument,
 ) -> tirx.Stmt:
-    """Copy the input rows of an output row with their padding."""
+    """Copy the input rows of an output row, with their padding."""
     height, width, depth = node.input(0).shape[1:]
     pitch = _strip_pitch(node, geometry)
     left = geometry.pad[1] * depth
@@ -110,7 +110,7 @@ def _strip_pitch(node: Node, geometry: Window) -> int:
 def _rows(
     node: Node, geometry: Window, x: tirx.Buffer, strip: tirx.Buffer, line: _Line
 ) -> tirx.Stmt:
-    """All output rows, each after its inputs have been copied."""
+    """Loop over output rows; each is computed after its inputs were copied."""
     height, width = geometry.output
 
     def one(image: nest.Argument, y: nest.Argument) -> list[tirx.Stmt]:
@@ -164,7 +164,8 @@ def _matrix(node: Node, weights: np.ndarray, geometry: Window | None) -> Impleme
 
         if single:
             return [call(pixel) for pixel in range(count)]
-        # Where pixels do not divide, the last quad overlaps the one before.
+        # If the number of pixels is not a multiple of a quad, the last quad overlaps the previous
+        # one.
         rest = [call(count - _QUAD, 1)] if count % _QUAD else []
         return [call(0, count // _QUAD), *rest]
 
@@ -240,7 +241,7 @@ def _depthwise(node: Node, geometry: Window) -> Implementation | None:
 
 
 def _name(stem: str, limits: tuple[float | None, float | None]) -> str:
-    """A kernel's name with its limits, as far as there are any."""
+    """A kernel's name, including its limits if it has any."""
     words = [str(limit) for limit in limits if limit is not None]
     text = "_".join([stem, *words]).replace("-", "m").replace(".", "p")
     return text.replace("+", "")

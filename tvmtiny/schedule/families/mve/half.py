@@ -29,17 +29,20 @@ _KINDS = {
     "FULLY_CONNECTED": "convolve",
 }
 
-#: For reports, one pixel at a time or two.
+#: Descriptions for reports: one pixel at a time, or two.
 _HOW = {"convolve": ("1x4", "2x4"), "depthwise": ("vectors of channels",)}
 
-#: How `half_factors.Factors` are scaled with by the kernels.
+#: The kernels' names for the scalings of `half_factors.Factors`.
 _SCALINGS = {"high": "HIGH", "twice": "TWICE", "precisely": "PRECISE"}
 
 
 def implement_half(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer; None for dilation, groups, few channels, and sums or scales beyond 32 bits."""
+    """Implement the layer.
+
+    None for dilation, groups, few channels, and sums or scales beyond 32 bits.
+    """
     scales = _scales(node, oracle)
     if scales is None or not half_sketches(node, oracle):
         return None
@@ -86,7 +89,7 @@ def implement_half(
 
 
 def half_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """One way to compute a layer, which leaves nothing open."""
+    """The only sketch of a layer, without decisions."""
     if not _has_kernel(node) or _scales(node, oracle) is None:
         return ()
     return (Sketch("mve_half"),)
@@ -106,7 +109,7 @@ def _has_kernel(node: Node) -> bool:
 
 
 def _geometry(node: Node) -> Window:
-    """Of a FULLY_CONNECTED: each row of inputs is a pixel."""
+    """The window of a FULLY_CONNECTED: each row of inputs is a pixel."""
     shape = node.input(1).shape
     if node.operator == "FULLY_CONNECTED":
         size, one = (1, node.input(0).elements // shape[1]), (1, 1)
@@ -116,13 +119,13 @@ def _geometry(node: Node) -> Window:
 
 @per_node
 def _scales(node: Node, oracle: Oracle) -> tuple[str, np.ndarray] | None:
-    """How sums are scaled: the kernel's name of it, and its numbers.
+    """How sums are scaled: the kernel's name for the scaling, and its numbers.
 
     Returns
     -------
     tuple of str and np.ndarray, or None
-        The numbers are int32, ``(numbers of a channel, channels)``, or with four equal channels for
-        all of them. None where the kernel has no such scaling, or sums go beyond 32 bits.
+        The numbers are int32, ``(numbers per channel, channels)``; four equal channels stand for
+        all. None if the kernel does not support the scaling, or sums exceed 32 bits.
     """
     if not _has_kernel(node):
         return None
@@ -147,7 +150,7 @@ def _scales(node: Node, oracle: Oracle) -> tuple[str, np.ndarray] | None:
 
 
 def _pair(node: Node, geometry: Window, inputs: int) -> HalfPair | None:
-    """The code of two pixels; None where no two are beside each other inside of the image."""
+    """The code of two pixels; None if no two neighbouring windows are inside of the image."""
     if node.operator == "DEPTHWISE_CONV_2D":
         return None
     (rows, columns), (height, width) = geometry.kernel, geometry.input
@@ -158,10 +161,10 @@ def _pair(node: Node, geometry: Window, inputs: int) -> HalfPair | None:
 
 
 def _overlap(geometry: Window, images: int, depth: int, channels: int, pairs: bool) -> Overlap:
-    """What the order of pixels allows: the inputs of one are read until all of it is written.
+    """The overlap that the order of pixels allows: inputs of a pixel are read until it is written.
 
-    Two that are computed together begin where the columns are of any parity: each may be read as
-    long as the next one is, and written as early as the one before.
+    A pair of pixels can begin at a column of any parity. Therefore each pixel may be read as long
+    as the next one, and written as early as the previous one.
     """
     (height, width), (rows, columns) = geometry.input, geometry.output
     last_read = np.full((images, height, width), -1)

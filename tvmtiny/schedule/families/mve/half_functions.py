@@ -1,4 +1,4 @@
-"""Functions of one int16, scales changed between int16 and int8, and signs of plain integers."""
+"""Functions of one int16, changes of scale between int16 and int8, and signs of plain integers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tvmtiny.schedule.overlap import Overlap
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_half_functions.h")
 
-#: What loads and stores four numbers of a dtype as int32.
+#: Instructions that load and store four numbers of a dtype as int32.
 _LOADS = {"int8": "vldrbq_z_s32", "int16": "vldrhq_z_s32"}
 _STORES = {"int8": "vstrbq_p_s32", "int16": "vstrhq_p_s32"}
 
-#: The shift to the right that the kernels take at most.
+#: The largest right shift of the kernels.
 _MOST_SHIFT = 31
 
-#: Kernels of integers as they are, whose least value stays as it is.
+#: Kernels of plain integers, which leave the smallest value unchanged.
 _PLAIN = {"ABS": "tvmtiny_mve_size", "NEG": "tvmtiny_mve_negate"}
 
-#: A multiplier, and a shift to the left.
+#: A multiplier and a left shift.
 _Factor = tuple[int, int]
 _DECIDED: Decisions = {"sketch": "mve_half_function"}
 
@@ -39,7 +39,7 @@ _DECIDED: Decisions = {"sketch": "mve_half_function"}
 def implement_half_function(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The function by vectors; None for shifts that they do not take."""
+    """Implement the function with vectors; None for shifts that the kernels do not support."""
     if not is_half_function(node):
         return None
     operator, count = find_operator(node.operator), node.output.elements
@@ -69,12 +69,12 @@ def implement_half_function(
 
 
 def half_function_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a function, which leaves nothing open."""
+    """The only sketch of a function, without decisions."""
     return (Sketch("mve_half_function"),) if is_half_function(node) else ()
 
 
 def is_half_function(node: Node) -> bool:
-    """Whether a node has a kernel here: of one int16 or plain integer, or changes such scales."""
+    """Whether a node is a function of int16 or plain integers, or changes such scales."""
     if _plain(node) is not None:
         return True
     dtypes = [tensor.dtype for tensor in (*node.inputs[:1], node.output) if tensor is not None]
@@ -90,7 +90,10 @@ def is_half_function(node: Node) -> bool:
 
 
 def _plain(node: Node) -> str | None:
-    """The kernel of a function of integers that have no scale, or ignore it; None without one."""
+    """The kernel of a function of integers without a scale, or that ignores it.
+
+    None without one.
+    """
     bits = {"int16": 16, "int32": 32}.get(node.output.dtype) if node.output.elements else None
     if bits is None or node.operator not in _PLAIN or node.input(0).dtype != node.output.dtype:
         return None
@@ -99,7 +102,7 @@ def _plain(node: Node) -> str | None:
 
 
 def _line(node: Node) -> tuple[int, ...] | None:
-    """The fields of a line; None where there is none, or a shift is too far."""
+    """The fields of a line; None if there is no line, or a shift is too large."""
     above, below = _LINES[node.operator](node)
     if min(above[1], below[1]) < -_MOST_SHIFT:
         return None
@@ -124,9 +127,9 @@ _LINES: dict[str, Callable[[Node], tuple[_Factor, _Factor]]] = {
 
 
 def _sigmoid_words(operator: str) -> np.ndarray:
-    """Each entry of the table less 2^15, and the difference to the next one: int32, ``(256,)``.
+    """Each table entry minus 2^15, and the difference to the next entry: int32, ``(256,)``.
 
-    Beyond the table, LOGISTIC takes an entry that is less than the last one.
+    Beyond the table, LOGISTIC uses an entry that is smaller than the last one.
     """
     entries = sigmoid_table().astype(np.int64)
     words = np.append(np.diff(entries), 0) << 16

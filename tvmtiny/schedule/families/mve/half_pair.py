@@ -6,26 +6,26 @@ from dataclasses import dataclass
 
 from tvmtiny.schedule.families.mve.assembly import Lines, add, move, repeated
 
-#: Sums of pixel 0 and pixel 1, pointers to the weights of the channels, which loads that widen take
-#: from the lower registers only, and the inputs' pointer.
+#: Registers of the sums of pixel 0 and pixel 1, of the pointers to the channels' weights (widening
+#: loads need a low register), and of the pointer to inputs.
 _FIRST, _SECOND = ("r0", "r2", "r4", "r6"), ("r8", "r10", "r12", "lr")
 _WEIGHTS, _INPUTS = ("r1", "r3", "r5", "r7"), "r9"
 
-#: Inputs of a vector, and groups of a row of a window that are unrolled at most.
+#: Inputs of a vector, and the limit on unrolled groups of a window row.
 _LANES, _UNROLL = 8, 12
 
-#: What the immediate of VLDRH reaches, in bytes.
+#: The reach of VLDRH's immediate, in bytes.
 _REACH = 254
 
 
 @dataclass(frozen=True)
 class HalfPair:
-    """What the code of a layer depends on.
+    """The parameters of a layer's code.
 
     Attributes
     ----------
     rows
-        Of a window.
+        Rows of a window.
     run
         Inputs of a row of a window.
     pitch
@@ -46,7 +46,7 @@ class HalfPair:
 
 
 def half_pair_code(pair: HalfPair) -> Lines:
-    """The kernel: r0 inputs, r1 weights of 4 filters, r2 the sums, of which 4 are given."""
+    """The kernel: r0 inputs, r1 weights of 4 filters, r2 the sums, 4 of which are initialized."""
     whole, rest = divmod(pair.run, _LANES)
     code = ["push {r2, r4-r11, lr}", "mov r9, r0", *move("r12", pair.rows * pair.run)]
     code += ["add r3, r1, r12", "add r5, r3, r12", "add r7, r5, r12"]
@@ -69,7 +69,7 @@ def half_pair_code(pair: HalfPair) -> Lines:
 
 
 def _group(pair: HalfPair, count: int) -> Lines:
-    """Up to 8 inputs of both pixels."""
+    """Code for up to 8 inputs of both pixels."""
     some = count < _LANES
     then = "t" if some else ""
 

@@ -19,21 +19,21 @@ from tvmtiny.schedule.lstm_layer import lstm_overlap, sums_fit
 
 HEADERS = ("tvmtiny_math.h", "tvmtiny_lstm.h", "tvmtiny_mve.h", "tvmtiny_mve_lstm.h")
 
-#: Groups that are unrolled at most.
+#: The limit on unrolled groups.
 _UNROLLS = (1, 2, 4, 8)
 _UNROLL = {Goal.SPEED: 4, Goal.BALANCED: 2, Goal.SIZE: 1}
 
-#: Gates of the workspace, as positions of those of the layer.
+#: Gates in the order of the workspace, as positions in the layer's order.
 _ORDER = (0, 1, 3, 2)
 
-#: Instructions of a vector of cells beside the products.
+#: Instructions of a vector of cells, without the products.
 _VECTOR = 500
 
 
 def implement_lstm(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer in int8; None where sums or scales are too large for the kernels."""
+    """Implement the layer in int8; None if sums or scales are too large for the kernels."""
     layer = integer_lstm(node, oracle)
     if layer is None:
         return None
@@ -58,7 +58,7 @@ def implement_lstm(
 
 
 def lstm_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a layer, with the groups that are unrolled open."""
+    """The sketch of a layer, whose decision is the number of unrolled groups."""
     return (Sketch("mve_lstm", (Decision("unroll", _UNROLLS),)),)
 
 

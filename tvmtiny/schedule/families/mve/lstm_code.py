@@ -1,4 +1,4 @@
-"""Assembly of an LSTM's kernels: sums of gates, and what a step does with them."""
+"""Assembly of an LSTM's kernels: sums of gates, and the step that uses them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tvmtiny.schedule.families.mve.assembly import (
 )
 from tvmtiny.schedule.families.mve.q15 import nonlinearity
 
-#: Sums of 8 cells: the registers that VMLADAVA takes.
+#: Registers of the sums of 8 cells: those that VMLADAVA can use.
 _SUMS = ("r0", "r2", "r4", "r6", "r8", "r10", "r12", "lr")
 
-#: Bits above the point of gates before their functions.
+#: Integer bits of gates before their functions are applied.
 GATE_INTEGER = 3
 
-#: Cells of a vector, and bytes of their gate.
+#: Cells of a vector, and bytes of one gate of these cells.
 LANES = 8
 
 #: Gates in the workspace.
@@ -29,20 +29,20 @@ INPUT, FORGET, OUTPUT, CELL = range(4)
 
 @dataclass(frozen=True)
 class CellStep:
-    """What the code behind the sums depends on.
+    """The parameters of the code after the sums.
 
     Attributes
     ----------
     cells
-        Cells of the layer.
+        Number of cells of the layer.
     cell_bits
-        Their fractional bits.
+        Fractional bits of the cells.
     clip
-        None where it is 0.
+        The limit of the cells; None if the layer's limit is 0.
     multiplier, shift
-        Of the outputs; the shift is not positive.
+        Multiplier and shift of the outputs; the shift is not positive.
     zero_point
-        Of the outputs.
+        Zero point of the outputs.
     """
 
     cells: int
@@ -59,19 +59,19 @@ class CellStep:
 
 
 def sums_code(groups: tuple[int, ...], unroll: int) -> Lines:
-    """The kernel of scaled sums: r0 inputs, r1 stream, r2 sums in int16, r3 vectors of them.
+    """The kernel of scaled sums: r0 inputs, r1 stream, r2 int16 sums, r3 number of vectors.
 
     Parameters
     ----------
     groups
-        Of 16 inputs; of 16 states, too, where there are any.
+        Groups of 16 inputs, and of 16 states if there are any.
     unroll
-        Groups that are unrolled at most.
+        The limit on unrolled groups.
     """
     code = ["push {r4-r11, lr}", "vpush {d8-d15}", "mov r5, r1", "mov r1, r0", "mov r7, r2"]
     code += ["mov r9, r3", "2:"]
     code += _scaled(groups[0], unroll)
-    # Sums of inputs are saturated before those of the state come to them.
+    # Sums of inputs are saturated before those of the state are added.
     code += ["vqmovnb.s32 q6, q2", "vqmovnt.s32 q6, q3"]
     for more in groups[1:]:
         code += _scaled(more, unroll)
@@ -82,7 +82,7 @@ def sums_code(groups: tuple[int, ...], unroll: int) -> Lines:
 
 
 def _scaled(groups: int, unroll: int) -> Lines:
-    """Scaled sums of 8 cells in q2, the even ones, and q3; r1 moves over the inputs."""
+    """Scaled sums of 8 cells, even cells in q2 and odd ones in q3; r1 advances over the inputs."""
     turn = next(n for n in range(min(groups, unroll), 0, -1) if groups % n == 0)
     body = ["vldrb.8 q4, [r1], #16"]
     for number, register in enumerate(_SUMS):
@@ -96,7 +96,7 @@ def _scaled(groups: int, unroll: int) -> Lines:
     for vector, a in (("q2", _SUMS[:4]), ("q3", _SUMS[4:])):
         lines += [f"vmov {vector}[2], {vector}[0], {a[0]}, {a[2]}"]
         lines += [f"vmov {vector}[3], {vector}[1], {a[1]}, {a[3]}"]
-    # Multiplier, shift to the left, shift by a negative number, and what rounds it away from 0.
+    # Multiplier, left shift, shift by a negative number, and the term that rounds away from 0.
     lines.append("ldm r5!, {r0, r2, r4, r6}")
     for vector in ("q2", "q3"):
         lines += [f"vshl.s32 {vector}, r2", f"vqrdmulh.s32 {vector}, {vector}, r0"]
@@ -106,7 +106,7 @@ def _scaled(groups: int, unroll: int) -> Lines:
 
 
 def cells_code(step: CellStep) -> Lines:
-    """What a step does with the gates: r0 gates, r1 cells, r2 outputs."""
+    """Code of a step, given the gates: r0 gates, r1 cells, r2 outputs."""
     size = 2 * LANES * step.vectors
     code = ["push {r0-r2, r4-r11, lr}", "vpush {d8-d15}"]
     code += nonlinearity("logistic", GATE_INTEGER, 3 * step.vectors)
@@ -119,7 +119,7 @@ def cells_code(step: CellStep) -> Lines:
 
 
 def _product(a: str, b: str) -> Lines:
-    """Products of int16 in q2, the even ones, and q3, less 1 below 0: halves away from 0."""
+    """int16 products, even ones in q2, odd ones in q3; minus 1 below 0: halves away from 0."""
     lines = [f"vmullb.s16 q2, {a}, {b}", f"vmullt.s16 q3, {a}, {b}"]
     return lines + _away("q2", "r6") + _away("q3", "r6")
 
@@ -143,7 +143,7 @@ def _gate_pointers(size: int) -> Lines:
 
 
 def _new_cells(step: CellStep, size: int) -> Lines:
-    """Keep and add; the new cells also go where the gates of cells are."""
+    """Forget and add; the new cells are also stored in place of the cell gates."""
     code = [*_gate_pointers(size), "mov r5, r0", *add("r5", FORGET * size), "mov r6, #1"]
     code += move("r7", step.cells)
     if step.clip > 0:

@@ -28,14 +28,14 @@ from tvmtiny.schedule.requantize import Scaling
 #: Output rows of a strip that a tuner may choose.
 _ROWS = (1, 2, 4, 8)
 
-#: Groups that are unrolled at most, by goal; 8 bytes of code for each product of a tile's column.
+#: The limit on unrolled groups, by goal; each product of a tile's column takes 8 bytes of code.
 _UNROLL = {Goal.SPEED: 36, Goal.BALANCED: 36, Goal.SIZE: 4}
 _UNROLLS = (2, 4, 8, 12, 18, 36)
 
-#: Products of a single pixel that others compute in fewer instructions.
+#: Up to this number of products of a single pixel, other kernels take fewer instructions.
 _PRODUCTS_OF_ONE = 4
 
-#: What a gather of bytes reaches.
+#: The reach of a gather of bytes.
 _GATHER = 255
 
 #: Distances that fit the immediates of two instructions.
@@ -50,7 +50,7 @@ def _scaling(node: Node, oracle: Oracle) -> Scaling | None:
 def implement_convolution(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """CONV_2D in int8; None where the kernels cannot be used or proven exact."""
+    """Implement CONV_2D in int8; None if the kernels cannot be used or proven exact."""
     layer = _convolution(node)
     return None if layer is None else _implement(node, layer, oracle, goal, decisions)
 
@@ -58,13 +58,13 @@ def implement_convolution(
 def implement_fully_connected(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """FULLY_CONNECTED in int8; None where the kernels cannot be used or proven exact."""
+    """Implement FULLY_CONNECTED in int8; None if the kernels cannot be used or proven exact."""
     layer = _fully_connected(node)
     return None if layer is None else _implement(node, layer, oracle, goal, decisions)
 
 
 def matrix_sketches(node: Node) -> tuple[Sketch, ...]:
-    """Ways to compute a CONV_2D or FULLY_CONNECTED."""
+    """Sketches of a CONV_2D or FULLY_CONNECTED."""
     layer = _convolution(node) if node.operator == "CONV_2D" else _fully_connected(node)
     if layer is None:
         return ()
@@ -83,7 +83,7 @@ def matrix_sketches(node: Node) -> tuple[Sketch, ...]:
 
 
 def smaller_matrix(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with smaller strips, the largest first."""
+    """Decisions with smaller strips, the largest strip first."""
     layer, rows = _convolution(node), int(decisions.get("rows", 1))
     if layer is not None and layer.geometry is not None:
         for fewer in sorted((n for n in _ROWS if n < rows), reverse=True):
@@ -114,7 +114,7 @@ def _fully_connected(node: Node) -> Layer | None:
 
 
 def _is_worth_it(layer: Layer) -> bool:
-    """Whether there are so many products that vectors take fewer instructions than words."""
+    """Whether there are enough products for vectors to take fewer instructions than words."""
     products = layer.channels * layer.depth
     return products > (_PRODUCTS_OF_ONE if layer.pixels == 1 else 1) and layer.pixels > 0
 
@@ -139,7 +139,7 @@ def _kinds(node: Node, layer: Layer) -> list[str]:
 
 
 def _strip_fits(geometry: Window, rows: int) -> bool:
-    """Whether a strip has two outputs in a row or a column, if there are two at all."""
+    """Whether a strip has two outputs in a row or a column, if the layer has two."""
     height, width = geometry.output
     return rows <= height and (width > 1 or rows > 1 or height == 1)
 

@@ -18,12 +18,12 @@ from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_tile.h")
 
-#: Instructions of a group for 8 channels of 2 pixels, and of a gathered group, with its loop.
+#: Instructions of a group for 8 channels of 2 pixels, and of a gathered group with its loop.
 GROUP_INSTRUCTIONS, GATHER_INSTRUCTIONS = 28, 8
 
 
 def geometry_of(layer: Layer) -> Window:
-    """The window of a layer that has one."""
+    """The window of a layer, if it has one."""
     assert layer.geometry is not None
     return layer.geometry
 
@@ -41,7 +41,7 @@ def _strip_rows(geometry: Window, rows: int) -> int:
 
 @dataclass(frozen=True)
 class _Part:
-    """Neighbouring pixels, whose inputs lie in one buffer."""
+    """Neighbouring pixels whose inputs are in one buffer."""
 
     source: tirx.Buffer
     start: nest.Argument
@@ -73,7 +73,7 @@ class MatrixFunction:
 
     @property
     def instructions(self) -> int:
-        """A rough estimate for one execution."""
+        """A rough estimate of the instructions of one execution."""
         blocks = -(-self._layer.channels // 8)
         each = self._tile.groups * GROUP_INSTRUCTIONS + 33
         gathered = (
@@ -83,7 +83,7 @@ class MatrixFunction:
 
     @property
     def offsets(self) -> np.ndarray:
-        """Of the bytes of a patch in the strip: uint8, for whole groups."""
+        """Offsets of the bytes of a patch in the strip: uint8, for whole groups."""
         geometry = geometry_of(self._layer)
         row = geometry.kernel[1] * self._node.input(0).shape[3]
         steps = np.arange(geometry.kernel[0])[:, None] * strip_row(self._node, geometry)
@@ -148,7 +148,7 @@ class MatrixFunction:
         )
 
     def _calls(self, part: _Part) -> list[tirx.Stmt]:
-        """Compute the pixels of a part; where they are odd, the one before the last twice."""
+        """Compute the pixels of a part; if their number is odd, one pixel is computed twice."""
         tile = self._tile
 
         def call(pixel: int, pairs: int) -> tirx.Stmt:
@@ -166,7 +166,10 @@ class MatrixFunction:
         return calls + ([call(part.count - 2, 1)] if part.count % 2 else [])
 
     def _pixels(self) -> tuple[list[tirx.Stmt], list[Overlap], str]:
-        """Pixels that are runs of inputs; whole vectors of the last ones would end behind them."""
+        """Loop over pixels that are runs of inputs.
+
+        Whole vectors of the last ones would read past the end.
+        """
         tile, pixels = self._tile, self._layer.pixels
         beyond = tile.groups * VECTOR - tile.row_bytes
         copied = 0
@@ -185,14 +188,14 @@ class MatrixFunction:
             body += self._calls(_Part(patches, 0, direct, copied))
         overlaps = []
         if not direct:
-            # All of the input is read before anything is written.
+            # The whole input is read before anything is written.
             overlaps.append(Overlap("out", 0, -self._node.output.elements))
         elif not self.single:
             overlaps.append(self._pixel_overlap(direct, copied))
         return body, overlaps, "pixels"
 
     def _pixel_overlap(self, direct: int, copied: int) -> Overlap:
-        """What the order of pairs allows: the inputs of a pair are read until all is written."""
+        """The overlap that the order allows: a pair's inputs are read until it is written."""
         tile, pixels = self._tile, self._layer.pixels
         step = np.arange(pixels) // 2
         step[direct:] = direct // 2 + 2 + (np.arange(copied) // 2)
@@ -200,7 +203,7 @@ class MatrixFunction:
         if direct % 2:
             first_write[direct - 1] = direct // 2
             last_read[direct - 2 : direct] = direct // 2 + 1
-        # All that is copied is read before any of it is written.
+        # The copied part of the input is read before anything is written.
         last_read[direct:] = direct // 2 + 2
         return Overlap(
             "out",
@@ -211,7 +214,7 @@ class MatrixFunction:
         )
 
     def _direct_rows(self) -> tuple[list[tirx.Stmt], list[Overlap], str]:
-        """Windows whose rows are whole vectors inside of the input."""
+        """Loop over windows whose rows are whole vectors inside of the input."""
         geometry = geometry_of(self._layer)
         height, width = geometry.output
         image_bytes = self._node.input(0).elements // self._images
@@ -229,7 +232,10 @@ class MatrixFunction:
         return [body], [self._strip_overlap(1, 1)], "rows"
 
     def _strips(self) -> tuple[list[tirx.Stmt], list[Overlap], str]:
-        """Strips of rows, copied with their padding; perhaps patches gathered from them."""
+        """Loop over strips of rows, copied with their padding.
+
+        Optionally gather patches from them.
+        """
         geometry, node = geometry_of(self._layer), self._node
         pixel = node.input(0).shape[3]
         (height, width), rows = geometry.output, min(self._rows, geometry.output[0])
@@ -245,7 +251,7 @@ class MatrixFunction:
         def one(image: nest.Argument, index: nest.Argument) -> list[tirx.Stmt]:
             top = index * rows
             if height % rows:
-                # The last strip overlaps the one before.
+                # The last strip overlaps the previous one.
                 top = tirx.min(top, height - rows)
             first = (image * height + top) * width
             copy = nest.call(
@@ -302,12 +308,12 @@ class MatrixFunction:
         return [body], [self._strip_overlap(rows, 0)], staging
 
     def _strip_overlap(self, rows: int, late: int) -> Overlap:
-        """What the order of strips allows.
+        """The overlap that the order of strips allows.
 
         Parameters
         ----------
         late
-            0 where a strip is copied before its outputs are written, 1 where it is not.
+            0 if a strip is copied before its outputs are written, otherwise 1.
         """
         geometry, channels = geometry_of(self._layer), self._layer.channels
         height, width, depth = self._node.input(0).shape[1:]

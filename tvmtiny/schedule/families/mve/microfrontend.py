@@ -10,21 +10,21 @@ from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 
 _HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_microfrontend.h")
 
-#: Complex numbers of a vector.
+#: Complex numbers per vector.
 _LANES = 4
 
-#: Of a word of the transform, in one frame.
+#: Estimated instructions per word of the transform, in one frame.
 _WORD = 55
 
 
 def implement_microfrontend(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer in vectors; None for transforms whose first stage has a radix of 2."""
+    """Implement the layer with vectors; None for transforms whose first stage has a radix of 2."""
     front = microfrontend(settings_of(node))
     points = front.length // 2
     begin = front.filterbank.bins[0]
-    # Whole vectors up to the middle; places in front of the first bin are computed, too.
+    # Whole vectors up to the middle; elements before the first bin are computed as well.
     begin -= -(points // 2 + 1 - begin) % _LANES
     if decisions or radices(points)[-1] != _LANES or points < _LANES * _LANES or begin < 1:
         return None

@@ -36,10 +36,10 @@ MOVEMENTS = frozenset(
     }
 )
 
-#: Runs of fewer bytes are moved as fast by words, down to a word; as rows, of which there are at
-#: least so many, they pay earlier. Fewer elements are moved as fast by loops.
+#: Shorter runs, down to a word, are moved as fast by words; with at least this many rows, shorter
+#: runs pay off. Fewer elements are moved as fast by loops.
 _LEAST_BYTES, _WORD, _LEAST_ROW, _LEAST_ROWS, _LEAST_ELEMENTS = 12, 4, 8, 8, 8
-#: Kernels by bytes of an element, and what the offset of the last one of 8 lanes is below.
+#: Kernels by bytes of an element, each with the bound of the offset of the last of 8 lanes.
 _ELEMENTS = {1: "tvmtiny_mve_move_1", 2: "tvmtiny_mve_move_2"}
 _LANES, _REACH = 8, 1 << 16
 
@@ -50,7 +50,7 @@ _DECIDED: Decisions = {"sketch": "mve_move"}
 def implement_movement(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The operator; None for several outputs, and where nothing is worth a call."""
+    """Implement the operator; None for several outputs, and if no copy justifies a call."""
     made = _made(node, oracle)
     if made is None:
         return None
@@ -59,7 +59,7 @@ def implement_movement(
 
 
 def movement_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """One way to compute an operator, which leaves nothing open."""
+    """The only sketch of an operator, without decisions."""
     return () if _made(node, oracle) is None else (Sketch("mve_move"),)
 
 
@@ -84,7 +84,7 @@ class _Builder(MovementBuilder):
     Attributes
     ----------
     calls
-        Of kernels that move elements.
+        Calls of kernels that move elements.
     """
 
     headers = "tvmtiny_mve.h tvmtiny_mve_move.h"
@@ -103,7 +103,7 @@ class _Builder(MovementBuilder):
         return self._nest(ordered, ordered.loops, ordered.read, ordered.write)
 
     def _ordered(self, loops: tuple[Loop, ...]) -> tuple[Loop, ...]:
-        """The loops, those of the kernel last: a run of bytes and rows of it, or elements."""
+        """The loops, those of the kernel last: a run of bytes and its rows, or elements."""
         if not loops:
             return loops
         *outer, last = loops
@@ -151,5 +151,5 @@ def _regular(loop: Loop) -> bool:
 
 
 def _steps(loop: Loop) -> list[int]:
-    """From one element to the next in the output and in the source, but for tables."""
+    """Distances between elements in the output and in the source, except for tables."""
     return [step for step in (loop.write, loop.read) if isinstance(step, int)]

@@ -10,12 +10,12 @@ from tvmtiny.schedule.families.mve.assembly import VECTOR
 from tvmtiny.schedule.families.mve.tile import Tile, block_tiles
 from tvmtiny.schedule.requantize import Scaling
 
-#: Those that VQSHRN takes, in the order in which they are tried.
+#: Shifts that VQSHRN supports, in the order in which they are tried.
 SHIFTS = (12, 13, 14, 11, 15, 10, 16, 9, 8, 7, 6, 5, 4, 3, 2, 1)
 
 
 def usable(scaling: Scaling | None, most: int = SHIFTS[6]) -> Scaling | None:
-    """`scaling`, or None where the kernels cannot compute it.
+    """Return `scaling`, or None if the kernels cannot compute it.
 
     Parameters
     ----------
@@ -24,18 +24,18 @@ def usable(scaling: Scaling | None, most: int = SHIFTS[6]) -> Scaling | None:
     """
     if scaling is None or not 1 <= scaling.shift <= most:
         return None
-    # The sign that rounding asks for is that of the product.
+    # Rounding uses the sign of the product.
     return None if scaling.signed and np.any(scaling.multiplier == 0) else scaling
 
 
 def constant_vectors(scaling: Scaling) -> list[np.ndarray]:
-    """Initial accumulators and multipliers, and for rounding by sign offsets and steps."""
+    """Initial accumulators and multipliers, and offsets and steps for rounding by sign."""
     vectors = [scaling.initial, scaling.multiplier, scaling.offset, scaling.step]
     return [vector for vector in vectors if vector is not None]
 
 
 def pack_stream(weights: np.ndarray, scaling: Scaling, tile: Tile, together: bool) -> np.ndarray:
-    """Weights and requantization constants in the order of the header.
+    """Arrange weights and requantization constants in the order of the header.
 
     Parameters
     ----------
@@ -69,5 +69,5 @@ def pack_stream(weights: np.ndarray, scaling: Scaling, tile: Tile, together: boo
 
 
 def _lanes(values: np.ndarray) -> bytes:
-    """A vector of 4 int32, of which there may be fewer."""
+    """Pad up to 4 int32 to a vector."""
     return np.pad(values, (0, 4 - len(values))).astype("<i4").tobytes()

@@ -22,24 +22,24 @@ _LANE_BITS = 4
 def paired_code(kernel: WindowKernel) -> Lines:
     """The kernel: r0 planes, r1 stream, r2 outputs, r3 channels.
 
-    The addresses of a patch are in q4. Each gather moves them to its own patch, so that between two
-    gathers they are those of the first one.
+    The addresses of a patch are in q4. Each gather advances them to its own patch, so between two
+    gathers they are those of the first gather.
     """
     return _Code(kernel).lines()
 
 
 @dataclass(frozen=True)
 class _Line:
-    """Code of units side by side.
+    """Code of adjacent units.
 
     Attributes
     ----------
     code
-        Of all units.
+        The code of all units.
     start
-        From the line's first input to the addresses that the code starts with.
+        The distance from the line's first input to the addresses at the start of the code.
     end
-        From the line's first input and output to where the code leaves both.
+        The distance from the line's first input and output to their positions after the code.
     """
 
     code: Lines
@@ -91,9 +91,9 @@ class _Code:
         return place, outputs * (kernel.down, kernel.right)[axis]
 
     def _rest(self, axis: int) -> Size:
-        """Where the last unit of an axis begins, and how many of its outputs there are.
+        """The start of the last unit of an axis, and the number of its outputs.
 
-        It overlaps the one before, or, where that would begin within a word, goes on too far.
+        The last unit overlaps the previous one, or extends too far if it would begin within a word.
         """
         kernel = self._kernel
         outputs, unit = kernel.outputs[axis], kernel.unit[axis]
@@ -102,11 +102,11 @@ class _Code:
         return outputs - outputs % unit, outputs % unit
 
     def _line(self, outer: int) -> _Line:
-        """Units side by side, with so many outputs in the other axis."""
+        """Code of adjacent units, with a given number of outputs in the other axis."""
         axis, unit = self._inner, self._kernel.unit[self._inner]
         whole, rest = divmod(self._kernel.outputs[axis], unit)
         step, out_step = self._steps(axis, unit)
-        # Before each unit, addresses are those of the last patch of the one before.
+        # Before each unit, addresses are those of the last patch of the previous unit.
         last = self._patches((unit, outer))[-1]
         code = self._unit((unit, outer), last - step) + add("r2", out_step)
         if whole > 1:
@@ -120,22 +120,22 @@ class _Code:
         return _Line(code, last - step, end)
 
     def _outputs(self, valid: Size) -> Size:
-        """Rows and columns of outputs, given along the inner axis first."""
+        """Rows and columns of outputs, given with the inner axis first."""
         return valid if self._inner == 0 else (valid[1], valid[0])
 
     def _blocks(self, valid: Size) -> list[Size]:
-        """First outputs of the blocks of a unit that has so many."""
+        """First outputs of the blocks of a unit with the given number of outputs."""
         high, wide = self._outputs(valid)
         rows, columns = self._kernel.block
         return list(product(range(0, high, rows), range(0, wide, columns)))
 
     def _patches(self, valid: Size) -> list[int]:
-        """Where the patches of the blocks of a unit begin."""
+        """Start of the patches of the blocks of a unit."""
         stride = self._kernel.stride
         return [self._kernel.place(y * stride[0], x * stride[1]) for y, x in self._blocks(valid)]
 
     def _unit(self, valid: Size, at: int) -> Lines:
-        """One unit, with addresses from its first input on, and so many outputs."""
+        """Code of one unit, with addresses from its first input and a given number of outputs."""
         kernel, (high, wide) = self._kernel, self._outputs(valid)
         lines: Lines = []
         mask = 0

@@ -14,9 +14,9 @@ from tvmtiny.schedule.pool_windows import PoolWindows, pool_function, pool_windo
 
 #: Sums of more values would not fit the lanes.
 _MOST_TAPS = 256
-#: With padding there is a scale for each count of taps; beyond this many they are not worth it.
+#: With padding, each count of taps has a scale; a larger number of scales does not pay off.
 _MOST_SCALES = 64
-#: Precise enough for all counts of taps; one for all, so that they share a kernel.
+#: A shift that is precise enough for all counts of taps, so that they share a kernel.
 _SHIFT = 23
 #: Channels of a vector of sums, and of a vector of bytes.
 _SUMS, _BYTES = 8, 16
@@ -79,7 +79,7 @@ def implement_mean(
 ) -> Implementation | None:
     """MEAN in int8 over neighbouring dimensions, not the last, of at most 256 elements.
 
-    None for fewer than eight elements behind these.
+    None for fewer than eight elements after these dimensions.
     """
     block = _mean_block(node)
     if block is None:
@@ -95,7 +95,7 @@ def implement_mean(
 
 
 def mean_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a MEAN, which leaves nothing open."""
+    """The only sketch of a MEAN, without decisions."""
     return () if _mean_block(node) is None else (Sketch("mve_pool"),)
 
 
@@ -107,7 +107,7 @@ def _mean_block(node: Node) -> tuple[int, int, int] | None:
 
 
 def pool_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a pool, which leaves nothing open."""
+    """The only sketch of a pool, without decisions."""
     if node.output.dtype == "int16":
         return (Sketch("mve_pool"),)
     least = _SUMS if node.operator == "AVERAGE_POOL_2D" else _BYTES

@@ -1,10 +1,11 @@
 """Assembly of gemmlowp's logistic and tanh with 16 bits, 8 lanes at a time.
 
-The same functions as in ``runtime/core/tvmtiny_lstm.h``, with these shortcuts, which give the same
-bytes for every int16 (`tests/schedule/test_mve_lstm.py` runs all of them):
+The functions are those of ``runtime/core/tvmtiny_lstm.h`` with the following shortcuts, which give
+the same bytes for every int16 (`tests/schedule/test_mve_lstm.py` runs all of them):
 
 - the bits of the quarters in ``-|x|`` are those of ``-|x|`` itself, inverted;
-- numbers that are rounded by a shift are not negative, so that halves upward is halves away from 0.
+- numbers that are rounded by a shift are not negative, so rounding halves upward rounds them away
+from 0.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _FACTORS = (25520, 19875, 12055, 4435, 600, 11)
 _FACTOR = ("r6", "r7", "r8", "r9", "r10", "r11")
 _THIRD, _EIGHTH, _TOP, _SLOPE, _GUESS = "r1", "r2", "r3", "r4", "r5"
 
-#: The most bits above the point that the exponential can have.
+#: The largest number of integer bits of the exponential.
 MOST_INTEGER = 5
 
 
@@ -30,10 +31,10 @@ def nonlinearity(kind: str, integer: int, vectors: int) -> Lines:
     kind
         ``logistic`` or ``tanh``.
     integer
-        Bits above the point of the inputs; at most 5, of tanh 4.
+        Integer bits of the inputs: at most 5, and at most 4 for tanh.
     vectors
-        How many; their address is in r0, which is left behind them. Changes r1 to r12, lr and all
-        vectors.
+        Number of vectors. Their address is in r0, which points behind them afterwards. Changes r1
+        to r12, lr and all vector registers.
     """
     bits = integer + (kind == "tanh")
     assert kind in ("logistic", "tanh") and bits <= MOST_INTEGER
@@ -43,7 +44,7 @@ def nonlinearity(kind: str, integer: int, vectors: int) -> Lines:
     lines = [f"movw {register}, #{value}" for register, value in constants.items()]
     lines += ["mov r12, #8192", "vdup.16 q7, r12", "movw r12, #32767", "vdup.16 q6, r12"]
     lines += [f"mov r12, #{vectors}", "dls lr, r12", "1:"]
-    # q1 = -|x|; q2 = its remainder of a quarter, from -1/8 to 1/8.
+    # q1 = -|x|; q2 = its remainder modulo a quarter, from -1/8 to 1/8.
     lines += ["vldrh.16 q0, [r0]", "vabs.s16 q1, q0", "vneg.s16 q1, q1"]
     lines += [f"vshl.i16 q2, q1, #{bits + 3}", f"vadd.i16 q2, q2, {_TOP}", "vshr.s16 q2, q2, #3"]
     # q4 = exp(-1/8) * (1 + q2 + q2^2 / 2 + q2^3 / 6 + q2^4 / 24)

@@ -28,7 +28,7 @@ _VECTORS = {"int8": (8, "b", 16), "int16": (16, "h", 8)}
 def implement_reduction(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The reduction; None where the reduced dimensions are not neighbours."""
+    """Implement the reduction; None if the reduced dimensions are not neighbours."""
     block = _block(node)
     if block is None:
         return None
@@ -60,19 +60,19 @@ def implement_reduction(
         schedule=f"mve, {'across vectors' if after == 1 else 'vectors of outputs'}",
         headers=HEADERS,
         preamble=preamble,
-        # Outputs are written once their inputs are read, and lie before the inputs of the next.
+        # Outputs are written after their inputs were read, and precede the inputs of the next ones.
         overlaps=[Overlap("out", 0, 0)],
     )
     return Implementation(function, (node.input(0),), {"sketch": "mve_reduce"})
 
 
 def reduction_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a reduction, which leaves nothing open."""
+    """The only sketch of a reduction, without decisions."""
     return () if _block(node) is None else (Sketch("mve_reduce"),)
 
 
 def _block(node: Node) -> tuple[int, int, int] | None:
-    """The dimensions before, in and after the reduced ones, of a node that the kernels compute."""
+    """Sizes before, of and after the reduced dimensions, for a node that the kernels support."""
     dtypes = {node.input(0).dtype, node.output.dtype}
     fits = dtypes == {"int8"} or (node.operator in _EXTREMES and dtypes == {"int16"})
     # A SUM of a uint8 model is requantized like a MEAN, without its count.

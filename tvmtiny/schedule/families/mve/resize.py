@@ -14,14 +14,14 @@ HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_resize.h")
 
 _KERNELS = {"int8": "tvmtiny_mve_bilinear_8", "int16": "tvmtiny_mve_bilinear_16"}
 
-#: Fewer channels are faster one by one.
+#: With fewer channels, computing them one by one is faster.
 _LEAST_CHANNELS = 2
 
 
 def implement_resize(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The operator; None for one channel, and for values that are those of uint8."""
+    """Implement the operator; None for one channel, and for values of a uint8 model."""
     if not resize_sketches(node):
         return None
     images, _, width, channels = node.input(0).shape
@@ -46,12 +46,12 @@ def implement_resize(
 
 
 def resize_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute the operator, which leaves nothing open."""
+    """The only sketch of the operator, without decisions."""
     fits = node.output.elements > 0 and node.output.shape[3] >= _LEAST_CHANNELS
     return (Sketch("mve_resize"),) if fits and not is_from_uint8(node) else ()
 
 
 def _table(axis: Axis, step: int) -> np.ndarray:
-    """For each output two places in the input, which are `step` elements apart, and a weight."""
+    """Two positions in the input, `step` elements apart, and a weight for each output."""
     columns = axis.first.astype(np.int64) * step, axis.second.astype(np.int64) * step, axis.weight
     return np.stack(columns, axis=1).astype(np.int32).ravel()

@@ -17,12 +17,12 @@ from tvmtiny.schedule.overlap import Overlap
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_rows.h")
 _NORM_HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_norm.h")
 
-#: Entries of a table that a small program has, and any.
+#: The limit on entries of a table, by goal.
 _ENTRIES = {Goal.SPEED: 256, Goal.BALANCED: 256, Goal.SIZE: 64}
 
 
 def is_table(node: Node) -> bool:
-    """Whether a node's outputs are a function of the input at the same place, both int8."""
+    """Whether each int8 output is a function of the int8 input at the same position."""
     operator = find_operator(node.operator)
     return isinstance(operator, Unary) or node.operator == "QUANTIZE"
 
@@ -30,7 +30,10 @@ def is_table(node: Node) -> bool:
 def implement_table(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """An operator of one int8 input by a table of 256 bytes; None where nothing is computed."""
+    """Implement an operator of one int8 input by a table of 256 bytes.
+
+    None if nothing is computed.
+    """
     operator, count = find_operator(node.operator), node.output.elements
     if operator is None or count == 0:
         return None
@@ -55,7 +58,7 @@ def implement_table(
 def implement_softmax(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """SOFTMAX in int8; None for two classes, which are a table, and where the table is too long."""
+    """SOFTMAX in int8; None for two classes, which use a table, and if the table is too long."""
     depth, count = node.output.shape[-1], node.output.elements
     if count == 0 or depth <= 2:
         return None
@@ -82,7 +85,7 @@ def implement_softmax(
 def implement_normalization(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """L2_NORMALIZATION in int8."""
+    """Implement L2_NORMALIZATION in int8."""
     count = node.output.elements
     if not count:
         return None
@@ -103,16 +106,16 @@ def implement_normalization(
 
 
 def normalization_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute an L2_NORMALIZATION, which leaves nothing open."""
+    """The only sketch of an L2_NORMALIZATION, without decisions."""
     return (Sketch("mve_normalize"),) if node.output.elements else ()
 
 
 def table_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a function, which leaves nothing open."""
+    """The only sketch of a function, without decisions."""
     return (Sketch("mve_table"),) if node.output.elements else ()
 
 
 def softmax_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a SOFTMAX, which leaves nothing open."""
+    """The only sketch of a SOFTMAX, without decisions."""
     fits = node.output.elements > 0 and node.output.shape[-1] > 2
     return (Sketch("mve_softmax"),) if fits else ()

@@ -1,4 +1,4 @@
-"""Operands of the kernel of scaled sums, which LSTM and SVDF have: see `lstm_code.sums_code`."""
+"""Operands of the kernel of scaled sums, which LSTM and SVDF use: see `lstm_code.sums_code`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 from tvmtiny.schedule.families.mve.assembly import VECTOR
 from tvmtiny.schedule.families.mve.tile import block_tiles
 
-#: Sums of a vector.
+#: Sums per vector.
 LANES = 8
 
 
 def sums_vectors(
     weights: np.ndarray, biases: np.ndarray, scale: tuple[int, int]
 ) -> list[np.ndarray]:
-    """The stream of each vector of 8 sums.
+    """Build the stream of each vector of 8 sums.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def sums_vectors(
     Returns
     -------
     list of np.ndarray
-        int32 each, in the order of ``tvmtiny_mve_lstm.h``; sums that are missing are 0.
+        int32 each, in the order of ``tvmtiny_mve_lstm.h``; missing sums are 0.
     """
     missing = -len(weights) % LANES
     padded = np.pad(weights, ((0, missing), (0, -weights.shape[1] % VECTOR)))

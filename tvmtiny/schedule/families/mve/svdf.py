@@ -18,10 +18,10 @@ from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
 HEADERS = (*LSTM_HEADERS, "tvmtiny_mve_svdf.h")
 
-#: Values of the state in a vector, and the most that its addresses reach.
+#: Values of the state per vector, and the reach of its addresses.
 _VALUES, _MOST_MEMORY = 8, 120
 
-#: Groups that are unrolled at most.
+#: The limit on unrolled groups.
 _UNROLLS = (1, 2, 4, 8)
 _UNROLL = {Goal.SPEED: 4, Goal.BALANCED: 2, Goal.SIZE: 1}
 
@@ -29,7 +29,7 @@ _UNROLL = {Goal.SPEED: 4, Goal.BALANCED: 2, Goal.SIZE: 1}
 def implement_svdf(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer in int8; None for a long memory, and sums that cannot be shifted as they should."""
+    """Implement the layer in int8; None for a long memory, and for sums with unsupported shifts."""
     weights, times = node.input(1).data, node.input(2).data
     assert weights is not None and times is not None
     if times.shape[1] > _MOST_MEMORY or times.dtype != np.int16:
@@ -83,7 +83,7 @@ def implement_svdf(
 
 
 def svdf_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a layer, with the groups that are unrolled open."""
+    """The sketch of a layer, whose decision is the number of unrolled groups."""
     return (Sketch("mve_svdf", (Decision("unroll", _UNROLLS),)),)
 
 
@@ -116,6 +116,6 @@ def _time_code(memory: int, rank: int) -> Lines:
 
 
 def _overlap(batches: int, inputs: int, units: int) -> Overlap:
-    """What the order of the batches allows: inputs are copied before outputs are written."""
+    """The overlap that the order allows: inputs are copied before outputs are written."""
     step = np.arange(batches)
     return Overlap("out", 0, smallest_distance(np.repeat(step, inputs), np.repeat(step, units)))

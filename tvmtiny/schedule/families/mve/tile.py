@@ -1,8 +1,9 @@
 """Tile kernels of matrix products: 2 pixels x 4 channels, and 1 pixel x 8 channels.
 
-VMLADAVA sums 16 products into a core register with an even number, of which there are 8: the
-largest tile. LR is one of them, so that there is no low-overhead loop. The pair kernel takes 14
-instructions for 128 products, the single kernel 17, less those for the inputs that it keeps.
+VMLADAVA adds 16 products into a core register with an even number. There are 8 such registers,
+which limits the tile. LR is one of them, so the kernels have no low-overhead loop. For 128
+products, the pair kernel takes 14 instructions and the single kernel 17, minus those for inputs
+that it keeps.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from tvmtiny.schedule.families.mve.assembly import (
     vqshrn,
 )
 
-#: Sums of pixel 0 and pixel 1, or of 8 channels.
+#: Registers of the sums of pixel 0 and pixel 1, or of 8 channels.
 _FIRST, _SECOND = ("r0", "r2", "r4", "r6"), ("r8", "r10", "r12", "lr")
 
-#: Vectors of inputs that the single kernel keeps.
+#: Registers of vectors of inputs that the single kernel keeps.
 _KEPT = ("q3", "q5", "q6", "q7")
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What the code of a layer depends on.
+    """The parameters of a layer's code.
 
     Attributes
     ----------
     channels
-        Of an output pixel. Fewer than 4 are tiles of as many, whose results are stored by a
-        predicate.
+        Channels of an output pixel. Fewer than 4 form a tile with this number of channels, whose
+        results are stored under a predicate.
     rows, row_bytes, row_pitch
-        Of a filter: runs of inputs, bytes of each, and bytes from one to the next.
+        Runs of inputs of a filter, bytes of each run, and bytes from run to run.
     pitch
         Bytes from pixel to pixel.
     shift
@@ -45,7 +46,7 @@ class Tile:
     signed
         Whether positive and negative sums are rounded differently.
     unroll
-        Groups of 16 inputs that are unrolled at most.
+        The limit on unrolled groups of 16 inputs.
     """
 
     channels: int
@@ -83,7 +84,7 @@ class Tile:
 
     @property
     def turn(self) -> int:
-        """Groups of a turn of the loop over groups: all of them, a run, or a part of one."""
+        """Groups per iteration of the loop over groups: all groups, a run, or part of a run."""
         if self.groups <= self.unroll:
             return self.groups
         if self.rows > 1:
@@ -93,7 +94,7 @@ class Tile:
 
     @property
     def fixed(self) -> bool:
-        """Whether inputs are within reach of pointers that stay where they are."""
+        """Whether all inputs are within reach of pointers that do not move."""
         return self.rows == 1 and self.turn == self.groups and self._reach <= VECTOR_OFFSET
 
     @property
@@ -115,7 +116,7 @@ def channel_blocks(channels: int) -> list[tuple[int, int]]:
 
 
 def block_tiles(first: int, width: int) -> list[list[int]]:
-    """Channels of the tiles of a block: VQSHRNB and VQSHRNT interleave two of them again."""
+    """Channels of the tiles of a block: VQSHRNB and VQSHRNT interleave two tiles again."""
     if width < 4:
         return [[first + i for i in range(width)]]
     tiles = width // 4
@@ -125,20 +126,20 @@ def block_tiles(first: int, width: int) -> list[list[int]]:
 def _scale(
     accumulators: tuple[str, ...], multiplier: str, tile: Tile, free: tuple[str, str]
 ) -> Lines:
-    """(acc * multiplier >> 32), rounded by sign if need be, with the constants in the stream."""
+    """(acc * multiplier >> 32), rounded by sign if necessary, with constants from the stream."""
     lines = [f"vmulh.s32 {a}, {a}, {multiplier}" for a in accumulators]
     if tile.signed:
         offset, step = free
         lines += [f"vldrw.32 {offset}, [r5], #16", f"vldrw.32 {step}, [r5], #16"]
         for a in accumulators:
-            # The sign of the product is that of the accumulator, but for what a shift of 32 leaves.
+            # The product has the sign of the accumulator, unless a shift of 32 leaves 0.
             lines += [f"vpt.s32 lt, {a}, zr", f"vaddt.i32 {a}, {a}, {step}"]
             lines += [f"vadd.i32 {a}, {a}, {offset}"]
     return lines
 
 
 def _pair_group(tile: Tile, group: int, first: bool, last: bool) -> Lines:
-    """One group of inputs: every load stands between two multiplications."""
+    """One group of inputs: every load is between two multiplications."""
     mac = "vmladav.s8" if first else "vmladava.s8"
     load = "vldrb.8 {}, [r5], #16".format
 
@@ -146,7 +147,7 @@ def _pair_group(tile: Tile, group: int, first: bool, last: bool) -> Lines:
         where = f"[{register}, #{VECTOR * at}]" if tile.fixed else f"[{register}], #{VECTOR}"
         return f"vldrb.8 {vector}, {where}"
 
-    # Behind the last weights lie the initial accumulators, which become q0.
+    # The initial accumulators follow the last weights and are loaded into q0.
     following = [] if last else [inputs("q4", "r1", group + 1)]
     if tile.channels < 4:
         lines = [inputs("q5", "r9", group), f"{mac} {_FIRST[0]}, q0, q4"]
@@ -174,7 +175,7 @@ def _pair_group(tile: Tile, group: int, first: bool, last: bool) -> Lines:
 
 
 def _pair_sums(tile: Tile) -> Lines:
-    """Sums of 4 channels of 2 pixels; the input pointers are where they were."""
+    """Sums of 4 channels of 2 pixels; the input pointers are restored."""
     start = ["vldrb.8 q0, [r5], #16"]
     first_input = "vldrb.8 q4, [r1, #0]" if tile.fixed else f"vldrb.8 q4, [r1], #{VECTOR}"
     gap = tile.row_pitch - tile.row_groups * VECTOR
@@ -231,7 +232,7 @@ def _store(width: int, registers: tuple[tuple[str, str], ...]) -> Lines:
 
 
 def _rest(tile: Tile, pointers: tuple[str, ...], block: Callable[[int], Lines]) -> Lines:
-    """The blocks after those of 8; they may start before the end of the ones before."""
+    """The blocks after those of 8; they may overlap the previous blocks."""
     lines: Lines = []
     done = 8 * tile.whole
     for first, width in tile.blocks[tile.whole :]:

@@ -14,22 +14,22 @@ from tvmtiny.schedule.families.mve.assembly import VECTOR, Lines, add, vqshrn
 from tvmtiny.schedule.families.mve.packing import constant_vectors
 from tvmtiny.schedule.requantize import Scaling
 
-#: What a gather of bytes reaches.
+#: The reach of a gather of bytes.
 REACH = 255
 
-#: What the immediate of a gather from addresses in a vector reaches.
+#: The reach of the immediate of a gather from addresses in a vector.
 FAR = 508
 
-#: Smaller planes may lie on the stack, at odd addresses.
+#: Smaller planes can be on the stack, at odd addresses.
 _ALIGNED_BYTES = 128
 
-#: Outputs that are requantized and stored together.
+#: Number of outputs that are requantized and stored together.
 LANES = 4
 
-#: Sums of the lanes.
+#: Registers of the sums of the lanes.
 SUMS = ("r4", "r6", "r8", "r10")
 
-#: Vectors of weights that stay in registers, and that are within reach of a pointer.
+#: Number of vectors of weights that stay in registers, and that a pointer can reach.
 _KEPT, _MOST_WEIGHTS = 4, 31
 
 Size = tuple[int, int]
@@ -37,34 +37,34 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class WindowKernel:
-    """What the code of a layer depends on; sizes are rows and columns.
+    """The parameters of a layer's code; sizes are rows and columns.
 
     Attributes
     ----------
     outputs
-        Of a channel, computed by one call.
+        Outputs of a channel that one call computes.
     kernel, stride, dilation
-        Of the window.
+        Size, stride and dilation of the window.
     pitch
-        Bytes of a row of a plane.
+        Bytes per row of a plane.
     plane
-        Bytes from the plane of a channel to that of the next; 0 where they share one.
+        Bytes from the plane of a channel to that of the next channel; 0 if they share one.
     plane_bytes
-        Of all planes.
+        Bytes of all planes.
     down, right
-        Bytes from an output to the one below, and to the next in its row.
+        Bytes from an output to the output below, and to the next output in its row.
     shift
         1 to 15.
     signed
         Whether positive and negative sums are rounded differently.
     unit
-        Outputs that are requantized together: 4, or fewer where there are not as many.
+        Outputs that are requantized together: 4, or fewer if the layer has fewer.
     block
-        Outputs that share a patch; they divide the unit.
+        Outputs that share a patch; their number divides that of the unit.
     paired
-        Whether planes hold pairs of rows, column by column, so that a word has two columns of both.
-        A gather of words takes a quarter of the cycles of one of bytes, and moves its addresses on
-        by itself; see `tvmtiny.schedule.families.mve.paired_window`.
+        Whether planes hold pairs of rows, column by column, so that a word has two columns of both
+        rows. A gather of words takes a quarter of the cycles of a gather of bytes, and advances its
+        addresses itself; see `tvmtiny.schedule.families.mve.paired_window`.
     """
 
     outputs: Size
@@ -84,7 +84,10 @@ class WindowKernel:
 
     @cached_property
     def patch(self) -> list[Size]:
-        """Rows and columns that a block reads; first those of its first output, as taps come."""
+        """Rows and columns that a block reads.
+
+        Those of its first output come first, in the order of taps.
+        """
         if self.paired:
             return self._words
         return self._rectangle if self.halves else self._read
@@ -102,7 +105,7 @@ class WindowKernel:
 
     @property
     def _patch_size(self) -> Size:
-        """Rows and columns, of which there is one more where they are odd."""
+        """Rows and columns of a patch, the columns rounded up to an even number."""
         rows, columns = (
             (block - 1) * stride + kernel
             for block, stride, kernel in zip(self.block, self.stride, self.kernel, strict=True)
@@ -116,7 +119,7 @@ class WindowKernel:
 
     @property
     def _words(self) -> list[Size]:
-        """The patch by words of two rows and two columns."""
+        """The patch as words of two rows and two columns."""
         rows, columns = self._patch_size
         pairs = product(range(0, rows, 2), range(columns))
         return [(top + below, column) for top, column in pairs for below in range(2)]
@@ -125,7 +128,7 @@ class WindowKernel:
     def halves(self) -> bool:
         """Whether patches are gathered by halfwords, which takes half of the cycles.
 
-        Each then begins at an even address, and has no more vectors.
+        If so, each patch begins at an even address and has no additional vectors.
         """
         beside, step = self.outputs[1], self.stride[1]
         starts = [self.unit[1] * step] if beside > self.unit[1] else []
@@ -147,11 +150,11 @@ class WindowKernel:
 
     @property
     def element(self) -> int:
-        """Bytes of an element of a gather."""
+        """Bytes per element of a gather."""
         return 4 if self.paired else 2 if self.halves else 1
 
     def place(self, row: int, column: int) -> int:
-        """Where a plane has a byte."""
+        """The offset of a byte in a plane."""
         if self.paired:
             return row // 2 * 2 * self.pitch + 2 * column + row % 2
         return row * self.pitch + column
@@ -168,12 +171,12 @@ class WindowKernel:
 
     @property
     def weight_vectors(self) -> int:
-        """Of a channel."""
+        """Vectors of weights of a channel."""
         return self.block[0] * self.block[1] * self.vectors
 
     @property
     def words(self) -> int:
-        """Of the stream for a channel."""
+        """Words of the stream for a channel."""
         return 3 + 2 * self.signed + 4 * self.weight_vectors
 
     @property
@@ -213,13 +216,13 @@ class WindowKernel:
 
     @property
     def gathered(self) -> int:
-        """Elements that gathers read for a channel, each of which may take a cycle."""
+        """Elements that gathers read for a channel; each may take a cycle."""
         steps = prod(-(-n // u) for n, u in zip(self.outputs, self.unit, strict=True))
         blocks = prod(self.unit) // prod(self.block)
         return steps * blocks * self.vectors * VECTOR // self.element
 
     def identifier(self) -> str:
-        """What makes the kernel's name."""
+        """The parameters that are part of the kernel's name."""
         sizes: tuple[int, ...] = (
             *self.outputs,
             *self.kernel,
@@ -242,7 +245,7 @@ def pack_windows(
     taps
         int8, ``(channels, height, width)``.
     gains
-        What sums of each channel are multiplied by: ``(channels,)``.
+        The factor of the sums of each channel: ``(channels,)``.
 
     Returns
     -------
@@ -258,7 +261,7 @@ def pack_windows(
             column = x * kernel.stride[1] + kx * kernel.dilation[1]
             weights[:, y, x, index[row, column]] = taps[:, ky, kx]
     initial, multiplier, *by_sign = constant_vectors(scaling)
-    # VQDMULH doubles, which one more shift takes back.
+    # VQDMULH doubles the product; one additional shift undoes this.
     constants = [initial, multiplier, gains, *(2 * vector for vector in by_sign)]
     words = np.ascontiguousarray(weights.reshape(channels, -1)).view("<i4")
     return np.concatenate([np.stack(constants, axis=1).astype(np.int32), words], axis=1)
@@ -285,7 +288,7 @@ def lane_offsets(kernel: WindowKernel) -> list[int]:
 
 
 def _unit(kernel: WindowKernel, right: int, out_right: int) -> Lines:
-    """One unit; inputs r0, outputs r2, which go on by so many bytes."""
+    """One unit; inputs r0, outputs r2, which advance by the given numbers of bytes."""
     lines: Lines = []
     at = 0
     count = kernel.unit[0] * kernel.unit[1]
@@ -311,7 +314,7 @@ def _unit(kernel: WindowKernel, right: int, out_right: int) -> Lines:
                     lines.append(f"vldrw.32 {weights}, [r5, #{VECTOR * number}]")
                 mac = "vmladava.s8" if t else "vmladav.s8"
                 lines.append(f"{mac} {SUMS[lane]}, q7, {weights}")
-    # Where there are fewer outputs than lanes, the others repeat the first.
+    # If there are fewer outputs than lanes, the other lanes repeat the first output.
     lines += requantized(kernel, [SUMS[lane if lane < count else 0] for lane in range(LANES)])
     lines.append("vstrb.32 q7, [r2, q6]")
     return [*lines, *add("r0", right - at), *add("r2", out_right)]
@@ -340,7 +343,7 @@ def window_code(kernel: WindowKernel) -> Lines:
         line = [f"mov lr, #{units[inner]}", "3:", *across, "le lr, 3b"]
     gone = units[inner] * size
     if rest:
-        # The last unit overlaps the one before.
+        # The last unit overlaps the previous one.
         back = distances(inner, rest - size)
         line = [*line, *add("r0", back[0]), *add("r2", back[1]), *_unit(kernel, *forward)]
         gone += rest
@@ -392,7 +395,7 @@ def window_kernels(base: WindowKernel) -> list[WindowKernel]:
     Parameters
     ----------
     base
-        With any unit and block.
+        A kernel with any unit and block.
     """
     units: set[Size] = set()
     for shape in ((2, 2), (1, 4), (4, 1)):
