@@ -45,7 +45,7 @@ from tvmtiny.targets import Cpu
 def _implement_depthwise(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """A filter per input channel, or several as a convolution in groups."""
+    """Implement one filter per input channel, or several filters as a convolution in groups."""
     if is_multiplied(node):
         return implement_multiplied(node, oracle, goal, decisions)
     if is_spread(node):
@@ -128,7 +128,7 @@ _SKETCHES: dict[str, Callable[[Node, Oracle], tuple[Sketch, ...]]] = {
 
 
 class Dsp(KernelFamily):
-    """int8 and some int16 layers around SMLAD and its kin."""
+    """int8 and some int16 layers around SMLAD and similar instructions."""
 
     name = "dsp"
     features = frozenset({"dsp"})

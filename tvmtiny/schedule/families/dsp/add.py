@@ -14,11 +14,11 @@ from tvmtiny.schedule.overlap import Overlap
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_elementwise.h")
 
-#: Precise enough for nearly every sum, and small enough for factors up to 8, so that layers share
-#: one kernel.
+#: A shift that is precise enough for nearly every sum and small enough for factors up to 8, so that
+#: layers share one kernel.
 SHIFT = 20
 
-#: Elements of a part of the work, a multiple of what the kernels do in a turn of their loops.
+#: Elements per part of the work, a multiple of the elements per loop iteration of the kernels.
 _TURN = 64
 
 #: The kernel moves bytes to the top of their lanes.
@@ -28,9 +28,9 @@ GAIN = 256
 def implement_add(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """ADD or SUB in int8; None where operands broadcast, or no exact integers are found.
+    """ADD or SUB in int8; None if operands broadcast or no exact integers are found.
 
-    Decisions: ``words`` per turn of the loop, 1 or 2; 0 for a kernel that takes any count.
+    Decisions: ``words`` per loop iteration, 1 or 2; 0 for a kernel that takes any count.
     """
     count = node.output.elements
     if count == 0 or any(node.input(i).shape != node.output.shape for i in range(2)):
@@ -60,7 +60,7 @@ def implement_add(
         schedule=f"dsp, {f'{words} words' if words else 'any count'}, shift {plane.shift}",
         headers=HEADERS,
         preamble=[f"{macro}{low}, {high})"],
-        # Word by word: what is written has been read.
+        # Each word is read before it is written.
         overlaps=[Overlap("out", 0, 0), Overlap("out", 1, 0)],
         divisible=[nest.Divisible(kernel, {0: _TURN, 1: _TURN, 3: _TURN}, count={4: _TURN})],
     )
@@ -69,7 +69,7 @@ def implement_add(
 
 
 def add_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """One way to compute an ADD or SUB, with the words per turn of the loop open."""
+    """The sketch of an ADD or SUB, whose decision is the number of words per loop iteration."""
     count = node.output.elements
     usable = tuple(words for words in (0, 1, 2) if not words or count % (4 * words) == 0)
     return (Sketch("words", (Decision("words", usable),)),)

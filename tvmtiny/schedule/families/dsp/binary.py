@@ -23,13 +23,13 @@ from tvmtiny.schedule.scaled_products import product_scaling
 
 _HEADERS = (*HEADERS, "tvmtiny_dsp_binary.h")
 
-#: Nothing is left open.
+#: The only possible decisions.
 _DECIDED: Decisions = {"sketch": "binary"}
 
 
 @dataclass(frozen=True)
 class _Word:
-    """How words are combined: the name and instantiation of a kernel without its form."""
+    """How words are combined: name and instantiation of a kernel, without its form."""
 
     name: str
     macro: str
@@ -42,7 +42,7 @@ def implement_binary(
 ) -> Implementation | None:
     """ADD, SUB, MUL, MAXIMUM or MINIMUM in int8.
 
-    None where both operands broadcast, no exact integers are found, or a table of all results is
+    None if both operands broadcast, no exact integers are found, or a table of all results is
     faster.
     """
     if scalar_operand(node) is not None and _WORDS[node.operator] is not _choice:
@@ -59,7 +59,7 @@ def implement_binary(
     rows, values = plan_rows(node.output.shape, second.shape), second.data
     repeats = 4 // gcd(rows.count, 4)
     if values is not None and not rows.values and not rows.rows % repeats:
-        # Rows of whole words.
+        # The operands are rows of whole words.
         rows = replace(rows, rows=rows.rows // repeats, count=rows.count * repeats)
         values = np.tile(values.reshape(-1, rows.count // repeats), repeats).reshape(-1)
         rows = replace(rows, outer=tuple((n, step * repeats) for n, step in rows.outer))
@@ -98,7 +98,7 @@ def implement_binary(
 
 
 def binary_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """One way to combine two operands, which leaves nothing open."""
+    """The only sketch of two operands, without decisions."""
     return (Sketch("binary"),)
 
 
@@ -133,7 +133,7 @@ def _product(node: Node, oracle: Oracle, large: int) -> _Word | None:
 
 
 def _lanes(value: int) -> int:
-    """An int32 that holds a number in both halves."""
+    """Return an int32 that holds a number in both halves."""
     half = value & 0xFFFF
     return int(np.array(half << 16 | half, np.uint32).astype(np.int32))
 

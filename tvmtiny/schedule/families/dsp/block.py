@@ -24,13 +24,14 @@ HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h", "tvmtin
 #: Largest immediate offset of LDR and STRB.
 _OFFSET = 4095
 
-#: What is loaded by offsets beside the weights of a single patch: constants of four channels.
+#: Bytes that are loaded by offsets beside the weights of a single patch: constants of four
+#: channels.
 _CONSTANTS = 32
 
-#: Groups that are unrolled at most; 36 of them are some 3 KB of code.
+#: The limit on unrolled groups; 36 of them are some 3 KB of code.
 _MOST_UNROLLED = 48
 
-#: Output rows and columns of a block: at most so many, and so many different numbers of columns.
+#: Limits on output rows and columns of a block, and on the number of different column counts.
 _MOST_ROWS = 8
 _COLUMN_CHOICES = 4
 
@@ -39,7 +40,7 @@ _EXPANSION = 7
 
 
 def block_sketches(node: Node) -> tuple[Sketch, ...]:
-    """One way to compute a layer whose input has whole groups of channels, or single pixels."""
+    """The sketch of a layer whose input has whole groups of channels, or single pixels."""
     weights = node.input(1)
     channels = weights.shape[0]
     pixels = node.output.elements // channels
@@ -90,7 +91,7 @@ def _divisors(number: int) -> list[int]:
 
 
 def _near(tile: packing.TileShape, channels: int) -> bool:
-    """Whether the outputs of all pixels are within reach of one pointer."""
+    """Whether one pointer reaches the outputs of all pixels."""
     return (tile.pixels - 1) * channels + 1 <= _OFFSET
 
 
@@ -101,19 +102,19 @@ class _Plan:
     Attributes
     ----------
     tile
-        The kernel's.
+        The tile of the kernel.
     rows, columns
         Output rows and columns of a block.
     height
-        Rows of a patch.
+        Number of rows of a patch.
     row_groups
-        Groups in each of them.
+        Groups in each row of a patch.
     pixel, row
         Bytes from patch to patch, and from row to row of a block.
     size
         Input rows and columns of a block.
     unroll
-        Groups of a turn.
+        Groups per loop iteration.
     """
 
     tile: packing.TileShape
@@ -168,7 +169,7 @@ def _plan(layer: Layer, input_channels: int, decisions: Decisions) -> _Plan | No
 def implement_block(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer with inputs expanded a block at a time; None where that does not fit."""
+    """Implement the layer, expanding inputs one block at a time; None if that does not fit."""
     plan = _plan(layer, node.input(0).shape[-1], decisions)
     if plan is None:
         return None
@@ -218,10 +219,10 @@ def _function(
     block = nest.buffer("block", plan.words, "uint32")
 
     def tiles(row: nest.Argument, position: nest.Argument) -> Sequence[tirx.Stmt]:
-        """All outputs of a row of a block whose first one is at `position`."""
+        """Compute all outputs of a row of a block; the first one is at `position`."""
 
         def one(index: nest.Argument) -> Sequence[tirx.Stmt]:
-            # Where pixels or channels do not divide, the last tile overlaps the one before.
+            # If tiles do not divide pixels or channels, the last tile overlaps the previous one.
             column = index * tile.pixels
             if plan.columns % tile.pixels:
                 column = tirx.min(column, plan.columns - tile.pixels)
@@ -266,7 +267,7 @@ def _function(
 
 
 class _Tiles(Protocol):
-    """What `_function` calls for each row of a block."""
+    """A function that `_function` calls for each row of a block."""
 
     def __call__(self, row: nest.Argument, position: nest.Argument) -> Sequence[tirx.Stmt]: ...
 
@@ -279,7 +280,7 @@ def _pixels(
     block: tirx.Buffer,
     tiles: _Tiles,
 ) -> tirx.Stmt:
-    """Blocks of neighbouring pixels, each of which is a patch of its own."""
+    """Loop over blocks of neighbouring pixels, each of which is a separate patch."""
     depth, expand = layer.depth, f"tvmtiny_expand_{packing.inputs_of(weight_format)}"
     together = depth % packing.GROUP == 0
 
@@ -312,7 +313,7 @@ def _blocks(
     block: tirx.Buffer,
     tiles: _Tiles,
 ) -> tirx.Stmt:
-    """Rectangles of outputs, with the inputs that they need."""
+    """Loop over rectangles of outputs, with the inputs that they need."""
     images, height, width = node.input(0).shape[0], *geometry.output
     image_bytes = node.input(0).elements // images
 
@@ -353,7 +354,7 @@ def _expansion(node: Node, layer: Layer, plan: _Plan, weight_format: str) -> tup
 
 
 def _overlap(node: Node, layer: Layer, plan: _Plan) -> Overlap:
-    """What the order of the blocks allows: a block is expanded before its outputs are written."""
+    """The overlap that the order allows: a block is expanded before its outputs are written."""
     geometry = layer.geometry
     if geometry is None:
         positions = np.arange(layer.pixels)

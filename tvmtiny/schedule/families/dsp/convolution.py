@@ -1,4 +1,4 @@
-"""CONV_2D and FULLY_CONNECTED around tile kernels: which of them, and the default rule."""
+"""CONV_2D and FULLY_CONNECTED around tile kernels: choice of the kernel, and the default rule."""
 
 from __future__ import annotations
 
@@ -56,18 +56,19 @@ from tvmtiny.schedule.matrix_layer import (
 )
 from tvmtiny.schedule.requantize import Scaling
 
-#: How many groups the default rule may unroll, and a tuner, or the rule for speed, beside it.
+#: Limits on unrolled groups that the default rule tries, and additional ones for a tuner and the
+#: rule for speed.
 _UNROLL_LIMITS = (4, 8, 12, 16)
 _MORE_UNROLL_LIMITS = (2, 6, 20, 24, 36)
 
-#: Cycles of two weight formats within this factor are alike: fewer instructions decide.
+#: Within this factor, cycles of two weight formats count as equal, and fewer instructions decide.
 _ALIKE = 1.04
 
-#: Patches in pairs have to take fewer cycles than this share of those of others: they take a
-#: quarter more instructions, which come from the flash.
+#: Patches in pairs must take fewer cycles than this share of those of other kernels, because they
+#: take a quarter more instructions, which are read from flash.
 _PAIRED = 0.94
 
-#: Sparse kernels have to take fewer instructions than this share of those of dense ones.
+#: Sparse kernels must take fewer instructions than this share of those of dense kernels.
 _WORTH = 0.97
 
 #: Sketches that store sums.
@@ -76,7 +77,7 @@ _SUMS = ("sums", "sums_direct")
 #: Instructions that expand a group of one pixel.
 _EXPANSION = 7
 
-#: Instructions of a turn of the loop over groups.
+#: Instructions per iteration of the loop over groups.
 _TURN = 3
 
 #: Cycles and instructions around the groups of one tile step, roughly, for comparing tiles.
@@ -92,7 +93,7 @@ _MOST_SUMS_PITCH = 1020
 def implement_convolution(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """CONV_2D in int8; None where the micro-kernels cannot be used."""
+    """Implement CONV_2D in int8; None if the micro-kernels cannot be used."""
     weights = node.input(1)
     assert weights.data is not None
     channels, height, width, _ = weights.shape
@@ -109,7 +110,7 @@ def implement_convolution(
 def implement_multiplied(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """DEPTHWISE_CONV_2D in int8 with several filters per input channel, as a CONV_2D in groups."""
+    """Implement DEPTHWISE_CONV_2D with several filters per channel as a CONV_2D in groups."""
     made = implement_convolution(as_convolution(node), oracle, goal, decisions)
     if made is None:
         return None
@@ -119,7 +120,7 @@ def implement_multiplied(
 def implement_fully_connected(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """FULLY_CONNECTED in int8; None where the micro-kernels cannot be used."""
+    """Implement FULLY_CONNECTED in int8; None if the micro-kernels cannot be used."""
     weights = node.input(1)
     assert weights.data is not None
     layer = Layer(weights.data, node.input(0).elements // weights.shape[1], None, 0)
@@ -216,7 +217,7 @@ def _implement_sparse(
 
 
 def _sparse_instead(node: Node, layer: Layer, dense: Decisions) -> Decisions | None:
-    """Sparse kernels, where they have enough zeros to be the faster ones."""
+    """Sparse kernels, if enough zeros make them the faster ones."""
     way = None if _fits_nibbles(layer) else sparse_way(node, layer)
     if way is None:
         return None
@@ -227,7 +228,7 @@ def _sparse_instead(node: Node, layer: Layer, dense: Decisions) -> Decisions | N
 
 
 def _fits_nibbles(layer: Layer) -> bool:
-    """Whether weights have 4 bits, and patches are expanded as a whole, as their kernels need."""
+    """Whether weights have 4 bits and patches are expanded as a whole, as the kernels require."""
     return _is_simple(layer) and packing.storable(layer.weights, "w4")
 
 
@@ -239,7 +240,7 @@ def _is_simple(layer: Layer) -> bool:
 def _implement_narrow(
     node: Node, layer: Layer, oracle: Oracle, goal: Goal
 ) -> Implementation | None:
-    """The layer with weights of 4 bits; None where they do not fit."""
+    """Return the layer with 4-bit weights; None if they do not fit 4 bits."""
     if not _fits_nibbles(layer):
         return None
     chosen = _decide(node, layer, goal, weight_format="w4")
@@ -247,7 +248,7 @@ def _implement_narrow(
 
 
 def _together(node: Node, layer: Layer, decisions: Decisions) -> Near | None:
-    """How the patches of a tile are expanded together, where they are."""
+    """How the patches of a tile are expanded together; None if they are not."""
     if decisions["sketch"] not in ("patches", "sparse"):
         return None
     return near(node, layer, _tile(decisions), str(decisions["weights"]))
@@ -275,7 +276,7 @@ def _implement_sums(
 
 
 def _decide_sums(node: Node, layer: Layer, oracle: Oracle, goal: Goal) -> Implementation | None:
-    """The default rule where no constants are exact."""
+    """The default rule if no constants are exact."""
     chosen = _decide(node, layer, goal, _MOST_SUMS_PITCH)
     if chosen is None:
         return None
@@ -286,14 +287,14 @@ def _decide_sums(node: Node, layer: Layer, oracle: Oracle, goal: Goal) -> Implem
         and chosen["tile"] == one_tile.shape
         and chosen["weights"] == "w8"
     ):
-        # Expansion takes longer than reading inputs once as they are.
+        # Expanding inputs takes longer than reading them once directly.
         ways.insert(0, {**chosen, "sketch": "sums_direct"})
     tried = (_implement_sums(node, layer, oracle, way) for way in ways)
     return next((found for found in tried if found is not None), None)
 
 
 def _fastest(node: Node, layer: Layer) -> list[Decisions]:
-    """Ways for speed, the one with the fewest cycles first."""
+    """Decisions for speed, those with the fewest cycles first."""
     ways = list(single_patches(layer))
     formats: list[Way] = []
     for weight_format in ("w8", "w16"):
@@ -373,7 +374,7 @@ def _tile(decisions: Decisions) -> packing.TileShape:
 
 
 def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """Ways to compute a CONV_2D or FULLY_CONNECTED around the tile kernels."""
+    """Sketches of a CONV_2D or FULLY_CONNECTED around the tile kernels."""
     weights = node.input(1)
     assert weights.data is not None
     channels, depth = weights.shape[0], prod(weights.shape[1:])
@@ -419,7 +420,7 @@ def convolution_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
 
 
 def _sums_sketches(pixels: int, channels: int, depth: int, unrolls: Decision) -> list[Sketch]:
-    """The ways that need no exact constants."""
+    """The sketches that need no exact constants."""
     found = []
     for name, formats in (("sums", ("w8", "w16")), ("sums_direct", ("w8",))):
         direct = name == "sums_direct"
@@ -486,7 +487,7 @@ def _decide(
 
 
 def _unroll(layer: Layer, tile: packing.TileShape, weight_format: str, goal: Goal) -> int:
-    """How many groups of a tile to unroll: turns of the loop against code."""
+    """How many groups of a tile to unroll, weighing loop iterations against code size."""
     count = packing.turns(layer.depth, weight_format)
     groups_each = 2 if weight_format == "w4" else 1
     group_instructions = groups_each * tile.instructions[weight_format]

@@ -28,25 +28,25 @@ from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.requantize import SHIFTS, Scaling
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_depthwise.h", "tvmtiny_dsp_depthwise_pack.h")
-#: Of what packs the rows of a single output row.
+#: The header of the function that packs the rows of a single output row.
 _THREE_HEADER = "tvmtiny_dsp_depthwise_three.h"
 LINES_HEADER = "tvmtiny_dsp_depthwise_lines.h"
 
 #: Instructions that pack one word, in groups of four channels.
 _PACKING = 3
 
-#: What a tuner may choose.
+#: The choices of a tuner.
 _UNROLLS = (2, 4, 8, 12, 16, 24, 48)
 _CODE = ("own", "shared")
 
-#: Words of a column that the general kernel unrolls at most.
+#: The limit on words of a column that the general kernel unrolls.
 _UNROLLED_WORDS = 8
 
 
 def implement_depthwise(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """DEPTHWISE_CONV_2D in int8; None where the kernels cannot be used or proven exact."""
+    """Implement DEPTHWISE_CONV_2D in int8; None if the kernels cannot be used or proven exact."""
     weights = node.input(1)
     assert weights.data is not None and weights.quantization is not None
     _, height, width, channels = weights.shape
@@ -98,7 +98,7 @@ def _instructions(node: Node, geometry: Window, plan: Plan) -> int:
 
 
 def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with smaller strips, the largest of them first."""
+    """Decisions with smaller strips, the largest strip first."""
     geometry = window(node, (node.input(1).shape[1], node.input(1).shape[2]))
     channels = node.input(1).shape[3]
     current = make_plan(geometry, channels, decisions)
@@ -112,12 +112,12 @@ def smaller_depthwise(node: Node, decisions: Decisions) -> Iterator[Decisions]:
 
 
 def depthwise_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """Ways to compute a DEPTHWISE_CONV_2D, by kernel."""
+    """Sketches of a DEPTHWISE_CONV_2D, by kernel."""
     geometry = window(node, (node.input(1).shape[1], node.input(1).shape[2]))
     channels, total = node.input(1).shape[3], geometry.output[0]
     if channels < LANES or geometry.dilation != (1, 1):
         return ()
-    # As many strips as give different numbers of rows; those are even where strips have to be.
+    # Only numbers of strips that give different numbers of rows; these are even if strips must be.
     counts = {-(-total // strips) for strips in range(1, total + 1)}
     rows = Decision("rows", tuple(sorted({n + n % 2 if n < total else n for n in counts})))
     blocks = {-(-n // LANES) * LANES for n in (4, 8, 16, 32, channels) if n <= channels + 3}
@@ -133,7 +133,7 @@ def depthwise_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
 
 
 def _split_columns(count: int, limit: int, step: int) -> tuple[int, int, int]:
-    """Loops, unrolled outputs per loop (a multiple of `step`), and the rest."""
+    """Number of loops, unrolled outputs per loop (a multiple of `step`), and the remainder."""
     if count <= limit:
         return 0, 0, count
     candidates = range(step, min(limit, count // 2) + 1, step)
@@ -165,7 +165,7 @@ def _function(
     stream = nest.buffer("stream", channels * channel_words, "int32")
     out = nest.buffer("out", node.output.elements, "int8")
     planes = nest.buffer("planes", plan.words, "uint32")
-    # Pairs of rows above the input are never packed where they are whole.
+    # Whole pairs of rows above the input are never packed.
     start = 1 if plan.whole and plan.kernel == "3x3" and geometry.stride[0] == 1 else 0
     strips = -(-out_height // plan.rows)
 
@@ -182,7 +182,7 @@ def _function(
             first_row = 0
             pairs = plan.pairs if plan.kernel == "column" else -(-height // 2)
         target = (image * out_height + strip * plan.rows) * (out_width * channels)
-        # The last channels are packed together with some before them that are not computed.
+        # The last channels are packed together with some previous channels that are not computed.
         pieces = [(0, count - count % LANES, 0)]
         if count % LANES:
             pieces.append((count - count % LANES, count % LANES, LANES - count % LANES))
@@ -218,7 +218,7 @@ def _function(
     blocks, rest = divmod(channels, plan.block)
 
     def channels_of(image: nest.Argument, strip: nest.Argument) -> list[tirx.Stmt]:
-        # The rest comes first: its last channels are packed with some that must not be overwritten.
+        # The remainder comes first: its channels are packed with some that must not be overwritten.
         statements = compute(image, strip, blocks * plan.block, rest) if rest else []
         if blocks:
             statements.append(
@@ -260,9 +260,9 @@ def _function(
 
 
 def _overlap(node: Node, geometry: Window, plan: Plan) -> Overlap:
-    """What the order of strips and blocks allows: a block is packed before it is written.
+    """The overlap that the order allows: a block is packed before it is written.
 
-    Channels are independent of each other, so that only distances of whole pixels count.
+    Channels are independent of each other, so only distances of whole pixels count.
     """
     batch, height, width, channels = node.input(0).shape
     out_height, out_width = geometry.output
@@ -277,7 +277,8 @@ def _overlap(node: Node, geometry: Window, plan: Plan) -> Overlap:
         written = slice(top * plan.rows, (top + 1) * plan.rows)
         for start in starts:
             end = min(start + plan.block, channels)
-            # A block that is not whole groups of lanes reads the channels before it too.
+            # A block that does not consist of whole groups of lanes also reads the previous
+            # channels.
             lanes = slice(min(start, end - LANES), end)
             last_read[image, rows, :, lanes] = np.maximum(last_read[image, rows, :, lanes], step)
             first_write[image, written, :, start:end] = step
@@ -289,7 +290,10 @@ def _overlap(node: Node, geometry: Window, plan: Plan) -> Overlap:
 def pack_kernel(
     geometry: Window, channels: int, plan: Plan, zero_point: int, down: int = 1
 ) -> tuple[str, str]:
-    """Name and instantiation of the packing function; `down` is the distance of rows in rows."""
+    """Name and instantiation of the packing function.
+
+    `down` is the distance between rows, in rows.
+    """
     height, width = geometry.input
     if plan.kernel == "column":
         name = f"depthwise_pack_column_{_identifier(plan.pairs, height, channels, zero_point)}"
@@ -371,7 +375,7 @@ def lines_kernel(
     down
         Distance of rows of outputs, in rows.
     multiplier
-        Outputs of an input channel, which are neighbours.
+        Number of outputs of an input channel; they are neighbours.
     """
     (height, width), (stride_y, stride_x) = geometry.kernel, geometry.stride
     words, pitch = height // 2 + 1, channels * multiplier

@@ -18,20 +18,20 @@ def pack_stream(
     even: bool = False,
     as_bytes: bool = False,
 ) -> np.ndarray:
-    """Weights and constants in the order of the header.
+    """Arrange weights and constants in the order of the header.
 
     Parameters
     ----------
     taps
         Weights times their gains: int64, ``(channels, height, width)``.
     zero_point
-        Of the input.
+        Zero point of the input.
     whole
         Whether the first output row starts at an odd packed row, for the 3x3 kernel of stride 1.
     kernel
-        ``3x3``, or one of the others, which share a format.
+        ``3x3``, or one of the other kernels, which share a format.
     even
-        Whether these others start at even rows only.
+        Whether these other kernels start only at even rows.
     as_bytes
         Whether the stream for 3x3 filters has weights as bytes.
 
@@ -66,7 +66,7 @@ def pack_stream(
 
 
 def pack_single(taps: np.ndarray, scaling: Scaling) -> np.ndarray:
-    """The stream of kernels that make a single pixel of a single column.
+    """Build the stream of kernels that compute a single pixel of a single column.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _pairs_and_single(taps: np.ndarray, pair: tuple[int, int], single: int) -> l
 
 
 def _interleaved(taps: np.ndarray) -> list[np.ndarray]:
-    """Words of each column, for a filter that starts at an even row and at an odd one in turn."""
+    """Words of each column, for a filter that starts at an even row and for one at an odd row."""
     channels, height, width = taps.shape
     count = height // 2 + 1
     words = []

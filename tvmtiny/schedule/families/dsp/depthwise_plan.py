@@ -1,4 +1,4 @@
-"""Which kernel computes a DEPTHWISE_CONV_2D, and the sizes of its planes."""
+"""Choice of the kernel of a DEPTHWISE_CONV_2D, and the sizes of its planes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from tvmtiny.ops.shared.sliding_window import Window
 from tvmtiny.schedule.implementation import Decisions, Goal
 
-#: Channels that are packed at a time.
+#: Number of channels that are packed at a time.
 LANES = 4
 
-#: Outputs of a row that are unrolled at most, by goal.
+#: The limit on unrolled outputs of a row, by goal.
 _UNROLL = {Goal.SPEED: 24, Goal.BALANCED: 8, Goal.SIZE: 2}
 
 #: Largest immediate offsets: LDRD and STRD in bytes; LDR, ADD and SUB.
 _DOUBLE_OFFSET, _OFFSET = 1020, 4095
 
-#: Layers with fewer multiply-accumulates share code with others of the same width, by goal: about
-#: a tenth more instructions, but 800 bytes less code.
+#: Layers with fewer multiply-accumulates than this share code with others of the same width, by
+#: goal. Sharing takes about a tenth more instructions, but saves 800 bytes of code.
 _SHARED_BELOW = {Goal.SPEED: 0, Goal.BALANCED: 40_000, Goal.SIZE: 1_000_000}
 
 
@@ -32,17 +32,17 @@ class Plan:
     rows
         Output rows of a strip.
     whole
-        Whether one strip holds all rows, with the rows above the input in pairs of their own.
+        Whether one strip holds all rows, with the rows above the input in separate pairs.
     pairs
-        Pairs of rows of a plane.
+        Number of pairs of rows of a plane.
     left, columns
-        Columns of a plane left of the input, and all.
+        Columns of a plane to the left of the input, and all columns of a plane.
     block
-        Channels that are packed before they are computed.
+        Number of channels that are packed before they are computed.
     shared
         Whether the code does not depend on the number of channels.
     lines
-        Whether the general kernel is that of ``tvmtiny_dsp_depthwise_lines.h``.
+        Whether the general kernel of ``tvmtiny_dsp_depthwise_lines.h`` is used.
     as_bytes
         Whether the kernel for 3x3 filters reads weights as bytes, half the constants.
     """
@@ -74,12 +74,12 @@ def decide(
 ) -> dict[str, int | str]:
     """The default rule: the fewest strips whose workspace is not larger than two windows of rows.
 
-    Rows at the seam of two strips are packed twice, so fewer strips take fewer instructions.
+    Rows at the boundary of two strips are packed twice, so fewer strips take fewer instructions.
 
     Parameters
     ----------
     height
-        Rows that the layer makes, where the node makes only some of them at a time.
+        Number of rows of the whole layer, if the node computes only some of them at a time.
     """
     kernel = "any"
     if fits_column(geometry, channels):
@@ -106,7 +106,8 @@ def decide(
             break
     block = LANES
     if height > total:
-        # Rows are made a few at a time: larger blocks take fewer calls, and hardly more memory.
+        # If rows are computed a few at a time, larger blocks take fewer calls and hardly more
+        # memory.
         room = total * geometry.output[1] * channels
         block = _block_within(geometry, channels, kernel, best, room)
     decided: dict[str, int | str] = {"sketch": kernel, "channel_block": block}
@@ -114,7 +115,7 @@ def decide(
         decided["rows"] = best
     if kernel == "3x3":
         macs = height * geometry.output[1] * 9 * channels
-        # Hardly two layers of stride 2 in a model have the same width.
+        # Two layers of stride 2 in a model rarely have the same width.
         small = geometry.stride[0] == 1 and macs < _SHARED_BELOW[goal]
         decided["unroll"] = min(_UNROLL[goal], geometry.output[1])
         decided["code"] = "shared" if small and geometry.output[1] <= _UNROLL[goal] else "own"
@@ -147,7 +148,7 @@ def fits_3x3(geometry: Window, channels: int) -> bool:
 
 
 def fits_column(geometry: Window, channels: int) -> bool:
-    """Whether input and filter are single columns that are packed as a whole."""
+    """Whether input and filter are single columns that can be packed as a whole."""
     height = geometry.kernel[0]
     words = height // 2 + 1
     return (
@@ -163,7 +164,7 @@ def fits_column(geometry: Window, channels: int) -> bool:
 
 
 def make_plan(geometry: Window, channels: int, decisions: Decisions) -> Plan | None:
-    """Sizes that follow from the decisions; None where the kernel does not allow them."""
+    """The sizes that follow from the decisions; None if the kernel does not support them."""
     kernel = str(decisions["sketch"])
     rows = int(decisions.get("rows", geometry.output[0]))
     (height, width), (stride_y, stride_x) = geometry.kernel, geometry.stride
@@ -175,7 +176,7 @@ def make_plan(geometry: Window, channels: int, decisions: Decisions) -> Plan | N
     pairs = (min(rows, total) - 1) * stride_y // 2 + height // 2 + 1
     if kernel == "3x3":
         shared = decisions["code"] == "shared"
-        # Rows outside the input make up whole pairs if the first strip starts with such a pair.
+        # Rows outside of the input form whole pairs if the first strip starts with such a pair.
         whole = single and top == 2 - stride_y
         start = 1 if whole and stride_y == 1 else 0
         if start:

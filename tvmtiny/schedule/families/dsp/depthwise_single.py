@@ -1,4 +1,4 @@
-"""Depthwise convolutions of which a single pixel is made at a time."""
+"""Depthwise convolutions that compute a single pixel at a time."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _HEADERS = (
     "tvmtiny_dsp_depthwise_single.h",
 )
 
-#: Instructions of four channels: a pair of rows, and all around.
+#: Instructions for four channels: for a pair of rows, and for everything else.
 _PAIR, _AROUND = 22, 50
 
 
 def implement_single(
     node: Node, geometry: Window, taps: np.ndarray, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """One pixel of one column, without planes; None for other windows, and for whole layers.
+    """Implement one pixel of one column without planes; None for other windows and whole layers.
 
     Parameters
     ----------
     taps
         Weights times their gains: int64, ``(channels, height, width)``.
     decisions
-        What the other kernels would be asked for.
+        The decisions for the other kernels.
     """
     channels, height, _ = taps.shape
     if whole_height(node) == 1 or geometry.output != (1, 1) or geometry.input != geometry.kernel:

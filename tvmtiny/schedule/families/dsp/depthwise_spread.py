@@ -1,7 +1,7 @@
-"""DEPTHWISE_CONV_2D with dilation, or with some filters per channel, by the general kernel.
+"""DEPTHWISE_CONV_2D with dilation or several filters per channel, by the general kernel.
 
-Rows of outputs that are as far apart as the dilation are a layer of their own, without dilation of
-rows. The filters of a channel read the same planes.
+Output rows whose distance is the dilation form a separate layer without dilation of rows. The
+filters of a channel read the same planes.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from tvmtiny.schedule.requantize import SHIFTS, Scaling
 #: Largest immediate offset of ADD.
 _OFFSET = 4095
 
-#: Instructions of an output beside its products, and of a product.
+#: Instructions of an output without its products, and of a product.
 _OUTPUT, _PRODUCT = 12, 1.4
 
 
 @dataclass(frozen=True)
 class _Phase:
-    """Every so many rows of the output, as a layer of its own.
+    """Every n-th row of the output, as a separate layer.
 
     Attributes
     ----------
     first
-        Row of the output.
+        The first row of the output.
     start
-        Row of the input that its rows are counted from.
+        The row of the input from which the phase's rows are counted.
     """
 
     first: int
@@ -63,7 +63,7 @@ def is_spread(node: Node) -> bool:
 def implement_spread(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer in int8; None where its kernel cannot be used or proven exact."""
+    """Implement the layer in int8; None if its kernel cannot be used or proven exact."""
     weights, channels = node.input(1), node.input(0).shape[3]
     assert weights.data is not None and weights.quantization is not None
     _, height, width, outputs = weights.shape
@@ -85,7 +85,7 @@ def implement_spread(
     taps = weights.data.reshape(height, width, outputs).transpose(2, 0, 1) * gains[:, None, None]
     even, zero_point = geometry.stride[0] == 2, node.input(0).zero_point
     stream = pack_stream(taps, scaling, zero_point, geometry, False, "any", even)
-    # The filters of all channels one after the other.
+    # The filters of all channels, one after the other.
     order = np.arange(outputs).reshape(channels, -1).T.ravel()
     function = _Function(node, geometry, phases, scaling, stream.shape[1]).build()
     total = node.output.elements * (_OUTPUT + _PRODUCT * height * width)
@@ -95,7 +95,7 @@ def implement_spread(
 
 
 def _phases(geometry: Window, channels: int) -> list[_Phase] | None:
-    """All of them, with equally large planes; None where some row of outputs has no input."""
+    """All phases, with planes of equal size; None if some output row has no input."""
     down, total = geometry.dilation[0], geometry.output[0]
     found: list[tuple[int, int, Window]] = []
     for first in range(min(down, total)):
@@ -158,7 +158,8 @@ class _Function:
         most = max(phase.plan.words for phase in phases)
         self._planes = nest.buffer("planes", most, "uint32")
         #: The first of four channels that are packed together, how many of them are computed, and
-        #: how many before them are not. The rest comes first, as it reads other channels again.
+        #: how many before them are not. The remainder comes first, as it reads other channels
+        #: again.
         rest = self._channels % LANES
         blocks = [(start, LANES, 0) for start in range(0, self._channels - rest, LANES)]
         if rest:
@@ -225,7 +226,7 @@ class _Function:
         start: nest.Argument,
         count: int,
     ) -> list[tirx.Stmt]:
-        """Pack four channels from `start` on and compute the last `count` of them."""
+        """Pack four channels, beginning with `start`, and compute the last `count` of them."""
         _, height, width, channels = self._node.input(0).shape
         plan, down, skipped = phase.plan, self._geometry.dilation[0], LANES - count
         source = (image * height + phase.start) * (width * channels) + start
@@ -253,9 +254,9 @@ class _Function:
         return calls
 
     def _overlap(self) -> Overlap:
-        """What the order allows: a block is packed before it is written.
+        """The overlap that the order allows: a block is packed before it is written.
 
-        Channels are independent of each other, so that only distances of whole pixels count.
+        Channels are independent of each other, so only distances of whole pixels count.
         """
         shape, down = self._node.input(0).shape, self._geometry.dilation[0]
         last_read = np.full(shape, -1)

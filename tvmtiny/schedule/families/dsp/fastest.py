@@ -10,35 +10,35 @@ from tvmtiny.schedule.implementation import Decisions
 from tvmtiny.schedule.matrix_layer import Layer, split_groups
 
 #: Cycles on Cortex-M4 (Arm DDI 0439, 3.3.1) around the groups of one tile, by outputs of a step:
-#: constants, products with multipliers, saturation, stores, and the end of the loop. Of kernels
-#: that move their pointers, and of those for a single patch.
+#: constants, products with multipliers, saturation, stores, and the end of the loop; for kernels
+#: that move their pointers, and for those with a single patch.
 _MOVING = {(3, 2): 31, (2, 2): 25, (1, 4): 29}
 _SINGLE = {(4, 2): 37, (3, 2): 29, (2, 2): 23, (1, 4): 27, (2, 4): 50}
 
-#: Initial sums are copied for each pixel but the last where there is more than one turn.
+#: Initial sums are copied for each pixel except the last, if the loop has several iterations.
 _MOVES = 2
 
-#: A turn of a loop over groups: LDR, CMP and a taken branch.
+#: Cycles per iteration of a loop over groups: LDR, CMP and a taken branch.
 _TURN = 6
 
-#: Entry and exit of a kernel, which keep ten registers, and its call.
+#: Cycles of a kernel's call, entry and exit, which save ten registers.
 _CALL = 45
 
-#: Expanding four inputs, and what comes to that for each patch that is gathered.
+#: Cycles to expand four inputs, and additional cycles per gathered patch.
 _EXPANSION = {"w4": 10, "w8": 10, "w16": 8, "p8": 8}
 _GATHER = 40
 
-#: Groups of a single patch at most: each is 70 to 112 bytes of code.
+#: The limit on groups of a single patch; each takes 70 to 112 bytes of code.
 _MOST_SINGLE = 32
 
-#: Groups of two patches whose words alternate at most: what offsets reach.
+#: The limit on groups of two patches with alternating words, from the reach of offsets.
 MOST_PAIRS = 200
 
 
 def _cycles(
     layer: Layer, tile: packing.TileShape, weight_format: str, overhead: int, turns: int
 ) -> float:
-    """Of all steps of a tile."""
+    """The cost of all steps of a tile."""
     steps = layer.groups * -(-layer.pixels // tile.pixels)
     tiles = steps * -(-layer.group_channels // tile.channels)
     parts = 1 + (layer.group_channels % tile.channels > 0)
@@ -52,7 +52,7 @@ def _cycles(
 
 
 def paired_patches(layer: Layer, unroll: int) -> Iterator[Way]:
-    """Two patches whose words alternate, for weights of two channels in a halfword.
+    """The cost of two patches with alternating words, for weights of two channels in a halfword.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def paired_patches(layer: Layer, unroll: int) -> Iterator[Way]:
 
 
 def patches_cycles(layer: Layer, tile: packing.TileShape, decisions: Decisions) -> float:
-    """Of tiles whose patches lie next to each other word by word, or are read as they are."""
+    """The cost of tiles whose patches alternate word by word, or are read directly."""
     weight_format = str(decisions["weights"])
     if weight_format == "p8":
         return _cycles(layer, tile, weight_format, _SINGLE[tile.pixels, tile.channels], 0)
@@ -82,13 +82,13 @@ def patches_cycles(layer: Layer, tile: packing.TileShape, decisions: Decisions) 
     _, _, loops = split_groups(count, int(decisions["unroll"]))
     overhead = _MOVING[tile.pixels, tile.channels]
     if weight_format == "w16" and tile.shape == "2x2":
-        # The output pointer waits on the stack.
+        # The output pointer is on the stack.
         overhead += 3
     return _cycles(layer, tile, weight_format, overhead, loops)
 
 
 def single_cycles(layer: Layer, decisions: Decisions) -> float:
-    """Of tiles whose patches lie one after the other; those of rectangles are gathered faster."""
+    """The cost of tiles with consecutive patches; patches of rectangles are gathered faster."""
     tile = packing.BLOCK_TILES[str(decisions["tile"])]
     turns = packing.groups(layer.depth) // int(decisions["unroll"])
     overhead = _SINGLE[tile.pixels, tile.channels]
@@ -99,7 +99,7 @@ def single_cycles(layer: Layer, decisions: Decisions) -> float:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to compute a layer, and what it is estimated to take."""
+    """Decisions for a layer, and their estimated cost."""
 
     cycles: float
     instructions: int
@@ -107,7 +107,7 @@ class Way:
 
 
 def single_patches(layer: Layer) -> Iterator[Way]:
-    """Tiles whose patches are single pixels, unrolled as a whole."""
+    """Tiles whose patches are single pixels and are completely unrolled."""
     count = packing.groups(layer.depth)
     if count > _MOST_SINGLE or layer.geometry is not None:
         return

@@ -40,16 +40,16 @@ _CYCLES = {
 #: Sums of neighbouring pixels must be within reach of STR's immediate.
 _MOST_PITCH = 1020
 
-#: Groups that are unrolled at most, by goal, and those that a tuner may choose.
+#: The limit on unrolled groups, by goal, and the choices of a tuner.
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 4}
 _UNROLLS = (4, 8, 16)
 
-#: Instructions per output, and per group that is copied.
+#: Instructions per output, and per copied group.
 _EPILOGUE, _COPY = 12, 5
 
 
 def half_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """Ways to compute a layer with int16 activations."""
+    """Sketches of a layer with int16 activations."""
     layer = _layer(node)
     tiles = [] if layer is None else _tiles(layer)
     if not tiles:
@@ -65,7 +65,7 @@ def half_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
 def implement_half(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer; None for dilation, groups, few channels, or a bias beyond 32 bits."""
+    """Implement the layer; None for dilation, groups, few channels, or a bias beyond 32 bits."""
     layer = _layer(node)
     tiles = [] if layer is None else _tiles(layer)
     if layer is None or not tiles:
@@ -147,7 +147,7 @@ class _Function:
     ) -> None:
         self._node, self._layer, self._tile, self._chunks = node, layer, tile, chunks
         self._scaling = scaling
-        # Whole groups of one pixel are read where they are.
+        # Whole groups of one pixel are read in place.
         self._copied = (
             tile.pixels > 1 or layer.geometry is not None or layer.depth % packing.GROUP != 0
         )
@@ -173,7 +173,7 @@ class _Function:
         gather, preamble = self._gather()
 
         def step(index: nest.Argument) -> list[tirx.Stmt]:
-            # Where pixels do not divide, the last tile overlaps the one before.
+            # If tiles do not divide the pixels, the last tile overlaps the previous one.
             position = index * tile.pixels
             if layer.pixels % tile.pixels:
                 position = tirx.min(position, layer.pixels - tile.pixels)
@@ -222,7 +222,7 @@ class _Function:
         )
 
     def _gather(self) -> tuple[str, list[str]]:
-        """Name and instantiation of what copies a patch."""
+        """Name and instantiation of the function that copies a patch."""
         geometry = self._layer.geometry
         if geometry is None:
             return "tvmtiny_half_copy", []
@@ -253,14 +253,14 @@ class _Function:
         )
 
     def _chunk(self, position: nest.Argument, number: int, chunk: HalfChunk) -> list[tirx.Stmt]:
-        """The sums of a chunk."""
+        """Compute the sums of a chunk."""
         tile, channels = self._tile, self._layer.channels
         if self._copied:
             source = nest.address(self._patches, 2 * chunk.first * tile.pixels)
         else:
             start = position * self._layer.depth + chunk.first * packing.GROUP
             source = nest.address(self._x, start)
-        # Where channels do not divide, the last tile overlaps the one before.
+        # If tiles do not divide the channels, the last tile overlaps the previous one.
         whole = channels - channels % tile.channels
         split = chunk.words * whole // len(packing.channel_order(channels, tile))
         parts = [(0, split, 0)]

@@ -18,7 +18,7 @@ _LARGEST = 2**15
 
 @dataclass(frozen=True)
 class HalfChunk:
-    """Groups whose sums fit 32 bits; fields as of `tvmtiny.schedule.families.dsp.sums.Chunk`."""
+    """Groups whose sums fit 32 bits; fields as in `tvmtiny.schedule.families.dsp.sums.Chunk`."""
 
     first: int
     groups: int
@@ -31,7 +31,7 @@ class HalfChunk:
 def pack(
     node: Node, weights: np.ndarray, tile: packing.TileShape, weight_format: str, unroll: int
 ) -> tuple[tuple[HalfChunk, ...], np.ndarray] | None:
-    """The chunks of a layer and its stream; None where a bias does not fit 32 bits.
+    """Build the chunks of a layer and its stream; None if a bias does not fit 32 bits.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def pack(
     weight_format
         ``h8`` or ``h16``.
     unroll
-        Groups that are unrolled at most.
+        The limit on unrolled groups.
     """
     ordered = weights[packing.channel_order(len(weights), tile)]
     paired = tile.pixels == 1 and packing.channel_pairs(ordered).min(initial=0) >= -(2**15)
@@ -93,8 +93,8 @@ def _stream(
 def _kernel(
     channels: int, groups: int, tile: packing.TileShape, weight_format: str, unroll: int
 ) -> tuple[str, str]:
-    """Name and instantiation of the kernel for so many groups."""
-    # One pixel has no distance to the next one.
+    """Name and instantiation of the kernel for the given number of groups."""
+    # A single pixel has no distance to the next one.
     pitch = channels if tile.pixels > 1 else 0
     sizes = (*split_groups(groups, unroll), pitch)
     name = f"half_{tile.shape}_{weight_format}_{'_'.join(map(str, sizes))}"

@@ -12,12 +12,12 @@ from tvmtiny.schedule.requantize import Scaling
 
 @per_layer
 def scale(node: Node, oracle: Oracle, weight_format: str, arrangement: str = "") -> Scaling | None:
-    """Constants of the output for weights in that format; None where none are exact.
+    """Constants of the output for weights in the given format; None if none are exact.
 
     Parameters
     ----------
     arrangement
-        Of the weights, see `tvmtiny.schedule.families.dsp.near.arrange`.
+        The arrangement of the weights, see `tvmtiny.schedule.families.dsp.near.arrange`.
     """
     data = node.input(1).data
     assert data is not None

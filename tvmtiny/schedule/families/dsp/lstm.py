@@ -18,23 +18,23 @@ from tvmtiny.schedule.lstm_layer import lstm_overlap, sums_fit
 
 HEADERS = (*SUMS_HEADERS, "tvmtiny_dsp_lstm.h")
 
-#: Bits above the point of what gates and their tanh are exponentials of.
+#: Integer bits of the exponents in gates and their tanh.
 _GATE_INTEGER = 3
 
-#: The most that the kernel can do.
+#: The limit of the kernel.
 _MOST_INTEGER = 5
 
-#: Groups that are unrolled at most, by goal.
+#: The limit on unrolled groups, by goal.
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 4}
 
-#: Instructions of a cell beside the products.
+#: Instructions of a cell, without the products.
 _CELL = 400
 
 
 def implement_lstm(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer in int8; None where sums or scales are too large for the kernel."""
+    """Implement the layer in int8; None if sums or scales are too large for the kernel."""
     if decisions:
         return None
     layer = integer_lstm(node, oracle)
@@ -61,7 +61,7 @@ def implement_lstm(
 
 
 def _tiles(layer: IntegerLstm, goal: Goal) -> tuple[SumsTile, SumsTile] | None:
-    """The tiles of the inputs and of the state, in the same format; None without one."""
+    """The tiles of the inputs and of the state in the same format; None if no format fits."""
     by_cell = []
     for weights, biases in zip(layer.weights, layer.biases, strict=True):
         # (gate, cell, ...) -> (cell, gate, ...)
@@ -80,7 +80,7 @@ def _tiles(layer: IntegerLstm, goal: Goal) -> tuple[SumsTile, SumsTile] | None:
 
 def exponentials(finest: int) -> np.ndarray:
     """The table of the kernel: int16."""
-    # More bits above the point make no difference between 0 and -1/4.
+    # Further integer bits make no difference between 0 and -1/4.
     steps = np.arange(1, (1 << (13 - finest)) + 1)
     return exp_q15(-steps, finest).astype(np.int16)
 

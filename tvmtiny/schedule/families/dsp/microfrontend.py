@@ -8,15 +8,15 @@ from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 
 _HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_microfrontend.h")
 
-#: Of a word of the transform, in one frame: a butterfly of radix 4 in each of its stages, and what
-#: comes before and after them.
+#: Estimated instructions per word of the transform in one frame: a butterfly of radix 4 in each
+#: stage, and the code before and after the stages.
 _WORD = 95
 
 
 def implement_microfrontend(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer with lanes of 16 bits; nothing is to be decided."""
+    """Implement the layer with 16-bit lanes; there are no decisions."""
     if decisions:
         return None
     return microfrontend_layer(node, "tvmtiny_dsp_microfrontend", "dsp", _HEADERS, _WORD)

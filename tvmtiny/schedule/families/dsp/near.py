@@ -1,4 +1,4 @@
-"""Patches of neighbouring outputs that are expanded together by ``tvmtiny_dsp_near.h``."""
+"""Patches of neighbouring outputs, expanded together by ``tvmtiny_dsp_near.h``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ HEADER = "tvmtiny_dsp_near.h"
 #: Largest immediate offsets: LDR and ADD; LDRD.
 _OFFSET, _DOUBLE_OFFSET = 4095, 1020
 
-#: Columns of an output in which enough tiles lie in one row.
+#: The smallest number of output columns with enough tiles in one row.
 _LEAST_COLUMNS = 10
 
-#: Bytes of a strip at most.
+#: The limit on bytes of a strip.
 _MOST_STRIP = 1024
 
-#: How many more groups rows of their own may take than a whole patch.
+#: The largest ratio of groups of separate rows to groups of a whole patch.
 _MOST_MORE_GROUPS = 1.15
 
-#: Instructions of a step of a tile around its groups, and of a line that is copied.
+#: Instructions of a tile's step around its groups, and of a copied line.
 _STEP, _LINE = 40, 25
 
 
@@ -36,13 +36,13 @@ class Strip:
     Attributes
     ----------
     rows
-        Of the output.
+        Rows of the output.
     lines
-        Of the input, padding included.
+        Lines of the input, including padding.
     pitch
-        Bytes of a line.
+        Bytes per line.
     fill
-        Name of the function that fills the strip.
+        The name of the function that fills the strip.
     """
 
     rows: int
@@ -52,7 +52,7 @@ class Strip:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Bytes of the strip."""
         return self.lines * self.pitch
 
 
@@ -63,18 +63,18 @@ class Near:
     Attributes
     ----------
     kind
-        ``taps``: three columns that are one apart; ``nines``: three rows of nine bytes; ``strip``:
-        rows of one channel, from padded lines.
+        ``taps``: three adjacent columns; ``nines``: three rows of nine bytes; ``strip``: rows of
+        one channel, from padded lines.
     kernel
-        Name of the kernel.
+        The name of the kernel.
     gather
-        Name of the function that expands all patches of a tile from a position on.
+        The name of the function that expands all patches of a tile from a position.
     preamble
-        Their instantiations, without the one that gathers a single patch.
+        The instantiations of both, without the function that gathers a single patch.
     single
-        Instantiation of a function that gathers one patch; empty where the usual one does.
+        The instantiation of a function that gathers one patch; empty to use the usual function.
     strip
-        Where there is one.
+        The strip, if there is one.
     """
 
     kind: str
@@ -86,7 +86,7 @@ class Near:
 
 
 def near(node: Node, layer: Layer, tile: packing.TileShape, weight_format: str) -> Near | None:
-    """How to expand patches together; None where each is expanded on its own."""
+    """How to expand patches together; None if each is expanded separately."""
     geometry = layer.geometry
     if (
         geometry is None
@@ -110,7 +110,7 @@ def near(node: Node, layer: Layer, tile: packing.TileShape, weight_format: str) 
 
 
 def arranged(layer: Layer, found: Near | None) -> Layer:
-    """`layer` with its weights in the order in which patches are expanded, padded with zeros."""
+    """Return `layer` with weights in the order in which patches are expanded, padded with zeros."""
     if found is None or found.kind == "taps":
         return layer
     assert layer.geometry is not None
@@ -119,14 +119,14 @@ def arranged(layer: Layer, found: Near | None) -> Layer:
 
 
 def arrange(weights: np.ndarray, kind: str) -> np.ndarray:
-    """Weights in the order in which patches of a `kind` are expanded, padded with zeros.
+    """Arrange weights in the order in which patches of a `kind` are expanded, padded with zeros.
 
     Parameters
     ----------
     weights
         int8, ``(channels, rows, columns, depth)``.
     kind
-        As of `Near`; empty for patches on their own.
+        As in `Near`; empty for separate patches.
 
     Returns
     -------
@@ -244,7 +244,7 @@ def _strip(layer: Layer, geometry: Window, tile: packing.TileShape, expansion: s
 def _choose_strip(
     layer: Layer, geometry: Window, tile: packing.TileShape, expansion: str
 ) -> Strip | None:
-    """The strip with the fewest instructions of those that are small enough."""
+    """The strip with the fewest instructions among those that are small enough."""
     rows, groups = geometry.kernel[0], packing.groups(geometry.kernel[1])
     reach = (geometry.output[1] - 1) * geometry.stride[1] + packing.GROUP * groups
     pitch = max(reach, geometry.pad[1] + geometry.input[1])
@@ -264,6 +264,6 @@ def _choose_strip(
         steps = -(-count * geometry.output[1] // tile.pixels)
         cost = -(-total // count) * (steps * each + lines * (_LINE + pitch // 2))
         found.append((cost, strip))
-    # More rows have to be worth their bytes: a percent each time.
+    # A larger strip must save a percent of the cost for each 1,000 bytes.
     best = min(found, key=lambda entry: entry[0] * (1 + 1e-5 * entry[1].size), default=None)
     return None if best is None else best[1]

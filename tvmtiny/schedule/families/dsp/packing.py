@@ -8,7 +8,7 @@ import numpy as np
 
 from tvmtiny.schedule.requantize import Scaling
 
-#: Inputs of a group.
+#: Number of inputs of a group.
 GROUP = 4
 
 
@@ -19,14 +19,14 @@ class TileShape:
     Attributes
     ----------
     pixels, channels
-        Outputs per step.
+        Pixels and channels per step.
     cycles
         Cycles per group of four inputs on Cortex-M4, by weight format: LDM of N words 1 + N,
         LDRD 3, all else 1 (Arm DDI 0439, 3.3.1).
     instructions
-        The same in instructions.
+        Instructions per group, by weight format.
     direct
-        Inputs are read as they are; there is no patch.
+        Whether inputs are read directly, without a patch.
     """
 
     pixels: int
@@ -37,12 +37,12 @@ class TileShape:
 
     @property
     def shape(self) -> str:
-        """Pixels and channels."""
+        """Pixels and channels, as in names of kernels."""
         return f"{self.pixels}x{self.channels}"
 
     @property
     def name(self) -> str:
-        """As in the header's macros."""
+        """The shape, as in the header's macros."""
         return f"{self.shape}{'_direct' * self.direct}"
 
 
@@ -56,7 +56,7 @@ TILES = {
     )
 }
 
-#: The tile kernels of ``tvmtiny_dsp_block.h``; loads in a row take 1 + N cycles.
+#: The tile kernels of ``tvmtiny_dsp_block.h``; N consecutive loads take 1 + N cycles.
 BLOCK_TILES = {
     tile.name: tile
     for tile in (
@@ -68,7 +68,7 @@ BLOCK_TILES = {
     )
 }
 
-#: The tile kernels of ``tvmtiny_dsp_sparse.h``, each figure with the step to the next block.
+#: The tile kernels of ``tvmtiny_dsp_sparse.h``; figures include the step to the next block.
 SPARSE_TILES = {
     tile.name: tile
     for tile in (
@@ -80,12 +80,12 @@ SPARSE_TILES = {
 
 
 def groups(depth: int) -> int:
-    """Groups of a filter with `depth` weights."""
+    """Number of groups of a filter with `depth` weights."""
     return -(-depth // GROUP)
 
 
 def turns(depth: int, weight_format: str) -> int:
-    """Steps of the kernels over `depth` inputs: one or, of weights with 4 bits, two groups each."""
+    """Steps of the kernels over `depth` inputs: one group each, or two for 4-bit weights."""
     return -(-groups(depth) // 2) if weight_format == "w4" else groups(depth)
 
 
@@ -97,17 +97,17 @@ def patch_words(depth: int, pixels: int, weight_format: str) -> int:
 
 
 def inputs_of(weight_format: str) -> str:
-    """The format of weights whose inputs are expanded alike."""
+    """The format of weights with the same expansion of inputs."""
     return "w16" if weight_format == "p8" else weight_format
 
 
 def gain(weight_format: str) -> int:
-    """What the kernels multiply sums by."""
+    """The factor by which the kernels multiply sums."""
     return 4096 if weight_format == "w4" else 256
 
 
 def excess(weights: np.ndarray, weight_format: str) -> np.ndarray:
-    """What a format adds to the accumulators of `weights`, ``(channels, depth)``."""
+    """The amount that a format adds to the accumulators of `weights`, ``(channels, depth)``."""
     if weight_format in ("w16", "p8"):
         return np.zeros(len(weights), np.int64)
     if weight_format == "w4":
@@ -140,12 +140,13 @@ def _lanes_of_nibbles(weights: np.ndarray) -> np.ndarray:
 
 
 def channel_order(channels: int, tile: TileShape) -> list[int]:
-    """Channels in the order of the stream; the last tile overlaps where they do not divide.
+    """Channels in the order of the stream; the last tile overlaps if tiles do not divide them.
 
     Returns
     -------
     list of int
-        Its length is a multiple of the tile's channels; `channels` is at least that number.
+        The channels. Their number is a multiple of the channels of the tile, and `channels` must be
+        at least as large as the tile.
     """
     order = list(range(channels - channels % tile.channels))
     if channels % tile.channels:
@@ -156,7 +157,7 @@ def channel_order(channels: int, tile: TileShape) -> list[int]:
 def pack_stream(
     weights: np.ndarray, scaling: Scaling, tile: TileShape, weight_format: str
 ) -> np.ndarray:
-    """Weights and requantization constants as the tile kernels read them.
+    """Arrange weights and requantization constants for the tile kernels.
 
     Parameters
     ----------
@@ -166,8 +167,8 @@ def pack_stream(
     Returns
     -------
     np.ndarray
-        int32; per tile the initial accumulators, the groups' weights, and of each channel
-        the multiplier and, for rounding by sign, offset and step.
+        int32; for each tile the initial accumulators, the weights of the groups, and for each
+        channel the multiplier and, for rounding by sign, offset and step.
     """
     constants = [scaling.multiplier, scaling.offset, scaling.step]
     last = [c for c in constants if c is not None]
@@ -177,7 +178,7 @@ def pack_stream(
 def pack_groups(
     weights: np.ndarray, scaling: Scaling, tile: TileShape, weight_format: str, groups: int
 ) -> np.ndarray:
-    """The streams of `groups` equal parts of the channels, one after the other."""
+    """Build the streams of `groups` equal parts of the channels, one after the other."""
     if groups == 1:
         return pack_stream(weights, scaling, tile, weight_format)
 
@@ -210,14 +211,14 @@ def pack_products(
     tile: TileShape,
     weight_format: str,
 ) -> np.ndarray:
-    """The same, with any constants.
+    """Build the stream of a layer with any constants.
 
     Parameters
     ----------
     initial
         The initial accumulators, ``(channels,)``.
     last
-        What follows the weights of each channel, ``(channels,)`` each.
+        The constants that follow the weights of each channel, ``(channels,)`` each.
     """
     order = channel_order(len(weights), tile)
     found = grouped(weights)[order]
@@ -246,7 +247,7 @@ def pack_products(
 
 
 def pack_pairs(weights: np.ndarray, scaling: Scaling, tile: TileShape) -> np.ndarray:
-    """Weights of pairs of channels, and their constants, as the kernels for p8 read them.
+    """Arrange weights of pairs of channels, and their constants, for the kernels of format p8.
 
     Parameters
     ----------
@@ -276,7 +277,7 @@ def pack_pairs(weights: np.ndarray, scaling: Scaling, tile: TileShape) -> np.nda
 
 
 def channel_pairs(values: np.ndarray) -> np.ndarray:
-    """int64: 256 times the values of each second channel, plus those of the channel before."""
+    """int64: 256 times the values of every second channel, plus those of the previous channel."""
     wide = values.astype(np.int64)
     return 256 * wide[1::2] + wide[::2]
 
@@ -290,7 +291,7 @@ def grouped(weights: np.ndarray) -> np.ndarray:
 
 
 def half_words(found: np.ndarray) -> np.ndarray:
-    """Weights of 8 bits as the kernels read them, from what `grouped` gives.
+    """Arrange 8-bit weights for the kernels, from the result of `grouped`.
 
     Returns
     -------

@@ -36,12 +36,12 @@ def patches_function(
     Parameters
     ----------
     layer
-        With weights in the order in which patches are expanded.
+        The layer, with weights in the order in which patches are expanded.
     together
-        How patches are expanded together; None where each is on its own.
+        How patches are expanded together; None if each is expanded separately.
     rest
-        What computes the pixels that whole tiles leave; None where the last tile overlaps the one
-        before.
+        How to compute the pixels that whole tiles leave; None if the last tile overlaps the
+        previous one.
     """
     made = _Function(node, layer, tile, weight_format, stream_words, together, rest)
     return made.build(scaling, decisions)
@@ -49,14 +49,14 @@ def patches_function(
 
 @dataclass(frozen=True)
 class Rest:
-    """Smaller tiles behind the whole ones.
+    """Smaller tiles after the whole ones.
 
     Attributes
     ----------
     tile
-        With as many channels as the main one, so that both read the same weights.
+        A tile with as many channels as the main tile, so that both read the same weights.
     steps
-        How many there are.
+        Number of steps.
     unroll
         How many groups of inputs to unroll.
     together
@@ -71,9 +71,9 @@ class Rest:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """A tile kernel: its name, its instantiation and header, and what reports say of it.
+    """A tile kernel: name, instantiation, header, and description for reports.
 
-    `divided` is whether calls can be divided between tiles of channels.
+    `divided` states whether calls can be divided between tiles of channels.
     """
 
     name: str
@@ -111,7 +111,7 @@ class _Function:
         self._patches = nest.buffer("patches", self._words, "uint32")
         self._lines = nest.buffer("lines", 0 if self._strip is None else self._strip.size, "int8")
         self._group_words = stream_words // layer.groups
-        #: Channels of a group that whole tiles compute; the last tile overlaps the one before.
+        #: Channels of a group, computed by whole tiles; the last tile overlaps the previous one.
         self._whole = layer.group_channels - layer.group_channels % tile.channels
         self._rest_gather = None
         if rest is not None and self._gather is not None:
@@ -178,7 +178,7 @@ class _Function:
             workspaces.append(self._patches)
         if self._strip is not None:
             workspaces.append(self._lines)
-        # The stream of each tile of channels is as long as that of any other.
+        # The streams of all tiles of channels have the same length.
         words = self._group_words * tile.channels
         words //= len(packing.channel_order(layer.group_channels, tile))
         return nest.function(
@@ -202,7 +202,7 @@ class _Function:
         )
 
     def _all_steps(self, kernels: Sequence[_Kernel]) -> list[tirx.Stmt]:
-        """Whole tiles, and then the rest by smaller ones."""
+        """Compute whole tiles, and then the remaining pixels by smaller tiles."""
         pixels, rest = self._layer.pixels, self._rest
         whole = pixels if rest is None else pixels - rest.steps * rest.tile.pixels
         steps = [self._steps(kernels[0], self._gather, self._tile.pixels, whole)] if whole else []
@@ -212,7 +212,7 @@ class _Function:
         return steps
 
     def _strips(self, strip: Strip, kernel: _Kernel) -> tirx.Stmt:
-        """One strip after the other; the last one may overlap the one before."""
+        """Compute one strip after the other; the last strip may overlap the previous one."""
         geometry = self._layer.geometry
         assert geometry is not None
         rows, columns = geometry.output
@@ -240,10 +240,13 @@ class _Function:
         begin: int = 0,
         start: nest.Argument = 0,
     ) -> tirx.Stmt:
-        """The outputs from `begin` to `end`; with a strip, of its rows, which are at `start`."""
+        """Compute the outputs from `begin` to `end`.
+
+        With a strip, those of its rows, which start at `start`.
+        """
 
         def step(index: nest.Argument) -> list[tirx.Stmt]:
-            # Where pixels or channels do not divide, the last tile overlaps the one before.
+            # If tiles do not divide pixels or channels, the last tile overlaps the previous one.
             position = index * pixels + begin
             if (end - begin) % pixels:
                 position = tirx.min(position, end - pixels)
@@ -265,7 +268,7 @@ class _Function:
         position: nest.Argument,
         group: nest.Argument,
     ) -> list[tirx.Stmt]:
-        """The channels of a group at a step of a tile."""
+        """Compute the channels of a group at one step of a tile."""
         calls, last = [], self._layer.group_channels - self._tile.channels
         if gather is not None:
             source = self._x if self._strip is None else self._lines
@@ -303,21 +306,21 @@ class _Function:
 def _overlaps(
     node: Node, layer: Layer, tile: packing.TileShape, strip: Strip | None
 ) -> list[Overlap]:
-    """What the order of the steps allows: a step expands its patches before it writes.
+    """The overlap that the order allows: a step expands its patches before it writes.
 
-    Smaller tiles at the end read no later, and write no earlier, than a tile that overlaps the one
-    before.
+    Smaller tiles at the end read no later, and write no earlier, than a tile that overlaps the
+    previous one.
     """
     if strip is not None and layer.geometry is not None:
         outputs = strip.rows * layer.geometry.output[1]
         return [Overlap("out", 0, patch_distance(node, layer, outputs))]
     if tile.direct:
-        # Every step reads the whole of its pixel again for each tile of channels.
+        # Every step reads its whole pixel again for each tile of channels.
         return []
     found = [Overlap("out", 0, patch_distance(node, layer, tile.pixels))]
     if layer.geometry is None and layer.pixels == tile.pixels == 1:
-        # Each word is read before it is written as two, so that the input can lie in the last
-        # bytes of the patch that it becomes.
+        # Each word is read before it is written as two words, so the input can be in the last bytes
+        # of the patch into which it is expanded.
         found.append(Overlap("patches", 0, layer.depth))
     return found
 
@@ -328,9 +331,9 @@ class Gather:
     Attributes
     ----------
     preamble
-        What has to be instantiated.
+        The instantiations that the expansion needs.
     description
-        For reports.
+        A description for reports.
     """
 
     def __init__(
@@ -356,7 +359,7 @@ class Gather:
         height, width, depth = node.input(0).shape[1:]
         rows, columns = geometry.kernel
         if together is not None and together.strip is not None:
-            # Patches in the padded lines, where they are as wide as they are expanded.
+            # Patches in the padded lines, if they have the same width as expanded patches.
             height, width = together.strip.lines, together.strip.pitch
             columns = layer.depth // rows
         pad = str(layer.pad).replace("-", "m")
@@ -390,7 +393,7 @@ class Gather:
             self._share(together)
 
     def _share(self, together: Near) -> None:
-        """Expand the patches of a tile together where they are in one row."""
+        """Expand the patches of a tile together if they are in one row."""
         if together.single:
             self._name = f"{together.gather}_one"
             self.preamble = [together.single.format(one=self._name)]
@@ -400,7 +403,7 @@ class Gather:
     def calls(
         self, x: tirx.Buffer, position: nest.Argument, group: nest.Argument, patches: tirx.Buffer
     ) -> tirx.Stmt:
-        """Expand the patches of all pixels from `position` on, of a group of channels."""
+        """Expand the patches of all pixels of a group of channels, beginning at `position`."""
         if self._together is not None:
             return nest.call(
                 self._together.gather, nest.address(x), position, nest.address(patches)

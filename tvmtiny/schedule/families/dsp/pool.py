@@ -15,9 +15,9 @@ from tvmtiny.schedule.pool_windows import PoolWindows, pool_function, pool_windo
 
 #: Sums of more values would not fit the lanes.
 _MOST_TAPS = 256
-#: With padding there is a scale for each count of taps; beyond this many they are not worth it.
+#: With padding, each count of taps has a scale; a larger number of scales does not pay off.
 _MOST_SCALES = 64
-#: Precise enough for all counts, and small enough for the factor of a single tap.
+#: A shift that is precise enough for all counts, and small enough for the factor of a single tap.
 _SHIFT = 14
 
 
@@ -91,7 +91,7 @@ def _decide(windows: PoolWindows, goal: Goal, decisions: Decisions | None) -> De
 
 
 def pool_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """One way to compute a pool, with a kernel of its own for whole windows or without."""
+    """The sketch of a pool, with or without a separate kernel for whole windows."""
     windows = pool_windows(node)
     both = windows.any_whole and not windows.constant
     return (Sketch("windows", (Decision("split", (0, 1) if both else (0,)),)),)

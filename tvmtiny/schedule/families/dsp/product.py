@@ -25,26 +25,26 @@ from tvmtiny.schedule.requantize import Scaling, solve
 
 HEADERS = (*SUMS_HEADERS, "tvmtiny_dsp_finish.h", "tvmtiny_dsp_product.h")
 
-#: What the left operand is multiplied by.
+#: The factor of the left operand.
 _GAIN = 256
 
-#: Columns that are packed at a time, by goal, and those that a tuner may choose; 0 is all.
+#: Columns that are packed at a time, by goal, and the choices of a tuner; 0 means all.
 _COLUMNS = {Goal.SPEED: 0, Goal.BALANCED: 32, Goal.SIZE: 32}
 _COLUMN_CHOICES = (0, 64, 32, 16, 8)
 
-#: Groups that are unrolled at most, by goal, and those that a tuner may choose.
+#: The limit on unrolled groups, by goal, and the choices of a tuner.
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 4}
 _UNROLLS = (4, 8, 16)
 
 #: Outputs of neighbouring rows, and their sums, must be within reach of STRB and of STR.
 _MOST_PITCH, _MOST_SUMS_PITCH = 2047, 1020
 
-#: Instructions per number that is packed, per group that is expanded, and per output.
+#: Instructions per packed number, per expanded group, and per output.
 _PACKING, _EXPANSION, _EPILOGUE = 5, 6, 6
 
 
 def product_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
-    """Ways to compute a BATCH_MATMUL."""
+    """Sketches of a BATCH_MATMUL."""
     shape = _Shape.of(node)
     tiles = [] if shape is None else _tiles(shape, _scale(node) is None)
     if shape is None or not tiles:
@@ -59,7 +59,7 @@ def product_sketches(node: Node, oracle: Oracle) -> tuple[Sketch, ...]:
 
 
 def smaller_product(node: Node, decisions: Decisions) -> Iterator[Decisions]:
-    """Decisions with fewer columns at a time, the most first."""
+    """Decisions with fewer columns at a time, the largest number first."""
     shape = _Shape.of(node)
     assert shape is not None
     for columns in _COLUMN_CHOICES:
@@ -70,7 +70,10 @@ def smaller_product(node: Node, decisions: Decisions) -> Iterator[Decisions]:
 def implement_product(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """BATCH_MATMUL in int8; None where the left operand is transposed, or for single columns."""
+    """Implement BATCH_MATMUL in int8.
+
+    None if the left operand is transposed, or for single columns.
+    """
     shape = _Shape.of(node)
     scaling = _scale(node) if shape is not None else None
     tiles = [] if shape is None else _tiles(shape, scaling is None)
@@ -89,7 +92,7 @@ def implement_product(
 
 @dataclass(frozen=True)
 class _Shape:
-    """Sizes of one product, and how many elements neighbours of the right operand are apart."""
+    """Sizes of one product, and distances between elements of the right operand."""
 
     rows: int
     depth: int
@@ -99,7 +102,7 @@ class _Shape:
 
     @staticmethod
     def of(node: Node) -> _Shape | None:
-        """None where the left operand is transposed."""
+        """The product of a node; None if the left operand is transposed."""
         left, right = adjoint_operands(node)
         rows, depth = node.input(0).shape[-2:]
         columns = node.output.shape[-1]
@@ -135,7 +138,7 @@ def _decide(shape: _Shape, tiles: Sequence[packing.TileShape], goal: Goal) -> di
 
 
 def _reach(node: Node, depth: int) -> tuple[int, int]:
-    """The least and the largest sum of `depth` products."""
+    """The smallest and the largest sum of `depth` products."""
     ends = [[end - node.input(i).zero_point for end in INT8_RANGE] for i in range(2)]
     products = [a * b for a in ends[0] for b in ends[1]]
     return depth * min(*products, 0), depth * max(*products, 0)
@@ -143,7 +146,7 @@ def _reach(node: Node, depth: int) -> tuple[int, int]:
 
 @per_node
 def _scale(node: Node) -> Scaling | None:
-    """Constants of all outputs; None where none are exact."""
+    """Constants of all outputs; None if none are exact."""
     multiplier, shift = product_multiplier(node)
     rounding = TwoRoundings(
         node.output.zero_point, INT8_RANGE, np.array([multiplier]), np.array([shift])
@@ -174,7 +177,7 @@ class _Product:
         self._node, self._shape, self._tile, self._scaling = node, shape, tile, scaling
         self._decisions = decisions
         self._block = int(decisions["columns"]) or shape.columns
-        #: Where each block begins; the last one may overlap the one before.
+        #: The first column of each block; the last block may overlap the previous one.
         self._blocks = -(-shape.columns // self._block)
         self._steps = -(-shape.rows // tile.pixels)
         count = packing.groups(shape.depth)
@@ -188,7 +191,7 @@ class _Product:
 
     @property
     def instructions(self) -> int:
-        """A rough estimate."""
+        """A rough estimate of the instructions."""
         shape, tile = self._shape, self._tile
         count = packing.groups(shape.depth)
         tiles = self._steps * -(-shape.columns // tile.channels)
@@ -198,7 +201,7 @@ class _Product:
         return self._batches * (tiles * each + packed + expanded)
 
     def function(self) -> tirx.PrimFunc:
-        """The whole function."""
+        """Build the whole function."""
         node, shape, tile = self._node, self._shape, self._tile
         a = nest.buffer("a", node.input(0).elements, "int8")
         b = nest.buffer("b", node.input(1).elements, "int8")
@@ -213,7 +216,7 @@ class _Product:
         packs = [self._pack(first, groups) for first, groups in self._chunks]
         kernels = [self._kernel(groups) for _, groups in self._chunks]
         finish = self._finish(stride) if self._scaling is None else ""
-        # Where columns do not divide, the last tile overlaps the one before.
+        # If tiles do not divide the columns, the last tile overlaps the previous one.
         whole = self._block - self._block % tile.channels
         factors = nest.buffer("factors", 2, "int32")
 
@@ -309,12 +312,12 @@ class _Product:
         )
 
     def _words(self, groups: int) -> int:
-        """Words of a channel in the stream of a chunk."""
+        """Number of words of a channel in the stream of a chunk."""
         constants = 0 if self._scaling is None else 3 if self._scaling.signed else 1
         return 1 + 2 * groups + constants
 
     def _pack(self, first: int, groups: int) -> str:
-        """Name of the function that packs a chunk of a block."""
+        """The name of the function that packs a chunk of a block."""
         shape, node = self._shape, self._node
         depth = min(shape.depth - first * packing.GROUP, groups * packing.GROUP)
         constants = [0, 0, 0, 0, 0]
@@ -330,7 +333,7 @@ class _Product:
         return name
 
     def _kernel(self, groups: int) -> str:
-        """Name of the tile kernel of a chunk."""
+        """The name of the tile kernel of a chunk."""
         tile, unroll = self._tile, int(self._decisions["unroll"])
         if self._scaling is None:
             name, line = sums_kernel(self._block, groups, tile, "w16", unroll)
@@ -345,7 +348,7 @@ class _Product:
         return name
 
     def _finish(self, stride: int) -> str:
-        """Name of the function that scales a row of sums."""
+        """The name of the function that scales a row of sums."""
         sizes = [0, self._block, len(self._chunks), stride, 0, 0]
         sizes += [self._node.output.zero_point, *INT8_RANGE]
         name, arguments = nest.macro_arguments(
@@ -355,7 +358,7 @@ class _Product:
         return name
 
     def _strides(self, operand: int) -> list[int]:
-        """Elements from product to product along each leading dimension of the output."""
+        """Elements between products along each leading dimension of the output."""
         dimensions = self._node.output.shape[:-2]
         given = self._node.input(operand).shape
         given = (*(1 for _ in range(len(dimensions) + 2 - len(given))), *given)
@@ -390,7 +393,7 @@ class _Product:
         return nested(0, [0, 0, 0])
 
     def _overlaps(self) -> list[Overlap]:
-        """What the order of the steps allows: each reads its rows before it writes."""
+        """The overlap that the order of steps allows: each step reads its rows before it writes."""
         shape, node, pixels = self._shape, self._node, self._tile.pixels
         reads = [np.full(node.input(i).elements, -1) for i in range(2)]
         writes = np.full(node.output.elements, np.iinfo(np.int64).max)

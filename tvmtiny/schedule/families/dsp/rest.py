@@ -1,4 +1,4 @@
-"""Pixels that whole tiles of three leave, by tiles of two, rather than some of them twice."""
+"""Compute pixels that whole tiles of three leave by tiles of two, instead of some pixels twice."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from tvmtiny.schedule.families.dsp.patches import Rest
 from tvmtiny.schedule.implementation import FLASH_WEIGHT, Decisions, Goal
 from tvmtiny.schedule.matrix_layer import Layer, split_groups
 
-#: Bytes of code around the groups of one more tile: its frame, and what expands its patches.
+#: Bytes of code of an additional tile around its groups: its frame, and the expansion of patches.
 _CODE = 600
 
-#: A layer that makes some rows at a time leaves pixels in each: such a share of it is worth code.
-#: A whole layer leaves two at the most, for which only speed takes code.
+#: A layer that computes some rows at a time leaves pixels in each part; at this share of the layer,
+#: they justify code. A whole layer leaves at most two pixels, which justify code only for speed.
 _WORTH_IN_ROWS = 0.01
 
 
 def counted_steps(pixels: int, tile: packing.TileShape) -> tuple[int, int]:
-    """Whole steps of a tile, and those of a smaller one behind them.
+    """Number of whole steps of a tile, and of the steps of a smaller tile after them.
 
-    Where there are none behind them, the last whole step may overlap the one before.
+    Without smaller steps, the last whole step may overlap the previous one.
     """
     left = pixels % tile.pixels
     if tile.shape != "3x2" or pixels < 5 or not left:
         return -(-pixels // tile.pixels), 0
-    # One pixel goes with the three before it.
+    # A single pixel is computed together with the three previous ones.
     return (pixels // 3, 1) if left == 2 else (pixels // 3 - 1, 2)
 
 
 def rest_tile(
     node: Node, layer: Layer, tile: packing.TileShape, decisions: Decisions, goal: Goal
 ) -> packing.TileShape | None:
-    """The tile that is worth its code for the pixels that whole tiles leave; else None."""
+    """The tile for the pixels that whole tiles leave; None if no tile justifies its code."""
     weight_format = str(decisions["weights"])
     count = packing.turns(layer.depth, weight_format)
     whole, behind = counted_steps(layer.pixels, tile)
@@ -62,12 +62,12 @@ def rest_of(
     goal: Goal,
     together: Near | None,
 ) -> Rest | None:
-    """How to compute the pixels that whole tiles leave; None where the last tile overlaps.
+    """How to compute the pixels that whole tiles leave; None if the last tile overlaps.
 
     Parameters
     ----------
     together
-        How whole tiles expand their patches: smaller ones have to expect the same weights.
+        How whole tiles expand their patches; smaller tiles must use the same order of weights.
     """
     smaller = rest_tile(node, layer, tile, decisions, goal)
     if smaller is None:

@@ -1,7 +1,7 @@
 """Weights that are mostly zero, in blocks of two channels and four inputs.
 
-The kernels of ``tvmtiny_dsp_sparse.h`` read the patches of the dense tile kernels, but only where a
-block has weights.
+The kernels of ``tvmtiny_dsp_sparse.h`` read the same patches as the dense tile kernels, but only
+for blocks with weights.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tvmtiny.schedule.requantize import Scaling
 #: pixels: constants, multipliers, saturation, stores, the ends of loops.
 _AROUND = {3: (46, 34), 2: (36, 25), 1: (26, 17)}
 
-#: Cycles and instructions that expand four inputs of a patch; near ones share the work.
+#: Cycles and instructions to expand four inputs of a patch; neighbouring patches share the work.
 _EXPANSION, _NEAR_EXPANSION = (10, 7), (6, 4)
 
-#: Calls and patches, in cycles and instructions of a step.
+#: Cycles and instructions of a step for calls and patches.
 _STEP = (85, 60)
 
 #: Steps to blocks are signed halfwords of bytes.
@@ -34,12 +34,12 @@ _MOST_PITCH = 2047
 
 
 def sparse_tile(decisions: Decisions) -> packing.TileShape:
-    """The tile that decisions name."""
+    """The tile that the decisions name."""
     return packing.SPARSE_TILES[str(decisions["tile"])]
 
 
 def sparse_sketches(layer: Layer) -> tuple[Sketch, ...]:
-    """One way to compute a layer that has enough blocks of zeros to take less flash."""
+    """The sketch of a layer with enough blocks of zeros to take less flash."""
     if layer.groups > 1 or layer.channels % 2 or not packing.storable(layer.weights, "w8"):
         return ()
     mask = block_mask(layer.weights)
@@ -51,7 +51,7 @@ def sparse_sketches(layer: Layer) -> tuple[Sketch, ...]:
 
 
 def sparse_way(node: Node, layer: Layer) -> Way | None:
-    """The tile with the fewest estimated cycles; None for a layer that is not sparse."""
+    """Choose the tile with the fewest estimated cycles; None for a layer that is not sparse."""
     ways = []
     for sketch in sparse_sketches(layer):
         for shape in sketch.decisions[0].values:
@@ -74,7 +74,7 @@ def _tiles(layer: Layer) -> list[packing.TileShape]:
 def sparse_cost(
     layer: Layer, tile: packing.TileShape, together: Near | None, decisions: Decisions
 ) -> Way:
-    """What a tile is estimated to take."""
+    """The estimated cost of a tile."""
     weights = arranged(layer, together).weights
     blocks = int(np.maximum(block_mask(weights).sum(axis=1), 2).sum())
     steps = -(-layer.pixels // tile.pixels)
@@ -89,13 +89,13 @@ def sparse_cost(
 
 
 def block_mask(weights: np.ndarray) -> np.ndarray:
-    """Which blocks have weights: bool, ``(pairs of channels, groups of inputs)``."""
+    """Whether each block has weights: bool, ``(pairs of channels, groups of inputs)``."""
     found = packing.grouped(weights)
     return (found.reshape(len(weights) // 2, 2, -1, packing.GROUP) != 0).any(axis=(1, 3))
 
 
 def pack_sparse(weights: np.ndarray, scaling: Scaling, tile: packing.TileShape) -> np.ndarray:
-    """Weights, steps and constants as ``tvmtiny_dsp_sparse.h`` describes them.
+    """Arrange weights, steps and constants as ``tvmtiny_dsp_sparse.h`` describes.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def pack_sparse(weights: np.ndarray, scaling: Scaling, tile: packing.TileShape) 
             first = positions[0] if len(positions) else 0
             positions = np.pad(positions, (0, missing), constant_values=first)
             body = np.pad(body, ((0, missing), (0, 0)))
-        # The first block comes last, behind all others: the one step below zero.
+        # The first block is stored after all others; the step to it is the only negative one.
         positions, body = np.roll(positions, -1), np.roll(body, -1, axis=0)
         ends = np.concatenate([[0], (positions[:-1] + 1) * size])
         steps = positions * size - ends

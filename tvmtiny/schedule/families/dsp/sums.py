@@ -12,7 +12,7 @@ from tvmtiny.schedule.matrix_layer import split_groups
 
 HEADERS = ("tvmtiny_dsp.h", "tvmtiny_dsp_patch.h", "tvmtiny_dsp_tile.h", "tvmtiny_dsp_sums.h")
 
-#: What accumulators are multiplied by.
+#: The factor of accumulators.
 _GAIN = 256
 
 
@@ -23,13 +23,13 @@ class Chunk:
     Attributes
     ----------
     first, groups
-        Which groups.
+        The first group, and the number of groups.
     kernel
-        Name of its kernel.
+        The name of the chunk's kernel.
     preamble
-        The kernel's instantiation.
+        The instantiation of the kernel.
     word, words
-        Its part of the stream.
+        The first word and the number of words of the chunk's part of the stream.
     """
 
     first: int
@@ -42,14 +42,14 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class SumsTile:
-    """The kernels of a matrix; the sums of all chunks make the result.
+    """The kernels of a matrix; the result is the sum over all chunks.
 
     Attributes
     ----------
     chunks
-        One after the other along the depth.
+        The chunks, one after the other along the depth.
     stream
-        int32, for all of them.
+        The stream of all chunks, int32.
     """
 
     tile: packing.TileShape
@@ -74,12 +74,12 @@ def pack_sums(
     bias
         ``(channels,)``, with the zero point of the inputs folded in.
     unroll
-        Groups that are unrolled at most.
+        The limit on unrolled groups.
 
     Returns
     -------
     SumsTile or None
-        None where the weights do not fit the format, or a bias is too large.
+        None if the weights do not fit the format, or a bias is too large.
     """
     if not packing.storable(weights, weight_format):
         return None
@@ -100,7 +100,7 @@ def pack_sums(
     for (first, part), offset in zip(parts, offsets, strict=True):
         groups = packing.groups(part.shape[1])
         initial = _GAIN * offset - packing.excess(part, weight_format)
-        # Modulo 2^32, as the kernel adds.
+        # Modulo 2^32, like the additions of the kernel.
         wrapped = initial.astype(np.int64).astype(np.uint32).view(np.int32)
         streams.append(packing.pack_products(part, wrapped, [], tile, weight_format))
         kernel, preamble = sums_kernel(len(weights), groups, tile, weight_format, unroll)
@@ -110,7 +110,7 @@ def pack_sums(
 
 
 def split_depth(count: int, most: int) -> list[tuple[int, int]]:
-    """The first of `count` groups, and how many, of as few chunks as have no more than `most`."""
+    """The fewest chunks with at most `most` groups each: first group and number of groups."""
     size = -(-count // -(-count // most))
     return [(first, min(size, count - first)) for first in range(0, count, size)]
 
@@ -123,14 +123,14 @@ def _fits(weights: np.ndarray, bias: np.ndarray) -> bool:
 def sums_kernel(
     channels: int, groups: int, tile: packing.TileShape, weight_format: str, unroll: int
 ) -> tuple[str, str]:
-    """Name and instantiation of the kernel for so many groups.
+    """Name and instantiation of the kernel for the given number of groups.
 
     Parameters
     ----------
     channels
         Sums from pixel to pixel.
     """
-    # One pixel has no distance to the next one.
+    # A single pixel has no distance to the next one.
     pitch = channels if tile.pixels > 1 else 0
     first, unrolled, loops = split_groups(groups, unroll)
     sizes = (first, unrolled, loops, pitch)

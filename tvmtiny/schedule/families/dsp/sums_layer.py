@@ -1,7 +1,8 @@
 """CONV_2D and FULLY_CONNECTED around the kernels of ``tvmtiny_dsp_sums.h``.
 
-For layers whose outputs two instructions do not scale exactly: the tiles store sums, which a slower
-epilogue scales as the oracle does. Long sums are made of several shorter ones.
+These kernels are for layers whose outputs two instructions cannot scale exactly. The tiles store
+sums, which a slower epilogue scales as the oracle does. Long sums are composed of several shorter
+sums.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tvmtiny.schedule.overlap import Overlap
 
 HEADERS = (*SUMS_HEADERS, "tvmtiny_double.h", "tvmtiny_dsp_finish.h")
 
-#: Instructions that expand a group of one pixel, and those of one output's epilogue.
+#: Instructions that expand a group of one pixel, and instructions of one output's epilogue.
 _EXPANSION = 7
 _EPILOGUE = 30
 
@@ -39,12 +40,12 @@ def implement_sums(
     decisions: Decisions,
     weight_zero_point: int,
 ) -> Implementation | None:
-    """The layer with the oracle's own rounding; None where weights do not fit the format.
+    """Implement the layer with the oracle's own rounding; None if weights do not fit the format.
 
     Parameters
     ----------
     weight_zero_point
-        What is subtracted from all weights.
+        The zero point that is subtracted from all weights.
     """
     bias = bias_values(node, layer.channels).astype(np.int64)
     weights = layer.weights.astype(np.int64)
@@ -70,7 +71,7 @@ def implement_sums(
 
 
 def _factors(node: Node, oracle: Oracle) -> tuple[str, np.ndarray, int]:
-    """The kind of rounding, its factors, and how many of them a channel has of its own."""
+    """The kind of rounding, its factors, and the number of factors per channel."""
     rounding = exact_rounding(node, oracle)
     if isinstance(rounding, DoubleProduct):
         return "DOUBLE", rounding.factors, min(1, len(rounding.factors) - 1)
@@ -86,7 +87,7 @@ class _Function:
     def __init__(self, node: Node, layer: Layer, tile: SumsTile) -> None:
         self._node, self._layer, self._tile = node, layer, tile
         self._pixels = tile.tile.pixels
-        #: Where a patch is consecutive inputs, each chunk is expanded on its own.
+        #: If a patch consists of consecutive inputs, each chunk is expanded separately.
         self._apart = layer.geometry is None
         most = max(chunk.groups for chunk in tile.chunks)
         groups = most if self._apart else packing.groups(layer.depth)
@@ -117,7 +118,7 @@ class _Function:
         )
 
         def step(index: nest.Argument) -> list[tirx.Stmt]:
-            # Where pixels do not divide, the last tile overlaps the one before.
+            # If tiles do not divide the pixels, the last tile overlaps the previous one.
             position = index * self._pixels
             if layer.pixels % self._pixels:
                 position = tirx.min(position, layer.pixels - self._pixels)
@@ -155,7 +156,7 @@ class _Function:
         )
 
     def _chunk(self, position: nest.Argument, number: int, chunk: Chunk) -> list[tirx.Stmt]:
-        """The sums of a chunk."""
+        """Compute the sums of a chunk."""
         tile, layer = self._tile.tile, self._layer
         calls, patch = [], 2 * chunk.first * self._pixels
         source = nest.address(self._patches, patch)
@@ -174,7 +175,7 @@ class _Function:
                 return [nest.call(name, target, pixel, depth, self._pixels)]
 
             calls.append(nest.loop(self._pixels, "lane", expand))
-        # Where channels do not divide, the last tile overlaps the one before.
+        # If tiles do not divide the channels, the last tile overlaps the previous one.
         whole = layer.channels - layer.channels % tile.channels
         split = chunk.words * whole // len(packing.channel_order(layer.channels, tile))
         parts = [(0, split, 0)]

@@ -17,20 +17,23 @@ from tvmtiny.schedule.overlap import Overlap, smallest_distance
 
 HEADERS = (*SUMS_HEADERS, "tvmtiny_dsp_svdf.h")
 
-#: Groups that are unrolled at most, by goal.
+#: The limit on unrolled groups, by goal.
 _UNROLL = {Goal.SPEED: 16, Goal.BALANCED: 8, Goal.SIZE: 4}
 
-#: Steps that a filter may remember: its code is not looped.
+#: The limit on steps that a filter remembers, because its code has no loop.
 _MOST_MEMORY = 64
 
-#: Instructions of a filter beside its products.
+#: Instructions of a filter, without its products.
 _FILTER = 30
 
 
 def implement_svdf(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """The layer in int8; None where the kernel has no sums, scales, memory or state for it."""
+    """Implement the layer in int8.
+
+    None if the kernel does not support its sums, scales or state.
+    """
     times = node.input(2).data
     assert times is not None
     filters, memory = times.shape
@@ -83,16 +86,16 @@ def implement_svdf(
 
 
 def _features(node: Node, goal: Goal) -> SumsTile | None:
-    """The tile of the weights over features; None where it cannot be exact."""
+    """The tile of the weights over features; None if it cannot be exact."""
     weights, zero_point = node.input(1).data, node.input(0).zero_point
     assert weights is not None
     bias = -zero_point * weights.astype(np.int64).sum(axis=1)
     low, high = accumulator_range(weights, np.zeros(len(weights)), zero_point)
-    # The kernel shifts sums as far to the left as the scale asks for, and by one more.
+    # The kernel shifts sums to the left by the shift of the scale, and by one more bit.
     left = max(feature_multiplier(node)[1], 0) + 1
     if int(max(-low.min(), high.max())) << left >= 2**31:
         return None
-    # Whole tiles, with filters that nobody looks at.
+    # Use whole tiles, padded with unused filters.
     shape = packing.TILES["1x4"]
     missing = -len(weights) % shape.channels
     weights, bias = np.pad(weights, ((0, missing), (0, 0))), np.pad(bias, (0, missing))
@@ -104,6 +107,6 @@ def _features(node: Node, goal: Goal) -> SumsTile | None:
 
 
 def _overlap(batches: int, inputs: int, units: int) -> Overlap:
-    """What the order of the batches allows: inputs are expanded before outputs are written."""
+    """The overlap that the order allows: inputs are expanded before outputs are written."""
     step = np.arange(batches)
     return Overlap("out", 0, smallest_distance(np.repeat(step, inputs), np.repeat(step, units)))

@@ -19,7 +19,7 @@ from tvmtiny.schedule.matrix_layer import split_groups, weight_zero_points
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 from tvmtiny.schedule.requantize import Scaling
 
-#: Groups that are unrolled at most.
+#: The limit on unrolled groups.
 _UNROLL = 8
 
 #: Outputs of neighbouring pixels must be within reach of STRB's immediate.
@@ -28,16 +28,16 @@ _MOST_PITCH = 2047
 
 @dataclass(frozen=True)
 class _Phase:
-    """Outputs of a row or column that the same taps reach.
+    """The outputs of a row or column that use the same taps.
 
     Attributes
     ----------
     first, count
-        The first of them, and how many.
+        The first output, and the number of outputs.
     start
-        Where the patch of the first one begins in the input; perhaps outside.
+        The start of the first output's patch in the input; it can be outside of the input.
     taps
-        In the order of the input.
+        The taps, in the order of the input.
     """
 
     first: int
@@ -57,7 +57,10 @@ def _phases(axis: Axis) -> Iterator[_Phase]:
 def implement_transpose(
     node: Node, oracle: Oracle, goal: Goal, decisions: Decisions | None = None
 ) -> Implementation | None:
-    """TRANSPOSE_CONV in int8; None where the micro-kernels cannot be used or proven exact."""
+    """Implement TRANSPOSE_CONV in int8.
+
+    None if the micro-kernels cannot be used or proven exact.
+    """
     inner = replace(as_convolution(node), operator="CONV_2D")
     if decisions is not None or np.any(weight_zero_points(inner)):
         return None
@@ -89,7 +92,7 @@ def implement_transpose(
 
 
 class _Function:
-    """The function, phase by phase."""
+    """Builds the function, phase by phase."""
 
     def __init__(
         self,
@@ -110,16 +113,17 @@ class _Function:
 
     @property
     def stream(self) -> np.ndarray:
-        """Of all phases, one after the other."""
+        """The stream of all phases, one after the other."""
         return np.concatenate(self._streams)
 
     def add(self, rows: _Phase, columns: _Phase) -> bool:
-        """Add a phase; False where its constants or weights do not fit."""
+        """Add a phase; returns False if its constants or weights do not fit."""
         part = self._weights[:, list(rows.taps)][:, :, list(columns.taps)]
         flat = np.ascontiguousarray(part).reshape(len(part), -1)
         whole = self._weights.reshape(len(part), -1)
-        # The proof is for all taps, which is more than any phase sums; what inputs at their zero
-        # point and the weight format add follows the taps that there are.
+        # The proof covers the sum over all taps, which exceeds the sum of any phase. The amounts
+        # that inputs at their zero point and the weight format add are computed from the taps of
+        # the phase.
         missing = whole.sum(axis=1, dtype=np.int64) - flat.sum(axis=1, dtype=np.int64)
         initial = self._scaling.initial.astype(np.int64)
         initial += 256 * self._inner.input(0).zero_point * missing
@@ -134,7 +138,7 @@ class _Function:
         return True
 
     def finish(self) -> tirx.PrimFunc:
-        """All phases of all images."""
+        """Loop over all phases of all images."""
         node, inner, tile = self._node, self._inner, self._tile
         (images, height, width, depth), channels = inner.input(0).shape, len(self._weights)
         axis_y, axis_x = axes(node)
@@ -151,7 +155,7 @@ class _Function:
         def phase(
             entry: tuple[_Phase, _Phase, int, int],
         ) -> Callable[[nest.Argument, nest.Argument], tirx.Stmt]:
-            """What computes a row of the phase, of an image."""
+            """Return a function that computes a row of the phase of an image."""
             rows, columns, offset, words = entry
             kernel = (len(rows.taps), len(columns.taps))
             count = packing.groups(kernel[0] * kernel[1] * depth)
@@ -221,7 +225,7 @@ class _Function:
             )
 
         phases = [(entry[0], phase(entry)) for entry in self._body]
-        # Rows of all phases take turns, so that outputs may follow inputs that nobody reads again.
+        # Rows of all phases alternate, so that outputs can replace inputs that are not read again.
         common = min(rows.count for rows, _ in phases)
 
         def one_image(image: nest.Argument) -> list[tirx.Stmt]:
@@ -247,7 +251,7 @@ class _Function:
         )
 
     def _overlap(self, common: int) -> Overlap:
-        """What the order of rows allows: all of a row may be read after any of it was written."""
+        """The overlap that the order allows: a row may be read after a part of it was written."""
         (images, height, width, depth) = self._inner.input(0).shape
         axis_y, axis_x = axes(self._node)
         last_read = np.full((images, height), -1)

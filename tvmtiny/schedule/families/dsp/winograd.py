@@ -23,28 +23,28 @@ HEADERS = (
     "tvmtiny_dsp_winograd.h",
 )
 
-#: Tiles of a step.
+#: Number of tiles per step.
 _TILES = 3
 
-#: Input channels at most: offsets of the transform are immediates, and products are unrolled.
+#: The limit on input channels: offsets of the transform are immediates, and products are unrolled.
 _MOST_CHANNELS = 128
 
 #: Largest immediate offset of STRB.
 _OFFSET = 4095
 
-#: The gain of `tvmtiny.schedule.requantize.solve`, as an exponent; a quarter of it is the
-#: transform's own.
+#: The gain of `tvmtiny.schedule.requantize.solve` as an exponent; two bits of it belong to the
+#: transform.
 _GAIN_BITS = 6
 
 #: The transform of filters, times two.
 _FILTERS = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], np.int64)
 
-#: Cycles on Cortex-M4, LDM and STM of N words 1 + N, LDRD 3, all else 1 (Arm DDI 0439, 3.3.1): two
-#: channels of inputs times two of outputs; all of a sum; an output tile; and two channels of an
-#: input tile.
+#: Cycles on Cortex-M4, with 1 + N for LDM and STM of N words, 3 for LDRD, and 1 for all others (Arm
+#: DDI 0439, 3.3.1): of two input channels times two output channels; of a whole sum; of an output
+#: tile; and of two channels of an input tile.
 _PRODUCTS, _SUM, _OUTPUTS, _INPUTS = 13, 15, 70, 100
 
-#: The same in instructions.
+#: Instructions of the same parts.
 _PRODUCTS_I, _SUM_I, _OUTPUTS_I, _INPUTS_I = 8, 4, 59, 90
 
 
@@ -57,7 +57,7 @@ class _Plan:
     rows, columns
         Tiles of an output.
     images
-        How many.
+        Number of images.
     """
 
     geometry: Window
@@ -75,17 +75,17 @@ class _Plan:
 
     @property
     def tiles(self) -> int:
-        """Tiles of an image."""
+        """Number of tiles of an image."""
         return self.rows * self.columns
 
     @property
     def single(self) -> bool:
-        """Whether the last step has one tile only; two make a step that repeats one."""
+        """Whether the last step has only one tile; with two tiles, a step repeats one of them."""
         return self.tiles % _TILES == 1
 
     @property
     def whole(self) -> int:
-        """Steps of an image with three tiles."""
+        """Number of steps of an image with three tiles."""
         return self.tiles // _TILES if self.single else -(-self.tiles // _TILES)
 
     @property
@@ -95,7 +95,7 @@ class _Plan:
         return [*starts, (self.tiles - 1, 1)] if self.single else starts
 
     def weigh(self, products: int, total: int, outputs: int, inputs: int) -> int:
-        """Sum of the costs of all parts."""
+        """The sum of the costs of all parts."""
         pairs = self.channels // 2
         sums = self.filters // 2 * 16 * (pairs * products + total)
         step = sums + _TILES * (self.filters * outputs + pairs * inputs)
@@ -103,13 +103,13 @@ class _Plan:
 
 
 def winograd_cycles(node: Node) -> int | None:
-    """Estimated cycles on Cortex-M4; None where the kernels do not fit the layer."""
+    """Estimated cycles on Cortex-M4; None if the kernels do not support the layer."""
     plan = _plan(node)
     return None if plan is None else plan.weigh(_PRODUCTS, _SUM, _OUTPUTS, _INPUTS)
 
 
 def winograd_sketches(node: Node) -> tuple[Sketch, ...]:
-    """The one way to compute a layer by transforms, if there is one."""
+    """The only sketch of a layer by transforms, if there is one."""
     return () if _plan(node) is None else (Sketch("winograd"),)
 
 
@@ -134,12 +134,12 @@ def _plan(node: Node) -> _Plan | None:
 def implement_winograd(
     node: Node, layer: Layer, scaling: Scaling, decisions: Decisions
 ) -> Implementation | None:
-    """The layer by transforms; None where the kernels do not fit it.
+    """Implement the layer by transforms; None if the kernels do not support it.
 
     Parameters
     ----------
     scaling
-        For a gain of 256 and no excess: that of int16 weights.
+        The scaling for a gain of 256 and no excess, as for int16 weights.
     """
     plan = _plan(node)
     if plan is None:
@@ -152,7 +152,7 @@ def implement_winograd(
 
 
 def transform_filters(weights: np.ndarray) -> np.ndarray:
-    """Filters as factors of transformed inputs, times four.
+    """Transform filters to factors of transformed inputs, times four.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def transform_filters(weights: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        int64, ``(filters, 16, channels)``; a column of the transform after the other.
+        int64, ``(filters, 16, channels)``, column by column of the transform.
     """
     taps = weights.astype(np.int64).reshape(len(weights), 3, 3, -1)
     wide = np.einsum("iy,oyxc,jx->ojic", _FILTERS, taps, _FILTERS)
@@ -170,20 +170,20 @@ def transform_filters(weights: np.ndarray) -> np.ndarray:
 
 
 def pack_winograd(weights: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, int]:
-    """Weights and constants as the kernel reads them, and what sums are shifted to the left.
+    """Arrange weights and constants for the kernel; also returns the left shift of sums.
 
-    The transformed weights are scaled by as much of the gain as int16 has room for.
+    The transformed weights are scaled by as much of the gain as fits int16.
 
     Parameters
     ----------
     weights
-        int8, ``(filters, 9 * channels)``; both numbers are as `_plan` wants them.
+        int8, ``(filters, 9 * channels)``; both numbers as `_plan` requires.
 
     Returns
     -------
     stream, left
-        int32; per pair of filters the products in the order of the kernel, then of each filter the
-        initial accumulator, the multiplier and, for rounding by sign, offset and step.
+        int32; for each pair of filters the products in the order of the kernel, then for each
+        filter the initial accumulator, the multiplier and, for rounding by sign, offset and step.
     """
     wide = transform_filters(weights)
     bits = _GAIN_BITS
@@ -263,12 +263,12 @@ def _function(
 
 
 def _unroll(channels: int) -> int:
-    """How many of the 16 transformed values are unrolled: at most 2 KB of code."""
+    """The number of the 16 transformed values that are unrolled, within 2 KB of code."""
     return next((16 // n for n in (2, 4, 8) if channels <= 8 * n), 1)
 
 
 def _distance(plan: _Plan) -> int:
-    """What the order of the steps allows: a step transforms its inputs before it writes."""
+    """The overlap that the order allows: a step transforms its inputs before it writes."""
     geometry = plan.geometry
     last_read = np.full((plan.images, *geometry.input), -1)
     steps = plan.steps
