@@ -1,7 +1,7 @@
-/* Common ground of tvmtiny's micro-kernels for cores with Helium (MVE: Armv8.1-M, Cortex-M55 and
- * M85). Elsewhere, or with TVMTINY_PORTABLE, portable twins give the same results.
+/* Common definitions of tvmtiny's micro-kernels for cores with Helium (MVE: Armv8.1-M, Cortex-M55
+ * and M85). On other cores, or with TVMTINY_PORTABLE, portable twins give the same results.
  *
- * Kernels read whole vectors only where all of their bytes belong to the buffer. */
+ * Kernels read whole vectors only if all of their bytes belong to the buffer. */
 #ifndef TVMTINY_MVE_H
 #define TVMTINY_MVE_H
 
@@ -25,7 +25,7 @@
 #endif
 
 #if TVMTINY_MVE && defined(__clang__)
-/* Assembly of more than 4095 characters, up to which C99 asks for string literals. */
+/* Assembly that is longer than the 4095 characters that C99 guarantees for string literals. */
 #pragma clang diagnostic ignored "-Woverlength-strings"
 #endif
 
@@ -33,8 +33,8 @@
 
 #if TVMTINY_MVE
 
-/* A function NAME that consists of assembly. The clobbers are for GCC's -fipa-ra, which trusts what
- * it sees of a local function. */
+/* A function NAME that consists of assembly. The clobbers are for GCC's -fipa-ra, which relies on
+ * the registers that a local function is seen to use. */
 #define TVMTINY_MVE_FUNCTION(NAME, PARAMETERS, TEXT)                                               \
   static __attribute__((naked, noinline)) void NAME PARAMETERS                                     \
   {                                                                                                \

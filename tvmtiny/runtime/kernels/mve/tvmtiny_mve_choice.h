@@ -4,10 +4,10 @@
 
 #include "tvmtiny_mve.h"
 
-/* Instantiates NAME(a, b, out, count): out = RELATION of `a` and `b`: max, min, or whether it holds;
- * ONCE is 1 where all elements take the same one of `b`. Without a shift to the left, integers are
- * taken as they are; else they become (value * 2^LEFT + ZERO) * FACTOR * 2^(SHIFT - 31), with two
- * roundings. `out` may be `a` or `b` of its size. */
+/* Instantiates NAME(a, b, out, count): out = RELATION of `a` and `b`: max, min, or whether the
+ * relation holds. ONCE is 1 if all elements use the same element of `b`. Without a left shift,
+ * integers are used unchanged; otherwise they become (value * 2^LEFT + ZERO) * FACTOR *
+ * 2^(SHIFT - 31), with two roundings. `out` may be `a` or `b` if it has the same size. */
 #if TVMTINY_MVE
 
 #define TVMTINY_MVE_CHOICE(NAME, TYPE, RESULT, RELATION, ONCE, LEFT, ZA, FA, SA, ZB, FB, SB, TEXT) \

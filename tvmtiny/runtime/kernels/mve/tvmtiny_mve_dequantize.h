@@ -4,8 +4,9 @@
 
 #include "tvmtiny_mve_float.h"
 
-/* Instantiates NAME(x, out, count, zero_point, scale): out = (x - zero_point) * scale. LOAD: of four
- * numbers of TYPE, an instruction. Results that are not 0 have to be normal numbers: vectors flush others to 0. */
+/* Instantiates NAME(x, out, count, zero_point, scale): out = (x - zero_point) * scale. LOAD is an
+ * instruction that loads four numbers of TYPE. Nonzero results must be normal numbers: vectors
+ * flush subnormal numbers to 0. */
 #if TVMTINY_MVE_FLOAT
 
 #define TVMTINY_MVE_DEQUANTIZE(NAME, TYPE, LOAD)                                                   \

@@ -8,8 +8,8 @@
 #include <arm_mve.h>
 #endif
 
-/* Instantiates NAME(a, b, constants, out, count), which may be computed over `a` or `b`; ONCE is 1
- * where all elements take the same one of `b`.
+/* Instantiates NAME(a, b, constants, out, count); `out` may be `a` or `b`. ONCE is 1 if all
+ * elements use the same element of `b`.
  *
  * ADD: out = clamp((constants[0] * a + constants[1] * b + constants[2]) >> SHIFT)
  * MUL: out = clamp((((256 * a + constants[0]) * (b + constants[1]) + constants[2]) * constants[3] * 2
@@ -81,7 +81,7 @@ TVMTINY_MVE_INLINE int8_t tvmtiny_mve_clamp(int32_t value, int32_t low, int32_t 
 #define TVMTINY_MVE_KIND_SQUARE(A, B) (((A) - (B)) * ((A) - (B)))
 #define TVMTINY_MVE_KIND_MUL(A, B) ((A) * (B))
 
-/* One operand; a multiplier of 0 leaves it unscaled. */
+/* Scales one operand; a multiplier of 0 leaves it unscaled. */
 TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int32_t zero,
                                                int32_t multiplier, int32_t shift)
 {
@@ -119,8 +119,8 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int3
 
 /* ---- Pools -------------------------------------------------------------------------------- */
 
-/* Runs BODY for each LANES channels from `channel`; the last ones overlap where CHANNELS, which is at
- * least as many, is not a multiple. */
+/* Runs BODY for every LANES channels, beginning with `channel`. CHANNELS is at least LANES; if it
+ * is not a multiple of LANES, the last channels overlap. */
 #define TVMTINY_MVE_CHANNELS(CHANNELS, LANES, BODY)                                                \
   for (next = 0; next < (CHANNELS); next += (LANES)) {                                             \
     const int32_t channel =                                                                        \
@@ -134,7 +134,7 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_operand(int32_t value, int32_t left, int3
  * MEAN: out = clamp((sum + scale[1]) * scale[0] * 2^(SHIFT - 31) + ZERO_POINT), with two roundings */
 #if TVMTINY_MVE
 
-/* Two roundings, the second one halves away from zero. */
+/* Scales with two roundings, of which the second rounds halves away from zero. */
 TVMTINY_MVE_INLINE int32x4_t tvmtiny_mve_requantize(int32x4_t acc, int32_t multiplier, int32_t shift)
 {
   const int32x4_t high = vqrdmulhq_n_s32(shift > 0 ? vshlq_r_s32(acc, shift) : acc, multiplier);

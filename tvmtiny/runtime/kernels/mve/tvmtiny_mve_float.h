@@ -1,7 +1,9 @@
-/* Helium micro-kernels of float32 CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED, for cores with MVE-F.
+/* Helium micro-kernels of float32 CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED, for cores with
+ * MVE-F.
  *
- * Lanes are output channels, of which the last block of 4 overlaps where they do not divide. Each sum
- * starts with the bias and runs in the order of the taps; products are not rounded (VFMA). */
+ * Lanes are output channels; if 4 does not divide them, the last block of 4 overlaps. Each sum
+ * starts with the bias and adds products in the order of the taps; products are not rounded
+ * (VFMA). */
 #ifndef TVMTINY_MVE_FLOAT_H
 #define TVMTINY_MVE_FLOAT_H
 
@@ -20,18 +22,18 @@
 #include <arm_mve.h>
 #endif
 
-/* A bound that nothing exceeds. */
+/* A bound that no float exceeds. */
 #if defined(__GNUC__) || defined(__clang__)
 #define TVMTINY_MVE_INFINITY __builtin_inff()
 #else
 #define TVMTINY_MVE_INFINITY ((float)(1e300 * 1e300))
 #endif
 
-/* Instantiates NAME(x, stream, out, quads): all channels of neighbouring pixels, four at a time; filters
- * are ROWS runs of RUN inputs, ROW_PITCH inputs apart, pixels PITCH inputs. The stream is, per block of
- * 4 channels, their biases, and their weights for each input.
- * Instantiates NAME(x, stream, out): all channels of one pixel, whose inputs are one run; blocks are of
- * 16 channels, the last of as many 4s as are left. */
+/* Instantiates NAME(x, stream, out, quads): all channels of neighbouring pixels, four at a time;
+ * filters are ROWS runs of RUN inputs, ROW_PITCH inputs apart, pixels PITCH inputs. For each block
+ * of 4 channels, the stream has their biases, and their weights for each input.
+ * Instantiates NAME(x, stream, out): all channels of one pixel, whose inputs are one run. Blocks
+ * have 16 channels; the last block has the remaining multiples of 4. */
 #if TVMTINY_MVE_FLOAT
 
 #define TVMTINY_MVE_F32_QUAD(NAME, CHANNELS, ROWS, RUN, ROW_PITCH, PITCH, LOW, HIGH, TEXT)         \
@@ -98,7 +100,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_f32_pixel(const float *x, const float *strea
 
 #endif
 
-/* `tvmtiny_mve_rows` for floats, in which all sizes are. */
+/* `tvmtiny_mve_rows` for floats; all sizes are in floats. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_f32_rows(const float *x, float *strip, int32_t first,
                                              int32_t rows, int32_t height, int32_t pitch,
                                              int32_t left, int32_t count, int32_t right)
@@ -107,9 +109,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_f32_rows(const float *x, float *strip, int32
                    4 * count, 4 * right, 0);
 }
 
-/* Instantiates NAME(x, stream, out): a row of COLUMNS outputs of each of CHANNELS channels, of which
- * there are at least 4. Taps are DOWN and RIGHT inputs apart, outputs STEP. The stream is, per block of
- * 4 channels, their biases, and their weights for each tap. */
+/* Instantiates NAME(x, stream, out): a row of COLUMNS outputs of each of CHANNELS channels;
+ * CHANNELS is at least 4. Taps are DOWN and RIGHT inputs apart, outputs STEP. For each block of 4
+ * channels, the stream has their biases, and their weights for each tap. */
 #if TVMTINY_MVE_FLOAT
 
 #define TVMTINY_MVE_F32_WINDOW(NAME, COLUMNS, CHANNELS, KH, KW, DOWN, RIGHT, STEP, LOW, HIGH)      \

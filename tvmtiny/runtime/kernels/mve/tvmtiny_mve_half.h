@@ -1,7 +1,7 @@
 /* Helium kernels of CONV_2D, FULLY_CONNECTED and DEPTHWISE_CONV_2D with int16 activations.
  *
- * Windows are read where they are, as far as they are inside of the input: padding is 0. Vectors at
- * the end of a run of inputs are loaded in part.
+ * The part of a window that is inside of the input is read in place; padding is 0. Vectors at the
+ * end of a run of inputs are loaded partially.
  *
  * Requantization, by the kind of the layer:
  * HIGH: (sum * scale[0] + 2^31) >> 32, which is what the reference does with a factor that was shifted
@@ -57,7 +57,7 @@ TVMTINY_MVE_INLINE tvmtiny_mve_half_window tvmtiny_mve_half_inside(
 }
 
 #if TVMTINY_MVE
-/* Stores the outputs of four sums, the first of which is that of `channel`. */
+/* Stores the outputs of four sums; the first one belongs to `channel`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_store(const tvmtiny_mve_half_layer *layer, int32x4_t sums,
                                                const int32_t *scales, int32_t channel, int16_t *out)
 {
@@ -151,8 +151,8 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_sums(const int16_t *x, const int8_t *we
 #endif
 }
 
-/* Adds the products of `kernel_height` rows of inputs, of windows inside of the image, with four filters
- * to four sums: makes those of the pixel that begins at `x`, and four of the next one. */
+/* For windows inside of the image, adds the products of `kernel_height` rows of inputs with four
+ * filters to four sums: those of the pixel that begins at `x`, and those of the next pixel. */
 typedef void (*tvmtiny_mve_half_pair)(const int16_t *x, const int8_t *weights, int32_t *sums);
 
 /* Instantiates NAME for ROWS rows of RUN inputs, PITCH apart; pixels are STEP apart. */
@@ -198,8 +198,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_finish(const tvmtiny_mve_half_layer *la
 #endif
 }
 
-/* At least 4 channels, the last of which are computed twice where they are no multiple of 4. Where `pair`
- * is not 0, neighbouring pixels whose windows are inside of the image are computed together. */
+/* Computes at least 4 channels; if their number is not a multiple of 4, some of the last channels
+ * are computed twice. If `pair` is not 0, neighbouring pixels whose windows are inside of the image
+ * are computed together. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_convolve(const tvmtiny_mve_half_layer *layer,
                                                   const int16_t *x, const int8_t *weights,
                                                   const int32_t *bias, const int32_t *scales,
@@ -249,8 +250,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_convolve(const tvmtiny_mve_half_layer *
   }
 }
 
-/* A filter for each input channel, of which there are at least 4, the last ones computed twice where
- * they are no multiple of 4; weights of neighbouring channels are side by side. */
+/* Computes one filter for each input channel. There are at least 4 channels; if their number is not
+ * a multiple of 4, some of the last channels are computed twice. Weights of neighbouring channels
+ * are adjacent. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer *layer,
                                                    const int16_t *x, const int8_t *weights,
                                                    const int32_t *bias, const int32_t *scales,
@@ -317,8 +319,8 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer 
   }
 }
 
-/* Instantiates NAME(x, weights, bias, scales, out): KIND is convolve or depthwise, TOGETHER a function of
- * two pixels or 0, and what follows are the fields of the layer. */
+/* Instantiates NAME(x, weights, bias, scales, out): KIND is convolve or depthwise, TOGETHER is a
+ * function of two pixels or 0, and the other arguments are the fields of the layer. */
 #define TVMTINY_MVE_HALF(NAME, KIND, TOGETHER, IMAGES, HEIGHT, WIDTH, INPUTS, OUT_HEIGHT, OUT_WIDTH, CHANNELS, \
                          KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, PAD_Y, PAD_X, LOW, HIGH, \
                          SCALING, PITCH, EACH)                                                     \

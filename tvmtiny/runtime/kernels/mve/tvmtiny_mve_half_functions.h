@@ -8,7 +8,7 @@
 #include <arm_mve.h>
 #endif
 
-/* Between the entries of a table, which are 128 steps apart; `out` may be `x`. */
+/* Interpolates between the entries of a table, which are 128 steps apart; `out` may be `x`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_interpolate(const int16_t *x, const int16_t *table, int16_t *out,
                                                 int32_t count)
 {
@@ -34,10 +34,11 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_interpolate(const int16_t *x, const int16_t 
 #endif
 }
 
-/* Between the entries of the table of the logistic function, which are 2^BITS steps apart. Halves of a
- * word of the table are the entry less 2^15, and the difference to the next one, of which the last has
- * none. out = round(value / 2^OUT_BITS) + OFFSET, of the value less what 0 gives; negative ones are
- * reflected there, and their halves are rounded down. `out` may be `x`. */
+/* Interpolates between the entries of the table of the logistic function, which are 2^BITS steps
+ * apart. The halves of a table word are the entry minus 2^15, and the difference to the next entry,
+ * which is missing for the last one. out = round(value / 2^OUT_BITS) + OFFSET, where the value is
+ * relative to the result for 0. Negative inputs are reflected there, and their halves are rounded
+ * down. `out` may be `x`. */
 #if TVMTINY_MVE
 
 #define TVMTINY_MVE_SIGMOID(NAME, BITS, OUT_BITS, OFFSET)                                          \
@@ -85,7 +86,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_interpolate(const int16_t *x, const int16_t 
 TVMTINY_MVE_SIGMOID(tvmtiny_mve_logistic, 9, 10, 1 << 14)
 TVMTINY_MVE_SIGMOID(tvmtiny_mve_tanh, 8, 8, 0)
 
-/* Signs of integers, of which the least stays as it is; `out` may be `x`. */
+/* Changes signs of integers; the smallest integer stays unchanged. `out` may be `x`. */
 #if TVMTINY_MVE
 
 #define TVMTINY_MVE_SIGN(NAME, TYPE, LETTER, BITS, INSTRUCTION, FLIPS)                             \
@@ -120,14 +121,15 @@ TVMTINY_MVE_SIGN(tvmtiny_mve_negate_32, int32_t, w, 32, "vneg", 1)
 TVMTINY_MVE_SIGN(tvmtiny_mve_size_16, int16_t, h, 16, "vabs", *x < 0)
 TVMTINY_MVE_SIGN(tvmtiny_mve_size_32, int32_t, w, 32, "vabs", *x < 0)
 
-/* How integers are scaled to others: numbers below 0 have a factor of their own, which may be negative,
- * and are taken without their sign where `sizes` is not 0. */
+/* How integers are rescaled: negative numbers have a separate factor, which may be negative, and
+ * are used without their sign if `sizes` is not 0. */
 typedef struct {
   int32_t zero, above, above_shift, below, below_shift, negative, sizes, out_zero, low, high;
 } tvmtiny_mve_line;
 
-/* Instantiates NAME(x, out, count): out = clamp((x - zero) * factor * 2^(shift - 31) + out_zero), with
- * two roundings; what follows are the fields of the line. LOAD and STORE: of 4 lanes. */
+/* Instantiates NAME(x, out, count): out = clamp((x - zero) * factor * 2^(shift - 31) + out_zero),
+ * with two roundings. The other arguments are the fields of the line; LOAD and STORE are
+ * instructions for 4 lanes. */
 #if TVMTINY_MVE
 
 TVMTINY_MVE_INLINE int32x4_t tvmtiny_mve_scaled_line(int32x4_t value, int32_t factor, int32_t shift)

@@ -1,20 +1,21 @@
 /* UNIDIRECTIONAL_SEQUENCE_LSTM in int8 with int16 cells, by Helium; the same bytes as tvmtiny_lstm.h.
  *
- * Gates are computed for vectors of 8 cells, in the order input, forget, output, cell; all vectors of
- * a gate lie side by side. The stream has for each vector, first of the inputs and then of the state:
- * 8 biases, of the even cells and of the odd ones; for each group of 16 inputs their weights in that
- * order, padded with zeros, which meet whatever follows; and multiplier, shift to the left, shift to
- * the left by a negative number, and what is taken from numbers below zero before it. */
+ * Gates are computed for vectors of 8 cells, in the order input, forget, output, cell; all vectors
+ * of a gate are adjacent. For each vector, the stream has the following data, first of the inputs
+ * and then of the state: 8 biases, of the even cells and of the odd cells; for each group of 16
+ * inputs the weights in the same order, padded with zeros for the bytes after the inputs; and
+ * multiplier, left shift, left shift by a negative number, and the number that is subtracted from
+ * negative values before it. */
 #ifndef TVMTINY_MVE_LSTM_H
 #define TVMTINY_MVE_LSTM_H
 
 #include "tvmtiny_lstm.h"
 #include "tvmtiny_mve.h"
 
-/* Instantiates NAME(patch, stream, gates, vectors): sums of all gates, scaled to 12 fractional bits.
- * `patch` has the inputs and, from the next group of 16 on, the state.
- * Instantiates NAME(gates, cell, out): what a step does with them; `gates` is lost. CLIP is 0 where
- * cells are not clipped. */
+/* Instantiates NAME(patch, stream, gates, vectors): sums of all gates, scaled to 12 fractional
+ * bits. `patch` has the inputs and, from the next group of 16, the state.
+ * Instantiates NAME(gates, cell, out): a step, given the gates; `gates` is overwritten. CLIP is 0
+ * if cells are not clipped. */
 #if TVMTINY_MVE
 
 #define TVMTINY_MVE_LSTM_GATES(NAME, INPUTS, CELLS, TEXT)                                          \
@@ -30,7 +31,7 @@
 
 #else
 
-/* The scaled sum of a cell, onto what its gate has already; `x` has `count` numbers. */
+/* Adds the scaled sum of a cell to the value of its gate; `x` has `count` numbers. */
 TVMTINY_MVE_INLINE int32_t tvmtiny_mve_lstm_gate(const int8_t *x, int32_t count,
                                                  const int32_t *stream, int32_t place,
                                                  int32_t before)
@@ -93,8 +94,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_lstm_gates(const int8_t *patch, const int32_
 #endif
 
 /* Instantiates NAME(x, stream, state, cells, out, gates, patch): all steps. `state` and `cells` are
- * memory of the model that just this layer uses: they are read first and written last. Workspaces are
- * `gates`, 4 for each cell of whole vectors, and `patch`, for whole groups of inputs and of states. */
+ * memory of the model that only this layer uses: they are read first and written last. Workspaces
+ * are `gates`, with 4 numbers for each cell of whole vectors, and `patch`, with whole groups of
+ * inputs and of states. */
 #define TVMTINY_MVE_LSTM(NAME, GATES, CELLS_OF_STEP, BATCHES, STEPS, INPUTS, CELLS, INPUT_BATCH,   \
                          INPUT_STEP, OUTPUT_BATCH, OUTPUT_STEP)                                    \
   static void NAME(const int8_t *x, const int32_t *stream, const int8_t *state,                    \

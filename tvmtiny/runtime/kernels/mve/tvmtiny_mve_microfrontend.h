@@ -7,7 +7,7 @@
 
 #if TVMTINY_MVE
 
-/* The window over `count` samples; `seen` are four words for the bits of absolute values. */
+/* Applies the window to `count` samples; `seen` has four words for the bits of absolute values. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_window(const int16_t *samples, const int16_t *coefficients, uint32_t *to, int32_t count, uint32_t *seen)
 {
   __asm__ volatile("vldrw.32 q3, [%4]\n"
@@ -30,7 +30,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_window(const int16_t *samples, const int16_t
                    : "q0", "q1", "q2", "q3", "lr", "cc", "memory");
 }
 
-/* From q0 to q3, scaled and turned, to their sums there. */
+/* Replaces q0 to q3, which are scaled and rotated, by their sums. */
 #define TVMTINY_MVE_BUTTERFLY                                                                        \
   "vadd.i16 q4, q0, q2\n"                                                                            \
   "vsub.i16 q5, q0, q2\n"                                                                            \
@@ -71,8 +71,8 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_fft_first(const uint32_t *from, uint32_t *to
                    : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "lr", "cc", "memory");
 }
 
-/* A further stage of radix 4 over transforms of `size` words, a multiple of 4; the factors of each quarter are
- * behind those of the one before. */
+/* A further stage of radix 4 over transforms of `size` words, a multiple of 4. The factors of each
+ * quarter follow those of the previous quarter. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_fft_stage(uint32_t *words, const int32_t *factors, int32_t points, int32_t size)
 {
   for (uint32_t *group = words; group != words + points; group += 4 * size) {
@@ -121,7 +121,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_fft_stage(uint32_t *words, const int32_t *fa
   }
 }
 
-/* The power spectrum from place `first` on, which is a multiple of 4 before the one in the middle. */
+/* The power spectrum from element `first`, which is a multiple of 4 before the middle element. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_fft_energy(uint32_t *words, const int32_t *factors, int32_t points, int32_t first)
 {
   static const uint32_t reversed[4] = { 12u, 8u, 4u, 0u };

@@ -18,7 +18,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_set(void *out, int32_t value, int32_t bytes)
   tvmtiny_mve_fill((int8_t *)out, value, bytes);
 }
 
-/* `rows` runs of `bytes` bytes, from one to the next `down` in `out` and `on` in `x`. */
+/* Copies `rows` runs of `bytes` bytes, which are `down` bytes apart in `out` and `on` in `x`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_move_rows(void *out, const void *x, int32_t rows, int32_t bytes,
                                               int32_t down, int32_t on)
 {
@@ -38,9 +38,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_move_rows(void *out, const void *x, int32_t 
   }
 }
 
-/* `count` elements of TYPE, from one to the next `write` elements in `out` and `read` in `x`. LANES of
- * BITS hold the offsets, of which each is below 2^BITS. LOAD and STORE: of an element; SCALE: of
- * offsets. */
+/* Copies `count` elements of TYPE, which are `write` elements apart in `out` and `read` in `x`.
+ * LANES of BITS hold the offsets, each of which is below 2^BITS. LOAD and STORE are the
+ * instructions for an element, SCALE is the shift of offsets. */
 #if TVMTINY_MVE
 
 #define TVMTINY_MVE_MOVE_ELEMENTS(NAME, TYPE, BITS, LANES, LOAD, STORE, SCALE)                     \

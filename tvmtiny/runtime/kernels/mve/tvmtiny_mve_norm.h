@@ -9,7 +9,7 @@
 #include <arm_mve.h>
 #endif
 
-/* The sum of (x - zero)^2 of `count` values, which int32 holds. */
+/* The sum of (x - zero)^2 over `count` values, which fits int32. */
 TVMTINY_MVE_INLINE int32_t tvmtiny_mve_squares(const int8_t *x, int32_t count, int32_t zero)
 {
   int32_t sum = 0;
@@ -35,9 +35,9 @@ TVMTINY_MVE_INLINE int32_t tvmtiny_mve_squares(const int8_t *x, int32_t count, i
 #endif
 }
 
-/* `rows` rows of `depth` values, divided by their Euclidean norms: out = clamp((x - zero) * 2^before *
- * root * 2^(shift + after - 31)), with two roundings, where root and shift are those of 1 / sqrt of the sum
- * of squares; `out` may be `x`. */
+/* Divides `rows` rows of `depth` values by their Euclidean norms: out = clamp((x - zero) * 2^before
+ * * root * 2^(shift + after - 31)), with two roundings, where root and shift are those of 1 / sqrt
+ * of the sum of squares; `out` may be `x`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_normalize(const int8_t *x, int8_t *out, int32_t rows,
                                               int32_t depth, int32_t zero, int32_t before,
                                               int32_t after)

@@ -1,7 +1,7 @@
 /* Helium micro-kernels of REDUCE_MAX, REDUCE_MIN, SUM and MEAN.
  *
- * Inputs have the shape (before, count, after), of which `count` is reduced. Where `after` is 1, a row
- * becomes one number across vectors, else lanes are neighbouring outputs. */
+ * Inputs have the shape (before, count, after), of which `count` is reduced. If `after` is 1, a row
+ * is reduced to one number across vectors; otherwise lanes are neighbouring outputs. */
 #ifndef TVMTINY_MVE_REDUCE_H
 #define TVMTINY_MVE_REDUCE_H
 
@@ -11,8 +11,9 @@
 #include <arm_mve.h>
 #endif
 
-/* Instantiates NAME(x, out, before, count, after): the largest or the smallest number, MOST is max or
- * min. BITS LETTER LANES: of TYPE and a vector of it; FIRST: what no number is beyond. */
+/* Instantiates NAME(x, out, before, count, after): the largest or the smallest number; MOST is max
+ * or min. BITS, LETTER and LANES describe TYPE and a vector of it; FIRST is the initial value,
+ * the lowest for max and the highest for min. */
 #if TVMTINY_MVE
 
 #define TVMTINY_MVE_EXTREMUM(NAME, TYPE, BITS, LETTER, LANES, MOST, FIRST)                         \
@@ -72,7 +73,7 @@
 
 #endif
 
-/* Sums of up to 4 neighbouring outputs, the first of which reads from `x`. */
+/* Computes sums of up to 4 neighbouring outputs, the first of which reads from `x`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_sums(const int8_t *x, int32_t count, int32_t after,
                                          int32_t outputs, int32_t *sums)
 {
@@ -113,7 +114,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_sums(const int8_t *x, int32_t count, int32_t
 #endif
 }
 
-/* Runs BODY for up to 4 outputs at a time, which are `outputs` sums in `sums`, and moves on. */
+/* Runs BODY for up to 4 outputs at a time, given as `outputs` sums in `sums`, and advances. */
 #define TVMTINY_MVE_SUMMED(BODY)                                                                   \
   const int32_t run = after == 1 ? before : after;                                                 \
   const int32_t images = after == 1 ? 1 : before;                                                  \

@@ -4,8 +4,9 @@
 
 #include "tvmtiny_mve.h"
 
-/* One pixel of `channels` channels between four, with weights of 2^10: each side as the first pixel and a
- * part of the difference to the second, and so are both sides; halves away from zero. */
+/* Interpolates one pixel of `channels` channels between four, with weights in units of 2^-10. Each
+ * side is the first pixel plus a part of the difference to the second pixel, and the two sides are
+ * combined in the same way. Halves are rounded away from zero. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_between_8(const int8_t *top_left, const int8_t *bottom_left,
                                                const int8_t *top_right,
                                                const int8_t *bottom_right, int8_t *out,
@@ -46,8 +47,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_between_8(const int8_t *top_left, const int8
 #endif
 }
 
-/* One pixel of `channels` channels between four, with weights of 2^10. The sum of both sides has up to 37
- * bits: its lower 10 are those of the product with the lower 10 of their difference. */
+/* Interpolates one pixel of `channels` channels between four, with weights in units of 2^-10. The
+ * sum of both sides has up to 37 bits: its lower 10 bits are those of the product with the lower 10
+ * bits of their difference. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_between_16(const int16_t *top_left, const int16_t *bottom_left,
                                                const int16_t *top_right,
                                                const int16_t *bottom_right, int16_t *out,
@@ -96,9 +98,10 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_between_16(const int16_t *top_left, const in
 #endif
 }
 
-/* Instantiates NAME(x, rows, columns, out, images, image, height, width, channels). `rows` and `columns`:
- * for each output row or column, elements to the first and the second one in the input, and the weight
- * of the second. `image`: elements of an image. */
+/* Instantiates NAME(x, rows, columns, out, images, image, height, width, channels). For each output
+ * row or column, `rows` and `columns` have the offsets in elements of the first and the second
+ * input row or column, and the weight of the second. `image` is the number of elements of an
+ * image. */
 #define TVMTINY_MVE_BILINEAR(NAME, TYPE, BETWEEN)                                                  \
   TVMTINY_MVE_INLINE void NAME(const TYPE *x, const int32_t *rows, const int32_t *columns,         \
                                TYPE *out, int32_t images, int32_t image, int32_t height,           \

@@ -8,7 +8,7 @@
 #include <arm_mve.h>
 #endif
 
-/* The entries of a table for `count` values, in the order 0 to 127, -128 to -1; `out` may be `x`. */
+/* Looks up `count` values in a table, whose order is 0 to 127, -128 to -1; `out` may be `x`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_look_up(const int8_t *x, const int8_t *table, int8_t *out,
                                             int32_t count)
 {
@@ -30,9 +30,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_look_up(const int8_t *x, const int8_t *table
 #endif
 }
 
-/* `rows` rows of `depth` values; `table` has the exponentials of the differences 0, -1 .. to a row's
- * largest value, with 31 fractional bits, and a 0 at `last` for all that is further below; `out` may
- * be `x`. */
+/* Computes `rows` rows of `depth` values. `table` has the exponentials of the differences 0, -1 ..
+ * to a row's largest value, with 31 fractional bits, and a 0 at `last` for all values further
+ * below. `out` may be `x`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_softmax(const int8_t *x, const int32_t *table, int8_t *out,
                                             int32_t rows, int32_t depth, int32_t last)
 {
@@ -69,7 +69,7 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_softmax(const int8_t *x, const int32_t *tabl
     }
 #endif
     headroom = tvmtiny_softmax_headroom((int32_t)sum);
-    /* Sums of 512 and more, for which LiteRT aborts, leave nothing of a 256th. */
+    /* LiteRT aborts for sums of 512 and more; here all outputs are 0, as none exceeds 1/512. */
     reciprocal = headroom < 4 ? 0 : tvmtiny_softmax_reciprocal((int32_t)sum, headroom);
 #if TVMTINY_MVE
     for (i = 0; i < depth; i += 4) {

@@ -8,7 +8,8 @@
 #include <arm_mve.h>
 #endif
 
-/* Instantiates NAME(patch, stream, features, vectors): as the gates of an LSTM, without a state. */
+/* Instantiates NAME(patch, stream, features, vectors): computes features like the gates of an LSTM
+ * without a state. */
 #if TVMTINY_MVE
 #define TVMTINY_MVE_FEATURES(NAME, INPUTS, TEXT) TVMTINY_MVE_LSTM_GATES(NAME, INPUTS, 0, TEXT)
 #else
@@ -25,9 +26,9 @@
   }
 #endif
 
-/* Instantiates NAME(state, times, features, bias, totals, units): drops the oldest value of each filter's
- * state and appends its feature; totals are, modulo 2^32, the bias and the products with the weights over
- * time of the RANK filters of a unit. */
+/* Instantiates NAME(state, times, features, bias, totals, units): drops the oldest value of each
+ * filter's state and appends its feature. Each total is, modulo 2^32, the bias plus the products
+ * with the weights over time of the RANK filters of a unit. */
 #if TVMTINY_MVE
 
 #define TVMTINY_MVE_TIME(NAME, MEMORY, RANK, TEXT)                                                 \
@@ -62,7 +63,7 @@
 
 #endif
 
-/* Units whose totals are on the stack. */
+/* The number of units whose totals are on the stack. */
 #define TVMTINY_MVE_SVDF_UNITS 16
 
 TVMTINY_MVE_INLINE void tvmtiny_mve_svdf_outputs(const int32_t *totals, int8_t *out, int32_t units,
@@ -89,8 +90,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_svdf_outputs(const int32_t *totals, int8_t *
 }
 
 /* Instantiates NAME(x, stream, times, bias, state, out, features, patch): FEATURES and TIME are the
- * kernels above, MULTIPLIER and SHIFT scale outputs. `state` is memory of the model that just this layer
- * uses. Workspaces are `features`, of whole vectors, and `patch`, of whole groups of inputs. */
+ * kernels above, MULTIPLIER and SHIFT scale outputs. `state` is memory of the model that only this
+ * layer uses. Workspaces are `features`, with whole vectors, and `patch`, with whole groups of
+ * inputs. */
 #define TVMTINY_MVE_SVDF(NAME, FEATURES, TIME, BATCHES, INPUTS, FILTERS, MEMORY, RANK, MULTIPLIER, \
                          SHIFT, ZERO_POINT)                                                        \
   static void NAME(const int8_t *x, const int32_t *stream, const int16_t *times,                   \

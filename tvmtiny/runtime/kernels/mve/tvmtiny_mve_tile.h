@@ -1,13 +1,14 @@
 /* Helium micro-kernels of CONV_2D and FULLY_CONNECTED.
  *
- * A filter is `rows` runs of bytes, `row_pitch` apart in the input: one run where a patch is
- * contiguous. Each is padded to groups of 16 with weights of zero, which meet whatever follows.
+ * A filter is `rows` runs of bytes, `row_pitch` apart in the input; a contiguous patch is one run.
+ * Each run is padded to groups of 16 with weights of zero for the bytes that follow it.
  *
- * Channels come in blocks of 8, and the last in blocks of 8 or 4, which overlap the ones before
- * where channels do not divide; fewer than 4 are one block of as many. A block of 8 is two tiles, the even channels and the odd ones. The
- * stream is, per block of a `single` kernel or tile of a `pair` kernel, for each group the 16 weights
- * of each channel; after its weights (of both tiles) each tile has vectors of 4 int32: initial
- * accumulators and multipliers, and for rounding by sign offset and step.
+ * Channels are computed in blocks of 8. The last channels are computed in blocks of 8 or 4, which
+ * overlap the previous blocks if necessary; fewer than 4 channels are one block. A block of 8 is
+ * two tiles, the even channels and the odd channels. For each block of a `single` kernel or tile of
+ * a `pair` kernel, the stream has the 16 weights of each channel for each group. After its weights
+ * (of both tiles), each tile has vectors of 4 int32: initial accumulators and multipliers, and for
+ * rounding by sign offset and step.
  *
  * Requantization: ((initial + 256 * sum) * multiplier >> 32) >> shift, saturated to int8, with
  * constants that were proven exact when the code was generated. */
@@ -38,8 +39,8 @@ typedef struct {
   int32_t channels, rows, row_bytes, row_pitch, shift, rounding;
 } tvmtiny_mve_layer;
 
-/* 4 channels of one pixel, or all of fewer: weights of a group are `width` channels apart from those of
- * the next. */
+/* Computes 4 channels of one pixel, or all channels if there are fewer. The weights of a group are
+ * `width` channels apart from those of the next group. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_tile(const int8_t *x, const int32_t *weights, int32_t width,
                                          const int32_t *constants, int8_t *out, int32_t step,
                                          const tvmtiny_mve_layer *layer)
@@ -63,7 +64,8 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_tile(const int8_t *x, const int32_t *weights
   }
 }
 
-/* All channels of one pixel; `together` says whether a block's weights are interleaved. */
+/* Computes all channels of one pixel; `together` states whether a block's weights are
+ * interleaved. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_pixel(const int8_t *x, const int32_t *stream, int8_t *out,
                                           int32_t together, const tvmtiny_mve_layer *layer)
 {
@@ -109,9 +111,9 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_pixel(const int8_t *x, const int32_t *stream
 
 /* ---- Inputs that are not contiguous, or surrounded by padding ------------------------------ */
 
-/* Copies `rows` input rows from `first` on, with the padding around them, side by side to `strip`.
- * Each has `left` bytes of padding, `bytes` of input and `right` of padding; the input's own rows are
- * `pitch` bytes long, and `height` many. */
+/* Copies `rows` input rows, beginning with `first`, with the padding around them consecutively to
+ * `strip`. Each has `left` bytes of padding, `bytes` of input and `right` of padding. The input has
+ * `height` rows of `pitch` bytes. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_rows(const int8_t *x, int8_t *strip, int32_t first, int32_t rows,
                                          int32_t height, int32_t pitch, int32_t left, int32_t bytes,
                                          int32_t right, int32_t zero_point)
@@ -133,8 +135,8 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_rows(const int8_t *x, int8_t *strip, int32_t
   }
 }
 
-/* Gathers the patches of `pixels` neighbouring positions, which are `step` bytes apart in the strip:
- * `groups` times 16 bytes each, from the bytes that `offsets` name. */
+/* Gathers the patches of `pixels` neighbouring positions, which are `step` bytes apart in the
+ * strip: `groups` times 16 bytes each, from the offsets in `offsets`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_patches(const int8_t *strip, const uint8_t *offsets,
                                             int8_t *patches, int32_t pixels, int32_t step,
                                             int32_t groups)

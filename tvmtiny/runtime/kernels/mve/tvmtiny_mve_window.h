@@ -1,18 +1,18 @@
 /* Helium micro-kernels of DEPTHWISE_CONV_2D.
  *
- * Some channels at a time are copied to planes, one per channel, with the padding around them. A block
- * of outputs of one channel needs a patch of its plane, of up to 16 bytes for each vector, which one
- * gather reads; each output of the block is one sum across the vector, with weights that are zero
- * where its window is not.
+ * A few channels at a time are copied to planes, one per channel, with the padding around them. A
+ * block of outputs of one channel needs a patch of its plane; one gather reads up to 16 bytes of
+ * the patch to a vector. Each output of the block is one sum across the vector, with weights of
+ * zero outside of its window.
  *
- * Planes hold row after row, or pairs of rows, where neighbours of a column are side by side, so that
- * a word has two columns of both: a patch is up to 4 words then.
+ * Planes hold single rows or pairs of rows. In a pair, the two elements of a column are adjacent,
+ * so a word has two columns of both rows, and a patch is up to 4 words.
  *
- * The stream is, per channel: initial accumulator, multiplier, gain, for rounding by sign offset and
- * step, and the weights of each output of a block, of which the taps of the first output come first,
- * in their own order. Requantization: ((initial + gain * sum) * multiplier * 2 >> 32) >> shift, with
- * offsets between the shifts, saturated to int8. All constants were proven exact when the code was
- * generated. */
+ * For each channel, the stream has initial accumulator, multiplier, gain, for rounding by sign
+ * offset and step, and the weights of each output of a block. The taps of the first output come
+ * first, in their own order. Requantization: ((initial + gain * sum) * multiplier * 2 >> 32) >>
+ * shift, with offsets between the shifts, saturated to int8. All constants were proven exact when
+ * the code was generated. */
 #ifndef TVMTINY_MVE_WINDOW_H
 #define TVMTINY_MVE_WINDOW_H
 
@@ -41,7 +41,7 @@ typedef struct {
   int32_t rows, columns, kh, kw, sy, sx, dy, dx, pitch, taps, paired, down, right, shift, rounding;
 } tvmtiny_mve_window;
 
-/* Where a plane, or the weights of a window, have a byte. */
+/* The position of a byte in a plane, or in the weights of a window. */
 TVMTINY_MVE_INLINE int32_t tvmtiny_mve_place(const tvmtiny_mve_window *window, int32_t pitch,
                                              int32_t row, int32_t column)
 {
@@ -141,9 +141,10 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_spread(const int8_t *x, int8_t *planes, int3
   }
 }
 
-/* Copies `rows` input rows from `first` on, of `lanes` channels, to their planes of `plane` bytes. Rows
- * outside of the input are filled with `zero_point`. `left` columns of a plane, and those behind
- * `columns`, are left as they are, or as a plane was filled; so are rows beyond. */
+/* Copies `rows` input rows of `lanes` channels, beginning with `first`, to their planes of `plane`
+ * bytes. Rows outside of the input are filled with `zero_point`. The first `left` columns of a
+ * plane, the columns after `columns` and further rows keep their content, or the initial filling of
+ * the plane. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_planes(const int8_t *x, int8_t *planes, int32_t first,
                                            int32_t rows, int32_t height, int32_t row_bytes,
                                            int32_t channels, int32_t lanes, int32_t left,
