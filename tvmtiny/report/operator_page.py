@@ -24,22 +24,23 @@ _HEAD = """\
 
 Written by `scripts/operator_table.py` from the operators in `tvmtiny/ops`. Do not edit.
 
-Every padding, stride, dilation, fused activation, and per-tensor or per-channel scale that TFLite
-allows for an operator is accepted. What is not is refused when the model is loaded, with all
-problems in one message; `tvmtiny inspect MODEL` lists them per operator.
+tvmtiny accepts every padding, stride, dilation, fused activation, and per-tensor or per-channel
+scale that TFLite allows for an operator. Everything else is refused when the model is loaded, with
+all problems in one message; `tvmtiny inspect MODEL` lists the problems of each operator.
 
-"Bit-exact" compares with the bytes of LiteRT's reference kernels, or of TensorFlow Lite for
-Microcontrollers with `--oracle tflm`. Weights and biases are constants; int8 weights take an int32
-bias.
+"Bit-exact" means the same bytes as LiteRT's reference kernels, or as TensorFlow Lite for
+Microcontrollers with `--oracle tflm`. Weights and biases must be constants; int8 weights require
+an int32 bias.
 
-Constants in float16 behind `DEQUANTIZE` become float32, and sparse ones dense, when a model is
-loaded. Models of uint8, as converters made them before 2020, become int8 models then: the values
-inside are 128 less, results are those of LiteRT's kernels for uint8, and inputs and outputs stay
-uint8 in C and in Python.
+When a model is loaded, float16 constants behind `DEQUANTIZE` become float32, and sparse constants
+become dense. Models in uint8, which converters wrote before 2020, become int8 models: the values
+inside are 128 less, results are those of LiteRT's uint8 kernels, and inputs and outputs stay uint8
+in C and in Python.
 
-The columns LiteRT and TFLM say which dtypes their kernels run, as `scripts/kernel_types.py` found
-by a model of one operator for each, with {versions}.
-"=" stands for ours, "-" for none, and nothing where that was not tried.
+The columns LiteRT and TFLM show the dtypes that their kernels run. `scripts/kernel_types.py`
+determined them with a model of one operator for each dtype, with
+{versions}. "=" means the same dtypes as tvmtiny, "-" means none, and
+an empty cell means that the operator was not tried.
 
 """
 
@@ -48,25 +49,28 @@ _REST = (
     "## What others have",
     "TFLM registers no operator that is not in the table{tflm}. `CALL_ONCE` and `VAR_HANDLE` need "
     "no code: variables become states of the model. A float `BIDIRECTIONAL_SEQUENCE_LSTM` becomes "
-    "two `UNIDIRECTIONAL_SEQUENCE_LSTM` and what reverses and joins their steps. Of TFLM's custom "
-    "operators two kinds are missing: `TFLM_DECODE`, which expands constants that its own tool "
-    "compressed (compile the model from before that step), and commands of NPUs such as `ethos-u`.",
-    "A `WHILE` becomes a loop in C around the calls of its operators, so that code and constants "
-    "are the same for any number of turns. That number has to follow from constants, as it does in "
-    "recurrent layers of Keras, and shapes must stay the same from turn to turn. Where the body "
-    "gives one of its inputs, unchanged, as a value that comes later, LiteRT's loop takes the next "
-    "turn's value for it; here and in TFLM it is that of the turn.",
-    "dtypes that TFLM's kernels run and ours do not: {dtypes}. For those that LiteRT has no kernel "
-    "for, results are TFLM's with either oracle. TFLM's logical operators do not look at dtypes; "
-    "ours take bool.",
-    "TFLM computes `UNIDIRECTIONAL_SEQUENCE_LSTM` in another way than LiteRT, and for other types: "
-    "with `--oracle tflm` a layer without peepholes, projection and coupled gates has its results. "
-    "So it has with either oracle where LiteRT cannot compute it: int16, and cells with a scale "
-    "above 2^-9 or below 2^-15. Layers with these parts are LiteRT's, whatever the oracle. Layer "
-    "normalization is refused.",
-    "Slopes of a `PRELU` are int8 for int16 activations: LiteRT takes any others for bytes. "
-    "Weights with scales by blocks have no kernel in LiteRT but in its delegates, and are refused.",
-    "Operators that LiteRT registers and that are in neither: {litert}.",
+    "two `UNIDIRECTIONAL_SEQUENCE_LSTM` and the operators that reverse and join their steps. Two "
+    "kinds of TFLM's custom operators are not supported: `TFLM_DECODE`, which expands constants "
+    "that TFLM's own tool compressed (compile the model from before that step), and commands of "
+    "NPUs such as `ethos-u`.",
+    "A `WHILE` becomes a loop in C around the calls of its operators, so code and constants do not "
+    "depend on the number of iterations. This number must follow from constants, as it does in "
+    "recurrent layers of Keras, and shapes must not change between iterations. If the body returns "
+    "one of its inputs, unchanged, as a later value of the loop, LiteRT's loop uses the value of "
+    "the next iteration; tvmtiny and TFLM use the value of the current one.",
+    "dtypes that TFLM's kernels run and tvmtiny's do not: {dtypes}. For dtypes without a kernel in "
+    "LiteRT, results are TFLM's with either oracle. TFLM's logical operators ignore dtypes; those "
+    "of tvmtiny require bool.",
+    "TFLM computes `UNIDIRECTIONAL_SEQUENCE_LSTM` differently from LiteRT, and for other dtypes. "
+    "With `--oracle tflm`, a layer without peepholes, projection and coupled gates has TFLM's "
+    "results. With either oracle, such a layer has TFLM's results if LiteRT cannot compute it: "
+    "with int16, and with a scale of the cells above 2^-9 or below 2^-15. Layers with peepholes, "
+    "projection or coupled gates have LiteRT's results with either oracle. Layer normalization is "
+    "refused.",
+    "With int16 activations, the slopes of a `PRELU` must be int8: LiteRT treats slopes of any "
+    "other dtype as bytes. Weights with blockwise scales are refused: LiteRT has kernels for them "
+    "only in its delegates.",
+    "Operators that LiteRT registers and that neither TFLM nor tvmtiny has: {litert}.",
 )
 
 #: Supported operators that are not registered, because the front end resolves them.
