@@ -145,3 +145,14 @@ def test_rows_that_nothing_computes() -> None:
     assert artifact.stream is not None
     first = artifact.stream.segments[0]
     assert (first.first, first.last) == (0, 0)
+
+
+def test_a_single_column_that_nothing_computes() -> None:
+    """The nearest of four columns is a part of its row: the layer runs as a whole."""
+    network = Network(7)
+    x = network.conv(network.input(1, 8, 6, 3), 4, (3, 3))
+    x = network.resize(x, 2 * x.shape[1], 1, "RESIZE_NEAREST_NEIGHBOR")
+    model = tvmtiny.load(network.build(network.conv(x, 4, (1, 1))), name="rows")
+    artifact = tvmtiny.compile(model, "cortex-m33", stream="rows")
+    assert artifact.stream is not None
+    assert artifact.stream.segments[0].last == 0
