@@ -13,6 +13,7 @@ from tools import on_qemu
 from tvm import tirx
 
 import tvmtiny
+from tests.ops.test_depthwise_conv_2d import Depthwise
 from tvmtiny import models
 from tvmtiny.errors import InputError
 from tvmtiny.estimation.counts import Call
@@ -42,6 +43,18 @@ def test_instructions_are_near_what_qemu_counts(board: str, tmp_path: Path) -> N
     assert counted.instructions is not None
     assert abs(found.total.instructions / counted.instructions - 1) < 0.1
     assert [layer.index for layer in found.layers] == [layer.index for layer in artifact.layers]
+
+
+@on_qemu
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an505"])
+def test_rows_longer_than_those_of_small_networks(board: str) -> None:
+    case = Depthwise((10, 48), 4, activation="RELU", zero_points=(-128, -128), output_scale=1.0)
+    model = tvmtiny.load(case.model(), name="wide")
+    artifact = tvmtiny.compile(model, board)
+    counted = tvmtiny.run(artifact, *tvmtiny.make_inputs("random:1", artifact.inputs))
+    assert counted.instructions is not None and "3x3" in artifact.layers[0].schedule
+    found = tvmtiny.cost(model, board)
+    assert abs(found.total.instructions / counted.instructions - 1) < 0.1
 
 
 @pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4", "cortex-m7"])
