@@ -13,7 +13,8 @@ from tvmtiny.streaming.costs import PlanLayer, RowCost, Streamed
 from tvmtiny.streaming.order import schedule
 from tvmtiny.streaming.plan import Choice, Planner
 from tvmtiny.streaming.rows import RowRule
-from tvmtiny.streaming.segment import WINDOW, Kind, Move, RowTensor
+from tvmtiny.streaming.segment import WINDOW, Fill, Kind, Move, RowTensor
+from tvmtiny.streaming.window import WindowRows
 
 #: Rows a layer that the planner tries for short segments.
 ROWS = (1, 2, 4)
@@ -174,3 +175,15 @@ def test_every_row_is_made_once_and_read_where_it_lies(shared: bool) -> None:
                 owner = layer.writes
         assert made == {name: list(range(t.height)) for name, t in segment.tensors.items()}
     assert (windows > 5) == shared
+
+
+def test_a_ring_that_keeps_no_rows_takes_no_memory() -> None:
+    """All rows are computed for one window, so that none is kept between two of them."""
+    rows = WindowRows(RowTensor("x", 3, 80))
+    before: list[Move | Fill] = []
+    after: list[Move] = []
+    assert rows.write(0, 3, 0, low=0) == WINDOW
+    assert rows.read(0, 3, 1, before) == WINDOW
+    rows.keep(3, 1, after)
+    ring = rows.ring(lambda _: (0, 0), 0, 1)
+    assert (ring.size, ring.window_size, before, after) == (0, 240, [], [])

@@ -25,7 +25,7 @@ class WindowRows:
         self._direct: dict[int, int] = {}
         self._laid: dict[int, int] = {}
         self._alive: list[tuple[int, int]] = []
-        self._capacity, self._window = 1, 0
+        self._capacity, self._window = 0, 0
 
     def write(self, row: int, rows: int, number: int, low: int | None) -> int:
         """Return the slot for rows that an event computes.
