@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, Result, register
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
 from tvmtiny.ops.shared.signal.image import FORMATS, ImageInput, ImageSettings
+from tvmtiny.ops.shared.signal.settings import read_settings
 from tvmtiny.ops.shared.signal.spectrum import Quantizer
 
 _HEADERS = ("tvmtiny_signal.h", "tvmtiny_spectrum.h", "tvmtiny_camera.h")
@@ -78,8 +78,7 @@ class ImageInputOperator(Operator):
 
 def settings_of(node: Node) -> ImageSettings:
     """Return the settings among a node's options."""
-    known = {field.name for field in fields(ImageSettings)}
-    return ImageSettings(**{k: v for k, v in node.options.items() if k in known})
+    return read_settings(ImageSettings, node.options)
 
 
 def _quantizers(node: Node) -> list[Quantizer] | None:

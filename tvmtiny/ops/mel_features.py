@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from functools import cache
 
 import numpy as np
@@ -15,6 +14,7 @@ from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, Result, regis
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
 from tvmtiny.ops.shared.signal import spectrum
 from tvmtiny.ops.shared.signal.mel import MelFeatures, MelSettings
+from tvmtiny.ops.shared.signal.settings import read_settings
 
 _HEADERS = ("tvmtiny_signal.h", "tvmtiny_spectrum.h", "tvmtiny_mel.h")
 
@@ -74,8 +74,7 @@ class MelFeaturesOperator(Operator):
 
 def settings_of(node: Node) -> MelSettings:
     """Return the settings among a node's options."""
-    known = {field.name for field in fields(MelSettings)}
-    return MelSettings(**{k: v for k, v in node.options.items() if k in known})
+    return read_settings(MelSettings, node.options)
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from functools import cache
 
 import numpy as np
@@ -25,6 +24,7 @@ from tvmtiny.ops.shared.signal.fft import (
 )
 from tvmtiny.ops.shared.signal.filterbank import WEIGHT_BITS
 from tvmtiny.ops.shared.signal.microfrontend import Microfrontend, MicrofrontendSettings
+from tvmtiny.ops.shared.signal.settings import read_settings
 
 #: Real number that a feature of 1 stands for, as in `pymicro-features`.
 FEATURE_SCALE = 10 / 256
@@ -111,8 +111,7 @@ class MicrofrontendOperator(Operator):
 
 def settings_of(node: Node) -> MicrofrontendSettings:
     """Return the settings among a node's options."""
-    known = {field.name for field in fields(MicrofrontendSettings)}
-    return MicrofrontendSettings(**{k: v for k, v in node.options.items() if k in known})
+    return read_settings(MicrofrontendSettings, node.options)
 
 
 @cache

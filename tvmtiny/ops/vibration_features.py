@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, Result, register
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
 from tvmtiny.ops.shared.signal import spectrum
+from tvmtiny.ops.shared.signal.settings import read_settings
 from tvmtiny.ops.shared.signal.vibration import VibrationFeatures, VibrationSettings
 
 _HEADERS = ("tvmtiny_signal.h", "tvmtiny_spectrum.h", "tvmtiny_vibration.h")
@@ -83,8 +83,7 @@ class VibrationFeaturesOperator(Operator):
 
 def settings_of(node: Node) -> VibrationSettings:
     """Return the settings among a node's options."""
-    known = {field.name for field in fields(VibrationSettings)}
-    return VibrationSettings(**{k: v for k, v in node.options.items() if k in known})
+    return read_settings(VibrationSettings, node.options)
 
 
 def _quantizer(node: Node) -> spectrum.Quantizer | None:
