@@ -65,12 +65,6 @@ class DecisionModel(PyCostModel):  # type: ignore[misc]
         self.booster: xgboost.Booster | None = None
         self.stale = False
 
-    def load(self, path: str) -> None:
-        raise NotImplementedError("records are the memory of a tuning run")
-
-    def save(self, path: str) -> None:
-        raise NotImplementedError("records are the memory of a tuning run")
-
     def update(
         self,
         context: ms.TuneContext,
