@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 
 from application import Application, main
-from signals import as_classes, as_images, network
+from signal_network import as_classes, as_images, network
 
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions

@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 from application import Application, main
-from signals import as_images, network
+from signal_network import as_images, network
 
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions

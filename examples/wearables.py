@@ -10,7 +10,7 @@ about other people.
 from __future__ import annotations
 
 from application import Application, main
-from signals import as_classes, as_images, network
+from signal_network import as_classes, as_images, network
 
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions

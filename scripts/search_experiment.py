@@ -32,8 +32,8 @@ from tvmtiny.schedule import Decisions, Goal, decisions_key
 from tvmtiny.schedule.records import Status
 from tvmtiny.targets import Target, find_board
 from tvmtiny.tuning import worker
+from tvmtiny.tuning.candidate_program import CandidateRegion
 from tvmtiny.tuning.emulation import Emulation
-from tvmtiny.tuning.image import CandidateRegion
 from tvmtiny.tuning.search import RandomSearch, Search, guided_searches
 from tvmtiny.tuning.tasks import (
     Task,

@@ -19,7 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 from merge_models import MergedModel, pack
 from tflite_builder import ModelBuilder
 
-from tests.ops.families import families
+from tests.ops.case_groups import families
 from tests.ops.three_ways import Case
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import find_operator

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tvmtiny.importers import Imported, ImportOptions, import_model, load
     from tvmtiny.inputs import make_inputs
     from tvmtiny.preprocessing import Detection, apply_front_end, front_end, with_front_end
-    from tvmtiny.project.exports.export import Export, Library, export
+    from tvmtiny.project.exports.exporting import Export, Library, export
     from tvmtiny.quantizing import quantize
     from tvmtiny.results import RunResult
     from tvmtiny.rpc.session import Session
@@ -92,11 +92,11 @@ _HOMES = {
     "CheckResult": "tvmtiny.checking",
     "Detection": "tvmtiny.preprocessing",
     "Evaluation": "tvmtiny.evaluating",
-    "Export": "tvmtiny.project.exports.export",
+    "Export": "tvmtiny.project.exports.exporting",
     "Image": "tvmtiny.images.image_format",
     "ImportOptions": "tvmtiny.importers",
     "Imported": "tvmtiny.importers",
-    "Library": "tvmtiny.project.exports.export",
+    "Library": "tvmtiny.project.exports.exporting",
     "Model": "tvmtiny.frontend",
     "RunResult": "tvmtiny.results",
     "Session": "tvmtiny.rpc.session",
@@ -111,7 +111,7 @@ _HOMES = {
     "compile": "tvmtiny.compiler",
     "cost": "tvmtiny.estimation.model",
     "evaluate": "tvmtiny.evaluating",
-    "export": "tvmtiny.project.exports.export",
+    "export": "tvmtiny.project.exports.exporting",
     "front_end": "tvmtiny.preprocessing",
     "import_model": "tvmtiny.importers",
     "load": "tvmtiny.importers",

@@ -21,7 +21,7 @@ from tvmtiny.codegen.names import InterfaceNames, interface_names
 from tvmtiny.codegen.occupancy import peak
 from tvmtiny.codegen.placement import Placement, parse_placement
 from tvmtiny.codegen.row_kernels import RowImplementations
-from tvmtiny.codegen.slices import Slices, parse_longest
+from tvmtiny.codegen.slicing import Slices, parse_longest
 from tvmtiny.codegen.stream import ProgramStreamer, check_pushed, unpushable, unslidable
 from tvmtiny.codegen.stream_emit import StreamEmitter
 from tvmtiny.codegen.stream_info import StreamInfo, StreamMode, parse_stream

@@ -14,7 +14,7 @@ from tflite_builder import ModelBuilder
 from tools import on_qemu
 
 from tvmtiny import models
-from tvmtiny.project.exports.export import FORMATS
+from tvmtiny.project.exports.exporting import FORMATS
 
 from .conftest import Command, Outcome
 

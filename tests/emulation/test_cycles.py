@@ -7,9 +7,9 @@ import pytest
 from tvmtiny.emulation.cycles import Cost, block_cost, timed_cores, timings
 from tvmtiny.emulation.cycles.table import parse_timings
 from tvmtiny.targets import cpus
-from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
 from tvmtiny.targets.architectures.arm import helium
 from tvmtiny.targets.architectures.arm.thumb import OPERATIONS, decode
+from tvmtiny.targets.architectures.record import UNLISTED, Instruction
 from tvmtiny.targets.architectures.riscv import code as riscv
 
 # Source, machine code, cycles with the branch at the end taken.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.families import families, family_cases
+from tests.ops.case_groups import families, family_cases
 from tests.tools import on_qemu
 from tvmtiny.ops import operators
 

@@ -69,7 +69,7 @@ def _resized(size: tuple[int, int], **options: bool) -> Layer:
 
 
 _ROW = (3, 10)
-#: No table of one operator, so that it has another name than those of `tests.ops.families`.
+#: No table of one operator, so that it has another name than those of `tests.ops.case_groups`.
 LAYERS = {
     "conv": _product("CONV_2D", (3, 3, 3, 3)),
     "conv_symmetric": _product("CONV_2D", (3, 3, 3, 3), 128, "RELU6"),

@@ -13,7 +13,7 @@ import tvmtiny
 from tests.preprocessing.features import in_turn
 from tests.tools import on_qemu
 from tvmtiny.errors import InputError
-from tvmtiny.ops.shared.signal.image import FORMATS, ImageInput, ImageSettings
+from tvmtiny.ops.shared.signal.pixels import FORMATS, ImageInput, ImageSettings
 
 _SMALL = {"height": 12, "width": 17}
 

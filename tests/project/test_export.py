@@ -13,14 +13,14 @@ from fake_zephyr import make_tree
 from tools import MLPERF_TINY, needs_mlperf_tiny, needs_programs, on_qemu
 
 import tvmtiny
-from tests.ops.families import family_cases
+from tests.ops.case_groups import family_cases
 from tests.project.export_builds import ARDUINO_H, ARDUINO_MAIN, WARNINGS, pack_parts
 from tests.project.newlib_program import BOARD, FLAGS, linker_flags, run, run_on_board
 from tests.project.pack_rules import pack_problems
 from tvmtiny import Artifact, Library, Model, models
 from tvmtiny.errors import InputError, OutputPathError
 from tvmtiny.oracle import oracle_tensors
-from tvmtiny.project.exports.export import FORMATS
+from tvmtiny.project.exports.exporting import FORMATS
 
 MODELS = pytest.mark.parametrize(
     "name", ["digits", pytest.param("kws_int8", marks=needs_mlperf_tiny)]

@@ -17,7 +17,7 @@ from tests.project.test_export import both, compiled, expected, loaded
 from tvmtiny import Library
 from tvmtiny.errors import InputError
 from tvmtiny.oracle import run_litert
-from tvmtiny.project.exports.export import FORMATS
+from tvmtiny.project.exports.exporting import FORMATS
 
 
 @pytest.mark.parametrize("format", FORMATS)

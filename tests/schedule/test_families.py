@@ -14,7 +14,7 @@ from tvmtiny.compiler import optimized_nodes
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.resources import shipped
 from tvmtiny.schedule import Decision, Decisions, Goal, Implementation, Sketch, nest, space
-from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.families.registry import families, family_of, register, unregister
 from tvmtiny.schedule.overlap import Overlap
 from tvmtiny.schedule.records import Record, Records, Status, shipped_records

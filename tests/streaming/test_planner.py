@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tvmtiny.memory import Problem, Request
-from tvmtiny.streaming.costs import PlanLayer, RowCost, Streamed
 from tvmtiny.streaming.order import schedule
 from tvmtiny.streaming.plan import Choice, Planner
 from tvmtiny.streaming.rows import RowRule
 from tvmtiny.streaming.segment import WINDOW, Fill, Kind, Move, RowTensor
+from tvmtiny.streaming.segment_costs import PlanLayer, RowCost, Streamed
 from tvmtiny.streaming.window import WindowRows
 
 #: Rows a layer that the planner tries for short segments.

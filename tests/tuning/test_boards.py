@@ -16,7 +16,7 @@ from tvmtiny.project.registry import build_runner
 from tvmtiny.rpc.board import start_board
 from tvmtiny.schedule.records import load_records
 from tvmtiny.targets import find_board
-from tvmtiny.tuning.image import CandidateRegion
+from tvmtiny.tuning.candidate_program import CandidateRegion
 from tvmtiny.tuning.runner import BoardRunner, Execution, Unit, runner_board
 
 BOARD = find_board("mps2-an386")

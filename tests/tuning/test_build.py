@@ -10,8 +10,8 @@ from tvmtiny.schedule import Goal
 from tvmtiny.schedule.records import Status
 from tvmtiny.targets import resolve
 from tvmtiny.tuning import worker
+from tvmtiny.tuning.candidate_program import CandidateRegion
 from tvmtiny.tuning.emulation import Emulation
-from tvmtiny.tuning.image import CandidateRegion
 from tvmtiny.tuning.tasks import layer_inputs, reference_outputs, same_outputs
 
 pytestmark = pytest.mark.skipif(

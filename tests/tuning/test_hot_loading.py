@@ -12,8 +12,8 @@ from tvmtiny.rpc.serve import BoardServer
 from tvmtiny.schedule import Goal, decisions_key, space
 from tvmtiny.schedule.records import Status, load_records
 from tvmtiny.targets import find_board
+from tvmtiny.tuning.candidate_program import build_image, read_image
 from tvmtiny.tuning.emulation import emulate_image
-from tvmtiny.tuning.image import build_image, read_image
 from tvmtiny.tuning.qemu_runner import QemuRunner
 from tvmtiny.tuning.runner import CandidateError
 from tvmtiny.tuning.tasks import layer_inputs, reference_outputs, same_outputs

@@ -14,8 +14,8 @@ from tvmtiny.schedule import Goal
 from tvmtiny.schedule.records import Status, load_records
 from tvmtiny.targets import resolve
 from tvmtiny.tuning import worker
+from tvmtiny.tuning.candidate_program import CandidateRegion, build_image, read_image
 from tvmtiny.tuning.emulation import Emulation
-from tvmtiny.tuning.image import CandidateRegion, build_image, read_image
 from tvmtiny.tuning.tasks import layer_inputs, make_tasks, reference_outputs, same_outputs
 
 BOARD = "mps3-an547"

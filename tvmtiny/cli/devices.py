@@ -19,7 +19,7 @@ def devices(json: JsonOption = False) -> None:
 
     Example: tvmtiny devices
     """
-    from tvmtiny.rpc.devices import find_devices
+    from tvmtiny.rpc.discovery import find_devices
 
     found = find_devices()
     if json:

@@ -58,8 +58,8 @@ def export(
     with progress(quiet=json) as tell:
         tell("importing TVM")
         from tvmtiny.project.capacity import check_capacities
-        from tvmtiny.project.exports.export import Library, check_library
-        from tvmtiny.project.exports.export import export as write_export
+        from tvmtiny.project.exports.exporting import Library, check_library
+        from tvmtiny.project.exports.exporting import export as write_export
         from tvmtiny.report.export_tables import export_summary, export_table
 
         # Report errors in these options before reading any model.

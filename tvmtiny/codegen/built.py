@@ -13,7 +13,7 @@ from tvmtiny.codegen.arrange import Arrangement, Interface, arrange, follows, le
 from tvmtiny.codegen.control import ControlWriter
 from tvmtiny.codegen.lower import Kernel, lower_kernel
 from tvmtiny.codegen.program import Program, read_program
-from tvmtiny.codegen.slices import Slices
+from tvmtiny.codegen.slicing import Slices
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.frontend import Model
 from tvmtiny.frontend.converter import to_relax, variable_name

@@ -11,7 +11,7 @@ from tvmtiny.codegen.arrange import Interface
 from tvmtiny.codegen.artifact import FeedInfo, StateInfo, TensorInfo
 from tvmtiny.codegen.built import Built
 from tvmtiny.codegen.names import c_type
-from tvmtiny.codegen.slices import Slices
+from tvmtiny.codegen.slicing import Slices
 from tvmtiny.codegen.stream_info import StreamMode
 from tvmtiny.errors import InputError
 from tvmtiny.frontend.feed import Feed

@@ -11,7 +11,7 @@ import numpy as np
 
 from tvmtiny.codegen.lower import Kernel, local_buffers, lower_kernel
 from tvmtiny.codegen.program import Value, read_program
-from tvmtiny.codegen.slices import Slices
+from tvmtiny.codegen.slicing import Slices
 from tvmtiny.codegen.symbols import kernel_symbol
 from tvmtiny.frontend.converter import to_relax, variable_name
 from tvmtiny.ops import Node, Oracle, Tensor
@@ -20,8 +20,8 @@ from tvmtiny.schedule import Goal, implement, schedule_module
 from tvmtiny.schedule.implementation import Implementation
 from tvmtiny.schedule.per_node import resized
 from tvmtiny.schedule.shrink import smaller_implementations
-from tvmtiny.streaming.costs import RowCost
 from tvmtiny.streaming.rows import activations_of, row_node, row_rule
+from tvmtiny.streaming.segment_costs import RowCost
 from tvmtiny.targets import Cpu
 
 #: Estimated instructions of an additional call.

@@ -19,10 +19,10 @@ from tvmtiny.errors.base import short_name
 from tvmtiny.frontend.model import Model
 from tvmtiny.ops import Node
 from tvmtiny.schedule.shrink import Choices
-from tvmtiny.streaming.costs import PlanLayer, Streamed
 from tvmtiny.streaming.plan import Choice, Planner
 from tvmtiny.streaming.rows import row_rule
 from tvmtiny.streaming.segment import Kind, RowTensor
+from tvmtiny.streaming.segment_costs import PlanLayer, Streamed
 from tvmtiny.streaming.time import obstacle
 
 #: Without a budget: most additional instructions, as a share of the estimate for whole layers.

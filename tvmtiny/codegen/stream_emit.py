@@ -15,7 +15,7 @@ from tvmtiny.codegen.names import c_type
 from tvmtiny.codegen.program import Call, Value
 from tvmtiny.codegen.requests import workspace_name
 from tvmtiny.codegen.row_kernels import RowKernel
-from tvmtiny.codegen.slices import Slices, too_long
+from tvmtiny.codegen.slicing import Slices, too_long
 from tvmtiny.codegen.stream_info import STATE, RingInfo, SegmentInfo, StreamInfo, StreamMode
 from tvmtiny.codegen.stream_order import StreamOrder, StreamPiece
 from tvmtiny.codegen.stream_problem import RowWork, ring_name, sums_name, window_name
@@ -25,8 +25,8 @@ from tvmtiny.ops.mean import mean_multiplier
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.reduction import reduced_count
 from tvmtiny.schedule.shrink import Choices
-from tvmtiny.streaming.costs import sum_bytes
 from tvmtiny.streaming.segment import WINDOW, Event, Kind, Move
+from tvmtiny.streaming.segment_costs import sum_bytes
 
 #: Words of the state besides one counter per layer: the next piece of work, and the pushed rows.
 _STATE_WORDS = 2

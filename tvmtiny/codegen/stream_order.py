@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tvmtiny.codegen.slices import Slices, Span, divide
+from tvmtiny.codegen.slicing import Slices, Span, divide
 
 
 @dataclass(frozen=True)

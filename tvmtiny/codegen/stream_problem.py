@@ -9,8 +9,8 @@ from tvmtiny.codegen.requests import alignment_of, workspace_name
 from tvmtiny.codegen.row_kernels import RowKernel, RowKey
 from tvmtiny.codegen.stream_info import RING, STATE, WINDOW
 from tvmtiny.memory import Inside, Problem, Request
-from tvmtiny.streaming.costs import Streamed, segment_overlaps, sum_bytes
 from tvmtiny.streaming.segment import Event, Kind
+from tvmtiny.streaming.segment_costs import Streamed, segment_overlaps, sum_bytes
 
 
 def ring_name(tensor: str) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from tvmtiny.codegen.row_kernels import RowImplementations
-from tvmtiny.codegen.slices import Slices
+from tvmtiny.codegen.slicing import Slices
 from tvmtiny.codegen.stream import ProgramStreamer
 from tvmtiny.compiler import arranged
 from tvmtiny.errors import InputError

@@ -27,8 +27,6 @@ from tvmtiny.errors.arguments import (
     UnknownTargetError,
 )
 from tvmtiny.errors.base import InputError, TvmtinyError
-from tvmtiny.errors.device import CheckError, DeviceError, DeviceFaultError, DeviceTimeoutError
-from tvmtiny.errors.image import ImageError
 from tvmtiny.errors.link import (
     LinkClosedError,
     LinkError,
@@ -46,6 +44,8 @@ from tvmtiny.errors.model import (
     QuantizeError,
     UnsupportedModelError,
 )
+from tvmtiny.errors.model_image import ImageError
+from tvmtiny.errors.on_device import CheckError, DeviceError, DeviceFaultError, DeviceTimeoutError
 from tvmtiny.errors.resources import (
     BuildError,
     CapacityError,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tvmtiny.errors.base import InputError, one_line
-from tvmtiny.errors.device import DeviceError
+from tvmtiny.errors.on_device import DeviceError
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from tvmtiny.ops.shared.checks import check_scale
 from tvmtiny.ops.shared.node import Node
 from tvmtiny.ops.shared.operator import Operator, Oracle, Problem, Result, register
 from tvmtiny.ops.shared.runtime_call import RuntimeCall
-from tvmtiny.ops.shared.signal.image import FORMATS, ImageInput, ImageSettings
+from tvmtiny.ops.shared.signal.pixels import FORMATS, ImageInput, ImageSettings
 from tvmtiny.ops.shared.signal.settings import read_settings
 from tvmtiny.ops.shared.signal.spectrum import Quantizer
 
@@ -19,7 +19,7 @@ _HEADERS = ("tvmtiny_signal.h", "tvmtiny_spectrum.h", "tvmtiny_camera.h")
 
 @register
 class ImageInputOperator(Operator):
-    """An image, cropped, resized and quantized by `tvmtiny.ops.shared.signal.image`.
+    """An image, cropped, resized and quantized by `tvmtiny.ops.shared.signal.pixels`.
 
     The input is the bytes of the image in any shape.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tvmtiny.project.exports.export import Export
+from tvmtiny.project.exports.exporting import Export
 
 
 def export_summary(export: Export) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tvmtiny.report.doctor import Finding
     from tvmtiny.report.inspection import BoardEstimate, Inspection
     from tvmtiny.results import OutputTensor, Pauses, RunResult
-    from tvmtiny.rpc.devices import Devices
+    from tvmtiny.rpc.discovery import Devices
 
 #: Number of elements up to which an output is shown in full.
 _SHOWN_ELEMENTS = 16

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from tvmtiny.streaming.costs import Segments, Streamed
 from tvmtiny.streaming.segment import Schedule, Segment
+from tvmtiny.streaming.segment_costs import Segments, Streamed
 from tvmtiny.streaming.time import sliding_schedule
 
 #: Numbers of rows at a time that are tried.

@@ -20,7 +20,7 @@ from tvmtiny.targets.architectures import find_architecture
 
 if TYPE_CHECKING:
     from tvmtiny.targets import Cpu
-    from tvmtiny.tuning.image import CandidateRegion, Image
+    from tvmtiny.tuning.candidate_program import CandidateRegion, Image
 
 __all__ = ["PATTERN", "Emulation", "EmulationError", "cost_of_run", "emulate_image"]
 

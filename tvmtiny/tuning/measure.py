@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tvmtiny.schedule import Decisions
-    from tvmtiny.tuning.image import Image
+    from tvmtiny.tuning.candidate_program import Image
     from tvmtiny.tuning.worker import Workshop
 
 __all__ = ["CYCLES", "INSTRUCTIONS", "Measurer", "Trial"]

@@ -25,7 +25,7 @@ from tvmtiny.tuning.emulation import PATTERN, Emulation, EmulationError, cost_of
 
 if TYPE_CHECKING:
     from tvmtiny.targets import Board
-    from tvmtiny.tuning.image import CandidateRegion, Image
+    from tvmtiny.tuning.candidate_program import CandidateRegion, Image
 
 __all__ = ["can_emulate_in_qemu", "emulate_image_in_qemu"]
 

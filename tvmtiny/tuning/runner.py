@@ -33,12 +33,12 @@ from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.schedule.records import Status
 from tvmtiny.targets import Board, BoardFiles, Cpu, Region, cpus, find_board_by_name
 from tvmtiny.targets.architectures import find_architecture
-from tvmtiny.tuning.image import CandidateRegion
+from tvmtiny.tuning.candidate_program import CandidateRegion
 
 if TYPE_CHECKING:
     import tvm
 
-    from tvmtiny.tuning.image import Image
+    from tvmtiny.tuning.candidate_program import Image
 
 __all__ = [
     "COPY_SECONDS",

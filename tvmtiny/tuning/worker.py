@@ -21,8 +21,14 @@ from tvmtiny.emulation.unicorn_cpu import can_emulate
 from tvmtiny.errors import BuildError, TvmtinyError
 from tvmtiny.project.qemu.flags import DEFAULT_OPTIMIZATION
 from tvmtiny.schedule.records import Status
+from tvmtiny.tuning.candidate_program import (
+    CandidateRegion,
+    Image,
+    TooBigError,
+    build_image,
+    read_image,
+)
 from tvmtiny.tuning.emulation import Emulation, EmulationError, emulate_image
-from tvmtiny.tuning.image import CandidateRegion, Image, TooBigError, build_image, read_image
 from tvmtiny.tuning.qemu_emulation import emulate_image_in_qemu
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tvmtiny.emulation.cycles.table import Timings
-from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
+from tvmtiny.targets.architectures.record import UNLISTED, Instruction
 
 __all__ = ["Block", "BlockCost", "block_cost", "edges_cost"]
 

@@ -10,11 +10,11 @@ from tvmtiny.frontend.writer import ModelWriter
 from tvmtiny.importers.onnx import (
     arithmetic,
     control,
+    convolution,
     matrices,
     movement,
     recurrent,
-    reductions,
-    windows,
+    reduce,
 )
 from tvmtiny.importers.onnx.context import HANDLERS, Context, RefusedError
 from tvmtiny.importers.onnx.fusing import fused
@@ -26,7 +26,7 @@ from tvmtiny.importers.results import Imported, ImportedTensor, moved_notes
 __all__ = ["convert"]
 
 #: Modules that register converters when they are imported.
-_REGISTERED = (arithmetic, control, matrices, movement, recurrent, reductions, windows)
+_REGISTERED = (arithmetic, control, matrices, movement, recurrent, reduce, convolution)
 #: Operators that need channels last.
 _WINDOWS = (
     *("AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),

@@ -9,10 +9,10 @@ from math import prod
 import numpy as np
 
 from tvmtiny.importers.onnx.context import Context, RefusedError, handles
+from tvmtiny.importers.onnx.convolution import bias_constant, check_symmetric
 from tvmtiny.importers.onnx.graph import Op
 from tvmtiny.importers.onnx.quantization import Scales
 from tvmtiny.importers.onnx.values import Value
-from tvmtiny.importers.onnx.windows import bias_constant, check_symmetric
 
 
 @handles("Gemm")

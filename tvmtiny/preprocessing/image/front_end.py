@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.ops import Node, Tensor, find_operator
-from tvmtiny.ops.shared.signal.image import FORMATS, RESIZES, ImageInput, ImageSettings
+from tvmtiny.ops.shared.signal.pixels import FORMATS, RESIZES, ImageInput, ImageSettings
 from tvmtiny.preprocessing.front_end import FrontEnd, NewTensor, Parts
 from tvmtiny.preprocessing.settings import set_fields
 
@@ -20,7 +20,7 @@ _MOST = 4096
 
 @dataclass(frozen=True)
 class ImageFrontEnd(FrontEnd):
-    """Computes a model's input as described in `tvmtiny.ops.shared.signal.image`.
+    """Computes a model's input as described in `tvmtiny.ops.shared.signal.pixels`.
 
     Attributes
     ----------

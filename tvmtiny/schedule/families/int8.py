@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.targets import Cpu
 

@@ -12,7 +12,7 @@ from pkgutil import iter_modules
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.weights import WEIGHTED, has_constants, has_shifted_weights
 from tvmtiny.resources import shipped
-from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.implementation import Decisions
 from tvmtiny.targets import Cpu
 

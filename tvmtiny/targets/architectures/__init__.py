@@ -3,7 +3,7 @@
 Every package in this folder is an architecture and provides its record as ``ARCHITECTURE``.
 """
 
-from tvmtiny.targets.architectures.architecture import (
+from tvmtiny.targets.architectures.record import (
     Architecture,
     Counter,
     FaultCause,

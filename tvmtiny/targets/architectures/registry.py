@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from tvmtiny.targets.architectures.architecture import Architecture
+from tvmtiny.targets.architectures.record import Architecture
 
 __all__ = ["architectures", "find_architecture", "register", "unregister"]
 

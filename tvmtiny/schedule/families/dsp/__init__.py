@@ -36,7 +36,7 @@ from tvmtiny.schedule.families.dsp.product import (
 )
 from tvmtiny.schedule.families.dsp.svdf import implement_svdf
 from tvmtiny.schedule.families.dsp.transpose import implement_transpose
-from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import as_convolution, is_multiplied
 from tvmtiny.targets import Cpu

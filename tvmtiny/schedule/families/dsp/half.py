@@ -14,9 +14,9 @@ from tvmtiny.ops.shared.sliding_window import window
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
 from tvmtiny.schedule.families.dsp.half_packing import HalfChunk, pack
+from tvmtiny.schedule.families.dsp.int32_sums import HEADERS as SUMS_HEADERS
 from tvmtiny.schedule.families.dsp.near import HEADER as NEAR_HEADER
 from tvmtiny.schedule.families.dsp.near import near
-from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
 from tvmtiny.schedule.half_factors import Factors, factors
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import Layer, patch_distance

@@ -9,7 +9,7 @@ import numpy as np
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.weights import bias_values
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.sums import split_depth
+from tvmtiny.schedule.families.dsp.int32_sums import split_depth
 from tvmtiny.schedule.matrix_layer import split_groups
 
 #: The largest magnitude of an input.
@@ -18,7 +18,7 @@ _LARGEST = 2**15
 
 @dataclass(frozen=True)
 class HalfChunk:
-    """Groups whose sums fit 32 bits; fields as in `tvmtiny.schedule.families.dsp.sums.Chunk`."""
+    """Groups whose sums fit 32 bits; the fields are those of `int32_sums.Chunk`."""
 
     first: int
     groups: int

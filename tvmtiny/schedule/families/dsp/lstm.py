@@ -11,8 +11,8 @@ from tvmtiny.ops.shared.lstm_integer import IntegerLstm, integer_lstm
 from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import SumsTile, pack_sums
+from tvmtiny.schedule.families.dsp.int32_sums import HEADERS as SUMS_HEADERS
+from tvmtiny.schedule.families.dsp.int32_sums import SumsTile, pack_sums
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.lstm_layer import lstm_overlap, sums_fit
 

@@ -15,8 +15,8 @@ from tvmtiny.ops.shared.output_rounding import TwoRoundings
 from tvmtiny.ops.shared.quantization import INT8_RANGE
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import split_depth, sums_kernel
+from tvmtiny.schedule.families.dsp.int32_sums import HEADERS as SUMS_HEADERS
+from tvmtiny.schedule.families.dsp.int32_sums import split_depth, sums_kernel
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.matrix_layer import split_groups
 from tvmtiny.schedule.overlap import Overlap, smallest_distance

@@ -18,9 +18,9 @@ from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.weights import bias_values
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
+from tvmtiny.schedule.families.dsp.int32_sums import HEADERS as SUMS_HEADERS
+from tvmtiny.schedule.families.dsp.int32_sums import Chunk, SumsTile, pack_sums
 from tvmtiny.schedule.families.dsp.patches import Gather
-from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import Chunk, SumsTile, pack_sums
 from tvmtiny.schedule.implementation import Decisions, Implementation
 from tvmtiny.schedule.matrix_layer import Layer, exact_rounding, patch_distance
 from tvmtiny.schedule.overlap import Overlap

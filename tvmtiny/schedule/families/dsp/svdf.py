@@ -10,8 +10,8 @@ from tvmtiny.ops.shared.weights import accumulator_range
 from tvmtiny.ops.svdf import feature_multiplier, output_multiplier, unit_bias
 from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.dsp import packing
-from tvmtiny.schedule.families.dsp.sums import HEADERS as SUMS_HEADERS
-from tvmtiny.schedule.families.dsp.sums import SumsTile, pack_sums
+from tvmtiny.schedule.families.dsp.int32_sums import HEADERS as SUMS_HEADERS
+from tvmtiny.schedule.families.dsp.int32_sums import SumsTile, pack_sums
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.schedule.families.family import KernelFamily
 from tvmtiny.schedule.families.fpu.depthwise import (
     depthwise_sketches,
     implement_depthwise,
@@ -15,6 +14,7 @@ from tvmtiny.schedule.families.fpu.elementwise import (
     implement_elementwise,
 )
 from tvmtiny.schedule.families.fpu.matrix import implement_matrix, matrix_sketches
+from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.targets import Cpu
 

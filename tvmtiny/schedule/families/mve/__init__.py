@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tvmtiny.ops import Node, Oracle
-from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.families.mve.choice import CHOICES, choice_sketches, implement_choice
 from tvmtiny.schedule.families.mve.depthwise import (
     depthwise_sketches,

@@ -13,7 +13,7 @@ from tvmtiny.schedule.families.mve import assembly
 from tvmtiny.schedule.families.mve.assembly import VECTOR
 from tvmtiny.schedule.families.mve.lstm_code import LANES, CellStep, cells_code, sums_code
 from tvmtiny.schedule.families.mve.q15 import MOST_INTEGER
-from tvmtiny.schedule.families.mve.sums import sums_vectors
+from tvmtiny.schedule.families.mve.scaled_sums import sums_vectors
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.lstm_layer import lstm_overlap, sums_fit
 

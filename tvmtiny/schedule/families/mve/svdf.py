@@ -12,7 +12,7 @@ from tvmtiny.schedule import nest
 from tvmtiny.schedule.families.mve.assembly import VECTOR, Lines, add, text
 from tvmtiny.schedule.families.mve.lstm import HEADERS as LSTM_HEADERS
 from tvmtiny.schedule.families.mve.lstm_code import sums_code
-from tvmtiny.schedule.families.mve.sums import LANES, sums_vectors
+from tvmtiny.schedule.families.mve.scaled_sums import LANES, sums_vectors
 from tvmtiny.schedule.implementation import Decision, Decisions, Goal, Implementation, Sketch
 from tvmtiny.schedule.overlap import Overlap, smallest_distance
 

@@ -10,7 +10,7 @@ from tvm import tirx
 from tvmtiny.frontend.converter import tensor_function
 from tvmtiny.ops import Compute, Node, Oracle, Tensor, find_operator
 from tvmtiny.ops.shared.scalar_operand import tabulated
-from tvmtiny.schedule.families.family import KernelFamily
+from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.families.scalar.loops import scalar_space, schedule_scalar
 from tvmtiny.schedule.implementation import (
     SCHEDULE_ATTR,

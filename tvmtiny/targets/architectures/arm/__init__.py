@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tvmtiny.host.tools import CLibrary, Tool
-from tvmtiny.targets.architectures.architecture import (
+from tvmtiny.targets.architectures.arm.faults import explain_fault
+from tvmtiny.targets.architectures.record import (
     Architecture,
     Counter,
     Instruction,
     Sections,
     UnicornModel,
 )
-from tvmtiny.targets.architectures.arm.faults import explain_fault
 
 _COMPILER = Tool("arm-none-eabi-gcc", "gcc-arm-none-eabi", "to compile for Arm Cortex-M")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tvmtiny.targets.architectures.architecture import FaultCause
+from tvmtiny.targets.architectures.record import FaultCause
 
 __all__ = ["explain_fault"]
 

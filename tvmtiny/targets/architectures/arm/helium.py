@@ -5,7 +5,7 @@ Encodings are distinguished only as far as timing requires.
 
 from __future__ import annotations
 
-from tvmtiny.targets.architectures.architecture import Instruction
+from tvmtiny.targets.architectures.record import Instruction
 
 __all__ = ["OPERATIONS", "decode_helium"]
 

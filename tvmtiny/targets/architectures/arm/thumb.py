@@ -12,8 +12,8 @@ from typing import Any
 import capstone
 from capstone import arm_const
 
-from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
 from tvmtiny.targets.architectures.arm.helium import decode_helium
+from tvmtiny.targets.architectures.record import UNLISTED, Instruction
 
 __all__ = ["OPERATIONS", "decode"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tvmtiny.host.tools import CLibrary, Tool
-from tvmtiny.targets.architectures.architecture import (
+from tvmtiny.targets.architectures.record import (
     Architecture,
     Counter,
     Instruction,

@@ -12,7 +12,7 @@ from typing import Any
 import capstone
 from capstone import riscv_const
 
-from tvmtiny.targets.architectures.architecture import UNLISTED, Instruction
+from tvmtiny.targets.architectures.record import UNLISTED, Instruction
 
 __all__ = ["OPERATIONS", "decode"]
 
