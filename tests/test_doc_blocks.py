@@ -112,6 +112,22 @@ def test_every_block_is_accounted_for() -> None:
                 assert (ROOT / file).exists(), block
 
 
+def test_rows_of_tables_are_whole() -> None:
+    """A row that was wrapped, or two in one line, is no row of the table any more."""
+    broken = []
+    for page in PAGES:
+        columns = 0
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            if re.fullmatch(r"\|[-:| ]+\|", line):
+                columns = line.count("|")
+            elif not line or line.startswith("<!--"):
+                columns = 0
+            # Bars within code or after a backslash separate no cells.
+            elif columns and re.sub(r"`[^`]*`|\\\|", "", line).count("|") != columns:
+                broken.append(f"{page.name}:{number}")
+    assert broken == []
+
+
 #: Files that commands read without being told their names.
 _READ = ("tvmtiny.toml",)
 
