@@ -15,11 +15,11 @@ from host_runner import WARNINGS, run_command, write_files
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.tensors import pack_inputs
 
-# 128 KB of flash, 16 KB of RAM: the one with most that GCC and simavr know.
+# The part with the most memory that both GCC and simavr support: 128 KB of flash, 16 KB of RAM.
 _MCU = "atmega1284p"
 FLAGS = (f"-mmcu={_MCU}", "-Os", "-ffreestanding")
 
-#: What a program prints with, and ends with.
+#: Functions with which a program prints and ends.
 RUNTIME = """\
 #include <avr/interrupt.h>
 #include <avr/io.h>
@@ -61,11 +61,11 @@ static void stop(void)
 
 
 def compiler() -> str:
-    """The compiler; skips the test where it, its C library or the simulator is missing."""
+    """The compiler's path; skip the test without compiler, C library or simulator."""
     found, packages = shutil.which("avr-gcc"), []
     if found is None:
         packages = ["gcc-avr", "avr-libc"]
-    # GCC answers with the bare name where the file is missing.
+    # GCC prints the bare name if the file does not exist.
     elif not Path(
         run_command([found, "-print-file-name=libc.a"], Path.cwd()).strip()
     ).is_absolute():
@@ -78,7 +78,7 @@ def compiler() -> str:
 
 
 def run_main(main: str, directory: Path, sources: Sequence[str] = ()) -> bytes:
-    """Compile `main`, which begins with `RUNTIME`, without warnings; the bytes that it prints."""
+    """Compile `main`, which begins with `RUNTIME`, without warnings; return the bytes it prints."""
     (directory / "avr_main.c").write_text(main, encoding="utf-8")
     command = [compiler(), *WARNINGS, *FLAGS, "avr_main.c", *sources, "-o", "program"]
     run_command(command, directory)
@@ -89,7 +89,7 @@ def run_main(main: str, directory: Path, sources: Sequence[str] = ()) -> bytes:
         text=True,
         timeout=120,
     )
-    # simavr colours each line, and shows its end as a dot.
+    # simavr colours each line and prints a dot at the end.
     lines = re.findall(r"^(?:\x1b\[\d*m)*((?:[0-9a-f]{2})+)\.", done.stdout + done.stderr, re.M)
     return bytes.fromhex("".join(lines))
 

@@ -1,4 +1,4 @@
-"""Layers that the tests of ADD, SUB and MUL share."""
+"""Layers shared by the tests of ADD, SUB and MUL."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _INT8 = {
 
 
 def _other(layer: Layer, dtype: str) -> Layer:
-    """`layer` with plain or symmetrically quantized integers, and its output in the middle."""
+    """Return `layer` on plain or symmetric integers, with its output in the middle."""
     a, b, y = (
         replace(o, dtype=dtype, zero_point=0, value=None) for o in (*layer.inputs, layer.output)
     )
@@ -86,7 +86,7 @@ fields = st.fixed_dictionaries(
 
 
 def drawn_layer(operator: str, fields: dict[str, Any]) -> Layer:
-    """Build an int8 layer of two operands from `fields`; either may be 1 in any dimension."""
+    """Build an int8 layer of two operands from `fields`; either may have dimensions of 1."""
     dimensions = fields["dimensions"]
     a = tuple(1 if left else d for d, left, _ in dimensions)
     b = tuple(1 if right else d for d, _, right in dimensions)
@@ -133,5 +133,5 @@ def table(operator: str, scale: float) -> dict[str, Layer]:
 
 
 def node(y: Tensor = Y) -> Node:
-    """Build a node that is accepted unless its output is wrong."""
+    """Build a node that is accepted if its output is right."""
     return _node(y=y)

@@ -1,4 +1,4 @@
-"""Comparing models with LiteRT, many in one build: numpy references, and C under sanitizers."""
+"""Compare many models with LiteRT in one build: numpy references, and C under sanitizers."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from tvmtiny.oracle import run_litert
 #: Allowed error of float32 results of operators that sum, relative to the largest magnitude.
 _TOLERANCE = 2e-5
 _KINDS = ("mixed", "random", "ends")
-#: Where C is compiled for; its code differs, and the host runs all of it.
+#: Targets of the C; the code differs between them, and the host runs all of it.
 _TARGETS = ("cortex-m4", "cortex-m0", "cortex-m7")
 #: Operators whose float results are sums of terms that may cancel.
 _SUMS = (
     *("AVERAGE_POOL_2D", "BATCH_MATMUL", "CONV_2D", "CUMSUM", "DEPTHWISE_CONV_2D", "MEAN", "SUM"),
     *("FULLY_CONNECTED", "GELU", "RESIZE_BILINEAR", "SVDF", "TRANSPOSE_CONV"),
 )
-#: What floats are tried, too, in graphs of the operators below.
+#: Special floats that are tried in graphs of the operators below.
 _SPECIAL = np.array([np.inf, -np.inf, np.nan, -0.0, 3e38, -3e38, 1e-40], np.float32)
-#: Operators that are exact for infinities and what is no number.
+#: Operators that are exact for infinities and NaN.
 _EXACT_FOR_ALL = (
     *("ABS", "ADD", "BROADCAST_TO", "CONCATENATION", "DIV", "MAXIMUM", "MINIMUM", "MUL", "NEG"),
     *("PACK", "PAD", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "REVERSE_V2", "SLICE", "SPLIT"),
@@ -46,7 +46,7 @@ _EXACT_FOR_ALL = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a graph.
+    """The outcome of a comparison.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Outcome:
         ``exact``, ``refused`` by tvmtiny or ``refused by LiteRT``; all others are failures:
         ``wrong reference``, ``wrong bytes``, ``sanitizer or compiler``, ``traceback``.
     detail
-        The first of what there is to say.
+        The first line of the explanation.
     """
 
     kind: str
@@ -62,7 +62,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether something is to be mended."""
+        """Whether the outcome is a fault of tvmtiny."""
         return self.kind not in ("exact", "refused", "refused by LiteRT")
 
 
@@ -80,7 +80,7 @@ class _Case:
 
 
 def frames_for(content: bytes, seed: int, limits: Limits) -> Frames:
-    """Inputs of several kinds for a model; those that `limits` names have smaller ranges."""
+    """Inputs of several kinds for a model; those named in `limits` have smaller ranges."""
     rng = np.random.default_rng(seed)
     graph = tvmtiny.load(content).graph
     frames = [
@@ -99,7 +99,7 @@ def compare(models: Mapping[str, tuple[bytes, Frames]], number: int) -> dict[str
     models
         .tflite files and inputs by name.
     number
-        Chooses the target, and where inputs and outputs lie.
+        Number that chooses the target and the place of inputs and outputs.
     """
     found: dict[str, Outcome] = {}
     cases: dict[str, _Case] = {}
@@ -114,7 +114,7 @@ def compare(models: Mapping[str, tuple[bytes, Frames]], number: int) -> dict[str
 
 
 def _prepared(content: bytes, frames: Frames) -> _Case | Outcome:
-    """Load a model, run LiteRT, and compare the numpy references with that."""
+    """Load a model, run LiteRT, and compare the numpy references with LiteRT's results."""
     try:
         model = tvmtiny.load(content)
         runs = first_runs(model.graph, content, frames)
@@ -136,7 +136,7 @@ def _prepared(content: bytes, frames: Frames) -> _Case | Outcome:
 
 
 def _run(cases: Mapping[str, _Case], number: int) -> dict[str, Outcome]:
-    """Compare C with LiteRT; where that fails for all together, find out for which."""
+    """Compare the C of all models with LiteRT; after a failure, compare each model alone."""
     if not cases:
         return {}
     try:
@@ -192,17 +192,17 @@ def _values(
     count: int,
     expected: Mapping[int, np.ndarray],
 ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-    """Results of one of the models by its own tensors' indices, and what they should be.
+    """Results of one of the models by its own tensor indices, and the expected values.
 
     Parameters
     ----------
     first, count
-        Where its tensors are among those of all models, and how many the file has.
+        Index of its first tensor among the tensors of all models, and the number of its tensors.
     """
     got, wanted = {}, dict(expected)
     for layer, data in zip(artifact.layers, result.layers, strict=True):
         index = layer.tensor - first
-        # States have numbers behind those of the file.
+        # States are numbered after the tensors of the file.
         if not 0 <= index < count:
             continue
         got[index] = data
@@ -217,7 +217,7 @@ def _values(
 def _difference(
     model: Model, got: Mapping[int, np.ndarray], expected: Mapping[int, np.ndarray]
 ) -> str:
-    """The first node whose results differ; empty where there is none."""
+    """The first node whose results differ; empty if there is none."""
     inexact: set[int] = set()
     for node in model.graph.nodes:
         rough = node.operator in INEXACT or any(t.index in inexact for t in node.inputs if t)
@@ -234,7 +234,7 @@ def _difference(
 
 
 def _size(node: Node, expected: Mapping[int, np.ndarray]) -> float:
-    """How large the terms are that an inexact float is summed from, relative to the results."""
+    """The magnitude of the terms that an inexact float is summed from, relative to the results."""
     floats = [expected.get(t.index, t.data) for t in node.inputs if t and t.dtype == "float32"]
     if node.operator not in _SUMS or any(x is None or not x.size for x in floats):
         return 1.0
@@ -265,15 +265,15 @@ def _special(
 def reduced(
     content: bytes, frames: Frames, fails: Callable[[bytes, Frames], bool]
 ) -> tuple[bytes, Frames]:
-    """The smallest part of a model that still fails, with inputs for it.
+    """Find the smallest part of a model that still fails, with inputs for it.
 
-    Operators are left out one by one, the last ones first, until none can be. What operators in
-    between would have written becomes an input, with the values that LiteRT computes.
+    Operators are left out one by one, from the last to the first, until none can be left out. The
+    outputs of operators in between become inputs, with the values that LiteRT computes.
 
     Parameters
     ----------
     fails
-        Whether a model fails on some inputs; called with parts that need not be sound.
+        Predicate for a model and its inputs; it is called with parts that need not be valid.
     """
     values = [run_litert(content, frame) for frame in frames]
     operators = len(schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0].operators)
@@ -292,7 +292,7 @@ def reduced(
 def _part(
     content: bytes, kept: Sequence[int], values: Sequence[Mapping[int, np.ndarray]]
 ) -> tuple[bytes, Frames] | None:
-    """Some operators of a model; None where their inputs are no values."""
+    """Return the model of some operators; None if their inputs are not values."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     graph.operators = [graph.operators[i] for i in kept]

@@ -1,4 +1,4 @@
-"""How all tests run."""
+"""Settings and fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.object_cache import ObjectCache
 from tests.warm_program import warm_program
 from tvmtiny.host import toolchain
 
-# With Python's thresholds, looking for garbage takes a sixth of the time of the processes that run
-# tests; nearly all that is alive stays so.
+# Python's default thresholds spend a sixth of the test processes' time on garbage collection,
+# though nearly all objects stay alive.
 gc.set_threshold(100_000, 50, 100)
 
-#: Files whose tests share what they have compiled with those of the same parameter alone.
+#: Files whose tests share compiled code with the tests of the same parameter only.
 _BY_PARAMETER = ("tests/ops/test_three_ways.py",)
-#: Files whose tests share what they have compiled with each other.
+#: Files whose tests share compiled code with each other.
 _SHARING = ("tests/codegen/test_shadow_memory.py", "tests/codegen/test_whole_models.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what this project's tests take beyond pytest's own options."""
+    """Add this project's options to those of pytest."""
     parser.addoption(
         "--cpu-costs", action="store_true", help="print the CPU seconds that each file has taken"
     )
@@ -36,14 +36,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Keep the tests of a file in one process: they share what they have compiled."""
+    """Keep the tests of a file in one process, since they share compiled code."""
     if config.getoption("numprocesses", None) and config.getoption("dist") == "no":
         config.option.dist = "loadfile"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let a process run what shares compiled code: a parameter's tests, a file, several files."""
+    """Give one process all tests that share compiled code, by parameter, file or several files."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
@@ -80,15 +80,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what has been imported and collected out of later searches for garbage."""
+    """Exclude imported modules and collected tests from later garbage collections."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile the same C once for all firmware that tests build in their own processes."""
+    """Compile equal C once for all firmware that tests build in their own processes."""
     folder = tmp_path_factory.getbasetemp()
-    # Workers have a folder each in that of the session.
+    # Each worker has a folder in the folder of the session.
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     cache = ObjectCache(folder / "objects", toolchain.run_tool)
     with pytest.MonkeyPatch.context() as patch:
@@ -100,7 +100,7 @@ def _objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _warm(
     request: pytest.FixtureRequest, _objects: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path | None]:
-    """Fork the server of programs before any test has started threads, if one needs programs."""
+    """Fork the server of programs before any test starts threads, if a program is needed."""
     if all("warm_programs" not in getattr(i, "fixturenames", ()) for i in request.session.items):
         yield None
         return
@@ -110,5 +110,5 @@ def _warm(
 
 @pytest.fixture(scope="session")
 def warm_programs(_warm: Path) -> Path:
-    """A folder with a ``tvmtiny`` and a ``python`` that have imported TVM when they start."""
+    """A folder with a ``tvmtiny`` and a ``python`` that start with TVM imported."""
     return _warm

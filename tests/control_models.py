@@ -1,4 +1,4 @@
-"""Models with loops and branches, as converters write them."""
+"""Models with loops and branches in the form that converters write."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from tflite_builder import ModelBuilder
 
-#: Makes the operators of a subgraph or a model of its inputs, and gives its outputs.
+#: A function that adds the operators of a graph, given its inputs, and returns its outputs.
 Make = Callable[[ModelBuilder, Sequence[int]], Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor that goes into a subgraph; a constant where it has a value."""
+    """A tensor that enters a subgraph; a constant if the tensor has a value."""
 
     shape: tuple[int, ...] = ()
     dtype: str = "int32"
@@ -24,7 +24,7 @@ class Value:
     value: Any = None
 
     def tensor(self, b: ModelBuilder, name: str, *, given: bool = False) -> int:
-        """An input of this kind, or, with `given`, a tensor that an operator writes."""
+        """An input of this kind or, with `given`, a tensor that an operator writes."""
         keywords = {} if self.scale is None else {"scale": self.scale}
         if given:
             return b.tensor(name, self.shape, self.dtype, **keywords)
@@ -33,22 +33,22 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Control:
-    """A model of one WHILE or IF, which can stand in a table of cases.
+    """A model of one WHILE or IF that can stand in a table of cases.
 
     Attributes
     ----------
     operator
         ``WHILE`` or ``IF``.
     values
-        What goes in; behind the condition of an IF.
+        Inputs of the operator; those of an IF follow its condition.
     graphs
         Condition and body, or the two branches.
     condition
-        That of an IF.
+        Condition of an IF.
     results
-        What an IF gives; by default the values, as a loop does.
+        Results of an IF; by default those of its values, as for a loop.
     outputs
-        Positions of the results that are outputs of the model; all by default.
+        Positions of the results that are outputs of the model; by default all.
     ranges
         Smallest and largest value of inputs by name.
     """
@@ -122,7 +122,7 @@ def made(
 
 
 def plus(b: ModelBuilder, x: int, number: int = 1, dtype: str = "int32") -> int:
-    """A scalar and a constant."""
+    """Add a constant to a scalar."""
     return made(b, "ADD", [x, b.constant("number", np.array(number, dtype))], Value((), dtype))
 
 
@@ -141,7 +141,8 @@ def recurrent(
     Parameters
     ----------
     joined
-        The step is written as by converters that have no DYNAMIC_UPDATE_SLICE.
+        Whether each step is joined by CONCATENATION, as converters without DYNAMIC_UPDATE_SLICE
+        write it.
     """
     scale = {"float32": None, "int8": 1 / 64, "int16": 1 / 16384}[dtype]
     state = Value((1, units), dtype, scale)

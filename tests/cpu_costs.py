@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-#: What no test takes: imports, collecting, and session fixtures, of each process.
+#: The cost outside of all tests: imports, collection and session fixtures of each process.
 OUTSIDE = "outside of tests"
 _KEY = "cpu_costs"
 
-#: Seconds in the processes that run tests, and in those that these have started and waited for.
+#: Seconds in the processes that run tests, and in the processes that they started and awaited.
 Seconds = tuple[float, float]
 
 
 class CpuCosts:
-    """A plugin that counts, and prints a table at the end; works under pytest-xdist, too.
+    """A plugin that counts CPU seconds and prints a table at the end; it supports pytest-xdist.
 
-    What a program takes counts where a test waits for its end.
+    The cost of a program counts for the test that waits for its end.
     """
 
     def __init__(self) -> None:
         self._costs: dict[str, Seconds] = {}
-        #: In tests of this process.
+        #: CPU seconds inside the tests of this process.
         self._inside = [0.0, 0.0]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -38,7 +38,8 @@ class CpuCosts:
             self._inside = [self._inside[0] + taken[0], self._inside[1] + taken[1]]
             self._add(item.nodeid.partition("::")[0], taken)
 
-    # First: when pytest-xdist has ended its workers, they count as children of this process.
+    # This hook runs first: once pytest-xdist has ended, its workers count as children of this
+    # process.
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         own, children = _now()
@@ -49,7 +50,7 @@ class CpuCosts:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take over what a worker has counted."""
+        """Take over the counts of a worker."""
         for file, (own, children) in getattr(node, "workeroutput", {}).get(_KEY, {}).items():
             self._add(file, (own, children))
 

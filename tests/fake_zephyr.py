@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-#: Zephyr's CMake package as far as the application calls it: sources must exist, nothing is linked.
+#: The parts of Zephyr's CMake package that the application calls: sources must exist, nothing is
+#: linked.
 PACKAGE = """\
 project(Fake-Zephyr LANGUAGES C)
 message(STATUS "fragments: ${OVERLAY_CONFIG}${EXTRA_CONF_FILE}")
@@ -59,7 +60,7 @@ foreach(module ${ZEPHYR_EXTRA_MODULES} ${EXTRA_ZEPHYR_MODULES})
 endforeach()
 """
 
-#: The symbols of Zephyr that the application's files name.
+#: The Zephyr symbols that the application's files name.
 KCONFIG = """\
 config CPU_HAS_FPU
 	def_bool y
@@ -108,7 +109,7 @@ BOOLS = (
 
 
 def make_tree(root: Path, version: str) -> Path:
-    """Write the tree; the module of its Kconfig is what ``TVMTINY_MODULE`` names."""
+    """Write the tree; its Kconfig sources the module that ``TVMTINY_MODULE`` names."""
     major, minor = version.split(".")
     package = root / "share" / "zephyr-package" / "cmake"
     package.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Models that remember: several frames, one after the other, against LiteRT."""
+"""Models with state: several frames in sequence, against LiteRT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trying random graphs and damaged models by number, for scripts/fuzz_models.py."""
+"""Random graphs and damaged models by seed, for scripts/fuzz_models.py."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LARGEST_COMPARED = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """What became of one seed.
+    """The outcome of one seed.
 
     Attributes
     ----------
     content, frames
-        The model and its inputs, where it was compared with LiteRT.
+        The model and its inputs, if it was compared with LiteRT.
     refused
         Reasons of operators that were left out of a random graph.
     """
@@ -43,7 +43,7 @@ def try_graphs(seeds: Sequence[int], most: int = 6) -> Iterator[Tried]:
         try:
             frames[seed] = frames_for(graph.content, seed, graph.limits)
         except TvmtinyError:
-            # Why, is found again below.
+            # The reason is determined again below.
             frames[seed] = [[]]
     models = {str(seed): (graph.content, frames[seed]) for seed, graph in graphs.items()}
     for name, found in compare(models, seeds[0] // len(seeds)).items():
@@ -53,7 +53,7 @@ def try_graphs(seeds: Sequence[int], most: int = 6) -> Iterator[Tried]:
 
 
 def try_mutants(seeds: Sequence[int]) -> Iterator[Tried]:
-    """Damage models, inspect, compile and run them, and compare those that are left with LiteRT."""
+    """Damage models; inspect, compile and run them, and compare the accepted ones with LiteRT."""
     known = originals()
     names = sorted(known)
     models: dict[str, tuple[bytes, Frames]] = {}
@@ -69,7 +69,7 @@ def try_mutants(seeds: Sequence[int]) -> Iterator[Tried]:
 
 
 def smallest(tried: Tried) -> tuple[bytes, str]:
-    """The smallest part of a model that fails in the same way, and its operators in words."""
+    """The smallest part of a model that fails in the same way, and its operators as text."""
 
     def fails(content: bytes, frames: Frames) -> bool:
         found = compare({"part": (content, frames)}, tried.seed)["part"]

@@ -40,7 +40,7 @@ __attribute__((section(".vectors"), used)) static const void *const vectors[16] 
 
 
 def run_on_board(sources: Sequence[str | Path], directory: Path, *flags: str) -> str:
-    """What a program of C files in `directory` prints; ``systick`` is the handler of SysTick."""
+    """The output of a program of C files in `directory`; ``systick`` is the handler of SysTick."""
     runtime = files("tvmtiny") / "runtime"
     includes = [f"-I{runtime / 'core'}", f"-I{runtime / 'kernels' / 'mve'}", "-I."]
     (directory / "startup.c").write_text(_STARTUP)

@@ -17,14 +17,14 @@ from tvmtiny.ops import Alias, Node, Oracle, Tensor, find_operator
 
 @dataclass(frozen=True, eq=False)
 class HostRun:
-    """What to run.
+    """The program to run.
 
     Attributes
     ----------
     artifact
-        With at least one input; no other one of the program has its name.
+        An artifact with at least one input and a name unique in the program.
     successive
-        What the model remembers goes from each set of inputs to the next.
+        Whether state is carried from each set of inputs to the next.
     """
 
     artifact: Artifact
@@ -33,7 +33,7 @@ class HostRun:
 
     @property
     def in_steps(self) -> bool:
-        """Whether inferences run in steps, too, and give ``stepped.bin``."""
+        """Whether inferences also run in steps and write ``stepped.bin``."""
         return self.artifact.stream is not None and not (self.successive and self.artifact.states)
 
 
@@ -312,8 +312,8 @@ def _template() -> jinja2.Template:
 def main_program(runs: Sequence[HostRun]) -> str:
     """The text of a program that does `runs`, one after the other.
 
-    It reads ``input.bin``, and writes ``layers.bin``, ``output.bin`` and, for what runs in steps,
-    ``stepped.bin``.
+    The program reads ``input.bin`` and writes ``layers.bin``, ``output.bin`` and, for runs in
+    steps, ``stepped.bin``.
     """
     return _template().render(runs=[_described(run) for run in runs])
 
@@ -335,7 +335,7 @@ def _described(run: HostRun) -> dict[str, Any]:
 
 
 def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
-    """Layer, offset and bytes of everything in the arena that a layer may touch."""
+    """Layer, offset and bytes of each part of the arena that a layer may touch."""
     if artifact.stream is not None:
         return _allowed_requests(artifact)
     layers = {layer.tensor: layer for layer in artifact.layers}
@@ -343,7 +343,7 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
         tensor.index: info.offset
         for tensor, info in zip(artifact.graph.inputs, artifact.inputs, strict=True)
     }
-    # Outputs may be made of others of the same node, in any order.
+    # Outputs may be made of other outputs of the same node, in any order.
     slots |= {t: layer.offset for t, layer in layers.items() if layer.offset is not None}
     ranges = []
     for node in artifact.graph.nodes:
@@ -351,7 +351,8 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
         for position, output in enumerate(node.outputs):
             layer = layers.get(output.index)
             if layer is None:
-                # No code: the output is a part of an input, or a variable was assigned in place.
+                # The layer has no code: its output is a part of an input, or a variable was
+                # assigned in place.
                 view = find_operator(node.operator).results(node, Oracle.LITERT)[position]
                 if isinstance(view, Alias) and view.source.index in slots:
                     slots[output.index] = slots[view.source.index] + view.offset
@@ -366,13 +367,13 @@ def _allowed(artifact: Artifact) -> list[tuple[int, int, int]]:
                 for name, offset in artifact.plan.offsets.items()
                 if name.startswith(f"workspace.{layer.index}.")
             ]
-            # Only their total size is known.
+            # Only the total size of the workspaces is known.
             ranges += [(layer.index, offset, layer.workspace_bytes) for offset in workspaces]
     return ranges
 
 
 def _read_outputs(node: Node, position: int, layers: dict[int, LayerInfo]) -> list[Tensor]:
-    """Other outputs of the node that one is made of, which are computed before it."""
+    """Other outputs of the node from which one is made, and which are computed earlier."""
     if len(node.outputs) == 1:
         return []
     result = find_operator(node.operator).results(node, Oracle.LITERT)[position]
@@ -381,7 +382,7 @@ def _read_outputs(node: Node, position: int, layers: dict[int, LayerInfo]) -> li
 
 
 def _allowed_requests(artifact: Artifact) -> list[tuple[int, int, int]]:
-    """The same for a model that runs row by row: whole rings, by their names."""
+    """The same for a model that runs row by row: whole rings by name."""
     sizes = {request.name: request.size for request in artifact.problem.requests}
     begun = {
         s.first: [ring.tensor for ring in s.rings if ring.first == s.first]
@@ -393,7 +394,7 @@ def _allowed_requests(artifact: Artifact) -> list[tuple[int, int, int]]:
         own = (f"workspace.{layer.index}.",)
         for segment in artifact.stream.segments:
             if segment.first == layer.index:
-                # It also clears the sums of the segment.
+                # The layer also clears the sums of the segment.
                 own = (*own, f"workspace.{segment.last}.sums")
         names |= {name for name in sizes if name.startswith(own)}
         names |= {name.replace("ring.", "window.", 1) for name in names if name.startswith("ring.")}

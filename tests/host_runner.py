@@ -1,4 +1,4 @@
-"""Compiles an artifact's C for the host, with sanitizers, and runs it."""
+"""Compile an artifact's C for the host, with sanitizers, and run it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.tensors import pack_inputs, split_layers, split_tensors
 from tvmtiny.results import OutputTensor
 
-#: What "without a warning" means, in C as in C++: every test that compiles C takes these flags.
+#: The warnings that every test of C and C++ turns on.
 STRICT = ("-pedantic-errors", "-Wall", "-Wextra", "-Wconversion", "-Wcast-qual", "-Werror")
 WARNINGS = ("-std=c99", *STRICT)
-#: Without an optimizer, which might drop what is undefined before it is seen, and without debug
-#: information, because compiling is most of the time that tests of C take.
+#: The optimizer is off, since it might drop undefined behaviour before it is seen; debug
+#: information is off, since compiling takes most of the time of these tests.
 SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-#: Ends the program where something is undefined, without a word, which compiles in half the time.
+#: Trap on undefined behaviour without a message, which halves the time of compiling.
 _TRAPS = {"gcc": "-fsanitize-undefined-trap-on-error", "clang": "-fsanitize-trap=undefined"}
-#: Where it is installed: linking with a sanitizer takes it a third of the time of GNU's default.
+#: Use this linker if it is installed: with a sanitizer it takes a third of the time of GNU's.
 LINKER = ("-fuse-ld=gold",) if shutil.which("ld.gold") else ()
 _TIMEOUT = 300.0
-# No model has a name that ends in an underscore.
+# No model name ends in an underscore.
 _MAIN_FILE, TOGETHER = "main_.c", "together_.c"
 _LAYERS = "-DTVMTINY_LAYERS"
 
 
 @dataclass(frozen=True, eq=False)
 class HostResult:
-    """What one run gave; the same attributes as a `tvmtiny.RunResult` as far as `check` needs.
+    """The results of one run, with the attributes of `tvmtiny.RunResult` that `check` needs.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class HostResult:
 
 
 def compiler_or_skip(name: str) -> str:
-    """The path of a compiler; skips the test where it is missing."""
+    """The path of a compiler; skip the test if it is missing."""
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
@@ -60,7 +60,7 @@ def compiler_or_skip(name: str) -> str:
 def run_command(
     command: Sequence[str], directory: Path, environment: Mapping[str, str] = {}
 ) -> str:
-    """Run a command that must succeed, and return what it printed."""
+    """Run a command that must succeed, and return its output."""
     done = subprocess.run(
         command,
         cwd=directory,

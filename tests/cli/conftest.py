@@ -1,4 +1,4 @@
-"""Running the command line, in this process or as a program of its own."""
+"""Run the command line, in this process or as a separate program."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Outcome:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The only thing on stdout, of a command that succeeded."""
+        """The only object that a successful command prints on stdout."""
         assert self.code == 0, self.err
         value = json.loads(self.out)
         assert isinstance(value, dict)
         return value
 
     def error(self, code: int) -> str:
-        """The message of a command that failed with `code`: one line, the last one on stderr.
+        """The one-line message, last on stderr, of a command that failed with `code`.
 
-        A list of operators may follow it, indented.
+        A list of operators may follow the message, indented.
         """
         assert self.code == code, (self.code, self.err)
         assert "Traceback" not in self.err
@@ -64,7 +64,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def few_boards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ``tvmtiny memory`` compile for two boards that ship, and not for all."""
+    """Make ``tvmtiny memory`` compile for two of the shipped boards instead of all."""
     from tvmtiny.report import memory
     from tvmtiny.targets import find_board
 
@@ -90,11 +90,11 @@ def _runner(program: Path, folder: Path) -> Command:
 
 @pytest.fixture
 def program(tmp_path: Path, warm_programs: Path) -> Command:
-    """Run ``tvmtiny`` as a program that need not import TVM any more."""
+    """Run ``tvmtiny`` as a program that has TVM imported already."""
     return _runner(warm_programs / "tvmtiny", tmp_path)
 
 
 @pytest.fixture
 def installed_program(tmp_path: Path) -> Command:
-    """Run the ``tvmtiny`` that is installed."""
+    """Run the installed ``tvmtiny``."""
     return _runner(PROGRAM, tmp_path)

@@ -1,4 +1,4 @@
-"""Names, files, folders and programs that are not there, and models that do not fit."""
+"""Missing names, files, folders and programs, and models that do not fit."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def test_no_time(seconds: str, command: Command) -> None:
 
 
 def big_model(ram: int, weights: int) -> bytes:
-    """A model whose activations or weights take about that many bytes."""
+    """A model whose activations or weights take about `size` bytes."""
     b = ModelBuilder()
     x = b.input("x", (1, ram // 2), scale=1.0)
     y = b.tensor("y", (1, ram // 2), scale=1 / 256, zero_point=-128)
     b.op("LOGISTIC", [x], [y])
-    # Few channels: looking for the constants of each takes longest.
+    # Few channels keep the search for requantization constants short.
     z = b.input("z", (1, 1600), scale=1.0)
     w = b.constant("w", np.ones((weights // 1600, 1600), np.int8), scale=1 / 1600)
     out = b.tensor("out", (1, weights // 1600), scale=1.0)
@@ -112,12 +112,12 @@ def test_too_big_for_the_board(
 ) -> None:
     path = tmp_path / "big.tflite"
     path.write_bytes(big_model(ram, weights))
-    # It is said before anything is built: there is nothing to build with.
+    # The message comes before the build, which could not run here.
     monkeypatch.setenv("PATH", str(tmp_path))
     message = command("run", path, "--board", "microbit").error(3)
     assert f"does not fit microbit: {short[0]} needs " in message
     for region, available in (("ram", 16_384), ("flash", 262_144)):
-        # A region that is big enough is no part of the problem.
+        # A region that is large enough is not mentioned.
         assert (f"{region} needs" in message) == (region in short)
         if region in short:
             figures = message.split(f"{region} needs ")[1].split(" available")[0]
@@ -241,7 +241,7 @@ def test_output_file_that_cannot_be_replaced(command: Command, tmp_path: Path) -
     (tmp_path / "sine.c").mkdir()
     message = command("compile", "sine", "-t", "cortex-m4", "-o", tmp_path).error(2)
     assert str(tmp_path) in message
-    # The archive comes last, so that there is none of a half-written folder.
+    # The archive is written last, so a half-written folder has none.
     assert not (tmp_path / "sine.tar").exists()
     assert not list(tmp_path.glob(".*"))
 
@@ -283,7 +283,7 @@ def test_lines_end_without_spaces(command: Command) -> None:
         assert len(lines) > 5 and [line for line in lines if line.endswith(" ")] == []
 
 
-#: As much as the system takes for one argument, without and with places to break it.
+#: The longest argument that the system accepts, without and with places to break the line.
 _LONG_NAMES = ("n" * 100_000, "two words/" * 10_000, "\x1b" * 100_000)
 
 

@@ -47,7 +47,7 @@ def dynamic_shape_model() -> bytes:
 
 
 def gather_model() -> bytes:
-    """Indices come from an input; those of the ramp are out of range."""
+    """Indices come from an input, and those of the ramp are out of range."""
     b = ModelBuilder()
     x, i = b.input("x", (2, 4), scale=0.5), b.input("i", (1,), "int32")
     y = b.tensor("y", (1, 4), scale=0.5)

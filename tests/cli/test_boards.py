@@ -1,4 +1,4 @@
-"""Boards of one's own: ``--board FILE.toml``, and those that a project's ``tvmtiny.toml`` names."""
+"""Boards defined by users: ``--board FILE.toml``, and boards named in a ``tvmtiny.toml``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMED = '[boards]\nlab = "hardware/lab.toml"\nbroken = "hardware/broken.toml"\n'
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with a board that is fine, and one that is not, named in ``tvmtiny.toml``."""
+    """A directory with one valid and one broken board, both named in ``tvmtiny.toml``."""
     (tmp_path / "hardware").mkdir()
     (tmp_path / "hardware" / "lab.toml").write_text(BOARD.replace("a board", "a [b]board[/i]"))
     (tmp_path / "hardware" / "broken.toml").write_text(BOARD.replace("0x4000 ", "true "))

@@ -1,4 +1,4 @@
-"""Every command does its work; ``--json`` prints one object and nothing else on stdout."""
+"""Every command works, and ``--json`` prints one object and nothing else on stdout."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_compile_text_and_progress(command: Command, tmp_path: Path) -> None:
     assert done.code == 0
     assert "FULLY_CONNECTED" in done.out
     assert (tmp_path / "wave.tar").is_file()
-    # One line a step, none of them on stdout.
+    # Progress takes one line per step, none of them on stdout.
     assert all(line.endswith(" ...") for line in done.err.splitlines())
     assert "compiling wave for mps2-an386 ..." in done.err
     assert " ..." not in done.out

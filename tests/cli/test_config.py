@@ -1,4 +1,4 @@
-"""``tvmtiny.toml``, and the table of options that it shares with API and command line."""
+"""``tvmtiny.toml``, and the table of options it shares with the API and the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Command = Callable[..., Any]
 
 @pytest.fixture
 def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Write a ``tvmtiny.toml`` into a directory and go there."""
+    """Write a ``tvmtiny.toml`` into a directory and change to that directory."""
     monkeypatch.chdir(tmp_path)
 
     def write(text: str, name: str = "tvmtiny.toml") -> Path:
@@ -97,7 +97,7 @@ def test_file_by_name(command: Command, configured: Callable[..., Path]) -> None
     path = configured('[compile]\ntarget = "cortex-m4"\noutput = "there"\n', "other.toml")
     outcome = command("--config", path, "compile", "sine", "--json")
     assert outcome.json["files"][0].startswith("there/")
-    # Without its name it is not read.
+    # A file with another name is not read.
     command("compile", "sine").error(2)
 
 

@@ -1,4 +1,4 @@
-"""An interrupt at any time: no QEMU is left, no temporary file, no half-written output."""
+"""An interrupt at any time leaves no QEMU, no temporary file and no half-written output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIGNAL_TRIAL = ROOT / "scripts" / "signal_trial.py"
 
 
 def slow_model() -> bytes:
-    """A model that takes QEMU many seconds: a billion multiplications in little memory."""
+    """A model that keeps QEMU busy for many seconds: a billion multiplications in little memory."""
     b = ModelBuilder()
     x = b.input("x", (1, 64, 64, 64), scale=1.0)
     w = b.constant("w", np.ones((64, 9, 9, 64), np.int8), scale=1 / 5184)
@@ -46,7 +46,7 @@ def start(program: Path, temporary: Path, *words: object) -> subprocess.Popen[st
 
 
 def qemu_in(temporary: Path) -> list[int]:
-    """Processes of QEMU whose program lies in `temporary`."""
+    """The QEMU processes whose program lies in `temporary`."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -83,7 +83,7 @@ def test_while_qemu_runs(number: signal.Signals, warm_programs: Path, tmp_path: 
     if number == signal.SIGKILL:
         assert process.returncode == -number
         for emulator in emulators:
-            # What watches it ends it.
+            # The watchdog process ends QEMU.
             assert select.select([emulator], [], [], 30)[0]
             os.close(emulator)
         return
@@ -103,7 +103,7 @@ def test_while_files_are_made(seconds: float, warm_programs: Path, tmp_path: Pat
     process = start(program, temporary, "compile", "sine", "-t", "cortex-m4", "-o", output)
     try:
         assert process.stderr is not None
-        # The first step is under way, so that the command line itself has been loaded.
+        # Wait until the first step runs, so that the command line itself is loaded.
         process.stderr.readline()
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
@@ -113,7 +113,7 @@ def test_while_files_are_made(seconds: float, warm_programs: Path, tmp_path: Pat
     done = process.returncode == 0
     assert done or (process.returncode, err.splitlines()[-1]) == (130, "tvmtiny: interrupted")
     assert "Traceback" not in err
-    # The folder is complete, or it is not there.
+    # The folder is either complete or absent.
     assert done == output.exists()
     if done:
         artifact = tvmtiny.compile(tvmtiny.load(models.path("sine")), "cortex-m4")
@@ -142,8 +142,8 @@ start()
     "module", ["typer", "tvmtiny.cli.config", "tvmtiny.codegen.saving", "tvm.ir", "numpy.linalg"]
 )
 def test_inside_an_import(module: str, warm_programs: Path, tmp_path: Path) -> None:
-    """Whatever an import makes of an exception: nothing has been begun by then."""
-    # What comes behind the import of TVM does not need one of its own.
+    """An interrupt during an import leaves nothing, whatever the import does with the exception."""
+    # Imports that follow the import of TVM need no interrupt of their own.
     python = warm_programs / "python" if "saving" in module else sys.executable
     words = ["compile", "sine", "-t", "cortex-m4", "-o", str(tmp_path / "out"), "--json"]
     done = subprocess.run(
@@ -158,7 +158,7 @@ def test_inside_an_import(module: str, warm_programs: Path, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def signal_trial() -> Any:
-    """The script of that name."""
+    """Load the script of that name."""
     spec = importlib.util.spec_from_file_location("signal_trial", SIGNAL_TRIAL)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -168,7 +168,7 @@ def signal_trial() -> Any:
 
 
 def test_signals_at_random_moments(signal_trial: Any, warm_programs: Path, tmp_path: Path) -> None:
-    """Few of them, none while TVM is imported; the script runs as many as it is asked for."""
+    """Interrupt at a few lines outside of TVM's import; the script tries as many as asked."""
     program = [str(warm_programs / "tvmtiny")]
     found = signal_trial.run_trials(tmp_path, ["export"], count=6, seed=1, program=program)
     assert [outcome.faults for _, outcome in found] == [()] * 6

@@ -1,4 +1,4 @@
-"""Every class of `tvmtiny.errors` is provoked, and its message says what, where, and what to do."""
+"""Provoke every class of `tvmtiny.errors`; its message says what, where and what to do."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tvmtiny.errors import TvmtinyError
 Command = Any
 Words = list[str | Path]
 
-#: Only their subclasses are raised.
+#: Abstract classes: only their subclasses are raised.
 BASES = {"TvmtinyError", "LinkError"}
 
-#: Where the line between host and board has to be in a state that other tests bring about.
+#: Classes that need a link in a state that other tests create.
 ELSEWHERE = {
     "DeviceFaultError": "project/test_board_errors.py::test_errors_of_a_board",
     "LinkClosedError": "rpc/test_link.py::test_a_board_that_goes_away",
@@ -39,7 +39,7 @@ ELSEWHERE = {
     "ModelMismatchError": "rpc/test_session.py::test_firmware_of_another_model",
 }
 
-#: By tests further down.
+#: Classes that tests further down provoke.
 BELOW = {
     "BuildError",
     "CheckError",
@@ -72,7 +72,7 @@ def _board(folder: Path) -> Path:
     return path
 
 
-#: By class: the command line, and what its message has to tell.
+#: For each class, the command line and words that its message must contain.
 PROVOKED: dict[str, tuple[Callable[[Path], Words], list[str]]] = {
     "InputError": (
         lambda folder: [*_run(), "--optimize", "fast"],
@@ -146,7 +146,7 @@ def _classes(base: type[TvmtinyError] = TvmtinyError) -> Iterator[type[TvmtinyEr
 
 def _readable(message: str, parts: list[str]) -> None:
     assert all(part in message for part in parts), message
-    # What is wrong, and what to do about it, are told apart.
+    # The message separates the problem from the remedy.
     assert re.search(r"[;,(] ?\S", message.removeprefix("tvmtiny: ")), message
     assert "None" not in message and "object at 0x" not in message and "Errno" not in message
 
@@ -248,7 +248,7 @@ def test_check(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "oracle_tensors", wrong)
     outcome = command(*_run(), "--check")
     assert outcome.code == errors.CheckError.exit_code
-    # The figures are printed all the same.
+    # The figures are printed in spite of the error.
     assert "instructions" in outcome.out
     parts = ["differ from litert", "3 of 3 layers", "first in layer 0", "instead of", "report it"]
     _readable(outcome.err.splitlines()[-1], parts)

@@ -1,4 +1,4 @@
-"""Files and names with any characters: commands work, or give one clear line."""
+"""Files and names with any characters: each command works or prints one clear line."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_longest_names_in_every_format(command: Command, tmp_path: Path) -> None
 
 @on_qemu
 def test_a_page_of_a_hostile_name(command: Command, tmp_path: Path) -> None:
-    """What a report writes is named as hostile as its model."""
+    """The files of a report are named after a model with a hostile name."""
     name = f"{NAMES['newline']}{NAMES['escape']}"
     path = tmp_path / file_name(name, ".tflite")
     path.write_bytes(network("int8", (name, name, name), (name, name)))
@@ -103,7 +103,7 @@ def test_a_page_of_a_hostile_name(command: Command, tmp_path: Path) -> None:
 
 
 def _model(path: Path, inputs: tuple[str, str], output: str) -> Path:
-    """The difference of two inputs."""
+    """Return the difference of two inputs."""
     b = ModelBuilder()
     x, y = (b.input(name, (1, 4), scale=0.1) for name in inputs)
     z = b.tensor(output, (1, 4), scale=0.1)

@@ -1,4 +1,4 @@
-"""``tvmtiny memory``, and the options that say where things lie."""
+"""``tvmtiny memory``, and the options that place tensors and weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tvmtiny project``: applications from the command line, as far as no Zephyr tree is needed."""
+"""``tvmtiny project``: applications created from the command line without a Zephyr tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small models, and programs around their generated code."""
+"""Small models, and programs that call their generated code."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def add_model(
     inputs
         Names of the two inputs.
     constant
-        Whether the second operand is a constant of twos instead.
+        Whether the second operand is a constant of twos.
     outputs
-        Names of the output tensors, in order; by default just `output`.
+        Names of the output tensors, in order; by default `output`.
     """
     b = ModelBuilder()
     first = b.input(inputs[0], SHAPE, "float32")
@@ -48,13 +48,13 @@ def add_model(
 
 
 def compiled(content: bytes, name: str = "m") -> tvmtiny.Artifact:
-    """The C of a model."""
+    """The generated C of a model."""
     return tvmtiny.compile(tvmtiny.load(content, name=name), "cortex-m4")
 
 
 @cache
 def compiled_file(path: Path, cpu: str) -> tuple[tvmtiny.Model, tvmtiny.Artifact]:
-    """A model from a file and its C; the same objects for the same arguments."""
+    """Return a model loaded from a file and its C; equal arguments give the same objects."""
     model = tvmtiny.load(path)
     return model, tvmtiny.compile(model, cpu)
 

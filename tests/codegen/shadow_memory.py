@@ -30,8 +30,9 @@ from host_runner import (
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.tensors import pack_inputs, split_layers
 
-#: Every access becomes a call; nothing else is checked. Without built-in functions and optimizer,
-#: so that no access hides in a library function, and compiling takes half the time.
+#: Replace every memory access by a call and check nothing else. Built-in functions and the
+#: optimizer are off, so that no access hides in a library function and compiling takes half the
+#: time.
 _INSTRUMENT = (
     "-O0",
     "-fno-builtin",
@@ -66,7 +67,7 @@ void shadow_start(const struct shadowed *model, uint8_t *arena);
 void shadow_layer_begins(void *context, uint32_t index, const void *data, uint32_t bytes);
 void shadow_layer_ends(void *context, uint32_t index, const void *data, uint32_t bytes);
 """
-#: The same for all models, so that it is compiled once.
+#: The part that is the same for all models and is compiled once.
 _RUNTIME = """\
 #include "shadow_.h"
 
@@ -305,14 +306,14 @@ class _Range:
 def run_with_shadow(
     artifact: Artifact, inputs: Sequence[np.ndarray], directory: Path
 ) -> tuple[np.ndarray, ...]:
-    """The output of each layer; fails where a layer reads what another has overwritten.
+    """Return the output of each layer; fail where a layer reads bytes that another layer overwrote.
 
     Parameters
     ----------
     artifact
-        With at least one input.
+        An artifact with at least one input.
     directory
-        Where to work.
+        Working directory.
     """
     (layers,) = run_all_with_shadow([(artifact, inputs)], directory)
     return layers
@@ -321,7 +322,7 @@ def run_with_shadow(
 def run_all_with_shadow(
     runs: Sequence[tuple[Artifact, Sequence[np.ndarray]]], directory: Path
 ) -> list[tuple[np.ndarray, ...]]:
-    """The same for artifacts with different names in one program, which takes much less time."""
+    """Run artifacts with different names in one program, which takes much less time."""
     compiler = compiler_or_skip("gcc")
     sources = [source for artifact, _ in runs for source in write_files(artifact, directory)]
     main = _template().render(runs=[_described(artifact) for artifact, _ in runs])
@@ -344,13 +345,13 @@ def run_all_with_shadow(
     return layers
 
 
-#: Lives as long as this process.
+#: The folder is removed when this process ends.
 _FOLDER = TemporaryDirectory(prefix="shadow")
 
 
 @cache
 def _runtime(compiler: str) -> Path:
-    """The object of what is the same for all models."""
+    """The object file of the part that is the same for all models."""
     folder = Path(_FOLDER.name)
     (folder / "shadow_.h").write_text(_HEADER, encoding="utf-8")
     (folder / "shadow_.c").write_text(_RUNTIME, encoding="utf-8")
@@ -369,7 +370,7 @@ def _template() -> jinja2.Template:
 def _described(artifact: Artifact) -> dict[str, Any]:
     owners = {r.name: i for i, r in enumerate(artifact.problem.requests, 1)}
     inner: dict[str, set[str]] = {name: {name} for name in owners}
-    # From the last producer on, what lies inside something is complete itself.
+    # Tensors inside another tensor are complete once their last producer has run.
     for inside in artifact.problem.insides:
         inner[inside.outer] |= inner[inside.inner]
     offsets = {t.offset: t for t in artifact.inputs}
@@ -412,10 +413,10 @@ def _ranges(artifact: Artifact, owners: dict[str, int]) -> Iterator[_Range]:
 
 
 def _streamed(artifact: Artifact, layer: int) -> Iterator[tuple[int, str]]:
-    """What a layer touches beside its tensors, where it runs row by row.
+    """Memory beside its tensors that a layer touches when the model runs row by row.
 
-    It moves rows and makes rows of padding in the rings that it reads; with the first layer of a
-    segment all its rings begin. Where windows share memory, rows are made there.
+    The layer moves rows and writes padding rows in the rings it reads; the first layer of a segment
+    initializes all rings of the segment. Where windows share memory, rows are written there.
     """
     if artifact.stream is None:
         return

@@ -1,4 +1,4 @@
-"""Where things lie: external inputs and outputs, concatenation in place, order, regions."""
+"""Placement: external inputs and outputs, concatenation in place, order of layers, regions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_parts_of_a_concatenation_are_produced_in_place(tmp_path: Path) -> None:
     assert (layer.schedule, layer.kernel) == ("in place", "")
     offsets = [artifact.plan.offsets[name] for name in layer.reads]
     assert [o - artifact.plan.offsets[layer.writes] for o in offsets] == [0, 64]
-    # Without a call there is no kernel either.
+    # A layer without a call needs no kernel.
     assert "_concatenation(" not in artifact.files[f"{model.name}_kernels.c"]
     run_with_shadow(artifact, tvmtiny.make_inputs("ramp", artifact.inputs), tmp_path / "shadow")
     assert_exact(tmp_path, (model, artifact))
@@ -95,7 +95,7 @@ def test_external_outputs_are_copies_of_an_input_or_a_constant(tmp_path: Path) -
 
 
 def branches() -> tvmtiny.Model:
-    """Two branches, both of whose wide tensors are written first in the file."""
+    """Two branches whose wide tensors come first in the file."""
     network = Network(2)
     x = network.input(1, 8, 8, 2)
     wide = [network.conv(x, 32) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""What a caller's C does with inputs and outputs, and the same in Python."""
+"""Inputs and outputs as a caller's C uses them, and the same functions in Python."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_inputs_are_written_without_a_cast(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("io", ["arena", "external"])
 def test_macros_by_index(io: str, tmp_path: Path) -> None:
-    """Whatever the names are: also those that are an index themselves, or a keyword."""
+    """Any names work, including names that look like an index and C keywords."""
     b = ModelBuilder()
     names = ("input_1", "picture", "int", "serving_default_keras_tensor_4:0")
     xs = [b.input(n, (1, 2 + i), "int8", scale=i + 0.5) for i, n in enumerate(names)]
@@ -77,7 +77,7 @@ def test_macros_by_index(io: str, tmp_path: Path) -> None:
 
 
 def _quantized(dtype: str, scale: float, zero_point: int, count: int) -> tuple[bytes, bytes]:
-    """A QUANTIZE from float, and a DEQUANTIZE."""
+    """A QUANTIZE from float and a DEQUANTIZE."""
     b = ModelBuilder()
     x = b.input("x", (1, count), "float32")
     y = b.tensor("y", (1, count), dtype, scale=scale, zero_point=zero_point)
@@ -90,7 +90,7 @@ def _quantized(dtype: str, scale: float, zero_point: int, count: int) -> tuple[b
 
 
 def _reals(scale: float, zero_point: int, low: int, high: int) -> np.ndarray:
-    """Halves, their neighbours in float32, random values, and what is beyond the range."""
+    """Halves, their neighbours in float32, random values, and values out of range."""
     factor = np.float32(scale)
     steps = np.arange(low - zero_point - 4, high - zero_point + 5, dtype=np.float32)
     around = np.concatenate([(steps + np.float32(part)) * factor for part in (0, 0.5)])
@@ -136,7 +136,7 @@ int main(void)
     ],
 )
 def test_quantize_and_dequantize(dtype: str, scale: float, zero_point: int, tmp_path: Path) -> None:
-    """C, Python and LiteRT give the same bytes; for infinities and NaN LiteRT says nothing."""
+    """C, Python and LiteRT give the same bytes; LiteRT defines nothing for infinities and NaN."""
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     reals = _reals(scale, zero_point, low, high)
     quantize, dequantize = _quantized(dtype, scale, zero_point, len(reals))
@@ -178,7 +178,7 @@ def test_quantize_keeps_shapes_and_refuses_what_has_no_scale() -> None:
 
 @pytest.mark.parametrize("standard", ["c++11", "c++20"])
 def test_from_cpp(standard: str, tmp_path: Path) -> None:
-    """Names that are types of C are no fields of C++ either; what is not used leaves nothing."""
+    """Names of C types are not used for fields in C++, and unused inputs leave no declaration."""
     b = ModelBuilder()
     x = b.input("int8_t", (1, 4), "int8", scale=0.5)
     y = b.tensor("errno", (1, 4), "uint8", scale=0.25, zero_point=128)
@@ -211,7 +211,7 @@ def test_from_cpp(standard: str, tmp_path: Path) -> None:
 
 
 def test_an_output_that_is_called_like_an_input() -> None:
-    """Each has its slot in the archive, and data files may use the names of C."""
+    """Each model has its own slot in the archive, and data files may have the names of C files."""
     b = ModelBuilder()
     x = b.input("serving_default_sound:0", (1, 4), "int8", scale=0.5)
     y = b.tensor("StatefulPartitionedCall:0", (1, 4), "int8", scale=0.25)

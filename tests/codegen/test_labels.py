@@ -1,4 +1,4 @@
-"""What the header calls inputs and outputs, from names as converters leave them."""
+"""Names of inputs and outputs in the header, derived from the names that converters write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _fields(artifact: tvmtiny.Artifact) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize(
     ("signature", "tensor", "expected"),
     [
-        # People's names, in a signature, a tensor, or a layer that the output comes from.
+        # Names that users chose for a signature, a tensor, or the layer that computes an output.
         ("image", "serving_default_image:0", "image"),
         ("image", "serving_default_keras_tensor_118:0", "image"),
         ("", "serving_default_image:0", "image"),
@@ -38,11 +38,11 @@ def _fields(artifact: tvmtiny.Artifact) -> tuple[list[str], list[str]]:
         ("", "StatefulPartitionedCall/functional_2/digit_1/Softmax", "digit_1"),
         ("", "softmax", "softmax"),
         ("args_0", "serving_default_args_0:0", "args_0"),
-        # Keras' own names of layers, but for the counter.
+        # Keras' own layer names, without the counter.
         ("dense_12", "StatefulPartitionedCall:0", "dense"),
         ("", "sequential_3/conv2d_7/Relu;sequential_3/conv2d_7/BiasAdd", "conv2d"),
         ("", "model/max_pooling2d/MaxPool", "max_pooling2d"),
-        # Nothing but counters.
+        # Names that consist of counters only.
         ("keras_tensor_118", "serving_default_keras_tensor_118:0", "input_0"),
         ("keras_tensor", "serving_default_keras_tensor:0", "input_0"),
         ("input_7", "serving_default_input_7:0", "input_0"),
@@ -65,13 +65,13 @@ def test_label(signature: str, tensor: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("tensors", "expected"),
     [
-        # TensorFlow's converter sorts them as text.
+        # TensorFlow's converter sorts these names as text.
         (["keras_tensor_10", "keras_tensor_9"], ["input_1", "input_0"]),
         (["keras_tensor_118", "keras_tensor_119"], ["input_0", "input_1"]),
         (["input_" + "9" * 5000, "input_08"], ["input_1", "input_0"]),
         (["PartitionedCall:1", "PartitionedCall:0"], ["input_1", "input_0"]),
         (["Identity_1", "image", "Identity"], ["input_2", "image", "input_0"]),
-        # These numbers say nothing.
+        # These numbers carry no meaning.
         (["tensor_7", "tensor_3"], ["input_0", "input_1"]),
         (["118", "97"], ["input_0", "input_1"]),
         (["Identity_1", "keras_tensor"], ["input_0", "input_1"]),
@@ -82,7 +82,7 @@ def test_counters_give_an_order(tensors: list[str], expected: list[str]) -> None
 
 
 def _keras_model(counter: int, names: tuple[str, str] = ("", "")) -> bytes:
-    """What Keras 3 and TensorFlow's converter make of one model, at different times."""
+    """Names that Keras 3 and TensorFlow's converter give to one model at different times."""
     b = ModelBuilder()
     made = [f"keras_tensor_{counter}", "output_0"]
     first, second = (given or default for given, default in zip(names, made, strict=True))

@@ -1,4 +1,4 @@
-"""What is added to the C that TVM prints."""
+"""Code that is added to the C that TVM prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensor and model names come from files: whatever they hold, the C is valid and right."""
+"""Tensor and model names come from files: with any content, the C is valid and right."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _INPUTS = [
 
 
 _OUTPUTS = ["*/", "int", "", "a", "\n", "ü", "x" * 300, "t0"]
-#: Names of inputs that are outputs, too, and differ only in C.
+#: Names of inputs that are outputs as well and differ only in characters that C drops.
 _PASSED_ON = [("A b", "a_b"), ("a_b_0", "a_b"), ("a_b_1", "a b")]
 _MODELS = ["tvmtiny", "stdint", "stddef", "int", "7up", "a-b", "ÄÖ", "*/", "main", "a_kernels"]
 
@@ -68,7 +68,7 @@ def _any_names() -> list[list[str]]:
 
 
 def _contents() -> Iterator[tuple[str, bytes]]:
-    """Names of models and what they hold; an ``@`` in a tensor's name stands for the model's."""
+    """Names of models and their tensors; ``@`` in a tensor's name stands for the model's name."""
     for i, names in enumerate(_INPUTS):
         first, second = (name.replace("@", f"input{i}") for name in names)
         yield f"input{i}", add_model((first, second))
@@ -84,9 +84,9 @@ def _contents() -> Iterator[tuple[str, bytes]]:
 
 @pytest.fixture(scope="module")
 def assert_right(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
-    """Compares what one of the models gives, which are all in one program."""
+    """Compare the results of one of the models, all of which are in one program."""
     models = {name: tvmtiny.load(content, name=name) for name, content in _contents()}
-    # Some have the same name and content in the end.
+    # Some models end up with the same name and content.
     runs: dict[str, HostRun] = {}
     for model in models.values():
         if model.name not in runs:
@@ -134,13 +134,13 @@ def test_model_name(name: str, assert_right: Callable[[str], None]) -> None:
     assert_right(name)
 
 
-#: What a file of a model's name would hide from a program beside it.
+#: Headers that a file with a model's name could hide from a program in the same folder.
 _HEADERS = ["assert", "math", "signal", "stddef", "stdint", "string", "time"]
 _POSIX_HEADERS = ["fcntl", "poll", "pthread", "sched", "semaphore", "unistd"]
 
 
 def test_generated_files_hide_no_header(tmp_path: Path) -> None:
-    """Of C and POSIX: a program includes them all beside models that are called like them."""
+    """C and POSIX headers: one program includes them all beside models with the same names."""
     sources, artifacts = [], []
     for name in (*_HEADERS, *_POSIX_HEADERS, "main"):
         artifact = compiled(add_model(), name=name)
@@ -150,7 +150,7 @@ def test_generated_files_hide_no_header(tmp_path: Path) -> None:
     for artifact in artifacts:
         sources += write_files(artifact, tmp_path)
     includes = [f"#include <{name}.h>\n" for name in (*_HEADERS, *_POSIX_HEADERS)]
-    # A compiler that starts for each file takes most of the time.
+    # Starting a compiler for each file would take most of the time.
     includes += [f'#include "{source}"\n' for source in sources]
     assert "main.c" not in sources
     (tmp_path / "main.c").write_text("".join(includes) + "int main(void) { return SIGINT == 0; }\n")

@@ -1,4 +1,4 @@
-"""Generated code as a caller sees it: binding, arenas, several models, odd inputs and outputs."""
+"""Generated code as a caller uses it: binding, arenas, several models, odd inputs and outputs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_inputs_and_outputs_outside_of_the_arena(tmp_path: Path) -> None:
 
 
 def test_own_arena(tmp_path: Path) -> None:
-    """The model's own arena is not needed then, and stays as it is."""
+    """The model's own arena is unused in this case and stays unchanged."""
     statements = f"""{_FILL}
     struct tvmtiny_m_inputs inputs;
     struct tvmtiny_m_outputs outputs;
@@ -120,7 +120,7 @@ def test_two_models_in_one_program(tmp_path: Path) -> None:
         }}""")
         output = model.reference([x])[model.graph.outputs[0].index]
         expected += [str(v) for v in output.ravel()]
-    # Each twice, in turn: neither may disturb the other.
+    # Run each model twice, alternating: neither may disturb the other.
     got = run_statements("\n".join(calls * 2), artifacts, tmp_path)
     assert got == expected * 2
 

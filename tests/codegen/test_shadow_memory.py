@@ -1,4 +1,4 @@
-"""No layer reads a byte that another has overwritten, by executing the generated C."""
+"""No layer reads a byte that another layer has overwritten, shown by running the generated C."""
 
 from __future__ import annotations
 

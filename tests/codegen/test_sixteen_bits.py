@@ -1,4 +1,4 @@
-"""An int of 16 bits: the same results where the C can give them, and refused in words elsewhere."""
+"""An int of 16 bits: equal results where the C supports them, a plain refusal elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KERNELS = shipped("runtime") / "kernels"
 
 @pytest.mark.parametrize("name", models.names())
 def test_models(name: str, tmp_path: Path) -> None:
-    """Equal to the reference, which C on the host is compared with elsewhere."""
+    """Results equal the reference, which other tests compare with C on the host."""
     avr.compiler()
     model = tvmtiny.load(models.path(name))
     artifact = tvmtiny.compile(model, "cortex-m0")
@@ -30,7 +30,7 @@ def test_models(name: str, tmp_path: Path) -> None:
         assert outputs == b"".join(tensors[t.index].tobytes() for t in model.graph.outputs)
 
 
-#: Each with values of `a` from all magnitudes, and others of `b`.
+#: Each pair combines values of `a` from all magnitudes with other values of `b`.
 _HELPERS = """\
 #include "tvmtiny_lstm.h"
 #include "tvmtiny_math.h"
@@ -75,7 +75,7 @@ static void print(const void *data, uint32_t bytes)
 
 
 def test_helpers(tmp_path: Path) -> None:
-    """Of the runtime, against the same C on the host."""
+    """Functions of the runtime against the same C on the host."""
     avr.compiler()
     for path in _CORE.glob("*.h"):
         (tmp_path / path.name).write_text(path.read_text())
@@ -99,7 +99,7 @@ def _complaint(header: str, folder: Path) -> str:
 
 
 def test_kernel_families_for_larger_cores_are_refused(tmp_path: Path) -> None:
-    # Those of "thumb" are for cores as small as Cortex-M0, and right here: test_models runs them.
+    # The "thumb" kernels are for cores as small as Cortex-M0; test_models runs them here.
     headers = [path.name for path in _KERNELS.rglob("*.h") if path.parent.name != "thumb"]
     assert headers
     for header in headers:

@@ -1,4 +1,4 @@
-"""State in the generated code: where it lies, when it changes, how it is reset."""
+"""State in the generated code: its place, its changes, and its reset."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Memory:
 
 
 def _delay() -> bytes:
-    """The output is the input of the run before."""
+    """The output is the input of the previous run."""
     m = Memory()
     last = m.variable("last", None)
     y = m.read(last, "y")
@@ -58,7 +58,7 @@ def _delay() -> bytes:
 
 
 def _swap() -> bytes:
-    """Two variables change places, and one of them is an output."""
+    """Two variables exchange their values, and one of them is an output."""
     m = Memory()
     a, b = m.variable("a", 0), m.variable("b", 50)
     before_a, before_b = m.read(a, "before_a"), m.read(b, "before_b")
@@ -68,7 +68,7 @@ def _swap() -> bytes:
 
 
 def _in_place() -> bytes:
-    """The new state is computed after the old one was read for the last time."""
+    """The new state is computed after the last read of the old one."""
     m = Memory()
     a = m.variable("a", 3)
     y = m.add(m.x, m.read(a, "before"), "y")
@@ -77,7 +77,7 @@ def _in_place() -> bytes:
 
 
 def _read_late() -> bytes:
-    """The old state is read after the new one was computed."""
+    """The old state is read after the new one has been computed."""
     m = Memory()
     a = m.variable("a", 3)
     before = m.read(a, "before")
@@ -88,7 +88,7 @@ def _read_late() -> bytes:
 
 
 def _shared() -> bytes:
-    """One value for two variables, and for an output."""
+    """One value serves two variables and an output."""
     m = Memory()
     a, b = m.variable("a", 0), m.variable("b", 5)
     total = m.add(m.read(a, "before_a"), m.read(b, "before_b"), "total")
@@ -99,7 +99,7 @@ def _shared() -> bytes:
 
 
 def _twice() -> bytes:
-    """A variable that is assigned twice, and one that never is."""
+    """One variable is assigned twice, another never."""
     m = Memory()
     a, constant = m.variable("a", 0), m.variable("constant", 9)
     first = m.add(m.x, m.read(a, "before"), "first")

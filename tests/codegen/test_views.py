@@ -1,4 +1,4 @@
-"""Outputs that are a part of an input: no copies, right addresses, nothing overwritten early."""
+"""Outputs that are part of an input: no copies, right addresses, nothing overwritten early."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCALED: dict[str, Any] = {"scale": 0.1, "zero_point": 3}
 
 
 class _Net:
-    """Layers of int8 tensors that are all quantized alike."""
+    """Layers of int8 tensors with equal quantization."""
 
     def __init__(self) -> None:
         self.b = ModelBuilder()
@@ -65,7 +65,7 @@ class _Net:
 
 
 def _assert_right(net: _Net, outputs: list[int], directory: Path) -> tvmtiny.Artifact:
-    """Compare C with LiteRT, with inputs and outputs in the arena and outside."""
+    """Compare C with LiteRT, with inputs and outputs inside and outside the arena."""
     content = net.b.build(outputs)
     models = {io: tvmtiny.load(content, name=f"views_{io}") for io in ("external", "arena")}
     inputs = tvmtiny.make_inputs("random:5", models["arena"].graph.inputs)
@@ -99,7 +99,7 @@ def test_views_of_views(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [8, 6])
 def test_views_as_outputs(size: int, tmp_path: Path) -> None:
-    """Of an input, and of a result that another layer reads, too."""
+    """Views of an input, and of a result that another layer reads as well."""
     net = _Net()
     x = net.input(2, size)
     y = net.add(x, x)

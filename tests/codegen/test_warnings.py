@@ -31,7 +31,7 @@ def _assert_clean(name: str, cpu: str, command: list[str], folder: Path) -> None
 
 @pytest.mark.parametrize("name", models.names())
 def test_gcc(name: str, tmp_path: Path) -> None:
-    """With the optimizer, whose analysis finds more; see also the runs of each operator."""
+    """Compile with the optimizer, whose analysis finds more than plain compiling."""
     _assert_clean(name, "cortex-m4", [compiler_or_skip("gcc"), "-O2"], tmp_path)
 
 
@@ -56,7 +56,7 @@ def test_core(cpu: str, name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("standard", ["c++11", "c++14", "c++17", "c++20"])
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 def test_headers_in_cpp(compiler: str, standard: str, tmp_path: Path) -> None:
-    """The headers are C++, too, and complete in themselves."""
+    """The headers are valid C++ and complete in themselves."""
     command = [compiler_or_skip(compiler), f"-std={standard}", *STRICT, "-fsyntax-only"]
     for name in models.names():
         write_files(_compiled(name, "cortex-m4"), tmp_path)
@@ -76,7 +76,7 @@ def test_headers_in_cpp(compiler: str, standard: str, tmp_path: Path) -> None:
 def test_a_compiler_without_the_instructions_is_named(
     family: str, cpu: str, other: str, tmp_path: Path
 ) -> None:
-    """Portable code is right but slow, which the one who sets the flags should know."""
+    """Portable code is right but slow, so the person who sets the flags is told."""
     architecture = find_architecture(tvmtiny.resolve(cpu).cpu.architecture)
     compiler = compiler_or_skip(architecture.compiler.name)
     (tmp_path / "m.c").write_text(f'#include "tvmtiny_{family}.h"\n')
@@ -95,7 +95,7 @@ def test_a_compiler_without_the_instructions_is_named(
 
 
 def test_an_assertion_of_c99_fails(tmp_path: Path) -> None:
-    """Whose macro needs neither C11 nor what glibc defines in its place."""
+    """Compile a macro that needs neither C11 nor glibc's substitute."""
     header = _compiled("digits", "cortex-m4").files["tvmtiny.h"]
     (tmp_path / "tvmtiny.h").write_text(header)
     command = [compiler_or_skip("gcc"), *WARNINGS, "-ffreestanding", "-fsyntax-only", "main.c"]

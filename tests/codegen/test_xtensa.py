@@ -1,4 +1,4 @@
-"""A core for which there are neither boards nor kernels: plain C gives the same results there."""
+"""A core without boards and kernels of its own: plain C gives the same results there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tvmtiny import models
 @pytest.mark.qemu
 @pytest.mark.parametrize("target", ["cortex-m0", "rv32imc", "rv32imcv"])
 def test_digits(target: str, tmp_path: Path) -> None:
-    """Kernels of other cores are their portable twins."""
+    """Kernels for other cores fall back on their portable twins."""
     xtensa.skip_without()
     model = tvmtiny.load(models.path("digits"))
     artifact = tvmtiny.compile(model, target)

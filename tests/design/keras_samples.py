@@ -11,7 +11,7 @@ from tvmtiny.design.data import Dataset
 
 
 def stripes(samples: int = 96, seed: int = 0) -> Dataset:
-    """Images of 6x6 whose class is in which third of their rows most light is."""
+    """Images of 6x6 pixels; the class is the third of the rows that holds most light."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 3, samples)
     x = rng.normal(0, 0.3, (samples, 6, 6, 1))
@@ -23,7 +23,7 @@ def stripes(samples: int = 96, seed: int = 0) -> Dataset:
 
 
 def keras() -> Any:
-    """Keras with its backend, or the test is skipped."""
+    """Return Keras with its backend, or skip the test."""
     pytest.importorskip("keras", reason="not installed: keras")
     from tvmtiny.design.training import keras_package
     from tvmtiny.errors import ToolMissingError
@@ -35,7 +35,7 @@ def keras() -> Any:
 
 
 def every_layer() -> Any:
-    """A model with each layer that can be taken."""
+    """A model with one layer of each supported kind."""
     k = keras()
     layers = k.layers
     k.utils.set_random_seed(3)

@@ -1,4 +1,4 @@
-"""What ``tvmtiny advise`` proposes, and whether it comes true."""
+"""Proposals of ``tvmtiny advise``, and their gains after the change."""
 
 from __future__ import annotations
 

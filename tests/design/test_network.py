@@ -1,4 +1,4 @@
-"""Networks between training and .tflite file, and data sets: what needs no Keras."""
+"""Networks between training and .tflite file, and data sets: the part that needs no Keras."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_filters_that_are_pruned_are_gone() -> None:
     kept = np.arange(8) < 4
     changed, found = masked(network, Masks(filters={"a": kept}, blocks={"b": 0.5}))
     assert not changed.ops[0].weights[4:].any()
-    # Of four inputs that are left, each pair of filters would lose its only block.
+    # With four inputs left, each pair of filters would lose its only block.
     assert found["b"].reshape(8, 8).sum() == 8 * 4
     model = tvmtiny.load(to_tflite(changed, guessed_ranges(network)), name="made")
     layers = tvmtiny.cost(model, "cortex-m4").layers

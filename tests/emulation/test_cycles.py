@@ -12,14 +12,14 @@ from tvmtiny.targets.architectures.arm.thumb import OPERATIONS, decode
 from tvmtiny.targets.architectures.record import UNLISTED, Instruction
 from tvmtiny.targets.architectures.riscv import code as riscv
 
-# Source, machine code, cycles with the branch at the end taken.
+# Source, machine code, and cycles when the branch at the end is taken.
 LOADS_AND_STORES = [
     # The four examples of ARM DDI 0439, section 3.3.2.
     ("ldr r0,[r1]; ldr r1,[r2]", "08681168", 3),
     ("ldr r0,[r1,r2]; str r0,[r3,#20]", "88585861", 3),
     ("ldr r0,[r1,r2]; str r1,[r3,r2]", "88589950", 3),
     ("ldr r0,[r1,r5]; ldr r1,[r2]; ldr r2,[r3,#4]", "485911685a68", 4),
-    # What the rest of that section says.
+    # Statements in the rest of that section.
     ("ldr r0,[r1]; ldr r2,[r0]", "08680268", 4),
     ("ldr r0,[r1],#4; ldr r2,[r1],#4", "51f8040b51f8042b", 3),
     ("str r0,[r1,r2]; ldr r3,[r4]", "88502368", 4),

@@ -1,4 +1,4 @@
-"""Estimates against what is counted, and what a function's loops count."""
+"""Estimates against counted instructions, and the counts of a function's loops."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def test_copies_of_neighbouring_bytes_are_joined(unaligned: bool, moves: int, lo
         return [tirx.BufferStore(out, x[y * 7 + i], [y * 9 + 1 + i]) for i in range(7)]
 
     counts = walk(tirx.PrimFunc([x, out], nest.loop(10, "y", row)), unaligned).counts
-    # A word, two bytes and one; or byte by byte.
+    # A word, two bytes and one byte, or byte by byte.
     assert (counts["moves"], counts["load int8"]) == (moves, loads)
 
 
 def test_parts_of_patches_are_counted_as_the_kernel_runs_them() -> None:
-    """Against a simulation of the loops of TVMTINY_GATHER."""
+    """Compare with a simulation of the loops of TVMTINY_GATHER."""
     height, width, channels, rows, columns = 5, 4, 4, 3, 3
     line = f"TVMTINY_GATHER(g, w8, {height}, {width}, {channels}, {rows}, {columns}, (-3), 2)"
     places = [(row, column) for row in range(-2, 4) for column in range(-2, 4)]
@@ -171,7 +171,7 @@ def test_wait_states_of_a_board_are_added_to_its_cycles(tmp_path: Path) -> None:
     )
     for layer in waiting.layers:
         most = round(layer.flash_read_bytes / 16 * 5)
-        # Of what is read, rounded to bytes.
+        # The bytes read, rounded.
         assert layer.wait_cycles <= most + 1
         assert layer.constants_bytes <= 64 or layer.wait_cycles >= most - 1
     assert waiting.total.instructions == plain.total.instructions

@@ -14,7 +14,7 @@ from tests.tools import ROOT, on_qemu
 
 EXAMPLES = ROOT / "examples"
 
-#: Applications, and the package that has their data.
+#: Applications, and the package that holds their data.
 NAMES = {
     "agriculture": "aeon",
     "health": "heartpy",

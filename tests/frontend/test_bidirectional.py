@@ -1,4 +1,4 @@
-"""BIDIRECTIONAL_SEQUENCE_LSTM against LiteRT, as the layers that it is split into."""
+"""BIDIRECTIONAL_SEQUENCE_LSTM against LiteRT, as the two layers that replace it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Bidirectional:
-    """One layer; a `second` input is one of both directions, or that of the one backwards."""
+    """One layer; a `second` input serves both directions or only the backward one."""
 
     inputs: int = 3
     cells: tuple[int, int] = (3, 3)
@@ -83,7 +83,7 @@ class Bidirectional:
 CASES = {
     "merged": Bidirectional(),
     "apart": Bidirectional(merged=False, batch=2, time_major=True),
-    # Where outputs are merged, LiteRT writes states of a second batch behind their tensor.
+    # Where outputs are merged, LiteRT writes states of a second batch past their tensor.
     "batches": Bidirectional(batch=2, coupled=True, merged=False),
     "everything": Bidirectional(peepholes=True, projected=2, merged=False),
     "crossed": Bidirectional(second=2, crossed=True),

@@ -1,4 +1,4 @@
-"""Constant folding: which nodes disappear, and that results stay the same."""
+"""Constant folding: the nodes that disappear, and results that stay the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _ints(b: ModelBuilder, *values: int) -> int:
 
 
 def _flatten(batch: bool = True) -> tuple[ModelBuilder, int]:
-    """What Keras makes of Flatten: the batch is taken from the shape of the input."""
+    """The form of Keras' Flatten: the batch is taken from the shape of the input."""
     b = ModelBuilder()
     x = b.input("x", (1, 2, 3, 4), "float32")
     shape = b.tensor("shape", (4,), "int32")

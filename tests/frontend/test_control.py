@@ -1,4 +1,4 @@
-"""Loops and branches: what is made of them, and which are refused in one line."""
+"""Loops and branches: their lowering, and the ones that are refused in one line."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_subgraphs_that_multiply() -> None:
 
 
 def test_only_what_is_needed_stays() -> None:
-    """The list of all outputs is neither computed nor kept where only the state is asked for."""
+    """The list of all outputs is neither computed nor kept if only the state is used."""
     (loop,) = tvmtiny.load(recurrent(outputs=(2,)).model()).graph.nodes
     (body,) = subprograms(loop)
     assert loop.options[TURNS] == 4
@@ -147,7 +147,7 @@ def test_only_what_is_needed_stays() -> None:
 
 
 def test_steps_are_written_in_place() -> None:
-    """What converters join of three parts, two of changing size, becomes one update."""
+    """Three joined parts of changing size, as converters write them, become one update."""
     for joined in (False, True):
         graph = tvmtiny.load(recurrent(joined=joined, outputs=(1,)).model()).graph
         operators = [node.operator for node in all_nodes(graph)]
@@ -155,7 +155,7 @@ def test_steps_are_written_in_place() -> None:
     artifact = tvmtiny.compile(tvmtiny.load(recurrent(outputs=(1,)).model()), "cortex-m4")
     kernels = artifact.files[f"{artifact.name}_kernels.c"]
     assert "assign_variable" not in kernels
-    # Nothing but the first state is filled or copied, before the first turn.
+    # Only the first state is filled or copied before the first iteration.
     body = kernels.partition("for (int32_t turn")[2]
     assert "tvmtiny_copy(" not in body
 
@@ -167,12 +167,12 @@ def test_turns_take_no_code_and_no_constants() -> None:
     )
     assert few.constants_bytes == many.constants_bytes
     text = many.files["model_kernels.c"].replace("400", "4")
-    # Limits of the index of a step differ.
+    # The limits of a step's index differ.
     assert len(text) - len(few.files["model_kernels.c"]) < 20
 
 
 def test_equal_layers_share_kernels() -> None:
-    """Of two loops alike, each has its own function, and kernels and constants are the same."""
+    """Two equal loops have a function each; kernels and constants exist once."""
     b = ModelBuilder()
     control = recurrent(outputs=(2,))
     results = []
@@ -189,7 +189,7 @@ def test_equal_layers_share_kernels() -> None:
 
 
 def test_loop_in_steps(tmp_path: Path) -> None:
-    """The turns of a loop are units of which a slice does some."""
+    """The iterations of a loop are units, some of which form a slice."""
     model = tvmtiny.load(recurrent(40, 8, 8, outputs=(2,)).model())
     artifact = tvmtiny.compile(model, "cortex-m4", longest_slice=8_000)
     assert "turn = begin" in artifact.files["model_kernels.c"]

@@ -1,4 +1,4 @@
-"""The checked reader: what it refuses before anything follows an offset."""
+"""The checked reader: files it refuses before any offset is followed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _root(content: bytes) -> int:
 
 
 def _field(content: bytes, entry: int) -> int:
-    """Where the root table keeps a field."""
+    """The position at which the root table keeps a field."""
     root = _root(content)
     vtable = root - struct.unpack_from("<i", content, root)[0]
     return int(root + struct.unpack_from("<H", content, vtable + entry)[0])
@@ -71,11 +71,11 @@ def test_a_string_that_does_not_end() -> None:
 
 
 def _nested(tables: int) -> bytes:
-    """Subgraphs that are all one, whose tensors are all one: a small file of many tables."""
+    """Subgraphs that share a table whose tensors share a table: many tables in a small file."""
     content = bytearray(b"\0\0\0\0TFL3")
 
     def table(*fields: tuple[int, int]) -> int:
-        """Add a table; of each field the entry in the vtable, and where it leads."""
+        """Add a table; for each field, its entry in the vtable and its target."""
         size = 4 + 2 * (max(entry for entry, _ in fields) // 2 - 1)
         vtable = len(content)
         content.extend(bytes(-size % 4 + size))
@@ -93,7 +93,7 @@ def _nested(tables: int) -> bytes:
         for _ in range(tables):
             content.extend(struct.pack("<I", target - len(content)))
 
-    # Offsets lead forward: the vectors of a table come before what they lead to.
+    # Offsets point forward: the vectors of a table come before the objects they point to.
     struct.pack_into("<I", content, 0, table((8, 0)))
     model = len(content) - 8
     behind = len(content) + 4 + 4 * tables

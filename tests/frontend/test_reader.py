@@ -1,4 +1,4 @@
-"""Reading .tflite files: damaged ones never give anything but one of our errors."""
+"""Reading .tflite files: a damaged file gives one of our errors and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.ops import find_operator
 
 CONTENTS = [models.path(name).read_bytes() for name in models.names()]
 
-#: Where and how a file is damaged: a position as a fraction of the file, and a byte or a word.
+#: Position and kind of the damage: a fraction of the file, and a byte or a word.
 damages = st.lists(
     st.tuples(
         st.integers(0, 10_000),
@@ -36,7 +36,7 @@ def damage(content: bytes, places: list[tuple[int, bytes]]) -> bytes:
 
 
 def read(content: bytes) -> Graph | None:
-    """The graph, verified; None where the file is refused."""
+    """The verified graph; None if the file is refused."""
     try:
         graph = read_graph(content, "damaged")
         verify(graph, "damaged")
@@ -51,7 +51,7 @@ def read(content: bytes) -> Graph | None:
 def test_damaged_files_are_read_or_refused(content: bytes, places: list[tuple[int, bytes]]) -> None:
     graph = read(damage(content, places))
     if graph is not None:
-        # What was accepted holds together.
+        # Whatever was accepted is consistent.
         for node in graph.nodes:
             operator = find_operator(node.operator)
             assert operator is not None
@@ -158,7 +158,7 @@ def test_other_numbers_of_scales_and_zero_points() -> None:
 def test_zero_points_beyond_the_dtype(dtype: str, points: list[int], allowed: str) -> None:
     b = small_model()
     b.tensor("z", (1, 4), dtype, scale=0.5)
-    # Who reads such a tensor, or what scale its neighbours have, does not matter.
+    # Other readers of the tensor, and its neighbours' scales, make no difference.
     parameters = b._tensors[2].quantization
     parameters.scale, parameters.zeroPoint = [0.5] * len(points), points
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Shapes that are open inside of a model whose inputs have fixed ones."""
+"""Shapes that are open inside a model whose inputs have fixed shapes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import tvmtiny
 from tvmtiny.errors import DynamicShapeError
 from tvmtiny.oracle import oracle_tensors
 
-#: What a converter writes for a Keras model without a batch size.
+#: The form that a converter writes for a Keras model without a batch size.
 OPEN = -1
 STEPS, FEATURES, UNITS = 5, 6, 4
 
 
 class Open:
-    """A model whose tensors have an open first dimension, or more, and a 1 in its place."""
+    """A model whose tensors have an open first dimension, or more, with a 1 in its place."""
 
     def __init__(self, shape: Sequence[int] = (OPEN, STEPS, FEATURES)) -> None:
         self.b = ModelBuilder()
@@ -74,7 +74,7 @@ def _folded() -> bytes:
 
 
 def _distributed() -> bytes:
-    """``TimeDistributed(Conv2D)``: the steps are a batch of images, and apart again behind it."""
+    """``TimeDistributed(Conv2D)``: the steps become a batch of images, separated afterwards."""
     m = Open((OPEN, STEPS, 4, 4, 2))
     x = m.op("RESHAPE", [m.x, m.numbers(-1, 4, 4, 2)], (OPEN, 4, 4, 2), {})
     options = {"padding": "VALID", "stride_h": 1, "stride_w": 1}
@@ -88,7 +88,7 @@ def _distributed() -> bytes:
 
 
 def _in_front() -> bytes:
-    """Steps come first, as in recurrent layers, and so the batch lies elsewhere."""
+    """Steps come first, as in recurrent layers, so the batch is another dimension."""
     m = Open()
     x = m.op("TRANSPOSE", [m.x, m.numbers(1, 0, 2)], (STEPS, OPEN, FEATURES))
     one = m.numbers(0, 0, 0), m.numbers(1, 0, 0), m.numbers(1, 1, 1)

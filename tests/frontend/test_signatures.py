@@ -1,4 +1,4 @@
-"""Files with several signatures, each of a subgraph of its own, and names that say little."""
+"""Files with several signatures, each with its own subgraph, and names that carry no meaning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NONE = {"fused_activation_function": "NONE"}
 
 @cache
 def coder() -> bytes:
-    """``encode`` has two inputs of one name, and one of them is an output; ``decode`` has one."""
+    """``encode`` has two inputs of one name, one also an output; ``decode`` has one input."""
     b = ModelBuilder()
 
     def decode(inner: ModelBuilder) -> Sequence[int]:
@@ -49,7 +49,7 @@ def coder() -> bytes:
 
 @cache
 def counter() -> bytes:
-    """``count`` has a loop in two more subgraphs; ``first`` gives its input, and a sum twice."""
+    """``count`` has a loop in two more subgraphs; ``first`` returns its input and one sum twice."""
     b = ModelBuilder()
     turns = (less(3), lambda b, x: [plus(b, x[0]), plus(b, x[1], 7)])
     loop = Control("WHILE", (Value(), Value()), turns)
@@ -87,7 +87,7 @@ def compiled(file: str, key: str) -> tuple[tvmtiny.Model, tvmtiny.Artifact]:
 
 
 def expected(file: str, key: str, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What LiteRT gives for a signature of the file as it is, in the order of the outputs."""
+    """LiteRT's results for a signature of the unchanged file, in the order of the outputs."""
     interpreter = Interpreter(
         model_content=FILES[file](), experimental_op_resolver_type=OpResolverType.BUILTIN_REF
     )
@@ -116,7 +116,7 @@ def test_headers(file: str, key: str) -> None:
 
 
 def test_on_this_machine(tmp_path: Path) -> None:
-    """All four in one program."""
+    """All four signatures in one program."""
     runs = [HostRun(compiled(*each)[1], samples(*each)) for each in FIELDS]
     found = run_all_on_host(runs, tmp_path)
     for (file, key), run, results in zip(FIELDS, runs, found, strict=True):
@@ -138,7 +138,7 @@ def test_on_a_board(file: str, key: str) -> None:
 
 @on_qemu
 def test_over_a_session() -> None:
-    """The outputs are two, though one is the input and both inputs have its name."""
+    """There are two outputs, though one of them is an input and both inputs have its name."""
     _, artifact = compiled("coder", "encode")
     inputs = samples("coder", "encode")[0]
     with tvmtiny.Session(artifact, timeout=60) as session:

@@ -1,4 +1,4 @@
-"""Resource variables: what they become, and what is said of those that have no meaning."""
+"""Resource variables: their lowering, and the messages for variables without a meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused before a model is imported, and odd models that are none the worse for it."""
+"""Models that are refused before import, and unusual models that are accepted."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _halves() -> ModelBuilder:
 
 
 def _blocks() -> ModelBuilder:
-    """Weights of 4 bits, of which 32 share a scale."""
+    """Weights of 4 bits, 32 of which share a scale."""
     b = ModelBuilder()
     x, y = b.input("x", (1, 64), "float32"), b.tensor("y", (1, 4), "float32")
     weights = b.int4_constant("w", np.ones((4, 64), np.int8))

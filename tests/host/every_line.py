@@ -1,6 +1,6 @@
-"""Signals in front of every line of what writes files, each in a process of its own.
+"""Signals before every line of the functions that write files, each in a process of its own.
 
-``python every_line.py FOLDER`` prints what was left each time, as JSON.
+``python every_line.py FOLDER`` prints the files that were left each time, as JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tvmtiny.host import files, interrupts, unfinished
 
 NEW = {"a.c": b"new a", "sub/b.c": b"new b", "c.tar": b"new c"}
 OLD = {"a.c": b"old a", "sub/b.c": b"old b", "kept": b"kept"}
-#: More lines than any of the actions has.
+#: A number above the line count of every action.
 MOST = 1000
 
 
@@ -49,7 +49,7 @@ def fail(place: Path) -> None:
 
 
 def signal_at(wanted: int) -> Callable[..., Any]:
-    """A trace function that raises SIGINT in front of a line of tvmtiny."""
+    """A trace function that raises SIGINT before a line of tvmtiny."""
     seen = 0
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -67,7 +67,7 @@ def signal_at(wanted: int) -> Callable[..., Any]:
 
 
 def run(action: Callable[[Path], None], place: Path, wanted: int, program: bool) -> int:
-    """The exit code: 0 when there was no such line, 3 after a KeyboardInterrupt."""
+    """The exit code: 0 if there was no such line, 3 after a KeyboardInterrupt."""
     process = os.fork()
     if process:
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -84,7 +84,7 @@ def run(action: Callable[[Path], None], place: Path, wanted: int, program: bool)
         code = 4
     sys.settrace(None)
     if not program:
-        # As at the end of any process.
+        # Clean up as at the end of any process.
         unfinished.remove_all()
     os._exit(code)
 

@@ -1,4 +1,4 @@
-"""Files that commands write: whole ones, and what must not be replaced by one."""
+"""Files that commands write: complete ones, and paths that must not be replaced by a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmtiny.host.files import write_text
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OutputPathError):  # Nobody reads it.
+    with pytest.raises(OutputPathError):  # No process reads from it.
         write_text(pipe, "lost")
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     write_text(pipe, "text")

@@ -1,4 +1,4 @@
-"""What an interrupt leaves: in front of any line of what writes files, and while programs run."""
+"""The files that an interrupt leaves: at any line of the writers, and while programs run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OLD = {"a.c": "old a", "kept": "kept", "sub": "folder", "sub/b.c": "old b"}
 NEW = {"a.c": "new a", "c.tar": "new c", "sub": "folder", "sub/b.c": "new b"}
 OUT = {"deep": "folder", "deep/er": "folder", "deep/er/out": "folder"}
 
-#: What may be there afterwards, by what was done: all or nothing.
+#: Files that may exist afterwards, by action: all or none.
 ALLOWED: dict[str, list[dict[str, str]]] = {
     "write_new": [{}, {**OUT, **{f"deep/er/out/{name}": text for name, text in NEW.items()}}],
     "write_over": [OLD, {**OLD, **NEW}],
@@ -45,7 +45,7 @@ def test_in_front_of_every_line(tmp_path: Path) -> None:
     found: list[Any] = json.loads(done.stdout)
     codes = Counter((name, program, code) for name, program, _, code, _ in found)
     for name, allowed in ALLOWED.items():
-        # Each ended without an interrupt once, behind the last line.
+        # Each action ended once without an interrupt, after its last line.
         assert codes[name, True, 0] == codes[name, False, 0] == 1
         assert codes[name, True, 130] > 10
         assert {code for n, program, code in codes if n == name and program} == {0, 130}
@@ -55,7 +55,8 @@ def test_in_front_of_every_line(tmp_path: Path) -> None:
             if program or code == 0:
                 assert left in allowed, (name, line, code, left)
             else:
-                # Without the handlers of the command line, files are whole and none is hidden.
+                # Without the command line's handlers, files are complete and no interrupt is
+                # hidden.
                 assert not any(part.startswith(".") for path in left for part in path.split("/"))
                 assert set(left.values()) <= {"folder", *OLD.values(), *NEW.values()}
     assert list(temporary.iterdir()) == []
@@ -123,7 +124,7 @@ def test_programs_end(how: signal.Signals, tmp_path: Path) -> None:
 
 
 def test_ignored_signals_stay_ignored() -> None:
-    """Shells start programs in the background, and nohup starts them, like that."""
+    """Shells start background programs in this state, and so does nohup."""
     code = (
         "import os, signal\nfrom tvmtiny.host import interrupts\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\ninterrupts.install()\n"

@@ -1,4 +1,4 @@
-"""One process at a time for a file that is written bit by bit."""
+"""One process at a time writes a file that grows bit by bit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_other_process_is_named(number: signal.Signals | None, tmp_path: Pat
     assert holder.stdout.readline() == b"\n"
     with pytest.raises(InputError, match=f"written by process {holder.pid}; wait"), locked(path):
         pass
-    # So does a run of the tuner, before it starts anything.
+    # A run of the tuner takes the lock before it starts anything.
     with pytest.raises(InputError, match=f"process {holder.pid}"):
         tvmtiny.tune(tvmtiny.load(models.path("sine")), "mps2-an386", records=path)
     if number is not None:

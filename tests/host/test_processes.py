@@ -34,7 +34,7 @@ sys.stdin.readline()
 
 
 def ended(process: int) -> int | None:
-    """A descriptor that becomes readable when a process ends; None where it has ended."""
+    """A descriptor that becomes readable when a process ends; None if the process has ended."""
     try:
         return os.pidfd_open(process)
     except ProcessLookupError:
@@ -71,7 +71,7 @@ def test_it_ends_with_its_host(how: signal.Signals | None, tmp_path: Path) -> No
     host.wait(60)
     assert_end(running)
     host.stdout.close()
-    # What watched removes the directory before it kills, itself last.
+    # The watchdog removes the directory before it kills its process group, itself last.
     assert not directory.exists()
 
 
@@ -109,7 +109,7 @@ def test_it_inherits_what_it_is_given() -> None:
     os.close(writer)
     assert process.wait(60) == 0
     assert os.read(reader, 100) == b"hello\n"
-    # What watches has closed its copy.
+    # The watchdog has closed its copy.
     assert os.read(reader, 100) == b""
     os.close(reader)
 

@@ -1,4 +1,4 @@
-"""Compilers: missing ones are named with their package, failures with their first error."""
+"""Compilers: a missing one is named with its package, a failure with its first error."""
 
 from __future__ import annotations
 
