@@ -100,7 +100,7 @@ def build_program(
 
 
 def run_program(program: Path) -> str:
-    """Run a program in its directory, and return what it printed."""
+    """Run a program in its directory, and return its output."""
     return run_command([str(program)], program.parent, {"ASAN_OPTIONS": "detect_leaks=0"})
 
 
@@ -111,7 +111,7 @@ def run_main(
     compiler: str = "gcc",
     flags: Sequence[str] = SANITIZERS,
 ) -> str:
-    """Compile `main` with the C of `artifacts`, run it, and return what it printed."""
+    """Compile `main` with the C of `artifacts`, run it, and return its output."""
     if flags != SANITIZERS:
         return run_program(build_program(main, artifacts, directory, compiler, flags))
     sources = _write_sources(main, artifacts, directory)
@@ -119,22 +119,22 @@ def run_main(
 
 
 def _write_sources(main: str, artifacts: Sequence[Artifact], directory: Path) -> list[str]:
-    """Write a program, and return the names of the files to compile, that of ``main`` first."""
+    """Write a program, and return the names of the files to compile, the file of ``main`` first."""
     sources = [source for a in artifacts for source in write_files(a, directory)]
     (directory / _MAIN_FILE).write_text(main, encoding="utf-8")
     return [_MAIN_FILE, *sources]
 
 
 def together(sources: Sequence[str], directory: Path) -> str:
-    """The text of several files as one, so that a compiler reads headers once.
+    """Return the text of several files as one, so that a compiler reads headers once.
 
-    No static function of a model may have the name of another one, so that no model is called like
-    a kernel family. Micro-kernels are called alike where they are alike, and made once.
+    No two static functions of models may have the same name, so no model is named after a kernel
+    family. Equal micro-kernels have equal names and are emitted once.
 
     Parameters
     ----------
     sources
-        Callers in front of what they call, as `write_files` names them.
+        Files in the order of `write_files`, callers before the functions they call.
     """
     lines: list[str] = []
     made: set[str] = set()
@@ -151,13 +151,13 @@ def _run_sanitized(sources: Sequence[str], directory: Path, read: Sequence[str])
     try:
         return run_program(_build_sanitized(sources, directory, read, words=False))
     except pytest.fail.Exception:
-        # This time with words for what is undefined.
+        # Build again with messages about undefined behaviour.
         run_program(_build_sanitized(sources, directory, read, words=True))
         raise
 
 
-#: That an index takes an address past its end cannot be where addresses have 64 bits, but takes
-#: Clang much time to look for. Calls in place of each check of an address are sooner compiled.
+#: An index cannot move an address past its end where addresses have 64 bits, but Clang spends much
+#: time on that check. Calls compile faster than inline checks of each address.
 _QUICK = (
     "-fno-sanitize=pointer-overflow",
     *("-mllvm", "-asan-instrumentation-with-call-threshold=0"),
@@ -167,19 +167,19 @@ _QUICK = (
 def _build_sanitized(
     sources: Sequence[str], directory: Path, read: Sequence[str], words: bool
 ) -> Path:
-    """Compile with sanitizers by Clang, and let GCC read the code for its warnings.
+    """Compile with sanitizers by Clang, and let GCC parse the code for its warnings.
 
-    With sanitizers, GCC takes much longer, and finds less: not that a number does not fit the
-    integer that it is cast to. The warnings that come from behind its parser it gives where it
-    builds firmware of the same code. Its library of sanitizers serves both compilers. Without
-    Clang, GCC does all.
+    With sanitizers, GCC takes much longer and finds less: it misses numbers that do not fit the
+    integer type they are cast to. Warnings that GCC gives after parsing appear when it builds
+    firmware from the same code. GCC's library of sanitizers serves both compilers. Without Clang,
+    GCC does everything.
 
     Parameters
     ----------
     read
-        What GCC reads: files and definitions.
+        The input of GCC: files and definitions.
     words
-        Whether the program says what is undefined where it ends.
+        Whether the program describes undefined behaviour when it stops there.
     """
     gcc, clang = compiler_or_skip("gcc"), shutil.which("clang")
     if clang is None:
@@ -205,18 +205,18 @@ def run_on_host(
 ) -> list[HostResult]:
     """Compile an artifact under sanitizers and run it on each set of inputs.
 
-    While a layer runs, all of the arena but its inputs, output and workspaces is poisoned, so that
-    a kernel that strays into a neighbour's memory is caught. External inputs and outputs are static
-    arrays, whose surroundings are poisoned, too.
+    While a layer runs, all of the arena except its inputs, outputs and workspaces is poisoned, so
+    that a kernel that writes into a neighbour's memory is caught. External inputs and outputs are
+    static arrays, whose surroundings are poisoned as well.
 
     Parameters
     ----------
     artifact
-        With at least one input.
+        An artifact with at least one input.
     directory
-        Where to work.
+        Working directory.
     successive
-        What the model remembers goes from each set to the next.
+        Whether state is carried from each set of inputs to the next.
     """
     run = HostRun(artifact, input_sets, successive)
     (results,) = run_all_on_host([run], directory, compiler, flags)
@@ -229,10 +229,10 @@ def run_all_on_host(
     compiler: str = "gcc",
     flags: Sequence[str] = SANITIZERS,
 ) -> list[list[HostResult]]:
-    """Do the same for artifacts with different names in one program.
+    """Run artifacts with different names in one program.
 
-    That takes a fraction of the time: of a small model's program, nearly all is starting compilers
-    and reading headers.
+    One program takes a fraction of the time, since a small model's program spends nearly all of its
+    time on starting compilers and reading headers.
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "input.bin").write_bytes(
@@ -241,7 +241,8 @@ def run_all_on_host(
     main, artifacts = main_program(runs), [run.artifact for run in runs]
     if flags == SANITIZERS:
         sources = _write_sources(main, artifacts, directory)
-        # One as users build it: layer by layer, Clang and firmware's GCC compile the same code.
+        # One artifact is compiled as users build it, layer by layer, by Clang and the firmware's
+        # GCC.
         read = sources[1:] if len(runs) == 1 else [_LAYERS, TOGETHER]
         _run_sanitized(sources, directory, read)
     else:

@@ -1,4 +1,4 @@
-"""Names of files and tensors that break programs which take them for something else."""
+"""Names of files and tensors that break programs which mistake them for something else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import numpy as np
 from tflite_builder import ModelBuilder
 
-#: By what they may be taken for. Undecodable bytes are surrogates, as in Python's own file names.
+#: Names by the kind of mistake. Undecodable bytes are surrogates, as in Python's own file names.
 NAMES = {
     "empty": "",
     "dot": ".",
@@ -49,17 +49,17 @@ NAMES = {
     "digits": "123",
 }
 
-#: What a file's name cannot hold.
+#: Characters that a file's name cannot hold.
 _NO_FILE = {".": "._", "..": ".._", "../../up": "up", "a\\b\\": "a\\b\\"}
 
 
 def file_name(name: str, suffix: str) -> str:
-    """A file's name with `name`, as far as file systems have it."""
+    """Turn `name` into a file's name, as far as file systems allow."""
     return f"{_NO_FILE.get(name, name).replace('/', '_')[: 255 - len(suffix)]}{suffix}"
 
 
 def strays(text: str) -> str:
-    """The characters of what a command has printed that a terminal would obey or not show."""
+    """The characters in a command's output that a terminal would interpret or hide."""
     return "".join(sorted({c for c in text if not c.isprintable() and c != "\n"}))
 
 
@@ -73,9 +73,9 @@ def network(
     dtype
         int8 or float32.
     tensors
-        Names of the input, of the tensor between and of the output.
+        Names of the input, of the tensor in between and of the output.
     signature
-        What the signature calls the input and the output.
+        Names of the input and the output in the signature.
     """
     b = ModelBuilder()
     whole = dtype == "int8"
@@ -83,7 +83,7 @@ def network(
     def scales(value: float) -> dict[str, float]:
         return {"scale": value} if whole else {}
 
-    # Flatbuffers take bytes as they are.
+    # Flatbuffers accept any bytes.
     first, between, last = (os.fsencode(name) for name in tensors)
     x = b.input(first, (1, 8), dtype, **scales(0.1))  # type: ignore[arg-type]
     values = np.arange(32).reshape(4, 8) % 7 - 3

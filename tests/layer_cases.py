@@ -18,11 +18,11 @@ from tvmtiny.oracle import run_litert_frames
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor of a layer; a constant where it has a `value`.
+    """A tensor of a layer; a constant if it has a `value`.
 
-    `scale` is ignored for floats and wide integers, and None leaves it out, unless there are
+    `scale` is ignored for floats and wide integers; None omits the scale, unless there are
     `scales`, one for each slice along `axis`. `limits` are the smallest and largest value that
-    tests put in.
+    tests use.
     """
 
     shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class Operand:
 
 
 def numbers(values: Any, dtype: str = "int32") -> Operand:
-    """A constant that is no data: axes, paddings or a shape."""
+    """A constant that holds no data but axes, paddings or a shape."""
     array = np.array(values, dtype)
     return Operand(array.shape, dtype, value=array)
 
@@ -59,7 +59,7 @@ def random_constant(shape: tuple[int, ...], dtype: str = "int8", **fields: Any) 
 
 @dataclass(frozen=True)
 class Layer:
-    """One operator; builds the model that holds just it."""
+    """One operator; builds the model that holds only this operator."""
 
     operator: str
     inputs: tuple[Operand, ...]
@@ -95,7 +95,7 @@ class Layer:
         return {f"x{i}": o.limits for i, o in enumerate(self.inputs) if o.limits is not None}
 
     def node(self) -> Node:
-        """The layer as operators see it; the same object every time."""
+        """The layer in the form that operators take; the same object every time."""
         return self._node
 
     @cached_property
@@ -140,7 +140,7 @@ def _range(dtype: str) -> tuple[int, int]:
 
 
 def problems(layer: Layer) -> list[str]:
-    """What the operator objects to."""
+    """The operator's objections."""
     operator = find_operator(layer.operator)
     assert operator is not None
     return [problem.reason for problem in operator.check(layer.node())]

@@ -1,4 +1,4 @@
-"""Comparing an operator's numpy reference with LiteRT, for whole models built in a test."""
+"""Compare an operator's numpy reference with LiteRT, for whole models built in a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tvmtiny.frontend.reader import Graph, read_graph
 from tvmtiny.ops import Oracle, Tensor, find_operator
 from tvmtiny.oracle import run_litert, run_litert_frames
 
-#: Allowed error of float32 sums, relative to the result and to the largest one of the tensor.
+#: Allowed error of float32 sums, relative to the result and to the tensor's largest result.
 FLOAT_TOLERANCE = 2e-5
 
 
@@ -22,7 +22,7 @@ def random_input(tensor: Tensor, rng: np.random.Generator) -> np.ndarray:
 
 
 def extreme_inputs(tensor: Tensor, rng: np.random.Generator) -> list[np.ndarray]:
-    """Values at the ends of the range: both constants, and a random mix of the ends."""
+    """Values at the ends of the range: each end as a constant, and a random mix of both."""
     ends = (-128, 127) if tensor.dtype == "int8" else (-100.0, 100.0)
     dtype = np.dtype(tensor.dtype)
     constants = [np.full(tensor.shape, end, dtype) for end in ends]
@@ -32,9 +32,9 @@ def extreme_inputs(tensor: Tensor, rng: np.random.Generator) -> list[np.ndarray]
 def first_runs(
     graph: Graph, content: bytes, input_sets: Sequence[Sequence[np.ndarray]]
 ) -> Sequence[Mapping[int, np.ndarray]]:
-    """Every tensor by LiteRT for each input set, as if the model had not run before.
+    """Every tensor by LiteRT for each input set, computed from the model's initial state.
 
-    LiteRT prepares the model once where runs leave nothing behind.
+    LiteRT prepares the model once if runs leave no state.
     """
     if graph.states:
         return [run_litert(content, inputs) for inputs in input_sets]
@@ -42,7 +42,7 @@ def first_runs(
 
 
 def accepted(graph: Graph) -> list[str]:
-    """What the operators of `graph` object to; empty where all are accepted."""
+    """The objections of the operators of `graph`; empty if all are accepted."""
     reasons = []
     for node in graph.nodes:
         operator = find_operator(node.operator)

@@ -1,4 +1,4 @@
-"""Putting many small models side by side into one, so that one build serves them all."""
+"""Merge many small models, side by side, into one that is built once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 
 class MergedModel:
-    """A model that other models are added to, which stay independent of each other.
+    """A model to which other models are added, independent of each other.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class MergedModel:
 
 
 def merge_models(models: Mapping[str, bytes]) -> bytes:
-    """One model that holds all `models`, which stay independent of each other.
+    """Return one model that holds all `models`, which stay independent of each other.
 
     Parameters
     ----------
     models
-        .tflite files by name. The name and a slash go in front of their tensors' names.
+        .tflite files by name. The names of their tensors get the name and a slash as a prefix.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def pack(model: schema.ModelT) -> bytes:
 
 
 def _rename(graph: Any, name: str, codes: int, buffers: int, subgraphs: int) -> None:
-    """Make a subgraph refer to what is its own in the whole model."""
+    """Renumber a subgraph's references to its parts within the merged model."""
     prefix = f"{name}/" if name else ""
     for tensor in graph.tensors:
         tensor.name = f"{prefix}{(tensor.name or b'').decode()}"

@@ -1,7 +1,7 @@
-"""Starts the official runner of MLPerf Tiny, unmodified, with a pseudo terminal for a device.
+"""Start the official runner of MLPerf Tiny, unmodified, with a pseudo terminal for a device.
 
-A pseudo terminal has no USB numbers, by which the runner finds its devices: the list of ports that
-it asks pySerial for has some. What it needs of PyUSB is only that there is nothing.
+A pseudo terminal has no USB numbers, by which the runner finds its devices, so the list of ports
+that the runner gets from pySerial contains made-up numbers. PyUSB is replaced by an empty list.
 
 Usage: python mlperf_runner.py RUNNER PORT [OPTION]..., RUNNER being the folder of its main.py.
 """

@@ -1,4 +1,4 @@
-"""Models damaged in many ways, each reproducible from a number, and what becomes of them."""
+"""Models damaged in many ways, each reproducible from a number, and their outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tvmtiny.errors import TvmtinyError
 from tvmtiny.oracle import run_litert
 from tvmtiny.report.inspection import inspect_model
 
-#: Data of buffers of more bytes than this is damaged less often than what is around it.
+#: The data of buffers above this size is damaged less often than the bytes around it.
 _LARGE = 64
 _CPUS = ("cortex-m4", "cortex-m0")
 _MLPERF_TINY = ("kws_int8", "ad_int8", "sww_int8")
@@ -33,7 +33,7 @@ _MLPERF_TINY = ("kws_int8", "ad_int8", "sww_int8")
 
 @cache
 def originals() -> Mapping[str, bytes]:
-    """The models that are damaged, by name."""
+    """The models to be damaged, by name."""
     found = {name: models.path(name).read_bytes() for name in models.names()}
     found.update({build.__name__.strip("_"): build() for build in _BUILT})
     found.update({operator.lower(): cases[0][1].model() for operator, cases in table().items()})
@@ -45,7 +45,7 @@ def originals() -> Mapping[str, bytes]:
 
 
 def mutated(content: bytes, seed: int) -> bytes:
-    """`content`, damaged in the way that `seed` stands for."""
+    """`content` with the damage that `seed` stands for."""
     rng = np.random.default_rng(seed)
     change = _CHANGES[seed % len(_CHANGES)]
     for _ in range(int(rng.integers(1, 4))):
@@ -54,12 +54,12 @@ def mutated(content: bytes, seed: int) -> bytes:
 
 
 def outcome(content: bytes, seed: int) -> str:
-    """Inspect, load, compile and run a model: ``ok``, or the name of the error that says no.
+    """Inspect, load, compile and run a model: ``ok``, or the name of the error that refuses it.
 
     Raises
     ------
     Exception
-        Anything but one of tvmtiny's own errors, none of which should ever come.
+        Anything but one of tvmtiny's own errors, which would be a fault.
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "mutated.tflite"
@@ -107,7 +107,7 @@ def _cut_out(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _swap_tables(content: bytes, rng: np.random.Generator) -> bytes:
-    """Let two places that refer to tables refer to each other's."""
+    """Exchange the targets of two references to tables."""
     slots = _table_slots(content)
     targets = [slot + int.from_bytes(content[slot : slot + 4], "little") for slot in slots]
     data = bytearray(content)
@@ -134,7 +134,7 @@ def _swap_words(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _change_field(content: bytes, rng: np.random.Generator) -> bytes:
-    """Change a number of a tensor, an operator or its options, in a file that stays sound."""
+    """Change a number of a tensor, an operator or its options in a file that stays valid."""
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         graph = model.subgraphs[0]
@@ -159,11 +159,11 @@ def _change_field(content: bytes, rng: np.random.Generator) -> bytes:
             setattr(target, name, values)
         return pack(model)
     except Exception:
-        # What was damaged before, or holds a value that no file can, stays as it is.
+        # Fields that were damaged before, or hold a value that no file can hold, stay unchanged.
         return content
 
 
-#: Fields that say what kind of table follows.
+#: Fields that state the type of the table that follows.
 _KEPT = ("builtinOptionsType", "builtinOptions2Type", "detailsType", "hasRank")
 _NUMBERS = (-129, -128, -2, -1, 0, 1, 2, 3, 4, 5, 7, 8, 127, 128, 255, 256, 1000, 2**31 - 1)
 _REALS = (0.0, -0.0, -1.0, 1.0, 1e-30, 1e-8, 1e-3, 0.5, 3.0, 1e6, 1e30, np.inf, np.nan)
@@ -201,7 +201,7 @@ _CHANGES: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
 
 
 def _structure(content: bytes) -> np.ndarray:
-    """Positions of bytes that are not data of large buffers; all where that cannot be told."""
+    """Positions of bytes outside the data of large buffers; all positions if these are unknown."""
     inside = np.ones(max(len(content), 1), bool)
     try:
         model = schema.Model.GetRootAs(content)
@@ -220,7 +220,7 @@ def _address(content: bytes) -> int:
 
 
 def _table_slots(content: bytes) -> list[int]:
-    """Where offsets to subgraphs, tensors, operators, codes and buffers are stored."""
+    """Positions of the offsets to subgraphs, tensors, operators, codes and buffers."""
     slots: list[int] = []
     try:
         model = schema.Model.GetRootAs(content)

@@ -1,8 +1,8 @@
-"""Compiling the same C with the same flags once for all tests of a session.
+"""Compile the same C with the same flags once for all tests of a session.
 
-Each firmware brings the same start-up code, harness or RPC server, and many tests build the same
-models: most of what their tests take is the compiler. An object is used again only where the
-compiler, its whole command, the source and every header that it may include are the same.
+Each firmware contains the same start-up code, harness or RPC server, and many tests build the same
+models, so the compiler takes most of their time. An object is reused only if the compiler, its
+whole command, the source and every header that it may include are the same.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NAME = re.compile(rb'\s*(?:"([^"]+)"|<([^>]+)>)\s*')
 
 
 class ObjectCache:
-    """Runs compilers, and remembers what they gave.
+    """Runs compilers and keeps their results.
 
     Parameters
     ----------
     folder
-        Where objects are kept; processes may share it.
+        Folder for objects; processes may share it.
     run_tool
-        Runs what is not known yet.
+        Runs commands whose result is not known yet.
     """
 
     def __init__(self, folder: Path, run_tool: RunTool) -> None:
@@ -65,7 +65,7 @@ class ObjectCache:
 
 
 def _key(command: Sequence[str], directory: Path) -> str | None:
-    """A hash of all that an object depends on; None where that is not known."""
+    """A hash of everything that an object depends on; None if that is unknown."""
     if len(command) < 5 or not command[0].endswith("gcc") or command[-4::2] != ("-c", "-o"):
         return None
     program, source = Path(command[0]).resolve(), directory / command[-3]
@@ -75,13 +75,13 @@ def _key(command: Sequence[str], directory: Path) -> str | None:
     if texts is None:
         return None
     for text in texts:
-        # The length keeps what one file ends with from what the next one begins with.
+        # The length separates the end of one file from the start of the next.
         found.update(f"{len(text)} ".encode() + text)
     return found.hexdigest()
 
 
 def _texts(path: Path, folders: Sequence[Path], seen: set[Path]) -> list[bytes] | None:
-    """A file and what it includes, but for the compiler's headers; None where that is unclear."""
+    """A file and its includes without the compiler's headers; None if they cannot be determined."""
     seen.add(path)
     text = path.read_bytes()
     if b"__has_include" in text:

@@ -1,4 +1,4 @@
-"""What tests of images share."""
+"""Fixtures of the tests of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the loader of images with the firmware of these tests, and runs its jobs."""
+"""Build the loader of images with the firmware of these tests, and run its jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IMAGE = shipped("runtime") / "image"
 IN_PLACE = 0xFFFFFFFF
 _MEASUREMENT = struct.Struct("<i7I")
 
-#: What scripts/setup.sh brings: the sources of Monocypher, see there.
+#: The folder where scripts/setup.sh puts the sources of Monocypher.
 MONOCYPHER = Path(sys.prefix) / "src" / "monocypher"
 
 
@@ -47,7 +47,7 @@ def monocypher_or_skip() -> Path:
 
 @dataclass(frozen=True)
 class Platform:
-    """What the firmware is, and allows; ``struct tvmtiny_image_platform``."""
+    """The firmware's identity and permissions; ``struct tvmtiny_image_platform``."""
 
     cpu: Cpu
     key: PublicKey | None = None
@@ -100,7 +100,7 @@ def verifying(platform: Platform) -> tuple[list[Path], list[str]]:
 
 
 def statuses_on_host(directory: Path, platform: Platform, images: Sequence[bytes]) -> list[int]:
-    """What the loader says of each image on this machine, under sanitizers."""
+    """Return the loader's verdict on each image, computed on this machine under sanitizers."""
     write_text(directory / "platform.h", platform.header())
     sources, options = verifying(platform)
     command = [compiler_or_skip("gcc"), *WARNINGS, *SANITIZERS, f"-I{directory}", f"-I{IMAGE}"]
@@ -130,7 +130,7 @@ def build_program(
     more: Sequence[Path] = (),
     options: Sequence[str] = (),
 ) -> Firmware:
-    """Build a program of these files, and of `more` in their places, for a board."""
+    """Build a program of these files for a board, with the files of `more` in their places."""
     architecture = find_architecture(board.cpu.architecture)
     script = link_script(board, Placement(), stack_bytes, 0)
     for name, text in {**files, "link.ld": script}.items():
@@ -141,7 +141,7 @@ def build_program(
     objects = [f"{Path(name).stem}.o" for name in names]
     jobs = [
         CompileJob(
-            # A library has warnings of its own.
+            # The library has warnings of its own.
             (compiler, *flags, *options, *_quiet(name), "-c", name, "-o", made),
             directory / "log",
         )
@@ -173,7 +173,7 @@ class Loader:
     place_bytes: int = 65536
 
     def build(self, project: Project) -> Firmware:
-        """Build it; `project` names board and model to those that explain errors."""
+        """Build the firmware; errors name the board and model of `project`."""
         sources = find_architecture(self.board.cpu.architecture).sources
         files = {
             **c_files("device", "device/harness", sources, "image"),
@@ -198,7 +198,7 @@ class Loader:
         files: Mapping[str, bytes],
         placed: Mapping[int, bytes],
     ) -> tuple[bytes, bytes]:
-        """Do jobs with images at addresses.
+        """Run jobs with images at addresses.
 
         Returns
         -------
@@ -223,7 +223,7 @@ class Loader:
 
 
 def counted(board: Board, results: bytes) -> tuple[list[tuple[int, int, int]], bytes]:
-    """Status, instructions and stack of runs, and what follows them in the results.
+    """Status, instructions and stack of each run, and the results that follow.
 
     The first measurement is of an empty call.
     """
@@ -231,7 +231,7 @@ def counted(board: Board, results: bytes) -> tuple[list[tuple[int, int, int]], b
     hz = QemuOptions.of(board).counter_hz
     count = len(results) // _MEASUREMENT.size
     words = [_MEASUREMENT.unpack_from(results, i * _MEASUREMENT.size) for i in range(count)]
-    # Nobody waits before a measurement begins.
+    # No host waits before a measurement begins.
     found = [Measurement(*word[:3], *word[4:]) for word in words]
     runs = [
         (m.status, instructions(m, found[0], counter, hz) if m.status == 0 else 0, m.stack_bytes)
@@ -241,5 +241,5 @@ def counted(board: Board, results: bytes) -> tuple[list[tuple[int, int, int]], b
 
 
 def board_named(name: str) -> Board:
-    """A shipped board."""
+    """Return a shipped board."""
     return boards()[name]

@@ -49,7 +49,7 @@ def test_digits_needs_no_relocation(cpu: str) -> None:
 @needs_mlperf_tiny
 @pytest.mark.parametrize("stream", ("none", "inside"))
 def test_a_big_model_needs_no_relocation(stream: str) -> None:
-    """In steps and by rows, the order of the work is a table, too."""
+    """For inference in steps and by rows, the order of the work is a table as well."""
     needs("cortex-m0")
     model = tvmtiny.load(MLPERF_TINY / "kws_int8.tflite")
     artifact = tvmtiny.compile(model, "cortex-m0", stream=stream, longest_slice=250_000)
@@ -78,7 +78,7 @@ def test_rows_are_refused() -> None:
 
 
 def test_a_table_of_addresses_is_refused() -> None:
-    """What generated code does not have: caught where it would."""
+    """Constructs that generated code does not have are caught where they would appear."""
     needs("cortex-m4")
     model = tvmtiny.load(path("sine"))
     artifact = tvmtiny.compile(model, "cortex-m4")

@@ -1,4 +1,4 @@
-"""The loader on boards: images at several addresses, mutated ones, and models that are swapped."""
+"""The loader on boards: images at several addresses, mutated images, and swapped models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tvmtiny.results import Project
 from tvmtiny.targets import cpus
 from tvmtiny.targets.table import all_features
 
-#: Addresses in each board's flash, multiples of 16 and of nothing more.
+#: Addresses in each board's flash, multiples of 16 but not of more.
 PLACES = {
     "microbit": (0x20000, 0x28010, 0x31230),
     "mps2-an386": (0x100000, 0x234560, 0x3ABCD0),
@@ -86,13 +86,13 @@ def test_same_bytes_at_every_address(board: str, tmp_path: Path) -> None:
         assert (status, rest) == (0, b"")
         assert output == expected
         assert count <= linked.instructions * 1.01, (count, linked.instructions)
-        # The call that is measured has a frame or two of its own.
+        # The measured call has a frame or two of its own.
         assert stack <= image.stack_bytes + 32
     assert size - linked.flash.total <= 512, (size, linked.flash.total)
 
 
 def mutants(image: Image, other: Image) -> Iterator[tuple[str, bytes, set[int]]]:
-    """Images that are not in order: what is wrong, and the reasons that they may be refused for.
+    """Defective images: the defect, and the reasons for which they may be refused.
 
     `image` is signed; `other` is signed with another key.
     """
@@ -115,7 +115,7 @@ def mutants(image: Image, other: Image) -> Iterator[tuple[str, bytes, set[int]]]
         yield f"tail {at}", bytes(damaged), {13 if at < len(data) - 64 else 16}
     for cut in [*range(0, header, 7), *rng.integers(header, len(data), 60), len(data) - 1]:
         yield f"cut {cut}", data[: int(cut)], {2, 3}
-    # Whole images with a right hash, whose header is not what this firmware takes.
+    # Complete images with a right hash, whose headers this firmware does not accept.
     for changed, what, reason in (
         (replace(image, cpu="cortex-m33"), "CPU", 7),
         (replace(image, cpu=image.cpu + "x"), "CPU", 7),
@@ -141,7 +141,7 @@ def mutants(image: Image, other: Image) -> Iterator[tuple[str, bytes, set[int]]]
         (replace(image, signature=b"\xff" * 64), "ones", 16),
     ):
         yield what, changed.pack(), {reason}
-    # Signed bytes whose half s is not reduced: another signature of the same bytes, if taken.
+    # Signatures whose half s is not reduced; if accepted, equal bytes would have two signatures.
     order = (1 << 252) + 27742317777372353535851937790883648493
     s = int.from_bytes(image.signature[32:], "little") + order
     forged = image.signature[:32] + s.to_bytes(32, "little")
@@ -174,7 +174,7 @@ def test_mutated_images_on_this_machine(tmp_path: Path) -> None:
     found = statuses_on_host(tmp_path, platform, [image.pack(), *(data for _, data, _ in wrong)])
     assert found[0] == 0
     refused(found[1:], wrong)
-    # Every reason is given for something.
+    # Every reason occurs at least once.
     assert set(found) >= {0, *range(2, 17)} - {12} | {12}
 
 
@@ -194,7 +194,7 @@ def test_ecdsa_on_this_machine(tmp_path: Path) -> None:
 
 
 def test_hash_alone(tmp_path: Path) -> None:
-    """Firmware without keys takes what is whole, signed or not."""
+    """Firmware without keys accepts complete images, signed or not."""
     _, image = built("sine", "mps2-an386")
     broken = bytearray(image.pack())
     broken[-40] ^= 1
@@ -221,7 +221,7 @@ def test_mutated_images_on_a_board(board: str, tmp_path: Path) -> None:
     found = struct.unpack(f"<{len(images)}iI", results[32:])
     assert found[0] == 0
     refused(list(found[1:-1]), wrong)
-    # Of all, only the first one has run.
+    # Of all images, only the first one has run.
     assert found[-1] == 1
 
 
@@ -278,7 +278,7 @@ int main(void)
 
 
 def test_hashes(tmp_path: Path) -> None:
-    """Of every length around their blocks, in two parts."""
+    """Messages of every length around the block sizes, in two parts."""
     (tmp_path / "main.c").write_text(_HASHES)
     sources = [tmp_path / "main.c", IMAGE / "tvmtiny_sha256.c", IMAGE / "verify/tvmtiny_sha512.c"]
     include = [f"-I{IMAGE}", f"-I{IMAGE / 'verify'}"]

@@ -43,7 +43,7 @@ def images(folder: Path, name: str = "sine") -> list[Path]:
     return files
 
 
-#: Records in the log at the start: few, and so many that each operation meets its full page.
+#: Records in the log at the start: few, or so many that each operation meets a full page.
 RECORDS = (0, 58, 60, 61, 62, 63, 64)
 
 
@@ -65,13 +65,13 @@ def test_a_power_cut_at_every_operation(sanitized: bool, tmp_path: Path) -> None
 
 
 def cut_on_microbit(folder: Path, first: int, step: int, end: int) -> tuple[int, int, int, int]:
-    """Cuts at every `step`-th operation of updates, by resets of the emulated board.
+    """Cut the power at every `step`-th operation of updates by resetting the emulated board.
 
     Returns
     -------
     tuple of int
-        The operation behind the last cut, how often the old and the new model ran after a cut, and
-        how often none did or an update could not be completed.
+        The operation after the last cut, how often the old and the new model ran after a cut, and
+        how often neither ran or an update could not be completed.
     """
     where = board_named("microbit")
     artifact, image = built("digits", "microbit")
@@ -109,7 +109,7 @@ def test_resets_of_a_board_with_flash(board: str, tmp_path: Path) -> None:
     cut, old, new, wrong = cut_on_microbit(tmp_path, 0, 149, 1 << 31)
     assert wrong == 0
     assert old > 15 and cut > 149 * 15
-    # The last operations are those behind which the new model runs.
+    # The new model runs after cuts at the last operations.
     cut, old, new, wrong = cut_on_microbit(tmp_path, cut - 149, 1, 1 << 31)
     assert wrong == 0 and new > 0
 
@@ -126,7 +126,7 @@ size_t flash_get_write_block_size(const struct device *dev);
 
 
 def test_driver_for_zephyr_compiles(tmp_path: Path) -> None:
-    """With the declarations of Zephyr's <zephyr/drivers/flash.h>, from 3.3 to 4.1."""
+    """Compile with the declarations of Zephyr's <zephyr/drivers/flash.h>, from 3.3 to 4.1."""
     for name, text in (("drivers/flash.h", ZEPHYR), ("device.h", "struct device;\n")):
         header = tmp_path / "zephyr" / name
         header.parent.mkdir(parents=True, exist_ok=True)

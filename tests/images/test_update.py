@@ -1,4 +1,4 @@
-"""Updates over the board link, also over one that breaks."""
+"""Updates over the board link, also over a link that breaks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import open_pipe
 from tvmtiny.rpc.updating import Updater, update
 
-#: In a process of its own: TVM frees memory of a board without giving way to other threads.
+#: The board has a process of its own: TVM frees a board's memory without yielding to other threads.
 _PROXY = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -40,7 +40,7 @@ print(sum(proxy.faults.values()), flush=True)
 
 @contextmanager
 def damaged(port: int, seed: int, *rates: float) -> Iterator[tuple[str, list[int]]]:
-    """The URL of a line to a port; how many faults it had is added to the list in the end."""
+    """The URL of a line to a port; the number of its faults is appended to the list at the end."""
     folder = Path(__file__).parents[1] / "rpc"
     words = [sys.executable, "-c", _PROXY, str(folder), str(port), str(seed), *map(str, rates)]
     with subprocess.Popen(
@@ -55,7 +55,7 @@ def damaged(port: int, seed: int, *rates: float) -> Iterator[tuple[str, list[int
 
 @contextmanager
 def running(board: str, folder: Path, **options: object) -> Iterator[str]:
-    """The port of a board with firmware for images, and no model yet."""
+    """The port of a board with firmware for images and no model yet."""
     where = board_named(board)
     firmware = build_image_firmware(where, folder / "firmware", firmware_version=4, **options)  # type: ignore[arg-type]
     qemu = start_qemu(firmware.elf, firmware.machine, IMAGES, board)
@@ -72,7 +72,7 @@ def versions(name: str, board: str) -> tuple[Image, Image]:
 
 @on_qemu_boards("microbit")
 def test_update_of_a_board_with_flash(board: str, tmp_path: Path, command: Command) -> None:
-    """From no model to a first one, to a newer one; what a board refuses is not sent."""
+    """Install a first model and a newer one; images that a board refuses are not sent."""
     first, second = versions("digits", board)
     files = [tmp_path / "first.tvmi", tmp_path / "second.tvmi"]
     for file, image in zip(files, (first, second), strict=True):
@@ -98,7 +98,7 @@ def test_update_of_a_board_with_flash(board: str, tmp_path: Path, command: Comma
         ):
             with pytest.raises(ImageError, match=reason):
                 update(url, wrong)
-        # It still runs, and gives what the linked model gives.
+        # The old model still runs and gives the results of the linked model.
         artifact, _ = built("digits", board)
         inputs = tvmtiny.make_inputs("random:3", artifact.inputs)
         board_side = Updater(lambda: open_pipe(url, 60.0, EMULATED_CONNECT_TIMEOUT, 115200), url)
@@ -115,7 +115,7 @@ def test_update_of_a_board_with_flash(board: str, tmp_path: Path, command: Comma
 
 @on_qemu_boards("mps2-an386")
 def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
-    """It completes, or fails with an error of the link; then another call goes on."""
+    """The update completes or fails with an error of the link; then another call resumes it."""
     folder = monocypher_or_skip()
     signing = pytest.importorskip("tvmtiny.images.signing")
     keys = [_private_key(tmp_path / name, "Ed25519") for name in ("key.pem", "other.pem")]
@@ -129,7 +129,7 @@ def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
             update(url, signing.sign(image, keys[1]))
         broken = kept = happened = 0
         for number in range(1):
-            # What lies before the code moves, so that every byte of it is another one.
+            # Bytes before the code move, so that every byte of the code differs.
             image = replace(
                 image,
                 version=image.version + 1,
@@ -137,7 +137,8 @@ def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
                 entry=image.entry + 64,
             )
             signed = signing.sign(image, keys[0])
-            # Flipped, dropped, duplicated; none split, delayed or truncated; closed.
+            # Frames are flipped, dropped or duplicated, and the line closes; none are split or
+            # delayed.
             with damaged(port, number, 1e-4, 1e-4, 1e-4, 0, 0, 0, 1e-4) as (line, faults):
                 for _ in range(20):
                     try:
@@ -151,7 +152,7 @@ def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
             kept += result.kept_bytes
             assert (result.after.version, result.after.name) == (image.version, "digits")
         assert happened > 3
-        # Some were broken off, and went on.
+        # Some updates were interrupted and resumed.
         assert broken > 0 and kept > 0
 
 

@@ -11,14 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 class OnnxBuilder:
-    """Adds nodes with random weights; methods take and give names of values.
+    """Adds nodes with random weights; methods take and return names of values.
 
     Parameters
     ----------
     seed
-        Of all weights.
+        Seed of all weights.
     opset
-        Of ONNX's own operators.
+        Opset of ONNX's own operators.
     """
 
     def __init__(self, seed: int = 0, opset: int = 17) -> None:
@@ -74,7 +74,7 @@ class OnnxBuilder:
 
 
 def image_classifier() -> onnx.ModelProto:
-    """Convolutions with PyTorch's padding, batch normalization, pools, a flattened image."""
+    """Convolutions with PyTorch's padding, batch normalization, pools, and a flattened image."""
     b = OnnxBuilder(1)
     x = b.input("batch", 3, 16, 16, name="image")
     y = b.op("Relu", b.norm(b.conv(x, 3, 8, strides=[2, 2], pads=[1, 1, 1, 1]), 8))
@@ -118,7 +118,7 @@ def sound() -> onnx.ModelProto:
 
 
 def segmentation() -> onnx.ModelProto:
-    """Down, up again by a transposed convolution and by resizing, and skips between."""
+    """Reduce and enlarge an image, by a transposed convolution and by resizing, with skips."""
     b = OnnxBuilder(4)
     x = b.input(1, 2, 8, 8)
     first = b.op("Relu", b.conv(x, 2, 6, pads=[1, 1, 1, 1]))
@@ -163,7 +163,7 @@ def _half(b: OnnxBuilder) -> str:
 
 
 def speech() -> onnx.ModelProto:
-    """A GRU and an LSTM over a few frames, and a dense layer behind the last one."""
+    """A GRU and an LSTM over a few frames, and a dense layer after the last one."""
     b = OnnxBuilder(7)
     x = b.op("Transpose", b.input(1, 6, 5, name="frames"), perm=[1, 0, 2])
     y, _ = b.op(
@@ -185,7 +185,7 @@ def speech() -> onnx.ModelProto:
 
 
 def shuffle() -> onnx.ModelProto:
-    """Groups of channels that are mixed, and squeezed weights of channels."""
+    """Groups of channels that are mixed, and squeezed channel weights."""
     b = OnnxBuilder(6)
     x = b.input(1, 8, 6, 6)
     y = b.op("Relu", b.conv(x, 8, 8, 1, group=2))

@@ -28,7 +28,7 @@ def _single(kind: str, *shapes: tuple[int, ...], **attributes: Any) -> Callable[
 def _recurrent(
     kind: str, steps: int, way: str = "forward", states: bool = False, **attributes: Any
 ) -> Callable[[], Any]:
-    """A layer over a sequence, with all its outputs that a long one has."""
+    """A layer over a sequence, with all the outputs that a long one has."""
 
     def build() -> Any:
         b, cells, count = OnnxBuilder(9), 4, 2 if way == "bidirectional" else 1
@@ -54,7 +54,7 @@ def _recurrent(
 
 
 def _scaled_conv() -> Any:
-    """A convolution whose bias and scale are operators of their own."""
+    """A convolution whose bias and scale are separate operators."""
     b = OnnxBuilder(8)
     y = b.op("Conv", b.input(*_IMAGE), b.random(4, 3, 3, 3))
     y = b.op("Mul", b.op("Add", y, b.random(1, 4, 1, 1)), b.random(4, 1, 1))
@@ -92,7 +92,7 @@ def _with_bodies(nodes: list[Any], constants: dict[str, Any], outputs: Any, opse
 
 
 def branches(condition: bool | None) -> Any:
-    """An If in an If; without a condition, that of the outer one is an input of the model."""
+    """An If inside an If; without `condition`, the outer condition is an input of the model."""
     node, graph = onnx.helper.make_node, onnx.helper.make_graph
     more = graph([node("Add", ["x", "one"], ["a"])], "more", [], [_value("a", 1, 4)])
     less = graph([node("Sub", ["x", "one"], ["a"])], "less", [], [_value("a", 1, 4)])
@@ -110,7 +110,7 @@ def branches(condition: bool | None) -> Any:
 
 
 def repeated(count: int | None, opset: int = 17, ends: bool = False) -> Any:
-    """A Loop that adds its number to what it carries, and gives the values of all turns, too."""
+    """A Loop that adds its index to a carried value and returns the values of all iterations too."""
     node = onnx.helper.make_node
     whole, condition = onnx.TensorProto.INT64, onnx.TensorProto.BOOL
     body = onnx.helper.make_graph(

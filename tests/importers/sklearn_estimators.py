@@ -1,4 +1,4 @@
-"""scikit-learn's estimators; a module of its own because importing them takes seconds."""
+"""scikit-learn's estimators, in a separate module because importing them takes seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tvmtiny.importers import ImportOptions
 
 _BYTES = ImportOptions(dtype="int8")
 _SHORTS = ImportOptions(dtype="int16", scale=0.25)
-#: Estimators, how their features are given, and whether all images show two kinds of digits alone.
+#: Estimators, the form of their features, and whether all images show only two digits.
 ESTIMATORS: dict[str, tuple[Any, ImportOptions, bool]] = {
     "logistic": (
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=60)),
@@ -110,6 +110,6 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
 
 
 def images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images to learn from and their digits, and 360 others."""
+    """Training images and their digits, and 360 others."""
     data, labels = load_digits(return_X_y=True)
     return data[:-360], labels[:-360], data[-360:]

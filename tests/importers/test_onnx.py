@@ -1,4 +1,4 @@
-"""ONNX models: exact in every layer of what they become, and like onnxruntime from end to end."""
+"""ONNX models: exact in every converted layer, and close to onnxruntime from end to end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installe
 from onnx_models import FLOAT, OnnxBuilder  # noqa: E402
 from onnx_operators import SINGLE, branches, repeated  # noqa: E402
 
-#: Models that are tried quantized, too, and how.
+#: Models that are also tried quantized, and the method of quantization.
 QUANTIZED = {
     "image_classifier": "uint8",
     "residual": "int8",
@@ -43,13 +43,13 @@ QUANTIZED = {
 
 def session(model: Any) -> Any:
     options = runtime.SessionOptions()
-    # As the model says it, without fused operators that round otherwise.
+    # Run the model as written, without fused operators that round differently.
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return runtime.InferenceSession(model.SerializeToString(), options)
 
 
 def quantized(model: Any, way: str, folder: Path) -> Any:
-    """What onnxruntime's static quantization makes of a model."""
+    """The model after onnxruntime's static quantization."""
     from onnxruntime import quantization as q
 
     name = model.graph.input[0].name
@@ -102,7 +102,7 @@ def test_every_layer_is_exact(converted: dict[str, Imported]) -> None:
 
 
 def both(model: Any, made: Imported, count: int) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """Real outputs of onnxruntime and LiteRT, and the size of a step."""
+    """Real outputs of onnxruntime and LiteRT, and the size of a quantization step."""
     original = session(model)
     rng = np.random.default_rng(7)
     for _ in range(count):
@@ -142,7 +142,7 @@ def test_float_models_agree(
 def test_integer_models_agree(
     name: str, everything: dict[str, Any], converted: dict[str, Imported]
 ) -> None:
-    """onnxruntime scales with floats and rounds halves to even: layers differ by a step."""
+    """onnxruntime scales with floats and rounds halves to even, so layers differ by a step."""
     made = converted[name]
     assert made.inputs[0].dtype == "int8"
     for got, expected, step in both(everything[name], made, 10):
@@ -156,7 +156,7 @@ def test_nothing_is_transposed_around_convolutions(
     name: str, converted: dict[str, Imported]
 ) -> None:
     graph = read_graph(converted[name].content, name)
-    # Attention turns its heads, and channels that are shuffled are moved.
+    # Attention transposes its heads, and shuffled channels are moved.
     allowed = 4 if "attention" in name else 1 if "shuffle" in name else 0
     assert Counter(n.operator for n in graph.nodes)["TRANSPOSE"] == allowed
 

@@ -1,4 +1,4 @@
-"""ONNX files that nobody vouches for: whatever they hold, there is a model or one clear error."""
+"""Damaged ONNX files: whatever they hold, the result is a model or one clear error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
 from onnx_models import FLOAT, OnnxBuilder  # noqa: E402
 
-#: What is in front of the weights.
+#: The part of the file before the weights.
 _STRUCTURE = 2500
 
 

@@ -1,4 +1,4 @@
-"""Programs of PyTorch's: five files that litert-torch made of them, and what is said of others."""
+"""PyTorch programs: five files made by litert-torch, and the messages about other files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tvmtiny.errors import InputError, ModelFormatError, ToolMissingError
 from tvmtiny.importers import ImportOptions, import_model
 from tvmtiny.oracle import run_litert_outputs
 
-#: A Python that has litert-torch, which does not go with TVM in one environment.
+#: A Python that has litert-torch, which cannot share an environment with TVM.
 PYTHON = os.environ.get("TVMTINY_TORCH_PYTHON")
 
 
@@ -54,14 +54,14 @@ def test_conversion(tmp_path: Path) -> None:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """A file that is looked at by no converter here."""
+    """A file that no converter here reads."""
     path = tmp_path / "program.pt2"
     path.write_bytes(b"")
     return path
 
 
 def answering(folder: Path, answer: str) -> ImportOptions:
-    """Options with a Python that gives an answer of its own."""
+    """Options with a Python that prints a chosen answer."""
     python = folder / "python"
     python.write_text(f"#!/bin/sh\necho '{answer}'\n")
     python.chmod(0o755)

@@ -1,4 +1,4 @@
-"""scikit-learn's estimators: the same predictions as C on this machine, on 360 images of digits."""
+"""scikit-learn's estimators: equal predictions of C on this machine, on 360 images of digits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def made(sklearn: Any) -> dict[str, Imported]:
 
 @pytest.fixture(scope="module")
 def outputs(sklearn: Any, made: dict[str, Imported]) -> dict[str, list[np.ndarray]]:
-    """What C makes of 360 images."""
+    """The predictions of C for 360 images."""
     compiler_or_skip("cc")
     merged = merge_models({name: m.content for name, m in made.items()})
     artifact = tvmtiny.compile(tvmtiny.load(merged, name="estimators"), "cortex-m4")
@@ -85,7 +85,7 @@ def test_predictions(
     if not hasattr(estimator, "classes_"):
         np.testing.assert_allclose(first[:, 0], predicted, rtol=0, atol=1e-4)
         return
-    # With fewer, it would be rounding: all but forests and trees add up floats.
+    # With fewer agreements, the cause would not be rounding: all but forests and trees sum floats.
     assert int((first.argmax(axis=1) == predicted).sum()) == 360
     assert made[name].classes == (("False", "True") if two else tuple("0123456789"))
     if made[name].outputs[0].name == "probabilities":
@@ -94,14 +94,14 @@ def test_predictions(
 
 
 def test_a_forest_of_bytes_is_small(sklearn: Any, made: dict[str, Imported]) -> None:
-    """2 elements of 2 bytes for a node, 1 for a leaf; a table with the votes of classes."""
+    """A node has 2 elements of 2 bytes, a leaf 1 element; a table holds the votes of classes."""
     forest, _, _ = sklearn.ESTIMATORS["forest"]
     leaves = sum(int((t.tree_.children_left < 0).sum()) for t in forest)
     graph = tvmtiny.load(made["forest"].content).graph
     nodes = graph.nodes[0].input(1)
     assert nodes.nbytes <= 6 * leaves
     artifact = tvmtiny.compile(tvmtiny.load(made["forest"].content, name="forest"), "cortex-m4")
-    # 64 features and 10 shares: no RAM beside.
+    # 64 features and 10 shares, and no other RAM.
     assert artifact.arena_bytes == 104
 
 

@@ -1,11 +1,11 @@
-"""Five small networks of PyTorch's with random weights; `FILES` holds what became of them.
+"""Five small PyTorch networks with random weights; `FILES` holds their converted files.
 
-Run as a program with a Python that has litert-torch, it writes the files anew::
+Run as a program with a Python that has litert-torch, the module writes the files anew::
 
     python tests/importers/torch_models.py PYTHON_WITH_TVMTINY
 
-For each network that is the .tflite file that the importer gives, and an .npz file with inputs and
-PyTorch's outputs.
+For each network, these are the .tflite file that the importer returns, and an .npz file with
+inputs and PyTorch's outputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-#: Where they are.
+#: The folder of the files.
 FILES = Path(__file__).parent / "pytorch_models"
 NAMES = ("image_classifier", "residual", "perceptron", "sound", "attention")
 
@@ -85,7 +85,7 @@ def networks() -> dict[str, tuple[Any, tuple[int, ...]]]:
 
 
 def archive(name: str, folder: Path) -> Path:
-    """Write one of the networks as a file, and beside it an input and its output."""
+    """Write one of the networks as a file, with an input and its output beside the file."""
     import numpy as np
     import torch
 

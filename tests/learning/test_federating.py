@@ -1,4 +1,4 @@
-"""Boards that train on samples of their own, and the average of what they learned."""
+"""Boards that train on samples of their own, and the average of their weights."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tvmtiny.rpc.flower import flower_client
 __all__ = ["command"]
 
 RULE = Rule(rate=0.03)
-#: Each board has most of some digits and few of the others.
+#: Each board has many samples of some digits and few of the others.
 SHARES = ((0, 1, 2, 8), (3, 4, 5), (6, 7, 9))
 ROUNDS = 10
 
 
 def parts() -> list[list[int]]:
-    """Positions of samples, by board: none is on two of them."""
+    """Positions of samples by board; no sample is on two boards."""
     labels = samples()[1]
     rng = np.random.default_rng(4)
     boards: list[list[int]] = [[] for _ in SHARES]
@@ -55,7 +55,7 @@ def set_weights(trainer: Trainer, weights: np.ndarray) -> None:
 
 @dataclass
 class TwinBoard:
-    """A board in numpy, which vanishes in some rounds."""
+    """A board in numpy that vanishes in some rounds."""
 
     name: str
     positions: list[int]
@@ -110,11 +110,11 @@ def test_a_board_that_vanishes_loses_its_rounds_only() -> None:
 
 @on_qemu
 def test_three_boards_in_qemu() -> None:
-    """The bits of the twins, and one board killed in the middle."""
+    """Compare with the bits of the twins while one board is killed in the middle of the rounds."""
     loaded = tvmtiny.load(HERE / "eight_digits.tflite")
     artifact = tvmtiny.compile(loaded, "mps2-an386", trainable="last")
     images, labels = samples()
-    # A few samples each: every one is a call over the link.
+    # Each board has few samples, since every sample is a call over the link.
     shares = [part[:6] for part in parts()]
     sessions = [tvmtiny.Session(artifact, timeout=60) for _ in shares]
     try:
@@ -126,7 +126,7 @@ def test_three_boards_in_qemu() -> None:
         twins = [TwinBoard(str(i), share) for i, share in enumerate(shares)]
         expected = federate(twins, 2, RULE)
         assert found.weights.tobytes() == expected.weights.tobytes()
-        # Killed in the second of three rounds.
+        # The board is killed in the second of three rounds.
         told: list[str] = []
 
         def tell(step: str) -> None:
@@ -145,7 +145,7 @@ def test_three_boards_in_qemu() -> None:
 
 
 def test_client_of_flower(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a server of Flower calls; with a stand-in for its base class, see the module."""
+    """The methods that a Flower server calls, with a stand-in for their base class."""
     if find_spec("flwr") is None:
         client = ModuleType("flwr.client")
         client.NumPyClient = object  # type: ignore[attr-defined]

@@ -40,7 +40,7 @@ def model() -> Model:
 
 
 def data(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images as the model takes them, and their labels."""
+    """Images in the form that the model takes, and their labels."""
     samples = np.load(file)
     pixels = samples["images"].reshape(-1, 64).astype(np.float64) / 16
     return (np.round(pixels * 255) - 128).astype(np.int8), samples["labels"].astype(np.uint8)
@@ -58,7 +58,7 @@ def held_out() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def features(of_samples: bool) -> np.ndarray:
-    """What the layer that is trained gets, from LiteRT."""
+    """The input of the trained layer, computed by LiteRT."""
     images = (samples() if of_samples else held_out())[0]
     tensor = model().graph.outputs[model().training.features].index  # type: ignore[union-attr]
     values = run_litert_frames(model().content, [[image[None]] for image in images])
@@ -70,7 +70,7 @@ def packed(images: np.ndarray, labels: np.ndarray) -> bytes:
 
 
 class Twin:
-    """What the program of learn_main.c does, in numpy."""
+    """The steps of learn_main.c in numpy."""
 
     def __init__(self, rule: Rule) -> None:
         self.trainer = Trainer(model(), rule)
@@ -106,7 +106,7 @@ def test_trajectory(board: str, momentum: float, tmp_path: Path) -> None:
     where = board_named(board)
     artifact = tvmtiny.compile(tvmtiny.load(HERE / "eight_digits.tflite"), board, trainable="last")
     assert artifact.training is not None
-    # All that training takes: the weights in RAM, and what it keeps beside them.
+    # All memory of training: the weights in RAM, and the values kept beside them.
     assert artifact.state_bytes + artifact.training.training_bytes <= 4096
     sources = find_architecture(where.cpu.architecture).sources
     flags = {
@@ -163,7 +163,7 @@ def test_trajectory(board: str, momentum: float, tmp_path: Path) -> None:
     accuracy = classes_are_the_twins()
     assert accuracy >= (0.9 if momentum else 0.94)
     steps_are_the_twins(True)
-    # It went back to the weights of the least loss.
+    # Training went back to the weights with the least loss.
     assert classes_are_the_twins() >= (0.9 if momentum else 0.94)
     wanted = np.array([0.5, -0.5, *[0] * 8], np.float32)
     last = features(False)[-1]

@@ -1,7 +1,7 @@
-"""Boards that never stop sending: each wait ends by its deadline, and little is kept meanwhile.
+"""Boards that never stop sending: each wait ends by its deadline and keeps little data.
 
-The clock is the line's: a read or a write takes as long as the line says, so that nothing depends
-on the speed of this machine.
+Time is that of the line: a read or a write takes as long as the line says, so that nothing
+depends on the speed of this machine.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from tvmtiny.link.frames import ACK, DATA, HELLO, POLL, RESET, Frame, decode, en
 from tvmtiny.link.link import Deadline, Link
 
 SECONDS = 1.0
-#: What a read, and a write that succeeds, take.
+#: The time that a read, and a write that succeeds, take.
 READ_SECONDS, WRITE_SECONDS = 0.02, 0.0001
 CHUNK = 1024
 HELLO_PAYLOAD = struct.pack("<BH8sB", 1, 256, bytes(8), 4) + b"peer"
 REQUEST = packets.make(packets.GET_GLOBAL_FUNC, bytes(1000))
-#: The most that may be kept of a flood: some frames of the largest size.
+#: The most bytes that may be kept of a flood: some frames of the largest size.
 MOST_BYTES = 1 << 21
 
 Flood = Callable[[int], Iterator[bytes]]
 
 
 def frames(kind: int, payload: bytes = b"", *, ascending: bool = False) -> Flood:
-    """Whole frames of a session, acknowledging nothing that is sent after the reset."""
+    """Whole frames of a session that acknowledge nothing sent after the reset."""
 
     def flood(session: int) -> Iterator[bytes]:
         for number in itertools.count():
@@ -70,7 +70,7 @@ class FloodingLine:
     Parameters
     ----------
     honest
-        Frames of the host that are answered as they should be.
+        Number of the host's frames that are answered properly.
     deaf
         Whether no more bytes can be written afterwards.
     """
@@ -123,7 +123,7 @@ class FloodingLine:
 
 
 def ask(link: Link, line: FloodingLine) -> tuple[LinkError, float]:
-    """Reset, send a request and wait for its answer; the error, and when it came."""
+    """Reset, send a request and wait for the answer; return the error and its time."""
     with pytest.raises(LinkError) as caught:
         link.reset(Deadline.after(SECONDS))
         line.now = 2000.0
@@ -133,7 +133,7 @@ def ask(link: Link, line: FloodingLine) -> tuple[LinkError, float]:
     return caught.value, line.now - (2000.0 if line.now >= 2000.0 else 1000.0)
 
 
-#: While the board is reset, while a request is sent, and while its answer is waited for.
+#: The phases of a flood: during the reset, the request, and the wait for the answer.
 RESETTING, SENDING, RECEIVING = 0, 2, 5
 
 
@@ -158,7 +158,7 @@ def test_a_flood(name: str, honest: int, monkeypatch: pytest.MonkeyPatch) -> Non
         tracemalloc.stop()
     assert passed <= SECONDS + 1
     assert error.url == line.url and error.frames
-    # What does not belong to the protocol may be refused at once; anything else is waited out.
+    # Bytes outside the protocol may be refused at once; the host waits for anything else.
     if not (name in ("DATA", "long DATA") and honest):
         assert isinstance(error, LinkTimeoutError) and error.seconds == SECONDS
     assert peak < MOST_BYTES

@@ -75,7 +75,7 @@ def test_no_order_has_a_smaller_peak(case: Case) -> None:
         assert order == given_order
 
 
-#: Two branches that grow before they shrink: best one after the other.
+#: Two branches that grow before they shrink: best executed one after the other.
 BRANCHES = [
     Operation(("x",), "wide0"),
     Operation(("x",), "wide1"),

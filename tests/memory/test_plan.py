@@ -17,19 +17,19 @@ from tvmtiny.memory import Inside, Overlap, Plan, Problem, Request, exact, plan
 from tvmtiny.memory.exact import Solution
 from tvmtiny.memory.problem import Conflicts
 
-#: Random requests are harder to place than those of networks.
+#: Random requests are harder to place than requests of networks.
 TIME_LIMIT = 0.01
 
 
 @pytest.fixture(autouse=True)
 def forgotten() -> None:
-    """Make each plan anew, whatever an earlier test asked for."""
+    """Compute each plan anew, whatever an earlier test requested."""
     import_module("tvmtiny.memory.plan")._plan.cache_clear()
 
 
 @st.composite
 def problems(draw: st.DrawFn, most: int = 20, largest: int = 300) -> Problem:
-    """Random requests; some pairs may overlap, some lie in others."""
+    """Random requests; some pairs may overlap, and some lie inside others."""
     drawn = draw(
         st.lists(
             st.tuples(
@@ -75,7 +75,7 @@ def solved(problem: Problem, time_limit: float = TIME_LIMIT) -> Plan:
 
 
 def may_share(problem: Problem, a: Request, b: Request, offsets: dict[str, int]) -> bool:
-    """Whether two requests that are not disjoint are allowed to lie so."""
+    """Whether two requests that are not disjoint are allowed to overlap as they do."""
     if a.last < b.first or b.last < a.first:
         return True
     names = {a.name, b.name}
@@ -181,7 +181,7 @@ def test_a_chain_in_place_takes_one_buffer() -> None:
     chain = [Request(f"r{i}", 100, i, i + 1) for i in range(10)]
     overlaps = [Overlap(f"r{i + 1}", f"r{i}", 0) for i in range(9)]
     assert plan(chain, overlaps).total == 100
-    # Each may start eight bytes before the one that it overwrites.
+    # Each request may start eight bytes before the one that it overwrites.
     ahead = [Overlap(o.written, o.read, 8) for o in overlaps]
     assert plan(chain, ahead).total == 100 + 9 * 8
     behind = [Overlap(o.written, o.read, -8) for o in overlaps]
@@ -210,7 +210,7 @@ def test_requests_that_never_meet_share_memory(sizes: tuple[int, ...]) -> None:
     assert plan(apart).total == max(sizes)
 
 
-#: The simple bound only knows the smallest alignment: the solver proves that 17 bytes are needed.
+#: The simple bound uses the smallest alignment only: the solver proves that 17 bytes are needed.
 ALIGNED = [
     Request("a", 1, 0, 0, alignment=8),
     Request("b", 1, 0, 0, alignment=8),
@@ -266,7 +266,7 @@ def test_the_solver_comes_without_pandas(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delitem(sys.modules, name, raising=False)
     solver = exact.load_solver.__wrapped__()
     assert not isinstance(solver.pd, ModuleType) and name not in sys.modules
-    # Who has loaded all of it has no need for another copy.
+    # Once all of it has been loaded, no other copy is needed.
     monkeypatch.setitem(sys.modules, name, solver)
     assert exact.load_solver.__wrapped__() is solver
 

@@ -1,14 +1,14 @@
 """The operators' case tables, in groups that are tested as one model each.
 
-A test module of this folder states the table of its operator as ``OPERATOR`` and ``CASES``, or
-those of several operators as ``TABLES``, by operator and name. ``FLOAT_TOLERANCE`` is the error
-that float32 results are allowed, if there are any. Building a model takes much longer than one
-more case in it, so that operators with the same ``FAMILY``, a name or names by operator, share one;
-without it an operator has a family of its own.
+A test module of this folder states the table of its operator as ``OPERATOR`` and ``CASES``, or the
+tables of several operators as ``TABLES``, by operator and name. ``FLOAT_TOLERANCE`` is the allowed
+error of float32 results, if there are any. Building a model takes much longer than one more case
+in it, so operators with the same ``FAMILY``, a name or names by operator, share a model; without
+``FAMILY`` an operator has a model of its own.
 
-Inputs and outputs of a shared model lie outside of the arena, see `SideBySide`; its operators have
-no kernels for special instructions, so that one core with Thumb-2 stands for all, or others that
-`tests.schedule` tries in an arena, as for int16.
+Inputs and outputs of a shared model lie outside of the arena, see `SideBySide`. Its operators have
+no kernels for special instructions, so one core with Thumb-2 stands for all, or they have kernels
+that `tests.schedule` tries in an arena, as for int16.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from pathlib import Path
 from tests.ops.three_ways import Case, SideBySide
 from tvmtiny.frontend.reader import read_graph
 
-#: Bytes of all tensors, constants included, of the cases that run in 16 KB of RAM: in one case,
-#: and in all cases of a family.
+#: Bytes of all tensors, constants included, of the cases that run in 16 KB of RAM: in one case, and
+#: in all cases of a family.
 _SMALL_CASE, _SMALL_FAMILY = 400, 8000
 
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Operators whose cases are one model.
+    """Operators whose cases form one model.
 
     Attributes
     ----------
     tables
         The cases by operator and name.
     tolerances
-        See `SideBySide`, by operator.
+        Allowed errors by operator, see `SideBySide`.
     shared
-        Whether the operators asked for a common family.
+        Whether the operators requested a common family.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Family:
         )
 
     def small_cases(self) -> SideBySide:
-        """As many of the smallest cases as 16 KB of RAM hold, of all operators alike."""
+        """As many of the smallest cases as fit 16 KB of RAM, an equal share for each operator."""
         by_operator = [
             sorted(
                 (size, key, case)
@@ -108,7 +108,7 @@ def families() -> Mapping[str, Family]:
 
 @cache
 def family_cases(name: str, small: bool = False) -> SideBySide:
-    """The cases of a family; the same object for the same arguments, with its compiled code."""
+    """The cases of a family; equal arguments give the same object, with its compiled code."""
     family = families()[name]
     return family.small_cases() if small else family.cases()
 

@@ -1,4 +1,4 @@
-"""Integer lines and planes that stand for TFLite's arithmetic."""
+"""Integer lines and planes that replace TFLite's arithmetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VALUES = np.arange(-128, 128)
 def _evaluate(
     found: Affine, operands: list[np.ndarray], limits: tuple[int, int], image: Image
 ) -> np.ndarray:
-    """As the generated code computes it, checking every step for overflow."""
+    """Compute as the generated code does, checking every step for overflow."""
     total = np.int64(found.offset)
     for factor, operand in zip(found.factors, operands, strict=True):
         assert -(2**31) <= factor < 2**31
@@ -34,7 +34,7 @@ def _evaluate(
     high=st.integers(1, 127),
 )
 def test_lines(scale: float, zero_points: tuple[int, int], low: int, high: int) -> None:
-    """Requantization with two roundings: whatever is found is right."""
+    """Requantization with two roundings: every solution that is found is right."""
     scaled = requantize(VALUES - zero_points[0], *quantize_multiplier(scale)) + zero_points[1]
     wanted = np.clip(scaled, low, high)
     assume(low < wanted.max() and wanted.min() < high)
@@ -64,7 +64,7 @@ def test_planes(slopes: tuple[float, float], zero_point: int) -> None:
 
 
 def test_real_scales_are_found() -> None:
-    """Scales as training gives them, unlike round numbers, have a solution."""
+    """Scales from training, unlike round numbers, have a solution."""
     rng = np.random.default_rng(3)
     x, y = np.ogrid[-128:128, -128:128]
     for slopes in rng.uniform(0.2, 2.2, (4, 2)):

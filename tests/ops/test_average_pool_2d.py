@@ -15,7 +15,7 @@ from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Oracle, find_operator
 
 OPERATOR = "AVERAGE_POOL_2D"
-#: Sums in another order.
+#: Sums are computed in another order.
 FLOAT_TOLERANCE = 1e-6
 CASES = cases(OPERATOR)
 

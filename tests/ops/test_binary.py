@@ -38,10 +38,10 @@ _DTYPES = {
     **{name: ["int8", "int32", "int64", "float32"] for name in _RELATIONS},
     **{name: ["bool"] for name in _LOGICAL},
 }
-#: Divisors that are not zero; of quotients with few bits LiteRT has no defined ones, see `Div`.
+#: Divisors other than zero; LiteRT defines no quotients with few bits, see `Div`.
 _DIVISORS = {"float32": (0.5, 4.0), "int8": (8, 127), "int16": (1, 32767), "int32": (-9, -2)}
 _FINE_SCALES = (0.5, 0.01, 0.3)
-#: Relative to the largest magnitude: angles and powers are within 2 units in the last place.
+#: Errors relative to the largest magnitude: angles and powers are within 2 units in the last place.
 FLOAT_TOLERANCE = 2.5e-7
 
 
@@ -72,7 +72,7 @@ def _layer(
         b = replace(b, limits=limits or ((-3, 3) if dtype == "float32" else (0, 10)))
     if operator in _RELATIONS:
         y = replace(y, dtype="bool")
-        # Small ranges, so that many are equal.
+        # Small ranges, so that many values are equal.
         a, b = (replace(o, limits=(-5, 5)) if o.dtype != "int8" else o for o in (a, b))
     options = {"fused_activation_function": "NONE"} if operator == "DIV" else None
     return Layer(operator, (a, b), y, options, 1)
@@ -81,7 +81,7 @@ def _layer(
 def _table(operator: str) -> dict[str, Layer]:
     table = {}
     for number, dtype in enumerate(_DTYPES[operator]):
-        # All ways to broadcast for the first dtype, one for each other.
+        # All ways to broadcast for the first dtype, one way for each other dtype.
         for name in list(_SHAPES) if number == 0 else [list(_SHAPES)[number % 2]]:
             if (operator != "PRELU" or name != "both") and (operator != "ATAN2" or name == "same"):
                 table[f"{dtype}_{name}"] = _layer(operator, dtype, _SHAPES[name])

@@ -1,4 +1,4 @@
-"""CIRCULAR_BUFFER: frame after frame, against the package tflite-micro, which alone has it."""
+"""CIRCULAR_BUFFER frame by frame, against the package tflite-micro, the only other source."""
 
 from __future__ import annotations
 

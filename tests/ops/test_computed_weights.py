@@ -13,7 +13,7 @@ from layer_cases import Layer, Operand, random_constant
 from tvmtiny.ops import Node
 
 FAMILY = "computed_weights"
-#: Sums in another order.
+#: Sums are computed in another order.
 FLOAT_TOLERANCE = 3e-5
 
 _X = Operand((3, 12), scale=0.04, zero_point=-3)

@@ -19,13 +19,13 @@ from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Compute, Node, Oracle, Quantization, Tensor, find_operator
 
 OPERATOR = "CONV_2D"
-#: Sums in another order.
+#: Sums are computed in another order.
 FLOAT_TOLERANCE = 3e-5
 
 
 @dataclass(frozen=True)
 class Conv:
-    """One layer; builds the model that holds just it."""
+    """One layer; builds the model that holds only this layer."""
 
     size: tuple[int, int] = (6, 7)
     channels: int = 4
@@ -88,7 +88,7 @@ class Conv:
         return b.build([y])
 
     def output_shape(self) -> tuple[int, ...]:
-        """NHWC; has a dimension below 1 where the filter does not fit."""
+        """NHWC; a dimension is below 1 if the filter does not fit."""
         rows = []
         for i in range(2):
             reach = (self.kernel[i] - 1) * self.dilation[i] + 1
@@ -206,7 +206,7 @@ def test_any_layer(case: Conv) -> None:
     assert_reference_is_litert(case.model())
 
 
-# Each example is a build, so that shrinking a failure would take minutes.
+# Each example is a build, so shrinking a failure would take minutes.
 @settings(max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(cases=st.lists(layers(), min_size=8, max_size=12))
 def test_any_layer_in_c(cases: list[Conv]) -> None:

@@ -67,7 +67,7 @@ def test_values(case: _Sparse) -> None:
 
 
 def test_halves_that_are_sparse() -> None:
-    """A DENSIFY and a DEQUANTIZE in front of a dense layer: no code but that of the layer."""
+    """A DENSIFY and a DEQUANTIZE before a dense layer generate no code of their own."""
     b, stored = replace(CASES["rows"], value=_values((5, 7), "float16")).builder()
     halves, weights = b.tensor("halves", (5, 7), "float16"), b.tensor("w", (5, 7), "float32")
     b.op("DENSIFY", [stored], [halves], {})

@@ -14,13 +14,13 @@ from tflite_builder import ModelBuilder
 from tvmtiny.frontend.reader import read_graph
 from tvmtiny.ops import Node, Quantization, Tensor, find_operator
 
-#: Sums in another order.
+#: Sums are computed in another order.
 FLOAT_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class Depthwise:
-    """One layer; builds the model that holds just it."""
+    """One layer; builds the model that holds only this layer."""
 
     size: tuple[int, int] = (6, 7)
     channels: int = 4
@@ -74,7 +74,7 @@ class Depthwise:
         return b.build([y])
 
     def output_shape(self) -> tuple[int, ...]:
-        """NHWC; has a dimension below 1 where the filter does not fit."""
+        """NHWC; a dimension is below 1 if the filter does not fit."""
         rows = []
         for i in range(2):
             reach = (self.kernel[i] - 1) * self.dilation[i] + 1

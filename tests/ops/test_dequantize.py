@@ -31,7 +31,7 @@ CASES = {
     "int8_constant": _layer(random_constant((3, 5), scales=(0.1, 0.02, 3.0))),
     "rank_5": _layer(Operand((1, 2, 1, 3, 2), "int8", 0.1, 3)),
 }
-#: Of no use to activations, but LiteRT's kernel takes it.
+#: A type that activations do not have, but LiteRT's kernel takes.
 _PER_CHANNEL_CASES = {
     "per_channel": _layer(
         Operand((2, 3, 4), scales=(0.1, 0.03, 0.4), zero_points=(0, -20, 127), axis=1)

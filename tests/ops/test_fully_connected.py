@@ -29,13 +29,13 @@ from tvmtiny.ops.shared.output_rounding import (
 from tvmtiny.ops.shared.quantization import activation_range, requantize_once, round_half_away
 from tvmtiny.ops.shared.weights import accumulator_range
 
-#: Sums in another order.
+#: Sums are computed in another order.
 FLOAT_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class Dense:
-    """One layer; builds the model that holds just it."""
+    """One layer; builds the model that holds only this layer."""
 
     shape: tuple[int, ...] = (1, 20)
     depth: int = 20
@@ -145,7 +145,7 @@ def test_any_layer(rows: int, depth: int, **fields: object) -> None:
 
 
 def assert_multipliers_are_exact(node: Node) -> None:
-    """Assert that integer scaling equals float64 on all sums, or on many where there are more."""
+    """Assert that integer scaling equals float64 on all sums, or on a large sample of them."""
     scales = litert_fully_connected_rounding(node).scales
     pairs = fully_connected._exact_multipliers(node)
     assert pairs is not None

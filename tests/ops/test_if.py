@@ -25,7 +25,7 @@ def _otherwise(b: ModelBuilder, x: Sequence[int]) -> Sequence[int]:
 
 
 def _branching(b: ModelBuilder, x: Sequence[int]) -> Sequence[int]:
-    """A loop that takes one branch in some turns and the other one in others."""
+    """A loop that takes one branch in some iterations and the other in the rest."""
     even = made(
         b,
         "EQUAL",

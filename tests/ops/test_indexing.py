@@ -1,4 +1,4 @@
-"""Operators that choose places at run time, against LiteRT's reference kernels."""
+"""Operators that choose positions at run time, against LiteRT's reference kernels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAMILY = "indexing"
 
 
 def _indices(shape: tuple[int, ...], most: int, dtype: str = "int32") -> Operand:
-    """Indices that are known at run time only."""
+    """Indices that are known only at run time."""
     return Operand(shape, dtype, limits=(0, most))
 
 

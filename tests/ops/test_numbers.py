@@ -52,7 +52,7 @@ TABLES = {
         "run_time_int32": _fill((4,), "int32"),
         "constant": _fill((2, 2), value=1.5),
         "constant_int8": _fill((3, 5), "int8", -3),
-        # Too large to be kept in flash.
+        # A tensor too large for flash.
         "large": _fill((30, 40), "float32", -2.5),
         "large_bytes": _fill((50, 50), "int8", 7),
     },

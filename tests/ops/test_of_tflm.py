@@ -1,4 +1,4 @@
-"""Operators in dtypes that TFLM has kernels for, and LiteRT has none."""
+"""Operators in dtypes for which TFLM has kernels and LiteRT has none."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_are_those_of_the_package(together: SideBySide) -> None:
 
 
 def test_checks_take_the_others_from_litert(tmp_path: Path) -> None:
-    """Of a model with such an operator, LiteRT still computes all that it has kernels for."""
+    """For a model with such an operator, LiteRT still computes all layers it has kernels for."""
     b = ModelBuilder()
     x = b.input("x", _SHAPE, "int16", scale=3e-4)
     mean = b.tensor("mean", (2, 3, 1), "int16", scale=2e-4)

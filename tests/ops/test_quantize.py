@@ -60,7 +60,7 @@ CASES = {
 }
 
 
-#: Of no use to activations, but LiteRT's kernel takes it.
+#: A type that activations do not have, but LiteRT's kernel takes.
 _PER_CHANNEL_CASES = {
     "per_channel": _layer(Operand((2, 3, 4), "float32"), _PER_CHANNEL),
 }
@@ -94,7 +94,7 @@ def test_halves_round_away_from_zero() -> None:
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
 def test_floats_that_no_integer_can_hold_saturate(dtype: str, tmp_path: Path) -> None:
-    """LiteRT converts them to int32, which is undefined."""
+    """LiteRT converts these values to int32, which is undefined."""
     x = np.array([3e38, -3e38, np.inf, -np.inf, np.nan, 1e12, -1e12, 0], np.float32)
     zero = 0 if dtype == "int16" else 3
     layer = _layer(Operand(x.shape, "float32"), Operand(x.shape, dtype, 0.17, zero))

@@ -10,7 +10,7 @@ from tflite_builder import ModelBuilder
 
 @dataclass(frozen=True)
 class Remembered:
-    """The output is a variable plus the input, and assigned to the variable or not."""
+    """The output is a variable plus the input; it is assigned to the variable or not."""
 
     dtype: str = "int8"
     assigned: bool = False

@@ -1,4 +1,4 @@
-"""Operators that rearrange elements in other ways than slicing, against LiteRT's kernels."""
+"""Operators that rearrange elements by other means than slicing, against LiteRT's kernels."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ _REFUSED = [
     (_node("REVERSE_V2", [_X, [2]], (4, 3)), "axis 2"),
     (_node("TILE", [_X, [0, 1]], (0, 3)), "multiples [0, 1]"),
     (_node("TILE", [_X, [2, 1]], (4, 3)), "but the inputs"),
-    # More indices than memory holds.
+    # The tensor has more indices than memory holds.
     (_node("TILE", [_X, [2, 1 << 28]], (4, 3)), "but the inputs"),
     (_node("BROADCAST_TO", [_X, [1 << 30, *_X.shape]], (4, 3)), "but the inputs"),
     (_node("BROADCAST_TO", [_X, [8, 3]], (8, 3)), "broadcast to [8, 3]"),

@@ -21,7 +21,7 @@ def _layer(
     operator: str, shape: tuple[int, ...], dtype: str = "int8", scale: float = 0.1, zero: int = -3
 ) -> Layer:
     options = {"fused_activation_function": "NONE"} if operator == "L2_NORMALIZATION" else {}
-    # Far apart, float32 exponentials vanish in another order.
+    # Far from zero, float32 exponentials vanish in another order.
     limits = (-8.0, 8.0) if dtype == "float32" else None
     x = Operand(shape, dtype, scale, zero, limits=limits)
     return Layer(operator, (x,), Operand(shape, dtype, *_OUTPUTS[operator]), options, 1)

@@ -21,7 +21,7 @@ _EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ceil": np.ceil,
     "round": np.rint,
 }
-#: The function in float64, the range that is tested, and the largest error in units.
+#: The function in float64, the tested range, and the largest error in units in the last place.
 _ACCURACY: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, float, float]] = {
     "sqrt": (np.sqrt, 0, 3e38, 0.5),
     "rsqrt": (lambda x: 1 / np.sqrt(x), 1e-38, 3e38, 1.5),
@@ -38,7 +38,7 @@ _SOURCE = '#include "tvmtiny_math.h"\n' + "".join(
     f"{{ for (int32_t i = 0; i < count; ++i) {{ y[i] = tvmtiny_{name}(x[i]); }} }}\n"
     for name in _NAMES
 )
-#: Functions of two numbers in float64, and the largest error in units.
+#: Functions of two numbers in float64, and the largest error in units in the last place.
 _OF_TWO: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], float]] = {
     "atan2": (np.arctan2, 2.0),
     "pow_float32": (np.power, 1.0),
@@ -103,7 +103,8 @@ def test_accuracy_of_two(library: ctypes.CDLL, name: str) -> None:
     x = _every_magnitude(-3e38, 3e38)
     y = np.random.default_rng(1).permutation(x)
     if name == "pow_float32":
-        # Powers of all magnitudes, those below the least normal number and above the largest too.
+        # Powers of all magnitudes, including those below the least normal and above the largest
+        # number.
         x = np.abs(x)
         with np.errstate(all="ignore"):
             y = (np.random.default_rng(2).uniform(-110, 95, len(x)) / np.log(x)).astype(np.float32)

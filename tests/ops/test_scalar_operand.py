@@ -47,6 +47,6 @@ def test_on_board() -> None:
 
 
 def test_tables() -> None:
-    """Only loops over tables are flat here, for the operands' shapes differ."""
+    """Only loops over tables are flat here, since the operands' shapes differ."""
     artifact = layers().compile(BOARD)
     assert all(layer.schedule == "scalar, 4 lanes" for layer in artifact.layers)

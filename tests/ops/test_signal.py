@@ -23,7 +23,7 @@ from tvmtiny.errors import UnsupportedModelError
 from tvmtiny.ops import operators
 from tvmtiny.ops.shared.signal.microfrontend import Microfrontend, MicrofrontendSettings
 
-#: TFLite's number of int16, which some of the operators have among their options.
+#: TFLite's number for int16, an option of some of the operators.
 _INT16 = 7
 _FRAMES = 12
 
@@ -104,7 +104,7 @@ def _preprocessor() -> bytes:
 
 @cache
 def _others() -> bytes:
-    """What the preprocessor lacks, side by side; noise that is clamped, and transforms back."""
+    """Operators that the preprocessor lacks, side by side; clamped noise, inverse transforms."""
     b = ModelBuilder()
     outputs = []
     x = b.input("x", (2, 32), "int16")
@@ -129,7 +129,7 @@ def _others() -> bytes:
         frame_step=16,
         prefill=True,
     )
-    # What is in a frame that is not whole is not defined.
+    # The rest of an incomplete frame is undefined.
     shape = b.constant("shape", np.array([2, 2, 16], np.int32))
     parts = b.tensor("parts", (2, 2, 16), "int16")
     b.op("RESHAPE", [x, shape], [parts], {})
@@ -227,7 +227,7 @@ def test_numpy_reference(name: str) -> None:
             expected = interpreter.get_output(position)
             if tensor.index in valid:
                 whole = bool(np.all(expected))
-            # What is not whole has no value in TFLM.
+            # TFLM defines no value for incomplete frames.
             if whole or tensor.index in valid:
                 message = f"{tensor.name} of frame {number}"
                 np.testing.assert_array_equal(values[tensor.index], expected, message)

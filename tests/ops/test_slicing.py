@@ -34,7 +34,7 @@ def _slice(shape: tuple[int, ...], *box: tuple[int, int], dtype: str = "int8") -
 def _strided(
     shape: tuple[int, ...], *entries: Any, dtype: str = "int8", numbers_dtype: str = "int32"
 ) -> Layer:
-    """Entries as numpy takes them."""
+    """Index entries in the form that numpy takes."""
     begin, end, strides = [], [], []
     masks = dict.fromkeys(("begin", "end", "ellipsis", "new_axis", "shrink_axis"), 0)
     for i, entry in enumerate(entries):

@@ -89,7 +89,7 @@ def test_any_int16_layer(shape: tuple[int, ...], beta: float, scale: float) -> N
 
 @pytest.mark.parametrize("scale", [0.003, 0.04, 0.3])
 def test_all_differences(scale: float) -> None:
-    """Each int8 value beside the largest one, with a sum that varies."""
+    """Each int8 value beside the largest one, with a varying sum."""
     layer = _layer((256, 8), scale=scale)
     rows = np.full((256, 8), -128, np.int8)
     rows[:, 0], rows[:, 1] = 127, np.arange(-128, 128)

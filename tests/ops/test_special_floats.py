@@ -1,4 +1,4 @@
-"""Infinities and what is no number, in float operators that promise the oracle's bytes."""
+"""Infinities and NaN in float operators that promise the oracle's bytes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _filled(value: float) -> Layer:
 
 
 def _convolution(activation: str) -> Layer:
-    """A product with 1, for there is one order of sums."""
+    """Multiply by 1, since a single product has only one order of sums."""
     options: dict[str, Any] = {"padding": "VALID", "stride_h": 1, "stride_w": 1}
     options["fused_activation_function"] = activation
     x = Operand((1, 6, 6, 1), "float32")

@@ -90,7 +90,7 @@ CASES = {
 }
 
 
-#: Of which LiteRT has no results, but TFLM.
+#: A type for which LiteRT has no results, but TFLM has.
 OF_TFLM = {
     "int8": Filter(state="int8", time_range=127, state_scale=0.1),
     "int8_zero_point": Filter(state="int8", time_range=127, state_scale=0.2, state_zero_point=9),
@@ -140,7 +140,7 @@ def test_any_layer(**fields: object) -> None:
 
 
 def test_a_network_in_c(tmp_path: Path) -> None:
-    """Two layers, 20 frames; the state changes where it lies."""
+    """Two layers, 20 frames; the state is updated in place."""
     b = ModelBuilder()
     x = b.input("x", (1, 8), scale=0.1)
     for layer, units in enumerate((6, 4)):
