@@ -1,4 +1,4 @@
-"""The file of a board that does not ship with tvmtiny."""
+"""The file of a board that tvmtiny does not ship."""
 
 BOARD = """
 name = "lab"

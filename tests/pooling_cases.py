@@ -1,4 +1,4 @@
-"""Layers that the tests of both pooling operators share."""
+"""Layers shared by the tests of both pooling operators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmtiny.ops import Node, Quantization, Tensor, find_operator
 
 @dataclass(frozen=True)
 class Pool:
-    """One layer; builds the model that holds just it."""
+    """One layer; builds the model that holds only this layer."""
 
     operator: str = "AVERAGE_POOL_2D"
     size: tuple[int, int] = (6, 7)
@@ -49,7 +49,7 @@ class Pool:
         return b.build([y])
 
     def output_shape(self) -> tuple[int, ...]:
-        """NHWC; has a dimension below 1 where the window does not fit."""
+        """NHWC; a dimension is below 1 if the window does not fit."""
         rows = []
         for i in range(2):
             extent = self.size[i] if self.padding == "SAME" else self.size[i] - self.kernel[i] + 1

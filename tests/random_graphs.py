@@ -1,9 +1,9 @@
 """Random graphs of all operators and dtypes, made of the operators' case tables.
 
-A graph is a number of cases side by side. Inputs of a case may be tensors that come before: of
-the same dtype, and reshaped, cut or padded where the shape is another one. Scales and zero points
-are drawn anew, from the whole range of what a file can hold; tensors of a case that have the same
-ones keep them in common, because many operators ask for that.
+A graph is a number of cases side by side. Inputs of a case may be earlier tensors of the same
+dtype, which are reshaped, cut or padded if their shape differs. Scales and zero points are drawn
+anew, from the whole range that a file can hold; tensors of a case with equal ones keep them equal,
+because many operators require that.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tvmtiny.ops.shared.quantization import INTEGER_RANGES
 #: Scale and zero point of a tensor.
 Pair = tuple[float, int]
 
-#: Scales that operators ask for.
+#: Scales that operators require.
 _FIXED = {1 / 128, 1 / 256, 1 / 32768, 16 / 256}
 #: Cases with tensors of more elements are left out.
 _LARGEST = 1000
-#: Operators whose float32 results need not be the oracle's bytes: sums in another order, and
-#: functions of another library. No graph computes with them any further.
+#: Operators whose float32 results may differ from the oracle's bytes: sums in another order, and
+#: functions of another library. No later operator uses their results.
 INEXACT = (
     *("ATAN2", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONV_2D", "COS", "CUMSUM", "DEPTHWISE_CONV_2D"),
     *("ELU", "EXP", "FULLY_CONNECTED", "GELU", "L2_NORMALIZATION", "L2_POOL_2D", "LOG", "LOGISTIC"),
@@ -51,20 +51,20 @@ INEXACT = (
     *("SVDF", "TANH", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
     *("UNIDIRECTIONAL_SEQUENCE_RNN", "WHILE", "CUSTOM:TFLite_Detection_PostProcess"),
 )
-#: Operators and dtypes whose results LiteRT defines for some scales only: theirs stay.
+#: Operators and dtypes whose results LiteRT defines for some scales only; their scales are kept.
 _OWN_SCALES = (("DIV", "INT8"), ("DIV", "INT16"))
-#: Operators that LiteRT has no reference kernel of, or a wrong one. In the company of variables,
-#: the oracle computes the whole model with other kernels, see `tvmtiny.litert_operators`.
+#: Operators for which LiteRT has no reference kernel, or a wrong one. In graphs with variables, the
+#: oracle computes the whole model with other kernels, see `tvmtiny.litert_operators`.
 _WITHOUT_REFERENCE = ("CEIL", "ELU", "ROUND", "SQUEEZE", "SUM")
 _VARIABLES = ("ASSIGN_VARIABLE", "READ_VARIABLE")
-#: Dtypes that tensors are cut and padded in, to fit where they are read.
+#: Dtypes whose tensors are cut and padded to fit their readers.
 _CUT = ("INT8", "INT16", "INT32", "INT64", "FLOAT32")
 _DTYPES = {code: name for name, code in vars(schema.TensorType).items() if name.isupper()}
 
 
 @dataclass
 class RandomGraph:
-    """A graph, and what is known of it.
+    """A graph with its properties.
 
     Attributes
     ----------
@@ -73,8 +73,8 @@ class RandomGraph:
     limits
         Smallest and largest value of the inputs that have limits, by name.
     refused
-        Operators that were left out because tvmtiny does not take them, with the reason, and the
-        model that holds just that operator.
+        Operators that were left out because tvmtiny refuses them, with the reason, and the model
+        that holds just that operator.
     """
 
     content: bytes = b""
@@ -97,7 +97,7 @@ def random_graph(seed: int, most: int = 6) -> RandomGraph:
 
 @cache
 def table() -> dict[str, list[tuple[str, Case]]]:
-    """Name and case of each operator; those of an operator in several families together."""
+    """Name and case of each operator; an operator in several families has them together."""
     found: dict[str, list[tuple[str, Case]]] = {}
     for family in families().values():
         for operator, named in family.tables.items():
@@ -115,16 +115,16 @@ class _Maker:
 
     def __init__(self, rng: np.random.Generator, graph: RandomGraph) -> None:
         self.cases = 0
-        #: Of the operators that keep no company with others, those that are in the graph.
+        #: Operators of the graph that must be the only one of their kind.
         self._apart: tuple[str, ...] = ()
         self._rng, self._graph = rng, graph
         self._merged = MergedModel()
-        #: Tensors that are inexact, or made of such.
+        #: Tensors that are inexact, or computed from inexact tensors.
         self._inexact: set[int] = set()
         self._adapters = 0
 
     def build(self) -> bytes:
-        """The file; outputs are what nobody reads, and some of the rest."""
+        """Return the file; its outputs are tensors that no operator reads, and some others."""
         graph = self._merged.graph
         read = {i for operator in graph.operators for i in operator.inputs}
         outputs = self._results()
@@ -134,11 +134,11 @@ class _Maker:
 
     @property
     def has_results(self) -> bool:
-        """Whether there is anything for an output."""
+        """Whether any tensor can be an output."""
         return bool(self._results())
 
     def add_case(self) -> None:
-        """Add a case, or note why that is not possible."""
+        """Add a case, or record the reason why that is not possible."""
         operator = str(self._rng.choice(list(table())))
         apart = next((names for names in (_WITHOUT_REFERENCE, _VARIABLES) if operator in names), ())
         if apart and self._apart not in ((), apart):
@@ -180,7 +180,7 @@ class _Maker:
         self._apart = apart or self._apart
 
     def _sources(self, part: Any, free: Sequence[int]) -> tuple[dict[int, int], dict[Pair, Pair]]:
-        """Which tensors of the graph become which inputs, and what that makes of their scales."""
+        """Choose tensors of the graph as inputs, and derive the scales that follow."""
         sources: dict[int, int] = {}
         pairs: dict[Pair, Pair] = {}
         known = self._values()
@@ -218,7 +218,7 @@ class _Maker:
         ]
 
     def _draw_pairs(self, part: Any, pairs: dict[Pair, Pair]) -> None:
-        """Draw new scales and zero points for those that are not given."""
+        """Draw new scales and zero points for tensors whose own are not fixed."""
         rng, how = self._rng, self._rng.choice(["same", "near", "far", "far"])
         for tensor in part.tensors:
             old = _pair(tensor)
@@ -239,7 +239,7 @@ class _Maker:
             pairs[old] = float(np.float32(scale)), zero
 
     def _draw_data(self, model: Any, finite: bool) -> None:
-        """Now and then, change constants that are weights or operands."""
+        """Change some of the constants that are weights or operands."""
         rng = self._rng
         for tensor in model.subgraphs[0].tensors:
             data = model.buffers[tensor.buffer].data if tensor.buffer else None
@@ -257,7 +257,7 @@ class _Maker:
                 model.buffers[tensor.buffer].data = values.view(np.uint8)
 
     def _connect(self, source: int, target: int) -> None:
-        """Let all that reads the input `target` read `source`."""
+        """Make all readers of the input `target` read `source`."""
         graph = self._merged.graph
         source = self._adapted(source, target)
         for operator in graph.operators:
@@ -296,7 +296,7 @@ class _Maker:
             then("RESHAPE", (1, list(wanted)), shape=wanted, options={"new_shape": list(wanted)})
         model = schema.ModelT.InitFromPackedBuf(b.build([value]), 0)
         self._adapters += 1
-        # In front of the operators that read it.
+        # The tensor comes before the operators that read it.
         own = self._merged.graph.operators
         self._merged.graph.operators = []
         first = self._merged.add(f"a{self._adapters}", model)
@@ -372,7 +372,7 @@ def _scale_bias(part: Any) -> None:
 
 
 def _refusals(content: bytes) -> list[str]:
-    """Why tvmtiny does not take the operators of a model."""
+    """The reasons why tvmtiny refuses the operators of a model."""
     return [
         problem.reason
         for node in read_graph(content, "case").nodes

@@ -14,7 +14,7 @@ def random_network(seed: int) -> bytes:
     Parameters
     ----------
     seed
-        Of its structure and its weights.
+        Seed of the structure and the weights.
     """
     choose = np.random.default_rng(seed)
     network = Network(seed)
@@ -24,7 +24,7 @@ def random_network(seed: int) -> bytes:
         for _ in range(choose.integers(1, 3))
     ]
     for _ in range(choose.integers(3, 9)):
-        # Mostly the last one, so that there are chains as well as branches.
+        # Mostly the last tensor, so that there are chains as well as branches.
         x = values[-1] if choose.integers(3) else values[choose.integers(len(values))]
         values.append(_layer(network, choose, x, values))
     outputs = [values[-1]]

@@ -1,6 +1,6 @@
-"""The host's side of the link and of TVM's packets, as plainly as it can be written: for tests.
+"""The host's side of the link and of TVM's packets in its plainest form, for tests.
 
-It sends what it is told to, valid or not, and takes apart what the device answers.
+It sends valid and invalid bytes as told, and takes the device's answers apart.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Frame:
 
     @classmethod
     def decode(cls, data: bytes) -> Frame:
-        """Raises ValueError or cobs.DecodeError where the frame is damaged."""
+        """Raises ValueError or cobs.DecodeError if the frame is damaged."""
         body = cobs.decode(data)
         if cobs.encode(body) != data:
             raise ValueError(f"not as COBS has it: {data.hex()}")
@@ -74,7 +74,7 @@ class RawLink:
         self._payload = bytearray()
 
     def send_bytes(self, data: bytes) -> None:
-        """Write, and read what the device says meanwhile, so that neither waits for the other."""
+        """Write, and read the device's bytes meanwhile, so that neither waits for the other."""
         while data:
             readable, writable, _ = select.select([self.reader], [self.writer], [], self.timeout)
             if not readable and not writable:
@@ -91,7 +91,7 @@ class RawLink:
         return data
 
     def receive_frame(self, timeout: float | None = None) -> Frame:
-        """The next frame; every byte that the device sends must belong to one."""
+        """The next frame; every byte that the device sends must belong to a frame."""
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
             while (end := self._received.find(0)) >= 0:
@@ -113,7 +113,7 @@ class RawLink:
         self.send_bytes(b"\0" + Frame(ABORT, 0xFFFF, 0, 0, b"").encode())
 
     def reset(self, session: int) -> Frame:
-        """Start a session; gives the HELLO."""
+        """Start a session; return the HELLO."""
         self.session, self.sequence, self.expected = session, 0, 0
         self._payload.clear()
         self.send(RESET, b"TVMT\x01")
@@ -168,7 +168,7 @@ def text(value: str) -> bytes:
 
 
 def byte_array(value: bytes) -> bytes:
-    """As a client sends Python's bytes: an object of tvm_ffi."""
+    """Bytes as a Python client sends them: an object of tvm_ffi."""
     return struct.pack("<iIQ", 66, 66, len(value)) + value
 
 

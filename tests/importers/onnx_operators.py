@@ -110,7 +110,7 @@ def branches(condition: bool | None) -> Any:
 
 
 def repeated(count: int | None, opset: int = 17, ends: bool = False) -> Any:
-    """A Loop that adds its index to a carried value and returns the values of all iterations too."""
+    """A Loop that adds its index to a carried value and returns all iterations' values."""
     node = onnx.helper.make_node
     whole, condition = onnx.TensorProto.INT64, onnx.TensorProto.BOOL
     body = onnx.helper.make_graph(

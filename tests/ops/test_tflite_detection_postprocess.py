@@ -79,7 +79,7 @@ class Detection:
         return {"code": (-4, 4), "classes": (0.2, 1)}
 
 
-# All outputs are filled: LiteRT leaves the rest of them as it was where it is fast.
+# All outputs are filled: LiteRT leaves the rest unchanged where it takes a shortcut.
 CASES = {
     "fast": Detection(most=3),
     "fast_one_class": Detection(classes=1, background=0, most=2),

@@ -10,8 +10,8 @@ from tests.ops.case_groups import families, family_cases
 from tests.tools import on_qemu
 from tvmtiny.ops import operators
 
-#: Operators whose code is another one for TFLM: WHILE has FULLY_CONNECTED inside. LOGISTIC computes
-#: its table in another way, too, but no case is known where an entry differs.
+#: Operators with other code for TFLM: WHILE contains FULLY_CONNECTED. LOGISTIC computes its table
+#: in another way as well, but no case is known where an entry differs.
 _ROUNDED_DIFFERENTLY = {
     *("FULLY_CONNECTED", "MUL", "RELU6", "TANH", "UNIDIRECTIONAL_SEQUENCE_LSTM", "WHILE")
 }
@@ -32,7 +32,7 @@ def test_numpy_reference(family: str) -> None:
 
 @pytest.mark.parametrize("family", _EACH)
 def test_c_on_host(family: str, tmp_path: Path) -> None:
-    """Of the DSP extension's instructions, the host runs the portable twins."""
+    """The host runs the portable twins of the DSP extension's instructions."""
     family_cases(family).check_host("mps2-an386", tmp_path)
 
 
@@ -62,5 +62,5 @@ def test_c_on_cortex_m3(family: str) -> None:
 @on_qemu
 @pytest.mark.parametrize("family", _EACH)
 def test_c_on_cortex_m0(family: str) -> None:
-    """In 16 KB of RAM: just the small cases."""
+    """The small cases only, since the board has 16 KB of RAM."""
     family_cases(family, small=True).check_board("microbit")

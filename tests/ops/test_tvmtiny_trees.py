@@ -1,4 +1,4 @@
-"""Decision trees: as a plain walk over them decides, in numpy, in C here and on a board."""
+"""Decision trees: equal to a plain walk over the trees, in numpy, in C here and on a board."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tvmtiny.ops.shared.tree_tables import (
     keys,
 )
 
-#: Features, dtype, leaves, and how these are read.
+#: Features, dtype, leaves, and the reading of the features.
 FORESTS = {
     "narrow_votes": (9, "int8", 4, "votes"),
     "narrow_shares": (9, "int8", 20, "shares"),
@@ -147,7 +147,7 @@ def test_c_on_host(forests: Forests, tmp_path: Path) -> None:
 @on_qemu
 @pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385"])
 def test_c_on_a_board(board: str, forests: Forests) -> None:
-    """Compared with the numpy reference, as LiteRT does not know the operator."""
+    """Compared with the numpy reference, since LiteRT does not have the operator."""
     inputs = forests.inputs(3)
     artifact = tvmtiny.compile(forests.model, board)
     result = tvmtiny.run(artifact, *inputs)
@@ -167,7 +167,7 @@ def test_keys_are_in_the_order_of_floats(pair: list[float]) -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_tables_that_nobody_vouches_for(data: st.DataObject) -> None:
-    """Whatever they hold, they are refused or every way ends at a leaf that there is."""
+    """Any content is refused, or every path ends at an existing leaf."""
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     dtype = data.draw(st.sampled_from(["int8", "int16", "float32"]))
     trees = [random_tree(rng, 3, 4, 5, ends_of(dtype)) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""uint8 models, whose values become int8 ones, against LiteRT's kernels for uint8."""
+"""uint8 models, whose values become int8 values, against LiteRT's kernels for uint8."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _x(shape: tuple[int, ...], scale: float = 0.05, zero_point: int = 128) -> Op
 def _product(
     operator: str, weights: tuple[int, ...], zero_point: int = 120, activation: str = "NONE"
 ) -> Layer:
-    """A layer whose weights have a zero point; with 128, they fit int8 without it."""
+    """A layer whose weights have a zero point; with 128, they fit int8 without a zero point."""
     w = random_constant(weights, "uint8", scale=0.00637, zero_point=zero_point)
     bias = numbers(np.arange(3) * 700 - 500)
     options: dict[str, Any] = {"fused_activation_function": activation}
@@ -69,7 +69,7 @@ def _resized(size: tuple[int, int], **options: bool) -> Layer:
 
 
 _ROW = (3, 10)
-#: No table of one operator, so that it has another name than those of `tests.ops.case_groups`.
+#: This is no table of one operator, so its name differs from the names in `case_groups`.
 LAYERS = {
     "conv": _product("CONV_2D", (3, 3, 3, 3)),
     "conv_symmetric": _product("CONV_2D", (3, 3, 3, 3), 128, "RELU6"),
@@ -80,7 +80,7 @@ LAYERS = {
     "add": _binary("ADD"),
     "sub": _binary("SUB", "RELU"),
     "mul": _binary("MUL"),
-    # No divisor is its zero point.
+    # No divisor equals its zero point.
     "div": Layer(
         "DIV",
         (_x((2, 3, 4), 0.5, 3), Operand((1, 4), "uint8", 0.01, 100, limits=(120, 255))),
@@ -124,7 +124,7 @@ LAYERS = {
 }
 
 
-#: Those whose code is another one than that of int8.
+#: Operators whose code differs from their int8 code.
 _OWN = (
     *("conv", "depthwise", "transposed", "dense", "average", "average_valid", "norm", "sum"),
     *("joined", "resized"),
@@ -150,7 +150,7 @@ def test_c_on_cortex_m4() -> None:
 
 
 def _network() -> bytes:
-    """A layer between uint8 and what is computed from its values as they are."""
+    """A layer between uint8 and operators that use its values unchanged."""
     b = ModelBuilder()
     x = b.input("x", (1, 4), "uint8", scale=0.1, zero_point=3)
     y = b.tensor("y", (1, 4), "uint8", scale=0.1, zero_point=3)

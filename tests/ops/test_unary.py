@@ -19,7 +19,7 @@ from tvmtiny.oracle import run_litert
 _WITHOUT_REFERENCE_KERNEL = ("CEIL", "ELU", "ROUND")
 FLOAT_TOLERANCE = 1e-6
 
-#: Where a function is defined: the least and the largest input.
+#: The domain of each function: the least and the largest input.
 _DOMAINS = {
     "EXP": (-10.0, 10.0),
     "LOG": (0.01, 100.0),
@@ -29,7 +29,7 @@ _DOMAINS = {
     "COS": (-100.0, 100.0),
 }
 _OPTIONS: dict[str, dict[str, Any]] = {"LEAKY_RELU": {"alpha": 0.3}, "GELU": {"approximate": False}}
-#: The output scale and zero point that an operator insists on, by dtype.
+#: The output scale and zero point that an operator requires, by dtype.
 _OUTPUTS = {
     ("LOGISTIC", "int8"): (1 / 256, -128),
     ("LOGISTIC", "int16"): (2.0**-15, 0),
@@ -78,7 +78,7 @@ def _table(operator: str) -> dict[str, Layer]:
     table = {}
     if operator in _INT8:
         table["int8"] = _layer(operator, "int8", (2, 3, 20))
-        # An exponential that leaves the int32 range is undefined in LiteRT.
+        # An exponential beyond the int32 range is undefined in LiteRT.
         scales = (0.1 if operator == "EXP" else 0.5), 0.6
         table["int8_other_scales"] = _layer(operator, "int8", (40,), scales, (-128, -128))
     if operator in _INT16:
@@ -105,14 +105,14 @@ TABLES["LEAKY_RELU"]["negative"] = _layer("LEAKY_RELU", "int8", (40,), alpha=-0.
 TABLES["RELU"]["scalar_float"] = _layer("RELU", "float32", ())
 TABLES["LOGISTIC"]["large_scale"] = _layer("LOGISTIC", "int16", (40,), (1.0, 1.0))
 for _scale in (0.25, 1e-7):
-    # The shifts to the right have 16 bits and more.
+    # Right shifts of 16 bits and more.
     TABLES["HARD_SWISH"][f"far_scales_{_scale}"] = _layer(
         "HARD_SWISH", "int8", (40,), (_scale, 1e4)
     )
-# Infinite entries of the table, with which sums are not numbers.
+# Infinite entries of the table make sums that are no numbers.
 TABLES["EXP"]["infinite_int16"] = _layer("EXP", "int16", (40,), (0.01159, 0.005122))
 for _name in ("LOGISTIC", "TANH"):
-    # Next to a power of two, and taken for one.
+    # A number next to a power of two that is mistaken for that power.
     TABLES[_name]["nearly_power_of_two"] = _layer(_name, "int16", (40,), (1.0001 * 2.0**-12, 1.0))
 _EVERY = {f"{name}-{key}": layer for name, table in TABLES.items() for key, layer in table.items()}
 
@@ -141,7 +141,7 @@ def _all_values(x: Operand) -> np.ndarray:
 
 
 def _wide(layer: Layer) -> Layer:
-    """`layer` for all values of its input at once."""
+    """`layer` with all values of its input in one tensor."""
     shape = _all_values(layer.inputs[0]).shape
     x, y = (replace(o, shape=shape) for o in (*layer.inputs, layer.output))
     return replace(layer, inputs=(x,), output=y)

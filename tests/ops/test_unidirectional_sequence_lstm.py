@@ -1,4 +1,4 @@
-"""UNIDIRECTIONAL_SEQUENCE_LSTM against LiteRT's reference kernels, frame after frame."""
+"""UNIDIRECTIONAL_SEQUENCE_LSTM against LiteRT's reference kernels, frame by frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLOAT_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Lstm:
-    """One layer; `projected` outputs, if not 0, are made of the cells."""
+    """One layer; `projected` outputs, if not 0, are computed from the cells."""
 
     inputs: int = 4
     cells: int = 3
@@ -136,7 +136,7 @@ CASES = {
     ),
 }
 
-#: Of which LiteRT has no results, but TFLM.
+#: A type for which LiteRT has no results, but TFLM has.
 OF_TFLM = {
     "int16": Lstm(dtype="int16", steps=7, batch=2),
     "int16_clipped": Lstm(dtype="int16", time_major=True, cell_clip=0.3, weight_scale=0.03),
@@ -149,7 +149,7 @@ OF_TFLM = {
 @on_qemu
 @pytest.mark.parametrize("cell_bits", [9, 10])
 def test_cells_grow_beyond_what_exp_has_factors_for(cell_bits: int) -> None:
-    # All gates are open, so that the cells grow by one a step.
+    # All gates are open, so the cells grow by one per step.
     content = Lstm(cell_bits=cell_bits, steps=40, weight_scale=0.1, weight_range=(100, 127)).model()
     model = tvmtiny.load(content, name="growing")
     inputs = [np.full(model.graph.inputs[0].shape, 127, np.int8)]
@@ -215,7 +215,7 @@ def test_any_layer(**fields: object) -> None:
 
 
 def test_a_sequence_in_c(tmp_path: Path) -> None:
-    """Many frames, through all of the tables' range; the state changes where it lies."""
+    """Many frames cover the whole range of the tables; the state is updated in place."""
     content = Lstm(inputs=6, cells=16, steps=3, weight_scale=0.03).model()
     model = tvmtiny.load(content, name="lstm")
     artifact = tvmtiny.compile(model, "cortex-m4")

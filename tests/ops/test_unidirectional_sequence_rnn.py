@@ -1,4 +1,4 @@
-"""UNIDIRECTIONAL_SEQUENCE_RNN against LiteRT, frame after frame."""
+"""UNIDIRECTIONAL_SEQUENCE_RNN against LiteRT, frame by frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WHILE against LiteRT: what one turn leaves to the next, and what is left at the end."""
+"""WHILE against LiteRT: the values that pass from one iteration to the next, and the results."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ FLOAT_TOLERANCE = 1e-5
 
 
 def _sums(b: ModelBuilder, x: Sequence[int]) -> Sequence[int]:
-    """Two values that change places, one of them with the other one added."""
+    """Two values are exchanged, one of them with the other added."""
     return [plus(b, x[0]), x[2], made(b, "ADD", [x[1], x[2]], _FOUR)]
 
 
 def _delayed(b: ModelBuilder, x: Sequence[int]) -> Sequence[int]:
-    """The value before the last turn; a constant; and a value that comes from outside."""
+    """The value before the last iteration, a constant, and a value from outside the loop."""
     return [
         plus(b, x[0]),
-        # In this order: LiteRT's loop takes the next turn's value where the first one is later.
+        # The order matters: LiteRT's loop takes the next iteration's value if the first one is
+        # later.
         x[2],
         made(b, "MUL", [x[2], x[4]], _FOUR),
         b.constant("constant", np.arange(4, dtype=np.int32)),

@@ -1,4 +1,4 @@
-"""Runs cases side by side as one model: numpy reference, C on the host, C on a board."""
+"""Run cases side by side as one model: numpy reference, C on the host, C on a board."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ InputSet = Sequence[np.ndarray]
 
 
 class Case(Protocol):
-    """An entry of an operator's case table: it builds a model that holds just one layer.
+    """An entry of an operator's case table, which builds a model that holds just one layer.
 
-    Where it has a method ``limits``, that gives the smallest and largest value of inputs by name.
+    A method ``limits``, if there is one, returns the smallest and largest value of inputs by name.
     """
 
     def model(self) -> bytes: ...
@@ -44,16 +44,17 @@ class SideBySide:
     Parameters
     ----------
     name
-        Of the model.
+        Name of the model.
     cases
-        By name.
+        Cases by name.
     tolerance
         Allowed error of float32 results, relative to the largest magnitude in the tensor:
-        sums of terms that cancel are no more precise. Integers must be equal. Either for all
-        cases, or a function of a case's name.
+        sums of terms that cancel are no more precise. Integers must be equal. Either a number for
+        all cases, or a function of a case's name.
     external
-        Whether inputs and outputs lie outside of the arena. There, no plan is needed, which takes
-        much of the time of compiling many cases; in the arena, a kernel may write over an input.
+        Whether inputs and outputs lie outside of the arena. External tensors need no plan, which
+        takes much of the time of compiling many cases; in the arena, a kernel may write over an
+        input.
     """
 
     def __init__(
@@ -78,17 +79,17 @@ class SideBySide:
 
     @cached_property
     def graph(self) -> Graph:
-        """The graph of all cases as it is in the file."""
+        """The graph of all cases as the file states it."""
         return read_graph(self.content, self.name)
 
     def load(self, oracle: Oracle = Oracle.LITERT) -> Model:
-        """The model of all cases; the same object for the same argument."""
+        """The model of all cases; equal arguments give the same object."""
         if oracle not in self._models:
             self._models[oracle] = tvmtiny.load(self.content, name=self.name, oracle=oracle)
         return self._models[oracle]
 
     def compile(self, target: str, oracle: Oracle = Oracle.LITERT) -> tvmtiny.Artifact:
-        """The C of all cases; the same object for the same arguments."""
+        """The C of all cases; equal arguments give the same object."""
         key = target, oracle
         if key not in self._artifacts:
             with _quick_plans():
@@ -117,13 +118,13 @@ class SideBySide:
     def compare(
         self, model: Model, got: Mapping[int, np.ndarray], expected: Mapping[int, np.ndarray]
     ) -> None:
-        """Assert that the results of all nodes that `got` has are as expected.
+        """Assert that the results of all nodes in `got` are as expected.
 
         The message names each case that differs, with its first difference.
         """
         wrong = []
         for tensor in (t for node in model.graph.nodes for t in node.outputs):
-            # What was made of a part of an operator is known to nobody else.
+            # Only this build has tensors that were made from a part of an operator.
             if tensor.index in got and tensor.index in expected:
                 tolerance = self._tolerance(tensor.name.rpartition("/")[0])
                 found = difference(got[tensor.index], expected[tensor.index], tolerance)
@@ -147,7 +148,7 @@ class SideBySide:
         Returns
         -------
         bool
-            False where code and reference are those of LiteRT, which `check_host` runs.
+            False if code and reference are those of LiteRT, which `check_host` runs.
         """
         model, artifact = self.load(Oracle.TFLM), self.compile(target, Oracle.TFLM)
         if artifact.files == self.compile(target).files:
@@ -158,7 +159,7 @@ class SideBySide:
         return True
 
     def check_host_of_tflm(self, target: str, directory: Path) -> None:
-        """Compare C for ``oracle="tflm"`` with the numpy reference; LiteRT need not run it."""
+        """Compare C for ``oracle="tflm"`` with the numpy reference, without LiteRT."""
         model, artifact = self.load(Oracle.TFLM), self.compile(target, Oracle.TFLM)
         expected = [model.reference(inputs) for inputs in self.input_sets]
         self._check_host(artifact, model, expected, directory)
@@ -184,7 +185,7 @@ class SideBySide:
         Parameters
         ----------
         code_of
-            Another board, whose code is the same.
+            Another board with the same code.
         """
         artifact = replace(self.compile(code_of or board), target=resolve(board))
         result = tvmtiny.run(artifact, *self.input_sets[0])
@@ -225,10 +226,10 @@ class SideBySide:
 
 @contextmanager
 def _quick_plans() -> Iterator[None]:
-    """Pack an arena in one greedy way, the one that lets most outputs run over inputs.
+    """Pack an arena greedily, in the way that lets most outputs overwrite inputs.
 
     Layers side by side are hard to pack, and no test looks at the size of their arena. The plans
-    are forgotten afterwards, since a test that does look may ask for the same ones.
+    are forgotten afterwards, since a test that looks at sizes may request the same ones.
     """
     plan, first_fit = (import_module(f"tvmtiny.memory.{name}") for name in ("plan", "first_fit"))
     with (
@@ -278,7 +279,7 @@ def input_data(
 
 
 def difference(got: np.ndarray, expected: np.ndarray, tolerance: float) -> str:
-    """The first difference in words; empty where there is none."""
+    """The first difference in words; empty if there is none."""
     if (got.shape, got.dtype) != (expected.shape, expected.dtype):
         return f"{got.dtype} {got.shape} instead of {expected.dtype} {expected.shape}"
     if got.dtype.kind == "f":

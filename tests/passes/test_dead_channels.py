@@ -1,4 +1,4 @@
-"""Dead-channel elimination: what is removed, what has to stay, and that results are the same."""
+"""Dead-channel elimination: channels that are removed or kept, and unchanged results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tvmtiny.passes import Optimized, Options, eliminate_dead_channels, optimize
 
 
 def reduced(content: bytes) -> Optimized:
-    """Run all passes, and assert that nothing but size changed for several inputs."""
+    """Run all passes, and assert that only sizes change, for several inputs."""
     graph = read_graph(content, "test")
     verify(graph, "test")
     optimized = optimize(graph, Oracle.LITERT)
@@ -40,7 +40,7 @@ def reduced(content: bytes) -> Optimized:
 def assert_same(
     optimized: Optimized, got: dict[int, np.ndarray], expected: dict[int, np.ndarray]
 ) -> None:
-    """Assert that activations are those of the original graph, on the channels that they hold."""
+    """Assert that activations equal those of the original graph on the channels they hold."""
     for node in optimized.graph.nodes:
         index = node.output.index
         channels = optimized.kept.get(index)
@@ -56,7 +56,7 @@ def widths(optimized: Optimized) -> list[int]:
 
 
 def macs(graph: Graph) -> int:
-    """Of all nodes."""
+    """The number of channels of all nodes."""
     operators = [(find_operator(node.operator), node) for node in graph.nodes]
     return sum(operator.macs(node) for operator, node in operators if operator)
 
@@ -137,7 +137,7 @@ def test_addition_ties_its_operands() -> None:
     x = n.conv(n.input(1, 4, 4, 3), 6, dead=[1, 2])
     y = n.conv(x, 6, dead=[2, 3])
     z = n.conv(n.binary("ADD", x, y), 5)
-    # Channel 2 is constant in both; 1 and 3 are in one only.
+    # Channel 2 is constant in both operands; 1 and 3 are constant in one only.
     assert widths(reduced(n.build(z))) == [5, 5, 5, 5]
 
 
@@ -166,7 +166,7 @@ def test_concatenation_loses_channels_and_operands() -> None:
     assert [node.operator for node in result.graph.nodes].count("PAD") == 2
     assert len(result.graph.nodes[-2].inputs) == 2
     n = Network()
-    # Operands of one producer, so that their scales are the same.
+    # Both operands have one producer, so that their scales are equal.
     x = n.conv(n.input(1, 4, 4, 3), 6, dead=[1])
     joined = n.concatenate(n.pool(x), n.pool(x, "MAX_POOL_2D"))
     assert widths(reduced(n.build(n.conv(joined, 5, unread=[0, 6])))) == [4, 4, 4, 8, 5]
@@ -239,7 +239,7 @@ def test_rows_of_a_fully_connected_layer() -> None:
 def test_hidden_fully_connected_channels() -> None:
     n = Network()
     x = n.dense(n.input(1, 8), 6, dead=[0, 1, 2, 3, 4])
-    # A single scale would count as one per tensor.
+    # A single scale would count as per-tensor.
     assert widths(reduced(n.build(n.dense(x, 3)))) == [2, 3]
 
 
@@ -316,7 +316,7 @@ def _channels(count: int) -> st.SearchStrategy[list[int]]:
 
 @st.composite
 def networks(draw: st.DrawFn) -> bytes:
-    """A chain of random layers, with branches, of which many channels are dead."""
+    """A chain of random layers, with branches, in which many channels are dead."""
     n = Network(draw(st.integers(0, 2**16)))
     x = n.input(draw(st.integers(1, 2)), 6, 5, draw(st.integers(1, 3)))
     for _ in range(draw(st.integers(1, 5))):
@@ -389,7 +389,7 @@ def test_generated_code_is_checked_on_the_remaining_channels(tmp_path: Path) -> 
     (result,) = run_on_host(artifact, [inputs], tmp_path)
     checked = tvmtiny.check(model, artifact, result, inputs)
     assert checked.exact and checked.layers_compared == len(artifact.layers)
-    # A difference is found where it is.
+    # The check reports a difference where there is one.
     result.layers[0].flat[3] += 1
     first = tvmtiny.check(model, artifact, result, inputs).first_mismatch
     assert first is not None and (first.layer, first.element) == (0, 3)

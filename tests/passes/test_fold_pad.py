@@ -1,4 +1,4 @@
-"""PAD folded into convolutions: which are, which are not, and that results are the same."""
+"""PAD folded into convolutions: the cases that fold or stay, and unchanged results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPATIAL = ((0, 0), (1, 2), (0, 3), (0, 0))
 
 
 def folded(content: bytes) -> Graph:
-    """Run the pass, and assert that all remaining tensors are the same."""
+    """Run the pass, and assert that all remaining tensors are unchanged."""
     graph = read_graph(content, "test")
     verify(graph, "test")
     result = fold_pad(graph)

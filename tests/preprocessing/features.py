@@ -1,4 +1,4 @@
-"""Models that pass on the features of a front end, and the features in turn."""
+"""Models that pass on the features of a front end, and their numpy outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def passing(
     zero_point: int,
     attach: bool = True,
 ) -> tvmtiny.Model:
-    """A model whose output is its input, which `front_end` makes of `rows` rows."""
+    """A model whose output is its input, which `front_end` computes for `rows` rows."""
     width = front_end.features
     b = ModelBuilder()
     x = b.input("x", (1, rows, width), "int8", scale=scale, zero_point=zero_point)
@@ -33,7 +33,7 @@ def passing(
 
 
 def in_turn(model: tvmtiny.Model, sets: Sequence[Sequence[np.ndarray]]) -> Iterator[np.ndarray]:
-    """The numpy reference's output of each run, one after the other."""
+    """The numpy reference's outputs of successive runs."""
     states = [state.initial for state in model.graph.states]
     for inputs in sets:
         values = model.reference(list(inputs), states)

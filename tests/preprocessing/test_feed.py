@@ -62,7 +62,7 @@ int main(void)
 
 
 def _fed(artifact: tvmtiny.Artifact, samples: np.ndarray, directory: Path) -> list[tuple[int, int]]:
-    """Event and score of each decision, of C that gets blocks of many lengths, twice the same."""
+    """Event and score of each decision of C that gets blocks of many lengths, sent twice."""
     directory.mkdir(exist_ok=True)
     (directory / "samples.bin").write_bytes(samples.astype("<i2").tobytes())
     assert artifact.feed is not None
@@ -75,7 +75,7 @@ def _fed(artifact: tvmtiny.Artifact, samples: np.ndarray, directory: Path) -> li
 
 
 def _expected(model: tvmtiny.Model, rows: int, new: int, samples: np.ndarray) -> list[tuple]:
-    """The same by pymicro-features, LiteRT and the detector in Python."""
+    """The same decisions by pymicro-features, LiteRT and the detector in Python."""
     feed, features = model.feed, micro_features(samples)
     assert feed is not None
     shape, output = model.front.outputs[0].shape, model.graph.outputs[0]
@@ -93,7 +93,7 @@ def _expected(model: tvmtiny.Model, rows: int, new: int, samples: np.ndarray) ->
 
 @pytest.mark.skipif("okay_nabu" not in MODELS, reason="pymicro-wakeword is not installed")
 def test_wake_word(tmp_path: Path) -> None:
-    """A synthetic voice says a wake word twice; both are heard, and nothing else is."""
+    """A synthetic voice says a wake word twice; both are detected, and nothing else is."""
     detection = tvmtiny.Detection(threshold=0.4, average=5, refractory_ms=900)
     model = tvmtiny.with_front_end(
         tvmtiny.load(MODELS["okay_nabu"]), tvmtiny.front_end("microfrontend"), detection=detection
@@ -130,7 +130,7 @@ def _sliding() -> bytes:
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_windows_that_slide(stride: int, tmp_path: Path) -> None:
-    """Rows stay for the next windows, which see silence in front of the first samples."""
+    """Rows are kept for later windows; windows before the first samples contain silence."""
     detection = tvmtiny.Detection(threshold=1.5, average=3, refractory_ms=50, classes=(1, 3))
     front_end = tvmtiny.front_end("microfrontend")
     loaded = tvmtiny.load(_sliding(), name="sliding")
@@ -142,7 +142,7 @@ def test_windows_that_slide(stride: int, tmp_path: Path) -> None:
 
 
 def test_thresholds_are_exact() -> None:
-    """The smallest sum whose mean is above the threshold, in real numbers."""
+    """The smallest sum whose mean is above the threshold, computed in real numbers."""
     output = tvmtiny.load(_sliding(), name="sliding").graph.outputs[0]
     for threshold, average in ((0.5, 1), (0.25, 4), (-1.0, 3), (63.0, 7)):
         least = tvmtiny.Detection(threshold, average).least_sum(output)
@@ -182,7 +182,7 @@ def test_options_that_do_not_go_with_a_feed() -> None:
 
 
 def test_a_memory_report_of_a_feed() -> None:
-    """Samples lie in the arena, so the report does not plan one without them."""
+    """Samples lie in the arena, so the report includes them in its plan."""
     detection = tvmtiny.Detection(classes=(1,))
     loaded = tvmtiny.load(_sliding(), name="sliding")
     model = tvmtiny.with_front_end(loaded, tvmtiny.front_end("microfrontend"), detection=detection)

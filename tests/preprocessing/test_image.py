@@ -1,4 +1,4 @@
-"""Images of a camera: fixed point against real numbers, and C against fixed point."""
+"""Camera images: fixed point against real numbers, and C against fixed point."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _picture(format: str, height: int = 12, width: int = 17) -> np.ndarray:
 
 
 def _model(shape: tuple[int, int, int], scale: float = 0.02) -> tvmtiny.Model:
-    """A model that gives its input."""
+    """A model that returns its input."""
     count = int(np.prod(shape))
     b = ModelBuilder()
     x = b.input("x", (1, *shape), "int8", scale=scale, zero_point=-5)
@@ -46,7 +46,7 @@ def test_bounds(resize: str, size: tuple[int, int]) -> None:
 
 
 def test_resizing_is_tensorflows() -> None:
-    """Halves of an image are means of four pixels, and its own size changes nothing."""
+    """Halving an image averages four pixels, and the original size changes nothing."""
     settings = ImageSettings(4, 6, "grey", out_height=2, out_width=3, channels=1)
     picture = np.arange(24, dtype=np.uint8) * 3
     halves = ImageInput(settings).values(picture)[..., 0] / 65536
@@ -55,7 +55,7 @@ def test_resizing_is_tensorflows() -> None:
 
 
 def test_colours() -> None:
-    """The largest RGB565 is white, and green is the middle of the word."""
+    """The largest RGB565 value is white, and green is the middle of the word."""
     settings = ImageSettings(1, 3, "rgb565", out_height=1, out_width=3, channels=3)
     words = np.array([0xFFFF, 0x07E0, 0x8410], "<u2").view(np.uint8)
     pixels = ImageInput(settings).pixels(words)[0]

@@ -19,7 +19,7 @@ from tvmtiny.ops.shared.signal.mel import CONVENTIONS, MelFeatures, MelSettings
 _KINDS = ("noise", "sweep", "silence", "square")
 #: Decibels below the strongest bin of a frame, within which the bounds hold.
 _RANGE_DB = 50.0
-#: Stated bounds: of a logarithm in decibels and in nepers, and of the DCT.
+#: The stated bounds of a logarithm in decibels and in nepers, and of the DCT.
 _BOUNDS = {"librosa": 0.1, "tensorflow": 0.012, "cmsis": 0.012}
 _DCT_BOUNDS = {"librosa": 0.02, "tensorflow": 0.02, "cmsis": 0.02}
 
@@ -39,9 +39,10 @@ def _settings(convention: str, coefficients: int = 0) -> MelSettings:
 
 
 def _levels(mel: MelFeatures, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each channel's feature if all of its bins had the energy of the frame's strongest one.
+    """Each channel's feature if all of its bins had the energy of the frame's strongest bin.
 
-    Also whether that bin has the energy of a tone with an amplitude of eight units of int16.
+    The second result is whether that bin has at least the energy of a tone with an amplitude of
+    eight units of int16.
     """
     frames = mel.frames(samples) / 32768 * spectrum.window(mel.window, mel.kind)
     strongest = np.abs(np.fft.rfft(frames, mel.length)).max(axis=1, keepdims=True) + 1e-9
@@ -112,7 +113,7 @@ _CASES = {
 
 @pytest.mark.parametrize("case", sorted(_CASES))
 def test_c_on_host(case: str, tmp_path: Path) -> None:
-    """Of several windows in a call, odd lengths of windows, and all that is remembered."""
+    """Several windows in a call, odd lengths of windows, and all kept state."""
     name, settings = _CASES[case]
     model = _model(name, 3, **settings)
     samples = model.graph.inputs[0].elements

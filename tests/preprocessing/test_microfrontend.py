@@ -23,7 +23,7 @@ _STEPS = 3
 
 
 def _model(features: int = 40, dtype: str = "int8") -> bytes:
-    """A model that gives its input, which a front end makes."""
+    """A model that returns its input, which a front end computes."""
     b = ModelBuilder()
     x = b.input("x", (1, _STEPS, features), dtype, scale=0.1, zero_point=-128)
     shape = b.constant("shape", np.array([1, _STEPS * features], np.int32))
@@ -51,7 +51,7 @@ def test_numpy_reference(kind: str) -> None:
 
 
 def test_lowest_number_and_impulses() -> None:
-    """-32768 has no absolute value in 16 bits, and does not count where samples are shifted."""
+    """-32768 has no absolute value in 16 bits and is ignored where samples are shifted."""
     front = Microfrontend(MicrofrontendSettings())
     lowest = np.full(4800, -32768, np.int16)
     lowest[2400:] = np.where(np.arange(2400) % 480 == 239, -32768, 0)
@@ -69,13 +69,13 @@ def _decisions(samples: np.ndarray) -> list[list[np.ndarray]]:
     ("target", "count"), [("mps2-an386", 160_320), ("mps2-an385", 16_000), ("mps3-an547", 16_000)]
 )
 def test_c_on_host(target: str, count: int, tmp_path: Path) -> None:
-    """All sounds as one, in one program: of DSP extension and Helium, the portable twins."""
+    """All sounds in one program: the portable twins of the DSP extension and of Helium."""
     model = _heard()
     artifact = tvmtiny.compile(model, target)
     kinds = ["noise", "sweep", "silence", "square"]
     samples = np.concatenate([sound(kind, count) for kind in kinds])
     results = run_on_host(artifact, _decisions(samples), tmp_path, successive=True)
-    # A run knows silence before the first samples.
+    # A run starts with silence before the first samples.
     expected = micro_features(np.concatenate([np.zeros(320, np.int16), samples]))
     node = model.graph.nodes[0]
     got = np.concatenate([result.outputs[0].data.reshape(-1, 40) for result in results])

@@ -15,9 +15,9 @@ from tests.tools import on_qemu
 from tvmtiny.errors import InputError
 from tvmtiny.ops.shared.signal.vibration import VibrationFeatures, VibrationSettings
 
-#: Stated bounds in decibels: of the RMS, of a band, and of a kurtosis.
+#: The stated bounds in decibels: of the RMS, of a band, and of a kurtosis.
 _BOUNDS = (0.001, 0.05, 0.1)
-#: Decibels below the RMS, and of the full scale, above which the bounds of bands hold.
+#: Decibels below the RMS, and below full scale, above which the bounds of bands hold.
 _RANGE_DB, _LEAST_DB = 60.0, -60.0
 
 
@@ -48,7 +48,7 @@ def test_bounds(axes: int) -> None:
 
 
 def test_meanings() -> None:
-    """Of a tone, noise and impacts: levels add up, and the kurtosis tells them apart."""
+    """A tone, noise and impacts: levels add up, and the kurtosis tells them apart."""
     features = VibrationFeatures(VibrationSettings(window=2048, segment=32))
     tone = (16384 * np.sin(np.arange(2048) * np.pi / 8)).astype(np.int16)
     noise = np.random.default_rng(2).normal(0, 3000, 2048).astype(np.int16)
@@ -61,7 +61,7 @@ def test_meanings() -> None:
     powers = 10 ** (of_noise[:9] / 10)
     assert abs(powers[1:].sum() / powers[0] - 1) < 0.05
     assert np.all(np.abs(of_noise[9:] - 3) < 0.8)
-    # Impacts ring at 2,000 Hz, which is in the fifth of eight bands up to 3,200 Hz.
+    # Impacts ring at 2,000 Hz, in the fifth of eight bands up to 3,200 Hz.
     assert 5 < of_bearing[9:].max() == of_bearing[9:][3:6].max()
 
 

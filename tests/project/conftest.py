@@ -1,4 +1,4 @@
-"""A model written by hand, of the shape that the code generator gives."""
+"""A handwritten model in the form that the code generator produces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.targets import resolve
 
 @pytest.fixture(autouse=True)
 def _ninja(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let CMake write files for Ninja, which takes half as long as several makes."""
+    """Make CMake write files for Ninja, which takes half as long as several makes."""
     if shutil.which("ninja") is not None:
         monkeypatch.setenv("CMAKE_GENERATOR", "Ninja")
 
@@ -55,7 +55,7 @@ int32_t tvmtiny_@_run_layers(const struct tvmtiny_@_inputs *inputs,
 #endif
 """
 
-# Layer 0 doubles in place, over the memory of its input, so that inputs must be read twice.
+# Layer 0 doubles in place, over the memory of its input, so inputs must be read twice.
 MODEL_SOURCE = """\
 #include "@.h"
 void tvmtiny_@_double(const int8_t *from, int8_t *to);
@@ -165,7 +165,7 @@ def _layer(index: int, operator: str, name: str, dtype: str) -> SimpleNamespace:
 
 @pytest.fixture
 def make_artifact() -> Callable[..., Any]:
-    """Give a function that makes an artifact for a target; its second layer can be broken."""
+    """Return a function that makes an artifact for a target; its second layer can be broken."""
 
     def make(
         target: str,
@@ -210,7 +210,7 @@ def make_artifact() -> Callable[..., Any]:
 
 @pytest.fixture
 def hand_inputs() -> list[np.ndarray]:
-    """Inputs of the model written by hand."""
+    """Inputs of the handwritten model."""
     return [
         np.arange(-4, 4, dtype=np.int8).reshape(2, 4),
         np.array([0.5], dtype=np.float32),
@@ -219,7 +219,7 @@ def hand_inputs() -> list[np.ndarray]:
 
 @pytest.fixture
 def hand_outputs() -> tuple[np.ndarray, np.ndarray]:
-    """What the model written by hand gives for them."""
+    """The results of the handwritten model for these inputs."""
     doubled = 2 * np.arange(-4, 4) + np.arange(1, 9)
     return (
         doubled.astype(np.int8).reshape(2, 4),

@@ -1,4 +1,4 @@
-"""Exported folders built by the tools that they are for, or as these would build them."""
+"""Exported folders built by the tools they are made for, or by an imitation of these tools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.project.pack_rules import pack_problems
 
 WARNINGS = " ".join(STRICT)
 
-#: As much of it as the sketches need.
+#: The part of Arduino's core that the sketches need.
 ARDUINO_H = """\
 #include <stdint.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static inline void delay(unsigned long) {}
 """
 ARDUINO_MAIN = "\nint main() { setup(); loop(); }\n"
 
-#: As much of ESP-IDF's build as a component and the example's main need.
+#: The part of ESP-IDF's build that a component and the example's main need.
 IDF = """\
 cmake_minimum_required(VERSION 3.16)
 project(stub LANGUAGES C)
@@ -53,7 +53,7 @@ add_executable(start start.c)
 target_link_libraries(start PRIVATE main)
 """
 
-#: As much of the C API of TensorFlow Lite as the SDK's engine for compiled models asks for.
+#: The part of TensorFlow Lite's C API that the SDK's engine for compiled models needs.
 COMMON_H = """\
 #pragma once
 #include <stddef.h>
@@ -101,7 +101,7 @@ def write_common_h(folder: Path) -> None:
 
 
 def pack_parts(pack: Path, folder: Path) -> tuple[list[Path], list[Path]]:
-    """Unpack a CMSIS-Pack; the sources and the include paths of its components."""
+    """Unpack a CMSIS-Pack; return the sources and the include paths of its components."""
     with zipfile.ZipFile(pack) as archive:
         archive.extractall(folder)
     (description,) = folder.glob("*.pdsc")
@@ -149,7 +149,7 @@ def _arduino(library: Path, work: Path) -> str:
     objects = [path.with_suffix(".o").name for path in sources]
     cpp = ("arm-none-eabi-g++", *FLAGS, "-std=gnu++11", "-Wall", "-Wextra", "-Werror")
     run(*cpp, "-I.", f"-I{library / 'src'}", "-c", "sketch.cpp", directory=work)
-    # The C compiler links, which asks for no library of C++.
+    # The C compiler links, which requires that no C++ library is needed.
     link = (c[0], *FLAGS, "sketch.o", *objects, *linker_flags(work))
     run(*link, "-o", "sketch.elf", directory=work)
     return ""
@@ -180,7 +180,7 @@ def _cmsis_pack(written: Path, work: Path) -> str:
 
 
 def _esp_idf(component: Path, work: Path) -> str:
-    # A component is called as its folder, and the example's manifest says how it shall be.
+    # A component is named after its folder; the example's manifest states that name.
     manifest = component / "examples" / "run" / "main" / "idf_component.yml"
     (name,) = re.findall(r"^  (\S+):$", manifest.read_text(), re.MULTILINE)
     (work / "components").mkdir()
@@ -209,8 +209,8 @@ def _edge_impulse(written: Path, work: Path) -> str:
     return ""
 
 
-#: Of each format, what builds an export of it. Each takes the folder that was written and an empty
-#: one to work in, and gives what the example prints where it runs on this machine.
+#: For each format, the function that builds an export. It takes the written folder and an empty
+#: working folder, and returns the output of the example, run on this machine.
 BUILDS: Mapping[str, tuple[Callable[[Path, Path], str], ...]] = {
     "cmake": (_cmake, _cmake_of_cxx),
     "makefile": (_makefile,),

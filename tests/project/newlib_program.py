@@ -32,7 +32,7 @@ __attribute__((section(".vectors"), used)) static const void *const vectors[16] 
 
 
 def run(*command: object, directory: Path) -> str:
-    """Run a program that must succeed; what it prints on stdout."""
+    """Run a program that must succeed; return its stdout."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=directory,
@@ -46,7 +46,7 @@ def run(*command: object, directory: Path) -> str:
 
 
 def linker_flags(directory: Path) -> tuple[str, ...]:
-    """Build the reset handler in `directory`; what links it with a program."""
+    """Build the reset handler in `directory`; return the arguments that link it with a program."""
     (directory / "startup.c").write_text(_STARTUP)
     run("arm-none-eabi-gcc", *FLAGS, "-c", "startup.c", directory=directory)
     return (
@@ -57,7 +57,7 @@ def linker_flags(directory: Path) -> tuple[str, ...]:
 
 
 def run_on_board(program: Path) -> str:
-    """What a program prints on the board."""
+    """The output of a program on the board."""
     command = ["qemu-system-arm", "-M", BOARD, "-nographic", "-kernel", program]
     semihosting = ["-semihosting-config", "enable=on,target=native"]
     return run(*command, *semihosting, directory=program.parent)

@@ -1,4 +1,4 @@
-"""Rules of the CMSIS-Pack format, as far as they can be looked at without its schema."""
+"""Rules of the CMSIS-Pack format that can be checked without its schema."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
-#: Children of <package> that must be there, once.
+#: Children of <package> that must occur once.
 _REQUIRED = ("vendor", "name", "description", "url", "releases")
 _KNOWN = (*_REQUIRED, "license", "keywords", "taxonomy", "conditions", "components")
 _RESTRICTED = re.compile(r"[\-_A-Za-z0-9]+")
@@ -19,7 +19,7 @@ _COMPILERS = {"GCC", "ARMCC", "IAR", "CLANG"}
 
 
 def pack_problems(pack: Path) -> list[str]:
-    """What is wrong with a pack; empty where nothing is."""
+    """The faults of a pack; empty if there are none."""
     problems: list[str] = []
 
     def demand(condition: object, problem: str) -> None:

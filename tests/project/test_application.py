@@ -1,4 +1,4 @@
-"""Zephyr applications without Zephyr: what is written, and that CMake and Kconfig can read it."""
+"""Zephyr applications without Zephyr: the written files, and their reading by CMake and Kconfig."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert application.models[0].arena_bytes == digits.arena_bytes
     for name, text in digits.files.items():
         assert (tmp_path / "a" / "models" / name).read_text() == text
-    # No path of this machine, and the same again.
+    # The files hold no path of this machine, and a second run writes the same files.
     create(tmp_path / "b", mode="shell")
     for path in (tmp_path / "a").rglob("*.*"):
         text = path.read_text()
@@ -99,7 +99,7 @@ def test_no_application(tmp_path: Path) -> None:
 def test_boards() -> None:
     assert find_zephyr_board("mps2_an385") == find_zephyr_board(BOARD)
     assert find_zephyr_board("mps2/an385") == find_zephyr_board(BOARD)
-    # The same board to Zephyr, with other code.
+    # Zephyr has the same board; the code differs.
     assert find_zephyr_board("mps2_an386").compile_options == ("-mcpu=cortex-m4",)
     other = find_zephyr_board("zephyr:nucleo_h743zi", "cortex-m7")
     assert (other.name, other.cpu.name) == ("zephyr:nucleo_h743zi", "cortex-m7")
@@ -150,7 +150,7 @@ def test_kconfig(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert values["TVMTINY_ARENA_IN_SECTION"] == "y"
     assert values["TVMTINY_CONSTANTS_IN_SECTION"] == "n"
     assert values["QEMU_ICOUNT_SHIFT"] == "3"
-    # What the models need comes before the kernel's own defaults.
+    # The models' values come before the kernel's own defaults.
     stack = {
         "standalone": "MAIN_STACK_SIZE",
         "steps": "MAIN_STACK_SIZE",
@@ -198,7 +198,7 @@ def test_cmake(version: str, mode: str, tmp_path: Path) -> None:
     base = make_tree(tmp_path / "zephyr", version)
     user = tmp_path / "user.conf"
     user.write_text("")
-    # What the user gives in the variable that this version looks up in the cache first.
+    # The user's value, in the variable that this version looks up in the cache first.
     given = [f"-DOVERLAY_CONFIG={user}"] if version == "3.3" else []
     for _ in range(2):
         done = configure(application, base, *given)
@@ -227,7 +227,7 @@ def test_cmake(version: str, mode: str, tmp_path: Path) -> None:
     assert built.returncode == 0, built.stdout + built.stderr
 
 
-#: As much of Zephyr as the mode for steps calls: it fails where a name or an argument is wrong.
+#: The part of Zephyr that the mode for steps calls; wrong names or arguments fail.
 _ZEPHYR = """\
 #include <stdbool.h>
 #include <stddef.h>

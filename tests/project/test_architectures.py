@@ -1,4 +1,4 @@
-"""An architecture that nobody has, added by registering it: what compiles, builds and runs it."""
+"""A made-up architecture, added by registering it: compile, build and run for it."""
 
 from __future__ import annotations
 
@@ -148,11 +148,11 @@ def test_registered_once(toy: Architecture) -> None:
 
 
 def test_code_is_compiled_for_its_registers(model: tvmtiny.Model) -> None:
-    # 28 registers take tiles of more accumulators than the 8 of Armv6-M.
+    # 28 registers hold tiles of more accumulators than the 8 of Armv6-M.
     few = dataclasses.replace(CPU, registers=8)
     many, less = (tvmtiny.compile(model, tvmtiny.Target(cpu)) for cpu in (CPU, few))
     assert many.files != less.files
-    # No family has kernels for it.
+    # No family has kernels for the architecture.
     assert all(layer.schedule.startswith("scalar") for layer in (*less.layers, *many.layers))
 
 
@@ -202,7 +202,7 @@ def test_shared_c_is_for_any_architecture(
 ) -> None:
     artifact = tvmtiny.compile(model, BOARD.target)
     project = QemuPlatform().generate(artifact, BOARD, tmp_path, firmware)
-    # One that has no code here, with a compiler of which one program knows all architectures.
+    # An architecture without code here, and a compiler with one program for all architectures.
     command = [compiler_or_skip("clang"), "--target=riscv32-unknown-elf", "-march=rv32imc"]
     command += [*WARNINGS, "-ffreestanding", "-fsyntax-only", "-I.", "-Irpc", "-DTVMTINY_LAYERS"]
     run_command([*command, *(s for s in project.sources if s not in artifact.files)], tmp_path)

@@ -1,4 +1,4 @@
-"""What a `Session` tells of a board that faults, hangs or goes away."""
+"""The errors of a `Session` with a board that faults, hangs or disappears."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tvmtiny.errors import DeviceFaultError, LinkClosedError, LinkError, LinkTim
 
 MakeArtifact = Callable[..., Any]
 
-#: Faults, or never ends, where the first input is so much.
+#: Faults, or never ends, if the first input has this value.
 FAULT, HANG = 100, 101
 BODY = f"""
     if (from[0] == {2 * FAULT - 255}) {{ *(volatile int32_t *)0xF0000000u = 1; }}
@@ -57,7 +57,7 @@ def test_errors_of_a_board(
             assert any("DATA" in frame for frame in fault.value.frames)
             if call != session.time:
                 assert fault.value.layer == "layer 1 ADD (scale)"
-            # The board serves on, without a reset.
+            # The board goes on serving, without a reset.
             check(session)
         for call in (session.run, session.run_layers, session.time):
             session.timeout = 0.3

@@ -1,4 +1,4 @@
-"""Exported folders: built with the tools that they are for, run, and compared with the oracle."""
+"""Exported folders: built with the tools they are made for, run, and compared with the oracle."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def both() -> list[Artifact]:
 
 @needs_programs("cmake", "gcc")
 def test_cmake_on_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With CMake's own choice of a build program."""
+    """Use CMake's own choice of a build program."""
     monkeypatch.delenv("CMAKE_GENERATOR", raising=False)
     tvmtiny.export(both(), "cmake", tmp_path / "models")
     flags = f"-DCMAKE_C_FLAGS={WARNINGS} -fsanitize=address,undefined"
@@ -139,7 +139,7 @@ def test_arduino(names: tuple[str, ...], tmp_path: Path) -> None:
     headers = properties["includes"].split(",")
     assert headers == [f"{name}.h" for name in names]
     assert all((done.directory / "src" / header).is_file() for header in headers)
-    # What the IDE does: the sources of src/ and the sketch, with Arduino.h in front of it.
+    # The IDE builds the sources of src/ and the sketch, with Arduino.h before it.
     library = properties["name"]
     sketch = (done.directory / "examples" / library / f"{library}.ino").read_text()
     (tmp_path / "Arduino.h").write_text(ARDUINO_H)
@@ -186,7 +186,7 @@ def test_rules_for_packs_see_what_is_wrong(tmp_path: Path) -> None:
 @on_qemu
 @MODELS
 def test_pack_on_board(name: str, tmp_path: Path) -> None:
-    """What a tool makes of a component: its sources, with its include paths."""
+    """A tool's build of a component: its sources, with its include paths."""
     done = tvmtiny.export(compiled(name), "cmsis-pack", tmp_path / "written")
     assert done.pack is not None
     found, folders = pack_parts(done.pack, tmp_path / "pack")
@@ -218,7 +218,7 @@ int main(void)
 
 @needs_programs("cmake", "gcc")
 def test_zephyr_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for Zephyr; the models are those of an application, which Zephyr builds."""
+    """Use a stand-in for Zephyr; the models are those of an application, which Zephyr builds."""
     done = tvmtiny.export(both(), "zephyr", tmp_path / "module")
     application = tmp_path / "application"
     application.mkdir()

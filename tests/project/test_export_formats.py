@@ -1,4 +1,4 @@
-"""Exports for other people's build systems and libraries, with stand-ins for these."""
+"""Exports for other build systems and libraries, with stand-ins for these."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_platformio(tmp_path: Path) -> None:
     assert run(tmp_path / "program", directory=tmp_path) == expected("digits") + expected("sine")
 
 
-#: What the engine does, twice: get memory, fill the input, run, read the output, give back.
+#: The engine's calls, made twice: get memory, fill the input, run, read the output, give back.
 ENGINE = """\
 #include <stdio.h>
 #include <stdlib.h>

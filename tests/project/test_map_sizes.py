@@ -1,4 +1,4 @@
-"""Sizes from a linker's map: what counts as the model's and what does not."""
+"""Sizes from a linker's map: the part that counts as the model's, and the rest."""
 
 from __future__ import annotations
 

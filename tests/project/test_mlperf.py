@@ -28,7 +28,7 @@ from tvmtiny.targets import find_board, resolve
 _BOARD = "mps2-an386"
 #: Where a copy of mlcommons/tiny is.
 _TINY = os.environ.get("TVMTINY_MLPERF_TINY", "")
-#: What the runner imports.
+#: Packages that the runner imports.
 _NEEDS = ("yaml", "sklearn", "matplotlib")
 
 
@@ -140,7 +140,7 @@ def test_time_is_that_of_the_clock(client: _Client) -> None:
 
 @on_qemu
 def test_time_is_that_of_a_watch(client: _Client) -> None:
-    """An emulator that is faster than the clock waits, as the runner times whole commands."""
+    """An emulator that is faster than the clock waits, since the runner times whole commands."""
     client.load(bytes(40))
     began = time.monotonic()
     lines = client.ask("infer 400 100")

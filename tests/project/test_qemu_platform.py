@@ -1,4 +1,4 @@
-"""Firmware in QEMU: right results, exact counts, and a clear error for whatever goes wrong."""
+"""Firmware in QEMU: right results, exact counts, and a clear error for each fault."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CLANG_FLAGS = [
     "--target=arm-none-eabi",
     "-mfloat-abi=soft",
     *WARNINGS,
-    # Clang warns without optimizing, too.
+    # Clang gives warnings without optimizing as well.
     "-O0",
     "-ffreestanding",
     "-I.",
@@ -60,7 +60,7 @@ def build(artifact: Any, board: str, directory: Path) -> Firmware:
 
 
 def spin(passes: str, board: str) -> str:
-    """C for a loop of two instructions a pass."""
+    """C of a loop with two instructions per iteration."""
     loop = {
         "arm": '".syntax unified\\n1: subs %0, %0, #1\\n bne 1b\\n" : "+l"(i) : : "cc"',
         "riscv": '"1: addi %0, %0, -1\\n bnez %0, 1b\\n" : "+r"(i)',
@@ -113,7 +113,7 @@ def test_outputs_and_layers_on_every_board(
 def test_instruction_count_is_within_one_tick(
     board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
 ) -> None:
-    # The first layer gives 3 and 5.
+    # The first layer returns 3 and 5.
     artifact = make_artifact(board, body=spin("500u * (uint32_t)from[0]", board))
     firmware = build(artifact, board, tmp_path)
     counts = []
@@ -152,9 +152,9 @@ def test_stack_high_water(
 def test_faults_are_reported_with_their_layer(
     board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
 ) -> None:
-    """A bad address, a stack that overflows, and a frame so large that it may miss the guard."""
+    """A bad address, a stack overflow, and a frame so large that it may skip the guard."""
     address = "0xa0000000" if board == "microbit" else "0xf0000000"
-    # More than all memory of a RISC-V board.
+    # More than the memory of any RISC-V board.
     size = 200_000 if find_board(board).cpu.architecture == "arm" else 9_000_000
     declarations = (
         "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n);"
@@ -197,7 +197,7 @@ def test_faults_are_reported_with_their_layer(
         ("((void (*)(void))0xf0000000u)();", "instruction access fault at 0xf0000000"),
         ('__asm__ volatile(".option norvc\\n ebreak");', "breakpoint"),
         ('__asm__ volatile("ecall");', "environment call from machine mode"),
-        # What the flash has stays as it was.
+        # The contents of the flash stay unchanged.
         ("*(volatile uint32_t *)(uintptr_t)bias = 0u;", "store access fault at 0x"),
     ],
 )
@@ -222,7 +222,7 @@ def test_traps_are_named(
 def test_misaligned_access_is_named(
     board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
 ) -> None:
-    # QEMU lets loads and stores pass, but no atomic accesses, which the board has here.
+    # QEMU allows loads and stores but not atomic accesses, which the board supports here.
     atomic = '__asm__ volatile(".option arch, +a\\n lr.w %0, (%1)" : "=r"(i) : "r"(from + 1));'
     known = find_board(board)
     own = dataclasses.replace(known, options={**known.options, "qemu_cpu": "rv32,f=false,d=false"})
@@ -299,7 +299,7 @@ def test_harness_needs_no_library(board: str, make_artifact: MakeArtifact, tmp_p
     assert sizes.library_members(text) == ()
     assert 0 < firmware.sizes.code < 200
     assert firmware.sizes.constants == 0
-    # What generate() takes for granted must not be more than what there is.
+    # The assumptions of generate() must not exceed the board's properties.
     project = firmware.project
     sources = [name for name in project.sources if name.startswith("device/")]
     assert {"device/startup.c", "device/harness.c", "device/measure.c"} <= set(sources)

@@ -40,7 +40,7 @@ def build(artifact: Any, board: str, directory: Path) -> Firmware:
 
 @contextlib.contextmanager
 def connected(firmware: Firmware) -> Iterator[RawLink]:
-    """A QEMU that runs the firmware, and the link to it."""
+    """A QEMU that runs the firmware, and the link to the firmware."""
     machine = machine_of_board(firmware.project.board)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -121,7 +121,7 @@ def test_a_fault_is_an_exception_and_the_board_goes_on(
     board: str, make_artifact: MakeArtifact, hand_inputs: list[np.ndarray], tmp_path: Path
 ) -> None:
     address = "0xa0000000" if board == "microbit" else "0xf0000000"
-    # The second input decides; the stack is used up where it is 3.
+    # The second input decides; the stack overflows if it is 3.
     declarations = (
         "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n);"
         "uint32_t tvmtiny_hand_recurse(volatile uint32_t *n)"
@@ -146,7 +146,7 @@ def test_a_fault_is_an_exception_and_the_board_goes_on(
             assert error.layer == "layer 1 ADD (scale)"
             assert cause in error.fault.lower()
             assert (error.function == "tvmtiny_hand_scale") == (scale == 2.0)
-            # The same session goes on.
+            # The same session continues.
             give_inputs(session, hand_inputs)
             assert session.call("tvmtiny.run") is None
 
@@ -163,7 +163,7 @@ def test_abort_ends_an_endless_loop(
             session = RawSession(link, number)
             give_inputs(session, [hand_inputs[0], np.array([2.0], dtype=np.float32)])
             link.write(call_packet(session.function("tvmtiny.run")))
-            # More than the ring of the board holds, as of a host that waits for long.
+            # More bytes than the board's ring holds, as a host sends that waits for long.
             for _ in range(40):
                 link.send(3)
             link.abort()
@@ -176,7 +176,7 @@ def test_abort_ends_an_endless_loop(
 
 @on_qemu
 def test_a_long_description_comes_whole(make_artifact: MakeArtifact, tmp_path: Path) -> None:
-    """Longer than the string literals that C99 compilers have to support."""
+    """Longer than the string literals that C99 compilers must support."""
     artifact = make_artifact("mps2-an386")
     artifact.layers[1].name = "'\"\\??/\u00e4" * 1000
     with connected(build(artifact, "mps2-an386", tmp_path)) as link:
@@ -194,8 +194,7 @@ def test_abort_ends_a_measurement(
         session = RawSession(link, 1)
         give_inputs(session, hand_inputs)
         link.write(call_packet(session.function("tvmtiny.time"), integer(1)))
-        # An ABORT that comes before the measurement has begun ends nothing: it takes its time to
-        # come after 40 others.
+        # An ABORT before the measurement ends nothing, so this one is sent after 40 other frames.
         for _ in range(40):
             link.send(3)
         link.abort()
@@ -223,7 +222,7 @@ def test_bytes_go_there_and_back(board: str, make_artifact: MakeArtifact, tmp_pa
 @pytest.mark.parametrize("board", ("microbit", "mps2-an386", "mps3-an547"))
 def test_the_device_side_is_small(board: str, make_artifact: MakeArtifact, tmp_path: Path) -> None:
     firmware = build(make_artifact(board), board, tmp_path)
-    # What scripts/rpc_size.py prints.
+    # The figures that scripts/rpc_size.py prints.
     flash, ram, buffers = firmware_sizes(firmware)
     assert 4_000 < flash < 10_000
     assert 200 < ram - buffers < 1_800

@@ -1,4 +1,4 @@
-"""The tuner's runner as a Zephyr application: what is written, and that CMake can read it."""
+"""The tuner's runner as a Zephyr application: the written files, and their reading by CMake."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_is_written(
     assert (application.mode, application.models) == ("runner", ())
     source = (tmp_path / "a" / "models" / "runner" / "runner.c").read_text()
     assert f'"{application.board.cpu.name}"' in source and "tvmtiny.runner.measure" in source
-    # Real boards have nobody to ask for files.
+    # Real boards have no host to ask for files.
     assert "bkpt" not in source
     symbols = read_kconfig(tmp_path / "a", FRAGMENTS, tmp_path, monkeypatch).syms
     values = {name: symbol.str_value for name, symbol in symbols.items()}

@@ -1,4 +1,4 @@
-"""Zephyr trees: their versions, their boards by old and new names, what builds complain of."""
+"""Zephyr trees: their versions, their boards by old and new names, and builds' error messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERSION = "VERSION_MAJOR = {}\nVERSION_MINOR = {}\nPATCHLEVEL = 1\nVERSION_TWEAK
 
 
 def make_tree(root: Path, major: int, minor: int, boards: dict[str, list[str]]) -> Path:
-    """A tree with the files that are looked at: devicetrees by folder of ``boards``."""
+    """A tree with the files that are read: devicetrees by folder of ``boards``."""
     root.mkdir()
     (root / "VERSION").write_text(VERSION.format(major, minor))
     for folder, names in boards.items():

@@ -1,4 +1,4 @@
-"""Benchmarks: figures, peers, comparison with an earlier one, and models that fail."""
+"""Benchmarks: figures, peers, comparison with an earlier run, and models that fail."""
 
 from __future__ import annotations
 

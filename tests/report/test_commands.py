@@ -15,7 +15,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run ``tvmtiny`` in this process; gives exit code, stdout and stderr."""
+    """Run ``tvmtiny`` in this process; return exit code, stdout and stderr."""
     from tvmtiny.cli.main import main
 
     def run(*arguments: object) -> tuple[int, str, str]:

@@ -1,4 +1,4 @@
-"""``tvmtiny doctor``: each finding says what is missing and what to do."""
+"""``tvmtiny doctor``: each finding names the missing part and the remedy."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_command_fails_where_something_is_missing(bare: Path) -> None:
 
 
 def test_assembler_that_rounds_where_it_must_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """GNU as 2.40 gives VQRSHRN for VQSHRN; generated code is not affected."""
+    """GNU as 2.40 encodes VQSHRN as VQRSHRN; generated code is not affected."""
     for word, status in (("94ee402f", Status.OK), ("94ee412f", Status.NOTE)):
         monkeypatch.setattr(doctor, "code_of", lambda _, word=word: bytes.fromhex(word))
         found = _by_name({}).get("assembler for Helium")

@@ -1,4 +1,4 @@
-"""Tables on narrow terminals: columns go, figures stay whole."""
+"""Tables on narrow terminals: columns are dropped, figures stay whole."""
 
 from __future__ import annotations
 

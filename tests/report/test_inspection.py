@@ -1,4 +1,4 @@
-"""Looking at any model: what runs, what does not, and which boards are large enough."""
+"""Inspection of any model: supported layers, refused layers, and boards that are large enough."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_dead_channels_need_no_memory() -> None:
 
 
 def _layer(operator: str, constants: list[np.ndarray], **options: object) -> bytes:
-    """A layer with `constants` instead of what it should have."""
+    """A layer with `constants` instead of its proper ones."""
     b = ModelBuilder()
     x, y = (b.tensor(n, (1, 4, 4, 2), scale=0.1) for n in ("x", "y"))
     b._inputs.append(x)
@@ -73,7 +73,7 @@ def test_layers_that_are_no_layers_are_shown(operator: str, tmp_path: Path) -> N
     outputs = schema.ModelT.InitFromPackedBuf(_layer(operator, [np.ones((2, 1, 1, 2), np.int8)]), 0)
     outputs.subgraphs[0].operators[0].outputs = [1, 1]
     models["two outputs"] = pack(outputs)
-    # An array of numpy cannot have as many.
+    # A numpy array cannot have as many dimensions.
     many = schema.ModelT.InitFromPackedBuf(models["dimensions"], 0)
     many.subgraphs[0].tensors[2].shape = [1] * 2000
     models["many dimensions"] = pack(many)
@@ -144,13 +144,13 @@ def test_words_stay_whole_in_80_columns(tmp_path: Path) -> None:
     assert all(len(line) <= 80 for line in lines)
     text = "\n".join(lines)
     assert "/conv2d_1/Relu;..." in text and r"a\nb\x1b[31m" in text
-    # Told once, and the boards in one line at the end.
+    # Stated once, with the boards in one line at the end.
     assert text.count("the operator is not supported") == 1
     assert lines[-1].startswith("boards") and "may be large enough" in lines[-1]
 
 
 def test_a_model_that_litert_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As it is installed, see `tests.warm_program`.
+    # The installed program, see `tests.warm_program`.
     monkeypatch.setattr(oracle, "_PYTHON", sys.executable)
     accepted = inspect_model(models.path("sine"))
     assert accepted.litert is None and not any("LiteRT" in line for line in _printed(accepted, 80))

@@ -20,7 +20,7 @@ def test_every_operator_has_a_row() -> None:
 
 
 def test_what_tflm_has_is_there_or_named() -> None:
-    """Each operator that TFLM registers is a row, or below the table with its reason."""
+    """Each operator that TFLM registers is a row, or is listed below the table with its reason."""
     table, _, rest = operator_page().partition("## What others have")
     named = rest.partition("Operators that LiteRT")[0].replace("\n", " ")
     for name in _others()["operators"]["tflm"]:

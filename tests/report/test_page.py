@@ -1,4 +1,4 @@
-"""``tvmtiny report``: the page shows what the JSON says, and a browser has no complaint."""
+"""``tvmtiny report``: the page shows the JSON's figures, and a browser reports no error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tvmtiny.targets import find_board
 
 _BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
-#: Nothing but the file: no updates, no first-run page, no sandbox of its own in a container.
+#: Only the file: no updates, no first-run page, no sandbox of its own in a container.
 _BROWSER_FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -37,7 +37,7 @@ _BROWSER_FLAGS = (
 
 @dataclass
 class _Page(HTMLParser):
-    """Figures by their place in the JSON, that JSON, and where links lead."""
+    """Figures by their place in the JSON, that JSON, and the targets of links."""
 
     figures: dict[str, str] = field(default_factory=dict)
     data: str = ""
@@ -64,7 +64,7 @@ class _Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A page with two columns, and what ``--json`` printed."""
+    """A page with two columns, and the output of ``--json``."""
     from typer.testing import CliRunner
 
     from tvmtiny.cli.main import app
@@ -101,7 +101,7 @@ def test_page_shows_the_json(reported: tuple[Path, dict[str, Any]]) -> None:
     _compare(path.read_text(encoding="utf-8"), printed)
     assert [v["label"] for v in printed["variants"]] == ["mps2-an386", "mps3-an547"]
     assert printed["variants"][0]["profile"] is not None
-    # Counted in QEMU's log of blocks, as Unicorn has no Helium.
+    # Counted in QEMU's log of blocks, since Unicorn has no Helium.
     variant = printed["variants"][1]
     counted = variant["profile"]["total"]["instructions"]
     assert counted == pytest.approx(variant["run"]["instructions"], rel=1e-3)
@@ -121,7 +121,7 @@ def test_tables_for_screen_readers_and_dark_pages(reported: tuple[Path, dict[str
     assert heads and all("scope=" in head for head in heads)
     assert text.count("<caption>") == text.count("<table>") == 5
     assert text.count('<tr class="own">') == 2
-    # Once for the page, once for each drawing of the arena.
+    # Once for the page, and once for each drawing of the arena.
     assert text.count("(prefers-color-scheme: dark)") == 3
     assert ">patches of" not in re.sub(r"<title>.*?</title>", "", text)
 

@@ -1,4 +1,4 @@
-"""Profiles: Unicorn's counts against QEMU's, layers against the whole, and what can go wrong."""
+"""Profiles: Unicorn's counts against QEMU's, layers against the whole, and errors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def assert_consistent(found: Profile, artifact: tvmtiny.Artifact) -> None:
         parts = [getattr(part, kind) for part in (*found.layers, found.entry)]
         assert min(parts) > 0
         assert sum(parts) == getattr(total, kind)
-    # The entry function only calls the kernels.
+    # The entry function does nothing but call the kernels.
     assert found.entry.instructions < 20 * (len(found.layers) + 2)
     assert sum(layer.share for layer in found.layers) == pytest.approx(1, abs=0.05)
     for part in (*found.layers, found.entry, total):
@@ -147,7 +147,7 @@ def test_layers_are_counted_without_timings(board: str) -> None:
 
 @on_qemu_boards("riscv-virt")
 def test_misaligned_loads_are_found_in_their_layer(board: str) -> None:
-    # Cores may trap on them; QEMU does not.
+    # Cores may trap on these accesses; QEMU does not.
     load = """
         static const uint32_t words[2] = {{1u, 2u}};
         __asm__ volatile("lw t0, {offset}(%0)" : : "r"(words) : "t0");

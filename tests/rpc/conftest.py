@@ -1,4 +1,4 @@
-"""The RPC server of boards as a program of this machine."""
+"""The boards' RPC server as a program of this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVER = ROOT / "tvmtiny" / "runtime" / "rpc"
 
 @pytest.fixture(scope="session")
 def device_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The server with a model of two layers; see ``device_main.c``."""
+    """The server with a model of two layers, built from ``device_main.c``."""
     if shutil.which("gcc") is None:
         pytest.skip("not installed: gcc")
     program = tmp_path_factory.mktemp("device") / "device"

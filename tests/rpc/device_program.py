@@ -1,4 +1,4 @@
-"""Builds the RPC server for this machine, with sanitizers, and starts it."""
+"""Build the RPC server for this machine, with sanitizers, and start it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCES = tuple(sorted(str(path) for path in RUNTIME.glob("*.c")))
 
 
 def build_device(directory: Path, compiler: str = "gcc") -> Path:
-    """Compile the device without warnings; skips the test where the compiler is missing."""
+    """Compile the device without warnings; skip the test if the compiler is missing."""
     program = directory / "device"
     command = [compiler_or_skip(compiler), *WARNINGS, *SANITIZERS, f"-I{RUNTIME}", str(MAIN)]
     run_command([*command, *SOURCES, "-o", str(program)], directory)
@@ -35,7 +35,7 @@ def shared_device(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def running(program: Path, timeout: float = 20.0) -> Iterator[RawLink]:
-    """A device, which must have found nothing to complain about when the host has left."""
+    """A device that must have reported no fault when the host has left."""
     with subprocess.Popen(
         [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

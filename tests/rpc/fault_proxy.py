@@ -1,4 +1,4 @@
-"""A TCP proxy that damages what passes through it, in ways that a seed decides."""
+"""A TCP proxy that damages passing bytes in ways that a seed decides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Rates:
-    """How often something happens, per byte."""
+    """The rate of each fault per byte."""
 
     flip: float = 0.0
     drop: float = 0.0
@@ -30,9 +30,9 @@ class Rates:
 
 
 class FaultProxy:
-    """Listens on a port of its own and passes everything on to another, damaged.
+    """Listens on a port of its own and passes everything on to another port, damaged.
 
-    `faults` counts what it has done.
+    `faults` counts the faults so far.
     """
 
     def __init__(self, target: int, seed: int, rates: Rates) -> None:
@@ -52,7 +52,7 @@ class FaultProxy:
         self._listener.close()
 
     def cut(self) -> None:
-        """Close what is connected."""
+        """Close both connections."""
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -94,7 +94,7 @@ class FaultProxy:
         plan: list[tuple[float, str, float]],
         seeded: random.Random,
     ) -> list[tuple[float, str, float]]:
-        """Send one chunk; `plan` says in how many bytes what happens next."""
+        """Send one chunk; `plan` states after how many bytes each fault happens next."""
         out = bytearray()
         done = 0
         while True:

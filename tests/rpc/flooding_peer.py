@@ -1,4 +1,4 @@
-"""A board that answers a reset, or not even that, and then sends without end."""
+"""A board that answers a reset, or nothing at all, and then sends without end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from tvmtiny.link.frames import ACK, DATA, HELLO, RESET, Frame, decode, encode
 
 IDENTITY = bytes(range(8))
-#: What it sends: zeros; bytes that are no frames; HELLOs, acknowledgements; DATA that begins an
-#: answer of a gigabyte, or one of what was asked for.
+#: Floods: zeros; bytes that are no frames; HELLOs; acknowledgements; DATA that begins an answer of
+#: a gigabyte; DATA that begins an answer of the requested size.
 KINDS = ("zeros", "noise", "hellos", "acknowledgements", "gigabyte", "data")
 
 _HELLO = struct.pack("<BH8sB", 1, 1024, IDENTITY, 4) + b"peer"
@@ -41,7 +41,7 @@ def _flood(kind: str, session: int) -> Iterator[bytes]:
 
 
 def _serve(kind: str, reader: int, writer: int, over: threading.Event) -> None:
-    """Flood once a RESET has come; zeros and noise do not wait for one."""
+    """Flood once a RESET has come; zeros and noise do not wait for a RESET."""
     session, received = None if kind not in ("zeros", "noise") else 0, b""
     with suppress(OSError):
         while session is None and not over.is_set():
@@ -59,7 +59,7 @@ def _serve(kind: str, reader: int, writer: int, over: threading.Event) -> None:
             rest = memoryview(data)
             while rest and not over.is_set():
                 if select.select([], [writer], [], 0.1)[1]:
-                    # Small pieces: a terminal reports room for few bytes as room.
+                    # Small pieces: a terminal reports room for a few bytes as room.
                     rest = rest[os.write(writer, rest[:512]) :]
             if over.is_set():
                 return

@@ -1,4 +1,4 @@
-"""TVM's side of the protocol, without TVM: what is fast enough for hundreds of sessions."""
+"""TVM's side of the protocol without TVM, fast enough for hundreds of sessions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tensor(handle: int, count: int) -> bytes:
 class Client:
     """Calls of one host, each answered by a bridge in this process.
 
-    Errors are raised as a `Session` would.
+    Errors are raised as in a `Session`.
     """
 
     def __init__(self, bridge: Bridge) -> None:

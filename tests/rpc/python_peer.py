@@ -1,4 +1,4 @@
-"""A board in Python, for what can be tested without firmware: both layers of the device's side."""
+"""A board in Python, for tests without firmware: both layers of the device's side."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TENSOR = struct.Struct("<QiiiBBH")
 class Peer:
     """Serves one end of a socket in a thread until it is closed.
 
-    Its functions: ``echo`` gives its bytes back, ``sleep`` takes seconds, ``fail`` raises.
+    Its functions: ``echo`` returns its bytes, ``sleep`` takes seconds, ``fail`` raises.
     """
 
     def __init__(self, end: socket.socket, largest: int = 256) -> None:

@@ -1,4 +1,4 @@
-"""The bridge: what it answers itself, what after an error, and when it ends."""
+"""The bridge: calls that it answers itself, its state after an error, and its end."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_call_that_takes_too_long(client: Client, boards: Boards) -> None:
     with pytest.raises(LinkTimeoutError) as caught:
         client.call("sleep", 2 * SHORT)
     assert caught.value.seconds == SHORT
-    # Until the reset everything is answered with that error, except for what frees.
+    # Until the reset, every call is answered with that error, except those that free memory.
     client.call("tvmtiny.bridge.set_timeout", TIMEOUT)
     with pytest.raises(LinkTimeoutError):
         client.call("echo", b"abc")
@@ -98,7 +98,7 @@ def test_a_call_that_takes_too_long(client: Client, boards: Boards) -> None:
     served = boards.peers[0].served
     client.call("tvmtiny.bridge.reset")
     assert client.call("echo", b"abc") == b"abc"
-    # The board was given the beginning of the session again.
+    # The board received the beginning of the session again.
     assert boards.peers[0].served >= served + 1
     assert len(boards.peers) == 1
 
@@ -153,7 +153,7 @@ Start = Callable[..., tuple[subprocess.Popen[bytes], int, int]]
 
 @pytest.fixture
 def start(listener: socket.socket) -> Iterator[Start]:
-    """Start a bridge; give it, and the ends of its pipes."""
+    """Start a bridge; return it with the ends of its pipes."""
     started: list[tuple[subprocess.Popen[bytes], int, int]] = []
 
     def begin(*more: int) -> tuple[subprocess.Popen[bytes], int, int]:
@@ -181,7 +181,7 @@ BEGIN = packets.make(packets.INIT_SERVER, struct.pack("<Q", 5) + b"0.8.0" + stru
 
 
 def ask(to_bridge: int, from_bridge: int, packet: bytes) -> int:
-    """Send a packet, and give the code of the answer."""
+    """Send a packet, and return the code of the answer."""
     os.write(to_bridge, packet)
     head = os.read(from_bridge, 12)
     return packets.code(head)
@@ -246,7 +246,7 @@ def test_interrupts_from_the_keyboard_are_not_for_it(start: Start, listener: soc
 
 
 def test_it_ends_with_its_parent(listener: socket.socket) -> None:
-    """Even while something else holds the pipe open, such as a process forked by the host."""
+    """The bridge ends even if another process, such as a fork of the host, holds the pipe."""
     reader, to_bridge = os.pipe()
     from_bridge, writer = os.pipe()
     port = listener.getsockname()[1]

@@ -60,7 +60,7 @@ def session(link: RawLink) -> RawSession:
 
 
 def nothing_comes(link: RawLink) -> bool:
-    """Whether the device has not answered: a POLL's answer is the next that comes."""
+    """Whether the device has not answered: the next frame is the answer to a POLL."""
     link.send(POLL)
     return link.receive_frame().kind == ACK
 
@@ -70,7 +70,7 @@ def nothing_comes(link: RawLink) -> bool:
     [("gcc", "host"), ("clang", "host"), ("gcc", "cortex-m0"), ("gcc", "cortex-m4")],
 )
 def test_no_warnings(compiler: str, target: str, tmp_path: Path) -> None:
-    """Clang compiles it for Cortex-M in ``project/test_qemu_platform.py``."""
+    """``project/test_qemu_platform.py`` compiles these files by Clang for Cortex-M."""
     command = [compiler_or_skip(compiler), *WARNINGS, f"-I{RUNTIME}"]
     sources = [*SOURCES]
     if target == "host":
@@ -80,7 +80,7 @@ def test_no_warnings(compiler: str, target: str, tmp_path: Path) -> None:
     run_command([*command, "-fsyntax-only", *sources], tmp_path)
 
 
-#: The server's files from the ground up: each calls only those before it.
+#: The server's files from the bottom up: each calls only files before it.
 ORDER = ("copy", "heap", "link", "packet", "values", "memory", "server")
 
 
@@ -111,7 +111,7 @@ def test_cobs_and_crc_are_those_of_the_libraries(session: RawSession) -> None:
     cases = [*runs, *(run + b"\0" for run in runs), *(b"\0" + run for run in runs), b"", bytes(600)]
     cases += [source.randbytes(source.randrange(1200)) for _ in range(60)]
     cases += [bytes(source.choice((0, 0, 255)) for _ in range(700)) for _ in range(10)]
-    # What the device sends is decoded with the libraries, and compared with what they would send.
+    # The device's frames are decoded with libraries, and compared with the libraries' own encoding.
     for case in cases:
         assert session.call_handle(echo, byte_array(case)) == case
 
@@ -219,7 +219,7 @@ def test_a_repeated_frame_is_delivered_once(session: RawSession) -> None:
     for _ in range(3):
         link.send(DATA, request)
     frames = [link.receive_frame() for _ in range(3)]
-    # The answer, and the same again, as it is not acknowledged.
+    # The answer, and the answer again, since it was not acknowledged.
     assert {frame.kind for frame in frames} == {DATA}
     assert len({frame.encode() for frame in frames}) == 1
     link.send(POLL)
@@ -254,7 +254,7 @@ def test_reset_at_any_time(link: RawLink) -> None:
     for number in range(1, 30):
         session = RawSession(link, number)
         memory = session.allocate(500_000)
-        # In the middle of a packet, and of an answer that nobody acknowledges.
+        # In the middle of a packet, and of an answer that is never acknowledged.
         if number % 2:
             link.write(packet(COPY_TO, tensor(memory, 9000) + struct.pack("<Q", 9000))[:50])
         else:

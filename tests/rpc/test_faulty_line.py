@@ -1,4 +1,4 @@
-"""Hundreds of sessions over a line that damages what passes: no wrong result, an end in time."""
+"""Hundreds of sessions over a line that damages bytes: no wrong result, an end in time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tvmtiny.rpc.bridge import Bridge
 
 SESSIONS = 500
 AT_ONCE = 25
-#: Of all that can happen to a byte, together.
+#: The summed rate of all faults per byte.
 HIGHEST_RATE = 1e-3
 TIMEOUT = 4.0
 #: Calls of a session, each of which may take as long as the timeout.
@@ -28,16 +28,16 @@ CALLS = 11
 
 
 def rates(seeded: random.Random) -> Rates:
-    """Some mixture of all faults, up to the highest rate."""
+    """A mixture of all faults, up to the highest rate."""
     total = HIGHEST_RATE * seeded.random()
     shares = [seeded.random() for _ in range(6)]
-    # A connection that is closed ends the session, so that it is rarer.
+    # A closed connection ends the session, so this fault is rarer.
     shares.append(0.1 * seeded.random())
     return Rates(*(total * share / sum(shares) for share in shares))
 
 
 def one_session(client: Client, seeded: random.Random) -> bool:
-    """Whether everything came back as it should."""
+    """Whether every value came back unchanged."""
     client.begin()
     data = seeded.randbytes(2048)
     handle = client.allocate(len(data))
@@ -50,7 +50,7 @@ def one_session(client: Client, seeded: random.Random) -> bool:
 
 
 def sessions(device: Path, numbers: range) -> tuple[Counter[str], Counter[str]]:
-    """Run some sessions on a device of their own; how they ended, and what the proxies did."""
+    """Run some sessions on a device of their own; return their outcomes and the proxies' faults."""
     ends: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     process = subprocess.Popen([device, "tcp"], stdout=subprocess.PIPE, text=True)

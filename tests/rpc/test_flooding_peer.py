@@ -1,7 +1,7 @@
-"""Boards that send without end, over real lines, as every way to a board meets them.
+"""Boards that send without end, over real lines, through every way to a board.
 
-That the deadline is kept to the second is seen in ``tests/link``, on a clock that does not depend
-on this machine; here nothing may hang or grow.
+``tests/link`` checks that the deadline is kept to the second, on a clock that does not depend on
+this machine; here nothing may hang or grow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BEGIN = packets.make(packets.INIT_SERVER, struct.pack("<Q", 5) + b"0.8.0" + stru
 
 
 def most_memory(process: int) -> int:
-    """The most kilobytes of memory that a process has ever had."""
+    """The peak memory of a process in kilobytes."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1])

@@ -1,7 +1,7 @@
-"""Frames and packets that no honest host sends: the device neither faults nor babbles.
+"""Frames and packets that no honest host sends: the device neither faults nor sends noise.
 
-The device runs under address and undefined-behaviour sanitizers, and whatever it sends must be
-whole frames with whole packets in them. All cases come from fixed seeds.
+The device runs under address and undefined-behaviour sanitizers, and everything that it sends must
+be whole frames with whole packets. All cases come from fixed seeds.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def mutated(data: bytes, source: random.Random) -> bytes:
 
 
 def checked_codes(stream: bytes) -> Iterator[int]:
-    """The codes of packets, all of which a device may send; the last may be cut short."""
+    """The codes of packets, any of which a device may send; the last may be cut short."""
     while len(stream) >= 12:
         length, code = struct.unpack("<Qi", stream[:12])
         assert code in (RETURN, EXCEPTION, COPY_ACK)
@@ -139,7 +139,7 @@ def checked_codes(stream: bytes) -> Iterator[int]:
 
 
 def serves_well(link: RawLink, number: int) -> None:
-    """Whether a session as any other works, whatever was before."""
+    """Whether an ordinary session works, whatever happened before."""
     session = RawSession(link, number)
     assert session.call("tvmtiny.echo", byte_array(b"\0\1" * 700)) == b"\0\1" * 700
     memory = session.allocate(2000)
@@ -147,7 +147,7 @@ def serves_well(link: RawLink, number: int) -> None:
     assert session.copy_from(memory, 1800) == b"abc" * 600
     state = session.call("tvmtiny.memory")
     assert isinstance(state, bytes)
-    # All that the sessions before have allocated is free again.
+    # All allocations of earlier sessions are free again.
     assert struct.unpack("<7I", state)[1] == (1 << 20) - 2000
 
 
@@ -157,7 +157,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def frames_until_hello(link: RawLink, session: int) -> dict[int, dict[int, bytes]]:
-    """Payloads by session and sequence, up to the HELLO of a session."""
+    """Payloads by session and sequence number, starting at the HELLO of a session."""
     payloads: dict[int, dict[int, bytes]] = {}
     while True:
         frame = link.receive_frame()
@@ -179,8 +179,8 @@ def test_packets(device: Path) -> None:
             sent = bytearray()
             for _ in range(BATCH):
                 number += 1
-                # One session each: what follows a mutated packet may be taken for a part of it.
-                # Acknowledged is what the device has answered by then, as far as that is known.
+                # One session each, since bytes after a mutated packet may be taken for a part of
+                # it. The answers so far are acknowledged, as far as they are known.
                 bodies = [init_packet() if source.random() < 0.95 else b""]
                 bodies += [mutated(source.choice(packets), source) for _ in range(2)]
                 sent += b"\0" + Frame(RESET, number, 0, 0, b"TVMT\1").encode()
@@ -195,7 +195,7 @@ def test_packets(device: Path) -> None:
                 ordered = [payloads[sequence] for sequence in sorted(payloads)]
                 codes.update(checked_codes(b"".join(ordered)))
             serves_well(link, 0x9000)
-    # Most sessions are initialized, and of the packets behind that some are whole and some are not.
+    # Most sessions are initialized; of the packets that follow, some are whole and some are not.
     assert codes[RETURN] > PACKETS // 2 and codes[EXCEPTION] > PACKETS // 8
     assert codes[COPY_ACK] > PACKETS // 100
 
@@ -226,7 +226,7 @@ def test_frames(device: Path) -> None:
                 elif what == 1:
                     sent += mutated(frame, source)
                 elif what == 2:
-                    # Damaged before it was encoded, so that the CRC has something to find.
+                    # Cut short, so that the CRC is missing or wrong.
                     sent += b"\0" + frame[: source.randrange(1, len(frame))] + b"\0"
                 else:
                     sent += frame
