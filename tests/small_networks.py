@@ -22,12 +22,12 @@ class Value:
 
 
 class Network:
-    """Adds layers with random weights; each method takes and gives a `Value`.
+    """Adds layers with random weights; each method takes and returns a `Value`.
 
     Parameters
     ----------
     seed
-        Of all weights, scales and zero points.
+        Seed of all weights, scales and zero points.
     """
 
     def __init__(self, seed: int = 0, dtype: str = "int8") -> None:
@@ -120,7 +120,7 @@ class Network:
         return self._op("PAD", [x, Value(index, (), None, 0)], shape, _same(x), {})
 
     def concatenate(self, *parts: Value, axis: int = 3) -> Value:
-        """CONCATENATION of tensors that are quantized alike."""
+        """CONCATENATION of tensors with equal quantization."""
         shape = list(parts[0].shape)
         shape[axis] = sum(part.shape[axis] for part in parts)
         options = {"axis": axis, "fused_activation_function": "NONE"}

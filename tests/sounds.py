@@ -1,4 +1,4 @@
-"""Sounds for front ends: made here, or spoken by espeak-ng where that is installed."""
+"""Sounds for front ends: generated here, or spoken by espeak-ng if it is installed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 
 RATE = 16000
 FRAMES = 1000
-#: Of as many frames of the microfrontend.
+#: The number of frames of the microfrontend.
 SAMPLES = 480 + 160 * (FRAMES - 1)
 
 KINDS = ("noise", "sweep", "silence", "square", "digits")
 
 
 def sound(kind: str, samples: int = SAMPLES) -> np.ndarray:
-    """Samples at 16 kHz: int16. Skips the test where digits cannot be spoken."""
+    """Samples at 16 kHz: int16. Skip the test if digits cannot be spoken."""
     time = np.arange(samples) / RATE
     if kind == "noise":
         return np.random.default_rng(1).integers(-32768, 32768, samples).astype(np.int16)
@@ -39,7 +39,7 @@ def sound(kind: str, samples: int = SAMPLES) -> np.ndarray:
 
 @cache
 def speech(text: str, speed: int = 140) -> np.ndarray:
-    """A synthetic voice at 16 kHz: int16. Skips the test where there is none."""
+    """A synthetic voice at 16 kHz: int16. Skip the test if there is none."""
     program = shutil.which("espeak-ng")
     if program is None:
         pytest.skip("espeak-ng is not installed")

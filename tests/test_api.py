@@ -1,4 +1,4 @@
-"""The public API, as its docstring shows it."""
+"""The public API as its docstring shows it."""
 
 from __future__ import annotations
 

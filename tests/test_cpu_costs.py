@@ -1,4 +1,4 @@
-"""The table of CPU seconds holds what tests take here, in programs and in workers."""
+"""The table of CPU seconds includes the programs and workers that tests start."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Every block of the pages is run by a test, or a mark before it says why it cannot be.
+"""Every block of the pages is run by a test, or a mark before the block says why it cannot run.
 
-A block is run if it is one of these:
+These blocks are run:
 
 - a ``console`` block, or a block that is written to a named file for one (``scripts/docs.py``);
 - a Python session (``>>>``), run by doctest;
 - a fragment of C, which is compiled here with the headers that it is about;
-- marked ``<!-- run by: tests/FILE.py -->``: that test does the same.
+- a block marked ``<!-- run by: tests/FILE.py -->``: that test does the same.
 
 ``<!-- not run: REASON -->`` says why a block cannot run. ``text`` blocks are no commands. Commands
 of blocks that are not run must still exist, with their options.
@@ -36,7 +36,7 @@ PAGES = (
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "examples").glob("*/README.md")),
 )
-#: What a reason begins with.
+#: Reasons begin with one of these words.
 REASONS = ("hardware", "Zephyr", "network", "minutes", "installs", "a workflow", "the models")
 
 _MARK = re.compile(r"^ *<!-- (run by|not run): (.+) -->$")
@@ -113,7 +113,7 @@ def test_every_block_is_accounted_for() -> None:
 
 
 def test_rows_of_tables_are_whole() -> None:
-    """A row that was wrapped, or two in one line, is no row of the table any more."""
+    """A wrapped row, or two rows in one line, is no row of the table any more."""
     broken = []
     for page in PAGES:
         columns = 0
@@ -133,7 +133,7 @@ _READ = ("tvmtiny.toml",)
 
 
 def test_named_files_are_used() -> None:
-    """A named file that no later command takes would not be run."""
+    """A named file that no later command reads would not be tested."""
     for block in BLOCKS:
         if block.file and block.file not in _READ:
             later = [b.body for b in BLOCKS if b.page == block.page and b.language == "console"]
@@ -182,7 +182,7 @@ def test_configurations(tmp_path: Path) -> None:
         read_config(file, options)
 
 
-#: What fragments use beside the interface of a model.
+#: Declarations that fragments use beside the interface of a model.
 _AROUND = """
 #include <stdbool.h>
 void feed_watchdog(void), serve_uart(void), poll_buttons(void), camera_start(void), wake_up(void);
@@ -195,7 +195,7 @@ extern bool cancelled, sample_ready, busy;
 enum { INFERENCE, pdTRUE };
 #define portMAX_DELAY 0xffffffffu
 """
-#: In place of the header of a model that is not part of the project.
+#: Headers that replace the header of a model outside of the project.
 _FED = """
 #ifndef OKAY_NABU_H
 #define OKAY_NABU_H
@@ -205,7 +205,7 @@ struct tvmtiny_okay_nabu_outputs { int unused; };
 int32_t tvmtiny_okay_nabu_feed(const int16_t *samples, uint32_t count);
 #endif
 """
-#: How the models of the fragments are made; those of the rows and steps are both called vww.
+#: Commands that make the models of the fragments; those of rows and of steps are both named vww.
 _MODELS: dict[str, dict[str, Any]] = {
     "digits": {"options": {"trainable": "last"}},
     "kws": {"model": "sine", "options": {"longest_slice": 2000, "output_names": ("scores",)}},
@@ -235,7 +235,7 @@ def test_fragments_of_c(tmp_path: Path) -> None:
         if re.search(r"^(?:static )?(?:void|int32_t) \w+\(.*\)(?:;|\n\{| /\*)", block.body, re.M):
             source += block.body
         else:
-            # A file is included once: the header that a fragment names is there already.
+            # A file is included once: the header that a fragment names is included already.
             source += f"void fragment(int32_t label) {{\n{block.body}\n}}"
         file = tmp_path / f"fragment{number}.c"
         file.write_text(source + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What README.md and the pages in docs/ show is what happens."""
+"""README.md and the pages in docs/ show the real output of their commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tvmtiny.cli.main import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE
 
 _DOCS = runpy.run_path(str(ROOT / "scripts" / "docs.py"))
 PAGES = _DOCS["pages"]()
-#: The figures in the pages are those of this compiler.
+#: The figures in the pages come from this compiler.
 COMPILER_VERSION = "12.2"
 
 
@@ -110,7 +110,7 @@ def test_the_site(tmp_path: Path) -> None:
     )
     assert built.returncode == 0, built.stderr
     for page in tmp_path.rglob("*.html"):
-        # Links may lead elsewhere; what a page itself consists of may not.
+        # Links may lead elsewhere; the parts of a page itself may not.
         loaded = re.findall(
             r"<(?:script|img|iframe|link)[^>]*(?:src|href)=\"(https?://[^\"]*)", page.read_text()
         )

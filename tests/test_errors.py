@@ -1,4 +1,4 @@
-"""Every error: its exit code, one line, and that it survives the trip between processes."""
+"""Every error: its exit code, its one line, and its transfer between processes."""
 
 from __future__ import annotations
 

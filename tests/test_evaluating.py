@@ -25,7 +25,7 @@ def digits() -> tvmtiny.Artifact:
 
 @pytest.fixture(scope="module")
 def copied() -> tvmtiny.Artifact:
-    """Gives its input back, twice as large: an autoencoder that is right for zeros only."""
+    """Doubles its input: an autoencoder that is right for zeros only."""
     b = ModelBuilder()
     x = b.input("x", (1, 4), "float32")
     y = b.tensor("y", (1, 4), "float32")
@@ -45,7 +45,7 @@ def test_digits_on_this_machine(digits: tvmtiny.Artifact) -> None:
             model.reference([image[None]])[tensor.index] for tensor in model.graph.outputs
         )
         np.testing.assert_array_equal(output, digits.outputs[0].dequantize(reference))
-    # Real pixels are quantized as the model's input says.
+    # Real pixels are quantized as the model's input requires.
     real = digits.inputs[0].dequantize(images)
     again = evaluate(digits, TestSet((real[..., 0],), labels))
     np.testing.assert_array_equal(again.outputs, found.outputs)
@@ -62,7 +62,7 @@ def test_a_board_gives_the_same(digits: tvmtiny.Artifact) -> None:
 
 @on_qemu
 def test_anomalies_on_a_board() -> None:
-    """The same area under the curve as here, and the same bytes."""
+    """The board gives the same area under the curve and the same bytes as this machine."""
     b = ModelBuilder()
     x = b.input("x", (1, 8), "int8", scale=0.05, zero_point=3)
     y = b.tensor("y", (1, 8), "int8", scale=0.04, zero_point=-9)

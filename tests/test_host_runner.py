@@ -1,4 +1,4 @@
-"""The host runner notices what it is there to notice."""
+"""The host runner detects the faults that it is made for."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _model() -> bytes:
 
 
 def _artifact(statement: str = "") -> tvmtiny.Artifact:
-    """The model's C, with one more statement at the end of the kernel of MUL.
+    """The model's C with one more statement at the end of the kernel of MUL.
 
-    ``X`` in it stands for the index of ``x`` as seen from ``out``.
+    ``X`` in the statement stands for the index of ``x`` relative to ``out``.
     """
     artifact = tvmtiny.compile(tvmtiny.load(_model(), name="m"), "cortex-m4")
     source = artifact.files["m_kernels.c"].rstrip()

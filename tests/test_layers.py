@@ -14,8 +14,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tvmtiny"
 
-#: From the ground up. A floor is a module or a package with all that is in it; the longest name
-#: that fits a module is its floor. A module imports from its own floor and from those before it.
+#: The floors from the ground up. A floor is a module, or a package with everything in it; a module
+#: belongs to the longest name that fits. It imports from its own floor and from floors before it.
 FLOORS = (
     "errors",
     "resources",
@@ -87,9 +87,9 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(source: str, known: Mapping[str, object], root: str) -> Iterator[tuple[str, int]]:
-    """The package's own modules that a module imports, wherever in it, with the line.
+    """The package's own modules that a module imports anywhere, with the line of the import.
 
-    ``from package import name`` imports the module ``package.name`` where there is one.
+    ``from package import name`` imports the module ``package.name`` if there is one.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -110,7 +110,7 @@ def imports(source: str, known: Mapping[str, object], root: str) -> Iterator[tup
 
 @cache
 def imports_of(package: Path) -> Mapping[str, tuple[tuple[str, int], ...]]:
-    """What each module of a package imports; its files are read once."""
+    """The imports of each module of a package; its files are read once."""
     known = modules(package)
     return {
         module: tuple(imports(path.read_text(encoding="utf-8"), known, package.name))

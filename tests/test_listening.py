@@ -1,4 +1,4 @@
-"""Sound through a model, on this machine and on a board, and sound that cannot be used."""
+"""Sound through a model, on this machine and on a board, and sound that is refused."""
 
 from __future__ import annotations
 

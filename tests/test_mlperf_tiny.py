@@ -23,7 +23,7 @@ TFLM_REFERENCE = {
     "ad": 1_952_520,
     "sww": 8_286_520,
 }
-#: The most instructions of one inference on Cortex-M3, and bytes of arena.
+#: The limit of instructions of one inference on Cortex-M3, and of bytes of arena.
 WITHOUT_DSP = {
     "kws": (4_600_000, 8_720),
     "vww": (7_800_000, 38_481),
@@ -39,10 +39,10 @@ WITH_HELIUM = {
     "ad": (40_000, 940),
     "sww": (165_000, 4_032),
 }
-#: The most bytes of code in flash with Helium, of any of these models.
+#: The limit of bytes of code in flash with Helium, for any of these models.
 HELIUM_CODE = 24 * 1024
 FLOAT_MODELS = ("vww", "ic", "ad")
-#: What the float models may differ by, relative to the largest magnitude of a layer.
+#: The allowed difference of float models, relative to the largest magnitude of a layer.
 FLOAT_TOLERANCE = 1e-4
 
 
@@ -60,14 +60,14 @@ def run_and_check(
     others: tuple[str, ...] = (),
     session: bool = False,
 ) -> list[tuple[tvmtiny.RunResult, tvmtiny.CheckResult]]:
-    """Build firmware once, run it on each kind of input.
+    """Build firmware once, and run it on each kind of input.
 
     Parameters
     ----------
     others
-        Further boards, which the same firmware is for.
+        Further boards for which the same firmware is built.
     session
-        Whether firmware that serves a session runs on the last kind, too.
+        Whether firmware that serves a session also runs on the last kind.
     """
     model, board = load(name), tvmtiny.boards()[board_name]
     artifact = tvmtiny.compile(model, board_name)
@@ -84,7 +84,7 @@ def run_and_check(
             instructions[runs_on.name, kind] = result.instructions
             found.append((result, tvmtiny.check(model, artifact, result, inputs)))
     if session:
-        # All layers one by one, and as many instructions as without a line to a host.
+        # All layers one by one, with as many instructions as without a line to a host.
         with tvmtiny.Session(artifact, timeout=300) as opened:
             served = opened.measure(*inputs)
             assert opened.statistics()["frames_dropped"] == 0
@@ -111,8 +111,8 @@ def test_int8_on_cortex_m4(name: str, tmp_path: Path) -> None:
     assert found[0][0].instructions < TFLM_REFERENCE[name]
 
 
-#: On riscv-virt: instructions of the same kernels with riscv64-unknown-elf-gcc 12.2, the most that
-#: tvmtiny may take, and the arena on Cortex-M4.
+#: On riscv-virt: instructions of the same kernels with riscv64-unknown-elf-gcc 12.2, tvmtiny's
+#: limit, and the arena on Cortex-M4.
 RISCV = {
     "kws": (44_311_201, 8_200_000, 9_184),
     "vww": (109_927_523, 14_000_000, 39_168),
@@ -122,14 +122,14 @@ RISCV = {
 }
 
 
-#: The same with vectors, of 128 bits: the most instructions.
+#: The same with vectors of 128 bits: the limit of instructions.
 RISCV_VECTORS = {"kws": 700_000, "vww": 1_500_000, "ic": 2_400_000, "ad": 50_000, "sww": 190_000}
 
 
 @on_qemu_boards("riscv-virt-v")
 @pytest.mark.parametrize("name", RISCV_VECTORS)
 def test_int8_with_vectors_of_riscv(name: str, board: str, tmp_path: Path) -> None:
-    """The same code with vectors of 256 bits, too."""
+    """The same code with vectors of 256 bits."""
     kinds, others = ["ramp", "random:1"], ("riscv-virt-v256",)
     more = {"others": others, "session": name == "kws"}
     found = run_and_check(f"{name}_int8", board, kinds, tmp_path, **more)

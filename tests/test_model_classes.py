@@ -1,4 +1,4 @@
-"""The kinds of models that people have, small: every layer of each against LiteRT, in C.
+"""Small models of the usual kinds: every layer of each against LiteRT, in C.
 
 Recurrent layers are in `tests/ops/test_svdf.py` and `test_unidirectional_sequence_lstm.py`,
 streaming convolutions in `tests/test_wake_words.py`.

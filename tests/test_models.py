@@ -1,4 +1,4 @@
-"""The shipped models on emulated boards: as good as stated, and equal to LiteRT."""
+"""The shipped models on emulated boards: their stated quality, and equality with LiteRT."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Run = Callable[[np.ndarray], tvmtiny.RunResult]
 
 @pytest.fixture
 def on_board(tmp_path: Path) -> Callable[[str, str], tuple[tvmtiny.Model, Firmware, Run]]:
-    """Build firmware once, to run it on many inputs."""
+    """Build firmware once, and run it on many inputs."""
 
     def build(name: str, board_name: str) -> tuple[tvmtiny.Model, Firmware, Run]:
         board = tvmtiny.boards()[board_name]
@@ -72,7 +72,7 @@ def test_small_models_on_small_boards(
 
 
 def levels(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Every input of a model with one int8 input, and what the generated code's reference gives."""
+    """Every input of a model with one int8 input, and the reference's result of each."""
     entry = TABLE[name]
     model = tvmtiny.load(models.path(name))
     inputs = np.arange(-128, 128)

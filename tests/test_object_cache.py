@@ -1,4 +1,4 @@
-"""The cache of objects gives what the compiler gives."""
+"""The cache of objects returns the compiler's own results."""
 
 from __future__ import annotations
 

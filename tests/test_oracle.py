@@ -1,4 +1,4 @@
-"""The LiteRT runner: which tensors it returns, what it raises, that it stays silent."""
+"""The LiteRT runner: the tensors it returns, the errors it raises, and its silence."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_operator_without_a_reference_kernel_leaves_others_theirs(operator: s
 
 @pytest.mark.parametrize("layer", [Filter(), Lstm()], ids=["SVDF", "LSTM"])
 def test_what_operators_remember_stays_theirs(layer: Filter | Lstm) -> None:
-    # An LSTM has intermediate tensors, too, whose indices its kernel trusts.
+    # An LSTM also has intermediate tensors, whose indices its kernel trusts.
     merged = {"f": layer.model()}
     shape = read_graph(merged["f"], "f").inputs[0].shape
     frames = [[np.full(shape, v, np.int8)] for v in (3, -9, 100)]
@@ -148,7 +148,7 @@ def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(ToolMissingError, match="pip install ai-edge-litert"):
         run_litert(_model(), [X])
-    # A module that has been imported is found without its package.
+    # An imported module is found even if its package is not.
     monkeypatch.delitem(sys.modules, "ai_edge_litert.schema_py_generated", raising=False)
     with pytest.raises(
         ToolMissingError, match=r"read \.tflite files; .*pip install ai-edge-litert"

@@ -1,4 +1,4 @@
-"""Quantizing a float model: what comes out, and what is said where it cannot be done."""
+"""Quantizing a float model: the results, and the messages where that is impossible."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _classifier(
     named
         Whether a signature names the input.
     weights
-        Their dtype: float16 ones lie behind DEQUANTIZE, int8 ones have a scale.
+        Dtype of the weights: float16 ones lie behind DEQUANTIZE, int8 ones have a scale.
     """
     b = ModelBuilder()
     x = b.input("x", (1, 6, 6, 3), "float32")
@@ -57,7 +57,7 @@ def _classifier(
     b.op("MEAN", [y, axes], [mean], {"keep_dims": False})
     b.op("SOFTMAX", [mean], [p], {"beta": 1.0})
     for code in b._codes if old else ():
-        # Before TFLite 2.4 there was only the narrow field.
+        # Before TFLite 2.4 the narrow field was the only one.
         code.builtinCode = 0
     if named:
         b.signature([("image", x)], [])
@@ -181,7 +181,7 @@ def test_samples_that_are_doubtful(samples: np.ndarray, note: str) -> None:
 
 @needs_quantizer
 def test_ranges_that_cannot_be_known() -> None:
-    """Where the result cannot be compiled, that is why."""
+    """If the result cannot be compiled, the message gives the reason."""
     samples = -1 - np.abs(_data()["x"])
     with pytest.raises(InputDataError, match=r"y, mean never change.*cover the model's use"):
         tvmtiny.quantize(_classifier(activation="RELU"), samples)
@@ -232,7 +232,7 @@ def test_a_file_that_holds_no_arrays(tmp_path: Path) -> None:
 
 
 def test_without_the_quantizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is missed before the model and the data are looked at."""
+    """The error comes before the model and the data are read."""
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
     with pytest.raises(ToolMissingError, match=r"pip install 'tvmtiny\[quantize\]'"):
         tvmtiny.quantize("none.tflite", "none.npz")

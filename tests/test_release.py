@@ -1,4 +1,4 @@
-"""What a release needs, and the files by which the project is hosted."""
+"""The requirements of a release, and the files for the project's host."""
 
 from __future__ import annotations
 

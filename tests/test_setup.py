@@ -75,7 +75,7 @@ class Machine:
     """A clone of the project on a machine that has only what `bin` holds."""
 
     base: Path
-    # With a space, as scripts like to stumble over.
+    # The path has a space, which breaks careless scripts.
     name: str = "a clone"
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class Machine:
         debian: bool = True,
         **environment: str,
     ) -> tuple[int, str, list[str]]:
-        """Exit code, what was printed, and the calls that were made."""
+        """Exit code, output, and the calls that were made."""
         self.log.write_text("")
         system = f"is_debian() {{ {'true' if debian else 'false'}; }}"
         sources = f'source "{self.root}/scripts/setup.sh"'
@@ -229,7 +229,7 @@ def test_without_root() -> None:
         if setpriv is None:
             pytest.skip("setpriv is not installed")
         prefix = (setpriv, "--reuid=65534", "--clear-groups")
-    # Others cannot look into pytest's own temporary folders.
+    # Other users cannot read pytest's own temporary folders.
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         machine = Machine(Path(folder))

@@ -19,7 +19,7 @@ NONE = {"fused_activation_function": "NONE"}
 
 
 class Block:
-    """Layers of int16 with int8 weights; each method gives the tensor that it adds."""
+    """Layers of int16 with int8 weights; each method returns the tensor that it adds."""
 
     def __init__(self) -> None:
         self.b = ModelBuilder()
@@ -100,7 +100,7 @@ class Block:
         return self.add("ADD", [y, self.zeros((1, 1, DEPTH))], whole, 2e-4, NONE)
 
     def zeros(self, shape: tuple[int, ...]) -> int:
-        """Zeros as they come from a FILL, with a scale of 0."""
+        """Zeros in the form that a FILL gives them, with a scale of 0."""
         value = self.b.constant(f"zero{len(self.b._tensors)}", np.array(0, np.int16), scale=0.0)
         y = self.b.tensor(f"zeros{len(self.b._tensors)}", shape, "int16", scale=0.0)
         self.b.op("FILL", [self.numbers(*shape), value], [y], {})
@@ -146,7 +146,7 @@ def test_on_a_board() -> None:
 
 
 def test_numpy_references_are_litert() -> None:
-    """Of all operators that LiteRT has a kernel for, with its own results as their inputs."""
+    """All operators that LiteRT has a kernel for, with its own results as their inputs."""
     model = transformer()
     inputs = tvmtiny.make_inputs("random:3", tvmtiny.compile(model, "cortex-m4").inputs)
     _, values = oracle_tensors(model, inputs)

@@ -1,4 +1,4 @@
-"""The example of a wake word: trained on a synthetic voice, heard here and on a board alike."""
+"""The wake-word example: trained on a synthetic voice, with equal events here and on a board."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_words_are_heard(tmp_path: Path) -> None:
     here, there = (line.partition(": ")[2] for line in done.stdout.splitlines()[:2])
     assert here == there
     numbers = re.findall(r"\d+", here)
-    # Versions of the synthesizer speak a little otherwise.
+    # Versions of the synthesizer differ slightly in speech.
     assert int(numbers[0]) >= 5 and int(numbers[1]) == 6 and int(numbers[2]) <= 3, done.stdout

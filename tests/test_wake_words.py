@@ -1,4 +1,4 @@
-"""Streaming wake-word models: frame after frame against LiteRT, which remembers the same."""
+"""Streaming wake-word models: frame by frame against LiteRT, which keeps the same state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _models() -> dict[str, Path]:
 
 MODELS = _models()
 _NAMES = sorted(MODELS) or ["none"]
-#: The others are built like the first of these; a board runs them all.
+#: The other models are built like the first of these; a board runs them all.
 _TWO_KINDS = ["hey_jarvis", "okay_nabu"]
 pytestmark = pytest.mark.skipif(not MODELS, reason="the package pymicro-wakeword is not installed")
 
@@ -59,7 +59,7 @@ def test_c_on_host(name: str, tmp_path: Path) -> None:
                 scores.add(data.tobytes())
         for tensor, output in zip(model.graph.outputs, result.outputs, strict=True):
             np.testing.assert_array_equal(output.data, expected[tensor.index])
-    # The probability of noise is always about 0, but not what it is computed from.
+    # The probability of noise is always about 0, but the values behind it are not.
     assert len(scores) > 5
 
 

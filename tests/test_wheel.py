@@ -1,4 +1,4 @@
-"""The wheel holds what is tracked, and nothing else."""
+"""The wheel holds the tracked files and nothing else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def build(kind: str, source: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel that comes of an sdist of a copy."""
+    """The wheel built from an sdist of a copy."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in tracked():
         (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Builds small .tflite models for tests: what `ModelWriter` writes, and what no importer needs."""
+"""Builds small .tflite models for tests: with `ModelWriter`, and with parts no importer needs."""
 
 from __future__ import annotations
 
@@ -35,16 +35,18 @@ class ModelBuilder(ModelWriter):
         blocks: Mapping[int, int] | None = None,
         **quantization: Any,
     ) -> int:
-        """Add a constant of which only what is not 0 is stored; more keywords as for `tensor`.
+        """Add a constant of which only the values other than 0 are stored.
 
         Parameters
         ----------
         order
             The levels, each a dimension, or the rank and more for the block dimensions.
         compressed
-            Those levels that store indices.
+            Levels that store indices.
         blocks
-            Sizes of blocks by the dimension that they lie along.
+            Sizes of blocks by the dimension that they divide.
+        **fields
+            Further keywords of `tensor`.
         """
         blocks, rank = blocks or {}, value.ndim
         split = [n for d, size in enumerate(value.shape) for n in (size // blocks.get(d, 1),)]
@@ -79,9 +81,9 @@ class ModelBuilder(ModelWriter):
         return index
 
     def variable(self, name: str, initial: np.ndarray | None = None) -> int:
-        """Add a VAR_HANDLE; with an initial value, the first operator of the model sets it.
+        """Add a VAR_HANDLE; with an initial value, the model's first operator sets the variable.
 
-        Variables with an initial value come in front of all operators but other handles.
+        Variables with an initial value come before all operators except other handles.
         """
         if initial is not None:
             self._initial[name] = np.asarray(initial)

@@ -1,4 +1,4 @@
-"""What tests need of the machine, and what they look up in the project."""
+"""Requirements of tests on the machine, and facts about the project that tests look up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvmtiny.targets.architectures import Architecture, find_architecture
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: The MLPerf Tiny models; not part of the project.
+#: The MLPerf Tiny models, which are not part of the project.
 MLPERF_TINY = ROOT.parent / "shared" / "models"
 
 _PROGRAMS = ("arm-none-eabi-gcc", "qemu-system-arm")
@@ -32,7 +32,7 @@ def on_qemu(test: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def lacks(name: str) -> str:
-    """What is not installed of an architecture's programs, with packages; empty where all is."""
+    """The missing programs of an architecture, with packages; empty if all are installed."""
     architecture = find_architecture(name)
     tools = (architecture.compiler, architecture.emulator)
     missing = [f"{tool.name} ({tool.package})" for tool in tools if not shutil.which(tool.name)]
@@ -42,14 +42,14 @@ def lacks(name: str) -> str:
 
 
 def _has_library(architecture: Architecture) -> bool:
-    # GCC answers with the bare name where the file is missing.
+    # GCC prints the bare name if the file does not exist.
     command = [architecture.compiler.name, f"-print-file-name={architecture.library.specs[0]}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return Path(done.stdout.strip()).is_absolute()
 
 
 def on_qemu_boards(*names: str) -> pytest.MarkDecorator:
-    """Parametrize a test by ``board``: some, or all that QEMU emulates without Zephyr."""
+    """Parametrize a test by ``board``: some boards, or all that QEMU emulates without Zephyr."""
     known = boards()
     found = names or tuple(name for name in known if known[name].platform == "qemu")
     return pytest.mark.parametrize("board", [board_on_qemu(name) for name in found])
@@ -63,7 +63,7 @@ def board_on_qemu(name: str) -> Any:
 
 
 def needs_programs(*names: str) -> pytest.MarkDecorator:
-    """Skip a test where a program is not installed."""
+    """Skip a test if a program is not installed."""
     missing = [name for name in names if shutil.which(name) is None]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 

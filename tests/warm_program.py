@@ -1,12 +1,12 @@
 """``tvmtiny`` and ``python`` as programs that start at once, for tests that start many.
 
-Importing TVM takes most of the time of a command. The process of the tests has imported it: a
-server is forked from it before the first test, and forks for each program. The new process has the
-arguments, folder, environment and standard streams of a small client, and runs what the program
-runs. The client passes signals on, takes the process with it when it is killed, and ends as the
-process ended. What is not the same: the process is no child of the client, nothing happens at the
+Importing TVM takes most of the time of a command. The process of the tests has imported TVM: a
+server is forked from it before the first test, and forks for each program. The new process gets the
+arguments, folder, environment and standard streams of a small client, and runs the program's code.
+The client passes signals on, takes the process with it when it is killed, and ends with the
+process's status. Three things differ: the process is no child of the client, nothing happens at the
 end of its interpreter, and compilers run as in other tests, see `tests.object_cache`. Tests of the
-start and of the end start the installed program. LiteRT looks at models in such a process, too.
+start and of the end use the installed program. LiteRT inspects models in such a process, too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tvmtiny.memory.exact import load_solver
 
 _TESTS = Path(__file__).parent
 
-#: What most commands import; whatever else one needs, its own process imports.
+#: Modules that most commands import; other modules are imported by the program's own process.
 _MODULES = (
     "tvmtiny.cli.main",
     "tvmtiny.compiler",
@@ -47,8 +47,8 @@ _MODULES = (
     "ai_edge_litert.interpreter",
 )
 
-#: In place of the programs. It needs nothing but Python's core, and not even modules of that which
-#: take long to import.
+#: The file in place of the programs. It needs only Python's core, and none of its modules that take
+#: long to import.
 _CLIENT = """\
 #!{python} -ISE
 import _signal as signal
@@ -82,7 +82,7 @@ def warm_program(folder: Path) -> Iterator[Path]:
     """A folder for ``PATH``; its ``tvmtiny`` and ``python`` work as long as the context lasts."""
     for module in _MODULES:
         import_module(module)
-    # Imported only now: a controller of workers needs no TVM.
+    # Imported only here, since a controller of workers needs no TVM.
     oracle = sys.modules["tvmtiny.oracle"]
     load_solver()
     address = str(folder / "server")
@@ -92,7 +92,7 @@ def warm_program(folder: Path) -> Iterator[Path]:
         program = programs / name
         program.write_text(_CLIENT.format(python=sys.executable, address=address))
         program.chmod(0o755)
-    # The server's own programs ask LiteRT, too.
+    # The server's own programs ask LiteRT as well.
     installed = oracle._PYTHON
     oracle._PYTHON = str(programs / "python")
     over, end = os.pipe()
@@ -115,7 +115,7 @@ def warm_program(folder: Path) -> Iterator[Path]:
 
 
 def _leave_tests(*kept: int) -> None:
-    """Give up what the process of the tests has beside modules."""
+    """Release everything that the process of the tests has beside modules."""
     faulthandler.disable()
     logging.root.handlers.clear()
     sys.path[:] = [folder for folder in sys.path if not Path(folder).is_relative_to(_TESTS)]
@@ -126,7 +126,7 @@ def _leave_tests(*kept: int) -> None:
         if number > 2 and number not in kept:
             with suppress(OSError):
                 os.close(number)
-    # What is there now is not looked at again, so that processes can share it.
+    # The objects that exist now are not examined again, so that processes can share their memory.
     gc.freeze()
 
 
@@ -136,14 +136,14 @@ def _serve(listener: socket.socket, over: int) -> None:
     running: dict[int, socket.socket] = {}
 
     def reap(*_: object) -> None:
-        """Tell clients how their programs ended; what those took counts as the server's."""
+        """Tell clients how their programs ended; the programs' costs count as the server's."""
         with suppress(ChildProcessError):
             while True:
                 child, status = os.waitpid(-1, os.WNOHANG)
                 if child == 0:
                     return
                 code = os.waitstatus_to_exitcode(status)
-                # The client may have gone, even before its program was noticed to have ended.
+                # The client may be gone, even before the end of its program was noticed.
                 with suppress(OSError, KeyError):
                     running[child].sendall(code.to_bytes(4, "big", signed=True))
 
@@ -158,7 +158,7 @@ def _serve(listener: socket.socket, over: int) -> None:
                         os.kill(child, signal.SIGKILL)
                     return
                 if key.fileobj is not listener:
-                    # The client has ended, of itself or since its program has.
+                    # The client has ended, by itself or because its program has.
                     child = key.data
                     selector.unregister(key.fileobj)
                     with running.pop(child), suppress(ProcessLookupError):
@@ -203,7 +203,7 @@ class _Request:
             os.close(stream)
 
     def run(self) -> None:
-        """Run the program in this process, which ends with it."""
+        """Run the program in this process, which ends with the program."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         for number, stream in enumerate(self.streams):
@@ -212,7 +212,7 @@ class _Request:
         os.chdir(self.folder)
         os.environ.clear()
         os.environ.update(self.environment)
-        # What is remembered of the environment.
+        # Values cached from the environment.
         tempfile.tempdir = None
         # The old objects remember whether the server's own streams could seek.
         encoding = self.environment.get("PYTHONIOENCODING")

@@ -13,7 +13,7 @@ from host_runner import WARNINGS, run_command
 _COMPILER, _EMULATOR = "xtensa-lx106-elf-gcc", "qemu-system-xtensa"
 _PACKAGES = {_COMPILER: "gcc-xtensa-lx106", _EMULATOR: "qemu-system-misc"}
 
-#: What a program prints with, and ends with: calls of the simulator, which QEMU answers.
+#: Functions with which a program prints and ends: calls of the simulator, answered by QEMU.
 RUNTIME = """\
 #include <stdint.h>
 
@@ -116,19 +116,19 @@ SECTIONS {
 
 
 def skip_without() -> None:
-    """Skip the test where the compiler or the emulator is missing."""
+    """Skip the test if the compiler or the emulator is missing."""
     missing = [package for name, package in _PACKAGES.items() if not shutil.which(name)]
     if missing:
         pytest.skip(f"not installed (Debian packages): {', '.join(missing)}")
 
 
 def run_main(main: str, directory: Path, sources: Sequence[str] = ()) -> bytes:
-    """Compile `main`, which begins with `RUNTIME`, without warnings; the bytes that it prints."""
+    """Compile `main`, which begins with `RUNTIME`, without warnings; return the bytes it prints."""
     skip_without()
     (directory / "xtensa_main.c").write_text(main, encoding="utf-8")
     (directory / "link.ld").write_text(_LINK, encoding="utf-8")
     flags = ["-O2", "-ffreestanding", "-nostdlib", "-mtext-section-literals", "-Tlink.ld"]
-    # The loop of memcpy must not become a call of it.
+    # The loop of memcpy must not become a call of memcpy.
     flags += ["-fno-tree-loop-distribute-patterns", "-Wl,--no-warn-rwx-segments"]
     files = ["xtensa_main.c", *sources, "-lgcc", "-o", "program"]
     run_command([_COMPILER, *WARNINGS, *flags, *files], directory)

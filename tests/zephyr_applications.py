@@ -1,4 +1,4 @@
-"""MLPerf Tiny models in Zephyr applications, and what these print."""
+"""MLPerf Tiny models in Zephyr applications, and the output of these."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tvmtiny.project.zephyr.console import converse
 from tvmtiny.project.zephyr.source_tree import find_tree
 from tvmtiny.targets import find_board
 
-#: Lets an application end its console.
+#: A call with which an application ends its console.
 CONSOLE_SECONDS = 120.0
 
-#: Toolchains of Zephyr that know one architecture.
+#: Zephyr toolchains that support one architecture.
 _FOR_ARM = os.environ.get("ZEPHYR_TOOLCHAIN_VARIANT") in ("gnuarmemb", "armclang")
 _FOR_RISCV = "riscv" in os.environ.get("CROSS_COMPILE", "")
 _SKIP_ARM = pytest.mark.skipif(_FOR_RISCV, reason="Zephyr's toolchain here has no Arm compiler")
 _SKIP_RISCV = pytest.mark.skipif(_FOR_ARM, reason="Zephyr's toolchain here is for Arm only")
 
-#: Boards in QEMU whose applications are built, where the toolchain knows their architecture.
+#: Boards in QEMU whose applications are built if the toolchain supports their architecture.
 ARM_BOARDS = tuple(
     pytest.param(f"zephyr:{name}", marks=_SKIP_ARM, id=f"zephyr:{name}")
     for name in ("mps2_an385", "mps2_an521", "mps3_an547")
@@ -50,7 +50,7 @@ def mlperf_model(name: str) -> tvmtiny.Model:
 
 @dataclass(frozen=True)
 class Inference:
-    """What a line of the console says of one."""
+    """The console's line about one model."""
 
     model: str
     sample: int
@@ -71,7 +71,7 @@ class Inference:
 
 
 def standalone_run(build: ApplicationBuild) -> tuple[int, list[Inference]]:
-    """Frequency of the cycle counter, and the inferences until every model saw all four samples."""
+    """Frequency of the cycle counter, and the inferences until every model had all four samples."""
     hz = 0
     inferences = []
     last = build.application.models[-1].name
@@ -108,7 +108,7 @@ int main(void)
 
 
 def build_other(directory: Path, board: str, before: str, conf: str, main: str | None) -> str:
-    """Build an application that is not tvmtiny's; what was printed."""
+    """Build an application that is not tvmtiny's; return its output."""
     directory.mkdir()
     for name, text in EMPTY.items():
         (directory / name).write_text(text.format(before=before) if "{before}" in text else text)

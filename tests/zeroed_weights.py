@@ -15,11 +15,12 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def zero_blocks(weights: np.ndarray, rng: np.random.Generator, share: float = 0.75) -> np.ndarray:
-    """`weights` with so many of the blocks of each pair of filters zero."""
+    """`weights` with this share of the blocks of each pair of filters set to zero."""
     filters, depth = weights.shape
     mask = np.ones((-(-filters // 2), -(-depth // 4)), bool)
     for number, row in enumerate(mask):
-        # Half of the pairs round up; none loses all, which would make constants of its outputs.
+        # Half of the pairs round up; no pair loses all blocks, which would make its outputs
+        # constant.
         zeros = min(int(share * len(row) + 0.5 * (number % 2)), max(len(row) - 1, share == 1))
         row[rng.permutation(len(row))[:zeros]] = False
     whole = np.repeat(np.repeat(mask, 2, axis=0), 4, axis=1)
@@ -27,7 +28,7 @@ def zero_blocks(weights: np.ndarray, rng: np.random.Generator, share: float = 0.
 
 
 def zero_anywhere(weights: np.ndarray, rng: np.random.Generator, share: float = 0.4) -> np.ndarray:
-    """`weights` with so many of them zero."""
+    """`weights` with this share of them set to zero."""
     return weights * (rng.random(weights.shape) >= share)
 
 
@@ -39,7 +40,7 @@ def zeroed(model: bytes, change: Change = zero_blocks) -> bytes:
     for graph in found.subgraphs:
         for operator in graph.operators:
             code = found.operatorCodes[operator.opcodeIndex]
-            # Old files have the second one only.
+            # Old files have the second field only.
             if max(code.builtinCode, code.deprecatedBuiltinCode) in wanted:
                 weights = graph.tensors[operator.inputs[1]]
                 buffer = found.buffers[weights.buffer]

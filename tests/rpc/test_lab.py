@@ -34,7 +34,7 @@ RUNS = 5
 
 @pytest.fixture(scope="module")
 def tracker() -> Iterator[str]:
-    """The address of a tracker that was started as TVM's documentation says."""
+    """The address of a tracker that was started as TVM's documentation describes."""
     process = start_background(
         [
             *(sys.executable, "-m", "tvm.exec.rpc_tracker"),
@@ -81,7 +81,7 @@ class Server:
         )
 
     def ready(self) -> dict[str, object]:
-        """What it prints with ``--json``."""
+        """The output of the command with ``--json``."""
         assert self.process.stdout is not None
         text = ""
         for line in self.process.stdout:
@@ -94,7 +94,7 @@ class Server:
         return value
 
     def group(self) -> list[int]:
-        """Descriptors of it and everything that it has started, and they in turn."""
+        """Descriptors of the program and of all its descendants."""
         found, new = [], [self.process.pid]
         while new:
             process = new.pop()
@@ -145,7 +145,7 @@ def test_two_boards_serve_four_clients(
     expected = [run_litert(model.content, [value])[output] for value in inputs]
 
     def client(number: int) -> int:
-        """Take a board, use it, and give it back, again and again; the right results."""
+        """Take a board, use it, and give it back, repeatedly; return the right results."""
         right = 0
         for turn in range(RUNS):
             with tvmtiny.Session(artifact, tracker=tracker, key="lab", timeout=30) as session:
@@ -182,7 +182,7 @@ def test_a_client_that_is_killed(
     sine: tuple[tvmtiny.Model, tvmtiny.Artifact],
     warm_programs: Path,
 ) -> None:
-    """Its board is free for the next one."""
+    """The board is free for the next client."""
     _, artifact = sine
     code = (
         "import sys, tvmtiny\nfrom tvmtiny import models\n"
@@ -221,7 +221,7 @@ def test_the_end_of_a_server_leaves_nothing(
         served = server.ready()
         assert served["url"] in [board.url for board in running_boards()]
         running = server.group()
-        # The command, QEMU and what watches it, and what watched the compilers.
+        # The command, QEMU and its watchdog, and the watchdog of the compilers.
         assert len(running) >= 4
         server.process.send_signal(number)
         _, err = server.process.communicate(timeout=30)

@@ -36,7 +36,7 @@ KEY = "bench"
 
 @pytest.fixture(scope="module", autouse=True)
 def _room_for_sessions() -> None:
-    """Free sessions of other files: clients of vanilla TVM do not when its table of 32 is full."""
+    """Free the sessions of other files: vanilla TVM's clients fail if its table of 32 is full."""
     gc.collect()
 
 
@@ -48,7 +48,7 @@ def tracker(warm_programs: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def board(device_program: Path) -> Iterator[str]:
-    """The URL of a board that takes one connection after the other."""
+    """The URL of a board that accepts one connection after the other."""
     with subprocess.Popen([device_program, "tcp"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield f"socket://127.0.0.1:{process.stdout.readline().strip()}"
@@ -74,7 +74,7 @@ def is_served(session: rpc.RPCSession) -> bool:
 
 @pytest.mark.parametrize("arguments", [None, [CONSTRUCTOR, BRIDGE_PROGRAM]])
 def test_clients(lab: LabServer, tracker: str, arguments: Any) -> None:
-    """Those that name the bridge, as for a server of TVM, and those that do not."""
+    """Clients that name the bridge, as for a server of TVM, and clients that do not."""
     for _ in range(2):
         session = connect_tracker(tracker).request(KEY, session_constructor_args=arguments)
         assert is_served(session)
@@ -97,7 +97,7 @@ HOSTILE = {
 
 
 def test_connections_that_are_no_clients(lab: LabServer, tracker: str) -> None:
-    """However many there are: nobody waits for them, and the board stays with the tracker."""
+    """Any number of them: no client waits for them, and the board stays with the tracker."""
     connections = []
     for _ in range(6):
         for data in HOSTILE.values():
@@ -114,7 +114,7 @@ def test_connections_that_are_no_clients(lab: LabServer, tracker: str) -> None:
 
 
 def test_garbage_of_a_client(lab: LabServer, tracker: str) -> None:
-    """One that was given the board, and talks nonsense to it: the next one finds it in order."""
+    """A client that got the board sends nonsense; the next client finds the board in order."""
     for data in (b"", os.urandom(1 << 12), bytes(64), struct.pack("<Qi", 1 << 40, 1)):
         taken = connect_tracker(tracker)
         rpc.base.sendjson(taken._sock, [rpc.base.TrackerCode.REQUEST, KEY, "", 1])
@@ -170,7 +170,7 @@ def test_a_client_that_dies_in_a_call(board: str, tracker: str, warm_programs: P
 
 
 def test_waiting(board: str, warm_programs: Path) -> None:
-    """For a tracker that is not up yet, and then for a board that is not served yet."""
+    """Wait for a tracker that is not up yet, then for a board that is not served yet."""
     port = free_port()
     address = f"127.0.0.1:{port}"
     found: list[rpc.RPCSession] = []

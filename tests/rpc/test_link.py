@@ -59,7 +59,7 @@ def test_frames_come_back_and_have_no_zero_inside(frame: Frame) -> None:
     encoded = encode(frame)
     assert encoded.index(b"\0") == len(encoded) - 1
     assert decode(encoded[:-1]) == frame
-    # 5 bytes of header, 4 of CRC, 1 at the end, and COBS's one in 254.
+    # 5 bytes of header, 4 of CRC, 1 at the end, and one in 254 of COBS.
     assert len(encoded) <= len(frame.payload) + 10 + 1 + len(frame.payload) // 200
 
 
@@ -198,7 +198,7 @@ def test_another_hello(payload: bytes, reason: str) -> None:
         link = Link(SocketLine(ours))
         link.abandon()
         answer_reset(theirs, HELLO, payload)
-        # The answer belongs to the session of abandon(), which reset() begins with as well.
+        # The answer belongs to the session of abandon(), with which reset() begins as well.
         link.abandon = lambda *_: None  # type: ignore[method-assign]
         with pytest.raises(LinkProtocolError, match=reason):
             link.reset(Deadline.after(LONG))

@@ -1,4 +1,4 @@
-"""TVM's packets, and errors on their way through them."""
+"""TVM's packets, and errors that travel in them."""
 
 from __future__ import annotations
 

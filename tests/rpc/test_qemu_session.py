@@ -41,7 +41,7 @@ def compiled(name: str, board: str) -> Compiled:
 
 @pytest.fixture(scope="module")
 def digits() -> Iterator[tuple[tvmtiny.Model, tvmtiny.Session]]:
-    """A session that most tests share; each leaves it usable."""
+    """A session that most tests share; each test leaves it usable."""
     model, artifact = compiled("digits", "mps2-an386")
     with tvmtiny.Session(artifact, timeout=60) as session:
         yield model, session
@@ -121,7 +121,7 @@ def test_a_board_is_found_at_its_port(digits: tuple[tvmtiny.Model, tvmtiny.Sessi
 def test_an_emulator_that_ends_before_the_connection(
     digits: tuple[tvmtiny.Model, tvmtiny.Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said that it ended, in its words, rather than that its port is not there."""
+    """The error quotes QEMU's reason instead of saying that its port is missing."""
 
     def start(elf: Path, machine: Machine, *words: str) -> QemuTransport:
         return start_qemu(elf.with_name("no-such-program"), machine, *words)
@@ -164,7 +164,7 @@ elif sys.argv[1] == "raise":
 def test_nothing_is_left(
     how: str, number: signal.Signals | None, kind: str, tmp_path: Path, warm_programs: Path
 ) -> None:
-    # What is left at the end of an interpreter needs one of its own.
+    # Objects that are left at the end of an interpreter need an interpreter of their own.
     python = sys.executable if number is None else warm_programs / "python"
     host = subprocess.Popen(
         [python, "-c", HOST, how, kind],
@@ -190,7 +190,7 @@ def test_nothing_is_left(
 
 
 def is_running(process: int) -> bool:
-    """Whether a process of QEMU or of a bridge has that number, even after a while."""
+    """Whether a process of QEMU or of a bridge still has that number after a while."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
         try:
@@ -206,7 +206,7 @@ def is_running(process: int) -> bool:
 def through_a_bad_line(
     model: tvmtiny.Model, session: tvmtiny.Session, sessions: int, runs: int
 ) -> Counter[str]:
-    """Sessions of some runs each with the board of `session`, through a proxy; how runs ended."""
+    """Sessions of some runs each with the board of `session`, through a proxy; their outcomes."""
     output = model.graph.outputs[0].index
     port = int(session.url.rpartition(":")[2])
     session._disconnect()

@@ -18,12 +18,12 @@ from tvmtiny.errors import LinkClosedError, PortError
 from tvmtiny.link.transport import open_line
 from tvmtiny.rpc.bridge import Bridge
 
-# pyserial 3.5 names its reader thread in the old way.
+# pyserial 3.5 uses the old name of an attribute of threads.
 pytestmark = pytest.mark.filterwarnings("ignore:set(Daemon|Name).. is deprecated")
 
 
 class _Connection:
-    """What the port manager writes its answers to."""
+    """The file to which the port manager writes its answers."""
 
     def __init__(self, end: socket.socket) -> None:
         self.end = end
@@ -33,7 +33,7 @@ class _Connection:
 
 
 class _Terminal(serial.Serial):
-    """A pseudo-terminal: it has no modem lines."""
+    """A pseudo-terminal, which has no modem lines."""
 
     cts = dsr = ri = cd = False
 

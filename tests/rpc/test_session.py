@@ -1,4 +1,4 @@
-"""`Session` on the server of boards as a program of this machine."""
+"""`Session` with the boards' server as a program of this machine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tensor(name: str, **more: object) -> SimpleNamespace:
 
 @pytest.fixture
 def artifact(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What ``device_main.c`` runs: it doubles, then adds one."""
+    """The model in ``device_main.c``: it doubles, then adds one."""
     monkeypatch.setattr(boards, "model_identity", lambda _: IDENTITY)
     return SimpleNamespace(
         name="test",
@@ -71,7 +71,7 @@ def open_session(artifact: Any, tcp_device: tuple[subprocess.Popen[str], int]) -
 
 
 def children() -> set[int]:
-    """Processes that this one has started, dead ones that nobody has waited for among them."""
+    """The child processes of this process, including dead ones that were not awaited."""
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
         found |= set(map(int, (task / "children").read_text().split()))

@@ -1,4 +1,4 @@
-"""Small boards and cores through `Session`; the others run the MLPerf Tiny models through it."""
+"""Small boards and cores through `Session`; other tests run the MLPerf Tiny models through it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_small_model_on_small_boards(board: str) -> None:
 
 @on_qemu_boards("riscv-virt")
 def test_a_core_with_sixteen_registers(board: str) -> None:
-    """RV32E, which no board that ships has."""
+    """RV32E, which no shipped board has."""
     known = find_board(board)
     options = {**known.options, "qemu_cpu": "rv32,i=false,e=true,h=false,a=false,f=false,d=false"}
     own = replace(known, name="few-registers", cpu=cpus()["rv32emc"], options=options)

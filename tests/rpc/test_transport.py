@@ -1,4 +1,4 @@
-"""Opening ports of every kind, and what goes wrong there."""
+"""Opening ports of every kind, and the errors of doing so."""
 
 from __future__ import annotations
 

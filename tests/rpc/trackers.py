@@ -12,8 +12,8 @@ from tvmtiny.rpc.remote import connect_tracker
 
 SECONDS = 60.0
 
-#: What ``python -m tvm.exec.rpc_tracker`` runs in a worker that imports TVM once more. The port may
-#: still be taken by the one before.
+#: The code that ``python -m tvm.exec.rpc_tracker`` runs in a worker that imports TVM again. The
+#: previous tracker may still hold the port.
 _TRACKER = """
 import sys, time
 from tvm.rpc.tracker import PopenTrackerServerState
@@ -29,7 +29,7 @@ state.thread.join()
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

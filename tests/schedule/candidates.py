@@ -19,9 +19,9 @@ from tvmtiny.targets import resolve
 def covering(
     node: Node, cpu: str, scalar: bool, only: Mapping[str, int | str] | None = None
 ) -> list[Decisions]:
-    """Candidates that can be implemented, such that each value of each decision is in one.
+    """Candidates that can be implemented, such that each value of each decision occurs.
 
-    Of those with the decisions `only`, if given.
+    With `only`, all of them have those decisions.
     """
     target, rng = resolve(cpu).cpu, np.random.default_rng(1)
     candidates = list(space(node, target, Oracle.LITERT))
@@ -46,7 +46,7 @@ class Candidates:
     Parameters
     ----------
     scalar
-        Whether plain C is looked at, or the micro-kernels.
+        Whether plain C is tested instead of the micro-kernels.
     tolerance, external
         As for `SideBySide`.
     only
@@ -57,7 +57,7 @@ class Candidates:
     layers
         The model.
     decisions
-        Of its nodes, in their order.
+        Decisions of its nodes, in their order.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Candidates:
         cpu = resolve(self._cpu).cpu
 
         def implementer(nodes: Any, *_: Any) -> Callable[[Node], Implementation | None]:
-            # The node is another object than that for which the space was made.
+            # The node is not the object for which the space was made.
             return lambda node: implement(
                 node, cpu, Oracle.LITERT, Goal.BALANCED, self.decisions[node.index]
             )
@@ -98,7 +98,7 @@ class Candidates:
         monkeypatch.setattr(tvmtiny.compiler, "shrink", build_once)
 
     def values(self) -> Iterator[tuple[str, str, object]]:
-        """Sketch, name and value of every decision that is taken somewhere."""
+        """Sketch, name and value of every decision that some candidate takes."""
         for decisions in self.decisions:
             for name, value in decisions.items():
                 yield str(decisions["sketch"]), name, value

@@ -36,7 +36,7 @@ PAIRS: Mapping[str, _Quantized] = {
     "small_and_large": ((0.00137, 0), (0.9041, 0), (0.8713, 0), "NONE"),
     "saturating": ((0.7, 100), (0.9, -100), (0.21, 0), "NONE"),
 }
-#: Eighths of both operands: ties whose rounding depends on how the operands were rounded.
+#: Eighths of both operands: ties whose rounding depends on the rounding of the operands.
 NOT_FOUND: _Quantized = ((0.03, 3), (0.07, -4), (0.08, 7), "NONE")
 
 
@@ -73,7 +73,7 @@ def test_all_pairs_on_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize("board", ["mps2-an386", "mps2-an505"])
 @pytest.mark.parametrize("name", ["ic_1", "clamped_on_both_sides"])
 def test_all_pairs_on_board(name: str, board: str) -> None:
-    """The instructions give the same, at 6 per element and less."""
+    """The instructions give the same results, at 6 per element or fewer."""
     model = tvmtiny.load(_layer((256, 256), PAIRS[name]).model(), name="pairs")
     artifact = tvmtiny.compile(model, board)
     result = tvmtiny.run(artifact, *_all_pairs())

@@ -18,7 +18,7 @@ from tvmtiny.schedule.broadcast import plan_rows
 BOARD = "mps2-an386"
 
 _IMAGE = (2, 3, 5, 8)
-#: Shapes of the second operand; 5 and 15 elements make no whole words.
+#: Shapes of the second operand; 5 and 15 elements are no whole number of words.
 _SHAPES = {
     "same": _IMAGE,
     "scalar": (1,),
@@ -72,7 +72,7 @@ def test_on_host(tmp_path: Path) -> None:
 
 
 def test_plain_c_on_host(tmp_path: Path) -> None:
-    """What other cores take: MUL has the same constants there."""
+    """Kernels of other cores: MUL has the same constants there."""
     layers().check_host("mps2-an385", tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_products_take_ten_instructions() -> None:
 
 @pytest.mark.parametrize("shape", _SHAPES.values(), ids=_SHAPES)
 def test_rows_cover_the_broadcast(shape: tuple[int, ...]) -> None:
-    """Walking over rows meets the elements that numpy's rules do."""
+    """The walk over rows visits the elements in the order of numpy's rules."""
     plan = plan_rows(_IMAGE, shape)
     places = np.zeros(1, int)
     for extent, step in plan.outer:

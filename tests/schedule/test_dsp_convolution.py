@@ -1,4 +1,4 @@
-"""Convolutions that are not plain, for the DSP extension: C twins on the host, tiles on a board."""
+"""Uncommon convolutions for the DSP extension: C twins on the host, tiles on a board."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.tools import on_qemu
 
 BOARD = "mps2-an386"
 
-#: A layer whose rounding needs no sign: clamped at its zero point.
+#: A layer that is clamped at its zero point, so its rounding needs no sign.
 _RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.5)
 _ONE = Depthwise((49, 40), 1, 8, (10, 8), (2, 2))
 _ONE = replace(_ONE, activation="RELU", zero_points=(-128, -128), output_scale=1.0)
 
-#: Layers, and instructions per multiply-accumulate at most.
+#: Layers, and the limit of instructions per multiply-accumulate.
 REFERENCE: dict[str, tuple[Case, float]] = {
     "one_channel": (_ONE, 1.07),
     "dilation_2": (replace(_RELU, size=(16, 16), channels=16, filters=16, dilation=(2, 2)), 0.95),
@@ -40,7 +40,7 @@ REFERENCE: dict[str, tuple[Case, float]] = {
 
 
 #: Layers for tiles of four channels, two in a halfword of weights: with and without rounding by
-#: sign, pixels and channels that do not divide, and patches of several rows.
+#: sign, with counts of pixels and channels that do not divide, and with patches of several rows.
 _FOUR = {
     "pointwise": replace(_RELU, size=(3, 5), channels=24, filters=10, kernel=(1, 1)),
     "pointwise_linear": Conv((4, 3), 41, 8, kernel=(1, 1)),
@@ -71,7 +71,7 @@ def test_channel_pairs_on_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         "blocks",
     ):
         assert any(words in layer.schedule for layer in layers), words
-    # 256 * -128 - 128 is no halfword.
+    # 256 * -128 - 128 does not fit a halfword.
     assert not any("no_pairs" in layer.name for layer in layers)
 
 
@@ -153,7 +153,7 @@ def test_random_layers_on_board() -> None:
 @on_qemu
 @pytest.mark.parametrize("name", REFERENCE)
 def test_reference_layer(name: str) -> None:
-    """Exact on the board, within the instructions that were measured."""
+    """Exact on the board, within the measured instructions."""
     case, limit = REFERENCE[name]
     side = SideBySide(name, {name: case}, 0.0)
     result = side.check_board(BOARD)
@@ -166,7 +166,7 @@ def test_a_depthwise_layer_keeps_its_name() -> None:
 
 
 def test_transposed_outputs_lie_over_their_input() -> None:
-    """But for the rows that the last ones are made of; `test_reference_layer` runs it so."""
+    """All rows except those that complete the last ones; `test_reference_layer` runs those."""
     case, _ = REFERENCE["transposed_4x4_stride_2"]
     artifact = tvmtiny.compile(tvmtiny.load(case.model(), name="transposed"), BOARD)
     workspace = artifact.layers[0].workspace_bytes

@@ -22,11 +22,11 @@ from tvmtiny.schedule.implementation import Goal, Implementation
 
 BOARD = "mps2-an386"
 
-#: A layer whose rounding needs no sign: clamped at its zero point.
+#: A layer that is clamped at its zero point, so its rounding needs no sign.
 _RELU = Depthwise(activation="RELU", zero_points=(-128, -128), output_scale=1.0)
 
-#: The layers of kws, vww and sww, the latter also with the channel counts that are left of them
-#: after dead channels are removed; and instructions per multiply-accumulate at most.
+#: The layers of kws, vww and sww, the last also with the channel counts that remain after dead
+#: channels are removed; and the limit of instructions per multiply-accumulate.
 REFERENCE = {
     "kws_25x5x64": (replace(_RELU, size=(25, 5), channels=64), 1.45),
     "vww_48x48x8": (replace(_RELU, size=(48, 48), channels=8), 1.50),
@@ -117,7 +117,7 @@ def test_random_layers_use_both_kernels() -> None:
     assert not any("scalar" in schedule for schedule in schedules)
 
 
-#: What is decided for the same random layers, one after the other.
+#: The decisions for the same random layers, one after the other.
 _CHANGES: tuple[dict[str, int | str], ...] = (
     {"rows": 2},
     {"rows": 4, "channel_block": 8},
@@ -130,7 +130,7 @@ _CHANGES: tuple[dict[str, int | str], ...] = (
 
 
 def test_decisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever is decided, results are exact; impossible decisions fall back."""
+    """Results are exact for any decisions; impossible decisions fall back."""
     cases = _random_cases(20, 11)
     varied: dict[int, list[bool]] = {}
 
@@ -160,7 +160,7 @@ def test_decisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @on_qemu
 @pytest.mark.parametrize("name", REFERENCE)
 def test_reference_layer(name: str) -> None:
-    """Exact on the board, within the instructions that were measured."""
+    """Exact on the board, within the measured instructions."""
     case, limit = REFERENCE[name]
     side = SideBySide(name, {name: case}, 0.0)
     result = side.check_board(BOARD)
@@ -169,7 +169,7 @@ def test_reference_layer(name: str) -> None:
 
 @pytest.mark.parametrize("name", REFERENCE)
 def test_workspace_is_small(name: str) -> None:
-    """Not larger than two windows of input rows."""
+    """The workspace is not larger than two windows of input rows."""
     case, _ = REFERENCE[name]
     plan = tvmtiny.compile(tvmtiny.load(case.model(), name=name), BOARD)
     rows = 2 * (case.kernel[0] + 1) * case.size[1] * case.channels
@@ -207,7 +207,7 @@ def test_goals_only_change_the_code(goal: Goal) -> None:
     assert {**made.decisions, **coded} == {**default.decisions, **coded}
     weights, bytes_ = np.asarray(made.arguments[1]), np.asarray(default.arguments[1])
     if goal is Goal.SPEED:
-        # Words that need no unpacking, of the same weights.
+        # Words of the same weights that need no unpacking.
         assert weights.size == 2 * bytes_.size
     else:
         np.testing.assert_array_equal(weights, bytes_)

@@ -1,4 +1,4 @@
-"""Depthwise layers with dilation or some filters per channel, and the general kernel's speed."""
+"""Depthwise layers with dilation or several filters per channel, and the general kernel's speed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOARD = "mps2-an386"
 
 _LINEAR = Depthwise((12, 12), 32)
 
-#: Layers, and instructions per multiply-accumulate at most.
+#: Layers, and the limit of instructions per multiply-accumulate.
 REFERENCE = {
     "linear_3x3": (replace(_LINEAR, size=(25, 5), channels=64), 2.95),
     "linear_5x5": (replace(_LINEAR, kernel=(5, 5)), 1.75),
@@ -77,7 +77,7 @@ def test_on_a_board() -> None:
 @on_qemu
 @pytest.mark.parametrize("name", REFERENCE)
 def test_reference_layer(name: str) -> None:
-    """Exact on the board, within the instructions that were measured."""
+    """Exact on the board, within the measured instructions."""
     case, limit = REFERENCE[name]
     side = SideBySide(name, {name: case}, 0.0)
     result = side.check_board(BOARD)
@@ -85,7 +85,7 @@ def test_reference_layer(name: str) -> None:
 
 
 def test_narrow_weights_are_rounded_alike() -> None:
-    """Weights of 4 bits are multiplied by more, where only that makes two instructions exact."""
+    """Weights of 4 bits get a larger factor if only that makes two instructions exact."""
     rng, better = np.random.default_rng(3), 0
     while not better:
         case = replace(_LINEAR, channels=8, activation="RELU", zero_points=(-128, -128))

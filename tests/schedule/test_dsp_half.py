@@ -53,7 +53,7 @@ def dense(
     per_channel: bool = False,
     least: int = -127,
 ) -> Layer:
-    """A FULLY_CONNECTED with a bias of 64 bits, and weights from `least` on."""
+    """A FULLY_CONNECTED with a bias of 64 bits, and weights from `least` upwards."""
     scales = tuple(0.002 * (1 + i % 3) for i in range(channels if per_channel else 1))
     weights = random_constant((channels, depth), "int8", scales=scales)
     weights = replace(weights, value=np.maximum(weights.value, least))

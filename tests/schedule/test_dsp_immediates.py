@@ -1,4 +1,4 @@
-"""Micro-kernels for the DSP extension whose steps are longer than one immediate can say."""
+"""Micro-kernels for the DSP extension whose steps exceed the range of one immediate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.tools import on_qemu
 
 BOARD = "mps2-an386"
 
-#: Each steps over 65,536 bytes of expanded patches.
+#: Each layer steps over 65,536 bytes of expanded patches.
 CASES = {
     "tile": Conv(
         (16, 17), channels=64, filters=2, kernel=(16, 16), padding="VALID", weight_range=(-4, 4)

@@ -19,7 +19,7 @@ from tvmtiny.schedule.families.dsp.lstm import exponentials
 
 BOARD = "mps2-an386"
 
-#: Bits above the point of the cells.
+#: Fraction bits of the cells.
 _INTEGERS = range(5)
 
 _SOURCE = '#include "tvmtiny_dsp_lstm.h"\n' + "".join(

@@ -24,7 +24,7 @@ _TAPS = Conv((5, 13), 8, 5, (3, 3))
 _NINES = Conv((7, 12), 3, 5, (3, 3))
 _STRIP = Conv((13, 11), 1, 5, (4, 4))
 
-#: Some for all tiles and formats, others for the default rule only.
+#: Some layers for all tiles and formats, others for the default rule only.
 EVERY: dict[str, Case] = {
     "taps": _TAPS,
     "nines_stride_2": replace(_NINES, stride=(2, 2)),

@@ -1,4 +1,4 @@
-"""Weights of 4 bits on the tile kernels: flash and instructions beside those of 8 bits."""
+"""Weights of 4 bits on the tile kernels: flash and instructions compared with 8 bits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_weights_that_fit_4_bits_take_them() -> None:
 
 
 def test_long_sums_keep_8_bits() -> None:
-    """4096 times the sum has to fit 32 bits."""
+    """4096 times the sum must fit 32 bits."""
     assert _format(Conv((2, 2), 2000, 4, (1, 1), weight_range=(-8, 7))) == "w8"
 
 

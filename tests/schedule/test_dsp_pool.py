@@ -40,7 +40,7 @@ def _global(name: str) -> Pool:
 
 
 def _pools(operator: str) -> SideBySide:
-    """The operator's own cases with channels that are whole words, overlapping ones, or too few."""
+    """The operator's own cases, with channels in whole words, in overlapping words, or too few."""
     table = {
         f"{name}_{channels}": replace(pool, channels=channels)
         for name, pool in cases(operator).items()

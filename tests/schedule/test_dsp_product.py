@@ -1,4 +1,4 @@
-"""Products of two matrices on the tile kernels: instructions, and what is left to plain C."""
+"""Products of two matrices on the tile kernels: instructions, and the cases left to plain C."""
 
 from __future__ import annotations
 

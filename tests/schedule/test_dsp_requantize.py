@@ -1,4 +1,4 @@
-"""The two-instruction requantization equals TFLite's on every accumulator that can be reached."""
+"""The two-instruction requantization equals TFLite's on every reachable accumulator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rounding(kind: str, scales: list[float], zero_point: int, relu: bool) -> Out
 
 
 def hardware(scaling: Scaling, channel: int, acc: np.ndarray, bias: int) -> np.ndarray:
-    """What SMMLA (or SMMUL) and SSAT compute."""
+    """The results of SMMLA (or SMMUL) and SSAT."""
     total = int(scaling.initial[channel]) + GAIN * (acc - bias)
     assert np.abs(total).max() < 2**31
     value = (total * int(scaling.multiplier[channel])) >> 32
@@ -68,7 +68,7 @@ def test_typical_layers_have_a_solution(kind: str, zero_point: int) -> None:
         rounding(kind, scales, zero_point, False), [-r for r in reach], reach, bias
     )
     assert scaling is not None
-    # Halves away from zero matter only where the output is not clamped at its zero point.
+    # Rounding of halves away from zero matters only if the output is not clamped at its zero point.
     assert scaling.signed == (kind == "two" and -128 < zero_point < 127)
 
 

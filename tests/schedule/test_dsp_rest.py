@@ -1,4 +1,4 @@
-"""Pixels that whole tiles leave, by smaller tiles: C twins on the host, and a board."""
+"""Pixels left over by whole tiles, computed by smaller tiles: C twins on the host, and a board."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def layers() -> SideBySide:
 
 @pytest.fixture(autouse=True)
 def as_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take layers for rows of higher ones, where a rest is worth its code."""
+    """Replace layers by others with more rows if a rest is worth its code."""
     monkeypatch.setattr(rest, "whole_height", lambda node: node.output.shape[1] + 1)
 
 

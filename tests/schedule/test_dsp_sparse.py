@@ -1,4 +1,4 @@
-"""Weights with blocks of zeros on the kernels for the DSP extension: when, how fast, how big."""
+"""Weights with blocks of zeros on the kernels for the DSP extension: choice, speed and size."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_zeros_anywhere_change_nothing(case: Conv | Dense) -> None:
 
 @pytest.mark.parametrize("zeros", [0.5, 0.8])
 def test_costs_are_counted(zeros: float) -> None:
-    """What was measured of kernels, beside what they are made of."""
+    """Measured figures of kernels beside figures derived from their parts."""
     case = replace(_SPARSE, zeros=zeros)
     (layer,) = tvmtiny.cost(tvmtiny.load(case.model(), name="sparse"), BOARD).layers
     assert layer.instructions == pytest.approx(_implemented(case.model()).instructions, rel=0.12)
@@ -73,7 +73,7 @@ def test_less_memory_is_offered() -> None:
 
 
 def test_stream_of_a_tile() -> None:
-    """Steps are to the next block; the first block is the last one, behind the others."""
+    """Each step leads to the next block; the first block is stored last."""
     weights = np.zeros((2, 24), np.int8)
     weights[0, 4], weights[1, 13], weights[0, 20] = 1, 2, 3
     assert block_mask(weights).tolist() == [[False, True, False, True, False, True]]
@@ -88,7 +88,7 @@ def test_stream_of_a_tile() -> None:
 
 @on_qemu
 def test_keyword_spotting() -> None:
-    """Exact, and at least 1.2 times faster."""
+    """Exact, and at least 1.2 times as fast."""
     file = MLPERF_TINY / "kws_int8.tflite"
     if not file.is_file():
         pytest.skip(f"{file} is missing")

@@ -16,7 +16,7 @@ from tvmtiny.compiler import compile_layer, optimized_nodes
 
 BOARD = "mps2-an386"
 
-#: With as many pairs in the state as every part of the kernel needs, at words and between them.
+#: States with as many pairs as every part of the kernel needs, at words and between them.
 CASES = {
     "memory_1": Filter(memory=1, units=5),
     "memory_8": Filter(memory=8, units=5, inputs=19, batch=2),
@@ -28,7 +28,7 @@ CASES = {
 
 @cache
 def layer(name: str) -> tuple[tvmtiny.Artifact, list[np.ndarray], np.ndarray]:
-    """The layer alone, a random input and state, and what they give."""
+    """The layer alone, a random input and state, and its results."""
     model = tvmtiny.load(CASES[name].model(), name=name)
     (node,) = optimized_nodes(model)
     artifact = compile_layer(model, node, BOARD)

@@ -28,10 +28,10 @@ _INPUTS = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 _OUTPUTS = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 _DECISIONS = {"sketch": "winograd"}
 
-#: A layer whose rounding needs no sign: clamped at its zero point.
+#: A layer that is clamped at its zero point, so its rounding needs no sign.
 _RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.5)
 
-#: The layers of ic with stride 1, and instructions per multiply-accumulate at most.
+#: The layers of ic with stride 1, and the limit of instructions per multiply-accumulate.
 REFERENCE = {
     "ic_32x32x16": (replace(_RELU, size=(32, 32), channels=16, filters=16), 0.496),
     "ic_16x16x32": (replace(_RELU, size=(16, 16), channels=32, filters=32), 0.400),
@@ -40,7 +40,7 @@ REFERENCE = {
 
 
 def test_transforms_are_four_times_the_convolution() -> None:
-    """Both sides are linear in inputs and in weights, so that unit vectors prove them all."""
+    """Both sides are linear in inputs and in weights, so unit vectors prove the identity."""
     for taps, pixels in product(np.eye(9, dtype=np.int8), np.eye(16, dtype=np.int64)):
         factors = transform_filters(taps[None])[0, :, 0].reshape(4, 4).T
         products = factors * (_INPUTS @ pixels.reshape(4, 4) @ _INPUTS.T)
@@ -58,7 +58,7 @@ def test_all_extreme_inputs_fit_16_bits() -> None:
 
 @pytest.mark.parametrize("largest", [1, 28, 56, 57, 113, 114, 127, 128])
 def test_all_extreme_weights_fit_16_bits(largest: int) -> None:
-    """A transform is linear: it is largest where every weight is."""
+    """A transform is linear, so it is largest where every weight is largest."""
     corners = np.array(list(product((-largest, min(largest, 127)), repeat=9)), np.int8)
     weights = np.repeat(corners, 4, axis=1)
     assert np.abs(transform_filters(weights)).max() == 9 * largest
@@ -101,7 +101,7 @@ def _implement(case: Conv) -> Implementation | None:
 
 @pytest.fixture(scope="module")
 def layers() -> SideBySide:
-    """All by transforms, whether or not that is the fastest way."""
+    """All layers use transforms, whether or not that is the fastest way."""
     with pytest.MonkeyPatch.context() as patch:
 
         def implement(
@@ -133,7 +133,7 @@ def test_random_layers_on_board(layers: SideBySide) -> None:
 @on_qemu
 @pytest.mark.parametrize("name", REFERENCE)
 def test_reference_layer(name: str) -> None:
-    """Exact on the board, within the instructions that were measured; only where speed matters."""
+    """Exact on the board, within the measured instructions; chosen only for the goal speed."""
     case, limit = REFERENCE[name]
     model = tvmtiny.load(case.model(), name=name)
     artifact = tvmtiny.compile(model, BOARD, optimize="speed")

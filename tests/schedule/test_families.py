@@ -1,4 +1,4 @@
-"""Kernel families: the registry, and one that is made up and added by nothing but registering."""
+"""Kernel families: the registry, and a made-up family that is added by registering it."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_its_sketches_are_searched_and_named_by_records(made_up: MadeUp) -> None
     model, node = _maximum()
     found = space(node, resolve("cortex-m4").cpu, Oracle.LITERT)
     assert found.default == {"sketch": "staged", "parts": 1}
-    # Three of its own, and one of the family for the DSP extension.
+    # Three candidates of the family, and one of the family for the DSP extension.
     assert len(found) == 4
     assert not space(node, resolve("cortex-m0").cpu, Oracle.LITERT).sketches
     record = Record(

@@ -80,7 +80,7 @@ def test_on_board() -> None:
     layers().check_board(BOARD)
 
 
-#: Of these, every value of every decision is tried.
+#: Layers of which every value of every decision is tried.
 CANDIDATES: dict[str, Case] = {
     "pixels": replace(_CONV, size=(3, 3), channels=7, filters=9, kernel=(1, 1), activation="RELU"),
     "depthwise": Depthwise(dtype="float32", size=(5, 6), channels=4, stride=(1, 2)),

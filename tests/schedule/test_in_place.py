@@ -1,4 +1,4 @@
-"""Element-wise results that are written over an input that dies with them."""
+"""Element-wise results that overwrite an input whose lifetime ends there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BYTES = 4 * 5 * 7
 
 
 def _chain(other: tuple[int, ...] | None = None) -> bytes:
-    """``sqrt(abs(x)) - w`` in float32, with `w` of the shape `other`, if there is one."""
+    """``sqrt(abs(x)) - w`` in float32, with `w` of the shape `other` if given."""
     b = ModelBuilder()
     x = b.input("x", _SHAPE, "float32")
     size, root = b.tensor("size", _SHAPE, "float32"), b.tensor("root", _SHAPE, "float32")
@@ -35,7 +35,7 @@ def _chain(other: tuple[int, ...] | None = None) -> bytes:
     ("other", "inputs"), [(None, _BYTES), (_SHAPE, 2 * _BYTES), ((7,), _BYTES + 28)]
 )
 def test_chain(cpu: str, other: tuple[int, ...] | None, inputs: int, tmp_path: Path) -> None:
-    """Nothing but the inputs needs memory, whether or not the last operand broadcasts."""
+    """Only the inputs need memory, whether or not the last operand broadcasts."""
     content = _chain(other)
     artifact = tvmtiny.compile(tvmtiny.load(content, name="chain"), cpu)
     assert artifact.arena_bytes == inputs

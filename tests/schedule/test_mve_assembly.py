@@ -1,4 +1,4 @@
-"""Instructions for Helium that are given as words."""
+"""Helium instructions that are emitted as words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_encodings() -> None:
 
 
 def test_assembled_words_do_not_round(tmp_path: Path) -> None:
-    """Bit 0 tells VQSHRN from VQRSHRN; the rounding form of each is what its name assembles to."""
+    """Bit 0 tells VQSHRN from VQRSHRN; the rounding form of each is the encoding of its name."""
     compiler = compiler_or_skip("arm-none-eabi-gcc")
     places = [(1, 0, shift, top) for shift in range(1, 17) for top in (False, True)]
     lines = [".syntax unified", ".thumb", ".text"]

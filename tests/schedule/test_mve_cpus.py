@@ -1,4 +1,4 @@
-"""CPUs with Helium beside Cortex-M55 with all of it, on the one that QEMU has."""
+"""CPUs with parts of Helium, tested on the Cortex-M55 with all of it that QEMU has."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.tools import on_qemu
 
 BOARD = "mps3-an547"
 
-#: What the kernels have to care about.
+#: Shapes with properties that the kernels distinguish.
 SHAPES = {
     "strips": replace(_RELU, size=(48, 48), channels=16),
     "strips_beside": replace(_RELU, size=(5, 130), channels=9),
@@ -45,7 +45,7 @@ ALL = {
 
 @cache
 def layers(kind: str) -> SideBySide:
-    # Planning an arena for these few takes minutes; the others are in arenas.
+    # Planning an arena for these few takes minutes; the others lie in arenas.
     return SideBySide(f"mve_depthwise_{kind}", ALL[kind], 0.0, external=kind == "shapes")
 
 

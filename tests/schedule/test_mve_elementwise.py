@@ -55,7 +55,7 @@ def test_all_pairs_on_board(operator: str) -> None:
 
 
 def _counts() -> dict[str, Layer]:
-    """Numbers of elements around those of a turn of the loop, and a vector."""
+    """Counts of elements around those of a loop iteration and of a vector."""
     found = {}
     for count in (1, 3, 4, 15, 16, 17, 33, 64):
         for operator in OPERATORS:
@@ -65,7 +65,7 @@ def _counts() -> dict[str, Layer]:
 
 
 def _broadcasts() -> dict[str, Layer]:
-    """Operands that move together, or stay where they are for a run, of both widths."""
+    """Operands that advance together, or stay constant for a run, in both widths."""
     shapes = {
         "runs": ((2, 3, 37), (3, 37)),
         "second_once": ((2, 3, 9), (2, 3, 1)),
@@ -93,7 +93,7 @@ def _broadcasts() -> dict[str, Layer]:
 
 
 def _choices() -> dict[str, Layer]:
-    """Relations in every dtype, scaled or not, and both orders of an operand that is taken once."""
+    """Relations in every dtype, scaled or not, and both orders of an operand that is constant."""
     x, y = (Operand((3, 37), "int8", s, 0, limits=(-9, 9)) for s in (0.05, 0.04))
     found, once = {}, replace(y, shape=(3, 1), scale=0.05)
     for number, operator in enumerate(CHOICES):
@@ -114,7 +114,7 @@ def _choices() -> dict[str, Layer]:
 
 
 def _differences_and_slopes() -> dict[str, Layer]:
-    """Both operators in turns of the loop and rests, with operands that are taken once."""
+    """Both operators in loop iterations and rests, with operands that are constant."""
     found = {}
     shapes = {
         "same": ((3, 37), (3, 37)),
@@ -135,7 +135,7 @@ def _differences_and_slopes() -> dict[str, Layer]:
 
 
 def _small(operator: str) -> dict[str, Pool]:
-    """The operator's own cases, with channels that are whole vectors, overlapping, or too few."""
+    """The operator's own cases, with channels in whole vectors, in overlapping ones, or too few."""
     table = {
         f"{name}_{channels}": replace(pool, channels=channels)
         for name, pool in cases(operator).items()

@@ -55,7 +55,7 @@ CASES = {
     },
 }
 
-#: Groups, few channels, sums or scales beyond 32 bits: not for the kernels.
+#: Groups, few channels, and sums or scales beyond 32 bits are not for the kernels.
 _OTHER = {"conv_2d_groups", "depthwise_few", "long", "conv_2d_saturates", "dense_long", "dense_few"}
 
 

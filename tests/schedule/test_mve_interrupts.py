@@ -1,4 +1,4 @@
-"""Helium code that is interrupted in the middle of tiles, by a handler that uses all vectors."""
+"""Helium code that is interrupted in the middle of tiles by a handler that uses all vectors."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ CASES: dict[str, Case] = {
     "float": Conv(dtype="float32", size=(5, 5), channels=9, filters=8),
 }
 
-#: The handler saves the upper half of the vectors, as the procedure call standard asks of every
-#: function; the rest, VPR and the tail of a loop are saved by the core when the handler first uses
-#: the extension. CARELESS leaves the upper half to chance.
+#: The handler saves the upper half of the vectors, as the procedure call standard requires of every
+#: function; the core saves the rest, VPR and the tail of a loop when the handler first uses the
+#: extension. CARELESS does not save the upper half.
 _MAIN = """\
 #include <stdio.h>
 #include <string.h>
@@ -145,17 +145,17 @@ int main(void)
 
 @dataclass(frozen=True)
 class Interrupted:
-    """What a program gave.
+    """The results of a program.
 
     Attributes
     ----------
     wrong
-        Outputs that differ from those of the first inference, which nothing interrupts.
+        Outputs that differ from those of the first inference, which is not interrupted.
     kernels, reached
         Names of the functions in assembly, and of those that were interrupted after their first
         and before their last instruction.
     interrupts, in_tails, in_blocks
-        All, those in a loop with a tail, and those with predicates set.
+        All interrupts, those in a loop with a tail, and those with predicates set.
     """
 
     wrong: int

@@ -19,7 +19,7 @@ from tvmtiny.schedule.families.mve.q15 import nonlinearity
 
 BOARD = "mps3-an547"
 
-#: Bits above the point: those of gates, and of the cells that the kernel takes.
+#: Fraction bits of gates, and of the cells that the kernel takes.
 _FUNCTIONS = [("logistic", 3), *(("tanh", bits) for bits in range(5))]
 
 _ALL = """\
@@ -65,7 +65,7 @@ def test_functions_of_every_number(tmp_path: Path) -> None:
     assert run_on_board(["all.c"], tmp_path) == "ready\n"
 
 
-#: Cells and inputs around whole vectors, and all that the kernel's scales can be.
+#: Cells and inputs around whole vectors, and the whole range of the kernel's scales.
 CASES = {
     **{name: case for name, case in DSP_CASES.items() if name != "gates_saturate"},
     "gates_saturate": Lstm(inputs=9, cells=16, steps=24, weight_scale=0.02),

@@ -22,7 +22,7 @@ BOARD = "mps3-an547"
 
 _RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.0)
 
-#: Shapes of the reference models, smaller, and what their kernels have to care about.
+#: Shapes of the reference models, made smaller, and shapes that their kernels distinguish.
 SHAPES: dict[str, Case] = {
     "pointwise_64": replace(_RELU, size=(5, 5), channels=64, filters=64, kernel=(1, 1)),
     "pointwise_rest_4": replace(_RELU, size=(4, 4), channels=27, filters=20, kernel=(1, 1)),

@@ -52,7 +52,7 @@ def _functions() -> dict[str, Case]:
 
 
 def _wide_functions() -> dict[str, Case]:
-    """The operators' cases of int16, and scales changed from and to it."""
+    """The operators' int16 cases, and changes of scale from and to int16."""
     tables = {operator.lower(): table for operator, table in TABLES.items()}
     tables["quantize"] = QUANTIZATIONS
     return {
@@ -70,7 +70,7 @@ def _wide_functions() -> dict[str, Case]:
 
 
 def _movements() -> dict[str, Case]:
-    """Runs of bytes, short and long, and elements far from each other, in both widths."""
+    """Short and long runs of bytes, and elements far from each other, in both widths."""
     names = ("channels", "short", "around", "channels_too", "rank_1")
     found: dict[str, Case] = {name: COPIES[name] for name in names}
     for dtype in ("int8", "int16"):

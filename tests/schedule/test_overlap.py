@@ -1,4 +1,4 @@
-"""The distance at which an output may overlap its input, against trying every distance."""
+"""The distance at which an output may overlap its input, compared with trying every distance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.schedule.overlap import (
 
 
 def safe(last_read: np.ndarray, first_write: np.ndarray, distance: int) -> bool:
-    """Whether no byte is written in an earlier step than the last that reads it."""
+    """Whether no byte is written before the last step that reads it."""
     return not any(
         0 <= o - distance < len(last_read) and first_write[o] < last_read[o - distance]
         for o in range(len(first_write))

@@ -146,7 +146,7 @@ def test_selection() -> None:
         _record(40, status=Status.WRONG_RESULT),
         _record(30, metric="instructions"),
         _record(120),
-        # Nearly three times the flash is not worth a fifth less time.
+        # Three times the flash is not worth a fifth of the time.
         _record(60, flash_bytes=2900),
     )
     records = Records((good, *others, better))
@@ -216,7 +216,7 @@ def test_the_flash_budget_holds() -> None:
 
 
 def test_shipped_records_are_worth_it() -> None:
-    """They are whole, beat the default rule, and there is one of a kind."""
+    """The records are whole, beat the default rule, and occur once per task."""
     records = shipped_records()
     assert records.dropped == ()
     assert all(record.status is Status.OK and record.merit < 1 for record in records)

@@ -25,13 +25,13 @@ from tvmtiny.schedule.families.riscv.packing import (
 )
 from tvmtiny.schedule.requantize import Scaling
 
-#: Shapes that kernels around packed pixels care about; tiles of three channels take many pixels.
+#: Shapes that kernels around packed pixels distinguish; tiles of three channels take many pixels.
 SHAPED = SideBySide(
     "riscv_shapes",
     {**SHAPES, "many_pixels": replace(SHAPES["pixels"], size=(6, 7), filters=11)},
     0.0,
 )
-#: With instructions for minimum and maximum, too.
+#: The same with instructions for minimum and maximum.
 BOARD, MORE = "riscv-virt", "riscv-virt-zbb"
 
 
@@ -80,7 +80,7 @@ def test_streams() -> None:
     np.testing.assert_array_equal(low.T, weights[::2])
     np.testing.assert_array_equal((inputs - low).T >> 16, weights[1::2])
     assert words[20:23].tolist() == [0, 100, 200]
-    # Of each four channels, the first two have what three chunks leave in their sums.
+    # Of each four channels, the first two hold the carries of three chunks in their sums.
     single = pack_bytes(weights, scaling, list(range(8)), 3, 8)
     np.testing.assert_array_equal(
         single[:10].view(np.uint8).reshape(5, 8).T, weights.astype(int) + 128
@@ -92,7 +92,7 @@ def test_streams() -> None:
 
 _RELU = {"activation": "RELU", "zero_points": (-128, -128), "output_scale": 1.0}
 
-#: Layers with every decision; some have rows that are longer than what is unrolled.
+#: Layers with every decision; some have rows longer than the unrolled part.
 DECIDED: dict[str, Case] = {
     "pixels": Conv((3, 4), 21, 7, kernel=(1, 1), weight_range=(-25, 25), **_RELU),
     "single": Conv((1, 1), 75, 13, kernel=(1, 1), weight_range=(-9, 9), **_RELU),

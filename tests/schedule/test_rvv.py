@@ -29,7 +29,7 @@ BOARD, LONG = "riscv-virt-v", "riscv-virt-v256"
 
 _RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.0)
 
-#: Channels around those of a group of registers, pixels around those of a turn, all ways to read.
+#: Channels around a group of registers, pixels around a loop iteration, and all ways to read.
 MATRIX: dict[str, Case] = {
     **CONVOLUTIONS,
     "many_pixels": replace(_RELU, size=(6, 7), channels=9, filters=11, kernel=(1, 1)),
@@ -64,7 +64,7 @@ WINDOWS: dict[str, Case] = {
 
 
 def _elements() -> dict[str, Layer]:
-    """Numbers of elements around those of a turn."""
+    """Counts of elements around a loop iteration."""
     found = {}
     for operator in ("ADD", "SUB", "MUL"):
         for count in (1, 31, 33, 64):
@@ -112,7 +112,7 @@ def test_code_does_not_know_the_length_of_registers() -> None:
 def test_all_shapes_have_vector_code() -> None:
     for kind in ("matrix", "windows"):
         found = layers(kind).compile(BOARD).layers
-        # Those with gaps between the columns of the filter have none.
+        # Layers with gaps between the filter's columns have no such kernel.
         without = {layer.name for layer in found if not layer.schedule.startswith("rvv")}
         assert without == ({"dilated/y"} if kind == "matrix" else set())
         schedules = [layer.schedule for layer in found]
@@ -163,7 +163,7 @@ def test_every_decision_is_exact(board: str, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_compilers_that_are_told_of_vectors(command: tuple[str, ...], tmp_path: Path) -> None:
-    """They take the same code as a compiler that is not; elsewhere it is portable."""
+    """They use the same code as a compiler without it; elsewhere the code is portable."""
     compiler = compiler_or_skip(command[0])
     write_files(layers("elements").compile("rv32imcv"), tmp_path)
     for extra, vectors in ([], True), (["-DTVMTINY_PORTABLE"], False):

@@ -1,4 +1,4 @@
-"""Slower implementations for a smaller arena: what is built, and what is known without a build."""
+"""Slower implementations for a smaller arena: built ones, and estimates without a build."""
 
 from __future__ import annotations
 

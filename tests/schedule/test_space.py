@@ -1,4 +1,4 @@
-"""The search space of layers: what is in it, and that every candidate gives exact results."""
+"""The search space of layers: its contents, and the exact results of every candidate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tvmtiny.targets import resolve
 #: Boards whose CPUs have micro-kernels.
 BOARDS = {"cortex-m4": "mps2-an386", "cortex-m3": "mps2-an385"}
 
-#: Clamped at its zero point, so that rounding needs no sign.
+#: A layer that is clamped at its zero point, so its rounding needs no sign.
 _RELU = {"activation": "RELU", "zero_points": (-128, -128)}
 
 #: Scales for which the micro-kernel has exact integers.
@@ -57,8 +57,8 @@ CONVOLUTIONS: dict[str, Case] = {
     "dense": Dense((1, 24), 24, 6),
     "dense_batch": Dense((5, 20), 20, 7),
 }
-#: Layers that have no exact constants: their range does not end where bytes saturate, sums are too
-#: long, or weights have a zero point.
+#: Layers without exact constants: their range does not end where bytes saturate, their sums are too
+#: long, or their weights have a zero point.
 UNPROVEN: dict[str, Case] = {
     "conv_relu6": Conv((5, 7), 4, 6, activation="RELU6", batch=2),
     "conv_relu6_bytes": Conv((4, 5), 3, 5, kernel=(2, 2), activation="RELU6"),
@@ -78,7 +78,7 @@ OTHERS: dict[str, Case] = {
     "average_pool": Pool(channels=8, padding="SAME"),
     "max_pool": Pool("MAX_POOL_2D", channels=8, padding="SAME"),
 }
-#: Plain C leaves nothing to decide.
+#: Plain C leaves no decisions.
 PRODUCTS: dict[str, Case] = {
     "product": _product(5, 21, 7, ((2, 1), (3,))),
     "product_transposed": _product(4, 18, 9, ((), ()), (False, True), zero_points=(-128, 127, 4)),
@@ -87,7 +87,7 @@ PRODUCTS: dict[str, Case] = {
     "product_wide": _product(2, 5, 70, ((), ()), (False, True), scales=(0.5, 0.5, 0.1)),
 }
 EVERY = CONVOLUTIONS | UNPROVEN | OTHERS | PRODUCTS
-#: Plain C looks the same for the others.
+#: Plain C is the same for the others.
 SCALAR = {
     name: EVERY[name] for name in ("conv", "pointwise", "dense", "depthwise", "add", "average_pool")
 }
@@ -199,12 +199,12 @@ def test_a_reshape_leaves_nothing_to_decide() -> None:
 
 
 def tvmtiny_models(name: str) -> Path:
-    """Path of a model that comes with the package."""
+    """Path of a shipped model."""
     return Path(tvmtiny.__file__).parent / "models" / f"{name}.tflite"
 
 
 def test_weights_that_do_not_fit_a_format_are_refused() -> None:
-    """Two weights of -128 do not fit the int8 format; the rule takes the other one by itself."""
+    """Two weights of -128 do not fit the int8 format; the rule takes the other format by itself."""
     node = _node(Conv((4, 6), 8, 6, weight_range=(-128, -127)))
     cpu = resolve("cortex-m4").cpu
     default = implement(node, cpu, Oracle.LITERT, Goal.BALANCED)

@@ -24,7 +24,7 @@ BOARD = "mps2-an385"
 
 _RELU = Conv(activation="RELU", zero_points=(-128, -128), output_scale=1.0)
 
-#: Shapes that the kernels have to care about, with weights small enough for chunks of every length.
+#: Shapes that the kernels distinguish, with weights small enough for chunks of every length.
 SHAPES: dict[str, Case] = {
     "pixels": replace(_RELU, size=(5, 5), channels=17, filters=9, kernel=(1, 1)),
     "long_chunks": replace(
@@ -83,7 +83,7 @@ def test_on_board(layers: SideBySide) -> None:
 def test_chunks_that_are_proven_are_exact(
     weights: list[int], spread: int, chunk: int, seed: int
 ) -> None:
-    """Both sums come out of the packed products, for the inputs that make them largest too."""
+    """Both sums come out of the packed products, also for the inputs that make them largest."""
     w = np.array([weights[:chunk]]) // spread
     rng = np.random.default_rng(seed)
     ends = np.where(w[0] > 0, 127, -128)
@@ -98,14 +98,14 @@ def test_chunks_that_are_proven_are_exact(
             exact = (upper, lower) == (int((high * w[0]).sum()), int((low * w[0]).sum()))
             fits &= exact
     assert fits or not provable(w, chunk)[0]
-    # The proof refuses nothing but what can go wrong, or nearly.
+    # The proof refuses nothing but combinations that can fail, or nearly so.
     assert provable(w, chunk)[0] or np.abs(w).sum() * 128 > START
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**16), spread=st.integers(1, 40), chunk=st.sampled_from((1, 2, 4, 8)))
 def test_chunks_of_bytes_that_are_proven_are_exact(seed: int, spread: int, chunk: int) -> None:
-    """Weights less the smallest one are from 0 to 255, so that inputs of one sign are the worst."""
+    """Weights less the smallest one are 0 to 255, so inputs of one sign are the worst."""
     rng = np.random.default_rng(seed)
     weights = (rng.integers(-128, 128, (2, 8)) // spread).astype(np.int8)
     low, high = (weights.astype(np.int64) - weights.min(axis=1, keepdims=True)).reshape(
@@ -140,7 +140,7 @@ def test_each_channel_has_one_length_of_chunks(
 
 @on_qemu
 def test_dense_layers_on_cortex_m0() -> None:
-    """One channel at a time, or four from words: sums of more do not fit its registers."""
+    """One channel at a time, or four from words: the sums of more do not fit its registers."""
     side = SideBySide("dense_m0", {"layer": Dense((1, 128), 128, 16)}, 0.0)
     result = side.check_board("microbit")
     assert result.instructions <= 7.7 * side.compile("microbit").macs

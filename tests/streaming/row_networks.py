@@ -16,7 +16,7 @@ def row_network(seed: int, dtype: str = "int8") -> bytes:
     Parameters
     ----------
     seed
-        Of its structure and its weights.
+        Seed of the structure and the weights.
     """
     choose = np.random.default_rng(seed)
     network = Network(seed, dtype)
@@ -68,12 +68,12 @@ def _layer(network: Network, choose: np.random.Generator, x: Value, values: list
 
 
 def growing_network(seed: int, dtype: str = "int8") -> bytes:
-    """A .tflite file of layers that make more rows than they read, pad, or look at each row alone.
+    """A .tflite file of layers that compute more rows than they read, pad, or treat each row alone.
 
     Parameters
     ----------
     seed
-        Of its structure and its weights.
+        Seed of the structure and the weights.
     """
     choose = np.random.default_rng(seed)
     network = Network(seed, dtype)
@@ -117,7 +117,7 @@ def _growing_layer(network: Network, choose: np.random.Generator, x: Value) -> V
 
 
 def random_segments(seed: int) -> Callable[..., Choice]:
-    """What stands in for `Planner.choose`: segments and rows that nobody chose for being good."""
+    """A substitute for `Planner.choose`: arbitrary segments and rows instead of good ones."""
 
     def choose(
         planner: Planner, budget: int | None = None, overhead: float | None = None

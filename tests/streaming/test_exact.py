@@ -20,18 +20,18 @@ from tvmtiny.codegen.stream import ProgramStreamer
 from tvmtiny.errors import InputError
 from tvmtiny.streaming.plan import Planner
 
-#: Networks that are tried; the environment may ask for others, as many as one likes.
+#: Number of networks; the environment may ask for any number of others.
 SEEDS = range(int(os.environ.get("TVMTINY_ROW_SEEDS", "10")))
 
 
 def in_slices(model: tvmtiny.Model, cpu: str, seed: int, **options: str) -> tvmtiny.Artifact:
-    """Compile; every other model in slices as short as its layers allow."""
+    """Compile; every other model in the shortest slices that its layers allow."""
     longest = 1_000 if seed % 2 else None
     while True:
         try:
             return tvmtiny.compile(model, cpu, longest_slice=longest, **options)
         except InputError as error:
-            # Another layer may be divided into fewer parts, whose longest is longer again.
+            # Another layer may be divided into fewer parts, so that its longest part is longer.
             least = re.search(r"cannot be divided further; give longest_slice (\d+)", str(error))
             if least is None or longest is None or int(least[1]) <= longest:
                 raise
@@ -118,14 +118,14 @@ def test_random_segments_of_pushed_rows(
 
 
 def test_a_kernel_reads_no_constant_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows get numbers of their own among tensors, also of constants: this network had a clash."""
+    """Rows are numbered among tensors, constants included: this network had a clash."""
     monkeypatch.setattr(Planner, "choose", random_segments(271))
     model = tvmtiny.load(row_network(271), name="rows")
     assert tvmtiny.compile(model, "cortex-m4", stream="rows").stream is not None
 
 
 def test_last_rows_that_nothing_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The steps of an inference end with the last row, whether it makes work or not."""
+    """The steps of an inference end with the last row, whether that row makes work or not."""
     monkeypatch.setattr(Planner, "choose", random_segments(304))
     model = tvmtiny.load(row_network(304), name="rows")
     artifact = tvmtiny.compile(model, "cortex-m4", stream="rows")
@@ -135,7 +135,7 @@ def test_last_rows_that_nothing_needs(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_rows_that_nothing_computes() -> None:
-    """A row of an image that only grows in height is what it was: the layer runs as a whole."""
+    """A row of an image that only grows in height is unchanged, so the layer runs as a whole."""
     network = Network(6)
     x = network.conv(network.input(1, 8, 6, 3), 4, (3, 3))
     x = network.pad(x, (0, 0), (1, 2), (0, 0), (0, 0))
@@ -148,7 +148,7 @@ def test_rows_that_nothing_computes() -> None:
 
 
 def test_a_single_column_that_nothing_computes() -> None:
-    """The nearest of four columns is a part of its row: the layer runs as a whole."""
+    """The nearest of four columns is a part of its row, so the layer runs as a whole."""
     network = Network(7)
     x = network.conv(network.input(1, 8, 6, 3), 4, (3, 3))
     x = network.resize(x, 2 * x.shape[1], 1, "RESIZE_NEAREST_NEIGHBOR")

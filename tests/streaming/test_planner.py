@@ -1,4 +1,4 @@
-"""The choice of segments: against trying everything, and the same each time."""
+"""The choice of segments: compared with trying everything, and the same each time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvmtiny.streaming.segment import WINDOW, Fill, Kind, Move, RowTensor
 from tvmtiny.streaming.segment_costs import PlanLayer, RowCost, Streamed
 from tvmtiny.streaming.window import WindowRows
 
-#: Rows a layer that the planner tries for short segments.
+#: Numbers of rows that the planner tries for short segments.
 ROWS = (1, 2, 4)
 #: Bytes within which workspaces are chosen.
 LIMIT = 250
@@ -115,7 +115,7 @@ def test_a_plan_is_the_same_each_time() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_every_row_is_made_once_and_read_where_it_lies(shared: bool) -> None:
-    """Follow the moves and fills of a schedule with rows that know who they are."""
+    """Follow the moves and fills of a schedule with rows that carry their identity."""
     windows = 0
     for seed in range(20):
         p = planner(seed, True)
@@ -170,7 +170,7 @@ def test_every_row_is_made_once_and_read_where_it_lies(shared: bool) -> None:
                 )
                 assert event.writes + row - first < most
             if event.writes >= WINDOW:
-                # The next event reads it, before another tensor has a window.
+                # The next event reads the row before another tensor has a window.
                 assert owner == ""
                 owner = layer.writes
         assert made == {name: list(range(t.height)) for name, t in segment.tensors.items()}
@@ -178,7 +178,7 @@ def test_every_row_is_made_once_and_read_where_it_lies(shared: bool) -> None:
 
 
 def test_a_ring_that_keeps_no_rows_takes_no_memory() -> None:
-    """All rows are computed for one window, so that none is kept between two of them."""
+    """All rows are computed for one window, so no row is kept between two windows."""
     rows = WindowRows(RowTensor("x", 3, 80))
     before: list[Move | Fill] = []
     after: list[Move] = []

@@ -1,4 +1,4 @@
-"""Pushing rows from C: whatever the caller does gives a status, and never a wrong result."""
+"""Pushing rows from C: any calls give a status, and never a wrong result."""
 
 from __future__ import annotations
 

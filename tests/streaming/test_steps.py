@@ -1,4 +1,4 @@
-"""Inference in steps: the same bytes, no step longer than asked for, and safe in every order."""
+"""Inference in steps: equal bytes, no step longer than requested, and safe in every order."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_slices_that_cannot_be() -> None:
         tvmtiny.compile(model, "cortex-m4", longest_slice=1000)
 
 
-#: Feeds a watchdog after each step, and then runs a whole inference, which it does not survive.
+#: Feed a watchdog after each step, then run a whole inference, which the watchdog ends.
 _WATCHDOG = """\
 #include "device.h"
 #include "measure.h"
@@ -201,7 +201,7 @@ void device_main(void)
 @on_qemu
 @needs_mlperf_tiny
 def test_a_watchdog_survives_steps_but_no_whole_inference(tmp_path: Path) -> None:
-    """5 ms at a virtual 80 MHz, an instruction a cycle: 400,000 instructions."""
+    """5 ms at a virtual 80 MHz with one cycle per instruction: 400,000 instructions."""
     model = tvmtiny.load(MLPERF_TINY / "vww_int8.tflite", name="vww")
     board = find_board(BOARD)
     artifact = tvmtiny.compile(model, BOARD, longest_slice=100_000)

@@ -1,4 +1,4 @@
-"""Windows that slide: each row gives the result of the window that it completes."""
+"""Sliding windows: each row gives the result of the window that it completes."""
 
 from __future__ import annotations
 

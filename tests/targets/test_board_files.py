@@ -1,4 +1,4 @@
-"""Boards from files: what is read, what is refused with its key, and who wins where names meet."""
+"""Boards from files: accepted files, refused keys, and precedence where names are equal."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_named_files(tmp_path: Path) -> None:
         "none": tmp_path / "none.toml",
     }
     assert find_board("lab", files) == resolve("lab", files).board == find_board(files["lab"])
-    # The broken ones are in nobody's way.
+    # Broken files disturb no other board.
     assert find_board("microbit", files) is boards()["microbit"]
     assert resolve("cortex-m7", files).board is None
     for name, problem in (

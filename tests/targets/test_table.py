@@ -38,7 +38,7 @@ def test_shipped_cpus() -> None:
             assert f"-mcpu={name}" in cpu.flags or name == "cortex-m85"
             assert ("-mfloat-abi=hard" in cpu.flags) == ("fpu" in cpu.features)
         else:
-            # The vectors are in assembly alone.
+            # Vectors occur in assembly only.
             assert f"-march={name.removesuffix('v')}" in cpu.flags
 
 
@@ -124,5 +124,5 @@ def test_a_part_of_a_name_is_not_a_name(name: str) -> None:
 
 
 def test_every_feature_of_a_cpu_is_listed() -> None:
-    """The image of a model could not say otherwise what it needs."""
+    """The image of a model could not state its needs otherwise."""
     assert {f for cpu in cpus().values() for f in cpu.features} == set(all_features())

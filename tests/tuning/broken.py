@@ -1,4 +1,4 @@
-"""Compilers of layers that break what they generate, each in its own way."""
+"""Compilers of layers that break their generated code, each in its own way."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import cloudpickle
 from tvmtiny.schedule.records import Status
 from tvmtiny.tuning.worker import compile_candidate
 
-# The processes that build cannot import tests.
+# The processes that build candidates cannot import tests.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 _CALL = "return tvmtiny_layer_run_arena(tvmtiny_layer_arena, inputs, outputs);"
-#: What the run function does instead.
+#: The bodies that replace the run function.
 _INSTEAD = {
     Status.COMPILE_ERROR: "return undeclared;",
     Status.LINK_ERROR: f"extern int32_t missing(void); (void)missing(); {_CALL}",
@@ -32,7 +32,7 @@ _INSTEAD = {
 
 
 def breaking(*kinds: Status) -> Callable[..., Any]:
-    """A compiler whose candidates fail like these, but for the default rule's."""
+    """A compiler whose candidates fail like these, except the default rule's candidate."""
     from tvmtiny.schedule import decisions_key, space
 
     def compile_broken(model, node, target, decisions, goal):

@@ -26,7 +26,7 @@ KINDS = tuple(status for status in Status if status is not Status.OK)
 
 
 class FakeMeasurer:
-    """Answers at once; figures and failures follow from the decisions alone."""
+    """A measurer that answers at once; figures and failures follow from the decisions alone."""
 
     parallel = 3
 
@@ -66,7 +66,7 @@ def tasks(digits, nodes) -> Any:
 
 
 def random_searches(tasks) -> list[RandomSearch]:
-    """Searches that cost nothing, where it does not matter what is measured."""
+    """Searches without measurements, for tests where the measured figures do not matter."""
     return [RandomSearch(task.space, seed) for seed, task in enumerate(tasks)]
 
 
@@ -90,7 +90,7 @@ def make_tuner(tasks, tmp_path) -> Callable[..., Tuner]:
 
 
 class _Here(ThreadPoolExecutor):
-    """Takes the place of processes, which import TVM before they build anything."""
+    """A substitute for build processes, which import TVM before they build anything."""
 
     def __init__(self, max_workers: int, timeout: float, initializer: object) -> None:
         super().__init__(max_workers)
@@ -98,5 +98,5 @@ class _Here(ThreadPoolExecutor):
 
 @pytest.fixture
 def built_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build candidates in this process, where it does not matter that one may crash or hang."""
+    """Build candidates in this process, for tests in which no candidate crashes or hangs."""
     monkeypatch.setattr(measure, "PopenPoolExecutor", _Here)

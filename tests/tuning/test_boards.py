@@ -1,4 +1,4 @@
-"""Boards that are attached: what they measure, what they say they are, and what is refused."""
+"""Attached boards: their measurements, their descriptions of themselves, and refused boards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOARD = find_board("mps2-an386")
 
 
 class CountingBoard:
-    """Says that each candidate is right, and took one cycle more than the one before."""
+    """A board that finds each candidate right, one cycle slower than the one before."""
 
     region = CandidateRegion(0x20000000, 1 << 18)
 
@@ -61,7 +61,7 @@ def test_cycles_of_a_board_are_its_own(digits, tmp_path):
     records = load_records(path).records
     assert sorted(record.figure for record in records) == [1001, 1002]
     assert {record.provenance["figure"] for record in records} == {"measured on the board"}
-    # Figures that were obtained in another way are not mixed with these.
+    # Figures obtained in another way are not mixed with these.
     with pytest.raises(InputError, match=r"are measured on the board, but new ones would be estim"):
         tvmtiny.tune(digits, BOARD, runners=[CountingBoard(Unit.TICKS)], resume=True, **options)
 

@@ -23,7 +23,7 @@ BOARD = find_board("mps2-an386")
 
 
 class Layer:
-    """A layer's default candidate, and what it should compute."""
+    """A layer's default candidate, and its expected results."""
 
     def __init__(self, digits, task, board=BOARD) -> None:
         self.board = board
@@ -79,7 +79,7 @@ def test_a_runner_survives_whatever_a_candidate_does(digits, tasks, tmp_path, bo
             assert caught.value.status is kind, str(caught.value)
             again = runner.run(good, layer.inputs, layer.expected, 20.0)
             assert again == done
-        # The board was brought back, not started again.
+        # The board was recovered, not restarted.
         assert runner._qemu.process.pid == process
     finally:
         runner.close()

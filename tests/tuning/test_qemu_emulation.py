@@ -1,4 +1,4 @@
-"""Candidates for a CPU that Unicorn does not have: executed, counted and priced in QEMU."""
+"""Candidates for a CPU that Unicorn lacks: executed, counted and priced in QEMU."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_candidate_is_counted_and_priced(digits, nodes, tmp_path):
     expected = reference_outputs(task.node, inputs, digits.oracle)
     assert same_outputs(found.outputs, expected) is None
     assert 0 < found.instructions <= found.estimated_cycles
-    # The same layer in firmware, which has the calls around it as well.
+    # The same layer in firmware, which adds the calls around it.
     whole = tvmtiny.run(artifact, *inputs, board=BOARD).instructions
     assert found.instructions == pytest.approx(whole, abs=20)
     for kind, seconds in ((Status.CRASH, 20.0), (Status.TIMEOUT, 1.0)):

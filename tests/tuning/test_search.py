@@ -50,7 +50,7 @@ def cost(decisions) -> float | None:
 
 
 def follow(search, trials: int, enough: float = 0.0) -> list[float]:
-    """The best cost after each trial, until it is `enough`."""
+    """The best cost after each trial, until the cost is `enough`."""
     best: list[float] = []
     while len(best) < trials and min(best, default=math.inf) > enough:
         asked = search.ask(min(4, trials - len(best)))
@@ -96,6 +96,6 @@ def test_features_tell_candidates_of_a_layer_apart(tasks):
 
 
 def test_xgboost_is_imported_where_it_trains(warm_programs: Path) -> None:
-    """Neither by commands that tune nothing nor by what collects tests."""
+    """Neither commands that tune nothing nor the collection of tests import them."""
     code = "import sys, tvmtiny.tuning.search; sys.exit('xgboost' in sys.modules)"
     subprocess.run([warm_programs / "python", "-c", code], check=True)

@@ -82,14 +82,14 @@ def test_resuming_measures_nothing_again(make_tuner, tasks, tmp_path):
     path = tmp_path / "trials.jsonl"
     before = FakeMeasurer(failing=5)
     make_tuner(before, 33, searches=random_searches(tasks)).run()
-    # What a machine that stops leaves behind.
+    # The file that a machine leaves when it stops.
     text = path.read_bytes()
     path.write_bytes(text[: len(text) - 40])
     earlier = load_records(path)
     assert len(earlier.records) == 32 and len(earlier.dropped) == 1
     after = FakeMeasurer(failing=5)
     progress = make_tuner(after, 60, earlier=earlier.records).run()
-    # All but the torn record is known.
+    # All records except the torn one are known.
     assert len(set(before.asked) & set(after.asked)) <= 1
     assert progress.trials == 60 and progress.restored == 32 and len(after.asked) == 28
     assert len(load_records(path).records) == 60

@@ -1,4 +1,4 @@
-"""What else an application on Zephyr must show: its shell, its size, Twister, use as a module."""
+"""Further properties of the application on Zephyr: shell, size, Twister, use as a module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tvmtiny.project.zephyr.console import converse
 from tvmtiny.project.zephyr.source_tree import find_tree
 from tvmtiny.targets import find_board
 
-#: What the application itself may add to what is announced for the model.
+#: The bytes that the application may add to the figures announced for the model.
 APPLICATION_BYTES = 2048
 
 
@@ -39,7 +39,7 @@ def test_the_shell(built: Built) -> None:
 
 
 def used(output: str) -> dict[str, int]:
-    """Bytes of memory by region, as the linker says."""
+    """The linker's figures of memory by region."""
     return {region: taken for region, (taken, _) in memory_table(output).items()}
 
 
@@ -50,7 +50,7 @@ def test_size_beside_an_empty_application(built: Built, tmp_path: Path) -> None:
     empty = used(build_other(tmp_path / "empty", board.name, "", "", None))
     build = built(board.name, "standalone", "kws")
     artifact = tvmtiny.compile(mlperf_model("kws"), board.name)
-    # What run states of the generated code, on the same CPU without Zephyr.
+    # The result of the generated code on the same CPU without Zephyr.
     bare = tvmtiny.run(artifact, *sample_inputs(artifact.inputs, 0), board="mps2-an385")
     assert bare.flash is not None
     flash = build.memory["FLASH"][0] - empty["FLASH"]
@@ -110,7 +110,7 @@ def test_the_arena_in_a_region_of_the_devicetree(tmp_path: Path) -> None:
 @on_zephyr
 @needs_mlperf_tiny
 def test_twister(built: Built, tmp_path: Path) -> None:
-    """Everything of sample.yaml and testcase.yaml on one board."""
+    """All tests of sample.yaml and testcase.yaml on one board."""
     application = built("zephyr:mps2_an385", "standalone", "kws", "ad").application
     tree = find_tree()
     name = tree.board_name(application.board.names)

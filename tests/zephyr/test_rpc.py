@@ -59,7 +59,7 @@ def test_exact(board: str, name: str, built: Built) -> None:
     checked = tvmtiny.check(model, artifact, result, inputs)
     assert checked.exact, checked
     assert checked.layers_compared == len(artifact.layers)
-    # The same CPU without Zephyr; QEMU's an521 has no twin there, but the instructions of an385.
+    # The same CPU without Zephyr; QEMU's an521 has no twin there, but executes like an385.
     twins = {"zephyr:mps3_an547": "mps3-an547", "zephyr:qemu_riscv32": "riscv-virt"}
     twin = twins.get(board, "mps2-an385")
     bare = tvmtiny.run(artifact, *inputs, board=twin).instructions
@@ -110,7 +110,7 @@ def test_the_board_goes_on_after_a_fault_and_after_an_endless_call(
     name: str, tmp_path: Path
 ) -> None:
     board = find_board(name)
-    # Where these boards have no memory.
+    # Addresses where these boards have no memory.
     nowhere, fault = {
         "arm": (0x60000000, "BusFault"),
         "riscv": (0xA0000000, "store access fault at 0xa0000000"),

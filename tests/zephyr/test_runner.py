@@ -1,4 +1,4 @@
-"""Tuning on a board of Zephyr in QEMU: candidates are loaded over the UART into its RAM."""
+"""Tuning on a board of Zephyr in QEMU: candidates are loaded into its RAM over the UART."""
 
 from __future__ import annotations
 

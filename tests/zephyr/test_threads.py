@@ -29,7 +29,7 @@ CONFIG_SYS_CLOCK_TICKS_PER_SEC=20000
 CONFIG_MAIN_THREAD_PRIORITY=1
 """
 
-#: A thread for each model, and one above them that wakes up with the clock and changes threads.
+#: A thread for each model, and one of higher priority that wakes with the clock and switches them.
 _MAIN = """\
 #include <string.h>
 #include <zephyr/kernel.h>
