@@ -33,6 +33,7 @@ SHAPES = {
     "odd_linear": Depthwise((7, 9), 9, output_scale=0.3),
     "stride_2_odd": replace(_RELU, size=(13, 15), channels=8, stride=(2, 2)),
     "row": replace(_RELU, size=(1, 17), channels=8),
+    "column": replace(_RELU, size=(10, 1), channels=8, kernel=(5, 1), padding="VALID"),
     "one_output": replace(_RELU, size=(3, 3), channels=21, padding="VALID"),
     "seven_channels": replace(_RELU, size=(6, 7), channels=7, batch=2),
 }

@@ -106,6 +106,9 @@ class _Code:
         axis, unit = self._inner, self._kernel.unit[self._inner]
         whole, rest = divmod(self._kernel.outputs[axis], unit)
         step, out_step = self._steps(axis, unit)
+        if whole == 1:
+            # The step of a narrow axis is no whole word.
+            step = 0
         # Before each unit, addresses are those of the last patch of the previous unit.
         last = self._patches((unit, outer))[-1]
         code = self._unit((unit, outer), last - step) + add("r2", out_step)
