@@ -7,6 +7,7 @@ import numpy as np
 from tvmtiny.ops import Node
 from tvmtiny.ops.shared.output_rounding import convolution_rounding
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
+from tvmtiny.schedule.clamping import free_limits
 from tvmtiny.schedule.per_node import per_layer
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 
@@ -79,7 +80,15 @@ def _scale(
             return rounding(every.T).T[part]
 
         reach = (low[part], high[part])
-        return solve(reference, scales[part], reach, folded[part], gain=gain, shifts=shifts)
+        return solve(
+            reference,
+            scales[part],
+            reach,
+            folded[part],
+            gain=gain,
+            shifts=shifts,
+            limits=free_limits(node),
+        )
 
     gains = np.clip(np.floor(scales * (_GAIN_PER_SCALE * most / GAIN)), 1, most).astype(np.int64)
     special = gains != most

@@ -8,6 +8,8 @@ from tvm import IRModule, tirx
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.primfunc_attributes import OPERATOR_ATTR
+from tvmtiny.schedule.clamping import clamped_later, with_clamping
+from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.families.registry import families, families_for, family_of
 from tvmtiny.schedule.implementation import (
     SCHEDULE_ATTR,
@@ -46,14 +48,40 @@ def implement(
         proven exact for the node's weights.
     """
     if decisions is None:
-        tried = (f.implement(node, cpu, oracle, goal) for f in families_for(node, cpu))
+        tried = (implement_by(f, node, cpu, oracle, goal) for f in families_for(node, cpu))
         return next((found for found in tried if found is not None), None)
     chosen = family_of(decisions)
     if chosen is None or chosen not in families_for(node, cpu):
         return None
     if not is_candidate(chosen.sketches(node, cpu, oracle), decisions):
         return None
-    return chosen.implement(node, cpu, oracle, goal, decisions)
+    return implement_by(chosen, node, cpu, oracle, goal, decisions)
+
+
+def implement_by(
+    family: KernelFamily,
+    node: Node,
+    cpu: Cpu,
+    oracle: Oracle,
+    goal: Goal,
+    decisions: Decisions | None = None,
+) -> Implementation | None:
+    """Implement `node` by one family.
+
+    If the activation ends within the range of int8, outputs are clamped by the kernel itself or
+    afterwards, whichever takes less. The arguments are those of `implement`.
+    """
+    direct = family.implement(node, cpu, oracle, goal, decisions)
+    free = None if family.clamp is None else clamped_later(node)
+    made = None if free is None else family.implement(free, cpu, oracle, goal, decisions)
+    if made is None or family.clamp is None:
+        return direct
+    clamped = with_clamping(made, node, family.clamp)
+    if direct is not None and direct.cycles and clamped.cycles and goal is Goal.SPEED:
+        return min(clamped, direct, key=lambda found: found.cycles)
+    if direct is not None and direct.instructions <= clamped.instructions:
+        return direct
+    return clamped
 
 
 def implementer(

@@ -16,6 +16,7 @@ from tvmtiny.ops.shared.output_rounding import (
 )
 from tvmtiny.ops.shared.sliding_window import Window, window
 from tvmtiny.ops.shared.weights import accumulator_range, bias_values
+from tvmtiny.schedule.clamping import free_limits
 from tvmtiny.schedule.overlap import smallest_distance
 from tvmtiny.schedule.per_node import per_layer, per_node
 from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
@@ -160,6 +161,7 @@ def matrix_scaling(
         gain=gain,
         excess=excess,
         shifts=shifts,
+        limits=free_limits(node),
     )
 
 

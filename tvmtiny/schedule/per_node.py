@@ -21,6 +21,11 @@ def resized(node: Node, original: Node) -> Node:
     return node
 
 
+def of_layer(node: Node) -> Node:
+    """Return the node of the layer that `node` computes for another size, else `node`."""
+    return _layers.get(node, node)
+
+
 def per_node(function: Callable[..., Result]) -> Callable[..., Result]:
     """Decorate a deterministic function of a node and other hashable arguments with a cache."""
     results: WeakKeyDictionary[Node, dict[tuple[object, ...], Result]] = WeakKeyDictionary()
@@ -41,6 +46,6 @@ def per_layer(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @wraps(function)
     def remembering(node: Node, *arguments: object) -> Result:
-        return known(_layers.get(node, node), *arguments)
+        return known(of_layer(node), *arguments)
 
     return remembering

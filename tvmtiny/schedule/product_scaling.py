@@ -18,6 +18,8 @@ PRODUCT_GAIN = 256
 def product_scaling(node: Node, oracle: Oracle, shifts: tuple[int, ...] = SHIFTS) -> Scaling | None:
     """Find constants for products of operands minus their zero points, times `PRODUCT_GAIN`.
 
+    The outputs must then be clamped to the range of the activation.
+
     Parameters
     ----------
     node
@@ -45,4 +47,12 @@ def product_scaling(node: Node, oracle: Oracle, shifts: tuple[int, ...] = SHIFTS
     scale = node.input(0).scale * node.input(1).scale / node.output.scale
     bounds = np.array([corners.min()]), np.array([corners.max()])
     none = np.zeros(1, np.int64)
-    return solve(reference, np.array([scale]), bounds, none, gain=PRODUCT_GAIN, shifts=shifts)
+    return solve(
+        reference,
+        np.array([scale]),
+        bounds,
+        none,
+        gain=PRODUCT_GAIN,
+        shifts=shifts,
+        limits=(low, high),
+    )

@@ -36,6 +36,9 @@ _NEAR = 4
 #: Stands for a missing bound of an initial accumulator.
 _FAR = 2**62
 
+#: The outputs of SSAT: the range of int8.
+_WHOLE = (-128, 127)
+
 #: TFLite's function from accumulators, ``(channels, n)``, to clamped outputs, both int64.
 Reference = Callable[[np.ndarray], np.ndarray]
 
@@ -103,6 +106,7 @@ def solve(
     gain: int = 256,
     excess: np.ndarray | int = 0,
     shifts: tuple[int, ...] = SHIFTS,
+    limits: tuple[int, int] = _WHOLE,
 ) -> Scaling | None:
     """Find initial accumulators and multipliers so that both instructions equal `reference`.
 
@@ -122,6 +126,9 @@ def solve(
         Factor of the sum of products, and a constant that kernels add to it.
     shifts
         Shifts to try, in order.
+    limits
+        Smallest and largest output, if the caller clamps outputs to them. The instructions may then
+        give any output that is clamped to that of `reference`.
 
     Returns
     -------
@@ -131,9 +138,11 @@ def solve(
     low, high = (np.asarray(bound, np.int64) for bound in reach)
     bias = np.asarray(bias, np.int64)[:, None]
     extra = np.broadcast_to(np.asarray(excess, np.int64), low.shape)[:, None]
-    if _is_clamped_early(reference, scales, low, high, gain, shifts):
+    if limits[0] >= limits[1] or (
+        limits == _WHOLE and _is_clamped_early(reference, scales, low, high, gain, shifts)
+    ):
         return None
-    steps = _find_steps(reference, scales[:, None], low[:, None], high[:, None])
+    steps = _find_steps(reference, scales[:, None], low[:, None], high[:, None], limits)
 
     def summed(acc: np.ndarray) -> np.ndarray:
         return gain * (acc - bias) + extra
@@ -148,8 +157,8 @@ def solve(
     ends = summed(np.stack([low, high], axis=1))
     if np.abs(ends).max() >= 2**31:
         return None
-    points = _signed_points(reference, steps, low, high)
-    key = _digest(gain, shifts, scales, low, high, bias, extra, *vars(points).values())
+    points = _signed_points(reference, steps, low, high, limits)
+    key = _digest(gain, shifts, limits, scales, low, high, bias, extra, *vars(points).values())
     if key not in _solutions:
         if len(_solutions) == _KEPT_SOLUTIONS:
             _solutions.clear()
@@ -189,8 +198,10 @@ def _is_clamped_early(
     return bool((varies & (least | most)).any())
 
 
-def _digest(gain: int, shifts: tuple[int, ...], *arrays: np.ndarray) -> bytes:
-    found = hashlib.sha256(repr((gain, shifts)).encode())
+def _digest(
+    gain: int, shifts: tuple[int, ...], limits: tuple[int, int], *arrays: np.ndarray
+) -> bytes:
+    found = hashlib.sha256(repr((gain, shifts, limits)).encode())
     for array in arrays:
         found.update(repr((array.dtype, array.shape)).encode())
         found.update(np.ascontiguousarray(array).tobytes())
@@ -225,14 +236,18 @@ def _solve_by_sign(
 
 
 def _find_steps(
-    reference: Reference, scales: np.ndarray, low: np.ndarray, high: np.ndarray
+    reference: Reference,
+    scales: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    limits: tuple[int, int],
 ) -> _Steps:
-    """Find all steps by bisection; the arguments have the shape ``(channels, 1)``.
+    """Find all steps within `limits` by bisection; the arrays have the shape ``(channels, 1)``.
 
     A step lies within a few accumulators of its place in exact arithmetic, where the bisection
     starts. If the function's values contradict that, it starts with the whole range.
     """
-    outputs = np.arange(-127, 128)
+    outputs = np.arange(limits[0] + 1, limits[1] + 1)
     origin = np.clip(0, low, high)
     values = reference(np.concatenate([low, origin, high], axis=1))
     least, at_origin, most = values[:, :1], values[:, 1:2], values[:, 2:]
@@ -349,7 +364,11 @@ class _Points:
 
 
 def _signed_points(
-    reference: Reference, steps: _Steps, low: np.ndarray, high: np.ndarray
+    reference: Reference,
+    steps: _Steps,
+    low: np.ndarray,
+    high: np.ndarray,
+    limits: tuple[int, int],
 ) -> _Points:
     """Return all steps, and both sides of zero, where the offset changes."""
     channels = len(low)
@@ -360,10 +379,10 @@ def _signed_points(
     return _Points(
         np.concatenate([steps.at, zero], axis=1),
         np.concatenate([outputs, at_zero], axis=1),
-        np.concatenate([~steps.never_taken, inside & (at_zero > -128)], axis=1),
+        np.concatenate([~steps.never_taken, inside & (at_zero > limits[0])], axis=1),
         np.concatenate([steps.below, zero], axis=1),
         np.concatenate([outputs, at_zero + 1], axis=1),
-        np.concatenate([~steps.taken_at_once, inside & (at_zero < 127)], axis=1),
+        np.concatenate([~steps.taken_at_once, inside & (at_zero < limits[1])], axis=1),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.families.registry import family_of
+from tvmtiny.schedule.implement import implement_by
 from tvmtiny.schedule.implementation import Goal, Implementation
 from tvmtiny.targets import Cpu
 
@@ -133,6 +134,6 @@ def smaller_implementations(
     if family is None:
         return
     for decisions in family.smaller(node, implementation.decisions):
-        found = family.implement(node, cpu, oracle, goal, decisions)
+        found = implement_by(family, node, cpu, oracle, goal, decisions)
         if found is not None:
             yield found

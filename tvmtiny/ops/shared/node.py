@@ -126,6 +126,9 @@ class Node:
         Tensors that carry the quantization of values inside the operator.
     options
         The builtin options by schema name in snake_case; enums are given by name.
+    clamped_later
+        Whether outputs are clamped to the range of the activation after the operator, which may
+        then give any output that is clamped to the right one.
     """
 
     index: int
@@ -135,6 +138,7 @@ class Node:
     outputs: tuple[Tensor, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     intermediates: tuple[Tensor, ...] = ()
+    clamped_later: bool = False
 
     def input(self, position: int) -> Tensor:
         """Return the input at `position`, which must be present."""

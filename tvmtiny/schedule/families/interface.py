@@ -11,6 +11,7 @@ from tvm import tirx
 
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.resources import shipped
+from tvmtiny.schedule.clamping import ClampKernel
 from tvmtiny.schedule.implementation import Decisions, Goal, Implementation, Sketch
 from tvmtiny.targets import Cpu
 
@@ -44,6 +45,9 @@ class KernelFamily(ABC):
     lanes
         Number of int8 inputs of an output that convolutions and dense layers process at once.
         Lanes are wasted if the depth is not a multiple of it.
+    clamp
+        The function that clamps outputs of layers with weights to the range of an activation, if
+        the kernels leave that to it; None for families that clamp outputs themselves.
     """
 
     name: ClassVar[str]
@@ -53,6 +57,7 @@ class KernelFamily(ABC):
     replaces: ClassVar[frozenset[str]] = frozenset()
     takes_any_weights: ClassVar[bool] = False
     lanes: ClassVar[int] = 1
+    clamp: ClassVar[ClampKernel | None] = None
 
     def runs_on(self, cpu: Cpu) -> bool:
         """Return whether `cpu` has all features that the kernels need."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule.clamping import ClampKernel
 from tvmtiny.schedule.families.dsp.add import add_sketches, implement_add
 from tvmtiny.schedule.families.dsp.binary import binary_sketches, implement_binary
 from tvmtiny.schedule.families.dsp.convolution import (
@@ -158,6 +159,7 @@ class Dsp(KernelFamily):
             "words",
         }
     )
+    clamp = ClampKernel("tvmtiny_dsp_clamp_bytes", ("tvmtiny_dsp.h", "tvmtiny_dsp_clamp.h"), 1.4)
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         if _is_half(node):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tvmtiny.ops import Node, Oracle
+from tvmtiny.schedule.clamping import ClampKernel
 from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.families.mve.choice import CHOICES, choice_sketches, implement_choice
 from tvmtiny.schedule.families.mve.depthwise import (
@@ -154,6 +155,7 @@ class Mve(KernelFamily):
             "mve_table",
         }
     )
+    clamp = ClampKernel("tvmtiny_mve_clamp_bytes", ("tvmtiny_mve.h", "tvmtiny_mve_clamp.h"), 0.4)
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         if _is_float(node, cpu):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from tvmtiny.schedule.clamping import PORTABLE
 from tvmtiny.schedule.families.int8 import Int8Family, Kernels
 from tvmtiny.schedule.families.riscv.convolution import (
     convolution_sketches,
@@ -29,6 +30,7 @@ class RiscV(Int8Family):
     sketch_names = frozenset(
         {"riscv_3x3", "riscv_bytes", "riscv_filter", "riscv_pairs", "riscv_words"}
     )
+    clamp = PORTABLE
     kernels = MappingProxyType(
         {"CONV_2D": _MATRIX, "DEPTHWISE_CONV_2D": _DEPTHWISE, "FULLY_CONNECTED": _MATRIX}
     )

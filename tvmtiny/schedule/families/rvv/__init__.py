@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from tvmtiny.ops import Node
+from tvmtiny.schedule.clamping import ClampKernel
 from tvmtiny.schedule.families.int8 import Int8Family, Kernels
 from tvmtiny.schedule.families.rvv.depthwise import (
     depthwise_sketches,
@@ -56,6 +57,7 @@ class Rvv(Int8Family):
             "rvv_strip_windows",
         }
     )
+    clamp = ClampKernel("tvmtiny_rvv_clamp_bytes", ("tvmtiny_rvv.h", "tvmtiny_rvv_clamp.h"), 0.1)
     kernels = MappingProxyType(
         {
             "ADD": _ADD,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from tvmtiny.schedule.clamping import PORTABLE
 from tvmtiny.schedule.families.int8 import Int8Family, Kernels
 from tvmtiny.schedule.families.thumb.convolution import (
     convolution_sketches,
@@ -27,6 +28,7 @@ class Thumb(Int8Family):
     name = "thumb"
     priority = 5
     sketch_names = frozenset({"pairs", "plane", "plane3x3", "quads", "single"})
+    clamp = PORTABLE
     kernels = MappingProxyType(
         {"CONV_2D": _MATRIX, "DEPTHWISE_CONV_2D": _DEPTHWISE, "FULLY_CONNECTED": _MATRIX}
     )
