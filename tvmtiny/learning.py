@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,10 @@ class Rule:
     clip: float = 8.0
 
     def __post_init__(self) -> None:
-        if not (self.rate > 0 and 0 <= self.momentum < 1 and self.clip > 0):
+        if not (0 < self.rate < inf and 0 <= self.momentum < 1 and 0 < self.clip < inf):
             raise InputError(
                 f"rate {self.rate:g}, momentum {self.momentum:g} and clip {self.clip:g} are out of "
-                "range; give a rate and a clip above 0, and a momentum from 0 to below 1"
+                "range; give a finite rate and clip above 0, and a momentum from 0 to below 1"
             )
 
 
@@ -124,10 +125,9 @@ class Trainer:
         """
         values = self._logits(logits)
         largest, total = self._sum(values)
-        for channel, value in enumerate(values):
-            share = _exp(_F(value - largest)) / total
-            gradient = _F(share - _F(1.0)) if channel == label else share
-            self._step(channel, features.reshape(-1), gradient)
+        gradients = np.array([_exp(_F(value - largest)) / total for value in values], _F)
+        gradients[label] -= _F(1.0)
+        self._step(features.reshape(-1), gradients)
 
     def train_values(self, features: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> None:
         """Take one step towards real target outputs, minimizing half the squared error.
@@ -141,9 +141,7 @@ class Trainer:
         wanted
             Target values, one for each output.
         """
-        for channel, value in enumerate(self._logits(logits)):
-            gradient = _F(value - _F(wanted.reshape(-1)[channel]))
-            self._step(channel, features.reshape(-1), gradient)
+        self._step(features.reshape(-1), self._logits(logits) - wanted.reshape(-1).astype(_F))
 
     def loss(self, logits: np.ndarray, label: int) -> np.float32:
         """Compute the cross-entropy of the softmax of a layer's output.
@@ -187,8 +185,7 @@ class Trainer:
 
     def refresh(self) -> None:
         """Quantize the float weights again after they were changed from outside."""
-        for channel in range(self.training.channels):
-            self._quantize(channel)
+        self._quantize()
 
     def _keep_weights(self) -> None:
         self._kept = self.weights.copy(), self.bias.copy()
@@ -211,30 +208,29 @@ class Trainer:
             total = _F(total + _exp(_F(value - largest)))
         return largest, total
 
-    def _step(self, channel: int, features: np.ndarray, gradient: np.float32) -> None:
+    def _step(self, features: np.ndarray, gradients: _Floats) -> None:
+        """Change the weights of each channel by its gradient; all arithmetic is float32."""
         rule = self.rule
-        limit = _F(_F(rule.clip) * self._scales[channel])
-        step = _F(_F(rule.rate) * gradient)
+        limits = _F(rule.clip) * self._scales[:, None]
+        steps = _F(rule.rate) * gradients
         whole = features.astype(np.int32) - np.int32(self.training.input_zero_point)
-        change = -(_F(step * self._input_scale) * whole.astype(_F))
-        bias_change = -step
+        change = -((steps * self._input_scale)[:, None] * whole.astype(_F))
+        bias_change = -steps
         if rule.momentum:
-            change = _F(rule.momentum) * self._velocity[channel] + change
-            bias_change = _F(_F(rule.momentum) * self._bias_velocity[channel]) + bias_change
-            self._bias_velocity[channel] = bias_change
-        change = np.clip(change, -limit, limit)
-        self._velocity[channel] = change
-        most = _F(_F(127.0) * self._scales[channel])
-        self.floats[channel] = np.clip(self.floats[channel] + change, -most, most)
-        self.float_bias[channel] = self.float_bias[channel] + bias_change
-        self._quantize(channel)
+            change = _F(rule.momentum) * self._velocity + change
+            bias_change = _F(rule.momentum) * self._bias_velocity + bias_change
+            self._bias_velocity = bias_change
+        self._velocity = np.clip(change, -limits, limits)
+        most = _F(127.0) * self._scales[:, None]
+        self.floats = np.clip(self.floats + self._velocity, -most, most)
+        self.float_bias = self.float_bias + bias_change
+        self._quantize()
 
-    def _quantize(self, channel: int) -> None:
-        scale = self._scales[channel]
-        values = _nearest(self.floats[channel] / scale)
-        self.weights[channel] = np.clip(values, -127, 127).astype(np.int8)
-        bias = _F(self.float_bias[channel] / _F(self._input_scale * scale))
-        self.bias[channel] = _nearest(np.clip(bias, -_MOST_BIAS, _MOST_BIAS))
+    def _quantize(self) -> None:
+        values = _nearest(self.floats / self._scales[:, None])
+        self.weights = np.clip(values, -127, 127).astype(np.int8)
+        bias = self.float_bias / (self._input_scale * self._scales)
+        self.bias = _nearest(np.clip(bias, -_MOST_BIAS, _MOST_BIAS))
 
 
 def _nearest(values: Any) -> Any:

@@ -201,6 +201,8 @@ def test_models_that_cannot_be_trained() -> None:
         Trainer(tvmtiny.load(path("digits")))
     with pytest.raises(InputError, match="are out of range"):
         Rule(rate=0.0)
+    with pytest.raises(InputError, match="are out of range"):
+        Rule(clip=float("inf"))
 
 
 def test_command(tmp_path: Path, command: Command) -> None:
