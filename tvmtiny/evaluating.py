@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact, TensorInfo
     from tvmtiny.targets import BoardLike
 
-__all__ = ["METRICS", "Evaluation", "TestSet", "evaluate", "read_test_set"]
+__all__ = ["METRICS", "Evaluation", "TestSet", "evaluate", "quantized_samples", "read_test_set"]
 
 #: Names of the supported metrics.
 METRICS = ("accuracy", "auc", "error")
@@ -155,7 +155,7 @@ def evaluate(
     """
     tell = progress or (lambda _: None)
     inputs = [
-        _quantized(tensor, array)
+        quantized_samples(tensor, array)
         for tensor, array in zip(artifact.inputs, data.inputs, strict=True)
     ]
     count = len(inputs[0])
@@ -189,8 +189,14 @@ def evaluate(
     return Evaluation(chosen, value, count, right, where, outputs)
 
 
-def _quantized(tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
-    """Convert samples to the input's dtype, in the shape ``(samples, *shape)``."""
+def quantized_samples(tensor: TensorInfo, array: np.ndarray) -> np.ndarray:
+    """Convert samples to the input's dtype, in the shape ``(samples, *shape)``.
+
+    Raises
+    ------
+    InputDataError
+        If the samples have another shape, or are no numbers that the input can take.
+    """
     laid = shaped(tensor, array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputDataError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tvmtiny.errors import InputDataError, InputError
+from tvmtiny.evaluating import quantized_samples, read_test_set
 from tvmtiny.host.files import write_bytes
 
 if TYPE_CHECKING:
@@ -21,54 +22,40 @@ if TYPE_CHECKING:
 __all__ = ["federation_summary", "federation_table", "read_samples", "save_weights"]
 
 
-def read_samples(file: Path, artifact: Artifact) -> list[tuple[np.ndarray, int]]:
+def read_samples(data: Path, artifact: Artifact) -> list[tuple[np.ndarray, int]]:
     """Read the training samples of a board: inputs of the model, and classes.
 
     Parameters
     ----------
-    file
-        File with an array ``labels`` and one other array with a sample in each row, either of the
-        dtype of the model's only input or of floats, which are quantized.
+    data
+        Samples and labels as for `tvmtiny.evaluating.read_test_set`.
 
     Raises
     ------
     InputError
-        The file cannot be read, or the model has more than one input.
+        The model has more than one input.
     InputDataError
-        The arrays do not match the model.
+        The data cannot be read, or does not match the model.
     """
     if len(artifact.inputs) != 1 or artifact.training is None:
         raise InputError(
             f"{artifact.name} has {len(artifact.inputs)} inputs; federation needs a model with one"
         )
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = dict(arrays)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read samples from {file}: {error}; give a .npz file") from error
-    labels = found.pop("labels", None)
-    tensor = artifact.inputs[0]
-    if labels is None or len(found) != 1:
-        names = ", ".join(sorted(found)) or "nothing else"
-        raise InputDataError(str(file), "wrong arrays", "labels and one input", names)
-    (values,) = found.values()
-    if values.dtype.kind == "f":
-        values = tensor.quantize(values)
-    size = values[0].size if len(values) else 0
-    if len(values) != len(labels) or size != int(np.prod(tensor.shape)):
-        shapes = f"{values.shape} and {labels.shape}"
+    found = read_test_set(data, artifact.inputs)
+    values = quantized_samples(artifact.inputs[0], found.inputs[0])
+    labels = found.labels
+    if labels.dtype.kind not in "iu" or labels.shape != (len(values),):
         raise InputDataError(
-            str(file), "wrong shapes", f"rows of {tensor.shape}, one label per row", shapes
+            str(data),
+            "the labels are no classes",
+            f"{len(values)} integers, one per sample",
+            f"{labels.dtype} {list(labels.shape)}",
         )
-    if values.dtype != tensor.dtype:
-        raise InputDataError(
-            str(file), "wrong dtype", f"{tensor.dtype} or floats", str(values.dtype)
-        )
-    if labels.min() < 0 or labels.max() >= artifact.training.channels:
-        most = artifact.training.channels - 1
-        raise InputDataError(str(file), "wrong labels", f"0 to {most}", f"up to {labels.max()}")
-    shaped = values.reshape(-1, *tensor.shape)
-    return [(x, int(label)) for x, label in zip(shaped, labels, strict=True)]
+    most = artifact.training.channels - 1
+    if labels.min() < 0 or labels.max() > most:
+        spread = f"{labels.min()} to {labels.max()}"
+        raise InputDataError(str(data), "wrong labels", f"0 to {most}", spread)
+    return [(x, int(label)) for x, label in zip(values, labels, strict=True)]
 
 
 def save_weights(file: Path, found: Federation, artifact: Artifact) -> None:
