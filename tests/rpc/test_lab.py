@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tools import on_qemu
-from trackers import running_tracker
+from trackers import running_tracker, until_it_listens
 
 import tvmtiny
 from tvmtiny import models
@@ -50,21 +49,10 @@ def tracker() -> Iterator[str]:
             port = int(found[1])
             break
     assert port is not None
-    _until_it_listens(port)
+    until_it_listens(port)
     yield f"127.0.0.1:{port}"
     stop_background(process)
     process.stdout.close()
-
-
-def _until_it_listens(port: int) -> None:
-    """Try to connect: the tracker names its port before it listens there."""
-    end = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionRefusedError:
-            assert time.monotonic() < end
 
 
 class Server:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tvmtiny.cli.console import JsonOption, ModelArgument, console, print_json, progress
-from tvmtiny.cli.options import BaudrateOption, TimeoutOption, compiles
+from tvmtiny.cli.options import BaudrateOption, TimeoutOption, WaitOption, compiles
 from tvmtiny.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ def federate(
         list[str],
         typer.Option(
             "--boards",
-            help="A board to emulate in QEMU, or a port; may be repeated.",
+            help="A board to emulate in QEMU, or a port; with --tracker, the kind of a board "
+            "there; may be repeated.",
             metavar="BOARD",
         ),
     ],
@@ -36,9 +36,9 @@ def federate(
         list[Path],
         typer.Option(
             "--data",
-            help="Samples of a board: an array per input by name, and labels; once per board, in "
-            "order.",
-            metavar="FILE.npz",
+            help="Samples of a board with their labels, FILE.npz or a folder of images for each "
+            "class; once per board, in order.",
+            metavar="DATA",
         ),
     ],
     output: Annotated[
@@ -55,6 +55,18 @@ def federate(
     clip: Annotated[
         float, typer.Option(help="Largest change of a weight at once, in int8 steps.")
     ] = 8.0,
+    tracker: Annotated[
+        str | None,
+        typer.Option(
+            help="A TVM tracker whose boards are trained; --boards names their kinds.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Key of the boards at the tracker; once, or once per board, in order."),
+    ] = None,
+    wait: WaitOption = 0.0,
     timeout: TimeoutOption = 60.0,
     baudrate: BaudrateOption = 115200,
     json: JsonOption = False,
@@ -72,9 +84,8 @@ def federate(
         from tvmtiny.learning import Rule
         from tvmtiny.report.federation import read_samples, save_weights
         from tvmtiny.rpc.board import is_url, target_of
-        from tvmtiny.rpc.federating import SessionBoard
         from tvmtiny.rpc.federating import federate as run_rounds
-        from tvmtiny.rpc.session import Session
+        from tvmtiny.rpc.federating import open_boards
 
         if len(data) != len(boards):
             raise InputError(
@@ -83,20 +94,33 @@ def federate(
             )
         rule = Rule(rate, 0.0, clip)
         loaded = settings.read(model, tell)
-        with ExitStack() as stack:
-            parts = []
-            for board, file in zip(boards, data, strict=True):
-                target = target_of(board, baudrate, timeout, settings.boards)
+        targets = [target_of(board, baudrate, timeout, settings.boards) for board in boards]
+        artifacts = {}
+        for target in targets:
+            if target.name not in artifacts:
                 tell(f"compiling {loaded.name} for {target.name}")
-                artifact = compile(loaded, target, **settings.compile, trainable="last")
-                samples = read_samples(file, artifact)
-                where = board if is_url(board) else target.board
-                session = Session(
-                    artifact, where, timeout=timeout, baudrate=baudrate, progress=tell
+                artifacts[target.name] = compile(
+                    loaded, target, **settings.compile, trainable="last"
                 )
-                parts.append(SessionBoard(stack.enter_context(session), samples, passes))
-            found = run_rounds(parts, rounds, rule, progress=tell)
-        save_weights(output, found, artifact)
+        compiled = [artifacts[target.name] for target in targets]
+        samples = [read_samples(*pair) for pair in zip(data, compiled, strict=True)]
+        with open_boards(
+            [
+                board if is_url(board) else target.board
+                for board, target in zip(boards, targets, strict=True)
+            ],
+            compiled,
+            samples,
+            passes,
+            tracker=tracker,
+            keys=key or (),
+            wait=wait,
+            timeout=timeout,
+            baudrate=baudrate,
+            progress=tell,
+        ) as opened:
+            found = run_rounds(opened, rounds, rule, progress=tell)
+        save_weights(output, found, compiled[0])
     _print(found, output, json)
 
 

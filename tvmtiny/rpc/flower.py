@@ -14,7 +14,7 @@ import numpy as np
 from tvmtiny.errors import DeviceError, LinkError, PortError
 from tvmtiny.host.imports import importing
 from tvmtiny.learning import Rule
-from tvmtiny.rpc.federating import FederatedBoard
+from tvmtiny.rpc.federating import FederatedBoard, recover_board
 
 __all__ = ["flower_client"]
 
@@ -57,7 +57,7 @@ def flower_client(board: FederatedBoard, rule: Rule | None = None) -> Any:
         ) -> tuple[list[np.ndarray], int, dict[str, Any]]:
             try:
                 if self._away:
-                    board.recover()
+                    recover_board(board)
                 self._away = True
                 found, samples = board.train(np.asarray(parameters[0], np.float32))
                 self._away = False

@@ -40,6 +40,7 @@ __all__ = [
     "connect_tracker",
     "open_pipe",
     "open_tracker",
+    "served_boards",
     "split_address",
 ]
 
@@ -119,7 +120,9 @@ def open_pipe(url: str, timeout: float, connect_timeout: float, baudrate: int) -
     return rpc.RPCSession(_with_room(lambda: create(*command)))
 
 
-def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
+def open_tracker(
+    tracker: str, key: str, wait: float = 0.0, patience: float | None = None
+) -> rpc.RPCSession:
     """Request a board from a tracker.
 
     Parameters
@@ -130,11 +133,15 @@ def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
         Key of the board. If all boards with that key are taken, the call waits for one.
     wait
         Seconds to wait for the tracker and for a server of such boards to come up.
+    patience
+        Seconds to wait for a board that is free; None to wait without a limit.
 
     Raises
     ------
     InputError
         There is no tracker, or no board with that key is served.
+    LinkClosedError
+        No board became free in time.
     """
     end = time.monotonic() + wait
     connection = connect_tracker(tracker, wait)
@@ -150,9 +157,39 @@ def open_tracker(tracker: str, key: str, wait: float = 0.0) -> rpc.RPCSession:
             f"with tvmtiny serve MODEL --board BOARD --tracker {tracker} --key {key}"
         )
     arguments = [CONSTRUCTOR, BRIDGE_PROGRAM]
-    return _with_room(
-        lambda: connection.request(key, max_retry=1, session_constructor_args=arguments)
-    )
+    # The tracker answers a request once a board is free.
+    connection._sock.settimeout(patience)
+    try:
+        return _with_room(
+            lambda: connection.request(key, max_retry=1, session_constructor_args=arguments)
+        )
+    except RuntimeError as error:
+        if patience is None or "timed out" not in str(error):
+            raise
+        raise LinkClosedError(
+            f"{key} at {tracker}", f"no board was free within {patience:g} s"
+        ) from error
+
+
+def served_boards(tracker: str, key: str, wait: float = 0.0) -> int:
+    """Return how many boards with a key are served at a tracker, free or taken.
+
+    Parameters
+    ----------
+    wait
+        Seconds to wait for the tracker to come up.
+
+    Raises
+    ------
+    InputError
+        There is no tracker.
+    """
+    connection = connect_tracker(tracker, wait)
+    try:
+        served = connection.summary()["server_info"]
+        return sum(server["key"] == f"server:{key}" for server in served)
+    finally:
+        connection.close()
 
 
 def connect_tracker(tracker: str, wait: float = 0.0) -> rpc.TrackerSession:

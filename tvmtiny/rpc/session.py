@@ -353,7 +353,8 @@ class Session(TrainingCalls):
                 if not remote.broken:
                     raise
         self._disconnect()
-        self._connect()
+        # The board of a lab may be gone for good, and all others taken.
+        self._connect(connect_timeout(self._timeout, self._transport))
 
     def close(self) -> None:
         """Close the session, and stop the board if the session started it."""
@@ -390,13 +391,13 @@ class Session(TrainingCalls):
             self.close()
             raise
 
-    def _connect(self) -> None:
+    def _connect(self, patience: float | None = None) -> None:
         self._forget()
         tracker, key = self._tracker, self._key
         connect = connect_timeout(self._first_timeout, self._transport)
         self._remote = Remote(
             lambda: (
-                open_tracker(tracker, key, self._wait)
+                open_tracker(tracker, key, self._wait, patience)
                 if tracker is not None and key is not None
                 else open_pipe(self._url, self._timeout, connect, self._baudrate)
             ),
