@@ -238,6 +238,20 @@ static void refusals(void)
     if (boot(&slots) != 0) {
         fail("a damaged model runs", 0);
     }
+    /* The flash loses a bit of the running model, and the other slot has the same model. */
+    memcpy(flash_memory, first_state, FLASH);
+    if (boot(&slots) != 1 || install(&slots) != 2 || install(&slots) != 2) {
+        fail("no update", 4);
+    }
+    flash_memory[layout.slots[slots.active] + 700u] ^= 4u;
+    if (boot(&slots) != 2 || tvmtiny_slots_begin(&slots, new_bytes) != 0 ||
+        memcmp(tvmtiny_slots_data(&slots, slots.updating ^ 1u), new_image, new_bytes) != 0) {
+        fail("the only whole model is overwritten", 0);
+    }
+    memset(flash_memory + layout.slots[slots.updating], 0, PAGE);
+    if (boot(&slots) != 2 || install(&slots) != 2) {
+        fail("the only whole model does not run", 0);
+    }
     memcpy(flash_memory, first_state, FLASH);
     if (boot(&slots) != 1 || update(&slots, new_image, new_bytes) != 0) {
         fail("no update", 2);

@@ -318,7 +318,13 @@ int32_t tvmtiny_slots_start(struct tvmtiny_slots *slots,
     status = check(slots, slots->active, platform, image);
     if (status != TVMTINY_IMAGE_OK && (slots->good >> (slots->active ^ 1u) & 1u) != 0u &&
         check(slots, slots->active ^ 1u, platform, image) == TVMTINY_IMAGE_OK) {
-        /* The flash has lost the newer image. */
+        /* The flash has lost the newer image. Log the other slot as the active one, because updates
+         * are written to the slot that is not active. */
+        const uint32_t other = slots->active ^ 1u;
+
+        slots->good &= ~(1u << slots->active);
+        (void)append(slots, CONFIRMED, other, slots->least_version);
+        slots->active = other;
         return TVMTINY_IMAGE_OK;
     }
     return status;
