@@ -11,6 +11,7 @@ import numpy as np
 from tvmtiny.errors import CheckError
 from tvmtiny.ops.shared.block import without_blocks
 from tvmtiny.oracle import oracle_tensors
+from tvmtiny.streaming.fed import slide_rows
 
 if TYPE_CHECKING:
     from tvmtiny.codegen import Artifact
@@ -123,6 +124,8 @@ def check(
     model loaded with ``oracle="tflm"`` the layers are computed by tvmtiny's own numpy references
     for TFLM's arithmetic.
     """
+    if artifact.feed is not None and artifact.feed.feed.slides:
+        model = slide_rows(model)
     name, expected = oracle_tensors(model, inputs)
     mismatched = exact = count = 0
     difference = relative = 0.0

@@ -46,6 +46,7 @@ from tvmtiny.schedule.implement import constants_bytes
 from tvmtiny.schedule.records import Records, find_records
 from tvmtiny.schedule.shrink import Choices, shrink
 from tvmtiny.schedule.tuned import tuned, with_records
+from tvmtiny.streaming.fed import slide_rows
 from tvmtiny.targets import BoardLike, Target, resolve
 
 
@@ -210,6 +211,9 @@ def _compile(
     names = interface_names(model.graph, input_names, output_names)
     mode = parse_stream(stream)
     if model.feed is not None:
+        if mode is StreamMode.TIME:
+            # The rows of a front end slide within the graph.
+            model, mode = slide_rows(model), StreamMode.NONE
         check_fed(model.name, interface, mode)
     if model.training is not None:
         # Channels that look dead may matter once the weights are trained.

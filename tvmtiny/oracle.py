@@ -83,6 +83,8 @@ def oracle_tensors(
         if others and not _can_run_alone(model, others):
             return "numpy", model.reference(inputs)
         values = before | run_litert(_with_scales(model), inputs, path=model.name, others=others)
+        for rows, whole in model.row_tensors.items():
+            values[rows] = values[whole][:, -graph.tensors[rows].shape[1] :]
         name = "litert-reference and numpy" if others else "litert-reference"
         return name, with_moved(graph, with_assigned(graph, values))
     return "numpy-tflm", model.reference(inputs)

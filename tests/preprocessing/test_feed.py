@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from host_runner import run_main
+from small_networks import Network
 from tflite_builder import ModelBuilder
 
 import tvmtiny
@@ -78,9 +79,10 @@ def _expected(model: tvmtiny.Model, rows: int, new: int, samples: np.ndarray) ->
     """The same decisions by pymicro-features, LiteRT and the detector in Python."""
     feed, features = model.feed, micro_features(samples)
     assert feed is not None
-    shape, output = model.front.outputs[0].shape, model.graph.outputs[0]
+    (x,), output = model.front.outputs, model.graph.outputs[0]
+    shape = x.shape
     quantized = quantized_features(model.graph.nodes[0], features)
-    silence = np.full((rows - new, 40), -128, np.int8)
+    silence = np.full((rows - new, 40), x.zero_point, np.int8)
     padded = np.concatenate([silence, quantized])
     starts = range(0, len(quantized) - new + 1, new)
     frames = [[padded[i : i + rows].reshape(shape)] for i in starts]
@@ -139,6 +141,23 @@ def test_windows_that_slide(stride: int, tmp_path: Path) -> None:
     got = _fed(tvmtiny.compile(model, "cortex-m4"), samples, tmp_path)
     assert got == _expected(model, _ROWS, stride, samples)
     assert {event for event, _ in got} == ({0, 2, 4} if stride == 1 else {0, 4})
+
+
+def test_windows_that_slide_by_new_rows_only(tmp_path: Path) -> None:
+    """Layers compute only their new rows, and the events are those of LiteRT's whole windows."""
+    network = Network(9)
+    x = network.input(1, _ROWS, 1, 40, scale=0.1)
+    x = network.conv(network.depthwise(x, (3, 1), padding="VALID"), 8)
+    x = network.conv(x, 8, (6, 1), padding="VALID")
+    loaded = tvmtiny.load(network.build(network.dense(x, 2)), name="sliding")
+    detection = tvmtiny.Detection(threshold=0.2, average=2, refractory_ms=40)
+    front_end = tvmtiny.front_end("microfrontend")
+    model = tvmtiny.with_front_end(loaded, front_end, detection=detection)
+    samples = np.concatenate([sound("sweep", 8000), sound("noise", 4000)])
+    artifact = tvmtiny.compile(model, "cortex-m4", stream="time")
+    got = _fed(artifact, samples, tmp_path)
+    assert got == _expected(model, _ROWS, 1, samples)
+    assert {event for event, _ in got} == {0, 2}
 
 
 def test_thresholds_are_exact() -> None:

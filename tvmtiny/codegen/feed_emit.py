@@ -60,8 +60,8 @@ def feed_info(feed: Feed | None, outputs: Sequence[TensorInfo], cycles: float) -
 
 
 def feed_headers(info: FeedInfo | None) -> tuple[str, ...]:
-    """Return the runtime headers that the function includes."""
-    return () if info is None else ("tvmtiny_feed.h",)
+    """Return the runtime headers that the function and the copies of states include."""
+    return () if info is None else ("tvmtiny_feed.h", "tvmtiny_copy.h")
 
 
 def feed_context(

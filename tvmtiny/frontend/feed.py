@@ -30,6 +30,8 @@ class Feed:
         Least sum that triggers an event.
     refractory
         Number of decisions after an event in which no other event is triggered.
+    slides
+        Whether a decision computes only the new rows of its window, in all layers that slide.
     """
 
     front_end: str
@@ -42,6 +44,7 @@ class Feed:
     average: int
     least_sum: int
     refractory: int
+    slides: bool = False
 
     @property
     def milliseconds(self) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +48,9 @@ class Model:
         Parameters of the function that takes samples in blocks; None without such a function.
     training
         The layer that is trained on the device; None if there is none.
+    row_tensors
+        Tensors that hold only the last rows of a tensor of the file: the index of the latter by
+        that of the former; see `tvmtiny.streaming.fed`.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Model:
     front: Graph | None = None
     feed: Feed | None = None
     training: Training | None = None
+    row_tensors: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
