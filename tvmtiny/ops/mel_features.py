@@ -16,7 +16,7 @@ from tvmtiny.ops.shared.signal import spectrum
 from tvmtiny.ops.shared.signal.mel import MelFeatures, MelSettings
 from tvmtiny.ops.shared.signal.settings import read_settings
 
-_HEADERS = ("tvmtiny_signal.h", "tvmtiny_spectrum.h", "tvmtiny_mel.h")
+_HEADERS = ("tvmtiny_copy.h", "tvmtiny_signal.h", "tvmtiny_spectrum.h", "tvmtiny_mel.h")
 
 
 @register
@@ -56,7 +56,7 @@ class MelFeaturesOperator(Operator):
             yield Problem(f"a scale of {node.output.scale:g}", "a larger scale")
 
     def compute(self, node: Node, oracle: Oracle) -> tuple[Result, ...]:
-        return _call(node), Alias(node.input(1))
+        return mel_call(node), Alias(node.input(1))
 
     def reference(
         self, node: Node, inputs: Sequence[np.ndarray], oracle: Oracle
@@ -89,7 +89,8 @@ def quantizer(node: Node) -> spectrum.Quantizer | None:
     return spectrum.Quantizer.of(factor, node.output.scale, node.output.zero_point)
 
 
-def _call(node: Node) -> RuntimeCall:
+def mel_call(node: Node, function: str = "tvmtiny_mel") -> RuntimeCall:
+    """Return the call of a function with the parameters of ``tvmtiny_mel``."""
     mel = mel_features(settings_of(node))
     s, points = mel.settings, mel.length // 2
     found = quantizer(node)
@@ -113,4 +114,4 @@ def _call(node: Node) -> RuntimeCall:
         node.input(1),
     )
     work = ((2 * points + 2, "int32"), (s.channels if s.coefficients else 1, "int32"))
-    return RuntimeCall("tvmtiny_mel", arguments, (), _HEADERS, work)
+    return RuntimeCall(function, arguments, (), _HEADERS, work)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tvmtiny.ops import Node
+from tvmtiny.ops.mel_features import mel_call, mel_features, settings_of
 from tvmtiny.ops.microfrontend import microfrontend_call
 from tvmtiny.ops.shared.movement import Alias
 from tvmtiny.ops.shared.runtime_call import call_function
@@ -48,4 +49,27 @@ def microfrontend_layer(
         {},
         frames * words * per_word,
         (Alias(node.input(1)), Alias(node.input(2))),
+    )
+
+
+def mel_layer(
+    node: Node, function: str, family: str, headers: Sequence[str], per_word: int
+) -> Implementation:
+    """Implement MEL_FEATURES by a function with the parameters of ``tvmtiny_mel``.
+
+    Parameters
+    ----------
+    node, function, family, headers, per_word
+        As those of `microfrontend_layer`.
+    """
+    call = mel_call(node, function)
+    call = replace(call, headers=(*call.headers, *headers))
+    words = call.workspaces[0][0] // 2
+    frames = node.output.elements // mel_features(settings_of(node)).features
+    return Implementation(
+        call_function(call, node.output, node.operator, family),
+        call.arguments,
+        {},
+        frames * words * per_word,
+        (Alias(node.input(1)),),
     )

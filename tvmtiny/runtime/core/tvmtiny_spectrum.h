@@ -22,11 +22,41 @@ static inline void TVMTINY_UNUSED tvmtiny_half_turn(int32_t re, int32_t im, int3
   *to_im = tvmtiny_high_product(re, sine) + tvmtiny_high_product(im, cosine);
 }
 
+/* Two stages of butterflies, of `size` numbers and of twice as many; the first place of each group has
+ * trivial roots. */
+static inline void TVMTINY_UNUSED tvmtiny_trivial_stages(int32_t *z, int32_t points, int32_t size)
+{
+  for (int32_t *const end = z + 2 * points; z < end; z += 8 * size) {
+    int32_t *const z1 = z + 2 * size;
+    int32_t *const z2 = z1 + 2 * size;
+    int32_t *const z3 = z2 + 2 * size;
+    const int32_t y0_re = (z[0] >> 1) + (z1[0] >> 1);
+    const int32_t y1_re = (z[0] >> 1) - (z1[0] >> 1);
+    const int32_t y2_re = ((z2[0] >> 1) + (z3[0] >> 1)) >> 1;
+    const int32_t y3_re = (z2[0] >> 1) - (z3[0] >> 1);
+    const int32_t y0_im = (z[1] >> 1) + (z1[1] >> 1);
+    const int32_t y1_im = (z[1] >> 1) - (z1[1] >> 1);
+    const int32_t y2_im = ((z2[1] >> 1) + (z3[1] >> 1)) >> 1;
+    const int32_t y3_im = (z2[1] >> 1) - (z3[1] >> 1);
+    const int32_t turned_re = (y3_im + 1) >> 1;
+    const int32_t turned_im = (y3_re + 1) >> 1;
+    z[0] = (y0_re >> 1) + y2_re;
+    z[1] = (y0_im >> 1) + y2_im;
+    z1[0] = (y1_re >> 1) + turned_re;
+    z1[1] = (y1_im >> 1) - turned_im;
+    z2[0] = (y0_re >> 1) - y2_re;
+    z2[1] = (y0_im >> 1) - y2_im;
+    z3[0] = (y1_re >> 1) - turned_re;
+    z3[1] = (y1_im >> 1) + turned_im;
+  }
+}
+
 /* Transforms `points` complex numbers in place, divided by their number. They lie in the order of
  * reversed bits; `roots` has the first `points` powers of the root of unity of 2 * points. */
 static inline void TVMTINY_UNUSED tvmtiny_transform(int32_t *z, const int32_t *roots, int32_t points)
 {
-  for (int32_t size = 1; size < points; size *= 2) {
+  tvmtiny_trivial_stages(z, points, 1);
+  for (int32_t size = 4; size < points; size *= 2) {
     const int32_t step = 2 * (points / size);
     for (int32_t start = 0; start < 2 * points; start += 4 * size) {
       int32_t *const a = z + start;

@@ -23,6 +23,7 @@ from tvmtiny.schedule.families.dsp.depthwise import (
 from tvmtiny.schedule.families.dsp.depthwise_spread import implement_spread, is_spread
 from tvmtiny.schedule.families.dsp.half import half_sketches, implement_half
 from tvmtiny.schedule.families.dsp.lstm import implement_lstm
+from tvmtiny.schedule.families.dsp.mel import implement_mel
 from tvmtiny.schedule.families.dsp.microfrontend import implement_microfrontend
 from tvmtiny.schedule.families.dsp.pool import (
     implement_average_pool,
@@ -179,6 +180,8 @@ class Dsp(KernelFamily):
             return implement_half(node, oracle, goal, decisions)
         if node.operator == "MICROFRONTEND":
             return implement_microfrontend(node, oracle, goal, decisions)
+        if node.operator == "MEL_FEATURES":
+            return implement_mel(node, oracle, goal, decisions)
         implement = _IMPLEMENT.get(node.operator)
         if implement is None or not _is_int8(node):
             return None

@@ -35,6 +35,7 @@ from tvmtiny.schedule.families.mve.matrix import (
     matrix_sketches,
     smaller_matrix,
 )
+from tvmtiny.schedule.families.mve.mel import implement_mel
 from tvmtiny.schedule.families.mve.microfrontend import implement_microfrontend
 from tvmtiny.schedule.families.mve.movement import (
     MOVEMENTS,
@@ -188,6 +189,8 @@ class Mve(KernelFamily):
     ) -> Implementation | None:
         if node.operator == "MICROFRONTEND":
             return implement_microfrontend(node, oracle, goal, decisions)
+        if node.operator == "MEL_FEATURES":
+            return implement_mel(node, oracle, goal, decisions)
         if _is_float(node, cpu):
             return implement_float(node, oracle, goal, decisions)
         if _is_half(node):
