@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tvmtiny.codegen.artifact import LayerInfo
+from tvmtiny.compiler import optimized_nodes
+from tvmtiny.frontend import Model
 from tvmtiny.frontend.reader import FILE_IDENTIFIER
 
 #: Changes int8 weights, ``(filters, depth)``.
@@ -50,3 +53,18 @@ def zeroed(model: bytes, change: Change = zero_blocks) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(found.Pack(builder), file_identifier=FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def stored_weights(model: Model, layers: Iterable[LayerInfo]) -> int:
+    """Bytes of the weights of convolutions and dense layers, with indices and without biases.
+
+    A channel has an initial sum and a multiplier of 4 bytes each, and where products are rounded by
+    sign another word.
+    """
+    channels = {node.output.name: node.output.shape[-1] for node in optimized_nodes(model)}
+    total = 0
+    for layer in layers:
+        if layer.operator in ("CONV_2D", "FULLY_CONNECTED"):
+            words = 3 if "by sign" in layer.schedule else 2
+            total += layer.constants_bytes - 4 * words * channels[layer.name]
+    return total

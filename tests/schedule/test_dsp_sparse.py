@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from zeroed_weights import zero_anywhere, zeroed
+from zeroed_weights import stored_weights, zero_anywhere, zeroed
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
@@ -87,21 +87,21 @@ def test_stream_of_a_tile() -> None:
 
 
 @on_qemu
-def test_keyword_spotting() -> None:
-    """Exact, and at least 1.2 times as fast."""
-    file = MLPERF_TINY / "kws_int8.tflite"
+@pytest.mark.parametrize(("name", "faster"), [("kws", 1.2), ("ic", 1.8)])
+def test_benchmark_models(name: str, faster: float) -> None:
+    """Exact, faster, and at most 35 % of the weights, of which indices are a part."""
+    file = MLPERF_TINY / f"{name}_int8.tflite"
     if not file.is_file():
         pytest.skip(f"{file} is missing")
     instructions, weights = [], []
     for content in (file.read_bytes(), zeroed(file.read_bytes())):
-        model = tvmtiny.load(content, name="kws")
+        model = tvmtiny.load(content, name=name)
         artifact = tvmtiny.compile(model, BOARD)
         inputs = tvmtiny.make_inputs("ramp", artifact.inputs)
         result = tvmtiny.run(artifact, *inputs)
         expected = model.reference(inputs)[model.graph.outputs[0].index]
         assert (result.outputs[0].data == expected).all()
         instructions.append(result.instructions)
-        layers = [layer for layer in artifact.layers if layer.operator == "CONV_2D"]
-        weights.append(sum(layer.constants_bytes - 8 * 64 for layer in layers))
-    assert instructions[1] * 1.2 < instructions[0]
-    assert weights[1] <= 0.37 * weights[0]
+        weights.append(stored_weights(model, artifact.layers))
+    assert instructions[1] * faster < instructions[0]
+    assert weights[1] <= 0.35 * weights[0]
