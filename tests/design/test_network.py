@@ -21,7 +21,9 @@ from tvmtiny.design.network import (
     to_tflite,
 )
 from tvmtiny.design.network_spaces import read_build, space_of
+from tvmtiny.design.scales import rounded, weight_scales
 from tvmtiny.design.search import search
+from tvmtiny.design.training import outputs_of
 from tvmtiny.errors import InputDataError, InputError
 from tvmtiny.oracle import run_litert_outputs
 
@@ -96,6 +98,37 @@ def test_filters_that_are_pruned_are_gone() -> None:
     model = tvmtiny.load(to_tflite(changed, guessed_ranges(network)), name="made")
     layers = tvmtiny.cost(model, "cortex-m4").layers
     assert layers[1].macs == 36 * 8 * 4
+
+
+def test_a_precision_for_each_layer() -> None:
+    """int4 weights between int8 activations, and int16 activations around one layer."""
+    network, data = _network(), stripes()
+    ranges = calibrated_ranges(network, data.x_train)
+    content = to_tflite(network, ranges, precisions={"a": "int4", "b": "int16"})
+    model = tvmtiny.load(content, name="mixed")
+    convert, back = (n for n in model.graph.nodes if n.operator == "QUANTIZE")
+    assert (convert.input(0).dtype, convert.output.dtype) == ("int8", "int16")
+    assert (back.input(0).dtype, back.output.dtype) == ("int16", "int8")
+    weights = model.graph.nodes[0].input(1).data
+    assert weights is not None and np.abs(weights).max() <= 7
+    wanted = outputs_of(to_tflite(network, None), data.x_test[:8])
+    assert np.abs(outputs_of(content, data.x_test[:8]) - wanted).max() < 0.1
+    for precisions in ({"c": "int4"}, {"a": "int2"}):
+        with pytest.raises(InputError, match="cannot have the precision"):
+            to_tflite(network, ranges, precisions=precisions)
+
+
+def test_int4_scales_have_the_smallest_error() -> None:
+    weights = np.random.default_rng(0).normal(0, 1, (4, 64)).astype(np.float32)
+
+    def error(scales: np.ndarray) -> np.ndarray:
+        near = rounded(weights, scales, 0, "int4") * scales[:, None]
+        return ((near - weights) ** 2).sum(axis=1)
+
+    largest = np.abs(weights).max(axis=1) / 7
+    found = weight_scales(weights, 0, "int4")
+    assert (found <= largest + 1e-6).all()
+    assert (error(found) <= error(largest)).all() and error(found).sum() < error(largest).sum()
 
 
 def test_weights_and_ranges_are_finite() -> None:

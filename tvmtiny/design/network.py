@@ -9,25 +9,36 @@ from typing import Any
 
 import numpy as np
 
+from tvmtiny.design.scales import AXES, PRECISIONS, affine, rounded, weight_scales
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.frontend.writer import ModelWriter
 from tvmtiny.oracle import run_litert_frames
 
-__all__ = ["Network", "Op", "Ranges", "calibrated_ranges", "guessed_ranges", "macs", "to_tflite"]
+__all__ = [
+    "Network",
+    "Op",
+    "Precisions",
+    "Ranges",
+    "Scales",
+    "calibrated_ranges",
+    "dtypes_of",
+    "guessed_ranges",
+    "macs",
+    "scales_of",
+    "to_tflite",
+]
 
-#: Scale and zero point of a softmax's output: 256 steps from 0.
-_PROBABILITIES = (1 / 256, -128)
+#: Scale and zero point of a softmax's output, by dtype.
+_PROBABILITIES = {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)}
 
 #: Operators whose output shares the scale of their input.
 _SAME_SCALE = ("MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "RESHAPE")
 
-_QUANTIZED = {"int8": (-128, 127)}
-
-#: Dimension of the filters in TFLite's weights.
-_AXES = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "DEPTHWISE_CONV_2D": 3}
-
 _VERSIONS = {"CONV_2D": 3, "FULLY_CONNECTED": 4, "DEPTHWISE_CONV_2D": 3, "RESHAPE": 1}
+
+#: Versions of operators on int16.
+_VERSIONS_16 = {"CONV_2D": 4, "FULLY_CONNECTED": 7, "DEPTHWISE_CONV_2D": 5, "RESHAPE": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +62,9 @@ class Op:
     layers
         Names of the framework's layers that the operator stands for; the one with the weights is
         first.
+    scales
+        Scale of each filter's weights: float32, ``(filters,)``; None to derive the scales from the
+        weights.
     """
 
     operator: str
@@ -62,6 +76,7 @@ class Op:
     constant: np.ndarray | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    scales: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +109,12 @@ class Network:
 #: Smallest and largest value of each activation, by name.
 Ranges = Mapping[str, tuple[float, float]]
 
+#: Scale and zero point of each activation, by name.
+Scales = Mapping[str, tuple[float, int]]
+
+#: Precisions of layers with weights, by name of the operator's output; ``int8`` by default.
+Precisions = Mapping[str, str]
+
 
 def guessed_ranges(network: Network) -> Ranges:
     """Guess ranges for estimates of untrained networks, whose costs hardly depend on them."""
@@ -107,10 +128,15 @@ def guessed_ranges(network: Network) -> Ranges:
     return found
 
 
-def to_tflite(network: Network, ranges: Ranges | None, description: str = "tvmtiny") -> bytes:
-    """Convert `network` to an int8 or a float32 model.
+def to_tflite(
+    network: Network,
+    ranges: Ranges | None,
+    description: str = "tvmtiny",
+    precisions: Precisions | None = None,
+) -> bytes:
+    """Convert `network` to an integer or a float32 model.
 
-    The int8 model has a scale per channel for weights and a scale per tensor for activations.
+    The integer model has a scale per channel for weights and a scale per tensor for activations.
 
     Parameters
     ----------
@@ -121,6 +147,8 @@ def to_tflite(network: Network, ranges: Ranges | None, description: str = "tvmti
         float model.
     description
         Description in the file.
+    precisions
+        Precisions of layers other than ``int8``; see `tvmtiny.design.scales.PRECISIONS`.
 
     Returns
     -------
@@ -130,9 +158,9 @@ def to_tflite(network: Network, ranges: Ranges | None, description: str = "tvmti
     Raises
     ------
     InputError
-        If a weight or a range is not finite.
+        If a weight or a range is not finite, or there is no such layer or precision.
     """
-    return _written(network, ranges, description)[0]
+    return _written(network, ranges, description, precisions)[0]
 
 
 def calibrated_ranges(network: Network, samples: np.ndarray) -> Ranges:
@@ -163,90 +191,163 @@ def calibrated_ranges(network: Network, samples: np.ndarray) -> Ranges:
     return {name: (float(low), float(high)) for name, (low, high) in found.items()}
 
 
-def _written(
-    network: Network, ranges: Ranges | None, description: str
-) -> tuple[bytes, dict[str, int]]:
-    """Return the content of the file, and the tensor indices of activations by name."""
-    writer = ModelWriter(description)
-    scales = None if ranges is None else _scales(network, ranges)
-    dtype = "float32" if scales is None else "int8"
+def dtypes_of(network: Network, precisions: Precisions | None = None) -> Mapping[str, str]:
+    """Return the dtype of each activation by name.
 
-    def quantization(name: str) -> dict[str, Any]:
-        if scales is None:
-            return {}
-        scale, zero_point = scales[name]
-        return {"scale": scale, "zero_point": zero_point}
+    The output of a layer with weights is int16 if that is the layer's precision, and int8
+    otherwise. The output of any other operator is int16 if one of its inputs is. The input of the
+    network is int16 if only layers of this precision read it.
 
-    name = network.input
-    indices = {name: writer.input(name, network.input_shape, dtype, **quantization(name))}
+    Raises
+    ------
+    InputError
+        If there is no such layer or precision.
+    """
+    precisions = precisions or {}
+    weighted = {op.output: op for op in network.ops if op.weights is not None}
+    for name, precision in precisions.items():
+        if name not in weighted or precision not in PRECISIONS:
+            raise InputError(
+                f"the layer {quoted(name)} cannot have the precision {quoted(precision)}; layers: "
+                f"{', '.join(weighted)}; precisions: {', '.join(PRECISIONS)}"
+            )
+    readers = [op for op in network.ops if network.input in op.inputs]
+    wide = all(precisions.get(op.output) == "int16" for op in readers)
+    found = {network.input: "int16" if wide else "int8"}
     for op in network.ops:
-        inputs: list[int | None] = [indices[name] for name in op.inputs]
         if op.weights is not None:
-            source = None if scales is None else scales[op.inputs[0]][0]
-            inputs += _weights(writer, op, source)
-        if op.constant is not None:
-            inputs.append(writer.constant(f"{op.output}/constant", op.constant))
-        index = writer.tensor(op.output, op.shape, dtype, **quantization(op.output))
-        version = 1 if scales is None else _VERSIONS.get(op.operator, 2)
-        writer.op(op.operator, inputs, [index], op.options, version=version)
-        indices[op.output] = index
-    output = indices[network.output]
-    writer.signature([(network.input, indices[network.input])], [(network.output, output)])
-    return writer.build([output]), indices
+            found[op.output] = "int16" if precisions.get(op.output) == "int16" else "int8"
+        else:
+            inputs = {found[name] for name in op.inputs}
+            found[op.output] = "int16" if "int16" in inputs else "int8"
+    return found
 
 
-def _scales(network: Network, ranges: Ranges) -> dict[str, tuple[float, int]]:
-    found = {network.input: _affine(network.input, ranges)}
+def scales_of(network: Network, ranges: Ranges, dtype: str = "int8") -> Scales:
+    """Return scale and zero point of each activation as `dtype`.
+
+    Raises
+    ------
+    InputError
+        If a range is not finite.
+    """
+    found = {network.input: affine(network.input, *ranges[network.input], dtype)}
     for op in network.ops:
         if op.operator in _SAME_SCALE:
             found[op.output] = found[op.inputs[0]]
         elif op.operator == "SOFTMAX":
-            found[op.output] = _PROBABILITIES
+            found[op.output] = _PROBABILITIES[dtype]
         else:
-            found[op.output] = _affine(op.output, ranges)
+            found[op.output] = affine(op.output, *ranges[op.output], dtype)
     return found
 
 
-def _affine(name: str, ranges: Ranges) -> tuple[float, int]:
-    low, high = (float(end) for end in ranges[name])
-    if not np.isfinite([low, high]).all():
-        raise InputError(
-            f"the activation {quoted(name)} is not finite on the data; check data and weights for "
-            "NaN and infinity"
+def _written(
+    network: Network,
+    ranges: Ranges | None,
+    description: str,
+    precisions: Precisions | None = None,
+) -> tuple[bytes, dict[str, int]]:
+    """Return the content of the file, and the tensor indices of activations by name."""
+    if ranges is None:
+        return _Writing(network, description, {}, {}, {}).written()
+    dtypes = dtypes_of(network, precisions)
+    scales = {dtype: scales_of(network, ranges, dtype) for dtype in {*dtypes.values(), "int8"}}
+    return _Writing(network, description, dtypes, scales, precisions or {}).written()
+
+
+class _Writing:
+    """A .tflite file in the making; without scales, a float model."""
+
+    def __init__(
+        self,
+        network: Network,
+        description: str,
+        dtypes: Mapping[str, str],
+        scales: Mapping[str, Scales],
+        precisions: Precisions,
+    ) -> None:
+        self._network, self._writer = network, ModelWriter(description)
+        self._dtypes, self._scales, self._precisions = dtypes, scales, precisions
+        self._indices: dict[str, int] = {}
+        self._converted: dict[tuple[str, str], int] = {}
+
+    def written(self) -> tuple[bytes, dict[str, int]]:
+        """Return the content of the file, and the tensor indices of activations by name."""
+        network, writer = self._network, self._writer
+        name = network.input
+        dtype = self._dtypes.get(name, "float32")
+        self._indices[name] = writer.input(
+            name, network.input_shape, dtype, **self._quantized(name, dtype)
         )
-    low, high = min(low, 0.0), max(high, 0.0)
-    least, most = _QUANTIZED["int8"]
-    scale = float(np.float32(max(high - low, 1e-6) / (most - least)))
-    return scale, int(np.clip(round(least - low / scale), least, most))
+        for op in network.ops:
+            self._add(op)
+        output = self._indices[network.output]
+        ends = [(name, self._indices[name])], [(network.output, output)]
+        writer.signature(*ends)
+        return writer.build([output]), self._indices
 
+    def _quantized(self, name: str, dtype: str) -> dict[str, Any]:
+        if dtype == "float32":
+            return {}
+        scale, zero_point = self._scales[dtype][name]
+        return {"scale": scale, "zero_point": zero_point}
 
-def _weights(writer: ModelWriter, op: Op, input_scale: float | None) -> list[int | None]:
-    """Add constants for weights and bias; float32 if `input_scale` is None."""
-    assert op.weights is not None
-    if not np.isfinite(op.weights).all():
-        raise InputError(f"the weights of {quoted(op.layers[0])} hold NaN or infinity")
-    if input_scale is None:
-        filters = op.weights.shape[_AXES[op.operator]]
-        zeros = np.zeros(filters, np.float32)
+    def _input(self, name: str, dtype: str) -> int:
+        """Return an activation as `dtype`; QUANTIZE converts one of another dtype."""
+        if self._dtypes.get(name, dtype) == dtype:
+            return self._indices[name]
+        if (name, dtype) not in self._converted:
+            shapes = {op.output: op.shape for op in self._network.ops}
+            shape = shapes.get(name, self._network.input_shape)
+            made = self._writer.tensor(
+                f"{name}/{dtype}", shape, dtype, **self._quantized(name, dtype)
+            )
+            self._writer.op("QUANTIZE", [self._indices[name]], [made], {}, version=2)
+            self._converted[name, dtype] = made
+        return self._converted[name, dtype]
+
+    def _add(self, op: Op) -> None:
+        writer = self._writer
+        dtype = self._dtypes.get(op.output, "float32")
+        inputs: list[int | None] = [self._input(name, dtype) for name in op.inputs]
+        if op.weights is not None:
+            inputs += self._weights(op, self._quantized(op.inputs[0], dtype).get("scale"))
+        if op.constant is not None:
+            inputs.append(writer.constant(f"{op.output}/constant", op.constant))
+        index = writer.tensor(op.output, op.shape, dtype, **self._quantized(op.output, dtype))
+        versions = _VERSIONS_16 if dtype == "int16" else _VERSIONS
+        version = 1 if dtype == "float32" else versions.get(op.operator, 2)
+        writer.op(op.operator, inputs, [index], op.options, version=version)
+        self._indices[op.output] = index
+
+    def _weights(self, op: Op, input_scale: float | None) -> list[int | None]:
+        """Add constants for weights and bias; float32 if `input_scale` is None."""
+        writer = self._writer
+        assert op.weights is not None
+        if not np.isfinite(op.weights).all():
+            raise InputError(f"the weights of {quoted(op.layers[0])} hold NaN or infinity")
+        if input_scale is None:
+            filters = op.weights.shape[AXES[op.operator]]
+            zeros = np.zeros(filters, np.float32)
+            return [
+                writer.constant(f"{op.output}/weights", op.weights),
+                writer.constant(f"{op.output}/bias", zeros if op.bias is None else op.bias),
+            ]
+        axis, precision = AXES[op.operator], self._precisions.get(op.output, "int8")
+        scales = weight_scales(op.weights, axis, precision) if op.scales is None else op.scales
+        stored = rounded(op.weights, scales, axis, precision)
+        listed = [float(s) for s in scales]
+        bias = np.zeros(len(scales)) if op.bias is None else op.bias
+        steps = np.float32(input_scale) * scales
+        # Layers between int16 activations have an int64 bias in TFLite.
+        dtype = np.int64 if precision == "int16" else np.int32
+        integers = np.rint(bias / steps).clip(-(2**31) + 1, 2**31 - 1).astype(dtype)
+        each = [float(s) for s in steps]
         return [
-            writer.constant(f"{op.output}/weights", op.weights),
-            writer.constant(f"{op.output}/bias", zeros if op.bias is None else op.bias),
+            writer.constant(f"{op.output}/weights", stored, scales=listed, axis=axis),
+            writer.constant(f"{op.output}/bias", integers, scales=each, axis=0),
         ]
-    axis = _AXES[op.operator]
-    others = tuple(i for i in range(op.weights.ndim) if i != axis)
-    largest = np.abs(op.weights).max(axis=others)
-    scales = np.maximum(largest, 1e-8).astype(np.float32) / np.float32(127)
-    shape = [1] * op.weights.ndim
-    shape[axis] = -1
-    rounded = np.rint(op.weights / scales.reshape(shape)).clip(-127, 127).astype(np.int8)
-    listed = [float(s) for s in scales]
-    bias = np.zeros(len(scales)) if op.bias is None else op.bias
-    steps = np.float32(input_scale) * scales
-    integers = np.rint(bias / steps).clip(-(2**31) + 1, 2**31 - 1).astype(np.int32)
-    return [
-        writer.constant(f"{op.output}/weights", rounded, scales=listed, axis=axis),
-        writer.constant(f"{op.output}/bias", integers, scales=[float(s) for s in steps], axis=0),
-    ]
 
 
 def macs(network: Network) -> int:
@@ -255,6 +356,6 @@ def macs(network: Network) -> int:
     for op in network.ops:
         if op.weights is None:
             continue
-        filters = op.weights.shape[_AXES[op.operator]]
+        filters = op.weights.shape[AXES[op.operator]]
         total += prod(op.shape) * op.weights.size // filters
     return total

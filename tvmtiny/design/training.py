@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from tvmtiny.design.data import Dataset
 from tvmtiny.design.keras_import import from_keras
-from tvmtiny.design.network import Network, calibrated_ranges, to_tflite
+from tvmtiny.design.network import Network, Precisions, Ranges, calibrated_ranges, to_tflite
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import one_line, quoted
 from tvmtiny.frontend import load
@@ -24,8 +23,11 @@ __all__ = [
     "TrainOptions",
     "accuracy",
     "as_integers",
+    "calibration",
+    "fit",
     "integers",
     "keras_package",
+    "outputs_of",
     "read_keras",
     "train",
 ]
@@ -140,8 +142,6 @@ def train(
     options = options or TrainOptions()
     keras = keras_package()
     keras.utils.set_random_seed(options.seed)
-    steps = -(-len(data.x_train) // options.batch)
-    schedule = keras.optimizers.schedules.CosineDecay(options.rate, steps * options.epochs)
     if tuple(model.input_shape[1:]) != data.shape:
         raise InputError(
             f"the model takes inputs of shape {list(model.input_shape[1:])}, but samples have "
@@ -153,9 +153,38 @@ def train(
             "classes"
         )
     logits = not ends_in_softmax(model)
+    fit(
+        model,
+        data,
+        options,
+        targets=targets,
+        loss=loss or keras.losses.SparseCategoricalCrossentropy(from_logits=logits),
+        callbacks=callbacks,
+    )
+
+
+def fit(
+    model: Any,
+    data: Dataset,
+    options: TrainOptions,
+    *,
+    targets: np.ndarray | None,
+    loss: Any,
+    callbacks: tuple[Any, ...] = (),
+) -> None:
+    """Run the loop of `train` on a model that fits the data.
+
+    Raises
+    ------
+    InputError
+        If the loss is not finite.
+    """
+    keras = keras_package()
+    steps = -(-len(data.x_train) // options.batch)
+    schedule = keras.optimizers.schedules.CosineDecay(options.rate, steps * options.epochs)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
-        loss=loss or keras.losses.SparseCategoricalCrossentropy(from_logits=logits),
+        loss=loss,
         # For small networks XLA's compilation takes longer than the training.
         jit_compile=False,
     )
@@ -186,17 +215,37 @@ def integers(model: Any, data: Dataset) -> Integers:
 
 
 def as_integers(
-    network: Network, data: Dataset, ranges: Mapping[str, tuple[float, float]] | None = None
+    network: Network,
+    data: Dataset,
+    ranges: Ranges | None = None,
+    precisions: Precisions | None = None,
 ) -> Integers:
-    """Quantize a network to int8; `ranges` are measured on training samples by default."""
-    found = ranges or calibrated_ranges(network, data.x_train[:_CALIBRATION])
-    content = to_tflite(network, found)
+    """Quantize a network, and measure its accuracy before and after.
+
+    Parameters
+    ----------
+    network
+        The network.
+    data
+        Samples for training and testing.
+    ranges
+        Ranges of activations; by default they are measured on training samples.
+    precisions
+        Precisions of layers other than ``int8``.
+    """
+    found = ranges or calibration(network, data)
+    content = to_tflite(network, found, precisions=precisions)
     return Integers(
         content,
         network,
         accuracy(to_tflite(network, None), data.x_test, data.y_test),
         accuracy(content, data.x_test, data.y_test),
     )
+
+
+def calibration(network: Network, data: Dataset) -> Ranges:
+    """Measure the ranges of activations on the first samples for training."""
+    return calibrated_ranges(network, data.x_train[:_CALIBRATION])
 
 
 def accuracy(content: bytes, x: np.ndarray, y: np.ndarray) -> float:
@@ -207,11 +256,38 @@ def accuracy(content: bytes, x: np.ndarray, y: np.ndarray) -> float:
     ToolMissingError
         If LiteRT is not installed.
     """
-    tensor = load(content).graph.inputs[0]
+    found = [output.argmax() for output in outputs_of(content, x)]
+    return float(np.mean(np.array(found) == y))
+
+
+def outputs_of(content: bytes, x: np.ndarray) -> np.ndarray:
+    """Return the outputs of a .tflite classifier in LiteRT in real numbers.
+
+    Parameters
+    ----------
+    content
+        The .tflite file.
+    x
+        Real inputs: ``(samples, *shape)``.
+
+    Returns
+    -------
+    np.ndarray
+        float32, ``(samples, outputs)``.
+
+    Raises
+    ------
+    ToolMissingError
+        If LiteRT is not installed.
+    """
+    graph = load(content).graph
+    tensor, output = graph.inputs[0], graph.outputs[0]
     values = np.asarray(x, np.float32)
     if tensor.quantized:
         steps = np.rint(values / np.float32(tensor.scale)) + tensor.zero_point
         values = np.clip(steps, *INTEGER_RANGES[tensor.dtype]).astype(tensor.dtype)
     frames = ([sample.reshape(tensor.shape)] for sample in values)
-    found = [outputs[0].argmax() for outputs in run_litert_outputs(content, frames)]
-    return float(np.mean(np.array(found) == y))
+    found = np.array([outputs[0].ravel() for outputs in run_litert_outputs(content, frames)])
+    if not output.quantized:
+        return found
+    return (found.astype(np.float32) - output.zero_point) * np.float32(output.scale)
