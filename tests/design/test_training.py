@@ -10,7 +10,7 @@ import pytest
 
 import tvmtiny
 from tests.design.keras_samples import every_layer, keras, stripes
-from tvmtiny.design.distilling import distil
+from tvmtiny.design.distilling import DistilOptions, distil
 from tvmtiny.design.figures import Budget
 from tvmtiny.design.keras_import import from_keras
 from tvmtiny.design.network import to_tflite
@@ -150,13 +150,19 @@ def test_distillation() -> None:
 
     teacher, student = classifier(12), classifier(2)
     train(teacher, data, TrainOptions(8))
-    found = distil(teacher, student, data, options=TrainOptions(12))
-    assert found.teacher_accuracy > 0.9
+    options = DistilOptions(training=TrainOptions(12), compare=True)
+    found = distil(teacher, student, data, CPU, options)
+    assert found.teacher_accuracy > 0.9 and found.teacher is not None
     assert found.student.accuracy > 0.7
+    assert found.alone is not None and found.alone.accuracy > 0.5
+    assert found.student.figures.cycles < found.teacher.figures.cycles
     softened = student.predict(data.x_test, verbose=0)
     assert np.abs(softened - teacher.predict(data.x_test, verbose=0)).mean() < 0.2
     with pytest.raises(InputError, match="out of range"):
-        distil(teacher, student, data, temperature=0.5)
-    other = k.Sequential([k.Input((6, 6, 1)), k.layers.Flatten(), k.layers.Dense(4)])
-    with pytest.raises(InputError, match="the same classes"):
-        distil(teacher, other, data)
+        distil(teacher, student, data, CPU, DistilOptions(temperature=0.5))
+    for other, words in (
+        (k.Sequential([k.Input((6, 6, 1)), k.layers.Flatten(), k.layers.Dense(4)]), "same classes"),
+        (k.Sequential([k.Input((36,)), k.layers.Dense(3)]), "samples have shape"),
+    ):
+        with pytest.raises(InputError, match=words):
+            distil(other, student, data, CPU)

@@ -12,6 +12,7 @@ from tvmtiny.design.data import Dataset
 from tvmtiny.design.figures import Budget, Figures, figures_of
 from tvmtiny.design.keras_import import from_keras
 from tvmtiny.design.masks import Masks, hold, masked, prunable
+from tvmtiny.design.measured import MeasuredModel, measured
 from tvmtiny.design.network import Network, Op, Ranges, calibrated_ranges, to_tflite
 from tvmtiny.design.training import TrainOptions, integers, train
 from tvmtiny.errors import InputError
@@ -20,7 +21,7 @@ from tvmtiny.estimation.model import cost
 from tvmtiny.frontend import load
 from tvmtiny.targets import BoardLike, Target, resolve
 
-__all__ = ["METHODS", "BreakEven", "PruneOptions", "Pruned", "PrunedModel", "break_even", "prune"]
+__all__ = ["METHODS", "BreakEven", "PruneOptions", "Pruned", "break_even", "prune"]
 
 #: Fewer filters help on every CPU; blocks of zeros need kernels that support them.
 METHODS = ("filters", "blocks")
@@ -77,26 +78,6 @@ class BreakEven:
 
 
 @dataclass(frozen=True, eq=False)
-class PrunedModel:
-    """A model before or after pruning.
-
-    Attributes
-    ----------
-    content
-        The int8 model as a .tflite file.
-    figures
-        The estimated cost.
-    accuracy, float_accuracy
-        Accuracy of the int8 and of the float model on the samples for testing.
-    """
-
-    content: bytes
-    figures: Figures
-    accuracy: float
-    float_accuracy: float
-
-
-@dataclass(frozen=True, eq=False)
 class Pruned:
     """The result of pruning.
 
@@ -115,8 +96,8 @@ class Pruned:
     """
 
     cpu: str
-    before: PrunedModel
-    after: PrunedModel
+    before: MeasuredModel
+    after: MeasuredModel
     over: tuple[str, ...]
     kept: dict[str, tuple[int, int, float]]
     table: tuple[BreakEven, ...]
@@ -205,7 +186,7 @@ def prune(
     if not prunable(network):
         raise InputError("the model has no layer to prune: only its last layer has weights")
     tell("measuring the model")
-    before = _measured(model, data, resolved)
+    before = measured(integers(model, data), resolved)
     ranges = calibrated_ranges(network, data.x_train[:_CALIBRATION])
     table = tuple(break_even(network, ranges, resolved))
     masks = Masks()
@@ -219,7 +200,7 @@ def prune(
         epochs = options.fine_tuning.epochs * (3 if step == options.steps else 1)
         tuning = replace(options.fine_tuning, epochs=epochs)
         train(model, data, tuning, callbacks=(hold(model, network, masks),))
-    after = _measured(model, data, resolved)
+    after = measured(integers(model, data), resolved)
     return Pruned(
         resolved.cpu.name,
         before,
@@ -235,12 +216,6 @@ def prune(
         },
         table,
     )
-
-
-def _measured(model: Any, data: Dataset, target: Target) -> PrunedModel:
-    made = integers(model, data)
-    found = figures_of(cost(load(made.content, name="pruned"), target), 0)
-    return PrunedModel(made.content, found, made.accuracy, made.float_accuracy)
 
 
 def _part(budget: Budget, now: Figures, share: float) -> Budget:

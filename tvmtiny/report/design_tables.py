@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from tvmtiny.design.pruning import Pruned, PrunedModel
+from tvmtiny.design.measured import MeasuredModel
+from tvmtiny.design.pruning import Pruned
 from tvmtiny.design.search import Candidate, SearchResult
 from tvmtiny.design.verifying import Verified
 from tvmtiny.report.fitting import FittingTable, TableColumn
@@ -66,7 +67,7 @@ def search_tables(
         figures = candidate.figures
         table.add_row(
             str(candidate.number),
-            _share(candidate.accuracy),
+            share(candidate.accuracy),
             f"{figures.cycles:,}",
             f"{figures.ram_bytes:,}",
             f"{figures.flash_bytes:,}",
@@ -76,12 +77,7 @@ def search_tables(
     yield Text("\nNetworks that no other one beats:")
     yield table
     for number, one in (verified or {}).items():
-        same = "equal outputs" if one.equal else "OTHER OUTPUTS"
-        yield Text(
-            f"trial {number} on {one.board}: {one.instructions:,} instructions, arena "
-            f"{one.arena_bytes:,}, accuracy {one.accuracy:.1%} of {one.samples} samples, "
-            f"{one.host_accuracy:.1%} on this machine, {same}"
-        )
+        yield Text(f"trial {number}: ") + verified_line(one)
 
 
 def choices(candidate: Candidate) -> str:
@@ -89,7 +85,8 @@ def choices(candidate: Candidate) -> str:
     return ", ".join(f"{name} {value}" for name, value in candidate.parameters.items())
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """Format a share as a percentage; empty for None."""
     return "" if value is None else f"{value:.1%}"
 
 
@@ -97,8 +94,8 @@ def prune_summary(found: Pruned, verified: Verified | None = None) -> dict[str, 
     """Summarize pruning for ``--json``."""
     return {
         "cpu": found.cpu,
-        "before": _side(found.before),
-        "after": _side(found.after),
+        "before": model_summary(found.before),
+        "after": model_summary(found.after),
         "over": found.over,
         "kept": found.kept,
         "table": [asdict(row) for row in found.table],
@@ -106,7 +103,8 @@ def prune_summary(found: Pruned, verified: Verified | None = None) -> dict[str, 
     }
 
 
-def _side(side: PrunedModel) -> dict[str, Any]:
+def model_summary(side: MeasuredModel) -> dict[str, Any]:
+    """Summarize a model for ``--json``."""
     return {
         "figures": asdict(side.figures),
         "accuracy": side.accuracy,
@@ -127,18 +125,9 @@ def prune_tables(found: Pruned, verified: Verified | None = None) -> Iterator[Re
         )
     yield Text(f"What pruning one layer alone saves on {found.cpu}:")
     yield even
-    sides = FittingTable(_SIDES)
-    for name, side in (("before", found.before), ("after", found.after)):
-        figures = side.figures
-        sides.add_row(
-            name,
-            _share(side.accuracy),
-            _share(side.float_accuracy),
-            f"{figures.instructions:,}",
-            f"{figures.cycles:,}",
-            f"{figures.ram_bytes:,}",
-            f"{figures.flash_bytes:,}",
-        )
+    sides = model_table()
+    model_row(sides, "before", found.before)
+    model_row(sides, "after", found.after)
     yield Text("\nThe model:")
     yield sides
     kept = ", ".join(
@@ -149,8 +138,33 @@ def prune_tables(found: Pruned, verified: Verified | None = None) -> Iterator[Re
     if found.over:
         yield Text(f"It is still over the budget of {', '.join(found.over)}.")
     if verified is not None:
-        yield Text(
-            f"On {verified.board}: {verified.instructions:,} instructions, accuracy "
-            f"{verified.accuracy:.1%} of {verified.samples} samples, "
-            f"{verified.host_accuracy:.1%} on this machine"
-        )
+        yield verified_line(verified)
+
+
+def model_table() -> FittingTable:
+    """Make a table of models, for rows of `model_row`."""
+    return FittingTable(_SIDES)
+
+
+def model_row(table: FittingTable, name: str, side: MeasuredModel) -> None:
+    """Add a model with its accuracy and its cost."""
+    figures = side.figures
+    table.add_row(
+        name,
+        share(side.accuracy),
+        share(side.float_accuracy),
+        f"{figures.instructions:,}",
+        f"{figures.cycles:,}",
+        f"{figures.ram_bytes:,}",
+        f"{figures.flash_bytes:,}",
+    )
+
+
+def verified_line(verified: Verified) -> Text:
+    """Format the result of a run on a board."""
+    same = "equal outputs" if verified.equal else "OTHER OUTPUTS"
+    return Text(
+        f"On {verified.board}: {verified.instructions:,} instructions, arena "
+        f"{verified.arena_bytes:,}, accuracy {verified.accuracy:.1%} of {verified.samples} "
+        f"samples, {verified.host_accuracy:.1%} on this machine, {same}"
+    )

@@ -1,0 +1,151 @@
+"""``tvmtiny search``, ``prune``, ``distil`` and ``precision``; skipped where they need Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Command
+from tests.design.keras_samples import keras, stripes
+
+CPU = ("--cpu", "cortex-m4")
+
+#: Arguments of each command, with the files of `_files`.
+COMMANDS = {
+    "search": ("data.npz", *CPU, "-o", "networks", "--trials", 1, "--epochs", 1),
+    "prune": ("big.keras", "data.npz", *CPU, "-o", "out.tflite", "--deadline", "5k"),
+    "distil": ("big.keras", "small.keras", "data.npz", *CPU, "-o", "out.tflite", "--epochs", 2),
+    "precision": ("big.keras", "data.npz", *CPU, "-o", "out.tflite"),
+}
+
+_BUILD = """
+import keras
+from keras import layers
+
+
+def build(trial):
+    source = keras.Input((6, 6, 1))
+    x = layers.Conv2D(trial.suggest_int("filters", 2, 4), 3, activation="relu")(source)
+    return keras.Model(source, layers.Dense(3)(layers.Flatten()(x)))
+
+
+def raises(trial):
+    raise KeyError("nowhere")
+
+
+def unknown(trial):
+    source = keras.Input((6, 6, 1))
+    return keras.Model(source, layers.Conv2DTranspose(2, 3)(source))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current folder with a data set."""
+    monkeypatch.chdir(tmp_path)
+    _write_data()
+    return tmp_path
+
+
+def _write_data(**changed: np.ndarray) -> None:
+    np.savez("data.npz", **{**vars(stripes()), **changed})
+
+
+def _write_models(k: Any, unknown: bool = False) -> None:
+    """Write a large and a small classifier; the small one with a layer that is not supported."""
+    layers = k.layers
+    for name, filters in (("big", 12), ("small", 2)):
+        source = k.Input((6, 6, 1))
+        x = layers.Conv2D(filters, 3, activation="relu")(source)
+        if unknown:
+            x = layers.Conv2DTranspose(2, 3)(x)
+        x = layers.Dense(3, activation="softmax")(layers.Flatten()(x))
+        k.Model(source, x).save(f"{name}.keras")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_data_that_cannot_be_used(command: Command, name: str) -> None:
+    data = stripes()
+    broken = data.x_train.copy()
+    broken[7, 0, 0, 0] = np.nan
+    _write_data(y_train=data.y_train * 0)
+    assert "only one class" in command(name, *COMMANDS[name]).error(2)
+    _write_data(x_train=broken)
+    assert "NaN or infinity" in command(name, *COMMANDS[name]).error(2)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["prune", "distil", "precision"])
+def test_layers_that_are_not_supported(command: Command, name: str) -> None:
+    _write_models(keras(), unknown=True)
+    message = command(name, *COMMANDS[name]).error(2)
+    assert "is a Conv2DTranspose, which is not supported; supported: Activation, " in message
+    assert not Path("out.tflite").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_build_functions_that_fail(command: Command) -> None:
+    keras()
+    pytest.importorskip("optuna", reason="not installed: optuna")
+    Path("mine.py").write_text(_BUILD, encoding="utf-8")
+    for function, words in (
+        ("raises", "the build function failed in trial 0: KeyError: 'nowhere'"),
+        ("unknown", "is a Conv2DTranspose, which is not supported"),
+    ):
+        found = command("search", *COMMANDS["search"], "--build", f"mine.py:{function}")
+        assert words in found.error(2)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_search(command: Command) -> None:
+    keras()
+    pytest.importorskip("optuna", reason="not installed: optuna")
+    Path("mine.py").write_text(_BUILD, encoding="utf-8")
+    words = (*COMMANDS["search"], "--build", "mine.py", "--storage", "sqlite:///study.db")
+    found = command("search", *words, "--report", "search.html", "--json").json
+    assert [c["state"] for c in found["candidates"]] == ["complete"]
+    assert Path(found["front"][0]["file"]).is_file()
+    assert "<svg" in Path("search.html").read_text(encoding="utf-8")
+    shown = command("search", *words)
+    assert shown.code == 0 and "Networks that no other one beats" in shown.out
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_pruning(command: Command) -> None:
+    _write_models(keras())
+    words = (*COMMANDS["prune"], "--steps", 1, "--epochs", 1)
+    shown = command("prune", *words)
+    assert shown.code == 0 and "What pruning one layer alone saves" in shown.out
+    assert Path("out.tflite").is_file()
+    found = command("prune", *words, "--json").json
+    assert found["after"]["figures"]["cycles"] < found["before"]["figures"]["cycles"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_distillation(command: Command) -> None:
+    _write_models(keras())
+    found = command("distil", *COMMANDS["distil"], "--compare", "--fine-tune", 1, "--json").json
+    assert found["student"]["figures"]["cycles"] < found["teacher"]["figures"]["cycles"]
+    assert found["alone"]["figures"]["cycles"] > 0
+    assert Path("out.tflite").is_file()
+    shown = command("distil", *COMMANDS["distil"])
+    assert shown.code == 0 and "Int8 models on cortex-m4" in shown.out
+    assert "out of range" in command("distil", *COMMANDS["distil"], "--share", 2).error(2)
+
+
+@pytest.mark.usefixtures("folder")
+def test_precisions(command: Command) -> None:
+    _write_models(keras())
+    found = command("precision", *COMMANDS["precision"], "--json").json
+    assert found["alone"][0]["precisions"] == {}
+    assert {p for one in found["alone"] for p in one["precisions"].values()} == {"int4", "int16"}
+    assert Path("out.tflite").is_file()
+    shown = command("precision", *COMMANDS["precision"], "--flash", "100")
+    assert shown.code == 0 and "over the budget of flash_bytes" in shown.out
+    words = (*COMMANDS["precision"], "--least-agreement", 2)
+    assert "out of range" in command("precision", *words).error(2)
