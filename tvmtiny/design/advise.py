@@ -11,7 +11,7 @@ import numpy as np
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.design.figures import Budget, Figures, figures_of, state_bytes, streamed
 from tvmtiny.design.reasons import reasons
-from tvmtiny.design.variants import block_zeros, with_nodes, with_weights
+from tvmtiny.design.variants import block_zeros, with_weights
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import short_name
 from tvmtiny.estimation.model import LayerCost, ModelCost, cost
@@ -68,7 +68,7 @@ class Hint:
     Attributes
     ----------
     kind
-        ``option``, ``zeros``, ``filters``, ``activation``, ``pad`` or ``float``.
+        ``option``, ``zeros``, ``filters``, ``pad`` or ``float``.
     where
         The layer or layers; empty for an option.
     change
@@ -307,14 +307,6 @@ class _Asked:
         if node.output.dtype == "float32" and layer.instructions:
             change = "quantize the model (tvmtiny quantize): this layer computes in float"
             yield self._hint("float", node.where, change, None)
-        if "sums" in layer.schedule and node.activation in ("RELU6", "RELU_N1_TO_1"):
-            changed = _clamped_by_range(node)
-            change = (
-                f"choose the range of its output such that it ends where {node.activation} does, "
-                "so that no clamp of its own is needed"
-            )
-            made = self._cost(with_nodes(self.model, {node.index: changed}))
-            yield self._hint("activation", node.where, change, made)
 
 
 def _has_weights(node: Node) -> bool:
@@ -326,20 +318,6 @@ def _data(node: Node) -> np.ndarray:
     data = node.input(1).data
     assert data is not None
     return data
-
-
-def _clamped_by_range(node: Node) -> Node:
-    """Return the layer with an output range that equals the limits of its activation."""
-    low, high = (0.0, 6.0) if node.activation == "RELU6" else (-1.0, 1.0)
-    scale = (high - low) / 255
-    quantization = node.output.quantization
-    assert quantization is not None
-    changed = replace(
-        quantization,
-        scales=(float(np.float32(scale)),),
-        zero_points=(round(-128 - low / scale),),
-    )
-    return replace(node, outputs=(replace(node.output, quantization=changed), *node.outputs[1:]))
 
 
 def hint_line(hint: Hint) -> str:

@@ -1,4 +1,4 @@
-"""Models with other weights or activations, for estimates of design changes."""
+"""Models with other weights, for estimates of design changes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from tvmtiny.frontend import Model
-from tvmtiny.ops import Node, Tensor
+from tvmtiny.ops import Tensor
 from tvmtiny.ops.shared.graph import Graph
 
 __all__ = [
     "BLOCK_CHANNELS",
     "BLOCK_INPUTS",
     "block_zeros",
-    "with_nodes",
     "with_weights",
     "zero_counts",
 ]
@@ -40,26 +39,7 @@ def with_weights(model: Model, weights: Mapping[int, np.ndarray]) -> Model:
     tensors = {t.index: t for t in model.graph.tensors}
     for node in model.graph.nodes:
         tensors.update({t.index: t for t in node.inputs if t is not None})
-    return _with_tensors(
-        model, {index: replace(tensors[index], data=data) for index, data in weights.items()}
-    )
-
-
-def with_nodes(model: Model, nodes: Mapping[int, Node]) -> Model:
-    """Replace nodes of `model` by index, and the tensors that they write.
-
-    Returns
-    -------
-    Model
-        A model for estimates only: its `content` is still the old file.
-    """
-    changed = tuple(nodes.get(node.index, node) for node in model.graph.nodes)
-    graph = replace(model.graph, nodes=changed)
-    outputs = {t.index: t for node in nodes.values() for t in node.outputs}
-    return _with_tensors(replace(model, graph=graph), outputs)
-
-
-def _with_tensors(model: Model, changed: Mapping[int, Tensor]) -> Model:
+    changed = {index: replace(tensors[index], data=data) for index, data in weights.items()}
     graph = model.graph
 
     def new(tensor: Tensor) -> Tensor:
