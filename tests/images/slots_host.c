@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "platform.h"
+#include "tvmtiny_delta.h"
 #include "tvmtiny_slots.h"
 
 enum { PAGE = 1024, SLOT = 16 * PAGE, FLASH = 2 * SLOT + 2 * PAGE, PIECE = 256 };
@@ -16,6 +17,10 @@ static uint8_t old_image[SLOT];
 static uint8_t new_image[SLOT];
 static uint32_t old_bytes;
 static uint32_t new_bytes;
+/* Pieces of the difference: offset, size and bytes of each. */
+static uint8_t delta[SLOT];
+static uint32_t delta_bytes;
+static uint32_t with_delta;
 static uint32_t operations;
 static uint32_t cut_at = 0xffffffffu;
 static uint32_t torn;
@@ -96,12 +101,36 @@ static uint32_t read_image(const char *name, uint8_t *to)
     return (uint32_t)count;
 }
 
+static int runs_old(const struct tvmtiny_slots *slots)
+{
+    return slots->active < TVMTINY_SLOTS_NONE &&
+           memcmp(tvmtiny_slots_data(slots, slots->active), old_image, old_bytes) == 0;
+}
+
+static int32_t write_delta(struct tvmtiny_slots *slots)
+{
+    int32_t status = 0;
+    uint32_t at = 0;
+
+    while (at < delta_bytes && status == 0) {
+        uint32_t head[2];
+
+        memcpy(head, delta + at, sizeof head);
+        status = tvmtiny_delta_write(slots, head[0], delta + at + sizeof head, head[1]);
+        at += (uint32_t)sizeof head + head[1];
+    }
+    return status == 0 ? tvmtiny_slots_finish(slots, &platform) : status;
+}
+
 /* What a host does, again from the start after a reset: it sends the pages that are not there. */
 static int32_t update(struct tvmtiny_slots *slots, const uint8_t *data, uint32_t bytes)
 {
     int32_t status = tvmtiny_slots_begin(slots, bytes);
     uint32_t page;
 
+    if (with_delta != 0u && data == new_image && runs_old(slots)) {
+        return status == 0 ? write_delta(slots) : status;
+    }
     for (page = 0; page < bytes && status == 0; page += PAGE) {
         const uint32_t part = bytes - page < PAGE ? bytes - page : PAGE;
         const uint8_t *const there = tvmtiny_slots_data(slots, slots->updating) + page;
@@ -289,6 +318,39 @@ static void refusals(void)
     }
 }
 
+/* A damaged piece is refused, or its result is: only the other slot is ever written. */
+static void damaged_pieces(void)
+{
+    static uint8_t piece[256];
+    struct tvmtiny_slots slots;
+    uint32_t bytes;
+    uint32_t i;
+
+    memcpy(flash_memory, first_state, FLASH);
+    if (boot(&slots) != 1 || tvmtiny_delta_write(&slots, 0, delta, 1) != TVMTINY_SLOTS_NOT_BEGUN) {
+        fail("a piece without an update is taken", 0);
+    }
+    memcpy(&bytes, delta + 4, sizeof bytes);
+    for (i = 0; i < 3000u; ++i) {
+        /* Memory that ends with the piece, for the sanitizers. */
+        const uint32_t size = (i & 1u) != 0u ? bytes : number() % (bytes + 1u);
+        uint8_t *const own = (uint8_t *)malloc(size + 1u);
+        uint32_t k;
+
+        memcpy(piece, delta + 8, bytes);
+        for (k = number() % 4u; k != 0u; --k) {
+            piece[number() % bytes] = (uint8_t)number();
+        }
+        memcpy(own + 1, piece, size);
+        (void)tvmtiny_slots_begin(&slots, new_bytes);
+        (void)tvmtiny_delta_write(&slots, number() % 8u == 0u ? number() : 0u, own + 1, size);
+        free(own);
+    }
+    if (tvmtiny_slots_finish(&slots, &platform) == 0 || boot(&slots) != 1 || !runs_old(&slots)) {
+        fail("damaged pieces have made a model", 0);
+    }
+}
+
 int main(int count, char **arguments)
 {
     uint32_t kept[2] = {0, 0};
@@ -296,15 +358,21 @@ int main(int count, char **arguments)
     struct tvmtiny_slots slots;
     int i;
 
-    if (count < 4) {
+    if (count < 5) {
         return 2;
     }
     old_bytes = read_image(arguments[1], old_image);
     new_bytes = read_image(arguments[2], new_image);
-    for (i = 3; i < count; ++i) {
+    delta_bytes = read_image(arguments[3], delta);
+    for (i = 4; i < count; ++i) {
         prepare((uint32_t)atoi(arguments[i]));
         cuts += sweep(kept);
     }
+    with_delta = 1;
+    prepare((uint32_t)atoi(arguments[4]));
+    cuts += sweep(kept);
+    damaged_pieces();
+    with_delta = 0;
     prepare(0);
     refusals();
     (void)tvmtiny_slots_open(&slots, &flash, &layout);

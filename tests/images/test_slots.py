@@ -16,6 +16,7 @@ from tests.images.loader import IMAGE, Platform, board_named, build_program
 from tests.images.test_loader import built, project
 from tvmtiny.host.files import write_bytes, write_text
 from tvmtiny.host.unfinished import work_folder
+from tvmtiny.images.link_delta import make_pieces
 from tvmtiny.project.qemu.platform import emulate_in
 from tvmtiny.project.runtime_files import c_files
 from tvmtiny.targets import cpus
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 
 def build_simulation(folder: Path, flags: tuple[str, ...]) -> Path:
     write_text(folder / "platform.h", Platform(cpus()["cortex-m0"], firmware_version=9).header())
-    sources = [*IMAGE.glob("*.c"), IMAGE / "slots" / "tvmtiny_slots.c", HERE / "slots_host.c"]
+    sources = [*IMAGE.glob("*.c"), *(IMAGE / "slots").glob("*.c"), HERE / "slots_host.c"]
     include = [f"-I{path}" for path in (folder, IMAGE, IMAGE / "slots")]
     command = [compiler_or_skip("gcc"), *WARNINGS, *flags, *include, *map(str, sources)]
     run_command([*command, "-o", "slots"], folder)
@@ -43,6 +44,17 @@ def images(folder: Path, name: str = "sine") -> list[Path]:
     return files
 
 
+def delta(folder: Path, files: list[Path]) -> Path:
+    """Write the difference of two images as offset, size and bytes of each piece."""
+    old, new = (file.read_bytes() for file in files)
+    pieces = list(make_pieces(old, new, piece_bytes=64, output=1280))
+    file = folder / "delta"
+    file.write_bytes(
+        b"".join(struct.pack("<2I", piece.offset, len(piece.data)) + piece.data for piece in pieces)
+    )
+    return file
+
+
 #: Records in the log at the start: few, or so many that each operation meets a full page.
 RECORDS = (0, 58, 60, 61, 62, 63, 64)
 
@@ -52,8 +64,9 @@ def test_a_power_cut_at_every_operation(sanitized: bool, tmp_path: Path) -> None
     flags = SANITIZERS if sanitized else ("-O2",)
     program = build_simulation(tmp_path, flags)
     records = RECORDS[:1] if sanitized else RECORDS
+    files = images(tmp_path)
     done = subprocess.run(
-        [program, *images(tmp_path), *map(str, records)],
+        [program, *files, delta(tmp_path, files), *map(str, records)],
         capture_output=True,
         text=True,
         check=False,

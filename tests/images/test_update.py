@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ from tests.cli.conftest import Command
 from tests.images.loader import board_named, monocypher_or_skip
 from tests.images.test_build import _private_key
 from tests.images.test_loader import built
-from tvmtiny.errors import ImageError, InputError, LinkError
+from tvmtiny.errors import DeviceError, ImageError, InputError, LinkError
 from tvmtiny.images.firmware import IMAGES, build_image_firmware
 from tvmtiny.images.image_format import Image
+from tvmtiny.images.link_delta import apply_pieces, make_pieces
 from tvmtiny.project.qemu.transport import start_qemu
 from tvmtiny.rpc.board import EMULATED_CONNECT_TIMEOUT
 from tvmtiny.rpc.remote import open_pipe
@@ -82,9 +84,12 @@ def test_update_of_a_board_with_flash(board: str, tmp_path: Path, command: Comma
         assert (result.before.status, result.before.active) == (65, None)
         assert (result.after.version, result.after.name) == (3, "digits")
         assert result.sent_bytes == first.total_bytes
-        found = command("update", files[1], "--board", url, "--json").json
+        # An image of another model is not the running one.
+        known = ("--from", files[1], "--from", files[0])
+        found = command("update", files[1], "--board", url, *known, "--json").json
         assert (found["before"]["version"], found["after"]["version"]) == (3, 4)
         assert found["after"]["wear"] == [1, 1]
+        assert found["difference"] and found["sent_bytes"] < 300
         again = command("update", files[1], "--board", url).out
         assert "version 4" in again
         message = command("update", files[0], "--board", url).error(2)
@@ -154,6 +159,67 @@ def test_update_over_a_line_that_damages(board: str, tmp_path: Path) -> None:
         assert happened > 3
         # Some updates were interrupted and resumed.
         assert broken > 0 and kept > 0
+
+
+@on_qemu_boards("mps2-an386")
+def test_update_by_a_difference(board: str, tmp_path: Path) -> None:
+    """An interrupted one resumes; where a difference does not help, the whole image is sent."""
+    _, first = built("digits", board)
+    images = [first]
+    for _ in range(3):
+        # All that is behind the start moves.
+        images.append(
+            replace(
+                images[-1],
+                version=images[-1].version + 1,
+                code=bytes(64) + images[-1].code,
+                entry=images[-1].entry + 64,
+            )
+        )
+    with running(board, tmp_path) as url:
+        update(url, images[0])
+        # What an update left that was broken off after two pages.
+        updater = Updater(lambda: open_pipe(url, 60.0, EMULATED_CONNECT_TIMEOUT, 115200), url)
+        old, new = images[0].pack(), images[1].pack()
+        state = updater.state()
+        updater._checked("begin", len(new))
+        for piece in make_pieces(old, new, output=state.page_bytes):
+            if piece.offset < 2 * state.page_bytes:
+                updater._checked("patch", piece.offset, piece.data)
+        with pytest.raises(ImageError, match="a piece of a difference is invalid"):
+            updater._checked("patch", 0, b"\x03")
+        with pytest.raises(DeviceError, match="takes an offset and bytes"):
+            updater._call("patch", 0, 0)
+        assert updater._takes("patch") and not updater._takes("unheard")
+        updater.close()
+        result = update(url, images[1], known=images[:1])
+        assert result.difference and result.kept_bytes == 2 * state.page_bytes
+        assert result.sent_bytes < 100
+        assert result.after.version == images[1].version
+        # An image that is not known, and one that the flash does not hold.
+        result = update(url, images[2], known=images[:1])
+        assert not result.difference and result.sent_bytes > 10_000
+        there = images[2].pack()
+        fake = SimpleNamespace(pack=lambda: there[128:-32] + there[:128] + there[-32:])
+        result = update(url, images[3], known=[fake])  # type: ignore[list-item]
+        assert not result.difference and result.after.version == images[3].version
+
+
+def test_pieces_of_a_difference() -> None:
+    rng = np.random.default_rng(9)
+    for _ in range(100):
+        old = rng.integers(0, 5, int(rng.integers(0, 700)), np.uint8).tobytes()
+        cut = int(rng.integers(0, len(old) + 1))
+        more = rng.integers(0, 5, int(rng.integers(0, 99)), np.uint8).tobytes()
+        new = old[cut:] + more + old[:cut]
+        start = int(rng.integers(0, 8)) * 4
+        pieces = list(make_pieces(old, new, start, 64, 128))
+        assert new[:start] + apply_pieces(old, iter(pieces), start) == new
+        for piece in pieces:
+            assert piece.offset % 4 == 0 and len(piece.data) <= 64 and piece.length <= 128
+    digits = built("digits", "mps2-an386")[1]
+    old, new = digits.pack(), replace(digits, version=99).pack()
+    assert sum(len(piece.data) for piece in make_pieces(old, new)) < 50
 
 
 def test_arguments() -> None:

@@ -27,6 +27,15 @@ def update(
             "socket://HOST:PORT; with --tracker, the board's key there.",
         ),
     ],
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            help="An image that the board may run: if it does, only the difference is sent; may "
+            "be repeated.",
+            metavar="OLD.tvmi",
+        ),
+    ] = None,
     tracker: Annotated[
         str | None, typer.Option(help="A lab's tracker.", metavar="HOST:PORT")
     ] = None,
@@ -47,6 +56,7 @@ def update(
         from tvmtiny.images.image_format import read_image
 
         found = read_image(image)
+        olds = [read_image(file) for file in known or ()]
         tell("importing TVM")
         from tvmtiny.report.image_tables import update_summary, update_table
         from tvmtiny.rpc.updating import update as update_board
@@ -54,6 +64,7 @@ def update(
         result = update_board(
             board,
             found,
+            known=olds,
             tracker=tracker,
             timeout=timeout,
             baudrate=baudrate,

@@ -131,7 +131,8 @@ def update_table(result: UpdateResult) -> Table:
     for name, state in (("before", result.before), ("after", result.after)):
         runs = f"{state.name}, version {state.version}" if state.status == 0 else "no model"
         table.add_row(name, runs)
-    table.add_row("sent", f"{result.sent_bytes:,} bytes")
+    kind = " of the difference" if result.difference else ""
+    table.add_row("sent", f"{result.sent_bytes:,} bytes{kind}")
     table.add_row("there already", f"{result.kept_bytes:,} bytes")
     table.add_row("link broken", f"{result.interruptions} times")
     table.add_row("slots written", " and ".join(f"{n} times" for n in result.after.wear))

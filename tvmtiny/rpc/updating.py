@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tvmtiny.errors import DeviceError, ImageError, InputError, LinkError, PortError
 from tvmtiny.images.image_format import DIGEST_BYTES, Image, feature_bits
+from tvmtiny.images.link_delta import make_pieces
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.faults import describe_fault
 from tvmtiny.rpc.board import connect_timeout
@@ -53,6 +54,7 @@ _REASONS = {
     65: "no slot has a valid image",
     66: "it is too large for a slot",
     67: "no update is in progress",
+    68: "a piece of a difference is invalid",
 }
 
 _Result = TypeVar("_Result")
@@ -115,6 +117,8 @@ class UpdateResult:
         Bytes that were written, and bytes that were already present.
     interruptions
         Number of times that the link broke.
+    difference
+        Whether the difference from the running image was sent instead of the whole image.
     """
 
     board: str
@@ -123,6 +127,7 @@ class UpdateResult:
     sent_bytes: int
     kept_bytes: int
     interruptions: int
+    difference: bool = False
 
 
 @dataclass
@@ -130,6 +135,7 @@ class _Counts:
     sent: int = 0
     kept: int = 0
     interruptions: int = 0
+    difference: bool = False
     before: ModelState | None = field(default=None)
 
 
@@ -213,6 +219,52 @@ class Updater:
                 self._checked("write", page + at, len(piece))
                 counts.sent += len(piece)
 
+    def write_difference(self, old: bytes, data: bytes, state: ModelState, counts: _Counts) -> bool:
+        """Write an image as its difference from the running one, skipping what is already there.
+
+        Returns
+        -------
+        bool
+            False if the firmware does not take differences, or the whole image is smaller.
+        """
+        pieces = list(make_pieces(old, data, 0, state.piece_bytes))
+        if sum(len(piece.data) for piece in pieces) >= len(data) or not self._takes("patch"):
+            return False
+        self._checked("begin", len(data))
+        start = self._written(data, state.page_bytes)
+        counts.kept += start
+        for piece in make_pieces(old, data, start, state.piece_bytes):
+            self._checked("patch", piece.offset, piece.data)
+            counts.sent += len(piece.data)
+        counts.difference = True
+        return True
+
+    def _written(self, data: bytes, page_bytes: int) -> int:
+        """Return how many bytes from the start are already written; whole pages, or all."""
+
+        def holds(pages: int) -> bool:
+            part = data[: pages * page_bytes]
+            return int(self._call("crc", 0, len(part))) & _WORD == zlib.crc32(part)
+
+        # Pages are written in order, and a new update has written none.
+        low, high = 0, -(-len(data) // page_bytes)
+        if not holds(1):
+            return 0
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if holds(middle) else (low, middle - 1)
+        return min(low * page_bytes, len(data))
+
+    def _takes(self, name: str) -> bool:
+        """Whether the firmware has a function."""
+        try:
+            self._function(name)
+        except LinkError:
+            raise
+        except DeviceError:
+            return False
+        return True
+
     def _there(self, page: int, part: bytes, piece_bytes: int) -> int:
         """Return how many leading bytes of a page are already written; the rest must be erased."""
 
@@ -245,12 +297,15 @@ class Updater:
         """Close the session."""
         self._remote.close()
 
-    def _call(self, name: str, *arguments: int) -> Any:
+    def _function(self, name: str) -> Callable[..., Any]:
         if name not in self._functions:
             self._functions[name] = self._remote.function(f"tvmtiny.image.{name}")
-        return self._functions[name](*arguments)
+        return self._functions[name]
 
-    def _checked(self, name: str, *arguments: int) -> None:
+    def _call(self, name: str, *arguments: int | bytes) -> Any:
+        return self._function(name)(*arguments)
+
+    def _checked(self, name: str, *arguments: int | bytes) -> None:
         status = int(self._call(name, *arguments))
         if status != 0:
             raise _refused(self._url, status)
@@ -264,6 +319,7 @@ def update(
     board: str,
     image: Image,
     *,
+    known: Sequence[Image] = (),
     tracker: str | None = None,
     timeout: float = 60.0,
     baudrate: int = DEFAULT_BAUDRATE,
@@ -283,6 +339,9 @@ def update(
         Port of a board whose firmware supports images; with `tracker`, its key there.
     image
         The new model; see `tvmtiny.read_image`.
+    known
+        Images that the board may run. If it runs one of them and its firmware takes differences,
+        only the difference between that image and the new one is sent.
     tracker
         Address of a lab's tracker, ``HOST:PORT``.
     timeout
@@ -332,10 +391,21 @@ def update(
         if state.status == 0 and _runs(state, data):
             return state
         _check(image, state, url)
+        olds = (old.pack() for old in known)
+        running = next((old for old in olds if state.status == 0 and _runs(state, old)), None)
         tell(f"writing {len(data):,} bytes")
-        updater.write(data, state, counts)
+        if running is None or not updater.write_difference(running, data, state, counts):
+            updater.write(data, state, counts)
         tell("verifying and testing the new model")
-        updater.finish()
+        try:
+            updater.finish()
+        except ImageError:
+            if not counts.difference:
+                raise
+            # The flash does not hold what the board verified at its start.
+            counts.difference = False
+            updater.write(data, state, counts)
+            updater.finish()
         updater.start()
         after = updater.state()
         if not _runs(after, data):
@@ -349,7 +419,15 @@ def update(
 
     after = _repeated(connect, attempt, attempts, counts, tell, url)
     assert counts.before is not None
-    return UpdateResult(url, counts.before, after, counts.sent, counts.kept, counts.interruptions)
+    return UpdateResult(
+        url,
+        counts.before,
+        after,
+        counts.sent,
+        counts.kept,
+        counts.interruptions,
+        counts.difference,
+    )
 
 
 def _repeated(

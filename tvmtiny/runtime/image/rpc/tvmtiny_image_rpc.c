@@ -164,6 +164,19 @@ int32_t tvmtiny_image_rpc_write(struct tvmtiny_rpc_call *call)
                   tvmtiny_slots_write(server->slots, number(call, 0), piece, number(call, 1)));
 }
 
+/* (offset, bytes): writes a piece of a difference from the running image. */
+int32_t tvmtiny_image_rpc_patch(struct tvmtiny_rpc_call *call)
+{
+    const struct tvmtiny_rpc_value *const given = call->arguments;
+
+    if (call->count != 2u || given[0].type != TVMTINY_RPC_INT ||
+        (uint64_t)given[0].as.integer > 0xffffffffu || given[1].type != TVMTINY_RPC_BYTES) {
+        return refuse(call, "tvmtiny.image.patch takes an offset and bytes");
+    }
+    return answer(call, tvmtiny_delta_write(server->slots, number(call, 0), given[1].as.data,
+                                            given[1].bytes));
+}
+
 int32_t tvmtiny_image_rpc_finish(struct tvmtiny_rpc_call *call)
 {
     if (call->count != 0u) {

@@ -3,6 +3,7 @@
 #ifndef TVMTINY_IMAGE_RPC_H
 #define TVMTINY_IMAGE_RPC_H
 
+#include "tvmtiny_delta.h"
 #include "tvmtiny_rpc.h"
 #include "tvmtiny_slots.h"
 
@@ -15,6 +16,7 @@
 #define TVMTINY_IMAGE_RPC_FUNCTIONS                                                                \
     {"tvmtiny.image.begin", tvmtiny_image_rpc_begin}, {"tvmtiny.image.crc", tvmtiny_image_rpc_crc},  \
         {"tvmtiny.image.finish", tvmtiny_image_rpc_finish},                                        \
+        {"tvmtiny.image.patch", tvmtiny_image_rpc_patch},                                          \
         {"tvmtiny.image.start", tvmtiny_image_rpc_start},                                          \
         {"tvmtiny.image.state", tvmtiny_image_rpc_state},                                          \
         {"tvmtiny.image.write", tvmtiny_image_rpc_write}
@@ -42,6 +44,7 @@ void tvmtiny_image_rpc_setup(struct tvmtiny_image_server *server);
 int32_t tvmtiny_image_rpc_begin(struct tvmtiny_rpc_call *call);
 int32_t tvmtiny_image_rpc_crc(struct tvmtiny_rpc_call *call);
 int32_t tvmtiny_image_rpc_finish(struct tvmtiny_rpc_call *call);
+int32_t tvmtiny_image_rpc_patch(struct tvmtiny_rpc_call *call);
 int32_t tvmtiny_image_rpc_start(struct tvmtiny_rpc_call *call);
 int32_t tvmtiny_image_rpc_state(struct tvmtiny_rpc_call *call);
 int32_t tvmtiny_image_rpc_write(struct tvmtiny_rpc_call *call);

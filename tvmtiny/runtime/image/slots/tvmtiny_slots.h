@@ -24,7 +24,8 @@ enum tvmtiny_slots_status {
     TVMTINY_SLOTS_FLASH_FAILED = 64, /* the flash does not contain what was written */
     TVMTINY_SLOTS_NO_MODEL = 65,     /* no slot has an image that may run */
     TVMTINY_SLOTS_TOO_LARGE = 66,    /* the image does not fit a slot */
-    TVMTINY_SLOTS_NOT_BEGUN = 67     /* no update has been begun */
+    TVMTINY_SLOTS_NOT_BEGUN = 67,    /* no update has been begun */
+    TVMTINY_SLOTS_BAD_DELTA = 68     /* a piece of a difference is invalid */
 };
 
 /* Memory-mapped flash. Erased bytes are 0xff, and writing words of 4 bytes clears bits. Offsets are
