@@ -24,6 +24,7 @@ from tvmtiny.schedule.families.dsp.fastest import (
 )
 from tvmtiny.schedule.families.dsp.layer import scale
 from tvmtiny.schedule.families.dsp.near import Near, arranged, near
+from tvmtiny.schedule.families.dsp.nibble import fits_nibbles, is_simple, worth_nibbles
 from tvmtiny.schedule.families.dsp.patches import Rest, patches_function
 from tvmtiny.schedule.families.dsp.rest import counted_steps, rest_of, rest_tile
 from tvmtiny.schedule.families.dsp.sparse import (
@@ -156,7 +157,7 @@ def _implement(
             return narrow
     if chosen["sketch"] in _SUMS:
         return _implement_sums(node, layer, oracle, chosen)
-    if chosen["weights"] == "w4" and not _fits_nibbles(layer):
+    if chosen["weights"] == "w4" and not fits_nibbles(layer):
         return None
     together = _together(node, layer, chosen)
     scaling = _scale(node, oracle, str(chosen["weights"]), together)
@@ -168,7 +169,7 @@ def _implement(
         scaling = _scale(node, oracle, "w16", together)
     if scaling is None:
         return None if decisions else _decide_sums(node, layer, oracle, goal)
-    if chosen["sketch"] == "block" and not _is_simple(layer):
+    if chosen["sketch"] == "block" and not is_simple(layer):
         return None
     if chosen["sketch"] == "block":
         made = implement_block(node, layer, scaling, chosen)
@@ -218,7 +219,7 @@ def _implement_sparse(
 
 def _sparse_instead(node: Node, layer: Layer, dense: Decisions) -> Decisions | None:
     """Sparse kernels, if enough zeros make them the faster ones."""
-    way = None if _fits_nibbles(layer) else sparse_way(node, layer)
+    way = None if fits_nibbles(layer) else sparse_way(node, layer)
     if way is None:
         return None
     tile = _tile(dense)
@@ -227,24 +228,17 @@ def _sparse_instead(node: Node, layer: Layer, dense: Decisions) -> Decisions | N
     return way.decisions if fewer and way.cycles < patches_cycles(layer, tile, dense) else None
 
 
-def _fits_nibbles(layer: Layer) -> bool:
-    """Whether weights have 4 bits and patches are expanded as a whole, as the kernels require."""
-    return _is_simple(layer) and packing.storable(layer.weights, "w4")
-
-
-def _is_simple(layer: Layer) -> bool:
-    """Whether there are no groups of channels, and no dilation."""
-    return layer.groups == 1 and (layer.geometry is None or layer.geometry.dilation == (1, 1))
-
-
 def _implement_narrow(
     node: Node, layer: Layer, oracle: Oracle, goal: Goal
 ) -> Implementation | None:
-    """Return the layer with 4-bit weights; None if they do not fit 4 bits."""
-    if not _fits_nibbles(layer):
+    """Return the layer with 4-bit weights; None if they do not fit 4 bits or take too long."""
+    if not fits_nibbles(layer):
         return None
     chosen = _decide(node, layer, goal, weight_format="w4")
-    return None if chosen is None else _implement(node, layer, oracle, goal, chosen)
+    if chosen is None:
+        return None
+    worth = worth_nibbles(layer, _tile(chosen), goal)
+    return _implement(node, layer, oracle, goal, chosen) if worth else None
 
 
 def _together(node: Node, layer: Layer, decisions: Decisions) -> Near | None:
