@@ -37,6 +37,7 @@ class Depthwise:
     zero_points: tuple[int, int] = (-3, 5)
     output_scale: float = 0.09
     weight_scale: float = 0.02
+    weight_range: tuple[int, int] = (-127, 127)
 
     def model(self) -> bytes:
         """The bytes of the .tflite file."""
@@ -51,7 +52,8 @@ class Depthwise:
         if int8:
             count = out if self.per_channel else 1
             scales = [self.weight_scale * (1 + i % 5) / 3 for i in range(count)]
-            weights = rng.integers(-127, 128, shape).astype(np.int8)
+            low, high = self.weight_range
+            weights = rng.integers(low, high + 1, shape).astype(np.int8)
             w = b.constant("w", weights, scales=scales, axis=3)
             values = rng.integers(-2000, 2000, out).astype(np.int32)
         else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import tvmtiny
 from tests.ops.test_conv_2d import Conv
+from tests.ops.test_depthwise_conv_2d import Depthwise
+from tests.ops.three_ways import Case, SideBySide
 from tests.tools import on_qemu
 from tvmtiny.compiler import optimized_nodes
 from tvmtiny.ops import Oracle
@@ -37,6 +40,39 @@ def test_weights_that_fit_4_bits_take_them() -> None:
 def test_long_sums_keep_8_bits() -> None:
     """4096 times the sum must fit 32 bits."""
     assert _format(Conv((2, 2), 2000, 4, (1, 1), weight_range=(-8, 7))) == "w8"
+
+
+def test_few_channels_keep_8_bits() -> None:
+    """Patches are expanded for few filters, which takes longer for weights of 4 bits."""
+    few = replace(_NARROW, size=(12, 12), channels=16, filters=16, kernel=(3, 3))
+    assert _format(few) == "w8" and _format(few, Goal.SIZE) == "w4"
+
+
+_RELU = Depthwise(
+    (9, 10), 8, activation="RELU", zero_points=(-128, -128), weight_range=(-8, 7), output_scale=0.05
+)
+_SHIFTED = replace(_RELU, zero_points=(37, -128))
+DEPTHWISE: dict[str, Case] = {
+    "whole": _RELU,
+    "strips": replace(_SHIFTED, size=(48, 48)),
+    "stride_2": replace(_SHIFTED, stride=(2, 2)),
+    "stride_2_even": replace(_RELU, size=(12, 12), stride=(2, 2)),
+    "valid": replace(_SHIFTED, padding="VALID"),
+    "one_row": replace(_SHIFTED, size=(1, 7), channels=9),
+    "clamped": replace(_RELU, activation="RELU6"),
+}
+LAYERS = SideBySide("depthwise_nibbles", DEPTHWISE, 0.0, external=True)
+
+
+def test_depthwise_weights_take_a_third_of_the_flash(tmp_path: Path) -> None:
+    words = {layer.constants_bytes // layer.shape[3] for layer in LAYERS.compile(BOARD).layers}
+    assert words == {12}
+    LAYERS.check_host(BOARD, tmp_path)
+
+
+@on_qemu
+def test_depthwise_on_board() -> None:
+    LAYERS.check_board(BOARD)
 
 
 @on_qemu

@@ -14,6 +14,9 @@ from tvmtiny.schedule.requantize import SHIFTS, Scaling, solve
 #: Largest factor of the weights, which preserves bits of the output's multiplier.
 GAIN = 256
 
+#: Factor of weights of 4 bits that are stored as such.
+NIBBLE_GAIN = 4096
+
 #: The sums of a channel must fit 32 bits: its gain is at most its scale times this value.
 _GAIN_PER_SCALE = 2.0**22
 
@@ -59,10 +62,41 @@ def scale_channels(
     return first
 
 
+@per_layer
+def scale_nibbles(node: Node, row: int, usable_shifts: tuple[int, ...]) -> Scaling | None:
+    """Find constants for weights of 4 bits times `NIBBLE_GAIN` that do not round by sign.
+
+    Parameters
+    ----------
+    node
+        A DEPTHWISE_CONV_2D with 3x3 filters.
+    row
+        The row of the filters whose last weight is in the lower 4 bits of the initial accumulator.
+    usable_shifts
+        Shifts to try, see `tvmtiny.schedule.requantize.solve`.
+
+    Returns
+    -------
+    Scaling or None
+        None if weights do not fit 4 bits, or no constants are exact.
+    """
+    data = node.input(1).data
+    assert data is not None
+    if data.min() < -8 or data.max() > 7:
+        return None
+    found = _scale(node, usable_shifts, NIBBLE_GAIN, data[0, row, -1])
+    if found is None or found[0].signed or np.any(found[1] != NIBBLE_GAIN):
+        return None
+    return found[0]
+
+
 def _scale(
-    node: Node, usable_shifts: tuple[int, ...], most: int
+    node: Node,
+    usable_shifts: tuple[int, ...],
+    most: int,
+    nibbles: np.ndarray | None = None,
 ) -> tuple[Scaling, np.ndarray] | None:
-    """Find constants and factors of at most `most`."""
+    """Find constants and factors of at most `most`; see `solve` for `nibbles`."""
     weights = node.input(1)
     assert weights.data is not None
     channels = weights.shape[3]
@@ -88,6 +122,7 @@ def _scale(
             gain=gain,
             shifts=shifts,
             limits=free_limits(node),
+            nibbles=None if nibbles is None else nibbles[part],
         )
 
     gains = np.clip(np.floor(scales * (_GAIN_PER_SCALE * most / GAIN)), 1, most).astype(np.int64)

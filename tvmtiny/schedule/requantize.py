@@ -83,6 +83,7 @@ class _Steps:
 
     The output is at least ``outputs[n]`` from the accumulator ``at[n]`` on. A step taken at the
     smallest accumulator has only a lower bound, and a step that is never taken only an upper one.
+    `nibbles` are the lower 4 bits that initial accumulators must have, if any.
     """
 
     outputs: np.ndarray
@@ -90,6 +91,7 @@ class _Steps:
     below: np.ndarray
     taken_at_once: np.ndarray
     never_taken: np.ndarray
+    nibbles: np.ndarray | None = None
 
     @property
     def constant(self) -> np.ndarray:
@@ -107,6 +109,7 @@ def solve(
     excess: np.ndarray | int = 0,
     shifts: tuple[int, ...] = SHIFTS,
     limits: tuple[int, int] = _WHOLE,
+    nibbles: np.ndarray | None = None,
 ) -> Scaling | None:
     """Find initial accumulators and multipliers so that both instructions equal `reference`.
 
@@ -129,6 +132,9 @@ def solve(
     limits
         Smallest and largest output, if the caller clamps outputs to them. The instructions may then
         give any output that is clamped to that of `reference`.
+    nibbles
+        The lower 4 bits that initial accumulators must have, ``(channels,)``: kernels read a
+        weight from there. Constants that round by sign do not have them.
 
     Returns
     -------
@@ -153,12 +159,15 @@ def solve(
         summed(steps.below),
         steps.taken_at_once,
         steps.never_taken,
+        None if nibbles is None else nibbles.astype(np.int64) & 15,
     )
     ends = summed(np.stack([low, high], axis=1))
     if np.abs(ends).max() >= 2**31:
         return None
     points = _signed_points(reference, steps, low, high, limits)
-    key = _digest(gain, shifts, limits, scales, low, high, bias, extra, *vars(points).values())
+    last = np.zeros(0) if nibbles is None else hardware.nibbles
+    arrays = (scales, low, high, bias, extra, last, *vars(points).values())
+    key = _digest(gain, shifts, limits, *arrays)
     if key not in _solutions:
         if len(_solutions) == _KEPT_SOLUTIONS:
             _solutions.clear()
@@ -326,9 +335,12 @@ def _exact(
     """Return for which of `channels` the multipliers are exact, and the initial accumulators."""
     least, most = _bounds(steps, channels, np.maximum(multipliers, 1)[:, None], shift)
     chosen = _between(least, most)
+    if steps.nibbles is not None:
+        chosen += (steps.nibbles[channels] - chosen + 8) % 16 - 8
+    fitting = (least <= chosen) & (chosen <= most)
     totals = chosen[:, None] + ends[channels]
     fits = (np.abs(totals).max(axis=1) < 2**31) & (np.abs(chosen) < 2**31)
-    return (multipliers > 0) & (least <= most) & fits, chosen
+    return (multipliers > 0) & fitting & fits, chosen
 
 
 def _bounds(

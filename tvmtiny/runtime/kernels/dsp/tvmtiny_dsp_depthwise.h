@@ -16,7 +16,9 @@
  *   and for stride 1, for odd rows: (w10 w20) (w11 w21) (w12 w22) (w00 w01) (w02 0)
  * With BYTES, all weights are 256 times a byte, and the first four words are stored as upper bytes,
  *   w00 w01 w10 w11 and w02 w20 w12 w21, followed by (w22 0) and the constants; the kernel derives
- *   the other words
+ *   the other words. If BYTES is 2, all weights are 4096 times 4 bits: the stream is a word whose
+ *   bytes have w02 and w00 below those of w20 and w01, see TVMTINY_DEPTHWISE_NIBBLES, initial, whose
+ *   lower 4 bits are w22, and multiplier; first and last are derived from ZERO, the zero point
  * Stream of a channel for the other kernels: initial, multiplier and, for rounding by sign, offset
  * and step; then the words of each column of the filter, alternately for even and odd rows.
  */
@@ -154,13 +156,23 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
                                                                                         " bpl "                                                        \
                                                                                         "2b\n"
 
-#define TVMTINY_DEPTHWISE_ENTER(BYTES)                                                             \
+/* The word has the nibbles of (w00 w10), (w01 w11), (w02 w12) and (w20 w21) at the top of each half,
+ * one below the other. */
+#define TVMTINY_DEPTHWISE_NIBBLES(ZERO)                                                            \
+  " ldmia r1!, {r10, r11, r12}\n mov lr, #0xf000f000\n and r6, lr, r10\n"                          \
+  " and r7, lr, r10, lsl #4\n and r8, lr, r10, lsl #8\n and r9, lr, r10, lsl #12\n"                \
+  " ubfx r10, r11, #0, #4\n lsl r10, r10, #12\n"                                                   \
+  " movw lr, #" ZERO " & 0xffff\n movt lr, #" ZERO " & 0xffff\n"                                   \
+  " smlad r4, r6, lr, r11\n smlabb r4, r9, lr, r4\n"                                               \
+  " smlad r5, r8, lr, r11\n smlabb r5, r10, lr, r5\n"
+#define TVMTINY_DEPTHWISE_ENTER(ZERO, BYTES)                                                       \
   ".syntax unified\n push {r4-r11, lr}\n sub sp, sp, #24\n str r3, [sp, #20]\n"                    \
   "1:\n str r2, [sp, #12]\n str r0, [sp, #16]\n"                                                   \
+  ".if " BYTES " == 2\n" TVMTINY_DEPTHWISE_NIBBLES(ZERO) ".else\n"                                 \
   ".if " BYTES "\n ldmia r1!, {r4, r5, r10, r11, r12}\n mov lr, #0xff00ff00\n"                     \
   " and r6, lr, r4, lsl #8\n and r7, r4, lr\n and r8, lr, r5, lsl #8\n and r9, r5, lr\n"           \
   ".else\n ldmia r1!, {r6-r12}\n.endif\n"                                                          \
-  " ldrd r4, r5, [r1], #8\n ldr lr, [sp, #60]\n strd r4, r5, [sp]\n"                               \
+  " ldrd r4, r5, [r1], #8\n.endif\n ldr lr, [sp, #60]\n strd r4, r5, [sp]\n"                       \
   " str r1, [sp, #8]\n mov r1, r2\n"
 #define TVMTINY_DEPTHWISE_LEAVE(PLANE)                                                             \
   " ldrd r1, r2, [sp, #8]\n ldrd r0, r3, [sp, #16]\n add r2, r2, #1\n add r0, r0, #" PLANE "\n"    \
@@ -185,15 +197,15 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
   " mov r6, r3\n mov r10, r4\n"
 
 /* Computes every other row from the first one on, and then the rows between, SKIP words later. */
-#define TVMTINY_DEPTHWISE_S1_(NAME, FIRST, SECOND, SKIP, PLANE, WIDTH, PITCH, BYTES)               \
+#define TVMTINY_DEPTHWISE_S1_(NAME, FIRST, SECOND, SKIP, PLANE, WIDTH, PITCH, ZERO, BYTES)         \
   TVMTINY_DEPTHWISE_FUNCTION(                                                                      \
-      NAME, TVMTINY_DEPTHWISE_ENTER(BYTES)                                                         \
+      NAME, TVMTINY_DEPTHWISE_ENTER(ZERO, BYTES)                                                   \
       " subs lr, lr, #1\n lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                           \
       ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n" FIRST                                     \
       " ldrd r1, r2, [sp, #8]\n ldr r0, [sp, #16]\n"                                               \
-      ".if !(" BYTES ")\n ldmia r1!, {r6-r10}\n str r1, [sp, #8]\n.endif\n ldr lr, [sp, #60]\n"      \
+      ".if !(" BYTES ")\n ldmia r1!, {r6-r10}\n str r1, [sp, #8]\n.endif\n ldr lr, [sp, #60]\n"    \
       ".if " SKIP "\n add r0, r0, #4\n.endif\n subs lr, lr, #2\n bmi 4f\n"                         \
-      ".if " BYTES "\n.if " SKIP "\n" TVMTINY_DEPTHWISE_EVEN_OF_ODD                               \
+      ".if " BYTES "\n.if " SKIP "\n" TVMTINY_DEPTHWISE_EVEN_OF_ODD                                \
       ".else\n" TVMTINY_DEPTHWISE_ODD_OF_EVEN ".endif\n.endif\n"                                  \
       " lsrs lr, lr, #1\n add r10, r10, lr, lsl #16\n"                                            \
       ".if " PITCH "\n add r1, r2, #" WIDTH " * " PITCH "\n"                                       \
@@ -202,21 +214,21 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 #define TVMTINY_DEPTHWISE_EVEN(...) TVMTINY_DEPTHWISE_ROW_S1("r4", "r5", "b", __VA_ARGS__)
 #define TVMTINY_DEPTHWISE_ODD(...) TVMTINY_DEPTHWISE_ROW_S1("r5", "r4", "t", __VA_ARGS__)
 #define TVMTINY_DEPTHWISE_3X3_S1(NAME, START, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST,      \
-                                 SHIFT, PITCH, BYTES)                                              \
+                                 SHIFT, PITCH, ZERO, BYTES)                                        \
   TVMTINY_DEPTHWISE_S1_##START(NAME, #PAIRS, #WIDTH, #LEFT, #RIGHT, #LOOPS, #UNROLL, #REST,        \
-                               #SHIFT, #PITCH, #BYTES)
+                               #SHIFT, #PITCH, #ZERO, #BYTES)
 #define TVMTINY_DEPTHWISE_S1_0(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH, \
-                               BYTES)                                                              \
+                               ZERO, BYTES)                                                        \
   TVMTINY_DEPTHWISE_S1_(                                                                           \
       NAME, TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),  \
       TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH), "0",    \
-      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH, BYTES)
+      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH, ZERO, BYTES)
 #define TVMTINY_DEPTHWISE_S1_1(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH, \
-                               BYTES)                                                              \
+                               ZERO, BYTES)                                                        \
   TVMTINY_DEPTHWISE_S1_(                                                                           \
       NAME, TVMTINY_DEPTHWISE_ODD(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH),   \
       TVMTINY_DEPTHWISE_EVEN(PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH), "1",   \
-      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH, BYTES)
+      TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT), WIDTH, PITCH, ZERO, BYTES)
 #define TVMTINY_DEPTHWISE_PLANE(PAIRS, WIDTH, LEFT, RIGHT)                                         \
   "4 * " PAIRS " * (" WIDTH " + 2 - " LEFT " - " RIGHT ")"
 
@@ -227,9 +239,9 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
       TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2") TVMTINY_DEPTHWISE_STORE("r2", SHIFT, PITCH)    \
           TVMTINY_DEPTHWISE_TAP0("r4", "r5", "b", "r2", FROM)
 #define TVMTINY_DEPTHWISE_S2_(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT, PITCH,                                          \
-                              COLUMNS, BYTES) \
+                              COLUMNS, ZERO, BYTES)                                                \
   TVMTINY_DEPTHWISE_FUNCTION(                                                                                                              \
-      NAME, TVMTINY_DEPTHWISE_ENTER(BYTES) \
+      NAME, TVMTINY_DEPTHWISE_ENTER(ZERO, BYTES)                                                   \
       " sub lr, lr, #1\n add r10, r10, lr, lsl #16\n"                                                                                      \
       ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n"                                                                                   \
       "2:\n"                                                                                                                               \
@@ -264,9 +276,9 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
                                                                         "4 * " PAIRS                                                       \
                                                                         " * " COLUMNS))
 #define TVMTINY_DEPTHWISE_3X3_S2(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,      \
-                                 PITCH, COLUMNS, BYTES)                                            \
+                                 PITCH, COLUMNS, ZERO, BYTES)                                      \
   TVMTINY_DEPTHWISE_S2_(NAME, #PAIRS, #WIDTH, #LEFT, #RIGHT, #LOOPS, #UNROLL, #REST, #SHIFT,       \
-                        #PITCH, #COLUMNS, #BYTES)
+                        #PITCH, #COLUMNS, #ZERO, #BYTES)
 /* Filters of one column on an input of one column: ROWS outputs from WORDS words each, at least 2.
  *
  * Four rows at a time: r0 planes, r1 out, r10 stream; sums of an even row and the odd row below it in
@@ -350,16 +362,34 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 
 #else /* !TVMTINY_DSP */
 
-/* Expands the byte weights of a channel into words. */
-TVMTINY_INLINE void tvmtiny_depthwise_words(const int32_t *bytes, int32_t *words, int32_t start)
+/* Expands the weights of a channel, bytes or nibbles, into words. */
+TVMTINY_INLINE void tvmtiny_depthwise_words(const int32_t *packed, int32_t *words, int32_t start,
+                                            int32_t zero, int32_t bytes)
 {
   uint32_t set[10];
   int32_t i;
-  for (i = 0; i < 4; ++i) {
-    const uint32_t word = (uint32_t)bytes[i / 2];
-    set[i] = (i % 2 != 0 ? word : word << 8) & 0xff00ff00u;
+  if (bytes == 1) {
+    for (i = 0; i < 4; ++i) {
+      const uint32_t word = (uint32_t)packed[i / 2];
+      set[i] = (i % 2 != 0 ? word : word << 8) & 0xff00ff00u;
+    }
+    set[4] = (uint32_t)packed[2];
+    for (i = 0; i < 4; ++i) {
+      words[5 + i] = packed[3 + i];
+    }
+  } else {
+    const uint32_t zeros = tvmtiny_lanes(zero, zero);
+    for (i = 0; i < 4; ++i) {
+      set[i] = ((uint32_t)packed[0] << (4 * i)) & 0xf000f000u;
+    }
+    set[4] = ((uint32_t)packed[1] & 0xfu) << 12;
+    words[5] = packed[1];
+    words[6] = packed[2];
+    words[7] = tvmtiny_smlad(set[0], zeros, packed[1]);
+    words[7] = tvmtiny_smlad(set[3] & 0xffffu, zeros, words[7]);
+    words[8] = tvmtiny_smlad(set[2], zeros, packed[1]);
+    words[8] = tvmtiny_smlad(set[4], zeros, words[8]);
   }
-  set[4] = (uint32_t)bytes[2];
   if (start == 0) {
     set[5] = (set[0] >> 16) | (set[3] << 16);
     set[6] = (set[1] >> 16) | (set[3] & 0xffff0000u);
@@ -377,9 +407,6 @@ TVMTINY_INLINE void tvmtiny_depthwise_words(const int32_t *bytes, int32_t *words
     words[i] = (int32_t)set[i];
     words[9 + i] = (int32_t)set[5 + i];
   }
-  for (i = 0; i < 4; ++i) {
-    words[5 + i] = bytes[3 + i];
-  }
 }
 
 /* Shared by both 3x3 kernels. */
@@ -388,7 +415,7 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
                                           int32_t pairs, int32_t width, int32_t columns,
                                           int32_t left, int32_t right, int32_t stride,
                                           int32_t start, int32_t shift, int32_t pitch,
-                                          int32_t bytes)
+                                          int32_t zero, int32_t bytes)
 {
   const int32_t *next = stream;
   for (; channels > 0; --channels, planes += pairs * columns, ++out) {
@@ -397,8 +424,8 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
     int32_t x;
     int32_t tap;
     if (bytes != 0) {
-      tvmtiny_depthwise_words(next, words, start);
-      next += 7;
+      tvmtiny_depthwise_words(next, words, start, zero, bytes);
+      next += bytes == 1 ? 7 : 3;
       stream = words;
     } else {
       stream = next;
@@ -426,21 +453,21 @@ TVMTINY_INLINE void tvmtiny_depthwise_3x3(const uint32_t *planes, const int32_t 
 }
 
 #define TVMTINY_DEPTHWISE_3X3_S1(NAME, START, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST,      \
-                                 SHIFT, PITCH, BYTES)                                              \
+                                 SHIFT, PITCH, ZERO, BYTES)                                        \
   static void NAME(const uint32_t *planes, const int32_t *stream, int8_t *out, int32_t channels,   \
                    int32_t rows, int32_t pitch)                                                    \
   {                                                                                                \
     tvmtiny_depthwise_3x3(planes, stream, out, channels, rows, PAIRS, WIDTH,                       \
                           (WIDTH) + 2 - (LEFT) - (RIGHT), LEFT, RIGHT, 1, START, SHIFT, pitch,     \
-                          BYTES);                                                                  \
+                          ZERO, BYTES);                                                            \
   }
 #define TVMTINY_DEPTHWISE_3X3_S2(NAME, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,      \
-                                 PITCH, COLUMNS, BYTES)                                            \
+                                 PITCH, COLUMNS, ZERO, BYTES)                                      \
   static void NAME(const uint32_t *planes, const int32_t *stream, int8_t *out, int32_t channels,   \
                    int32_t rows, int32_t pitch)                                                    \
   {                                                                                                \
     tvmtiny_depthwise_3x3(planes, stream, out, channels, rows, PAIRS, WIDTH, COLUMNS, LEFT, RIGHT, \
-                          2, 0, SHIFT, pitch, BYTES);                                              \
+                          2, 0, SHIFT, pitch, ZERO, BYTES);                                        \
   }
 #define TVMTINY_DEPTHWISE_COLUMN(NAME, PAIRS, WORDS, ROWS, SHIFT, PITCH, ROUNDING)                 \
   TVMTINY_DEPTHWISE_ANY(NAME, PAIRS, 1, WORDS, 1, 1, 1, 1, 1, SHIFT, ROUNDING)

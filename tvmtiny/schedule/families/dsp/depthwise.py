@@ -11,7 +11,7 @@ from tvm import tirx
 from tvmtiny.ops import Node, Oracle
 from tvmtiny.ops.shared.sliding_window import Window, whole_height, window
 from tvmtiny.schedule import nest
-from tvmtiny.schedule.depthwise_scaling import GAIN, scale_channels
+from tvmtiny.schedule.depthwise_scaling import GAIN, NIBBLE_GAIN, scale_channels, scale_nibbles
 from tvmtiny.schedule.families.dsp.depthwise_packing import pack_stream
 from tvmtiny.schedule.families.dsp.depthwise_plan import (
     LANES,
@@ -34,6 +34,9 @@ LINES_HEADER = "tvmtiny_dsp_depthwise_lines.h"
 
 #: Instructions that pack one word, in groups of four channels.
 _PACKING = 3
+
+#: Bits of weights, in the order of the kernels' argument.
+_BITS = (16, 8, 4)
 
 #: The choices of a tuner.
 _UNROLLS = (2, 4, 8, 12, 16, 24, 48)
@@ -72,12 +75,17 @@ def implement_depthwise(
     single = None if decisions else implement_single(node, geometry, taps, scaling, chosen)
     if single is not None:
         return single
-    if plan.kernel == "3x3" and goal is not Goal.SPEED and not np.any(taps % GAIN):
-        plan = replace(plan, as_bytes=True)
+    if plan.kernel == "3x3" and goal is not Goal.SPEED:
+        narrow = scale_nibbles(node, plan.single_row(geometry), SHIFTS)
+        if narrow is not None:
+            plan, scaling = replace(plan, bits=4), narrow
+            taps = taps // gains[:, None, None] * NIBBLE_GAIN
+        elif not np.any(taps % GAIN):
+            plan = replace(plan, bits=8)
     even = plan.lines and geometry.stride[0] == 2
     zero_point = node.input(0).zero_point
     stream = pack_stream(
-        taps, scaling, zero_point, geometry, plan.whole, plan.kernel, even, plan.as_bytes
+        taps, scaling, zero_point, geometry, plan.whole, plan.kernel, even, plan.bits
     )
     return Implementation(
         _function(node, geometry, plan, scaling, stream.shape[1], chosen),
@@ -160,7 +168,9 @@ def _function(
     else:
         pack, line = pack_kernel(geometry, channels, plan, zero_point)
         preamble.append(line)
-    kernel, kernel_line, description = _row_kernel(geometry, channels, plan, scaling, decisions)
+    kernel, kernel_line, description = _row_kernel(
+        geometry, channels, plan, scaling, decisions, zero_point
+    )
     x = nest.buffer("x", node.input(0).elements, "int8")
     stream = nest.buffer("stream", channels * channel_words, "int32")
     out = nest.buffer("out", node.output.elements, "int8")
@@ -318,7 +328,12 @@ def pack_kernel(
 
 
 def _row_kernel(
-    geometry: Window, channels: int, plan: Plan, scaling: Scaling, decisions: Decisions
+    geometry: Window,
+    channels: int,
+    plan: Plan,
+    scaling: Scaling,
+    decisions: Decisions,
+    zero_point: int,
 ) -> tuple[str, str, str]:
     """Name, instantiation and description of the kernel that computes rows."""
     (height, filter_width), (stride_y, stride_x) = geometry.kernel, geometry.stride
@@ -353,9 +368,10 @@ def _row_kernel(
     pitch = 0 if plan.shared else channels
     sizes = (plan.pairs, width, left, right, loops, unroll, rest, scaling.shift, pitch)
     sizes = (int(plan.whole), *sizes) if stride_y == 1 else (*sizes, plan.columns)
-    sizes += (int(plan.as_bytes),)
+    # The zero point is only needed to derive constants, which nibbles lack.
+    sizes += (zero_point if plan.bits == 4 else 0, _BITS.index(plan.bits))
     name = f"depthwise_3x3_s{stride_y}_{_identifier(*sizes)}"
-    arguments = ", ".join(str(size) for size in sizes)
+    arguments = ", ".join(f"({size})" if size < 0 else str(size) for size in sizes)
     description = f"3x3, unroll {unroll if loops else middle}{', shared' * plan.shared}"
     return name, f"TVMTINY_DEPTHWISE_3X3_S{stride_y}({name}, {arguments})", description
 

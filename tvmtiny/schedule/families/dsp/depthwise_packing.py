@@ -16,7 +16,7 @@ def pack_stream(
     whole: bool,
     kernel: str,
     even: bool = False,
-    as_bytes: bool = False,
+    bits: int = 16,
 ) -> np.ndarray:
     """Arrange weights and constants in the order of the header.
 
@@ -32,8 +32,8 @@ def pack_stream(
         ``3x3``, or one of the other kernels, which share a format.
     even
         Whether these other kernels start only at even rows.
-    as_bytes
-        Whether the stream for 3x3 filters has weights as bytes.
+    bits
+        Bits of a weight in the stream for 3x3 filters: 16, 8 or 4.
 
     Returns
     -------
@@ -57,7 +57,11 @@ def pack_stream(
     upper = _pairs_and_single(taps, (0, 1), 2)
     lower = _pairs_and_single(taps, (1, 2), 0)
     first, second = (lower, upper) if whole and geometry.stride == (1, 1) else (upper, lower)
-    if as_bytes:
+    if bits == 4:
+        nibbles = [(word & 0xF000F000) >> 4 * i for i, word in enumerate(first[:4])]
+        packed = np.bitwise_or.reduce(nibbles).astype(np.uint32).view(np.int32)
+        return np.stack([packed, *constants[:2]], axis=1).astype(np.int32)
+    if bits == 8:
         pairs = [_bytes(first[0], first[1]), _bytes(first[2], first[3]), first[4]]
         return np.stack([*pairs, *constants], axis=1).astype(np.int32)
     if geometry.stride == (2, 2):

@@ -43,8 +43,8 @@ class Plan:
         Whether the code does not depend on the number of channels.
     lines
         Whether the general kernel of ``tvmtiny_dsp_depthwise_lines.h`` is used.
-    as_bytes
-        Whether the kernel for 3x3 filters reads weights as bytes, half the constants.
+    bits
+        Bits of a weight that the kernel for 3x3 filters reads: 16, 8 or 4.
     """
 
     kernel: str
@@ -56,12 +56,16 @@ class Plan:
     block: int
     shared: bool
     lines: bool = False
-    as_bytes: bool = False
+    bits: int = 16
 
     @property
     def plane(self) -> int:
         """Words of a plane."""
         return self.pairs * self.columns
+
+    def single_row(self, geometry: Window) -> int:
+        """The row of a 3x3 filter whose weights are the last ones in the stream."""
+        return 0 if self.whole and geometry.stride == (1, 1) else 2
 
     @property
     def words(self) -> int:
