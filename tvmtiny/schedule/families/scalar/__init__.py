@@ -34,7 +34,7 @@ class Scalar(KernelFamily):
 
     def sketches(self, node: Node, cpu: Cpu, oracle: Oracle) -> tuple[Sketch, ...]:
         found = _expression(node, oracle)
-        return () if found is None else scalar_space(found[0], node.operator, cpu)[0]
+        return () if found is None else scalar_space(found[0], node.operator, cpu)
 
     def implement(
         self,
@@ -48,14 +48,12 @@ class Scalar(KernelFamily):
         if found is None:
             return None
         function, arguments = found
-        if decisions is None:
-            decisions = scalar_space(function, node.operator, cpu)[1]
-        scheduled, description = schedule_scalar(function, node.operator, cpu, decisions)
+        scheduled, description, made = schedule_scalar(function, node.operator, cpu, decisions)
         scheduled = scheduled.with_attr(SCHEDULE_ATTR, description)
-        return Implementation(scheduled, tuple(arguments), decisions or {"sketch": "scalar"})
+        return Implementation(scheduled, tuple(arguments), made)
 
     def schedule(self, function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tirx.PrimFunc:
-        scheduled, description = schedule_scalar(function, operator, cpu)
+        scheduled, description, _ = schedule_scalar(function, operator, cpu)
         return scheduled.with_attr(SCHEDULE_ATTR, description)
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from tvm import IRModule, tirx
+from tvm import tirx
 from tvm.s_tir import Schedule
 from tvm_ffi import structural_equal
 
+from tvmtiny.schedule.families.scalar.unchecked import open_schedule
 from tvmtiny.schedule.implementation import OVERLAPS_ATTR, Decision, Decisions, Sketch
 from tvmtiny.schedule.overlap import Overlap, overlaps_attribute
 from tvmtiny.targets import Cpu
@@ -31,6 +32,9 @@ _OTHER_REGISTERS = 5
 
 #: Most lanes by default; more of them save little.
 _USUAL_LANES = 4
+
+#: The decision for this family.
+_SKETCH: Decisions = {"sketch": "scalar"}
 
 #: Alternatives for a tuner: lanes, and products per iteration of the innermost loop.
 _LANES = (1, 2, 4, 8)
@@ -55,7 +59,7 @@ class _Rule:
 
 def schedule_scalar(
     function: tirx.PrimFunc, operator: str, cpu: Cpu, decisions: Decisions | None = None
-) -> tuple[tirx.PrimFunc, str]:
+) -> tuple[tirx.PrimFunc, str, Decisions]:
     """Schedule a function.
 
     Parameters
@@ -71,18 +75,24 @@ def schedule_scalar(
 
     Returns
     -------
-    function, description
-        The description names the decisions, for reports and comments.
+    function, description, decisions
+        The description names the decisions, for reports and comments. The decisions are those
+        that were made.
     """
-    schedule = Schedule(IRModule({"main": function}))
+    schedule = open_schedule(function)
     overlaps = [Overlap("out", position, 0) for position in _read_in_step(schedule)]
     rule = _rule(function, operator)
     if rule is None:
         reduces = operator in _REDUCTIONS and _has(schedule, "acc")
+        chosen: Decisions = {}
         description = _reduction(schedule) if reduces else _plain(schedule)
-        return _finish(schedule, description, overlaps)
-    chosen = rule.open(schedule, cpu)[1] if decisions is None else decisions
-    return _finish(schedule, rule.apply(schedule, chosen), overlaps)
+    else:
+        chosen = rule.open(schedule, cpu)[1] if decisions is None else decisions
+        description = rule.apply(schedule, chosen)
+    made = schedule.mod["main"]
+    if overlaps:
+        made = made.with_attr(OVERLAPS_ATTR, overlaps_attribute(overlaps))
+    return made, f"scalar{description}", {**_SKETCH, **chosen}
 
 
 def _rule(function: tirx.PrimFunc, operator: str) -> _Rule | None:
@@ -90,15 +100,6 @@ def _rule(function: tirx.PrimFunc, operator: str) -> _Rule | None:
         return _TABLE
     rule = _RULES.get(operator)
     return None if rule is _ELEMENTWISE and not _is_flat(function) else rule
-
-
-def _finish(
-    schedule: Schedule, description: str, overlaps: Sequence[Overlap]
-) -> tuple[tirx.PrimFunc, str]:
-    function = schedule.mod["main"]
-    if overlaps:
-        function = function.with_attr(OVERLAPS_ATTR, overlaps_attribute(overlaps))
-    return function, f"scalar{description}"
 
 
 def _read_in_step(schedule: Schedule) -> list[int]:
@@ -128,21 +129,12 @@ def _read_in_step(schedule: Schedule) -> list[int]:
     ]
 
 
-def scalar_space(
-    function: tirx.PrimFunc, operator: str, cpu: Cpu
-) -> tuple[tuple[Sketch, ...], Decisions | None]:
-    """Return the open decisions for `function`, and those of the default rule.
-
-    Returns
-    -------
-    sketches, default
-        No sketch and None if there is nothing to decide.
-    """
+def scalar_space(function: tirx.PrimFunc, operator: str, cpu: Cpu) -> tuple[Sketch, ...]:
+    """Return the open decisions for `function`; no sketch if there is nothing to decide."""
     rule = _rule(function, operator)
     if rule is None:
-        return (), None
-    decisions, default = rule.open(Schedule(IRModule({"main": function})), cpu)
-    return (Sketch("scalar", decisions),), {"sketch": "scalar", **default}
+        return ()
+    return (Sketch("scalar", rule.open(open_schedule(function), cpu)[0]),)
 
 
 def _plain(schedule: Schedule) -> str:
