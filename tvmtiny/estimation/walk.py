@@ -29,6 +29,12 @@ _SHORT = 4
 #: Loops that copy at most this many bytes are unrolled.
 _LONGEST_RUN = 8
 
+#: Size of the cache: more kernels than a model has.
+_KEPT_WALKS = 512
+
+#: Walks by the body of the function and by whether the core loads words from any address.
+_known: dict[tuple[tirx.Stmt, bool], Walk] = {}
+
 
 @dataclass(frozen=True)
 class _Copy:
@@ -75,10 +81,16 @@ def walk(function: tirx.PrimFunc, unaligned: bool) -> Walk:
     Walk
         Counts and calls.
     """
-    walker = _Walker(function, unaligned)
-    walker.statement(function.body)
-    walker.found.counts["parameters"] = float(len(function.params))
-    return walker.found
+    # Kernels of equal functions share the body, whatever their names; see `lower_kernel`.
+    key = function.body, unaligned
+    if key not in _known:
+        if len(_known) == _KEPT_WALKS:
+            _known.clear()
+        walker = _Walker(function, unaligned)
+        walker.statement(function.body)
+        walker.found.counts["parameters"] = float(len(function.params))
+        _known[key] = walker.found
+    return _known[key]
 
 
 class _Walker(ExpressionCounter):
