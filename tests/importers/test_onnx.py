@@ -45,6 +45,8 @@ def session(model: Any) -> Any:
     options = runtime.SessionOptions()
     # Run the model as written, without fused operators that round differently.
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Other threads would spin while they wait.
+    options.intra_op_num_threads = 1
     return runtime.InferenceSession(model.SerializeToString(), options)
 
 
