@@ -21,6 +21,11 @@ from tvmtiny.host import toolchain
 # though nearly all objects stay alive.
 gc.set_threshold(100_000, 50, 100)
 
+# Workers run side by side, so threads of their libraries would only wait for each other. No such
+# library is loaded yet.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 #: Files whose tests share compiled code with the tests of the same parameter only.
 _BY_PARAMETER = ("tests/ops/test_three_ways.py",)
 #: Files whose tests share compiled code with each other.
@@ -82,6 +87,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_finish() -> None:
     """Exclude imported modules and collected tests from later garbage collections."""
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems() -> None:
+    """Keep Hypothesis from drawing constants that it finds in the sources of all loaded modules.
+
+    Reading the sources takes seconds in each process, and a change of any file would change the
+    examples of tests that are derandomized.
+    """
+    providers: Any = sys.modules.get("hypothesis.internal.conjecture.providers")
+    if hasattr(providers, "_get_local_constants"):
+        constants = providers._local_constants
+        providers._get_local_constants = lambda: constants
 
 
 @pytest.fixture(scope="session", autouse=True)
