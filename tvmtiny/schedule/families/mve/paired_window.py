@@ -50,62 +50,82 @@ class _Line:
 class _Code:
     def __init__(self, kernel: WindowKernel) -> None:
         self._kernel = kernel
-        # The longer axis is the inner one.
-        units = [n // u for n, u in zip(kernel.outputs, kernel.unit, strict=True)]
-        self._inner = 0 if units[0] > units[1] else 1
+        self._inner = kernel.inner
 
     def lines(self) -> Lines:
         kernel, outer = self._kernel, 1 - self._inner
         unit = kernel.unit[outer]
         whole, rest = divmod(kernel.outputs[outer], unit)
-        first = self._line(unit)
+        line = _LineCode(kernel, self._inner)
+        first = line.make(unit)
         body, at = list(first.code), first.end
         if whole > 1:
-            step = self._steps(outer, unit)
+            step = line.steps(outer, unit)
             body += _moved((step[0] + first.start, step[1]), at)
             body = [*move("r0", whole), "2:", *body, "subs r0, r0, #1", "bne.w 2b"]
-            step = self._steps(outer, whole * unit)
+            step = line.steps(outer, whole * unit)
             at = step[0] + first.start, step[1]
+        lanes: Lines = []
         if rest:
-            top, valid = self._rest(outer)
-            last, step = self._line(valid), self._steps(outer, top)
+            slim = kernel.slim
+            if slim is None:
+                top, valid = line.rest(outer)
+                last = line.make(valid)
+            else:
+                top = kernel.outputs[outer] - 1
+                last = _LineCode(slim, self._inner).make(1)
+                lanes = _lanes(1)
+                body += _lanes(2)
+            step = line.steps(outer, top)
             body += _moved((step[0] + last.start, step[1]), at) + last.code
             at = step[0] + last.end[0], step[1] + last.end[1]
         code = ["push {r4-r11, lr}", "vpush {d8-d15}", "mov r5, r1", "mov r11, r3", "adr.w r12, 9f"]
         code += ["vldrw.32 q4, [r12]", f"vldrw.32 q6, [r12, #{VECTOR}]", "vadd.i32 q4, q4, r0"]
-        code += ["1:", "ldmia r5!, {r1, r3, r12}", "vdup.32 q5, r12"]
+        code += ["1:", *lanes, "ldmia r5!, {r1, r3, r12}", "vdup.32 q5, r12"]
         code += ["ldrd r7, r9, [r5], #8"] if kernel.signed else []
         code += [f"vldrw.32 q{i}, [r5], #{VECTOR}" for i in range(kernel.weight_vectors)]
         code += [*body, *_moved((kernel.plane + first.start, 1), at)]
         code += ["subs r11, r11, #1", "bne.w 1b", "vpop {d8-d15}", "pop {r4-r11, pc}"]
         offsets = kernel.offsets + [0] * (LANES - len(kernel.offsets))
         code += [".p2align 2", "9:"]
-        code.append(f".word {', '.join(str(offset + first.start) for offset in offsets)}")
-        return [*code, f".word {', '.join(map(str, lane_offsets(kernel)))}"]
+        vectors = [[offset + first.start for offset in offsets], lane_offsets(kernel)]
+        vectors += [lane_offsets(kernel.slim)] if kernel.slim is not None else []
+        return code + [f".word {', '.join(map(str, vector))}" for vector in vectors]
 
-    def _steps(self, axis: int, outputs: int) -> Size:
+
+@dataclass(frozen=True)
+class _LineCode:
+    """Code of adjacent units along the axis `inner`."""
+
+    kernel: WindowKernel
+    inner: int
+
+    def steps(self, axis: int, outputs: int) -> Size:
         """Bytes of inputs and outputs."""
-        kernel = self._kernel
+        kernel = self.kernel
         distance = outputs * kernel.stride[axis]
         place = kernel.place(distance, 0) if axis == 0 else kernel.place(0, distance)
         return place, outputs * (kernel.down, kernel.right)[axis]
 
-    def _rest(self, axis: int) -> Size:
+    def rest(self, axis: int) -> Size:
         """The start of the last unit of an axis, and the number of its outputs.
 
         The last unit overlaps the previous one, or extends too far if it would begin within a word.
         """
-        kernel = self._kernel
+        kernel = self.kernel
         outputs, unit = kernel.outputs[axis], kernel.unit[axis]
-        if kernel.stride[axis] % 2 == 0:
+        if kernel.stride[axis] % 2 == 0 and outputs >= unit:
             return outputs - unit, unit
         return outputs - outputs % unit, outputs % unit
 
-    def _line(self, outer: int) -> _Line:
+    def make(self, outer: int) -> _Line:
         """Code of adjacent units, with a given number of outputs in the other axis."""
-        axis, unit = self._inner, self._kernel.unit[self._inner]
-        whole, rest = divmod(self._kernel.outputs[axis], unit)
-        step, out_step = self._steps(axis, unit)
+        axis, unit = self.inner, self.kernel.unit[self.inner]
+        whole, rest = divmod(self.kernel.outputs[axis], unit)
+        if whole == 0:
+            at = self._patches((rest, outer))[-1]
+            return _Line(self._unit((rest, outer), 0), 0, (at, 0))
+        step, out_step = self.steps(axis, unit)
         if whole == 1:
             # The step of a narrow axis is no whole word.
             step = 0
@@ -116,30 +136,30 @@ class _Code:
             code = [*move("lr", whole), "3:", *code, "le lr, 3b"]
         end = last + (whole - 1) * step, whole * out_step
         if rest:
-            start, valid = self._rest(axis)
-            at, out_at = self._steps(axis, start)
+            start, valid = self.rest(axis)
+            at, out_at = self.steps(axis, start)
             code = code + add("r2", out_at - end[1]) + self._unit((valid, outer), end[0] - at)
             end = at + self._patches((valid, outer))[-1], out_at
         return _Line(code, last - step, end)
 
     def _outputs(self, valid: Size) -> Size:
         """Rows and columns of outputs, given with the inner axis first."""
-        return valid if self._inner == 0 else (valid[1], valid[0])
+        return valid if self.inner == 0 else (valid[1], valid[0])
 
     def _blocks(self, valid: Size) -> list[Size]:
         """First outputs of the blocks of a unit with the given number of outputs."""
         high, wide = self._outputs(valid)
-        rows, columns = self._kernel.block
+        rows, columns = self.kernel.block
         return list(product(range(0, high, rows), range(0, wide, columns)))
 
     def _patches(self, valid: Size) -> list[int]:
         """Start of the patches of the blocks of a unit."""
-        stride = self._kernel.stride
-        return [self._kernel.place(y * stride[0], x * stride[1]) for y, x in self._blocks(valid)]
+        stride = self.kernel.stride
+        return [self.kernel.place(y * stride[0], x * stride[1]) for y, x in self._blocks(valid)]
 
     def _unit(self, valid: Size, at: int) -> Lines:
         """Code of one unit, with addresses from its first input and a given number of outputs."""
-        kernel, (high, wide) = self._kernel, self._outputs(valid)
+        kernel, (high, wide) = self.kernel, self._outputs(valid)
         lines: Lines = []
         mask = 0
         sums = [SUMS[0]] * LANES
@@ -158,6 +178,11 @@ class _Code:
         if (high, wide) == kernel.unit:
             return [*lines, "vstrb.32 q7, [r2, q6]"]
         return [*lines, *move("r12", mask), "vmsr p0, r12", "vpst", "vstrbt.32 q7, [r2, q6]"]
+
+
+def _lanes(number: int) -> Lines:
+    """Load the offsets of the lanes from a vector of the table at the end of the code."""
+    return ["adr.w r12, 9f", f"vldrw.32 q6, [r12, #{VECTOR * number}]"]
 
 
 def _moved(to: Size, at: Size) -> Lines:

@@ -199,6 +199,34 @@ class WindowKernel:
         return even and near and self.dilation == (1, 1) and self.plane_bytes > _ALIGNED_BYTES
 
     @property
+    def inner(self) -> int:
+        """The axis along which adjacent units are computed: the longer one, counted in units."""
+        units = [n // u for n, u in zip(self.outputs, self.unit, strict=True)]
+        return 0 if units[0] > units[1] else 1
+
+    @cached_property
+    def slim(self) -> WindowKernel | None:
+        """The kernel of a last row or column of outputs, with units of 4 outputs along it.
+
+        None if there is no such row or column, or if units with the other axis are as good.
+        """
+        outer = 1 - self.inner
+        left = self.outputs[outer] % self.unit[outer]
+        if not self.paired or self.unit != (2, 2) or not left or self.outputs[self.inner] <= 2:
+            return None
+        return replace(self, unit=(LANES, 1) if self.inner == 0 else (1, LANES))
+
+    @property
+    def _turns(self) -> int:
+        """Number of units."""
+        steps = [-(-n // u) for n, u in zip(self.outputs, self.unit, strict=True)]
+        if self.slim is None:
+            return prod(steps)
+        outer = 1 - self.inner
+        last = -(-self.outputs[self.inner] // LANES)
+        return (steps[outer] - 1) * steps[self.inner] + last
+
+    @property
     def unit_cost(self) -> int:
         """Instructions of a unit."""
         blocks = self.unit[0] * self.unit[1] // (self.block[0] * self.block[1])
@@ -212,14 +240,13 @@ class WindowKernel:
     def cost(self) -> int:
         """Instructions of a channel, roughly."""
         steps = [-(-n // u) for n, u in zip(self.outputs, self.unit, strict=True)]
-        return steps[0] * steps[1] * self.unit_cost + 6 * min(steps) + 4 * self.weight_vectors
+        return self._turns * self.unit_cost + 6 * min(steps) + 4 * self.weight_vectors
 
     @property
     def gathered(self) -> int:
         """Elements that gathers read for a channel; each may take a cycle."""
-        steps = prod(-(-n // u) for n, u in zip(self.outputs, self.unit, strict=True))
         blocks = prod(self.unit) // prod(self.block)
-        return steps * blocks * self.vectors * VECTOR // self.element
+        return self._turns * blocks * self.vectors * VECTOR // self.element
 
     def identifier(self) -> str:
         """The parameters that are part of the kernel's name."""
