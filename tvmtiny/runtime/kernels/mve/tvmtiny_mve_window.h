@@ -97,81 +97,102 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_channel(const int8_t *plane, const int32_t *
 
 #endif
 
-/* Copies `columns` neighbouring pixels of `lanes` channels to their planes, `step` bytes apart. */
-TVMTINY_MVE_INLINE void tvmtiny_mve_spread(const int8_t *x, int8_t *planes, int32_t columns,
-                                           int32_t channels, int32_t lanes, int32_t plane,
-                                           int32_t step)
+#if TVMTINY_MVE
+/* Offsets from the first of 8 planes to the byte `columns` further right in each of them. */
+TVMTINY_MVE_INLINE uint16x8_t tvmtiny_mve_lanes(int32_t plane, int32_t columns)
 {
+  return vaddq_n_u16(vmulq_n_u16(vidupq_n_u16(0u, 1), (uint16_t)plane), (uint16_t)columns);
+}
+#endif
+
+/* Copies `columns` pixels of `rows` input rows to their planes, beginning with row `first` of the planes. */
+TVMTINY_MVE_INLINE void tvmtiny_mve_spread(const int8_t *x, int8_t *planes, int32_t first,
+                                           int32_t rows, int32_t columns, int32_t row_bytes,
+                                           int32_t channels, int32_t lanes, int32_t pitch,
+                                           int32_t plane, int32_t paired)
+{
+  const int32_t step = 1 + paired;
+  const int32_t last = first + rows;
+  int32_t row;
   int32_t lane;
   int32_t i;
-  if (channels == 1 && step == 1) {
-    tvmtiny_mve_copy(planes, x, columns);
-    return;
-  }
 #if TVMTINY_MVE
   if (lanes == 8) {
-    const uint16x8_t to = vmulq_n_u16(vidupq_n_u16(0u, 1), (uint16_t)plane);
-    const uint16x8_t to1 = vaddq_n_u16(to, (uint16_t)step);
-    const uint16x8_t to2 = vaddq_n_u16(to, (uint16_t)(2 * step));
-    const uint16x8_t to3 = vaddq_n_u16(to, (uint16_t)(3 * step));
-    for (i = columns >> 2; i > 0; --i) {
-      const int16x8_t a = vldrbq_s16(x);
-      const int16x8_t b = vldrbq_s16(x + channels);
-      const int16x8_t c = vldrbq_s16(x + 2 * channels);
-      const int16x8_t d = vldrbq_s16(x + 3 * channels);
-      x += 4 * channels;
-      vstrbq_scatter_offset_s16(planes, to, a);
-      vstrbq_scatter_offset_s16(planes, to1, b);
-      vstrbq_scatter_offset_s16(planes, to2, c);
-      vstrbq_scatter_offset_s16(planes, to3, d);
-      planes += 4 * step;
-    }
-    for (i = columns & 3; i > 0; --i) {
-      vstrbq_scatter_offset_s16(planes, to, vldrbq_s16(x));
-      x += channels;
-      planes += step;
+    const uint16x8_t to = tvmtiny_mve_lanes(plane, 0);
+    const uint16x8_t to1 = tvmtiny_mve_lanes(plane, step);
+    const uint16x8_t to2 = tvmtiny_mve_lanes(plane, 2 * step);
+    const uint16x8_t to3 = tvmtiny_mve_lanes(plane, 3 * step);
+    for (row = first; row < last; ++row, x += row_bytes) {
+      int8_t *out = planes + (row - (row & paired)) * pitch + (row & paired);
+      const int8_t *in = x;
+      for (i = columns >> 2; i > 0; --i) {
+        const int16x8_t a = vldrbq_s16(in);
+        const int16x8_t b = vldrbq_s16(in + channels);
+        const int16x8_t c = vldrbq_s16(in + 2 * channels);
+        const int16x8_t d = vldrbq_s16(in + 3 * channels);
+        in += 4 * channels;
+        vstrbq_scatter_offset_s16(out, to, a);
+        vstrbq_scatter_offset_s16(out, to1, b);
+        vstrbq_scatter_offset_s16(out, to2, c);
+        vstrbq_scatter_offset_s16(out, to3, d);
+        out += 4 * step;
+      }
+      for (i = columns & 3; i > 0; --i) {
+        vstrbq_scatter_offset_s16(out, to, vldrbq_s16(in));
+        in += channels;
+        out += step;
+      }
     }
     return;
   }
 #endif
-  for (i = 0; i < columns; ++i) {
-    for (lane = 0; lane < lanes; ++lane) {
-      planes[lane * plane + i * step] = x[i * channels + lane];
+  for (row = first; row < last; ++row, x += row_bytes) {
+    int8_t *const out = planes + (row - (row & paired)) * pitch + (row & paired);
+    if (channels == 1 && step == 1) {
+      tvmtiny_mve_copy(out, x, columns);
+      continue;
+    }
+    for (i = 0; i < columns; ++i) {
+      for (lane = 0; lane < lanes; ++lane) {
+        out[lane * plane + i * step] = x[i * channels + lane];
+      }
     }
   }
 }
 
-/* Copies `rows` input rows of `lanes` channels, beginning with `first`, to their planes of `plane`
- * bytes. Rows outside of the input are filled with `zero_point`. The first `left` columns of a
- * plane, the columns after `columns` and further rows keep their content, or the initial filling of
- * the plane. */
+/* Brings `rows` input rows of `lanes` channels, beginning with `first`, into their planes of
+ * `plane` bytes. The first `kept` rows, whole pairs, are in the planes already, `moved` rows further on; the
+ * others are copied, or filled with `zero_point` outside of the input. The first `left` columns of
+ * a plane, the columns after `columns` and further rows keep their content, or the initial filling
+ * of the plane. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_planes(const int8_t *x, int8_t *planes, int32_t first,
-                                           int32_t rows, int32_t height, int32_t row_bytes,
-                                           int32_t channels, int32_t lanes, int32_t left,
-                                           int32_t columns, int32_t pitch, int32_t plane,
-                                           int32_t paired, int32_t zero_point)
+                                           int32_t moved, int32_t kept, int32_t rows,
+                                           int32_t height, int32_t left, int32_t zero_point,
+                                           int32_t columns, int32_t row_bytes, int32_t channels,
+                                           int32_t lanes, int32_t pitch, int32_t plane,
+                                           int32_t paired)
 {
-  const int32_t step = 1 + paired;
-  const int32_t above = first < -rows ? rows : first < 0 ? -first : 0;
+  const int32_t outside = first < 0 ? -first : 0;
+  const int32_t above = outside < kept ? kept : outside > rows ? rows : outside;
   const int32_t inside = height - first < rows ? height - first : rows;
   const int32_t end = inside < above ? above : inside;
   const int32_t even = end - (end & paired);
-  int32_t row;
   int32_t lane;
-  for (lane = 0; lane < lanes && (above > 0 || end < rows); ++lane) {
-    if (above > 0) {
-      tvmtiny_mve_fill(planes + lane * plane, zero_point, (above + (above & paired)) * pitch);
+  for (lane = 0; lane < lanes && kept > 0; ++lane) {
+    int8_t *const to = planes + lane * plane;
+    tvmtiny_mve_copy(to, to + moved * pitch, kept * pitch);
+  }
+  for (lane = 0; lane < lanes && (above > kept || end < rows); ++lane) {
+    int8_t *const to = planes + lane * plane;
+    if (above > kept) {
+      tvmtiny_mve_fill(to + kept * pitch, zero_point, (above + (above & paired) - kept) * pitch);
     }
     if (end < rows) {
-      tvmtiny_mve_fill(planes + lane * plane + even * pitch, zero_point,
-                       (rows + (rows & paired) - even) * pitch);
+      tvmtiny_mve_fill(to + even * pitch, zero_point, (rows + (rows & paired) - even) * pitch);
     }
   }
-  x += (first + above) * row_bytes;
-  for (row = above; row < end; ++row, x += row_bytes) {
-    tvmtiny_mve_spread(x, planes + (row - (row & paired)) * pitch + (row & paired) + left * step,
-                       columns, channels, lanes, plane, step);
-  }
+  tvmtiny_mve_spread(x + (first + above) * row_bytes, planes + left * (1 + paired), above,
+                     end - above, columns, row_bytes, channels, lanes, pitch, plane, paired);
 }
 
 #endif /* TVMTINY_MVE_WINDOW_H */

@@ -8,11 +8,8 @@ from tvmtiny.ops import Node, Oracle
 from tvmtiny.schedule.clamping import ClampKernel
 from tvmtiny.schedule.families.interface import KernelFamily
 from tvmtiny.schedule.families.mve.choice import CHOICES, choice_sketches, implement_choice
-from tvmtiny.schedule.families.mve.depthwise import (
-    depthwise_sketches,
-    implement_depthwise,
-    smaller_depthwise,
-)
+from tvmtiny.schedule.families.mve.depthwise import implement_depthwise
+from tvmtiny.schedule.families.mve.depthwise_plan import depthwise_sketches, smaller_depthwise
 from tvmtiny.schedule.families.mve.dequantize import dequantize_sketches, implement_dequantize
 from tvmtiny.schedule.families.mve.elementwise import (
     elementwise_sketches,

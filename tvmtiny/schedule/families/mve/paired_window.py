@@ -126,12 +126,11 @@ class _LineCode:
             at = self._patches((rest, outer))[-1]
             return _Line(self._unit((rest, outer), 0), 0, (at, 0))
         step, out_step = self.steps(axis, unit)
-        if whole == 1:
-            # The step of a narrow axis is no whole word.
-            step = 0
-        # Before each unit, addresses are those of the last patch of the previous unit.
+        # Before each unit of a loop, addresses are those of the last patch of the previous unit.
+        # The step of an axis with a single unit need not be a whole word.
         last = self._patches((unit, outer))[-1]
-        code = self._unit((unit, outer), last - step) + add("r2", out_step)
+        before = last - step if whole > 1 else 0
+        code = self._unit((unit, outer), before) + add("r2", out_step)
         if whole > 1:
             code = [*move("lr", whole), "3:", *code, "le lr, 3b"]
         end = last + (whole - 1) * step, whole * out_step
@@ -140,7 +139,7 @@ class _LineCode:
             at, out_at = self.steps(axis, start)
             code = code + add("r2", out_at - end[1]) + self._unit((valid, outer), end[0] - at)
             end = at + self._patches((valid, outer))[-1], out_at
-        return _Line(code, last - step, end)
+        return _Line(code, before, end)
 
     def _outputs(self, valid: Size) -> Size:
         """Rows and columns of outputs, given with the inner axis first."""

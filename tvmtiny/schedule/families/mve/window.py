@@ -194,7 +194,9 @@ class WindowKernel:
             block <= 2 and (block * stride % 2 == 0 or outputs == 1)
             for block, stride, outputs in zip(self.block, self.stride, self.outputs, strict=True)
         )
-        far = max(2 * self.pitch, self.place(self.unit[0] * self.stride[0], 0))
+        far = 0
+        if self.inner == 0 or self.unit[0] > self.block[0]:
+            far = self.place(self.block[0] * self.stride[0], 0)
         near = self.vectors == 1 and far <= FAR
         return even and near and self.dilation == (1, 1) and self.plane_bytes > _ALIGNED_BYTES
 
