@@ -36,3 +36,15 @@ def test_a_chain_of_layers_alike_is_built_once(
     thorough = tvmtiny.compile(model, "cortex-m4")
     assert thorough.files == artifact.files
     assert len(builds) - quick > 1
+
+
+def test_layers_alike_become_smaller_together_for_a_budget() -> None:
+    network = Network(5)
+    x = network.input(1, 25, 5, 64)
+    for _ in range(3):
+        x = network.depthwise(network.conv(x, 64, (1, 1)), padding="SAME")
+    model = tvmtiny.load(network.builder.build([x.index]))
+    # Each layer with windows needs all of its input, and a ring of four rows of 8 channels.
+    budget = 8000 + 4 * 6 * 8 + 128 + 4
+    artifact = tvmtiny.compile(model, "cortex-m55", ram_budget=budget)
+    assert artifact.arena_bytes <= budget

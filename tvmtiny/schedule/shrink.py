@@ -11,8 +11,9 @@ from tvmtiny.schedule.implement import implement_by
 from tvmtiny.schedule.implementation import Goal, Implementation
 from tvmtiny.targets import Cpu
 
-#: Limit of builds, each of which takes about as long as a compilation without this search.
-_MOST_BUILDS = 8
+#: Limits of builds without and with a budget. Each build takes about as long as a compilation
+#: without this search.
+_MOST_BUILDS, _MOST_BUILDS_FOR_BUDGET = 8, 16
 
 #: Without a budget, nodes with workspaces below this share of the arena are left unchanged.
 _LEAST_SHARE = 0.02
@@ -71,19 +72,30 @@ def shrink(
     """
     by_index = {node.index: node for node in nodes}
     best, current = build(chosen), dict(chosen)
-    left = _MOST_BUILDS
+    too_large = ram_budget is not None and best.arena_bytes > ram_budget
+    left = _MOST_BUILDS_FOR_BUDGET if too_large else _MOST_BUILDS
     while left > 0:
         total = sum(i.weight(goal) for i in current.values() if i is not None)
         wanted = ram_budget is not None and best.arena_bytes > ram_budget
         least = 0.0 if wanted else _LEAST_SHARE * best.arena_bytes
+        in_vain: set[frozenset[int]] = set()
         for step in _steps(by_index, current, best, cpu, oracle, goal, least):
+            # What other nodes need does not depend on the decisions of these.
+            if frozenset(step) in in_vain:
+                continue
             if left == 0:
                 return best
-            left -= 1
             if _is_in_vain(step, best):
+                in_vain.add(frozenset(step))
+                left -= not wanted
                 continue
+            left -= 1
             choices = {**current, **step}
             built = build(choices)
+            if len(step) > 1 and left > 0 and built.arena_bytes >= best.arena_bytes:
+                left -= 1
+                choices |= _others(by_index, current, step, built, cpu, oracle, goal)
+                built = build(choices)
             saved = (best.arena_bytes - built.arena_bytes) / max(best.arena_bytes, 1)
             after = sum(i.weight(goal) for i in choices.values() if i is not None)
             if saved > 0 and (wanted or saved * _WORTH[goal] >= (after - total) / max(total, 1)):
@@ -124,6 +136,31 @@ def _steps(
     if len(tight) > 1 and all(tight.values()):
         for depth in range(max(map(len, tight.values()))):
             yield {i: o[min(depth, len(o) - 1)] for i, o in tight.items()}
+
+
+def _others(
+    nodes: Mapping[int, Node],
+    current: Choices,
+    step: Mapping[int, Implementation],
+    built: Built,
+    cpu: Cpu,
+    oracle: Oracle,
+    goal: Goal,
+) -> dict[int, Implementation]:
+    """Return slower implementations of nodes that need more than those of a step now do.
+
+    Such nodes did not fill the arena, but keep it as large.
+    """
+    needed = max(built.bytes_for(index, current) for index in step)
+    found: dict[int, Implementation] = {}
+    for index, implementation in current.items():
+        if index in step or implementation is None or built.bytes_for(index, current) <= needed:
+            continue
+        slower = smaller_implementations(nodes[index], implementation, cpu, oracle, goal)
+        first = next(slower, None)
+        if first is not None:
+            found[index] = first
+    return found
 
 
 def smaller_implementations(
