@@ -226,6 +226,8 @@ def test_arguments() -> None:
     _, image = built("sine", "mps2-an386")
     with pytest.raises(InputError, match="0 attempts"):
         update("socket://127.0.0.1:1", image, attempts=0)
+    with pytest.raises(InputError, match="nan s leaves no time"):
+        update("socket://127.0.0.1:1", image, timeout=float("nan"))
     with pytest.raises(InputError, match="cannot open the port"):
         update("socket://127.0.0.1:1", image)
     where = board_named("mps2-an385")

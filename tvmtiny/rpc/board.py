@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tvmtiny.codegen.artifact import model_identity
-from tvmtiny.errors import BuildError, LinkClosedError, ModelMismatchError, PortError
+from tvmtiny.errors import BuildError, InputError, LinkClosedError, ModelMismatchError, PortError
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.link.frames import Hello
 from tvmtiny.link.link import Deadline, Link
@@ -33,6 +33,7 @@ __all__ = [
     "EMULATED_CONNECT_TIMEOUT",
     "StartedBoard",
     "check_identity",
+    "check_timeout",
     "connect_timeout",
     "end_of",
     "identify",
@@ -92,6 +93,19 @@ def connect_timeout(timeout: float, transport: Transport | None) -> float:
         Transport of a board that was started by this process; None for a board at a port.
     """
     return min(timeout, CONNECT_TIMEOUT) if transport is None else timeout
+
+
+def check_timeout(seconds: float) -> None:
+    """Check the seconds until a call counts as hung.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    # The negated comparison also rejects NaN.
+    if not seconds > 0:
+        raise InputError(f"a timeout of {seconds:g} s leaves no time to answer; give more than 0")
 
 
 def end_of(transport: Transport | None) -> str | None:

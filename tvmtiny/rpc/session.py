@@ -24,6 +24,7 @@ from tvmtiny.results import Firmware, OutputTensor, RunResult
 from tvmtiny.rpc.board import (
     StartedBoard,
     check_identity,
+    check_timeout,
     connect_timeout,
     end_of,
     is_url,
@@ -327,7 +328,7 @@ class Session(TrainingCalls):
 
     @timeout.setter
     def timeout(self, seconds: float) -> None:
-        _check_timeout(seconds)
+        check_timeout(seconds)
         self._call("tvmtiny.bridge.set_timeout", float(seconds))
         self._timeout = float(seconds)
 
@@ -482,10 +483,4 @@ def _check_arguments(
         raise InputError("a tracker needs the key of a board there, and a key a tracker; give both")
     if tracker is not None and board_or_url is not None:
         raise InputError("give a board or a tracker, not both: the tracker chooses the board")
-    _check_timeout(timeout)
-
-
-def _check_timeout(seconds: float) -> None:
-    # The negated comparison also rejects NaN.
-    if not seconds > 0:
-        raise InputError(f"a timeout of {seconds:g} s leaves no time to answer; give more than 0")
+    check_timeout(timeout)

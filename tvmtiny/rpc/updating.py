@@ -13,7 +13,7 @@ from tvmtiny.images.image_format import DIGEST_BYTES, Image, feature_bits
 from tvmtiny.images.link_delta import make_pieces
 from tvmtiny.link.transport import DEFAULT_BAUDRATE
 from tvmtiny.project.faults import describe_fault
-from tvmtiny.rpc.board import connect_timeout
+from tvmtiny.rpc.board import check_timeout, connect_timeout
 from tvmtiny.rpc.remote import Remote, open_pipe, open_tracker
 from tvmtiny.targets import find_board_by_name
 
@@ -372,6 +372,7 @@ def update(
         The port, tracker or board does not exist.
     """
     tell = progress or (lambda _: None)
+    check_timeout(timeout)
     if attempts < 1:
         raise InputError(f"{attempts} attempts: give 1 or more")
     counts = _Counts()
