@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "platform.h"
+#include "tvmtiny_checkpoint.h"
 #include "tvmtiny_delta.h"
 #include "tvmtiny_slots.h"
 
@@ -351,6 +352,86 @@ static void damaged_pieces(void)
     }
 }
 
+/* Which of the checkpoints is loaded; 0 for none. */
+static uint32_t loaded(struct tvmtiny_checkpoint *checkpoint)
+{
+    uint32_t data[300];
+    uint32_t i;
+
+    tvmtiny_checkpoint_open(checkpoint, &flash, 0, 2 * PAGE);
+    if (tvmtiny_checkpoint_load(checkpoint, 7, data, sizeof data) != 0) {
+        return 0;
+    }
+    for (i = 1; i < 300u; ++i) {
+        if (data[i] != data[0] + i) {
+            fail("a checkpoint is not whole", i);
+        }
+    }
+    return data[0];
+}
+
+static int32_t save(struct tvmtiny_checkpoint *checkpoint, uint32_t which)
+{
+    uint32_t data[300];
+    uint32_t i;
+
+    for (i = 0; i < 300u; ++i) {
+        data[i] = which + i;
+    }
+    return tvmtiny_checkpoint_save(checkpoint, 7, data, sizeof data);
+}
+
+/* Checkpoints with a power cut at every operation of the third one. */
+static uint32_t checkpoints(void)
+{
+    static struct tvmtiny_checkpoint checkpoint;
+    static uint32_t at;
+    static uint32_t total;
+    static uint32_t kept[2];
+    uint32_t word = 0;
+
+    memset(flash_memory, 0xff, FLASH);
+    cut_at = 0xffffffffu;
+    if (loaded(&checkpoint) != 0u || save(&checkpoint, 1000) != 0 || loaded(&checkpoint) != 1000u ||
+        save(&checkpoint, 2000) != 0 || loaded(&checkpoint) != 2000u ||
+        tvmtiny_checkpoint_load(&checkpoint, 8, &word, 4) != TVMTINY_CHECKPOINT_NONE ||
+        tvmtiny_checkpoint_load(&checkpoint, 7, &word, 4) != TVMTINY_CHECKPOINT_NONE ||
+        tvmtiny_checkpoint_save(&checkpoint, 7, &word, 2 * PAGE) != TVMTINY_SLOTS_TOO_LARGE ||
+        tvmtiny_checkpoint_save(&checkpoint, 7, &word, 3) != TVMTINY_SLOTS_TOO_LARGE) {
+        fail("no checkpoint", 0);
+    }
+    memcpy(first_state, flash_memory, FLASH);
+    operations = 0;
+    if (save(&checkpoint, 3000) != 0 || loaded(&checkpoint) != 3000u || checkpoint.generation != 3u) {
+        fail("no checkpoint", 1);
+    }
+    total = operations;
+    for (at = 0; at < total; ++at) {
+        for (torn = 0; torn < 3u; ++torn) {
+            uint32_t found;
+
+            memcpy(flash_memory, first_state, FLASH);
+            (void)loaded(&checkpoint);
+            operations = 0;
+            cut_at = at;
+            if (setjmp(power) == 0) {
+                (void)save(&checkpoint, 3000);
+                fail("no cut", at);
+            }
+            cut_at = 0xffffffffu;
+            found = loaded(&checkpoint);
+            if (found != 2000u && found != 3000u) {
+                fail("no checkpoint after a cut", at);
+            }
+            kept[found / 1000u - 2u] += 1u;
+            if (save(&checkpoint, 4000) != 0 || loaded(&checkpoint) != 4000u) {
+                fail("no checkpoint afterwards", at);
+            }
+        }
+    }
+    return kept[0] > 800u ? 3u * total : 0u;
+}
+
 int main(int count, char **arguments)
 {
     uint32_t kept[2] = {0, 0};
@@ -372,6 +453,9 @@ int main(int count, char **arguments)
     prepare((uint32_t)atoi(arguments[4]));
     cuts += sweep(kept);
     damaged_pieces();
+    if (checkpoints() == 0u) {
+        fail("few cuts of checkpoints", 0);
+    }
     with_delta = 0;
     prepare(0);
     refusals();

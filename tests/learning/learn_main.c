@@ -4,6 +4,10 @@
 #include "measure.h"
 #include "semihosting.h"
 #include "eight_digits.h"
+#if CHECKPOINTS
+#include "tvmtiny_checkpoint.h"
+#include "tvmtiny_flash_nrf51.h"
+#endif
 
 enum { IMAGE = 64 };
 
@@ -107,6 +111,29 @@ static void keep(void)
     device_write(results, &status, 4u);
 }
 
+#if CHECKPOINTS
+/* Saves what was learned, forgets it, and goes on from the checkpoint. */
+static void go_on(const struct tvmtiny_train_rule *rule)
+{
+    struct tvmtiny_checkpoint checkpoint;
+    uint32_t id = TVMTINY_EIGHT_DIGITS_TRAINING_ID;
+
+    tvmtiny_checkpoint_open(&checkpoint, &tvmtiny_flash_nrf51, 0x30000u, 0x1000u);
+    if (tvmtiny_checkpoint_save(&checkpoint, id, training.floats, sizeof training.floats) != 0) {
+        device_exit(DEVICE_EXIT_STATUS);
+    }
+    tvmtiny_eight_digits_reset();
+    tvmtiny_eight_digits_train_begin(&training, rule);
+    tvmtiny_checkpoint_open(&checkpoint, &tvmtiny_flash_nrf51, 0x30000u, 0x1000u);
+    if (tvmtiny_checkpoint_load(&checkpoint, id, training.floats, sizeof training.floats) != 0) {
+        device_exit(DEVICE_EXIT_STATUS);
+    }
+    tvmtiny_eight_digits_train_refresh(&training);
+    classify();
+    train(0);
+}
+#endif
+
 void device_main(void)
 {
     const struct tvmtiny_train_rule rule = {RATE, MOMENTUM, CLIP};
@@ -131,5 +158,8 @@ void device_main(void)
     tvmtiny_eight_digits_train_values(&training, wanted);
     crc = checksum(0, training.floats, sizeof training.floats);
     device_write(results, &crc, 4u);
+#if CHECKPOINTS
+    go_on(&rule);
+#endif
     device_exit(DEVICE_EXIT_OK);
 }

@@ -117,12 +117,16 @@ def test_trajectory(board: str, momentum: float, tmp_path: Path) -> None:
         "SAMPLES": f"{len(samples()[1])}u",
         "HELD_OUT": f"{len(held_out()[1])}u",
         "TVMTINY_TRAIN_MOMENTUM": int(momentum > 0),
+        # The board whose flash QEMU emulates.
+        "CHECKPOINTS": int(board == "microbit"),
     }
+    folders = ("image", "image/slots", "image/flash") if board == "microbit" else ()
     firmware = build_program(
         where,
         tmp_path,
         {
             **c_files("device", "device/harness", sources),
+            **{n: text for n, text in c_files(*folders).items() if "zephyr" not in n},
             **artifact.files,
             "main.c": (HERE / "learn_main.c").read_text(),
         },
@@ -169,6 +173,12 @@ def test_trajectory(board: str, momentum: float, tmp_path: Path) -> None:
     last = features(False)[-1]
     twin.trainer.train_values(last, twin.trainer.forward(last), wanted)
     assert take("<I") == (zlib.crc32(twin.floats()),)
+    if board == "microbit":
+        # Saved, forgotten, loaded: the next steps continue as if nothing had happened.
+        classes_are_the_twins()
+        twin.checksums.clear()
+        twin.train()
+        assert list(take(f"<{len(twin.checksums)}I")) == twin.checksums
     assert place == len(results)
 
 

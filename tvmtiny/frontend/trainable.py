@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
+
+import numpy as np
 
 from tvmtiny.errors import InputError
 from tvmtiny.errors.base import quoted
@@ -83,6 +86,7 @@ def trainable(model: Model, which: str = "last") -> Model:
         x.zero_point,
         node.output.scale,
         node.output.zero_point,
+        _identity(*(tensor.data for tensor in (weights, bias)), np.array(scales, np.float32)),
     )
     marked = replace(
         graph,
@@ -93,6 +97,13 @@ def trainable(model: Model, which: str = "last") -> Model:
         output_labels=(*labels, *[""] * (len(outputs) - len(labels))) if labels else labels,
     )
     return replace(model, graph=marked, training=training)
+
+
+def _identity(*arrays: np.ndarray | None) -> int:
+    crc = 0
+    for array in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(array).tobytes(), crc)
+    return crc
 
 
 def _parts(model: Model, node: Node) -> tuple[Tensor, Tensor, Tensor]:

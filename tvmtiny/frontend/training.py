@@ -25,6 +25,8 @@ class Training:
         Scale of the weights for each channel.
     input_scale, input_zero_point, output_scale, output_zero_point
         Quantization of the layer's input and output.
+    identity
+        CRC-32 of the layer as it is before training, which tells checkpoints of other layers apart.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Training:
     input_zero_point: int
     output_scale: float
     output_zero_point: int
+    identity: int
 
     @property
     def training_bytes(self) -> int:

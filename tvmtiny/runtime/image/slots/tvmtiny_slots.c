@@ -147,10 +147,9 @@ static void apply(struct tvmtiny_slots *slots, uint32_t kind, uint32_t slot, uin
     }
 }
 
-static int32_t write_flash(const struct tvmtiny_slots *slots, uint32_t offset, const uint8_t *data,
-                           uint32_t bytes)
+int32_t tvmtiny_flash_write(const struct tvmtiny_flash *flash, uint32_t offset, const uint8_t *data,
+                            uint32_t bytes)
 {
-    const struct tvmtiny_flash *const flash = slots->flash;
     const uint8_t *const written = flash->base + offset;
     uint32_t i;
 
@@ -174,7 +173,7 @@ static int32_t put(struct tvmtiny_slots *slots, uint32_t kind, uint32_t slot, ui
     set_word(record + 4, value);
     set_word(record + 8, slots->next);
     set_word(record + 12, tvmtiny_slots_crc(record, 12u));
-    status = write_flash(slots,
+    status = tvmtiny_flash_write(slots->flash,
                          page_of(slots, slots->page) + slots->next * (uint32_t)RECORD_BYTES, record,
                          (uint32_t)RECORD_BYTES);
     slots->next += 1u;
@@ -381,7 +380,7 @@ int32_t tvmtiny_slots_write(struct tvmtiny_slots *slots, uint32_t offset, const 
             return TVMTINY_SLOTS_FLASH_FAILED;
         }
         if (whole != 0u) {
-            status = write_flash(slots, place, data, whole);
+            status = tvmtiny_flash_write(flash, place, data, whole);
         }
         if (status == TVMTINY_IMAGE_OK && part != whole) {
             /* The last bytes of an image whose size is not a multiple of a word. */
@@ -391,7 +390,7 @@ int32_t tvmtiny_slots_write(struct tvmtiny_slots *slots, uint32_t offset, const 
             for (i = whole; i < part; ++i) {
                 rest[i - whole] = data[i];
             }
-            status = write_flash(slots, place + whole, rest, 4u);
+            status = tvmtiny_flash_write(flash, place + whole, rest, 4u);
         }
         if (status != TVMTINY_IMAGE_OK) {
             return status;

@@ -105,6 +105,10 @@ int32_t tvmtiny_slots_finish(struct tvmtiny_slots *slots,
 /* Returns the memory of a slot. */
 const uint8_t *tvmtiny_slots_data(const struct tvmtiny_slots *slots, uint32_t slot);
 
+/* Writes to the flash and compares what it reads back. */
+int32_t tvmtiny_flash_write(const struct tvmtiny_flash *flash, uint32_t offset, const uint8_t *data,
+                            uint32_t bytes);
+
 /* Computes zlib's CRC-32, with which a host finds out what an interrupted update has written. */
 uint32_t tvmtiny_slots_crc(const uint8_t *data, uint32_t bytes);
 
