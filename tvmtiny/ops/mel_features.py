@@ -39,10 +39,10 @@ class MelFeaturesOperator(Operator):
         x, history = node.input(0), node.input(1)
         mel = mel_features(settings_of(node))
         shapes = (history.shape, history.dtype, x.elements % mel.step)
-        if shapes != ((mel.window - mel.step,), "int16", 0):
+        if shapes != ((mel.memory,), "int16", 0):
             yield Problem(
                 f"{x.elements} samples and {list(history.shape)} before them",
-                f"a multiple of {mel.step}, and {mel.window - mel.step}",
+                f"a multiple of {mel.step}, and {mel.memory}",
             )
             return
         rows = x.elements // mel.step
@@ -96,7 +96,7 @@ def mel_call(node: Node, function: str = "tvmtiny_mel") -> RuntimeCall:
     found = quantizer(node)
     assert found is not None
     sizes = [
-        *(mel.window, mel.step, node.input(0).elements // mel.step, points),
+        *(mel.window, mel.step, node.input(0).elements // mel.step, points, mel.emphasis),
         *(s.channels, s.coefficients, int(mel.power), mel.epsilon, mel.floor),
         *found.sizes(),
     ]

@@ -111,7 +111,7 @@ class MelFrontEnd(FrontEnd):
 
     def parts(self, output: Tensor, rows: int, new: NewTensor) -> Parts:
         samples = new("samples", (1, rows * self.samples), "int16")
-        shape = (mel_features(self.settings).window - self.samples,)
+        shape = (mel_features(self.settings).memory,)
         before, after = new("samples_before", shape, "int16"), new("samples_after", shape, "int16")
         state = State(before.name, before, after, np.zeros(shape, np.int16))
         options = asdict(self.settings)

@@ -17,6 +17,8 @@ struct tvmtiny_mel_shape {
   int32_t window, step, frames;
   /* Pairs of samples of the transform. */
   int32_t points;
+  /* Samples before a window that pre-emphasis needs: 1 or 0. */
+  int32_t emphasis;
   int32_t channels, coefficients;
   int32_t power, epsilon, floor;
   /* An int8 feature is (feature * multiplier + (offset_high << 32 | offset_low)) >> shift. */
@@ -61,6 +63,17 @@ static inline void TVMTINY_UNUSED tvmtiny_scatter_samples(const int16_t *samples
   }
   if (samples != end) {
     z[2 * *order] = (int32_t)*samples * (int32_t)*coefficients;
+  }
+}
+
+/* As above, half of the samples after pre-emphasis: x[n] - 31/32 * x[n-1]. */
+static inline void TVMTINY_UNUSED tvmtiny_scatter_emphasized(const int16_t *samples, int32_t previous, const uint16_t *coefficients, const int16_t *order, int32_t first, int32_t count, int32_t *z)
+{
+  for (int32_t i = first; i < first + count; ++i) {
+    const int32_t x = *samples++;
+    const int32_t value = 32 * x - 31 * previous;
+    z[2 * order[i >> 1] + (i & 1)] = (int32_t)(((int64_t)value * coefficients[i]) >> 6);
+    previous = x;
   }
 }
 
@@ -128,8 +141,9 @@ static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_mel_features(const stru
 static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_mel_frames(const struct tvmtiny_mel_kernels *kernels, const struct tvmtiny_mel_shape *shape, const struct tvmtiny_mel_tables *tables, const int16_t *samples, int16_t *kept, int8_t *out, int32_t *work, int32_t *logs)
 {
   const int32_t memory = shape->window - shape->step;
+  const int32_t whole = memory + shape->emphasis;
   const int32_t count = shape->frames * shape->step;
-  const int32_t older = memory < count ? 0 : memory - count;
+  const int32_t older = whole < count ? 0 : whole - count;
   const int32_t features = shape->coefficients == 0 ? shape->channels : shape->coefficients;
   for (int32_t frame = 0; frame < shape->frames; ++frame) {
     const int32_t begin = frame * shape->step;
@@ -137,13 +151,19 @@ static TVMTINY_ALWAYS_INLINE void TVMTINY_UNUSED tvmtiny_mel_frames(const struct
     for (int32_t i = shape->window & ~(int32_t)1; i < 2 * shape->points; ++i) {
       work[2 * tables->order[i >> 1] + (i & 1)] = 0;
     }
-    kernels->scatter(kept + begin, tables->window, tables->order, 0, early, work);
-    kernels->scatter(samples + (begin < memory ? 0 : begin - memory), tables->window, tables->order, early, shape->window - early, work);
+    const int16_t *const late = samples + (begin < memory ? 0 : begin - memory);
+    if (shape->emphasis != 0) {
+      tvmtiny_scatter_emphasized(kept + begin + 1, early == 0 ? 0 : kept[begin], tables->window, tables->order, 0, early, work);
+      tvmtiny_scatter_emphasized(late, late == samples ? kept[memory] : late[-1], tables->window, tables->order, early, shape->window - early, work);
+    } else {
+      kernels->scatter(kept + begin, tables->window, tables->order, 0, early, work);
+      kernels->scatter(late, tables->window, tables->order, early, shape->window - early, work);
+    }
     kernels->transform(work, tables->roots, shape->points);
     tvmtiny_mel_features(kernels, shape, tables, kernels->energies(work, tables->roots, shape->points), work, logs, out + frame * features);
   }
-  tvmtiny_copy(kept, kept + memory - older, 2 * older);
-  tvmtiny_copy(kept + older, samples + count - (memory - older), 2 * (memory - older));
+  tvmtiny_copy(kept, kept + whole - older, 2 * older);
+  tvmtiny_copy(kept + older, samples + count - (whole - older), 2 * (whole - older));
 }
 
 /* Defines the function NAME around the functions of a kernel family. */

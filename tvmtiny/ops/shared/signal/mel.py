@@ -1,6 +1,6 @@
 """Log-mel spectra and MFCC in fixed point, and the real numbers that they approximate.
 
-Three conventions differ in the scale of the filters, in the quantity that is summed, and in the
+The conventions differ in the scale of the filters, in the quantity that is summed, and in the
 logarithm:
 
 - ``librosa``: ``librosa.feature.melspectrogram`` and ``librosa.power_to_db`` without ``top_db``,
@@ -11,6 +11,9 @@ logarithm:
   first row has the same factor as the others.
 - ``cmsis``: ``arm_mfcc_f32`` with the tables of CMSIS-DSP's ``mfccdata.py``: as ``tensorflow``,
   with a Hamming window.
+- ``mlperf``: the features of MLPerf Tiny's streaming wake word, as its reference firmware computes
+  them: ``x[n] - 31/32 x[n-1]``, a Hamming window, the power divided by the length of the window,
+  TensorFlow's filters, and ``(10 log10(x) + 52) / 64``.
 """
 
 from __future__ import annotations
@@ -29,8 +32,13 @@ from tvmtiny.ops.shared.signal.filterbank import rounded_root
 WEIGHT_BITS = 15
 #: Most bits of an energy that is weighted.
 _ENERGY_BITS = 40
+#: Pre-emphasis is ``x[n] - (1 - 2^-5) x[n-1]``; one bit more keeps its values within 16 bits.
+_EMPHASIS_BITS = 5
+#: Offset and divisor of the decibels of ``mlperf``.
+_MLPERF_OFFSET, _MLPERF_DIVISOR = 52, 64
 
-CONVENTIONS = ("librosa", "tensorflow", "cmsis")
+_HAMMING = ("cmsis", "mlperf")
+CONVENTIONS = ("librosa", "tensorflow", "cmsis", "mlperf")
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class MelSettings:
     coefficients
         Number of MFCC; 0 for the logarithms themselves.
     convention
-        ``librosa``, ``tensorflow`` or ``cmsis``.
+        ``librosa``, ``tensorflow``, ``cmsis`` or ``mlperf``.
     """
 
     sample_rate: int = 16000
@@ -73,8 +81,15 @@ class MelFeatures:
         self.step = round(s.step_ms * s.sample_rate / 1000)
         self.length = s.fft_length or fft_length(self.window)
         self.upper_hz = s.upper_hz or s.sample_rate / 2
-        self.power = s.convention == "librosa"
-        self.kind = "hamming" if s.convention == "cmsis" else "hann"
+        self.power = s.convention in ("librosa", "mlperf")
+        self.kind = "hamming" if s.convention in _HAMMING else "hann"
+        #: Number of samples before a window that pre-emphasis needs.
+        self.emphasis = int(s.convention == "mlperf")
+
+    @property
+    def memory(self) -> int:
+        """Number of samples before those of a step that its frame needs."""
+        return self.window - self.step + self.emphasis
 
     @property
     def features(self) -> int:
@@ -144,18 +159,24 @@ class MelFeatures:
     def offsets(self) -> np.ndarray:
         """Logarithm of the unit of each filter's sum, with 16 fractional bits: int32."""
         unit = math.log2(self.length) - spectrum.SPECTRUM_BITS
+        if self.emphasis:
+            unit += 1 - math.log2(self.window) / 2
         value = (2 if self.power else 1) * unit - WEIGHT_BITS + np.log2(self.norms)
+        if self.settings.convention == "mlperf":
+            value += _MLPERF_OFFSET / (10 * math.log10(2))
         return np.floor(value * (1 << spectrum.LOG_BITS) + 0.5).astype(np.int32)
 
     @property
     def factor(self) -> float:
         """Real number that a binary logarithm of 1 stands for."""
+        if self.settings.convention == "mlperf":
+            return 10 * math.log10(2) / _MLPERF_DIVISOR
         return 10 * math.log10(2) if self.power else math.log(2)
 
     @property
     def floor(self) -> int:
         """The least binary logarithm, with 16 fractional bits."""
-        least = math.log2(1e-10) if self.power else -64.0
+        least = math.log2(1e-10) if self.settings.convention == "librosa" else -64.0
         return math.floor(least * (1 << spectrum.LOG_BITS) + 0.5)
 
     @property
@@ -182,6 +203,18 @@ class MelFeatures:
         fixed = np.floor(self.dct * (1 << WEIGHT_BITS) + 0.5)
         return np.clip(fixed, -32768, 32767).astype(np.int16)
 
+    def emphasized(self, samples: np.ndarray) -> np.ndarray:
+        """Return int16 samples after pre-emphasis, if there is any, in units of 2^-5: int64."""
+        x = samples.astype(np.int64) << _EMPHASIS_BITS
+        if not self.emphasis:
+            return x
+        return x[1:] - (x[:-1] - samples[:-1])
+
+    def windowed(self, samples: np.ndarray) -> np.ndarray:
+        """Return all whole windows of int16 samples as real numbers: ``(frames, window)``."""
+        frames = self.frames(self.emphasized(samples)) / 32768.0 / (1 << _EMPHASIS_BITS)
+        return frames * spectrum.window(self.window, self.kind)
+
     def frames(self, samples: np.ndarray) -> np.ndarray:
         """Cut samples into all whole windows: ``(frames, window)``."""
         if len(samples) < self.window:
@@ -196,9 +229,10 @@ class MelFeatures:
         np.ndarray
             int64 with 16 fractional bits, in units of `factor`: ``(frames, features)``.
         """
-        frames = self.frames(samples)
+        frames = self.frames(self.emphasized(samples)) * self.window_table.astype(np.int64)
         padded = np.zeros((len(frames), self.length), np.int64)
-        padded[:, : self.window] = frames.astype(np.int64) * self.window_table
+        # Half of the samples after pre-emphasis, which may be twice as large.
+        padded[:, : self.window] = frames >> (_EMPHASIS_BITS + self.emphasis)
         energy = spectrum.energies(spectrum.real_spectrum(padded))
         if self.power:
             most = np.bitwise_or.reduce(energy, axis=-1)
@@ -228,10 +262,11 @@ class MelFeatures:
         np.ndarray
             float64, ``(frames, features)``.
         """
-        frames = self.frames(samples) / 32768.0
-        windowed = frames * spectrum.window(self.window, self.kind)
-        values = np.abs(np.fft.rfft(windowed, self.length))
-        if self.power:
+        values = np.abs(np.fft.rfft(self.windowed(samples), self.length))
+        if self.settings.convention == "mlperf":
+            sums = (values**2 / self.window) @ self.filters.T
+            logs = (10 * np.log10(np.maximum(sums, 1e-30)) + _MLPERF_OFFSET) / _MLPERF_DIVISOR
+        elif self.power:
             sums = (values**2) @ (self.filters * self.norms[:, None]).T
             logs = 10 * np.log10(np.maximum(sums, 1e-10))
         else:
