@@ -3,7 +3,8 @@
 A pseudo terminal has no USB numbers, by which the runner finds its devices, so the list of ports
 that the runner gets from pySerial contains made-up numbers. PyUSB is replaced by an empty list.
 
-Usage: python mlperf_runner.py RUNNER PORT [OPTION]..., RUNNER being the folder of its main.py.
+Usage: python mlperf_runner.py RUNNER PORT[,PORT] [OPTION]..., RUNNER being the folder of its
+main.py; the second port is that of an interface board.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from serial.tools import list_ports
 
 
 def main() -> None:
-    folder, port, *options = sys.argv[1:]
-    device = SimpleNamespace(vid=0x0483, pid=0x374B, device=port, description="tvmtiny")
-    list_ports.comports = lambda *_: [device]  # type: ignore[assignment]
+    folder, ports, *options = sys.argv[1:]
+    devices = [
+        SimpleNamespace(vid=0x0483, pid=pid, device=port, description="tvmtiny")
+        for port, pid in zip(ports.split(","), (0x374B, 0x374E), strict=False)
+    ]
+    list_ports.comports = lambda *_: devices  # type: ignore[assignment]
     usb = types.ModuleType("usb")
     usb.core = types.ModuleType("usb.core")  # type: ignore[attr-defined]
     usb.core.find = lambda **_: []  # type: ignore[attr-defined]

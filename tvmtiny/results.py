@@ -32,6 +32,8 @@ class Project:
         C files to compile, relative to `directory`.
     firmware
         Program built around the model: ``harness`` runs it once, ``rpc`` serves a host.
+    others
+        Other models of the same firmware.
     """
 
     directory: Path
@@ -39,6 +41,7 @@ class Project:
     board: Board
     sources: tuple[str, ...]
     firmware: str = "harness"
+    others: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,11 @@ def create(
         ),
     ] = None,
     benchmark: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="With --mode mlperf: benchmark kws01, ic01, vww01 or ad01.", metavar="NAME"
+            help="With --mode mlperf: benchmark kws01, ic01, vww01, ad01 or sww01; one for each "
+            "model.",
+            metavar="NAME",
         ),
     ] = None,
     clock: Annotated[
@@ -119,7 +121,8 @@ def create(
     Example: tvmtiny project create kws.tflite ad.tflite --board zephyr:mps2_an385 -o application
     """
     if mode in _MLPERF:
-        _create_mlperf(settings, models or [], board, output, mode, benchmark, clock, json)
+        chosen = benchmark or []
+        _create_mlperf(settings, models or [], name, board, output, mode, chosen, clock, json)
         return
     with progress(quiet=json) as tell:
         from tvmtiny.errors import InputError
@@ -157,37 +160,44 @@ def create(
 def _create_mlperf(
     settings: Settings,
     models: list[str],
+    names: list[str] | None,
     board: str,
     output: Path,
     mode: str,
-    benchmark: str | None,
+    benchmarks: list[str],
     clock: int,
     json: bool,
 ) -> None:
     with progress(quiet=json) as tell:
         from tvmtiny.errors import InputError
-        from tvmtiny.project.qemu.mlperf import MlperfOptions, build_mlperf
+        from tvmtiny.project.qemu.mlperf import LISTENING, MlperfOptions, build_mlperf
 
         found = settings.board(board)
         if found.platform != "qemu":
             raise InputError(f"--mode {mode} needs a QEMU board; tvmtiny boards lists them")
-        if len(models) != 1 or benchmark is None:
+        if not models or len(models) != len(benchmarks):
             raise InputError(
-                f"--mode {mode} needs exactly one model, and --benchmark, such as kws01"
+                f"--mode {mode} needs models, and --benchmark, such as kws01, for each of them"
             )
         tell("importing TVM")
         from tvmtiny.targets import resolve
 
-        artifact = settings.artifact(settings.read(models[0], tell), resolve(found), tell)
+        artifacts = []
+        for model, name, benchmark in zip(
+            models, _names(names, len(models)), benchmarks, strict=True
+        ):
+            # A front end is that of the model which listens.
+            own = settings if benchmark in LISTENING else settings.without_front_end()
+            loaded = own.read(model, tell, name)
+            artifacts.append(own.artifact(loaded, resolve(found), tell))
         tell(f"building firmware for {found.name}")
-        options = MlperfOptions(benchmark, clock, mode == "mlperf-energy")
-        firmware = build_mlperf(artifact, found, output, options)
+        options = MlperfOptions(tuple(benchmarks), clock, mode == "mlperf-energy")
+        firmware = build_mlperf(artifacts, found, output, options)
     if json:
-        print_json(
-            {"elf": str(firmware.elf), "board": found.name, "benchmark": benchmark, "clock": clock}
-        )
+        summary = {"elf": str(firmware.elf), "board": found.name}
+        print_json({**summary, "benchmarks": benchmarks, "clock": clock})
         return
-    _say(f"{firmware.elf}: {benchmark} on {found.name}, time at {clock} MHz")
+    _say(f"{firmware.elf}: {', '.join(benchmarks)} on {found.name}, time at {clock} MHz")
     _say(f"start it: tvmtiny project serve {output}")
 
 
@@ -197,25 +207,35 @@ def serve(
     seconds: Annotated[
         float | None, typer.Option(help="Seconds to serve; by default until interrupted.")
     ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="Benchmark to select; by default the first one.", metavar="NAME"),
+    ] = None,
+    sounds: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of WAV files for sww01: also emulate the interface board that plays them.",
+            metavar="DIR",
+        ),
+    ] = None,
 ) -> None:
     """Start a QEMU board with firmware for MLPerf Tiny's runner, and print its port.
+
+    With --sounds, print the port of the interface board as well.
 
     Example: tvmtiny project serve firmware
     """
     import time
 
-    from tvmtiny.project.qemu.mlperf import load_mlperf, serve_mlperf
-    from tvmtiny.targets import find_board
+    from tvmtiny.project.qemu.mlperf import serve_with_sounds
 
-    board = find_board(str(load_mlperf(directory)["board"]))
-    transport = serve_mlperf(directory, board)
-    try:
-        _say(transport.url)
+    with serve_with_sounds(directory, benchmark, sounds) as served:
+        _say(served.url)
+        if served.interface_url is not None:
+            _say(served.interface_url)
         end = None if seconds is None else time.monotonic() + seconds
-        while transport.problem(0.2) is None and (end is None or time.monotonic() < end):
+        while served.problem(0.2) is None and (end is None or time.monotonic() < end):
             pass
-    finally:
-        transport.close()
 
 
 @_app.command("build")
@@ -285,6 +305,14 @@ def run(
 
     for line in converse(built, seconds=seconds, until=until, send=tuple(send or ()), port=port):
         typer.echo(visible(line.expandtabs()))
+
+
+def _names(names: list[str] | None, count: int) -> list[str] | list[None]:
+    from tvmtiny.errors import InputError
+
+    if names and len(names) != count:
+        raise InputError(f"{len(names)} names for {count} models; give one for each, or none")
+    return names or [None] * count
 
 
 def _say(text: str) -> None:

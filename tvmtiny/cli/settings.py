@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tvmtiny.cli.console import NOTE
@@ -101,6 +101,10 @@ class Settings:
         if target.board is not None:
             check_board(target.board)
         return target
+
+    def without_front_end(self) -> Settings:
+        """Return the settings for a model without a front end, whose whole input is given."""
+        return replace(self, front={}, compile={**self.compile, "stream": "none"})
 
     def read(self, model: str, tell: Callable[[str], None], name: str | None = None) -> Model:
         """Read the only model of a command; see `read_all`."""

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import serial
+
 from tvmtiny.codegen.names import c_type, macro_stem
-from tvmtiny.errors import InputError
+from tvmtiny.errors import DeviceError, InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.project.capacity import check_capacity
+from tvmtiny.project.qemu.interface_board import PINS_FILE, SAMPLES_FILE, InterfaceBoard
 from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
 from tvmtiny.project.qemu.platform import QemuPlatform
 from tvmtiny.project.qemu.sources import (
@@ -26,6 +32,7 @@ from tvmtiny.project.qemu.sources import (
 from tvmtiny.project.qemu.transport import QemuTransport, start_qemu
 from tvmtiny.project.runtime_files import c_files, render
 from tvmtiny.results import Project
+from tvmtiny.targets import find_board
 
 if TYPE_CHECKING:
     from tvmtiny.codegen.artifact import Artifact, TensorInfo
@@ -35,14 +42,27 @@ if TYPE_CHECKING:
 __all__ = ["BENCHMARKS", "MlperfOptions", "build_mlperf", "load_mlperf", "serve_mlperf"]
 
 #: Encoding of an input element that the runner sends, by benchmark: a byte of the model, a pixel
-#: from 0 to 255, or a float32.
-BENCHMARKS = {"kws01": "bytes", "ic01": "pixels", "vww01": "pixels", "ad01": "float"}
+#: from 0 to 255, or a float32; or samples that are played.
+BENCHMARKS = {
+    "kws01": "bytes",
+    "ic01": "pixels",
+    "vww01": "pixels",
+    "ad01": "float",
+    "sww01": "samples",
+}
+
+#: Benchmarks whose models take samples.
+LISTENING = frozenset(name for name, encoding in BENCHMARKS.items() if encoding == "samples")
 
 #: Fractional bits of a fixed-point factor.
 _FACTOR_BITS = 16
 _FILE = "mlperf.json"
 #: Lets the firmware ask for the time of the host, to be no faster than its clock.
 _HOST_TIME = ("-semihosting-config", "enable=on,target=native")
+#: Most seconds until a board selects a model.
+_SELECT_SECONDS = 10.0
+#: Decisions whose scores are kept: 21 minutes at 32 ms each.
+_MOST_DECISIONS = 40_000
 
 
 @dataclass(frozen=True)
@@ -51,8 +71,8 @@ class MlperfOptions:
 
     Attributes
     ----------
-    benchmark
-        Name of the benchmark for the runner, a key of `BENCHMARKS`.
+    benchmarks
+        Names of the models' benchmarks for the runner, keys of `BENCHMARKS`.
     clock_mhz
         Clock in MHz for converting instructions to time at one instruction per cycle. An inference
         takes no less time than that by the host's watch either. The time of an emulator is not
@@ -61,46 +81,61 @@ class MlperfOptions:
         Whether timestamps are edges on a pin instead of messages.
     """
 
-    benchmark: str
+    benchmarks: tuple[str, ...]
     clock_mhz: int = 100
     energy: bool = False
 
 
 def build_mlperf(
-    artifact: Artifact, board: Board, directory: Path, options: MlperfOptions
+    artifacts: Sequence[Artifact], board: Board, directory: Path, options: MlperfOptions
 ) -> Firmware:
     """Write and build a project with MLPerf Tiny's firmware.
 
     Parameters
     ----------
+    artifacts
+        The models, one for each benchmark of `options`. The first one is selected at the start.
     directory
         Directory of the project; created if it does not exist.
 
     Raises
     ------
     InputError
-        The benchmark is unknown, the model does not suit it, or the board has no serial port.
+        A benchmark is unknown, a model does not suit it, or the board has no serial port.
     CapacityError, OutputPathError, ToolMissingError, BuildError
         Raised as by `tvmtiny.project.api.Platform`.
     """
     qemu = QemuOptions.of(board)
-    values = _values(artifact, qemu, options)
-    demand = fixed_demand(artifact, qemu, RPC)
-    ram = demand.ram + int(values["input_bytes"])
-    check_capacity(artifact, board, qemu.stack_bytes, ram, demand.flash)
+    _check_all(artifacts, options)
+    pairs = list(zip(artifacts, options.benchmarks, strict=True))
+    models = [_values(artifact, benchmark) for artifact, benchmark in pairs]
+    first, *others = artifacts
+    for artifact, values in zip(artifacts, models, strict=True):
+        demand = fixed_demand(artifact, qemu, RPC)
+        check_capacity(
+            artifact, board, qemu.stack_bytes, demand.ram + int(values["bytes"]), demand.flash
+        )
     device = server_files(board)
     device |= {f"device/{name}": text for name, text in c_files("mlperf").items()}
-    device["device/mlperf_model.c"] = render("mlperf/mlperf_model.c.j2", **values)
-    device["link.ld"] = link_script(board, artifact.placement, qemu.stack_bytes, HEAP_BYTES)
+    shared = _main_values(qemu, options)
+    device["device/mlperf_main.c"] = render("mlperf/mlperf_main.c.j2", **shared)
+    device["device/mlperf_models.h"] = render("mlperf/mlperf_models.h.j2", **shared)
+    for values in models:
+        text = render("mlperf/mlperf_model.c.j2", **values)
+        device[f"device/mlperf_{values['benchmark']}.c"] = text
+    device["link.ld"] = link_script(board, first.placement, qemu.stack_bytes, HEAP_BYTES)
+    files = {name: text for artifact in artifacts for name, text in artifact.files.items()}
     for folder in FOLDERS:
         make_directory(directory / folder)
-    for name, text in {**artifact.files, **device}.items():
+    for name, text in {**files, **device}.items():
         write_text(directory / name, text)
-    sources = tuple(name for name in (*artifact.files, *device) if name.endswith(".c"))
-    project = Project(directory, artifact, board, sources, "mlperf")
+    sources = tuple(name for name in (*files, *device) if name.endswith(".c"))
+    project = Project(directory, first, board, sources, "mlperf", tuple(others))
     firmware = QemuPlatform().build(project)
     machine = asdict(machine_of_board(board))
-    described = {"board": board.name, "model": artifact.name, **asdict(options), "machine": machine}
+    described = {"board": board.name, "model": first.name, **asdict(options), "machine": machine}
+    for feed in (artifact.feed.feed for artifact in artifacts if artifact.feed is not None):
+        described["listens"] = {"sample_rate": feed.sample_rate, "samples": feed.samples}
     write_text(directory / _FILE, json.dumps(described, indent=1) + "\n")
     return firmware
 
@@ -125,13 +160,18 @@ def load_mlperf(directory: Path) -> dict[str, Any]:
     return found
 
 
-def serve_mlperf(directory: Path, board: Board, kind: str = "pty") -> QemuTransport:
+def serve_mlperf(
+    directory: Path, board: Board, kind: str = "pty", line: Path | None = None
+) -> QemuTransport:
     """Start QEMU with the firmware of a project.
 
     Parameters
     ----------
     kind
         ``pty`` for a port that the runner can open, or ``socket``.
+    line
+        Directory of the files that stand for the line of samples and the pins; see
+        `tvmtiny.project.qemu.interface_board`.
 
     Raises
     ------
@@ -142,20 +182,148 @@ def serve_mlperf(directory: Path, board: Board, kind: str = "pty") -> QemuTransp
     elf = directory / "build" / "firmware.elf"
     # On a socket, wait for the client so that the first messages are not lost.
     wait = kind == "socket"
-    model = str(found["model"])
-    return start_qemu(elf, machine_of_board(board), model, board.name, kind, _HOST_TIME, wait)
+    return start_qemu(
+        elf,
+        machine_of_board(board),
+        str(found["model"]),
+        board.name,
+        kind,
+        _HOST_TIME,
+        wait,
+        line,
+    )
 
 
-def _values(artifact: Artifact, qemu: QemuOptions, options: MlperfOptions) -> dict[str, Any]:
-    """Compute the values for the template."""
-    encoding = BENCHMARKS.get(options.benchmark)
-    if encoding is None:
+@dataclass(frozen=True)
+class Served:
+    """A running board and, if sounds are played, its interface board.
+
+    Attributes
+    ----------
+    url, interface_url
+        Ports of the two boards.
+    """
+
+    url: str
+    interface_url: str | None
+    transport: QemuTransport
+
+    def problem(self, patience: float = 0.0) -> str | None:
+        """Return why the board is gone; see `QemuTransport.problem`."""
+        return self.transport.problem(patience)
+
+
+@contextmanager
+def serve_with_sounds(
+    directory: Path, benchmark: str | None = None, sounds: Path | None = None
+) -> Iterator[Served]:
+    """Serve a project as `serve_mlperf` does, with a selected model and an interface board.
+
+    Parameters
+    ----------
+    benchmark
+        Benchmark to select; by default the first one.
+    sounds
+        Directory of WAV files that the interface board plays; None without such a board.
+
+    Raises
+    ------
+    InputError
+        No model is for the benchmark, no model listens to sounds, or there is no such directory.
+    ToolMissingError, DeviceError
+        Raised as by `start_qemu`.
+    """
+    found = load_mlperf(directory)
+    board = find_board(str(found["board"]))
+    known = [str(name) for name in found.get("benchmarks", ())]
+    if benchmark is not None and benchmark not in known:
+        raise InputError(f"{directory} has no model for {quoted(benchmark)}: {', '.join(known)}")
+    listens = found.get("listens")
+    if sounds is not None and listens is None:
+        raise InputError(f"no model in {directory} listens to sounds; leave --sounds out")
+    with ExitStack() as stack:
+        line = Path(stack.enter_context(TemporaryDirectory(prefix="tvmtiny-line-")))
+        interface = None
+        if sounds is not None and listens is not None:
+            interface = InterfaceBoard(line, sounds, listens["sample_rate"], listens["samples"])
+            stack.callback(interface.close)
+        transport = serve_mlperf(directory, board, line=line)
+        stack.callback(transport.close)
+        if benchmark is not None:
+            _select(transport.url, benchmark)
+        yield Served(transport.url, interface.url if interface else None, transport)
+
+
+def _select(url: str, benchmark: str) -> None:
+    """Select a model on a board."""
+    with serial.serial_for_url(url, timeout=_SELECT_SECONDS) as port:
+        port.write(f"model {benchmark}%".encode())
+        said = port.read_until(f"m-model-[{benchmark}]\r\nm-ready\r\n".encode())
+    if not said.endswith(b"m-ready\r\n"):
+        raise DeviceError(f"the board did not select {benchmark}; it said {quoted(repr(said))}")
+
+
+def _check_all(artifacts: Sequence[Artifact], options: MlperfOptions) -> None:
+    """Raise if benchmarks are unknown, or the models cannot be parts of one firmware."""
+    names, benchmarks = [artifact.name for artifact in artifacts], options.benchmarks
+    if not artifacts or len(artifacts) != len(benchmarks):
         raise InputError(
-            f"there is no benchmark {quoted(options.benchmark)} for this firmware; known: "
-            f"{', '.join(BENCHMARKS)}"
+            f"{len(benchmarks)} benchmarks for {len(artifacts)} models; give one for each model"
         )
+    for benchmark in benchmarks:
+        if benchmark not in BENCHMARKS:
+            raise InputError(
+                f"there is no benchmark {quoted(benchmark)} for this firmware; known: "
+                f"{', '.join(BENCHMARKS)}"
+            )
+    if len(set(names)) < len(names) or len(set(benchmarks)) < len(benchmarks):
+        raise InputError("the models of one firmware need different names and benchmarks")
+    if any(artifact.placement != artifacts[0].placement for artifact in artifacts):
+        raise InputError("the models of one firmware need the same --place")
     if not 1 <= options.clock_mhz <= 10_000:
         raise InputError(f"a clock of {options.clock_mhz} MHz is not possible; give 1 to 10,000")
+
+
+def _main_values(qemu: QemuOptions, options: MlperfOptions) -> dict[str, Any]:
+    """Compute the values for the template of the program."""
+    nanoseconds = 1_000_000_000 // qemu.counter_hz
+    return {
+        "benchmarks": options.benchmarks,
+        "energy": options.energy,
+        "clock": options.clock_mhz,
+        "nanoseconds": nanoseconds,
+        "factor": round(nanoseconds / options.clock_mhz * (1 << _FACTOR_BITS)),
+        "factor_bits": _FACTOR_BITS,
+    }
+
+
+def _values(artifact: Artifact, benchmark: str) -> dict[str, Any]:
+    """Compute the values for the template of a model."""
+    encoding = BENCHMARKS[benchmark]
+    names = {
+        "artifact": artifact,
+        "prefix": f"tvmtiny_{artifact.name}",
+        "benchmark": benchmark,
+        "encoding": encoding,
+    }
+    if encoding == "samples":
+        if artifact.feed is None or artifact.outputs[0].dtype != "int8":
+            raise InputError(
+                f"{benchmark} needs a model that takes samples and computes int8; give --frontend, "
+                "such as --frontend log-mel --front-setting convention=mlperf"
+            )
+        feed = artifact.feed.feed
+        return {
+            **names,
+            "PREFIX": f"TVMTINY_{artifact.name.upper()}",
+            "early": feed.early,
+            "most_decisions": _MOST_DECISIONS,
+            "samples_file": SAMPLES_FILE,
+            "pins_file": PINS_FILE,
+            "bytes": 2 * (feed.samples + feed.early) + _MOST_DECISIONS,
+        }
+    if artifact.feed is not None:
+        raise InputError(f"{benchmark} takes whole inputs; leave --frontend out")
     if artifact.external or (artifact.stream is not None and artifact.stream.mode.pushes):
         raise InputError(
             "MLPerf Tiny's firmware needs whole inputs in the arena; compile the model with --io "
@@ -168,25 +336,18 @@ def _values(artifact: Artifact, qemu: QemuOptions, options: MlperfOptions) -> di
     (given,), (output,) = artifact.inputs, artifact.outputs
     _check(artifact.name, given, output, encoding)
     elements = math.prod(given.shape)
-    nanoseconds = 1_000_000_000 // qemu.counter_hz
+    input_bytes = 4 * elements if encoding == "float" else elements
     return {
-        "artifact": artifact,
-        "prefix": f"tvmtiny_{artifact.name}",
-        "benchmark": options.benchmark,
-        "encoding": encoding,
-        "energy": options.energy,
-        "clock": options.clock_mhz,
-        "nanoseconds": nanoseconds,
-        "factor": round(nanoseconds / options.clock_mhz * (1 << _FACTOR_BITS)),
-        "factor_bits": _FACTOR_BITS,
+        **names,
+        "bytes": input_bytes,
         "input": given,
         "input_type": c_type(given.dtype),
-        "input_bytes": 4 * elements if encoding == "float" else elements,
+        "input_bytes": input_bytes,
         "elements": elements,
         "stem": macro_stem("input", 0, given.c_name),
         "output": output,
         "output_stem": macro_stem("output", 0, output.c_name),
-        "results": 1 if options.benchmark == "ad01" else math.prod(output.shape),
+        "results": 1 if benchmark == "ad01" else math.prod(output.shape),
     }
 
 

@@ -103,7 +103,8 @@ class QemuPlatform:
         for folder in FOLDERS:
             make_directory(directory / "build" / folder)
         for_device = (*device_flags(cpu), *QemuOptions.of(project.board).flags)
-        model_files = project.artifact.files
+        artifacts = (project.artifact, *project.others)
+        model_files = {name for artifact in artifacts for name in artifact.files}
         jobs = []
         for source in project.sources:
             model = source in model_files
@@ -127,7 +128,10 @@ class QemuPlatform:
         text = (directory / "build" / "firmware.map").read_text(encoding="utf-8")
         objects = [_object(source) for source in project.sources if source in model_files]
         flash, ram = sizes.measure(
-            text, objects, layer_functions(project.artifact), architecture.sections
+            text,
+            objects,
+            [name for artifact in artifacts for name in layer_functions(artifact)],
+            architecture.sections,
         )
         return Firmware(
             elf=directory / "build" / "firmware.elf",

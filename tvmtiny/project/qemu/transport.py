@@ -70,6 +70,7 @@ def start_qemu(
     kind: str = "socket",
     more: Sequence[str] = (),
     wait: bool = False,
+    directory: Path | None = None,
 ) -> QemuTransport:
     """Start QEMU with a program.
 
@@ -88,6 +89,8 @@ def start_qemu(
     wait
         Whether the board starts only once a client has connected to its socket, so that no output
         is lost.
+    directory
+        Directory of files that the program opens by semihosting; by default that of this process.
 
     Raises
     ------
@@ -108,14 +111,16 @@ def start_qemu(
     log = tempfile.TemporaryFile()  # noqa: SIM115 (the transport closes it)
     try:
         if kind == "pty":
-            return _start_pty(command, f"{_MARK} {model} {board} pty", log)
-        return _start_socket(command, f"{_MARK} {model} {board}", log, wait)
+            return _start_pty(command, f"{_MARK} {model} {board} pty", log, directory)
+        return _start_socket(command, f"{_MARK} {model} {board}", log, wait, directory)
     except BaseException:
         log.close()
         raise
 
 
-def _start_socket(command: Sequence[str], name: str, log: IO[bytes], wait: bool) -> QemuTransport:
+def _start_socket(
+    command: Sequence[str], name: str, log: IO[bytes], wait: bool, directory: Path | None
+) -> QemuTransport:
     # QEMU inherits a listening socket, so no other program can take the port meanwhile, and
     # connections wait until QEMU is ready.
     waits = "on" if wait else "off"
@@ -133,15 +138,19 @@ def _start_socket(command: Sequence[str], name: str, log: IO[bytes], wait: bool)
                 "chardev:link",
             ],
             output=log,
+            directory=directory,
             descriptors=[descriptor],
         )
     return QemuTransport(url, process, log)
 
 
-def _start_pty(command: Sequence[str], name: str, log: IO[bytes]) -> QemuTransport:
+def _start_pty(
+    command: Sequence[str], name: str, log: IO[bytes], directory: Path | None
+) -> QemuTransport:
     process = start_background(
         [*command, "-name", f"guest={name}", "-chardev", "pty,id=link", "-serial", "chardev:link"],
         output=log,
+        directory=directory,
     )
     end = time.monotonic() + _START_SECONDS
     try:

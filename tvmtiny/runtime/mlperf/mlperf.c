@@ -7,6 +7,9 @@ static char line[MLPERF_LINE_BYTES];
 static uint32_t line_bytes;
 static uint32_t expected_bytes;
 static uint32_t loaded_bytes;
+/* The model that commands refer to, and whether it listens. */
+static const struct mlperf_model *model;
+static uint32_t listening;
 
 static uint32_t length_of(const char *text)
 {
@@ -117,11 +120,11 @@ static void results(const struct mlperf_application *application)
     uint32_t i;
 
     say(application, "m-results-[");
-    for (i = 0; i < application->results; ++i) {
+    for (i = 0; i < model->results; ++i) {
         if (i != 0u) {
             say(application, ",");
         }
-        say_real(application, application->result(i));
+        say_real(application, model->result(i));
     }
     say(application, "]\r\n");
 }
@@ -135,9 +138,9 @@ static void load(const struct mlperf_application *application, char *rest)
         say(application, "e-[Command 'db load' must be >0 bytes]\r\n");
         return;
     }
-    if ((uint32_t)bytes > application->input_bytes) {
+    if ((uint32_t)bytes > model->input_bytes) {
         say(application, "e-[Supplied buffer size exceeds maximum of ");
-        say_number(application, application->input_bytes);
+        say_number(application, model->input_bytes);
         say(application, "]\r\n");
         return;
     }
@@ -154,7 +157,7 @@ static void print_input(const struct mlperf_application *application)
     uint32_t i;
 
     for (i = 0; i < loaded_bytes; ++i) {
-        const char byte[2] = {digits[application->input[i] >> 4], digits[application->input[i] & 15u]};
+        const char byte[2] = {digits[model->input[i] >> 4], digits[model->input[i] & 15u]};
 
         say(application, i % 8u == 0u ? "m-buffer-" : "-");
         application->send(byte, 2u);
@@ -184,7 +187,7 @@ static void take_bytes(const struct mlperf_application *application, const char 
         if (loaded_bytes >= expected_bytes) {
             return;
         }
-        application->input[loaded_bytes++] = (uint8_t)(high * 16 + low);
+        model->input[loaded_bytes++] = (uint8_t)(high * 16 + low);
         if (loaded_bytes == expected_bytes) {
             say(application, "m-load-done\r\n");
             return;
@@ -209,7 +212,7 @@ static void buffer(const struct mlperf_application *application, char *rest)
 
 static int32_t run(const struct mlperf_application *application, uint32_t count)
 {
-    const int32_t status = count == 0u ? 0 : application->infer(count);
+    const int32_t status = count == 0u ? 0 : model->infer(count);
 
     if (status != 0) {
         say(application, "e-[The model gives an error]\r\n");
@@ -232,11 +235,11 @@ static void infer(const struct mlperf_application *application, char *rest)
         say(application, "e-[Inference warmup must be >=0]\r\n");
         return;
     }
-    if (loaded_bytes != application->input_bytes) {
+    if (loaded_bytes != model->input_bytes) {
         say(application, "e-[Input has ");
         say_number(application, loaded_bytes);
         say(application, " bytes, expected ");
-        say_number(application, application->input_bytes);
+        say_number(application, model->input_bytes);
         say(application, "]\r\n");
         return;
     }
@@ -258,6 +261,75 @@ static void infer(const struct mlperf_application *application, char *rest)
     results(application);
 }
 
+static void say_model(const struct mlperf_application *application)
+{
+    say(application, "m-model-[");
+    say(application, model->benchmark);
+    say(application, "]\r\n");
+}
+
+/* Chooses the model of a benchmark. */
+static void choose(const struct mlperf_application *application, char *rest)
+{
+    const char *const word = next_word(&rest);
+    uint32_t i;
+
+    for (i = 0; word != NULL && i < application->model_count; ++i) {
+        if (is_word(word, application->models[i]->benchmark)) {
+            model = application->models[i];
+            expected_bytes = 0;
+            loaded_bytes = 0;
+            listening = 0;
+            say_model(application);
+            return;
+        }
+    }
+    say(application, "e-[Known models:");
+    for (i = 0; i < application->model_count; ++i) {
+        say(application, " ");
+        say(application, application->models[i]->benchmark);
+    }
+    say(application, "]\r\n");
+}
+
+static void start(const struct mlperf_application *application)
+{
+    if (listening != 0u) {
+        say(application, "e-[Samples are being received]\r\n");
+        return;
+    }
+    model->listener->start();
+    listening = 1u;
+    say(application, "Listening for I2S data ...\r\n");
+    timestamp(application);
+}
+
+static void stop(const struct mlperf_application *application)
+{
+    const uint32_t decisions = *model->listener->decisions;
+    uint32_t i;
+
+    if (listening == 0u) {
+        say(application, "I2S is idle\r\n");
+        return;
+    }
+    listening = 0;
+    timestamp(application);
+    say(application, "Streaming stopped.\r\n");
+    if (decisions == 0u) {
+        return;
+    }
+    say(application, "target activations: \r\n[");
+    for (i = 0; i < decisions; ++i) {
+        const int32_t score = model->listener->scores[i];
+
+        say(application, i == 0u ? "" : i % 16u == 0u ? ",\r\n" : ", ");
+        say(application, score < 0 ? "-" : "");
+        say_number(application, (uint32_t)(score < 0 ? -score : score));
+    }
+    say(application, "]\r\n");
+}
+
 static void command(const struct mlperf_application *application, char *rest)
 {
     char *const word = next_word(&rest);
@@ -269,16 +341,22 @@ static void command(const struct mlperf_application *application, char *rest)
     } else if (is_word(word, "timestamp")) {
         timestamp(application);
     } else if (is_word(word, "profile")) {
-        say(application, "m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\nm-model-[");
-        say(application, application->model);
-        say(application, "]\r\n");
+        say(application, "m-profile-[ULPMark for tinyML Firmware V0.0.1]\r\n");
+        say_model(application);
+    } else if (is_word(word, "model")) {
+        choose(application, rest);
     } else if (is_word(word, "help")) {
-        say(application, "name, timestamp, profile, db load N, db HH..., db print, infer N W, results\r\n");
-    } else if (is_word(word, "db")) {
+        say(application, "name, timestamp, profile, db load N, db HH..., db print, infer N W, results, start, stop, "
+                         "model NAME\r\n");
+    } else if (is_word(word, "start") && model->listener != NULL) {
+        start(application);
+    } else if (is_word(word, "stop") && model->listener != NULL) {
+        stop(application);
+    } else if (is_word(word, "db") && model->listener == NULL) {
         buffer(application, rest);
-    } else if (is_word(word, "infer")) {
+    } else if (is_word(word, "infer") && model->listener == NULL) {
         infer(application, rest);
-    } else if (is_word(word, "results")) {
+    } else if (is_word(word, "results") && model->listener == NULL) {
         results(application);
     } else {
         say(application, "e-[Unknown command: ");
@@ -287,8 +365,17 @@ static void command(const struct mlperf_application *application, char *rest)
     }
 }
 
+uint32_t mlperf_poll(void)
+{
+    if (listening != 0u) {
+        model->listener->listen();
+    }
+    return listening;
+}
+
 void mlperf_start(const struct mlperf_application *application)
 {
+    model = application->models[0];
     say(application, application->pulse != NULL ? "m-timestamp-mode-energy\r\n" : "m-timestamp-mode-performance\r\n");
     timestamp(application);
     say(application, "m-init-done\r\nm-ready\r\n");

@@ -7,9 +7,20 @@
 /* Of a command. */
 #define MLPERF_LINE_BYTES 128u
 
-struct mlperf_application {
+/* A model that listens to samples, such as a wake word's. */
+struct mlperf_listener {
+    /* Forgets all samples; later ones are heard. */
+    void (*start)(void);
+    /* Takes the next samples, and decides if there are enough. */
+    void (*listen)(void);
+    /* The scores of all decisions since the start, and their number. */
+    const int8_t *scores;
+    const uint32_t *decisions;
+};
+
+struct mlperf_model {
     /* What the runner calls the benchmark, such as kws01. */
-    const char *model;
+    const char *benchmark;
     /* Memory for an input as the runner sends it, and its size; it is not changed by an inference. */
     uint8_t *input;
     uint32_t input_bytes;
@@ -19,6 +30,13 @@ struct mlperf_application {
     int32_t (*infer)(uint32_t count);
     /* A number of the result of the last inference. */
     float (*result)(uint32_t place);
+    /* NULL for a model that does not listen; all members above but the first are unused for others. */
+    const struct mlperf_listener *listener;
+};
+
+struct mlperf_application {
+    const struct mlperf_model *const *models;
+    uint32_t model_count;
     /* Microseconds since the start. */
     uint32_t (*microseconds)(void);
     /* Where energy is measured: a falling edge at the pin of timestamps; nothing is sent then. Else NULL. */
@@ -31,5 +49,14 @@ void mlperf_start(const struct mlperf_application *application);
 
 /* Takes the next byte from the runner. */
 void mlperf_take(const struct mlperf_application *application, char byte);
+
+/* Lets the model take samples, if it listens: returns whether it does. */
+uint32_t mlperf_poll(void);
+
+/* Calls a function, and returns the microseconds that its instructions take at the stated clock. */
+uint32_t mlperf_measure(int32_t (*call)(void), int32_t *status);
+
+/* As mlperf_measure, adds the time to that of the application, and lets as much time pass for the host. */
+int32_t mlperf_spend(int32_t (*call)(void));
 
 #endif

@@ -67,6 +67,11 @@ uint32_t device_uart_receive(void)
     return guarded;
 }
 
+uint32_t device_serial_waiting(void)
+{
+    return put_count - taken_count;
+}
+
 uint32_t tvmtiny_rpc_received(const uint8_t **bytes)
 {
     const uint32_t taken = taken_count;

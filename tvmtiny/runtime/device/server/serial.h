@@ -10,6 +10,9 @@ void device_serial_start(void);
  * left with TVMTINY_RPC_ABORTED; see device_leave. */
 uint32_t device_uart_receive(void);
 
+/* Returns the number of bytes that tvmtiny_rpc_received has not returned yet. */
+uint32_t device_serial_waiting(void);
+
 /* No interrupts occur between hold and release; received bytes wait in the UART and on the line. */
 void device_serial_hold(void);
 void device_serial_release(void);
