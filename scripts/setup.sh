@@ -177,6 +177,7 @@ setup_python() {
     # The tests need all that the demonstration needs.
     if [[ $kind == dev ]]; then
         setup_monocypher
+        setup_mbedtls
         printf '%s\n' "$wanted" >"$venv/.stamp-run"
     fi
 }
@@ -196,6 +197,36 @@ setup_monocypher() {
         say "pip could not bring the sources of Monocypher (see .venv/pip.log); going on without"
     fi
     rm -rf "$archive"
+}
+
+# The C of Mbed TLS, whose PSA Crypto checks signatures on boards: the source of the package libmbedtls-dev.
+# Its licence is Apache-2.0.
+setup_mbedtls() {
+    local folder=$venv/src/mbedtls work file line options
+    [[ -e $folder/library/psa_crypto.c ]] && return
+    work=$(mktemp -d)
+    mkdir -p "$folder" "$work/parts" "$work/lists/partial"
+    # The machine's own repositories, but for sources, and without a change of its lists.
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+        [[ -f $file ]] || continue
+        while IFS= read -r line || [[ -n $line ]]; do
+            case $line in
+            Types:*) line='Types: deb-src' ;;
+            'deb '*) line="deb-src ${line#deb }" ;;
+            esac
+            printf '%s\n' "$line"
+        done <"$file" >"$work/parts/${file##*/}"
+    done
+    options=(-o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$work/parts"
+        -o "Dir::State::Lists=$work/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+    # Without it, the test of ECDSA on a board is skipped.
+    if ! (cd "$work" && apt-get "${options[@]}" update &&
+        apt-get "${options[@]}" source --download-only mbedtls &&
+        tar -xf mbedtls_*.orig.tar.* -C "$folder" --strip-components=1 --wildcards \
+            --no-wildcards-match-slash '*/library' '*/include' '*/LICENSE') >>"$venv/pip.log" 2>&1; then
+        say "apt-get could not bring the sources of Mbed TLS (see .venv/pip.log); going on without"
+    fi
+    rm -rf "$work"
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

@@ -45,6 +45,28 @@ def monocypher_or_skip() -> Path:
     return MONOCYPHER
 
 
+#: The sources of Mbed TLS that scripts/setup.sh brings, and what an application takes of them.
+MBEDTLS = Path(sys.prefix) / "src" / "mbedtls"
+_MBEDTLS = (
+    *("asn1parse", "asn1write", "bignum", "constant_time", "ecdsa", "ecp", "ecp_curves", "md"),
+    *("memory_buffer_alloc", "platform", "platform_util", "psa_crypto", "psa_crypto_aead"),
+    *("psa_crypto_cipher", "psa_crypto_client", "psa_crypto_driver_wrappers", "psa_crypto_ecp"),
+    *("psa_crypto_hash", "psa_crypto_mac", "psa_crypto_rsa", "psa_crypto_slot_management"),
+    "sha256",
+)
+
+
+def mbedtls_or_skip() -> tuple[list[Path], list[str]]:
+    """Sources and options of PSA Crypto for a board."""
+    sources = [MBEDTLS / "library" / f"{name}.c" for name in _MBEDTLS]
+    if not all(source.is_file() for source in sources):
+        pytest.skip("not installed: the sources of Mbed TLS 2.28 (scripts/setup.sh dev)")
+    folders = [MBEDTLS / "include", MBEDTLS / "library"]
+    options = [f"-isystem{folder}" for folder in folders]
+    options += [f"-I{HERE}", '-DMBEDTLS_CONFIG_FILE="psa_config.h"']
+    return [*sources, HERE / "psa_device.c"], options
+
+
 @dataclass(frozen=True)
 class Platform:
     """The firmware's identity and permissions; ``struct tvmtiny_image_platform``."""
@@ -118,7 +140,9 @@ def statuses_on_host(directory: Path, platform: Platform, images: Sequence[bytes
 
 
 def _quiet(source: str) -> tuple[str, ...]:
-    return ("-w", "-Wno-error") if Path(source).name == "monocypher.c" else ()
+    path = Path(source)
+    is_library = path.name == "monocypher.c" or path.is_relative_to(MBEDTLS)
+    return ("-w", "-Wno-error", "-Wno-pedantic") if is_library else ()
 
 
 def build_program(
@@ -187,6 +211,9 @@ class Loader:
             ),
         }
         verifiers, options = verifying(self.platform)
+        if "-DWITH_PSA" in options:
+            more, flags = mbedtls_or_skip()
+            verifiers, options = [*verifiers, *more], [*options, *flags]
         return build_program(
             self.board, self.directory, files, self.stack_bytes, project, verifiers, options
         )

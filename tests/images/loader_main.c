@@ -4,6 +4,9 @@
 #include "semihosting.h"
 #include "platform.h"
 #include "tvmtiny_image.h"
+#ifdef WITH_PSA
+#include "psa_device.h"
+#endif
 
 enum { RUN = 0, MUTANTS = 1, SWAP = 2, IN_PLACE = -1 };
 
@@ -173,6 +176,11 @@ void device_main(void)
     static struct job job;
     uint32_t count;
 
+#ifdef WITH_PSA
+    if (psa_device_start() != 0) {
+        device_exit(DEVICE_EXIT_STATUS);
+    }
+#endif
     results_file = device_open_write("results.bin");
     device_measure(empty, &measured);
     write_measurement(&measured);

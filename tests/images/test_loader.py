@@ -226,6 +226,30 @@ def test_mutated_images_on_a_board(board: str, tmp_path: Path) -> None:
 
 
 @on_qemu_boards("mps2-an386")
+def test_ecdsa_on_a_board(board: str, tmp_path: Path) -> None:
+    signing = pytest.importorskip("tvmtiny.images.signing")
+    key, other = (_private_key(tmp_path / name, "ECDSA-P256") for name in ("key.pem", "other.pem"))
+    artifact, image = built("sine", board)
+    signed = signing.sign(image, key)
+    images = [signed]
+    for at in (0, 31, 32, 63):
+        signature = bytearray(signed.signature)
+        signature[at] ^= 1
+        images.append(replace(signed, signature=bytes(signature)))
+    images += [replace(signed, version=4), replace(signed, signature=bytes(64)), image]
+    images.append(signing.sign(image, other))
+    where = board_named(board)
+    public = signing.read_public_key(key)
+    loader = Loader(where, tmp_path, Platform(artifact.target.cpu, public))
+    firmware = loader.build(project(artifact, board))
+    packed = [each.pack() for each in images]
+    data = b"".join(len(each).to_bytes(4, "little") + each for each in packed)
+    results, _ = loader.run(firmware, [(MUTANTS, 0, len(images), 0)], {"mutants.bin": data}, {})
+    found = struct.unpack(f"<{len(images)}iI", results[32:])
+    assert found == (0, *[16] * 6, 14, 15, 1)
+
+
+@on_qemu_boards("mps2-an386")
 def test_models_are_swapped(board: str, tmp_path: Path) -> None:
     where = board_named(board)
     loader = Loader(where, tmp_path, Platform(where.cpu))
