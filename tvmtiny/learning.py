@@ -125,7 +125,7 @@ class Trainer:
         """
         values = self._logits(logits)
         largest, total = self._sum(values)
-        gradients = np.array([_exp(_F(value - largest)) / total for value in values], _F)
+        gradients: _Floats = np.asarray(_exp(values - largest) / total, _F)
         gradients[label] -= _F(1.0)
         self._step(features.reshape(-1), gradients)
 
@@ -204,8 +204,8 @@ class Trainer:
 
     def _sum(self, values: _Floats) -> tuple[np.float32, np.float32]:
         largest, total = values.max(), _F(0.0)
-        for value in values:
-            total = _F(total + _exp(_F(value - largest)))
+        for power in _exp(values - largest):
+            total = _F(total + power)
         return largest, total
 
     def _step(self, features: np.ndarray, gradients: _Floats) -> None:
@@ -240,21 +240,20 @@ def _nearest(values: Any) -> Any:
     return np.where(values >= 0, up, -np.trunc(half - values).astype(np.int32))
 
 
-def _exp(value: np.float32) -> np.float32:
-    """Compute ``tvmtiny_exp`` for a number from -104 to 0."""
-    if value <= -104:
-        return _F(0.0)
-    scaled = _F(value * _F(1.44269504))
-    power = np.int32(_F(scaled + _F(-0.5 if scaled < 0 else 0.5)))
-    whole = _F(power)
-    rest = _F(_F(value - _F(whole * _F(0.693359375))) - _F(whole * _F(-2.12194440e-4)))
+def _exp(values: _Floats) -> _Floats:
+    """Compute ``tvmtiny_exp`` for numbers up to 0; it is 0 from -104 down."""
+    inside = np.maximum(values, _F(-104.0))
+    scaled = inside * _F(1.44269504)
+    power = (scaled + np.where(scaled < 0, _F(-0.5), _F(0.5))).astype(np.int32)
+    whole = power.astype(_F)
+    rest = inside - whole * _F(0.693359375) - whole * _F(-2.12194440e-4)
     total = _F(1.381454058e-3)
     for factor in (8.368745446e-3, 4.166838899e-2, 1.666652113e-1, 4.999999404e-1):
-        total = _F(_F(total * rest) + _F(factor))
-    total = _F(_F(_F(total * _F(rest * rest)) + rest) + _F(1.0))
-    half = int(np.trunc(power / 2))
-    total = _F(total * _F(2.0**half))
-    return _F(total * _F(2.0 ** (int(power) - half)))
+        total = total * rest + _F(factor)
+    total = total * (rest * rest) + rest + _F(1.0)
+    half = np.trunc(power / 2).astype(np.int32)
+    found = np.ldexp(np.ldexp(total, half), power - half)
+    return np.where(values <= _F(-104.0), _F(0.0), found)
 
 
 def _log(value: np.float32) -> np.float32:
