@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,20 @@ gc.set_threshold(100_000, 50, 100)
 # library is loaded yet.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Hide pandas, which scikit-learn and XGBoost import where it is installed.
+
+    Importing it takes longer than all the rest of them, and no test has data frames.
+    """
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("tests run without pandas", name=name)
+
+
+sys.meta_path.insert(0, _WithoutPandas())
 
 #: Files whose tests share compiled code with the tests of the same parameter only.
 _BY_PARAMETER = ("tests/ops/test_three_ways.py",)

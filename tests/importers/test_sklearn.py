@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -33,12 +32,8 @@ REFUSED = (
 
 @pytest.fixture(scope="module")
 def sklearn() -> Any:
-    # It would import pandas for estimators of data frames, which takes as long as all the rest.
-    with pytest.MonkeyPatch.context() as patch:
-        if "sklearn" not in sys.modules and "pandas" not in sys.modules:
-            patch.setitem(sys.modules, "pandas", None)
-        pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-        return import_module("tests.importers.sklearn_estimators")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    return import_module("tests.importers.sklearn_estimators")
 
 
 @pytest.fixture(scope="module")
