@@ -21,11 +21,28 @@ from tvmtiny.design.data import Dataset
 from tvmtiny.design.training import TrainOptions, integers, train
 from tvmtiny.design.verifying import Verified, verify
 from tvmtiny.host.files import write_bytes, write_text
+from tvmtiny.preprocessing.front_end import FrontEnd
 from tvmtiny.project.zephyr.application import ApplicationOptions
 from tvmtiny.project.zephyr.board import find_zephyr_board
 
 BOARD, ZEPHYR_BOARD = "mps2-an386", "zephyr:mps2_an386"
-CORES = ("cortex-m0", "cortex-m4", "cortex-m33")
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """A front end that computes the features of an application from a sensor's samples.
+
+    Attributes
+    ----------
+    front_end
+        The front end.
+    samples
+        Returns the samples from which the features for testing were computed, in the same order:
+        int16, ``(tests, samples)``.
+    """
+
+    front_end: FrontEnd
+    samples: Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -42,12 +59,15 @@ class Application:
         Builds the Keras model for the shape of a sample and the number of classes.
     options
         Options of the training.
+    sensor
+        The front end to compile with the network; None for a network without one.
     """
 
     name: str
     data: Callable[[], Dataset]
     build: Callable[[tuple[int, ...], int], Any]
     options: TrainOptions
+    sensor: Sensor | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +84,6 @@ class Outcome:
         Accuracy on all test samples, before and after quantization.
     verified
         The comparison of the outputs on the board with those on this machine.
-    cycles
-        Estimated cycles of one inference, by core.
     zephyr, arduino
         The Zephyr application and the Arduino library.
     """
@@ -77,7 +95,6 @@ class Outcome:
     float_accuracy: float
     accuracy: float
     verified: Verified
-    cycles: dict[str, int]
     zephyr: str
     arduino: str
 
@@ -87,6 +104,13 @@ def cut(data: Dataset, samples: int) -> Dataset:
     x, y = data.x_train[:samples], data.y_train[:samples]
     shown = np.isin(data.y_test, np.arange(int(y.max()) + 1))
     return Dataset(x, y, data.x_test[shown][:samples], data.y_test[shown][:samples])
+
+
+def compiled_model(application: Application, out: Path) -> tvmtiny.Model:
+    """Load the model that `run` wrote to `out`, with the front end of the application."""
+    model = tvmtiny.load(out / f"{application.name}.tflite")
+    sensor = application.sensor
+    return model if sensor is None else tvmtiny.with_front_end(model, sensor.front_end)
 
 
 def run(
@@ -110,11 +134,12 @@ def run(
     model = application.build(data.shape, data.classes)
     train(model, data, options)
     made = integers(model, data)
-    file = out / f"{application.name}.tflite"
     out.mkdir(parents=True, exist_ok=True)
-    write_bytes(file, made.content)
-    loaded = tvmtiny.load(file)
-    verified = verify(made.content, data, BOARD, samples=len(data.x_test))
+    write_bytes(out / f"{application.name}.tflite", made.content)
+    loaded, tested = compiled_model(application, out), data.x_test
+    if application.sensor is not None:
+        tested = application.sensor.samples()[: len(data.x_test)]
+    verified = verify(loaded, tested, data.y_test, BOARD)
     create_zephyr_application(
         [loaded],
         find_zephyr_board(ZEPHYR_BOARD),
@@ -132,7 +157,6 @@ def run(
         made.float_accuracy,
         made.accuracy,
         verified,
-        {core: tvmtiny.cost(loaded, core).total.estimated_cycles for core in CORES},
         str(out / "zephyr"),
         str(out / "arduino"),
     )

@@ -17,6 +17,7 @@ EXAMPLES = ROOT / "examples"
 #: Applications, and the package that holds their data.
 NAMES = {
     "agriculture": "aeon",
+    "bearing": "numpy",
     "health": "heartpy",
     "industry": "aeon",
     "vision": "sklearn",
@@ -29,12 +30,12 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The modules of the folder import each other by name."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     yield
-    for name in (*NAMES, "application", "signals"):
+    for name in (*NAMES, "application", "signal_network"):
         sys.modules.pop(name, None)
 
 
 def test_every_application_is_tested() -> None:
-    files = {path.stem for path in EXAMPLES.glob("*.py")} - {"application", "signals"}
+    files = {path.stem for path in EXAMPLES.glob("*.py")} - {"application", "signal_network"}
     assert files == NAMES.keys()
 
 

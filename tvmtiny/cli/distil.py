@@ -67,7 +67,7 @@ def distil(
         from tvmtiny.design.distilling import distil as distil_model
         from tvmtiny.design.fine_tuning import FINE_TUNING
         from tvmtiny.design.training import TrainOptions, read_keras
-        from tvmtiny.design.verifying import verify as verify_model
+        from tvmtiny.design.verifying import verify_content
         from tvmtiny.host.files import write_bytes
         from tvmtiny.report.training_tables import distil_summary, distil_tables
 
@@ -79,7 +79,7 @@ def distil(
         write_bytes(output, found.student.content)
         verified = None
         if verify is not None:
-            verified = verify_model(found.student.content, samples, verify, progress=tell)
+            verified = verify_content(found.student.content, samples, verify, tell)
     if json:
         print_json(distil_summary(found, verified))
         return

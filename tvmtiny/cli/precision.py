@@ -67,7 +67,7 @@ def precision(
         from tvmtiny.design.fine_tuning import FINE_TUNING
         from tvmtiny.design.precision import PrecisionOptions, advise_precision
         from tvmtiny.design.training import read_keras
-        from tvmtiny.design.verifying import verify as verify_model
+        from tvmtiny.design.verifying import verify_content
         from tvmtiny.host.files import write_bytes
         from tvmtiny.report.training_tables import precision_summary, precision_tables
 
@@ -80,7 +80,7 @@ def precision(
             write_bytes(output, found.content)
         verified = None
         if verify is not None:
-            verified = verify_model(found.content, samples, verify, progress=tell)
+            verified = verify_content(found.content, samples, verify, tell)
     if json:
         print_json(precision_summary(found, verified))
         return

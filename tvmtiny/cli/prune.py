@@ -59,7 +59,7 @@ def prune(
         from tvmtiny.design.pruning import PruneOptions
         from tvmtiny.design.pruning import prune as prune_model
         from tvmtiny.design.training import TrainOptions, read_keras
-        from tvmtiny.design.verifying import verify as verify_model
+        from tvmtiny.design.verifying import verify_content
         from tvmtiny.host.files import write_bytes
         from tvmtiny.report.design_tables import prune_summary, prune_tables
 
@@ -70,7 +70,7 @@ def prune(
         write_bytes(output, found.after.content)
         verified = None
         if verify is not None:
-            verified = verify_model(found.after.content, samples, verify, progress=tell)
+            verified = verify_content(found.after.content, samples, verify, tell)
     if json:
         print_json(prune_summary(found, verified))
         return

@@ -82,7 +82,7 @@ def search(
         from tvmtiny.design.network_spaces import read_build, space_of
         from tvmtiny.design.search import search as search_networks
         from tvmtiny.design.training import TrainOptions
-        from tvmtiny.design.verifying import verify as verify_model
+        from tvmtiny.design.verifying import verify_content
         from tvmtiny.host.files import write_text
         from tvmtiny.report.design_tables import search_summary, search_tables
         from tvmtiny.report.search_page import search_page
@@ -106,7 +106,7 @@ def search(
         best = max(found.front, key=lambda c: c.accuracy or 0.0, default=None)
         if verify is not None and best is not None and best.file is not None:
             content = Path(best.file).read_bytes()
-            verified[best.number] = verify_model(content, samples, verify, progress=tell)
+            verified[best.number] = verify_content(content, samples, verify, tell)
         if report is not None:
             write_text(report, search_page(found))
     if json:

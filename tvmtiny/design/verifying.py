@@ -10,11 +10,14 @@ import numpy as np
 from tvmtiny.compiler import compile as compile_model
 from tvmtiny.design.data import Dataset
 from tvmtiny.evaluating import TestSet, evaluate
-from tvmtiny.frontend import load
+from tvmtiny.frontend import Model, load
 from tvmtiny.running import run
 from tvmtiny.targets import BoardLike
 
-__all__ = ["Verified", "verify"]
+__all__ = ["Verified", "verify", "verify_content"]
+
+#: Number of test samples that the commands run.
+_SAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Verified:
         Accuracy on these samples, on the board and on this machine.
     equal
         Whether all outputs agree.
+    confusion
+        Number of samples by class (rows) and by the class found on the board (columns).
     """
 
     board: str
@@ -43,29 +48,28 @@ class Verified:
     accuracy: float
     host_accuracy: float
     equal: bool
+    confusion: tuple[tuple[int, ...], ...]
 
 
 def verify(
-    content: bytes,
-    data: Dataset,
+    model: Model,
+    x: np.ndarray,
+    y: np.ndarray,
     board: BoardLike,
     *,
-    samples: int = 100,
     timeout: float = 300.0,
     progress: Callable[[str], None] | None = None,
 ) -> Verified:
-    """Compile a .tflite file, run it on a board and on this machine, and compare the results.
+    """Compile a classifier, run it on a board and on this machine, and compare the results.
 
     Parameters
     ----------
-    content
-        The .tflite file.
-    data
-        The samples; those for testing are used.
+    model
+        The model.
+    x, y
+        Inputs, real or of the dtype of the model's input, and their classes.
     board
         The board, its name, or its file.
-    samples
-        Number of test samples to run, starting with the first.
     timeout
         Seconds after which a run on the board counts as hung.
     progress
@@ -76,10 +80,10 @@ def verify(
     TvmtinyError
         In the cases listed for `tvmtiny.compile`, `tvmtiny.run` and `tvmtiny.evaluate`.
     """
-    artifact = compile_model(load(content, name="candidate"), board)
-    part = TestSet((data.x_test[:samples],), data.y_test[:samples])
-    first = artifact.inputs[0].quantize(part.inputs[0][:1].reshape(artifact.inputs[0].shape))
-    counted = run(artifact, first)
+    artifact = compile_model(model, board)
+    part, taken = TestSet((x,), y), artifact.inputs[0]
+    first = part.inputs[0][0].reshape(taken.shape)
+    counted = run(artifact, taken.quantize(first) if first.dtype.kind == "f" else first)
     here = evaluate(artifact, part, metric="accuracy", progress=progress)
     there = evaluate(
         artifact, part, board=board, metric="accuracy", timeout=timeout, progress=progress
@@ -93,4 +97,23 @@ def verify(
         there.value,
         here.value,
         bool(np.array_equal(here.outputs, there.outputs)),
+        _confusion(there.outputs, y),
     )
+
+
+def _confusion(outputs: np.ndarray, y: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    rows = outputs.reshape(len(outputs), -1)
+    counts = np.zeros((rows.shape[1], rows.shape[1]), int)
+    np.add.at(counts, (y, rows.argmax(axis=1)), 1)
+    return tuple(tuple(int(count) for count in row) for row in counts)
+
+
+def verify_content(
+    content: bytes,
+    data: Dataset,
+    board: BoardLike,
+    progress: Callable[[str], None] | None = None,
+) -> Verified:
+    """Verify a .tflite file with the first 100 samples for testing; see `verify`."""
+    model = load(content, name="candidate")
+    return verify(model, data.x_test[:_SAMPLES], data.y_test[:_SAMPLES], board, progress=progress)
