@@ -235,12 +235,20 @@ class _Compared:
         self._margin, self._samples = options.margin, data.x_train[: options.samples]
         self._tests = data.x_test[: options.samples], data.y_test[: options.samples]
         self._float = outputs_of(to_tflite(_logits(network), None), self._samples)
-        self._outputs = {op.layers[0]: op.output for op in network.ops if op.weights is not None}
+        # A separable convolution is two operators.
+        self._outputs: dict[str, list[str]] = {}
+        for op in network.ops:
+            if op.weights is not None:
+                self._outputs.setdefault(op.layers[0], []).append(op.output)
         self._known: dict[frozenset[tuple[str, str]], Mixed] = {}
 
     def by_output(self, precisions: Mapping[str, str]) -> Precisions:
         """Return precisions by name of the operator's output in place of the Keras layer's."""
-        return {self._outputs[layer]: precision for layer, precision in precisions.items()}
+        return {
+            output: precision
+            for layer, precision in precisions.items()
+            for output in self._outputs[layer]
+        }
 
     def mixed(self, precisions: Mapping[str, str], network: Network | None = None) -> Mixed:
         """Measure a mixture; `network` has other weights than the given one."""
