@@ -1,0 +1,33 @@
+"""The gallery's page and pictures are what ``scripts/gallery.py`` makes of the stored figures."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import module_from_spec, spec_from_file_location
+from xml.etree import ElementTree
+
+from tests.tools import ROOT
+
+FIGURES = ROOT / "docs" / "figures" / "examples"
+
+
+def test_tables_and_pictures() -> None:
+    spec = spec_from_file_location("gallery", ROOT / "scripts" / "gallery.py")
+    assert spec is not None and spec.loader is not None
+    gallery = module_from_spec(spec)
+    spec.loader.exec_module(gallery)
+    page = gallery.PAGE.read_text(encoding="utf-8")
+    stored = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(FIGURES.glob("*.json"))
+    }
+    applications = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    assert stored.keys() == applications - {"application", "signal_network"}
+    for rows in (gallery.results(stored), gallery.costs(stored)):
+        assert "\n".join(rows) in page
+    for name, found in stored.items():
+        text = (FIGURES / f"{name}.svg").read_text(encoding="utf-8")
+        assert text == gallery.picture(name, found) and len(text) < 20_000
+        ElementTree.fromstring(text)
+        assert f"figures/examples/{name}.svg" in page
+        assert found["verified"]["equal"]
