@@ -40,6 +40,9 @@ _SYS_OPEN, _SYS_CLOSE, _SYS_WRITE, _SYS_READ = 0x01, 0x02, 0x05, 0x06
 _SYS_EXIT_EXTENDED = 0x20
 _REFUSED = 0xFFFFFFFF
 
+#: Function of the harness that executes most blocks of a short run, and none of the model's.
+_PAINTS = "device_measure"
+
 
 @dataclass(frozen=True)
 class Region:
@@ -151,7 +154,7 @@ class _Machine:
         uc = self._uc
         if self._cpu.model.system is not None:
             uc.mmio_map(*self._cpu.model.system, self._read_system, None, _ignore, None)
-        uc.hook_add(unicorn.UC_HOOK_BLOCK, self._block_hook())
+        self._observe_blocks()
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         stack, _ = symbols_of(self._firmware.elf)["device_stack_top"]
         uc.reg_write(self._cpu.stack_pointer, stack)
@@ -167,6 +170,13 @@ class _Machine:
             raise DeviceTimeoutError(timeout, f"{self._firmware.project.board.name} in Unicorn")
         if self._exit_code != 0:
             raise self._fault(f"the firmware ended with code {self._exit_code}")
+
+    def _observe_blocks(self) -> None:
+        """Call back for every block outside of the measuring function, which paints the stack."""
+        start, size = functions_of(self._firmware.elf).get(_PAINTS, (_ADDRESS_MASK, 1))
+        on_block = self._block_hook(range(start, start + size))
+        for first, last in ((0, start - 1), (start + size, _ADDRESS_MASK)):
+            self._uc.hook_add(unicorn.UC_HOOK_BLOCK, on_block, begin=first, end=last)
 
     def _start(self, address: int, until: int, deadline: float) -> None:
         stopped = True
@@ -216,8 +226,11 @@ class _Machine:
     def _written(self, name: str) -> bytes:
         return b"".join(bytes(file.written) for file in self._files if file.name == name)
 
-    def _block_hook(self) -> Any:
-        """Return the callback for blocks, which runs millions of times and so uses only locals."""
+    def _block_hook(self, unobserved: range) -> Any:
+        """Return the callback for blocks, which runs millions of times and so uses only locals.
+
+        The callback observes the block after the run function even if that is in `unobserved`.
+        """
         edges = self._current.edges
         previous: Block = 0
         stops = {self._begin, self._end, self._run}
@@ -243,6 +256,8 @@ class _Machine:
             elif address == self._run:
                 self._current = self._inference
                 caller = self._cpu.address(self._cpu.return_address)
+                if caller in unobserved and caller not in stops:
+                    uc.hook_add(unicorn.UC_HOOK_BLOCK, on_block, begin=caller, end=caller)
                 stops.add(caller)
             elif address == caller:
                 self._current = self._outside
