@@ -19,9 +19,13 @@ BOARD = "mps3-an547"
 
 
 def _depthwise(
-    size: tuple[int, int], channels: int, stride: int = 1, activation: str = "NONE"
+    size: tuple[int, int],
+    channels: int,
+    stride: int = 1,
+    activation: str = "NONE",
+    per_channel: bool = True,
 ) -> Layer:
-    scales = tuple(0.002 * (1 + i % 3) for i in range(channels))
+    scales = tuple(0.002 * (1 + i % 3) for i in range(channels if per_channel else 1))
     weights = random_constant((1, 3, 5, channels), "int8", scales=scales, axis=3)
     x = Operand((2, *size, channels), "int16", 0.001)
     shape = (2, *(-(-n // stride) for n in size), channels)
@@ -41,6 +45,9 @@ CASES = {
     "pairs_too_far": conv((2, 5), 130, 4, (1, 1)),
     "runs_of_8": conv((4, 3), 8, 16),
     "depthwise": _depthwise((5, 6), 9),
+    "depthwise_pairs": _depthwise((4, 9), 8),
+    "depthwise_per_tensor": _depthwise((4, 5), 10, per_channel=False),
+    "depthwise_pairs_stride_2": _depthwise((7, 11), 19, 2),
     "depthwise_stride_2": _depthwise((7, 6), 4, 2, "RELU6"),
     "depthwise_few": _depthwise((3, 2), 3),
     "dense": dense(1, 24, 6),
@@ -79,7 +86,7 @@ def test_on_board() -> None:
 @on_qemu
 @pytest.mark.parametrize(
     ("layer", "most"),
-    [(conv((8, 8), 32, 32), 0.35), (_depthwise((12, 12), 32), 2.8), (dense(1, 256, 64), 0.45)],
+    [(conv((8, 8), 32, 32), 0.35), (_depthwise((12, 12), 32), 1.45), (dense(1, 256, 64), 0.45)],
     ids=["convolution", "depthwise", "dense"],
 )
 def test_instructions(layer: Layer, most: float) -> None:

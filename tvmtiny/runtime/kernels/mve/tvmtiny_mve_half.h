@@ -57,32 +57,64 @@ TVMTINY_MVE_INLINE tvmtiny_mve_half_window tvmtiny_mve_half_inside(
 }
 
 #if TVMTINY_MVE
+/* Loads four numbers of neighbouring channels, or of every second channel. */
+TVMTINY_MVE_INLINE int32x4_t tvmtiny_mve_half_numbers(const int32_t *from, int32_t apart)
+{
+  return apart == 1 ? vldrwq_s32(from)
+                    : vldrwq_gather_shifted_offset_s32(from, vidupq_n_u32(0u, 2));
+}
+
+/* Scales and clamps four sums; `apart` is that of their channels, or 1 if channels share numbers. */
+TVMTINY_MVE_INLINE int32x4_t tvmtiny_mve_half_values(const tvmtiny_mve_half_layer *layer,
+                                                     int32x4_t sums, const int32_t *scale,
+                                                     int32_t apart)
+{
+  const int32_t pitch = layer->pitch;
+  const int32x4_t factor = tvmtiny_mve_half_numbers(scale, apart);
+  int32x4_t value;
+  if (layer->scaling == TVMTINY_MVE_HALF_HIGH) {
+    value = vrmulhq_s32(sums, factor);
+  } else if (layer->scaling == TVMTINY_MVE_HALF_TWICE) {
+    const int32x4_t left = tvmtiny_mve_half_numbers(scale + pitch, apart);
+    const int32x4_t right = tvmtiny_mve_half_numbers(scale + 2 * pitch, apart);
+    value = vqrdmulhq_s32(vshlq_s32(sums, left), factor);
+    value = vaddq_s32(value, vandq_s32(vshrq_n_s32(value, 31),
+                                       tvmtiny_mve_half_numbers(scale + 3 * pitch, apart)));
+    value = vrshlq_s32(value, right);
+  } else {
+    const uint32x4_t size = vreinterpretq_u32_s32(vabsq_s32(sums));
+    const uint32x4_t high =
+        vreinterpretq_u32_s32(tvmtiny_mve_half_numbers(scale + pitch, apart));
+    const int32x4_t right = tvmtiny_mve_half_numbers(scale + 2 * pitch, apart);
+    const uint32x4_t below = vmulhq_u32(size, vreinterpretq_u32_s32(factor));
+    const uint32x4_t middle = vaddq_u32(vmulq_u32(size, high), below);
+    uint32x4_t top = vmulhq_u32(size, high);
+    top = vaddq_m_n_u32(top, top, 1u, vcmphiq_u32(below, middle));
+    value = vreinterpretq_s32_u32(vrshlq_u32(top, right));
+    value = vnegq_m_s32(value, value, vcmpltq_n_s32(sums, 0));
+  }
+  return vmaxq_s32(vminq_s32(value, vdupq_n_s32(layer->high)), vdupq_n_s32(layer->low));
+}
+
 /* Stores the outputs of four sums; the first one belongs to `channel`. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_store(const tvmtiny_mve_half_layer *layer, int32x4_t sums,
                                                const int32_t *scales, int32_t channel, int16_t *out)
 {
   const int32_t *const scale = scales + layer->each * channel;
-  const int32_t pitch = layer->pitch;
-  const int32x4_t factor = vldrwq_s32(scale);
-  int32x4_t value;
-  if (layer->scaling == TVMTINY_MVE_HALF_HIGH) {
-    value = vrmulhq_s32(sums, factor);
-  } else if (layer->scaling == TVMTINY_MVE_HALF_TWICE) {
-    value = vqrdmulhq_s32(vshlq_s32(sums, vldrwq_s32(scale + pitch)), factor);
-    value = vaddq_s32(value, vandq_s32(vshrq_n_s32(value, 31), vldrwq_s32(scale + 3 * pitch)));
-    value = vrshlq_s32(value, vldrwq_s32(scale + 2 * pitch));
-  } else {
-    const uint32x4_t size = vreinterpretq_u32_s32(vabsq_s32(sums));
-    const uint32x4_t high = vreinterpretq_u32_s32(vldrwq_s32(scale + pitch));
-    const uint32x4_t below = vmulhq_u32(size, vreinterpretq_u32_s32(factor));
-    const uint32x4_t middle = vaddq_u32(vmulq_u32(size, high), below);
-    uint32x4_t top = vmulhq_u32(size, high);
-    top = vaddq_m_n_u32(top, top, 1u, vcmphiq_u32(below, middle));
-    value = vreinterpretq_s32_u32(vrshlq_u32(top, vldrwq_s32(scale + 2 * pitch)));
-    value = vnegq_m_s32(value, value, vcmpltq_n_s32(sums, 0));
-  }
-  value = vmaxq_s32(vminq_s32(value, vdupq_n_s32(layer->high)), vdupq_n_s32(layer->low));
-  vstrhq_s32(out + channel, value);
+  vstrhq_s32(out + channel, tvmtiny_mve_half_values(layer, sums, scale, 1));
+}
+
+/* Stores the outputs of eight sums: those of even channels, and those of odd ones. */
+TVMTINY_MVE_INLINE void tvmtiny_mve_half_store8(const tvmtiny_mve_half_layer *layer,
+                                                int32x4_t even, int32x4_t odd,
+                                                const int32_t *scales, int32_t channel,
+                                                int16_t *out)
+{
+  const int32_t *const scale = scales + layer->each * channel;
+  const int32_t apart = 1 + layer->each;
+  const int32x4_t low = tvmtiny_mve_half_values(layer, even, scale, apart);
+  const int32x4_t high = tvmtiny_mve_half_values(layer, odd, scale + layer->each, apart);
+  vstrhq_s16(out + channel, vmovntq_s32(vreinterpretq_s16_s32(low), high));
 }
 #else
 TVMTINY_MVE_INLINE int16_t tvmtiny_mve_half_scale(const tvmtiny_mve_half_layer *layer, int32_t sum,
@@ -250,9 +282,119 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_convolve(const tvmtiny_mve_half_layer *
   }
 }
 
-/* Computes one filter for each input channel. There are at least 4 channels; if their number is not
- * a multiple of 4, some of the last channels are computed twice. Weights of neighbouring channels
- * are adjacent. */
+#if TVMTINY_MVE
+/* Computes 8 channels of a pixel, or of `pixels` == 2 neighbouring ones with whole windows. The products
+ * of even and odd channels are added apart. */
+TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise8(const tvmtiny_mve_half_layer *layer,
+                                                    const tvmtiny_mve_half_window *inside,
+                                                    const int8_t *filter, const int32_t *bias,
+                                                    const int32_t *scales, int16_t *out,
+                                                    int32_t channel, int32_t pixels)
+{
+  const int32_t channels = layer->channels;
+  const int16_t *from = inside->x + channel;
+  int32x4_t even = tvmtiny_mve_half_numbers(bias + channel, 2);
+  int32x4_t odd = tvmtiny_mve_half_numbers(bias + channel + 1, 2);
+  int32_t i;
+  if (pixels == 1) {
+    for (i = inside->rows; i > 0; --i) {
+      const int16_t *value = from;
+      const int8_t *weight = filter;
+      __asm__ volatile("wls lr, %[columns], 2f\n"
+                       "1:\n"
+                       "vldrb.s16 q0, [%[weight]]\n"
+                       "vldrh.16 q1, [%[value]]\n"
+                       "add %[weight], %[weight], %[channels]\n"
+                       "vmullb.s16 q2, q1, q0\n"
+                       "vmullt.s16 q1, q1, q0\n"
+                       "add %[value], %[value], %[channels], lsl #1\n"
+                       "vadd.i32 %q[even], %q[even], q2\n"
+                       "vadd.i32 %q[odd], %q[odd], q1\n"
+                       "le lr, 1b\n"
+                       "2:\n"
+                       : [even] "+w"(even), [odd] "+w"(odd), [value] "+r"(value),
+                         [weight] "+l"(weight)
+                       : [columns] "r"(inside->columns), [channels] "r"(channels)
+                       : "q0", "q1", "q2", "lr", "cc", "memory");
+      from += layer->width * channels;
+      filter += layer->kernel_width * channels;
+    }
+  } else {
+    int32x4_t even1 = even;
+    int32x4_t odd1 = odd;
+    for (i = inside->rows; i > 0; --i) {
+      const int16_t *value = from;
+      const int16_t *next = from + layer->stride_x * channels;
+      const int8_t *weight = filter;
+      __asm__ volatile("wls lr, %[columns], 2f\n"
+                       "1:\n"
+                       "vldrb.s16 q0, [%[weight]]\n"
+                       "vldrh.16 q1, [%[value]]\n"
+                       "add %[weight], %[weight], %[channels]\n"
+                       "vmullb.s16 q2, q1, q0\n"
+                       "vmullt.s16 q1, q1, q0\n"
+                       "add %[value], %[value], %[channels], lsl #1\n"
+                       "vadd.i32 %q[even], %q[even], q2\n"
+                       "vldrh.16 q2, [%[next]]\n"
+                       "vadd.i32 %q[odd], %q[odd], q1\n"
+                       "vmullb.s16 q1, q2, q0\n"
+                       "vmullt.s16 q2, q2, q0\n"
+                       "add %[next], %[next], %[channels], lsl #1\n"
+                       "vadd.i32 %q[even1], %q[even1], q1\n"
+                       "vadd.i32 %q[odd1], %q[odd1], q2\n"
+                       "le lr, 1b\n"
+                       "2:\n"
+                       : [even] "+w"(even), [odd] "+w"(odd), [even1] "+w"(even1),
+                         [odd1] "+w"(odd1), [value] "+r"(value), [next] "+r"(next),
+                         [weight] "+l"(weight)
+                       : [columns] "r"(inside->columns), [channels] "r"(channels)
+                       : "q0", "q1", "q2", "lr", "cc", "memory");
+      from += layer->width * channels;
+      filter += layer->kernel_width * channels;
+    }
+    tvmtiny_mve_half_store8(layer, even1, odd1, scales, channel, out + channels);
+  }
+  tvmtiny_mve_half_store8(layer, even, odd, scales, channel, out);
+}
+
+/* Computes 4 channels of a pixel. */
+TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise4(const tvmtiny_mve_half_layer *layer,
+                                                    const tvmtiny_mve_half_window *inside,
+                                                    const int8_t *filter, const int32_t *bias,
+                                                    const int32_t *scales, int16_t *out,
+                                                    int32_t channel)
+{
+  const int32_t channels = layer->channels;
+  const int16_t *from = inside->x + channel;
+  int32x4_t sum = vldrwq_s32(bias + channel);
+  int32_t i;
+  for (i = inside->rows; i > 0; --i) {
+    const int16_t *value = from;
+    const int8_t *weight = filter;
+    __asm__ volatile("wls lr, %[columns], 2f\n"
+                     "1:\n"
+                     "vldrh.s32 q0, [%[value]]\n"
+                     "add %[value], %[value], %[channels], lsl #1\n"
+                     "vldrb.s32 q1, [%[weight]]\n"
+                     "vmul.i32 q0, q0, q1\n"
+                     "add %[weight], %[weight], %[channels]\n"
+                     "vadd.i32 %q[sum], %q[sum], q0\n"
+                     "le lr, 1b\n"
+                     "2:\n"
+                     : [sum] "+w"(sum), [value] "+l"(value), [weight] "+l"(weight)
+                     : [columns] "r"(inside->columns), [channels] "r"(channels)
+                     : "q0", "q1", "lr", "cc", "memory");
+    from += layer->width * channels;
+    filter += layer->kernel_width * channels;
+  }
+  tvmtiny_mve_half_store(layer, sum, scales, channel, out);
+}
+#endif
+
+/* Computes one filter for each input channel. There are at least 4 channels, computed 8 or 4 at a
+ * time; some of the last channels may be computed twice. Weights of neighbouring channels are
+ * adjacent. With 8 channels or more, neighbouring pixels with whole rows of windows are computed
+ * together. */
 TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer *layer,
                                                    const int16_t *x, const int8_t *weights,
                                                    const int32_t *bias, const int32_t *scales,
@@ -260,62 +402,53 @@ TVMTINY_MVE_INLINE void tvmtiny_mve_half_depthwise(const tvmtiny_mve_half_layer 
 {
   const int32_t channels = layer->channels;
   const int32_t line = layer->kernel_width * channels;
-  int32_t pixel;
+  int32_t row;
   (void)pair;
-  for (pixel = 0; pixel < layer->images * layer->out_height * layer->out_width; ++pixel) {
-    const int32_t row = pixel / layer->out_width;
-    const tvmtiny_mve_half_window inside =
-        tvmtiny_mve_half_inside(layer, x, row / layer->out_height, row % layer->out_height,
-                                pixel % layer->out_width);
-    const int8_t *const first = weights + inside.first_row * line + inside.first_column * channels;
-    int32_t channel;
+  for (row = 0; row < layer->images * layer->out_height; ++row) {
+    int32_t column;
+    int32_t pixels;
+    for (column = 0; column < layer->out_width; column += pixels, out += pixels * channels) {
+      const tvmtiny_mve_half_window inside = tvmtiny_mve_half_inside(
+          layer, x, row / layer->out_height, row % layer->out_height, column);
+      const int8_t *const first =
+          weights + inside.first_row * line + inside.first_column * channels;
 #if TVMTINY_MVE
-    int32_t next;
-    for (next = 0; next < channels; next += 4) {
-      const int16_t *from;
-      const int8_t *filter;
-      int32x4_t sum;
-      int32_t i;
-      channel = next + 4 <= channels ? next : channels - 4;
-      from = inside.x + channel;
-      filter = first + channel;
-      sum = vldrwq_s32(bias + channel);
-      for (i = inside.rows; i > 0; --i) {
-        const int16_t *value = from;
-        const int8_t *weight = filter;
-        __asm__ volatile("wls lr, %[columns], 2f\n"
-                         "1:\n"
-                         "vldrh.s32 q0, [%[value]]\n"
-                         "add %[value], %[value], %[channels], lsl #1\n"
-                         "vldrb.s32 q1, [%[weight]]\n"
-                         "vmul.i32 q0, q0, q1\n"
-                         "add %[weight], %[weight], %[channels]\n"
-                         "vadd.i32 %q[sum], %q[sum], q0\n"
-                         "le lr, 1b\n"
-                         "2:\n"
-                         : [sum] "+w"(sum), [value] "+l"(value), [weight] "+l"(weight)
-                         : [columns] "r"(inside.columns), [channels] "r"(channels)
-                         : "q0", "q1", "lr", "cc", "memory");
-        from += layer->width * channels;
-        filter += line;
-      }
-      tvmtiny_mve_half_store(layer, sum, scales, channel, out);
-    }
-#else
-    for (channel = 0; channel < channels; ++channel) {
-      int32_t sum = bias[channel];
-      int32_t i;
-      int32_t j;
-      for (i = 0; i < inside.rows; ++i) {
-        for (j = 0; j < inside.columns; ++j) {
-          sum += inside.x[(i * layer->width + j) * channels + channel] *
-                 first[i * line + j * channels + channel];
+      const int32_t left = column * layer->stride_x - layer->pad_x;
+      const int32_t last = layer->width - layer->kernel_width - layer->stride_x;
+      int32_t next;
+      pixels = 1;
+      if (channels >= 8) {
+        if (left >= 0 && left <= last && column + 1 < layer->out_width) {
+          pixels = 2;
+        }
+        for (next = 0; next < channels; next += 8) {
+          const int32_t channel = next + 8 <= channels ? next : channels - 8;
+          tvmtiny_mve_half_depthwise8(layer, &inside, first + channel, bias, scales, out, channel,
+                                      pixels);
+        }
+      } else {
+        for (next = 0; next < channels; next += 4) {
+          const int32_t channel = next + 4 <= channels ? next : channels - 4;
+          tvmtiny_mve_half_depthwise4(layer, &inside, first + channel, bias, scales, out, channel);
         }
       }
-      out[channel] = tvmtiny_mve_half_scale(layer, sum, scales, channel);
-    }
+#else
+      int32_t channel;
+      pixels = 1;
+      for (channel = 0; channel < channels; ++channel) {
+        int32_t sum = bias[channel];
+        int32_t i;
+        int32_t j;
+        for (i = 0; i < inside.rows; ++i) {
+          for (j = 0; j < inside.columns; ++j) {
+            sum += inside.x[(i * layer->width + j) * channels + channel] *
+                   first[i * line + j * channels + channel];
+          }
+        }
+        out[channel] = tvmtiny_mve_half_scale(layer, sum, scales, channel);
+      }
 #endif
-    out += channels;
+    }
   }
 }
 

@@ -20,8 +20,8 @@ from tvmtiny.schedule.per_node import per_node
 
 HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_half.h")
 
-#: Channels of a vector.
-_LANES = 4
+#: Channels of a vector, and the least channels of a depthwise layer that computes two pixels.
+_LANES, _PAIRED_LANES = 4, 8
 
 _KINDS = {
     "CONV_2D": "convolve",
@@ -61,6 +61,7 @@ def implement_half(
     kind = _KINDS[node.operator]
     last = [scaling, values.shape[1], int(values.shape[1] == channels)]
     pair = _pair(node, geometry, inputs)
+    beside = kind == "depthwise" and channels >= _PAIRED_LANES and geometry.output[1] > 1
     together, preamble = "0", []
     if pair is not None:
         fields = pair.rows, pair.run, pair.pitch, pair.step
@@ -82,7 +83,7 @@ def implement_half(
         schedule=f"mve, int16, {_HOW[kind][pair is not None]}",
         headers=HEADERS,
         preamble=[*preamble, f"TVMTINY_MVE_HALF({name}, {arguments})"],
-        overlaps=[_overlap(geometry, images, inputs, channels, pair is not None)],
+        overlaps=[_overlap(geometry, images, inputs, channels, pair is not None or beside)],
     )
     arguments_of = (node.input(0), weights.ravel(), bias, values.ravel())
     return Implementation(function, arguments_of, {"sketch": "mve_half"})
