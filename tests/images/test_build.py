@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -15,10 +16,12 @@ import tvmtiny
 from tests.cli.conftest import Command
 from tvmtiny.errors import ImageError, InputError
 from tvmtiny.images.build import build_image
+from tvmtiny.images.emulated import run_emulated
 from tvmtiny.images.image_format import Image, parse_image
-from tvmtiny.images.selftest import selftest_inputs
+from tvmtiny.images.selftest import SEED, selftest_inputs
 from tvmtiny.images.stack import deepest_stack
 from tvmtiny.models import path
+from tvmtiny.oracle import oracle_tensors
 from tvmtiny.targets import cpus
 
 CPUS = ("cortex-m0", "cortex-m4", "cortex-m55", "rv32imc")
@@ -30,9 +33,13 @@ def needs(cpu: str) -> None:
 
 
 @cache
+def digits_artifact(cpu: str = "cortex-m4") -> tvmtiny.Artifact:
+    return tvmtiny.compile(tvmtiny.load(path("digits")), cpu)
+
+
+@cache
 def digits(cpu: str = "cortex-m4") -> Image:
-    model = tvmtiny.load(path("digits"))
-    return build_image(model, tvmtiny.compile(model, cpu), version=3)
+    return build_image(tvmtiny.load(path("digits")), digits_artifact(cpu), version=3)
 
 
 @pytest.mark.parametrize("cpu", CPUS)
@@ -68,6 +75,49 @@ def test_state_lies_behind_the_arena() -> None:
     image = build_image(model, tvmtiny.compile(model, "cortex-m4"))
     assert image.state_bytes == 17
     assert image.selftest is not None
+
+
+@cache
+def floats(cpu: str) -> tvmtiny.Artifact:
+    """Compile a layer of floats with a function from the mathematical library."""
+    return tvmtiny.compile(float_model(), cpu)
+
+
+@cache
+def float_model() -> tvmtiny.Model:
+    rng = np.random.default_rng(5)
+    builder = ModelBuilder()
+    x = builder.input("x", (1, 24), "float32")
+    weights = builder.constant("w", rng.normal(size=(7, 24)).astype(np.float32))
+    bias = builder.constant("b", rng.normal(size=7).astype(np.float32))
+    sums, y = (builder.tensor(name, (1, 7), "float32") for name in ("sums", "y"))
+    builder.op("FULLY_CONNECTED", [x, weights, bias], [sums], {})
+    builder.op("TANH", [sums], [y])
+    return tvmtiny.load(builder.build([y]), name="floats")
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_selftest_of_floats(cpu: str) -> None:
+    needs(cpu)
+    artifact = floats(cpu)
+    if cpu == "cortex-m0":
+        with pytest.raises(ImageError, match=r"tables of addresses on cortex-m0.*cortex-m3"):
+            build_image(float_model(), artifact)
+        return
+    image = build_image(float_model(), artifact)
+    inputs = selftest_inputs(artifact)
+    outputs = run_emulated(image, cpus()[cpu], inputs)
+    if cpu == "cortex-m55":
+        # Unicorn does not have it.
+        assert outputs is None and image.selftest is None
+        return
+    assert outputs is not None and image.selftest is not None
+    _, values = oracle_tensors(float_model(), inputs)
+    expected = values[float_model().graph.outputs[0].index]
+    np.testing.assert_allclose(np.frombuffer(outputs[0], np.float32), expected[0], rtol=1e-5)
+    # An integer model gives the bytes of the oracle there, too.
+    (found,) = run_emulated(digits(cpu), cpus()[cpu], selftest_inputs(digits_artifact(cpu))) or ()
+    assert digits(cpu).selftest == (SEED, hashlib.sha256(found).digest())
 
 
 def test_rows_are_refused() -> None:

@@ -17,9 +17,10 @@ from tools import on_qemu_boards
 import tvmtiny
 from tests.cli.conftest import Command
 from tests.images.loader import board_named, monocypher_or_skip
-from tests.images.test_build import _private_key
+from tests.images.test_build import _private_key, float_model, floats
 from tests.images.test_loader import built
 from tvmtiny.errors import DeviceError, ImageError, InputError, LinkError
+from tvmtiny.images.build import build_image
 from tvmtiny.images.firmware import IMAGES, build_image_firmware
 from tvmtiny.images.image_format import Image
 from tvmtiny.images.link_delta import apply_pieces, make_pieces
@@ -203,6 +204,13 @@ def test_update_by_a_difference(board: str, tmp_path: Path) -> None:
         fake = SimpleNamespace(pack=lambda: there[128:-32] + there[:128] + there[-32:])
         result = update(url, images[3], known=[fake])  # type: ignore[list-item]
         assert not result.difference and result.after.version == images[3].version
+        # A model with floats, whose outputs the emulator of the build has computed.
+        artifact = floats(board)
+        image = build_image(float_model(), artifact, version=images[3].version)
+        assert image.selftest is not None
+        with pytest.raises(ImageError, match="failed its self-test"):
+            update(url, replace(image, selftest=(image.selftest[0], bytes(32))))
+        assert update(url, image).after.name == "floats"
 
 
 def test_pieces_of_a_difference() -> None:

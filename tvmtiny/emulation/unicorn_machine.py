@@ -306,7 +306,7 @@ class _Machine:
     def _answer(self) -> None:
         """Perform the host call that the program requests."""
         uc = self._uc
-        operation, block = self._cpu.arguments
+        operation, block, *_ = self._cpu.arguments
         uc.reg_write(operation, self._semihosting(uc.reg_read(operation), uc.reg_read(block)))
 
     def _semihosting(self, operation: int, block: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from tvmtiny.host.files import write_text
 from tvmtiny.host.toolchain import find_tool, run_tool
 from tvmtiny.host.unfinished import work_folder
 from tvmtiny.images.image_format import ALIGNMENT, Image, ImageTensor
-from tvmtiny.images.selftest import selftest
+from tvmtiny.images.selftest import has_floats, selftest
 from tvmtiny.images.stack import deepest_stack
 from tvmtiny.project.qemu.flags import DEFAULT_OPTIMIZATION, compile_flags, link_flags
 from tvmtiny.resources import shipped
@@ -102,7 +103,7 @@ def build_image(
         raise ImageError(
             artifact.name, "its stack has no bound", "this is a defect of tvmtiny: report it"
         )
-    return Image(
+    image = Image(
         artifact.name,
         artifact.target.cpu.name,
         artifact.target.cpu.features,
@@ -117,8 +118,8 @@ def build_image(
         artifact.constants_bytes,
         start & ~1,
         start & 1,
-        selftest(model, artifact),
     )
+    return replace(image, selftest=selftest(model, artifact, image))
 
 
 def _compile(artifact: Artifact, directory: Path, optimization: str) -> list[str]:
@@ -165,6 +166,14 @@ def _link(artifact: Artifact, directory: Path, objects: list[str], entry: str) -
         run_tool(command, directory, directory / "link_.log", architecture.library)
         found.append(_read(directory / "image_.elf", artifact.name, base))
     if found[0] != found[1]:
+        if has_floats(artifact):
+            # That of Armv6-M divides with tables of addresses.
+            raise ImageError(
+                artifact.name,
+                f"GCC's library for floats has tables of addresses on {cpu.name}",
+                "quantize the model to int8 (tvmtiny quantize), or choose another CPU, such as "
+                "cortex-m3",
+            )
         pairs = zip(found[0][0], found[1][0], strict=False)
         differing = sum(a != b for a, b in pairs)
         raise ImageError(

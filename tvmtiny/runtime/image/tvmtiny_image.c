@@ -349,19 +349,29 @@ uint32_t tvmtiny_image_external_bytes(const struct tvmtiny_image *image)
 }
 
 /* Fills an input with pseudo-random numbers from a linear congruential generator (constants from
- * Numerical Recipes): small ones, and zeros for wide integers, which may be indices. */
+ * Numerical Recipes): bytes, floats from -2 to -1 and from 1 to 2, and zeros for wide integers, which
+ * may be indices. */
 static void fill(uint8_t *to, const struct tvmtiny_image_tensor *tensor, uint32_t *seed)
 {
-    const uint32_t element = element_bytes[tensor->dtype];
+    const uint32_t dtype = tensor->dtype;
+    const uint32_t element = element_bytes[dtype];
     uint32_t i;
 
     for (i = 0; i < tensor->bytes; ++i) {
         uint32_t byte = 0;
 
-        if (element <= 2u) {
+        if (dtype == TVMTINY_IMAGE_FLOAT32) {
+            /* The two lowest bytes are 0; sign and fraction are random. */
+            if ((i & 3u) == 2u) {
+                *seed = *seed * 1664525u + 1013904223u;
+                byte = 0x80u | *seed >> 25;
+            } else if ((i & 3u) == 3u) {
+                byte = 0x3fu | (*seed >> 24 & 1u) << 7;
+            }
+        } else if (element <= 2u && dtype != TVMTINY_IMAGE_FLOAT16) {
             *seed = *seed * 1664525u + 1013904223u;
             byte = *seed >> 24;
-            if (tensor->dtype == TVMTINY_IMAGE_BOOL) {
+            if (dtype == TVMTINY_IMAGE_BOOL) {
                 byte &= 1u;
             }
         }

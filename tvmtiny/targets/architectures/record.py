@@ -158,7 +158,7 @@ class UnicornModel:
     program_counter, stack_pointer, return_address
         Constants of these registers.
     arguments
-        Registers of the first two arguments; the first also holds the result.
+        Registers of the first three arguments; the first also holds the result.
     code_bit
         Bit that is set in function addresses in addition to the address; 0 if there is none.
     trap_exception, trap_bytes
@@ -180,7 +180,7 @@ class UnicornModel:
     program_counter: str
     stack_pointer: str
     return_address: str
-    arguments: tuple[str, str]
+    arguments: tuple[str, str, str]
     code_bit: int
     trap_exception: int
     trap_bytes: int
