@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.design.keras_samples import keras, stripes
+from tests.tools import on_qemu
 
 CPU = ("--cpu", "cortex-m4")
 
@@ -149,3 +150,14 @@ def test_precisions(command: Command) -> None:
     assert shown.code == 0 and "over the budget of flash_bytes" in shown.out
     words = (*COMMANDS["precision"], "--least-agreement", 2)
     assert "out of range" in command("precision", *words).error(2)
+
+
+@on_qemu
+@pytest.mark.usefixtures("folder")
+def test_both_sides_of_a_pruning_run_on_a_board(command: Command) -> None:
+    _write_models(keras())
+    words = (*COMMANDS["prune"], "--steps", 1, "--epochs", 1, "--verify", "mps2-an386")
+    found = command("prune", *words, "--json").json
+    before, after = found["verified_before"], found["verified"]
+    assert after["instructions"] < before["instructions"]
+    assert before["equal"] and after["equal"]

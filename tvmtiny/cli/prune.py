@@ -70,7 +70,11 @@ def prune(
         write_bytes(output, found.after.content)
         verified = None
         if verify is not None:
-            verified = verify_content(found.after.content, samples, verify, tell)
+            before, after = (
+                verify_content(side.content, samples, verify, tell)
+                for side in (found.before, found.after)
+            )
+            verified = (before, after)
     if json:
         print_json(prune_summary(found, verified))
         return

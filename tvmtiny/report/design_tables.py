@@ -90,8 +90,10 @@ def share(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
 
 
-def prune_summary(found: Pruned, verified: Verified | None = None) -> dict[str, Any]:
-    """Summarize pruning for ``--json``."""
+def prune_summary(
+    found: Pruned, verified: tuple[Verified, Verified] | None = None
+) -> dict[str, Any]:
+    """Summarize pruning for ``--json``; `verified` are the model before and after."""
     return {
         "cpu": found.cpu,
         "before": model_summary(found.before),
@@ -99,7 +101,8 @@ def prune_summary(found: Pruned, verified: Verified | None = None) -> dict[str, 
         "over": found.over,
         "kept": found.kept,
         "table": [asdict(row) for row in found.table],
-        "verified": None if verified is None else asdict(verified),
+        "verified_before": None if verified is None else asdict(verified[0]),
+        "verified": None if verified is None else asdict(verified[1]),
     }
 
 
@@ -112,7 +115,9 @@ def model_summary(side: MeasuredModel) -> dict[str, Any]:
     }
 
 
-def prune_tables(found: Pruned, verified: Verified | None = None) -> Iterator[RenderableType]:
+def prune_tables(
+    found: Pruned, verified: tuple[Verified, Verified] | None = None
+) -> Iterator[RenderableType]:
     """Yield the savings from pruning each layer alone, and the model before and after."""
     even = FittingTable(_EVEN)
     for row in found.table:
@@ -138,7 +143,8 @@ def prune_tables(found: Pruned, verified: Verified | None = None) -> Iterator[Re
     if found.over:
         yield Text(f"It is still over the budget of {', '.join(found.over)}.")
     if verified is not None:
-        yield verified_line(verified)
+        for name, one in zip(("Before: ", "After: "), verified, strict=True):
+            yield Text(name) + verified_line(one)
 
 
 def model_table() -> FittingTable:
