@@ -23,8 +23,11 @@ def visible(text: object) -> str:
 
     Names of files and tensors can contain any character.
     """
+    shown = str(text)
+    if shown.isprintable():
+        return shown
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown
     )
 
 
