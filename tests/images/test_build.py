@@ -127,6 +127,13 @@ def test_rows_are_refused() -> None:
         build_image(model, artifact)
 
 
+def test_training_is_refused() -> None:
+    model = tvmtiny.load(path("digits"))
+    artifact = tvmtiny.compile(model, "cortex-m4", trainable="last")
+    with pytest.raises(ImageError, match=r"no function but run.*leave --trainable out"):
+        build_image(model, artifact)
+
+
 def test_a_table_of_addresses_is_refused() -> None:
     """Constructs that generated code does not have are caught where they would appear."""
     needs("cortex-m4")

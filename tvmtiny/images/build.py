@@ -72,8 +72,8 @@ def build_image(
     Raises
     ------
     ImageError
-        The model takes its input row by row or in blocks of samples, its code depends on its
-        address, or a name or number does not fit the header.
+        The model takes its input row by row or in blocks of samples, or is to be trained; its code
+        depends on its address; or a name or number does not fit the header.
     ToolMissingError
         There is no compiler.
     BuildError
@@ -90,6 +90,12 @@ def build_image(
             artifact.name,
             "it takes samples in blocks (--frontend)",
             "images take whole inputs: compute the front end in the firmware",
+        )
+    if artifact.training is not None:
+        raise ImageError(
+            artifact.name,
+            "it is to be trained (--trainable)",
+            "an image has no function but run: leave --trainable out",
         )
     with work_folder("image") as directory:
         for name, text in artifact.files.items():
