@@ -285,7 +285,6 @@ def _passes(opaque: bool) -> tuple[tvm.ir.transform.Pass, ...]:
         t.UnrollLoop(),
         s.RenormalizeSplitPattern(),
         t.StmtSimplify(),
-        t.RemoveNoOp(),
         s.RewriteUnsafeSelect(),
         t.CommonSubexprElim(),
     )
