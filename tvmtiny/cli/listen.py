@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("listen")(listen_command)
 
 
-@compiles(leave_out=("place", "stream", "longest_slice", "io"))
+@compiles(leave_out=("place", "longest_slice", "io"))
 def listen_command(
     model: ModelArgument,
     sound: Annotated[
