@@ -137,30 +137,35 @@ def _lines(site: Site) -> Iterator[Part]:
     yield Part(f"{site.name}_row", f"lines row {stride} {rounding}", row, fixed=True)
 
 
-@counts_of("TVMTINY_DEPTHWISE_PACK", "TVMTINY_DEPTHWISE_PACK_PAIRS")
+@counts_of("TVMTINY_DEPTHWISE_PACK", "TVMTINY_DEPTHWISE_PACK_FAST", "TVMTINY_DEPTHWISE_PACK_PAIRS")
 def _pack(site: Site) -> Iterator[Part]:
     made = site.made
     plane_pairs, height, width, channels, _, columns, _ = made.numbers(*range(7))
-    step = 2 if made.macro == "TVMTINY_DEPTHWISE_PACK" else 1
+    step = 1 if made.macro == "TVMTINY_DEPTHWISE_PACK_PAIRS" else 2
     row, pairs = site.argument(1), site.argument(3)
     inside = np.zeros(site.call.points, np.int64)
     edges = np.zeros(site.call.points, np.int64)
+    runs = np.zeros(site.call.points, np.int64)
+    before = np.zeros(site.call.points, bool)
     left, at = pairs.copy(), row.copy()
     while np.any(left > 0):
         active = left > 0
         fits = active & (at >= 0) & (at + 2 * step <= height) & (left >= step)
         inside += fits
         edges += active & ~fits
+        # Neighbouring pairs of rows that are inside the input are packed by one call.
+        runs += fits & ~before
+        before = fits
         taken = np.where(fits, step, 1) * active
         left, at = left - taken, at + 2 * taken
     events = {
         "call": site.call.times,
         "columns": site.call.times * (columns - width),
         "column words": site.call.times * (columns - width) * plane_pairs,
-        "inside": site.total(inside),
+        "inside": site.total(runs),
         "edges": site.total(edges),
     }
-    yield Part(site.name, made.macro.removeprefix("TVMTINY_").lower(), events)
+    yield Part(site.name, made.macro.removeprefix("TVMTINY_").removesuffix("_FAST").lower(), events)
     far = channels >= 256
     calls = site.total(inside)
     if step == 2:

@@ -60,9 +60,9 @@
   ".if (" BYTES ") > 4095\n movw r9, #" BYTES "\n sub " TO ", " TO ", r9\n.else\n"                 \
   " subw " TO ", " TO ", #" BYTES "\n.endif\n"
 #define TVMTINY_BLOCK(INIT, GROUP, SCALE, STORE, WEIGHTS, HEIGHT, UNROLL, TURNS, ROW)              \
-  ".syntax unified\n push {r3-r11, lr}\n" TVMTINY_BLOCK_ADD("r12", "r0", "(" HEIGHT ") * (" ROW    \
-                                                                         ")") "sub sp, sp, #12\n"  \
-  " str r2, [sp]\n str r12, [sp, #8]\n.set tvmtiny_start, 0\n.set tvmtiny_single, 0\n.set tvmtiny_word, 4\n"             \
+  ".syntax unified\n push {r3-r11, lr}\n sub sp, sp, #12\n str r2, [sp]\n"                        \
+  ".if (" HEIGHT ") > 1\n" TVMTINY_BLOCK_ADD("r12", "r0", "(" HEIGHT ") * (" ROW ")")              \
+  " str r12, [sp, #8]\n.endif\n.set tvmtiny_start, 0\n.set tvmtiny_single, 0\n.set tvmtiny_word, 4\n"             \
   ".if (" TURNS ") == 1 && (" HEIGHT ") == 1\n.set tvmtiny_single, 1\n.endif\n"                    \
   ".set tvmtiny_weights, " WEIGHTS " * (" UNROLL ")\n"                                             \
   "1:\n" INIT "2:\n"                                                                               \

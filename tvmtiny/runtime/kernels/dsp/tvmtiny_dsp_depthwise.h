@@ -61,6 +61,15 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
  * stream, out, planes, channels; saved registers; the arguments `rows` and `pitch`. F is the word of which both halves are
  * multiplied, H the word of which one half is, and L names that half. */
 #define TVMTINY_DEPTHWISE_LOAD(PAIRS) " ldrd r4, r5, [r0], #4 * " PAIRS "\n"
+/* Loads the last of tvmtiny_columns columns and advances to the next row, if that is in reach;
+ * otherwise, that takes an instruction at the end of the row. */
+#define TVMTINY_DEPTHWISE_LOAD_LAST(PAIRS)                                                         \
+  ".if 4 * " PAIRS " * (tvmtiny_columns - 1) <= 1024\n"                                            \
+  " ldrd r4, r5, [r0], #4 - 4 * " PAIRS " * (tvmtiny_columns - 1)\n"                               \
+  ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS) ".endif\n"
+#define TVMTINY_DEPTHWISE_NEXT_ROW(PAIRS)                                                          \
+  ".if 4 * " PAIRS " * (tvmtiny_columns - 1) > 1024\n"                                             \
+  " sub r0, r0, #4 * (" PAIRS " * tvmtiny_columns - 1)\n.endif\n"
 #define TVMTINY_DEPTHWISE_TAP0(F, H, L, SUM, FROM)                                                 \
   " smlad " SUM ", " F ", r6, " FROM "\n smla" L "b " SUM ", " H ", r9, " SUM "\n"
 #define TVMTINY_DEPTHWISE_TAP1(F, H, L, SUM, FROM)                                                 \
@@ -86,12 +95,13 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
   TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) TVMTINY_DEPTHWISE_TAP1(                                 \
       F, H, L, A,                                                                                  \
       A) ".if " RIGHT "\n ldr " S                                                                  \
-         ", [sp, #4]\n" TVMTINY_DEPTHWISE_TAP0(F, H, L, S, S) ".endif\n" TVMTINY_DEPTHWISE_LOAD(   \
+         ", [sp, #4]\n" TVMTINY_DEPTHWISE_TAP0(F, H, L, S, S) ".endif\n" TVMTINY_DEPTHWISE_LOAD_LAST( \
              PAIRS) TVMTINY_DEPTHWISE_TAP2(F, H, L, A)                                             \
              TVMTINY_DEPTHWISE_STORE(A, SHIFT, PITCH) ".if " RIGHT "\n" TVMTINY_DEPTHWISE_TAP1(    \
                  F, H, L, S, S) TVMTINY_DEPTHWISE_STORE(S, SHIFT, PITCH) ".endif\n"
 #define TVMTINY_DEPTHWISE_ROW_S1(F, H, L, PAIRS, WIDTH, LEFT, RIGHT, LOOPS, UNROLL, REST, SHIFT,                                                       \
                                  PITCH)                                                                                                                \
+  ".set tvmtiny_columns, " WIDTH " + 2 - " LEFT " - " RIGHT "\n"                                    \
   ".set tvmtiny_kept, " LEFT " && !(" LOOPS ") && " PITCH "\n.if tvmtiny_kept\n ldr lr, [sp]\n.endif\n"                                               \
   "2:\n"                                                                                                                                               \
   ".if tvmtiny_kept\n.elseif " LEFT "\n ldr r2, [sp]\n"                                                                                                \
@@ -121,17 +131,7 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
                                                                                  PAIRS,                                                                \
                                                                                  SHIFT,                                                                \
                                                                                  PITCH) ".endif\n"                                                     \
-                                                                                        " sub "                                                        \
-                                                                                        "r0, r0, "                                                     \
-                                                                                        "#4 * "                                                        \
-                                                                                        "(" PAIRS                                                      \
-                                                                                        " * "                                                          \
-                                                                                        "(" WIDTH                                                      \
-                                                                                        " + 2 "                                                        \
-                                                                                        "- " LEFT                                                      \
-                                                                                        " -"                                                           \
-                                                                                        " " RIGHT                                                      \
-                                                                                        ") - 1)\n"                                                     \
+                                                                                        TVMTINY_DEPTHWISE_NEXT_ROW(PAIRS)                                                     \
                                                                                         ".if"                                                          \
                                                                                         " " PITCH                                                      \
                                                                                         "\n add "                                                      \
@@ -244,7 +244,7 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
       NAME, TVMTINY_DEPTHWISE_ENTER(ZERO, BYTES)                                                   \
       " sub lr, lr, #1\n add r10, r10, lr, lsl #16\n"                                                                                      \
       ".if " PITCH " == 0\n ldr lr, [sp, #64]\n.endif\n"                                                                                   \
-      "2:\n"                                                                                                                               \
+      ".set tvmtiny_columns, 2 * " WIDTH " + 1 - " LEFT " - " RIGHT "\n2:\n"                                                              \
       ".if " LEFT "\n ldr r2, [sp]\n"                                                                                                      \
       ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS) TVMTINY_DEPTHWISE_TAP0(                                                                      \
           "r4", "r5", "b", "r2",                                                                                                           \
@@ -258,17 +258,14 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
                                 PITCH) ".endr\n.if " RIGHT                                                                                 \
                                        "\n ldr r3, [sp, #4]\n" TVMTINY_DEPTHWISE_STEP(                                                     \
                                            "r3", PAIRS, SHIFT,                                                                             \
-                                           PITCH) ".endif\n" TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                 \
+                                           PITCH) ".endif\n.if " RIGHT "\n" TVMTINY_DEPTHWISE_LOAD_LAST(PAIRS) ".else\n" TVMTINY_DEPTHWISE_LOAD(PAIRS) ".endif\n" \
                                            TVMTINY_DEPTHWISE_TAP1(                                                                         \
                                                "r4", "r5", "b", "r2",                                                                      \
                                                "r2") ".if !(" RIGHT                                                                        \
-                                                     ")\n" TVMTINY_DEPTHWISE_LOAD(PAIRS)                                                   \
+                                                     ")\n" TVMTINY_DEPTHWISE_LOAD_LAST(PAIRS)                                                   \
                                                          TVMTINY_DEPTHWISE_TAP2("r4", "r5", "b", "r2") ".endif\n" TVMTINY_DEPTHWISE_STORE( \
                                                              "r2", SHIFT,                                                                  \
-                                                             PITCH) " sub r0, r0, #4 * (" PAIRS                                            \
-                                                                    " * (2 * " WIDTH                                                       \
-                                                                    " + 1 - " LEFT " - " RIGHT                                             \
-                                                                    ") - 1)\n"                                                             \
+                                                             PITCH) TVMTINY_DEPTHWISE_NEXT_ROW(PAIRS)                                                             \
                                                                     " subs r10, r10, #65536\n "                                            \
                                                                     "bpl "                                                                 \
                                                                     "2b"                                                                   \

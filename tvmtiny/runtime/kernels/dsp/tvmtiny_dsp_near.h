@@ -87,11 +87,10 @@ TVMTINY_INLINE void tvmtiny_expand_word_h16(uint32_t *to, const int16_t *from, i
                                                         TVMTINY_STRING(GROUPS),                    \
                                                         TVMTINY_STRING(STEP), PIXELS))
 #define TVMTINY_NEAR_ALL_ROWS(FORMAT, ROWS, PITCH, GROUPS, STEP, PIXELS)                           \
-  "add lr, r1, #(" ROWS ") * (" GROUPS ") * 8 * " #PIXELS "\n push {lr}\n1:\n"                     \
+  "add r6, r1, #(" ROWS ") * (" GROUPS ") * 8 * " #PIXELS "\n1:\n"                                 \
   ".rept " GROUPS "\n" TVMTINY_NEAR_LOADS_##PIXELS(TVMTINY_NEAR_LOAD_##FORMAT, STEP, "4")          \
   "stm r1!, " TVMTINY_NEAR_STORE_##PIXELS##_0 ".endr\n"                                            \
-  "add r0, r0, #(" PITCH ") - 4 * (" GROUPS ")\n ldr lr, [sp]\n cmp r1, lr\n bne 1b\n"             \
-  "add sp, sp, #4\n"
+  "add r0, r0, #(" PITCH ") - 4 * (" GROUPS ")\n cmp r1, r6\n bne 1b\n"
 
 /* As TVMTINY_NEAR_ROWS for groups in pairs and pixels that are two bytes apart: the second group of
  * a patch is the first group of the patch after the next. COLUMNS is PIXELS + 2. */

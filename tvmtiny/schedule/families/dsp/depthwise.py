@@ -35,6 +35,9 @@ LINES_HEADER = "tvmtiny_dsp_depthwise_lines.h"
 #: Instructions that pack one word, in groups of four channels.
 _PACKING = 3
 
+#: The limit on unrolled groups of four rows that are packed at a time, 112 bytes of code each.
+_MOST_QUADS = 6
+
 #: Bits of weights, in the order of the kernels' argument.
 _BITS = (16, 8, 4)
 
@@ -82,6 +85,7 @@ def implement_depthwise(
             taps = taps // gains[:, None, None] * NIBBLE_GAIN
         elif not np.any(taps % GAIN):
             plan = replace(plan, bits=8)
+    plan = replace(plan, fast=goal is Goal.SPEED)
     even = plan.lines and geometry.stride[0] == 2
     zero_point = node.input(0).zero_point
     stream = pack_stream(
@@ -320,11 +324,14 @@ def pack_kernel(
         name = f"depthwise_pack_three_{_identifier(*three, zero_point)}"
         arguments = ", ".join(str(size) for size in three)
         return name, f"TVMTINY_DEPTHWISE_PACK_THREE({name}, {arguments}, ({zero_point}))"
-    macro = "PACK" if quads else "PACK_PAIRS"
+    fast = quads and plan.fast
+    macro = "PACK_FAST" if fast else "PACK" if quads else "PACK_PAIRS"
     sizes = (plan.pairs, height, width, channels, plan.left, plan.columns, down)
-    name = f"depthwise_pack_{_identifier(*sizes, zero_point)}"
-    arguments = ", ".join(str(size) for size in sizes)
-    return name, f"TVMTINY_DEPTHWISE_{macro}({name}, {arguments}, ({zero_point}))"
+    name = f"depthwise_{macro.lower()}_{_identifier(*sizes, zero_point)}"
+    arguments = ", ".join([*map(str, sizes), f"({zero_point})"])
+    if fast:
+        arguments += f", {max(n for n in range(1, _MOST_QUADS + 1) if width % n == 0)}"
+    return name, f"TVMTINY_DEPTHWISE_{macro}({name}, {arguments})"
 
 
 def _row_kernel(

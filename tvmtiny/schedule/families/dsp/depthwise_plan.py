@@ -45,6 +45,8 @@ class Plan:
         Whether the general kernel of ``tvmtiny_dsp_depthwise_lines.h`` is used.
     bits
         Bits of a weight that the kernel for 3x3 filters reads: 16, 8 or 4.
+    fast
+        Whether packing takes more code and instructions for fewer cycles.
     """
 
     kernel: str
@@ -57,6 +59,7 @@ class Plan:
     shared: bool
     lines: bool = False
     bits: int = 16
+    fast: bool = False
 
     @property
     def plane(self) -> int:
