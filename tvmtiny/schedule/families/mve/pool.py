@@ -20,6 +20,8 @@ _MOST_SCALES = 64
 _SHIFT = 23
 #: Channels of a vector of sums, and of a vector of bytes.
 _SUMS, _BYTES = 8, 16
+#: Estimated instructions per vector of sums, for each input pixel and for the output.
+_PER_TAP, _PER_OUTPUT = 3, 20
 
 _HALF_HEADERS = ("tvmtiny_mve.h", "tvmtiny_mve_half_pool.h")
 
@@ -133,4 +135,16 @@ def _implementation(
         node.output.dtype,
     )
     constants = () if scales is None else (scales.ravel(),)
-    return Implementation(function, (node.input(0), *constants), _DECISIONS)
+    return Implementation(
+        function, (node.input(0), *constants), _DECISIONS, _instructions(node, windows)
+    )
+
+
+def _instructions(node: Node, windows: PoolWindows) -> int:
+    """Estimate the instructions of one execution."""
+    rows, columns = windows.rows, windows.columns
+    taps = sum(count for _, count in rows) * sum(count for _, count in columns)
+    lanes = _SUMS if node.output.dtype == "int8" else _SUMS // 2
+    vectors = -(-windows.channels // lanes)
+    outputs = len(rows) * len(columns)
+    return windows.images * vectors * (_PER_TAP * taps + _PER_OUTPUT * outputs)
