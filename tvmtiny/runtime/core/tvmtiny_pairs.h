@@ -4,7 +4,16 @@
 #ifndef TVMTINY_PAIRS_H
 #define TVMTINY_PAIRS_H
 
-#include "tvmtiny.h"
+#include "tvmtiny_copy.h"
+
+/* Keeps functions for edges out of the loops around them, so that these have enough registers. */
+#if defined(__clang__)
+#define TVMTINY_PAIRS_APART __attribute__((noinline))
+#elif defined(__GNUC__)
+#define TVMTINY_PAIRS_APART __attribute__((noinline, noclone))
+#else
+#define TVMTINY_PAIRS_APART
+#endif
 
 static inline uint32_t TVMTINY_UNUSED tvmtiny_pair(int8_t low, int8_t high)
 {
@@ -13,8 +22,10 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_pair(int8_t low, int8_t high)
 
 /* Defines NAME(to, low, high, count, step), which packs `count` inputs of two pixels into words
  * that are `step` words apart, UNROLL (4 or 8) of them per iteration. It also defines NAME_2(to, x,
- * depth) and NAME_4(to, x, depth), which pack two or four neighbouring pixels of `depth` inputs. */
-#define TVMTINY_PAIRS_PACK(NAME, UNROLL)                                                             \
+ * depth) and NAME_4(to, x, depth), which pack two or four neighbouring pixels of `depth` inputs. In
+ * patches, edges of at most NEAR bytes are copied within the loops around them. */
+#define TVMTINY_PAIRS_PACK(NAME, UNROLL, NEAR)                                                       \
+  enum { NAME##_near = NEAR };                                                                       \
   static inline TVMTINY_UNUSED uint32_t *NAME(uint32_t *to, const int8_t *low, const int8_t *high,   \
                                               int32_t count, int32_t step)                           \
   {                                                                                                  \
@@ -53,20 +64,48 @@ static inline uint32_t TVMTINY_UNUSED tvmtiny_pair(int8_t low, int8_t high)
     (void)NAME(to + 1, x + 2 * depth, x + 3 * depth, depth, 2);                                      \
   }
 
+/* Copies `bytes` inputs of a row of `width` bytes, from `first` on, of which some are outside the
+ * row. A row outside the input has no bytes. */
+static TVMTINY_PAIRS_APART TVMTINY_UNUSED void tvmtiny_pairs_edge(int8_t *copy, const int8_t *row, int32_t first,
+                                                                  int32_t width, int32_t bytes, int32_t pad)
+{
+  const int32_t begin = first > 0 ? first : 0;
+  const int32_t end = first + bytes < width ? first + bytes : width;
+  if (begin < end && bytes < 4) {
+    /* Branches for words would take longer. */
+    for (; bytes > 0; --bytes, ++first) {
+      *copy++ = first >= 0 && first < width ? row[first] : (int8_t)pad;
+    }
+    return;
+  }
+  tvmtiny_fill(copy, pad, bytes);
+  if (begin < end) {
+    tvmtiny_copy(copy + (begin - first), row + begin, end - begin);
+  }
+}
+
 /* Returns `bytes` inputs of a row of `width` bytes, from `first` on. If some are outside the row,
- * they are padded in `copy`. */
+ * they are padded in `copy`: here if there are at most `near` bytes. */
 static inline TVMTINY_UNUSED const int8_t *tvmtiny_pairs_row(const int8_t *x, int32_t row, int32_t height,
                                                              int32_t first, int32_t width, int32_t bytes,
-                                                             int32_t pad, int8_t *copy)
+                                                             int32_t pad, int8_t *copy, int32_t near)
 {
   const int32_t inside = row >= 0 && row < height;
   int32_t i;
   if (inside && first >= 0 && first + bytes <= width) {
     return x + (row * width + first);
   }
-  for (i = 0; i < bytes; ++i) {
-    copy[i] = (int8_t)(inside && first + i >= 0 && first + i < width ? x[row * width + first + i] : (int8_t)pad);
+  if (bytes == 1) {
+    copy[0] = (int8_t)pad;
+    return copy;
   }
+  if (bytes <= near) {
+    for (i = 0; i < bytes; ++i) {
+      copy[i] = (int8_t)(inside && first + i >= 0 && first + i < width ? x[row * width + first + i] : (int8_t)pad);
+    }
+    return copy;
+  }
+  tvmtiny_pairs_edge(copy, inside ? x + row * width : x, first, inside ? width : 0, bytes, pad);
   return copy;
 }
 
@@ -98,10 +137,10 @@ static inline TVMTINY_UNUSED const int8_t *tvmtiny_pairs_row(const int8_t *x, in
         for (part = 0; part < (PARTS); ++part) {                                                     \
           const int8_t *const low =                                                                  \
               tvmtiny_pairs_row(images[0], rows[0], HEIGHT, firsts[0] + part * (APART),              \
-                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[0]);                        \
+                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[0], PACK##_near);                        \
           const int8_t *const high =                                                                 \
               tvmtiny_pairs_row(images[1], rows[1], HEIGHT, firsts[1] + part * (APART),              \
-                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[1]);                        \
+                                (WIDTH) * (CHANNELS), BYTES, PAD, copies[1], PACK##_near);                        \
           next = PACK(next, low, high, BYTES, (PIXELS) / 2);                                         \
         }                                                                                            \
         rows[0] += (DILATION_Y);                                                                     \

@@ -18,7 +18,7 @@
 #include "tvmtiny_pairs.h"
 #include "tvmtiny_riscv.h"
 
-TVMTINY_PAIRS_PACK(tvmtiny_riscv_pack, 8)
+TVMTINY_PAIRS_PACK(tvmtiny_riscv_pack, 8, 11)
 
 /* Defines NAME(x, stream, out, end), which computes all channels of PIXELS (4 or 2) pixels; the
  * stream ends at `end`.

@@ -18,7 +18,7 @@
 #include "tvmtiny_pairs.h"
 #include "tvmtiny_thumb.h"
 
-TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4)
+TVMTINY_PAIRS_PACK(tvmtiny_thumb_pack, 4, 0)
 
 /* Defines NAME(x, stream, out, end), which computes all channels of PIXELS pixels; the stream ends
  * at `end`.
