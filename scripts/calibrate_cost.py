@@ -170,13 +170,18 @@ class Layer:
         return Sample(self.keys, amounts, self.rest, self.measured)
 
 
-def fit(cpu: str, files: list[Path], like: str | None) -> None:
+def fit(cpu: str, files: list[Path], like: str | None, update: bool, anew: Sequence[str]) -> None:
     """Fit and write the table of a core.
 
     Parameters
     ----------
     like
         A core whose table provides prior values.
+    update
+        Whether the core's own table does so, too, and keeps what was not measured again.
+    anew
+        Beginnings of the kinds of functions, and of the names of amounts, that the own table
+        provides no prior values for.
     """
     target = resolve(cpu)
     networks = []
@@ -186,9 +191,30 @@ def fit(cpu: str, files: list[Path], like: str | None) -> None:
     known = None
     if like is not None:
         known = json.loads((TABLES / f"{like}.json").read_text(encoding="utf-8"))
+    if update:
+        own = json.loads((TABLES / f"{cpu}.json").read_text(encoding="utf-8"))
+        forget(own, tuple(anew))
+        if known is not None:
+            own["kernels"] = _merged(known["kernels"], own["kernels"])
+            own["functions"] = _merged(known["functions"], own["functions"])
+        known = own
     text = table_text(cpu, networks, known)
     (TABLES / f"{cpu}.json").write_text(text, encoding="utf-8")
     report(networks, read_table(text))
+
+
+def forget(table: dict[str, Any], anew: tuple[str, ...]) -> None:
+    """Remove amounts and kinds of functions whose names begin with one of `anew`."""
+
+    def stays(name: str) -> bool:
+        return not name.removeprefix("(").startswith(anew)
+
+    rows = {
+        key: {n: v for n, v in row.items() if stays(n)} for key, row in table["kernels"].items()
+    }
+    table["kernels"] = rows
+    table["functions"] = {kind: row for kind, row in table["functions"].items() if stays(kind)}
+    table["often_inlined"] = [kind for kind in table["often_inlined"] if stays(kind)]
 
 
 def table_text(cpu: str, networks: Sequence[Measured], known: Mapping[str, Any] | None) -> str:
@@ -209,29 +235,45 @@ def table_text(cpu: str, networks: Sequence[Measured], known: Mapping[str, Any] 
             seen[kind].append(inlined)
     alike = known or {"kernels": {}, "functions": {}}
     kernels = fit_keys([layer.sample() for layer in layers], alike["kernels"])
-    rough = [_same(layer.rough, layer.measured) for layer in layers]
+    functions_found = {
+        kind: fit_row(found, {**as_inlined(kind, kernels), **alike["functions"].get(kind, {})})
+        for kind, found in functions.items()
+    }
+    often = {kind for kind, found in seen.items() if np.mean(found) > 0.5}
     entries = [n.entry for n in networks if n.record["kind"] not in SIDE_BY_SIDE]
+    entry = fit_row(entries, alike.get("entry", {})) if entries else alike["entry"]
+    counts = {"networks": len(networks), "layers": len(layers)}
+    rough = fit_row([_same(layer.rough, layer.measured) for layer in layers], {})
+    if known is not None and known["cpu"] == cpu:
+        kernels = _merged(known["kernels"], kernels)
+        functions_found = _merged(known["functions"], functions_found)
+        often |= set(known["often_inlined"]) - seen.keys()
+        counts = {name: number + known["provenance"][name] for name, number in counts.items()}
+        rough = known["rough"]
     content = {
         "cpu": cpu,
         "unaligned": "thumb2" in resolve(cpu).cpu.features,
         "provenance": {
             "measured": "executed instructions and loads in Unicorn, cycles of the core's manual",
             "script": "scripts/calibrate_cost.py",
-            "networks": len(networks),
-            "layers": len(layers),
+            **counts,
         },
         "targets": TARGETS,
-        "often_inlined": sorted(kind for kind, found in seen.items() if np.mean(found) > 0.5),
+        "often_inlined": sorted(often),
         "kernels": kernels,
-        "functions": {
-            kind: fit_row(found, {**as_inlined(kind, kernels), **alike["functions"].get(kind, {})})
-            for kind, found in functions.items()
-        },
-        "rough": fit_row(rough, {}),
-        "entry": fit_row(entries, {}),
+        "functions": functions_found,
+        "rough": rough,
+        "entry": entry,
     }
     text = json.dumps(content, separators=(",", ":"), sort_keys=True)
     return text.replace(']},"', ']},\n"') + "\n"
+
+
+def _merged(
+    old: Mapping[str, Coefficients], new: Mapping[str, Coefficients]
+) -> dict[str, Coefficients]:
+    """Return the rows of both; new values replace old ones."""
+    return {key: {**old.get(key, {}), **new.get(key, {})} for key in {**old, **new}}
 
 
 def as_inlined(kind: str, kernels: Mapping[str, Coefficients]) -> Coefficients:
@@ -371,9 +413,11 @@ def main() -> None:
     solve.add_argument("cpu")
     solve.add_argument("files", type=Path, nargs="+")
     solve.add_argument("--like", help="a core whose table says what is likely")
+    solve.add_argument("--update", action="store_true", help="keep what was not measured again")
+    solve.add_argument("--anew", nargs="*", default=[], help="kinds and amounts to forget first")
     options = parser.parse_args()
     if options.action == "fit":
-        fit(options.cpu, options.files, options.like)
+        fit(options.cpu, options.files, options.like, options.update, options.anew)
         return
     if options.objects:
         toolchain.run_tool = ObjectCache(options.objects, toolchain.run_tool).run

@@ -139,8 +139,72 @@ def sums_network(seed: int) -> bytes:
     return network.build(*outputs)
 
 
+def _size_and_channels(choose: np.random.Generator) -> list[int]:
+    """Choose the shape of an input of a layer as `random_network` has them."""
+    size = [int(d) for d in choose.integers(1, 9, 2)]
+    return [*size, int(choose.choice([1, 1, 2, 3, 3, 4, 4, 5, 7, 8, 8, 11, 12, 16, 24]))]
+
+
+def convolutions_network(seed: int) -> bytes:
+    """Generate parallel convolutions with the sizes that `random_network` uses."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(4):
+        x = network.input(1, *_size_and_channels(choose))
+        if choose.integers(3) == 0:
+            x = network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0))
+        if choose.integers(2):
+            channels, stride = (int(n) for n in (choose.integers(1, 17), choose.integers(1, 3)))
+            outputs.append(network.conv(x, channels, (3, 3), stride=stride, padding="SAME"))
+        else:
+            outputs.append(network.conv(x, int(choose.choice([1, 2, 4, 7, 8, 12, 16, 24]))))
+    return network.build(*outputs)
+
+
+def depthwises_network(seed: int) -> bytes:
+    """Generate parallel depthwise convolutions with the sizes that `random_network` uses."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(4):
+        x = network.input(1, *_size_and_channels(choose))
+        if choose.integers(3) == 0:
+            x = network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0))
+        stride = int(choose.integers(1, 3))
+        outputs.append(network.depthwise(x, stride=stride, padding="SAME"))
+    return network.build(*outputs)
+
+
+def tiny_network(seed: int) -> bytes:
+    """Generate parallel layers of few elements, as at the end of those of `random_network`."""
+    choose = np.random.default_rng(seed)
+    network = Network(seed)
+    outputs = []
+    for _ in range(8):
+        size = [int(d) for d in choose.integers(1, 4, 2)]
+        size.append(int(choose.choice([1, 2, 3, 4, 7, 8, 12, 16])))
+        scales = choose.choice([0.05, 0.07, 0.1, 1 / 256, 0.05 * 0.39 * 3, 0.07 * 0.39 * 2], 2)
+        x, y = (network.input(1, *size, scale=float(scale)) for scale in scales)
+        kind = choose.integers(7)
+        if kind < 2 and min(size[:2]) > 1:
+            operator = "AVERAGE_POOL_2D" if kind else "MAX_POOL_2D"
+            outputs.append(network.pool(x, operator))
+        elif kind < 3:
+            outputs.append(network.binary("ADD", x, y))
+        elif kind == 3:
+            outputs.append(network.pad(x, (0, 0), (1, 0), (0, 1), (0, 0)))
+        elif kind == 4:
+            outputs.append(network.requantize(x))
+        elif kind == 5:
+            outputs.append(network.conv(x, int(choose.integers(1, 17)), (3, 3), padding="SAME"))
+        else:
+            outputs.append(network.dense(x, int(choose.integers(1, 20)), depth=int(np.prod(size))))
+    return network.build(*outputs)
+
+
 #: Kinds of networks whose layers are parallel.
-SIDE_BY_SIDE = ("elements", "products", "images", "sums")
+SIDE_BY_SIDE = ("elements", "products", "images", "sums", "convolutions", "depthwises", "tiny")
 
 KINDS = {
     "random": random_network,
@@ -151,4 +215,7 @@ KINDS = {
     "products": products_network,
     "images": images_network,
     "sums": sums_network,
+    "convolutions": convolutions_network,
+    "depthwises": depthwises_network,
+    "tiny": tiny_network,
 }

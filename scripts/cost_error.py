@@ -3,6 +3,9 @@
 
     scripts/cost_error.py cortex-m4 --count 200
 
+With ``--counts FILE``, counts are added to that file, and networks in it are not run again, so that
+a new table can be judged within seconds. The file must not outlive a change of a kernel.
+
 Prints the median and the largest error of the instructions of whole networks, and the processor
 time of an estimate. Arena and constants must match exactly.
 """
@@ -10,6 +13,7 @@ time of an estimate. Arena and constants must match exactly.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -23,6 +27,7 @@ from object_cache import ObjectCache
 from random_networks import random_network
 
 import tvmtiny
+from tvmtiny.frontend import Model
 from tvmtiny.host import toolchain
 
 #: Emulated board for each CPU.
@@ -40,11 +45,18 @@ def main() -> None:
     parser.add_argument("cpu", choices=BOARDS)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument(
+        "--counts", type=Path, help="keeps what was counted, one network on each line"
+    )
     parser.add_argument("--objects", type=Path, help="keeps what is compiled for all networks")
     options = parser.parse_args()
     if options.objects:
         toolchain.run_tool = ObjectCache(options.objects, toolchain.run_tool).run
     board = BOARDS[options.cpu]
+    counts = {}
+    if options.counts and options.counts.exists():
+        lines = options.counts.read_text(encoding="utf-8").splitlines()
+        counts = {r["seed"]: r["counts"] for r in map(json.loads, lines) if r["cpu"] == options.cpu}
     errors: list[tuple[float, int]] = []
     seconds: list[float] = []
     for seed in range(options.first, options.first + options.count):
@@ -55,17 +67,28 @@ def main() -> None:
         begin = time.process_time()
         found = tvmtiny.cost(model, board)
         seconds.append(time.process_time() - begin)
-        artifact = tvmtiny.compile(model, board)
-        sizes = (artifact.arena_bytes, artifact.constants_bytes)
-        assert (found.total.arena_bytes, found.total.constants_bytes) == sizes, seed
-        counted = tvmtiny.run(artifact, *tvmtiny.make_inputs("random:0", artifact.inputs))
-        assert counted.instructions is not None
-        errors.append((found.total.instructions / counted.instructions - 1, seed))
+        known = counts.get(seed) or counted(model, board)
+        if seed not in counts and options.counts:
+            with options.counts.open("a", encoding="utf-8") as kept:
+                kept.write(json.dumps({"cpu": options.cpu, "seed": seed, "counts": known}) + "\n")
+        instructions, *sizes = known
+        assert [found.total.arena_bytes, found.total.constants_bytes] == sizes, seed
+        errors.append((found.total.instructions / instructions - 1, seed))
         if len(errors) % 20 == 0:
             print(summary(options.cpu, errors, seconds), file=sys.stderr, flush=True)
     print(summary(options.cpu, errors, seconds))
     worst = sorted(errors, key=lambda found: -abs(found[0]))[:10]
     print("worst: " + ", ".join(f"seed {seed} {error:+.1%}" for error, seed in worst))
+
+
+def counted(model: Model, board: str) -> list[int]:
+    """Compile and run a network; return its instructions, arena bytes and constant bytes."""
+    artifact = tvmtiny.compile(model, board)
+    instructions = tvmtiny.run(
+        artifact, *tvmtiny.make_inputs("random:0", artifact.inputs)
+    ).instructions
+    assert instructions is not None
+    return [instructions, artifact.arena_bytes, artifact.constants_bytes]
 
 
 def summary(cpu: str, errors: list[tuple[float, int]], seconds: list[float]) -> str:

@@ -15,10 +15,12 @@ from tvm import tirx
 import tvmtiny
 from tests.ops.test_depthwise_conv_2d import Depthwise
 from tvmtiny import models
+from tvmtiny.codegen.lower import Kernel
 from tvmtiny.errors import InputError
 from tvmtiny.estimation.counts import Call
-from tvmtiny.estimation.facts import Function
+from tvmtiny.estimation.facts import Function, facts
 from tvmtiny.estimation.kernels import instantiations, parts
+from tvmtiny.estimation.terms import shifted_sums
 from tvmtiny.estimation.walk import walk
 from tvmtiny.frontend import Model
 from tvmtiny.schedule import nest
@@ -135,6 +137,74 @@ def test_parts_of_patches_are_counted_as_the_kernel_runs_them() -> None:
                 expected["taps inside" if 0 <= x < width else "taps outside"] += 1
     assert {name: part.events[name] for name in expected} == expected
     assert part.events["patches"] == len(places)
+
+
+def test_edges_of_paired_patches_are_counted_row_by_row() -> None:
+    """Against a simulation of the rows of TVMTINY_PAIRS_GATHER."""
+    height, width, channels, out_width = 4, 5, 3, 5
+    sizes = f"4, {height}, {width}, {channels}, 4, {out_width}"
+    line = f"TVMTINY_PAIRS_GATHER(g, p, {sizes}, 3, 1, 9, 3, 1, 1, 1, 1, 1, (7))"
+    position = np.arange(0, 20, 4)
+    zeros = np.zeros(len(position), np.int64)
+    call = Call("g", (zeros, zeros, position), (True, True, False), len(position), 1.0)
+    gather, edge = parts(call, instantiations((line,)), True)
+    expected = {"call": 0, "copy": 0, "copy 2": 0, "copy 4": 0}
+    for pixel in range(20):
+        top, left = pixel // out_width - 1, pixel % out_width - 1
+        for y in range(top, top + 3):
+            inside = range(max(left, 0), min(left + 3, width)) if 0 <= y < height else ()
+            count = len(inside) * channels
+            expected["call"] += count < 9
+            expected["copy"] += 0 < count < 9
+            expected["copy 2"] += count < 9 and count & 2 > 0
+            expected["copy 4"] += count < 9 and count & 4 > 0
+    assert {name: edge.events[name] for name in expected} == expected
+    assert edge.events["fill 8"] == edge.events["fill 1"] == expected["call"]
+    assert gather.events["edge rows"] == expected["call"]
+    # Two words in a loop and a byte for each of the rows of 10 pairs of pixels.
+    assert (gather.events["pack turns"], gather.events["rest of 1"]) == (60, 30)
+
+
+@pytest.mark.parametrize(
+    ("address", "count", "expected"),
+    [
+        (0, 27, {"aligned": 1, "16 bytes": 1, "words": 2, "bytes": 3}),
+        (1, 9, {"head bytes": 3, "words": 1, "bytes": 2}),
+        (3, 1, {"head bytes": 1, "cut": 1}),
+    ],
+)
+def test_a_memset_is_counted_by_its_loops(
+    address: int, count: int, expected: dict[str, int]
+) -> None:
+    values = tuple(np.array([value]) for value in (address, count, 0))
+    fill, found = parts(Call("tvmtiny_plane_fill", values, (True,) * 3, 1, 1.0), {}, False)
+    assert (fill.function, found.function) == ("tvmtiny_plane_fill", "memset")
+    amounts = ("aligned", "head bytes", "16 bytes", "words", "bytes", "cut")
+    assert {name: found.events[name] for name in amounts if found.events[name]} == expected
+
+
+@pytest.mark.parametrize(
+    ("factor", "sums"), [(5, 1), (4195328, 1), (327709, 4), (4194681, 4), (163865, 4)]
+)
+def test_sums_that_replace_a_product_are_those_of_gcc(factor: int, sums: int) -> None:
+    assert shifted_sums(factor, 5) == sums
+
+
+def test_a_function_with_one_caller_has_costs_for_its_constants() -> None:
+    x = nest.buffer("x", 64, "int8")
+    pack = "TVMTINY_DEPTHWISE_PACK(g, 2, 3, 2, 8, 0, 2, 1, (1))"
+
+    def kernel(symbol: str) -> Kernel:
+        call = nest.call("g", nest.address(x), 0, nest.address(x), 2)
+        function = tirx.PrimFunc([x], call)
+        return Kernel(symbol, "", "", (), "", (), (pack,), lowered=function)
+
+    def kinds(*symbols: str) -> set[str]:
+        found = facts(map(kernel, symbols), unaligned=True)
+        return {f.kind for f in found[symbols[0]].functions if "edge" in f.name}
+
+    assert kinds("a") == {"depthwise edge alone"}
+    assert kinds("a", "b") == {"depthwise edge"}
 
 
 def test_a_function_that_is_called_once_is_inlined() -> None:

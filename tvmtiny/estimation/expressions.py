@@ -29,8 +29,8 @@ __all__ = ["ExpressionCounter"]
 #: Elements that Thumb's loads and stores reach from a pointer without an index register.
 _NEAR = 32
 
-#: Most sums of shifted values that replace a multiplication where they are faster.
-_MOST_STEPS = 3
+#: Most sums of shifted values that are searched for in place of a product.
+_MOST_STEPS = 5
 
 _COMPARISONS = (tirx.EQ, tirx.NE, tirx.LT, tirx.LE, tirx.GT, tirx.GE)
 _EVALUATE = {
@@ -272,6 +272,8 @@ class ExpressionCounter:
         key = (name, tuple(key for key, _ in found))
         if self._first(key):
             self._count(name, level)
+            if name == "multiply int" and not self._unaligned:
+                self._constant_factor(expression.b, level)
         return key, level
 
     def _call(self, call: ir.Call) -> tuple[Hashable, int]:
@@ -314,12 +316,20 @@ class ExpressionCounter:
         return (name, id_of(call)), len(self._times) - 1
 
     def _constant_factor(self, factor: ir.Expr, level: int) -> None:
-        """Count the shifts and adds that replace a product with a constant on Armv6-M."""
+        """Count the shifts and adds by which GCC replaces a product with a constant on Armv6-M."""
         if not isinstance(factor, tirx.IntImm):
             return
-        steps = shifted_sums(abs(int(factor.value)), _MOST_STEPS)
-        if steps <= _MOST_STEPS:
-            self._count(f"factor of {steps}", level)
+        value = abs(int(factor.value))
+        steps = shifted_sums(value, _MOST_STEPS)
+        shifts = value > 0 and value % 2 == 0
+        # GCC's cost of the product grows by an eighth of an add for each bit of the constant.
+        if steps + shifts > (7 + (value.bit_length() + 1) // 2) // 4:
+            self._count("factor multiplied", level)
+            return
+        for _ in range(steps):
+            self._count("factor step", level)
+        if shifts:
+            self._count("factor shift", level)
 
     def _bounds(self, value: ir.Expr, shift: int, level: int) -> None:
         """Count the bounds of a saturation that the compiler cannot prove to be redundant."""

@@ -133,7 +133,13 @@ def facts(kernels: Iterable[Kernel], *, unaligned: bool) -> dict[str, KernelFact
         found_parts[symbol] = (shown, events)
     for symbol, (shown, events) in found_parts.items():
         functions = tuple(
-            Function(name, part.kind, dict(events[name]), calls[name], part.fixed)
+            Function(
+                name,
+                f"{part.kind} alone" if part.specialized and calls[name] == 1 else part.kind,
+                dict(events[name]),
+                calls[name],
+                part.fixed,
+            )
             for name, part in shown.items()
             if any(events[name].values())
         )

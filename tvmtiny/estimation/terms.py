@@ -99,7 +99,10 @@ def _combined(operation: type[ir.Expr], operands: list[tuple[int, int]]) -> tupl
 
 @cache
 def shifted_sums(factor: int, most: int) -> int:
-    """Count the sums of shifted values that form a product; more than `most` if there are more."""
+    """Count the sums of shifted values that form a product; more than `most` if there are more.
+
+    The search is that of GCC's ``synth_mult``.
+    """
     while factor and factor % 2 == 0:
         factor //= 2
     if factor <= 1:
@@ -107,10 +110,12 @@ def shifted_sums(factor: int, most: int) -> int:
     if most == 0:
         return 1
     best = min(shifted_sums(factor - 1, most - 1), shifted_sums(factor + 1, most - 1)) + 1
-    for shift in range(2, factor.bit_length() + 1):
-        for divisor in ((1 << shift) - 1, (1 << shift) + 1):
-            if divisor < factor and factor % divisor == 0:
-                best = min(best, shifted_sums(factor // divisor, most - 1) + 1)
+    # GCC tries only the largest divisor of this form.
+    powers = (1 << shift for shift in range(factor.bit_length(), 1, -1))
+    divisors = (divisor for power in powers for divisor in (power + 1, power - 1))
+    divisor = next((d for d in divisors if d < factor and factor % d == 0), None)
+    if divisor is not None:
+        best = min(best, shifted_sums(factor // divisor, most - 1) + 1)
     return best
 
 

@@ -48,12 +48,16 @@ class Part:
         Executions of each of its parts.
     fixed
         Whether the function is never inlined, because it is assembly or marked accordingly.
+    specialized
+        Whether compilers copy the function for the constant arguments of its only caller, so that
+        it has costs of its own there.
     """
 
     function: str
     kind: str
     events: Mapping[str, float]
     fixed: bool = False
+    specialized: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,16 +66,24 @@ def _add_words(site: Site) -> Iterator[Part]:
 def _add(site: Site) -> Iterator[Part]:
     _, low, high = site.made.numbers(0, 1, 2)
     count = site.argument(4)
-    words = site.total(count // 4)
+    words = site.total(count // 4) + site.call.times
+    yield Part(
+        site.name,
+        "add",
+        {
+            "call": site.call.times,
+            "rest": site.total(count % 4),
+            "none": site.total((count < 4).astype(float)),
+        },
+    )
+    # The function for words is called for whole words, if there are any, and for the rest.
     events = {
-        "call": site.call.times,
-        "words": words + site.call.times,
-        "rest": site.total(count % 4),
+        "call": site.call.times + site.total((count >= 4).astype(float)),
+        "words": words,
         "low": words * (low > -128),
         "high": words * (high < 127),
-        "none": site.total((count < 4).astype(float)),
     }
-    yield Part(site.name, "add", events)
+    yield Part(f"{site.name}_words", "add any words", events, fixed=True)
 
 
 def _pool(site: Site, rows: np.ndarray, columns: np.ndarray, kind: str) -> Iterator[Part]:
@@ -175,7 +183,7 @@ def _pack(site: Site) -> Iterator[Part]:
     else:
         edge_calls = calls + site.total(edges)
     edge = {"call": edge_calls, "columns": edge_calls * width}
-    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True)
+    yield Part("tvmtiny_depthwise_edge", "depthwise edge", edge, fixed=True, specialized=True)
 
 
 @counts_of("TVMTINY_DEPTHWISE_3X3_*")

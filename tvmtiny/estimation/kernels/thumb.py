@@ -7,6 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from tvmtiny.estimation.kernels.counting import CONSTANTS, Part, Site, counts_of
+from tvmtiny.estimation.kernels.library import memcpy_of_few, memset
+
+#: Most bytes that GCC stores by itself instead of calling memset: on Armv6-M, and on cores that
+#: load words from any address.
+_STORED, _STORED_UNALIGNED = 4, 28
 
 
 @counts_of("TVMTINY_THUMB_PAIRS")
@@ -66,51 +71,106 @@ def _pairs_gather(site: Site) -> Iterator[Part]:
     row = line % out_height * down - top
     first = (position % out_width * across - left) * channels
     taps = row[:, :, None] + np.arange(rows)[None, None, :] * dilation
-    valid = (taps >= 0) & (taps < height)
-    starts = first[:, :, None] + np.arange(count)[None, None, :] * apart
-    within_row = (starts >= 0) & (starts + size <= width * channels)
-    whole = valid[:, :, :, None] & within_row[:, :, None, :]
-    total_rows = float(whole.size) * weight
-    edge = float((~whole).sum()) * weight
-    overlap = np.clip(np.minimum(starts + size, width * channels) - np.maximum(starts, 0), 0, size)
-    copied = np.where(whole, 0, valid[:, :, :, None] * overlap[:, :, None, :])
-    filled = np.where(whole | valid[:, :, :, None], 0, size)
-    invalid = float((~valid).sum()) * count * weight
+    valid = ((taps >= 0) & (taps < height))[:, :, :, None]
+    starts = (first[:, :, None] + np.arange(count)[None, None, :] * apart)[:, :, None, :]
+    whole = valid & (starts >= 0) & (starts + size <= width * channels)
+    pairs = site.call.times * pixels / 2
+    all_rows = pairs * rows * count
+    turns, rest = divmod(size, 4)
     events = {
         "call": site.call.times,
-        "pairs": site.call.times * pixels / 2,
-        "rows": total_rows / 2,
-        "row turns": site.call.times * pixels / 2 * rows,
-        "edge rows": edge,
-        "outside rows": invalid,
-        "edge bytes": edge * size,
-        "bytes copied": float(copied.sum()) * weight,
-        "outside bytes": float(filled.sum()) * weight,
-        "bytes before": float(
-            (np.clip(-starts, 0, size)[:, :, None, :] * valid[:, :, :, None]).sum()
-        )
-        * weight,
-        "pack turns": total_rows / 2 * (size // 4),
-        "pack rest": total_rows / 2 * (size % 4),
-        "pack loops": total_rows / 2 * (size >= 4),
-        "pack ends": total_rows / 2 * (size % 4 > 0),
-        "once": total_rows / 2 * (size // 4 == 1),
+        "pairs": pairs,
+        # Compilers replace divisions by constants, and a single row or part needs no loop.
+        "columns divided": pairs * (not _is_power(out_width)),
+        "columns shifted": pairs * (_is_power(out_width) and out_width > 1),
+        "lines divided": pairs * (not _is_power(out_height)),
+        "lines shifted": pairs * (_is_power(out_height) and out_height > 1),
+        "rows": pairs * rows * (rows > 1),
+        "parts": all_rows * (count > 1),
+        "pack turns": all_rows * turns * (turns > 1),
+        "pack loops": all_rows * (turns > 1),
+        "once": all_rows * (turns == 1),
+        f"rest of {rest}": all_rows * (rest > 0),
+        "edge rows": float((~whole).sum()) * weight,
     }
     if not site.unaligned:
         events["bits"] = float(np.log2(np.maximum(position // out_width, 1)).sum()) * weight
     yield Part(site.name, f"pairs gather {pixels}", events)
+    if size > 1 and not whole.all():
+        yield _pairs_edge(site, whole, valid, starts, taps, size, width * channels)
+
+
+def _is_power(number: int) -> bool:
+    return number & (number - 1) == 0
+
+
+def _pairs_edge(
+    site: Site,
+    whole: np.ndarray,
+    valid: np.ndarray,
+    starts: np.ndarray,
+    taps: np.ndarray,
+    size: int,
+    width: int,
+) -> Part:
+    """Count the copies of rows that are partly or wholly outside of the input.
+
+    Parameters
+    ----------
+    whole, valid
+        For each row of the patches, whether all of it, and whether some row of the input, is
+        inside; the axes are calls, pixels, rows and parts.
+    starts, taps
+        First byte within the row of the input, and that row.
+    size, width
+        Bytes of a row of the patch, and of the input.
+    """
+    begin, end = np.maximum(starts, 0), np.minimum(starts + size, width)
+    inside = np.where(valid, np.maximum(end - begin, 0), 0)
+    copied = ~whole & (inside > 0)
+    few = copied & (size < 4)
+    # The copies of the two pixels are next to each other.
+    copy = np.broadcast_to(np.arange(whole.shape[1])[None, :, None, None] % 2 * size, whole.shape)
+    source = taps[:, :, :, None] * width + begin
+    filled = ~whole & ~few
+    moved = copied & ~few
+    aligned = ((copy + begin - starts) | source) % 4 == 0
+    weight = site.call.weight
+    events = {
+        "call": float((~whole).sum()) * weight,
+        "few": float(few.sum()) * weight,
+        "few bytes": float(few.sum()) * weight * size,
+        "few inside": float((few * inside).sum()) * weight,
+        **_by_words("fill", np.full(filled.sum(), size), copy[filled] % 4 == 0, site),
+        **_by_words("copy", inside[moved], aligned[moved], site),
+    }
+    return Part("tvmtiny_pairs_edge", "pairs edge", events, fixed=True, specialized=True)
+
+
+def _by_words(kind: str, count: np.ndarray, aligned: np.ndarray, site: Site) -> dict[str, float]:
+    """Count tvmtiny_fill or tvmtiny_copy of numbers of bytes that are not constant."""
+    words = aligned | site.unaligned
+    parts = {
+        "": np.ones_like(count),
+        " by bytes": ~words,
+        " byte": np.where(words, 0, count),
+        " 16": words * (count // 16),
+        **{f" {bit}": words * (count & bit > 0) for bit in (8, 4, 2, 1)},
+    }
+    return {kind + part: float(found.sum()) * site.call.weight for part, found in parts.items()}
 
 
 @counts_of("tvmtiny_thumb_pack_2", "tvmtiny_thumb_pack_4")
 def _pack_pixels(site: Site) -> Iterator[Part]:
     depth = int(site.argument(2)[0])
     both = site.call.times * (2 if site.name.endswith("4") else 1)
+    turns, rest = divmod(depth, 4)
     events = {
         "call": site.call.times,
-        "turns": both * (depth // 4) * (depth >= 8),
-        "once": both * (4 <= depth < 8),
-        "rest": both * (depth % 4),
-        "ends": both * (depth % 4 > 0),
+        "turns": both * turns * (turns > 1),
+        "loops": both * (turns > 1),
+        "once": both * (turns == 1),
+        f"rest of {rest}": both * (rest > 0),
     }
     yield Part(site.name, site.name.removeprefix("tvmtiny_"), events)
 
@@ -191,23 +251,47 @@ def _plane(site: Site) -> Iterator[Part]:
     valid = np.clip(np.minimum(row + rows, height) - np.maximum(row, 0), 0, rows)
     lines = site.total(valid)
     outside = site.total(rows - valid)
-    # Compilers call memcpy if the bytes of a row are adjacent.
+    # Compilers copy the bytes of a row by words or call memcpy if they are adjacent.
     alone = channels == 1
+    fours, rest = divmod(used, 4)
+    copied = alone and not site.unaligned and rest == 3
+    of = " of neighbours" * alone
     events = {
         "call": site.call.times,
         "rows": lines,
-        "neighbours": lines * alone,
-        "neighbouring bytes": lines * used * alone,
-        "fours": lines * (used // 4),
-        "rest": lines * (used % 4),
-        "ends": lines * (used % 4 > 0),
-        "none": lines * (used < 4),
+        f"fours{of}": lines * fours * (fours > 1),
+        f"loop{of}": lines * (fours > 1),
+        f"once{of}": lines * (fours == 1),
+        f"rest of {rest}{of}": lines * (rest > 0 and not copied),
+        "copied": lines * copied,
         "outside rows": outside,
-        "outside bytes": outside * columns,
-        "outside words": outside * (columns // 4),
-        "outside rest": outside * (columns % 4),
     }
+    if columns <= (_STORED_UNALIGNED if site.unaligned else _STORED):
+        events |= {
+            "outside bytes": outside * columns,
+            "outside words": outside * (columns // 4),
+            "outside rest": outside * (columns % 4),
+        }
+    elif outside:
+        line = row[:, None] + np.arange(rows)[None, :]
+        address = site.argument(2)[:, None] + np.arange(rows)[None, :] * columns
+        address = address[(line < 0) | (line >= height)]
+        events["filled"] = outside
+        yield memset(site, address, np.full(len(address), columns))
+    if copied:
+        yield memcpy_of_few(lines, rest)
     yield Part(site.name, "plane", events)
+
+
+@counts_of("tvmtiny_plane_fill")
+def _plane_fill(site: Site) -> Iterator[Part]:
+    count = site.argument(1)
+    if site.unaligned and count.max(initial=0) <= _STORED_UNALIGNED:
+        stores = {"words": site.total(count // 4), "rest": site.total(count % 4)}
+        yield Part(site.name, "plane fill", {"call": site.call.times, **stores})
+        return
+    yield Part(site.name, "plane fill", {"call": site.call.times})
+    yield memset(site, site.argument(0), count)
 
 
 def _by_fours(site: Site, count: np.ndarray, kind: str) -> Iterator[Part]:
@@ -219,11 +303,6 @@ def _by_fours(site: Site, count: np.ndarray, kind: str) -> Iterator[Part]:
         "rest": site.total(count % 4),
     }
     yield Part(site.name, kind, events)
-
-
-@counts_of("tvmtiny_plane_fill")
-def _plane_fill(site: Site) -> Iterator[Part]:
-    yield from _by_fours(site, site.argument(1), "plane fill")
 
 
 @counts_of("tvmtiny_thumb_sum")
