@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
+from zlib import crc32
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from tvmtiny.targets import Cpu
 
 #: Estimated instructions of an additional call.
 _CALL = 20
+
+#: The limit on bytes of constants that a layer needs twice if two kernels share its rows.
+_MOST_REPEATED = 4096
 
 #: Estimated instructions per element for schedules without an estimate of their own.
 _PER_ELEMENT = 4
@@ -80,6 +84,16 @@ class _Part:
             found.instructions or _PER_ELEMENT * elements,
         )
 
+    @cached_property
+    def constants(self) -> dict[str, int]:
+        """Bytes of large constants, by a hash of their values."""
+        found = {}
+        for argument in self.implementation.arguments if self.implementation else ():
+            data = argument.data if isinstance(argument, Tensor) else argument
+            if isinstance(data, np.ndarray) and data.nbytes > _MOST_REPEATED:
+                found[f"{data.nbytes}.{crc32(np.ascontiguousarray(data).data)}"] = data.nbytes
+        return found
+
 
 class RowImplementations:
     """Chooses and lowers the kernels that produce rows on one CPU.
@@ -110,7 +124,11 @@ class RowImplementations:
                 )
                 for split in ([(some, 0, 0)], *_splits(some))
             ]
-            self._known[key] = min(ways, key=_instructions)
+            most_constants = sum(_constants(ways[0]).values()) + _MOST_REPEATED
+            self._known[key] = min(
+                (way for way in ways if sum(_constants(way).values()) <= most_constants),
+                key=_instructions,
+            )
         found = self._known[key]
         if most is None or _workspace(found) <= most:
             return found
@@ -145,7 +163,8 @@ class RowImplementations:
             parts = self._parts((node.index, rows, 0, 0, rule.typical(rows)), node, most)
             self._costs[key] = None
             if parts is not None:
-                self._costs[key] = RowCost(_workspace(parts), _instructions(parts))
+                constants = tuple(_constants(parts).items())
+                self._costs[key] = RowCost(_workspace(parts), _instructions(parts), constants)
         return self._costs[key]
 
     def kernels(
@@ -209,6 +228,14 @@ class RowImplementations:
 
 def _workspace(parts: tuple[_Part, ...]) -> int:
     return max(part.cost.workspace for part in parts)
+
+
+def _constants(parts: tuple[_Part, ...]) -> dict[str, int]:
+    """Return the bytes of large constants, by a hash of their values.
+
+    Tiles of different shapes order the same weights differently.
+    """
+    return {name: size for part in parts for name, size in part.constants.items()}
 
 
 def _instructions(parts: tuple[_Part, ...]) -> int:

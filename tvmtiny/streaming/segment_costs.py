@@ -24,6 +24,9 @@ from tvmtiny.streaming.segment import (
 #: Instructions per event, and per move or fill in an event; bytes that one instruction moves.
 _EVENT, _MOVE, _BYTES = 30, 12, 4
 
+#: How many instructions are worth a byte of constants that are stored twice.
+_PER_REPEATED_BYTE = 8
+
 
 @dataclass(frozen=True)
 class RowCost:
@@ -35,10 +38,13 @@ class RowCost:
         Bytes of workspace.
     instructions
         The estimated number of instructions.
+    constants
+        Names and bytes of large constants.
     """
 
     workspace: int
     instructions: int
+    constants: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -301,14 +307,19 @@ class Segments:
 
     def _cost(self, index: int, counts: Mapping[int, int], cap: int | None) -> RowCost | None:
         """The cost of all calls of a layer."""
-        workspace = instructions = 0
+        workspace = instructions = most = 0
+        constants: dict[str, int] = {}
         for rows, count in counts.items():
             cost = self._layers[index].cost(rows, cap)
             if cost is None:
                 return None
             workspace = max(workspace, cost.workspace)
             instructions += count * cost.instructions
-        return RowCost(workspace, instructions)
+            constants.update(cost.constants)
+            most = max(most, sum(size for _, size in cost.constants))
+        # Other numbers of rows may need the same weights in another order.
+        repeated = sum(constants.values()) - most
+        return RowCost(workspace, instructions + _PER_REPEATED_BYTE * repeated)
 
     def _base(self, begin: int, end: int, rows: tuple[int, ...], shared: bool) -> _Base | None:
         segment = self.segment(begin, end)
