@@ -384,13 +384,15 @@ def _read_outputs(node: Node, position: int, layers: dict[int, LayerInfo]) -> li
 def _allowed_requests(artifact: Artifact) -> list[tuple[int, int, int]]:
     """The same for a model that runs row by row: whole rings by name."""
     sizes = {request.name: request.size for request in artifact.problem.requests}
-    begun = {
-        s.first: [ring.tensor for ring in s.rings if ring.first == s.first]
+    # Before each event, rows of any tensor of the segment may move.
+    moved = {
+        layer: [ring.tensor for ring in s.rings]
         for s in artifact.stream.segments
+        for layer in range(s.first, s.last + 1)
     }
     ranges = []
     for layer in artifact.layers:
-        names = {*layer.reads, layer.writes, "stream", *begun.get(layer.index, ())}
+        names = {*layer.reads, layer.writes, "stream", *moved.get(layer.index, ())}
         own = (f"workspace.{layer.index}.",)
         for segment in artifact.stream.segments:
             if segment.first == layer.index:

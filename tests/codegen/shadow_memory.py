@@ -7,7 +7,7 @@ input wrote; everything else is reported with layer and offset.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,7 @@ from host_runner import (
 
 from tvmtiny.codegen import Artifact
 from tvmtiny.codegen.tensors import pack_inputs, split_layers
+from tvmtiny.memory import Request
 
 #: Replace every memory access by a call and check nothing else. Built-in functions and the
 #: optimizer are off, so that no access hides in a library function and compiling takes half the
@@ -41,7 +42,7 @@ _INSTRUMENT = (
     "--param=asan-stack=0",
     "--param=asan-globals=0",
 )
-_READ, _OUTPUT, _WORKSPACE = 0, 1, 2
+_READ, _OUTPUT, _WORKSPACE, _MOVED, _SOURCE = range(5)
 _HEADER = """\
 #include <stddef.h>
 #include <stdint.h>
@@ -74,13 +75,15 @@ _RUNTIME = """\
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { READ = 0, OUTPUT = 1 };
+enum { READ = 0, OUTPUT = 1, MOVED = 3, SOURCE = 4 };
 
 static const struct shadowed *model;
 static uint8_t *arena;
 static const struct range *first, *end;
 static uint32_t layer;
 static int active;
+/* Whose byte was read last: moves write what they have just read. */
+static uint16_t last_read;
 static FILE *layers_file;
 
 void shadow_start(const struct shadowed *started, uint8_t *its_arena)
@@ -116,16 +119,19 @@ static void load(uintptr_t address, size_t size)
       continue;
     }
     const uint16_t written_by = model->shadow[offset];
+    last_read = written_by;
     for (const struct range *r = first; r < end; ++r) {
       if (covers(r, offset)) {
         known = 1;
         input |= r->kind == READ;
-        allowed |= r->kind != OUTPUT && model->accepts[r->owner * model->owners + written_by];
+        const int accepting = r->kind != OUTPUT && r->kind < MOVED;
+        allowed |= accepting && model->accepts[r->owner * model->owners + written_by];
       }
     }
     for (const struct range *r = first; r < end; ++r) {
       /* What lies in an input is read as that, never as the output above it. */
-      allowed |= !input && r->kind == OUTPUT && covers(r, offset) && written_by == r->owner;
+      const int read = r->kind >= MOVED || (!input && r->kind == OUTPUT);
+      allowed |= read && covers(r, offset) && written_by == r->owner;
     }
     if (!known) {
       complain("reads outside of its tensors at", offset);
@@ -145,7 +151,12 @@ static void store(uintptr_t address, size_t size)
       continue;
     }
     for (const struct range *r = first; r < end; ++r) {
-      if (r->kind != READ && covers(r, offset)) {
+      if (r->kind != READ && r->kind < MOVED && covers(r, offset)) {
+        owner = (uint16_t)r->owner;
+      }
+    }
+    for (const struct range *r = first; r < end; ++r) {
+      if (r->kind == MOVED && covers(r, offset) && (owner == 0 || r->owner == last_read)) {
         owner = (uint16_t)r->owner;
       }
     }
@@ -369,6 +380,11 @@ def _template() -> jinja2.Template:
 
 def _described(artifact: Artifact) -> dict[str, Any]:
     owners = {r.name: i for i, r in enumerate(artifact.problem.requests, 1)}
+    for name in owners:
+        place, _, tensor = name.partition(".")
+        if place in ("later", "window"):
+            # The same rows in other places.
+            owners[name] = owners[f"ring.{tensor}"] if f"ring.{tensor}" in owners else owners[name]
     inner: dict[str, set[str]] = {name: {name} for name in owners}
     # Tensors inside another tensor are complete once their last producer has run.
     for inside in artifact.problem.insides:
@@ -393,7 +409,8 @@ def _described(artifact: Artifact) -> dict[str, Any]:
 
 
 def _ranges(artifact: Artifact, owners: dict[str, int]) -> Iterator[_Range]:
-    sizes = {request.name: request.size for request in artifact.problem.requests}
+    requests = {request.name: request for request in artifact.problem.requests}
+    sizes = {name: request.size for name, request in requests.items()}
     for layer in artifact.layers:
         workspaces = [n for n in owners if n.startswith(f"workspace.{layer.index}.")]
         for kind, names in (
@@ -407,28 +424,39 @@ def _ranges(artifact: Artifact, owners: dict[str, int]) -> Iterator[_Range]:
                     continue
                 offset = artifact.plan.offsets[name]
                 yield _Range(layer.index, offset, sizes[name], kind, owners[name])
-        for kind, name in _streamed(artifact, layer.index):
+        for kind, name in _streamed(artifact, layer.index, requests):
             offset = artifact.plan.offsets[name]
             yield _Range(layer.index, offset, sizes[name], kind, owners[name])
 
 
-def _streamed(artifact: Artifact, layer: int) -> Iterator[tuple[int, str]]:
-    """Memory beside its tensors that a layer touches when the model runs row by row.
+def _streamed(
+    artifact: Artifact, layer: int, requests: Mapping[str, Request]
+) -> Iterator[tuple[int, str]]:
+    """What a layer touches beside its tensors, where it runs row by row.
 
-    The layer moves rows and writes padding rows in the rings it reads; the first layer of a segment
-    initializes all rings of the segment. Where windows share memory, rows are written there.
+    It moves rows and makes rows of padding in the rings that it reads; with the first layer of a
+    segment all its rings begin. Before it works, rows of other tensors may move to where they are
+    kept, or into a window.
     """
     if artifact.stream is None:
         return
     yield _WORKSPACE, "stream"
     for segment in artifact.stream.segments:
         if segment.first <= layer <= segment.last:
-            reads, writes = artifact.layers[layer].reads, artifact.layers[layer].writes
+            reads = artifact.layers[layer].reads
             for ring in segment.rings:
-                if ring.tensor in reads or layer == segment.first == ring.first:
+                window = ring.tensor.replace("ring.", "window.", 1)
+                begins = layer == segment.first == ring.first
+                if ring.tensor in reads or (begins and window not in requests):
                     yield _OUTPUT, ring.tensor
-                if ring.window_bytes and ring.tensor in (*reads, writes):
-                    yield _OUTPUT, ring.tensor.replace("ring.", "window.", 1)
+                if window in reads:
+                    yield _OUTPUT, window
+                if window not in requests:
+                    continue
+                for name in (ring.tensor, ring.tensor.replace("ring.", "later.", 1), window):
+                    if name in requests:
+                        here = requests[name].first <= layer + 1 <= requests[name].last
+                        yield _MOVED if here else _SOURCE, name
             sums = f"workspace.{segment.last}.sums"
             if layer == segment.first != segment.last and sums in artifact.plan.offsets:
                 yield _WORKSPACE, sums

@@ -1,4 +1,4 @@
-"""The helpers of ``runtime/core/tvmtiny.h`` against numpy, compiled for the host."""
+"""The helpers of ``runtime/core`` against numpy, compiled for the host."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not 
 
 _SOURCE = """
 #include "tvmtiny.h"
+#include "tvmtiny_stream.h"
 
 #define EACH(name, type, value) \\
   void name(int32_t count, const type *a, const type *b, type *out); \\
@@ -42,6 +43,16 @@ EACH(requantize_once, int32_t, tvmtiny_requantize_once(a[i], 1717986918, b[i]))
 EACH(float_exp, float, tvmtiny_exp(a[i]))
 EACH(float_logistic, float, tvmtiny_logistic(a[i]))
 EACH(quantize, float, (float)tvmtiny_quantize(a[i], b[i], 5, -128, 127))
+
+void move_rows(uint8_t *arena, int32_t to, int32_t from, int32_t count);
+void move_rows(uint8_t *arena, int32_t to, int32_t from, int32_t count)
+{
+  if (from < to && to < from + count) {
+    tvmtiny_move_rows_up(arena + to, arena + from, count);
+  } else {
+    tvmtiny_move_rows(arena + to, arena + from, count);
+  }
+}
 """
 _FLAGS = [*WARNINGS, "-O2", "-ffreestanding", "-shared", "-fPIC"]
 _SANITIZE = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
@@ -178,3 +189,15 @@ def test_quantize(library: ctypes.CDLL) -> None:
     got = _call(library, "quantize", values, np.float32(1.0))
     steps = np.clip(np.nan_to_num(values, nan=-1e9), -133, 122)
     np.testing.assert_array_equal(got, quantization.round_half_away(steps) + 5)
+
+
+def test_rows_move_over_themselves_in_both_directions(library: ctypes.CDLL) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        arena = rng.integers(0, 256, 200).astype(np.uint8)
+        target, source = (4 * int(n) if rng.integers(2) else int(n) for n in rng.integers(0, 25, 2))
+        count = int(rng.integers(1, 100))
+        expected = arena.copy()
+        expected[target : target + count] = arena[source : source + count]
+        library.move_rows(arena.ctypes.data_as(ctypes.c_void_p), target, source, count)
+        np.testing.assert_array_equal(arena, expected)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 import pytest
 
+from tvmtiny import memory
+from tvmtiny.codegen.stream_problem import RowWork, ring_name, stream_problem, window_name
 from tvmtiny.memory import Problem, Request
-from tvmtiny.streaming.order import schedule
 from tvmtiny.streaming.plan import Choice, Planner
 from tvmtiny.streaming.rows import RowRule
-from tvmtiny.streaming.segment import WINDOW, Fill, Kind, Move, RowTensor
+from tvmtiny.streaming.segment import WINDOW, Event, Fill, Kind, Move, RowTensor
 from tvmtiny.streaming.segment_costs import PlanLayer, RowCost, Streamed
 from tvmtiny.streaming.window import WindowRows
 
@@ -113,77 +115,114 @@ def test_a_plan_is_the_same_each_time() -> None:
         assert described(planner(seed, True).choose()) == described(planner(seed, True).choose())
 
 
+@pytest.mark.parametrize("pushed", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
-def test_every_row_is_made_once_and_read_where_it_lies(shared: bool) -> None:
-    """Follow the moves and fills of a schedule with rows that carry their identity."""
+def test_every_row_is_made_once_and_read_where_it_lies(shared: bool, pushed: bool) -> None:
+    """Follow all events of a schedule in an arena whose bytes know whose rows they are."""
     windows = 0
-    for seed in range(20):
-        p = planner(seed, True)
+    for seed in range(40):
+        p = planner(seed, pushed)
         count = len(p._layers)
-        segment = p.segment(0, count)
-        if segment is None:
-            continue
         rng = np.random.default_rng(seed)
-        plan = schedule(segment, [int(n) for n in rng.integers(1, 4, count)], shared)
-        windows += sum(ring.window > 0 for ring in plan.rings.values())
-        slots: dict[str, dict[int, object]] = {
-            name: {row: row - ring.top for row in range(ring.top)}
-            for name, ring in plan.rings.items()
-        }
-        made: dict[str, list[int]] = {name: [] for name in segment.tensors}
-        owner = ""
-        for event in plan.events:
-            layer = segment.layers[event.layer]
-            low, high = layer.rule.span(event.row, event.rows)
-            for change in (*event.before, *event.after):
-                ring = slots[change.tensor]
-                if isinstance(change, Move):
-                    moved = [ring[change.source + row] for row in range(change.rows)]
-                    if not plan.rings[change.tensor].window:
-                        ring.clear()
-                    ring.update(enumerate(moved, change.target))
-                elif change.slot >= WINDOW:
-                    ring[change.slot] = low + change.slot - WINDOW
-                else:
-                    ring[change.slot] = segment.tensors[change.tensor].height
-            if event.kind is Kind.TAKE:
-                slots["x0"][event.writes] = event.row
-                made["x0"].append(event.row)
-                continue
-            for name, slot in zip(layer.reads, event.reads, strict=True):
-                found = [slots[name].get(slot + row) for row in range(high - low)]
-                height = segment.tensors[name].height
-                assert [min(row, height) for row in found] == [
-                    min(row, height) for row in range(low, high)
-                ]
-                if slot >= WINDOW:
-                    assert owner in ("", name)
-                    owner = ""
-            made[layer.writes] += range(event.row, event.row + event.rows)
-            if event.writes is None:
-                continue
-            ring = plan.rings[layer.writes]
-            for row in range(event.rows):
-                slots[layer.writes][event.writes + row] = event.row + row
-                first, most = (
-                    (WINDOW, ring.window) if event.writes >= WINDOW else (0, ring.capacity)
-                )
-                assert event.writes + row - first < most
-            if event.writes >= WINDOW:
-                # The next event reads the row before another tensor has a window.
-                assert owner == ""
-                owner = layer.writes
-        assert made == {name: list(range(t.height)) for name, t in segment.tensors.items()}
+        streamed = p.streamed(0, count, tuple(rng.integers(1, 5, count).tolist()), None, shared)
+        if streamed is None:
+            continue
+        windows += sum(ring.window > 0 for ring in streamed.plan.rings.values())
+        followed = _Arena(p, streamed)
+        for event in streamed.plan.events:
+            followed.do(event)
+        followed.check_output()
     assert (windows > 5) == shared
 
 
+class _Arena:
+    """An arena that a segment of all layers is placed in; each word knows its tensor and row."""
+
+    def __init__(self, p: Planner, streamed: Streamed) -> None:
+        work = RowWork(streamed, tuple(range(streamed.end)), defaultdict(tuple))
+        last = streamed.end + 1
+        problem = stream_problem(p._problem, [work], 8, last, p._fixed)
+        plan = memory.plan(problem.requests, problem.overlaps, problem.insides, time_limit=0.05)
+        self._offsets, self._plan = plan.offsets, streamed.plan
+        self._sizes = {request.name: request.size for request in problem.requests}
+        self._segment = streamed.plan.segment
+        self._words: dict[int, tuple[str, int]] = {}
+        self._made = dict.fromkeys(self._segment.tensors, 0)
+        for name, ring in streamed.plan.rings.items():
+            for row in range(ring.top):
+                self._write(name, row, -1)
+        for name in self._segment.whole - {self._segment.output}:
+            for row in range(self._segment.tensors[name].height):
+                self._write(name, None, row, place=row)
+
+    def _address(self, name: str, slot: int | None, place: int) -> range:
+        """The words of a row in a ring or a window, or at `place` in a whole tensor."""
+        size = self._segment.tensors[name].row_bytes
+        if slot is None:
+            request, offset = name, place * size
+        elif slot >= WINDOW:
+            request, offset = window_name(name), (slot - WINDOW) * size
+        else:
+            request, offset = ring_name(name), slot * size
+        assert offset >= 0 and offset + size <= self._sizes[request]
+        begin = self._offsets[request] + offset
+        return range(begin, begin + size, 4)
+
+    def _write(self, name: str, slot: int | None, row: int, place: int = 0) -> None:
+        self._words.update(dict.fromkeys(self._address(name, slot, place), (name, row)))
+
+    def _check(self, name: str, slot: int | None, row: int) -> None:
+        """The words of a row are there; all rows outside of the tensor are alike."""
+        wanted = row if row < self._segment.tensors[name].height else -1
+        for word in self._address(name, slot, row):
+            assert self._words[word] == (name, max(wanted, -1))
+
+    def do(self, event: Event) -> None:
+        """Follow an event."""
+        for change in event.before:
+            name = change.tensor
+            if isinstance(change, Fill):
+                self._write(name, change.slot, -1)
+                continue
+            rows = range(change.rows)
+            found = [
+                [self._words[word] for word in self._address(name, change.source + row, 0)]
+                for row in rows
+            ]
+            for row in rows:
+                words = self._address(name, change.target + row, 0)
+                self._words.update(zip(words, found[row], strict=True))
+        if event.kind is Kind.TAKE:
+            assert event.row == self._made["x0"]
+            self._made["x0"] += 1
+            self._write("x0", event.writes, event.row)
+            return
+        layer = self._segment.layers[event.layer]
+        low, high = layer.rule.span(event.row, event.rows)
+        for name, slot in zip(layer.reads, event.reads, strict=True):
+            for row in range(low + event.above, high - event.below):
+                self._check(name, None if slot is None else slot + row - low, row)
+        assert event.row == self._made[layer.writes]
+        self._made[layer.writes] += event.rows
+        for row in range(event.rows):
+            slot = None if event.writes is None else event.writes + row
+            self._write(layer.writes, slot, event.row + row, place=event.row + row)
+
+    def check_output(self) -> None:
+        """All rows of all tensors were made, and those of the output are there."""
+        tensors = self._segment.tensors
+        inputs = self._segment.whole - {self._segment.output}
+        assert self._made == {n: 0 if n in inputs else t.height for n, t in tensors.items()}
+        for row in range(tensors[self._segment.output].height):
+            self._check(self._segment.output, None, row)
+
+
 def test_a_ring_that_keeps_no_rows_takes_no_memory() -> None:
-    """All rows are computed for one window, so no row is kept between two windows."""
-    rows = WindowRows(RowTensor("x", 3, 80))
+    """All rows are computed for one window, so that none is kept between two of them."""
+    rows = WindowRows(RowTensor("x", 3, 80), 1, 2)
     before: list[Move | Fill] = []
-    after: list[Move] = []
-    assert rows.write(0, 3, 0, low=0) == WINDOW
-    assert rows.read(0, 3, 1, before) == WINDOW
-    rows.keep(3, 1, after)
-    ring = rows.ring(lambda _: (0, 0), 0, 1)
-    assert (ring.size, ring.window_size, before, after) == (0, 240, [], [])
+    assert rows.write(0, 3, 0, before) == WINDOW
+    assert rows.read(0, 3, before) == WINDOW
+    rows.drop(3)
+    ring = rows.ring([0, 1, 2, 3], 4)
+    assert (ring.size, ring.spans, ring.window_size, before) == (0, (), 240, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tvmtiny.codegen.artifact import Artifact
-from tvmtiny.codegen.stream_info import RING, STATE, WINDOW
+from tvmtiny.codegen.stream_info import LATER, RING, STATE, WINDOW
 from tvmtiny.memory import Request
 from tvmtiny.memory.peak import step_bounds
 
@@ -119,6 +119,8 @@ def _label(name: str, labels: dict[str, str], artifact: Artifact) -> str:
     if name.startswith(WINDOW):
         tensor = name.removeprefix(WINDOW)
         return f"window over rows of {labels.get(tensor, tensor)}"
+    if name.startswith(LATER):
+        name = name.replace(LATER, RING, 1)
     ring = name.startswith(RING)
     if ring and name.removeprefix(RING).isdigit():
         return f"rings of the segment from layer {name.removeprefix(RING)} on"

@@ -16,16 +16,23 @@ from tvmtiny.codegen.program import Call, Value
 from tvmtiny.codegen.requests import workspace_name
 from tvmtiny.codegen.row_kernels import RowKernel
 from tvmtiny.codegen.slicing import Slices, too_long
-from tvmtiny.codegen.stream_info import STATE, RingInfo, SegmentInfo, StreamInfo, StreamMode
+from tvmtiny.codegen.stream_info import STATE, StreamInfo, StreamMode
 from tvmtiny.codegen.stream_order import StreamOrder, StreamPiece
-from tvmtiny.codegen.stream_problem import RowWork, ring_name, sums_name, window_name
+from tvmtiny.codegen.stream_problem import (
+    RowWork,
+    place_name,
+    ring_name,
+    segment_info,
+    sums_name,
+    window_name,
+)
 from tvmtiny.frontend.converter import variable_name
 from tvmtiny.ops import Node, Tensor
 from tvmtiny.ops.mean import mean_multiplier
 from tvmtiny.ops.shared.quantization import activation_range
 from tvmtiny.ops.shared.reduction import reduced_count
 from tvmtiny.schedule.shrink import Choices
-from tvmtiny.streaming.segment import WINDOW, Event, Kind, Move
+from tvmtiny.streaming.segment import WINDOW, Event, Fill, Kind
 from tvmtiny.streaming.segment_costs import sum_bytes
 
 #: Words of the state besides one counter per layer: the next piece of work, and the pushed rows.
@@ -122,10 +129,9 @@ class StreamEmitter(Emitter):
         kernels = work.kernels_of(position)
         main = max(kernels, key=lambda k: work.most_rows(position, k), default=None)
         node = self._nodes[call.output.name]
-        name = {n: n if n in segment.whole else ring_name(n) for n in segment.tensors}
-        writes, layer = name[call.output.name], segment.layers[position]
         rings = work.streamed.plan.rings
-        windows = [window_name(n) for n in layer.reads if n in rings and rings[n].window]
+        name = {n: place_name(rings[n]) if n in rings else n for n in segment.tensors}
+        writes, layer = name[call.output.name], segment.layers[position]
         operator_layer = super()._layer_of(
             index,
             call,
@@ -141,7 +147,7 @@ class StreamEmitter(Emitter):
         return replace(
             operator_layer,
             offset=offset,
-            reads=(*dict.fromkeys(name[n] for n in layer.reads), *windows),
+            reads=tuple(dict.fromkeys(name[n] for n in layer.reads)),
             writes=writes,
         )
 
@@ -175,7 +181,7 @@ class StreamEmitter(Emitter):
             tensor = self._works[0].streamed.plan.segment.tensors[pushed]
         self._info = StreamInfo(
             self._mode,
-            tuple(self._segment_info(work) for work in self._works),
+            tuple(segment_info(work.streamed) for work in self._works),
             tensor.height if tensor else 0,
             tensor.row_bytes if tensor else 0,
             state_bytes(self._works),
@@ -204,24 +210,6 @@ class StreamEmitter(Emitter):
 
     def _counted(self) -> list[int]:
         return [w.streamed.begin + position for w in self._works for position in _moving(w)]
-
-    def _segment_info(self, work: RowWork) -> SegmentInfo:
-        streamed = work.streamed
-        rings = tuple(
-            RingInfo(
-                ring_name(name),
-                ring.capacity,
-                ring.size,
-                streamed.begin + ring.first,
-                streamed.begin + ring.last,
-                ring.window_size,
-            )
-            for name, ring in streamed.plan.rings.items()
-        )
-        plan = streamed.plan
-        return SegmentInfo(
-            *(streamed.begin, streamed.end - 1, plan.rows, rings, plan.shared, streamed.peak)
-        )
 
     def _plain(self, index: int) -> list[StreamPiece]:
         """Return the pieces of a layer that runs as a whole or in parts.
@@ -262,7 +250,7 @@ class StreamEmitter(Emitter):
             lines.append(self._fill(f"arena + {offset}", 0, 4 * channels))
         works = [StreamPiece(tuple(lines), begin, cycles=self._filled(work))] if lines else []
         for event in plan.events[first:end]:
-            before = [self._change(work, change) for change in event.before]
+            before = self._changes(work, event)
             if event.kind is Kind.TAKE:
                 assert plan.segment.pushed is not None and event.writes is not None
                 if before:
@@ -271,6 +259,11 @@ class StreamEmitter(Emitter):
                 slot = self._slot(work, plan.segment.pushed, event.writes)
                 works.append(StreamPiece((f"return {slot};",), begin, bytes=size, take=True))
                 continue
+            if before and self._slices.longest is not None:
+                # A slice may end between the moves and the work.
+                index = begin + event.layer
+                works.append(StreamPiece(tuple(before), index, cycles=_moved(work, event)))
+                before, event = [], replace(event, before=())
             works += self._event(work, event, before)
         return works
 
@@ -318,7 +311,6 @@ class StreamEmitter(Emitter):
             lines.append(f"stream->{counter} = (uint16_t)(stream->{counter} + {event.rows}u);")
         if event.writes is None:
             data = self._whole(work, event, output.name, const=False, made=True)
-        lines += [self._change(work, change) for change in event.after]
         size = event.rows * output.row_bytes
         return [*works, StreamPiece(tuple(lines), index, data, size, cycles=cycles)]
 
@@ -448,16 +440,22 @@ class StreamEmitter(Emitter):
     def _node(self, step: int) -> Node:
         return self._nodes[self._program.calls[step].output.name]
 
-    def _change(self, work: RowWork, change: Any) -> str:
-        size = work.streamed.plan.segment.tensors[change.tensor].row_bytes
-        if isinstance(change, Move):
+    def _changes(self, work: RowWork, event: Event) -> list[str]:
+        """Return the statements that move and fill rows before an event."""
+        lines = []
+        for change in event.before:
+            name = change.tensor
+            count = change.rows * work.streamed.plan.segment.tensors[name].row_bytes
+            if isinstance(change, Fill):
+                pad = work.streamed.plan.segment.pad_of(name) or 0
+                lines.append(self._fill(self._slot(work, name, change.slot), pad, count))
+                continue
             slots = change.target, change.source
-            to, source = (self._slot(work, change.tensor, slot) for slot in slots)
-            return f"tvmtiny_move_rows({to}, {source}, {change.rows * size});"
-        pad = work.streamed.plan.segment.pad_of(change.tensor)
-        return self._fill(
-            self._slot(work, change.tensor, change.slot), pad or 0, change.rows * size
-        )
+            to, source = (self._slot_offset(work, name, slot) for slot in slots)
+            up = "_up" if source < to < source + count else ""
+            if to != source:
+                lines.append(f"tvmtiny_move_rows{up}(arena + {to}, arena + {source}, {count});")
+        return lines
 
     @staticmethod
     def _fill(address: str, value: int, count: int) -> str:
@@ -483,9 +481,8 @@ class StreamEmitter(Emitter):
 def _moved(work: RowWork, event: Event) -> float:
     """Estimate the cycles of an event's call and of the moves and fills before it."""
     tensors = work.streamed.plan.segment.tensors
-    changes = (*event.before, *event.after)
-    size = sum(change.rows * tensors[change.tensor].row_bytes for change in changes)
-    return 40.0 + 50.0 * len(changes) + 1.5 * size
+    size = sum(change.rows * tensors[change.tensor].row_bytes for change in event.before)
+    return 40.0 + 50.0 * len(event.before) + 1.5 * size
 
 
 def _counter(layer: int) -> str:

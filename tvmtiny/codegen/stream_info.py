@@ -12,6 +12,9 @@ from tvmtiny.errors.base import quoted
 #: Name of the request for the progress of the work, and prefix of the names of rings.
 STATE = "stream"
 RING = "ring."
+#: What names of rings begin with where they hold rows again, after layers during which the rows
+#: are in a window.
+LATER = "later."
 #: What names of windows that share memory begin with.
 WINDOW = "window."
 
@@ -88,8 +91,10 @@ class SegmentInfo:
         First and last layer.
     rows
         How many rows each makes at a time; a pool over the whole image, how many it adds up.
+    rings_bytes
+        The most bytes of rings and windows that hold rows while one layer works.
     shared
-        Whether windows share memory.
+        Whether rows move into windows that share memory.
     peak
         Bytes that were planned for all that is alive.
     """
@@ -98,14 +103,9 @@ class SegmentInfo:
     last: int
     rows: tuple[int, ...]
     rings: tuple[RingInfo, ...]
+    rings_bytes: int
     shared: bool = False
     peak: int = 0
-
-    @property
-    def rings_bytes(self) -> int:
-        """Bytes of all rings, and of the largest of the windows, which share memory."""
-        windows = (ring.window_bytes for ring in self.rings)
-        return sum(ring.bytes for ring in self.rings) + max(windows, default=0)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class StreamInfo:
 
     @property
     def rings_bytes(self) -> int:
-        """Bytes of all rings of the segment that has most."""
+        """The most bytes of rings and windows that hold rows while one layer works."""
         return max((segment.rings_bytes for segment in self.segments), default=0)
 
     def summary(self) -> dict[str, Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tvmtiny.codegen.requests import alignment_of, workspace_name
 from tvmtiny.codegen.row_kernels import RowKernel, RowKey
-from tvmtiny.codegen.stream_info import RING, STATE, WINDOW
-from tvmtiny.memory import Inside, Problem, Request
-from tvmtiny.streaming.segment import Event, Kind
-from tvmtiny.streaming.segment_costs import Streamed, segment_overlaps, sum_bytes
+from tvmtiny.codegen.stream_info import LATER, RING, STATE, WINDOW, RingInfo, SegmentInfo
+from tvmtiny.memory import Inside, Overlap, Problem, Request
+from tvmtiny.streaming.segment import WINDOW as WINDOW_SLOT
+from tvmtiny.streaming.segment import Event, Fill, Kind, Move, Ring, Schedule
+from tvmtiny.streaming.segment_costs import Streamed, ring_bytes, segment_overlaps, sum_bytes
 
 
 def ring_name(tensor: str) -> str:
@@ -18,9 +21,19 @@ def ring_name(tensor: str) -> str:
     return f"{RING}{tensor}"
 
 
+def later_name(tensor: str) -> str:
+    """Return the name of the request for a tensor's ring after its window."""
+    return f"{LATER}{tensor}"
+
+
 def window_name(tensor: str) -> str:
     """Name of the request for the window over the rows of a tensor."""
     return f"{WINDOW}{tensor}"
+
+
+def place_name(ring: Ring) -> str:
+    """Return the name of the request with the rows of a tensor while it is written and read."""
+    return window_name(ring.tensor.name) if ring.window else ring_name(ring.tensor.name)
 
 
 def sums_name(step: int) -> str:
@@ -93,7 +106,7 @@ def stream_problem(
         Activations that outlive their last reader: outputs and states of the model.
     """
     requests = {request.name: request for request in problem.requests}
-    overlaps = list(problem.overlaps)
+    overlaps, insides = list(problem.overlaps), list(problem.insides)
     for work in works:
         streamed, segment = work.streamed, work.streamed.plan.segment
         first, end = streamed.begin + 1, streamed.end
@@ -122,16 +135,23 @@ def stream_problem(
             if segment.output in requests and overlap.read not in fixed:
                 overlaps.append(overlap)
         for name, ring in streamed.plan.rings.items():
-            alive = first + ring.first, first + ring.last
-            if work.again is not None and alive == (first, end):
-                # The ring outlives the inference: the next window needs its rows.
-                alive = 0, last
             kept = ring_name(name)
-            requests[kept] = Request(kept, ring.size, *alive, ring.tensor.alignment)
+            for begin, until in ring.spans:
+                alive = first + begin, first + until
+                if work.again is not None and alive == (first, end):
+                    # The ring outlives the inference: the next window needs its rows.
+                    alive = 0, last
+                if kept in requests:
+                    # The same bytes again, after layers that do not need them.
+                    kept = later_name(name)
+                    insides.append(Inside(kept, ring_name(name), 0))
+                requests[kept] = Request(kept, ring.size, *alive, ring.tensor.alignment)
             if ring.window:
                 alive = first + ring.window_first, first + ring.window_last
                 window = window_name(name)
                 requests[window] = Request(window, ring.window_size, *alive, ring.tensor.alignment)
+        if segment.output in requests and work.again is None:
+            overlaps += (o for o in _over_dead_rings(streamed.plan) if o.read in requests)
         size = sum_bytes(streamed.plan)
         if size:
             name = sums_name(end - 1)
@@ -145,8 +165,57 @@ def stream_problem(
     return Problem(
         tuple(requests.values()),
         tuple(o for o in overlaps if {o.written, o.read} <= requests.keys()),
-        tuple(i for i in problem.insides if {i.inner, i.outer} <= requests.keys()),
+        tuple(i for i in insides if {i.inner, i.outer} <= requests.keys()),
     )
+
+
+def segment_info(streamed: Streamed) -> SegmentInfo:
+    """Describe a segment."""
+    rings = []
+    for name, ring in streamed.plan.rings.items():
+        layers = ring.layers(False) | (ring.layers(True) if ring.window else set())
+        first, last = (streamed.begin + layer for layer in (min(layers), max(layers)))
+        sizes = ring.capacity, ring.size, first, last, ring.window_size
+        rings.append(RingInfo(ring_name(name), *sizes))
+    plan = streamed.plan
+    most = max(ring_bytes(plan, layer) for layer in range(len(plan.rows)))
+    found = plan.rows, tuple(rings), most, plan.shared, streamed.peak
+    return SegmentInfo(streamed.begin, streamed.end - 1, *found)
+
+
+def _over_dead_rings(plan: Schedule) -> Iterator[Overlap]:
+    """Yield how far the output may overlap rings and windows that its last rows do not need.
+
+    Tensors that the output's layer reads itself are left out.
+    """
+    segment = plan.segment
+    last_use: dict[str, int] = {}
+
+    def use(tensor: str, slot: int | None, event: int) -> None:
+        if slot is not None:
+            last_use[window_name(tensor) if slot >= WINDOW_SLOT else ring_name(tensor)] = event
+
+    for number, event in enumerate(plan.events):
+        for change in event.before:
+            use(change.tensor, change.slot if isinstance(change, Fill) else change.target, number)
+            if isinstance(change, Move):
+                use(change.tensor, change.source, number)
+        if event.kind is Kind.TAKE:
+            use(segment.pushed or "", event.writes, number)
+            continue
+        layer = segment.layers[event.layer]
+        for name, slot in zip(layer.reads, event.reads, strict=False):
+            use(name, slot, number)
+        use(layer.writes, event.writes, number)
+    row_bytes = segment.tensors[segment.output].row_bytes
+    for name in plan.rings:
+        if name in segment.layers[-1].reads:
+            continue
+        later = later_name(name), ring_name(name)
+        for request, memory in ((ring_name(name),) * 2, later, (window_name(name),) * 2):
+            rows = int(np.searchsorted(plan.first_write, last_use.get(memory, -1), side="right"))
+            if 0 < rows < len(plan.first_write):
+                yield Overlap(segment.output, request, -(-rows * row_bytes // 4) * 4)
 
 
 def grouped(problem: Problem, works: Sequence[RowWork]) -> Problem:

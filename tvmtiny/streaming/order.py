@@ -21,7 +21,7 @@ from tvmtiny.streaming.segment import (
     Schedule,
     Segment,
 )
-from tvmtiny.streaming.window import WindowRows
+from tvmtiny.streaming.window import WindowRows, Windows
 
 #: A row number beyond every row.
 _FAR = 1 << 30
@@ -38,8 +38,9 @@ def schedule(segment: Segment, rows: Sequence[int], shared: bool = False) -> Sch
     rows
         How many rows each layer computes at a time; for a fold, how many rows it adds up.
     shared
-        Whether the windows of tensors with a single reader share memory with each other, so that
-        rings hold only the rows between two windows. This takes one additional copy of each row.
+        Whether rows of tensors with a single reader move into windows that share memory with each
+        other, so that rings hold only the rows between two windows. This takes additional copies of
+        rows.
 
     Raises
     ------
@@ -78,9 +79,13 @@ class _Run:
         self._done = [0] * len(rows)
         #: Kind, layer or tensor, first row and number of rows of each event, in order.
         self._order: list[_Work] = []
-        self._windows = {
-            name: WindowRows(t) for name, t in self._tensors.items() if self._is_shared(name)
-        }
+        self._windows = Windows(
+            {
+                name: WindowRows(t, self._producers.get(name, 0), self._readers[name][0])
+                for name, t in self._tensors.items()
+                if self._is_shared(name)
+            }
+        )
 
     def _begin(self) -> dict[str, _State]:
         self._done = [0] * len(self._rows)
@@ -93,12 +98,11 @@ class _Run:
         return states
 
     def _is_shared(self, name: str) -> bool:
-        """Whether fewer rows of a tensor are kept than the window of its reader has."""
-        readers = self._readers[name]
-        if not self._shared or name in self._segment.whole or name not in self._producers:
+        """Whether rows of a tensor move into a window that shares memory."""
+        if not self._shared or name in self._segment.whole:
             return False
-        rules = [self._layers[k].rule for k in readers]
-        return len(rules) == 1 and not rules[0].fold and rules[0].reach > rules[0].stride
+        rules = [self._layers[k].rule for k in self._readers[name]]
+        return len(rules) == 1 and not rules[0].fold and rules[0].reach >= rules[0].stride
 
     def _low(self, layer: int) -> int:
         """The first input row that a layer still needs."""
@@ -108,6 +112,12 @@ class _Run:
         if done >= self._tensors[self._layers[layer].writes].height:
             return _FAR
         return rule.low(done)
+
+    def _needed(self, name: str) -> int:
+        """The first row of a tensor with a window that its reader still needs."""
+        layer = self._readers[name][0]
+        low = self._low(layer)
+        return max(low, 0) if self._layers[layer].rule.clips else low
 
     def order(self) -> None:
         """Determine the order of events, and how many rows each ring must hold."""
@@ -213,14 +223,21 @@ class _Run:
         }
         first_write = np.zeros(self._tensors[self._segment.output].height, np.int64)
         written: dict[str, dict[int, int]] = {name: {} for name in self._tensors}
-        for position, (kind, what, row, rows) in enumerate(self._order):
+        for kind, what, row, rows in self._order:
             number = len(events)
             if kind is None and what in self._windows:
-                # The row is computed in the place where it is read.
+                # The row is filled in the window when it is read.
                 continue
+            if kind is not None:
+                column = 0 if kind is Kind.TAKE else int(what)
+                self._windows.follow(column, number, self._needed, before)
             if kind is None or kind is Kind.TAKE:
                 name = str(what)
-                slot = self._place(name, rows, before)
+                if name in self._windows:
+                    slot = self._windows[name].write(row, rows, self._needed(name), before)
+                    self._windows[name].drop(self._needed(name))
+                else:
+                    slot = self._place(name, rows, before)
                 written[name][row] = number
                 if kind is None:
                     before.append(Fill(name, slot))
@@ -241,7 +258,7 @@ class _Run:
                 if rule.clips:
                     low, high = low + above, high - below
                 if name in self._windows:
-                    slot = self._windows[name].read(low, high, number, before)
+                    slot = self._windows[name].read(low, high, before)
                     self._check(name, slot)
                     reads.append(slot)
                     continue
@@ -256,8 +273,9 @@ class _Run:
                     self._check(output, row)
                 else:
                     if output in self._windows:
-                        follows = self._next_window(position, output)
-                        writes = self._windows[output].write(row, rows, number, follows)
+                        needed = self._needed(output)
+                        writes = self._windows[output].write(row, rows, needed, before)
+                        self._windows[output].drop(needed)
                     else:
                         writes = self._place(output, rows, before)
                         self._states[output].alive.append((number, number))
@@ -267,14 +285,13 @@ class _Run:
             if output == self._segment.output and kind is not Kind.FOLD:
                 first_write[row : row + rows] = number
             self._done[layer] += rows
-            after: list[Move] = []
             for name in self._layers[layer].reads:
                 if name in self._windows:
-                    self._windows[name].keep(self._low(layer), number, after)
+                    self._windows[name].drop(self._needed(name))
             events.append(
                 Event(
                     *(kind, layer, row, rows, tuple(before), tuple(reads), writes),
-                    *(above, below, tuple(after), rule.variant(row, rows)),
+                    *(above, below, rule.variant(row, rows)),
                 )
             )
             steps.append(layer)
@@ -284,18 +301,6 @@ class _Run:
             *(self._segment, self._rows, self._shared, tuple(events), rings),
             *(last_read, first_write),
         )
-
-    def _next_window(self, position: int, name: str) -> int | None:
-        """The first row of a tensor's window if its reader runs next, or None."""
-        for kind, what, row, _ in self._order[position + 1 :]:
-            if kind is None:
-                continue
-            reader = self._readers[name][0]
-            if kind is not Kind.CALL or what != reader:
-                return None
-            rule = self._layers[reader].rule
-            return max(rule.low(row), 0) if rule.clips else rule.low(row)
-        return None
 
     def _use(self, name: str, low: int, high: int, number: int, written: dict[int, int]) -> None:
         begun = min((written.get(row, 0) for row in range(low, high)), default=number)
@@ -337,22 +342,19 @@ class _Run:
     def _rings(self, steps: np.ndarray) -> dict[str, Ring]:
         """Describe each ring, and the layers between which it holds rows."""
         rings = {}
+        windows = self._windows.rings(steps.tolist(), len(self._rows))
         for name, tensor in self._tensors.items():
             if name in self._segment.whole:
                 continue
-            if name in self._windows:
-                rings[name] = self._windows[name].ring(
-                    lambda alive: _span(alive, steps),
-                    self._producers[name],
-                    self._readers[name][0],
-                )
+            if name in windows:
+                rings[name] = windows[name]
                 continue
             state = self._states[name]
-            first, last = _span(state.alive, steps)
+            span = _span(state.alive, steps)
             if self._top[name] or name == self._segment.pushed:
                 # Its padding is stored from the start; a row may arrive while any layer waits.
-                first, last = 0, len(self._rows) - 1
-            rings[name] = Ring(tensor, state.capacity, first, last, self._top[name])
+                span = 0, len(self._rows) - 1
+            rings[name] = Ring(tensor, state.capacity, (span,), self._top[name])
         return rings
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from tvmtiny.streaming.segment import Schedule, Segment
+from tvmtiny.streaming.segment import Segment
 from tvmtiny.streaming.segment_costs import Segments, Streamed
 from tvmtiny.streaming.time import sliding_schedule
 
@@ -202,7 +202,7 @@ class Planner(Segments):
             if streamed is None:
                 continue
             yield streamed
-            if limit is not None and limit < streamed.peak <= limit + _most_saved(streamed.plan):
+            if limit is not None and _may_gain(streamed, limit):
                 shared = self.streamed(begin, end, vector, limit if cheap else None, shared=True)
                 if shared is not None:
                     yield shared
@@ -253,6 +253,12 @@ def _rows_of_a_window(segment: Segment, tensor: str) -> int:
     return rules[0].stride if len(rules) == 1 and not rules[0].fold else 1
 
 
-def _most_saved(plan: Schedule) -> int:
-    """The most bytes that sharing memory of windows could save: all but one row of each ring."""
-    return sum((r.capacity - 1) * r.tensor.row_bytes for r in plan.rings.values())
+def _may_gain(streamed: Streamed, limit: int) -> bool:
+    """Whether windows that share memory may meet the limit, or make room for workspaces.
+
+    They save at most all but one row of each ring.
+    """
+    if streamed.peak <= limit:
+        return any(cap is not None for cap in streamed.workspaces)
+    rings = streamed.plan.rings.values()
+    return streamed.peak <= limit + sum((r.capacity - 1) * r.tensor.row_bytes for r in rings)

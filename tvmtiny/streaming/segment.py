@@ -160,8 +160,6 @@ class Event:
     above, below
         Number of rows of the window that are outside of an input that is stored as a whole or whose
         windows are clipped.
-    after
-        Moves of the rows that are kept from a window.
     variant
         The variant of the rows; see `RowRule.variant`.
     """
@@ -175,7 +173,6 @@ class Event:
     writes: int | None = None
     above: int = 0
     below: int = 0
-    after: tuple[Move, ...] = ()
     variant: int = 0
 
 
@@ -187,25 +184,28 @@ class Ring:
     ----------
     capacity
         Number of rows.
-    first, last
-        The first and the last layer, by position in the segment, for which the ring holds rows.
+    spans
+        The first and the last layer, by position in the segment, of each range of layers during
+        which the ring holds rows.
     top
         Number of rows of padding at the beginning.
     window
-        The number of rows that the kernel reads, if it reads them from a separate window and not
-        from the ring.
-    window_first, window_last
-        Like `first` and `last`, for the memory of the window.
+        The number of rows of a window, in which the rows are while `window_first` to `window_last`
+        work; 0 if the rows are always in the ring.
     """
 
     tensor: RowTensor
     capacity: int
-    first: int
-    last: int
+    spans: tuple[tuple[int, int], ...]
     top: int
     window: int = 0
     window_first: int = 0
     window_last: int = 0
+
+    def layers(self, window: bool) -> set[int]:
+        """The layers during which the window, or the ring, holds rows."""
+        spans = ((self.window_first, self.window_last),) if window else self.spans
+        return {layer for first, last in spans for layer in range(first, last + 1)}
 
     @property
     def size(self) -> int:
@@ -227,7 +227,7 @@ class Schedule:
     rows
         How many rows each layer computes at a time.
     shared
-        Whether windows share memory.
+        Whether rows move into windows that share memory.
     rings
         The rings, by tensor.
     last_read

@@ -239,7 +239,7 @@ class Segments:
             A limit in bytes. With a limit, take the fewest instructions within it, or the fewest
             bytes if nothing fits. Without a limit, take the fewest bytes.
         shared
-            Whether windows share memory.
+            Whether rows move into windows that share memory.
         """
         key = begin, end, rows, limit, shared
         if key not in self._known:
@@ -338,7 +338,7 @@ class Segments:
         counts: list[dict[int, int]] = [{} for _ in segment.layers]
         for event in plan.events:
             moves += _EVENT
-            for change in (*event.before, *event.after):
+            for change in event.before:
                 moved = change.rows * segment.tensors[change.tensor].row_bytes
                 moves += _MOVE + moved // _BYTES // (1 if isinstance(change, Move) else 2)
             if event.kind is Kind.CALL:
@@ -383,9 +383,10 @@ class Segments:
 
 def ring_bytes(plan: Schedule, layer: int) -> int:
     """Bytes of the rings and windows that are live in a layer."""
-    found = sum(r.size for r in plan.rings.values() if r.first <= layer <= r.last)
-    return found + sum(
-        r.window_size for r in plan.rings.values() if r.window_first <= layer <= r.window_last
+    return sum(
+        (r.size if any(first <= layer <= last for first, last in r.spans) else 0)
+        + (r.window_size if r.window_first <= layer <= r.window_last else 0)
+        for r in plan.rings.values()
     )
 
 

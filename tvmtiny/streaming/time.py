@@ -91,7 +91,7 @@ def sliding_schedule(segment: Segment) -> tuple[Schedule, int] | None:
         # Rows that the next window needs outlive all layers.
         kept = rows > 1 or name == segment.pushed
         alive = (0, last) if kept else (first, end)
-        rings[name] = Ring(segment.tensors[name], rows, *alive, 0)
+        rings[name] = Ring(segment.tensors[name], rows, (alive,), 0)
     count = (1,) * len(segment.layers)
     made = Schedule(segment, count, False, tuple(events), rings, {}, np.zeros(1, np.int64))
     return made, begin

@@ -6,7 +6,7 @@
 #include "tvmtiny.h"
 #include "tvmtiny_copy.h"
 
-/* Moves rows towards the start of their ring; source and destination may overlap. */
+/* Moves rows towards the start of the arena; source and destination may overlap. */
 static void TVMTINY_UNUSED tvmtiny_move_rows(uint8_t *to, const uint8_t *from, int32_t count)
 {
 #if defined(__thumb__) && (defined(__GNUC__) || defined(__clang__))
@@ -23,6 +23,17 @@ static void TVMTINY_UNUSED tvmtiny_move_rows(uint8_t *to, const uint8_t *from, i
   }
 #endif
   tvmtiny_copy(to, from, count);
+}
+
+/* The same towards the end of the arena, piece by piece, the last one first. */
+static void TVMTINY_UNUSED tvmtiny_move_rows_up(uint8_t *to, const uint8_t *from, int32_t count)
+{
+  const int32_t distance = (int32_t)(to - from);
+  while (count > distance) {
+    count -= distance;
+    tvmtiny_move_rows(to + count, from + count, distance);
+  }
+  tvmtiny_move_rows(to, from, count);
 }
 
 /* Adds `pixels` int8 pixels to the sums of their channels, four channels at a time. */
