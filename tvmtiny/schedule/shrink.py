@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from tvmtiny.ops import Node, Oracle
@@ -71,39 +72,102 @@ def shrink(
         Limit of the arena in bytes, which is met at any cost in instructions.
     """
     by_index = {node.index: node for node in nodes}
-    best, current = build(chosen), dict(chosen)
-    too_large = ram_budget is not None and best.arena_bytes > ram_budget
-    left = _MOST_BUILDS_FOR_BUDGET if too_large else _MOST_BUILDS
-    while left > 0:
-        total = sum(i.weight(goal) for i in current.values() if i is not None)
-        wanted = ram_budget is not None and best.arena_bytes > ram_budget
-        least = 0.0 if wanted else _LEAST_SHARE * best.arena_bytes
-        in_vain: set[frozenset[int]] = set()
-        for step in _steps(by_index, current, best, cpu, oracle, goal, least):
-            # What other nodes need does not depend on the decisions of these.
-            if frozenset(step) in in_vain:
-                continue
-            if left == 0:
-                return best
-            if _is_in_vain(step, best):
-                in_vain.add(frozenset(step))
-                left -= not wanted
-                continue
-            left -= 1
-            choices = {**current, **step}
-            built = build(choices)
-            if len(step) > 1 and left > 0 and built.arena_bytes >= best.arena_bytes:
-                left -= 1
-                choices |= _others(by_index, current, step, built, cpu, oracle, goal)
-                built = build(choices)
-            saved = (best.arena_bytes - built.arena_bytes) / max(best.arena_bytes, 1)
-            after = sum(i.weight(goal) for i in choices.values() if i is not None)
-            if saved > 0 and (wanted or saved * _WORTH[goal] >= (after - total) / max(total, 1)):
-                best, current = built, choices
-                break
-        else:
-            return best
+    search = _Search(by_index, cpu, oracle, goal)
+    best = search.run(build, build(chosen), chosen, None)
+    # The worthwhile steps come first, so that a budget which they meet changes nothing.
+    if ram_budget is not None and best.arena_bytes > ram_budget:
+        best = search.run(build, best, best.choices, ram_budget)
     return best
+
+
+@dataclass(frozen=True)
+class _Search:
+    nodes: Mapping[int, Node]
+    cpu: Cpu
+    oracle: Oracle
+    goal: Goal
+
+    def run(
+        self,
+        build: Callable[[Choices], AnyBuilt],
+        best: AnyBuilt,
+        chosen: Choices,
+        budget: int | None,
+    ) -> AnyBuilt:
+        """Take worthwhile steps or, with a budget, any steps until the arena meets the budget."""
+        current = dict(chosen)
+        left = _MOST_BUILDS if budget is None else _MOST_BUILDS_FOR_BUDGET
+        while left > 0 and (budget is None or best.arena_bytes > budget):
+            total = self._weight(current)
+            least = _LEAST_SHARE * best.arena_bytes if budget is None else 0.0
+            in_vain: set[frozenset[int]] = set()
+            for step in self._steps(current, best, least):
+                # What other nodes need does not depend on the decisions of these.
+                if frozenset(step) in in_vain:
+                    continue
+                if left == 0:
+                    return best
+                if _is_in_vain(step, best):
+                    in_vain.add(frozenset(step))
+                    left -= budget is None
+                    continue
+                left -= 1
+                choices = {**current, **step}
+                built = build(choices)
+                if len(step) > 1 and left > 0 and built.arena_bytes >= best.arena_bytes:
+                    left -= 1
+                    choices |= self._others(current, step, built)
+                    built = build(choices)
+                saved = (best.arena_bytes - built.arena_bytes) / max(best.arena_bytes, 1)
+                cost = (self._weight(choices) - total) / max(total, 1)
+                if saved > 0 and (budget is not None or saved * _WORTH[self.goal] >= cost):
+                    best, current = built, choices
+                    break
+            else:
+                return best
+        return best
+
+    def _steps(
+        self, current: Choices, best: Built, least: float
+    ) -> Iterator[dict[int, Implementation]]:
+        """Yield slower implementations of single nodes, then of all nodes that fill the arena."""
+        tight: dict[int, list[Implementation]] = {}
+        for index, workspace in best.tight_nodes().items():
+            implementation = current.get(index)
+            if workspace >= least and implementation is not None:
+                # One after the other: of many nodes, few are ever asked for.
+                tight[index] = list(self._slower(index, implementation))
+                yield from ({index: slower} for slower in tight[index])
+        if len(tight) > 1 and all(tight.values()):
+            for depth in range(max(map(len, tight.values()))):
+                yield {i: o[min(depth, len(o) - 1)] for i, o in tight.items()}
+
+    def _slower(self, index: int, implementation: Implementation) -> Iterator[Implementation]:
+        return smaller_implementations(
+            self.nodes[index], implementation, self.cpu, self.oracle, self.goal
+        )
+
+    def _weight(self, choices: Choices) -> int:
+        return sum(i.weight(self.goal) for i in choices.values() if i is not None)
+
+    def _others(
+        self, current: Choices, step: Mapping[int, Implementation], built: Built
+    ) -> dict[int, Implementation]:
+        """Return slower implementations of nodes that need more than those of a step now do.
+
+        Such nodes did not fill the arena, but keep it as large.
+        """
+        needed = max(built.bytes_for(index, current) for index in step)
+        found: dict[int, Implementation] = {}
+        for index, implementation in current.items():
+            if index in step or implementation is None:
+                continue
+            if built.bytes_for(index, current) <= needed:
+                continue
+            first = next(self._slower(index, implementation), None)
+            if first is not None:
+                found[index] = first
+        return found
 
 
 def _is_in_vain(step: Mapping[int, Implementation], best: Built) -> bool:
@@ -112,55 +176,6 @@ def _is_in_vain(step: Mapping[int, Implementation], best: Built) -> bool:
     # In a long chain of similar layers, any of them will do.
     asked = dict.fromkeys([*others[:1], *others[len(others) // 2 :][:1], *others[-1:]])
     return any(best.bytes_for(index, step) >= best.arena_bytes for index in asked)
-
-
-def _steps(
-    nodes: Mapping[int, Node],
-    current: Choices,
-    best: Built,
-    cpu: Cpu,
-    oracle: Oracle,
-    goal: Goal,
-    least: float,
-) -> Iterator[dict[int, Implementation]]:
-    """Yield slower implementations of single nodes, then of all nodes that fill the arena."""
-    tight: dict[int, list[Implementation]] = {}
-    for index, workspace in best.tight_nodes().items():
-        implementation = current.get(index)
-        if workspace >= least and implementation is not None:
-            # One after the other: of many nodes, few are ever asked for.
-            tight[index] = list(
-                smaller_implementations(nodes[index], implementation, cpu, oracle, goal)
-            )
-            yield from ({index: slower} for slower in tight[index])
-    if len(tight) > 1 and all(tight.values()):
-        for depth in range(max(map(len, tight.values()))):
-            yield {i: o[min(depth, len(o) - 1)] for i, o in tight.items()}
-
-
-def _others(
-    nodes: Mapping[int, Node],
-    current: Choices,
-    step: Mapping[int, Implementation],
-    built: Built,
-    cpu: Cpu,
-    oracle: Oracle,
-    goal: Goal,
-) -> dict[int, Implementation]:
-    """Return slower implementations of nodes that need more than those of a step now do.
-
-    Such nodes did not fill the arena, but keep it as large.
-    """
-    needed = max(built.bytes_for(index, current) for index in step)
-    found: dict[int, Implementation] = {}
-    for index, implementation in current.items():
-        if index in step or implementation is None or built.bytes_for(index, current) <= needed:
-            continue
-        slower = smaller_implementations(nodes[index], implementation, cpu, oracle, goal)
-        first = next(slower, None)
-        if first is not None:
-            found[index] = first
-    return found
 
 
 def smaller_implementations(
