@@ -227,7 +227,7 @@ def test_cmake(version: str, mode: str, tmp_path: Path) -> None:
     assert built.returncode == 0, built.stdout + built.stderr
 
 
-#: The part of Zephyr that the mode for steps calls; wrong names or arguments fail.
+#: The part of Zephyr that the modes standalone and steps call; wrong names or arguments fail.
 _ZEPHYR = """\
 #include <stdbool.h>
 #include <stddef.h>
@@ -243,6 +243,10 @@ _ZEPHYR = """\
 #define LOG_MODULE_REGISTER(...) extern int log_module
 #define LOG_INF(...) (void)printf(__VA_ARGS__)
 #define LOG_ERR(...) (void)printf(__VA_ARGS__)
+#define LOG_WRN(...) (void)printf(__VA_ARGS__)
+#define BUILD_ASSERT(condition, message) _Static_assert(condition, message)
+#define K_TICKS(x) (x)
+#define K_TIMEOUT_ABS_TICKS(x) (int)(x)
 #define LOG_LEVEL_INF 3
 #define DT_ALIAS(name) name
 #define DEVICE_DT_GET_OR_NULL(node) NULL
@@ -251,6 +255,9 @@ struct device { int id; };
 int k_sem_take(struct k_sem *semaphore, int wait);
 void k_sem_give(struct k_sem *semaphore);
 void k_yield(void);
+int32_t k_sleep(int timeout);
+int64_t k_uptime_ticks(void);
+uint64_t k_ms_to_ticks_ceil64(uint64_t milliseconds);
 uint32_t k_cycle_get_32(void);
 uint32_t k_cyc_to_us_floor32(uint32_t cycles);
 uint32_t sys_clock_hw_cycles_per_sec(void);
@@ -260,6 +267,26 @@ int task_wdt_add(uint32_t period, task_wdt_callback_t callback, void *user_data)
 int task_wdt_delete(int channel);
 int task_wdt_feed(int channel);
 """
+
+
+def check_syntax(root: Path, sources: list[str], *defines: str) -> subprocess.CompletedProcess[str]:
+    """Compile sources of the application in ``root / "a"`` against the declarations."""
+    for name in ("kernel", "device", "logging/log", "task_wdt/task_wdt"):
+        header = root / "zephyr" / f"{name}.h"
+        header.parent.mkdir(parents=True, exist_ok=True)
+        header.write_text(f"#pragma once\n{_ZEPHYR}" if name == "kernel" else "")
+    defines = ("TVMTINY_APP_SENSOR_STACK_SIZE=512", "TVMTINY_APP_WATCHDOG_MS=5", *defines)
+    return subprocess.run(
+        ["gcc", "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
+        + ["-Wno-unused-function", "-Wno-unused-variable", "-Wno-format", "-include"]
+        + ["zephyr/kernel.h", f"-I{root}", "-Ia/include", "-Ia/models"]
+        + [f"-DCONFIG_{define}" for define in defines]
+        + [f"a/{source}" for source in sources],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @needs_programs("gcc")
@@ -272,23 +299,33 @@ def test_the_mode_for_steps_compiles(tmp_path: Path) -> None:
     create_application(both, board, tmp_path / "a", options)
     table = (tmp_path / "a" / "models" / "table/tvmtiny_models.c").read_text()
     assert ".step = sine_step," in table and ".step = NULL," in table
-    for name in ("kernel", "device", "logging/log", "task_wdt/task_wdt"):
-        header = tmp_path / "zephyr" / f"{name}.h"
-        header.parent.mkdir(parents=True, exist_ok=True)
-        header.write_text(f"#pragma once\n{_ZEPHYR}" if name == "kernel" else "")
-    defines = ["TVMTINY_APP_STEPS=1", "TVMTINY_APP_PERIOD_MS=1", "TVMTINY_APP_WATCHDOG_MS=5"]
-    defines.append("TVMTINY_APP_SENSOR_STACK_SIZE=512")
     sources = ["src/standalone.c", "src/watchdog.c", "src/inference.c"]
     sources.append("models/table/tvmtiny_models.c")
-    subprocess.run(
-        ["gcc", "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"]
-        + ["-Wno-unused-function", "-Wno-unused-variable", "-Wno-format", "-include"]
-        + ["zephyr/kernel.h", f"-I{tmp_path}", "-Ia/include", "-Ia/models"]
-        + [f"-DCONFIG_{define}" for define in defines]
-        + [f"a/{source}" for source in sources],
-        cwd=tmp_path,
-        check=True,
-    )
+    done = check_syntax(tmp_path, sources, "TVMTINY_APP_STEPS=1", "TVMTINY_APP_PERIOD_MS=1")
+    assert done.returncode == 0, done.stderr
+
+
+@needs_programs("gcc")
+@pytest.mark.parametrize("mode", ["STANDALONE", "STEPS"])
+def test_the_duty_cycle_compiles(mode: str, tmp_path: Path) -> None:
+    create(tmp_path / "a")
+    defines = [f"TVMTINY_APP_{mode}=1", "TVMTINY_APP_DUTY_CYCLE=1"]
+    defines.append("SYS_CLOCK_HW_CYCLES_PER_SEC=25000000")
+    done = check_syntax(tmp_path, ["src/standalone.c"], *defines, "TVMTINY_APP_PERIOD_MS=85000")
+    assert done.returncode == 0, done.stderr
+    # 2^31 cycles of 25 MHz are 85.9 s.
+    done = check_syntax(tmp_path, ["src/standalone.c"], *defines, "TVMTINY_APP_PERIOD_MS=86000")
+    assert "TVMTINY_APP_PERIOD_MS is too long" in done.stderr
+
+
+def test_kconfig_of_the_duty_cycle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = tmp_path / "extra.conf"
+    extra.write_text("CONFIG_TIMEOUT_64BIT=y\nCONFIG_TVMTINY_APP_DUTY_CYCLE=y\n")
+    create(tmp_path / "a", fragments=(extra,))
+    fragments = ["prj.conf", "conf/standalone.conf", "conf/user/1-extra.conf"]
+    symbols = read_kconfig(tmp_path / "a", fragments, tmp_path, monkeypatch).syms
+    assert symbols["TVMTINY_APP_DUTY_CYCLE"].str_value == "y"
+    assert symbols["TVMTINY_APP_PERIOD_MS"].str_value == "100"
 
 
 @needs_programs("cmake")
