@@ -119,7 +119,7 @@ def compile(
         Limit on one step of an inference, in estimated cycles. The inference can then run in steps,
         and layers are divided until no step exceeds the limit.
     trainable
-        ``last``: make the last FULLY_CONNECTED trainable on the device; see
+        ``last`` or ``last2``: make the last one or two FULLY_CONNECTED trainable on the device; see
         `tvmtiny.frontend.trainable.trainable`.
 
     Returns

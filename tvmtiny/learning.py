@@ -1,8 +1,8 @@
-"""A bit-exact numpy twin of the generated C that trains a model's last layer."""
+"""A bit-exact numpy twin of the generated C that trains a model's last layers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -46,7 +46,7 @@ class Rule:
 
 
 class Trainer:
-    """The trained layer of a model, with its weights and the state of training.
+    """The last trained layer of a model, with its weights and the state of training.
 
     Every operation rounds to float32 once, in the order of ``tvmtiny_train.h``.
 
@@ -65,6 +65,8 @@ class Trainer:
         float32 values that the steps update, with the shapes of `weights` and `bias`.
     best_loss
         Lowest loss passed to `keep` so far.
+    before
+        The layer before, if the model was made trainable with ``last2``; else None.
 
     Raises
     ------
@@ -78,6 +80,9 @@ class Trainer:
         self._model = model
         self.rule = rule or Rule()
         self.training = training = model.training
+        self.before: Trainer | None = None
+        if training.before is not None:
+            self.before = Trainer(replace(model, training=training.before), rule)
         self._scales = np.array(training.scales, _F)
         self._input_scale = _F(training.input_scale)
         self._output_scale = _F(training.output_scale)
@@ -113,7 +118,13 @@ class Trainer:
         inputs = [features.astype(np.int8), self.weights, self.bias]
         return operator.reference(node, inputs, oracle)[0]
 
-    def train_class(self, features: np.ndarray, logits: np.ndarray, label: int) -> None:
+    def train_class(
+        self,
+        features: np.ndarray,
+        logits: np.ndarray,
+        label: int,
+        earlier: np.ndarray | None = None,
+    ) -> None:
         """Take one training step for a sample with a class label.
 
         Parameters
@@ -122,14 +133,27 @@ class Trainer:
             Input and output of the layer, int8.
         label
             Class of the sample, an index into `logits`.
+        earlier
+            Input of the layer `before`, int8; needed if there is one.
+
+        Raises
+        ------
+        InputError
+            Two layers are trained, and `earlier` is missing.
         """
         values = self._logits(logits)
         largest, total = self._sum(values)
         gradients: _Floats = np.asarray(_exp(values - largest) / total, _F)
         gradients[label] -= _F(1.0)
-        self._step(features.reshape(-1), gradients)
+        self._train(features, gradients, earlier)
 
-    def train_values(self, features: np.ndarray, logits: np.ndarray, wanted: np.ndarray) -> None:
+    def train_values(
+        self,
+        features: np.ndarray,
+        logits: np.ndarray,
+        wanted: np.ndarray,
+        earlier: np.ndarray | None = None,
+    ) -> None:
         """Take one step towards real target outputs, minimizing half the squared error.
 
         Parameters
@@ -140,8 +164,16 @@ class Trainer:
             Output of the layer, int8.
         wanted
             Target values, one for each output.
+        earlier
+            Input of the layer `before`, int8; needed if there is one.
+
+        Raises
+        ------
+        InputError
+            Two layers are trained, and `earlier` is missing.
         """
-        self._step(features.reshape(-1), self._logits(logits) - wanted.reshape(-1).astype(_F))
+        gradients = self._logits(logits) - wanted.reshape(-1).astype(_F)
+        self._train(features, gradients, earlier)
 
     def loss(self, logits: np.ndarray, label: int) -> np.float32:
         """Compute the cross-entropy of the softmax of a layer's output.
@@ -175,6 +207,8 @@ class Trainer:
         bool
             Whether the weights were kept.
         """
+        if self.before is not None:
+            self.before.keep(loss)
         if _F(loss) <= self.best_loss:
             self.best_loss = _F(loss)
             self._keep_weights()
@@ -185,6 +219,8 @@ class Trainer:
 
     def refresh(self) -> None:
         """Quantize the float weights again after they were changed from outside."""
+        if self.before is not None:
+            self.before.refresh()
         self._quantize()
 
     def _keep_weights(self) -> None:
@@ -207,6 +243,22 @@ class Trainer:
         for power in _exp(values - largest):
             total = _F(total + power)
         return largest, total
+
+    def _train(self, features: np.ndarray, gradients: _Floats, earlier: np.ndarray | None) -> None:
+        """Take a step of this layer, and of the one before if it is trained."""
+        if self.before is None:
+            self._step(features.reshape(-1), gradients)
+            return
+        if earlier is None:
+            raise InputError("two layers are trained; give the input of the first one as earlier")
+        outputs = features.reshape(-1).astype(np.int32)
+        back: _Floats = np.zeros(self.training.depth, _F)
+        for by_weight, row in zip(gradients * self._scales, self.weights, strict=True):
+            back = back + by_weight * row.astype(_F)
+        bounds = self.before.training
+        passed = (outputs > bounds.lower) & (outputs < bounds.upper)
+        self._step(features.reshape(-1), gradients)
+        self.before._step(earlier.reshape(-1), np.where(passed, back, _F(0.0)))
 
     def _step(self, features: np.ndarray, gradients: _Floats) -> None:
         """Change the weights of each channel by its gradient; all arithmetic is float32."""

@@ -211,8 +211,8 @@ COMPILE_OPTIONS = (
         "trainable",
         str,
         None,
-        "Layer for which the code has functions that train it on the device: last.",
-        "LAYER",
+        "Layers that the code can train on the device: last, or last2 for the last two.",
+        "LAYERS",
     ),
     CompileOption(
         "input_names",

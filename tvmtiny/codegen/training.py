@@ -45,12 +45,33 @@ def training_context(
     def pointer(position: int) -> str:
         return f"(const int8_t *)(const void *)(arena + {outputs[position].offset})"
 
+    layers = []
+    floats = kept_weights = kept_bias = 0
+    for name, layer in zip(("train", "train_before"), training.layers, strict=False):
+        layers.append(
+            {
+                **vars(layer),
+                "member": name,
+                "input": pointer(layer.features),
+                "output": pointer(layer.logits),
+                "weights": states[layer.weights].offset,
+                "bias": states[layer.bias].offset,
+                "floats": floats,
+                "kept_weights": kept_weights,
+                "kept_bias": kept_bias,
+            }
+        )
+        floats += layer.channels * (layer.depth + 1)
+        kept_weights += layer.channels * layer.depth
+        kept_bias += layer.channels
     return {
-        **vars(training),
-        "input": pointer(training.features),
-        "output": pointer(training.logits),
-        "weights": states[training.weights].offset,
-        "bias": states[training.bias].offset,
+        "layers": layers,
+        "channels": training.channels,
+        "gradients": training.depth if training.before else 0,
+        "identity": training.identity,
+        "floats": floats,
+        "kept_weights": kept_weights,
+        "kept_bias": kept_bias,
         "bytes": training.training_bytes,
         "velocity_bytes": training.velocity_bytes,
     }

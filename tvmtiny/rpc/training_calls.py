@@ -61,15 +61,16 @@ class TrainingCalls(ABC):
 
     @property
     def weights(self) -> np.ndarray:
-        """Trained float32 vector after `train_begin`: weights row by row, then biases."""
-        training = self._trained()
-        count = training.channels * (training.depth + 1)
+        """Trained float32 vector after `train_begin`: weights row by row, then biases.
+
+        If two layers are trained, those of the last layer come first.
+        """
+        count = self._trained().float_count
         return np.frombuffer(self._open().read(self._slot("trained.0", 4 * count)), "<f4").copy()
 
     @weights.setter
     def weights(self, weights: np.ndarray) -> None:
-        training = self._trained()
-        count = training.channels * (training.depth + 1)
+        count = self._trained().float_count
         if weights.shape != (count,):
             raise InputError(f"the weights have shape {weights.shape}; give ({count},)")
         data = weights.astype("<f4").tobytes()

@@ -1,4 +1,4 @@
-/* Training of a model's last layer, FULLY_CONNECTED, on the device. C99, freestanding, no heap.
+/* Training of a model's last layer or two layers, FULLY_CONNECTED, on the device. C99, freestanding, no heap.
  *
  * The layer still computes in int8, from weights in RAM. A float32 copy of the weights is changed
  * by steps of gradient descent; after each step the weights are quantized again, with the scales of
@@ -32,6 +32,9 @@ struct tvmtiny_train_layer {
   int32_t input_zero_point;
   float output_scale;
   int32_t output_zero_point;
+  /* An output between these bounds, which are excluded, passes its gradient on. */
+  int32_t lower;
+  int32_t upper;
 };
 
 /* Settings of the training. A step changes a weight by at most `clip` steps of its int8 value. */
@@ -183,24 +186,64 @@ static inline void TVMTINY_UNUSED tvmtiny_train_channel(const struct tvmtiny_tra
   tvmtiny_train_quantize(layer, train, channel);
 }
 
+/* Adds to the gradients of the layer's input what one channel contributes, with the weights of the
+ * most recent inference. Quantizing the input counts as the identity (straight-through estimator). */
+static inline void TVMTINY_UNUSED tvmtiny_train_back(const struct tvmtiny_train_layer *layer, int32_t channel,
+                                                     float gradient, float *gradients)
+{
+  const float by_weight = gradient * layer->scales[channel];
+  const int8_t *const weights = layer->weights + channel * layer->depth;
+  for (int32_t i = 0; i < layer->depth; ++i) {
+    const float part = by_weight * (float)weights[i];
+    gradients[i] += part;
+  }
+}
+
+/* Takes one step of a channel of the last layer. `gradients` are those of the layer's input, or NULL
+ * if no layer before is trained. */
+static inline void TVMTINY_UNUSED tvmtiny_train_last(const struct tvmtiny_train_layer *layer,
+                                                     const struct tvmtiny_train *train, int32_t channel,
+                                                     float gradient, float *gradients)
+{
+  if (gradients != NULL) {
+    tvmtiny_train_back(layer, channel, gradient, gradients);
+  }
+  tvmtiny_train_channel(layer, train, channel, gradient);
+}
+
+/* Takes one step of the layer before the last one, given the gradients of its output, and sets these
+ * to 0 for the next step. */
+static inline void TVMTINY_UNUSED tvmtiny_train_before(const struct tvmtiny_train_layer *layer,
+                                                       const struct tvmtiny_train *train, float *gradients)
+{
+  for (int32_t o = 0; o < layer->channels; ++o) {
+    const int32_t output = layer->output[o];
+    const float gradient = output > layer->lower && output < layer->upper ? gradients[o] : 0.0f;
+    gradients[o] = 0.0f;
+    tvmtiny_train_channel(layer, train, o, gradient);
+  }
+}
+
 /* Takes a step for a labelled sample, with the softmax and cross-entropy. */
 static inline void TVMTINY_UNUSED tvmtiny_train_class(const struct tvmtiny_train_layer *layer,
-                                                      const struct tvmtiny_train *train, int32_t label)
+                                                      const struct tvmtiny_train *train, int32_t label,
+                                                      float *gradients)
 {
   float largest;
   const float sum = tvmtiny_train_sum(layer, &largest);
   for (int32_t o = 0; o < layer->channels; ++o) {
     const float share = tvmtiny_exp(tvmtiny_train_logit(layer, o) - largest) / sum;
-    tvmtiny_train_channel(layer, train, o, o == label ? share - 1.0f : share);
+    tvmtiny_train_last(layer, train, o, o == label ? share - 1.0f : share, gradients);
   }
 }
 
 /* Takes a step for target values of the layer's output, with half the squared error. */
 static inline void TVMTINY_UNUSED tvmtiny_train_values(const struct tvmtiny_train_layer *layer,
-                                                       const struct tvmtiny_train *train, const float *wanted)
+                                                       const struct tvmtiny_train *train, const float *wanted,
+                                                       float *gradients)
 {
   for (int32_t o = 0; o < layer->channels; ++o) {
-    tvmtiny_train_channel(layer, train, o, tvmtiny_train_logit(layer, o) - wanted[o]);
+    tvmtiny_train_last(layer, train, o, tvmtiny_train_logit(layer, o) - wanted[o], gradients);
   }
 }
 
