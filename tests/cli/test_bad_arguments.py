@@ -47,6 +47,7 @@ def test_a_cpu_is_not_a_board(command: Command) -> None:
 def test_unknown_target_comes_before_the_model(command: Command, tmp_path: Path) -> None:
     message = command("run", tmp_path / "missing", "--board", "nothing").error(2)
     assert "there is no board 'nothing'" in message
+    assert message.endswith("for any other chip, name a board that has the same CPU")
 
 
 def test_unknown_oracle(command: Command, tmp_path: Path) -> None:
@@ -65,7 +66,11 @@ def test_unknown_oracle(command: Command, tmp_path: Path) -> None:
     [
         (("build",), "No such command 'build'"),
         (("run",), "Missing argument 'MODEL'"),
-        (("run", "digits"), "--board"),
+        (("run", "digits"), "'--board' / '-b': A board (tvmtiny boards lists them)"),
+        (
+            ("cost", "digits", "--board", "microbit"),
+            "No such option: --board (Possible options: --cpu)",
+        ),
         (("compile", "digits", "-t", "cortex-m4"), "--output"),
         (("inspect", "digits", "--verbose"), "--verbose"),
         (("run", "digits", "-b", "microbit", "--timeout", "soon"), "--timeout"),

@@ -63,6 +63,9 @@ EXIT_INTERNAL = 70
 #: Error numbers of a disk that is full or failing.
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
+#: Options that name hardware: most commands have one of them.
+_HARDWARE = {"--board", "--cpu", "--target"}
+
 #: Words that request help rather than run a command.
 _HELPING = {"-h", "--help", "--version", "--install-completion", "--show-completion"}
 
@@ -231,9 +234,16 @@ def _configure(words: list[str]) -> tuple[list[str], Config]:
 
 
 def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    if context is not None and getattr(error, "option_name", "") in _HARDWARE:
+        # Similar spelling would suggest options that have nothing to do with hardware.
+        own = {name for parameter in context.command.params for name in parameter.opts}
+        error.possibilities = sorted(own & _HARDWARE)  # type: ignore[attr-defined]
     format_message = getattr(error, "format_message", None)
     text = str(format_message() if format_message else error).rstrip(".")
-    context = getattr(error, "ctx", None)
+    meaning = getattr(getattr(error, "param", None), "help", None)
+    if meaning and text.startswith("Missing "):
+        text += f": {meaning.partition('. ')[0].rstrip('.')}"
     command = context.command_path if context is not None else "tvmtiny"
     return f"{text}; see {command} --help" if text else ""
 

@@ -10,8 +10,12 @@ from tvmtiny.errors.base import InputError, one_line, quoted
 
 #: System messages for a full disk.
 _FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
-#: Kinds of name in `UnknownTargetError` for which a board file can be given instead.
-_MAY_BE_FILES = ("target", "board")
+#: Advice for chips that are not listed, for each kind of name in `UnknownTargetError` for which a
+#: board file can be given instead.
+_OTHER_CHIP = {
+    "target": "for any other chip, name its CPU",
+    "board": "for any other chip, name a board that has the same CPU",
+}
 
 
 @dataclass(eq=False)
@@ -40,7 +44,10 @@ class UnknownTargetError(InputError):
         if self.nearest:
             text += f"; did you mean {' or '.join(self.nearest)}?"
         text += f"{'' if self.nearest else ';'} known: {', '.join(self.known)}"
-        return f"{text}, or a board file NAME.toml" if self.kind in _MAY_BE_FILES else text
+        if self.kind not in _OTHER_CHIP:
+            return text
+        text += ", or a board file NAME.toml"
+        return text if self.nearest else f"{text}; {_OTHER_CHIP[self.kind]}"
 
 
 @dataclass(eq=False)

@@ -34,11 +34,11 @@ class ModelFormatError(InputError):
         if self.framework == "TFLite":
             remedy = (
                 "give a .tflite file as written by the TFLite converter, or the name of a shipped "
-                "model"
+                "model, such as digits"
             )
         return (
             f"{os.fspath(self.path)} is not a usable {self.framework} model: "
-            f"{one_line(self.reason)}; {remedy}"
+            f"{one_line(self.reason).rstrip('.')}; {remedy}"
         )
 
 
