@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ModelArgument = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A .tflite or .onnx file, or the name of a shipped model."
+        metavar="MODEL", help="A .tflite, .onnx or .keras file, or the name of a shipped model."
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

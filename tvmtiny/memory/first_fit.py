@@ -96,7 +96,7 @@ def _lowest(conflicts: Conflicts, group: Group, placed: Offsets, known: int = 0)
             for member, other, offset, _ in special
         ):
             return base
-    raise AssertionError("behind everything there is room")
+    raise AssertionError("there is room above all other requests")
 
 
 def _gap(bounds: Sequence[tuple[int, int]], alignment: int) -> int:

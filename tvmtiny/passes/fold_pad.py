@@ -14,9 +14,9 @@ _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 def fold_pad(graph: Graph) -> Graph:
     """Remove each PAD along height and width that only convolutions read.
 
-    The convolutions read the PAD's input instead and get the option `explicit_padding` for
-    `tvmtiny.ops.shared.sliding_window.window`, to which their own padding is added. Both kinds of
-    border hold the zero point (0 in float). The padded tensor no longer exists.
+    The convolutions then read the PAD's input. Their option `explicit_padding`, which
+    `tvmtiny.ops.shared.sliding_window.window` reads, holds the sum of the PAD's padding and their
+    own. The sum is valid because both kinds of border hold the zero point (0 in float).
 
     Parameters
     ----------

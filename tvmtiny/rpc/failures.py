@@ -1,7 +1,8 @@
-"""Transport of errors as text of TVM's exceptions, through any number of servers.
+"""Transport of errors as text of TVM's exceptions, from a bridge to the caller.
 
-TVM embeds the text of an exception in the text of the next one. A mark in the text makes the
-original error easy to find.
+Any number of TVM's RPC servers may lie between the two, and each embeds the text of the exception
+that it receives in the text of its own. A mark in the text makes the original error easy to find.
+The bridge is the process between TVM and a board (`tvmtiny.rpc.bridge`).
 """
 
 from __future__ import annotations
