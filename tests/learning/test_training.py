@@ -283,6 +283,27 @@ def test_trajectory(board: str, momentum: float, tmp_path: Path) -> None:
     check_results(results, Twin(rule), passes, least, checkpoints=board == "microbit")
 
 
+def with_activation(activation: str, scale: float | None = None, factor: float = 1.0) -> Model:
+    """The small network with another activation, output scale and weights of the first layer."""
+    found = tvmtiny.load(HERE / "eight_digits.tflite")
+    graph = found.graph
+    first, second, *others = graph.nodes
+    hidden, weights = first.output, first.input(1)
+    assert hidden.quantization is not None and weights.quantization is not None
+    if scale is not None:
+        hidden = replace(hidden, quantization=replace(hidden.quantization, scales=(scale,)))
+    scales = tuple(value * factor for value in weights.quantization.scales)
+    weights = replace(weights, quantization=replace(weights.quantization, scales=scales))
+    options = {**first.options, "fused_activation_function": activation}
+    inputs = (first.inputs[0], weights, *first.inputs[2:])
+    first = replace(first, options=options, inputs=inputs, outputs=(hidden,))
+    second = replace(second, inputs=(hidden, *second.inputs[1:]))
+    new = {hidden.index: hidden, weights.index: weights}
+    tensors = tuple(new.get(tensor.index, tensor) for tensor in graph.tensors)
+    changed = replace(graph, nodes=(first, second, *others), tensors=tensors)
+    return replace(found, graph=changed)
+
+
 def two_layers(board: str) -> tvmtiny.Artifact:
     return tvmtiny.compile(tvmtiny.load(HERE / "eight_digits.tflite"), board, trainable="last2")
 
@@ -294,9 +315,18 @@ def test_trajectory_of_two_layers(board: str, tmp_path: Path) -> None:
 
 
 def test_two_layers_with_momentum_under_sanitizers(tmp_path: Path) -> None:
-    rule = Rule(RULE.rate, 0.5, RULE.clip)
-    results = run_sanitized(two_layers("cortex-m4"), rule, 1, tmp_path)
-    check_results(results, Twin(rule, "last2"), 1, 0.9)
+    """The first layer has a RELU6 that stops gradients at both ends."""
+    rule = Rule(0.01, 0.5, RULE.clip)
+    model = with_activation("RELU6", 0.047, 2.0)
+    twin = Twin(rule, "last2")
+    twin.trainer = Trainer(trainable(model, "last2"), rule)
+    assert twin.trainer.before is not None
+    bounds = twin.trainer.before.training
+    outputs = np.concatenate([twin.infer(x)[0] for x in twin.inputs(True)])
+    assert (outputs == bounds.lower).mean() > 0.1 and (outputs == bounds.upper).mean() > 0.01
+    artifact = tvmtiny.compile(model, "cortex-m4", trainable="last2")
+    results = run_sanitized(artifact, rule, 1, tmp_path)
+    check_results(results, twin, 1, 0.9)
 
 
 def test_the_header_states_what_training_takes() -> None:
@@ -334,23 +364,6 @@ def test_models_that_cannot_be_trained() -> None:
         Rule(rate=0.0)
     with pytest.raises(InputError, match="are out of range"):
         Rule(clip=float("inf"))
-
-
-def with_activation(activation: str, scale: float | None = None) -> Model:
-    """The small network with another fused activation and output scale of the first layer."""
-    found = tvmtiny.load(HERE / "eight_digits.tflite")
-    graph = found.graph
-    first, second, *others = graph.nodes
-    hidden = first.output
-    if scale is not None:
-        assert hidden.quantization is not None
-        hidden = replace(hidden, quantization=replace(hidden.quantization, scales=(scale,)))
-    options = {**first.options, "fused_activation_function": activation}
-    first = replace(first, options=options, outputs=(hidden,))
-    second = replace(second, inputs=(hidden, *second.inputs[1:]))
-    tensors = tuple(hidden if t.index == hidden.index else t for t in graph.tensors)
-    changed = replace(graph, nodes=(first, second, *others), tensors=tensors)
-    return replace(found, graph=changed)
 
 
 @pytest.mark.parametrize(
