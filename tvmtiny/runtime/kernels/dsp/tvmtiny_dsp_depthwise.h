@@ -183,7 +183,8 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
       int8_t *out TVMTINY_UNUSED, int32_t channels TVMTINY_UNUSED, int32_t rows TVMTINY_UNUSED,    \
       int32_t pitch TVMTINY_UNUSED)                                                                \
   {                                                                                                \
-    __asm__ volatile(BODY);                                                                        \
+    /* The clobbers are for GCC's -fipa-ra, which trusts what it sees of a local function. */      \
+    __asm__ volatile(BODY ::: "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");                \
   }
 
 /* Derives the weights for odd rows from those for even rows, and the other way around. */
@@ -329,7 +330,7 @@ TVMTINY_INLINE int8_t tvmtiny_depthwise_output(int32_t sum, const int32_t *const
 #define TVMTINY_DEPTHWISE_COLUMN_(NAME, PAIRS, WORDS, ROWS, SHIFT, PITCH, SCALE, FOUR, CONSTANTS)  \
   TVMTINY_DEPTHWISE_FUNCTION(                                                                      \
       NAME,                                                                                        \
-      ".syntax unified\n.set tvmtiny_left, (" ROWS " + 1) % 4 - 1\n"                               \
+      ".syntax unified\n.set tvmtiny_left, ((" ROWS " + 1) & 3) - 1\n"                             \
       " push {r4-r11, lr}\n sub sp, sp, #20\n str r3, [sp, #8]\n mov r10, r1\n"                    \
       "1:\n strd r2, r0, [sp]\n mov r1, r2\n"                                                     \
       ".if " ROWS " > 2\n movw lr, #(" ROWS " + 1) / 4\n add r10, r10, #4 + 4 * " CONSTANTS "\n"   \

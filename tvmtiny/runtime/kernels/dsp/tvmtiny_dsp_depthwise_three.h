@@ -11,6 +11,7 @@
   static __attribute__((naked, noinline)) void NAME(const int8_t *from TVMTINY_UNUSED,             \
                                                     uint32_t *to TVMTINY_UNUSED)                   \
   {                                                                                                \
+    /* The clobbers are for GCC's -fipa-ra, which trusts what it sees of a local function. */      \
     __asm__ volatile(".syntax unified\n push {r4-r11, lr}\n"                                       \
                      " movw r11, #" BYTES "\n add r11, r0, r11\n add r12, r1, #2 * " PLANE "\n"    \
                      "1:\n"                                                                        \
@@ -23,7 +24,8 @@
                      " strd r7, r10, [r1, #" PLANE "]\n strd r6, r2, [r1], #8\n"                   \
                      " strd r3, r8, [r12, #" PLANE "]\n strd r5, r9, [r12], #8\n"                  \
                      " cmp r0, r11\n bne 1b\n"                                                     \
-                     " pop {r4-r11, pc}\n");                                                       \
+                     " pop {r4-r11, pc}\n" ::                                                      \
+                         : "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");                   \
   }
 #define TVMTINY_DEPTHWISE_TRIPLES(NAME, COUNT, STEP, ROW, PLANE)                                   \
   TVMTINY_DEPTHWISE_TRIPLES_(NAME, "(" #COUNT ") * (" #STEP ")", "(" #STEP ")", "(" #ROW ")",      \
