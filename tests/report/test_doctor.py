@@ -46,6 +46,17 @@ def test_nothing_is_installed(bare: Path) -> None:
     assert found["apache-tvm"].status is Status.OK
 
 
+def test_no_option_is_given_twice(bare: Path) -> None:
+    """GCC refuses spec files that it reads twice."""
+    _program(
+        bare,
+        "riscv64-unknown-elf-gcc",
+        'test "$1" = --version && echo gcc 12 && exit\n'
+        'test "$(printf "%s\\n" "$@" | /usr/bin/grep -c specs)" = 1',
+    )
+    assert _by_name({})["riscv64-unknown-elf-gcc"].status is Status.OK
+
+
 def test_compiler_without_c_library(bare: Path) -> None:
     _program(
         bare,

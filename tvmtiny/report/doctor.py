@@ -122,7 +122,8 @@ def _compiler(architecture: Architecture) -> Finding:
         detail = _first_line([compiler, "--version"])
         with work_folder("doctor") as directory:
             (directory / "try.c").write_text("#include <stdint.h>\nint main(void) { return 0; }\n")
-            own = (*flags, *architecture.compile_flags, *architecture.link_flags)
+            # GCC refuses spec files that it is given twice.
+            own = dict.fromkeys((*flags, *architecture.compile_flags, *architecture.link_flags))
             command = (compiler, *own, "try.c", "-o", "try.elf")
             run_tool(command, directory, directory / "try.log", library)
     except ToolMissingError as error:
