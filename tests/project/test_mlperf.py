@@ -21,6 +21,7 @@ from tflite_builder import ModelBuilder
 
 import tvmtiny
 from tests import mlperf_runner
+from tests.mlperf_client import Client, laps, results
 from tests.preprocessing.features import in_turn
 from tests.sounds import sound
 from tests.tools import on_qemu
@@ -74,35 +75,16 @@ def _write_wav(path: Path, samples: np.ndarray, rate: int = 16000, channels: int
         file.writeframes(frames.astype("<i2").tobytes())
 
 
-class _Client:
-    """The runner's side of the protocol."""
+class _Client(Client):
+    """A client of an emulated board that ends with it."""
 
     def __init__(self, directory: Path, line: Path | None = None) -> None:
         self._transport = serve_mlperf(directory, find_board(_BOARD), "socket", line)
-        self._port = serial.serial_for_url(self._transport.url, timeout=60)
-        self.greeting = self._answer()
-
-    def ask(self, command: str) -> list[str]:
-        self._port.write(f"{command}%".encode())
-        return self._answer()
-
-    def load(self, data: bytes) -> list[str]:
-        answer = self.ask(f"db load {len(data)}")
-        for start in range(0, len(data), 31):
-            answer = self.ask(f"db {data[start : start + 31].hex()}")
-        return answer
+        super().__init__(self._transport.url)
 
     def close(self) -> None:
-        self._port.close()
+        super().close()
         self._transport.close()
-
-    def _answer(self) -> list[str]:
-        received = b""
-        while not received.endswith(b"m-ready\r\n"):
-            byte = self._port.read(1)
-            assert byte, received
-            received += byte
-        return received.decode().splitlines()[:-1]
 
 
 def _build(
@@ -130,11 +112,6 @@ def client(firmware: Path) -> Iterator[_Client]:
     client.close()
 
 
-def _results(lines: list[str]) -> list[str]:
-    (line,) = [line for line in lines if line.startswith("m-results-[")]
-    return line[len("m-results-[") : -1].split(",")
-
-
 @on_qemu
 def test_the_device_says_who_it_is(client: _Client) -> None:
     assert client.greeting == ["m-timestamp-mode-performance", "m-lap-us-0", "m-init-done"]
@@ -153,8 +130,8 @@ def test_inputs_survive_inferences(client: _Client) -> None:
         real = (expected.reshape(-1).astype(np.float32) - 5) * np.float32(0.05)
         wanted = [f"{value:.3f}" for value in real]
         for command in ("infer 1 0", "infer 3 2", "infer 2"):
-            assert _results(client.ask(command)) == wanted
-        assert _results(client.ask("results")) == wanted
+            assert results(client.ask(command)) == wanted
+        assert results(client.ask("results")) == wanted
         shown = "".join(client.ask("db print")).replace("m-buffer-", "-").replace("-", "")
         assert bytes.fromhex(shown) == x.tobytes()
 
@@ -162,12 +139,12 @@ def test_inputs_survive_inferences(client: _Client) -> None:
 @on_qemu
 def test_time_is_that_of_the_clock(client: _Client) -> None:
     client.load(bytes(40))
-    laps = []
+    took = []
     for command in ("infer 10 0", "infer 40 5"):
         lines = client.ask(command)
-        begin, end = (int(line[9:]) for line in lines if line.startswith("m-lap-us-"))
-        laps.append(end - begin)
-    assert 3.9 < laps[1] / laps[0] < 4.1
+        begin, end = laps(lines)
+        took.append(end - begin)
+    assert 3.9 < took[1] / took[0] < 4.1
 
 
 @on_qemu
@@ -177,7 +154,7 @@ def test_time_is_that_of_a_watch(client: _Client) -> None:
     began = time.monotonic()
     lines = client.ask("infer 400 100")
     took = time.monotonic() - began
-    begin, end = (int(line[9:]) for line in lines if line.startswith("m-lap-us-"))
+    begin, end = laps(lines)
     assert took * 1e6 >= (end - begin) * 1.25
 
 
@@ -222,7 +199,7 @@ def test_energy_sends_no_timestamps(tmp_path: Path) -> None:
     finally:
         client.close()
     assert not [line for line in lines if line.startswith("m-lap")]
-    assert len(_results(lines)) == 12
+    assert len(results(lines)) == 12
 
 
 @on_qemu
@@ -235,7 +212,7 @@ def test_an_error_score_of_floats(tmp_path: Path) -> None:
     client = _Client(tmp_path)
     try:
         client.load(real.astype("<f4").tobytes())
-        (score,) = _results(client.ask("infer 1 0"))
+        (score,) = results(client.ask("infer 1 0"))
     finally:
         client.close()
     assert abs(float(score) - float((difference**2).mean())) <= 0.001

@@ -170,7 +170,8 @@ def _create_mlperf(
 ) -> None:
     with progress(quiet=json) as tell:
         from tvmtiny.errors import InputError
-        from tvmtiny.project.qemu.mlperf import LISTENING, MlperfOptions, build_mlperf
+        from tvmtiny.project.mlperf_firmware import LISTENING
+        from tvmtiny.project.qemu.mlperf import MlperfOptions, build_mlperf
 
         found = settings.board(board)
         if found.platform != "qemu":

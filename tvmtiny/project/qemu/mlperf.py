@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -13,11 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import serial
 
-from tvmtiny.codegen.names import c_type, macro_stem
 from tvmtiny.errors import DeviceError, InputError
 from tvmtiny.errors.base import quoted
 from tvmtiny.host.files import make_directory, write_text
 from tvmtiny.project.capacity import check_capacity
+from tvmtiny.project.mlperf_firmware import (
+    BENCHMARKS,
+    check_benchmarks,
+    common_values,
+    input_values,
+    mlperf_files,
+    model_source,
+)
 from tvmtiny.project.qemu.interface_board import PINS_FILE, SAMPLES_FILE, InterfaceBoard
 from tvmtiny.project.qemu.options import QemuOptions, machine_of_board
 from tvmtiny.project.qemu.platform import QemuPlatform
@@ -30,29 +36,24 @@ from tvmtiny.project.qemu.sources import (
     server_files,
 )
 from tvmtiny.project.qemu.transport import QemuTransport, start_qemu
-from tvmtiny.project.runtime_files import c_files, render
+from tvmtiny.project.runtime_files import render
 from tvmtiny.results import Project
 from tvmtiny.targets import find_board
 
 if TYPE_CHECKING:
-    from tvmtiny.codegen.artifact import Artifact, TensorInfo
+    from tvmtiny.codegen.artifact import Artifact
     from tvmtiny.results import Firmware
     from tvmtiny.targets import Board
 
-__all__ = ["BENCHMARKS", "MlperfOptions", "build_mlperf", "load_mlperf", "serve_mlperf"]
-
-#: Encoding of an input element that the runner sends, by benchmark: a byte of the model, a pixel
-#: from 0 to 255, or a float32; or samples that are played.
-BENCHMARKS = {
-    "kws01": "bytes",
-    "ic01": "pixels",
-    "vww01": "pixels",
-    "ad01": "float",
-    "sww01": "samples",
-}
-
-#: Benchmarks whose models take samples.
-LISTENING = frozenset(name for name, encoding in BENCHMARKS.items() if encoding == "samples")
+__all__ = [
+    "MlperfOptions",
+    "Served",
+    "build_mlperf",
+    "load_mlperf",
+    "select_model",
+    "serve_mlperf",
+    "serve_with_sounds",
+]
 
 #: Fractional bits of a fixed-point factor.
 _FACTOR_BITS = 16
@@ -106,7 +107,9 @@ def build_mlperf(
         Raised as by `tvmtiny.project.api.Platform`.
     """
     qemu = QemuOptions.of(board)
-    _check_all(artifacts, options)
+    check_benchmarks(artifacts, options.benchmarks)
+    if not 1 <= options.clock_mhz <= 10_000:
+        raise InputError(f"a clock of {options.clock_mhz} MHz is not possible; give 1 to 10,000")
     pairs = list(zip(artifacts, options.benchmarks, strict=True))
     models = [_values(artifact, benchmark) for artifact, benchmark in pairs]
     first, *others = artifacts
@@ -116,13 +119,12 @@ def build_mlperf(
             artifact, board, qemu.stack_bytes, demand.ram + int(values["bytes"]), demand.flash
         )
     device = server_files(board)
-    device |= {f"device/{name}": text for name, text in c_files("mlperf").items()}
-    shared = _main_values(qemu, options)
-    device["device/mlperf_main.c"] = render("mlperf/mlperf_main.c.j2", **shared)
-    device["device/mlperf_models.h"] = render("mlperf/mlperf_models.h.j2", **shared)
+    device |= {f"device/{name}": text for name, text in mlperf_files(options.benchmarks).items()}
+    device["device/mlperf_main.c"] = render(
+        "mlperf/mlperf_main.c.j2", **_main_values(qemu, options)
+    )
     for values in models:
-        text = render("mlperf/mlperf_model.c.j2", **values)
-        device[f"device/mlperf_{values['benchmark']}.c"] = text
+        device[f"device/mlperf_{values['benchmark']}.c"] = model_source(values)
     device["link.ld"] = link_script(board, first.placement, qemu.stack_bytes, HEAP_BYTES)
     files = {name: text for artifact in artifacts for name, text in artifact.files.items()}
     for folder in FOLDERS:
@@ -250,12 +252,18 @@ def serve_with_sounds(
         transport = serve_mlperf(directory, board, line=line)
         stack.callback(transport.close)
         if benchmark is not None:
-            _select(transport.url, benchmark)
+            select_model(transport.url, benchmark)
         yield Served(transport.url, interface.url if interface else None, transport)
 
 
-def _select(url: str, benchmark: str) -> None:
-    """Select a model on a board."""
+def select_model(url: str, benchmark: str) -> None:
+    """Select the model of a benchmark on a board.
+
+    Raises
+    ------
+    DeviceError
+        The board did not answer.
+    """
     with serial.serial_for_url(url, timeout=_SELECT_SECONDS) as port:
         port.write(f"model {benchmark}%".encode())
         said = port.read_until(f"m-model-[{benchmark}]\r\nm-ready\r\n".encode())
@@ -263,32 +271,10 @@ def _select(url: str, benchmark: str) -> None:
         raise DeviceError(f"the board did not select {benchmark}; it said {quoted(repr(said))}")
 
 
-def _check_all(artifacts: Sequence[Artifact], options: MlperfOptions) -> None:
-    """Raise if benchmarks are unknown, or the models cannot be parts of one firmware."""
-    names, benchmarks = [artifact.name for artifact in artifacts], options.benchmarks
-    if not artifacts or len(artifacts) != len(benchmarks):
-        raise InputError(
-            f"{len(benchmarks)} benchmarks for {len(artifacts)} models; give one for each model"
-        )
-    for benchmark in benchmarks:
-        if benchmark not in BENCHMARKS:
-            raise InputError(
-                f"there is no benchmark {quoted(benchmark)} for this firmware; known: "
-                f"{', '.join(BENCHMARKS)}"
-            )
-    if len(set(names)) < len(names) or len(set(benchmarks)) < len(benchmarks):
-        raise InputError("the models of one firmware need different names and benchmarks")
-    if any(artifact.placement != artifacts[0].placement for artifact in artifacts):
-        raise InputError("the models of one firmware need the same --place")
-    if not 1 <= options.clock_mhz <= 10_000:
-        raise InputError(f"a clock of {options.clock_mhz} MHz is not possible; give 1 to 10,000")
-
-
 def _main_values(qemu: QemuOptions, options: MlperfOptions) -> dict[str, Any]:
     """Compute the values for the template of the program."""
     nanoseconds = 1_000_000_000 // qemu.counter_hz
     return {
-        "benchmarks": options.benchmarks,
         "energy": options.energy,
         "clock": options.clock_mhz,
         "nanoseconds": nanoseconds,
@@ -299,64 +285,20 @@ def _main_values(qemu: QemuOptions, options: MlperfOptions) -> dict[str, Any]:
 
 def _values(artifact: Artifact, benchmark: str) -> dict[str, Any]:
     """Compute the values for the template of a model."""
-    encoding = BENCHMARKS[benchmark]
-    names = {
-        "artifact": artifact,
-        "prefix": f"tvmtiny_{artifact.name}",
-        "benchmark": benchmark,
-        "encoding": encoding,
-    }
-    if encoding == "samples":
-        if artifact.feed is None or artifact.outputs[0].dtype != "int8":
-            raise InputError(
-                f"{benchmark} needs a model that takes samples and computes int8; give --frontend, "
-                "such as --frontend log-mel --front-setting convention=mlperf"
-            )
-        feed = artifact.feed.feed
-        return {
-            **names,
-            "PREFIX": f"TVMTINY_{artifact.name.upper()}",
-            "early": feed.early,
-            "most_decisions": _MOST_DECISIONS,
-            "samples_file": SAMPLES_FILE,
-            "pins_file": PINS_FILE,
-            "bytes": 2 * (feed.samples + feed.early) + _MOST_DECISIONS,
-        }
-    if artifact.feed is not None:
-        raise InputError(f"{benchmark} takes whole inputs; leave --frontend out")
-    if artifact.external or (artifact.stream is not None and artifact.stream.mode.pushes):
+    if BENCHMARKS[benchmark] != "samples":
+        return input_values(artifact, benchmark)
+    if artifact.feed is None or artifact.outputs[0].dtype != "int8":
         raise InputError(
-            "MLPerf Tiny's firmware needs whole inputs in the arena; compile the model with --io "
-            "arena and --stream none"
+            f"{benchmark} needs a model that takes samples and computes int8; give --frontend, "
+            "such as --frontend log-mel --front-setting convention=mlperf"
         )
-    if len(artifact.inputs) != 1 or len(artifact.outputs) != 1:
-        raise InputError(
-            f"{artifact.name} has several inputs or outputs; the benchmarks need one of each"
-        )
-    (given,), (output,) = artifact.inputs, artifact.outputs
-    _check(artifact.name, given, output, encoding)
-    elements = math.prod(given.shape)
-    input_bytes = 4 * elements if encoding == "float" else elements
+    feed = artifact.feed.feed
     return {
-        **names,
-        "bytes": input_bytes,
-        "input": given,
-        "input_type": c_type(given.dtype),
-        "input_bytes": input_bytes,
-        "elements": elements,
-        "stem": macro_stem("input", 0, given.c_name),
-        "output": output,
-        "output_stem": macro_stem("output", 0, output.c_name),
-        "results": 1 if benchmark == "ad01" else math.prod(output.shape),
+        **common_values(artifact, benchmark),
+        "PREFIX": f"TVMTINY_{artifact.name.upper()}",
+        "early": feed.early,
+        "most_decisions": _MOST_DECISIONS,
+        "samples_file": SAMPLES_FILE,
+        "pins_file": PINS_FILE,
+        "bytes": 2 * (feed.samples + feed.early) + _MOST_DECISIONS,
     }
-
-
-def _check(model: str, given: TensorInfo, output: TensorInfo, encoding: str) -> None:
-    """Raise if a model does not suit the benchmark."""
-    if given.dtype != "int8" or given.scale is None:
-        raise InputError(f"{model} takes {given.dtype}; the benchmarks need int8")
-    if encoding == "float" and given.shape != output.shape:
-        raise InputError(
-            f"{model} computes {list(output.shape)} from {list(given.shape)}; ad01 needs an output "
-            "with the shape of the input"
-        )

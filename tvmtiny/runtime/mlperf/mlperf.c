@@ -26,9 +26,9 @@ static void say(const struct mlperf_application *application, const char *text)
     application->send(text, length_of(text));
 }
 
-static void say_number(const struct mlperf_application *application, uint32_t number)
+static void say_number(const struct mlperf_application *application, uint64_t number)
 {
-    char digits[10];
+    char digits[20];
     uint32_t place = (uint32_t)sizeof digits;
 
     do {

@@ -38,7 +38,7 @@ struct mlperf_application {
     const struct mlperf_model *const *models;
     uint32_t model_count;
     /* Microseconds since the start. */
-    uint32_t (*microseconds)(void);
+    uint64_t (*microseconds)(void);
     /* Where energy is measured: a falling edge at the pin of timestamps; nothing is sent then. Else NULL. */
     void (*pulse)(void);
     void (*send)(const char *text, uint32_t bytes);
@@ -53,10 +53,10 @@ void mlperf_take(const struct mlperf_application *application, char byte);
 /* Lets the model take samples, if it listens: returns whether it does. */
 uint32_t mlperf_poll(void);
 
-/* Calls a function, and returns the microseconds that its instructions take at the stated clock. */
+/* For models that listen: calls a function, and returns the microseconds that its instructions take at the stated clock. */
 uint32_t mlperf_measure(int32_t (*call)(void), int32_t *status);
 
-/* As mlperf_measure, adds the time to that of the application, and lets as much time pass for the host. */
+/* Calls a function, so that the application's microseconds contain its time; returns the status. */
 int32_t mlperf_spend(int32_t (*call)(void));
 
 #endif
